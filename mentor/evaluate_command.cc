@@ -37,7 +37,8 @@ struct ReportFlags {
 
 void Print(const report::ReportFiles& files) {
   std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
-  if (!files.warning.empty()) std::fprintf(stderr, "warning: %s\n", files.warning.c_str());
+  for (const std::string& warning : files.warnings)
+    std::fprintf(stderr, "warning: %s\n", warning.c_str());
 }
 
 absl::Status WriteOne(const std::string& run, const std::string& out) {
@@ -238,8 +239,8 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
   report->add_option("--title", flags->title, "Title of a comparison");
   report
       ->add_option("--unit", flags->unit,
-                   "What one score of a comparison is: an agent's lifetime, or the mean of a "
-                   "meta-seed and seed of agents; auto: seed, if every method has three of them")
+                   "What one score of a comparison is: an agent's lifetime, or the mean over the "
+                   "lifetimes of a meta-seed; auto: seed, if every method has three meta-seeds")
       ->check(OneOf({"auto", "seed", "lifetime"}))
       ->capture_default_str();
   report->callback([action, flags] {

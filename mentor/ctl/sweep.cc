@@ -186,7 +186,9 @@ std::vector<std::string> DifferingPaths(
     for (const auto& [path, value] : spec) paths.insert(path);
   }
   for (const std::string& path : paths) {
-    if (path == "seed" || path == "display_name" || path.starts_with("checkpoint.")) continue;
+    if (path == "seed" || path == "benchmark.goal_seed" || path == "display_name" ||
+        path.starts_with("checkpoint."))
+      continue;
     const auto value = [&](const std::map<std::string, std::string>& spec) {
       const auto found = spec.find(path);
       return found == spec.end() ? nullptr : &found->second;

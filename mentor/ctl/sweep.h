@@ -46,7 +46,8 @@ absl::StatusOr<std::vector<SweepPoint>> PlanSweep(const std::string& name,
                                                   std::vector<GridAxis> axes,
                                                   const std::vector<uint64_t>& seeds);
 
-// Paths in which specs, as FlatSpec has them, differ, without seed, title and checkpoints.
+// Paths in which specs, as FlatSpec has them, differ, without meta-seed (seed and goal_seed), title
+// and checkpoints.
 std::vector<std::string> DifferingPaths(
     const std::vector<std::map<std::string, std::string>>& specs);
 

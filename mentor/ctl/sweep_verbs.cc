@@ -191,7 +191,7 @@ struct Run {
   uint32_t updates = 0;                  // That the values are means of.
 };
 
-// Runs of one setting, which differ in the seed.
+// Runs of one setting, which differ in their meta-seed (seed, benchmark.goal_seed).
 struct Setting {
   std::vector<std::string> values;  // Of the paths in which settings differ.
   std::vector<const Run*> runs;
@@ -238,13 +238,13 @@ std::string UpdatesText(const std::vector<Run>& runs, uint32_t last) {
 }
 
 std::optional<report::Interval> IntervalOf(const Setting& setting, const std::string& metric) {
-  std::vector<std::vector<double>> rows;
+  std::vector<double> values;
   for (const Run* run : setting.runs) {
     const auto value = run->values.find(metric);
-    if (value != run->values.end()) rows.push_back({value->second});
+    if (value != run->values.end()) values.push_back(value->second);
   }
-  if (rows.empty()) return std::nullopt;
-  return report::BootstrapMeans(rows, report::BootstrapStream())[0];
+  if (values.empty()) return std::nullopt;
+  return report::BootstrapMeanOfSeeds(values, report::BootstrapStream());
 }
 
 // "learning_rate" of "rule.learning_rate" where no other path ends so.

@@ -284,7 +284,8 @@ absl::Status PrintTable(const Subject& subject) {
         meta_learner::ReadShards(subject.folder / absl::StrFormat("seed-%d", spec.seed())));
     for (const v1::EvaluationShard& shard : shards) {
       for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
-        rows.push_back(RowOf(shard, lifetime));
+        rows.push_back(
+            RowOf(shard, lifetime, subject.benchmark.get(), spec.benchmark().goal_seed()));
     }
   }
   MENTOR_ASSIGN_OR_RETURN(const auto results,

@@ -165,7 +165,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   std::printf("Checkpoints  %s\n", (folder / "checkpoints").c_str());
   if (files.ok()) {
     std::printf("Report       %s\n", files->html.c_str());
-    if (!files->warning.empty()) std::fprintf(stderr, "warning: %s\n", files->warning.c_str());
+    for (const std::string& warning : files->warnings)
+      std::fprintf(stderr, "warning: %s\n", warning.c_str());
   } else {
     std::fprintf(stderr, "error: no report: %s\nFree space, then run: mentor report %s\n",
                  std::string(files.status().message()).c_str(), options.out.c_str());

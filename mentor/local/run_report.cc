@@ -53,9 +53,7 @@ uint32_t PaperUpdates(const v1::ExperimentSpec& spec) {
 }
 
 // Steps of an episode when all have the same number; otherwise 0.
-int EpisodeSteps(const v1::ExperimentSpec& spec) {
-  Violations ignored;
-  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &ignored);
+int EpisodeSteps(const envs::Benchmark* benchmark) {
   return benchmark != nullptr && benchmark->info().independent_episodes
              ? benchmark->info().episode_steps
              : 0;
@@ -89,18 +87,33 @@ void AddSettings(const google::protobuf::Message& message, const std::string& pa
   }
 }
 
+std::set<std::string> ListedTasks(const envs::Benchmark& benchmark, envs::Split split) {
+  std::set<std::string> listed;
+  for (const envs::TaskSet& set : benchmark.Tasks(split)) {
+    for (const v1::EnvironmentTask& task : set.tasks) listed.insert(CanonicalText(task));
+  }
+  return listed;
+}
+
 // What the runs of one method have in common, and what all comparable runs have.
-report::Identity IdentityOf(const v1::ExperimentSpec& spec) {
+report::Identity IdentityOf(const v1::ExperimentSpec& spec, const envs::Benchmark* benchmark) {
   report::Identity identity;
   identity.rule = spec.rule().name();
   identity.signal = spec.signal().name();
   identity.seed = spec.seed();
+  if (benchmark != nullptr) {
+    identity.training_goals = ListedTasks(*benchmark, envs::Split::kTrain);
+    identity.test_goals = ListedTasks(*benchmark, envs::Split::kTest);
+  }
+  if (benchmark == nullptr || !identity.training_goals.empty() || !identity.test_goals.empty())
+    identity.goal_seed = spec.benchmark().goal_seed();
   identity.lifetimes_per_update = spec.rule().lifetimes_per_update();
   identity.baseline_iteration_steps = static_cast<int>(spec.lifetime().steps_per_iteration());
   v1::ExperimentSpec method = spec;
   method.clear_display_name();
   method.clear_checkpoint();
   method.clear_seed();
+  method.mutable_benchmark()->clear_goal_seed();
   identity.method = CanonicalText(method);
   AddSettings(method, "", &identity.settings);
   method.clear_rule();
@@ -214,8 +227,8 @@ std::vector<report::TrainingPoint> TrainingPoints(
   return all;
 }
 
-report::EvaluationRow RowOf(const v1::EvaluationShard& shard,
-                            const v1::EvaluatedLifetime& lifetime) {
+report::EvaluationRow RowOf(const v1::EvaluationShard& shard, const v1::EvaluatedLifetime& lifetime,
+                            const envs::Benchmark* benchmark, uint32_t goal_seed) {
   report::EvaluationRow row{
       .method = shard.taught_by(),
       .split = shard.tasks().empty() ? shard.split() : shard.tasks(),
@@ -227,6 +240,13 @@ report::EvaluationRow RowOf(const v1::EvaluationShard& shard,
       .episode_success = {lifetime.episode_success().begin(), lifetime.episode_success().end()},
       .episode_return = {lifetime.episode_return().begin(), lifetime.episode_return().end()},
       .seed = shard.seed()};
+  if (benchmark != nullptr) {
+    const bool is_test = shard.split() == meta_learner::SplitName(envs::Split::kTest);
+    for (const envs::TaskSet& set :
+         benchmark->Tasks(is_test ? envs::Split::kTest : envs::Split::kTrain)) {
+      if (set.name == row.environment) row.goal_seed = set.tasks.empty() ? row.seed : goal_seed;
+    }
+  }
   row.episode_success.insert(row.episode_success.end(), lifetime.deterministic_success().begin(),
                              lifetime.deterministic_success().end());
   row.episode_return.insert(row.episode_return.end(), lifetime.deterministic_return().begin(),
@@ -310,12 +330,15 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.measures_nothing =
       spec.rule().outer_updates() == 0 &&
       (spec.evaluation().baseline().empty() || spec.evaluation().lifetimes_per_goal() == 0);
-  data.identity = IdentityOf(spec);
+  const envs::Benchmark* benchmark = parts.benchmark.get();
+  data.identity = IdentityOf(spec, benchmark);
   data.identity.experiment = experiment.uid();
   data.facts = {{"Seed", absl::StrCat(spec.seed())},
                 {"Spec", data.spec_hash.substr(0, 16)},
                 {"Mentor", std::string(kBuildVersion)},
                 {"State", StateText(experiment.state())}};
+  if (data.identity.goal_seed > 0)
+    data.facts.emplace_back("Goal seed", absl::StrCat(data.identity.goal_seed));
   if (spec.has_curriculum()) {
     data.facts.emplace_back("Evaluation",
                             "the benchmark's own tasks: at the limits of the curriculum, not "
@@ -348,7 +371,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.films = FilmsOf(folder);
   MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
   MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder, &data));
-  const int episode_steps = EpisodeSteps(spec);
+  const int episode_steps = EpisodeSteps(benchmark);
   // Signals are shown on tasks for tests, where there are some.
   const bool has_test = std::any_of(shards.begin(), shards.end(),
                                     [](const auto& shard) { return shard.split() == "test"; });
@@ -358,7 +381,10 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   std::set<Lived> known;
   for (const v1::EvaluationShard& shard : shards) {
     for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
-      report::EvaluationRow row = RowOf(shard, lifetime);
+      // Of tasks that `mentor evaluate` was given by name no goals are known but their numbers.
+      const bool is_own = shard.tasks().empty() || shard.tasks() == shard.split();
+      report::EvaluationRow row =
+          RowOf(shard, lifetime, is_own ? benchmark : nullptr, spec.benchmark().goal_seed());
       if (!known.insert({row.method, row.split, row.environment, row.goal, row.lifetime, row.seed})
                .second)
         continue;

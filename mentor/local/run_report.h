@@ -9,6 +9,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "envs/benchmark.h"
 #include "mentor/report/report.h"
 #include "mentor/v1/evaluation.pb.h"
 #include "meta_learner/store/store.h"
@@ -26,9 +27,11 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
 std::vector<report::TrainingPoint> TrainingPoints(
     const std::map<std::string, meta_learner::Series>& points);
 
-// One lifetime of an evaluation, for reports.
-report::EvaluationRow RowOf(const v1::EvaluationShard& shard,
-                            const v1::EvaluatedLifetime& lifetime);
+// One lifetime of an evaluation, for reports. What drew its goal is the goal_seed of the
+// benchmark's lists or, where goals are drawn afresh, the seed of its agents. Without a benchmark
+// equal numbers count as equal goals.
+report::EvaluationRow RowOf(const v1::EvaluationShard& shard, const v1::EvaluatedLifetime& lifetime,
+                            const envs::Benchmark* benchmark, uint32_t goal_seed);
 
 // The same of a run's folder, or of what FindRunPlace takes. FAILED_PRECONDITION while the run is
 // at work: one process owns its store.

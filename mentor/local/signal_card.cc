@@ -62,7 +62,7 @@ std::string ResultsTable(const std::vector<report::MethodResult>& results) {
   const int last = static_cast<int>(parts) - 1;
   std::string table = absl::StrCat(
       report::Capitalised(report::QuantityWords(results[0].quantity)),
-      ", mean and 95 % interval over lifetimes:\n\n| taught by | goals | lifetimes | ",
+      ", mean and 95 % interval over goals and lifetimes:\n\n| taught by | goals | lifetimes | ",
       parts > 1 ? absl::StrCat(report::PartName(0, parts), " | ") : "",
       report::PartName(last, parts), " |\n|---|---|---|---|", parts > 1 ? "---|" : "", "\n");
   for (const report::MethodResult& result : results) {

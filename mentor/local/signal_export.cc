@@ -317,7 +317,8 @@ absl::StatusOr<std::vector<report::MethodResult>> ResultsOf(const TrainedRun& ru
       // Those of other weights say nothing of these.
       if (shard.outer_step() != 0 && shard.outer_step() != run.outer_step) continue;
       for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
-        rows.push_back(RowOf(shard, lifetime));
+        rows.push_back(
+            RowOf(shard, lifetime, run.parts.benchmark.get(), run.spec.benchmark().goal_seed()));
     }
   }
   if (rows.empty()) return std::vector<report::MethodResult>();

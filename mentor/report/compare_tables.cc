@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <numeric>
 #include <set>
 
 #include <absl/strings/str_cat.h>
@@ -19,23 +21,10 @@ using Kind = Table::Cell::Kind;
 
 constexpr size_t kPartsShown = 6;
 
-Interval MeanInterval(const Scores& scores) {
-  if (scores.empty()) return {kNone, kNone, kNone};
-  return BootstrapStratified(
-      scores, [](const PooledScores& s) { return std::vector<double>{Mean(s)}; },
-      BootstrapStream())[0];
-}
-
 size_t Count(const Scores& scores) {
   size_t count = 0;
   for (const auto& stratum : Pool(scores)) count += stratum.size();
   return count;
-}
-
-size_t MetaSeeds(const Contender& contender) {
-  std::set<size_t> clusters;
-  for (const Contender::Row& row : contender.rows) clusters.insert(row.cluster);
-  return clusters.size();
 }
 
 Table::Cell Whole(double value) {
@@ -45,7 +34,7 @@ Table::Cell Whole(double value) {
 
 std::string UnitWords(const Standing& standing) {
   return standing.unit == Unit::kSeed
-             ? "the mean over the lifetimes of one meta-seed and one seed of agents"
+             ? "the mean over the lifetimes of one meta-seed (of PPO: of one goal seed)"
              : "that of one agent's lifetime";
 }
 
@@ -53,19 +42,33 @@ std::string SplitTitle(const Standing& standing) {
   return QuantityWords(standing.quantity) + ", " + GoalsOf(standing.split);
 }
 
+// Statistics of scores, with their intervals and each meta-seed's own numbers where there are
+// several.
 struct Aggregate {
-  Interval iqm, mean, median;
+  Interval interval;
+  std::vector<double> by_seed = {};
 };
-Aggregate AggregateOf(const Scores& scores) {
-  const auto intervals = BootstrapStratified(
-      scores,
-      [](const PooledScores& s) {
-        std::vector<double> all;
-        for (const auto& stratum : s) all.insert(all.end(), stratum.begin(), stratum.end());
-        return std::vector<double>{InterquartileMean(s), Mean(s), Median(all)};
-      },
-      BootstrapStream());
-  return {intervals[0], intervals[1], intervals[2]};
+std::vector<Aggregate> AggregatesOf(const Scores& scores, const Statistic& statistic) {
+  std::vector<Aggregate> all;
+  for (const Interval& interval : BootstrapStratified(scores, statistic, BootstrapStream()))
+    all.push_back({interval});
+  const std::vector<Scores> seeds = BySeed(scores);
+  for (const Scores& seed : seeds) {
+    const std::vector<double> own = statistic(Pool(seed));
+    for (size_t i = 0; i < all.size() && seeds.size() > 1; ++i) all[i].by_seed.push_back(own[i]);
+  }
+  return all;
+}
+
+Table::Cell CellOf(const Aggregate& aggregate) {
+  return Table::Value(aggregate.interval, aggregate.by_seed);
+}
+
+std::vector<double> MiddleMeanMedian(const PooledScores& scores) {
+  std::vector<double> all;
+  for (const auto& stratum : scores) all.insert(all.end(), stratum.begin(), stratum.end());
+  std::sort(all.begin(), all.end());
+  return {InterquartileMean(all), Mean(PooledScores{all}), Median(all)};
 }
 
 Table ScoreTable(const Standing& standing) {
@@ -76,21 +79,45 @@ Table ScoreTable(const Standing& standing) {
                {"meta-seeds", Kind::kNumber},
                {"scores", Kind::kNumber},
                {"lifetimes", Kind::kNumber},
-               {"IQM", Kind::kInterval},
-               {"mean", Kind::kInterval},
-               {"median", Kind::kInterval}});
+               {"IQM", Kind::kInterval, /*by_seed=*/true},
+               {"mean", Kind::kInterval, /*by_seed=*/true},
+               {"median", Kind::kInterval, /*by_seed=*/true}});
   for (const Contender& contender : standing.contenders) {
     const Scores scores = ScoresOf(standing, contender);
     if (scores.empty()) continue;
-    const Aggregate aggregate = AggregateOf(scores);
-    table.Add(
-        {Table::Text(contender.name),
-         contender.learned() ? Whole(static_cast<double>(MetaSeeds(contender))) : Table::None(),
-         Whole(static_cast<double>(Count(scores))),
-         Whole(static_cast<double>(contender.rows.size())), Table::Value(aggregate.iqm),
-         Table::Value(aggregate.mean), Table::Value(aggregate.median)});
+    const std::vector<Aggregate> aggregates = AggregatesOf(scores, MiddleMeanMedian);
+    const size_t seeds = BySeed(scores).size();
+    table.Add({Table::Text(contender.name),
+               contender.learned() || seeds > 1 ? Whole(static_cast<double>(seeds)) : Table::None(),
+               Whole(static_cast<double>(Count(scores))),
+               Whole(static_cast<double>(contender.rows.size())), CellOf(aggregates[0]),
+               CellOf(aggregates[1]), CellOf(aggregates[2])});
   }
   return table;
+}
+
+// The numbers of one lifetime in the table of its parts; NaN: it has none.
+std::vector<double> PartsOf(const Standing& standing, const Contender& contender, size_t row,
+                            const std::vector<int>& parts) {
+  const EvaluationRow& one = *contender.rows[row].row;
+  const std::vector<double>& means = contender.iterations[row];
+  const auto& values =
+      standing.quantity == Quantity::kSuccess ? one.episode_success : one.episode_return;
+  const auto mean = [](const std::vector<double>& of, int begin, int end) {
+    if (end <= begin) return kNone;
+    return std::accumulate(of.begin() + begin, of.begin() + end, 0.0) / (end - begin);
+  };
+  std::vector<double> numbers;
+  for (const int part : parts)
+    numbers.push_back(part < static_cast<int>(means.size()) ? means[part] : kNone);
+  const int end = one.lifetime_episodes;
+  numbers.push_back(values[end - 1]);
+  numbers.push_back(mean(values, end, static_cast<int>(values.size())));
+  const int own = one.segment_episodes.empty() ? std::max(1, end / contender.rows[row].iterations)
+                                               : std::max(1, one.segment_episodes.back());
+  numbers.push_back(
+      one.episode_return.empty() ? kNone : mean(one.episode_return, std::max(0, end - own), end));
+  return numbers;
 }
 
 // Means of each part of the lifetime.
@@ -105,43 +132,32 @@ Table PartTable(const Standing& standing) {
     parts.push_back(shown < 2 ? 0 : static_cast<int>(i * (longest - 1) / (shown - 1)));
   std::vector<Table::Column> columns = {{"method"}};
   for (const int part : parts)
-    columns.push_back({PartName(part, static_cast<size_t>(longest)), Kind::kInterval});
+    columns.push_back({PartName(part, static_cast<size_t>(longest)), Kind::kInterval, true});
   for (const char* name : {kLastEpisode, kWithoutNoise, "shaped return"})
-    columns.push_back({name, Kind::kInterval});
+    columns.push_back({name, Kind::kInterval, /*by_seed=*/true});
   Table table("parts_" + FileName(standing.split),
               "Means by part of the lifetime: " + SplitTitle(standing), columns);
   for (const Contender& contender : standing.contenders) {
-    std::vector<Table::Cell> row = {Table::Text(contender.name)};
-    for (const int part : parts) {
-      row.push_back(Table::Value(MeanInterval(ScoresOf(standing, contender, [&](size_t i) {
-        const auto& means = contender.iterations[i];
-        return part < static_cast<int>(means.size()) ? means[part] : kNone;
-      }))));
+    std::vector<Levels> levels;
+    std::vector<std::vector<double>> numbers;
+    std::map<size_t, std::vector<std::vector<double>>> seeds;
+    for (size_t i = 0; i < contender.rows.size(); ++i) {
+      const Contender::Row& row = contender.rows[i];
+      if (!standing.Has(row.row->environment)) continue;
+      levels.push_back(LevelsOf(*row.row, row.meta_seed));
+      numbers.push_back(PartsOf(standing, contender, i, parts));
+      seeds[row.meta_seed].push_back(numbers.back());
     }
-    const auto values = [&](size_t i) -> const std::vector<double>& {
-      const EvaluationRow& one = *contender.rows[i].row;
-      return standing.quantity == Quantity::kSuccess ? one.episode_success : one.episode_return;
-    };
-    row.push_back(Table::Value(MeanInterval(ScoresOf(standing, contender, [&](size_t i) {
-      return values(i)[contender.rows[i].row->lifetime_episodes - 1];
-    }))));
-    row.push_back(Table::Value(MeanInterval(ScoresOf(standing, contender, [&](size_t i) {
-      double sum = 0;
-      const size_t begin = static_cast<size_t>(contender.rows[i].row->lifetime_episodes);
-      for (size_t e = begin; e < values(i).size(); ++e) sum += values(i)[e];
-      return values(i).size() > begin ? sum / static_cast<double>(values(i).size() - begin) : kNone;
-    }))));
-    row.push_back(Table::Value(MeanInterval(ScoresOf(standing, contender, [&](size_t i) {
-      const EvaluationRow& one = *contender.rows[i].row;
-      if (one.episode_return.empty()) return kNone;
-      const int end = one.lifetime_episodes;
-      const int own = one.segment_episodes.empty() ? std::max(1, end / contender.rows[i].iterations)
-                                                   : std::max(1, one.segment_episodes.back());
-      double sum = 0;
-      for (int e = std::max(0, end - own); e < end; ++e) sum += one.episode_return[e];
-      return sum / std::min(own, end);
-    }))));
-    table.Add(std::move(row));
+    const std::vector<Interval> intervals = BootstrapMeans(levels, numbers, BootstrapStream());
+    std::vector<std::vector<double>> by_seed(intervals.size());
+    for (const auto& [seed, own] : seeds) {
+      const std::vector<double> means = ColumnMeans(own);
+      for (size_t c = 0; c < means.size() && seeds.size() > 1; ++c) by_seed[c].push_back(means[c]);
+    }
+    std::vector<Table::Cell> cells = {Table::Text(contender.name)};
+    for (size_t c = 0; c < intervals.size(); ++c)
+      cells.push_back(Table::Value(intervals[c], by_seed[c]));
+    table.Add(std::move(cells));
   }
   return table;
 }
@@ -149,7 +165,10 @@ Table PartTable(const Standing& standing) {
 Table EnvironmentTable(const Standing& standing) {
   Table table("environments_" + FileName(standing.split),
               "By environment: " + SplitTitle(standing) + " at the end of a lifetime",
-              {{"environment"}, {"method"}, {"IQM", Kind::kInterval}, {"mean", Kind::kInterval}});
+              {{"environment"},
+               {"method"},
+               {"IQM", Kind::kInterval, /*by_seed=*/true},
+               {"mean", Kind::kInterval, /*by_seed=*/true}});
   if (standing.environments.size() < 2) return table;
   for (const std::string& environment : standing.environments) {
     Standing one{.split = standing.split,
@@ -160,9 +179,9 @@ Table EnvironmentTable(const Standing& standing) {
     for (const Contender& contender : standing.contenders) {
       const Scores scores = ScoresOf(one, contender);
       if (scores.empty()) continue;
-      const Aggregate aggregate = AggregateOf(scores);
-      table.Add({Table::Text(environment), Table::Text(contender.name), Table::Value(aggregate.iqm),
-                 Table::Value(aggregate.mean)});
+      const std::vector<Aggregate> aggregates = AggregatesOf(scores, MiddleMeanMedian);
+      table.Add({Table::Text(environment), Table::Text(contender.name), CellOf(aggregates[0]),
+                 CellOf(aggregates[1])});
     }
   }
   return table;
@@ -308,13 +327,19 @@ Table RunTable(const std::vector<Group>& groups) {
                {"outer updates", Kind::kNumber},
                {"best weights", Kind::kNumber},
                {"hash"}});
+  std::set<uint32_t> goal_seeds;
+  for (const Group& group : groups) {
+    for (const ComparedRun* run : group.runs) goal_seeds.insert(run->data.identity.goal_seed);
+  }
   for (const Group& group : groups) {
     for (const ComparedRun* run : group.runs) {
       const ReportData& data = run->data;
+      std::string meta_seed = absl::StrCat(data.identity.seed);
+      if (goal_seeds.size() > 1)
+        absl::StrAppend(&meta_seed, " (goals ", data.identity.goal_seed, ")");
       const auto best = BestUpdate(data.training, data.evaluated_update);
       table.Add(
-          {Table::Text(group.name), Table::Text(run->name),
-           Table::Text(absl::StrFormat("%d", data.identity.seed)),
+          {Table::Text(group.name), Table::Text(run->name), Table::Text(meta_seed),
            Whole(data.training.empty() ? 0 : data.training.back().outer_update),
            best ? Whole(*best) : Table::None(),
            Table::Text(data.identity.state_hash.empty() ? "-"
@@ -345,20 +370,25 @@ std::string AgainstOthers(const Standing& standing, const Contender& x,
 void Say(const Standing& standing, std::vector<std::string>* summary) {
   struct Ranked {
     const Contender* contender;
-    Interval iqm;
+    Aggregate iqm;
   };
   std::vector<Ranked> order;
   for (const Contender& contender : standing.contenders) {
     const Scores scores = ScoresOf(standing, contender);
     if (scores.empty() || contender.best()) continue;
-    order.push_back({&contender, AggregateOf(scores).iqm});
+    order.push_back({&contender, AggregatesOf(scores, [](const PooledScores& s) {
+                       return std::vector<double>{InterquartileMean(s)};
+                     })[0]});
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const Ranked& a, const Ranked& b) { return a.iqm.mean > b.iqm.mean; });
+  std::stable_sort(order.begin(), order.end(), [](const Ranked& a, const Ranked& b) {
+    return a.iqm.interval.mean > b.iqm.interval.mean;
+  });
   std::vector<std::string> words;
   std::vector<const Contender*> learned;
+  bool by_seed = false;
   for (const auto& [contender, iqm] : order) {
-    words.push_back(contender->name + " " + FormatInterval(iqm));
+    words.push_back(contender->name + " " + FormatInterval(iqm.interval, iqm.by_seed));
+    by_seed = by_seed || !iqm.by_seed.empty();
     if (contender->learned()) learned.push_back(contender);
   }
   if (learned.size() > 1) {
@@ -366,8 +396,9 @@ void Say(const Standing& standing, std::vector<std::string>* summary) {
     if (std::string text = AgainstOthers(standing, *learned[0], rest); !text.empty())
       summary->insert(summary->begin(), std::move(text));
   }
-  summary->push_back(absl::StrFormat("Interquartile mean of the %s, at the end of a lifetime: %s.",
-                                     SplitTitle(standing), absl::StrJoin(words, ", ")));
+  summary->push_back(absl::StrFormat(
+      "Interquartile mean of the %s, at the end of a lifetime%s: %s.", SplitTitle(standing),
+      by_seed ? " (in parentheses: of each meta-seed)" : "", absl::StrJoin(words, ", ")));
   for (const Contender& x : standing.contenders) {
     if (!x.learned() || x.best()) continue;
     std::vector<const Contender*> baselines;
@@ -388,7 +419,7 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
   std::set<std::string> protocols;
   for (const Group& group : groups) {
     runs += group.runs.size();
-    protocols.insert(group.runs[0]->data.identity.protocol);
+    protocols.insert(ProtocolOf(group));
   }
   result.summary.push_back(Several(runs, "run") + " of " + Several(groups.size(), "method") + ".");
   if (protocols.size() > 1) {
@@ -422,14 +453,16 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
     return result;
   }
   Say(standings[0], &result.summary);
-  if (standings[0].unit == Unit::kLifetime) {
-    bool several = false;
-    for (const Group& group : groups) several = several || group.runs.size() > 1;
-    if (!several) {
-      result.summary.push_back(
-          "Each method has one meta-seed: the intervals cover agents, not meta-training, which may "
-          "turn out differently with another seed.");
-    }
+  std::vector<std::string> single;
+  for (const Group& group : groups) {
+    if (group.runs.size() == 1) single.push_back(group.name);
+  }
+  if (!single.empty()) {
+    result.summary.push_back(absl::StrCat(
+        "One seed",
+        single.size() == groups.size() ? "" : absl::StrFormat(" (%s)", absl::StrJoin(single, ", ")),
+        ": the intervals cover other goals and lifetimes, not other meta-seeds, with which "
+        "meta-training may turn out differently."));
   }
   return result;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <set>
@@ -52,8 +53,9 @@ double ValueAt(const std::vector<double>& means, int iteration) {
 
 absl::Status Check(const ComparisonData& data) {
   if (data.runs.empty()) return absl::InvalidArgumentError("there are no runs to compare");
-  std::map<std::string, std::string> names;                       // By experiment.
-  std::map<std::pair<std::string, uint64_t>, std::string> seeds;  // By method and meta-seed.
+  std::map<std::string, std::string> names;  // By experiment.
+  // By method and meta-seed.
+  std::map<std::tuple<std::string, uint64_t, uint32_t>, std::string> seeds;
   for (const ComparedRun& run : data.runs) {
     const std::string& experiment = run.data.identity.experiment;
     const auto [first, is_new] = names.emplace(experiment, run.name);
@@ -62,13 +64,17 @@ absl::Status Check(const ComparisonData& data) {
           "%s and %s are the same run (experiment %s), which would count as two; name it once",
           first->second, run.name, experiment));
     }
+    const Identity& identity = run.data.identity;
     const auto [same, is_other] =
-        seeds.emplace(std::pair(run.data.identity.method, run.data.identity.seed), run.name);
+        seeds.emplace(std::tuple(identity.method, identity.seed, identity.goal_seed), run.name);
     if (!is_other) {
       return absl::InvalidArgumentError(absl::StrFormat(
-          "%s and %s have the same spec and the same seed, %d, and would count as two meta-seeds; "
-          "name one of them",
-          same->second, run.name, run.data.identity.seed));
+          "%s and %s have the same spec and the same meta-seed, %s, and would count as two "
+          "meta-seeds; name one of them",
+          same->second, run.name,
+          identity.goal_seed > 0
+              ? absl::StrFormat("seed %d and goal_seed %d", identity.seed, identity.goal_seed)
+              : absl::StrFormat("seed %d", identity.seed)));
     }
     const auto results = SummariseEvaluation(run.data.evaluation, run.data.iterations);
     if (!results.ok()) {
@@ -82,17 +88,18 @@ absl::Status Check(const ComparisonData& data) {
 // Rows of one method of one split, as one contender.
 struct Builder {
   Contender contender;
-  // Lives that are there already: the same seed, environment, goal and number are the same life.
-  std::set<std::tuple<uint64_t, std::string, uint32_t, uint32_t, size_t>> known = {};
+  // Lives that are there already: the same agents on the same goal are the same life.
+  std::set<std::tuple<Levels, uint32_t, uint64_t>> known = {};
 
-  void Add(const EvaluationRow& row, size_t cluster, int iterations) {
+  // run: its number among those of the group.
+  void Add(const EvaluationRow& row, size_t run, const ReportData& data) {
     if (row.lifetime_episodes == 0) return;
-    // PPO does not know of meta-seeds.
-    const bool of_seed =
-        contender.learned() || contender.method == v1::EVALUATION_METHOD_RANDOM_SIGNAL;
-    const size_t own = of_seed ? cluster : 0;
-    if (!known.insert({row.seed, row.environment, row.goal, row.lifetime, own}).second) return;
-    contender.rows.push_back({.cluster = own, .row = &row, .iterations = iterations});
+    // PPO does not know of seeds, but goals of another draw are other goals.
+    const size_t own = contender.has_meta_seeds() ? run : data.identity.goal_seed;
+    if (!known.insert({LevelsOf(row, contender.has_meta_seeds() ? run : 0), row.lifetime, row.seed})
+             .second)
+      return;
+    contender.rows.push_back({.meta_seed = own, .row = &row, .iterations = data.iterations});
   }
 };
 
@@ -110,11 +117,27 @@ bool AnySuccess(const std::vector<Group>& groups) {
   return false;
 }
 
+// Meta-seeds where all methods have enough of them; PPO may have one draw of goals.
+Unit UnitOf(const Standing& standing) {
+  Unit unit = Unit::kLifetime;
+  for (const Contender& contender : standing.contenders) {
+    std::map<std::string, std::set<size_t>> seeds;
+    for (const Contender::Row& row : contender.rows)
+      seeds[row.row->environment].insert(row.meta_seed);
+    const bool enough = std::all_of(seeds.begin(), seeds.end(), [](const auto& own) {
+      return own.second.size() >= kSeedsForUnit;
+    });
+    if (enough) unit = Unit::kSeed;
+    if (!enough && contender.has_meta_seeds()) return Unit::kLifetime;
+  }
+  return unit;
+}
+
 Standing MakeStanding(const std::vector<Group>& groups, const std::string& split, Unit unit) {
   Standing standing{.split = split,
                     .quantity = AnySuccess(groups) ? Quantity::kSuccess : Quantity::kReturn};
   std::set<std::string> protocols;
-  for (const Group& group : groups) protocols.insert(group.runs[0]->data.identity.protocol);
+  for (const Group& group : groups) protocols.insert(ProtocolOf(group));
   std::vector<Builder> learned, best, baselines;
   for (size_t g = 0; g < groups.size(); ++g) {
     const Group& group = groups[g];
@@ -130,14 +153,14 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
                                   .method = v1::EVALUATION_METHOD_LEARNED_BEST,
                                   .style = style,
                                   .iteration_steps = identity.iteration_steps}});
-    for (size_t cluster = 0; cluster < group.runs.size(); ++cluster) {
-      const ReportData& run = group.runs[cluster]->data;
+    for (size_t number = 0; number < group.runs.size(); ++number) {
+      const ReportData& run = group.runs[number]->data;
       for (const EvaluationRow& row : run.evaluation) {
         if (row.split != split) continue;
         if (row.method == v1::EVALUATION_METHOD_LEARNED) {
-          learned.back().Add(row, cluster, run.iterations);
+          learned.back().Add(row, number, run);
         } else if (row.method == v1::EVALUATION_METHOD_LEARNED_BEST) {
-          best.back().Add(row, cluster, run.iterations);
+          best.back().Add(row, number, run);
         } else {
           // A random signal is one of the method's own; PPO is the same for equal protocols.
           const bool random = row.method == v1::EVALUATION_METHOD_RANDOM_SIGNAL;
@@ -161,7 +184,7 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
                                                              ? identity.iteration_steps
                                                              : identity.baseline_iteration_steps}});
           }
-          found->Add(row, cluster, run.iterations);
+          found->Add(row, number, run);
         }
       }
     }
@@ -189,18 +212,7 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
     for (const Contender::Row& row : contender.rows)
       contender.iterations.push_back(IterationMeans(*row.row, row.iterations, standing.quantity));
   }
-  standing.unit = unit;
-  if (unit == Unit::kAuto) {
-    standing.unit = Unit::kSeed;
-    for (const Contender& contender : standing.contenders) {
-      std::map<std::string, std::set<std::pair<size_t, uint64_t>>> seeds;
-      for (const Contender::Row& row : contender.rows)
-        seeds[row.row->environment].insert({row.cluster, row.row->seed});
-      for (const auto& [environment, own] : seeds) {
-        if (own.size() < kSeedsForUnit) standing.unit = Unit::kLifetime;
-      }
-    }
-  }
+  standing.unit = unit == Unit::kAuto ? UnitOf(standing) : unit;
   return standing;
 }
 
@@ -236,6 +248,35 @@ std::map<std::string, std::string> DifferencesOfEqualTitles(const std::vector<Gr
 }
 
 }  // namespace
+
+std::string ProtocolOf(const Group& group) {
+  std::set<uint64_t> goal_seeds;
+  for (const ComparedRun* run : group.runs) goal_seeds.insert(run->data.identity.goal_seed);
+  return absl::StrCat(group.runs[0]->data.identity.protocol, "\n", RangesOf(goal_seeds));
+}
+
+std::string SharedGoals(const std::vector<Group>& groups) {
+  const auto shares = [](const std::set<std::string>& x, const std::set<std::string>& y) {
+    return std::any_of(x.begin(), x.end(), [&](const auto& goal) { return y.contains(goal); });
+  };
+  std::set<std::string> pairs;
+  for (const Group& group : groups) {
+    for (const ComparedRun* tested : group.runs) {
+      for (const ComparedRun* trained : group.runs) {
+        const Identity &x = tested->data.identity, &y = trained->data.identity;
+        if (x.goal_seed != y.goal_seed && shares(x.test_goals, y.training_goals))
+          pairs.insert(
+              absl::StrFormat("test goals of goal_seed %d are training goals of goal_seed %d",
+                              x.goal_seed, y.goal_seed));
+      }
+    }
+  }
+  if (pairs.empty()) return "";
+  return absl::StrCat(
+      absl::StrJoin(pairs, ", "),
+      ": meta-seeds of one method share goals, and the intervals count them as "
+      "independent; give runs odd goal seeds, --set benchmark.goal_seed=1, 3, 5, ...");
+}
 
 std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
   std::vector<Group> groups;
@@ -295,36 +336,17 @@ std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit) {
 }
 
 Scores ScoresOf(const Standing& standing, const Contender& contender, int iteration) {
-  return ScoresOf(standing, contender,
-                  [&](size_t row) { return ValueAt(contender.iterations[row], iteration); });
-}
-
-Scores ScoresOf(const Standing& standing, const Contender& contender,
-                const std::function<double(size_t row)>& value_of) {
-  Scores scores;
-  for (const std::string& environment : standing.environments) {
-    // By meta-seed, then by seed of agents.
-    std::map<size_t, std::map<uint64_t, std::vector<double>>> values;
-    for (size_t i = 0; i < contender.rows.size(); ++i) {
-      const Contender::Row& row = contender.rows[i];
-      const double value = value_of(i);
-      if (row.row->environment == environment && std::isfinite(value))
-        values[row.cluster][row.row->seed].push_back(value);
-    }
-    auto& stratum = scores.emplace_back();
-    for (const auto& [cluster, seeds] : values) {
-      auto& own = stratum.emplace_back();
-      for (const auto& [seed, lives] : seeds) {
-        if (standing.unit == Unit::kLifetime) {
-          own.insert(own.end(), lives.begin(), lives.end());
-        } else {
-          own.push_back(Mean(PooledScores{lives}));
-        }
-      }
-    }
-    if (stratum.empty()) return {};
+  Scores scores{.of_seeds = standing.unit == Unit::kSeed};
+  std::set<std::string> present;
+  for (size_t i = 0; i < contender.rows.size(); ++i) {
+    const Contender::Row& row = contender.rows[i];
+    const double value = ValueAt(contender.iterations[i], iteration);
+    if (!std::isfinite(value) || !standing.Has(row.row->environment)) continue;
+    scores.levels.push_back(LevelsOf(*row.row, row.meta_seed));
+    scores.values.push_back(value);
+    present.insert(row.row->environment);
   }
-  return scores;
+  return present.size() == standing.environments.size() ? scores : Scores();
 }
 
 namespace {
@@ -335,8 +357,11 @@ constexpr char kHowToCompare[] = R"(<details><summary>How to read this page</sum
 lifetime, after the agent's last update. <b>IQM</b>: the interquartile mean, the mean of the middle
 half of all scores. Outliers move it less than the mean, and it is less noisy than the
 median.</li>
-<li><b>Intervals</b> are 95 % percentile bootstrap intervals, stratified by environment (2000
-resamples, always the same random numbers). Scores of one meta-seed are drawn together.</li>
+<li><b>Intervals</b> are 95 % percentile bootstrap intervals by levels (2000 resamples, always the
+same random numbers): a resample draws meta-seeds, within each of them goals, and within each goal
+lifetimes, in every environment. Where a method has one meta-seed, its interval does not cover other
+meta-seeds. The numbers in parentheses are those of each meta-seed alone, in the order of the table
+of runs; those of PPO are of each draw of goals.</li>
 <li><b>Performance profile</b>: the share of scores above each value. A curve that lies higher is
 better there.</li>
 <li><b>Probability of improvement</b>: in how many of all pairs a score of one method is higher than
@@ -344,8 +369,10 @@ one of another; ties count half. 0.5 means no difference. Where the interval lea
 little better</b> means below 64 % of pairs, <b>better</b> below 71 %, <b>much better</b> 71 % and
 more (Vargha and Delaney, 2000).</li>
 <li><b>meta-seed</b>: the seed of a spec, which decides the first weights of the signal network and
-all chance in meta-training. Runs whose specs differ in it alone are one method. <b>Seed of
-agents</b>: decides the agents' first weights, goals and actions in an evaluation.</li>
+all chance in meta-training, together with the goal seed, which draws the lists of goals where a
+benchmark has some. Runs whose specs differ in these two alone are one method. <b>Seed of
+agents</b>: decides the agents' first weights and actions in an evaluation, and goals that are in no
+list.</li>
 <li><b>random signal</b>: the signal network (of rules without one, whatever they learn) as it was
 before meta-training, with random weights.</li>
 <li><b>generation</b>: where an outer update is one part of a lifetime, the agents that begin
@@ -360,14 +387,17 @@ and CPU seconds of all its processes. The table of budgets says which, and wheth
 equal.</li>
 </ul>
 <p>Agarwal, Schwarzer, Castro, Courville and Bellemare (2021), Deep reinforcement learning at the
-edge of the statistical precipice.</p></details>
+edge of the statistical precipice. Davison and Hinkley (1997), Bootstrap methods and their
+application, section 3.8. Saravanan, Berman and Sober (2020), Application of the hierarchical
+bootstrap to multi-level data in neuroscience.</p></details>
 )";
 
 std::string MakeComparisonPage(const std::string& title, const std::string& date,
                                const std::vector<Group>& groups,
                                const std::vector<Standing>& standings,
                                const ComparisonTables& tables, const Drawing& drawing,
-                               const WrittenDrawing& written) {
+                               const WrittenDrawing& written,
+                               const std::vector<std::string>& warnings) {
   std::string html = PageHead(title);
   html += "<p class=\"sub\">Runs side by side: fresh agents, taught by what each run has learned." +
           (date.empty() ? "" : " Comparison of " + EscapeHtml(date) + ".") +
@@ -375,7 +405,8 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   for (const std::string& sentence : tables.summary)
     html += "<p>" + EscapeHtml(sentence) + "</p>\n";
   html += "</div>\n";
-  html += Warning(MissingPictures(written.drawn)) + kHowToCompare;
+  for (const std::string& warning : warnings) html += Warning(warning);
+  html += kHowToCompare;
   const auto tables_of = [&](const std::string& prefix) {
     std::string text;
     for (const Table& table : tables.tables) {
@@ -452,11 +483,13 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   MENTOR_ASSIGN_OR_RETURN(WrittenDrawing written, WriteDrawing(drawing, files, options.gnuplot));
   ReportFiles report{.html = folder / "comparison.html",
                      .others = written.files,
-                     .summary = absl::StrJoin(tables.summary, "\n"),
-                     .warning = MissingPictures(written.drawn)};
+                     .summary = absl::StrJoin(tables.summary, "\n")};
+  for (const std::string& warning : {SharedGoals(groups), MissingPictures(written.drawn)}) {
+    if (!warning.empty()) report.warnings.push_back(warning);
+  }
   MENTOR_RETURN_IF_ERROR(
       WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, standings,
-                                                tables, drawing, written)));
+                                                tables, drawing, written, report.warnings)));
   return report;
 }
 

@@ -4,14 +4,14 @@
 //   FOLDER/comparison.html
 //   FOLDER/comparison/tables.md *.csv *.gp *.svg *.png
 //
-// Runs whose specs differ in the seed only are meta-seeds of one method. A score is what Agarwal et
-// al. (2021) call a run on a task: the success rate (or, where nothing succeeds, the shaped return)
-// of agents in the last inner iteration of their lives in one environment. See Unit. Intervals are
-// stratified by environment; seeds of agents under one meta-seed are drawn together, since they
-// share its signal. Functions without state.
+// A meta-seed is (seed, benchmark.goal_seed): runs whose specs differ in these two only are
+// meta-seeds of one method. A score is what Agarwal et al. (2021) call a run on a task: the success
+// rate (or, where nothing succeeds, the shaped return) of agents in the last inner iteration of
+// their lives in one environment. See Unit. Intervals are those of statistics.h: stratified by
+// environment, by levels of meta-seed, goal and lifetime. Functions without state.
 #pragma once
 
-#include <functional>
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -26,8 +26,8 @@
 
 namespace mentor::report {
 
-// What one score is: an agent's lifetime, or the mean of all lifetimes of one meta-seed and one
-// seed of agents. kAuto: the latter when every contender has three of them.
+// What one score is: an agent's lifetime, or the mean of all lifetimes of one meta-seed in one
+// environment. kAuto: the latter when every method has three meta-seeds.
 enum class Unit { kAuto, kSeed, kLifetime };
 
 struct ComparedRun {
@@ -53,6 +53,11 @@ struct Group {
   std::string name;
   std::vector<const ComparedRun*> runs;
 };
+// Equal where tasks (with the seeds of goals), lifetimes and agents are: baselines are the same.
+std::string ProtocolOf(const Group& group);
+// Which goal seeds of one method must not be pooled as if their goals were independent: test goals
+// of one are training goals of another. A sentence without its stop; empty: there are none.
+std::string SharedGoals(const std::vector<Group>& groups);
 // In the order of the runs. Methods of one title are told apart.
 std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs);
 
@@ -65,7 +70,8 @@ struct Contender {
   Style style;
   int iteration_steps = 0;  // Environment steps of an inner iteration.
   struct Row {
-    size_t cluster = 0;  // Meta-seed.
+    // The run among those of its method; of PPO, which knows of no seed, the goal seed.
+    size_t meta_seed = 0;
     const EvaluationRow* row = nullptr;
     int iterations = 1;
   };
@@ -74,6 +80,8 @@ struct Contender {
   std::vector<std::vector<double>> iterations = {};
 
   bool learned() const { return IsLearned(method); }
+  // Whether runs of other meta-seeds have other ones.
+  bool has_meta_seeds() const { return learned() || method == v1::EVALUATION_METHOD_RANDOM_SIGNAL; }
   bool best() const { return method == v1::EVALUATION_METHOD_LEARNED_BEST; }
 };
 struct Standing {
@@ -82,16 +90,17 @@ struct Standing {
   Unit unit = Unit::kLifetime;
   std::vector<std::string> environments = {};  // That all contenders have: the strata.
   std::vector<Contender> contenders = {};
+
+  bool Has(const std::string& environment) const {
+    return std::find(environments.begin(), environments.end(), environment) != environments.end();
+  }
 };
 // One for each split that has contenders; test goals first.
 std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit);
 
-// Scores of a contender after inner iteration `iteration`; -1: the last.
+// Scores of a contender after inner iteration `iteration`; -1: the last. Empty when an environment
+// has none.
 Scores ScoresOf(const Standing& standing, const Contender& contender, int iteration = -1);
-// The same of another number of each row, by its index; NaN: the row has none. Empty when an
-// environment has no number.
-Scores ScoresOf(const Standing& standing, const Contender& contender,
-                const std::function<double(size_t row)>& value);
 
 // Whether a learned contender is compared with another one, or with a baseline of its own.
 inline bool Comparable(const Contender& x, const Contender& y) {

@@ -320,14 +320,14 @@ Series TrainingCurve(const Group& group, const std::string& metric, const Agains
     if (places.size() < runs) continue;
     double x = 0;
     bool finite = true;
-    std::vector<std::vector<double>> values;
+    std::vector<double> values;
     for (const auto& [own_x, value] : places) {
       x += own_x / static_cast<double>(runs);
-      values.push_back({value});
+      values.push_back(value);
       finite = finite && std::isfinite(own_x) && std::isfinite(value);
     }
     if (!finite) continue;
-    curve.places.push_back({x, BootstrapMeans(values, BootstrapStream(), /*resamples=*/500)[0]});
+    curve.places.push_back({x, BootstrapMeanOfSeeds(values, BootstrapStream(), /*resamples=*/500)});
   }
   return curve;
 }

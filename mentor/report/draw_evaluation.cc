@@ -137,8 +137,9 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   AddFigure({.name = "evaluation_" + FileName(split),
              .section = "evaluation",
              .title = Capitalised(quantity) + " by part of the lifetime, " + GoalsOf(split),
-             .caption = "Means over lifetimes with 95 % intervals. Last episode: the lifetime's "
-                        "last one. Without noise: deterministic episodes after it.",
+             .caption =
+                 "Means with 95 % intervals over goals and lifetimes. Last episode: the lifetime's "
+                 "last one. Without noise: deterministic episodes after it.",
              .panels = {std::move(panel)}},
             drawing);
 }
@@ -180,7 +181,7 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
     panel.series.push_back(std::move(series));
   }
   if (methods[0]->quantity == Quantity::kSuccess) FitRates(&panel);
-  std::string caption = "Bands are 95 % intervals over lifetimes.";
+  std::string caption = "Bands are 95 % intervals over goals and lifetimes.";
   if (segments > 1)
     caption += " Vertical lines are the agent's updates, the only places where it learns.";
   if (det > 0) caption += " In the last ones agents act without noise.";

@@ -77,11 +77,20 @@ std::vector<int> SegmentBounds(const EvaluationRow& row, int segments, bool by_i
   return bounds;
 }
 
+MethodResult::Key KeyOf(const EvaluationRow& row) {
+  return {LevelsOf(row), row.lifetime, row.seed};
+}
+
+std::vector<Levels> LevelsOf(const MethodResult& result) {
+  std::vector<Levels> levels;
+  for (const MethodResult::Key& key : result.keys) levels.push_back(key.levels);
+  return levels;
+}
+
 absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> rows, int iterations,
                                             Quantity quantity) {
   std::stable_sort(rows.begin(), rows.end(), [](const EvaluationRow* a, const EvaluationRow* b) {
-    return std::tie(a->environment, a->goal, a->lifetime, a->seed) <
-           std::tie(b->environment, b->goal, b->lifetime, b->seed);
+    return KeyOf(*a) < KeyOf(*b);
   });
   const EvaluationRow& first = *rows[0];
   const auto det_of = [](const EvaluationRow& row) {
@@ -112,12 +121,10 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
   result.quantity = quantity;
   result.lifetimes = static_cast<int>(rows.size());
   result.lifetime_episodes = equally_many ? alive : 0;
-  std::set<std::pair<std::string, uint32_t>> goals;
   // Columns of the bootstrap: segments, det, return of the last segment, last, every episode.
   std::vector<std::vector<double>> columns;
   for (const EvaluationRow* row : rows) {
-    goals.insert({row->environment, row->goal});
-    result.keys.push_back({row->environment, row->goal, row->lifetime, row->seed});
+    result.keys.push_back(KeyOf(*row));
     const std::vector<int> bounds = SegmentBounds(*row, segments, by_iteration);
     std::vector<double> rates(segments, 0.0);
     for (int s = 0; s < segments; ++s) {
@@ -137,8 +144,9 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
     for (size_t e = 0; equally_many && e < row->episode_success.size(); ++e)
       columns.back().push_back(ValueOf(*row, e, quantity));
   }
-  result.goals = static_cast<int>(goals.size());
-  const std::vector<Interval> intervals = BootstrapMeans(columns, BootstrapStream());
+  const std::vector<Levels> levels = LevelsOf(result);
+  result.goals = static_cast<int>(std::set<Levels>(levels.begin(), levels.end()).size());
+  const std::vector<Interval> intervals = BootstrapMeans(levels, columns, BootstrapStream());
   result.segments.assign(intervals.begin(), intervals.begin() + segments);
   if (det_episodes > 0) result.det = intervals[segments];
   if (has_returns) result.last_return = intervals[segments + 1];
@@ -147,19 +155,24 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
   return result;
 }
 
-std::vector<double> SegmentColumn(const MethodResult& result, int segment) {
-  std::vector<double> column;
-  for (const auto& rates : result.segment_rates) column.push_back(rates[segment]);
-  return column;
+Scores SegmentScores(const MethodResult& result, int segment) {
+  Scores scores{.levels = LevelsOf(result)};
+  for (const auto& rates : result.segment_rates) scores.values.push_back(rates[segment]);
+  return scores;
 }
 
-Interval PairedDifference(const std::vector<double>& a, const std::vector<double>& b) {
+// Of the same lifetimes.
+Interval PairedDifference(const Scores& a, const Scores& b) {
   std::vector<std::vector<double>> differences;
-  for (size_t i = 0; i < a.size(); ++i) differences.push_back({a[i] - b[i]});
-  return BootstrapMeans(differences, BootstrapStream())[0];
+  for (size_t i = 0; i < a.values.size(); ++i) differences.push_back({a.values[i] - b.values[i]});
+  return BootstrapMeans(a.levels, differences, BootstrapStream())[0];
 }
 
 }  // namespace
+
+Levels LevelsOf(const EvaluationRow& row, size_t meta_seed) {
+  return {row.environment, meta_seed, row.goal_seed, row.goal};
+}
 
 int SplitPlace(const std::string& split) {
   return split == "test" ? 0 : split == "train" ? 1 : 2;
@@ -234,7 +247,7 @@ std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& re
       const int last = static_cast<int>(learned.segments.size()) - 1;
       const bool paired = learned.keys == baseline.keys;
       for (const int segment : std::set<int>{last, 0}) {
-        const auto a = SegmentColumn(learned, segment), b = SegmentColumn(baseline, segment);
+        const Scores a = SegmentScores(learned, segment), b = SegmentScores(baseline, segment);
         comparisons.push_back(
             {learned.method, baseline.method, learned.split, segment, paired,
              paired ? PairedDifference(a, b) : BootstrapDifference(a, b, BootstrapStream())});
@@ -246,7 +259,7 @@ std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& re
 
 Interval GrowthWithinLifetime(const MethodResult& result) {
   const int last = static_cast<int>(result.segments.size()) - 1;
-  return PairedDifference(SegmentColumn(result, last), SegmentColumn(result, 0));
+  return PairedDifference(SegmentScores(result, last), SegmentScores(result, 0));
 }
 
 }  // namespace mentor::report

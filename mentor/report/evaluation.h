@@ -37,8 +37,7 @@ struct MethodResult {
 
   // One entry for each lifetime, ordered by its key.
   struct Key {
-    std::string environment;
-    uint32_t goal = 0;
+    Levels levels;
     uint32_t lifetime = 0;
     uint64_t seed = 0;
     auto operator<=>(const Key&) const = default;
@@ -65,6 +64,9 @@ int SplitPlace(const std::string& split);
 // row that does not fit.
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
     const std::vector<EvaluationRow>& rows, int iterations);
+
+// Where a lifetime of one run belongs; in a comparison also to a meta-seed.
+Levels LevelsOf(const EvaluationRow& row, size_t meta_seed = 0);
 
 // Every learned method against every baseline of its split: the last segment, and segment 0 as
 // the control.

@@ -329,9 +329,10 @@ which the agent acts deterministically (det in files).</li>
 <li><b>shaped return</b>: the environment's hand-made progress reward, summed over an episode of the
 last segment. It is shown for information; in the evaluation only PPO shaped and PPO sparse and
 shaped learn from it.</li>
-<li><b>Brackets and bands</b> are 95 % bootstrap intervals over lifetimes (2000 resamples, always
-the same random numbers). An interval of no width means that all lifetimes agreed, not that the rate
-is certain.</li>
+<li><b>Brackets and bands</b> are 95 % bootstrap intervals by levels (2000 resamples, always the
+same random numbers): a resample draws goals, and within each goal its lifetimes, in every
+environment. A run has one meta-seed, so its intervals do not cover others. An interval of no width
+means that all lifetimes agreed, not that the rate is certain.</li>
 <li><b>learned</b>: the final weights of the signal network. <b>learned (best)</b>: those with the
 best score on training goals during meta-training. In the evaluation the network gives its mean, in
 meta-training a sample.</li>
@@ -342,8 +343,10 @@ before meta-training, with random weights.</li>
 <li><b>generation</b>: where an outer update is one part of a lifetime, the agents that begin
 together. Generation 0 is the first.</li>
 <li><b>meta-seed</b>: the seed of the spec, which decides the first weights of the signal network
-and all chance in meta-training. Runs that differ in it alone say how much chance matters.
-<b>Seed of agents</b>: decides the agents' first weights, goals and actions in an evaluation.</li>
+and all chance in meta-training, together with the goal seed, which draws the lists of goals where a
+benchmark has some. Runs that differ in these two alone say how much chance matters. <b>Seed of
+agents</b>: decides the agents' first weights and actions in an evaluation, and goals that are in no
+list.</li>
 </ul></details>
 )";
 

@@ -73,10 +73,12 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   ReportFiles report{.html = folder / "report.html",
                      .others = std::move(written.files),
                      .summary = absl::StrJoin(summary, "\n"),
-                     .warning = MissingPictures(written.drawn)};
-  const PageParts parts{data,           summary,       results,
-                        comparisons,    drawing,       std::move(written.svgs),
-                        report.warning, kReportFolder, folder};
+                     .warnings = {}};
+  const std::string missing = MissingPictures(written.drawn);
+  if (!missing.empty()) report.warnings.push_back(missing);
+  const PageParts parts{data,        summary,       results,
+                        comparisons, drawing,       std::move(written.svgs),
+                        missing,     kReportFolder, folder};
   MENTOR_RETURN_IF_ERROR(WriteText(report.html, MakePage(parts)));
   return report;
 }

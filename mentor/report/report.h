@@ -53,6 +53,8 @@ struct EvaluationRow {
   // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
   uint32_t lifetime = 0;
   uint32_t goal = 0;
+  // What drew the goals: rows of equal environment, goal_seed and goal had the same one.
+  uint64_t goal_seed = 0;
   int lifetime_episodes = 0;  // The first ones; those after them are deterministic.
   // How many of them ended in each inner iteration; empty: equally many.
   std::vector<int> segment_episodes = {};
@@ -81,13 +83,17 @@ struct MapSample {
 // What a comparison of runs must know beside the numbers.
 struct Identity {
   std::string experiment = {};  // Its uid: copies of a run's folder share it. Empty: not known.
-  std::string method;           // Equal for runs of one spec that differ in their seed only.
+  // Equal for runs of one spec that differ in their meta-seed only, (seed, goal_seed).
+  std::string method;
   std::string protocol;  // Equal where tasks, lifetimes and agents are: baselines are the same.
   std::string rule;      // Names of registered parts.
   std::string signal;
   // What the spec sets, by name as in --set; no defaults.
   std::map<std::string, std::string> settings;
   uint64_t seed = 0;
+  uint32_t goal_seed = 0;  // 0 where its benchmark has no lists of goals: it decides nothing there.
+  // The tasks in those lists, as texts.
+  std::set<std::string> training_goals = {}, test_goals = {};
   std::string state_hash;             // Hash of the newest checkpoint; may be empty.
   uint32_t lifetimes_per_update = 0;  // 0: not known.
   int baseline_iteration_steps = 0;   // Environment steps of an inner iteration of one agent,
@@ -138,9 +144,9 @@ struct ReportFiles {
   std::filesystem::path html;
   std::vector<std::filesystem::path> others;
   std::string summary;  // The page's first words: plain text, a line for each statement.
-  // Why there are no SVG and PNG files to download, as without gnuplot; empty: they are there. The
-  // page and its charts are whole all the same.
-  std::string warning = {};
+  // What to know before the page is believed. Also why there are no SVG and PNG files to download,
+  // as without gnuplot; the page's charts are whole all the same.
+  std::vector<std::string> warnings = {};
 };
 
 // INVALID_ARGUMENT names the row that does not fit. UNAVAILABLE when a file cannot be written.

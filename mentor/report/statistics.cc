@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
+#include <optional>
 
 #include "common/check.h"
 
@@ -16,16 +18,136 @@ double Mean(std::span<const double> x) {
   return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
 }
 
-Interval PercentileInterval(double mean, std::vector<double> resampled) {
-  std::sort(resampled.begin(), resampled.end());
-  return {mean, Quantile(resampled, kLowQuantile), Quantile(resampled, kHighQuantile)};
+// Lifetimes in the order of their levels, from which resamples are drawn.
+class Resampler {
+ public:
+  explicit Resampler(std::span<const Levels> levels) : order_(levels.size()) {
+    MENTOR_CHECK(!levels.empty());
+    std::iota(order_.begin(), order_.end(), size_t{0});
+    std::stable_sort(order_.begin(), order_.end(),
+                     [&](size_t a, size_t b) { return levels[a] < levels[b]; });
+    for (size_t i = 0; i < order_.size(); ++i) {
+      const Levels& own = levels[order_[i]];
+      const Levels* before = i == 0 ? nullptr : &levels[order_[i - 1]];
+      const bool new_stratum = before == nullptr || before->environment != own.environment;
+      const bool new_seed = new_stratum || before->meta_seed != own.meta_seed;
+      if (new_stratum) strata_.push_back(seeds_.size());
+      if (new_seed) seeds_.push_back(goals_.size());
+      if (new_seed || *before != own) goals_.push_back(i);
+    }
+    goals_.push_back(order_.size());
+    seeds_.push_back(goals_.size() - 1);
+    strata_.push_back(seeds_.size() - 1);
+  }
+
+  struct Sample {
+    std::vector<size_t> rows;          // Drawn lifetimes, by stratum and meta-seed.
+    std::vector<size_t> seed_ends;     // Where a drawn meta-seed ends in `rows`,
+    std::vector<size_t> stratum_ends;  // and a stratum in `seed_ends`.
+  };
+  // One resample; nothing: the sample itself.
+  Sample Draw(const RandomStream& random, std::optional<uint32_t> resample) const {
+    Sample sample;
+    sample.rows.reserve(order_.size());
+    uint32_t draw = 0;
+    // Of the members first .. end-1 one instead of member i. A choice of one needs no draw.
+    const auto choose = [&](size_t first, size_t end, size_t i) {
+      return !resample || end - first == 1 ? i
+                                           : first + random.Below(end - first, *resample, draw++);
+    };
+    for (size_t stratum = 0; stratum + 1 < strata_.size(); ++stratum) {
+      const size_t first_seed = strata_[stratum], end_seed = strata_[stratum + 1];
+      for (size_t s = first_seed; s < end_seed; ++s) {
+        const size_t seed = choose(first_seed, end_seed, s);
+        const size_t first_goal = seeds_[seed], end_goal = seeds_[seed + 1];
+        for (size_t g = first_goal; g < end_goal; ++g) {
+          const size_t goal = choose(first_goal, end_goal, g);
+          for (size_t i = goals_[goal]; i < goals_[goal + 1]; ++i)
+            sample.rows.push_back(order_[choose(goals_[goal], goals_[goal + 1], i)]);
+        }
+        sample.seed_ends.push_back(sample.rows.size());
+      }
+      sample.stratum_ends.push_back(sample.seed_ends.size());
+    }
+    return sample;
+  }
+
+ private:
+  std::vector<size_t> order_;  // Places of lifetimes.
+  // Where strata begin in seeds_, meta-seeds in goals_, goals in order_; and the end of the last.
+  std::vector<size_t> strata_, seeds_, goals_;
+};
+
+// Percentile intervals of the numbers that `of` makes of resamples; without one, of the sample.
+std::vector<Interval> PercentileIntervals(
+    const std::function<std::vector<double>(std::optional<uint32_t> resample)>& of, int resamples) {
+  MENTOR_CHECK(resamples > 0);
+  const std::vector<double> values = of(std::nullopt);
+  std::vector<std::vector<double>> resampled(values.size());
+  for (int r = 0; r < resamples; ++r) {
+    const std::vector<double> drawn = of(static_cast<uint32_t>(r));
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!std::isnan(drawn[i])) resampled[i].push_back(drawn[i]);
+    }
+  }
+  std::vector<Interval> intervals;
+  for (size_t i = 0; i < values.size(); ++i) {
+    std::vector<double>& sorted = resampled[i];
+    std::sort(sorted.begin(), sorted.end());
+    intervals.push_back(sorted.empty() ? Interval{values[i], kNone, kNone}
+                                       : Interval{values[i], Quantile(sorted, kLowQuantile),
+                                                  Quantile(sorted, kHighQuantile)});
+  }
+  return intervals;
 }
 
-// Mean of a resample of x; draw i of step `resample` chooses its i-th member.
-double ResampledMean(std::span<const double> x, const RandomStream& random, uint32_t resample) {
-  double sum = 0;
-  for (uint32_t i = 0; i < x.size(); ++i) sum += x[random.Below(x.size(), resample, i)];
-  return sum / static_cast<double>(x.size());
+std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows,
+                                std::span<const size_t> places) {
+  const size_t columns = rows[0].size();
+  std::vector<double> means(columns, 0.0), counts(columns, 0.0);
+  for (const size_t place : places) {
+    const std::vector<double>& row = rows[place];
+    for (size_t c = 0; c < columns; ++c) {
+      const bool is_number = !std::isnan(row[c]);
+      means[c] += is_number ? row[c] : 0;
+      counts[c] += is_number ? 1 : 0;
+    }
+  }
+  for (size_t c = 0; c < columns; ++c) means[c] = counts[c] > 0 ? means[c] / counts[c] : kNone;
+  return means;
+}
+
+PooledScores Pool(const Scores& scores, const Resampler::Sample& sample) {
+  PooledScores pooled;
+  size_t seed = 0, row = 0;
+  for (const size_t end : sample.stratum_ends) {
+    std::vector<double>& stratum = pooled.emplace_back();
+    for (; seed < end; ++seed) {
+      double sum = 0;
+      const size_t first = row;
+      for (; row < sample.seed_ends[seed]; ++row) {
+        const double value = scores.values[sample.rows[row]];
+        sum += value;
+        if (!scores.of_seeds) stratum.push_back(value);
+      }
+      if (scores.of_seeds) stratum.push_back(sum / static_cast<double>(row - first));
+    }
+  }
+  return pooled;
+}
+
+Interval BootstrapPair(const Scores& a, const Scores& b, const RandomStream& random, int resamples,
+                       const std::function<double(const PooledScores&, const PooledScores&)>& of) {
+  MENTOR_CHECK(random.purpose == Purpose::kBootstrap);
+  RandomStream random_b = random;
+  ++random_b.iteration;
+  const Resampler from_a(a.levels), from_b(b.levels);
+  return PercentileIntervals(
+      [&](std::optional<uint32_t> resample) {
+        return std::vector<double>{
+            of(Pool(a, from_a.Draw(random, resample)), Pool(b, from_b.Draw(random_b, resample)))};
+      },
+      resamples)[0];
 }
 
 }  // namespace
@@ -38,44 +160,35 @@ double Quantile(std::span<const double> sorted, double q) {
   return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
-std::vector<Interval> BootstrapMeans(const std::vector<std::vector<double>>& rows,
-                                     const RandomStream& random, int resamples) {
-  MENTOR_CHECK(!rows.empty() && resamples > 0 && random.purpose == Purpose::kBootstrap);
-  const size_t n = rows.size(), columns = rows[0].size();
-  std::vector<double> means(columns, 0.0);
-  for (const auto& row : rows) {
-    MENTOR_CHECK(row.size() == columns);
-    for (size_t c = 0; c < columns; ++c) means[c] += row[c];
-  }
-  for (double& mean : means) mean /= static_cast<double>(n);
-
-  std::vector<std::vector<double>> resampled(columns, std::vector<double>(resamples));
-  std::vector<double> sums(columns);
-  for (int r = 0; r < resamples; ++r) {
-    std::fill(sums.begin(), sums.end(), 0.0);
-    for (size_t i = 0; i < n; ++i) {
-      const auto& row = rows[random.Below(n, static_cast<uint32_t>(r), static_cast<uint32_t>(i))];
-      for (size_t c = 0; c < columns; ++c) sums[c] += row[c];
-    }
-    for (size_t c = 0; c < columns; ++c) resampled[c][r] = sums[c] / static_cast<double>(n);
-  }
-  std::vector<Interval> intervals;
-  for (size_t c = 0; c < columns; ++c)
-    intervals.push_back(PercentileInterval(means[c], std::move(resampled[c])));
-  return intervals;
+std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows) {
+  std::vector<size_t> all(rows.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  return ColumnMeans(rows, all);
 }
 
-Interval BootstrapDifference(std::span<const double> a, std::span<const double> b,
-                             const RandomStream& random, int resamples) {
-  MENTOR_CHECK(!a.empty() && !b.empty() && resamples > 0 && random.purpose == Purpose::kBootstrap);
-  RandomStream random_b = random;
-  ++random_b.iteration;
-  std::vector<double> differences(resamples);
-  for (int r = 0; r < resamples; ++r) {
-    const uint32_t step = static_cast<uint32_t>(r);
-    differences[r] = ResampledMean(a, random, step) - ResampledMean(b, random_b, step);
+std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
+                                     const std::vector<std::vector<double>>& rows,
+                                     const RandomStream& random, int resamples) {
+  MENTOR_CHECK(!rows.empty() && rows.size() == levels.size() &&
+               random.purpose == Purpose::kBootstrap);
+  for (const auto& row : rows) MENTOR_CHECK(row.size() == rows[0].size());
+  const Resampler resampler(levels);
+  return PercentileIntervals(
+      [&](std::optional<uint32_t> resample) {
+        return ColumnMeans(rows, resampler.Draw(random, resample).rows);
+      },
+      resamples);
+}
+
+Interval BootstrapMeanOfSeeds(std::span<const double> seeds, const RandomStream& random,
+                              int resamples) {
+  std::vector<Levels> levels;
+  std::vector<std::vector<double>> rows;
+  for (size_t i = 0; i < seeds.size(); ++i) {
+    levels.push_back({.meta_seed = i});
+    rows.push_back({seeds[i]});
   }
-  return PercentileInterval(Mean(a) - Mean(b), std::move(differences));
+  return BootstrapMeans(levels, rows, random, resamples)[0];
 }
 
 namespace {
@@ -106,49 +219,31 @@ double Median(std::span<const double> x) {
 }
 
 PooledScores Pool(const Scores& scores) {
-  PooledScores pooled;
-  for (const auto& stratum : scores) {
-    pooled.emplace_back();
-    for (const auto& cluster : stratum)
-      pooled.back().insert(pooled.back().end(), cluster.begin(), cluster.end());
-  }
-  return pooled;
+  return Pool(scores, Resampler(scores.levels).Draw(BootstrapStream(), std::nullopt));
 }
 
-PooledScores Resample(const Scores& scores, const RandomStream& random, uint32_t resample) {
-  MENTOR_CHECK(random.purpose == Purpose::kBootstrap);
-  PooledScores drawn;
-  uint32_t draw = 0;
-  for (const auto& stratum : scores) {
-    drawn.emplace_back();
-    for (size_t c = 0; c < stratum.size(); ++c) {
-      // A choice of one needs no draw.
-      const auto& cluster = stratum.size() == 1
-                                ? stratum[0]
-                                : stratum[random.Below(stratum.size(), resample, draw++)];
-      for (size_t i = 0; i < cluster.size(); ++i) {
-        drawn.back().push_back(cluster.size() == 1
-                                   ? cluster[0]
-                                   : cluster[random.Below(cluster.size(), resample, draw++)]);
-      }
-    }
+std::vector<Scores> BySeed(const Scores& scores) {
+  std::map<size_t, Scores> seeds;
+  for (size_t i = 0; i < scores.values.size(); ++i) {
+    Scores& own = seeds[scores.levels[i].meta_seed];
+    own.of_seeds = scores.of_seeds;
+    own.levels.push_back(scores.levels[i]);
+    own.values.push_back(scores.values[i]);
   }
-  return drawn;
+  std::vector<Scores> all;
+  for (auto& [seed, own] : seeds) all.push_back(std::move(own));
+  return all;
 }
 
 std::vector<Interval> BootstrapStratified(const Scores& scores, const Statistic& statistic,
                                           const RandomStream& random, int resamples) {
-  MENTOR_CHECK(!scores.empty() && resamples > 0);
-  const std::vector<double> values = statistic(Pool(scores));
-  std::vector<std::vector<double>> resampled(values.size(), std::vector<double>(resamples));
-  for (int r = 0; r < resamples; ++r) {
-    const std::vector<double> drawn = statistic(Resample(scores, random, static_cast<uint32_t>(r)));
-    for (size_t i = 0; i < values.size(); ++i) resampled[i][r] = drawn[i];
-  }
-  std::vector<Interval> intervals;
-  for (size_t i = 0; i < values.size(); ++i)
-    intervals.push_back(PercentileInterval(values[i], std::move(resampled[i])));
-  return intervals;
+  MENTOR_CHECK(random.purpose == Purpose::kBootstrap);
+  const Resampler resampler(scores.levels);
+  return PercentileIntervals(
+      [&](std::optional<uint32_t> resample) {
+        return statistic(Pool(scores, resampler.Draw(random, resample)));
+      },
+      resamples);
 }
 
 double InterquartileMean(const PooledScores& scores) {
@@ -191,15 +286,14 @@ double ProbabilityOfImprovement(const PooledScores& a, const PooledScores& b) {
 
 Interval BootstrapImprovement(const Scores& a, const Scores& b, const RandomStream& random,
                               int resamples) {
-  RandomStream random_b = random;
-  ++random_b.iteration;
-  std::vector<double> resampled;
-  for (int r = 0; r < resamples; ++r) {
-    const auto step = static_cast<uint32_t>(r);
-    resampled.push_back(
-        ProbabilityOfImprovement(Resample(a, random, step), Resample(b, random_b, step)));
-  }
-  return PercentileInterval(ProbabilityOfImprovement(Pool(a), Pool(b)), std::move(resampled));
+  return BootstrapPair(a, b, random, resamples, ProbabilityOfImprovement);
+}
+
+Interval BootstrapDifference(const Scores& a, const Scores& b, const RandomStream& random,
+                             int resamples) {
+  return BootstrapPair(a, b, random, resamples, [](const PooledScores& x, const PooledScores& y) {
+    return Mean(x) - Mean(y);
+  });
 }
 
 double Pearson(std::span<const double> x, std::span<const double> y) {

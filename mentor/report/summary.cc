@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 
 #include "common/evaluation_method.h"
 #include "mentor/report/words.h"
@@ -137,7 +139,7 @@ void AddEvaluation(const ReportData& data, const std::vector<MethodResult>& resu
                    const std::vector<Comparison>& comparisons,
                    std::vector<std::string>* sentences) {
   const std::string& role = data.signal_role;
-  int fewest = 0;
+  int fewest = 0, goals = 0;
   for (const MethodResult& result : results) {
     if (!IsLearned(result.method) || result.split != results[0].split ||
         !result.environment.empty())
@@ -170,6 +172,12 @@ void AddEvaluation(const ReportData& data, const std::vector<MethodResult>& resu
                                            PartName(last, result.segments.size())));
     }
     fewest = fewest == 0 ? result.lifetimes : std::min(fewest, result.lifetimes);
+    goals = std::max(goals, result.goals);
+  }
+  if (fewest > 0) {
+    sentences->push_back(
+        absl::StrFormat("One seed: the intervals cover other %s, not other meta-seeds.",
+                        goals > 1 ? "goals and lifetimes" : "lifetimes on this goal"));
   }
   if (fewest > 0 && fewest < kFewLifetimes) {
     sentences->push_back(absl::StrFormat("With %s, the intervals are rough; take them as a hint.",
@@ -272,9 +280,13 @@ bool SawSuccess(const std::vector<TrainingPoint>& training) {
   });
 }
 
-std::string FormatInterval(const Interval& interval) {
-  return absl::StrFormat("%s [%s, %s]", Number(interval.mean), Number(interval.low),
-                         Number(interval.high));
+std::string FormatInterval(const Interval& interval, const std::vector<double>& by_seed) {
+  const std::string text = absl::StrFormat("%s [%s, %s]", Number(interval.mean),
+                                           Number(interval.low), Number(interval.high));
+  if (by_seed.empty()) return text;
+  std::vector<std::string> own;
+  for (const double value : by_seed) own.push_back(std::isfinite(value) ? Number(value) : "-");
+  return absl::StrCat(text, " (", absl::StrJoin(own, ", "), ")");
 }
 
 std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,

@@ -23,7 +23,7 @@ std::optional<uint32_t> BestUpdate(const std::vector<TrainingPoint>& training, u
 // Whether meta-training saw a success. Environments without success have shaped returns only.
 bool SawSuccess(const std::vector<TrainingPoint>& training);
 
-// "0.45 [0.41, 0.49]".
-std::string FormatInterval(const Interval& interval);
+// "0.45 [0.41, 0.49]", with each meta-seed's own number "0.45 [0.41, 0.49] (0.42, 0.48)".
+std::string FormatInterval(const Interval& interval, const std::vector<double>& by_seed = {});
 
 }  // namespace mentor::report

@@ -5,6 +5,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
 
 #include "common/check.h"
@@ -35,6 +36,14 @@ Table::Cell Table::Number(double value, std::string text) {
 Table::Cell Table::Value(const Interval& interval) {
   if (!std::isfinite(interval.mean)) return None();
   return {Kind::kInterval, FormatInterval(interval), interval};
+}
+
+Table::Cell Table::Value(const Interval& interval, std::vector<double> by_seed) {
+  Cell cell = Value(interval);
+  if (cell.kind != Kind::kInterval) return cell;
+  cell.text = FormatInterval(interval, by_seed);
+  cell.by_seed = std::move(by_seed);
+  return cell;
 }
 
 Table::Cell Table::None() {
@@ -104,6 +113,7 @@ std::string Table::Csv() const {
     if (column.kind != Kind::kInterval) continue;
     header.push_back(CsvField(column.name + "_low"));
     header.push_back(CsvField(column.name + "_high"));
+    if (column.by_seed) header.push_back(CsvField(column.name + "_by_meta_seed"));
   }
   CsvTable csv(header);
   for (const auto& cells : rows_) {
@@ -112,6 +122,11 @@ std::string Table::Csv() const {
       if (columns_[c].kind == Kind::kText) row.Text(cells[c].text);
       if (columns_[c].kind == Kind::kNumber) row.Number(cells[c].interval.mean);
       if (columns_[c].kind == Kind::kInterval) row.Mean(cells[c].interval);
+      if (columns_[c].by_seed) {
+        std::vector<std::string> numbers;
+        for (const double value : cells[c].by_seed) numbers.push_back(CsvNumber(value));
+        row.Text(absl::StrJoin(numbers, " "));
+      }
     }
     csv.Add(std::move(row));
   }

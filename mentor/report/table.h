@@ -16,16 +16,21 @@ class Table {
     std::string text;       // As people read it.
     Interval interval;      // Its mean is the value of a number.
     std::string note = {};  // Small print below the text; not in CSV.
+    std::vector<double> by_seed = {};
   };
   static Cell Text(std::string text, std::string note = "");
   static Cell Number(double value, std::string text);  // "-" when it is not finite
   static Cell Value(const Interval& interval);         // "0.45 [0.41, 0.49]"
-  static Cell None();                                  // "-"
+  // With each meta-seed's own number: "0.45 [0.41, 0.49] (0.42, 0.48)".
+  static Cell Value(const Interval& interval, std::vector<double> by_seed);
+  static Cell None();  // "-"
 
-  // Columns of intervals become NAME, NAME_low and NAME_high in CSV.
+  // Columns of intervals become NAME, NAME_low and NAME_high in CSV; those with numbers of each
+  // meta-seed also NAME_by_meta_seed, "0.42 0.48".
   struct Column {
     std::string name;
     Cell::Kind kind = Cell::Kind::kText;
+    bool by_seed = false;
   };
   Table(std::string name, std::string title, std::vector<Column> columns)
       : name_(std::move(name)), title_(std::move(title)), columns_(std::move(columns)) {}

@@ -95,7 +95,7 @@ class ReportTest(ClusterTest):
         # Equal weights are no second meta-seed.
         self.run_spec(whole, *longer)
         said = self.run_to_end("mentor", "report", long, whole, "--out", self.folder / "c", code=2)
-        self.assertIn("have the same spec and the same seed", said)
+        self.assertIn("have the same spec and the same meta-seed, seed ", said)
         # Folders of comparisons lie among runs.
         self.run_to_end("mentor", "report", short, long, "--out", self.folder / "c")
         again = self.run_to_end("mentor", "report", short, long, self.folder / "c", "--out", whole)

@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/match.h>
+#include <google/protobuf/text_format.h>
 
 #include "common/evaluation_method.h"
 #include "common/file.h"
@@ -150,11 +151,11 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
 
   const std::filesystem::path files = std::filesystem::path(out) / "comparison";
   const std::string scores = ReadText(files / "scores_test.csv");
-  CHECK(
-      Contains(scores, "\ntiny reward,1,3,12,"));  // 3 seeds of 4 lifetimes; the own one is seed 5.
-  CHECK(Contains(scores, "\ntiny advantage (best),1,3,12,"));
-  CHECK(Contains(scores, "\nPPO sparse,,3,12,"));  // Once for both.
-  CHECK(Contains(scores, "\nrandom signal (tiny reward),,3,12,"));
+  CHECK(Contains(scores,
+                 "\ntiny reward,1,12,12,"));  // 3 seeds of 4 lifetimes; the own one is seed 5.
+  CHECK(Contains(scores, "\ntiny advantage (best),1,12,12,"));
+  CHECK(Contains(scores, "\nPPO sparse,,12,12,"));  // Once for both.
+  CHECK(Contains(scores, "\nrandom signal (tiny reward),,12,12,"));
   const std::string markdown = ReadText(files / "tables.md");
   CHECK(Contains(markdown, "| method | meta-seeds | scores |"));
   const std::string page = ReadText(std::filesystem::path(out) / "comparison.html");
@@ -265,6 +266,48 @@ TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what t
   spec.mutable_evaluation()->clear_baseline();
   REQUIRE(testing::RunQuietly(spec, idle.path()) == 0);
   CHECK(Contains(ReadText(idle.path() / "report.html"), "set evaluation.baseline to [PPO_SPARSE"));
+}
+
+TEST_CASE(
+    "report: goal seeds are meta-seeds where a benchmark lists its goals, and decide nothing "
+    "elsewhere",
+    "[loopback]") {
+  const testing::TempFolder folder;
+  const auto run = [&](const std::string& name, const std::string& benchmark, uint32_t goal_seed) {
+    v1::ExperimentSpec spec = testing::Checked(kSpec, {"rule.outer_updates=0"});
+    REQUIRE(google::protobuf::TextFormat::ParseFromString(benchmark, spec.mutable_benchmark()));
+    spec.mutable_benchmark()->set_goal_seed(goal_seed);
+    spec.mutable_evaluation()->clear_baseline();
+    spec.mutable_evaluation()->add_baseline(v1::PPO_SPARSE);
+    REQUIRE(testing::RunQuietly(spec, folder.path() / name) == 0);
+    return (folder.path() / name).string();
+  };
+  const std::string listed =
+      "name: 'custom' task_set { environment: 'point_reach' goals: 3 } "
+      "task_set { environment: 'point_reach' split: TEST goals: 4 }";
+  const std::string one = run("one", listed, 1), three = run("three", listed, 3),
+                    again = run("again", listed, 3);
+  const auto data = ReportOf(three);
+  REQUIRE(data.ok());
+  CHECK(data->identity.goal_seed == 3);
+  CHECK(data->identity.training_goals.size() == 3);
+  CHECK(data->identity.test_goals.size() == 4);
+  CHECK(data->identity.method == ReportOf(one)->identity.method);
+  REQUIRE(data->evaluation.size() == 4);
+  for (const report::EvaluationRow& row : data->evaluation) CHECK(row.goal_seed == 3);
+  const std::string out = (folder.path() / "out").string();
+  REQUIRE(Mentor({"report", one, three, "--out", out}) == 0);
+  // The same seed of agents, and other goals: eight lives.
+  CHECK(Contains(ReadText(std::filesystem::path(out) / "comparison" / "scores_test.csv"),
+                 "\nPPO sparse,2,8,8,"));
+  CHECK(Mentor({"report", three, again, "--out", out}) == 2);
+
+  // Fresh goals are drawn by the seed of agents.
+  const std::string fresh = run("fresh", "name: 'point_reach'", 1),
+                    same = run("same", "name: 'point_reach'", 3);
+  CHECK(ReportOf(same)->identity.goal_seed == 0);
+  CHECK(ReportOf(same)->evaluation[0].goal_seed == ReportOf(same)->evaluation[0].seed);
+  CHECK(Mentor({"report", fresh, same, "--out", out}) == 2);
 }
 
 TEST_CASE("curricula: list and show", "[loopback]") {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -86,7 +87,7 @@ TEST_CASE("comparison: runs that differ in the seed are one method; baselines st
   const auto standings = Standings(groups, Unit::kAuto);
   REQUIRE(standings.size() == 1);
   const Standing& standing = standings[0];
-  CHECK(standing.unit == Unit::kSeed);  // Three seeds of agents and more.
+  CHECK(standing.unit == Unit::kLifetime);  // There are fewer than three meta-seeds.
   REQUIRE(standing.contenders.size() == 5);
   CHECK(standing.contenders[0].name == "reward");
   CHECK(standing.contenders[0].rows.size() == 12);
@@ -99,12 +100,17 @@ TEST_CASE("comparison: runs that differ in the seed are one method; baselines st
   // Two of a kind do not look alike.
   CHECK(standing.contenders[3].style.colour != standing.contenders[4].style.colour);
 
-  // By meta-seed, then by seed of agents.
-  CHECK(ScoresOf(standing, standing.contenders[0]) == Scores{{{1, 1, 1}, {0.5, 0.5, 0.5}}});
-  CHECK(ScoresOf(standing, standing.contenders[0], 0) == Scores{{{0, 0, 0}, {0, 0, 0}}});
-  CHECK(ScoresOf(standing, standing.contenders[1]) == Scores{{{0.5, 0.5, 0.5}}});
-  CHECK(ScoresOf(Standings(groups, Unit::kLifetime)[0], standing.contenders[1]) ==
-        Scores{{std::vector<double>(6, 0.5)}});
+  // By meta-seed; seeds of agents are lifetimes on the same goals.
+  const Standing by_seed = Standings(groups, Unit::kSeed)[0];
+  const auto pooled = [](const Standing& of, size_t contender, int iteration = -1) {
+    return Pool(ScoresOf(of, of.contenders[contender], iteration));
+  };
+  CHECK(pooled(by_seed, 0) == PooledScores{{1, 0.5}});
+  CHECK(pooled(by_seed, 0, 0) == PooledScores{{0, 0}});
+  CHECK(pooled(by_seed, 1) == PooledScores{{0.5}});
+  CHECK(pooled(standing, 1) == PooledScores{std::vector<double>(6, 0.5)});
+  const Scores own = ScoresOf(standing, standing.contenders[1]);
+  CHECK(std::set<Levels>(own.levels.begin(), own.levels.end()).size() == 2);  // Two goals.
 
   // Other tasks or agents: each method has its own baselines.
   std::vector<ComparedRun> others = runs;
@@ -124,7 +130,73 @@ TEST_CASE("comparison: strata are the environments that all methods have", "[uni
     runs[1].data.evaluation.push_back(Row(method, 1, 0, {0, 0, 1, 0}, "push"));
   standing = Standings(GroupRuns(runs), Unit::kLifetime)[0];
   CHECK(standing.environments == std::vector<std::string>{"push", "reach"});
-  CHECK(ScoresOf(standing, standing.contenders[0])[0] == std::vector<std::vector<double>>{{1}});
+  CHECK(Pool(ScoresOf(standing, standing.contenders[0]))[0] == std::vector<double>{1});
+}
+
+// A run whose benchmark draws its goals as ml1 does: those of tests from goal_seed + 1.
+ComparedRun RunOnGoals(const std::string& title, uint64_t seed, uint32_t goal_seed, double late) {
+  ComparedRun run = Run(title, seed, late);
+  run.name += "-" + std::to_string(goal_seed);
+  run.data.identity.goal_seed = goal_seed;
+  run.data.identity.training_goals = {"goals of " + std::to_string(goal_seed)};
+  run.data.identity.test_goals = {"goals of " + std::to_string(goal_seed + 1)};
+  for (EvaluationRow& row : run.data.evaluation) row.goal_seed = goal_seed;
+  return run;
+}
+
+TEST_CASE(
+    "comparison: baselines on other goals are other lives, those on the same goals stand once",
+    "[unit]") {
+  // Of PPO the same seed of agents, goal numbers and lifetimes: 6 rows of each goal seed.
+  std::vector<ComparedRun> runs = {RunOnGoals("a", 1, 1, 1), RunOnGoals("a", 2, 1, 1),
+                                   RunOnGoals("a", 1, 3, 0), RunOnGoals("a", 2, 5, 0)};
+  const auto groups = GroupRuns(runs);
+  REQUIRE(groups.size() == 1);
+  const Standing standing = Standings(groups, Unit::kAuto)[0];
+  CHECK(standing.unit == Unit::kSeed);
+  REQUIRE(standing.contenders.size() == 3);
+  CHECK(Pool(ScoresOf(standing, standing.contenders[0])) == PooledScores{{1, 1, 0.5, 0.5}});
+  CHECK(standing.contenders[1].name == "PPO sparse");
+  CHECK(standing.contenders[1].rows.size() == 18);
+  CHECK(BySeed(ScoresOf(standing, standing.contenders[1])).size() == 3);
+
+  // A method with other goals has its own baselines.
+  runs.push_back(RunOnGoals("b", 1, 1, 1));
+  CHECK(Standings(GroupRuns(runs), Unit::kAuto)[0].contenders[2].name == "PPO sparse (a)");
+
+  // Nothing but baselines.
+  std::vector<ComparedRun> only;
+  for (const uint32_t goal_seed : {1, 3, 5, 7, 9}) {
+    only.push_back(RunOnGoals("a", goal_seed, goal_seed, 1));
+    std::erase_if(only.back().data.evaluation, [](const EvaluationRow& row) {
+      return row.method != v1::EVALUATION_METHOD_PPO_SPARSE;
+    });
+  }
+  const auto baselines = GroupRuns(only);
+  const auto standings = Standings(baselines, Unit::kAuto);
+  REQUIRE(standings[0].contenders.size() == 1);
+  CHECK(standings[0].contenders[0].name == "PPO sparse");
+  const auto tables = Tabulate(baselines, standings);
+  // Nothing succeeds, so these are shaped returns.
+  CHECK(
+      Contains(tables.tables[1].Csv(), "\nPPO sparse,5,5,30,3.5,3.5,3.5,3.5 3.5 3.5 3.5 3.5,3.5,"));
+  CHECK(Contains(tables.tables.back().Csv(), "\na,a-5-5,5 (goals 5),3,,"));
+}
+
+TEST_CASE("comparison: a warning names goal seeds whose tests are goals of another's training",
+          "[unit]") {
+  const auto shared = [](std::vector<ComparedRun> runs) { return SharedGoals(GroupRuns(runs)); };
+  CHECK(shared({RunOnGoals("a", 1, 1, 1), RunOnGoals("a", 2, 3, 1)}).empty());
+  CHECK(shared({RunOnGoals("a", 1, 1, 1), RunOnGoals("b", 2, 2, 1)}).empty());  // Not pooled.
+  CHECK(shared({RunOnGoals("a", 1, 1, 1), RunOnGoals("a", 2, 1, 1)}).empty());
+  const std::vector<ComparedRun> runs = {RunOnGoals("a", 1, 2, 1), RunOnGoals("a", 2, 1, 1)};
+  CHECK(Contains(shared(runs), "test goals of goal_seed 1 are training goals of goal_seed 2: "));
+  const TempFolder folder;
+  const auto written = WriteComparison({.title = "", .runs = runs}, folder.path());
+  REQUIRE(written.ok());
+  REQUIRE(written->warnings.size() == 1);
+  CHECK(Contains(written->warnings[0], "give runs odd goal seeds, --set benchmark.goal_seed=1, 3"));
+  CHECK(Contains(ReadText(written->html), "Test goals of goal_seed 1 are training goals of"));
 }
 
 TEST_CASE("comparison: equal titles are told apart", "[unit]") {
@@ -173,18 +245,23 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   const auto csv = [&](const std::string& name) {
     return ReadText(folder.path() / "comparison" / (name + ".csv"));
   };
-  CHECK(Contains(csv("scores_test"), "\nreward <b>,2,6,12,1,1,1,1,1,1,1,1,1\n"));
-  CHECK(Contains(csv("scores_test"), "\nadvantage,1,3,6,0.5,0.5,0.5,"));
-  CHECK(Contains(csv("scores_test"), "\nPPO sparse,,3,6,0,0,0,"));
+  CHECK(Contains(csv("scores_test"), ",IQM,IQM_low,IQM_high,IQM_by_meta_seed,mean,"));
+  CHECK(Contains(csv("scores_test"), "\nreward <b>,2,12,12,1,1,1,1 1,1,1,1,1 1,1,1,1,1 1\n"));
+  CHECK(Contains(csv("scores_test"), "\nadvantage,1,6,6,0.5,0.5,0.5,,0.5,"));
+  CHECK(Contains(csv("scores_test"), "\nPPO sparse,,6,6,0,0,0,,"));
   CHECK(Contains(csv("improvement_test"), "\nreward <b>,advantage,1,1,1,much better\n"));
-  CHECK(Contains(csv("parts_test"), "\nadvantage,0,0,0,0.5,0.5,0.5,0,0,0,,,,3.5,3.5,3.5\n"));
+  CHECK(Contains(csv("parts_test"), "\nadvantage,0,0,0,,0.5,0.5,0.5,,0,0,0,,,,,,3.5,3.5,3.5,\n"));
   CHECK(Contains(csv("cost"), "\nadvantage,black_box,1,3,3000,6,2,500,1,,,,0.25,1,0.5,,\n"));
   CHECK(Contains(csv("runs"), "\nadvantage,advantage-1,1,3,,0123456789abcdef\n"));
   CHECK(Contains(csv("sample_efficiency_test"), "\nreward <b>,200,1,1,1\n"));
   const std::string markdown = ReadText(folder.path() / "comparison" / "tables.md");
-  CHECK(Contains(markdown, "| advantage | 1 | 3 | 6 | 0.50 [0.50, 0.50] |"));
+  CHECK(Contains(markdown, "| advantage | 1 | 6 | 6 | 0.50 [0.50, 0.50] |"));
   CHECK(Contains(written->summary, "3 runs of 2 methods."));
-  CHECK(Contains(written->summary, "reward <b> 1.00 [1.00, 1.00], advantage 0.50 [0.50, 0.50]"));
+  CHECK(Contains(
+      written->summary,
+      "(in parentheses: of each meta-seed): reward <b> 1.00 [1.00, 1.00] (1.00, 1.00), advantage "
+      "0.50 [0.50, 0.50], "));
+  CHECK(Contains(written->summary, "One seed (advantage): the intervals cover other goals and "));
   // Which method is better comes first.
   CHECK(written->summary.starts_with(
       "reward <b> is much better than advantage (higher in 100 % of pairs [100 %, 100 %]).\n"));
@@ -331,7 +408,12 @@ TEST_CASE("comparison: one run is not two meta-seeds", "[unit]") {
   // The same spec and seed in another folder: one straight to its end, one extended to it.
   data.runs[2].data.identity.experiment = "uid-3";
   CHECK(Contains(std::string(WriteComparison(data, folder.path()).status().message()),
-                 "a-1 and a copy have the same spec and the same seed, 1"));
+                 "a-1 and a copy have the same spec and the same meta-seed, seed 1, and"));
+  data.runs[0].data.identity.goal_seed = data.runs[2].data.identity.goal_seed = 3;
+  CHECK(Contains(std::string(WriteComparison(data, folder.path()).status().message()),
+                 "the same meta-seed, seed 1 and goal_seed 3, and would"));
+  data.runs[2].data.identity.goal_seed = 5;  // Other goals.
+  CHECK(WriteComparison(data, folder.path()).ok());
   data.runs.pop_back();
   CHECK(WriteComparison(data, folder.path()).ok());
 }

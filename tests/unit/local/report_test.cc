@@ -174,6 +174,46 @@ TEST_CASE("evaluation: equal goals and numbers are compared in pairs, whatever t
   CHECK(independent[1].difference.low < 0.5);
 }
 
+TEST_CASE("evaluation: lifetimes of one goal are not independent, here and in differences",
+          "[unit]") {
+  // Ten goals with ten lifetimes each, of which half always succeed.
+  ReportData data;
+  for (uint32_t i = 0; i < 100; ++i) {
+    const double late = i / 10 < 5 ? 1 : 0;
+    for (const char* method : {"learned", "PPO sparse"}) {
+      const double own = method[0] == 'l' ? late : 0;
+      data.evaluation.push_back(Row(method, i, {0, 0, 0, 0, own, own}));
+      data.evaluation.back().goal = i / 10;
+    }
+  }
+  const auto check = [](const Interval& interval) {
+    CHECK(interval.mean == 0.5);
+    // sqrt(0.25 / 10) = 0.158 for goals; 100 lifetimes would have 0.05.
+    CHECK(Near(interval.low, 0.2, {.abs = 1e-12}));
+    CHECK(Near(interval.high, 0.8, {.abs = 1e-12}));
+  };
+  auto results = SummariseEvaluation(data.evaluation, 3);
+  REQUIRE(results.ok());
+  CHECK((*results)[0].goals == 10);
+  check((*results)[0].segments[2]);
+  check((*results)[0].episodes[5]);
+  check(GrowthWithinLifetime((*results)[0]));
+  const Comparison paired = CompareWithBaselines(*results)[1];
+  CHECK(paired.paired);
+  check(paired.difference);
+  data.evaluation.back().lifetime = 1000;
+  results = SummariseEvaluation(data.evaluation, 3);
+  const Comparison unpaired = CompareWithBaselines(*results)[1];
+  CHECK_FALSE(unpaired.paired);
+  check(unpaired.difference);
+
+  // Goals with the same number of other draws are other goals.
+  for (uint32_t i = 0; i < 200; ++i) data.evaluation[i].goal_seed = i / 2 % 10;
+  results = SummariseEvaluation(data.evaluation, 3);
+  CHECK((*results)[0].goals == 100);
+  CHECK((*results)[0].segments[2].low > 0.38);
+}
+
 TEST_CASE("evaluation: several environments get a result each", "[unit]") {
   ReportData data;
   AddMethod("learned", {{0, 0, 0, 0, 1, 1}, {0, 0, 0, 0, 0, 0}}, &data);
@@ -488,6 +528,8 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
   CHECK(Contains(summary(data), "Agents get better within their lifetime"));
   CHECK(Contains(summary(data), "The control holds"));
   CHECK(Contains(summary(data), "With 4 lifetimes, the intervals are rough"));
+  CHECK(Contains(summary(data),
+                 "One seed: the intervals cover other goals and lifetimes, not other meta-seeds."));
 
   data.evaluation.clear();
   AddMethod("learned", {{0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}}, &data);
@@ -606,7 +648,7 @@ TEST_CASE("report: without gnuplot there are no pictures to download, and all el
   const auto missing =
       WriteReport(Whole(), folder.path(), {.gnuplot = folder.path() / "none" / "gnuplot"});
   REQUIRE(missing.ok());
-  CHECK(Contains(missing->warning, "apt-get install gnuplot-nox"));
+  CHECK(Contains(missing->warnings.at(0), "apt-get install gnuplot-nox"));
   CHECK(Contains(ReadText(folder.path() / "report" / "evaluation.csv"), "PPO sparse"));
   const std::string page = ReadText(missing->html);
   CHECK(Contains(page, "The pictures to download (SVG, PNG) are missing: "));
@@ -615,7 +657,7 @@ TEST_CASE("report: without gnuplot there are no pictures to download, and all el
 
   const auto failing = WriteReport(Whole(), folder.path(), {.gnuplot = "false"});
   REQUIRE(failing.ok());
-  CHECK(Contains(failing->warning, "gnuplot failed on"));
+  CHECK(Contains(failing->warnings.at(0), "gnuplot failed on"));
 }
 
 TEST_CASE("report: data that contradict themselves are refused", "[unit]") {

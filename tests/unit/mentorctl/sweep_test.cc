@@ -93,7 +93,7 @@ TEST_CASE("sweep: fields in which specs differ, options of parts among them", "[
   CHECK(one.at("rule.learning_rate") == "1e-4");
   CHECK(one.at("benchmark.name") == "b");
   const auto other = flat({"rule.learning_rate=3e-4", "seed=2", "agent.hidden_units=8"});
-  const auto third = flat({"display_name=third"});
+  const auto third = flat({"display_name=third", "benchmark.goal_seed=3"});
   CHECK(DifferingPaths({one, one}).empty());
   CHECK(DifferingPaths({one, other}) ==
         std::vector<std::string>{"agent.hidden_units", "rule.learning_rate"});
