@@ -52,7 +52,8 @@ OptionTable Options() {
                    "What adapted policies maximise: the shaped reward normalised to target_mean, "
                    "the shaped reward as it is (which may be negative), or the success signal."),
       NumberOption("target_mean", "0.1", 1e-30, 1e30,
-                   "Mean of the normalised shaped reward, and baseline reward of the objective."),
+                   "Mean of the normalised shaped reward, and baseline reward of the objective; "
+                   "root mean square of that reward where its mean is near 0 or negative."),
       IntegerOption("mean_lifetimes", "60", 1, 1e6,
                     "Lifetimes whose mean adaptation reward is the baseline of the next ones.")};
   const OptionTable trpo = TrpoOptions({});
@@ -135,7 +136,7 @@ class Maml : public OuterRule {
       case Objective::kShaped:
         return {
             normaliser.Normalise(environment, batch.steps.shaped_rewards[i], config_.target_mean),
-            config_.target_mean};
+            normaliser.NormalisedMean(environment, config_.target_mean)};
       case Objective::kRaw:
         return {batch.steps.shaped_rewards[i], normaliser.Mean(environment)};
       case Objective::kSuccess:
@@ -187,7 +188,8 @@ class Maml : public OuterRule {
     RewardNormaliser normaliser = normaliser_;
     for (int64_t i = 0; i < config_.lifetimes; ++i)
       normaliser.Add(batch.environments[i], batch.steps.shaped_rewards[i]);
-    if (config_.objective == Objective::kShaped) MENTOR_RETURN_IF_ERROR(normaliser.Check());
+    if (config_.objective == Objective::kShaped)
+      normaliser.AddSquares(batch.environments, batch.steps.shaped_rewards);
 
     std::vector<MamlLifetime> lifetimes;
     for (int64_t i = 0; i < config_.lifetimes; ++i)
@@ -220,8 +222,7 @@ class Maml : public OuterRule {
     report["surrogate"] = result.alpha ? result.tries.back().value.loss : problem.loss;
     report["kl"] = result.alpha ? result.tries.back().value.kl : 0;
     report["mean_adaptation_reward"] = MeanReward();
-    for (const auto& [environment, statistics] : normaliser.statistics())
-      report[absl::StrCat("reward_mean/", environment)] = normaliser.Mean(environment);
+    normaliser.AddTo(&report);
 
     const Tensor means =
         AdaptationRewards(config_.adaptation, batch.steps).to(torch::kFloat64).mean(/*dim=*/1);
@@ -262,6 +263,10 @@ MetricTable Metrics() {
        .help = "Mean reward a step of recent lifetimes, the baseline of adaptation."},
       {.name = "reward_mean/*",
        .help = "Running mean of the shaped reward of one environment.",
+       .panel = Panel::kNone},
+      {.name = "reward_rms/*",
+       .help = "Running root mean square of the shaped reward of one environment that is "
+               "normalised by it, since its mean was near 0 or negative.",
        .panel = Panel::kNone}};
   // Its norm; the parts of the gradient are not known.
   metrics.push_back(GradientMetrics()[0]);

@@ -95,8 +95,10 @@ OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
               absl::StrCat("What ", defaults.trained,
                            " maximises: the normalised shaped reward or the sparse success "
                            "signal.")),
-          NumberOption("target_mean", defaults.target_mean, 1e-30, 1e30,
-                       "Mean of the normalised shaped reward."),
+          NumberOption(
+              "target_mean", defaults.target_mean, 1e-30, 1e30,
+              "Mean of the normalised shaped reward; its root mean square where the mean is "
+              "near 0 or negative."),
           NumberOption(
               "advantage_std_floor", "0", 0, 1e30,
               "Advantages are divided by their standard deviation, but by no less than this "
@@ -150,6 +152,10 @@ MetricTable OuterPpoMetrics() {
       {.name = "optimizer_steps", .help = "Optimizer steps of the update."},
       {.name = "reward_mean/*",
        .help = "Running mean of the shaped reward of one environment.",
+       .panel = Panel::kNone},
+      {.name = "reward_rms/*",
+       .help = "Running root mean square of the shaped reward of one environment that is "
+               "normalised by it, since its mean was near 0 or negative.",
        .panel = Panel::kNone}};
   // With option gradient_variance.
   const MetricTable gradient = GradientMetrics();
@@ -307,7 +313,7 @@ absl::StatusOr<std::pair<Tensor, Tensor>> OuterPpoRule::Estimate(const LifetimeB
   if (shaped_objective_) {
     for (int64_t l = 0; l < config_.lifetimes; ++l)
       normaliser->Add(batch.environments[l], batch.steps.shaped_rewards[l]);
-    MENTOR_RETURN_IF_ERROR(normaliser->Check());
+    normaliser->AddSquares(batch.environments, batch.steps.shaped_rewards);
   }
   // Returns come from the raw advantages.
   const auto [advantages, returns] = AdvantagesOf(batch, *normaliser);
@@ -349,8 +355,7 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
   adam_ = std::move(adam);
   normaliser_ = std::move(normaliser);
   AddReport(result, &report);
-  for (const auto& [environment, statistics] : normaliser_.statistics())
-    report[absl::StrCat("reward_mean/", environment)] = normaliser_.Mean(environment);
+  normaliser_.AddTo(&report);
   return report;
 }
 

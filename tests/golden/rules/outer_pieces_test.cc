@@ -49,6 +49,7 @@ TEST_CASE("golden: reward normaliser") {
         const Tensor rewards = ToTensor(batch.at("rewards"), dtype);
         for (size_t i = 0; i < environments.size(); ++i)
           normaliser.Add(environments[i], rewards[i]);
+        normaliser.AddSquares(environments, rewards);
         const Tensor want = ToTensor(batch.at("normalised"));
         for (size_t i = 0; i < environments.size(); ++i) {
           CheckNear("normalised",
@@ -61,6 +62,12 @@ TEST_CASE("golden: reward normaliser") {
           CHECK(normaliser.statistics().at(environment).count ==
                 batch.at("lifetimes_seen_after").at(environment).get<int64_t>());
         }
+        RuleReport report;
+        normaliser.AddTo(&report);
+        const Json roots = batch.value("running_rms_after", Json::object());
+        CHECK(report.size() == normaliser.statistics().size() + roots.size());
+        for (const auto& [environment, root] : roots.items())
+          CHECK(Near(report.at("reward_rms/" + environment), root, tolerance));
       }
     }
   }

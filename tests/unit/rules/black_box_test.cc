@@ -355,14 +355,22 @@ TEST_CASE("black box: inputs that are not those of acting are refused with the n
              Contains("max |rho - 1| is"));
 }
 
-TEST_CASE(
-    "black box: shaped rewards near zero are refused, the success objective does not need them") {
+TEST_CASE("black box: negative shaped rewards teach, and what they need is part of the state") {
   LifetimeBatch batch = Collect(Network()->InitialWeights(5));
-  batch.steps.shaped_rewards = 1e-4 * batch.steps.shaped_rewards;
-  CHECK_THAT(MustRefuse(batch, absl::StatusCode::kFailedPrecondition), Contains("'door'"));
-  const auto rule = MakeRule(Spec({{"objective", "success"}}));
+  CHECK_FALSE(MustUpdate(MakeRule(Spec()).get(), batch).contains("reward_rms/door"));
+  batch.steps.shaped_rewards = batch.steps.shaped_rewards - 5;
+  const auto rule = MakeRule(Spec()), resumed = MakeRule(Spec());
   const RuleReport report = MustUpdate(rule.get(), batch);
-  CHECK_FALSE(report.contains("reward_mean/door"));
+  CHECK(report.at("reward_mean/door") < -4);
+  CHECK(report.at("reward_rms/door") > 4);
+  CHECK(report.at("advantage_std") > 0);
+  REQUIRE(resumed->Load(rule->Save()).ok());
+  const LifetimeBatch next = Collect(rule->meta_parameters(), 1);
+  CHECK(MustUpdate(resumed.get(), next, 1) == MustUpdate(rule.get(), next, 1));
+  CHECK(Same(resumed->Save(), rule->Save()));
+
+  const auto success = MakeRule(Spec({{"objective", "success"}}));
+  CHECK_FALSE(MustUpdate(success.get(), batch).contains("reward_mean/door"));
 }
 
 TEST_CASE("black box: of the last segment only rewards matter") {

@@ -274,6 +274,27 @@ TEST_CASE("maml: a snapshot between two iterations goes on as the agents would",
   CHECK_FALSE(resumed->Load({}).ok());
 }
 
+TEST_CASE("maml: negative shaped rewards are maximised, normalised or as they are", "[unit]") {
+  const auto update = [](const std::string& objective, double scale) {
+    const Settings settings{.options = {{"objective", objective}, {"target_mean", "1"}}};
+    const auto rule = MakeRule(settings);
+    LifetimeBatch batch = Live(settings, rule->meta_parameters());
+    batch.steps.shaped_rewards = scale * (batch.steps.shaped_rewards - 5);
+    const auto report = rule->Update(batch, 0);
+    REQUIRE(report.ok());
+    CHECK(report->contains("reward_rms/somewhere") == (objective == "shaped"));
+    CHECK(rule->Save().at("normaliser/somewhere").numel() == (objective == "shaped" ? 4 : 2));
+    return rule->meta_parameters().clone();
+  };
+  // The same rewards in other units: normalised they are one objective. So they are where the
+  // objective is the reward itself, by its root mean square, with its own mean as the baseline.
+  const Tensor shaped = update("shaped", 1);
+  CHECK(shaped.allclose(update("shaped", 1000), 1e-5, 1e-6));
+  const LifetimeBatch batch = Live({}, MakeRule({})->meta_parameters());
+  const double rms = (batch.steps.shaped_rewards - 5).square().mean().sqrt().item<double>();
+  CHECK(shaped.allclose(update("raw", 1 / rms), 1e-5, 1e-6));
+}
+
 TEST_CASE("maml: what cannot be is refused", "[unit]") {
   Violations violations;
   CHECK(MakeRule({.iterations = 2}, &violations) == nullptr);
@@ -293,14 +314,7 @@ TEST_CASE("maml: what cannot be is refused", "[unit]") {
   batch = Live(settings, rule->meta_parameters());
   batch.environments.pop_back();
   CHECK(Contains(rule->Update(batch, 0).status(), "has 2 lifetimes, expected 3"));
-
-  // Negative shaped rewards cannot be normalised, but maximised as they are.
-  batch = Live(settings, rule->meta_parameters());
-  batch.steps.shaped_rewards = batch.steps.shaped_rewards - 5;
-  CHECK(rule->Update(batch, 0).status().code() == absl::StatusCode::kFailedPrecondition);
   CHECK(torch::equal(rule->meta_parameters(), before));
-  const auto raw = MakeRule({.options = {{"objective", "raw"}}});
-  CHECK(raw->Update(batch, 0).ok());
 
   v1::Shard shard = Shard(settings);
   CHECK(learner::MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, {}, &violations) ==

@@ -59,6 +59,23 @@ struct BruteForce {
   }
 };
 
+// One lifetime of one environment enters; what its rewards become.
+std::vector<double> Update(RewardNormaliser* normaliser, const std::string& environment,
+                           const std::vector<double>& rewards) {
+  const torch::Tensor steps = torch::tensor(rewards, torch::kFloat64);
+  normaliser->Add(environment, steps);
+  normaliser->AddSquares({environment}, steps.unsqueeze(0));
+  const torch::Tensor normalised = normaliser->Normalise(environment, steps, 1).contiguous();
+  const double* x = normalised.const_data_ptr<double>();
+  return {x, x + normalised.numel()};
+}
+
+// Nearly: divisors have 1e-7 added.
+bool Are(const std::vector<double>& got, const std::vector<double>& want) {
+  return std::equal(got.begin(), got.end(), want.begin(), want.end(),
+                    [](double a, double b) { return Near(a, b, {.rel = 1e-4}); });
+}
+
 }  // namespace
 
 TEST_CASE("meta-advantage: agrees with its definition") {
@@ -123,16 +140,67 @@ TEST_CASE("meta-advantage: the first invalid step") {
   CHECK(FirstInvalidStep(config, 6000, 6000) == -1);
 }
 
-TEST_CASE("reward normaliser: a mean near zero or below is an error that names the environment") {
+TEST_CASE("reward normaliser: a mean near zero or below gives way to the root mean square") {
   RewardNormaliser normaliser;
-  normaliser.Add("good", torch::full({5}, 2.0));
-  CHECK(normaliser.Check().ok());
-  normaliser.Add("bad", torch::full({5}, 9e-4));
-  const absl::Status status = normaliser.Check();
-  CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
-  CHECK_THAT(std::string(status.message()), Catch::Contains("'bad'") && Catch::Contains("0.0009"));
-  normaliser.Add("bad", torch::full({5}, 1.0));  // The mean is over all lifetimes.
-  CHECK(normaliser.Check().ok());
+  const auto update = [&](const std::vector<double>& rewards) {
+    return Update(&normaliser, "a", rewards);
+  };
+  CHECK(Are(update({-3, -4}), {-3 / std::sqrt(12.5), -4 / std::sqrt(12.5)}));
+  CHECK(Near(normaliser.NormalisedMean("a", 2), 2 * -3.5 / std::sqrt(12.5), {.rel = 1e-4}));
+  // It stays when the mean becomes positive, so that nothing jumps.
+  CHECK(Are(update({9, 9}), std::vector(2, 9 / std::sqrt((12.5 + 81) / 2))));
+  CHECK(normaliser.Mean("a") == 2.75);
+
+  // Relative to the rewards' size, whatever their unit.
+  for (const double unit : {1e-3, 1e3}) {
+    INFO(unit);
+    RewardNormaliser other;
+    CHECK(Are(Update(&other, "clear", {9 * unit, 11 * unit}), {0.9, 1.1}));
+    CHECK(Update(&other, "near", {unit, -0.99 * unit})[1] < -0.9);
+    CHECK(other.NormalisedMean("clear", 2) == 2);
+  }
+  // A constant of 0 stays 0.
+  CHECK(Update(&normaliser, "nothing", {0, 0}) == std::vector<double>{0, 0});
+}
+
+TEST_CASE("reward normaliser: one unusual update leaves a clear mean alone") {
+  RewardNormaliser normaliser;
+  const auto is_clear = [&](const std::vector<double>& rewards) {
+    Update(&normaliser, "a", rewards);
+    return normaliser.statistics().at("a").square_count == 0;
+  };
+  CHECK(is_clear({1, 1}));
+  CHECK(is_clear({20, -19.9}));  // Alone it would be near 0.
+  for (int i = 0; i < 200; ++i) CHECK(is_clear({0.1, 0.1}));
+  CHECK(is_clear({50, 50}));  // The running mean is far below it.
+  CHECK_FALSE(is_clear({50, -49.9}));
+}
+
+TEST_CASE("reward normaliser: squares are part of the state where there are any") {
+  RewardNormaliser normaliser;
+  Update(&normaliser, "clear", {1, 2});
+  Update(&normaliser, "falls", {1, 2});
+  Update(&normaliser, "falls", {-3, -3});
+  learner::TensorMap state;
+  normaliser.Save(&state);
+  const auto numbers = [](std::vector<double> x) { return torch::tensor(x, torch::kFloat64); };
+  REQUIRE(state.size() == 2);
+  CHECK(state.at("normaliser/clear").equal(numbers({1.5, 1})));
+  CHECK(state.at("normaliser/falls").equal(numbers({-1.5, 2, 9, 1})));
+
+  RewardNormaliser loaded;
+  REQUIRE(loaded.Load(state).ok());
+  for (const char* environment : {"clear", "falls"})
+    CHECK(Update(&loaded, environment, {1, -2}) == Update(&normaliser, environment, {1, -2}));
+
+  // More squares than lifetimes, none, a negative sum, three numbers.
+  for (const std::vector<double>& bad : std::vector<std::vector<double>>{
+           {-1.5, 2, 9, 3}, {-1.5, 2, 9, 0}, {-1.5, 2, -9, 1}, {-1.5, 2, 9}}) {
+    INFO(torch::str(numbers(bad)));
+    const absl::Status status = loaded.Load({{"normaliser/a", numbers(bad)}});
+    CHECK_THAT(std::string(status.message()), Catch::Contains("'normaliser/a'"));
+    CHECK(loaded.statistics().size() == 2);
+  }
 }
 
 TEST_CASE("pieces: cover the steps in order, lengths differ by at most one") {
