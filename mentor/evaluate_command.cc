@@ -42,7 +42,7 @@ struct ReportFlags {
 // Asked for, they must be there.
 absl::Status CheckEpisodes(const ReportFlags& flags, bool recorded) {
   if (!flags.asks_for_episodes || recorded) return absl::OkStatus();
-  return absl::FailedPreconditionError(
+  return absl::InvalidArgumentError(
       "--last_episodes: no episodes of agents that learned beside their signal are recorded in " +
       absl::StrJoin(flags.runs, ", ") +
       ": only rules that decide inside a lifetime have such agents, and versions before 0.2.0 did "

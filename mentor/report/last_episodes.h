@@ -17,7 +17,7 @@
 namespace mentor::report {
 
 // Of the pages that show them.
-inline constexpr char kBesideTitle[] = "Agents beside their signal";
+inline constexpr char kBesideTitle[] = "Last episodes of agents";
 inline constexpr char kBesideSection[] = "beside";  // Of their figures.
 
 // Agents that are measured together.
