@@ -268,9 +268,10 @@ std::vector<std::string> LastEpisodesWords(const std::vector<Cohort>& cohorts, i
     bool said = false;
     for (const Cohort& ppo : cohorts) {
       if (!IsBaselineOf(cohorts, ppo, cohort)) continue;
-      const uint64_t steps = std::min(cohort.env_steps(), ppo.env_steps());
-      const auto own = Measure(cohort, n, steps), other = Measure(ppo, n, steps);
-      if (!own || !other) continue;
+      const auto own = Measure(cohort, n, std::min(cohort.env_steps(), ppo.env_steps()));
+      if (!own) continue;
+      const auto other = Measure(ppo, n, own->env_steps);
+      if (!other) continue;
       said = true;
       std::string text = absl::StrFormat(
           "Over the %s of an agent, after %s environment steps of it: %s have %s, %s %s", episodes,
