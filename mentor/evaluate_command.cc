@@ -1,5 +1,6 @@
 #include "mentor/evaluate_command.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "mentor/local/run_report.h"
 #include "mentor/report/comparison.h"
 #include "mentor/report/report.h"
+#include "meta_learner/experiment/trained_episodes.h"
 
 namespace mentor {
 namespace {
@@ -33,7 +35,19 @@ struct ReportFlags {
   std::string out;
   std::string unit = "auto";
   std::string title = {};
+  int last_episodes = report::ReportOptions().last_episodes;
+  bool asks_for_episodes = false;
 };
+
+// Asked for, they must be there.
+absl::Status CheckEpisodes(const ReportFlags& flags, bool recorded) {
+  if (!flags.asks_for_episodes || recorded) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--last_episodes: no episodes of agents that learned beside their signal are recorded in " +
+      absl::StrJoin(flags.runs, ", ") +
+      ": only rules that decide inside a lifetime have such agents, and versions before 0.2.0 did "
+      "not record them; leave the flag out, or run the spec again");
+}
 
 void Print(const report::ReportFiles& files) {
   std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
@@ -41,10 +55,13 @@ void Print(const report::ReportFiles& files) {
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
 }
 
-absl::Status WriteOne(const std::string& run, const std::string& out) {
+absl::Status WriteOne(const ReportFlags& flags) {
+  const std::string& run = flags.runs[0];
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportOf(run));
+  MENTOR_RETURN_IF_ERROR(CheckEpisodes(flags, !data.beside.empty()));
   MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
-                          report::WriteReport(data, out.empty() ? run : out));
+                          report::WriteReport(data, flags.out.empty() ? run : flags.out,
+                                              {.last_episodes = flags.last_episodes}));
   Print(files);
   return absl::OkStatus();
 }
@@ -65,9 +82,13 @@ absl::Status WriteComparison(const ReportFlags& flags) {
     bar.Show("reading runs", runs, runs, "runs");
     bar.Finish();
   }
+  MENTOR_RETURN_IF_ERROR(
+      CheckEpisodes(flags, std::any_of(data.runs.begin(), data.runs.end(),
+                                       [](const auto& run) { return !run.data.beside.empty(); })));
   MENTOR_ASSIGN_OR_RETURN(
       const report::ReportFiles files,
-      report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out));
+      report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out,
+                              {.last_episodes = flags.last_episodes}));
   Print(files);
   return absl::OkStatus();
 }
@@ -144,7 +165,7 @@ int RunEvaluate(EvaluateFlags& flags) {
     return kExitOk;
   }
   const absl::Status status = flags.runs.size() == 1
-                                  ? WriteOne(flags.runs[0], flags.out)
+                                  ? WriteOne({.runs = flags.runs, .out = flags.out})
                                   : WriteComparison({.runs = flags.runs, .out = flags.out});
   return status.ok() ? kExitOk : Fail(status);
 }
@@ -231,7 +252,11 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       "Examples:\n"
       "  mentor report runs/a                           runs/a/report.html\n"
       "  mentor report runs/a-* runs/b-* --out paper    paper/comparison.html and its tables\n"
-      "Runs whose specs differ in nothing but the seed are meta-seeds of one method.");
+      "  mentor report runs/lirpg-* --last_episodes 100 agents beside their signal, and PPO\n"
+      "Runs whose specs differ in nothing but the seed are meta-seeds of one method.\n"
+      "Rules such as meta_gradient and response_gradient decide inside a lifetime: agents learn\n"
+      "while their signal does. The report has return and success of their last whole episodes,\n"
+      "and of PPO's after as many environment steps (last_episodes.csv).");
   report->add_option("RUN", flags->runs, "Run folders")->required();
   report->add_option(
       "--out", flags->out,
@@ -243,11 +268,18 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
                    "lifetimes of a meta-seed; auto: seed, if every method has three meta-seeds")
       ->check(OneOf({"auto", "seed", "lifetime"}))
       ->capture_default_str();
-  report->callback([action, flags] {
+  CLI::Option* last_episodes =
+      report
+          ->add_option("--last_episodes", flags->last_episodes,
+                       "How many last episodes of an agent that learned beside its signal count")
+          ->check(CLI::Range(1, static_cast<int>(meta_learner::kEpisodesOfAgent)))
+          ->capture_default_str();
+  report->callback([action, flags, last_episodes] {
+    flags->asks_for_episodes = last_episodes->count() > 0;
     *action = [flags] {
       flags->runs = RunsAmong(flags->runs);
       const absl::Status status =
-          flags->runs.size() == 1 ? WriteOne(flags->runs[0], flags->out) : WriteComparison(*flags);
+          flags->runs.size() == 1 ? WriteOne(*flags) : WriteComparison(*flags);
       return status.ok() ? static_cast<int>(kExitOk) : Fail(status);
     };
   });

@@ -35,6 +35,7 @@
 #include "mentor/local/state_experiments.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/trained_episodes.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/state_folder.h"
 
@@ -185,6 +186,23 @@ std::vector<std::filesystem::path> FilmsOf(const std::filesystem::path& experime
   }
   std::sort(films.begin(), films.end());
   return films;
+}
+
+// The newest generation of those whose agents have lived longest.
+absl::Status AddBeside(const std::filesystem::path& experiment, report::ReportData* data) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::TrainedLifetimes all, meta_learner::ReadEpisodes(experiment));
+  const v1::TrainedGeneration* chosen = nullptr;
+  const auto lived = [](const v1::TrainedGeneration& generation) {
+    return generation.lifetimes().empty() ? 0 : generation.lifetimes(0).segment_episodes_size();
+  };
+  for (const v1::TrainedGeneration& generation : all.generations()) {
+    if (chosen == nullptr || lived(generation) >= lived(*chosen)) chosen = &generation;
+  }
+  if (chosen == nullptr) return absl::OkStatus();
+  for (const v1::EvaluatedLifetime& lifetime : chosen->lifetimes())
+    data->beside.push_back(RowOf(v1::EvaluationShard(), lifetime));
+  data->beside_known = meta_learner::KeptEpisodes(std::max<size_t>(1, data->beside.size()));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<report::MapSample>> MapsOf(const std::filesystem::path& experiment) {
@@ -371,6 +389,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.films = FilmsOf(folder);
   MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
   MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder, &data));
+  MENTOR_RETURN_IF_ERROR(AddBeside(folder, &data));
   const int episode_steps = EpisodeSteps(benchmark);
   // Signals are shown on tasks for tests, where there are some.
   const bool has_test = std::any_of(shards.begin(), shards.end(),

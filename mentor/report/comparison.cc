@@ -14,6 +14,7 @@
 
 #include "common/check.h"
 #include "mentor/report/html.h"
+#include "mentor/report/last_episodes.h"
 #include "mentor/report/page.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/words.h"
@@ -377,6 +378,9 @@ list.</li>
 before meta-training, with random weights.</li>
 <li><b>generation</b>: where an outer update is one part of a lifetime, the agents that begin
 together.</li>
+<li><b>agents beside their signal</b>: where an outer update is one part of a lifetime, agents learn
+while their signal does. The mean is over the last whole episodes of each agent. Evaluated agents,
+and those of a signal that is <b>frozen</b>, are measured after as many environment steps.</li>
 <li><b>before learning</b>: no signal can act there; rules that learn the agents' first policy can.
 <b>last episode</b>: the last one of the lifetime. <b>without noise</b>: deterministic
 episodes after it. Files call the parts of a lifetime seg0, seg1, seg2, ...</li>
@@ -437,6 +441,8 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   if (standings.empty()) {
     chapters.push_back({"evaluation", "Evaluation", "<p>There are no scores to compare.</p>\n"});
   }
+  if (std::string beside = tables_of("last_episodes"); !beside.empty())
+    chapters.push_back({"beside", kBesideTitle, beside + figures_of(kBesideSection)});
   chapters.push_back({"meta-training", "Meta-training", figures_of("training")});
   chapters.push_back({"cost", "Cost", tables_of("cost") + figures_of("cost")});
   std::string runs = tables_of("runs");
@@ -461,9 +467,14 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   MENTOR_RETURN_IF_ERROR(Check(data));
   const std::vector<Group> groups = GroupRuns(data.runs);
   const std::vector<Standing> standings = Standings(groups, data.unit);
-  const ComparisonTables tables = Tabulate(groups, standings);
+  const std::vector<Cohort> cohorts = CohortsOf(groups, standings);
+  ComparisonTables tables = Tabulate(groups, standings);
+  tables.tables.push_back(LastEpisodesTable(cohorts, options.last_episodes));
+  for (std::string& sentence : LastEpisodesWords(cohorts, options.last_episodes))
+    tables.summary.push_back(std::move(sentence));
   Drawing drawing;
   DrawComparison(groups, standings, &drawing);
+  DrawLastEpisodes(cohorts, options.last_episodes, &drawing);
   std::string title = data.title;
   if (title.empty()) {
     std::vector<std::string> names;

@@ -88,7 +88,7 @@ struct Panel {
 
 struct Figure {
   std::string name;     // Name of its files, without ending.
-  std::string section;  // "evaluation", "training", "signal" or "cost"
+  std::string section;  // "evaluation", "beside", "training", "signal" or "cost"
   std::string title;    // Plain text, as all of these are.
   std::string caption;
   std::vector<Panel> panels;

@@ -16,6 +16,7 @@
 #include "mentor/report/chart.h"
 #include "mentor/report/embedded.h"
 #include "mentor/report/html.h"
+#include "mentor/report/last_episodes.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/table.h"
 #include "mentor/report/theme.h"
@@ -342,6 +343,10 @@ lifetimes of the same length, taught by the success signal, by the shaped reward
 before meta-training, with random weights.</li>
 <li><b>generation</b>: where an outer update is one part of a lifetime, the agents that begin
 together. Generation 0 is the first.</li>
+<li><b>agents beside their signal</b>: where an outer update is one part of a lifetime, agents learn
+while their signal does. The mean is over the last whole episodes of each agent, wherever the parts
+of its lifetime end, then over the agents of the last generation that lived longest. Evaluated
+agents are measured after as many environment steps.</li>
 <li><b>meta-seed</b>: the seed of the spec, which decides the first weights of the signal network
 and all chance in meta-training, together with the goal seed, which draws the lists of goals where a
 benchmark has some. Runs that differ in these two alone say how much chance matters. <b>Seed of
@@ -391,6 +396,10 @@ std::string MakePage(const PageParts& parts) {
     chapter += ComparisonTable(parts) + Figures(parts, "evaluation");
   }
   chapters.push_back({"evaluation", "Evaluation", std::move(chapter)});
+  if (!parts.last_episodes.empty()) {
+    chapters.push_back(
+        {"beside", kBesideTitle, parts.last_episodes.Html() + Figures(parts, kBesideSection)});
+  }
   chapters.push_back({"meta-training", "Meta-training",
                       data.training.empty() ? "<p>No outer update has been made yet.</p>\n"
                                             : Figures(parts, "training")});

@@ -11,6 +11,7 @@
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/report.h"
+#include "mentor/report/table.h"
 
 namespace mentor::report {
 
@@ -19,6 +20,7 @@ struct PageParts {
   const std::vector<std::string>& summary;
   const std::vector<MethodResult>& results;
   const std::vector<Comparison>& comparisons;
+  const Table& last_episodes;  // Empty: no agent learned beside its signal.
   const Drawing& drawing;
   std::map<std::string, std::string> svgs;  // By name of the figure; files of gnuplot.
   std::string warning;                      // Why pictures are missing; empty: they are not.

@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
+#include "mentor/report/last_episodes.h"
 #include "mentor/report/page.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/write.h"
@@ -60,9 +61,16 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   MENTOR_ASSIGN_OR_RETURN(const std::vector<MethodResult> results,
                           SummariseEvaluation(data.evaluation, data.iterations));
   const std::vector<Comparison> comparisons = CompareWithBaselines(results);
-  const std::vector<std::string> summary = Summarise(data, results, comparisons);
+  const std::vector<Cohort> cohorts = CohortsOf(data);
+  std::vector<std::string> summary = Summarise(data, results, comparisons);
+  for (std::string& sentence : LastEpisodesWords(cohorts, options.last_episodes))
+    summary.push_back(std::move(sentence));
+  const Table last_episodes = LastEpisodesTable(cohorts, options.last_episodes);
   Drawing drawing;
   DrawEvaluation(data.evaluation, results, comparisons, &drawing);
+  DrawLastEpisodes(cohorts, options.last_episodes, &drawing);
+  if (!last_episodes.empty())
+    drawing.tables.push_back({last_episodes.name() + ".csv", last_episodes.Csv()});
   DrawTraining(data, &drawing);
   DrawSignals(data.signals, &drawing);
   DrawMaps(data.maps, data.iterations, &drawing);
@@ -76,9 +84,16 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
                      .warnings = {}};
   const std::string missing = MissingPictures(written.drawn);
   if (!missing.empty()) report.warnings.push_back(missing);
-  const PageParts parts{data,        summary,       results,
-                        comparisons, drawing,       std::move(written.svgs),
-                        missing,     kReportFolder, folder};
+  const PageParts parts{.data = data,
+                        .summary = summary,
+                        .results = results,
+                        .comparisons = comparisons,
+                        .last_episodes = last_episodes,
+                        .drawing = drawing,
+                        .svgs = std::move(written.svgs),
+                        .warning = missing,
+                        .files_folder = kReportFolder,
+                        .folder = folder};
   MENTOR_RETURN_IF_ERROR(WriteText(report.html, MakePage(parts)));
   return report;
 }

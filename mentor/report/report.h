@@ -131,6 +131,11 @@ struct ReportData {
   std::vector<EvaluationRow> evaluation;
   uint32_t evaluated_update = 0;  // Outer updates behind the weights that were evaluated,
   std::set<uint64_t> evaluated_before = {};  // and behind older ones, whose lifetimes are left out.
+  // Agents of meta-training that learned while their signal did, of a rule that decides inside a
+  // lifetime: the newest that had their whole life, or as much of it as any. segment_episodes has
+  // the iterations that they lived, `method` and `split` say nothing.
+  std::vector<EvaluationRow> beside = {};
+  size_t beside_known = 0;  // Of an agent, the newest episodes that are kept.
   std::vector<SignalSample> signals;
   std::vector<MapSample> maps;
   Identity identity;
@@ -138,6 +143,7 @@ struct ReportData {
 
 struct ReportOptions {
   std::filesystem::path gnuplot = "gnuplot";  // Looked up on PATH when it has no slash.
+  int last_episodes = 100;  // Of agents that learned beside their signal (last_episodes.h).
 };
 
 struct ReportFiles {

@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/spec/spec.h"
+#include "meta_learner/experiment/trained_episodes.h"
 #include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {
@@ -42,8 +43,12 @@ absl::Status FolderCopy::BringBack() {
   for (const auto& [name, object] : objects_->files()) {
     const bool result = absl::StartsWith(name, kResults);
     results = results || result;
-    if ((!result && name != kAboutFile) || std::filesystem::exists(folder_ / name, error)) continue;
-    const auto fetched = store_->OpenFile(uid_, name, cancel_).status();
+    // It grows, and comes into the bucket before the checkpoint that it belongs to.
+    const bool again = name == kEpisodesFile;
+    if ((!result && name != kAboutFile) ||
+        (!again && std::filesystem::exists(folder_ / name, error)))
+      continue;
+    const auto fetched = store_->OpenFile(uid_, name, cancel_, again).status();
     if (absl::IsDataLoss(fetched) || absl::IsNotFound(fetched)) {
       MENTOR_LOG(kWarning, "a result in the bucket is lost; it is computed again",
                  {{"uid", uid_}, {"file", name}, {"why", fetched}});

@@ -150,6 +150,7 @@ absl::Status Session::Resume() {
   if (!newest) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(LoadParts(*newest, &parts_));
   MENTOR_ASSIGN_OR_RETURN(state_, ReadState(*newest));
+  MENTOR_RETURN_IF_ERROR(ReadEpisodesBefore());
   if (const int64_t unknown = UnknownOpenEpisodes(state_); unknown > 0) {
     MENTOR_LOG(kWarning,
                "the checkpoint is of a version that did not keep what open episodes had achieved: "
@@ -157,6 +158,22 @@ absl::Status Session::Resume() {
                {{"experiment", name_}, {"open_episodes", absl::StrCat(unknown)}});
   }
   progress_.SetTrained(state_.outer_step, state_.env_steps, /*seconds=*/0);
+  return absl::OkStatus();
+}
+
+absl::Status Session::ReadEpisodesBefore() {
+  const RuleNeeds needs = parts_.rule->needs();
+  if (!needs.decisions_inside_lifetime) return absl::OkStatus();
+  auto episodes = ReadEpisodes(options_.store->ExperimentFolder(uid_));
+  if (absl::IsDataLoss(episodes.status())) {
+    // Reports lack them; nothing else does.
+    MENTOR_LOG(kWarning, "episodes of meta-training are lost",
+               {{"experiment", name_}, {"why", episodes.status()}});
+    return absl::OkStatus();
+  }
+  MENTOR_RETURN_IF_ERROR(episodes.status());
+  episodes_ = *std::move(episodes);
+  ForgetFrom(RoundOf(needs, spec_, state_.outer_step), &episodes_);
   return absl::OkStatus();
 }
 
@@ -183,6 +200,7 @@ absl::Status Session::RunRound(OuterStep* step) {
 
   const std::vector<LifetimeOutcome> outcomes = JoinOutcomes(results);
   step->results.merge(RoundResults(round, outcomes, tasks, results));
+  if (round.iteration) AddRound(round, tasks, outcomes, &episodes_);
   // Before the update, so that the lifetimes belong to the weights that are kept.
   if (round.last) {
     state_.best.Consider(outcomes, kScoreRounds * spec_.rule().lifetimes_per_update(),
@@ -324,10 +342,13 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
 
 // Before the checkpoint: where the process dies between them, the same update writes them again.
 absl::Status Session::KeepTables() {
-  const std::filesystem::path folder = options_.store->ExperimentFolder(uid_) / "artifacts";
-  for (const auto& [name, text] : parts_.rule->Tables()) {
-    MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
-    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, text, 0644));
+  const std::filesystem::path folder = options_.store->ExperimentFolder(uid_);
+  std::map<std::string, std::string> files;
+  for (auto& [name, text] : parts_.rule->Tables()) files["artifacts/" + name] = std::move(text);
+  if (!episodes_.generations().empty()) files[kEpisodesFile] = episodes_.SerializeAsString();
+  for (const auto& [name, bytes] : files) {
+    MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "artifacts"));
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, bytes, 0644));
     MENTOR_RETURN_IF_ERROR(files_.KeepResult(folder / name));
   }
   return absl::OkStatus();

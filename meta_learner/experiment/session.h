@@ -24,6 +24,7 @@
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/progress.h"
 #include "meta_learner/experiment/round.h"
+#include "meta_learner/experiment/trained_episodes.h"
 
 namespace mentor::meta_learner {
 
@@ -66,7 +67,9 @@ class Session {
                             OuterStep* step);
   // Into the checkpoint, when one is due, and the store.
   absl::Status Record(ProgressReporter::Clock::time_point start, OuterStep* step);
-  // What the rule says for people, as artifacts.
+  // Of meta-training before the outer update that comes next.
+  absl::Status ReadEpisodesBefore();
+  // What the rule says for people, and the agents' episodes, as artifacts.
   absl::Status KeepTables();
   void TellOfUpdate(const OuterStep& step);
   // The series begins with the first value: a 0 before it would look like a return.
@@ -88,6 +91,7 @@ class Session {
   torch::Tensor initial_parameters_;  // Of the rule before its first update.
   // Between outer updates, beside the rule's own.
   ExperimentState state_;
+  v1::TrainedLifetimes episodes_;               // Of rules that decide inside a lifetime.
   std::unique_ptr<ExperimentObjects> objects_;  // Null: there is no bucket.
   FolderCopy files_;
   CheckpointKeeper checkpoints_;

@@ -1,5 +1,6 @@
 """Rules with decisions inside a lifetime: killed in the middle of a generation of agents, a run
-goes on from where these agents stood, and ends with the same hash."""
+goes on from where these agents stood, and ends with the same hash and the same table of what the
+agents achieved in their last episodes."""
 
 import shutil
 import unittest
@@ -21,9 +22,19 @@ SMALL = sets(
 
 
 class DecisionsTest(ClusterTest):
+    # The recorded episodes, and the table of the last ones of each agent.
+    def episodes(self, run):
+        (recorded,) = run.glob("experiments/*/artifacts/episodes.binpb")
+        self.run_to_end("mentor", "report", run, "--last_episodes", 40)
+        return recorded.read_bytes(), (run / "report" / "last_episodes.csv").read_text()
+
     def check_killed(self, *assignments):
         settings = [*SMALL, *sets(*assignments)]
-        want = self.run_hash(self.folder / "whole", *settings, "--threads", 1, spec=BLIND)
+        whole = self.folder / "whole"
+        want = self.run_hash(whole, *settings, "--threads", 1, spec=BLIND)
+        recorded, table = self.episodes(whole)
+        # The second generation is the last that lived 25 iterations of 64 steps.
+        self.assertRegex(table, r"\nagents beside their signal,1600,2,40,")
         run = self.folder / "run"
         process = self.start_run(run, *settings, "--actors", 2, spec=BLIND)
         self.wait_for_checkpoints(run, 5)
@@ -36,6 +47,7 @@ class DecisionsTest(ClusterTest):
             newer.unlink()
         for folder in (run, copy):
             self.assertEqual(self.run_hash(folder, *settings, "--actors", 2, spec=BLIND), want)
+            self.assertEqual(self.episodes(folder), (recorded, table))
 
     def test_killed_inside_a_generation(self):
         self.check_killed()

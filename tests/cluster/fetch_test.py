@@ -3,7 +3,9 @@ done with it."""
 
 import csv
 
-from harness import SIGINT, ClusterTest, sets
+from harness import SIGINT, SPECS, ClusterTest, sets
+
+POINT_MASS = SPECS / "stn_point_mass.txtpb"
 
 
 class FetchTest(ClusterTest):
@@ -76,6 +78,48 @@ class FetchTest(ClusterTest):
         self.assertEqual(list(self.folder.glob("*.part")), [])
         self.assertIn("no experiment", self.fetch("two", self.folder / "two", code=3))
         self.assertFalse((self.folder / "two").exists())
+
+    def test_what_agents_achieve_beside_their_signal(self):
+        """Small, so that an episode crosses the border of two inner iterations (50 steps of
+        episodes of 20)."""
+        settings = sets(
+            "lifetime.iterations=6",
+            "lifetime.steps_per_iteration=50",
+            "rule.outer_updates=6",
+            "rule.lifetimes_per_update=3",
+            "checkpoint.every=1",
+            "evaluation.baseline=[PPO_SHAPED]",
+        )
+        self.start_workers(self.address, 2)
+        self.create_experiment(self.address, "one", *settings, "--wait", spec=POINT_MASS)
+        here, there = self.folder / "here", self.folder / "there"
+        self.fetch("one", there)
+        self.assertEqual(self.hash(there), self.run_hash(here, *settings, spec=POINT_MASS))
+        tables = []
+        for run in (here, there):
+            said = self.run_to_end("mentor", "report", run, "--last_episodes", 4)
+            self.assertIn("Over the last 4 episodes of an agent, after 300 environment steps", said)
+            tables.append((run / "report" / "last_episodes.csv").read_text())
+        self.assertEqual(*tables)
+        rows = list(csv.DictReader(tables[0].splitlines()))
+        # An agent's iteration has two collections: after 600 steps, and as early as PPO's end.
+        self.assertEqual(
+            [(row["agents"], row["env steps"], row["number"]) for row in rows],
+            [
+                ("agents beside their signal", "600", "3"),
+                ("agents beside their signal", "300", "3"),
+                ("learned", "600", "1"),
+                ("PPO shaped", "300", "1"),
+            ],
+        )
+        self.assertEqual({row["episodes of each"] for row in rows}, {"4"})
+
+        other = self.folder / "other"
+        self.run_hash(other)
+        self.assertIn(
+            "no episodes of agents that learned beside their signal",
+            self.run_to_end("mentor", "report", other, "--last_episodes", 4, code=2),
+        )
 
     def curve(self, run):
         """What does not depend on time, by outer update."""

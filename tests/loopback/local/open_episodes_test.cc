@@ -19,6 +19,7 @@
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/round.h"
 #include "meta_learner/experiment/tensor_sections.h"
+#include "meta_learner/experiment/trained_episodes.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/store.h"
 #include "tests/loopback/local/tiny_runs.h"
@@ -244,6 +245,43 @@ Expected Measure(const Lives& lives, uint32_t begin = 0) {
   return expected;
 }
 
+// Return and success of the whole episodes of each lifetime, and how many ended in each iteration.
+void CheckEpisodes(const Run& run, const Lives& lives, uint32_t generation, uint32_t begin = 0) {
+  const auto all = meta_learner::ReadEpisodes(run.checkpoints.parent_path());
+  REQUIRE((all.ok() && all->generations_size() == 2));
+  const v1::TrainedGeneration& own = all->generations(static_cast<int>(generation));
+  CHECK(own.generation() == generation);
+  REQUIRE(own.lifetimes_size() == static_cast<int>(lives.size()));
+  int i = 0;
+  for (const auto& [number, steps] : lives) {
+    std::vector<double> returns, successes;
+    std::vector<uint32_t> ended(kIterations, 0);
+    double total = 0;
+    bool succeeded = false;
+    for (size_t t = 0; t < steps.size(); ++t) {
+      total += steps[t].reward;
+      succeeded |= steps[t].success;
+      if (!steps[t].done) continue;
+      if (const size_t iteration = t * kIterations / steps.size(); iteration >= begin) {
+        returns.push_back(total);
+        successes.push_back(succeeded);
+        ++ended[iteration];
+      }
+      total = 0;
+      succeeded = false;
+    }
+    const v1::EvaluatedLifetime& lifetime = own.lifetimes(i++);
+    CHECK(lifetime.number() == number);
+    CHECK(std::vector<uint32_t>(lifetime.segment_episodes().begin(),
+                                lifetime.segment_episodes().end()) == ended);
+    REQUIRE(lifetime.episode_return_size() == static_cast<int>(returns.size()));
+    for (size_t e = 0; e < returns.size(); ++e) {
+      CHECK(lifetime.episode_return(static_cast<int>(e)) == Approx(returns[e]).epsilon(1e-12));
+      CHECK(lifetime.episode_success(static_cast<int>(e)) == successes[e]);
+    }
+  }
+}
+
 double At(const Series& series, const std::string& metric, uint32_t step) {
   const auto found = series.find(metric);
   if (found == series.end() || !found->second.contains(step))
@@ -284,7 +322,9 @@ TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loo
       double score = 0, scored = 0;
       int succeeded = 0;
       for (const uint32_t generation : {0U, 1U}) {
-        const Expected expected = Measure(LiveAgain(spec, run, generation));
+        const Lives lives = LiveAgain(spec, run, generation);
+        CheckEpisodes(run, lives, generation);
+        const Expected expected = Measure(lives);
         CHECK(expected.crossed > 0);
         succeeded += expected.succeeded;
         CheckRows(run.series, expected, generation);
@@ -313,6 +353,8 @@ TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loo
         }
         CHECK(meta_learner::StateHash(again.Read(kUpdates).sections) ==
               meta_learner::StateHash(run.Read(kUpdates).sections));
+        // Episodes that ended before are those of the other run.
+        if (step < kIterations) CheckEpisodes(again, LiveAgain(spec, run, 0), 0, /*begin=*/step);
       }
     }
   }
