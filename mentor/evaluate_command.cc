@@ -23,6 +23,7 @@
 #include "mentor/local/evaluate.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/comparison.h"
+#include "mentor/report/published.h"
 #include "mentor/report/report.h"
 
 namespace mentor {
@@ -33,6 +34,7 @@ struct ReportFlags {
   std::string out;
   std::string unit = "auto";
   std::string title = {};
+  std::string published = {}, published_rows = {}, published_name = "published";
 };
 
 void Print(const report::ReportFiles& files) {
@@ -40,15 +42,16 @@ void Print(const report::ReportFiles& files) {
   if (!files.warning.empty()) std::fprintf(stderr, "warning: %s\n", files.warning.c_str());
 }
 
-absl::Status WriteOne(const std::string& run, const std::string& out) {
+absl::Status WriteOne(const std::string& run, const std::string& out,
+                      const report::ReportOptions& options = {}) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportOf(run));
   MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
-                          report::WriteReport(data, out.empty() ? run : out));
+                          report::WriteReport(data, out.empty() ? run : out, options));
   Print(files);
   return absl::OkStatus();
 }
 
-absl::Status WriteComparison(const ReportFlags& flags) {
+absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptions& options = {}) {
   report::ComparisonData data{.title = flags.title, .runs = {}};
   data.unit = flags.unit == "seed"       ? report::Unit::kSeed
               : flags.unit == "lifetime" ? report::Unit::kLifetime
@@ -66,9 +69,20 @@ absl::Status WriteComparison(const ReportFlags& flags) {
   }
   MENTOR_ASSIGN_OR_RETURN(
       const report::ReportFiles files,
-      report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out));
+      report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out, options));
   Print(files);
   return absl::OkStatus();
+}
+
+absl::Status WriteReports(const ReportFlags& flags) {
+  report::ReportOptions options;
+  if (!flags.published.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(
+        options.published,
+        report::ReadPublished(flags.published, flags.published_rows, flags.published_name));
+  }
+  return flags.runs.size() == 1 ? WriteOne(flags.runs[0], flags.out, options)
+                                : WriteComparison(flags, options);
 }
 
 // Without folders of comparisons, which lie among runs: `mentor report runs/*/`.
@@ -230,6 +244,8 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       "Examples:\n"
       "  mentor report runs/a                           runs/a/report.html\n"
       "  mentor report runs/a-* runs/b-* --out paper    paper/comparison.html and its tables\n"
+      "  mentor report runs/door-* --published docs/data/paper_figures.csv \\\n"
+      "    --published_rows \"figure=1,benchmark=ml1 door-close\" --published_name \"the paper\"\n"
       "Runs whose specs differ in nothing but the seed are meta-seeds of one method.");
   report->add_option("RUN", flags->runs, "Run folders")->required();
   report->add_option(
@@ -242,11 +258,31 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
                    "meta-seed and seed of agents; auto: seed, if every method has three of them")
       ->check(OneOf({"auto", "seed", "lifetime"}))
       ->capture_default_str();
+  constexpr char kPublished[] = "Published curves";
+  CLI::Option* published =
+      report
+          ->add_option("--published", flags->published,
+                       "Success by episode that others have published, drawn dashed beside the "
+                       "runs' curves. CSV with columns method, episode (1, 2, ... or "
+                       "deterministic), success (0 to 1) and, if need be, split (test, train). A "
+                       "method that is named as in the report, by its rule, or as 'learned reward' "
+                       "has the colour of ours")
+          ->type_name("FILE")
+          ->group(kPublished);
+  report
+      ->add_option("--published_rows", flags->published_rows,
+                   "Rows of the file that are drawn, by the values of their columns; default: all")
+      ->type_name("COLUMN=VALUE,...")
+      ->needs(published)
+      ->group(kPublished);
+  report->add_option("--published_name", flags->published_name, "What legends call them")
+      ->needs(published)
+      ->capture_default_str()
+      ->group(kPublished);
   report->callback([action, flags] {
     *action = [flags] {
       flags->runs = RunsAmong(flags->runs);
-      const absl::Status status =
-          flags->runs.size() == 1 ? WriteOne(flags->runs[0], flags->out) : WriteComparison(*flags);
+      const absl::Status status = WriteReports(*flags);
       return status.ok() ? static_cast<int>(kExitOk) : Fail(status);
     };
   });

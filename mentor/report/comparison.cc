@@ -367,7 +367,8 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
                                const std::vector<Group>& groups,
                                const std::vector<Standing>& standings,
                                const ComparisonTables& tables, const Drawing& drawing,
-                               const WrittenDrawing& written) {
+                               const std::map<std::string, std::string>& svgs,
+                               const std::string& warning) {
   std::string html = PageHead(title);
   html += "<p class=\"sub\">Runs side by side: fresh agents, taught by what each run has learned." +
           (date.empty() ? "" : " Comparison of " + EscapeHtml(date) + ".") +
@@ -375,7 +376,7 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   for (const std::string& sentence : tables.summary)
     html += "<p>" + EscapeHtml(sentence) + "</p>\n";
   html += "</div>\n";
-  html += Warning(MissingPictures(written.drawn)) + kHowToCompare;
+  html += Warning(warning) + kHowToCompare;
   const auto tables_of = [&](const std::string& prefix) {
     std::string text;
     for (const Table& table : tables.tables) {
@@ -391,7 +392,7 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   const auto figures_of = [&](const std::string& section) {
     std::string text;
     for (const Figure& figure : drawing.figures) {
-      if (figure.section == section) text += FigureHtml(figure, written.svgs, kComparisonFolder);
+      if (figure.section == section) text += FigureHtml(figure, svgs, kComparisonFolder);
     }
     return text.empty() ? "" : "<div class=\"figures\">\n" + text + "</div>\n";
   };
@@ -399,8 +400,9 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   for (const Standing& standing : standings) {
     const std::string split = FileName(standing.split);
     chapters.push_back({"evaluation-" + split, "Evaluation: " + GoalsOf(standing.split),
-                        tables_of("scores_" + split) + figures_of("evaluation_" + split) +
-                            tables_of("parts_" + split) + tables_of("environments_" + split) +
+                        tables_of("scores_" + split) + tables_of("published_" + split) +
+                            figures_of("evaluation_" + split) + tables_of("parts_" + split) +
+                            tables_of("environments_" + split) +
                             tables_of("improvement_" + split)});
   }
   if (standings.empty()) {
@@ -430,9 +432,12 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   MENTOR_RETURN_IF_ERROR(Check(data));
   const std::vector<Group> groups = GroupRuns(data.runs);
   const std::vector<Standing> standings = Standings(groups, data.unit);
-  const ComparisonTables tables = Tabulate(groups, standings);
+  ComparisonTables tables = Tabulate(groups, standings);
+  const std::vector<EpisodeCurves> episodes = EpisodesOfStandings(groups, standings);
+  for (Table& table : PublishedTables(episodes, options.published))
+    tables.tables.push_back(std::move(table));
   Drawing drawing;
-  DrawComparison(groups, standings, &drawing);
+  DrawComparison(groups, standings, episodes, options.published, &drawing);
   std::string title = data.title;
   if (title.empty()) {
     std::vector<std::string> names;
@@ -453,10 +458,10 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   ReportFiles report{.html = folder / "comparison.html",
                      .others = written.files,
                      .summary = absl::StrJoin(tables.summary, "\n"),
-                     .warning = MissingPictures(written.drawn)};
+                     .warning = Warnings(written.drawn, NotShown(episodes, options.published))};
   MENTOR_RETURN_IF_ERROR(
       WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, standings,
-                                                tables, drawing, written)));
+                                                tables, drawing, written.svgs, report.warning)));
   return report;
 }
 

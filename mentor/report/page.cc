@@ -233,10 +233,13 @@ std::string Policy() {
 
 }  // namespace
 
-std::string MissingPictures(const absl::Status& drawn) {
-  return drawn.ok()
-             ? ""
-             : "the pictures to download (SVG, PNG) are missing: " + std::string(drawn.message());
+std::string Warnings(const absl::Status& drawn, const std::string& not_shown) {
+  std::string warnings = not_shown;
+  if (!drawn.ok()) {
+    absl::StrAppend(&warnings, warnings.empty() ? "" : ". ",
+                    "the pictures to download (SVG, PNG) are missing: ", drawn.message());
+  }
+  return warnings;
 }
 
 std::string Warning(const std::string& text) {
@@ -385,7 +388,9 @@ std::string MakePage(const PageParts& parts) {
     chapter += EvaluatedWords(parts) + ResultTable(parts, false);
     if (std::string table = ResultTable(parts, true); !table.empty())
       chapter += "<h3>By environment</h3>\n" + table;
-    chapter += ComparisonTable(parts) + Figures(parts, "evaluation");
+    chapter += ComparisonTable(parts);
+    for (const Table& table : parts.published) chapter += table.Html();
+    chapter += Figures(parts, "evaluation");
   }
   chapters.push_back({"evaluation", "Evaluation", std::move(chapter)});
   chapters.push_back({"meta-training", "Meta-training",

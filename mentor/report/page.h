@@ -11,6 +11,7 @@
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/report.h"
+#include "mentor/report/table.h"
 
 namespace mentor::report {
 
@@ -19,9 +20,10 @@ struct PageParts {
   const std::vector<std::string>& summary;
   const std::vector<MethodResult>& results;
   const std::vector<Comparison>& comparisons;
+  const std::vector<Table>& published;  // Beside what others have published.
   const Drawing& drawing;
   std::map<std::string, std::string> svgs;  // By name of the figure; files of gnuplot.
-  std::string warning;                      // Why pictures are missing; empty: they are not.
+  std::string warning;                      // Of ReportFiles.
   std::string files_folder;                 // Link from the page to CSV and pictures.
   std::filesystem::path folder;             // Where the page will lie.
 };
@@ -29,8 +31,8 @@ struct PageParts {
 std::string MakePage(const PageParts& parts);
 
 // Shared by the pages of a run and of a comparison.
-// Of WrittenDrawing::drawn; empty when all was drawn.
-std::string MissingPictures(const absl::Status& drawn);
+// Of WrittenDrawing::drawn, and of NotShown; empty when all is there.
+std::string Warnings(const absl::Status& drawn, const std::string& not_shown);
 // A paragraph that stands out; nothing for an empty text.
 std::string Warning(const std::string& text);
 // Until the title inside <main>. Text from users is escaped by all of these.

@@ -6,6 +6,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "mentor/report/draw_episodes.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/page.h"
@@ -62,7 +63,11 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   const std::vector<Comparison> comparisons = CompareWithBaselines(results);
   const std::vector<std::string> summary = Summarise(data, results, comparisons);
   Drawing drawing;
-  DrawEvaluation(data.evaluation, results, comparisons, &drawing);
+  const std::vector<EpisodeCurves> episodes = EpisodesOfRun(results, data);
+  const std::vector<Table> published = PublishedTables(episodes, options.published);
+  DrawEvaluation(data.evaluation, results, comparisons, episodes, options.published, &drawing);
+  for (const Table& table : published)
+    drawing.tables.push_back({table.name() + ".csv", table.Csv()});
   DrawTraining(data, &drawing);
   DrawSignals(data.signals, &drawing);
   DrawMaps(data.maps, data.iterations, &drawing);
@@ -73,10 +78,17 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   ReportFiles report{.html = folder / "report.html",
                      .others = std::move(written.files),
                      .summary = absl::StrJoin(summary, "\n"),
-                     .warning = MissingPictures(written.drawn)};
-  const PageParts parts{data,           summary,       results,
-                        comparisons,    drawing,       std::move(written.svgs),
-                        report.warning, kReportFolder, folder};
+                     .warning = Warnings(written.drawn, NotShown(episodes, options.published))};
+  const PageParts parts{data,
+                        summary,
+                        results,
+                        comparisons,
+                        published,
+                        drawing,
+                        std::move(written.svgs),
+                        report.warning,
+                        kReportFolder,
+                        folder};
   MENTOR_RETURN_IF_ERROR(WriteText(report.html, MakePage(parts)));
   return report;
 }

@@ -22,6 +22,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/metric_info.h"
+#include "mentor/report/published.h"
 #include "mentor/v1/evaluation.pb.h"
 
 namespace mentor::report {
@@ -129,6 +130,7 @@ struct ReportData {
 };
 
 struct ReportOptions {
+  Published published = {};                   // Drawn beside the run's curves.
   std::filesystem::path gnuplot = "gnuplot";  // Looked up on PATH when it has no slash.
 };
 
@@ -136,8 +138,8 @@ struct ReportFiles {
   std::filesystem::path html;
   std::vector<std::filesystem::path> others;
   std::string summary;  // The page's first words: plain text, a line for each statement.
-  // Why there are no SVG and PNG files to download, as without gnuplot; empty: they are there. The
-  // page and its charts are whole all the same.
+  // Why there are no SVG and PNG files to download, as without gnuplot, and which published curves
+  // are not shown; empty: all is there. The page and its charts are whole all the same.
   std::string warning = {};
 };
 
