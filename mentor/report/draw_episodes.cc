@@ -279,7 +279,7 @@ std::string NotShown(const std::vector<EpisodeCurves>& all, const Published& pub
   }
   return absl::StrFormat("published curves of split %s are not shown: %s",
                          absl::StrJoin(missing, ", "),
-                         reasons.empty() ? std::string("no lifetime of such goals was evaluated")
+                         reasons.empty() ? std::string("the evaluation has no such goals")
                                          : absl::StrJoin(reasons, "; "));
 }
 

@@ -241,6 +241,10 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
                             longest > kShortName ? "vertical maxrows " : "horizontal ",
                             longest > kShortName ? absl::StrCat(names.size()) : "");
     if (longest > 3 * kShortName) text += "set key font ',9'\n";
+    // Room for a dash and a gap.
+    const bool dashed = std::any_of(panel.series.begin(), panel.series.end(),
+                                    [](const Series& series) { return series.style.dash == 2; });
+    text += absl::StrFormat("set key samplen %d\n", dashed ? 5 : 2);
   }
   const int first = several ? 2 : 1;  // The column of the series.
   const int value = first + (figure.panels[0].x.names.empty() ? 2 : 3);

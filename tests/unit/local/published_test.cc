@@ -192,6 +192,7 @@ TEST_CASE("published: a run's report has them dashed beside its curves, and in a
   CHECK(series[3]["colour"] != series[0]["colour"]);
   CHECK(series[3]["colour"] != series[1]["colour"]);
   const std::string script = ReadText(folder.path() / "report" / "episodes_test.gp");
+  CHECK(Contains(script, "set key samplen 5\n"));  // The legend shows that it is dashed.
   CHECK(Contains(script, "dashtype 2 pointtype 6 pointsize 0.7 title 'Learned Reward, the paper'"));
   CHECK(std::filesystem::file_size(folder.path() / "report" / "episodes_test.png") > 0);
 
@@ -271,7 +272,7 @@ TEST_CASE("published: what has no place in a figure is said", "[unit]") {
     return written->warning;
   };
   CHECK(warning() ==
-        "published curves of split train are not shown: no lifetime of such goals was evaluated");
+        "published curves of split train are not shown: the evaluation has no such goals");
   published.curves[1].split = "test";
   data.evaluation[0].lifetime_episodes = 3;
   data.evaluation[0].segment_episodes = {1, 2};
@@ -282,7 +283,7 @@ TEST_CASE("published: what has no place in a figure is said", "[unit]") {
   for (EvaluationRow& row : data.evaluation) row.episode_success.assign(5, 0);
   CHECK(Contains(warning(), "no episode of test succeeded"));
   data.evaluation.clear();
-  CHECK(Contains(warning(), "no lifetime of such goals"));
+  CHECK(Contains(warning(), "the evaluation has no such goals"));
 }
 
 }  // namespace
