@@ -24,6 +24,7 @@
 #include "mentor/local/evaluate.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/comparison.h"
+#include "mentor/report/published.h"
 #include "mentor/report/report.h"
 #include "meta_learner/experiment/trained_episodes.h"
 
@@ -37,6 +38,7 @@ struct ReportFlags {
   std::string title = {};
   int last_episodes = report::ReportOptions().last_episodes;
   bool asks_for_episodes = false;
+  std::string published = {}, published_rows = {}, published_name = "published";
 };
 
 // Asked for, they must be there.
@@ -55,18 +57,17 @@ void Print(const report::ReportFiles& files) {
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
 }
 
-absl::Status WriteOne(const ReportFlags& flags) {
+absl::Status WriteOne(const ReportFlags& flags, const report::ReportOptions& options) {
   const std::string& run = flags.runs[0];
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportOf(run));
   MENTOR_RETURN_IF_ERROR(CheckEpisodes(flags, !data.beside.empty()));
   MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
-                          report::WriteReport(data, flags.out.empty() ? run : flags.out,
-                                              {.last_episodes = flags.last_episodes}));
+                          report::WriteReport(data, flags.out.empty() ? run : flags.out, options));
   Print(files);
   return absl::OkStatus();
 }
 
-absl::Status WriteComparison(const ReportFlags& flags) {
+absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptions& options) {
   report::ComparisonData data{.title = flags.title, .runs = {}};
   data.unit = flags.unit == "seed"       ? report::Unit::kSeed
               : flags.unit == "lifetime" ? report::Unit::kLifetime
@@ -87,10 +88,20 @@ absl::Status WriteComparison(const ReportFlags& flags) {
                                        [](const auto& run) { return !run.data.beside.empty(); })));
   MENTOR_ASSIGN_OR_RETURN(
       const report::ReportFiles files,
-      report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out,
-                              {.last_episodes = flags.last_episodes}));
+      report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out, options));
   Print(files);
   return absl::OkStatus();
+}
+
+absl::Status WriteReports(const ReportFlags& flags) {
+  report::ReportOptions options{.last_episodes = flags.last_episodes};
+  if (!flags.published.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(
+        options.published,
+        report::ReadPublished(flags.published, flags.published_rows, flags.published_name));
+  }
+  return flags.runs.size() == 1 ? WriteOne(flags, options)
+                                : WriteComparison(flags, options);
 }
 
 // Without folders of comparisons, which lie among runs: `mentor report runs/*/`.
@@ -253,10 +264,12 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor report runs/a                           runs/a/report.html\n"
       "  mentor report runs/a-* runs/b-* --out paper    paper/comparison.html and its tables\n"
       "  mentor report runs/lirpg-* --last_episodes 100 agents beside their signal, and PPO\n"
-      "Runs whose specs differ in nothing but the seed are meta-seeds of one method.\n"
-      "Rules such as meta_gradient and response_gradient decide inside a lifetime: agents learn\n"
-      "while their signal does. The report has return and success of their last whole episodes,\n"
-      "and of PPO's after as many environment steps (last_episodes.csv).");
+      "  mentor report runs/door-* --published docs/data/paper_figures.csv \\\n"
+      "    --published_rows \"figure=1,benchmark=ml1 door-close\" --published_name \"the paper\"\n"
+      "Runs whose specs differ in nothing but seed and benchmark.goal_seed are meta-seeds of one\n"
+      "method. Rules such as meta_gradient and response_gradient decide inside a lifetime: agents\n"
+      "learn while their signal does. The report has return and success of their last whole\n"
+      "episodes, and of PPO's after as many environment steps (last_episodes.csv).");
   report->add_option("RUN", flags->runs, "Run folders")->required();
   report->add_option(
       "--out", flags->out,
@@ -274,12 +287,32 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
                        "How many last episodes of an agent that learned beside its signal count")
           ->check(CLI::Range(1, static_cast<int>(meta_learner::kEpisodesOfAgent)))
           ->capture_default_str();
+  constexpr char kPublished[] = "Published curves";
+  CLI::Option* published =
+      report
+          ->add_option("--published", flags->published,
+                       "Success by episode that others have published, drawn dashed beside the "
+                       "runs' curves. CSV with columns method, episode (1, 2, ... or "
+                       "deterministic), success (0 to 1) and, if need be, split (test, train). A "
+                       "method that is named as in the report, by its rule, or as 'learned reward' "
+                       "has the colour of ours")
+          ->type_name("FILE")
+          ->group(kPublished);
+  report
+      ->add_option("--published_rows", flags->published_rows,
+                   "Rows of the file that are drawn, by the values of their columns; default: all")
+      ->type_name("COLUMN=VALUE,...")
+      ->needs(published)
+      ->group(kPublished);
+  report->add_option("--published_name", flags->published_name, "What legends call them")
+      ->needs(published)
+      ->capture_default_str()
+      ->group(kPublished);
   report->callback([action, flags, last_episodes] {
     flags->asks_for_episodes = last_episodes->count() > 0;
     *action = [flags] {
       flags->runs = RunsAmong(flags->runs);
-      const absl::Status status =
-          flags->runs.size() == 1 ? WriteOne(*flags) : WriteComparison(*flags);
+      const absl::Status status = WriteReports(*flags);
       return status.ok() ? static_cast<int>(kExitOk) : Fail(status);
     };
   });

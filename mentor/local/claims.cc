@@ -155,15 +155,12 @@ ClaimRow MadeHere(const ClaimRow& row) {
 }
 
 // How many lifetimes the evaluation at the end of a run has.
-absl::StatusOr<size_t> LifetimesOf(const v1::ExperimentSpec& spec) {
-  if (spec.evaluation().lifetimes_per_goal() == 0) return size_t{0};
-  Violations violations;
-  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
-  if (benchmark == nullptr) return violations.ToStatus();
+size_t LifetimesOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark) {
+  if (spec.evaluation().lifetimes_per_goal() == 0) return 0;
   size_t lifetimes = 0;
-  const std::vector<envs::Split> splits = meta_learner::EvaluatedSplits(*benchmark, spec);
+  const std::vector<envs::Split> splits = meta_learner::EvaluatedSplits(benchmark, spec);
   for (const envs::Split split : splits) {
-    lifetimes += meta_learner::EvaluationTasks(*benchmark, spec, split).size() *
+    lifetimes += meta_learner::EvaluationTasks(benchmark, spec, split).size() *
                  meta_learner::Teachers(spec.evaluation(), {},
                                         /*learned=*/spec.rule().outer_updates() > 0,
                                         /*baselines=*/split == splits[0])
@@ -197,14 +194,19 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
     return refuse(absl::StrCat("its checkpoint after outer update ", spec.rule().outer_updates(),
                                " is missing or damaged", hash.damaged, remedy));
   }
+  Violations violations;
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
+  if (benchmark == nullptr) return violations.ToStatus();
   MENTOR_ASSIGN_OR_RETURN(const std::vector<v1::EvaluationShard> shards,
                           meta_learner::ReadEvaluation(folder.experiment));
   data.evaluation.clear();
   for (const v1::EvaluationShard& shard : shards) {
-    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
-      data.evaluation.push_back(RowOf(shard, lifetime));
+    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
+      data.evaluation.push_back(
+          RowOf(shard, lifetime, benchmark.get(), spec.benchmark().goal_seed()));
+    }
   }
-  MENTOR_ASSIGN_OR_RETURN(const size_t expected, LifetimesOf(spec));
+  const size_t expected = LifetimesOf(spec, *benchmark);
   if (data.evaluation.size() != expected) {
     return refuse(absl::StrCat("has ", data.evaluation.size(), " evaluated lifetimes of ", expected,
                                remedy));
@@ -214,10 +216,6 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
                                spec.rule().outer_updates(), remedy));
   }
   return data;
-}
-
-absl::Status Damaged(size_t row, const std::string& what) {
-  return absl::InvalidArgumentError(absl::StrCat("row ", row, ": ", what));
 }
 
 }  // namespace
@@ -240,43 +238,44 @@ absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& fi
                         absl::StrCat(std::string(text.status().message()),
                                      "; name the file of claims with --claims"));
   }
-  auto rows = ParseClaims(*text);
-  if (rows.ok()) return rows;
-  return absl::Status(rows.status().code(),
-                      absl::StrCat(file.string(), ": ", std::string(rows.status().message())));
+  return ParseClaims(*text, file.string());
 }
 
-absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text) {
-  MENTOR_ASSIGN_OR_RETURN(const report::CsvContent csv, report::ParseCsv(text));
-  std::vector<int> places;
-  for (const Column& column : kColumns) places.push_back(csv.Column(column.name));
-  places.push_back(csv.Column(kNumbers));
-  for (size_t i = 0; i < places.size(); ++i) {
-    if (places[i] >= 0) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("has no column '", i < kColumns.size() ? kColumns[i].name : kNumbers,
-                     "': is it a file of claims?"));
+absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text,
+                                                  const std::string& file) {
+  MENTOR_ASSIGN_OR_RETURN(const report::CsvContent csv, report::ParseCsv(text, file));
+  std::vector<size_t> places;
+  for (size_t i = 0; i <= kColumns.size(); ++i) {
+    const char* name = i < kColumns.size() ? kColumns[i].name : kNumbers;
+    const std::optional<size_t> place = csv.Find(name);
+    if (!place) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(file, ": has no column '", name, "': is it a file of claims?"));
+    }
+    places.push_back(*place);
   }
   std::vector<ClaimRow> rows;
   std::set<std::string> names;
-  for (size_t r = 0; r < csv.rows.size(); ++r) {
+  for (const report::CsvRow& cells : csv.rows) {
+    const auto refuse = [&](const std::string& what) {
+      return absl::InvalidArgumentError(absl::StrCat(file, ":", cells.line, ": ", what));
+    };
     ClaimRow row;
-    for (size_t i = 0; i < kColumns.size(); ++i)
-      row.*kColumns[i].member = csv.rows[r][static_cast<size_t>(places[i])];
-    if (row.claim.empty()) return Damaged(r + 1, "column claim is empty; give the claim a name");
+    for (size_t i = 0; i < kColumns.size(); ++i) row.*kColumns[i].member = cells.cells[places[i]];
+    if (row.claim.empty()) return refuse("column claim is empty; give the claim a name");
     uint32_t run = 0;
     if (!row.is_pooled() && (!absl::SimpleAtoi(row.run, &run) || run == 0)) {
-      return Damaged(r + 1, absl::StrCat("column run is '", Printable(row.run),
-                                         "', expected a number from 1 on, or 'all'"));
+      return refuse(absl::StrCat("column run is '", Printable(row.run),
+                                 "', expected a number from 1 on, or 'all'"));
     }
     if (!names.insert(row.name()).second) {
-      return Damaged(r + 1, absl::StrCat("there are two rows of ", Printable(row.name()),
-                                         "; remove one"));
+      return refuse(
+          absl::StrCat("there are two rows of ", Printable(row.name()), "; remove one"));
     }
-    for (const std::string& word : Words(csv.rows[r][static_cast<size_t>(places.back())])) {
+    for (const std::string& word : Words(cells.cells[places.back()])) {
       if (!ParseNumber(word, &row.numbers)) {
-        return Damaged(r + 1, absl::StrCat("column numbers has '", Printable(word),
-                                           "', expected NAME=MEAN or NAME=MEAN[LOW,HIGH]"));
+        return refuse(absl::StrCat("column numbers has '", Printable(word),
+                                   "', expected NAME=MEAN or NAME=MEAN[LOW,HIGH]"));
       }
     }
     rows.push_back(std::move(row));
@@ -414,7 +413,7 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
     evaluation.Update(EvaluationHash(data.evaluation) + "\n");
     iterations = data.iterations;
     for (report::EvaluationRow one : data.evaluation) {
-      one.meta_seed = static_cast<uint32_t>(i);
+      one.meta_seed = i;
       rows.push_back(std::move(one));
     }
   }

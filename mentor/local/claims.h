@@ -24,6 +24,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -50,9 +51,10 @@ struct ClaimRow {
 
 // The file that --claims names, MENTOR_CLAIMS, or the one that came with Mentor.
 std::filesystem::path ClaimsFile();
-// INVALID_ARGUMENT names the row, the column and the remedy.
+// INVALID_ARGUMENT names file, line, column and remedy.
 absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& file);
-absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text);
+absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text,
+                                                  const std::string& file);
 std::string PrintClaims(const std::vector<ClaimRow>& rows);
 
 // The rows that a name means: a run, or a claim with all its runs. NOT_FOUND lists the nearest

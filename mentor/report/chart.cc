@@ -71,7 +71,7 @@ Json SeriesJson(const Series& series) {
                {"point", series.style.point},
                {"dash", series.style.dash},
                {"kind", KindName(series.kind)}};
-  if (series.small) json["small"] = true;
+  if (!series.single.empty()) json["small"] = true;
   if (series.right) json["right"] = true;
   Json x = Json::array(), y = Json::array(), low = Json::array(), high = Json::array();
   for (const size_t i : ThinnedTo(series.places.size(), kPlacesDrawn)) {
@@ -185,7 +185,7 @@ Table NumberTable(const Figure& figure, const Panel& panel) {
   if (alike) {
     std::vector<Table::Column> columns = {{x}};
     for (const Series& series : panel.series) {
-      columns.push_back({series.name + (series.small ? ", single updates" : ""), Kind::kNumber});
+      columns.push_back({series.FullName(), Kind::kNumber});
     }
     Table table(figure.name, title, columns);
     for (const size_t i : ThinnedTo(panel.series[0].places.size(), kRowsShown)) {
@@ -259,7 +259,7 @@ std::string Describe(const Panel& panel) {
   std::vector<std::string> parts;
   size_t left_out = 0;
   for (const Series& series : panel.series) {
-    if (series.small) continue;
+    if (!series.single.empty()) continue;
     if (parts.size() == kSeriesDescribed) {
       ++left_out;
     } else if (std::string words = DescribeSeries(panel, series); !words.empty()) {

@@ -400,7 +400,7 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
                                const std::vector<Group>& groups,
                                const std::vector<Standing>& standings,
                                const ComparisonTables& tables, const Drawing& drawing,
-                               const WrittenDrawing& written,
+                               const std::map<std::string, std::string>& svgs,
                                const std::vector<std::string>& warnings) {
   std::string html = PageHead(title);
   html += "<p class=\"sub\">Runs side by side: fresh agents, taught by what each run has learned." +
@@ -426,7 +426,7 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   const auto figures_of = [&](const std::string& section) {
     std::string text;
     for (const Figure& figure : drawing.figures) {
-      if (figure.section == section) text += FigureHtml(figure, written.svgs, kComparisonFolder);
+      if (figure.section == section) text += FigureHtml(figure, svgs, kComparisonFolder);
     }
     return text.empty() ? "" : "<div class=\"figures\">\n" + text + "</div>\n";
   };
@@ -434,8 +434,9 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   for (const Standing& standing : standings) {
     const std::string split = FileName(standing.split);
     chapters.push_back({"evaluation-" + split, "Evaluation: " + GoalsOf(standing.split),
-                        tables_of("scores_" + split) + figures_of("evaluation_" + split) +
-                            tables_of("parts_" + split) + tables_of("environments_" + split) +
+                        tables_of("scores_" + split) + tables_of("published_" + split) +
+                            figures_of("evaluation_" + split) + tables_of("parts_" + split) +
+                            tables_of("environments_" + split) +
                             tables_of("improvement_" + split)});
   }
   if (standings.empty()) {
@@ -472,8 +473,11 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   tables.tables.push_back(LastEpisodesTable(cohorts, options.last_episodes));
   for (std::string& sentence : LastEpisodesWords(cohorts, options.last_episodes))
     tables.summary.push_back(std::move(sentence));
+  const std::vector<EpisodeCurves> episodes = EpisodesOfStandings(groups, standings);
+  for (Table& table : PublishedTables(episodes, options.published))
+    tables.tables.push_back(std::move(table));
   Drawing drawing;
-  DrawComparison(groups, standings, &drawing);
+  DrawComparison(groups, standings, episodes, options.published, &drawing);
   DrawLastEpisodes(cohorts, options.last_episodes, &drawing);
   std::string title = data.title;
   if (title.empty()) {
@@ -495,12 +499,12 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   ReportFiles report{.html = folder / "comparison.html",
                      .others = written.files,
                      .summary = absl::StrJoin(tables.summary, "\n")};
-  for (const std::string& warning : {SharedGoals(groups), MissingPictures(written.drawn)}) {
-    if (!warning.empty()) report.warnings.push_back(warning);
-  }
+  AddWarnings({SharedGoals(groups), NotShown(episodes, options.published),
+               MissingPictures(written.drawn)},
+              &report.warnings);
   MENTOR_RETURN_IF_ERROR(
       WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, standings,
-                                                tables, drawing, written, report.warnings)));
+                                                tables, drawing, written.svgs, report.warnings)));
   return report;
 }
 

@@ -18,6 +18,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/evaluation_method.h"
+#include "mentor/report/draw_episodes.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/report.h"
@@ -132,7 +133,11 @@ struct ComparisonTables {
   std::vector<std::string> summary;
 };
 ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Standing>& standings);
+// Success by episode of the lifetime, with each meta-seed behind the mean, of each standing.
+std::vector<EpisodeCurves> EpisodesOfStandings(const std::vector<Group>& groups,
+                                               const std::vector<Standing>& standings);
 void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing>& standings,
+                    const std::vector<EpisodeCurves>& episodes, const Published& published,
                     Drawing* drawing);
 
 }  // namespace mentor::report

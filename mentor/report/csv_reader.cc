@@ -3,10 +3,10 @@
 #include <csv.h>
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include <absl/status/status.h>
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 
 #include "common/printable.h"
@@ -14,79 +14,102 @@
 namespace mentor::report {
 namespace {
 
-// What libcsv's callbacks fill.
-struct Reading {
-  std::vector<std::string> cells;
-  std::vector<std::vector<std::string>> rows;  // The header is the first one.
-  bool too_many = false;
+// libcsv, fed line by line so that rows know their lines.
+class Reader {
+ public:
+  Reader() { ok_ = csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI) == 0; }
+  ~Reader() { csv_free(&parser_); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  // False: the text is no CSV.
+  bool Feed(std::string_view line, int number) {
+    if (!in_row_) row_.line = number;
+    in_row_ = true;
+    ok_ = ok_ && csv_parse(&parser_, line.data(), line.size(), OnCell, OnRow, this) == line.size();
+    // Between two rows libcsv waits for more line ends; within quotes it waits for their end.
+    return ok_;
+  }
+  bool End() { return ok_ && csv_fini(&parser_, OnCell, OnRow, this) == 0; }
+  // Whether a quoted cell goes on in the next line.
+  bool in_row() const { return in_row_ && !row_ended_; }
+  void Next() {
+    if (row_ended_) in_row_ = row_ended_ = false;
+  }
+  int line() const { return row_.line; }
+  std::vector<CsvRow> rows = {};
+
+ private:
+  static void OnCell(void* bytes, size_t size, void* self) {
+    const std::string cell(static_cast<const char*>(bytes), size);
+    static_cast<Reader*>(self)->row_.cells.emplace_back(absl::StripAsciiWhitespace(cell));
+  }
+  static void OnRow(int, void* self) {
+    auto* reader = static_cast<Reader*>(self);
+    const int line = reader->row_.line;
+    reader->rows.push_back(std::exchange(reader->row_, {.line = line}));
+    reader->row_ended_ = true;
+  }
+
+  csv_parser parser_;
+  CsvRow row_;
+  bool ok_ = false, in_row_ = false, row_ended_ = false;
 };
 
-void OnCell(void* bytes, size_t size, void* data) {
-  const auto* begin = static_cast<const char*>(bytes);
-  static_cast<Reading*>(data)->cells.emplace_back(begin, size);
-}
-
-void OnRow(int, void* data) {
-  auto* reading = static_cast<Reading*>(data);
-  if (reading->rows.size() > kCsvRowsMax) {
-    reading->too_many = true;
-  } else {
-    reading->rows.push_back(std::move(reading->cells));
-  }
-  reading->cells.clear();
+absl::Status Wrong(const std::string& file, int line, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat(file, ":", line, ": ", what));
 }
 
 }  // namespace
 
-int CsvContent::Column(std::string_view name) const {
-  const auto found = std::find(header.begin(), header.end(), name);
-  return found == header.end() ? -1 : static_cast<int>(found - header.begin());
+std::optional<size_t> CsvContent::Find(std::string_view column) const {
+  const auto found = std::find(header.cells.begin(), header.cells.end(), column);
+  if (found == header.cells.end()) return std::nullopt;
+  return static_cast<size_t>(found - header.cells.begin());
 }
 
-absl::StatusOr<CsvContent> ParseCsv(std::string_view text) {
-  if (text.size() > kCsvBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("has ", text.size(), " bytes; at most ",
-                                                   kCsvBytesMax,
-                                                   " are read: give a part of the file"));
-  }
+absl::StatusOr<CsvContent> ParseCsv(std::string_view text, const std::string& file) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  csv_parser parser;
-  if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI) != 0)
-    return absl::InternalError("the CSV parser could not begin");
-  Reading reading;
-  const size_t read = csv_parse(&parser, text.data(), text.size(), OnCell, OnRow, &reading);
-  const bool whole = read == text.size() && csv_fini(&parser, OnCell, OnRow, &reading) == 0;
-  csv_free(&parser);
-  if (!whole) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("row ", reading.rows.size(),
-                     " is no CSV: a cell with quotes needs a quote at both ends, and quotes in it "
-                     "twice"));
+  Reader reader;
+  const auto quotes = [&] {
+    return Wrong(file, reader.line(),
+                 "a cell's quotes do not end: close them with \", and write a quote inside as \"\"");
+  };
+  for (int line = 1; !text.empty(); ++line) {
+    const size_t end = text.find('\n');
+    const std::string_view own =
+        text.substr(0, end == std::string_view::npos ? text.size() : end + 1);
+    text.remove_prefix(own.size());
+    reader.Next();
+    if (!reader.in_row() && own.starts_with('#')) continue;
+    if (!reader.in_row() && own.find_first_not_of(" \t\r\n") == std::string_view::npos) continue;
+    if (!reader.Feed(own, line)) return quotes();
   }
-  if (reading.too_many) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("has more than ", kCsvRowsMax, " rows: give a part of the file"));
-  }
-  if (reading.rows.empty())
-    return absl::InvalidArgumentError("is empty; the first line names the columns");
-  CsvContent content;
-  content.header = std::move(reading.rows[0]);
-  std::set<std::string> names;
-  for (const std::string& name : content.header) {
-    if (!names.insert(name).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("has two columns '", Printable(name), "': rename one"));
+  if (!reader.End()) return quotes();
+  if (reader.rows.empty()) return Wrong(file, 1, "is empty; the first line names the columns");
+  CsvContent content{.header = std::move(reader.rows[0]), .rows = {}};
+  for (const std::string& name : content.header.cells) {
+    if (std::count(content.header.cells.begin(), content.header.cells.end(), name) > 1) {
+      return Wrong(file, content.header.line,
+                   absl::StrCat("has more than one column '", Printable(name), "'; rename one"));
     }
   }
-  for (size_t i = 1; i < reading.rows.size(); ++i) {
-    if (reading.rows[i].size() != content.header.size()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "row ", i, " has ", reading.rows[i].size(), " cells, the header has ",
-          content.header.size(), ": a cell with a comma in it needs quotes around it"));
-    }
-    content.rows.push_back(std::move(reading.rows[i]));
+  content.rows.assign(std::make_move_iterator(reader.rows.begin() + 1),
+                      std::make_move_iterator(reader.rows.end()));
+  for (const CsvRow& row : content.rows) {
+    if (row.cells.size() == content.header.cells.size()) continue;
+    return Wrong(file, row.line,
+                 absl::StrCat("has ", row.cells.size(), " cells, expected ",
+                              content.header.cells.size(), " as in line ", content.header.line,
+                              "; put cells that hold a comma in quotes"));
   }
   return content;
+}
+
+std::optional<std::vector<std::string>> ParseCsvLine(std::string_view line) {
+  Reader reader;
+  if (!reader.Feed(line, 1) || !reader.End() || reader.rows.size() != 1) return std::nullopt;
+  return std::move(reader.rows[0].cells);
 }
 
 }  // namespace mentor::report

@@ -1,8 +1,10 @@
-// Reads a CSV file with a header (RFC 4180). Cells are text; who wants numbers converts them.
-// Functions without state.
+// Reads a CSV file with a header (RFC 4180). Cells are text without the spaces around them; who
+// wants numbers converts them. Functions without state.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,20 +13,26 @@
 
 namespace mentor::report {
 
-// A legal file has at most so many rows and bytes.
-inline constexpr uint64_t kCsvRowsMax = 1'000'000, kCsvBytesMax = uint64_t{64} << 20;
+inline constexpr uint64_t kCsvBytesMax = uint64_t{16} << 20;
 
-struct CsvContent {
-  std::vector<std::string> header;
-  // As many cells as the header has. Row 1 is the one below the header.
-  std::vector<std::vector<std::string>> rows;
-
-  // Place of a column of the header; -1: there is none.
-  int Column(std::string_view name) const;
+struct CsvRow {
+  int line = 1;  // On which it begins, from 1.
+  std::vector<std::string> cells = {};
 };
 
-// INVALID_ARGUMENT names the row and the remedy. Empty lines are skipped. A byte order mark and
-// carriage returns before line feeds are taken as nothing.
-absl::StatusOr<CsvContent> ParseCsv(std::string_view text);
+struct CsvContent {
+  CsvRow header;
+  std::vector<CsvRow> rows;  // With as many cells as the header.
+
+  // Place of a column; nothing: there is none.
+  std::optional<size_t> Find(std::string_view column) const;
+};
+
+// Empty lines and lines that begin with # are skipped, as is a byte order mark. INVALID_ARGUMENT is
+// "FILE:LINE: " and what is wrong there.
+absl::StatusOr<CsvContent> ParseCsv(std::string_view text, const std::string& file);
+
+// The cells of one line; nothing: its quotes do not end.
+std::optional<std::vector<std::string>> ParseCsvLine(std::string_view line);
 
 }  // namespace mentor::report

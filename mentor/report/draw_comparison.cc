@@ -3,12 +3,14 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/evaluation_method.h"
 #include "mentor/report/comparison.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/words.h"
@@ -125,6 +127,64 @@ void DrawProfiles(const Standing& standing, Drawing* drawing) {
              .caption = "Share of scores above each value, with 95 % bands.",
              .panels = {std::move(panel)}},
             drawing);
+}
+
+// Episodes of a contender; nothing: its lifetimes have other numbers of them, as where they end
+// early.
+std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Standing& standing,
+                                    const Contender& contender) {
+  const EvaluationRow& first = *contender.rows[0].row;
+  std::map<size_t, std::vector<const EvaluationRow*>> clusters;  // Meta-seeds.
+  for (const Contender::Row& row : contender.rows) {
+    const EvaluationRow& own = *row.row;
+    if (own.lifetime_episodes != first.lifetime_episodes ||
+        own.episode_success.size() != first.episode_success.size())
+      return std::nullopt;
+    if (std::find(standing.environments.begin(), standing.environments.end(), own.environment) !=
+        standing.environments.end())
+      clusters[row.cluster].push_back(&own);
+  }
+  const auto values_of = [&](const EvaluationRow& row) -> const std::vector<double>& {
+    return standing.quantity == Quantity::kSuccess ? row.episode_success : row.episode_return;
+  };
+  const auto mean_of = [&](const Scores& scores) {
+    return BootstrapStratified(
+        scores, [](const PooledScores& s) { return std::vector<double>{Mean(s)}; },
+        BootstrapStream(), /*resamples=*/500)[0];
+  };
+  EpisodeCurve curve{.name = contender.name,
+                     .style = contender.style,
+                     .aliases = {NameOf(contender.method)},
+                     .lifetime_episodes = first.lifetime_episodes};
+  const auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& candidate) {
+    return candidate.name == contender.group || groups.size() == 1;
+  });
+  if (contender.learned()) curve.aliases = NamesOfLearned(group->runs[0]->data);
+  for (size_t e = 0; e < first.episode_success.size(); ++e) {
+    curve.episodes.push_back(mean_of(ScoresOf(
+        standing, contender, [&](size_t row) { return values_of(*contender.rows[row].row)[e]; })));
+  }
+  for (int i = 0; i < contender.rows[0].iterations; ++i)
+    curve.segments.push_back(mean_of(ScoresOf(standing, contender, i)));
+  if (static_cast<int>(first.episode_success.size()) > first.lifetime_episodes) {
+    curve.det = mean_of(ScoresOf(standing, contender, [&](size_t row) {
+      const std::vector<double>& values = values_of(*contender.rows[row].row);
+      return Mean(PooledScores{{values.begin() + first.lifetime_episodes, values.end()}});
+    }));
+  }
+  if (clusters.size() < 2 || group == groups.end()) return curve;
+  for (const auto& [cluster, rows] : clusters) {
+    EpisodeCurve::Single single{
+        .name = absl::StrFormat("meta-seed %d", group->runs[cluster]->data.identity.seed)};
+    for (size_t e = 0; e < first.episode_success.size(); ++e) {
+      double sum = 0;
+      for (const EvaluationRow* row : rows) sum += values_of(*row)[e];
+      const double mean = sum / static_cast<double>(rows.size());
+      single.episodes.push_back({mean, mean, mean});
+    }
+    curve.singles.push_back(std::move(single));
+  }
+  return curve;
 }
 
 // Along the agents' lives.
@@ -454,9 +514,33 @@ void DrawMetrics(const std::vector<Group>& groups, Drawing* drawing) {
 
 }  // namespace
 
-void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing>& standings,
-                    Drawing* drawing) {
+std::vector<EpisodeCurves> EpisodesOfStandings(const std::vector<Group>& groups,
+                                               const std::vector<Standing>& standings) {
+  std::vector<EpisodeCurves> all;
   for (const Standing& standing : standings) {
+    all.push_back({.split = standing.split,
+                   .section = "evaluation_" + FileName(standing.split),
+                   .quantity = standing.quantity});
+    EpisodeCurves& own = all.back();
+    for (const Contender* contender : Shown(standing)) {
+      const std::optional<EpisodeCurve> curve = CurveOf(groups, standing, *contender);
+      if (!curve) {
+        own.curves.clear();
+        break;
+      }
+      own.segments = std::max(own.segments, curve->segments.size());
+      own.curves.push_back(*curve);
+    }
+  }
+  return all;
+}
+
+void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing>& standings,
+                    const std::vector<EpisodeCurves>& episodes, const Published& published,
+                    Drawing* drawing) {
+  for (size_t s = 0; s < standings.size(); ++s) {
+    const Standing& standing = standings[s];
+    DrawEpisodes(episodes[s], published, drawing);
     DrawScores(standing, drawing);
     DrawProfiles(standing, drawing);
     DrawEfficiency(standing, drawing);

@@ -1,12 +1,14 @@
-// Success (or shaped return) by method: the table, each segment, each episode.
+// Success (or shaped return) by method: the tables, each segment.
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_format.h>
 
 #include "common/evaluation_method.h"
 #include "mentor/report/csv_table.h"
+#include "mentor/report/draw_episodes.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/words.h"
 
@@ -98,6 +100,18 @@ std::vector<ShownMethod> ShownOf(const std::vector<const MethodResult*>& methods
   return shown;
 }
 
+// All environments together, in the order of the results.
+std::vector<std::pair<std::string, std::vector<const MethodResult*>>> ResultsBySplit(
+    const std::vector<MethodResult>& results) {
+  std::vector<std::pair<std::string, std::vector<const MethodResult*>>> splits;
+  for (const MethodResult& result : results) {
+    if (!result.environment.empty()) continue;
+    if (splits.empty() || splits.back().first != result.split) splits.push_back({result.split, {}});
+    splits.back().second.push_back(&result);
+  }
+  return splits;
+}
+
 // Each part of the lifetime side by side, with bars of their intervals.
 void DrawSegments(const std::string& split, const std::vector<const MethodResult*>& methods,
                   Drawing* drawing) {
@@ -144,81 +158,50 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
             drawing);
 }
 
-// Every episode in order, with bands; borders of segments are the inner updates.
-void DrawEpisodes(const std::string& split, const std::vector<const MethodResult*>& methods,
-                  Drawing* drawing) {
-  size_t alive = 0, segments = 0, det = 0;
-  for (const MethodResult* result : methods) {
-    alive = std::max(alive, static_cast<size_t>(result->lifetime_episodes));
-    segments = std::max(segments, result->segments.size());
-    det = std::max(det, result->episodes.size() - static_cast<size_t>(result->lifetime_episodes));
-  }
-  const std::string quantity = QuantityWords(methods[0]->quantity);
-  Panel panel;
-  panel.x = {.label = "episode of the lifetime",
-             .low = 0.5,
-             .high = static_cast<double>(alive + det) + 0.5,
-             .whole = true};
-  panel.y.label = quantity;
-  for (size_t s = 1; s < segments; ++s) {
-    panel.marks.push_back({static_cast<double>(s * alive / segments) + 0.5,
-                           segments <= 6 ? absl::StrFormat("update %d", s) : std::string()});
-  }
-  if (det > 0) panel.marks.push_back({static_cast<double>(alive) + 0.5, kWithoutNoise});
-  for (const ShownMethod& shown : ShownOf(methods)) {
-    const MethodResult& result = *shown.result;
-    Series series{.name = shown.name,
-                  .style = StyleOf(result.method),
-                  .kind = Series::Kind::kLineAndPoints,
-                  .intervals = true};
-    const size_t own = static_cast<size_t>(result.lifetime_episodes);
-    for (size_t e = 0; e < result.episodes.size(); ++e) {
-      if (e == own) series.places.push_back(PlaceAt(static_cast<double>(alive) + 0.5, kNone));
-      // A method with a shorter lifetime has a gap before its deterministic episodes.
-      const size_t place = e < own ? e : alive + (e - own);
-      series.places.push_back({static_cast<double>(place + 1), result.episodes[e]});
-    }
-    panel.series.push_back(std::move(series));
-  }
-  if (methods[0]->quantity == Quantity::kSuccess) FitRates(&panel);
-  std::string caption = "Bands are 95 % intervals over goals and lifetimes.";
-  if (segments > 1)
-    caption += " Vertical lines are the agent's updates, the only places where it learns.";
-  if (det > 0) caption += " In the last ones agents act without noise.";
-  AddFigure({.name = "episodes_" + FileName(split),
-             .section = "evaluation",
-             .title = Capitalised(quantity) + " by episode of the lifetime, " + GoalsOf(split),
-             .caption = std::move(caption),
-             .panels = {std::move(panel)}},
-            drawing);
-}
-
 }  // namespace
+
+std::vector<EpisodeCurves> EpisodesOfRun(const std::vector<MethodResult>& results,
+                                         const ReportData& data) {
+  std::vector<EpisodeCurves> all;
+  for (const auto& [split, methods] : ResultsBySplit(results)) {
+    all.push_back(
+        {.split = split, .section = "evaluation", .quantity = methods[0]->quantity, .segments = 0});
+    EpisodeCurves& own = all.back();
+    for (const ShownMethod& shown : ShownOf(methods)) {
+      const MethodResult& result = *shown.result;
+      EpisodeCurve curve{.name = shown.name,
+                         .style = StyleOf(result.method),
+                         .aliases = {NameOf(result.method)},
+                         .lifetime_episodes = result.lifetime_episodes,
+                         .episodes = result.episodes,
+                         .segments = result.segments,
+                         .det = result.det};
+      if (result.method == v1::EVALUATION_METHOD_LEARNED) curve.aliases = NamesOfLearned(data);
+      own.segments = std::max(own.segments, result.segments.size());
+      own.curves.push_back(std::move(curve));
+    }
+    // Where episodes end early, equal numbers are not equal parts of a lifetime.
+    if (std::any_of(methods.begin(), methods.end(),
+                    [](const MethodResult* result) { return result->lifetime_episodes == 0; }))
+      own.curves.clear();
+  }
+  return all;
+}
 
 void DrawEvaluation(const std::vector<EvaluationRow>& rows,
                     const std::vector<MethodResult>& results,
-                    const std::vector<Comparison>& comparisons, Drawing* drawing) {
+                    const std::vector<Comparison>& comparisons,
+                    const std::vector<EpisodeCurves>& episodes, const Published& published,
+                    Drawing* drawing) {
   if (results.empty()) return;
   TabulateLifetimes(rows, drawing);
   TabulateResults(results, drawing);
   TabulateComparisons(comparisons, drawing);
-  std::vector<std::string> splits;  // In the order of the results.
-  for (const MethodResult& result : results) {
-    if (std::find(splits.begin(), splits.end(), result.split) == splits.end())
-      splits.push_back(result.split);
-  }
-  for (const std::string& split : splits) {
-    std::vector<const MethodResult*> methods;
-    for (const MethodResult& result : results) {
-      if (result.split == split && result.environment.empty()) methods.push_back(&result);
-    }
-    if (methods.empty()) continue;
+  for (const auto& [split, methods] : ResultsBySplit(results)) {
     DrawSegments(split, methods, drawing);
-    // Where episodes end early, equal numbers are not equal parts of a lifetime.
-    const bool equally_many =
-        std::all_of(methods.begin(), methods.end(),
-                    [](const MethodResult* result) { return result->lifetime_episodes > 0; });
-    if (equally_many) DrawEpisodes(split, methods, drawing);
+    for (const EpisodeCurves& own : episodes) {
+      if (own.split == split) DrawEpisodes(own, published, drawing);
+    }
   }
 }
 

@@ -78,7 +78,8 @@ void AddCurve(const std::vector<double>& x, const std::vector<double>& y, const 
   const int window = RunningWindow(y.size());
   const std::vector<double> means = RunningMean(y, window);
   Series line{.name = name, .style = {colour}, .kind = Series::Kind::kLine};
-  Series points{.name = name, .style = {colour}, .kind = Series::Kind::kPoints, .small = true};
+  Series points{
+      .name = name, .style = {colour}, .kind = Series::Kind::kPoints, .single = "single updates"};
   for (size_t i = 0; i < x.size(); ++i) {
     line.places.push_back(PlaceAt(x[i], means[i]));
     points.places.push_back(PlaceAt(x[i], y[i]));

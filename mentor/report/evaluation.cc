@@ -78,7 +78,7 @@ std::vector<int> SegmentBounds(const EvaluationRow& row, int segments, bool by_i
 }
 
 MethodResult::Key KeyOf(const EvaluationRow& row) {
-  return {LevelsOf(row), row.lifetime, row.seed};
+  return {LevelsOf(row, row.meta_seed), row.lifetime, row.seed};
 }
 
 std::vector<Levels> LevelsOf(const MethodResult& result) {

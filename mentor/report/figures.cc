@@ -129,7 +129,7 @@ CsvFile TableOf(const Figure& figure) {
         any = true, gap = false;
         CsvTable::Row row;
         if (panels) row.Text(panel.title);
-        row.Text(series.name).Number(place.x);
+        row.Text(series.FullName()).Number(place.x);
         if (names) {
           const auto index = static_cast<size_t>(std::lround(place.x));
           row.Text(index < panel.x.names.size() ? panel.x.names[index] : "");

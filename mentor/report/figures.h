@@ -57,7 +57,12 @@ struct Series {
   std::vector<Place> places = {};
   bool intervals = false;  // Lines have a band, points a bar.
   bool right = false;      // Measured by the axis on the right.
-  bool small = false;      // Single updates behind their mean: no place in the legend.
+  // Of what is behind a mean of the same name, which: "single updates", "meta-seed 2". It is drawn
+  // small and has no place in the legend. Empty: the mean itself.
+  std::string single = {};
+
+  // In files, where names tell series apart.
+  std::string FullName() const { return single.empty() ? name : name + ", " + single; }
 };
 
 // A vertical line.
@@ -163,9 +168,6 @@ struct Correlation {
   double change_spearman = 0;
 };
 
-void DrawEvaluation(const std::vector<EvaluationRow>& rows,
-                    const std::vector<MethodResult>& results,
-                    const std::vector<Comparison>& comparisons, Drawing* drawing);
 void DrawTraining(const ReportData& data, Drawing* drawing);
 void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing);
 void DrawMaps(const std::vector<MapSample>& maps, int iterations, Drawing* drawing);

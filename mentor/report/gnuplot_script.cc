@@ -16,8 +16,8 @@
 namespace mentor::report {
 namespace {
 
-// @NAME@ is a colour of the theme, @file@ the figure's name. Text is never "enhanced": names are
-// shown as they are.
+// @NAME@ is a colour of the theme, @faint NAME@ a clear one, @file@ the figure's name. Text is
+// never "enhanced": names are shown as they are.
 constexpr char kPrologue[] = R"(# Draws @file@.svg and @file@.png: gnuplot @file@.gp
 set encoding utf8
 set datafile separator comma
@@ -153,12 +153,16 @@ std::string SeriesCommands(const std::string& file, const Series& series, const 
       absl::StrFormat("  '%s' index %d skip %d using ", file, block, block == 0 ? 1 : 0);
   const std::string colour = absl::StrFormat("linecolor rgb '@%s@' ", series.style.colour);
   const std::string title =
-      in_key && !series.small ? "title " + GnuplotString(series.name) : "notitle";
+      in_key && series.single.empty() ? "title " + GnuplotString(series.name) : "notitle";
   const std::string axes = series.right ? "axes x1y2 " : "";
   const std::string line = absl::StrFormat("%slinewidth 2 dashtype %d ", colour, series.style.dash);
   const std::string point = absl::StrFormat("pointtype %d pointsize ", series.style.point);
   switch (series.kind) {
     case Series::Kind::kLine:
+      if (!series.single.empty()) {
+        return absl::StrFormat("%s%d:%d %swith lines linecolor rgb '@faint %s@' linewidth 1 %s",
+                               data, c.x, c.y, axes, series.style.colour, title);
+      }
       return absl::StrFormat("%s%d:%d %swith lines %s%s", data, c.x, c.y, axes, line, title);
     case Series::Kind::kLineAndPoints:
       return absl::StrFormat("%s%d:%d %swith linespoints %s%s0.7 %s", data, c.x, c.y, axes, line,
@@ -225,7 +229,7 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
   std::set<std::string> names;
   size_t longest = 0;
   for (const Series& series : panel.series) {
-    if (series.small) continue;
+    if (!series.single.empty()) continue;
     names.insert(series.name);
     longest = std::max(longest, series.name.size());
   }
@@ -237,11 +241,15 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
                             longest > kShortName ? "vertical maxrows " : "horizontal ",
                             longest > kShortName ? absl::StrCat(names.size()) : "");
     if (longest > 3 * kShortName) text += "set key font ',9'\n";
+    // Room for a dash and a gap.
+    const bool dashed = std::any_of(panel.series.begin(), panel.series.end(),
+                                    [](const Series& series) { return series.style.dash == 2; });
+    text += absl::StrFormat("set key samplen %d\n", dashed ? 5 : 2);
   }
   const int first = several ? 2 : 1;  // The column of the series.
   const int value = first + (figure.panels[0].x.names.empty() ? 2 : 3);
   const Columns columns{first + 1, value, value + 1, value + 2};
-  std::vector<std::string> bands, plots;
+  std::vector<std::string> bands, faint, plots;
   for (size_t s = 0; s < panel.series.size(); ++s) {
     const Series& series = panel.series[s];
     const size_t own = (*block)++;
@@ -252,10 +260,12 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
           "  '%s' index %d skip %d using %d:%d:%d with filledcurves fillcolor rgb '@%s@' notitle",
           file, own, own == 0 ? 1 : 0, columns.x, columns.low, columns.high, series.style.colour));
     }
-    plots.push_back(SeriesCommands(file, series, panel, own, columns, in_key));
+    (series.single.empty() ? plots : faint)
+        .push_back(SeriesCommands(file, series, panel, own, columns, in_key));
   }
-  // What is named first is drawn last, above the others; the legend has its order all the same.
+  // What comes later is drawn above: single updates and meta-seeds lie behind their means.
   std::vector<std::string> commands = bands;
+  commands.insert(commands.end(), faint.begin(), faint.end());
   commands.insert(commands.end(), plots.begin(), plots.end());
   return text + "plot \\\n" + absl::StrJoin(commands, ", \\\n") + "\n";
 }
@@ -276,7 +286,7 @@ std::string Script(const Figure& figure) {
     std::set<std::string> names;
     bool is_long = false;
     for (const Series& series : panel.series) {
-      if (series.small) continue;
+      if (!series.single.empty()) continue;
       names.insert(series.name);
       is_long = is_long || series.name.size() > kShortName;
     }
@@ -289,7 +299,9 @@ std::string Script(const Figure& figure) {
       {"@width@", absl::StrFormat("%d", kFigureWidth)},
       {"@height@", absl::StrFormat("%d", figure.height + 16 * static_cast<int>(rows))}};
   for (const Colour& colour : Theme()) {
-    replacements.emplace_back("@" + std::string(colour.name) + "@", std::string(colour.light));
+    const std::string name(colour.name), light(colour.light);
+    replacements.emplace_back("@" + name + "@", light);
+    replacements.emplace_back("@faint " + name + "@", "#99" + light.substr(1));  // 60 % clear.
   }
   return absl::StrReplaceAll(kPrologue + commands + "  unset output\n}\n", replacements);
 }

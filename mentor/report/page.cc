@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -240,6 +241,11 @@ std::string MissingPictures(const absl::Status& drawn) {
              : "the pictures to download (SVG, PNG) are missing: " + std::string(drawn.message());
 }
 
+void AddWarnings(const std::vector<std::string>& found, std::vector<std::string>* warnings) {
+  std::copy_if(found.begin(), found.end(), std::back_inserter(*warnings),
+               [](const std::string& warning) { return !warning.empty(); });
+}
+
 std::string Warning(const std::string& text) {
   return text.empty() ? "" : "<p class=\"error\">" + EscapeHtml(Capitalised(text)) + ".</p>\n";
 }
@@ -379,7 +385,8 @@ std::string MakePage(const PageParts& parts) {
           "</p>\n<div class=\"summary\">\n";
   for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
   html += "</div>\n";
-  html += Warning(parts.warning) + kHowToRead;
+  for (const std::string& warning : parts.warnings) html += Warning(warning);
+  html += kHowToRead;
 
   std::vector<Chapter> chapters;
   std::string chapter;
@@ -393,7 +400,9 @@ std::string MakePage(const PageParts& parts) {
     chapter += EvaluatedWords(parts) + ResultTable(parts, false);
     if (std::string table = ResultTable(parts, true); !table.empty())
       chapter += "<h3>By environment</h3>\n" + table;
-    chapter += ComparisonTable(parts) + Figures(parts, "evaluation");
+    chapter += ComparisonTable(parts);
+    for (const Table& table : parts.published) chapter += table.Html();
+    chapter += Figures(parts, "evaluation");
   }
   chapters.push_back({"evaluation", "Evaluation", std::move(chapter)});
   if (!parts.last_episodes.empty()) {

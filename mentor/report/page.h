@@ -21,9 +21,10 @@ struct PageParts {
   const std::vector<MethodResult>& results;
   const std::vector<Comparison>& comparisons;
   const Table& last_episodes;  // Empty: no agent learned beside its signal.
+  const std::vector<Table>& published;  // Beside what others have published.
   const Drawing& drawing;
   std::map<std::string, std::string> svgs;  // By name of the figure; files of gnuplot.
-  std::string warning;                      // Why pictures are missing; empty: they are not.
+  std::vector<std::string> warnings;        // Of ReportFiles.
   std::string files_folder;                 // Link from the page to CSV and pictures.
   std::filesystem::path folder;             // Where the page will lie.
 };
@@ -31,8 +32,10 @@ struct PageParts {
 std::string MakePage(const PageParts& parts);
 
 // Shared by the pages of a run and of a comparison.
-// Of WrittenDrawing::drawn; empty when all was drawn.
+// Why there are no pictures to download; empty: there are.
 std::string MissingPictures(const absl::Status& drawn);
+// Adds those that are not empty.
+void AddWarnings(const std::vector<std::string>& found, std::vector<std::string>* warnings);
 // A paragraph that stands out; nothing for an empty text.
 std::string Warning(const std::string& text);
 // Until the title inside <main>. Text from users is escaped by all of these.

@@ -142,7 +142,10 @@
           datasets.push({ ...edge, data: ends("high"), fill: "-1", backgroundColor: `${ink}29` });
         }
         const radius = series.kind === "line" ? 0 : many ? 2 : 3.5;
-        datasets.push({ ...common, fill: false, pointRadius: radius, pointHoverRadius: 5 });
+        const line = { ...common, fill: false, pointRadius: radius, pointHoverRadius: 5 };
+        // One of those behind a mean.
+        const faint = { borderColor: `${ink}66`, borderWidth: 1, order: 3, pointHoverRadius: 0 };
+        datasets.push(series.small ? { ...line, ...faint } : line);
       }
     }
     return datasets;

@@ -6,6 +6,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "mentor/report/draw_episodes.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/last_episodes.h"
@@ -67,7 +68,11 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
     summary.push_back(std::move(sentence));
   const Table last_episodes = LastEpisodesTable(cohorts, options.last_episodes);
   Drawing drawing;
-  DrawEvaluation(data.evaluation, results, comparisons, &drawing);
+  const std::vector<EpisodeCurves> episodes = EpisodesOfRun(results, data);
+  const std::vector<Table> published = PublishedTables(episodes, options.published);
+  DrawEvaluation(data.evaluation, results, comparisons, episodes, options.published, &drawing);
+  for (const Table& table : published)
+    drawing.tables.push_back({table.name() + ".csv", table.Csv()});
   DrawLastEpisodes(cohorts, options.last_episodes, &drawing);
   if (!last_episodes.empty())
     drawing.tables.push_back({last_episodes.name() + ".csv", last_episodes.Csv()});
@@ -82,16 +87,17 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
                      .others = std::move(written.files),
                      .summary = absl::StrJoin(summary, "\n"),
                      .warnings = {}};
-  const std::string missing = MissingPictures(written.drawn);
-  if (!missing.empty()) report.warnings.push_back(missing);
+  AddWarnings({NotShown(episodes, options.published), MissingPictures(written.drawn)},
+              &report.warnings);
   const PageParts parts{.data = data,
                         .summary = summary,
                         .results = results,
                         .comparisons = comparisons,
                         .last_episodes = last_episodes,
+                        .published = published,
                         .drawing = drawing,
                         .svgs = std::move(written.svgs),
-                        .warning = missing,
+                        .warnings = report.warnings,
                         .files_folder = kReportFolder,
                         .folder = folder};
   MENTOR_RETURN_IF_ERROR(WriteText(report.html, MakePage(parts)));

@@ -22,6 +22,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/metric_info.h"
+#include "mentor/report/published.h"
 #include "mentor/v1/evaluation.pb.h"
 
 namespace mentor::report {
@@ -55,6 +56,7 @@ struct EvaluationRow {
   uint32_t goal = 0;
   // What drew the goals: rows of equal environment, goal_seed and goal had the same one.
   uint64_t goal_seed = 0;
+  size_t meta_seed = 0;  // Of the run, where rows of several are taken together.
   int lifetime_episodes = 0;  // The first ones; those after them are deterministic.
   // How many of them ended in each inner iteration; empty: equally many.
   std::vector<int> segment_episodes = {};
@@ -142,6 +144,7 @@ struct ReportData {
 };
 
 struct ReportOptions {
+  Published published = {};                   // Drawn beside the run's curves.
   std::filesystem::path gnuplot = "gnuplot";  // Looked up on PATH when it has no slash.
   int last_episodes = 100;  // Of agents that learned beside their signal (last_episodes.h).
 };
@@ -150,8 +153,9 @@ struct ReportFiles {
   std::filesystem::path html;
   std::vector<std::filesystem::path> others;
   std::string summary;  // The page's first words: plain text, a line for each statement.
-  // What to know before the page is believed. Also why there are no SVG and PNG files to download,
-  // as without gnuplot; the page's charts are whole all the same.
+  // What to know before the page is believed. Also which published curves are not shown, and why
+  // there are no SVG and PNG files to download, as without gnuplot; the page's charts are whole all
+  // the same.
   std::vector<std::string> warnings = {};
 };
 

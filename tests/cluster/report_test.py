@@ -83,6 +83,21 @@ class ReportTest(ClusterTest):
         said = self.run_to_end("mentor", "report", short, again, "--out", self.folder / "equal")
         self.assertIn("All runs had the same budget of meta-training: 2 outer updates", said)
 
+    def test_published_curves_lie_beside_those_of_runs(self):
+        run, curves = self.folder / "run", self.folder / "curves.csv"
+        self.run_spec(run)
+        text = "figure,method,episode,success\n1,learned reward,1,0.5\n2,learned reward,1,0.75\n"
+        curves.write_text(text + "1,learned reward,deterministic,0.875\n")
+        options = ("--published", curves, "--published_rows", "figure=1", "--published_name", "P")
+        self.assertNotIn("warning", self.run_to_end("mentor", "report", run, *options))
+        page = Page(run / "report.html")
+        drawn = page.charts["episodes_test"]["panels"][0]["series"]
+        self.assertIn("learned reward, P", [series["name"] for series in drawn])
+        self.assertIn("Beside what is published (P)", page.text)
+        said = self.run_to_end("mentor", "report", run, "--published", curves, code=2)
+        self.assertIn("curves.csv:3: a second number for episode 1 of", said)
+        self.assertIn('choose with --published_rows "figure=1"', said)
+
     def test_an_extended_run_and_a_copy(self):
         short, long, whole = (self.folder / name for name in ("short", "long", "whole"))
         self.run_spec(short)
