@@ -200,7 +200,7 @@ absl::Status AddBeside(const std::filesystem::path& experiment, report::ReportDa
   }
   if (chosen == nullptr) return absl::OkStatus();
   for (const v1::EvaluatedLifetime& lifetime : chosen->lifetimes())
-    data->beside.push_back(RowOf(v1::EvaluationShard(), lifetime));
+    data->beside.push_back(RowOf(v1::EvaluationShard(), lifetime, nullptr, /*goal_seed=*/0));
   data->beside_known = meta_learner::KeptEpisodes(std::max<size_t>(1, data->beside.size()));
   return absl::OkStatus();
 }

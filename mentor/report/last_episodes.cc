@@ -37,9 +37,9 @@ Cohort BesideOf(const ReportData& data, const std::string& name, const Style& st
           .episodes_known = data.beside_known};
 }
 
-void AddBeside(const ReportData& data, size_t cluster, Cohort* cohort) {
+void AddBeside(const ReportData& data, size_t meta_seed, Cohort* cohort) {
   for (const EvaluationRow& row : data.beside) {
-    cohort->lives.push_back({.cluster = cluster,
+    cohort->lives.push_back({.meta_seed = meta_seed,
                              .row = &row,
                              .iterations = static_cast<int>(row.segment_episodes.size())});
   }
@@ -61,9 +61,9 @@ double MeanOf(const std::vector<double>& values, int begin, int end) {
   return sum / (end - begin);
 }
 
-// Over agents, those of a meta-seed drawn together.
-Interval MeanInterval(const Scores& scores, size_t agents, int resamples) {
-  if (agents == 1) return {Mean(Pool(scores)), kNone, kNone};
+// Over agents; one of them has none.
+Interval MeanInterval(const Scores& scores, int resamples) {
+  if (scores.values.size() == 1) return {scores.values[0], kNone, kNone};
   return BootstrapStratified(
       scores, [](const PooledScores& s) { return std::vector<double>{Mean(s)}; }, BootstrapStream(),
       resamples)[0];
@@ -128,7 +128,7 @@ uint64_t Cohort::env_steps() const {
 std::vector<Cohort> CohortsOf(const ReportData& data) {
   if (data.beside.empty()) return {};
   std::vector<Cohort> cohorts = {BesideOf(data, BesideName(data), {"orange", 7, 1})};
-  AddBeside(data, /*cluster=*/0, &cohorts[0]);
+  AddBeside(data, /*meta_seed=*/0, &cohorts[0]);
   std::string split;
   for (const EvaluationRow& row : data.evaluation) {
     if (split.empty() || SplitPlace(row.split) < SplitPlace(split)) split = row.split;
@@ -156,8 +156,8 @@ std::vector<Cohort> CohortsOf(const std::vector<Group>& groups,
     Cohort cohort =
         BesideOf(first, absl::StrCat(groups[g].name, ": ", BesideName(first)), StyleOf(g));
     cohort.group = groups[g].name;
-    for (size_t cluster = 0; cluster < groups[g].runs.size(); ++cluster)
-      AddBeside(groups[g].runs[cluster]->data, cluster, &cohort);
+    for (size_t run = 0; run < groups[g].runs.size(); ++run)
+      AddBeside(groups[g].runs[run]->data, /*meta_seed=*/run, &cohort);
     if (!cohort.lives.empty()) cohorts.push_back(std::move(cohort));
   }
   if (cohorts.empty() || standings.empty()) return cohorts;
@@ -171,7 +171,7 @@ std::vector<Cohort> CohortsOf(const std::vector<Group>& groups,
     if (contender.learned()) cohort.style.dash = 3;
     for (const Contender::Row& row : contender.rows)
       cohort.lives.push_back(
-          {.cluster = row.cluster, .row = row.row, .iterations = row.iterations});
+          {.meta_seed = row.meta_seed, .row = row.row, .iterations = row.iterations});
     cohorts.push_back(std::move(cohort));
   }
   return cohorts;
@@ -184,8 +184,6 @@ std::optional<LastEpisodes> Measure(const Cohort& cohort, int n, uint64_t env_st
   LastEpisodes last{
       .env_steps = std::min(env_steps / iteration_steps * iteration_steps, cohort.env_steps()),
       .fewest = std::numeric_limits<size_t>::max()};
-  // By environment, then by meta-seed.
-  std::map<std::string, std::map<size_t, std::vector<double>>> returns, successes;
   for (const Cohort::Life& life : cohort.lives) {
     const EvaluationRow& row = *life.row;
     const int iterations = static_cast<int>(
@@ -196,24 +194,16 @@ std::optional<LastEpisodes> Measure(const Cohort& cohort, int n, uint64_t env_st
         static_cast<size_t>(row.lifetime_episodes) >= cohort.episodes_known;
     if (end - begin < n && older_are_missing) return std::nullopt;
     if (end == 0 || row.episode_return.empty()) continue;
-    last.returns.push_back(MeanOf(row.episode_return, begin, end));
-    last.successes.push_back(MeanOf(row.episode_success, begin, end));
-    returns[row.environment][life.cluster].push_back(last.returns.back());
-    successes[row.environment][life.cluster].push_back(last.successes.back());
+    for (Scores* scores : {&last.returns, &last.successes})
+      scores->levels.push_back(LevelsOf(row, life.meta_seed));
+    last.returns.values.push_back(MeanOf(row.episode_return, begin, end));
+    last.successes.values.push_back(MeanOf(row.episode_success, begin, end));
     last.fewest = std::min(last.fewest, static_cast<size_t>(end - begin));
     last.most = std::max(last.most, static_cast<size_t>(end - begin));
   }
   if (last.returns.empty()) return std::nullopt;
-  const auto interval = [&](const auto& by_environment) {
-    Scores scores;
-    for (const auto& [environment, clusters] : by_environment) {
-      auto& stratum = scores.emplace_back();
-      for (const auto& [cluster, values] : clusters) stratum.push_back(values);
-    }
-    return MeanInterval(scores, last.returns.size(), resamples);
-  };
-  last.mean_return = interval(returns);
-  last.mean_success = interval(successes);
+  last.mean_return = MeanInterval(last.returns, resamples);
+  last.mean_success = MeanInterval(last.successes, resamples);
   return last;
 }
 
@@ -235,7 +225,7 @@ Table LastEpisodesTable(const std::vector<Cohort>& cohorts, int n) {
     const auto whole = [](uint64_t number) {
       return Table::Number(static_cast<double>(number), Grouped(number));
     };
-    table.Add({Table::Text(cohort.name), whole(last->env_steps), whole(last->returns.size()),
+    table.Add({Table::Text(cohort.name), whole(last->env_steps), whole(last->returns.values.size()),
                Table::Text(Counted(last->fewest, last->most)), ValueCell(last->mean_return),
                success ? ValueCell(last->mean_success) : Table::None()});
   };
@@ -260,7 +250,7 @@ std::vector<std::string> LastEpisodesWords(const std::vector<Cohort>& cohorts, i
   const auto words = [&](const LastEpisodes& last) {
     std::string text = "a return of " + ValueText(last.mean_return);
     if (success) text += " and a success of " + ValueText(last.mean_success);
-    return text + " (" + Several(last.returns.size(), "agent") + ")";
+    return text + " (" + Several(last.returns.values.size(), "agent") + ")";
   };
   const std::string episodes = n == 1 ? "last episode" : absl::StrFormat("last %d episodes", n);
   for (const Cohort& cohort : cohorts) {
@@ -276,7 +266,7 @@ std::vector<std::string> LastEpisodesWords(const std::vector<Cohort>& cohorts, i
       std::string text = absl::StrFormat(
           "Over the %s of an agent, after %s environment steps of it: %s have %s, %s %s", episodes,
           Grouped(own->env_steps), cohort.name, words(*own), ppo.name, words(*other));
-      if (own->returns.size() > 1 && other->returns.size() > 1) {
+      if (own->returns.values.size() > 1 && other->returns.values.size() > 1) {
         text +=
             "; difference of the returns " +
             FormatInterval(BootstrapDifference(own->returns, other->returns, BootstrapStream()));

@@ -30,7 +30,7 @@ struct Cohort {
   int iteration_steps = 0;    // Environment steps of an inner iteration.
   size_t episodes_known = 0;  // The newest of an agent; older ones may be missing.
   struct Life {
-    size_t cluster = 0;  // Meta-seed.
+    size_t meta_seed = 0;  // See Contender::Row.
     const EvaluationRow* row = nullptr;
     int iterations = 0;  // Of its life so far.
   };
@@ -49,10 +49,10 @@ std::vector<Cohort> CohortsOf(const std::vector<Group>& groups,
 // Of each agent the mean over its last n episodes, or all if it has fewer, then the mean over the
 // agents. Agents without an episode have no part.
 struct LastEpisodes {
-  uint64_t env_steps = 0;                            // Of one agent.
-  std::vector<double> returns = {}, successes = {};  // By agent.
-  size_t fewest = 0, most = 0;                       // Episodes of an agent.
-  Interval mean_return = {}, mean_success = {};      // Ends are NaN where there is one agent.
+  uint64_t env_steps = 0;                        // Of one agent.
+  Scores returns = {}, successes = {};           // A value for each agent.
+  size_t fewest = 0, most = 0;                   // Episodes of an agent.
+  Interval mean_return = {}, mean_success = {};  // Ends are NaN where there is one agent.
 };
 // What they had achieved when each had made so many environment steps, or as many as it made.
 // Nothing when no episode had ended, or older ones are needed than are known.

@@ -73,14 +73,14 @@ TEST_CASE("last episodes: the mean of each agent's last ones, then the mean over
 
   const auto last = Measure(cohorts[0], 2, 60);
   REQUIRE(last.has_value());
-  CHECK(last->returns == std::vector<double>{4, 4});  // (2 + 6) / 2 and (4 + 4) / 2.
+  CHECK(last->returns.values == std::vector<double>{4, 4});  // (2 + 6) / 2 and (4 + 4) / 2.
   CHECK(last->mean_return.mean == 4);
   CHECK((last->fewest == 2 && last->most == 2));
 
   // More than there are: all of each agent, which are not equally many.
   const auto all = Measure(cohorts[0], 100, 60);
   REQUIRE(all.has_value());
-  CHECK(all->returns == std::vector<double>{3, 4.25});  // 9 / 3 and 17 / 4.
+  CHECK(all->returns.values == std::vector<double>{3, 4.25});  // 9 / 3 and 17 / 4.
   CHECK((all->fewest == 3 && all->most == 4));
   CHECK(all->mean_return.mean == 3.625);
   CHECK(all->mean_return.low == 3);
@@ -96,9 +96,9 @@ TEST_CASE("last episodes: after as many steps, agents without an episode have no
   const auto early = Measure(cohorts[0], 2, 39);
   REQUIRE(early.has_value());
   CHECK(early->env_steps == 20);
-  CHECK(early->returns == std::vector<double>{1});
+  CHECK(early->returns.values == std::vector<double>{1});
   CHECK(std::isnan(early->mean_return.low));  // One agent has no interval.
-  CHECK(Measure(cohorts[1], 2, 20)->returns == std::vector<double>{2.5, 2.5});
+  CHECK(Measure(cohorts[1], 2, 20)->returns.values == std::vector<double>{2.5, 2.5});
   CHECK_FALSE(Measure(cohorts[0], 2, 19).has_value());
 }
 
@@ -109,7 +109,7 @@ TEST_CASE("last episodes: where older ones are not known there is no number for 
   const std::vector<Cohort> cohorts = CohortsOf(data);
   CHECK(Measure(cohorts[0], 3, 60).has_value());
   CHECK_FALSE(Measure(cohorts[0], 3, 40).has_value());
-  CHECK(Measure(cohorts[0], 1, 40)->returns == std::vector<double>{1, 5});
+  CHECK(Measure(cohorts[0], 1, 40)->returns.values == std::vector<double>{1, 5});
 }
 
 TEST_CASE("last episodes: a run's table, words and files", "[unit]") {
