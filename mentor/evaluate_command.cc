@@ -175,9 +175,7 @@ int RunEvaluate(EvaluateFlags& flags) {
                 flags.runs.size() == 1 ? "" : " --out comparison");
     return kExitOk;
   }
-  const absl::Status status = flags.runs.size() == 1
-                                  ? WriteOne({.runs = flags.runs, .out = flags.out})
-                                  : WriteComparison({.runs = flags.runs, .out = flags.out});
+  const absl::Status status = WriteReports({.runs = flags.runs, .out = flags.out});
   return status.ok() ? kExitOk : Fail(status);
 }
 

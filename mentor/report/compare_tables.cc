@@ -327,19 +327,13 @@ Table RunTable(const std::vector<Group>& groups) {
                {"outer updates", Kind::kNumber},
                {"best weights", Kind::kNumber},
                {"hash"}});
-  std::set<uint32_t> goal_seeds;
-  for (const Group& group : groups) {
-    for (const ComparedRun* run : group.runs) goal_seeds.insert(run->data.identity.goal_seed);
-  }
   for (const Group& group : groups) {
     for (const ComparedRun* run : group.runs) {
       const ReportData& data = run->data;
-      std::string meta_seed = absl::StrCat(data.identity.seed);
-      if (goal_seeds.size() > 1)
-        absl::StrAppend(&meta_seed, " (goals ", data.identity.goal_seed, ")");
       const auto best = BestUpdate(data.training, data.evaluated_update);
       table.Add(
-          {Table::Text(group.name), Table::Text(run->name), Table::Text(meta_seed),
+          {Table::Text(group.name), Table::Text(run->name),
+           Table::Text(MetaSeedName(groups, *run)),
            Whole(data.training.empty() ? 0 : data.training.back().outer_update),
            best ? Whole(*best) : Table::None(),
            Table::Text(data.identity.state_hash.empty() ? "-"

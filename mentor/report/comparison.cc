@@ -279,6 +279,16 @@ std::string SharedGoals(const std::vector<Group>& groups) {
       "independent; give runs odd goal seeds, --set benchmark.goal_seed=1, 3, 5, ...");
 }
 
+std::string MetaSeedName(const std::vector<Group>& groups, const ComparedRun& run) {
+  std::set<uint32_t> draws;
+  for (const Group& group : groups) {
+    for (const ComparedRun* other : group.runs) draws.insert(other->data.identity.goal_seed);
+  }
+  std::string name = absl::StrCat(run.data.identity.seed);
+  if (draws.size() > 1) absl::StrAppend(&name, " (goals ", run.data.identity.goal_seed, ")");
+  return name;
+}
+
 std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
   std::vector<Group> groups;
   std::vector<std::string> keys;

@@ -134,54 +134,50 @@ void DrawProfiles(const Standing& standing, Drawing* drawing) {
 std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Standing& standing,
                                     const Contender& contender) {
   const EvaluationRow& first = *contender.rows[0].row;
-  std::map<size_t, std::vector<const EvaluationRow*>> clusters;  // Meta-seeds.
-  for (const Contender::Row& row : contender.rows) {
-    const EvaluationRow& own = *row.row;
-    if (own.lifetime_episodes != first.lifetime_episodes ||
-        own.episode_success.size() != first.episode_success.size())
+  const auto alive = static_cast<size_t>(first.lifetime_episodes),
+             episodes = first.episode_success.size();
+  const int iterations = contender.rows[0].iterations;
+  std::vector<Levels> levels;
+  // Of each lifetime its episodes, its parts, and the mean of the episodes without noise.
+  std::vector<std::vector<double>> numbers;
+  std::map<size_t, std::vector<std::vector<double>>> seeds;
+  for (size_t i = 0; i < contender.rows.size(); ++i) {
+    const Contender::Row& row = contender.rows[i];
+    if (row.row->lifetime_episodes != first.lifetime_episodes ||
+        row.row->episode_success.size() != episodes)
       return std::nullopt;
-    if (std::find(standing.environments.begin(), standing.environments.end(), own.environment) !=
-        standing.environments.end())
-      clusters[row.cluster].push_back(&own);
+    if (!standing.Has(row.row->environment)) continue;
+    std::vector<double> own = standing.quantity == Quantity::kSuccess ? row.row->episode_success
+                                                                      : row.row->episode_return;
+    const double det =
+        episodes > alive ? Mean(PooledScores{{own.begin() + static_cast<std::ptrdiff_t>(alive),
+                                              own.end()}})
+                         : kNone;
+    for (int part = 0; part < iterations; ++part) own.push_back(contender.iterations[i][part]);
+    own.push_back(det);
+    levels.push_back(LevelsOf(*row.row, row.meta_seed));
+    seeds[row.meta_seed].push_back(own);
+    numbers.push_back(std::move(own));
   }
-  const auto values_of = [&](const EvaluationRow& row) -> const std::vector<double>& {
-    return standing.quantity == Quantity::kSuccess ? row.episode_success : row.episode_return;
-  };
-  const auto mean_of = [&](const Scores& scores) {
-    return BootstrapStratified(
-        scores, [](const PooledScores& s) { return std::vector<double>{Mean(s)}; },
-        BootstrapStream(), /*resamples=*/500)[0];
-  };
+  const std::vector<Interval> means = BootstrapMeans(levels, numbers, BootstrapStream());
+  const auto end = means.begin() + static_cast<std::ptrdiff_t>(episodes);
   EpisodeCurve curve{.name = contender.name,
                      .style = contender.style,
                      .aliases = {NameOf(contender.method)},
-                     .lifetime_episodes = first.lifetime_episodes};
+                     .lifetime_episodes = first.lifetime_episodes,
+                     .episodes = {means.begin(), end},
+                     .segments = {end, end + iterations}};
+  if (episodes > alive) curve.det = means.back();
   const auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& candidate) {
     return candidate.name == contender.group || groups.size() == 1;
   });
   if (contender.learned()) curve.aliases = NamesOfLearned(group->runs[0]->data);
-  for (size_t e = 0; e < first.episode_success.size(); ++e) {
-    curve.episodes.push_back(mean_of(ScoresOf(
-        standing, contender, [&](size_t row) { return values_of(*contender.rows[row].row)[e]; })));
-  }
-  for (int i = 0; i < contender.rows[0].iterations; ++i)
-    curve.segments.push_back(mean_of(ScoresOf(standing, contender, i)));
-  if (static_cast<int>(first.episode_success.size()) > first.lifetime_episodes) {
-    curve.det = mean_of(ScoresOf(standing, contender, [&](size_t row) {
-      const std::vector<double>& values = values_of(*contender.rows[row].row);
-      return Mean(PooledScores{{values.begin() + first.lifetime_episodes, values.end()}});
-    }));
-  }
-  if (clusters.size() < 2 || group == groups.end()) return curve;
-  for (const auto& [cluster, rows] : clusters) {
-    EpisodeCurve::Single single{
-        .name = absl::StrFormat("meta-seed %d", group->runs[cluster]->data.identity.seed)};
-    for (size_t e = 0; e < first.episode_success.size(); ++e) {
-      double sum = 0;
-      for (const EvaluationRow* row : rows) sum += values_of(*row)[e];
-      const double mean = sum / static_cast<double>(rows.size());
-      single.episodes.push_back({mean, mean, mean});
-    }
+  if (seeds.size() < 2 || group == groups.end() || !contender.has_meta_seeds()) return curve;
+  for (const auto& [seed, own] : seeds) {
+    EpisodeCurve::Single single{.name = "meta-seed " + MetaSeedName(groups, *group->runs[seed])};
+    const std::vector<double> of_seed = ColumnMeans(own);
+    for (size_t e = 0; e < episodes; ++e)
+      single.episodes.push_back({of_seed[e], of_seed[e], of_seed[e]});
     curve.singles.push_back(std::move(single));
   }
   return curve;

@@ -17,11 +17,11 @@ const std::string kRow =
     "\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
 
 std::string ErrorOf(const std::string& text) {
-  return std::string(ParseClaims(text).status().message());
+  return std::string(ParseClaims(text, "c.csv").status().message());
 }
 
 ClaimRow Row() {
-  const auto rows = ParseClaims(kHeader + kRow);
+  const auto rows = ParseClaims(kHeader + kRow, "c.csv");
   REQUIRE(rows.ok());
   REQUIRE(rows->size() == 1);
   return (*rows)[0];
@@ -47,17 +47,17 @@ TEST_CASE("claims: a file is read and written as it was", "[unit]") {
 }
 
 TEST_CASE("claims: a file that is none is refused with row, column and remedy", "[unit]") {
-  CHECK(ErrorOf("a,b\n1,2\n") == "has no column 'claim': is it a file of claims?");
-  CHECK(ErrorOf(kHeader + kRow + kRow) == "row 2: there are two rows of reach-1; remove one");
+  CHECK(ErrorOf("a,b\n1,2\n") == "c.csv: has no column 'claim': is it a file of claims?");
+  CHECK(ErrorOf(kHeader + kRow + kRow) == "c.csv:3: there are two rows of reach-1; remove one");
   const auto with = [](const std::string& run, const std::string& numbers) {
     return kHeader + "reach," + run + ",,,,,,,,,,," + numbers + "\n";
   };
   CHECK(ErrorOf(with("0", "")) ==
-        "row 1: column run is '0', expected a number from 1 on, or 'all'");
+        "c.csv:2: column run is '0', expected a number from 1 on, or 'all'");
   for (const std::string& wrong : {"seg2", "seg2=", "=1", "seg2=x", "seg2=inf", "seg2=1[2]",
                                    "seg2=1[0.5;2]", "seg2=1[2 3]", "a=1 a=2"}) {
     CAPTURE(wrong);
-    CHECK(ErrorOf(with("1", wrong)).find("row 1: column numbers has '") == 0);
+    CHECK(ErrorOf(with("1", wrong)).find("c.csv:2: column numbers has '") == 0);
   }
   CHECK(ErrorOf(with("1", "\"seg2=1[2,1]\"")).find("column numbers") != std::string::npos);
 }
