@@ -81,8 +81,7 @@ absl::StatusOr<std::vector<size_t>> Choose(const ReproduceFlags& flags,
   for (size_t i = 0; i < rows.size(); ++i) {
     double seconds = 0;
     const bool in_time = flags.within > 0 && !rows[i].is_pooled() && rows[i].recorded() &&
-                         absl::SimpleAtod(rows[i].cpu_seconds, &seconds) &&
-                         seconds <= flags.within;
+                         absl::SimpleAtod(rows[i].cpu_seconds, &seconds) && seconds <= flags.within;
     if (in_time || (flags.list && flags.names.empty() && flags.within == 0)) add(i);
   }
   if (!chosen.empty()) return chosen;
@@ -154,16 +153,14 @@ absl::StatusOr<int> Reproduce(const ReproduceFlags& flags, const learner::Device
   }
   const ClaimVerdict verdict = CompareClaims(row, made);
   Say(row.name(), verdict);
-  const bool holds = verdict.same_bits ? verdict.numbers_agree
-                                       : !flags.strict && verdict.may_differ &&
-                                             verdict.numbers_agree;
+  const bool holds = verdict.same_bits
+                         ? verdict.numbers_agree
+                         : !flags.strict && verdict.may_differ && verdict.numbers_agree;
   return holds || flags.record ? kExitOk : kExitFailed;
 }
 
 int RunReproduce(const ReproduceFlags& flags) {
-  log::Init({.format = log::Format::kText,
-             .least = log::Severity::kWarning,
-             .logger = "mentor"});
+  log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
   auto rows = ReadClaims(FileOf(flags));
   if (!rows.ok()) return Fail(rows.status(), kExitUsage);
   const auto chosen = Choose(flags, *rows);
@@ -235,13 +232,12 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       "Examples:\n"
       "  mentor reproduce --list\n"
       "  mentor reproduce point-reach-advantage-3       one run: a minute\n"
-      "  mentor reproduce door-close-reward             three runs of CPU hours, then all together\n"
+      "  mentor reproduce door-close-reward             three runs of an hour, then all together\n"
       "  mentor reproduce --within 60                   every claim of a minute\n"
       "  mentor reproduce door-close-reward --from runs --record\n"
       "Exit status 0: every hash is the recorded one; or another version or processor made the\n"
       "record, and the numbers agree by their intervals.");
-  command->callback(
-      [action, shared] { *action = [shared] { return RunReproduce(*shared); }; });
+  command->callback([action, shared] { *action = [shared] { return RunReproduce(*shared); }; });
 }
 
 }  // namespace mentor

@@ -3,7 +3,7 @@
 //
 // A claim is one or several runs of `mentor run`, its meta-seeds. The file has a row for each run
 // (claim "door-close-reward", run "2") and, where there are several, one for all of them together
-// (run "all"): its numbers are pooled over the runs, with intervals by meta-seed, goal and lifetime.
+// (run "all"), whose numbers are pooled, with intervals by meta-seed, goal and lifetime.
 //
 //   claim        name, by which `mentor reproduce` finds it
 //   run          "1", "2", ...; "all": the runs together
@@ -53,8 +53,7 @@ struct ClaimRow {
 std::filesystem::path ClaimsFile();
 // INVALID_ARGUMENT names file, line, column and remedy.
 absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& file);
-absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text,
-                                                  const std::string& file);
+absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const std::string& file);
 std::string PrintClaims(const std::vector<ClaimRow>& rows);
 
 // The rows that a name means: a run, or a claim with all its runs. NOT_FOUND lists the nearest

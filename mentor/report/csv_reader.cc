@@ -1,13 +1,12 @@
 #include "mentor/report/csv_reader.h"
 
-#include <csv.h>
-
 #include <algorithm>
 #include <utility>
 
 #include <absl/status/status.h>
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
+#include <csv.h>
 
 #include "common/printable.h"
 
@@ -73,7 +72,7 @@ absl::StatusOr<CsvContent> ParseCsv(std::string_view text, const std::string& fi
   Reader reader;
   const auto quotes = [&] {
     return Wrong(file, reader.line(),
-                 "a cell's quotes do not end: close them with \", and write a quote inside as \"\"");
+                 "a cell's quotes do not end: close them with \"; a quote inside is \"\"");
   };
   for (int line = 1; !text.empty(); ++line) {
     const size_t end = text.find('\n');

@@ -13,7 +13,7 @@ TINY = (
     "mentor run point_reach --set rule.outer_updates=2 --set rule.lifetimes_per_update=8"
     " --set rule.shard_lifetimes=4 --set evaluation.goals=4"
 )
-# One short claim of each kind that results.md shows; a bit that moves in any of their parts is
+# One short claim of each kind that docs/results.md shows; a bit that moves in any of their parts is
 # found here.
 SHORT = [
     "point-reach-advantage-1",

@@ -41,9 +41,10 @@ TEST_CASE("claims: a file is read and written as it was", "[unit]") {
   CHECK(row.numbers.at("test.learned.seg2").high == 0.6);
   CHECK(row.numbers.at("x@last:2").mean == -3);
   CHECK(std::isnan(row.numbers.at("x@last:2").low));
-  CHECK(PrintClaims({row}) == kHeader + "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,"
-                                        "\"A, B\",a/b/c,12,1000,abc,def,\"test.learned.seg2=0.5"
-                                        "[0.4,0.6] x@last:2=-3\"\n");
+  CHECK(PrintClaims({row}) == kHeader +
+                                  "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,"
+                                  "\"A, B\",a/b/c,12,1000,abc,def,\"test.learned.seg2=0.5"
+                                  "[0.4,0.6] x@last:2=-3\"\n");
 }
 
 TEST_CASE("claims: a file that is none is refused with row, column and remedy", "[unit]") {
@@ -74,10 +75,10 @@ TEST_CASE("claims: a name means a run or a claim; others get the nearest ones", 
 
 TEST_CASE("claims: a command is that of a run and nothing else", "[unit]") {
   CHECK(SpecOfCommand("mentor run point_reach --set seed=4")->seed() == 4);
-  for (const char* wrong :
-       {"", "mentor", "mentor run", "mentor evaluate runs/a", "mentor run --list",
-        "mentor run point_reach --out /etc", "mentor run point_reach --set",
-        "mentor run point_reach; ls", "mentor run no_such_spec", "mentor run point_reach --set x=1"}) {
+  for (const char* wrong : {"", "mentor", "mentor run", "mentor evaluate runs/a",
+                            "mentor run --list", "mentor run point_reach --out /etc",
+                            "mentor run point_reach --set", "mentor run point_reach; ls",
+                            "mentor run no_such_spec", "mentor run point_reach --set x=1"}) {
     CAPTURE(wrong);
     CHECK_FALSE(SpecOfCommand(wrong).ok());
   }
