@@ -1,0 +1,73 @@
+"""docs/claims.py: places of pages get the numbers of claims, and wrong places are named."""
+
+import pathlib
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+import claims  # noqa: E402
+
+HEADER = (
+    "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
+    "evaluation,numbers\n"
+)
+ROWS = (
+    'a,1,1,mentor run x,,v,p,f,10,100,abc,e,"seg=0.5[0.4,0.6] first=3"\n'
+    'a,2,1,mentor run y,,v,p,f,30,100,abd,e,"seg=0.25[0.2,0.3] first=0"\n'
+    "a,3,1,mentor run z,,,,,,,,,\n"
+    'a,all,1,,,v,p,f,,,0123456789abcdefff,e,"seg=0.375[0.2,0.6]"\n'
+    "b,1,1,mentor run w,,,,,,,,,\n"
+)
+
+
+class ClaimsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        file = pathlib.Path(folder.name) / "claims.csv"
+        file.write_text(HEADER + ROWS, encoding="utf-8")
+        with mock.patch.object(claims, "CLAIMS", file):
+            self.claims = claims.read()
+
+    def shown(self, place):
+        return claims.value_of(place, self.claims)
+
+    def test_places_have_the_numbers_of_their_claims(self):
+        self.assertEqual(self.shown("a seg"), "0.38 [0.20, 0.60]")
+        self.assertEqual(self.shown("a seg runs"), "0.50, 0.25, -")
+        self.assertEqual(self.shown("a seg mean .3f"), "0.375")
+        self.assertEqual(self.shown("a seg range"), "0.25 to 0.50")
+        self.assertEqual(self.shown("a first reached"), "1")
+        self.assertEqual(self.shown("a first count"), "2")
+        self.assertEqual(self.shown("a first median of-reached *32 .0f"), "96")
+        self.assertEqual(self.shown("a cost .0f"), "20")
+        self.assertEqual(self.shown("a steps .0f"), "100")
+        self.assertEqual(self.shown("a hash"), "`0123456789abcdef`")
+        self.assertEqual(self.shown("a command"), "`mentor run x`")
+
+    def test_what_is_not_recorded_is_a_dash(self):
+        self.assertEqual(self.shown("b seg"), "-")
+        self.assertEqual(self.shown("b hash"), "-")
+
+    def test_wrong_places_are_named(self):
+        for place, words in (
+            ("c seg", "no claim 'c'"),
+            ("a", "with a number"),
+            ("a set", "has no number 'set'; it has: first, seg"),
+            ("a seg often", "'often' is no word"),
+        ):
+            with self.assertRaisesRegex(claims.Mistake, words):
+                self.shown(place)
+
+    def test_a_table_is_filled_from_its_template(self):
+        page = "x\n<!-- claims\n| {a seg mean} |\n-->\n| old |\n<!-- end of claims -->\ny {a seg}\n"
+        filled = claims.fill(page, self.claims)
+        self.assertIn("-->\n| 0.38 |\n<!-- end of claims -->\ny {a seg}\n", filled)
+        self.assertEqual(claims.fill(filled, self.claims), filled)
+
+
+if __name__ == "__main__":
+    unittest.main()
