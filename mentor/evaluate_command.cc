@@ -100,8 +100,7 @@ absl::Status WriteReports(const ReportFlags& flags) {
         options.published,
         report::ReadPublished(flags.published, flags.published_rows, flags.published_name));
   }
-  return flags.runs.size() == 1 ? WriteOne(flags, options)
-                                : WriteComparison(flags, options);
+  return flags.runs.size() == 1 ? WriteOne(flags, options) : WriteComparison(flags, options);
 }
 
 // Without folders of comparisons, which lie among runs: `mentor report runs/*/`.

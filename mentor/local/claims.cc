@@ -46,7 +46,7 @@ using report::kNone;
 // Columns that are text, in the order of the file; `numbers` is the last one.
 struct Column {
   const char* name;
-  std::string ClaimRow::* member;
+  std::string ClaimRow::*member;
 };
 constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
                                               {"run", &ClaimRow::run},
@@ -104,8 +104,7 @@ bool ParseNumber(const std::string& text, ClaimNumbers* numbers) {
       return false;
     mean.resize(bracket);
   }
-  return ToNumber(mean, &number.mean) &&
-         numbers->emplace(text.substr(0, equals), number).second;
+  return ToNumber(mean, &number.mean) && numbers->emplace(text.substr(0, equals), number).second;
 }
 
 // "seg2" for success rates, "seg2_return" where nothing succeeds.
@@ -135,9 +134,9 @@ std::string EvaluationHash(const std::vector<report::EvaluationRow>& rows) {
   if (rows.empty()) return "";
   Sha256 hash;
   for (const report::EvaluationRow& row : rows) {
-    std::string text = absl::StrFormat("%s %s %s %d %d %d %d", NameOf(row.method), row.split,
-                                       row.environment, row.lifetime, row.goal, row.seed,
-                                       row.lifetime_episodes);
+    std::string text =
+        absl::StrFormat("%s %s %s %d %d %d %d", NameOf(row.method), row.split, row.environment,
+                        row.lifetime, row.goal, row.seed, row.lifetime_episodes);
     for (const auto* values : {&row.episode_success, &row.episode_return})
       for (const double value : *values) absl::StrAppendFormat(&text, " %a", value);
     hash.Update(text + "\n");
@@ -185,8 +184,8 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
                                row.command, "); name its folder"));
   }
   if (!data.succeeded) {
-    return refuse(absl::StrCat(data.failure.empty() ? "has not ended" : "failed: " + data.failure,
-                               remedy));
+    return refuse(
+        absl::StrCat(data.failure.empty() ? "has not ended" : "failed: " + data.failure, remedy));
   }
   MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
   MENTOR_ASSIGN_OR_RETURN(const RunHash hash, HashRun(run));
@@ -208,8 +207,8 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
   }
   const size_t expected = LifetimesOf(spec, *benchmark);
   if (data.evaluation.size() != expected) {
-    return refuse(absl::StrCat("has ", data.evaluation.size(), " evaluated lifetimes of ", expected,
-                               remedy));
+    return refuse(
+        absl::StrCat("has ", data.evaluation.size(), " evaluated lifetimes of ", expected, remedy));
   }
   if (data.training.size() != spec.rule().outer_updates()) {
     return refuse(absl::StrCat("has metrics of ", data.training.size(), " outer updates of ",
@@ -241,8 +240,7 @@ absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& fi
   return ParseClaims(*text, file.string());
 }
 
-absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text,
-                                                  const std::string& file) {
+absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const std::string& file) {
   MENTOR_ASSIGN_OR_RETURN(const report::CsvContent csv, report::ParseCsv(text, file));
   std::vector<size_t> places;
   for (size_t i = 0; i <= kColumns.size(); ++i) {
@@ -269,8 +267,7 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text,
                                  "', expected a number from 1 on, or 'all'"));
     }
     if (!names.insert(row.name()).second) {
-      return refuse(
-          absl::StrCat("there are two rows of ", Printable(row.name()), "; remove one"));
+      return refuse(absl::StrCat("there are two rows of ", Printable(row.name()), "; remove one"));
     }
     for (const std::string& word : Words(cells.cells[places.back()])) {
       if (!ParseNumber(word, &row.numbers)) {
@@ -307,10 +304,10 @@ absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
   }
   if (!found.empty()) return found;
   const std::vector<std::string> near = NearestNames(name, names);
-  return absl::NotFoundError(absl::StrCat(
-      "there is no claim '", Printable(name), "'; ",
-      near.empty() ? "" : absl::StrCat("nearest: ", absl::StrJoin(near, ", "), "; "),
-      "mentor reproduce --list shows all"));
+  return absl::NotFoundError(
+      absl::StrCat("there is no claim '", Printable(name), "'; ",
+                   near.empty() ? "" : absl::StrCat("nearest: ", absl::StrJoin(near, ", "), "; "),
+                   "mentor reproduce --list shows all"));
 }
 
 absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
@@ -400,8 +397,9 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
                                    const std::vector<std::filesystem::path>& folders) {
   MENTOR_CHECK(runs.size() == folders.size());
   if (runs.empty()) {
-    return absl::NotFoundError(absl::StrCat(row.claim, " has no runs to take together; add rows of "
-                                                       "its runs 1, 2, ... to the file"));
+    return absl::NotFoundError(absl::StrCat(row.claim,
+                                            " has no runs to take together; add rows of "
+                                            "its runs 1, 2, ... to the file"));
   }
   ClaimRow made = MadeHere(row);
   Sha256 state, evaluation;
@@ -427,11 +425,10 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
 }
 
 std::string ClaimFingerprint() {
-  return absl::StrJoin(
-      {envs::CatalogueHash().substr(0, kFingerprintDigits),
-       envs::NumericFingerprint().substr(0, kFingerprintDigits),
-       learner::LearnerFingerprint().substr(0, kFingerprintDigits)},
-      "/");
+  return absl::StrJoin({envs::CatalogueHash().substr(0, kFingerprintDigits),
+                        envs::NumericFingerprint().substr(0, kFingerprintDigits),
+                        learner::LearnerFingerprint().substr(0, kFingerprintDigits)},
+                       "/");
 }
 
 ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
@@ -456,9 +453,10 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
     for (size_t i = 0; i < kArithmetic.size(); ++i) {
       if (i < before.size() && i < here.size() && before[i] == here[i]) continue;
       verdict.may_differ = true;
-      verdict.sentences.push_back(
-          absl::StrCat("The fingerprint of the ", kArithmetic[i], " differs (processor then: ",
-                       recorded.processor, "; here: ", now.processor, "): the hash may differ."));
+      verdict.sentences.push_back(absl::StrCat("The fingerprint of the ", kArithmetic[i],
+                                               " differs (processor then: ", recorded.processor,
+                                               "; here: ", now.processor,
+                                               "): the hash may differ."));
     }
     if (!verdict.may_differ) {
       verdict.sentences.push_back(
@@ -475,16 +473,15 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
     }
     const Interval& own = found->second;
     const bool known = std::isfinite(number.low) && std::isfinite(own.low);
-    const bool agrees =
-        known ? own.low <= number.high && number.low <= own.high
-              : NumberText(number.mean) == NumberText(own.mean) || verdict.may_differ;
+    const bool agrees = known
+                            ? own.low <= number.high && number.low <= own.high
+                            : NumberText(number.mean) == NumberText(own.mean) || verdict.may_differ;
     if (agrees && verdict.same_bits) continue;
     verdict.numbers_agree = verdict.numbers_agree && agrees;
-    verdict.sentences.push_back(
-        absl::StrCat(name, ": ", NumbersText({{"here", own}}).substr(5), ", recorded ",
-                     NumbersText({{"then", number}}).substr(5),
-                     known ? agrees ? " (the intervals meet)" : " (the intervals do not meet)"
-                           : ""));
+    verdict.sentences.push_back(absl::StrCat(
+        name, ": ", NumbersText({{"here", own}}).substr(5), ", recorded ",
+        NumbersText({{"then", number}}).substr(5),
+        known ? agrees ? " (the intervals meet)" : " (the intervals do not meet)" : ""));
   }
   return verdict;
 }

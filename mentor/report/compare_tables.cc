@@ -332,8 +332,7 @@ Table RunTable(const std::vector<Group>& groups) {
       const ReportData& data = run->data;
       const auto best = BestUpdate(data.training, data.evaluated_update);
       table.Add(
-          {Table::Text(group.name), Table::Text(run->name),
-           Table::Text(MetaSeedName(groups, *run)),
+          {Table::Text(group.name), Table::Text(run->name), Table::Text(MetaSeedName(groups, *run)),
            Whole(data.training.empty() ? 0 : data.training.back().outer_update),
            best ? Whole(*best) : Table::None(),
            Table::Text(data.identity.state_hash.empty() ? "-"

@@ -509,9 +509,9 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   ReportFiles report{.html = folder / "comparison.html",
                      .others = written.files,
                      .summary = absl::StrJoin(tables.summary, "\n")};
-  AddWarnings({SharedGoals(groups), NotShown(episodes, options.published),
-               MissingPictures(written.drawn)},
-              &report.warnings);
+  AddWarnings(
+      {SharedGoals(groups), NotShown(episodes, options.published), MissingPictures(written.drawn)},
+      &report.warnings);
   MENTOR_RETURN_IF_ERROR(
       WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, standings,
                                                 tables, drawing, written.svgs, report.warnings)));

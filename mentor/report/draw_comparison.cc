@@ -150,9 +150,9 @@ std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Stan
     std::vector<double> own = standing.quantity == Quantity::kSuccess ? row.row->episode_success
                                                                       : row.row->episode_return;
     const double det =
-        episodes > alive ? Mean(PooledScores{{own.begin() + static_cast<std::ptrdiff_t>(alive),
-                                              own.end()}})
-                         : kNone;
+        episodes > alive
+            ? Mean(PooledScores{{own.begin() + static_cast<std::ptrdiff_t>(alive), own.end()}})
+            : kNone;
     for (int part = 0; part < iterations; ++part) own.push_back(contender.iterations[i][part]);
     own.push_back(det);
     levels.push_back(LevelsOf(*row.row, row.meta_seed));

@@ -20,7 +20,7 @@ struct PageParts {
   const std::vector<std::string>& summary;
   const std::vector<MethodResult>& results;
   const std::vector<Comparison>& comparisons;
-  const Table& last_episodes;  // Empty: no agent learned beside its signal.
+  const Table& last_episodes;           // Empty: no agent learned beside its signal.
   const std::vector<Table>& published;  // Beside what others have published.
   const Drawing& drawing;
   std::map<std::string, std::string> svgs;  // By name of the figure; files of gnuplot.

@@ -56,7 +56,7 @@ struct EvaluationRow {
   uint32_t goal = 0;
   // What drew the goals: rows of equal environment, goal_seed and goal had the same one.
   uint64_t goal_seed = 0;
-  size_t meta_seed = 0;  // Of the run, where rows of several are taken together.
+  size_t meta_seed = 0;       // Of the run, where rows of several are taken together.
   int lifetime_episodes = 0;  // The first ones; those after them are deterministic.
   // How many of them ended in each inner iteration; empty: equally many.
   std::vector<int> segment_episodes = {};
