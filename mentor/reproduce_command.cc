@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -22,13 +22,16 @@
 #include "common/printable.h"
 #include "common/process/flags.h"
 #include "learner/flags/device_flags.h"
+#include "mentor/ctl/commands.h"
+#include "mentor/ctl/settings.h"
 #include "mentor/local/claims.h"
 #include "mentor/local/local_run.h"
+#include "mentor/service_runs.h"
 
 namespace mentor {
 namespace {
 
-constexpr int kStopped = 130;  // As `mentor run`.
+constexpr int kStopped = 130;  // As `mentor run`, and ctl::kInterrupted.
 
 struct ReproduceFlags {
   std::vector<std::string> names;
@@ -36,10 +39,14 @@ struct ReproduceFlags {
   std::string out = "reproduced";
   std::string from;
   double within = 0;
-  bool list = false, record = false, strict = false, quiet = false;
+  bool list = false, planned = false, record = false, strict = false, quiet = false;
+  bool on_service = false;
+  ctl::GlobalFlags connection;
   int actors = 1;
   int threads = 1;
   learner::DeviceFlags device;
+
+  bool service() const { return on_service || connection.server || connection.context; }
 };
 
 std::filesystem::path FileOf(const ReproduceFlags& flags) {
@@ -82,13 +89,17 @@ absl::StatusOr<std::vector<size_t>> Choose(const ReproduceFlags& flags,
     double seconds = 0;
     const bool in_time = flags.within > 0 && !rows[i].is_pooled() && rows[i].recorded() &&
                          absl::SimpleAtod(rows[i].cpu_seconds, &seconds) && seconds <= flags.within;
-    if (in_time || (flags.list && flags.names.empty() && flags.within == 0)) add(i);
+    const bool is_planned = flags.planned && !rows[i].recorded();
+    const bool all = flags.list && flags.names.empty() && flags.within == 0 && !flags.planned;
+    if (in_time || is_planned || all) add(i);
   }
   if (!chosen.empty()) return chosen;
   return absl::InvalidArgumentError(
       flags.within > 0
           ? absl::StrFormat("no recorded claim took at most %g CPU seconds; raise --within",
                             flags.within)
+      : flags.planned
+          ? "every claim is recorded"
           : "name a claim, or give --within SECONDS; 'mentor reproduce --list' shows all");
 }
 
@@ -112,9 +123,22 @@ absl::Status Save(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows
   return WriteFileAtomically(FileOf(flags), PrintClaims(rows));
 }
 
-// One claim or run. kExitOk: it holds.
-absl::StatusOr<int> Reproduce(const ReproduceFlags& flags, const learner::Device& device,
-                              std::vector<ClaimRow>* rows, size_t index) {
+// Runs it here; what it left when it was interrupted goes on.
+absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& device,
+                            const ClaimRow& row) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfCommand(row.command));
+  if (!flags.quiet) std::printf("%s: %s\n", row.name().c_str(), row.command.c_str());
+  return RunLocally({.spec = spec,
+                     .out = FolderOf(flags, row),
+                     .actors = flags.actors,
+                     .threads_per_actor = flags.threads,
+                     .learner_threads = flags.threads,
+                     .device = device,
+                     .quiet = flags.quiet});
+}
+
+// What the folders of a claim or run have to say, beside the record. True: it holds.
+absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, size_t index) {
   const ClaimRow row = (*rows)[index];
   ClaimRow made;
   if (row.is_pooled()) {
@@ -127,20 +151,7 @@ absl::StatusOr<int> Reproduce(const ReproduceFlags& flags, const learner::Device
     }
     MENTOR_ASSIGN_OR_RETURN(made, RecordAll(row, runs, folders));
   } else {
-    const std::filesystem::path folder = FolderOf(flags, row);
-    if (flags.from.empty()) {
-      MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfCommand(row.command));
-      if (!flags.quiet) std::printf("%s: %s\n", row.name().c_str(), row.command.c_str());
-      MENTOR_ASSIGN_OR_RETURN(const int code, RunLocally({.spec = spec,
-                                                          .out = folder,
-                                                          .actors = flags.actors,
-                                                          .threads_per_actor = flags.threads,
-                                                          .learner_threads = flags.threads,
-                                                          .device = device,
-                                                          .quiet = flags.quiet}));
-      if (code != 0) return code;
-    }
-    MENTOR_ASSIGN_OR_RETURN(made, RecordRun(row, folder));
+    MENTOR_ASSIGN_OR_RETURN(made, RecordRun(row, FolderOf(flags, row)));
   }
   if (flags.record) {
     (*rows)[index] = made;
@@ -149,14 +160,71 @@ absl::StatusOr<int> Reproduce(const ReproduceFlags& flags, const learner::Device
   if (!row.recorded()) {
     std::printf("%s: hash %s%s\n", row.name().c_str(), made.hash.c_str(),
                 flags.record ? ", recorded" : "; nothing is recorded yet: --record writes it down");
-    return flags.record ? kExitOk : kExitFailed;
+    return flags.record;
   }
   const ClaimVerdict verdict = CompareClaims(row, made);
   Say(row.name(), verdict);
-  const bool holds = verdict.same_bits
-                         ? verdict.numbers_agree
-                         : !flags.strict && verdict.may_differ && verdict.numbers_agree;
-  return holds || flags.record ? kExitOk : kExitFailed;
+  return flags.record ||
+         (verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict)));
+}
+
+// What has been said so far.
+struct Score {
+  const ReproduceFlags& flags;
+  std::vector<ClaimRow>* const rows;
+  std::set<size_t> runs, claims;  // That are still to be judged.
+  int held = 0, failed = 0;
+
+  void Add(size_t index, const absl::StatusOr<bool>& holds) {
+    runs.erase(index);
+    claims.erase(index);
+    const ClaimRow& row = (*rows)[index];
+    if (!holds.ok()) {
+      std::fprintf(stderr, "%s: %s\n", row.name().c_str(),
+                   PrintableLines(std::string(holds.status().message())).c_str());
+    }
+    ++(holds.ok() && *holds ? held : failed);
+    std::fflush(stdout);
+    // A claim as a whole comes after its last run.
+    const auto same = [&](size_t i) { return (*rows)[i].claim == row.claim; };
+    const auto whole = std::find_if(claims.begin(), claims.end(), same);
+    if (whole != claims.end() && std::none_of(runs.begin(), runs.end(), same))
+      Add(*whole, Judge(flags, rows, *whole));
+  }
+};
+
+// The runs of the score, each judged as its folder is there. Exit code.
+int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* score) {
+  const std::vector<size_t> chosen(score->runs.begin(), score->runs.end());
+  if (flags.service()) {
+    std::vector<ServiceRun> runs;
+    for (const size_t i : chosen) {
+      const ClaimRow& row = (*rows)[i];
+      const auto spec = SpecOfCommand(row.command);
+      if (!spec.ok()) return Fail(spec.status(), kExitUsage);
+      runs.push_back({.id = row.name(), .spec = *spec, .out = FolderOf(flags, row)});
+    }
+    return RunOnService(
+        flags.connection, runs,
+        [&](size_t run) { score->Add(chosen[run], Judge(flags, rows, chosen[run])); },
+        [&](size_t run, const std::string& why) {
+          score->Add(chosen[run], absl::FailedPreconditionError(why));
+        });
+  }
+  const auto device = learner::OpenDevice(flags.device);
+  if (!device.ok()) return Fail(device.status());
+  for (const size_t i : chosen) {
+    if (flags.from.empty()) {
+      const auto code = RunHere(flags, *device, (*rows)[i]);
+      if (code.ok() && *code == kStopped) return kStopped;
+      if (!code.ok() || *code != kExitOk) {
+        score->Add(i, code.ok() ? absl::FailedPreconditionError("the run failed") : code.status());
+        continue;
+      }
+    }
+    score->Add(i, Judge(flags, rows, i));
+  }
+  return kExitOk;
 }
 
 int RunReproduce(const ReproduceFlags& flags) {
@@ -166,23 +234,15 @@ int RunReproduce(const ReproduceFlags& flags) {
   const auto chosen = Choose(flags, *rows);
   if (!chosen.ok()) return Fail(chosen.status(), kExitUsage);
   if (flags.list) return List(*rows, *chosen);
-  const auto device = learner::OpenDevice(flags.device);
-  if (!device.ok()) return Fail(device.status());
-  int held = 0, failed = 0;
-  std::vector<size_t> order(chosen->begin(), chosen->end());
-  // A claim as a whole comes after its runs.
-  std::stable_partition(order.begin(), order.end(),
-                        [&](size_t i) { return !(*rows)[i].is_pooled(); });
-  for (const size_t i : order) {
-    const auto code = Reproduce(flags, *device, &*rows, i);
-    if (code.ok() && *code == kStopped) return kStopped;
-    if (!code.ok())
-      std::fprintf(stderr, "%s: %s\n", (*rows)[i].name().c_str(),
-                   PrintableLines(std::string(code.status().message())).c_str());
-    ++(code.ok() && *code == kExitOk ? held : failed);
+  Score score{.flags = flags, .rows = &*rows, .runs = {}, .claims = {}};
+  for (const size_t i : *chosen) ((*rows)[i].is_pooled() ? score.claims : score.runs).insert(i);
+  if (const int code = RunAll(flags, &*rows, &score); code != kExitOk) return code;
+  while (!score.claims.empty()) {
+    const size_t i = *score.claims.begin();
+    score.Add(i, Judge(flags, &*rows, i));
   }
-  std::printf("%d passed, %d failed\n", held, failed);
-  return failed == 0 ? kExitOk : kExitFailed;
+  std::printf("%d passed, %d failed\n", score.held, score.failed);
+  return score.failed == 0 ? kExitOk : kExitFailed;
 }
 
 }  // namespace
@@ -203,6 +263,7 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
                    "All runs whose meta-training took at most so many CPU seconds")
       ->check(CLI::Range(0.0, 1e9))
       ->type_name("SECONDS");
+  command->add_flag("--planned", flags.planned, "All runs that are not recorded yet");
   command
       ->add_option("--claims", flags.claims,
                    "File of claims; default: the one that comes with Mentor")
@@ -227,6 +288,10 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   learner::AddDeviceFlags(command, &flags.device);
+  command->add_flag("--service", flags.on_service,
+                    "Run on a service, which --server, --context or mentorctl's settings name: "
+                    "submit what it lacks, fetch and compare each run as it ends");
+  ctl::AddConnectionFlags(command, &flags.connection);
   command->add_flag("--quiet", flags.quiet, "Show no progress bar");
   command->footer(
       "Examples:\n"
@@ -235,6 +300,7 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor reproduce door-close-reward             three runs of an hour, then all together\n"
       "  mentor reproduce --within 60                   every claim of a minute\n"
       "  mentor reproduce door-close-reward --from runs --record\n"
+      "  mentor reproduce --planned --record --service            a campaign of days\n"
       "Exit status 0: every hash is the recorded one; or another version or processor made the\n"
       "record, and the numbers agree by their intervals.");
   command->callback([action, shared] { *action = [shared] { return RunReproduce(*shared); }; });

@@ -151,6 +151,28 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.claims.unlink()
         self.assertIn("name the file of claims with --claims", self.reproduce("--list", code=2))
 
+    def test_runs_of_a_service_are_fetched_and_recorded(self):
+        _, address = self.start_meta_learner(self.folder / "state")
+        self.start_workers(address, 2)
+        said = self.reproduce("--planned", "--record", "--server", address)
+        self.assertIn("submitted 2 experiments", said)
+        self.assertIn("3 passed, 0 failed", said)
+        by_service = self.rows()
+        # The same bits as here.
+        shutil.rmtree(self.folder / "out")
+        self.assertIn("3 passed, 0 failed", self.reproduce("tiny", "--strict"))
+        # What has been fetched is not asked for again; what was not is, and nothing is submitted.
+        shutil.rmtree(self.folder / "out" / "tiny-2")
+        said = self.reproduce("tiny", "--strict", "--server", address)
+        self.assertNotIn("submitted", said)
+        self.assertIn("3 passed, 0 failed", said)
+        self.assertEqual(self.rows(), by_service)
+        # An experiment of that name with another spec is not taken for the claim's.
+        self.edit("tiny-2", command=TINY + " --set seed=5")
+        shutil.rmtree(self.folder / "out")
+        said = self.reproduce("tiny-2", "--server", address, code=1)
+        self.assertIn("has an experiment of this name with another spec", said)
+
 
 class PublishedClaimsTest(ClusterTest):
     def test_short_claims_hold(self):

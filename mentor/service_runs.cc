@@ -1,0 +1,171 @@
+#include "mentor/service_runs.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+#include "common/printable.h"
+#include "common/resources/names.h"
+#include "common/resources/states.h"
+#include "common/spec/spec.h"
+#include "common/uuid.h"
+#include "mentor/ctl/client.h"
+#include "mentor/ctl/commands.h"
+#include "mentor/ctl/experiment_watch.h"
+#include "mentor/ctl/output.h"
+#include "mentor/fetch.h"
+
+namespace mentor {
+namespace {
+
+class Running {
+ public:
+  Running(ctl::Client* client, const ctl::Output* output, const ctl::GlobalFlags& connection,
+          const std::vector<ServiceRun>& runs, const std::function<void(size_t)>& on_folder,
+          const std::function<void(size_t, const std::string&)>& on_failure)
+      : client_(client),
+        output_(output),
+        connection_(connection),
+        runs_(runs),
+        on_folder_(on_folder),
+        on_failure_(on_failure) {
+    for (size_t i = 0; i < runs_.size(); ++i) left_.insert(i);
+  }
+
+  absl::Status Run() {
+    MENTOR_RETURN_IF_ERROR(Submit());
+    while (!left_.empty()) {
+      std::optional<size_t> ended;
+      v1::Experiment experiment;
+      ctl::ExperimentWatch watch{
+          .names = {},
+          .on_event =
+              [&](const v1::WatchExperimentsResponse& event) {
+                ended = PlaceOf(event.experiment().name());
+                if (!ended || !left_.contains(*ended)) return true;
+                experiment = event.experiment();
+                if (event.event() == v1::WatchExperimentsResponse::EVENT_DELETED)
+                  experiment.set_state(v1::Experiment::STATE_UNSPECIFIED);
+                return !IsFinal(experiment.state()) &&
+                       experiment.state() != v1::Experiment::STATE_UNSPECIFIED;
+              },
+          .on_lost = ctl::NoteLost(output_)};
+      for (const size_t i : left_) watch.names.push_back(NameOf(i));
+      MENTOR_RETURN_IF_ERROR(ctl::Watch(client_, watch));
+      MENTOR_RETURN_IF_ERROR(End(*ended, experiment));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string NameOf(size_t i) const { return ExperimentName(runs_[i].id); }
+  std::optional<size_t> PlaceOf(const std::string& name) const {
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      if (NameOf(i) == name) return i;
+    }
+    return std::nullopt;
+  }
+
+  void Fail(size_t i, const std::string& why) {
+    left_.erase(i);
+    on_failure_(i, why);
+  }
+
+  // What the service lacks, in the order of the runs.
+  absl::Status Submit() {
+    MENTOR_ASSIGN_OR_RETURN(
+        const v1::ListExperimentsResponse known,
+        client_->CallForAll(&ctl::Stub::ListExperiments, v1::ListExperimentsRequest()));
+    std::map<std::string, std::string> specs;
+    for (const v1::Experiment& experiment : known.experiments())
+      specs[experiment.name()] = SpecHash(experiment.spec());
+    int submitted = 0;
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      std::error_code error;
+      if (std::filesystem::exists(runs_[i].out, error)) {
+        left_.erase(i);
+        on_folder_(i);
+        continue;
+      }
+      if (const auto found = specs.find(NameOf(i)); found != specs.end()) {
+        if (found->second != SpecHash(runs_[i].spec)) {
+          Fail(i,
+               "the service has an experiment of this name with another spec; delete it, or ask "
+               "another service");
+        }
+        continue;
+      }
+      v1::CreateExperimentRequest request;
+      request.set_experiment_id(runs_[i].id);
+      request.set_request_id(NewUuid());
+      *request.mutable_experiment()->mutable_spec() = runs_[i].spec;
+      const auto created = client_->Call(&ctl::Stub::CreateExperiment, request);
+      if (client_->interrupted()) return created.status();
+      if (!created.ok()) {
+        Fail(i, std::string(created.status().message()));
+        continue;
+      }
+      ++submitted;
+    }
+    if (submitted > 0) output_->Note(absl::StrCat("submitted ", submitted, " experiments"));
+    return absl::OkStatus();
+  }
+
+  absl::Status End(size_t i, const v1::Experiment& experiment) {
+    if (experiment.state() != v1::Experiment::STATE_SUCCEEDED) {
+      Fail(i, experiment.state() == v1::Experiment::STATE_UNSPECIFIED
+                  ? "somebody deleted the experiment; call again to submit it again"
+                  : absl::StrCat("the experiment is ", StateText(experiment.state()), ": ",
+                                 experiment.error().message(), "; 'mentorctl logs ", runs_[i].id,
+                                 "' says more"));
+      return absl::OkStatus();
+    }
+    const int code = FetchRun(connection_, runs_[i].id, runs_[i].out);
+    if (client_->interrupted()) return absl::CancelledError("interrupted");
+    if (code != ctl::kOk) {
+      Fail(i, "its folder could not be fetched");
+      return absl::OkStatus();
+    }
+    left_.erase(i);
+    on_folder_(i);
+    return absl::OkStatus();
+  }
+
+  ctl::Client* const client_;
+  const ctl::Output* const output_;
+  const ctl::GlobalFlags& connection_;
+  const std::vector<ServiceRun>& runs_;
+  const std::function<void(size_t)>& on_folder_;
+  const std::function<void(size_t, const std::string&)>& on_failure_;
+  std::set<size_t> left_;
+};
+
+}  // namespace
+
+int RunOnService(const ctl::GlobalFlags& connection, const std::vector<ServiceRun>& runs,
+                 const std::function<void(size_t)>& on_folder,
+                 const std::function<void(size_t, const std::string&)>& on_failure) {
+  const auto settings = ctl::Settings::Resolve(connection, ctl::FromEnvironment);
+  if (!settings.ok()) return ctl::Output({}).Fail(settings.status());
+  const ctl::Output output({.server = settings->server()});
+  for (const std::string& warning : settings->warnings()) output.Note("warning: " + warning);
+  auto made = ctl::Connect(*settings, /*verbose=*/false,
+                           [&](const std::string& sentence) { output.Note(sentence); });
+  if (!made.ok()) return output.Fail(made.status());
+  const std::shared_ptr<ctl::Client> client = *std::move(made);
+  ctl::InterruptOnSignal(client);
+  const absl::Status status =
+      Running(client.get(), &output, connection, runs, on_folder, on_failure).Run();
+  if (status.ok()) return ctl::kOk;
+  if (!client->interrupted()) return output.Fail(status);
+  output.Note("interrupted; the experiments go on, and the same command continues");
+  return ctl::kInterrupted;
+}
+
+}  // namespace mentor
