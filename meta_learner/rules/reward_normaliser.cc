@@ -14,7 +14,7 @@ namespace {
 
 // A mean of at most this share of the root mean square is near 0
 // (docs/algorithms/black_box.md#reading-positive-mean-reward).
-constexpr double kNearZero = 0.01;
+constexpr double kNearZero = 0.05;
 constexpr double kEpsilon = 1e-7;
 constexpr char kPrefix[] = "normaliser/";
 

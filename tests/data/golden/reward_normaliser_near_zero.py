@@ -15,10 +15,10 @@ import random
 
 FILE = pathlib.Path(__file__).with_name("reward_normaliser.json")
 PREFIX = "near_zero_"
-NEAR = 0.01  # Of the root mean square.
+NEAR = 0.05  # Of the root mean square.
 DOC = (
     " From the first batch on in which an environment's running mean is not positive, or both that"
-    " mean and the mean of the batch's lifetimes of this environment are at most 0.01 times the"
+    " mean and the mean of the batch's lifetimes of this environment are at most 0.05 times the"
     " root mean square of their rewards, the divisor is (root mean square of the rewards of its"
     " lifetimes since that batch, and with it, + 1e-7). running_rms_after has these environments"
     " alone."
