@@ -173,7 +173,7 @@ TEST_CASE("published: a run's report has them dashed beside its curves, and in a
   const auto written = WriteReport(data, folder.path(), {.published = Paper()});
   INFO(written.status().ToString());
   REQUIRE(written.ok());
-  CHECK(written->warning.empty());
+  CHECK(written->warnings.empty());
   const std::string page = ReadText(written->html);
   const auto series = SeriesOf(page, "episodes_test");
   REQUIRE(series.size() == 4);
@@ -269,7 +269,7 @@ TEST_CASE("published: what has no place in a figure is said", "[unit]") {
     const auto written = WriteReport(data, folder.path(), {.published = published});
     REQUIRE(written.ok());
     CHECK(Contains(ReadText(written->html), "class=\"error\">Published curves"));
-    return written->warning;
+    return written->warnings.at(0);
   };
   CHECK(warning() ==
         "published curves of split train are not shown: the evaluation has no such goals");
