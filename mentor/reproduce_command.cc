@@ -118,9 +118,15 @@ void Say(const std::string& name, const ClaimVerdict& verdict) {
   }
 }
 
-// The file is written anew after each run: what has been recorded stays, whatever comes.
-absl::Status Save(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows) {
-  return WriteFileAtomically(FileOf(flags), PrintClaims(rows));
+// The file is read and written anew after each run: what has been recorded stays, whatever comes,
+// and two commands may record other rows at once.
+absl::Status Save(const ReproduceFlags& flags, const ClaimRow& made) {
+  const std::filesystem::path file = FileOf(flags);
+  MENTOR_ASSIGN_OR_RETURN(std::vector<ClaimRow> rows, ReadClaims(file));
+  for (ClaimRow& row : rows) {
+    if (row.name() == made.name()) row = made;
+  }
+  return WriteFileAtomically(file, PrintClaims(rows));
 }
 
 // Runs it here; what it left when it was interrupted goes on.
@@ -155,7 +161,7 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   }
   if (flags.record) {
     (*rows)[index] = made;
-    MENTOR_RETURN_IF_ERROR(Save(flags, *rows));
+    MENTOR_RETURN_IF_ERROR(Save(flags, made));
   }
   if (!row.recorded()) {
     std::printf("%s: hash %s%s\n", row.name().c_str(), made.hash.c_str(),

@@ -67,7 +67,7 @@ TEST_CASE("published: what is wrong is named with its file, line, column and rem
     CHECK(Contains(status, part));
   };
   const std::string header = "method,episode,success\n";
-  refuses("", "", "curves.csv:1: has no column 'method'");
+  refuses("", "", "curves.csv:1: is empty; the first line names the columns");
   refuses("# c\nmethod,success\na,1\n", "", "curves.csv:2: has no column 'episode'");
   refuses("method,method,episode,success\n", "", "more than one column 'method'");
   refuses(header, "", "no rows follow");
