@@ -277,11 +277,13 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
   command->add_option("--out", flags.out, "Where the runs get their folders")
       ->type_name("DIR")
       ->capture_default_str();
-  command
-      ->add_option("--from", flags.from,
-                   "Run nothing: compare run folders that are there, DIR/CLAIM-N, for instance of "
-                   "'mentor fetch'")
-      ->type_name("DIR");
+  CLI::Option* from =
+      command
+          ->add_option(
+              "--from", flags.from,
+              "Run nothing: compare run folders that are there, DIR/CLAIM-N, for instance of "
+              "'mentor fetch'")
+          ->type_name("DIR");
   command->add_flag("--record", flags.record, "Write what comes out into the file of claims");
   command->add_flag("--strict", flags.strict,
                     "Another hash fails, also where another version or processor explains it");
@@ -294,9 +296,11 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   learner::AddDeviceFlags(command, &flags.device);
-  command->add_flag("--service", flags.on_service,
-                    "Run on a service, which --server, --context or mentorctl's settings name: "
-                    "submit what it lacks, fetch and compare each run as it ends");
+  command
+      ->add_flag("--service", flags.on_service,
+                 "Run on a service, which --server, --context or mentorctl's settings name: "
+                 "submit what it lacks, fetch and compare each run as it ends")
+      ->excludes(from);
   ctl::AddConnectionFlags(command, &flags.connection);
   command->add_flag("--quiet", flags.quiet, "Show no progress bar");
   command->footer(

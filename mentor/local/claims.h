@@ -87,7 +87,7 @@ struct ClaimVerdict {
   bool same_bits = false;     // Hash and evaluation.
   bool may_differ = false;    // Another version or arithmetic made the record.
   bool numbers_agree = true;  // Each number lies in the recorded interval, or the intervals meet.
-  std::vector<std::string> sentences;
+  std::vector<std::string> sentences = {};
 };
 ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now);
 
