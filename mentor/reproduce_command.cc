@@ -140,7 +140,8 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
                      .threads_per_actor = flags.threads,
                      .learner_threads = flags.threads,
                      .device = device,
-                     .quiet = flags.quiet});
+                     .quiet = flags.quiet,
+                     .summary = false});
 }
 
 // What the folders of a claim or run have to say, beside the record. True: it holds.

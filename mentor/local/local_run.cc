@@ -94,6 +94,26 @@ bool Follow(meta_learner::ExperimentStore* store, bool quiet, RunMetrics* metric
   }
 }
 
+void Say(const LocalRunOptions& options, const v1::Experiment& experiment, bool stopped,
+         const absl::StatusOr<report::ReportFiles>& files, const std::string& learned) {
+  if (stopped) {
+    std::printf("Stopped after outer update %d. Run the same command to continue.\n",
+                experiment.progress().outer_updates());
+  } else if (experiment.state() != v1::Experiment::STATE_FAILED && files.ok()) {
+    std::printf("%s\n", files->summary.c_str());
+  }
+  if (!learned.empty()) std::printf("Training     %s\n", learned.c_str());
+  std::printf("Run folder   %s\n", options.out.c_str());
+  std::printf("Metrics      %s\n", (options.out / kMetricsFile).c_str());
+  std::printf("Checkpoints  %s\n",
+              (options.out / "experiments" / experiment.uid() / "checkpoints").c_str());
+  if (files.ok()) std::printf("Report       %s\n", files->html.c_str());
+  if (const auto hash = HashRun(options.out); hash.ok()) {
+    std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
+                hash->outer_step);
+  }
+}
+
 }  // namespace
 
 std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
@@ -145,39 +165,25 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   absl::Status kept;
   Keep(numbers.get(), &kept);
 
-  const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
   if (!options.quiet) std::fprintf(stderr, "drawing the report\n");
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
   const auto files = report::WriteReport(data, options.out);
-  if (stopped) {
-    std::printf("Stopped after outer update %d. Run the same command to continue.\n",
-                experiment.progress().outer_updates());
-  } else if (experiment.state() == v1::Experiment::STATE_FAILED) {
+  if (!stopped && experiment.state() == v1::Experiment::STATE_FAILED) {
     std::fprintf(stderr, "error: the experiment failed: %s\n",
                  experiment.error().message().c_str());
-  } else if (files.ok()) {
-    std::printf("%s\n", files->summary.c_str());
   }
-  if (const std::string learned = numbers->Learned(kLearnedColumns); !learned.empty())
-    std::printf("Training     %s\n", learned.c_str());
-  std::printf("Run folder   %s\n", options.out.c_str());
-  std::printf("Metrics      %s\n", (options.out / kMetricsFile).c_str());
-  std::printf("Checkpoints  %s\n", (folder / "checkpoints").c_str());
-  if (files.ok()) {
-    std::printf("Report       %s\n", files->html.c_str());
-    for (const std::string& warning : files->warnings)
-      std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  } else {
+  if (!files.ok()) {
     std::fprintf(stderr, "error: no report: %s\nFree space, then run: mentor report %s\n",
                  std::string(files.status().message()).c_str(), options.out.c_str());
+  } else if (options.summary) {
+    for (const std::string& warning : files->warnings)
+      std::fprintf(stderr, "warning: %s\n", warning.c_str());
   }
-  if (const auto hash = HashRun(options.out); hash.ok()) {
-    std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
-                hash->outer_step);
-  }
+  if (options.summary) Say(options, experiment, stopped, files, numbers->Learned(kLearnedColumns));
   if (stopped) return 130;
   if (experiment.state() != v1::Experiment::STATE_SUCCEEDED || !files.ok()) return 1;
-  std::printf("Next         mentor evaluate %s --seeds 5\n", options.out.c_str());
+  if (options.summary)
+    std::printf("Next         mentor evaluate %s --seeds 5\n", options.out.c_str());
   return 0;
 }
 

@@ -27,7 +27,8 @@ struct LocalRunOptions {
   std::filesystem::path tensorboard = {};
   // What a new run begins with; checked. None: nothing.
   std::optional<BranchSource> branch = {};
-  bool quiet = false;  // No progress bar.
+  bool quiet = false;   // No progress bar.
+  bool summary = true;  // At the end, on stdout: what was learned, and where it is.
 };
 
 // Where `mentor run` keeps its files when --out is not given: runs/STEM-HASH. `origin`: the file of
