@@ -472,16 +472,20 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
       continue;
     }
     const Interval& own = found->second;
+    const std::string here = NumbersText({{name, own}}), then = NumbersText({{name, number}});
+    if (here == then) continue;
+    // The same lives have the same numbers; of others the intervals must meet.
     const bool known = std::isfinite(number.low) && std::isfinite(own.low);
-    const bool agrees = known
-                            ? own.low <= number.high && number.low <= own.high
-                            : NumberText(number.mean) == NumberText(own.mean) || verdict.may_differ;
-    if (agrees && verdict.same_bits) continue;
+    const bool agrees =
+        !verdict.same_bits &&
+        (known ? own.low <= number.high && number.low <= own.high : verdict.may_differ);
     verdict.numbers_agree = verdict.numbers_agree && agrees;
     verdict.sentences.push_back(absl::StrCat(
-        name, ": ", NumbersText({{"here", own}}).substr(5), ", recorded ",
-        NumbersText({{"then", number}}).substr(5),
-        known ? agrees ? " (the intervals meet)" : " (the intervals do not meet)" : ""));
+        here, ", recorded ", then.substr(name.size() + 1),
+        verdict.same_bits ? " (of the same bits: how it is computed has changed; record it again)"
+        : !known          ? ""
+        : agrees          ? " (the intervals meet)"
+                          : " (the intervals do not meet)"));
   }
   return verdict;
 }

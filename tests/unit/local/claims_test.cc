@@ -145,6 +145,12 @@ TEST_CASE("claims: numbers that moved without the bits are told", "[unit]") {
   now = Row();
   now.numbers["x@last:2"].mean = -4;
   CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
+  // Of equal bits the interval must be the same, too.
+  now = Row();
+  now.numbers["test.learned.seg2"].high = 0.61;
+  const ClaimVerdict verdict = CompareClaims(Row(), now);
+  CHECK_FALSE(verdict.numbers_agree);
+  CHECK(Says(verdict, "how it is computed has changed"));
 }
 
 }  // namespace
