@@ -464,6 +464,7 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
           "record the claim again (--record), and every number in the docs that it carries.");
     }
   }
+  bool all_equal = true;
   for (const auto& [name, number] : recorded.numbers) {
     const auto found = now.numbers.find(name);
     if (found == now.numbers.end()) {
@@ -474,6 +475,7 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
     const Interval& own = found->second;
     const std::string here = NumbersText({{name, own}}), then = NumbersText({{name, number}});
     if (here == then) continue;
+    all_equal = false;
     // The same lives have the same numbers; of others the intervals must meet.
     const bool known = std::isfinite(number.low) && std::isfinite(own.low);
     const bool agrees =
@@ -487,6 +489,8 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
         : agrees          ? " (the intervals meet)"
                           : " (the intervals do not meet)"));
   }
+  if (all_equal && verdict.numbers_agree && !verdict.same_bits)
+    verdict.sentences.push_back("All numbers are the recorded ones.");
   return verdict;
 }
 

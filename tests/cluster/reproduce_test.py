@@ -103,7 +103,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.edit("tiny-1", fingerprint=f"{environments}/elsewhere/{learner}", processor="Other")
         said = self.reproduce("tiny-1")
         self.assertIn("The fingerprint of the simulator (libm, MuJoCo) differs", said)
-        self.assertIn("(the intervals meet)", said)
+        self.assertIn("All numbers are the recorded ones.", said)
         self.reproduce("tiny-1", "--strict", code=1)
         # Another version.
         self.edit("tiny-1", fingerprint=whole["fingerprint"], version="0.1.9")
