@@ -305,6 +305,15 @@ class Fetching {
         .status();
   }
 
+  // A file's name as an artifact does not say whether it lies in artifacts/ or beside it.
+  static bool IsBesideArtifacts(const std::string& name) {
+    for (const char* file : {"spec.txtpb", "merged.txtpb", "fingerprint", "learner_fingerprint"}) {
+      if (name == file) return true;
+    }
+    return name.starts_with("evaluations/") ||
+           (name.starts_with("log.") && name.ends_with(".jsonl"));
+  }
+
   static absl::Status Fill(const Contents& contents, const std::string& uid,
                            const std::filesystem::path& folder, std::vector<uint32_t>* steps,
                            std::vector<meta_learner::CheckpointInfo>* infos) {
@@ -316,10 +325,9 @@ class Fetching {
                               meta_learner::WriteCheckpoint(folder / "checkpoints", checkpoint));
       steps->push_back(checkpoint.outer_step);
     }
-    const std::filesystem::path evaluation = meta_learner::EvaluationFolder(folder);
     for (const auto& [name, path] : contents.artifacts) {
-      const bool evaluated = *std::filesystem::path(name).begin() == evaluation.filename();
-      const std::filesystem::path to = (evaluated ? evaluation.parent_path() : folder) / name;
+      const std::filesystem::path to =
+          (IsBesideArtifacts(name) ? folder : folder / "artifacts") / name;
       MENTOR_RETURN_IF_ERROR(MakeFolders(to.parent_path()));
       std::error_code error;
       std::filesystem::copy_file(path, to, error);

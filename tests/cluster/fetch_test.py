@@ -87,8 +87,9 @@ class FetchTest(ClusterTest):
             "lifetime.steps_per_iteration=50",
             "rule.outer_updates=6",
             "rule.lifetimes_per_update=3",
+            "rule.shard_lifetimes=3",
             "checkpoint.every=1",
-            "evaluation.baseline=[PPO_SHAPED]",
+            "evaluation.baseline=PPO_SHAPED",
         )
         self.start_workers(self.address, 2)
         self.create_experiment(self.address, "one", *settings, "--wait", spec=POINT_MASS)
