@@ -39,7 +39,8 @@ struct ReproduceFlags {
   std::string out = "reproduced";
   std::string from;
   double within = 0;
-  bool list = false, planned = false, record = false, strict = false, quiet = false;
+  bool list = false, planned = false, record = false, replace = false, strict = false,
+       quiet = false;
   bool on_service = false;
   ctl::GlobalFlags connection;
   int actors = 1;
@@ -118,17 +119,6 @@ void Say(const std::string& name, const ClaimVerdict& verdict) {
   }
 }
 
-// The file is read and written anew after each run: what has been recorded stays, whatever comes,
-// and two commands may record other rows at once.
-absl::Status Save(const ReproduceFlags& flags, const ClaimRow& made) {
-  const std::filesystem::path file = FileOf(flags);
-  MENTOR_ASSIGN_OR_RETURN(std::vector<ClaimRow> rows, ReadClaims(file));
-  for (ClaimRow& row : rows) {
-    if (row.name() == made.name()) row = made;
-  }
-  return WriteFileAtomically(file, PrintClaims(rows));
-}
-
 // Runs it here; what it left when it was interrupted goes on.
 absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& device,
                             const ClaimRow& row) {
@@ -160,19 +150,27 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   } else {
     MENTOR_ASSIGN_OR_RETURN(made, RecordRun(row, FolderOf(flags, row)));
   }
-  if (flags.record) {
+  const auto record = [&]() -> absl::Status {
+    if (!flags.record) return absl::OkStatus();
+    MENTOR_RETURN_IF_ERROR(WriteClaim(FileOf(flags), made));
     (*rows)[index] = made;
-    MENTOR_RETURN_IF_ERROR(Save(flags, made));
-  }
+    return absl::OkStatus();
+  };
   if (!row.recorded()) {
+    MENTOR_RETURN_IF_ERROR(record());
     std::printf("%s: hash %s%s\n", row.name().c_str(), made.hash.c_str(),
                 flags.record ? ", recorded" : "; nothing is recorded yet: --record writes it down");
     return flags.record;
   }
   const ClaimVerdict verdict = CompareClaims(row, made);
   Say(row.name(), verdict);
-  return flags.record ||
-         (verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict)));
+  const bool contradicted = !verdict.same_bits && !verdict.may_differ;
+  if (flags.record && (flags.replace || !contradicted)) {
+    MENTOR_RETURN_IF_ERROR(record());
+    std::printf("  Recorded.\n");
+    return true;
+  }
+  return verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict));
 }
 
 // What has been said so far.
@@ -285,7 +283,12 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
               "Run nothing: compare run folders that are there, DIR/CLAIM-N, for instance of "
               "'mentor fetch'")
           ->type_name("DIR");
-  command->add_flag("--record", flags.record, "Write what comes out into the file of claims");
+  CLI::Option* record =
+      command->add_flag("--record", flags.record, "Write what comes out into the file of claims");
+  command
+      ->add_flag("--replace", flags.replace,
+                 "With --record: also over another hash of the same version and processor")
+      ->needs(record);
   command->add_flag("--strict", flags.strict,
                     "Another hash fails, also where another version or processor explains it");
   command->add_option("--actors", flags.actors, "Number of actors")

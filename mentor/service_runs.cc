@@ -45,10 +45,12 @@ class Running {
       v1::Experiment experiment;
       ctl::ExperimentWatch watch{
           .names = {},
+          .progress = true,
           .on_event =
               [&](const v1::WatchExperimentsResponse& event) {
                 ended = PlaceOf(event.experiment().name());
                 if (!ended || !left_.contains(*ended)) return true;
+                NoteWait(event.experiment());
                 experiment = event.experiment();
                 if (event.event() == v1::WatchExperimentsResponse::EVENT_DELETED)
                   experiment.set_state(v1::Experiment::STATE_UNSPECIFIED);
@@ -70,6 +72,14 @@ class Running {
       if (NameOf(i) == name) return i;
     }
     return std::nullopt;
+  }
+
+  // What the service waits for: actors, learners. Once, until it is something else.
+  void NoteWait(const v1::Experiment& experiment) {
+    const std::string& activity = experiment.activity();
+    if (activity == noted_ || activity.find("wait") == activity.npos) return;
+    noted_ = activity;
+    output_->Note(absl::StrCat(experiment.name(), ": ", Printable(activity)));
   }
 
   void Fail(size_t i, const std::string& why) {
@@ -121,7 +131,8 @@ class Running {
     if (experiment.state() != v1::Experiment::STATE_SUCCEEDED) {
       Fail(i, experiment.state() == v1::Experiment::STATE_UNSPECIFIED
                   ? "somebody deleted the experiment; call again to submit it again"
-                  : absl::StrCat("the experiment is ", StateText(experiment.state()), ": ",
+                  : absl::StrCat("the experiment is ", StateText(experiment.state()),
+                                 experiment.error().message().empty() ? "" : ": ",
                                  experiment.error().message(), "; 'mentorctl logs ", runs_[i].id,
                                  "' says more"));
       return absl::OkStatus();
@@ -134,6 +145,8 @@ class Running {
     }
     left_.erase(i);
     on_folder_(i);
+    if (!left_.empty())
+      output_->Note(absl::StrCat(runs_.size() - left_.size(), " of ", runs_.size(), " are here"));
     return absl::OkStatus();
   }
 
@@ -144,6 +157,7 @@ class Running {
   const std::function<void(size_t)>& on_folder_;
   const std::function<void(size_t, const std::string&)>& on_failure_;
   std::set<size_t> left_;
+  std::string noted_;
 };
 
 }  // namespace

@@ -2,16 +2,22 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
 #include <set>
+#include <tuple>
 #include <utility>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/edit_distance.h"
@@ -22,6 +28,7 @@
 #include "common/printable.h"
 #include "common/processor.h"
 #include "common/protocol.h"
+#include "common/resources/names.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "envs/benchmark.h"
@@ -36,6 +43,7 @@
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/task_sampler.h"
+#include "meta_learner/store/checkpoint.h"
 
 namespace mentor {
 namespace {
@@ -153,19 +161,60 @@ ClaimRow MadeHere(const ClaimRow& row) {
   return made;
 }
 
-// How many lifetimes the evaluation at the end of a run has.
-size_t LifetimesOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark) {
-  if (spec.evaluation().lifetimes_per_goal() == 0) return 0;
-  size_t lifetimes = 0;
+// The lifetimes that the evaluation at the end of a run has: by method and split, the task of each.
+using Expected =
+    std::map<std::pair<v1::EvaluationMethod, std::string>, std::vector<meta_learner::SampledTask>>;
+Expected ExpectedLifetimes(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark) {
+  Expected expected;
+  if (spec.evaluation().lifetimes_per_goal() == 0) return expected;
   const std::vector<envs::Split> splits = meta_learner::EvaluatedSplits(benchmark, spec);
   for (const envs::Split split : splits) {
-    lifetimes += meta_learner::EvaluationTasks(benchmark, spec, split).size() *
-                 meta_learner::Teachers(spec.evaluation(), {},
-                                        /*learned=*/spec.rule().outer_updates() > 0,
-                                        /*baselines=*/split == splits[0])
-                     .size();
+    for (const meta_learner::Teacher& teacher :
+         meta_learner::Teachers(spec.evaluation(), {},
+                                /*learned=*/spec.rule().outer_updates() > 0,
+                                /*baselines=*/split == splits[0])) {
+      expected[{teacher.method, meta_learner::SplitName(split)}] =
+          meta_learner::EvaluationTasks(benchmark, spec, split);
+    }
   }
-  return lifetimes;
+  return expected;
+}
+
+// What a run evaluated, if it is what its spec asks for: each lifetime once, on its task, by agents
+// of its seed, with the weights of the last update.
+absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
+    const std::filesystem::path& experiment, const v1::ExperimentSpec& spec) {
+  Violations violations;
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
+  if (benchmark == nullptr) return violations.ToStatus();
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<v1::EvaluationShard> shards,
+                          meta_learner::ReadEvaluation(experiment));
+  const Expected expected = ExpectedLifetimes(spec, *benchmark);
+  std::vector<report::EvaluationRow> rows;
+  std::set<std::tuple<v1::EvaluationMethod, std::string, uint32_t>> known;
+  for (const v1::EvaluationShard& shard : shards) {
+    const auto tasks = expected.find({shard.taught_by(), shard.split()});
+    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
+      const bool fits =
+          tasks != expected.end() && shard.seed() == spec.seed() &&
+          shard.outer_step() == spec.rule().outer_updates() &&
+          lifetime.number() < tasks->second.size() &&
+          tasks->second[lifetime.number()].environment == lifetime.environment() &&
+          static_cast<uint32_t>(tasks->second[lifetime.number()].goal) == lifetime.goal() &&
+          known.insert({shard.taught_by(), shard.split(), lifetime.number()}).second;
+      if (!fits) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "its evaluation has a lifetime that is not of this run (", NameOf(shard.taught_by()),
+            ", ", shard.split(), ", number ", lifetime.number(), ")"));
+      }
+      rows.push_back(RowOf(shard, lifetime, benchmark.get(), spec.benchmark().goal_seed()));
+    }
+  }
+  size_t wanted = 0;
+  for (const auto& [method, tasks] : expected) wanted += tasks.size();
+  if (rows.size() == wanted) return rows;
+  return absl::FailedPreconditionError(
+      absl::StrCat("has ", rows.size(), " evaluated lifetimes of ", wanted));
 }
 
 // The data of a run that has ended, with every checkpoint and every evaluated lifetime whole; of
@@ -193,23 +242,13 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
     return refuse(absl::StrCat("its checkpoint after outer update ", spec.rule().outer_updates(),
                                " is missing or damaged", hash.damaged, remedy));
   }
-  Violations violations;
-  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
-  if (benchmark == nullptr) return violations.ToStatus();
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<v1::EvaluationShard> shards,
-                          meta_learner::ReadEvaluation(folder.experiment));
-  data.evaluation.clear();
-  for (const v1::EvaluationShard& shard : shards) {
-    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
-      data.evaluation.push_back(
-          RowOf(shard, lifetime, benchmark.get(), spec.benchmark().goal_seed()));
-    }
-  }
-  const size_t expected = LifetimesOf(spec, *benchmark);
-  if (data.evaluation.size() != expected) {
-    return refuse(
-        absl::StrCat("has ", data.evaluation.size(), " evaluated lifetimes of ", expected, remedy));
-  }
+  MENTOR_ASSIGN_OR_RETURN(const meta_learner::Checkpoint checkpoint,
+                          meta_learner::ReadCheckpoint(hash.checkpoint));
+  if (checkpoint.spec_hash != SpecHash(spec))
+    return refuse(absl::StrCat("its newest checkpoint is of another spec", remedy));
+  auto rows = WholeEvaluation(folder.experiment, spec);
+  if (!rows.ok()) return refuse(absl::StrCat(std::string(rows.status().message()), remedy));
+  data.evaluation = *std::move(rows);
   if (data.training.size() != spec.rule().outer_updates()) {
     return refuse(absl::StrCat("has metrics of ", data.training.size(), " outer updates of ",
                                spec.rule().outer_updates(), remedy));
@@ -260,11 +299,16 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
     };
     ClaimRow row;
     for (size_t i = 0; i < kColumns.size(); ++i) row.*kColumns[i].member = cells.cells[places[i]];
-    if (row.claim.empty()) return refuse("column claim is empty; give the claim a name");
     uint32_t run = 0;
     if (!row.is_pooled() && (!absl::SimpleAtoi(row.run, &run) || run == 0)) {
       return refuse(absl::StrCat("column run is '", Printable(row.run),
                                  "', expected a number from 1 on, or 'all'"));
+    }
+    // Folders and experiments of services have these names.
+    if (!IsExperimentId(row.name())) {
+      return refuse(absl::StrCat("column claim is '", Printable(row.claim),
+                                 "', expected small letters, digits and '-', a letter first, 61 at "
+                                 "most; rename the claim"));
     }
     if (!names.insert(row.name()).second) {
       return refuse(absl::StrCat("there are two rows of ", Printable(row.name()), "; remove one"));
@@ -278,6 +322,37 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made) {
+  std::error_code error;
+  // A link stays one; others go on reading what they could read.
+  const std::filesystem::path target = std::filesystem::canonical(file, error);
+  if (error) return FileError("cannot find", file, error.value());
+  const auto mode = static_cast<int>(std::filesystem::status(target, error).permissions()) & 0777;
+  // The folder is locked, since the file is another one after each writer.
+  const int folder = open(target.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return FileError("cannot open", target.parent_path(), errno);
+  const absl::Cleanup close_folder = [folder] { close(folder); };
+  if (flock(folder, LOCK_EX) != 0) return FileError("cannot lock", target.parent_path(), errno);
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(target, report::kCsvBytesMax));
+  MENTOR_ASSIGN_OR_RETURN(std::vector<ClaimRow> rows, ParseClaims(text, file.string()));
+  if (PrintClaims(rows) != text) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(file.string(),
+                     ": comments, columns of one's own, other line ends or quotes would be lost "
+                     "when it is written; its form is that of docs/data/claims.csv"));
+  }
+  const auto row = std::find_if(rows.begin(), rows.end(), [&](const ClaimRow& known) {
+    return known.name() == made.name() && known.command == made.command;
+  });
+  if (row == rows.end()) {
+    return absl::FailedPreconditionError(absl::StrCat(file.string(), ": has no row of ",
+                                                      made.name(),
+                                                      " with its command any more; run it again"));
+  }
+  *row = made;
+  return WriteFileAtomically(target, PrintClaims(rows), mode);
 }
 
 std::string PrintClaims(const std::vector<ClaimRow>& rows) {
@@ -295,15 +370,17 @@ std::string PrintClaims(const std::vector<ClaimRow>& rows) {
 absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
                                               const std::string& name) {
   std::vector<size_t> found;
-  std::vector<std::string> names;
+  std::set<std::string> names;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].claim == name || rows[i].name() == name) found.push_back(i);
-    for (const std::string& known : {rows[i].claim, rows[i].name()}) {
-      if (std::find(names.begin(), names.end(), known) == names.end()) names.push_back(known);
-    }
+    names.insert({rows[i].claim, rows[i].name()});
   }
   if (!found.empty()) return found;
-  const std::vector<std::string> near = NearestNames(name, names);
+  // Whoever has so many claims knows how they are called; the search takes its time.
+  constexpr size_t kSearched = 5000;
+  const std::vector<std::string> near = names.size() > kSearched
+                                            ? std::vector<std::string>()
+                                            : NearestNames(name, {names.begin(), names.end()});
   return absl::NotFoundError(
       absl::StrCat("there is no claim '", Printable(name), "'; ",
                    near.empty() ? "" : absl::StrCat("nearest: ", absl::StrJoin(near, ", "), "; "),
@@ -460,8 +537,10 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
     }
     if (!verdict.may_differ) {
       verdict.sentences.push_back(
-          "Version and arithmetic are those of the record, so the bits of Mentor have moved: "
-          "record the claim again (--record), and every number in the docs that it carries.");
+          "Version and arithmetic are those of the record: the bits of Mentor have moved, or the "
+          "folder of the run is damaged. Run it again in a new folder. If it comes out so again, "
+          "--record --replace writes it down, and every number in the docs that it carries is "
+          "made again.");
     }
   }
   bool all_equal = true;
@@ -489,8 +568,13 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
         : agrees          ? " (the intervals meet)"
                           : " (the intervals do not meet)"));
   }
-  if (all_equal && verdict.numbers_agree && !verdict.same_bits)
+  if (verdict.same_bits) return verdict;
+  if (recorded.numbers.empty()) {
+    verdict.numbers_agree = false;
+    verdict.sentences.push_back("No numbers are recorded that could be compared.");
+  } else if (all_equal && verdict.numbers_agree) {
     verdict.sentences.push_back("All numbers are the recorded ones.");
+  }
   return verdict;
 }
 

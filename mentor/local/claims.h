@@ -54,6 +54,9 @@ std::filesystem::path ClaimsFile();
 // INVALID_ARGUMENT names file, line, column and remedy.
 absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& file);
 absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const std::string& file);
+// Writes one row into the file, which keeps all others as they are by then: several processes may
+// record at once. FAILED_PRECONDITION: the row is not there, or writing would lose something.
+absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made);
 std::string PrintClaims(const std::vector<ClaimRow>& rows);
 
 // The rows that a name means: a run, or a claim with all its runs. NOT_FOUND lists the nearest

@@ -124,6 +124,11 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tiny", "--from", out, "--record", code=1)
         self.assertRegex(said, r"tiny-2: .*/tiny-2: has \d+ evaluated lifetimes of \d+; go on with")
         self.assertRegex(said, r"tiny: .*/tiny-2: has ")
+        # Or it is that of another run.
+        (other,) = out.glob(f"tiny-1/experiments/*/artifacts/evaluation/{shard.name}")
+        shard.write_bytes(other.read_bytes())
+        said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
+        self.assertIn("its evaluation has a lifetime that is not of this run", said)
         shard.write_bytes(kept)
         # The last checkpoint is cut.
         newest = sorted(out.glob("tiny-1/experiments/*/checkpoints/*.ckpt"))[-1]
@@ -139,12 +144,52 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.edit("tiny-1", command=TINY + " --set seed=1")
         self.assertEqual(self.claims.read_text(encoding="utf-8"), before)
 
+    def test_another_hash_is_replaced_only_when_asked(self):
+        self.reproduce("tiny-1", "--record")
+        made = self.claims.read_text(encoding="utf-8")
+        self.edit("tiny-1", hash="0" * 64)
+        out = self.folder / "out"
+        said = self.reproduce("tiny-1", "--from", out, "--record", code=1)
+        self.assertIn("--record --replace writes it down", said)
+        self.assertEqual(self.rows()[0]["hash"], "0" * 64)
+        self.reproduce("tiny-1", "--from", out, "--record", "--replace")
+        self.assertEqual(self.claims.read_text(encoding="utf-8"), made)
+
+    def test_recording_loses_nothing_of_the_file(self):
+        commands = [(f"t{n}", 1, f"{TINY} --set seed={n}") for n in range(1, 5)]
+        self.write([*commands, ("tiny", 1, f"{TINY} --set seed=9")])
+        self.claims.chmod(0o664)
+        link = self.folder / "link.csv"
+        link.symlink_to(self.claims)
+        # Four at once, and somebody who adds a row.
+        flags = ["--record", "--quiet", "--claims", link, "--out", self.folder / "out"]
+        recording = [
+            self.start("mentor", "reproduce", f"{claim}-1", *flags) for claim, _, _ in commands
+        ]
+        with self.claims.open("a", encoding="utf-8") as file:
+            file.write("late,1,,mentor run smoke" + "," * (len(self.columns) - 4) + "\n")
+        for process in recording:
+            self.assertEqual(process.wait(), 0, process.output())
+        rows = {row["claim"]: row["hash"] for row in self.rows()}
+        self.assertTrue(all(rows[claim] for claim, _, _ in commands), rows)
+        self.assertIn("late", rows)
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(self.claims.stat().st_mode & 0o777, 0o664)
+        # What it would lose it does not write.
+        text = "# ours\n" + self.claims.read_text(encoding="utf-8")
+        self.claims.write_text(text, encoding="utf-8")
+        said = self.reproduce("tiny-1", "--record", code=1)
+        self.assertIn("comments, columns of one's own", said)
+        self.assertEqual(self.claims.read_text(encoding="utf-8"), text)
+
     def test_wrong_words_get_a_remedy(self):
         said = self.reproduce("tyni-1", code=2)
         self.assertIn("there is no claim 'tyni-1'; nearest: tiny-1", said)
         self.assertIn("name a claim, or give --within SECONDS", self.reproduce(code=2))
         said = self.reproduce("--within", "10", code=2)
         self.assertIn("no recorded claim took at most 10 CPU seconds", said)
+        self.write([("../evil", 1, TINY)])
+        self.assertIn("column claim is '../evil', expected", self.reproduce("--list", code=2))
         self.claims.write_text("claim,run\nx,1\n", encoding="utf-8")
         said = self.reproduce("--list", code=2)
         self.assertIn("claims.csv: has no column 'row': is it a file of claims?", said)

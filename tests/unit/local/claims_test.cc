@@ -55,6 +55,9 @@ TEST_CASE("claims: a file that is none is refused with row, column and remedy", 
   };
   CHECK(ErrorOf(with("0", "")) ==
         "c.csv:2: column run is '0', expected a number from 1 on, or 'all'");
+  CHECK(ErrorOf(kHeader + "a/b,1,,,,,,,,,,,\n").find("c.csv:2: column claim is 'a/b', expected") ==
+        0);
+  CHECK(ErrorOf(kHeader + ",1,,,,,,,,,,,\n").find("c.csv:2: column claim is '', expected") == 0);
   for (const char* wrong : {"seg2", "seg2=", "=1", "seg2=x", "seg2=inf", "seg2=1[2]",
                             "seg2=1[0.5;2]", "seg2=1[2 3]", "a=1 a=2"}) {
     CAPTURE(wrong);
@@ -131,6 +134,10 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   CHECK(Says(verdict, "The fingerprint of the simulator (libm, MuJoCo) differs"));
   CHECK_FALSE(Says(verdict, "of the learner"));
   CHECK(Says(verdict, "(the intervals meet)"));
+  // What is not there cannot agree.
+  ClaimRow silent = Row();
+  silent.numbers.clear();
+  CHECK_FALSE(CompareClaims(silent, now).numbers_agree);
   // Beyond what chance explains.
   now.numbers["test.learned.seg2"] = {0.9, 0.8, 1};
   verdict = CompareClaims(Row(), now);
