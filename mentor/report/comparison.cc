@@ -279,6 +279,21 @@ std::string SharedGoals(const std::vector<Group>& groups) {
       "independent; give runs odd goal seeds, --set benchmark.goal_seed=1, 3, 5, ...");
 }
 
+std::string WithoutEvaluation(const std::vector<Group>& groups) {
+  std::vector<std::string> without;
+  size_t all = 0;
+  for (const Group& group : groups) {
+    for (const ComparedRun* run : group.runs) {
+      ++all;
+      if (run->data.evaluation.empty()) without.push_back(run->name);
+    }
+  }
+  if (without.empty() || without.size() == all) return "";
+  return absl::StrCat("there is no evaluation of ", absl::StrJoin(without, ", "),
+                      ": scores and their meta-seeds are of the other runs alone; end the run, or "
+                      "leave it out");
+}
+
 std::string MetaSeedName(const std::vector<Group>& groups, const ComparedRun& run) {
   std::set<uint32_t> draws;
   for (const Group& group : groups) {
@@ -509,9 +524,9 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   ReportFiles report{.html = folder / "comparison.html",
                      .others = written.files,
                      .summary = absl::StrJoin(tables.summary, "\n")};
-  AddWarnings(
-      {SharedGoals(groups), NotShown(episodes, options.published), MissingPictures(written.drawn)},
-      &report.warnings);
+  AddWarnings({WithoutEvaluation(groups), SharedGoals(groups),
+               NotShown(episodes, options.published), MissingPictures(written.drawn)},
+              &report.warnings);
   MENTOR_RETURN_IF_ERROR(
       WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, standings,
                                                 tables, drawing, written.svgs, report.warnings)));

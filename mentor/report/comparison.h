@@ -59,6 +59,8 @@ std::string ProtocolOf(const Group& group);
 // Which goal seeds of one method must not be pooled as if their goals were independent: test goals
 // of one are training goals of another. A sentence without its stop; empty: there are none.
 std::string SharedGoals(const std::vector<Group>& groups);
+// Which runs have no evaluation although others have; as above.
+std::string WithoutEvaluation(const std::vector<Group>& groups);
 // "2", or "2 (goals 3)" where goals of several draws are compared.
 std::string MetaSeedName(const std::vector<Group>& groups, const ComparedRun& run);
 // In the order of the runs. Methods of one title are told apart.

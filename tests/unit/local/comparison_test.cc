@@ -183,6 +183,16 @@ TEST_CASE(
   CHECK(Contains(tables.tables.back().Csv(), "\na,a-5-5,5 (goals 5),3,,"));
 }
 
+TEST_CASE("comparison: a run without evaluation is named, and counts as no meta-seed", "[unit]") {
+  std::vector<ComparedRun> runs = {RunOnGoals("a", 1, 1, 1), RunOnGoals("a", 2, 3, 1)};
+  CHECK(WithoutEvaluation(GroupRuns(runs)).empty());
+  runs[1].data.evaluation.clear();
+  CHECK(Contains(WithoutEvaluation(GroupRuns(runs)),
+                 "there is no evaluation of " + runs[1].name + ": scores and their meta-seeds"));
+  runs[0].data.evaluation.clear();
+  CHECK(WithoutEvaluation(GroupRuns(runs)).empty());
+}
+
 TEST_CASE("comparison: a warning names goal seeds whose tests are goals of another's training",
           "[unit]") {
   const auto shared = [](std::vector<ComparedRun> runs) { return SharedGoals(GroupRuns(runs)); };
