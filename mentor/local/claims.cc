@@ -329,7 +329,7 @@ absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made)
   // A link stays one; others go on reading what they could read.
   const std::filesystem::path target = std::filesystem::canonical(file, error);
   if (error) return FileError("cannot find", file, error.value());
-  const auto mode = static_cast<int>(std::filesystem::status(target, error).permissions()) & 0777;
+  const std::filesystem::perms readers = std::filesystem::status(target, error).permissions();
   // The folder is locked, since the file is another one after each writer.
   const int folder = open(target.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return FileError("cannot open", target.parent_path(), errno);
@@ -352,7 +352,9 @@ absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made)
                                                       " with its command any more; run it again"));
   }
   *row = made;
-  return WriteFileAtomically(target, PrintClaims(rows), mode);
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(target, PrintClaims(rows)));
+  std::filesystem::permissions(target, readers, error);
+  return error ? FileError("cannot open to its readers", target, error.value()) : absl::OkStatus();
 }
 
 std::string PrintClaims(const std::vector<ClaimRow>& rows) {
