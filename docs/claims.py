@@ -68,7 +68,8 @@ def value_of(place, claims):
     if number == "command":
         return "`" + runs[0]["command"] + "`"
     if number == "hash":
-        return "`" + whole["hash"][:16] + "`" if whole["hash"] else DASH
+        result = whole["hash"] or whole["evaluation"]
+        return f"`{result[:16]}`" if result else DASH
     digits, factor, kind, reached = 2, 1.0, "interval", False
     for word in words:
         if word.startswith("*"):

@@ -69,7 +69,7 @@ int List(const std::vector<ClaimRow>& rows, const std::vector<size_t>& chosen) {
   for (const size_t i : chosen) {
     const ClaimRow& row = rows[i];
     std::printf("%-*s  %-16s  %-15s  %s\n", static_cast<int>(width), row.name().c_str(),
-                row.hash.empty() ? "-" : row.hash.substr(0, 16).c_str(),
+                row.recorded() ? row.result().substr(0, 16).c_str() : "-",
                 row.is_pooled() ? "" : Cost(row).c_str(),
                 row.is_pooled() ? "all its runs" : row.command.c_str());
   }
@@ -158,7 +158,7 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   };
   if (!row.recorded()) {
     MENTOR_RETURN_IF_ERROR(record());
-    std::printf("%s: hash %s%s\n", row.name().c_str(), made.hash.c_str(),
+    std::printf("%s: hash %s%s\n", row.name().c_str(), made.result().c_str(),
                 flags.record ? ", recorded" : "; nothing is recorded yet: --record writes it down");
     return flags.record;
   }

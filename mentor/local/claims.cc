@@ -217,6 +217,20 @@ absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
       absl::StrCat("has ", rows.size(), " evaluated lifetimes of ", wanted));
 }
 
+// A run that learned nothing has no checkpoint.
+absl::Status CheckNewestCheckpoint(const RunFolder& folder, const v1::ExperimentSpec& spec) {
+  MENTOR_ASSIGN_OR_RETURN(const RunHash hash, HashRun(folder.experiment));
+  if (!hash.damaged.empty() || hash.outer_step != spec.rule().outer_updates()) {
+    return absl::DataLossError(absl::StrCat("its checkpoint after outer update ",
+                                            spec.rule().outer_updates(), " is missing or damaged",
+                                            hash.damaged));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const meta_learner::Checkpoint checkpoint,
+                          meta_learner::ReadCheckpoint(hash.checkpoint));
+  if (checkpoint.spec_hash == SpecHash(spec)) return absl::OkStatus();
+  return absl::DataLossError("its newest checkpoint is of another spec");
+}
+
 // The data of a run that has ended, with every checkpoint and every evaluated lifetime whole; of
 // evaluations the one at its end alone.
 absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
@@ -237,15 +251,10 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
         absl::StrCat(data.failure.empty() ? "has not ended" : "failed: " + data.failure, remedy));
   }
   MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
-  MENTOR_ASSIGN_OR_RETURN(const RunHash hash, HashRun(run));
-  if (!hash.damaged.empty() || hash.outer_step != spec.rule().outer_updates()) {
-    return refuse(absl::StrCat("its checkpoint after outer update ", spec.rule().outer_updates(),
-                               " is missing or damaged", hash.damaged, remedy));
+  if (spec.rule().outer_updates() > 0) {
+    const absl::Status whole = CheckNewestCheckpoint(folder, spec);
+    if (!whole.ok()) return refuse(absl::StrCat(std::string(whole.message()), remedy));
   }
-  MENTOR_ASSIGN_OR_RETURN(const meta_learner::Checkpoint checkpoint,
-                          meta_learner::ReadCheckpoint(hash.checkpoint));
-  if (checkpoint.spec_hash != SpecHash(spec))
-    return refuse(absl::StrCat("its newest checkpoint is of another spec", remedy));
   auto rows = WholeEvaluation(folder.experiment, spec);
   if (!rows.ok()) return refuse(absl::StrCat(std::string(rows.status().message()), remedy));
   data.evaluation = *std::move(rows);
@@ -484,8 +493,10 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
   Sha256 state, evaluation;
   std::vector<report::EvaluationRow> rows;
   int iterations = 0;
+  bool any_state = false;
   for (size_t i = 0; i < runs.size(); ++i) {
     MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(runs[i], folders[i]));
+    any_state = any_state || !data.identity.state_hash.empty();
     state.Update(data.identity.state_hash + "\n");
     evaluation.Update(EvaluationHash(data.evaluation) + "\n");
     iterations = data.iterations;
@@ -494,7 +505,7 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
       rows.push_back(std::move(one));
     }
   }
-  made.hash = ToHex(state.Finish());
+  if (any_state) made.hash = ToHex(state.Finish());
   if (rows.empty()) return made;
   made.evaluation = ToHex(evaluation.Finish());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
@@ -514,7 +525,7 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
   ClaimVerdict verdict{.same_bits =
                            recorded.hash == now.hash && recorded.evaluation == now.evaluation};
   if (verdict.same_bits) {
-    verdict.sentences.push_back(absl::StrCat("reproduced bit for bit: hash ", now.hash));
+    verdict.sentences.push_back(absl::StrCat("reproduced bit for bit: hash ", now.result()));
   } else {
     const bool state = recorded.hash != now.hash;
     verdict.sentences.push_back(

@@ -14,7 +14,8 @@
 //   processor    name of the processor
 //   fingerprint  of its arithmetic: environments/simulator/learner, 12 digits each
 //   cpu_seconds  of meta-training; env_steps: of meta-training
-//   hash         as `mentor hash`; of the row "all": over those of the runs
+//   hash         as `mentor hash`; of the row "all": over those of the runs; empty where nothing
+//                was learned, as of PPO alone
 //   evaluation   hash over all evaluated lifetimes; empty where there are none
 //   numbers      NAME=MEAN[LOW,HIGH] or NAME=VALUE, separated by blanks
 //
@@ -45,6 +46,8 @@ struct ClaimRow {
 
   bool is_pooled() const { return run == "all"; }
   bool recorded() const { return !hash.empty() || !evaluation.empty(); }
+  // The hash that people compare: where nothing was learned that of the evaluation.
+  const std::string& result() const { return hash.empty() ? evaluation : hash; }
   // "door-close-reward-2", or the claim's name of the row "all".
   std::string name() const { return is_pooled() ? claim : claim + "-" + run; }
 };

@@ -91,6 +91,17 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn(TINY + " --set seed=2", listed)
         self.assertIn(first["hash"][:16], listed)
 
+    def test_where_nothing_is_learned_the_evaluation_is_the_result(self):
+        baselines = TINY.replace("outer_updates=2", "outer_updates=0")
+        self.write([("tiny", n, f"{baselines} --set seed={n}") for n in (1, 2)])
+        self.reproduce("tiny", "--record")
+        rows = self.rows()
+        self.assertEqual([row["hash"] for row in rows], ["", "", ""])
+        self.assertEqual(len({row["evaluation"] for row in rows}), 3)
+        said = self.reproduce("tiny", "--strict")
+        self.assertIn("bit for bit: hash " + rows[0]["evaluation"], said)
+        self.assertIn("3 passed, 0 failed", said)
+
     def test_what_differs_is_explained(self):
         self.reproduce("tiny-1", "--record")
         whole = self.rows()[0]
