@@ -138,15 +138,15 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
 absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, size_t index) {
   const ClaimRow row = (*rows)[index];
   ClaimRow made;
+  std::vector<ClaimRow> runs;
+  for (const ClaimRow& run : *rows) {
+    if (run.claim == row.claim && !run.is_pooled()) runs.push_back(run);
+  }
   if (row.is_pooled()) {
-    std::vector<ClaimRow> runs;
     std::vector<std::filesystem::path> folders;
-    for (const ClaimRow& run : *rows) {
-      if (run.claim != row.claim || run.is_pooled()) continue;
-      runs.push_back(run);
-      folders.push_back(FolderOf(flags, run));
-    }
+    for (const ClaimRow& run : runs) folders.push_back(FolderOf(flags, run));
     MENTOR_ASSIGN_OR_RETURN(made, RecordAll(row, runs, folders));
+    runs.clear();
   } else {
     MENTOR_ASSIGN_OR_RETURN(made, RecordRun(row, FolderOf(flags, row)));
   }
@@ -162,7 +162,7 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
                 flags.record ? ", recorded" : "; nothing is recorded yet: --record writes it down");
     return flags.record;
   }
-  const ClaimVerdict verdict = CompareClaims(row, made);
+  const ClaimVerdict verdict = CompareClaims(row, made, runs);
   Say(row.name(), verdict);
   const bool contradicted = !verdict.same_bits && !verdict.may_differ;
   if (flags.record && (flags.replace || !contradicted)) {

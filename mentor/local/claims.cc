@@ -521,7 +521,35 @@ std::string ClaimFingerprint() {
                        "/");
 }
 
-ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
+namespace {
+
+std::vector<double> ValuesOf(const std::vector<ClaimRow>& runs, const std::string& name) {
+  std::vector<double> values;
+  for (const ClaimRow& run : runs) {
+    if (const auto found = run.numbers.find(name); found != run.numbers.end())
+      values.push_back(found->second.mean);
+  }
+  return values;
+}
+
+// Whether a value lies in the 99.9 % prediction interval of one more after `others`, for normal
+// values: mean +- t s sqrt(1 + 1/n). Fewer than three say nothing of their spread.
+bool IsLikeOthers(double value, const std::vector<double>& others) {
+  // Student's t, 0.9995 quantile, by degrees of freedom from 2 on (the last one for all above).
+  constexpr std::array kT = {31.60, 12.92, 8.610, 6.869, 5.959, 5.408, 5.041, 4.781};
+  if (others.size() < 3) return false;
+  const auto n = static_cast<double>(others.size());
+  double mean = 0, squares = 0;
+  for (const double other : others) mean += other / n;
+  for (const double other : others) squares += (other - mean) * (other - mean);
+  const double t = kT[std::min(others.size() - 3, kT.size() - 1)];
+  return std::abs(value - mean) <= t * std::sqrt(squares / (n - 1) * (1 + 1 / n));
+}
+
+}  // namespace
+
+ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
+                           const std::vector<ClaimRow>& runs) {
   ClaimVerdict verdict{.same_bits =
                            recorded.hash == now.hash && recorded.evaluation == now.evaluation};
   if (verdict.same_bits) {
@@ -568,18 +596,19 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
     const std::string here = NumbersText({{name, own}}), then = NumbersText({{name, number}});
     if (here == then) continue;
     all_equal = false;
-    // The same lives have the same numbers; of others the intervals must meet.
+    // The same lives have the same numbers. Other bits are another meta-seed.
     const bool known = std::isfinite(number.low) && std::isfinite(own.low);
+    const bool meet = known && own.low <= number.high && number.low <= own.high;
     const bool agrees =
         !verdict.same_bits &&
-        (known ? own.low <= number.high && number.low <= own.high : verdict.may_differ);
+        (meet || (verdict.may_differ && IsLikeOthers(own.mean, ValuesOf(runs, name))));
     verdict.numbers_agree = verdict.numbers_agree && agrees;
     verdict.sentences.push_back(absl::StrCat(
         here, ", recorded ", then.substr(name.size() + 1),
         verdict.same_bits ? " (of the same bits: how it is computed has changed; record it again)"
-        : !known          ? ""
-        : agrees          ? " (the intervals meet)"
-                          : " (the intervals do not meet)"));
+        : meet            ? " (the intervals meet)"
+        : agrees          ? " (as another meta-seed may be)"
+                          : " (beyond the recorded interval, and beyond other meta-seeds)"));
   }
   if (verdict.same_bits) return verdict;
   if (recorded.numbers.empty()) {

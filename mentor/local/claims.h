@@ -90,11 +90,15 @@ std::string ClaimFingerprint();
 
 // How what came out stands to what was recorded.
 struct ClaimVerdict {
-  bool same_bits = false;     // Hash and evaluation.
-  bool may_differ = false;    // Another version or arithmetic made the record.
-  bool numbers_agree = true;  // Each number lies in the recorded interval, or the intervals meet.
+  bool same_bits = false;   // Hash and evaluation.
+  bool may_differ = false;  // Another version or arithmetic made the record.
+  // With the same bits all are equal. With others each one's interval meets the recorded one, or
+  // it lies where one more meta-seed of the recorded runs may lie.
+  bool numbers_agree = true;
   std::vector<std::string> sentences = {};
 };
-ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now);
+// runs: those that are recorded of the claim, where `recorded` is one of them.
+ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
+                           const std::vector<ClaimRow>& runs = {});
 
 }  // namespace mentor

@@ -142,7 +142,22 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   now.numbers["test.learned.seg2"] = {0.9, 0.8, 1};
   verdict = CompareClaims(Row(), now);
   CHECK_FALSE(verdict.numbers_agree);
-  CHECK(Says(verdict, "the intervals do not meet"));
+  CHECK(Says(verdict, "beyond the recorded interval, and beyond other meta-seeds"));
+  // Other bits are another meta-seed. Of 0.5, 0.6, 0.7 the mean is 0.6 and s 0.1: one more lies
+  // within 31.6 * 0.1 * sqrt(4 / 3) = 3.65 of it.
+  std::vector<ClaimRow> runs(3, Row());
+  runs[1].numbers["test.learned.seg2"].mean = 0.6;
+  runs[2].numbers["test.learned.seg2"].mean = 0.7;
+  verdict = CompareClaims(Row(), now, runs);
+  CHECK(verdict.numbers_agree);
+  CHECK(Says(verdict, "as another meta-seed may be"));
+  now.numbers["test.learned.seg2"] = {4.3, 4.3, 4.3};
+  CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
+  now.numbers["test.learned.seg2"] = {4.2, 4.2, 4.2};
+  CHECK(CompareClaims(Row(), now, runs).numbers_agree);
+  // Two say nothing of their spread.
+  runs.pop_back();
+  CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
 }
 
 TEST_CASE("claims: numbers that moved without the bits are told", "[unit]") {
