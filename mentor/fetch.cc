@@ -359,25 +359,31 @@ class Fetching {
 };
 
 int RunFetch(const FetchFlags& flags) {
-  const auto settings = ctl::Settings::Resolve(flags.connection, ctl::FromEnvironment);
+  return TalkToService(
+      flags.connection, flags.quiet, "interrupted; run the same command to continue",
+      [&](ctl::Client* client, const ctl::Output&) { return Fetching(client, flags).Run(); });
+}
+
+}  // namespace
+
+int TalkToService(const ctl::GlobalFlags& connection, bool quiet,
+                  const std::string& when_interrupted,
+                  const std::function<absl::Status(ctl::Client*, const ctl::Output&)>& talk) {
+  const auto settings = ctl::Settings::Resolve(connection, ctl::FromEnvironment);
   if (!settings.ok()) return ctl::Output({}).Fail(settings.status());
-  const ctl::Output output({.quiet = flags.quiet, .server = settings->server()});
+  const ctl::Output output({.quiet = quiet, .server = settings->server()});
   for (const std::string& warning : settings->warnings()) output.Note("warning: " + warning);
   auto made = ctl::Connect(*settings, /*verbose=*/false,
                            [&](const std::string& sentence) { output.Note(sentence); });
   if (!made.ok()) return output.Fail(made.status());
   const std::shared_ptr<ctl::Client> client = *std::move(made);
   ctl::InterruptOnSignal(client);
-  const absl::Status status = Fetching(client.get(), flags).Run();
+  const absl::Status status = talk(client.get(), output);
   if (status.ok()) return ctl::kOk;
-  if (client->interrupted()) {
-    output.Note("interrupted; run the same command to continue");
-    return ctl::kInterrupted;
-  }
-  return output.Fail(status);
+  if (!client->interrupted()) return output.Fail(status);
+  output.Note(when_interrupted);
+  return ctl::kInterrupted;
 }
-
-}  // namespace
 
 int FetchRun(const ctl::GlobalFlags& connection, const std::string& experiment,
              const std::filesystem::path& out) {

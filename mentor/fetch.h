@@ -6,6 +6,8 @@
 #include <functional>
 #include <string>
 
+#include <absl/status/status.h>
+
 namespace CLI {
 class App;
 }
@@ -13,6 +15,8 @@ class App;
 namespace mentor {
 
 namespace ctl {
+class Client;
+class Output;
 struct GlobalFlags;
 }  // namespace ctl
 
@@ -22,5 +26,11 @@ void AddFetchCommand(CLI::App* app, std::function<int()>* action);
 // one. Exit code; what went wrong has been said.
 int FetchRun(const ctl::GlobalFlags& connection, const std::string& experiment,
              const std::filesystem::path& out);
+
+// Connects as mentorctl does, and calls `talk`, which a signal interrupts. Exit code of mentorctl;
+// what went wrong has been said, or `when_interrupted`.
+int TalkToService(const ctl::GlobalFlags& connection, bool quiet,
+                  const std::string& when_interrupted,
+                  const std::function<absl::Status(ctl::Client*, const ctl::Output&)>& talk);
 
 }  // namespace mentor

@@ -234,6 +234,12 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
 
 int RunReproduce(const ReproduceFlags& flags) {
   log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
+  if (flags.service() && !flags.from.empty()) {
+    return Fail(absl::InvalidArgumentError(
+                    "--from runs nothing, and --service, --server or --context run on a service: "
+                    "give one of them"),
+                kExitUsage);
+  }
   auto rows = ReadClaims(FileOf(flags));
   if (!rows.ok()) return Fail(rows.status(), kExitUsage);
   const auto chosen = Choose(flags, *rows);
@@ -276,13 +282,11 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
   command->add_option("--out", flags.out, "Where the runs get their folders")
       ->type_name("DIR")
       ->capture_default_str();
-  CLI::Option* from =
-      command
-          ->add_option(
-              "--from", flags.from,
-              "Run nothing: compare run folders that are there, DIR/CLAIM-N, for instance of "
-              "'mentor fetch'")
-          ->type_name("DIR");
+  command
+      ->add_option("--from", flags.from,
+                   "Run nothing: compare run folders that are there, DIR/CLAIM-N, for instance of "
+                   "'mentor fetch'")
+      ->type_name("DIR");
   CLI::Option* record =
       command->add_flag("--record", flags.record, "Write what comes out into the file of claims");
   command
@@ -300,11 +304,9 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   learner::AddDeviceFlags(command, &flags.device);
-  command
-      ->add_flag("--service", flags.on_service,
-                 "Run on a service, which --server, --context or mentorctl's settings name: "
-                 "submit what it lacks, fetch and compare each run as it ends")
-      ->excludes(from);
+  command->add_flag("--service", flags.on_service,
+                    "Run on a service, which --server, --context or mentorctl's settings name: "
+                    "submit what it lacks, fetch and compare each run as it ends");
   ctl::AddConnectionFlags(command, &flags.connection);
   command->add_flag("--quiet", flags.quiet, "Show no progress bar");
   command->footer(
@@ -316,7 +318,8 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor reproduce door-close-reward --from runs --record\n"
       "  mentor reproduce --planned --record --service            a campaign of days\n"
       "Exit status 0: every hash is the recorded one; or another version or processor made the\n"
-      "record, and the numbers agree by their intervals.");
+      "record, and each number's interval meets the recorded one, or it lies where one more\n"
+      "meta-seed of the recorded runs may lie.");
   command->callback([action, shared] { *action = [shared] { return RunReproduce(*shared); }; });
 }
 

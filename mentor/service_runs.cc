@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -165,21 +164,12 @@ class Running {
 int RunOnService(const ctl::GlobalFlags& connection, const std::vector<ServiceRun>& runs,
                  const std::function<void(size_t)>& on_folder,
                  const std::function<void(size_t, const std::string&)>& on_failure) {
-  const auto settings = ctl::Settings::Resolve(connection, ctl::FromEnvironment);
-  if (!settings.ok()) return ctl::Output({}).Fail(settings.status());
-  const ctl::Output output({.server = settings->server()});
-  for (const std::string& warning : settings->warnings()) output.Note("warning: " + warning);
-  auto made = ctl::Connect(*settings, /*verbose=*/false,
-                           [&](const std::string& sentence) { output.Note(sentence); });
-  if (!made.ok()) return output.Fail(made.status());
-  const std::shared_ptr<ctl::Client> client = *std::move(made);
-  ctl::InterruptOnSignal(client);
-  const absl::Status status =
-      Running(client.get(), &output, connection, runs, on_folder, on_failure).Run();
-  if (status.ok()) return ctl::kOk;
-  if (!client->interrupted()) return output.Fail(status);
-  output.Note("interrupted; the experiments go on, and the same command continues");
-  return ctl::kInterrupted;
+  return TalkToService(
+      connection, /*quiet=*/false,
+      "interrupted; the experiments go on, and the same command continues",
+      [&](ctl::Client* client, const ctl::Output& output) {
+        return Running(client, &output, connection, runs, on_folder, on_failure).Run();
+      });
 }
 
 }  // namespace mentor

@@ -26,7 +26,6 @@ class Reader {
     if (!in_row_) row_.line = number;
     in_row_ = true;
     ok_ = ok_ && csv_parse(&parser_, line.data(), line.size(), OnCell, OnRow, this) == line.size();
-    // Between two rows libcsv waits for more line ends; within quotes it waits for their end.
     return ok_;
   }
   bool End() { return ok_ && csv_fini(&parser_, OnCell, OnRow, this) == 0; }

@@ -197,6 +197,9 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tyni-1", code=2)
         self.assertIn("there is no claim 'tyni-1'; nearest: tiny-1", said)
         self.assertIn("name a claim, or give --within SECONDS", self.reproduce(code=2))
+        for service in (["--service"], ["--server", "127.0.0.1:1"]):
+            said = self.reproduce("tiny", "--from", self.folder, *service, code=2)
+            self.assertIn("--from runs nothing", said)
         said = self.reproduce("--within", "10", code=2)
         self.assertIn("no recorded claim took at most 10 CPU seconds", said)
         self.write([("../evil", 1, TINY)])
