@@ -1,13 +1,17 @@
 #include "actor/actor.h"
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 #include <utility>
+
+#include <absl/strings/str_format.h>
 
 #include "actor/unit_runner.h"
 #include "common/failpoint.h"
 #include "common/history.h"
 #include "common/log.h"
+#include "common/pause_point.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/rpc/keep_open.h"
@@ -20,13 +24,19 @@
 namespace mentor::actor {
 namespace {
 
-// Units in hand for each thread: one at work, one waiting, so that no thread waits for the wire.
-constexpr uint32_t kUnitsPerThread = 2;
+// Units in hand for each thread, of several experiments.
+constexpr uint32_t kUnitsPerThread = kUnitsAhead * 4;
 constexpr std::chrono::milliseconds kRefusedWait{60'000};
-constexpr std::chrono::milliseconds kIdleSlice{1'000};
+constexpr std::chrono::milliseconds kSlice{5}, kLookAtTime{1'000};
+// A worker beyond the first `threads` without work for so long lets its simulators go.
+constexpr std::chrono::seconds kSpareAfter{10};
 
 std::string NameOf(const v1::UnitId& id) {
   return history::UnitName(id.shard(), id.iteration(), id.agent(), id.part());
+}
+
+std::chrono::nanoseconds Now() {
+  return std::chrono::steady_clock::now().time_since_epoch();
 }
 
 v1::WorkRequest CreditMessage(uint32_t units) {
@@ -48,6 +58,48 @@ struct Actor::Connection {
   std::optional<std::chrono::steady_clock::time_point> leaving_since = {};
 };
 
+// A unit in hand, and its turn at the actor's pause points.
+struct Actor::Unit : Turn {
+  Unit(Actor* actor, uint64_t number) : actor(actor), number(number) {}
+
+  absl::Status Continue() override {
+    return asked.load(std::memory_order_relaxed) ? actor->AtPausePoint(this) : absl::OkStatus();
+  }
+  void Begin(const char* name) override {
+    piece.store(name, std::memory_order_relaxed);
+    piece_since.store(Now().count(), std::memory_order_relaxed);
+  }
+
+  // Fixed before it begins.
+  Actor* const actor;
+  const uint64_t number;
+  v1::Unit unit;
+  std::shared_ptr<Connection> connection;
+  std::chrono::steady_clock::time_point received;
+  // Set by others, read at each pause point.
+  std::atomic<bool> asked = false;
+  // The piece of work under way, and since when, less the time in which it had no turn.
+  std::atomic<const char*> piece = nullptr;
+  std::atomic<int64_t> piece_since = 0;
+  // Guarded by the actor's mutex_.
+  Worker* worker = nullptr;
+  absl::Status end;      // Why it is to end.
+  bool unheard = false;  // Nobody waits for its result.
+};
+
+// A thread with simulators of its own. A host lives as long as the thread that has started it.
+struct Actor::Worker {
+  std::thread thread;
+  UnitRunner runner;  // Of its thread alone.
+  // Guarded by the actor's mutex_.
+  CondVar changed;
+  std::shared_ptr<Unit> unit;
+  std::string experiment;  // Of its last unit.
+  std::chrono::steady_clock::time_point idle_since;
+  bool spare = false;  // Beyond the actor's first threads.
+  bool warm = false;   // Has simulators.
+};
+
 struct Actor::Instruments {
   explicit Instruments(Metrics* metrics)
       : env_steps(metrics->Counter("mentor_actor_env_steps_total", "Environment steps.")),
@@ -67,6 +119,9 @@ struct Actor::Instruments {
                                         "Time of worker threads by state.", {{"state", "encode"}})),
         idle_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total",
                                       "Time of worker threads by state.", {{"state", "idle"}})),
+        class_seconds{{v1::PRIORITY_LOW, &ClassSeconds(metrics, "low")},
+                      {v1::PRIORITY_NORMAL, &ClassSeconds(metrics, "normal")},
+                      {v1::PRIORITY_HIGH, &ClassSeconds(metrics, "high")}},
         connected(metrics->Gauge("mentor_actor_connected", "1 while the learner gives work.")),
         queue_items(metrics->Gauge("mentor_queue_items", "Items that wait.", {{"queue", "units"}})),
         queue_capacity(metrics->Gauge("mentor_queue_capacity_items", "Items that may wait.",
@@ -74,6 +129,12 @@ struct Actor::Instruments {
         queue_wait(metrics->Histogram("mentor_queue_wait_seconds",
                                       "From arrival to the start of work.", UnitBuckets(),
                                       {{"queue", "units"}})) {}
+
+  static prometheus::Counter& ClassSeconds(Metrics* metrics, const char* name) {
+    return metrics->Counter("mentor_actor_class_seconds_total",
+                            "Time of units at work by the class of their experiment.",
+                            {{"class", name}});
+  }
 
   prometheus::Counter& env_steps;
   prometheus::Counter& units_ok;
@@ -84,6 +145,7 @@ struct Actor::Instruments {
   prometheus::Counter& policy_seconds;
   prometheus::Counter& encode_seconds;
   prometheus::Counter& idle_seconds;
+  std::map<v1::Priority, prometheus::Counter*> class_seconds;
   prometheus::Gauge& connected;
   prometheus::Gauge& queue_items;
   prometheus::Gauge& queue_capacity;
@@ -91,10 +153,13 @@ struct Actor::Instruments {
 };
 
 Actor::Actor(Options options, Metrics* metrics)
-    : options_(std::move(options)), instruments_(std::make_unique<Instruments>(metrics)) {
+    : options_(std::move(options)),
+      instruments_(std::make_unique<Instruments>(metrics)),
+      turns_({.places = options_.threads, .slice = kSlice}),
+      idle_since_(std::chrono::steady_clock::now()) {
   instruments_->queue_capacity.Set(static_cast<double>(kUnitsPerThread) * options_.threads);
+  watch_ = std::thread([this] { WatchTime(); });
   connector_ = std::thread([this] { Connect(); });
-  for (int i = 0; i < options_.threads; ++i) workers_.emplace_back([this] { Work(); });
   if (options_.learners != nullptr)
     scout_ = std::jthread([this](const std::stop_token& stop) { Look(stop); });
 }
@@ -118,12 +183,20 @@ void Actor::Stop() {
     changed_.WaitFor(lock, options_.drain_deadline,
                      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; });
     stopping_ = true;
+    for (const auto& [id, unit] : units_) AbandonLocked(unit.get());
+    for (const auto& worker : workers_) worker->changed.NotifyAll();
     changed_.NotifyAll();
   }
   if (connection != nullptr) connection->stream->Close(absl::OkStatus());
   if (options_.interrupt) options_.interrupt();
   connector_.join();
-  for (std::thread& worker : workers_) worker.join();
+  watch_.join();
+  std::vector<std::unique_ptr<Worker>> workers;
+  {
+    const MutexLock lock(mutex_);
+    workers.swap(workers_);
+  }
+  for (const auto& worker : workers) worker->thread.join();
   scout_ = {};
   if (told_to_leave) MENTOR_LOG(kInfo, "drained");
 }
@@ -135,10 +208,19 @@ void Actor::LeaveLocked(const std::shared_ptr<Connection>& connection) {
   leaving.mutable_leaving();
   connection->stream->Send(std::move(leaving));
   // The learner gives them to others.
+  instruments_->units_cancelled.Increment(static_cast<double>(DropLocked(connection.get())));
+}
+
+size_t Actor::DropLocked(const Connection* connection) {
   const size_t dropped =
-      std::erase_if(queue_, [&](const Task& task) { return task.connection == connection; });
-  instruments_->units_cancelled.Increment(static_cast<double>(dropped));
-  instruments_->queue_items.Set(static_cast<double>(queue_.size()));
+      std::erase_if(units_, [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        if (entry.second->connection.get() != connection || entry.second->worker != nullptr)
+          return false;
+        turns_.Remove(entry.first, Now());
+        return true;
+      });
+  instruments_->queue_items.Set(static_cast<double>(turns_.waiting()));
+  return dropped;
 }
 
 void Actor::Look(const std::stop_token& stop) {
@@ -150,7 +232,7 @@ void Actor::Look(const std::stop_token& stop) {
       const MutexLock lock(mutex_);
       connection = connection_;
       if (connection == nullptr || !connection->welcomed || draining_) continue;
-      idle = running_ == 0 && std::exchange(units_before, units_) == units_;
+      idle = running_ == 0 && std::exchange(units_before, received_) == received_;
       overdue =
           connection->leaving_since &&
           std::chrono::steady_clock::now() - *connection->leaving_since >= options_.drain_deadline;
@@ -223,8 +305,10 @@ std::optional<Actor::WorkStream::Handlers> Actor::Open(std::shared_ptr<WorkStrea
             instruments_->connected.Set(0);
             connection_ = nullptr;
             // Units of a lost stream are the learner's to give again; those at work end unheard.
-            std::erase_if(queue_, [&](const Task& task) { return task.connection == connection; });
-            instruments_->queue_items.Set(static_cast<double>(queue_.size()));
+            DropLocked(connection.get());
+            for (const auto& [id, unit] : units_) {
+              if (unit->connection == connection) AbandonLocked(unit.get());
+            }
           }};
 }
 
@@ -263,11 +347,14 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       MENTOR_HISTORY("received", {{"unit", NameOf(message.unit().id())},
                                   {"attempt", message.unit().attempt()},
                                   {"server", connection->learner}});
-      ++units_;
-      queue_.push_back(
-          {std::move(*message.mutable_unit()), connection, std::chrono::steady_clock::now()});
-      instruments_->queue_items.Set(static_cast<double>(queue_.size()));
-      changed_.NotifyAll();
+      const Turns::Id id = ++received_;
+      auto unit = std::make_shared<Unit>(this, id);
+      unit->unit = std::move(*message.mutable_unit());
+      unit->connection = connection;
+      unit->received = std::chrono::steady_clock::now();
+      turns_.Add(id, unit->unit.share());
+      units_.emplace(id, std::move(unit));
+      FillPlacesLocked();
       return;
     }
     case v1::WorkResponse::kCancelUnit: {
@@ -275,18 +362,23 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       v1::WorkRequest answer;
       {
         const MutexLock lock(mutex_);
-        const auto task = std::find_if(queue_.begin(), queue_.end(), [&](const Task& task) {
-          return task.connection == connection && task.unit.id().shard() == id.shard() &&
-                 task.unit.id().iteration() == id.iteration() &&
-                 task.unit.id().agent() == id.agent() && task.unit.id().part() == id.part();
+        const auto found = std::find_if(units_.begin(), units_.end(), [&](const auto& entry) {
+          const v1::UnitId& other = entry.second->unit.id();
+          return entry.second->connection == connection && other.shard() == id.shard() &&
+                 other.iteration() == id.iteration() && other.agent() == id.agent() &&
+                 other.part() == id.part();
         });
-        if (task == queue_.end()) return;  // At work: its result is dropped over there.
-        answer.mutable_result()->set_attempt(task->unit.attempt());
-        queue_.erase(task);
-        instruments_->queue_items.Set(static_cast<double>(queue_.size()));
+        if (found == units_.end()) return;  // Its result is on the way.
+        if (found->second->worker != nullptr) {
+          EndLocked(found->second.get(), absl::CancelledError("cancelled"));
+          return;  // Its worker answers.
+        }
+        turns_.Remove(found->first, Now());
+        units_.erase(found);
         ++connection->credit;
+        instruments_->units_cancelled.Increment();
+        instruments_->queue_items.Set(static_cast<double>(turns_.waiting()));
       }
-      instruments_->units_cancelled.Increment();
       // Every unit is answered, so both sides agree on what is out.
       *answer.mutable_result()->mutable_id() = id;
       answer.mutable_result()->set_error("cancelled");
@@ -307,72 +399,188 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
   }
 }
 
-void Actor::Work() {
-  UnitRunner runner;
-  MutexLock lock(mutex_);
-  while (true) {
-    // In slices, so that a thread without work is seen to be idle.
-    auto idle_since = std::chrono::steady_clock::now();
-    const auto count_idle = [&] {
-      const auto now = std::chrono::steady_clock::now();
-      instruments_->idle_seconds.Increment(std::chrono::duration<double>(now - idle_since).count());
-      idle_since = now;
-    };
-    while (!changed_.WaitFor(lock, kIdleSlice, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return stopping_ || !queue_.empty();
-    }))
-      count_idle();
-    if (stopping_) return;
-    count_idle();
-    const Task task = std::move(queue_.front());
-    queue_.pop_front();
-    instruments_->queue_items.Set(static_cast<double>(queue_.size()));
-    ++running_;
-    ++task.connection->running;
-    lock.Unlock();
+void Actor::CountIdleLocked() {
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds =
+      std::chrono::duration<double>(now - std::exchange(idle_since_, now)).count();
+  instruments_->idle_seconds.Increment(seconds * std::max(0, options_.threads - turns_.working()));
+}
 
-    const auto start = std::chrono::steady_clock::now();
-    instruments_->queue_wait.Observe(std::chrono::duration<double>(start - task.received).count());
-    v1::WorkRequest message;
-    *message.mutable_result() = runner.Run(task.unit);
-    const v1::Result& result = message.result();
-    instruments_->unit_seconds.Observe(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    if (result.error().empty()) {
-      instruments_->units_ok.Increment();
-      instruments_->env_steps.Increment(task.unit.steps());
-      instruments_->policy_seconds.Increment(result.policy_cpu_seconds());
-      instruments_->encode_seconds.Increment(runner.encode_seconds());
-      instruments_->step_seconds.Increment(std::max(
-          0.0, result.cpu_seconds() - result.policy_cpu_seconds() - runner.encode_seconds()));
+void Actor::FillPlacesLocked() {
+  if (stopping_) return;
+  CountIdleLocked();
+  for (const Turns::Id id : turns_.Ask(Now())) units_.at(id)->asked = true;
+  for (const Turns::Id id : turns_.FillPlaces(Now())) {
+    Unit* const unit = units_.at(id).get();
+    if (unit->worker == nullptr) {
+      BeginLocked(unit);
     } else {
-      instruments_->units_error.Increment();
-      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a unit failed",
-                       {{"why", result.error()}});
-    }
-    MENTOR_FAILPOINT("actor.result.before_send");
-    {
-      const MutexLock guard(mutex_);
-      ++task.connection->credit;
-    }
-    MENTOR_HISTORY("sent", {{"unit", NameOf(result.id())},
-                            {"attempt", result.attempt()},
-                            {"server", task.connection->learner},
-                            {"hash", history::Digest(result.result_hash())},
-                            {"error", result.error()}});
-    task.connection->stream->Send(std::move(message));
-    task.connection->stream->Send(CreditMessage(1));
-    MENTOR_FAILPOINT("actor.result.after_send");
-
-    lock.Lock();
-    --running_;
-    if (running_ == 0) changed_.NotifyAll();
-    if (--task.connection->running == 0 && task.connection->leaving_since && !draining_) {
-      lock.Unlock();
-      task.connection->stream->Close(absl::OkStatus());
-      lock.Lock();
+      unit->worker->changed.NotifyAll();
     }
   }
+  instruments_->queue_items.Set(static_cast<double>(turns_.waiting()));
+  if (turns_.contended()) changed_.NotifyAll();
+}
+
+void Actor::BeginLocked(Unit* unit) {
+  // Who has this experiment's simulators already; else the first, so that the others may let go.
+  const std::string& experiment = unit->unit.share().experiment();
+  Worker* chosen = nullptr;
+  for (const auto& worker : workers_) {
+    if (worker->unit != nullptr) continue;
+    if (chosen == nullptr) chosen = worker.get();
+    if (worker->warm && worker->experiment == experiment) {
+      chosen = worker.get();
+      break;
+    }
+  }
+  if (chosen == nullptr) {
+    chosen = workers_.emplace_back(std::make_unique<Worker>()).get();
+    chosen->spare = workers_.size() > static_cast<size_t>(options_.threads);
+    chosen->thread = std::thread([this, chosen] { Work(chosen); });
+  }
+  unit->worker = chosen;
+  chosen->unit = units_.at(unit->number);
+  chosen->experiment = experiment;
+  chosen->warm = true;
+  ++running_;
+  ++unit->connection->running;
+  chosen->changed.NotifyAll();
+}
+
+void Actor::EndLocked(Unit* unit, absl::Status why) {
+  if (unit->end.ok()) unit->end = std::move(why);
+  unit->asked = true;
+  if (unit->worker != nullptr) unit->worker->changed.NotifyAll();
+}
+
+void Actor::AbandonLocked(Unit* unit) {
+  unit->unheard = true;
+  EndLocked(unit, absl::CancelledError("cancelled"));
+}
+
+absl::Status Actor::AtPausePoint(Unit* unit) {
+  MutexLock lock(mutex_);
+  unit->asked = false;
+  if (!unit->end.ok()) return unit->end;
+  CountIdleLocked();
+  if (turns_.GoesOn(unit->number, Now())) return absl::OkStatus();
+  const auto since = Now();
+  FillPlacesLocked();
+  while (unit->end.ok() && !turns_.HasPlace(unit->number)) unit->worker->changed.Wait(lock);
+  unit->piece_since.fetch_add((Now() - since).count(), std::memory_order_relaxed);
+  return unit->end;
+}
+
+void Actor::WatchTime() {
+  MutexLock lock(mutex_);
+  std::chrono::nanoseconds looked{0};
+  while (!stopping_) {
+    const bool contended = turns_.contended();
+    changed_.WaitFor(lock, contended ? kSlice : kLookAtTime);
+    if (stopping_) return;
+    if (contended) {
+      FillPlacesLocked();
+    } else {
+      CountIdleLocked();
+    }
+    const auto now = Now();
+    if (now - looked < kLookAtTime) continue;
+    looked = now;
+    for (const auto& [id, unit] : units_) {
+      const char* const piece = unit->piece.load(std::memory_order_relaxed);
+      const std::chrono::nanoseconds since{unit->piece_since.load(std::memory_order_relaxed)};
+      if (piece == nullptr || !turns_.Computes(id) || now - since < options_.piece_deadline)
+        continue;
+      EndLocked(unit.get(),
+                absl::AbortedError(absl::StrFormat(
+                    "%s took more than %g s of computing; make it quicker, or start actors with "
+                    "a longer --environment_timeout_s",
+                    piece, std::chrono::duration<double>(options_.piece_deadline).count())));
+    }
+  }
+}
+
+void Actor::Work(Worker* worker) {
+  MutexLock lock(mutex_);
+  worker->idle_since = std::chrono::steady_clock::now();
+  while (true) {
+    while (!stopping_ && worker->unit == nullptr) {
+      worker->changed.WaitFor(lock, kLookAtTime);
+      if (worker->unit != nullptr || !worker->spare || !worker->warm ||
+          std::chrono::steady_clock::now() - worker->idle_since < kSpareAfter)
+        continue;
+      worker->warm = false;
+      lock.Unlock();
+      worker->runner.Forget();
+      lock.Lock();
+    }
+    if (worker->unit == nullptr) return;
+    const std::shared_ptr<Unit> unit = worker->unit;
+    lock.Unlock();
+    Run(worker, unit);
+    lock.Lock();
+    CountIdleLocked();
+    turns_.Remove(unit->number, Now());
+    units_.erase(unit->number);
+    --running_;
+    worker->unit = nullptr;
+    worker->idle_since = std::chrono::steady_clock::now();
+    if (running_ == 0) changed_.NotifyAll();
+    if (--unit->connection->running == 0 && unit->connection->leaving_since && !draining_) {
+      lock.Unlock();
+      unit->connection->stream->Close(absl::OkStatus());
+      lock.Lock();
+    }
+    FillPlacesLocked();
+  }
+}
+
+void Actor::Run(Worker* worker, const std::shared_ptr<Unit>& unit) {
+  const auto start = std::chrono::steady_clock::now();
+  instruments_->queue_wait.Observe(std::chrono::duration<double>(start - unit->received).count());
+  v1::WorkRequest message;
+  v1::Result& result = *message.mutable_result();
+  {
+    const TurnScope scope(unit.get());
+    result = worker->runner.Run(unit->unit);
+  }
+  instruments_->unit_seconds.Observe(
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  MENTOR_FAILPOINT("actor.result.before_send");
+  bool cancelled;
+  {
+    const MutexLock guard(mutex_);
+    ++unit->connection->credit;
+    cancelled = absl::IsCancelled(unit->end);
+    result.set_work_seconds(
+        std::chrono::duration<double>(turns_.TimeAtWork(unit->number, Now())).count());
+    if (unit->unheard) return;
+  }
+  instruments_->class_seconds.at(ToShare(unit->unit.share()).priority)
+      ->Increment(result.work_seconds());
+  if (result.error().empty()) {
+    instruments_->units_ok.Increment();
+    instruments_->env_steps.Increment(unit->unit.steps());
+    instruments_->policy_seconds.Increment(result.policy_cpu_seconds());
+    instruments_->encode_seconds.Increment(worker->runner.encode_seconds());
+    instruments_->step_seconds.Increment(std::max(
+        0.0, result.cpu_seconds() - result.policy_cpu_seconds() - worker->runner.encode_seconds()));
+  } else if (cancelled) {
+    instruments_->units_cancelled.Increment();
+  } else {
+    instruments_->units_error.Increment();
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a unit failed",
+                     {{"experiment", unit->unit.share().experiment()}, {"why", result.error()}});
+  }
+  MENTOR_HISTORY("sent", {{"unit", NameOf(result.id())},
+                          {"attempt", result.attempt()},
+                          {"server", unit->connection->learner},
+                          {"hash", history::Digest(result.result_hash())},
+                          {"error", result.error()}});
+  unit->connection->stream->Send(std::move(message));
+  unit->connection->stream->Send(CreditMessage(1));
+  MENTOR_FAILPOINT("actor.result.after_send");
 }
 
 }  // namespace mentor::actor

@@ -1,11 +1,12 @@
 // An actor: worker threads that run units, and a stream to a learner that gives them. Keeps no
 // state beyond the units in hand; survives a learner that goes away, and goes to another one when
-// it knows several. Thread-safe.
+// it knows several. Units of several experiments take turns (turns.h), and one that is cancelled,
+// or whose environment takes too long, ends at its next pause point. Thread-safe.
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -16,6 +17,7 @@
 #include <grpcpp/channel.h>
 
 #include "actor/learner_list.h"
+#include "actor/turns.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/channel.h"
@@ -28,7 +30,7 @@ namespace mentor::actor {
 class Actor {
  public:
   struct Options {
-    int threads = 1;
+    int threads = 1;  // That compute at once.
     // Known by this at all learners, whatever becomes of a connection.
     std::string uid = NewUuid();
     // To the only learner; called for each connection.
@@ -37,7 +39,10 @@ class Actor {
     LearnerList* learners = nullptr;
     // An actor without work for so long asks other learners whether they have some.
     std::chrono::milliseconds look_every{5'000};
-    std::chrono::milliseconds drain_deadline{10'000};
+    // When it leaves a learner or ends: units that run for longer are cut, and done elsewhere.
+    std::chrono::milliseconds drain_deadline{5'000};
+    // A reset or a step that computes for longer is an error of its unit.
+    std::chrono::milliseconds piece_deadline{60'000};
     // Called when it ends and has waited long enough for units that run: whatever they wait for.
     std::function<void()> interrupt = {};
     // Called when somebody wants it to end; its owner then calls Stop. From any thread.
@@ -53,11 +58,8 @@ class Actor {
  private:
   using WorkStream = rpc::Stream<v1::WorkRequest, v1::WorkResponse>;
   struct Connection;
-  struct Task {
-    v1::Unit unit;
-    std::shared_ptr<Connection> connection;
-    std::chrono::steady_clock::time_point received;
-  };
+  struct Unit;
+  struct Worker;
   struct Instruments;
 
   void Connect();
@@ -66,7 +68,23 @@ class Actor {
   // nullopt when it is leaving.
   std::optional<WorkStream::Handlers> Open(std::shared_ptr<WorkStream> stream);
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkResponse message);
-  void Work();
+  void Work(Worker* worker);
+  void Run(Worker* worker, const std::shared_ptr<Unit>& unit) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Asks for places when a slice of time is over, and ends what takes too long.
+  void WatchTime();
+  // A unit that was asked waits for its turn; an error: why it ends.
+  absl::Status AtPausePoint(Unit* unit);
+  // Asks whoever must make place, and lets units begin or go on.
+  void FillPlacesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void BeginLocked(Unit* unit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // It ends at its next pause point.
+  void EndLocked(Unit* unit, absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same, and nobody hears of it.
+  void AbandonLocked(Unit* unit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Drops the units of a connection that have not begun; how many.
+  size_t DropLocked(const Connection* connection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Before anything that changes how many units compute.
+  void CountIdleLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Goes where there is work.
   void Look(const std::stop_token& stop);
   // Tells the learner, and drops its units that nobody has begun.
@@ -79,17 +97,20 @@ class Actor {
   rpc::Reconnector reconnector_;
   // Guarded by mutex_.
   Mutex mutex_;
-  CondVar changed_;
-  std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);
-  int running_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t units_ ABSL_GUARDED_BY(mutex_) = 0;  // Received.
+  CondVar changed_;  // running_, stopping_ or what WatchTime waits for.
+  Turns turns_ ABSL_GUARDED_BY(mutex_);
+  std::map<Turns::Id, std::shared_ptr<Unit>> units_ ABSL_GUARDED_BY(mutex_);  // In hand.
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;                                   // That have begun.
+  uint64_t received_ ABSL_GUARDED_BY(mutex_) = 0;  // Units so far; numbers them.
+  std::chrono::steady_clock::time_point idle_since_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool told_to_leave_ ABSL_GUARDED_BY(mutex_) = false;  // By the learner.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that they stop first.
   std::thread connector_;
-  std::vector<std::thread> workers_;
+  std::vector<std::unique_ptr<Worker>> workers_ ABSL_GUARDED_BY(mutex_);
+  std::thread watch_;
   std::jthread scout_;
 };
 

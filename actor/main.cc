@@ -1,10 +1,13 @@
 // mentor-actor: simulates environments for a learner.
+#include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include <CLI/CLI.hpp>
 
 #include "actor/actor.h"
 #include "common/lifecycle.h"
+#include "common/log.h"
 #include "common/metrics.h"
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
@@ -18,6 +21,18 @@
 namespace mentor {
 namespace {
 
+// From the wish to end to the end, whatever a simulator is doing: it holds nothing that others
+// could not do again.
+constexpr std::chrono::seconds kEndWithin{9};
+
+void EndWithin(std::chrono::seconds limit) {
+  std::thread([limit] {
+    std::this_thread::sleep_for(limit);
+    MENTOR_LOG(kWarning, "a simulator does not come to a pause point: its unit is cut");
+    std::_Exit(kExitOk);
+  }).detach();
+}
+
 int Main(int argc, char** argv) {
   CLI::App app(
       "Simulates environments for a learner. Stateless: start and stop as many as you like, at any "
@@ -28,7 +43,7 @@ int Main(int argc, char** argv) {
   BundleFlags bundles;
   HostFlags hosts;
   std::string learner = "127.0.0.1:50051";
-  int threads = 2;
+  int threads = 2, environment_timeout_s = 60;
   app.add_option("--learner", learner,
                  "HOST:PORT of the learner, or of several, with commas; a name stands for all the "
                  "addresses that it has. It goes to one of them and, when that is gone or has no "
@@ -36,6 +51,11 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--threads", threads, "Worker threads, each with simulators of its own")
       ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--environment_timeout_s", environment_timeout_s,
+                 "Longest time that one reset or one step of an environment may compute; then its "
+                 "unit fails")
+      ->check(CLI::Range(1, 86'400))
       ->capture_default_str();
   AddHostFlags(&app, &hosts);
   AddBundleFlags(&app, &bundles);
@@ -65,10 +85,12 @@ int Main(int argc, char** argv) {
   actor::Actor actor({.threads = threads,
                       .uid = uid,
                       .learners = learners->get(),
+                      .piece_deadline = std::chrono::seconds(environment_timeout_s),
                       .interrupt = [&] { fetcher.Stop(); },
                       .on_drain = [] { RequestStop("the learner wants this actor to leave"); }},
                      metrics.get());
   (*process)->Run();
+  EndWithin(kEndWithin);
   actor.Stop();
   return kExitOk;
 }

@@ -15,6 +15,7 @@
 #include "common/cpu_time.h"
 #include "common/failpoint.h"
 #include "common/hosts.h"
+#include "common/pause_point.h"
 #include "common/result_hash.h"
 #include "common/rng.h"
 #include "common/success_signal.h"
@@ -37,6 +38,9 @@ constexpr uint64_t kResultBytesMax = 60u << 20;
 // read, since the thread's CPU clock costs more than the call.
 constexpr std::chrono::microseconds kPolicyCallMax{50}, kRecurrentCallMax{1000},
     kEpisodicCallMax{100'000};
+
+// Pieces of work, for errors.
+constexpr char kReset[] = "a reset", kStep[] = "a step";
 
 // A tensor of the trajectory that is written row by row, in the message itself.
 template <typename T>
@@ -262,19 +266,22 @@ v1::Result UnitRunner::Run(const v1::Unit& unit) {
     *result.mutable_id() = unit.id();
     result.set_attempt(unit.attempt());
     result.set_error(absl::StrCat(unit.task().environment(), ": ", status.message()));
-    // A simulator that failed may be in any state.
-    environments_.clear();
+    // A simulator that failed may be in any state; those of others have nothing to do with it.
+    environments_.erase(KeyOf(unit.task()));
   }
   return result;
 }
 
-absl::StatusOr<envs::Environment*> UnitRunner::Prepare(const v1::EnvironmentTask& task) {
-  // Everything but what SetTask chooses.
+std::string UnitRunner::KeyOf(const v1::EnvironmentTask& task) {
   v1::EnvironmentTask kind;
   kind.set_environment(task.environment());
   *kind.mutable_options() = task.options();
   *kind.mutable_wrappers() = task.wrappers();
-  std::string key = kind.SerializeAsString();
+  return kind.SerializeAsString();
+}
+
+absl::StatusOr<envs::Environment*> UnitRunner::Prepare(const v1::EnvironmentTask& task) {
+  std::string key = KeyOf(task);
   auto found = environments_.find(key);
   if (found == environments_.end()) {
     const auto hosts = std::count_if(
@@ -325,6 +332,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   std::vector<double> observation(d);
   uint32_t episode = unit.first_episode();
   if (unit.state().empty()) {
+    BeginPiece(kReset);
     MENTOR_RETURN_IF_ERROR(environment->Reset(reset, episode, observation));
   } else {
     MENTOR_RETURN_IF_ERROR(environment->RestoreState(unit.state(), observation));
@@ -338,6 +346,8 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   for (uint32_t t = 0; t < unit.steps(); ++t) {
     const uint32_t step = unit.first_step() + t;
     float log_prob = 0;
+    BeginPiece(kStep);
+    MENTOR_RETURN_IF_ERROR(PausePoint());
     if (const auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
     timer.Time([&] {
       Act(unit, action_noise, step, shown, action, &log_prob);
@@ -365,6 +375,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       final_observations.insert(final_observations.end(), next.begin(), next.end());
     policy_.Remember(action, static_cast<float>(signal), done);
     if (done) {
+      BeginPiece(kReset);
       MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));
       MENTOR_RETURN_IF_ERROR(ToFloats(observation, step + 1, next));
     }

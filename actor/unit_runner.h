@@ -20,13 +20,17 @@ namespace mentor::actor {
 class UnitRunner {
  public:
   // A unit that is wrong or fails gives a result with `error` set; never a crash, and no state is
-  // left behind.
+  // left behind. Resets and steps are pieces of work with pause points (common/pause_point.h).
   v1::Result Run(const v1::Unit& unit);
+  // Lets all simulators go.
+  void Forget() { environments_.clear(); }
   // CPU time that the last unit's result took to be written into its message.
   double encode_seconds() const { return encode_seconds_; }
 
  private:
   absl::Status RunInto(const v1::Unit& unit, v1::Result* result);
+  // What names the task's simulator: everything but what SetTask chooses.
+  static std::string KeyOf(const v1::EnvironmentTask& task);
   // The simulator for the task's environment and options.
   absl::StatusOr<envs::Environment*> Prepare(const v1::EnvironmentTask& task);
 

@@ -19,6 +19,10 @@ extern const std::string_view kBuildVersion;
 // rest.
 v1::Hello NewHello();
 
+// Units of one experiment that an actor has in hand for each of its threads: one at work and one
+// waiting, so that no thread waits for the wire.
+inline constexpr uint32_t kUnitsAhead = 2;
+
 // Bounds of what a peer says of itself.
 inline constexpr size_t kPeerUidBytesMax = 128, kPeerTextBytesMax = 256;
 inline constexpr uint32_t kPeerThreadsMax = 1 << 16;

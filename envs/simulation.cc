@@ -10,6 +10,7 @@
 
 #include "common/check.h"
 #include "common/mutex.h"
+#include "common/pause_point.h"
 
 namespace mentor::envs {
 namespace {
@@ -195,6 +196,7 @@ bool Simulation::bodies_moved() const {
 
 void Simulation::Steps(int n) {
   for (int i = 0; i < n; ++i) {
+    if (absl::Status status = PausePoint(); !status.ok()) throw Interrupted(std::move(status));
     if (forwarded_) {
       StepAfterForward();
     } else {

@@ -25,6 +25,12 @@ struct MuJoCoError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A pause point says that the work is to end (common/pause_point.h); caught by Simulation::Guard.
+struct Interrupted : std::exception {
+  explicit Interrupted(absl::Status status) : status(std::move(status)) {}
+  absl::Status status;
+};
+
 // Makes MuJoCo's errors throw (caught by Simulation::Guard) and keeps its warnings off the terminal
 // and out of the working folder. The pointers are global; LoadModel calls this, and calling it
 // again changes nothing.
@@ -85,7 +91,8 @@ class Simulation {
   // what a simulation did must have it in the key.
   const std::string& physics_tag() const { return physics_tag_; }
 
-  // n calls of mj_step with unchanged mocap pose and controls. When nothing but mocap poses,
+  // n calls of mj_step with unchanged mocap pose and controls, within Guard: each is a pause point.
+  // When nothing but mocap poses,
   // controls and time has been written since the last Forward(), the first step takes the parts of
   // that forward pass which cannot have changed instead of computing them again; the result has the
   // same bits.
@@ -103,7 +110,8 @@ class Simulation {
   void GetState(std::span<double> state) const;
   void SetState(std::span<const double> state);
 
-  // Runs `work` and turns a MuJoCo error into INTERNAL. The data is unusable then until ResetData
+  // Runs `work` and turns a MuJoCo error into INTERNAL, the end of it at a pause point into what
+  // was said there. The data is unusable then until ResetData
   // or SetState.
   template <typename Work>
   absl::Status Guard(Work&& work) {
@@ -112,6 +120,8 @@ class Simulation {
       return absl::OkStatus();
     } catch (const MuJoCoError& error) {
       return Broken(error);
+    } catch (const Interrupted& interrupted) {
+      return interrupted.status;
     }
   }
   // INTERNAL when MuJoCo warned since ResetData or SetState: the state was bad and has been reset,

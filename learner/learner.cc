@@ -26,6 +26,8 @@ namespace {
 
 // Segments under way to the meta-learner, of one shard.
 constexpr uint32_t kWindow = 2;
+// Shards at once; more of them wait.
+constexpr size_t kThreadsMax = 64;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
 // From the last shard of a drained learner to its end, at most: what is still in line may be
 // hundreds of megabytes. A silent meta-learner is given up sooner, by its missing heartbeats.
@@ -102,9 +104,9 @@ Learner::Learner(Options options, Metrics* metrics)
     device_lost_ =
         options_.device.monitor->OnLost([this](const absl::Status& why) { TellDeviceLost(why); });
   }
+  const MutexLock lock(mutex_);
   threads_.emplace_back([this] { Connect(); });
   threads_.emplace_back([this] { ReportProgress(); });
-  for (int i = 0; i < options_.shard_slots; ++i) threads_.emplace_back([this] { Work(); });
 }
 
 Learner::~Learner() {
@@ -124,9 +126,12 @@ void Learner::Stop() {
   reconnector_.Stop();
   if (connection != nullptr)
     connection->stream->Close(absl::CancelledError("the learner is stopping"));
-  for (std::thread& thread : threads_) {
-    if (thread.joinable()) thread.join();
+  std::vector<std::thread> threads;
+  {
+    const MutexLock lock(mutex_);
+    threads.swap(threads_);
   }
+  for (std::thread& thread : threads) thread.join();
 }
 
 void Learner::CancelLocked(Job* job) {
@@ -220,6 +225,7 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       job->shard = std::move(*message.mutable_shard());
       job->connection = connection;
       const MutexLock lock(mutex_);
+      if (stopping_) return;
       if (connection->signal_version == job->shard.signal_version())
         job->meta_parameters = connection->signal_weights;
       job->unit_shard = next_unit_shard_++;
@@ -229,6 +235,10 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
                                   {"experiment", job->shard.experiment()},
                                   {"unit_shard", job->unit_shard}});
       queue_.push_back(std::move(job));
+      // How many it gets at once is the meta-learner's to say: more than its slots, where some make
+      // no place for others.
+      if (queue_.size() > static_cast<size_t>(idle_workers_) && threads_.size() < kThreadsMax)
+        threads_.emplace_back([this] { Work(); });
       changed_.NotifyAll();
       return;
     }
@@ -315,7 +325,9 @@ void Learner::LeaveWhenDrained() {
 void Learner::Work() {
   MutexLock lock(mutex_);
   while (true) {
+    ++idle_workers_;
     while (!stopping_ && queue_.empty()) changed_.Wait(lock);
+    --idle_workers_;
     if (stopping_) return;
     const std::shared_ptr<Job> job = queue_.front();
     queue_.pop_front();

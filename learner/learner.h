@@ -113,8 +113,9 @@ class Learner {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool drained_ ABSL_GUARDED_BY(mutex_) = false;  // And on_drained was called.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  // Last, so that they stop first.
-  std::vector<std::thread> threads_;
+  int idle_workers_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Last, so that they stop first. One worker for each shard that it was ever given at once.
+  std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::learner

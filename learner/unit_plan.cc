@@ -262,6 +262,7 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
       unit.mutable_id()->set_agent(static_cast<uint32_t>(agent));
       unit.mutable_id()->set_part(part);
       unit.set_attempt(1);
+      *unit.mutable_share() = shard.share();
       *unit.mutable_policy() = plan.policies[policy];
       *unit.mutable_task() = shard.lifetimes(agent).task();
       unit.mutable_random()->set_seed(shard.spec().seed());

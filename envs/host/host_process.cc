@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/pause_point.h"
 #include "common/printable.h"
 
 namespace mentor::envs {
@@ -30,6 +31,8 @@ constexpr size_t kFrameHeaderBytes = 4;
 constexpr size_t kLastWordsBytesMax = 2000;
 // For a host that has been asked to end, and for the last words of one that has.
 constexpr std::chrono::milliseconds kFarewell{2000}, kLastWordsWait{200};
+// Between two pause points of who waits for an answer.
+constexpr std::chrono::milliseconds kPauseEvery{20};
 
 // What a program needs to find its files. No secret of the actor is among them.
 std::vector<std::string> VariablesOfHost() {
@@ -122,9 +125,10 @@ HostProcess::~HostProcess() {
   if (process_ != nullptr && answered_) {
     v1::HostRequest farewell;
     farewell.mutable_close();
-    const Clock::time_point deadline = Clock::now() + kFarewell;
+    const TurnScope unheld(nullptr);
+    Clock::time_point deadline = Clock::now() + kFarewell;
     // The end of the stream is the answer.
-    if (Send(HostFrame(farewell), -1, deadline).ok()) Receive(deadline).IgnoreError();
+    if (Send(HostFrame(farewell), -1, &deadline).ok()) Receive(&deadline).IgnoreError();
   }
   process_.reset();
   if (socket_ >= 0) close(socket_);
@@ -197,14 +201,14 @@ absl::StatusOr<std::string_view> HostProcess::Exchange(std::string_view frame, i
                                                        const char* name) {
   if (process_ == nullptr) return End("is asked after its end");
   const auto limit = answered_ ? host_.answer : host_.start;
-  const Clock::time_point deadline = Clock::now() + limit;
+  Clock::time_point deadline = Clock::now() + limit;
   char unasked;
   if (recv(socket_, &unasked, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
     return End(absl::StrCat("spoke without being asked, before '", name, "'"));
-  absl::Status status = Send(frame, descriptor, deadline);
+  absl::Status status = Send(frame, descriptor, &deadline);
   absl::StatusOr<std::string_view> reply;
   if (status.ok()) {
-    reply = Receive(deadline);
+    reply = Receive(&deadline);
     status = reply.status();
   }
   if (status.ok()) {
@@ -218,7 +222,8 @@ absl::StatusOr<std::string_view> HostProcess::Exchange(std::string_view frame, i
   return End(absl::StrCat(status.message(), " at '", name, "'"));
 }
 
-absl::Status HostProcess::Send(std::string_view frame, int descriptor, Clock::time_point deadline) {
+absl::Status HostProcess::Send(std::string_view frame, int descriptor,
+                               Clock::time_point* deadline) {
   if (frame.size() > kFrameHeaderBytes + kHostMessageBytesMax)
     return absl::InvalidArgumentError(absl::StrCat("was to get ", frame.size(), " bytes"));
   while (!frame.empty()) {
@@ -235,7 +240,7 @@ absl::Status HostProcess::Send(std::string_view frame, int descriptor, Clock::ti
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string_view> HostProcess::Receive(Clock::time_point deadline) {
+absl::StatusOr<std::string_view> HostProcess::Receive(Clock::time_point* deadline) {
   if (buffer_.empty()) buffer_.resize(4096);
   size_t have = 0;
   while (true) {
@@ -262,13 +267,17 @@ absl::StatusOr<std::string_view> HostProcess::Receive(Clock::time_point deadline
   }
 }
 
-absl::Status HostProcess::WaitFor(short events, Clock::time_point deadline) {
+absl::Status HostProcess::WaitFor(short events, Clock::time_point* deadline) {
   while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now());
     if (left.count() <= 0) return absl::DeadlineExceededError("");
+    // While others have their turn, the host's time does not run out.
+    const Clock::time_point before = Clock::now();
+    MENTOR_RETURN_IF_ERROR(PausePoint());
+    *deadline += Clock::now() - before;
     // Those with a negative descriptor are passed over.
     pollfd waits[3] = {{socket_, events, 0}, {words_, POLLIN, 0}, {process_->handle(), POLLIN, 0}};
-    if (poll(waits, std::size(waits), static_cast<int>(left.count())) < 0) {
+    if (poll(waits, std::size(waits), static_cast<int>(std::min(left, kPauseEvery).count())) < 0) {
       if (errno == EINTR) continue;
       return absl::InternalError(absl::StrCat("cannot be waited for: ", std::strerror(errno)));
     }

@@ -49,10 +49,12 @@ class HostProcess {
   // The bytes of the answer, valid until the next question.
   absl::StatusOr<std::string_view> Exchange(std::string_view frame, int descriptor,
                                             const char* name);
-  absl::Status Send(std::string_view frame, int descriptor, Clock::time_point deadline);
-  absl::StatusOr<std::string_view> Receive(Clock::time_point deadline);
-  // Until the socket has one of `events`; keeps what the host says to people meanwhile.
-  absl::Status WaitFor(short events, Clock::time_point deadline);
+  // Deadlines move on by the time in which others had their turn.
+  absl::Status Send(std::string_view frame, int descriptor, Clock::time_point* deadline);
+  absl::StatusOr<std::string_view> Receive(Clock::time_point* deadline);
+  // Until the socket has one of `events`, with pause points; keeps what the host says to people
+  // meanwhile.
+  absl::Status WaitFor(short events, Clock::time_point* deadline);
   void Listen();
 
   const HostCommand host_;

@@ -193,9 +193,10 @@ absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result) {
       t.truncations().data().back() == 0) {
     return absl::InvalidArgumentError("final_state: is missing");
   }
-  for (const double seconds : {result.cpu_seconds(), result.policy_cpu_seconds()}) {
+  for (const double seconds :
+       {result.cpu_seconds(), result.policy_cpu_seconds(), result.work_seconds()}) {
     if (!(seconds >= 0 && seconds < 1e9))
-      return absl::InvalidArgumentError("cpu_seconds: not a time");
+      return absl::InvalidArgumentError("cpu_seconds or work_seconds: not a time");
   }
   if (ResultHash(t, state) != result.result_hash()) {
     return absl::InvalidArgumentError(
@@ -216,8 +217,10 @@ struct RolloutServer::Session {
   bool rejected = false;
   bool replaced = false;  // By another stream of the same actor.
   google::protobuf::Timestamp connect_time = google::protobuf::util::TimeUtil::GetCurrentTime();
-  uint64_t units = 0;      // Whose results were used.
-  uint64_t new_steps = 0;  // How many of them since the last Peers.
+  uint64_t units = 0;  // Whose results were used.
+  // Since the last Peers: their steps, and seconds at work by experiment.
+  uint64_t new_steps = 0;
+  std::map<std::string, double> work_seconds = {};
 };
 
 class RolloutServer::Service : public v1::RolloutService::CallbackService {
@@ -503,6 +506,15 @@ std::vector<v1::Peer> RolloutServer::Peers() {
     peer.set_strikes(static_cast<uint32_t>(dispatcher_.StandingOf(id)->strikes()));
     peer.set_env_steps_per_second(static_cast<double>(std::exchange(session->new_steps, 0)) /
                                   seconds);
+    std::vector<std::pair<double, std::string>> time;
+    for (const auto& [experiment, worked] : std::exchange(session->work_seconds, {}))
+      time.emplace_back(worked / (seconds * std::max(1U, hello.threads())), experiment);
+    std::sort(time.rbegin(), time.rend());
+    for (const auto& [share, experiment] : time) {
+      v1::ExperimentTime* const part = peer.add_time();
+      part->set_experiment(experiment);
+      part->set_share(std::min(1.0, share));
+    }
     *peer.mutable_connect_time() = session->connect_time;
     if (const auto round_trip = session->stream->RoundTrip())
       *peer.mutable_round_trip() = TimeUtil::NanosecondsToDuration(round_trip->count());
@@ -567,7 +579,8 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
         dispatcher_.AddActor(session->id,
                              {.uid = hello.peer_uid(),
                               .host = hello.host(),
-                              .env_hosts = {hello.hosts().begin(), hello.hosts().end()}});
+                              .env_hosts = {hello.hosts().begin(), hello.hosts().end()},
+                              .threads = hello.threads()});
         instruments_->peers->Increment();
         // The first actor sets what the others must be equal to.
         if (catalogue_hash_.empty()) catalogue_hash_ = hello.catalogue_hash();
@@ -624,14 +637,17 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
     }
   } else {
     if (result.error().size() > kErrorBytesMax) result.mutable_error()->resize(kErrorBytesMax);
+    if (!(result.work_seconds() >= 0 && result.work_seconds() < 1e9)) result.clear_work_seconds();
   }
   const std::string error = result.error();
+  const double work_seconds = result.work_seconds();
   const std::string hash = history::On() ? history::Digest(result.result_hash()) : "";
   const uint32_t attempt = result.attempt();
   UnitDispatcher::Outcome outcome;
   {
     MutexLock lock(mutex_);
     outcome = dispatcher_.Accept(session->id, std::move(result));
+    if (work_seconds > 0) session->work_seconds[unit->share().experiment()] += work_seconds;
     MENTOR_HISTORY(NameOf(outcome), {{"unit", NameOf(key)},
                                      {"attempt", attempt},
                                      {"actor", session->hello.peer_uid()},

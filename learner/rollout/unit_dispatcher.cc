@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/history.h"
 #include "common/hosts.h"
+#include "common/protocol.h"
 #include "common/status.h"
 
 namespace mentor::learner {
@@ -21,6 +22,10 @@ constexpr size_t kHashes = 4096, kLostMax = 1024;
 constexpr size_t kChecksMax = 64;
 // Hosts whose strikes are remembered.
 constexpr size_t kHostsMax = 1024;
+// Experiments that are remembered.
+constexpr size_t kExperimentsMax = 64;
+// So many units of an experiment may fail in a row before it is held back.
+constexpr int kErrorsInARow = 3;
 
 // By its key alone, so that it is not the actor's choice.
 bool IsChecked(const UnitKey& key, uint32_t every) {
@@ -34,11 +39,10 @@ bool IsChecked(const UnitKey& key, uint32_t every) {
   return mixed % every == 0;
 }
 
-// What units take about equally long: those of one environment, or of one host.
+// What units take about equally long: an experiment's, of one environment or of one host.
 std::string KindOf(const v1::Unit& unit) {
-  const std::string host = HostOf(unit.task());
-  return host.empty() ? unit.task().environment()
-                      : absl::StrCat(unit.task().environment(), "/", host);
+  return absl::StrCat(unit.share().experiment(), "/", unit.task().environment(), "/",
+                      HostOf(unit.task()));
 }
 
 }  // namespace
@@ -60,7 +64,7 @@ std::string ToString(const UnitKey& key) {
   return "unit " + history::UnitName(key.shard, key.iteration, key.agent, key.part);
 }
 
-UnitDispatcher::UnitDispatcher(Options options) : options_(std::move(options)) {
+UnitDispatcher::UnitDispatcher(Options options) : options_(std::move(options)), queue_({}) {
   MENTOR_CHECK(options_.now);
 }
 
@@ -69,11 +73,18 @@ absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
     return absl::FailedPreconditionError(absl::StrFormat("shard %u has units under way", number));
   }
   Shard shard;
+  const v1::WorkShare share = units.empty() ? v1::WorkShare() : units.front().share();
+  shard.experiment = share.experiment();
   for (v1::Unit& unit : units) {
     const UnitKey key = ToKey(unit.id());
     if (key.shard != number) {
       return absl::InvalidArgumentError(
           absl::StrFormat("%s is not of shard %u", ToString(key), number));
+    }
+    if (unit.share().experiment() != shard.experiment) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s is of %s, others of its shard are of %s", ToString(key),
+                          unit.share().experiment(), shard.experiment));
     }
     Entry entry;
     entry.index = shard.queue.size();
@@ -89,8 +100,62 @@ absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
   shard.missing = shard.queue.size();
   shard.results.resize(shard.missing);
   for (const auto& [key, entry] : shard.entries) CountReady(entry, 1);
+  ++ExperimentOf(share).shards;
   shards_.emplace(number, std::move(shard));
   return absl::OkStatus();
+}
+
+UnitDispatcher::Experiment& UnitDispatcher::ExperimentOf(const v1::WorkShare& share) {
+  const std::string& name = share.experiment();
+  queue_.SetShare(name, ToShare(share));
+  if (const auto found = experiments_.find(name); found != experiments_.end()) return found->second;
+  if (experiments_.size() >= kExperimentsMax) {
+    std::erase_if(experiments_, [&](const auto& entry) {
+      if (entry.second.shards == 0) queue_.Remove(entry.first);
+      return entry.second.shards == 0;
+    });
+  }
+  Experiment& experiment = experiments_[name];
+  for (const auto& [id, actor] : actors_) SetRoom(name, &experiment, id, actor);
+  return experiment;
+}
+
+void UnitDispatcher::SetRoom(const std::string& name, Experiment* experiment, ActorId id,
+                             const Actor& actor) {
+  if (const auto before = experiment->takes.extract(id))
+    experiment->rooms.erase({before.mapped(), id});
+  if (actor.leaving || actor.refused || KeptAway(actor)) return;
+  // By what it has earned too: whoever offers much and has done nothing does not come first.
+  const auto left = [](size_t most, size_t held) { return most > held ? most - held : 0; };
+  size_t takes = std::min<size_t>(actor.credit, left(actor.standing.window(), actor.held.size()));
+  if (actor.info.threads > 0) {
+    const auto held = actor.held_of.find(name);
+    takes = std::min(takes, left(size_t{kUnitsAhead} * actor.info.threads,
+                                 held == actor.held_of.end() ? 0 : held->second));
+  }
+  if (takes == 0) return;
+  experiment->takes[id] = static_cast<uint32_t>(takes);
+  experiment->rooms.insert({static_cast<uint32_t>(takes), id});
+}
+
+void UnitDispatcher::Hold(ActorId id, Actor* actor, const UnitKey& key, Holding holding) {
+  ++actor->held_of[holding.unit->share().experiment()];
+  actor->held[key] = std::move(holding);
+  SetCredit(id, actor, actor->credit - 1);
+}
+
+std::optional<UnitDispatcher::Holding> UnitDispatcher::LetGo(Actor* actor, const UnitKey& key) {
+  auto node = actor->held.extract(key);
+  if (node.empty()) return std::nullopt;
+  const auto count = actor->held_of.find(node.mapped().unit->share().experiment());
+  if (--count->second == 0) actor->held_of.erase(count);
+  return std::move(node.mapped());
+}
+
+bool UnitDispatcher::WasAtWork(const Actor& actor, const Holding& holding) {
+  return std::any_of(actor.delivered.begin(), actor.delivered.end(), [&](const auto& delivered) {
+    return delivered.first != holding.unit->share().experiment() && delivered.second > holding.sent;
+  });
 }
 
 std::vector<std::pair<ActorId, UnitKey>> UnitDispatcher::Cancel(uint64_t number) {
@@ -104,6 +169,7 @@ std::vector<std::pair<ActorId, UnitKey>> UnitDispatcher::Cancel(uint64_t number)
     entry.done = true;
     SetOut(key, &entry);
   }
+  --experiments_.at(shard->second.experiment).shards;
   shards_.erase(shard);
   return holders;
 }
@@ -114,6 +180,7 @@ std::optional<absl::StatusOr<std::vector<v1::Result>>> UnitDispatcher::Take(uint
   if (!shard->second.failure.ok()) return shard->second.failure;
   if (shard->second.missing > 0) return std::nullopt;
   std::vector<v1::Result> results = std::move(shard->second.results);
+  --experiments_.at(shard->second.experiment).shards;
   shards_.erase(shard);
   return results;
 }
@@ -152,18 +219,13 @@ void UnitDispatcher::AddActor(ActorId id, const ActorInfo& info) {
 }
 
 void UnitDispatcher::SetCredit(ActorId id, Actor* actor, uint32_t credit) {
-  with_credit_.erase({actor->takes, id});
   if (actor->standing.until()) {
     struck_.insert(id);
   } else {
     struck_.erase(id);
   }
   actor->credit = credit;
-  const size_t window = actor->standing.window(), held = actor->held.size();
-  // By what it has earned too: whoever offers much and has done nothing does not come first.
-  actor->takes = window > held ? static_cast<uint32_t>(std::min<size_t>(credit, window - held)) : 0;
-  if (actor->takes > 0 && !actor->leaving && !actor->refused && !KeptAway(*actor))
-    with_credit_.insert({actor->takes, id});
+  for (auto& [name, experiment] : experiments_) SetRoom(name, &experiment, id, *actor);
 }
 
 void UnitDispatcher::Strike(ActorId id) {
@@ -219,7 +281,10 @@ void UnitDispatcher::RemoveActor(ActorId id) {
   const auto found = actors_.find(id);
   MENTOR_CHECK(found != actors_.end());
   Actor actor = std::move(found->second);
-  with_credit_.erase({actor.takes, id});
+  for (auto& [name, experiment] : experiments_) {
+    if (const auto before = experiment.takes.extract(id))
+      experiment.rooms.erase({before.mapped(), id});
+  }
   struck_.erase(id);
   actors_.erase(found);
   const bool lost = !actor.leaving && !actor.refused &&
@@ -302,9 +367,8 @@ std::string UnitDispatcher::MissingHost(uint64_t number) const {
 
 void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
                           std::vector<Assignment>* assignments) {
-  Actor& actor = actors_.at(id);
-  actor.held[key] = {.unit = entry->unit, .attempt = ++entry->attempts, .sent = options_.now()};
-  SetCredit(id, &actor, actor.credit - 1);
+  Hold(id, &actors_.at(id), key,
+       {.unit = entry->unit, .attempt = ++entry->attempts, .sent = options_.now()});
   entry->holders.insert(id);
   lagging_.erase(key);
   SetOut(key, entry);
@@ -312,81 +376,134 @@ void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
       {.actor = id, .key = key, .attempt = entry->attempts, .unit = entry->unit});
 }
 
+std::optional<ActorId> UnitDispatcher::Choose(const Entry& entry, bool proven) const {
+  // The actor that may take the most that does not hold the unit already (after Leaving it may) and
+  // has not failed at it, as long as there is such a one.
+  const bool anyone = entry.failed_at.empty() ||
+                      (options_.now() >= entry.failed_at.again() && !CanBeTriedElsewhere(entry));
+  const auto& rooms = experiments_.at(entry.unit->share().experiment()).rooms;
+  std::optional<ActorId> second;
+  for (auto room = rooms.rbegin(); room != rooms.rend(); ++room) {
+    const Actor& actor = actors_.at(room->second);
+    if (entry.holders.contains(room->second) || !Offers(actor, entry.env_host)) continue;
+    if (!anyone && entry.failed_at.Has(actor.info.uid)) continue;
+    if (!proven || actor.standing.good()) return room->second;
+    if (!second) second = room->second;
+  }
+  return second;
+}
+
+// The ready units of one experiment, in the order in which they are given out.
+class UnitDispatcher::Line {
+ public:
+  Line(UnitDispatcher* dispatcher, const Experiment* experiment)
+      : dispatcher_(*dispatcher), experiment_(*experiment) {}
+  void Add(Shard* shard) { shards_.push_back(shard); }
+
+  // Gives one unit out; false when nobody takes any.
+  bool GiveNext(std::vector<Assignment>* assignments) {
+    for (; at_ < shards_.size(); NextShard()) {
+      Shard& shard = *shards_[at_];
+      while (!shard.queue.empty() && !experiment_.rooms.empty()) {
+        const UnitKey key = shard.queue.front();
+        Entry& entry = shard.entries.at(key);
+        if (entry.ready) {
+          if (const auto actor = dispatcher_.Choose(entry, /*proven=*/false)) {
+            shard.queue.pop_front();
+            entry.ready = false;
+            dispatcher_.CountReady(entry, -1);
+            dispatcher_.Give(key, &entry, *actor, assignments);
+            return true;
+          }
+          waits_ |= entry.env_host.empty();
+          if (entry.failed_at.empty() && entry.holders.empty() && shard.one_host) break;
+          // It waits for a certain actor, and does not hold up those behind it.
+          passed_.push_back(key);
+        }
+        shard.queue.pop_front();
+      }
+      waits_ |= experiment_.rooms.empty() && !shard.queue.empty();
+    }
+    return false;
+  }
+  // Units are left that wait for something else than a host.
+  bool waits() const { return waits_; }
+
+ private:
+  void NextShard() {
+    std::deque<UnitKey>& queue = shards_[at_++]->queue;
+    queue.insert(queue.begin(), passed_.begin(), passed_.end());
+    passed_.clear();
+  }
+
+  UnitDispatcher& dispatcher_;
+  const Experiment& experiment_;
+  std::vector<Shard*> shards_;
+  std::vector<UnitKey> passed_;
+  size_t at_ = 0;
+  bool waits_ = false;
+};
+
 std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
   Expire();
   std::vector<Assignment> assignments;
-  // The actor that may take the most that does not hold the unit already (after Leaving it may) and
-  // has not failed at it, as long as there is such a one.
-  const auto choose = [&](const Entry& entry) -> std::optional<ActorId> {
-    const bool anyone = entry.failed_at.empty() ||
-                        (options_.now() >= entry.failed_at.again() && !CanBeTriedElsewhere(entry));
-    for (auto actor = with_credit_.rbegin(); actor != with_credit_.rend(); ++actor) {
-      if (entry.holders.contains(actor->second)) continue;
-      if (!Offers(actors_.at(actor->second), entry.env_host)) continue;
-      if (anyone || !entry.failed_at.Has(actors_.at(actor->second).info.uid)) return actor->second;
-    }
-    return std::nullopt;
-  };
-  bool others_wait = false;  // For something else than a host.
+  std::map<std::string, Line> lines;
+  std::set<std::string> ready, waiting;
   for (auto& [number, shard] : shards_) {
-    // Units that wait for a certain actor do not hold up those behind them.
-    std::vector<UnitKey> passed;
-    while (!shard.queue.empty() && !with_credit_.empty()) {
-      const UnitKey key = shard.queue.front();
-      Entry& entry = shard.entries.at(key);
-      if (entry.ready) {
-        if (const auto actor = choose(entry)) {
-          entry.ready = false;
-          CountReady(entry, -1);
-          Give(key, &entry, *actor, &assignments);
-        } else if (entry.failed_at.empty() && entry.holders.empty() && shard.one_host) {
-          others_wait |= entry.env_host.empty();
-          break;
-        } else {
-          others_wait |= entry.env_host.empty();
-          passed.push_back(key);
-        }
-      }
-      shard.queue.pop_front();
+    if (shard.queue.empty()) continue;
+    Experiment& experiment = experiments_.at(shard.experiment);
+    if (options_.now() < experiment.held_until) {
+      waiting.insert(shard.experiment);
+      continue;
     }
-    shard.queue.insert(shard.queue.begin(), passed.begin(), passed.end());
+    lines.try_emplace(shard.experiment, this, &experiment).first->second.Add(&shard);
+    ready.insert(shard.experiment);
   }
-  if (with_credit_.empty() || others_wait) return assignments;
-  // Nothing waits: idle actors take what lags, then what is to be compared.
+  while (!ready.empty()) {
+    const std::string next = ready.size() == 1 ? *ready.begin() : *queue_.Next(ready);
+    Line& line = lines.at(next);
+    if (line.GiveNext(&assignments)) continue;
+    if (line.waits()) waiting.insert(next);
+    ready.erase(next);
+  }
+  // Where nothing waits, idle actors take what lags, then what is to be compared.
   const std::vector<UnitKey> lagging(lagging_.begin(), lagging_.end());
   for (const UnitKey& key : lagging) {
     Entry* entry = Find(key);
-    if (const auto actor = choose(*entry)) {
+    if (waiting.contains(entry->unit->share().experiment())) continue;
+    if (const auto actor = Choose(*entry, /*proven=*/true)) {
       Give(key, entry, *actor, &assignments);
       ++reissued_.lagging;
     }
   }
-  AssignChecks(&assignments);
+  AssignChecks(waiting, &assignments);
   return assignments;
 }
 
-void UnitDispatcher::AssignChecks(std::vector<Assignment>* assignments) {
-  for (size_t left = checks_.size(); left > 0 && !with_credit_.empty(); --left) {
+void UnitDispatcher::AssignChecks(const std::set<std::string>& waiting,
+                                  std::vector<Assignment>* assignments) {
+  for (size_t left = checks_.size(); left > 0; --left) {
     auto check = std::move(checks_.front());
     checks_.pop_front();
     const auto used = hashes_.find(check.first);
-    if (used == hashes_.end()) continue;  // Too long ago.
+    const std::string& name = check.second->share().experiment();
+    const auto experiment = experiments_.find(name);
+    if (used == hashes_.end() || experiment == experiments_.end()) continue;  // Too long ago.
+    const auto& rooms = experiment->second.rooms;
     const auto first = actors_.find(used->second.actor);
-    const auto other =
-        std::find_if(with_credit_.rbegin(), with_credit_.rend(), [&](const auto& candidate) {
-          const Actor& actor = actors_.at(candidate.second);
-          return candidate.second != used->second.actor && !actor.held.contains(check.first) &&
-                 Offers(actor, HostOf(check.second->task())) &&
-                 (first == actors_.end() || actor.info.uid != first->second.info.uid);
-        });
-    if (other == with_credit_.rend()) {
+    const auto other = std::find_if(rooms.rbegin(), rooms.rend(), [&](const auto& candidate) {
+      const Actor& actor = actors_.at(candidate.second);
+      return !waiting.contains(name) && candidate.second != used->second.actor &&
+             !actor.held.contains(check.first) && Offers(actor, HostOf(check.second->task())) &&
+             (first == actors_.end() || actor.info.uid != first->second.info.uid);
+    });
+    if (other == rooms.rend()) {
       checks_.push_back(std::move(check));
       continue;
     }
     const ActorId id = other->second;
-    Actor& actor = actors_.at(id);
-    actor.held[check.first] = {.unit = check.second, .sent = options_.now(), .lagging = true};
-    SetCredit(id, &actor, actor.credit - 1);
+    Hold(id, &actors_.at(id), check.first,
+         {.unit = check.second, .sent = options_.now(), .lagging = true});
     assignments->push_back({.actor = id, .key = check.first, .unit = check.second});
   }
 }
@@ -450,15 +567,15 @@ void UnitDispatcher::Expire() {
         holding.lagging = true;
         lagging_.insert(key);
         // Before anybody has brought such a unit, nobody knows how long it takes.
-        if (ExpectedNs(*holding.unit)) Strike(id);
+        if (ExpectedNs(*holding.unit) && !WasAtWork(actor, holding)) Strike(id);
         continue;
       }
       if (actor.lost.size() >= kLostMax) actor.lost.erase(actor.lost.begin());
-      actor.lost.insert_or_assign(key, holding);
-      actor.held.erase(key);
+      const bool was_at_work = WasAtWork(actor, holding);
+      actor.lost.insert_or_assign(key, *LetGo(&actor, key));
       entry->holders.erase(id);
       SetCredit(id, &actor, actor.credit + 1);
-      Strike(id);
+      if (!was_at_work) Strike(id);
     }
     if (entry->holders.empty() && Requeue(key)) {
       ++reissued_.silent;
@@ -510,13 +627,24 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   const auto found = actors_.find(id);
   if (found == actors_.end()) return Outcome::kUnexpected;
   Actor& actor = found->second;
-  auto node = actor.held.extract(key);
-  if (node.empty()) node = actor.lost.extract(key);
-  if (node.empty()) return Outcome::kUnexpected;
-  const Holding holding = std::move(node.mapped());
+  std::optional<Holding> held = LetGo(&actor, key);
+  if (!held) {
+    auto node = actor.lost.extract(key);
+    if (node.empty()) return Outcome::kUnexpected;
+    held = std::move(node.mapped());
+  }
+  const Holding holding = *std::move(held);
+  const std::string& name = holding.unit->share().experiment();
   const std::chrono::nanoseconds turnaround = options_.now() - holding.sent;
   const bool in_good_standing = actor.standing.good();
-  if (result.error().empty()) actor.standing.Delivered();
+  if (result.error().empty()) {
+    actor.standing.Delivered();
+    if (actor.delivered.size() >= kExperimentsMax) actor.delivered.clear();
+    actor.delivered[name] = options_.now();
+  }
+  // No more than the time that has passed, whatever the actor says.
+  const double most = std::chrono::duration<double>(turnaround).count();
+  queue_.Charge(name, result.work_seconds() > 0 ? std::min(result.work_seconds(), most) : 0);
   Refresh(id, &actor);
 
   Entry* entry = Find(key);
@@ -532,9 +660,21 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   }
   Shard& shard = shards_.at(key.shard);
   if (!result.error().empty()) {
-    if (in_good_standing) entry->good_failed_at.insert(actor.info.uid);
+    Experiment& experiment = experiments_.at(name);
+    if (in_good_standing) {
+      entry->good_failed_at.insert(actor.info.uid);
+      if (!experiment.succeeded) experiment.failed_at.insert(actor.info.uid);
+    }
+    if (++experiment.errors >= kErrorsInARow) {
+      const int doublings = std::min(experiment.errors - kErrorsInARow, 16);
+      experiment.held_until =
+          options_.now() + std::min(options_.hold_max, options_.hold_min * (1 << doublings));
+      retries_.insert(experiment.held_until);
+    }
     entry->failed_at.Failed(actor.info.uid, options_.now(), options_.retries);
-    if (IsHopeless(*entry) && shard.failure.ok()) {
+    // Nothing of it has ever succeeded, wherever it was tried.
+    const bool never = static_cast<int>(experiment.failed_at.size()) >= options_.retries.errors_max;
+    if ((never || IsHopeless(*entry)) && shard.failure.ok()) {
       shard.failure =
           MakeError(absl::StatusCode::kInternal, Reason::kUnitFailed,
                     absl::StrFormat("%s failed %d times; the last time: %s", ToString(key),
@@ -549,6 +689,11 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     }
     return Outcome::kError;
   }
+  Experiment& experiment = experiments_.at(name);
+  experiment.errors = 0;
+  experiment.held_until = {};
+  experiment.succeeded = true;
+  experiment.failed_at.clear();
   // It may wait in the queue again, since its actor is leaving or was silent; the queue skips units
   // that are no longer ready.
   if (std::exchange(entry->ready, false)) CountReady(*entry, -1);

@@ -8,6 +8,11 @@
 // is tried elsewhere first, so that one sick actor fails no shard; an actor that fails at what
 // others can do, or lags again and again, is kept away for a while (common/standing.h). A unit
 // whose environment a host simulates goes to actors that offer it.
+//
+// Experiments that share the learner take turns by class, owner and weight (common/fair_queue.h),
+// and pay for the actors' time at work. Each has units of its own at each actor, so none waits
+// behind the long units of another; the actor shares its time between them. An experiment whose
+// units only fail is held back, for longer each time.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +32,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/fair_queue.h"
 #include "common/standing.h"
 #include "mentor/v1/rollout_service.pb.h"
 
@@ -52,6 +58,7 @@ struct ActorInfo {
   std::string uid = {};
   std::string host = {};
   std::set<std::string> env_hosts = {};  // That it offers (common/hosts.h).
+  uint32_t threads = 0;                  // 0: not known, so one experiment may fill it.
 };
 
 class UnitDispatcher {
@@ -73,6 +80,9 @@ class UnitDispatcher {
     // One unit of so many is computed again by another actor, when one has nothing else to do, and
     // the hashes are compared. 0: never.
     uint32_t check_every = 1000;
+    // An experiment whose last few units all failed waits before the next one, at most so long.
+    std::chrono::nanoseconds hold_min = std::chrono::milliseconds(100);
+    std::chrono::nanoseconds hold_max = std::chrono::seconds(5);
     // How actors are trusted.
     Standing::Options standing = {};
     // Monotonic time.
@@ -106,8 +116,9 @@ class UnitDispatcher {
 
   explicit UnitDispatcher(Options options);
 
-  // Work of one shard, in order. Lower shard numbers are served first. FAILED_PRECONDITION while
-  // the shard has work; INVALID_ARGUMENT for a repeated id or an id of another shard.
+  // Work of one shard, in order. Of an experiment's shards, those with lower numbers are served
+  // first; whose they are says the `share` of the first unit. FAILED_PRECONDITION while the shard
+  // has work; INVALID_ARGUMENT for a repeated id or an id of another shard.
   absl::Status Add(uint64_t shard, std::vector<v1::Unit> units);
   // Forgets the shard; returns who holds its units, so that they can be told.
   std::vector<std::pair<ActorId, UnitKey>> Cancel(uint64_t shard);
@@ -128,8 +139,8 @@ class UnitDispatcher {
   // uid or, soon after, process on its host, unless it has said that it leaves.
   void RemoveActor(ActorId actor);
 
-  // Gives ready units, then lagging ones, to actors that may hold more: the one that may take the
-  // most first.
+  // Gives ready units, then lagging ones, to actors that may hold more of their experiment: the one
+  // that may take the most first; of what lags, one that has delivered before others.
   std::vector<Assignment> Assign();
   // When time alone changes something: a unit begins to lag or is lost, or may be tried again where
   // it failed, an actor comes out of quarantine. Nothing when nothing will. Units that lag already
@@ -187,6 +198,7 @@ class UnitDispatcher {
     std::optional<std::chrono::nanoseconds> due = {};  // Of its place in out_, while it is out.
   };
   struct Shard {
+    std::string experiment;
     std::map<UnitKey, Entry> entries;
     std::deque<UnitKey> queue;  // Ready units.
     std::vector<v1::Result> results;
@@ -204,12 +216,26 @@ class UnitDispatcher {
     ActorInfo info;
     Standing standing;
     uint32_t credit = 0;
-    uint32_t takes = 0;  // Of its credit, as far as its window goes: its place in with_credit_.
     bool leaving = false, refused = false;
     std::map<UnitKey, Holding> held = {};
     // What it has kept silent about: a late result is no broken rule. The newest ones.
     std::map<UnitKey, Holding> lost = {};
+    std::map<std::string, uint32_t> held_of = {};  // Units held, by experiment.
+    // When it last delivered, by experiment.
+    std::map<std::string, std::chrono::nanoseconds> delivered = {};
   };
+  struct Experiment {
+    int shards = 0;  // With work.
+    // Actors that may get work of it, by how much they may take.
+    std::set<std::pair<uint32_t, ActorId>> rooms = {};
+    std::map<ActorId, uint32_t> takes = {};  // Their places in `rooms`.
+    // Since its last good unit: errors, and until when it is held back.
+    int errors = 0;
+    std::chrono::nanoseconds held_until{0};
+    bool succeeded = false;
+    std::set<std::string> failed_at = {};  // Actors in good standing, while nothing has succeeded.
+  };
+  class Line;
 
   Entry* Find(const UnitKey& key);
   void Give(const UnitKey& key, Entry* entry, ActorId actor, std::vector<Assignment>* assignments);
@@ -220,6 +246,16 @@ class UnitDispatcher {
   // Back to the head of the queue, unless it is ready or done already.
   bool Requeue(const UnitKey& key);
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
+  // Its place among those that may get work of an experiment.
+  void SetRoom(const std::string& name, Experiment* experiment, ActorId id, const Actor& actor);
+  Experiment& ExperimentOf(const v1::WorkShare& share);
+  void Hold(ActorId id, Actor* actor, const UnitKey& key, Holding holding);
+  // Takes a unit from what it holds; empty when it does not hold it.
+  std::optional<Holding> LetGo(Actor* actor, const UnitKey& key);
+  // Who gets a unit now; `proven`: those first that have delivered and done nothing wrong since.
+  std::optional<ActorId> Choose(const Entry& entry, bool proven) const;
+  // It was at work for others meanwhile, so what waited there is no fault of it.
+  static bool WasAtWork(const Actor& actor, const Holding& holding);
   // Whether it may get work, after anything that this depends on has changed.
   void Refresh(ActorId id, Actor* actor) { SetCredit(id, actor, actor->credit); }
   // What a new one is trusted.
@@ -237,8 +273,8 @@ class UnitDispatcher {
   bool CanBeTriedElsewhere(const Entry& entry) const;
   bool IsHopeless(const Entry& entry) const;
   void Remember(const UnitKey& key, std::string hash, ActorId actor);
-  // Gives units that are done to one more actor, to compare.
-  void AssignChecks(std::vector<Assignment>* assignments);
+  // Gives units that are done to one more actor, to compare; not those of experiments that wait.
+  void AssignChecks(const std::set<std::string>& waiting, std::vector<Assignment>* assignments);
   void KeepAway(ActorId id);
   // Median turnaround of units of this kind; nothing before the first.
   std::optional<double> ExpectedNs(const v1::Unit& unit) const;
@@ -260,7 +296,8 @@ class UnitDispatcher {
   };
   // Of the last one that was lost with strikes, by host: it may come back under another uid.
   std::map<std::string, HostStrikes> host_strikes_;
-  std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
+  std::map<std::string, Experiment> experiments_;
+  FairQueue queue_;  // Of experiments; costs are seconds at work.
   // When units that failed may be tried again.
   std::multiset<std::chrono::nanoseconds> retries_;
   // Units that are out, by when they next lag or are lost.

@@ -42,6 +42,14 @@ std::string KindOf(const v1::Peer& peer) {
                                     : peer.arithmetic().substr(0, space + 1 + kShown);
 }
 
+// "exp-a 61 %, exp-b 30 %": what its time went to.
+std::string TimeOf(const v1::Peer& peer) {
+  return absl::StrJoin(peer.time(), ", ", [](std::string* out, const v1::ExperimentTime& time) {
+    absl::StrAppend(out, LastPart(time.experiment()),
+                    absl::StrFormat(" %.0f %%", 100 * time.share()));
+  });
+}
+
 int Peers(Session& session) {
   const auto answer = session.client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
   if (!answer.ok()) return session.output.Fail(answer.status());
@@ -67,7 +75,7 @@ int Peers(Session& session) {
          peer.quarantined()        ? Cell("kept away", Style::kWarning)
          : peer.draining()         ? Cell("draining", Style::kWarning)
          : !peer.refusal().empty() ? Cell("refused " + peer.refusal(), Style::kWarning)
-                                   : Cell("")});
+                                   : Cell(TimeOf(peer))});
   }
   listing.End();
   return kOk;

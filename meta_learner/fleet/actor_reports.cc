@@ -22,6 +22,9 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
+// Experiments among which an actor's time is shown.
+constexpr int kTimesMax = 16;
+
 absl::Status Wrong(const std::string& why) {
   return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, why);
 }
@@ -63,6 +66,13 @@ v1::Peer Believed(const v1::Peer& said, absl::Time now) {
   actor.set_units(said.units());
   actor.set_quarantined(said.quarantined());
   actor.set_strikes(said.strikes());
+  for (const v1::ExperimentTime& time : said.time()) {
+    if (actor.time_size() >= kTimesMax ||
+        !CheckPlain("actor.time", time.experiment(), 0, kPeerTextBytesMax).ok() ||
+        !(time.share() >= 0 && time.share() <= 1))
+      break;
+    *actor.add_time() = time;
+  }
   if (std::isfinite(said.env_steps_per_second()))
     actor.set_env_steps_per_second(std::max(0.0, said.env_steps_per_second()));
   const auto& trip = said.round_trip();

@@ -52,6 +52,41 @@ bool ShardBoard::GiveNextLocked(LearnerId id) {
   return true;
 }
 
+void ShardBoard::GiveExtraPlacesLocked() {
+  std::set<std::string> served;
+  for (const auto& [id, learner] : learners_) {
+    for (const uint64_t shard : learner.shards) served.insert(jobs_.at(shard)->shard->experiment());
+  }
+  std::map<std::string, std::chrono::nanoseconds> starved;
+  for (const auto& [experiment, line] : waiting_) {
+    if (served.contains(experiment)) continue;
+    const auto known = starved_.find(experiment);
+    starved[experiment] = known == starved_.end() ? NowNs() : known->second;
+  }
+  starved_ = starved;
+  for (const auto& [experiment, since] : starved) {
+    if (NowNs() - since < options_.starved_after) continue;
+    // Where the fewest others are.
+    std::optional<std::tuple<size_t, LearnerId, uint64_t>> best;
+    for (const auto& [id, learner] : learners_) {
+      const size_t held = learner.shards.size();
+      if (learner.draining || held < learner.info.slots ||
+          held >= size_t{learner.info.slots} + options_.extra_places || KeptAwayLocked(learner) ||
+          !FitsLocked(learner, experiment))
+        continue;
+      for (const uint64_t shard : waiting_.at(experiment)) {
+        const Job& job = *jobs_.at(shard);
+        if (!MayHaveLocked(learner, job) || !HasRoomLocked(learner, job)) continue;
+        if (const std::tuple place(held, id, shard); !best || place < *best) best = place;
+        break;
+      }
+    }
+    if (!best) continue;
+    GiveLocked(std::get<1>(*best), std::get<2>(*best));
+    starved_.erase(experiment);
+  }
+}
+
 std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
   for (const auto& [experiment, line] : waiting_) {
     for (const uint64_t shard : line) {
@@ -370,6 +405,8 @@ void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_i
   v1::RunResponse message;
   *message.mutable_shard() = *job.shard;
   message.mutable_shard()->set_epoch(job.epoch);
+  *message.mutable_shard()->mutable_share() =
+      ToProto(job.shard->experiment(), queue_.ShareOf(job.shard->experiment()));
   learner->send(std::move(message));
 }
 

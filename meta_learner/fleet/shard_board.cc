@@ -634,6 +634,7 @@ void ShardBoard::Wake() {
   MoveStalledLocked();
   MoveHostlessLocked();
   AssignLocked();
+  GiveExtraPlacesLocked();
   changed_.NotifyAll();
 }
 

@@ -24,6 +24,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/fair_queue.h"
 #include "common/hash.h"
 #include "common/mutex.h"
 #include "common/standing.h"
@@ -31,7 +32,6 @@
 #include "learner/shard_memory.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
-#include "meta_learner/fleet/fair_queue.h"
 #include "meta_learner/fleet/shard_audit.h"
 
 namespace mentor::meta_learner {
@@ -138,6 +138,10 @@ class ShardBoard {
     // One shard of so many is computed again by another learner before its results are used. 0:
     // never.
     uint32_t check_every = 1000;
+    // An experiment with shards that wait, and none at work for so long, gets a place beyond a
+    // learner's slots, whose memory allows it: others may hold theirs for ever.
+    std::chrono::nanoseconds starved_after = std::chrono::seconds(1);
+    uint32_t extra_places = 6;  // Of a learner.
     // What a shard needs, with so many meta-parameters; empty: learner::MemoryOf.
     std::function<learner::ShardMemory(const v1::Shard&, int64_t num_meta_parameters)> memory_of =
         nullptr;
@@ -296,6 +300,8 @@ class ShardBoard {
 
   // shard_assignment.cc: who gets what.
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // For experiments that wait behind shards which do not end.
+  void GiveExtraPlacesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One turn of a learner; false when it gets nothing.
   bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives a shard whose learners vanished to one that has nothing else to do. Returns the learner
@@ -396,7 +402,9 @@ class ShardBoard {
   FairQueue queue_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> at_work_ ABSL_GUARDED_BY(mutex_);  // Experiments with a share.
   std::map<std::string, std::deque<uint64_t>> waiting_
-      ABSL_GUARDED_BY(mutex_);                                      // By experiment; none is empty.
+      ABSL_GUARDED_BY(mutex_);  // By experiment; none is empty.
+  // Experiments with shards that wait and none at work, and since when.
+  std::map<std::string, std::chrono::nanoseconds> starved_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, uint64_t> served_ ABSL_GUARDED_BY(mutex_);  // Since TakeServed.
   // The longest time without progress in finished shards, by experiment.
   std::map<std::string, std::chrono::nanoseconds> gaps_ ABSL_GUARDED_BY(mutex_);

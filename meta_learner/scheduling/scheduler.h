@@ -17,7 +17,7 @@
 
 #include "common/metrics.h"
 #include "common/mutex.h"
-#include "meta_learner/fleet/fair_queue.h"
+#include "common/fair_queue.h"
 #include "meta_learner/fleet/shard_broker.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/store/store.h"

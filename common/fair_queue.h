@@ -16,7 +16,7 @@
 
 #include "mentor/v1/experiment.pb.h"
 
-namespace mentor::meta_learner {
+namespace mentor {
 
 // What an experiment is entitled to.
 struct Share {
@@ -24,6 +24,10 @@ struct Share {
   v1::Priority priority = v1::PRIORITY_NORMAL;
   uint32_t weight = 1;
 };
+
+// As it travels with work; what is not said has its default.
+Share ToShare(const v1::WorkShare& share);
+v1::WorkShare ToProto(const std::string& experiment, const Share& share);
 
 // The lowest class waits behind all others, but for one turn in 1 / share.
 class LowTurns {
@@ -48,6 +52,8 @@ class FairQueue {
   // A newcomer begins level with the least served one. Changes hold from the next turn on.
   void SetShare(const std::string& name, const Share& share);
   void Remove(const std::string& name);
+  // The default one where none was set.
+  Share ShareOf(const std::string& name) const;
 
   // Whose turn it is among those that are ready; nothing when none is. Names without a share have
   // the default one.
@@ -71,4 +77,4 @@ class FairQueue {
   double largest_cost_ = 0;
 };
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor

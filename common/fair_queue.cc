@@ -1,16 +1,32 @@
-#include "meta_learner/fleet/fair_queue.h"
+#include "common/fair_queue.h"
 
 #include <algorithm>
 #include <limits>
 #include <tuple>
 
-namespace mentor::meta_learner {
+namespace mentor {
 namespace {
 
 // Whoever had nothing to do for a while has saved at most so many turns.
 constexpr double kCreditTurns = 16;
 
 }  // namespace
+
+Share ToShare(const v1::WorkShare& share) {
+  return {.owner = share.owner(),
+          .priority =
+              share.priority() == v1::PRIORITY_UNSPECIFIED ? v1::PRIORITY_NORMAL : share.priority(),
+          .weight = std::max<uint32_t>(1, share.weight())};
+}
+
+v1::WorkShare ToProto(const std::string& experiment, const Share& share) {
+  v1::WorkShare proto;
+  proto.set_experiment(experiment);
+  proto.set_owner(share.owner);
+  proto.set_priority(share.priority);
+  proto.set_weight(share.weight);
+  return proto;
+}
 
 bool LowTurns::Take() {
   credit_ += share_;
@@ -53,6 +69,11 @@ void FairQueue::Remove(const std::string& name) {
     return std::pair(other.second.share.priority, other.second.share.owner) == key;
   });
   if (last) owners_served_.erase(key);
+}
+
+Share FairQueue::ShareOf(const std::string& name) const {
+  const auto client = clients_.find(name);
+  return client == clients_.end() ? Share() : client->second.share;
 }
 
 FairQueue::Client& FairQueue::ClientOf(const std::string& name) {
@@ -116,4 +137,4 @@ void FairQueue::Charge(const std::string& name, double cost) {
   owners_served_.at({client.share.priority, client.share.owner}) += cost;
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor

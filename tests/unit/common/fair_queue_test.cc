@@ -1,5 +1,5 @@
 // The queue in virtual time: a thousand random histories, and the bounds that hold in all of them.
-#include "meta_learner/fleet/fair_queue.h"
+#include "common/fair_queue.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,0 +1,136 @@
+#include "actor/turns.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+
+namespace mentor::actor {
+namespace {
+
+// Experiments without units here whose past is remembered.
+constexpr size_t kLinesMax = 64;
+// What a stretch of work costs at most, in slices: whoever waited for long is not owed all of it.
+constexpr int kStretchSlices = 4;
+
+}  // namespace
+
+void Turns::Add(Id id, const v1::WorkShare& share) {
+  const std::string& experiment = share.experiment();
+  if (!lines_.contains(experiment) && lines_.size() >= kLinesMax) {
+    std::erase_if(lines_, [&](const auto& line) {
+      if (line.second.units == 0) queue_.Remove(line.first);
+      return line.second.units == 0;
+    });
+  }
+  queue_.SetShare(experiment, ToShare(share));
+  const bool added = units_.emplace(id, Unit{.experiment = experiment}).second;
+  MENTOR_CHECK(added);
+  Line& line = lines_[experiment];
+  line.fresh.push_back(id);
+  if (line.units++ == 0) ++experiments_;
+  ++waiting_;
+}
+
+void Turns::Charge(Unit* unit, Time now) {
+  if (unit->state == State::kWaiting) return;
+  const Time stretch = now - std::exchange(unit->since, now);
+  unit->worked += stretch;
+  const double seconds =
+      std::chrono::duration<double>(std::min(stretch, kStretchSlices * options_.slice)).count();
+  queue_.Charge(unit->experiment, seconds);
+}
+
+Turns::Time Turns::TimeAtWork(Id id, Time now) const {
+  const Unit& unit = units_.at(id);
+  return unit.worked + (unit.state == State::kWaiting ? Time{0} : now - unit.since);
+}
+
+void Turns::Remove(Id id, Time now) {
+  const auto found = units_.find(id);
+  MENTOR_CHECK(found != units_.end());
+  Unit& unit = found->second;
+  Charge(&unit, now);
+  Line& line = lines_.at(unit.experiment);
+  if (--line.units == 0) --experiments_;
+  if (unit.state == State::kWaiting) {
+    std::erase(unit.begun ? line.begun : line.fresh, id);
+    --waiting_;
+  } else if (unit.state == State::kWorking) {
+    --working_;
+  }
+  units_.erase(found);
+}
+
+std::set<std::string> Turns::Ready() const {
+  std::set<std::string> ready;
+  for (const auto& [experiment, line] : lines_) {
+    if (!line.empty()) ready.insert(experiment);
+  }
+  return ready;
+}
+
+std::vector<Turns::Id> Turns::FillPlaces(Time now) {
+  std::vector<Id> chosen;
+  while (waiting_ > 0 && working_ < options_.places) {
+    Line& line = lines_.at(*queue_.Next(Ready()));
+    std::deque<Id>& from = line.begun.empty() ? line.fresh : line.begun;
+    const Id id = from.front();
+    from.pop_front();
+    --waiting_;
+    ++working_;
+    Unit& unit = units_.at(id);
+    unit.state = State::kWorking;
+    unit.begun = true;
+    unit.since = now;
+    unit.asked.reset();
+    chosen.push_back(id);
+  }
+  return chosen;
+}
+
+bool Turns::GoesOn(Id id, Time now) {
+  Unit& unit = units_.at(id);
+  Charge(&unit, now);
+  unit.asked.reset();
+  if (unit.state == State::kLate && working_ < options_.places) {
+    unit.state = State::kWorking;
+    ++working_;
+  }
+  if (unit.state == State::kWorking) {
+    std::set<std::string> ready = Ready();
+    ready.insert(unit.experiment);
+    if (ready.size() == 1 || *queue_.Next(ready) == unit.experiment) return true;
+    --working_;
+  }
+  unit.state = State::kWaiting;
+  lines_.at(unit.experiment).begun.push_back(id);
+  ++waiting_;
+  return false;
+}
+
+std::vector<Turns::Id> Turns::Ask(Time now) {
+  std::vector<Id> asked;
+  if (!contended()) return asked;
+  const std::set<std::string> ready = Ready();
+  for (auto& [id, unit] : units_) {
+    if (unit.state == State::kWaiting) continue;
+    Charge(&unit, now);
+    // It waits for a place of its own accord, as soon as it is at a pause point.
+    if (unit.state == State::kLate) {
+      asked.push_back(id);
+      continue;
+    }
+    if (ready.size() == 1 && *ready.begin() == unit.experiment) continue;
+    if (!unit.asked) {
+      unit.asked = now;
+    } else if (now - *unit.asked >= options_.patience) {
+      unit.state = State::kLate;
+      --working_;
+    }
+    asked.push_back(id);
+  }
+  return asked;
+}
+
+}  // namespace mentor::actor
