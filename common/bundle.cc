@@ -25,8 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kWhole[] = "bundle";  // The field of what concerns no file of its own.
-constexpr size_t kFoldersMax = kBundleFilesMax;
+constexpr char kWhole[] = "bundle";         // The field of what concerns no file of its own.
+constexpr uint64_t kDiskBlockBytes = 4096;  // What the smallest file or folder takes.
+constexpr size_t kLeftOutShown = 5;
 constexpr size_t kDigestDigits = 64;
 
 class BundleDescriptor {
@@ -74,6 +75,16 @@ void CheckTotals(size_t files, uint64_t bytes, Violations* violations) {
   }
 }
 
+constexpr char kManyFolders[] = "has more than %d folders; give the folder of one model";
+
+// Folders that begin with a path, where `before` is the path that stands before it: sorted, the
+// files of one folder and of those below it stand together.
+size_t NewFolders(const std::string& path, const std::string& before) {
+  const size_t common =
+      std::mismatch(path.begin(), path.end(), before.begin(), before.end()).first - path.begin();
+  return std::count(path.begin() + common, path.end(), '/');
+}
+
 struct FoundFile {
   fs::path real;  // Of a link, the file that it leads to.
   uint64_t bytes = 0;
@@ -81,8 +92,9 @@ struct FoundFile {
 
 class FolderWalk {
  public:
-  FolderWalk(fs::path root, Violations* violations)
-      : root_(std::move(root)), violations_(*violations) {}
+  // left_out null: nothing is.
+  FolderWalk(fs::path root, std::vector<std::string>* left_out, Violations* violations)
+      : root_(std::move(root)), left_out_(left_out), violations_(*violations) {}
 
   // By path. Stops early where there is too much.
   absl::StatusOr<std::map<std::string, FoundFile>> Run() {
@@ -91,11 +103,14 @@ class FolderWalk {
     size_t folders = 0, refused = 0;
     while (!error && entry != fs::recursive_directory_iterator()) {
       const std::string path = entry->path().lexically_relative(root_).generic_string();
-      if (fs::symlink_status(entry->path(), error).type() == fs::file_type::directory) {
-        if (++folders > kFoldersMax) {
-          violations_.Add(kWhole,
-                          absl::StrFormat("has more than %d folders; give the folder of one model",
-                                          kFoldersMax));
+      const bool is_folder =
+          fs::symlink_status(entry->path(), error).type() == fs::file_type::directory;
+      if (left_out_ != nullptr && IsLeftOutOfBundles(entry->path().filename().native())) {
+        left_out_->push_back(path + (is_folder ? "/" : ""));
+        if (is_folder) entry.disable_recursion_pending();
+      } else if (is_folder) {
+        if (++folders > kBundleFoldersMax) {
+          violations_.Add(kWhole, absl::StrFormat(kManyFolders, kBundleFoldersMax));
           break;
         }
       } else {
@@ -137,6 +152,7 @@ class FolderWalk {
   }
 
   const fs::path root_;  // Canonical.
+  std::vector<std::string>* const left_out_;
   Violations& violations_;
   std::map<std::string, FoundFile> files_;
 };
@@ -169,8 +185,9 @@ absl::StatusOr<std::string> HashFile(const fs::path& path, uint64_t bytes) {
 // Takes bytes one after another into the files of a folder.
 class FolderWriter {
  public:
-  FolderWriter(const BundleManifest& manifest, const fs::path& folder)
-      : manifest_(manifest), folder_(folder) {}
+  FolderWriter(const BundleManifest& manifest, const fs::path& folder,
+               const std::function<absl::Status()>& goes_on)
+      : manifest_(manifest), folder_(folder), goes_on_(goes_on) {}
   ~FolderWriter() { Close(); }
 
   absl::Status Begin() {
@@ -178,6 +195,7 @@ class FolderWriter {
     return OpenNext();
   }
   absl::Status Append(std::string_view bytes) {
+    MENTOR_RETURN_IF_ERROR(GoesOn());
     while (!bytes.empty()) {
       if (file_ == manifest_.files.size()) {
         return absl::DataLossError(
@@ -194,16 +212,21 @@ class FolderWriter {
   }
   absl::Status Finish() {
     MENTOR_CHECK(file_ == manifest_.files.size());
-    for (const fs::path& made : folders_) MENTOR_RETURN_IF_ERROR(SyncFolder(made));
+    for (const fs::path& made : folders_) {
+      MENTOR_RETURN_IF_ERROR(GoesOn());
+      MENTOR_RETURN_IF_ERROR(SyncFolder(made));
+    }
     return SyncFolder(folder_);
   }
 
  private:
   fs::path Path() const { return folder_ / manifest_.files[file_].path; }
+  absl::Status GoesOn() const { return goes_on_ ? goes_on_() : absl::OkStatus(); }
 
   // Opens the next file; ends those without a byte at once.
   absl::Status OpenNext() {
     while (file_ < manifest_.files.size()) {
+      MENTOR_RETURN_IF_ERROR(GoesOn());
       const fs::path path = Path();
       MENTOR_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
       if (folders_.empty() || folders_.back() != path.parent_path())
@@ -251,6 +274,7 @@ class FolderWriter {
 
   const BundleManifest& manifest_;
   const fs::path& folder_;
+  const std::function<absl::Status()>& goes_on_;
   std::vector<fs::path> folders_;  // That hold files, in order.
   size_t file_ = 0;                // The one that is written.
   uint64_t written_ = 0;           // Of that one.
@@ -259,8 +283,8 @@ class FolderWriter {
 };
 
 absl::Status WriteInto(const BundleManifest& manifest, const BundleSource& source,
-                       const fs::path& folder) {
-  FolderWriter writer(manifest, folder);
+                       const fs::path& folder, const std::function<absl::Status()>& goes_on) {
+  FolderWriter writer(manifest, folder, goes_on);
   MENTOR_RETURN_IF_ERROR(writer.Begin());
   const uint64_t total = manifest.bytes();
   for (uint64_t offset = 0; offset < total;) {
@@ -281,6 +305,13 @@ uint64_t BundleManifest::bytes() const {
   uint64_t sum = 0;
   for (const BundleFile& file : files) sum += file.bytes;
   return sum;
+}
+
+uint64_t BundleManifest::disk_bytes() const {
+  uint64_t entries = files.size() + 1;  // With the folder of all.
+  for (size_t i = 0; i < files.size(); ++i)
+    entries += NewFolders(files[i].path, i > 0 ? files[i - 1].path : "");
+  return bytes() + entries * kDiskBlockBytes;
 }
 
 bool IsBundleDigest(std::string_view digest) {
@@ -312,6 +343,7 @@ std::string BundleDigest(const std::vector<BundleFile>& files) {
 Violations CheckManifest(const BundleManifest& manifest) {
   Violations violations;
   uint64_t bytes = 0;
+  size_t folders = 0;
   const std::string* before = nullptr;
   for (size_t i = 0; i < std::min(manifest.files.size(), kBundleFilesMax); ++i) {
     const BundleFile& file = manifest.files[i];
@@ -323,6 +355,7 @@ Violations CheckManifest(const BundleManifest& manifest) {
                      absl::StrFormat("'%s' stands after '%s'; sort the files by path, each once",
                                      Printable(file.path), Printable(*before)));
     }
+    folders += NewFolders(file.path, before != nullptr ? *before : "");
     before = &file.path;
     if (!IsBundleDigest(file.sha256))
       violations.Add(field + ".sha256", "is not 64 digits of lower case; give the file's SHA-256");
@@ -330,6 +363,8 @@ Violations CheckManifest(const BundleManifest& manifest) {
     bytes += std::min(file.bytes, kBundleBytesMax + 1);
   }
   CheckTotals(manifest.files.size(), bytes, &violations);
+  if (folders > kBundleFoldersMax)
+    violations.Add(kWhole, absl::StrFormat(kManyFolders, kBundleFoldersMax));
   if (!violations.empty()) return violations;
   // "a" and "a/b": sorted, but not always neighbours ("a", "a-b", "a/b").
   for (const BundleFile& file : manifest.files) {
@@ -351,13 +386,16 @@ Violations CheckManifest(const BundleManifest& manifest) {
   return violations;
 }
 
-absl::StatusOr<BundleManifest> ReadBundle(const fs::path& folder) {
+namespace {
+
+absl::StatusOr<BundleManifest> ReadFolder(const fs::path& folder,
+                                          std::vector<std::string>* left_out) {
   std::error_code error;
   const fs::path root = fs::canonical(folder, error);
   if (error) return FileError("cannot read bundle", folder, error.value());
   if (!fs::is_directory(root, error)) return FileError("cannot read bundle", folder, ENOTDIR);
   Violations violations;
-  MENTOR_ASSIGN_OR_RETURN(const auto found, FolderWalk(root, &violations).Run());
+  MENTOR_ASSIGN_OR_RETURN(const auto found, FolderWalk(root, left_out, &violations).Run());
   if (!violations.empty()) return ToStatus(violations);
   BundleManifest manifest;
   for (const auto& [path, file] : found) {
@@ -368,8 +406,42 @@ absl::StatusOr<BundleManifest> ReadBundle(const fs::path& folder) {
   return manifest;
 }
 
+}  // namespace
+
+bool IsLeftOutOfBundles(std::string_view name) {
+  static constexpr std::string_view kNames[] = {".git", ".hg", ".svn", ".DS_Store"};
+  if (std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames)) return true;
+  // Emacs and others: robot.xml~, .#robot.xml, #robot.xml#; Vim: .robot.xml.swp, .swo and so on.
+  if (name.ends_with('~') || name.ends_with(".bak") || name.starts_with(".#")) return true;
+  if (name.size() > 1 && name.front() == '#' && name.back() == '#') return true;
+  return name.size() > 5 && name.front() == '.' && name.substr(name.size() - 4, 3) == ".sw" &&
+         name.back() >= 'a' && name.back() <= 'p';
+}
+
+absl::StatusOr<BundleManifest> ReadBundle(const fs::path& folder,
+                                          std::vector<std::string>* left_out) {
+  std::vector<std::string> ignored;
+  auto manifest = ReadFolder(folder, left_out != nullptr ? left_out : &ignored);
+  if (left_out != nullptr) std::sort(left_out->begin(), left_out->end());
+  return manifest;
+}
+
+std::string LeftOutText(const fs::path& folder, const std::vector<std::string>& left_out) {
+  if (left_out.empty()) return "";
+  std::string text = absl::StrCat(folder.string(), ": left out of the bundle: ");
+  const size_t shown = std::min(left_out.size(), kLeftOutShown);
+  for (size_t i = 0; i < shown; ++i)
+    absl::StrAppend(&text, i > 0 ? ", " : "", Printable(left_out[i]));
+  if (shown < left_out.size()) absl::StrAppend(&text, " and ", left_out.size() - shown, " more");
+  return text;
+}
+
 absl::StatusOr<BundleManifest> VerifyBundle(const fs::path& folder, std::string_view digest) {
-  auto manifest = ReadBundle(folder);
+  std::vector<std::string> left_out;
+  auto manifest = ReadFolder(folder, &left_out);
+  // One that was made elsewhere may have files of such names.
+  if (!left_out.empty() && !(manifest.ok() && manifest->digest == digest))
+    manifest = ReadFolder(folder, /*left_out=*/nullptr);
   if (manifest.ok() && manifest->digest == digest) return manifest;
   const auto code = manifest.status().code();
   if (!manifest.ok() && code != absl::StatusCode::kInvalidArgument) return manifest.status();
@@ -420,14 +492,14 @@ BundleSource FolderSource(fs::path folder, BundleManifest manifest, size_t bytes
 }
 
 absl::Status WriteBundle(const BundleManifest& manifest, const BundleSource& source,
-                         const fs::path& folder) {
+                         const fs::path& folder, const std::function<absl::Status()>& goes_on) {
   MENTOR_RETURN_IF_ERROR(ToStatus(CheckManifest(manifest)));
   std::error_code error;
   if (fs::symlink_status(folder, error).type() != fs::file_type::not_found) {
     return absl::AlreadyExistsError(
         absl::StrFormat("%s is there already; choose another folder", folder.string()));
   }
-  absl::Status status = WriteInto(manifest, source, folder);
+  absl::Status status = WriteInto(manifest, source, folder, goes_on);
   if (!status.ok()) fs::remove_all(folder, error);
   return status;
 }

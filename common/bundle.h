@@ -22,6 +22,7 @@ namespace mentor {
 
 inline constexpr uint64_t kBundleBytesMax = 256'000'000;
 inline constexpr size_t kBundleFilesMax = 2000;
+inline constexpr size_t kBundleFoldersMax = 2000;
 inline constexpr size_t kBundlePathBytesMax = 255;
 
 struct BundleFile {
@@ -36,6 +37,8 @@ struct BundleManifest {
   std::string digest;             // 64 digits.
 
   uint64_t bytes() const;  // Of all files.
+  // What it takes of a disk, as quotas count it: 4 KiB for each file and folder besides its bytes.
+  uint64_t disk_bytes() const;
   bool operator==(const BundleManifest&) const = default;
 };
 
@@ -49,15 +52,25 @@ bool IsBundleDigest(std::string_view digest);
 // What a list of files is called.
 std::string BundleDigest(const std::vector<BundleFile>& files);
 // Everything that is wrong with a manifest from elsewhere: paths that lead out, are no plain text,
-// stand twice, in a wrong order or within a file; sizes, counts; a digest that is another one.
+// stand twice, in a wrong order or within a file; sizes, counts of files and folders; a digest that
+// is another one.
 Violations CheckManifest(const BundleManifest& manifest);
 
-// Reads all files of a folder. A symbolic link to a file within the folder is that file. Everything
-// that a bundle cannot hold is named at once (INVALID_ARGUMENT): links that leave the folder or
-// lead to folders, special files, names, sizes, too many. NOT_FOUND without the folder. Folders
-// without files are no part.
-absl::StatusOr<BundleManifest> ReadBundle(const std::filesystem::path& folder);
-// Reads a folder and compares; DATA_LOSS when it is not the bundle of that digest.
+// Whether a file or folder of that name is left out when somebody's folder becomes a bundle:
+// version control (.git, .hg, .svn), swap files, locks and backups of editors, .DS_Store.
+bool IsLeftOutOfBundles(std::string_view name);
+// Reads somebody's folder, without what is left out; `left_out` gets the paths of that, folders
+// with a '/' behind them. A symbolic link to a file within the folder is that file. Everything that
+// a bundle cannot hold is named at once (INVALID_ARGUMENT): links that leave the folder or lead to
+// folders, special files, names, sizes, too many. NOT_FOUND without the folder. Folders without
+// files are no part.
+absl::StatusOr<BundleManifest> ReadBundle(const std::filesystem::path& folder,
+                                          std::vector<std::string>* left_out = nullptr);
+// "FOLDER: left out of the bundle: .git/, robot.xml~"; empty for none.
+std::string LeftOutText(const std::filesystem::path& folder,
+                        const std::vector<std::string>& left_out);
+// Reads a folder and compares, with or without what is left out; DATA_LOSS when it is not the
+// bundle of that digest.
 absl::StatusOr<BundleManifest> VerifyBundle(const std::filesystem::path& folder,
                                             std::string_view digest);
 
@@ -70,8 +83,10 @@ BundleSource FolderSource(std::filesystem::path folder, BundleManifest manifest,
 
 // Makes the folder, which must not exist, of what the source gives, and syncs it. A file whose
 // SHA-256 differs, or bytes beyond the manifest's, are DATA_LOSS, a bad manifest INVALID_ARGUMENT;
-// then nothing is left. Files are 0600, folders 0700.
+// then nothing is left. `goes_on` is asked before each piece and each file: its error ends the
+// work. Files are 0600, folders 0700.
 absl::Status WriteBundle(const BundleManifest& manifest, const BundleSource& source,
-                         const std::filesystem::path& folder);
+                         const std::filesystem::path& folder,
+                         const std::function<absl::Status()>& goes_on = nullptr);
 
 }  // namespace mentor

@@ -42,8 +42,9 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> FindBundle(std::string_view na
       "there is no bundle %s here; give its folder with --bundle", BundleName(digest)));
 }
 
-absl::StatusOr<BundleManifest> OfferFolder(const std::filesystem::path& folder) {
-  MENTOR_ASSIGN_OR_RETURN(BundleManifest manifest, ReadBundle(folder));
+absl::StatusOr<BundleManifest> OfferFolder(const std::filesystem::path& folder,
+                                           std::vector<std::string>* left_out) {
+  MENTOR_ASSIGN_OR_RETURN(BundleManifest manifest, ReadBundle(folder, left_out));
   const auto held = std::make_shared<const HeldBundle>(folder, manifest);
   SetBundleFinder([held, before = CurrentFinder()](const std::string& digest)
                       -> absl::StatusOr<std::shared_ptr<const HeldBundle>> {

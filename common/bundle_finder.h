@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
@@ -45,8 +46,10 @@ void SetBundleFinder(BundleFinder finder);
 absl::StatusOr<std::shared_ptr<const HeldBundle>> FindBundle(std::string_view name);
 
 // Finds the bundle of one folder, as it is now; others by the finder before, if there is one.
-// Nobody locks the folder: whoever changes it while it is in use changes what happens.
-absl::StatusOr<BundleManifest> OfferFolder(const std::filesystem::path& folder);
+// Nobody locks the folder: whoever changes it while it is in use changes what happens. `left_out`
+// as of ReadBundle.
+absl::StatusOr<BundleManifest> OfferFolder(const std::filesystem::path& folder,
+                                           std::vector<std::string>* left_out = nullptr);
 
 // Finds what lies in FOLDER/HEX, verified each time that nobody has it; others, and damaged ones,
 // by the finder before.

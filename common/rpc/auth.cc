@@ -435,7 +435,10 @@ Caller CallerOf(const grpc::ServerContextBase& context) {
   const std::string address = context.peer();
   const bool remote =
       (address.starts_with("ipv4:") || address.starts_with("ipv6:")) && !IsLoopback(address);
-  return {.name = remote ? "anonymous" : "local", .role = v1::ROLE_OPERATOR, .everything = true};
+  return {.name = remote ? "anonymous" : "local",
+          .role = v1::ROLE_OPERATOR,
+          .everything = true,
+          .connection = address};
 }
 
 }  // namespace mentor::rpc

@@ -48,6 +48,11 @@ struct Caller {
   v1::Role role = v1::ROLE_UNSPECIFIED;
   // The server asks for no credentials: every method is open.
   bool everything = false;
+  // The peer's address where that is so, since all have one name.
+  std::string connection = {};
+
+  // Whose limits of calls and streams it uses up: a name's, or those of a connection.
+  const std::string& counted_as() const { return connection.empty() ? name : connection; }
 
   bool Allows(v1::Role required) const { return everything || Includes(role, required); }
   // Whether it may change what belongs to this owner.

@@ -85,6 +85,57 @@ absl::StatusOr<v1::FetchBundleResponse> ReadBundlePiece(const HeldBundle& bundle
   return response;
 }
 
+absl::StatusOr<v1::FetchBundleResponse> BundlePieces::Read(const std::string& digest,
+                                                           uint64_t offset) {
+  MENTOR_ASSIGN_OR_RETURN(auto bundle, Hold(digest));
+  auto piece = ReadBundlePiece(*bundle, offset);
+  if (!absl::IsNotFound(piece.status()) && !absl::IsDataLoss(piece.status())) return piece;
+  // Somebody emptied the folder: what was held is nothing any more.
+  bundle = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    held_.erase(digest);
+  }
+  MENTOR_ASSIGN_OR_RETURN(bundle, Hold(digest));
+  return ReadBundlePiece(*bundle, offset);
+}
+
+bool BundlePieces::Holds(const std::string& digest) {
+  const MutexLock lock(mutex_);
+  const auto known = held_.find(digest);
+  return known != held_.end() && known->second.until >= Clock::now();
+}
+
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundlePieces::Hold(const std::string& digest) {
+  {
+    const MutexLock lock(mutex_);
+    const auto now = Clock::now();
+    std::erase_if(held_, [&](const auto& entry) { return entry.second.until < now; });
+    if (const auto known = held_.find(digest); known != held_.end()) {
+      known->second.until = now + kHeldFor;
+      return known->second.bundle;
+    }
+  }
+  auto found = find_(digest);
+  if (absl::IsResourceExhausted(found.status()) && LetGo()) found = find_(digest);
+  MENTOR_RETURN_IF_ERROR(found.status());
+  const MutexLock lock(mutex_);
+  held_[digest] = {.bundle = *found, .until = Clock::now() + kHeldFor};
+  if (held_.size() > held_max_) {
+    held_.erase(std::min_element(held_.begin(), held_.end(), [](const auto& a, const auto& b) {
+      return a.second.bundle->manifest().disk_bytes() < b.second.bundle->manifest().disk_bytes();
+    }));
+  }
+  return found;
+}
+
+// Of what nobody has asked for lately; false when there is none.
+bool BundlePieces::LetGo() {
+  const MutexLock lock(mutex_);
+  const auto late = Clock::now() + kHeldFor - kHeldAtLeast;
+  return std::erase_if(held_, [&](const auto& entry) { return entry.second.until < late; }) > 0;
+}
+
 // ---- Server.
 
 class BundleServer::Work {
@@ -145,7 +196,7 @@ class BundleServer::Work {
       const Call call = *next;
       calls_.erase(next);
       const bool stopping = stopping_;
-      const bool finds = !IsHeldLocked(call.digest) && finding_.insert(call.digest).second;
+      const bool finds = !pieces_.Holds(call.digest) && finding_.insert(call.digest).second;
       lock.Unlock();
       if (call.context->IsCancelled()) {
         call.reactor->Finish(grpc::Status::CANCELLED);
@@ -165,66 +216,21 @@ class BundleServer::Work {
   std::deque<Call>::iterator NextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return std::find_if(
         calls_.begin(), calls_.end(), [&](const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-          return stopping_ || !finding_.contains(call.digest) || IsHeldLocked(call.digest);
+          return stopping_ || !finding_.contains(call.digest) || pieces_.Holds(call.digest);
         });
   }
-  bool IsHeldLocked(const std::string& digest) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const auto known = held_.find(digest);
-    return known != held_.end() && known->second.until >= Clock::now();
-  }
-
   absl::StatusOr<v1::FetchBundleResponse> Answer(const v1::FetchBundleRequest& request) {
     const auto digest = BundleDigestOf(request.name());
     if (!digest) return NotABundle(request.name());
     if (const auto error = MENTOR_FAILPOINT("bundle.fetch.answer"))
       return absl::UnavailableError(*error);
-    MENTOR_ASSIGN_OR_RETURN(auto bundle, Hold(*digest));
-    auto piece = ReadBundlePiece(*bundle, request.offset());
-    if (!absl::IsNotFound(piece.status()) && !absl::IsDataLoss(piece.status())) return piece;
-    // Somebody emptied the folder: what was held is nothing any more.
-    bundle = nullptr;
-    {
-      const MutexLock lock(mutex_);
-      held_.erase(*digest);
-    }
-    MENTOR_ASSIGN_OR_RETURN(bundle, Hold(*digest));
-    return ReadBundlePiece(*bundle, request.offset());
+    return pieces_.Read(*digest, request.offset());
   }
 
-  absl::StatusOr<std::shared_ptr<const HeldBundle>> Hold(const std::string& digest) {
-    {
-      const MutexLock lock(mutex_);
-      const auto now = Clock::now();
-      std::erase_if(held_, [&](const auto& entry) { return entry.second.until < now; });
-      if (const auto known = held_.find(digest); known != held_.end()) {
-        known->second.until = now + kHeldFor;
-        return known->second.bundle;
-      }
-    }
-    auto found = FindBundle(BundleName(digest));
-    if (absl::IsResourceExhausted(found.status()) && LetGo())
-      found = FindBundle(BundleName(digest));
-    MENTOR_RETURN_IF_ERROR(found.status());
-    const MutexLock lock(mutex_);
-    held_[digest] = {.bundle = *found, .until = Clock::now() + kHeldFor};
-    return found;
-  }
-
-  // Of what nobody has asked for lately; false when there is none.
-  bool LetGo() {
-    const MutexLock lock(mutex_);
-    const auto late = Clock::now() + kHeldFor - kHeldAtLeast;
-    return std::erase_if(held_, [&](const auto& entry) { return entry.second.until < late; }) > 0;
-  }
-
-  struct Held {
-    std::shared_ptr<const HeldBundle> bundle;
-    Clock::time_point until;
-  };
+  BundlePieces pieces_{[](const std::string& digest) { return FindBundle(BundleName(digest)); }};
   Mutex mutex_;
   CondVar changed_;
   std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, Held> held_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> finding_ ABSL_GUARDED_BY(mutex_);  // By a thread just now.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;

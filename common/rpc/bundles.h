@@ -11,9 +11,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 #include <absl/status/statusor.h>
 #include <google/protobuf/repeated_field.h>
@@ -42,6 +44,32 @@ BundleManifest ManifestFromProto(const std::string& digest,
 
 // The answer to one request. OUT_OF_RANGE beyond the end.
 absl::StatusOr<v1::FetchBundleResponse> ReadBundlePiece(const HeldBundle& bundle, uint64_t offset);
+
+// Pieces of the bundles that a finder finds. What was asked for lately is held, so that a bundle is
+// verified once and not for each piece; of too many, the one that is verified fastest goes.
+class BundlePieces {
+ public:
+  explicit BundlePieces(BundleFinder find, size_t held_max = 64)
+      : find_(std::move(find)), held_max_(held_max) {}
+
+  // Once more with what is found anew, when the files of a held one are gone.
+  absl::StatusOr<v1::FetchBundleResponse> Read(const std::string& digest, uint64_t offset);
+  bool Holds(const std::string& digest);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Held {
+    std::shared_ptr<const HeldBundle> bundle;
+    Clock::time_point until;
+  };
+  absl::StatusOr<std::shared_ptr<const HeldBundle>> Hold(const std::string& digest);
+  bool LetGo();
+
+  const BundleFinder find_;
+  const size_t held_max_;
+  Mutex mutex_;
+  std::map<std::string, Held> held_ ABSL_GUARDED_BY(mutex_);
+};
 
 // Answers FetchBundle for a service. Its owner stops it before the server shuts down.
 class BundleServer {

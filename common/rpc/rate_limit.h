@@ -1,6 +1,7 @@
 // A bucket of tokens for each caller: a burst at once, then so many calls a second. Thread-safe.
 //
-//   if (absl::Status status = limiter.Admit(CallerOf(*context).name); !status.ok()) return status;
+//   if (absl::Status status = limiter.Admit(CallerOf(*context).counted_as()); !status.ok()) return
+//   status;
 #pragma once
 
 #include <chrono>

@@ -759,11 +759,24 @@ PhysicsFactors Plan::Physics(std::span<const double> vector) const {
   return factors;
 }
 
+namespace {
+
+// Its digest, and what people call it: its folder where it is somebody's own, else its model.
+std::string TitleOf(const HeldBundle& bundle, const std::string& model) {
+  const std::filesystem::path& folder = bundle.folder();
+  const std::string name = (folder.has_filename() ? folder : folder.parent_path()).filename();
+  const std::string called = name == bundle.manifest().digest ? model : name + "/";
+  return absl::StrCat("bundle ", BundleName(bundle.manifest().digest),
+                      called.empty() ? "" : " (" + Printable(called.substr(0, 100)) + ")");
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
                                                      const CompilerLimits& limits) {
+  std::string title = TitleOf(bundle, "");
   const auto wrong = [&](const std::string& what) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("bundle ", BundleName(bundle.manifest().digest), ":\n", what));
+    return absl::InvalidArgumentError(absl::StrCat(title, ":\n", what));
   };
   const absl::StatusOr<std::string> text = ReadFile(bundle.folder() / kTaskFile, kSpecBytesMax);
   if (absl::IsNotFound(text.status()))
@@ -771,6 +784,7 @@ absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
   if (!text.ok()) return text.status();
   Violations violations;
   const v1::MjcfTask task = ReadTask(*text, &violations);
+  title = TitleOf(bundle, task.model());
   std::shared_ptr<Plan> plan;
   const auto& files = bundle.manifest().files;
   const bool there = std::any_of(files.begin(), files.end(),
@@ -791,8 +805,7 @@ absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
       violations.Add("model", std::string(model.status().message()));
     } else if (!model.ok()) {
       return absl::Status(model.status().code(),
-                          absl::StrCat("bundle ", BundleName(bundle.manifest().digest), ": ",
-                                       model.status().message()));
+                          absl::StrCat(title, ": ", model.status().message()));
     } else {
       plan = Planner(task, *std::move(model), &violations).Make();
     }

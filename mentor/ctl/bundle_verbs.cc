@@ -110,8 +110,10 @@ absl::StatusOr<v1::PushBundleResponse> PushAll(Session& session, const BundleMan
 
 int PushBundles(Session& session, const std::vector<std::string>& folders) {
   return ForEach(session, folders, [&](const std::string& folder) -> int {
-    const auto manifest = ReadBundle(folder);
+    std::vector<std::string> left_out;
+    const auto manifest = ReadBundle(folder, &left_out);
     if (!manifest.ok()) return session.output.Fail(manifest.status());
+    if (!left_out.empty()) session.output.Note(LeftOutText(folder, left_out));
     const auto pushed = PushAll(session, *manifest, folder);
     if (!pushed.ok()) return session.output.Fail(pushed.status());
     v1::Bundle bundle;
@@ -224,8 +226,10 @@ void AddBundleVerbs(Commands* commands) {
         "mentorctl bundles push my_robot/ --output name    # sha256:HEX, for a spec",
         [=](Session& session) { return PushBundles(session, *folders); }, false);
     command
-        ->add_option("folders", *folders,
-                     "Folders of at most 256 MB and 2,000 files; links may not lead out of them")
+        ->add_option(
+            "folders", *folders,
+            "Folders of at most 256 MB, 2,000 files and 2,000 folders; links may not lead out of "
+            "them. Version control (.git), swap files and backups are left out")
         ->type_name("DIR")
         ->required();
   }

@@ -1,6 +1,7 @@
 #include "mentor/local/run_bundles.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <system_error>
 
 #include <absl/strings/str_cat.h>
@@ -41,6 +42,14 @@ std::filesystem::path PathOf(const std::string& value, const std::filesystem::pa
   return std::filesystem::is_directory(beside, ignored) ? beside : std::filesystem::path(value);
 }
 
+absl::StatusOr<BundleManifest> Offer(const std::filesystem::path& folder) {
+  std::vector<std::string> left_out;
+  auto manifest = OfferFolder(folder, &left_out);
+  if (manifest.ok() && !left_out.empty())
+    std::fprintf(stderr, "note: %s\n", LeftOutText(folder, left_out).c_str());
+  return manifest;
+}
+
 absl::Status Prefixed(const std::string& field, const absl::Status& status) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", status.message()));
 }
@@ -51,7 +60,7 @@ absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
                                  const std::filesystem::path& spec_file, v1::ExperimentSpec* spec) {
   std::vector<std::string> names;
   for (const std::string& folder : folders) {
-    const auto manifest = OfferFolder(folder);
+    const auto manifest = Offer(folder);
     if (!manifest.ok()) return Prefixed("--bundle " + folder, manifest.status());
     names.push_back(BundleName(manifest->digest));
   }
@@ -59,7 +68,7 @@ absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
     const std::filesystem::path path = PathOf(*value, spec_file);
     std::error_code ignored;
     if (!std::filesystem::is_directory(path, ignored)) return absl::OkStatus();
-    const auto manifest = OfferFolder(path);
+    const auto manifest = Offer(path);
     if (!manifest.ok()) return Prefixed("bundle " + path.string(), manifest.status());
     *value = BundleName(manifest->digest);
     return absl::OkStatus();

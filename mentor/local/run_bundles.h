@@ -17,7 +17,8 @@ namespace mentor {
 
 // Puts the names of the folders (--bundle) where environments lack one, and names in the place of
 // paths that stand in the option (beside the spec's file, else from the working folder). From then
-// on FindBundle finds all of them. False: the spec names none. INVALID_ARGUMENT for a folder that
+// on FindBundle finds all of them; what a folder has that no bundle holds is said on stderr. False:
+// the spec names none. INVALID_ARGUMENT for a folder that
 // is no bundle, or that no environment takes.
 absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
                                  const std::filesystem::path& spec_file, v1::ExperimentSpec* spec);

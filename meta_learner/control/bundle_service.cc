@@ -41,7 +41,9 @@ v1::PushBundleResponse ToProto(const BundleShelf::Standing& standing) {
 }
 
 absl::StatusOr<v1::PushBundleResponse> AddPiece(BundleShelf* shelf, const std::string& digest,
-                                                const v1::PushBundleRequest& request) {
+                                                const std::string& owner,
+                                                const v1::PushBundleRequest& request,
+                                                const Calls::Cancel* cancel) {
   Violations violations;
   if (request.data().size() > rpc::kBundlePieceBytes) {
     violations.Add("data", absl::StrFormat("has %d bytes; give at most %d", request.data().size(),
@@ -55,14 +57,15 @@ absl::StatusOr<v1::PushBundleResponse> AddPiece(BundleShelf* shelf, const std::s
   }
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
-                          shelf->Add(digest, request.offset(), request.data()));
+                          shelf->Add(digest, owner, request.offset(), request.data(), cancel));
   return ToProto(standing);
 }
 
 absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Caller& caller,
-                                            const v1::PushBundleRequest& request) {
+                                            const v1::PushBundleRequest& request,
+                                            const Calls::Cancel* cancel) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
-  if (request.files().empty()) return AddPiece(shelf, digest, request);
+  if (request.files().empty()) return AddPiece(shelf, digest, caller.name, request, cancel);
   if (!request.data().empty()) {
     Violations violations;
     violations.Add("data", "goes with no files; send the files first, then pieces");
@@ -71,17 +74,18 @@ absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Calle
   const BundleManifest manifest = rpc::ManifestFromProto(digest, request.files());
   MENTOR_RETURN_IF_ERROR(ShortStatus(CheckManifest(manifest)));
   MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
-                          shelf->Begin(manifest, caller.name));
+                          shelf->Begin(manifest, caller.name, cancel));
   return ToProto(standing);
 }
 
 // What a push changes is heard of at its beginning and at its end.
 absl::StatusOr<v1::PushBundleResponse> AuditedPush(const ServiceOptions& options,
                                                    BundleShelf* shelf, const rpc::Caller& caller,
-                                                   const v1::PushBundleRequest& request) {
+                                                   const v1::PushBundleRequest& request,
+                                                   const Calls::Cancel* cancel) {
   const absl::Status room = options.check_room ? options.check_room() : absl::OkStatus();
-  auto answer =
-      room.ok() ? Push(shelf, caller, request) : absl::StatusOr<v1::PushBundleResponse>(room);
+  auto answer = room.ok() ? Push(shelf, caller, request, cancel)
+                          : absl::StatusOr<v1::PushBundleResponse>(room);
   if (!answer.ok() || answer->complete() || !request.files().empty())
     Audit(caller, "PushBundle", request.name(), answer.status());
   return answer;
@@ -110,11 +114,10 @@ absl::StatusOr<v1::ListBundlesResponse> List(BundleShelf* shelf,
   return response;
 }
 
-absl::StatusOr<v1::FetchBundleResponse> Fetch(BundleShelf* shelf,
+absl::StatusOr<v1::FetchBundleResponse> Fetch(rpc::BundlePieces* pieces,
                                               const v1::FetchBundleRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
-  MENTOR_ASSIGN_OR_RETURN(const auto bundle, shelf->Find(digest));
-  return rpc::ReadBundlePiece(*bundle, request.offset());
+  return pieces->Read(digest, request.offset());
 }
 
 absl::Status CheckUnnamed(ExperimentStore* store, const std::string& digest) {
@@ -135,27 +138,42 @@ absl::Status CheckUnnamed(ExperimentStore* store, const std::string& digest) {
       {{"experiment", names.front()}});
 }
 
+absl::Status NotOwner(const std::string& name, const std::string& owner,
+                      const rpc::Caller& caller) {
+  return MakeError(
+      absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
+      absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or somebody with the "
+                      "role admin",
+                      name, owner, caller.name),
+      {{"owner", owner}, {"caller", caller.name}});
+}
+
 absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc::Caller& caller,
                     const v1::DeleteBundleRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
   // Nobody may create an experiment that names it meanwhile.
   const BundleShelf::Turn turn(shelf, {digest});
-  const auto bundle = shelf->GetAny(turn);
-  if (absl::IsNotFound(bundle.status()) && request.allow_missing()) return absl::OkStatus();
+  const auto bundle = shelf->Get(turn);
   // One whose list cannot be read has no owner: it goes with its damage.
-  if (!absl::IsDataLoss(bundle.status())) {
+  if (!absl::IsDataLoss(bundle.status()) && !absl::IsNotFound(bundle.status())) {
     MENTOR_RETURN_IF_ERROR(bundle.status());
-    if (!caller.MayChange(bundle->owner())) {
-      return MakeError(
-          absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
-          absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or somebody with the "
-                          "role admin",
-                          request.name(), bundle->owner(), caller.name),
-          {{"owner", bundle->owner()}, {"caller", caller.name}});
-    }
+    if (!caller.MayChange(bundle->owner()))
+      return NotOwner(request.name(), bundle->owner(), caller);
   }
-  MENTOR_RETURN_IF_ERROR(CheckUnnamed(options.store, digest));
-  return shelf->Delete(turn);
+  if (!absl::IsNotFound(bundle.status()))
+    MENTOR_RETURN_IF_ERROR(CheckUnnamed(options.store, digest));
+  // What others are pushing goes on.
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> pushers, shelf->Pushers(turn));
+  bool ended = false;
+  for (const std::string& owner : pushers) {
+    if (!caller.MayChange(owner)) continue;
+    shelf->EndPush(turn, owner);
+    ended = true;
+  }
+  if (!absl::IsNotFound(bundle.status())) return shelf->Delete(turn);
+  if (ended) return absl::OkStatus();
+  if (!pushers.empty()) return NotOwner(request.name(), pushers.front(), caller);
+  return request.allow_missing() ? absl::OkStatus() : bundle.status();
 }
 
 }  // namespace
@@ -166,33 +184,32 @@ class BundleService::Impl : public v1::BundleService::Service {
       : options_(std::move(options)), shelf_(shelf), calls_(options_) {
     // Whatever is asked may read whole bundles, or wait for who does.
     Register<v1::PushBundleRequest, v1::PushBundleResponse>(
-        "PushBundle", [this](const v1::PushBundleRequest& request, const rpc::Caller& caller) {
-          return AuditedPush(options_, shelf_, caller, request);
+        "PushBundle", [this](const v1::PushBundleRequest& request, const rpc::Caller& caller,
+                             const Calls::Cancel* cancel) {
+          return AuditedPush(options_, shelf_, caller, request, cancel);
         });
     Register<v1::GetBundleRequest, v1::Bundle>(
         "GetBundle",
-        [this](const v1::GetBundleRequest& request,
-               const rpc::Caller&) -> absl::StatusOr<v1::Bundle> {
+        [this](const v1::GetBundleRequest& request, const rpc::Caller&,
+               const Calls::Cancel*) -> absl::StatusOr<v1::Bundle> {
           MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
           return shelf_->Get(digest);
         });
     Register<v1::ListBundlesRequest, v1::ListBundlesResponse>(
-        "ListBundles", [this](const v1::ListBundlesRequest& request, const rpc::Caller&) {
-          return List(shelf_, request);
-        });
+        "ListBundles", [this](const v1::ListBundlesRequest& request, const rpc::Caller&,
+                              const Calls::Cancel*) { return List(shelf_, request); });
     Register<v1::DeleteBundleRequest, Empty>(
         "DeleteBundle",
-        [this](const v1::DeleteBundleRequest& request,
-               const rpc::Caller& caller) -> absl::StatusOr<Empty> {
+        [this](const v1::DeleteBundleRequest& request, const rpc::Caller& caller,
+               const Calls::Cancel*) -> absl::StatusOr<Empty> {
           const absl::Status status = Delete(options_, shelf_, caller, request);
           Audit(caller, "DeleteBundle", request.name(), status);
           MENTOR_RETURN_IF_ERROR(status);
           return Empty();
         });
     Register<v1::FetchBundleRequest, v1::FetchBundleResponse>(
-        "FetchBundle", [this](const v1::FetchBundleRequest& request, const rpc::Caller&) {
-          return Fetch(shelf_, request);
-        });
+        "FetchBundle", [this](const v1::FetchBundleRequest& request, const rpc::Caller&,
+                              const Calls::Cancel*) { return Fetch(&pieces_, request); });
     MENTOR_CHECK(has_callback_methods() && !has_synchronous_methods());
   }
   ~Impl() { Stop(); }
@@ -210,23 +227,25 @@ class BundleService::Impl : public v1::BundleService::Service {
         v1::PushBundleRequest::descriptor()->file()->service(0)->FindMethodByName(method);
     MENTOR_CHECK(found != nullptr);
     MarkMethodRawCallback(
-        found->index(), new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, Response>(
-                            [this, answer](grpc::CallbackServerContext* context,
-                                           const grpc::ByteBuffer* received, Response* response) {
-                              return calls_.Unary<Request>(
-                                  Calls::Cost::kFiles, context, *received, response,
-                                  [this, answer](const Request& request, const rpc::Caller& caller,
-                                                 const Calls::Cancel*) -> absl::StatusOr<Response> {
-                                    if (options_.leads) {
-                                      MENTOR_RETURN_IF_ERROR(options_.leads());
-                                    }
-                                    return answer(request, caller);
-                                  });
-                            }));
+        found->index(),
+        new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, Response>(
+            [this, answer](grpc::CallbackServerContext* context, const grpc::ByteBuffer* received,
+                           Response* response) {
+              return calls_.Unary<Request>(
+                  Calls::Cost::kFiles, context, *received, response,
+                  [this, answer](const Request& request, const rpc::Caller& caller,
+                                 const Calls::Cancel* cancel) -> absl::StatusOr<Response> {
+                    if (options_.leads) {
+                      MENTOR_RETURN_IF_ERROR(options_.leads());
+                    }
+                    return answer(request, caller, cancel);
+                  });
+            }));
   }
 
   const ServiceOptions options_;
   BundleShelf* const shelf_;
+  rpc::BundlePieces pieces_{[this](const std::string& digest) { return shelf_->Find(digest); }};
   Calls calls_;
   bool stopped_ = false;
 };

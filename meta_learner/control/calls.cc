@@ -13,9 +13,11 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr int kThreads = 2;
-constexpr int kHeavyThreads = 2;
-constexpr int kSlowThreads = 2;
+constexpr int kHeavyThreads = 3;
+constexpr int kSlowThreads = 3;
 constexpr int kFileThreads = 4;  // They mostly wait.
+// Of one caller, in lines of calls that may take long.
+constexpr int kPerCallerMax = 2;
 // What callers are told where waiting helps: the line moves.
 constexpr auto kRetrySoon = std::chrono::seconds(1);
 
@@ -34,9 +36,9 @@ Calls::Calls(const ServiceOptions& options)
           std::make_shared<StreamRegistry>(options.streams_max, options.streams_per_caller_max)),
       limiter_(options.rate),
       light_(kThreads, options.calls_waiting_max),
-      slow_(kSlowThreads, options.heavy_calls_waiting_max),
-      heavy_(kHeavyThreads, options.heavy_calls_waiting_max),
-      files_(kFileThreads, options.calls_waiting_max) {}
+      slow_(kSlowThreads, options.heavy_calls_waiting_max, kPerCallerMax),
+      heavy_(kHeavyThreads, options.heavy_calls_waiting_max, kPerCallerMax),
+      files_(kFileThreads, options.calls_waiting_max, kPerCallerMax) {}
 
 Executor& Calls::LineOf(Cost cost) {
   switch (cost) {
@@ -80,9 +82,7 @@ absl::Status Calls::ReadRequest(const grpc::ByteBuffer& received,
 
 absl::Status Calls::Enqueue(Cost cost, const Caller& caller, std::function<void()> task) {
   const bool heavy = cost == Cost::kHeavy || cost == Cost::kSlow;
-  // Light ones are done in the order in which they came, streams among them.
-  if (LineOf(cost).Post(std::move(task), cost == Cost::kLight ? "" : caller.name))
-    return absl::OkStatus();
+  if (LineOf(cost).Post(std::move(task), TurnOf(cost, caller))) return absl::OkStatus();
   if (stopping_) return Draining();
   return WithRetryDelay(
       MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,

@@ -3,7 +3,8 @@
 // that may look at the disk, and a status becomes gRPC's. Requests come as bytes and become
 // messages only on that thread: a message takes up to a hundred times its bytes. What makes the
 // parts of a spec has threads and a line of its own, and so has what compiles somebody's model, and
-// what waits for a bucket or reads whole files, so that everything else goes on meanwhile.
+// what waits for a bucket or reads whole files, so that everything else goes on meanwhile. In these
+// lines one caller leaves threads to others.
 // Streams are produced one message at a time (streams.h). Not for who may call what, which is
 // decided before a call arrives here (common/rpc/auth.h), nor for what a method does. Owned by the
 // service. Thread-safe.
@@ -87,7 +88,7 @@ class Calls {
   void Post(Cost cost, grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
             const grpc::ByteBuffer& received, Work work) {
     const Caller caller = rpc::CallerOf(*context);
-    absl::Status posted = limiter_.Admit(caller.name);
+    absl::Status posted = limiter_.Admit(caller.counted_as());
     posted.Update(CheckLength(received));
     if (posted.ok()) posted = Enqueue<Request>(cost, context, reactor, received, caller, work);
     if (!posted.ok()) reactor->Finish(rpc::ToGrpc(posted));
@@ -99,13 +100,13 @@ class Calls {
   grpc::ServerWriteReactor<Response>* Stream(Cost cost, grpc::CallbackServerContext* context,
                                              const grpc::ByteBuffer& received, Open open) {
     const Caller caller = rpc::CallerOf(*context);
-    absl::Status admitted = limiter_.Admit(caller.name);
+    absl::Status admitted = limiter_.Admit(caller.counted_as());
     admitted.Update(CheckLength(received));
     // What a stream that has not begun holds is a request of legal length.
     grpc::ByteBuffer kept = admitted.ok() ? received : grpc::ByteBuffer();
     const auto cancel = std::make_shared<Cancel>(false);
     return PullStream<Response>::Start(
-        streams_, &LineOf(cost), caller.name, cancel,
+        streams_, &LineOf(cost), caller.counted_as(), TurnOf(cost, caller), cancel,
         [admitted, cancel, kept = std::move(kept), open = std::move(open),
          produce = typename PullStream<Response>::Produce()](
             Response* response) mutable -> absl::StatusOr<Produced> {
@@ -140,6 +141,10 @@ class Calls {
   };
 
   Executor& LineOf(Cost cost);
+  // Light ones are done in the order in which they came, streams among them.
+  static std::string TurnOf(Cost cost, const Caller& caller) {
+    return cost == Cost::kLight ? "" : caller.counted_as();
+  }
   static absl::Status CheckLength(const grpc::ByteBuffer& received);
   static absl::Status ReadRequest(const grpc::ByteBuffer& received,
                                   google::protobuf::Message* request);

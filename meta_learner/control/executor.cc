@@ -1,10 +1,12 @@
 #include "meta_learner/control/executor.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace mentor::meta_learner {
 
-Executor::Executor(int num_threads, size_t items_max) : items_max_(items_max) {
+Executor::Executor(int num_threads, size_t items_max, int per_caller_max)
+    : items_max_(items_max), per_caller_max_(per_caller_max) {
   for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
@@ -19,10 +21,10 @@ bool Executor::Post(std::function<void()> task, const std::string& caller) {
   return true;
 }
 
-bool Executor::PostAlways(std::function<void()> task) {
+bool Executor::PostAlways(std::function<void()> task, const std::string& caller) {
   const MutexLock lock(mutex_);
   if (stopping_) return false;
-  Add(std::move(task), "");
+  Add(std::move(task), caller);
   return true;
 }
 
@@ -53,13 +55,26 @@ void Executor::Stop() {
   for (std::thread& thread : threads) thread.join();
 }
 
+std::deque<std::string>::iterator Executor::NextLocked() {
+  return std::find_if(turns_.begin(), turns_.end(),
+                      [this](const std::string& caller) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                        const auto own = at_work_.find(caller);
+                        return own == at_work_.end() || own->second < per_caller_max_;
+                      });
+}
+
 void Executor::Work() {
   MutexLock lock(mutex_);
   while (true) {
-    while (!stopping_ && waiting_ == 0) changed_.Wait(lock);
-    if (waiting_ == 0) return;
-    const std::string caller = std::move(turns_.front());
-    turns_.pop_front();
+    const auto next = NextLocked();
+    if (next == turns_.end()) {
+      // What is left is for the threads that are at work for its callers.
+      if (stopping_) return;
+      changed_.Wait(lock);
+      continue;
+    }
+    const std::string caller = std::move(*next);
+    turns_.erase(next);
     const auto own = tasks_.find(caller);
     std::function<void()> task = std::move(own->second.front());
     own->second.pop_front();
@@ -69,10 +84,12 @@ void Executor::Work() {
     } else {
       turns_.push_back(caller);
     }
+    if (!caller.empty()) ++at_work_[caller];
     lock.Unlock();
     task();
     task = nullptr;  // What it holds may take the mutex when it goes.
     lock.Lock();
+    if (!caller.empty() && --at_work_[caller] == 0) at_work_.erase(caller);
   }
 }
 

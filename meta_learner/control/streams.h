@@ -72,14 +72,15 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   // Called on the executor, one call at a time.
   using Produce = std::function<absl::StatusOr<Produced>(Response*)>;
 
-  // Opens a stream and begins to produce. The executor must live until the registry's Stop.
-  // `cancel` becomes true when nobody waits for more.
+  // Opens a stream and begins to produce, with the executor's turns of `turn`. The executor must
+  // live until the registry's Stop. `cancel` becomes true when nobody waits for more.
   static grpc::ServerWriteReactor<Response>* Start(std::shared_ptr<StreamRegistry> registry,
                                                    Executor* executor, const std::string& caller,
+                                                   std::string turn,
                                                    std::shared_ptr<std::atomic<bool>> cancel,
                                                    Produce produce) {
     auto stream = std::shared_ptr<PullStream>(
-        new PullStream(registry, executor, std::move(cancel), std::move(produce)));
+        new PullStream(registry, executor, std::move(turn), std::move(cancel), std::move(produce)));
     if (const absl::Status added = registry->Add(stream, caller); !added.ok()) {
       stream->End(added);
     } else {
@@ -128,10 +129,11 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   }
 
  private:
-  PullStream(std::shared_ptr<StreamRegistry> registry, Executor* executor,
+  PullStream(std::shared_ptr<StreamRegistry> registry, Executor* executor, std::string turn,
              std::shared_ptr<std::atomic<bool>> cancel, Produce produce)
       : registry_(std::move(registry)),
         executor_(executor),
+        turn_(std::move(turn)),
         cancel_(std::move(cancel)),
         produce_(std::move(produce)) {}
 
@@ -160,7 +162,8 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   }
 
   void PostLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const bool posted = executor_->PostAlways([self = this->shared_from_this()] { self->Run(); });
+    const bool posted =
+        executor_->PostAlways([self = this->shared_from_this()] { self->Run(); }, turn_);
     if (!posted) EndLocked(grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping"));
   }
   void EndLocked(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -173,6 +176,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   // Fixed after construction.
   const std::shared_ptr<StreamRegistry> registry_;
   Executor* const executor_;
+  const std::string turn_;
   const std::shared_ptr<std::atomic<bool>> cancel_;
   const Produce produce_;
   // Guarded by mutex_.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
@@ -18,12 +19,29 @@ namespace {
 
 // So much more than reserve and what was wanted must be free; less than that is none.
 constexpr uint64_t kSlackBytes = 1 << 20;
+// The same of files: an experiment's first ones.
+constexpr uint64_t kSlackFiles = 16;
+constexpr size_t kDiskTrialBytes = 4096;
+// Between attempts, where the disk is full again and again, twice as long each time.
+constexpr std::chrono::seconds kFirstDiskWait{1}, kLongestDiskWait{30};
+// A disk that had room for so long had it.
+constexpr std::chrono::seconds kRoomHeld{30};
 
 }  // namespace
 
-DiskGuard::DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metrics* metrics)
+DiskRoom RoomOnDiskOf(const std::filesystem::path& folder) {
+  struct statvfs info {};
+  if (statvfs(folder.c_str(), &info) != 0) return {};
+  // File systems without a table of inodes say 0 of 0.
+  return {.bytes = uint64_t{info.f_bavail} * info.f_frsize,
+          .files = info.f_files == 0 ? UINT64_MAX : uint64_t{info.f_favail}};
+}
+
+DiskGuard::DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metrics* metrics,
+                     std::function<DiskRoom(const std::filesystem::path& folder)> room_of)
     : folder_(std::move(folder)),
       reserve_bytes_(reserve_bytes),
+      room_of_(std::move(room_of)),
       free_bytes_(
           metrics->Gauge("mentor_store_free_bytes", "Room on the disk of the state folder.")),
       full_total_(metrics->Counter("mentor_store_disk_full_total",
@@ -31,12 +49,6 @@ DiskGuard::DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metri
       full_gauge_(
           metrics->Gauge("mentor_store_full", "1 while experiments are paused for want of room.")) {
   Look();
-}
-
-uint64_t DiskGuard::FreeBytes() const {
-  struct statvfs info {};
-  if (statvfs(folder_.c_str(), &info) != 0) return 0;
-  return uint64_t{info.f_bavail} * info.f_frsize;
 }
 
 absl::Status DiskGuard::MakeReserve() {
@@ -50,7 +62,7 @@ absl::Status DiskGuard::MakeReserve() {
   const bool there =
       known && static_cast<uint64_t>(info.st_size) == reserve_bytes_ && held >= reserve_bytes_;
   // What cannot be is not tried: it would take all room until it fails.
-  const bool hopeless = held < reserve_bytes_ && FreeBytes() < reserve_bytes_ - held;
+  const bool hopeless = held < reserve_bytes_ && Room().bytes < reserve_bytes_ - held;
   const int error = there      ? 0
                     : hopeless ? ENOSPC
                                : posix_fallocate(descriptor, 0, static_cast<off_t>(reserve_bytes_));
@@ -58,6 +70,13 @@ absl::Status DiskGuard::MakeReserve() {
   if (error == 0) return absl::OkStatus();
   unlink(file.c_str());  // Half a reserve only takes room.
   return FileError("cannot reserve room in", file, error);
+}
+
+absl::Status DiskGuard::TryToWrite() const {
+  const std::filesystem::path file = folder_ / "trial";
+  const absl::Status written = WriteFileAtomically(file, std::string(kDiskTrialBytes, '\0'));
+  unlink(file.c_str());
+  return written;
 }
 
 void DiskGuard::Look() {
@@ -68,26 +87,44 @@ void DiskGuard::Look() {
       MENTOR_LOG_EVERY(std::chrono::minutes(1), kWarning,
                        "no room for the reserve of the state folder", {{"why", made}});
     }
-    const bool no_room = reserve_bytes_ > 0 && FreeBytes() < kSlackBytes;
-    if (no_room || absl::IsResourceExhausted(made)) FullLocked();
+    const DiskRoom room = Room();
+    const bool no_room =
+        reserve_bytes_ > 0 && (room.bytes < kSlackBytes || room.files < kSlackFiles);
+    if (no_room || absl::IsResourceExhausted(made)) FullLocked(Clock::now());
   }
-  free_bytes_.Set(static_cast<double>(FreeBytes()));
+  free_bytes_.Set(static_cast<double>(Room().bytes));
 }
 
-void DiskGuard::Full(const std::string& who, uint64_t wanted_bytes) {
+void DiskGuard::Full(const std::string& who, uint64_t wanted_bytes, Clock::time_point now) {
   const MutexLock lock(mutex_);
   uint64_t& wanted = wanted_bytes_[who];
   wanted = std::max(wanted, wanted_bytes);
   full_total_.Increment();
-  FullLocked();
+  FullLocked(now);
 }
 
-void DiskGuard::FullLocked() {
+void DiskGuard::WaitLongerLocked(Clock::time_point now) {
+  wait_ = std::clamp<Clock::duration>(2 * wait_, kFirstDiskWait, kLongestDiskWait);
+  not_before_ = now + wait_;
+}
+
+void DiskGuard::FullLocked(Clock::time_point now) {
   full_gauge_.Set(1);
   if (full_.exchange(true)) return;
+  if (recovered_ && now - *recovered_ < kRoomHeld) {
+    WaitLongerLocked(now);
+  } else {
+    wait_ = {};
+    not_before_ = now;
+  }
   if (reserve_bytes_ > 0) unlink((folder_ / "reserve").c_str());
-  MENTOR_LOG(kError, "the disk is full: experiments pause until there is room",
-             {{"folder", folder_.string()}, {"free_bytes", FreeBytes()}});
+  const DiskRoom room = Room();
+  MENTOR_LOG(
+      kError, "the disk is full: experiments pause until there is room",
+      {{"folder", folder_.string()},
+       {"free_bytes", room.bytes},
+       {"free_inodes", room.files},
+       {"next_look_ms", std::chrono::duration_cast<std::chrono::milliseconds>(wait_).count()}});
 }
 
 void DiskGuard::WaitOnlyFor(const std::set<std::string>& who) {
@@ -95,15 +132,26 @@ void DiskGuard::WaitOnlyFor(const std::set<std::string>& who) {
   std::erase_if(wanted_bytes_, [&](const auto& entry) { return !who.contains(entry.first); });
 }
 
-bool DiskGuard::TryRecover() {
+bool DiskGuard::TryRecover(Clock::time_point now) {
   const MutexLock lock(mutex_);
   if (!full_) return true;
-  const uint64_t free = FreeBytes();
+  const DiskRoom room = Room();
+  const uint64_t free = room.bytes;
   free_bytes_.Set(static_cast<double>(free));
   uint64_t wanted = 0;
   for (const auto& [who, bytes] : wanted_bytes_) wanted = std::max(wanted, bytes);
   if (free < 2 * reserve_bytes_ + 2 * wanted + kSlackBytes) return false;
-  if (!MakeReserve().ok()) return false;
+  if (room.files < 2 * kSlackFiles) return false;
+  if (now < not_before_) return false;
+  absl::Status tried = TryToWrite();
+  if (tried.ok()) tried = MakeReserve();
+  if (!tried.ok()) {
+    MENTOR_LOG_EVERY(std::chrono::minutes(1), kWarning,
+                     "the disk seems to have room, but nothing can be written", {{"why", tried}});
+    WaitLongerLocked(now);
+    return false;
+  }
+  recovered_ = now;
   full_ = false;
   full_gauge_.Set(0);
   wanted_bytes_.clear();
@@ -113,9 +161,10 @@ bool DiskGuard::TryRecover() {
 
 absl::Status DiskGuard::Check() const {
   if (!full_) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
-                   "the disk of the state folder is full; delete experiments or free space, then "
-                   "try again");
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
+      "the disk of the state folder is full; delete experiments, or free space or inodes "
+      "(df -h, df -i), then try again");
 }
 
 }  // namespace mentor::meta_learner

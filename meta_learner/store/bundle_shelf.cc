@@ -17,6 +17,7 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/file.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/resources/names.h"
 #include "common/status.h"
@@ -30,6 +31,9 @@ namespace fs = std::filesystem;
 constexpr uint64_t kBundleAboutBytesMax = 4 << 20;
 constexpr size_t kBundlePartBytes = 64 << 20;
 constexpr size_t kUnfinishedShown = 3;
+// Pushes of one owner that broke off: a list of each is read when another one begins.
+constexpr size_t kUnfinishedMax = 1000;
+constexpr size_t kDigestSize = 64, kOwnerHashSize = 16;
 constexpr auto kUploadKept = std::chrono::hours(24);
 // For so long nobody waits for a bucket that did not answer, if what is here will do.
 constexpr auto kBucketAwayFor = std::chrono::minutes(1);
@@ -128,6 +132,31 @@ absl::StatusOr<std::vector<std::string>> AboutsIn(const fs::path& folder) {
   return digests;
 }
 
+// Uploads are named HEX.OWNER.
+std::string OwnerSuffix(const std::string& owner) {
+  return "." + Sha256Hex(owner).substr(0, kOwnerHashSize);
+}
+std::string DigestOfUpload(const std::string& upload) {
+  return upload.substr(0, kDigestSize);
+}
+absl::StatusOr<std::vector<std::string>> UploadsIn(const fs::path& folder) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+  std::vector<std::string> uploads;
+  for (const fs::path& entry : entries) {
+    const std::string name = entry.stem();
+    if (entry.extension() == kAbout && name.size() == kDigestSize + 1 + kOwnerHashSize &&
+        IsBundleDigest(DigestOfUpload(name)))
+      uploads.push_back(name);
+  }
+  std::sort(uploads.begin(), uploads.end());
+  return uploads;
+}
+
+// No digest is like that: a turn of all that an owner has.
+std::string OwnerTurn(const std::string& owner) {
+  return "owner " + owner;
+}
+
 // What a crash left of a file or folder that was being written.
 bool IsTemporary(const fs::path& path) {
   return path.filename().string().starts_with('.');
@@ -216,9 +245,16 @@ void BundleShelf::SetDurable(const std::string& digest) {
   const MutexLock lock(mutex_);
   durable_.insert(digest);
 }
-void BundleShelf::ForgetHeld(const std::string& digest) {
+void BundleShelf::Forget(const std::string& digest) {
   const MutexLock lock(mutex_);
   held_.erase(digest);
+  known_.erase(digest);
+}
+
+absl::Status BundleShelf::GoesOn(const Cancel* cancel) const {
+  if (stopping_) return absl::UnavailableError("this process is stopping");
+  if (cancel != nullptr && *cancel) return absl::CancelledError("nobody waits for it any more");
+  return absl::OkStatus();
 }
 
 fs::path BundleShelf::FolderOf(const std::string& digest) const {
@@ -227,8 +263,14 @@ fs::path BundleShelf::FolderOf(const std::string& digest) const {
 fs::path BundleShelf::AboutOf(const std::string& digest) const {
   return options_.folder / (digest + std::string(kAbout));
 }
-fs::path BundleShelf::UploadOf(const std::string& digest, std::string_view kind) const {
-  return options_.folder / kUploads / (digest + std::string(kind));
+fs::path BundleShelf::UploadOf(const std::string& upload, std::string_view kind) const {
+  return options_.folder / kUploads / (upload + std::string(kind));
+}
+
+absl::StatusOr<std::vector<std::string>> BundleShelf::UploadsOf(const std::string& digest) const {
+  MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> uploads, UploadsIn(options_.folder / kUploads));
+  std::erase_if(uploads, [&](const std::string& each) { return DigestOfUpload(each) != digest; });
+  return uploads;
 }
 
 absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) {
@@ -250,7 +292,7 @@ absl::Status BundleShelf::RemoveOldUploads() {
                           EntriesOf(options_.folder / kUploads));
   for (const fs::path& entry : entries) {
     // Somebody may be about to go on with it.
-    const Turn turn(this, entry.stem(), Turn::IfFree());
+    const Turn turn(this, DigestOfUpload(entry.stem()), Turn::IfFree());
     std::error_code ignored;
     const auto age = fs::file_time_type::clock::now() - fs::last_write_time(entry, ignored);
     if (!turn.digests().empty() && age > kUploadKept) fs::remove(entry, ignored);
@@ -284,7 +326,7 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
 // One that was pushed here before there was a bucket, or deleted while another meta-learner led.
 absl::Status BundleShelf::MakeDurable(const v1::Bundle& about, const std::string& digest) {
   if (!VerifyBundle(FolderOf(digest), digest).ok()) return NoBundle(digest);
-  MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), TextOf(about)));
+  MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), TextOf(about), nullptr));
   SetDurable(digest);
   return absl::OkStatus();
 }
@@ -307,28 +349,52 @@ absl::StatusOr<v1::Bundle> BundleShelf::Get(const std::string& digest) {
   return ReadAbout(digest);
 }
 
-absl::StatusOr<v1::Bundle> BundleShelf::GetAny(const Turn& turn) {
-  const std::string& digest = *turn.digests().begin();
-  auto about = ReadAbout(digest);
-  if (!absl::IsNotFound(about.status())) return about;
-  auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest);
-  return upload.ok() ? std::move(upload) : std::move(about);
+absl::StatusOr<v1::Bundle> BundleShelf::Get(const Turn& turn) {
+  return ReadAbout(*turn.digests().begin());
 }
 
-absl::StatusOr<v1::Bundle> BundleShelf::GetUnlessBusy(const std::string& digest) {
+absl::StatusOr<std::vector<std::string>> BundleShelf::Pushers(const Turn& turn) {
+  const std::string& digest = *turn.digests().begin();
+  MENTOR_ASSIGN_OR_RETURN(const auto uploads, UploadsOf(digest));
+  std::vector<std::string> owners;
+  for (const std::string& upload : uploads) {
+    const auto about = ReadAboutFile(UploadOf(upload, kAbout), digest);
+    if (about.ok()) owners.push_back(about->owner());
+  }
+  return owners;
+}
+
+void BundleShelf::EndPush(const Turn& turn, const std::string& owner) {
+  RemoveUpload(*turn.digests().begin() + OwnerSuffix(owner));
+}
+
+absl::StatusOr<BundleShelf::Known> BundleShelf::Look(const std::string& digest) {
+  {
+    const MutexLock lock(mutex_);
+    if (const auto known = known_.find(digest); known != known_.end()) return known->second;
+  }
   const Turn turn(this, digest, Turn::IfFree());
-  return turn.digests().empty() ? ReadAboutFile(AboutOf(digest), digest) : ReadAbout(digest);
+  const bool is_busy = turn.digests().empty();
+  auto about = is_busy ? ReadAboutFile(AboutOf(digest), digest) : ReadAbout(digest);
+  MENTOR_RETURN_IF_ERROR(about.status());
+  Known found{.bundle = *std::move(about)};
+  found.disk_bytes = ManifestOf(found.bundle, digest).disk_bytes();
+  found.bundle.clear_files();
+  if (!is_busy && (options_.objects == nullptr || IsDurable(digest))) {
+    const MutexLock lock(mutex_);
+    known_[digest] = found;
+  }
+  return found;
 }
 
 absl::StatusOr<std::vector<v1::Bundle>> BundleShelf::List() {
   MENTOR_ASSIGN_OR_RETURN(const auto digests, Digests());
   std::vector<v1::Bundle> bundles;
   for (const std::string& digest : digests) {
-    auto about = GetUnlessBusy(digest);
-    if (absl::IsNotFound(about.status())) continue;  // In the bucket without its last object.
-    MENTOR_RETURN_IF_ERROR(about.status());
-    about->clear_files();
-    bundles.push_back(*std::move(about));
+    auto known = Look(digest);
+    if (absl::IsNotFound(known.status())) continue;  // In the bucket without its last object.
+    MENTOR_RETURN_IF_ERROR(known.status());
+    bundles.push_back(std::move(known->bundle));
   }
   return bundles;
 }
@@ -339,83 +405,108 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
   // By digest: one whose push ends just now is in both places.
   std::map<std::string, uint64_t> sizes;
   std::vector<std::string> unfinished;
-  MENTOR_ASSIGN_OR_RETURN(const auto pushed, AboutsIn(options_.folder / kUploads));
-  for (const std::string& digest : pushed) {
-    const auto about = ReadAboutFile(UploadOf(digest, kAbout), digest);
-    if (!about.ok() || about->owner() != owner) continue;
-    sizes[digest] = about->size_bytes();
+  MENTOR_ASSIGN_OR_RETURN(const auto uploads, UploadsIn(options_.folder / kUploads));
+  for (const std::string& upload : uploads) {
+    if (!upload.ends_with(OwnerSuffix(owner))) continue;
+    const std::string digest = DigestOfUpload(upload);
+    const auto about = ReadAboutFile(UploadOf(upload, kAbout), digest);
+    if (!about.ok()) continue;
+    sizes[digest] = ManifestOf(*about, digest).disk_bytes();
     unfinished.push_back(BundleName(digest));
+  }
+  if (unfinished.size() >= kUnfinishedMax) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+        absl::StrFormat("'%s' has begun %d pushes; end some of them, or delete them with "
+                        "`mentorctl bundles delete`: %s",
+                        owner, unfinished.size(), unfinished[0]),
+        {{"owner", owner}});
   }
   MENTOR_ASSIGN_OR_RETURN(const auto whole, Digests());
   for (const std::string& digest : whole) {
     if (digest == manifest.digest) continue;  // It is mended.
-    const auto about = GetUnlessBusy(digest);
-    if (about.ok() && about->owner() == owner) sizes[digest] = about->size_bytes();
+    const auto known = Look(digest);
+    if (known.ok() && known->bundle.owner() == owner) sizes[digest] = known->disk_bytes;
   }
-  uint64_t bytes = manifest.bytes();
+  uint64_t bytes = manifest.disk_bytes();
   for (const auto& [digest, size] : sizes) bytes += size;
   if (bytes <= options_.owner_bytes_max) return absl::OkStatus();
   if (unfinished.size() > kUnfinishedShown) unfinished.resize(kUnfinishedShown);
   return MakeError(
       absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
-      absl::StrFormat("with this bundle '%s' would have %d bytes of bundles, %d are allowed; "
-                      "delete some with `mentorctl bundles delete`%s%s",
+      absl::StrFormat("with this bundle '%s' would have %d bytes of bundles, each file and "
+                      "folder counted with 4096 more; %d are allowed; delete some with `mentorctl "
+                      "bundles delete`%s%s",
                       owner, bytes, options_.owner_bytes_max,
                       unfinished.empty() ? "" : ", which also ends pushes that broke off: ",
                       absl::StrJoin(unfinished, ", ")),
       {{"owner", owner}});
 }
 
-absl::StatusOr<BundleShelf::Standing> BundleShelf::StandingOf(const v1::Bundle& upload,
-                                                              const std::string& digest) {
-  return Standing{.next_offset = std::min(SizeOrZero(UploadOf(digest, kPart)), upload.size_bytes()),
-                  .size_bytes = upload.size_bytes(),
-                  .complete = false};
+BundleShelf::Standing BundleShelf::StandingOf(const v1::Bundle& bundle,
+                                              const std::string& upload) const {
+  return {.next_offset = std::min(SizeOrZero(UploadOf(upload, kPart)), bundle.size_bytes()),
+          .size_bytes = bundle.size_bytes(),
+          .complete = false};
 }
 
 absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& manifest,
-                                                         const std::string& owner) {
+                                                         const std::string& owner,
+                                                         const Cancel* cancel) {
   MENTOR_RETURN_IF_ERROR(ToStatus(CheckManifest(manifest)));
   const std::string& digest = manifest.digest;
+  const std::string upload = digest + OwnerSuffix(owner);
   const Turn turn(this, {digest});
-  // What is damaged, here or in the bucket, is mended by pushing it again.
+  MENTOR_RETURN_IF_ERROR(GoesOn(cancel));
+  // What is damaged, here or in the bucket, is mended by pushing it again: it is looked at anew.
+  Forget(digest);
   if (const absl::Status there = FindInTurn(digest).status(); there.ok()) {
+    RemoveUpload(upload);
     return Standing{
         .next_offset = manifest.bytes(), .size_bytes = manifest.bytes(), .complete = true};
-  } else if (!absl::IsNotFound(there) && !absl::IsDataLoss(there)) {
+  } else if (absl::IsNotFound(there)) {
+    // What another meta-learner has removed has no owner any more.
+    std::error_code ignored;
+    fs::remove(AboutOf(digest), ignored);
+  } else if (!absl::IsDataLoss(there)) {
     return there;
   }
-  if (auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest); upload.ok()) {
-    MENTOR_ASSIGN_OR_RETURN(const Standing standing, StandingOf(*upload, digest));
+  if (auto begun = ReadAboutFile(UploadOf(upload, kAbout), digest); begun.ok()) {
+    const Standing standing = StandingOf(*begun, upload);
     if (standing.next_offset < standing.size_bytes) return standing;
-    return Finish(*std::move(upload), digest);
+    return Finish(*std::move(begun), digest, upload, cancel);
   }
-  const v1::Bundle upload = AboutBundle(manifest, owner);
+  const v1::Bundle bundle = AboutBundle(manifest, owner);
   {
-    const MutexLock lock(quota_);
+    // From the look at what the owner has to the beginning. Who has this turn waits for no other.
+    const Turn own(this, {OwnerTurn(owner)});
     MENTOR_RETURN_IF_ERROR(CheckQuota(manifest, owner));
-    RemoveUpload(digest);
-    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(digest, kAbout), TextOf(upload)));
+    RemoveUpload(upload);
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(upload, kAbout), TextOf(bundle)));
   }
-  if (manifest.bytes() == 0) return Finish(upload, digest);
+  if (manifest.bytes() == 0) return Finish(bundle, digest, upload, cancel);
   return Standing{.next_offset = 0, .size_bytes = manifest.bytes(), .complete = false};
 }
 
-absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest, uint64_t offset,
-                                                       std::string_view data) {
+absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest,
+                                                       const std::string& owner, uint64_t offset,
+                                                       std::string_view data,
+                                                       const Cancel* cancel) {
+  const std::string upload = digest + OwnerSuffix(owner);
   const Turn turn(this, {digest});
-  auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest);
-  if (absl::IsNotFound(upload.status())) {
-    // The answer to the last piece was lost.
+  MENTOR_RETURN_IF_ERROR(GoesOn(cancel));
+  auto begun = ReadAboutFile(UploadOf(upload, kAbout), digest);
+  if (absl::IsNotFound(begun.status())) {
+    // The answer to the last piece was lost, or another owner was faster.
     if (const auto about = ReadAbout(digest); about.ok()) {
       return Standing{
           .next_offset = about->size_bytes(), .size_bytes = about->size_bytes(), .complete = true};
     }
-    return absl::FailedPreconditionError(
-        absl::StrFormat("nobody is pushing %s; begin with its list of files", BundleName(digest)));
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "'%s' has not begun to push %s; begin with its list of files", owner, BundleName(digest)));
   }
-  MENTOR_RETURN_IF_ERROR(upload.status());
-  MENTOR_ASSIGN_OR_RETURN(Standing standing, StandingOf(*upload, digest));
+  MENTOR_RETURN_IF_ERROR(begun.status());
+  Standing standing = StandingOf(*begun, upload);
   if (offset > standing.next_offset) {
     return absl::OutOfRangeError(
         absl::StrFormat("offset is %d, but only %d bytes of %s are here; go on at %d", offset,
@@ -430,59 +521,72 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest
   }
   if (const auto error = MENTOR_FAILPOINT("bundle_shelf.write"))
     return absl::UnavailableError(*error);
-  MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(digest, kPart), offset, data));
-  standing.next_offset = std::max(standing.next_offset, offset + data.size());
+  if (const uint64_t there = standing.next_offset - offset; there < data.size()) {
+    data.remove_prefix(there);
+    MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(upload, kPart), standing.next_offset, data));
+    standing.next_offset += data.size();
+  }
   if (standing.next_offset < standing.size_bytes) return standing;
-  return Finish(*std::move(upload), digest);
+  return Finish(*std::move(begun), digest, upload, cancel);
 }
 
-absl::Status BundleShelf::WriteFiles(const BundleManifest& manifest, const BundleSource& source) {
+absl::Status BundleShelf::WriteFiles(const BundleManifest& manifest, const BundleSource& source,
+                                     const Cancel* cancel) {
   const fs::path folder = FolderOf(manifest.digest);
   const fs::path temporary = options_.folder / ("." + manifest.digest);
   std::error_code error;
   fs::remove_all(temporary, error);
-  MENTOR_RETURN_IF_ERROR(WriteBundle(manifest, source, temporary));
+  MENTOR_RETURN_IF_ERROR(WriteBundle(manifest, source, temporary, [&] { return GoesOn(cancel); }));
   fs::remove_all(folder, error);  // Damaged, or of an attempt before.
   if (rename(temporary.c_str(), folder.c_str()) != 0)
     return FileError("cannot rename to", folder, errno);
-  ForgetHeld(manifest.digest);
+  Forget(manifest.digest);
   return SyncFolder(options_.folder);
 }
 
-absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle upload,
-                                                          const std::string& digest) {
-  const BundleManifest manifest = ManifestOf(upload, digest);
-  const absl::Status written = WriteFiles(manifest, PartSource(UploadOf(digest, kPart)));
-  if (absl::IsDataLoss(written)) RemoveUpload(digest);
+absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle bundle,
+                                                          const std::string& digest,
+                                                          const std::string& upload,
+                                                          const Cancel* cancel) {
+  const BundleManifest manifest = ManifestOf(bundle, digest);
+  const absl::Status written = WriteFiles(manifest, PartSource(UploadOf(upload, kPart)), cancel);
+  if (absl::IsDataLoss(written)) RemoveUpload(upload);
   MENTOR_RETURN_IF_ERROR(written);
-  *upload.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
-  const std::string about = TextOf(upload);
+  *bundle.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
+  // Whoever mends a bundle, it stays its owner's.
+  if (const auto before = ReadAboutFile(AboutOf(digest), digest); before.ok())
+    bundle.set_owner(before->owner());
+  const std::string about = TextOf(bundle);
   if (options_.objects != nullptr) {
-    MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about));
+    MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about, cancel));
     SetDurable(digest);
   }
   if (const auto error = MENTOR_FAILPOINT("bundle_shelf.before_about"))
     return absl::UnavailableError(*error);
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), about));
-  RemoveUpload(digest);
+  Forget(digest);
+  MENTOR_ASSIGN_OR_RETURN(const auto uploads, UploadsOf(digest));
+  for (const std::string& each : uploads) RemoveUpload(each);
   MENTOR_LOG(
       kInfo, "a bundle was pushed",
-      {{"bundle", BundleName(digest)}, {"owner", upload.owner()}, {"bytes", upload.size_bytes()}});
+      {{"bundle", BundleName(digest)}, {"owner", bundle.owner()}, {"bytes", bundle.size_bytes()}});
   return Standing{
-      .next_offset = upload.size_bytes(), .size_bytes = upload.size_bytes(), .complete = true};
+      .next_offset = bundle.size_bytes(), .size_bytes = bundle.size_bytes(), .complete = true};
 }
 
-void BundleShelf::RemoveUpload(const std::string& digest) {
+void BundleShelf::RemoveUpload(const std::string& upload) {
   std::error_code ignored;
   // The list last: without it nobody counts the bytes.
-  fs::remove(UploadOf(digest, kPart), ignored);
-  fs::remove(UploadOf(digest, kAbout), ignored);
+  fs::remove(UploadOf(upload, kPart), ignored);
+  fs::remove(UploadOf(upload, kAbout), ignored);
 }
 
-absl::Status BundleShelf::PutObjects(const BundleManifest& manifest, const std::string& about) {
+absl::Status BundleShelf::PutObjects(const BundleManifest& manifest, const std::string& about,
+                                     const Cancel* cancel) {
   const BundleSource source = FolderSource(FolderOf(manifest.digest), manifest, kBundlePartBytes);
   size_t part = 0;
   for (uint64_t offset = 0; offset < manifest.bytes(); offset += kBundlePartBytes) {
+    MENTOR_RETURN_IF_ERROR(GoesOn(cancel));
     MENTOR_ASSIGN_OR_RETURN(const std::string bytes, source(offset));
     MENTOR_RETURN_IF_ERROR(
         OfBucket(options_.objects->Put(PartKey(manifest.digest, part++), bytes, &stopping_)));
@@ -493,22 +597,25 @@ absl::Status BundleShelf::PutObjects(const BundleManifest& manifest, const std::
 absl::Status BundleShelf::FetchObjects(const BundleManifest& manifest) {
   std::string part;
   size_t number = SIZE_MAX;
-  return WriteFiles(manifest, [&](uint64_t offset) -> absl::StatusOr<std::string> {
-    if (const size_t wanted = offset / kBundlePartBytes; wanted != number) {
-      auto bytes =
-          options_.objects->Get(PartKey(manifest.digest, wanted), kBundlePartBytes, &stopping_);
-      if (absl::IsNotFound(bytes.status())) {
-        return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                         absl::StrFormat("the bucket lacks a part of %s; push it again",
-                                         BundleName(manifest.digest)));
-      }
-      MENTOR_RETURN_IF_ERROR(OfBucket(bytes.status()));
-      part = *std::move(bytes);
-      number = wanted;
-    }
-    const size_t begin = offset % kBundlePartBytes;
-    return begin < part.size() ? part.substr(begin, 1 << 20) : std::string();
-  });
+  return WriteFiles(
+      manifest,
+      [&](uint64_t offset) -> absl::StatusOr<std::string> {
+        if (const size_t wanted = offset / kBundlePartBytes; wanted != number) {
+          auto bytes =
+              options_.objects->Get(PartKey(manifest.digest, wanted), kBundlePartBytes, &stopping_);
+          if (absl::IsNotFound(bytes.status())) {
+            return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                             absl::StrFormat("the bucket lacks a part of %s; push it again",
+                                             BundleName(manifest.digest)));
+          }
+          MENTOR_RETURN_IF_ERROR(OfBucket(bytes.status()));
+          part = *std::move(bytes);
+          number = wanted;
+        }
+        const size_t begin = offset % kBundlePartBytes;
+        return begin < part.size() ? part.substr(begin, 1 << 20) : std::string();
+      },
+      /*cancel=*/nullptr);
 }
 
 absl::StatusOr<BundleManifest> BundleShelf::AddFolder(const fs::path& folder,
@@ -523,14 +630,14 @@ absl::Status BundleShelf::AddAll(const BundleManifest& manifest, const BundleSou
   MENTOR_ASSIGN_OR_RETURN(Standing standing, Begin(manifest, owner));
   while (!standing.complete) {
     MENTOR_ASSIGN_OR_RETURN(const std::string piece, source(standing.next_offset));
-    MENTOR_ASSIGN_OR_RETURN(standing, Add(manifest.digest, standing.next_offset, piece));
+    MENTOR_ASSIGN_OR_RETURN(standing, Add(manifest.digest, owner, standing.next_offset, piece));
   }
   return absl::OkStatus();
 }
 
 absl::Status BundleShelf::Delete(const Turn& turn) {
   const std::string& digest = *turn.digests().begin();
-  RemoveUpload(digest);
+  Forget(digest);
   {
     const MutexLock lock(mutex_);
     durable_.erase(digest);
@@ -547,7 +654,6 @@ absl::Status BundleShelf::Delete(const Turn& turn) {
   fs::remove(AboutOf(digest), error);
   if (error) return FileError("cannot remove", AboutOf(digest), error.value());
   MENTOR_RETURN_IF_ERROR(SyncFolder(options_.folder));
-  ForgetHeld(digest);
   fs::remove_all(FolderOf(digest), error);
   return error ? FileError("cannot remove", FolderOf(digest), error.value()) : absl::OkStatus();
 }

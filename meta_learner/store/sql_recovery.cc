@@ -1,11 +1,14 @@
 // The folders below experiments/, the objects of a bucket and the rows of the database are held
 // against each other.
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <set>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +19,7 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
+#include "common/wait.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/sql_rows.h"
@@ -27,6 +31,8 @@ namespace {
 
 // Lines of the log about one kind of loss at one start.
 constexpr size_t kNamedMax = 100;
+// What a start or a takeover waits for a bucket that does not answer.
+constexpr std::chrono::seconds kBucketPatience{10};
 const std::string kAboutKey(kAboutFile);
 
 }  // namespace
@@ -174,11 +180,12 @@ absl::StatusOr<std::vector<CheckpointInfo>> SqlStore::CheckpointsOf(const std::s
   return list;
 }
 
-absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow() {
+absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow(
+    const std::atomic<bool>* cancel) {
   MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> deletions, Deletions());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> there,
-                          objects_->ListFolders(kExperimentsPrefix, nullptr));
+                          objects_->ListFolders(kExperimentsPrefix, cancel));
   std::vector<std::string> without;
   for (const std::string& uid : there) {
     if (!IsUuid(uid) || rows.contains(uid) ||
@@ -186,7 +193,7 @@ absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow() {
       continue;
     // Without it, it is what came after a deletion from a process that had lost the database.
     const auto about = objects_->Get(absl::StrCat(kExperimentsPrefix, uid, "/", kAboutKey),
-                                     kSpecBytesMax * 8, nullptr);
+                                     kSpecBytesMax * 8, cancel);
     if (absl::IsNotFound(about.status())) continue;
     MENTOR_RETURN_IF_ERROR(about.status());
     without.push_back(uid);
@@ -195,7 +202,23 @@ absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow() {
 }
 
 absl::Status SqlStore::RefuseObjectsWithoutRow() {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without, ObjectsWithoutRow());
+  std::atomic<bool> given_up = false;
+  const std::jthread timer([&](const std::stop_token& stop) {
+    if (!StopRequestedWithin(stop, kBucketPatience)) given_up = true;
+  });
+  const auto found = ObjectsWithoutRow(&given_up);
+  if (absl::IsUnavailable(found.status()) || absl::IsCancelled(found.status())) {
+    // Somebody has to lead; experiments wait for the bucket by themselves. A database that was lost
+    // has no rows: then the bucket has to say whether it was.
+    MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
+    if (rows.empty()) return absl::UnavailableError(found.status().message());
+    MENTOR_LOG(kWarning,
+               "the bucket is silent: whether it has experiments without a row is not known",
+               {{"bucket", objects_->name()}, {"why", found.status()}});
+    return absl::OkStatus();
+  }
+  MENTOR_RETURN_IF_ERROR(found.status());
+  const std::vector<std::string>& without = *found;
   if (without.empty()) return absl::OkStatus();
   return MakeError(
       absl::StatusCode::kDataLoss, Reason::kDataLoss,
@@ -209,7 +232,7 @@ absl::Status SqlStore::RefuseObjectsWithoutRow() {
 
 absl::Status SqlStore::FetchFoldersWithoutRow() {
   if (objects_ == nullptr) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without, ObjectsWithoutRow());
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without, ObjectsWithoutRow(nullptr));
   for (const std::string& uid : without)
     MENTOR_RETURN_IF_ERROR(OpenFile(uid, kAboutKey, nullptr, /*again=*/false).status());
   return absl::OkStatus();

@@ -250,7 +250,7 @@ class SqlStore : public ExperimentStore {
   // DATA_LOSS, and a line of the log for each, when there are some.
   absl::Status RefuseWithoutRow(const std::vector<std::string>& without_row) const;
   // UIDs of experiments in the bucket that have neither, in order.
-  absl::StatusOr<std::vector<std::string>> ObjectsWithoutRow();
+  absl::StatusOr<std::vector<std::string>> ObjectsWithoutRow(const std::atomic<bool>* cancel);
   absl::Status RefuseObjectsWithoutRow();
   // Their folders, with what BringBackOne needs.
   absl::Status FetchFoldersWithoutRow();

@@ -941,6 +941,18 @@ class ClientTest(ClusterTest):
             # The same name, and the same bytes, for the command line.
             copy = self.folder / "copy"
             self.mentorctl(address, "bundles", "pull", folder, copy)
+            # Neither takes what belongs to editors and version control, and both say so.
+            (copy / ".git" / "objects").mkdir(parents=True)
+            (copy / ".git" / "objects" / "x").write_text("x")
+            for rest in ("robot.xml~", ".robot.xml.swp"):
+                (copy / rest).write_text("x")
+            (copy / ".#robot.xml").symlink_to("ann@host.1:2")
+            left_out = "left out of the bundle: .#robot.xml, .git/, .robot.xml.swp, robot.xml~"
+            with self.assertLogs("mentor_client", "WARNING") as logs:
+                self.assertEqual(client.push_bundle(copy), name)
+            self.assertIn(left_out, logs.output[0])
+            pushed = self.mentorctl(address, "bundles", "push", copy)
+            self.assertIn(left_out, pushed)
             self.assertEqual(client.push_bundle(copy), name)
             client.delete_bundle(name)
             self.assertEqual(client.bundles(), [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import pathlib
 import re
@@ -17,11 +18,19 @@ from .v1 import bundle_pb2, bundle_service_pb2 as wire
 
 _BYTES_MAX = 256_000_000
 _FILES_MAX = 2000
+_FOLDERS_MAX = 2000
 _PATH_BYTES_MAX = 255
 _PIECE_BYTES = 1 << 20
 _WHOLE_BUNDLE_S = 180.0  # For the server to verify and write one.
 _RESTARTS_MAX = 3
+# As IsLeftOutOfBundles of the servers: version control, swap files, locks and backups of editors.
+_LEFT_OUT = re.compile(
+    r"\.git|\.hg|\.svn|\.DS_Store|.*~|.*\.bak|\.#.*|#.*#|\..+\.sw[a-p]", re.DOTALL
+)
+_LEFT_OUT_SHOWN = 5
 _DIGEST = re.compile(r"(?:sha256:|bundles/)?([0-9a-f]{64})")
+
+log = logging.getLogger("mentor_client")
 
 Folder = Union[str, "os.PathLike[str]"]
 
@@ -61,9 +70,13 @@ def bundle_of(proto: bundle_pb2.Bundle) -> Bundle:
     )
 
 
-def _walk(root: pathlib.Path) -> Iterator[pathlib.Path]:
+def _walk(root: pathlib.Path, left_out: List[str]) -> Iterator[pathlib.Path]:
     for folder, folders, files in os.walk(root):
         here = pathlib.Path(folder)
+        for names, end in ((folders, "/"), (files, "")):
+            for name in [name for name in names if _LEFT_OUT.fullmatch(name)]:
+                left_out.append((here / name).relative_to(root).as_posix() + end)
+                names.remove(name)
         # Links to folders are among the folders.
         yield from (here / name for name in folders if (here / name).is_symlink())
         yield from (here / name for name in files)
@@ -96,7 +109,8 @@ def read_folder(folder: Folder) -> Tuple[str, List[_File]]:
         raise usage("folder", f"is '{folder}', where there is no folder")
     wrong: List[str] = []
     found: Dict[bytes, Tuple[str, pathlib.Path]] = {}
-    for path in _walk(root):
+    left_out: List[str] = []
+    for path in _walk(root, left_out):
         relative = path.relative_to(root).as_posix()
         real = path.resolve()
         problem = _complaint(relative, real, root)
@@ -107,6 +121,9 @@ def read_folder(folder: Folder) -> Tuple[str, List[_File]]:
         if len(found) + len(wrong) > _FILES_MAX:
             wrong.append(f"has more than {_FILES_MAX} files; leave some out, or pack them")
             break
+    above = {parent for name, _ in found.values() for parent in pathlib.PurePath(name).parents}
+    if len(above) > _FOLDERS_MAX + 1:  # With that of all.
+        wrong.append(f"has more than {_FOLDERS_MAX} folders; give the folder of one model")
     total = sum(real.stat().st_size for _, real in found.values())
     if total > _BYTES_MAX:
         wrong.append(f"has {total} bytes; at most {_BYTES_MAX} are allowed: leave files out")
@@ -114,6 +131,15 @@ def read_folder(folder: Folder) -> Tuple[str, List[_File]]:
         wrong.append("has no file; give a folder with at least one")
     if wrong:
         raise usage("folder", f"'{folder}' is no bundle: " + "; ".join(wrong[:20]))
+    if left_out:
+        shown = ", ".join(ascii(name)[1:-1] for name in sorted(left_out)[:_LEFT_OUT_SHOWN])
+        more = len(left_out) - _LEFT_OUT_SHOWN
+        log.warning(
+            "%s: left out of the bundle: %s%s",
+            folder,
+            shown,
+            f" and {more} more" if more > 0 else "",
+        )
     files, name = [], hashlib.sha256()
     for _, (relative, real) in sorted(found.items()):
         contents, size = hashlib.sha256(), 0

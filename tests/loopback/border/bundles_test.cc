@@ -5,6 +5,7 @@
 #include <fstream>
 #include <future>
 #include <latch>
+#include <map>
 #include <thread>
 #include <vector>
 
@@ -98,6 +99,36 @@ TEST_CASE("bundles: an actor's cache fetches from the learner what it lacks", "[
   CHECK(missing.status().code() == absl::StatusCode::kNotFound);
   rollout.Stop();
   server->Shutdown(std::chrono::milliseconds(1000));
+}
+
+TEST_CASE("bundles: of too many that are held the fastest to verify goes", "[loopback]") {
+  const TempFolder folder;
+  std::map<std::string, std::pair<fs::path, BundleManifest>> origins;
+  std::vector<std::string> digests;
+  for (const char* model : {"1", "2", "3"}) {
+    const fs::path origin = folder.path() / model;
+    const BundleManifest manifest = MakeOrigin(origin, std::string(*model - '0', 'x'));
+    digests.push_back(manifest.digest);
+    origins[manifest.digest] = {origin, manifest};
+  }
+  std::map<std::string, int> found;
+  rpc::BundlePieces pieces(
+      [&](const std::string& digest) -> absl::StatusOr<std::shared_ptr<const HeldBundle>> {
+        ++found[digest];
+        const auto& [origin, manifest] = origins.at(digest);
+        return std::make_shared<const HeldBundle>(origin, manifest);
+      },
+      /*held_max=*/2);
+  for (const uint64_t offset : {0, 1 << 20, 2 << 20}) {
+    for (const std::string& digest : digests) CHECK(pieces.Read(digest, offset).ok());
+  }
+  CHECK(found[digests[0]] == 3);
+  CHECK(found[digests[1]] == 1);
+  CHECK(found[digests[2]] == 1);
+  // What has gone is looked for again, once.
+  fs::remove_all(origins[digests[2]].first);
+  CHECK(absl::IsNotFound(pieces.Read(digests[2], 0).status()));
+  CHECK(found[digests[2]] == 2);
 }
 
 TEST_CASE("bundles: a server whose cache is full of what it served makes room", "[loopback]") {

@@ -112,6 +112,11 @@ class Fixture {
     stub_ = v1::ExperimentService::NewStub(
         rpc::MakeChannel({.address = server_->address(), .token_file = token_file}).value());
   }
+  // That of another program, with a connection of its own.
+  std::unique_ptr<v1::ExperimentService::Stub> OtherStub() {
+    return v1::ExperimentService::NewStub(
+        rpc::MakeChannel({.address = server_->address()}).value());
+  }
   void Stop() {
     if (service_ == nullptr) return;
     service_->Stop();
@@ -1431,6 +1436,18 @@ TEST_CASE("experiment service: streams are limited by caller, and one that ends 
     if (fixture.Read(&Fixture::Stub::WatchLogs, request, &lines).ok()) break;
     REQUIRE(attempt < 10000);
   }
+}
+
+TEST_CASE("experiment service: without credentials streams are limited by connection (C6)",
+          "[loopback]") {
+  Fixture fixture({.streams_max = 1});
+  const std::string name = fixture.Create("one")->name();
+  const auto one = fixture.OtherStub(), two = fixture.OtherStub();
+  Watcher first(one.get(), name);
+  REQUIRE(first.WaitForState(S::STATE_QUEUED));
+  CHECK(ReasonOf(Watcher(one.get(), name).WaitForEnd()) == "QUEUE_FULL");
+  Watcher other(two.get(), name);
+  CHECK(other.WaitForState(S::STATE_QUEUED));
 }
 
 TEST_CASE("experiment service: stopping ends watches and refuses calls with DRAINING",

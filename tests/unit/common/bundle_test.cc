@@ -168,6 +168,83 @@ TEST_CASE("bundle: manifests from elsewhere are checked before anything is writt
   CHECK_THAT(complaints({}), Catch::StartsWith("bundle: has no file"));
 }
 
+TEST_CASE("bundle: folders are bounded in lists from elsewhere as in folders", "[unit]") {
+  BundleManifest manifest;
+  for (int i = 0; i < 1001; ++i) {
+    manifest.files.push_back(
+        {.path = "a" + std::to_string(10'000 + i) + "/b/c", .bytes = 0, .sha256 = Sha256Hex("")});
+  }
+  manifest.digest = BundleDigest(manifest.files);
+  CHECK(Message(CheckManifest(manifest).ToStatus()) ==
+        "bundle: has more than 2000 folders; give the folder of one model");
+  manifest.files.pop_back();
+  manifest.digest = BundleDigest(manifest.files);
+  CHECK(CheckManifest(manifest).empty());
+  // Each counts once, also where others stand between their names.
+  manifest.files = {{.path = "a-b/f", .bytes = 1, .sha256 = Sha256Hex("x")},
+                    {.path = "a/b/f", .bytes = 1, .sha256 = Sha256Hex("x")},
+                    {.path = "a/b/g", .bytes = 1, .sha256 = Sha256Hex("x")},
+                    {.path = "a/bc/f", .bytes = 1, .sha256 = Sha256Hex("x")}};
+  // Four files and a-b, a, a/b, a/bc and the folder of all.
+  CHECK(manifest.disk_bytes() == 4 + 9 * 4096);
+}
+
+TEST_CASE("bundle: version control, swap files and backups are left out and named", "[unit]") {
+  const TempFolder folder;
+  const auto plain = ReadBundle(MakeExample(folder.path() / "plain"));
+  REQUIRE(plain.ok());
+  const auto used = MakeExample(folder.path() / "used");
+  Put(used / ".git/objects/ab/line\nend", "x");  // Nobody looks into it.
+  for (const char* name : {"robot.xml~", ".robot.xml.swp", "meshes/#arm.stl#", "task.bak"})
+    Put(used / name, "x");
+  fs::create_symlink("ann@host.1:2", used / ".#robot.xml");  // A lock of Emacs: to nothing.
+  std::vector<std::string> left_out;
+  const auto manifest = ReadBundle(used, &left_out);
+  REQUIRE(manifest.ok());
+  CHECK(*manifest == *plain);
+  CHECK(left_out == std::vector<std::string>{".#robot.xml", ".git/", ".robot.xml.swp",
+                                             "meshes/#arm.stl#", "robot.xml~", "task.bak"});
+  CHECK(LeftOutText("used", left_out) ==
+        "used: left out of the bundle: .#robot.xml, .git/, .robot.xml.swp, "
+        "meshes/#arm.stl#, robot.xml~ and 1 more");
+  CHECK(LeftOutText("used", {}).empty());
+  CHECK(VerifyBundle(used, plain->digest).ok());
+  for (const char* name : {".gitignore", "a.swp", ".config", "#", "swim.xml", ".x.sw1"})
+    CHECK_FALSE(IsLeftOutOfBundles(name));
+  // A list from elsewhere may have them.
+  BundleManifest other;
+  other.files = {{.path = "robot.xml~", .bytes = 1, .sha256 = Sha256Hex("x")}};
+  other.digest = BundleDigest(other.files);
+  const auto to = folder.path() / "other";
+  REQUIRE(WriteBundle(
+              other, [](uint64_t) { return std::string("x"); }, to)
+              .ok());
+  CHECK(*VerifyBundle(to, other.digest) == other);
+}
+
+TEST_CASE("bundle: nothing is left of what is not wanted any more", "[unit]") {
+  const TempFolder folder;
+  const auto from = MakeExample(folder.path() / "a");
+  const auto manifest = ReadBundle(from);
+  REQUIRE(manifest.ok());
+  // Files without a byte are work, too.
+  BundleManifest empty;
+  for (int i = 0; i < 100; ++i) {
+    empty.files.push_back({.path = std::to_string(1000 + i), .bytes = 0, .sha256 = Sha256Hex("")});
+  }
+  empty.digest = BundleDigest(empty.files);
+  for (const BundleManifest& each : {*manifest, empty}) {
+    const auto to = folder.path() / "b";
+    int asked = 0;
+    const absl::Status status = WriteBundle(each, FolderSource(from, each), to, [&] {
+      return ++asked < 3 ? absl::OkStatus() : absl::CancelledError("gone");
+    });
+    CHECK(absl::IsCancelled(status));
+    CHECK(asked == 3);
+    CHECK_FALSE(fs::exists(to));
+  }
+}
+
 TEST_CASE("bundle: written in pieces of any size it is the same bundle", "[unit]") {
   const TempFolder folder;
   const auto from = MakeExample(folder.path() / "a");

@@ -252,6 +252,7 @@ TEST_CASE("mjcf model: a compiler that is killed may be asked again", "[unit]") 
   CHECK(Contains(killed, "model 'cart.xml': the compiler was ended"));
   CHECK(absl::IsUnavailable(made));
   CHECK(Contains(made, "bundle sha256:"));
+  CHECK(Contains(made, " (bundle/): "));  // The folder's name, which people know.
   CHECK(bundle.Make().ok());
 }
 

@@ -30,7 +30,11 @@ using Turn = BundleShelf::Turn;
 namespace {
 
 absl::Status Delete(BundleShelf* shelf, const std::string& digest) {
-  return shelf->Delete(Turn(shelf, {digest}));
+  const Turn turn(shelf, {digest});
+  const auto pushers = shelf->Pushers(turn);
+  if (!pushers.ok()) return pushers.status();
+  for (const std::string& owner : *pushers) shelf->EndPush(turn, owner);
+  return shelf->Delete(turn);
 }
 
 // A bucket whose writes take until they are let go.
@@ -80,23 +84,24 @@ TEST_CASE("bundle shelf: a push that breaks off goes on where it stood", "[unit]
     CHECK(begun->next_offset == 0);
     CHECK(begun->size_bytes == 12);
     CHECK_FALSE(begun->complete);
-    CHECK(shelf->Add(manifest.digest, 0, bytes.substr(0, 5))->next_offset == 5);
+    CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset == 5);
     CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
   }
   // Another process, and a pusher that does not know what has come.
   const auto shelf = OpenShelf(folder.path());
   CHECK(shelf->Begin(manifest, "ann")->next_offset == 5);
-  CHECK(shelf->Add(manifest.digest, 3, bytes.substr(3, 4))->next_offset == 7);
-  CHECK(shelf->Add(manifest.digest, 3, bytes.substr(3, 4))->next_offset == 7);
-  const auto ahead = shelf->Add(manifest.digest, 8, bytes.substr(8));
+  CHECK(shelf->Add(manifest.digest, "ann", 3, bytes.substr(3, 4))->next_offset == 7);
+  CHECK(shelf->Add(manifest.digest, "ann", 3, bytes.substr(3, 4))->next_offset == 7);
+  const auto ahead = shelf->Add(manifest.digest, "ann", 8, bytes.substr(8));
   CHECK(absl::IsOutOfRange(ahead.status()));
   CHECK(Contains(ahead.status(), "go on at 7"));
-  CHECK(absl::IsInvalidArgument(shelf->Add(manifest.digest, 7, bytes.substr(7) + "x").status()));
-  const auto whole = shelf->Add(manifest.digest, 7, bytes.substr(7));
+  CHECK(absl::IsInvalidArgument(
+      shelf->Add(manifest.digest, "ann", 7, bytes.substr(7) + "x").status()));
+  const auto whole = shelf->Add(manifest.digest, "ann", 7, bytes.substr(7));
   REQUIRE(whole.ok());
   CHECK(whole->complete);
   // The answer to the last piece was lost, and the whole push is repeated.
-  CHECK(shelf->Add(manifest.digest, 7, bytes.substr(7))->complete);
+  CHECK(shelf->Add(manifest.digest, "ann", 7, bytes.substr(7))->complete);
   CHECK(shelf->Begin(manifest, "bob")->complete);
   const auto bundle = shelf->Get(manifest.digest);
   REQUIRE(bundle.ok());
@@ -119,13 +124,13 @@ TEST_CASE("bundle shelf: bytes that are not the list's begin anew", "[unit]") {
   const auto origin = MakeOrigin(folder.path() / "origin");
   const BundleManifest manifest = ReadBundle(origin).value();
   const auto shelf = OpenShelf(folder.path());
-  CHECK(absl::IsFailedPrecondition(shelf->Add(manifest.digest, 0, "x").status()));
+  CHECK(absl::IsFailedPrecondition(shelf->Add(manifest.digest, "ann", 0, "x").status()));
   REQUIRE(shelf->Begin(manifest, "ann").ok());
-  CHECK(absl::IsDataLoss(shelf->Add(manifest.digest, 0, std::string(12, 'x')).status()));
+  CHECK(absl::IsDataLoss(shelf->Add(manifest.digest, "ann", 0, std::string(12, 'x')).status()));
   CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
   CHECK_FALSE(fs::exists(folder.path() / "bundles" / manifest.digest));
   CHECK(shelf->Begin(manifest, "ann")->next_offset == 0);
-  CHECK(shelf->Add(manifest.digest, 0, All(origin, manifest))->complete);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest))->complete);
   BundleManifest wrong = manifest;
   wrong.files[0].path = "../out";
   CHECK(absl::IsInvalidArgument(shelf->Begin(wrong, "ann").status()));
@@ -139,7 +144,8 @@ TEST_CASE("bundle shelf: a crash at the end loses nothing and shows nothing half
     const auto shelf = OpenShelf(folder.path());
     REQUIRE(shelf->Begin(manifest, "ann").ok());
     REQUIRE(failpoint::Arm("bundle_shelf.before_about=1:error(crash)").ok());
-    CHECK(absl::IsUnavailable(shelf->Add(manifest.digest, 0, All(origin, manifest)).status()));
+    CHECK(
+        absl::IsUnavailable(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest)).status()));
     REQUIRE(failpoint::Arm("").ok());
     CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
   }
@@ -157,25 +163,27 @@ TEST_CASE("bundle shelf: a piece that was not written is asked for again", "[uni
   const auto shelf = OpenShelf(folder.path());
   REQUIRE(shelf->Begin(manifest, "ann").ok());
   REQUIRE(failpoint::Arm("bundle_shelf.write=1:error(away)").ok());
-  CHECK(absl::IsUnavailable(shelf->Add(manifest.digest, 0, All(origin, manifest)).status()));
+  CHECK(absl::IsUnavailable(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest)).status()));
   REQUIRE(failpoint::Arm("").ok());
   CHECK(shelf->Begin(manifest, "ann")->next_offset == 0);
-  CHECK(shelf->Add(manifest.digest, 0, All(origin, manifest))->complete);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest))->complete);
 }
 
 TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed counts", "[unit]") {
   const TempFolder folder;
   const auto a = MakeOrigin(folder.path() / "a", std::string(100, 'a'));
   const auto b = MakeOrigin(folder.path() / "b", std::string(100, 'b'));
-  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/150);
+  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/20'000);
   const BundleManifest first = ReadBundle(a).value(), second = ReadBundle(b).value();
   REQUIRE(shelf->Begin(first, "ann").ok());
   const auto over = shelf->Begin(second, "ann");
   CHECK(absl::IsResourceExhausted(over.status()));
   CHECK(ReasonOf(over.status()) == "QUOTA_EXCEEDED");
-  CHECK(Contains(over.status(), "would have 218 bytes of bundles, 150 are allowed"));
+  // Of each: 109 bytes, 2 files, a folder and the folder of all.
+  CHECK(Contains(over.status(), "would have 32986 bytes of bundles"));
+  CHECK(Contains(over.status(), "20000 are allowed"));
   CHECK(shelf->Begin(second, "bob").ok());
-  CHECK(shelf->Add(first.digest, 0, All(a, first))->complete);
+  CHECK(shelf->Add(first.digest, "ann", 0, All(a, first))->complete);
   REQUIRE(Delete(shelf.get(), second.digest).ok());
   CHECK(ReasonOf(shelf->Begin(second, "ann").status()) == "QUOTA_EXCEEDED");
   REQUIRE(Delete(shelf.get(), first.digest).ok());
@@ -183,7 +191,7 @@ TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed cou
   // One that broke off is named, and can be removed.
   const auto blocked = shelf->Begin(first, "ann").status();
   CHECK(Contains(blocked, "also ends pushes that broke off: sha256:" + second.digest));
-  CHECK(shelf->GetAny(Turn(shelf.get(), {second.digest}))->owner() == "ann");
+  CHECK(*shelf->Pushers(Turn(shelf.get(), {second.digest})) == std::vector<std::string>{"ann"});
   CHECK(absl::IsNotFound(shelf->Get(second.digest).status()));
   REQUIRE(Delete(shelf.get(), second.digest).ok());
   // A damaged one does not count twice when it is mended.
@@ -193,11 +201,124 @@ TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed cou
   CHECK(shelf->Find(first.digest).ok());
 }
 
+TEST_CASE("bundle shelf: files and folders without a byte count in the limit", "[unit]") {
+  const TempFolder folder;
+  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/1'000'000);
+  BundleManifest many;
+  for (int i = 0; i < 300; ++i)
+    many.files.push_back({.path = std::to_string(1000 + i), .bytes = 0, .sha256 = Sha256Hex("")});
+  many.digest = BundleDigest(many.files);
+  CHECK(ReasonOf(shelf->Begin(many, "ann").status()) == "QUOTA_EXCEEDED");
+  CHECK(shelf->List()->empty());
+  many.files.resize(200);
+  many.digest = BundleDigest(many.files);
+  CHECK(shelf->Begin(many, "ann")->complete);
+  // What is whole counts as what is pushed does, also for who starts anew.
+  const auto next = OpenShelf(folder.path(), /*owner_bytes_max=*/1'000'000);
+  many.files.resize(100);
+  many.digest = BundleDigest(many.files);
+  CHECK(ReasonOf(next->Begin(many, "ann").status()) == "QUOTA_EXCEEDED");
+  CHECK(next->Begin(many, "bob")->complete);
+}
+
+TEST_CASE("bundle shelf: owners who push the same bundle do each other no harm", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const BundleManifest manifest = ReadBundle(origin).value();
+  const std::string bytes = All(origin, manifest);
+  const auto shelf = OpenShelf(folder.path());
+  REQUIRE(shelf->Begin(manifest, "ann").ok());
+  CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset == 5);
+  // Another one has no part in it,
+  CHECK(absl::IsFailedPrecondition(shelf->Add(manifest.digest, "eve", 0, "xxxxx").status()));
+  CHECK(shelf->Begin(manifest, "eve")->next_offset == 0);
+  CHECK(absl::IsDataLoss(shelf->Add(manifest.digest, "eve", 0, std::string(12, 'x')).status()));
+  REQUIRE(shelf->Begin(manifest, "eve").ok());
+  CHECK(shelf->Add(manifest.digest, "eve", 0, "xxxxx")->next_offset == 5);
+  CHECK(shelf->Pushers(Turn(shelf.get(), {manifest.digest}))->size() == 2);
+  // and nobody writes over what is there, its owner neither.
+  CHECK(shelf->Add(manifest.digest, "ann", 0, "yyyyyy")->next_offset == 6);
+  shelf->EndPush(Turn(shelf.get(), {manifest.digest}), "ann");
+  REQUIRE(shelf->Begin(manifest, "ann").ok());
+  CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset == 5);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, "yyyyy" + bytes.substr(5))->complete);
+  CHECK(shelf->Get(manifest.digest)->owner() == "ann");
+  // The other's is at its end with it.
+  CHECK(shelf->Add(manifest.digest, "eve", 5, "x")->complete);
+  CHECK(fs::is_empty(folder.path() / "bundles/uploads"));
+  // Whoever mends it, it stays its owner's.
+  std::ofstream(folder.path() / "bundles" / manifest.digest / "robot.xml") << "<other/>";
+  REQUIRE(shelf->AddFolder(origin, "bob").ok());
+  CHECK(shelf->Find(manifest.digest).ok());
+  CHECK(shelf->Get(manifest.digest)->owner() == "ann");
+}
+
+TEST_CASE("bundle shelf: a push is mended also while somebody has the damaged files", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const auto shelf = OpenShelf(folder.path());
+  const auto manifest = shelf->AddFolder(origin, "ann");
+  REQUIRE(manifest.ok());
+  const auto held = shelf->Find(manifest->digest);
+  REQUIRE(held.ok());
+  const fs::path model = folder.path() / "bundles" / manifest->digest / "robot.xml";
+  std::ofstream(model) << "<mujoc0/>";
+  REQUIRE(shelf->AddFolder(origin, "ann").ok());
+  CHECK(VerifyBundle(model.parent_path(), manifest->digest).ok());
+}
+
+TEST_CASE("bundle shelf: what nobody waits for any more is not written", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const BundleManifest manifest = ReadBundle(origin).value();
+  const auto shelf = OpenShelf(folder.path());
+  REQUIRE(shelf->Begin(manifest, "ann").ok());
+  const std::string bytes = All(origin, manifest);
+  REQUIRE(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 11)).ok());
+  std::atomic<bool> gone = true;
+  CHECK(
+      absl::IsCancelled(shelf->Add(manifest.digest, "ann", 11, bytes.substr(11), &gone).status()));
+  CHECK(absl::IsCancelled(shelf->Begin(manifest, "ann", &gone).status()));
+  CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
+  gone = false;
+  CHECK(shelf->Begin(manifest, "ann", &gone)->next_offset == 11);
+  CHECK(shelf->Add(manifest.digest, "ann", 11, bytes.substr(11), &gone)->complete);
+}
+
+TEST_CASE("bundle shelf: an owner's silent bucket holds up no other owner", "[unit]") {
+  // Lists nothing until it is let go.
+  class SilentObjects : public MemoryObjects {
+   public:
+    absl::StatusOr<std::vector<std::string>> ListFolders(const std::string& prefix,
+                                                         const Cancel* cancel) override {
+      if (!is_silent.exchange(false)) return MemoryObjects::ListFolders(prefix, cancel);
+      waiting.count_down();
+      go_on.wait();
+      return MemoryObjects::ListFolders(prefix, cancel);
+    }
+    std::atomic<bool> is_silent = false;
+    std::latch waiting{1}, go_on{1};
+  };
+  const TempFolder folder;
+  SilentObjects objects;
+  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/1'000'000, &objects);
+  const auto a = MakeOrigin(folder.path() / "a"), b = MakeOrigin(folder.path() / "b", "leg");
+  objects.is_silent = true;
+  auto push = std::async(std::launch::async, [&] { return shelf->AddFolder(a, "ann"); });
+  objects.waiting.wait();
+  auto other = std::async(std::launch::async, [&] { return shelf->AddFolder(b, "bob"); });
+  const bool was_free = other.wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+  objects.go_on.count_down();
+  CHECK(was_free);
+  CHECK(other.get().ok());
+  CHECK(push.get().ok());
+}
+
 TEST_CASE("bundle shelf: an old push makes room while the server runs", "[unit]") {
   const TempFolder folder;
   const auto a = MakeOrigin(folder.path() / "a", std::string(100, 'a'));
   const auto b = MakeOrigin(folder.path() / "b", std::string(100, 'b'));
-  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/150);
+  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/20'000);
   const BundleManifest first = ReadBundle(a).value();
   REQUIRE(shelf->Begin(first, "ann").ok());
   CHECK(absl::IsResourceExhausted(shelf->AddFolder(b, "ann").status()));
@@ -261,7 +382,7 @@ TEST_CASE("bundle shelf: a bucket brings back what a new folder lacks", "[unit]"
 TEST_CASE("bundle shelf: one that waits for its bucket holds up no other", "[unit]") {
   const TempFolder folder;
   SlowObjects objects;
-  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/1000, &objects);
+  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/50'000, &objects);
   const auto there = shelf->AddFolder(MakeOrigin(folder.path() / "there"), "ann");
   REQUIRE(there.ok());
   const auto origin = MakeOrigin(folder.path() / "origin", "leg");
@@ -278,12 +399,12 @@ TEST_CASE("bundle shelf: one that waits for its bucket holds up no other", "[uni
   const auto another = MakeOrigin(folder.path() / "another", std::string(400, 'x'));
   const BundleManifest other = ReadBundle(another).value();
   CHECK(shelf->Begin(other, "ann").ok());
-  CHECK(shelf->Add(other.digest, 0, "<")->next_offset == 1);
+  CHECK(shelf->Add(other.digest, "ann", 0, "<")->next_offset == 1);
   CHECK(Delete(shelf.get(), there->digest).ok());
   // What is on its way counts once.
   const auto large = MakeOrigin(folder.path() / "large", std::string(600, 'x'));
   const absl::Status over = shelf->Begin(ReadBundle(large).value(), "ann").status();
-  CHECK(Contains(over, "would have 1030 bytes of bundles"));
+  CHECK(Contains(over, "would have 50182 bytes of bundles"));
   // Its own calls come after it.
   auto look = std::async(std::launch::async, [&] { return shelf->Get(pushed); });
   CHECK(look.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout);

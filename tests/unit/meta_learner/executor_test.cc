@@ -1,6 +1,10 @@
 #include "meta_learner/control/executor.h"
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <future>
+#include <latch>
 #include <string>
 #include <vector>
 
@@ -54,6 +58,45 @@ TEST_CASE("executor: a line that one caller has filled takes some of another's",
   const auto done = fixture.Go();
   CHECK(done.size() == 24);
   CHECK(done[1] == "b");
+}
+
+TEST_CASE("executor: one caller's long tasks leave threads to another's", "[unit]") {
+  std::promise<void> go, done;
+  const std::shared_future<void> gone = go.get_future().share();
+  std::atomic<int> begun = 0, at_once = 0, most = 0;
+  Executor executor(3, 100, /*per_caller_max=*/2);
+  for (int i = 0; i < 10; ++i) {
+    REQUIRE(executor.Post(
+        [&] {
+          ++begun;
+          most = std::max(most.load(), ++at_once);
+          gone.wait();
+          --at_once;
+        },
+        "a"));
+  }
+  REQUIRE(executor.Post([&] { done.set_value(); }, "b"));
+  const bool was_free =
+      done.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  go.set_value();
+  executor.Stop();
+  CHECK(was_free);
+  CHECK(begun == 10);
+  CHECK(most <= 2);
+}
+
+TEST_CASE("executor: tasks of no caller may take all threads", "[unit]") {
+  Executor executor(2, 100, /*per_caller_max=*/1);
+  std::latch both(2);
+  std::atomic<int> met = 0;
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(executor.PostAlways([&] {
+      both.arrive_and_wait();
+      ++met;
+    }));
+  }
+  executor.Stop();
+  CHECK(met == 2);
 }
 
 }  // namespace

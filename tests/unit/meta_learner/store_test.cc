@@ -18,6 +18,7 @@
 #include "meta_learner/store/backup.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/sqlite.h"
+#include "tests/objects.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -60,6 +61,30 @@ TEST_CASE("store: a new folder gets the documented layout", "[unit]") {
   CHECK_FALSE(submitted->agent().has_epochs());
   CHECK(merged->agent().has_epochs());
   CHECK(SpecHash(*submitted) == SpecHash(*merged));
+}
+
+TEST_CASE("store: a bucket that is away keeps nobody from leading, but for a new database",
+          "[unit]") {
+  class AwayObjects : public testing::MemoryObjects {
+   public:
+    absl::StatusOr<std::vector<std::string>> ListFolders(const std::string& prefix,
+                                                         const Cancel* cancel) override {
+      if (away) return absl::UnavailableError("away");
+      return MemoryObjects::ListFolders(prefix, cancel);
+    }
+  };
+  const TempFolder folder;
+  const auto bucket = std::make_shared<AwayObjects>();
+  const StoreOptions options{.folder = folder.path(), .objects = bucket};
+  bucket->away = true;
+  // It may be one that takes the place of a lost one.
+  CHECK(absl::IsUnavailable(OpenStore(options).status()));
+  bucket->away = false;
+  CreateSmall(OpenStore(options).value().get(), "one");
+  bucket->away = true;
+  const auto store = OpenStore(options);
+  REQUIRE(store.ok());
+  CHECK((*store)->Get("experiments/one").ok());
 }
 
 TEST_CASE("store: nobody else may read the database, its log and its copies (D14)", "[unit]") {
