@@ -35,7 +35,7 @@ def place(path):
 
 
 def sources():
-    """What HOME has, and every file outside of docs/ that a page names, by their places on the site."""
+    """HOME and every file outside of docs/ that a page names, by their places on the site."""
     found = {at: ROOT / name for name, at in HOME.items()}
     queue = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     for path in queue:
