@@ -8,6 +8,8 @@ from mkdocs.structure.files import File
 
 log = logging.getLogger("mkdocs.hooks.site")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+# The site begins with the README; the list of all pages moves.
+HOME = {"README.md": "index.md", "docs/index.md": "pages.md"}
 LINK = re.compile(r"\[([^\[\]]*)\]\(([^)\s:#]+)((?:#[^)\s]*)?)\)")
 FENCES = {".cc": "cpp", ".h": "cpp", ".py": "python", ".sh": "bash", ".html": "html"}
 FENCES |= {".yml": "yaml", ".yaml": "yaml", ".proto": "protobuf", ".txtpb": "protobuf"}
@@ -25,16 +27,16 @@ def place(path):
     if not path.is_file() or not path.is_relative_to(ROOT):
         return None
     name = path.relative_to(ROOT).as_posix()
-    if name == "README.md":
-        return "readme.md"
+    if name in HOME:
+        return HOME[name]
     if name.startswith("docs/") and path.suffix in (".md", ".svg", ".png", ".gif"):
         return name.removeprefix("docs/")
     return f"source/{name}" if path.suffix == ".md" else f"source/{name}.md"
 
 
 def sources():
-    """README and every file outside of docs/ that a page names, by their places on the site."""
-    found = {"readme.md": ROOT / "README.md"}
+    """HOME and every file outside of docs/ that a page names, by their places on the site."""
+    found = {at: ROOT / name for name, at in HOME.items()}
     queue = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     for path in queue:
         for match in LINK.finditer(path.read_text()):
@@ -78,6 +80,7 @@ def on_config(config):
 
 
 def on_files(files, config):
+    files.remove(files.get_file_from_path("index.md"))
     for at, path in SOURCES.items():
         files.append(File.generated(config, at, content=page(path)))
     return files

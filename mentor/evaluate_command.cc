@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <absl/strings/match.h>
 #include <absl/strings/str_join.h>
 
 #include "common/bundle_finder.h"
@@ -33,6 +35,7 @@ namespace {
 
 struct ReportFlags {
   std::vector<std::string> runs;
+  std::vector<std::string> labels = {};  // RUN=NAME
   std::string out;
   std::string unit = "auto";
   std::string title = {};
@@ -57,9 +60,28 @@ void Print(const report::ReportFiles& files) {
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
 }
 
+// The runs' names are those of --label. RUN may have a "=" in it.
+absl::StatusOr<std::map<std::string, std::string>> LabelsOf(const ReportFlags& flags) {
+  std::map<std::string, std::string> labels;
+  for (const std::string& label : flags.labels) {
+    const auto run = std::find_if(flags.runs.begin(), flags.runs.end(), [&](const auto& one) {
+      return absl::StartsWith(label, one + "=");
+    });
+    if (run == flags.runs.end() || label.size() == run->size() + 1) {
+      return BadFlag("--label", label,
+                     "give RUN=NAME, with a run as it is named in this command: " +
+                         absl::StrJoin(flags.runs, ", "));
+    }
+    labels[*run] = label.substr(run->size() + 1);
+  }
+  return labels;
+}
+
 absl::Status WriteOne(const ReportFlags& flags, const report::ReportOptions& options) {
   const std::string& run = flags.runs[0];
-  MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportOf(run));
+  MENTOR_ASSIGN_OR_RETURN(const auto labels, LabelsOf(flags));
+  MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportOf(run));
+  if (!labels.empty()) data.title = labels.at(run);
   MENTOR_RETURN_IF_ERROR(CheckEpisodes(flags, !data.beside.empty()));
   MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
                           report::WriteReport(data, flags.out.empty() ? run : flags.out, options));
@@ -68,6 +90,7 @@ absl::Status WriteOne(const ReportFlags& flags, const report::ReportOptions& opt
 }
 
 absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptions& options) {
+  MENTOR_ASSIGN_OR_RETURN(const auto labels, LabelsOf(flags));
   report::ComparisonData data{.title = flags.title, .runs = {}};
   data.unit = flags.unit == "seed"       ? report::Unit::kSeed
               : flags.unit == "lifetime" ? report::Unit::kLifetime
@@ -83,6 +106,7 @@ absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptio
     bar.Show("reading runs", runs, runs, "runs");
     bar.Finish();
   }
+  MENTOR_RETURN_IF_ERROR(report::LabelMethods(labels, &data.runs));
   MENTOR_RETURN_IF_ERROR(
       CheckEpisodes(flags, std::any_of(data.runs.begin(), data.runs.end(),
                                        [](const auto& run) { return !run.data.beside.empty(); })));
@@ -140,6 +164,11 @@ absl::Status CheckSubjects(const EvaluateFlags& flags) {
     return absl::InvalidArgumentError(
         "--out: reports are made of runs, and a signal has none; leave --out or --signal out");
   }
+  if (!flags.options.weights.empty() && !flags.signals.empty()) {
+    return absl::InvalidArgumentError(
+        "--weights: an exported signal has one state of its weights; leave --weights out here and "
+        "give it to 'mentor export'");
+  }
   return absl::OkStatus();
 }
 
@@ -191,6 +220,7 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       "Examples:\n"
       "  mentor evaluate runs/a runs/b --seeds 5 --out comparison\n"
       "  mentor evaluate runs/door --tasks ml1:door-open-v3 --lifetimes 2\n"
+      "  mentor evaluate runs/door --weights best        where training got worse at its end\n"
       "  mentor evaluate --signal signals/door           what 'mentor export' wrote\n"
       "  mentor evaluate --signal signals/robot --bundle my_robot/\n"
       "Results are kept in RUN/experiments/UID/evaluations/NAME/seed-N. 'mentor report' shows\n"
@@ -236,6 +266,13 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
                    "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, random_signal, or none")
       ->group("Protocol")
       ->capture_default_str();
+  evaluate
+      ->add_option("--weights", flags.options.weights,
+                   "What teaches: the weights after the last outer update, those with the best "
+                   "score in training, or both; default: both, unless the spec sets "
+                   "evaluation.best_weights to false")
+      ->check(OneOf({"last", "best", "both"}))
+      ->group("Protocol");
   evaluate->add_option("--name", flags.options.name,
                        "Name of the evaluation; default: TASKS-uUPDATES");
   evaluate->add_option("--out", flags.out, "Also write the report to this folder");
@@ -260,6 +297,7 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       "Examples:\n"
       "  mentor report runs/a                           runs/a/report.html\n"
       "  mentor report runs/a-* runs/b-* --out paper    paper/comparison.html and its tables\n"
+      "  mentor report runs/a-* runs/b-* --label runs/a-1=LSTM --label runs/b-1=attention\n"
       "  mentor report runs/lirpg-* --last_episodes 100 agents beside their signal, and PPO\n"
       "  mentor report runs/door-* --published docs/data/paper_figures.csv \\\n"
       "    --published_rows \"figure=1,benchmark=ml1 door-close\" --published_name \"the paper\"\n"
@@ -272,6 +310,10 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       "--out", flags->out,
       "Folder to write to; default: the run folder, or ./comparison for several runs");
   report->add_option("--title", flags->title, "Title of a comparison");
+  ctl::Repeatable(report->add_option("--label", flags->labels,
+                                     "What figures and tables call a run's method, in place of its "
+                                     "spec's display_name; meta-seeds share it"))
+      ->type_name("RUN=NAME");
   report
       ->add_option("--unit", flags->unit,
                    "What one score of a comparison is: an agent's lifetime, or the mean over the "

@@ -35,7 +35,8 @@ def find(path):
         if (folder / path).exists():
             return folder / path
     looked = ", ".join(str(folder) for folder in folders())
-    sys.exit(f"assemble.py: {path} is in none of {looked}; run deploy/install.sh --robots")
+    option = " --robots" if path.startswith("gymnasium_robotics/") else ""
+    sys.exit(f"assemble.py: {path} is in none of {looked}; run deploy/install.sh{option}")
 
 
 def parts(folder):
@@ -53,9 +54,11 @@ def assemble(name, out):
         sys.exit(f"assemble.py: no bundle {name}; there are {', '.join(known)}")
     if out.exists():
         sys.exit(f"assemble.py: {out} is there already; give another folder")
+    found_parts = [
+        (find(path), target) for path, target in parts(source)
+    ]  # Before a folder is made.
     shutil.copytree(source, out, ignore=shutil.ignore_patterns(PARTS))
-    for path, target in parts(source):
-        found = find(path)
+    for found, target in found_parts:
         (out / target).parent.mkdir(parents=True, exist_ok=True)
         if found.is_dir():
             shutil.copytree(found, out / target)

@@ -14,8 +14,8 @@ namespace {
 constexpr int kGeomsMax = 5000;
 // A larger shadow map costs more time than it gives.
 constexpr int kShadowMapMax = 2048;
-// Of the mark in a caption.
-constexpr int kMarkWidth = 100;
+// On both sides of the mark in a caption, together.
+constexpr int kMarkMargin = 12;
 
 // Turns what MuJoCo throws into INTERNAL.
 template <typename Work>
@@ -69,7 +69,7 @@ SceneRenderer::~SceneRenderer() {
 }
 
 void SceneRenderer::WriteCaption(const Caption& caption) {
-  constexpr int kLine = kCaptionHeight / 2;
+  constexpr int kLine = kCaptionHeight / 3;
   constexpr float kDark = 0.12F, kLight = 0.92F;
   const auto width = [&](const std::string& text) {
     int sum = 0;
@@ -84,10 +84,23 @@ void SceneRenderer::WriteCaption(const Caption& caption) {
     mjr_label(place, mjFONT_NORMAL, text.c_str(), kDark, kDark, kDark, 1, red, kLight, blue,
               &context_);
   };
-  const int mark = caption.mark.empty() ? 0 : kMarkWidth;
-  write({0, kLine, options_.width, kLine}, caption.title, kLight, kLight);
-  write({0, 0, options_.width - mark, kLine}, caption.numbers, kLight, kLight);
-  if (mark > 0) write({options_.width - mark, 0, mark, kLine}, caption.mark, 0.4F, 0.4F);
+  // As many words as fit; a first one that does not fit is cut.
+  size_t end = caption.title.size();
+  while (width(caption.title.substr(0, end)) > options_.width) {
+    const size_t space = end == 0 ? std::string::npos : caption.title.rfind(' ', end - 1);
+    if (space == std::string::npos) {
+      end = caption.title.size();
+      break;
+    }
+    end = space;
+  }
+  const std::string rest =
+      end < caption.title.size() ? caption.title.substr(end + 1) : std::string();
+  const int mark = caption.mark.empty() ? 0 : width(caption.mark) + kMarkMargin;
+  write({0, 2 * kLine, options_.width, kLine}, caption.title.substr(0, end), kLight, kLight);
+  write({0, kLine, options_.width - mark, kLine}, rest, kLight, kLight);
+  if (mark > 0) write({options_.width - mark, kLine, mark, kLine}, caption.mark, 0.4F, 0.4F);
+  write({0, 0, options_.width, kLine}, caption.numbers, kLight, kLight);
 }
 
 absl::StatusOr<Picture> SceneRenderer::Draw(const mjModel& model, std::span<const double> state,

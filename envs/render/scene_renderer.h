@@ -14,8 +14,8 @@
 
 namespace mentor::envs {
 
-// What is written below a picture, on a strip of its own: two lines, and a mark at the end of the
-// second.
+// What is written below a picture, on a strip of its own: the title on two lines, a mark at the end
+// of the second, and the numbers.
 struct Caption {
   std::string title, numbers, mark;
 };
@@ -23,7 +23,7 @@ struct Caption {
 class SceneRenderer {
  public:
   // Of the strip, in pixels.
-  static constexpr int kCaptionHeight = 36;
+  static constexpr int kCaptionHeight = 54;
 
   struct Options {
     int width = 480, height = 360;  // Size of a scene, in pixels.

@@ -27,6 +27,8 @@ class Part {
  public:
   explicit Part(std::filesystem::path path) : path_(std::move(path)) {}
   ~Part() {
+    // Of an empty one nothing can go on.
+    if (owned_ && size_ == 0) unlink(path_.c_str());
     if (descriptor_ >= 0) close(descriptor_);
   }
   Part(const Part&) = delete;
@@ -40,6 +42,7 @@ class Part {
       return absl::FailedPreconditionError(path_.string() +
                                            " is in use by another download; wait for it");
     }
+    owned_ = true;
     std::string buffer(1 << 20, '\0');
     for (;;) {
       const ssize_t count = read(descriptor_, buffer.data(), buffer.size());
@@ -72,6 +75,7 @@ class Part {
   absl::Status Rename(const std::filesystem::path& path) {
     if (fsync(descriptor_) != 0) return FileError("writing", path_, errno);
     if (rename(path_.c_str(), path.c_str()) != 0) return FileError("writing", path, errno);
+    owned_ = false;
     return SyncFolder(path.has_parent_path() ? path.parent_path() : ".");
   }
   uint64_t size() const { return size_; }
@@ -79,6 +83,7 @@ class Part {
  private:
   const std::filesystem::path path_;
   int descriptor_ = -1;
+  bool owned_ = false;  // The file has our lock and the name path_.
   uint64_t size_ = 0;
   std::unique_ptr<Sha256> hash_ = std::make_unique<Sha256>();
 };
@@ -156,6 +161,7 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
       resumed = false;
       continue;
     }
+    if (absl::IsNotFound(status)) MENTOR_RETURN_IF_ERROR(part.Clear());  // And never will be.
     const auto pause = RetryAfter(status, attempt, 0.75);
     if (!pause || absl::Now() + absl::FromChrono(*pause) > give_up) return status;
     if (!lost && download.on_lost) download.on_lost(status);

@@ -29,7 +29,7 @@ struct Downloaded {
 };
 
 // DATA_LOSS when what came is not what the server has. UNAVAILABLE after the client's timeout
-// without a byte; the part stays then, and after CANCELLED.
+// without a byte; a part with bytes in it stays then, and after CANCELLED. NOT_FOUND leaves none.
 absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download);
 
 }  // namespace mentor::ctl

@@ -146,7 +146,9 @@ int DownloadFile(Session& session, const DownloadFlags& flags) {
            }});
   bar.Finish();
   if (absl::IsCancelled(done.status())) {
-    output.Note("the same command goes on from " + path.string() + ".part");
+    const std::string part = path.string() + ".part";
+    output.Note(std::filesystem::exists(part, ignored) ? "the same command goes on from " + part
+                                                       : "interrupted before a byte had come");
     return kInterrupted;
   }
   if (!done.ok()) return output.Fail(done.status());

@@ -63,6 +63,8 @@ std::string ProtocolText(const Subject& subject) {
   v1::ExperimentSpec spec = subject.specs[0];
   spec.clear_seed();
   spec.mutable_evaluation()->clear_baseline();
+  // Which teachers there are is no protocol.
+  spec.mutable_evaluation()->set_best_weights(subject.run.spec.evaluation().best_weights());
   return absl::StrCat("state_hash: ", subject.run.state_hash,
                       "\nsplit: ", meta_learner::SplitName(subject.split), "\n", PrintSpec(spec));
 }
@@ -136,6 +138,7 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
   if (options.lifetimes > 0) evaluation.set_lifetimes_per_goal(options.lifetimes);
   if (options.goals > 0) evaluation.set_goals(options.goals);
   if (evaluation.lifetimes_per_goal() == 0) evaluation.set_lifetimes_per_goal(1);
+  if (!options.weights.empty()) evaluation.set_best_weights(options.weights != "last");
   evaluation.clear_baseline();
   std::vector<std::string> left_out;
   for (const v1::Baseline baseline : options.baselines) {
@@ -203,10 +206,16 @@ absl::Status KeepProtocol(const Subject& subject) {
                       subject.folder.string()));
 }
 
-std::vector<meta_learner::EvaluationJob> JobsOf(const Subject& subject) {
-  const std::vector<meta_learner::Teacher> teachers =
+std::vector<meta_learner::EvaluationJob> JobsOf(const Subject& subject,
+                                                const EvaluateOptions& options) {
+  std::vector<meta_learner::Teacher> teachers =
       meta_learner::Teachers(subject.specs[0].evaluation(), subject.run.parameters(),
                              /*learned=*/!subject.run.state_hash.empty(), /*baselines=*/true);
+  if (options.weights == "best") {
+    std::erase_if(teachers, [](const meta_learner::Teacher& teacher) {
+      return teacher.method == v1::EVALUATION_METHOD_LEARNED;
+    });
+  }
   std::vector<meta_learner::EvaluationJob> jobs;
   for (const v1::ExperimentSpec& spec : subject.specs) {
     for (const meta_learner::Teacher& teacher : teachers) {
@@ -396,7 +405,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
     // Results of one evaluation come from one kind of arithmetic.
     MENTOR_RETURN_IF_ERROR(
         meta_learner::KeepFingerprint(subject.folder, meta_learner::ExperimentFingerprint()));
-    for (auto& job : JobsOf(subject)) jobs.push_back(std::move(job));
+    for (auto& job : JobsOf(subject, options)) jobs.push_back(std::move(job));
   }
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
   bool stopped = false;

@@ -28,6 +28,8 @@ struct EvaluateOptions {
   std::vector<uint64_t> seeds = {1, 2, 3};
   int lifetimes = 0;  // On each goal; 0: as the run's spec says.
   int goals = 0;      // For each environment; 0: as the run's spec says.
+  // "last", "best" or "both"; "": as the run's spec says (evaluation.best_weights).
+  std::string weights = {};
   std::vector<v1::Baseline> baselines = {v1::PPO_SPARSE, v1::PPO_SHAPED, v1::RANDOM_SIGNAL};
   std::string name = {};  // Name of the evaluation; empty: made from tasks and outer updates.
   int actors = 1;

@@ -250,6 +250,34 @@ std::map<std::string, std::string> DifferencesOfEqualTitles(const std::vector<Gr
 
 }  // namespace
 
+absl::Status LabelMethods(const std::map<std::string, std::string>& labels,
+                          std::vector<ComparedRun>* runs) {
+  std::map<std::string, const ComparedRun*> by_method, by_label;
+  for (const ComparedRun& run : *runs) {
+    const auto label = labels.find(run.name);
+    if (label == labels.end()) continue;
+    const auto [first, is_new] = by_method.emplace(run.data.identity.method, &run);
+    if (!is_new && labels.at(first->second->name) != label->second) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "--label: %s and %s are meta-seeds of one method and get two names, '%s' and '%s'; label "
+          "one of them",
+          first->second->name, run.name, labels.at(first->second->name), label->second));
+    }
+    const auto [other, is_free] = by_label.emplace(label->second, &run);
+    if (!is_free && other->second->data.identity.method != run.data.identity.method) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("--label: %s and %s are two methods and get the same name, '%s'; give "
+                          "each its own",
+                          other->second->name, run.name, label->second));
+    }
+  }
+  for (ComparedRun& run : *runs) {
+    const auto found = by_method.find(run.data.identity.method);
+    if (found != by_method.end()) run.data.title = labels.at(found->second->name);
+  }
+  return absl::OkStatus();
+}
+
 std::string ProtocolOf(const Group& group) {
   std::set<uint64_t> goal_seeds;
   for (const ComparedRun* run : group.runs) goal_seeds.insert(run->data.identity.goal_seed);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,11 @@ struct ComparisonData {
   std::vector<ComparedRun> runs;
   Unit unit = Unit::kAuto;
 };
+
+// Gives methods short names: labels by the names of runs, one run of each method is enough.
+// INVALID_ARGUMENT where meta-seeds of one method get two, or two methods the same.
+absl::Status LabelMethods(const std::map<std::string, std::string>& labels,
+                          std::vector<ComparedRun>* runs);
 
 // INVALID_ARGUMENT names what does not fit; otherwise as WriteReport.
 absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,

@@ -114,6 +114,51 @@ std::string Trend(const ReportData& data) {
       first_mean, first, last_mean, updates, best->second, best->first);
 }
 
+// Meta-training that lost at least half of what it had gained, by means over a tenth of it, and by
+// more than chance from one update to the next explains. What can be done about it.
+std::string Decline(const ReportData& data) {
+  constexpr size_t kFewest = 10;
+  constexpr double kErrors = 4;  // The best of many means is above its expectation.
+  // Ranges of a curriculum grow harder, and agents of a generation are of any age.
+  if (data.identity.settings.contains("curriculum.name")) return "";
+  if (!data.training.empty() && data.training.front().metrics.contains("generation")) return "";
+  const bool success = SawSuccess(data.training);
+  const auto values = ValuesOf(
+      data.training, success ? absl::StrFormat("seg%d", data.iterations - 1) : "shaped_return");
+  if (values.size() < kFewest) return "";
+  const auto width = static_cast<size_t>(RunningWindow(values.size()));
+  // By its last update.
+  std::vector<double> means;
+  double changes = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) changes += std::pow(values[i].second - values[i - 1].second, 2);
+    if (i + 1 < width) continue;
+    double sum = 0;
+    for (size_t j = i + 1 - width; j <= i; ++j) sum += values[j].second;
+    means.push_back(sum / static_cast<double>(width));
+  }
+  const auto [lowest, highest] = std::minmax_element(means.begin(), means.end());
+  const double variance = changes / (2 * static_cast<double>(values.size() - 1)),
+               error = std::sqrt(2 * variance / static_cast<double>(width)),
+               lost = *highest - means.back();
+  if (lost <= kErrors * error || lost < (*highest - *lowest) / 2) return "";
+  const size_t first = static_cast<size_t>(highest - means.begin());
+  std::string text = absl::StrFormat(
+      "It got worse: from %s (outer update %d to %d) to %s at the end.", Number(*highest),
+      values[first].first, values[first + width - 1].first, Number(means.back()));
+  absl::StrAppend(
+      &text,
+      " Take the best weights (--weights best of mentor evaluate and mentor export), or "
+      "train with a smaller learning rate of the rule");
+  // Rules that train by PPO have the metric, and its weight in their loss.
+  const auto entropy = ValuesOf(data.training, "entropy");
+  if (entropy.size() > 1 && entropy.back().second - entropy.front().second > 1) {
+    absl::StrAppendFormat(&text, " or a smaller entropy_coef: the entropy went from %s to %s",
+                          Number(entropy.front().second), Number(entropy.back().second));
+  }
+  return text + ".";
+}
+
 std::string Verdict(const Comparison& comparison) {
   const Interval& d = comparison.difference;
   const std::string baseline = NameOf(comparison.baseline);
@@ -295,6 +340,8 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
   if (!data.failure.empty()) sentences.push_back("The run failed: " + data.failure);
   sentences.push_back(Length(data));
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
+  if (std::string decline = Decline(data); !decline.empty())
+    sentences.push_back(std::move(decline));
   if (data.measures_nothing) {
     sentences.push_back(
         "The spec asks for no outer updates and no baselines, so there is nothing to measure: set "

@@ -29,6 +29,20 @@ class SiteTest(unittest.TestCase):
                 self.assertIsNone(LOADED.search(page.read_text()), page)
             index = pathlib.Path(folder, "search/search_index.json").read_text()
             self.assertIn("glossary.html", index)
+            home = pathlib.Path(folder, "index.html").read_text()
+            self.assertIn("The first report", home)
+            self.assertIn('href="tutorials/your_robot.html"', home)
+            self.assertIn(
+                "For those who train signals", pathlib.Path(folder, "pages.html").read_text()
+            )
+
+    def test_the_index_names_every_page(self):
+        docs = ROOT / "docs"
+        text = (docs / "index.md").read_text()
+        for page in [*docs.glob("*.md"), *docs.glob("tutorials/*.md")]:
+            name = page.relative_to(docs).as_posix()
+            with self.subTest(name):
+                self.assertTrue(name == "index.md" or f"]({name})" in text)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,16 @@ class TutorialsTest(unittest.TestCase):
         for excerpt in excerpts:
             self.assertTrue(any(excerpt in text for text in texts), excerpt)
 
+    def test_a_robot_whose_model_is_not_installed_leaves_no_half_bundle(self):
+        # A clone without .deps.
+        bundles = self.folder / "deploy/bundles"
+        shutil.copytree(walk.ROOT / "deploy/bundles", bundles)
+        command = [bundles / "assemble.py", "panda_reach", self.folder / "my_panda"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("run deploy/install.sh --robots", done.stderr)
+        self.assertFalse((self.folder / "my_panda").exists())
+
     def test_your_environment_and_what_it_learned(self):
         self.has_python(*gym_host.path_of(self.folder / "packages"))
         # What begins with python3 on the second page needs PyTorch.

@@ -274,6 +274,7 @@ class ClientTest(ClusterTest):
             "experiments/done/artifacts/none.txt",
             target,
         )
+        self.assertEqual(list(target.glob("*.part")), [])
 
         self.assertTrue(client.pin(checkpoints[0].name).pinned)
         longer = experiment.clone(["rule.outer_updates=6"], id="longer", checkpoint=2)

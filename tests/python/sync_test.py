@@ -193,6 +193,7 @@ class SyncTest(studies.Programs, ClusterTest):
         text = file.read_bytes()
         for part in (b"rule.learning_rate", b"evaluation/test/learned/seg0", b"films/life"):
             self.assertIn(part, text)
+        self.assertEqual(list(self.folder.glob("wandb/.mentor-*")), [])
 
     def test_killed_anywhere_it_goes_on(self):
         writer = "tensorboard.summary.writer.event_file_writer:EventFileWriter"

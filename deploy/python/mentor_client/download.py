@@ -42,7 +42,14 @@ def fetch(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"{part} is in use by another download; wait for it",
             ) from None
-        _fill(connection, name, file, on_progress)
+        try:
+            _fill(connection, name, file, on_progress)
+        except BaseException as error:
+            # What is not there, or of which nothing came, leaves nothing to go on from.
+            gone = isinstance(error, MentorError) and error.code == grpc.StatusCode.NOT_FOUND
+            if gone or file.seek(0, os.SEEK_END) == 0:
+                part.unlink(missing_ok=True)
+            raise
         file.flush()
         os.fsync(file.fileno())
         os.replace(part, path)

@@ -1,4 +1,5 @@
-"""One process at a time for one thing; the lock ends with the process, however that ends."""
+"""One process at a time for one thing; the lock ends with the process, however that ends. Its file
+goes with it, unless the process was killed."""
 
 from __future__ import annotations
 
@@ -24,25 +25,38 @@ class Lock:
     def __init__(self, file: pathlib.Path, what: str):
         """FAILED_PRECONDITION where another process has it."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = open(file, "a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            owner = self._file.read().strip()
-            self._file.close()
-            raise MentorError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"{what} is at work already (process {owner or 'unknown'}); leave it to that one, "
-                "or end it first",
-                reason="IN_USE",
-            ) from None
+        self._path = file
+        while True:
+            self._file: TextIO = open(file, "a+", encoding="utf-8")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._file.seek(0)
+                owner = self._file.read().strip()
+                self._file.close()
+                raise MentorError(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"{what} is at work already (process {owner or 'unknown'}); leave it to that "
+                    "one, or end it first",
+                    reason="IN_USE",
+                ) from None
+            if self._has_the_name():
+                break
+            self._file.close()  # Its owner removed it between open and flock.
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
+
+    def _has_the_name(self) -> bool:
+        """Whether the file that is open is the one that others would open."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
 
     def __enter__(self) -> "Lock":
         return self
 
     def __exit__(self, *error: Any) -> None:
+        self._path.unlink(missing_ok=True)
         self._file.close()

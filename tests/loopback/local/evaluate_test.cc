@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -192,6 +193,41 @@ TEST_CASE("evaluate: what is there is kept, what is missing is made again alike"
       Evaluate({.runs = {runs.reward}, .goals = 2, .name = "again", .quiet = true});
   CHECK(Contains(std::string(refused.status().message()), "give this one a name with --name"));
   std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("evaluate: the best weights alone, the last ones, or both; labels of a comparison",
+          "[loopback]") {
+  const Runs& runs = TwoRuns();
+  const auto folder = Experiment(runs.reward) / "evaluations" / "weights";
+  const auto evaluate = [&](const std::string& weights) {
+    REQUIRE(Mentor({"evaluate", runs.reward, "--name", "weights", "--seeds", "1", "--weights",
+                    weights, "--baselines", "none", "--quiet"}) == 0);
+    const auto shards = ReadShards(folder / "seed-1");
+    REQUIRE(shards.ok());
+    std::set<v1::EvaluationMethod> methods;
+    for (const v1::EvaluationShard& shard : *shards) methods.insert(shard.taught_by());
+    return methods;
+  };
+  CHECK(evaluate("best") == std::set{v1::EVALUATION_METHOD_LEARNED_BEST});
+  // The others join it: it is one protocol.
+  CHECK(evaluate("last") ==
+        std::set{v1::EVALUATION_METHOD_LEARNED, v1::EVALUATION_METHOD_LEARNED_BEST});
+  CHECK(evaluate("both").size() == 2);
+  std::filesystem::remove_all(folder);
+  CHECK(Mentor({"evaluate", "--signal", "none", "--weights", "best"}) == 2);
+  CHECK(Mentor({"evaluate", runs.reward, "--weights", "first"}) == 2);
+
+  const std::string out = (runs.folder.path() / "labels").string();
+  REQUIRE(Mentor({"report", runs.reward, runs.advantage, "--out", out, "--label",
+                  runs.reward + "=R=1"}) == 0);
+  const std::string scores =
+      ReadText(std::filesystem::path(out) / "comparison" / "scores_test.csv");
+  CHECK(Contains(scores, "\nR=1,"));
+  CHECK(Contains(scores, "\ntiny advantage,"));
+  CHECK(Mentor({"report", runs.reward, "--label", "other=R", "--out", out}) == 2);
+  REQUIRE(Mentor({"report", runs.reward, "--label", runs.reward + "=R=1", "--out", out}) == 0);
+  CHECK(Contains(ReadText(std::filesystem::path(out) / "report.html"), "<h1>R=1: "));
+  std::filesystem::remove_all(out);
 }
 
 TEST_CASE("evaluate: other tasks of the same shape, and what does not fit", "[loopback]") {

@@ -220,6 +220,20 @@ TEST_CASE("mentorctl: a download goes on where it broke off and is checked", "[l
   CHECK(ReadText(out) == bytes);  // The file that was there is untouched.
 }
 
+TEST_CASE("mentorctl: a download of what is not there leaves no part behind", "[loopback]") {
+  Fixture fixture;
+  fixture.Make("one");
+  fixture.service().AddCheckpoint("experiments/one", 7);
+  const std::string out = (fixture.folder() / "x.ckpt").string();
+  CHECK(fixture.Run({"download", "one/checkpoints/8", "--out", out}).code == 3);
+  CHECK(!std::filesystem::exists(out + ".part"));
+  // Nor what came of it before it was removed.
+  fixture.Write("x.ckpt.part", Noise(3000));
+  CHECK(fixture.Run({"download", "one/checkpoints/8", "--out", out}).code == 3);
+  CHECK(!std::filesystem::exists(out + ".part"));
+  CHECK(!std::filesystem::exists(out));
+}
+
 TEST_CASE("mentorctl: artifacts are listed and fetched under their own names", "[loopback]") {
   Fixture fixture;
   fixture.Make("one");

@@ -231,6 +231,24 @@ TEST_CASE("comparison: equal titles are told apart", "[unit]") {
   CHECK(by_settings[2].name == "a [rule.lambda default]");
 }
 
+TEST_CASE("comparison: labels are short names of methods", "[unit]") {
+  const std::string title = "A learned reward for a boat, LSTM, 40 updates";
+  std::vector<ComparedRun> runs = {Run(title, 1, 1), Run(title, 2, 1), Run("other", 1, 0)};
+  REQUIRE(LabelMethods({{title + "-2", "LSTM"}}, &runs).ok());
+  const auto groups = GroupRuns(runs);
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0].name == "LSTM");
+  CHECK(groups[0].runs.size() == 2);
+  CHECK(groups[1].name == "other");
+  const auto refused = [&](const std::map<std::string, std::string>& labels) {
+    return std::string(LabelMethods(labels, &runs).message());
+  };
+  CHECK(Contains(refused({{title + "-1", "a"}, {title + "-2", "b"}}),
+                 "are meta-seeds of one method and get two names, 'a' and 'b'"));
+  CHECK(Contains(refused({{title + "-1", "a"}, {"other-1", "a"}}),
+                 "are two methods and get the same name, 'a'"));
+}
+
 TEST_CASE("comparison: page, tables and figures", "[unit]") {
   const TempFolder folder;
   const ComparisonData data{

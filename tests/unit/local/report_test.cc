@@ -609,6 +609,42 @@ TEST_CASE("report: the best weights are those before the update that raised the 
   CHECK(Contains(said, "learned (best): after outer update 4, which had the best score"));
 }
 
+// Forty outer updates whose success and entropy are functions of the update.
+template <typename Success, typename Entropy>
+ReportData Trained(Success&& success, Entropy&& entropy) {
+  ReportData data = Whole();
+  const TrainingPoint point = data.training[0];
+  data.training.clear();
+  for (uint32_t i = 1; i <= 40; ++i) {
+    data.training.push_back(point);
+    data.training.back().outer_update = i;
+    data.training.back().metrics["seg2"] = success(i);
+    data.training.back().metrics["entropy"] = entropy(i);
+  }
+  return data;
+}
+
+TEST_CASE("report: what got worse in meta-training is said, with what to do", "[unit]") {
+  const auto calm = [](uint32_t) { return 0.36; };
+  const auto rises = [](uint32_t i) { return 0.1 + 0.015 * i; };
+  const auto falls = [](uint32_t i) { return i <= 20 ? 0.1 + 0.03 * i : 1.4 - 0.035 * i; };
+  const auto noisy = [](uint32_t i) { return 0.2 + 0.1 * ((7 * i) % 5); };
+  const std::string worse =
+      "It got worse: from 0.67 (outer update 18 to 21) to 0.05 at the end. "
+      "Take the best weights (--weights best of mentor evaluate";
+  CHECK_FALSE(Contains(SummaryOf(Trained(rises, calm)), "It got worse"));
+  CHECK_FALSE(Contains(SummaryOf(Trained(noisy, calm)), "It got worse"));
+  const std::string said = SummaryOf(Trained(falls, calm));
+  CHECK(Contains(said, worse));
+  CHECK_FALSE(Contains(said, "entropy_coef"));
+  CHECK(Contains(SummaryOf(Trained(falls, [](uint32_t i) { return 0.1 * i; })),
+                 "a smaller entropy_coef: the entropy went from 0.10 to 4.00."));
+  // Tasks that become harder are no decline.
+  ReportData curriculum = Trained(falls, calm);
+  curriculum.identity.settings["curriculum.name"] = "\"adr\"";
+  CHECK_FALSE(Contains(SummaryOf(curriculum), "It got worse"));
+}
+
 TEST_CASE("report: pooled evaluations say which weights, seeds and goals are in", "[unit]") {
   ReportData data = Whole();  // Goals 0 and 1.
   for (EvaluationRow& row : data.evaluation) row.seed = 5;

@@ -156,13 +156,53 @@ TEST_CASE("film: a caption stands below its picture and covers none of it", "[un
   const Picture short_title = draw("a"), long_title = draw(std::string(200, 'W'));
   for (int y = 0; y < kHeight; ++y)
     CHECK(std::equal(short_title.Row(y), short_title.Row(y) + 3 * kWidth, long_title.Row(y)));
-  const auto line_height = SceneRenderer::kCaptionHeight / 2;
+  const auto line_height = SceneRenderer::kCaptionHeight / 3;
   // One dark colour and the letters on it; the title alone differs.
   CHECK(Colours(short_title, 0, kHeight, kWidth, SceneRenderer::kCaptionHeight) < 10);
   CHECK(Colours(short_title, 0, kHeight, kWidth, line_height) > 1);
   for (int y = kHeight + line_height; y < kPanelHeight; ++y)
     CHECK(std::equal(short_title.Row(y), short_title.Row(y) + 3 * kWidth, long_title.Row(y)));
   CHECK(short_title.rgb != long_title.rgb);
+}
+
+TEST_CASE("film: captions of usual length are whole in a .gif of the default size", "[unit]") {
+  const testing::TempFolder folder;
+  FilmSettings settings = Settings(folder.path() / "a.png");
+  constexpr int kUsual = 320;
+  settings.width = kUsual;
+  settings.frames = 1;
+  Shot shots[] = {Play("reach-v3", "scripted", 3)};
+  // A success before, with long numbers.
+  std::vector<Moment>& moments = shots[0].episode.moments;
+  moments.resize(3);
+  for (Moment& moment : moments) moment.reward = -0.1234;
+  moments[1].success = true;
+  moments[2].success = false;
+  const auto strip = [&](const std::string& title, double reward) {
+    shots[0].title = title;
+    moments[0].reward = reward;
+    REQUIRE(MakeFilm(settings, shots, GoOn).ok());
+    return Frames(settings.out, kUsual, kPanelHeight)[0].rgb;
+  };
+  const std::string usual = "learned (best), outer update 1500, episode 30 of 30";
+  // The last letters can be told apart: they are there.
+  CHECK(strip(usual, -123400) != strip(usual, -123500));
+  CHECK(strip(usual + "0", 0) != strip(usual + "1", 0));
+  const std::string long_one = "PPO sparse and shaped, after the lifetime, deterministic";
+  CHECK(strip(long_one + "0", 0) != strip(long_one + "1", 0));
+  // And the mark: what the strip has of green is as wide as its words.
+  const std::vector<uint8_t> rgb = strip(usual, 0);
+  int left = kUsual, right = 0;
+  for (int y = kHeight; y < kPanelHeight; ++y) {
+    for (int x = 0; x < kUsual; ++x) {
+      const uint8_t* pixel = rgb.data() + 3 * (static_cast<size_t>(y) * kUsual + x);
+      if (pixel[1] < 150 || pixel[0] > 150) continue;
+      left = std::min(left, x);
+      right = std::max(right, x);
+    }
+  }
+  CHECK(right - left > 90);  // "success before"; "success" alone is 56 wide.
+  CHECK(right < kUsual - 2);
 }
 
 TEST_CASE("film: any number of threads draws the same film", "[unit]") {
