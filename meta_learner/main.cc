@@ -405,6 +405,7 @@ int Main(int argc, char** argv) {
 }  // namespace mentor::meta_learner
 
 int main(int argc, char** argv) {
+  mentor::ExplainLimits();
   mentor::BlockStopSignals();
   return mentor::meta_learner::Main(argc, argv);
 }
