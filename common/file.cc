@@ -116,6 +116,10 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
       code = absl::StatusCode::kResourceExhausted;
       remedy = "raise the limit of open files (ulimit -n)";
       break;
+    case EFBIG:
+      code = absl::StatusCode::kResourceExhausted;
+      remedy = "raise the limit of a file's size (ulimit -f), or choose another file system";
+      break;
     case EACCES:
     case EPERM:
       code = absl::StatusCode::kFailedPrecondition;

@@ -3,8 +3,13 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <exception>
+#include <new>
+#include <string_view>
+#include <system_error>
 #include <thread>
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -22,7 +27,72 @@ sigset_t StopSignals() {
   return set;
 }
 
+constexpr std::string_view kNoMemory =
+    "error: the machine gives this program no more memory; raise the limit of address space "
+    "(ulimit -v) or of the container, or give it fewer threads or a smaller experiment\n";
+constexpr std::string_view kNoThreads =
+    "error: the machine lets this program start no more threads; raise the limit of processes "
+    "(ulimit -u, the container's limit of pids), or give it fewer threads\n";
+constexpr std::string_view kEither =
+    "error: the machine gives this program no more memory or threads; raise the limits (ulimit -v, "
+    "ulimit -u, those of the container), or give it fewer threads or a smaller experiment\n";
+
+// What cannot be had at this moment, in words; empty: nothing that is known. Like all below, it may
+// run in a handler of signals: it allocates nothing and takes no lock.
+std::string_view Lacking() {
+  constexpr size_t kBytes = 64 << 20;  // A thread's stack, and some more.
+  void* memory =
+      mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+           /*fd=*/-1, /*offset=*/0);
+  if (memory == MAP_FAILED) return kNoMemory;
+  munmap(memory, kBytes);
+  const pid_t child = _Fork();
+  if (child == 0) _exit(0);
+  if (child < 0) return errno == EAGAIN ? kNoThreads : kNoMemory;
+  return "";
+}
+
+[[noreturn]] void EndWith(std::string_view words) {
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, words.data(), words.size());
+  _exit(1);
+}
+
+std::terminate_handler usual_end = nullptr;
+
+// What nobody caught.
+void OnTerminate() {
+  bool limited = false;
+  try {
+    if (const auto thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (const std::system_error& error) {
+    limited = error.code() == std::errc::resource_unavailable_try_again ||
+              error.code() == std::errc::not_enough_memory;
+  } catch (const std::bad_alloc&) {
+    limited = true;
+  } catch (...) {
+  }
+  if (limited) {
+    const std::string_view lacking = Lacking();
+    EndWith(lacking.empty() ? kEither : lacking);
+  }
+  usual_end();
+}
+
+// Libraries abort where a thread or memory is missing. Any other abort goes on.
+void OnAbort(int) {
+  if (const std::string_view lacking = Lacking(); !lacking.empty()) EndWith(lacking);
+}
+
 }  // namespace
+
+void ExplainLimits() {
+  usual_end = std::set_terminate(OnTerminate);
+  struct sigaction action = {};
+  action.sa_handler = OnAbort;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  MENTOR_CHECK(sigaction(SIGABRT, &action, nullptr) == 0);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
 
 void BlockStopSignals() {
   const sigset_t set = StopSignals();

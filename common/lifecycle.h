@@ -2,7 +2,8 @@
 // for in main.
 //
 //   int main() {
-//     BlockStopSignals();                       // First of all.
+//     ExplainLimits();                          // First of all.
+//     BlockStopSignals();
 //     ...start...
 //     const int signal = WaitForStopSignal();
 //     // From here on a second signal exits at once with 128 + n.
@@ -14,6 +15,10 @@
 
 namespace mentor {
 
+// Who runs into a limit of the machine hears which, and what to do: without memory or threads the
+// process says so and exits with 1, where LibTorch, gRPC and the standard library would abort it. A
+// file that may not grow any more is an error of the write (EFBIG), not a signal.
+void ExplainLimits();
 // For the calling thread and all threads that it starts later; also ignores SIGPIPE. Call it before
 // any thread exists.
 void BlockStopSignals();

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 #include <limits>
-#include <set>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -16,12 +15,13 @@
 namespace mentor {
 namespace {
 
-using SafeJson = nlohmann::ordered_json;
+// Not the ordered one, which looks through all names for each.
+using SafeJson = nlohmann::json;
 
 static_assert(std::endian::native == std::endian::little);
 constexpr size_t kLengthBytes = 8;
-// As the library of that name has it.
-constexpr uint64_t kHeaderBytesMax = 100'000'000;
+// Some 70,000 tensors; a signal network has a few dozen. The library of that name takes 100 MB.
+constexpr uint64_t kHeaderBytesMax = 4 << 20;
 constexpr char kMetadata[] = "__metadata__";
 
 // Bytes of a number; 0: no such dtype.
@@ -97,7 +97,7 @@ std::string WriteSafeTensors(const SafeTensors& file) {
   std::stable_sort(order.begin(), order.end(), [](const SafeTensor* a, const SafeTensor* b) {
     return WidthOf(a->dtype) > WidthOf(b->dtype);
   });
-  SafeJson header = SafeJson::object();
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!file.metadata.empty()) header[kMetadata] = file.metadata;
   uint64_t at = 0;
   for (const SafeTensor* tensor : order) {
@@ -122,17 +122,19 @@ absl::StatusOr<SafeTensors> ReadSafeTensors(std::string_view bytes) {
   uint64_t length = 0;
   if (bytes.size() < kLengthBytes) return SafeTensorError("the file is too short");
   std::memcpy(&length, bytes.data(), kLengthBytes);
-  if (length > kHeaderBytesMax || length > bytes.size() - kLengthBytes)
-    return SafeTensorError(absl::StrFormat("the header's length is %d", length));
+  if (length > kHeaderBytesMax || length > bytes.size() - kLengthBytes) {
+    return SafeTensorError(
+        absl::StrFormat("the header's length is %d; the file has %d bytes, and a header at most %d",
+                        length, bytes.size(), kHeaderBytesMax));
+  }
+  // Of two of one name the last one counts.
   const auto header =
       SafeJson::parse(bytes.substr(kLengthBytes, length), nullptr, /*allow_exceptions=*/false);
   if (!header.is_object()) return SafeTensorError("the header is not a JSON object");
   const std::string_view data = bytes.substr(kLengthBytes + length);
   SafeTensors file;
   std::vector<PlacedTensor> placed;
-  std::set<std::string> names;
   for (const auto& [name, entry] : header.items()) {
-    if (!names.insert(name).second) return SafeTensorError(absl::StrCat("two are '", name, "'"));
     if (name == kMetadata) {
       if (!entry.is_object()) return SafeTensorError("__metadata__ is not an object");
       for (const auto& [key, text] : entry.items()) {

@@ -2,7 +2,8 @@
 //
 //   8 bytes         length of the header, little-endian
 //   header          JSON: {"__metadata__": {"name": "text"}, "tensor": {"dtype": "F32", "shape":
-//                   [2, 3], "data_offsets": [begin, end]}, ...}, spaces up to a multiple of 8
+//                   [2, 3], "data_offsets": [begin, end]}, ...}, spaces up to a multiple of 8;
+//                   at most 4 MiB
 //   data            the tensors' numbers, little-endian, without gaps; offsets count from here
 //
 // Pure functions; threads may share.

@@ -267,9 +267,13 @@ absl::Status Simulation::CheckWarnings() const {
   for (int i = 0; i < mjNWARNING; ++i) {
     const mjWarningStat& warning = data_->warning[i];
     if (warning.number == 0) continue;
-    return absl::InternalError(
-        absl::StrCat("MuJoCo warned ", warning.number,
-                     " times: ", mju_warningText(i, static_cast<size_t>(warning.lastinfo))));
+    const bool unstable = i == mjWARN_BADQPOS || i == mjWARN_BADQVEL || i == mjWARN_BADQACC;
+    return absl::InternalError(absl::StrCat(
+        "MuJoCo warned ", warning.number,
+        " times: ", mju_warningText(i, static_cast<size_t>(warning.lastinfo)),
+        unstable ? "; give the model a smaller timestep, its actuators a smaller gear, "
+                   "or actions narrower bounds (ctrlrange)"
+                 : ""));
   }
   return absl::OkStatus();
 }

@@ -32,6 +32,13 @@ constexpr double kRewardTolerance = 1e-10;
 constexpr double kInfoTolerance = 1e-10;
 constexpr uint64_t kEpisodesBytesMax = uint64_t{1} << 30;
 
+// What was thrown, without the JSON library's code before it: "[json.exception.type_error.304] ".
+std::string WordsOf(const std::exception& thrown) {
+  const std::string text = thrown.what();
+  const size_t end = text.starts_with("[json.exception.") ? text.find("] ") : text.npos;
+  return end == text.npos ? text : text.substr(end + 2);
+}
+
 // Greatest absolute difference; infinite where one is not a number or the lengths differ.
 double Difference(std::span<const double> got, std::span<const double> want) {
   if (got.size() != want.size()) return std::numeric_limits<double>::infinity();
@@ -273,7 +280,7 @@ absl::StatusOr<Verification> Verify(const std::string& folder,
   Verification verification;
   try {
     const RecordJson manifest = RecordJson::parse(text);
-    if (manifest.at("format").get<int>() != 1) {
+    if (manifest.at("format") != 1) {
       return absl::InvalidArgumentError(absl::StrCat(path.string(), ": format is not 1"));
     }
     const size_t check_every = manifest.at("check_every").get<size_t>();
@@ -296,7 +303,7 @@ absl::StatusOr<Verification> Verify(const std::string& folder,
                                   : made.status().message());
       } catch (const std::exception&
                    wrong) {  // From the JSON library, or a field that does not fit its file.
-        task.error = wrong.what();
+        task.error = WordsOf(wrong);
       }
       task.passed = task.error.empty() && task.state <= kStateTolerance &&
                     task.observation <= kObservationTolerance && task.reward <= kRewardTolerance &&
@@ -308,7 +315,7 @@ absl::StatusOr<Verification> Verify(const std::string& folder,
           absl::StrCat(path.string(), " has no task ", absl::StrJoin(missing, ", ")));
     }
   } catch (const RecordJson::exception& wrong) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", wrong.what()));
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", WordsOf(wrong)));
   }
   verification.passed = !verification.tasks.empty();
   for (const TaskVerification& task : verification.tasks)

@@ -120,6 +120,7 @@ int Main(int argc, char** argv) {
 }  // namespace mentor
 
 int main(int argc, char** argv) {
+  mentor::ExplainLimits();
   mentor::BlockStopSignals();
   return mentor::Main(argc, argv);
 }

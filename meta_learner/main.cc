@@ -230,6 +230,9 @@ class Leading {
                                .advertise = flags.advertise,
                                .try_only = flags.standby};
     auto store = OpenStore(options);
+    if (!flags.standby && !flags.database.empty() && absl::IsUnavailable(store.status())) {
+      if (WaitForDatabase(options, process, &store) != 0) return nullptr;
+    }
     if (store.ok() || !flags.standby) return store;
     const bool in_use = ReasonOf(store.status()) == ReasonName(Reason::kInUse);
     if (!in_use && !absl::IsUnavailable(store.status())) return store;
@@ -250,6 +253,23 @@ class Leading {
     takeovers_.Increment();
     MENTOR_LOG(kInfo, "leading from now on", {{"address", server->address}});
     return store;
+  }
+
+  // As later, when the database is away for a while. The signal that stopped it, or 0.
+  static int WaitForDatabase(const StoreOptions& options, Process* process,
+                             absl::StatusOr<std::unique_ptr<ExperimentStore>>* store) {
+    constexpr std::chrono::seconds kRetry{1};
+    auto next = std::chrono::steady_clock::now() + kRetry;
+    return process->StandBy([&] {
+      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
+                       "the database is away; waiting for it before the start",
+                       {{"why", store->status()}});
+      if (std::chrono::steady_clock::now() >= next) {
+        *store = OpenStore(options);
+        next = std::chrono::steady_clock::now() + kRetry;
+      }
+      return Process::Standing{.over = !absl::IsUnavailable(store->status())};
+    });
   }
 
   // For scripts: where it listens, once it does.
@@ -405,6 +425,7 @@ int Main(int argc, char** argv) {
 }  // namespace mentor::meta_learner
 
 int main(int argc, char** argv) {
+  mentor::ExplainLimits();
   mentor::BlockStopSignals();
   return mentor::meta_learner::Main(argc, argv);
 }

@@ -5,7 +5,8 @@
 # Usage: tests/run.sh [--all|--nightly] [--preset NAME] [--repeat N] [--werror] [--help] [ARGUMENTS]
 #   --all           also what takes a minute, as continuous integration does: learning from the
 #                   first update to the last, random faults, exactness under kills, security,
-#                   kernels for GPUs (labels learning and slow)
+#                   kernels for GPUs (labels learning and slow). The libraries of its tests are
+#                   4 GB
 #   --nightly       also what takes longer: more broken variants that learning must notice, clang's
 #                   analysis of locks (label nightly). Arguments of ctest choose among all tests,
 #                   too.
@@ -44,7 +45,7 @@ case "$preset" in
 esac
 
 wanted=(--objects)
-if [ $all -eq 1 ]; then wanted+=(--docs --hosts --notebook --nvcc --robots --studies); fi
+if [ $all -eq 1 ]; then wanted+=(--docs --hosts --notebook --nvcc --robots --signal --studies); fi
 if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"
 # Who asks for everything hears in seconds, before the build, what is out of form.

@@ -7,6 +7,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/create_channel.h>
 
+#include "common/lifecycle.h"
 #include "common/process/command_line.h"
 #include "common/rpc/address.h"
 #include "common/rpc/health.h"
@@ -50,5 +51,6 @@ int Main(int argc, char** argv) {
 }  // namespace mentor
 
 int main(int argc, char** argv) {
+  mentor::ExplainLimits();
   return mentor::Main(argc, argv);
 }

@@ -1,7 +1,9 @@
 // mentorctl: the user's command line for a meta-learner. It holds nothing: everything is asked from
 // the server.
+#include "common/lifecycle.h"
 #include "mentor/ctl/program.h"
 
 int main(int argc, char** argv) {
+  mentor::ExplainLimits();
   return mentor::ctl::Main(argc, argv);
 }

@@ -494,27 +494,42 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
     return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", what));
   };
   const Json json = Json::parse(*bytes, nullptr, /*allow_exceptions=*/false);
-  TrainedRun run;
-  try {
-    if (json.at("format").get<int>() != kSignalFormat) {
-      return bad(
-          absl::StrFormat("format is %d, but this build reads %d; use the version that "
-                          "wrote it",
-                          json.at("format").get<int>(), kSignalFormat));
-    }
-    Violations violations;
-    run.spec = WithDefaults(
-        ParseSpec(json.at("spec").get<std::string>(), {}, &violations, meta_learner::CheckParts));
-    if (!violations.empty())
-      return bad("spec is none of this build: " + violations.ToStatus().ToString());
-    const Json& updates = json.at("trained").at("outer_updates");
-    if (!updates.is_number_unsigned() || updates.get<uint64_t>() > UINT32_MAX)
-      return bad("trained.outer_updates is no number of updates");
-    run.outer_step = updates.get<uint32_t>();
-    run.state_hash = json.at("weights").at("sha256").get<std::string>();
-  } catch (const Json::exception& error) {
-    return bad(absl::StrCat("is not what 'mentor export' writes: ", error.what()));
+  if (!json.is_object())
+    return bad("is no JSON object; the file was changed or is damaged: fetch or export it again");
+  // Null where there is none.
+  const auto at = [&](const char* path_in_json) {
+    const Json::json_pointer pointer(path_in_json);
+    return json.contains(pointer) ? json.at(pointer) : Json();
+  };
+  const Json format = at("/format"), spec = at("/spec"), hash = at("/weights/sha256"),
+             updates = at("/trained/outer_updates");
+  if (!format.is_number())
+    return bad("format is no number; take a folder that 'mentor export' has written");
+  if (format != kSignalFormat) {
+    return bad(
+        absl::StrFormat("format is %s, but this build reads %d; use the version that "
+                        "wrote it",
+                        format.dump(), kSignalFormat));
   }
+  if (!spec.is_string() || !hash.is_string()) {
+    return bad(absl::StrCat(spec.is_string() ? "weights.sha256" : "spec",
+                            " is no text; the file was changed or is damaged: fetch or export it "
+                            "again"));
+  }
+  if (!updates.is_number_unsigned() || updates.get<uint64_t>() > UINT32_MAX) {
+    return bad(
+        absl::StrFormat("trained.outer_updates is no number of updates (0 to %d); the file "
+                        "was changed or is damaged: fetch or export it again",
+                        UINT32_MAX));
+  }
+  TrainedRun run;
+  run.outer_step = updates.get<uint32_t>();
+  run.state_hash = hash.get<std::string>();
+  Violations spec_violations;
+  run.spec = WithDefaults(
+      ParseSpec(spec.get<std::string>(), {}, &spec_violations, meta_learner::CheckParts));
+  if (!spec_violations.empty())
+    return bad("spec is none of this build: " + spec_violations.ToStatus().ToString());
   Violations violations;
   run.parts = meta_learner::MakeParts(run.spec, /*num_threads=*/1, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());

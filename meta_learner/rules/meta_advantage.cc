@@ -1,6 +1,7 @@
 #include "meta_learner/rules/meta_advantage.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "common/check.h"
 
@@ -74,6 +75,22 @@ bool ForAdmissible(const MetaAdvantageConfig& config, int64_t lifetime_steps, in
   return false;
 }
 
+// The smallest n of those that ForAdmissible tries that is greater than `skipped`.
+std::optional<int64_t> ShortestEstimate(const MetaAdvantageConfig& config, int64_t skipped) {
+  std::optional<int64_t> shortest;
+  for (const int64_t first : {config.starting_n, int64_t{1}}) {
+    int64_t n = first;
+    if (n <= skipped) {
+      if (config.skip_rate == 0) continue;
+      const int64_t j = (skipped - first) / config.skip_rate + 1;
+      if (j >= config.num_estimates) continue;
+      n = first + j * config.skip_rate;
+    }
+    shortest = std::min(n, shortest.value_or(n));
+  }
+  return shortest;
+}
+
 // Plain generalised advantage estimation over the lifetime; the value after its last step is 0.
 std::vector<double> Gae(const MetaAdvantageConfig& config, std::span<const double> rewards,
                         std::span<const double> values) {
@@ -139,10 +156,20 @@ MetaAdvantages EstimateMetaAdvantages(const MetaAdvantageConfig& config,
 int64_t FirstInvalidStep(const MetaAdvantageConfig& config, int64_t lifetime_steps,
                          int64_t trained_steps) {
   if (!Bootstraps(config.estimator)) return -1;
-  for (int64_t t = 0; t < std::min(trained_steps, lifetime_steps - 1); ++t) {
-    if (!ForAdmissible(config, lifetime_steps, t, [](int64_t) {})) return t;
+  const int64_t end = std::min(trained_steps, lifetime_steps - 1);
+  // Steps that skip as many, a period apart, have the same shortest estimate, and lack it from some
+  // step on: a lifetime of a thousand million steps is not walked through.
+  const int64_t period = Skips(config.estimator) ? config.steps_per_iteration : 1;
+  int64_t earliest = end;
+  for (int64_t phase = 0; phase < std::min(period, end); ++phase) {
+    int64_t first = phase;
+    if (const auto shortest = ShortestEstimate(config, Skipped(config, phase))) {
+      const int64_t late = lifetime_steps - *shortest - phase;
+      if (late > 0) first += (late + period - 1) / period * period;
+    }
+    earliest = std::min(earliest, first);
   }
-  return -1;
+  return earliest < end ? earliest : -1;
 }
 
 }  // namespace mentor::meta_learner

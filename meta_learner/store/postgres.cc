@@ -1,5 +1,6 @@
 #include "meta_learner/store/postgres.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include <absl/cleanup/cleanup.h>
+#include <absl/strings/ascii.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -50,6 +52,23 @@ std::string WithNumbers(const std::string& sql) {
     }
   }
   return text;
+}
+
+// The SQLSTATE in what libpq says of a connection that was not made, with PQERRORS_VERBOSE:
+// "FATAL:  53300: sorry, too many clients already\nLOCATION: ..."; empty: there is none. Leaves the
+// words alone in `said`.
+std::string TakeState(std::string* said) {
+  constexpr size_t kState = 5;
+  for (size_t at = said->find(":  "); at != said->npos; at = said->find(":  ", at + 1)) {
+    const std::string state = said->substr(at + 3, kState);
+    if (said->compare(at + 3 + state.size(), 2, ": ") != 0 ||
+        !std::all_of(state.begin(), state.end(), absl::ascii_isalnum))
+      continue;
+    said->erase(at + 3, kState + 2);
+    said->erase(std::min(said->find("\nLOCATION:"), said->size()));
+    return state;
+  }
+  return "";
 }
 
 class PostgresDatabase : public Database {
@@ -206,10 +225,20 @@ class PostgresStatement : public Statement {
 
 absl::Status PostgresDatabase::Error(const PGresult* result) const {
   const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
-  const std::string code = state == nullptr ? "" : state;
   std::string said = result == nullptr ? PQerrorMessage(connection_) : PQresultErrorMessage(result);
+  const std::string code = result == nullptr ? TakeState(&said) : state == nullptr ? "" : state;
   said.erase(said.find_last_not_of(" \n") + 1);
   const std::string what = absl::StrFormat("cannot use %s: %s", name(), said);
+  if (code == "53300") {
+    return absl::UnavailableError(
+        what + "; wait until others end theirs, or let the server have more (max_connections)");
+  }
+  if (code == "3D000" || code.starts_with("28")) {
+    return absl::FailedPreconditionError(
+        what +
+        "; correct user and database of the address, the password (PGPASSFILE, PGPASSWORD) or the "
+        "server's pg_hba.conf");
+  }
   if (code.starts_with("53")) {  // Insufficient resources.
     return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
                      what + "; give the database server room, then try again");
@@ -219,7 +248,7 @@ absl::Status PostgresDatabase::Error(const PGresult* result) const {
   }
   if (code == "40001" || code == "40P01") return absl::UnavailableError(what);
   if (code == "55P03") return InUse();  // A lock that does not come free: only ours is waited for.
-  if (code == "42501" || code.starts_with("28")) {
+  if (code == "42501") {
     return absl::FailedPreconditionError(what +
                                          "; give this user the rights of the database's owner");
   }
@@ -394,7 +423,13 @@ absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& address, Use u
   PGconn* connection = PQconnectdbParams(words, values, /*expand_dbname=*/1);
   MENTOR_CHECK(connection != nullptr);  // Only without memory.
   auto database = std::make_unique<PostgresDatabase>(connection, use);
-  if (PQstatus(connection) != CONNECTION_OK) return database->Error(nullptr);
+  if (PQstatus(connection) != CONNECTION_OK) {
+    // Once more, for the code of what the server says: the words are in its language.
+    const PGVerbosity words_alone = PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+    PQreset(connection);
+    if (PQstatus(connection) != CONNECTION_OK) return database->Error(nullptr);
+    PQsetErrorVerbosity(connection, words_alone);
+  }
   MENTOR_RETURN_IF_ERROR(database->Prepare());
   return database;
 }

@@ -144,6 +144,23 @@ class HostsTest(ClusterTest):
         actor.kill()
         self.wait_until(lambda: not processes_of(program), "no host")
 
+    def test_in_a_namespace_of_its_own_a_host_leaves_nothing_behind(self):
+        shut_in = "unshare --user --map-current-user --pid --fork --kill-child"  # docs/security.md
+        if subprocess.run([*shut_in.split(), "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("this machine lets nobody make namespaces of users")
+        stray = self.folder / "stray"
+        shutil.copyfile(shutil.which("sleep"), stray)
+        stray.chmod(0o755)
+        offered = f"block={shut_in} sh -c 'setsid {stray} 1000 & exec {HOSTS / 'example_host'}'"
+        whole = self.with_facts(self.spec(of_host("block")), offered)
+        self.wait_until(lambda: not processes_of(stray), "no process of the host that gave facts")
+        _, meta_address, learner_address = self.cluster()
+        actor = self.start_actor(learner_address, 1, "--host", offered)
+        self.create_experiment(meta_address, "hosted", *sets("rule.outer_updates=5000"), spec=whole)
+        self.wait_until(lambda: processes_of(stray), "a process that left its host's group")
+        actor.kill()
+        self.wait_until(lambda: not processes_of(stray), "no process")
+
     def test_an_interrupted_question_ends_with_its_host(self):
         program = self.folder / "my_host"
         shutil.copyfile(HOSTS / "hostile_host", program)

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import unittest
 
-from harness import BIN, SPECS, ClusterTest, sets
+from harness import BIN, SMOKE, SPECS, ClusterTest, sets
 
 UPDATES = 40
 LONGER = sets(
@@ -48,6 +48,16 @@ def events(folder):
         at += 16 + length
     assert at == len(data)
     return frames
+
+
+class LimitsTest(ClusterTest):
+    def test_a_limit_of_the_machine_is_an_error_in_words(self):
+        run = (BIN / "mentor", "run", SMOKE, "--out", self.folder / "run", "--quiet")
+        done = subprocess.run(
+            ["prlimit", "--fsize=0", *run], capture_output=True, text=True, timeout=100
+        )
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"^error: .*File too large; raise .* \(ulimit -f\)")
 
 
 class SpecTest(ClusterTest):

@@ -209,6 +209,27 @@ class StandbyTest(ClusterTest):
         fence = SERVER.sql(self.database, "SELECT fence.number = lease.number FROM fence, lease")
         self.assertEqual(fence, ["t"])
 
+    def test_a_start_waits_for_a_connection_that_is_to_be_had(self):
+        SERVER.sql("postgres", "CREATE ROLE guest LOGIN CONNECTION LIMIT 0")
+        SERVER.sql("postgres", f"ALTER DATABASE {self.database} OWNER TO guest")
+        address = SERVER.address(self.database).replace("mentor@", "guest@")
+        flags = ["--state", self.state, "--listen", "127.0.0.1:0", "--database"]
+        full = self.start("mentor-meta-learner", *flags, address)
+        full.wait_for("the database is away.*too many connections for role")
+        self.assertIsNone(full.child.poll())
+        SERVER.sql("postgres", "ALTER ROLE guest CONNECTION LIMIT 20")
+        server = full.wait_for(r"^listening on (\S+)").group(1)
+        self.assertEqual(self.mentorctl(server, "list", "--output", "name"), "")
+        # Stopped while it waits, it ends. What does not pass is no reason to wait.
+        SERVER.sql("postgres", "ALTER ROLE guest CONNECTION LIMIT 0")
+        waiting = self.start("mentor-meta-learner", *flags, address)
+        waiting.wait_for("the database is away")
+        waiting.child.send_signal(signal.SIGTERM)
+        self.assertEqual(waiting.wait(30), 0)
+        nowhere = address.replace(self.database, "nowhere").replace("guest@", "mentor@")
+        refused = self.run_to_end("mentor-meta-learner", *flags, nowhere, code=1)
+        self.assertIn('database "nowhere" does not exist; correct user and database', refused)
+
     def test_what_cannot_be_is_refused(self):
         wrong = self.run_to_end(
             "mentor-meta-learner", "--state", self.state, "--standby", code=EXIT_USAGE

@@ -89,8 +89,10 @@ def build(kube):
     )
     for name in BINARIES:
         shutil.copy2(next((source / "_output/local/bin").glob(f"linux/*/{name}")), kube / name)
+    # Not every version of its build keeps a cache where it is told to.
     for folder in ("src", "gocache", "apt"):
-        shutil.rmtree(kube / folder)
+        if (kube / folder).exists():
+            shutil.rmtree(kube / folder)
 
 
 class Cluster:

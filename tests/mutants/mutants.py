@@ -231,15 +231,17 @@ def build(copy, mutants, targets):
     sys.exit(f"mutants.py: the copy does not build, even without {', '.join(sorted(broken))}")
 
 
+HEADING = re.compile(r"^-{70,}\n(.+?)\n-{70,}\n[^\n]+\n\.{70,}$", re.MULTILINE | re.DOTALL)
+
+
 def failed_case(output):
-    """The name of the first test case that the console of Catch2 shows as failed."""
-    lines = output.split("\n")
-    for number, line in enumerate(lines[:-1]):
-        if re.fullmatch(r"-{70,}", line) and lines[number + 1].strip():
-            rest = lines[number + 1 :]
-            end = next(i for i, x in enumerate(rest + ["-" * 70]) if re.match(r"[-.]{70}|/", x))
-            return " ".join(part.strip() for part in rest[:end] if part.strip())
-    return ""
+    """The name of the first test case that the console of Catch2 shows as failed. One that only
+    warns has a heading, too."""
+    failed = re.search(r": FAILED:$", output, re.MULTILINE)
+    name = ""
+    for heading in HEADING.finditer(output, 0, failed.start() if failed else 0):
+        name = " ".join(heading[1].split())
+    return name
 
 
 def run_test(copy, test, name, seconds):

@@ -7,7 +7,7 @@ That code is not part of Mentor. It is the GitHub repository
 Octavio-Pappalardo/Meta-learning-rewards (files of 8 August 2024, MIT licence), which needs a Python
 of its own (about 5 GB), without the PYTHONPATH of other peers:
   python3.11 -m venv paper
-  paper/bin/pip install torch==2.11.0 metaworld==3.1.1 mujoco==3.3.0
+  paper/bin/pip install torch==2.11.0 metaworld==3.1.1 mujoco==3.3.0 packaging
   mentor bench lifetime --peer 'lifetime/paper=env -u PYTHONPATH paper/bin/python \\
     deploy/bench/lifetime/paper_peer.py Meta-learning-rewards'
 

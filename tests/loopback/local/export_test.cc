@@ -179,6 +179,43 @@ TEST_CASE("export: what cannot be exported is refused with the remedy", "[loopba
   says(ReadExportedSignal(out).status(), "weights.sha256");
 }
 
+TEST_CASE("export: what is wrong with a signal.json is named in words", "[loopback]") {
+  const testing::TempFolder folder;
+  const auto spec = SpecWith("mlp");
+  REQUIRE(spec.has_value());
+  const std::filesystem::path out = folder.path() / "out";
+  REQUIRE(ExportSignal(MadeUpRun(*spec), {.out = out, .check = false}).ok());
+  const auto good = nlohmann::json::parse(ReadText(out / kSignalJson));
+  const auto refused = [&](const std::string& text, const char* words) {
+    REQUIRE(WriteFileAtomically(out / kSignalJson, text).ok());
+    const std::string said(ReadExportedSignal(out).status().message());
+    INFO(said);
+    CHECK(Contains(said, words));
+    CHECK_FALSE(Contains(said, "json.exception"));
+  };
+  refused("", "is no JSON object");
+  refused("[1]", "is no JSON object");
+  refused("{}", "format is no number");
+  refused(R"({"format": 1e308})", "format is 1e+308, but this build reads 1");
+  refused(R"({"format": 1})", "spec is no text");
+  const struct {
+    const char *path, *value, *words;
+  } cases[] = {
+      {"/format", "99", "format is 99, but this build reads 1"},
+      {"/format", R"("1")", "format is no number"},
+      {"/spec", "{}", "spec is no text"},
+      {"/weights", "7", "weights.sha256 is no text"},
+      {"/weights/sha256", "1e308", "weights.sha256 is no text"},
+      {"/trained/outer_updates", "-1", "trained.outer_updates is no number of updates"},
+      {"/trained/outer_updates", "1e308", "trained.outer_updates is no number of updates"},
+  };
+  for (const auto& [path, value, words] : cases) {
+    auto bad = good;
+    bad[nlohmann::json::json_pointer(path)] = nlohmann::json::parse(value);
+    refused(bad.dump(), words);
+  }
+}
+
 // The lifetimes of an evaluation, as bytes.
 std::string LifetimesOf(const std::filesystem::path& folder) {
   const auto shards = meta_learner::ReadShards(folder);

@@ -2,17 +2,27 @@
 #include "common/lifecycle.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <functional>
+#include <new>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <thread>
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/file.h"
+#include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor {
 namespace {
+
+using testing::Contains;
 
 struct Child {
   explicit Child(const std::function<int(int ready_pipe)>& main) {
@@ -94,6 +104,86 @@ TEST_CASE("lifecycle: a wait with a limit, and a stop from inside", "[unit]") {
     return WaitForStopSignal(std::chrono::milliseconds(60'000)) == SIGTERM ? 0 : 4;
   });
   CHECK(child.Exit() == 0);
+}
+
+// A child that runs into limits: what it says to people, and how it ends.
+struct Limited {
+  std::string said;
+  int exit;
+};
+
+Limited RunInto(const std::function<void()>& limit) {
+  Child child([&](int pipe) noexcept {  // As in main, nobody catches.
+    ExplainLimits();
+    dup2(pipe, STDERR_FILENO);
+    limit();
+    return 0;
+  });
+  Limited ended;
+  char bytes[4096];
+  ssize_t size = 0;
+  while ((size = read(child.ready[0], bytes, sizeof(bytes))) > 0)
+    ended.said.append(bytes, static_cast<size_t>(size));
+  ended.exit = child.Exit();
+  return ended;
+}
+
+void Limit(__rlimit_resource what) {
+  rlimit limit = {};
+  getrlimit(what, &limit);
+  limit.rlim_cur = 0;
+  setrlimit(what, &limit);
+}
+
+TEST_CASE("lifecycle: without memory or threads a program says so, and exits with 1", "[unit]") {
+  const Limited memory = RunInto([] {
+    Limit(RLIMIT_AS);
+    throw std::bad_alloc();
+  });
+  CHECK(Contains(memory.said, "error: the machine gives this program no more memory; raise"));
+  CHECK(memory.exit == 1);
+
+  const Limited threads = RunInto([] {
+    if (geteuid() == 0 && setresuid(54321, 54321, 54321) != 0) _exit(2);  // Root has no limit.
+    Limit(RLIMIT_NPROC);
+    std::thread([] {}).join();
+  });
+  CHECK(Contains(threads.said, "error: the machine lets this program start no more threads"));
+  CHECK(threads.exit == 1);
+
+  // It may have passed since.
+  const Limited passed = RunInto([] { throw std::bad_alloc(); });
+  CHECK(Contains(passed.said, "no more memory or threads"));
+  CHECK(passed.exit == 1);
+}
+
+TEST_CASE("lifecycle: a library that aborts for want of memory is explained", "[unit]") {
+  const Limited limited = RunInto([] {
+    Limit(RLIMIT_AS);
+    std::abort();
+  });
+  CHECK(Contains(limited.said, "no more memory; raise"));
+  CHECK(limited.exit == 1);
+  // Other ends are as they were.
+  const Limited bug = RunInto([] { std::abort(); });
+  CHECK(bug.said.empty());
+  CHECK(bug.exit == 1000 + SIGABRT);
+  const Limited thrown = RunInto([] { throw std::logic_error("a bug"); });
+  CHECK(Contains(thrown.said, "a bug"));
+  CHECK(thrown.exit == 1000 + SIGABRT);
+}
+
+TEST_CASE("lifecycle: a file that may not grow is an error, no signal", "[unit]") {
+  const testing::TempFolder folder;
+  const Limited limited = RunInto([&] {
+    Limit(RLIMIT_FSIZE);
+    const absl::Status status = WriteFileAtomically(folder.path() / "file", "bytes");
+    const std::string words(status.message());
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, words.data(), words.size());
+    _exit(7);
+  });
+  CHECK(Contains(limited.said, "File too large; raise the limit of a file's size (ulimit -f)"));
+  CHECK(limited.exit == 7);
 }
 
 }  // namespace

@@ -28,6 +28,16 @@ std::string FileOf(const std::string& header, const std::string& data) {
   return bytes + header + data;
 }
 
+// A header of so many empty tensors.
+std::string ManyNames(int count) {
+  std::string header = "{";
+  for (int i = 0; i < count; ++i) {
+    header += (i == 0 ? "\"" : ",\"") + std::to_string(i) +
+              R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+  }
+  return header + "}";
+}
+
 TEST_CASE("safetensors: what is written reads again, the wide numbers first", "[unit]") {
   const std::string bytes = WriteSafeTensors(TwoTensors());
   uint64_t length = 0;
@@ -52,6 +62,13 @@ TEST_CASE("safetensors: the bytes are those of the format's own writer", "[unit]
   const std::string header = R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
   CHECK(WriteSafeTensors(one) ==
         FileOf(header + std::string(64 - 8 - header.size(), ' '), Floats({1})));
+}
+
+TEST_CASE("safetensors: a header of many names is read", "[unit]") {
+  const auto read = ReadSafeTensors(FileOf(ManyNames(60'000), ""));
+  INFO(read.status());
+  REQUIRE(read.ok());
+  CHECK(read->tensors.size() == 60'000);
 }
 
 TEST_CASE("safetensors: what is wrong is named", "[unit]") {
@@ -79,6 +96,8 @@ TEST_CASE("safetensors: what is wrong is named", "[unit]") {
       {FileOf(entry(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})"), ""), "of 0"},
       {FileOf("{}", four), "the data are 4 bytes"},
       {FileOf(R"({"__metadata__":{"a":1}})", ""), "__metadata__"},
+      {FileOf(entry(R"({"dtype":"F32","shape":[1e308],"data_offsets":[0,4]})"), four), "shape"},
+      {FileOf("{}" + std::string(4 << 20, ' '), ""), "and a header at most 4194304"},
   };
   for (const Case& one : cases) {
     INFO(one.says);

@@ -87,6 +87,8 @@ TEST_CASE(
   CHECK(status.code() == absl::StatusCode::kInternal);
   INFO(status.ToString());
   CHECK(std::string(status.message()).find("MuJoCo warned") != std::string::npos);
+  CHECK(std::string(status.message()).find("give the model a smaller timestep") !=
+        std::string::npos);
   CHECK_FALSE(std::filesystem::exists("MUJOCO_LOG.TXT"));
   sim.SetState(good);
   sim.Steps(1);

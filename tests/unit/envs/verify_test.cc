@@ -237,12 +237,14 @@ TEST_CASE("verify: files that are cut, altered or inconsistent are named", "[uni
 TEST_CASE("verify: a manifest that does not read is an error", "[unit]") {
   TempFolder folder;
   CHECK(Contains(std::string(Verify(folder.path().string()).status().message()), "manifest.json"));
-  for (const char* text :
-       {"", "{", "[]", "{\"format\": 2}", "{\"format\": 1, \"check_every\": 20, \"tasks\": 7}"}) {
+  for (const char* text : {"", "{", "[]", "{\"format\": 2}", "{\"format\": 1e308}",
+                           "{\"format\": 1, \"check_every\": []}",
+                           "{\"format\": 1, \"check_every\": 20, \"tasks\": 7}"}) {
     INFO(text);
     std::ofstream(folder.path() / "manifest.json") << text;
     const auto verified = Verify(folder.path().string());
     CHECK_FALSE((verified.ok() && verified->passed));
+    CHECK_FALSE(Contains(std::string(verified.status().message()), "json.exception"));
   }
 }
 

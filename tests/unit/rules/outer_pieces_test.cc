@@ -140,6 +140,41 @@ TEST_CASE("meta-advantage: the first invalid step") {
   CHECK(FirstInvalidStep(config, 6000, 6000) == -1);
 }
 
+TEST_CASE("meta-advantage: the first invalid step of any lifetime is the first without estimate") {
+  for (const MetaEstimator estimator : {MetaEstimator::kSkipping, MetaEstimator::kBootstrapping}) {
+    for (const int64_t period : {1, 4, 7}) {
+      for (const int64_t start : {1, 3, 9, 40}) {
+        for (const int64_t rate : {1, 2, 5}) {
+          for (const int64_t estimates : {1, 2, 4}) {
+            const MetaAdvantageConfig config{.estimator = estimator,
+                                             .steps_per_iteration = period,
+                                             .starting_n = start,
+                                             .num_estimates = estimates,
+                                             .skip_rate = rate};
+            const std::vector<double> zeros(28);
+            const auto valid =
+                EstimateMetaAdvantages(config, zeros, zeros, std::vector<uint8_t>(28)).valid;
+            const int64_t first = std::find(valid.begin(), valid.end() - 1, 0) - valid.begin();
+            INFO(period << " " << start << " " << rate << " " << estimates);
+            CHECK(FirstInvalidStep(config, 28, 28) == (first == 27 ? -1 : first));
+            CHECK(FirstInvalidStep(config, 28, 20) == (first >= 20 ? -1 : first));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("meta-advantage: a lifetime of a million million steps is not walked through") {
+  const int64_t steps = 1'000'000'000'000, segment = 1'000'000;
+  MetaAdvantageConfig config{.steps_per_iteration = segment,
+                             .starting_n = 1'100'000,
+                             .num_estimates = 6,
+                             .skip_rate = 150'000};
+  CHECK(FirstInvalidStep(config, steps, steps - segment) == -1);
+  CHECK(FirstInvalidStep(config, steps, steps) == steps - segment);
+}
+
 TEST_CASE("reward normaliser: a mean near zero or below gives way to the root mean square") {
   RewardNormaliser normaliser;
   const auto update = [&](const std::vector<double>& rewards) {
