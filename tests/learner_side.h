@@ -50,6 +50,7 @@ struct LearnerSide {
 inline std::string Payload(v1::Result result) {
   result.clear_cpu_seconds();
   result.clear_policy_cpu_seconds();
+  result.clear_work_seconds();
   result.clear_attempt();
   return result.SerializeAsString();
 }

@@ -499,6 +499,7 @@ TEST_CASE("rollout: messages with flipped bits end the stream only", "[loopback]
   *good.mutable_result() = actor::UnitRunner().Run(units[0]);
   good.mutable_result()->clear_cpu_seconds();  // With a bit flipped it may still be a time.
   good.mutable_result()->clear_policy_cpu_seconds();
+  good.mutable_result()->clear_work_seconds();
   const std::string bytes = good.SerializeAsString();
   const RandomStream random{.seed = 3, .purpose = Purpose::kTest};
   int ended = 0;

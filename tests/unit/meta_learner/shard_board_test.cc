@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -886,6 +887,74 @@ TEST_CASE("shard board: a shard whose host has gone moves to a free learner that
   CHECK(run.Join().ok());
   CHECK(first.WasDropped(before));
   CHECK(board.Learners().at(first.id).strikes == 0);
+}
+
+TEST_CASE("shard board: who waits behind shards that do not end gets a place beyond the slots",
+          "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  FakeLearner learner(&board, 2);
+  board.SetShare("experiments/a", {.owner = "ada"});
+  board.SetShare("experiments/b", {.owner = "bob", .priority = v1::PRIORITY_HIGH, .weight = 3});
+  Running endless(&board, 5, "experiments/a");
+  learner.WaitForShard(1);
+  Running other(&board, 2, "experiments/b");
+  // Not at once: shards end all the time.
+  while (board.Shards("experiments/b").size() < 2) std::this_thread::yield();
+  board.Wake();
+  clock.ns = 900'000'000;
+  board.Wake();
+  CHECK(learner.num_shards() == 2);
+  clock.ns = 1'000'000'000;
+  board.Wake();
+  const v1::Shard first = learner.WaitForShard(2);
+  CHECK(first.experiment() == "experiments/b");
+  CHECK(first.share().experiment() == "experiments/b");
+  CHECK(first.share().owner() == "bob");
+  CHECK(first.share().priority() == v1::PRIORITY_HIGH);
+  CHECK(first.share().weight() == 3);
+  clock.ns = 9'000'000'000;
+  board.Wake();
+  CHECK(learner.num_shards() == 3);  // One place, not one a second.
+  CHECK(learner.Answer(first, 1).ok());
+  // It had its turn; the next one waits as long, or for a slot.
+  board.Wake();
+  CHECK(learner.num_shards() == 3);
+  clock.ns = 10'000'000'000;
+  board.Wake();
+  CHECK(learner.WaitForShard(3).experiment() == "experiments/b");
+  endless.Cancel();
+  other.Cancel();
+}
+
+TEST_CASE("shard board: extra places end somewhere, and need memory", "[unit]") {
+  BoardClock clock;
+  ShardBoard::Options options = clock.Options();
+  options.extra_places = 2;
+  bool small = false;
+  SECTION("places") {}
+  SECTION("memory") {
+    small = true;
+    options.memory_of = [](const v1::Shard&, int64_t) {
+      learner::ShardMemory memory;
+      memory.bytes = 1 << 30;
+      return memory;
+    };
+  }
+  ShardBoard board(options);
+  FakeLearner learner(&board, 1, "cpu bits", "a learner",
+                      small ? learner::kLearnerProcessBytes + (uint64_t{3} << 29) : 0);
+  std::vector<std::unique_ptr<Running>> runs;
+  for (const char* name : {"experiments/a", "experiments/b", "experiments/c", "experiments/d"}) {
+    runs.push_back(std::make_unique<Running>(&board, 1, name));
+    while (board.Shards(name).empty()) std::this_thread::yield();
+  }
+  for (int look = 0; look < 20; ++look) {
+    clock.ns += 1'000'000'000;
+    board.Wake();
+  }
+  CHECK(learner.num_shards() == (small ? 1 : 3));
+  for (const auto& run : runs) run->Cancel();
 }
 
 }  // namespace

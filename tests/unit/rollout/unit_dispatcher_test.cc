@@ -751,4 +751,148 @@ TEST_CASE("dispatcher: a unit that failed is tried again where its host is", "[u
   CHECK(Given(&f.dispatcher) == (failed == kFirst ? "3:1/0" : "1:1/0"));
 }
 
+std::vector<v1::Unit> UnitsOf(const std::string& experiment, uint64_t shard, uint32_t count,
+                              v1::Priority priority = v1::PRIORITY_NORMAL) {
+  std::vector<v1::Unit> units = Units(shard, count);
+  for (v1::Unit& unit : units)
+    *unit.mutable_share() = ToProto(experiment, {.owner = "ada", .priority = priority});
+  return units;
+}
+
+TEST_CASE("dispatcher: long units of one experiment leave room for those of another", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "first", .threads = 2});
+  REQUIRE(d.Offer(kFirst, 9).ok());
+  REQUIRE(d.Add(1, UnitsOf("long", 1, 20)).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1 1:1/2 1:1/3");  // Two for each thread.
+  CHECK(d.counts().ready == 16);
+  REQUIRE(d.Add(2, UnitsOf("quick", 2, 20)).ok());
+  CHECK(Given(&d) == "1:2/0 1:2/1 1:2/2 1:2/3");
+  CHECK(d.Accept(kFirst, ResultOf(Key(2, 1))) == Outcome::kUsed);
+  CHECK(Given(&d) == "1:2/4");
+  d.Cancel(1);
+  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "cancelled")) == Outcome::kLate);
+}
+
+TEST_CASE("dispatcher: where all cannot be served, classes and shares decide", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "first"});
+  REQUIRE(d.Add(1, UnitsOf("normal", 1, 9)).ok());
+  REQUIRE(d.Add(2, UnitsOf("other", 2, 9)).ok());
+  REQUIRE(d.Add(3, UnitsOf("high", 3, 2, v1::PRIORITY_HIGH)).ok());
+  REQUIRE(d.Offer(kFirst, 2).ok());
+  CHECK(Given(&d) == "1:3/0 1:3/1");
+  f.clock.Advance(seconds(4));
+  for (uint32_t unit : {0, 1}) CHECK(d.Accept(kFirst, ResultOf(Key(3, unit))) == Outcome::kUsed);
+  // One unit of `normal` takes as long as three of `other`, and what an actor claims beyond the
+  // time that has passed costs nothing.
+  std::map<uint64_t, int> given;
+  for (int turn = 0; turn < 8; ++turn) {
+    REQUIRE(d.Offer(kFirst, 1).ok());
+    const auto assignments = d.Assign();
+    REQUIRE(assignments.size() == 1);
+    ++given[assignments[0].key.shard];
+    const bool slow = assignments[0].key.shard == 1;
+    f.clock.Advance(seconds(slow ? 3 : 1));
+    v1::Result result = ResultOf(assignments[0].key);
+    result.set_work_seconds(1e6);
+    CHECK(d.Accept(kFirst, std::move(result)) == Outcome::kUsed);
+  }
+  CHECK(given[1] == 2);
+  CHECK(given[2] == 6);
+}
+
+TEST_CASE("dispatcher: an experiment whose units only fail waits longer and longer", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "first"});
+  REQUIRE(d.Offer(kFirst, 3).ok());
+  REQUIRE(d.Add(1, UnitsOf("sick", 1, 9)).ok());
+  REQUIRE(d.Assign().size() == 3);
+  for (uint32_t unit : {0, 1, 2})
+    CHECK(d.Accept(kFirst, ErrorOf(Key(1, unit), "x")) == Outcome::kError);
+  REQUIRE(d.Offer(kFirst, 3).ok());
+  CHECK(d.Assign().empty());
+  REQUIRE(d.Add(2, UnitsOf("well", 2, 1)).ok());
+  CHECK(Given(&d) == "1:2/0");  // Others do not wait with it.
+  CHECK(d.NextChange() == std::chrono::milliseconds(100));
+  f.clock.Advance(std::chrono::milliseconds(100));
+  CHECK(d.Assign().size() == 2);
+  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 3), "x")) == Outcome::kError);
+  f.clock.Advance(std::chrono::milliseconds(199));
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  CHECK(d.Assign().empty());
+  // One good unit makes up for all.
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 4))) == Outcome::kUsed);
+  CHECK(d.Assign().size() == 1);
+}
+
+TEST_CASE("dispatcher: an experiment of which nothing ever succeeded ends at three good actors",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, UnitsOf("well", 1, 3)).ok());
+  for (const ActorId actor : {kFirst, kSecond, kThird}) {
+    d.AddActor(actor, {.uid = std::to_string(static_cast<uint64_t>(actor)), .threads = 1});
+    REQUIRE(d.Offer(actor, 1).ok());
+  }
+  for (const auto& assignment : d.Assign()) {
+    CHECK(d.Accept(assignment.actor, ResultOf(assignment.key)) == Outcome::kUsed);
+    REQUIRE(d.Offer(assignment.actor, 1).ok());
+  }
+  REQUIRE(d.Add(2, UnitsOf("sick", 2, 9)).ok());
+  const auto sick = d.Assign();
+  REQUIRE(sick.size() == 3);
+  for (const auto& assignment : sick) {
+    CHECK_FALSE(d.Settled(2));
+    CHECK(d.Accept(assignment.actor, ErrorOf(assignment.key, "NaN")) == Outcome::kError);
+  }
+  REQUIRE(d.Settled(2));
+  CHECK(ReasonOf(d.Take(2)->status()) == "UNIT_FAILED");
+}
+
+TEST_CASE("dispatcher: an actor that works for others meanwhile is not to blame for what waits",
+          "[unit]") {
+  for (const bool works : {true, false}) {
+    INFO("works " << works);
+    Fixture f;
+    auto& d = f.dispatcher;
+    d.AddActor(kFirst, {.uid = "first", .threads = 1});
+    REQUIRE(d.Offer(kFirst, 8).ok());
+    REQUIRE(d.Add(1, UnitsOf("low", 1, 2, v1::PRIORITY_LOW)).ok());
+    REQUIRE(d.Assign().size() == 2);
+    f.clock.Advance(seconds(1));
+    CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kUsed);
+    REQUIRE(d.Add(2, UnitsOf("high", 2, 2, v1::PRIORITY_HIGH)).ok());
+    REQUIRE(d.Assign().size() == 2);
+    f.clock.Advance(seconds(1));
+    if (works) CHECK(d.Accept(kFirst, ResultOf(Key(2, 0))) == Outcome::kUsed);
+    f.clock.Advance(seconds(4));  // It lags.
+    static_cast<void>(d.Assign());
+    CHECK((d.StandingOf(kFirst)->strikes() == 0) == works);
+  }
+}
+
+TEST_CASE("dispatcher: what lags goes to who has delivered, not to who claims to be free (D4)",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "hoards"});
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  d.AddActor(kSecond, {.uid = "well"});
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  CHECK(Given(&d) == "2:2/0");
+  CHECK(d.Accept(kSecond, ResultOf(Key(2, 0))) == Outcome::kUsed);
+  d.AddActor(kThird, {.uid = "hoards too"});
+  REQUIRE(d.Offer(kThird, 100).ok());
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  f.clock.Advance(seconds(5));
+  CHECK(Given(&d) == "2:1/0");
+}
+
 }  // namespace mentor::learner
