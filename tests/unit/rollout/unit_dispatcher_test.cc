@@ -755,7 +755,7 @@ std::vector<v1::Unit> UnitsOf(const std::string& experiment, uint64_t shard, uin
                               v1::Priority priority = v1::PRIORITY_NORMAL) {
   std::vector<v1::Unit> units = Units(shard, count);
   for (v1::Unit& unit : units)
-    *unit.mutable_share() = ToProto(experiment, {.owner = "ada", .priority = priority});
+    *unit.mutable_share() = mentor::ToProto(experiment, {.owner = "ada", .priority = priority});
   return units;
 }
 
