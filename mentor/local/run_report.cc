@@ -262,7 +262,11 @@ report::EvaluationRow RowOf(const v1::EvaluationShard& shard, const v1::Evaluate
     const bool is_test = shard.split() == meta_learner::SplitName(envs::Split::kTest);
     for (const envs::TaskSet& set :
          benchmark->Tasks(is_test ? envs::Split::kTest : envs::Split::kTrain)) {
-      if (set.name == row.environment) row.goal_seed = set.tasks.empty() ? row.seed : goal_seed;
+      if (set.name != row.environment) continue;
+      row.goal_seed = set.tasks.empty() ? row.seed : goal_seed;
+      const v1::EnvironmentTask task =
+          set.tasks.empty() ? set.draw({.purpose = Purpose::kTasks}, 0) : set.tasks[0];
+      row.has_goals = task.parameters_size() > 0;
     }
   }
   row.episode_success.insert(row.episode_success.end(), lifetime.deterministic_success().begin(),

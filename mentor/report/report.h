@@ -54,6 +54,7 @@ struct EvaluationRow {
   // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
   uint32_t lifetime = 0;
   uint32_t goal = 0;
+  bool has_goals = true;  // The environment's tasks differ.
   // What drew the goals: rows of equal environment, goal_seed and goal had the same one.
   uint64_t goal_seed = 0;
   size_t meta_seed = 0;       // Of the run, where rows of several are taken together.
