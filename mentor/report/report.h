@@ -109,6 +109,7 @@ struct ReportData {
       {};  // What tells it from others of that title: its folder's name; may be empty.
   std::string failure = {};  // Why it failed; empty: it did not.
   bool succeeded = false;    // It ended, evaluation included.
+  bool goes_on = false;      // A process is at work on it.
   std::string spec_hash = {};
   // What it went on from, as people name it: a run's folder, an experiment; empty: nothing. Its
   // outer updates are not among those of `training`.

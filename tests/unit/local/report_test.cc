@@ -591,6 +591,13 @@ TEST_CASE("report: a run that failed says so first", "[unit]") {
   CHECK(SummaryOf(data).starts_with("The run failed: shard 3: the loss is not a number\n"));
 }
 
+TEST_CASE("report: a run that goes on says so first", "[unit]") {
+  ReportData data = Whole();
+  data.goes_on = true;
+  CHECK(Summarise(data, {}, {})[0] ==
+        "The run is still at work: this is what it has done so far.");
+}
+
 TEST_CASE("report: runs of one title are told apart by folder and seed", "[unit]") {
   ReportData data = Whole();
   data.title = "reach";
