@@ -57,8 +57,8 @@ def load_experiment(spec: SpecLike, overrides: Overrides = ()) -> ExperimentProt
     else:
         raise usage(
             "spec",
-            f"is a {type(spec).__name__}; give a file, a name of a spec that comes with Mentor, text "
-            "in protobuf's text format, an ExperimentSpec or an Experiment",
+            f"is a {type(spec).__name__}; give a file, a name of a spec that comes with Mentor, "
+            "text in protobuf's text format, an ExperimentSpec or an Experiment",
         )
     apply_overrides(experiment.spec, overrides)
     return experiment
