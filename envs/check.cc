@@ -445,10 +445,15 @@ Complaints CheckBadStates(const Subject& subject, const std::vector<Subject>& fo
   return judge.Take();
 }
 
-Complaints CheckManySteps(const Subject& subject, int steps) {
+RandomSteps CheckManySteps(const Subject& subject, int steps) {
   Judge judge;
+  RandomSteps random_steps;
+  const auto result = [&] {
+    random_steps.complaints = judge.Take();
+    return std::move(random_steps);
+  };
   const auto environment = judge.Make(subject);
-  if (environment == nullptr) return judge.Take();
+  if (environment == nullptr) return result();
   const EnvironmentInfo& info = environment->info();
   const RandomStream random{.seed = 10};
   std::vector<double> observation(info.observation_size);
@@ -459,7 +464,7 @@ Complaints CheckManySteps(const Subject& subject, int steps) {
     if (done) {
       if (!judge.Expect(environment->SetTask(subject.task(episode)), "SetTask") ||
           !judge.Expect(environment->Reset(CheckStream(10), episode, observation), "Reset")) {
-        return judge.Take();
+        return result();
       }
       ++episode;
     }
@@ -469,14 +474,27 @@ Complaints CheckManySteps(const Subject& subject, int steps) {
     }
     const auto outcome = environment->Step(action, observation);
     const std::string where = absl::StrCat("random step ", t + 1, " of ", steps);
-    if (!judge.Expect(outcome.status(), where)) return judge.Take();
+    if (!judge.Expect(outcome.status(), where)) return result();
     if (!judge.Expect(AllFinite({&outcome->reward, 1}) && AllFinite(observation),
                       where + " gives numbers that are not finite")) {
-      return judge.Take();
+      return result();
     }
+    ++random_steps.steps;
+    if (outcome->success) ++random_steps.successes;
     done = outcome->terminated || outcome->truncated;
   }
-  return judge.Take();
+  return result();
+}
+
+std::string SuccessSentence(const RandomSteps& random) {
+  if (random.successes > 0) {
+    return absl::StrFormat("success: %d of %d random steps report it", random.successes,
+                           random.steps);
+  }
+  return absl::StrFormat(
+      "success: none of %d random steps reports it; where no step ever can, agents that learn from "
+      "success learn from a constant 0",
+      random.steps);
 }
 
 bool CheckReport::kept() const {
@@ -542,7 +560,10 @@ CheckReport CheckEnvironment(const Subject& subject,
     add("states that are cut, altered or of another task are refused", CheckBadStates(subject, {}));
     report.promises.back().left_out = !saves;
     add("bad calls are refused and change nothing", CheckBadCalls(subject));
-    add(absl::StrCat(kManySteps, " random steps are finite"), CheckManySteps(subject, kManySteps));
+    report.random = CheckManySteps(subject, kManySteps);
+    add(absl::StrCat(kManySteps, " random steps are finite"), report.random.complaints);
+    const v1::EnvironmentTask task = subject.task(0);
+    report.may_succeed = GiveSuccess(task.wrappers()) || MaySucceed(task);
     report.steps_per_second = Speed(subject);
   }
   for (const Promise& promise : report.promises) {
@@ -555,6 +576,12 @@ CheckReport CheckEnvironment(const Subject& subject,
       for (const absl::string_view line : absl::StrSplit(complaint, '\n'))
         absl::StrAppend(&report.text, "              ", line, "\n");
     }
+  }
+  if (report.random.steps > 0) {
+    absl::StrAppend(&report.text,
+                    report.may_succeed ? SuccessSentence(report.random)
+                                       : "success: never reported, as the environment says",
+                    "\n");
   }
   if (report.steps_per_second > 0)
     absl::StrAppend(&report.text,

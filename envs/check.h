@@ -60,7 +60,15 @@ Complaints CheckBadCalls(const Subject& subject);
 Complaints CheckBadStates(const Subject& subject, const std::vector<Subject>& foreign);
 // So many steps of random actions within the bounds, in as many episodes as it takes, give finite
 // numbers.
-Complaints CheckManySteps(const Subject& subject, int steps);
+struct RandomSteps {
+  Complaints complaints;
+  int steps = 0;
+  int successes = 0;  // Steps that reported success.
+};
+RandomSteps CheckManySteps(const Subject& subject, int steps);
+// What they say of success, for people: an environment whose success is never true is legal, and
+// hardly meant.
+std::string SuccessSentence(const RandomSteps& random);
 
 // The report of a command.
 struct Promise {
@@ -70,6 +78,8 @@ struct Promise {
 };
 struct CheckReport {
   std::vector<Promise> promises;
+  RandomSteps random;
+  bool may_succeed = true;      // As the environment says.
   double steps_per_second = 0;  // One thread, resets among them; 0: nothing ran.
   bool kept() const;
   std::string text;  // For people.

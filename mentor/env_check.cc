@@ -77,6 +77,9 @@ std::string ReportJson(const std::string& name, const envs::CheckReport& report)
                                                                        : "broken"},
                                 {"complaints", promise.complaints}});
   }
+  json["may_succeed"] = report.may_succeed;
+  json["random_steps"] = report.random.steps;
+  json["random_steps_with_success"] = report.random.successes;
   json["steps_per_second"] = report.steps_per_second;
   return json.dump(2) + "\n";
 }

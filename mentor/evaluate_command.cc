@@ -107,6 +107,11 @@ absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptio
     bar.Finish();
   }
   MENTOR_RETURN_IF_ERROR(report::LabelMethods(labels, &data.runs));
+  for (const auto& run : data.runs) {
+    if (run.data.goes_on)
+      std::fprintf(stderr, "warning: %s is still at work: its numbers are those so far\n",
+                   run.name.c_str());
+  }
   MENTOR_RETURN_IF_ERROR(
       CheckEpisodes(flags, std::any_of(data.runs.begin(), data.runs.end(),
                                        [](const auto& run) { return !run.data.beside.empty(); })));

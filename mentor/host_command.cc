@@ -40,7 +40,8 @@ std::string PageOf(const v1::EnvironmentFacts& facts, const v1::BenchmarkSpec& b
       facts.independent_episodes() ? ", all of that length, each by itself" : "",
       facts.saves_state() ? "saved, so episodes go on from one inner iteration to the next"
                           : "not saved, so each inner iteration begins with a reset",
-      facts.has_success() ? "steps may report it" : "never reported", facts.parameters_size());
+      facts.has_success() ? "steps may report it; mentor env check tries it" : "never reported",
+      facts.parameters_size());
   v1::ExperimentSpec spec;
   *spec.mutable_benchmark() = benchmark;
   return page + PrintSpec(spec);

@@ -257,6 +257,8 @@ int Run(const RunFlags& flags) {
   const auto memory = meta_learner::MemoryOfSpec(spec);
   if (flags.check_only) {
     if (memory) std::fprintf(stderr, "%s\n", MemorySentence(*memory, flags.threads).c_str());
+    if (const std::string success = meta_learner::SuccessInRandomSteps(spec); !success.empty())
+      std::fprintf(stderr, "%s\n", success.c_str());
     std::printf("%s", meta_learner::PrintWithDefaults(spec).c_str());
     return kExitOk;
   }

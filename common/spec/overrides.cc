@@ -25,11 +25,6 @@ struct Target {
   std::string option_name;
 };
 
-const FieldDescriptor* OptionList(const Descriptor& type) {
-  const FieldDescriptor* field = type.FindFieldByName("option");
-  return field != nullptr && field->message_type() == v1::Option::descriptor() ? field : nullptr;
-}
-
 std::optional<Target> Resolve(Message* root, const std::string& path, Violations* violations) {
   Message* parent = root;
   const std::vector<std::string> names = absl::StrSplit(path, '.');
@@ -138,17 +133,6 @@ bool SetScalar(Message* parent, const FieldDescriptor& field, const std::string&
     }
     default:
       return false;
-  }
-}
-
-std::string ExpectedText(const FieldDescriptor& field, const std::string& given) {
-  switch (field.cpp_type()) {
-    case CppType::CPPTYPE_BOOL:
-      return "true or false";
-    case CppType::CPPTYPE_ENUM:
-      return "one of " + EnumChoices(*field.enum_type(), given);
-    default:
-      return BoundsText(field, field.options().GetExtension(v1::range));
   }
 }
 

@@ -1,6 +1,8 @@
 #include "common/spec/text.h"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_format.h>
@@ -11,75 +13,74 @@
 
 #include "common/spec/spec.h"
 #include "common/spec/wording.h"
+#include "common/spec/words.h"
 
 namespace mentor::spec {
 namespace {
 
 using google::protobuf::Descriptor;
-using google::protobuf::FieldDescriptor;
 
 constexpr size_t kViolationsMax = 100;  // A report that somebody reads.
 constexpr size_t kMessageBytesMax = 500;
 constexpr size_t kOptionBytesMax = 60;
 
-// The legal values of an enum field of any message beside this one.
-std::string ChoicesOfField(const Descriptor& type, const std::string& name,
-                           const std::string& given) {
-  const auto* file = type.file();
-  for (int i = 0; i < file->message_type_count(); ++i) {
-    const FieldDescriptor* field = file->message_type(i)->FindFieldByName(name);
-    if (field != nullptr && field->enum_type() != nullptr)
-      return "one of " + EnumChoices(*field->enum_type(), given);
-  }
-  return "a value of the field's enumeration";
-}
-
 // Collects errors with line and column; unknown fields come as warnings and are errors to us.
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
-  Collector(const Descriptor& type, std::string_view what, Violations* violations)
-      : type_(type), what_(what), violations_(violations) {}
+  Collector(std::string_view text, const Words& words) : text_(text), words_(words) {}
 
   // True when the rest of the text was not read.
-  bool stopped() const { return stopped_; }
+  bool stopped() const { return !errors_.empty(); }
+  // By place, which is negative where there is none.
+  std::vector<Complaint> Found() {
+    // The parser ends at the first of what the words say all of.
+    if (!errors_.empty() && !words_.complaints.empty()) {
+      errors_ = words_.complaints;
+      if (errors_.back().is_last) {
+        std::erase_if(found_, [&](const Complaint& unknown) {
+          return unknown.place >= errors_.back().place;
+        });
+      }
+    }
+    found_.insert(found_.end(), errors_.begin(), errors_.end());
+    std::stable_sort(found_.begin(), found_.end(),
+                     [](const Complaint& a, const Complaint& b) { return a.place < b.place; });
+    if (found_.size() > kViolationsMax) found_.resize(kViolationsMax);
+    return std::move(found_);
+  }
 
   void AddError(int line, int column, const std::string& message) override {
-    stopped_ = true;
-    // Unknown enumeration value of "PUNISHMENT" for field "role".
-    const std::vector<std::string> parts = absl::StrSplit(message, '"');
-    const bool enumeration = parts.size() == 5 && parts[0] == "Unknown enumeration value of ";
-    Add(line, column,
-        enumeration ? message + " Give " + ChoicesOfField(type_, parts[3], parts[1]) : message);
+    errors_.push_back({PlaceOf(line, column), message});
   }
   void AddWarning(int line, int column, const std::string& message) override {
+    if (found_.size() >= kViolationsMax) return;
     // Message type "mentor.v1.RuleSpec" has no field named "outer_update".
     const std::vector<std::string> parts = absl::StrSplit(message, '"');
     const Descriptor* type =
         parts.size() >= 4
             ? google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(parts[1])
             : nullptr;
-    if (type == nullptr) return Add(line, column, message);
+    if (type == nullptr) return found_.push_back({PlaceOf(line, column), message});
     std::string hint = FieldHint(*type, parts[3]);
-    if (!hint.ends_with('?') && type->FindFieldByName("option") != nullptr) {
-      hint += absl::StrFormat("; an option is written option { name: \"%s\" value: \"...\" }",
+    if (OptionList(*type) != nullptr) {
+      hint += absl::StrFormat("%s option is written option { name: \"%s\" value: \"...\" }",
+                              hint.ends_with('?') ? " An" : "; an",
                               Printable(parts[3], kOptionBytesMax));
     }
-    Add(line, column,
-        absl::StrFormat("%s has no field %s; %s", type->name(), Quote(parts[3]), hint));
+    found_.push_back({PlaceOf(line, column), absl::StrFormat("%s has no field %s; %s", type->name(),
+                                                             Quote(parts[3]), hint)});
   }
 
  private:
-  void Add(int line, int column, const std::string& message) {
-    if (violations_->list().size() >= kViolationsMax) return;
-    const std::string place =
-        line < 0 ? what_ : absl::StrFormat("line %d, column %d", line + 1, column + 1);
-    violations_->Add(place, Printable(message, kMessageBytesMax));  // Messages quote the input.
+  TextPlace PlaceOf(int line, int column) const {
+    const TextPlace place = {line, column};
+    return line < 0 ? place : PlaceBefore(text_, words_.edits, place);
   }
 
-  const Descriptor& type_;
-  const std::string what_;
-  Violations* const violations_;
-  bool stopped_ = false;
+  const std::string_view text_;
+  const Words& words_;
+  std::vector<Complaint> found_;
+  std::vector<Complaint> errors_;
 };
 
 }  // namespace
@@ -99,13 +100,23 @@ bool ParseText(std::string_view text, google::protobuf::Message* message, Violat
   // A mark of UTF-8, which some editors write.
   constexpr std::string_view kMark = "\xef\xbb\xbf";
   if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
-  Collector collector(*message->GetDescriptor(), what, violations);
+  const Words words = WalkText(text, *message->GetDescriptor());
+  const std::string edited = Edited(text, words.edits);
+  Collector collector(text, words);
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&collector);
   parser.SetRecursionLimit(kSpecDepthMax);
   parser.AllowUnknownField(true);  // So that all of them are reported; see Collector.
-  google::protobuf::io::ArrayInputStream stream(text.data(), static_cast<int>(text.size()));
-  return parser.Parse(&stream, message) && !collector.stopped();
+  google::protobuf::io::ArrayInputStream stream(edited.data(), static_cast<int>(edited.size()));
+  const bool whole = parser.Parse(&stream, message) && !collector.stopped();
+  for (const Complaint& found : collector.Found()) {
+    const TextPlace place = found.place;
+    violations->Add(place.line < 0
+                        ? std::string(what)
+                        : absl::StrFormat("line %d, column %d", place.line + 1, place.column + 1),
+                    Printable(found.message, kMessageBytesMax));  // Messages quote the input.
+  }
+  return whole;
 }
 
 }  // namespace mentor::spec

@@ -120,4 +120,22 @@ std::string BoundsText(const FieldDescriptor& field, const v1::Range& range) {
          absl::StrJoin(bounds, ", ");
 }
 
+std::string ExpectedText(const FieldDescriptor& field, std::string_view given) {
+  switch (field.cpp_type()) {
+    case CppType::CPPTYPE_BOOL:
+      return "true or false";
+    case CppType::CPPTYPE_ENUM:
+      return "one of " + EnumChoices(*field.enum_type(), given);
+    case CppType::CPPTYPE_STRING:
+      return "a text in quotes";
+    default:
+      return BoundsText(field, field.options().GetExtension(v1::range));
+  }
+}
+
+const FieldDescriptor* OptionList(const Descriptor& type) {
+  const FieldDescriptor* field = type.FindFieldByName("option");
+  return field != nullptr && field->message_type() == v1::Option::descriptor() ? field : nullptr;
+}
+
 }  // namespace mentor::spec

@@ -30,5 +30,10 @@ std::string EnumChoices(const google::protobuf::EnumDescriptor& type, std::strin
 std::string DefaultText(const google::protobuf::FieldDescriptor& field);
 // "a number of at least 1 and below 2"
 std::string BoundsText(const google::protobuf::FieldDescriptor& field, const v1::Range& range);
+// What may be written for the field, where `given` was.
+std::string ExpectedText(const google::protobuf::FieldDescriptor& field,
+                         std::string_view given = "");
+// The field of a message's named options; null where it has none.
+const google::protobuf::FieldDescriptor* OptionList(const google::protobuf::Descriptor& type);
 
 }  // namespace mentor::spec

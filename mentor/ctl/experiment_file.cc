@@ -3,8 +3,6 @@
 #include <cstdio>
 #include <filesystem>
 
-#include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
@@ -13,23 +11,13 @@
 #include "common/resources/states.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
+#include "common/spec/text.h"
 #include "mentor/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {
 
 using google::protobuf::util::MessageDifferencer;
-
-class Collector : public google::protobuf::io::ErrorCollector {
- public:
-  explicit Collector(Violations* violations) : violations_(violations) {}
-  void AddError(int line, int column, const std::string& message) override {
-    violations_->Add(absl::StrFormat("line %d, column %d", line + 1, column + 1), message);
-  }
-
- private:
-  Violations* const violations_;
-};
 
 class Silence : public google::protobuf::io::ErrorCollector {
  public:
@@ -91,11 +79,8 @@ ExperimentFile ParseExperimentFile(const std::string& path, std::string_view tex
     }
     return file;
   }
-  Collector collector(&file.violations);
-  google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&collector);
-  parser.SetRecursionLimit(kSpecDepthMax);
-  if (!parser.ParseFromString(std::string(text), &file.experiment)) {
+  if (!spec::ParseText(text, &file.experiment, &file.violations, "experiment") ||
+      !file.violations.empty()) {
     file.readable = false;
     return file;
   }

@@ -1,4 +1,5 @@
 // get, list, update, pause, resume, cancel, delete.
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <optional>
@@ -134,12 +135,21 @@ int Get(Session& session, const std::vector<std::string>& names, bool spec_only)
     }
     first = false;
     const absl::Time now = absl::Now();
-    session.output.Object(*experiment, experiment->name(), ExperimentRows(*experiment, now));
+    std::vector<Row> rows = ExperimentRows(*experiment, now);
+    if (const std::string learned =
+            session.output.table() ? Learned(session.client, *experiment) : "";
+        !learned.empty()) {
+      // Beside how far it is.
+      const auto after = std::find_if(rows.begin(), rows.end(),
+                                      [](const Row& row) { return row[0].text == "Updates"; });
+      rows.insert(after == rows.end() ? after : after + 1, {"Learned", learned});
+    }
+    session.output.Object(*experiment, experiment->name(), rows);
     if (!session.output.table()) return static_cast<int>(kOk);
-    if (auto rows = LastEvents(session.client, experiment->name(), now); !rows.empty()) {
+    if (const auto events = LastEvents(session.client, experiment->name(), now); !events.empty()) {
       std::printf("\nEvents     ('mentorctl logs %s' has all)\n",
                   Printable(ShortName(experiment->name())).c_str());
-      session.output.Table(rows);
+      session.output.Table(events);
     }
     return static_cast<int>(kOk);
   });

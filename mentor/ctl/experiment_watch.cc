@@ -1,12 +1,19 @@
 #include "mentor/ctl/experiment_watch.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <numeric>
+#include <optional>
 #include <set>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <absl/time/clock.h>
 
 #include "common/progress_bar.h"
 #include "common/resources/states.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "mentor/ctl/values.h"
 
@@ -82,39 +89,84 @@ absl::Status Watch(Client* client, const ExperimentWatch& watch) {
   }
 }
 
+std::string Learned(Client* client, const v1::Experiment& experiment) {
+  constexpr uint32_t kUpdates = 5;
+  constexpr int32_t kMetricsAtOnce = 100;
+  const uint32_t done = experiment.progress().outer_updates();
+  if (done == 0) return "";
+  v1::QueryMetricsRequest request;
+  request.set_name(experiment.name());
+  request.set_step_min(done - std::min(done, kUpdates) + 1);
+  request.set_page_size(kMetricsAtOnce);
+  const auto answer = client->CallForAll(&Stub::QueryMetrics, request);
+  if (!answer.ok()) return "";
+  const auto mean_of = [&](const std::string& metric) -> std::optional<double> {
+    for (const v1::MetricSeries& series : answer->series()) {
+      if (series.metric() != metric || series.mean().empty()) continue;
+      return std::accumulate(series.mean().begin(), series.mean().end(), 0.0) / series.mean_size();
+    }
+    return std::nullopt;
+  };
+  // Of the last inner iteration; some rules have one number.
+  auto success = mean_of(
+      absl::StrFormat("seg%d", WithDefaults(experiment.spec()).lifetime().iterations() - 1));
+  if (!success) success = mean_of("success");
+  const auto shaped = mean_of("shaped_return");
+  std::vector<std::string> words;
+  if (success) words.push_back(absl::StrFormat("success %.0f %%", 100 * *success));
+  if (shaped) words.push_back(absl::StrFormat("return %.4g", *shaped));
+  if (words.empty()) return "";
+  const uint32_t updates = std::min(done, kUpdates);
+  return absl::StrFormat(
+      "%s (%s)", absl::StrJoin(words, ", "),
+      updates == 1 ? "first update" : absl::StrFormat("mean of %d updates", updates));
+}
+
 int Follow(Client* client, const Output& output, const std::string& name) {
   ProgressBar bar;
   v1::Experiment last;
+  std::string learned;
+  uint32_t learned_update = 0;
+  absl::Time next_learned = absl::InfinitePast();
+  const absl::Duration kLearnedPeriod = absl::Seconds(2);
   bool deleted = false;
   const auto on_lost = NoteLost(&output);
   const absl::Status status =
-      Watch(client,
-            {.names = {name},
-             .progress = true,
-             .on_event =
-                 [&](const Event& event) {
-                   if (!event.has_experiment()) return true;
-                   if (event.event() == Event::EVENT_DELETED) {
-                     deleted = true;
-                     return false;
-                   }
-                   last = event.experiment();
-                   if (!output.table()) {
-                     if (output.format() == Format::kYaml) std::printf("---\n");
-                     output.Object(last, last.name(), {});
-                     std::fflush(stdout);
-                   } else if (!output.options().quiet) {
-                     const bool working =
-                         last.state() == v1::Experiment::STATE_RUNNING && !last.activity().empty();
-                     bar.Show(last.progress(), working ? last.activity() : StateText(last.state()));
-                   }
-                   return !IsFinal(last.state());
-                 },
-             .on_lost =
-                 [&](const absl::Status& lost) {
-                   bar.Finish();
-                   on_lost(lost);
-                 }});
+      Watch(client, {.names = {name},
+                     .progress = true,
+                     .on_event =
+                         [&](const Event& event) {
+                           if (!event.has_experiment()) return true;
+                           if (event.event() == Event::EVENT_DELETED) {
+                             deleted = true;
+                             return false;
+                           }
+                           last = event.experiment();
+                           if (!output.table()) {
+                             if (output.format() == Format::kYaml) std::printf("---\n");
+                             output.Object(last, last.name(), {});
+                             std::fflush(stdout);
+                           } else if (!output.options().quiet) {
+                             const bool working = last.state() == v1::Experiment::STATE_RUNNING &&
+                                                  !last.activity().empty();
+                             const uint32_t update = last.progress().outer_updates();
+                             if (update != learned_update &&
+                                 (IsFinal(last.state()) || absl::Now() >= next_learned)) {
+                               learned = Learned(client, last);
+                               learned_update = update;
+                               next_learned = absl::Now() + kLearnedPeriod;
+                             }
+                             bar.Show(last.progress(),
+                                      working ? last.activity() : StateText(last.state()),
+                                      [&](int columns) { return learned.substr(0, columns); });
+                           }
+                           return !IsFinal(last.state());
+                         },
+                     .on_lost =
+                         [&](const absl::Status& lost) {
+                           bar.Finish();
+                           on_lost(lost);
+                         }});
   bar.Finish();
   if (absl::IsCancelled(status)) {
     output.Note(name + " is left as it is; 'mentorctl watch " + ShortName(name) +

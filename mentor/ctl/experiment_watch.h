@@ -35,6 +35,10 @@ bool IsPassing(const absl::Status& status);
 // Tells people on stderr that the connection is away.
 std::function<void(const absl::Status&)> NoteLost(const Output* output);
 
+// What agents achieved in the last outer updates: "success 42 %, return 11.59 (mean of 5 updates)".
+// Empty where nobody knows.
+std::string Learned(Client* client, const v1::Experiment& experiment);
+
 // Shows the progress of one experiment until it ends: a bar on a terminal, lines elsewhere, an
 // object for each change with --output json. kOk when it succeeded, kOtherState when it ended
 // otherwise.

@@ -262,7 +262,11 @@ report::EvaluationRow RowOf(const v1::EvaluationShard& shard, const v1::Evaluate
     const bool is_test = shard.split() == meta_learner::SplitName(envs::Split::kTest);
     for (const envs::TaskSet& set :
          benchmark->Tasks(is_test ? envs::Split::kTest : envs::Split::kTrain)) {
-      if (set.name == row.environment) row.goal_seed = set.tasks.empty() ? row.seed : goal_seed;
+      if (set.name != row.environment) continue;
+      row.goal_seed = set.tasks.empty() ? row.seed : goal_seed;
+      const v1::EnvironmentTask task =
+          set.tasks.empty() ? set.draw({.purpose = Purpose::kTasks}, 0) : set.tasks[0];
+      row.has_goals = task.parameters_size() > 0;
     }
   }
   row.episode_success.insert(row.episode_success.end(), lifetime.deterministic_success().begin(),
@@ -302,21 +306,19 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
   const RunFolder& run = place.folder;
   meta_learner::OpenError why = meta_learner::OpenError::kNone;
   auto opened = meta_learner::OpenStore(run.state, &why);
-  std::error_code error;
-  if (const auto metrics = run.state / kMetricsFile;
-      why == meta_learner::OpenError::kInUse && std::filesystem::exists(metrics, error)) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
-                     absl::StrFormat("%s is at work and draws its report at the end; meanwhile %s "
-                                     "has its numbers so far, and "
-                                     "`mentor run --tensorboard DIR` shows them",
-                                     run.state.string(), metrics.string()));
-  }
+  // What a process at work has committed may be read beside it.
+  const bool in_use = why == meta_learner::OpenError::kInUse;
+  if (in_use) opened = meta_learner::OpenStoreToRead({.folder = run.state});
   MENTOR_ASSIGN_OR_RETURN(const auto store, std::move(opened));
   MENTOR_ASSIGN_OR_RETURN(const auto experiments, store->InStates(AllStates()));
   for (const v1::Experiment& experiment : experiments) {
-    if (std::filesystem::equivalent(store->ExperimentFolder(experiment.uid()), run.experiment,
-                                    error))
-      return ReportDataOf(store.get(), experiment);
+    std::error_code error;
+    if (!std::filesystem::equivalent(store->ExperimentFolder(experiment.uid()), run.experiment,
+                                     error))
+      continue;
+    MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportDataOf(store.get(), experiment));
+    data.goes_on = in_use && IsAtWork(experiment.state());
+    return data;
   }
   return absl::NotFoundError(run.experiment.string() + " is not in its store");
 }

@@ -67,8 +67,9 @@ std::string ResultsTable(const std::vector<report::MethodResult>& results) {
       report::PartName(last, parts), " |\n|---|---|---|---|", parts > 1 ? "---|" : "", "\n");
   for (const report::MethodResult& result : results) {
     if (!result.environment.empty()) continue;
-    absl::StrAppend(&table, "| ", NameOf(result.method), " | ", report::GoalsOf(result.split),
-                    " | ", result.lifetimes, " | ");
+    absl::StrAppend(&table, "| ", NameOf(result.method), " | ",
+                    report::GoalsOf(result.split, result.has_goals), " | ", result.lifetimes,
+                    " | ");
     if (parts > 1) absl::StrAppend(&table, report::FormatInterval(result.segments[0]), " | ");
     absl::StrAppend(&table, report::FormatInterval(result.segments[last]), " |\n");
   }

@@ -367,7 +367,7 @@ std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
   return benchmark.environment();
 }
 
-// Environment steps of meta-training; null where the run's store is at work or has none.
+// Environment steps of meta-training; null where the run's store cannot be read or has none.
 Json StepsOfTraining(const TrainedRun& run) {
   if (run.folder.experiment.empty()) return nullptr;
   const auto data = ReportOf(run.folder.experiment);

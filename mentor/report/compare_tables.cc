@@ -39,7 +39,7 @@ std::string UnitWords(const Standing& standing) {
 }
 
 std::string SplitTitle(const Standing& standing) {
-  return QuantityWords(standing.quantity) + ", " + GoalsOf(standing.split);
+  return QuantityWords(standing.quantity) + ", " + GoalsOf(standing.split, standing.has_goals);
 }
 
 // Statistics of scores, with their intervals and each meta-seed's own numbers where there are

@@ -158,6 +158,7 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
       const ReportData& run = group.runs[number]->data;
       for (const EvaluationRow& row : run.evaluation) {
         if (row.split != split) continue;
+        standing.has_goals |= row.has_goals;
         if (row.method == v1::EVALUATION_METHOD_LEARNED) {
           learned.back().Add(row, number, run);
         } else if (row.method == v1::EVALUATION_METHOD_LEARNED_BEST) {
@@ -486,11 +487,11 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   std::vector<Chapter> chapters = {{"budgets", "Budgets", tables_of("budgets")}};
   for (const Standing& standing : standings) {
     const std::string split = FileName(standing.split);
-    chapters.push_back({"evaluation-" + split, "Evaluation: " + GoalsOf(standing.split),
-                        tables_of("scores_" + split) + tables_of("published_" + split) +
-                            figures_of("evaluation_" + split) + tables_of("parts_" + split) +
-                            tables_of("environments_" + split) +
-                            tables_of("improvement_" + split)});
+    chapters.push_back(
+        {"evaluation-" + split, "Evaluation: " + GoalsOf(standing.split, standing.has_goals),
+         tables_of("scores_" + split) + tables_of("published_" + split) +
+             figures_of("evaluation_" + split) + tables_of("parts_" + split) +
+             tables_of("environments_" + split) + tables_of("improvement_" + split)});
   }
   if (standings.empty()) {
     chapters.push_back({"evaluation", "Evaluation", "<p>There are no scores to compare.</p>\n"});

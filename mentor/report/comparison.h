@@ -97,6 +97,7 @@ struct Contender {
 };
 struct Standing {
   std::string split;
+  bool has_goals = false;  // A run's tasks differ.
   Quantity quantity = Quantity::kSuccess;
   Unit unit = Unit::kLifetime;
   std::vector<std::string> environments = {};  // That all contenders have: the strata.

@@ -515,6 +515,7 @@ std::vector<EpisodeCurves> EpisodesOfStandings(const std::vector<Group>& groups,
   std::vector<EpisodeCurves> all;
   for (const Standing& standing : standings) {
     all.push_back({.split = standing.split,
+                   .has_goals = standing.has_goals,
                    .section = "evaluation_" + FileName(standing.split),
                    .quantity = standing.quantity});
     EpisodeCurves& own = all.back();

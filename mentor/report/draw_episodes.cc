@@ -188,7 +188,7 @@ void DrawEpisodes(const EpisodeCurves& own, const Published& published, Drawing*
   AddFigure({.name = "episodes_" + FileName(own.split),
              .section = own.section,
              .title = Capitalised(QuantityWords(own.quantity)) + " by episode of the lifetime, " +
-                      GoalsOf(own.split),
+                      GoalsOf(own.split, own.has_goals),
              .caption = std::move(caption),
              .panels = {std::move(panel)}},
             drawing);
@@ -197,16 +197,16 @@ void DrawEpisodes(const EpisodeCurves& own, const Published& published, Drawing*
 namespace {
 
 Table PublishedTable(const EpisodeCurves& own, const Published& published) {
-  Table table(
-      "published_" + FileName(own.split),
-      absl::StrFormat("Beside what is published (%s), %s", published.name, GoalsOf(own.split)),
-      {{"published method"},
-       {"part of the lifetime"},
-       {"episodes"},
-       {"published", Kind::kNumber},
-       {"ours"},
-       {"success rate", Kind::kInterval},
-       {"difference", Kind::kNumber}});
+  Table table("published_" + FileName(own.split),
+              absl::StrFormat("Beside what is published (%s), %s", published.name,
+                              GoalsOf(own.split, own.has_goals)),
+              {{"published method"},
+               {"part of the lifetime"},
+               {"episodes"},
+               {"published", Kind::kNumber},
+               {"ours"},
+               {"success rate", Kind::kInterval},
+               {"difference", Kind::kNumber}});
   const auto add = [&](const PublishedCurve& curve, const std::string& part,
                        const std::string& episodes, double value, const EpisodeCurve* ours,
                        const std::optional<Interval>& rate) {

@@ -35,6 +35,7 @@ struct EpisodeCurve {
 // Of one split. No curves: nothing is drawn, as where lifetimes have other numbers of episodes.
 struct EpisodeCurves {
   std::string split;
+  bool has_goals = true;
   std::string section;  // Of the page.
   Quantity quantity = Quantity::kSuccess;
   size_t segments = 1;

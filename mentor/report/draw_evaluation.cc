@@ -150,7 +150,8 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   if (methods[0]->quantity == Quantity::kSuccess) FitRates(&panel);
   AddFigure({.name = "evaluation_" + FileName(split),
              .section = "evaluation",
-             .title = Capitalised(quantity) + " by part of the lifetime, " + GoalsOf(split),
+             .title = Capitalised(quantity) + " by part of the lifetime, " +
+                      GoalsOf(split, methods[0]->has_goals),
              .caption =
                  "Means with 95 % intervals over goals and lifetimes. Last episode: the lifetime's "
                  "last one. Without noise: deterministic episodes after it.",
@@ -164,8 +165,11 @@ std::vector<EpisodeCurves> EpisodesOfRun(const std::vector<MethodResult>& result
                                          const ReportData& data) {
   std::vector<EpisodeCurves> all;
   for (const auto& [split, methods] : ResultsBySplit(results)) {
-    all.push_back(
-        {.split = split, .section = "evaluation", .quantity = methods[0]->quantity, .segments = 0});
+    all.push_back({.split = split,
+                   .has_goals = methods[0]->has_goals,
+                   .section = "evaluation",
+                   .quantity = methods[0]->quantity,
+                   .segments = 0});
     EpisodeCurves& own = all.back();
     for (const ShownMethod& shown : ShownOf(methods)) {
       const MethodResult& result = *shown.result;

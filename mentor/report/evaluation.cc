@@ -145,6 +145,8 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
       columns.back().push_back(ValueOf(*row, e, quantity));
   }
   const std::vector<Levels> levels = LevelsOf(result);
+  result.has_goals = std::any_of(rows.begin(), rows.end(),
+                                 [](const EvaluationRow* row) { return row->has_goals; });
   result.goals = static_cast<int>(std::set<Levels>(levels.begin(), levels.end()).size());
   const std::vector<Interval> intervals = BootstrapMeans(levels, columns, BootstrapStream());
   result.segments.assign(intervals.begin(), intervals.begin() + segments);
@@ -249,7 +251,7 @@ std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& re
       for (const int segment : std::set<int>{last, 0}) {
         const Scores a = SegmentScores(learned, segment), b = SegmentScores(baseline, segment);
         comparisons.push_back(
-            {learned.method, baseline.method, learned.split, segment, paired,
+            {learned.method, baseline.method, learned.split, learned.has_goals, segment, paired,
              paired ? PairedDifference(a, b) : BootstrapDifference(a, b, BootstrapStream())});
       }
     }

@@ -26,6 +26,7 @@ struct MethodResult {
   std::string environment;  // Empty: all environments together.
   int lifetimes = 0;
   int goals = 0;
+  bool has_goals = true;  // Its tasks differ.
   Quantity quantity = Quantity::kSuccess;
   int lifetime_episodes = 0;  // 0: not the same in all lifetimes, as where episodes end early.
   std::vector<Interval> segments;
@@ -51,6 +52,7 @@ struct Comparison {
   v1::EvaluationMethod method = v1::EVALUATION_METHOD_UNSPECIFIED;
   v1::EvaluationMethod baseline = v1::EVALUATION_METHOD_UNSPECIFIED;
   std::string split;
+  bool has_goals = true;
   int segment = 0;
   bool paired = false;  // Lifetimes with equal goals and numbers were subtracted one by one.
   Interval difference;

@@ -59,9 +59,9 @@ std::string ResultTable(const PageParts& parts, bool by_environment) {
     return interval ? Table::Value(*interval) : Table::None();
   };
   for (const MethodResult* result : shown) {
-    std::vector<Table::Cell> row = {
-        Table::Text(NameOf(result->method),
-                    GoalsOf(result->split) + ", " + Several(result->lifetimes, "lifetime"))};
+    std::vector<Table::Cell> row = {Table::Text(
+        NameOf(result->method),
+        GoalsOf(result->split, result->has_goals) + ", " + Several(result->lifetimes, "lifetime"))};
     if (by_environment) row.push_back(Table::Text(result->environment));
     for (size_t s = 0; s < segments; ++s)
       row.push_back(s < result->segments.size() ? Table::Value(result->segments[s])
@@ -123,7 +123,7 @@ std::string ComparisonTable(const PageParts& parts) {
   for (const Comparison& comparison : comparisons) {
     const Interval& d = comparison.difference;
     table.Add({Table::Text(NameOf(comparison.method) + " minus " + NameOf(comparison.baseline)),
-               Table::Text(GoalsOf(comparison.split)),
+               Table::Text(GoalsOf(comparison.split, comparison.has_goals)),
                Table::Text(PartName(comparison.segment, parts.results[0].segments.size())),
                Table::Value(d),
                Table::Text(d.low > 0    ? "higher"

@@ -54,6 +54,7 @@ struct EvaluationRow {
   // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
   uint32_t lifetime = 0;
   uint32_t goal = 0;
+  bool has_goals = true;  // The environment's tasks differ.
   // What drew the goals: rows of equal environment, goal_seed and goal had the same one.
   uint64_t goal_seed = 0;
   size_t meta_seed = 0;       // Of the run, where rows of several are taken together.
@@ -108,6 +109,7 @@ struct ReportData {
       {};  // What tells it from others of that title: its folder's name; may be empty.
   std::string failure = {};  // Why it failed; empty: it did not.
   bool succeeded = false;    // It ended, evaluation included.
+  bool goes_on = false;      // A process is at work on it.
   std::string spec_hash = {};
   // What it went on from, as people name it: a run's folder, an experiment; empty: nothing. Its
   // outer updates are not among those of `training`.

@@ -190,14 +190,18 @@ void AddEvaluation(const ReportData& data, const std::vector<MethodResult>& resu
         !result.environment.empty())
       continue;
     const int last = static_cast<int>(result.segments.size()) - 1;
-    std::string text = absl::StrFormat(
-        result.quantity == Quantity::kSuccess
-            ? "On %s (%s, %s), agents %s the %s %s%s succeed in %s of their episodes %s"
-            : "On %s (%s, %s), agents %s the %s %s%s have a shaped return of %s in an episode %s",
-        GoalsOf(result.split), Several(result.goals, "goal"), Several(result.lifetimes, "lifetime"),
-        role.empty() ? "with" : "taught by", NameOf(result.method),
-        role.empty() ? "meta-parameters" : role, OfUpdate(data, result.method),
-        FormatInterval(result.segments[last]), PartWords(last, result.segments.size()));
+    const std::string lifetimes = Several(result.lifetimes, "lifetime");
+    const std::string goals_of = GoalsOf(result.split, result.has_goals);
+    std::string text = result.has_goals ? absl::StrFormat("On %s (%s, %s), agents", goals_of,
+                                                          Several(result.goals, "goal"), lifetimes)
+                                        : absl::StrFormat("Of %s (%s), those", goals_of, lifetimes);
+    text += absl::StrFormat(result.quantity == Quantity::kSuccess
+                                ? " %s the %s %s%s succeed in %s of their episodes %s"
+                                : " %s the %s %s%s have a shaped return of %s in an episode %s",
+                            role.empty() ? "with" : "taught by", NameOf(result.method),
+                            role.empty() ? "meta-parameters" : role, OfUpdate(data, result.method),
+                            FormatInterval(result.segments[last]),
+                            PartWords(last, result.segments.size()));
     std::string verdicts;
     for (const Comparison& comparison : comparisons) {
       if (comparison.method != result.method || comparison.split != result.split ||
@@ -217,12 +221,14 @@ void AddEvaluation(const ReportData& data, const std::vector<MethodResult>& resu
                                            PartName(last, result.segments.size())));
     }
     fewest = fewest == 0 ? result.lifetimes : std::min(fewest, result.lifetimes);
-    goals = std::max(goals, result.goals);
+    if (result.has_goals) goals = std::max(goals, result.goals);
   }
   if (fewest > 0) {
     sentences->push_back(
         absl::StrFormat("One seed: the intervals cover other %s, not other meta-seeds.",
-                        goals > 1 ? "goals and lifetimes" : "lifetimes on this goal"));
+                        goals > 1    ? "goals and lifetimes"
+                        : goals == 1 ? "lifetimes on this goal"
+                                     : "lifetimes"));
   }
   if (fewest > 0 && fewest < kFewLifetimes) {
     sentences->push_back(absl::StrFormat("With %s, the intervals are rough; take them as a hint.",
@@ -238,12 +244,12 @@ void AddControl(const std::vector<Comparison>& comparisons, Quantity quantity,
     if (comparison.segment != 0) continue;
     checked = true;
     if (comparison.difference.low <= 0 || comparison.difference.mean <= margin) continue;
-    sentences->push_back(
-        absl::StrFormat("Warning: before any learning '%s' exceeds %s on %s by %s. The signal "
-                        "cannot act there, so something leaks: weights used again, a visible "
-                        "goal, or a policy that sees the signal.",
-                        NameOf(comparison.method), NameOf(comparison.baseline),
-                        GoalsOf(comparison.split), FormatInterval(comparison.difference)));
+    sentences->push_back(absl::StrFormat(
+        "Warning: before any learning '%s' exceeds %s on %s by %s. The signal "
+        "cannot act there, so something leaks: weights used again, a visible "
+        "goal, or a policy that sees the signal.",
+        NameOf(comparison.method), NameOf(comparison.baseline),
+        GoalsOf(comparison.split, comparison.has_goals), FormatInterval(comparison.difference)));
     return;
   }
   if (checked) {
@@ -338,6 +344,8 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
                                    const std::vector<Comparison>& comparisons) {
   std::vector<std::string> sentences;
   if (!data.failure.empty()) sentences.push_back("The run failed: " + data.failure);
+  if (data.goes_on)
+    sentences.push_back("The run is still at work: this is what it has done so far.");
   sentences.push_back(Length(data));
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
   if (std::string decline = Decline(data); !decline.empty())

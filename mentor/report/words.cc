@@ -17,7 +17,9 @@ std::string PartWords(int segment, size_t segments) {
   return (segments == 1 ? "in the " : "") + PartName(segment, segments);
 }
 
-std::string GoalsOf(const std::string& split) {
+std::string GoalsOf(const std::string& split, bool has_goals) {
+  if (!has_goals && (split == "test" || split == "train"))
+    return "new agents in the same environment";
   return split == "test" ? "unseen goals" : split == "train" ? "training goals" : split;
 }
 

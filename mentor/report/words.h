@@ -18,8 +18,9 @@ std::string PartWords(int segment, size_t segments);
 inline constexpr char kLastEpisode[] = "last episode";
 inline constexpr char kWithoutNoise[] = "without noise";
 
-// Of a split: "unseen goals", "training goals", or its own name.
-std::string GoalsOf(const std::string& split);
+// Of a split: "unseen goals", "training goals", or its own name. Without goals the agents alone are
+// new.
+std::string GoalsOf(const std::string& split, bool has_goals = true);
 
 // "success rate", "shaped return of an episode"
 std::string QuantityWords(Quantity quantity);

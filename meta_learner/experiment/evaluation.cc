@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
+#include "learner/agents/segment.h"
 #include "learner/tensor_proto.h"
 #include "meta_learner/experiment/outcomes.h"
 
@@ -170,6 +171,7 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
     for (size_t i = 0; i < results.size(); ++i) {
       MENTOR_RETURN_IF_ERROR(SaveShard(job, indices[i], all[indices[i]], tasks, results[i]));
       count->done += static_cast<uint32_t>(all[indices[i]].lifetimes_size());
+      count->env_steps += learner::StepsOf(all[indices[i]]);
     }
   }
   return absl::OkStatus();

@@ -54,8 +54,9 @@ struct EvaluationJob {
 };
 
 struct EvaluationCount {
-  uint32_t done = 0;     // Lifetimes.
-  uint32_t skipped = 0;  // How many of them an earlier process did.
+  uint32_t done = 0;       // Lifetimes.
+  uint32_t skipped = 0;    // How many of them an earlier process did.
+  uint64_t env_steps = 0;  // Of those that this process did.
 };
 
 uint32_t NumLifetimes(const EvaluationJob& job);

@@ -11,6 +11,7 @@
 #include "common/registry.h"
 #include "common/spec/differences.h"
 #include "common/spec/spec.h"
+#include "envs/check.h"
 #include "envs/environment.h"
 #include "envs/wrapper.h"
 #include "learner/inner_loops/inner_loop.h"
@@ -229,6 +230,32 @@ std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
         field, names));
   }
   return warnings;
+}
+
+std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec) {
+  constexpr size_t kSetsMax = 10;
+  constexpr int kSteps = 1000;
+  Violations none;
+  const auto benchmark = envs::MakeBenchmark(WithDefaults(spec).benchmark(), &none);
+  if (benchmark == nullptr || !AnyHasSuccess(TrainingExamples(*benchmark))) return "";
+  const std::vector<envs::TaskSet>& sets = benchmark->Tasks(envs::Split::kTrain);
+  const size_t tried = std::min(sets.size(), kSetsMax);
+  envs::RandomSteps all;
+  for (size_t i = 0; i < tried; ++i) {
+    const auto task = [&set = sets[i]](uint32_t index) {
+      return set.tasks.empty() ? set.draw({.purpose = Purpose::kTasks}, index)
+                               : set.tasks[index % set.tasks.size()];
+    };
+    const envs::RandomSteps random =
+        envs::CheckManySteps({.name = sets[i].name,
+                              .make = [&task] { return envs::MakeEnvironment(task(0)); },
+                              .task = task},
+                             kSteps / static_cast<int>(tried));
+    if (!random.complaints.empty()) return "";
+    all.steps += random.steps;
+    all.successes += random.successes;
+  }
+  return envs::SuccessSentence(all);
 }
 
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations,

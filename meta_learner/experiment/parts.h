@@ -59,6 +59,10 @@ std::string CutEpisodes(const v1::ExperimentSpec& spec);
 // where nothing ever succeeds, episodes that are cut.
 std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& spec);
 
+// What random steps of the environments that the spec trains on say of success; empty where none of
+// them reports any, as they say themselves, or where one cannot be tried here. Takes a second.
+std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec);
+
 // The check of a spec that is to go on from a checkpoint of an experiment with another spec: what
 // the checkpoint holds must fit.
 void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,

@@ -7,14 +7,16 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Rates are over at least so long.
-constexpr double kRateSeconds = 0.5;
+// Looks are so far apart, and a rate is over so long or longer.
+constexpr double kLookSeconds = 0.5;
+constexpr double kRateSeconds = 5;
 
 }  // namespace
 
 ProgressReporter::ProgressReporter(Options options)
     : options_(std::move(options)),
       evaluation_start_(options_.now()),
+      looks_({{.time = evaluation_start_}}),
       last_look_(evaluation_start_) {}
 
 void ProgressReporter::SetTrained(uint32_t outer_updates, uint64_t env_steps, double seconds) {
@@ -22,6 +24,8 @@ void ProgressReporter::SetTrained(uint32_t outer_updates, uint64_t env_steps, do
   env_steps_ = env_steps;
   seconds_per_update_ = seconds;
   waits_ = false;
+  // Nobody made the steps of before in this time.
+  if (seconds == 0) looks_ = {{.time = options_.now(), .steps = env_steps}};
 }
 
 void ProgressReporter::BeginEvaluation(uint32_t lifetimes_total) {
@@ -36,16 +40,27 @@ v1::Progress ProgressReporter::Now(const BrokerProgress& shards) {
   progress.set_evaluation_lifetimes(evaluated_.done);
   progress.set_evaluation_lifetimes_total(evaluation_total_);
   progress.set_env_steps(env_steps_ + shards.env_steps);
-  if (const double seconds = SecondsSince(last_look_); seconds >= kRateSeconds) {
-    if (shards.env_steps >= last_steps_ && shards.env_steps > 0)
-      rate_ = static_cast<double>(shards.env_steps - last_steps_) / seconds;
-    last_look_ = options_.now();
-    last_steps_ = shards.env_steps;
-  }
-  // While nobody works the last numbers are of before.
-  progress.set_env_steps_per_second(waits_ ? 0 : rate_);
+  progress.set_env_steps_per_second(Rate(env_steps_ + evaluated_.env_steps + shards.env_steps));
   progress.set_seconds_left(waits_ ? -1 : SecondsLeft());
   return progress;
+}
+
+double ProgressReporter::Rate(uint64_t env_steps) {
+  const Clock::time_point now = options_.now();
+  if (waits_) {
+    // While nobody works the last numbers are of before.
+    looks_ = {{.time = now, .steps = env_steps}};
+    last_look_ = now;
+    return rate_ = 0;
+  }
+  if (SecondsSince(last_look_) < kLookSeconds) return rate_;
+  last_look_ = now;
+  // Rounds end between two looks, and steps come in bursts: the window is as long as it takes to
+  // see some. Where a shard begins again, what it repeats does not count.
+  if (env_steps > looks_.back().steps) looks_.push_back({.time = now, .steps = env_steps});
+  while (looks_.size() > 2 && SecondsSince(looks_[1].time) >= kRateSeconds) looks_.pop_front();
+  const uint64_t steps = looks_.back().steps - looks_.front().steps;
+  return rate_ = static_cast<double>(steps) / SecondsSince(looks_.front().time);
 }
 
 double ProgressReporter::SecondsSince(Clock::time_point start) const {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 
@@ -27,11 +28,13 @@ class ProgressReporter {
 
   // So many outer updates are done, the last of them in `seconds` (0: not in this process).
   void SetTrained(uint32_t outer_updates, uint64_t env_steps, double seconds);
+  // A round's shards are complete: all steps of training so far, theirs included.
+  void SetSteps(uint64_t env_steps) { env_steps_ = env_steps; }
   // The evaluation begins; it counts its lifetimes in *evaluated().
   void BeginEvaluation(uint32_t lifetimes_total);
   EvaluationCount* evaluated() { return &evaluated_; }
 
-  // shards: of those at work, which are not in env_steps of SetTrained.
+  // shards: of those at work, whose steps nobody has set yet.
   v1::Progress Now(const BrokerProgress& shards);
   // Into the store.
   void Report(const std::string& activity, const BrokerProgress& shards);
@@ -39,6 +42,13 @@ class ProgressReporter {
   void ReportWork(const std::string& activity, const BrokerProgress& shards);
 
  private:
+  struct Look {
+    Clock::time_point time;
+    uint64_t steps = 0;  // Of training and evaluation.
+  };
+
+  // env_steps: of training and evaluation.
+  double Rate(uint64_t env_steps);
   double SecondsSince(Clock::time_point start) const;
   double SecondsLeft() const;
 
@@ -49,9 +59,9 @@ class ProgressReporter {
   uint32_t evaluation_total_ = 0;
   EvaluationCount evaluated_;
   Clock::time_point evaluation_start_;
-  // When the running shards were looked at last.
+  // The first one is where the rate is counted from; each has more steps than the one before.
+  std::deque<Look> looks_;
   Clock::time_point last_look_;
-  uint64_t last_steps_ = 0;
   double rate_ = 0;
   bool waits_ = false;  // For learners or actors.
 };

@@ -273,6 +273,7 @@ absl::StatusOr<std::vector<ShardResult>> Session::Collect(std::vector<v1::Shard>
       [&](const BrokerProgress& work) { progress_.ReportWork("meta-training", work); });
   if (!results.ok()) return results;
   state_.env_steps += lifetimes * steps;
+  progress_.SetSteps(state_.env_steps);
   step->timings["collect_wall_seconds"] += SecondsSince(start);
   for (const auto& [name, seconds] : PhaseTimings(*results)) step->timings[name] += seconds;
   for (const ShardResult& result : *results)

@@ -309,9 +309,9 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const StoreOptions& o
 absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(
     const std::filesystem::path& state_folder, OpenError* error = nullptr);
 
-// For who stands by: what the leader has committed; every change is answered with NOT_LEADER.
-// UNAVAILABLE while the database has no schema, or an older one that the next leader changes.
-// PostgreSQL alone.
+// What another process has committed, for who stands by or draws a report meanwhile. Nothing is to
+// be changed, which a store in PostgreSQL answers with NOT_LEADER. UNAVAILABLE while the database
+// has no schema, or an older one that the next leader changes.
 absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStoreToRead(const StoreOptions& options);
 
 // What Reindex did about one folder.

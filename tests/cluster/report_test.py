@@ -138,12 +138,21 @@ class ReportTest(ClusterTest):
         self.assertRegex(said, r"random signal +\d+ lifetimes  whole lifetime ")
         self.assertNotIn("before learning", said)
 
-    def test_the_report_of_a_run_at_work_is_to_come(self):
+    def test_the_report_of_a_run_at_work_has_what_is_there(self):
         run = self.folder / "run"
         process = self.start_run(run, *sets("rule.outer_updates=4000"))
-        self.wait_until((run / "metrics.csv").exists, "the first row")
-        said = self.run_to_end("mentor", "report", run, code=4)
-        self.assertIn(f"meanwhile {run}/metrics.csv has its numbers so far", said)
+        self.wait_for_checkpoints(run, 2)
+        said = self.run_to_end("mentor", "report", run)
+        self.assertIn("The run is still at work: this is what it has done so far.", said)
+        self.assertRegex(
+            said, r"The run made \d+ outer updates of the 4,000 that its spec asks for"
+        )
+        page = Page(run / "report.html")
+        self.assertIn("The run is still at work", page.text)
+        self.assertIn("training_by_update", page.charts)
+        # Nobody disturbed it.
+        count = self.newest_step(run)
+        self.wait_until(lambda: self.newest_step(run) > count, "another update")
         process.kill()
 
 

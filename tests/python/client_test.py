@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from unittest import mock
 
 import package
 from package import SOURCE
@@ -326,6 +327,42 @@ class ClientTest(ClusterTest):
         self.assertEqual(ours.spec, client.get("theirs").spec)
         self.assertEqual(client.validate(SMOKE, overrides=overrides).name, "")
 
+        values = {"rule.outer_updates": 7, "agent.normalize_advantage": False, "rule.k": 1e-3}
+        values["evaluation.baseline"] = ["PPO_SHAPED", "RANDOM_SIGNAL"]
+        texts = ["rule.outer_updates=7", "agent.normalize_advantage=false", "rule.k=0.001"]
+        texts.append("evaluation.baseline=PPO_SHAPED,RANDOM_SIGNAL")
+        self.assertEqual(
+            mentor_client.load_spec(SMOKE, values), mentor_client.load_spec(SMOKE, texts)
+        )
+
+        # A spec that comes with Mentor, by its name.
+        with mock.patch.dict(os.environ, MENTOR_EXPERIMENTS=str(pathlib.Path(SMOKE).parent)):
+            self.assertEqual(mentor_client.load_spec("smoke"), mentor_client.load_spec(SMOKE))
+            with self.assertRaisesRegex(MentorError, "did you mean smoke"):
+                mentor_client.load_spec("smok")
+
+        # What is done is said as long as not all of it is.
+        ours.proto.state = ours.proto.STATE_RUNNING
+        ours.proto.progress.outer_updates, ours.proto.progress.outer_updates_total = 3, 40
+        ours.proto.progress.env_steps_per_second = 12000
+        self.assertEqual(repr(ours), "<Experiment ours: RUNNING, 3 of 40 updates, 12,000 steps/s>")
+        with self.assertRaisesRegex(MentorError, "at work at 127.0.0.1:1\\?.*MENTOR_SERVER"):
+            mentor_client.Client("127.0.0.1:1", timeout=0.2).get("ours")
+
+        # As programs of Mentor read it: options without quotes, and among the fields.
+        short = mentor_client.load_spec(
+            """benchmark { name: "single" option { name: "rho" value: 1e-3 } # value: 2
+            wrapper { name: 'a' scale: 2 } } rule { rate: -3e-4, text: 'a' outer_updates: 5 }"""
+        )
+        self.assertEqual(short.benchmark.option[0].value, "1e-3")
+        self.assertEqual(short.benchmark.wrapper[0].option[0].value, "2")
+        self.assertEqual(
+            [(one.name, one.value) for one in short.rule.option], [("rate", "-3e-4"), ("text", "a")]
+        )
+        self.assertEqual(short.rule.outer_updates, 5)
+        around = mentor_client.load_spec("weight: 2 spec { seed: 3 rule { rate: 1 } }")
+        self.assertEqual((around.seed, around.rule.option[0].value), (3, "1"))
+
         spec = mentor_client.load_spec(
             """spec { seed: 4 benchmark { name: "point_reach" wrapper { name: "a" } } }
             labels { key: "k" value: "v" } name: "around" """,
@@ -351,6 +388,7 @@ class ClientTest(ClusterTest):
             self.assertEqual(caught.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
         for wrong, remedy in (
             ("no/such.txtpb", "cannot be read"),
+            ("rule { seed: { a: 1 } }", "not a spec"),
             ("sed: 1\n", "not a spec"),
             ("spec { sed: 1 }", "not an experiment"),
             ("spec { seed: 1 } uid: 'x'", "leave it out"),

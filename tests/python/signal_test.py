@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import warnings
 
 import signal_modules
 from package import ROOT, SOURCE
@@ -338,6 +339,44 @@ class StudentTest(unittest.TestCase):
         for _ in range(12):
             right.step(action)
 
+    def test_a_density_that_is_no_number_is_refused(self):
+        for density in (float("nan"), float("-inf")):
+            env = signals.LearnedReward(
+                point_environment(),
+                self.signal("point_reach_reward"),
+                log_prob=lambda _observation, _action: density,  # noqa: B023
+            )
+            env.reset(seed=1)
+            with self.assertRaisesRegex(signals.SignalError, f"log_prob: is {density}"):
+                env.step(np.zeros(2, np.float32))
+
+    def test_who_never_reports_success_is_told_once(self):
+        signal = self.signal("point_reach_reward")
+
+        class Silent(gymnasium.Wrapper):
+            def step(self, action):
+                *outcome, info = self.env.step(action)
+                return (*outcome, {})
+
+        def said(env, **options):
+            learned = signals.LearnedReward(
+                env, signal, log_prob=lambda _observation, _action: -1.0, **options
+            )
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                for _ in range(2):
+                    learned.reset(seed=1)
+                    done = False
+                    while not done:
+                        *_, terminated, truncated, _ = learned.step(np.zeros(2, np.float32))
+                        done = terminated or truncated
+            return [str(one.message) for one in caught if "success" in str(one.message)]
+
+        self.assertEqual(said(point_environment()), [])
+        self.assertEqual(len(said(Silent(point_environment()))), 1)
+        own = {"success": lambda _reward, _terminated, _info: False}
+        self.assertEqual(said(Silent(point_environment()), **own), [])
+
     def test_density_is_that_of_the_environments_actions(self):
         """SAC draws from -1 to 1 whatever the action space."""
         signal = self.signal("point_reach_reward")
@@ -439,6 +478,25 @@ class StudentTest(unittest.TestCase):
                     vec_env.VecNormalize(vec_env.DummyVecEnv([point_environment])), reward
                 ),
                 "venv: has a VecNormalize",
+            ),
+            (
+                lambda: taught.LearnedVecReward(
+                    vec_env.DummyVecEnv(
+                        [lambda: gymnasium.wrappers.NormalizeObservation(point_environment())]
+                    ),
+                    reward,
+                ),
+                "venv: has a NormalizeObservation",
+            ),
+            (
+                lambda: signals.LearnedReward(
+                    gymnasium.wrappers.ClipAction(
+                        gymnasium.wrappers.NormalizeObservation(point_environment())
+                    ),
+                    reward,
+                    log_prob=lambda _observation, _action: -1.0,
+                ),
+                "env: has a NormalizeObservation.*put LearnedReward inside of it",
             ),
             (
                 lambda: signals.LearnedReward(Dictionary(), reward),

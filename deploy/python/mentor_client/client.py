@@ -39,7 +39,7 @@ from .evaluation import EvaluationResult, summarise
 from .experiment import Experiment
 from .metrics import MetricPoints, Metrics, Series
 from .names import experiment_name, parse_file_name
-from .specs import SpecLike, load_experiment
+from .specs import Overrides, SpecLike, load_experiment, override_texts
 from .v1 import bundle_service_pb2, experiment_pb2, experiment_service_pb2 as wire
 from .v1.evaluation_pb2 import EvaluationShard
 from .v1.spec_pb2 import BenchmarkSpec
@@ -145,7 +145,7 @@ class Client:
         spec: SpecLike,
         *,
         id: str = "",
-        overrides: Iterable[str] = (),
+        overrides: Overrides = (),
         display_name: Optional[str] = None,
         priority: Optional[str] = None,
         weight: Optional[int] = None,
@@ -162,7 +162,7 @@ class Client:
 
         spec         file, text, ExperimentSpec, or an experiment around a spec (docs/mentorctl.md)
         id           last part of its name; default: made by the server
-        overrides    changes to the spec, each "path.to.field=value"
+        overrides    changes to the spec, each "path.to.field=value", or a dict of values by path
         priority     LOW, NORMAL or HIGH; weight (1 to 100) is its share among the owner's of that
                      class
         keep_last, keep_every, ttl   which checkpoints are kept; seconds after its end until it is
@@ -192,7 +192,7 @@ class Client:
         )
         return self._experiment(self._connection.call("CreateExperiment", request, timeout))
 
-    def validate(self, spec: SpecLike, *, overrides: Iterable[str] = ()) -> Experiment:
+    def validate(self, spec: SpecLike, *, overrides: Overrides = ()) -> Experiment:
         """Checks everything that create would, and creates nothing. The answer has no name; its
         spec has every default."""
         request = self._create_request(spec, "", overrides, {})
@@ -204,7 +204,7 @@ class Client:
         source: Name,
         *,
         checkpoint: Union[int, str, None] = None,
-        overrides: Iterable[str] = (),
+        overrides: Overrides = (),
         id: str = "",
         request_id: Optional[str] = None,
     ) -> Experiment:
@@ -219,7 +219,7 @@ class Client:
                     wire.CloneExperimentRequest,
                     source_checkpoint=name,
                     experiment_id=id,
-                    spec_overrides=_list(overrides, "overrides"),
+                    spec_overrides=_list(override_texts(overrides), "overrides"),
                     request_id=request_id or str(uuid.uuid4()),
                 ),
             )
@@ -720,7 +720,7 @@ class Client:
         return Experiment(self, proto)
 
     def _create_request(
-        self, spec: SpecLike, id: str, overrides: Iterable[str], changes: Mapping[str, Any]
+        self, spec: SpecLike, id: str, overrides: Overrides, changes: Mapping[str, Any]
     ) -> wire.CreateExperimentRequest:
         experiment = load_experiment(spec, overrides)
         id = id or experiment.name.rpartition("/")[2]

@@ -186,6 +186,13 @@ class Connection:
 
     def _error(self, failure: grpc.RpcError) -> MentorError:
         error = from_call(failure)
+        if error.code == grpc.StatusCode.UNAVAILABLE and not error.reason:  # Nobody answered.
+            return MentorError(
+                error.code,
+                f"{error.message}; is a meta-learner at work at {self._servers.names}? Another one "
+                "is named by server=HOST:PORT or MENTOR_SERVER",
+                retry_delay=error.retry_delay,
+            )
         if error.code != grpc.StatusCode.CANCELLED or self._closed:
             return error
         # By a server that ends, for instance one that stood by and takes over now.

@@ -11,6 +11,7 @@ import grpc
 from .errors import ExperimentEnded, MentorError, from_status, usage
 from .evaluation import EvaluationResult
 from .metrics import MetricPoints, Metrics
+from .specs import Overrides
 from .v1 import experiment_pb2, experiment_service_pb2
 from .v1.experiment_pb2 import Experiment as ExperimentProto
 from .v1.spec_pb2 import ExperimentSpec
@@ -32,7 +33,20 @@ class Experiment:
         self.proto = proto  # The message, with every field of experiment.proto.
 
     def __repr__(self) -> str:
-        return f"<Experiment {self.id}: {self.state}>"
+        """With what is done, until all of it is."""
+        words = [self.state]
+        done = self.progress
+        if self.state != "SUCCEEDED" and done.outer_updates_total:
+            words.append(f"{done.outer_updates} of {done.outer_updates_total} updates")
+        if self.state != "SUCCEEDED" and done.evaluation_lifetimes_total:
+            words.append(
+                f"{done.evaluation_lifetimes} of {done.evaluation_lifetimes_total} lifetimes"
+            )
+        if self.state == "RUNNING" and done.env_steps_per_second > 0:
+            words.append(f"{done.env_steps_per_second:,.0f} steps/s")
+        if self.state == "RUNNING" and done.seconds_left > 0:
+            words.append(f"{done.seconds_left:.0f} s left")
+        return f"<Experiment {self.id}: {', '.join(words)}>"
 
     # What it is.
 
@@ -158,7 +172,7 @@ class Experiment:
         self._client.delete(self.name, force=force)
 
     def clone(
-        self, overrides: Iterable[str] = (), id: str = "", checkpoint: Union[int, str, None] = None
+        self, overrides: Overrides = (), id: str = "", checkpoint: Union[int, str, None] = None
     ) -> "Experiment":
         """A new experiment from a checkpoint of this one, by default the newest."""
         return self._client.clone(self.name, overrides=overrides, id=id, checkpoint=checkpoint)

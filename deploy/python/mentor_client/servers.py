@@ -28,6 +28,7 @@ class Servers:
         self._broken_until = [0.0] * len(addresses)
         self._current = 0
         self.count = len(addresses)
+        self.names = ",".join(addresses)
         self._channels = [open_one(address) for address in addresses]
         self._stubs = [self._stub(channel) for channel in self._channels]
         self._retired: List[grpc.Channel] = []  # Calls may still be on them.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import collections.abc
+import difflib
 import os
 import pathlib
-from typing import Any, Iterable, Tuple, Union
+import re
+import shutil
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -16,6 +19,8 @@ from .v1.experiment_pb2 import Experiment as ExperimentProto
 from .v1.spec_pb2 import ExperimentSpec
 
 SpecLike = Union[ExperimentSpec, ExperimentProto, str, "os.PathLike[str]"]
+# "path.to.field=value" each, or values by path.
+Overrides = Union[Iterable[str], Mapping[str, Any]]
 _SETTABLE = (
     "name",
     "spec",
@@ -30,13 +35,13 @@ _SETTABLE = (
 _OPTION = "mentor.v1.Option"
 
 
-def load_spec(spec: SpecLike, overrides: Iterable[str] = ()) -> ExperimentSpec:
-    """A spec from a message, from a file, or from text (a string with a line break or a brace),
-    with overrides."""
+def load_spec(spec: SpecLike, overrides: Overrides = ()) -> ExperimentSpec:
+    """A spec from a message, from a file, from text (a string with a line break or a brace), or of
+    a name of those that come with Mentor, where its programs are installed; with overrides."""
     return load_experiment(spec, overrides).spec
 
 
-def load_experiment(spec: SpecLike, overrides: Iterable[str] = ()) -> ExperimentProto:
+def load_experiment(spec: SpecLike, overrides: Overrides = ()) -> ExperimentProto:
     """The same with everything else that a file may say about an experiment (docs/mentorctl.md)."""
     if isinstance(spec, ExperimentSpec):
         experiment = ExperimentProto(spec=spec)
@@ -52,8 +57,8 @@ def load_experiment(spec: SpecLike, overrides: Iterable[str] = ()) -> Experiment
     else:
         raise usage(
             "spec",
-            f"is a {type(spec).__name__}; give a file, text in protobuf's text format, an "
-            "ExperimentSpec or an Experiment",
+            f"is a {type(spec).__name__}; give a file, a name of a spec that comes with Mentor, "
+            "text in protobuf's text format, an ExperimentSpec or an Experiment",
         )
     apply_overrides(experiment.spec, overrides)
     return experiment
@@ -63,22 +68,101 @@ def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
     if isinstance(spec, str) and ("\n" in spec or "{" in spec):
         return "spec", spec
     try:
-        return os.fspath(spec), pathlib.Path(spec).read_text(encoding="utf-8")
+        path = pathlib.Path(spec)
+        ready = ready_specs() if path.name == str(spec) and not path.is_file() else {}
+        if path.name in ready:
+            path = ready[path.name]
+        elif ready:
+            near = difflib.get_close_matches(path.name, ready, 3)
+            known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ready)}"
+            raise usage("spec", f"is '{spec}', which is no file and no spec of Mentor's; {known}")
+        return str(path), path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # Not UTF-8, or no name of a file.
         raise usage(
             "spec", f"cannot be read: {error}; give a file, text, or an ExperimentSpec"
         ) from None
 
 
+def ready_specs() -> Dict[str, pathlib.Path]:
+    """The specs that come with Mentor, by name: in the folder of MENTOR_EXPERIMENTS, beside the
+    program `mentor`, or in the source tree of this package."""
+    named, program = os.environ.get("MENTOR_EXPERIMENTS"), shutil.which("mentor")
+    folders = [pathlib.Path(named)] if named else []
+    if not named and program:
+        prefix = pathlib.Path(program).resolve().parents[1]
+        folders.append(prefix / "share" / "mentor" / "experiments")
+    if not named:
+        folders.append(pathlib.Path(__file__).resolve().parents[2] / "experiments")
+    for folder in folders:
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.txtpb"))}
+    return {}
+
+
+_TOKEN = re.compile(
+    r"""\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>\[\]:,;]|[^\s{}<>\[\]:,;#"']+"""
+)
+
+
+def _written_out(text: str, kind: Any) -> str:
+    """The text with options as the parser takes them, which programs of Mentor take shorter too:
+    without quotes, and among the fields, as in overrides (common/spec/words.h)."""
+    tokens = [one for one in _TOKEN.finditer(text) if not one.group().startswith("#")]
+    words = [one.group() for one in tokens] + [""] * 3
+    edits: List[Tuple[int, int, str]] = []
+    groups: List[Optional[Any]] = [kind]  # Types of the open groups; None: unknown.
+    at = 0
+    while at < len(tokens):
+        word, group = words[at], groups[-1]
+        field = None if group is None else group.fields_by_name.get(word)
+        colon = words[at + 1] == ":"
+        value = at + 1 + colon
+        if word in "}>" and len(groups) > 1:
+            groups.pop()
+            at += 1
+        elif words[value] in ("{", "<") and word not in ",;[]":
+            groups.append(field.message_type if field is not None else None)
+            at = value + 1
+        elif word in "{<":  # Of a list of groups.
+            groups.append(None)
+            at += 1
+        elif not colon or words[value] == "[" or value >= len(tokens):
+            at += 1
+        else:
+            quoted = words[value][0] in "\"'"
+            given = words[value] if quoted else f'"{words[value]}"'
+            if group is not None and group.full_name == _OPTION and word == "value":
+                edits.append((*tokens[value].span(), given))
+            elif field is None and group is not None and _options_of(group) is not None:
+                begin, end = tokens[at].start(), tokens[value].end()
+                edits.append((begin, end, f'option {{ name: "{word}" value: {given} }}'))
+            at = value + 1
+    for begin, end, written in reversed(edits):
+        text = text[:begin] + written + text[end:]
+    return text
+
+
+def _parse_into(message: Any, text: str) -> None:
+    try:
+        text_format.Parse(text, message)
+    except text_format.ParseError:
+        written = _written_out(text, message.DESCRIPTOR)
+        if written == text:
+            raise
+        message.Clear()
+        text_format.Parse(written, message)
+
+
 def _parse(source: str, text: str) -> ExperimentProto:
     experiment = ExperimentProto()
     try:
-        text_format.Parse(text, experiment.spec)
+        _parse_into(experiment.spec, text)
         return experiment
     except text_format.ParseError as error:
         as_spec = error
     # An experiment around a spec, if it has the field.
     around = ExperimentProto()
+    text = _written_out(text, around.DESCRIPTOR)
     try:
         text_format.Parse(text, around, allow_unknown_field=True)
         if around.HasField("spec"):
@@ -100,16 +184,32 @@ def _parse(source: str, text: str) -> ExperimentProto:
     return around
 
 
-def apply_overrides(spec: ExperimentSpec, overrides: Iterable[str]) -> None:
+def override_texts(overrides: Overrides) -> List[str]:
+    """ "path.to.field=value" each."""
+    if isinstance(overrides, str):
+        return [overrides]
+    if isinstance(overrides, collections.abc.Mapping):
+        return [f"{path}={_value_text(value)}" for path, value in overrides.items()]
+    if not isinstance(overrides, collections.abc.Iterable):
+        raise usage(
+            "overrides",
+            f"is {overrides!r}; give texts of the form path.to.field=value, or a dict of values",
+        )
+    return list(overrides)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(_value_text(one) for one in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def apply_overrides(spec: ExperimentSpec, overrides: Overrides) -> None:
     """Changes a spec in place. An override is "path.to.field=value", as `mentorctl create --set`
     has it: enumerations go by name, lists of them take "A,B", entries of other lists go by number
     ("benchmark.wrapper[0].name=..."), options of registered parts by their own name
-    ("rule.learning_rate=3e-4")."""
-    if isinstance(overrides, str):
-        overrides = [overrides]
-    elif not isinstance(overrides, collections.abc.Iterable):
-        raise usage("overrides", f"is {overrides!r}; give texts of the form path.to.field=value")
-    for override in overrides:
+    ("rule.learning_rate=3e-4"). A dict has values by path: {"rule.learning_rate": 3e-4}."""
+    for override in override_texts(overrides):
         path, equals, value = str(override).partition("=")
         if not equals or not path:
             raise usage("overrides", f"'{override}' is not of the form path.to.field=value")
@@ -122,11 +222,7 @@ def _set(message: Message, path: str, value: str) -> None:
         fields = message.DESCRIPTOR.fields_by_name
         last = index + 1 == len(names)
         stem, bracket, number = name.partition("[")
-        options = fields.get("option")
-        if options is not None and (
-            options.message_type is None or options.message_type.full_name != _OPTION
-        ):
-            options = None
+        options = _options_of(message.DESCRIPTOR)
         field: Any = fields.get(stem)
         repeated = field is not None and _is_repeated(field)
         is_list = repeated and field is not options and field.message_type is not None
@@ -172,6 +268,13 @@ def _set(message: Message, path: str, value: str) -> None:
         else:
             message = getattr(message, stem)
             message.SetInParent()
+
+
+def _options_of(kind: Any) -> Any:
+    """The field of a message's named options; None where it has none."""
+    options = kind.fields_by_name.get("option")
+    named = options is not None and options.message_type is not None
+    return options if named and options.message_type.full_name == _OPTION else None
 
 
 def _is_repeated(field: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import gymnasium
@@ -14,10 +15,34 @@ from .signal import RewardMix, Signal
 # Whether a step succeeded, from its reward, terminated and info.
 Success = Callable[[float, bool, Dict[str, Any]], bool]
 
+NORMALISED = (
+    "has a NormalizeObservation, but networks see observations as they are; put {} inside of it"
+)
+
 
 def success_in_info(reward: float, terminated: bool, info: Dict[str, Any]) -> bool:
     """What Meta-World, Gymnasium-Robotics and Mentor's environments say."""
     return bool(info.get("success", info.get("is_success", False)))
+
+
+class SuccessWatch:
+    """Says once that nobody reports success, which is a constant 0 to the network then."""
+
+    def __init__(self, success: Success, is_read: bool):
+        self._open = is_read and success is success_in_info
+
+    def look(self, info: Dict[str, Any], is_last: bool) -> None:
+        """At the info of a step; is_last: the episode ends with it."""
+        if not self._open or not (is_last or "success" in info or "is_success" in info):
+            return
+        self._open = False
+        if "success" not in info and "is_success" not in info:
+            warnings.warn(
+                "the network sees success, but no info has 'success' or 'is_success' at the end of "
+                "an episode: to the network nothing ever succeeds; give success=(lambda reward, "
+                "terminated, info: ...)",
+                stacklevel=3,
+            )
 
 
 def mix_of(signal: Signal, reward: Union[str, RewardMix]) -> RewardMix:
@@ -101,6 +126,12 @@ class Lifetimes:
         mix: RewardMix,
     ) -> Tuple[Array, Array]:
         """[S] each: the rewards of the agents, and the signals. observations: before the step."""
+        if log_probs is not None and not np.isfinite(np.asarray(log_probs, np.float64)).all():
+            raise SignalError(
+                "log_prob",
+                f"is {log_probs} for actions {actions}; give the finite log-density of the action "
+                "as the policy drew it, before clipping",
+            )
         self._born = True
         starts = self._begins.copy()
         self._begins[:] = False
@@ -154,6 +185,11 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         check_stepwise(signal)
         check_spaces(env.observation_space, env.action_space, signal)
+        inner: Any = env
+        while isinstance(inner, gymnasium.Wrapper):
+            if isinstance(inner, gymnasium.wrappers.NormalizeObservation):
+                raise SignalError("env", NORMALISED.format("LearnedReward"))
+            inner = inner.env
         if "log_probs" in signal.reads and log_prob is None:
             raise SignalError(
                 "log_prob",
@@ -162,6 +198,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
             )
         self._mix = mix_of(signal, reward)
         self._success = success
+        self._watch = SuccessWatch(success, reads_success(signal, self._mix))
         self._log_prob = log_prob
         self._lifetime = Lifetimes(signal, 1)
         self._observation: Any = None
@@ -195,6 +232,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._observation, reward, terminated, truncated, info = self.env.step(clipped)
         self._over = terminated or truncated
         success = self._success(float(reward), terminated, info)
+        self._watch.look(info, self._over)
         rewards, signals = self._lifetime.step(
             before, action, density, [float(reward)], [success], self._mix
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any, Dict, List, Optional, Union
 
+import gymnasium
 import numpy as np
 import torch
 
@@ -24,8 +25,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_n
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from .environments import (
+    NORMALISED,
     Lifetimes,
     Success,
+    SuccessWatch,
     check_spaces,
     check_stepwise,
     mix_of,
@@ -69,10 +72,13 @@ class LearnedVecReward(VecEnvWrapper):
                 "has a VecNormalize, but networks see observations as they are; put "
                 "LearnedVecReward inside of it",
             )
+        if any(venv.env_is_wrapped(gymnasium.wrappers.NormalizeObservation)):
+            raise SignalError("venv", NORMALISED.format("LearnedVecReward"))
         check_spaces(venv.observation_space, venv.action_space, signal)
         self._signal = signal
         self._mix = mix_of(signal, reward)
         self._success = success
+        self._watch = SuccessWatch(success, reads_success(signal, self._mix))
         self._lifetimes = Lifetimes(signal, venv.num_envs)
         self._observations: Any = None
         self._actions: Any = None
@@ -148,6 +154,7 @@ class LearnedVecReward(VecEnvWrapper):
         self._observations = observations
         self._lifetimes.begin_episodes(dones)
         for index, info in enumerate(infos):
+            self._watch.look(info, bool(dones[index]))
             info["task_reward"] = float(rewards[index])
             info["signal"] = float(signals[index])
         return observations, given.astype(np.float32), dones, infos
@@ -167,10 +174,11 @@ class LearnedVecReward(VecEnvWrapper):
 class _Recorder(VecEnvWrapper):
     """What one rollout leaves out of the buffer: raw observations and rewards, successes, ends."""
 
-    def __init__(self, venv: VecEnv, observations: Any, success: Success):
+    def __init__(self, venv: VecEnv, observations: Any, success: Success, watch: SuccessWatch):
         super().__init__(venv)
         self._normaliser = unwrap_vec_normalize(venv)
         self._success = success
+        self._watch = watch
         self._now = (
             observations if self._normaliser is None else self._normaliser.get_original_obs()
         )
@@ -197,6 +205,8 @@ class _Recorder(VecEnvWrapper):
                 for reward, done, info in zip(raw, dones, infos)
             ]
         )
+        for done, info in zip(dones, infos):
+            self._watch.look(info, bool(done))
         self.ends.append(
             [
                 info.get("terminal_observation")
@@ -241,6 +251,7 @@ class TaughtPPO(PPO):
         self.bootstrap = False
         self._signal_state: Optional[State] = None
         self._success_signal: Optional[SuccessSignal] = None
+        self._watch: Optional[SuccessWatch] = None
         if signal is not None:
             if not signal.network.gives_signals or signal.role == "LOSS":
                 check_stepwise(signal)
@@ -271,7 +282,10 @@ class TaughtPPO(PPO):
         rollout_buffer: RolloutBuffer,
         n_rollout_steps: int,
     ) -> bool:
-        recorder = _Recorder(env, self._last_obs, self.success)
+        if self._watch is None:
+            is_read = self.signal is not None and reads_success(self.signal, self.mix)
+            self._watch = SuccessWatch(self.success, is_read)
+        recorder = _Recorder(env, self._last_obs, self.success, self._watch)
         if not super().collect_rollouts(recorder, callback, rollout_buffer, n_rollout_steps):
             return False
         self._teach(recorder, rollout_buffer)

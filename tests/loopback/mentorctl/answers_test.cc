@@ -1,4 +1,6 @@
 // Answers that are not what mentorctl asked for: in pages, too long, or of another program.
+#include <map>
+
 #include "tests/loopback/mentorctl/program.h"
 
 using namespace mentor;
@@ -31,6 +33,34 @@ class PagedService final : public v1::ExperimentService::Service {
   grpc::Status ListShards(grpc::ServerContext*, const v1::ListShardsRequest*,
                           v1::ListShardsResponse*) override {
     return {grpc::StatusCode::RESOURCE_EXHAUSTED, "Sent message larger than max (9 vs. 8)"};
+  }
+};
+
+// One experiment after seven updates.
+class LearningService final : public v1::ExperimentService::Service {
+ public:
+  grpc::Status GetExperiment(grpc::ServerContext*, const v1::GetExperimentRequest* request,
+                             v1::Experiment* response) override {
+    response->set_name(request->name());
+    response->set_state(v1::Experiment::STATE_RUNNING);
+    response->mutable_spec()->mutable_lifetime()->set_iterations(2);
+    response->mutable_progress()->set_outer_updates(7);
+    return grpc::Status::OK;
+  }
+  grpc::Status QueryMetrics(grpc::ServerContext*, const v1::QueryMetricsRequest* request,
+                            v1::QueryMetricsResponse* response) override {
+    if (request->step_min() != 3) return {grpc::StatusCode::INVALID_ARGUMENT, "others"};
+    const std::map<std::string, double> means = {
+        {"seg0", 0.1}, {"seg1", 0.4}, {"shaped_return", 11.5}};
+    for (const auto& [name, mean] : means) {
+      v1::MetricSeries& series = *response->add_series();
+      series.set_metric(name);
+      for (uint32_t step = 3; step <= 7; ++step) {
+        series.add_steps(step);
+        series.add_mean(mean + 0.01 * step);
+      }
+    }
+    return grpc::Status::OK;
   }
 };
 
@@ -78,4 +108,12 @@ TEST_CASE("mentorctl: at a port of another program it says what answers there", 
   CHECK(Contains(older.err, "does not know ListExperiments: it is older"));
   const Outcome other = RunAt({.address = "127.0.0.1:0"}, {}, {"list"});
   CHECK(Contains(other.err, "is no mentor-meta-learner of this version"));
+}
+
+TEST_CASE("mentorctl: get says what agents achieve", "[loopback]") {
+  LearningService service;
+  const Outcome got = RunAt({.address = "127.0.0.1:0"}, {&service}, {"get", "x"});
+  INFO(got.out << got.err);
+  CHECK(got.code == 0);
+  CHECK(Contains(got.out, "Learned    success 45 %, return 11.55 (mean of 5 updates)\n"));
 }

@@ -25,6 +25,7 @@ enum class Flaw {
   kTakesAnything,  // Bad calls are not refused.
   kTakesStates,    // Nor are bad states.
   kCannotSave,     // Says so.
+  kSucceeds,       // No flaw: each fifth step reports success.
 };
 
 constexpr int kSteps = 20;
@@ -72,6 +73,7 @@ class Point : public Environment {
     ++steps_;
     if (observation.size() == 2) Show(observation);
     return StepOutcome{.reward = place_,
+                       .success = flaw_ == Flaw::kSucceeds && steps_ % 5 == 0,
                        .terminated = flaw_ == Flaw::kEndsEarly && steps_ == 9,
                        .truncated = steps_ == kSteps};
   }
@@ -151,8 +153,8 @@ TEST_CASE("check: each broken promise is found, and no other one", "[unit]") {
   CHECK(Starts(Broken(Flaw::kEndsEarly), "sizes, finite numbers"));
   CHECK(Starts(Broken(Flaw::kTakesStates), "states that are cut"));
   CHECK(CheckBadCalls(Of(Flaw::kTakesAnything)).size() >= 4);
-  CHECK(CheckManySteps(Of(Flaw::kNone), 100).empty());
-  CHECK(CheckManySteps(Of(Flaw::kInfinite), 100).size() == 1);
+  CHECK(CheckManySteps(Of(Flaw::kNone), 100).complaints.empty());
+  CHECK(CheckManySteps(Of(Flaw::kInfinite), 100).complaints.size() == 1);
 }
 
 TEST_CASE("check: of long and wide episodes the first steps are compared", "[unit]") {
@@ -168,6 +170,18 @@ TEST_CASE("check: of long and wide episodes the first steps are compared", "[uni
   CHECK(steps(4999, 1'000'000) == 1000);
   CHECK(steps(65536, 1'000'000) == 100);
   CHECK(steps(65536, 40) == 40);
+}
+
+TEST_CASE("check: successes in random steps are counted, and none is said", "[unit]") {
+  const auto text = [](Flaw flaw) {
+    const Subject subject = Of(flaw);
+    const CheckReport report = CheckEnvironment(
+        subject, [&] { return absl::StatusOr<std::string>(EpisodeDigest(subject)); });
+    CHECK(report.kept());
+    return report.text;
+  };
+  CHECK(Contains(text(Flaw::kSucceeds), "success: 200 of 1000 random steps report it\n"));
+  CHECK(Contains(text(Flaw::kNone), "success: none of 1000 random steps reports it; where"));
 }
 
 TEST_CASE("check: what is not promised is not asked for", "[unit]") {

@@ -167,7 +167,7 @@ TEST_CASE("mjcf: everything that is wrong with a task is said at once", "[unit]"
 
 TEST_CASE("mjcf: a text that cannot be read to its end says nothing of what it lacks", "[unit]") {
   const std::string broken = RefusalOf(Replaced(kCartTask, "frame_skip: 2", "frame_skip: two"));
-  CHECK(Contains(broken, "line 4, column 13: Expected integer, got: two"));
+  CHECK(Contains(broken, "line 4, column 13: frame_skip is two; give an integer from 1 to 1000"));
   CHECK_FALSE(Contains(broken, "is missing"));
   // Whole, but for what editors do to it.
   CHECK(Make("\xef\xbb\xbf" + std::string(kCartTask) + "# na\xc3\xafve\n"));

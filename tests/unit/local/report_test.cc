@@ -537,6 +537,15 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
   CHECK(Contains(summary(data), "not yet distinguishable from PPO shaped (difference 0.00"));
   CHECK(Contains(summary(data), "no improvement can be told apart from chance"));
 
+  // Nothing is unseen where there are no goals.
+  for (EvaluationRow& row : data.evaluation) {
+    row.has_goals = false;
+    row.goal = 0;
+  }
+  CHECK(
+      Contains(summary(data), "Of new agents in the same environment (3 lifetimes), those taught"));
+  CHECK(Contains(summary(data), "One seed: the intervals cover other lifetimes, not other"));
+
   // Success before any learning cannot come from the signal.
   data.evaluation.clear();
   AddMethod("learned", {{1, 1, 0, 0, 0, 0}, {1, 1, 0, 0, 0, 0}}, &data);
@@ -580,6 +589,12 @@ TEST_CASE("report: a run that failed says so first", "[unit]") {
   ReportData data = Whole();
   data.failure = "shard 3: the loss is not a number";
   CHECK(SummaryOf(data).starts_with("The run failed: shard 3: the loss is not a number\n"));
+}
+
+TEST_CASE("report: a run that goes on says so first", "[unit]") {
+  ReportData data = Whole();
+  data.goes_on = true;
+  CHECK(Summarise(data, {}, {})[0] == "The run is still at work: this is what it has done so far.");
 }
 
 TEST_CASE("report: runs of one title are told apart by folder and seed", "[unit]") {

@@ -23,6 +23,11 @@ TEST_CASE("experiment file: a spec, or an experiment around one", "[unit]") {
   CHECK(whole.experiment.spec().seed() == 3);
   CHECK(whole.experiment.weight() == 2);
   CHECK(ParseExperimentFile("-", "", {}).id.empty());
+
+  const auto short_form = ParseExperimentFile(
+      "x", "weight: 2 spec { benchmark { name: 'x' } rule { learning_rate: 1e-3 } }", {});
+  CHECK(short_form.violations.empty());
+  CHECK(short_form.experiment.spec().rule().option(0).value() == "1e-3");
 }
 
 TEST_CASE("experiment file: what is wrong has its place or its field", "[unit]") {
@@ -32,7 +37,10 @@ TEST_CASE("experiment file: what is wrong has its place or its field", "[unit]")
     const Violation& violation = file.violations.list()[0];
     return violation.field + ": " + violation.description;
   };
-  CHECK(Contains(first("spec { benchmark { name: 'x' } }\nweigth: 2"), "line 2, column 7: "));
+  CHECK(Contains(first("spec { benchmark { name: 'x' } }\nweigth: 2"),
+                 "line 2, column 7: Experiment has no field 'weigth'; did you mean 'weight'?"));
+  CHECK(Contains(first("spec { benchmark { name: 'x' } }\nweight: -2"),
+                 "line 2, column 9: weight is -2; give an integer"));
   CHECK(Contains(first("spec { benchmark { nam: 'x' } }"), "line 1, column "));
   CHECK(Contains(first("spec { benchmark { name: 'x' } } owner: 'me'"),
                  "owner: is said by the server; leave it out"));

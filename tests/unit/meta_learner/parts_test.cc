@@ -153,3 +153,19 @@ TEST_CASE("parts: who looks at parts makes no weights", "[unit]") {
   CHECK(looked.rule->meta_parameters().abs().max().item<float>() == 0);
   CHECK(made.rule->meta_parameters().abs().max().item<float>() > 0);
 }
+
+TEST_CASE("parts: successes in random steps are counted where environments may report some",
+          "[unit]") {
+  using meta_learner::SuccessInRandomSteps;
+  const auto points = [](const std::string& rho) {
+    return Spec(
+        "benchmark { name: 'single' environment: 'point_reach' option { name: 'rho' value: " + rho +
+        " } } evaluation { goals: 1 }");
+  };
+  CHECK(SuccessInRandomSteps(points("9")) == "success: 1000 of 1000 random steps report it");
+  CHECK(Contains(SuccessInRandomSteps(points("1e-6")),
+                 "success: none of 1000 random steps reports it"));
+  CHECK(SuccessInRandomSteps(Spec("benchmark { name: 'single' environment: 'Hopper-v5' } signal { "
+                                  "input: SHAPED } evaluation { lifetimes_per_goal: 0 }"))
+            .empty());
+}

@@ -47,10 +47,11 @@ TEST_CASE("progress: the time left follows from the last outer update, then from
   CHECK(progress.Now({}).evaluation_lifetimes_total() == 100);
 }
 
-TEST_CASE("progress: the rate is over the steps since the last look", "[unit]") {
+TEST_CASE("progress: the rate is over the steps of the last seconds", "[unit]") {
   Fixture fixture;
   ProgressReporter& progress = fixture.progress;
-  progress.SetTrained(1, 1000, 1);
+  // By an earlier process: nobody makes these now.
+  progress.SetTrained(1, 1000, /*seconds=*/0);
   fixture.Advance(2);
   CHECK(progress.Now({.env_steps = 300}).env_steps_per_second() == 150);
   CHECK(progress.Now({.env_steps = 300}).env_steps() == 1300);
@@ -58,18 +59,47 @@ TEST_CASE("progress: the rate is over the steps since the last look", "[unit]") 
   fixture.Advance(0.25);
   CHECK(progress.Now({.env_steps = 900}).env_steps_per_second() == 150);
   fixture.Advance(0.75);
-  CHECK(progress.Now({.env_steps = 900}).env_steps_per_second() == 600);
-  // Other shards begin from 0: the rate stays until they have made steps.
-  fixture.Advance(1);
-  CHECK(progress.Now({}).env_steps_per_second() == 600);
-  fixture.Advance(1);
-  CHECK(progress.Now({.env_steps = 50}).env_steps_per_second() == 50);
+  CHECK(progress.Now({.env_steps = 900}).env_steps_per_second() == 300);
+  // At 8 s the look at 3 s is where one counts from.
+  fixture.Advance(5);
+  CHECK(progress.Now({.env_steps = 1400}).env_steps_per_second() == 100);
+  // Nothing new: the same steps, over a longer time.
+  fixture.Advance(5);
+  CHECK(progress.Now({.env_steps = 1400}).env_steps_per_second() == 50);
+  // A shard that begins again makes steps that were made before.
+  CHECK(progress.Now({.env_steps = 10}).env_steps_per_second() == 50);
+}
+
+TEST_CASE("progress: rounds that end between two looks have a rate", "[unit]") {
+  Fixture fixture;
+  ProgressReporter& progress = fixture.progress;
+  for (uint32_t update = 1; update <= 20; ++update) {
+    fixture.Advance(0.3);
+    // The count of running shards begins at 0 in each round.
+    progress.SetSteps(update * 600);
+    progress.Report("meta-training", {});
+    progress.SetTrained(update, update * 600, /*seconds=*/0.3);
+    progress.Report("meta-training", {});
+  }
+  CHECK(progress.Now({}).env_steps_per_second() == Approx(2000));
+  // As many steps in a round of two looks, each of which sees less than the last one of before.
+  fixture.Advance(0.6);
+  CHECK(progress.Now({.env_steps = 1200}).env_steps_per_second() == Approx(2000));
+
+  progress.SetTrained(21, 20 * 600 + 1200, /*seconds=*/0.6);
+  progress.BeginEvaluation(100);
+  for (uint32_t call = 1; call <= 20; ++call) {
+    fixture.Advance(0.3);
+    progress.evaluated()->env_steps += 1500;
+    progress.Report("evaluating", {});
+  }
+  CHECK(progress.Now({}).env_steps_per_second() == Approx(5000).epsilon(0.05));
 }
 
 TEST_CASE("progress: while nobody works there is no rate and no time left", "[unit]") {
   Fixture fixture;
   ProgressReporter& progress = fixture.progress;
-  progress.SetTrained(4, 1000, /*seconds=*/2.5);
+  progress.SetTrained(4, 0, /*seconds=*/2.5);
   fixture.Advance(2);
   progress.ReportWork("meta-training", {.env_steps = 300, .learners = 1, .actors = 1});
   CHECK(progress.Now({.env_steps = 300}).env_steps_per_second() == 150);
