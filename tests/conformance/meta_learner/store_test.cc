@@ -756,6 +756,234 @@ STORE_CASE("checkpoints are pinned, points are read in parts") {
   CHECK(points->at("b") == Series{{2, -2.0}, {3, -3.0}});
 }
 
+STORE_CASE("an edit leaves alone what is not a user's, and keeps what the scheduler says") {
+  auto store = backend.Open();
+  NewExperiment mine = SmallExperiment("one");
+  mine.owner = "ann";
+  const v1::Experiment made = *store->Create(mine);
+  const auto changed = store->Change(made.name(), "", [](v1::Experiment* edited) {
+    edited->set_name("experiments/two");
+    edited->set_uid(NewUuid());
+    edited->set_owner("eve");
+    edited->set_activity("stealing");
+    edited->set_etag("W/x");
+    edited->mutable_spec()->set_seed(99);
+    *edited->mutable_create_time() = TimeUtil::SecondsToTimestamp(1);
+    edited->set_retries(2);
+    edited->set_preemptions(3);
+    edited->set_served_env_steps(70);
+    edited->set_state(S::STATE_PAUSED);
+    edited->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
+    return absl::OkStatus();
+  });
+  REQUIRE(changed.ok());
+  CHECK(changed->name() == made.name());
+  CHECK(changed->uid() == made.uid());
+  CHECK(changed->owner() == "ann");
+  CHECK(changed->activity().empty());
+  CHECK(changed->spec().seed() == made.spec().seed());
+  CHECK(changed->create_time().SerializeAsString() == made.create_time().SerializeAsString());
+  CHECK(absl::IsNotFound(store->Get("experiments/two").status()));
+  store.reset();
+  store = backend.Open();
+  const auto read = store->Get(made.name());
+  CHECK(read->SerializeAsString() == changed->SerializeAsString());
+  CHECK(read->retries() == 2);
+  CHECK(read->preemptions() == 3);
+  CHECK(read->served_env_steps() == 70);
+  CHECK(read->pause_reason() == S::PAUSE_REASON_DISK_FULL);
+  // The reason goes with the pause.
+  CHECK(store->Transition(made.name(), {S::STATE_PAUSED}, S::STATE_QUEUED)->pause_reason() ==
+        S::PAUSE_REASON_UNSPECIFIED);
+}
+
+STORE_CASE("the time to live counts from the end, also when it is set later") {
+  const auto store = backend.Open();
+  const std::string name = CreateSmall(store.get(), "one").name();
+  Lead(store.get(), name, S::STATE_SUCCEEDED);
+  const auto live = [&](int64_t seconds) {
+    const auto changed = store->Change(name, "", [&](v1::Experiment* edited) {
+      edited->mutable_retention()->mutable_ttl()->set_seconds(seconds);
+      return absl::OkStatus();
+    });
+    REQUIRE(changed.ok());
+    return *changed;
+  };
+  CHECK(store->Expired(INT64_MAX)->empty());
+  for (const int64_t seconds : {100, 7}) {
+    const v1::Experiment ended = live(seconds);
+    CHECK(TimeUtil::DurationToSeconds(ended.expire_time() - ended.end_time()) == seconds);
+  }
+  CHECK_FALSE(live(0).has_expire_time());
+  CHECK(store->Expired(INT64_MAX)->empty());
+}
+
+STORE_CASE("what is left of an experiment is nothing when it is complete, and unknown otherwise") {
+  const auto store = backend.Open();
+  v1::Progress progress;
+  progress.set_seconds_left(50);
+  progress.set_env_steps_per_second(9);
+  progress.set_env_steps(5);
+  int number = 0;
+  for (const State to : {S::STATE_SUCCEEDED, S::STATE_FAILED, S::STATE_QUEUED, S::STATE_PAUSED}) {
+    const std::string name = CreateSmall(store.get(), "e" + std::to_string(++number)).name();
+    Lead(store.get(), name, S::STATE_RUNNING);
+    REQUIRE(store->SetProgress(name, "at work", progress).ok());
+    const auto ended = store->Transition(name, {S::STATE_RUNNING}, to);
+    INFO(StateText(to));
+    REQUIRE(ended.ok());
+    CHECK(ended->progress().seconds_left() == (to == S::STATE_SUCCEEDED ? 0 : -1));
+    CHECK(ended->progress().env_steps_per_second() == 0);
+    CHECK(ended->progress().env_steps() == 5);
+  }
+  // On its way to an end it still works.
+  const std::string name = CreateSmall(store.get(), "pausing").name();
+  Lead(store.get(), name, S::STATE_RUNNING);
+  REQUIRE(store->SetProgress(name, "at work", progress).ok());
+  const auto pausing = store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSING);
+  CHECK(pausing->progress().seconds_left() == 50);
+  CHECK(pausing->activity() == "at work");
+}
+
+STORE_CASE("owners use what waits and what is at work, whatever it is about to become") {
+  const auto store = backend.Open();
+  int number = 0;
+  for (const State state : AllStates()) {
+    for (const char* owner : {"ada", "bob"}) {
+      if (std::string(owner) == "bob" && state != S::STATE_RUNNING) continue;
+      NewExperiment made = SmallExperiment("e" + std::to_string(++number));
+      made.owner = owner;
+      Lead(store.get(), store->Create(made)->name(), state);
+    }
+  }
+  const auto usage = store->Usage();
+  CHECK(usage->at("ada").waiting == 2);  // QUEUED, PAUSED.
+  CHECK(usage->at("ada").running == 3);  // RUNNING, PAUSING, CANCELLING.
+  CHECK(usage->at("bob").waiting == 0);
+  CHECK(usage->at("bob").running == 1);
+  CHECK(usage->size() == 2);
+}
+
+STORE_CASE("a deadline has passed at its time, for what has not ended, the oldest first") {
+  const auto store = backend.Open();
+  for (const char* id : {"c", "a", "b", "d"}) {
+    const std::string name = CreateSmall(store.get(), id).name();
+    REQUIRE(store
+                ->Change(name, "",
+                         [](v1::Experiment* edited) {
+                           *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(10);
+                           return absl::OkStatus();
+                         })
+                .ok());
+  }
+  CreateSmall(store.get(), "never");
+  Lead(store.get(), "experiments/a", S::STATE_CANCELLED);
+  Lead(store.get(), "experiments/b", S::STATE_PAUSING);
+  Lead(store.get(), "experiments/d", S::STATE_SUCCEEDED);
+  CHECK(store->PastDeadline(int64_t{10'000'000'000} - 1)->empty());
+  CHECK(Names(*store->PastDeadline(10'000'000'000)) == Strings{"c", "b"});
+}
+
+STORE_CASE("what is released is what nobody has pinned, of this experiment") {
+  const auto store = backend.Open();
+  const auto add = [&](const std::string& id) {
+    const v1::Experiment experiment = CreateSmall(store.get(), id);
+    Lead(store.get(), experiment.name(), S::STATE_RUNNING);
+    for (uint32_t step = 1; step <= 4; ++step) {
+      REQUIRE(
+          store
+              ->RecordOuterStep(experiment.uid(), {.step = step,
+                                                   .results = {{"a", step}},
+                                                   .checkpoint = CheckpointInfo{.path = "",
+                                                                                .outer_step = step,
+                                                                                .size_bytes = 1,
+                                                                                .sha256 = "s",
+                                                                                .state_hash = "h"}})
+              .ok());
+    }
+    return experiment.uid();
+  };
+  const std::string one = add("one"), two = add("two");
+  const auto steps = [&](const std::string& uid) {
+    std::vector<uint32_t> found;
+    const auto rows = store->Checkpoints(uid);
+    for (const CheckpointRow& row : *rows) found.push_back(row.outer_step);
+    return found;
+  };
+  using Steps = std::vector<uint32_t>;
+  REQUIRE(store->PinCheckpoint(one, 2, true).ok());
+  CHECK(*store->ReleaseCheckpoints(one, {1, 2, 3}) == Steps{1, 3});
+  CHECK(steps(one) == Steps{2, 4});
+  CHECK(steps(two) == Steps{1, 2, 3, 4});
+  REQUIRE(store->PinCheckpoint(one, 2, false).ok());
+  CHECK(*store->ReleaseCheckpoints(one, {2}) == Steps{2});
+  CHECK(steps(one) == Steps{4});
+  // Points stay, each experiment's its own.
+  CHECK(store->Points(one)->at("a").size() == 4);
+  REQUIRE(store->RecordPoints(two, 9, {{"b", 1}}, {}).ok());
+  CHECK(store->Points(one)->size() == 1);
+  CHECK(store->Points(two)->size() == 2);
+}
+
+STORE_CASE("a deletion that is not let go changes nothing, and an etag comes first") {
+  const auto store = backend.Open();
+  const v1::Experiment made = CreateSmall(store.get(), "one");
+  Lead(store.get(), made.name(), S::STATE_CANCELLED);
+  const v1::Experiment ended = *store->Get(made.name());
+  int asked = 0;
+  const auto refuse = [&](const v1::Experiment& experiment) {
+    ++asked;
+    CHECK(experiment.SerializeAsString() == ended.SerializeAsString());
+    return absl::PermissionDeniedError("not yours");
+  };
+  CHECK(ReasonOf(store->DeleteIf(made.name(), made.etag(), refuse)) == "ETAG_MISMATCH");
+  CHECK(asked == 0);
+  CHECK(absl::IsPermissionDenied(store->DeleteIf(made.name(), ended.etag(), refuse)));
+  CHECK(asked == 1);
+  CHECK(store->Get(made.name())->SerializeAsString() == ended.SerializeAsString());
+  CHECK(std::filesystem::exists(store->ExperimentFolder(made.uid())));
+  CHECK(store->DeleteIf(made.name(), ended.etag(), nullptr).ok());
+}
+
+STORE_CASE("who asks again finds the answer, and only to the same request") {
+  const auto store = backend.Open();
+  NewExperiment request = SmallExperiment();
+  request.request_hash = "h";
+  CHECK_FALSE(store->Answered(request)->has_value());  // It has no id.
+  request.request_id = NewUuid();
+  CHECK_FALSE(store->Answered(request)->has_value());
+  const v1::Experiment made = *store->Create(request);
+  CHECK((*store->Answered(request))->SerializeAsString() == made.SerializeAsString());
+  NewExperiment other = request;
+  other.request_hash = "i";
+  CHECK(ReasonOf(store->Answered(other).status()) == "REQUEST_ID_REUSED");
+  other = request;
+  other.owner = "bob";
+  CHECK_FALSE(store->Answered(other)->has_value());
+  // Without an id each is another one.
+  request.request_id.clear();
+  CHECK(store->Create(request)->name() != store->Create(request)->name());
+  CHECK(store->List({})->total_size == 3);
+}
+
+STORE_CASE("revisions are of changes that others see: points alone make none") {
+  const auto store = backend.Open();
+  const v1::Experiment one = CreateSmall(store.get(), "one");
+  Lead(store.get(), one.name(), S::STATE_RUNNING);
+  const int64_t revision = *store->Revision();
+  const std::string etag = store->Get(one.name())->etag();
+  REQUIRE(store->RecordPoints(one.uid(), 1, {{"a", 1}}, {{"wall", 2}}).ok());
+  REQUIRE(store->SetProgress(one.name(), "at work", {}).ok());
+  CHECK(*store->Revision() == revision);
+  CHECK(store->Get(one.name())->etag() == etag);
+  REQUIRE(store->RecordOuterStep(one.uid(), {.step = 1}).ok());
+  CHECK(*store->Revision() == revision + 1);
+  CHECK(store->Get(one.name())->etag() != etag);
+  CHECK(store->Events(0, 2)->size() == 2);
+  CHECK(store->Events(0, 2)->at(1).revision == 2);
+  CHECK(store->Events(2, 2)->at(0).revision == 3);
+}
+
 STORE_CASE("a backup is taken while the store works, and restored whole") {
   auto store = backend.Open();
   const v1::Experiment one = CreateSmall(store.get(), "one");

@@ -127,6 +127,14 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
       INFO(NameOf((*own)[i].taught_by()));
       CHECK((*again)[i].tasks() == "test");
       CHECK((*again)[i].outer_step() == 2);
+      REQUIRE((*own)[i].lifetimes_size() == 2);
+      for (int l = 0; l < 2; ++l) {
+        // One lifetime for each goal, numbered on from shard to shard.
+        const v1::EvaluatedLifetime& row = (*own)[i].lifetimes(l);
+        CHECK(row.number() == 2 * (*own)[i].index() + static_cast<uint32_t>(l));
+        CHECK(row.goal() == row.number());
+        CHECK(row.environment() == (*own)[0].lifetimes(0).environment());
+      }
       for (int l = 0; l < (*own)[i].lifetimes_size(); ++l) {
         CHECK((*own)[i].lifetimes(l).SerializeAsString() ==
               (*again)[i].lifetimes(l).SerializeAsString());

@@ -237,5 +237,55 @@ TEST_CASE("fair queue: equal histories go on alike", "[unit]") {
   CHECK(history().substr(0, 1) == "a");  // Names decide ties.
 }
 
+TEST_CASE("fair queue: a new weight changes what comes, not what was served", "[unit]") {
+  FairQueue queue({});
+  queue.SetShare("a", {.weight = 1});
+  queue.SetShare("b", {.weight = 1});
+  for (int turn = 0; turn < 8; ++turn) queue.Charge("a", 1);
+  // Owed as many, as before.
+  queue.SetShare("b", {.weight = 2});
+  int turns = 0;
+  while (*queue.Next({"a", "b"}) == "b") {
+    queue.Charge("b", 1);
+    REQUIRE(++turns < 100);
+  }
+  CHECK(turns >= 15);
+  CHECK(turns <= 17);
+}
+
+TEST_CASE("fair queue: names without a share are of the middle class, and weight 0 is 1",
+          "[unit]") {
+  FairQueue queue({.low_share = 0});
+  queue.SetShare("high", {.priority = v1::PRIORITY_HIGH});
+  queue.SetShare("low", {.priority = v1::PRIORITY_LOW});
+  CHECK(*queue.Next({"unknown", "low"}) == "unknown");
+  CHECK(*queue.Next({"unknown", "high"}) == "high");
+  FairQueue weights({});
+  weights.SetShare("none", {.weight = 0});
+  weights.SetShare("one", {.weight = 1});
+  std::map<std::string, int> turns;
+  for (int turn = 0; turn < 20; ++turn) {
+    const std::string next = *weights.Next({"none", "one"});
+    weights.Charge(next, 1);
+    ++turns[next];
+  }
+  CHECK(turns["none"] == 10);
+  // Of equal ones the first name.
+  CHECK(*weights.Next({"none", "one"}) == "none");
+  weights.Remove("nobody");  // Is nothing.
+}
+
+TEST_CASE("fair queue: owners are told apart within each class alone", "[unit]") {
+  FairQueue queue({.low_share = 0});
+  queue.SetShare("a", {.owner = "ada"});
+  queue.SetShare("b", {.owner = "bob"});
+  queue.SetShare("h", {.owner = "ada", .priority = v1::PRIORITY_HIGH});
+  // What ada runs in the highest class is not charged to hers in the middle one.
+  for (int turn = 0; turn < 10; ++turn) queue.Charge(*queue.Next({"a", "b", "h"}), 1);
+  CHECK(*queue.Next({"a", "b"}) == "a");
+  queue.Charge("a", 1);
+  CHECK(*queue.Next({"a", "b"}) == "b");
+}
+
 }  // namespace
 }  // namespace mentor::meta_learner

@@ -360,6 +360,43 @@ TEST_CASE("hosts: an environment begins anew after its host has failed", "[unit]
   CHECK((*environment)->Step(action, observation).ok());
 }
 
+TEST_CASE("hosts: the process after one that died is told the task, too", "[unit]") {
+  for (const char* at : {"reset", "step", "save"}) {
+    INFO(at);
+    const auto environment = MakeEnvironment(HostileTask());
+    REQUIRE(environment.ok());
+    std::vector<double> observation(2);
+    {
+      const OfferedHosts offered({HostileHost("die", at)});
+      if ((*environment)->Reset(kReset, 0, observation).ok() &&
+          (*environment)->Step(std::vector<float>(2), observation).ok()) {
+        CHECK((*environment)->SaveState().empty());
+        CHECK(absl::IsInternal((*environment)->SaveStatus()));
+      }
+    }
+    const OfferedHosts offered({HostileHost("die", "set_task")});
+    CHECK(absl::StrContains(Text((*environment)->Reset(kReset, 0, observation)),
+                            "ended at 'set_task'"));
+  }
+}
+
+TEST_CASE("hosts: a state of a visible goal is none of a hidden one", "[unit]") {
+  const OfferedHosts offered({ExampleHost()});
+  v1::EnvironmentTask hidden = HostTask("block", {0.25}), visible = hidden;
+  hidden.set_goal_visible(false);
+  visible.set_goal_visible(true);
+  const auto environment = MakeEnvironment(visible);
+  REQUIRE(environment.ok());
+  std::vector<double> observation(3);
+  REQUIRE((*environment)->Reset(kReset, 0, observation).ok());
+  const std::string state = (*environment)->SaveState();
+  REQUIRE((*environment)->SaveStatus().ok());
+  REQUIRE((*environment)->SetTask(hidden).ok());
+  CHECK(absl::IsInvalidArgument((*environment)->RestoreState(state, observation)));
+  REQUIRE((*environment)->SetTask(visible).ok());
+  CHECK((*environment)->RestoreState(state, observation).ok());
+}
+
 TEST_CASE("hosts: programs that are not there", "[unit]") {
   const OfferedHosts offered({HostCommand{.name = "hostile", .command = {"/nowhere/at/all"}}});
   const absl::Status status = LiveThrough(HostileTask());

@@ -304,6 +304,41 @@ TEST_CASE("episodic control: a limit cuts NEC's episodes short where the spec sa
   }
 }
 
+TEST_CASE("episodic control: each cut of an iteration goes on from what was seen behind it",
+          "[unit]") {
+  // The nearest row alone is a value.
+  v1::Shard shard = MakeShard(With(kNec, {{"learning_rate", "0"}, {"neighbours", "1"}}));
+  shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(true);
+  const auto loop = Make(shard);
+  loop->Begin();
+  Segment first = Collected({{7, 0, 10, true},
+                             {7, 0, 10, true},
+                             {7, 0, 10, true},
+                             {8, 0, 20, true},
+                             {8, 0, 20, true},
+                             {8, 0, 20, true}});
+  first.truncated = torch::zeros({1, kSteps});
+  first.final_observations = torch::zeros({1, 1, kObservation});
+  Live(loop.get(), 0, first);
+  // Cut at place 7, ended, and cut at place 8.
+  Segment segment = Collected(
+      {{1, 0, 1, true}, {2, 0, 2, true}, {3, 0, 3, true}, {9, 0, 0}, {9, 0, 0}, {9, 0, 0}});
+  segment.truncated = torch::zeros({1, kSteps});
+  segment.truncated[0][0] = 1;
+  segment.truncated[0][2] = 1;
+  segment.final_observations = torch::ones({1, 2, kObservation});
+  segment.final_observations[0][0][0] = 7;
+  segment.final_observations[0][1][0] = 8;
+  Live(loop.get(), 1, segment);
+  const TensorMap state = loop->Save();
+  const Tensor places = state.at("tables.observations").select(1, 0);
+  REQUIRE(torch::equal(places, torch::tensor({7.0F, 8.0F, 1.0F, 2.0F, 3.0F})));
+  const Tensor values = state.at("tables.values");
+  CHECK(values[2].item<double>() == Approx(1 + 0.5 * 10));
+  CHECK(values[3].item<double>() == Approx(2));
+  CHECK(values[4].item<double>() == Approx(3 + 0.5 * 20));
+}
+
 TEST_CASE("episodic control: training moves keys with the encoder or leaves them stale", "[unit]") {
   for (const bool refresh : {true, false}) {
     const v1::Shard shard = MakeShard(With(kNec, {{"refresh_keys", refresh ? "true" : "false"}}));

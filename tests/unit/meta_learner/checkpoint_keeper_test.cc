@@ -4,6 +4,9 @@
 
 #include "common/failpoint.h"
 #include "common/file.h"
+#include "common/status.h"
+#include "meta_learner/store/sql_store.h"
+#include "meta_learner/store/sqlite.h"
 #include "tests/metrics.h"
 #include "tests/objects.h"
 #include "tests/stores.h"
@@ -137,6 +140,72 @@ TEST_CASE("checkpoints: what stays is what the spec says, or what the user wants
               .ok());
   REQUIRE(all.Retain().ok());
   CHECK(fixture.Files() == std::vector<uint32_t>{1, 6, 7});
+}
+
+TEST_CASE("checkpoints: as many stay as the user wants, more or fewer than the spec says",
+          "[unit]") {
+  using Steps = std::vector<uint32_t>;
+  Fixture fixture;
+  CheckpointKeeper keeper = fixture.Keeper(/*keep_last=*/2), all = fixture.Keeper(/*keep_last=*/0);
+  const auto want = [&](uint32_t keep_last, uint32_t keep_every) {
+    REQUIRE(fixture.store
+                ->Change(fixture.experiment.name(), "",
+                         [&](v1::Experiment* experiment) {
+                           experiment->mutable_retention()->set_keep_last(keep_last);
+                           experiment->mutable_retention()->set_keep_every(keep_every);
+                           return absl::OkStatus();
+                         })
+                .ok());
+  };
+  for (uint32_t step = 1; step <= 8; ++step) fixture.Write(&keeper, step);
+  REQUIRE(all.Retain().ok());
+  CHECK(fixture.Files().size() == 8);
+  want(5, 0);
+  REQUIRE(keeper.Retain().ok());
+  CHECK(fixture.Files() == Steps{4, 5, 6, 7, 8});
+  // A number of the user's holds where the spec wants all, too.
+  want(4, 0);
+  REQUIRE(all.Retain().ok());
+  CHECK(fixture.Files() == Steps{5, 6, 7, 8});
+  // 0: the spec's, and every fifth.
+  want(0, 5);
+  REQUIRE(keeper.Retain().ok());
+  CHECK(fixture.Files() == Steps{5, 7, 8});
+  CHECK(fixture.Rows() == Steps{5, 7, 8});
+  want(1, 0);
+  REQUIRE(keeper.Retain().ok());
+  CHECK(fixture.Files() == Steps{8});
+}
+
+// Reads what the leader commits, and leads no more.
+TEST_CASE("checkpoints: a deposed leader writes none and removes none", "[unit]") {
+  Fixture fixture;
+  CheckpointKeeper keeper = fixture.Keeper();
+  for (const uint32_t step : {1U, 2U, 3U}) fixture.Write(&keeper, step);
+  const auto database = [&] {
+    return sql::OpenSqlite(fixture.folder.path() / "mentor.db", /*read_only=*/true).value();
+  };
+  SqlStore deposed({.folder = fixture.folder.path(), .writer = database(), .reader = database()});
+  REQUIRE(ReasonOf(deposed.Leads()) == "NOT_LEADER");
+  REQUIRE(deposed.Get(fixture.experiment.name()).ok());
+  CheckpointKeeper late({.store = &deposed,
+                         .metrics = &fixture.kept,
+                         .experiment = fixture.experiment.name(),
+                         .uid = fixture.experiment.uid(),
+                         .spec_hash = "spec",
+                         .build = "test",
+                         .keep_last = 1});
+  // Another state of an update that the leader has made, and one that it has not.
+  for (const uint32_t step : {3U, 4U})
+    CHECK(ReasonOf(late.Write(step, {{"experiment/x", "late"}}).status()) == "NOT_LEADER");
+  CHECK(ReasonOf(late.Retain()) == "NOT_LEADER");
+  CHECK(fixture.Files() == std::vector<uint32_t>{1, 2, 3});
+  CHECK(fixture.Rows() == std::vector<uint32_t>{1, 2, 3});
+  CHECK((*keeper.FindNewest())->sections.at("experiment/x") == "3");
+  // Nor does it change anything else.
+  CHECK(ReasonOf(deposed.PrepareFolder(fixture.experiment.uid())) == "NOT_LEADER");
+  CHECK(ReasonOf(deposed.RecordOuterStep(fixture.experiment.uid(), {.step = 4})) == "NOT_LEADER");
+  CHECK(ReasonOf(deposed.Create(testing::SmallExperiment("two")).status()) == "NOT_LEADER");
 }
 
 TEST_CASE("checkpoints: a pin that is answered holds, whenever retention comes", "[unit]") {

@@ -224,6 +224,45 @@ TEST_CASE("diayn: the rule learns to tell what was reached and reports how far i
   CHECK(torch::equal(rule->meta_parameters(), resumed->meta_parameters()));
 }
 
+TEST_CASE("diayn: the rule takes each episode for the skill that acted in it", "[unit]") {
+  for (const char* draw : {"uniform", "balanced"}) {
+    const Settings settings{.options = {{"draw", draw}}};
+    const auto rule = MakeRule(settings);
+    // A discriminator with an opinion.
+    TensorMap state = rule->Save();
+    state["weights"] = testing::Normals({.seed = 8}, 0, state.at("weights").sizes());
+    REQUIRE(rule->Load(state).ok());
+    for (const uint32_t outer_step : {0U, 1U, 3 * kIterations + 2}) {
+      INFO(draw << ", outer update " << outer_step);
+      const uint32_t generation = outer_step / kIterations, iteration = outer_step % kIterations;
+      v1::Shard shard = Shard(settings);
+      for (uint32_t i = 0; i < kAgents; ++i)
+        shard.mutable_lifetimes(static_cast<int>(i))->set_number(generation * kAgents + i);
+      const auto loop = MakeLoop(shard, rule->meta_parameters());
+      loop->Begin();
+      learner::LoopReport of_loop;
+      const auto segment = loop->Iterate(
+          iteration,
+          [&](std::vector<v1::PolicyWeights>) -> absl::StatusOr<Segment> {
+            return Random(outer_step);
+          },
+          &of_loop);
+      REQUIRE(segment.ok());
+      LifetimeBatch batch;
+      batch.environments.assign(kAgents, "somewhere");
+      batch.steps = *segment;
+      const auto report = rule->Update(batch, outer_step);
+      INFO(report.status());
+      REQUIRE(report.ok());
+      // What agents are rewarded with, and what the rule says that they were.
+      CHECK(report->at("pseudo_reward") ==
+            Approx(segment->signals.to(torch::kFloat64).mean().item<double>()).margin(1e-4));
+      CHECK(report->at("cross_entropy") > 0.1);
+      REQUIRE(rule->Load(state).ok());
+    }
+  }
+}
+
 TEST_CASE("diayn: what cannot be is refused", "[unit]") {
   const auto refused = [](const Settings& settings, const std::string& field) {
     Violations violations;

@@ -2,8 +2,12 @@
 // docs/algorithms/evolution_strategies.md, and what is refused.
 #include "meta_learner/rules/evolution_strategies.h"
 
+#include <cmath>
+#include <limits>
+
 #include "learner/inner_loops/perturbation.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "tests/specs.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -122,6 +126,134 @@ TEST_CASE("evolution: any network will do, odd numbers of lifetimes and one iter
   discount.mutable_signal()->set_name("discount");
   discount.mutable_signal()->set_role(v1::ADVANTAGE);
   CHECK_THAT(Refusal(discount), Contains("reads the values"));
+}
+
+// Four lifetimes of two iterations of three steps.
+std::unique_ptr<OuterRule> NewRule(const std::string& name,
+                                   const mentor::testing::Settings& options = {}) {
+  v1::ExperimentSpec spec = mentor::testing::SpecOfRule(
+      name, {.seed = 3, .lifetimes = 4, .iterations = 2, .steps = 3}, options);
+  spec.mutable_rule()->set_outer_updates(8);
+  spec.mutable_rule()->set_shard_lifetimes(4);
+  spec.mutable_signal()->set_name("mlp");
+  Violations violations;
+  const std::shared_ptr<const learner::SignalNetwork> network = learner::MakeSignalNetwork(
+      spec.signal(), {.observation_size = 3, .action_size = 2}, &violations);
+  auto rule = MakeOuterRule({.spec = spec, .network = network}, &violations);
+  INFO(std::string(violations.ToStatus().message()));
+  REQUIRE(rule != nullptr);
+  return rule;
+}
+
+// Rewards of the first iteration and of the last; successes the other way round.
+LifetimeBatch Outcomes(const std::vector<double>& first, const std::vector<double>& last) {
+  const auto steps = [](const std::vector<double>& x) {
+    return Doubles(x).unsqueeze(1).repeat({1, 3});
+  };
+  LifetimeBatch batch;
+  batch.environments.assign(4, "a");
+  batch.steps_per_iteration = 3;
+  batch.steps.shaped_rewards = torch::cat({steps(first), steps(last)}, 1);
+  batch.steps.success_signals = torch::cat({steps(last), steps(first)}, 1);
+  return batch;
+}
+
+// Adam's first step has the length of its learning rate in every direction.
+double FirstStep(const std::string& rule, const mentor::testing::Settings& options,
+                 uint32_t outer_step) {
+  mentor::testing::Settings settings = options;
+  settings.emplace_back("weight_decay", "0");
+  const auto report =
+      NewRule(rule, settings)->Update(Outcomes({0, 0, 0, 0}, {1, 2, 3, 5}), outer_step);
+  INFO(report.status());
+  REQUIRE(report.ok());
+  return report->at("step_norm");
+}
+
+TEST_CASE(
+    "evolution: the learning rate falls to a tenth over the first half, where it is annealed") {
+  for (const char* name : {"epg", "evolution_strategies"}) {
+    INFO(name);
+    const double whole = FirstStep(name, {{"anneal", "none"}}, 0);
+    CHECK(whole > 0);
+    const auto share = [&](const mentor::testing::Settings& options, uint32_t outer_step) {
+      return FirstStep(name, options, outer_step) / whole;
+    };
+    // Of eight updates.
+    for (const auto& [outer_step, want] : std::vector<std::pair<uint32_t, double>>{
+             {0, 1}, {1, 0.775}, {2, 0.55}, {4, 0.1}, {7, 0.1}}) {
+      INFO(outer_step);
+      CHECK(share({{"anneal", "half"}}, outer_step) == Approx(want).epsilon(1e-3));
+      CHECK(share({{"anneal", "none"}}, outer_step) == Approx(1).epsilon(1e-3));
+    }
+  }
+  // What they do unless told otherwise.
+  CHECK(FirstStep("epg", {}, 4) == FirstStep("epg", {{"anneal", "half"}}, 4));
+  CHECK(FirstStep("evolution_strategies", {}, 4) ==
+        FirstStep("evolution_strategies", {{"anneal", "none"}}, 4));
+}
+
+TEST_CASE("evolution: fitness is the sum of rewards, or of successes, in the last iteration") {
+  const LifetimeBatch batch = Outcomes({1, 0, 0, 1}, {5, 6, 7, 2});
+  const auto shaped = NewRule("evolution_strategies")->Update(batch, 0);
+  REQUIRE(shaped.ok());
+  CHECK(shaped->at("fitness_mean") == 3 * 5);
+  CHECK(shaped->at("fitness_std") == Approx(3 * std::sqrt(14.0 / 3)));
+  const auto success = NewRule("evolution_strategies", {{"fitness", "success"}})->Update(batch, 0);
+  REQUIRE(success.ok());
+  CHECK(success->at("fitness_mean") == 3 * 0.5);
+  LifetimeBatch bad = batch;
+  bad.steps.shaped_rewards[2][5] = std::numeric_limits<double>::quiet_NaN();
+  const auto refused = NewRule("evolution_strategies")->Update(bad, 0);
+  CHECK_FALSE(refused.ok());
+  CHECK(refused.status().message().find("lifetime 2") != std::string_view::npos);
+  bad.steps.shaped_rewards = batch.steps.shaped_rewards.narrow(1, 0, 5);
+  CHECK_FALSE(NewRule("evolution_strategies")->Update(bad, 0).ok());
+}
+
+TEST_CASE("evolution: whether pairs share their chance is an option, and they do") {
+  CHECK(NewRule("evolution_strategies")->needs().paired_noise);
+  CHECK_FALSE(NewRule("epg", {{"paired_noise", "false"}})->needs().paired_noise);
+}
+
+TEST_CASE(
+    "evolution: the correlation of pairs is one where both do the same, each from its group") {
+  using Groups = std::vector<std::string>;
+  CHECK(*PairCorrelation(Doubles({1, 1, 3, 3}), Groups(4, "a")) == Approx(1));
+  CHECK(*PairCorrelation(Doubles({1, 3, 1, 3}), Groups(4, "a")) == Approx(-1));
+  // Environments far apart say nothing of pairs.
+  CHECK(*PairCorrelation(Doubles({1, 3, 101, 103}), {"a", "a", "b", "b"}) == Approx(-1));
+  CHECK_FALSE(PairCorrelation(Doubles({2, 2, 2, 2}), Groups(4, "a")).has_value());
+}
+
+TEST_CASE("evolution: the gradient of an update is that of its lifetimes' numbers") {
+  // Eighteen pairs, in six parts.
+  v1::ExperimentSpec spec = mentor::testing::SpecOfRule(
+      "evolution_strategies", {.seed = 3, .lifetimes = 36, .iterations = 2, .steps = 1},
+      mentor::testing::Settings{{"weight_decay", "0"}, {"adam_beta1", "0"}, {"sigma", "0.5"}});
+  spec.mutable_signal()->set_name("mlp");
+  Violations violations;
+  const std::shared_ptr<const learner::SignalNetwork> network = learner::MakeSignalNetwork(
+      spec.signal(), {.observation_size = 3, .action_size = 2}, &violations);
+  const auto rule = MakeOuterRule({.spec = spec, .network = network}, &violations);
+  REQUIRE(rule != nullptr);
+  LifetimeBatch batch;
+  batch.steps_per_iteration = 1;
+  std::vector<double> fitness;
+  for (int i = 0; i < 36; ++i) fitness.push_back((i * 7) % 36);
+  batch.environments.assign(36, "a");
+  batch.steps.shaped_rewards =
+      torch::stack({torch::zeros({36}, torch::kFloat64), Doubles(fitness)}, 1);
+  const Tensor before = rule->meta_parameters().clone();
+  const auto report = rule->Update(batch, /*outer_step=*/2);
+  REQUIRE(report.ok());
+  const Tensor gradient =
+      EvolutionGradient(CentredRanks(Doubles(fitness), batch.environments), 0.5, 3,
+                        /*first_lifetime=*/72, before.numel());
+  CHECK(report->at("outer_grad_norm") == Approx(gradient.norm().item<double>()));
+  // The first step goes up it everywhere.
+  const Tensor step = (rule->meta_parameters() - before).to(torch::kFloat64);
+  CHECK((step * gradient).min().item<double>() > 0);
 }
 
 }  // namespace

@@ -184,6 +184,30 @@ TEST_CASE("maml: a policy's std is one number for each observation; KL is that o
   CHECK(choice.ToProto(torch::zeros({choice.layout().size()})).network() == v1::POLICY_NETWORK_MLP);
 }
 
+TEST_CASE("maml: KL of two discrete policies is that of their probabilities", "[unit]") {
+  using learner::ActionDistribution;
+  // Logits may be off by a constant.
+  const auto policy = [](std::vector<std::vector<double>> rows, double offset) {
+    std::vector<Tensor> logits;
+    for (const auto& row : rows) logits.push_back(torch::tensor(row, torch::kFloat64).log());
+    return ActionDistribution{.output = torch::stack(logits) + offset, .log_std = {}};
+  };
+  const std::vector<std::vector<double>> p = {{0.5, 0.25, 0.25}, {0.2, 0.3, 0.5}},
+                                         q = {{0.25, 0.5, 0.25}, {0.7, 0.1, 0.2}};
+  // sum p ln(p / q), the mean of both observations.
+  double forward = 0, backward = 0;
+  for (size_t i = 0; i < p.size(); ++i) {
+    for (size_t a = 0; a < p[i].size(); ++a) {
+      forward += p[i][a] * std::log(p[i][a] / q[i][a]) / 2;
+      backward += q[i][a] * std::log(q[i][a] / p[i][a]) / 2;
+    }
+  }
+  CHECK(std::abs(forward - backward) > 0.01);
+  CHECK(MeanKl(policy(p, 3), policy(q, -2)).item<double>() == Approx(forward).epsilon(1e-12));
+  CHECK(MeanKl(policy(q, 0), policy(p, 5)).item<double>() == Approx(backward).epsilon(1e-12));
+  CHECK(std::abs(MeanKl(policy(p, 0), policy(p, 1)).item<double>()) < 1e-14);
+}
+
 TEST_CASE("maml: the rule adapts as the agents did, and its step lowers the surrogate", "[unit]") {
   for (const bool discrete : {false, true}) {
     for (const bool first_order : {true, false}) {

@@ -141,6 +141,68 @@ TEST_CASE("population: selections are ready updates apart, never behind the last
   }
 }
 
+TEST_CASE("population: who copies goes on with the scores of who is copied") {
+  v1::ExperimentSpec spec = Spec(4, {{"window", "3"}});
+  spec.mutable_lifetime()->set_iterations(10);
+  const auto rule = Make(spec);
+  const auto update = [&](uint32_t step, const std::vector<double>& rewards) {
+    const auto report = rule->Update(Batch(rewards, {"a", "a", "a", "a"}), step);
+    INFO(report.status());
+    REQUIRE(report.ok());
+    return *report;
+  };
+  using Parents = std::vector<uint32_t>;
+  update(0, {1, 2, 3, 4});
+  CHECK(*rule->TakeParents() == Parents{3, 1, 2, 3});
+  // Scores so far, the newest last: [4], [2], [3], [4]. With its own 1, member 0 would be the
+  // worst.
+  RuleReport report = update(1, {1, 10, 0, 2});
+  CHECK(report.at("score_best") == 6);
+  CHECK(report.at("score_worst") == 1.5);
+  CHECK(report.at("score_median") == 2.75);
+  CHECK(*rule->TakeParents() == Parents{0, 1, 1, 3});
+  // [4, 1], [2, 10], [2, 10], [4, 2]. With its own [3, 0], member 2 would be the worst.
+  report = update(2, {0, 0, 0, 9});
+  CHECK(report.at("score_best") == 5);
+  CHECK(report.at("score_worst") == Approx(5.0 / 3));
+  CHECK(report.at("score_median") == 4);
+  CHECK(*rule->TakeParents() == Parents{3, 1, 2, 3});
+  // [4, 2, 9], [2, 10, 0], [2, 10, 0], [4, 2, 9], of which the first goes.
+  report = update(3, {0, 6, 0, 0});
+  CHECK(report.at("score_best") == Approx(16.0 / 3));
+  CHECK(report.at("score_worst") == Approx(10.0 / 3));
+  CHECK(*rule->TakeParents() == Parents{0, 1, 1, 3});
+  const std::string table = rule->Tables().at("lineage.csv");
+  for (const char* row : {"\n1,0,3,", "\n2,2,1,", "\n3,0,3,", "\n4,2,1,"}) {
+    INFO(row);
+    CHECK(table.find(row) != std::string::npos);
+  }
+}
+
+TEST_CASE("population: new agents have no scores of those before them") {
+  v1::ExperimentSpec spec = Spec(2, {{"window", "5"}});
+  spec.mutable_lifetime()->set_iterations(2);
+  const auto rule = Make(spec);
+  const auto update = [&](uint32_t step, const std::vector<double>& rewards) {
+    REQUIRE(rule->Update(Batch(rewards, {"a", "a"}), step).ok());
+    return rule->TakeParents();
+  };
+  CHECK(update(0, {1, 9}) == std::vector<uint32_t>{1, 1});
+  CHECK_FALSE(update(1, {0, 100}).has_value());  // The last iteration: nobody lives on.
+  CHECK(update(2, {2, 1}) == std::vector<uint32_t>{0, 0});
+}
+
+TEST_CASE("population: members are scored by success where that is asked, and by the mean step") {
+  const auto rule = Make(Spec(2, {{"score", "success"}}));
+  LifetimeBatch batch = Batch({5, 1}, {"a", "a"});
+  batch.steps.success_signals = torch::tensor({{0.0, 0.0, 1.0, 0.0}, {1.0, 0.0, 1.0, 1.0}});
+  const auto report = rule->Update(batch, 0);
+  REQUIRE(report.ok());
+  CHECK(report->at("score_best") == 0.75);
+  CHECK(report->at("score_worst") == 0.25);
+  CHECK(*rule->TakeParents() == std::vector<uint32_t>{1, 1});
+}
+
 TEST_CASE("population: a saved state goes on as if nothing had happened") {
   const v1::ExperimentSpec spec = Spec(4, {{"window", "3"}, {"tune_gamma", "true"}});
   const auto whole = Make(spec);

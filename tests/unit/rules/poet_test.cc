@@ -160,6 +160,97 @@ TEST_CASE("poet: a saved state goes on as if nothing had happened") {
   CHECK(whole.Table() == resumed.Table());
 }
 
+// Two pairs, whose scores the test gives.
+struct TwoPairs {
+  TwoPairs() {
+    Give({1, 0});  // Signs of the one pair,
+    Give({80});    // its score, and what children get: by the parent,
+    Give({100});
+    Give({100});  // by all agents, which is one,
+    Give({1, 0});
+    Give({90});  // and after its step.
+    REQUIRE(poet.num_active() == 2);
+    poet.Begin();
+  }
+  void Give(const std::vector<double>& scores) {
+    REQUIRE(poet.Plan().trials.size() == scores.size());
+    poet.Receive(torch::tensor(scores, torch::kFloat64));
+  }
+  // An update in which agent 0 gets `direct` and `proposal` in the environment of agent 1, and
+  // nobody else anything.
+  void Offer(double own, double direct, double proposal) {
+    Give({1, 0, 1, 0});
+    Give({40, own});
+    Give({0, direct});
+    Give({1, 0, 1, 0});
+    stepped = poet.agents()[1].clone();
+    Give({0, proposal});
+    REQUIRE(poet.Plan().trials.empty());
+    poet.Begin();
+  }
+  static PoetConfig Config() {
+    PoetConfig config = Toy();
+    config.step_length.reset();  // Adam's.
+    config.population = 2;
+    config.max_active = 4;
+    config.mutate_every = config.transfer_every = 1;
+    config.reproduce = 80;
+    config.children = 1;
+    return config;
+  }
+
+  Poet poet = NewPoet(Config(), 5);
+  Tensor stepped;  // Agent 0 after its step in the environment of agent 1.
+};
+
+void CheckMoments(const Poet& poet, int64_t agent, int64_t steps) {
+  const TensorMap state = poet.Save();
+  CHECK(state.at("adam.steps")[agent].item<int64_t>() == steps);
+  for (const char* moment : {"adam.m", "adam.v"}) {
+    INFO(moment);
+    CHECK((state.at(moment)[agent].abs().max().item<double>() > 0) == (steps > 0));
+  }
+}
+
+TEST_CASE("poet: an agent that was taken over begins with moments of its own") {
+  TwoPairs pairs;
+  CheckMoments(pairs.poet, 0, 1);
+  CheckMoments(pairs.poet, 1, 0);  // It was just born.
+  SECTION("as it is") {
+    pairs.Offer(/*own=*/10, /*direct=*/50, /*proposal=*/40);
+    CHECK(torch::equal(pairs.poet.agents()[1], pairs.poet.agents()[0]));
+    CHECK(pairs.poet.Table().find("\n1,direct,1,0,") != std::string::npos);
+    CheckMoments(pairs.poet, 1, 0);
+  }
+  SECTION("after a step there") {
+    pairs.Offer(/*own=*/10, /*direct=*/40, /*proposal=*/50);
+    CHECK(torch::equal(pairs.poet.agents()[1], pairs.stepped));
+    CHECK_FALSE(torch::equal(pairs.poet.agents()[1], pairs.poet.agents()[0]));
+    CHECK(pairs.poet.Table().find("\n1,proposal,1,0,") != std::string::npos);
+    CheckMoments(pairs.poet, 1, 0);
+  }
+  SECTION("and keeps them where nobody does better") {
+    const Tensor before = pairs.poet.agents()[1].clone();
+    pairs.Offer(/*own=*/50, /*direct=*/50, /*proposal=*/50);
+    CHECK(pairs.poet.Table().find("\n1,direct") == std::string::npos);
+    CHECK_FALSE(torch::equal(pairs.poet.agents()[1], before));  // Its own step.
+    CheckMoments(pairs.poet, 1, 1);
+  }
+  CheckMoments(pairs.poet, 0, 2);  // Who is taken keeps its own.
+}
+
+TEST_CASE("poet: nobody is replaced who did better in one of the last five updates") {
+  TwoPairs pairs;
+  const auto taken = [&](double own, double direct) {
+    const std::string before = pairs.poet.Table();
+    pairs.Offer(own, direct, /*proposal=*/0);
+    return pairs.poet.Table() != before;
+  };
+  CHECK_FALSE(taken(60, 30));
+  for (int update = 0; update < 5; ++update) CHECK_FALSE(taken(10, 30));
+  CHECK(taken(10, 30));
+}
+
 TEST_CASE("poet: only proposals are taken over when that is asked") {
   PoetConfig config = Toy();
   config.direct = false;
