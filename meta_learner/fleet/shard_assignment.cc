@@ -37,9 +37,10 @@ void ShardBoard::AssignLocked() {
 
 bool ShardBoard::GiveNextLocked(LearnerId id) {
   Learner& learner = learners_.at(id);
-  if (learner.draining || learner.shards.size() >= learner.info.slots || KeptAwayLocked(learner))
-    return false;
-  const std::optional<std::string> next = queue_.Next(ReadyLocked(&learner));
+  if (learner.draining || KeptAwayLocked(learner)) return false;
+  std::set<std::string> ready = ReadyLocked(&learner);
+  if (learner.shards.size() >= learner.info.slots) ready = BeyondSlotsLocked(learner, ready);
+  const std::optional<std::string> next = queue_.Next(ready);
   if (!next) return false;
   const std::deque<uint64_t>& line = waiting_.at(*next);
   const uint64_t shard = *std::find_if(line.begin(), line.end(),
@@ -52,39 +53,24 @@ bool ShardBoard::GiveNextLocked(LearnerId id) {
   return true;
 }
 
-void ShardBoard::GiveExtraPlacesLocked() {
-  std::set<std::string> served;
-  for (const auto& [id, learner] : learners_) {
-    for (const uint64_t shard : learner.shards) served.insert(jobs_.at(shard)->shard->experiment());
+std::set<std::string> ShardBoard::BeyondSlotsLocked(const Learner& learner,
+                                                    const std::set<std::string>& ready) const {
+  if (learner.shards.size() >= size_t{learner.info.slots} + options_.extra_places) return {};
+  std::map<std::string, size_t> held;
+  for (const std::string& experiment : ready) held[experiment] = 0;
+  std::set<std::string> quick;  // Whose shards may still make place soon.
+  for (const uint64_t shard : learner.shards) {
+    const Job& job = *jobs_.at(shard);
+    ++held[job.shard->experiment()];
+    if (NowNs() - job.given < options_.slow_after) quick.insert(job.shard->experiment());
   }
-  std::map<std::string, std::chrono::nanoseconds> starved;
-  for (const auto& [experiment, line] : waiting_) {
-    if (served.contains(experiment)) continue;
-    const auto known = starved_.find(experiment);
-    starved[experiment] = known == starved_.end() ? NowNs() : known->second;
+  const size_t part = std::max<size_t>(1, learner.info.slots / held.size());
+  std::set<std::string> allowed;
+  for (const std::string& experiment : ready) {
+    if (held.at(experiment) < part && quick.size() == quick.count(experiment))
+      allowed.insert(experiment);
   }
-  starved_ = starved;
-  for (const auto& [experiment, since] : starved) {
-    if (NowNs() - since < options_.starved_after) continue;
-    // Where the fewest others are.
-    std::optional<std::tuple<size_t, LearnerId, uint64_t>> best;
-    for (const auto& [id, learner] : learners_) {
-      const size_t held = learner.shards.size();
-      if (learner.draining || held < learner.info.slots ||
-          held >= size_t{learner.info.slots} + options_.extra_places || KeptAwayLocked(learner) ||
-          !FitsLocked(learner, experiment))
-        continue;
-      for (const uint64_t shard : waiting_.at(experiment)) {
-        const Job& job = *jobs_.at(shard);
-        if (!MayHaveLocked(learner, job) || !HasRoomLocked(learner, job)) continue;
-        if (const std::tuple place(held, id, shard); !best || place < *best) best = place;
-        break;
-      }
-    }
-    if (!best) continue;
-    GiveLocked(std::get<1>(*best), std::get<2>(*best));
-    starved_.erase(experiment);
-  }
+  return allowed;
 }
 
 std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
@@ -383,7 +369,7 @@ void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_i
   arithmetic.name = learner->info.arithmetic;
   ++arithmetic.shards;
   job.epoch = next_epoch_++;
-  job.progressed = NowNs();
+  job.given = job.progressed = NowNs();
   job.longest_gap = {};
   job.hash = std::make_shared<Sha256>();
   learner->shards.insert(shard_id);

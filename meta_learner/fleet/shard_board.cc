@@ -634,7 +634,6 @@ void ShardBoard::Wake() {
   MoveStalledLocked();
   MoveHostlessLocked();
   AssignLocked();
-  GiveExtraPlacesLocked();
   changed_.NotifyAll();
 }
 

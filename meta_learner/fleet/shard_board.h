@@ -138,9 +138,9 @@ class ShardBoard {
     // One shard of so many is computed again by another learner before its results are used. 0:
     // never.
     uint32_t check_every = 1000;
-    // An experiment with shards that wait, and none at work for so long, gets a place beyond a
-    // learner's slots, whose memory allows it: others may hold theirs for ever.
-    std::chrono::nanoseconds starved_after = std::chrono::seconds(1);
+    // Shards that take longer than this make no place for others soon: an experiment with less than
+    // its part of a learner's slots then gets a place beyond them, where memory allows it.
+    std::chrono::nanoseconds slow_after = std::chrono::seconds(1);
     uint32_t extra_places = 6;  // Of a learner.
     // What a shard needs, with so many meta-parameters; empty: learner::MemoryOf.
     std::function<learner::ShardMemory(const v1::Shard&, int64_t num_meta_parameters)> memory_of =
@@ -258,6 +258,7 @@ class ShardBoard {
     std::map<std::string, LossesAt> lost_at = {};  // By host.
     TriedAt failed_at;                       // Learners with which it failed or stalled, by name.
     std::set<std::string> error_hosts = {};  // Of those that reported errors.
+    std::chrono::nanoseconds given{0};       // When it was given out.
     std::chrono::nanoseconds progressed{0};  // When it last got further, or was given out.
     std::chrono::nanoseconds longest_gap{0};
     uint64_t env_steps = 0;        // As far as its learner says; never back.
@@ -300,8 +301,10 @@ class ShardBoard {
 
   // shard_assignment.cc: who gets what.
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // For experiments that wait behind shards which do not end.
-  void GiveExtraPlacesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Those that may have a place of a learner whose slots are taken.
+  std::set<std::string> BeyondSlotsLocked(const Learner& learner,
+                                          const std::set<std::string>& ready) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One turn of a learner; false when it gets nothing.
   bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives a shard whose learners vanished to one that has nothing else to do. Returns the learner
@@ -402,9 +405,7 @@ class ShardBoard {
   FairQueue queue_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> at_work_ ABSL_GUARDED_BY(mutex_);  // Experiments with a share.
   std::map<std::string, std::deque<uint64_t>> waiting_
-      ABSL_GUARDED_BY(mutex_);  // By experiment; none is empty.
-  // Experiments with shards that wait and none at work, and since when.
-  std::map<std::string, std::chrono::nanoseconds> starved_ ABSL_GUARDED_BY(mutex_);
+      ABSL_GUARDED_BY(mutex_);                                      // By experiment; none is empty.
   std::map<std::string, uint64_t> served_ ABSL_GUARDED_BY(mutex_);  // Since TakeServed.
   // The longest time without progress in finished shards, by experiment.
   std::map<std::string, std::chrono::nanoseconds> gaps_ ABSL_GUARDED_BY(mutex_);

@@ -36,7 +36,7 @@ class ServiceTest(ClusterTest):
         self.credentials.write("tokens", lines)
         self.state = self.folder / "state"
 
-    def start_meta(self, port=0):
+    def start_meta(self, port=0, max_running=2):
         c = self.credentials
         return self.start_meta_learner(
             self.state,
@@ -48,7 +48,7 @@ class ServiceTest(ClusterTest):
             "--tokens",
             c / "tokens",
             "--max_running",
-            2,
+            max_running,
             "--disk_reserve_mb",
             1,
         )

@@ -897,11 +897,10 @@ TEST_CASE("shard board: who waits behind shards that do not end gets a place bey
   board.SetShare("experiments/a", {.owner = "ada"});
   board.SetShare("experiments/b", {.owner = "bob", .priority = v1::PRIORITY_HIGH, .weight = 3});
   Running endless(&board, 5, "experiments/a");
-  learner.WaitForShard(1);
-  Running other(&board, 2, "experiments/b");
+  const v1::Shard held = learner.WaitForShard(1);
+  Running other(&board, 4, "experiments/b");
   // Not at once: shards end all the time.
-  while (board.Shards("experiments/b").size() < 2) std::this_thread::yield();
-  board.Wake();
+  while (board.Shards("experiments/b").size() < 4) std::this_thread::yield();
   clock.ns = 900'000'000;
   board.Wake();
   CHECK(learner.num_shards() == 2);
@@ -915,14 +914,16 @@ TEST_CASE("shard board: who waits behind shards that do not end gets a place bey
   CHECK(first.share().weight() == 3);
   clock.ns = 9'000'000'000;
   board.Wake();
-  CHECK(learner.num_shards() == 3);  // One place, not one a second.
+  CHECK(learner.num_shards() == 3);  // Its part of two slots is one place.
+  // The next one does not wait again, behind the same shards.
   CHECK(learner.Answer(first, 1).ok());
-  // It had its turn; the next one waits as long, or for a slot.
-  board.Wake();
-  CHECK(learner.num_shards() == 3);
-  clock.ns = 10'000'000'000;
-  board.Wake();
-  CHECK(learner.WaitForShard(3).experiment() == "experiments/b");
+  const v1::Shard second = learner.WaitForShard(3);
+  CHECK(second.experiment() == "experiments/b");
+  // When a slot becomes free, both have one.
+  CHECK(learner.Answer(held, 1).ok());
+  CHECK(learner.num_shards() == 4);
+  CHECK(learner.Answer(second, 1).ok());
+  CHECK(learner.WaitForShard(4).experiment() == "experiments/b");
   endless.Cancel();
   other.Cancel();
 }
@@ -955,227 +956,228 @@ TEST_CASE("shard board: extra places end somewhere, and need memory", "[unit]") 
   }
   CHECK(learner.num_shards() == (small ? 1 : 3));
   for (const auto& run : runs) run->Cancel();
+}
 
-  TEST_CASE("shard board: what is waited for, in the order in which it helps", "[unit]") {
-    BrokerProgress progress;
-    CHECK(WaitingFor(progress) == ": waiting for learners");
-    progress.arithmetic = "cpu x";
-    CHECK(WaitingFor(progress) == ": waiting for learners of kind cpu x");
-    progress.learners = 2;
-    CHECK(WaitingFor(progress) == ": waiting for actors");
-    progress.actors = 1;
-    CHECK(WaitingFor(progress).empty());
-    progress.missing_host = "gym";
-    CHECK(WaitingFor(progress) ==
-          ": waiting for actors that offer host 'gym' (mentor-actor --host gym=...)");
-    progress.actors = 0;
-    CHECK(WaitingFor(progress) == ": waiting for actors");
-    progress.diverged = true;
-    CHECK(WaitingFor(progress).find("two learners gave other bits") != std::string::npos);
-    progress.memory = {.of_device = true, .needed = 3'000'000'000, .most = 2'000'000};
-    CHECK(WaitingFor(progress).find(
-              "needs 3.0 GB of a device, and the largest learner has 2.0 MB") != std::string::npos);
-    CHECK(Gigabytes(49'000'000) == "49.0 MB");
-    CHECK(Gigabytes(50'000'000) == "0.1 GB");
-  }
+TEST_CASE("shard board: what is waited for, in the order in which it helps", "[unit]") {
+  BrokerProgress progress;
+  CHECK(WaitingFor(progress) == ": waiting for learners");
+  progress.arithmetic = "cpu x";
+  CHECK(WaitingFor(progress) == ": waiting for learners of kind cpu x");
+  progress.learners = 2;
+  CHECK(WaitingFor(progress) == ": waiting for actors");
+  progress.actors = 1;
+  CHECK(WaitingFor(progress).empty());
+  progress.missing_host = "gym";
+  CHECK(WaitingFor(progress) ==
+        ": waiting for actors that offer host 'gym' (mentor-actor --host gym=...)");
+  progress.actors = 0;
+  CHECK(WaitingFor(progress) == ": waiting for actors");
+  progress.diverged = true;
+  CHECK(WaitingFor(progress).find("two learners gave other bits") != std::string::npos);
+  progress.memory = {.of_device = true, .needed = 3'000'000'000, .most = 2'000'000};
+  CHECK(WaitingFor(progress).find("needs 3.0 GB of a device, and the largest learner has 2.0 MB") !=
+        std::string::npos);
+  CHECK(Gigabytes(49'000'000) == "49.0 MB");
+  CHECK(Gigabytes(50'000'000) == "0.1 GB");
+}
 
-  TEST_CASE("shard board: shards are shown as far as they are, each experiment's by itself",
-            "[unit]") {
-    BoardClock clock;
-    ShardBoard board(clock.Options());
-    Running run(&board, 2), other(&board, 1, "experiments/b");
-    while (board.Shards("").size() < 3) std::this_thread::yield();
-    FakeLearner learner(&board, 1);
-    const v1::Shard shard = learner.WaitForShard(0);
-    const auto of = [&](const std::string& experiment) {
-      std::vector<v1::ShardInfo> infos;
-      for (const ShardBoard::ShardState& state : board.Shards(experiment)) {
-        CHECK(state.learner.has_value() == (state.info.state() == v1::ShardInfo::STATE_RUNNING));
-        infos.push_back(state.info);
-      }
-      return infos;
-    };
-    CHECK(of("").size() == 3);
-    CHECK(of("experiments/none").empty());
-    const std::string mine = shard.experiment();
-    const auto held = [&] {
-      for (const v1::ShardInfo& info : of(mine)) {
-        if (info.state() == v1::ShardInfo::STATE_RUNNING) return info;
-      }
-      return v1::ShardInfo();
-    };
-    CHECK(held().name() == absl::StrCat(mine, "/shards/", shard.shard_id()));
-    CHECK(held().lifetimes() == 1);
-    CHECK(held().iterations_total() == 1);
-    CHECK(held().iterations_done() == 0);
-    CHECK(held().env_steps_total() == 4);
-    // As far as it has ever said, and not beyond the end.
-    learner.Progress(shard, 3);
-    CHECK(held().env_steps() == 3);
-    learner.Progress(shard, 1);
-    CHECK(held().env_steps() == 3);
-    learner.Progress(shard, 1'000'000);
-    CHECK(held().env_steps() == 4);
-    CHECK(learner.Send(shard, 0, 1).ok());
-    CHECK(held().iterations_done() == 1);
-    CHECK(learner.Finish(shard, {1}).ok());
-    CHECK(of("").size() == 2);  // Those that are done are nobody's.
-  }
-
-  TEST_CASE("shard board: what came with the end of a shard is in its result", "[unit]") {
-    ShardBoard board({});
-    Running run(&board, 1);
-    FakeLearner learner(&board, 1);
-    const v1::Shard shard = learner.WaitForShard(0);
-    const v1::Segment segment = testing::OutcomesSegment(shard, 1);
-    REQUIRE(board.OnSegment(learner.id, segment).ok());
-    v1::ShardDone done = testing::DoneAfter(segment);
-    (*done.mutable_statistics())["loss"] = 0.25;
-    done.set_nonfinite_updates(3);
-    done.mutable_seconds()->set_rollout(7);
-    REQUIRE(board.OnDone(learner.id, done).ok());
-    const auto results = run.Join();
-    REQUIRE(results.ok());
-    CHECK(results->at(0).statistics == std::map<std::string, double>{{"loss", 0.25}});
-    CHECK(results->at(0).nonfinite_updates == 3);
-    CHECK(results->at(0).seconds.rollout() == 7);
-    CHECK_FALSE(results->at(0).outer_gradient.defined());
-  }
-
-  TEST_CASE("shard board: failures on one host count once, and on very many they end the run",
-            "[unit]") {
-    ShardBoard::Options options;
-    options.retries.errors_max = 1;
-    {
-      ShardBoard board(options);
-      // There is always another learner that has not tried.
-      FakeLearner busy(&board, 1, "cpu bits", "busy");
-      Running held(&board, 1, "experiments/held");
-      static_cast<void>(busy.WaitForShard(0));
-      Running run(&board, 1);
-      for (const char* host : {"a", "b", "c", "d"}) {
-        FakeLearner learner(&board, 1, "cpu bits", host);
-        CHECK(learner.Fail(learner.WaitForShard(0)).ok());
-        if (*host != 'd') CHECK(board.Shards("experiments/a").size() == 1);
-      }
-      CHECK(run.Join().status().code() == absl::StatusCode::kInternal);
+TEST_CASE("shard board: shards are shown as far as they are, each experiment's by itself",
+          "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  Running run(&board, 2), other(&board, 1, "experiments/b");
+  while (board.Shards("").size() < 3) std::this_thread::yield();
+  FakeLearner learner(&board, 1);
+  const v1::Shard shard = learner.WaitForShard(0);
+  const auto of = [&](const std::string& experiment) {
+    std::vector<v1::ShardInfo> infos;
+    for (const ShardBoard::ShardState& state : board.Shards(experiment)) {
+      CHECK(state.learner.has_value() == (state.info.state() == v1::ShardInfo::STATE_RUNNING));
+      infos.push_back(state.info);
     }
-    // Three times on one host is one host.
-    BoardClock clock;
-    ShardBoard board(clock.Options());
-    Running run(&board, 1);
-    for (int i = 0; i < 3; ++i) {
-      FakeLearner learner(&board, 1, "cpu bits", "the same");
-      clock.Advance(std::chrono::seconds(5));
-      board.Wake();
-      CHECK(learner.Fail(learner.WaitForShard(0)).ok());
+    return infos;
+  };
+  CHECK(of("").size() == 3);
+  CHECK(of("experiments/none").empty());
+  const std::string mine = shard.experiment();
+  const auto held = [&] {
+    for (const v1::ShardInfo& info : of(mine)) {
+      if (info.state() == v1::ShardInfo::STATE_RUNNING) return info;
     }
-    FakeLearner well(&board, 1, "cpu bits", "well");
-    CHECK(well.Answer(well.WaitForShard(0), 1).ok());
-    CHECK(run.Join().ok());
-  }
+    return v1::ShardInfo();
+  };
+  CHECK(held().name() == absl::StrCat(mine, "/shards/", shard.shard_id()));
+  CHECK(held().lifetimes() == 1);
+  CHECK(held().iterations_total() == 1);
+  CHECK(held().iterations_done() == 0);
+  CHECK(held().env_steps_total() == 4);
+  // As far as it has ever said, and not beyond the end.
+  learner.Progress(shard, 3);
+  CHECK(held().env_steps() == 3);
+  learner.Progress(shard, 1);
+  CHECK(held().env_steps() == 3);
+  learner.Progress(shard, 1'000'000);
+  CHECK(held().env_steps() == 4);
+  CHECK(learner.Send(shard, 0, 1).ok());
+  CHECK(held().iterations_done() == 1);
+  CHECK(learner.Finish(shard, {1}).ok());
+  CHECK(of("").size() == 2);  // Those that are done are nobody's.
+}
 
-  TEST_CASE("shard board: with its share, an experiment's history of the fleet ends", "[unit]") {
-    BoardClock clock;
-    ShardBoard board(clock.Options());
-    board.SetShare("experiments/a", {});
-    board.SetShare("experiments/b", {});
-    CHECK(board.WithShare() == std::set<std::string>{"experiments/a", "experiments/b"});
-    FakeLearner slow(&board, 1, "cpu bits", "slow");
-    {
-      Running run(&board, 1);
-      const v1::Shard shard = slow.WaitForShard(0);
-      clock.Advance(std::chrono::seconds(59));
-      CHECK(slow.Answer(shard, 1).ok());
-      CHECK(run.Join().ok());
-    }
-    board.RemoveShare("experiments/a");
-    CHECK(board.WithShare() == std::set<std::string>{"experiments/b"});
-    CHECK(board.TakeServed("experiments/a") == 0);
-    // That shards of its name once took 59 s is nothing to the next one of that name.
-    Running run(&board, 1);
-    const v1::Shard before = slow.WaitForShard(1);
-    FakeLearner free(&board, 1, "cpu bits", "free");
-    clock.Advance(std::chrono::seconds(61));
-    board.Wake();
-    CHECK(free.WaitForShard(0).shard_id() == before.shard_id());
-    CHECK(board.counts().reassigned == 1);
-  }
+TEST_CASE("shard board: what came with the end of a shard is in its result", "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 1);
+  FakeLearner learner(&board, 1);
+  const v1::Shard shard = learner.WaitForShard(0);
+  const v1::Segment segment = testing::OutcomesSegment(shard, 1);
+  REQUIRE(board.OnSegment(learner.id, segment).ok());
+  v1::ShardDone done = testing::DoneAfter(segment);
+  (*done.mutable_statistics())["loss"] = 0.25;
+  done.set_nonfinite_updates(3);
+  done.mutable_seconds()->set_rollout(7);
+  REQUIRE(board.OnDone(learner.id, done).ok());
+  const auto results = run.Join();
+  REQUIRE(results.ok());
+  CHECK(results->at(0).statistics == std::map<std::string, double>{{"loss", 0.25}});
+  CHECK(results->at(0).nonfinite_updates == 3);
+  CHECK(results->at(0).seconds.rollout() == 7);
+  CHECK_FALSE(results->at(0).outer_gradient.defined());
+}
 
-  TEST_CASE("shard board: who comes and goes is told of with what it could do and held", "[unit]") {
-    std::vector<std::string> told;  // Written under the board's lock, read when all is over.
-    ShardBoard::Options options;
-    options.on_event = [&told](const std::string& experiment, const ShardEvent& event) {
-      told.push_back(
-          absl::StrCat(experiment, " ", event.name, " ", event.learner, ": ", event.detail));
-    };
+TEST_CASE("shard board: failures on one host count once, and on very many they end the run",
+          "[unit]") {
+  ShardBoard::Options options;
+  options.retries.errors_max = 1;
+  {
     ShardBoard board(options);
-    board.SetShare("experiments/a", {});
-    board.SetShare("experiments/b", {});
-    {
-      FakeLearner both(&board, 2, "cpu bits", "both");
-      Running run(&board, 2);
-      static_cast<void>(both.WaitForShard(1));
-      board.OnDeviceLost(both.id, "Xid 79");
-      CHECK(board.Learners().at(both.id).draining);
-      CHECK(board.Learners().at(both.id).shards == 2);
-      board.RemoveLearner(both.id);
-      CHECK(board.Learners().empty());
+    // There is always another learner that has not tried.
+    FakeLearner busy(&board, 1, "cpu bits", "busy");
+    Running held(&board, 1, "experiments/held");
+    static_cast<void>(busy.WaitForShard(0));
+    Running run(&board, 1);
+    for (const char* host : {"a", "b", "c", "d"}) {
+      FakeLearner learner(&board, 1, "cpu bits", host);
+      CHECK(learner.Fail(learner.WaitForShard(0)).ok());
+      if (*host != 'd') CHECK(board.Shards("experiments/a").size() == 1);
     }
-    CHECK(told == std::vector<std::string>{"experiments/a learner_joined both: 2 slots",
-                                           "experiments/b learner_joined both: 2 slots",
-                                           "experiments/a device_lost both: Xid 79",
-                                           "experiments/b device_lost both: Xid 79",
-                                           "experiments/a learner_left both: 2 shards",
-                                           "experiments/b learner_left both: 0 shards"});
+    CHECK(run.Join().status().code() == absl::StatusCode::kInternal);
   }
+  // Three times on one host is one host.
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  Running run(&board, 1);
+  for (int i = 0; i < 3; ++i) {
+    FakeLearner learner(&board, 1, "cpu bits", "the same");
+    clock.Advance(std::chrono::seconds(5));
+    board.Wake();
+    CHECK(learner.Fail(learner.WaitForShard(0)).ok());
+  }
+  FakeLearner well(&board, 1, "cpu bits", "well");
+  CHECK(well.Answer(well.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+}
 
-  TEST_CASE("shard board: good work forgives a strike", "[unit]") {
-    ShardBoard board({});
-    FakeLearner sick(&board, 1, "cpu bits", "sick"), well(&board, 1, "cpu bits", "well");
-    Running run(&board, 2, "experiments/c");
-    const v1::Shard bad = sick.WaitForShard(0), good = well.WaitForShard(0);
-    CHECK(sick.Fail(bad).ok());
-    CHECK(well.Answer(good, 1).ok());
-    CHECK(well.Answer(well.WaitForShard(1), 1).ok());
+TEST_CASE("shard board: with its share, an experiment's history of the fleet ends", "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  board.SetShare("experiments/a", {});
+  board.SetShare("experiments/b", {});
+  CHECK(board.WithShare() == std::set<std::string>{"experiments/a", "experiments/b"});
+  FakeLearner slow(&board, 1, "cpu bits", "slow");
+  {
+    Running run(&board, 1);
+    const v1::Shard shard = slow.WaitForShard(0);
+    clock.Advance(std::chrono::seconds(59));
+    CHECK(slow.Answer(shard, 1).ok());
     CHECK(run.Join().ok());
-    CHECK(board.Learners().at(sick.id).strikes == 1);
-    board.DrainLearner(well.id);
-    Running next(&board, 1, "experiments/c");
-    CHECK(sick.Answer(sick.WaitForShard(1), 1).ok());
-    CHECK(next.Join().ok());
-    CHECK(board.Learners().at(sick.id).strikes == 0);
   }
+  board.RemoveShare("experiments/a");
+  CHECK(board.WithShare() == std::set<std::string>{"experiments/b"});
+  CHECK(board.TakeServed("experiments/a") == 0);
+  // That shards of its name once took 59 s is nothing to the next one of that name.
+  Running run(&board, 1);
+  const v1::Shard before = slow.WaitForShard(1);
+  FakeLearner free(&board, 1, "cpu bits", "free");
+  clock.Advance(std::chrono::seconds(61));
+  board.Wake();
+  CHECK(free.WaitForShard(0).shard_id() == before.shard_id());
+  CHECK(board.counts().reassigned == 1);
+}
 
-  TEST_CASE("shard board: what learners lack is reckoned by the largest of them", "[unit]") {
-    ShardBoard board({});
-    const auto add = [&](uint64_t process, uint64_t device) {
-      return board.AddLearner({.slots = 1,
-                               .name = absl::StrCat(process, " ", device),
-                               .memory_bytes = process,
-                               .has_device = device > 0,
-                               .device_memory_bytes = device},
-                              [](v1::RunResponse) { return true; });
-    };
-    const learner::ShardMemory shard{.bytes = uint64_t{4} << 30, .device_bytes = uint64_t{8} << 30};
-    CHECK(board.ShortageOf(shard).needed == 0);  // Nobody is there to lack anything.
-    add(WithProcess(1), 0);
-    const auto large = add(WithProcess(3), 0);
-    MemoryShortage shortage = board.ShortageOf(shard);
-    CHECK_FALSE(shortage.of_device);
-    CHECK(shortage.needed == WithProcess(4));
-    CHECK(shortage.most == WithProcess(3));
-    // One whose device alone is too small is nearer to it.
-    const auto device = add(WithProcess(4), uint64_t{7} << 30);
-    shortage = board.ShortageOf(shard);
-    CHECK(shortage.of_device);
-    CHECK(shortage.needed == uint64_t{8} << 30);
-    CHECK(shortage.most == uint64_t{7} << 30);
-    const auto enough = add(WithProcess(4), uint64_t{8} << 30);
-    CHECK(board.ShortageOf(shard).needed == 0);
-    for (const auto id : {enough, device, large}) board.RemoveLearner(id);
-    CHECK(board.ShortageOf(shard).most == WithProcess(1));
+TEST_CASE("shard board: who comes and goes is told of with what it could do and held", "[unit]") {
+  std::vector<std::string> told;  // Written under the board's lock, read when all is over.
+  ShardBoard::Options options;
+  options.on_event = [&told](const std::string& experiment, const ShardEvent& event) {
+    told.push_back(
+        absl::StrCat(experiment, " ", event.name, " ", event.learner, ": ", event.detail));
+  };
+  ShardBoard board(options);
+  board.SetShare("experiments/a", {});
+  board.SetShare("experiments/b", {});
+  {
+    FakeLearner both(&board, 2, "cpu bits", "both");
+    Running run(&board, 2);
+    static_cast<void>(both.WaitForShard(1));
+    board.OnDeviceLost(both.id, "Xid 79");
+    CHECK(board.Learners().at(both.id).draining);
+    CHECK(board.Learners().at(both.id).shards == 2);
+    board.RemoveLearner(both.id);
+    CHECK(board.Learners().empty());
   }
+  CHECK(told == std::vector<std::string>{"experiments/a learner_joined both: 2 slots",
+                                         "experiments/b learner_joined both: 2 slots",
+                                         "experiments/a device_lost both: Xid 79",
+                                         "experiments/b device_lost both: Xid 79",
+                                         "experiments/a learner_left both: 2 shards",
+                                         "experiments/b learner_left both: 0 shards"});
+}
+
+TEST_CASE("shard board: good work forgives a strike", "[unit]") {
+  ShardBoard board({});
+  FakeLearner sick(&board, 1, "cpu bits", "sick"), well(&board, 1, "cpu bits", "well");
+  Running run(&board, 2, "experiments/c");
+  const v1::Shard bad = sick.WaitForShard(0), good = well.WaitForShard(0);
+  CHECK(sick.Fail(bad).ok());
+  CHECK(well.Answer(good, 1).ok());
+  CHECK(well.Answer(well.WaitForShard(1), 1).ok());
+  CHECK(run.Join().ok());
+  CHECK(board.Learners().at(sick.id).strikes == 1);
+  board.DrainLearner(well.id);
+  Running next(&board, 1, "experiments/c");
+  CHECK(sick.Answer(sick.WaitForShard(1), 1).ok());
+  CHECK(next.Join().ok());
+  CHECK(board.Learners().at(sick.id).strikes == 0);
+}
+
+TEST_CASE("shard board: what learners lack is reckoned by the largest of them", "[unit]") {
+  ShardBoard board({});
+  const auto add = [&](uint64_t process, uint64_t device) {
+    return board.AddLearner({.slots = 1,
+                             .name = absl::StrCat(process, " ", device),
+                             .memory_bytes = process,
+                             .has_device = device > 0,
+                             .device_memory_bytes = device},
+                            [](v1::RunResponse) { return true; });
+  };
+  const learner::ShardMemory shard{.bytes = uint64_t{4} << 30, .device_bytes = uint64_t{8} << 30};
+  CHECK(board.ShortageOf(shard).needed == 0);  // Nobody is there to lack anything.
+  add(WithProcess(1), 0);
+  const auto large = add(WithProcess(3), 0);
+  MemoryShortage shortage = board.ShortageOf(shard);
+  CHECK_FALSE(shortage.of_device);
+  CHECK(shortage.needed == WithProcess(4));
+  CHECK(shortage.most == WithProcess(3));
+  // One whose device alone is too small is nearer to it.
+  const auto device = add(WithProcess(4), uint64_t{7} << 30);
+  shortage = board.ShortageOf(shard);
+  CHECK(shortage.of_device);
+  CHECK(shortage.needed == uint64_t{8} << 30);
+  CHECK(shortage.most == uint64_t{7} << 30);
+  const auto enough = add(WithProcess(4), uint64_t{8} << 30);
+  CHECK(board.ShortageOf(shard).needed == 0);
+  for (const auto id : {enough, device, large}) board.RemoveLearner(id);
+  CHECK(board.ShortageOf(shard).most == WithProcess(1));
+}
 
 }  // namespace
 }  // namespace mentor::meta_learner

@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""What an experiment gets of a shared fleet while another owner's misbehaves: its outer updates a
+second alone, beside the other one, and after that one was cancelled. One learner, one actor with
+two threads, TLS and tokens of two users. By hand:
+
+    tests/chaos/neighbours.py [--seconds 10] [CASE ...]
+"""
+
+import argparse
+import pathlib
+import signal
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python"))
+
+from harness import SMOKE, sets  # noqa: E402
+from service_test import ServiceTest  # noqa: E402
+
+GOOD = sets(
+    "rule.outer_updates=1000000",
+    "evaluation.lifetimes_per_goal=0",
+    "checkpoint.every=1000",
+    "checkpoint.keep_last=1",
+)
+# Units of 20,000 steps, each of which a large policy decides.
+LONG = sets(
+    "rule.outer_updates=1000000",
+    "evaluation.lifetimes_per_goal=0",
+    "lifetime.steps_per_iteration=20000",
+    "agent.hidden_units=512",
+    "agent.minibatches=32",
+    "agent.epochs=1",
+)
+OWN = sets(
+    "benchmark.name=single",
+    "benchmark.environment=mjcf",
+    "evaluation.goals=1",
+    "evaluation.lifetimes_per_goal=0",
+    "rule.outer_updates=1000000",
+)
+TASK = """model: "chain.xml"
+summary: "A chain."
+episode_steps: 100
+observation { qpos: "*" }
+action { low: -1 high: 1 actuator { name: "pull" gain: 1 } }
+reward { name: "none" expression: "0" }
+"""
+# What the misbehaving one does, and what it is.
+CASES = {
+    "endless": "resets that never end",
+    "two": "two experiments of that kind",
+    "long": "units of 20,000 steps and 512 hidden units",
+    "low": "the same of class LOW, the good one HIGH",
+    "failing": "units that always fail",
+    "hoarding": "three actors that take units and are silent",
+}
+
+
+def chain(links):
+    inner = '<geom type="capsule" fromto="0 0 0 0 0 .1" size=".01"/>'
+    bodies = ""
+    for i in range(links):
+        joint = '<joint name="root" type="hinge"/>' if i == 0 else '<joint type="ball"/>'
+        bodies += f'<body pos="0 0 {0.1 * (i > 0)}">{joint}{inner}'
+    return (
+        f"<mujoco><worldbody>{bodies}{'</body>' * links}</worldbody>"
+        '<actuator><motor name="pull" joint="root"/></actuator></mujoco>'
+    )
+
+
+class Neighbours(ServiceTest):
+    """ada is good, bob is not."""
+
+    def fleet(self):
+        _, self.address = self.start_meta(max_running=4)
+        _, self.learner_address = self.start_a_learner()
+        c = self.credentials
+        self.actor = self.start_actor(
+            self.learner_address, 2, "--tls_ca", c / "ca.crt", "--token_file", c / "actor.token"
+        )
+
+    def push(self, links, more):
+        folder = self.folder / f"bundle-{links}"
+        folder.mkdir()
+        (folder / "chain.xml").write_text(chain(links))
+        (folder / "task.txtpb").write_text(TASK + more)
+        said = self.ctl("bob", "bundles", "push", folder)
+        return next(word for word in said.split() if word.startswith("sha256:")).rstrip(",")
+
+    def add(self, user, name, settings, *arguments):
+        self.ctl(user, "create", "-f", SMOKE, *settings, "--id", name, *arguments)
+
+    def updates(self):
+        return int(self.look("good").get("progress", {}).get("outerUpdates", 0))
+
+    def rate(self, seconds):
+        """Outer updates a second of the good one."""
+        before, since = self.updates(), time.monotonic()
+        time.sleep(seconds)
+        return (self.updates() - before) / (time.monotonic() - since)
+
+    def begin(self, *arguments):
+        self.fleet()
+        self.add("ada", "good", GOOD, *arguments)
+        self.wait_until(lambda: self.updates() > 20, "updates of the good one")
+
+    def misbehave(self, case):
+        """Begins; what ends it."""
+        names = ["bad", "worse"] if case == "two" else ["bad"]
+        if case in ("endless", "two"):
+            task = self.push(120, 'reset { settle_steps: 100000 condition: "0 > 1" }\n')
+            for name in names:
+                self.add("bob", name, [*OWN, *sets(f"benchmark.bundle={task}")])
+        elif case == "failing":
+            task = self.push(3, 'reward { name: "r" expression: "1 / (step - 2)" }\n')
+            self.add("bob", "bad", [*OWN, *sets(f"benchmark.bundle={task}")], "--retries", 3)
+        elif case == "hoarding":
+            return self.hoard()
+        else:
+            self.add("bob", "bad", LONG, "--priority", "low" if case == "low" else "normal")
+
+        def end():
+            for name in names:
+                if self.look(name)["state"] not in ("STATE_FAILED", "STATE_CANCELLED"):
+                    self.ctl("bob", "cancel", name)
+
+        return end
+
+    def hoard(self):
+        c = self.credentials
+        guests = [
+            self.start(
+                "mentor-actor",
+                "--learner",
+                self.learner_address,
+                "--tls_ca",
+                c / "ca.crt",
+                "--token_file",
+                c / "actor.token",
+                env={"MENTOR_FAILPOINTS": "actor.result.before_send=*:sleep(3600000)"},
+            )
+            for _ in range(3)
+        ]
+
+        def end():
+            for guest in guests:
+                guest.kill()
+
+        return end
+
+    def class_seconds(self):
+        return {
+            name: self.actor.metric(f'mentor_actor_class_seconds_total{{class="{name}"}}')
+            for name in ("low", "normal", "high")
+        }
+
+    def measure(self, case, seconds):
+        """Updates a second alone, beside the other one within its first seconds and later, and
+        after its end."""
+        self.begin("--priority", "high" if case == "low" else "normal")
+        alone = self.rate(seconds)
+        end = self.misbehave(case)
+        first, later = self.rate(seconds), self.rate(seconds)
+        end()
+        time.sleep(1)
+        return alone, first, later, self.rate(seconds)
+
+    def stop_actor(self):
+        """Seconds from SIGTERM to its end."""
+        since = time.monotonic()
+        self.actor.signal(signal.SIGTERM)
+        self.actor.wait(30)
+        return time.monotonic() - since
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--seconds", type=float, default=10)
+    arguments = parser.parse_args()
+    unknown = set(arguments.cases) - set(CASES)
+    if unknown:
+        parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    print(f"{'':48}  alone  first  later  after   first/alone  later/alone  after/alone")
+    for case in arguments.cases or CASES:
+        with Neighbours.alone() as trial:
+            alone, *others = trial.measure(case, arguments.seconds)
+            rates = "".join(f"{rate:7.1f}" for rate in (alone, *others))
+            ratios = "".join(f"{rate / alone:13.2f}" for rate in others)
+            print(f"{CASES[case]:48}{rates}{ratios}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
