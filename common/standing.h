@@ -37,6 +37,7 @@ class Standing {
 
   // Nothing has gone wrong since its last good work, of which there was some.
   bool good() const { return delivered_ && strikes_ == 0; }
+  bool delivered() const { return delivered_; }
   int strikes() const { return strikes_; }
   // Pieces of work that it may hold, quarantine aside. One when it comes out of quarantine.
   uint32_t window() const { return window_; }

@@ -4,6 +4,8 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <chrono>
 #include <exception>
 #include <limits>
 #include <utility>
@@ -13,6 +15,9 @@
 
 namespace mentor::learner {
 namespace {
+
+// A call none of whose tasks has begun by then runs them itself.
+constexpr std::chrono::milliseconds kHelpAfter{2};
 
 thread_local bool on_pool_thread = false;
 thread_local double caller_cpu_seconds = 0;
@@ -79,19 +84,36 @@ void WorkerPool::Run() {
     jobs_.pop_front();
     const int64_t i = job->next++;
     if (job->next < job->n) jobs_.push_back(job);
-    lock.Unlock();
-    const double cpu_before = ThreadCpuSeconds();
-    absl::Status status = RunTask(job->task, i, job->interrupt);
-    const double cpu_seconds = ThreadCpuSeconds() - cpu_before;
-    lock.Lock();
-    job->cpu_seconds += cpu_seconds;
-    if (!status.ok() && i < job->failed_index) {
-      job->failed_index = i;
-      job->failure = std::move(status);
-    }
-    // Under the lock: the caller destroys the job as soon as it sees the last task done.
-    if (++job->done == job->n) job->all_done.NotifyOne();
+    RunOne(job, i, lock);
   }
+}
+
+void WorkerPool::RunOne(Job* job, int64_t i, MutexLock& lock) {
+  lock.Unlock();
+  const double cpu_before = ThreadCpuSeconds();
+  absl::Status status = RunTask(job->task, i, job->interrupt);
+  const double cpu_seconds = ThreadCpuSeconds() - cpu_before;
+  lock.Lock();
+  job->cpu_seconds += cpu_seconds;
+  if (!status.ok() && i < job->failed_index) {
+    job->failed_index = i;
+    job->failure = std::move(status);
+  }
+  // Under the lock: the caller destroys the job as soon as it sees the last task done.
+  if (++job->done == job->n) job->all_done.NotifyOne();
+}
+
+void WorkerPool::Help(Job* job, MutexLock& lock) {
+  on_pool_thread = true;
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);  // As on the pool's own: sums have the same bits.
+  while (job->next < job->n) {
+    const int64_t i = job->next++;
+    if (job->next == job->n) std::erase(jobs_, job);
+    RunOne(job, i, lock);
+  }
+  at::set_num_threads(threads);
+  on_pool_thread = false;
 }
 
 int64_t WorkerPool::num_waiting() {
@@ -106,6 +128,9 @@ absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status
   MutexLock lock(mutex_);
   jobs_.push_back(&job);
   work_.NotifyAll();
+  // Threads that are busy for long with the tasks of others do not keep this call waiting.
+  job.all_done.WaitFor(lock, kHelpAfter);
+  if (job.next == 0) Help(&job, lock);
   while (job.done != job.n) job.all_done.Wait(lock);
   caller_cpu_seconds += job.cpu_seconds;
   return job.failure;

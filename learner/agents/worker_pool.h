@@ -1,7 +1,8 @@
 // A fixed set of threads for tensor work, each running LibTorch single-threaded. Owned by the
 // process, shared by its shard runners and rules. Thread-safe and fair: the tasks of concurrent
-// calls take turns, one task of each call in turn. Which thread runs a task never changes a result:
-// tasks write to their own slots, sums run afterwards.
+// calls take turns, one task of each call in turn, and a call whose turn does not come runs its
+// tasks itself. Which thread runs a task never changes a result: tasks write to their own slots,
+// sums run afterwards.
 //
 //   const absl::Status status = pool.ParallelFor(n, [&](int64_t i) {
 //     slots[i] = Work(i);
@@ -44,6 +45,10 @@ class WorkerPool {
  private:
   struct Job;
   void Run();
+  // Task i of the job; gives the lock back meanwhile.
+  void RunOne(Job* job, int64_t i, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The job's tasks on the thread of its caller, until all have begun.
+  void Help(Job* job, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Guarded by mutex_.
   Mutex mutex_;

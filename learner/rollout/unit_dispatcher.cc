@@ -124,7 +124,7 @@ void UnitDispatcher::SetRoom(const std::string& name, Experiment* experiment, Ac
                              const Actor& actor) {
   if (const auto before = experiment->takes.extract(id))
     experiment->rooms.erase({before.mapped(), id});
-  if (actor.leaving || actor.refused || KeptAway(actor)) return;
+  if (actor.leaving || actor.refused || actor.silent || KeptAway(actor)) return;
   // By what it has earned too: whoever offers much and has done nothing does not come first.
   const auto left = [](size_t most, size_t held) { return most > held ? most - held : 0; };
   size_t takes = std::min<size_t>(actor.credit, left(actor.standing.window(), actor.held.size()));
@@ -367,8 +367,12 @@ std::string UnitDispatcher::MissingHost(uint64_t number) const {
 
 void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
                           std::vector<Assignment>* assignments) {
-  Hold(id, &actors_.at(id), key,
-       {.unit = entry->unit, .attempt = ++entry->attempts, .sent = options_.now()});
+  Actor& actor = actors_.at(id);
+  Hold(id, &actor, key,
+       {.unit = entry->unit,
+        .attempt = ++entry->attempts,
+        .sent = options_.now(),
+        .early = !actor.standing.delivered() && ExpectedNs(*entry->unit).has_value()});
   entry->holders.insert(id);
   lagging_.erase(key);
   SetOut(key, entry);
@@ -547,6 +551,8 @@ std::chrono::nanoseconds UnitDispatcher::After(const v1::Unit& unit, std::chrono
 }
 
 std::chrono::nanoseconds UnitDispatcher::DueOf(const Holding& holding) const {
+  if (holding.early)
+    return holding.sent + After(*holding.unit, options_.newcomer_lag_min, options_.lag_factor);
   if (!holding.lagging)
     return holding.sent + After(*holding.unit, options_.lag_min, options_.lag_factor);
   return holding.sent + After(*holding.unit, options_.lost_min, options_.lost_factor) *
@@ -563,17 +569,25 @@ void UnitDispatcher::Expire() {
       Actor& actor = actors_.at(id);
       Holding& holding = actor.held.at(key);
       if (DueOf(holding) > now) continue;
+      if (holding.early) {
+        holding.early = false;
+        lagging_.insert(key);
+        continue;
+      }
       if (!holding.lagging) {
         holding.lagging = true;
         lagging_.insert(key);
+        actor.silent = actor.spoke <= holding.sent;
         // Before anybody has brought such a unit, nobody knows how long it takes.
         if (ExpectedNs(*holding.unit) && !WasAtWork(actor, holding)) Strike(id);
+        Refresh(id, &actor);
         continue;
       }
       if (actor.lost.size() >= kLostMax) actor.lost.erase(actor.lost.begin());
       const bool was_at_work = WasAtWork(actor, holding);
       actor.lost.insert_or_assign(key, *LetGo(&actor, key));
       entry->holders.erase(id);
+      actor.silent = false;
       SetCredit(id, &actor, actor.credit + 1);
       if (!was_at_work) Strike(id);
     }
@@ -637,6 +651,8 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   const std::string& name = holding.unit->share().experiment();
   const std::chrono::nanoseconds turnaround = options_.now() - holding.sent;
   const bool in_good_standing = actor.standing.good();
+  actor.silent = false;
+  actor.spoke = options_.now();
   if (result.error().empty()) {
     actor.standing.Delivered();
     if (actor.delivered.size() >= kExperimentsMax) actor.delivered.clear();

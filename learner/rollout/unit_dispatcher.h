@@ -68,6 +68,9 @@ class UnitDispatcher {
     // more actor; expected is the median of its environment, by steps.
     std::chrono::nanoseconds lag_min = std::chrono::seconds(5);
     double lag_factor = 4;
+    // The same of one that an actor holds which has delivered nothing yet, where others have: it is
+    // no fault of it, since a simulator takes its time to start.
+    std::chrono::nanoseconds newcomer_lag_min = std::chrono::milliseconds(500);
     // After max(lost_min, lost_factor x expected), twice that the next time, an actor is taken to
     // have lost it.
     std::chrono::nanoseconds lost_min = std::chrono::seconds(60);
@@ -210,6 +213,7 @@ class UnitDispatcher {
     std::shared_ptr<const v1::Unit> unit;
     uint32_t attempt = 1;
     std::chrono::nanoseconds sent{0};
+    bool early = false;  // Due as a newcomer's.
     bool lagging = false;
   };
   struct Actor {
@@ -217,6 +221,10 @@ class UnitDispatcher {
     Standing standing;
     uint32_t credit = 0;
     bool leaving = false, refused = false;
+    // It holds a unit that lags, and has said nothing since it was given that: no more work until
+    // it speaks, or is taken to have lost it.
+    bool silent = false;
+    std::chrono::nanoseconds spoke{-1};  // When a result last came.
     std::map<UnitKey, Holding> held = {};
     // What it has kept silent about: a late result is no broken rule. The newest ones.
     std::map<UnitKey, Holding> lost = {};

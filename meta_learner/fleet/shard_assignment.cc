@@ -64,10 +64,9 @@ std::set<std::string> ShardBoard::BeyondSlotsLocked(const Learner& learner,
     ++held[job.shard->experiment()];
     if (NowNs() - job.given < options_.slow_after) quick.insert(job.shard->experiment());
   }
-  const size_t part = std::max<size_t>(1, learner.info.slots / held.size());
   std::set<std::string> allowed;
   for (const std::string& experiment : ready) {
-    if (held.at(experiment) < part && quick.size() == quick.count(experiment))
+    if (held.at(experiment) < learner.info.slots && quick.size() == quick.count(experiment))
       allowed.insert(experiment);
   }
   return allowed;

@@ -868,7 +868,9 @@ TEST_CASE("dispatcher: an actor that works for others meanwhile is not to blame 
     REQUIRE(d.Add(2, UnitsOf("high", 2, 2, v1::PRIORITY_HIGH)).ok());
     REQUIRE(d.Assign().size() == 2);
     f.clock.Advance(seconds(1));
-    if (works) CHECK(d.Accept(kFirst, ResultOf(Key(2, 0))) == Outcome::kUsed);
+    for (uint32_t unit : {0, 1}) {
+      if (works) CHECK(d.Accept(kFirst, ResultOf(Key(2, unit))) == Outcome::kUsed);
+    }
     f.clock.Advance(seconds(4));  // It lags.
     static_cast<void>(d.Assign());
     CHECK((d.StandingOf(kFirst)->strikes() == 0) == works);
@@ -893,6 +895,52 @@ TEST_CASE("dispatcher: what lags goes to who has delivered, not to who claims to
   REQUIRE(d.Offer(kSecond, 1).ok());
   f.clock.Advance(seconds(5));
   CHECK(Given(&d) == "2:1/0");
+}
+
+TEST_CASE("dispatcher: a silent actor gets nothing more, one that speaks does (D4)", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "silent", .threads = 4});
+  REQUIRE(d.Offer(kFirst, 32).ok());
+  REQUIRE(d.Add(1, UnitsOf("a", 1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  REQUIRE(d.Add(2, UnitsOf("b", 2, 1)).ok());
+  CHECK(Given(&d) == "1:2/0");
+  f.clock.Advance(seconds(5));
+  CHECK(d.Assign().empty());
+  REQUIRE(d.Add(3, UnitsOf("a", 3, 2)).ok());
+  CHECK(d.Assign().empty());
+  CHECK(d.Accept(kFirst, ResultOf(Key(2, 0))) == Outcome::kUsed);
+  CHECK(Given(&d) == "1:3/0 1:3/1");
+  f.clock.Advance(seconds(5));
+  REQUIRE(d.Add(4, UnitsOf("a", 4, 1)).ok());
+  CHECK(d.Assign().empty());
+  f.clock.Advance(seconds(50));  // The first one is lost; its place is free.
+  CHECK_FALSE(d.Assign().empty());
+}
+
+TEST_CASE("dispatcher: what a newcomer keeps is soon done elsewhere, without a strike (D4)",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "well"});
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  d.AddActor(kSecond, {.uid = "new"});
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  CHECK(Given(&d) == "2:2/0");
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  CHECK(d.NextChange() == std::chrono::milliseconds(500));
+  f.clock.Advance(std::chrono::milliseconds(499));
+  CHECK(d.Assign().empty());
+  f.clock.Advance(std::chrono::milliseconds(1));
+  CHECK(Given(&d) == "1:2/0");
+  CHECK(d.StandingOf(kSecond)->strikes() == 0);
+  CHECK(d.Accept(kFirst, ResultOf(Key(2, 0))) == Outcome::kUsed);
+  CHECK(d.Accept(kSecond, ResultOf(Key(2, 0))) == Outcome::kDuplicate);
 }
 
 }  // namespace mentor::learner
