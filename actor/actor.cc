@@ -24,8 +24,8 @@
 namespace mentor::actor {
 namespace {
 
-// Units in hand for each thread, of several experiments.
-constexpr uint32_t kUnitsPerThread = kUnitsAhead * 4;
+// Experiments of which it may have units in hand at once.
+constexpr uint32_t kExperimentsMax = 16;
 constexpr std::chrono::milliseconds kRefusedWait{60'000};
 constexpr std::chrono::milliseconds kSlice{5}, kLookAtTime{1'000};
 // A worker beyond the first `threads` without work for so long lets its simulators go.
@@ -37,6 +37,12 @@ std::string NameOf(const v1::UnitId& id) {
 
 std::chrono::nanoseconds Now() {
   return std::chrono::steady_clock::now().time_since_epoch();
+}
+
+// Units that an actor asks for in all.
+uint32_t CreditOf(int threads) {
+  const uint32_t ahead = kUnitsAhead * static_cast<uint32_t>(threads);
+  return std::min(std::max(ahead, kCreditMax), ahead * kExperimentsMax);
 }
 
 v1::WorkRequest CreditMessage(uint32_t units) {
@@ -157,7 +163,7 @@ Actor::Actor(Options options, Metrics* metrics)
       instruments_(std::make_unique<Instruments>(metrics)),
       turns_({.places = options_.threads, .slice = kSlice}),
       idle_since_(std::chrono::steady_clock::now()) {
-  instruments_->queue_capacity.Set(static_cast<double>(kUnitsPerThread) * options_.threads);
+  instruments_->queue_capacity.Set(CreditOf(options_.threads));
   watch_ = std::thread([this] { WatchTime(); });
   connector_ = std::thread([this] { Connect(); });
   if (options_.learners != nullptr)
@@ -321,7 +327,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
           options_.learners != nullptr ? options_.learners->Connected() : "";
       MENTOR_LOG(kInfo, "connected to a learner",
                  {{"learner", LearnerName(message.welcome().server_uid())}, {"address", address}});
-      const uint32_t units = kUnitsPerThread * static_cast<uint32_t>(options_.threads);
+      const uint32_t units = CreditOf(options_.threads);
       {
         const MutexLock lock(mutex_);
         connection->credit += units;

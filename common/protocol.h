@@ -22,6 +22,8 @@ v1::Hello NewHello();
 // Units of one experiment that an actor has in hand for each of its threads: one at work and one
 // waiting, so that no thread waits for the wire.
 inline constexpr uint32_t kUnitsAhead = 2;
+// Units that one actor may ask for in all.
+inline constexpr uint32_t kCreditMax = 1024;
 
 // Bounds of what a peer says of itself.
 inline constexpr size_t kPeerUidBytesMax = 128, kPeerTextBytesMax = 256;

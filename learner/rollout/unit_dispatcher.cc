@@ -8,7 +8,6 @@
 #include "common/check.h"
 #include "common/history.h"
 #include "common/hosts.h"
-#include "common/protocol.h"
 #include "common/status.h"
 
 namespace mentor::learner {
@@ -125,17 +124,16 @@ void UnitDispatcher::SetRoom(const std::string& name, Experiment* experiment, Ac
   if (const auto before = experiment->takes.extract(id))
     experiment->rooms.erase({before.mapped(), id});
   if (actor.leaving || actor.refused || actor.silent || KeptAway(actor)) return;
-  // By what it has earned too: whoever offers much and has done nothing does not come first.
-  const auto left = [](size_t most, size_t held) { return most > held ? most - held : 0; };
-  size_t takes = std::min<size_t>(actor.credit, left(actor.standing.window(), actor.held.size()));
-  if (actor.info.threads > 0) {
-    const auto held = actor.held_of.find(name);
-    takes = std::min(takes, left(size_t{kUnitsAhead} * actor.info.threads,
-                                 held == actor.held_of.end() ? 0 : held->second));
-  }
+  // By what it has earned too: whoever offers much and has done nothing does not come first. Each
+  // experiment has room of its own, so what others have there does not shut it out.
+  const auto found = actor.held_of.find(name);
+  const uint32_t held = found == actor.held_of.end() ? 0 : found->second;
+  uint32_t most = actor.standing.window();
+  if (actor.info.threads > 0) most = std::min(most, kUnitsAhead * actor.info.threads);
+  const uint32_t takes = most > held ? std::min(actor.credit, most - held) : 0;
   if (takes == 0) return;
-  experiment->takes[id] = static_cast<uint32_t>(takes);
-  experiment->rooms.insert({static_cast<uint32_t>(takes), id});
+  experiment->takes[id] = takes;
+  experiment->rooms.insert({takes, id});
 }
 
 void UnitDispatcher::Hold(ActorId id, Actor* actor, const UnitKey& key, Holding holding) {

@@ -33,6 +33,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/fair_queue.h"
+#include "common/protocol.h"
 #include "common/standing.h"
 #include "mentor/v1/rollout_service.pb.h"
 
@@ -79,7 +80,7 @@ class UnitDispatcher {
     // up and nobody is left who has not tried.
     TriedAt::Options retries = {.span = std::chrono::seconds(15)};
     // An actor cannot grant more than this in all.
-    uint32_t credit_max = 1024;
+    uint32_t credit_max = kCreditMax;
     // One unit of so many is computed again by another actor, when one has nothing else to do, and
     // the hashes are compared. 0: never.
     uint32_t check_every = 1000;

@@ -48,6 +48,7 @@ class Simulation {
           paused.insert(id);
         }
       }
+      for (const Turns::Id id : paused) working_.erase(id);
       for (const Turns::Id id : done) {
         const Unit unit = lengths_.at(id);
         turns_.Remove(id, now_);
@@ -58,7 +59,6 @@ class Simulation {
         turns_.Add(next_++, unit.share);
         Ask();
       }
-      for (const Turns::Id id : paused) working_.erase(id);
       Fill();
     }
   }
