@@ -14,6 +14,7 @@
 #include "common/protocol.h"
 #include "common/rpc/bundles.h"
 #include "common/uuid.h"
+#include "common/wait.h"
 #include "envs/fingerprint.h"
 #include "envs/host/host_list.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
@@ -27,7 +28,7 @@ constexpr std::chrono::seconds kEndWithin{9};
 
 void EndWithin(std::chrono::seconds limit) {
   std::thread([limit] {
-    std::this_thread::sleep_for(limit);
+    StopRequestedWithin({}, limit);
     MENTOR_LOG(kWarning, "a simulator does not come to a pause point: its unit is cut");
     std::_Exit(kExitOk);
   }).detach();

@@ -83,7 +83,7 @@ class Neighbours(ServiceTest):
 
     def push(self, links, more):
         folder = self.folder / f"bundle-{links}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "chain.xml").write_text(chain(links))
         (folder / "task.txtpb").write_text(TASK + more)
         said = self.ctl("bob", "bundles", "push", folder)
@@ -106,13 +106,18 @@ class Neighbours(ServiceTest):
         self.add("ada", "good", GOOD, *arguments)
         self.wait_until(lambda: self.updates() > 20, "updates of the good one")
 
+    def endless(self):
+        """Settings of an experiment whose resets never end."""
+        task = self.push(120, 'reset { settle_steps: 100000 condition: "0 > 1" }\n')
+        return [*OWN, *sets(f"benchmark.bundle={task}")]
+
     def misbehave(self, case):
         """Begins; what ends it."""
         names = ["bad", "worse"] if case == "two" else ["bad"]
         if case in ("endless", "two"):
-            task = self.push(120, 'reset { settle_steps: 100000 condition: "0 > 1" }\n')
+            settings = self.endless()
             for name in names:
-                self.add("bob", name, [*OWN, *sets(f"benchmark.bundle={task}")])
+                self.add("bob", name, settings)
         elif case == "failing":
             task = self.push(3, 'reward { name: "r" expression: "1 / (step - 2)" }\n')
             self.add("bob", "bad", [*OWN, *sets(f"benchmark.bundle={task}")], "--retries", 3)

@@ -2,12 +2,12 @@
 // wants it any more.
 #include <atomic>
 #include <chrono>
-#include <thread>
 
 #include <absl/strings/match.h>
 
 #include "actor/actor.h"
 #include "common/pause_point.h"
+#include "common/wait.h"
 #include "tests/learner_side.h"
 #include "tests/units.h"
 
@@ -34,7 +34,7 @@ class Endless : public envs::Environment {
     ++resets_under_way;
     absl::Status status;
     while (status.ok()) {
-      std::this_thread::sleep_for(milliseconds(1));
+      StopRequestedWithin({}, milliseconds(1));
       status = PausePoint();
     }
     --resets_under_way;

@@ -1,0 +1,52 @@
+"""What one owner's experiment does to another's on a shared fleet (neighbours.py measures it)."""
+
+import unittest
+
+from neighbours import GOOD, Neighbours
+
+SECONDS = 4
+
+
+class NeighboursTest(Neighbours):
+    # Those of the service are tests of their own.
+    test_three_users_five_experiments_and_every_process_killed = None
+
+    def test_resets_that_never_end_cost_their_owner(self):
+        """A1: the fleet stood still for good, and its actors ignored SIGTERM."""
+        alone, _, later, after = self.measure("two", SECONDS)
+        # Half of the actor is theirs; what else runs on this machine may take more.
+        self.assertGreater(later, 0.2 * alone, (alone, later, after))
+        self.assertGreater(after, 0.5 * alone, (alone, later, after))
+        self.add("bob", "again", self.endless())
+        self.wait_until(
+            lambda: self.look("again")["state"] == "STATE_RUNNING", "the endless one runs"
+        )
+        self.rate(2)
+        self.assertLess(self.stop_actor(), 10)
+
+    def test_units_that_always_fail_cost_their_owner(self):
+        """B2: 85 updates a second of another one fell to 0.1 to 10."""
+        alone, _, later, after = self.measure("failing", SECONDS)
+        self.assertGreater(later, 0.3 * alone, (alone, later, after))
+        self.assertEqual(self.look("bad")["owner"], "bob")
+
+    def test_silent_actors_are_soon_done_without(self):
+        """D4: three of them made an experiment stand still for 24 s."""
+        alone, _, later, after = self.measure("hoarding", SECONDS)
+        self.assertGreater(later, 0.3 * alone, (alone, later, after))
+
+    def test_the_result_is_as_alone(self):
+        """Turns decide when, never what."""
+        settings = [*GOOD[:1], "rule.outer_updates=60", *GOOD[2:]]
+        wanted = self.run_hash(self.folder / "alone", *settings)
+        self.fleet()
+        self.misbehave("two")
+        self.wait_until(lambda: self.look("bad")["state"] == "STATE_RUNNING", "the bad one runs")
+        self.add("ada", "good", settings)
+        self.wait_for("good", "SUCCEEDED")
+        run = self.state / "experiments" / self.look("good")["uid"]
+        self.assertEqual(self.hash(run), wanted)
+
+
+if __name__ == "__main__":
+    unittest.main()
