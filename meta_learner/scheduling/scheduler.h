@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
+#include "common/fair_queue.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
-#include "common/fair_queue.h"
 #include "meta_learner/fleet/shard_broker.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/store/store.h"
