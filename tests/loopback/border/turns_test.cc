@@ -59,6 +59,7 @@ class Endless : public envs::Environment {
 const envs::RegisterEnvironment kEndless({
     .name = "endless",
     .summary = "Its reset never ends.",
+    .options = {},
     .make = [](const OptionValues&) -> absl::StatusOr<std::unique_ptr<envs::Environment>> {
       return std::make_unique<Endless>();
     },

@@ -115,5 +115,5 @@ TEST_CASE("mentorctl: get says what agents achieve", "[loopback]") {
   const Outcome got = RunAt({.address = "127.0.0.1:0"}, {&service}, {"get", "x"});
   INFO(got.out << got.err);
   CHECK(got.code == 0);
-  CHECK(Contains(got.out, "Learned    success 45 %, return 11.55 (mean of 5 updates)\n"));
+  CHECK(Contains(got.out, "Learned   success 45 %, return 11.55 (mean of 5 updates)\n"));
 }
