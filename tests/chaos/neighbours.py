@@ -83,7 +83,7 @@ class Neighbours(ServiceTest):
 
     def push(self, links, more):
         folder = self.folder / f"bundle-{links}"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
         (folder / "chain.xml").write_text(chain(links))
         (folder / "task.txtpb").write_text(TASK + more)
         said = self.ctl("bob", "bundles", "push", folder)
@@ -108,8 +108,9 @@ class Neighbours(ServiceTest):
 
     def endless(self):
         """Settings of an experiment whose resets never end."""
-        task = self.push(120, 'reset { settle_steps: 100000 condition: "0 > 1" }\n')
-        return [*OWN, *sets(f"benchmark.bundle={task}")]
+        if not hasattr(self, "task"):
+            self.task = self.push(120, 'reset { settle_steps: 100000 condition: "0 > 1" }\n')
+        return [*OWN, *sets(f"benchmark.bundle={self.task}")]
 
     def misbehave(self, case):
         """Begins; what ends it."""
