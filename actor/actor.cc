@@ -42,7 +42,7 @@ std::chrono::nanoseconds Now() {
 // Units that an actor asks for in all.
 uint32_t CreditOf(int threads) {
   const uint32_t ahead = kUnitsAhead * static_cast<uint32_t>(threads);
-  return std::min(std::max(ahead, kCreditMax), ahead * kExperimentsMax);
+  return std::min(kCreditMax, ahead * kExperimentsMax);
 }
 
 v1::WorkRequest CreditMessage(uint32_t units) {
@@ -379,6 +379,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
           EndLocked(found->second.get(), absl::CancelledError("cancelled"));
           return;  // Its worker answers.
         }
+        answer.mutable_result()->set_attempt(found->second->unit.attempt());
         turns_.Remove(found->first, Now());
         units_.erase(found);
         ++connection->credit;
@@ -425,7 +426,7 @@ void Actor::FillPlacesLocked() {
     }
   }
   instruments_->queue_items.Set(static_cast<double>(turns_.waiting()));
-  if (turns_.contended()) changed_.NotifyAll();
+  if (turns_.contended() && !watches_closely_) changed_.NotifyAll();
 }
 
 void Actor::BeginLocked(Unit* unit) {
@@ -482,10 +483,10 @@ void Actor::WatchTime() {
   MutexLock lock(mutex_);
   std::chrono::nanoseconds looked{0};
   while (!stopping_) {
-    const bool contended = turns_.contended();
-    changed_.WaitFor(lock, contended ? kSlice : kLookAtTime);
+    watches_closely_ = turns_.contended();
+    changed_.WaitFor(lock, watches_closely_ ? kSlice : kLookAtTime);
     if (stopping_) return;
-    if (contended) {
+    if (watches_closely_) {
       FillPlacesLocked();
     } else {
       CountIdleLocked();

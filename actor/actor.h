@@ -103,6 +103,7 @@ class Actor {
   int running_ ABSL_GUARDED_BY(mutex_) = 0;                                   // That have begun.
   uint64_t received_ ABSL_GUARDED_BY(mutex_) = 0;  // Units so far; numbers them.
   std::chrono::steady_clock::time_point idle_since_ ABSL_GUARDED_BY(mutex_);
+  bool watches_closely_ ABSL_GUARDED_BY(mutex_) = false;  // WatchTime looks at each slice.
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool told_to_leave_ ABSL_GUARDED_BY(mutex_) = false;  // By the learner.

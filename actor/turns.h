@@ -50,7 +50,7 @@ class Turns {
   // comes after it.
   std::vector<Id> Ask(Time now);
 
-  // Units that compute in a place, those that have begun, and those that wait for a place.
+  // Units that compute in a place, and those that wait for one.
   int working() const { return working_; }
   size_t waiting() const { return waiting_; }
   // Units wait, and not all are of one experiment.

@@ -13,9 +13,10 @@ constexpr double kCreditTurns = 16;
 }  // namespace
 
 Share ToShare(const v1::WorkShare& share) {
+  const bool known =
+      v1::Priority_IsValid(share.priority()) && share.priority() != v1::PRIORITY_UNSPECIFIED;
   return {.owner = share.owner(),
-          .priority =
-              share.priority() == v1::PRIORITY_UNSPECIFIED ? v1::PRIORITY_NORMAL : share.priority(),
+          .priority = known ? share.priority() : v1::PRIORITY_NORMAL,
           .weight = std::max<uint32_t>(1, share.weight())};
 }
 

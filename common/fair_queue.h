@@ -25,7 +25,7 @@ struct Share {
   uint32_t weight = 1;
 };
 
-// As it travels with work; what is not said has its default.
+// As it travels with work; what is not said, or a class that nobody knows, has its default.
 Share ToShare(const v1::WorkShare& share);
 v1::WorkShare ToProto(const std::string& experiment, const Share& share);
 

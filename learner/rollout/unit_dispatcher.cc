@@ -119,10 +119,14 @@ UnitDispatcher::Experiment& UnitDispatcher::ExperimentOf(const v1::WorkShare& sh
   return experiment;
 }
 
-void UnitDispatcher::SetRoom(const std::string& name, Experiment* experiment, ActorId id,
-                             const Actor& actor) {
+void UnitDispatcher::DropRoom(Experiment* experiment, ActorId id) {
   if (const auto before = experiment->takes.extract(id))
     experiment->rooms.erase({before.mapped(), id});
+}
+
+void UnitDispatcher::SetRoom(const std::string& name, Experiment* experiment, ActorId id,
+                             const Actor& actor) {
+  DropRoom(experiment, id);
   if (actor.leaving || actor.refused || actor.silent || KeptAway(actor)) return;
   // By what it has earned too: whoever offers much and has done nothing does not come first. Each
   // experiment has room of its own, so what others have there does not shut it out.
@@ -279,10 +283,7 @@ void UnitDispatcher::RemoveActor(ActorId id) {
   const auto found = actors_.find(id);
   MENTOR_CHECK(found != actors_.end());
   Actor actor = std::move(found->second);
-  for (auto& [name, experiment] : experiments_) {
-    if (const auto before = experiment.takes.extract(id))
-      experiment.rooms.erase({before.mapped(), id});
-  }
+  for (auto& [name, experiment] : experiments_) DropRoom(&experiment, id);
   struck_.erase(id);
   actors_.erase(found);
   const bool lost = !actor.leaving && !actor.refused &&

@@ -255,6 +255,7 @@ class UnitDispatcher {
   // Back to the head of the queue, unless it is ready or done already.
   bool Requeue(const UnitKey& key);
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
+  static void DropRoom(Experiment* experiment, ActorId id);
   // Its place among those that may get work of an experiment.
   void SetRoom(const std::string& name, Experiment* experiment, ActorId id, const Actor& actor);
   Experiment& ExperimentOf(const v1::WorkShare& share);

@@ -780,6 +780,7 @@ TEST_CASE("rollout: a unit that is cancelled in line is answered, and its credit
   const v1::WorkRequest answer = service.messages.Pop();
   CHECK(answer.result().id().agent() == 1);
   CHECK(answer.result().error() == "cancelled");
+  CHECK(answer.result().attempt() == in_line.attempt());
   CHECK(service.messages.Pop().credit().units() == 1);
   service.Give(after);
   for (const uint32_t agent : {0U, 2U}) {

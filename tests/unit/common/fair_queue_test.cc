@@ -287,5 +287,17 @@ TEST_CASE("fair queue: owners are told apart within each class alone", "[unit]")
   CHECK(*queue.Next({"a", "b"}) == "b");
 }
 
+TEST_CASE("fair queue: a share that came over the wire has a class and a weight", "[unit]") {
+  v1::WorkShare share;
+  CHECK(ToShare(share).priority == v1::PRIORITY_NORMAL);
+  CHECK(ToShare(share).weight == 1);
+  share.set_priority(static_cast<v1::Priority>(7));  // Of a peer that lies, or is newer.
+  CHECK(ToShare(share).priority == v1::PRIORITY_NORMAL);
+  share = ToProto("a", {.owner = "ada", .priority = v1::PRIORITY_LOW, .weight = 9});
+  CHECK(ToShare(share).owner == "ada");
+  CHECK(ToShare(share).priority == v1::PRIORITY_LOW);
+  CHECK(ToShare(share).weight == 9);
+}
+
 }  // namespace
 }  // namespace mentor::meta_learner
