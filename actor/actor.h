@@ -1,7 +1,7 @@
 // An actor: worker threads that run units, and a stream to a learner that gives them. Keeps no
 // state beyond the units in hand; survives a learner that goes away, and goes to another one when
-// it knows several. Units of several experiments take turns (turns.h), and one that is cancelled,
-// or whose environment takes too long, ends at its next pause point. Thread-safe.
+// it knows several. Units of several experiments take turns (common/turns.h), and one that is
+// cancelled, or whose environment takes too long, ends at its next pause point. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -17,11 +17,11 @@
 #include <grpcpp/channel.h>
 
 #include "actor/learner_list.h"
-#include "actor/turns.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/stream.h"
+#include "common/turns.h"
 #include "common/uuid.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
 

@@ -408,7 +408,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
                     run_units, emit, job->cancel);
   };
   // A shard that is dropped ends within its update too.
-  const InterruptScope interrupt(&job->cancel);
+  const CallerScope caller(&job->cancel, &job->shard.share());
   absl::StatusOr<ShardReport> report = run();
   if (job->cancel) return;
 

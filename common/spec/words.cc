@@ -181,14 +181,14 @@ class Walker {
       return Stop(
           absl::StrFormat("after %s comes a colon, no '='; write %s: ...", Quote(name), name));
     }
-    const std::optional<TextPlace> colon =
-        tokens_.Is(":") ? std::optional(tokens_.place()) : std::nullopt;
+    const bool colon = tokens_.Is(":");
+    const size_t after_name = cursor_.OffsetOf(tokens_.place());
     if (colon) tokens_.Next();
     const FieldDescriptor* field = group.type ? group.type->FindFieldByName(name) : nullptr;
-    if (field == nullptr) return UnknownField(group, name, begin, offset, colon);
+    if (field == nullptr) return UnknownField(group, name, begin, offset, colon, after_name);
     const std::string here = Join(path, name);
     if (field->cpp_type() == CppType::CPPTYPE_MESSAGE) {
-      return OneOrList([&] { return GroupOf(*field, group, here, begin, colon.has_value()); });
+      return OneOrList([&] { return GroupOf(*field, group, here, begin, colon); });
     }
     if (!colon) {
       return Stop(
@@ -235,8 +235,9 @@ class Walker {
                   path);
   }
 
+  // `offset` is where the name begins, `after_name` where its colon stands if there is one.
   bool UnknownField(const Group& group, const std::string& name, TextPlace begin, size_t offset,
-                    std::optional<TextPlace> colon) {
+                    bool colon, size_t after_name) {
     for (const Group* around = group.around; around != nullptr; around = around->around) {
       if (around->type == nullptr || around->type->FindFieldByName(name) == nullptr) continue;
       if (!lacks_an_end_) lacks_an_end_ = LacksAnEnd(text_);
@@ -257,7 +258,7 @@ class Walker {
       return Skip(group, name, begin);
     }
     words_.edits.push_back({offset, name.size(), absl::StrFormat("option { name: \"%s\"", name)});
-    words_.edits.push_back({cursor_.OffsetOf(*colon), 1, " value:"});
+    words_.edits.push_back({after_name, 1, " value:"});
     const std::optional<Given> given = Value();
     if (!given) return Stop(absl::StrFormat("%s has no value", Quote(name)));
     words_.edits.push_back(given->quoted ? Words::Edit{given->offset + given->text.size(), 0, " }"}

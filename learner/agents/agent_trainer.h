@@ -12,6 +12,8 @@
 
 #include <absl/status/statusor.h>
 
+#include "common/check.h"
+#include "common/pause_point.h"
 #include "learner/agents/agent_batch.h"
 #include "learner/agents/agent_shape.h"
 #include "learner/agents/gae.h"
@@ -93,16 +95,20 @@ torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data, torc
 //   // On elements [begin, begin + count) of the epoch's order; fills row `step` of the trace.
 //   void Step(int64_t step, int64_t begin, int64_t count);
 //   bool EndEpoch();  // False when none of them goes on.
+// An error is that of a pause point: nobody wants the update any more.
 template <class Agents>
-void RunEpochs(const PpoConfig& config, int64_t steps, Agents* agents) {
+absl::Status RunEpochs(const PpoConfig& config, int64_t steps, Agents* agents) {
   const int64_t rows = MinibatchRows(config, steps);
   int64_t step = 0;
   for (int64_t epoch = 0; epoch < config.epochs; ++epoch) {
     agents->BeginEpoch(epoch);
-    for (int64_t begin = 0; begin < steps; begin += rows)
+    for (int64_t begin = 0; begin < steps; begin += rows) {
+      MENTOR_RETURN_IF_ERROR(PausePoint());
       agents->Step(step++, begin, std::min(rows, steps - begin));
-    if (!agents->EndEpoch()) return;
+    }
+    if (!agents->EndEpoch()) break;
   }
+  return absl::OkStatus();
 }
 
 }  // namespace mentor::learner

@@ -115,7 +115,7 @@ class AutogradTrainer : public AgentTrainer {
 
   absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents, const TrainingData& data) override {
     StackedAgents stacked(setup_, data, agents);
-    RunEpochs(setup_.config, data.advantages.size(1), &stacked);
+    MENTOR_RETURN_IF_ERROR(RunEpochs(setup_.config, data.advantages.size(1), &stacked));
     const torch::Tensor flags = stacked.nonfinite().cpu();
     const bool* nonfinite = flags.const_data_ptr<bool>();
     return TrainedAgents{stacked.Finish(), stacked.trace().cpu(),

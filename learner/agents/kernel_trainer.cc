@@ -128,7 +128,7 @@ class KernelTrainer : public AgentTrainer {
                       std::vector<char>(num_agents, 0)};
     MENTOR_RETURN_IF_ERROR(ParallelFor(setup_.pool, num_agents, [&](int64_t s) {
       KernelAgent<T> agent(setup_, data, s, &all);
-      RunEpochs(setup_.config, steps, &agent);
+      MENTOR_RETURN_IF_ERROR(RunEpochs(setup_.config, steps, &agent));
       agent.Finish();
       return absl::OkStatus();
     }));

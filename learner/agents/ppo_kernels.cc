@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/exact_math.h"
+#include "common/pause_point.h"
 #include "learner/kernels/clipped_surrogate.h"
 #include "learner/kernels/matrix_kernels.h"
 #include "learner/kernels/value_loss.h"
@@ -93,6 +94,12 @@ PpoKernels<T>::PpoKernels(const KernelSizes& sizes, const PpoConfig& config, int
 template <typename T>
 PpoKernels<T>::~PpoKernels() = default;
 
+// Between two products, which take milliseconds where networks are large. Whether anybody still
+// wants them is asked between minibatches.
+static void LetOthers() {
+  static_cast<void>(PausePoint());
+}
+
 template <typename T>
 void PpoKernels<T>::Forward(const T* theta, Network* n, int64_t rows) {
   const int64_t hs = n->hidden_stride;
@@ -105,6 +112,7 @@ void PpoKernels<T>::Forward(const T* theta, Network* n, int64_t rows) {
   Multiply<Left::kRows, Then::kBiasTanh, T>(rows, n->hidden, n->in,
                                             {inputs_.data(), inputs_stride_}, {n->w1t.data(), hs},
                                             n->bias1.data(), {n->h1.data(), hs});
+  LetOthers();
   Multiply<Left::kRows, Then::kBiasTanh, T>(rows, n->hidden, n->hidden, {n->h1.data(), hs},
                                             {n->w2t.data(), hs}, n->bias2.data(),
                                             {n->h2.data(), hs});
@@ -128,10 +136,12 @@ void PpoKernels<T>::Backward(const T* theta, Network* n, int64_t rows, T* grad) 
   // Second hidden layer: h2 becomes its gradient before the tanh.
   Multiply<Left::kRows, Then::kTanhGrad, T>(rows, n->hidden, n->out, {n->dy.data(), os}, w3,
                                             nullptr, {n->h2.data(), hs});
+  LetOthers();
   Multiply<Left::kColumns, Then::kStore, T>(n->hidden, n->hidden, rows, {n->h2.data(), hs},
                                             {n->h1.data(), hs}, nullptr, {grad + n->w2, n->hidden});
   SumRows<T>(rows, n->hidden, {n->h2.data(), hs}, grad + n->b2);
   // First hidden layer.
+  LetOthers();
   Multiply<Left::kRows, Then::kTanhGrad, T>(rows, n->hidden, n->hidden, {n->h2.data(), hs}, w2,
                                             nullptr, {n->h1.data(), hs});
   Multiply<Left::kColumns, Then::kStore, T>(n->hidden, n->in, rows, {n->h1.data(), hs},

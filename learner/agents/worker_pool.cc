@@ -8,28 +8,40 @@
 #include <chrono>
 #include <exception>
 #include <limits>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 #include "common/check.h"
 #include "common/cpu_time.h"
+#include "common/pause_point.h"
 
 namespace mentor::learner {
 namespace {
 
-// A call none of whose tasks has begun by then runs them itself.
-constexpr std::chrono::milliseconds kHelpAfter{2};
+// Calls of quick experiments take less than one.
+constexpr std::chrono::milliseconds kSlice{2};
 
-thread_local bool on_pool_thread = false;
+struct Caller {
+  const std::atomic<bool>* interrupt = nullptr;
+  const v1::WorkShare* share = nullptr;
+};
+
+thread_local bool on_lane = false;
 thread_local double caller_cpu_seconds = 0;
-thread_local const std::atomic<bool>* caller_interrupt = nullptr;
+thread_local std::optional<Caller> caller;
+
+const std::atomic<bool>* CallerInterrupt() {
+  return caller ? caller->interrupt : nullptr;
+}
 
 absl::Status CheckInterrupt(const std::atomic<bool>* interrupt) {
   return interrupt != nullptr && *interrupt ? absl::CancelledError("interrupted")
                                             : absl::OkStatus();
 }
 
-absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i,
-                     const std::atomic<bool>* interrupt) {
+absl::Status RunGuarded(const std::function<absl::Status(int64_t)>& task, int64_t i,
+                        const std::atomic<bool>* interrupt) {
   MENTOR_RETURN_IF_ERROR(CheckInterrupt(interrupt));
   const c10::AutoGradMode gradients_off(false);
   try {
@@ -41,7 +53,46 @@ absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i
   }
 }
 
+// A thread that runs tasks: LibTorch uses it alone, so that sums have the same bits on each.
+class LaneThread {
+ public:
+  LaneThread() : threads_(at::get_num_threads()) {
+    on_lane = true;
+    if (threads_ != 1) at::set_num_threads(1);
+  }
+  ~LaneThread() {
+    if (threads_ != 1) at::set_num_threads(threads_);
+    on_lane = false;
+  }
+  LaneThread(const LaneThread&) = delete;
+  LaneThread& operator=(const LaneThread&) = delete;
+
+ private:
+  const int threads_;
+};
+
+Turns::Time Now() {
+  return std::chrono::steady_clock::now().time_since_epoch();
+}
+
 }  // namespace
+
+// What one thread does of a job. Guarded by the pool's mutex, but for what is fixed and `asked`.
+class WorkerPool::Lane : public Turn {
+ public:
+  Lane(WorkerPool* pool, Job* job, Turns::Id id, bool is_callers)
+      : pool(pool), job(job), id(id), is_callers(is_callers) {}
+
+  absl::Status Continue() override;
+  void Begin(const char* /*name*/) override {}
+
+  WorkerPool* const pool;
+  Job* const job;
+  const Turns::Id id;
+  const bool is_callers;            // Runs on the caller's thread.
+  std::atomic<bool> asked = false;  // For its place.
+  bool has_place = false, has_thread = false, ended = false;
+};
 
 // One ParallelFor under way. Lives on the caller's stack; guarded by the pool's mutex but for the
 // first three.
@@ -49,104 +100,180 @@ struct WorkerPool::Job {
   const int64_t n;
   const std::function<absl::Status(int64_t)>& task;
   const std::atomic<bool>* const interrupt;
+  std::deque<Lane> lanes = {};
+  size_t lanes_left = 0;
   int64_t next = 0;
-  int64_t done = 0;
-  double cpu_seconds = 0;
+  double cpu_seconds = 0;  // On other threads than the caller's.
   int64_t failed_index = std::numeric_limits<int64_t>::max();
   absl::Status failure = absl::OkStatus();
-  CondVar all_done = {};
+  CondVar changed = {};  // A lane has its place, or the last one has ended.
 };
 
-WorkerPool::WorkerPool(int num_threads) {
+absl::Status WorkerPool::Lane::Continue() {
+  if (asked) {
+    MutexLock lock(pool->mutex_);
+    pool->WaitForPlace(this, lock);
+  }
+  return CheckInterrupt(job->interrupt);
+}
+
+WorkerPool::WorkerPool(int num_threads)
+    : places_(num_threads), turns_({.places = num_threads, .slice = kSlice}) {
   MENTOR_CHECK(num_threads >= 1);
-  threads_.reserve(num_threads);
-  for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
 WorkerPool::~WorkerPool() {
+  std::vector<std::thread> threads;
   {
     const MutexLock lock(mutex_);
-    MENTOR_CHECK(jobs_.empty());
+    MENTOR_CHECK(lanes_.empty());
     stopping_ = true;
+    threads.swap(threads_);
   }
   work_.NotifyAll();
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads) thread.join();
 }
 
 void WorkerPool::Run() {
-  on_pool_thread = true;
-  at::set_num_threads(1);  // Concerns this thread alone.
+  const LaneThread thread;
   MutexLock lock(mutex_);
   while (true) {
-    while (!stopping_ && jobs_.empty()) work_.Wait(lock);
-    if (jobs_.empty()) return;
-    Job* job = jobs_.front();
-    jobs_.pop_front();
-    const int64_t i = job->next++;
-    if (job->next < job->n) jobs_.push_back(job);
-    RunOne(job, i, lock);
+    while (!stopping_ && begun_.empty()) work_.Wait(lock);
+    if (begun_.empty()) return;
+    --idle_;
+    Lane* lane = begun_.front();
+    begun_.pop_front();
+    RunLane(lane, lock);
+    ++idle_;
   }
 }
 
-void WorkerPool::RunOne(Job* job, int64_t i, MutexLock& lock) {
+void WorkerPool::RunLane(Lane* lane, MutexLock& lock) {
+  const TurnScope turn(lane);
+  lane->has_thread = true;
+  Job* job = lane->job;
+  while (job->next < job->n) {
+    const int64_t i = job->next++;
+    if (job->next == job->n) EndFreshLanes(job);
+    RunTask(lane, i, lock);
+    if (turns_.contended()) FillPlaces();
+    if (lane->asked && job->next < job->n) WaitForPlace(lane, lock);
+  }
+  End(lane);
+  FillPlaces();
+}
+
+void WorkerPool::RunTask(Lane* lane, int64_t i, MutexLock& lock) {
+  Job* job = lane->job;
   lock.Unlock();
   const double cpu_before = ThreadCpuSeconds();
-  absl::Status status = RunTask(job->task, i, job->interrupt);
+  absl::Status status = RunGuarded(job->task, i, job->interrupt);
   const double cpu_seconds = ThreadCpuSeconds() - cpu_before;
   lock.Lock();
-  job->cpu_seconds += cpu_seconds;
+  if (!lane->is_callers) job->cpu_seconds += cpu_seconds;
   if (!status.ok() && i < job->failed_index) {
     job->failed_index = i;
     job->failure = std::move(status);
   }
-  // Under the lock: the caller destroys the job as soon as it sees the last task done.
-  if (++job->done == job->n) job->all_done.NotifyOne();
 }
 
-void WorkerPool::Help(Job* job, MutexLock& lock) {
-  on_pool_thread = true;
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);  // As on the pool's own: sums have the same bits.
-  while (job->next < job->n) {
-    const int64_t i = job->next++;
-    if (job->next == job->n) std::erase(jobs_, job);
-    RunOne(job, i, lock);
+void WorkerPool::WaitForPlace(Lane* lane, MutexLock& lock) {
+  lane->asked = false;
+  lane->has_place = turns_.GoesOn(lane->id, Now());
+  if (lane->has_place) return;
+  FillPlaces();
+  while (!lane->has_place && CheckInterrupt(lane->job->interrupt).ok()) {
+    lane->job->changed.WaitFor(lock, kSlice);
+    if (!lane->has_place) FillPlaces();
   }
-  at::set_num_threads(threads);
-  on_pool_thread = false;
 }
 
-int64_t WorkerPool::num_waiting() {
+void WorkerPool::EndFreshLanes(Job* job) {
+  for (Lane& lane : job->lanes) {
+    if (!lane.has_thread && !lane.ended) End(&lane);
+  }
+}
+
+void WorkerPool::End(Lane* lane) {
+  lane->ended = true;
+  lanes_.erase(lane->id);
+  std::erase(begun_, lane);
+  turns_.Remove(lane->id, Now());
+  // Under the lock: the caller destroys the job as soon as it sees the last lane ended.
+  if (--lane->job->lanes_left == 0) lane->job->changed.NotifyAll();
+}
+
+void WorkerPool::FillPlaces() {
+  const Turns::Time now = Now();
+  for (const Turns::Id id : turns_.Ask(now)) lanes_.at(id)->asked = true;
+  for (const Turns::Id id : turns_.FillPlaces(now)) {
+    Lane* lane = lanes_.at(id);
+    lane->has_place = true;
+    if (lane->has_thread || lane->is_callers) {
+      lane->job->changed.NotifyAll();
+    } else {
+      begun_.push_back(lane);
+      work_.NotifyOne();
+    }
+  }
+  try {
+    while (idle_ < begun_.size()) {
+      threads_.emplace_back([this] { Run(); });
+      ++idle_;
+    }
+  } catch (const std::system_error&) {
+    // No more threads can be had: that of the caller does it all.
+    while (idle_ < begun_.size()) End(begun_.back());
+  }
+}
+
+size_t WorkerPool::num_waiting() {
   const MutexLock lock(mutex_);
-  return static_cast<int64_t>(jobs_.size());
+  return turns_.waiting();
 }
 
 absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task) {
   if (n <= 0) return absl::OkStatus();
-  if (on_pool_thread) return learner::ParallelFor(nullptr, n, task);
-  Job job{.n = n, .task = task, .interrupt = caller_interrupt, .failure = {}, .all_done = {}};
+  if (on_lane) return learner::ParallelFor(nullptr, n, task);
+  Job job{.n = n, .task = task, .interrupt = CallerInterrupt()};
+  const v1::WorkShare& share =
+      caller && caller->share != nullptr ? *caller->share : v1::WorkShare::default_instance();
   MutexLock lock(mutex_);
-  jobs_.push_back(&job);
-  work_.NotifyAll();
-  // Threads that are busy for long with the tasks of others do not keep this call waiting.
-  job.all_done.WaitFor(lock, kHelpAfter);
-  if (job.next == 0) Help(&job, lock);
-  while (job.done != job.n) job.all_done.Wait(lock);
+  job.lanes_left = static_cast<size_t>(std::min<int64_t>(n, places_));
+  for (size_t i = 0; i < job.lanes_left; ++i) {
+    const Turns::Id id = next_lane_++;
+    lanes_.emplace(id, &job.lanes.emplace_back(this, &job, id, /*is_callers=*/i == 0));
+    turns_.Add(id, share);
+  }
+  Lane& own = job.lanes.front();
+  FillPlaces();
+  while (!own.has_place && !own.ended && CheckInterrupt(job.interrupt).ok()) {
+    job.changed.WaitFor(lock, kSlice);
+    FillPlaces();
+  }
+  if (!own.ended) {
+    const LaneThread thread;
+    RunLane(&own, lock);
+  }
+  while (job.lanes_left > 0) {
+    job.changed.WaitFor(lock, kSlice);
+    FillPlaces();
+  }
   caller_cpu_seconds += job.cpu_seconds;
   return job.failure;
 }
 
-InterruptScope::InterruptScope(const std::atomic<bool>* interrupt) {
-  MENTOR_CHECK(caller_interrupt == nullptr);
-  caller_interrupt = interrupt;
+CallerScope::CallerScope(const std::atomic<bool>* interrupt, const v1::WorkShare* share) {
+  MENTOR_CHECK(!caller);
+  caller = Caller{.interrupt = interrupt, .share = share};
 }
 
-InterruptScope::~InterruptScope() {
-  caller_interrupt = nullptr;
+CallerScope::~CallerScope() {
+  caller.reset();
 }
 
 absl::Status CheckInterrupt() {
-  return CheckInterrupt(caller_interrupt);
+  return CheckInterrupt(CallerInterrupt());
 }
 
 double WorkerPool::CallerCpuSeconds() {
@@ -157,7 +284,7 @@ absl::Status ParallelFor(WorkerPool* pool, int64_t n,
                          const std::function<absl::Status(int64_t)>& task) {
   if (pool != nullptr) return pool->ParallelFor(n, task);
   absl::Status first;
-  for (int64_t i = 0; i < n; ++i) first.Update(RunTask(task, i, caller_interrupt));
+  for (int64_t i = 0; i < n; ++i) first.Update(RunGuarded(task, i, CallerInterrupt()));
   return first;
 }
 

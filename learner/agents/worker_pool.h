@@ -1,8 +1,8 @@
-// A fixed set of threads for tensor work, each running LibTorch single-threaded. Owned by the
-// process, shared by its shard runners and rules. Thread-safe and fair: the tasks of concurrent
-// calls take turns, one task of each call in turn, and a call whose turn does not come runs its
-// tasks itself. Which thread runs a task never changes a result: tasks write to their own slots,
-// sums run afterwards.
+// A fixed number of threads' worth of tensor work, each thread running LibTorch single-threaded.
+// Owned by the process, shared by its shard runners and rules. Thread-safe and fair: calls of
+// several experiments take turns by class, owner and weight (common/turns.h), between two tasks and
+// at the pause points of a task; those of one experiment come one after another. Which thread runs
+// a task never changes a result: tasks write to their own slots, sums run afterwards.
 //
 //   const absl::Status status = pool.ParallelFor(n, [&](int64_t i) {
 //     slots[i] = Work(i);
@@ -14,12 +14,15 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <thread>
 #include <vector>
 
 #include <absl/status/status.h>
 
 #include "common/mutex.h"
+#include "common/turns.h"
+#include "mentor/v1/experiment.pb.h"
 
 namespace mentor::learner {
 
@@ -30,9 +33,9 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  int num_threads() const { return static_cast<int>(threads_.size()); }
-  // Calls with tasks that no thread has begun.
-  int64_t num_waiting();
+  int num_threads() const { return places_; }
+  // Threads that calls would use if they had a place.
+  size_t num_waiting();
 
   // Runs task(0) ... task(n-1) with gradients off and returns when all of them are done. The status
   // is that of the failed task with the least index; a task that throws has failed with INTERNAL.
@@ -44,30 +47,42 @@ class WorkerPool {
 
  private:
   struct Job;
+  class Lane;
   void Run();
-  // Task i of the job; gives the lock back meanwhile.
-  void RunOne(Job* job, int64_t i, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The job's tasks on the thread of its caller, until all have begun.
-  void Help(Job* job, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Task by task of its job until none is left.
+  void RunLane(Lane* lane, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Task i of its job; gives the lock back meanwhile.
+  void RunTask(Lane* lane, int64_t i, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The lane goes on when it has its place again, or when nobody wants its job any more.
+  void WaitForPlace(Lane* lane, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Lanes that no thread has begun are not needed any more.
+  void EndFreshLanes(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void End(Lane* lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Asks for places where others wait, and gives those that are free.
+  void FillPlaces() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Guarded by mutex_.
+  const int places_;
   Mutex mutex_;
   CondVar work_;
-  std::deque<Job*> jobs_
-      ABSL_GUARDED_BY(mutex_);  // With tasks that nobody has begun; the front is next.
+  Turns turns_ ABSL_GUARDED_BY(mutex_);
+  std::map<Turns::Id, Lane*> lanes_ ABSL_GUARDED_BY(mutex_);
+  Turns::Id next_lane_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::deque<Lane*> begun_ ABSL_GUARDED_BY(mutex_);  // Idle threads take them.
+  size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  // Last, so that they stop first.
-  std::vector<std::thread> threads_;
+  // As many as other lanes than callers' had begun at once.
+  std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
 };
 
-// While it lives, ParallelFor calls of this thread begin no more tasks once *interrupt is true, and
-// answer CANCELLED. For long work that its owner may no longer want.
-class InterruptScope {
+// Whose the calls of this thread are while it lives. Once *interrupt is true, ParallelFor begins no
+// more tasks and answers CANCELLED, and tasks end at their pause points: for long work that its
+// owner may no longer want. Without a share, calls are of one experiment that has no name.
+class CallerScope {
  public:
-  explicit InterruptScope(const std::atomic<bool>* interrupt);
-  ~InterruptScope();
-  InterruptScope(const InterruptScope&) = delete;
-  InterruptScope& operator=(const InterruptScope&) = delete;
+  explicit CallerScope(const std::atomic<bool>* interrupt, const v1::WorkShare* share = nullptr);
+  ~CallerScope();
+  CallerScope(const CallerScope&) = delete;
+  CallerScope& operator=(const CallerScope&) = delete;
 };
 
 // CANCELLED where calls of this thread are interrupted.

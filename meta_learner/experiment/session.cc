@@ -288,7 +288,7 @@ absl::Status Session::Learn(const std::vector<ShardResult>& results,
   const double cpu_before = CallerCpuSeconds();
   const Clock::time_point start = Clock::now();
   const auto update = [&] {
-    const learner::InterruptScope interrupt(&cancel_);
+    const learner::CallerScope caller(&cancel_);
     return parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()),
                                state_.outer_step);
   };

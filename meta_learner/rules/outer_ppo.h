@@ -136,7 +136,7 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
 // At most one epoch for each displacement, in units of config.piece_unit steps; weights and *adam
 // change in place. An error leaves both in an undefined state: FAILED_PRECONDITION when the first
 // piece's ratios are not 1 within rho_error_max, INTERNAL when a loss or gradient is not finite,
-// RESOURCE_EXHAUSTED when a device lacks memory, CANCELLED between two pieces (InterruptScope).
+// RESOURCE_EXHAUSTED when a device lacks memory, CANCELLED between two pieces (CallerScope).
 absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements,

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """What an experiment gets of a shared fleet while another owner's misbehaves: its outer updates a
-second alone, beside the other one, and after that one was cancelled. One learner, one actor with
-two threads, TLS and tokens of two users. By hand:
+second alone, beside the other one, and after that one was cancelled; and its part of the time that
+actors worked, beside the other one. One learner, one actor with two threads, TLS and tokens of two
+users. By hand:
 
     tests/chaos/neighbours.py [--seconds 10] [CASE ...]
 """
 
 import argparse
+import json
 import pathlib
 import signal
 import sys
@@ -55,6 +57,8 @@ CASES = {
     "low": "the same of class LOW, the good one HIGH",
     "failing": "units that always fail",
     "hoarding": "three actors that take units and are silent",
+    "equal": "both with such units, of one class",
+    "classes": "both with such units, LOW and HIGH",
 }
 
 
@@ -101,10 +105,13 @@ class Neighbours(ServiceTest):
         time.sleep(seconds)
         return (self.updates() - before) / (time.monotonic() - since)
 
-    def begin(self, *arguments):
+    def begin(self, case):
+        """The good one alone. What it does is small and quick, but where both do the same."""
         self.fleet()
-        self.add("ada", "good", GOOD, *arguments)
-        self.wait_until(lambda: self.updates() > 20, "updates of the good one")
+        own, enough = (LONG, 0) if case in ("equal", "classes") else (GOOD, 20)
+        priority = "high" if case in ("low", "classes") else "normal"
+        self.add("ada", "good", own, "--priority", priority)
+        self.wait_until(lambda: self.updates() > enough, "updates of the good one")
 
     def endless(self):
         """Settings of an experiment whose resets never end."""
@@ -125,7 +132,8 @@ class Neighbours(ServiceTest):
         elif case == "hoarding":
             return self.hoard()
         else:
-            self.add("bob", "bad", LONG, "--priority", "low" if case == "low" else "normal")
+            priority = "low" if case in ("low", "classes") else "normal"
+            self.add("bob", "bad", LONG, "--priority", priority)
 
         def end():
             for name in names:
@@ -156,22 +164,31 @@ class Neighbours(ServiceTest):
 
         return end
 
-    def class_seconds(self):
-        return {
-            name: self.actor.metric(f'mentor_actor_class_seconds_total{{class="{name}"}}')
-            for name in ("low", "normal", "high")
-        }
+    def rate_and_time(self, seconds):
+        """Its rate, and its part of the time that actors worked: 0 to 1."""
+        good = total = 0.0
+        before, since = self.updates(), time.monotonic()
+        while time.monotonic() < since + seconds:
+            time.sleep(1)
+            said = self.ctl("viewer", "peers", "--output", "json").splitlines()
+            for peer in (json.loads(line) for line in said if line.startswith("{")):
+                for spent in peer.get("time", []):
+                    total += spent["share"]
+                    good += spent["share"] * (spent["experiment"] == "experiments/good")
+        rate = (self.updates() - before) / (time.monotonic() - since)
+        return rate, good / total if total > 0 else 0.0
 
     def measure(self, case, seconds):
         """Updates a second alone, beside the other one within its first seconds and later, and
-        after its end."""
-        self.begin("--priority", "high" if case == "low" else "normal")
+        after its end; its part of the actors' time beside the other one, later."""
+        self.begin(case)
         alone = self.rate(seconds)
         end = self.misbehave(case)
-        first, later = self.rate(seconds), self.rate(seconds)
+        first = self.rate(seconds)
+        later, part = self.rate_and_time(seconds)
         end()
         time.sleep(1)
-        return alone, first, later, self.rate(seconds)
+        return alone, first, later, self.rate(seconds), part
 
     def stop_actor(self):
         """Seconds from SIGTERM to its end."""
@@ -189,13 +206,15 @@ def main():
     unknown = set(arguments.cases) - set(CASES)
     if unknown:
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    print(f"{'':48}  alone  first  later  after   first/alone  later/alone  after/alone")
+    print(
+        f"{'':48}  alone  first  later  after   first/alone  later/alone  after/alone  part of time"
+    )
     for case in arguments.cases or CASES:
         with Neighbours.alone() as trial:
-            alone, *others = trial.measure(case, arguments.seconds)
+            alone, *others, part = trial.measure(case, arguments.seconds)
             rates = "".join(f"{rate:7.1f}" for rate in (alone, *others))
-            ratios = "".join(f"{rate / alone:13.2f}" for rate in others)
-            print(f"{CASES[case]:48}{rates}{ratios}", flush=True)
+            ratios = "".join(f"{rate / alone if alone else 0:13.2f}" for rate in others)
+            print(f"{CASES[case]:48}{rates}{ratios}{part:14.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ class NeighboursTest(Neighbours):
 
     def test_resets_that_never_end_cost_their_owner(self):
         """A1: the fleet stood still for good, and its actors ignored SIGTERM."""
-        alone, _, later, after = self.measure("two", SECONDS)
+        alone, _, later, after, _ = self.measure("two", SECONDS)
         # Half of the actor is theirs; what else runs on this machine may take more.
         self.assertGreater(later, 0.2 * alone, (alone, later, after))
         self.assertGreater(after, 0.5 * alone, (alone, later, after))
@@ -26,14 +26,23 @@ class NeighboursTest(Neighbours):
 
     def test_units_that_always_fail_cost_their_owner(self):
         """B2: 85 updates a second of another one fell to 0.1 to 10."""
-        alone, _, later, after = self.measure("failing", SECONDS)
+        alone, _, later, after, _ = self.measure("failing", SECONDS)
         self.assertGreater(later, 0.3 * alone, (alone, later, after))
         self.assertEqual(self.look("bad")["owner"], "bob")
 
     def test_silent_actors_are_soon_done_without(self):
         """D4: three of them made an experiment stand still for 24 s."""
-        alone, _, later, after = self.measure("hoarding", SECONDS)
+        alone, _, later, after, _ = self.measure("hoarding", SECONDS)
         self.assertGreater(later, 0.3 * alone, (alone, later, after))
+
+    def test_time_of_actors_goes_by_class(self):
+        """B1: class, weight and owner did not count for actors."""
+        *_, part = self.measure("equal", 2 * SECONDS)
+        self.assertTrue(0.35 < part < 0.65, part)
+
+    def test_a_higher_class_goes_first(self):
+        *_, part = self.measure("classes", 2 * SECONDS)
+        self.assertGreater(part, 0.7)
 
     def test_the_result_is_as_alone(self):
         """Turns decide when, never what."""

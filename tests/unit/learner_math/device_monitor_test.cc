@@ -255,7 +255,7 @@ TEST_CASE("device work: an update that nobody wants any more ends between two ep
     last = epoch;
     if (epoch == 3) cancel = true;
   };
-  const InterruptScope interrupt(&cancel);
+  const CallerScope caller(&cancel);
   const auto result =
       PpoUpdate(update.shape, update.agents, update.segment, update.segment.shaped_rewards,
                 update.config, order, {.device = Emulated({})});

@@ -2,11 +2,17 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
+#include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include <absl/strings/str_cat.h>
 
+#include "common/check.h"
+#include "common/fair_queue.h"
+#include "common/pause_point.h"
 #include "tests/testing.h"
 
 namespace mentor::learner {
@@ -69,28 +75,131 @@ TEST_CASE("worker pool: a task may call the pool again", "[unit]") {
   CHECK(inner == 6);
 }
 
-TEST_CASE("worker pool: concurrent calls take turns, task by task", "[unit]") {
+v1::WorkShare Of(const std::string& experiment, v1::Priority priority) {
+  return ToProto(experiment, {.owner = experiment, .priority = priority});
+}
+
+const v1::WorkShare kLow = Of("low", v1::PRIORITY_LOW), kHigh = Of("high", v1::PRIORITY_HIGH);
+
+// A call of another thread, of which somebody else's task waits.
+class Other {
+ public:
+  Other(WorkerPool* pool, const v1::WorkShare& share, int64_t n, std::function<void(int64_t)> task)
+      : thread_([=, this, task = std::move(task)] {
+          const CallerScope caller(/*interrupt=*/nullptr, &share);
+          static_cast<void>(pool->ParallelFor(n, [&](int64_t i) {
+            task(i);
+            return absl::OkStatus();
+          }));
+          done = true;
+        }) {}
+  ~Other() { thread_.join(); }
+
+  std::atomic<bool> done = false;
+
+ private:
+  std::thread thread_;
+};
+
+TEST_CASE("worker pool: a higher class goes first between two tasks", "[unit]") {
   WorkerPool pool(1);
-  std::string order;  // Written by the one worker only.
-  std::atomic<bool> first_runs = false, arrived = false;
-  std::thread other([&] {
-    if (!Await([&] { return first_runs.load(); })) return;
-    static_cast<void>(pool.ParallelFor(3, [&](int64_t i) {
-      absl::StrAppend(&order, "b", i, " ");
-      return absl::OkStatus();
-    }));
-  });
-  const absl::Status status = pool.ParallelFor(5, [&](int64_t i) {
-    absl::StrAppend(&order, "a", i, " ");
-    first_runs = true;
-    // The first task goes on when both calls have tasks waiting: {a1, b0}.
-    if (i == 0) arrived = Await([&] { return pool.num_waiting() == 2; });
+  std::string order;  // Written in the one place only.
+  std::optional<Other> other;
+  bool arrived = false;
+  const CallerScope caller(/*interrupt=*/nullptr, &kLow);
+  const absl::Status status = pool.ParallelFor(3, [&](int64_t i) {
+    absl::StrAppend(&order, "low", i, " ");
+    if (i == 0) {
+      other.emplace(&pool, kHigh, 3, [&](int64_t k) { absl::StrAppend(&order, "high", k, " "); });
+      arrived = Await([&] { return pool.num_waiting() == 1; });
+    }
     return absl::OkStatus();
   });
-  other.join();
   CHECK(status.ok());
   CHECK(arrived);
-  CHECK(order == "a0 a1 b0 a2 b1 a3 b2 a4 ");
+  CHECK(order == "low0 high0 high1 high2 low1 low2 ");
+}
+
+TEST_CASE("worker pool: a task gives its place up at a pause point", "[unit]") {
+  WorkerPool pool(1);
+  std::atomic<bool> computes = false, both = false;
+  std::optional<Other> other;
+  const CallerScope caller(/*interrupt=*/nullptr, &kLow);
+  const absl::Status status = pool.ParallelFor(1, [&](int64_t) -> absl::Status {
+    computes = true;
+    other.emplace(&pool, kHigh, 2, [&](int64_t) { both = both || computes; });
+    const bool done = Await([&] {
+      computes = false;
+      static_cast<void>(PausePoint());
+      computes = true;
+      return other->done.load();
+    });
+    return done ? absl::OkStatus() : absl::DeadlineExceededError("the other one never ran");
+  });
+  CHECK(status.ok());
+  CHECK_FALSE(both);
+}
+
+TEST_CASE("worker pool: a task without pause points keeps nobody else waiting", "[unit]") {
+  WorkerPool pool(2);
+  std::atomic<int> begun = 0;
+  std::optional<Other> other;
+  const CallerScope caller(/*interrupt=*/nullptr, &kHigh);
+  // Both places, for as long as it takes the other one.
+  const absl::Status status = pool.ParallelFor(2, [&](int64_t i) -> absl::Status {
+    ++begun;
+    if (!Await([&] { return begun == 2; })) return absl::DeadlineExceededError("one place only");
+    if (i == 0) other.emplace(&pool, kLow, 4, [](int64_t) {});
+    return Await([&] { return other && other->done; })
+               ? absl::OkStatus()
+               : absl::DeadlineExceededError("the other one never ran");
+  });
+  CHECK(status.ok());
+}
+
+TEST_CASE("worker pool: who waits for its place ends when nobody wants it any more", "[unit]") {
+  WorkerPool pool(1);
+  std::atomic<bool> interrupt = false, low_begun = false;
+  absl::Status low_status;
+  std::thread low([&] {
+    const CallerScope caller(&interrupt, &kLow);
+    low_status = pool.ParallelFor(2, [&](int64_t) -> absl::Status {
+      low_begun = true;
+      while (true) MENTOR_RETURN_IF_ERROR(PausePoint());
+    });
+  });
+  bool ended = false;
+  {
+    const CallerScope caller(/*interrupt=*/nullptr, &kHigh);
+    CHECK(Await([&] { return low_begun.load(); }));
+    const absl::Status status = pool.ParallelFor(1, [&](int64_t) {
+      interrupt = true;
+      low.join();  // While this task holds the one place.
+      ended = true;
+      return absl::OkStatus();
+    });
+    CHECK(status.ok());
+  }
+  CHECK(ended);
+  CHECK(low_status.code() == absl::StatusCode::kCancelled);
+}
+
+TEST_CASE("worker pool: calls of several experiments, classes and lengths all end", "[unit]") {
+  WorkerPool pool(3);
+  std::atomic<int64_t> runs = 0;
+  {
+    std::deque<Other> callers;
+    for (int c = 0; c < 12; ++c) {
+      static const v1::WorkShare kShares[] = {kLow, kHigh, Of("a", v1::PRIORITY_NORMAL),
+                                              Of("b", v1::PRIORITY_NORMAL)};
+      callers.emplace_back(&pool, kShares[c % 4], 1 + 37 * (c % 3), [&](int64_t i) {
+        for (int64_t k = 0; k < 100 * (i % 5); ++k) static_cast<void>(PausePoint());
+        ++runs;
+      });
+    }
+  }
+  CHECK(runs == 4 * (1 + 38 + 75));
+  CHECK(pool.num_waiting() == 0);
 }
 
 TEST_CASE("worker pool: several shards at once get their own results", "[unit]") {
@@ -121,7 +230,7 @@ TEST_CASE("worker pool: interrupted work begins no more tasks, that of others go
   std::atomic<bool> interrupt = false;
   std::atomic<int> done = 0, others = 0;
   {
-    const InterruptScope scope(&interrupt);
+    const CallerScope caller(&interrupt);
     CHECK(pool.ParallelFor(10, [&](int64_t) { return absl::OkStatus(); }).ok());
     std::thread other([&] {
       static_cast<void>(pool.ParallelFor(1000, [&](int64_t) {

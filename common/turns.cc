@@ -1,11 +1,11 @@
-#include "actor/turns.h"
+#include "common/turns.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "common/check.h"
 
-namespace mentor::actor {
+namespace mentor {
 namespace {
 
 // Experiments without units here whose past is remembered.
@@ -58,6 +58,8 @@ void Turns::Remove(Id id, Time now) {
     --waiting_;
   } else if (unit.state == State::kWorking) {
     --working_;
+  } else {
+    std::erase(line.late, id);
   }
   units_.erase(found);
 }
@@ -70,10 +72,21 @@ std::set<std::string> Turns::Ready() const {
   return ready;
 }
 
+void Turns::GiveBack(Line* line) {
+  for (; !line->late.empty() && working_ < options_.places; ++working_) {
+    units_.at(line->late.front()).state = State::kWorking;
+    line->late.pop_front();
+  }
+}
+
 std::vector<Turns::Id> Turns::FillPlaces(Time now) {
   std::vector<Id> chosen;
   while (waiting_ > 0 && working_ < options_.places) {
     Line& line = lines_.at(*queue_.Next(Ready()));
+    if (!line.late.empty()) {
+      GiveBack(&line);
+      continue;
+    }
     std::deque<Id>& from = line.begun.empty() ? line.fresh : line.begun;
     const Id id = from.front();
     from.pop_front();
@@ -83,28 +96,20 @@ std::vector<Turns::Id> Turns::FillPlaces(Time now) {
     unit.state = State::kWorking;
     unit.begun = true;
     unit.since = now;
-    unit.asked.reset();
     chosen.push_back(id);
   }
+  for (auto& [experiment, line] : lines_) GiveBack(&line);
   return chosen;
 }
 
 bool Turns::GoesOn(Id id, Time now) {
   Unit& unit = units_.at(id);
   Charge(&unit, now);
-  unit.asked.reset();
-  if (unit.state == State::kLate && working_ < options_.places) {
-    unit.state = State::kWorking;
-    ++working_;
-  }
-  if (unit.state == State::kWorking) {
-    std::set<std::string> ready = Ready();
-    ready.insert(unit.experiment);
-    if (ready.size() == 1 || *queue_.Next(ready) == unit.experiment) return true;
-    --working_;
-  }
+  if (unit.state == State::kWorking) return true;
+  Line& line = lines_.at(unit.experiment);
+  std::erase(line.late, id);
   unit.state = State::kWaiting;
-  lines_.at(unit.experiment).begun.push_back(id);
+  line.begun.push_back(id);
   ++waiting_;
   return false;
 }
@@ -112,20 +117,17 @@ bool Turns::GoesOn(Id id, Time now) {
 std::vector<Turns::Id> Turns::Ask(Time now) {
   std::vector<Id> asked;
   if (!contended()) return asked;
-  const std::set<std::string> ready = Ready();
+  std::set<std::string> ready = Ready();
   for (auto& [id, unit] : units_) {
     if (unit.state == State::kWaiting) continue;
     Charge(&unit, now);
-    // It waits for a place of its own accord, as soon as it is at a pause point.
-    if (unit.state == State::kLate) {
-      asked.push_back(id);
-      continue;
-    }
-    if (ready.size() == 1 && *ready.begin() == unit.experiment) continue;
-    if (!unit.asked) {
-      unit.asked = now;
-    } else if (now - *unit.asked >= options_.patience) {
+    if (unit.state == State::kWorking) {
+      const bool added = ready.insert(unit.experiment).second;
+      const bool goes_on = ready.size() == 1 || *queue_.Next(ready) == unit.experiment;
+      if (added) ready.erase(unit.experiment);
+      if (goes_on) continue;
       unit.state = State::kLate;
+      lines_.at(unit.experiment).late.push_back(id);
       --working_;
     }
     asked.push_back(id);
@@ -133,4 +135,4 @@ std::vector<Turns::Id> Turns::Ask(Time now) {
   return asked;
 }
 
-}  // namespace mentor::actor
+}  // namespace mentor

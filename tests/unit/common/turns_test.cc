@@ -1,7 +1,8 @@
 // Turns in virtual time: units that never end, units that take no time, and those that do not
 // answer.
-#include "actor/turns.h"
+#include "common/turns.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
@@ -9,7 +10,7 @@
 #include "common/rng.h"
 #include "tests/testing.h"
 
-namespace mentor::actor {
+namespace mentor {
 namespace {
 
 using std::chrono::milliseconds;
@@ -140,25 +141,38 @@ TEST_CASE("turns: one experiment alone keeps the order of its units, and is neve
   CHECK(turns.TimeAtWork(3, milliseconds(70)) == milliseconds(10));
 }
 
-TEST_CASE("turns: who does not answer loses its place, and waits for one when it does", "[unit]") {
-  Turns turns({.places = 1, .patience = milliseconds(100)});
+TEST_CASE("turns: who has had enough loses its place at once, and waits at its pause point",
+          "[unit]") {
+  Turns turns({.places = 1});
   turns.Add(1, Of("silent"));
   CHECK(turns.FillPlaces(Time{0}) == std::vector<Turns::Id>{1});
   turns.Add(2, Of("other"));
   CHECK(turns.Ask(milliseconds(10)) == std::vector<Turns::Id>{1});
-  CHECK(turns.FillPlaces(milliseconds(10)).empty());
-  CHECK(turns.Ask(milliseconds(109)) == std::vector<Turns::Id>{1});
-  CHECK(turns.FillPlaces(milliseconds(109)).empty());
-  turns.Ask(milliseconds(110));
-  CHECK(turns.FillPlaces(milliseconds(110)) == std::vector<Turns::Id>{2});
+  CHECK(turns.FillPlaces(milliseconds(10)) == std::vector<Turns::Id>{2});
   CHECK(turns.Computes(1));
   CHECK_FALSE(turns.HasPlace(1));
-  CHECK_FALSE(turns.GoesOn(1, milliseconds(120)));  // Both would be more than there are places.
+  CHECK_FALSE(turns.GoesOn(1, milliseconds(20)));  // Both would be more than there are places.
   CHECK_FALSE(turns.Computes(1));
-  turns.Remove(2, milliseconds(130));
-  CHECK(turns.FillPlaces(milliseconds(130)) == std::vector<Turns::Id>{1});
+  turns.Remove(2, milliseconds(30));
+  CHECK(turns.FillPlaces(milliseconds(30)) == std::vector<Turns::Id>{1});
   // Without the ten milliseconds in which it waited.
-  CHECK(turns.TimeAtWork(1, milliseconds(150)) == milliseconds(140));
+  CHECK(turns.TimeAtWork(1, milliseconds(50)) == milliseconds(40));
+}
+
+TEST_CASE("turns: who comes to no pause point has its place again before others of its experiment",
+          "[unit]") {
+  Turns turns({.places = 1});
+  turns.Add(1, Of("long"));
+  turns.FillPlaces(Time{0});
+  turns.Add(2, Of("long"));
+  turns.Add(3, Of("quick", v1::PRIORITY_HIGH));
+  CHECK(turns.Ask(milliseconds(1)) == std::vector<Turns::Id>{1});
+  CHECK(turns.FillPlaces(milliseconds(1)) == std::vector<Turns::Id>{3});
+  turns.Remove(3, milliseconds(2));
+  CHECK(turns.FillPlaces(milliseconds(2)).empty());  // It never stopped.
+  CHECK(turns.HasPlace(1));
+  CHECK(turns.GoesOn(1, milliseconds(3)));
+  CHECK(turns.waiting() == 1);
 }
 
 TEST_CASE("turns: a thousand histories end with every unit done and no place too many", "[unit]") {
@@ -189,9 +203,10 @@ TEST_CASE("turns: a thousand histories end with every unit done and no place too
       REQUIRE(turns.working() <= 3);
       for (const Turns::Id id : known) REQUIRE(turns.Computes(id) == computing.contains(id));
       REQUIRE((turns.waiting() == 0 || turns.working() == 3));
+      REQUIRE(turns.working() == std::min<int>(3, static_cast<int>(computing.size())));
     }
   }
 }
 
 }  // namespace
-}  // namespace mentor::actor
+}  // namespace mentor

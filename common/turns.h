@@ -1,19 +1,18 @@
-// Which of an actor's units compute, and which wait. An actor with n threads has n places. A unit
-// that has begun keeps its thread until it is done, and computes while it has a place. Places go
-// round between experiments by class, owner and weight (common/fair_queue.h), which pay for the
-// time at work: how long a unit takes is its own experiment's affair.
+// Which units of work compute, and which wait. A process with n threads for them has n places. A
+// unit that has begun keeps its thread until it is done, and computes while it has a place. Places
+// go round between experiments by class, owner and weight (fair_queue.h), which pay for the time at
+// work: how long a unit takes is its own experiment's affair. Units are those of an actor, and the
+// lanes of a learner's WorkerPool (docs/architecture.md, "Turns").
 //
-// Whoever is asked for its place gives it up at its next pause point (common/pause_point.h). Who
-// has none for long, such as a host that does not answer, loses it: then more threads than places
-// compute for a while. Pure policy: no threads, no clock of its own. Owned by the actor, whose lock
-// guards it.
+// Who has had enough loses its place at once, and stops at its next pause point (pause_point.h):
+// until then one thread more than there are places computes, so that nobody waits for a slow step
+// or a host that does not answer. Pure policy: no threads, no clock of its own. Not thread-safe.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,7 +20,7 @@
 #include "common/fair_queue.h"
 #include "mentor/v1/experiment.pb.h"
 
-namespace mentor::actor {
+namespace mentor {
 
 class Turns {
  public:
@@ -31,8 +30,6 @@ class Turns {
     int places = 1;
     // Between two looks at who has had enough, while somebody waits.
     Time slice = std::chrono::milliseconds(5);
-    // Who is asked for its place and answers nothing for so long has lost it.
-    Time patience = std::chrono::milliseconds(100);
     FairQueue::Options fairness = {};
   };
   explicit Turns(const Options& options) : options_(options), queue_(options.fairness) {}
@@ -41,13 +38,13 @@ class Turns {
   void Add(Id id, const v1::WorkShare& share);
   // It is done, or nobody wants it any more.
   void Remove(Id id, Time now);
-  // Fills the places: these units begin, or go on.
+  // Fills the places: these units begin, or go on after they waited.
   std::vector<Id> FillPlaces(Time now);
   // A unit at its pause point: true when it goes on at once, false when it waits until FillPlaces
   // names it.
   bool GoesOn(Id id, Time now);
-  // Time has passed, or units have come: who is to answer at its next pause point. FillPlaces
-  // comes after it.
+  // Time has passed, or units have come: who is to stop at its next pause point. FillPlaces comes
+  // after it.
   std::vector<Id> Ask(Time now);
 
   // Units that compute in a place, and those that wait for one.
@@ -61,22 +58,24 @@ class Turns {
   bool Computes(Id id) const { return units_.at(id).state != State::kWaiting; }
 
  private:
-  enum class State { kWaiting, kWorking, kLate };  // kLate: it computes and has lost its place.
+  enum class State { kWaiting, kWorking, kLate };  // kLate: it computes without a place.
   struct Unit {
     std::string experiment;
     State state = State::kWaiting;
     bool begun = false;
     Time since{0};  // Of its time at work, what is not in `worked` yet.
     Time worked{0};
-    std::optional<Time> asked = {};
   };
   struct Line {
     std::deque<Id> begun, fresh;  // That wait: those that have begun go first.
-    int units = 0;                // All of the experiment.
+    std::deque<Id> late;
+    int units = 0;  // All of the experiment.
     bool empty() const { return begun.empty() && fresh.empty(); }
   };
 
   void Charge(Unit* unit, Time now);
+  // Those of `line` that compute without a place have one again, while places are free.
+  void GiveBack(Line* line);
   // Experiments with units that wait.
   std::set<std::string> Ready() const;
 
@@ -88,4 +87,4 @@ class Turns {
   size_t waiting_ = 0;
 };
 
-}  // namespace mentor::actor
+}  // namespace mentor
