@@ -474,7 +474,7 @@ absl::Status Actor::AtPausePoint(Unit* unit) {
   if (turns_.GoesOn(unit->number, Now())) return absl::OkStatus();
   const auto since = Now();
   FillPlacesLocked();
-  while (unit->end.ok() && !turns_.HasPlace(unit->number)) unit->worker->changed.Wait(lock);
+  while (unit->end.ok() && !turns_.Computes(unit->number)) unit->worker->changed.Wait(lock);
   unit->piece_since.fetch_add((Now() - since).count(), std::memory_order_relaxed);
   return unit->end;
 }

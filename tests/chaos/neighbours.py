@@ -35,6 +35,20 @@ LONG = sets(
     "agent.minibatches=32",
     "agent.epochs=1",
 )
+# Simulates more than it learns, so that actors always have units of it.
+BUSY = sets(
+    "rule.outer_updates=1000000",
+    "evaluation.lifetimes_per_goal=0",
+    "evaluation.baseline=",
+    "checkpoint.every=1000",
+    "checkpoint.keep_last=1",
+    "benchmark.name=ml1",
+    "benchmark.environment=reach-v3",
+    "lifetime.steps_per_iteration=500",
+    "rule.lifetimes_per_update=32",
+    "rule.shard_lifetimes=8",
+    "agent.epochs=1",
+)
 OWN = sets(
     "benchmark.name=single",
     "benchmark.environment=mjcf",
@@ -57,8 +71,8 @@ CASES = {
     "low": "the same of class LOW, the good one HIGH",
     "failing": "units that always fail",
     "hoarding": "three actors that take units and are silent",
-    "equal": "both with such units, of one class",
-    "classes": "both with such units, LOW and HIGH",
+    "equal": "both simulate all the time",
+    "classes": "the same, the bad one LOW, the good one HIGH",
 }
 
 
@@ -108,7 +122,7 @@ class Neighbours(ServiceTest):
     def begin(self, case):
         """The good one alone. What it does is small and quick, but where both do the same."""
         self.fleet()
-        own, enough = (LONG, 0) if case in ("equal", "classes") else (GOOD, 20)
+        own, enough = (BUSY, 0) if case in ("equal", "classes") else (GOOD, 20)
         priority = "high" if case in ("low", "classes") else "normal"
         self.add("ada", "good", own, "--priority", priority)
         self.wait_until(lambda: self.updates() > enough, "updates of the good one")
@@ -133,7 +147,8 @@ class Neighbours(ServiceTest):
             return self.hoard()
         else:
             priority = "low" if case in ("low", "classes") else "normal"
-            self.add("bob", "bad", LONG, "--priority", priority)
+            own = BUSY if case in ("equal", "classes") else LONG
+            self.add("bob", "bad", own, "--priority", priority)
 
         def end():
             for name in names:
