@@ -300,29 +300,30 @@ sys.exit(command.run("program", action))
 
     def test_what_no_experiment_reports_is_refused_before_the_first_trial(self):
         address = self.service(threads=0)
-        metric, pruner = "{metric: shaped_return, at: {mean: 2}}", "{name: hyperband, min"
-        for objective, more, wanted in (
+        metric, pruner = "{metric: shaped_return, at: {mean: 2}}", "name: hyperband"
+        for objective, compared, wanted in (
             (
                 "{metric: shaped_retrun}",
-                "{min",
+                "",
                 "objective.metric is 'shaped_retrun', which the experiments do not report; did you "
                 "mean 'shaped_return'?",
             ),
             # Other rules have it; other specs have more inner iterations, methods, splits.
-            ("{metric: success}", "{min", "objective.metric is 'success', which"),
-            ("{metric: seg7}", "{min", "objective.metric is 'seg7', which"),
-            ("{metric: shaped_return/point_reach}", "{min", "did you mean 'shaped_return'?"),
+            ("{metric: success}", "", "objective.metric is 'success', which"),
+            ("{metric: seg7}", "", "objective.metric is 'seg7', which"),
+            ("{metric: shaped_return/point_reach}", "", "did you mean 'shaped_return'?"),
+            ("{evaluation: last}", ", metric: met_return", "did you mean 'meta_return'?"),
             (
                 "{evaluation: last, method: lerned}",
-                "{metric: met_return, min",
+                ", metric: meta_return",
                 "did you mean 'evaluation/test/learned/last'?",
             ),
-            ("{evaluation: seg7}", "{metric: met_return, min", "did you mean 'meta_return'?"),
-            ("{evaluation: last, method: ppo_shaped}", "{metric: meta_return, min", "ppo_shaped/"),
-            ("{evaluation: last, split: tets}", "{metric: meta_return, min", "'evaluation/tets/"),
+            ("{evaluation: seg7}", ", metric: meta_return", "learned/seg7', which"),
+            ("{evaluation: last, method: ppo_shaped}", ", metric: meta_return", "ppo_shaped/last'"),
+            ("{evaluation: last, split: tets}", ", metric: meta_return", "'evaluation/tets/"),
         ):
             with self.subTest(objective):
-                self.write((metric, objective), (pruner, more))
+                self.write((metric, objective), (pruner, pruner + compared))
                 for arguments in (("--dry_run",), ()):
                     said = self.sweep("--server", address, *arguments, code=2)
                     self.assertIn(wanted, said)
@@ -354,7 +355,7 @@ sys.exit(command.run("program", action))
         (ended,) = self.trials()
         self.assertEqual((ended.state.name, ended.params), ("COMPLETE", begun.params))
         self.assertEqual(sorted(self.experiments(address)), ["rates-t0000-s1", "rates-t0000-s2"])
-        self.write(("metric: shaped_return", "metric: success_return"), ("trials: 5", "trials: 2"))
+        self.write(("metric: shaped_return", "metric: meta_return"), ("trials: 5", "trials: 2"))
         said = self.sweep("--server", address, code=5)
         self.assertIn("began with other values of objective; give it another name", said)
 
