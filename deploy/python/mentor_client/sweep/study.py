@@ -466,7 +466,7 @@ def check(file: StudyFile, client: Client) -> None:
 def unreported(file: StudyFile, names: Sequence[str]) -> List[Violation]:
     """What the study seeks and its experiments do not report. `names`: reported_numbers of a valid
     one; servers of before say none."""
-    wanted = {}
+    wanted: Dict[str, str] = {}
     if file.pruner.name != "none":
         wanted["pruner.metric"] = file.pruner.metric
     if file.objective.evaluation:
