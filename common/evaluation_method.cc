@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <absl/strings/ascii.h>
+
 #include "common/check.h"
 
 namespace mentor {
@@ -42,6 +44,11 @@ const EvaluationMethodInfo& InfoOf(v1::EvaluationMethod method) {
 
 std::string NameOf(v1::EvaluationMethod method) {
   return InfoOf(method).name;
+}
+
+std::string TagOf(v1::EvaluationMethod method) {
+  constexpr size_t kPrefix = std::string_view("EVALUATION_METHOD_").size();
+  return absl::AsciiStrToLower(v1::EvaluationMethod_Name(InfoOf(method).method).substr(kPrefix));
 }
 
 bool IsLearned(v1::EvaluationMethod method) {

@@ -23,6 +23,8 @@ std::span<const EvaluationMethodInfo> EvaluationMethods();
 // The method must be one of them.
 const EvaluationMethodInfo& InfoOf(v1::EvaluationMethod method);
 std::string NameOf(v1::EvaluationMethod method);
+// In names of numbers: "ppo_sparse".
+std::string TagOf(v1::EvaluationMethod method);
 bool IsLearned(v1::EvaluationMethod method);
 // Position in EvaluationMethods().
 int PlaceOf(v1::EvaluationMethod method);

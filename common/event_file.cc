@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/experiment_metrics.h"
 #include "common/hash.h"
 
 namespace mentor {
@@ -39,6 +40,12 @@ std::string EventFileHeader(double wall_time_s) {
   event.set_wall_time(wall_time_s);
   event.set_file_version("brain.Event:2");
   return TfRecord(event.SerializeAsString());
+}
+
+std::string GroupedTag(std::string_view metric) {
+  const MetricInfo* common = FindMetric(CommonMetrics(), metric);
+  const char* group = common == nullptr ? "outer/" : common->unit == "1" ? "lifetimes/" : "time/";
+  return group + std::string(metric);
 }
 
 std::string ScalarEvent(double wall_time_s, int64_t step, const std::vector<Scalar>& scalars) {

@@ -1,5 +1,6 @@
-// TensorBoard's event files: scalars by step. Pure; threads may share. A file is a sequence of
-// frames around Events (proto/mentor/tensorboard/event.proto), the first of which has the version:
+// TensorBoard's event files: scalars by step, under the tags of mentor-sync. Pure; threads may
+// share. A file is a sequence of frames around Events (proto/mentor/tensorboard/event.proto), the
+// first of which has the version:
 //
 //   length (8 bytes, little-endian), masked CRC32C of the length (4), data, masked CRC32C of it (4)
 //
@@ -24,6 +25,12 @@ struct Scalar {
 std::string TfRecord(std::string_view data);
 // The first frame of a file.
 std::string EventFileHeader(double wall_time_s);
+// Where TensorBoard shows a metric: "lifetimes/seg0" where every experiment has it, "time/..." of
+// these for seconds and bytes, "outer/..." of rules, inner loops and curricula.
+std::string GroupedTag(std::string_view metric);
+// The tag of the metric that every outer update has.
+inline constexpr char kEnvStepsTag[] = "lifetimes/env_steps";
+
 // The frame of one step.
 std::string ScalarEvent(double wall_time_s, int64_t step, const std::vector<Scalar>& scalars);
 

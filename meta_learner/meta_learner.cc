@@ -20,6 +20,7 @@
 #include "meta_learner/control/spec_checks.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/reported_numbers.h"
 #include "meta_learner/experiment/spec_memory.h"
 
 namespace mentor::meta_learner {
@@ -151,6 +152,7 @@ ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Option
     return needs;
   };
   limits.spec_warnings = WarningsOfSpec;
+  limits.reported_numbers = ReportedNumbers;
   limits.check_room = [this] { return disk_->Check(); };
   limits.leads = [this] { return store_->Leads(); };
   limits.look = [this](const v1::Experiment& experiment) { scheduler_->Look(experiment); };

@@ -13,6 +13,7 @@
 #include "common/event_file.h"
 #include "common/file.h"
 #include "common/gnuplot.h"
+#include "common/spec/spec_event.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
 #include "mentor/ctl/commands.h"
@@ -361,7 +362,9 @@ int ExportTensorboard(Session& session, const std::string& name, const std::stri
       absl::ToDoubleSeconds(FromProto(experiment->has_start_time() ? experiment->start_time()
                                                                    : experiment->create_time()) -
                             absl::UnixEpoch());
-  std::string file = EventFileHeader(time);
+  std::string file =
+      EventFileHeader(time) +
+      SpecEvent(time, {.uid = experiment->uid(), .began_s = time, .spec = experiment->spec()});
   size_t points = 0;
   for (uint64_t from = 0; from <= last_step; from += kPointsMax) {
     MetricsFlags window;
@@ -373,7 +376,7 @@ int ExportTensorboard(Session& session, const std::string& name, const std::stri
     if (!answer.ok()) return output.Fail(answer.status());
     for (const auto& [step, values] : Pivot(*answer)) {
       std::vector<Scalar> scalars;
-      for (const auto& [metric, value] : values) scalars.push_back({metric, value});
+      for (const auto& [metric, value] : values) scalars.push_back({GroupedTag(metric), value});
       points += scalars.size();
       file += ScalarEvent(time, step, scalars);
     }

@@ -65,8 +65,7 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
 }
 
 // A run goes on without these files: a failure is said once.
-void Keep(RunMetrics* metrics, absl::Status* kept) {
-  const absl::Status status = metrics->Update();
+void Keep(const absl::Status& status, absl::Status* kept) {
   if (!status.ok() && kept->ok())
     std::fprintf(stderr, "warning: metrics: %s\n", std::string(status.message()).c_str());
   *kept = status;
@@ -84,7 +83,7 @@ bool Follow(meta_learner::ExperimentStore* store, bool quiet, RunMetrics* metric
     if (auto now = store->Get(kName); now.ok()) *experiment = *std::move(now);
     if (experiment->progress().outer_updates() != updates) {
       updates = experiment->progress().outer_updates();
-      Keep(metrics, &kept);
+      Keep(metrics->Update(), &kept);
     }
     if (!quiet) bar.Show(experiment->progress(), experiment->activity(), learned);
     if (stopped || IsFinal(experiment->state())) {
@@ -163,10 +162,11 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   // What was under way when the signal came may have been committed since.
   MENTOR_ASSIGN_OR_RETURN(experiment, store->Get(kName));
   absl::Status kept;
-  Keep(numbers.get(), &kept);
+  Keep(numbers->Update(), &kept);
 
   if (!options.quiet) std::fprintf(stderr, "drawing the report\n");
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
+  if (data.succeeded) Keep(numbers->AddEvaluation(data), &kept);
   const auto files = report::WriteReport(data, options.out);
   if (!stopped && experiment.state() == v1::Experiment::STATE_FAILED) {
     std::fprintf(stderr, "error: the experiment failed: %s\n",

@@ -9,12 +9,15 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/event_file.h"
 #include "mentor/report/report.h"
 #include "mentor/report/training_table.h"
 #include "mentor/v1/experiment.pb.h"
@@ -39,6 +42,9 @@ class RunMetrics {
 
   // Takes what the store has got since.
   absl::Status Update();
+  // TensorBoard gets what the evaluation at the end says: its numbers, and the curves of lifetimes
+  // by episode. What its file has already is left out.
+  absl::Status AddEvaluation(const report::ReportData& data);
   // "last 5 updates: success 45 % (best 48 %), return 12.3 (best 14.1)  ▁▂▃▅▇" in at most `columns`
   // columns; empty before the first update.
   std::string Learned(int columns) const;
@@ -48,6 +54,8 @@ class RunMetrics {
 
   absl::Status OpenEvents();
   absl::Status AddEvents(const std::vector<report::TrainingPoint>& points);
+  // At most one frame, with those that the file has not got.
+  std::string Fresh(int64_t step, std::vector<Scalar> scalars);
 
   // Fixed after construction.
   const Options options_;
@@ -59,6 +67,7 @@ class RunMetrics {
   uint32_t last_step_ = 0;  // The newest in the CSV file,
   int64_t last_event_ = 0;  // and in the event file.
   std::filesystem::path events_;
+  std::set<std::pair<std::string, int64_t>> known_;  // By tag and step: what is of no outer update.
   // One for each update that has it.
   std::vector<double> success_, return_;
 };

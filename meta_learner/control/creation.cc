@@ -170,6 +170,11 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
       for (std::string& warning : options_.spec_warnings(experiment.spec()))
         experiment.add_warnings(std::move(warning));
     }
+    experiment.clear_reported_numbers();
+    if (options_.reported_numbers) {
+      for (std::string& name : options_.reported_numbers(experiment.spec()))
+        experiment.add_reported_numbers(std::move(name));
+    }
     experiment.clear_name();
     experiment.clear_uid();
     return experiment;

@@ -43,6 +43,8 @@ struct ServiceOptions {
   std::function<v1::MemoryNeeds(const v1::ExperimentSpec& spec)> memory_needs = {};
   // What in a valid spec is hardly meant, "FIELD: why".
   std::function<std::vector<std::string>(const v1::ExperimentSpec& spec)> spec_warnings = {};
+  // Names of the numbers that an experiment with a valid spec may report.
+  std::function<std::vector<std::string>(const v1::ExperimentSpec& spec)> reported_numbers = {};
   // An error while nothing new can be taken, for instance on a full disk.
   std::function<absl::Status()> check_room = {};
   // This experiment is new, PAUSING or CANCELLING, or its settings changed: what runs it looks

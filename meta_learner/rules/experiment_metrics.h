@@ -1,16 +1,14 @@
-// Metrics that every experiment has, whatever its rule: what its agents achieved, counts, times.
-// The experiment's runner reports them. Functions without state; threads may share.
+// All metrics of an experiment: those of every one, its rule's and its inner loop's. Functions
+// without state; threads may share.
 #pragma once
 
 #include <string_view>
 
-#include "common/metric_info.h"
+#include "common/experiment_metrics.h"
 
 namespace mentor::meta_learner {
 
 struct RuleEntry;
-
-const MetricTable& CommonMetrics();
 
 // All that an experiment with this rule reports: those of every experiment, the rule's own, and
 // those of its inner loop. No name is declared twice.

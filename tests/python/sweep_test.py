@@ -298,12 +298,54 @@ sys.exit(command.run("program", action))
         self.assertIn("--host goes with --local", said)
         self.assertIn("1 complete", self.sweep("--local", "--host", host, **path))
 
+    def test_what_no_experiment_reports_is_refused_before_the_first_trial(self):
+        address = self.service(threads=0)
+        metric, pruner = "{metric: shaped_return, at: {mean: 2}}", "name: hyperband"
+        for objective, compared, wanted in (
+            (
+                "{metric: shaped_retrun}",
+                "",
+                "objective.metric is 'shaped_retrun', which the experiments do not report; did you "
+                "mean 'shaped_return'?",
+            ),
+            # Other rules have it; other specs have more inner iterations, methods, splits.
+            ("{metric: success}", "", "objective.metric is 'success', which"),
+            ("{metric: seg7}", "", "objective.metric is 'seg7', which"),
+            ("{metric: shaped_return/point_reach}", "", "did you mean 'shaped_return'?"),
+            ("{evaluation: last}", ", metric: met_return", "did you mean 'meta_return'?"),
+            (
+                "{evaluation: last, method: lerned}",
+                ", metric: meta_return",
+                "did you mean 'evaluation/test/learned/last'?",
+            ),
+            ("{evaluation: seg7}", ", metric: meta_return", "learned/seg7', which"),
+            ("{evaluation: last, method: ppo_shaped}", ", metric: meta_return", "ppo_shaped/last'"),
+            ("{evaluation: last, split: tets}", ", metric: meta_return", "'evaluation/tets/"),
+        ):
+            with self.subTest(objective):
+                self.write((metric, objective), (pruner, pruner + compared))
+                for arguments in (("--dry_run",), ()):
+                    said = self.sweep("--server", address, *arguments, code=2)
+                    self.assertIn(wanted, said)
+        self.assertFalse((self.folder / "rates.db").exists())
+        self.assertEqual(self.experiments(address), {})
+        # The last one without a service that is there: of its own, and nothing is left of it.
+        path = {"PATH": f"{BIN}:/usr/bin:/bin"}
+        self.assertIn("'evaluation/tets/", self.sweep("--dry_run", "--local", code=2, **path))
+        self.write()
+        self.assertIn("service accepts it", self.sweep("--dry_run", "--local", **path))
+        self.assertFalse((self.folder / "rates.service").exists())
+
     def test_a_metric_that_nobody_has(self):
         address = self.service(threads=0)
-        self.write(("metric: shaped_return", "metric: shaped_retrun"))
-        said = self.sweep("--server", address, code=3)
-        self.assertIn("no metric 'shaped_retrun'; did you mean 'shaped_return'?", said)
-        self.assertNotIn("deleted", said)
+        # Of the rule, where another setting asks for it.
+        self.write(("metric: shaped_return", "metric: outer_grad_norm"))
+        child = self.begin("sweep", self.study, "--server", address)
+        while "trial 0 begins" not in (line := child.stdout.readline()):
+            self.assertTrue(line)
+        self.wait_until(lambda: len(self.experiments(address)) == 2, "the experiments of a trial")
+        child.kill()
+        child.wait(10)
         (begun,) = self.trials()
         # Corrected under the same name: with the settings and the experiments that there are.
         self.write(("trials: 5", "trials: 1"))
@@ -313,7 +355,7 @@ sys.exit(command.run("program", action))
         (ended,) = self.trials()
         self.assertEqual((ended.state.name, ended.params), ("COMPLETE", begun.params))
         self.assertEqual(sorted(self.experiments(address)), ["rates-t0000-s1", "rates-t0000-s2"])
-        self.write(("metric: shaped_return", "metric: success_return"), ("trials: 5", "trials: 2"))
+        self.write(("metric: shaped_return", "metric: meta_return"), ("trials: 5", "trials: 2"))
         said = self.sweep("--server", address, code=5)
         self.assertIn("began with other values of objective; give it another name", said)
 
@@ -422,11 +464,14 @@ parameters:
   rule.learning_rate: {{low: 1{'0' * 400}, high: 1e-1}}
   rule.learning_rate: {{low: 1e-3, high: 1e-2}}
   agent.epochs: {{choices: [1, 1.0]}}
+  agent.clip: {{low: 0.1, high: 0.3, step: 0.2}}
+  agent.gamma: {{low: 0.8, high: 0.9, step: 1}}
 objective: {{metric: seg2}}
 trials: 3
 trials: 4
 seeds: [{2**64 - 1}]
 confirm: {{seeds: [{2**64}]}}
+pruner: {{min_updates: 9}}
 storage: "sqlite:///:memory:"
 """
         )
@@ -437,11 +482,17 @@ storage: "sqlite:///:memory:"
             "parameters.rule.epochs.step is 0.5; give a whole number above 0",
             "parameters.rule.learning_rate stands there twice",
             "agent.epochs.choices is [1, 1.0]; give values that differ",
+            "agent.gamma.step is 1, more than from low to high; give a smaller one",
             "  trials stands there twice",
+            "pruner.min_updates is 9, and the spec makes",
             "confirm.seeds is [18446744073709551616]; give a list of different seeds (0 to",
             "storage is 'sqlite:///:memory:'; give sqlite:///",
         ):
             self.assertIn(part, said)
+        self.assertNotIn("agent.clip.step", said)
+        self.assertIn(
+            "--best: is '0'; give a whole number from 1 on", self.sweep("--best=0", code=2)
+        )
         # What only the spec and the server know.
         self.write(("agent.gamma", "agent.gama"), ("evaluation.goals: 2", "evaluation.goal: 2"))
         said = self.sweep("--dry_run", code=2)

@@ -79,6 +79,12 @@ def wandb_records(file):
             parts = []
 
 
+def on_board(name):
+    from mentor_client.sync.tensorboard_logger import grouped
+
+    return name if name.startswith("by_env_steps/") else grouped(name)
+
+
 class SyncTest(studies.Programs, ClusterTest):
     def sync(self, *arguments, **options):
         return self.program("sync", *arguments, **options)
@@ -98,6 +104,23 @@ class SyncTest(studies.Programs, ClusterTest):
                     if value.HasField("simple_value"):
                         values[value.tag, event.step] = value.simple_value
         return counts, values
+
+    def described(self):
+        """What TensorBoard's plugins see: the settings, and the texts by tag."""
+        from tensorboard.backend.event_processing import event_file_loader
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.plugins.hparams import metadata
+
+        settings, texts = None, {}
+        for file in sorted(self.folder.glob("tensorboard/*/events.*")):
+            for record in event_file_loader.RawEventFileLoader(str(file)).Load():
+                for value in event_pb2.Event.FromString(record).summary.value:
+                    plugin = value.metadata.plugin_data
+                    if plugin.plugin_name == "hparams":
+                        settings = metadata.parse_session_start_info_plugin_data(plugin.content)
+                    elif plugin.plugin_name == "text":
+                        texts[value.tag] = value.tensor.string_val[0].decode()
+        return settings, texts
 
     def mlflow(self):
         counts, values = collections.Counter(), {}
@@ -128,8 +151,11 @@ class SyncTest(studies.Programs, ClusterTest):
                         values[name, row["_step"]] = value
         return counts, values
 
-    def check_points(self, run, counts, values, axes=2):
-        wanted = expected(run)
+    def check_board(self, run, counts, values):
+        self.check_points(run, counts, values, tag=on_board)
+
+    def check_points(self, run, counts, values, axes=2, tag=lambda name: name):
+        wanted = {(tag(name), step): value for (name, step), value in expected(run).items()}
         if axes == 1:
             wanted = {key: one for key, one in wanted.items() if "by_env_steps" not in key[0]}
         for key, value in wanted.items():
@@ -156,7 +182,7 @@ class SyncTest(studies.Programs, ClusterTest):
         self.assertIn("4 new of 4 outer updates", said)
         self.assertIn("0 new of 4", self.sync("tensorboard", RUN))
         counts, values = self.board()
-        self.check_points(RUN, counts, values)
+        self.check_board(RUN, counts, values)
         self.check_evaluation(values)
         self.assertIn(("films/life", 0), counts)
         self.assertIn(("_hparams_/session_start_info", 0), counts)
@@ -164,6 +190,40 @@ class SyncTest(studies.Programs, ClusterTest):
             step for tag, step in counts if tag == "evaluation/test/ppo_shaped/return_by_episode"
         ]
         self.assertEqual(sorted(episodes), list(range(1, 13)))
+
+    def test_groups_are_those_of_the_declarations(self):
+        from mentor_client.sync.tensorboard_logger import grouped
+
+        declared = studies.package.ROOT / "tests" / "data" / "experiment_metrics.txt"
+        lines = declared.read_text(encoding="utf-8").splitlines()
+        for part, name, unit, *_ in (one.split(" | ") for one in lines if not one.startswith("#")):
+            group = "outer" if part != "experiment" else "lifetimes" if unit == "1" else "time"
+            metric = name.replace("*", "3")
+            self.assertEqual(grouped(metric), f"{group}/{metric}", part)
+
+    def test_a_run_writes_what_it_gets_here(self):
+        """`mentor run --tensorboard`."""
+        from tensorboard.plugins.hparams import plugin_data_pb2
+
+        run, boards = self.folder / "run", self.folder / "tensorboard"
+        self.run_spec(run, "--tensorboard", self.folder / "own")
+        self.sync("tensorboard", run)
+        _, wanted = self.board()
+        wanted = {key: one for key, one in wanted.items() if "by_env_steps" not in key[0]}
+        settings, texts = self.described()
+        shutil.rmtree(boards)
+        (self.folder / "own").rename(boards)
+        counts, values = self.board()
+        self.assertEqual(set(counts.values()), {1})
+        self.assertEqual(values.keys(), wanted.keys())
+        for key, value in wanted.items():
+            self.assertAlmostEqual(values[key] / (value or 1), value / (value or 1), 5, key)
+        own_settings, own_texts = self.described()
+        self.assertEqual(own_texts["spec"].rstrip(), texts["spec"].rstrip())
+        self.assertAlmostEqual(own_settings.start_time_secs, settings.start_time_secs, delta=1.1)
+        own_settings.start_time_secs = settings.start_time_secs
+        self.assertEqual(own_settings, settings)
+        self.assertIsInstance(settings, plugin_data_pb2.SessionStartInfo)
 
     def test_everything_is_in_mlflow_once(self):
         self.assertIn("4 new of 4 outer updates", self.sync("mlflow", RUN))
@@ -216,7 +276,10 @@ class SyncTest(studies.Programs, ClusterTest):
         ):
             with self.subTest(logger):
                 self.sync(logger, LONG_RUN)
-                self.check_points(LONG_RUN, *read(), axes=1 if logger == "wandb" else 2)
+                if logger == "tensorboard":
+                    self.check_board(LONG_RUN, *read())
+                else:
+                    self.check_points(LONG_RUN, *read(), axes=1 if logger == "wandb" else 2)
 
     def test_two_at_once(self):
         # As from two machines, where no lock of ours helps. Its tables MLflow makes once.
@@ -256,7 +319,7 @@ class SyncTest(studies.Programs, ClusterTest):
         self.assertIn("SUCCEEDED", output)
         counts, values = self.board()
         self.assertEqual({key: count for key, count in counts.items() if count != 1}, {})
-        steps = sorted(step for tag, step in counts if tag == "meta_return")
+        steps = sorted(step for tag, step in counts if tag == "lifetimes/meta_return")
         self.assertEqual(steps, list(range(1, updates + 1)))
         self.assertEqual(
             len([1 for tag, _ in counts if tag == "by_env_steps/meta_return"]), updates
@@ -279,7 +342,7 @@ class SyncTest(studies.Programs, ClusterTest):
         self.assertIn("SUCCEEDED", said)
         self.assertEqual(process.child.wait(timeout=60), 0)
         counts, values = self.board()
-        self.check_points(run, counts, values)
+        self.check_board(run, counts, values)
         self.assertEqual(len(table(run)), 40)
         self.assertIn(("evaluation/test/learned/seg0", 40), values)
 

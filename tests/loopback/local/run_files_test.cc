@@ -3,12 +3,16 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/evaluation_method.h"
 #include "common/event_file.h"
 #include "common/file.h"
+#include "common/spec/spec_event.h"
 #include "learner/agents/numerics.h"
 #include "mentor/local/run_report.h"
+#include "mentor/report/evaluation.h"
 #include "mentor/report/training_table.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
@@ -59,18 +63,19 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
   const std::string whole = ReadFile(events, kBytesMax).value();
   const EventFileContents contents = ReadEventFile(whole);
   CHECK(contents.bytes == whole.size());
-  REQUIRE(contents.events.size() == 4);
+  REQUIRE(contents.events.size() == 5);
   CHECK(contents.events[0].file_version() == "brain.Event:2");
+  CHECK(contents.events[1].summary().value(1).tag() == kSpecTag);
   for (size_t i = 0; i < data->training.size(); ++i) {
-    const tensorboard::Event& event = contents.events[i + 1];
+    const tensorboard::Event& event = contents.events[i + 2];
     CHECK(event.step() == static_cast<int64_t>(data->training[i].outer_update));
     CHECK(event.wall_time() > 1.6e9);
     std::map<std::string, double> values;
     for (const auto& value : event.summary().value()) values[value.tag()] = value.simple_value();
     CHECK(values.size() == data->training[i].metrics.size() + 1);
-    CHECK(values.at("env_steps") == Approx(static_cast<double>(data->training[i].env_steps)));
+    CHECK(values.at(kEnvStepsTag) == Approx(static_cast<double>(data->training[i].env_steps)));
     for (const auto& [name, value] : data->training[i].metrics)
-      CHECK(values.at(name) == Approx(value));
+      CHECK(values.at(GroupedTag(name)) == Approx(value));
   }
 
   // A kill in the middle of a line and of a frame, and one before the last update was written.
@@ -79,9 +84,59 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
   REQUIRE(RunLocally(options).value() == 0);
   CHECK(ReadFile(run / "metrics.csv", kBytesMax).value() == table);
   const EventFileContents again = ReadEventFile(ReadFile(events, kBytesMax).value());
-  REQUIRE(again.events.size() == 4);
-  for (size_t i = 0; i < again.events.size(); ++i)
-    CHECK(again.events[i].step() == static_cast<int64_t>(i));
+  REQUIRE(again.events.size() == 5);
+  for (size_t i = 1; i < again.events.size(); ++i)
+    CHECK(again.events[i].step() == static_cast<int64_t>(i) - 1);
+}
+
+TEST_CASE("run files: TensorBoard has the evaluation once, whatever was torn before",
+          "[loopback]") {
+  REQUIRE(fixed.ok());
+  const testing::TempFolder folder;
+  const std::filesystem::path run = folder.path() / "run", tensorboard = folder.path() / "tb";
+  v1::ExperimentSpec spec = Spec();
+  spec.mutable_evaluation()->set_lifetimes_per_goal(1);
+  spec.mutable_evaluation()->set_goals(2);
+  const LocalRunOptions options{
+      .spec = spec, .out = run, .tensorboard = tensorboard, .quiet = true};
+  REQUIRE(RunLocally(options).value() == 0);
+  const std::filesystem::path events = OnlyFileIn(tensorboard / "run");
+  const auto values = [&events] {
+    std::map<std::pair<std::string, int64_t>, double> values;
+    for (const tensorboard::Event& event :
+         ReadEventFile(ReadFile(events, kBytesMax).value()).events) {
+      for (const auto& value : event.summary().value()) {
+        INFO(value.tag() << " " << event.step());
+        CHECK(values.emplace(std::pair(value.tag(), event.step()), value.simple_value()).second);
+      }
+    }
+    return values;
+  };
+  const auto whole = values();
+  const auto data = ReportOf(run);
+  REQUIRE(data.ok());
+  const auto results = report::SummariseEvaluation(data->evaluation, data->iterations);
+  REQUIRE(results.ok());
+  REQUIRE(results->size() >= 2);
+  for (const report::MethodResult& result : *results) {
+    const std::string prefix = "evaluation/" + result.split + "/" + TagOf(result.method) + "/";
+    INFO(prefix);
+    CHECK(whole.at({prefix + "seg1", 3}) == Approx(result.segments[1].mean));
+    CHECK(whole.at({prefix + "last", 3}) == Approx(result.last.mean));
+    CHECK(whole.at({prefix + "return", 3}) == Approx(result.last_return->mean));
+    REQUIRE(result.lifetime_episodes > 0);
+    const double last = whole.at({prefix + "success_by_episode", result.lifetime_episodes});
+    CHECK((last >= 0 && last <= 1));
+    CHECK(whole.contains({prefix + "return_by_episode", 1}));
+  }
+
+  // A kill while the curves were written, and one before the evaluation.
+  const auto size = std::filesystem::file_size(events);
+  for (const uint64_t less : {uint64_t{5}, uint64_t{300}, uint64_t{size / 2}}) {
+    std::filesystem::resize_file(events, size - less);
+    REQUIRE(RunLocally(options).value() == 0);
+    CHECK(values() == whole);
+  }
 }
 
 TEST_CASE("run files: a hash that is not of the newest checkpoint says so", "[loopback]") {

@@ -6,6 +6,7 @@
 
 #include "learner/agents/numerics.h"
 #include "mentor/local/run_report.h"
+#include "meta_learner/experiment/reported_numbers.h"
 #include "meta_learner/rules/experiment_metrics.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/store.h"
@@ -34,15 +35,20 @@ const absl::Status fixed = learner::FixNumerics();
 report::ReportData Run(const std::vector<std::string>& overrides) {
   REQUIRE(fixed.ok());
   const testing::TempFolder folder;
-  REQUIRE(testing::RunQuietly(testing::Checked(kSpec, overrides), folder.path()) == 0);
+  const v1::ExperimentSpec spec = testing::Checked(kSpec, overrides);
+  REQUIRE(testing::RunQuietly(spec, folder.path()) == 0);
   const auto data = ReportOf(folder.path());
   INFO(data.status());
   REQUIRE(data.ok());
   REQUIRE(data->training.size() == 2);
+  MetricTable promised;
+  for (const std::string& name : meta_learner::ReportedNumbers(spec))
+    promised.push_back({.name = name});
   for (const report::TrainingPoint& point : data->training) {
     for (const auto& [name, value] : point.metrics) {
       INFO(name);
       CHECK(FindMetric(data->metrics, name) != nullptr);
+      CHECK(FindMetric(promised, name) != nullptr);
     }
   }
   return *data;

@@ -269,13 +269,15 @@ TEST_CASE("mentorctl: every point of every metric is in the TensorBoard file", "
   std::string version;
   const std::vector<Point> points = EventReader(bytes).Read(&version);
   CHECK(version == "brain.Event:2");
-  REQUIRE(points.size() == 101);
-  CHECK(points[0].tag == "score");
-  CHECK(points[0].value == -2.5f);
+  REQUIRE(points.size() == 103);
+  CHECK(points[0].tag == "_hparams_/session_start_info");
+  CHECK(points[1].tag == "spec");
+  CHECK(points[2].tag == "outer/score");
+  CHECK(points[2].value == -2.5f);
   for (uint32_t step = 1; step <= 100; ++step) {
-    CHECK(points[step].step == step * 300);
-    CHECK(points[step].tag == "loss");
-    CHECK(points[step].value == 1.0f / static_cast<float>(step));
+    CHECK(points[step + 2].step == step * 300);
+    CHECK(points[step + 2].tag == "outer/loss");
+    CHECK(points[step + 2].value == 1.0f / static_cast<float>(step));
   }
 }
 

@@ -87,6 +87,9 @@ class Fixture {
                   if (spec.agent().hidden_units() > limits_.hidden_units_max)
                     violations->Add("agent.hidden_units", "no learner has room for them");
                 },
+            .reported_numbers = [](const v1::ExperimentSpec&) -> std::vector<std::string> {
+              return {"seg0", "reward_mean/*"};
+            },
             .check_room = limits_.check_room,
             .look =
                 [this](const v1::Experiment& experiment) {
@@ -437,6 +440,10 @@ TEST_CASE("experiment service: validate_only checks everything and writes nothin
   CHECK(checked->name().empty());
   CHECK(checked->uid().empty());
   CHECK(checked->spec().agent().has_epochs());
+  REQUIRE(checked->reported_numbers_size() == 2);
+  CHECK(checked->reported_numbers(1) == "reward_mean/*");
+  request.mutable_experiment()->add_reported_numbers("what a client says is not read");
+  CHECK(fixture.Create(request)->reported_numbers_size() == 2);
   request.set_experiment_id("one");
   CHECK(ReasonOf(fixture.Create(request).status()) == "ALREADY_EXISTS");
   request.mutable_experiment()->mutable_spec()->mutable_benchmark()->set_name("nowhere");

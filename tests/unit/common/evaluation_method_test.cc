@@ -23,6 +23,7 @@ TEST_CASE("evaluation methods: all have a place, a name and an option of their o
   CHECK(place == v1::EvaluationMethod_descriptor()->value_count() - 1);
   CHECK(names.size() == static_cast<size_t>(place));
   CHECK(options.size() == static_cast<size_t>(place));
+  CHECK(TagOf(v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED) == "ppo_sparse_and_shaped");
   CHECK_FALSE(MethodNamed("PPO").has_value());
   CHECK_FALSE(MethodOfOption("PPO sparse").has_value());
 }

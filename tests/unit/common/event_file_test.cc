@@ -1,7 +1,10 @@
 #include "common/event_file.h"
 
 #include "common/hash.h"
+#include "common/spec/spec.h"
+#include "common/spec/spec_event.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 using namespace mentor;
 
@@ -61,4 +64,48 @@ TEST_CASE("event file: what was written is read again, up to a torn or damaged f
     CHECK(ReadEventFile(damaged).bytes == head.size());
   }
   CHECK(ReadEventFile("").events.empty());
+}
+
+TEST_CASE("event file: metrics are in the groups that mentor-sync has", "[unit]") {
+  CHECK(GroupedTag("seg0") == "lifetimes/seg0");
+  CHECK(GroupedTag("seg12/door-close") == "lifetimes/seg12/door-close");
+  CHECK(GroupedTag("success_episode_3") == "lifetimes/success_episode_3");
+  CHECK(GroupedTag("env_steps") == kEnvStepsTag);
+  CHECK(GroupedTag("wall_seconds") == "time/wall_seconds");
+  CHECK(GroupedTag("peak_memory_bytes") == "time/peak_memory_bytes");
+  CHECK(GroupedTag("reward_mean/reach") == "outer/reward_mean/reach");
+  CHECK(GroupedTag("entropy") == "outer/entropy");
+}
+
+TEST_CASE("event file: the spec as settings and as a text", "[unit]") {
+  v1::ExperimentSpec spec =
+      LoadSpec(
+          "display_name: 'a b' benchmark { name: 'point_reach' wrapper { name: 'x' } } "
+          "rule { option { name: 'learning_rate' value: '1e-3' } }")
+          .value();
+  const EventFileContents contents =
+      ReadEventFile(SpecEvent(9, {.uid = "u", .began_s = 7.5, .spec = spec}));
+  REQUIRE(contents.events.size() == 1);
+  const tensorboard::Event& event = contents.events[0];
+  CHECK(event.wall_time() == 9);
+  CHECK(event.step() == 0);
+  REQUIRE(event.summary().value_size() == 2);
+  const auto& settings = event.summary().value(0);
+  CHECK(settings.tag() == "_hparams_/session_start_info");
+  CHECK(settings.metadata().plugin_data().plugin_name() == "hparams");
+  tensorboard::HParamsPluginData data;
+  REQUIRE(data.ParseFromString(settings.metadata().plugin_data().content()));
+  const auto& session = data.session_start_info();
+  CHECK(session.group_name() == "u");
+  CHECK(session.start_time_secs() == 7.5);
+  CHECK(session.hparams().at("display_name").string_value() == "a b");
+  CHECK(session.hparams().at("rule.learning_rate").number_value() == 1e-3);
+  CHECK(session.hparams().at("benchmark.wrapper.0.name").string_value() == "x");
+  CHECK(session.hparams().at("lifetime.iterations").number_value() == 3);  // The default.
+  CHECK(session.hparams().at("evaluation.best_weights").bool_value());
+  const auto& text = event.summary().value(1);
+  CHECK(text.tag() == kSpecTag);
+  CHECK(text.metadata().plugin_data().plugin_name() == "text");
+  REQUIRE(text.tensor().string_val_size() == 1);
+  CHECK(testing::Contains(text.tensor().string_val(0), "    lifetime {\n      iterations: 3\n"));
 }

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import pathlib
 import sys
+import tempfile
 from typing import Optional, Sequence
 
 import grpc
@@ -33,6 +34,7 @@ repeated: the study goes on. docs/studies.md says what study.yaml may hold."""
 _EXAMPLES = """\
 mentor-sweep study.yaml --dry_run          # checks the study and shows its first settings
 mentor-sweep study.yaml                    # with the service of --server or MENTOR_SERVER
+mentor-sweep study.yaml --dry_run --local  # the same, with a service of its own
 mentor-sweep study.yaml --local            # with a service of this machine, as long as it takes
 mentor-sweep study.yaml --plots plots      # importance.png, parallel.png, ...
 mentor-sweep study.yaml --show --best 20   # what it found so far
@@ -46,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--dry_run",
         action="store_true",
-        help="check the file, and the experiments with the service if it answers; create nothing",
+        help="check the file, and the experiments with the service if it answers, or with that of "
+        "--local, which then leaves no folder; create nothing",
     )
     what.add_argument("--show", action="store_true", help="print the best trials, do no more")
     what.add_argument(
@@ -68,13 +71,23 @@ def _parser() -> argparse.ArgumentParser:
         "--plots", metavar="DIR", type=pathlib.Path, help="draw plots into this folder"
     )
     top.add_argument(
-        "--best", metavar="NUMBER", type=int, default=10, help="trials in the table; default: 10"
+        "--best",
+        metavar="NUMBER",
+        type=_at_least_one,
+        default=10,
+        help="trials in the table, 1 or more; default: 10",
     )
     add_connection(top)
     return top
 
 
-def _dry_run(file: StudyFile, server: Optional[str]) -> None:
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"is '{text}'; give a whole number from 1 on")
+    return int(text)
+
+
+def _dry_run(file: StudyFile, flags: argparse.Namespace) -> None:
     optuna = needs("optuna", INSTALL, "mentor-sweep")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seeds = ", ".join(map(str, file.seeds))
@@ -88,11 +101,17 @@ def _dry_run(file: StudyFile, server: Optional[str]) -> None:
         study.sampler = storage.sampler(file, number)
         print(f"trial {number}: {settings_text(suggest(study, study.ask(), file))}")
     try:
-        with connect(server, timeout=5.0) as client:
+        with contextlib.ExitStack() as stack:
+            server = flags.server
+            if flags.local:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mentor-sweep-"))
+                service = LocalService(pathlib.Path(folder), flags.host)
+                server = stack.enter_context(service).server
+            client = stack.enter_context(connect(server, timeout=30.0 if flags.local else 5.0))
             check(file, client)
         print("the service accepts it")
     except MentorError as error:
-        if error.code != grpc.StatusCode.UNAVAILABLE:
+        if error.code != grpc.StatusCode.UNAVAILABLE or flags.local:
             raise
         print(
             "not checked with a service, which does not answer; --local brings one, or start it:\n"
@@ -134,7 +153,7 @@ def _sweep(flags: argparse.Namespace) -> int:
     file = read_study(flags.study)
     _check_hosts(file, flags)
     if flags.dry_run:
-        _dry_run(file, flags.server)
+        _dry_run(file, flags)
         return DONE
     if flags.show:
         study = storage.open_study(file, create=False)

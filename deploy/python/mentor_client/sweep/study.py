@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import json
 import queue
 import threading
@@ -426,7 +427,8 @@ def cancel(client: Client, name: str, reason: str) -> None:
 
 
 def check(file: StudyFile, client: Client) -> None:
-    """Asks the server about the spec and the ends of every parameter; all violations at once."""
+    """Asks the server about the spec and the ends of every parameter, and whether such experiments
+    report what is sought; all violations at once."""
     found: List[Violation] = []
     known: Set[Tuple[str, str]] = set()
     cases = [("spec", "")]
@@ -436,20 +438,64 @@ def check(file: StudyFile, client: Client) -> None:
         for value in one.corners()
     ]
     for field, override in cases:
+        with_it = f"with {override}: " if override else ""
         try:
-            client.validate(file.experiment, overrides=[override] if override else [])
+            valid = client.validate(file.experiment, overrides=[override] if override else [])
         except MentorError as error:
             if error.code != grpc.StatusCode.INVALID_ARGUMENT:
                 raise
             for one in error.violations or [Violation(field, error.message)]:
                 if (one.field, one.description) not in known:
                     known.add((one.field, one.description))
-                    with_it = f"with {override}: " if override else ""
                     found.append(Violation(field, f"{with_it}{one.field} {one.description}"))
+            continue
+        for one in unreported(file, valid.proto.reported_numbers):
+            if (one.field, "") not in known:
+                known.add((one.field, ""))
+                found.append(Violation(one.field, with_it + one.description))
     if found:
         raise MentorError(
             grpc.StatusCode.INVALID_ARGUMENT,
-            "the study has experiments that the service refuses:",
+            "the study has experiments that the service refuses, or that do not report what it "
+            "seeks:",
             reason="INVALID_FIELD",
             violations=found,
         )
+
+
+def unreported(file: StudyFile, names: Sequence[str]) -> List[Violation]:
+    """What the study seeks and its experiments do not report. `names`: reported_numbers of a valid
+    one; servers of before say none."""
+    wanted: Dict[str, str] = {}
+    if file.pruner.name != "none":
+        wanted["pruner.metric"] = file.pruner.metric
+    if file.objective.evaluation:
+        wanted["objective.evaluation"] = file.objective.evaluation_number()
+    else:
+        wanted["objective.metric"] = file.objective.metric
+        if wanted.get("pruner.metric") == file.objective.metric:
+            del wanted["pruner.metric"]
+    found = []
+    for field, name in wanted.items():
+        evaluated = field == "objective.evaluation"
+        of_its_kind = [one for one in names if one.startswith("evaluation/") == evaluated]
+        if names and not any(_is_named(name, one) for one in of_its_kind):
+            hint = _hint(name, of_its_kind)
+            found.append(
+                Violation(field, f"is '{name}', which the experiments do not report; {hint}")
+            )
+    return found
+
+
+def _is_named(wanted: str, name: str) -> bool:
+    """A last `*` stands for a number or an environment."""
+    if name.endswith("*"):
+        return wanted.startswith(name[:-1]) and len(wanted) >= len(name)
+    return wanted == name
+
+
+def _hint(wanted: str, names: Sequence[str]) -> str:
+    if not names:
+        return "they report none: look at rule.outer_updates and evaluation.lifetimes_per_goal"
+    near = difflib.get_close_matches(wanted, [one for one in names if not one.endswith("*")], 1)
+    return f"did you mean '{near[0]}'?" if near else f"they report {', '.join(sorted(names))}"

@@ -83,6 +83,10 @@ class Objective:
             return math.fsum(values) / len(values)
         return values[-1]
 
+    def evaluation_number(self) -> str:
+        """Its name among the numbers that an experiment reports."""
+        return f"evaluation/{self.split}/{self.method}/{self.evaluation}"
+
     def words(self) -> str:
         if self.evaluation:
             return f"{self.evaluation} of {self.method} on {self.split}"
@@ -333,6 +337,11 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
             problems.add(
                 "objective.at", f"is update {objective.count}, and the spec makes {updates}"
             )
+        if pruner.name != "none" and updates and pruner.min_updates > updates:
+            problems.add(
+                "pruner.min_updates",
+                f"is {pruner.min_updates}, and the spec makes {updates}: no trial would end early",
+            )
     return StudyFile(
         name,
         experiment or ExperimentProto(),
@@ -474,6 +483,8 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
     ):
         what = "a whole number" if kind == "int" else "a number"
         fields.wrong("step", f"is {_shown(step)}; give {what} above 0, and no log: true beside it")
+    elif size and len(numbers) == 2 and size * (1 - 1e-9) > numbers["high"] - numbers["low"]:
+        fields.wrong("step", f"is {size:g}, more than from low to high; give a smaller one")
     return Parameter(path, kind, numbers.get("low", 0.0), numbers.get("high", 1.0), log, size)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -15,6 +16,18 @@ from .content import BY_ENV_STEPS, FINAL, About, Evaluated, Point, settings
 
 INSTALL = "'./deploy/python[tensorboard]' in a clone of the repository, or tensorboard"
 _FILM_WIDTH, _FILM_FPS = 320, 10
+_TIMES = re.compile(r"\w+_(seconds|bytes)")
+_LIFETIMES = re.compile(
+    r"(seg\d+|success(_episode_\d+)?|shaped_return|meta_return|generation|iteration|best_score"
+    r"|env_steps|nonfinite_updates)(/.*)?"
+)
+
+
+def grouped(metric: str) -> str:
+    """Where TensorBoard shows a metric, as in the files of `mentor run --tensorboard`."""
+    if _TIMES.fullmatch(metric):
+        return f"time/{metric}"
+    return f"lifetimes/{metric}" if _LIFETIMES.fullmatch(metric) else f"outer/{metric}"
 
 
 class TensorboardLogger:
@@ -44,7 +57,8 @@ class TensorboardLogger:
     def points(self, points: Sequence[Point]) -> int:
         new = 0
         for point in points:
-            by_update = {"env_steps": float(point.env_steps), **point.values}
+            by_update = {grouped(name): value for name, value in point.values.items()}
+            by_update[grouped("env_steps")] = float(point.env_steps)
             by_env_steps = {BY_ENV_STEPS + name: value for name, value in point.values.items()}
             fresh = self._add(by_update, point.step, point.time_s)
             fresh |= self._add(by_env_steps, point.env_steps, point.time_s)

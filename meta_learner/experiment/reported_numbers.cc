@@ -1,0 +1,94 @@
+#include "meta_learner/experiment/reported_numbers.h"
+
+#include <set>
+#include <string_view>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/evaluation_method.h"
+#include "common/spec/spec.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/task_sampler.h"
+#include "meta_learner/rules/experiment_metrics.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// With more inner iterations a `*` stands for their numbers: the list goes over the wire.
+constexpr uint32_t kSegmentsMax = 100;
+
+std::vector<std::string> Segments(uint32_t iterations) {
+  if (iterations > kSegmentsMax) return {"seg*"};
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < iterations; ++i) names.push_back(absl::StrCat("seg", i));
+  return names;
+}
+
+// Which of the metrics of every experiment (experiment_metrics.h) a rule never has.
+std::set<std::string_view> Missing(const RuleNeeds& needs) {
+  std::set<std::string_view> missing;
+  if (needs.decisions_inside_lifetime) {
+    missing = {"seg*", "success_episode_*"};
+  } else {
+    missing = {"success", "success/*", "generation", "iteration"};
+  }
+  if (needs.plans_rounds) missing.insert("best_score");
+  return missing;
+}
+
+void AddMetrics(const v1::ExperimentSpec& spec, const ExperimentParts& parts,
+                std::vector<std::string>* names) {
+  const RuleNeeds needs = parts.rule->needs();
+  const std::set<std::string_view> missing = Missing(needs);
+  // Those of one environment are there where it is not the only one; who plans may have any.
+  const bool several = needs.plans_rounds || parts.benchmark->Tasks(envs::Split::kTrain).size() > 1;
+  const uint32_t iterations =
+      needs.training_iterations > 0 ? needs.training_iterations : spec.lifetime().iterations();
+  for (const MetricInfo& metric : AllMetrics(spec)) {
+    if (missing.contains(metric.name)) continue;
+    if (metric.name == "seg*") {
+      for (const std::string& segment : Segments(iterations)) {
+        names->push_back(segment);
+        if (several) names->push_back(segment + "/*");
+      }
+    } else if (several || !metric.name.ends_with("/*") ||
+               FindMetric(CommonMetrics(), metric.name) == nullptr) {
+      names->push_back(metric.name);
+    }
+  }
+}
+
+void AddEvaluation(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark,
+                   std::vector<std::string>* names) {
+  if (spec.evaluation().lifetimes_per_goal() == 0) return;
+  const std::vector<envs::Split> splits = EvaluatedSplits(benchmark, spec);
+  for (const envs::Split split : splits) {
+    for (const Teacher& teacher :
+         Teachers(spec.evaluation(), {}, /*learned=*/spec.rule().outer_updates() > 0,
+                  /*baselines=*/split == splits[0])) {
+      const std::string prefix =
+          absl::StrCat("evaluation/", SplitName(split), "/", TagOf(teacher.method), "/");
+      for (const std::string& segment : Segments(spec.lifetime().iterations()))
+        names->push_back(prefix + segment);
+      names->push_back(prefix + "last");
+      if (spec.evaluation().deterministic_episodes() > 0) names->push_back(prefix + "det");
+      names->push_back(prefix + "return");
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& submitted) {
+  const v1::ExperimentSpec spec = WithDefaults(submitted);
+  Violations none;
+  const ExperimentParts parts = LookAtParts(spec, &none);
+  if (!none.empty() || parts.rule == nullptr || parts.benchmark == nullptr) return {};
+  std::vector<std::string> names;
+  if (spec.rule().outer_updates() > 0) AddMetrics(spec, parts, &names);
+  AddEvaluation(spec, *parts.benchmark, &names);
+  return names;
+}
+
+}  // namespace mentor::meta_learner
