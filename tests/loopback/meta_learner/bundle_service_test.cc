@@ -346,7 +346,8 @@ TEST_CASE("bundle service: what an experiment names is there and stays", "[loopb
   const absl::Status named = fixture.Delete(digest);
   CHECK(absl::IsFailedPrecondition(named));
   CHECK(ReasonOf(named) == "BUNDLE_IN_USE");
-  CHECK(Contains(named, "is named by experiments/a"));
+  CHECK(Contains(
+      named, "robot.xml (sha256:" + digest.substr(0, 12) + ") is named by experiments/a; delete"));
   // Another owner's is nobody else's, but for an admin.
   using S = v1::Experiment;
   REQUIRE(fixture.store()->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
