@@ -323,6 +323,16 @@ std::string BundleName(std::string_view digest) {
   return "sha256:" + std::string(digest);
 }
 
+std::string BundleTitle(const BundleManifest& manifest) {
+  constexpr size_t kDigitsShown = 12;
+  for (const BundleFile& file : manifest.files) {
+    if (!file.path.ends_with(".xml") || file.path.find('/') != file.path.npos) continue;
+    return absl::StrCat(Printable(file.path), " (",
+                        BundleName(std::string_view(manifest.digest).substr(0, kDigitsShown)), ")");
+  }
+  return BundleName(manifest.digest);
+}
+
 absl::StatusOr<std::string> ParseBundleName(std::string_view name) {
   constexpr std::string_view kPrefix = "sha256:";
   if (name.starts_with(kPrefix) && IsBundleDigest(name.substr(kPrefix.size())))

@@ -44,6 +44,9 @@ struct BundleManifest {
 
 // The name of a bundle in specs and on command lines: "sha256:" and 64 digits of lower case.
 std::string BundleName(std::string_view digest);
+// What people know it by: "robot.xml (sha256:0123456789ab)", the first .xml beside its task, and
+// digits for `mentorctl bundles`. Its name where there is none.
+std::string BundleTitle(const BundleManifest& manifest);
 // The digits of a name; INVALID_ARGUMENT says how one looks. Nothing else may become part of a
 // path.
 absl::StatusOr<std::string> ParseBundleName(std::string_view name);

@@ -2,12 +2,34 @@
 
 #include <utility>
 
+#include <absl/strings/str_format.h>
+
+#include "common/cpu_time.h"
+
 namespace mentor {
 namespace {
 
 thread_local Turn* turn_of_thread = nullptr;
 
 }  // namespace
+
+BoundedTurn::BoundedTurn(Options options)
+    : options_(std::move(options)), begun_(ThreadCpuSeconds()) {}
+
+absl::Status BoundedTurn::Continue() {
+  constexpr unsigned kLookEvery = 64;  // A look at the clock is a call of the system.
+  if (!ended_.ok()) return ended_;
+  if (options_.ends) {
+    ended_ = options_.ends();
+    was_told_ = !ended_.ok();
+  }
+  if (ended_.ok() && options_.cpu_seconds > 0 && asked_++ % kLookEvery == 0 &&
+      ThreadCpuSeconds() - begun_ > options_.cpu_seconds) {
+    ended_ = absl::InvalidArgumentError(absl::StrFormat(
+        "takes more than %g s of processor time; %s", options_.cpu_seconds, options_.remedy));
+  }
+  return ended_;
+}
 
 TurnScope::TurnScope(Turn* turn) : before_(std::exchange(turn_of_thread, turn)) {}
 

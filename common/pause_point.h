@@ -7,6 +7,9 @@
 //   MENTOR_RETURN_IF_ERROR(PausePoint());  // In the loops of the work.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include <absl/status/status.h>
 
 namespace mentor {
@@ -19,6 +22,30 @@ class Turn {
   virtual absl::Status Continue() = 0;
   // A piece of work begins that has a limit of time: `name` is for the error, and lives long.
   virtual void Begin(const char* name) = 0;
+};
+
+// Waits for nobody: ends work that is to end, or has taken too long. For the thread that made it.
+class BoundedTurn final : public Turn {
+ public:
+  struct Options {
+    // An error is why the work is to end; none: it is not asked.
+    std::function<absl::Status()> ends = nullptr;
+    double cpu_seconds = 0;   // Of this thread, from now on; 0: no limit.
+    std::string remedy = {};  // What helps when that was not enough.
+  };
+  explicit BoundedTurn(Options options);
+  // Of `ends`; INVALID_ARGUMENT when it took too long. Stays as it is once it is an error.
+  absl::Status Continue() override;
+  void Begin(const char* /*name*/) override {}
+  // Whether it has ended as `ends` said.
+  bool was_told() const { return was_told_; }
+
+ private:
+  const Options options_;
+  const double begun_;
+  unsigned asked_ = 0;
+  absl::Status ended_;
+  bool was_told_ = false;
 };
 
 // While it lives, pause points of this thread ask `turn`.

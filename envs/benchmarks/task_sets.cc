@@ -8,6 +8,7 @@
 #include <absl/strings/str_split.h>
 
 #include "common/mutex.h"
+#include "common/pause_point.h"
 #include "envs/benchmarks/task_set_cost.h"
 #include "envs/wrapper.h"
 
@@ -19,6 +20,9 @@ namespace {
 constexpr int kProbes = 1000, kAcceptedMin = 10;
 // Draws with one number at the end of its range, of which one must be accepted.
 constexpr int kEndProbes = 200;
+// Draws of one task. Chance never refuses so many where one of a hundred is accepted, but a
+// bundle's condition may accept the probes and nothing else.
+constexpr uint32_t kAttemptsMax = 10'000;
 // Lists of drawn goals come from a key that no outer update has.
 constexpr uint32_t kListLifetime = ~uint32_t{0};
 
@@ -36,6 +40,13 @@ void AddLines(const absl::Status& status, Violations* violations) {
   }
 }
 
+// Whether the work is to end here, which is then a violation.
+bool EndsHere(const std::string& field, Violations* violations) {
+  const absl::Status status = PausePoint();
+  if (!status.ok()) violations->Add(field, std::string(status.message()));
+  return !status.ok();
+}
+
 // Draws tasks from ranges. Thread-safe: the environment that judges them is guarded.
 class RangeDraw {
  public:
@@ -45,11 +56,16 @@ class RangeDraw {
         blank_(std::move(blank)),
         environment_(std::move(environment)) {}
 
-  // Task number `index`, drawn again while it is refused.
-  v1::EnvironmentTask Draw(const RandomStream& random, uint32_t index) {
+  // Task number `index`, drawn again while it is refused. One that is refused all the same is
+  // refused again where it is to run. Has pause points, as Plan::Draw.
+  v1::EnvironmentTask Draw(const RandomStream& random, uint32_t index, bool* refused = nullptr) {
     for (uint32_t attempt = 0;; ++attempt) {
       const v1::EnvironmentTask task = Candidate(random, index, attempt);
-      if (Judge(task).ok()) return task;
+      const bool goes_on = PausePoint().ok();
+      const bool accepted = goes_on && Judge(task).ok();
+      if (!accepted && goes_on && attempt + 1 < kAttemptsMax) continue;
+      if (refused != nullptr) *refused = !accepted;
+      return task;
     }
   }
 
@@ -59,6 +75,7 @@ class RangeDraw {
     int accepted = 0;
     absl::Status refusal;
     for (uint32_t i = 0; i < kProbes; ++i) {
+      if (EndsHere(path + ".range", violations)) return false;
       const absl::Status status = Judge(Candidate(random, i, 0));
       status.ok() ? void(++accepted) : void(refusal = status);
     }
@@ -84,6 +101,7 @@ class RangeDraw {
         const double end = is_low ? ranges_[i].low() : ranges_[i].high();
         absl::Status status = absl::UnknownError("");
         for (uint32_t k = 0; k < kEndProbes && !status.ok(); ++k) {
+          if (EndsHere(path + ".range", violations)) return false;
           v1::EnvironmentTask task = Candidate(random, k, 0);
           task.set_parameters(static_cast<int>(i), end);
           status = Judge(task);
@@ -221,6 +239,7 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
 
   TaskList& tasks = made.tasks.tasks;
   for (const v1::TaskVector& vector : set.task()) {
+    if (EndsHere(path + ".task", violations)) return std::nullopt;
     tasks.Add(Span(vector.parameters()));
     const absl::Status status = environment->SetTask(tasks[tasks.size() - 1]);
     if (status.ok()) continue;
@@ -240,8 +259,9 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
     return made;
   }
   made.tasks.draw = own_distribution;
+  std::shared_ptr<RangeDraw> draw;
   if (!set.range().empty()) {
-    auto draw = std::make_shared<RangeDraw>(set, blank, std::move(environment));
+    draw = std::make_shared<RangeDraw>(set, blank, std::move(environment));
     if (!draw->Check(set.goals(), path, violations)) return std::nullopt;
     made.tasks.draw = [draw](const RandomStream& random, uint32_t index) {
       return draw->Draw(random, index);
@@ -253,8 +273,20 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
       .phase = set.split() == v1::TRAIN ? Phase::kTraining : Phase::kTestEvaluation,
       .lifetime = kListLifetime,
       .iteration = number};
-  for (uint32_t goal = 0; goal < set.goals(); ++goal)
-    tasks.Add(Span(made.tasks.draw(list, goal).parameters()));
+  for (uint32_t goal = 0; goal < set.goals(); ++goal) {
+    bool refused = false;
+    const v1::EnvironmentTask task =
+        draw != nullptr ? draw->Draw(list, goal, &refused) : made.tasks.draw(list, goal);
+    if (EndsHere(path + ".goals", violations)) return std::nullopt;
+    if (refused) {
+      violations->Add(path + ".range",
+                      absl::StrFormat("all of %d tasks drawn from it for goal %d are refused; give "
+                                      "ranges of which less is refused",
+                                      kAttemptsMax, goal));
+      return std::nullopt;
+    }
+    tasks.Add(Span(task.parameters()));
+  }
   return made;
 }
 

@@ -14,6 +14,7 @@
 #include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/mutex.h"
+#include "common/pause_point.h"
 #include "common/printable.h"
 #include "common/spec/spec.h"
 
@@ -719,8 +720,10 @@ bool Plan::Meets(std::span<const double> vector) const {
 }
 
 std::vector<double> Plan::Draw(const RandomStream& random, uint32_t index) const {
-  ParameterCheck meets(*this);
   std::vector<double> vector(parameter_count);
+  // First: the condition's text has to be read.
+  if (!PausePoint().ok()) return vector;
+  ParameterCheck meets(*this);
   for (uint32_t attempt = 0; attempt < kDrawsMax; ++attempt) {
     for (const Parameter& p : parameters) {
       for (int k = 0; k < p.size(); ++k) {
@@ -729,7 +732,7 @@ std::vector<double> Plan::Draw(const RandomStream& random, uint32_t index) const
                     (p.high[k] - p.low[k]) * random.Uniform(index, attempt * parameter_count + i);
       }
     }
-    if (meets(vector)) break;
+    if (meets(vector) || !PausePoint().ok()) break;
   }
   return vector;
 }
@@ -812,7 +815,11 @@ absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
   }
   if (violations.empty() && plan->parameter_condition) {
     const RandomStream random{.purpose = Purpose::kTasks};
-    if (!plan->Meets(plan->Draw(random, 0))) {
+    const bool met = plan->Meets(plan->Draw(random, 0));
+    // Nothing is wrong with the bundle.
+    if (const absl::Status status = PausePoint(); !status.ok())
+      return absl::CancelledError(absl::StrCat(title, ": ", status.message()));
+    if (!met) {
       violations.Add("parameter_condition",
                      absl::StrCat("is met by none of ", kDrawsMax, " draws; widen the ranges"));
     }

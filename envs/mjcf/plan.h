@@ -114,7 +114,7 @@ struct Plan {
   // Whether a task's vector meets the condition.
   bool Meets(std::span<const double> parameters) const;
   // Number `index` of a sequence of tasks' vectors, uniform in the ranges, drawn again where the
-  // condition is not met.
+  // condition is not met. Has pause points: where the work ends, what it gives means nothing.
   std::vector<double> Draw(const RandomStream& random, uint32_t index) const;
   // Factors that a task's vector means.
   PhysicsFactors Physics(std::span<const double> parameters) const;

@@ -120,7 +120,9 @@ absl::StatusOr<v1::FetchBundleResponse> Fetch(rpc::BundlePieces* pieces,
   return pieces->Read(digest, request.offset());
 }
 
-absl::Status CheckUnnamed(ExperimentStore* store, const std::string& digest) {
+// title: of the bundle, for people.
+absl::Status CheckUnnamed(ExperimentStore* store, const std::string& digest,
+                          const std::string& title) {
   MENTOR_ASSIGN_OR_RETURN(const ExperimentStore::Snapshot all, store->ReadSnapshot({}));
   std::vector<std::string> names;
   for (const v1::Experiment& experiment : all.experiments) {
@@ -132,10 +134,9 @@ absl::Status CheckUnnamed(ExperimentStore* store, const std::string& digest) {
     absl::StrAppend(&shown, i > 0 ? ", " : "", names[i]);
   if (names.size() > kNamesShown)
     absl::StrAppend(&shown, " and ", names.size() - kNamesShown, " more");
-  return MakeError(
-      absl::StatusCode::kFailedPrecondition, Reason::kBundleInUse,
-      absl::StrFormat("%s is named by %s; delete these first", BundleName(digest), shown),
-      {{"experiment", names.front()}});
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kBundleInUse,
+                   absl::StrFormat("%s is named by %s; delete these first", title, shown),
+                   {{"experiment", names.front()}});
 }
 
 absl::Status NotOwner(const std::string& name, const std::string& owner,
@@ -160,8 +161,12 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
     if (!caller.MayChange(bundle->owner()))
       return NotOwner(request.name(), bundle->owner(), caller);
   }
-  if (!absl::IsNotFound(bundle.status()))
-    MENTOR_RETURN_IF_ERROR(CheckUnnamed(options.store, digest));
+  if (!absl::IsNotFound(bundle.status())) {
+    const std::string title = bundle.ok()
+                                  ? BundleTitle(rpc::ManifestFromProto(digest, bundle->files()))
+                                  : BundleName(digest);
+    MENTOR_RETURN_IF_ERROR(CheckUnnamed(options.store, digest, title));
+  }
   // What others are pushing goes on.
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> pushers, shelf->Pushers(turn));
   bool ended = false;

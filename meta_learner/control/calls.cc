@@ -18,6 +18,8 @@ constexpr int kSlowThreads = 3;
 constexpr int kFileThreads = 4;  // They mostly wait.
 // Of one caller, in lines of calls that may take long.
 constexpr int kPerCallerMax = 2;
+// Of a call's thread, for what it draws: as the compiler of models has.
+constexpr double kCpuSecondsMax = 60;
 // What callers are told where waiting helps: the line moves.
 constexpr auto kRetrySoon = std::chrono::seconds(1);
 
@@ -51,6 +53,15 @@ Executor& Calls::LineOf(Cost cost) {
     default:
       return light_;
   }
+}
+
+BoundedTurn::Options Calls::TurnOptions(const Cancel* cancelled) const {
+  return {.ends = [this, cancelled]() -> absl::Status {
+            if (stopping_) return Draining();
+            return *cancelled ? absl::CancelledError("the caller has gone") : absl::OkStatus();
+          },
+          .cpu_seconds = kCpuSecondsMax,
+          .remedy = "give fewer tasks, or ranges and a parameter_condition that refuse less"};
 }
 
 absl::Status Calls::CheckLength(const grpc::ByteBuffer& received) {

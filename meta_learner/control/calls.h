@@ -5,6 +5,7 @@
 // parts of a spec has threads and a line of its own, and so has what compiles somebody's model, and
 // what waits for a bucket or reads whole files, so that everything else goes on meanwhile. In these
 // lines one caller leaves threads to others.
+// What draws tasks ends when its caller has gone, and has a limit of processor time.
 // Streams are produced one message at a time (streams.h). Not for who may call what, which is
 // decided before a call arrives here (common/rpc/auth.h), nor for what a method does. Owned by the
 // service. Thread-safe.
@@ -23,6 +24,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include "common/check.h"
+#include "common/pause_point.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/rate_limit.h"
 #include "common/rpc/status.h"
@@ -73,9 +75,13 @@ class Calls {
                                   Answer answer) {
     auto* reactor = new Reactor;  // Goes in its OnDone.
     Post<Request>(cost, context, reactor, received,
-                  [reactor, response, answer = std::move(answer)](const Request& request,
-                                                                  const Caller& caller) {
+                  [this, reactor, response, answer = std::move(answer)](const Request& request,
+                                                                        const Caller& caller) {
+                    BoundedTurn turn(TurnOptions(&reactor->cancelled));
+                    const TurnScope scope(&turn);
                     absl::StatusOr<Response> made = answer(request, caller, &reactor->cancelled);
+                    // Then nothing is wrong with the request.
+                    if (!made.ok() && turn.was_told()) made = turn.Continue();
                     if (made.ok()) *response = std::move(*made);
                     reactor->Finish(rpc::ToGrpc(made.status()));
                   });
@@ -145,6 +151,8 @@ class Calls {
   static std::string TurnOf(Cost cost, const Caller& caller) {
     return cost == Cost::kLight ? "" : caller.counted_as();
   }
+  // What a call may take of its thread, for what has pause points.
+  BoundedTurn::Options TurnOptions(const Cancel* cancelled) const;
   static absl::Status CheckLength(const grpc::ByteBuffer& received);
   static absl::Status ReadRequest(const grpc::ByteBuffer& received,
                                   google::protobuf::Message* request);

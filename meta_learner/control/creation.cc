@@ -11,6 +11,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/pause_point.h"
 #include "common/resources/names.h"
 #include "common/spec/bundles.h"
 #include "common/spec/spec.h"
@@ -87,6 +88,9 @@ absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec,
   if (!options_.check_fleet) return absl::OkStatus();
   Violations large, violations;
   options_.check_fleet(WithDefaults(spec), &large);
+  // One that was ended found nothing.
+  if (const absl::Status status = PausePoint(); !status.ok())
+    large.Add("benchmark", std::string(status.message()));
   for (const Violation& violation : large.list())
     violations.Add(prefix + violation.field, violation.description);
   return ShortStatus(violations);

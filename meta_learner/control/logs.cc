@@ -1,12 +1,14 @@
 #include "meta_learner/control/logs.h"
 
+#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <vector>
+#include <memory>
 
 #include <google/protobuf/util/time_util.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include "common/check.h"
 #include "common/file.h"
@@ -47,12 +49,80 @@ v1::WatchLogsResponse ParseLine(const std::string& line) {
   return entry;
 }
 
-std::vector<std::string> Lines(const std::filesystem::path& file) {
-  std::vector<std::string> lines;
-  std::ifstream stream(file);
-  for (std::string line; std::getline(stream, line);) lines.push_back(std::move(line));
-  return lines;
-}
+// What was logged since the last look: whole lines, each once, over rotations too. It keeps the
+// file that it reads open, which stays readable when it is renamed, and when the next rotation
+// takes its name away. So lines are lost only where three rotations come between two looks.
+class LogReader {
+ public:
+  explicit LogReader(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  void Read(std::deque<std::string>* lines) {
+    const auto [older, newest] = Open();
+    // After Open: a file that had another name then gets no more lines.
+    ReadRest(lines);
+    if (newest.is(file_)) return;
+    for (const File& next : {older, newest}) {
+      if (!next.stream || next.is(file_)) continue;
+      file_ = next;
+      rest_.clear();
+      ReadRest(lines);
+    }
+  }
+
+ private:
+  struct File {
+    std::shared_ptr<std::FILE> stream;  // Null: there is none.
+    dev_t device = 0;
+    ino_t number = 0;  // Another file's while this one is open is another number.
+
+    bool is(const File& other) const {
+      return stream && other.stream && device == other.device && number == other.number;
+    }
+  };
+
+  static File OpenFile(const std::filesystem::path& path) {
+    File file{.stream = {std::fopen(path.c_str(), "re"), [](std::FILE* opened) {
+                           if (opened != nullptr) std::fclose(opened);
+                         }}};
+    struct stat facts = {};
+    if (!file.stream || fstat(fileno(file.stream.get()), &facts) != 0) return {};
+    file.device = facts.st_dev;
+    file.number = facts.st_ino;
+    return file;
+  }
+
+  // Older and newest of one moment: no rotation came between them. None where there are no
+  // descriptors left: the next look finds them.
+  std::pair<File, File> Open() const {
+    constexpr int kAttempts = 10;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      File newest = OpenFile(Newest(folder_));
+      File older = OpenFile(Older(folder_));
+      struct stat facts = {};
+      const bool there = stat(Newest(folder_).c_str(), &facts) == 0;
+      if (there == (newest.stream != nullptr) &&
+          (!there || (facts.st_dev == newest.device && facts.st_ino == newest.number)))
+        return {std::move(older), std::move(newest)};
+    }
+    return {};
+  }
+
+  void ReadRest(std::deque<std::string>* lines) {
+    if (!file_.stream) return;
+    std::array<char, 1 << 16> piece;
+    std::clearerr(file_.stream.get());  // It was at its end.
+    while (const size_t got = std::fread(piece.data(), 1, piece.size(), file_.stream.get()))
+      rest_.append(piece.data(), got);
+    size_t begin = 0;
+    for (size_t end; (end = rest_.find('\n', begin)) != rest_.npos; begin = end + 1)
+      lines->push_back(rest_.substr(begin, end - begin));
+    rest_.erase(0, begin);
+  }
+
+  const std::filesystem::path folder_;
+  File file_;         // The one that is read.
+  std::string rest_;  // Of a line whose end is not there yet.
+};
 
 }  // namespace
 
@@ -104,34 +174,22 @@ absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
     ExperimentStore* store, const v1::WatchLogsRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
   struct State {
-    std::deque<std::string> ready;
-    std::ifstream stream;
+    LogReader reader;
+    std::deque<std::string> ready = {};
     bool ended = false;
   };
-  auto state = std::make_shared<State>();
-  const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
-  for (std::string& line : Lines(Older(folder))) state->ready.push_back(std::move(line));
-  for (std::string& line : Lines(Newest(folder))) state->ready.push_back(std::move(line));
-  std::error_code error;
-  const auto seen = std::filesystem::file_size(Newest(folder), error);
+  auto state = std::make_shared<State>(
+      State{.reader = LogReader(store->ExperimentFolder(experiment.uid()))});
+  state->reader.Read(&state->ready);
   if (request.tail() > 0 && state->ready.size() > request.tail())
     state->ready.erase(state->ready.begin(), state->ready.end() - request.tail());
-  return [store, state, folder, name = request.name(), follow = request.follow(),
-          at = error ? uintmax_t{0}
-                     : seen](v1::WatchLogsResponse* response) mutable -> absl::StatusOr<Produced> {
+  return [store, state, name = request.name(),
+          follow = request.follow()](v1::WatchLogsResponse* response) -> absl::StatusOr<Produced> {
     if (state->ready.empty() && follow && !state->ended) {
       // The state before the lines: those of the end are then among them.
       const auto now = store->Get(name);
       state->ended = !now.ok() || IsFinal(now->state());
-      std::error_code error;
-      const auto size = std::filesystem::file_size(Newest(folder), error);
-      if (!error && size < at) at = 0;  // A new file has begun.
-      std::ifstream stream(Newest(folder));
-      stream.seekg(static_cast<std::streamoff>(at));
-      for (std::string line; std::getline(stream, line) && !stream.eof();) {
-        at += line.size() + 1;
-        state->ready.push_back(std::move(line));
-      }
+      state->reader.Read(&state->ready);
     }
     if (state->ready.empty()) return follow && !state->ended ? Produced::kNothing : Produced::kEnd;
     *response = ParseLine(state->ready.front());

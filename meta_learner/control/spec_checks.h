@@ -18,10 +18,11 @@ namespace mentor::meta_learner {
 
 using SpecCheck = std::function<void(const v1::ExperimentSpec& spec, Violations* violations)>;
 
-// The same check, but for specs that only differ in seed and title from one that was valid lately.
+// The same check, but for specs with the key of one that was valid lately. `check` must not look at
+// what SpecKey leaves out.
 SpecCheck RememberValid(SpecCheck check);
 
-// What was found out about the last specs, whatever their seed and title.
+// What was found out about the last specs, by SpecKey.
 template <typename T>
 class SpecCache {
  public:
@@ -46,7 +47,8 @@ class SpecCache {
   std::deque<std::string> order_ ABSL_GUARDED_BY(mutex_);  // Oldest first.
 };
 
-// Of a spec: the same for specs that only differ in seed and title.
+// Of a spec: the same for specs that only differ in seed, title and checkpoint, on which neither
+// the parts of an experiment nor their memory depend.
 std::string SpecKey(const v1::ExperimentSpec& spec);
 
 }  // namespace mentor::meta_learner

@@ -141,14 +141,15 @@ std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameter
 
 uint32_t NumLifetimes(const EvaluationJob& job) {
   return static_cast<uint32_t>(
-      EvaluationTasks(job.owner.benchmark, job.owner.spec, job.split).size());
+      NumEvaluationLifetimes(job.owner.benchmark, job.owner.spec, job.split));
 }
 
 absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
                            const std::atomic<bool>& cancel, EvaluationCount* count,
                            const ShardBoard::OnProgress& on_progress) {
-  const std::vector<SampledTask> tasks =
-      EvaluationTasks(job.owner.benchmark, job.owner.spec, job.split);
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<SampledTask> tasks, DrawWithin(cancel, [&job] {
+                            return EvaluationTasks(job.owner.benchmark, job.owner.spec, job.split);
+                          }));
   const std::vector<v1::Shard> all =
       EvaluationShards(job.owner, tasks, /*first_number=*/0, job.split, job.teacher.source);
   v1::Tensor parameters;

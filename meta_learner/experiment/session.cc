@@ -18,6 +18,7 @@
 #include "common/file.h"
 #include "common/history.h"
 #include "common/log.h"
+#include "common/pause_point.h"
 #include "common/registry.h"
 #include "common/spec/bundles.h"
 #include "common/spec/spec.h"
@@ -127,9 +128,7 @@ Session::~Session() {
 absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(options_.store->PrepareFolder(uid_));
   MENTOR_ASSIGN_OR_RETURN(const auto plans, HoldBundles(spec_));
-  Violations violations;
-  parts_ = MakeParts(spec_, options_.num_threads, &violations, options_.device);
-  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  MENTOR_RETURN_IF_ERROR(MakeAllParts());
   const std::filesystem::path folder = options_.store->ExperimentFolder(uid_);
   MENTOR_RETURN_IF_ERROR(files_.BringBack());
   MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder, options_.fingerprint));
@@ -138,6 +137,18 @@ absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(Resume());
   while (state_.outer_step < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
   return Evaluate();
+}
+
+absl::Status Session::MakeAllParts() {
+  // The lists of goals were drawn when it was created: they take no longer now.
+  BoundedTurn turn({.ends = [this] {
+    return cancel_ ? absl::CancelledError("interrupted") : absl::OkStatus();
+  }});
+  const TurnScope scope(&turn);
+  Violations violations;
+  parts_ = MakeParts(spec_, options_.num_threads, &violations, options_.device);
+  MENTOR_RETURN_IF_ERROR(turn.Continue());
+  return violations.ToStatus();
 }
 
 absl::Status Session::Resume() {
@@ -192,7 +203,7 @@ absl::Status Session::OuterUpdate() {
 absl::Status Session::RunRound(OuterStep* step) {
   const RuleNeeds needs = parts_.rule->needs();
   const Round round = RoundOf(needs, spec_, state_.outer_step);
-  const std::vector<SampledTask> tasks = Tasks(round);
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<SampledTask> tasks, Tasks(round));
   MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Shard> shards,
                           RoundShards(Owner(), tasks, needs, round, state_.lives));
   MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
@@ -242,9 +253,11 @@ absl::Status Session::RunPlannedRounds(OuterStep* step) {
   return absl::OkStatus();
 }
 
-std::vector<SampledTask> Session::Tasks(const Round& round) const {
-  std::vector<SampledTask> tasks =
-      TrainingTasks(*parts_.benchmark, spec_, round.generation, parts_.rule->needs().paired_noise);
+absl::StatusOr<std::vector<SampledTask>> Session::Tasks(const Round& round) const {
+  MENTOR_ASSIGN_OR_RETURN(std::vector<SampledTask> tasks, DrawWithin(cancel_, [&] {
+                            return TrainingTasks(*parts_.benchmark, spec_, round.generation,
+                                                 parts_.rule->needs().paired_noise);
+                          }));
   if (parts_.curriculum == nullptr) return tasks;
   for (size_t i = 0; i < tasks.size(); ++i) {
     parts_.curriculum->ChangeTask(round.generation, static_cast<uint32_t>(i), &tasks[i].task);

@@ -48,6 +48,7 @@ class Session {
   absl::Status Run();
 
  private:
+  absl::Status MakeAllParts();
   absl::Status Resume();
 
   // An outer update: lifetimes, what the rule learns of them, and the books.
@@ -55,7 +56,7 @@ class Session {
   absl::Status RunRound(OuterStep* step);
   absl::Status RunPlannedRounds(OuterStep* step);
   // Of the lifetimes of a round, as the curriculum has them.
-  std::vector<SampledTask> Tasks(const Round& round) const;
+  absl::StatusOr<std::vector<SampledTask>> Tasks(const Round& round) const;
   // Adds times and steps.
   absl::StatusOr<std::vector<ShardResult>> Collect(std::vector<v1::Shard> shards, size_t lifetimes,
                                                    OuterStep* step);

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+
+#include "common/pause_point.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -133,6 +136,34 @@ std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
   return tasks;
 }
 
+uint64_t NumEvaluationLifetimes(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                                envs::Split split) {
+  // At most 2^32 sets of 2^17 goals with 2^14 lifetimes: 64 bits are enough.
+  uint64_t goals = 0;
+  for (const envs::TaskSet& set : benchmark.Tasks(split))
+    goals += static_cast<uint64_t>(EvaluatedGoals(set, spec));
+  return goals * spec.evaluation().lifetimes_per_goal();
+}
+
+absl::StatusOr<std::vector<SampledTask>> DrawWithin(
+    const std::atomic<bool>& cancel, const std::function<std::vector<SampledTask>()>& draw,
+    double cpu_seconds) {
+  BoundedTurn turn(
+      {.ends =
+           [&cancel] { return cancel ? absl::CancelledError("interrupted") : absl::OkStatus(); },
+       .cpu_seconds = cpu_seconds,
+       .remedy = "give the bundle a parameter_condition, or the task set ranges, that "
+                 "refuse less, or lower rule.lifetimes_per_update and "
+                 "evaluation.goals"});
+  const TurnScope scope(&turn);
+  std::vector<SampledTask> tasks = draw();
+  if (const absl::Status status = turn.Continue(); !status.ok()) {
+    return absl::Status(status.code(),
+                        absl::StrCat("benchmark: drawing its tasks ", status.message()));
+  }
+  return tasks;
+}
+
 std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
                                          const v1::ExperimentSpec& spec) {
   if (benchmark.Tasks(envs::Split::kTest).empty()) return {envs::Split::kTrain};
@@ -151,11 +182,8 @@ void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec
   }
   if (spec.evaluation().lifetimes_per_goal() == 0) return;
   for (const envs::Split split : EvaluatedSplits(benchmark, spec)) {
-    // At most 2^32 sets of 2^17 goals with 2^14 lifetimes: 64 bits are enough.
-    uint64_t goals = 0;
-    for (const envs::TaskSet& set : benchmark.Tasks(split))
-      goals += static_cast<uint64_t>(EvaluatedGoals(set, spec));
-    const uint64_t lifetimes = goals * spec.evaluation().lifetimes_per_goal();
+    const uint64_t lifetimes = NumEvaluationLifetimes(benchmark, spec, split);
+    const uint64_t goals = lifetimes / spec.evaluation().lifetimes_per_goal();
     if (lifetimes <= kEvaluationLifetimesMax) continue;
     violations->Add("evaluation.lifetimes_per_goal",
                     absl::StrFormat("is %d, which makes %d lifetimes with the %d %s goals; at most "

@@ -2,10 +2,14 @@
 // number: nothing is remembered, so a resumed experiment draws the same.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <absl/status/statusor.h>
 
 #include "common/rng.h"
 #include "envs/benchmark.h"
@@ -41,6 +45,18 @@ int64_t NumListedTasks(const envs::Benchmark& benchmark);
 // goal by goal, lifetimes_per_goal times.
 std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
                                          const v1::ExperimentSpec& spec, envs::Split split);
+
+// How many lifetimes that is, without a draw.
+uint64_t NumEvaluationLifetimes(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                                envs::Split split);
+
+// What `draw` gives, within bounds: drawing may take long where a bundle's condition refuses most
+// of what is drawn. CANCELLED when *cancel became true, INVALID_ARGUMENT when it took more
+// processor time than `cpu_seconds`.
+inline constexpr double kDrawingSecondsMax = 60;
+absl::StatusOr<std::vector<SampledTask>> DrawWithin(
+    const std::atomic<bool>& cancel, const std::function<std::vector<SampledTask>()>& draw,
+    double cpu_seconds = kDrawingSecondsMax);
 
 // Splits of the final evaluation in their order. A benchmark without test tasks is evaluated on
 // those of training, whatever the spec says of them.

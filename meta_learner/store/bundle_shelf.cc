@@ -411,8 +411,9 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
     const std::string digest = DigestOfUpload(upload);
     const auto about = ReadAboutFile(UploadOf(upload, kAbout), digest);
     if (!about.ok()) continue;
-    sizes[digest] = ManifestOf(*about, digest).disk_bytes();
-    unfinished.push_back(BundleName(digest));
+    const BundleManifest begun = ManifestOf(*about, digest);
+    sizes[digest] = begun.disk_bytes();
+    unfinished.push_back(BundleTitle(begun));
   }
   if (unfinished.size() >= kUnfinishedMax) {
     return MakeError(
@@ -508,9 +509,9 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest
   MENTOR_RETURN_IF_ERROR(begun.status());
   Standing standing = StandingOf(*begun, upload);
   if (offset > standing.next_offset) {
-    return absl::OutOfRangeError(
-        absl::StrFormat("offset is %d, but only %d bytes of %s are here; go on at %d", offset,
-                        standing.next_offset, BundleName(digest), standing.next_offset));
+    return absl::OutOfRangeError(absl::StrFormat(
+        "offset is %d, but only %d bytes of %s are here; go on at %d", offset, standing.next_offset,
+        BundleTitle(ManifestOf(*begun, digest)), standing.next_offset));
   }
   if (offset + data.size() > standing.size_bytes) {
     Violations violations;
@@ -606,7 +607,7 @@ absl::Status BundleShelf::FetchObjects(const BundleManifest& manifest) {
           if (absl::IsNotFound(bytes.status())) {
             return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
                              absl::StrFormat("the bucket lacks a part of %s; push it again",
-                                             BundleName(manifest.digest)));
+                                             BundleTitle(manifest)));
           }
           MENTOR_RETURN_IF_ERROR(OfBucket(bytes.status()));
           part = *std::move(bytes);
@@ -681,9 +682,10 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::FindInTurn(
     manifest = VerifyBundle(FolderOf(digest), digest);
   }
   if (absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status())) {
-    return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                     absl::StrFormat("the files of %s are damaged (%s); push it again",
-                                     BundleName(digest), manifest.status().message()));
+    return MakeError(
+        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        absl::StrFormat("the files of %s are damaged (%s); push it again",
+                        BundleTitle(ManifestOf(about, digest)), manifest.status().message()));
   }
   MENTOR_RETURN_IF_ERROR(manifest.status());
   auto held = std::make_shared<const HeldBundle>(FolderOf(digest), *std::move(manifest));

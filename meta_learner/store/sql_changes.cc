@@ -212,14 +212,14 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
             .BindBlob(sql::BytesOf(sql::DetailsOf(experiment)))
             .Bind(id)
             .Run());
-    if (!IsAtWork(to)) {
-      const MutexLock live_lock(live_mutex_);
-      live_.erase(id);
-    }
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
     MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.transition.before_commit")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
+    if (!IsAtWork(to)) {
+      const MutexLock live_lock(live_mutex_);
+      live_.erase(id);
+    }
   }
   hub_->Notify({.name = experiment.name()});
   return experiment;

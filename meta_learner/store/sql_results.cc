@@ -94,14 +94,15 @@ absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& st
             .Bind(static_cast<int64_t>(step.served_env_steps))
             .Bind(uid)
             .Run());
-    {
-      const MutexLock live_lock(live_mutex_);
-      live_[id].progress = step.progress;
-    }
-    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, GetWith(writer_.get(), id));
+    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, GetWith(writer_.get(), id));
+    *experiment.mutable_progress() = step.progress;
     MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.commit.in_db")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
+    // Not before: readers would see what the database may not have, and the next transition keeps
+    // what they see.
+    const MutexLock live_lock(live_mutex_);
+    live_[id].progress = step.progress;
   }
   MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.commit.before_ack")));
   hub_->Notify({.name = ExperimentName(id)});

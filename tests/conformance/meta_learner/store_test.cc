@@ -354,6 +354,32 @@ STORE_CASE("an outer step leaves points, checkpoint and progress together") {
   CHECK(store->Points(uid)->size() == 3);
 }
 
+STORE_CASE("progress is not ahead of a commit that failed") {
+  auto store = backend.Open();
+  const v1::Experiment experiment = CreateSmall(store.get(), "one");
+  const std::string &uid = experiment.uid(), &name = experiment.name();
+  REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  OuterStep step{.step = 1};
+  step.progress.set_outer_updates(1);
+  REQUIRE(store->RecordOuterStep(uid, step).ok());
+  REQUIRE(store->SetProgress(name, "at work", step.progress).ok());
+  step.step = 2;
+  step.progress.set_outer_updates(2);
+  REQUIRE(failpoint::Arm("store.commit.in_db=1:error(lost)").ok());
+  CHECK(absl::IsUnavailable(store->RecordOuterStep(uid, step)));
+  CHECK(store->Get(name)->progress().outer_updates() == 1);
+  // A change of state that fails leaves what is said of it, and one that succeeds keeps it.
+  REQUIRE(failpoint::Arm("store.transition.before_commit=1:error(lost)").ok());
+  CHECK_FALSE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
+  REQUIRE(failpoint::Arm("").ok());
+  CHECK(store->Get(name)->activity() == "at work");
+  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
+  CHECK(store->Get(name)->progress().outer_updates() == 1);
+  store.reset();
+  store = backend.Open();
+  CHECK(store->Get(name)->progress().outer_updates() == 1);
+}
+
 STORE_CASE("a replay with other results is counted, other timings are not") {
   const auto store = backend.Open();
   const v1::Experiment experiment = CreateSmall(store.get(), "one");

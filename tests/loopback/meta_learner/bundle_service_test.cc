@@ -9,6 +9,7 @@
 #include "common/bundle.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/pause_point.h"
 #include "common/resources/names.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/bundles.h"
@@ -55,13 +56,16 @@ class Fixture {
     shelf_ = BundleShelf::Open({.folder = Path("state") / "bundles", .owner_bytes_max = 10'000'000})
                  .value();
     metrics_ = Metrics::Create();
-    const ServiceOptions options{.store = store_.get(),
-                                 .bundles = shelf_.get(),
-                                 .check_spec =
-                                     [this](const v1::ExperimentSpec& spec, Violations*) {
-                                       if (compile && !BundlesOf(spec).empty()) compile();
-                                     },
-                                 .check_room = [this] { return room; }};
+    const ServiceOptions options{
+        .store = store_.get(),
+        .bundles = shelf_.get(),
+        .check_spec =
+            [this](const v1::ExperimentSpec& spec, Violations* violations) {
+              if (compile && !BundlesOf(spec).empty()) compile();
+              if (const absl::Status status = PausePoint(); !status.ok())
+                violations->Add("benchmark", status.ToString());
+            },
+        .check_room = [this] { return room; }};
     experiments_ = std::make_unique<ExperimentService>(options, metrics_.get());
     bundles_ = std::make_unique<BundleService>(options, shelf_.get());
     rpc::ServerOptions server;
@@ -134,17 +138,22 @@ class Fixture {
     request.set_allow_missing(allow_missing);
     return Call(&Bundles::DeleteBundle, request).status();
   }
-  absl::StatusOr<v1::Experiment> Create(const std::string& id, const std::string& digest,
-                                        bool validate_only = false) {
+  static v1::CreateExperimentRequest CreateRequest(const std::string& id,
+                                                   const std::string& digest) {
     v1::CreateExperimentRequest request;
     request.set_experiment_id(id);
-    request.set_validate_only(validate_only);
     *request.mutable_experiment()->mutable_spec() =
         LoadSpec(
             "benchmark { name: 'single' environment: 'mjcf' option { name: 'bundle' value: "
             "'sha256:" +
             digest + "' } }")
             .value();
+    return request;
+  }
+  absl::StatusOr<v1::Experiment> Create(const std::string& id, const std::string& digest,
+                                        bool validate_only = false) {
+    v1::CreateExperimentRequest request = CreateRequest(id, digest);
+    request.set_validate_only(validate_only);
     return Call(&v1::ExperimentService::Stub::CreateExperiment, request);
   }
   absl::StatusOr<v1::Experiment> CreateWithoutBundle(const std::string& id) {
@@ -154,6 +163,7 @@ class Fixture {
         LoadSpec("benchmark { name: 'point_reach' }").value();
     return Call(&v1::ExperimentService::Stub::CreateExperiment, request);
   }
+  std::string address() const { return server_->address(); }
   fs::path Path(const std::string& name) const { return folder_.path() / name; }
 
   using Bundles = v1::BundleService::Stub;
@@ -336,7 +346,8 @@ TEST_CASE("bundle service: what an experiment names is there and stays", "[loopb
   const absl::Status named = fixture.Delete(digest);
   CHECK(absl::IsFailedPrecondition(named));
   CHECK(ReasonOf(named) == "BUNDLE_IN_USE");
-  CHECK(Contains(named, "is named by experiments/a"));
+  CHECK(Contains(
+      named, "robot.xml (sha256:" + digest.substr(0, 12) + ") is named by experiments/a; delete"));
   // Another owner's is nobody else's, but for an admin.
   using S = v1::Experiment;
   REQUIRE(fixture.store()->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
@@ -371,4 +382,48 @@ TEST_CASE("bundle service: models that take long hold up nobody's other specs", 
   CHECK(fixture.CreateWithoutBundle("plain").ok());
   done.release();
   for (auto& create : creates) CHECK(create.get().ok());
+}
+
+TEST_CASE("bundle service: tasks that are drawn without end hold up neither others nor the end",
+          "[loopback]") {
+  Fixture fixture;
+  const std::string digest = fixture.Push(MakeOrigin(fixture.Path("origin"), 10)).digest;
+  std::counting_semaphore<> drawing(0), ended(0);
+  std::atomic<bool> endless = true;
+  fixture.compile = [&] {
+    if (!endless) return;
+    drawing.release();
+    while (PausePoint().ok()) {
+    }
+    ended.release();
+  };
+  const auto channel =
+      rpc::MakeChannel({.address = fixture.address(), .token_file = fixture.Path("ann")}).value();
+  const auto ann = v1::ExperimentService::NewStub(channel);
+  const auto create = [&](const char* id, std::chrono::seconds patience) {
+    return std::async(std::launch::async, [&ann, &digest, id, patience] {
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + patience);
+      v1::Experiment made;
+      return ann->CreateExperiment(&context, Fixture::CreateRequest(id, digest), &made);
+    });
+  };
+  // Nobody waits for it any more.
+  auto hasty = create("a", std::chrono::seconds(2));
+  REQUIRE(drawing.try_acquire_for(std::chrono::seconds(20)));
+  CHECK(hasty.get().error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
+  CHECK(ended.try_acquire_for(std::chrono::seconds(20)));
+  // Another owner's spec, with a bundle too, has its turn beside those that are drawn.
+  auto first = create("b", std::chrono::seconds(60)),
+       second = create("c", std::chrono::seconds(60));
+  for (int i = 0; i < 2; ++i) REQUIRE(drawing.try_acquire_for(std::chrono::seconds(20)));
+  endless = false;
+  fixture.Become("bob");
+  CHECK(fixture.Create("d", digest).ok());
+  // The process stops: nothing is wrong with the specs.
+  fixture.Stop();
+  for (auto* left : {&first, &second})
+    CHECK(left->get().error_code() == grpc::StatusCode::UNAVAILABLE);
+  for (int i = 0; i < 2; ++i) CHECK(ended.try_acquire_for(std::chrono::seconds(20)));
+  fixture.Start();
 }

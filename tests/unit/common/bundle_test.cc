@@ -60,6 +60,19 @@ TEST_CASE("bundle: its name is the digest of one sorted line for each file", "[u
   CHECK(ReadBundle(folder.path() / "b")->digest != manifest->digest);
 }
 
+TEST_CASE("bundle: people know it by its model and some digits", "[unit]") {
+  BundleManifest manifest{.files = {}, .digest = Sha256Hex("x")};
+  const auto add = [&](const char* path) {
+    manifest.files.push_back({.path = path, .bytes = 0, .sha256 = Sha256Hex("")});
+  };
+  add("arm.obj");
+  add("meshes/hand.xml");
+  CHECK(BundleTitle(manifest) == "sha256:" + Sha256Hex("x"));
+  add("robot.xml");
+  add("scene.xml");
+  CHECK(BundleTitle(manifest) == "robot.xml (sha256:" + Sha256Hex("x").substr(0, 12) + ")");
+}
+
 TEST_CASE("bundle: names are sha256 and 64 digits and nothing else", "[unit]") {
   const std::string digest = Sha256Hex("x");
   CHECK(BundleName(digest) == "sha256:" + digest);

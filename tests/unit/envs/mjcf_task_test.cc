@@ -3,8 +3,12 @@
 #include <cmath>
 #include <set>
 
+#include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
+#include <google/protobuf/text_format.h>
 
+#include "common/pause_point.h"
+#include "envs/benchmark.h"
 #include "envs/mujoco_environment.h"
 #include "tests/bundles.h"
 #include "tests/environments.h"
@@ -236,6 +240,54 @@ TEST_CASE("mjcf: tasks are drawn from their ranges and meet the condition", "[un
                  "task.parameters[0] (target) is 0.2; give a number from 0.3 to 0.6"));
   CHECK(Contains(RefusalOf(std::string(kCartTask) + "parameter_condition: \"target.x > 1\""),
                  "parameter_condition: is met by none of 10000 draws"));
+}
+
+// What is wrong with a set of tasks of a bundle that is at hand, drawn with so much time.
+std::string DrawnComplaint(const std::string& bundle, const std::string& set, double cpu_seconds) {
+  v1::BenchmarkSpec spec;
+  spec.set_name("custom");
+  REQUIRE(google::protobuf::TextFormat::ParseFromString(set, spec.add_task_set()));
+  spec.mutable_task_set(0)->set_environment("mjcf");
+  *spec.mutable_task_set(0)->mutable_option() = Options({{"bundle", bundle}});
+  BoundedTurn turn({.cpu_seconds = cpu_seconds, .remedy = "give fewer"});
+  const TurnScope scope(&turn);
+  Violations violations;
+  CHECK(MakeBenchmark(spec, &violations) == nullptr);
+  REQUIRE(violations.list().size() == 1);
+  return violations.list()[0].field + ": " + violations.list()[0].description;
+}
+
+// The cart with a fourth number in its tasks, u from 0 to 1, that meets a condition.
+BundleFolder CartWithCondition(const std::string& condition) {
+  return BundleFolder::Cart(std::string(kCartTask) +
+                            "parameter { name: \"u\" low: 0 high: 1 }\nparameter_condition: \"" +
+                            condition + "\"");
+}
+
+TEST_CASE("mjcf: a list of tasks that are hard to draw ends in its time", "[unit]") {
+  const auto folder = CartWithCondition("u < 0.002");
+  const std::string bundle = folder.Offer();
+  REQUIRE(MakeEnvironment("mjcf", Options({{"bundle", bundle}})).ok());  // Compiled before.
+  CHECK(DrawnComplaint(bundle, "goals: 10000", /*cpu_seconds=*/0.2) ==
+        "benchmark.task_set[0].goals: takes more than 0.2 s of processor time; give fewer");
+}
+
+TEST_CASE("mjcf: a condition that accepts the probes of ranges alone is found out", "[unit]") {
+  std::string condition = "u <= 0 || u >= 1";
+  const auto accept = [&](double u) {
+    condition += absl::StrFormat(" || abs(u - %.17g) < 1e-12", u);
+  };
+  // The draw with which a bundle is checked, and ten of the thousand probes.
+  accept(RandomStream{.purpose = Purpose::kTasks}.Uniform(0, 3));
+  const RandomStream probes{.purpose = Purpose::kTasks, .lifetime = ~uint32_t{0}};
+  for (uint32_t i = 0; i < 1000; i += 100) accept(probes.Uniform(i, 3));
+  const auto folder = CartWithCondition(condition);
+  CHECK(DrawnComplaint(folder.Offer(),
+                       "goals: 5 range { low: 0.3 high: 0.6 } range { low: 0 high: 0 } "
+                       "range { low: 0.4 high: 0.6 } range { low: 0 high: 1 }",
+                       /*cpu_seconds=*/0) ==
+        "benchmark.task_set[0].range: all of 10000 tasks drawn from it for goal 0 are refused; "
+        "give ranges of which less is refused");
 }
 
 TEST_CASE("mjcf: a hidden goal is shown by the task alone", "[unit]") {

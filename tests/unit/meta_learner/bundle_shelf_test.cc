@@ -190,7 +190,8 @@ TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed cou
   REQUIRE(shelf->Begin(second, "ann").ok());
   // One that broke off is named, and can be removed.
   const auto blocked = shelf->Begin(first, "ann").status();
-  CHECK(Contains(blocked, "also ends pushes that broke off: sha256:" + second.digest));
+  CHECK(Contains(blocked, "also ends pushes that broke off: robot.xml (sha256:" +
+                              second.digest.substr(0, 12) + ")"));
   CHECK(*shelf->Pushers(Turn(shelf.get(), {second.digest})) == std::vector<std::string>{"ann"});
   CHECK(absl::IsNotFound(shelf->Get(second.digest).status()));
   REQUIRE(Delete(shelf.get(), second.digest).ok());
@@ -335,7 +336,10 @@ TEST_CASE("bundle shelf: damaged files are not given out and are mended by a pus
   REQUIRE(manifest.ok());
   const fs::path mesh = folder.path() / "bundles" / manifest->digest / "meshes/arm.stl";
   std::ofstream(mesh) << "arx";
-  CHECK(absl::IsDataLoss(shelf->Find(manifest->digest).status()));
+  const absl::Status damaged = shelf->Find(manifest->digest).status();
+  CHECK(absl::IsDataLoss(damaged));
+  CHECK(Contains(damaged,
+                 "files of robot.xml (sha256:" + manifest->digest.substr(0, 12) + ") are damaged"));
   CHECK(shelf->Check(Turn(shelf.get(), {manifest->digest})).ok());
   REQUIRE(shelf->AddFolder(origin, "ann").ok());
   CHECK(shelf->Find(manifest->digest).ok());

@@ -122,6 +122,37 @@ TEST_CASE("logs: a followed log goes on with the new file behind its rotation", 
   CHECK(Ask(fixture.Watch(false)) == Said{{"b", "c", "d"}, true});
 }
 
+TEST_CASE("logs: of a followed log no line is lost or told twice between two looks", "[unit]") {
+  Fixture fixture;
+  const auto rotate = [&] { std::filesystem::rename(fixture.Newest(), fixture.Older()); };
+  Fixture::Append(fixture.Older(), {"a"});
+  Fixture::Append(fixture.Newest(), {"b"});
+  const auto watch = fixture.Watch(true);
+  CHECK(Ask(watch) == Said{{"a", "b"}, false});
+  // Lines before a rotation, and a new file that is longer than the old one.
+  Fixture::Append(fixture.Newest(), {"c"});
+  rotate();
+  Fixture::Append(fixture.Newest(), {"d", "a line that makes it longer than all that was before"});
+  CHECK(Ask(watch) ==
+        Said{{"c", "d", "a line that makes it longer than all that was before"}, false});
+  // Two rotations: the file that was read has no name any more.
+  Fixture::Append(fixture.Newest(), {"e"});
+  rotate();
+  Fixture::Append(fixture.Newest(), {"f"});
+  rotate();
+  Fixture::Append(fixture.Newest(), {"g"});
+  CHECK(Ask(watch) == Said{{"e", "f", "g"}, false});
+  // Two, and no new file yet.
+  Fixture::Append(fixture.Newest(), {"h"});
+  rotate();
+  Fixture::Append(fixture.Newest(), {"i"});
+  rotate();
+  CHECK(Ask(watch) == Said{{"h", "i"}, false});
+  Fixture::Append(fixture.Newest(), {"j"});
+  CHECK(Ask(watch) == Said{{"j"}, false});
+  CHECK(Ask(watch) == Said{{}, false});
+}
+
 TEST_CASE("logs: a full file moves aside, and takes the place of the one before", "[unit]") {
   constexpr size_t kFileBytesMax = 4 << 20;
   Fixture fixture;

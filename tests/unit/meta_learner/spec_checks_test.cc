@@ -8,7 +8,8 @@
 namespace mentor::meta_learner {
 namespace {
 
-TEST_CASE("spec checks: a valid spec is checked once, whatever its seed and title", "[unit]") {
+TEST_CASE("spec checks: a valid spec is checked once, whatever its seed, title and checkpoints",
+          "[unit]") {
   int checked = 0;
   const SpecCheck check =
       RememberValid([&](const v1::ExperimentSpec& spec, Violations* violations) {
@@ -24,6 +25,7 @@ TEST_CASE("spec checks: a valid spec is checked once, whatever its seed and titl
   CHECK(violations(spec) == 0);
   spec.set_seed(7);
   spec.set_display_name("another one");
+  spec.mutable_checkpoint()->set_keep_last(7);
   CHECK(violations(spec) == 0);
   CHECK(checked == 1);
   spec.mutable_rule()->set_outer_updates(3);

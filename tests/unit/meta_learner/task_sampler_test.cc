@@ -1,13 +1,18 @@
 #include "meta_learner/experiment/task_sampler.h"
 
+#include <atomic>
 #include <map>
 #include <set>
 
+#include "common/pause_point.h"
 #include "envs/benchmark.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::meta_learner {
 namespace {
+
+using mentor::testing::Contains;
 
 // `sets` environments with `goals` goals each; 0 goals: drawn afresh.
 std::vector<envs::TaskSet> Sets(int sets, int goals) {
@@ -148,6 +153,33 @@ TEST_CASE("task sampler: a benchmark without test tasks is evaluated on those of
   spec.mutable_evaluation()->set_train_goals(false);
   CheckTasks(envs::Benchmark({}, drawn, Sets(1, 5)), spec, &none);
   CHECK(none.empty());
+}
+
+TEST_CASE("task sampler: what draws without end is ended, and says what helps", "[unit]") {
+  std::vector<envs::TaskSet> sets = Sets(1, 0);
+  sets[0].draw = [](const RandomStream&, uint32_t) {
+    while (PausePoint().ok()) {
+    }
+    return v1::EnvironmentTask();
+  };
+  const envs::Benchmark endless({}, sets, sets);
+  std::atomic<bool> cancel = false;
+  const auto draw = [&] { return TrainingTasks(endless, Spec(30), 0); };
+  const absl::Status long_drawn = DrawWithin(cancel, draw, /*cpu_seconds=*/0.01).status();
+  CHECK(absl::IsInvalidArgument(long_drawn));
+  CHECK(Contains(long_drawn, "benchmark: drawing its tasks takes more than 0.01 s"));
+  CHECK(Contains(long_drawn, "lower rule.lifetimes_per_update"));
+  cancel = true;
+  CHECK(absl::IsCancelled(DrawWithin(cancel, draw).status()));
+  // Others are drawn as without bounds.
+  const envs::Benchmark benchmark = FakeBenchmark(1, 0);
+  cancel = false;
+  const auto bounded = DrawWithin(cancel, [&] { return TrainingTasks(benchmark, Spec(30), 2); });
+  REQUIRE(bounded.ok());
+  const auto plain = TrainingTasks(benchmark, Spec(30), 2);
+  REQUIRE(bounded->size() == plain.size());
+  for (size_t i = 0; i < plain.size(); ++i)
+    CHECK((*bounded)[i].task.parameters(0) == plain[i].task.parameters(0));
 }
 
 }  // namespace
