@@ -87,6 +87,11 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         shutil.rmtree(self.folder / "out")
         said = self.reproduce("tiny", "--strict")
         self.assertEqual(said.count("reproduced bit for bit"), 3, said)
+        listed = self.reproduce("--list", "tiny-2", "tiny", "tiny-2")
+        # As they are named, and none twice.
+        self.assertEqual(
+            [line.split()[0] for line in listed.splitlines()], ["tiny-2", "tiny-1", "tiny"]
+        )
         listed = self.reproduce("--list")
         self.assertIn(TINY + " --set seed=2", listed)
         self.assertIn(first["hash"][:16], listed)
