@@ -145,6 +145,10 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         shard.write_bytes(other.read_bytes())
         said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
         self.assertIn("its evaluation has a lifetime that is not of this run", said)
+        # Or a bit of it has flipped.
+        shard.write_bytes(kept[:-40] + bytes([kept[-40] ^ 1]) + kept[-39:])
+        said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
+        self.assertIn(f"{shard.name} is damaged, or not an evaluation; fetch it again", said)
         shard.write_bytes(kept)
         # The last checkpoint is cut.
         newest = sorted(out.glob("tiny-1/experiments/*/checkpoints/*.ckpt"))[-1]
