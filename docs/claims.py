@@ -32,14 +32,32 @@ import statistics
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "docs" / "data" / "claims.csv"
-BLOCK = re.compile(r"<!-- claims\n(.*?)-->\n(.*?)<!-- end of claims -->\n", re.DOTALL)
+BEGIN = "<!-- claims\n"
+END = "<!-- end of claims -->\n"
+BLOCK = re.compile(f"{BEGIN}(.*?)-->\n(.*?){END}", re.DOTALL)
 PLACE = re.compile(r"\{([^{}]+)\}")
 NUMBER = re.compile(r"([^\[\]]+)(?:\[([^,\]]+),([^\]]+)\])?")
 DASH = "-"
+# What is shown of the numbers of the runs; None: value_of() makes it.
+KINDS = {
+    "mean": statistics.fmean,
+    "median": statistics.median,
+    "low": min,
+    "high": max,
+    "interval": None,
+    "runs": None,
+    "range": None,
+    "reached": None,
+    "count": None,
+}
 
 
 class Mistake(Exception):
     """What is wrong with a place of a page."""
+
+
+class Mistakes(Exception):
+    """All that is wrong with a page: (line, what)."""
 
 
 def read():
@@ -72,14 +90,16 @@ def value_of(place, claims):
         return f"`{result[:16]}`" if result else DASH
     digits, factor, kind, reached = 2, 1.0, "interval", False
     for word in words:
-        if word.startswith("*"):
+        if re.fullmatch(r"\*\d+(\.\d+)?", word):
             factor = float(word[1:])
         elif re.fullmatch(r"\.\df", word):
             digits = int(word[1])
         elif word == "of-reached":
             reached = True
-        else:
+        elif word in KINDS:
             kind = word
+        else:
+            raise Mistake(f"{{{place}}}: '{word}' is no word of docs/claims.py")
 
     def text(value):
         shown = f"{value * factor:,.{digits}f}".replace(",", " ")
@@ -90,10 +110,14 @@ def value_of(place, claims):
         values = [float(row[column]) for row in made if row[column]]
         kind = "mean" if kind == "interval" else kind
     else:
-        values = [row["numbers"][number][0] for row in made if number in row["numbers"]]
-        if made and not values:
-            known = ", ".join(sorted(made[0]["numbers"]))
-            raise Mistake(f"{{{place}}}: {name} has no number '{number}'; it has: {known}")
+        for row in made:
+            if number not in row["numbers"]:
+                known = ", ".join(sorted(row["numbers"])) or "none"
+                raise Mistake(
+                    f"{{{place}}}: run {row['run']} of claim '{name}' is recorded, and has no "
+                    f"number '{number}'; it has: {known}"
+                )
+        values = [row["numbers"][number][0] for row in made]
     if not values:
         return DASH
     if kind == "interval":
@@ -113,17 +137,32 @@ def value_of(place, claims):
         return ", ".join(DASH if one is None else text(one[0]) for one in by_run)
     if kind == "range":
         return f"{text(min(values))} to {text(max(values))}"
-    kinds = {"mean": statistics.fmean, "median": statistics.median, "low": min, "high": max}
-    if kind not in kinds:
-        raise Mistake(f"{{{place}}}: '{kind}' is no word of docs/claims.py")
-    return text(kinds[kind](values))
+    return text(KINDS[kind](values))
 
 
 def fill(text, claims):
-    """The page with its tables as the claims have them. Raises Mistake."""
+    """The page with its tables as the claims have them. Raises Mistakes."""
+    mistakes = []
+
+    def line_of(place):
+        return text.count("\n", 0, place) + 1
 
     def block(found):
-        shown = PLACE.sub(lambda place: value_of(place[1], claims), found[1])
-        return f"<!-- claims\n{found[1]}-->\n{shown}<!-- end of claims -->\n"
+        def value(place):
+            try:
+                return value_of(place[1], claims)
+            except Mistake as mistake:
+                mistakes.append((line_of(found.start(1) + place.start()), str(mistake)))
+                return place[0]
 
-    return BLOCK.sub(block, text)
+        return f"{BEGIN}{found[1]}-->\n{PLACE.sub(value, found[1])}{END}"
+
+    # Without its end a table would swallow what follows.
+    for begin in re.finditer(BEGIN, text):
+        end, following = (text.find(mark, begin.end()) for mark in (END, BEGIN))
+        if end < 0 or 0 <= following < end:
+            mistakes.append((line_of(begin.start()), f"no '{END.strip()}' follows this table"))
+    filled = BLOCK.sub(block, text)
+    if mistakes:
+        raise Mistakes(mistakes)
+    return filled

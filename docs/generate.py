@@ -331,8 +331,8 @@ def main():
         name = path.relative_to(ROOT)
         try:
             text = claims.fill(before, recorded) if page is None else written(page)
-        except claims.Mistake as mistake:
-            findings.append(f"{name}:1: {mistake}")
+        except claims.Mistakes as mistakes:
+            findings += [f"{name}:{line}: {what}" for line, what in mistakes.args[0]]
             continue
         if text == before:
             continue

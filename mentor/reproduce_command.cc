@@ -79,8 +79,10 @@ int List(const std::vector<ClaimRow>& rows, const std::vector<size_t>& chosen) {
 absl::StatusOr<std::vector<size_t>> Choose(const ReproduceFlags& flags,
                                            const std::vector<ClaimRow>& rows) {
   std::vector<size_t> chosen;
+  std::vector<bool> known(rows.size());
   const auto add = [&](size_t i) {
-    if (std::find(chosen.begin(), chosen.end(), i) == chosen.end()) chosen.push_back(i);
+    if (!known[i]) chosen.push_back(i);
+    known[i] = true;
   };
   for (const std::string& name : flags.names) {
     MENTOR_ASSIGN_OR_RETURN(const std::vector<size_t> found, FindClaim(rows, name));

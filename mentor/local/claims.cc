@@ -381,12 +381,11 @@ std::string PrintClaims(const std::vector<ClaimRow>& rows) {
 absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
                                               const std::string& name) {
   std::vector<size_t> found;
-  std::set<std::string> names;
-  for (size_t i = 0; i < rows.size(); ++i) {
+  for (size_t i = 0; i < rows.size(); ++i)
     if (rows[i].claim == name || rows[i].name() == name) found.push_back(i);
-    names.insert({rows[i].claim, rows[i].name()});
-  }
   if (!found.empty()) return found;
+  std::set<std::string> names;
+  for (const ClaimRow& row : rows) names.insert({row.claim, row.name()});
   // Whoever has so many claims knows how they are called; the search takes its time.
   constexpr size_t kSearched = 5000;
   const std::vector<std::string> near = names.size() > kSearched

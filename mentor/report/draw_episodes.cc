@@ -270,17 +270,24 @@ std::string NotShown(const std::vector<EpisodeCurves>& all, const Published& pub
       missing.insert(curve.split);
   }
   if (missing.empty()) return "";
+  std::set<std::string> known;
   std::vector<std::string> reasons;
   for (const EpisodeCurves& own : all) {
+    known.insert(own.split);
     if (!missing.contains(own.split)) continue;
     reasons.push_back(own.curves.empty()
                           ? own.split + " has lifetimes with other numbers of episodes"
                           : "no episode of " + own.split + " succeeded");
   }
+  if (known.empty()) {
+    reasons.push_back("there is no evaluation");
+  } else if (!std::includes(known.begin(), known.end(), missing.begin(), missing.end())) {
+    reasons.push_back("the evaluation has goals of split " + absl::StrJoin(known, ", ") +
+                      " alone; give the rows one of these names in column split, or leave them "
+                      "out with --published_rows");
+  }
   return absl::StrFormat("published curves of split %s are not shown: %s",
-                         absl::StrJoin(missing, ", "),
-                         reasons.empty() ? std::string("the evaluation has no such goals")
-                                         : absl::StrJoin(reasons, "; "));
+                         absl::StrJoin(missing, ", "), absl::StrJoin(reasons, "; "));
 }
 
 }  // namespace mentor::report

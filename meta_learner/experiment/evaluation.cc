@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
+#include "common/hash.h"
 #include "learner/agents/segment.h"
 #include "learner/tensor_proto.h"
 #include "meta_learner/experiment/outcomes.h"
@@ -89,8 +90,23 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
     }
   }
   const std::filesystem::path file = ShardFile(job, index);
-  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(file, proto.SerializeAsString()));
+  MENTOR_RETURN_IF_ERROR(WriteShard(file, proto));
   return job.keep ? job.keep(file) : absl::OkStatus();
+}
+
+// What stands before the other fields, which protobuf takes in any order.
+std::string ChecksumField(uint32_t crc) {
+  v1::EvaluationShard first;
+  first.set_crc32c(crc);
+  return first.SerializeAsString();
+}
+
+// Whether the bytes are those that were written. In front no damaged length can swallow the
+// checksum; where its own tag is damaged, there is a field that nobody knows.
+bool IsWhole(std::string_view bytes, const v1::EvaluationShard& shard) {
+  if (!shard.has_crc32c()) return shard.GetReflection()->GetUnknownFields(shard).empty();
+  const std::string field = ChecksumField(shard.crc32c());
+  return bytes.starts_with(field) && Crc32c(bytes.substr(field.size())) == shard.crc32c();
 }
 
 // Evaluations of 0.1.0 have the method by name. False when it is unknown.
@@ -182,6 +198,12 @@ std::string SplitName(envs::Split split) {
   return split == envs::Split::kTest ? "test" : "train";
 }
 
+absl::Status WriteShard(const std::filesystem::path& file, const v1::EvaluationShard& shard) {
+  const std::string bytes = shard.SerializeAsString(), field = ChecksumField(Crc32c(bytes));
+  const std::string_view pieces[] = {field, bytes};
+  return WriteFileAtomically(file, pieces);
+}
+
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder) {
   std::vector<v1::EvaluationShard> shards;
   std::error_code error;
@@ -194,10 +216,13 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesyste
   for (const auto& file : files) {
     MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, uint64_t{1} << 30));
     v1::EvaluationShard& shard = shards.emplace_back();
-    if (!shard.ParseFromString(bytes) || !GiveMethod(&shard)) {
-      return absl::DataLossError(file.string() +
-                                 " is not an evaluation; remove it and evaluate again");
+    if (!shard.ParseFromString(bytes) || !IsWhole(bytes, shard) || !GiveMethod(&shard)) {
+      return absl::DataLossError(
+          file.string() +
+          " is damaged, or not an evaluation; fetch it again, or remove it and evaluate again; a "
+          "run that has ended must run again in a new folder");
     }
+    shard.clear_crc32c();
   }
   return shards;
 }

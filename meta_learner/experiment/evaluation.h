@@ -69,7 +69,10 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
 // "test" or "train".
 std::string SplitName(envs::Split split);
 
+// The file of a shard, with a checksum.
+absl::Status WriteShard(const std::filesystem::path& file, const v1::EvaluationShard& shard);
 // All shards in a folder, in a fixed order: by split, method and index. None when it is missing.
+// DATA_LOSS names a file that is not as it was written; files of earlier builds have no checksum.
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder);
 
 // Where the evaluation at the end of a run is kept, and what is there so far.

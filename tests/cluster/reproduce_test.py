@@ -87,6 +87,11 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         shutil.rmtree(self.folder / "out")
         said = self.reproduce("tiny", "--strict")
         self.assertEqual(said.count("reproduced bit for bit"), 3, said)
+        listed = self.reproduce("--list", "tiny-2", "tiny", "tiny-2")
+        # As they are named, and none twice.
+        self.assertEqual(
+            [line.split()[0] for line in listed.splitlines()], ["tiny-2", "tiny-1", "tiny"]
+        )
         listed = self.reproduce("--list")
         self.assertIn(TINY + " --set seed=2", listed)
         self.assertIn(first["hash"][:16], listed)
@@ -140,6 +145,10 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         shard.write_bytes(other.read_bytes())
         said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
         self.assertIn("its evaluation has a lifetime that is not of this run", said)
+        # Or a bit of it has flipped.
+        shard.write_bytes(kept[:-40] + bytes([kept[-40] ^ 1]) + kept[-39:])
+        said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
+        self.assertIn(f"{shard.name} is damaged, or not an evaluation; fetch it again", said)
         shard.write_bytes(kept)
         # The last checkpoint is cut.
         newest = sorted(out.glob("tiny-1/experiments/*/checkpoints/*.ckpt"))[-1]

@@ -20,6 +20,8 @@ ROWS = (
     "a,3,1,mentor run z,,,,,,,,,\n"
     'a,all,1,,,v,p,f,,,0123456789abcdefff,e,"seg=0.375[0.2,0.6]"\n'
     "b,1,1,mentor run w,,,,,,,,,\n"
+    'half,1,1,mentor run x,,v,p,f,10,100,abc,e,"test.seg=0.5"\n'
+    'half,2,1,mentor run y,,v,p,f,10,100,abd,e,"train.seg=0.5"\n'
 )
 
 
@@ -56,8 +58,16 @@ class ClaimsTest(unittest.TestCase):
         for place, words in (
             ("c seg", "no claim 'c'"),
             ("a", "with a number"),
-            ("a set", "has no number 'set'; it has: first, seg"),
+            (
+                "a set",
+                "run 1 of claim 'a' is recorded, and has no number 'set'; it has: first, seg",
+            ),
+            # A mean over fewer runs than are recorded would be another number.
+            ("half test.seg mean", "run 2 of claim 'half' .* no number 'test.seg'; .*: train.seg"),
             ("a seg often", "'often' is no word"),
+            # Also before anything is recorded.
+            ("b seg often", "'often' is no word"),
+            ("a seg *x", r"'\*x' is no word"),
         ):
             with self.assertRaisesRegex(claims.Mistake, words):
                 self.shown(place)
@@ -67,6 +77,23 @@ class ClaimsTest(unittest.TestCase):
         filled = claims.fill(page, self.claims)
         self.assertIn("-->\n| 0.38 |\n<!-- end of claims -->\ny {a seg}\n", filled)
         self.assertEqual(claims.fill(filled, self.claims), filled)
+
+    def test_all_wrong_places_of_a_page_are_named_with_their_lines(self):
+        table = "<!-- claims\n| {a seg} |\n| {a set} |\n-->\n<!-- end of claims -->\n"
+        with self.assertRaises(claims.Mistakes) as raised:
+            claims.fill("x\n" + table + table.replace("a set", "c seg"), self.claims)
+        (first, second) = raised.exception.args[0]
+        self.assertEqual((first[0], second[0]), (4, 9))
+        self.assertIn("{a set}: run 1 of claim 'a' is recorded", first[1])
+        self.assertIn("{c seg}: no claim 'c'", second[1])
+
+    def test_a_table_without_its_end_does_not_swallow_what_follows(self):
+        table = "<!-- claims\n| {a seg} |\n-->\n| 1 |\n"
+        page = table + "a sentence\n" + table + claims.END + table
+        with self.assertRaises(claims.Mistakes) as raised:
+            claims.fill(page, self.claims)
+        words = "no '<!-- end of claims -->' follows this table"
+        self.assertEqual(raised.exception.args[0], [(1, words), (11, words)])
 
 
 if __name__ == "__main__":

@@ -272,7 +272,23 @@ TEST_CASE("published: what has no place in a figure is said", "[unit]") {
     return written->warnings.at(0);
   };
   CHECK(warning() ==
-        "published curves of split train are not shown: the evaluation has no such goals");
+        "published curves of split train are not shown: the evaluation has goals of split test "
+        "alone; give the rows one of these names in column split, or leave them out with "
+        "--published_rows");
+  // Each reason is said.
+  published.curves[0].split = "validation";
+  for (EvaluationRow& row : data.evaluation)
+    if (row.lifetime == 1) row.split = "seen";
+  CHECK(
+      Contains(warning(),
+               "of split train, validation are not shown: the evaluation has goals of split seen, "
+               "test alone"));
+  data = Run("reach", 1, 0, "reward").data;
+  published.curves[0].split = "test";
+  for (EvaluationRow& row : data.evaluation) row.episode_success.assign(5, 0);
+  CHECK(
+      Contains(warning(), "no episode of test succeeded; the evaluation has goals of split test"));
+  data = Run("reach", 1, 0, "reward").data;
   published.curves[1].split = "test";
   data.evaluation[0].lifetime_episodes = 3;
   data.evaluation[0].segment_episodes = {1, 2};
@@ -283,7 +299,7 @@ TEST_CASE("published: what has no place in a figure is said", "[unit]") {
   for (EvaluationRow& row : data.evaluation) row.episode_success.assign(5, 0);
   CHECK(Contains(warning(), "no episode of test succeeded"));
   data.evaluation.clear();
-  CHECK(Contains(warning(), "the evaluation has no such goals"));
+  CHECK(Contains(warning(), "there is no evaluation"));
 }
 
 }  // namespace

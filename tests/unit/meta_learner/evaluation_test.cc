@@ -1,5 +1,7 @@
 #include "meta_learner/experiment/evaluation.h"
 
+#include <fstream>
+
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "tests/temp_folder.h"
@@ -85,6 +87,49 @@ TEST_CASE("evaluation: files of 0.1.0, with names of methods, are read", "[unit]
     const auto refused = ReadShards(folder.path());
     CHECK(absl::IsDataLoss(refused.status()));
     CHECK(refused.status().message().find("test-2.binpb") != std::string::npos);
+  }
+}
+
+TEST_CASE("evaluation: a file with a flipped bit is refused, one without checksum is read",
+          "[unit]") {
+  const testing::TempFolder folder;
+  const auto file = folder.path() / "test-0.binpb";
+  v1::EvaluationShard shard;
+  shard.set_split("test");
+  shard.set_index(3);
+  shard.set_seed(7);
+  shard.set_outer_step(40);
+  shard.set_taught_by(v1::EVALUATION_METHOD_LEARNED);
+  for (const uint32_t number : {0U, 1U}) {
+    v1::EvaluatedLifetime& lifetime = *shard.add_lifetimes();
+    lifetime.set_number(number);
+    lifetime.set_environment("reach-v3");
+    lifetime.add_episode_success(1);
+    lifetime.add_episode_return(-0.5);
+    lifetime.add_segment_episodes(1);
+  }
+  const std::string plain = shard.SerializeAsString();
+  const auto read = [&]() -> absl::StatusOr<std::string> {
+    const auto shards = ReadShards(folder.path());
+    if (!shards.ok()) return shards.status();
+    return shards->at(0).SerializeAsString();
+  };
+  // Of an earlier build.
+  REQUIRE(WriteFileAtomically(file, plain).ok());
+  CHECK(*read() == plain);
+
+  REQUIRE(WriteShard(file, shard).ok());
+  CHECK(*read() == plain);
+  const std::string whole = *ReadFile(file, 1 << 20);
+  CHECK(whole.size() == plain.size() + 5);
+  for (size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+    std::string damaged = whole;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    std::ofstream(file, std::ios::binary) << damaged;
+    const absl::Status refused = read().status();
+    INFO("bit " << bit);
+    REQUIRE(absl::IsDataLoss(refused));
+    REQUIRE(refused.message().find("test-0.binpb is damaged") != std::string::npos);
   }
 }
 
