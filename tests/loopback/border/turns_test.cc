@@ -114,6 +114,20 @@ TEST_CASE("turns: experiments whose units never end leave room for others, until
   CHECK(fleet.learner.Value("mentor_rollout_quarantines_total") == 0);
 }
 
+TEST_CASE("turns: long units end beside quick ones, with the same results", "[loopback]") {
+  Fleet fleet({.threads = 2});
+  std::vector<v1::Unit> slow = Units(1, "slow", 4);
+  for (v1::Unit& unit : slow) unit.set_steps(60'000);
+  Run run(fleet.learner, slow);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  for (uint64_t shard = 2; !run.is_over() && std::chrono::steady_clock::now() < deadline; ++shard) {
+    const auto quick = Units(shard, "quick", 8);
+    REQUIRE(fleet.learner.rollout.RunUnits(quick, kGoOn).ok());
+  }
+  REQUIRE(run.is_over());
+  CheckEqual(run.Get(), Direct(slow));
+}
+
 TEST_CASE("turns: an actor ends soon, whatever its environments do", "[loopback]") {
   Fleet fleet({.threads = 2, .drain_deadline = milliseconds(50)});
   Run run(fleet.learner, Units(1, "a", 6, "endless"));
