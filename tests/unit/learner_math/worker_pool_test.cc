@@ -103,41 +103,46 @@ class Other {
 
 TEST_CASE("worker pool: a higher class goes first between two tasks", "[unit]") {
   WorkerPool pool(1);
-  std::string order;  // Written in the one place only.
+  std::string order;
+  std::atomic<bool> high_begun = false, low_waits = false;
   std::optional<Other> other;
-  bool arrived = false;
   const CallerScope caller(/*interrupt=*/nullptr, &kLow);
-  const absl::Status status = pool.ParallelFor(3, [&](int64_t i) {
+  const absl::Status status = pool.ParallelFor(3, [&](int64_t i) -> absl::Status {
     absl::StrAppend(&order, "low", i, " ");
-    if (i == 0) {
-      other.emplace(&pool, kHigh, 3, [&](int64_t k) { absl::StrAppend(&order, "high", k, " "); });
-      arrived = Await([&] { return pool.num_waiting() == 1; });
-    }
-    return absl::OkStatus();
+    if (i > 0) return absl::OkStatus();
+    other.emplace(&pool, kHigh, 3, [&](int64_t k) {
+      high_begun = true;
+      if (k == 0) low_waits = Await([&] { return pool.num_waiting() == 1; });
+      absl::StrAppend(&order, "high", k, " ");
+    });
+    return Await([&] { return high_begun.load(); })
+               ? absl::OkStatus()
+               : absl::DeadlineExceededError("the other one never began");
   });
   CHECK(status.ok());
-  CHECK(arrived);
+  CHECK(low_waits);
   CHECK(order == "low0 high0 high1 high2 low1 low2 ");
 }
 
-TEST_CASE("worker pool: a task gives its place up at a pause point", "[unit]") {
+TEST_CASE("worker pool: a task that has lost its place stops at a pause point", "[unit]") {
   WorkerPool pool(1);
-  std::atomic<bool> computes = false, both = false;
+  std::atomic<bool> computes = true, stopped = false;
   std::optional<Other> other;
   const CallerScope caller(/*interrupt=*/nullptr, &kLow);
   const absl::Status status = pool.ParallelFor(1, [&](int64_t) -> absl::Status {
-    computes = true;
-    other.emplace(&pool, kHigh, 2, [&](int64_t) { both = both || computes; });
+    other.emplace(&pool, kHigh, 1, [&](int64_t) {
+      stopped = Await([&] { return pool.num_waiting() == 1 && !computes; });
+    });
     const bool done = Await([&] {
       computes = false;
       static_cast<void>(PausePoint());
       computes = true;
       return other->done.load();
     });
-    return done ? absl::OkStatus() : absl::DeadlineExceededError("the other one never ran");
+    return done ? absl::OkStatus() : absl::DeadlineExceededError("the other one never ended");
   });
   CHECK(status.ok());
-  CHECK_FALSE(both);
+  CHECK(stopped);
 }
 
 TEST_CASE("worker pool: a task without pause points keeps nobody else waiting", "[unit]") {
