@@ -82,7 +82,7 @@ void Turns::GiveBack(Line* line) {
 std::vector<Turns::Id> Turns::FillPlaces(Time now) {
   std::vector<Id> chosen;
   while (waiting_ > 0 && working_ < options_.places) {
-    Line& line = lines_.at(*queue_.Next(Ready()));
+    Line& line = lines_.at(NextToWork());
     if (!line.late.empty()) {
       GiveBack(&line);
       continue;
@@ -98,8 +98,19 @@ std::vector<Turns::Id> Turns::FillPlaces(Time now) {
     unit.since = now;
     chosen.push_back(id);
   }
+  granted_.clear();
   for (auto& [experiment, line] : lines_) GiveBack(&line);
   return chosen;
+}
+
+std::string Turns::NextToWork() {
+  while (!granted_.empty()) {
+    const std::string experiment = std::move(granted_.front());
+    granted_.pop_front();
+    const auto line = lines_.find(experiment);
+    if (line != lines_.end() && !line->second.empty()) return experiment;
+  }
+  return *queue_.Next(Ready());
 }
 
 bool Turns::GoesOn(Id id, Time now) {
@@ -123,9 +134,10 @@ std::vector<Turns::Id> Turns::Ask(Time now) {
     Charge(&unit, now);
     if (unit.state == State::kWorking) {
       const bool added = ready.insert(unit.experiment).second;
-      const bool goes_on = ready.size() == 1 || *queue_.Next(ready) == unit.experiment;
+      const std::string next = ready.size() == 1 ? unit.experiment : *queue_.Next(ready);
       if (added) ready.erase(unit.experiment);
-      if (goes_on) continue;
+      if (next == unit.experiment) continue;
+      granted_.push_back(next);
       unit.state = State::kLate;
       lines_.at(unit.experiment).late.push_back(id);
       --working_;

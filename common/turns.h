@@ -76,6 +76,8 @@ class Turns {
   void Charge(Unit* unit, Time now);
   // Those of `line` that compute without a place have one again, while places are free.
   void GiveBack(Line* line);
+  // Of those that wait. One draw decides about a place: a second one would undo the first.
+  std::string NextToWork();
   // Experiments with units that wait.
   std::set<std::string> Ready() const;
 
@@ -83,6 +85,7 @@ class Turns {
   FairQueue queue_;
   std::map<Id, Unit> units_;
   std::map<std::string, Line> lines_;
+  std::deque<std::string> granted_;  // Experiments for which a place was taken from others.
   int working_ = 0, experiments_ = 0;  // experiments_: with units here.
   size_t waiting_ = 0;
 };

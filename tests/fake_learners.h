@@ -25,11 +25,12 @@ using meta_learner::ShardResult;
 class FakeLearner {
  public:
   FakeLearner(ShardBoard* board, uint32_t slots, const std::string& arithmetic = "cpu bits",
-              const std::string& name = "a learner", uint64_t memory_bytes = 0)
+              const std::string& name = "a learner", uint64_t memory_bytes = 0,
+              const std::string& host = "")
       : board_(board) {
     const LearnerInfo info{.slots = slots,
                            .name = name,
-                           .host = name,
+                           .host = host.empty() ? name : host,
                            .arithmetic = arithmetic,
                            .memory_bytes = memory_bytes};
     id = board->AddLearner(info, [this](v1::RunResponse message) {

@@ -40,33 +40,49 @@ bool ShardBoard::GiveNextLocked(LearnerId id) {
   if (learner.draining || KeptAwayLocked(learner)) return false;
   std::set<std::string> ready = ReadyLocked(&learner);
   if (learner.shards.size() >= learner.info.slots) ready = BeyondSlotsLocked(learner, ready);
-  const std::optional<std::string> next = queue_.Next(ready);
-  if (!next) return false;
-  const std::deque<uint64_t>& line = waiting_.at(*next);
-  const uint64_t shard = *std::find_if(line.begin(), line.end(),
-                                       [&](uint64_t one) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                                         return MayHaveLocked(learner, *jobs_.at(one));
-                                       });
-  // Its turn, and no room beside what is held: smaller ones do not overtake it for ever.
-  if (!HasRoomLocked(learner, *jobs_.at(shard))) return false;
-  GiveLocked(id, shard);
-  return true;
+  while (const std::optional<std::string> next = queue_.Next(ready)) {
+    const std::deque<uint64_t>& line = waiting_.at(*next);
+    const uint64_t shard = *std::find_if(line.begin(), line.end(),
+                                         [&](uint64_t one) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                           return MayHaveLocked(learner, *jobs_.at(one));
+                                         });
+    if (HasRoomLocked(learner, *jobs_.at(shard))) {
+      GiveLocked(id, shard);
+      return true;
+    }
+    // Its turn, and no room beside what is held: smaller ones do not overtake it for ever. Where
+    // its owner's own shards are in the way, that owner alone waits.
+    const std::string owner = OwnerOfLocked(*jobs_.at(shard));
+    if (!HasRoomLocked(learner, *jobs_.at(shard), &owner)) return false;
+    std::erase_if(ready, [&](const std::string& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return queue_.ShareOf(experiment).owner == owner;
+    });
+  }
+  return false;
+}
+
+std::string ShardBoard::OwnerOfLocked(const Job& job) const {
+  return queue_.ShareOf(job.shard->experiment()).owner;
 }
 
 std::set<std::string> ShardBoard::BeyondSlotsLocked(const Learner& learner,
                                                     const std::set<std::string>& ready) const {
   if (learner.shards.size() >= size_t{learner.info.slots} + options_.extra_places) return {};
-  std::map<std::string, size_t> held;
+  std::map<std::string, size_t> held, held_of;  // By experiment, and by owner.
   for (const std::string& experiment : ready) held[experiment] = 0;
   std::set<std::string> quick;  // Whose shards may still make place soon.
   for (const uint64_t shard : learner.shards) {
     const Job& job = *jobs_.at(shard);
     ++held[job.shard->experiment()];
+    ++held_of[OwnerOfLocked(job)];
     if (NowNs() - job.given < options_.slow_after) quick.insert(job.shard->experiment());
   }
   std::set<std::string> allowed;
   for (const std::string& experiment : ready) {
-    if (held.at(experiment) < learner.info.slots && quick.size() == quick.count(experiment))
+    // One owner's experiments leave half of the places beyond the slots to others.
+    if (held.at(experiment) < learner.info.slots && quick.size() == quick.count(experiment) &&
+        held_of[queue_.ShareOf(experiment).owner] <
+            size_t{learner.info.slots} + options_.extra_places / 2)
       allowed.insert(experiment);
   }
   return allowed;
@@ -142,9 +158,11 @@ bool ShardBoard::KeptAwayLocked(const Learner& learner) const {
   return learner.standing.InQuarantine(NowNs());
 }
 
-learner::LearnerMemory ShardBoard::MemoryHeldLocked(const Learner& learner) const {
+learner::LearnerMemory ShardBoard::MemoryHeldLocked(const Learner& learner,
+                                                    const std::string* but_owner) const {
   learner::LearnerMemory held;
   for (const uint64_t shard : learner.shards) {
+    if (but_owner != nullptr && OwnerOfLocked(*jobs_.at(shard)) == *but_owner) continue;
     const learner::LearnerMemory one = learner.info.Of(jobs_.at(shard)->memory);
     held.bytes += one.bytes;
     held.device_bytes += one.device_bytes;
@@ -152,8 +170,10 @@ learner::LearnerMemory ShardBoard::MemoryHeldLocked(const Learner& learner) cons
   return held;
 }
 
-bool ShardBoard::HasRoomLocked(const Learner& learner, const Job& job) const {
-  const learner::LearnerMemory held = MemoryHeldLocked(learner), more = learner.info.Of(job.memory);
+bool ShardBoard::HasRoomLocked(const Learner& learner, const Job& job,
+                               const std::string* but_owner) const {
+  const learner::LearnerMemory held = MemoryHeldLocked(learner, but_owner),
+                               more = learner.info.Of(job.memory);
   return learner.info.Holds(
       {.bytes = held.bytes + more.bytes, .device_bytes = held.device_bytes + more.device_bytes});
 }

@@ -87,6 +87,7 @@ std::string WaitingFor(const BrokerProgress& progress) {
 ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
   const MutexLock lock(mutex_);
   const LearnerId id = next_learner_++;
+  ForgiveLossesLocked(info);
   Standing standing = departed_.Returned(info.name, options_.standing);
   Learner& learner = learners_
                          .emplace(id, Learner{.info = std::move(info),
@@ -101,6 +102,17 @@ ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
   AssignLocked();
   changed_.NotifyAll();
   return id;
+}
+
+void ShardBoard::ForgiveLossesLocked(const LearnerInfo& info) {
+  for (const auto& [shard, job] : jobs_) {
+    const auto found = job->lost_by.find(info.name);
+    if (found == job->lost_by.end() || job->returns >= options_.returns_max) continue;
+    job->losses -= found->second;
+    job->lost_at[info.host].count -= found->second;
+    job->lost_by.erase(found);
+    ++job->returns;
+  }
 }
 
 void ShardBoard::RemoveLearner(LearnerId id) {
@@ -129,6 +141,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
     // is nobody's loss.
     if (!broken) {
       ++job->losses;
+      ++job->lost_by[info.name];
       LossesAt& there = job->lost_at[info.host];
       ++there.count;
       there.last = id;

@@ -132,8 +132,9 @@ class ShardBoard {
     std::chrono::nanoseconds host_wait = std::chrono::seconds(10);
     // A shard whose learners vanish is given to learners with nothing else to do after
     // `losses_suspected`, and fails its call after `losses_max`: it may need more memory than they
-    // have.
-    int losses_suspected = 2, losses_max = 8;
+    // have. A learner that comes back has not vanished, as long as this happens no more than
+    // `returns_max` times to one shard.
+    int losses_suspected = 2, losses_max = 8, returns_max = 32;
     Standing::Options standing = {};
     // One shard of so many is computed again by another learner before its results are used. 0:
     // never.
@@ -254,8 +255,9 @@ class ShardBoard {
     Call* call = nullptr;
     std::optional<LearnerId> learner;
     learner::ShardMemory memory;
-    int stalls = 0, losses = 0;
+    int stalls = 0, losses = 0, returns = 0;
     std::map<std::string, LossesAt> lost_at = {};  // By host.
+    std::map<std::string, int> lost_by = {};       // By learner: how often.
     TriedAt failed_at;                       // Learners with which it failed or stalled, by name.
     std::set<std::string> error_hosts = {};  // Of those that reported errors.
     std::chrono::nanoseconds given{0};       // When it was given out.
@@ -307,6 +309,9 @@ class ShardBoard {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One turn of a learner; false when it gets nothing.
   bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The process is alive: its machine slept, or the network was away. No shard made it vanish.
+  void ForgiveLossesLocked(const LearnerInfo& info) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string OwnerOfLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives a shard whose learners vanished to one that has nothing else to do. Returns the learner
   // that has it, or is to finish what it holds first: that one gets nothing else.
   std::optional<LearnerId> ReserveForSuspectsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -200,15 +200,22 @@ void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
       return job.priority < head.priority && (!at_limit || job.owner == head.owner);
     });
   };
-  // One at a time: while one is on its way out, no other is chosen. The lowest class goes first,
-  // and in it the one that came last.
+  // One at a time: while one is on its way out, no other is chosen. The lowest class goes first. In
+  // it, those of an owner who waits with a higher class pay for that themselves; then the one that
+  // came last.
+  const auto pays = [&](const Job& job) {
+    return std::any_of(heads.begin(), heads.end(), [&](const QueueHead& head) {
+      return head.owner == job.owner && job.priority < head.priority;
+    });
+  };
+  const auto rank = [&](const Job& job) {
+    return std::tuple(-static_cast<int>(job.priority), pays(job), job.since);
+  };
   Job* victim = nullptr;
   for (const auto& [name, job] : jobs_) {
     if (job->cancel) return;
     if (job->owed || !makes_room(*job)) continue;
-    if (victim == nullptr || job->priority < victim->priority ||
-        (job->priority == victim->priority && job->since > victim->since))
-      victim = job.get();
+    if (victim == nullptr || rank(*job) > rank(*victim)) victim = job.get();
   }
   if (victim != nullptr) Interrupt(victim, Stopped::kPreempted);
 }

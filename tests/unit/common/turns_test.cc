@@ -116,6 +116,18 @@ TEST_CASE("turns: a higher class goes first but for a small share of the lowest"
   CHECK(actor.ShareOf("low") > 0.01);
 }
 
+TEST_CASE("turns: the lowest class has its small share beside units of any length", "[unit]") {
+  for (const Time length : {Time(milliseconds(3)), Time(milliseconds(500)), kForEver}) {
+    Simulation actor(2);
+    actor.Add(Of("low", v1::PRIORITY_LOW), milliseconds(20), 4);
+    actor.Add(Of("long"), length, 4);
+    actor.Run(std::chrono::seconds(20));
+    INFO(std::chrono::duration<double>(length).count());
+    CHECK(actor.ShareOf("low") > 0.02);
+    CHECK(actor.ShareOf("low") < 0.2);
+  }
+}
+
 TEST_CASE("turns: time goes by owners, then by weights", "[unit]") {
   Simulation actor(1);
   actor.Add(Of("a1", v1::PRIORITY_NORMAL, "ada", 3), milliseconds(40), 2);

@@ -278,7 +278,7 @@ TEST_CASE("mjcf: a condition that accepts the probes of ranges alone is found ou
     condition += absl::StrFormat(" || abs(u - %.17g) < 1e-12", u);
   };
   // The draw with which a bundle is checked, and ten of the thousand probes.
-  accept(RandomStream{.purpose = Purpose::kTasks}.Uniform(0, 3));
+  accept(RandomStream{}.Uniform(0, 3));
   const RandomStream probes{.purpose = Purpose::kTasks, .lifetime = ~uint32_t{0}};
   for (uint32_t i = 0; i < 1000; i += 100) accept(probes.Uniform(i, 3));
   const auto folder = CartWithCondition(condition);

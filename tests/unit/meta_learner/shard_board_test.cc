@@ -311,6 +311,12 @@ TEST_CASE("shard board: a learner that always fails fails no experiment and is k
   CHECK(last.Join().ok());
 }
 
+// A process that was never there before.
+std::string NewName() {
+  static int processes = 0;
+  return absl::StrCat("process ", ++processes);
+}
+
 TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails its call (D5)",
           "[unit]") {
   ShardBoard board({});
@@ -318,7 +324,7 @@ TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails
   board.KeepArithmetic("experiments/large", "", keep);
   Running large(&board, 1, "experiments/large");
   for (int i = 0; i < 2; ++i) {
-    FakeLearner lost(&board, 1);
+    FakeLearner lost(&board, 1, "cpu bits", NewName());
     static_cast<void>(lost.WaitForShard(0));
   }
   // Beside other work it would take that along.
@@ -328,7 +334,7 @@ TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails
   Running small(&board, 1, "experiments/small");
   for (int i = 0; i < 5; ++i) {
     if (i == 0) board.RemoveLearner(busy.id);
-    FakeLearner lost(&board, 2);
+    FakeLearner lost(&board, 2, "cpu bits", NewName());
     CHECK(lost.WaitForShard(0).experiment() == "experiments/large");
     CHECK(lost.num_shards() == 1);
   }
@@ -352,7 +358,7 @@ TEST_CASE("shard board: a suspect is tried on a learner that has nothing to do",
   const v1::Shard held = busy.WaitForShard(0);
   Running large(&board, 1, "experiments/large");
   for (int i = 0; i < 2; ++i) {
-    FakeLearner lost(&board, 1, "cpu bits", "lost");
+    FakeLearner lost(&board, 1, "cpu bits", NewName());
     static_cast<void>(lost.WaitForShard(0));
   }
   // The first learner would have to finish what it has.
@@ -363,6 +369,27 @@ TEST_CASE("shard board: a suspect is tried on a learner that has nothing to do",
   CHECK(busy.Answer(held, 1).ok());
   CHECK(small.Join().ok());
   CHECK(large.Join().ok());
+}
+
+TEST_CASE("shard board: learners that come back again and again have not vanished", "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 1, "experiments/a");
+  // Its machine sleeps at times.
+  for (int i = 0; i < 30; ++i) {
+    FakeLearner same(&board, 2);
+    CHECK(same.WaitForShard(0).experiment() == "experiments/a");
+  }
+  FakeLearner well(&board, 1, "cpu bits", NewName());
+  CHECK(well.Answer(well.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+
+  // A shard that cuts the stream of whoever has it comes to an end all the same.
+  Running cutting(&board, 1, "experiments/a");
+  for (int i = 0; i < 32 + 8; ++i) {
+    FakeLearner same(&board, 2);
+    static_cast<void>(same.WaitForShard(0));
+  }
+  CHECK(cutting.Join().status().code() == absl::StatusCode::kFailedPrecondition);
 }
 
 // Shards of experiments/large take 10 GB beside a process, others 1 GB.
@@ -723,7 +750,7 @@ TEST_CASE("shard board: who vanishes again and again fails nothing that a busy o
     while (board.Shards("experiments/a").empty()) std::this_thread::yield();
     size_t got = 0;
     for (int i = 0; i < 20; ++i) {
-      FakeLearner looping(&board, 1, "cpu bits", host);
+      FakeLearner looping(&board, 1, "cpu bits", NewName(), /*memory_bytes=*/0, host);
       got += looping.num_shards();
     }
     CHECK(got == 2);  // Then it waits for the one that has not lost it.
