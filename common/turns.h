@@ -85,7 +85,7 @@ class Turns {
   FairQueue queue_;
   std::map<Id, Unit> units_;
   std::map<std::string, Line> lines_;
-  std::deque<std::string> granted_;  // Experiments for which a place was taken from others.
+  std::deque<std::string> granted_;    // Experiments for which a place was taken from others.
   int working_ = 0, experiments_ = 0;  // experiments_: with units here.
   size_t waiting_ = 0;
 };

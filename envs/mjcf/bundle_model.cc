@@ -161,15 +161,23 @@ absl::Status CheckModelSize(const mjModel& m) {
     const char* what;
     double value, most;
   };
-  const Bound bounds[] = {{"bodies", static_cast<double>(m.nbody), 10'000},
-                          {"geoms", static_cast<double>(m.ngeom), 20'000},
-                          {"degrees of freedom", static_cast<double>(m.nv), 1'000},
-                          {"actuators", static_cast<double>(m.nu), 1'000},
-                          {"sensor numbers", static_cast<double>(m.nsensordata), 10'000},
-                          {"constraints (njmax)", static_cast<double>(m.njmax), 100'000},
-                          {"contacts (nconmax)", static_cast<double>(m.nconmax), 100'000},
-                          {"bytes of simulation memory (size memory=)",
-                           static_cast<double>(m.narena), 256.0 * (1 << 20)}};
+  const Bound bounds[] = {
+      {"bodies", static_cast<double>(m.nbody), 10'000},
+      {"geoms", static_cast<double>(m.ngeom), 20'000},
+      {"degrees of freedom", static_cast<double>(m.nv), 1'000},
+      {"actuators", static_cast<double>(m.nu), 1'000},
+      {"sensor numbers", static_cast<double>(m.nsensordata), 10'000},
+      {"constraints (njmax)", static_cast<double>(m.njmax), 100'000},
+      {"contacts (nconmax)", static_cast<double>(m.nconmax), 100'000},
+      // One step cannot be interrupted.
+      {"solver iterations", static_cast<double>(m.opt.iterations), 1'000},
+      {"linesearch iterations (ls_iterations)", static_cast<double>(m.opt.ls_iterations), 1'000},
+      {"noslip_iterations", static_cast<double>(m.opt.noslip_iterations), 1'000},
+      {"ccd_iterations", static_cast<double>(m.opt.ccd_iterations), 1'000},
+      {"sdf_iterations", static_cast<double>(m.opt.sdf_iterations), 1'000},
+      {"sdf_initpoints", static_cast<double>(m.opt.sdf_initpoints), 1'000},
+      {"bytes of simulation memory (size memory=)", static_cast<double>(m.narena),
+       256.0 * (1 << 20)}};
   std::vector<std::string> wrong;
   for (const Bound& bound : bounds) {
     if (!(bound.value <= bound.most))

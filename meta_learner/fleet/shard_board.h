@@ -142,7 +142,8 @@ class ShardBoard {
     // Shards that take longer than this make no place for others soon: an experiment with less than
     // its part of a learner's slots then gets a place beyond them, where memory allows it.
     std::chrono::nanoseconds slow_after = std::chrono::seconds(1);
-    uint32_t extra_places = 6;  // Of a learner.
+    // Of a learner. One owner's shards take no more than half of them beside its slots.
+    uint32_t extra_places = 6;
     // What a shard needs, with so many meta-parameters; empty: learner::MemoryOf.
     std::function<learner::ShardMemory(const v1::Shard&, int64_t num_meta_parameters)> memory_of =
         nullptr;
@@ -316,11 +317,13 @@ class ShardBoard {
   // that has it, or is to finish what it holds first: that one gets nothing else.
   std::optional<LearnerId> ReserveForSuspectsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsSuspected(const Job& job) const { return job.losses >= options_.losses_suspected; }
-  // Of what the learner holds.
-  learner::LearnerMemory MemoryHeldLocked(const Learner& learner) const
+  // Of what the learner holds; where an owner is named, without that owner's shards.
+  learner::LearnerMemory MemoryHeldLocked(const Learner& learner,
+                                          const std::string* but_owner = nullptr) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Beside what it holds.
-  bool HasRoomLocked(const Learner& learner, const Job& job) const
+  bool HasRoomLocked(const Learner& learner, const Job& job,
+                     const std::string* but_owner = nullptr) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A host that the job needs and the learner's actors lack; empty: none.
   static std::string MissingHost(const Learner& learner, const Job& job);

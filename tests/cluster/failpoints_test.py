@@ -87,7 +87,7 @@ class FailpointsTest(ClusterTest):
         elsewhere = {name for name in points_in_sources() if name in others}
         wanted = points_in_sources() - elsewhere
         end = time.monotonic() + 60
-        while self.hits() < wanted and time.monotonic() < end:
+        while not wanted <= self.hits() and time.monotonic() < end:
             time.sleep(0.1)
         self.assertEqual(wanted - self.hits(), set())
         self.assertGreaterEqual(len(wanted), 30)

@@ -138,6 +138,10 @@ TEST_CASE("mjcf model: what is no model, or none of ours, is refused with the co
                  "plugins are not loaded here"));
   CHECK(Contains(RefusalOf(World(kBody, "<asset><mesh name='m' file='m.stl'/></asset>")), "m.stl"));
   CHECK(Contains(RefusalOf(World(kBody, "<option timestep='7'/>")), "a timestep of 7 s"));
+  CHECK(Contains(RefusalOf(World(kBody, "<option iterations='2000000000'/>")),
+                 "2000000000 solver iterations, at most 1000"));
+  CHECK(Contains(RefusalOf(World(kBody, "<option noslip_iterations='1001'/>")),
+                 "1001 noslip_iterations, at most 1000"));
 }
 
 TEST_CASE("mjcf model: sizes of old models are taken, and sizes beyond the bounds refused",

@@ -284,6 +284,23 @@ TEST_CASE("scheduler: a higher class takes the place of the lowest, which goes o
   CHECK(fixture.Get("high2").preemptions() == 0);
 }
 
+TEST_CASE("scheduler: who waits with a higher class gives a place of their own first", "[unit]") {
+  Fixture fixture({.running_max = 2, .low_share = 0});
+  fixture.Create("bobs", v1::PRIORITY_NORMAL, "bob");
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"bobs"}));
+  fixture.Create("adas");  // The newer one.
+  REQUIRE(fixture.WaitForRunning({"adas", "bobs"}));
+  fixture.Create("high", v1::PRIORITY_HIGH, "bob");
+  REQUIRE(fixture.WaitForRunning({"adas", "high"}));
+  CHECK(fixture.Get("adas").preemptions() == 0);
+  CHECK(fixture.Get("bobs").preemptions() == 1);
+  for (const char* id : {"high", "adas", "bobs"}) {
+    fixture.End(id);
+    REQUIRE(fixture.WaitForState(id, S::STATE_SUCCEEDED));
+  }
+}
+
 TEST_CASE("scheduler: of two of one class the newer one gives its place", "[unit]") {
   Fixture fixture({.running_max = 2, .low_share = 0});
   // By name the other way round.

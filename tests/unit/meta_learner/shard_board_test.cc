@@ -974,6 +974,7 @@ TEST_CASE("shard board: extra places end somewhere, and need memory", "[unit]") 
                       small ? learner::kLearnerProcessBytes + (uint64_t{3} << 29) : 0);
   std::vector<std::unique_ptr<Running>> runs;
   for (const char* name : {"experiments/a", "experiments/b", "experiments/c", "experiments/d"}) {
+    board.SetShare(name, {.owner = name});
     runs.push_back(std::make_unique<Running>(&board, 1, name));
     while (board.Shards(name).empty()) std::this_thread::yield();
   }
@@ -983,6 +984,51 @@ TEST_CASE("shard board: extra places end somewhere, and need memory", "[unit]") 
   }
   CHECK(learner.num_shards() == (small ? 1 : 3));
   for (const auto& run : runs) run->Cancel();
+}
+
+TEST_CASE("shard board: one owner's experiments leave places beyond the slots to others",
+          "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  FakeLearner learner(&board, 2);
+  std::vector<std::unique_ptr<Running>> runs;
+  const auto add = [&](const std::string& name, const std::string& owner) {
+    board.SetShare(name, {.owner = owner});
+    runs.push_back(std::make_unique<Running>(&board, 3, name));
+    while (board.Shards(name).empty()) std::this_thread::yield();
+    for (int look = 0; look < 20; ++look) {
+      clock.ns += 1'000'000'000;
+      board.Wake();
+    }
+  };
+  for (const char* name : {"experiments/a", "experiments/b", "experiments/c", "experiments/d"})
+    add(name, "bob");
+  CHECK(learner.num_shards() == 5);
+  add("experiments/good", "ada");
+  CHECK(learner.num_shards() == 7);
+  for (const auto& run : runs) run->Cancel();
+}
+
+TEST_CASE(
+    "shard board: who waits for memory that the same owner's shards have holds up nobody else",
+    "[unit]") {
+  ShardBoard board(Sized());
+  FakeLearner learner(&board, 8, "cpu bits", "learner", WithProcess(12));
+  board.SetShare("experiments/large", {.owner = "bob"});
+  board.SetShare("experiments/good", {.owner = "ada"});
+  Running large(&board, 2, "experiments/large");
+  const v1::Shard first = learner.WaitForShard(0);
+  while (board.Shards("experiments/large").size() < 2) std::this_thread::yield();
+  Running good(&board, 4, "experiments/good");
+  for (size_t i = 1; i < 5; ++i) {
+    const v1::Shard shard = learner.WaitForShard(i);
+    CHECK(shard.experiment() == "experiments/good");
+    CHECK(learner.Answer(shard, 1).ok());
+  }
+  CHECK(good.Join().ok());
+  CHECK(learner.Answer(first, 1).ok());
+  CHECK(learner.Answer(learner.WaitForShard(5), 1).ok());
+  CHECK(large.Join().ok());
 }
 
 TEST_CASE("shard board: what is waited for, in the order in which it helps", "[unit]") {
