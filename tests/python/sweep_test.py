@@ -412,6 +412,45 @@ sys.exit(command.run("program", action))
         self.assertIn("file is not a database", said)
         self.assertNotIn("Traceback", said)
 
+    def refused(self, text, *parts):
+        """Words that a dry run has for a wrong study, which need no service."""
+        self.study.write_bytes(text if isinstance(text, bytes) else text.encode())
+        said = self.sweep("--dry_run", "--server", "127.0.0.1:1", code=2)
+        for part in (*parts, "INVALID_FIELD"):
+            self.assertIn(part, said)
+        for other in ("Traceback", "Warning", "codec", "Errno", "token"):
+            self.assertNotIn(other, said)
+
+    def test_files_that_cannot_be_looked_through(self):
+        for text, part in (
+            ("set: &x {a: *x}", "set.a contains itself; write values"),
+            ("a: 1\nset: &x {<<: *x}", "set.<< contains itself; write values"),
+            ("? &k [*k]\n: 1", "is not YAML"),
+            ("trials: " + "[" * 3000, "trials has more than 8 levels; remove brackets"),
+            ("[" * 3000, "the file has more than 8 levels"),
+            (
+                "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 3000)),
+                "a7 has more than 8 levels",
+            ),
+            (
+                "a0: &a0 [1]\n"
+                + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 30)}]\n" for i in range(1, 7)),
+                "is one of more than 100000 values; leave some out",
+            ),
+            ("name: 2024-99-99", "has a value that cannot be read"),
+            ("trials: !!bool perhaps", "leave out words that begin with !!"),
+            ("trials: 3\nset:\n\ta: 1", "line 3 has a tab between its words; write spaces"),
+            ("trials: 3\nname: caf\xe9".encode("latin-1"), "not UTF-8 text in line 2; save it"),
+        ):
+            with self.subTest(text[:40]):
+                self.refused(text, part)
+        self.study = self.folder
+        self.assertIn("is a folder; give the file of a study", self.sweep(code=2))
+        self.study = self.folder / "none.yaml"
+        said = self.sweep(code=2)
+        self.assertIn("No such file or directory; give the file of a study", said)
+        self.assertNotIn("Errno", said)
+
     def test_everything_wrong_is_said_at_once(self):
         self.study.write_text(
             """

@@ -9,7 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import grpc
 
@@ -24,6 +24,8 @@ _NAME_CHARACTERS = 40
 _ID_CHARACTERS = 63  # Of experiments, which are called NAME-t0001-s12 and NAME-best1-s12.
 _SEED_MAX = 2**64 - 1
 _TRIALS_MAX, _PARALLEL_MAX, _SEEDS_MAX = 100_000, 256, 100
+_DEPTH_MAX, _VALUES_MAX = 8, 100_000  # Of the file, before its fields are looked at.
+_TOO_DEEP = f"has more than {_DEPTH_MAX} levels; remove brackets or indentation"
 _CLASSES = ("low", "normal", "high")
 _EVALUATION_NUMBER = re.compile(r"seg\d+|last|det|return")
 
@@ -249,40 +251,101 @@ def _shown(value: Any) -> str:
 def read_study(path: pathlib.Path) -> StudyFile:
     """INVALID_ARGUMENT with every violation."""
     yaml = needs("yaml", INSTALL, "mentor-sweep")
+    text, problems = _text(path), _Problems()
     try:
-        text = path.read_text(encoding="utf-8")
+        _check_depth(yaml, text)
+        nodes = _fields_of(yaml.compose(text, Loader=yaml.SafeLoader))
+        for count, (field, again) in enumerate(nodes):
+            if again:
+                problems.add(field, "stands there twice; remove one of the two")
+            if count > _VALUES_MAX:
+                raise _refused(field, f"is one of more than {_VALUES_MAX} values; leave some out")
         content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise MentorError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"{path} cannot be read: {error}"
-        ) from None
     except yaml.YAMLError as error:
-        raise MentorError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"{path} is not YAML: {error}", reason="INVALID_FIELD"
+        raise _wrong(f"{path} is not YAML: {_yaml_words(error, text)}") from None
+    except (ValueError, LookupError, AttributeError) as error:  # 2024-99-99, !!bool perhaps.
+        raise _wrong(
+            f"{path} has a value that cannot be read: {error}; put it in quotes, and leave out "
+            "words that begin with !!"
         ) from None
-    problems = _Problems()
-    for field in _given_twice(yaml.compose(text, Loader=yaml.SafeLoader)):
-        problems.add(field, "stands there twice; remove one of the two")
     study = _study(content, path, problems)
     if problems.found or study is None:
-        raise MentorError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"{path} is not a study:",
-            reason="INVALID_FIELD",
-            violations=problems.found,
-        )
+        raise _wrong(f"{path} is not a study:", problems.found)
     return study
 
 
-def _given_twice(node: Any, path: str = "") -> Iterator[str]:
-    """Fields of which YAML would take the last one in silence. `node`: of yaml.compose."""
+def _wrong(message: str, violations: Sequence[Violation] = ()) -> MentorError:
+    return MentorError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        message,
+        reason="INVALID_FIELD",
+        violations=list(violations),
+    )
+
+
+def _refused(field: str, description: str) -> MentorError:
+    """What the rest of the file cannot be looked through for."""
+    return _wrong("the file is not a study:", [Violation(f"{field:.80}", description)])
+
+
+def _text(path: pathlib.Path) -> str:
+    if path.is_dir():
+        raise _wrong(f"{path} is a folder; give the file of a study in it")
+    try:
+        content = path.read_bytes()
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _wrong(f"{path} is not UTF-8 text in line {line}; save it as UTF-8") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise _wrong(f"{path} cannot be read: {why}; give the file of a study") from None
+
+
+def _yaml_words(error: Any, text: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    lines = text.splitlines()
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if "\t" in line and "\\t" in str(error.problem):
+        return f"line {mark.line + 1} has a tab between its words; write spaces instead"
+    return str(error)
+
+
+def _check_depth(yaml: Any, text: str) -> None:
+    """Before the whole is read, which takes a call within another for each level."""
+    depth, field = 0, "the file"
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if depth == 1 and isinstance(event, yaml.ScalarEvent):
+            field = event.value
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH_MAX:
+            raise _refused(field, f"{_TOO_DEEP} (line {event.start_mark.line + 1})")
+
+
+def _fields_of(
+    node: Any, path: str = "", around: Tuple[Any, ...] = ()
+) -> Iterator[Tuple[str, bool]]:
+    """Every value's field, and whether it was there before: YAML would take the last one in
+    silence. `node`: of yaml.compose."""
+    kind = getattr(node, "id", "")
+    if kind not in ("mapping", "sequence"):
+        return
+    if any(node is one for one in around):
+        raise _refused(path, "contains itself; write values in the place of the reference '*'")
+    if len(around) >= _DEPTH_MAX:
+        raise _refused(path, _TOO_DEEP)
     known: Set[str] = set()
-    for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
-        name = f"{path}.{key.value}" if path else str(key.value)
-        if name in known:
-            yield name
-        known.add(name)
-        yield from _given_twice(value, name)
+    for entry in node.value:
+        key, value = entry if kind == "mapping" else (None, entry)
+        name = path
+        if getattr(key, "id", "") == "scalar":
+            name = f"{path}.{key.value}" if path else key.value
+            yield name, name in known
+            known.add(name)
+        else:
+            yield name, False
+        yield from _fields_of(value, name, (*around, node))
 
 
 def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[StudyFile]:
