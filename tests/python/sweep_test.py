@@ -451,6 +451,23 @@ sys.exit(command.run("program", action))
         self.assertIn("No such file or directory; give the file of a study", said)
         self.assertNotIn("Errno", said)
 
+    def test_bounds_that_optuna_cannot_draw_between(self):
+        self.refused(
+            f"""
+spec: {SMOKE}
+parameters:
+  rule.learning_rate: {{low: -1e308, high: 1e308}}
+  rule.epochs: {{type: int, low: 1, high: 1e17}}
+  agent.clip: {{low: 0, high: 1, step: 1e-300}}
+objective: {{metric: seg2}}
+trials: 3
+""",
+            "parameters.rule.learning_rate.low is -1e+308; give a number from -1e+300 to 1e+300",
+            "parameters.rule.learning_rate.high is 1e+308; give a number from",
+            "parameters.rule.epochs.high is 1e+17; give a number from -9.0072e+15 to 9.0072e+15",
+            "parameters.agent.clip.step is 1e-300, too small from low to high; give more, or",
+        )
+
     def test_everything_wrong_is_said_at_once(self):
         self.study.write_text(
             """

@@ -26,6 +26,8 @@ _SEED_MAX = 2**64 - 1
 _TRIALS_MAX, _PARALLEL_MAX, _SEEDS_MAX = 100_000, 256, 100
 _DEPTH_MAX, _VALUES_MAX = 8, 100_000  # Of the file, before its fields are looked at.
 _TOO_DEEP = f"has more than {_DEPTH_MAX} levels; remove brackets or indentation"
+# Beyond these Optuna's sums are not finite, whole numbers not exact, and steps not countable.
+_BOUND_MAX, _WHOLE_BOUND_MAX, _STEPS_MAX = 1e300, 2.0**53, 1e15
 _CLASSES = ("low", "normal", "high")
 _EVALUATION_NUMBER = re.compile(r"seg\d+|last|det|return")
 
@@ -529,11 +531,14 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
                 fields.wrong(other, "does not go with choices; leave one of them out")
         return Parameter(path, "choices", choices=tuple(choices))
     numbers = {}
+    most = _WHOLE_BOUND_MAX if kind == "int" else _BOUND_MAX
     for name, one in (("low", low), ("high", high)):
         number = as_number(one)
         if number is None or (kind == "int" and number != int(number)):
             what = "a whole number" if kind == "int" else "a number"
             fields.wrong(name, f"is {_shown(one)}; give {what}, or choices: [...] instead")
+        elif abs(number) > most:
+            fields.wrong(name, f"is {number:g}; give a number from {-most:g} to {most:g}")
         else:
             numbers[name] = number
     if len(numbers) == 2 and not numbers["low"] < numbers["high"]:
@@ -548,6 +553,8 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
         fields.wrong("step", f"is {_shown(step)}; give {what} above 0, and no log: true beside it")
     elif size and len(numbers) == 2 and size * (1 - 1e-9) > numbers["high"] - numbers["low"]:
         fields.wrong("step", f"is {size:g}, more than from low to high; give a smaller one")
+    elif size and len(numbers) == 2 and numbers["high"] - numbers["low"] > size * _STEPS_MAX:
+        fields.wrong("step", f"is {size:g}, too small from low to high; give more, or leave it out")
     return Parameter(path, kind, numbers.get("low", 0.0), numbers.get("high", 1.0), log, size)
 
 
