@@ -468,6 +468,35 @@ trials: 3
             "parameters.agent.clip.step is 1e-300, too small from low to high; give more, or",
         )
 
+    def test_fields_that_would_have_no_effect(self):
+        (self.folder / "file").touch()
+        self.write(
+            ("rule.outer_updates: 4", "rule.outer_updates: 4\n  rule.option.epochs: 2"),
+            ("at: {mean: 2}", "at: {mean: 5}"),
+            ("evaluation.goals: 2", "evaluation.goals: 2\n  agent.gamma: 0.9"),
+            ("class: high", "storage: sqlite:///file/new/study.db"),
+        )
+        self.refused(
+            self.study.read_text(),
+            "parameters.agent.gamma stands in set, too; remove one of the two",
+            "parameters.rule.epochs stands in set, too",
+            "objective.at is mean: 5, and the spec makes 4 outer updates; give at most so many",
+            "storage is 'sqlite:///file/new/study.db', and its folder cannot be made in",
+        )
+        evaluation = ("objective: {metric: shaped_return, at: {mean: 2}}", "objective: SOUGHT")
+        pruner = "pruner: {name: hyperband, min_updates: 1}"
+        sought = ("SOUGHT", "{evaluation: return}")
+        self.write(evaluation, sought, (pruner, "pruner: {min_updates: 2}"))
+        self.refused(self.study.read_text(), "pruner.metric is missing")
+        for given, name in (("pruner: {metric: shaped_return}", "hyperband"), ("", "none")):
+            self.write(
+                evaluation, sought, (pruner, given), ("class: high", "storage: sqlite:///new/a.db")
+            )
+            said = self.sweep("--dry_run", "--server", "127.0.0.1:1")
+            self.assertIn(f"pruner {name};", said)
+            self.assertIn(f"the folder {self.folder / 'new'} does not exist; the study", said)
+            self.assertFalse((self.folder / "new").exists())
+
     def test_everything_wrong_is_said_at_once(self):
         self.study.write_text(
             """

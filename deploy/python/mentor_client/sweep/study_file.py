@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import pathlib
 import re
 import shutil
@@ -19,6 +20,7 @@ from ..specs import apply_overrides, load_experiment
 from ..v1.experiment_pb2 import Experiment as ExperimentProto
 
 INSTALL = "'./deploy/python[sweep]' in a clone of the repository, or optuna PyYAML matplotlib"
+SQLITE = "sqlite:///"
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _NAME_CHARACTERS = 40
 _ID_CHARACTERS = 63  # Of experiments, which are called NAME-t0001-s12 and NAME-best1-s12.
@@ -363,6 +365,11 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         )
     experiment = _base(top, path.parent)
     parameters = _parameters(top)
+    given = top.take("set")
+    fixed = {_short(str(one)) for one in given} if isinstance(given, dict) else set()
+    for one in parameters:
+        if _short(one.path) in fixed:
+            top.wrong(f"parameters.{one.path}", "stands in set, too; remove one of the two")
     objective = _objective(top)
     pruner = _pruner(top, objective)
     seeds = _seeds(top, "seeds")
@@ -374,8 +381,8 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
     sampler.done()
     confirm = _Fields(problems, "confirm", top.take("confirm") or {}, "seeds: [101, 102, 103]")
     fresh = _seeds(confirm, "seeds") if confirm.has("seeds") else ()
-    for one in set(fresh) & set(seeds):
-        confirm.wrong("seeds", f"has {one}, which trials have too; give others")
+    for both in set(fresh) & set(seeds):
+        confirm.wrong("seeds", f"has {both}, which trials have too; give others")
     confirm.done()
     trials = top.whole("trials", 0, 1, _TRIALS_MAX)
     if not top.has("trials"):
@@ -386,6 +393,14 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         top.wrong(
             "storage",
             f"is '{storage}'; give sqlite:///FILE.db or postgresql+psycopg2://USER@HOST/DATABASE",
+        )
+    missing = missing_folder(storage)
+    there = next((one for one in missing.parents if one.exists()), None) if missing else None
+    if there and not (there.is_dir() and os.access(there, os.W_OK)):
+        top.wrong(
+            "storage",
+            f"is '{storage}', and its folder cannot be made in {there}; give a folder that you may "
+            "write to",
         )
     top.done()
     longest = f"{name}-best{max(trials, 1000)}-s{max(seeds + fresh)}"
@@ -398,9 +413,12 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
     if experiment is not None:
         _check_paths(problems, experiment, parameters)
         updates = experiment.spec.rule.outer_updates
-        if objective.at == "update" and updates and objective.count > updates:
+        if objective.at in ("update", "mean") and updates and objective.count > updates:
+            wanted = f"{objective.at}: {objective.count}"
             problems.add(
-                "objective.at", f"is update {objective.count}, and the spec makes {updates}"
+                "objective.at",
+                f"is {wanted}, and the spec makes {updates} outer updates; give at most so many, "
+                "or set rule.outer_updates",
             )
         if pruner.name != "none" and updates and pruner.min_updates > updates:
             problems.add(
@@ -421,6 +439,14 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         Confirm(fresh),
         storage,
     )
+
+
+def missing_folder(storage: str) -> Optional[pathlib.Path]:
+    """That of an SQLite file, where it is not there yet."""
+    if not storage.startswith(SQLITE):
+        return None
+    folder = pathlib.Path(storage[len(SQLITE) :]).parent.absolute()
+    return None if folder.is_dir() else folder
 
 
 def _base(top: _Fields, folder: pathlib.Path) -> Optional[ExperimentProto]:
@@ -495,6 +521,11 @@ def _spec_source(spec: str, folder: pathlib.Path) -> str:
 
 def _without(message: str, path: str) -> str:
     return message[len(path) + 1 :] if message.startswith(path + " ") else message
+
+
+def _short(path: str) -> str:
+    """Options have two paths: rule.learning_rate and rule.option.learning_rate."""
+    return re.sub(r"\.option\.([^.]+)$", r".\1", path)
 
 
 def _parameters(top: _Fields) -> List[Parameter]:
@@ -602,7 +633,8 @@ def _pruner(top: _Fields, objective: Objective) -> Pruner:
     if isinstance(found, str):
         found = {"name": found}
     fields = _Fields(top._problems, "pruner", found or {}, "name: hyperband")
-    usual = "hyperband" if objective.metric else "none"
+    # Of an evaluation none, unless the study says something about it.
+    usual = "hyperband" if objective.metric or found else "none"
     name = fields.word("name", usual, ("hyperband", "median", "none"))
     metric = fields.word("metric", objective.metric)
     if name != "none" and fields.is_mapping and not metric:
