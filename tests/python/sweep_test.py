@@ -488,6 +488,12 @@ trials: 3
         sought = ("SOUGHT", "{evaluation: return}")
         self.write(evaluation, sought, (pruner, "pruner: {min_updates: 2}"))
         self.refused(self.study.read_text(), "pruner.metric is missing")
+        self.write(
+            ("at: {mean: 2}", "at: {mean: 5}"),
+            ("  rule.outer_updates: 4\n", ""),
+            ("parameters:", "parameters:\n  rule.outer_updates: {type: int, low: 5, high: 9}"),
+        )
+        self.sweep("--dry_run", "--server", "127.0.0.1:1")
         for given, name in (("pruner: {metric: shaped_return}", "hyperband"), ("", "none")):
             self.write(
                 evaluation, sought, (pruner, given), ("class: high", "storage: sqlite:///new/a.db")

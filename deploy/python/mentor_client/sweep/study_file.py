@@ -412,7 +412,8 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         )
     if experiment is not None:
         _check_paths(problems, experiment, parameters)
-        updates = experiment.spec.rule.outer_updates
+        searched = any(one.path == "rule.outer_updates" for one in parameters)
+        updates = 0 if searched else experiment.spec.rule.outer_updates
         if objective.at in ("update", "mean") and updates and objective.count > updates:
             wanted = f"{objective.at}: {objective.count}"
             problems.add(
