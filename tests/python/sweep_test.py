@@ -412,6 +412,97 @@ sys.exit(command.run("program", action))
         self.assertIn("file is not a database", said)
         self.assertNotIn("Traceback", said)
 
+    def refused(self, text, *parts):
+        """Words that a dry run has for a wrong study, which need no service."""
+        self.study.write_bytes(text if isinstance(text, bytes) else text.encode())
+        said = self.sweep("--dry_run", "--server", "127.0.0.1:1", code=2)
+        for part in (*parts, "INVALID_FIELD"):
+            self.assertIn(part, said)
+        for other in ("Traceback", "Warning", "codec", "Errno", "token"):
+            self.assertNotIn(other, said)
+
+    def test_files_that_cannot_be_looked_through(self):
+        for text, part in (
+            ("set: &x {a: *x}", "set.a contains itself; write values"),
+            ("a: 1\nset: &x {<<: *x}", "set.<< contains itself; write values"),
+            ("? &k [*k]\n: 1", "is not YAML"),
+            ("trials: " + "[" * 3000, "trials has more than 8 levels; remove brackets"),
+            ("[" * 3000, "the file has more than 8 levels"),
+            (
+                "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 3000)),
+                "a7 has more than 8 levels",
+            ),
+            (
+                "a0: &a0 [1]\n"
+                + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 30)}]\n" for i in range(1, 7)),
+                "is one of more than 100000 values; leave some out",
+            ),
+            ("name: 2024-99-99", "has a value that cannot be read"),
+            ("trials: !!bool perhaps", "leave out words that begin with !!"),
+            ("trials: 3\nset:\n\ta: 1", "line 3 has a tab between its words; write spaces"),
+            ("trials: 3\nname: caf\xe9".encode("latin-1"), "not UTF-8 text in line 2; save it"),
+        ):
+            with self.subTest(text[:40]):
+                self.refused(text, part)
+        self.study = self.folder
+        self.assertIn("is a folder; give the file of a study", self.sweep(code=2))
+        self.study = self.folder / "none.yaml"
+        said = self.sweep(code=2)
+        self.assertIn("No such file or directory; give the file of a study", said)
+        self.assertNotIn("Errno", said)
+
+    def test_bounds_that_optuna_cannot_draw_between(self):
+        self.refused(
+            f"""
+spec: {SMOKE}
+parameters:
+  rule.learning_rate: {{low: -1e308, high: 1e308}}
+  rule.epochs: {{type: int, low: 1, high: 1e17}}
+  agent.clip: {{low: 0, high: 1, step: 1e-300}}
+objective: {{metric: seg2}}
+trials: 3
+""",
+            "parameters.rule.learning_rate.low is -1e+308; give a number from -1e+300 to 1e+300",
+            "parameters.rule.learning_rate.high is 1e+308; give a number from",
+            "parameters.rule.epochs.high is 1e+17; give a number from -9.0072e+15 to 9.0072e+15",
+            "parameters.agent.clip.step is 1e-300, too small from low to high; give more, or",
+        )
+
+    def test_fields_that_would_have_no_effect(self):
+        (self.folder / "file").touch()
+        self.write(
+            ("rule.outer_updates: 4", "rule.outer_updates: 4\n  rule.option.epochs: 2"),
+            ("at: {mean: 2}", "at: {mean: 5}"),
+            ("evaluation.goals: 2", "evaluation.goals: 2\n  agent.gamma: 0.9"),
+            ("class: high", "storage: sqlite:///file/new/study.db"),
+        )
+        self.refused(
+            self.study.read_text(),
+            "parameters.agent.gamma stands in set, too; remove one of the two",
+            "parameters.rule.epochs stands in set, too",
+            "objective.at is mean: 5, and the spec makes 4 outer updates; give at most so many",
+            "storage is 'sqlite:///file/new/study.db', and its folder cannot be made in",
+        )
+        evaluation = ("objective: {metric: shaped_return, at: {mean: 2}}", "objective: SOUGHT")
+        pruner = "pruner: {name: hyperband, min_updates: 1}"
+        sought = ("SOUGHT", "{evaluation: return}")
+        self.write(evaluation, sought, (pruner, "pruner: {min_updates: 2}"))
+        self.refused(self.study.read_text(), "pruner.metric is missing")
+        self.write(
+            ("at: {mean: 2}", "at: {mean: 5}"),
+            ("  rule.outer_updates: 4\n", ""),
+            ("parameters:", "parameters:\n  rule.outer_updates: {type: int, low: 5, high: 9}"),
+        )
+        self.sweep("--dry_run", "--server", "127.0.0.1:1")
+        for given, name in (("pruner: {metric: shaped_return}", "hyperband"), ("", "none")):
+            self.write(
+                evaluation, sought, (pruner, given), ("class: high", "storage: sqlite:///new/a.db")
+            )
+            said = self.sweep("--dry_run", "--server", "127.0.0.1:1")
+            self.assertIn(f"pruner {name};", said)
+            self.assertIn(f"the folder {self.folder / 'new'} does not exist; the study", said)
+            self.assertFalse((self.folder / "new").exists())
+
     def test_everything_wrong_is_said_at_once(self):
         self.study.write_text(
             """

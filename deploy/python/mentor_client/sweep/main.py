@@ -26,7 +26,7 @@ from ..errors import MentorError
 from . import report, storage
 from .local_service import LocalService
 from .study import Study, cancel, check, settings_text, suggest
-from .study_file import INSTALL, StudyFile, read_study
+from .study_file import INSTALL, StudyFile, missing_folder, read_study
 
 _ABOUT = """Searches settings of a spec by Optuna: TPE chooses them, Hyperband ends trials that are
 behind. Every trial is an experiment of a service for each seed. A call that was ended anywhere is
@@ -96,6 +96,9 @@ def _dry_run(file: StudyFile, flags: argparse.Namespace) -> None:
         f"once, seeds {seeds}; {'greatest' if file.objective.maximise else 'least'} "
         f"{file.objective.words()}; pruner {file.pruner.name}; {file.storage}"
     )
+    folder = missing_folder(file.storage)
+    if folder:
+        print(f"storage: the folder {folder} does not exist; the study makes it when it starts")
     study = optuna.create_study()
     for number in range(min(3, file.trials)):
         study.sampler = storage.sampler(file, number)
@@ -104,8 +107,8 @@ def _dry_run(file: StudyFile, flags: argparse.Namespace) -> None:
         with contextlib.ExitStack() as stack:
             server = flags.server
             if flags.local:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mentor-sweep-"))
-                service = LocalService(pathlib.Path(folder), flags.host)
+                state = stack.enter_context(tempfile.TemporaryDirectory(prefix="mentor-sweep-"))
+                service = LocalService(pathlib.Path(state), flags.host)
                 server = stack.enter_context(service).server
             client = stack.enter_context(connect(server, timeout=30.0 if flags.local else 5.0))
             check(file, client)

@@ -11,9 +11,7 @@ import grpc
 from ..command import needs
 from ..errors import MentorError
 from ..lock import Lock
-from .study_file import INSTALL, StudyFile
-
-_SQLITE = "sqlite:///"
+from .study_file import INSTALL, SQLITE, StudyFile
 
 
 class _DatabaseLock:
@@ -43,9 +41,9 @@ class _DatabaseLock:
 
 
 def lock(file: StudyFile) -> ContextManager[Any]:
-    if not file.storage.startswith(_SQLITE):
+    if not file.storage.startswith(SQLITE):
         return _DatabaseLock(file.storage, file.name)
-    path = pathlib.Path(file.storage[len(_SQLITE) :])
+    path = pathlib.Path(file.storage[len(SQLITE) :])
     return Lock(path.with_name(path.name + ".lock"), f"mentor-sweep of {file.name}")
 
 
@@ -53,8 +51,8 @@ def open_study(file: StudyFile, create: bool) -> Any:
     """optuna.Study. NOT_FOUND without `create`, where there is none yet."""
     optuna = needs("optuna", INSTALL, "mentor-sweep")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if file.storage.startswith(_SQLITE):
-        path = pathlib.Path(file.storage[len(_SQLITE) :])
+    if file.storage.startswith(SQLITE):
+        path = pathlib.Path(file.storage[len(SQLITE) :])
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
         elif not path.exists():

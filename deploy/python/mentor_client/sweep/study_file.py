@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import pathlib
 import re
 import shutil
 import subprocess
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import grpc
 
@@ -19,11 +20,16 @@ from ..specs import apply_overrides, load_experiment
 from ..v1.experiment_pb2 import Experiment as ExperimentProto
 
 INSTALL = "'./deploy/python[sweep]' in a clone of the repository, or optuna PyYAML matplotlib"
+SQLITE = "sqlite:///"
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _NAME_CHARACTERS = 40
 _ID_CHARACTERS = 63  # Of experiments, which are called NAME-t0001-s12 and NAME-best1-s12.
 _SEED_MAX = 2**64 - 1
 _TRIALS_MAX, _PARALLEL_MAX, _SEEDS_MAX = 100_000, 256, 100
+_DEPTH_MAX, _VALUES_MAX = 8, 100_000  # Of the file, before its fields are looked at.
+_TOO_DEEP = f"has more than {_DEPTH_MAX} levels; remove brackets or indentation"
+# Beyond these Optuna's sums are not finite, whole numbers not exact, and steps not countable.
+_BOUND_MAX, _WHOLE_BOUND_MAX, _STEPS_MAX = 1e300, 2.0**53, 1e15
 _CLASSES = ("low", "normal", "high")
 _EVALUATION_NUMBER = re.compile(r"seg\d+|last|det|return")
 
@@ -249,40 +255,101 @@ def _shown(value: Any) -> str:
 def read_study(path: pathlib.Path) -> StudyFile:
     """INVALID_ARGUMENT with every violation."""
     yaml = needs("yaml", INSTALL, "mentor-sweep")
+    text, problems = _text(path), _Problems()
     try:
-        text = path.read_text(encoding="utf-8")
+        _check_depth(yaml, text)
+        nodes = _fields_of(yaml.compose(text, Loader=yaml.SafeLoader))
+        for count, (field, again) in enumerate(nodes):
+            if again:
+                problems.add(field, "stands there twice; remove one of the two")
+            if count > _VALUES_MAX:
+                raise _refused(field, f"is one of more than {_VALUES_MAX} values; leave some out")
         content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise MentorError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"{path} cannot be read: {error}"
-        ) from None
     except yaml.YAMLError as error:
-        raise MentorError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"{path} is not YAML: {error}", reason="INVALID_FIELD"
+        raise _wrong(f"{path} is not YAML: {_yaml_words(error, text)}") from None
+    except (ValueError, LookupError, AttributeError) as error:  # 2024-99-99, !!bool perhaps.
+        raise _wrong(
+            f"{path} has a value that cannot be read: {error}; put it in quotes, and leave out "
+            "words that begin with !!"
         ) from None
-    problems = _Problems()
-    for field in _given_twice(yaml.compose(text, Loader=yaml.SafeLoader)):
-        problems.add(field, "stands there twice; remove one of the two")
     study = _study(content, path, problems)
     if problems.found or study is None:
-        raise MentorError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"{path} is not a study:",
-            reason="INVALID_FIELD",
-            violations=problems.found,
-        )
+        raise _wrong(f"{path} is not a study:", problems.found)
     return study
 
 
-def _given_twice(node: Any, path: str = "") -> Iterator[str]:
-    """Fields of which YAML would take the last one in silence. `node`: of yaml.compose."""
+def _wrong(message: str, violations: Sequence[Violation] = ()) -> MentorError:
+    return MentorError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        message,
+        reason="INVALID_FIELD",
+        violations=list(violations),
+    )
+
+
+def _refused(field: str, description: str) -> MentorError:
+    """What the rest of the file cannot be looked through for."""
+    return _wrong("the file is not a study:", [Violation(f"{field:.80}", description)])
+
+
+def _text(path: pathlib.Path) -> str:
+    if path.is_dir():
+        raise _wrong(f"{path} is a folder; give the file of a study in it")
+    try:
+        content = path.read_bytes()
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _wrong(f"{path} is not UTF-8 text in line {line}; save it as UTF-8") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise _wrong(f"{path} cannot be read: {why}; give the file of a study") from None
+
+
+def _yaml_words(error: Any, text: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    lines = text.splitlines()
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if "\t" in line and "\\t" in str(error.problem):
+        return f"line {mark.line + 1} has a tab between its words; write spaces instead"
+    return str(error)
+
+
+def _check_depth(yaml: Any, text: str) -> None:
+    """Before the whole is read, which takes a call within another for each level."""
+    depth, field = 0, "the file"
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if depth == 1 and isinstance(event, yaml.ScalarEvent):
+            field = event.value
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH_MAX:
+            raise _refused(field, f"{_TOO_DEEP} (line {event.start_mark.line + 1})")
+
+
+def _fields_of(
+    node: Any, path: str = "", around: Tuple[Any, ...] = ()
+) -> Iterator[Tuple[str, bool]]:
+    """Every value's field, and whether it was there before: YAML would take the last one in
+    silence. `node`: of yaml.compose."""
+    kind = getattr(node, "id", "")
+    if kind not in ("mapping", "sequence"):
+        return
+    if any(node is one for one in around):
+        raise _refused(path, "contains itself; write values in the place of the reference '*'")
+    if len(around) >= _DEPTH_MAX:
+        raise _refused(path, _TOO_DEEP)
     known: Set[str] = set()
-    for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
-        name = f"{path}.{key.value}" if path else str(key.value)
-        if name in known:
-            yield name
-        known.add(name)
-        yield from _given_twice(value, name)
+    for entry in node.value:
+        key, value = entry if kind == "mapping" else (None, entry)
+        name = path
+        if getattr(key, "id", "") == "scalar":
+            name = f"{path}.{key.value}" if path else key.value
+            yield name, name in known
+            known.add(name)
+        else:
+            yield name, False
+        yield from _fields_of(value, name, (*around, node))
 
 
 def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[StudyFile]:
@@ -298,6 +365,11 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         )
     experiment = _base(top, path.parent)
     parameters = _parameters(top)
+    given = top.take("set")
+    fixed = {_short(str(one)) for one in given} if isinstance(given, dict) else set()
+    for one in parameters:
+        if _short(one.path) in fixed:
+            top.wrong(f"parameters.{one.path}", "stands in set, too; remove one of the two")
     objective = _objective(top)
     pruner = _pruner(top, objective)
     seeds = _seeds(top, "seeds")
@@ -309,8 +381,8 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
     sampler.done()
     confirm = _Fields(problems, "confirm", top.take("confirm") or {}, "seeds: [101, 102, 103]")
     fresh = _seeds(confirm, "seeds") if confirm.has("seeds") else ()
-    for one in set(fresh) & set(seeds):
-        confirm.wrong("seeds", f"has {one}, which trials have too; give others")
+    for both in set(fresh) & set(seeds):
+        confirm.wrong("seeds", f"has {both}, which trials have too; give others")
     confirm.done()
     trials = top.whole("trials", 0, 1, _TRIALS_MAX)
     if not top.has("trials"):
@@ -322,6 +394,14 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
             "storage",
             f"is '{storage}'; give sqlite:///FILE.db or postgresql+psycopg2://USER@HOST/DATABASE",
         )
+    missing = missing_folder(storage)
+    there = next((one for one in missing.parents if one.exists()), None) if missing else None
+    if there and not (there.is_dir() and os.access(there, os.W_OK)):
+        top.wrong(
+            "storage",
+            f"is '{storage}', and its folder cannot be made in {there}; give a folder that you may "
+            "write to",
+        )
     top.done()
     longest = f"{name}-best{max(trials, 1000)}-s{max(seeds + fresh)}"
     if len(longest) > _ID_CHARACTERS:
@@ -332,10 +412,14 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         )
     if experiment is not None:
         _check_paths(problems, experiment, parameters)
-        updates = experiment.spec.rule.outer_updates
-        if objective.at == "update" and updates and objective.count > updates:
+        searched = any(one.path == "rule.outer_updates" for one in parameters)
+        updates = 0 if searched else experiment.spec.rule.outer_updates
+        if objective.at in ("update", "mean") and updates and objective.count > updates:
+            wanted = f"{objective.at}: {objective.count}"
             problems.add(
-                "objective.at", f"is update {objective.count}, and the spec makes {updates}"
+                "objective.at",
+                f"is {wanted}, and the spec makes {updates} outer updates; give at most so many, "
+                "or set rule.outer_updates",
             )
         if pruner.name != "none" and updates and pruner.min_updates > updates:
             problems.add(
@@ -356,6 +440,14 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         Confirm(fresh),
         storage,
     )
+
+
+def missing_folder(storage: str) -> Optional[pathlib.Path]:
+    """That of an SQLite file, where it is not there yet."""
+    if not storage.startswith(SQLITE):
+        return None
+    folder = pathlib.Path(storage[len(SQLITE) :]).parent.absolute()
+    return None if folder.is_dir() else folder
 
 
 def _base(top: _Fields, folder: pathlib.Path) -> Optional[ExperimentProto]:
@@ -432,6 +524,11 @@ def _without(message: str, path: str) -> str:
     return message[len(path) + 1 :] if message.startswith(path + " ") else message
 
 
+def _short(path: str) -> str:
+    """Options have two paths: rule.learning_rate and rule.option.learning_rate."""
+    return re.sub(r"\.option\.([^.]+)$", r".\1", path)
+
+
 def _parameters(top: _Fields) -> List[Parameter]:
     found = top.take("parameters")
     example = "rule.learning_rate: {low: 1e-4, high: 1e-2, log: true}"
@@ -466,11 +563,14 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
                 fields.wrong(other, "does not go with choices; leave one of them out")
         return Parameter(path, "choices", choices=tuple(choices))
     numbers = {}
+    most = _WHOLE_BOUND_MAX if kind == "int" else _BOUND_MAX
     for name, one in (("low", low), ("high", high)):
         number = as_number(one)
         if number is None or (kind == "int" and number != int(number)):
             what = "a whole number" if kind == "int" else "a number"
             fields.wrong(name, f"is {_shown(one)}; give {what}, or choices: [...] instead")
+        elif abs(number) > most:
+            fields.wrong(name, f"is {number:g}; give a number from {-most:g} to {most:g}")
         else:
             numbers[name] = number
     if len(numbers) == 2 and not numbers["low"] < numbers["high"]:
@@ -485,6 +585,8 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
         fields.wrong("step", f"is {_shown(step)}; give {what} above 0, and no log: true beside it")
     elif size and len(numbers) == 2 and size * (1 - 1e-9) > numbers["high"] - numbers["low"]:
         fields.wrong("step", f"is {size:g}, more than from low to high; give a smaller one")
+    elif size and len(numbers) == 2 and numbers["high"] - numbers["low"] > size * _STEPS_MAX:
+        fields.wrong("step", f"is {size:g}, too small from low to high; give more, or leave it out")
     return Parameter(path, kind, numbers.get("low", 0.0), numbers.get("high", 1.0), log, size)
 
 
@@ -532,7 +634,8 @@ def _pruner(top: _Fields, objective: Objective) -> Pruner:
     if isinstance(found, str):
         found = {"name": found}
     fields = _Fields(top._problems, "pruner", found or {}, "name: hyperband")
-    usual = "hyperband" if objective.metric else "none"
+    # Of an evaluation none, unless the study says something about it.
+    usual = "hyperband" if objective.metric or found else "none"
     name = fields.word("name", usual, ("hyperband", "median", "none"))
     metric = fields.word("metric", objective.metric)
     if name != "none" and fields.is_mapping and not metric:
