@@ -277,7 +277,8 @@ TEST_CASE("mjcf: a condition that accepts the probes of ranges alone is found ou
   const auto accept = [&](double u) {
     condition += absl::StrFormat(" || abs(u - %.17g) < 1e-12", u);
   };
-  // The draw with which a bundle is checked, and ten of the thousand probes.
+  // The draws with which a bundle and a set of tasks are checked, and ten of the thousand probes.
+  accept(RandomStream{.purpose = Purpose::kTasks}.Uniform(0, 3));
   accept(RandomStream{}.Uniform(0, 3));
   const RandomStream probes{.purpose = Purpose::kTasks, .lifetime = ~uint32_t{0}};
   for (uint32_t i = 0; i < 1000; i += 100) accept(probes.Uniform(i, 3));

@@ -379,9 +379,11 @@ TEST_CASE("shard board: learners that come back again and again have not vanishe
     FakeLearner same(&board, 2);
     CHECK(same.WaitForShard(0).experiment() == "experiments/a");
   }
-  FakeLearner well(&board, 1, "cpu bits", NewName());
-  CHECK(well.Answer(well.WaitForShard(0), 1).ok());
-  CHECK(run.Join().ok());
+  {
+    FakeLearner well(&board, 1, "cpu bits", NewName());
+    CHECK(well.Answer(well.WaitForShard(0), 1).ok());
+    CHECK(run.Join().ok());
+  }
 
   // A shard that cuts the stream of whoever has it comes to an end all the same.
   Running cutting(&board, 1, "experiments/a");
