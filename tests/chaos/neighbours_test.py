@@ -37,12 +37,12 @@ class NeighboursTest(Neighbours):
 
     def test_time_of_actors_goes_by_class(self):
         """B1: class, weight and owner did not count for actors."""
-        *_, part = self.measure("equal", 2 * SECONDS)
-        self.assertTrue(0.35 < part < 0.65, part)
+        *_, part = self.measure("equal", 3 * SECONDS)
+        self.assertTrue(0.3 < part < 0.7, part)
 
     def test_a_higher_class_goes_first(self):
-        *_, part = self.measure("classes", 2 * SECONDS)
-        self.assertGreater(part, 0.7)
+        *_, part = self.measure("classes", 3 * SECONDS)
+        self.assertGreater(part, 0.6)
 
     def test_the_result_is_as_alone(self):
         """Turns decide when, never what."""
