@@ -309,8 +309,9 @@ def _text(path: pathlib.Path) -> str:
 def _yaml_words(error: Any, text: str) -> str:
     mark = getattr(error, "problem_mark", None)
     lines = text.splitlines()
-    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
-    if "\t" in line and "\\t" in str(error.problem):
+    if mark is None or mark.line >= len(lines):
+        return str(error)
+    if "\t" in lines[mark.line] and "\\t" in str(error.problem):
         return f"line {mark.line + 1} has a tab between its words; write spaces instead"
     return str(error)
 
@@ -343,7 +344,7 @@ def _fields_of(
     for entry in node.value:
         key, value = entry if kind == "mapping" else (None, entry)
         name = path
-        if getattr(key, "id", "") == "scalar":
+        if key is not None and getattr(key, "id", "") == "scalar":
             name = f"{path}.{key.value}" if path else key.value
             yield name, name in known
             known.add(name)
