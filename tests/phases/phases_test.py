@@ -16,6 +16,7 @@ SANITIZED = "-fno-var-tracking --param asan-instrumentation-with-call-threshold=
 # The kernels of the CPU, which the phases are compared with, are compiled as they are.
 PPO = [
     "common/exact_math.cc",
+    "common/pause_point.cc",
     "common/rng.cc",
     "learner/agents/minibatch_order.cc",
     "learner/agents/ppo_kernels.cc",
@@ -33,7 +34,7 @@ LSTM = [
     "learner/signals/lstm_piece.cc",
     "learner/signals/lstm_run.cc",
 ]
-ABSEIL = "-labsl_status -labsl_strings -labsl_cord -labsl_base".split()
+ABSEIL = "-labsl_status -labsl_str_format_internal -labsl_strings -labsl_cord -labsl_base".split()
 RACE = 66
 # Of an optimizer step's barriers, counted from the first phase of the step.
 PPO_STEP = 13
