@@ -108,8 +108,11 @@ void ShardBoard::ForgiveLossesLocked(const LearnerInfo& info) {
   for (const auto& [shard, job] : jobs_) {
     const auto found = job->lost_by.find(info.name);
     if (found == job->lost_by.end() || job->returns >= options_.returns_max) continue;
-    job->losses -= found->second;
-    job->lost_at[info.host].count -= found->second;
+    // It may come back under another host's name.
+    for (const auto& [host, losses] : found->second) {
+      job->losses -= losses;
+      job->lost_at[host].count -= losses;
+    }
     job->lost_by.erase(found);
     ++job->returns;
   }
@@ -141,7 +144,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
     // is nobody's loss.
     if (!broken) {
       ++job->losses;
-      ++job->lost_by[info.name];
+      ++job->lost_by[info.name][info.host];
       LossesAt& there = job->lost_at[info.host];
       ++there.count;
       there.last = id;

@@ -258,7 +258,8 @@ class ShardBoard {
     learner::ShardMemory memory;
     int stalls = 0, losses = 0, returns = 0;
     std::map<std::string, LossesAt> lost_at = {};  // By host.
-    std::map<std::string, int> lost_by = {};       // By learner: how often.
+    // By learner: how often at which host.
+    std::map<std::string, std::map<std::string, int>> lost_by = {};
     TriedAt failed_at;                       // Learners with which it failed or stalled, by name.
     std::set<std::string> error_hosts = {};  // Of those that reported errors.
     std::chrono::nanoseconds given{0};       // When it was given out.

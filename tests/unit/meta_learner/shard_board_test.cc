@@ -394,6 +394,26 @@ TEST_CASE("shard board: learners that come back again and again have not vanishe
   CHECK(cutting.Join().status().code() == absl::StatusCode::kFailedPrecondition);
 }
 
+TEST_CASE("shard board: a learner that comes back under another host's name is forgiven at the old",
+          "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 1, "experiments/a");
+  const auto lose = [&](const std::string& name, const std::string& host) {
+    FakeLearner lost(&board, 1, "cpu bits", name, /*memory_bytes=*/0, host);
+    static_cast<void>(lost.WaitForShard(0));
+  };
+  lose("moves", "old host");  // old host: 1
+  lose("moves", "new host");  // old host: 0, new host: 1
+  FakeLearner last(&board, 1, "cpu bits", "last");
+  static_cast<void>(last.WaitForShard(0));
+  FakeLearner there(&board, 1, "cpu bits", "there", /*memory_bytes=*/0, "new host");
+  FakeLearner well(&board, 1, "cpu bits", "well", /*memory_bytes=*/0, "old host");
+  board.RemoveLearner(last.id);  // Suspected now: it goes where it was lost least.
+  CHECK(there.num_shards() == 0);
+  CHECK(well.Answer(well.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+}
+
 // Shards of experiments/large take 10 GB beside a process, others 1 GB.
 ShardBoard::Options Sized() {
   ShardBoard::Options options;
