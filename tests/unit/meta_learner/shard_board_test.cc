@@ -394,6 +394,43 @@ TEST_CASE("shard board: learners that come back again and again have not vanishe
   CHECK(cutting.Join().status().code() == absl::StatusCode::kFailedPrecondition);
 }
 
+TEST_CASE("shard board: who was told to end has not vanished", "[unit]") {
+  ShardBoard board({});
+  Running large(&board, 1, "experiments/large");
+  for (int i = 0; i < 3; ++i) {
+    FakeLearner told(&board, 1, "cpu bits", NewName());
+    static_cast<void>(told.WaitForShard(0));
+    board.OnLeaving(told.id);
+  }
+  // Nothing is suspected: it may lie beside other work.
+  FakeLearner busy(&board, 2, "cpu bits", "busy");
+  const v1::Shard first = busy.WaitForShard(0);
+  CHECK(first.experiment() == "experiments/large");
+  Running small(&board, 1, "experiments/small");
+  CHECK(busy.Answer(busy.WaitForShard(1), 1).ok());
+  CHECK(small.Join().ok());
+  // It gets nothing more before it is gone.
+  board.OnLeaving(busy.id);
+  Running next(&board, 1, "experiments/next");
+  while (board.Shards("experiments/next").empty()) std::this_thread::yield();
+  CHECK(busy.num_shards() == 2);
+  CHECK(busy.Answer(first, 1).ok());
+  CHECK(large.Join().ok());
+  FakeLearner well(&board, 1, "cpu bits", "well");
+  CHECK(well.Answer(well.WaitForShard(0), 1).ok());
+  CHECK(next.Join().ok());
+
+  // A shard for which every machine ends its learner comes to an end all the same.
+  board.RemoveLearner(well.id);
+  Running ending(&board, 1, "experiments/ending");
+  for (int i = 0; i < 32 + 8; ++i) {
+    FakeLearner told(&board, 1, "cpu bits", NewName());
+    static_cast<void>(told.WaitForShard(0));
+    board.OnLeaving(told.id);
+  }
+  CHECK(ending.Join().status().code() == absl::StatusCode::kFailedPrecondition);
+}
+
 TEST_CASE("shard board: a learner that comes back under another host's name is forgiven at the old",
           "[unit]") {
   ShardBoard board({});
