@@ -35,6 +35,8 @@ constexpr std::chrono::milliseconds kLeaveWithin{30'000};
 
 // From a device's failure to the end of the process, at most.
 constexpr std::chrono::milliseconds kTellWithin{5'000};
+// The same for a process that was told to end.
+constexpr std::chrono::milliseconds kSayGoodbyeWithin{2'000};
 
 // Progress is reported every second; the fleet every second time, and as soon as it changed.
 constexpr int kLooksPerFleetReport = 2;
@@ -124,14 +126,30 @@ void Learner::Stop() {
     changed_.NotifyAll();
   }
   reconnector_.Stop();
-  if (connection != nullptr)
+  if (connection != nullptr) {
+    SayGoodbye(connection.get());
     connection->stream->Close(absl::CancelledError("the learner is stopping"));
+  }
   std::vector<std::thread> threads;
   {
     const MutexLock lock(mutex_);
     threads.swap(threads_);
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+void Learner::SayGoodbye(Connection* connection) {
+  {
+    const MutexLock lock(mutex_);
+    if (!connection->welcomed || connection->closed) return;
+  }
+  v1::RunRequest message;
+  message.mutable_leaving();
+  connection->stream->Send(std::move(message));
+  connection->stream->Close(absl::OkStatus());
+  MutexLock lock(mutex_);
+  changed_.WaitFor(lock, kSayGoodbyeWithin,
+                   [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return connection->closed; });
 }
 
 void Learner::CancelLocked(Job* job) {

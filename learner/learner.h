@@ -55,7 +55,7 @@ class Learner {
   Learner(Options options, Metrics* metrics);
   ~Learner();
 
-  // Drops the shards at work and disconnects.
+  // Drops the shards at work, says so, and disconnects.
   void Stop();
 
  private:
@@ -74,6 +74,8 @@ class Learner {
   void ReportProgress();
   // After each change of what it holds, without the lock.
   void LeaveWhenDrained();
+  // So that what it holds is not suspected of having killed it. The stream may be open afterwards.
+  void SayGoodbye(Connection* connection);
   // Its last words; the process ends when it returns.
   void TellDeviceLost(const absl::Status& why);
   // A running shard goes from learning to simulating or back. Counts how much learning is hidden

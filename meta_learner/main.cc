@@ -92,9 +92,10 @@ void AddQueueFlags(CLI::App* app, Flags* flags) {
       ->check(CLI::Range(0, 1'000'000))
       ->group("Queue")
       ->capture_default_str();
-  app->add_option(
-         "--max_storage_per_owner_gb", flags->storage_per_owner_gb,
-         "Size of one owner's checkpoints beyond which new experiments are refused; 0: no limit")
+  app->add_option("--max_storage_per_owner_gb", flags->storage_per_owner_gb,
+                  "Size of one owner's checkpoints from which on new experiments are refused and "
+                  "the owner's "
+                  "others wait, PAUSED; 0: no limit")
       ->check(CLI::Range(0.0, 1e9))
       ->group("Queue")
       ->capture_default_str();

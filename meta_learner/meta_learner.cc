@@ -101,6 +101,8 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
   scheduling.store = options.store;
   scheduling.broker = &broker_;
   scheduling.disk = disk_.get();
+  if (options.control)
+    scheduling.storage_per_owner_max = options.control->per_owner.checkpoint_bytes;
   scheduling.run = [this](const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
     return runner_->Run(experiment, cancel);
   };

@@ -179,18 +179,27 @@ std::vector<Finding> CheckExperiments(const std::vector<v1::Experiment>& experim
                                       const std::vector<v1::Peer>& peers) {
   std::vector<Finding> findings;
   int running = 0;
-  std::vector<std::string> full, queued;
+  std::vector<std::string> full, at_quota, queued;
   for (const v1::Experiment& experiment : experiments) {
     running += experiment.state() == S::STATE_RUNNING;
     if (experiment.state() == S::STATE_QUEUED) queued.push_back(ShortName(experiment.name()));
     if (experiment.pause_reason() == S::PAUSE_REASON_DISK_FULL) {
       full.push_back(ShortName(experiment.name()));
     }
+    if (experiment.pause_reason() == S::PAUSE_REASON_STORAGE_QUOTA)
+      at_quota.push_back(ShortName(experiment.name()));
   }
   if (!full.empty()) {
     findings.push_back({Grade::kBad, "disk",
                         "the meta-learner's disk is full: " + Some(full) + " wait for room",
                         "delete experiments or make the disk larger; they resume automatically"});
+  }
+  if (!at_quota.empty()) {
+    findings.push_back(
+        {Grade::kBad, "quota",
+         "checkpoints of their owners take as much as is allowed: " + Some(at_quota) + " wait",
+         "delete experiments of these owners, or raise the meta-learner's "
+         "--max_storage_per_owner_gb; they resume automatically"});
   }
   if (!queued.empty() && running == 0) {
     findings.push_back({Grade::kNotice, "queue", Some(queued) + " wait although nothing runs",

@@ -45,11 +45,14 @@ std::vector<Row> ExperimentRows(const v1::Experiment& experiment, absl::Time now
   const std::string state = StateText(experiment.state());
   add("State", state, StyleOfState(state));
   add("Activity", experiment.activity());
-  if (experiment.pause_reason() != S::PAUSE_REASON_UNSPECIFIED) {
-    add("Paused",
-        experiment.pause_reason() == S::PAUSE_REASON_DISK_FULL ? "the disk is full" : "by a user");
+  const S::PauseReason paused = experiment.pause_reason();
+  if (paused == S::PAUSE_REASON_STORAGE_QUOTA) {
+    add("Paused", "its owner's checkpoints take as much as is allowed");
+  } else if (paused != S::PAUSE_REASON_UNSPECIFIED) {
+    add("Paused", paused == S::PAUSE_REASON_DISK_FULL ? "the disk is full" : "by a user");
   }
-  if (experiment.state() == S::STATE_CANCELLING || experiment.state() == S::STATE_CANCELLED) {
+  if (paused == S::PAUSE_REASON_STORAGE_QUOTA || experiment.state() == S::STATE_CANCELLING ||
+      experiment.state() == S::STATE_CANCELLED) {
     add("Reason", experiment.error().message());
   } else {
     add("Error", experiment.error().message(), Style::kBad);

@@ -109,6 +109,8 @@ std::string WaitsFor(const v1::Experiment& experiment, const FleetPicture& pictu
       return running > 0 ? absl::StrFormat("a place (%d running)", running) : "the scheduler";
     }
     case S::STATE_PAUSED:
+      if (experiment.pause_reason() == S::PAUSE_REASON_STORAGE_QUOTA)
+        return "room in the owner's quota";
       return experiment.pause_reason() == S::PAUSE_REASON_DISK_FULL ? "room on the disk"
                                                                     : "mentorctl resume";
     case S::STATE_RUNNING: {

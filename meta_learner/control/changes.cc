@@ -1,6 +1,7 @@
 #include "meta_learner/control/changes.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -130,7 +131,7 @@ absl::StatusOr<v1::Experiment> PauseExperiment(const ServiceOptions& options,
       default:
         return IllegalTransition(*experiment, "pause");
     }
-    // Also of one that waits for room on the disk: it waits for its user now.
+    // Also of one that waits for room on the disk or in a quota: it waits for its user now.
     experiment->set_pause_reason(S::PAUSE_REASON_USER);
     return absl::OkStatus();
   });
@@ -141,10 +142,17 @@ absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
                                                 const rpc::Caller& caller) {
   if (const auto error = MENTOR_FAILPOINT("api.resume.before_state"))
     return absl::UnavailableError(*error);
+  std::map<std::string, OwnerUsage> usage;
+  if (options.per_owner.checkpoint_bytes > 0) {
+    MENTOR_ASSIGN_OR_RETURN(usage, options.store->Usage());
+  }
   return Change(options, caller, request, [&](v1::Experiment* experiment) -> absl::Status {
     switch (experiment->state()) {
       case S::STATE_PAUSED:
         if (options.check_room) MENTOR_RETURN_IF_ERROR(options.check_room());
+        // Else it would write until the scheduler's next look at quotas, each time.
+        MENTOR_RETURN_IF_ERROR(CheckStorage(experiment->owner(), usage[experiment->owner()],
+                                            options.per_owner.checkpoint_bytes));
         experiment->set_state(S::STATE_QUEUED);
         return absl::OkStatus();
       case S::STATE_QUEUED:

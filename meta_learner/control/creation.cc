@@ -61,26 +61,18 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   MENTOR_ASSIGN_OR_RETURN(const auto usage, options_.store->Usage());
   const auto own = usage.find(owner);
   if (own == usage.end()) return absl::OkStatus();
-  const auto refuse = [&](const std::string& what) {
+  if (options_.per_owner.queued > 0 && own->second.waiting >= options_.per_owner.queued) {
     return WithRetryDelay(
         MakeError(absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
-                  absl::StrFormat("'%s' has %s", owner, what), {{"owner", owner}}),
+                  absl::StrFormat("'%s' has %d experiments in the queue or paused, at most %d are "
+                                  "allowed; wait, or cancel some",
+                                  owner, own->second.waiting, options_.per_owner.queued),
+                  {{"owner", owner}}),
         kRetryLater);
-  };
-  if (options_.per_owner.queued > 0 && own->second.waiting >= options_.per_owner.queued) {
-    return refuse(
-        absl::StrFormat("%d experiments in the queue or paused, at most %d are allowed; wait, or "
-                        "cancel some",
-                        own->second.waiting, options_.per_owner.queued));
   }
-  if (options_.per_owner.checkpoint_bytes > 0 &&
-      own->second.checkpoint_bytes >= options_.per_owner.checkpoint_bytes) {
-    return refuse(
-        absl::StrFormat("%d bytes of checkpoints, %d are allowed; delete experiments, or "
-                        "shorten their retention",
-                        own->second.checkpoint_bytes, options_.per_owner.checkpoint_bytes));
-  }
-  return absl::OkStatus();
+  const absl::Status storage =
+      CheckStorage(owner, own->second, options_.per_owner.checkpoint_bytes);
+  return storage.ok() ? storage : WithRetryDelay(storage, kRetryLater);
 }
 
 absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec,

@@ -108,8 +108,11 @@ void ShardBoard::ForgiveLossesLocked(const LearnerInfo& info) {
   for (const auto& [shard, job] : jobs_) {
     const auto found = job->lost_by.find(info.name);
     if (found == job->lost_by.end() || job->returns >= options_.returns_max) continue;
-    job->losses -= found->second;
-    job->lost_at[info.host].count -= found->second;
+    // It may come back under another host's name.
+    for (const auto& [host, losses] : found->second) {
+      job->losses -= losses;
+      job->lost_at[host].count -= losses;
+    }
     job->lost_by.erase(found);
     ++job->returns;
   }
@@ -122,7 +125,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   const std::set<uint64_t> lost = std::move(learner->second.shards);
   departed_.Left(learner->second.info.name, learner->second.standing);
   const LearnerInfo info = learner->second.info;
-  const bool broken = learner->second.broken;
+  const bool broken = learner->second.broken, leaving = learner->second.leaving;
   learners_.erase(learner);
   std::map<std::string, uint64_t> shards;  // By experiment.
   for (const std::string& experiment : at_work_) shards[experiment] = 0;
@@ -137,16 +140,19 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   // Backwards, so that the lowest shard comes first in the queue again.
   for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
     Job* job = jobs_.at(*shard).get();
-    // Who sent what does not fit was not killed by the shard. A second opinion that does not come
-    // is nobody's loss.
-    if (!broken) {
+    // Who sent what does not fit was not killed by the shard, nor was who was told to end. A second
+    // opinion that does not come is nobody's loss.
+    const bool was_told = leaving && job->returns < options_.returns_max;
+    if (was_told) ++job->returns;
+    const bool vanished = !broken && !was_told;
+    if (vanished) {
       ++job->losses;
-      ++job->lost_by[info.name];
+      ++job->lost_by[info.name][info.host];
       LossesAt& there = job->lost_at[info.host];
       ++there.count;
       there.last = id;
     }
-    if (!broken && job->losses >= options_.losses_max && job->audit.empty()) {
+    if (vanished && job->losses >= options_.losses_max && job->audit.empty()) {
       // Run lets go of it, as of every shard that is done.
       FailLocked(
           job,
@@ -204,6 +210,13 @@ void ShardBoard::OnDeviceLost(LearnerId id, const std::string& reason) {
                   .sentence = "a learner's device failed",
                   .learner = learner->second.info.name,
                   .detail = reason});
+}
+
+void ShardBoard::OnLeaving(LearnerId id) {
+  const MutexLock lock(mutex_);
+  const auto learner = learners_.find(id);
+  if (learner == learners_.end()) return;
+  learner->second.draining = learner->second.leaving = true;
 }
 
 bool ShardBoard::DrainLearner(LearnerId id) {

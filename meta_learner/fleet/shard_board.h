@@ -132,8 +132,8 @@ class ShardBoard {
     std::chrono::nanoseconds host_wait = std::chrono::seconds(10);
     // A shard whose learners vanish is given to learners with nothing else to do after
     // `losses_suspected`, and fails its call after `losses_max`: it may need more memory than they
-    // have. A learner that comes back has not vanished, as long as this happens no more than
-    // `returns_max` times to one shard.
+    // have. A learner that comes back, or said that it leaves, has not vanished, as long as this
+    // happens no more than `returns_max` times to one shard.
     int losses_suspected = 2, losses_max = 8, returns_max = 32;
     Standing::Options standing = {};
     // One shard of so many is computed again by another learner before its results are used. 0:
@@ -174,6 +174,8 @@ class ShardBoard {
   bool DrainLearner(LearnerId learner);
   // It gets no more shards, and leaves.
   void OnDeviceLost(LearnerId learner, const std::string& reason);
+  // It was told to end. It gets no more shards, and what it holds did not make it vanish.
+  void OnLeaving(LearnerId learner);
   // Messages of a learner in their order. An error is the learner's fault and ends its stream;
   // messages about shards that it has lost are not a fault.
   absl::Status OnSegment(LearnerId learner, const v1::Segment& segment);
@@ -258,7 +260,8 @@ class ShardBoard {
     learner::ShardMemory memory;
     int stalls = 0, losses = 0, returns = 0;
     std::map<std::string, LossesAt> lost_at = {};  // By host.
-    std::map<std::string, int> lost_by = {};       // By learner: how often.
+    // By learner: how often at which host.
+    std::map<std::string, std::map<std::string, int>> lost_by = {};
     TriedAt failed_at;                       // Learners with which it failed or stalled, by name.
     std::set<std::string> error_hosts = {};  // Of those that reported errors.
     std::chrono::nanoseconds given{0};       // When it was given out.
@@ -294,7 +297,8 @@ class ShardBoard {
     uint32_t actors = 0;
     std::set<std::string> hosts = {};  // That these offer.
     bool draining = false;
-    bool broken = false;  // Its stream ends for what it sent.
+    bool broken = false;   // Its stream ends for what it sent.
+    bool leaving = false;  // It was told to end.
     Standing standing;
     // Steps of its shards since the rate was last computed, and when that was.
     uint64_t new_steps = 0;

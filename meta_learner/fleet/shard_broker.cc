@@ -315,6 +315,9 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         return absl::OkStatus();
       case v1::RunRequest::kDeviceLost:
         return AcceptDeviceLost(*peer, message.device_lost().reason());
+      case v1::RunRequest::kLeaving:
+        board_->OnLeaving(*peer->learner);
+        return absl::OkStatus();
       default:
         return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
                          "expected a segment, a shard's end, progress or the fleet");

@@ -496,6 +496,7 @@ void Scheduler::Housekeep() {
     DeleteExpired();
     options_.disk->Look();
     if (may_be_paused_ || options_.disk->full()) ResumeAfterFullDisk();
+    KeepToStorageQuota();
     if (looks++ % kLooksPerCompaction == 0) {
       const absl::Status compacted = options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
       if (!compacted.ok())
@@ -565,7 +566,9 @@ void Scheduler::ForgetWhoNeedsNoRoom() {
   if (!open.ok()) return;
   std::set<std::string> uids;
   for (const v1::Experiment& experiment : *open) {
-    if (experiment.pause_reason() != S::PAUSE_REASON_USER) uids.insert(experiment.uid());
+    const bool needs_none = experiment.pause_reason() == S::PAUSE_REASON_USER ||
+                            experiment.pause_reason() == S::PAUSE_REASON_STORAGE_QUOTA;
+    if (!needs_none) uids.insert(experiment.uid());
   }
   options_.disk->WaitOnlyFor(uids);
 }
@@ -590,6 +593,79 @@ void Scheduler::ResumeAfterFullDisk() {
       options_.disk->Full(experiment.uid(), kFirstCheckpointBytes);
   }
   Wake();
+}
+
+void Scheduler::KeepToStorageQuota() {
+  const int64_t bytes_max = options_.storage_per_owner_max;
+  if (Clock::now() < next_storage_look_ || (bytes_max == 0 && !may_wait_for_quota_)) return;
+  next_storage_look_ = Clock::now() + options_.storage_every;
+  std::map<std::string, absl::Status> owners;
+  bool may_write = false;
+  if (bytes_max > 0) {
+    const auto usage = options_.store->Usage();
+    if (!usage.ok()) return;  // The next look tries again.
+    for (const auto& [owner, own] : *usage) {
+      const absl::Status status = CheckStorage(owner, own, bytes_max);
+      if (status.ok()) continue;
+      owners[owner] = status;
+      may_write = may_write || own.queued + own.running > 0;
+    }
+  }
+  if (may_write) PauseOwners(owners);
+  const bool has_less = std::any_of(at_quota_.begin(), at_quota_.end(), [&](const auto& before) {
+    return !owners.contains(before.first);
+  });
+  if (has_less || may_wait_for_quota_) may_wait_for_quota_ = !ResumeOthersThan(owners);
+  at_quota_ = std::move(owners);
+}
+
+void Scheduler::PauseOwners(const std::map<std::string, absl::Status>& owners) {
+  const auto open = options_.store->InStates({S::STATE_QUEUED, S::STATE_RUNNING});
+  if (!open.ok()) return;
+  for (const v1::Experiment& experiment : *open) {
+    const auto owner = owners.find(experiment.owner());
+    if (owner == owners.end()) continue;
+    const auto paused =
+        options_.store->Change(experiment.name(), "", [&](v1::Experiment* now) -> absl::Status {
+          if (now->uid() != experiment.uid()) return absl::AbortedError("it is another one");
+          if (now->state() != S::STATE_QUEUED && now->state() != S::STATE_RUNNING)
+            return absl::AbortedError("it has moved");
+          now->set_state(now->state() == S::STATE_QUEUED ? S::STATE_PAUSED : S::STATE_PAUSING);
+          now->set_pause_reason(S::PAUSE_REASON_STORAGE_QUOTA);
+          *now->mutable_error() = StatusToProto(owner->second);
+          return absl::OkStatus();
+        });
+    if (!paused.ok()) continue;  // The next look sees where it is.
+    Look(*paused);
+    MENTOR_LOG(
+        kWarning, "experiment is paused: its owner's storage is at its quota",
+        {{"experiment", experiment.name()}, {"event", "storage_quota"}, {"why", owner->second}});
+  }
+}
+
+bool Scheduler::ResumeOthersThan(const std::map<std::string, absl::Status>& owners) {
+  const auto paused = options_.store->InStates({S::STATE_PAUSING, S::STATE_PAUSED});
+  if (!paused.ok()) return false;
+  bool all = true;
+  for (const v1::Experiment& experiment : *paused) {
+    if (experiment.pause_reason() != S::PAUSE_REASON_STORAGE_QUOTA ||
+        owners.contains(experiment.owner()))
+      continue;
+    const auto resumed =
+        options_.store->Change(experiment.name(), "", [](v1::Experiment* now) -> absl::Status {
+          if (now->pause_reason() != S::PAUSE_REASON_STORAGE_QUOTA) return absl::OkStatus();
+          if (now->state() != S::STATE_PAUSED)
+            return absl::UnavailableError("it is on its way to PAUSED");
+          now->set_state(S::STATE_QUEUED);
+          return absl::OkStatus();
+        });
+    all = all && (resumed.ok() || absl::IsNotFound(resumed.status()));
+    if (!resumed.ok() || resumed->state() != S::STATE_QUEUED) continue;
+    MENTOR_LOG(kInfo, "experiment goes on: its owner's storage is below its quota",
+               {{"experiment", experiment.name()}, {"event", "below_storage_quota"}});
+    Look(*resumed);
+  }
+  return all;
 }
 
 }  // namespace mentor::meta_learner

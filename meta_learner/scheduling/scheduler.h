@@ -1,7 +1,7 @@
 // Runs queued experiments, a bounded number at a time, and goes on with those that an earlier
 // process left at work. Higher classes first, then the owner with the fewest at work; a higher
 // class takes the place of a lower one. Also ends what is past its deadline, deletes what has
-// expired, and waits out a full disk. Thread-safe.
+// expired, waits out a full disk, and pauses owners at their storage quota. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -47,6 +47,10 @@ class Scheduler {
     std::chrono::milliseconds store_wait{1'000};
     // How often deadlines, expiry and the disk are looked at.
     std::chrono::milliseconds look_every{1'000};
+    // Bytes of one owner's checkpoints from which on the owner's experiments wait; 0: no limit.
+    int64_t storage_per_owner_max = 0;
+    // How often that is looked at, at most.
+    std::chrono::milliseconds storage_every{2'000};
   };
   Scheduler(Options options, Metrics* metrics);
   ~Scheduler();
@@ -102,6 +106,12 @@ class Scheduler {
   // What ended, or was paused by its user, needs no room.
   void ForgetWhoNeedsNoRoom();
   void ResumeAfterFullDisk();
+  // Pauses what belongs to owners at their storage quota, and resumes it when they have less.
+  void KeepToStorageQuota();
+  // owners: those at their quota, each with what to say.
+  void PauseOwners(const std::map<std::string, absl::Status>& owners);
+  // What waits for its quota and belongs to others than these. False: look again.
+  bool ResumeOthersThan(const std::map<std::string, absl::Status>& owners);
 
   // Fixed after construction.
   const Options options_;
@@ -111,6 +121,11 @@ class Scheduler {
   prometheus::Counter& failures_;
   // Something may be PAUSED for a full disk, also by an earlier process.
   std::atomic<bool> may_be_paused_ = true;
+  // Of the thread that keeps house. What the last look at storage found, and whether others than
+  // these may be PAUSED for it, also by an earlier process.
+  std::map<std::string, absl::Status> at_quota_;
+  bool may_wait_for_quota_ = true;
+  Clock::time_point next_storage_look_;
   // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;

@@ -179,10 +179,13 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
     if (sql::BytesOf(experiment) == sql::BytesOf(before)) return before;
     const State from = before.state(), to = experiment.state();
     MENTOR_CHECK(from == to || IsLegalTransition(from, to));
-    const bool keeps_error = to == S::STATE_FAILED || to == S::STATE_QUEUED ||
-                             to == S::STATE_CANCELLING || to == S::STATE_CANCELLED;
-    if (from != to && !keeps_error) experiment.clear_error();
     if (to != S::STATE_PAUSED && to != S::STATE_PAUSING) experiment.clear_pause_reason();
+    const bool keeps_error = to == S::STATE_FAILED ||
+                             (to == S::STATE_QUEUED && from != S::STATE_PAUSED) ||
+                             to == S::STATE_CANCELLING || to == S::STATE_CANCELLED ||
+                             experiment.pause_reason() == S::PAUSE_REASON_STORAGE_QUOTA;
+    const bool moved = from != to || experiment.pause_reason() != before.pause_reason();
+    if (moved && !keeps_error) experiment.clear_error();
     if (!IsAtWork(to)) {
       experiment.mutable_progress()->clear_env_steps_per_second();
       experiment.mutable_progress()->set_seconds_left(to == S::STATE_SUCCEEDED ? 0 : -1);

@@ -158,6 +158,7 @@ absl::StatusOr<std::map<std::string, OwnerUsage>> SqlStore::Usage() {
       const State state = static_cast<State>(row.Integer(1));
       if (state == v1::Experiment::STATE_QUEUED || state == v1::Experiment::STATE_PAUSED)
         usage[row.Text(0)].waiting += row.Integer(2);
+      if (state == v1::Experiment::STATE_QUEUED) usage[row.Text(0)].queued += row.Integer(2);
       if (IsAtWork(state)) usage[row.Text(0)].running += row.Integer(2);
     }
   }

@@ -12,10 +12,10 @@ using S = v1::Experiment;
 //   from        to            by
 //   -           QUEUED        Create, Clone
 //   QUEUED      RUNNING       scheduler
-//   QUEUED      PAUSED        user
+//   QUEUED      PAUSED        user, or its owner's storage quota
 //   QUEUED      CANCELLED     user
 //   QUEUED      FAILED        its deadline
-//   RUNNING     PAUSING       user
+//   RUNNING     PAUSING       user, or its owner's storage quota
 //   RUNNING     PAUSED        no room on the disk
 //   RUNNING     CANCELLING    user
 //   RUNNING     QUEUED        a higher class takes its place, or it failed and is tried again
@@ -25,7 +25,7 @@ using S = v1::Experiment;
 //   PAUSING     CANCELLING    user
 //   PAUSING     SUCCEEDED     the work was done before the pause arrived
 //   PAUSING     FAILED        it failed before the pause arrived
-//   PAUSED      QUEUED        user, or room on the disk
+//   PAUSED      QUEUED        user, room on the disk, or room in its owner's storage quota
 //   PAUSED      CANCELLED     user
 //   PAUSED      FAILED        its deadline
 //   CANCELLING  CANCELLED     scheduler

@@ -16,6 +16,16 @@ absl::Status CheckEtag(std::string_view name, std::string_view expected, std::st
       {{"expected", std::string(expected.substr(0, 100))}, {"found", std::string(found)}});
 }
 
+absl::Status CheckStorage(std::string_view owner, const OwnerUsage& usage, int64_t bytes_max) {
+  if (bytes_max == 0 || usage.checkpoint_bytes < bytes_max) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+      absl::StrFormat("'%s' has %d bytes of checkpoints, %d are allowed; delete experiments "
+                      "(mentorctl delete NAME), or ask for a larger --max_storage_per_owner_gb",
+                      owner, usage.checkpoint_bytes, bytes_max),
+      {{"owner", std::string(owner)}});
+}
+
 absl::StatusOr<v1::Experiment> ExperimentStore::Transition(std::string_view name,
                                                            const std::set<State>& from, State to,
                                                            const absl::Status& error) {

@@ -126,9 +126,12 @@ struct QueueHead {
 // What one owner has.
 struct OwnerUsage {
   int64_t waiting = 0;  // QUEUED or PAUSED.
+  int64_t queued = 0;   // Of those, QUEUED.
   int64_t running = 0;
   int64_t checkpoint_bytes = 0;
 };
+// QUOTA_EXCEEDED when the owner's checkpoints take as much as is allowed; 0: no limit.
+absl::Status CheckStorage(std::string_view owner, const OwnerUsage& usage, int64_t bytes_max);
 
 class ExperimentStore {
  public:
@@ -151,12 +154,13 @@ class ExperimentStore {
   // One transaction: `edit` changes what a user may set, the state (along a legal arrow), error,
   // pause_reason, retries, preemptions and served_env_steps; its error is the answer and changes
   // nothing. Sets times. An edit that changes nothing writes nothing. A set etag must be the
-  // current one, else ABORTED ETAG_MISMATCH.
+  // current one, else ABORTED ETAG_MISMATCH. An error stays on the way to FAILED, CANCELLED and
+  // back to the queue, and while its owner's storage is what pauses it.
   using Edit = std::function<absl::Status(v1::Experiment*)>;
   virtual absl::StatusOr<v1::Experiment> Change(std::string_view name, std::string_view etag,
                                                 const Edit& edit) = 0;
   // Change of the state alone, from one of `from`, else FAILED_PRECONDITION ILLEGAL_TRANSITION with
-  // the state it is in. `error` is kept on the way to FAILED, QUEUED and CANCELLED.
+  // the state it is in.
   absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from,
                                             State to, const absl::Status& error = {});
   // Removes an experiment in a final state, then its files.

@@ -823,6 +823,30 @@ STORE_CASE("an edit leaves alone what is not a user's, and keeps what the schedu
         S::PAUSE_REASON_UNSPECIFIED);
 }
 
+STORE_CASE("an error stays while the owner's storage pauses an experiment, and no longer") {
+  const auto store = backend.Open();
+  const std::string name = CreateSmall(store.get(), "one").name();
+  Lead(store.get(), name, S::STATE_RUNNING);
+  const auto move = [&](State state, S::PauseReason why) {
+    const auto moved = store->Change(name, "", [&](v1::Experiment* edited) {
+      edited->set_state(state);
+      edited->set_pause_reason(why);
+      if (state == S::STATE_PAUSING)
+        *edited->mutable_error() = StatusToProto(absl::ResourceExhaustedError("too much"));
+      return absl::OkStatus();
+    });
+    REQUIRE(moved.ok());
+    return *moved;
+  };
+  for (const S::PauseReason last : {S::PAUSE_REASON_STORAGE_QUOTA, S::PAUSE_REASON_USER}) {
+    CHECK(move(S::STATE_PAUSING, S::PAUSE_REASON_STORAGE_QUOTA).error().message() == "too much");
+    CHECK(move(S::STATE_PAUSED, S::PAUSE_REASON_STORAGE_QUOTA).error().message() == "too much");
+    CHECK(move(S::STATE_PAUSED, last).has_error() == (last == S::PAUSE_REASON_STORAGE_QUOTA));
+    CHECK_FALSE(move(S::STATE_QUEUED, S::PAUSE_REASON_UNSPECIFIED).has_error());
+    move(S::STATE_RUNNING, S::PAUSE_REASON_UNSPECIFIED);
+  }
+}
+
 STORE_CASE("the time to live counts from the end, also when it is set later") {
   const auto store = backend.Open();
   const std::string name = CreateSmall(store.get(), "one").name();

@@ -471,13 +471,15 @@ TEST_CASE("learner: drained without work, or when its meta-learner is lost, it l
   }
 }
 
-TEST_CASE("learner: stopped while a shard waits for actors, it ends", "[loopback]") {
+TEST_CASE("learner: stopped while a shard waits for actors, it says goodbye and ends",
+          "[loopback]") {
   Fixture fixture;
   const auto peer = fixture.meta.Welcome();
   peer->Give(SmallShard(1));
   Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
   fixture.learner.Stop();
-  static_cast<void>(peer->end.Pop());
+  CHECK(peer->end.Pop().ok());
+  CHECK(peer->messages.Pop().has_leaving());
   CHECK(peer->messages.size() == 0);
   CHECK(fixture.Value("mentor_rollout_units_ready") == 0);
 }

@@ -789,6 +789,18 @@ TEST_CASE("experiment service: what waits for the disk waits for its user when p
   CHECK(resumed->pause_reason() == S::PAUSE_REASON_UNSPECIFIED);
 }
 
+TEST_CASE("experiment service: at its owner's storage quota nothing goes on", "[loopback]") {
+  Fixture fixture(Fixture::Limits{.per_owner = {.checkpoint_bytes = 10}});
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  fixture.AddCheckpoint(uid, 3);
+  REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
+  CHECK(ReasonOf(fixture.Resume(name).status()) == "QUOTA_EXCEEDED");
+  CHECK(fixture.Get(name)->state() == S::STATE_PAUSED);
+  REQUIRE(fixture.store()->ReleaseCheckpoints(uid, {3}).ok());
+  CHECK(fixture.Resume(name)->state() == S::STATE_QUEUED);
+}
+
 TEST_CASE("experiment service: on a full disk nothing begins and nothing goes on", "[loopback]") {
   std::atomic<bool> full = false;
   Fixture::Limits limits;

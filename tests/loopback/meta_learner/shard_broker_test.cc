@@ -158,6 +158,23 @@ TEST_CASE("shard broker: peers show what a learner computes with and its memory"
   CHECK(device.most == uint64_t{1} << 30);
 }
 
+TEST_CASE("shard broker: a learner says that it leaves, and gets no more", "[loopback]") {
+  Fixture fixture;
+  RawLearner learner(fixture.server.get());
+  learner.SayHello(RawLearner::GoodHello());
+  static_cast<void>(learner.WaitFor(v1::RunResponse::kWelcome));
+  v1::RunRequest message;
+  message.mutable_leaving();
+  learner.Say(message);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto draining = [&] {
+    const auto peers = fixture.broker.Peers();
+    return !peers.empty() && peers[0].draining();
+  };
+  while (!draining() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  CHECK(draining());
+}
+
 TEST_CASE("shard broker: a learner says that its device has failed, and gets no more",
           "[loopback]") {
   Fixture fixture;

@@ -103,4 +103,6 @@ TEST_CASE("doctor: experiments that wait", "[unit]") {
   experiment.set_state(v1::Experiment::STATE_PAUSED);
   experiment.set_pause_reason(v1::Experiment::PAUSE_REASON_DISK_FULL);
   CHECK(Troubles(CheckExperiments({experiment}, {})) == List{"bad disk"});
+  experiment.set_pause_reason(v1::Experiment::PAUSE_REASON_STORAGE_QUOTA);
+  CHECK(Troubles(CheckExperiments({experiment}, {})) == List{"bad quota"});
 }

@@ -106,6 +106,8 @@ TEST_CASE("top: what waits for what", "[unit]") {
   CHECK(WaitsFor(picture.experiments[0], picture) == "mentorctl resume");
   picture.experiments[0].set_pause_reason(S::PAUSE_REASON_DISK_FULL);
   CHECK(WaitsFor(picture.experiments[0], picture) == "room on the disk");
+  picture.experiments[0].set_pause_reason(S::PAUSE_REASON_STORAGE_QUOTA);
+  CHECK(WaitsFor(picture.experiments[0], picture) == "room in the owner's quota");
   picture.trouble = "lost the server";
   CHECK(DrawFleet(picture, 80, 24, false)[2] == "lost the server");
 }

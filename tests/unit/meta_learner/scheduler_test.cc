@@ -594,7 +594,7 @@ TEST_CASE("scheduler: nobody waits for the room of one that has ended or that it
           "[unit]") {
   Fixture fixture({.running_max = 1});
   constexpr uint64_t kMoreThanThereIs = uint64_t{1} << 60;
-  for (const char* id : {"cancelled", "paused", "deleted", "waits"}) {
+  for (const char* id : {"cancelled", "paused", "at-quota", "deleted", "waits"}) {
     fixture.Create(id);
     const std::string uid = fixture.Get(id).uid();
     fixture.disk()->Full(uid, id == std::string_view("waits") ? 1 : kMoreThanThereIs);
@@ -607,14 +607,88 @@ TEST_CASE("scheduler: nobody waits for the room of one that has ended or that it
   REQUIRE(fixture.store()->Delete("experiments/deleted", "").ok());
   REQUIRE(fixture.LookedAgain());
   CHECK(fixture.begun().empty());
-  const auto paused = fixture.store()->Change("experiments/paused", "", [](v1::Experiment* one) {
-    one->set_state(S::STATE_PAUSED);
-    one->set_pause_reason(S::PAUSE_REASON_USER);
-    return absl::OkStatus();
-  });
-  REQUIRE(paused.ok());
+  for (const auto& [id, why] : {std::pair("paused", S::PAUSE_REASON_USER),
+                                std::pair("at-quota", S::PAUSE_REASON_STORAGE_QUOTA)}) {
+    const auto paused = fixture.store()->Change(std::string("experiments/") + id, "",
+                                                [why = why](v1::Experiment* one) {
+                                                  one->set_state(S::STATE_PAUSED);
+                                                  one->set_pause_reason(why);
+                                                  return absl::OkStatus();
+                                                });
+    REQUIRE(paused.ok());
+  }
   CHECK(fixture.WaitForRunning({"waits"}));
   CHECK_FALSE(fixture.disk()->full());
+}
+
+TEST_CASE("scheduler: owners at their storage quota wait until they have less, others do not",
+          "[unit]") {
+  Fixture fixture({.running_max = 2,
+                   .storage_per_owner_max = 100,
+                   .storage_every = std::chrono::milliseconds(0)});
+  fixture.Create("a1");
+  fixture.Create("b1", v1::PRIORITY_NORMAL, "bob");
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"a1", "b1"}));
+  fixture.Create("a2");
+  fixture.Create("users");
+  REQUIRE(fixture.store()
+              ->Change("experiments/users", "",
+                       [](v1::Experiment* experiment) {
+                         experiment->set_state(S::STATE_PAUSED);
+                         experiment->set_pause_reason(S::PAUSE_REASON_USER);
+                         return absl::OkStatus();
+                       })
+              .ok());
+  const auto write = [&](const char* id, uint64_t bytes) {
+    CheckpointInfo checkpoint;
+    checkpoint.outer_step = 1;
+    checkpoint.size_bytes = bytes;
+    REQUIRE(fixture.store()
+                ->RecordOuterStep(fixture.Get(id).uid(), {.step = 1, .checkpoint = checkpoint})
+                .ok());
+  };
+  write("b1", 99);
+  write("a1", 100);
+  for (const char* id : {"a1", "a2"}) {
+    REQUIRE(fixture.WaitForState(id, S::STATE_PAUSED));
+    const v1::Experiment paused = fixture.Get(id);
+    CHECK(paused.pause_reason() == S::PAUSE_REASON_STORAGE_QUOTA);
+    const absl::Status why = StatusFromProto(paused.error());
+    CHECK(ReasonOf(why) == "QUOTA_EXCEEDED");
+    CHECK(why.message().find("'ada' has 100 bytes of checkpoints, 100 are allowed") == 0);
+  }
+  // Another process keeps to it.
+  fixture.Stop();
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"b1"}));
+  REQUIRE(fixture.LookedAgain());
+  CHECK(fixture.running() == Strings{"b1"});
+  CHECK(fixture.Get("b1").preemptions() == 0);
+  REQUIRE(fixture.store()->ReleaseCheckpoints(fixture.Get("a1").uid(), {1}).ok());
+  REQUIRE(fixture.WaitForRunning({"a1", "b1"}));
+  REQUIRE(fixture.WaitForState("a2", S::STATE_QUEUED));
+  for (const char* id : {"a1", "a2"}) {
+    CHECK(fixture.Get(id).pause_reason() == S::PAUSE_REASON_UNSPECIFIED);
+    CHECK_FALSE(fixture.Get(id).has_error());
+  }
+  CHECK(fixture.Get("users").state() == S::STATE_PAUSED);
+}
+
+TEST_CASE("scheduler: without a quota for storage nothing waits for one", "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Create("a");
+  // By a process that had one.
+  REQUIRE(fixture.store()
+              ->Change("experiments/a", "",
+                       [](v1::Experiment* experiment) {
+                         experiment->set_state(S::STATE_PAUSED);
+                         experiment->set_pause_reason(S::PAUSE_REASON_STORAGE_QUOTA);
+                         return absl::OkStatus();
+                       })
+              .ok());
+  fixture.Start();
+  CHECK(fixture.WaitForRunning({"a"}));
 }
 
 TEST_CASE("scheduler: no room to begin or to end in is a full disk", "[unit]") {

@@ -394,6 +394,63 @@ TEST_CASE("shard board: learners that come back again and again have not vanishe
   CHECK(cutting.Join().status().code() == absl::StatusCode::kFailedPrecondition);
 }
 
+TEST_CASE("shard board: who was told to end has not vanished", "[unit]") {
+  ShardBoard board({});
+  Running large(&board, 1, "experiments/large");
+  for (int i = 0; i < 3; ++i) {
+    FakeLearner told(&board, 1, "cpu bits", NewName());
+    static_cast<void>(told.WaitForShard(0));
+    board.OnLeaving(told.id);
+  }
+  // Nothing is suspected: it may lie beside other work.
+  FakeLearner busy(&board, 2, "cpu bits", "busy");
+  const v1::Shard first = busy.WaitForShard(0);
+  CHECK(first.experiment() == "experiments/large");
+  Running small(&board, 1, "experiments/small");
+  CHECK(busy.Answer(busy.WaitForShard(1), 1).ok());
+  CHECK(small.Join().ok());
+  // It gets nothing more before it is gone.
+  board.OnLeaving(busy.id);
+  Running next(&board, 1, "experiments/next");
+  while (board.Shards("experiments/next").empty()) std::this_thread::yield();
+  CHECK(busy.num_shards() == 2);
+  CHECK(busy.Answer(first, 1).ok());
+  CHECK(large.Join().ok());
+  FakeLearner well(&board, 1, "cpu bits", "well");
+  CHECK(well.Answer(well.WaitForShard(0), 1).ok());
+  CHECK(next.Join().ok());
+
+  // A shard for which every machine ends its learner comes to an end all the same.
+  board.RemoveLearner(well.id);
+  Running ending(&board, 1, "experiments/ending");
+  for (int i = 0; i < 32 + 8; ++i) {
+    FakeLearner told(&board, 1, "cpu bits", NewName());
+    static_cast<void>(told.WaitForShard(0));
+    board.OnLeaving(told.id);
+  }
+  CHECK(ending.Join().status().code() == absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_CASE("shard board: a learner that comes back under another host's name is forgiven at the old",
+          "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 1, "experiments/a");
+  const auto lose = [&](const std::string& name, const std::string& host) {
+    FakeLearner lost(&board, 1, "cpu bits", name, /*memory_bytes=*/0, host);
+    static_cast<void>(lost.WaitForShard(0));
+  };
+  lose("moves", "old host");  // old host: 1
+  lose("moves", "new host");  // old host: 0, new host: 1
+  FakeLearner last(&board, 1, "cpu bits", "last");
+  static_cast<void>(last.WaitForShard(0));
+  FakeLearner there(&board, 1, "cpu bits", "there", /*memory_bytes=*/0, "new host");
+  FakeLearner well(&board, 1, "cpu bits", "well", /*memory_bytes=*/0, "old host");
+  board.RemoveLearner(last.id);  // Suspected now: it goes where it was lost least.
+  CHECK(there.num_shards() == 0);
+  CHECK(well.Answer(well.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+}
+
 // Shards of experiments/large take 10 GB beside a process, others 1 GB.
 ShardBoard::Options Sized() {
   ShardBoard::Options options;
