@@ -347,9 +347,11 @@ class Fetching {
                 experiment.progress().outer_updates(), experiment.progress().outer_updates_total(),
                 metrics.size(), contents.checkpoints.size(), contents.artifacts.size());
     std::printf("Run folder   %s\n", out.c_str());
-    if (const auto hash = HashRun(out); hash.ok())
+    if (const auto hash = HashRun(out); hash.ok()) {
+      WarnOfDamage(*hash);
       std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
                   hash->outer_step);
+    }
     std::printf("Next         mentor report %s\n", out.c_str());
   }
 

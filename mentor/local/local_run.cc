@@ -108,6 +108,7 @@ void Say(const LocalRunOptions& options, const v1::Experiment& experiment, bool 
               (options.out / "experiments" / experiment.uid() / "checkpoints").c_str());
   if (files.ok()) std::printf("Report       %s\n", files->html.c_str());
   if (const auto hash = HashRun(options.out); hash.ok()) {
+    WarnOfDamage(*hash);
     std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
                 hash->outer_step);
   }
