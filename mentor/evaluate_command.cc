@@ -61,7 +61,10 @@ void Print(const report::ReportFiles& files) {
 }
 
 void WarnOfDamage(const report::ReportData& data) {
-  WarnOfDamage({.outer_step = data.outer_updates_made, .damaged = data.damaged_checkpoints});
+  RunHash used;
+  used.outer_step = data.outer_updates_made;
+  used.damaged = data.damaged_checkpoints;
+  mentor::WarnOfDamage(used);
 }
 
 // The runs' names are those of --label. RUN may have a "=" in it.
