@@ -60,6 +60,13 @@ void Print(const report::ReportFiles& files) {
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
 }
 
+void WarnOfDamage(const report::ReportData& data) {
+  RunHash used;
+  used.outer_step = data.outer_updates_made;
+  used.damaged = data.damaged_checkpoints;
+  mentor::WarnOfDamage(used);
+}
+
 // The runs' names are those of --label. RUN may have a "=" in it.
 absl::StatusOr<std::map<std::string, std::string>> LabelsOf(const ReportFlags& flags) {
   std::map<std::string, std::string> labels;
@@ -81,6 +88,7 @@ absl::Status WriteOne(const ReportFlags& flags, const report::ReportOptions& opt
   const std::string& run = flags.runs[0];
   MENTOR_ASSIGN_OR_RETURN(const auto labels, LabelsOf(flags));
   MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportOf(run));
+  WarnOfDamage(data);
   if (!labels.empty()) data.title = labels.at(run);
   MENTOR_RETURN_IF_ERROR(CheckEpisodes(flags, !data.beside.empty()));
   MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
@@ -108,6 +116,7 @@ absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptio
   }
   MENTOR_RETURN_IF_ERROR(report::LabelMethods(labels, &data.runs));
   for (const auto& run : data.runs) {
+    WarnOfDamage(run.data);
     if (run.data.goes_on)
       std::fprintf(stderr, "warning: %s is still at work: its numbers are those so far\n",
                    run.name.c_str());

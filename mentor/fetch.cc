@@ -93,7 +93,9 @@ class Fetching {
     if (!BundlesOf(experiment.spec()).empty()) {
       std::filesystem::rename(parts / meta_learner::kBundlesFolder,
                               state / meta_learner::kBundlesFolder, error);
-      if (error) return FileError("writing", state / meta_learner::kBundlesFolder, error.value());
+      if (error)
+        return ctl::OfThisMachine(
+            FileError("cannot write", state / meta_learner::kBundlesFolder, error.value()));
     }
     if (const auto failed = MENTOR_FAILPOINT("fetch.before_rename"))
       return absl::InternalError(*failed);
@@ -104,15 +106,16 @@ class Fetching {
                             EvaluationsFolder(fresh.experiment),
                             std::filesystem::copy_options::recursive, error);
       if (error && error != std::errc::no_such_file_or_directory)
-        return FileError("writing", EvaluationsFolder(fresh.experiment), error.value());
+        return ctl::OfThisMachine(
+            FileError("cannot write", EvaluationsFolder(fresh.experiment), error.value()));
       std::filesystem::remove_all(before, error);
       std::filesystem::rename(out, before, error);
-      if (error) return FileError("writing", out, error.value());
+      if (error) return ctl::OfThisMachine(FileError("cannot write", out, error.value()));
     }
     if (const auto failed = MENTOR_FAILPOINT("fetch.between_renames"))
       return absl::InternalError(*failed);
     std::filesystem::rename(state, out, error);
-    if (error) return FileError("writing", out, error.value());
+    if (error) return ctl::OfThisMachine(FileError("cannot write", out, error.value()));
     std::filesystem::remove_all(parts, error);
     if (flags_.says) Say(experiment, contents, out);
     return absl::OkStatus();
@@ -331,7 +334,7 @@ class Fetching {
       MENTOR_RETURN_IF_ERROR(MakeFolders(to.parent_path()));
       std::error_code error;
       std::filesystem::copy_file(path, to, error);
-      if (error) return FileError("writing", to, error.value());
+      if (error) return ctl::OfThisMachine(FileError("cannot write", to, error.value()));
     }
     return absl::OkStatus();
   }
@@ -347,9 +350,11 @@ class Fetching {
                 experiment.progress().outer_updates(), experiment.progress().outer_updates_total(),
                 metrics.size(), contents.checkpoints.size(), contents.artifacts.size());
     std::printf("Run folder   %s\n", out.c_str());
-    if (const auto hash = HashRun(out); hash.ok())
+    if (const auto hash = HashRun(out); hash.ok()) {
+      WarnOfDamage(*hash);
       std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
                   hash->outer_step);
+    }
     std::printf("Next         mentor report %s\n", out.c_str());
   }
 

@@ -247,6 +247,10 @@ int RunReproduce(const ReproduceFlags& flags) {
   const auto chosen = Choose(flags, *rows);
   if (!chosen.ok()) return Fail(chosen.status(), kExitUsage);
   if (flags.list) return List(*rows, *chosen);
+  if (flags.record) {
+    const absl::Status writable = CheckWritable(FileOf(flags));
+    if (!writable.ok()) return Fail(writable, kExitUsage);
+  }
   Score score{.flags = flags, .rows = &*rows, .runs = {}, .claims = {}};
   for (const size_t i : *chosen) ((*rows)[i].is_pooled() ? score.claims : score.runs).insert(i);
   if (const int code = RunAll(flags, &*rows, &score); code != kExitOk) return code;

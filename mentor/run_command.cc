@@ -308,7 +308,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
       ->type_name("RUN");
   run->add_option("--out", flags.out, "Run folder; default: runs/SPEC-HASH")->type_name("DIR");
   run->add_option("--tensorboard", flags.tensorboard,
-                  "Write TensorBoard event files to DIR/RUN while the run is at work")
+                  "Write TensorBoard event files to DIR/RUN-ID while the run is at work")
       ->type_name("DIR");
   run->add_option("--actors", flags.actors, "Number of actors")
       ->check(CLI::Range(1, 256))

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <utility>
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
@@ -97,8 +98,14 @@ std::string Complaint(const CLI::App& root, const CLI::ParseError& error) {
     // "--tail = abc"
     const std::string pair = text.substr(kConvert.size());
     const size_t equals = pair.find(" = ");
-    return absl::StrCat(pair.substr(0, equals), ": '",
-                        equals == pair.npos ? "" : pair.substr(equals + 3), "' is not a number");
+    const std::string value = equals == pair.npos ? "" : pair.substr(equals + 3);
+    double number = 0;
+    const bool whole = value.find_first_not_of("0123456789", value.starts_with('-')) == value.npos;
+    return absl::StrCat(pair.substr(0, equals), ": '", value,
+                        !absl::SimpleAtod(value, &number) ? "' is not a number"
+                        : !whole                          ? "' is not a whole number"
+                        : number < 0                      ? "' is below 0; give 0 or more"
+                                                          : "' is too large");
   }
   if (code != CLI::ExitCodes::RequiredError && code != CLI::ExitCodes::ExtrasError) return "";
   const Typed typed = TypedCommand(root);

@@ -45,15 +45,23 @@ class Collector : public google::protobuf::io::ErrorCollector {
     found_.insert(found_.end(), errors_.begin(), errors_.end());
     std::stable_sort(found_.begin(), found_.end(),
                      [](const Complaint& a, const Complaint& b) { return a.place < b.place; });
-    if (found_.size() > kViolationsMax) found_.resize(kViolationsMax);
+    if (found_.size() > kViolationsMax) {
+      left_out_ += found_.size() - kViolationsMax;
+      found_.resize(kViolationsMax);
+    }
+    if (left_out_ > 0)
+      found_.push_back({kNowhere, absl::StrFormat("and %d more; mend these first", left_out_)});
     return std::move(found_);
   }
 
   void AddError(int line, int column, const std::string& message) override {
-    errors_.push_back({PlaceOf(line, column), message});
+    errors_.push_back({PlaceOf(line, column), InPlainWords(message)});
   }
   void AddWarning(int line, int column, const std::string& message) override {
-    if (found_.size() >= kViolationsMax) return;
+    if (found_.size() >= kViolationsMax) {
+      ++left_out_;
+      return;
+    }
     // Message type "mentor.v1.RuleSpec" has no field named "outer_update".
     const std::vector<std::string> parts = absl::StrSplit(message, '"');
     const Descriptor* type =
@@ -67,11 +75,24 @@ class Collector : public google::protobuf::io::ErrorCollector {
                               hint.ends_with('?') ? " An" : "; an",
                               Printable(parts[3], kOptionBytesMax));
     }
-    found_.push_back({PlaceOf(line, column), absl::StrFormat("%s has no field %s; %s", type->name(),
-                                                             Quote(parts[3]), hint)});
+    // The parser is behind the name by then.
+    found_.push_back(
+        {PlaceOfName(text_, parts[3], PlaceOf(line, column)),
+         absl::StrFormat("%s has no field %s; %s", type->name(), Quote(parts[3]), hint)});
   }
 
  private:
+  static constexpr TextPlace kNowhere = {-1, 0};
+
+  static std::string InPlainWords(const std::string& message) {
+    if (message == "Unexpected end of string." ||
+        message == "String literals cannot cross line boundaries.") {
+      return "a text in quotes does not end on its line; close it with the quote that it begins "
+             "with";
+    }
+    return message;
+  }
+
   TextPlace PlaceOf(int line, int column) const {
     const TextPlace place = {line, column};
     return line < 0 ? place : PlaceBefore(text_, words_.edits, place);
@@ -81,6 +102,7 @@ class Collector : public google::protobuf::io::ErrorCollector {
   const Words& words_;
   std::vector<Complaint> found_;
   std::vector<Complaint> errors_;
+  size_t left_out_ = 0;
 };
 
 }  // namespace
@@ -90,6 +112,11 @@ bool ParseText(std::string_view text, google::protobuf::Message* message, Violat
   if (text.size() > kSpecBytesMax) {
     violations->Add(std::string(what),
                     absl::StrFormat("has %d bytes; give at most %d", text.size(), kSpecBytesMax));
+    return false;
+  }
+  // The marks that stand before it.
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
+    violations->Add(std::string(what), "is UTF-16; save the file as UTF-8");
     return false;
   }
   if (const size_t zero = text.find('\0'); zero != text.npos) {

@@ -106,8 +106,11 @@ bool LacksAnEnd(std::string_view text) {
 // A member returns false where it does not know how to go on.
 class Walker {
  public:
-  Walker(std::string_view text, const Descriptor& type)
-      : text_(text), type_(type), tokens_(text), cursor_(text) {}
+  // short_options: a field that nobody knows may be an option.
+  Walker(std::string_view text, const Descriptor& type, bool short_options)
+      : text_(text), type_(type), tokens_(text), cursor_(text), short_options_(short_options) {}
+
+  bool too_many() const { return too_many_; }
 
   Words Walk() {
     if (tokens_.Is("{")) {
@@ -161,6 +164,7 @@ class Walker {
         return Stop(absl::StrCat("the name of a field has no quotes, but here is ",
                                  Printable(tokens_.current().text, 60), "; ", kForm));
       }
+      if (tokens_.Is("/")) return Stop("a comment begins with #, not with a slash; write # ...");
       if (tokens_.Is("-")) {
         return Stop(
             absl::StrCat("no field begins with '-', as in YAML; a list has its name once "
@@ -251,10 +255,13 @@ class Walker {
       }
       return Skip(group, name, begin);
     }
-    const bool has_options = group.type != nullptr && OptionList(*group.type) != nullptr;
+    const bool has_options =
+        short_options_ && group.type != nullptr && OptionList(*group.type) != nullptr;
     const bool is_value = !tokens_.OpensGroup() && !tokens_.Is("[");
-    if (!has_options || !colon || !is_value || FieldHint(*group.type, name).ends_with('?') ||
-        words_.edits.size() + 3 > kEditsMax) {
+    if (!has_options || !colon || !is_value || FieldHint(*group.type, name).ends_with('?'))
+      return Skip(group, name, begin);
+    if (words_.edits.size() + 3 > kEditsMax) {
+      too_many_ = true;
       return Skip(group, name, begin);
     }
     words_.edits.push_back({offset, name.size(), absl::StrFormat("option { name: \"%s\"", name)});
@@ -367,13 +374,18 @@ class Walker {
   Tokens tokens_;
   TextCursor cursor_;
   Words words_;
+  const bool short_options_;
+  bool too_many_ = false;
   std::optional<bool> lacks_an_end_;
 };
 
 }  // namespace
 
 Words WalkText(std::string_view text, const Descriptor& type) {
-  return Walker(text, type).Walk();
+  Walker walker(text, type, /*short_options=*/true);
+  Words words = walker.Walk();
+  // Where they are too many the parser refuses all of them, the first ones too.
+  return walker.too_many() ? Walker(text, type, /*short_options=*/false).Walk() : words;
 }
 
 std::string Edited(std::string_view text, const std::vector<Words::Edit>& edits) {
@@ -398,6 +410,12 @@ TextPlace PlaceBefore(std::string_view text, const std::vector<Words::Edit>& edi
                                                      : offset + edit.length - edit.text.size();
   }
   return TextCursor(text).PlaceOf(offset);
+}
+
+TextPlace PlaceOfName(std::string_view text, std::string_view name, TextPlace behind) {
+  const size_t end = TextCursor(text).OffsetOf(behind);
+  const size_t begin = end < name.size() ? text.npos : text.rfind(name, end - name.size());
+  return begin == text.npos ? behind : TextCursor(text).PlaceOf(begin);
 }
 
 }  // namespace mentor::spec

@@ -47,5 +47,7 @@ std::string Edited(std::string_view text, const std::vector<Words::Edit>& edits)
 // Where a place of the edited text is in the text.
 TextPlace PlaceBefore(std::string_view text, const std::vector<Words::Edit>& edits,
                       TextPlace edited);
+// Where the name begins that stands before a place.
+TextPlace PlaceOfName(std::string_view text, std::string_view name, TextPlace behind);
 
 }  // namespace mentor::spec

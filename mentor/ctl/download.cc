@@ -37,7 +37,7 @@ class Part {
   // Reads what an earlier download has left.
   absl::Status Open() {
     descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (descriptor_ < 0) return FileError("writing", path_, errno);
+    if (descriptor_ < 0) return FileError("cannot write", path_, errno);
     if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
       return absl::FailedPreconditionError(path_.string() +
                                            " is in use by another download; wait for it");
@@ -46,7 +46,7 @@ class Part {
     std::string buffer(1 << 20, '\0');
     for (;;) {
       const ssize_t count = read(descriptor_, buffer.data(), buffer.size());
-      if (count < 0) return FileError("reading", path_, errno);
+      if (count < 0) return FileError("cannot read", path_, errno);
       if (count == 0) return absl::OkStatus();
       hash_->Update({buffer.data(), static_cast<size_t>(count)});
       size_ += static_cast<uint64_t>(count);
@@ -55,7 +55,7 @@ class Part {
   absl::Status Append(std::string_view data) {
     for (size_t done = 0; done < data.size();) {
       const ssize_t count = write(descriptor_, data.data() + done, data.size() - done);
-      if (count < 0) return FileError("writing", path_, errno);
+      if (count < 0) return FileError("cannot write", path_, errno);
       done += static_cast<size_t>(count);
     }
     hash_->Update(data);
@@ -64,7 +64,7 @@ class Part {
   }
   absl::Status Clear() {
     if (ftruncate(descriptor_, 0) != 0 || lseek(descriptor_, 0, SEEK_SET) != 0) {
-      return FileError("writing", path_, errno);
+      return FileError("cannot write", path_, errno);
     }
     hash_ = std::make_unique<Sha256>();
     size_ = 0;
@@ -73,8 +73,8 @@ class Part {
   // Afterwards only Rename.
   std::string Hash() { return ToHex(hash_->Finish()); }
   absl::Status Rename(const std::filesystem::path& path) {
-    if (fsync(descriptor_) != 0) return FileError("writing", path_, errno);
-    if (rename(path_.c_str(), path.c_str()) != 0) return FileError("writing", path, errno);
+    if (fsync(descriptor_) != 0) return FileError("cannot write", path_, errno);
+    if (rename(path_.c_str(), path.c_str()) != 0) return FileError("cannot write", path, errno);
     owned_ = false;
     return SyncFolder(path.has_parent_path() ? path.parent_path() : ".");
   }
@@ -90,7 +90,7 @@ class Part {
 
 // One stream; `end` is set when the last message has come.
 absl::Status ReadOnce(Client* client, const Download& download, Part* part, Downloaded* end,
-                      bool* came) {
+                      bool* came, absl::Status* local) {
   v1::DownloadRequest request;
   request.set_name(download.name);
   request.set_offset(part->size());
@@ -113,7 +113,7 @@ absl::Status ReadOnce(Client* client, const Download& download, Part* part, Down
                                        "was sent with",
                                        download.name, piece.offset()));
         } else {
-          broken = part->Append(piece.data());
+          broken = *local = part->Append(piece.data());
         }
         if (broken.ok() && download.on_progress) {
           download.on_progress(part->size(), piece.size_bytes());
@@ -125,9 +125,15 @@ absl::Status ReadOnce(Client* client, const Download& download, Part* part, Down
 
 }  // namespace
 
+absl::Status OfThisMachine(const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::FailedPreconditionError(
+      absl::StrCat("the file on this machine: ", std::string(status.message())));
+}
+
 absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
   Part part(download.path.string() + ".part");
-  MENTOR_RETURN_IF_ERROR(part.Open());
+  MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Open()));
   bool resumed = part.size() > 0;
   if (resumed && download.on_resume) download.on_resume(part.size());
   absl::Time give_up = absl::Now() + absl::FromChrono(client->timeout());
@@ -135,7 +141,9 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
   for (int attempt = 0;; ++attempt) {
     Downloaded end;
     bool came = false;
-    absl::Status status = ReadOnce(client, download, &part, &end, &came);
+    absl::Status local;
+    absl::Status status = ReadOnce(client, download, &part, &end, &came, &local);
+    MENTOR_RETURN_IF_ERROR(OfThisMachine(local));  // Asking again does not help.
     if (came) {
       attempt = 0;
       lost = false;
@@ -147,7 +155,7 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
         resumed && (absl::IsInvalidArgument(status) || absl::IsOutOfRange(status));
     if (status.ok() && !end.sha256.empty()) {
       if (part.size() == end.size_bytes && part.Hash() == end.sha256) {
-        MENTOR_RETURN_IF_ERROR(part.Rename(download.path));
+        MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Rename(download.path)));
         return end;
       }
       status = DataLoss(download.name + ": the bytes that came have another SHA-256 than the file");
@@ -156,12 +164,13 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
     }
     if (too_long || absl::IsDataLoss(status)) {
       // Once more from the begin: the part may have been of a file that has changed since.
-      MENTOR_RETURN_IF_ERROR(part.Clear());
+      MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Clear()));
       if (!resumed) return status;
       resumed = false;
       continue;
     }
-    if (absl::IsNotFound(status)) MENTOR_RETURN_IF_ERROR(part.Clear());  // And never will be.
+    if (absl::IsNotFound(status))
+      MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Clear()));  // And never will be.
     const auto pause = RetryAfter(status, attempt, 0.75);
     if (!pause || absl::Now() + absl::FromChrono(*pause) > give_up) return status;
     if (!lost && download.on_lost) download.on_lost(status);

@@ -32,4 +32,7 @@ struct Downloaded {
 // without a byte; a part with bytes in it stays then, and after CANCELLED. NOT_FOUND leaves none.
 absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download);
 
+// An error of a file or folder here, as one that no server made and no retry mends.
+absl::Status OfThisMachine(const absl::Status& status);
+
 }  // namespace mentor::ctl

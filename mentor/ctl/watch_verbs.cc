@@ -1,6 +1,7 @@
 // watch, wait, logs.
 #include <map>
 #include <set>
+#include <utility>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
@@ -209,7 +210,7 @@ class LogPlace {
  public:
   // A new stream begins.
   void Begin() {
-    skipping_ = last_ != absl::InfinitePast();
+    skipping_ = first_ = last_ != absl::InfinitePast();
     equal_ = 0;
   }
   // True for a line that was not shown yet.
@@ -217,6 +218,12 @@ class LogPlace {
     const absl::Time time = FromProto(line.time());
     const std::string text = line.SerializeAsString();
     if (skipping_) {
+      if (std::exchange(first_, false) && time > last_) {
+        std::fprintf(stderr,
+                     "warning: lines between %s and %s may be missing: the log was rotated while "
+                     "the connection was lost\n",
+                     LocalTime(last_).c_str(), LocalTime(time).c_str());
+      }
       if (time < last_) return false;
       if (time == last_) {
         // Up to the last line that was shown; those before it may have been cut by --tail.
@@ -237,6 +244,8 @@ class LogPlace {
   std::string last_text_;
   int last_equal_ = 0;  // Lines that were shown like the last one, one after another.
   bool skipping_ = false;
+  bool first_ =
+      false;       // Nothing of the new stream has come, which has the oldest line that is kept.
   int equal_ = 0;  // The same in the new stream.
 };
 

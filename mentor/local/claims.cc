@@ -4,11 +4,11 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
+#include <memory>
 #include <set>
 #include <tuple>
 #include <utility>
 
-#include <absl/cleanup/cleanup.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -70,6 +70,7 @@ constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
                                               {"evaluation", &ClaimRow::evaluation}}};
 constexpr char kNumbers[] = "numbers";
 constexpr size_t kFingerprintDigits = 12;
+constexpr size_t kStateHashDigits = 64;
 constexpr std::array kArithmetic = {"environments", "simulator (libm, MuJoCo)",
                                     "learner (LibTorch, kernels)"};
 
@@ -322,6 +323,17 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
     if (!names.insert(row.name()).second) {
       return refuse(absl::StrCat("there are two rows of ", Printable(row.name()), "; remove one"));
     }
+    const std::pair<const char*, const std::string*> hashes[] = {{"hash", &row.hash},
+                                                                 {"evaluation", &row.evaluation}};
+    for (const auto& [column, hash] : hashes) {
+      if (hash->empty() || (hash->size() == kStateHashDigits &&
+                            hash->find_first_not_of("0123456789abcdef") == hash->npos))
+        continue;
+      return refuse(absl::StrCat("column ", column, " is '", Printable(*hash), "', expected all ",
+                                 kStateHashDigits,
+                                 " hexadecimal digits of a hash in small letters, or "
+                                 "nothing; empty it and record the run again, or copy it whole"));
+    }
     for (const std::string& word : Words(cells.cells[places.back()])) {
       if (!ParseNumber(word, &row.numbers)) {
         return refuse(absl::StrCat("column numbers has '", Printable(word),
@@ -333,37 +345,60 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
   return rows;
 }
 
-absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made) {
+namespace {
+
+// A file of claims that is to be written: a link's target, under a lock against other writers.
+struct ClaimsToWrite {
+  std::filesystem::path target;
+  std::shared_ptr<void> unlock;
+  std::vector<ClaimRow> rows;
+};
+absl::StatusOr<ClaimsToWrite> OpenToWrite(const std::filesystem::path& file) {
   std::error_code error;
   // A link stays one; others go on reading what they could read.
   const std::filesystem::path target = std::filesystem::canonical(file, error);
   if (error) return FileError("cannot find", file, error.value());
-  const std::filesystem::perms readers = std::filesystem::status(target, error).permissions();
   // The folder is locked, since the file is another one after each writer.
   const int folder = open(target.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return FileError("cannot open", target.parent_path(), errno);
-  const absl::Cleanup close_folder = [folder] { close(folder); };
+  ClaimsToWrite claims = {
+      .target = target, .unlock = {nullptr, [folder](void*) { close(folder); }}, .rows = {}};
   if (flock(folder, LOCK_EX) != 0) return FileError("cannot lock", target.parent_path(), errno);
+  if (access(target.parent_path().c_str(), W_OK) != 0)
+    return FileError("cannot write into", target.parent_path(), errno);
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(target, report::kCsvBytesMax));
-  MENTOR_ASSIGN_OR_RETURN(std::vector<ClaimRow> rows, ParseClaims(text, file.string()));
-  if (PrintClaims(rows) != text) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(file.string(),
-                     ": comments, columns of one's own, other line ends or quotes would be lost "
-                     "when it is written; its form is that of docs/data/claims.csv"));
-  }
-  const auto row = std::find_if(rows.begin(), rows.end(), [&](const ClaimRow& known) {
+  MENTOR_ASSIGN_OR_RETURN(claims.rows, ParseClaims(text, file.string()));
+  if (PrintClaims(claims.rows) == text) return claims;
+  return absl::FailedPreconditionError(
+      absl::StrCat(file.string(),
+                   ": comments, columns of one's own, other line ends or quotes would be lost "
+                   "when it is written; its form is that of docs/data/claims.csv"));
+}
+
+}  // namespace
+
+absl::Status CheckWritable(const std::filesystem::path& file) {
+  return OpenToWrite(file).status();
+}
+
+absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made) {
+  MENTOR_ASSIGN_OR_RETURN(ClaimsToWrite claims, OpenToWrite(file));
+  const auto row = std::find_if(claims.rows.begin(), claims.rows.end(), [&](const ClaimRow& known) {
     return known.name() == made.name() && known.command == made.command;
   });
-  if (row == rows.end()) {
+  if (row == claims.rows.end()) {
     return absl::FailedPreconditionError(absl::StrCat(file.string(), ": has no row of ",
                                                       made.name(),
                                                       " with its command any more; run it again"));
   }
   *row = made;
-  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(target, PrintClaims(rows)));
-  std::filesystem::permissions(target, readers, error);
-  return error ? FileError("cannot open to its readers", target, error.value()) : absl::OkStatus();
+  std::error_code error;
+  const std::filesystem::perms readers =
+      std::filesystem::status(claims.target, error).permissions();
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(claims.target, PrintClaims(claims.rows)));
+  std::filesystem::permissions(claims.target, readers, error);
+  return error ? FileError("cannot open to its readers", claims.target, error.value())
+               : absl::OkStatus();
 }
 
 std::string PrintClaims(const std::vector<ClaimRow>& rows) {

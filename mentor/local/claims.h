@@ -57,6 +57,9 @@ std::filesystem::path ClaimsFile();
 // INVALID_ARGUMENT names file, line, column and remedy.
 absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& file);
 absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const std::string& file);
+// Whether WriteClaim may write it: it is there, in the form that it would have, in a folder that
+// takes new files.
+absl::Status CheckWritable(const std::filesystem::path& file);
 // Writes one row into the file, which keeps all others as they are by then: several processes may
 // record at once. FAILED_PRECONDITION: the row is not there, or writing would lose something.
 absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made);

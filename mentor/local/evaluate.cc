@@ -224,7 +224,9 @@ std::vector<meta_learner::EvaluationJob> JobsOf(const Subject& subject,
                       .split = subject.split,
                       .folder = subject.folder / absl::StrFormat("seed-%d", spec.seed()),
                       .tasks = subject.label,
-                      .outer_step = subject.run.outer_step});
+                      .outer_step = subject.run.outer_step,
+                      .spec_hash = SpecHash(subject.run.spec),
+                      .state_hash = subject.run.state_hash});
     }
   }
   return jobs;
@@ -286,11 +288,14 @@ absl::Status KeepMaps(const Subject& subject) {
 }
 
 absl::Status PrintTable(const Subject& subject) {
+  const meta_learner::EvaluatedRun run = {
+      .spec_hash = SpecHash(subject.run.spec),
+      .state_hash = [&](uint32_t) { return subject.run.state_hash; }};
   std::vector<report::EvaluationRow> rows;
   for (const v1::ExperimentSpec& spec : subject.specs) {
     MENTOR_ASSIGN_OR_RETURN(
         const auto shards,
-        meta_learner::ReadShards(subject.folder / absl::StrFormat("seed-%d", spec.seed())));
+        meta_learner::ReadShards(subject.folder / absl::StrFormat("seed-%d", spec.seed()), &run));
     for (const v1::EvaluationShard& shard : shards) {
       for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
         rows.push_back(

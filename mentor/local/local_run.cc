@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
@@ -14,6 +15,7 @@
 #include "common/protocol.h"
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
+#include "common/uuid.h"
 #include "mentor/local/cluster.h"
 #include "mentor/local/run_bundles.h"
 #include "mentor/local/run_metrics.h"
@@ -108,9 +110,15 @@ void Say(const LocalRunOptions& options, const v1::Experiment& experiment, bool 
               (options.out / "experiments" / experiment.uid() / "checkpoints").c_str());
   if (files.ok()) std::printf("Report       %s\n", files->html.c_str());
   if (const auto hash = HashRun(options.out); hash.ok()) {
+    WarnOfDamage(*hash);
     std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
                 hash->outer_step);
   }
+}
+
+// Runs in different folders may have the same last name: runs/a/1 and runs/b/1.
+std::string BoardName(const LocalRunOptions& options, const v1::Experiment& experiment) {
+  return absl::StrCat(NameOfFolder(options.out), "-", UuidBase32(experiment.uid(), 8));
 }
 
 }  // namespace
@@ -136,15 +144,16 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
   MENTOR_ASSIGN_OR_RETURN(
       const auto numbers,
-      RunMetrics::Open({.points =
-                            [&](uint32_t step_min, uint32_t step_max) {
-                              return store->Points(experiment.uid(), {}, step_min, step_max);
-                            },
-                        .experiment = experiment,
-                        .csv = options.out / kMetricsFile,
-                        .tensorboard = options.tensorboard.empty()
-                                           ? std::filesystem::path()
-                                           : options.tensorboard / NameOfFolder(options.out)}));
+      RunMetrics::Open(
+          {.points =
+               [&](uint32_t step_min, uint32_t step_max) {
+                 return store->Points(experiment.uid(), {}, step_min, step_max);
+               },
+           .experiment = experiment,
+           .csv = options.out / kMetricsFile,
+           .tensorboard = options.tensorboard.empty()
+                              ? std::filesystem::path()
+                              : options.tensorboard / BoardName(options, experiment)}));
   bool stopped = false;
   if (!IsFinal(experiment.state())) {
     MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(store->ExperimentFolder(experiment.uid()),

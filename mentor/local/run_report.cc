@@ -131,11 +131,21 @@ report::Identity IdentityOf(const v1::ExperimentSpec& spec, const envs::Benchmar
 // were evaluated; *data says which.
 absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
     const std::filesystem::path& experiment, report::ReportData* data) {
+  std::map<uint32_t, std::string> states = {{data->outer_updates_made, data->identity.state_hash}};
+  const meta_learner::EvaluatedRun run = {
+      .spec_hash = data->spec_hash, .state_hash = [&](uint32_t outer_step) {
+        const auto [state, is_new] = states.try_emplace(outer_step);
+        meta_learner::CheckpointInfo info;
+        const auto file = experiment / "checkpoints" / meta_learner::CheckpointFileName(outer_step);
+        if (is_new && meta_learner::ReadCheckpoint(file, &info).ok())
+          state->second = info.state_hash;
+        return state->second;
+      }};
   MENTOR_ASSIGN_OR_RETURN(std::vector<v1::EvaluationShard> shards,
-                          meta_learner::ReadEvaluation(experiment));
+                          meta_learner::ReadEvaluation(experiment, &run));
   for (const std::filesystem::path& folder : EvaluationFolders(experiment)) {
     MENTOR_ASSIGN_OR_RETURN(std::vector<v1::EvaluationShard> more,
-                            meta_learner::ReadShards(folder));
+                            meta_learner::ReadShards(folder, &run));
     std::move(more.begin(), more.end(), std::back_inserter(shards));
   }
   std::set<uint64_t>& updates = data->evaluated_before;
@@ -381,6 +391,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
                             hash->state_hash);
     data.identity.state_hash = hash->state_hash;
     data.outer_updates_made = hash->outer_step;
+    data.damaged_checkpoints = hash->damaged;
   }
 
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
@@ -499,7 +510,8 @@ absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {
 void WarnOfDamage(const RunHash& hash) {
   if (hash.damaged.empty()) return;
   std::fprintf(stderr,
-               "warning: a newer checkpoint is damaged; this is that after outer update %d%s\n",
+               "warning: a newer checkpoint is damaged; the one after outer update %d is used "
+               "instead%s\n",
                hash.outer_step, PrintableLines(hash.damaged).c_str());
 }
 

@@ -312,7 +312,12 @@ Json EvaluationJson(const std::vector<report::MethodResult>& results) {
 absl::StatusOr<std::vector<report::MethodResult>> ResultsOf(const TrainedRun& run) {
   std::vector<report::EvaluationRow> rows;
   if (!run.folder.experiment.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(const auto shards, meta_learner::ReadEvaluation(run.folder.experiment));
+    const meta_learner::EvaluatedRun owner = {
+        .spec_hash = SpecHash(run.spec), .state_hash = [&](uint32_t outer_step) {
+          return outer_step == run.outer_step ? run.state_hash : "";
+        }};
+    MENTOR_ASSIGN_OR_RETURN(const auto shards,
+                            meta_learner::ReadEvaluation(run.folder.experiment, &owner));
     for (const v1::EvaluationShard& shard : shards) {
       // Those of other weights say nothing of these.
       if (shard.outer_step() != 0 && shard.outer_step() != run.outer_step) continue;

@@ -13,6 +13,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "common/evaluation_method.h"
 #include "mentor/report/html.h"
 #include "mentor/report/last_episodes.h"
 #include "mentor/report/page.h"
@@ -271,6 +272,19 @@ absl::Status LabelMethods(const std::map<std::string, std::string>& labels,
                           "each its own",
                           other->second->name, run.name, label->second));
     }
+  }
+  std::set<std::string> taken;
+  for (const EvaluationMethodInfo& info : EvaluationMethods()) {
+    if (!info.learned) taken.insert(info.name);
+  }
+  for (const ComparedRun& run : *runs) {
+    if (!by_method.contains(run.data.identity.method)) taken.insert(run.data.title);
+  }
+  for (const auto& [label, run] : by_label) {
+    if (!taken.contains(label)) continue;
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "--label: %s gets the name '%s', which is taken; give it another one than %s", run->name,
+        label, absl::StrJoin(taken, ", ")));
   }
   for (ComparedRun& run : *runs) {
     const auto found = by_method.find(run.data.identity.method);

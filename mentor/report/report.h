@@ -114,8 +114,9 @@ struct ReportData {
   // What it went on from, as people name it: a run's folder, an experiment; empty: nothing. Its
   // outer updates are not among those of `training`.
   std::string origin = {};
-  uint32_t outer_updates_made = 0;  // By the newest checkpoint, those of its origin included.
-  std::string spec_text;            // Text format, every default written out.
+  uint32_t outer_updates_made = 0;       // By the newest checkpoint, those of its origin included.
+  std::string damaged_checkpoints = {};  // What is wrong with newer ones, a line each.
+  std::string spec_text;                 // Text format, every default written out.
   // Shown as a table: seed, versions, hash, threads, ...
   std::vector<std::pair<std::string, std::string>> facts;
   std::string date = {};  // When the report is made, as people read it; may be empty.

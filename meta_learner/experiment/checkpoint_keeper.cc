@@ -84,6 +84,7 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
     MENTOR_LOG(kWarning, "checkpoint is not whole; it was moved away and another one is used",
                {{"experiment", options_.experiment},
                 {"file", corrupt.path.string()},
+                {"outer_step_used", scan.newest ? absl::StrCat(scan.newest->outer_step) : "none"},
                 {"reason", corrupt.reason}});
   }
   if (!scan.newest) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_replace.h>
 
@@ -9,6 +10,7 @@
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/printable.h"
 #include "learner/agents/segment.h"
 #include "learner/tensor_proto.h"
 #include "meta_learner/experiment/outcomes.h"
@@ -38,10 +40,13 @@ v1::EvaluationMethod MethodOf(v1::Baseline baseline) {
   }
 }
 
+std::string ShardFileName(std::string_view split, v1::EvaluationMethod method, size_t index) {
+  const std::string plain = absl::StrReplaceAll(NameOf(method), {{" ", "_"}, {"(", ""}, {")", ""}});
+  return absl::StrFormat("%s-%s-%05d.binpb", split, plain, index);
+}
+
 std::filesystem::path ShardFile(const EvaluationJob& job, size_t index) {
-  const std::string plain =
-      absl::StrReplaceAll(NameOf(job.teacher.method), {{" ", "_"}, {"(", ""}, {")", ""}});
-  return job.folder / absl::StrFormat("%s-%s-%05d.binpb", SplitName(job.split), plain, index);
+  return job.folder / ShardFileName(SplitName(job.split), job.teacher.method, index);
 }
 
 absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& shard,
@@ -66,6 +71,8 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
   proto.set_tasks(job.tasks);
   proto.set_seed(job.owner.spec.seed());
   proto.set_outer_step(job.outer_step);
+  proto.set_spec_hash(job.spec_hash);
+  proto.set_state_hash(job.state_hash);
   for (int i = 0; i < shard.lifetimes_size(); ++i) {
     v1::EvaluatedLifetime& row = *proto.add_lifetimes();
     const uint32_t number = shard.lifetimes(i).number();
@@ -118,6 +125,29 @@ bool GiveMethod(v1::EvaluationShard* shard) {
   shard->set_taught_by(*method);
   shard->clear_method();
   return true;
+}
+
+// Whether a shard is what the name of its file says, and of the run where it lies.
+absl::Status CheckOwner(const std::filesystem::path& file, const v1::EvaluationShard& shard,
+                        const EvaluatedRun* run) {
+  if (shard.spec_hash().empty()) return absl::OkStatus();  // Of an earlier build.
+  const auto refuse = [&](const std::string& what) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        file.string(), " ", what, "; remove it, and fetch the run again or evaluate again"));
+  };
+  const std::string name = ShardFileName(shard.split(), shard.taught_by(), shard.index());
+  if (file.filename() != name)
+    return refuse(absl::StrCat("holds what ", name, " should hold: it was copied or renamed"));
+  if (run == nullptr) return absl::OkStatus();
+  if (shard.spec_hash() != run->spec_hash) {
+    return refuse(absl::StrCat("is of a run of another spec (", Printable(shard.spec_hash()),
+                               "); that of this folder is ", run->spec_hash));
+  }
+  const std::string state = run->state_hash(shard.outer_step());
+  if (state.empty() || shard.state_hash() == state) return absl::OkStatus();
+  return refuse(absl::StrCat("is of another run: there the hash after outer update ",
+                             shard.outer_step(), " is ", Printable(shard.state_hash()),
+                             ", and in this folder ", state));
 }
 
 }  // namespace
@@ -204,7 +234,8 @@ absl::Status WriteShard(const std::filesystem::path& file, const v1::EvaluationS
   return WriteFileAtomically(file, pieces);
 }
 
-absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder) {
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder,
+                                                            const EvaluatedRun* run) {
   std::vector<v1::EvaluationShard> shards;
   std::error_code error;
   std::vector<std::filesystem::path> files;
@@ -222,6 +253,7 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesyste
           " is damaged, or not an evaluation; fetch it again, or remove it and evaluate again; a "
           "run that has ended must run again in a new folder");
     }
+    MENTOR_RETURN_IF_ERROR(CheckOwner(file, shard, run));
     shard.clear_crc32c();
   }
   return shards;
@@ -232,8 +264,8 @@ std::filesystem::path EvaluationFolder(const std::filesystem::path& experiment_f
 }
 
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(
-    const std::filesystem::path& experiment_folder) {
-  return ReadShards(EvaluationFolder(experiment_folder));
+    const std::filesystem::path& experiment_folder, const EvaluatedRun* run) {
+  return ReadShards(EvaluationFolder(experiment_folder), run);
 }
 
 }  // namespace mentor::meta_learner

@@ -49,6 +49,8 @@ struct EvaluationJob {
   std::filesystem::path folder;  // Exists.
   std::string tasks = {};        // See EvaluationShard.
   uint32_t outer_step = 0;
+  std::string spec_hash = {};   // Of the run, whose seed and tasks may be others than owner.spec's,
+  std::string state_hash = {};  // and of its state; empty where nothing was to be learned.
   // Called with each file that was written; without it, the folder has the only copy.
   std::function<absl::Status(const std::filesystem::path&)> keep = {};
 };
@@ -71,13 +73,23 @@ std::string SplitName(envs::Split split);
 
 // The file of a shard, with a checksum.
 absl::Status WriteShard(const std::filesystem::path& file, const v1::EvaluationShard& shard);
+
+// The run in whose folder evaluations lie.
+struct EvaluatedRun {
+  std::string spec_hash;
+  // Hash of its state after an outer update; empty where it is not known.
+  std::function<std::string(uint32_t outer_step)> state_hash;
+};
 // All shards in a folder, in a fixed order: by split, method and index. None when it is missing.
 // DATA_LOSS names a file that is not as it was written; files of earlier builds have no checksum.
-absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder);
+// FAILED_PRECONDITION names one of another shard than its name says, or (with a run) of another run
+// or state; files of earlier builds do not say whose they are.
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder,
+                                                            const EvaluatedRun* run = nullptr);
 
 // Where the evaluation at the end of a run is kept, and what is there so far.
 std::filesystem::path EvaluationFolder(const std::filesystem::path& experiment_folder);
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(
-    const std::filesystem::path& experiment_folder);
+    const std::filesystem::path& experiment_folder, const EvaluatedRun* run = nullptr);
 
 }  // namespace mentor::meta_learner

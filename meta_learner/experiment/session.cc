@@ -28,6 +28,7 @@
 #include "learner/tensor_proto.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/learner_arithmetic.h"
+#include "meta_learner/store/checkpoint.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -404,6 +405,13 @@ absl::Status Session::Evaluate() {
   if (spec_.evaluation().lifetimes_per_goal() == 0) return absl::OkStatus();
   const std::filesystem::path folder = EvaluationFolder(options_.store->ExperimentFolder(uid_));
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+  std::string state_hash;
+  if (spec_.rule().outer_updates() > 0) {
+    std::map<std::string, std::string> sections;
+    AddParts(parts_, &sections);
+    AddState(state_, &sections);
+    state_hash = StateHash(sections);
+  }
   std::vector<EvaluationJob> jobs;
   uint32_t lifetimes = 0;
   const std::vector<envs::Split> splits = EvaluatedSplits(*parts_.benchmark, spec_);
@@ -422,6 +430,8 @@ absl::Status Session::Evaluate() {
            .split = split,
            .folder = folder,
            .outer_step = state_.outer_step,
+           .spec_hash = SpecHash(spec_),
+           .state_hash = state_hash,
            .keep = [this](const std::filesystem::path& file) { return files_.KeepResult(file); }});
       lifetimes += NumLifetimes(jobs.back());
     }

@@ -175,7 +175,7 @@ class WhileItRunsTest(ClusterTest):
             # As if the kill had come in the middle of a line.
             with open(run / "metrics.csv", "a", encoding="utf-8") as file:
                 file.write("7,12")
-            (path,) = (self.folder / "tb" / "run").iterdir()
+            (path,) = (self.folder / "tb").glob("run-*/*")
             with open(path, "ab") as file:
                 file.write(b"\x30\0\0\0\0\0\0\0torn")
             process = self.start_run(run, *command)

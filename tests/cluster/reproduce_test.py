@@ -144,7 +144,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         (other,) = out.glob(f"tiny-1/experiments/*/artifacts/evaluation/{shard.name}")
         shard.write_bytes(other.read_bytes())
         said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
-        self.assertIn("its evaluation has a lifetime that is not of this run", said)
+        self.assertIn(f"{shard.name} is of a run of another spec (", said)
         # Or a bit of it has flipped.
         shard.write_bytes(kept[:-40] + bytes([kept[-40] ^ 1]) + kept[-39:])
         said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
@@ -198,8 +198,10 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         # What it would lose it does not write.
         text = "# ours\n" + self.claims.read_text(encoding="utf-8")
         self.claims.write_text(text, encoding="utf-8")
-        said = self.reproduce("tiny-1", "--record", code=1)
+        said = self.reproduce("tiny-1", "--record", code=2)
         self.assertIn("comments, columns of one's own", said)
+        # Nothing has run for it.
+        self.assertFalse((self.folder / "out" / "tiny-1").exists())
         self.assertEqual(self.claims.read_text(encoding="utf-8"), text)
 
     def test_wrong_words_get_a_remedy(self):

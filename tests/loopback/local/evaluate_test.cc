@@ -145,11 +145,19 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
     CHECK(differs);
   }
   // Under one seed all runs teach the same newborn agents: the sparse baseline is the same.
-  const auto file = [&](const std::string& run) {
-    return ReadText(Experiment(run) / "evaluations" / "test-u2" / "seed-4" /
-                    "test-PPO_sparse-00001.binpb");
+  const auto lives = [&](const std::string& run) {
+    const auto shards = ReadShards(Experiment(run) / "evaluations" / "test-u2" / "seed-4");
+    REQUIRE(shards.ok());
+    std::string all;
+    for (const v1::EvaluationShard& shard : *shards) {
+      if (shard.taught_by() != v1::EVALUATION_METHOD_PPO_SPARSE) continue;
+      for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
+        all += lifetime.SerializeAsString();
+    }
+    return all;
   };
-  CHECK(file(runs.reward) == file(runs.advantage));
+  CHECK_FALSE(lives(runs.reward).empty());
+  CHECK(lives(runs.reward) == lives(runs.advantage));
 
   // Nothing counts twice.
   const std::string twice = (runs.folder.path() / "twice").string();
@@ -176,6 +184,39 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
   }
   const std::string cost = ReadText(files / "cost.csv");
   CHECK(Contains(cost, "\ntiny reward,black_box,1,2,960,"));  // 2 x 4 x 120 steps
+}
+
+TEST_CASE("report: an evaluation's file of another run or another name is refused", "[loopback]") {
+  const Runs& runs = TwoRuns();
+  const testing::TempFolder folder;
+  const std::string run = (folder.path() / "run").string();
+  std::filesystem::copy(runs.reward, run, std::filesystem::copy_options::recursive);
+  REQUIRE(ReportOf(run).ok());
+  const auto own = meta_learner::EvaluationFolder(Experiment(run)),
+             other = meta_learner::EvaluationFolder(Experiment(runs.advantage));
+  const std::string name = "test-learned-00000.binpb";
+  const auto put = [&](const std::filesystem::path& from) {
+    std::filesystem::copy_file(from, own / name, std::filesystem::copy_options::overwrite_existing);
+    return std::string(ReportOf(run).status().message());
+  };
+  CHECK(Contains(put(other / name), name + " is of a run of another spec"));
+  CHECK(Contains(put(own / "test-random_signal-00000.binpb"), "it was copied or renamed"));
+  CHECK(Mentor({"report", run, "--out", folder.path().string()}) != 0);
+  CHECK(put(meta_learner::EvaluationFolder(Experiment(runs.reward)) / name).empty());
+}
+
+TEST_CASE("report: a damaged checkpoint is named, and the update that stands in for it",
+          "[loopback]") {
+  const testing::TempFolder folder;
+  const std::string run = (folder.path() / "run").string();
+  std::filesystem::copy(TwoRuns().reward, run, std::filesystem::copy_options::recursive);
+  CHECK(ReportOf(run)->damaged_checkpoints.empty());
+  const auto newest = HashRun(run)->checkpoint;
+  std::filesystem::resize_file(newest, std::filesystem::file_size(newest) / 2);
+  const auto data = ReportOf(run);
+  REQUIRE(data.ok());
+  CHECK(data->outer_updates_made == 1);
+  CHECK(Contains(data->damaged_checkpoints, newest.filename().string()));
 }
 
 TEST_CASE("evaluate: what is there is kept, what is missing is made again alike", "[loopback]") {

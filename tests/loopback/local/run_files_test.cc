@@ -59,7 +59,7 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
       report::TrainingHeader(names) + report::TrainingRows(data->training, names);
   CHECK(ReadFile(run / "metrics.csv", kBytesMax).value() == table);
 
-  const std::filesystem::path events = OnlyFileIn(tensorboard / "run");
+  const std::filesystem::path events = OnlyFileIn(OnlyFileIn(tensorboard));
   const std::string whole = ReadFile(events, kBytesMax).value();
   const EventFileContents contents = ReadEventFile(whole);
   CHECK(contents.bytes == whole.size());
@@ -100,7 +100,7 @@ TEST_CASE("run files: TensorBoard has the evaluation once, whatever was torn bef
   const LocalRunOptions options{
       .spec = spec, .out = run, .tensorboard = tensorboard, .quiet = true};
   REQUIRE(RunLocally(options).value() == 0);
-  const std::filesystem::path events = OnlyFileIn(tensorboard / "run");
+  const std::filesystem::path events = OnlyFileIn(OnlyFileIn(tensorboard));
   const auto values = [&events] {
     std::map<std::pair<std::string, int64_t>, double> values;
     for (const tensorboard::Event& event :
@@ -137,6 +137,28 @@ TEST_CASE("run files: TensorBoard has the evaluation once, whatever was torn bef
     REQUIRE(RunLocally(options).value() == 0);
     CHECK(values() == whole);
   }
+}
+
+TEST_CASE("run files: runs of one name in two folders have a folder each for TensorBoard",
+          "[loopback]") {
+  REQUIRE(fixed.ok());
+  const testing::TempFolder folder;
+  const std::filesystem::path boards = folder.path() / "tb";
+  for (const char* parent : {"a", "b"}) {
+    const LocalRunOptions options{.spec = Spec(),
+                                  .out = folder.path() / parent / "run",
+                                  .tensorboard = boards,
+                                  .quiet = true};
+    // The second time it goes on in its own.
+    for (int time = 0; time < 2; ++time) REQUIRE(RunLocally(options).value() == 0);
+  }
+  int found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(boards)) {
+    CHECK(entry.path().filename().string().starts_with("run-"));
+    OnlyFileIn(entry.path());
+    ++found;
+  }
+  CHECK(found == 2);
 }
 
 TEST_CASE("run files: a hash that is not of the newest checkpoint says so", "[loopback]") {

@@ -100,6 +100,13 @@ class FakeService final : public v1::ExperimentService::Service {
     logs_.push_back(line);
     changed_.NotifyAll();
   }
+  // All lines are gone before anybody who follows comes back.
+  void RotateLogs() {
+    const MutexLock lock(mutex_);
+    logs_.clear();
+    ++epoch_;
+    changed_.NotifyAll();
+  }
   void AddPoint(uint32_t step, const std::map<std::string, double>& values) {
     const MutexLock lock(mutex_);
     points_[step].insert(values.begin(), values.end());

@@ -234,6 +234,19 @@ TEST_CASE("mentorctl: a download of what is not there leaves no part behind", "[
   CHECK(!std::filesystem::exists(out));
 }
 
+TEST_CASE("mentorctl: a file that cannot be written here is no error of the server", "[loopback]") {
+  Fixture fixture;
+  fixture.Make("one");
+  fixture.service().AddCheckpoint("experiments/one", 7);
+  fixture.service().SetFile("experiments/one/checkpoints/00000007", Noise(100));
+  const auto out = fixture.folder() / "x.ckpt";
+  std::filesystem::create_directory(out.string() + ".part");
+  const Outcome refused = fixture.Run({"download", "one", "--out", out.string()});
+  CHECK(refused.code == 5);
+  CHECK(Contains(refused.err, "the file on this machine: cannot write " + out.string() + ".part"));
+  CHECK_FALSE(Contains(refused.err, "UNAVAILABLE"));
+}
+
 TEST_CASE("mentorctl: artifacts are listed and fetched under their own names", "[loopback]") {
   Fixture fixture;
   fixture.Make("one");

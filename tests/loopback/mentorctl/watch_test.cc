@@ -188,8 +188,23 @@ TEST_CASE("mentorctl: logs follow over a broken connection, every line once", "[
   CHECK(end.out ==
         "1970-01-01 00:16:40 info    c\n1970-01-01 00:16:41 info    d\n"
         "1970-01-01 00:16:41 info    e\n");
+  CHECK_FALSE(Contains(end.err, "may be missing"));
   CHECK(Contains(fixture.Run({"logs", "one", "--output", "json"}).out,
                  "\"severity\":\"info\",\"message\":\"e\"}\n"));
+}
+
+TEST_CASE("mentorctl: logs whose place was rotated away meanwhile say so", "[loopback]") {
+  Fixture fixture;
+  fixture.Make("one");
+  fixture.service().AddLog("a", 1000);
+  auto follow = fixture.Begin({"logs", "one", "-f"});
+  REQUIRE(follow->WaitForText("info    a"));
+  fixture.service().RotateLogs();
+  fixture.service().AddLog("d", 1060);
+  REQUIRE(follow->WaitForText("info    d"));
+  fixture.service().SetState("experiments/one", S::STATE_SUCCEEDED);
+  const Outcome end = follow->Wait();
+  CHECK(Contains(end.err, "lines between 1970-01-01 00:16:40 and 1970-01-01 00:17:40 may be "));
 }
 
 TEST_CASE("mentorctl: metrics as names, table, CSV, JSON and as they come", "[loopback]") {

@@ -95,6 +95,10 @@ TEST_CASE("command line: values and arguments", "[unit]") {
   CHECK(Contains(Error({"run", "a.txt", "--num_threads"}), "--num_threads needs a value\n"));
   CHECK(Contains(Error({"run", "a.txt", "--num_threads", "x"}),
                  "--num_threads: 'x' is not a number\n"));
+  CHECK(Contains(Error({"run", "a.txt", "--num_threads", "99999999999"}),
+                 "--num_threads: '99999999999' is too large\n"));
+  CHECK(Contains(Error({"run", "a.txt", "--num_threads", "1.5"}),
+                 "--num_threads: '1.5' is not a whole number\n"));
   const Answer answer = Type({"run", "a.txt", "--num-threads=3"});
   CHECK_FALSE(answer.code.has_value());
   CHECK(answer.threads == 3);

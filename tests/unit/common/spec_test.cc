@@ -5,6 +5,8 @@
 #include <limits>
 #include <sstream>
 
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include "common/rng.h"
@@ -68,10 +70,33 @@ TEST_CASE("spec: errors of syntax carry line and column", "[unit]") {
   CHECK(TheOnly(Complaints("seed: 1\nseed: 2"))
             .rfind("line 2, column 5: Non-repeated field \"seed\"", 0) == 0);
   // What no value is, only the parser knows.
-  CHECK(Complaints("agent { epochs: 'open }").at(1) ==
-        "line 1, column 24: Unexpected end of string.");
+  CHECK(
+      Complaints("agent { epochs: 'open }").at(1) ==
+      "line 1, column 24: a text in quotes does not end on its line; close it with the quote that "
+      "it begins with");
   CHECK(TheOnly(Complaints(std::string("seed: 1\0", 8))) ==
         "spec: has a zero byte at offset 7; give a text file");
+  CHECK(TheOnly(Complaints(std::string("\xff\xfes\0", 4))) ==
+        "spec: is UTF-16; save the file as UTF-8");
+  CHECK(TheOnly(Complaints("display_name: \"open\nseed: 1\n"))
+            .find("line 1, column 20: a text in quotes does not end on its line") == 0);
+}
+
+TEST_CASE("spec: an unknown field is named where it stands, the first ones of many", "[unit]") {
+  CHECK(Complaints("seed: 1\nagnet # the agent\n\n  { epochs: 1 }\n")
+            .at(0)
+            .find("line 2, column 1: ExperimentSpec has no field 'agnet'") == 0);
+  for (const char* form : {"%s", "rule { %s }"}) {
+    std::string fields;
+    for (int i = 0; i < 500; ++i) absl::StrAppend(&fields, "\nf", i, ": 1");
+    const auto lines = Complaints(absl::StrReplaceAll(form, {{"%s", fields}}));
+    INFO(form);
+    REQUIRE(lines.size() > 100);
+    CHECK(lines[0].find("line 2, column 1: ") == 0);
+    CHECK(lines[0].find("has no field 'f0'") != std::string::npos);
+    CHECK(lines[99].find("has no field 'f99'") != std::string::npos);
+    CHECK(lines[100] == "spec: and 400 more; mend these first");
+  }
 }
 
 TEST_CASE("spec: values that do not fit are said by field, what was found, and what may be given",
@@ -118,6 +143,8 @@ TEST_CASE("spec: habits of other formats are named with what to write", "[unit]"
         "line 2, column 3: no field begins with '-', as in YAML; a list has its name once for each "
         "entry" +
             form);
+  CHECK(TheOnly(Complaints("seed: 1 // the seed\n")) ==
+        "line 1, column 9: a comment begins with #, not with a slash; write # ...");
   CHECK(TheOnly(Complaints("seed = 1")) ==
         "line 1, column 6: after 'seed' comes a colon, no '='; write seed: ...");
   CHECK(TheOnly(Complaints("seed { 1 }")) ==
@@ -139,7 +166,7 @@ TEST_CASE("spec: a group without its end is named, and nothing is said of what f
         "line 1, column 21: this } ends no group; remove it, or write the { that it belongs to");
   // All groups end: the field alone is wrong.
   CHECK(TheOnly(Complaints("benchmark { name: 'x' } rule { seed: 1 }"))
-            .find("line 1, column 36: RuleSpec has no field 'seed'; ") == 0);
+            .find("line 1, column 32: RuleSpec has no field 'seed'; ") == 0);
 }
 
 TEST_CASE("spec: options need no quotes, and stand among the fields as in --set", "[unit]") {
@@ -163,10 +190,10 @@ TEST_CASE("spec: options need no quotes, and stand among the fields as in --set"
   CHECK(Complaints("benchmark { name: 'x' }\n"
                    "rule { k: 3 option { name: 'a' value: 1 }\tagnet: [3] } agnet: 1") ==
         std::vector<std::string>{
-            "line 2, column 54: RuleSpec has no field 'agnet'; known: name, outer_updates, "
+            "line 2, column 49: RuleSpec has no field 'agnet'; known: name, outer_updates, "
             "lifetimes_per_update, shard_lifetimes, option; an option is written option { name: "
             "\"agnet\" value: \"...\" }",
-            "line 2, column 67: ExperimentSpec has no field 'agnet'; did you mean 'agent'?"});
+            "line 2, column 62: ExperimentSpec has no field 'agnet'; did you mean 'agent'?"});
 }
 
 TEST_CASE("spec: every unknown field is reported with its place and the likely name", "[unit]") {
@@ -177,14 +204,13 @@ TEST_CASE("spec: every unknown field is reported with its place and the likely n
       "agent { zzzzzzzz { a: 1 b: [1, 2] } epochs: 0 }\n");
   REQUIRE(lines.size() == 4);
   CHECK(lines[0] ==
-        "line 2, column 20: RuleSpec has no field 'outer_update'; did you mean 'outer_updates'? An "
+        "line 2, column 8: RuleSpec has no field 'outer_update'; did you mean 'outer_updates'? An "
         "option is written option { name: \"outer_update\" value: \"...\" }");
   CHECK(lines[1].find(
-            "line 3, column 7: ExperimentSpec has no field 'agnet'; did you mean 'agent'?") == 0);
-  CHECK(
-      lines[2].find(
-          "line 4, column 18: AgentSpec has no field 'zzzzzzzz'; known: hidden_units, epochs, ") ==
-      0);
+            "line 3, column 1: ExperimentSpec has no field 'agnet'; did you mean 'agent'?") == 0);
+  CHECK(lines[2].find(
+            "line 4, column 9: AgentSpec has no field 'zzzzzzzz'; known: hidden_units, epochs, ") ==
+        0);
   CHECK(lines[3] ==
         "agent.epochs: is 0; give an integer from 1 to 10000; the default is 64");  // Read on to
                                                                                     // the end.

@@ -133,7 +133,7 @@ TEST_CASE("mjcf: everything that is wrong with a task is said at once", "[unit]"
     });
   };
   INFO(all);
-  CHECK(says("line 30, column 12", "MjcfTask has no field 'unknown'"));
+  CHECK(says("line 30, column 5", "MjcfTask has no field 'unknown'"));
   CHECK(says("frame_skip", "is 0; give an integer from 1 to 1000"));
   CHECK(says("episode_steps", "is missing"));
   CHECK(says("keyframe", "known: left"));

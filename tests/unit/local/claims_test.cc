@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "common/file.h"
+#include "tests/temp_folder.h"
 #include "tests/testing.h"
 
 namespace mentor {
@@ -12,9 +14,10 @@ namespace {
 const std::string kHeader =
     "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
     "evaluation,numbers\n";
+const std::string kHash(64, 'a'), kEvaluation(64, '0');
 const std::string kRow =
-    "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,\"A, B\",a/b/c,12,1000,abc,def,"
-    "\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
+    "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,\"A, B\",a/b/c,12,1000," + kHash + "," +
+    kEvaluation + ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
 
 std::string ErrorOf(const std::string& text) {
   return std::string(ParseClaims(text, "c.csv").status().message());
@@ -43,8 +46,9 @@ TEST_CASE("claims: a file is read and written as it was", "[unit]") {
   CHECK(std::isnan(row.numbers.at("x@last:2").low));
   CHECK(PrintClaims({row}) == kHeader +
                                   "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,"
-                                  "\"A, B\",a/b/c,12,1000,abc,def,\"test.learned.seg2=0.5"
-                                  "[0.4,0.6] x@last:2=-3\"\n");
+                                  "\"A, B\",a/b/c,12,1000," +
+                                  kHash + "," + kEvaluation +
+                                  ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n");
 }
 
 TEST_CASE("claims: a file that is none is refused with row, column and remedy", "[unit]") {
@@ -64,6 +68,28 @@ TEST_CASE("claims: a file that is none is refused with row, column and remedy", 
     CHECK(ErrorOf(with("1", wrong)).find("c.csv:2: column numbers has '") == 0);
   }
   CHECK(ErrorOf(with("1", "\"seg2=1[2,1]\"")).find("column numbers") != std::string::npos);
+  for (const std::string& hash :
+       {kHash.substr(1), kHash + "a", std::string(64, 'A'), std::string(63, 'a') + "g"}) {
+    CAPTURE(hash);
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,,," + hash + ",,\n")
+              .find("c.csv:2: column hash is '" + hash + "', expected all 64") == 0);
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,,,," + hash + ",\n")
+              .find("c.csv:2: column evaluation is '" + hash + "', expected all 64") == 0);
+  }
+}
+
+TEST_CASE("claims: whether a file can be written is known before anything runs", "[unit]") {
+  const testing::TempFolder folder;
+  const auto file = folder.path() / "c.csv";
+  const auto check = [&](const std::string& text) {
+    REQUIRE(WriteFileAtomically(file, text).ok());
+    return std::string(CheckWritable(file).message());
+  };
+  CHECK(check(PrintClaims({Row()})).empty());
+  CHECK(check("# ours\n" + PrintClaims({Row()})).find("c.csv: comments, columns of") !=
+        std::string::npos);
+  CHECK(check("a,b\n").find("is it a file of claims?") != std::string::npos);
+  CHECK_FALSE(CheckWritable(folder.path() / "none.csv").ok());
 }
 
 TEST_CASE("claims: a name means a run or a claim; others get the nearest ones", "[unit]") {

@@ -247,6 +247,10 @@ TEST_CASE("comparison: labels are short names of methods", "[unit]") {
                  "are meta-seeds of one method and get two names, 'a' and 'b'"));
   CHECK(Contains(refused({{title + "-1", "a"}, {"other-1", "a"}}),
                  "are two methods and get the same name, 'a'"));
+  // Of a baseline, and of another method that keeps its title.
+  for (const char* taken : {"PPO sparse", "random signal", "other"})
+    CHECK(Contains(refused({{title + "-1", taken}}),
+                   "which is taken; give it another one than PPO shaped, PPO sparse, "));
 }
 
 TEST_CASE("comparison: page, tables and figures", "[unit]") {

@@ -38,7 +38,7 @@ TEST_CASE("experiment file: what is wrong has its place or its field", "[unit]")
     return violation.field + ": " + violation.description;
   };
   CHECK(Contains(first("spec { benchmark { name: 'x' } }\nweigth: 2"),
-                 "line 2, column 7: Experiment has no field 'weigth'; did you mean 'weight'?"));
+                 "line 2, column 1: Experiment has no field 'weigth'; did you mean 'weight'?"));
   CHECK(Contains(first("spec { benchmark { name: 'x' } }\nweight: -2"),
                  "line 2, column 9: weight is -2; give an integer"));
   CHECK(Contains(first("spec { benchmark { nam: 'x' } }"), "line 1, column "));

@@ -133,5 +133,51 @@ TEST_CASE("evaluation: a file with a flipped bit is refused, one without checksu
   }
 }
 
+TEST_CASE("evaluation: a file of another run, state or shard is refused, one of nobody is read",
+          "[unit]") {
+  const testing::TempFolder folder;
+  v1::EvaluationShard shard;
+  shard.set_split("test");
+  shard.set_index(1);
+  shard.set_outer_step(40);
+  shard.set_taught_by(v1::EVALUATION_METHOD_LEARNED_BEST);
+  shard.set_spec_hash("aa");
+  shard.set_state_hash("bb");
+  const EvaluatedRun own = {.spec_hash = "aa", .state_hash = [](uint32_t outer_step) {
+                              return outer_step == 40 ? "bb" : "";
+                            }};
+  const auto read = [&](const std::string& name, const v1::EvaluationShard& written,
+                        const EvaluatedRun* run) -> std::string {
+    std::error_code error;
+    for (const auto& old : std::filesystem::directory_iterator(folder.path()))
+      std::filesystem::remove(old.path(), error);
+    REQUIRE(WriteShard(folder.path() / name, written).ok());
+    const absl::Status status = ReadShards(folder.path(), run).status();
+    if (status.ok()) return "";
+    CHECK(absl::IsFailedPrecondition(status));
+    CHECK(status.message().find(name) != std::string::npos);
+    CHECK(status.message().find("remove it") != std::string::npos);
+    return std::string(status.message());
+  };
+  const std::string name = "test-learned_best-00001.binpb";
+  CHECK(read(name, shard, &own).empty());
+  CHECK(read(name, shard, nullptr).empty());
+  for (const char* other : {"test-learned-00001.binpb", "test-learned_best-00002.binpb",
+                            "train-learned_best-00001.binpb", "copy.binpb"})
+    CHECK(read(other, shard, nullptr).find("should hold") != std::string::npos);
+
+  v1::EvaluationShard foreign = shard;
+  foreign.set_spec_hash("cc");
+  CHECK(read(name, foreign, &own).find("another spec (cc)") != std::string::npos);
+  foreign = shard;
+  foreign.set_state_hash("dd");
+  CHECK(read(name, foreign, &own).find("after outer update 40 is dd") != std::string::npos);
+  foreign.set_outer_step(20);  // Its checkpoint is gone.
+  CHECK(read(name, foreign, &own).empty());
+  foreign.clear_spec_hash();  // Of an earlier build.
+  foreign.clear_state_hash();
+  CHECK(read("copy.binpb", foreign, &own).empty());
+}
+
 }  // namespace
 }  // namespace mentor::meta_learner
