@@ -416,7 +416,7 @@ void Actor::CountIdleLocked() {
 void Actor::FillPlacesLocked() {
   if (stopping_) return;
   CountIdleLocked();
-  for (const Turns::Id id : turns_.Ask(Now())) units_.at(id)->asked = true;
+  for (const Turns::Id id : turns_.TakePlaces(Now())) units_.at(id)->asked = true;
   for (const Turns::Id id : turns_.FillPlaces(Now())) {
     Unit* const unit = units_.at(id).get();
     if (unit->worker == nullptr) {

@@ -125,7 +125,7 @@ bool Turns::GoesOn(Id id, Time now) {
   return false;
 }
 
-std::vector<Turns::Id> Turns::Ask(Time now) {
+std::vector<Turns::Id> Turns::TakePlaces(Time now) {
   std::vector<Id> asked;
   if (!contended()) return asked;
   std::set<std::string> ready = Ready();

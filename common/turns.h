@@ -4,9 +4,10 @@
 // work: how long a unit takes is its own experiment's affair. Units are those of an actor, and the
 // lanes of a learner's WorkerPool (docs/architecture.md, "Turns").
 //
-// Who has had enough loses its place at once, and stops at its next pause point (pause_point.h):
-// until then one thread more than there are places computes, so that nobody waits for a slow step
-// or a host that does not answer. Pure policy: no threads, no clock of its own. Not thread-safe.
+// A unit that has had enough loses its place at once, and stops at its next pause point
+// (pause_point.h). Until then more threads than places compute, so that nobody waits for a slow
+// step or a host that does not answer. Pure policy: no threads, no clock of its own. Not
+// thread-safe.
 #pragma once
 
 #include <chrono>
@@ -43,9 +44,9 @@ class Turns {
   // A unit at its pause point: true when it goes on at once, false when it waits until FillPlaces
   // names it.
   bool GoesOn(Id id, Time now);
-  // Time has passed, or units have come: who is to stop at its next pause point. FillPlaces comes
-  // after it.
-  std::vector<Id> Ask(Time now);
+  // Time has passed, or units have come: takes the places of units that have had enough. These are
+  // to stop at their next pause points. FillPlaces comes after it.
+  std::vector<Id> TakePlaces(Time now);
 
   // Units that compute in a place, and those that wait for one.
   int working() const { return working_; }

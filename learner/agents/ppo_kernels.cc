@@ -32,6 +32,12 @@ Matrix<const T> CopyRows(int64_t rows, int64_t columns, Matrix<const T> from, Ma
   return {to.data, to.stride};
 }
 
+// Between two products, which take milliseconds where networks are large. Whether anybody still
+// wants them is asked between minibatches.
+void LetOthers() {
+  static_cast<void>(PausePoint());
+}
+
 }  // namespace
 
 // One network: where its parameters are in theta, and its scratch.
@@ -93,12 +99,6 @@ PpoKernels<T>::PpoKernels(const KernelSizes& sizes, const PpoConfig& config, int
 
 template <typename T>
 PpoKernels<T>::~PpoKernels() = default;
-
-// Between two products, which take milliseconds where networks are large. Whether anybody still
-// wants them is asked between minibatches.
-static void LetOthers() {
-  static_cast<void>(PausePoint());
-}
 
 template <typename T>
 void PpoKernels<T>::Forward(const T* theta, Network* n, int64_t rows) {

@@ -183,9 +183,13 @@ void WorkerPool::WaitForPlace(Lane* lane, MutexLock& lock) {
   if (lane->has_place) return;
   FillPlaces();
   while (!lane->has_place && CheckInterrupt(lane->job->interrupt).ok()) {
-    lane->job->changed.WaitFor(lock, kSlice);
-    if (!lane->has_place) FillPlaces();
+    WaitForChange(lane->job, lock);
   }
+}
+
+void WorkerPool::WaitForChange(Job* job, MutexLock& lock) {
+  job->changed.WaitFor(lock, kSlice);
+  FillPlaces();
 }
 
 void WorkerPool::EndFreshLanes(Job* job) {
@@ -205,7 +209,7 @@ void WorkerPool::End(Lane* lane) {
 
 void WorkerPool::FillPlaces() {
   const Turns::Time now = Now();
-  for (const Turns::Id id : turns_.Ask(now)) lanes_.at(id)->asked = true;
+  for (const Turns::Id id : turns_.TakePlaces(now)) lanes_.at(id)->asked = true;
   for (const Turns::Id id : turns_.FillPlaces(now)) {
     Lane* lane = lanes_.at(id);
     lane->has_place = true;
@@ -248,16 +252,14 @@ absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status
   Lane& own = job.lanes.front();
   FillPlaces();
   while (!own.has_place && !own.ended && CheckInterrupt(job.interrupt).ok()) {
-    job.changed.WaitFor(lock, kSlice);
-    FillPlaces();
+    WaitForChange(&job, lock);
   }
   if (!own.ended) {
     const LaneThread thread;
     RunLane(&own, lock);
   }
   while (job.lanes_left > 0) {
-    job.changed.WaitFor(lock, kSlice);
-    FillPlaces();
+    WaitForChange(&job, lock);
   }
   caller_cpu_seconds += job.cpu_seconds;
   return job.failure;

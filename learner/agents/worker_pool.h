@@ -58,8 +58,10 @@ class WorkerPool {
   // Lanes that no thread has begun are not needed any more.
   void EndFreshLanes(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(Lane* lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Asks for places where others wait, and gives those that are free.
+  // Takes places where others wait, and gives those that are free.
   void FillPlaces() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns when something of the job has changed, or a slice of time has passed.
+  void WaitForChange(Job* job, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int places_;
   Mutex mutex_;
@@ -70,7 +72,7 @@ class WorkerPool {
   std::deque<Lane*> begun_ ABSL_GUARDED_BY(mutex_);  // Idle threads take them.
   size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  // As many as other lanes than callers' had begun at once.
+  // They run lanes, but for those of callers. One is added where a lane begins and none is idle.
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
 };
 

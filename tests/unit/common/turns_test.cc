@@ -37,7 +37,7 @@ class Simulation {
   void Run(Time span) {
     for (const Time end = now_ + span; now_ < end;) {
       now_ += milliseconds(1);
-      if (now_.count() % 5'000'000 == 0) Ask();
+      if (now_.count() % 5'000'000 == 0) TakePlaces();
       std::set<Turns::Id> done, paused;
       for (const Turns::Id id : working_) {
         Unit& unit = lengths_.at(id);
@@ -58,7 +58,7 @@ class Simulation {
         asked_.erase(id);
         lengths_[next_] = {unit.share, unit.length, {}};
         turns_.Add(next_++, unit.share);
-        Ask();
+        TakePlaces();
       }
       Fill();
     }
@@ -76,8 +76,8 @@ class Simulation {
     v1::WorkShare share;
     Time length, worked;
   };
-  void Ask() {
-    for (const Turns::Id id : turns_.Ask(now_)) asked_.insert(id);
+  void TakePlaces() {
+    for (const Turns::Id id : turns_.TakePlaces(now_)) asked_.insert(id);
     Fill();
   }
   void Fill() {
@@ -144,7 +144,7 @@ TEST_CASE("turns: one experiment alone keeps the order of its units, and is neve
   Turns turns({.places = 2});
   for (const Turns::Id id : {1, 2, 3}) turns.Add(id, Of("a"));
   CHECK(turns.FillPlaces(Time{0}) == std::vector<Turns::Id>{1, 2});
-  CHECK(turns.Ask(milliseconds(50)).empty());
+  CHECK(turns.TakePlaces(milliseconds(50)).empty());
   CHECK_FALSE(turns.contended());
   CHECK(turns.waiting() == 1);
   turns.Remove(2, milliseconds(60));
@@ -159,7 +159,7 @@ TEST_CASE("turns: who has had enough loses its place at once, and waits at its p
   turns.Add(1, Of("silent"));
   CHECK(turns.FillPlaces(Time{0}) == std::vector<Turns::Id>{1});
   turns.Add(2, Of("other"));
-  CHECK(turns.Ask(milliseconds(10)) == std::vector<Turns::Id>{1});
+  CHECK(turns.TakePlaces(milliseconds(10)) == std::vector<Turns::Id>{1});
   CHECK(turns.FillPlaces(milliseconds(10)) == std::vector<Turns::Id>{2});
   CHECK(turns.Computes(1));
   CHECK_FALSE(turns.HasPlace(1));
@@ -178,7 +178,7 @@ TEST_CASE("turns: who comes to no pause point has its place again before others 
   turns.FillPlaces(Time{0});
   turns.Add(2, Of("long"));
   turns.Add(3, Of("quick", v1::PRIORITY_HIGH));
-  CHECK(turns.Ask(milliseconds(1)) == std::vector<Turns::Id>{1});
+  CHECK(turns.TakePlaces(milliseconds(1)) == std::vector<Turns::Id>{1});
   CHECK(turns.FillPlaces(milliseconds(1)) == std::vector<Turns::Id>{3});
   turns.Remove(3, milliseconds(2));
   CHECK(turns.FillPlaces(milliseconds(2)).empty());  // It never stopped.
@@ -209,7 +209,7 @@ TEST_CASE("turns: a thousand histories end with every unit done and no place too
         const Turns::Id id = *std::next(computing.begin(), random.Below(computing.size(), step, 2));
         if (!turns.GoesOn(id, now)) computing.erase(id);
       } else {
-        turns.Ask(now);
+        turns.TakePlaces(now);
       }
       for (const Turns::Id id : turns.FillPlaces(now)) computing.insert(id);
       REQUIRE(turns.working() <= 3);
