@@ -3,6 +3,7 @@
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
+#include "tests/pools.h"
 #include "tests/specs.h"
 
 namespace mentor::meta_learner {
@@ -38,8 +39,8 @@ std::shared_ptr<const learner::SignalNetwork> Network() {
 
 std::unique_ptr<OuterRule> MakeRule(const v1::ExperimentSpec& spec, int num_threads = 2) {
   Violations violations;
-  auto rule =
-      MakeOuterRule({.spec = spec, .network = Network(), .num_threads = num_threads}, &violations);
+  auto rule = MakeOuterRule(
+      {.spec = spec, .network = Network(), .pool = testing::Pool(num_threads)}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
   return rule;
