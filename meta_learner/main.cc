@@ -131,7 +131,8 @@ void AddFlags(CLI::App* app, Flags* flags) {
                   "HOST:PORT for learners and users; port 0 takes a free one, which is printed")
       ->capture_default_str();
   learner::AddDeviceFlags(app, &flags->device);
-  app->add_option("--threads", flags->threads, "Threads for outer updates")
+  app->add_option("--threads", flags->threads,
+                  "Threads for outer updates, of all experiments together")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   app->add_option("--database", flags->database,

@@ -35,7 +35,7 @@ class MetaLearner {
     // Outlives the meta-learner. Null: no experiments; callers run shards through broker().
     ExperimentStore* store = nullptr;
     BundleShelf* bundles = nullptr;   // Outlives it too; null: specs name none.
-    int num_threads = 1;              // For outer updates,
+    int num_threads = 1;              // For outer updates of all experiments,
     learner::Device device = {};      // and where they run.
     uint64_t disk_reserve_bytes = 0;  // See DiskGuard.
     uint32_t check_every = 1000;      // See ShardBoard.

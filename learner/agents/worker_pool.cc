@@ -30,6 +30,7 @@ struct Caller {
 thread_local bool on_lane = false;
 thread_local double caller_cpu_seconds = 0;
 thread_local std::optional<Caller> caller;
+thread_local PlaceScope* place_of_thread = nullptr;
 
 const std::atomic<bool>* CallerInterrupt() {
   return caller ? caller->interrupt : nullptr;
@@ -97,9 +98,9 @@ class WorkerPool::Lane : public Turn {
 // One ParallelFor under way. Lives on the caller's stack; guarded by the pool's mutex but for the
 // first three.
 struct WorkerPool::Job {
-  const int64_t n;
-  const std::function<absl::Status(int64_t)>& task;
-  const std::atomic<bool>* const interrupt;
+  const int64_t n = 0;
+  const std::function<absl::Status(int64_t)>* const task = nullptr;
+  const std::atomic<bool>* const interrupt = CallerInterrupt();
   std::deque<Lane> lanes = {};
   size_t lanes_left = 0;
   int64_t next = 0;
@@ -112,7 +113,7 @@ struct WorkerPool::Job {
 absl::Status WorkerPool::Lane::Continue() {
   if (asked) {
     MutexLock lock(pool->mutex_);
-    pool->WaitForPlace(this, lock);
+    pool->Pause(this, lock);
   }
   return CheckInterrupt(job->interrupt);
 }
@@ -157,7 +158,7 @@ void WorkerPool::RunLane(Lane* lane, MutexLock& lock) {
     if (job->next == job->n) EndFreshLanes(job);
     RunTask(lane, i, lock);
     if (turns_.contended()) FillPlaces();
-    if (lane->asked && job->next < job->n) WaitForPlace(lane, lock);
+    if (lane->asked && job->next < job->n) Pause(lane, lock);
   }
   End(lane);
   FillPlaces();
@@ -167,7 +168,7 @@ void WorkerPool::RunTask(Lane* lane, int64_t i, MutexLock& lock) {
   Job* job = lane->job;
   lock.Unlock();
   const double cpu_before = ThreadCpuSeconds();
-  absl::Status status = RunGuarded(job->task, i, job->interrupt);
+  absl::Status status = RunGuarded(*job->task, i, job->interrupt);
   const double cpu_seconds = ThreadCpuSeconds() - cpu_before;
   lock.Lock();
   if (!lane->is_callers) job->cpu_seconds += cpu_seconds;
@@ -177,19 +178,40 @@ void WorkerPool::RunTask(Lane* lane, int64_t i, MutexLock& lock) {
   }
 }
 
-void WorkerPool::WaitForPlace(Lane* lane, MutexLock& lock) {
+WorkerPool::Lane* WorkerPool::AddLane(Job* job, bool is_callers) {
+  const Turns::Id id = next_lane_++;
+  Lane* lane = &job->lanes.emplace_back(this, job, id, is_callers);
+  ++job->lanes_left;
+  lanes_.emplace(id, lane);
+  turns_.Add(
+      id, caller && caller->share != nullptr ? *caller->share : v1::WorkShare::default_instance());
+  return lane;
+}
+
+void WorkerPool::Pause(Lane* lane, MutexLock& lock) {
   lane->asked = false;
   lane->has_place = turns_.GoesOn(lane->id, Now());
-  if (lane->has_place) return;
+  if (!lane->has_place) WaitForPlace(lane, lock);
+}
+
+void WorkerPool::WaitForPlace(Lane* lane, MutexLock& lock) {
   FillPlaces();
-  while (!lane->has_place && CheckInterrupt(lane->job->interrupt).ok()) {
+  while (!lane->has_place && !lane->ended && CheckInterrupt(lane->job->interrupt).ok())
     WaitForChange(lane->job, lock);
-  }
 }
 
 void WorkerPool::WaitForChange(Job* job, MutexLock& lock) {
   job->changed.WaitFor(lock, kSlice);
   FillPlaces();
+}
+
+void WorkerPool::TakePlace(PlaceScope* scope, MutexLock& lock) {
+  scope->job_->lanes.clear();
+  WaitForPlace(AddLane(scope->job_.get(), /*is_callers=*/true), lock);
+}
+
+void WorkerPool::GivePlaceBack(PlaceScope* scope) {
+  End(&scope->job_->lanes.front());
 }
 
 void WorkerPool::EndFreshLanes(Job* job) {
@@ -239,28 +261,20 @@ size_t WorkerPool::num_waiting() {
 absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task) {
   if (n <= 0) return absl::OkStatus();
   if (on_lane) return learner::ParallelFor(nullptr, n, task);
-  Job job{.n = n, .task = task, .interrupt = CallerInterrupt()};
-  const v1::WorkShare& share =
-      caller && caller->share != nullptr ? *caller->share : v1::WorkShare::default_instance();
+  Job job{.n = n, .task = &task};
+  PlaceScope* const place =
+      place_of_thread != nullptr && place_of_thread->pool_ == this ? place_of_thread : nullptr;
   MutexLock lock(mutex_);
-  job.lanes_left = static_cast<size_t>(std::min<int64_t>(n, places_));
-  for (size_t i = 0; i < job.lanes_left; ++i) {
-    const Turns::Id id = next_lane_++;
-    lanes_.emplace(id, &job.lanes.emplace_back(this, &job, id, /*is_callers=*/i == 0));
-    turns_.Add(id, share);
-  }
-  Lane& own = job.lanes.front();
-  FillPlaces();
-  while (!own.has_place && !own.ended && CheckInterrupt(job.interrupt).ok()) {
-    WaitForChange(&job, lock);
-  }
-  if (!own.ended) {
+  if (place != nullptr) GivePlaceBack(place);
+  Lane* const own = AddLane(&job, /*is_callers=*/true);
+  for (int64_t i = 1; i < std::min<int64_t>(n, places_); ++i) AddLane(&job, /*is_callers=*/false);
+  WaitForPlace(own, lock);
+  if (!own->ended) {
     const LaneThread thread;
-    RunLane(&own, lock);
+    RunLane(own, lock);
   }
-  while (job.lanes_left > 0) {
-    WaitForChange(&job, lock);
-  }
+  while (job.lanes_left > 0) WaitForChange(&job, lock);
+  if (place != nullptr) TakePlace(place, lock);
   caller_cpu_seconds += job.cpu_seconds;
   return job.failure;
 }
@@ -274,7 +288,30 @@ CallerScope::~CallerScope() {
   caller.reset();
 }
 
+PlaceScope::PlaceScope(WorkerPool* pool)
+    : pool_(pool), job_(pool == nullptr ? nullptr : std::make_unique<WorkerPool::Job>()) {
+  if (pool_ == nullptr) return;
+  MENTOR_CHECK(!on_lane && place_of_thread == nullptr);
+  place_of_thread = this;
+  turn_.emplace(this);
+  MutexLock lock(pool_->mutex_);
+  pool_->TakePlace(this, lock);
+}
+
+PlaceScope::~PlaceScope() {
+  if (pool_ == nullptr) return;
+  place_of_thread = nullptr;
+  const MutexLock lock(pool_->mutex_);
+  pool_->GivePlaceBack(this);
+  pool_->FillPlaces();
+}
+
+absl::Status PlaceScope::Continue() {
+  return job_->lanes.front().Continue();
+}
+
 absl::Status CheckInterrupt() {
+  MENTOR_RETURN_IF_ERROR(PausePoint());
   return CheckInterrupt(CallerInterrupt());
 }
 

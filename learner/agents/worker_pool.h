@@ -1,5 +1,5 @@
 // A fixed number of threads' worth of tensor work, each thread running LibTorch single-threaded.
-// Owned by the process, shared by its shard runners and rules. Thread-safe and fair: calls of
+// One for a learner's shard runners, one for a meta-learner's rules. Thread-safe and fair: calls of
 // several experiments take turns by class, owner and weight (common/turns.h), between two tasks and
 // at the pause points of a task; those of one experiment come one after another. Which thread runs
 // a task never changes a result: tasks write to their own slots, sums run afterwards.
@@ -15,16 +15,21 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include <absl/status/status.h>
 
 #include "common/mutex.h"
+#include "common/pause_point.h"
 #include "common/turns.h"
 #include "mentor/v1/experiment.pb.h"
 
 namespace mentor::learner {
+
+class PlaceScope;
 
 class WorkerPool {
  public:
@@ -46,15 +51,23 @@ class WorkerPool {
   static double CallerCpuSeconds();
 
  private:
+  friend class PlaceScope;
   struct Job;
   class Lane;
   void Run();
+  // One more of the job, which waits for its place.
+  Lane* AddLane(Job* job, bool is_callers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Task by task of its job until none is left.
   void RunLane(Lane* lane, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Task i of its job; gives the lock back meanwhile.
   void RunTask(Lane* lane, int64_t i, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The lane goes on when it has its place again, or when nobody wants its job any more.
+  // At a pause point: the lane goes on at once, or when it has a place again.
+  void Pause(Lane* lane, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Until the lane has its place, has ended, or nobody wants its job any more.
   void WaitForPlace(Lane* lane, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The thread's lane while no call of ParallelFor is under way.
+  void TakePlace(PlaceScope* scope, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void GivePlaceBack(PlaceScope* scope) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Lanes that no thread has begun are not needed any more.
   void EndFreshLanes(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(Lane* lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -87,7 +100,28 @@ class CallerScope {
   CallerScope& operator=(const CallerScope&) = delete;
 };
 
-// CANCELLED where calls of this thread are interrupted.
+// While it lives, what this thread computes takes a place of the pool, as a task does. A call of
+// ParallelFor gives the place back and takes one again before it returns. Null pool: nothing.
+// Within the thread's CallerScope, if it has one.
+class PlaceScope final : public Turn {
+ public:
+  explicit PlaceScope(WorkerPool* pool);
+  ~PlaceScope() override;
+  PlaceScope(const PlaceScope&) = delete;
+  PlaceScope& operator=(const PlaceScope&) = delete;
+
+  absl::Status Continue() override;
+  void Begin(const char* /*name*/) override {}
+
+ private:
+  friend class WorkerPool;
+
+  WorkerPool* const pool_;
+  const std::unique_ptr<WorkerPool::Job> job_;  // Without tasks; its one lane is the thread's.
+  std::optional<TurnScope> turn_;
+};
+
+// A pause point; CANCELLED where calls of this thread are interrupted.
 absl::Status CheckInterrupt();
 
 // The same loop on the calling thread when pool is null.

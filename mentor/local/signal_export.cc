@@ -536,7 +536,7 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   if (!spec_violations.empty())
     return bad("spec is none of this build: " + spec_violations.ToStatus().ToString());
   Violations violations;
-  run.parts = meta_learner::MakeParts(run.spec, /*num_threads=*/1, &violations);
+  run.parts = meta_learner::MakeParts(run.spec, /*pool=*/nullptr, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   MENTOR_RETURN_IF_ERROR(CheckRun(run));
 

@@ -22,7 +22,7 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
     return absl::FailedPreconditionError(absl::StrCat(
         spec_file.string(), " is not a spec of this build: ", violations.ToStatus().ToString()));
   }
-  run.parts = meta_learner::MakeParts(run.spec, /*num_threads=*/1, &violations);
+  run.parts = meta_learner::MakeParts(run.spec, /*pool=*/nullptr, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   run.initial_parameters = run.best_parameters = run.learned_parameters =
       run.parts.rule->meta_parameters().clone();

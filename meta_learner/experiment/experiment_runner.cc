@@ -1,5 +1,6 @@
 #include "meta_learner/experiment/experiment_runner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "meta_learner/experiment/session.h"
@@ -8,13 +9,14 @@ namespace mentor::meta_learner {
 
 ExperimentRunner::ExperimentRunner(Options options)
     : options_(std::move(options)),
-      metrics_(std::make_unique<ExperimentMetrics>(options_.metrics)) {}
+      metrics_(std::make_unique<ExperimentMetrics>(options_.metrics)),
+      pool_(std::max(1, options_.num_threads)) {}
 
 ExperimentRunner::~ExperimentRunner() = default;
 
 absl::Status ExperimentRunner::Run(const v1::Experiment& experiment,
                                    const std::atomic<bool>& cancel) {
-  return Session(options_, metrics_.get(), experiment, cancel).Run();
+  return Session(options_, metrics_.get(), &pool_, experiment, cancel).Run();
 }
 
 }  // namespace mentor::meta_learner

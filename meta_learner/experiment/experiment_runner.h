@@ -10,6 +10,7 @@
 #include <absl/status/status.h>
 
 #include "common/metrics.h"
+#include "learner/agents/worker_pool.h"
 #include "learner/kernels/device.h"
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/fleet/shard_broker.h"
@@ -26,7 +27,7 @@ class ExperimentRunner {
     ShardBroker* broker = nullptr;
     std::string build;
     std::string fingerprint;  // What computes here; an experiment keeps to one.
-    int num_threads = 1;
+    int num_threads = 1;      // For the outer updates of all experiments.
     learner::Device device = {};
     Metrics* metrics = nullptr;
   };
@@ -40,6 +41,7 @@ class ExperimentRunner {
  private:
   const Options options_;
   const std::unique_ptr<ExperimentMetrics> metrics_;
+  learner::WorkerPool pool_;
 };
 
 }  // namespace mentor::meta_learner

@@ -258,8 +258,8 @@ std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec) {
   return envs::SuccessSentence(all);
 }
 
-ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations,
-                          const learner::Device& device) {
+ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* pool,
+                          Violations* violations, const learner::Device& device) {
   ExperimentParts parts;
   parts.benchmark = envs::MakeBenchmark(spec.benchmark(), violations);
   // A part that cannot be made does not hide what is wrong with the others: they are made for one
@@ -297,12 +297,9 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     Violations named_already;
     taught = learner::MakeSignalNetwork(v1::SignalSpec(), context, &named_already);
   }
-  parts.rule = MakeOuterRule({.spec = spec,
-                              .shape = shape,
-                              .network = taught,
-                              .listed_tasks = listed_tasks,
-                              .num_threads = num_threads},
-                             violations);
+  parts.rule = MakeOuterRule(
+      {.spec = spec, .shape = shape, .network = taught, .listed_tasks = listed_tasks, .pool = pool},
+      violations);
   if (spec.has_curriculum()) {
     parts.curriculum = MakeCurriculum(
         {.spec = spec, .pairs = parts.rule != nullptr && parts.rule->needs().paired_noise},
@@ -327,7 +324,7 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
 
 ExperimentParts LookAtParts(const v1::ExperimentSpec& spec, Violations* violations) {
   const WithoutInitialWeights scope;
-  return MakeParts(spec, /*num_threads=*/1, violations);
+  return MakeParts(spec, /*pool=*/nullptr, violations);
 }
 
 void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* sections) {

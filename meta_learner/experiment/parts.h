@@ -28,9 +28,10 @@ struct ExperimentParts {
   std::unique_ptr<Curriculum> curriculum;  // Null, too, where the spec names none.
 };
 
-// With violations where the spec does not fit. num_threads and device: for the outer update.
-ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations,
-                          const learner::Device& device = {});
+// With violations where the spec does not fit. pool and device: for the outer update. Null pool:
+// all on the calling thread.
+ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* pool,
+                          Violations* violations, const learner::Device& device = {});
 
 // The same for those who ask what the parts are: weights that nobody has learned yet are zeros, as
 // many as they will be. Orthogonal ones of the widest legal network take minutes.

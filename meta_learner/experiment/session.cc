@@ -15,6 +15,7 @@
 #include "common/cpu_time.h"
 #include "common/evaluation_method.h"
 #include "common/failpoint.h"
+#include "common/fair_queue.h"
 #include "common/file.h"
 #include "common/history.h"
 #include "common/log.h"
@@ -97,9 +98,11 @@ ExperimentMetrics::ExperimentMetrics(Metrics* metrics) : checkpoints(metrics) {
 }
 
 Session::Session(const ExperimentRunner::Options& options, ExperimentMetrics* metrics,
-                 const v1::Experiment& experiment, const std::atomic<bool>& cancel)
+                 learner::WorkerPool* pool, const v1::Experiment& experiment,
+                 const std::atomic<bool>& cancel)
     : options_(options),
       metrics_(metrics),
+      pool_(pool),
       name_(experiment.name()),
       uid_(experiment.uid()),
       spec_(WithDefaults(experiment.spec())),
@@ -147,7 +150,7 @@ absl::Status Session::MakeAllParts() {
   }});
   const TurnScope scope(&turn);
   Violations violations;
-  parts_ = MakeParts(spec_, options_.num_threads, &violations, options_.device);
+  parts_ = MakeParts(spec_, pool_, &violations, options_.device);
   MENTOR_RETURN_IF_ERROR(turn.Continue());
   return violations.ToStatus();
 }
@@ -302,7 +305,10 @@ absl::Status Session::Learn(const std::vector<ShardResult>& results,
   const double cpu_before = CallerCpuSeconds();
   const Clock::time_point start = Clock::now();
   const auto update = [&] {
-    const learner::CallerScope caller(&cancel_);
+    // As it is now: its owner may have changed it since the update before.
+    const v1::WorkShare share = mentor::ToProto(name_, options_.broker->ShareOf(name_));
+    const learner::CallerScope caller(&cancel_, &share);
+    const learner::PlaceScope place(pool_);
     return parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()),
                                state_.outer_step);
   };

@@ -41,7 +41,8 @@ class Session {
  public:
   // All outlive the session.
   Session(const ExperimentRunner::Options& options, ExperimentMetrics* metrics,
-          const v1::Experiment& experiment, const std::atomic<bool>& cancel);
+          learner::WorkerPool* pool, const v1::Experiment& experiment,
+          const std::atomic<bool>& cancel);
   ~Session();
 
   // See ExperimentRunner::Run.
@@ -60,7 +61,7 @@ class Session {
   // Adds times and steps.
   absl::StatusOr<std::vector<ShardResult>> Collect(std::vector<v1::Shard> shards, size_t lifetimes,
                                                    OuterStep* step);
-  // Adds to *step what the rule reports.
+  // Adds to *step what the rule reports. The update takes turns with those of other experiments.
   absl::Status Learn(const std::vector<ShardResult>& results, const std::vector<SampledTask>& tasks,
                      OuterStep* step);
   // Tells the curriculum, if there is one, of lives that have ended; adds to *step what it reports.
@@ -83,6 +84,7 @@ class Session {
   // Fixed after construction.
   const ExperimentRunner::Options& options_;
   ExperimentMetrics* const metrics_;
+  learner::WorkerPool* const pool_;
   const std::string name_;
   const std::string uid_;
   const v1::ExperimentSpec spec_;  // With defaults.

@@ -238,6 +238,11 @@ void ShardBoard::SetShare(const std::string& experiment, const Share& share) {
   at_work_.insert(experiment);
 }
 
+Share ShardBoard::ShareOf(const std::string& experiment) const {
+  const MutexLock lock(mutex_);
+  return queue_.ShareOf(experiment);
+}
+
 std::set<std::string> ShardBoard::WithShare() const {
   const MutexLock lock(mutex_);
   return at_work_;

@@ -188,6 +188,8 @@ class ShardBoard {
   // Sets what an experiment is entitled to, from its next shard on; or says that it has ended.
   void SetShare(const std::string& experiment, const Share& share);
   void RemoveShare(const std::string& experiment);
+  // The default one where none was set.
+  Share ShareOf(const std::string& experiment) const;
   std::set<std::string> WithShare() const;
   // Environment steps given out for an experiment since the call before.
   uint64_t TakeServed(const std::string& experiment);

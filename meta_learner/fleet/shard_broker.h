@@ -49,6 +49,7 @@ class ShardBroker {
   // See ShardBoard.
   void SetShare(const std::string& experiment, const Share& share);
   void RemoveShare(const std::string& experiment);
+  Share ShareOf(const std::string& experiment) const { return board_->ShareOf(experiment); }
   std::set<std::string> WithShare() const { return board_->WithShare(); }
   void KeepArithmetic(const std::string& experiment, const std::string& arithmetic,
                       ShardBoard::Keep keep);

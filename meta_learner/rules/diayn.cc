@@ -59,9 +59,9 @@ class Diayn : public OuterRule {
         lifetimes_(context.spec.rule().lifetimes_per_update()),
         iterations_(context.spec.lifetime().iterations()),
         seed_(context.spec.seed()),
+        pool_(context.pool),
         weights_(discriminator_->InitialWeights(seed_)),
-        adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0},
-        pool_(std::max(1, context.num_threads)) {}
+        adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
 
   RuleNeeds needs() const override { return {.decisions_inside_lifetime = true}; }
   Tensor meta_parameters() const override { return weights_; }
@@ -124,7 +124,7 @@ class Diayn : public OuterRule {
     Tensor weights = weights_.clone();
     AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
     for (int64_t step = 0; step < steps_; ++step) {
-      MENTOR_ASSIGN_OR_RETURN(const Tensor gradient, MeanOver(&pool_, lifetimes_, [&](int64_t i) {
+      MENTOR_ASSIGN_OR_RETURN(const Tensor gradient, MeanOver(pool_, lifetimes_, [&](int64_t i) {
                                 const Tensor at = weights.detach().clone().requires_grad_();
                                 const Tensor loss = -LogSkill(at, reached[i], of_steps[i]).mean();
                                 return torch::autograd::grad({loss}, {at})[0];
@@ -165,11 +165,10 @@ class Diayn : public OuterRule {
   const int64_t lifetimes_;
   const uint32_t iterations_;
   const uint64_t seed_;
+  learner::WorkerPool* const pool_;
   // Changed by Update and Load, as a whole or not at all; replaced, never written to.
   Tensor weights_;  // [Q] float32
   AdamState adam_;
-  // Last, so that it stops first.
-  learner::WorkerPool pool_;
 };
 
 MetricTable Metrics() {

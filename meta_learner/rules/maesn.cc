@@ -111,10 +111,8 @@ Tensor ObjectiveAdvantages(const Tensor& rewards, double gamma) {
 
 class Maesn : public OuterRule {
  public:
-  Maesn(const MaesnConfig& config, int num_threads)
-      : config_(config),
-        layout_(LatentLayout(config.latent, config.tasks)),
-        pool_(std::max(1, num_threads)) {
+  Maesn(const MaesnConfig& config, learner::WorkerPool* pool)
+      : config_(config), layout_(LatentLayout(config.latent, config.tasks)), pool_(pool) {
     weights_ = InitialWeights();
     adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
   }
@@ -285,7 +283,7 @@ class Maesn : public OuterRule {
     for (int64_t i = 0; i < config_.lifetimes; ++i)
       lifetimes.push_back(LifetimeOf(batch, i, outer_step));
     MaesnObjective objective(config_.latent, config_.loss, config_.tasks, weights_,
-                             std::move(lifetimes), &pool_);
+                             std::move(lifetimes), pool_);
     MENTOR_RETURN_IF_ERROR(objective.Prepare());
     RuleReport report;
     MENTOR_ASSIGN_OR_RETURN(report["rho_error"], RhoError(objective, batch));
@@ -337,11 +335,10 @@ class Maesn : public OuterRule {
   // Fixed after construction.
   const MaesnConfig config_;
   const learner::ParamLayout layout_;
+  learner::WorkerPool* const pool_;
   // Changed by Update and Load, as a whole or not at all; replaced, never written to.
   Tensor weights_;  // [Q] float32
   AdamState adam_;
-  // Last, so that it stops first.
-  learner::WorkerPool pool_;
 };
 
 MetricTable Metrics() {
@@ -386,7 +383,7 @@ const RegisterRule kMaesn({
                         "with a list of tasks");
       }
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Maesn>(config, context.num_threads);
+      return std::make_unique<Maesn>(config, context.pool);
     },
 });
 

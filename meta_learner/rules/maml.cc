@@ -82,8 +82,8 @@ MamlConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
 
 class Maml : public OuterRule {
  public:
-  Maml(const MamlConfig& config, int num_threads)
-      : config_(config), policy_(config.adaptation.policy), pool_(std::max(1, num_threads)) {
+  Maml(const MamlConfig& config, learner::WorkerPool* pool)
+      : config_(config), policy_(config.adaptation.policy), pool_(pool) {
     weights_ = policy_.InitialWeights({.seed = config_.seed, .purpose = Purpose::kAgentWeights});
     recent_ = torch::zeros({0}, torch::kFloat64);
   }
@@ -195,7 +195,7 @@ class Maml : public OuterRule {
     for (int64_t i = 0; i < config_.lifetimes; ++i)
       lifetimes.push_back(LifetimeOf(batch, i, normaliser));
     MamlObjective objective(config_.adaptation, config_.first_order, weights_, std::move(lifetimes),
-                            &pool_);
+                            pool_);
     MENTOR_RETURN_IF_ERROR(objective.Prepare());
     RuleReport report;
     MENTOR_ASSIGN_OR_RETURN(report["rho_error"], RhoError(objective, batch));
@@ -237,12 +237,11 @@ class Maml : public OuterRule {
   // Fixed after construction.
   const MamlConfig config_;
   const learner::StateStdPolicy policy_;
+  learner::WorkerPool* const pool_;
   // Changed by Update and Load, as a whole or not at all.
   Tensor weights_;  // [P] float32; replaced, never written to
   Tensor recent_;   // [up to mean_lifetimes] float64: adaptation rewards of lifetimes, oldest first
   RewardNormaliser normaliser_;
-  // Last, so that it stops first.
-  learner::WorkerPool pool_;
 };
 
 MetricTable Metrics() {
@@ -284,7 +283,7 @@ const RegisterRule kMaml({
       const MamlConfig config = ReadConfig(context, options);
       learner::CheckAdaptation(config.adaptation, context.spec, violations);
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Maml>(config, context.num_threads);
+      return std::make_unique<Maml>(config, context.pool);
     },
 });
 

@@ -232,9 +232,9 @@ OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& optio
       advantage_std_floor_(options.Number("advantage_std_floor")),
       gradient_variance_(options.Flag("gradient_variance")),
       seed_(context.spec.seed()),
+      pool_(context.pool),
       weights_(std::move(weights)),
-      adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0},
-      pool_(std::max(1, context.num_threads)) {}
+      adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
 
 TensorMap OuterPpoRule::Save() const {
   TensorMap state = SaveTrained(weights_, adam_);
@@ -331,14 +331,14 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
   MENTOR_ASSIGN_OR_RETURN(auto estimate, Estimate(batch, &normaliser, &report));
   auto& [advantages, returns] = estimate;
   MENTOR_ASSIGN_OR_RETURN(const OuterPpoBatch recorded,
-                          Recorded(batch.steps, std::move(advantages), std::move(returns), &pool_));
+                          Recorded(batch.steps, std::move(advantages), std::move(returns), pool_));
   MENTOR_RETURN_IF_ERROR(
       CheckTensor("input of the trained network (the density of an action may be too great)",
                   recorded.features, config_.lifetimes, config_.trained_steps, 3));
   const TrainedNetwork trained = network();
   if (gradient_variance_) {
     MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardGradient> parts,
-                            PolicyGradients(trained, ppo_, recorded, weights_, &pool_));
+                            PolicyGradients(trained, ppo_, recorded, weights_, pool_));
     ReportGradient(parts, &report);
   }
 
@@ -350,7 +350,7 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
       DrawDisplacements(stream, ppo_.k / ppo_.piece_unit, ppo_.epochs);
   MENTOR_ASSIGN_OR_RETURN(
       const OuterPpoResult result,
-      RunOuterPpo(trained, ppo_, recorded, displacements, weights, &adam, &pool_));
+      RunOuterPpo(trained, ppo_, recorded, displacements, weights, &adam, pool_));
   weights_ = std::move(weights);
   adam_ = std::move(adam);
   normaliser_ = std::move(normaliser);

@@ -90,12 +90,11 @@ class OuterPpoRule : public OuterRule {
   const double target_mean_, advantage_std_floor_;
   const bool gradient_variance_;
   const uint64_t seed_;
+  learner::WorkerPool* const pool_;
   // Changed by Update and Load, as a whole or not at all.
   torch::Tensor weights_;  // [P] float32; replaced, never written to
   AdamState adam_;
   RewardNormaliser normaliser_;
-  // Last, so that it stops first.
-  learner::WorkerPool pool_;
 };
 
 // INVALID_ARGUMENT, naming the tensor and the lifetime and step of the first number that is not

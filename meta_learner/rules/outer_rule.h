@@ -23,6 +23,10 @@
 #include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
 
+namespace mentor::learner {
+class WorkerPool;
+}  // namespace mentor::learner
+
 namespace mentor::meta_learner {
 
 // What a rule needs of the services.
@@ -151,7 +155,9 @@ struct RuleContext {
   v1::EnvironmentShape shape = {};
   std::shared_ptr<const learner::SignalNetwork> network = nullptr;
   int64_t listed_tasks = 0;  // Training tasks that have a task_index; 0: they are drawn.
-  int num_threads = 1;       // Never changes a bit of the result.
+  // Of the process, for the threads' worth of an update; null: all on the calling thread. Never
+  // changes a bit of the result. It outlives the rule.
+  learner::WorkerPool* pool = nullptr;
 };
 
 struct RuleEntry {

@@ -17,6 +17,7 @@
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/rules/experiment_metrics.h"
 #include "tests/conformance/recorded_lifetimes.h"
+#include "tests/pools.h"
 #include "tests/specs.h"
 
 namespace mentor::meta_learner {
@@ -112,7 +113,7 @@ std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
                              .shape = Shape(spec),
                              .network = Network(spec),
                              .listed_tasks = kLifetimes,
-                             .num_threads = num_threads},
+                             .pool = testing::Pool(num_threads)},
                             &violations);
   INFO(entry.name << ": " << std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);

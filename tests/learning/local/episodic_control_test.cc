@@ -65,7 +65,7 @@ int ShortestWay(const v1::EnvironmentTask& task) {
 v1::Shard ShardOf(const v1::ExperimentSpec& spec) {
   const v1::ExperimentSpec whole = WithDefaults(spec);
   Violations violations;
-  const auto parts = meta_learner::MakeParts(whole, /*num_threads=*/1, &violations);
+  const auto parts = meta_learner::MakeParts(whole, /*pool=*/nullptr, &violations);
   REQUIRE(violations.empty());
   const auto tasks = meta_learner::EvaluationTasks(*parts.benchmark, whole, envs::Split::kTest);
   auto shards = meta_learner::EvaluationShards(

@@ -63,7 +63,7 @@ std::optional<v1::ExperimentSpec> SpecWith(const std::string& network) {
         CheckSpec(spec, &violations, meta_learner::CheckParts);
         if (!violations.empty()) continue;
         spec = WithDefaults(spec);
-        const auto parts = meta_learner::MakeParts(spec, 1, &violations);
+        const auto parts = meta_learner::MakeParts(spec, /*pool=*/nullptr, &violations);
         if (violations.empty() && parts.rule->needs().signal_network) return spec;
       }
     }
@@ -76,7 +76,7 @@ TrainedRun MadeUpRun(const v1::ExperimentSpec& spec) {
   TrainedRun run;
   run.spec = spec;
   Violations violations;
-  run.parts = meta_learner::MakeParts(spec, 1, &violations);
+  run.parts = meta_learner::MakeParts(spec, /*pool=*/nullptr, &violations);
   REQUIRE(violations.empty());
   run.learned_parameters = run.parts.network->InitialWeights(/*seed=*/3);
   run.best_parameters = run.parts.network->InitialWeights(/*seed=*/4);

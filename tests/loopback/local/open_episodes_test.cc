@@ -62,7 +62,8 @@ bool DecidesInside(const meta_learner::RuleEntry& rule) {
           spec.mutable_evaluation()->add_baseline(v1::RANDOM_SIGNAL);
         }
         Violations violations;
-        const auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
+        const auto parts =
+            meta_learner::MakeParts(WithDefaults(spec), /*pool=*/nullptr, &violations);
         if (parts.rule != nullptr) return parts.rule->needs().decisions_inside_lifetime;
       }
     }
@@ -154,7 +155,7 @@ Lives LiveAgain(const v1::ExperimentSpec& spec, const Run& run, uint32_t generat
   for (uint32_t i = 0; i < kIterations; ++i) {
     const uint32_t step = generation * kIterations + i;
     Violations violations;
-    const auto parts = meta_learner::MakeParts(spec, 1, &violations);
+    const auto parts = meta_learner::MakeParts(spec, /*pool=*/nullptr, &violations);
     REQUIRE(violations.empty());
     meta_learner::ExperimentState state;
     if (step > 0) {

@@ -1,10 +1,17 @@
 // From what a rule and its inner loop report to what a run's folder and its report say.
+#include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "common/check.h"
+#include "common/fair_queue.h"
+#include "common/pause_point.h"
 #include "learner/agents/numerics.h"
+#include "learner/agents/worker_pool.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/reported_numbers.h"
 #include "meta_learner/rules/experiment_metrics.h"
@@ -86,6 +93,58 @@ TEST_CASE("metrics: of rule, inner loop and experiment stand beside each other",
     CHECK(numbers.count(name) == 1);
   }
   CHECK(FindMetric(data.metrics, "entropy")->label == "entropy of the agents");
+}
+
+// A rule that looks for its turn, as another experiment's work comes in between.
+class Polite : public meta_learner::OuterRule {
+ public:
+  explicit Polite(const meta_learner::RuleContext& context)
+      : weights_(context.network->InitialWeights(context.spec.seed())), pool_(context.pool) {}
+  meta_learner::RuleNeeds needs() const override { return {}; }
+  torch::Tensor meta_parameters() const override { return weights_; }
+  meta_learner::TensorMap Save() const override { return {{"weights", weights_}}; }
+  absl::Status Load(const meta_learner::TensorMap&) override { return absl::OkStatus(); }
+
+ private:
+  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch&,
+                                                    uint32_t) override {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    const auto early = [&] { return std::chrono::steady_clock::now() < deadline; };
+    const int places = pool_->num_threads();
+    std::atomic<int> begun = 0;
+    std::atomic<bool> done = false, waited = false;
+    std::jthread other([&] {
+      const v1::WorkShare share = ToProto("experiments/other", {.priority = v1::PRIORITY_HIGH});
+      const learner::CallerScope caller(/*interrupt=*/nullptr, &share);
+      // All places: whoever waits then is this rule.
+      static_cast<void>(pool_->ParallelFor(places, [&](int64_t) {
+        ++begun;
+        while (!waited && early())
+          if (begun == places && pool_->num_waiting() > 0) waited = true;
+        return absl::OkStatus();
+      }));
+      done = true;
+    });
+    while (!done && early()) MENTOR_RETURN_IF_ERROR(PausePoint());
+    other.join();
+    return meta_learner::RuleReport{{"waited", waited ? 1 : 0}};
+  }
+  const torch::Tensor weights_;
+  learner::WorkerPool* const pool_;
+};
+
+const meta_learner::RegisterRule kPolite({
+    .name = "polite",
+    .summary = "for tests",
+    .options = {},
+    .metrics = {{.name = "waited", .help = "It had its place, and lost it for a while."}},
+    .make = [](const meta_learner::RuleContext& context, const OptionValues&, Violations*)
+        -> std::unique_ptr<meta_learner::OuterRule> { return std::make_unique<Polite>(context); },
+});
+
+TEST_CASE("metrics: an outer update computes in a place of the pool", "[loopback]") {
+  for (const report::TrainingPoint& point : Run({"rule.name=polite"}).training)
+    CHECK(point.metrics.at("waited") == 1);
 }
 
 // A rule that says more than it declared.

@@ -79,7 +79,8 @@ v1::WorkShare Of(const std::string& experiment, v1::Priority priority) {
   return ToProto(experiment, {.owner = experiment, .priority = priority});
 }
 
-const v1::WorkShare kLow = Of("low", v1::PRIORITY_LOW), kHigh = Of("high", v1::PRIORITY_HIGH);
+const v1::WorkShare kLow = Of("low", v1::PRIORITY_LOW), kNormal = Of("normal", v1::PRIORITY_NORMAL),
+                    kHigh = Of("high", v1::PRIORITY_HIGH);
 
 // A call of another thread, of which somebody else's task waits.
 class Other {
@@ -143,6 +144,61 @@ TEST_CASE("worker pool: a task that has lost its place stops at a pause point", 
   });
   CHECK(status.ok());
   CHECK(stopped);
+}
+
+TEST_CASE("worker pool: a thread in its place takes turns as a task does", "[unit]") {
+  WorkerPool pool(1);
+  std::atomic<bool> computes = true, stopped = false;
+  const CallerScope caller(/*interrupt=*/nullptr, &kNormal);
+  std::optional<PlaceScope> place(&pool);
+  Other other(&pool, kHigh, 1, [&](int64_t) {
+    stopped = Await([&] { return pool.num_waiting() == 1 && !computes; });
+  });
+  CHECK(Await([&] {
+    computes = false;
+    const absl::Status status = CheckInterrupt();
+    computes = true;
+    return !status.ok() || other.done.load();
+  }));
+  CHECK(stopped);
+  place.reset();
+  CHECK(pool.num_waiting() == 0);
+}
+
+TEST_CASE("worker pool: a call of a thread in its place uses all places", "[unit]") {
+  WorkerPool pool(3);
+  const PlaceScope place(&pool);
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    std::atomic<int> begun = 0;
+    const absl::Status status = pool.ParallelFor(3, [&](int64_t) {
+      ++begun;
+      return Await([&] { return begun == 3; }) ? absl::OkStatus()
+                                               : absl::DeadlineExceededError("fewer places");
+    });
+    CHECK(status.ok());
+    CHECK(pool.num_waiting() == 0);
+  }
+}
+
+TEST_CASE("worker pool: a thread that waits for its place ends when nobody wants it any more",
+          "[unit]") {
+  WorkerPool pool(1);
+  std::atomic<bool> interrupt = false;
+  bool ended = false;
+  const CallerScope caller(/*interrupt=*/nullptr, &kHigh);
+  const absl::Status status = pool.ParallelFor(1, [&](int64_t) {
+    std::thread normal([&] {
+      const CallerScope own(&interrupt, &kNormal);
+      const PlaceScope place(&pool);
+      ended = absl::IsCancelled(PausePoint());
+    });
+    const bool waits = Await([&] { return pool.num_waiting() == 1; });
+    interrupt = true;
+    normal.join();  // While this task holds the one place.
+    return waits ? absl::OkStatus() : absl::DeadlineExceededError("it never waited");
+  });
+  CHECK(status.ok());
+  CHECK(ended);
 }
 
 TEST_CASE("worker pool: a task without pause points keeps nobody else waiting", "[unit]") {

@@ -44,7 +44,7 @@ v1::ExperimentSpec Spec(const std::string& text) {
 
 meta_learner::ExperimentParts Parts(const v1::ExperimentSpec& spec) {
   Violations violations;
-  auto parts = meta_learner::MakeParts(spec, /*num_threads=*/1, &violations);
+  auto parts = meta_learner::MakeParts(spec, /*pool=*/nullptr, &violations);
   REQUIRE(violations.empty());
   return parts;
 }
@@ -146,7 +146,7 @@ TEST_CASE("parts: who looks at parts makes no weights", "[unit]") {
   Violations violations;
   const v1::ExperimentSpec whole = WithDefaults(spec);
   const auto looked = meta_learner::LookAtParts(whole, &violations);
-  const auto made = meta_learner::MakeParts(whole, /*num_threads=*/1, &violations);
+  const auto made = meta_learner::MakeParts(whole, /*pool=*/nullptr, &violations);
   INFO(violations.ToStatus());
   REQUIRE(violations.empty());
   CHECK(looked.rule->meta_parameters().numel() == made.rule->meta_parameters().numel());

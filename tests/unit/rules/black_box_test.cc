@@ -1,8 +1,15 @@
+#include <atomic>
+#include <cstdlib>
 #include <functional>
+#include <thread>
 
+#include <absl/strings/str_cat.h>
+
+#include "common/fair_queue.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
+#include "tests/pools.h"
 #include "tests/specs.h"
 
 namespace mentor::meta_learner {
@@ -38,8 +45,8 @@ std::shared_ptr<const learner::SignalNetwork> Network() {
 
 std::unique_ptr<OuterRule> MakeRule(const v1::ExperimentSpec& spec, int num_threads = 2) {
   Violations violations;
-  auto rule =
-      MakeOuterRule({.spec = spec, .network = Network(), .num_threads = num_threads}, &violations);
+  auto rule = MakeOuterRule(
+      {.spec = spec, .network = Network(), .pool = testing::Pool(num_threads)}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
   return rule;
@@ -171,6 +178,59 @@ TEST_CASE("black box: the number of threads changes no bit") {
     }
     if (threads == 1) first = rule->Save();
     CHECK(Same(first, rule->Save()));
+  }
+}
+
+// Updates of one experiment, always the same one, until all have made enough.
+struct Updates {
+  int done = 0;
+  bool same = true;
+};
+Updates UpdateUntil(std::atomic<int>* left, learner::WorkerPool* pool, const v1::WorkShare& share,
+                    OuterRule* rule, const LifetimeBatch& batch, const TensorMap& after) {
+  Updates updates;
+  const TensorMap before = rule->Save();
+  while (--*left >= 0) {
+    const learner::CallerScope caller(/*interrupt=*/nullptr, &share);
+    const learner::PlaceScope place(pool);
+    updates.same = updates.same && rule->Load(before).ok() && rule->Update(batch, 0).ok() &&
+                   Same(after, rule->Save());
+    ++updates.done;
+  }
+  return updates;
+}
+
+TEST_CASE("black box: owners have equal parts of the pool, and each experiment its own bits") {
+  constexpr int kOfAda = 3, kUpdates = 240;
+  const auto rule = MakeRule(Spec(), 1);
+  const LifetimeBatch batch = Collect(rule->meta_parameters());
+  MustUpdate(rule.get(), batch);
+  const TensorMap after = rule->Save();
+  for (const int threads : {1, 4}) {
+    std::atomic<int> left = kUpdates;
+    std::vector<std::unique_ptr<OuterRule>> rules;
+    std::vector<Updates> updates(kOfAda + 1);
+    for (int i = 0; i <= kOfAda; ++i) rules.push_back(MakeRule(Spec(), threads));
+    {
+      std::vector<std::jthread> experiments;
+      for (int i = 0; i <= kOfAda; ++i) {
+        experiments.emplace_back([&, i] {
+          const v1::WorkShare share =
+              ToProto(absl::StrCat("experiments/", i), {.owner = i < kOfAda ? "ada" : "bob"});
+          updates[i] =
+              UpdateUntil(&left, testing::Pool(threads), share, rules[i].get(), batch, after);
+        });
+      }
+    }
+    int done = 0;
+    for (const Updates& of_one : updates) {
+      CHECK(of_one.same);
+      done += of_one.done;
+    }
+    CHECK(done == kUpdates);
+    // A quarter if nobody took turns.
+    INFO("bob's updates: " << updates[kOfAda].done);
+    if (threads == 1) CHECK(std::abs(updates[kOfAda].done - kUpdates / 2) < kUpdates / 8);
   }
 }
 

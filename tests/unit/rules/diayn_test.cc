@@ -7,6 +7,7 @@
 #include "learner/signals/discriminator.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/normals.h"
+#include "tests/pools.h"
 #include "tests/specs.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
@@ -65,7 +66,7 @@ std::unique_ptr<OuterRule> MakeRule(const Settings& settings, Violations* violat
   return MakeOuterRule({.spec = spec,
                         .shape = Shape(settings),
                         .network = Network(spec),
-                        .num_threads = num_threads},
+                        .pool = testing::Pool(num_threads)},
                        violations);
 }
 

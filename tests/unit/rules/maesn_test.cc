@@ -9,6 +9,7 @@
 #include "learner/inner_loops/latent_adaptation.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/normals.h"
+#include "tests/pools.h"
 #include "tests/specs.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
@@ -54,7 +55,7 @@ std::unique_ptr<OuterRule> MakeRule(const Settings& settings, Violations* violat
   return MakeOuterRule({.spec = Spec(settings),
                         .shape = Shape(settings),
                         .listed_tasks = settings.tasks,
-                        .num_threads = num_threads},
+                        .pool = testing::Pool(num_threads)},
                        violations);
 }
 

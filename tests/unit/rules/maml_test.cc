@@ -6,6 +6,7 @@
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/normals.h"
+#include "tests/pools.h"
 #include "tests/specs.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
@@ -40,7 +41,8 @@ v1::ExperimentSpec Spec(const Settings& settings) {
 std::unique_ptr<OuterRule> MakeRule(const Settings& settings, Violations* violations,
                                     int num_threads = 1) {
   return MakeOuterRule(
-      {.spec = Spec(settings), .shape = Shape(settings), .num_threads = num_threads}, violations);
+      {.spec = Spec(settings), .shape = Shape(settings), .pool = testing::Pool(num_threads)},
+      violations);
 }
 
 std::unique_ptr<OuterRule> MakeRule(const Settings& settings, int num_threads = 1) {

@@ -9,6 +9,7 @@
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/golden.h"
 #include "tests/normals.h"
+#include "tests/pools.h"
 #include "tests/specs.h"
 
 namespace mentor::meta_learner {
@@ -59,9 +60,11 @@ const std::map<std::string, std::string> kEpisodic = {
 std::unique_ptr<OuterRule> MakeRule(const v1::ExperimentSpec& spec, bool discrete = false,
                                     int num_threads = 2) {
   Violations violations;
-  auto rule = MakeOuterRule(
-      {.spec = spec, .shape = Shape(discrete), .network = nullptr, .num_threads = num_threads},
-      &violations);
+  auto rule = MakeOuterRule({.spec = spec,
+                             .shape = Shape(discrete),
+                             .network = nullptr,
+                             .pool = testing::Pool(num_threads)},
+                            &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
   return rule;

@@ -1,0 +1,16 @@
+// Pools of threads for rules.
+#pragma once
+
+#include <map>
+
+#include "learner/agents/worker_pool.h"
+
+namespace mentor::testing {
+
+// One of so many threads for all tests of the program.
+inline learner::WorkerPool* Pool(int threads) {
+  static std::map<int, learner::WorkerPool> pools;
+  return &pools.try_emplace(threads, threads).first->second;
+}
+
+}  // namespace mentor::testing
