@@ -257,7 +257,8 @@ STORE_CASE("every pair of states, legal or refused") {
       CHECK(moved->state() == to);
       CHECK(moved->SerializeAsString() == store->Get(name)->SerializeAsString());
       CHECK(moved->has_end_time() == IsFinal(to));
-      const bool keeps = to == S::STATE_FAILED || to == S::STATE_QUEUED ||
+      const bool keeps = to == S::STATE_FAILED ||
+                         (to == S::STATE_QUEUED && from != S::STATE_PAUSED) ||
                          to == S::STATE_CANCELLING || to == S::STATE_CANCELLED;
       CHECK(moved->error().message() == (keeps ? "why" : ""));
     }
