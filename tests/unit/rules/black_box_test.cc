@@ -228,8 +228,8 @@ TEST_CASE("black box: owners have equal parts of the pool, and each experiment i
       done += of_one.done;
     }
     CHECK(done == kUpdates);
-    // Half on an idle machine, a quarter if nobody took turns. On a busy one the clock runs for a
-    // thread that has its place and no processor yet, and ada's threads wake more often.
+    // A quarter if nobody took turns. Of updates this short bob makes more than half: a thread's
+    // waking counts as its time, and his wakes less often than ada's.
     INFO("bob's updates: " << updates[kOfAda].done);
     if (threads == 1) {
       CHECK(updates[kOfAda].done > kUpdates * 3 / 8);
