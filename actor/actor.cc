@@ -24,11 +24,11 @@
 namespace mentor::actor {
 namespace {
 
-// Experiments of which it may have units in hand at once.
+// Limit of experiments whose units the actor holds at once.
 constexpr uint32_t kExperimentsMax = 16;
 constexpr std::chrono::milliseconds kRefusedWait{60'000};
 constexpr std::chrono::milliseconds kSlice{5}, kLookAtTime{1'000};
-// A worker beyond the first `threads` without work for so long lets its simulators go.
+// A worker beyond the first `threads` frees its simulators after this time without work.
 constexpr std::chrono::seconds kSpareAfter{10};
 
 std::string NameOf(const v1::UnitId& id) {
@@ -39,7 +39,7 @@ std::chrono::nanoseconds Now() {
   return std::chrono::steady_clock::now().time_since_epoch();
 }
 
-// Units that an actor asks for in all.
+// Returns how many units an actor requests in total.
 uint32_t CreditOf(int threads) {
   const uint32_t ahead = kUnitsAhead * static_cast<uint32_t>(threads);
   return std::min(kCreditMax, ahead * kExperimentsMax);
@@ -57,14 +57,14 @@ struct Actor::Connection {
   std::shared_ptr<WorkStream> stream;
   // Guarded by the actor's mutex_.
   uint32_t credit = 0;       // Units that the learner may still send.
-  std::string learner = {};  // Its uid; fixed before the first unit.
+  std::string learner = {};  // Uid of the learner; fixed before the first unit.
   int running = 0;           // Units at work.
   bool welcomed = false;
-  // It goes to another learner.
+  // Set while the actor is leaving for another learner.
   std::optional<std::chrono::steady_clock::time_point> leaving_since = {};
 };
 
-// A unit in hand, and its turn at the actor's pause points.
+// A unit that the actor holds, and its Turn at pause points.
 struct Actor::Unit : Turn {
   Unit(Actor* actor, uint64_t number) : actor(actor), number(number) {}
 
@@ -76,34 +76,34 @@ struct Actor::Unit : Turn {
     piece_since.store(Now().count(), std::memory_order_relaxed);
   }
 
-  // Fixed before it begins.
+  // Fixed before the unit begins.
   Actor* const actor;
   const uint64_t number;
   v1::Unit unit;
   std::shared_ptr<Connection> connection;
   std::chrono::steady_clock::time_point received;
-  // Set by others, read at each pause point.
+  // Set by other threads, read at each pause point.
   std::atomic<bool> asked = false;
-  // The piece of work under way, and since when, less the time in which it had no turn.
+  // Name and start time of the current piece of work. Time without a turn is added to the start.
   std::atomic<const char*> piece = nullptr;
   std::atomic<int64_t> piece_since = 0;
   // Guarded by the actor's mutex_.
   Worker* worker = nullptr;
-  absl::Status end;      // Why it is to end.
-  bool unheard = false;  // Nobody waits for its result.
+  absl::Status end;      // Why the unit must end.
+  bool unheard = false;  // True if the result must not be sent.
 };
 
-// A thread with simulators of its own. A host lives as long as the thread that has started it.
+// A worker thread with its own simulators. A host lives as long as the thread that started it.
 struct Actor::Worker {
   std::thread thread;
-  UnitRunner runner;  // Of its thread alone.
+  UnitRunner runner;  // Used only by `thread`.
   // Guarded by the actor's mutex_.
   CondVar changed;
   std::shared_ptr<Unit> unit;
-  std::string experiment;  // Of its last unit.
+  std::string experiment;  // Experiment of the last unit.
   std::chrono::steady_clock::time_point idle_since;
-  bool spare = false;  // Beyond the actor's first threads.
-  bool warm = false;   // Has simulators.
+  bool spare = false;  // Beyond the actor's first `threads` workers.
+  bool warm = false;   // True if it has simulators.
 };
 
 struct Actor::Instruments {
@@ -213,7 +213,7 @@ void Actor::LeaveLocked(const std::shared_ptr<Connection>& connection) {
   v1::WorkRequest leaving;
   leaving.mutable_leaving();
   connection->stream->Send(std::move(leaving));
-  // The learner gives them to others.
+  // The learner gives the dropped units to other actors.
   instruments_->units_cancelled.Increment(static_cast<double>(DropLocked(connection.get())));
 }
 
@@ -310,7 +310,8 @@ std::optional<Actor::WorkStream::Handlers> Actor::Open(std::shared_ptr<WorkStrea
             const MutexLock lock(mutex_);
             instruments_->connected.Set(0);
             connection_ = nullptr;
-            // Units of a lost stream are the learner's to give again; those at work end unheard.
+            // The learner gives units of a lost stream again; running ones end without sending a
+            // result.
             DropLocked(connection.get());
             for (const auto& [id, unit] : units_) {
               if (unit->connection == connection) AbandonLocked(unit.get());
@@ -340,7 +341,8 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
     case v1::WorkResponse::kUnit: {
       MENTOR_FAILPOINT("actor.unit.received");
       MutexLock lock(mutex_);
-      // On its way when this actor said that it leaves: the learner has given it to another one.
+      // Sent before the learner knew that this actor leaves: the learner gives the unit to another
+      // one.
       if (connection->leaving_since) return;
       if (connection->credit == 0) {
         lock.Unlock();
@@ -374,10 +376,10 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
                  other.iteration() == id.iteration() && other.agent() == id.agent() &&
                  other.part() == id.part();
         });
-        if (found == units_.end()) return;  // Its result is on the way.
+        if (found == units_.end()) return;  // The unit is done, and its result is on the way.
         if (found->second->worker != nullptr) {
           EndLocked(found->second.get(), absl::CancelledError("cancelled"));
-          return;  // Its worker answers.
+          return;  // The unit's worker answers.
         }
         answer.mutable_result()->set_attempt(found->second->unit.attempt());
         turns_.Remove(found->first, Now());
@@ -386,7 +388,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
         instruments_->units_cancelled.Increment();
         instruments_->queue_items.Set(static_cast<double>(turns_.waiting()));
       }
-      // Every unit is answered, so both sides agree on what is out.
+      // Every unit is answered, so that both sides agree on the outstanding units.
       *answer.mutable_result()->mutable_id() = id;
       answer.mutable_result()->set_error("cancelled");
       connection->stream->Send(std::move(answer));
@@ -402,7 +404,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       return;
     }
     default:
-      return;  // From a newer version.
+      return;  // A message of a newer version.
   }
 }
 
@@ -430,7 +432,8 @@ void Actor::FillPlacesLocked() {
 }
 
 void Actor::BeginLocked(Unit* unit) {
-  // Who has this experiment's simulators already; else the first, so that the others may let go.
+  // Prefers a worker with simulators of this experiment. Otherwise takes the first idle worker, so
+  // that later workers can free their simulators.
   const std::string& experiment = unit->unit.share().experiment();
   Worker* chosen = nullptr;
   for (const auto& worker : workers_) {

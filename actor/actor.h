@@ -1,7 +1,8 @@
-// An actor: worker threads that run units, and a stream to a learner that gives them. Keeps no
-// state beyond the units in hand; survives a learner that goes away, and goes to another one when
-// it knows several. Units of several experiments take turns (common/turns.h), and one that is
-// cancelled, or whose environment takes too long, ends at its next pause point. Thread-safe.
+// An actor: worker threads that run units, and a stream to the learner that sends them. Keeps no
+// state except the units it holds. Reconnects if its learner goes away, and can change to another
+// learner if it knows several. Units of several experiments take turns (common/turns.h). A unit
+// that is cancelled, or whose environment takes too long, ends at its next pause point.
+// Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -30,29 +31,30 @@ namespace mentor::actor {
 class Actor {
  public:
   struct Options {
-    int threads = 1;  // That compute at once.
-    // Known by this at all learners, whatever becomes of a connection.
+    int threads = 1;  // Number of units that run at once.
+    // Identity at all learners, across reconnections.
     std::string uid = NewUuid();
-    // To the only learner; called for each connection.
+    // Returns a channel to the only learner; called for each connection.
     std::function<std::shared_ptr<grpc::Channel>()> channel = {};
-    // Or several, made with `uid`; outlives the actor.
+    // Several learners, in place of `channel`; created with `uid`. Must outlive the actor.
     LearnerList* learners = nullptr;
-    // An actor without work for so long asks other learners whether they have some.
+    // Interval at which an actor without work asks other learners for work.
     std::chrono::milliseconds look_every{5'000};
-    // When it leaves a learner or ends: units that run for longer are cut, and done elsewhere.
+    // Time limit for running units when the actor leaves a learner or ends. Units that run longer
+    // are cut, and other actors run them again.
     std::chrono::milliseconds drain_deadline{5'000};
-    // A reset or a step that computes for longer is an error of its unit.
+    // A reset or a step with more computing time than this is an error of its unit.
     std::chrono::milliseconds piece_deadline{60'000};
-    // Called when it ends and has waited long enough for units that run: whatever they wait for.
+    // Called by Stop after the limit for running units: must end whatever they wait for.
     std::function<void()> interrupt = {};
-    // Called when somebody wants it to end; its owner then calls Stop. From any thread.
+    // Called when the learner asks the actor to end; the owner then calls Stop. From any thread.
     std::function<void()> on_drain = {};
   };
-  // Begins to connect. Metrics outlive the actor.
+  // Begins to connect. `metrics` must outlive the actor.
   Actor(Options options, Metrics* metrics);
   ~Actor();
 
-  // Tells the learner, finishes the units that run and ends; those that wait go to other actors.
+  // Tells the learner, finishes running units and ends; waiting units go to other actors.
   void Stop();
 
  private:
@@ -63,31 +65,31 @@ class Actor {
   struct Instruments;
 
   void Connect();
-  // Until the next attempt at one of several is due; false when it stops.
+  // Waits until the next attempt at one of several learners is due. Returns false after Stop.
   bool WaitForLearner();
-  // nullopt when it is leaving.
+  // Returns nullopt when the actor is ending.
   std::optional<WorkStream::Handlers> Open(std::shared_ptr<WorkStream> stream);
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkResponse message);
   void Work(Worker* worker);
   void Run(Worker* worker, const std::shared_ptr<Unit>& unit) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Asks for places when a slice of time is over, and ends what takes too long.
+  // Asks units for their places when a time slice is over, and ends units that take too long.
   void WatchTime();
-  // A unit that was asked waits for its turn; an error: why it ends.
+  // Waits for the unit's turn if the unit was asked to stop. An error: why the unit must end.
   absl::Status AtPausePoint(Unit* unit);
-  // Asks whoever must make place, and lets units begin or go on.
+  // Asks units that lost their places to stop, and lets units begin or continue.
   void FillPlacesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void BeginLocked(Unit* unit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // It ends at its next pause point.
+  // Makes the unit end at its next pause point.
   void EndLocked(Unit* unit, absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The same, and nobody hears of it.
+  // The same, without sending a result.
   void AbandonLocked(Unit* unit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Drops the units of a connection that have not begun; how many.
+  // Drops the units of a connection that have not begun. Returns their number.
   size_t DropLocked(const Connection* connection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Before anything that changes how many units compute.
+  // Must be called before any change of the number of running units.
   void CountIdleLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Goes where there is work.
+  // Moves to learners that have work.
   void Look(const std::stop_token& stop);
-  // Tells the learner, and drops its units that nobody has begun.
+  // Tells the learner, and drops its units that have not begun.
   void LeaveLocked(const std::shared_ptr<Connection>& connection)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -97,18 +99,19 @@ class Actor {
   rpc::Reconnector reconnector_;
   // Guarded by mutex_.
   Mutex mutex_;
-  CondVar changed_;  // running_, stopping_ or what WatchTime waits for.
+  CondVar changed_;  // Changes of running_, stopping_ and what WatchTime waits for.
   Turns turns_ ABSL_GUARDED_BY(mutex_);
-  std::map<Turns::Id, std::shared_ptr<Unit>> units_ ABSL_GUARDED_BY(mutex_);  // In hand.
-  int running_ ABSL_GUARDED_BY(mutex_) = 0;                                   // That have begun.
-  uint64_t received_ ABSL_GUARDED_BY(mutex_) = 0;  // Units so far; numbers them.
+  // All units of this actor.
+  std::map<Turns::Id, std::shared_ptr<Unit>> units_ ABSL_GUARDED_BY(mutex_);
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;        // Units that have begun.
+  uint64_t received_ ABSL_GUARDED_BY(mutex_) = 0;  // Units received so far; numbers them.
   std::chrono::steady_clock::time_point idle_since_ ABSL_GUARDED_BY(mutex_);
-  bool watches_closely_ ABSL_GUARDED_BY(mutex_) = false;  // WatchTime looks at each slice.
+  bool watches_closely_ ABSL_GUARDED_BY(mutex_) = false;  // WatchTime runs each time slice.
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  bool told_to_leave_ ABSL_GUARDED_BY(mutex_) = false;  // By the learner.
+  bool told_to_leave_ ABSL_GUARDED_BY(mutex_) = false;  // Set by a Drain of the learner.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  // Last, so that they stop first.
+  // Last members, so that they stop first.
   std::thread connector_;
   std::vector<std::unique_ptr<Worker>> workers_ ABSL_GUARDED_BY(mutex_);
   std::thread watch_;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint32_t kNeighboursMax = 1'000'000;
 
-// One action's rows.
+// The rows of one action.
 struct Table {
   std::vector<float> keys, values;  // [n, K], [n]
 };
@@ -76,12 +76,12 @@ absl::Status CheckSizes(const v1::PolicyWeights& weights) {
   return absl::OkStatus();
 }
 
-// Takes pieces off the bytes.
+// Reads consecutive pieces of the bytes.
 class Bytes {
  public:
   explicit Bytes(const std::string& bytes) : next_(bytes.data()), left_(bytes.size()) {}
 
-  // False when there are not so many left.
+  // Returns false if fewer bytes are left.
   template <typename Number>
   bool Take(uint64_t count, Number* numbers) {
     if (!Has(count)) return false;
@@ -89,13 +89,13 @@ class Bytes {
     Skip(count);
     return true;
   }
-  // The same into a vector, whose memory is taken only then.
+  // The same into a vector, which is resized only if the bytes suffice.
   bool Take(uint64_t count, std::vector<float>* numbers) {
     if (!Has(count)) return false;
     numbers->resize(count);
     return Take(count, numbers->data());
   }
-  // Numbers of four bytes.
+  // `count` counts numbers of four bytes.
   bool Has(uint64_t count) const { return count <= left_ / 4; }
   bool done() const { return left_ == 0; }
 
@@ -137,7 +137,7 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakeEpisodicNetwork(const v1::Pol
     Table& table = tables.emplace_back();
     int32_t rows = 0;
     if (!bytes.Take(1, &rows)) return misfit(absl::StrFormat("action %d has no table", action));
-    // Keys and values together; no overflow, since neither factor has more than 31 bits.
+    // Checks keys and values together. No overflow, since neither factor has more than 31 bits.
     if (rows < 0 || !bytes.Has(uint64_t{static_cast<uint32_t>(rows)} * (sizes.key() + 1)))
       return misfit(absl::StrFormat("the table of action %d has %d rows", action, rows));
     bytes.Take(uint64_t{static_cast<uint32_t>(rows)} * sizes.key(), &table.keys);

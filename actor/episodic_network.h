@@ -1,4 +1,4 @@
-// The policy that looks action values up in tables (docs/algorithms/episodic_control.md#acting).
+// The policy that looks up action values in tables (methods/episodic_control/README.md#acting).
 #pragma once
 
 #include <memory>
@@ -10,8 +10,8 @@
 
 namespace mentor::actor {
 
-// As MakePolicyNetwork, which calls it. Every size is compared with the bytes that came before
-// memory is taken for it.
+// Like MakePolicyNetwork, which calls it. Every size is compared with the bytes received before
+// memory is allocated.
 absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakeEpisodicNetwork(const v1::PolicyWeights& weights,
                                                                    PolicyOutput* output);
 

@@ -57,7 +57,7 @@ std::optional<std::chrono::nanoseconds> LearnerChoice::Next(Clock::time_point no
   const Learner* next = wanted_ ? Find(*wanted_) : nullptr;
   wanted_.reset();
   if (next == nullptr || next->not_before > now) {
-    // The first of those that are due soonest: all that need not wait are due now.
+    // The first in rank of those that are due soonest; all learners without a delay are due now.
     next = &*std::min_element(learners_.begin(), learners_.end(),
                               [&](const Learner& a, const Learner& b) {
                                 return std::max(a.not_before, now) < std::max(b.not_before, now);
@@ -71,7 +71,7 @@ std::optional<std::chrono::nanoseconds> LearnerChoice::Next(Clock::time_point no
 void LearnerChoice::Ended(const absl::Status& status, Clock::time_point now, double uniform) {
   const auto connected_at = std::exchange(connected_at_, std::nullopt);
   Learner* const learner = Find(current_);
-  // It has left of its own accord.
+  // The actor left on its own initiative, or the learner is gone.
   if (learner == nullptr || (wanted_ && status.ok())) return;
   if (connected_at && now - *connected_at >= options_.backoff.healthy) learner->failures = 0;
   if (++failures_ >= options_.hurried) not_before_ = now + options_.pace;

@@ -16,8 +16,8 @@ namespace mentor::actor {
 namespace {
 
 constexpr size_t kNamesMax = 1024;
-// How often names are looked up: for attempts, while all wait for their next one, and when others
-// are asked for work.
+// Minimum intervals between resolutions: for attempts, while all learners are in their delays, and
+// before other learners are asked for work.
 constexpr std::chrono::milliseconds kLookUpForAttempt{1'000}, kLookUpWhileWaiting{5'000},
     kLookUpForWork{30'000};
 constexpr std::chrono::milliseconds kAskWithin{2'000};
@@ -70,12 +70,12 @@ void LearnerList::Resolve(std::chrono::milliseconds at_most_every) {
     if (LearnerChoice::Clock::now() - resolved_at_ < at_most_every) return;
   }
   for (const std::string& name : names_) {
-    auto addresses = rpc::ResolveAddress(name);  // Without the lock: it may take seconds.
+    auto addresses = rpc::ResolveAddress(name);  // Without the lock, since it may take seconds.
     const MutexLock lock(mutex_);
     if (addresses.ok()) {
       found_[name] = *std::move(addresses);
     } else {
-      // What it stood for before may still be there.
+      // The earlier addresses stay, since they may still work.
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a name of learners is not found",
                        {{"why", addresses.status()}});
     }

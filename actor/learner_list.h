@@ -1,6 +1,6 @@
-// The learners of an actor as its flags name them, "A:50051,B:50051" or a name that stands for many
-// addresses, and the one in use (learner_choice.h). Names are looked up again for attempts and when
-// others are asked for work. Thread-safe.
+// The learners of an actor as in its flags, and the one in use (learner_choice.h). The flag is
+// "A:50051,B:50051", or a name with many addresses. Names are resolved again for attempts and
+// before other learners are asked for work. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -24,36 +24,36 @@ namespace mentor::actor {
 
 class LearnerList {
  public:
-  // `options.address` is the list. INVALID_ARGUMENT names what is wrong with it, as for one
-  // address.
+  // `options.address` is the list. INVALID_ARGUMENT says what is wrong with it, as for one address.
   static absl::StatusOr<std::unique_ptr<LearnerList>> Make(const std::string& actor_uid,
                                                            const rpc::ChannelOptions& options,
                                                            Metrics* metrics);
 
-  // How long to wait until the next attempt is due; zero: now, on channel(). Blocks as long as the
+  // Returns the time until the next attempt; zero: now, on channel(). Blocks as long as the
   // system's resolver does.
   std::chrono::milliseconds Next();
   std::shared_ptr<grpc::Channel> channel();
-  // It has welcomed this actor; its address.
+  // Reports that the learner has welcomed this actor; returns its address.
   std::string Connected();
-  // The attempt or the stream has ended like this.
+  // Reports how the attempt or the stream ended.
   void Ended(const absl::Status& status);
-  // Asks others whether units wait there. True: the next attempt is for one where they do, so it is
-  // time to leave. Blocks for some seconds at most, but for the resolver.
+  // Asks other learners whether units wait there. If so, returns true and makes that learner the
+  // next to try; the caller should then leave. Blocks for some seconds at most, apart from the
+  // resolver.
   bool Look(bool idle, const std::stop_token& stop);
 
  private:
   struct Instruments;
-  // Why an actor went to another learner.
+  // Why the actor moves to another learner.
   enum class Move { kNone, kIdle, kHome };
 
   LearnerList(const std::string& actor_uid, std::vector<std::string> names,
               std::unique_ptr<rpc::ChannelSource> source, Metrics* metrics);
-  // Looks all names up, unless that was done so lately.
+  // Resolves all names, unless they were resolved recently.
   void Resolve(std::chrono::milliseconds at_most_every);
-  // To one of the addresses that Resolve has found.
+  // Returns a channel to one of the addresses that Resolve found.
   absl::StatusOr<std::shared_ptr<grpc::Channel>> To(const std::string& address);
-  // Units that wait there; 0 when it does not say.
+  // Returns the number of units that wait there; 0 without an answer.
   uint64_t Ask(const std::string& address, const std::stop_token& stop);
 
   // Fixed after construction.
@@ -68,9 +68,9 @@ class LearnerList {
   std::map<std::string, std::string> name_of_ ABSL_GUARDED_BY(mutex_);             // By address.
   LearnerChoice::Clock::time_point resolved_at_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
-  std::string connected_ ABSL_GUARDED_BY(mutex_);  // The last one that it was connected to.
+  std::string connected_ ABSL_GUARDED_BY(mutex_);  // Address of the last connection.
   Move moving_ ABSL_GUARDED_BY(mutex_) = Move::kNone;
-  int unresolved_ ABSL_GUARDED_BY(mutex_) = 0;  // Attempts for which there was no address.
+  int unresolved_ ABSL_GUARDED_BY(mutex_) = 0;  // Attempts in a row without any address.
   rpc::Jitter jitter_ ABSL_GUARDED_BY(mutex_);
 };
 

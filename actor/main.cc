@@ -22,8 +22,8 @@
 namespace mentor {
 namespace {
 
-// From the wish to end to the end, whatever a simulator is doing: it holds nothing that others
-// could not do again.
+// Maximum time from the stop signal to the end of the process, whatever a simulator does. All lost
+// work can be repeated by other actors.
 constexpr std::chrono::seconds kEndWithin{9};
 
 void EndWithin(std::chrono::seconds limit) {
@@ -77,10 +77,10 @@ int Main(int argc, char** argv) {
   const auto learners =
       actor::LearnerList::Make(uid, security.Channel(learner, metrics.get()), metrics.get());
   if (!learners.ok()) return Fail(learners.status(), kExitUsage);
-  // What a unit's environment lacks comes from the learner of the moment.
+  // Missing bundles come from the current learner.
   rpc::BundleFetcher fetcher(
       rpc::FetchFrom<v1::RolloutService>([&] { return (*learners)->channel(); }));
-  // Others of its cache use a bundle for as long as its model is compiled.
+  // Other users of the cache hold a bundle while its model is compiled.
   rpc::UseBundleCache(bundles.CacheOptions(), &fetcher, metrics.get(),
                       /*wait_for_room=*/std::chrono::minutes(2));
   actor::Actor actor({.threads = threads,

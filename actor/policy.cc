@@ -65,7 +65,7 @@ void Policy::Choose(std::span<const float> observation, double uniform, std::spa
   const double log_sum = LogOfSumOfExp();
   int choice = 0;
   double cumulated = exact::Exp(output_.mean[0] - log_sum);
-  // Rounding may leave the sum below 1: then the last choice.
+  // If rounding leaves the sum below 1, the last choice is taken.
   while (choice + 1 < action_size_ && cumulated < uniform)
     cumulated += exact::Exp(output_.mean[++choice] - log_sum);
   *log_prob = WriteChoice(choice, action);

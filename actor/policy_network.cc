@@ -24,8 +24,8 @@ using Eigen::VectorXf;
 using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Observation = Eigen::Map<const VectorXf>;
 
-constexpr int kLanes = 8;  // float32 in a vector register of x86-64-v3.
-// Of a memory of episodes.
+constexpr int kLanes = 8;  // Number of float32 in a vector register of x86-64-v3.
+// Limits of an episodic memory.
 constexpr double kRadiusMax = 1e300;
 constexpr uint32_t kCapacityMax = 1'000'000;
 
@@ -33,7 +33,7 @@ Index Padded(Index size) {
   return (size + kLanes - 1) / kLanes * kLanes;
 }
 
-// Takes tensors off the wire's numbers, one after the other.
+// Reads consecutive tensors from the received numbers.
 class Reader {
  public:
   explicit Reader(std::span<const float> values) : values_(values) {}
@@ -87,7 +87,7 @@ void SetLogStd(const VectorXf& log_std, PolicyOutput* output) {
     output->std[i] = static_cast<float>(exact::Exp(log_std[i]));
 }
 
-// One log-std for all actions.
+// Sets one log-std for all actions.
 void FillLogStd(float log_std, PolicyOutput* output) {
   output->log_std.fill(log_std);
   output->std.fill(static_cast<float>(exact::Exp(log_std)));
@@ -125,10 +125,9 @@ struct Mlp : PolicyNetwork {
   }
 };
 
-// Conditional layer normalisation
-// (docs/algorithms/response_gradient.md#conditional-layer-normalisation): with a = W2 h1 + b2, the
-// second hidden layer is tanh(gain z + offset), z = (a - mean(a)) / sqrt(var(a) + 1e-5), biased
-// variance.
+// See methods/response_gradient/README.md#conditional-layer-normalisation for conditional layer
+// normalisation. With a = W2 h1 + b2, the second hidden layer is tanh(gain z + offset), where z =
+// (a - mean(a)) / sqrt(var(a) + 1e-5). The variance is biased.
 struct LayerNorm : Mlp {
   Index units;
   VectorXf gain, offset;
@@ -150,8 +149,8 @@ struct LayerNorm : Mlp {
     layer3.Apply(hidden2, &output->mean);
   }
 
-  // Sums run over the units alone, without the padding, in double; gain and offset of the padding
-  // are zero.
+  // Sums cover only the units, without the padding, in double. Gain and offset of the padding are
+  // zero.
   void Normalise() {
     const auto n = static_cast<double>(units);
     double sum = 0, squares = 0;
@@ -166,13 +165,13 @@ struct LayerNorm : Mlp {
   }
 };
 
-// MAML's (docs/algorithms/initial_weights.md#maml): beside the mean, log std = S2 tanh(S1 o + c1) +
-// c2, one number for all actions.
+// MAML's network (methods/maml/README.md#maml): in addition to the mean, log std = S2 tanh(S1 o +
+// c1) + c2, one number for all actions.
 struct StateStd : Mlp {
   Affine std1, std2;
   VectorXf std_hidden, std_out;
 
-  // The mean's network is that of discrete actions: no free log-std.
+  // The mean's network has no free log-std, as for discrete actions.
   StateStd(const Sizes& n, Reader* reader, PolicyOutput* output)
       : Mlp({.d = n.d, .h = n.h, .a = n.a, .discrete = true}, reader, output),
         std1(reader, n.h, n.d, Padded(n.h), n.d),
@@ -193,28 +192,28 @@ struct StateStd : Mlp {
   }
 };
 
-// RL^2's (docs/algorithms/recurrent_policy.md#the-network). Input x = [o, last action, q] with the
-// side inputs q = [success signal, end of the episode] of the last step, all 0 at the beginning of
-// a lifetime:
+// RL^2's network (methods/rl2/README.md#the-network). The input is x = [o, last action, q]. The
+// side inputs of the last step are q = [success signal, end of the episode], all 0 at the beginning
+// of a lifetime.
 //   code1 = [relu(enc1 x), q], z = [relu(enc2 code1), q], h = LSTM(z),
 //   mean = three layers, log std = two layers, tanh between them.
-// The gates i, f, g, o are four padded blocks. With a memory of episodes
-// (docs/algorithms/recurrent_policy.md#episodic-memory) a fifth one, r, lets tanh(m) into the cell,
-// where m is what memory gave at the beginning of the episode.
+// The gates i, f, g, o are four padded blocks. A memory of episodes adds a fifth gate, r, which
+// admits tanh(m) into the cell. Here m is the memory's answer at the beginning of the episode
+// (methods/rl2/README.md#episodic-memory).
 struct Recurrent final : PolicyNetwork {
   static constexpr Index kSide = 2;
 
   const Sizes n;
-  const Index block;  // Padded units of the LSTM.
+  const Index block;  // Padded size of the LSTM.
   Affine enc1, enc2;
   MatrixXf w_z, w_h;
   VectorXf b_gates;
   Affine mean1, mean2, mean3;
-  std::vector<Affine> logstd;  // Two layers; none where actions are discrete.
+  std::vector<Affine> logstd;  // Two layers; none if actions are discrete.
   VectorXf x, code1, z, gates, h, c, hidden1, hidden2, log_std;
   std::optional<CellMemory<float>> memory;
   bool begins_episode = true;
-  std::vector<float> context;  // Of the running episode.
+  std::vector<float> context;  // Context of the current episode.
   VectorXf reinstated;         // tanh(m)
 
   Recurrent(const Sizes& n, Reader* reader, PolicyOutput* output)
@@ -297,7 +296,7 @@ struct Recurrent final : PolicyNetwork {
     gates = b_gates;
     gates.noalias() += w_z * z;
     gates.noalias() += w_h * h;
-    // sigmoid(y) = (1 + tanh(y / 2)) / 2: one kind of tanh for all gates. A padded unit has c = 0.
+    // sigmoid(y) = (1 + tanh(y / 2)) / 2, so that all gates use tanh. A padded unit has c = 0.
     const auto gate = [&](Index index) { return gates.segment(index * block, block).array(); };
     gates.head(2 * block) = (0.5f * gates.head(2 * block).array()).tanh();
     gates.segment(2 * block, block) = gate(2).tanh();

@@ -27,22 +27,22 @@ static_assert(std::endian::native == std::endian::little,
               "tensors travel as raw little-endian bytes");
 
 constexpr uint32_t kUnitStepsMax = 1'000'000;
-// Simulators kept by one thread, and those among them that are processes. Beyond that all are
-// dropped: a fleet works on few environments at a time.
+// Limits for the simulators of one thread, and for those that are processes. Beyond a limit all are
+// freed, since a fleet works on few environments at a time.
 constexpr size_t kEnvironmentsMax = 64;
 constexpr std::ptrdiff_t kHostProcessesMax = 4;
-// A result beyond this does not fit into a message (rpc::StreamOptions).
+// A larger result does not fit into a message (rpc::StreamOptions).
 constexpr uint64_t kResultBytesMax = 60u << 20;
-// A call of the policy takes a microsecond, of a recurrent one some tens, of one with long tables
-// some milliseconds; one that seems to take longer than this was preempted. The monotonic clock is
-// read, since the thread's CPU clock costs more than the call.
+// A longer call of the policy was probably preempted. Normal calls take a microsecond, for a
+// recurrent policy some tens, and with long tables some milliseconds. Calls are timed with the
+// monotonic clock, since the thread's CPU clock costs more than the call.
 constexpr std::chrono::microseconds kPolicyCallMax{50}, kRecurrentCallMax{1000},
     kEpisodicCallMax{100'000};
 
-// Pieces of work, for errors.
+// Names of pieces of work, for errors.
 constexpr char kReset[] = "a reset", kStep[] = "a step";
 
-// A tensor of the trajectory that is written row by row, in the message itself.
+// A tensor of the trajectory that is written row by row into the message itself.
 template <typename T>
 class Rows {
  public:
@@ -84,7 +84,7 @@ class TrajectoryWriter {
                       std::initializer_list<int64_t>{n, info.action_size}, out->mutable_labels());
   }
 
-  // What the policy saw and did, and what came of it.
+  // Adds the observation, the action and the outcome of a step.
   void AddStep(std::span<const float> observation, std::span<const float> action, float log_prob,
                const envs::StepOutcome& outcome) {
     observations_.Add(observation);
@@ -96,7 +96,7 @@ class TrajectoryWriter {
     truncations_.Add(WasCut(outcome) ? 1 : 0);
     if (labels_) labels_->Add(outcome.label);
   }
-  // The last observations of episodes that ended, [K, D] by rows.
+  // Adds the last observations of ended episodes, [K, D] by rows.
   void AddFinalObservations(std::span<const float> rows) {
     const int64_t k = static_cast<int64_t>(rows.size()) / observation_size_;
     Rows<float>(v1::Tensor::DTYPE_FLOAT32, {k, observation_size_},
@@ -108,7 +108,7 @@ class TrajectoryWriter {
         .Add(observation);
   }
 
-  // A task that ends in the very step of the limit was not cut short.
+  // A task that ends in the last step of the limit was not cut short.
   static bool WasCut(const envs::StepOutcome& outcome) {
     return outcome.truncated && !outcome.terminated;
   }
@@ -122,8 +122,8 @@ class TrajectoryWriter {
   std::optional<Rows<float>> labels_;
 };
 
-// An observation as the policy sees it. What 32 bits cannot hold is an error of its unit: a learner
-// takes it for a peer that breaks the protocol.
+// Converts an observation for the policy. A number beyond 32 bits is an error of the unit, since a
+// learner would treat it as a protocol violation.
 absl::Status ToFloats(std::span<const double> from, uint32_t step, std::span<float> to) {
   for (size_t i = 0; i < from.size(); ++i) {
     to[i] = static_cast<float>(from[i]);
@@ -187,7 +187,7 @@ absl::Status CheckResultSize(const v1::Unit& unit, const envs::EnvironmentInfo& 
       sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) +
       sizeof(double) + 3 +
       (info.has_labels ? sizeof(float) * static_cast<uint64_t>(info.action_size) : 0);
-  // An episode may end with any step, unless all have one length.
+  // An episode may end at any step, unless all episodes have the same length.
   const uint64_t episode_steps =
       info.independent_episodes ? static_cast<uint64_t>(info.episode_steps) : 1;
   const uint64_t final_bytes = unit.return_final_observations()
@@ -224,7 +224,7 @@ RandomStream StreamOf(const v1::Unit& unit, Purpose purpose, uint32_t iteration)
           .iteration = iteration};
 }
 
-// CPU time of the policy in a unit, from those of its calls that were not preempted.
+// CPU time of the policy in a unit, estimated from calls that were not preempted.
 class PolicyTimer {
  public:
   explicit PolicyTimer(v1::PolicyNetwork network)
@@ -240,7 +240,7 @@ class PolicyTimer {
       ++calls_;
     }
   }
-  // What `steps` calls took; nothing if each was preempted.
+  // Returns the estimated time of `steps` calls; nullopt if every call was preempted.
   std::optional<double> Seconds(size_t steps) const {
     if (calls_ == 0) return std::nullopt;
     return std::chrono::duration<double>(total_).count() / static_cast<double>(calls_) *
@@ -266,7 +266,7 @@ v1::Result UnitRunner::Run(const v1::Unit& unit) {
     *result.mutable_id() = unit.id();
     result.set_attempt(unit.attempt());
     result.set_error(absl::StrCat(unit.task().environment(), ": ", status.message()));
-    // A simulator that failed may be in any state; those of others have nothing to do with it.
+    // A failed simulator may be in any state; simulators of other tasks are unaffected.
     environments_.erase(KeyOf(unit.task()));
   }
   return result;
@@ -351,7 +351,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     if (const auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
     timer.Time([&] {
       Act(unit, action_noise, step, shown, action, &log_prob);
-      envs::ClipAction(info, action, clipped);  // The simulator alone sees it so.
+      envs::ClipAction(info, action, clipped);  // Only the simulator sees the clipped action.
     });
 
     MENTOR_ASSIGN_OR_RETURN(envs::StepOutcome outcome, environment->Step(clipped, observation));
@@ -361,7 +361,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     }
     MENTOR_RETURN_IF_ERROR(ToFloats(observation, step + 1, next));
     MENTOR_RETURN_IF_ERROR(CheckLabel(info, outcome, step));
-    // Nobody could go on from here, so the episode ends where the agent learns.
+    // The episode cannot be continued from a saved state, so it is truncated here.
     if (unit.return_state() && t + 1 == unit.steps() && !info.saves_state) outcome.truncated = true;
     if (!std::isfinite(log_prob)) {
       return absl::InternalError(
@@ -385,7 +385,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   const double encode_start = ThreadCpuSeconds();
   trajectory.AddNextObservation(shown);
   if (unit.return_final_observations()) trajectory.AddFinalObservations(final_observations);
-  // After the end of an episode there is nothing to carry: the next one begins with its own reset.
+  // After the end of an episode there is no state to save: the next one begins with its own reset.
   if (unit.return_state() && !done) {
     *result->mutable_final_state() = environment->SaveState();
     MENTOR_RETURN_IF_ERROR(environment->SaveStatus());

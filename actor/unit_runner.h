@@ -1,5 +1,5 @@
-// Runs rollout units: a pure function from Unit to Result, with simulators kept warm between calls.
-// One object for each worker thread; not thread-safe.
+// Runs rollout units: a pure function from Unit to Result, which keeps simulators between calls.
+// One object per worker thread; not thread-safe.
 #pragma once
 
 #include <map>
@@ -19,22 +19,22 @@ namespace mentor::actor {
 
 class UnitRunner {
  public:
-  // A unit that is wrong or fails gives a result with `error` set; never a crash, and no state is
-  // left behind. Resets and steps are pieces of work with pause points (common/pause_point.h).
+  // An invalid or failing unit gives a result with `error` set. It never crashes and leaves no
+  // state behind. Resets and steps are pieces of work with pause points (common/pause_point.h).
   v1::Result Run(const v1::Unit& unit);
-  // Lets all simulators go.
+  // Frees all simulators.
   void Forget() { environments_.clear(); }
-  // CPU time that the last unit's result took to be written into its message.
+  // CPU time, in seconds, of encoding the last unit's result.
   double encode_seconds() const { return encode_seconds_; }
 
  private:
   absl::Status RunInto(const v1::Unit& unit, v1::Result* result);
-  // What names the task's simulator: everything but what SetTask chooses.
+  // Returns the key of the task's simulator: everything except what SetTask changes.
   static std::string KeyOf(const v1::EnvironmentTask& task);
-  // The simulator for the task's environment and options.
+  // Returns a simulator for the task's environment and options.
   absl::StatusOr<envs::Environment*> Prepare(const v1::EnvironmentTask& task);
 
-  // The policy's action for an observation, [D] to [A], and its log probability.
+  // Writes the policy's action [A] for an observation [D], and its log-probability.
   void Act(const v1::Unit& unit, const RandomStream& action_noise, uint32_t step,
            std::span<const float> observation, std::span<float> action, float* log_prob);
 

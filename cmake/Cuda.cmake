@@ -1,5 +1,5 @@
-# NVIDIA's compiler from the wheels of deploy/install.sh --nvcc; a toolkit of the system is not
-# used. mentor::cudart is the runtime that LibTorch loads: one, so that both mean the same device.
+# NVIDIA's compiler from the wheels of deploy/install.sh --nvcc. A system toolkit is not used.
+# mentor::cudart is the runtime that LibTorch loads, so that both use the same device state.
 set(MENTOR_NVCC "${CMAKE_SOURCE_DIR}/.deps/nvcc" CACHE PATH
   "Where deploy/install.sh put NVIDIA's compiler")
 set(MENTOR_CUDA_ARCHS "80;90;100" CACHE STRING
@@ -17,7 +17,7 @@ list(GET MENTOR_CUDA_ARCHS -1 last)
 list(APPEND CMAKE_CUDA_ARCHITECTURES ${last}-virtual)
 set(CMAKE_CUDA_RUNTIME_LIBRARY None)
 enable_language(CUDA)
-# CMake 3.25 does not know that nvcc has it.
+# CMake 3.25 does not know that nvcc supports C++20.
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_EXTENSIONS OFF)

@@ -1,5 +1,5 @@
-# Every third-party library as one imported target. Nothing is downloaded here: deploy/install.sh
-# has done it.
+# Every third-party library as one imported target. Nothing is downloaded here; deploy/install.sh
+# does that.
 if(NOT EXISTS ${MENTOR_WHEELS}/torch)
   message(FATAL_ERROR "${MENTOR_WHEELS}/torch is missing: run deploy/install.sh first")
 endif()
@@ -37,7 +37,7 @@ if(MENTOR_CUDA)
 endif()
 include(MuJoCo)
 
-# ccache and mold are used when they are there.
+# ccache and mold are used if they are installed.
 find_program(MENTOR_CCACHE ccache)
 if(MENTOR_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${MENTOR_CCACHE})

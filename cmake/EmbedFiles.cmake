@@ -1,10 +1,10 @@
-# Text files as constants of the program:
+# Embeds text files as constants of the program:
 #
 #   mentor_embed(OUT out.cc HEADER path/embedded.h NAMESPACE mentor::report
 #                kPageScript page.js  kPageStyle page.css)
 #
-# writes the file OUT, for SRCS of a layer, with a std::string_view for each name. It is made again
-# when one of the files changes.
+# The call writes the file OUT, for SRCS of a layer, with a std::string_view for each name. OUT is
+# regenerated when one of the files changes.
 if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
   # cmake -D OUT=.. -D HEADER=.. -D NAMESPACE=.. -D FILES=NAME|PATH|.. -P EmbedFiles.cmake
   string(REPLACE "|" ";" pairs "${FILES}")

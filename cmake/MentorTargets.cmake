@@ -1,21 +1,22 @@
 include(PrecompiledHeaders)
 option(MENTOR_UNITY "Compile files of a layer together, where the layer allows it" ON)
 
-# How this project makes targets: a folder is a layer is a target.
+# How this project defines targets: each folder is a layer, and each layer is a target.
 #
-#   mentor_layer(NAME agents FOLDER learner/agents DEPS common mentor::torch)
-#     All sources of one folder (but main.cc) as an OBJECT library, so that self-registered parts
-#     always reach the binary; with MENTOR_CUDA also its .cu files. DEPS names our layers by their
-#     short names and third-party targets as they are: these are the arrows of the design, and
-#     tests/tidy/tidy_check.py holds the includes to them. SUBFOLDERS adds sources of folders below,
-#     each of which may include what stands before it. TOGETHER 12 compiles twelve files at a time,
-#     which is several times faster where headers cost more than code: names in their anonymous
-#     namespaces must then differ. ALONE names subfolders of parts, whose files stay free in their
-#     names.
+#   mentor_layer(NAME agents FOLDER agents DEPS common mentor::torch)
+#     Compiles all sources of one folder except main.cc into an OBJECT library, so that
+#     self-registered parts always reach the binary; with MENTOR_CUDA also its .cu files. DEPS lists
+#     layers by their short names and third-party targets by their full names. These dependencies
+#     are the design's arrows, and tests/tidy/tidy_check.py checks the includes against them.
+#     SUBFOLDERS adds sources of subfolders, each of which may include the ones before it. PEERS
+#     adds folders that come after SUBFOLDERS and never include each other. TOGETHER 12 compiles
+#     twelve files at a time, which is several times faster if headers cost more than code. Names in
+#     the anonymous namespaces of these files must then differ. ALONE lists subfolders whose files
+#     are compiled separately, so that their names are free.
 #   mentor_binary(NAME mentor-actor SRCS main.cc DEPS actor envs)
-#     An executable with the objects of DEPS and of all layers below them.
+#     Links an executable with the objects of DEPS and of all layers below them.
 
-# LibTorch files need over 1 GB each to compile: at most two at a time.
+# LibTorch files need over 1 GB each to compile, so at most two compile at a time.
 set_property(GLOBAL PROPERTY JOB_POOLS torch_pool=2)
 
 add_library(mentor_flags INTERFACE)
@@ -31,14 +32,14 @@ endif()
 if(MENTOR_WERROR)
   list(APPEND cxx_flags -Werror)
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-    # What GCC 12 guesses about std::string once it has inlined enough (its bugs 105329 and 105651)
-    # stays a warning.
+    # False positives of GCC 12 about std::string after heavy inlining (its bugs 105329 and 105651)
+    # stay warnings.
     list(APPEND cxx_flags -Wno-error=array-bounds -Wno-error=restrict -Wno-error=stringop-overflow)
   endif()
 endif()
 target_compile_options(mentor_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_flags}>")
 if(MENTOR_CUDA)
-  # The host's half of a .cu file is compiled as all else; it holds pragmas of the device.
+  # The host part of a .cu file is compiled like all other code, but contains device pragmas.
   list(APPEND cxx_flags -Wno-unknown-pragmas)
   list(JOIN cxx_flags "," cxx_flags)
   set(cuda_flags ${MENTOR_DEVICE_FLAGS} -Xcompiler=${cxx_flags})
@@ -53,7 +54,8 @@ if(MENTOR_SANITIZE)
     "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${MENTOR_SANITIZE};-fno-omit-frame-pointer>")
   target_link_options(mentor_flags INTERFACE -fsanitize=${MENTOR_SANITIZE})
   if(MENTOR_SANITIZE MATCHES "thread")
-    # Debian's protobuf was built without: its headers would give maps two members more.
+    # Debian's protobuf was built without the sanitizer; with it, the headers would add two members
+    # to maps.
     target_compile_options(mentor_flags INTERFACE -U__SANITIZE_THREAD__)
     target_compile_definitions(mentor_flags INTERFACE MENTOR_TSAN)
   endif()
@@ -89,10 +91,10 @@ function(mentor_link target)
 endfunction()
 
 function(mentor_layer)
-  cmake_parse_arguments(arg "" "NAME;FOLDER;TOGETHER" "SUBFOLDERS;ALONE;SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "NAME;FOLDER;TOGETHER" "SUBFOLDERS;PEERS;ALONE;SRCS;DEPS" ${ARGN})
   set(folder ${CMAKE_SOURCE_DIR}/${arg_FOLDER})
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
-  foreach(subfolder IN LISTS arg_SUBFOLDERS)
+  foreach(subfolder IN LISTS arg_SUBFOLDERS arg_PEERS)
     file(GLOB more CONFIGURE_DEPENDS ${folder}/${subfolder}/*.cc)
     list(APPEND sources ${more})
     if(subfolder IN_LIST arg_ALONE)
@@ -123,7 +125,7 @@ function(mentor_binary)
   target_link_libraries(${arg_NAME} PRIVATE mentor_flags)
   mentor_link(${arg_NAME} ${arg_DEPS})
   get_target_property(layers ${arg_NAME} MENTOR_LAYERS)
-  # Objects pass one link only, so the executable names every layer itself.
+  # Object libraries propagate through one link only, so the executable names every layer itself.
   foreach(layer IN LISTS layers)
     target_link_libraries(${arg_NAME} PRIVATE mentor_${layer})
   endforeach()

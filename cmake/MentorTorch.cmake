@@ -1,6 +1,6 @@
 # mentor::torch: the LibTorch inside the PyPI wheel, on machines with or without a CUDA toolkit. The
-# wheel bundles protobuf 3.13 headers: a folder with one link to the system's google/ goes before
-# them.
+# wheel bundles protobuf 3.13 headers. A folder with one link to the system's google/ therefore
+# precedes them.
 set(torch_root ${MENTOR_WHEELS}/torch)
 file(STRINGS ${torch_root}/version.py torch_version_line REGEX "^__version__")
 string(REGEX REPLACE ".*'([^']+)'.*" "\\1" MENTOR_TORCH_VERSION "${torch_version_line}")
@@ -12,7 +12,7 @@ add_library(mentor::torch ALIAS mentor_torch)
 target_include_directories(mentor_torch SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/protobuf_first
   ${torch_root}/include ${torch_root}/include/torch/csrc/api/include)
 target_link_directories(mentor_torch INTERFACE ${torch_root}/lib)
-# libtorch.so pulls in every CUDA library, so only the CUDA build names it.
+# libtorch.so loads every CUDA library, so only the CUDA build links it.
 target_link_libraries(mentor_torch INTERFACE -Wl,--push-state,--no-as-needed
   $<$<BOOL:${MENTOR_CUDA}>:torch> $<$<BOOL:${MENTOR_CUDA}>:torch_cuda>
   $<$<BOOL:${MENTOR_CUDA}>:c10_cuda>

@@ -1,5 +1,5 @@
-# mentor::mujoco: headers and shared library of the MuJoCo wheel. Its file has a version in the name
-# only.
+# mentor::mujoco: headers and shared library of the MuJoCo wheel. The library's file name always has
+# a version.
 set(mujoco_root ${MENTOR_WHEELS}/mujoco)
 file(GLOB mujoco_library ${mujoco_root}/libmujoco.so.*)
 list(LENGTH mujoco_library mujoco_count)

@@ -1,6 +1,5 @@
-# Headers that are slow to read (LibTorch, gRPC, Catch2) are compiled once, into four precompiled
-# headers: with and without LibTorch, for tests or not. On 2 cores this makes a whole build three
-# times faster.
+# Slow headers (LibTorch, gRPC, Catch2) are compiled once, into four precompiled headers: with and
+# without LibTorch, for tests or not. On 2 cores this makes a full build three times faster.
 #
 #   mentor_precompiled(TARGET torch_test)
 option(MENTOR_PCH "Compile the headers of LibTorch, gRPC and Catch2 once" ON)
@@ -22,8 +21,8 @@ function(mentor_precompiled target kind)
     if(kind MATCHES "test")
       target_link_libraries(mentor_pch_${kind} PRIVATE Catch2::Catch2)
     endif()
-    # In brackets, so that the text has no path of this machine and compiler caches find it again
-    # elsewhere.
+    # Angle brackets keep this machine's path out of the text, so that compiler caches work on other
+    # machines.
     target_precompile_headers(mentor_pch_${kind} PRIVATE "<cmake/pch/${kind}.h>")
   endif()
   target_precompile_headers(${target} REUSE_FROM mentor_pch_${kind})

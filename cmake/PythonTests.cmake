@@ -27,7 +27,7 @@ function(mentor_python_tests)
         add_test(NAME ${name}
           COMMAND ${arg_PYTHON} -m unittest -v ${module}.${class}.${CMAKE_MATCH_1}
           WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-        # Skipped only when unittest says so at a good end.
+        # A test counts as skipped only if unittest says so after success.
         set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT ${arg_TIMEOUT}
           COST ${arg_COST}
           SKIP_REGULAR_EXPRESSION "OK \\(skipped"

@@ -25,8 +25,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kWhole[] = "bundle";         // The field of what concerns no file of its own.
-constexpr uint64_t kDiskBlockBytes = 4096;  // What the smallest file or folder takes.
+constexpr char kWhole[] = "bundle";         // Field of complaints about the whole bundle.
+constexpr uint64_t kDiskBlockBytes = 4096;  // Disk space of the smallest file or folder.
 constexpr size_t kLeftOutShown = 5;
 constexpr size_t kDigestDigits = 64;
 
@@ -44,14 +44,14 @@ class BundleDescriptor {
   const int descriptor_;
 };
 
-// Empty when a bundle may hold a file of that name; else what is wrong with it.
+// Returns what is wrong with the path of a file; empty if a bundle may hold it.
 std::string PathComplaint(const std::string& path) {
   if (path.empty()) return "is empty; give it a name";
   if (path.size() > kBundlePathBytesMax) {
     return absl::StrFormat("has %d bytes; at most %d are allowed: give it a shorter name",
                            path.size(), kBundlePathBytesMax);
   }
-  // Names are shown, are lines of the digest and are files of other systems.
+  // Names are displayed, are lines of the digest, and become files on other systems.
   if (Printable(path) != path || path.find('\\') != path.npos) {
     return "has characters that cannot be shown, or '\\'; rename it";
   }
@@ -77,8 +77,8 @@ void CheckTotals(size_t files, uint64_t bytes, Violations* violations) {
 
 constexpr char kManyFolders[] = "has more than %d folders; give the folder of one model";
 
-// Folders that begin with a path, where `before` is the path that stands before it: sorted, the
-// files of one folder and of those below it stand together.
+// Returns how many folders begin with `path`, which follows `before` in the sorted list. Sorting
+// puts the files of one folder and of its subfolders together.
 size_t NewFolders(const std::string& path, const std::string& before) {
   const size_t common =
       std::mismatch(path.begin(), path.end(), before.begin(), before.end()).first - path.begin();
@@ -86,17 +86,17 @@ size_t NewFolders(const std::string& path, const std::string& before) {
 }
 
 struct FoundFile {
-  fs::path real;  // Of a link, the file that it leads to.
+  fs::path real;  // For a link, its target.
   uint64_t bytes = 0;
 };
 
 class FolderWalk {
  public:
-  // left_out null: nothing is.
+  // If left_out is null, nothing is left out.
   FolderWalk(fs::path root, std::vector<std::string>* left_out, Violations* violations)
       : root_(std::move(root)), left_out_(left_out), violations_(*violations) {}
 
-  // By path. Stops early where there is too much.
+  // Returns files by path. Stops early if there are too many.
   absl::StatusOr<std::map<std::string, FoundFile>> Run() {
     std::error_code error;
     fs::recursive_directory_iterator entry(root_, error);
@@ -157,9 +157,10 @@ class FolderWalk {
   std::map<std::string, FoundFile> files_;
 };
 
-// The digits of a file's contents. DATA_LOSS when it does not have that many bytes any more.
+// Returns the hex digest of a file's contents. DATA_LOSS if its size is not `bytes` any more.
 absl::StatusOr<std::string> HashFile(const fs::path& path, uint64_t bytes) {
-  // Not blocking and not through a link: what was looked at before may be something else now.
+  // Non-blocking and without following links: the file may have been replaced since it was
+  // examined.
   const BundleDescriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (file.get() < 0) return FileError("cannot open", path, errno);
   Sha256 hash;
@@ -182,7 +183,7 @@ absl::StatusOr<std::string> HashFile(const fs::path& path, uint64_t bytes) {
   return ToHex(hash.Finish());
 }
 
-// Takes bytes one after another into the files of a folder.
+// Splits a stream of bytes into the files of a folder.
 class FolderWriter {
  public:
   FolderWriter(const BundleManifest& manifest, const fs::path& folder,
@@ -223,7 +224,7 @@ class FolderWriter {
   fs::path Path() const { return folder_ / manifest_.files[file_].path; }
   absl::Status GoesOn() const { return goes_on_ ? goes_on_() : absl::OkStatus(); }
 
-  // Opens the next file; ends those without a byte at once.
+  // Opens the next file; closes empty files at once.
   absl::Status OpenNext() {
     while (file_ < manifest_.files.size()) {
       MENTOR_RETURN_IF_ERROR(GoesOn());
@@ -275,9 +276,9 @@ class FolderWriter {
   const BundleManifest& manifest_;
   const fs::path& folder_;
   const std::function<absl::Status()>& goes_on_;
-  std::vector<fs::path> folders_;  // That hold files, in order.
-  size_t file_ = 0;                // The one that is written.
-  uint64_t written_ = 0;           // Of that one.
+  std::vector<fs::path> folders_;  // Folders that hold files, in order.
+  size_t file_ = 0;                // Index of the current file.
+  uint64_t written_ = 0;           // Bytes of the current file.
   int descriptor_ = -1;
   std::optional<Sha256> hash_;
 };
@@ -308,7 +309,7 @@ uint64_t BundleManifest::bytes() const {
 }
 
 uint64_t BundleManifest::disk_bytes() const {
-  uint64_t entries = files.size() + 1;  // With the folder of all.
+  uint64_t entries = files.size() + 1;  // Including the root folder.
   for (size_t i = 0; i < files.size(); ++i)
     entries += NewFolders(files[i].path, i > 0 ? files[i - 1].path : "");
   return bytes() + entries * kDiskBlockBytes;
@@ -369,14 +370,14 @@ Violations CheckManifest(const BundleManifest& manifest) {
     before = &file.path;
     if (!IsBundleDigest(file.sha256))
       violations.Add(field + ".sha256", "is not 64 digits of lower case; give the file's SHA-256");
-    // So that the sum cannot run over.
+    // The limit keeps the sum from overflowing.
     bytes += std::min(file.bytes, kBundleBytesMax + 1);
   }
   CheckTotals(manifest.files.size(), bytes, &violations);
   if (folders > kBundleFoldersMax)
     violations.Add(kWhole, absl::StrFormat(kManyFolders, kBundleFoldersMax));
   if (!violations.empty()) return violations;
-  // "a" and "a/b": sorted, but not always neighbours ("a", "a-b", "a/b").
+  // A path such as "a/b" below a file "a". Sorted neighbours are not enough: "a", "a-b", "a/b".
   for (const BundleFile& file : manifest.files) {
     for (size_t slash = file.path.find('/'); slash != file.path.npos;
          slash = file.path.find('/', slash + 1)) {
@@ -421,7 +422,7 @@ absl::StatusOr<BundleManifest> ReadFolder(const fs::path& folder,
 bool IsLeftOutOfBundles(std::string_view name) {
   static constexpr std::string_view kNames[] = {".git", ".hg", ".svn", ".DS_Store"};
   if (std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames)) return true;
-  // Emacs and others: robot.xml~, .#robot.xml, #robot.xml#; Vim: .robot.xml.swp, .swo and so on.
+  // Emacs and others: robot.xml~, .#robot.xml, #robot.xml#. Vim: .robot.xml.swp, .swo and so on.
   if (name.ends_with('~') || name.ends_with(".bak") || name.starts_with(".#")) return true;
   if (name.size() > 1 && name.front() == '#' && name.back() == '#') return true;
   return name.size() > 5 && name.front() == '.' && name.substr(name.size() - 4, 3) == ".sw" &&
@@ -449,7 +450,7 @@ std::string LeftOutText(const fs::path& folder, const std::vector<std::string>& 
 absl::StatusOr<BundleManifest> VerifyBundle(const fs::path& folder, std::string_view digest) {
   std::vector<std::string> left_out;
   auto manifest = ReadFolder(folder, &left_out);
-  // One that was made elsewhere may have files of such names.
+  // A bundle that was made elsewhere may contain files of such names.
   if (!left_out.empty() && !(manifest.ok() && manifest->digest == digest))
     manifest = ReadFolder(folder, /*left_out=*/nullptr);
   if (manifest.ok() && manifest->digest == digest) return manifest;

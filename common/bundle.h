@@ -1,9 +1,9 @@
-// Bundles: what an experiment brings of its own, a folder of files (a model with its meshes, and
-// what is to be done in it). A bundle is named by what is in it: the SHA-256 of one line
-// "SHA256 BYTES PATH\n" for each file, sorted by path (bytes of UTF-8, '/' between names). On its
-// way it is a manifest and the bytes of the files one after another in that order. Files come from
-// people and peers, so every size and path is checked before a byte is written. Functions of files;
-// threads may share, but two must not write one folder at a time.
+// Bundles: folders of files that an experiment brings along (a model with its meshes, and its
+// task). A bundle is named by its contents. Its digest is the SHA-256 of one line "SHA256 BYTES
+// PATH\n" for each file, sorted by path (bytes of UTF-8, '/' between names). A bundle is sent as a
+// manifest and the bytes of the files one after another in that order. Files come from users and
+// peers, so every size and path is checked before a byte is written. Functions on files; threads
+// may share them, but two must not write one folder at a time.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ inline constexpr size_t kBundleFoldersMax = 2000;
 inline constexpr size_t kBundlePathBytesMax = 255;
 
 struct BundleFile {
-  std::string path;  // Relative, names with '/' between them.
+  std::string path;  // Relative, with '/' between names.
   uint64_t bytes = 0;
   std::string sha256;  // 64 digits.
   bool operator==(const BundleFile&) const = default;
@@ -36,58 +36,57 @@ struct BundleManifest {
   std::vector<BundleFile> files;  // Sorted by path.
   std::string digest;             // 64 digits.
 
-  uint64_t bytes() const;  // Of all files.
-  // What it takes of a disk, as quotas count it: 4 KiB for each file and folder besides its bytes.
+  uint64_t bytes() const;  // Sum over all files.
+  // Disk space as quotas count it: the bytes plus 4 KiB for each file and folder.
   uint64_t disk_bytes() const;
   bool operator==(const BundleManifest&) const = default;
 };
 
 // The name of a bundle in specs and on command lines: "sha256:" and 64 digits of lower case.
 std::string BundleName(std::string_view digest);
-// What people know it by: "robot.xml (sha256:0123456789ab)", the first .xml beside its task, and
-// digits for `mentorctl bundles`. Its name where there is none.
+// Title for people: "robot.xml (sha256:0123456789ab)". The file is the first .xml beside the task;
+// `mentorctl bundles` accepts the digits. Returns the bundle's name if there is no such file.
 std::string BundleTitle(const BundleManifest& manifest);
-// The digits of a name; INVALID_ARGUMENT says how one looks. Nothing else may become part of a
-// path.
+// Returns the digits of a name; INVALID_ARGUMENT explains the form. Only checked digits may become
+// part of a path.
 absl::StatusOr<std::string> ParseBundleName(std::string_view name);
 bool IsBundleDigest(std::string_view digest);
 
-// What a list of files is called.
+// Returns the digest that names these files.
 std::string BundleDigest(const std::vector<BundleFile>& files);
-// Everything that is wrong with a manifest from elsewhere: paths that lead out, are no plain text,
-// stand twice, in a wrong order or within a file; sizes, counts of files and folders; a digest that
-// is another one.
+// Returns all faults of a manifest from elsewhere. Paths: outside the bundle, not plain text,
+// repeated, unsorted, or below a file. Also sizes, counts of files and folders, and a wrong digest.
 Violations CheckManifest(const BundleManifest& manifest);
 
-// Whether a file or folder of that name is left out when somebody's folder becomes a bundle:
-// version control (.git, .hg, .svn), swap files, locks and backups of editors, .DS_Store.
+// True if files and folders of that name are left out of bundles. They are version control (.git,
+// .hg, .svn), swap files, locks and backups of editors, and .DS_Store.
 bool IsLeftOutOfBundles(std::string_view name);
-// Reads somebody's folder, without what is left out; `left_out` gets the paths of that, folders
-// with a '/' behind them. A symbolic link to a file within the folder is that file. Everything that
-// a bundle cannot hold is named at once (INVALID_ARGUMENT): links that leave the folder or lead to
-// folders, special files, names, sizes, too many. NOT_FOUND without the folder. Folders without
-// files are no part.
+// Reads a user's folder without what is left out; `left_out` gets those paths, folders with a
+// trailing '/'. A symbolic link to a file within the folder is read as that file. INVALID_ARGUMENT
+// lists everything that a bundle cannot hold: links that leave the folder or lead to folders,
+// special files, names, sizes, too many files. NOT_FOUND without the folder. Folders without files
+// are not part of a bundle.
 absl::StatusOr<BundleManifest> ReadBundle(const std::filesystem::path& folder,
                                           std::vector<std::string>* left_out = nullptr);
-// "FOLDER: left out of the bundle: .git/, robot.xml~"; empty for none.
+// Returns "FOLDER: left out of the bundle: .git/, robot.xml~"; empty if nothing was left out.
 std::string LeftOutText(const std::filesystem::path& folder,
                         const std::vector<std::string>& left_out);
-// Reads a folder and compares, with or without what is left out; DATA_LOSS when it is not the
-// bundle of that digest.
+// Reads a folder, with or without what is left out, and compares. DATA_LOSS if it is not the bundle
+// of that digest.
 absl::StatusOr<BundleManifest> VerifyBundle(const std::filesystem::path& folder,
                                             std::string_view digest);
 
-// Gives at least one and any number of the bytes of all files in their order, from an offset on.
+// Returns one or more of the bytes of all files in their order, beginning at an offset.
 using BundleSource = std::function<absl::StatusOr<std::string>(uint64_t offset)>;
-// That of a folder, in pieces of at most bytes_max. Sizes are the manifest's: DATA_LOSS when a file
-// has become shorter; contents are for the receiver to verify.
+// Reads a folder, in pieces of at most bytes_max. The manifest gives the sizes: DATA_LOSS if a file
+// has become shorter. The receiver must verify the contents.
 BundleSource FolderSource(std::filesystem::path folder, BundleManifest manifest,
                           size_t bytes_max = 1 << 20);
 
-// Makes the folder, which must not exist, of what the source gives, and syncs it. A file whose
-// SHA-256 differs, or bytes beyond the manifest's, are DATA_LOSS, a bad manifest INVALID_ARGUMENT;
-// then nothing is left. `goes_on` is asked before each piece and each file: its error ends the
-// work. Files are 0600, folders 0700.
+// Creates the folder, which must not exist, from the source's bytes, and syncs it. DATA_LOSS for a
+// file whose SHA-256 differs, or for bytes beyond the manifest's; INVALID_ARGUMENT for a bad
+// manifest. On an error nothing is left. `goes_on` is called before each piece and each file; its
+// error ends the work. Files have mode 0600, folders 0700.
 absl::Status WriteBundle(const BundleManifest& manifest, const BundleSource& source,
                          const std::filesystem::path& folder,
                          const std::function<absl::Status()>& goes_on = nullptr);

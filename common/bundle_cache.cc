@@ -26,10 +26,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// After which what is in use may be so no more.
+// Delay after which a bundle may be out of use.
 constexpr std::chrono::seconds kUseEnds{1};
 
-// An open folder, and the lock on it.
+// An open folder and the lock on it.
 class LockedFolder {
  public:
   LockedFolder() = default;
@@ -39,8 +39,8 @@ class LockedFolder {
     if (descriptor_ >= 0) close(descriptor_);
   }
 
-  // `how`: as flock(2) has it. With LOCK_NB, UNAVAILABLE where another one has it. NOT_FOUND when
-  // there is no such folder (any more).
+  // `how`: flags of flock(2). UNAVAILABLE if LOCK_NB is set and another process holds the lock.
+  // NOT_FOUND if the folder does not exist, or not any more.
   static absl::StatusOr<LockedFolder> Lock(const fs::path& path, int how) {
     while (true) {
       LockedFolder folder;
@@ -51,25 +51,25 @@ class LockedFolder {
         rc = flock(folder.descriptor_, how);
       } while (rc != 0 && errno == EINTR);
       if (rc != 0) return FileError("cannot lock", path, errno);
-      // It may have been renamed and made again while we waited.
+      // The folder may have been renamed and created again while this thread waited.
       if (folder.IsAt(path)) return folder;
     }
   }
-  // Whether it is the folder of that name (still).
+  // True if the folder is (still) at `path`.
   bool IsAt(const fs::path& path) const {
     struct stat locked {};
     struct stat there {};
     return fstat(descriptor_, &locked) == 0 && lstat(path.c_str(), &there) == 0 &&
            locked.st_ino == there.st_ino && locked.st_dev == there.st_dev;
   }
-  // For the order of use.
+  // Records the use, for the order of removal.
   void Touch() const { futimens(descriptor_, nullptr); }
 
  private:
   int descriptor_ = -1;
 };
 
-// A folder of a name that nobody else has, removed at the end with what is in it.
+// A folder with a unique name, removed with its contents in the destructor.
 class TemporaryPlace {
  public:
   static absl::StatusOr<std::unique_ptr<TemporaryPlace>> Make(const fs::path& cache,
@@ -78,7 +78,7 @@ class TemporaryPlace {
       std::string name = cache / ("." + digest + "-XXXXXX");
       if (mkdtemp(name.data()) == nullptr) return FileError("cannot make", name, errno);
       auto lock = LockedFolder::Lock(name, LOCK_EX);
-      // Who cleans up may have been faster than the lock.
+      // A cleanup may have removed the folder before it was locked.
       if (absl::IsNotFound(lock.status())) continue;
       MENTOR_RETURN_IF_ERROR(lock.status());
       return std::unique_ptr<TemporaryPlace>(new TemporaryPlace(name, *std::move(lock)));
@@ -103,9 +103,9 @@ absl::Status RenameFolder(const fs::path& from, const fs::path& to) {
   return absl::OkStatus();
 }
 
-// Takes a bundle away unless somebody uses it; false then.
+// Removes a bundle unless it is in use; returns false if it is in use.
 absl::StatusOr<bool> RemoveUnused(const fs::path& cache, const std::string& digest) {
-  // Made first, so that no lock is held for longer than a rename.
+  // Created first, so that no lock is held for longer than a rename.
   MENTOR_ASSIGN_OR_RETURN(const auto place, TemporaryPlace::Make(cache, digest));
   const auto lock = LockedFolder::Lock(cache / digest, LOCK_EX | LOCK_NB);
   if (absl::IsNotFound(lock.status())) return true;
@@ -135,7 +135,7 @@ absl::StatusOr<std::vector<std::string>> NamesIn(const fs::path& cache) {
   return names;
 }
 
-// What writers that were killed have left.
+// Removes the remains of writers that were killed.
 absl::Status RemoveRests(const fs::path& cache) {
   MENTOR_ASSIGN_OR_RETURN(const auto names, NamesIn(cache));
   for (const std::string& name : names) {
@@ -152,7 +152,7 @@ class CachedBundle final : public HeldBundle {
   CachedBundle(fs::path folder, BundleManifest manifest, LockedFolder lock)
       : HeldBundle(std::move(folder), std::move(manifest)), lock_(std::move(lock)) {}
 
-  // False once somebody has emptied the cache.
+  // False once the cache has been emptied.
   bool IsThere() const { return lock_.IsAt(folder()); }
 
  private:
@@ -168,7 +168,7 @@ absl::Status NotCached(const std::string& digest) {
 
 absl::StatusOr<std::unique_ptr<BundleCache>> BundleCache::Open(Options options) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(options.folder));
-  // It may be a link.
+  // The folder may be a link.
   std::error_code error;
   options.folder = fs::canonical(options.folder, error);
   if (error) return FileError("cannot look at", options.folder, error.value());
@@ -233,7 +233,7 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleCache::OpenFolder(
     }
     damage = manifest.status();
   }
-  // Not with errors of the disk, which may pass.
+  // Errors of the disk may be temporary, so the bundle stays.
   if (!absl::IsDataLoss(damage)) return damage;
   MENTOR_LOG(kWarning, "a bundle in the cache is damaged; removing it",
              {{"bundle", BundleName(digest)}, {"why", damage}});
@@ -250,7 +250,7 @@ absl::Status BundleCache::Write(const std::string& digest, const Fetched& fetche
   MENTOR_RETURN_IF_ERROR(MakeFolders(options_.folder));
   MENTOR_RETURN_IF_ERROR(RemoveRests(options_.folder));
   {
-    // Now too, before all its bytes come.
+    // Checked already here, before all its bytes are fetched.
     MENTOR_ASSIGN_OR_RETURN(const LockedFolder lock, LockedFolder::Lock(options_.folder, LOCK_EX));
     MENTOR_RETURN_IF_ERROR(MakeRoom(fetched.manifest.bytes()));
   }
@@ -258,11 +258,11 @@ absl::Status BundleCache::Write(const std::string& digest, const Fetched& fetche
   MENTOR_RETURN_IF_ERROR(WriteBundle(fetched.manifest, fetched.source, place->bundle()));
   if (const auto error = MENTOR_FAILPOINT("bundle_cache.before_rename"))
     return absl::UnavailableError(*error);
-  // One process at a time, so that two do not use the same room.
+  // One process at a time, so that two do not use the same space.
   MENTOR_ASSIGN_OR_RETURN(const LockedFolder lock, LockedFolder::Lock(options_.folder, LOCK_EX));
   const fs::path folder = options_.folder / digest;
   std::error_code error;
-  // Another process was faster; its bundle is as good, and is verified as any.
+  // Another process was faster; its bundle is equivalent and is verified on opening.
   if (fs::exists(folder, error)) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(MakeRoom(fetched.manifest.bytes()));
   MENTOR_RETURN_IF_ERROR(RenameFolder(place->bundle(), folder));

@@ -1,10 +1,11 @@
-// Bundles on this machine's disk, by digest, within a bound: what was used longest ago goes, and
-// what is in use stays. They are verified when they are opened, and written under another name
-// first, so that a crash leaves none half. Processes may share a folder. Thread-safe.
+// Bundles on this machine's disk, by digest, up to a size limit. The least recently used bundle is
+// removed first; bundles in use stay. Bundles are verified when they are opened, and written under
+// another name first, so that a crash leaves no partial bundle. Processes may share a folder.
+// Thread-safe.
 //
 //   CACHE/
-//     HEX/...              a bundle; locked (shared) by whoever uses it
-//     .HEX-XXXXXX/         one that is being written or removed; locked by who does
+//     HEX/...              a bundle; each user holds a shared lock
+//     .HEX-XXXXXX/         a bundle being written or removed; locked exclusively
 #pragma once
 
 #include <cstdint>
@@ -28,23 +29,23 @@ class BundleCache {
  public:
   struct Options {
     std::filesystem::path folder;
-    uint64_t bytes_max = 2'000'000'000;  // Of the files of all bundles.
+    uint64_t bytes_max = 2'000'000'000;  // Limit for the files of all bundles.
   };
-  // Makes the folder, and removes what writers that ended left in it.
+  // Creates the folder, and removes the remains of interrupted writes.
   static absl::StatusOr<std::unique_ptr<BundleCache>> Open(Options options);
 
-  // NOT_FOUND when it is not there; also one that is damaged, which is removed.
+  // NOT_FOUND if the bundle is absent, or was damaged and has been removed.
   absl::StatusOr<std::shared_ptr<const HeldBundle>> Find(const std::string& digest);
 
-  // What a bundle is made of, from elsewhere.
+  // A bundle's contents from elsewhere.
   struct Fetched {
     BundleManifest manifest;
     BundleSource source;
   };
   using Fetch = std::function<absl::StatusOr<Fetched>(const std::string& digest)>;
-  // The same, and fetches it when it is not there; threads of this process that want the same one
-  // wait for the first. RESOURCE_EXHAUSTED when it does not fit, with a delay for another try when
-  // it is for what is in use; DATA_LOSS when what came is something else; else what `fetch` says.
+  // Like Find, but fetches a missing bundle; threads of this process that want the same bundle wait
+  // for the first. RESOURCE_EXHAUSTED if the bundle does not fit, with a retry delay if bundles in
+  // use take the space. DATA_LOSS if other contents arrive; else the error of `fetch`.
   absl::StatusOr<std::shared_ptr<const HeldBundle>> FindOrFetch(const std::string& digest,
                                                                 const Fetch& fetch);
 
@@ -53,7 +54,7 @@ class BundleCache {
  private:
   explicit BundleCache(Options options) : options_(std::move(options)) {}
 
-  // What one thread finds for all that wait for it.
+  // A running search, shared by all threads that wait for its result.
   struct Search {
     bool done = false;
     absl::StatusOr<std::shared_ptr<const HeldBundle>> found;
@@ -62,7 +63,7 @@ class BundleCache {
                                                          const Fetch& fetch) const;
   absl::StatusOr<std::shared_ptr<const HeldBundle>> OpenFolder(const std::string& digest) const;
   absl::Status Write(const std::string& digest, const Fetched& fetched) const;
-  // Removes what was used longest ago until there is room for `bytes`.
+  // Removes the least recently used bundles until there is room for `bytes`.
   absl::Status MakeRoom(uint64_t bytes) const;
 
   const Options options_;

@@ -16,7 +16,7 @@ struct ProcessFinder {
 };
 
 ProcessFinder& OfProcess() {
-  static auto* const finder = new ProcessFinder;  // Threads may ask while the process ends.
+  static auto* const finder = new ProcessFinder;  // Threads may search while the process exits.
   return *finder;
 }
 
@@ -70,7 +70,7 @@ void OfferBundlesIn(const std::filesystem::path& folder) {
         auto manifest = VerifyBundle(folder / digest, digest);
         if ((absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status())) &&
             before) {
-          // A damaged one is mended from what somebody gives by hand.
+          // A damaged bundle is replaced by one that the user gives explicitly.
           auto other = before(digest);
           if (other.ok() || absl::IsNotFound(manifest.status())) return other;
         }

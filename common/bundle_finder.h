@@ -1,6 +1,7 @@
-// Where the parts of this process that need a bundle find it on the disk: environments ask by its
-// name, and whoever owns the process has said how it is found (a cache that fetches what it lacks,
-// a shelf, a folder of the command line). Not for what a bundle is (bundle.h). Thread-safe.
+// Locates bundles on the disk for the parts of this process that need them. Environments ask by
+// name. The owner of the process chooses where bundles are found: in a cache that fetches missing
+// ones, on a shelf, or in a folder from the command line. See bundle.h for the bundles themselves.
+// Thread-safe.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +18,7 @@
 
 namespace mentor {
 
-// A verified bundle whose files stay while somebody has it.
+// A verified bundle whose files stay while this object exists.
 class HeldBundle {
  public:
   HeldBundle(std::filesystem::path folder, BundleManifest manifest)
@@ -34,25 +35,26 @@ class HeldBundle {
   const BundleManifest manifest_;
 };
 
-// Of a digest. May take as long as fetching does; called from several threads at a time.
+// Finds a bundle by digest. May take as long as a fetch; several threads may call it at a time.
 using BundleFinder =
     std::function<absl::StatusOr<std::shared_ptr<const HeldBundle>>(const std::string& digest)>;
 
-// Says how FindBundle finds from now on; none: it does not. The one before may be at work still.
+// Sets how FindBundle works from now on; with an empty finder it finds nothing. The previous finder
+// may still be running.
 void SetBundleFinder(BundleFinder finder);
 
-// Of a name, "sha256:HEX". INVALID_ARGUMENT when it is none; FAILED_PRECONDITION in a process that
-// has no bundles; else what the finder says.
+// Finds a bundle by name, "sha256:HEX". INVALID_ARGUMENT if that is not a bundle's name;
+// FAILED_PRECONDITION in a process without bundles; else the finder's error.
 absl::StatusOr<std::shared_ptr<const HeldBundle>> FindBundle(std::string_view name);
 
-// Finds the bundle of one folder, as it is now; others by the finder before, if there is one.
-// Nobody locks the folder: whoever changes it while it is in use changes what happens. `left_out`
-// as of ReadBundle.
+// Adds the bundle of one folder, as it is now; the previous finder, if any, finds the others. The
+// folder is not locked: changing it while it is in use changes results. `left_out` is as in
+// ReadBundle.
 absl::StatusOr<BundleManifest> OfferFolder(const std::filesystem::path& folder,
                                            std::vector<std::string>* left_out = nullptr);
 
-// Finds what lies in FOLDER/HEX, verified each time that nobody has it; others, and damaged ones,
-// by the finder before.
+// Adds the bundles in FOLDER/HEX, verified each time one is opened anew. The previous finder finds
+// the others, and replaces damaged ones.
 void OfferBundlesIn(const std::filesystem::path& folder);
 
 }  // namespace mentor

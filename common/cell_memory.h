@@ -1,7 +1,7 @@
-// What the cell of a recurrent policy held at the ends of earlier episodes, found again by their
-// contexts (docs/algorithms/recurrent_policy.md#episodic-memory). Actors that act and learners that
-// live the recorded steps again look things up here, so that both find the same entry: the nearest
-// by squared distance in double, the newest of equals. Owned by one thread.
+// The episodic memory of a recurrent policy: cell states at the ends of earlier episodes, retrieved
+// by context. See methods/rl2/README.md#episodic-memory for the method. Actors that act and
+// learners that replay recorded steps both use this code, so that both find the same entry. That
+// entry is the nearest by squared distance in double; the newest wins ties. Owned by one thread.
 #pragma once
 
 #include <cstddef>
@@ -12,11 +12,11 @@
 
 namespace mentor {
 
-// Bound of what the memory of one lifetime may take.
+// Limit for the memory of one lifetime.
 inline constexpr uint64_t kCellMemoryBytesMax = uint64_t{256} << 20;
-// Whether `entries` of these sizes keep within it.
+// True if `entries` entries of these sizes stay within the limit.
 inline bool CellMemoryFits(uint64_t entries, uint64_t context_size, uint64_t cell_size) {
-  constexpr uint64_t kEntryBytes = 128;  // Beside its numbers.
+  constexpr uint64_t kEntryBytes = 128;  // Overhead of an entry besides its numbers.
   return entries <=
          kCellMemoryBytesMax / (sizeof(float) * (context_size + cell_size) + kEntryBytes);
 }
@@ -24,15 +24,15 @@ inline bool CellMemoryFits(uint64_t entries, uint64_t context_size, uint64_t cel
 template <typename T>
 class CellMemory {
  public:
-  // radius: the squared distance beyond which nothing is found. capacity: entries, of which the
-  // oldest gives way.
+  // radius: maximum squared distance for a match. capacity: maximum number of entries; the oldest
+  // is replaced.
   CellMemory(double radius, size_t capacity) : radius_(radius), capacity_(capacity) {}
 
-  // The cell of the nearest context; empty when there is none within the radius.
+  // Returns the cell of the nearest context; empty if none is within the radius.
   std::span<const T> Find(std::span<const float> context) const {
     std::span<const T> found;
     double least = radius_;
-    for (const Entry& entry : entries_) {  // The newest last.
+    for (const Entry& entry : entries_) {  // The newest is last.
       double distance = 0;
       for (size_t i = 0; i < context.size(); ++i) {
         const double difference = static_cast<double>(context[i]) - entry.context[i];
@@ -45,7 +45,7 @@ class CellMemory {
     return found;
   }
 
-  // All contexts have one size, and all cells.
+  // All contexts must have one size, and all cells too.
   void Add(std::span<const float> context, std::span<const T> cell) {
     if (entries_.size() == capacity_) entries_.pop_front();
     entries_.push_back({{context.begin(), context.end()}, {cell.begin(), cell.end()}});

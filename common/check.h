@@ -1,5 +1,5 @@
-// MENTOR_CHECK: an invariant of our own, always on; a broken one ends the process. Never for data
-// from outside. Also the two usual macros for absl::Status.
+// MENTOR_CHECK: an invariant of this program, always checked; a broken invariant aborts the
+// process. Never for data from outside. Also the two usual macros for absl::Status.
 #pragma once
 
 #include <cstdio>

@@ -39,7 +39,7 @@ class SpawnSettings {
       posix_spawn_file_actions_adddup2(&actions_, options.socket, 3);
       posix_spawn_file_actions_addclosefrom_np(&actions_, 4);
     }
-    // The process blocks SIGTERM and SIGINT in all threads; its child should not.
+    // The process blocks SIGTERM and SIGINT in all threads; the child must not inherit that.
     sigset_t none;
     sigemptyset(&none);
     posix_spawnattr_init(&attributes_);
@@ -71,7 +71,7 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   return pointers;
 }
 
-// Those of this process, but for the user's language.
+// Variables of this process, without the user's locale.
 std::vector<std::string> OwnVariables() {
   std::vector<std::string> variables = {"LC_ALL=C.UTF-8"};
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -87,7 +87,7 @@ std::vector<std::string> OwnVariables() {
 absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Options& options) {
   std::vector<std::string> variables = options.variables ? *options.variables : OwnVariables();
   std::vector<std::string> command = options.command;
-  // The child changes its folder before it looks for a path.
+  // The child changes its folder before it resolves a relative path.
   const std::filesystem::path program = command[0];
   if (program.has_parent_path()) command[0] = std::filesystem::absolute(program).string();
 
@@ -128,7 +128,7 @@ absl::StatusOr<int> ChildProcess::Wait(std::chrono::milliseconds limit) {
 
 absl::StatusOr<int> ChildProcess::Wait() {
   if (group_) {
-    // Before its number is free for another one.
+    // Killed before the child is reaped, while its process id cannot be reused.
     siginfo_t ended;
     while (waitid(P_PID, static_cast<id_t>(id_), &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
     }

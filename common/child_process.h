@@ -1,5 +1,5 @@
-// Another program, run as a child of this one: gnuplot, ffmpeg, the host of an environment. The
-// child reads nothing or a descriptor of ours, and has no signal blocked. One thread.
+// Another program, run as a child of this process: gnuplot, ffmpeg, the host of an environment. The
+// child reads nothing or one of our descriptors, and has no signal blocked. For one thread.
 #pragma once
 
 #include <chrono>
@@ -19,36 +19,37 @@ class ChildProcess {
  public:
   struct Options {
     std::vector<std::string> command;    // A program, looked up in PATH, and its arguments.
-    std::filesystem::path folder = ".";  // Where it works.
-    int input = -1;                      // What it reads; negative: nothing.
-    int output = -1;                     // Where what it says goes; negative: nowhere.
-    bool group = false;  // Killed together with what it started; a terminal's Ctrl-C passes it by.
-    // Its descriptor 3, beside which it then inherits no other; negative: none.
+    std::filesystem::path folder = ".";  // Working folder.
+    int input = -1;                      // Descriptor for its stdin; negative: /dev/null.
+    int output = -1;  // Descriptor for its stdout and stderr; negative: /dev/null.
+    // Own process group: killed as a whole, and not hit by a terminal's Ctrl-C.
+    bool group = false;
+    // Becomes its descriptor 3, and no other is then inherited; negative: none.
     int socket = -1;
-    // All its variables, as "NAME=VALUE"; absent: those of this process.
+    // Its environment, as "NAME=VALUE"; absent: the environment of this process.
     std::optional<std::vector<std::string>> variables = {};
   };
-  // NOT_FOUND when there is no such program. Numbers have decimal points whatever the user's
-  // language.
+  // NOT_FOUND if there is no such program. By default numbers have decimal points, whatever the
+  // user's locale.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(const Options& options);
-  // Ends a child that nobody waited for.
+  // Kills a child that Wait was not called for.
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  // A descriptor that is readable when the child has ended; negative where the kernel has none.
+  // Descriptor that becomes readable when the child ends; negative if the kernel has no pidfds.
   int handle() const { return handle_; }
-  // Waits until the child ends, and kills what is left of its group. Returns its exit status;
-  // 128 + n when signal n ended it. At most once.
+  // Waits until the child ends, and kills the rest of its group. Returns its exit status, or 128 +
+  // n if signal n ended it. Call at most once.
   absl::StatusOr<int> Wait();
-  // The same; kills it when it has not ended by then.
+  // Like Wait(); kills the child if it has not ended within the limit.
   absl::StatusOr<int> Wait(std::chrono::milliseconds limit);
 
  private:
   ChildProcess(pid_t id, bool group);
   void Kill();
 
-  pid_t id_;  // 0: was waited for.
+  pid_t id_;  // 0 after Wait.
   const bool group_;
   const int handle_;
 };

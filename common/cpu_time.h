@@ -5,7 +5,7 @@
 
 namespace mentor {
 
-// What the calling thread has used so far, in seconds.
+// Returns the CPU time of the calling thread so far, in seconds.
 inline double ThreadCpuSeconds() {
   timespec time;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);

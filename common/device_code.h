@@ -1,5 +1,5 @@
-// What lets one source be plain C++ on the host and device code under nvcc. Arithmetic is IEEE in
-// both as long as nothing is contracted: -ffp-contract=off on the host; -fmad=false -ftz=false
+// Lets one source be plain C++ on the host and device code under nvcc. Arithmetic is IEEE in both
+// as long as nothing is contracted: -ffp-contract=off on the host; -fmad=false -ftz=false
 // -prec-div=true -prec-sqrt=true under nvcc. A product and a sum are fused only where the code says
 // fma. Pure; threads may share.
 #pragma once
@@ -25,7 +25,7 @@ template <typename T>
 struct alignas(16) Four {
   T x[4];
 };
-// p is aligned to 16 bytes.
+// p must be aligned to 16 bytes.
 template <typename T>
 MENTOR_HD Four<T> Load4(const T* p) {
   return *static_cast<const Four<T>*>(__builtin_assume_aligned(p, 16));
@@ -54,8 +54,7 @@ MENTOR_HD double DoubleOfBits(uint64_t bits) {
 #endif
 }
 
-// minps and maxps of x86: the second operand when one is NaN or both are equal. fminf is something
-// else.
+// minps and maxps of x86: return the second operand if one is NaN or both are equal. fminf differs.
 template <typename T>
 MENTOR_HD T MinOrSecond(T a, T b) {
   return a < b ? a : b;

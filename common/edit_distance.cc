@@ -10,9 +10,9 @@
 namespace mentor {
 namespace {
 
-constexpr size_t kWordBytesMax = 60;  // Of a longer one no name is near.
+constexpr size_t kWordBytesMax = 60;  // No name is near a longer word.
 constexpr size_t kNearestMax = 3;
-constexpr size_t kKnownMax = 40;  // A list that somebody reads.
+constexpr size_t kKnownMax = 40;  // Keeps the list readable.
 
 std::string Folded(std::string_view name) {
   std::string folded(name);
@@ -44,7 +44,7 @@ std::vector<std::string> NearestNames(std::string_view wrong,
                                       const std::vector<std::string>& names) {
   if (wrong.empty() || wrong.size() > kWordBytesMax) return {};
   const std::string typed = Folded(wrong);
-  // Of a short word anything is made with two changes.
+  // Two changes turn a short word into any other.
   const size_t far = wrong.size() < 4 ? 1 : std::max<size_t>(2, wrong.size() / 4);
   std::vector<std::pair<size_t, std::string>> near;
   for (const std::string& name : names) {

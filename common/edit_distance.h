@@ -1,4 +1,4 @@
-// Names that somebody may have meant, for "did you mean". Pure; threads may share.
+// Similar names, for "did you mean". Pure; threads may share.
 #pragma once
 
 #include <cstddef>
@@ -8,16 +8,16 @@
 
 namespace mentor {
 
-// Characters inserted, removed, replaced, or swapped with their neighbour. Takes time in proportion
-// to the product of the lengths.
+// Number of characters inserted, removed, replaced, or swapped with a neighbour. Takes time
+// proportional to the product of the lengths.
 size_t EditDistance(std::string_view a, std::string_view b);
 
-// The at most three of `names` that `wrong` may stand for, the nearest first: those that differ in
-// a few characters or begin with it. Letters of both cases are equal, and so are '-' and '_'.
+// Returns at most three of `names` that `wrong` may stand for, the nearest first: names that differ
+// in a few characters or begin with it. Ignores case, and treats '-' and '_' as equal.
 std::vector<std::string> NearestNames(std::string_view wrong,
                                       const std::vector<std::string>& names);
 
-// "did you mean 'list' or 'last'?", or where none is near "known: a, b, c".
+// Returns "did you mean 'list' or 'last'?", or "known: a, b, c" if no name is near.
 std::string NameHint(std::string_view wrong, const std::vector<std::string>& names);
 
 }  // namespace mentor

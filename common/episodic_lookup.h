@@ -1,7 +1,7 @@
-// Values of actions by what is stored near an observation's key: what actors act on and learners
-// learn from (docs/algorithms/episodic_control.md#acting), with the same bits on both sides, since
-// it is the same code. float32 in processes, float64 where tests compare with references. Sums have
-// a fixed order; nothing is allocated once the scratch space has grown.
+// Values of actions from the entries nearest to an observation's key
+// (methods/episodic_control/README.md#acting). Actors and learners use the same code, so they get
+// the same bits. Processes use float32; tests use float64 to compare with references. Sums have a
+// fixed order; nothing is allocated once the scratch space has grown.
 #pragma once
 
 #include <algorithm>
@@ -15,9 +15,9 @@
 
 namespace mentor {
 
-// How an observation [D] becomes a key [K]. Weights, in this order: W1 [H, D], b1 [H], W2 [K, H],
-// b2 [K] with tanh between the layers; without hidden units W [K, D] alone; and where K = D then,
-// none: the observation is its key.
+// Maps an observation [D] to a key [K]. Weights, in this order: W1 [H, D], b1 [H], W2 [K, H], b2
+// [K], with tanh between the layers. Without hidden units: W [K, D] only. If also K = D, no
+// weights: the observation is its own key.
 struct KeyNetwork {
   int64_t observation = 0;  // D
   int64_t hidden = 0;       // H
@@ -33,8 +33,8 @@ struct KeyNetwork {
 
 namespace episodic {
 
-// sum_i term(a[i], b[i]): one chain of sums for each place in a vector register, one for what is
-// left.
+// sum_i term(a[i], b[i]): one partial sum for each lane of a vector register, then the remaining
+// elements.
 template <typename T, typename Term>
 T SumOver(const T* a, const T* b, size_t size, const Term& term) {
   constexpr size_t kLanes = 32 / sizeof(T);
@@ -68,7 +68,7 @@ T SquaredDistance(const T* a, const T* b, size_t size) {
   });
 }
 
-// out = matrix in + bias; no bias where it is null.
+// out = matrix in + bias; without bias if with_bias is false. Returns the end of the weights.
 template <typename T>
 const T* Layer(const T* weights, bool with_bias, std::span<const T> in, std::span<T> out) {
   const T* bias = weights + in.size() * out.size();
@@ -81,7 +81,7 @@ const T* Layer(const T* weights, bool with_bias, std::span<const T> in, std::spa
 
 }  // namespace episodic
 
-// Keys of observations. Holds scratch space: one thread.
+// Computes keys of observations. Holds scratch space: one thread.
 template <typename T>
 class KeyEncoder {
  public:
@@ -98,7 +98,7 @@ class KeyEncoder {
       for (T& x : hidden_) x = static_cast<T>(exact::Tanh(static_cast<double>(x)));
       episodic::Layer<T>(second, /*with_bias=*/true, hidden_, key);
     }
-    // -0 is 0: equal keys have equal bits.
+    // Turns -0 into 0, so that equal keys have equal bits.
     for (T& x : key) x += T{0};
   }
 
@@ -107,7 +107,7 @@ class KeyEncoder {
   std::vector<T> hidden_;
 };
 
-// What is stored of one action: keys [n, K] by rows, values [n].
+// Stored entries of one action: keys [n, K] by rows, values [n].
 template <typename T>
 struct StoredRows {
   std::span<const T> keys, values;
@@ -122,21 +122,22 @@ struct Neighbour {
   }
 };
 
-// Finds neighbours, and the value that they give. Holds scratch space: one thread.
+// Finds neighbours and averages their values. Holds scratch space: one thread.
 template <typename T>
 class Lookup {
  public:
-  // Of a checked policy: neighbours, kernel and delta.
+  // `sizes`: neighbours, kernel and delta of a checked policy.
   explicit Lookup(const v1::EpisodicSizes& sizes) : sizes_(sizes) {}
 
-  // The nearest rows, the nearest first, of equals the lower one; valid until the next call.
+  // Returns the nearest rows, the nearest first; the lower row wins ties. Valid until the next
+  // call.
   std::span<const Neighbour<T>> Nearest(const StoredRows<T>& rows, std::span<const T> key) {
     nearest_.clear();
     for (size_t row = 0; row < rows.values.size(); ++row) {
       const Neighbour<T> next{
           episodic::SquaredDistance(rows.keys.data() + row * key.size(), key.data(), key.size()),
           static_cast<int64_t>(row)};
-      // A heap whose front is the farthest.
+      // A heap with the farthest row at the front.
       if (nearest_.size() < sizes_.neighbours()) {
         nearest_.push_back(next);
         std::push_heap(nearest_.begin(), nearest_.end());
@@ -150,7 +151,7 @@ class Lookup {
     return nearest_;
   }
 
-  // 0 of an empty table.
+  // Returns 0 for an empty table.
   double Value(const StoredRows<T>& rows, std::span<const T> key) {
     const std::span<const Neighbour<T>> nearest = Nearest(rows, key);
     if (nearest.empty()) return 0;
@@ -158,7 +159,7 @@ class Lookup {
     double sum = 0, weights = 0;
     for (const auto& [distance, row] : nearest) {
       const double value = static_cast<double>(rows.values[static_cast<size_t>(row)]);
-      // A small distance may be 0 when squared.
+      // A small difference may be 0 when squared, so the keys are compared too.
       if (!inverse && distance == 0 &&
           std::equal(key.begin(), key.end(),
                      rows.keys.data() + static_cast<size_t>(row) * key.size()))

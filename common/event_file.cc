@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kHeadBytes = 8 + 4, kTailBytes = 4;
 
-// Bytes in little-endian order, whatever the machine's.
+// Returns little-endian bytes on every machine.
 std::string Little(uint64_t value, int bytes) {
   std::string text;
   for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));

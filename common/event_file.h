@@ -1,6 +1,6 @@
 // TensorBoard's event files: scalars by step, under the tags of mentor-sync. Pure; threads may
-// share. A file is a sequence of frames around Events (proto/mentor/tensorboard/event.proto), the
-// first of which has the version:
+// share. A file is a sequence of frames around Events (proto/mentor/tensorboard/event.proto). The
+// first Event has the version. A frame is:
 //
 //   length (8 bytes, little-endian), masked CRC32C of the length (4), data, masked CRC32C of it (4)
 //
@@ -21,23 +21,24 @@ struct Scalar {
   double value = 0;  // Stored as float.
 };
 
-// One frame around bytes.
+// Returns a frame around `data`.
 std::string TfRecord(std::string_view data);
-// The first frame of a file.
+// Returns the first frame of a file.
 std::string EventFileHeader(double wall_time_s);
-// Where TensorBoard shows a metric: "lifetimes/seg0" where every experiment has it, "time/..." of
-// these for seconds and bytes, "outer/..." of rules, inner loops and curricula.
+// Returns TensorBoard's tag of a metric. Metrics of every experiment are "lifetimes/seg0", or
+// "time/..." if they are seconds or bytes. Metrics of rules, inner loops and curricula are
+// "outer/...".
 std::string GroupedTag(std::string_view metric);
-// The tag of the metric that every outer update has.
+// Tag of a metric that every outer update has.
 inline constexpr char kEnvStepsTag[] = "lifetimes/env_steps";
 
-// The frame of one step.
+// Returns the frame of one step.
 std::string ScalarEvent(double wall_time_s, int64_t step, const std::vector<Scalar>& scalars);
 
-// What a file holds up to its first frame that is torn or damaged.
+// Contents of a file up to its first torn or damaged frame.
 struct EventFileContents {
-  std::vector<tensorboard::Event> events;  // The one with the version included.
-  size_t bytes = 0;                        // Of their frames.
+  std::vector<tensorboard::Event> events;  // Including the one with the version.
+  size_t bytes = 0;                        // Size of their frames.
 };
 EventFileContents ReadEventFile(std::string_view file);
 

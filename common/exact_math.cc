@@ -10,7 +10,7 @@
 namespace mentor::exact {
 namespace {
 
-// Numerator and denominator of Wichura's rational functions, by Horner's rule.
+// Polynomial by Horner's rule, for instance of Wichura's rational functions.
 template <int n>
 double Polynomial(const double (&coefficients)[n], double x) {
   double sum = coefficients[n - 1];
@@ -44,8 +44,9 @@ double Log(double x) {
   k += upper;
   const double f =
       std::bit_cast<double>(bits | (upper ? uint64_t{1022} : uint64_t{1023}) << 52) - 1;
-  // log(1 + f) = f - f^2/2 + s (f^2/2 + r), s = f / (2 + f), r = 2 sum_{n >= 1} s^(2n) / (2n + 1):
-  // the series of 2 artanh(s) with its leading terms written in f, which is exact.
+  // log(1 + f) = f - f^2/2 + s (f^2/2 + r), where s = f / (2 + f) and r = 2 sum_{n >= 1} s^(2n) /
+  // (2n + 1). This is the series of 2 artanh(s) with its leading terms written in f, which is
+  // exact.
   const double s = f / (2 + f);
   const double z = s * s;
   constexpr double kSeries[] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11, 2.0 / 13,

@@ -1,5 +1,4 @@
-// The functions of exact_math.h for code that also runs on a device, where they are compiled into
-// their callers.
+// The functions of exact_math.h as inline code, for callers that also run on a device.
 #pragma once
 
 #include <cmath>
@@ -14,7 +13,7 @@ namespace mentor::exact::inlined {
 constexpr double kLn2High = 0x1.62e42fefp-1;
 constexpr double kLn2Low = 0x1.473de6af278edp-34;
 constexpr double kInvLn2 = 0x1.71547652b82fep+0;
-// Adding and subtracting it rounds a double of small magnitude to an integer, to even.
+// Adding and subtracting kRound rounds a double of small magnitude to an integer, half to even.
 constexpr double kRound = 0x1.8p52;
 
 // 2^k for -1022 <= k <= 1023.
@@ -50,7 +49,7 @@ MENTOR_HD double ExpTail(double r) {
 // e^(high - low) - 1.
 MENTOR_HD double Expm1Reduced(double high, double low) {
   const double r = high - low;
-  // What was lost in forming r, to first order.
+  // Rounding error of r, to first order.
   const double lost = (high - r) - low;
   return r + (lost + r * r * ExpTail(r));
 }
@@ -87,7 +86,8 @@ MENTOR_HD double Power(double base, int64_t exponent) {
   return power;
 }
 
-// Arc tangent, own minimax fit for |x| <= tan(pi/8): relative error 1.3e-18 before rounding.
+// Arc tangent. Minimax fit made for this file, for |x| <= tan(pi/8): relative error 1.3e-18 before
+// rounding.
 MENTOR_HD double Atan(double x) {
   const double magnitude = x < 0 ? -x : x;
   double offset = 0, z = magnitude;

@@ -2,7 +2,7 @@
 
 namespace mentor {
 
-// Reports have pages of their own for what is drawn nowhere here.
+// Metrics with kNone have no panel here, since reports show them on pages of their own.
 const MetricTable& CommonMetrics() {
   constexpr auto kNone = MetricInfo::Panel::kNone;
   static const auto& all = *new MetricTable{

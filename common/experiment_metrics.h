@@ -1,5 +1,5 @@
-// Metrics that every experiment has, whatever its rule: what its agents achieved, counts, times.
-// The experiment's runner reports them; rules, inner loops and curricula declare their own
+// Metrics that every experiment has, whatever its rule: results of its agents, counts, times. The
+// experiment's runner reports them; rules, inner loops and curricula declare their own
 // (metric_info.h). Functions without state; threads may share.
 #pragma once
 

@@ -24,14 +24,13 @@ namespace {
 
 struct State {
   Mutex mutex;
-  // Guarded by mutex.
   std::set<std::string> names ABSL_GUARDED_BY(mutex);
   std::map<std::string, Rule> rules ABSL_GUARDED_BY(mutex);
   std::map<std::string, uint64_t> hits ABSL_GUARDED_BY(mutex);
 };
 
 State& TheState() {
-  static State* const state = new State;  // Points may be hit while statics are destroyed.
+  static State* const state = new State;  // Failpoints may be hit while statics are destroyed.
   return *state;
 }
 
@@ -118,13 +117,13 @@ void LogHit(const char* name, uint64_t hit, const Rule& rule) {
   const int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (file < 0) return;
   const std::string line = absl::StrCat(name, " ", hit, " ", rule.text, "\n");
-  // One write of one short line: whole, whoever else appends.
+  // A single write of a short line is not interleaved with other writers.
   [[maybe_unused]] const ssize_t written = write(file, line.data(), line.size());
   close(file);
 }
 
-// Armed before the first point can be hit, so that processes without a word in main can be tested
-// too.
+// Armed before the first failpoint can be hit, so that processes that do not call
+// ArmFromEnvironment can be tested too.
 [[maybe_unused]] const bool armed_by_environment = [] {
   if (std::getenv("MENTOR_FAILPOINTS") != nullptr) armed = true;
   return true;

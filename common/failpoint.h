@@ -1,12 +1,12 @@
-// Named places where a test can make a process fail. Compiled in always; an unarmed one costs a
-// relaxed load.
+// Named places where a test can make a process fail. Always compiled in; an unarmed failpoint costs
+// a relaxed load.
 //
 //   MENTOR_FAILPOINTS='name=WHEN:ACTION;...'
 //     WHEN    N (the N-th hit) | N+ (from the N-th on) | * | P%SEED (P percent, repeatable)
 //     ACTION  kill | stop | exit(CODE) | sleep(MS) | error(TEXT)
-//   MENTOR_FAILPOINT_LOG=file: one line "name hit action" a hit, written before the action.
+//   MENTOR_FAILPOINT_LOG=file: one line "name hit action" for each hit, written before the action.
 //
-// Only the environment arms them: no flag, file or call over the network can. Thread-safe.
+// Only the environment arms failpoints: no flag, file or call over the network can. Thread-safe.
 //
 //   if (auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
 //   MENTOR_FAILPOINT("store.commit.before_rename");
@@ -24,19 +24,20 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-// The text of error(TEXT) when that is what happens here, else nothing.
+// Returns the text of error(TEXT) if this hit has that action, else nullopt.
 #define MENTOR_FAILPOINT(name) (::mentor::failpoint::internal::Point<name>::Hit())
 
 namespace mentor::failpoint {
 
-// Arms what MENTOR_FAILPOINTS says. Call it first in main and exit with 2 on INVALID_ARGUMENT: a
-// typo or an unknown name.
+// Arms the failpoints in MENTOR_FAILPOINTS. Call it first in main, and exit with 2 on
+// INVALID_ARGUMENT: a typo or an unknown name.
 absl::Status ArmFromEnvironment();
-// The same for a text; replaces what was armed before. For tests in one process; empty disarms.
+// Arms the failpoints in `text` and disarms all others; empty: disarms all. For tests in one
+// process.
 absl::Status Arm(std::string_view text);
-// Every point of this binary, ordered.
+// Returns the names of all failpoints of this binary, sorted.
 std::vector<std::string> Names();
-// Hits of armed points so far, by name.
+// Returns the hits of armed failpoints so far, by name.
 std::map<std::string, uint64_t> Hits();
 
 namespace internal {
@@ -45,17 +46,17 @@ struct Rule {
   enum class When { kExactly, kFrom, kAlways, kPercent };
   enum class Action { kKill, kStop, kExit, kSleep, kError };
   When when = When::kAlways;
-  uint64_t number = 0;  // Hit, or percent.
+  uint64_t number = 0;  // Number of the hit, or percentage.
   uint64_t seed = 0;
   Action action = Action::kError;
   uint64_t argument = 0;  // Exit code, or milliseconds.
-  std::string text;       // As written: for the log.
+  std::string text;       // As written, for the log.
   std::string error;
 
   bool Due(uint64_t hit) const;
 };
 
-// Grammar only; names are not checked. A fuzz target.
+// Checks the grammar only, not the names. A fuzz target.
 absl::StatusOr<std::map<std::string, Rule>> Parse(std::string_view text);
 
 extern std::atomic<bool> armed;
@@ -70,8 +71,8 @@ struct Name {
   }  // NOLINT: implicit by design
 };
 
-// One class for each name, so that its static member registers the name before main wherever a
-// point is compiled in.
+// One class for each name, so that its static member registers the name before main in every binary
+// that contains the failpoint.
 template <Name name>
 struct Point {
   static inline const bool registered = Register(name.text);

@@ -7,7 +7,7 @@
 namespace mentor {
 namespace {
 
-// Whoever had nothing to do for a while has saved at most so many turns.
+// Limits how many turns an idle experiment or owner can save up.
 constexpr double kCreditTurns = 16;
 
 }  // namespace
@@ -45,9 +45,10 @@ void FairQueue::SetShare(const std::string& name, const Share& share) {
       known->second.share = share;
       return;
     }
-    Remove(name);  // It is a newcomer there.
+    Remove(name);  // It joins its new owner or class as a newcomer.
   }
-  // Level with the least served: neither behind what others had before it came, nor ahead.
+  // Level with the least served: a newcomer neither catches up on the others' past nor falls
+  // behind.
   constexpr double kNone = std::numeric_limits<double>::infinity();
   double least = kNone, least_owner = kNone;
   for (const auto& [other, client] : clients_) {
@@ -94,8 +95,8 @@ std::optional<std::string> FairQueue::Next(const std::set<std::string>& ready) {
   if (lowest == v1::PRIORITY_LOW && highest != v1::PRIORITY_LOW && low_turns_.Take())
     turn = v1::PRIORITY_LOW;
   LimitCredit(ready, turn);
-  // The least served owner, then the least served of its experiments; names decide ties, so that
-  // equal histories go on alike.
+  // The least served owner, then the least served of its experiments. Names break ties, so that
+  // equal histories continue alike.
   const std::string* next = nullptr;
   std::tuple<double, std::string, double> least;
   for (const std::string& name : ready) {
@@ -113,7 +114,7 @@ std::optional<std::string> FairQueue::Next(const std::set<std::string>& ready) {
 
 void FairQueue::LimitCredit(const std::set<std::string>& ready, v1::Priority turn) {
   const double credit_max = kCreditTurns * largest_cost_;
-  std::map<std::string, double> most;  // By owner, of their experiments.
+  std::map<std::string, double> most;  // Most served experiment of each owner.
   double most_owner = 0;
   for (const std::string& name : ready) {
     const Client& client = clients_.at(name);

@@ -23,7 +23,7 @@ namespace {
 
 constexpr size_t kBlockBytes = 256 << 10;
 
-// Closes at the end of the scope; errors of close() do not matter after fsync.
+// Closes the descriptor in the destructor; errors of close() do not matter after fsync.
 class Descriptor {
  public:
   explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
@@ -47,7 +47,7 @@ int OpenRetrying(const std::filesystem::path& path, int flags, int mode = 0) {
   return descriptor;
 }
 
-// error(ENOSPC) of a failpoint acts like the system call that it stands before.
+// Makes error(ENOSPC) of a failpoint act like an error of the system call that follows it.
 std::optional<int> FailpointErrno(const std::optional<std::string>& hit) {
   if (!hit) return std::nullopt;
   if (*hit == "ENOSPC") return ENOSPC;
@@ -57,7 +57,7 @@ std::optional<int> FailpointErrno(const std::optional<std::string>& hit) {
 }
 
 std::filesystem::path TemporaryPath(const std::filesystem::path& path) {
-  // Containers on several machines may share a folder, and each of their processes may be number 1.
+  // Containers on several machines may share a folder, and in each the process may have number 1.
   static const std::string* const host = [] {
     char name[256] = "";
     if (gethostname(name, sizeof(name) - 1) != 0) name[0] = 0;
@@ -126,7 +126,7 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
       remedy = "give this user the right to it, or choose another path";
       break;
     case EROFS:
-      // A disk that erred becomes so until somebody mounts it again.
+      // A disk with errors becomes read-only until it is mounted again.
       remedy = "mount the file system for writing, or choose another path";
       break;
     case ENOENT:
@@ -151,7 +151,7 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
 }
 
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max) {
-  // Not blocking, so that a pipe of that name cannot hang us; it is refused below.
+  // Non-blocking, so that a pipe of that name cannot block this thread; pipes are refused below.
   const Descriptor file(OpenRetrying(path, O_RDONLY | O_NONBLOCK));
   if (file.get() < 0) return FileError("cannot open", path, errno);
   struct stat info;
@@ -171,7 +171,7 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t
   size_t length = 0;
   while (true) {
     if (length == contents.size())
-      contents.resize(length + 4096);  // It may have grown, and the end must be seen.
+      contents.resize(length + 4096);  // The file may have grown, and its end must be read.
     const ssize_t got = read(file.get(), contents.data() + length, contents.size() - length);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return FileError("cannot read", path, errno);
@@ -267,7 +267,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesyste
                                      path.string(), other.empty() ? "another process" : other));
   }
   if (rc != 0) return FileError("cannot lock", path, errno);
-  // For the message above only: the lock itself is the kernel's, so a full disk does no harm.
+  // Only for the message above. The lock itself is the kernel's, so a full disk does no harm.
   const std::string text = absl::StrFormat("%s (process %d)\n", std::string(holder), getpid());
   if (ftruncate(file.get(), 0) == 0) (void)!pwrite(file.get(), text.data(), text.size(), 0);
   return std::unique_ptr<FileLock>(new FileLock(file.release()));

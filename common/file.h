@@ -1,6 +1,6 @@
-// Files that survive crashes: a file is there whole or not at all. Errors name the path, what the
-// system said and what to do about it; a full disk is RESOURCE_EXHAUSTED. Threads may share, but
-// two must not write one path at a time.
+// Crash-safe files: a file exists completely or not at all. Errors name the path, the system's
+// message and a remedy; a full disk is RESOURCE_EXHAUSTED. Threads may share, but two must not
+// write one path at a time.
 #pragma once
 
 #include <cstdint>
@@ -18,33 +18,32 @@ namespace mentor {
 // "DOING PATH: strerror; remedy", with the code that fits errno.
 absl::Status FileError(std::string_view doing, const std::filesystem::path& path, int error_number);
 
-// Reads a whole regular file; a longer one than bytes_max is an error.
+// Reads a whole regular file; a file longer than bytes_max is an error.
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max);
 
-// Writes the pieces one after another under a temporary name in the same folder
-// (".STEM.PID-HOST.tmp"), syncs, renames and syncs the folder: afterwards the file survives a loss
-// of power. On an error the old file, if any, is still there.
+// Writes the pieces one after another to a temporary name in the same folder
+// (".STEM.PID-HOST.tmp"). Then syncs, renames, and syncs the folder, so that the file survives a
+// loss of power. On an error the old file, if any, is unchanged.
 absl::Status WriteFileAtomically(const std::filesystem::path& path,
                                  std::span<const std::string_view> pieces, int mode = 0600);
 absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents,
                                  int mode = 0600);
 // True for the temporary names above, of any process.
 bool IsTemporaryName(std::string_view file_name);
-// Removes what interrupted writes of earlier processes left in a folder, if it exists; the answer
-// is how many files that were. Not while anybody writes there.
+// Removes temporary files of earlier, interrupted processes in a folder, if the folder exists.
+// Returns their number. Must not run while another process writes there.
 absl::StatusOr<int> RemoveTemporaryFiles(const std::filesystem::path& folder);
 
 // Creates a folder and its missing parents, and syncs the folders that changed.
 absl::Status MakeFolders(const std::filesystem::path& path, int mode = 0700);
 absl::Status SyncFolder(const std::filesystem::path& path);
 
-// An advisory lock that the process holds until the object, or the process, ends. The file itself
-// stays.
+// An advisory lock that is held until the object or the process ends. The file itself stays.
 class FileLock {
  public:
-  // Shared ones go together, and with no exclusive one.
+  // Shared locks exclude only exclusive ones.
   enum class Kind { kExclusive, kShared };
-  // `holder` says who holds it, for the message to the second one: FAILED_PRECONDITION "PATH is in
+  // `holder` describes this process for others that fail to lock: FAILED_PRECONDITION "PATH is in
   // use by HOLDER".
   static absl::StatusOr<std::unique_ptr<FileLock>> Acquire(const std::filesystem::path& path,
                                                            std::string_view holder,

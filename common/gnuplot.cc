@@ -28,7 +28,7 @@ absl::Status RunGnuplot(const std::filesystem::path& program, const std::filesys
   const std::filesystem::path log = folder / "gnuplot.log";
   const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (output < 0) return FileError("writing", log, errno);
-  // -d: without the user's own settings.
+  // -d ignores the user's own settings.
   const auto child = ChildProcess::Start(
       {.command = {program.string(), "-d", script}, .folder = folder, .output = output});
   close(output);

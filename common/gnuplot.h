@@ -1,5 +1,5 @@
-// Runs gnuplot as a child process on a script file, without a shell, and writes texts as it reads
-// them. Threads may share.
+// Runs gnuplot as a child process on a script file, without a shell, and quotes texts for it.
+// Threads may share.
 #pragma once
 
 #include <filesystem>
@@ -10,9 +10,9 @@
 
 namespace mentor {
 
-// Runs `program script` inside `folder` and waits for it. `program` is looked up in PATH when it
-// has no slash. Its messages go to FOLDER/gnuplot.log. FAILED_PRECONDITION when the program is not
-// there; INTERNAL with its messages when it fails.
+// Runs `program script` inside `folder` and waits for it. `program` is looked up in PATH if it has
+// no slash. Its messages go to FOLDER/gnuplot.log. FAILED_PRECONDITION if the program is missing;
+// INTERNAL with its messages if it fails.
 absl::Status RunGnuplot(const std::filesystem::path& program, const std::filesystem::path& folder,
                         const std::string& script);
 

@@ -11,7 +11,7 @@
 namespace mentor {
 namespace {
 
-// Looked up once: EVP_sha256() is looked up among all providers again each time that it is used.
+// Fetched once, since each use of EVP_sha256() searches all providers again.
 const EVP_MD* Algorithm() {
   static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   MENTOR_CHECK(algorithm != nullptr);
@@ -59,8 +59,7 @@ std::string ToHex(std::string_view bytes) {
 
 namespace {
 
-// table[k][b]: what byte b does to the sum when k zero bytes follow it, so that eight bytes are one
-// step.
+// table[k][b]: effect of byte b on the sum when k zero bytes follow it. Eight bytes are one step.
 constexpr auto MakeCrcTables() {
   std::array<std::array<uint32_t, 256>, 8> tables{};
   for (uint32_t byte = 0; byte < 256; ++byte) {

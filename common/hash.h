@@ -19,7 +19,7 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   void Update(std::string_view bytes);
-  // The 32 bytes of the digest; the object takes no more afterwards.
+  // Returns the 32 bytes of the digest; must be the last call on this object.
   std::string Finish();
 
  private:

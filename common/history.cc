@@ -21,7 +21,7 @@
 namespace mentor::history {
 namespace internal {
 
-// From the first static on, so that processes need no word in main.
+// Set during static initialisation, so that main needs no call.
 std::atomic<bool> on{std::getenv("MENTOR_HISTORY") != nullptr};
 
 }  // namespace internal
@@ -32,7 +32,7 @@ struct File {
   Mutex mutex;
   int descriptor ABSL_GUARDED_BY(mutex) = -1;
   uint64_t lines ABSL_GUARDED_BY(mutex) = 0;
-  std::string who ABSL_GUARDED_BY(mutex);  // Fields that all lines have.
+  std::string who ABSL_GUARDED_BY(mutex);  // JSON fields common to all lines.
 };
 
 File& TheFile() {
@@ -87,7 +87,7 @@ void Write(std::string_view event, std::initializer_list<log::Field> fields) {
   if (file.descriptor < 0) Open(&file);
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  // Under the lock: "t" and "n" rise together.
+  // Under the lock, so that "t" and "n" rise together.
   const std::string line =
       absl::StrCat("{\"t\":", now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec,
                    ",\"n\":", ++file.lines, file.who, rest);

@@ -1,6 +1,6 @@
-// Hosts: programs that simulate environments for actors, each under a name that whoever runs the
-// actor gives it (docs/own_environments.md). A task names its host, so that learners give it to
-// actors that have it. Pure functions; threads may share.
+// Hosts: programs that simulate environments for actors (docs/own_environments.md). The operator of
+// an actor names its hosts. A task names its host, so that learners give the task to actors that
+// offer the host. Pure functions; threads may share.
 #pragma once
 
 #include <cstddef>
@@ -15,20 +15,20 @@
 
 namespace mentor {
 
-// The environment of all tasks that a host simulates, its option that names the host, and that
-// which says what the host is like.
+// The environment of all tasks that a host simulates; the option that names the host; the option
+// with the host's facts.
 inline constexpr std::string_view kHostEnvironment = "host", kHostOption = "host",
                                   kFactsOption = "facts";
 inline constexpr size_t kHostNameBytesMax = 40;
-inline constexpr int kHostsMax = 64;  // Of an actor.
+inline constexpr int kHostsMax = 64;  // Per actor.
 
-// Small letters, digits, "-" and "_".
+// True for names of lower-case letters, digits, "-" and "_".
 bool IsHostName(std::string_view name);
-// The host that an actor needs for the task; empty: none.
+// Returns the host that an actor needs for the task; empty: none.
 std::string HostOf(const v1::EnvironmentTask& task);
 
-// What an actor says that it offers: at most kHostsMax names, each once. INVALID_ARGUMENT names the
-// field.
+// Checks the hosts that an actor offers: at most kHostsMax names, each once. INVALID_ARGUMENT names
+// the field.
 absl::Status CheckHostNames(std::string_view field,
                             const google::protobuf::RepeatedPtrField<std::string>& names);
 

@@ -1,4 +1,4 @@
-// Where the files lie that are installed beside the programs. Thread-safe.
+// Locates the files that are installed beside the programs. Thread-safe.
 #pragma once
 
 #include <filesystem>
@@ -7,12 +7,12 @@
 
 namespace mentor {
 
-// The folder of this program's file, links resolved.
+// Returns the folder of this program's file, links resolved.
 std::filesystem::path ProgramFolder();
 
-// Where `name` may be, first choice first: the folder that the environment variable `variable`
-// names, which is then the only choice; ../share/mentor/NAME as the program sees it; `built`, the
-// place in the source tree that this program was built from.
+// Returns the possible locations of `name`, best first. If the environment variable `variable` is
+// set, its folder is the only one. Otherwise ../share/mentor/NAME relative to the program, then
+// `built`, the location in the source tree of this build.
 std::vector<std::filesystem::path> InstalledFolders(const char* variable, std::string_view name,
                                                     const std::filesystem::path& built);
 

@@ -37,10 +37,10 @@ constexpr std::string_view kEither =
     "error: the machine gives this program no more memory or threads; raise the limits (ulimit -v, "
     "ulimit -u, those of the container), or give it fewer threads or a smaller experiment\n";
 
-// What cannot be had at this moment, in words; empty: nothing that is known. Like all below, it may
-// run in a handler of signals: it allocates nothing and takes no lock.
+// Returns which resource is exhausted at this moment; empty if none is known to be. Like all
+// functions below it may run in a signal handler: it allocates nothing and takes no lock.
 std::string_view Lacking() {
-  constexpr size_t kBytes = 64 << 20;  // A thread's stack, and some more.
+  constexpr size_t kBytes = 64 << 20;  // A thread's stack and a margin.
   void* memory =
       mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
            /*fd=*/-1, /*offset=*/0);
@@ -59,7 +59,7 @@ std::string_view Lacking() {
 
 std::terminate_handler usual_end = nullptr;
 
-// What nobody caught.
+// Handles uncaught exceptions.
 void OnTerminate() {
   bool limited = false;
   try {
@@ -78,7 +78,7 @@ void OnTerminate() {
   usual_end();
 }
 
-// Libraries abort where a thread or memory is missing. Any other abort goes on.
+// Libraries abort if a thread or memory is missing. Any other abort proceeds.
 void OnAbort(int) {
   if (const std::string_view lacking = Lacking(); !lacking.empty()) EndWith(lacking);
 }
@@ -115,7 +115,7 @@ int WaitForStopSignal() {
   int signal = 0;
   while (sigwait(&set, &signal) != 0) {
   }
-  ExitOnStopSignal();  // Whoever asks twice does not want to wait for the drain.
+  ExitOnStopSignal();  // A second signal must not wait for the drain.
   return signal;
 }
 
@@ -132,7 +132,7 @@ int WaitForStopSignal(std::chrono::milliseconds limit) {
       ExitOnStopSignal();
       return signal;
     }
-    if (errno == EAGAIN) return 0;  // EINTR: once more.
+    if (errno == EAGAIN) return 0;  // EINTR: wait again.
   }
 }
 

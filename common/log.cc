@@ -22,7 +22,7 @@ namespace {
 constexpr std::array<std::string_view, 4> kSeverityNames = {"debug", "info", "warning", "error"};
 
 struct State {
-  Options options;  // Fixed once Init has returned.
+  Options options;  // Constant once Init has returned.
   std::array<std::atomic<uint64_t>, 4> counts{};
   Mutex observer_mutex;
   Observer observer ABSL_GUARDED_BY(observer_mutex);
@@ -33,8 +33,8 @@ State& TheState() {
   return *state;
 }
 
-// A JSON string. Bytes that are not UTF-8 become U+FFFD, so that every line can be read, and no
-// terminal obeys what a peer has put into a name.
+// Returns a JSON string. Bytes that are not UTF-8 become U+FFFD, so that every line is valid, and
+// names from peers cannot control a terminal.
 std::string Quoted(std::string_view text) {
   return PrintableJson(nlohmann::json(text).dump(/*indent=*/-1, /*indent_char=*/' ',
                                                  /*ensure_ascii=*/false,
@@ -46,7 +46,7 @@ std::string_view BaseName(const char* file) {
   return slash ? slash + 1 : file;
 }
 
-// gRPC writes a line for each handshake that a stranger spoils: so many a second at most.
+// Limit per second: gRPC writes a line for each failed handshake, which anyone can cause.
 constexpr uint64_t kGrpcLinesPerSecond = 10;
 
 void GrpcLog(gpr_log_func_args* args) {
@@ -157,8 +157,8 @@ void WriteFor(std::string_view logger, Severity severity, const char* file, int 
       absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
   const std::string text =
       FormatLine(state.options.format, time, severity, logger, file, line, message, fields) + "\n";
-  // One call, so that lines of several threads do not mix: POSIX locks the stream for each call,
-  // and stderr, which has no buffer, writes the line at once.
+  // One call, so that lines of several threads do not mix. POSIX locks the stream for each call,
+  // and the unbuffered stderr writes the line at once.
   std::fwrite(text.data(), 1, text.size(), stderr);
   for (const Field& field : fields) {
     if (field.key() != "experiment" || field.json().size() < 2) continue;

@@ -1,11 +1,11 @@
-// Logs: one JSON object a line on stderr (or text for people). Thread-safe.
+// Logs: one JSON object per line on stderr, or text for people. Thread-safe.
 //
 //   MENTOR_LOG(kInfo, "actor connected", {{"peer", uid}, {"threads", 4}});
 //   // At most once in ten seconds from this place:
 //   MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no actor");
 //
-// Info: at most once in some seconds per place. Warning: handled, but look. Error: work was lost or
-// refused.
+// Info: at most once in some seconds per call site. Warning: handled, but worth a look. Error: work
+// was lost or refused.
 #pragma once
 
 #include <array>
@@ -31,20 +31,20 @@ struct Options {
   std::string logger;  // Name of the process, for instance "actor".
 };
 
-// Call once in main, before threads. Also routes gRPC's own messages here. Without it: JSON from
-// kInfo on.
+// Call once in main, before threads start. Also routes gRPC's own messages here. Without it: JSON
+// from kInfo on.
 void Init(const Options& options);
 // For the flag --log_format: "json" or "text".
 absl::Status ParseFormat(std::string_view text, Format* format);
-// Lines written so far, by severity.
+// Returns the number of lines written so far, by severity.
 std::array<uint64_t, 4> Counts();
 
-// Hears every line that has a field "experiment": its value, and the line as JSON. Called from any
-// thread, so it must be quick, and must not log. Null: nobody does.
+// Receives every line that has a field "experiment": its value, and the line as JSON. Called from
+// any thread, so it must be quick, and must not log. Null removes the observer.
 using Observer = std::function<void(std::string_view experiment, const std::string& json_line)>;
 void SetObserver(Observer observer);
 
-// A key with its value, already as JSON.
+// A key with its value as JSON.
 class Field {
  public:
   Field(std::string_view key, std::string_view value);
@@ -64,22 +64,22 @@ class Field {
   const std::string& json() const { return json_; }
 
  private:
-  std::string_view key_;  // A literal.
+  std::string_view key_;  // Must be a literal.
   std::string json_;
 };
 
-// What the macros call.
+// Called by the macros.
 void Write(Severity severity, const char* file, int line, std::string_view message,
            std::initializer_list<Field> fields = {});
-// The same under another logger's name than the process's: what people collect apart, such as
-// "audit".
+// Writes under another logger's name than the process's, for lines that are collected separately,
+// such as "audit".
 void WriteFor(std::string_view logger, Severity severity, const char* file, int line,
               std::string_view message, std::initializer_list<Field> fields = {});
-// The line without its end, for tests.
+// Returns the line without its line end, for tests.
 std::string FormatLine(Format format, std::string_view time, Severity severity,
                        std::string_view logger, const char* file, int line,
                        std::string_view message, std::initializer_list<Field> fields);
-// True at most once a period for one `next_ns`.
+// Returns true at most once per period for one `next_ns`.
 bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period);
 
 }  // namespace mentor::log

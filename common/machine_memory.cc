@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint64_t kNone = std::numeric_limits<uint64_t>::max();
 
-// "MemAvailable:   123 kB" in bytes.
+// Returns "MemAvailable:   123 kB" in bytes.
 std::optional<uint64_t> LineOf(const std::filesystem::path& file, const std::string& name) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
@@ -30,7 +30,7 @@ std::optional<uint64_t> LineOf(const std::filesystem::path& file, const std::str
   return std::nullopt;
 }
 
-// "max" and unreadable files are no limit; v1 says one near 2^63.
+// "max" and unreadable files mean no limit; v1 writes a value near 2^63.
 uint64_t LimitIn(const std::filesystem::path& file) {
   std::ifstream in(file);
   std::string word;
@@ -39,8 +39,8 @@ uint64_t LimitIn(const std::filesystem::path& file) {
   return bytes;
 }
 
-// The least limit of a group and of those above it. In a container the path is often that of the
-// host, of which the mounted root is some part: then its end is looked for.
+// Returns the least limit of a group and its ancestors. In a container the path is often the
+// host's, while the mounted root is some group below; leading parts that do not exist are dropped.
 uint64_t LeastLimit(const std::filesystem::path& root, const std::string& group, const char* file) {
   std::vector<std::string> parts = absl::StrSplit(group, '/', absl::SkipEmpty());
   const auto path_of = [&] {

@@ -1,5 +1,5 @@
-// How much memory this process may take: of the machine's, what is free or its own already, and no
-// more than its control group allows. For a peer that says what work it can hold. Thread-safe.
+// The memory that this process may use: free memory of the machine plus its own, up to the limit of
+// its control group. Peers report it to say how much work they can hold. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,9 @@
 
 namespace mentor {
 
-// The smaller of the limits of its control groups (v1 and v2, those above it too) and of
-// MemAvailable plus what it holds itself; 0 when nothing can be read. Other files than the kernel's
-// in tests.
+// Returns the smaller of two limits. One is the limit of its control groups (v1 and v2, with their
+// ancestors), the other is MemAvailable plus the process's own memory. Returns 0 if nothing can be
+// read. Tests pass other folders than the kernel's.
 uint64_t MachineMemoryBytes(const std::filesystem::path& proc = "/proc",
                             const std::filesystem::path& cgroups = "/sys/fs/cgroup");
 

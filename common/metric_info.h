@@ -1,7 +1,7 @@
 // Metrics of experiments: numbers that a part reports for each outer update. A rule or an inner
-// loop declares them in a table beside its registration, and all that shows them reads the table:
-// reports, comparisons, the control API, `mentor rule show`, docs/experiment_metrics.md. The
-// metrics of processes are others: common/metrics.h. Functions without state; threads may share.
+// loop declares them in a table beside its registration. Reports, comparisons, the control API,
+// `mentor rule show` and docs/experiment_metrics.md all use that table. common/metrics.h has the
+// metrics of processes. Functions without state; threads may share.
 #pragma once
 
 #include <map>
@@ -14,25 +14,27 @@
 namespace mentor {
 
 struct MetricInfo {
-  // Where reports draw it by outer update.
+  // How reports plot it by outer update.
   enum class Panel {
-    kNone,      // Nowhere: it is in training.csv and in the control API.
-    kSmall,     // Small, among the other numbers of the rule and its agents.
-    kOwn,       // A panel of the outer rule, with its running mean.
-    kCompared,  // That, and a figure of its own where runs are compared: it then means the same in
-                // every rule that declares it.
+    kNone,   // No plot: only in training.csv and in the control API.
+    kSmall,  // Small plot, among the other numbers of the rule and its agents.
+    kOwn,    // Panel of the outer rule, with its running mean.
+    // Like kOwn, and a figure in comparisons of runs; must mean the same in every rule that
+    // declares it.
+    kCompared,
   };
 
-  // A last `*` stands for a number or an environment: "reward_mean/*". Whole names go first.
+  // A trailing `*` stands for a number or an environment: "reward_mean/*". Exact names take
+  // precedence.
   std::string name;
-  // "s" is a time: it differs from run to run and is kept apart from results.
+  // "s" marks a time: it differs from run to run and is kept apart from results.
   std::string unit = "1";
   std::string help = {};
-  std::string label = {};  // Of its axis; empty: the name.
+  std::string label = {};  // Label of its axis; empty: the name.
   Panel panel = Panel::kSmall;
-  bool log_scale = false;  // Where all values are above 0.
+  bool log_scale = false;  // Only for metrics whose values are all above 0.
 
-  // Label and unit: "entropy, nat".
+  // Returns label and unit: "entropy, nat".
   std::string Axis() const;
 };
 
@@ -40,11 +42,11 @@ using MetricTable = std::vector<MetricInfo>;
 
 std::string_view PanelName(MetricInfo::Panel panel);  // "none", "small", "own", "compared"
 
-// Null when the table does not declare it.
+// Returns null if the table does not declare the metric.
 const MetricInfo* FindMetric(const MetricTable& table, std::string_view name);
 
-// INTERNAL, with what to add where, when something is reported that the table does not declare.
-// part: "outer rule 'maml'".
+// INTERNAL if a reported name is not in the table; the message says what to add where. part: "outer
+// rule 'maml'".
 absl::Status CheckDeclared(const MetricTable& table, const std::map<std::string, double>& reported,
                            const std::string& part);
 

@@ -34,7 +34,7 @@ MetricFamily One(const char* name, const char* help, MetricType type, double val
   return family;
 }
 
-// The standard values of a process, and what the log and the failpoints count, read at each scrape.
+// Standard values of a process, and the counts of log and failpoints, read at each scrape.
 class ProcessCollector : public prometheus::Collectable {
  public:
   std::vector<MetricFamily> Collect() const override {
@@ -47,7 +47,7 @@ class ProcessCollector : public prometheus::Collectable {
     stat_text << stat_file.rdbuf();
     const std::string stat = stat_text.str();
     std::istringstream fields(stat.substr(std::min(stat.rfind(')') + 2, stat.size())));
-    std::vector<std::string> field(1);  // Counted from 1.
+    std::vector<std::string> field(1);  // Indexed from 1.
     for (std::string word; fields >> word;) field.push_back(word);
     if (field.size() > 22) {
       const auto number = [&](int i) { return std::strtod(field[i].c_str(), nullptr); };
@@ -121,7 +121,7 @@ std::vector<double> Doubling(double first, int count) {
   return bounds;
 }
 
-// prometheus-cpp throws on a bad name, a bad label or a second type under one name: all our bugs.
+// prometheus-cpp throws on a bad name, a bad label or a second type under one name. All are bugs.
 template <typename Function>
 auto& Checked(const std::string& name, Function function) {
   try {
@@ -195,7 +195,7 @@ prometheus::Histogram& Metrics::Histogram(const std::string& name, const std::st
 
 absl::Status Metrics::Expose(const std::string& address) {
   try {
-    // A peer that sends nothing, or slowly, has a thread for the time of a request at most.
+    // The request timeout frees a thread from a peer that sends nothing or sends slowly.
     exposer_ = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
         "listening_ports", address, "num_threads", "4", "request_timeout_ms", "2000"});
     exposer_->RegisterCollectable(registry_);

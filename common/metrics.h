@@ -1,7 +1,7 @@
 // The process's metrics: a Prometheus registry, the standard process_* values and the page
-// /metrics. One for each process, made in main and passed down; thread-safe. Components ask for
-// their metrics once, in their constructor, and keep the references, so that the hot path never
-// looks up a label.
+// /metrics. One for each process, made in main and passed down; thread-safe. Components get their
+// metrics once, in their constructor, and keep the references, so that the hot path never looks up
+// a label.
 //
 //   auto metrics = Metrics::Create({.build_info = {{"version", kVersion}}});
 //   prometheus::Counter& steps = metrics->Counter(
@@ -42,30 +42,30 @@ class Metrics {
   static std::unique_ptr<Metrics> Create(const Options& options);
   static std::unique_ptr<Metrics> Create() { return Create(Options()); }
 
-  // The same name and labels give the same metric. A bad name or another type under a known name is
-  // our bug and ends the process.
+  // The same name and labels return the same metric. A bad name, or another type under a known
+  // name, is a bug and aborts the process.
   prometheus::Counter& Counter(const std::string& name, const std::string& help,
                                const Labels& labels = {});
   prometheus::Gauge& Gauge(const std::string& name, const std::string& help,
                            const Labels& labels = {});
   prometheus::Histogram& Histogram(const std::string& name, const std::string& help,
                                    const std::vector<double>& buckets, const Labels& labels = {});
-  // For series that end with the thing they describe (an experiment): removes what Gauge returned.
+  // Removes a gauge, for series that end with the thing they describe (an experiment).
   void RemoveGauge(const std::string& name, prometheus::Gauge* gauge);
 
-  // Serves /metrics on HOST:PORT; port 0 takes a free one. UNAVAILABLE when the address is taken.
+  // Serves /metrics on HOST:PORT; port 0 chooses a free port. UNAVAILABLE if the address is taken.
   absl::Status Expose(const std::string& address);
-  // After Expose.
+  // Valid after Expose.
   int port() const { return port_; }
 
   prometheus::Registry& registry() { return *registry_; }
-  // What /metrics says, in the text format.
+  // Returns the contents of /metrics, in the text format.
   std::string Text() const;
 
  private:
   Metrics();
 
-  // Fixed after construction; they look after their own locking.
+  // Fixed after construction; each does its own locking.
   const std::shared_ptr<prometheus::Registry> registry_;
   const std::shared_ptr<prometheus::Collectable> process_;
 

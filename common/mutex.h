@@ -1,7 +1,7 @@
-// A mutex, its lock and a condition that clang's analysis understands: a member that says
-// ABSL_GUARDED_BY(mutex_) is not touched without the lock, else the build of preset clang fails.
-// They are std::mutex, std::unique_lock and std::condition_variable and nothing more, which
-// sanitizers of threads know; the mutex of Abseil's prebuilt library gives them false alarms.
+// A mutex, its lock and a condition variable that clang's thread-safety analysis understands. The
+// build of preset clang fails if a member with ABSL_GUARDED_BY(mutex_) is used without the lock.
+// They are thin wrappers of std::mutex, std::unique_lock and std::condition_variable, which
+// ThreadSanitizer knows. The mutex of Abseil's prebuilt library causes false alarms there.
 //
 //   Mutex mutex_;
 //   CondVar changed_;
@@ -10,7 +10,7 @@
 //   MutexLock lock(mutex_);
 //   while (tasks_.empty()) changed_.Wait(lock);
 //
-// The analysis does not follow a lock into a lambda: one that is called with the lock says so,
+// The analysis does not follow a lock into a lambda. A lambda called with the lock must say so:
 //   [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !tasks_.empty(); }
 #pragma once
 
@@ -28,10 +28,10 @@ class ABSL_LOCKABLE Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  // For where a lock passes from one function to another; else take a MutexLock.
+  // Only for a lock that passes from one function to another; otherwise use a MutexLock.
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
   void Unlock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
-  // Tells the analysis, and checks nothing: who called has the lock.
+  // Tells the analysis that the caller holds the lock. Does not check it.
   void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK() {}
 
  private:
@@ -39,7 +39,7 @@ class ABSL_LOCKABLE Mutex {
   std::mutex mutex_;
 };
 
-// Holds a mutex from here to the end of the scope, but between Unlock and Lock.
+// Holds a mutex to the end of the scope, except between Unlock and Lock.
 class ABSL_SCOPED_LOCKABLE MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex) : lock_(mutex.mutex_) {}
@@ -55,8 +55,8 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   std::unique_lock<std::mutex> lock_;
 };
 
-// Waits give the lock back while they sleep, and may wake for no reason. Those with a condition go
-// on until it holds or the time is up, and return what it says then.
+// Waits release the lock while they sleep, and may wake spuriously. Waits with a condition continue
+// until the condition holds or the time is up, and return the condition's last value.
 class CondVar {
  public:
   void NotifyOne() { changed_.notify_one(); }

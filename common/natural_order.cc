@@ -7,7 +7,7 @@
 namespace mentor {
 namespace {
 
-// The digits that `text` begins with, without zeros before them; they leave `text`.
+// Removes leading digits from `text`, and returns them without leading zeros.
 std::string_view TakeNumber(std::string_view* text) {
   const auto end =
       std::find_if_not(text->begin(), text->end(), [](char c) { return absl::ascii_isdigit(c); });

@@ -19,7 +19,7 @@
 namespace mentor {
 namespace {
 
-// The whole text as a number: no blanks, no trailing characters, no infinity.
+// Parses the whole text as a number: no blanks, no trailing characters, no infinity.
 template <typename T>
 bool ParseNumber(const std::string& text, T* value) {
   const char* end = text.data() + text.size();
@@ -60,7 +60,7 @@ bool IsOtherName(std::string_view name) {
              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == name.npos;
 }
 
-// Empty when legal; else value, bound and remedy.
+// Returns value, bound and remedy; empty if the value is legal.
 std::string Complaint(const OptionInfo& info, const std::string& text) {
   const std::string remedy =
       info.required ? "" : absl::StrCat("; the default is ", info.default_value);
@@ -94,8 +94,8 @@ std::string Complaint(const OptionInfo& info, const std::string& text) {
   MENTOR_CHECK(false);
 }
 
-// Names of the fields of what `path` leads to in a spec: "rule", "benchmark.wrapper[0]". Empty
-// where it leads nowhere. Lists of options are left out.
+// Returns the fields of the message at `path` in a spec: "rule", "benchmark.wrapper[0]". Empty if
+// there is no such message. Lists of options are left out.
 std::vector<std::string> FieldsAt(std::string_view path) {
   const google::protobuf::Descriptor* type = v1::ExperimentSpec::descriptor();
   for (const absl::string_view name :
@@ -114,8 +114,8 @@ std::vector<std::string> FieldsAt(std::string_view path) {
   return names;
 }
 
-// `list_path`: "rule.option". Beside the options stand fields: "--set rule.outer_update=3" reads
-// like an option and means a field.
+// `list_path`: "rule.option". Also suggests fields beside the options, since "--set
+// rule.outer_update=3" reads like an option and means a field.
 std::string UnknownOption(const OptionTable& table, std::string_view list_path,
                           const std::string& name) {
   constexpr char kRemoval[] = "remove it";

@@ -28,8 +28,8 @@ std::vector<double> OrthogonalMatrix(int64_t out, int64_t in, double gain,
   std::vector<double> normals(rows * columns);
   stream.Normals(tensor_number, normals);
 
-  // q[j] is column j. Modified Gram-Schmidt keeps the diagonal of R positive, which is what the
-  // sign rule asks for.
+  // q[j] is column j. Modified Gram-Schmidt keeps the diagonal of R positive, as the sign rule
+  // demands.
   std::vector<std::vector<double>> q(columns, std::vector<double>(rows));
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; ++j) q[j][i] = normals[i * columns + j];

@@ -1,4 +1,4 @@
-// Orthogonal matrices from keyed normals (docs/algorithms/ppo.md#initial-weights): the same bits on
+// Orthogonal matrices from keyed normals (methods/ppo/README.md#initial-weights): the same bits on
 // every machine. Pure; threads may share.
 #pragma once
 
@@ -9,13 +9,13 @@
 
 namespace mentor {
 
-// [out, in], row-major, with W W^T = gain^2 I (out <= in) or W^T W = gain^2 I. The normals are
-// those of stream.Normals(tensor_number, ...), a row-major matrix of max(out, in) x min(out, in).
+// Returns [out, in], row-major, with W W^T = gain^2 I (out <= in) or W^T W = gain^2 I. The normals
+// are stream.Normals(tensor_number, ...), as a row-major matrix of max(out, in) x min(out, in).
 std::vector<double> OrthogonalMatrix(int64_t out, int64_t in, double gain,
                                      const RandomStream& stream, uint32_t tensor_number);
 
-// While one lives, OrthogonalMatrix gives this thread zeros, at once: for checks of what is to be
-// built, not for what learns.
+// While an instance exists, OrthogonalMatrix returns zeros to this thread, without computing. For
+// checks that build networks without training them.
 class WithoutInitialWeights {
  public:
   WithoutInitialWeights();

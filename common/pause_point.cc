@@ -17,7 +17,7 @@ BoundedTurn::BoundedTurn(Options options)
     : options_(std::move(options)), begun_(ThreadCpuSeconds()) {}
 
 absl::Status BoundedTurn::Continue() {
-  constexpr unsigned kLookEvery = 64;  // A look at the clock is a call of the system.
+  constexpr unsigned kLookEvery = 64;  // Reading the clock is a system call.
   if (!ended_.ok()) return ended_;
   if (options_.ends) {
     ended_ = options_.ends();

@@ -1,6 +1,6 @@
-// Long work that shares its thread's place with others, or may be told to end, asks for leave at
-// its pause points: between two steps of a simulator, or while it waits for a host. Whoever runs
-// the work sets a Turn for its thread; without one, work is never held up.
+// Pause points of long work that shares its thread's place with others, or may be told to end. Work
+// calls PausePoint between two steps of a simulator, or while it waits for a host. The caller of
+// the work sets a Turn for its thread; without a Turn, work is never held up.
 //
 //   const TurnScope scope(&turn);
 //   ...
@@ -17,27 +17,30 @@ namespace mentor {
 class Turn {
  public:
   virtual ~Turn() = default;
-  // Called thousands of times a second. Waits while others have their turn; an error is why the
-  // work is to end.
+  // Called thousands of times a second. Waits while others have their turn. An error means that the
+  // work must end, and why.
   virtual absl::Status Continue() = 0;
-  // A piece of work begins that has a limit of time: `name` is for the error, and lives long.
+  // Marks the beginning of a piece of work that has a time limit. `name` appears in the error and
+  // must outlive the piece.
   virtual void Begin(const char* name) = 0;
 };
 
-// Waits for nobody: ends work that is to end, or has taken too long. For the thread that made it.
+// Never waits: ends work that was told to end, or that takes too long. Must be used on the thread
+// that created it.
 class BoundedTurn final : public Turn {
  public:
   struct Options {
-    // An error is why the work is to end; none: it is not asked.
+    // Returns an error if the work must end; null: not called.
     std::function<absl::Status()> ends = nullptr;
-    double cpu_seconds = 0;   // Of this thread, from now on; 0: no limit.
-    std::string remedy = {};  // What helps when that was not enough.
+    double cpu_seconds = 0;   // CPU time limit of this thread from construction on; 0: no limit.
+    std::string remedy = {};  // Advice for exceeding the limit.
   };
   explicit BoundedTurn(Options options);
-  // Of `ends`; INVALID_ARGUMENT when it took too long. Stays as it is once it is an error.
+  // Returns the error of `ends`, or INVALID_ARGUMENT after too long a time. The first error is
+  // permanent.
   absl::Status Continue() override;
   void Begin(const char* /*name*/) override {}
-  // Whether it has ended as `ends` said.
+  // True if `ends` returned an error.
   bool was_told() const { return was_told_; }
 
  private:
@@ -48,7 +51,7 @@ class BoundedTurn final : public Turn {
   bool was_told_ = false;
 };
 
-// While it lives, pause points of this thread ask `turn`.
+// While an instance exists, pause points of this thread call `turn`.
 class TurnScope {
  public:
   explicit TurnScope(Turn* turn);
@@ -60,9 +63,9 @@ class TurnScope {
   Turn* const before_;
 };
 
-// OK where the thread has no turn set.
+// Returns OK if the thread has no turn.
 absl::Status PausePoint();
-// A reset or a step begins.
+// Marks the beginning of a reset or a step.
 void BeginPiece(const char* name);
 
 }  // namespace mentor

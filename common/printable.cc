@@ -8,7 +8,7 @@
 namespace mentor {
 namespace {
 
-// The character at a place and its bytes; no code and one byte where there is no UTF-8.
+// A decoded character and its length; invalid and one byte long if the bytes are not UTF-8.
 struct Decoded {
   uint32_t code = 0;
   size_t bytes = 1;
@@ -31,7 +31,7 @@ Decoded DecodeAt(std::string_view text, size_t at) {
   return {.code = code, .bytes = length, .valid = true};
 }
 
-// Joiners (U+200C, U+200D) stay: words of some languages need them, and they move nothing.
+// Joiners (U+200C, U+200D) are kept: words of some languages need them, and they move nothing.
 bool IsObeyed(uint32_t code) {
   struct Range {
     uint32_t first, last;
@@ -84,7 +84,7 @@ std::string PrintableJson(std::string_view json) {
   std::string shown;
   for (size_t at = 0; at < json.size();) {
     const Decoded next = DecodeAt(json, at);
-    // Below a space there are only the ends of JSON's own lines.
+    // Below a space JSON has only its own line ends.
     if (!next.valid) {
       shown += "\\ufffd";
     } else if (next.code < 0x20 || !IsObeyed(next.code)) {

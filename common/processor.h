@@ -1,11 +1,11 @@
-// What this machine computes with. Pure; threads may share.
+// Names this machine's processor. Pure; threads may share.
 #pragma once
 
 #include <string>
 
 namespace mentor {
 
-// As the kernel names it, for example "AMD EPYC 9B45"; "unknown" where it names none.
+// Returns the kernel's name, for example "AMD EPYC 9B45"; "unknown" if there is none.
 std::string ProcessorName();
 
 }  // namespace mentor

@@ -34,7 +34,7 @@ std::string Duration(double seconds) {
   return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
-// "activity  [####------]tail", without the bar when there is no room for it.
+// Returns "activity  [####------]tail", without the bar if there is no room for it.
 std::string Assemble(std::string_view activity, uint32_t done, uint32_t total,
                      const std::string& tail, int columns) {
   std::string line(activity);
@@ -100,10 +100,10 @@ void ProgressBar::ShowLine(const std::function<std::string(int columns)>& line,
     return text;
   };
   if (terminal_) {
-    // The rest of an older, longer line goes.
+    // \x1b[K clears the rest of an older, longer line.
     const std::string text = text_of(TerminalColumns(out_) - 1, "\x1b[K\r\n");
     if (text == shown_) return;
-    // Back to the first line; what a second one leaves below goes too.
+    // Moves back to the first line; clears the rest, including an old second line.
     const bool second = shown_.find('\n') != std::string::npos;
     std::fprintf(out_, "%s\r%s\x1b[%s", second ? "\x1b[1A" : "", text.c_str(), second ? "J" : "K");
     shown_ = text;

@@ -1,4 +1,4 @@
-// How far an experiment is, for people: one line, or two, redrawn on a terminal; elsewhere plain
+// Progress of an experiment for people: one or two lines, redrawn on a terminal; otherwise plain
 // lines every ten seconds. One thread.
 #pragma once
 
@@ -15,36 +15,36 @@ namespace mentor {
 
 class ProgressBar {
  public:
-  // `out` stays open longer than the bar.
+  // `out` must stay open longer than the bar.
   explicit ProgressBar(std::FILE* out = stderr);
 
-  // Makes a second line of at most so many columns; an empty one is left out.
+  // Returns a second line of at most `columns` columns; an empty line is left out.
   using Detail = std::function<std::string(int columns)>;
   void Show(const v1::Progress& progress, std::string_view activity,
             const Detail& detail = nullptr);
-  // For other work: `done` of `total` things called `unit`, with the time left at the pace since
-  // the activity began.
+  // For other work: `done` of `total` things called `unit`. Estimates the time left from the pace
+  // since the activity began.
   void Show(std::string_view activity, int done, int total, std::string_view unit);
   // Ends the line, so that other output may follow. Show begins a new one.
   void Finish();
 
-  // "meta-training  [####------]  12/30 updates  41.2k steps/s  2:31 left", at most `columns` wide;
-  // without the bar when there is no room for it.
+  // Returns "meta-training  [####------]  12/30 updates  41.2k steps/s  2:31 left", at most
+  // `columns` wide. The bar is left out if there is no room.
   static std::string Line(const v1::Progress& progress, std::string_view activity, int columns);
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  // Draws one line, on a terminal at most as wide as the terminal, and the detail below it.
+  // Draws one line and the detail below it. On a terminal the line is cut to the terminal's width.
   void ShowLine(const std::function<std::string(int columns)>& line, const Detail& detail = {});
 
   // Fixed after construction.
   std::FILE* const out_;
   const bool terminal_;
 
-  std::string shown_;  // What stands on the terminal, or was printed last.
+  std::string shown_;  // Current text on the terminal, or the last printed text.
   std::optional<Clock::time_point> printed_;
-  std::string activity_;  // Since when it is shown:
+  std::string activity_;  // The activity shown, and since when.
   Clock::time_point began_ = {};
 };
 

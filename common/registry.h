@@ -34,7 +34,7 @@ class Registry {
     for (const auto& [name, entry] : entries_) all.push_back(&entry);
     return all;
   }
-  // "unknown NOUN 'x'; did you mean 'a' or 'b'?", or where none is near "known: a, b, c".
+  // Returns "unknown NOUN 'x'; did you mean 'a' or 'b'?", or "known: a, b, c" if no name is near.
   std::string Unknown(std::string_view noun, std::string_view name) const {
     std::vector<std::string> names;
     for (const auto& [known, entry] : entries_) names.push_back(known);

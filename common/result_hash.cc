@@ -8,7 +8,7 @@
 namespace mentor {
 namespace {
 
-// Little-endian.
+// Appends 8 little-endian bytes.
 void Append(uint64_t number, std::string* bytes) {
   for (int i = 0; i < 8; ++i) bytes->push_back(static_cast<char>(number >> (8 * i)));
 }
@@ -17,7 +17,7 @@ void Append(uint64_t number, std::string* bytes) {
 
 std::string ResultHash(const v1::Trajectory& trajectory, const std::string& final_state) {
   Sha256 hash;
-  std::string head;  // What stands before the next data.
+  std::string head;  // The bytes before the next data.
   const auto add = [&](const v1::Tensor& tensor) {
     head.clear();
     Append(static_cast<uint64_t>(tensor.dtype()), &head);

@@ -1,4 +1,4 @@
-// The hash of a rollout unit's answer: actors send it, learners check it and compare copies by it.
+// The hash of a rollout unit's result. Actors send it; learners verify it and compare copies by it.
 // Pure functions.
 #pragma once
 
@@ -8,9 +8,9 @@
 
 namespace mentor {
 
-// SHA-256 (32 bytes) over, for each tensor of the trajectory in the order of its fields: dtype,
-// number of axes, each axis (little-endian 64-bit), the data; labels only where there are some;
-// then the length of the final state and its bytes.
+// SHA-256 (32 bytes). It covers each tensor of the trajectory, in the order of the fields: dtype,
+// number of axes, each axis (little-endian 64-bit), then the data. Labels are covered only if
+// present. The length of the final state and its bytes follow.
 std::string ResultHash(const v1::Trajectory& trajectory, const std::string& final_state);
 
 }  // namespace mentor

@@ -12,8 +12,8 @@ uint64_t Join(uint32_t low, uint32_t high) {
   return uint64_t{high} << 32 | low;
 }
 
-// The upper 52 bits as a number strictly between 0 and 1, symmetric about one half. All steps are
-// exact.
+// Maps the upper 52 bits to a number strictly between 0 and 1, symmetric about one half. All steps
+// are exact.
 double OpenUnit(uint64_t bits) {
   return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52;
 }

@@ -1,6 +1,6 @@
-// Counter-based random numbers: Philox4x32-10 of Random123, keyed by what they are for. No
-// generator has a history, so every number can be computed again, anywhere, in any order. Pure
-// functions; threads may share everything here.
+// Counter-based random numbers: Philox4x32-10 of Random123, keyed by their purpose. Generators have
+// no state, so every number can be computed again, anywhere, in any order. Pure functions; threads
+// may share everything here.
 //
 //   key     = 64-bit seed of the experiment
 //   counter = (draw, step, purpose << 24 | phase << 20 | iteration, lifetime)
@@ -12,7 +12,7 @@
 
 namespace mentor {
 
-// What a number is for. Values are part of every result: never renumber.
+// Purpose of a random number. Values are part of every result: never renumber.
 enum class Purpose : uint32_t {
   kAgentWeights = 1,          // step = tensor number
   kEnvironmentReset = 2,      // step = episode number of the lifetime
@@ -36,7 +36,7 @@ enum class Purpose : uint32_t {
   kProjection = 22,   // step = tensor
 };
 
-// A phase has its own numbers, so an evaluation never moves the training's.
+// Each phase has its own numbers, so an evaluation never changes the training's.
 enum class Phase : uint32_t { kTraining = 0, kTestEvaluation = 1, kTrainEvaluation = 2 };
 
 struct RandomStream {
@@ -46,15 +46,15 @@ struct RandomStream {
   uint32_t lifetime = 0;
   uint32_t iteration = 0;  // Below 2^20.
 
-  // The four words of one counter value.
+  // Returns the four words of one counter value.
   std::array<uint32_t, 4> Block(uint32_t step, uint32_t draw) const;
   // Uniform in (0, 1): (w + 0.5) / 2^32 for word 0 of the block.
   double Uniform(uint32_t step, uint32_t draw) const;
-  // 64 bits: words 0 and 1 of the block.
+  // Returns 64 bits: words 0 and 1 of the block.
   uint64_t Bits(uint32_t step, uint32_t draw) const;
-  // Uniform in [0, n) without bias worth naming (multiply-shift on 64 bits). n > 0.
+  // Uniform in [0, n) with negligible bias (multiply-shift on 64 bits). n > 0.
   uint64_t Below(uint64_t n, uint32_t step, uint32_t draw) const;
-  // Independent standard normals, by the inverse distribution function (exact_math.h): element i
+  // Independent standard normals, by the inverse distribution function (exact_math.h). Element i
   // uses words 2 (i mod 2) and 2 (i mod 2) + 1 of block (step, first_draw + i / 2).
   void Normals(uint32_t step, std::span<double> out, uint32_t first_draw = 0) const;
 };

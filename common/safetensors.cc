@@ -15,16 +15,16 @@
 namespace mentor {
 namespace {
 
-// Not the ordered one, which looks through all names for each.
+// Not ordered_json, whose lookups search all names.
 using SafeJson = nlohmann::json;
 
 static_assert(std::endian::native == std::endian::little);
 constexpr size_t kLengthBytes = 8;
-// Some 70,000 tensors; a signal network has a few dozen. The library of that name takes 100 MB.
+// Some 70,000 tensors; a signal network has a few dozen. The safetensors library allows 100 MB.
 constexpr uint64_t kHeaderBytesMax = 4 << 20;
 constexpr char kMetadata[] = "__metadata__";
 
-// Bytes of a number; 0: no such dtype.
+// Returns the bytes of one number; 0: unknown dtype.
 uint64_t WidthOf(std::string_view dtype) {
   if (dtype == "F64" || dtype == "I64") return 8;
   if (dtype == "F32") return 4;
@@ -35,7 +35,7 @@ absl::Status SafeTensorError(const std::string& what) {
   return absl::InvalidArgumentError("safetensors: " + Printable(what));
 }
 
-// Nothing where the product does not fit.
+// Returns false if the product overflows.
 bool BytesOf(const SafeTensor& tensor, uint64_t* bytes) {
   *bytes = WidthOf(tensor.dtype);
   for (const int64_t axis : tensor.shape) {
@@ -127,7 +127,7 @@ absl::StatusOr<SafeTensors> ReadSafeTensors(std::string_view bytes) {
         absl::StrFormat("the header's length is %d; the file has %d bytes, and a header at most %d",
                         length, bytes.size(), kHeaderBytesMax));
   }
-  // Of two of one name the last one counts.
+  // If a name occurs twice, the last entry counts.
   const auto header =
       SafeJson::parse(bytes.substr(kLengthBytes, length), nullptr, /*allow_exceptions=*/false);
   if (!header.is_object()) return SafeTensorError("the header is not a JSON object");
@@ -147,7 +147,7 @@ absl::StatusOr<SafeTensors> ReadSafeTensors(std::string_view bytes) {
     if (!one.ok()) return one.status();
     placed.push_back(*std::move(one));
   }
-  // Empty tensors before the one that begins where they do.
+  // Sorts an empty tensor before the tensor that begins at the same offset.
   std::stable_sort(placed.begin(), placed.end(), [](const PlacedTensor& a, const PlacedTensor& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });

@@ -1,4 +1,4 @@
-// Files of named tensors as other programs read them (safetensors): nothing in them is ever run.
+// Files of named tensors for other programs (safetensors): nothing in them is ever executed.
 //
 //   8 bytes         length of the header, little-endian
 //   header          JSON: {"__metadata__": {"name": "text"}, "tensor": {"dtype": "F32", "shape":
@@ -23,7 +23,7 @@ struct SafeTensor {
   std::string name;
   std::string dtype = "F32";  // F32, F64, I64 or U8.
   std::vector<int64_t> shape = {};
-  std::string data = {};  // Of this machine's, which is little-endian.
+  std::string data = {};  // In this machine's byte order, which is little-endian.
 };
 
 struct SafeTensors {
@@ -31,11 +31,11 @@ struct SafeTensors {
   std::vector<SafeTensor> tensors = {};
 };
 
-// The wide ones first, so that all are aligned; else in the given order. Names are unique, and data
-// as long as dtype and shape say.
+// Writes wide types first, so that all data are aligned; otherwise in the given order. Names must
+// be unique, and data must match dtype and shape.
 std::string WriteSafeTensors(const SafeTensors& file);
 
-// In the order of their data. INVALID_ARGUMENT says what is wrong where.
+// Returns tensors in the order of their data. INVALID_ARGUMENT says what is wrong where.
 absl::StatusOr<SafeTensors> ReadSafeTensors(std::string_view bytes);
 
 }  // namespace mentor

@@ -1,5 +1,5 @@
-// A text that must not be seen: a token, a key. It cannot be printed by accident, and its bytes are
-// wiped when it goes. A value; not thread-safe to change.
+// A text that must stay secret: a token, a key. It cannot be printed by accident, and its bytes are
+// wiped in the destructor. A value; not thread-safe to change.
 #pragma once
 
 #include <ostream>
@@ -26,7 +26,7 @@ class Secret {
   }
 
   bool empty() const { return value_.empty(); }
-  // For the one place that sends or stores it.
+  // Only for the code that sends or stores the secret.
   const std::string& Reveal() const { return value_; }
   // For logs and messages.
   static constexpr std::string_view Redacted() { return "<redacted>"; }

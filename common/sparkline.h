@@ -6,11 +6,12 @@
 
 namespace mentor {
 
-// The numbers from their least to their greatest as bars, at most `columns`: of more numbers each
-// bar is a mean. Numbers that are not finite are left out. `blocks`: Unicode's ▁ to █, else ASCII.
+// Plots the numbers as at most `columns` bars, from their least to their greatest value. With more
+// numbers than columns, each bar is a mean. Non-finite numbers are left out. `blocks`: Unicode's ▁
+// to █, else ASCII.
 std::string Sparkline(std::span<const double> numbers, int columns, bool blocks);
 
-// The environment says that the terminal shows UTF-8 (LC_ALL, LC_CTYPE, LANG).
+// True if the environment says that the terminal shows UTF-8 (LC_ALL, LC_CTYPE, LANG).
 bool TerminalShowsUtf8();
 
 }  // namespace mentor

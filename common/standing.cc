@@ -6,7 +6,7 @@
 namespace mentor {
 namespace {
 
-// Peers whose strikes are remembered when they have gone.
+// Limit for remembered peers.
 constexpr size_t kDepartedMax = 1024;
 
 }  // namespace
@@ -43,7 +43,7 @@ void TriedAt::Failed(const std::string& name, std::chrono::nanoseconds now,
                      const Options& options) {
   Add(name);
   if (errors_++ == 0) first_error_ = now;
-  // The last wait ends with the span.
+  // The last delay ends with the span.
   const auto left = first_error_ + options.span - now;
   again_ = now + std::min(options.wait_min * (int64_t{1} << std::min(errors_ - 1, 16)),
                           std::max(left, options.wait_min));

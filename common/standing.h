@@ -1,6 +1,6 @@
-// How far a peer that takes work is trusted: what it delivered widens its window, work that it lost
-// or failed narrows it, and a row of such strikes keeps it away for a while. No clock of its own;
-// one thread at a time.
+// Trust in a peer that takes work. Delivered work widens its window; lost or failed work is a
+// strike and narrows it; several strikes in a row quarantine the peer. Has no clock; one thread at
+// a time.
 #pragma once
 
 #include <algorithm>
@@ -18,47 +18,47 @@ namespace mentor {
 class Standing {
  public:
   struct Options {
-    uint32_t window_min = 8;  // Pieces of work for a peer that has delivered nothing yet.
+    uint32_t window_min = 8;  // Units of work for a peer that has delivered nothing yet.
     uint32_t window_max = 1024;
-    int strikes_max = 3;  // In a row, before the peer is kept away.
-    // For how long, the first time; it doubles each time until something is delivered.
+    int strikes_max = 3;  // Strikes in a row before the quarantine.
+    // Length of the first quarantine; doubles each time until something is delivered.
     std::chrono::nanoseconds quarantine_min = std::chrono::seconds(30);
     std::chrono::nanoseconds quarantine_max = std::chrono::minutes(10);
   };
   explicit Standing(const Options& options)
       : options_(options), window_(options.window_min), quarantine_(options.quarantine_min) {}
 
-  // Good work: one more may be out at once, and what was is forgotten.
+  // Records good work: widens the window by one, and resets strikes and quarantine.
   void Delivered();
-  // Keeps it away from now on, whatever it did before.
+  // Begins a quarantine now, whatever the peer did before.
   void Quarantine(std::chrono::nanoseconds now);
-  // True when this strike keeps the peer away from now on.
+  // Records a strike. Returns true if it begins a quarantine.
   bool Strike(std::chrono::nanoseconds now);
 
-  // Nothing has gone wrong since its last good work, of which there was some.
+  // True if the peer has delivered work, and nothing has failed since.
   bool good() const { return delivered_ && strikes_ == 0; }
   bool delivered() const { return delivered_; }
   int strikes() const { return strikes_; }
-  // Pieces of work that it may hold, quarantine aside. One when it comes out of quarantine.
+  // Units of work that the peer may hold, quarantine aside. One after a quarantine.
   uint32_t window() const { return window_; }
-  // The end of its quarantine; nothing when it was not kept away since its last good work.
+  // End of the quarantine; nullopt if there was none since the last good work.
   std::optional<std::chrono::nanoseconds> until() const { return until_; }
   bool InQuarantine(std::chrono::nanoseconds now) const { return until_ && now < *until_; }
 
  private:
   Options options_;
   uint32_t window_;
-  std::chrono::nanoseconds quarantine_;  // The next one's length.
+  std::chrono::nanoseconds quarantine_;  // Length of the next quarantine.
   int strikes_ = 0;
   bool delivered_ = false;
   std::optional<std::chrono::nanoseconds> until_;
 };
 
-// How far peers that went with strikes are trusted when they come back, by the name that they are
-// known by. Remembers some; one thread at a time.
+// Remembers the standing of peers that left with strikes, by name, for when they come back. Limited
+// in size; one thread at a time.
 class DepartedStandings {
  public:
-  // What it had when it went, or a new one. Forgets it.
+  // Returns and forgets the standing that the peer had when it left, or returns a new one.
   Standing Returned(const std::string& name, const Standing::Options& options);
   bool Knows(const std::string& name) const { return standings_.contains(name); }
   void Left(const std::string& name, const Standing& standing);
@@ -67,25 +67,25 @@ class DepartedStandings {
   std::map<std::string, Standing> standings_;
 };
 
-// Where a piece of work was tried without success, by names of peers: it goes elsewhere first, and
-// back to them after waits that grow, so that a healthy peer has time to come. No clock of its own;
-// one thread at a time.
+// The peers that tried a piece of work without success. The work goes to other peers first, and
+// back to these after growing delays, so that a healthy peer has time to connect. Has no clock; one
+// thread at a time.
 class TriedAt {
  public:
   struct Options {
-    int errors_max = 3;  // So few errors give no work up.
-    // Before work goes back to who failed with it; twice as long each time.
+    int errors_max = 3;  // Work is not given up after fewer errors.
+    // Delay before work goes back to a peer that failed with it; doubles each time.
     std::chrono::nanoseconds wait_min = std::chrono::seconds(1);
-    // Errors are spread over so long before they give work up.
+    // Work is not given up before the errors span this time.
     std::chrono::nanoseconds span = std::chrono::seconds(30);
   };
   void Add(const std::string& name) { names_.insert(name); }
-  // It reported an error.
+  // Records an error that the peer reported.
   void Failed(const std::string& name, std::chrono::nanoseconds now, const Options& options);
   int errors() const { return errors_; }
-  // When it may go back to who has tried it.
+  // Earliest time at which the work may go back to a peer that has tried it.
   std::chrono::nanoseconds again() const { return again_; }
-  // Often enough, and for long enough.
+  // True after enough errors over a long enough time.
   bool IsGivenUp(std::chrono::nanoseconds now, const Options& options) const {
     return errors_ >= options.errors_max && now - first_error_ >= options.span;
   }
@@ -93,8 +93,8 @@ class TriedAt {
   bool empty() const { return names_.empty(); }
   size_t size() const { return names_.size(); }
 
-  // Whether some of `peers`, the values of a map, could still try it: may_have(peer) says that it
-  // could get such work at all, name_of(peer) what it is known by.
+  // True if some of `peers`, the values of a map, could still try the work. may_have(peer): the
+  // peer could get such work at all. name_of(peer): its name here.
   template <typename Peers>
   bool LeavesSomeOf(
       const Peers& peers, absl::FunctionRef<bool(const typename Peers::mapped_type&)> may_have,

@@ -94,7 +94,7 @@ google::rpc::Status StatusToProto(const absl::Status& status) {
   google::rpc::Status proto;
   proto.set_code(static_cast<int>(status.code()));
   proto.set_message(std::string(status.message()));
-  // Payloads come in any order.
+  // ForEachPayload has no fixed order.
   std::map<std::pair<bool, std::string>, std::string> payloads;
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
     const std::string name(url);

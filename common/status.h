@@ -1,6 +1,6 @@
-// Reasons of errors: an absl::Status of ours can carry one upper-case word and facts for programs,
-// beside the sentence for people. They travel as google.rpc.ErrorInfo and BadRequest
-// (common/rpc/status.h). Pure functions; threads may share.
+// Reasons of errors. Besides the sentence for people, an absl::Status can carry one upper-case word
+// and facts for programs. They travel as google.rpc.ErrorInfo and BadRequest (common/rpc/status.h).
+// Pure functions; threads may share.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,7 @@
 
 namespace mentor {
 
-// Every reason there is. The names are part of the interface: add, never rename.
+// All reasons. The names are part of the interface: add, never rename.
 enum class Reason {
   kUnspecified,
   // INVALID_ARGUMENT. Fields of the request are wrong; BadRequest names each of them, with the
@@ -31,10 +31,10 @@ enum class Reason {
   // FAILED_PRECONDITION. Arithmetic differs in its last bits; use machines of one kind, and one
   // build.
   kNumericMismatch,
-  // INVALID_ARGUMENT. A peer sent more than it was asked for; report it, with the builds of both
-  // ends.
+  // INVALID_ARGUMENT. A peer sent more than was requested; report it, with the builds of both ends.
   kCreditExceeded,
-  // UNAVAILABLE. The process is stopping; try again after the RetryInfo, another one may serve.
+  // UNAVAILABLE. The process is stopping; try again after the RetryInfo, since another
+  // process may serve.
   kDraining,
   // UNAVAILABLE. No heartbeat in time; look at the peer and the network.
   kPeerSilent,
@@ -42,27 +42,28 @@ enum class Reason {
   kQueueFull,
   // RESOURCE_EXHAUSTED. A message exceeds its limit; make it shorter.
   kMessageTooLong,
-  // INTERNAL. A rollout unit reported an error again and again; read the message.
+  // INTERNAL. A rollout unit failed repeatedly; read the message.
   kUnitFailed,
-  // INVALID_ARGUMENT. The request_id belongs to another request; take a new one for each.
+  // INVALID_ARGUMENT. The request_id belongs to another request; use a new one for each
+  // request.
   kRequestIdReused,
   // INVALID_ARGUMENT. The page token belongs to another query; begin with the first page.
   kPageTokenMismatch,
-  // OUT_OF_RANGE. The changes after the resume token are not kept any more; list again, the answer
-  // has a token.
+  // OUT_OF_RANGE. The changes after the resume token are no longer kept; list again, since the
+  // answer has a new token.
   kWatchCompacted,
   // ABORTED. The resource changed in between; read it again, then repeat.
   kEtagMismatch,
   // FAILED_PRECONDITION. The state does not allow the verb; metadata has both.
   kIllegalTransition,
-  // NOT_FOUND. There is nothing of that name; the list method names what there is.
+  // NOT_FOUND. No resource has that name; the list method returns the existing names.
   kNotFound,
   // ALREADY_EXISTS. The name is taken; choose another one, or leave it out.
   kAlreadyExists,
-  // RESOURCE_EXHAUSTED. The disk of the state is full; free space, experiments go on by themselves.
+  // RESOURCE_EXHAUSTED. The disk of the state is full; free space, and experiments resume
+  // automatically.
   kDiskFull,
-  // DATA_LOSS. Stored bytes are not what was written, or are gone; restore the state from a backup,
-  // or reindex it.
+  // DATA_LOSS. Stored bytes are damaged or missing; restore the state from a backup, or reindex it.
   kDataLoss,
   // FAILED_PRECONDITION. Another process holds the state; stop it, or use a state of its own.
   kInUse,
@@ -71,19 +72,18 @@ enum class Reason {
   // DEADLINE_EXCEEDED. The experiment did not end before its own deadline; clone it from its last
   // checkpoint.
   kDeadlinePassed,
-  // RESOURCE_EXHAUSTED. The owner has as much as is allowed; wait, or delete something.
+  // RESOURCE_EXHAUSTED. The owner has reached a quota; wait, or delete something.
   kQuotaExceeded,
   // RESOURCE_EXHAUSTED. This caller calls too often; try again after the RetryInfo.
   kRateLimited,
-  // RESOURCE_EXHAUSTED. The server has as many streams as it takes; try again after the RetryInfo.
+  // RESOURCE_EXHAUSTED. The server has reached its limit of streams; try again after the RetryInfo.
   kTooManyStreams,
-  // PERMISSION_DENIED. The experiment is another owner's; ask that owner, or somebody with the role
-  // admin.
+  // PERMISSION_DENIED. The experiment belongs to another owner; ask that owner or an admin.
   kNotOwner,
-  // UNAVAILABLE. This meta-learner stands by, or has lost the lead; ask the one that metadata names
-  // as leader, or the next of the list.
+  // UNAVAILABLE. This meta-learner stands by, or has lost the lead; ask the leader that metadata
+  // names, or the next of the list.
   kNotLeader,
-  // FAILED_PRECONDITION. The spec names a bundle that is not here; push it, then try again.
+  // FAILED_PRECONDITION. The spec names a bundle that is missing here; push it, then try again.
   kBundleMissing,
   // FAILED_PRECONDITION. An experiment names the bundle; delete the experiment first.
   kBundleInUse,
@@ -92,24 +92,24 @@ enum class Reason {
 // "CATALOGUE_MISMATCH".
 std::string_view ReasonName(Reason reason);
 
-// A status with reason and facts, which survive the way over the wire.
+// Returns a status with reason and facts, which survive transmission.
 absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view message,
                        const std::map<std::string, std::string>& metadata = {});
-// OK when there are none; else INVALID_ARGUMENT INVALID_FIELD with every violation as a field of
-// BadRequest.
+// Returns OK without violations; else INVALID_ARGUMENT INVALID_FIELD with every violation as a
+// field of BadRequest.
 absl::Status ToStatus(const Violations& violations);
 
-// With the message and every payload as a detail, the reason first; and back.
+// Converts message and payloads, which become details with the reason first; and back.
 google::rpc::Status StatusToProto(const absl::Status& status);
 absl::Status StatusFromProto(const google::rpc::Status& proto);
-// The same status with advice when to try again (google.rpc.RetryInfo).
+// Adds advice when to try again (google.rpc.RetryInfo).
 absl::Status WithRetryDelay(absl::Status status, std::chrono::milliseconds delay);
-// That advice, if there is one.
+// Returns that advice, if there is any.
 std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status);
 
-// The reason's name; empty when the status has none.
+// Returns the reason's name; empty if the status has none.
 std::string ReasonOf(const absl::Status& status);
-// A fact by its key.
+// Returns a fact by its key.
 std::optional<std::string> MetadataOf(const absl::Status& status, std::string_view key);
 
 }  // namespace mentor

@@ -1,7 +1,7 @@
 // The sparse success signal of one lifetime, step by step
-// (docs/algorithms/black_box.md#success-signal): what an agent without a shaped reward has, and
-// what meta-learned networks see of the task's outcome. The one definition, for actors and
-// learners. A plain value; threads may share copies.
+// (methods/black_box/README.md#success-signal). Agents without a shaped reward learn from it, and
+// meta-learned networks see it as the task's outcome. Actors and learners share this definition. A
+// plain value; threads may share copies.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 namespace mentor {
 
 struct SuccessSignal {
-  int64_t episode_steps = 0;  // Steps already made in the running episode,
-  bool succeeded = false;     // and whether one of them reported success.
+  int64_t episode_steps = 0;  // Steps already made in the current episode.
+  bool succeeded = false;     // True if one of those steps reported success.
 
-  // The signal of the next step, after which the environment reported `success`. starts_episode:
-  // the step is the first of its episode. max_episode_steps M: the last step of an episode is its
-  // M-th.
+  // Returns the signal of the next step, for which the environment reported `success`. The flag
+  // starts_episode marks the first step of an episode. An episode has at most M =
+  // max_episode_steps steps.
   double Step(bool starts_episode, bool success, int64_t max_episode_steps) {
     if (starts_episode) *this = {};
     const int64_t k = episode_steps++;

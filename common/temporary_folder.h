@@ -1,4 +1,4 @@
-// A new empty folder, removed with all that is in it at the end of its owner.
+// A new empty folder, removed with its contents in the destructor.
 #pragma once
 
 #include <filesystem>
@@ -10,8 +10,8 @@ namespace mentor {
 
 class TemporaryFolder {
  public:
-  // In the system's folder for temporary files; its name begins with `prefix`. UNAVAILABLE where
-  // none can be made.
+  // Creates it in the system's folder for temporary files, with a name that begins with `prefix`.
+  // UNAVAILABLE if that fails.
   static absl::StatusOr<TemporaryFolder> Create(std::string_view prefix);
   TemporaryFolder(TemporaryFolder&& other) noexcept;
   TemporaryFolder& operator=(TemporaryFolder&& other) = delete;
@@ -22,7 +22,7 @@ class TemporaryFolder {
  private:
   explicit TemporaryFolder(std::filesystem::path path);
 
-  std::filesystem::path path_;  // Empty: moved from.
+  std::filesystem::path path_;  // Empty after a move.
 };
 
 }  // namespace mentor

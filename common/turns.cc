@@ -8,9 +8,10 @@
 namespace mentor {
 namespace {
 
-// Experiments without units here whose past is remembered.
+// Limit for remembered experiments, including those without units.
 constexpr size_t kLinesMax = 64;
-// What a stretch of work costs at most, in slices: whoever waited for long is not owed all of it.
+// Maximum charge for a stretch of work, in slices: experiments that waited for long do not get all
+// of it back.
 constexpr int kStretchSlices = 4;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Collects everything that is wrong with a request, so that its author hears it all at once.
+// Collects all violations of a request, so that one answer reports them together.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ class Violations {
   }
   bool empty() const { return list_.empty(); }
   const std::vector<Violation>& list() const { return list_; }
-  // OK, or INVALID_ARGUMENT with one line "field: description" for each violation.
+  // Returns OK, or INVALID_ARGUMENT with one line "field: description" for each violation.
   absl::Status ToStatus() const;
 
  private:

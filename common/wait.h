@@ -1,4 +1,4 @@
-// A pause of a thread that may be told to stop.
+// A sleep that a stop request ends.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 
 namespace mentor {
 
-// Sleeps for `span`, or until `stop` is requested, which it returns.
+// Sleeps for `span`, or until `stop` is requested. Returns true if it is requested.
 inline bool StopRequestedWithin(const std::stop_token& stop, std::chrono::nanoseconds span) {
   std::mutex mutex;
   std::condition_variable_any changed;

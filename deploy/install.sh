@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what Mentor needs to build, run and be tested on Debian 12: packages from apt.txt, wheels
-# from requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
+# Installs what Mentor needs to build, run and be tested on Debian 12. Packages come from apt.txt,
+# wheels from requirements*.txt into .deps/. Running it again is safe and changes nothing.
 #
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
 #                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]

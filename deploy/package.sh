@@ -8,7 +8,7 @@
 #                           dependencies are the wheels that the build uses
 #   requirements-lean.txt   those wheels without what LibTorch needs on a GPU only, for Python 3.10
 #                           to 3.13
-#   mentor_client-*.whl     the Python packages of deploy/python: the client with mentor-sync and
+#   mentor_client-*.whl     the Python packages of python: the client with mentor-sync and
 #                           mentor-sweep, mentor_env for hosts, mentor_signal for exported signals
 #
 # Usage: deploy/package.sh [--build BUILD] [--debs | --wheel] [--help] [DIR]
@@ -52,7 +52,7 @@ programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner)
 man=$stage/share/man/man1
 mkdir -p "$man" "$stage"/share/{bash-completion/completions,zsh/vendor-completions} \
   "$stage"/share/{fish/vendor_completions.d,mentor/experiments,mentor/data}
-cp deploy/experiments/*.txtpb "$stage/share/mentor/experiments/"
+cp experiments/*.txtpb "$stage/share/mentor/experiments/"
 cp docs/data/*.csv "$stage/share/mentor/data/"
 for program in "${programs[@]}"; do
   help=--help
@@ -75,7 +75,7 @@ for kind in "${kinds[@]}"; do
       cp deploy/requirements.txt "$out/requirements-lean.txt"
       rm -f "$out"/mentor_client-*.whl
       python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-        --wheel-dir "$out" ./deploy/python ;;
+        --wheel-dir "$out" ./python ;;
   esac
 done
 (cd "$out" && ls -sh --block-size=M -- *)

@@ -3,7 +3,7 @@
 # process. Run it again after an interruption: it goes on where it stopped.
 #
 # Usage: deploy/quickstart.sh [SPEC] [ARGUMENTS OF mentor run] [--help]
-#   SPEC   a file, or the name of one in deploy/experiments (default: quickstart)
+#   SPEC   a file, or the name of one in experiments (default: quickstart)
 #
 # Examples:
 #   deploy/quickstart.sh                ML1 door-close, small budget: about 10 minutes on 2 cores
@@ -18,9 +18,9 @@ case "${1-}" in
   *) spec=$1; shift ;;
 esac
 # Before minutes of building; mentor itself finds both.
-if [ ! -f "$spec" ] && [ ! -f "deploy/experiments/$spec.txtpb" ]; then
+if [ ! -f "$spec" ] && [ ! -f "experiments/$spec.txtpb" ]; then
   echo "quickstart.sh: there is no spec $spec; known:" \
-    "$(cd deploy/experiments && echo *.txtpb | sed 's/\.txtpb//g')" >&2
+    "$(cd experiments && echo *.txtpb | sed 's/\.txtpb//g')" >&2
   exit 2
 fi
 if ! grep -qw avx2 /proc/cpuinfo; then

@@ -63,8 +63,19 @@ def page(path):
     )
 
 
+def pages(folders):
+    """The pages of folders of docs/, or the README.md of each folder in one outside of docs/."""
+    found = []
+    for folder in folders.split():
+        if (ROOT / "docs" / folder).is_dir():
+            found += sorted((ROOT / "docs" / folder).glob("*.md"))
+        else:
+            found += sorted((ROOT / folder).glob("*/README.md"))
+    return [place(path) for path in found]
+
+
 def on_config(config):
-    """A folder in the navigation is its pages; a page of docs/ that is not there is an error."""
+    """Folders in the navigation are their pages; a page of docs/ that is not there is an error."""
     text = (ROOT / "mkdocs.yml").read_text()
     for path in (ROOT / "docs").glob("*.md"):
         if f" {path.name}\n" not in text:
@@ -72,10 +83,8 @@ def on_config(config):
     for section in config["nav"]:
         for entries in section.values() if isinstance(section, dict) else ():
             for entry in entries:
-                for title, folder in entry.items() if isinstance(entry, dict) else ():
-                    if (ROOT / "docs" / folder).is_dir():
-                        pages = sorted((ROOT / "docs" / folder).glob("*.md"))
-                        entry[title] = [f"{folder}/{path.name}" for path in pages]
+                for title, folders in entry.items() if isinstance(entry, dict) else ():
+                    entry[title] = pages(folders) or folders
     return config
 
 

@@ -23,9 +23,9 @@ namespace {
 
 constexpr uint64_t kFileBytesMax = 64 << 20;
 
-// Files of one folder by their last name, which is how models name them.
+// Files of one folder by their last name, the name that models use.
 struct Asset {
-  std::string path;  // Below the folder.
+  std::string path;  // Relative to the folder.
   std::string digest;
 };
 using Assets = std::multimap<std::string, Asset>;
@@ -42,7 +42,7 @@ Assets ListAssets(const std::string& folder) {
   return assets;
 }
 
-// The last names of whatever stands between quotes: files, and much else that is no asset.
+// The last names of everything between quotes: files, and much else that is no asset.
 std::set<std::string> QuotedNames(const std::string& xml) {
   std::set<std::string> names;
   for (size_t begin = xml.find_first_of("\"'"); begin != std::string::npos;) {

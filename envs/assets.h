@@ -1,5 +1,5 @@
-// The models that come with others' packages: where they lie, and whether they are the ones that
-// our numbers belong to. Thread-safe; depends on the environment variable MENTOR_ASSETS.
+// The models of other packages: their place, and the check that they are the ones behind our
+// numbers. Thread-safe; depends on the environment variable MENTOR_ASSETS.
 #pragma once
 
 #include <string>
@@ -9,14 +9,14 @@
 
 namespace mentor::envs {
 
-// `folder`, for instance "metaworld/assets": below MENTOR_ASSETS where that is set; else the first
-// that is there of ../share/mentor/assets beside the program, the folder of wheels that the program
-// was installed into, and the wheels of the source tree (deploy/install.sh).
+// The path of `folder`, for instance "metaworld/assets". It lies below MENTOR_ASSETS where that is
+// set. Otherwise it is the first of these that exists: ../share/mentor/assets beside the program;
+// the folder of wheels that holds the program; the source tree's wheels (deploy/install.sh).
 std::string AssetsFolder(std::string_view folder);
 
-// The path of a model in such a folder, once it and every file that it names (includes, meshes,
-// textures) have the digests of deploy/assets.sha256: a model with other bytes may load and give
-// other numbers. FAILED_PRECONDITION names the file that is missing or has changed.
+// The path of a model in such a folder. The model and every file that it names (includes, meshes,
+// textures) must have the digests of deploy/assets.sha256: other bytes may load and give other
+// numbers. FAILED_PRECONDITION names a missing or changed file.
 absl::StatusOr<std::string> ModelFile(std::string_view folder, const std::string& xml);
 
 }  // namespace mentor::envs

@@ -23,12 +23,12 @@ namespace mentor::envs {
 
 enum class Split { kTrain, kTest };
 
-// Tasks that differ in their vectors alone: what they share is kept once, a task is put together
-// when it is asked for. So a list of many goals costs their numbers and nothing more.
+// Tasks that differ only in their vectors. The common part is kept once, and a task is assembled on
+// demand, so a list of many goals costs only their numbers.
 class TaskList {
  public:
   TaskList() = default;
-  // Of each task, but for its parameters.
+  // `shared`: each task, without its parameters.
   explicit TaskList(v1::EnvironmentTask shared);
 
   void Add(std::span<const double> parameters);
@@ -58,22 +58,24 @@ class TaskList {
  private:
   v1::EnvironmentTask shared_;
   std::vector<double> parameters_;  // One vector after the other.
-  std::vector<size_t> ends_;        // Of each vector in parameters_.
+  std::vector<size_t> ends_;        // End of each vector in parameters_.
 };
 
 // The tasks of one environment in a split.
 struct TaskSet {
-  std::string name;  // Usually the environment's. Rewards are normalised by it, results go by it.
-  TaskList tasks;    // Fixed list; empty when tasks are drawn afresh:
-  // a fresh task, number `index` of the stream. random has purpose kTasks. Threads may share it.
+  // Usually the environment's. Rewards are normalised and results are grouped by it.
+  std::string name;
+  TaskList tasks;  // Fixed list; empty when tasks are drawn afresh:
+  // Returns a fresh task, number `index` of the stream. `random` has purpose kTasks. Threads may
+  // share it.
   std::function<v1::EnvironmentTask(const RandomStream& random, uint32_t index)> draw = {};
 };
 
 // Immutable; threads may share.
 class Benchmark {
  public:
-  // info: sizes shared by all of its environments. No test sets: there are no tasks but those of
-  // training, which evaluations then take.
+  // info: sizes shared by all of its environments. Without test sets there are only training tasks,
+  // which evaluations then take.
   Benchmark(EnvironmentInfo info, std::vector<TaskSet> train, std::vector<TaskSet> test)
       : info_(std::move(info)), train_(std::move(train)), test_(std::move(test)) {}
 
@@ -90,7 +92,7 @@ class Benchmark {
 struct BenchmarkEntry {
   std::string name;
   std::string summary;
-  OptionTable options = {};  // Its own; `single` takes those of its environment.
+  OptionTable options = {};  // The benchmark's own; `single` takes those of its environment.
   // Fields of the spec that other benchmarks refuse.
   bool takes_environment = false;  // spec.benchmark.environment, required.
   bool takes_task_sets = false;    // spec.benchmark.task_set
@@ -100,8 +102,8 @@ struct BenchmarkEntry {
 
 const std::vector<const BenchmarkEntry*>& Benchmarks();
 
-// Null, with violations under "benchmark.", when the spec does not fit. Where a benchmark or a
-// wrapper has to look at its environments, their models are loaded.
+// Null, with violations under "benchmark.", when the spec does not fit. Loads models where a
+// benchmark or a wrapper must look at its environments.
 std::unique_ptr<Benchmark> MakeBenchmark(const v1::BenchmarkSpec& spec, Violations* violations);
 
 struct RegisterBenchmark {

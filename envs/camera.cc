@@ -12,9 +12,9 @@ namespace {
 
 constexpr char kFree[] = "free";
 constexpr char kTable[] = "table";
-// Cameras that follow what moves, in Gymnasium's models.
+// Gymnasium's models have cameras that follow the moving body.
 constexpr char kTrack[] = "track";
-// The free view: its distance in diagonals of what is looked at, its elevation in degrees.
+// The free view: its distance in diagonals of the scene, its elevation in degrees.
 constexpr double kFreeDistance = 1.3;
 constexpr double kFreeElevation = -35;
 
@@ -22,13 +22,13 @@ bool Has(const mjModel& model, const char* camera) {
   return mj_name2id(&model, mjOBJ_CAMERA, camera) >= 0;
 }
 
-// The scenes of Meta-World have a table, whose cameras stand upside down or far away.
+// Meta-World's scenes have a table, and cameras that stand upside down or far away.
 bool IsTableTop(const mjModel& model) {
   return Has(model, "corner2") && Has(model, "behindGripper");
 }
 
-// Looks at everything that is no plane, in the model's initial position. MuJoCo's own default would
-// look at wide floors from far away.
+// Looks at everything but planes, in the model's initial position. MuJoCo's default looks at wide
+// floors from far away.
 mjvCamera FreeCamera(const mjModel& model) {
   mjvCamera camera;
   mjv_defaultFreeCamera(&model, &camera);
@@ -59,8 +59,8 @@ mjvCamera FreeCamera(const mjModel& model) {
   return camera;
 }
 
-// From the robot's right, along the table: arm, goal and the fronts of doors and drawers, which
-// face the robot, are in the picture.
+// Looks from the robot's right, along the table. The picture shows arm, goal and the fronts of
+// doors and drawers, which face the robot.
 mjvCamera TableCamera(const mjModel& model) {
   mjvCamera camera;
   mjv_defaultFreeCamera(&model, &camera);

@@ -1,5 +1,5 @@
-// From where a MuJoCo scene is looked at: the cameras of its model, and a view of our own where the
-// model has no good one. Pure; threads may share.
+// Cameras of MuJoCo scenes: those of the model, and an own view where the model has no good one.
+// Pure; threads may share.
 #pragma once
 
 #include <string>

@@ -20,18 +20,18 @@
 namespace mentor::envs {
 namespace {
 
-// Steps that follow a saved point, so that a whole catalogue takes minutes.
+// Steps compared after a saved point; few, so that a whole catalogue takes minutes.
 constexpr size_t kStepsAfterRestore = 100;
 constexpr int kManySteps = 1000;
-// Of long episodes so many steps are compared, or as many as have so many numbers.
+// In long episodes only this many steps are compared, or as many as hold this many numbers.
 constexpr int64_t kStepsComparedMax = 10'000, kStepsComparedAtLeast = 100;
 constexpr int64_t kNumbersCompared = 5'000'000;
 constexpr double kSpeedSeconds = 1;
 
-// Collects what is wrong.
+// Collects complaints.
 class Judge {
  public:
-  // False when it is wrong.
+  // Returns `good`; adds the complaint when it is false.
   bool Expect(bool good, const std::string& complaint) {
     if (!good) complaints_.push_back(complaint);
     return good;
@@ -74,7 +74,7 @@ void Append(Trace* trace, const absl::StatusOr<StepOutcome>& outcome,
                          outcome->terminated ? 1.0 : 0.0, outcome->truncated ? 1.0 : 0.0});
 }
 
-// Steps `begin` to `end` of an episode that has begun, or until it ends. Returns where it stands.
+// Makes steps `begin` to `end` of a running episode, or fewer if it ends. Returns the step reached.
 size_t Continue(Environment& environment, const std::vector<std::vector<float>>& actions,
                 size_t begin, size_t end, Trace* trace) {
   std::vector<double> observation(environment.info().observation_size);
@@ -87,7 +87,7 @@ size_t Continue(Environment& environment, const std::vector<std::vector<float>>&
   return end;
 }
 
-// Where two traces part, for people.
+// Describes the first difference between two traces.
 std::string Parting(const Trace& got, const Trace& want, int observation_size) {
   if (got.error != want.error) {
     return absl::StrCat("one ends with an error: ", got.error.empty() ? want.error : got.error);
@@ -114,7 +114,7 @@ Subject SubjectOf(const EnvironmentEntry& entry,
                   const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers) {
   std::string name = entry.name;
   for (const v1::Option& option : options) {
-    if (option.name() != kFactsOption)  // A line of its own, of no use here.
+    if (option.name() != kFactsOption)  // A separate line, unused here.
       absl::StrAppend(&name, " ", option.name(), "=", option.value());
   }
   for (const v1::WrapperSpec& wrapper : wrappers) {
@@ -213,8 +213,8 @@ Complaints CheckShapes(const Subject& subject) {
     const bool done = outcome->terminated || outcome->truncated;
     const std::string at = absl::StrCat("step ", steps, " of ", info.episode_steps);
     if (steps == info.episode_steps) judge.Expect(done, at + " does not end the episode");
-    // The limit alone truncates: what ends earlier was ended by the task. In the limit's own step a
-    // task may end too, and Gymnasium's then report both.
+    // Only the limit truncates: the task ended what ends earlier. In the limit's own step the task
+    // may end too, and Gymnasium's then report both.
     if (done && steps < info.episode_steps)
       judge.Expect(outcome->terminated, at + " ends the episode, but the task has not ended");
     if (outcome->truncated)
@@ -246,8 +246,8 @@ Complaints CheckSameBits(const Subject& subject) {
     judge.Expect(got == want, absl::StrCat("the same episode is another one ", where, ": ",
                                            got == want ? "" : Parting(got, want, size)));
   };
-  // Other tasks and episodes in between leave no trace; the settled reset is remembered the
-  // second time.
+  // Other tasks and episodes in between must leave no trace; the second time, the settled reset
+  // comes from memory.
   CheckEpisode(subject, *first, 2, 3, 0);
   if (first->info().independent_episodes)
     same(CheckEpisode(subject, *first, 1, 2, 3), "after others");
@@ -288,7 +288,7 @@ Complaints CheckSavedStates(const Subject& subject) {
              judge.Expect(environment->Reset(CheckStream(4), round, before), "Reset");
     };
     if (!reset()) return judge.Take();
-    // An episode may end early: a point within it is drawn once its length is known.
+    // An episode may end early, so a point within it is drawn once its length is known.
     Trace whole;
     const size_t length = Continue(*environment, actions, 0, actions.size(), &whole);
     if (!judge.Expect(whole.error.empty(), "an episode: " + whole.error) || !reset())
@@ -315,7 +315,7 @@ Complaints CheckSavedStates(const Subject& subject) {
         continue;
       }
       judge.Expect(other->SaveState() == state, where + "it is another state");
-      // The observation is the one that the episode had there.
+      // The observation is the episode's at that point.
       const bool seen =
           stop == 0 ? after == before
                     : std::equal(after.begin(), after.end(), head.numbers.end() - 4 - after.size());
@@ -421,7 +421,7 @@ Complaints CheckBadStates(const Subject& subject, const std::vector<Subject>& fo
   }
   if (subject.task(0).parameters_size() > 0) {
     uint32_t index = 1;
-    constexpr uint32_t kTries = 1000;  // A range may be a point.
+    constexpr uint32_t kTries = 1000;  // A range may be a single point.
     while (index < kTries &&
            subject.task(index).SerializeAsString() == subject.task(0).SerializeAsString())
       ++index;
@@ -431,7 +431,7 @@ Complaints CheckBadStates(const Subject& subject, const std::vector<Subject>& fo
       judge.Expect(environment->SetTask(subject.task(0)), "SetTask");
     }
   }
-  // Any byte may be wrong: an error or an episode, never a crash.
+  // Any wrong byte may lead to an error or an episode, never to a crash.
   const RandomStream random{.seed = 9};
   for (uint32_t i = 0; i < 300; ++i) {
     std::string altered = state;
@@ -439,7 +439,7 @@ Complaints CheckBadStates(const Subject& subject, const std::vector<Subject>& fo
     if (!environment->RestoreState(altered, observation).ok()) continue;
     (void)environment->Step(std::vector<float>(environment->info().action_size), observation);
   }
-  // And the environment is still of use.
+  // The environment must still work.
   if (judge.Expect(environment->Reset(CheckStream(0), 0, observation), "a reset after bad states"))
     judge.Expect(environment->SaveState() == state, "bad states leave a trace in the next episode");
   return judge.Take();
@@ -504,7 +504,7 @@ bool CheckReport::kept() const {
 
 namespace {
 
-// CPU time; of a simulator in another process the time that it takes.
+// CPU time; wall time for a simulator in another process.
 double SecondsOf(const Environment& environment) {
   if (environment.info().name != kHostEnvironment) return ThreadCpuSeconds();
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -516,7 +516,7 @@ double Speed(const Subject& subject) {
   if (!environment.ok() || !(*environment)->SetTask(subject.task(0)).ok()) return 0;
   const auto actions = CheckActions((*environment)->info(), 0);
   std::vector<double> observation((*environment)->info().observation_size);
-  // What is done once is not counted.
+  // The first reset is not counted: it includes work that is done once.
   if (!(*environment)->Reset(CheckStream(0), 0, observation).ok()) return 0;
   const double begin = SecondsOf(**environment);
   int64_t steps = 0;
@@ -539,7 +539,7 @@ CheckReport CheckEnvironment(const Subject& subject,
   };
   add("sizes, finite numbers, episodes of the promised length", CheckShapes(subject));
   if (!report.kept()) {
-    // Whatever else is wrong follows from it.
+    // All other complaints follow from it.
   } else {
     add("the same bits in two runs, after other episodes, in threads", CheckSameBits(subject));
     Complaints process;

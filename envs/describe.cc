@@ -26,7 +26,7 @@ using OptionList = google::protobuf::RepeatedPtrField<v1::Option>;
 
 // --- Facts ---
 
-// Whether there is a hand-written policy shows in an episode.
+// An episode shows whether there is a hand-written policy.
 absl::StatusOr<bool> IsScripted(const EnvironmentEntry& entry, const OptionList& given,
                                 Environment& environment) {
   Violations none;
@@ -39,7 +39,7 @@ absl::StatusOr<bool> IsScripted(const EnvironmentEntry& entry, const OptionList&
   return environment.ScriptedAction(action);
 }
 
-// What can be said of one that is not made by its name alone.
+// Facts about an environment that its name alone cannot make.
 Json BroughtJson(const EnvironmentEntry& entry) {
   return Json{{"name", entry.name},
               {"suite", entry.suite},
@@ -88,7 +88,7 @@ absl::StatusOr<Json> EnvironmentJson(const EnvironmentEntry& entry, const Option
       {"options", OptionsJson(entry.options)}};
 }
 
-// A benchmark that takes an environment is shown with the first one that it takes.
+// A benchmark that takes an environment is shown with the first one that fits.
 std::unique_ptr<Benchmark> Example(const BenchmarkEntry& entry, std::string* environment) {
   v1::BenchmarkSpec spec;
   spec.set_name(entry.name);

@@ -1,5 +1,5 @@
-// What `mentor env list` and `mentor env show NAME` print, for people or as JSON. Nothing here
-// changes a result.
+// The output of `mentor env list` and `mentor env show NAME`, as text or JSON. Nothing here changes
+// a result.
 #pragma once
 
 #include <string>
@@ -13,8 +13,8 @@ namespace mentor::envs {
 
 // Environments by suite, benchmarks and wrappers, one line each.
 std::string DescribeCatalogue(bool json = false);
-// Everything that is known of the environment, benchmark or wrapper of this name. An environment is
-// made and reset for it, with these options. NOT_FOUND names near matches.
+// All facts about the environment, benchmark or wrapper of this name. Makes and resets an
+// environment for it, with these options. NOT_FOUND names near matches.
 absl::StatusOr<std::string> Describe(
     std::string_view name, bool json = false,
     const google::protobuf::RepeatedPtrField<v1::Option>& options = {});

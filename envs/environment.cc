@@ -34,7 +34,7 @@ const EnvironmentEntry* FindEnvironment(std::string_view name) {
 }
 
 std::string CatalogueHash() {
-  // Every field ends with a zero byte, so that no two catalogues write the same text.
+  // A zero byte ends every field, so that no two catalogues give the same text.
   std::string text =
       absl::StrCat("mentor environments 1", std::string(1, '\0'), "mujoco ", mj_version());
   const auto add = [&text](const std::string& field) { (text += '\0') += field; };

@@ -21,22 +21,22 @@ namespace mentor::envs {
 
 struct EnvironmentInfo {
   std::string name;
-  std::string summary;       // One line: what is to be done, and the source.
+  std::string summary;       // One line: the task and its source.
   int observation_size = 0;  // D
   int action_size = 0;       // A
   int episode_steps = 0;     // M: the episode is truncated after this many steps.
-  // Bounds of each action number. Policies sample beyond them; whoever acts clips first.
+  // Bounds of each action number. Policies sample beyond them; the caller clips first.
   double action_low = -1, action_high = 1;
-  // Actions are one of A choices: the greatest of the A numbers, the first of equals. Policies give
-  // one-hot vectors.
+  // Actions are one of A choices: the greatest of the A numbers, the first among equals. Policies
+  // give one-hot vectors.
   bool discrete_actions = false;
   // Every episode has exactly M steps and depends only on task and reset key, so a unit can be one
   // episode.
   bool independent_episodes = true;
-  // Each step says what its action should have been (StepOutcome::label).
+  // Each step names the right action (StepOutcome::label).
   bool has_labels = false;
-  // SaveState gives everything that RestoreState needs. Otherwise an episode cannot be interrupted:
-  // what begins elsewhere begins with a reset.
+  // SaveState gives everything that RestoreState needs. Without it an episode cannot be
+  // interrupted: work elsewhere begins with a reset.
   bool saves_state = true;
 };
 
@@ -45,12 +45,11 @@ struct StepOutcome {
   bool success = false;     // Reported after this step.
   bool terminated = false;  // The task ended.
   bool truncated = false;   // Step M of the episode; the task may have ended with it.
-  // [A]: what the action should have been, of environments that know it; theirs, and valid until
-  // they are called again.
+  // [A]: the right action, from environments that know it; valid until the next call.
   std::span<const float> label = {};
 };
 
-// What an environment says of itself to people, where its registration cannot: fields as in
+// An environment's description of itself where its registration cannot know it: fields as in
 // EnvironmentEntry.
 struct EnvironmentHelp {
   std::string observation, reward, random, task, source;
@@ -74,55 +73,55 @@ class Environment {
   // FAILED_PRECONDITION; an unstable simulator is INTERNAL and ends the unit.
   virtual absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                            std::span<double> observation) = 0;
-  // Everything that Step needs to go on bit for bit in another process, after SetTask there.
+  // Everything that Step needs to continue bit for bit in another process, after SetTask there.
   virtual std::string SaveState() const = 0;
-  // Why SaveState gave nothing the last time, of an environment that can fail at it.
+  // The reason for an empty SaveState, in environments where saving can fail.
   virtual absl::Status SaveStatus() const { return absl::OkStatus(); }
   virtual absl::Status RestoreState(std::string_view state, std::span<double> observation) = 0;
 
   // Terms of the reward and further values of the last step, in a fixed order.
   virtual const std::vector<std::string>& InfoKeys() const;
   virtual std::vector<double> Info() const { return {}; }
-  // The action of a hand-written policy that solves the task, for the state now; false where there
-  // is none. It may look at what the observation hides. action: [A].
+  // The action of a hand-written policy that solves the task, in the present state; false where
+  // there is none. It may use what the observation hides. action: [A].
   virtual bool ScriptedAction(std::span<float> action) const { return false; }
-  // Null where the registration says it all.
+  // Null where the registration is complete.
   virtual const EnvironmentHelp* help() const { return nullptr; }
-  // What a wrapper (envs/wrapper.h) wraps; itself otherwise.
+  // The environment inside a wrapper (envs/wrapper.h); itself otherwise.
   virtual Environment& unwrapped() { return *this; }
 };
 
-// What is registered.
+// A registration.
 struct EnvironmentEntry {
   std::string name;
   std::string summary;
   OptionTable options;
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(const OptionValues&)> make;
-  // A legal task, without its options: number `index` of a random sequence. Not needed by
-  // environments without parameters. Called through DrawTask.
+  // Returns a legal task, without its options: number `index` of a random sequence. Environments
+  // without parameters need none. Called through DrawTask.
   std::function<v1::EnvironmentTask(const OptionValues&, const RandomStream& random,
                                     uint32_t index)>
       draw_task = {};
-  std::string task_help = "parameters: none";  // What the fields of a task mean here.
-  // For `mentor env show`: what the numbers of the observation are, the reward and its terms, what
-  // is drawn at random and when, and where the definition stands.
+  std::string task_help = "parameters: none";  // The meaning of a task's fields here.
+  // For `mentor env show`: the numbers of the observation, the reward and its terms, what is random
+  // and when, and the source of the definition.
   std::string observation_help = {}, reward_help = {}, random_help = {}, source = {};
-  std::string suite = "Small";  // Under which `mentor env list` shows it.
-  // False: no step ever reports success, so nothing can be learned from success there.
+  std::string suite = "Small";  // The group of `mentor env list`.
+  // False: no step ever reports success, so nothing can be learned from it.
   bool has_success = true;
-  // The same of environments whose options decide it.
+  // The same, where options decide it.
   std::function<bool(const OptionValues&)> gives_success = {};
-  // It needs something that the experiment brings, so its name alone makes none: lists of all that
-  // can be made leave it out.
+  // It needs something that the experiment brings, so its name alone makes none. Lists of
+  // environments that can be made leave it out.
   bool brought = false;
 };
 
 // The catalogue, ordered by name. Filled before main by RegisterEnvironment; read-only afterwards.
 const std::vector<const EnvironmentEntry*>& Catalogue();
 const EnvironmentEntry* FindEnvironment(std::string_view name);  // nullptr when unknown.
-// Those that are made by their name alone.
+// Environments that their name alone makes.
 const std::vector<const EnvironmentEntry*>& CompleteEnvironments();
-// Hash of names, options and versions: equal hashes mean that units may be exchanged.
+// A hash of names, options and versions: units may be exchanged between equal hashes.
 std::string CatalogueHash();
 
 // NOT_FOUND names the near matches; INVALID_ARGUMENT lists bad options under `field_path`.
@@ -132,16 +131,16 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
 // The environment of a task, in its wrappers, with the task set.
 absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(const v1::EnvironmentTask& task);
 
-// Task number `index` of the environment's own distribution, without its options. Benchmarks that
-// draw afresh, the conformance suite and benches take their tasks from here.
+// Task number `index` of the environment's own distribution, without its options. For benchmarks
+// that draw afresh, the conformance suite and benches.
 v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options,
                              const RandomStream& random, uint32_t index);
 
-// Whether steps of the task may report success; true where that is not known. Wrappers aside.
+// True if steps of the task may report success, or where that is unknown. Ignores wrappers.
 bool MaySucceed(const v1::EnvironmentTask& task);
 
-// Checks that every environment makes in the same words.
-// INVALID_ARGUMENT when the task names another environment.
+// A check of all environments, in the same words. INVALID_ARGUMENT when the task names another
+// environment.
 absl::Status CheckTaskName(const v1::EnvironmentTask& task, const EnvironmentInfo& info);
 // INVALID_ARGUMENT when the span does not have D numbers.
 absl::Status CheckObservation(const EnvironmentInfo& info, std::span<const double> observation);
@@ -150,8 +149,8 @@ absl::Status CheckObservation(const EnvironmentInfo& info, std::span<const doubl
 absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const float> action,
                        bool ended = false);
 
-// What a simulator sees of a policy's sample: each number clipped to the environment's bounds
-// (docs/algorithms/ppo.md#reading-unclipped-density). clipped: [A].
+// A policy's sample as a simulator sees it: each number clipped to the environment's bounds
+// (methods/ppo/README.md#reading-unclipped-density). clipped: [A].
 void ClipAction(const EnvironmentInfo& info, std::span<const float> action,
                 std::span<float> clipped);
 

@@ -30,7 +30,7 @@ class Digest {
 };
 
 void AddLibm(Digest* digest) {
-  // Volatile, so that the compiler computes nothing itself.
+  // Volatile, so that the compiler computes nothing in advance.
   for (int i = 0; i < kPoints; ++i) {
     volatile double x = 0.037 * (i - kPoints / 2) + 1e-3;  // From -1.775 to 1.777.
     volatile double unit = x / 2, positive = 1e-3 + x * x;
@@ -53,7 +53,7 @@ absl::Status AddRollout(Digest* digest) {
   if (status.ok()) status = (*environment)->Reset(random, 0, observation);
   std::vector<float> action((*environment)->info().action_size);
   for (int t = 0; status.ok() && t < kSteps; ++t) {
-    // Down, and about: contacts between fingers and table are what amplifies last bits.
+    // The arm moves down and about: contacts between fingers and table amplify last bits.
     for (size_t i = 0; i < action.size(); ++i)
       action[i] = static_cast<float>(2 * random.Uniform(1 + t, i) - 1);
     action[2] = -0.9f;

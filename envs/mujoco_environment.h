@@ -1,5 +1,5 @@
-// What environments on MuJoCo offer beyond Environment, so that recorded episodes can be replayed
-// against them (envs/verify.h) and their speed compared with bare simulation
+// What environments on MuJoCo offer beyond Environment. Recorded episodes are replayed against them
+// (envs/verify.h), and their speed is compared with bare simulation
 // (mentor/bench/environment_rounds.h).
 #pragma once
 
@@ -17,9 +17,9 @@ namespace mentor::envs {
 class MuJoCoEnvironment : public Environment {
  public:
   virtual Simulation& simulation() = 0;
-  // Simulator steps in a step of the environment.
+  // Simulator steps in one step of the environment.
   virtual int frame_skip() const = 0;
-  // What Step does before them: writes the controls and mocap poses that an action means.
+  // The part of Step before the simulation: writes the controls and mocap poses of an action.
   virtual void ApplyAction(std::span<const float> action) = 0;
   // Begins an episode at given positions and velocities. UNIMPLEMENTED where a reset is a function
   // of the task.
@@ -28,7 +28,7 @@ class MuJoCoEnvironment : public Environment {
 
   // mjSTATE_INTEGRATION of the simulator now.
   std::vector<double> SimulatorState();
-  // Goes on from a recorded simulator state; everything else stays as Reset left it.
+  // Continues from a recorded simulator state; everything else stays as Reset left it.
   // INVALID_ARGUMENT for a wrong size.
   absl::Status SetSimulatorState(std::span<const double> state);
   // qpos, then qvel.

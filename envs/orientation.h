@@ -1,5 +1,5 @@
-// A rotation as a quaternion in SciPy's convention, which Meta-World's observations have: x, y, z,
-// w, made from the matrix (docs/metaworld.md#the-observation). Pure; threads may share.
+// A rotation as a quaternion in SciPy's convention x, y, z, w, made from the matrix, as
+// Meta-World's observations have it (docs/metaworld.md#the-observation). Pure; threads may share.
 #pragma once
 
 #include <span>

@@ -9,9 +9,9 @@
 namespace mentor::envs {
 namespace {
 
-// Arrays of the model by name, with their number of elements. First those that factors change, then
-// those that mj_setConst of MuJoCo 3.3.0 writes; tests compare all other arrays with the shared
-// model's.
+// Arrays of the model by name, with their number of elements: first the arrays that factors change,
+// then those that mj_setConst of MuJoCo 3.3.0 writes. Tests compare all other arrays with the
+// shared model's.
 #define MENTOR_FACTOR_ARRAYS(X)    \
   X(body_mass, nbody)              \
   X(body_inertia, 3 * nbody)       \
@@ -52,7 +52,7 @@ struct PhysicsArrays::Arrays {
 };
 
 PhysicsArrays::PhysicsArrays(const mjModel& nominal) : arrays_(std::make_unique<Arrays>()) {
-  // Flexes have constants of their own; no scene has them.
+  // Flexes have constants of their own, but no scene has flexes.
   MENTOR_CHECK(nominal.nflex == 0);
 }
 
@@ -85,13 +85,13 @@ void PhysicsArrays::Apply(const mjModel& nominal, const PhysicsFactors& factors,
     scale(view->geom_size + 3 * i, 3, factors.size[i]);
     scale(view->geom_rbound + i, 1, factors.size[i]);
     scale(view->geom_aabb + 6 * i, 6, factors.size[i]);
-    // Boxes around several geoms are those of the old sizes: every pair is looked at instead.
+    // Boxes around several geoms keep the old sizes, so every pair is checked instead.
     view->opt.disableflags |= mjDSBL_MIDPHASE;
   }
   for (int i = 0; i < nv; ++i)
     scale(view->dof_damping + i, 1, factors.damping[nominal.dof_jntid[i]]);
   // The first three numbers of fixed and affine actuators are the constant, the position and the
-  // velocity term. Scaling both sides leaves the set point of a position servo where it is.
+  // velocity term. Scaling both sides keeps the set point of a position servo.
   for (int i = 0; i < nu; ++i) {
     scale(view->actuator_gainprm + mjNGAIN * i, 3, factors.gain[i]);
     scale(view->actuator_biasprm + mjNBIAS * i, 3, factors.gain[i]);

@@ -1,6 +1,6 @@
-// Factors on the physics of a MuJoCo model, and the arrays of a model that they change: what domain
+// Factors on the physics of a MuJoCo model, and the arrays of a model that they change. Domain
 // randomisation (envs/wrappers/domain_randomization.cc) and the tasks of bundles
-// (envs/mjcf/mjcf_environment.h) give to a Simulation.
+// (envs/mjcf/mjcf_environment.h) give them to a Simulation.
 #pragma once
 
 #include <memory>
@@ -24,21 +24,21 @@ struct PhysicsFactors {
   // All factors 1.
   static PhysicsFactors Nominal(const mjModel& model);
   bool operator==(const PhysicsFactors&) const = default;
-  // Both, one after the other.
+  // The product: both, one after the other.
   PhysicsFactors operator*(const PhysicsFactors& other) const;
   // Equal tags are equal factors (SHA-256 of their bits, in hexadecimal).
   std::string Tag() const;
 };
 
-// Own copies of the arrays that factors change, and of those that mj_setConst makes from them:
-// some kilobytes, where a copy of a whole model takes megabytes. Not thread-safe.
+// Separate copies of the arrays that factors change, and of those that mj_setConst computes from
+// them. They take some kilobytes, where a copy of a whole model takes megabytes. Not thread-safe.
 class PhysicsArrays {
  public:
   explicit PhysicsArrays(const mjModel& nominal);
   ~PhysicsArrays();
 
-  // Points `view`, else a copy of `nominal`, to own arrays with the factors in them. mj_setConst
-  // must follow; it then writes to no array of `nominal`.
+  // Points `view`, otherwise a copy of `nominal`, to separate arrays with the factors in them.
+  // mj_setConst must follow; it then writes to no array of `nominal`.
   void Apply(const mjModel& nominal, const PhysicsFactors& factors, mjModel* view);
 
  private:

@@ -20,7 +20,7 @@ std::shared_ptr<const std::string> SettledResets::Find(const std::string& key) {
 void SettledResets::Add(const std::string& key, std::string state) {
   const MutexLock lock(mutex_);
   const auto [entry, added] = entries_.try_emplace(key);
-  if (!added) return;  // Another thread was first, with the same bytes.
+  if (!added) return;  // Another thread added the same bytes first.
   entry->second = {std::make_shared<const std::string>(std::move(state)), ++uses_};
   by_use_.emplace(uses_, key);
   if (entries_.size() <= entries_max_) return;

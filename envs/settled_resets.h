@@ -1,7 +1,7 @@
-// Settled resets of all environments of the process, by whatever they are a pure function of. One
-// of Meta-World is 250 simulator steps and a function of (task, rand_vec, goal visible, physics),
-// so a later one may take the saved state of an earlier one: same bits, a thousandth of the time.
-// Beside them, under keys of their own, the parts of resets that do not depend on the rand_vec
+// Settled resets of all environments of the process, keyed by everything they depend on. A
+// Meta-World reset is 250 simulator steps, a function of (task, rand_vec, goal visible, physics). A
+// later reset may take the saved state of an earlier one: the same bits in a thousandth of the
+// time. Also keeps, under separate keys, the parts of resets that do not depend on the rand_vec
 // (MetaWorldEnvironment::HandReset) or on chance (mjcf::MjcfEnvironment). Bounded; thread-safe.
 #pragma once
 

@@ -15,9 +15,9 @@
 namespace mentor::envs {
 namespace {
 
-// The one mocap body of a scene in which its pose reaches the rest of the model through equality
-// constraints alone: then kinematics, inertia, collisions and velocities of a forward pass stay
-// valid when only mocap pose and controls change. -1 for every other scene.
+// Returns the only mocap body of a scene if its pose reaches the rest of the model through equality
+// constraints alone. Kinematics, inertia, collisions and velocities of a forward pass then stay
+// valid while only mocap pose and controls change. Returns -1 for every other scene.
 int FindIsolatedMocapBody(const mjModel& m) {
   if (m.nmocap != 1 || m.ntendon || m.nflex || m.nplugin || m.npair || m.opt.enableflags ||
       m.opt.disableflags || m.opt.integrator != mjINT_EULER)
@@ -49,7 +49,7 @@ int FindIsolatedMocapBody(const mjModel& m) {
 void InstallMuJoCoHandlers() {
   static const bool installed = [] {
     mju_user_error = [](const char* message) { throw MuJoCoError(message); };
-    // Warnings are read from mjData by CheckWarnings.
+    // CheckWarnings reads warnings from mjData.
     mju_user_warning = [](const char*) {};
     return true;
   }();
@@ -122,7 +122,7 @@ Simulation::Simulation(std::shared_ptr<const mjModel> shared)
   MENTOR_CHECK(data_ != nullptr);
 }
 
-// The view of the shared physics.
+// Resets the view of the shared physics.
 void Simulation::ResetView() {
   view_ = *shared_;
   view_.body_pos = body_pos_.data();
@@ -210,7 +210,7 @@ void Simulation::Forward() {
   forwarded_ = mocap_body_ >= 0;
 }
 
-// What mj_step does, less what only depends on qpos, qvel and the model: these are as they were in
+// mj_step without the parts that only depend on qpos, qvel and the model: these are as they were in
 // Forward().
 void Simulation::StepAfterForward() {
   const mjModel* m = &view_;
@@ -218,7 +218,7 @@ void Simulation::StepAfterForward() {
   forwarded_ = false;
   mj_checkPos(m, d);
   mj_checkVel(m, d);
-  // Kinematics of the mocap body, as mj_kinematics has it for a child of the world.
+  // Kinematics of the mocap body, as in mj_kinematics for a child of the world.
   double* xquat = d->xquat + 4 * mocap_body_;
   mju_copy3(d->xpos + 3 * mocap_body_, d->mocap_pos);
   mju_copy4(xquat, d->mocap_quat);
@@ -236,7 +236,7 @@ void Simulation::StepAfterForward() {
 }
 
 void Simulation::ResetData() {
-  // An error thrown through MuJoCo leaves its stack pointer wherever it was.
+  // An error thrown through MuJoCo leaves its stack pointer anywhere.
   if (broken_) data_.reset(mj_makeData(&view_));
   MENTOR_CHECK(data_ != nullptr);
   broken_ = false;

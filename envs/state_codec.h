@@ -20,9 +20,9 @@ namespace mentor::envs {
 
 std::string EncodeState(std::string_view environment, std::span<const double> numbers);
 
-// Copies the numbers into `out`. INVALID_ARGUMENT says what differs from what was expected. With
-// `rest`, other bytes may follow the numbers, and are found there: a wrapper's state is its own
-// numbers and then the state of what it wraps.
+// Copies the numbers into `out`. INVALID_ARGUMENT names the difference from what was expected. With
+// `rest`, other bytes may follow the numbers and are returned there: a wrapper's state is its own
+// numbers, then the state of the environment inside.
 absl::Status DecodeState(std::string_view environment, std::string_view state, size_t min_count,
                          size_t max_count, std::vector<double>* out,
                          std::string_view* rest = nullptr);

@@ -1,5 +1,5 @@
-// dm_control's tolerance: 1 while a number lies between two bounds, less and less outside.
-// Immutable; threads may share.
+// dm_control's tolerance: 1 while a number lies between two bounds, and falling outside. Immutable;
+// threads may share.
 #pragma once
 
 #include <string_view>
@@ -7,8 +7,7 @@
 
 namespace mentor::envs {
 
-// How it falls with the share s of the margin by which the number lies outside. The first four
-// never reach 0.
+// How it falls with s, the distance outside as a share of the margin. The first four never reach 0.
 enum class Sigmoid {
   kGaussian,    // exp(-(k s)^2 / 2)
   kHyperbolic,  // 1 / cosh(k s)
@@ -27,11 +26,11 @@ inline constexpr std::pair<std::string_view, Sigmoid> kSigmoids[] = {
 
 class Tolerance {
  public:
-  // Is value_at_margin at the margin: above 0 and below 1; linear, quadratic and cosine take 0,
-  // too.
+  // value_at_margin: the value at the margin, between 0 and 1; linear, quadratic and cosine also
+  // accept 0.
   explicit Tolerance(Sigmoid sigmoid, double value_at_margin = 0.1);
 
-  // NaN for a negative margin; with a margin of 0 it is 0 outside.
+  // NaN for a negative margin. With a margin of 0 it is 0 outside.
   double operator()(double x, double low, double high, double margin) const;
 
  private:

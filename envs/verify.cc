@@ -32,14 +32,14 @@ constexpr double kRewardTolerance = 1e-10;
 constexpr double kInfoTolerance = 1e-10;
 constexpr uint64_t kEpisodesBytesMax = uint64_t{1} << 30;
 
-// What was thrown, without the JSON library's code before it: "[json.exception.type_error.304] ".
+// The thrown message without the JSON library's code in front: "[json.exception.type_error.304] ".
 std::string WordsOf(const std::exception& thrown) {
   const std::string text = thrown.what();
   const size_t end = text.starts_with("[json.exception.") ? text.find("] ") : text.npos;
   return end == text.npos ? text : text.substr(end + 2);
 }
 
-// Greatest absolute difference; infinite where one is not a number or the lengths differ.
+// Greatest absolute difference; infinite where a number is NaN or the lengths differ.
 double Difference(std::span<const double> got, std::span<const double> want) {
   if (got.size() != want.size()) return std::numeric_limits<double>::infinity();
   double greatest = 0;
@@ -89,7 +89,7 @@ class Recording {
       throw std::out_of_range(absl::StrCat("field ", name, " has a strange shape"));
     return {numbers_.subspan(offset, size), shape.size() == 2 ? shape[0] : 1, shape.back()};
   }
-  // A field that has one number, or one row of `columns`, for each step.
+  // A field with one number, or one row of `columns`, for each step.
   Field PerStep(const char* name, size_t steps, size_t columns) const {
     Field field = Get(name);
     if (field.numbers.size() != steps * columns) {
@@ -106,7 +106,7 @@ class Recording {
   const std::span<const double> numbers_;
 };
 
-// Steps through the recorded actions of an environment that stands where the recording begins.
+// Steps through the recorded actions in an environment at the recording's beginning.
 absl::Status Replay(const Recording& recording, size_t steps, size_t check_every,
                     MuJoCoEnvironment& environment, TaskVerification* result) {
   const EnvironmentInfo& info = environment.info();
@@ -147,8 +147,8 @@ absl::Status Replay(const Recording& recording, size_t steps, size_t check_every
   return absl::OkStatus();
 }
 
-// Brings the environment to the start of a recording by a reset of its own: that of the task's
-// vector, or, where a reset is noise, to the recorded positions and velocities.
+// Brings the environment to the start of a recording by its own reset: to the task's vector, or,
+// where a reset is noise, to the recorded positions and velocities.
 absl::Status Begin(const Recording& recording, const RecordJson& json,
                    MuJoCoEnvironment& environment, std::span<double> observation) {
   v1::EnvironmentTask task;
@@ -168,8 +168,8 @@ absl::Status Begin(const Recording& recording, const RecordJson& json,
   return environment.Reset({.purpose = Purpose::kEnvironmentReset}, 0, observation);
 }
 
-// Both replays of one episode. The second one restores the recorded simulator state in data that
-// has been elsewhere.
+// Both replays of one episode. The second restores the recorded simulator state in data that has
+// moved elsewhere.
 absl::Status ReplayEpisode(const RecordJson& json, std::span<const double> numbers,
                            size_t check_every, MuJoCoEnvironment& environment,
                            TaskVerification* result) {

@@ -1,6 +1,7 @@
-// Replays recorded episodes of the Python originals against our environments: twice each, from a
-// reset (Meta-World: of the task's vector; Gymnasium: to the recorded positions and velocities) and
-// from the recorded simulator state. The format is that of the parity folders:
+// Replays recorded episodes of the Python originals in our environments, twice each. The first
+// replay begins with a reset: Meta-World's to the task's vector, Gymnasium's to the recorded
+// positions and velocities. The second begins at the recorded simulator state. The format is that
+// of the parity folders:
 //
 //   manifest.json  {"tasks": [{"task", "file", "bytes", "sha256", "info_keys",
 //                              "episodes": [{"fields": {NAME: {"offset", "shape"}},
@@ -32,8 +33,8 @@ struct TaskVerification {
   double reward = 0;
   double info = 0;
   int flags = 0;           // Steps where success, terminated or truncated differ.
-  std::string error = {};  // Why the replay could not be made or ended early; empty: it was made.
-  bool passed = false;     // No error, and all of the above within the tolerance.
+  std::string error = {};  // Why the replay failed or ended early; empty: it ended.
+  bool passed = false;     // No error, and all errors above within the tolerance.
 };
 
 struct Verification {
@@ -43,16 +44,16 @@ struct Verification {
   std::string text;                  // A table for people.
 };
 
-// The environment of a recorded task; null: this build does not have it.
+// The environment of a recorded task; null when this build lacks it.
 using RecordedEnvironment =
     std::function<absl::StatusOr<std::unique_ptr<Environment>>(const std::string& task)>;
 
-// Agreed tolerances (the folder's README): states and observations 1e-12, rewards and info 1e-10,
-// flags equal. only_tasks: these tasks and no others; all when empty. An error when the manifest
-// cannot be read or lacks a task of only_tasks.
+// Tolerances (the folder's README): states and observations 1e-12, rewards and info 1e-10, flags
+// equal. only_tasks: the tasks to verify; empty: all. An error when the manifest cannot be read or
+// lacks a task of only_tasks.
 absl::StatusOr<Verification> Verify(const std::string& folder,
                                     const std::vector<std::string>& only_tasks = {});
-// The same of environments that are not registered under the names of the tasks.
+// The same for environments that are not registered under the tasks' names.
 absl::StatusOr<Verification> Verify(const std::string& folder,
                                     const std::vector<std::string>& only_tasks,
                                     const RecordedEnvironment& make);

@@ -1,6 +1,6 @@
-// A change to any environment, which a spec asks for by name: more observation, other rewards,
-// other physics. A wrapper is one file in envs/wrappers/ that registers itself; it is an
-// Environment again, and the conformance suite tries it in several.
+// A change to any environment, which a spec names: more observation, other rewards, other physics.
+// A wrapper is one file in envs/wrappers/ that registers itself. It is an Environment again; the
+// conformance suite tries it on several.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,7 @@
 
 namespace mentor::envs {
 
-// Forwards everything. A wrapper overrides what it changes; one with a state of its own adds it to
+// Forwards everything. A wrapper overrides what it changes. One with its own state adds it to
 // SaveState and RestoreState.
 class Wrapper : public Environment {
  public:
@@ -55,42 +55,42 @@ class Wrapper : public Environment {
   const std::unique_ptr<Environment> inner_;
 
  protected:
-  EnvironmentInfo info_;  // What the whole is like; begins as the inner one's.
+  EnvironmentInfo info_;  // Facts of the whole; begin as the inner one's.
 };
 
 struct WrapperEntry {
   std::string name;
   std::string summary;
   OptionTable options;
-  // Settings that make it do something, each a list of names and values: the conformance suite
-  // tries them all. None: it does with its defaults.
+  // Settings that make it do something, each a list of names and values; the conformance suite
+  // tries them all. None: its defaults do.
   std::vector<std::vector<std::pair<std::string, std::string>>> examples = {};
-  // INVALID_ARGUMENT when the environment cannot be wrapped so.
+  // INVALID_ARGUMENT when it cannot wrap the environment.
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(std::unique_ptr<Environment> inner,
                                                              const OptionValues&)>
       make;
-  // Adds to a drawn task what its tasks have more: number `index` of the stream. Null: nothing.
+  // Adds to a drawn task the part for this wrapper: number `index` of the stream. Null: nothing.
   std::function<void(const OptionValues&, const RandomStream& random, uint32_t index,
                      v1::EnvironmentTask* task)>
       extend_task = {};
-  bool gives_success = false;  // Steps report success, whatever is wrapped.
+  bool gives_success = false;  // Steps report success, whatever is inside.
 };
 
 // Ordered by name. Filled before main; read-only afterwards.
 const std::vector<const WrapperEntry*>& Wrappers();
 
-// The environment in its wrappers, innermost first. NOT_FOUND names the near matches,
-// INVALID_ARGUMENT lists bad options under `field_path`[i].
+// The environment in its wrappers, innermost first. NOT_FOUND names near matches. INVALID_ARGUMENT
+// lists bad options under `field_path`[i].
 absl::StatusOr<std::unique_ptr<Environment>> Wrap(
     std::unique_ptr<Environment> environment,
     const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers,
     std::string_view field_path = "task.wrappers");
 
-// Adds to a drawn task of the environment alone what these wrappers' tasks have more. They must be
-// such as Wrap takes.
+// Adds the parts for these wrappers to a drawn task of the bare environment. Wrap must accept the
+// wrappers.
 void ExtendTask(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers,
                 const RandomStream& random, uint32_t index, v1::EnvironmentTask* task);
-// Whether one of them reports success, whatever it wraps.
+// True if one of them reports success, whatever it wraps.
 bool GiveSuccess(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers);
 
 struct RegisterWrapper {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "agents/numerics.h"
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/hash.h"
@@ -15,30 +16,29 @@
 #include "common/protocol.h"
 #include "common/rpc/keep_open.h"
 #include "common/status.h"
-#include "learner/agents/numerics.h"
-#include "learner/learner_fingerprint.h"
-#include "learner/segment_proto.h"
-#include "learner/shard_runner.h"
-#include "learner/tensor_proto.h"
+#include "shards/learner_fingerprint.h"
+#include "shards/segment_proto.h"
+#include "shards/shard_runner.h"
+#include "shards/tensor_proto.h"
 
 namespace mentor::learner {
 namespace {
 
-// Segments under way to the meta-learner, of one shard.
+// Segments of one shard that may be under way to the meta-learner.
 constexpr uint32_t kWindow = 2;
-// Shards at once; more of them wait.
+// Shards that run at once; more of them wait.
 constexpr size_t kThreadsMax = 64;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
-// From the last shard of a drained learner to its end, at most: what is still in line may be
-// hundreds of megabytes. A silent meta-learner is given up sooner, by its missing heartbeats.
+// Longest time from the last shard of a drained learner to its end: the queue may still hold
+// hundreds of megabytes. Missing heartbeats end a silent meta-learner's stream sooner.
 constexpr std::chrono::milliseconds kLeaveWithin{30'000};
 
-// From a device's failure to the end of the process, at most.
+// Longest time from a device's failure to the end of the process.
 constexpr std::chrono::milliseconds kTellWithin{5'000};
 // The same for a process that was told to end.
 constexpr std::chrono::milliseconds kSayGoodbyeWithin{2'000};
 
-// Progress is reported every second; the fleet every second time, and as soon as it changed.
+// Shards are reported every second; the fleet every second time, and at once after a change.
 constexpr int kLooksPerFleetReport = 2;
 
 }  // namespace
@@ -50,8 +50,8 @@ struct Learner::Connection {
   bool welcomed = false;
   bool closed = false;
   std::string server = {};  // The meta-learner's uid; fixed before the first shard.
-  // The version that came last. The meta-learner sends another before it sends a shard that needs
-  // one, and a shard holds its own until it ends.
+  // The last version received. The meta-learner sends another before a shard that needs one; a
+  // shard holds its own until it ends.
   uint64_t signal_version = 0;
   torch::Tensor signal_weights;
 };
@@ -201,7 +201,7 @@ std::optional<Learner::ShardStream::Handlers> Learner::Open(std::shared_ptr<Shar
               const MutexLock lock(mutex_);
               connection->closed = true;
               connection_ = nullptr;
-              // Shards of a lost stream are the meta-learner's to give again.
+              // The meta-learner gives the shards of a lost stream again.
               std::erase_if(queue_, [&](const auto& job) { return job->connection == connection; });
               for (auto& [id, job] : running_) {
                 if (job->connection == connection) CancelLocked(job.get());
@@ -253,8 +253,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
                                   {"experiment", job->shard.experiment()},
                                   {"unit_shard", job->unit_shard}});
       queue_.push_back(std::move(job));
-      // How many it gets at once is the meta-learner's to say: more than its slots, where some make
-      // no place for others.
+      // The meta-learner decides how many shards the learner gets at once. They may exceed its
+      // slots when others make no room.
       if (queue_.size() > static_cast<size_t>(idle_workers_) && threads_.size() < kThreadsMax)
         threads_.emplace_back([this] { Work(); });
       changed_.NotifyAll();
@@ -331,8 +331,8 @@ void Learner::LeaveWhenDrained() {
     drained_ = connection == nullptr;
   }
   if (connection != nullptr) {
-    // The end of the last shard may still be in line: it goes out first, and the meta-learner ends
-    // the stream when it has read everything. Then on_closed leads back to here.
+    // The end of the last shard may still be queued. It goes out first, and the meta-learner closes
+    // the stream when it has read everything; then on_closed comes back here.
     connection->stream->Close(absl::OkStatus());
     return;
   }
@@ -425,7 +425,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
                      .device = options_.device},
                     run_units, emit, job->cancel);
   };
-  // A shard that is dropped ends within its update too.
+  // A dropped shard also ends in the middle of its update.
   const CallerScope caller(&job->cancel, &job->shard.share());
   absl::StatusOr<ShardReport> report = run();
   if (job->cancel) return;
@@ -449,7 +449,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     nonfinite_.Increment(static_cast<double>(report->nonfinite_updates));
     signal_seconds_.Observe(report->seconds.signal());
     update_seconds_.Observe(report->seconds.update());
-    // A rule that wants no segments has one iteration a shard.
+    // For rules that want no segments, one shard is one iteration.
     if (sent == 0) updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
     last_update_.SetToCurrentTime();
   } else {
@@ -470,8 +470,8 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
 void Learner::ReportProgress() {
   MutexLock lock(mutex_);
   int looks = 0;
-  std::shared_ptr<Connection> told;  // Where the fleet was reported last,
-  int told_actors = 0;               // with how many actors.
+  std::shared_ptr<Connection> told;  // The stream of the last fleet report,
+  int told_actors = 0;               // and its number of actors.
   while (!stopping_) {
     changed_.WaitFor(lock, std::chrono::seconds(1),
                      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
@@ -480,7 +480,7 @@ void Learner::ReportProgress() {
     const std::shared_ptr<Connection> connection =
         connection_ != nullptr && connection_->welcomed ? connection_ : nullptr;
     lock.Unlock();
-    CountPhase(/*learning=*/0, /*simulating=*/0);  // A long phase is seen while it lasts.
+    CountPhase(/*learning=*/0, /*simulating=*/0);  // Counts a long phase while it lasts.
     const int actors = options_.rollout->actors();
     const bool changed = connection != told || actors != told_actors;
     if (connection != nullptr && (changed || ++looks % kLooksPerFleetReport == 0)) {

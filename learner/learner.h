@@ -1,7 +1,7 @@
 // The learner's process around its parts: a stream to the meta-learner, threads that run its
-// shards, and the rollout server that gives their units to actors. Keeps nothing that it cannot
-// compute again: when the stream ends, its shards end too, and the meta-learner gives them to any
-// learner that is connected. Thread-safe.
+// shards, and the rollout server that gives their units to actors. Keeps no state that cannot be
+// computed again. When the stream ends, its shards end too, and the meta-learner gives them to any
+// connected learner. Thread-safe.
 #pragma once
 
 #include <torch/types.h>
@@ -20,13 +20,13 @@
 
 #include <grpcpp/channel.h>
 
+#include "agents/worker_pool.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/stream.h"
-#include "learner/agents/worker_pool.h"
-#include "learner/kernels/device.h"
-#include "learner/kernels/device_monitor.h"
+#include "kernels/device.h"
+#include "kernels/device_monitor.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 
@@ -35,27 +35,27 @@ namespace mentor::learner {
 class Learner {
  public:
   struct Options {
-    int num_threads = 1;  // For tensor work.
-    // Memory that shards and the process may take, for the meta-learner: it gives no shard that
-    // needs more. 0: no limit; nothing: what the machine says when a stream begins.
+    int num_threads = 1;  // Threads for tensor work.
+    // Memory that shards and the process may take; the meta-learner gives no shard that needs more.
+    // 0: no limit. Nothing: the machine's memory when a stream begins.
     std::optional<uint64_t> memory_bytes = std::nullopt;
     Device device = {};   // Where signal network and PPO run.
     int shard_slots = 2;  // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
-    // How a stream to it has ended: the next one may go elsewhere. May be null.
+    // Called with the status of an ended stream; the next stream may go elsewhere. May be null.
     std::function<void(const absl::Status&)> on_meta_learner_ended = {};
     RolloutServer* rollout = nullptr;  // Outlives the learner.
-    // What it says that it computes with: a device and the hash of its results. Empty: `device` and
-    // what that computes. Tests say other things.
+    // The arithmetic that it reports: a device, and the hash of its results. Empty: those of
+    // `device`. Tests report others.
     std::string device_name = {}, fingerprint = {};
-    // Called once, when the meta-learner wanted it to leave, what it held is done and the
-    // meta-learner has it all. From any thread.
+    // Called once, from any thread: the meta-learner asked it to leave, its work is done, and the
+    // meta-learner has all of it.
     std::function<void()> on_drained = {};
   };
   Learner(Options options, Metrics* metrics);
   ~Learner();
 
-  // Drops the shards at work, says so, and disconnects.
+  // Drops the running shards, reports that, and disconnects.
   void Stop();
 
  private:
@@ -63,25 +63,26 @@ class Learner {
   struct Job;
   struct Connection;
 
-  // With what is empty filled in.
+  // Fills in empty fields.
   static Options WithFingerprint(Options options);
   void Connect();
-  // nullopt when it is stopping.
+  // nullopt when the learner is stopping.
   std::optional<ShardStream::Handlers> Open(std::shared_ptr<ShardStream> stream);
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::RunResponse message);
   void Work();
   void RunJob(const std::shared_ptr<Job>& job);
   void ReportProgress();
-  // After each change of what it holds, without the lock.
+  // Call it without the lock after each change of the shards it holds.
   void LeaveWhenDrained();
-  // So that what it holds is not suspected of having killed it. The stream may be open afterwards.
+  // Reports a planned end, so that the shards it holds are not suspected of killing it. The stream
+  // may stay open.
   void SayGoodbye(Connection* connection);
-  // Its last words; the process ends when it returns.
+  // Reports the failure; the process ends when it returns.
   void TellDeviceLost(const absl::Status& why);
-  // A running shard goes from learning to simulating or back. Counts how much learning is hidden
-  // behind simulation.
+  // Counts a running shard that goes from learning to simulating or back, and how much learning is
+  // hidden behind simulation.
   void CountPhase(int learning, int simulating);
-  // The rollout server's lock comes after ours.
+  // The rollout server's lock comes after the learner's.
   void CancelLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Fixed after construction.
@@ -113,10 +114,11 @@ class Learner {
   std::chrono::steady_clock::time_point phase_since_ ABSL_GUARDED_BY(mutex_) =
       std::chrono::steady_clock::now();
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  bool drained_ ABSL_GUARDED_BY(mutex_) = false;  // And on_drained was called.
+  bool drained_ ABSL_GUARDED_BY(mutex_) = false;  // Drained, and on_drained was called.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   int idle_workers_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Last, so that they stop first. One worker for each shard that it was ever given at once.
+  // Last, so that they stop first. Each worker runs one shard; there are as many as it ever had at
+  // once.
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "agents/numerics.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
 #include "common/process/command_line.h"
@@ -14,9 +15,8 @@
 #include "common/rpc/bundles.h"
 #include "common/rpc/channel_list.h"
 #include "common/rpc/server.h"
-#include "learner/agents/numerics.h"
-#include "learner/flags/device_flags.h"
-#include "learner/kernels/device_monitor.h"
+#include "kernels/device_monitor.h"
+#include "kernels/flags/device_flags.h"
 #include "learner/learner.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 
@@ -81,7 +81,7 @@ int Main(int argc, char** argv) {
   if (!process.ok()) return Fail(process.status(), kExitUsage);
   const auto channels = rpc::ChannelList::Make(security.Channel(meta_learner, metrics.get()));
   if (!channels.ok()) return Fail(channels.status(), kExitUsage);
-  // What actors ask for comes from the meta-learner.
+  // Bundles that actors ask for come from the meta-learner.
   rpc::BundleFetcher fetcher(rpc::FetchFrom<v1::ShardService>([&] { return (*channels)->Get(); }));
   rpc::UseBundleCache(bundles.CacheOptions(), &fetcher, metrics.get());
   learner::RolloutServer::Options rollout_options;
@@ -104,7 +104,7 @@ int Main(int argc, char** argv) {
        .on_drained = [] { RequestStop("drained"); }},
       metrics.get());
   (*process)->Follow(server->get());
-  // For scripts: where it listens, once it does.
+  // Tells scripts the address, once it listens.
   std::printf("listening on %s\n", (*server)->address().c_str());
   std::fflush(stdout);
 

@@ -36,7 +36,7 @@ struct CheckFlags {
   bool digest = false;
 };
 
-// The digest of an episode as this program says it when it is started again.
+// Returns the digest of an episode as computed by another process of this program.
 absl::StatusOr<std::string> AskAnotherProcess(const CheckFlags& flags) {
   std::vector<std::string> command = {"/proc/self/exe", "env", "check", "--digest"};
   if (!flags.name.empty()) command.push_back(flags.name);
@@ -85,7 +85,7 @@ std::string ReportJson(const std::string& name, const envs::CheckReport& report)
 }
 
 absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
-  ExitOnStopSignal();  // Hosts, and the other process, end with this one.
+  ExitOnStopSignal();  // Hosts and the other process end with this process.
   std::string name = flags.name;
   MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, TakeEnvironment(&name, flags.options));
   MENTOR_RETURN_IF_ERROR(TakeHosts(flags.hosts, &name, &options));
@@ -94,7 +94,7 @@ absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
   for (const std::string& wrapper : flags.wrappers) {
     MENTOR_ASSIGN_OR_RETURN(*wrappers.Add(), ParseWrapper(wrapper));
   }
-  // Unknown names and options, and bundles that are none, are refused in the usual words.
+  // Refuses unknown names and options, and invalid bundles, with the usual messages.
   MENTOR_ASSIGN_OR_RETURN(const auto made, envs::MakeEnvironment(name, options));
   const envs::Subject subject = envs::SubjectOf(*envs::FindEnvironment(name), options, wrappers);
   MENTOR_RETURN_IF_ERROR(subject.make().status());

@@ -1,4 +1,4 @@
-// `mentor env check`: what an environment promises, tried and said in plain words (envs/check.h).
+// `mentor env check`: tests the promises of an environment and reports the results (envs/check.h).
 #pragma once
 
 #include <functional>
@@ -9,7 +9,7 @@ class App;
 
 namespace mentor {
 
-// Adds `check` to `mentor env`; when it is chosen it becomes *action.
+// Adds `check` to `mentor env`. Sets *action when the user chooses it.
 void AddEnvCheck(CLI::App* env, std::function<int()>* action);
 
 }  // namespace mentor

@@ -46,7 +46,7 @@ struct RenderFlags {
   int goal = 0;
   uint64_t seed = 1;
   std::vector<std::string> options;
-  EnvironmentOptions taken;  // The same, read.
+  EnvironmentOptions taken;  // The parsed options.
   std::vector<std::string> wrappers;
   int steps = 0;
   std::string episode = "both";
@@ -57,7 +57,7 @@ struct RenderFlags {
   envs::FilmSettings film;
 };
 
-// A task of the benchmark in this environment.
+// Returns a task of the benchmark in this environment.
 absl::StatusOr<v1::EnvironmentTask> BenchmarkTask(const RenderFlags& flags) {
   v1::BenchmarkSpec spec;
   spec.set_name(flags.benchmark);
@@ -109,7 +109,7 @@ absl::StatusOr<v1::EnvironmentTask> TaskOf(const RenderFlags& flags) {
     *task.mutable_parameters() = chosen.parameters();
     return task;
   }
-  // Refuses unknown names and options in the usual words.
+  // Refuses unknown names and options with the usual messages.
   MENTOR_RETURN_IF_ERROR(envs::MakeEnvironment(flags.name, task.options()).status());
   const envs::EnvironmentEntry& entry = *envs::FindEnvironment(flags.name);
   Violations none;
@@ -133,7 +133,7 @@ absl::Status ParseSize(const std::string& text, envs::FilmSettings* film) {
   return BadFlag("--size", text, "give WIDTHxHEIGHT in pixels, for instance 640x480");
 }
 
-// Shows a bar, and ends the work when SIGINT or SIGTERM came.
+// Shows a progress bar, and stops the work after SIGINT or SIGTERM.
 class Watcher {
  public:
   explicit Watcher(bool quiet) : quiet_(quiet) {}
@@ -177,10 +177,10 @@ absl::StatusOr<envs::Shot> PlayShot(const RenderFlags& flags, Watcher* watcher) 
   return shot;
 }
 
-// The episodes of a lifetime that --episode asks for, by their indices.
+// Returns the indices of the episodes that --episode selects.
 absl::StatusOr<std::vector<size_t>> ChooseEpisodes(const std::string& asked,
                                                    const Lifetime& lifetime) {
-  size_t last = 0, end = 0;  // In the lifetime itself; deterministic episodes follow.
+  size_t last = 0, end = 0;  // Limited to learning episodes; deterministic episodes follow them.
   while (end < lifetime.episodes.size() && !lifetime.episodes[end].deterministic) {
     if (lifetime.episodes[end].complete) last = end;
     ++end;
@@ -207,7 +207,7 @@ absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, W
                    "the run's spec says what its agents live in: leave out --task, --benchmark, "
                    "--option, --wrapper, --goal_visible and --steps; --goal chooses the task");
   }
-  // A name or a scene that cannot be drawn is said before a lifetime is lived.
+  // Report unknown names and undrawable scenes before simulating a lifetime.
   MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentTask drawn, TaskOf(flags));
   MENTOR_ASSIGN_OR_RETURN(const auto trial, envs::MakeEnvironment(drawn));
   MENTOR_RETURN_IF_ERROR(envs::CheckFilm(flags.film, *trial));

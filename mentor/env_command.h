@@ -1,5 +1,5 @@
-// `mentor env`: look at environments, benchmarks and wrappers; draw their scenes; replay recorded
-// episodes.
+// `mentor env`: shows environments, benchmarks and wrappers, draws their scenes, and replays
+// recorded episodes.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@ class App;
 
 namespace mentor {
 
-// Adds `env` to the command line; the chosen command becomes *action.
+// Adds `env` to the command line. Sets *action to the chosen command.
 void AddEnvCommand(CLI::App* app, std::function<int()>* action);
 
 }  // namespace mentor

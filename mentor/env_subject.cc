@@ -22,7 +22,7 @@ bool IsFolder(const std::string& path) {
   return std::filesystem::is_directory(path, error);
 }
 
-// Of a file, or of something that is not there.
+// True if `name` is a path, or names an existing file.
 bool IsPath(const std::string& name) {
   std::error_code error;
   return name.find('/') != name.npos || std::filesystem::exists(name, error);

@@ -1,4 +1,4 @@
-// Environments as command lines name them: a registered name, or the folder of a bundle. One
+// Environments as command lines name them: by a registered name or by the folder of a bundle. One
 // thread.
 #pragma once
 
@@ -14,16 +14,16 @@ namespace mentor {
 
 using EnvironmentOptions = google::protobuf::RepeatedPtrField<v1::Option>;
 
-// INVALID_ARGUMENT "FLAG VALUE: REMEDY".
+// Returns INVALID_ARGUMENT "FLAG VALUE: REMEDY".
 absl::Status BadFlag(const std::string& flag, const std::string& value, const std::string& remedy);
-// "NAME=VALUE"
+// Parses "NAME=VALUE".
 absl::StatusOr<v1::Option> ParseOption(const std::string& flag, const std::string& text);
-// "NAME" or "NAME:OPTION=VALUE,OPTION=VALUE"
+// Parses "NAME" or "NAME:OPTION=VALUE,OPTION=VALUE".
 absl::StatusOr<v1::WrapperSpec> ParseWrapper(const std::string& text);
 
-// Reads --option; and where *name is a folder, it becomes the environment of bundles and the folder
-// its bundle, which FindBundle finds from now on. So does a folder that stands in an option for a
-// bundle.
+// Parses --option. When *name is a folder, *name becomes the environment of bundles and the folder
+// its bundle. A folder that is the value of a bundle option becomes a bundle too. FindBundle finds
+// these bundles from now on.
 absl::StatusOr<EnvironmentOptions> TakeEnvironment(std::string* name,
                                                    const std::vector<std::string>& options);
 

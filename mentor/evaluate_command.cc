@@ -20,7 +20,7 @@
 #include "common/process/flags.h"
 #include "common/progress_bar.h"
 #include "envs/host/host_list.h"
-#include "learner/flags/device_flags.h"
+#include "kernels/flags/device_flags.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/env_subject.h"
 #include "mentor/local/evaluate.h"
@@ -44,7 +44,7 @@ struct ReportFlags {
   std::string published = {}, published_rows = {}, published_name = "published";
 };
 
-// Asked for, they must be there.
+// Returns an error when requested episodes are missing.
 absl::Status CheckEpisodes(const ReportFlags& flags, bool recorded) {
   if (!flags.asks_for_episodes || recorded) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -67,7 +67,7 @@ void WarnOfDamage(const report::ReportData& data) {
   mentor::WarnOfDamage(used);
 }
 
-// The runs' names are those of --label. RUN may have a "=" in it.
+// Returns the names of --label by run. RUN may contain a "=".
 absl::StatusOr<std::map<std::string, std::string>> LabelsOf(const ReportFlags& flags) {
   std::map<std::string, std::string> labels;
   for (const std::string& label : flags.labels) {
@@ -141,7 +141,7 @@ absl::Status WriteReports(const ReportFlags& flags) {
   return flags.runs.size() == 1 ? WriteOne(flags, options) : WriteComparison(flags, options);
 }
 
-// Without folders of comparisons, which lie among runs: `mentor report runs/*/`.
+// Returns the folders without comparisons, which `mentor report runs/*/` also matches.
 std::vector<std::string> RunsAmong(const std::vector<std::string>& folders) {
   std::vector<std::string> runs;
   for (const std::string& folder : folders) {

@@ -36,7 +36,8 @@ struct ExportFlags {
   ExportOptions options;
 };
 
-// Neither a path nor a state of a run that is here: an experiment of a service.
+// True if `name` is the name of an experiment of a service: neither a path nor the state of a local
+// run.
 bool IsExperiment(const std::string& name) {
   std::error_code error;
   const std::filesystem::path path = name;
@@ -112,7 +113,7 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor export reach-1 --out signals/reach-1             an experiment of a service\n"
       "  mentor export runs/boat --out signals/boat --host gym='python3 -m mentor_env'\n"
       "  mentor evaluate --signal signals/reach\n"
-      "The Python package mentor_signal of deploy/python loads such a folder. Server and\n"
+      "The Python package mentor_signal of python loads such a folder. Server and\n"
       "credentials are found as in mentorctl.");
   command->callback([action, shared] { *action = [shared] { return RunExport(*shared); }; });
 }

@@ -1,4 +1,4 @@
-// `mentor export RUN --out DIR`: what a run has learned as files for other programs.
+// `mentor export RUN --out DIR`: writes what a run has learned as files for other programs.
 #pragma once
 
 #include <functional>

@@ -44,7 +44,7 @@ using S = v1::Experiment;
 using ctl::Stub;
 using meta_learner::State;
 
-// Outer updates whose points are asked for at once: answers stay small, and no points are merged.
+// Outer updates per metrics query: responses stay small, and the server merges no points.
 constexpr uint32_t kStepsAtOnce = 1000;
 constexpr int kMetricsAtOnce = 1000;
 
@@ -55,10 +55,10 @@ struct FetchFlags {
   bool all_checkpoints = false;
   bool replace = false;
   bool quiet = false;
-  bool says = true;  // What has come, and what can be done with it.
+  bool says = true;  // Print what was fetched, and what to do with it.
 };
 
-// What belongs to an experiment, beside its row.
+// The data of an experiment, apart from its row in the store.
 struct Contents {
   std::vector<std::filesystem::path> checkpoints;
   std::map<std::string, std::filesystem::path> artifacts;    // By path.
@@ -75,12 +75,13 @@ class Fetching {
                            : std::filesystem::path(flags_.out);
     const std::filesystem::path parts = out.string() + ".part", before = parts / "before";
     std::error_code error;
-    // Left by a death between the two renames at the end.
+    // Undo a crash between the two renames at the end.
     if (!std::filesystem::exists(out, error) && std::filesystem::exists(before, error))
       std::filesystem::rename(before, out, error);
     MENTOR_ASSIGN_OR_RETURN(const std::optional<RunFolder> older, FindOlder(out));
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Get(parts));
-    // What has come stays there when the connection is lost or the program is ended.
+    // Received files stay in `parts` after a lost connection or an exit, so that the next call
+    // resumes.
     const std::filesystem::path files = parts / experiment.uid(), state = parts / "state";
     MENTOR_RETURN_IF_ERROR(MakeFolders(files / "checkpoints"));
     Contents contents;
@@ -100,7 +101,7 @@ class Fetching {
     if (const auto failed = MENTOR_FAILPOINT("fetch.before_rename"))
       return absl::InternalError(*failed);
     if (older) {
-      // What was evaluated here is nowhere else.
+      // Keep the evaluations made here; they exist nowhere else.
       MENTOR_ASSIGN_OR_RETURN(const RunFolder fresh, FindRun(state));
       std::filesystem::copy(EvaluationsFolder(older->experiment),
                             EvaluationsFolder(fresh.experiment),
@@ -122,7 +123,7 @@ class Fetching {
   }
 
  private:
-  // An older copy of the same experiment; only that is ever replaced.
+  // Returns an older copy of the same experiment; only such a copy may be replaced.
   absl::StatusOr<std::optional<RunFolder>> FindOlder(const std::filesystem::path& out) {
     std::error_code error;
     if (!std::filesystem::exists(out, error)) return std::nullopt;
@@ -137,7 +138,7 @@ class Fetching {
                                     " holds another run; --out names another folder");
   }
 
-  // What the spec names, without which it means nothing here.
+  // Fetches the bundles that the spec names; the spec is useless without them.
   absl::Status GetBundles(const v1::ExperimentSpec& spec, const std::filesystem::path& folder) {
     const auto digests = BundlesOf(spec);
     if (digests.empty()) return absl::OkStatus();
@@ -267,7 +268,7 @@ class Fetching {
     return absl::OkStatus();
   }
 
-  // A state folder with this experiment alone.
+  // Creates a state folder that holds only this experiment.
   absl::Status MakeRun(const v1::Experiment& from, const Contents& contents,
                        const std::filesystem::path& state) {
     MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(state));
@@ -295,7 +296,8 @@ class Fetching {
     if (from.state() == S::STATE_CANCELLED)
       MENTOR_RETURN_IF_ERROR(
           store->Transition(name, {S::STATE_RUNNING}, S::STATE_CANCELLING).status());
-    // An experiment that has not ended is PAUSED in the copy, where nothing works on it.
+    // An experiment that is still running becomes PAUSED in the copy, because nothing works on the
+    // copy.
     const State end = IsFinal(from.state()) ? from.state() : S::STATE_PAUSED;
     return store
         ->Change(name, "",
@@ -308,7 +310,7 @@ class Fetching {
         .status();
   }
 
-  // A file's name as an artifact does not say whether it lies in artifacts/ or beside it.
+  // True if the artifact lies beside artifacts/ rather than in it; its name does not show that.
   static bool IsBesideArtifacts(const std::string& name) {
     for (const char* file : {"spec.txtpb", "merged.txtpb", "fingerprint", "learner_fingerprint"}) {
       if (name == file) return true;

@@ -1,5 +1,5 @@
-// `mentor fetch EXPERIMENT`: an experiment of a service as a run folder on this machine, so that
-// reports, evaluations and comparisons work with it as with a run of `mentor run`.
+// `mentor fetch EXPERIMENT`: copies an experiment of a service into a local run folder. Reports,
+// evaluations and comparisons treat it like a run of `mentor run`.
 #pragma once
 
 #include <filesystem>
@@ -22,13 +22,13 @@ struct GlobalFlags;
 
 void AddFetchCommand(CLI::App* app, std::function<int()>* action);
 
-// The experiment's newest state as a run folder that does not exist yet, for a command that needs
-// one. Exit code; what went wrong has been said.
+// Fetches the newest state of the experiment into the new run folder `out`, for a command that
+// needs a run. Prints errors and returns the exit code.
 int FetchRun(const ctl::GlobalFlags& connection, const std::string& experiment,
              const std::filesystem::path& out);
 
-// Connects as mentorctl does, and calls `talk`, which a signal interrupts. Exit code of mentorctl;
-// what went wrong has been said, or `when_interrupted`.
+// Connects as mentorctl does and calls `talk`, which a signal interrupts. Prints errors, or
+// `when_interrupted`, and returns the exit code of mentorctl.
 int TalkToService(const ctl::GlobalFlags& connection, bool quiet,
                   const std::string& when_interrupted,
                   const std::function<absl::Status(ctl::Client*, const ctl::Output&)>& talk);

@@ -16,7 +16,7 @@
 namespace mentor {
 namespace {
 
-// A line for each experiment, as sha256sum has it for files: hash, name, folder.
+// Prints a line for each experiment in the style of sha256sum: hash, name, folder.
 int HashAll(const std::vector<StateExperiment>& experiments) {
   size_t name_width = 0;
   for (const StateExperiment& one : experiments) name_width = std::max(name_width, one.id.size());

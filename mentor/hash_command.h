@@ -9,7 +9,7 @@ class App;
 
 namespace mentor {
 
-// Sets *action when the command was typed.
+// Adds `hash` to the command line. Sets *action when the user types it.
 void AddHashCommand(CLI::App* app, std::function<int()>* action);
 
 }  // namespace mentor

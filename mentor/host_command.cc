@@ -27,7 +27,7 @@ struct FactsFlags {
   std::vector<std::string> options;
 };
 
-// For people; and, below, for a spec.
+// Returns the facts as comments for people, followed by a spec.
 std::string PageOf(const v1::EnvironmentFacts& facts, const v1::BenchmarkSpec& benchmark) {
   std::string page = absl::StrFormat(
       "# %s\n# observation: %d numbers\n# action: %s\n# episode: at most %d steps%s\n# state: %s\n"

@@ -1,5 +1,5 @@
-// `mentor env facts`: what a host says of its environment, as a spec takes it; and --host of other
-// commands.
+// `mentor env facts`: prints a host's facts about its environment in the form of a spec. Also the
+// flag --host for other commands.
 #pragma once
 
 #include <functional>
@@ -16,8 +16,8 @@ class App;
 
 namespace mentor {
 
-// Offers the hosts of the flags. Without a *name, the only one is what the command is about: *name
-// and *options become those of its environment. A host's environment gets its facts.
+// Allows the hosts of the flags. With an empty *name and a single host, *name and *options become
+// those of the host's environment. Adds a host's facts to the options of its environment.
 absl::Status TakeHosts(const HostFlags& flags, std::string* name, EnvironmentOptions* options);
 
 void AddFacts(CLI::App* env, std::function<int()>* action);

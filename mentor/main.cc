@@ -1,5 +1,5 @@
-// mentor: everything on one machine: run experiments, evaluate, compare and hash runs, look at
-// environments, outer rules and signal networks, measure.
+// mentor: everything on one machine. It runs experiments, evaluates, compares and hashes runs,
+// shows environments, outer rules and signal networks, and measures performance.
 #include <functional>
 #include <string>
 #include <string_view>
@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "agents/numerics.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/process/command_line.h"
@@ -14,7 +15,6 @@
 #include "common/process/flags.h"
 #include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
-#include "learner/agents/numerics.h"
 #include "mentor/bench/bench.h"
 #include "mentor/env_command.h"
 #include "mentor/evaluate_command.h"
@@ -28,7 +28,7 @@
 namespace mentor {
 namespace {
 
-// Completion and the manual page.
+// Adds the shell completion and the manual page.
 void AddShellCommands(CLI::App* app, std::function<int()>* action) {
   const SetAction set = [action](CLI::App* command, const std::function<int()>& run) {
     command->callback([=] { *action = run; });
@@ -69,7 +69,7 @@ int Main(int argc, char** argv) {
   AddRuleCommands(&app, &action);
   bench::AddCommand(&app, &action);
   AddShellCommands(&app, &action);
-  // After the commands, which would take it for theirs.
+  // Set the footer after adding the commands, which would inherit it.
   app.footer(
       "Examples:\n"
       "  mentor run point_reach                                       one minute: the whole "
@@ -88,7 +88,7 @@ int Main(int argc, char** argv) {
 
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
-  // The answer of a command says what a user wants to know; logs say what went wrong.
+  // The output of a command informs the user, so logs report only problems.
   log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
   return action();
 }

@@ -21,7 +21,7 @@
 #include "common/log.h"
 #include "common/printable.h"
 #include "common/process/flags.h"
-#include "learner/flags/device_flags.h"
+#include "kernels/flags/device_flags.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/settings.h"
 #include "mentor/local/claims.h"
@@ -31,7 +31,7 @@
 namespace mentor {
 namespace {
 
-constexpr int kStopped = 130;  // As `mentor run`, and ctl::kInterrupted.
+constexpr int kStopped = 130;  // The same code as `mentor run` and ctl::kInterrupted.
 
 struct ReproduceFlags {
   std::vector<std::string> names;
@@ -106,7 +106,7 @@ absl::StatusOr<std::vector<size_t>> Choose(const ReproduceFlags& flags,
           : "name a claim, or give --within SECONDS; 'mentor reproduce --list' shows all");
 }
 
-// The folder of a run: where it runs here, or the one that somebody has.
+// Returns the folder of a run: its own under --out, or the folder given by --from.
 std::filesystem::path FolderOf(const ReproduceFlags& flags, const ClaimRow& row) {
   if (flags.from.empty()) return std::filesystem::path(flags.out) / row.name();
   const std::filesystem::path inside = std::filesystem::path(flags.from) / row.name();
@@ -121,7 +121,7 @@ void Say(const std::string& name, const ClaimVerdict& verdict) {
   }
 }
 
-// Runs it here; what it left when it was interrupted goes on.
+// Runs the claim on this machine; an interrupted run resumes.
 absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& device,
                             const ClaimRow& row) {
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfCommand(row.command));
@@ -136,7 +136,7 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
                      .summary = false});
 }
 
-// What the folders of a claim or run have to say, beside the record. True: it holds.
+// Compares the folders of a claim or run with its record. Returns true if the record holds.
 absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, size_t index) {
   const ClaimRow row = (*rows)[index];
   ClaimRow made;
@@ -175,11 +175,11 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   return verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict));
 }
 
-// What has been said so far.
+// The results so far.
 struct Score {
   const ReproduceFlags& flags;
   std::vector<ClaimRow>* const rows;
-  std::set<size_t> runs, claims;  // That are still to be judged.
+  std::set<size_t> runs, claims;  // Rows that are not judged yet.
   int held = 0, failed = 0;
 
   void Add(size_t index, const absl::StatusOr<bool>& holds) {
@@ -192,7 +192,7 @@ struct Score {
     }
     ++(holds.ok() && *holds ? held : failed);
     std::fflush(stdout);
-    // A claim as a whole comes after its last run.
+    // Judge a claim as a whole after its last run.
     const auto same = [&](size_t i) { return (*rows)[i].claim == row.claim; };
     const auto whole = std::find_if(claims.begin(), claims.end(), same);
     if (whole != claims.end() && std::none_of(runs.begin(), runs.end(), same))
@@ -200,7 +200,7 @@ struct Score {
   }
 };
 
-// The runs of the score, each judged as its folder is there. Exit code.
+// Judges each run of the score as soon as its folder is complete. Returns the exit code.
 int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* score) {
   const std::vector<size_t> chosen(score->runs.begin(), score->runs.end());
   if (flags.service()) {

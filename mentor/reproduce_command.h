@@ -9,7 +9,7 @@ class App;
 
 namespace mentor {
 
-// Sets *action when the command was typed.
+// Adds `reproduce` to the command line. Sets *action when the user types it.
 void AddReproduceCommand(CLI::App* app, std::function<int()>* action);
 
 }  // namespace mentor

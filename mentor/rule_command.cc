@@ -16,18 +16,19 @@
 #include "common/process/flags.h"
 #include "common/registry.h"
 #include "common/spec/spec.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/signals/signal_network.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/experiment/parts.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/outer_rule.h"
+#include "signals/signal_network.h"
 
 namespace mentor {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The rule with this signal network on a small benchmark; nothing when they do not go together.
+// Returns the needs of the rule with this signal network on a small benchmark; nullopt when the two
+// do not fit together.
 std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& entry,
                                                  const v1::SignalSpec& signal) {
   v1::ExperimentSpec spec;
@@ -35,7 +36,7 @@ std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& 
   spec.mutable_rule()->set_lifetimes_per_update(30);
   spec.mutable_rule()->set_shard_lifetimes(30);
   meta_learner::AddExample(entry, &spec);
-  // What the example sets for this very network stays.
+  // Keep the example's settings when they are for this network.
   if (spec.signal().name() != signal.name()) spec.clear_signal();
   spec.mutable_signal()->MergeFrom(signal);
   spec.mutable_evaluation()->set_lifetimes_per_goal(0);
@@ -45,8 +46,8 @@ std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& 
   return parts.rule->needs();
 }
 
-// What the rule says of itself, and the signal networks and roles that go with it: as they are, or
-// with one of their flags turned over.
+// Adds the needs of the rule, and the signal networks and roles that fit. A network may fit only
+// with one of its flags inverted.
 void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
   (*rule)["signals"] = Json::array();
   for (const learner::SignalEntry* network : learner::SignalNetworks()) {
@@ -105,7 +106,7 @@ Json RuleJson(const meta_learner::RuleEntry& entry) {
   return rule;
 }
 
-// Those of all the lists under one heading.
+// Adds the metrics of all `lists` under one heading.
 void AddMetrics(const Json& part, std::initializer_list<const char*> lists, std::string* page) {
   std::string head = "metrics";
   for (const char* list : lists) {
@@ -171,7 +172,7 @@ std::string RuleText(const Json& rule) {
   return page;
 }
 
-// What a network of one observation and one action says of itself.
+// Describes a network with one observation and one action.
 Json SignalJson(const learner::SignalEntry& entry) {
   Json json = {{"name", entry.name}, {"summary", entry.summary}};
   Violations none;

@@ -1,5 +1,5 @@
-// `mentor rule list|show`, and the same of signal and curriculum: what outer rules, signal networks
-// and curricula there are, what they need, and their settings.
+// `mentor rule list|show`, and the same for signal and curriculum: lists outer rules, signal
+// networks and curricula, with their needs and settings.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@ namespace mentor {
 
 // `kind`: "rule", "signal" or "curriculum".
 std::string DescribeParts(const std::string& kind, bool json);
-// NOT_FOUND names those that exist.
+// NOT_FOUND names the existing parts.
 absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::string& name,
                                          bool json);
 

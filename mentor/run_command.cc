@@ -25,8 +25,8 @@
 #include "common/spec/spec.h"
 #include "envs/host/host_environment.h"
 #include "envs/host/host_list.h"
-#include "learner/flags/device_flags.h"
-#include "learner/kernels/device_monitor.h"
+#include "kernels/device_monitor.h"
+#include "kernels/flags/device_flags.h"
 #include "mentor/ctl/experiment_file.h"
 #include "mentor/local/branch.h"
 #include "mentor/local/local_run.h"
@@ -64,12 +64,12 @@ uint64_t LearnerBytes(const meta_learner::SpecMemory& memory, int threads) {
   return learner::kLearnerProcessBytes + memory.largest.With(static_cast<uint32_t>(threads));
 }
 
-// Of a device that both use.
+// Memory of a device that the learner and the meta-learner share.
 uint64_t DeviceBytes(const meta_learner::SpecMemory& memory) {
   return memory.largest.device_bytes + memory.meta_learner_device_bytes;
 }
 
-// In one process: what both have in common is there once.
+// Memory of learner and meta-learner in one process, which needs their common part only once.
 uint64_t NeededHere(const meta_learner::SpecMemory& memory, const learner::Device& device,
                     int threads) {
   return memory.meta_learner_bytes + memory.largest.With(static_cast<uint32_t>(threads)) +
@@ -84,7 +84,8 @@ std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) 
                       Gigabytes(memory.meta_learner_device_bytes), " of its memory");
 }
 
-// Nobody else could have the shard, and the bound holds for the device.
+// Fails instead of warning: no other learner could take the shard, and the bound is exact for a
+// device.
 absl::Status CheckDeviceMemory(const meta_learner::SpecMemory& memory,
                                const learner::Device& device) {
   const uint64_t most = device.monitor->memory_bytes();
@@ -121,26 +122,27 @@ int ListSpecs() {
   return kExitOk;
 }
 
-// What the command line asks for.
+// The request of the command line.
 struct Request {
-  std::filesystem::path origin;  // The spec's file, or the folder of the run to go on from.
+  std::filesystem::path origin;  // The spec's file, or the folder of the run to continue.
   std::optional<BranchSource> branch;
   v1::ExperimentSpec spec;
 };
 
-// The --set that a field of a violation comes from; null where it is the spec's own.
+// Returns the --set flag that caused a violation of `field`; null when the spec's own text did.
 const std::string* OverrideOf(const std::vector<std::string>& overrides, const std::string& field) {
-  // "rule.option.k" is "rule.k" too.
+  // "rule.option.k" and "rule.k" name the same field.
   const auto path_of = [](const std::string& text) {
     return absl::StrReplaceAll(text.substr(0, text.find('=')), {{".option.", "."}});
   };
-  const auto found = std::find_if(
-      overrides.rbegin(), overrides.rend(),
-      [&](const std::string& one) { return path_of(one) == path_of(field); });  // The last wins.
+  const auto found =
+      std::find_if(overrides.rbegin(), overrides.rend(),
+                   // The last --set wins.
+                   [&](const std::string& one) { return path_of(one) == path_of(field); });
   return found == overrides.rend() ? nullptr : &*found;
 }
 
-// Every violation at once on stderr.
+// Prints every violation at once on stderr.
 int Refuse(const RunFlags& flags, const Violations& violations) {
   std::string lines;
   bool flags_alone = true;
@@ -180,13 +182,13 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
     if (!request->origin.has_filename()) request->origin = request->origin.parent_path();
     text = PrintSpec(request->branch->spec);
   }
-  // What the parts demand depends on bundles and hosts, so these come first.
+  // Resolve bundles and hosts first, because the parts' requirements depend on them.
   Violations early;
   v1::ExperimentSpec named = ParseSpec(text, flags.overrides, &early);
   bool any = false;
   if (early.empty()) {
     MENTOR_ASSIGN_OR_RETURN(any, NameBundles(flags.bundles, request->origin, &named));
-    // Those that the run has kept, when it goes on without their folders.
+    // Use the run's own copies of bundles, when it continues without their folders.
     if (any) OfferRunBundles(FolderOf(flags, *request, named));
     MENTOR_ASSIGN_OR_RETURN(const bool learned, envs::LearnFacts(named.mutable_benchmark()));
     any |= learned;
@@ -198,7 +200,7 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
   return absl::OkStatus();
 }
 
-// A branch that changes nothing has updates left to make.
+// Returns an error for a branch without changes and without updates left to make.
 absl::Status CheckWork(const Request& request) {
   if (!request.branch) return absl::OkStatus();
   const uint32_t made = request.branch->checkpoint.outer_step,
@@ -210,7 +212,7 @@ absl::Status CheckWork(const Request& request) {
       " outer updates are made; add --set rule.outer_updates=", 2 * std::max(wanted, 1u)));
 }
 
-// A branch has a folder of its own.
+// Returns an error when a branch would use the folder of its origin.
 absl::Status CheckFolder(const Request& request, const std::filesystem::path& out) {
   if (!request.branch) return absl::OkStatus();
   const bool same = SpecHash(request.spec) == SpecHash(request.branch->spec);
@@ -229,7 +231,7 @@ int Run(const RunFlags& flags) {
   if (flags.list) return ListSpecs();
   log::Format format = log::Format::kText;
   log::ParseFormat(flags.common.log_format, &format).IgnoreError();
-  // The progress bar says what a user wants to know; logs say what went wrong.
+  // The progress bar informs the user, so logs report only problems.
   log::Init({.format = format,
              .least = flags.quiet ? log::Severity::kInfo : log::Severity::kWarning,
              .logger = "mentor"});

@@ -73,7 +73,7 @@ class Running {
     return std::nullopt;
   }
 
-  // What the service waits for: actors, learners. Once, until it is something else.
+  // Notes what the service waits for, such as actors or learners; once per change.
   void NoteWait(const v1::Experiment& experiment) {
     const std::string& activity = experiment.activity();
     if (activity == noted_ || activity.find("wait") == activity.npos) return;
@@ -86,7 +86,7 @@ class Running {
     on_failure_(i, why);
   }
 
-  // What the service lacks, in the order of the runs.
+  // Submits the runs that the service lacks, in their order.
   absl::Status Submit() {
     MENTOR_ASSIGN_OR_RETURN(
         const v1::ListExperimentsResponse known,

@@ -1,6 +1,6 @@
-// Runs of specs on a service: submits those that it lacks, waits, and fetches each one as it ends,
-// as `mentor fetch` does. Nothing is kept here but the fetched folders, so the same call goes on
-// after an interruption. One thread.
+// Runs of specs on a service: submits the missing ones, waits, and fetches each when it ends, as
+// `mentor fetch` does. The only local state is the fetched folders, so the same call resumes after
+// an interruption. One thread.
 #pragma once
 
 #include <filesystem>
@@ -14,14 +14,14 @@
 namespace mentor {
 
 struct ServiceRun {
-  std::string id;  // Of the experiment.
+  std::string id;  // Name of the experiment.
   v1::ExperimentSpec spec;
-  std::filesystem::path out;  // Where its folder comes; one that is there is not fetched again.
+  std::filesystem::path out;  // Destination folder; an existing folder is not fetched again.
 };
 
-// on_folder is called once for each run, when its folder is there; on_failure with what became of
-// those that ended otherwise, or are of another spec. Exit code: kOk when all runs came to one of
-// both; what went wrong has been said.
+// Calls on_folder once for each run whose folder is complete. Calls on_failure with the reason for
+// each run that ended otherwise or has another spec. Prints errors. Returns kOk when every run came
+// to one of both.
 int RunOnService(const ctl::GlobalFlags& connection, const std::vector<ServiceRun>& runs,
                  const std::function<void(size_t)>& on_folder,
                  const std::function<void(size_t, const std::string&)>& on_failure);

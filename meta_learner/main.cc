@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "agents/numerics.h"
 #include "common/check.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
@@ -24,9 +25,8 @@
 #include "common/rpc/server.h"
 #include "common/status.h"
 #include "envs/fingerprint.h"
-#include "learner/agents/numerics.h"
-#include "learner/flags/device_flags.h"
-#include "learner/kernels/device_monitor.h"
+#include "kernels/device_monitor.h"
+#include "kernels/flags/device_flags.h"
 #include "meta_learner/meta_learner.h"
 #include "meta_learner/objects/s3_store.h"
 #include "meta_learner/standby.h"
@@ -55,7 +55,7 @@ struct Flags {
   bool standby = false;
   std::string advertise;
   S3Options objects;
-  std::string backup_to, restore_from;  // Of the two commands that work on a state and end.
+  std::string backup_to, restore_from;  // For the commands backup and restore.
 
   ExperimentService::Options Control() const {
     ExperimentService::Options options = control;
@@ -202,7 +202,7 @@ int ReportReindex(const absl::StatusOr<std::vector<Reindexed>>& done) {
   return back == static_cast<int>(done->size()) ? kExitOk : kExitFailed;
 }
 
-// Who leads, in one process: it does, it stands by, or it did and must stop.
+// Leadership of this process: it leads, stands by, or has lost the database and must stop.
 class Leading {
  public:
   explicit Leading(Metrics* metrics)
@@ -211,16 +211,16 @@ class Leading {
         takeovers_(metrics->Counter("mentor_meta_learner_takeovers_total",
                                     "Times that it stood by and began to lead.")) {}
 
-  // The store for writing, at once or after standing by; null when it was stopped meanwhile. The
-  // server's address is then the one where it stood by.
+  // Returns the store for writing, at once or after standing by; null if the process was stopped
+  // meanwhile. After a standby, sets the server's address to that of the standby.
   absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const Flags& flags,
                                                         std::shared_ptr<ObjectStore> objects,
                                                         Process* process,
                                                         rpc::ServerOptions* server,
                                                         Metrics* metrics) {
-    // Another one writes now: whatever this one still says would be wrong.
+    // Another process writes now, so answers of this one would be wrong.
     const auto on_lost = [this](const absl::Status& why) {
-      // Once: a second request is a second signal, which ends the process at once.
+      // Only once: a second stop request counts as a second signal, which ends the process at once.
       if (stopping_ || lost_.exchange(true)) return;
       MENTOR_LOG(kError, "the database is lost; stopping", {{"why", why}});
       RequestStop("the database is lost");
@@ -257,7 +257,8 @@ class Leading {
     return store;
   }
 
-  // As later, when the database is away for a while. The signal that stopped it, or 0.
+  // Waits for an unavailable database, as a running process does. Returns the signal that stopped
+  // it, or 0.
   static int WaitForDatabase(const StoreOptions& options, Process* process,
                              absl::StatusOr<std::unique_ptr<ExperimentStore>>* store) {
     constexpr std::chrono::seconds kRetry{1};
@@ -274,22 +275,23 @@ class Leading {
     });
   }
 
-  // For scripts: where it listens, once it does.
+  // Prints the listening address once, for scripts.
   void SayAddress(const std::string& address) {
     if (std::exchange(said_, true)) return;
     std::printf("listening on %s\n", address.c_str());
     std::fflush(stdout);
   }
 
-  // Whether it leads now.
+  // Returns true if this process leads now.
   bool Look(ExperimentStore* store) {
     const bool leads = store->Leads().ok();
     leader_.Set(leads ? 1 : 0);
     return leads;
   }
-  // The port is free for the meta-learner, which is made: callers hardly notice.
+  // Frees the port for the meta-learner. Call when the meta-learner is made, so that callers hardly
+  // notice.
   void EndStandby() { standby_.reset(); }
-  // From now on nothing needs to be stopped any more.
+  // From now on, a lost database needs no stop request.
   void Stopping() { stopping_ = true; }
   bool lost() const { return lost_; }
 
@@ -301,7 +303,7 @@ class Leading {
   std::unique_ptr<Standby> standby_;  // Null when it leads at once.
 };
 
-// What of the flags cannot go together.
+// Returns an error for flags that cannot be combined.
 absl::Status CheckFlags(const Flags& flags) {
   if (flags.standby && flags.database.empty()) {
     return absl::InvalidArgumentError(
@@ -314,7 +316,7 @@ absl::Status CheckFlags(const Flags& flags) {
                      : absl::InvalidArgumentError("--advertise: " + std::string(status.message()));
 }
 
-// The bucket that the flags name, after a try; null when they name none.
+// Returns the bucket that the flags name, after a check; null if they name none.
 absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
                                                          const ObjectMetrics* metrics) {
   if (flags.objects.url.empty()) return nullptr;
@@ -326,7 +328,7 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
                         (host != endpoint.npos && rpc::IsLoopback(endpoint.substr(host + 3)));
   MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> objects, MakeS3Store(options));
   const absl::Status usable = CheckObjectStore(objects.get());
-  // One that stands by needs it when it takes over.
+  // A standby needs the bucket only when it takes over.
   if (flags.standby && absl::IsUnavailable(usable)) {
     MENTOR_LOG(kWarning, "the bucket is away", {{"why", usable}});
     return objects;
@@ -351,7 +353,7 @@ int Serve(const Flags& flags) {
   rpc::ServerOptions server_options = flags.security.Server(flags.listen, metrics.get());
   server_options.health_names = MetaLearner::ServiceNames();
   if (std::error_code error; !std::filesystem::exists(flags.state + "/FORMAT", error)) {
-    // A start that is refused leaves no new state folder, and no reserve in it.
+    // Check first, so that a refused start leaves no new state folder with a reserve.
     if (const absl::Status status = rpc::Server::Check(server_options); !status.ok())
       return Fail(status, kExitUsage);
   }
@@ -361,7 +363,7 @@ int Serve(const Flags& flags) {
   Leading leading(metrics.get());
   const auto store = leading.Open(flags, *objects, process->get(), &server_options, metrics.get());
   if (!store.ok()) return Fail(store.status());
-  if (*store == nullptr) return kExitOk;  // Stopped while it stood by.
+  if (*store == nullptr) return kExitOk;  // Stopped while standing by.
   const auto bundles =
       BundleShelf::Open({.folder = (*store)->folder() / kBundlesFolder,
                          .objects = (*store)->objects(),

@@ -16,12 +16,12 @@
 #include "common/protocol.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
-#include "learner/learner_fingerprint.h"
 #include "meta_learner/control/spec_checks.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/reported_numbers.h"
 #include "meta_learner/experiment/spec_memory.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -36,7 +36,7 @@ ShardBroker::Options BrokerOptions(const MetaLearner::Options& options) {
                     .fairness = {.low_share = options.scheduling.low_share}}};
 }
 
-// What a spec needs, remembered.
+// Returns the memory that a spec needs, from the cache if possible.
 std::optional<SpecMemory> KnownMemory(SpecCache<SpecMemory>* cache,
                                       const v1::ExperimentSpec& spec) {
   const std::string key = SpecKey(spec);
@@ -59,7 +59,7 @@ void CheckFleet(const ShardBroker& broker, const SpecMemory& memory, Violations*
           Gigabytes(shortage.most), fewer_help ? "" : " and networks"));
 }
 
-// Of the meta-learner itself.
+// Adds a violation if the outer update does not fit on the meta-learner's own device.
 void CheckDevice(const learner::Device& device, const SpecMemory& memory, Violations* violations) {
   if (device.kind == learner::DeviceKind::kCpu || device.monitor == nullptr) return;
   const uint64_t most = device.monitor->memory_bytes();
@@ -72,7 +72,8 @@ void CheckDevice(const learner::Device& device, const SpecMemory& memory, Violat
                       Gigabytes(memory.meta_learner_device_bytes), Gigabytes(most)));
 }
 
-// Where the meta-learner writes why its device failed before it ends: the next one tells.
+// File with the reason of a device failure, written before the process ends. The next process
+// reports it.
 constexpr char kDeviceLost[] = "device_lost";
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The meta-learner's process around its parts: the broker that gives shards to learners and, over a
-// store, whatever runs experiments and serves their users. Whoever owns it listens:
+// Assembles the meta-learner: the broker that gives shards to learners and, if there is a store,
+// the parts that run experiments and serve their users. The owner listens:
 //
 //   MetaLearner meta_learner({.store = store, .control = limits}, metrics);
 //   server = rpc::Server::Start(options, meta_learner.services());
@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "common/metrics.h"
-#include "learner/kernels/device.h"
-#include "learner/kernels/device_monitor.h"
+#include "kernels/device.h"
+#include "kernels/device_monitor.h"
 #include "meta_learner/control/bundle_service.h"
 #include "meta_learner/control/experiment_service.h"
 #include "meta_learner/control/logs.h"
@@ -32,45 +32,45 @@ namespace mentor::meta_learner {
 class MetaLearner {
  public:
   struct Options {
-    // Outlives the meta-learner. Null: no experiments; callers run shards through broker().
+    // Must outlive the meta-learner. Null: no experiments; callers run shards through broker().
     ExperimentStore* store = nullptr;
-    BundleShelf* bundles = nullptr;   // Outlives it too; null: specs name none.
-    int num_threads = 1;              // For outer updates of all experiments,
-    learner::Device device = {};      // and where they run.
+    BundleShelf* bundles = nullptr;   // Must outlive it too; null: no bundles.
+    int num_threads = 1;              // For the outer updates of all experiments.
+    learner::Device device = {};      // Where outer updates run.
     uint64_t disk_reserve_bytes = 0;  // See DiskGuard.
     uint32_t check_every = 1000;      // See ShardBoard.
     TriedAt::Options retries = {};    // See ShardBoard.
-    // Limits of queue and users; the parts that these options name are set here. Without `control`
-    // nobody is served.
+    // Limits of queue and users; MetaLearner sets the objects and hooks in these options. Without
+    // `control`, no users are served.
     Scheduler::Options scheduling = {};
     std::optional<ExperimentService::Options> control = {};
   };
-  // Begins with whatever the store has queued or left RUNNING.
+  // Starts the experiments that the store has queued or left RUNNING.
   MetaLearner(const Options& options, Metrics* metrics);
-  ~MetaLearner();  // After the server that serves services() has shut down.
+  ~MetaLearner();  // Call after the server of services() has shut down.
 
-  // What it may serve, for readiness.
+  // Names of the services that it may serve, for readiness.
   static std::vector<std::string> ServiceNames();
   std::vector<grpc::Service*> services();
   ShardBroker* broker() { return &broker_; }
 
-  // Running experiments end at their last checkpoint and stay RUNNING in the store; users are
-  // refused as draining, and nobody waits for bundles of a bucket. Learners stay. Idempotent.
+  // Stops running experiments at their last checkpoint; they stay RUNNING in the store. Refuses
+  // users as draining, and ends waits for bundles in a bucket. Learners stay connected. Idempotent.
   void StopExperiments();
-  // That, and the streams of learners end. Idempotent.
+  // As StopExperiments, and ends the streams of learners. Idempotent.
   void Stop();
 
  private:
   ExperimentService::Options ControlOptions(ExperimentService::Options limits);
-  // Tells of a device that failed, here or in the process before.
+  // Reports a device that failed, in this process or the previous one.
   void WatchDevice(Metrics* metrics);
 
-  ExperimentStore* const store_;  // May be null,
-  BundleShelf* const shelf_;      // and so may this.
+  ExperimentStore* const store_;  // May be null.
+  BundleShelf* const shelf_;      // May be null.
   const learner::Device device_;
   learner::DeviceMonitor::Handle device_lost_;
-  // In the order in which they need each other.
-  std::unique_ptr<ExperimentLogs> logs_;  // Before whoever says what an experiment does.
+  // In order of dependency.
+  std::unique_ptr<ExperimentLogs> logs_;  // Before the parts that log about experiments.
   ShardBroker broker_;
   // Null without a store.
   std::unique_ptr<DiskGuard> disk_;

@@ -13,15 +13,15 @@
 namespace mentor::meta_learner {
 namespace {
 
-// How often it looks: what a takeover waits for.
+// How often to check the lease, which bounds the delay of a takeover.
 constexpr std::chrono::milliseconds kLook{500};
-// After a lease that could be taken and not used: another process may do better.
+// Wait after a failed takeover, so that another process may try.
 constexpr std::chrono::seconds kAfterFailure{5};
 constexpr std::chrono::milliseconds kShutdownDeadline{500};
 
 }  // namespace
 
-// Learners are told who leads.
+// Refuses learners with the address of the leader.
 class Standby::Refusal final : public v1::ShardService::CallbackService {
  public:
   explicit Refusal(std::function<absl::Status()> who_leads) : who_leads_(std::move(who_leads)) {}
@@ -94,7 +94,7 @@ bool Standby::Look() {
       taken_ = std::move(store);
       return true;
     }
-    // Another one was faster, or the folder or the database is not to be had.
+    // Another process was faster, or the folder or database is unavailable.
     MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "could not take over",
                      {{"why", store.status()}});
     not_before_ = now + kAfterFailure;
@@ -110,7 +110,7 @@ bool Standby::Look() {
 }
 
 absl::Status Standby::Serve() {
-  experiments_.reset();  // Of an attempt before.
+  experiments_.reset();  // Left from an earlier attempt.
   bundles_.reset();
   MENTOR_ASSIGN_OR_RETURN(reading_, OpenStoreToRead(options_.store));
   ExperimentService::Options control = options_.control;

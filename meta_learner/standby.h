@@ -1,10 +1,10 @@
-// A meta-learner that stands by for the one that leads on the same PostgreSQL database: it answers
-// reads, tells everybody else who leads, and takes the lease when it comes free. One thread of its
-// own; the rest is for the main thread.
+// A standby for the leading meta-learner on the same PostgreSQL database. It answers reads, refuses
+// other calls with the leader's address, and takes the lease when the lease is free. Has its own
+// thread; only the main thread may call the public functions.
 //
 //   auto standby = std::make_unique<Standby>(options, metrics);
 //   ...until standby->over()...
-//   auto store = standby->Take();  // This one leads.
+//   auto store = standby->Take();  // This process leads.
 //   ...make the meta-learner...; standby.reset();  // Then listen at its address.
 #pragma once
 
@@ -29,33 +29,33 @@ namespace mentor::meta_learner {
 class Standby {
  public:
   struct Options {
-    // With what the leader's store will be opened.
+    // Options to open the leader's store.
     StoreOptions store;
     ExperimentService::Options control;
     rpc::ServerOptions server;
-    // Called when it listens, once.
+    // Called once, when the server listens.
     std::function<void(const std::string& address)> on_listening;
   };
   Standby(Options options, Metrics* metrics);
-  ~Standby();  // Listens no more.
+  ~Standby();  // Stops listening.
 
-  // The lease is this process's now, or it never will be: Take.
+  // True once this process has the lease, or can never have it. Then call Take.
   bool over() const { return over_; }
-  // It sees the database, and would take over.
+  // True if it can read the database and would take over.
   bool available() const { return available_; }
-  // After over, once: the store for writing, or why there will be none. It still listens, until it
-  // goes: whoever calls meanwhile tries again.
+  // Must be called once, after over(). Returns the store for writing, or the error. The standby
+  // still listens until its destruction; callers in the meantime retry.
   absl::StatusOr<std::unique_ptr<ExperimentStore>> Take();
-  // Where it listens, or did; as the flag had it before.
+  // Returns the listening address; before listening, the address of the options.
   std::string address();
 
  private:
   class Refusal;
 
   void Run(const std::stop_token& stop);
-  // One look at the lease. True: it is over.
+  // Checks the lease once. Returns true if the standby is over.
   bool Look();
-  // Reads can be answered from now on, if the database has what they need.
+  // Starts to answer reads, if the database has a readable schema.
   absl::Status Serve();
   absl::Status WhoLeads();
 
@@ -63,10 +63,10 @@ class Standby {
   const Options options_;
   Metrics* const metrics_;
   std::atomic<bool> over_ = false, available_ = false;
-  // Of the thread until it is over.
+  // Used only by the thread until over_.
   LeaseWatch watch_;
   absl::StatusOr<std::unique_ptr<ExperimentStore>> taken_;
-  std::chrono::steady_clock::time_point not_before_;  // The next attempt to lead.
+  std::chrono::steady_clock::time_point not_before_;  // Time of the next attempt to lead.
   std::unique_ptr<ExperimentStore> reading_;
   std::unique_ptr<ExperimentService> experiments_;
   std::unique_ptr<BundleService> bundles_;
@@ -76,7 +76,7 @@ class Standby {
   Mutex mutex_;
   std::string leader_ ABSL_GUARDED_BY(mutex_);
   std::string listening_ ABSL_GUARDED_BY(mutex_);
-  // Last, so that it stops first.
+  // Last member, so that it stops first.
   std::jthread thread_;
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Finds what deploy/install.sh and packages forget: makes a bare Debian 12 in a temporary folder,
-# clones the last commit into it and runs a user's commands there, each timed. Run by hand or at
-# night, as root; needs debootstrap and about 25 GB of disk.
+# Finds what deploy/install.sh and packages forget. It makes a bare Debian 12 in a temporary folder,
+# clones the last commit into it and runs a user's commands there, each timed. Run it by hand or at
+# night, as root; it needs debootstrap and about 25 GB of disk.
 #
 # Usage: tests/bare_machine.sh [OPTIONS]
 #   --only COMMAND   may be repeated (default: quickstart, then tests):

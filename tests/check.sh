@@ -108,7 +108,9 @@ trap 'rm -f "$findings"' EXIT
   python3 docs/generate.py --check 2>&1
   python3 deploy/k8s/generate.py --rules --check 2>&1
   python3 tests/tidy/tidy_check.py . 2>&1 | grep -v ' files read, '
+  python3 tests/tidy/limits.py 2>&1
   [ "$all" -eq 0 ] || python3 tests/tidy/tidy_check.py --self-test 2>&1 | grep -v ', 0 failures$'
+  [ "$all" -eq 0 ] || python3 tests/tidy/limits.py --self-test 2>&1 | grep -v ', 0 failures$'
 } > "$findings" || true
 
 sort -u "$findings"

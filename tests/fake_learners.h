@@ -10,8 +10,8 @@
 
 #include "common/hash.h"
 #include "common/mutex.h"
-#include "learner/segment_proto.h"
 #include "meta_learner/fleet/shard_board.h"
+#include "shards/segment_proto.h"
 #include "tests/shards.h"
 #include "tests/torch_testing.h"
 

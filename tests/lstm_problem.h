@@ -1,5 +1,5 @@
-// The LSTM signal network with numbers of its own, acting and in training, by the CPU's kernels and
-// by an engine of phases (learner/signals/lstm_engine.h), which must have the same bits. Without
+// The LSTM signal network with numbers of its own, acting and in training. The CPU's kernels and an
+// engine of phases (signals/lstm/lstm_engine.h) compute it, and must make the same bits. Without
 // LibTorch.
 #pragma once
 
@@ -12,10 +12,10 @@
 
 #include "common/exact_math.h"
 #include "common/rng.h"
-#include "learner/kernels/optimizer.h"
-#include "learner/signals/lstm_engine_phases.h"
-#include "learner/signals/lstm_piece.h"
-#include "learner/signals/lstm_run.h"
+#include "kernels/optimizer.h"
+#include "signals/lstm/lstm_engine_phases.h"
+#include "signals/lstm/lstm_piece.h"
+#include "signals/lstm/lstm_run.h"
 
 namespace mentor::testing {
 
@@ -193,7 +193,7 @@ class LstmTraining {
     return SameBits(got.v, want.v) ? "" : "v";
   }
 
-  std::vector<double> norms;  // Of the pieces' gradients.
+  std::vector<double> norms;  // Norms of the pieces' gradients.
 
  private:
   static constexpr int64_t kPieces = 4;
@@ -203,7 +203,7 @@ class LstmTraining {
 
   struct State {
     std::vector<T> weights, m, v, h, c;
-    // Of all pieces.
+    // Over all pieces.
     std::vector<T> log_probs = {}, values = {}, group_gradients = {}, gradients = {};
     std::vector<double> sums = {}, norms = {};
     bool ok = true;

@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "learner/agents/worker_pool.h"
+#include "agents/worker_pool.h"
 
 namespace mentor::testing {
 

@@ -8,12 +8,12 @@
 #include <limits>
 #include <vector>
 
+#include "agents/minibatch_order.h"
+#include "agents/ppo_constants.h"
+#include "agents/ppo_kernels.h"
+#include "agents/ppo_step.h"
 #include "common/rng.h"
-#include "learner/agents/minibatch_order.h"
-#include "learner/agents/ppo_constants.h"
-#include "learner/agents/ppo_kernels.h"
-#include "learner/agents/ppo_step.h"
-#include "learner/kernels/optimizer.h"
+#include "kernels/optimizer.h"
 
 namespace mentor::testing {
 

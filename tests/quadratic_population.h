@@ -1,10 +1,10 @@
-// The toy problem of population based training (Jaderberg et al. 2017, section 4.1): two members
-// climb Q = 1.2 - |theta|^2 by gradients of 1.2 - h theta^2, each of which sees one number only.
+// The toy problem of population based training (Jaderberg et al. 2017, section 4.1). Two members
+// climb Q = 1.2 - |theta|^2 by gradients of 1.2 - h theta^2; each sees one number only.
 #pragma once
 
 #include <torch/types.h>
 
-#include "meta_learner/rules/pbt.h"
+#include "methods/pbt/rule.h"
 
 namespace mentor::testing {
 

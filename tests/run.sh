@@ -48,7 +48,7 @@ wanted=(--objects)
 if [ $all -eq 1 ]; then wanted+=(--docs --hosts --notebook --nvcc --robots --signal --studies); fi
 if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"
-# Who asks for everything hears in seconds, before the build, what is out of form.
+# With --all, check the form first: it fails within seconds.
 if [ ${#ctest_arguments[@]} -eq 0 ]; then
   tests/check.sh --all
   if [ $all -eq 0 ]; then

@@ -52,7 +52,7 @@ v1::ExperimentSpec SpecOfRule(const std::string& rule, const RuleSize& size,
   return spec;
 }
 
-// Of made-up environments.
+// The shape of made-up environments.
 struct ShapeSize {
   uint32_t observation = 3, action = 2, episode_steps = 10;
   bool independent_episodes = false, discrete_actions = false;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Looks for data races: builds with the thread sanitizer what talks and waits (preset tsan, folder
-# build-tsan), wants a race that is there on purpose to be found, then runs the tests. By hand and
-# at night: the build takes half an hour on 2 cores, the tests as long.
+# Looks for data races. It builds the code that communicates and waits with the thread sanitizer
+# (preset tsan, folder build-tsan), checks that a planted race is found, then runs the tests. Run it
+# by hand or at night: the build takes half an hour on 2 cores, the tests as long.
 #
 # Usage: tests/tsan.sh [--quick] [--seeds A-B] [--help] [TEST BINARIES]
 #   --quick       without the programs and their chaos

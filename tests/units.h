@@ -67,7 +67,7 @@ inline v1::Unit PendulumUnit(uint32_t agent, uint32_t steps) {
   return unit;
 }
 
-// A recurrent policy (docs/algorithms/recurrent_policy.md#the-network) of small sizes, with the
+// A recurrent policy (methods/rl2/README.md#the-network) of small sizes, with the
 // fifth gate if it has a memory.
 inline v1::PolicyWeights RandomRecurrentPolicy(uint32_t d, uint32_t a, bool discrete,
                                                uint32_t encoder1, uint32_t encoder2, uint32_t lstm,

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor::testing {
 
@@ -19,20 +19,16 @@ class WrappedRule : public meta_learner::OuterRule {
 
   meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
   torch::Tensor meta_parameters() const override { return inner_->meta_parameters(); }
-  meta_learner::TensorMap Save() const override { return inner_->Save(); }
-  absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
-  meta_learner::PlannedRound Plan(uint32_t outer_step) const override {
-    return inner_->Plan(outer_step);
-  }
-  std::optional<std::vector<uint32_t>> TakeParents() override { return inner_->TakeParents(); }
+  void State(learner::StateFields* fields) override { inner_->State(fields); }
   std::map<std::string, std::string> Tables() const override { return inner_->Tables(); }
   meta_learner::RuleSizes Sizes() const override { return inner_->Sizes(); }
   int64_t DeviceBytes() const override { return inner_->DeviceBytes(); }
 
  protected:
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
-                                                    uint32_t outer_step) override {
-    return inner_->Update(Changed(batch, outer_step), outer_step);
+  absl::StatusOr<meta_learner::RuleReport> DoRun(meta_learner::Fleet* fleet,
+                                                 uint32_t outer_step) override {
+    ChangingFleet changing(this, fleet, outer_step);
+    return inner_->Run(&changing, outer_step);
   }
   // What the rule gets in place of the batch; tensors of the batch itself stay as they are.
   virtual meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
@@ -41,6 +37,35 @@ class WrappedRule : public meta_learner::OuterRule {
   }
 
   const std::unique_ptr<OuterRule> inner_;
+
+ private:
+  class ChangingFleet : public meta_learner::Fleet {
+   public:
+    ChangingFleet(const WrappedRule* rule, meta_learner::Fleet* fleet, uint32_t outer_step)
+        : rule_(rule), fleet_(fleet), outer_step_(outer_step) {}
+
+    absl::StatusOr<meta_learner::LifetimeBatch> Collect() override {
+      return Change(fleet_->Collect());
+    }
+    absl::StatusOr<meta_learner::LifetimeBatch> Collect(
+        const meta_learner::RoundRequest& request) override {
+      return Change(fleet_->Collect(request));
+    }
+    absl::Status GoOnAs(std::vector<uint32_t> parents) override {
+      return fleet_->GoOnAs(std::move(parents));
+    }
+
+   private:
+    absl::StatusOr<meta_learner::LifetimeBatch> Change(
+        absl::StatusOr<meta_learner::LifetimeBatch> batch) const {
+      if (!batch.ok()) return batch;
+      return rule_->Changed(*batch, outer_step_);
+    }
+
+    const WrappedRule* const rule_;
+    meta_learner::Fleet* const fleet_;
+    const uint32_t outer_step_;
+  };
 };
 
 }  // namespace mentor::testing

@@ -1,5 +1,6 @@
-// Compiled once for all targets without LibTorch: what many files include and what is slow to read.
-// A file still includes what it uses: builds with MENTOR_PCH=OFF have nothing of this.
+// Precompiled for all targets without LibTorch: headers that many files include or that are slow to
+// read. Each file must still include what it uses, since builds with MENTOR_PCH=OFF lack this
+// header.
 #pragma once
 
 #include <algorithm>

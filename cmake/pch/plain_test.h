@@ -1,4 +1,4 @@
-// The same for tests without LibTorch.
+// Like plain.h, for tests without LibTorch.
 #pragma once
 
 #include "cmake/pch/plain.h"

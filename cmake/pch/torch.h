@@ -1,4 +1,4 @@
-// The same for targets with LibTorch.
+// Like plain.h, for targets with LibTorch.
 #pragma once
 
 #include <torch/csrc/autograd/autograd.h>

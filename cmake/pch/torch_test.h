@@ -1,4 +1,4 @@
-// The same for tests with LibTorch, whose macros Catch2 takes over.
+// Like torch.h, for tests; Catch2 takes over macros of LibTorch.
 #pragma once
 
 #include "cmake/pch/torch.h"

@@ -19,7 +19,7 @@ namespace {
 
 constexpr char kHelp[] = "help";
 
-// Both spellings of a flag are taken.
+// Normalises a flag's spelling: dashes become underscores.
 std::string WithUnderscores(const std::string& argument) {
   if (!argument.starts_with("--") || argument.size() < 4) return argument;
   const size_t end = std::min(argument.find('='), argument.size());
@@ -37,7 +37,7 @@ std::vector<std::string> CommandNames(const CLI::App& app) {
   return names;
 }
 
-// Of the command and of those above it that take flags behind it.
+// Returns flags of the command, and of its ancestors whose flags may follow it.
 std::vector<std::string> FlagNames(const CLI::App& command) {
   std::vector<std::string> names;
   for (const CLI::App* app = &command; app != nullptr; app = app->get_parent()) {
@@ -49,7 +49,7 @@ std::vector<std::string> FlagNames(const CLI::App& command) {
   return names;
 }
 
-// The command that was typed, as far as it is one.
+// The innermost command that was typed.
 struct Typed {
   const CLI::App* command;
   std::string path;  // "mentor env show"
@@ -64,9 +64,9 @@ Typed TypedCommand(const CLI::App& root) {
   return typed;
 }
 
-// "there is no 'bench rolout'; did you mean 'rollout'?"
+// Returns "there is no 'bench rolout'; did you mean 'rollout'?".
 std::string WrongCommand(const std::string& path, const CLI::App& app, const std::string& word) {
-  // Without the program's name.
+  // The path without the program's name.
   const size_t space = path.find(' ');
   const std::string above = space == path.npos ? "" : path.substr(space + 1) + " ";
   return absl::StrCat("there is no '", above, word, "'; ", NameHint(word, CommandNames(app)));
@@ -86,7 +86,7 @@ std::string WrongFlag(const Typed& typed, const CLI::App& root, const std::strin
   return near.empty() ? what : absl::StrCat(what, "; ", NameHint(flag, names));
 }
 
-// What is wrong, in our words; empty when those of CLI11 will do.
+// Returns our explanation of the error; empty if CLI11's is good enough.
 std::string Complaint(const CLI::App& root, const CLI::ParseError& error) {
   const auto code = static_cast<CLI::ExitCodes>(error.get_exit_code());
   const std::string text = error.what();
@@ -114,7 +114,7 @@ std::string Complaint(const CLI::App& root, const CLI::ParseError& error) {
   if (command_missing && !words.empty() && !words[0].starts_with('-')) {
     return WrongCommand(typed.path, *typed.command, words[0]);
   }
-  // A flag that is none explains better than an argument that it has left without a place.
+  // An unknown flag is a better explanation than a misplaced argument after it.
   for (const std::string& word : words) {
     if (word == "--") break;
     if (word.starts_with('-') && word != "-") return WrongFlag(typed, root, word);
@@ -166,7 +166,7 @@ std::optional<int> ParseCommandLine(CLI::App* app, int argc, const char* const* 
       return kExitOk;
     }
     const Typed typed = TypedCommand(*app);
-    // `mentor`, `mentor env`
+    // `mentor` or `mentor env` alone.
     if (typed.command->get_require_subcommand_min() > 0 &&
         app->remaining(/*recurse=*/true).empty() &&
         error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError)) {

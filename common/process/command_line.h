@@ -1,4 +1,4 @@
-// How every program reads its command line and says what is wrong with it. One thread.
+// Parses the command lines of all programs and explains their errors. One thread.
 //
 //   CLI::App app("...");
 //   ... options and commands ...
@@ -14,20 +14,20 @@
 
 namespace mentor {
 
-// Beside what CLI11 takes: "--order-by" for "--order_by"; `help COMMAND` and, in a program with
-// commands, `help`; no argument at all where a command is needed, which prints the help. Wrong
-// commands, flags and values are answered with the nearest names. The exit code where the program
-// ends here: kExitOk after --help or --version, kExitUsage.
+// Extends CLI11. "--order-by" means "--order_by"; `help COMMAND` works, and in a program with
+// commands also `help`. Without arguments, a program that needs a command prints the help. Wrong
+// commands, flags and values are answered with the nearest names. Returns an exit code if the
+// program must end: kExitOk after --help or --version, kExitUsage after an error.
 std::optional<int> ParseCommandLine(CLI::App* app, int argc, const char* const* argv);
 
 // --version: "PROGRAM VERSION".
 void AddVersionFlag(CLI::App* app);
 
-// One of `names`, in the type "{a,b}" that completion reads; another value is answered with the
-// nearest of them.
+// Accepts one of `names`. Its type is "{a,b}", which completion reads. Other values are answered
+// with the nearest names.
 CLI::Validator OneOf(std::vector<std::string> names);
 
-// Says what is done when `command` was typed: the program's own way.
+// Sets the action of `command`; each program has its own implementation.
 using SetAction = std::function<void(CLI::App* command, std::function<int()> action)>;
 
 }  // namespace mentor

@@ -13,7 +13,7 @@
 namespace mentor {
 namespace {
 
-// PROGRAM stands for the name.
+// PROGRAM is replaced by the program's name.
 constexpr char kBash[] = R"sh(# bash completion of PROGRAM; made by 'PROGRAM completion bash'.
 # Use it now: source <(PROGRAM completion bash)
 _PROGRAM() {
@@ -67,7 +67,7 @@ end
 complete -c PROGRAM -f -a '(__PROGRAM_words)'
 )sh";
 
-// bash cuts HOST:PORT and --flag=value at ':' and '='.
+// Joins words again, since bash splits HOST:PORT and --flag=value at ':' and '='.
 std::vector<std::string> Whole(const std::vector<std::string>& words) {
   std::vector<std::string> whole;
   bool joins = false;
@@ -80,7 +80,8 @@ std::vector<std::string> Whole(const std::vector<std::string>& words) {
   return whole;
 }
 
-// A flag of the verb or of those above it; "--order-by" is "--order_by". Null: there is none.
+// Finds a flag of the verb or its ancestors; "--order-by" means "--order_by". Null if there is
+// none.
 CLI::Option* FindFlag(CLI::App* verb, std::string name) {
   if (name.size() > 2) std::replace(name.begin() + 2, name.end(), '-', '_');
   for (; verb != nullptr; verb = verb->get_parent()) {
@@ -89,7 +90,7 @@ CLI::Option* FindFlag(CLI::App* verb, std::string name) {
   return nullptr;
 }
 
-// The positional that the word after `before` others is; null: there is none.
+// Returns the positional argument that follows `before` others; null if there is none.
 const CLI::Option* PositionalAt(CLI::App* verb, int before) {
   for (const CLI::Option* option : verb->get_options()) {
     if (!option->get_positional()) continue;
@@ -103,13 +104,13 @@ void Store(CLI::Option* flag, const std::string& value) {
   try {
     flag->add_result(value);
     flag->run_callback();
-  } catch (const CLI::Error&) {  // The line is not finished.
+  } catch (const CLI::Error&) {  // Parse errors are expected in an unfinished line.
   }
 }
 
 using Lines = std::map<std::string, std::string>;  // Help by word.
 
-// The type is a name and what checks say: "EXPERIMENT", "KIND:{environment,rule}", "TEXT:FILE".
+// The type consists of a name and checks: "EXPERIMENT", "KIND:{environment,rule}", "TEXT:FILE".
 void AddValues(const CLI::Option& option, const std::string& begun, const NamesOf& names,
                Lines* lines) {
   const std::string type = option.get_type_name();
@@ -149,7 +150,7 @@ std::vector<std::string> Complete(CLI::App* root, const std::vector<std::string>
   if (!typed.empty() && typed[0] == "help") typed.erase(typed.begin());
 
   CLI::App* verb = root;
-  CLI::Option* flag = nullptr;  // Its value is next.
+  CLI::Option* flag = nullptr;  // The flag whose value comes next.
   int positionals = 0;
   bool flags_end = false;
   for (const std::string& word : typed) {
@@ -180,7 +181,7 @@ std::vector<std::string> Complete(CLI::App* root, const std::vector<std::string>
   }
 
   Lines lines;
-  std::string before;  // "--output=" where the value stands in the same word.
+  std::string before;  // "--output=" if the value is in the same word.
   const size_t equals = begun.find('=');
   if (flag == nullptr && !flags_end && begun.starts_with("--") && equals != begun.npos) {
     flag = FindFlag(verb, begun.substr(0, equals));
@@ -238,7 +239,7 @@ CLI::App* AddCompletionCommands(CLI::App* root, const std::string& program, cons
   CLI::App* hidden = root->add_subcommand("__complete", "What the last word may become")->group("");
   hidden->add_option("words", *words);
   set(hidden, [=] {
-    // With a tab between a word and its help.
+    // A tab separates a word from its help.
     for (const std::string& line : Complete(root, *words, names)) std::printf("%s\n", line.c_str());
     return 0;
   });

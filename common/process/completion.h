@@ -1,6 +1,6 @@
-// What may stand next on a program's command line: a walk over its tree of commands. The shells ask
-// for it at the Tab key, by a hidden command, `PROGRAM __complete -- WORDS...`. Knows no program
-// and no command by name. One thread.
+// Completes a program's command line by walking its tree of commands. On Tab the shells run a
+// hidden command, `PROGRAM __complete -- WORDS...`. Independent of programs and their commands. One
+// thread.
 #pragma once
 
 #include <functional>
@@ -12,17 +12,18 @@
 
 namespace mentor {
 
-// Names of a kind, say EXPERIMENT, that the tree does not know. `begun` is what was typed of one.
+// Returns names of a kind, such as EXPERIMENT, that the tree does not know. `begun` is the typed
+// beginning.
 using NamesOf =
     std::function<std::vector<std::string>(std::string_view kind, const std::string& begun)>;
 
-// What the last of the words may become; `words` are those behind the program's name. Lines are
-// "word", "word<tab>help", ":files" or ":folders". Flags before it are stored where the tree says,
-// so that `names` knows which server is meant.
+// Returns completions of the last word; `words` are those after the program's name. Each is "word",
+// "word<tab>help", ":files" or ":folders". Earlier flags are stored where the tree says, so that
+// `names` knows which server is meant.
 std::vector<std::string> Complete(CLI::App* root, const std::vector<std::string>& words,
                                   const NamesOf& names);
 
-// What bash, zsh or fish reads: it shows what `PROGRAM __complete` prints.
+// Returns the script for bash, zsh or fish, which offers the output of `PROGRAM __complete`.
 std::string CompletionScript(const std::string& program, std::string_view shell);
 
 // Adds `completion SHELL` and the hidden `__complete`.

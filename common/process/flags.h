@@ -1,4 +1,4 @@
-// Command-line flags that several programs share, so that they read alike.
+// Command-line flags that several programs share, so that they are consistent.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,7 @@ class App;
 
 namespace mentor {
 
-// Exit codes of the servers and of `mentor` (docs/operating.md); those of mentorctl are others.
+// Exit codes of the servers and of `mentor` (docs/operating.md); mentorctl has its own.
 enum ExitCode : int {
   kExitOk = 0,
   kExitFailed = 1,
@@ -65,7 +65,7 @@ enum class Side { kClient, kServer, kBoth };
 void AddSecurityFlags(CLI::App* app, SecurityFlags* flags, Side side);
 void AddRateLimitFlags(CLI::App* app, rpc::RateLimiter::Options* options);
 
-// Where a process keeps the bundles that it fetches (docs/operating.md#bundles).
+// The folder for bundles that a process fetches (docs/operating.md#bundles).
 struct BundleFlags {
   std::string folder = {};  // Empty: see CacheOptions.
   uint64_t megabytes = 2000;
@@ -98,13 +98,13 @@ struct CommonFlags {
 
 void AddCommonFlags(CLI::App* app, CommonFlags* flags);
 
-// The metrics page, if the flags ask for one; says where it is.
+// Starts the metrics page if the flags ask for one, and prints its address.
 absl::Status ExposeMetrics(const CommonFlags& flags, Metrics* metrics);
 void InitLog(const CommonFlags& flags, const std::string& logger);
-// The reason on stderr, the exit code back.
+// Prints the reason to stderr and returns the exit code.
 int Fail(const absl::Status& status, int code);
-// The same with the exit code of the error: a wrong argument or the name of what is not there is
-// kExitUsage, the reasons IN_USE and TOO_NEW have codes of their own.
+// Like Fail(status, ExitCodeOf(status)). kExitUsage for wrong arguments and for names that do not
+// exist; IN_USE and TOO_NEW have codes of their own.
 int Fail(const absl::Status& status);
 int ExitCodeOf(const absl::Status& status);
 

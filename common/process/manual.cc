@@ -14,7 +14,7 @@
 namespace mentor {
 namespace {
 
-// Without what stands behind a name: "KIND:{...}", "NUMBER:INT in [1 - 100]".
+// Returns the type without the checks after it: "KIND:{...}", "NUMBER:INT in [1 - 100]".
 std::string TypeOf(const CLI::Option& option) {
   const std::string type = option.get_type_name();
   size_t end = type.size();
@@ -24,7 +24,7 @@ std::string TypeOf(const CLI::Option& option) {
   return type.substr(0, end);
 }
 
-// "  -f, --file=FILE  description", the form that help2man takes for an option.
+// Returns "  -f, --file=FILE  description", which help2man recognises as an option.
 std::string ManualFlag(const CLI::Option& option) {
   std::vector<std::string> spellings;
   for (const std::string& name : option.get_snames()) spellings.push_back("-" + name);
@@ -38,7 +38,8 @@ std::string ManualFlag(const CLI::Option& option) {
   return line + "\n";
 }
 
-// "Examples:" and lines with a margin become commands behind a prompt, which help2man leaves alone.
+// Turns indented lines of "Examples:" into commands after a prompt, which help2man leaves
+// unchanged.
 std::string ManualExamples(const CLI::App& command) {
   std::string text;
   for (const absl::string_view line : absl::StrSplit(command.get_footer(), '\n')) {

@@ -52,7 +52,7 @@ int Process::Run() {
     MENTOR_LOG(kWarning, ready ? "ready again" : "not ready any more");
     SetReady(ready);
   }
-  // From here on a drain may take its time.
+  // The watchdog ends here, since a drain may take long.
   watchdog_ = {};
   LogStop(signal);
   SetReady(false);
@@ -61,7 +61,7 @@ int Process::Run() {
 }
 
 int Process::StandBy(const std::function<Standing()>& look) {
-  // It has nothing to drain and no slow work of its own: the watchdog begins with Run.
+  // Nothing to drain and no slow work here: the watchdog begins with Run.
   constexpr std::chrono::milliseconds kLook{100};
   bool available = false;
   while (true) {

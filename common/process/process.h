@@ -1,14 +1,14 @@
-// The frame of a server process: the admin port, readiness, the watchdog of the main loop, the wait
-// for the end. Made in main before anything slow, so that probes get answers while the rest starts.
+// The frame of a server process: admin port, readiness, watchdog of the main loop, wait for the
+// stop signal. Created in main before anything slow, so that probes get answers during startup.
 //
 //   auto process = Process::Start({.admin_address = flags.admin_address, ...});
 //   ...start; process->Follow(server)...
-//   process->Run();  // Ready until a stop signal; then not ready, and the drain delay is over.
+//   process->Run();  // Ready until a stop signal; then not ready for the drain delay.
 //   ...drain...
 //
-// Health answers SERVING for "liveness" as long as the main loop runs, whatever peers do, and for
-// "readiness", "" and the services' names from the beginning of Run to the stop signal; for
-// "available" also while it stands by for another one.
+// Health answers SERVING for "liveness" as long as the main loop runs, whatever peers do. For
+// "readiness", "" and the services' names it answers SERVING from the start of Run to the stop
+// signal. "available" is like "readiness", but may also serve during StandBy.
 #pragma once
 
 #include <atomic>
@@ -30,36 +30,38 @@ namespace mentor {
 class Process {
  public:
   struct Options {
-    std::string admin_address;          // HOST:PORT, port 0 takes a free one; empty: no admin port.
-    std::vector<std::string> services;  // They are as healthy as the process.
-    // From "not ready" to the drain: time for load balancers to notice.
+    std::string admin_address;  // HOST:PORT, port 0 chooses a free one; empty: no admin port.
+    std::vector<std::string> services;  // Their health is the health of the process.
+    // Time from "not ready" to the drain, for load balancers to notice.
     std::chrono::milliseconds drain_delay{0};
-    // The main loop makes one round each period; after this long without a round the process is not
-    // live.
+    // The main loop runs once each period. The process is not live after `stuck_after` without a
+    // round.
     std::chrono::milliseconds period{1000};
     std::chrono::milliseconds stuck_after{30'000};
   };
-  // Prints "admin on HOST:PORT" when there is such a port. UNAVAILABLE when the address is taken.
+  // Prints "admin on HOST:PORT" if there is an admin port. UNAVAILABLE if the address is taken.
   static absl::StatusOr<std::unique_ptr<Process>> Start(const Options& options);
   ~Process();
 
-  // This server's health says the same. Before Run; the server outlives it.
+  // Gives the server the health of the process. Call before Run; the server must outlive the
+  // process object.
   void Follow(rpc::Server* server) { followers_.push_back(server); }
-  // While Run goes on, ready only as long as `ready` says so, which is asked each period.
+  // During Run, the process is ready only while `ready` returns true; called each period.
   void ReadyWhile(std::function<bool()> ready) { ready_while_ = std::move(ready); }
-  // Main thread only, once. The signal's number; a second signal ends the process at once.
+  // Call once, on the main thread only. Returns the signal's number; a second signal ends the
+  // process at once.
   int Run();
 
-  // Before Run, for a process that stands by for another one: live and not ready, "available" as
-  // `look` says, until `look` says that this is over: 0. Or until a stop signal, whose number comes
-  // back, and Run is not called.
+  // Call before Run in a process that stands by for another one: live, not ready, and "available"
+  // as `look` says. Returns 0 once `look` says that standing by is over. Returns the signal's
+  // number after a stop signal; Run must not be called then.
   struct Standing {
     bool over = false;
     bool available = false;
   };
   int StandBy(const std::function<Standing()>& look);
 
-  // HOST:PORT of the admin port with the real port; empty without one.
+  // HOST:PORT of the admin port with the actual port; empty without an admin port.
   std::string admin_address() const { return admin_ == nullptr ? "" : admin_->address(); }
 
  private:
@@ -75,7 +77,7 @@ class Process {
   std::function<bool()> ready_while_;
 
   std::atomic<int64_t> beat_ns_{0};  // Time of the last round; 0 outside the loop.
-  // Last, so that it stops first.
+  // Last member, so that it stops first.
   std::jthread watchdog_;
 };
 

@@ -23,7 +23,8 @@ absl::string_view Absl(std::string_view text) {
   return {text.data(), text.size()};
 }
 
-// Where the experiment's own name ends in the name of something below it; npos when it has none.
+// Returns the end of the experiment's name within the name of a resource below it; npos if there is
+// none.
 size_t EndOfExperiment(std::string_view name) {
   if (!name.starts_with(kExperimentsPrefix)) return name.npos;
   const size_t end = name.find('/', kExperimentsPrefix.size());

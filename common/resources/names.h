@@ -7,7 +7,7 @@
 //   actors/{uid}, learners/{uid}
 //   bundles/{digest}                                  64 digits (common/bundle.h)
 //
-// tests/data/resource_names.json has examples, which this and the Python client are held to.
+// tests/data/resource_names.json has examples that this code and the Python client must pass.
 #pragma once
 
 #include <cstdint>
@@ -26,18 +26,18 @@ inline constexpr std::string_view kBundlesPrefix = "bundles/";
 // ^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$
 bool IsExperimentId(std::string_view id);
 
-// "experiments/{id}"
+// Returns "experiments/{id}".
 std::string ExperimentName(std::string_view id);
-// What ExperimentName was given, whether new experiments may be called so or not; nothing when it
-// is another kind of name.
+// Inverse of ExperimentName, also for ids that new experiments may not have. nullopt for other
+// kinds of names.
 std::optional<std::string> ExperimentIdOf(std::string_view name);
 
 std::string CheckpointName(std::string_view experiment, uint32_t outer_step);
-// The experiment's name and the outer step.
+// Returns the experiment's name and the outer step.
 std::optional<std::pair<std::string, uint32_t>> ParseCheckpointName(std::string_view name);
 
 std::string ArtifactName(std::string_view experiment, std::string_view path);
-// The experiment's name and the path, which stays inside of its folder.
+// Returns the experiment's name and the path, which is guaranteed to stay inside its folder.
 std::optional<std::pair<std::string, std::string>> ParseArtifactName(std::string_view name);
 
 std::string ShardName(std::string_view experiment, uint64_t number);
@@ -45,11 +45,11 @@ std::string ActorName(std::string_view uid);
 std::string LearnerName(std::string_view uid);
 
 std::string BundleResource(std::string_view digest);
-// The digest; nothing when it is another kind of name.
+// Returns the digest; nullopt for other kinds of names.
 std::optional<std::string> BundleDigestOf(std::string_view name);
 
-// "checkpoints" of "experiments/{experiment}/checkpoints/{anything}"; empty for names without a
-// part below an experiment.
+// Returns "checkpoints" for "experiments/{experiment}/checkpoints/{anything}". Empty for names that
+// are not below an experiment.
 std::string_view CollectionOf(std::string_view name);
 inline constexpr std::string_view kCheckpoints = "checkpoints";
 inline constexpr std::string_view kArtifacts = "artifacts";

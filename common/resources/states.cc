@@ -8,13 +8,13 @@ namespace {
 
 using S = v1::Experiment;
 
-// "STATE_RUNNING" of "running" and of itself.
+// Maps "running" and "STATE_RUNNING" to "STATE_RUNNING".
 std::string WithPrefix(std::string_view text, std::string_view prefix) {
   const std::string upper = absl::AsciiStrToUpper({text.data(), text.size()});
   return upper.starts_with(prefix) ? upper : std::string(prefix) + upper;
 }
 
-// "RUNNING" of "STATE_RUNNING"; "STATE 99" where the number has no name.
+// Maps "STATE_RUNNING" to "RUNNING"; returns "STATE 99" if the number has no name.
 std::string WithoutPrefix(const std::string& name, std::string_view prefix, int number) {
   if (!name.empty()) return name.substr(prefix.size());
   return absl::StrCat(std::string(prefix.substr(0, prefix.size() - 1)), " ", number);

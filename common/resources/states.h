@@ -1,5 +1,5 @@
-// States and priorities of experiments by name. The lists stand in experiment.proto alone. Pure
-// functions; threads may share.
+// Names of the states and priorities of experiments. experiment.proto is the only list of them.
+// Pure functions; threads may share.
 #pragma once
 
 #include <optional>
@@ -13,20 +13,20 @@ namespace mentor {
 
 using ExperimentState = v1::Experiment::State;
 
-// All but UNSPECIFIED.
+// All states except UNSPECIFIED.
 const std::set<ExperimentState>& AllStates();
 // True for CANCELLED, SUCCEEDED and FAILED.
 bool IsFinal(ExperimentState state);
-// True for RUNNING, PAUSING and CANCELLING: somebody may work on it, and results are kept.
+// True for RUNNING, PAUSING and CANCELLING: learners may work on it, and results are kept.
 bool IsAtWork(ExperimentState state);
 
-// "RUNNING" from STATE_RUNNING; "STATE 99" for one of a newer program.
+// "RUNNING" for STATE_RUNNING; "STATE 99" for a state of a newer program.
 std::string StateText(ExperimentState state);
-// "HIGH" from PRIORITY_HIGH; UNSPECIFIED means NORMAL.
+// "HIGH" for PRIORITY_HIGH; UNSPECIFIED means NORMAL.
 std::string PriorityText(v1::Priority priority);
-// "running", "RUNNING" or "STATE_RUNNING".
+// Accepts "running", "RUNNING" or "STATE_RUNNING".
 std::optional<ExperimentState> ParseState(std::string_view text);
-// "low", "LOW" or "PRIORITY_LOW".
+// Accepts "low", "LOW" or "PRIORITY_LOW".
 std::optional<v1::Priority> ParsePriority(std::string_view text);
 
 }  // namespace mentor

@@ -27,21 +27,21 @@ namespace mentor::rpc {
 namespace {
 
 constexpr int kBacklog = 1024;
-// How often connections of strangers are looked at.
+// Interval between checks of strangers' connections.
 constexpr int kSweepMs = 100;
-// What the process itself needs: files, logs, its own connections.
+// Reserved for the process itself: files, logs, its own connections.
 constexpr rlim_t kOwnDescriptors = 256;
 
 size_t BoundedByDescriptors(int wanted) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return static_cast<size_t>(wanted);
   const rlim_t own = std::min(kOwnDescriptors, limit.rlim_cur / 2);
-  // Two for each: a stranger's connection has a copy.
+  // Two for each connection, since a stranger's connection has a duplicate.
   const rlim_t possible = (limit.rlim_cur - own) / 2;
   return static_cast<size_t>(std::min<rlim_t>(static_cast<rlim_t>(wanted), possible));
 }
 
-// As gRPC's context.peer() writes it.
+// Formats a peer as gRPC's context.peer() does.
 std::string PeerOf(const sockaddr_storage& address) {
   char text[INET6_ADDRSTRLEN] = "";
   if (address.ss_family == AF_INET) {
@@ -82,14 +82,14 @@ void SetPort(sockaddr* address, int port) {
   }
 }
 
-// A listening socket, or -1 with errno.
+// Returns a listening socket, or -1 with errno set.
 int ListenOn(const addrinfo& info) {
   const int listener =
       socket(info.ai_family, info.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, info.ai_protocol);
   if (listener < 0) return -1;
   const int on = 1, off = 0;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  // [::] takes IPv4 as well, as gRPC would.
+  // [::] accepts IPv4 too, as in gRPC.
   if (info.ai_family == AF_INET6) {
     setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   }
@@ -140,8 +140,8 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
     const int listener = ListenOn(*info);
     if (listener < 0) {
       why = std::strerror(errno);
-      // A name may also have an address of a family that this machine lacks: that is skipped. A
-      // taken port is an error.
+      // A name may also have an address of a family that this machine lacks; such an address is
+      // skipped. A taken port is an error.
       if (errno == EADDRINUSE) return refused(why);
       continue;
     }
@@ -218,7 +218,8 @@ void Acceptor::Take(int listener) {
                            SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (connection < 0) {
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
-    // Left in the queue it would wake us again and again: take it with the reserve, and close it.
+    // In the queue the connection would wake the thread again and again. The reserve descriptor
+    // allows to accept and close it.
     if (reserve_ >= 0) close(reserve_);
     connection = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     refuse(connection, "no descriptors are left");
@@ -238,7 +239,7 @@ void Acceptor::Take(int listener) {
   const int own = fcntl(connection, F_DUPFD_CLOEXEC, 0);
   if (own < 0) return refuse(connection, "no descriptors are left");
   std::string peer = PeerOf(address);
-  // What was known under this address is over: it cannot have two connections.
+  // A new connection from this address means that the earlier one has ended.
   for (size_t i = connections_.size(); i-- > 0;) {
     if (connections_[i].peer == peer) Forget(i);
   }

@@ -1,6 +1,6 @@
-// Takes connections for a gRPC server. gRPC 1.51 would do so itself, but it stops for good when the
-// process is out of descriptors once, and it takes as many connections as come: any stranger could
-// end a server's life. Owned by a Server; thread-safe.
+// Accepts connections for a gRPC server. gRPC 1.51's own acceptor stops for good once the process
+// runs out of descriptors, and it accepts any number of connections. Any stranger could thus stop a
+// server. Owned by a Server; thread-safe.
 #pragma once
 
 #include <atomic>
@@ -19,36 +19,38 @@
 
 namespace mentor::rpc {
 
-// Raises the soft limit of descriptors to the hard one. Once, early in main.
+// Raises the soft limit of descriptors to the hard limit. Call once, early in main.
 void RaiseDescriptorLimit();
 
 class Acceptor {
  public:
   struct Options {
-    std::string address;  // HOST:PORT with a name, 1.2.3.4, [::1] or [::]; port 0 takes a free one.
-    // Connections at once; further ones are closed. Never so many that fewer than 256 descriptors,
-    // or half of them, stay for the rest of the process.
+    // HOST:PORT with a name, 1.2.3.4, [::1] or [::]; port 0 chooses a free one.
+    std::string address;
+    // Maximum connections at once; further ones are closed. Reduced if needed, so that 256
+    // descriptors, or half of all, remain for the rest of the process.
     int connections_max = 4096;
-    // Bytes that may come over a connection before a call on it is let in. gRPC 1.51 itself sets no
+    // Maximum bytes over a connection before a call on it is admitted. gRPC 1.51 itself sets no
     // limit to the metadata that it keeps.
     uint64_t unknown_bytes_max = 16 << 20;
     Metrics* metrics = nullptr;  // May be null.
   };
-  // Listens, but takes nothing yet. UNAVAILABLE when the address is taken or not of this machine.
+  // Listens, but accepts nothing yet. UNAVAILABLE if the address is taken or does not belong to
+  // this machine.
   static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const Options& options);
   ~Acceptor();
 
   int port() const { return port_; }
-  // Hands connections on from now on. Once.
+  // Begins to pass connections to the server. Call once.
   void Start(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> server);
-  // Takes no more; the port is free again. Idempotent.
+  // Accepts no more connections, and frees the port. Idempotent.
   void Stop();
 
  private:
   Acceptor() = default;
   void Run(std::stop_token stop);
   void Take(int listener);
-  // Forgets connections that gRPC has closed; ends those of strangers that send too much.
+  // Forgets connections that gRPC has closed; closes those of strangers that send too much.
   void Sweep();
   void Forget(size_t index);
 
@@ -57,22 +59,23 @@ class Acceptor {
   int port_ = 0;
   size_t connections_max_ = 0;
   uint64_t unknown_bytes_max_ = 0;
-  int wake_ = -1;  // An eventfd: ends the wait.
+  int wake_ = -1;  // An eventfd that ends the wait.
   prometheus::Counter* refused_ = nullptr;
   prometheus::Counter* ended_ = nullptr;
 
   struct Connection {
-    int descriptor;  // gRPC's. Only looked at: it is another one when the inode differs.
+    // Owned by gRPC, only inspected here. Another inode means that the number was reused.
+    int descriptor;
     uint64_t inode;
     std::string peer;
-    int own;  // A copy of it while the peer is unknown, to end the connection by; else -1.
+    int own;  // A duplicate to end the connection by, while the peer is unknown; else -1.
   };
-  // Used by the thread alone.
+  // Used only by the thread.
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> server_;
   std::vector<Connection> connections_;
-  int reserve_ = -1;  // Given up for a moment when descriptors run out.
+  int reserve_ = -1;  // Released for a moment when descriptors run out.
 
-  // Last, so that it stops first.
+  // Last member, so that it stops first.
   std::jthread thread_;
 };
 

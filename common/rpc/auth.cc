@@ -22,9 +22,9 @@ namespace {
 
 constexpr char kUnauthenticated[] = "missing or unknown credentials";
 constexpr std::string_view kSpiffeRole = "spiffe://mentor/role/";
-// Lines of a table; a check costs about 100 ns a line.
+// Maximum lines of a table; a check takes about 100 ns per line.
 constexpr size_t kLinesMax = 10'000;
-// Each behind those that it includes.
+// Each role comes after those that it includes.
 constexpr v1::Role kRoles[] = {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ADMIN, v1::ROLE_ACTOR,
                                v1::ROLE_LEARNER};
 
@@ -58,7 +58,7 @@ bool FromHex(std::string_view text, std::array<unsigned char, 32>* bytes) {
   return true;
 }
 
-// Names go into logs, quotas and metrics' labels of others.
+// Names appear in logs, quotas and metric labels of other programs.
 bool GoodName(std::string_view name) {
   if (name.empty() || name.size() > 64) return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
@@ -67,7 +67,7 @@ bool GoodName(std::string_view name) {
   });
 }
 
-// Words of each line that has some, with the line's number; # begins a comment.
+// Returns the words of each non-empty line, with the line's number; # begins a comment.
 std::vector<std::pair<int, std::vector<std::string>>> Lines(std::string_view text) {
   std::vector<std::pair<int, std::vector<std::string>>> lines;
   std::istringstream stream{std::string(text)};
@@ -87,7 +87,7 @@ absl::Status LineError(std::string_view source, int line, std::string_view what)
       absl::StrCat(std::string(source), ":", line, ": ", std::string(what)));
 }
 
-// Live access controls of this process, for CallerOf. In a server there is one.
+// Live access controls of this process, for CallerOf. A server process has one.
 Mutex controls_mutex;
 std::vector<std::weak_ptr<AccessControl>>& Controls()
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(controls_mutex) {
@@ -102,8 +102,8 @@ std::optional<v1::Role> RoleOfSpiffe(std::string_view id) {
   return *role;
 }
 
-// Every method of ours, from the descriptors that are linked in. Asking the pool by names that
-// strangers choose would make it remember each of them.
+// All methods of ours, from the linked descriptors. Lookups in the pool by strangers' names would
+// make the pool remember each name.
 const std::map<std::string, v1::Role, std::less<>>& Methods() {
   static const auto* const methods = [] {
     auto* result = new std::map<std::string, v1::Role, std::less<>>;
@@ -205,7 +205,7 @@ absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view source, std::strin
       return LineError(source, number,
                        "a name has 1 to 64 letters, digits and characters of - _ . @ : /");
     }
-    // The word is not repeated: it may be a token that somebody put here in place of its hash.
+    // The error does not quote the word: it may be a token, put here in place of its hash.
     if (!FromHex(words[2], &entry.hash)) {
       return LineError(source, number,
                        "the third word must be the SHA-256 of the token, 64 hexadecimal digits "
@@ -302,7 +302,7 @@ absl::Status AccessControl::Read(Tables* tables) const {
 void AccessControl::Reload() {
   auto tables = std::make_shared<Tables>();
   if (const absl::Status status = Read(tables.get()); !status.ok()) {
-    // Said once, and only when a second look finds the same: a file may be half written.
+    // Reported once, and only after the same error twice: a file may be half written.
     const std::string error(status.message());
     if (std::exchange(seen_error_, error) != error || error == reported_error_) return;
     reported_error_ = error;
@@ -355,7 +355,7 @@ AccessControl::Identity AccessControl::IdentityOf(
   return identity;
 }
 
-// A wrong token is never ignored. Where there are only certificates, each valid one is known.
+// A wrong token is never ignored. If only certificates are in use, each valid one is known.
 bool AccessControl::Known(const Identity& identity) const {
   if (identity.wrong_token) return false;
   if (identity.token || identity.certificate) return true;
@@ -425,13 +425,13 @@ Caller CallerOf(const grpc::ServerContextBase& context) {
       if (auto control = weak.lock()) controls.push_back(std::move(control));
     }
   }
-  // The call has passed its server's check: one that knows these credentials knows the caller.
+  // The call has passed its server's check, so one of the controls knows these credentials.
   for (const auto& control : controls) {
     if (auto caller = control->Identify(authorization, certificate)) return *caller;
   }
   if (!controls.empty() && !(authorization.empty() && certificate.empty())) return {};
-  // No server with access control lets a call without credentials through: this one came to a
-  // server without, or through a channel inside this process.
+  // No server with access control admits a call without credentials. This call came to a server
+  // without access control, or through a channel inside this process.
   const std::string address = context.peer();
   const bool remote =
       (address.starts_with("ipv4:") || address.starts_with("ipv6:")) && !IsLoopback(address);

@@ -1,11 +1,11 @@
-// Who a caller is and what it may do: tokens, certificates, roles. A server's credentials
-// (credentials.h) ask AccessControl about every call before its service sees it; services ask
-// CallerOf who it was.
+// Authentication and authorisation of callers: tokens, certificates, roles. A server's credentials
+// (credentials.h) ask AccessControl about every call before its service sees it. Services use
+// CallerOf to identify the caller.
 //
-// Every method of our services names the least role that it takes (proto/mentor/v1/access.proto).
-// An operator may do what a viewer may, an admin what an operator may; other roles do not include
-// each other. Methods of others (health, reflection) take any known caller. What one caller owns is
-// changed by that caller and by admins: Caller.MayChange, which services ask.
+// Every method of Mentor's services names the lowest role that may call it
+// (proto/mentor/v1/access.proto). An operator includes the viewer, an admin the operator; other
+// roles do not include each other. Other methods (health, reflection) accept any known caller. A
+// caller's resources may be changed by that caller and by admins: services check Caller.MayChange.
 #pragma once
 
 #include <array>
@@ -27,53 +27,53 @@
 
 namespace mentor::rpc {
 
-// "operator"; "none" for ROLE_UNSPECIFIED.
+// Returns "operator"; "none" for ROLE_UNSPECIFIED.
 std::string RoleName(v1::Role role);
 // INVALID_ARGUMENT lists the roles.
 absl::StatusOr<v1::Role> ParseRole(std::string_view name);
-// Whether a caller with one role may call a method that requires another.
+// True if a caller with role `held` may call a method that requires role `required`.
 bool Includes(v1::Role held, v1::Role required);
-// What a method takes, by its path "/mentor.v1.ExperimentService/GetExperiment". Nothing for
-// methods that are not ours or do not exist; ROLE_UNSPECIFIED, which no caller has, for a method of
-// ours that names none.
+// Returns the role that a method requires, by its path
+// "/mentor.v1.ExperimentService/GetExperiment". nullopt for foreign and unknown methods.
+// ROLE_UNSPECIFIED, which no caller has, for a method of ours that names no role.
 std::optional<v1::Role> RequiredRole(std::string_view path);
 
 // A caller whose credentials were accepted.
 struct Caller {
-  // The token's name, else the certificate's common name; "local" on this machine and
-  // "anonymous" elsewhere where a server asks for no credentials.
+  // The token's name, else the certificate's common name. At a server without credentials: "local"
+  // for callers on this machine, "anonymous" for others.
   std::string name;
-  // The narrower one of the token's and the certificate's; ROLE_UNSPECIFIED when they have nothing
-  // in common.
+  // The narrower of the token's and the certificate's roles; ROLE_UNSPECIFIED if neither includes
+  // the other.
   v1::Role role = v1::ROLE_UNSPECIFIED;
-  // The server asks for no credentials: every method is open.
+  // True if the server requires no credentials: every method is open.
   bool everything = false;
-  // The peer's address where that is so, since all have one name.
+  // The peer's address if `everything` is true, since all such callers share a name.
   std::string connection = {};
 
-  // Whose limits of calls and streams it uses up: a name's, or those of a connection.
+  // Key for limits of calls and streams: the name, or the connection if callers share a name.
   const std::string& counted_as() const { return connection.empty() ? name : connection; }
 
   bool Allows(v1::Role required) const { return everything || Includes(role, required); }
-  // Whether it may change what belongs to this owner.
+  // True if the caller may change what belongs to this owner.
   bool MayChange(std::string_view owner) const {
     return everything || role == v1::ROLE_ADMIN || (!name.empty() && name == owner);
   }
 };
 
-// For handlers of services: who makes this call. Thread-safe. A caller whose credentials were
-// taken away since the call began has no name and no role.
+// Returns the caller of this call, for handlers of services. Thread-safe. A caller whose
+// credentials were revoked since the call began has no name and no role.
 Caller CallerOf(const grpc::ServerContextBase& context);
 
 // A new token and the line for the server's file, "ROLE NAME SHA256". The token itself is stored
-// nowhere but where the caller puts it.
+// only where the caller puts it.
 struct NewToken {
   Secret token;
   std::string line;
 };
 absl::StatusOr<NewToken> MakeToken(v1::Role role, std::string_view name);
 
-// A server's tokens: lines "role name sha256-of-token", # begins a comment. Immutable.
+// A server's tokens: lines "role name sha256-of-token"; # begins a comment. Immutable.
 class TokenTable {
  public:
   struct Entry {
@@ -83,7 +83,7 @@ class TokenTable {
   };
   // Errors begin with `source` and the line's number.
   static absl::StatusOr<TokenTable> Parse(std::string_view source, std::string_view text);
-  // Looks at every line, whatever it finds: the time taken tells nothing.
+  // Compares every line, even after a match, so that the time reveals nothing.
   const Entry* Find(std::string_view token) const;
   size_t size() const { return entries_.size(); }
 
@@ -91,11 +91,11 @@ class TokenTable {
   std::vector<Entry> entries_;
 };
 
-// Roles of certificates by their common names: lines "role common-name", # begins a comment.
+// Parses roles of certificates by their common names: lines "role common-name"; # begins a comment.
 absl::StatusOr<std::map<std::string, v1::Role>> ParseRoles(std::string_view source,
                                                            std::string_view text);
 
-// What the peer of a connection has shown: parts of its verified certificate, or nothing.
+// Parts of the peer's verified certificate; empty without a certificate.
 struct PeerCertificate {
   std::string common_name = {};
   std::string spiffe_id = {};  // "spiffe://mentor/role/actor".
@@ -103,29 +103,29 @@ struct PeerCertificate {
   bool empty() const { return common_name.empty() && spiffe_id.empty(); }
 };
 
-// Decides about calls. Thread-safe.
+// Decides which calls are admitted. Thread-safe.
 class AccessControl {
  public:
   struct Options {
-    std::string tokens;         // File; empty: tokens are not looked at.
-    std::string roles;          // File; empty: only certificates that name their role have one.
-    bool certificates = false;  // Every peer has shown a certificate.
+    std::string tokens;         // File; empty: tokens are ignored.
+    std::string roles;          // File; empty: only certificates that name their role have a role.
+    bool certificates = false;  // True if every peer has shown a certificate.
     Metrics* metrics = nullptr;
   };
   // INVALID_ARGUMENT names the flag, the file and the line.
   static absl::StatusOr<std::shared_ptr<AccessControl>> Make(const Options& options);
 
-  // Reads the files again. What is broken is logged and counted, and the old tables stay.
+  // Reads the files again. Errors are logged and counted, and the old tables stay in force.
   void Reload();
 
-  // `authorization`: the values of that header.
+  // Result of Check. `authorization`: the values of that header.
   struct Decision {
     grpc::StatusCode code = grpc::StatusCode::OK;
     std::string message;
   };
   Decision Check(std::string_view path, const std::vector<std::string_view>& authorization,
                  const PeerCertificate& certificate);
-  // The same without counting and without a method; nothing when nobody knows these credentials.
+  // Identifies a caller without counting and without a method; nullopt for unknown credentials.
   std::optional<Caller> Identify(const std::vector<std::string_view>& authorization,
                                  const PeerCertificate& certificate) const;
 
@@ -134,7 +134,7 @@ class AccessControl {
     TokenTable tokens;
     std::map<std::string, v1::Role> roles;
   };
-  // The two roles, where each exists, and the name.
+  // The name and the two roles, as far as each exists.
   struct Identity {
     std::string name;
     std::optional<v1::Role> token, certificate;
@@ -160,7 +160,7 @@ class AccessControl {
   mutable Mutex mutex_;
   std::shared_ptr<const Tables> tables_ ABSL_GUARDED_BY(mutex_);
 
-  // Used by Reload alone, one at a time: what the last look found, and what was said of it.
+  // Used only by Reload, one call at a time: the last error found, and the last error reported.
   std::string seen_error_, reported_error_;
 };
 

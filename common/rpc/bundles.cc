@@ -26,9 +26,9 @@ using Clock = std::chrono::steady_clock;
 constexpr int kServerThreads = 4;
 constexpr size_t kCallsWaitingMax = 10'000;
 constexpr std::chrono::seconds kRetryLater{1};
-// Between two pieces, so that a bundle is verified once and not for each of them.
+// Kept this long after the last piece, so that a bundle is verified once and not for each piece.
 constexpr std::chrono::seconds kHeldFor{60};
-// After the last piece, when others need the room.
+// Kept at least this long after the last piece, even if others need the room.
 constexpr std::chrono::seconds kHeldAtLeast{5};
 
 absl::Status NotABundle(const std::string& name) {
@@ -90,7 +90,7 @@ absl::StatusOr<v1::FetchBundleResponse> BundlePieces::Read(const std::string& di
   MENTOR_ASSIGN_OR_RETURN(auto bundle, Hold(digest));
   auto piece = ReadBundlePiece(*bundle, offset);
   if (!absl::IsNotFound(piece.status()) && !absl::IsDataLoss(piece.status())) return piece;
-  // Somebody emptied the folder: what was held is nothing any more.
+  // The folder was emptied, so the held bundle is invalid.
   bundle = nullptr;
   {
     const MutexLock lock(mutex_);
@@ -129,7 +129,7 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> BundlePieces::Hold(const std::
   return found;
 }
 
-// Of what nobody has asked for lately; false when there is none.
+// Releases bundles without recent requests. Returns false if there are none.
 bool BundlePieces::LetGo() {
   const MutexLock lock(mutex_);
   const auto late = Clock::now() + kHeldFor - kHeldAtLeast;
@@ -211,8 +211,8 @@ class BundleServer::Work {
     }
   }
 
-  // The first call that need not wait for another one: a bundle that has to be found keeps one
-  // thread, however many ask for it. It may take minutes.
+  // Returns the first call that can run now. Finding a bundle may take minutes and occupies one
+  // thread, so other calls for that bundle wait meanwhile.
   std::deque<Call>::iterator NextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return std::find_if(
         calls_.begin(), calls_.end(), [&](const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -231,7 +231,8 @@ class BundleServer::Work {
   Mutex mutex_;
   CondVar changed_;
   std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);
-  std::set<std::string> finding_ ABSL_GUARDED_BY(mutex_);  // By a thread just now.
+  // Digests that a thread is searching now.
+  std::set<std::string> finding_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };
@@ -287,7 +288,7 @@ absl::StatusOr<v1::FetchBundleResponse> BundleFetcher::Piece(const std::string& 
     if (status.ok()) {
       if (response.offset() != offset || response.data().size() > kBundlePieceBytes ||
           Crc32c(response.data()) != response.crc32c()) {
-        // Torn on the way, or the peer's disk errs: worth another try.
+        // Damaged on the way, or by the peer's disk: worth a retry.
         status = absl::UnavailableError("a piece of the bundle is not what was asked for");
       } else {
         return response;
@@ -344,7 +345,7 @@ void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher,
     return metrics->Counter("mentor_bundle_fetches_total", "Bundles that were fetched, or not.",
                             {{"code", absl::StatusCodeToString(code)}});
   };
-  ended(absl::StatusCode::kOk);  // Seen from the start.
+  ended(absl::StatusCode::kOk);  // Makes the counter visible from the start.
   prometheus::Counter& bytes = metrics->Counter("mentor_bundle_fetched_bytes_total",
                                                 "Bytes of the bundles that were fetched.");
   SetBundleFinder(

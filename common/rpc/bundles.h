@@ -1,11 +1,12 @@
-// Bundles between processes: the method FetchBundle of several services, both ends. Servers answer
-// with what FindBundle finds, on threads of their own; clients fetch what their cache lacks, piece
-// by piece, with patience. Not for pushing (meta_learner/control/bundle_service.h). Thread-safe.
+// Transfers bundles between processes: both ends of FetchBundle, a method of several services.
+// Servers send what FindBundle finds, on threads of their own. Clients fetch what their cache
+// lacks, piece by piece, with retries. Pushing is elsewhere
+// (meta_learner/control/bundle_service.h). Thread-safe.
 //
 //   rpc::BundleFetcher fetcher(rpc::FetchFrom<v1::RolloutService>([&] { return channel; }));
 //   rpc::UseBundleCache({.folder = "..."}, &fetcher, metrics);  // From here on FindBundle fetches.
 //   ...
-//   fetcher.Stop();                                      // Whoever waits for a bundle ends.
+//   fetcher.Stop();                                      // Ends all waits for bundles.
 #pragma once
 
 #include <chrono>
@@ -38,21 +39,22 @@ inline constexpr size_t kBundlePieceBytes = 1 << 20;
 
 void FilesToProto(const BundleManifest& manifest,
                   google::protobuf::RepeatedPtrField<v1::BundleFile>* files);
-// Whatever a peer said: CheckManifest tells whether it is one.
+// Converts a peer's list without checks; use CheckManifest.
 BundleManifest ManifestFromProto(const std::string& digest,
                                  const google::protobuf::RepeatedPtrField<v1::BundleFile>& files);
 
-// The answer to one request. OUT_OF_RANGE beyond the end.
+// Returns the answer to one request. OUT_OF_RANGE beyond the end.
 absl::StatusOr<v1::FetchBundleResponse> ReadBundlePiece(const HeldBundle& bundle, uint64_t offset);
 
-// Pieces of the bundles that a finder finds. What was asked for lately is held, so that a bundle is
-// verified once and not for each piece; of too many, the one that is verified fastest goes.
+// Serves pieces of the bundles that a finder finds. Recently requested bundles are held, so that a
+// bundle is verified once and not for each piece. Beyond the limit, the bundle that can be verified
+// fastest is released.
 class BundlePieces {
  public:
   explicit BundlePieces(BundleFinder find, size_t held_max = 64)
       : find_(std::move(find)), held_max_(held_max) {}
 
-  // Once more with what is found anew, when the files of a held one are gone.
+  // If the files of a held bundle are gone, finds the bundle again and retries once.
   absl::StatusOr<v1::FetchBundleResponse> Read(const std::string& digest, uint64_t offset);
   bool Holds(const std::string& digest);
 
@@ -71,7 +73,7 @@ class BundlePieces {
   std::map<std::string, Held> held_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Answers FetchBundle for a service. Its owner stops it before the server shuts down.
+// Answers FetchBundle for a service. Must be stopped before the server shuts down.
 class BundleServer {
  public:
   BundleServer();
@@ -80,7 +82,7 @@ class BundleServer {
   grpc::ServerUnaryReactor* Fetch(grpc::CallbackServerContext* context,
                                   const v1::FetchBundleRequest* request,
                                   v1::FetchBundleResponse* response);
-  // Refuses calls as draining; waits for those at work. Idempotent.
+  // Refuses new calls as draining; waits for running ones. Idempotent.
   void Stop();
 
  private:
@@ -93,20 +95,20 @@ class BundleFetcher {
   using Call = std::function<grpc::Status(grpc::ClientContext*, const v1::FetchBundleRequest&,
                                           v1::FetchBundleResponse*)>;
   struct Patience {
-    std::chrono::milliseconds call{60'000};    // For one answer.
-    std::chrono::milliseconds total{180'000};  // Without any progress.
+    std::chrono::milliseconds call{60'000};    // Limit for one answer.
+    std::chrono::milliseconds total{180'000};  // Limit without any progress.
     Backoff backoff = {};
   };
   explicit BundleFetcher(Call call) : BundleFetcher(std::move(call), Patience()) {}
   BundleFetcher(Call call, const Patience& patience)
       : call_(std::move(call)), patience_(patience) {}
 
-  // For a cache. What the source gives is what the peer says: WriteBundle verifies it. DATA_LOSS
-  // when the peer's list is not that of the digest.
+  // Fetches a bundle for a cache. The source returns the peer's bytes unchecked; WriteBundle
+  // verifies them. DATA_LOSS if the peer's list does not match the digest.
   absl::StatusOr<BundleCache::Fetched> Fetch(const std::string& digest);
-  // Ends calls at once, these and later ones, with CANCELLED.
+  // Ends current and later calls at once with CANCELLED.
   void Stop();
-  // False when it stops meanwhile.
+  // Returns false if Stop ends the wait.
   bool WaitFor(std::chrono::milliseconds span);
 
  private:
@@ -121,7 +123,7 @@ class BundleFetcher {
   std::set<grpc::ClientContext*> running_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Calls a service on the channel of the moment; without one, UNAVAILABLE.
+// Calls a service on the current channel; UNAVAILABLE if there is none.
 template <typename Service>
 BundleFetcher::Call FetchFrom(std::function<std::shared_ptr<grpc::Channel>()> channel) {
   return [channel = std::move(channel)](grpc::ClientContext* context,
@@ -133,9 +135,9 @@ BundleFetcher::Call FetchFrom(std::function<std::shared_ptr<grpc::Channel>()> ch
   };
 }
 
-// FindBundle finds in this cache from now on, which is made when it is needed first, and fetches
-// what it lacks; when others use all the room, it waits at most so long. The fetcher and the
-// metrics live as long as anybody asks.
+// Makes FindBundle use this cache, which is created at first use and fetches what it lacks. If
+// bundles in use fill the cache, a search waits for room, up to `wait_for_room`. Fetcher and
+// metrics must outlive all searches.
 void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics,
                     std::chrono::seconds wait_for_room = {});
 

@@ -25,7 +25,7 @@ constexpr std::string_view kOwnPackage = "mentor.v1.";
 constexpr std::string_view kLibraryMethods[] = {
     "grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"};
-// What a method's first appearance shows with 0: success, and what is the server's fault.
+// Codes exported with 0 at a method's first use: success, and errors of the server.
 constexpr grpc::StatusCode kShownCodes[] = {
     grpc::OK,        grpc::UNKNOWN,           grpc::INTERNAL,     grpc::UNAVAILABLE,
     grpc::DATA_LOSS, grpc::DEADLINE_EXCEEDED, grpc::UNIMPLEMENTED};
@@ -75,7 +75,7 @@ class Calls {
 class CallWatch final : public grpc::experimental::Interceptor {
  public:
   CallWatch(Calls* calls, bool stream) : calls_(calls), stream_(stream) { calls_->Begin(stream_); }
-  // A call that was given up before it had a status.
+  // Counts a call that was abandoned before it had a status.
   ~CallWatch() override { End(grpc::CANCELLED); }
 
   void Intercept(InterceptorBatchMethods* batch) override {
@@ -119,7 +119,7 @@ class CallMetrics final : public grpc::experimental::ServerInterceptorFactoryInt
   }
 
  private:
-  // "/package.Service/Method".
+  // `path` is "/package.Service/Method".
   Calls* Of(const std::string& path) {
     const MutexLock lock(mutex_);
     const auto found = calls_.find(path);
@@ -130,7 +130,7 @@ class CallMetrics final : public grpc::experimental::ServerInterceptorFactoryInt
     const auto* pool = google::protobuf::DescriptorPool::generated_pool();
     const auto* library = std::find(std::begin(kLibraryMethods), std::end(kLibraryMethods), name);
     if (library == std::end(kLibraryMethods) && pool->FindMethodByName(dotted) == nullptr) {
-      // Not kept under its path: strangers could make up any number of them.
+      // Not stored by path, since strangers could invent any number of paths.
       if (other_ == nullptr) other_ = std::make_unique<Calls>(metrics_, "other");
       return other_.get();
     }
@@ -139,7 +139,7 @@ class CallMetrics final : public grpc::experimental::ServerInterceptorFactoryInt
   }
 
   Metrics* const metrics_;
-  // Guarded by mutex_; what the pointers show looks after its own locking.
+  // Guarded by mutex_; the objects behind the pointers do their own locking.
   Mutex mutex_;
   std::map<std::string, std::unique_ptr<Calls>> calls_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Calls> other_ ABSL_GUARDED_BY(mutex_);

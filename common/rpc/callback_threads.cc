@@ -8,13 +8,13 @@ namespace mentor::rpc {
 
 void KeepCallbackThreads() {
 #ifdef MENTOR_TSAN
-  // ThreadSanitizer sees the order between a service's constructor and its first call only when a
-  // thread starts in between: gRPC's own locks are not instrumented. There the threads come and go
-  // with the servers.
+  // ThreadSanitizer does not see gRPC's own locks, which are not instrumented. It sees the order
+  // between a service's constructor and its first call only if a thread starts in between. In that
+  // build the threads therefore start and end with the servers.
   return;
 #endif
-  // Never destroyed. It has no port, so nobody reaches it; a service with callbacks is what makes
-  // it hold the threads.
+  // Never destroyed. The server has no port, so it cannot be reached; its callback service makes it
+  // keep the threads.
   static const auto* const keeper = [] {
     grpc::ServerBuilder builder;
     static auto* const service = new grpc::CallbackGenericService;

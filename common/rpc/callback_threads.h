@@ -1,12 +1,12 @@
-// gRPC 1.51 runs all reactions of a process on a few shared threads and joins them when the last
-// channel or server is given back. When that happens on one of these threads itself (the end of a
-// stream may hold the last channel), it joins itself and the process aborts. So one idle server
-// holds them until the process ends.
+// gRPC 1.51 runs all reactions of a process on a few shared threads, and joins them when the last
+// channel or server is destroyed. If that happens on one of these threads, the thread joins itself
+// and the process aborts. This is possible since the end of a stream may hold the last channel. One
+// idle server therefore keeps the threads until the process ends.
 #pragma once
 
 namespace mentor::rpc {
 
-// Idempotent, thread-safe. Servers, channels and streams of this folder call it.
+// Idempotent, thread-safe. Called by the servers, channels and streams of this folder.
 void KeepCallbackThreads();
 
 }  // namespace mentor::rpc

@@ -26,13 +26,13 @@
 namespace mentor::rpc {
 namespace {
 
-// Threads of gRPC may be in a handshake when a process exits: OpenSSL, whose cleanup they would not
-// survive, has none. Before main, since only its first user can say so.
+// Disables OpenSSL's cleanup at exit, which threads of gRPC in a handshake would not survive. Runs
+// before main, since only the first use of OpenSSL can set it.
 [[maybe_unused]] const bool kWithoutCleanup =
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr) == 1;
 
 constexpr uint64_t kPemBytesMax = 1 << 20;
-// A certificate begins this long before it is made: clocks differ.
+// Certificates are valid from this long before their creation, since clocks differ.
 constexpr int64_t kClockSkewS = 300;
 
 template <typename T, void (*Free)(T*)>
@@ -63,7 +63,7 @@ absl::StatusOr<std::string> ReadPem(std::string_view flag, const std::string& pa
   return text;
 }
 
-// All certificates of a file, at least one.
+// Returns all certificates of a file, at least one.
 absl::StatusOr<std::vector<Certificate>> ParseCertificates(std::string_view flag,
                                                            const std::string& path,
                                                            const std::string& pem) {
@@ -133,7 +133,7 @@ absl::StatusOr<TlsTexts> ReadTls(const TlsFiles& files) {
                           ParseCertificates("--tls_cert", files.certificate, texts.certificate));
   MENTOR_ASSIGN_OR_RETURN(const Key key, ParseKey("--tls_key", files.key, texts.key.Reveal()));
   X509* const own = chain.front().get();
-  // A key that does not match would make every handshake fail later, with no word why.
+  // A wrong key would make every handshake fail later, without an explanation.
   const bool matches = X509_check_private_key(own, key.get()) == 1;
   ERR_clear_error();
   if (!matches) {
@@ -188,8 +188,8 @@ bool TlsReloader::Reload() {
   auto texts = ReadTls(files_);
   MutexLock lock(mutex_);
   if (!texts.ok()) {
-    // Said once, and only when a second look finds the same: key and certificate may be on their
-    // way, one after the other.
+    // Reported once, and only after the same error twice: key and certificate may be replaced one
+    // after the other.
     const std::string error(texts.status().message());
     if (std::exchange(seen_error_, error) != error || error == reported_error_) return false;
     reported_error_ = error;
@@ -221,11 +221,11 @@ struct Pair {
   Key key;
 };
 
-// What a certificate shall say.
+// Requested contents of a certificate.
 struct Wish {
   std::string common_name;
-  std::string alternative_names = {};  // As OpenSSL's configuration writes them; may be empty.
-  std::string usage = {};              // The same for extendedKeyUsage.
+  std::string alternative_names = {};  // In the syntax of OpenSSL's configuration; may be empty.
+  std::string usage = {};              // extendedKeyUsage, in the same syntax.
   int days = 0;
   bool authority = false;
 };
@@ -250,7 +250,7 @@ absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::s
   return absl::OkStatus();
 }
 
-// Signed by `authority`, or by itself without one.
+// Signed by `authority`, or self-signed if it is null.
 absl::StatusOr<Pair> MakePair(const Wish& wish, const Pair* authority) {
   Pair pair{Certificate(X509_new()), Key(EVP_EC_gen("P-256"))};
   X509* const certificate = pair.certificate.get();
@@ -299,7 +299,7 @@ std::string PemOf(const Bio& bio) {
   return std::string(data, static_cast<size_t>(size));
 }
 
-// Key first: a reader that meets the new key and the old certificate looks again.
+// Writes the key first: a reader that sees the new key with the old certificate retries.
 absl::Status WritePair(const std::filesystem::path& stem, const Pair& pair,
                        std::vector<std::string>* written) {
   const Bio key(BIO_new(BIO_s_mem())), certificate(BIO_new(BIO_s_mem()));
@@ -318,7 +318,8 @@ absl::Status WritePair(const std::filesystem::path& stem, const Pair& pair,
   return absl::OkStatus();
 }
 
-// "DNS:a,IP:1.2.3.4": checked letter by letter, since OpenSSL's syntax would let a name add others.
+// Returns "DNS:a,IP:1.2.3.4". Names are checked by character, since OpenSSL's syntax would let a
+// name add others.
 absl::StatusOr<std::string> AlternativeNames(const std::vector<std::string>& names) {
   std::string text = "DNS:localhost,IP:127.0.0.1,IP:::1";
   for (const std::string& name : names) {

@@ -1,5 +1,5 @@
-// Certificates: read from files with every check that gRPC would make too late or not at all, read
-// again while a server runs, and made for those who have none.
+// Certificates: read from files, with checks that gRPC makes too late or not at all; reloaded while
+// a server runs; and created for small clusters.
 #pragma once
 
 #include <cstdint>
@@ -20,22 +20,24 @@ namespace mentor::rpc {
 
 // Paths of PEM files.
 struct TlsFiles {
-  // At a server: its certificate and key, required. At a client: its own for mutual TLS, optional.
+  // At a server: its certificate and key, required. At a client: its own pair for mutual TLS,
+  // optional.
   std::string certificate = {};
   std::string key = {};
-  // At a server: the authority of client certificates; set, it demands one from every client
-  // (mutual TLS). At a client: the authority of the server's certificate, required.
+  // At a server: the authority of client certificates; if set, every client must show one (mutual
+  // TLS). At a client: the authority of the server's certificate, required.
   std::string authority = {};
 
   bool empty() const { return certificate.empty() && key.empty() && authority.empty(); }
 };
 
-// Contents of those files; what was not named is empty.
+// Contents of those files; empty for files that were not named.
 struct TlsTexts {
   std::string certificate;
   Secret key;
   std::string authority;
-  int64_t expires_s = 0;  // End of the own certificate, seconds since the epoch; 0 without one.
+  // End of the own certificate, in seconds since the epoch; 0 without a certificate.
+  int64_t expires_s = 0;
 
   bool operator==(const TlsTexts& other) const {
     return certificate == other.certificate && key.Reveal() == other.key.Reveal() &&
@@ -43,8 +45,9 @@ struct TlsTexts {
   }
 };
 
-// Reads what is named and checks it: PEM, the key belongs to the certificate, it is valid now, each
-// certificate of a chain is signed by the next. INVALID_ARGUMENT names flag, file and remedy.
+// Reads the named files and checks them. The files must be PEM, the key must belong to the
+// certificate, and the certificate must be valid now. Each certificate of a chain must be signed by
+// the next. INVALID_ARGUMENT names flag, file and remedy.
 absl::StatusOr<TlsTexts> ReadTls(const TlsFiles& files);
 
 // Files that may change while the process runs. Thread-safe.
@@ -54,10 +57,10 @@ class TlsReloader {
   // mentor_tls_reload_failures_total.
   static absl::StatusOr<std::shared_ptr<TlsReloader>> Make(const TlsFiles& files, Metrics* metrics);
 
-  // Reads the files again; true when they changed and are good. What is broken is logged and
-  // counted, and what was good stays in force.
+  // Reads the files again. Returns true if they changed and are valid. Errors are logged and
+  // counted, and the last valid contents stay in force.
   bool Reload();
-  // What is in force, and a number that grows with each change.
+  // Returns the contents in force, and a number that grows with each change.
   std::shared_ptr<const TlsTexts> texts(uint64_t* version) const;
 
  private:
@@ -76,21 +79,21 @@ class TlsReloader {
   std::string reported_error_ ABSL_GUARDED_BY(mutex_);
 };
 
-// For `mentorctl certs init`: an authority and a pair for each role in a folder, for small clusters
-// without an authority of their own. What it makes:
+// Request of `mentorctl certs init`: creates an authority and a pair for each role in a folder, for
+// small clusters without an authority. Files:
 //   ca.crt ca.key                     the authority; keep the key away from the machines
 //   meta-learner.crt .key             server
 //   learner.crt .key                  server, and client with the role learner
 //   actor, operator, admin, viewer .crt .key   clients with their roles
-// An authority that is there already is used again and all pairs are replaced: so certificates are
-// renewed. Keys have mode 0600.
+// To renew certificates, run it again: an existing authority is used, and all pairs are replaced.
+// Keys have mode 0600.
 struct CertificateRequest {
-  // DNS names and IP addresses of the servers, beside localhost, 127.0.0.1 and ::1.
+  // DNS names and IP addresses of the servers, besides localhost, 127.0.0.1 and ::1.
   std::vector<std::string> names = {};
-  int days = 365;  // Validity of the pairs.
+  int days = 365;  // Validity of the pairs, in days.
   int authority_days = 3650;
 };
-// The paths that were written. Errors name the path or the field.
+// Returns the paths of the written files. Errors name the path or the field.
 absl::StatusOr<std::vector<std::string>> InitCertificates(const std::string& folder,
                                                           const CertificateRequest& request);
 

@@ -17,7 +17,7 @@ namespace mentor::rpc {
 
 namespace {
 
-// Sends the token with each call where credentials of a channel cannot: over plain text.
+// Sends the token with each call over plain text, where channel credentials cannot.
 class TokenInterceptor final : public grpc::experimental::Interceptor {
  public:
   explicit TokenInterceptor(std::shared_ptr<TokenFile> token) : token_(std::move(token)) {}
@@ -69,7 +69,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 1'000);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(options.connect.count()));
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 20'000);
-  // Channels of one process to one address do not share a connection by accident.
+  // Keeps channels of one process to one address from sharing a connection by accident.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   const std::string& target = options.endpoint.empty() ? options.address : options.endpoint;
   if (!options.tls_server_name.empty()) {

@@ -1,4 +1,4 @@
-// Channels with this project's settings, and the patience between two attempts to connect.
+// Channels with this project's settings, and delays between attempts to connect.
 #pragma once
 
 #include <chrono>
@@ -15,38 +15,38 @@
 
 namespace mentor::rpc {
 
-// An attempt to connect, handshake and all, may take this long when there are other servers to turn
-// to.
+// Time limit of an attempt to connect, including the handshake, if there are several servers to
+// try.
 inline constexpr std::chrono::milliseconds kConnectOneOfSeveral{3000};
 
 struct ChannelOptions {
   std::string address;  // HOST:PORT, or any name that gRPC resolves.
-  // One of the addresses that `address` stands for (ResolveAddress): the only one to connect to.
-  // Credentials go by `address`. Empty: gRPC looks the address up.
+  // One of the addresses that `address` resolves to (ResolveAddress): the only one to connect to.
+  // Credentials are checked against `address`. Empty: gRPC resolves `address`.
   std::string endpoint = {};
   TlsFiles tls = {};
-  // The name in the server's certificate when it differs from the host of `address`.
+  // The name in the server's certificate, if it differs from the host of `address`.
   std::string tls_server_name = {};
-  // File of the token that goes with each call; empty: none. Read again when it changes.
+  // File of the token that is sent with each call; empty: none. Read again when it changes.
   std::string token_file = {};
-  // Plain text beyond loopback.
+  // Allow plain text beyond loopback.
   bool allow_insecure = false;
   Metrics* metrics = nullptr;  // May be null.
-  // An attempt to connect, handshake and all, may take this long.
+  // Time limit of an attempt to connect, including the handshake.
   std::chrono::milliseconds connect{10'000};
 };
 
 // INVALID_ARGUMENT names the flag or file that is wrong, and the remedy.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options);
 
-// A channel for code that connects again and again: when certificate files have changed since the
-// last time, a new one. Streams on the old one go on. Thread-safe.
+// A source of channels for code that reconnects. Returns a new channel if certificate files have
+// changed since the last call. Streams on the old channel continue. Thread-safe.
 class ChannelSource {
  public:
   static absl::StatusOr<std::unique_ptr<ChannelSource>> Make(const ChannelOptions& options);
-  // Reads the files (small, local); what is broken is logged, and the old channel comes back.
+  // Reads the files, which are small and local. Errors are logged, and the old channel is returned.
   std::shared_ptr<grpc::Channel> Get();
-  // A new channel to another server with the same credentials; see ChannelOptions.
+  // Returns a new channel to another server with the same credentials; see ChannelOptions.
   absl::StatusOr<std::shared_ptr<grpc::Channel>> To(const std::string& address,
                                                     const std::string& endpoint,
                                                     std::chrono::milliseconds connect);
@@ -55,7 +55,7 @@ class ChannelSource {
   ChannelSource(ChannelOptions options, std::shared_ptr<TokenFile> token,
                 std::shared_ptr<TlsReloader> tls, std::shared_ptr<grpc::Channel> channel);
 
-  // Fixed after construction; null without a token, without TLS.
+  // Fixed after construction; null without a token or without TLS.
   const ChannelOptions options_;
   const std::shared_ptr<TokenFile> token_;
   const std::shared_ptr<TlsReloader> tls_;
@@ -63,23 +63,23 @@ class ChannelSource {
   // Guarded by mutex_.
   Mutex mutex_;
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
-  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 1;  // Of the certificates that it has.
+  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 1;  // Version of its certificates.
 };
 
-// How long to wait before attempt n. Pure.
+// Delay before attempt n. Pure.
 struct Backoff {
   std::chrono::milliseconds first{100};
   std::chrono::milliseconds longest{5000};
   double factor = 2;
-  // A connection that lasted this long was a good one: the next wait is the first again.
+  // After a connection that lasted this long, the delay starts again from the first.
   std::chrono::milliseconds healthy{30000};
 
-  // Full jitter: uniform in (0, min(longest, first * factor^attempt)); attempt counts from 0,
-  // uniform is in (0, 1).
+  // Full jitter: uniform in (0, min(longest, first * factor^attempt)). `attempt` counts from 0;
+  // `uniform` is in (0, 1).
   std::chrono::milliseconds Delay(int attempt, double uniform) const;
 };
 
-// What spreads the waits of a fleet: uniform in (0, 1). Nothing of a result depends on it.
+// Spreads the delays of a fleet: uniform in (0, 1). No result depends on it.
 class Jitter {
  public:
   Jitter();
@@ -90,7 +90,7 @@ class Jitter {
   uint32_t next_ = 0;
 };
 
-// Waits between attempts; one loop calls Wait, anyone may Stop. Thread-safe.
+// Waits between attempts. One loop calls Wait; any thread may call Stop. Thread-safe.
 //
 //   while (reconnector.Wait()) {     // The first call returns at once.
 //     ...open a stream; reconnector.Connected() once it works; wait for its end...
@@ -101,9 +101,10 @@ class Reconnector {
  public:
   explicit Reconnector(const Backoff& backoff = Backoff());
 
-  // False once stopped. at_least: for refusals that time alone does not cure.
+  // Returns false once stopped. at_least: minimum delay, for refusals that time alone does not
+  // cure.
   bool Wait(std::chrono::milliseconds at_least = std::chrono::milliseconds(0));
-  // A wait that somebody else has chosen. False once stopped.
+  // Waits for a given delay. Returns false once stopped.
   bool WaitFor(std::chrono::milliseconds delay);
   void Connected();
   void Stop();

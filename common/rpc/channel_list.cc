@@ -11,8 +11,8 @@ namespace mentor::rpc {
 namespace {
 
 constexpr size_t kAddressesMax = 16;
-// An address that has just failed is tried after the others for so long. A server that stands by
-// names a leader that is gone until somebody has taken over.
+// Time for which a failed address is tried after the others. Until a takeover, a standby server
+// names a leader that is gone.
 constexpr std::chrono::seconds kBroken{2};
 
 bool IsNotLeader(const absl::Status& status) {

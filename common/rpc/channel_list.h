@@ -1,7 +1,6 @@
-// Channels to servers of which one leads: "A:50052,B:50052,C:50052", as users name them. One is in
-// use; when it fails, or says that another one leads (NOT_LEADER), the next attempt goes elsewhere.
-// Only to addresses that the user named, whatever a server says: calls carry credentials.
-// Thread-safe.
+// Channels to several servers, one of which leads: "A:50052,B:50052,C:50052". One is in use. If it
+// fails, or names another leader (NOT_LEADER), the next attempt uses another address. Only
+// addresses that the user named are used, since calls carry credentials. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -18,7 +17,7 @@
 
 namespace mentor::rpc {
 
-// Which of several addresses to try. Pure; one thread at a time.
+// Chooses which of several addresses to try. Pure; one thread at a time.
 class AddressChoice {
  public:
   using Clock = std::chrono::steady_clock;
@@ -27,30 +26,31 @@ class AddressChoice {
 
   size_t current() const { return current_; }
   const std::string& address() const { return addresses_[current_]; }
-  // An attempt with the current one failed like this: the leader that the status names, if it is
-  // one of ours and has not just failed itself; else the next one that has not.
+  // Reports a failure of the current address. Switches to the leader that the status names, if it
+  // is in the list and has not failed recently. Otherwise switches to the next address that has not
+  // failed recently.
   void Failed(const absl::Status& status, Clock::time_point now);
 
  private:
   bool Broken(size_t index, Clock::time_point now) const;
 
   const std::vector<std::string> addresses_;
-  std::vector<Clock::time_point> broken_at_;  // 0: never.
+  std::vector<Clock::time_point> broken_at_;  // Epoch: never.
   size_t current_ = 0;
 };
 
 class ChannelList {
  public:
-  // `options.address` is one address, or several with commas between them.
+  // `options.address` is one address, or several separated by commas.
   static absl::StatusOr<std::unique_ptr<ChannelList>> Make(const ChannelOptions& options);
 
-  // To the address in use; see ChannelSource.
+  // Returns a channel to the address in use; see ChannelSource.
   std::shared_ptr<grpc::Channel> Get();
-  // What came of it: a call or a stream on it has ended like this. Only what another server may
-  // cure leads elsewhere. With one address, behind which there may be several servers, NOT_LEADER
-  // asks for a new connection.
+  // Reports how a call or a stream on the channel failed. Switches only after errors that another
+  // server may cure. With one address, which may stand for several servers, NOT_LEADER causes a new
+  // connection.
   void Failed(const absl::Status& status);
-  // The one in use.
+  // Returns the address in use.
   std::string address();
 
  private:

@@ -1,6 +1,6 @@
-// Long messages in pieces: Splitter cuts the serialised bytes of one message, Reassembler puts them
-// together again and refuses whatever breaks the rules of stream.proto. Both are plain objects for
-// one stream and one thread at a time.
+// Long messages in pieces. Splitter cuts the serialised bytes of one message; Reassembler joins
+// them and refuses violations of stream.proto. Both are plain objects for one stream and one thread
+// at a time.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ class Splitter {
       : bytes_(std::move(bytes)), stream_id_(stream_id), chunk_bytes_(chunk_bytes) {}
 
   bool done() const { return offset_ >= bytes_.size(); }
-  // The next piece. Only while !done().
+  // Writes the next piece. Must not be called after done().
   void Next(v1::Chunk* chunk);
 
  private:
@@ -40,8 +40,8 @@ class Reassembler {
   };
   explicit Reassembler(Limits limits) : limits_(limits) {}
 
-  // The whole message after its last piece; nothing while pieces are missing; INVALID_ARGUMENT (a
-  // rule of the wire) or RESOURCE_EXHAUSTED (a limit). After an error, end the stream.
+  // Returns the whole message after its last piece, and nullopt before. INVALID_ARGUMENT: a
+  // violation of the protocol. RESOURCE_EXHAUSTED: a limit. After an error the stream must end.
   absl::StatusOr<std::optional<std::string>> Add(const v1::Chunk& chunk);
   // True between the first and the last piece of a message.
   bool pending() const { return pending_; }
@@ -49,7 +49,7 @@ class Reassembler {
  private:
   const Limits limits_;
   bool pending_ = false;
-  uint64_t stream_id_ = 0;  // The message under way, or the last one.
+  uint64_t stream_id_ = 0;  // The current message, or the last one.
   uint32_t next_index_ = 0;
   uint64_t total_bytes_ = 0;
   std::string bytes_;

@@ -21,10 +21,10 @@ constexpr char kHowTo[] =
     "make certificates with: mentorctl certs init DIR, and name them with --tls_cert, --tls_key "
     "and --tls_ca (docs/security.md); or say --allow_insecure where the network protects itself";
 
-// What gRPC's core holds on to, as long as a server or its connections live.
+// State that gRPC's core keeps as long as a server or its connections live.
 struct ServerState {
   std::shared_ptr<TlsReloader> tls;        // Null without TLS.
-  std::shared_ptr<AccessControl> control;  // Null when every call is welcome.
+  std::shared_ptr<AccessControl> control;  // Null if every call is admitted.
   std::atomic<uint64_t> version_in_force{0};
 
   void Reload() {
@@ -33,7 +33,7 @@ struct ServerState {
   }
 };
 
-// For each handshake: the pair in force when it is another one than before.
+// Called for each handshake: returns the current pair if it has changed.
 grpc_ssl_certificate_config_reload_status FetchCertificates(
     void* user_data, grpc_ssl_server_certificate_config** config) {
   auto* const state = static_cast<ServerState*>(user_data);
@@ -44,7 +44,7 @@ grpc_ssl_certificate_config_reload_status FetchCertificates(
   }
   grpc_ssl_pem_key_cert_pair pair = {.private_key = texts->key.Reveal().c_str(),
                                      .cert_chain = texts->certificate.c_str()};
-  // gRPC 1.51 insists on some roots even when it asks for no client certificate.
+  // gRPC 1.51 requires some roots even if it asks for no client certificate.
   const std::string& roots = texts->authority.empty() ? texts->certificate : texts->authority;
   *config = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
@@ -54,7 +54,7 @@ std::string_view View(const grpc_slice& slice) {
   return {reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(slice)), GRPC_SLICE_LENGTH(slice)};
 }
 
-// The only value of a property; empty when there is none or more than one.
+// Returns the only value of a property; empty if there are none or several.
 std::string PropertyOf(const grpc_auth_context* context, const char* name) {
   auto iterator = grpc_auth_context_find_properties_by_name(context, name);
   const grpc_auth_property* const first = grpc_auth_property_iterator_next(&iterator);
@@ -62,8 +62,8 @@ std::string PropertyOf(const grpc_auth_context* context, const char* name) {
   return std::string(first->value, first->value_length);
 }
 
-// Every call passes here before its service, or gRPC's own "no such method", sees it. The
-// authorization stays in the metadata, for CallerOf.
+// Checks every call before its service, or gRPC's own "no such method", sees it. The authorization
+// stays in the metadata, for CallerOf.
 void CheckCall(void* user_data, grpc_auth_context* context, const grpc_metadata* metadata,
                size_t count, grpc_process_auth_metadata_done_cb done, void* done_data) {
   const auto& state = *static_cast<std::shared_ptr<ServerState>*>(user_data);
@@ -82,15 +82,15 @@ void CheckCall(void* user_data, grpc_auth_context* context, const grpc_metadata*
        decision.message.empty() ? nullptr : decision.message.c_str());
 }
 
-// Made of core's credentials, since the C++ ones can neither change their certificates without
-// polling files nor check tokens over plain text.
+// Uses core's credentials, since the C++ ones lack two features: certificates that change without
+// polling files, and token checks over plain text.
 class Credentials final : public grpc::ServerCredentials {
  public:
   Credentials(grpc_server_credentials* core, std::shared_ptr<ServerState> state,
               std::chrono::milliseconds reload_period)
       : core_(core), state_(std::move(state)) {
-    if (!state_->tls && !state_->control) return;  // Nothing to check, nothing to read again.
-    // Core gives it back after its last use of the state.
+    if (!state_->tls && !state_->control) return;  // Nothing to check or to reload.
+    // Core calls destroy after its last use of the state.
     auto* const held = new std::shared_ptr<ServerState>(state_);
     const auto destroy = [](void* state) {
       delete static_cast<std::shared_ptr<ServerState>*>(state);
@@ -111,7 +111,7 @@ class Credentials final : public grpc::ServerCredentials {
     grpc_server_credentials_release(core_);
   }
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {
-    MENTOR_CHECK(false);  // They have their own.
+    MENTOR_CHECK(false);  // These credentials have their own processor.
   }
 
  private:
@@ -263,7 +263,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials
         "certificate with --tls_ca; or say --allow_insecure where the network protects itself");
   }
   if (token == nullptr) return credentials;
-  // Level "none" since local credentials have no other: that both ends are on this machine.
+  // Level "none", since local credentials have no other: both ends are on this machine.
   return grpc::CompositeChannelCredentials(
       credentials, grpc::experimental::MetadataCredentialsFromPlugin(
                        std::make_unique<TokenPlugin>(std::move(token)), GRPC_SECURITY_NONE));

@@ -1,7 +1,6 @@
-// Who may talk to whom. On loopback both ends prove that they are on this machine ("local"
-// credentials); anywhere else TLS from files is required, unless someone says explicitly that the
-// network protects itself. Files are read again while a server runs. Pure functions; threads may
-// share.
+// Connection security. On loopback both ends prove that they are on this machine ("local"
+// credentials). Elsewhere TLS from files is required, unless a flag states that the network
+// protects itself. Servers reload the files while they run. Pure functions; threads may share.
 #pragma once
 
 #include <chrono>
@@ -25,26 +24,26 @@ bool IsLoopback(std::string_view address);
 
 struct ServerSecurity {
   TlsFiles tls = {};
-  // File of tokens (auth.h); empty: none is asked for.
+  // File of tokens (auth.h); empty: no tokens required.
   std::string tokens = {};
   // File of roles by common names of certificates.
   std::string roles = {};
-  // False: tls.authority is for this process's own connections, and clients show no certificate.
+  // False: tls.authority is for this process's own connections, and clients need no certificate.
   bool client_certificates = true;
-  // Serve beyond loopback without TLS, or without asking callers for credentials.
+  // Allow serving beyond loopback without TLS, or without credentials of callers.
   bool allow_insecure = false;
   Metrics* metrics = nullptr;  // May be null.
-  // How often the files are looked at.
+  // Interval between checks of the files.
   std::chrono::milliseconds reload_period{1000};
 };
 
-// INVALID_ARGUMENT names the file or flag that is wrong, and the remedy. The object looks after the
-// reloading: keep it as long as the server.
+// INVALID_ARGUMENT names the wrong file or flag, and the remedy. The returned object reloads the
+// files; keep it as long as the server.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
     std::string_view address, const ServerSecurity& security);
 
-// `token` may be null. Over plain text (allow_insecure) channel credentials carry no token: then
-// `token_apart` is set, and the channel must add it (channel.cc).
+// `token` may be null. Over plain text (allow_insecure) channel credentials cannot carry a token.
+// Then `token_apart` is set, and the channel must add the token (channel.cc).
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
     std::string_view address, const TlsTexts& tls, std::shared_ptr<TokenFile> token,
     bool allow_insecure, bool* token_apart);

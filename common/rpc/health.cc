@@ -12,8 +12,8 @@
 
 namespace mentor::rpc {
 
-// Debian's grpc-proto has the messages, two fields in all; they are written here by hand. Field 1
-// of the request is the name, field 1 of the answer the state: 1 SERVING, 2 NOT_SERVING.
+// Encodes the two messages by hand; each has one field. Field 1 of the request is the name. Field 1
+// of the answer is the state: 1 SERVING, 2 NOT_SERVING. Debian's grpc-proto has the definitions.
 absl::StatusOr<Health> AskHealth(const std::shared_ptr<grpc::Channel>& channel,
                                  std::string_view service, std::chrono::milliseconds limit) {
   if (service.size() > 127) return absl::InvalidArgumentError("the service's name is too long");

@@ -1,5 +1,5 @@
-// A client's stream that is opened again whenever it has ended, with patience in between. Blocks:
-// for a thread of its own.
+// Keeps a client's stream open: opens it again after each end, with delays. Blocks, so it needs its
+// own thread.
 #pragma once
 
 #include <chrono>
@@ -23,25 +23,26 @@ template <typename Out, typename In>
 struct KeepOpenOptions {
   using Handlers = typename Stream<Out, In>::Handlers;
 
-  std::string server;  // "learner", for the log.
-  // To it; called for each stream.
+  std::string server;  // Name of the server, for the log: "learner".
+  // Returns a channel to the server; called for each stream.
   std::function<std::shared_ptr<grpc::Channel>()> channel;
-  // How a stream has ended; may be null.
+  // Receives the status of each ended stream; may be null.
   std::function<void(const absl::Status&)> on_ended = {};
-  // After FAILED_PRECONDITION, which only a person can cure: another version, other last bits.
+  // Delay after FAILED_PRECONDITION, which only a person can cure: another version, other last
+  // bits.
   std::chrono::milliseconds refused_wait{10'000};
-  // Waits until the next stream is due, with a patience of its own; false: no more of them. Empty:
-  // the reconnector's patience.
+  // Waits until the next stream is due; returns false to end the loop. Empty: the reconnector's
+  // delays.
   std::function<bool()> wait = {};
   StreamOptions stream = {};
-  // The first message.
+  // Returns the first message.
   std::function<Out()> hello;
-  // Gets a stream before it starts; nullopt: no more of them.
+  // Receives a stream before it starts; nullopt ends the loop.
   std::function<std::optional<Handlers>(std::shared_ptr<Stream<Out, In>>)> on_open;
 };
 
-// call(stub, context, reactor) starts the method of the asynchronous stub. To end it, stop the
-// reconnector, then close the stream; it returns after that stream's on_closed.
+// call(stub, context, reactor) starts the method of the asynchronous stub. To end the loop, stop
+// the reconnector, then close the stream; KeepOpen returns after that stream's on_closed.
 template <typename Service, typename Out, typename In, typename Call>
 void KeepOpen(Reconnector* reconnector, const KeepOpenOptions<Out, In>& options, Call call) {
   std::chrono::milliseconds at_least{0};
@@ -55,13 +56,13 @@ void KeepOpen(Reconnector* reconnector, const KeepOpenOptions<Out, In>& options,
       ended->set_value(status);
     };
     const std::shared_ptr<grpc::Channel> channel = options.channel();
-    // The reconnector is patient enough; the channel's own patience would come on top of it.
+    // The reconnector already delays; the channel's own backoff would add to it.
     grpc::experimental::ChannelResetConnectionBackoff(channel.get());
     const auto stub = Service::NewStub(channel);
     stream->Start(*std::move(handlers),
                   [&](auto* context, auto* reactor) { call(stub->async(), context, reactor); });
     stream->Send(options.hello());
-    // Whoever stopped it may have closed the stream before it was open, which does nothing.
+    // Stop may have closed the stream before it was open, which had no effect.
     if (reconnector->stopped()) stream->Close(absl::CancelledError("stopped"));
     const absl::Status status = ended->get_future().get();
     if (reconnector->stopped()) return;

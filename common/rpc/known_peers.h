@@ -1,6 +1,5 @@
-// Connections over which a call has come that was let in, by the peer's address as gRPC writes it
-// ("ipv4:127.0.0.1:1234"). The acceptor asks: a connection that is not known may send little.
-// Thread-safe.
+// Connections on which a call has been admitted, by the peer's address as gRPC writes it
+// ("ipv4:127.0.0.1:1234"). The acceptor limits the bytes of other connections. Thread-safe.
 #pragma once
 
 #include <set>
@@ -16,7 +15,7 @@ class KnownPeers {
   static void Add(std::string_view peer) {
     if (!peer.starts_with("ipv4:") && !peer.starts_with("ipv6:")) return;
     MutexLock lock(mutex_);
-    // Bounded, also where nobody asks.
+    // Bounded, since some processes have no acceptor that removes entries.
     if (peers_.size() < kPeersMax) peers_.emplace(peer);
   }
   static bool Has(std::string_view peer) {

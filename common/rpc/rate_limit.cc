@@ -24,8 +24,8 @@ absl::Status RateLimiter::Admit(std::string_view caller, Clock::time_point now) 
         return LevelAt(entry.second, now) >= options_.burst;
       });
     }
-    // Names come from tables of tokens and certificates of one's own authority: full means that
-    // all of them are busy.
+    // Names come from tables of tokens and from trusted certificates, so a full table means that
+    // all callers are busy.
     if (buckets_.size() >= options_.callers_max) {
       return WithRetryDelay(
           MakeError(absl::StatusCode::kResourceExhausted, Reason::kRateLimited,

@@ -1,4 +1,4 @@
-// A bucket of tokens for each caller: a burst at once, then so many calls a second. Thread-safe.
+// A token bucket for each caller: a burst at once, then a number of calls per second. Thread-safe.
 //
 //   if (absl::Status status = limiter.Admit(CallerOf(*context).counted_as()); !status.ok()) return
 //   status;
@@ -22,13 +22,14 @@ class RateLimiter {
   struct Options {
     double calls_per_second = 100;  // 0: no limit.
     double burst = 200;
-    // Above this many callers the ones with full buckets are forgotten: they lose nothing by it.
+    // Above this many callers, those with full buckets are forgotten, which changes nothing for
+    // them.
     size_t callers_max = 4096;
   };
   explicit RateLimiter(const Options& options) : options_(options) {}
 
-  // OK, or RESOURCE_EXHAUSTED RATE_LIMITED with the time after which a call would be taken. Refused
-  // calls cost the caller nothing.
+  // Returns OK, or RESOURCE_EXHAUSTED RATE_LIMITED with a retry delay. Refused calls cost the
+  // caller nothing.
   absl::Status Admit(std::string_view caller, Clock::time_point now = Clock::now());
 
  private:

@@ -15,21 +15,21 @@ namespace mentor::rpc {
 
 inline constexpr uint64_t kSecretFileBytesMax = 1 << 20;
 
-// The whole file. Others may not read it: modes up to 0600, or up to 0640 for the group of a file
-// that belongs to root or to us (Kubernetes mounts secrets so). INVALID_ARGUMENT begins with `flag`
-// and ends with the remedy.
+// Reads the whole file, which others must not be able to read. Modes up to 0600 are accepted, or up
+// to 0640 if the file belongs to root or to this user (Kubernetes mounts secrets so).
+// INVALID_ARGUMENT begins with `flag` and ends with the remedy.
 absl::StatusOr<std::string> ReadSecretFile(std::string_view flag, const std::string& path);
 
-// The same for what others may read but not change.
+// The same for files that others may read but not change.
 absl::StatusOr<std::string> ReadGuardedFile(std::string_view flag, const std::string& path);
 
-// A client's token, read again when its file changes. A file that breaks later keeps the token it
-// had. Thread-safe.
+// A client's token, read again when its file changes. If the file becomes invalid, the last token
+// stays. Thread-safe.
 class TokenFile {
  public:
   static absl::StatusOr<std::shared_ptr<TokenFile>> Open(const std::string& path);
 
-  // Looks at the file at most once a period.
+  // Checks the file at most once per period.
   Secret Get();
 
  private:

@@ -18,7 +18,7 @@ namespace mentor::rpc {
 
 namespace {
 
-// gRPC's library gives reflection to every server of a program that links it.
+// Removes reflection, which gRPC's library adds to every server of a program that links it.
 class WithoutReflection final : public grpc::ServerBuilderOption {
  public:
   void UpdateArguments(grpc::ChannelArguments*) override {}
@@ -44,7 +44,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOf(
 
 absl::Status Server::Check(ServerOptions options) {
   if (options.address.empty()) return absl::OkStatus();
-  options.metrics = nullptr;  // Counted when it starts.
+  options.metrics = nullptr;  // Only Start may count.
   MENTOR_RETURN_IF_ERROR(CredentialsOf(options).status());
   return Acceptor::Listen({.address = options.address}).status();
 }
@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   static std::once_flag health;
   std::call_once(health, [] {
     grpc::EnableDefaultHealthCheckService(true);
-    // Once more does no harm; links it.
+    // Links the plugin; calling it again does no harm.
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
   KeepCallbackThreads();
@@ -95,7 +95,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
         std::move(credentials));
   }
   if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
-  // A server of health alone has nothing else that keeps its queues going.
+  // A server with health only needs this service to keep its queues running.
   if (services.empty()) builder.RegisterCallbackGenericService(&server->nothing_);
   if (options.metrics != nullptr) {
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> creators;
@@ -106,9 +106,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   quota.Resize(options.memory_bytes_max);
   builder.SetResourceQuota(quota);
   for (grpc::Service* service : services) builder.RegisterService(service);
-  // A message that is compressed may be a thousand times as long as what was received, and
-  // gRPC 1.51 unpacks it before it looks at its length. Nobody here compresses: the call is
-  // refused, and nothing is unpacked meanwhile.
+  // Refuses compressed messages, which this project never sends. A compressed message may expand a
+  // thousandfold, and gRPC 1.51 expands a message before it checks the length. Refused calls are
+  // not expanded.
   for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP})
     builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
@@ -133,7 +133,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   }
   server->SetReady(false);
   server->SetLive(true);
-  // From here on strangers talk to it.
+  // Strangers can connect from here on.
   if (server->acceptor_ != nullptr) server->acceptor_->Start(std::move(handle));
   return server;
 }

@@ -1,5 +1,5 @@
 // A gRPC server with this project's settings: credentials, limits, keepalive, health, reflection,
-// an end with a deadline. Owned by main or a test. Thread-safe after Start.
+// shutdown with a deadline. Owned by main or a test. Thread-safe after Start.
 #pragma once
 
 #include <chrono>
@@ -21,14 +21,14 @@ inline constexpr int kMessageBytesMax = 8 << 20;
 inline constexpr int kKeepaliveTimeMs = 10'000;
 inline constexpr int kKeepaliveTimeoutMs = 5'000;
 inline constexpr int kMetadataBytesMax = 64 << 10;
-// Connections that never call, or have stopped to, do not stay.
+// Idle connections without calls are closed after this time.
 inline constexpr int kIdleConnectionMs = 60'000;
-// A client may ping this often. Less than kKeepaliveTimeMs: a client that pings more often than a
-// server allows is disconnected with too_many_pings.
+// Minimum interval between a client's pings. Less than kKeepaliveTimeMs, since a client that pings
+// more often than a server allows is disconnected with too_many_pings.
 inline constexpr int kPingIntervalMinMs = 5'000;
 
 struct ServerOptions {
-  // HOST:PORT; port 0 takes a free one. Empty: no port, in-process channels only.
+  // HOST:PORT; port 0 chooses a free one. Empty: no port, in-process channels only.
   std::string address = "127.0.0.1:0";
   TlsFiles tls = {};
   int streams_per_connection_max = 64;
@@ -40,43 +40,43 @@ struct ServerOptions {
   bool allow_insecure = false;
   Metrics* metrics = nullptr;  // May be null.
   std::chrono::milliseconds reload_period{1000};
-  // Connections at once (acceptor.h).
+  // Maximum connections at once (acceptor.h).
   int connections_max = 4096;
-  // What gRPC may hold for all connections together: bytes on their way in and out.
+  // Memory that gRPC may hold for all connections together: bytes to receive and to send.
   size_t memory_bytes_max = size_t{512} << 20;
-  // Names of services, for which health answers the same as for "readiness".
+  // Names of services whose health is that of "readiness".
   std::vector<std::string> health_names = {};
 };
 
 class Server {
  public:
-  // The error that Start would give now for address or credentials, without serving anybody: for
-  // who has to make something else first, and would leave it behind.
+  // Returns the error that Start would return now for address or credentials, without serving. For
+  // callers that must create something first and would leave it behind.
   static absl::Status Check(ServerOptions options);
-  // The services outlive the server. Health "readiness" and "" say NOT_SERVING until SetReady;
-  // "liveness" says SERVING.
+  // The services must outlive the server. Health "readiness" and "" are NOT_SERVING until SetReady;
+  // "liveness" is SERVING.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const std::vector<grpc::Service*>& services);
-  // The admin port: health and nothing else, in plain text, on any address: probes of an
-  // orchestrator have no credentials, and whether a process is ready is no secret.
+  // The admin port: only health, in plain text, on any address. Probes of an orchestrator have no
+  // credentials, and the health of a process is not secret.
   static absl::StatusOr<std::unique_ptr<Server>> StartAdmin(const std::string& address,
                                                             std::vector<std::string> health_names);
   ~Server();  // Shuts down at once unless Shutdown was called.
 
-  // HOST:PORT with the real port; empty without one.
+  // HOST:PORT with the actual port; empty without a port.
   const std::string& address() const { return address_; }
   int port() const { return port_; }
 
-  // "available" says the same, unless SetAvailable says otherwise later.
+  // Also sets "available", which SetAvailable may change later.
   void SetReady(bool ready);
-  // Name "available": the process can do its part, be it to stand by.
+  // Sets health "available": the process can do its part, which may be to stand by.
   void SetAvailable(bool available);
   void SetLive(bool live);
-  // For clients of this process; needs no port.
+  // Returns a channel for clients in this process; needs no port.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
-  // Not ready, no new calls, and calls that go on after the deadline are cancelled. Waits for the
-  // end. Idempotent. Streams never end by themselves: their owners close them first.
+  // Sets not ready, refuses new calls, and cancels calls that run past the deadline. Waits for the
+  // end. Idempotent. Streams never end by themselves: their owners must close them first.
   void Shutdown(std::chrono::milliseconds deadline);
 
  private:
@@ -89,7 +89,7 @@ class Server {
   std::string address_;
   int port_ = 0;
   std::vector<std::string> health_names_;
-  std::shared_ptr<grpc::ServerCredentials> credentials_;  // They look after their files.
+  std::shared_ptr<grpc::ServerCredentials> credentials_;  // They reload their files.
   grpc::CallbackGenericService nothing_;                  // Answers UNIMPLEMENTED.
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Acceptor> acceptor_;

@@ -8,7 +8,7 @@
 namespace mentor::rpc {
 namespace {
 
-// HTTP/2 trailers are limited; a peer may drop longer details, and the whole answer with them.
+// HTTP/2 trailers are limited. A peer may drop longer details, and the whole answer with them.
 constexpr size_t kDetailsBytesMax = 4096;
 constexpr size_t kStatusBytesMax = 2048;
 
@@ -17,7 +17,7 @@ constexpr size_t kStatusBytesMax = 2048;
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const auto code =
-      static_cast<grpc::StatusCode>(status.code());  // The numbers are the same by definition.
+      static_cast<grpc::StatusCode>(status.code());  // The numbers are equal by definition.
   std::string message(status.message());
   if (message.size() > kStatusBytesMax) {
     message.resize(kStatusBytesMax - 3);
@@ -26,7 +26,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
   google::rpc::Status all = StatusToProto(status), details;
   details.set_code(static_cast<int>(code));
   details.set_message(message.substr(0, 512));
-  // The reason is short and comes first, so that it is never the one without room.
+  // The reason is short and comes first, so it always fits.
   for (auto& any : *all.mutable_details()) {
     if (details.ByteSizeLong() + any.ByteSizeLong() + 8 <= kDetailsBytesMax)
       *details.add_details() = std::move(any);

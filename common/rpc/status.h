@@ -1,4 +1,4 @@
-// absl::Status <-> grpc::Status, the only place that makes one from the other. Payloads
+// Converts between absl::Status and grpc::Status; the only place that does. Payloads
 // (common/status.h) travel as google.rpc.Status in the details. Pure functions; threads may share.
 #pragma once
 

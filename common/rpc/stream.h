@@ -1,19 +1,19 @@
-// One bidirectional stream, the same for both of its ends and for every service whose messages have
-// the members `heartbeat` and `chunk` (stream.proto). It owns what is easy to get wrong with gRPC's
-// callback API: at most one write in flight, one Finish with no write in flight, reading until the
-// end, life until OnDone. On top of that:
+// One bidirectional stream, for both ends and for every service whose messages have the members
+// `heartbeat` and `chunk` (stream.proto). It handles the difficult rules of gRPC's callback API. At
+// most one write is in flight. Finish is called once, with no write in flight. It reads until the
+// end, and lives until OnDone. It adds:
 //
-//   outbox     Send puts a message in line and never blocks. The line is bounded in items and
-//              bytes; a peer that does not take what it asked for is ended with
-//              RESOURCE_EXHAUSTED. Back-pressure is the business of credit above.
+//   outbox     Send queues a message and never blocks. The queue is bounded in items and
+//              bytes. A peer that does not accept requested messages is ended with
+//              RESOURCE_EXHAUSTED. Credit, a layer above, provides back-pressure.
 //   chunks     Messages above chunk_bytes travel in pieces; heartbeats may come between them.
-//   heartbeat  Sent once per interval; a peer that is silent for dead_after is ended with
+//   heartbeat  Sent once per interval. A peer that is silent for dead_after is ended with
 //              UNAVAILABLE PEER_SILENT.
 //
-// Events come from gRPC's threads, one at a time for one stream, with no lock held: on_message for
-// each message in order, then on_closed exactly once, then the handlers are destroyed (so they may
-// hold the stream). Handlers must not block. Send and Close are thread-safe and may be called from
-// handlers. The stream keeps itself alive until on_closed.
+// Events come from gRPC's threads, one at a time for each stream, with no lock held. on_message is
+// called for each message in order, then on_closed exactly once. The handlers are then destroyed,
+// so they may hold the stream. Handlers must not block. Send and Close are thread-safe and may be
+// called from handlers. The stream keeps itself alive until on_closed.
 //
 // Server: in the callback service's method
 //   auto stream = rpc::ServerStream<v1::WorkResponse, v1::WorkRequest>::Make(context, options);
@@ -60,7 +60,7 @@
 
 namespace mentor::rpc {
 
-// Where a stream counts; members may be null. The counters outlive the stream.
+// Counters of a stream; members may be null. They must outlive the stream.
 struct StreamMetrics {
   prometheus::Counter* messages_sent = nullptr;
   prometheus::Counter* messages_received = nullptr;
@@ -72,9 +72,9 @@ struct StreamMetrics {
 struct StreamOptions {
   std::chrono::milliseconds heartbeat{1000};
   std::chrono::milliseconds dead_after{5000};
-  // From Close to the end at the latest; then the call is cancelled.
+  // Time limit from Close to the end; then the call is cancelled.
   std::chrono::milliseconds close_within{5000};
-  // From the first piece of a long message to its last.
+  // Time limit from the first piece of a long message to its last.
   std::chrono::milliseconds reassemble_within{60000};
   size_t chunk_bytes = 1 << 20;
   size_t message_bytes_max = 64u << 20;
@@ -83,8 +83,8 @@ struct StreamOptions {
   StreamMetrics metrics = {};
 };
 
-// message_bytes_max between learners and the meta-learner: a segment of 128 lifetimes with 2000
-// steps of Meta-World is about 50 MB.
+// message_bytes_max between learners and the meta-learner. A segment of 128 lifetimes with 2000
+// steps of Meta-World has about 50 MB.
 inline constexpr size_t kShardMessageBytesMax = size_t{512} << 20;
 
 template <typename Out, typename In>
@@ -99,16 +99,16 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // False when the stream is closing or closed, or the outbox overflows (which closes it).
+  // Returns false if the stream is closing or closed, or if the outbox overflows (which closes it).
   bool Send(Out message);
-  // OK: sends what is in line, then ends the stream. An error: drops what is in line and ends it at
-  // once; at a server the peer gets this status. on_closed follows with this status. Of several
-  // calls the first error counts.
+  // OK: sends the queued messages, then ends the stream. An error: drops the queued messages and
+  // ends the stream at once; a server sends the status to the peer. on_closed receives this status.
+  // If Close is called several times, the first error counts.
   void Close(absl::Status status);
 
-  // Items and bytes in line.
+  // Returns the queued items and bytes.
   std::pair<size_t, size_t> Queued() const;
-  // The last one measured.
+  // Returns the last measured round trip.
   std::optional<std::chrono::nanoseconds> RoundTrip() const;
 
  protected:
@@ -117,28 +117,29 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
         reassembler_({.chunk_bytes_max = options.chunk_bytes,
                       .message_bytes_max = options.message_bytes_max}) {}
 
-  // What the two ends do differently. Called with the mutex held.
+  // Operations that differ between the two ends. Called with the mutex held.
   virtual void TransportRead(In* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
   virtual void TransportWrite(const Out* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
-  // No more writes: Finish at a server, half-close at a client. Once, with no write in flight.
+  // Ends the writes: Finish at a server, half-close at a client. Called once, with no write in
+  // flight.
   virtual void TransportEnd(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
   virtual void TransportCancel() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
-  // After the last read.
+  // Called after the last read.
   virtual void TransportReadsOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
-  // The call is over: give back what belongs to it, before on_closed.
+  // The call is over: releases its resources, before on_closed.
   virtual void TransportDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
-  // True where the end of the peer's messages asks for the end of ours, and TransportEnd ends the
+  // True if the end of the peer's messages requires the end of ours, and TransportEnd ends the
   // call.
   virtual bool is_server() const = 0;
 
-  // Reactions.
+  // Reactions to gRPC's events.
   void Begin(Handlers handlers);
   void ReadDone(bool ok);
   void WriteDone(bool ok);
   void Cancelled();
   void Done(const absl::Status& transport_status);
 
-  // Guards everything below but what ReadDone alone uses. Every reaction takes it.
+  // Guards everything below except what only ReadDone uses. Every reaction locks it.
   mutable Mutex mutex_;
 
  private:
@@ -146,24 +147,25 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   enum class Phase {
     kNew,
     kOpen,
-    kFlushing,  // Close(OK): the outbox goes out first.
-    kAborting,  // Close(error), a broken rule or a dead peer: ends once no write is in flight.
-    kEnded,     // TransportEnd was called, or the call is known to be dead at a client.
+    kFlushing,  // Close(OK): the outbox is sent first.
+    // Close(error), a protocol violation or a dead peer: ends once no write is in flight.
+    kAborting,
+    kEnded,  // TransportEnd was called, or the call is known to be dead at a client.
     kDone,
   };
-  // A message as it is, or the bytes of a long one.
+  // A message, or the serialised bytes of a long one.
   using Item = std::variant<Out, std::string>;
 
   // With mutex_ held.
   void CloseLocked(Phase phase, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetPhase(Phase phase) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // Forward only.
-  void Drop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);                 // What is in line.
+  void Drop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);                 // Drops the queued messages.
   void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Write(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetAlarm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void Tick();
-  // Nothing when the message is not for the handler; an error when it breaks a rule.
+  // Returns nullopt if the message is not for the handler, and an error if it violates a rule.
   absl::StatusOr<std::optional<In>> Receive();
   static void Count(prometheus::Counter* counter, double value) {
     if (counter != nullptr) counter->Increment(value);
@@ -172,7 +174,7 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   // Fixed after construction.
   const StreamOptions options_;
 
-  // Used by ReadDone alone; reads are one at a time.
+  // Used only by ReadDone; reads come one at a time.
   In reading_;
   Reassembler reassembler_;
 
@@ -182,11 +184,12 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   std::shared_ptr<Stream> self_ ABSL_GUARDED_BY(mutex_);  // From Begin to Done.
   std::deque<std::pair<Item, size_t>> outbox_ ABSL_GUARDED_BY(mutex_);
   size_t outbox_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::optional<Splitter> splitter_ ABSL_GUARDED_BY(mutex_);  // The long message under way.
+  std::optional<Splitter> splitter_ ABSL_GUARDED_BY(mutex_);  // The long message being sent.
   uint64_t long_messages_ ABSL_GUARDED_BY(mutex_) = 0;
   Out writing_ ABSL_GUARDED_BY(mutex_);
   bool write_in_flight_ ABSL_GUARDED_BY(mutex_) = false;
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;  // The transport says that the call is broken.
+  // The transport reported that the call is broken.
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool cancelled_by_us_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> reason_ ABSL_GUARDED_BY(mutex_);  // Why this end closed the stream.
   bool heartbeat_due_ ABSL_GUARDED_BY(mutex_) = false;
@@ -201,13 +204,13 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);
 };
 
-// The end at the server. Made by the service's method, kept by the call itself.
+// The server's end. Created by the service's method, kept alive by the call itself.
 template <typename Out, typename In>
 class ServerStream final : public Stream<Out, In>, private grpc::ServerBidiReactor<In, Out> {
  public:
   using typename Stream<Out, In>::Handlers;
 
-  // context is the call's; it outlives the stream's events.
+  // `context` belongs to the call and outlives the stream's events.
   static std::shared_ptr<ServerStream> Make(grpc::CallbackServerContext* context,
                                             const StreamOptions& options) {
     return std::shared_ptr<ServerStream>(new ServerStream(context, options));
@@ -241,7 +244,7 @@ class ServerStream final : public Stream<Out, In>, private grpc::ServerBidiReact
   const StreamSlot slot_;
 };
 
-// The end at the client.
+// The client's end.
 template <typename Out, typename In>
 class ClientStream final : public Stream<Out, In>, private grpc::ClientBidiReactor<Out, In> {
  public:
@@ -255,11 +258,11 @@ class ClientStream final : public Stream<Out, In>, private grpc::ClientBidiReact
   void Start(Handlers handlers, Call call) {
     KeepCallbackThreads();
     call(&*context_, static_cast<grpc::ClientBidiReactor<Out, In>*>(this));
-    this->AddHold();  // Writes come from any thread; given back after the last read.
+    this->AddHold();  // Any thread may write; RemoveHold follows the last read.
     this->Begin(std::move(handlers));
     this->StartCall();
   }
-  // Before Start, for metadata.
+  // For metadata; only before Start.
   grpc::ClientContext& context() { return *context_; }
 
  private:
@@ -283,7 +286,7 @@ class ClientStream final : public Stream<Out, In>, private grpc::ClientBidiReact
   void OnWriteDone(bool ok) override { this->WriteDone(ok); }
   void OnDone(const grpc::Status& status) override { this->Done(FromGrpc(status)); }
 
-  // Gone at the end of the call, since it holds the channel.
+  // Reset at the end of the call, since it holds the channel.
   std::optional<grpc::ClientContext> context_{std::in_place};
 };
 
@@ -300,7 +303,7 @@ bool Stream<Out, In>::Send(Out message) {
     return false;
   }
   if (bytes > options_.chunk_bytes) {
-    item = message.SerializeAsString();  // Outside the lock.
+    item = message.SerializeAsString();  // Done outside the lock.
   } else {
     item = std::move(message);
   }
@@ -363,8 +366,8 @@ void Stream<Out, In>::CloseLocked(Phase phase, absl::Status status) {
   SetPhase(phase);
   if (phase == Phase::kAborting) {
     Drop();
-    // A client's write in flight would wait for a peer that may be stuck; a server waits for it
-    // (close_within at most), so that the peer gets the status.
+    // A client's write in flight would wait for a peer that may be stuck. A server waits for its
+    // write (close_within at most), so that the peer gets the status.
     if (!is_server()) TransportCancel();
   }
   Pump();
@@ -384,7 +387,7 @@ void Stream<Out, In>::Drop() {
   splitter_.reset();
 }
 
-// Starts the next write, or the end, when nothing is in flight.
+// Starts the next write, or the end, if nothing is in flight.
 template <typename Out, typename In>
 void Stream<Out, In>::Pump() {
   if (write_in_flight_ || phase_ == Phase::kNew || phase_ >= Phase::kEnded) return;
@@ -447,7 +450,7 @@ void Stream<Out, In>::WriteDone(bool ok) {
   MutexLock lock(mutex_);
   write_in_flight_ = false;
   if (!ok) {
-    // The call is dead; what it died of comes with the end.
+    // The call is dead; the reason arrives with its end.
     cancelled_ = true;
     Drop();
     SetPhase(is_server() ? Phase::kAborting : Phase::kEnded);
@@ -521,8 +524,8 @@ void Stream<Out, In>::ReadDone(bool ok) {
     MutexLock lock(mutex_);
     if (!ok) {
       if (is_server()) {
-        // The client has said all it wanted to say (or is gone, then Cancelled follows): so does
-        // this end.
+        // The client has sent all its messages, so this end finishes too. If the client is gone,
+        // Cancelled follows.
         CloseLocked(Phase::kFlushing, absl::OkStatus());
       } else {
         SetPhase(Phase::kEnded);
@@ -543,8 +546,8 @@ void Stream<Out, In>::ReadDone(bool ok) {
     handlers->on_message(**std::move(message));
   }
   MutexLock lock(mutex_);
-  // After Finish a server must not read again; a client reads to the end, which a cancelled call
-  // brings at once.
+  // After Finish a server must not read again. A client reads to the end, which comes at once for a
+  // cancelled call.
   if (is_server() && phase_ >= Phase::kEnded) return;
   reading_.Clear();
   TransportRead(&reading_);
@@ -586,13 +589,13 @@ void Stream<Out, In>::Done(const absl::Status& transport_status) {
   alarm.reset();
   handlers->on_closed(status);
   handlers.reset();
-  self.reset();  // Often the last reference: nothing of this object after it.
+  self.reset();  // Often the last reference: do not use this object afterwards.
 }
 
 template <typename Out, typename In>
 void Stream<Out, In>::SetAlarm() {
-  // A new alarm each time: the old one may be running this very call. The clock is the monotonic
-  // one.
+  // A new alarm each time, since the old one may be running this very call. Uses the monotonic
+  // clock.
   alarm_ = std::make_unique<grpc::Alarm>();
   const gpr_timespec deadline = gpr_time_add(
       gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(options_.heartbeat.count(), GPR_TIMESPAN));
@@ -607,8 +610,8 @@ void Stream<Out, In>::Tick() {
   MutexLock lock(mutex_);
   if (phase_ == Phase::kNew || phase_ == Phase::kDone) return;
   const auto now = Clock::now();
-  // A late tick means that this process stood still, so the peer's silence proves nothing: its
-  // clock starts again.
+  // A late tick means that this process was suspended, so the peer's silence proves nothing. The
+  // peer's time starts again.
   if (now - last_tick_ > options_.heartbeat + options_.dead_after / 2) last_received_ = now;
   last_tick_ = now;
   if (phase_ == Phase::kOpen || phase_ == Phase::kFlushing) {
@@ -616,7 +619,7 @@ void Stream<Out, In>::Tick() {
       CloseLocked(Phase::kAborting, MakeError(absl::StatusCode::kUnavailable, Reason::kPeerSilent,
                                               absl::StrCat("the peer has been silent for ",
                                                            options_.dead_after.count(), " ms")));
-      TransportCancel();  // A dead peer takes no status.
+      TransportCancel();  // A dead peer cannot receive a status.
     } else if (reassembling_since_ && now - *reassembling_since_ > options_.reassemble_within) {
       CloseLocked(Phase::kAborting,
                   MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,

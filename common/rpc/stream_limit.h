@@ -1,4 +1,4 @@
-// A limit to the streams of all servers of this process together. Thread-safe.
+// Limits the number of streams of all servers of this process together. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -13,8 +13,8 @@ namespace mentor::rpc {
 
 inline constexpr int kStreamsMax = 4096;
 
-// A place for one stream, from its first to its last moment. A reactor has it as a member; one
-// without a place ends at once with status().
+// A slot for one stream, held for the stream's whole life. A reactor has it as a member; a stream
+// without a slot ends at once with status().
 class StreamSlot {
  public:
   StreamSlot() : taken_(count_.fetch_add(1, std::memory_order_relaxed) < limit_.load()) {}

@@ -13,7 +13,7 @@ namespace {
 
 namespace pb = google::protobuf;
 
-// Every option in a message and below it.
+// Visits every option in a message, recursively.
 absl::Status EachOption(pb::Message* message,
                         const std::function<absl::Status(v1::Option* option)>& visit) {
   if (message->GetDescriptor() == v1::Option::descriptor())

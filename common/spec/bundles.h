@@ -14,11 +14,10 @@ namespace mentor {
 
 inline constexpr char kBundleOption[] = "bundle";
 
-// Digests. What is no bundle's name is left out: the check of the spec refuses it.
+// Returns digests. Invalid names are left out, since the check of the spec refuses them.
 std::set<std::string> BundlesOf(const v1::ExperimentSpec& spec);
 
-// Gives every value of the option to `edit`, which may put another one in its place; the first
-// error ends it.
+// Passes each value of the option to `edit`, which may replace it. Stops at the first error.
 absl::Status EditBundles(v1::ExperimentSpec* spec,
                          const std::function<absl::Status(std::string* value)>& edit);
 

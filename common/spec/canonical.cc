@@ -75,7 +75,7 @@ void WriteValue(const Message& message, const FieldDescriptor& field, int index,
 void WriteCanonical(const Message& message, std::string* out) {
   const Reflection& reflection = *message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
-  reflection.ListFields(message, &fields);  // By number.
+  reflection.ListFields(message, &fields);  // Sorted by number.
   *out += '{';
   for (const FieldDescriptor* field : fields) {
     if (!field->is_repeated()) {
@@ -85,8 +85,8 @@ void WriteCanonical(const Message& message, std::string* out) {
     std::vector<std::string> elements(reflection.FieldSize(message, field));
     for (size_t i = 0; i < elements.size(); ++i)
       WriteValue(message, *field, static_cast<int>(i), &elements[i]);
-    // Options and maps are sets, and a map has another order in each message; the order of other
-    // lists has a meaning.
+    // Options and maps are sets, and maps have no fixed order in memory. The order of other lists
+    // has a meaning.
     if (field->is_map() || field->message_type() == v1::Option::descriptor())
       std::sort(elements.begin(), elements.end());
     for (const std::string& element : elements) *out += element;

@@ -1,4 +1,4 @@
-// One text for equal messages, for hashes. Pure; threads may share.
+// Canonical text of messages, for hashes. Pure; threads may share.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace mentor {
 
-// One byte string for equal messages, whatever the serialiser does: set fields by number, floating
-// point in hexadecimal, options of one list by name. Unknown fields are left out.
+// Returns the same bytes for equal messages, whatever the serialiser does. Fields are sorted by
+// number, options of a list by name; floating point is in hexadecimal. Unknown fields are left out.
 std::string CanonicalText(const google::protobuf::Message& message);
 
 }  // namespace mentor

@@ -17,7 +17,7 @@ bool IsRequired(const FieldDescriptor& field) {
   return field.options().GetExtension(v1::range).required();
 }
 
-// Whether its absence says something: a part that nobody need have, and whose name has no default.
+// True if absence has a meaning: the part is optional, and its name has no default.
 bool MayBeAbsent(const FieldDescriptor& field) {
   if (IsRequired(field)) return false;
   const Descriptor& type = *field.message_type();

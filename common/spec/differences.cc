@@ -16,7 +16,8 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 std::string ValueText(const Message& message, const FieldDescriptor& field, int index) {
-  if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {  // Without quotes.
+  // PrintFieldValueToString would add quotes.
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
     std::string scratch;
     return index < 0 ? message.GetReflection()->GetStringReference(message, &field, &scratch)
                      : message.GetReflection()->GetRepeatedStringReference(message, &field, index,
@@ -61,7 +62,7 @@ void Flatten(const Message& message, const std::string& prefix,
   }
 }
 
-// What the result depends on.
+// Settings that the result depends on.
 std::map<std::string, std::string> FlatSettings(v1::ExperimentSpec spec) {
   spec = WithDefaults(spec);
   spec.clear_display_name();

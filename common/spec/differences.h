@@ -1,4 +1,4 @@
-// Specs as flat lists of settings, and in which of them two specs differ. Pure functions; threads
+// Specs as flat lists of settings, and the differences between two specs. Pure functions; threads
 // may share.
 #pragma once
 
@@ -11,12 +11,12 @@
 
 namespace mentor {
 
-// Leaves of a spec by the path that --set takes, options of parts among them; lists joined by
-// commas.
+// Returns the leaves of a spec by the path that --set takes, including options of parts; lists are
+// joined by commas.
 std::map<std::string, std::string> FlatSpec(const v1::ExperimentSpec& spec);
 
-// "rule.outer_updates: 4 -> 8" for each difference in what the result depends on, with "default"
-// for an option that is not set; at most `lines_max` and a last line that counts the rest.
+// Returns "rule.outer_updates: 4 -> 8" for each difference that affects the result. Unset options
+// read as "default". At most `lines_max` lines and a last line that counts the rest.
 std::vector<std::string> SpecDifferences(const v1::ExperimentSpec& from,
                                          const v1::ExperimentSpec& to, size_t lines_max);
 

@@ -18,10 +18,10 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 using CppType = FieldDescriptor::CppType;
 
-// Where a path leads: a field of *parent, or an option of its list.
+// Target of a path: a field of *parent, or an option in its list.
 struct Target {
   Message* parent = nullptr;
-  const FieldDescriptor* field = nullptr;  // Null: the option `option_name`.
+  const FieldDescriptor* field = nullptr;  // Null: the target is the option `option_name`.
   std::string option_name;
 };
 
@@ -65,7 +65,7 @@ std::optional<Target> Resolve(Message* root, const std::string& path, Violations
       parent = parent->GetReflection()->MutableMessage(parent, field);
       continue;
     }
-    // An entry of a list that the text has, for instance wrapper[0].
+    // An existing entry of a list, for instance wrapper[0].
     const int size = parent->GetReflection()->FieldSize(*parent, field);
     int index = -1;
     if (bracket == std::string::npos || names[i].back() != ']' ||
@@ -96,7 +96,7 @@ void SetOption(Message* parent, const std::string& name, const std::string& valu
   added->set_value(value);
 }
 
-// True when the text is a legal value of the field's type; ranges are checked later.
+// Returns true if the text is a legal value of the field's type; ranges are checked later.
 bool SetScalar(Message* parent, const FieldDescriptor& field, const std::string& value) {
   const Reflection& reflection = *parent->GetReflection();
   switch (field.cpp_type()) {
@@ -136,7 +136,7 @@ bool SetScalar(Message* parent, const FieldDescriptor& field, const std::string&
   }
 }
 
-// "A,B" replaces a list of enumeration values or numbers.
+// "A,B" replaces a list of enum values or numbers.
 void SetList(Message* parent, const FieldDescriptor& field, const std::string& value,
              const std::string& path, Violations* violations) {
   const Reflection& reflection = *parent->GetReflection();

@@ -1,4 +1,4 @@
-// "path.to.field=value": changes of a spec that a command line makes. Pure; threads may share.
+// Changes of a spec from the command line: "path.to.field=value". Pure; threads may share.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace mentor::spec {
 
-// The forms stand beside ParseSpec in spec.h. Ranges are checked later.
+// ParseSpec in spec.h documents the forms. Ranges are checked later.
 void ApplyOverride(const std::string& text, v1::ExperimentSpec* spec, Violations* violations);
 
 }  // namespace mentor::spec

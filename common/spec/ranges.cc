@@ -22,8 +22,8 @@ using CppType = FieldDescriptor::CppType;
 
 constexpr size_t kTitleBytesMax = 200;  // display_name
 constexpr size_t kNameBytesMax = 100;   // Names and values of registered parts.
-constexpr int kOptionsMax = 100;        // In one list; so are wrappers.
-constexpr int kListMax = 10000;         // Entries of another list, tasks for instance.
+constexpr int kOptionsMax = 100;        // Options in one list, and wrappers.
+constexpr int kListMax = 10000;         // Entries of other lists, for instance tasks.
 
 bool InRange(double value, const v1::Range& range) {
   return std::isfinite(value) && (!range.has_min() || value >= range.min()) &&
@@ -108,7 +108,7 @@ void CheckSingular(const Message& message, const FieldDescriptor& field, const s
       text = std::to_string(reflection.GetUInt64(message, &field));
       break;
     default:
-      MENTOR_CHECK(false);  // spec.proto has no field of another type.
+      MENTOR_CHECK(false);  // spec.proto has no fields of other types.
   }
   if (!InRange(*number, range)) {
     violations->Add(path, absl::StrFormat("is %s; give %s%s", text, BoundsText(field, range),
@@ -144,7 +144,8 @@ void CheckRepeated(const Message& message, const FieldDescriptor& field, const s
     } else if (field.cpp_type() == CppType::CPPTYPE_STRING) {
       CheckText(field, reflection.GetRepeatedString(message, &field, i), element, violations);
     } else {
-      MENTOR_CHECK(field.cpp_type() == CppType::CPPTYPE_DOUBLE);  // There is no list of others.
+      // spec.proto has no lists of other types.
+      MENTOR_CHECK(field.cpp_type() == CppType::CPPTYPE_DOUBLE);
       const double number = reflection.GetRepeatedDouble(message, &field, i);
       if (!std::isfinite(number))
         violations->Add(element, "is " + Number(number) + "; give a finite number");

@@ -1,4 +1,4 @@
-// Values against what spec.proto declares beside each field. Pure; threads may share.
+// Checks values against the declarations in spec.proto. Pure; threads may share.
 #pragma once
 
 #include <cstddef>
@@ -9,11 +9,11 @@
 
 namespace mentor::spec {
 
-// So many violations are enough: what follows them is not looked at.
+// The check stops after this many violations.
 inline constexpr size_t kRangeViolationsMax = 1000;
 
-// Walks the message and everything in it by reflection: ranges, required fields, lengths of texts
-// and lists, known values of enumerations, unknown fields.
+// Checks the message recursively by reflection: ranges, required fields, lengths of texts and
+// lists, known enum values, unknown fields.
 void CheckRanges(const google::protobuf::Message& message, Violations* violations);
 
 }  // namespace mentor::spec

@@ -16,7 +16,7 @@ namespace {
 
 constexpr char kEnding[] = ".txtpb";
 
-// The first folder that is there.
+// Returns the first folder that exists.
 std::filesystem::path SpecsFolder() {
   std::error_code error;
   for (const std::filesystem::path& folder :

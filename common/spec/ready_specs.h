@@ -1,5 +1,5 @@
-// The specs that come with Mentor, by name: deploy/experiments of the source tree, or where a
-// package put them. Thread-safe; depends on the environment variable MENTOR_EXPERIMENTS.
+// The specs that come with Mentor, by name: experiments of the source tree or of the installed
+// package. Thread-safe; depends on the environment variable MENTOR_EXPERIMENTS.
 #pragma once
 
 #include <filesystem>
@@ -16,10 +16,11 @@ struct ReadySpec {
   std::string title;  // Its display_name.
 };
 
-// By name.
+// Sorted by name.
 std::vector<ReadySpec> ReadySpecs();
 
-// The file that `spec` is, or the ready spec of that name. NOT_FOUND names the nearest, or all.
+// Returns the file `spec`, or the ready spec of that name. NOT_FOUND lists the nearest names, or
+// all.
 absl::StatusOr<std::filesystem::path> FindSpec(const std::string& spec);
 
 }  // namespace mentor

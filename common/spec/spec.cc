@@ -54,7 +54,7 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
             "is %d, which does not divide rule.lifetimes_per_update = %d; give a divisor of it",
             rule.shard_lifetimes(), rule.lifetimes_per_update()));
   }
-  // Lifetimes are numbered with 32 bits; the number keys their randomness.
+  // Lifetime numbers have 32 bits; the number is the key of their randomness.
   const uint64_t lifetimes = uint64_t{rule.outer_updates()} * rule.lifetimes_per_update();
   if (lifetimes > std::numeric_limits<uint32_t>::max()) {
     violations->Add(
@@ -67,7 +67,7 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
   }
 }
 
-// Gives the fields that CheckTogether names values that go with all others.
+// Replaces the fields that CheckTogether names by values that are compatible with all others.
 void SettleTogether(const Violations& clashes, v1::ExperimentSpec* spec) {
   v1::RuleSpec* rule = spec->mutable_rule();
   for (const Violation& clash : clashes.list()) {
@@ -78,24 +78,24 @@ void SettleTogether(const Violations& clashes, v1::ExperimentSpec* spec) {
   }
 }
 
-// True for "a.b" within "a.b" and for "a.b.c" and "a.b[1]" within "a.b".
+// True for "a.b", "a.b.c" and "a.b[1]" within "a.b".
 bool IsPathWithin(std::string_view path, std::string_view whole) {
   return path.starts_with(whole) &&
          (path.size() == whole.size() || path[whole.size()] == '.' || path[whole.size()] == '[');
 }
 
-// What ClearPath takes away: all of a list of which it names a part.
+// Returns the path that ClearPath clears: the whole list if the path names a part of it.
 std::string_view Cleared(std::string_view path) {
   return path.substr(0, path.find('['));
 }
 
-// Clears the field that a violation names; of a list the whole list.
+// Clears the field that a violation names; for an entry of a list, the whole list.
 void ClearPath(const std::string& path, Message* message) {
   const std::vector<std::string> names = absl::StrSplit(path, '.');
   for (const std::string& name : names) {
     const FieldDescriptor* field =
         message->GetDescriptor()->FindFieldByName(name.substr(0, name.find('[')));
-    if (field == nullptr) return;  // An unknown field: nothing that anybody reads.
+    if (field == nullptr) return;  // An unknown field has no effect.
     const bool last = &name == &names.back();
     if (last || field->is_repeated()) return message->GetReflection()->ClearField(message, field);
     message = message->GetReflection()->MutableMessage(message, field);
@@ -104,7 +104,7 @@ void ClearPath(const std::string& path, Message* message) {
 
 // ---- Notes in a printed spec.
 
-// Puts notes before the bracket that closes a message.
+// Prints notes before the closing bracket of a message.
 class NotePrinter : public google::protobuf::TextFormat::FastFieldValuePrinter {
  public:
   explicit NotePrinter(SpecNotes notes) : notes_(std::move(notes)) {}
@@ -138,7 +138,7 @@ std::vector<const FieldDescriptor*> NotedFields() {
 v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,
                              Violations* violations, const PartsCheck& check_parts) {
   v1::ExperimentSpec spec;
-  // What an unread rest leaves out cannot be judged.
+  // The check would misjudge a spec whose end is unread.
   if (!spec::ParseText(text, &spec, violations)) return spec;
   if (overrides.size() > kOverridesMax) {
     violations->Add("--set",
@@ -170,12 +170,12 @@ void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);
   if (!check_parts) return;
-  // The rest was not looked at and may be anything.
+  // The range check stopped early, so the rest may be invalid.
   if (own.list().size() >= spec::kRangeViolationsMax) return;
 
   v1::ExperimentSpec legal = spec;
   for (const Violation& violation : own.list()) ClearPath(violation.field, &legal);
-  // Defaults may clash with what is left.
+  // Defaults may conflict with the remaining fields.
   Violations left;
   CheckTogether(legal, &left);
   SettleTogether(left, &legal);
@@ -215,7 +215,7 @@ std::string PrintSpec(const v1::ExperimentSpec& spec, const SpecNotes& notes) {
   if (notes) {
     for (const FieldDescriptor* field : NotedFields()) {
       auto noted = std::make_unique<NotePrinter>(notes);
-      // It keeps what it takes.
+      // On success the printer owns the object.
       if (printer.RegisterFieldValuePrinter(field, noted.get())) noted.release();
     }
   }

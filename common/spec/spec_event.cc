@@ -13,7 +13,7 @@
 namespace mentor {
 namespace {
 
-// Of a tensor's elements.
+// Element types of a tensor.
 constexpr int kFloat = 1, kText = 7;
 
 google::protobuf::Value SettingValue(const std::string& text) {
@@ -35,7 +35,7 @@ std::string SpecEvent(double wall_time_s, const DescribedRun& run) {
   const v1::ExperimentSpec spec = WithDefaults(run.spec);
   tensorboard::HParamsPluginData plugin;
   tensorboard::SessionStartInfo& session = *plugin.mutable_session_start_info();
-  // Entries of lists by their number alone, as loggers have them that take no brackets.
+  // Replaces "[0]" by ".0", as for loggers that accept no brackets.
   for (const auto& [path, text] : FlatSpec(spec)) {
     (*session.mutable_hparams())[absl::StrReplaceAll(path, {{"[", "."}, {"]", ""}})] =
         SettingValue(text);
@@ -48,7 +48,8 @@ std::string SpecEvent(double wall_time_s, const DescribedRun& run) {
   tensorboard::Summary::Value& settings = *event.mutable_summary()->add_value();
   settings.set_tag("_hparams_/session_start_info");
   settings.mutable_tensor()->set_dtype(kFloat);
-  settings.mutable_tensor()->mutable_tensor_shape()->add_dim();  // Of length 0: no values.
+  // A dimension of length 0: no values.
+  settings.mutable_tensor()->mutable_tensor_shape()->add_dim();
   settings.mutable_metadata()->mutable_plugin_data()->set_plugin_name("hparams");
   settings.mutable_metadata()->mutable_plugin_data()->set_content(plugin.SerializeAsString());
   tensorboard::Summary::Value& text = *event.mutable_summary()->add_value();
@@ -56,7 +57,7 @@ std::string SpecEvent(double wall_time_s, const DescribedRun& run) {
   text.mutable_tensor()->set_dtype(kText);
   text.mutable_tensor()->mutable_tensor_shape();
   const std::string lines(absl::StripTrailingAsciiWhitespace(PrintSpec(spec)));
-  // Markdown shows lines that are moved in as they are.
+  // Markdown shows indented lines verbatim.
   text.mutable_tensor()->add_string_val("    " + absl::StrReplaceAll(lines, {{"\n", "\n    "}}));
   text.mutable_metadata()->mutable_plugin_data()->set_plugin_name("text");
   text.mutable_metadata()->set_display_name(kSpecTag);

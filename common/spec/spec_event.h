@@ -1,4 +1,4 @@
-// What a run is, for TensorBoard: its spec as a text and as settings, under the tags of
+// Describes a run for TensorBoard: its spec as a text and as settings, under the tags of
 // mentor-sync. Pure; threads may share.
 #pragma once
 
@@ -8,14 +8,15 @@
 
 namespace mentor {
 
-inline constexpr char kSpecTag[] = "spec";  // Of the text.
+inline constexpr char kSpecTag[] = "spec";  // Tag of the text.
 
 struct DescribedRun {
   std::string uid;
   double began_s = 0;       // Unix time.
-  v1::ExperimentSpec spec;  // Its defaults are added.
+  v1::ExperimentSpec spec;  // Defaults are added to it.
 };
-// One frame of an event file (event_file.h), at step 0. The settings are for the plugin "hparams".
+// Returns one frame of an event file (event_file.h), at step 0. The settings are for the plugin
+// "hparams".
 std::string SpecEvent(double wall_time_s, const DescribedRun& run);
 
 }  // namespace mentor

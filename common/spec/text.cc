@@ -20,20 +20,20 @@ namespace {
 
 using google::protobuf::Descriptor;
 
-constexpr size_t kViolationsMax = 100;  // A report that somebody reads.
+constexpr size_t kViolationsMax = 100;  // Keeps the report readable.
 constexpr size_t kMessageBytesMax = 500;
 constexpr size_t kOptionBytesMax = 60;
 
-// Collects errors with line and column; unknown fields come as warnings and are errors to us.
+// Collects errors with line and column. Unknown fields arrive as warnings, but are errors here.
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
   Collector(std::string_view text, const Words& words) : text_(text), words_(words) {}
 
-  // True when the rest of the text was not read.
+  // True if the rest of the text was not read.
   bool stopped() const { return !errors_.empty(); }
-  // By place, which is negative where there is none.
+  // Returns complaints sorted by place; the place is negative if there is none.
   std::vector<Complaint> Found() {
-    // The parser ends at the first of what the words say all of.
+    // The parser stops at the first error, while words_ has all of them.
     if (!errors_.empty() && !words_.complaints.empty()) {
       errors_ = words_.complaints;
       if (errors_.back().is_last) {
@@ -75,7 +75,7 @@ class Collector : public google::protobuf::io::ErrorCollector {
                               hint.ends_with('?') ? " An" : "; an",
                               Printable(parts[3], kOptionBytesMax));
     }
-    // The parser is behind the name by then.
+    // The parser's position is already after the name.
     found_.push_back(
         {PlaceOfName(text_, parts[3], PlaceOf(line, column)),
          absl::StrFormat("%s has no field %s; %s", type->name(), Quote(parts[3]), hint)});
@@ -114,7 +114,7 @@ bool ParseText(std::string_view text, google::protobuf::Message* message, Violat
                     absl::StrFormat("has %d bytes; give at most %d", text.size(), kSpecBytesMax));
     return false;
   }
-  // The marks that stand before it.
+  // Byte order marks of UTF-16.
   if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
     violations->Add(std::string(what), "is UTF-16; save the file as UTF-8");
     return false;
@@ -124,7 +124,7 @@ bool ParseText(std::string_view text, google::protobuf::Message* message, Violat
                     absl::StrFormat("has a zero byte at offset %d; give a text file", zero));
     return false;
   }
-  // A mark of UTF-8, which some editors write.
+  // Byte order mark of UTF-8, which some editors write.
   constexpr std::string_view kMark = "\xef\xbb\xbf";
   if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
   const Words words = WalkText(text, *message->GetDescriptor());
@@ -133,7 +133,7 @@ bool ParseText(std::string_view text, google::protobuf::Message* message, Violat
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&collector);
   parser.SetRecursionLimit(kSpecDepthMax);
-  parser.AllowUnknownField(true);  // So that all of them are reported; see Collector.
+  parser.AllowUnknownField(true);  // Reports all unknown fields; see Collector.
   google::protobuf::io::ArrayInputStream stream(edited.data(), static_cast<int>(edited.size()));
   const bool whole = parser.Parse(&stream, message) && !collector.stopped();
   for (const Complaint& found : collector.Found()) {

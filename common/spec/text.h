@@ -1,5 +1,5 @@
-// Reads specs, and other files of people, in protobuf's text format; every error has its place and
-// its remedy. Pure; threads may share.
+// Reads specs and other user files in protobuf's text format. Every error has its place and its
+// remedy. Pure; threads may share.
 #pragma once
 
 #include <string_view>
@@ -10,8 +10,8 @@
 
 namespace mentor::spec {
 
-// False when part of the text is unread. Unknown fields leave the others whole. `what` is the place
-// of errors that have none of their own.
+// Returns false if part of the text is unread. Unknown fields do not affect the others. `what` is
+// the place of errors that have no place of their own.
 bool ParseText(std::string_view text, google::protobuf::Message* message, Violations* violations,
                std::string_view what = "spec");
 

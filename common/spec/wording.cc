@@ -16,7 +16,7 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using CppType = FieldDescriptor::CppType;
 
-constexpr size_t kQuoteBytesMax = 60;  // The longest quotation of a user's text in a message.
+constexpr size_t kQuoteBytesMax = 60;  // Maximum length of a quotation of user text in a message.
 
 }  // namespace
 

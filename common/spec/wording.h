@@ -1,5 +1,5 @@
-// What messages about specs are made of: quotations of what somebody wrote, names that were meant,
-// values that would be right. Pure functions; threads may share.
+// Building blocks of messages about specs: quotations of user text, suggested names, legal values.
+// Pure functions; threads may share.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 namespace mentor::spec {
 
 bool IsUtf8(std::string_view text);
-// The user's text, shortened and printable, whatever bytes it has.
+// Returns the user's text, shortened and printable, whatever bytes it has.
 std::string Printable(std::string_view text, size_t bytes_max);
 // The same in quotes, short enough for a sentence.
 std::string Quote(std::string_view text);
@@ -21,19 +21,19 @@ std::string Number(double value);
 // "path.name"
 std::string Join(std::string_view path, std::string_view name);
 
-// "did you mean 'x'?" or the list of everything there is.
+// Returns "did you mean 'x'?" or the list of all fields.
 std::string FieldHint(const google::protobuf::Descriptor& type, std::string_view wrong);
-// Values that may be written: all but the one that stands for "never set". `wrong` is the one that
-// was written; those that are near it are named too.
+// Returns all values except the one that stands for "never set". Suggests those near `wrong`, the
+// value that was given.
 std::string EnumChoices(const google::protobuf::EnumDescriptor& type, std::string_view wrong = "");
-// "; the default is 3", or nothing.
+// Returns "; the default is 3", or "".
 std::string DefaultText(const google::protobuf::FieldDescriptor& field);
-// "a number of at least 1 and below 2"
+// Returns "a number of at least 1 and below 2".
 std::string BoundsText(const google::protobuf::FieldDescriptor& field, const v1::Range& range);
-// What may be written for the field, where `given` was.
+// Returns what the field accepts in place of `given`.
 std::string ExpectedText(const google::protobuf::FieldDescriptor& field,
                          std::string_view given = "");
-// The field of a message's named options; null where it has none.
+// Returns the field of a message's named options; null if it has none.
 const google::protobuf::FieldDescriptor* OptionList(const google::protobuf::Descriptor& type);
 
 }  // namespace mentor::spec

@@ -24,7 +24,7 @@ using CppType = FieldDescriptor::CppType;
 constexpr size_t kEditsMax = 1000;
 constexpr size_t kComplaintsMax = 100;
 
-// Goes forward through a text and counts places as the tokenizer does.
+// Moves forward through a text and counts places as the tokenizer does.
 class TextCursor {
  public:
   explicit TextCursor(std::string_view text) : text_(text) {}
@@ -93,7 +93,7 @@ class Tokens {
   Tokenizer::Token token_;
 };
 
-// More groups begin than end.
+// Returns true if more groups begin than end.
 bool LacksAnEnd(std::string_view text) {
   int open = 0;
   for (Tokens tokens(text); !tokens.Is(Tokenizer::TYPE_END); tokens.Next()) {
@@ -103,10 +103,10 @@ bool LacksAnEnd(std::string_view text) {
   return open > 0;
 }
 
-// A member returns false where it does not know how to go on.
+// Member functions return false if the walk cannot continue.
 class Walker {
  public:
-  // short_options: a field that nobody knows may be an option.
+  // short_options: an unknown field may be an option.
   Walker(std::string_view text, const Descriptor& type, bool short_options)
       : text_(text), type_(type), tokens_(text), cursor_(text), short_options_(short_options) {}
 
@@ -127,7 +127,7 @@ class Walker {
 
   // A group that is being read.
   struct Group {
-    const Descriptor* type = nullptr;  // Null: nobody knows the group.
+    const Descriptor* type = nullptr;  // Null: the group is unknown.
     std::string name = {};
     TextPlace begin = {};
     std::string_view end = {};  // Empty: the whole text.
@@ -239,7 +239,7 @@ class Walker {
                   path);
   }
 
-  // `offset` is where the name begins, `after_name` where its colon stands if there is one.
+  // `offset` is the beginning of the name; `after_name` is the position of its colon, if any.
   bool UnknownField(const Group& group, const std::string& name, TextPlace begin, size_t offset,
                     bool colon, size_t after_name) {
     for (const Group* around = group.around; around != nullptr; around = around->around) {
@@ -274,7 +274,7 @@ class Walker {
     return true;
   }
 
-  // A field that the parser reports.
+  // Skips a field that the parser will report.
   bool Skip(const Group& group, const std::string& name, TextPlace begin) {
     return OneOrList([&] {
       if (!tokens_.OpensGroup()) return Value().has_value();
@@ -286,17 +286,17 @@ class Walker {
     });
   }
 
-  // What stands for a value.
+  // A value as written.
   struct Given {
     TextPlace place;
     size_t offset = 0;
-    std::string_view text = {};  // As it is written, with the sign.
+    std::string_view text = {};  // As written, with the sign.
     Tokenizer::TokenType type = Tokenizer::TYPE_START;
     bool negative = false;
     bool quoted = false;
   };
 
-  // Nothing where there is none.
+  // Returns nullopt if there is no value.
   std::optional<Given> Value() {
     Given given = {.place = tokens_.place(), .offset = cursor_.OffsetOf(tokens_.place())};
     given.negative = tokens_.Is("-");
@@ -311,7 +311,7 @@ class Walker {
     do {
       end = cursor_.OffsetOf(tokens_.place()) + tokens_.current().text.size();
       tokens_.Next();
-    } while (given.quoted && tokens_.Is(Tokenizer::TYPE_STRING));  // Texts side by side are one.
+    } while (given.quoted && tokens_.Is(Tokenizer::TYPE_STRING));  // Adjacent strings are one.
     given.text = text_.substr(given.offset, end - given.offset);
     return given;
   }
@@ -335,7 +335,7 @@ class Walker {
                     /*is_last=*/false);
   }
 
-  // Whether the parser takes it. Where in doubt: yes.
+  // True if the parser accepts the value, or if in doubt.
   static bool Fits(const FieldDescriptor& field, const Given& given) {
     const bool is_name = given.type == Tokenizer::TYPE_IDENTIFIER;
     const auto is_integer = [&](uint64_t max) {
@@ -384,7 +384,8 @@ class Walker {
 Words WalkText(std::string_view text, const Descriptor& type) {
   Walker walker(text, type, /*short_options=*/true);
   Words words = walker.Walk();
-  // Where they are too many the parser refuses all of them, the first ones too.
+  // If there are too many short forms, the parser must refuse all of them, including the first
+  // ones.
   return walker.too_many() ? Walker(text, type, /*short_options=*/false).Walk() : words;
 }
 
@@ -405,7 +406,7 @@ TextPlace PlaceBefore(std::string_view text, const std::vector<Words::Edit>& edi
   size_t offset = TextCursor(Edited(text, edits)).OffsetOf(edited);
   for (const Words::Edit& edit : edits) {
     if (offset <= edit.offset) break;
-    // Within the edit, or behind it.
+    // Within the edit, or after it.
     offset = offset < edit.offset + edit.text.size() ? edit.offset
                                                      : offset + edit.length - edit.text.size();
   }

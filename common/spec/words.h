@@ -1,7 +1,6 @@
-// What a person means who writes protobuf's text format by hand. Beside the parser, which decides
-// what is legal, this walks the text along the type of its message: it writes short forms out, and
-// says what is wrong by fields and values where the parser speaks of tokens. Pure; threads may
-// share.
+// Interprets hand-written protobuf text format. The parser decides what is legal. This code walks
+// the text along the message type before the parser. It expands short forms, and explains errors by
+// fields and values where the parser would mention tokens. Pure; threads may share.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +12,7 @@
 
 namespace mentor::spec {
 
-// As protobuf's tokenizer counts: from 0, a tab goes on to the next multiple of 8.
+// Counts as protobuf's tokenizer does: from 0; a tab advances to the next multiple of 8.
 struct TextPlace {
   int line = 0;
   int column = 0;
@@ -23,31 +22,31 @@ struct TextPlace {
 struct Complaint {
   TextPlace place;
   std::string message;
-  bool is_last = false;  // What follows it cannot be understood.
+  bool is_last = false;  // The text after it cannot be interpreted.
 };
 
 struct Words {
-  // Part of a text that was written out.
+  // An expanded short form.
   struct Edit {
     size_t offset = 0;
     size_t length = 0;
     std::string text;
   };
-  std::vector<Edit> edits;            // By offset. None of them adds or removes a line.
-  std::vector<Complaint> complaints;  // Of a text that the parser refuses; by place, but for some
-                                      // about a group's beginning.
+  std::vector<Edit> edits;  // Sorted by offset. Edits never add or remove a line.
+  // For a text that the parser refuses. Sorted by place, except for some about a group's beginning.
+  std::vector<Complaint> complaints;
 };
 
-// The short forms: an option's value without quotes, and in a message that has options one of them
-// as if it were a field, as --set takes it: rule { learning_rate: 3e-4 }. A name that is near a
-// field's stays as it is, for the parser to refuse.
+// Expands the short forms. An option's value may lack quotes. In a message with options, an option
+// may be written like a field, as --set takes it: rule { learning_rate: 3e-4 }. A name near a
+// field's name is not expanded, so that the parser refuses it.
 Words WalkText(std::string_view text, const google::protobuf::Descriptor& type);
 
 std::string Edited(std::string_view text, const std::vector<Words::Edit>& edits);
-// Where a place of the edited text is in the text.
+// Maps a place of the edited text to the original text.
 TextPlace PlaceBefore(std::string_view text, const std::vector<Words::Edit>& edits,
                       TextPlace edited);
-// Where the name begins that stands before a place.
+// Returns where the name before a place begins.
 TextPlace PlaceOfName(std::string_view text, std::string_view name, TextPlace behind);
 
 }  // namespace mentor::spec

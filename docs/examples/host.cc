@@ -1,5 +1,5 @@
-// A host in C++: a block slides on a line to a place, pushed by a motor. docs/own_environments.md
-// says how an actor starts it; environment_host.proto is all that it needs.
+// A host in C++: a block slides on a line to a place, pushed by a motor. The page
+// docs/own_environments.md says how an actor starts it. It needs environment_host.proto alone.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

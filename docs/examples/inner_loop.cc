@@ -1,12 +1,12 @@
 // slow_ppo: agents that live through several inner iterations before they learn from what the last
 // of them brought. The example of docs/adding.md.
-#include "learner/inner_loops/inner_loop.h"
+#include "methods/base/inner_loop.h"
 
 #include <memory>
 
+#include "agents/policy_weights.h"
 #include "common/check.h"
-#include "learner/agents/policy_weights.h"
-#include "learner/inner_loops/shared.h"
+#include "methods/base/loop_parts.h"
 
 namespace mentor::learner {
 namespace {
@@ -35,7 +35,7 @@ class SlowPpo : public InnerLoop {
     segment.signal_log_probs = outputs.log_probs;
     segment.signal_values = outputs.values;
     report->statistics["signal_mean"] = outputs.signals.mean().item<double>();
-    // Nobody would see what an update after the last iteration brought.
+    // No one would see the effect of an update after the last iteration.
     const int64_t iterations = context_.shard->spec().lifetime().iterations();
     if (iteration + 1 == iterations || (iteration + 1) % period_ != 0) return segment;
     const CpuTimer timer;
@@ -50,23 +50,9 @@ class SlowPpo : public InnerLoop {
   }
 
   // All that the next iterations depend on: agents with their optimizers, the signal's memory.
-  TensorMap Save() const override {
-    TensorMap state;
-    SaveAgents(agents_, &state);
-    for (size_t i = 0; i < signal_.recurrent.size(); ++i)
-      state["signal.recurrent." + std::to_string(i)] = signal_.recurrent[i];
-    state["signal.previous"] = signal_.previous;
-    return state;
-  }
-
-  absl::Status Load(const TensorMap& state) override {
-    Begin();
-    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
-    for (size_t i = 0; i < signal_.recurrent.size(); ++i) {
-      MENTOR_RETURN_IF_ERROR(
-          LoadInto(state, "signal.recurrent." + std::to_string(i), &signal_.recurrent[i]));
-    }
-    return LoadInto(state, "signal.previous", &signal_.previous);
+  void State(StateFields* fields) override {
+    AddAgents("agents", &agents_, fields);
+    AddSignalState("signal", &signal_, fields);
   }
 
  private:

@@ -1,6 +1,6 @@
 // reinforce: signals of lifetimes that ended better than the others become more likely, one
 // gradient step for each outer update. The example of docs/adding.md.
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
@@ -25,17 +25,7 @@ class Reinforce : public OuterRule {
   RuleNeeds needs() const override { return {.signal_density = true}; }
   Tensor meta_parameters() const override { return weights_; }
 
-  TensorMap Save() const override { return {{"weights", weights_}}; }
-
-  absl::Status Load(const TensorMap& state) override {
-    const auto found = state.find("weights");
-    if (found == state.end() || found->second.numel() != weights_.numel()) {
-      return absl::DataLossError(
-          "checkpoint of reinforce: 'weights' is missing or has another size");
-    }
-    weights_ = found->second.clone();
-    return absl::OkStatus();
-  }
+  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
 
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {

@@ -1,6 +1,6 @@
 // linear: a signal that is a weighted sum of what happens in a step, without memory. The example of
 // docs/adding.md.
-#include "learner/signals/signal_network.h"
+#include "signals/signal_network.h"
 
 #include <torch/types.h>
 
@@ -8,7 +8,7 @@
 #include <memory>
 #include <numbers>
 
-#include "learner/signals/signal_columns.h"
+#include "signals/signal_columns.h"
 
 namespace mentor::learner {
 namespace {

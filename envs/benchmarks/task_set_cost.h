@@ -15,8 +15,8 @@ namespace mentor::envs {
 inline constexpr uint64_t kTasksMax = 1'000'000;
 inline constexpr uint64_t kDrawsMax = 10'000'000;
 inline constexpr uint64_t kSettingBytesMax = 64 << 20;
-// In draws: a set, for its environment stays in memory (0.2 MB with MuJoCo), a wrapper of it, and a
-// goal from ranges, as the environment may refuse the greater part of what is drawn.
+// Costs in draws. A set keeps its environment in memory (0.2 MB with MuJoCo). A wrapper costs one
+// of it. A goal from ranges may be refused by the environment most of the time.
 inline constexpr uint64_t kDrawsOfSet = 10'000;
 inline constexpr uint64_t kDrawsOfWrapper = 200;
 inline constexpr uint64_t kDrawsOfRangeGoal = 10;
@@ -25,7 +25,7 @@ inline constexpr uint64_t kDrawsOfRangeGoal = 10;
 struct TaskSetCost {
   uint64_t tasks = 0;
   uint64_t draws = 0;          // Less than half a microsecond each.
-  uint64_t setting_bytes = 0;  // Of options and wrappers, which every set has for itself.
+  uint64_t setting_bytes = 0;  // Options and wrappers, which every set has for itself.
 };
 TaskSetCost CostOf(const v1::BenchmarkSpec& spec);
 

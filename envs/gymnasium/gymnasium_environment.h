@@ -30,9 +30,10 @@ struct TaskFacts {
   double control = 1;  // Actions lie within [-control, control].
   int observation_size = 0;
   int episode_steps = 1000;
-  bool ends_early = false;               // Step may terminate an episode.
-  bool contact_forces = false;           // The task reads cfrc_ext.
-  std::vector<const char*> bodies = {};  // Those that the task names, in the order of View::Body.
+  bool ends_early = false;      // Step may terminate an episode.
+  bool contact_forces = false;  // The task reads cfrc_ext.
+  // The bodies that the task names, in the order of View::Body.
+  std::vector<const char*> bodies = {};
   std::vector<std::string> info_keys;
   // For people, as in EnvironmentEntry.
   const char* observation_help = "";

@@ -28,8 +28,8 @@ constexpr char kHostSummary[] =
     "An environment in another process, in any language: a host that actors offer.";
 constexpr uint32_t kHostProtocol = 1;
 // state := magic steps:u32 digest:32 bytes of the host
-// The digest is of all else and of facts and task, so that a state that is cut, altered or of
-// another environment is refused before the host sees it.
+// The digest covers everything else, and facts and task. A state that is cut, altered or of another
+// environment is refused before the host sees it.
 constexpr std::string_view kHostStateMagic = "MENHST01";
 constexpr size_t kHostStateDigestBytes = 32;
 constexpr size_t kHostStateHeaderBytes =
@@ -132,7 +132,7 @@ class HostEnvironment : public Environment {
     ClipAction(info_, action, clipped_);
     arrays_->Spoil();
     arrays_->SetAction(clipped_);
-    steps_before_ = std::exchange(steps_, -1);  // Until all is well.
+    steps_before_ = std::exchange(steps_, -1);  // Until everything succeeds.
     MENTOR_RETURN_IF_ERROR(Ended(process_->Do(step_frame_, "step")));
     MENTOR_RETURN_IF_ERROR(Believe(arrays_->ReadObservation(observation), "step"));
     const auto outcome = arrays_->ReadOutcome();
@@ -201,7 +201,7 @@ class HostEnvironment : public Environment {
     ended_ = false;
   }
 
-  // The host runs, and knows the task.
+  // Makes the host run and tells it the task.
   absl::Status Prepare(const char* caller) {
     if (!task_)
       return absl::FailedPreconditionError(
@@ -238,7 +238,7 @@ class HostEnvironment : public Environment {
     return Believe(arrays_->ReadObservation(observation), name);
   }
 
-  // After an error the process has ended, unless it merely refused.
+  // After an error the process has ended, unless it only refused.
   absl::Status Ended(absl::Status status) {
     if (!status.ok() && !absl::IsInvalidArgument(status)) process_.reset();
     return status;
@@ -299,7 +299,7 @@ class HostEnvironment : public Environment {
   int steps_before_ = -1;
   bool ended_ = false;
   std::vector<float> clipped_;
-  // Mutable, since saving is a question that may end it.
+  // Mutable, because saving asks the process and may end it.
   mutable std::unique_ptr<HostProcess> process_;
   mutable absl::Status save_status_;
   std::unique_ptr<SharedArrays> arrays_;
@@ -324,7 +324,7 @@ v1::EnvironmentTask DrawHostTask(const OptionValues& options, const RandomStream
   v1::EnvironmentTask task;
   task.set_environment(std::string(kHostEnvironment));
   const auto facts = StatedFacts(options);
-  if (!facts.ok()) return task;  // What is made of it says why.
+  if (!facts.ok()) return task;  // Making the environment says why.
   for (int i = 0; i < facts->parameters_size(); ++i) {
     const v1::TaskRange& range = facts->parameters(i);
     task.add_parameters(range.low() + (range.high() - range.low()) *
@@ -333,12 +333,13 @@ v1::EnvironmentTask DrawHostTask(const OptionValues& options, const RandomStream
   return task;
 }
 
-// The options of an environment that the facts of its host are missing from get them.
+// Asks for an environment's facts and adds them to its options, if they lack them. Returns true if
+// it did.
 absl::StatusOr<bool> LearnInto(google::protobuf::RepeatedPtrField<v1::Option>* options) {
   Violations violations;
   const OptionValues values = OptionValues::Parse(FindEnvironment(kHostEnvironment)->options,
                                                   *options, "option", &violations);
-  // What is wrong is said where the spec is checked.
+  // The check of the spec reports what is wrong.
   if (!violations.empty() || !values.Text(kFactsOption).empty() ||
       !FindHost(values.Text(kHostOption))) {
     return false;

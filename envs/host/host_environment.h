@@ -1,6 +1,6 @@
 // The environment `host`: a program that an operator has allowed simulates it
-// (docs/own_environments.md). Its process is started with the first episode, one for each object,
-// so one for each worker thread. What is checked here: everything that it says.
+// (docs/own_environments.md). Each object, so each worker thread, starts its own process with the
+// first episode. Everything that the program says is checked here.
 #pragma once
 
 #include <string>
@@ -15,11 +15,11 @@
 
 namespace mentor::envs {
 
-// Starts the host for a moment and asks. FAILED_PRECONDITION where it is not allowed.
+// Starts the host briefly and asks for its facts. FAILED_PRECONDITION where it is not allowed.
 absl::StatusOr<v1::EnvironmentFacts> AskFacts(const OptionValues& options);
 
-// Asks the hosts that a spec names, and that are allowed here, for the facts that it does not state
-// yet, and writes them into it. Whether there were such.
+// Asks the allowed hosts of a spec for the facts that it does not state yet, and writes them into
+// it. Returns true if it wrote any.
 absl::StatusOr<bool> LearnFacts(v1::BenchmarkSpec* benchmark);
 
 }  // namespace mentor::envs

@@ -77,7 +77,7 @@ std::string FactsText(const v1::EnvironmentFacts& facts) {
 
 absl::StatusOr<v1::EnvironmentFacts> ParseFacts(const std::string& text) {
   google::protobuf::TextFormat::Parser parser;
-  // Said in our words.
+  // Rewords errors.
   class : public google::protobuf::io::ErrorCollector {
    public:
     void AddError(int line, google::protobuf::io::ColumnNumber column,
@@ -113,7 +113,7 @@ std::string DifferencesOfFacts(const v1::EnvironmentFacts& got,
   const auto* type = v1::EnvironmentFacts::descriptor();
   std::vector<std::string> differences;
   for (int i = 0; i < type->field_count(); ++i) {
-    // All others cleared, so that one line tells of one field.
+    // Clears all other fields, so that one line tells of one field.
     const auto only = [&](const v1::EnvironmentFacts& facts) {
       v1::EnvironmentFacts copy = facts;
       for (int k = 0; k < type->field_count(); ++k) {

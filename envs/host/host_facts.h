@@ -1,6 +1,6 @@
-// What a host says of its environment, as far as it is believed, and as the text that a spec
-// carries: with it, whoever checks a spec or plans units needs no host, and an actor whose host is
-// another one notices. Pure functions; threads may share.
+// The facts that a host states of its environment: their bounds, and the text that a spec carries.
+// With that text, checking a spec or planning units needs no host, and an actor notices a host that
+// differs. Pure functions; threads may share.
 #pragma once
 
 #include <string>
@@ -15,9 +15,9 @@ namespace mentor::envs {
 
 inline constexpr int kFactsBytesMax = 8000;
 
-// INVALID_ARGUMENT names the first that is out of bounds.
+// INVALID_ARGUMENT names the first fact that is out of bounds.
 absl::Status CheckFacts(const v1::EnvironmentFacts& facts);
-// One line, and back; parsing checks, too.
+// One line of text, and back; parsing checks it too.
 std::string FactsText(const v1::EnvironmentFacts& facts);
 absl::StatusOr<v1::EnvironmentFacts> ParseFacts(const std::string& text);
 EnvironmentInfo InfoOf(const v1::EnvironmentFacts& facts);

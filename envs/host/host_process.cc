@@ -27,21 +27,20 @@ namespace {
 
 // message := length:u32 bytes, little-endian
 constexpr size_t kFrameHeaderBytes = 4;
-// Of what a host prints, the end is kept.
+// Only the end of a host's output is kept.
 constexpr size_t kLastWordsBytesMax = 2000;
-// For a host that has been asked to end, and for the last words of one that has.
+// Waits for a host that was asked to end, and for the last words of one that ended.
 constexpr std::chrono::milliseconds kFarewell{2000}, kLastWordsWait{200};
-// Between two pause points of who waits for an answer.
+// Time between two pause points while waiting for an answer.
 constexpr std::chrono::milliseconds kPauseEvery{20};
 
-// What a program needs to find its files. No secret of the actor is among them.
+// Variables that a program needs to find its files. None holds a secret of the actor.
 std::vector<std::string> VariablesOfHost() {
   std::vector<std::string> variables = {
       "MENTOR_HOST_SOCKET=3", "LC_ALL=C.UTF-8",
-      // One worker thread has one host: more threads would only get in each other's way, and the
-      // order of their sums is nobody's.
+      // One worker thread has one host: more threads would compete, and change the order of sums.
       "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1",
-      // Python's sets have an order of their own in each process otherwise.
+      // Otherwise Python's sets have another order in each process.
       "PYTHONHASHSEED=0", "PYTHONUNBUFFERED=1"};
   for (const char* name : {"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}) {
     if (const char* value = std::getenv(name)) variables.push_back(absl::StrCat(name, "=", value));
@@ -103,7 +102,7 @@ absl::StatusOr<std::unique_ptr<HostProcess>> HostProcess::Start(const HostComman
   }
   started->words_ = pipe[0];
   fcntl(pipe[0], F_SETFL, O_NONBLOCK);
-  // setpriv becomes the program itself; what it sets stays.
+  // setpriv becomes the program itself and keeps its settings.
   std::vector<std::string> command = {"setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"};
   command.insert(command.end(), host.command.begin(), host.command.end());
   auto process = ChildProcess::Start({.command = std::move(command),
@@ -184,12 +183,12 @@ absl::Status HostProcess::Do(std::string_view frame, const char* name) {
 absl::Status HostProcess::End(std::string_view why) {
   std::string end;
   if (process_ != nullptr) {
-    // Those who have closed the socket have nothing more to do.
+    // A host that closed the socket has nothing more to do.
     const auto status = process_->Wait(kLastWordsWait);
     process_.reset();
     if (status.ok() && *status != 128 + SIGKILL) end = absl::StrCat(" (exit status ", *status, ")");
   }
-  // What lay in the pipe; processes that escaped the group may keep it open.
+  // Reads the rest of the pipe, which processes that escaped the group may keep open.
   for (int i = 0; i < 64 && words_ >= 0; ++i) Listen();
   const std::string words = Printable(last_words_);
   return absl::InternalError(absl::StrCat(
@@ -262,7 +261,7 @@ absl::StatusOr<std::string_view> HostProcess::Receive(Clock::time_point* deadlin
     const size_t whole = kFrameHeaderBytes + length;
     if (have > whole) return absl::InvalidArgumentError("said more than one answer");
     if (have == whole) return std::string_view(buffer_).substr(kFrameHeaderBytes, length);
-    // One more byte than expected, so that what is too much is seen.
+    // One more byte than expected, so that excess shows.
     if (buffer_.size() <= whole) buffer_.resize(whole + 1);
   }
 }
@@ -271,11 +270,11 @@ absl::Status HostProcess::WaitFor(short events, Clock::time_point* deadline) {
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now());
     if (left.count() <= 0) return absl::DeadlineExceededError("");
-    // While others have their turn, the host's time does not run out.
+    // The host's time stands still while others have their turn.
     const Clock::time_point before = Clock::now();
     MENTOR_RETURN_IF_ERROR(PausePoint());
     *deadline += Clock::now() - before;
-    // Those with a negative descriptor are passed over.
+    // poll ignores negative descriptors.
     pollfd waits[3] = {{socket_, events, 0}, {words_, POLLIN, 0}, {process_->handle(), POLLIN, 0}};
     if (poll(waits, std::size(waits), static_cast<int>(std::min(left, kPauseEvery).count())) < 0) {
       if (errno == EINTR) continue;
@@ -283,7 +282,7 @@ absl::Status HostProcess::WaitFor(short events, Clock::time_point* deadline) {
     }
     if (waits[1].revents != 0) Listen();
     if (waits[0].revents != 0) return absl::OkStatus();
-    // What it has started may still hold the other end.
+    // Its children may still hold the other end.
     if (waits[2].revents != 0) return HasEnded();
   }
 }

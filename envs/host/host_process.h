@@ -1,8 +1,8 @@
-// A host that runs: a program that this process has started and asks over a socket
-// (environment_host.proto). Knows frames, deadlines and how a host ends; what is asked is its
-// owner's business. A host that hangs, ends or breaks a rule is killed with its group, and its last
-// words are in the error. One thread, the one that has started it: the kernel kills the host when
-// that thread ends, however it ends.
+// A running host: a program that this process has started and asks over a socket
+// (environment_host.proto). Knows frames, deadlines and how a host ends; its owner knows the
+// questions. A host that hangs, ends or breaks a rule is killed with its group; the error holds its
+// last words. Only the thread that started it may use it: the kernel kills the host when that
+// thread ends, however it ends.
 #pragma once
 
 #include <chrono>
@@ -19,27 +19,27 @@
 
 namespace mentor::envs {
 
-// Longest message of either side: a state and some more.
+// Longest message of either side: a state and a little more.
 inline constexpr size_t kHostMessageBytesMax = (4 << 20) + 65536;
 
 class HostProcess {
  public:
-  // Without a shell, with few variables, and with no rights to gain others.
+  // Starts it without a shell, with few variables, and without rights to gain others.
   static absl::StatusOr<std::unique_ptr<HostProcess>> Start(const HostCommand& host);
-  // Asks it to end, and kills it soon.
+  // Asks it to end, and kills it soon after.
   ~HostProcess();
   HostProcess(const HostProcess&) = delete;
   HostProcess& operator=(const HostProcess&) = delete;
 
-  // The answer to a question. After an error that is not INVALID_ARGUMENT, which says that the host
-  // refuses the question and goes on, the host has ended. `descriptor` goes with the question.
+  // Returns the answer to a question; `descriptor` goes with the question. INVALID_ARGUMENT means
+  // that the host refuses the question and continues. After any other error it has ended.
   absl::StatusOr<v1::HostReply> Ask(const v1::HostRequest& question, int descriptor = -1);
   // The same for a question whose answer is `done`.
   absl::Status Do(const v1::HostRequest& question, int descriptor = -1);
-  // The same for a question that is ready for the wire; `name` is for errors.
+  // The same for a question in its wire form; errors use `name`.
   absl::Status Do(std::string_view frame, const char* name);
 
-  // Ends it, because of what it has said. Returns the error, with its last words.
+  // Ends it because of what it said. Returns the error, with its last words.
   absl::Status End(std::string_view why);
 
  private:
@@ -52,19 +52,20 @@ class HostProcess {
   // Deadlines move on by the time in which others had their turn.
   absl::Status Send(std::string_view frame, int descriptor, Clock::time_point* deadline);
   absl::StatusOr<std::string_view> Receive(Clock::time_point* deadline);
-  // Until the socket has one of `events`, with pause points; keeps what the host says to people
-  // meanwhile.
+  // Waits until the socket has one of `events`, with pause points. Meanwhile it keeps the host's
+  // output for people.
   absl::Status WaitFor(short events, Clock::time_point* deadline);
   void Listen();
 
   const HostCommand host_;
-  bool answered_ = false;            // Its first question; before that it may still be starting.
-  int socket_ = -1, words_ = -1;     // Ours; words_: what it prints.
-  std::string last_words_, buffer_;  // buffer_: of the answer.
+  // It has answered its first question; before that it may still be starting.
+  bool answered_ = false;
+  int socket_ = -1, words_ = -1;           // socket_: our end; words_: its output.
+  std::string last_words_, buffer_;        // buffer_: bytes of the answer.
   std::unique_ptr<ChildProcess> process_;  // Null: it has ended.
 };
 
-// A question as it goes over the wire.
+// A question in its wire form.
 std::string HostFrame(const v1::HostRequest& question);
 
 }  // namespace mentor::envs

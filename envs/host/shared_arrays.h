@@ -1,6 +1,6 @@
-// The memory that an actor shares with a host: the action of a step goes one way, what came of it
-// the other. Its size is sealed, so no host can take it away under the actor; whatever a host
-// writes later is read once, after its answer, and checked afterwards. One thread.
+// The memory that an actor shares with a host: a step's action goes one way, its outcome the other.
+// The size is sealed, so no host can take the memory away. Answers are copied once, after the
+// host's reply, and then checked; later writes have no effect. One thread.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,10 @@ class SharedArrays {
   int descriptor() const { return descriptor_; }
   v1::AttachMemory layout() const { return layout_; }
 
-  // Before a question: what a host does not write then is no number and no flag.
+  // Call it before a question: what the host does not write is then no valid number or flag.
   void Spoil();
   void SetAction(std::span<const float> action);
-  // After an answer: copies. INVALID_ARGUMENT for a number that is not finite.
+  // Call it after an answer; copies. INVALID_ARGUMENT for a number that is not finite.
   absl::Status ReadObservation(std::span<double> observation) const;
   struct Outcome {
     double reward = 0;

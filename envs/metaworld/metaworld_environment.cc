@@ -181,11 +181,11 @@ void MetaWorldEnvironment::Assemble(const Measured& now, const Measured& before,
   }
 }
 
-// Fifty control steps from nothing, with the fingers opening and the mocap body held at hand0. What
-// comes out follows from the model alone. So where the first pass moved no body (sites act on
-// nothing), it is the same for every goal, and is remembered from the first one: as the state
-// before the last simulator step. That step itself is always made. It leaves kinematics that the
-// state does not hold and the statements read, those of moved sites among them.
+// Fifty control steps from nothing, with the fingers opening and the mocap body held at hand0. The
+// result follows from the model alone. If the first pass moved no body (sites have no effect), it
+// is the same for every goal. Then it is remembered from the first goal, as the state before the
+// last simulator step. That step itself is always made. It leaves kinematics that the state does
+// not hold and the statements read, those of moved sites among them.
 void MetaWorldEnvironment::HandReset() {
   Simulation& sim = world_.sim();
   SettledResets& settled = SettledResets::Instance();

@@ -28,8 +28,8 @@ namespace {
 
 constexpr char kProgram[] = "mentor-mjcf";
 constexpr size_t kWordsBytesMax = 2000;
-constexpr int kKilled = 128 + 9;  // SIGKILL: by us, or by a machine without memory.
-constexpr int kAtOnce = 2;  // Compilers of a process: one that is slow does not hold up all others.
+constexpr int kKilled = 128 + 9;  // SIGKILL: from us, or from a machine without memory.
+constexpr int kAtOnce = 2;  // Compilers of a process at once: a slow one does not delay all others.
 
 // Closes itself.
 class Descriptor {
@@ -65,7 +65,7 @@ absl::StatusOr<std::string> FindCompiler() {
       "; install Mentor again, or set MENTOR_MJCF to its path"));
 }
 
-// The end of what the child says, until it closes its side.
+// The end of the child's output, up to its end.
 std::string LastWords(int descriptor) {
   std::string words;
   char buffer[4096];
@@ -104,7 +104,7 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
                                                             const std::string& file,
                                                             const CompilerLimits& limits) {
   MENTOR_ASSIGN_OR_RETURN(const std::string program, FindCompiler());
-  // Each may take all the memory that one may take.
+  // Each may take the whole memory limit.
   static std::counting_semaphore<kAtOnce> slots(kAtOnce);
   slots.acquire();
   const absl::Cleanup leave = [] { slots.release(); };
@@ -117,7 +117,7 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
     return absl::UnavailableError(absl::StrCat("cannot compile a model: ", std::strerror(errno)));
   Descriptor words_in(ends[0]), words_out(ends[1]);
 
-  // It writes the model to what it has as its input: one descriptor more than programs have.
+  // Its standard input is the descriptor that it writes the model to.
   MENTOR_ASSIGN_OR_RETURN(
       const std::unique_ptr<ChildProcess> child,
       ChildProcess::Start(
@@ -138,7 +138,7 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
     std::string why = Ending(status, limits);
     if (!why.empty() && !words.empty()) why += "; its last words: ";
     why += words;
-    // A machine that has too much to do is no fault of the model.
+    // An overloaded machine is not the model's fault.
     if (status == kKilled) return absl::UnavailableError(absl::StrCat("model '", file, "': ", why));
     return bad(why.empty() ? absl::StrCat("the compiler ended with ", status) : why);
   }

@@ -1,7 +1,6 @@
-// The model of a bundle, compiled by a process of its own: the parser of MJCF files never sees a
-// foreign file in this process. `mentor-mjcf` (envs/mjcf/main.cc) may read the bundle's
-// folder and nothing else, and has bounds of memory and time; this process loads what it wrote.
-// Thread-safe.
+// The model of a bundle, compiled by a separate process: this process's MJCF parser never sees a
+// foreign file. `mentor-mjcf` (envs/mjcf/main.cc) may read only the bundle's folder, within bounds
+// of memory and time. This process loads its output. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -20,16 +19,16 @@ struct CompilerLimits {
   uint64_t memory_bytes = uint64_t{3} << 30;  // Address space of the child.
   int cpu_seconds = 60;
   std::chrono::seconds wall = std::chrono::seconds(180);
-  uint64_t model_bytes = uint64_t{512} << 20;  // Of the compiled model.
+  uint64_t model_bytes = uint64_t{512} << 20;  // Limit of the compiled model.
 };
 
-// INVALID_ARGUMENT when the model is bad, too large, or ends the compiler, with its last words;
-// UNAVAILABLE when this took too long or was killed, NOT_FOUND without the program.
+// INVALID_ARGUMENT when the model is bad, too large, or ends the compiler, with its last words.
+// UNAVAILABLE when this took too long or was killed. NOT_FOUND without the program.
 absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bundle,
                                                             const std::string& file,
                                                             const CompilerLimits& limits = {});
 
-// What a model may cost at most. INVALID_ARGUMENT says what is too much, before anything is made of
+// Checks the cost of a model. INVALID_ARGUMENT says what is too much, before anything is made of
 // it.
 absl::Status CheckModelSize(const mjModel& model);
 

@@ -24,8 +24,8 @@
 namespace mentor::envs::mjcf {
 namespace {
 
-constexpr size_t kParserBytesMax = mu::MaxLenExpression;  // It refuses this many.
-constexpr size_t kTextBytesMax = kParserBytesMax - 100;   // Of a component, vectors written out.
+constexpr size_t kParserBytesMax = mu::MaxLenExpression;  // muParser refuses texts of this length.
+constexpr size_t kTextBytesMax = kParserBytesMax - 100;  // One component, with vectors written out.
 constexpr int kDepthMax = 100;
 constexpr double kDefaultValue = 0.1;  // At the margin of a tolerance.
 
@@ -65,7 +65,7 @@ struct Function {
   int least, most;  // Arguments.
 };
 constexpr int kMany = 1000;
-// Those of muParser that an expression may name, and ours.
+// muParser's functions that an expression may name, and ours.
 constexpr Function kFunctions[] = {
     {"sin", 1, 1},       {"cos", 1, 1},     {"tan", 1, 1},     {"asin", 1, 1},    {"acos", 1, 1},
     {"atan", 1, 1},      {"atan2", 2, 2},   {"sinh", 1, 1},    {"cosh", 1, 1},    {"tanh", 1, 1},
@@ -80,8 +80,7 @@ const Function* FindFunction(std::string_view name) {
   return found == std::end(kFunctions) ? nullptr : found;
 }
 
-// What people write who come from Python or C, and what stands for it here. Words are looked for
-// among the names of a task first.
+// Words of Python or C, and what replaces them here. A task's names come first.
 struct Foreign {
   std::string_view text;
   const char* remedy;
@@ -134,13 +133,13 @@ std::string VariableName(int place) {
 
 // --- From what people write to what muParser reads ---
 
-// What stands in an expression, in order: text as it is, the places of a name, or a function that
-// makes one number of vectors.
+// A piece of an expression: plain text, the places of a name, or a function that makes one number
+// of vectors.
 struct Piece {
   size_t column = 0;  // From 1.
   std::string text = {};
   std::vector<int> places = {};
-  std::string function = {};  // "norm" or "dist"; "vector" of its components.
+  std::string function = {};  // "norm" or "dist"; "vector" for a list of components.
   std::vector<std::vector<Piece>> arguments = {};
 };
 using Pieces = std::vector<Piece>;
@@ -163,12 +162,12 @@ class Reader {
  public:
   Reader(std::string_view text, Scope& scope) : text_(text), scope_(scope) {}
 
-  // Up to the end, or, within a function's or plain parentheses, to what closes them or to a comma
-  // between arguments.
+  // Reads up to the end. Within a function's or plain parentheses, reads up to the closing one or a
+  // comma.
   absl::StatusOr<Pieces> Read(bool nested, int depth) {
     if (depth > kDepthMax) return At(at_ + 1, "parentheses lie too deep in each other");
     Pieces pieces;
-    bool compared = false;  // A comparison came before, of which this may be a part.
+    bool compared = false;  // A comparison came before, and this may belong to it.
     while (at_ < text_.size()) {
       const char c = text_[at_];
       if (c == ')' || c == ',' || c == ']') {
@@ -203,7 +202,7 @@ class Reader {
     at_ += count;
   }
 
-  // '(' ... ')', with commas within it where a function's name stands before.
+  // '(' ... ')', with commas inside after a function's name.
   absl::Status Group(int depth, Pieces* pieces) {
     Take(1, pieces);
     MENTOR_ASSIGN_OR_RETURN(Pieces inner, Read(/*nested=*/true, depth + 1));
@@ -335,7 +334,7 @@ class Reader {
     return At(begin + 1, std::string(places.status().message()));
   }
 
-  // Behind the name of a function, at its '('.
+  // At the '(' after a function's name.
   absl::Status Call(const std::string& name, size_t column, int depth, Pieces* pieces) {
     const Function* function = FindFunction(name);
     if (function == nullptr) return At(column, UnknownFunction(name));
@@ -371,8 +370,7 @@ class Reader {
     return absl::OkStatus();
   }
 
-  // contact(a, b) and force(a): their arguments are names in the model, whatever characters those
-  // have.
+  // contact(a, b) and force(a): their arguments are names in the model, with any characters.
   absl::Status Parts(const std::string& name, size_t column, Pieces* pieces) {
     ++at_;
     const size_t end = text_.find(')', at_);
@@ -407,7 +405,7 @@ class Reader {
   size_t at_ = 0;
 };
 
-// How many components: 1, or those of the vectors in it.
+// Number of components: 1, or that of the vectors in it.
 absl::StatusOr<size_t> SizeOf(const Pieces& pieces) {
   size_t size = 1;
   for (const Piece& piece : pieces) {
@@ -424,7 +422,7 @@ absl::StatusOr<size_t> SizeOf(const Pieces& pieces) {
   return size;
 }
 
-// What muParser reads, and which column each of its characters comes from.
+// The text for muParser, with the column of each of its characters.
 struct Code {
   std::string text;
   std::vector<size_t> columns;
@@ -501,7 +499,7 @@ void DefineVariables(const std::string& text, std::span<double> variables, mu::P
   }
 }
 
-// muParser's own words say where in its text; ours say where in the user's.
+// muParser's errors give a place in its text; ours give the place in the user's.
 absl::Status TrialParse(const Code& code, const std::set<int>& places) {
   std::vector<double> numbers(places.empty() ? 1 : *places.rbegin() + 1, 0.5);
   if (code.text.size() > kTextBytesMax) return TooLong(1);
@@ -554,7 +552,7 @@ absl::StatusOr<Expression> Compile(std::string_view text, Scope& scope) {
   for (size_t i = 0; i < size; ++i) {
     Code code;
     MENTOR_RETURN_IF_ERROR(Write(pieces, i, &code));
-    // All of them: what stands between brackets differs from one component to the next.
+    // All of them: components differ between brackets.
     MENTOR_RETURN_IF_ERROR(TrialParse(code, places));
     expression.components.push_back(std::move(code.text));
   }
@@ -562,12 +560,12 @@ absl::StatusOr<Expression> Compile(std::string_view text, Scope& scope) {
   return expression;
 }
 
-// Several at once: muParser evaluates texts with commas between them in one pass, and takes only so
-// much text.
+// muParser evaluates texts with commas between them in one pass, but only up to a length, so there
+// may be several passes.
 struct Program::Parsers {
   std::vector<std::string> texts;
   std::span<double> variables;
-  std::deque<mu::Parser> parts;  // Of texts that follow each other.
+  std::deque<mu::Parser> parts;  // Each for some consecutive texts.
 };
 
 Program::Program(std::vector<std::string> texts, std::span<double> variables)
@@ -581,7 +579,7 @@ Program::Program(std::vector<std::string> texts, std::span<double> variables)
     DefineFunctions(&part);
     DefineVariables(joined, variables, &part);
     part.SetExpr(joined);
-    // muParser reads the text when it is first evaluated, and allocates nothing afterwards.
+    // The first evaluation reads the text; later ones allocate nothing.
     int count = 0;
     part.Eval(count);
     joined.clear();
@@ -604,7 +602,7 @@ size_t Program::size() const {
 bool Program::Run(std::span<double> results) {
   MENTOR_CHECK(results.size() == size());
   if (results.empty()) return true;
-  // 0 / 0 and comparisons of what is no number are invalid operations.
+  // 0 / 0 and comparisons with NaN are invalid operations.
   constexpr unsigned kBad = _MM_EXCEPT_DIV_ZERO | _MM_EXCEPT_INVALID;
   _mm_setcsr(_mm_getcsr() & ~kBad);
   size_t done = 0;

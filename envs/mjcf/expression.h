@@ -1,7 +1,7 @@
 // Expressions of bundles' tasks: arithmetic by muParser over one flat array of numbers, in which
-// every name has its places. Names, sizes and functions are checked when an expression is compiled,
-// with the column of what is wrong. A compiled expression is text for muParser, immutable; a
-// Program belongs to one thread.
+// every name has its places. Compiling an expression checks names, sizes and functions; errors name
+// the column. A compiled expression is text for muParser, immutable; a Program belongs to one
+// thread.
 //
 // An expression is written once and stands for a vector: `tip - target` has three components, and
 // `norm(tip - target)` one.
@@ -18,23 +18,23 @@
 
 namespace mentor::envs::mjcf {
 
-// What the names of an expression mean. Errors say what there is instead.
+// The meaning of an expression's names. Errors list the alternatives.
 class Scope {
  public:
   virtual ~Scope() = default;
   // Places of all numbers of `name` (component empty), or of one: "x", or "2" of `name[2]`.
-  // NOT_FOUND: nothing has that name.
+  // NOT_FOUND: the name is unknown.
   virtual absl::StatusOr<std::vector<int>> Find(const std::string& name,
                                                 const std::string& component) = 0;
-  // Whether two geoms touch (1 or 0).
+  // Place of the contact of two geoms (1 or 0).
   virtual absl::StatusOr<int> Contact(const std::string& geom, const std::string& other) = 0;
-  // What a touch or force sensor measures: the length of the vector.
+  // Place of a touch or force sensor's reading: the length of its vector.
   virtual absl::StatusOr<int> Force(const std::string& sensor) = 0;
 };
 
 struct Expression {
   std::vector<std::string> components;  // One text for each.
-  std::vector<int> places;              // Those that they read, ascending.
+  std::vector<int> places;              // Places that they read, ascending.
 };
 
 // INVALID_ARGUMENT: "column 7: ...".
@@ -49,10 +49,10 @@ class Program {
   Program(Program&&) noexcept;
 
   size_t size() const;
-  // results: one for each text. False when something was divided by zero on the way or had no
-  // result (sqrt(-1)), or when a result is no finite number; allocates nothing.
+  // results: one for each text. False when something was divided by zero or had no result
+  // (sqrt(-1)), or when a result is not finite. Allocates nothing.
   bool Run(std::span<double> results);
-  // The first text for which that is so.
+  // The first text that caused it.
   size_t Culprit();
 
  private:

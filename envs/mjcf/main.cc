@@ -1,8 +1,7 @@
-// mentor-mjcf: compiles the MuJoCo model of a bundle and writes it, as MJB, to descriptor 0. Run by
-// envs/mjcf/bundle_model.cc for models that nobody has looked at, so it is small, links MuJoCo and
-// an XML reader alone, and gives everything up first: memory and CPU time beyond its bounds, and,
-// where the kernel has Landlock, every file but those of the bundle. What it says goes to
-// descriptor 1.
+// mentor-mjcf: compiles the MuJoCo model of a bundle and writes it, as MJB, to descriptor 0.
+// envs/mjcf/bundle_model.cc runs it for models that no one has checked. So it is small and links
+// only MuJoCo and an XML reader. It first gives up memory and CPU time beyond its bounds and, where
+// the kernel has Landlock, every file but the bundle's. Its output for people goes to descriptor 1.
 //
 //   mentor-mjcf FOLDER FILE MEMORY_BYTES CPU_SECONDS MODEL_BYTES
 #include <cerrno>
@@ -48,8 +47,8 @@ void Limit(int what, rlim_t most, rlim_t grace = 0) {
     Refuse(std::string("cannot set a limit: ") + std::strerror(errno));
 }
 
-// From now on the process reads files of this folder and touches no other. Older kernels know less
-// of it, or nothing: then the check of names below is all there is.
+// From now on the process reads only files of this folder. Older kernels restrict less or nothing;
+// then only the check of names below protects.
 void StayWithin(const char* folder) {
   const long version =
       syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -72,7 +71,7 @@ void StayWithin(const char* folder) {
   close(root);
 }
 
-// Names of files in MJCF, checked before MuJoCo opens any: none may lead out of the bundle, from
+// Names of files in MJCF, checked before MuJoCo opens any. None may lead out of the bundle, from
 // whichever folder MuJoCo counts it.
 class References {
  public:
@@ -97,7 +96,7 @@ class References {
  private:
   // An attribute that names a file or a folder.
   struct Name {
-    fs::path file, base;  // Where it stands, and the folder of the model that it belongs to.
+    fs::path file, base;  // The file with the attribute, and the folder of its model.
     std::string element, attribute, value;
     bool texture = false;
   };
@@ -191,7 +190,7 @@ void Compile(const fs::path& root, const std::string& file, uint64_t model_bytes
     Refuse("has " + std::to_string(size) + " bytes when compiled; at most " +
            std::to_string(model_bytes_max) + " are taken");
   }
-  // A model that cannot make a step ends here and not in an actor.
+  // A model that cannot make a step must end here, not in an actor.
   mjData* data = mj_makeData(model);
   if (data == nullptr) Refuse("its simulation does not fit into memory");
   mj_step(model, data);
@@ -224,9 +223,9 @@ int main(int count, char** words) {
   const uint64_t model_bytes_max = std::strtoull(words[5], nullptr, 10);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  mallopt(M_ARENA_MAX, 2);  // Each one takes address space.
+  mallopt(M_ARENA_MAX, 2);  // Each arena takes address space.
   Limit(RLIMIT_CORE, 0);
-  // One second more, so that the signal is SIGXCPU and says why.
+  // One second more, so that the signal is SIGXCPU, which tells the reason.
   Limit(RLIMIT_CPU, static_cast<rlim_t>(std::strtoull(words[4], nullptr, 10)), 1);
   Limit(RLIMIT_FSIZE, static_cast<rlim_t>(model_bytes_max + (1 << 20)));
   Limit(RLIMIT_AS, static_cast<rlim_t>(std::strtoull(words[3], nullptr, 10)));

@@ -10,7 +10,7 @@ v1::EnvironmentTask DrawOwnTask(const OptionValues& options, const RandomStream&
                                 uint32_t index) {
   v1::EnvironmentTask task;
   task.set_environment("mjcf");
-  // Without the bundle a task of no parameters, which the environment, if there is one, refuses.
+  // Without the bundle: a task without parameters, which the environment, if there is one, refuses.
   const auto plan = FindPlan(options.Text("bundle"));
   if (!plan.ok()) return task;
   const std::vector<double> vector = (*plan)->Draw(random, index);

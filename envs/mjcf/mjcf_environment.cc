@@ -16,9 +16,9 @@ namespace mentor::envs::mjcf {
 namespace {
 
 constexpr int kAttemptsMax = 100;
-// low + (high - low) * u may round to a little more than high.
+// low + (high - low) * u may round to slightly more than high.
 constexpr double kRangeRounding = 1e-9;
-// Settled states that are remembered have at most so many bytes.
+// Limit of the bytes of a remembered settled state.
 constexpr size_t kSettledBytesMax = 32 << 10;
 constexpr size_t kWritesMax = 1000;
 
@@ -33,7 +33,7 @@ double NumberOf(const std::string& digest) {
 
 }  // namespace
 
-// The random numbers of one reset, in the order in which they are asked for.
+// The random numbers of one reset, in the order of the draws.
 class MjcfEnvironment::Draws {
  public:
   Draws(const RandomStream& random, uint32_t episode) : random_(random), episode_(episode) {}
@@ -211,7 +211,7 @@ std::string MjcfEnvironment::SettledKey() const {
   return key + sim_.physics_tag();
 }
 
-// Where chance has no part in it, it is done once for each task.
+// Without chance it is done once for each task.
 absl::Status MjcfEnvironment::Settle(bool by_chance) {
   const int steps = static_cast<int>(plan_->task.reset().settle_steps());
   if (steps == 0) return absl::OkStatus();
@@ -372,7 +372,7 @@ void MjcfEnvironment::Observe(bool after_reset) {
   }
 }
 
-// Kept beside the simulator's state, which does not hold it.
+// Kept beside the simulator's state, which lacks it.
 void MjcfEnvironment::Follow() {
   if (!plan_->mocap || plan_->mocap->follow < 0) return;
   std::copy_n(sim_.data()->xpos + 3 * plan_->mocap->follow, 3, pose_.begin());
@@ -387,7 +387,7 @@ absl::StatusOr<StepOutcome> MjcfEnvironment::Step(std::span<const float> action,
   std::copy(action.begin(), action.end(), numbers_.begin() + plan_->action_place);
   ApplyAction(action);
   absl::Status status = sim_.Guard([&] {
-    // Without a forward pass afterwards, sensors are those of a whole one within.
+    // Without a forward pass afterwards, sensors lag within a whole pass.
     if (!plan_->task.forward()) sim_.Touch();
     sim_.Steps(frame_skip());
     for (const Plan::Hold& hold : plan_->holds) sim_.data()->qpos[hold.qpos] = hold.value;
@@ -401,7 +401,7 @@ absl::StatusOr<StepOutcome> MjcfEnvironment::Step(std::span<const float> action,
     status = Run(at_step_);
   }
   if (!status.ok()) {
-    steps_ = -1;  // An episode ends with an error.
+    steps_ = -1;  // An error ends the episode.
     return status;
   }
   Follow();

@@ -1,8 +1,8 @@
 // A task that an experiment brings as a bundle (plan.h), as an Environment. Not thread-safe; the
 // plan and its model are shared.
 //
-// A reset depends on the task's parameters and the key of the episode alone. All arithmetic of the
-// task is in Programs over one array of numbers.
+// A reset depends only on the task's parameters and the key of the episode. Programs over one array
+// of numbers do all arithmetic of the task.
 #pragma once
 
 #include <memory>
@@ -37,7 +37,7 @@ class MjcfEnvironment : public MuJoCoEnvironment {
   const EnvironmentHelp* help() const override { return &plan_->help; }
 
  private:
-  // A batch of expressions that is ready to run.
+  // A batch of expressions, ready to run.
   struct Stage {
     const Batch* batch;
     Program program;
@@ -52,7 +52,7 @@ class MjcfEnvironment : public MuJoCoEnvironment {
   absl::Status Settle(bool by_chance);
   void WriteParameters(bool after_settling);
   void AddNoise(Draws& draws, bool after_settling);
-  // The rest of a reset, where positions and velocities are final.
+  // The rest of a reset, once positions and velocities are final.
   absl::Status FinishReset();
   void StartEpisode(std::span<double> observation);
   void Gather();
@@ -64,7 +64,7 @@ class MjcfEnvironment : public MuJoCoEnvironment {
   const std::shared_ptr<const Plan> plan_;
   const mjModel& m_;  // The shared model.
   EnvironmentInfo info_;
-  const double bundle_number_;  // Of the digest: a state says which bundle it belongs to.
+  const double bundle_number_;  // From the digest: a state names its bundle.
   Simulation sim_;
 
   std::vector<double> numbers_;  // What programs read and write.
@@ -78,8 +78,8 @@ class MjcfEnvironment : public MuJoCoEnvironment {
   // The episode.
   int steps_ = -1;  // Negative: not reset.
   bool ended_ = false;
-  std::vector<double> pose_;  // [7] of the body that the mocap body follows, if it follows one.
-  std::vector<double> now_;   // Of the numbers that are shown a step late.
+  std::vector<double> pose_;  // [7]: the body that the mocap body follows, if any.
+  std::vector<double> now_;   // Numbers that are shown a step late.
   std::vector<double> observation_;
   std::vector<double> terms_;
 };

@@ -24,9 +24,9 @@ namespace {
 constexpr uint32_t kDrawsMax = 10'000;
 constexpr size_t kRecentPlans = 4;
 constexpr int kObservationMax = 10'000;
-// Of mjcf_task.proto, for counts that were refused already.
+// Limits of mjcf_task.proto, for counts that were refused already.
 constexpr uint32_t kZerosMax = 1000, kActionMax = 1000;
-// Of all expressions with their vectors written out: each environment has its own program of them.
+// All expressions with their vectors written out: each environment has its own program of them.
 constexpr size_t kTextsBytesMax = 1'000'000;
 
 std::vector<double> List(const google::protobuf::RepeatedField<double>& numbers) {
@@ -41,8 +41,8 @@ std::string Field(const std::string& list, int index, const char* field = "") {
   return absl::StrCat(list, "[", index, "]", *field == '\0' ? "" : ".", field);
 }
 
-// Makes a plan of a task, field by field; what is wrong is collected. Ranges and lengths have been
-// checked, but it may be called all the same with those that were found wrong.
+// Makes a plan of a task, field by field, and collects violations. Must also survive tasks whose
+// ranges and lengths were found wrong.
 class Planner {
  public:
   Planner(const v1::MjcfTask& task, std::shared_ptr<const mjModel> model, Violations* violations)
@@ -111,7 +111,7 @@ class Planner {
           {mjOBJ_ACTUATOR, q.has_actuator() ? &q.actuator() : nullptr}};
       for (const auto& [type, name] : choices) {
         if (name == nullptr) continue;
-        // Names of the model, not of this list.
+        // Names of the model, without this list's.
         const Quantities plain(m_);
         const mjtObj types[] = {type};
         const absl::StatusOr<Part> part = plain.FindPart(*name, types);
@@ -414,7 +414,7 @@ class Planner {
                        [this](int place) { return hidden_.contains(place); });
   }
 
-  // Adds to the last batch, or to a new one when it reads what that computes.
+  // Adds to the last batch, or to a new one when it reads a result of that batch.
   static void Schedule(const Expression& expression, int first_output, const std::string& name,
                        std::vector<Batch>* batches) {
     bool waits = batches->empty();
@@ -437,7 +437,7 @@ class Planner {
       const v1::MjcfValue& value = task_.value(i);
       const auto compiled = CompileAt(Field("value", i, "expression"), value.expression());
       if (!compiled) {
-        quantities_->AddOwn(value.name(), 1);  // So that others may name it.
+        quantities_->AddOwn(value.name(), 1);  // So that other expressions may name it.
         continue;
       }
       const int size = static_cast<int>(compiled->components.size());
@@ -690,7 +690,7 @@ EnvironmentHelp HelpOf(const Plan& plan) {
           .source = absl::StrCat(plan.task.model(), " of bundle ", BundleName(plan.digest))};
 }
 
-// Whether vectors meet a plan's condition.
+// Checks vectors against a plan's condition.
 class ParameterCheck {
  public:
   explicit ParameterCheck(const Plan& plan) : plan_(plan) {
@@ -721,7 +721,7 @@ bool Plan::Meets(std::span<const double> vector) const {
 
 std::vector<double> Plan::Draw(const RandomStream& random, uint32_t index) const {
   std::vector<double> vector(parameter_count);
-  // First: the condition's text has to be read.
+  // First, because reading the condition's text takes time.
   if (!PausePoint().ok()) return vector;
   ParameterCheck meets(*this);
   for (uint32_t attempt = 0; attempt < kDrawsMax; ++attempt) {
@@ -764,7 +764,7 @@ PhysicsFactors Plan::Physics(std::span<const double> vector) const {
 
 namespace {
 
-// Its digest, and what people call it: its folder where it is somebody's own, else its model.
+// The digest, and a name for people: the folder of an own bundle, else its model.
 std::string TitleOf(const HeldBundle& bundle, const std::string& model) {
   const std::filesystem::path& folder = bundle.folder();
   const std::string name = (folder.has_filename() ? folder : folder.parent_path()).filename();
@@ -816,7 +816,7 @@ absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
   if (violations.empty() && plan->parameter_condition) {
     const RandomStream random{.purpose = Purpose::kTasks};
     const bool met = plan->Meets(plan->Draw(random, 0));
-    // Nothing is wrong with the bundle.
+    // The bundle is not at fault.
     if (const absl::Status status = PausePoint(); !status.ok())
       return absl::CancelledError(absl::StrCat(title, ": ", status.message()));
     if (!met) {
@@ -834,16 +834,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// So that who asks again is told at once, and nobody keeps a process busy with a bad bundle.
+// Repeated requests for a bad bundle get its error at once and cost no process.
 constexpr std::chrono::minutes kRefusedFor{1};
 constexpr size_t kRefusedMax = 100;
 
-// Those of this process.
+// The plans of this process.
 struct KnownPlans {
   Mutex mutex;
   CondVar changed;
   std::map<std::string, std::weak_ptr<const Plan>> plans ABSL_GUARDED_BY(mutex);
-  // Those asked for last stay: tasks are drawn where no environment is.
+  // The last ones asked for stay, because tasks are drawn where no environment is.
   std::deque<std::shared_ptr<const Plan>> recent ABSL_GUARDED_BY(mutex);
   std::set<std::string> in_the_making ABSL_GUARDED_BY(mutex);
   std::map<std::string, std::pair<absl::Status, Clock::time_point>> refused ABSL_GUARDED_BY(mutex);
@@ -852,7 +852,7 @@ struct KnownPlans {
 absl::StatusOr<std::shared_ptr<const Plan>> MakePlanOf(const std::string& name) {
   MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const HeldBundle> bundle, FindBundle(name));
   absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlan(*bundle);
-  // A cache may be emptied or damaged at any time: then that was of other files.
+  // A cache may be emptied or damaged at any time: then the error belongs to other files.
   const absl::Status still = VerifyBundle(bundle->folder(), bundle->manifest().digest).status();
   if (still.ok()) return made;
   return absl::UnavailableError(
@@ -873,7 +873,7 @@ absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
       }
       if (const auto found = known.refused.find(name); found != known.refused.end())
         return found->second.first;
-      // One thread at a time: several would compile the same model.
+      // One thread at a time, or several would compile the same model.
       if (known.in_the_making.insert(name).second) break;
       known.changed.Wait(lock);
     }

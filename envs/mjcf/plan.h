@@ -1,5 +1,5 @@
-// A bundle's task, read, checked and compiled against its model: all that environments of it share.
-// Immutable; threads may share.
+// A bundle's task, read, checked and compiled against its model: the shared part of its
+// environments. Immutable; threads may share.
 #pragma once
 
 #include <memory>
@@ -25,10 +25,10 @@ namespace mentor::envs::mjcf {
 
 inline constexpr char kTaskFile[] = "task.txtpb";
 
-// task.txtpb with its ranges and what else can be said without the model; every violation is added.
+// Reads task.txtpb and checks ranges and whatever needs no model; adds every violation.
 v1::MjcfTask ReadTask(std::string_view text, Violations* violations);
 
-// Texts that are evaluated together, and where their results go.
+// Texts that are evaluated together, and the places of their results.
 struct Batch {
   std::vector<std::string> texts;
   std::vector<int> outputs;
@@ -61,9 +61,9 @@ struct Plan {
   struct Control {
     int actuator = 0, number = 0;
     std::optional<double> gain;  // None: scaled to the ctrlrange.
-    double low = 0, high = 0;    // Of the ctrlrange.
+    double low = 0, high = 0;    // The ctrlrange's.
     bool clips = false;          // MuJoCo does not.
-    int qpos = -1;               // Added; negative: nothing.
+    int qpos = -1;               // Added position; negative: none.
   };
   struct Mocap {
     int body = -1, mocap = -1, follow = -1;
@@ -79,7 +79,7 @@ struct Plan {
     double weight = 1;
   };
 
-  std::string digest;  // Of the bundle.
+  std::string digest;  // The bundle's.
   v1::MjcfTask task;
   std::shared_ptr<const mjModel> model;
   std::shared_ptr<const Quantities> quantities;
@@ -111,19 +111,19 @@ struct Plan {
   int success_place = -1, terminated_place = -1;
   EnvironmentHelp help;
 
-  // Whether a task's vector meets the condition.
+  // True if a task's vector meets the condition.
   bool Meets(std::span<const double> parameters) const;
   // Number `index` of a sequence of tasks' vectors, uniform in the ranges, drawn again where the
-  // condition is not met. Has pause points: where the work ends, what it gives means nothing.
+  // condition is not met. Has pause points: after the end of the work its result is meaningless.
   std::vector<double> Draw(const RandomStream& random, uint32_t index) const;
-  // Factors that a task's vector means.
+  // The factors that a task's vector gives.
   PhysicsFactors Physics(std::span<const double> parameters) const;
 };
 
-// INVALID_ARGUMENT with everything that is wrong with the bundle.
+// INVALID_ARGUMENT lists everything that is wrong with the bundle.
 absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
                                                      const CompilerLimits& limits = {});
-// The same, shared among all who have it now, and kept a while. name: "sha256:HEX".
+// The same, shared with its present users and kept a while. name: "sha256:HEX".
 absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name);
 
 }  // namespace mentor::envs::mjcf

@@ -1,6 +1,6 @@
 // The numbers that expressions of a task may name, laid out in one array: parts of the model,
-// parameters, results. A layout is built while the expressions are compiled and immutable
-// afterwards; threads may share it then.
+// parameters, results. Compiling the expressions builds the layout; afterwards it is immutable and
+// threads may share it.
 #pragma once
 
 #include <map>
@@ -37,18 +37,18 @@ class Quantities : public Scope {
 
   // Another name for a part.
   void AddAlias(const std::string& name, const Part& part) { aliases_[name] = part; }
-  // A name for numbers that the environment writes itself; the places follow one another.
+  // A name for numbers that the environment writes itself; their places are consecutive.
   int AddOwn(const std::string& name, int size);
   void AddOwnConstant(const std::string& name, double value) { own_[name] = {Constant(value)}; }
   // Places without a name.
   int Allocate(int size);
-  // A number that stays what it is.
+  // A constant.
   int Constant(double value);
-  // Their values before anything is gathered.
+  // Values before anything is gathered.
   const std::vector<double>& initial() const { return initial_; }
 
-  // The one part of this name among these types. INVALID_ARGUMENT for none, with near names, and
-  // for several.
+  // The part of this name among these types. INVALID_ARGUMENT for none, with near names, and for
+  // several.
   absl::StatusOr<Part> FindPart(const std::string& name, std::span<const mjtObj> types) const;
 
   absl::StatusOr<std::vector<int>> Find(const std::string& name,
@@ -73,7 +73,7 @@ class Quantities : public Scope {
   };
   struct Motion {
     Part part;
-    int place;  // Of vx, vy, vz, wx, wy, wz.
+    int place;  // Index into vx, vy, vz, wx, wy, wz.
   };
   struct Turn {
     Part part;
@@ -94,7 +94,7 @@ class Quantities : public Scope {
   const mjModel& model_;  // While it is built.
   std::map<std::string, Part> aliases_;
   std::map<std::string, std::vector<int>> own_;
-  std::map<std::string, int> known_;  // Places of what was asked for before, by what it is.
+  std::map<std::string, int> known_;  // Places of earlier requests, by what they hold.
   std::vector<double> initial_;
   std::vector<Copy> copies_;
   std::vector<Motion> motions_;

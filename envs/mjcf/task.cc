@@ -1,4 +1,4 @@
-// What can be said of a task without its model.
+// Checks of a task without its model.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -36,7 +36,7 @@ class GivenNames {
 
   void Add(const std::string& field, const std::string& name) {
     static const std::set<std::string> taken = {"action", "time", "step", "dt", "pi"};
-    if (name.empty()) return;  // Its absence has been said.
+    if (name.empty()) return;  // Another check reports its absence.
     if (!IsWord(name)) {
       violations_->Add(field, "is '" + name + "'; give a word of letters, digits and '_'");
     } else if (taken.contains(name)) {
@@ -51,7 +51,7 @@ class GivenNames {
   std::set<std::string> names_;
 };
 
-// Exactly one, or at most one, of the fields that are set.
+// Checks that exactly one, or at most one, of the fields is set.
 template <size_t N>
 void CheckChoice(const std::string& field,
                  const std::array<std::pair<const char*, bool>, N>& fields, bool required,
@@ -68,7 +68,7 @@ void CheckChoice(const std::string& field,
   }
 }
 
-// low and high of the same length, in order. least, most: legal lengths.
+// Checks that low and high have the same length, in order. least, most: legal lengths.
 void CheckBounds(const std::string& field, const Numbers& low, const Numbers& high, int least,
                  int most, bool ordered, Violations* violations) {
   if (low.size() != high.size()) {
@@ -235,7 +235,7 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
 
 v1::MjcfTask ReadTask(std::string_view text, Violations* violations) {
   v1::MjcfTask task;
-  // What an unread rest leaves out cannot be judged.
+  // The rest was not read, so its absence proves nothing.
   if (!spec::ParseText(text, &task, violations, kTaskFile)) return {};
   spec::CheckRanges(task, violations);
   GivenNames names(violations);

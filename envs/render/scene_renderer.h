@@ -22,7 +22,7 @@ struct Caption {
 
 class SceneRenderer {
  public:
-  // Of the strip, in pixels.
+  // The strip's, in pixels.
   static constexpr int kCaptionHeight = 54;
 
   struct Options {

@@ -1,6 +1,6 @@
 // contextual_bandit: bandits that come back under their barcode (Ritter et al. 2018; acceptance:
-// docs/algorithms/small_environments.md#bandits). Who remembers which arm paid under a barcode
-// pulls it at once when it is shown again.
+// docs/algorithms/small_environments.md#bandits). An agent that remembers which arm paid under a
+// barcode pulls that arm at once when the barcode returns.
 //
 // A task is a list of contexts: barcode and best arm of each. An episode is one occurrence of a
 // context, some pulls long; every context occurs once in each round of episodes, in an order drawn

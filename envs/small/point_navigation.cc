@@ -1,6 +1,6 @@
 // point_navigation: 2-D navigation to a goal that the observation hides. Goals in a square with a
-// dense reward are MAML's (Finn et al. 2017, section 5.3); goals on a half circle with a reward
-// near them alone are MAESN's (Gupta et al. 2018). Acceptance:
+// dense reward are MAML's (Finn et al. 2017, section 5.3). Goals on a half circle, with a reward
+// only near them, are MAESN's (Gupta et al. 2018). Acceptance:
 // docs/algorithms/small_environments.md#point-navigation.
 //
 // A task's parameters are the goal. Episodes begin at the origin and have no chance in them.

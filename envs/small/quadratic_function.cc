@@ -73,7 +73,7 @@ class QuadraticFunction : public SmallEnvironment {
     for (uint32_t i = 0; i < 2; ++i) state()[i] = 2 * Uniform(2 * step + i) - 1;
   }
 
-  float label_ = 0;  // Of the last step.
+  float label_ = 0;  // From the last step.
 };
 
 const RegisterEnvironment kRegister({

@@ -1,6 +1,7 @@
 // Base of environments without a simulator, whose whole state is a few numbers. It makes the
 // checks, keeps the task's parameters and the key of the episode, and writes and reads saved
-// states; the derived class says how an episode begins, goes on and looks. Not thread-safe.
+// states. The derived class begins an episode, makes its steps and gives its observations. Not
+// thread-safe.
 #pragma once
 
 #include <string>

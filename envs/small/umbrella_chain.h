@@ -1,6 +1,6 @@
 // The Umbrella Length problem (Osband et al. 2020, bsuite): the first of C actions decides the
 // reward of the last step, the rewards between are coin flips. Definition:
-// docs/algorithms/meta_gradient.md#umbrella-length. The chain alone, with the coins handed in, so
+// methods/meta_gradient/README.md#umbrella-length. The chain alone, with the coins handed in, so
 // that recorded cases can be replayed. Not thread-safe.
 #pragma once
 

@@ -3,10 +3,10 @@
 //
 // Choice 0 leaves the umbrella, choice 1 takes it.
 //
-// bsuite's form is preset bsuite, distractors 20 and length 1 to 10, 12, 14, 17, 20, 25, 30, 40, ..
-// 100. Its score is the share of these lengths at which the mean regret of 10000 episodes is below
-// 0.5; an episode with the wrong first action counts 2, which is what Info's regret adds up to, so
-// a random policy has a mean regret of 1.
+// bsuite's form is preset bsuite: distractors 20 and length 1 to 10, 12, 14, 17, 20, 25, 30, 40, ..
+// 100. Its score is the share of these lengths whose mean regret over 10000 episodes is below 0.5.
+// An episode with the wrong first action counts 2, and Info's regret adds up to that, so a random
+// policy has a mean regret of 1.
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,7 +25,7 @@ constexpr char kSummary[] =
     "Umbrella Length (bsuite): the first action decides the last reward; noise between.";
 constexpr double kFinalReward = 10, kNoiseReward = 0.1;  // Defaults; also those of preset paper.
 
-// Final and noise reward of a preset (docs/algorithms/meta_gradient.md#umbrella-length). Preset own
+// Final and noise reward of a preset (methods/meta_gradient/README.md#umbrella-length). Preset own
 // takes the options'.
 absl::StatusOr<UmbrellaChain::Settings> Settings(const OptionValues& options) {
   UmbrellaChain::Settings settings = {

@@ -1,10 +1,10 @@
 // domain_randomization: each lifetime has its own physics and control latency (Tobin et al. 2017,
-// Peng et al. 2018; docs/algorithms/small_environments.md). Drawn by the key of the lifetime alone,
-// so all episodes of a lifetime share them, on whichever actor they run.
+// Peng et al. 2018; docs/algorithms/small_environments.md). Only the key of the lifetime decides
+// them, so all episodes of a lifetime share them, on any actor.
 //
-// Each body, geom, joint and actuator has a factor of its own (envs/physics.h): mass (with
-// inertia), friction, damping, gain. A range from 1 to 1 leaves its kind as it is. With all
-// ranges so, MuJoCo is not needed: latency alone works on every environment.
+// Each body, geom, joint and actuator has its own factor (envs/physics.h): mass (with inertia),
+// friction, damping, gain. A range from 1 to 1 leaves its kind unchanged. If all ranges do, MuJoCo
+// is not needed: latency alone works on every environment.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -80,7 +80,7 @@ void Draw(const Ranges& ranges, Kind kind, const RandomStream& random,
 
 class DomainRandomization : public Wrapper {
  public:
-  // simulation: of the inner environment; null when physics stay as they are.
+  // simulation: the inner environment's; null when physics stay as they are.
   DomainRandomization(std::unique_ptr<Environment> inner, const Ranges& ranges,
                       Simulation* simulation)
       : Wrapper(std::move(inner)), ranges_(ranges), simulation_(simulation) {
@@ -98,7 +98,8 @@ class DomainRandomization : public Wrapper {
   absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                    std::span<double> observation) override {
     if (queue_.empty()) return inner().Step(action, observation);
-    MENTOR_RETURN_IF_ERROR(CheckStep(info_, /*steps=*/0, action));  // Now, not when it is done.
+    // Checked now, not when the action is done.
+    MENTOR_RETURN_IF_ERROR(CheckStep(info_, /*steps=*/0, action));
     const std::span<const float> delayed = std::span(queue_).first(info_.action_size);
     MENTOR_ASSIGN_OR_RETURN(const StepOutcome outcome, inner().Step(delayed, observation));
     std::move(queue_.begin() + info_.action_size, queue_.end(), queue_.begin());
@@ -147,14 +148,14 @@ class DomainRandomization : public Wrapper {
   }
 
  private:
-  // How late actions act in this lifetime, in control steps.
+  // Delay of actions in this lifetime, in control steps.
   size_t Latency() const {
     return ranges_.latency_min +
            lifetime_.Below(ranges_.latency_max - ranges_.latency_min + 1, kLatency, 0);
   }
 
-  // Physics of the lifetime of a key, when they are not those of the simulation already. A reset or
-  // a restored state must follow.
+  // Sets the physics of a key's lifetime, unless the simulation has them already. A reset or a
+  // restored state must follow.
   absl::Status BeginLifetime(const RandomStream& random) {
     if (begun_ && random.seed == lifetime_.seed && random.phase == lifetime_.phase &&
         random.lifetime == lifetime_.lifetime)
@@ -183,7 +184,7 @@ class DomainRandomization : public Wrapper {
   bool begun_ = false;
   RandomStream lifetime_;
   // The episode.
-  std::vector<float> queue_;  // [latency, A]: actions that wait, oldest first.
+  std::vector<float> queue_;  // [latency, A]: waiting actions, oldest first.
 };
 
 absl::StatusOr<Simulation*> FindSimulation(Environment& environment, const Ranges& ranges) {

@@ -1,6 +1,6 @@
 // Base of wrappers that add numbers to the observation or keep numbers through an episode. It
-// splits the observation and carries the numbers in saved states; the derived class says what a
-// step does to them. Not thread-safe.
+// splits the observation and carries the numbers in saved states; the derived class updates them in
+// each step. Not thread-safe.
 #pragma once
 
 #include <memory>
@@ -25,10 +25,10 @@ class EpisodeWrapper : public Wrapper {
   // Adds `extra` numbers behind the observation and keeps `state` numbers, zeros at each reset.
   EpisodeWrapper(std::unique_ptr<Environment> inner, std::string name, int extra, int state);
 
-  // After a step that went well: may change state() and the outcome.
+  // Called after a successful step; may change state() and the outcome.
   virtual void After(std::span<const float> action, StepOutcome* outcome) {}
   virtual void Append(std::span<double> extra) const {}
-  // Whether these restored numbers are possible; the base has checked that they are finite.
+  // True if these restored numbers are possible; the base has checked that they are finite.
   virtual bool IsLegal(std::span<const double> state) const { return true; }
 
   std::span<double> state() { return state_; }

@@ -1,7 +1,7 @@
-// random_reward: a reward that a random classifier of observations gives, for meta-learning without
-// a task's own reward (Gupta et al. 2018; docs/algorithms/skills.md#random-rewards). A task has one
-// number more, its class z: the reward of a step is ln D(z | observation after it), a success is
-// where z is the likeliest class.
+// random_reward: a reward from a random classifier of observations, for meta-learning without a
+// task's own reward (Gupta et al. 2018; methods/diayn/README.md#random-rewards). A task has one
+// more number, its class z. The reward of a step is ln D(z | observation after it); a step succeeds
+// when z is the likeliest class.
 #include "envs/wrappers/random_reward.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ std::vector<RewardNetwork::Layer> RandomLayers(const std::vector<int>& sizes, do
   const RandomStream stream{.seed = seed, .purpose = Purpose::kProjection};
   std::vector<RewardNetwork::Layer> layers;
   for (size_t i = 0; i + 1 < sizes.size(); ++i) {
-    // Tensors are counted with the biases.
+    // Tensor numbers count biases too.
     layers.push_back(
         {OrthogonalMatrix(sizes[i + 1], sizes[i], gain, stream, static_cast<uint32_t>(2 * i)),
          std::vector<double>(sizes[i + 1], 0.0)});
@@ -169,7 +169,7 @@ const RegisterWrapper kRegister({
     .extend_task =
         [](const OptionValues& options, const RandomStream& random, uint32_t index,
            v1::EnvironmentTask* task) {
-          // Beside the task's own numbers, whose stream has another purpose.
+          // The class has its own stream, beside the task's numbers.
           RandomStream own = random;
           own.purpose = Purpose::kSkill;
           task->add_parameters(static_cast<double>(

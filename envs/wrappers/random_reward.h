@@ -1,4 +1,4 @@
-// The network that rewards in wrapper random_reward (docs/algorithms/skills.md#random-rewards): a
+// The rewarding network of wrapper random_reward (methods/diayn/README.md#random-rewards): a
 // classifier D of observations, D-H-H-n with tanh. Not thread-safe: it has room for one result.
 #pragma once
 
@@ -10,7 +10,7 @@ namespace mentor::envs {
 
 class RewardNetwork {
  public:
-  // Of a layer, [out, in] row-major and [out].
+  // One layer: weights [out, in] row-major, biases [out].
   struct Layer {
     std::vector<double> weights, biases;
   };
@@ -26,7 +26,7 @@ class RewardNetwork {
 
  private:
   const std::vector<Layer> layers_;
-  std::vector<std::vector<double>> outputs_;  // Of each layer.
+  std::vector<std::vector<double>> outputs_;  // Outputs of each layer.
 };
 
 }  // namespace mentor::envs

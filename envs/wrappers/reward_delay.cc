@@ -1,6 +1,6 @@
-// reward_delay: rewards are summed and paid every n steps and at the episode's end, as in the
-// delayed-reward tasks of LIRPG (Zheng et al. 2018; docs/algorithms/meta_gradient.md#experiments).
-// Success is reported as it comes.
+// reward_delay: sums rewards and pays them every n steps and at the episode's end, as in the
+// delayed-reward tasks of LIRPG (Zheng et al. 2018; methods/meta_gradient/README.md#experiments).
+// Success is not delayed.
 #include <cmath>
 
 #include "envs/wrappers/episode_wrapper.h"

@@ -1,7 +1,7 @@
-// rl2_observation: what a recurrent policy sees of the step before (Duan et al. 2016): its action,
-// reward / 10 and whether the episode ended with it. Zeros at each reset, as Meta-World's own
-// wrapper has it (docs/metaworld.md#the-observation), so an episode depends on its task and key
-// alone and can be a unit of its own. That a trial goes on over episodes is the learner's memory.
+// rl2_observation: what a recurrent policy sees of the previous step (Duan et al. 2016): its
+// action, reward / 10, and whether the episode ended with it. Zeros at each reset, as in
+// Meta-World's own wrapper (docs/metaworld.md#the-observation). An episode depends only on its task
+// and key, so it can be a unit. The learner's memory carries a trial over its episodes.
 #include <algorithm>
 
 #include "envs/wrappers/episode_wrapper.h"

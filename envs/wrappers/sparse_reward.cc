@@ -1,7 +1,6 @@
 // sparse_reward: the success signal in place of the shaped reward, or a mix of both: 1 for each
-// step that reports success, else 0. (The success signal of
-// docs/algorithms/black_box.md#success-signal, which counts the steps of an episode, is formed by
-// the learner.)
+// step that reports success, else 0. The learner forms the success signal of
+// methods/black_box/README.md#success-signal, which counts the steps of an episode.
 #include "common/check.h"
 #include "envs/wrapper.h"
 

@@ -1,6 +1,6 @@
 // time_feature: the time in the episode as one more number of the observation, t / M: 0 at the
-// reset, 1 at an end by truncation. For attention networks and values that must tell the steps of
-// an episode apart (docs/algorithms/meta_gradient.md#signal-networks).
+// reset, 1 at truncation. Attention networks and values need it to tell the steps of an episode
+// apart (methods/meta_gradient/README.md#signal-networks).
 #include <cmath>
 
 #include "envs/wrappers/episode_wrapper.h"

@@ -28,7 +28,7 @@ namespace {
 // An environment's state is some kilobytes.
 constexpr size_t kStateBytesMax = 4 << 20;
 constexpr size_t kErrorBytesMax = 4096;
-// Shards whose steps are remembered for progress bars.
+// Shards whose step counts are kept for progress bars.
 constexpr size_t kShardsRemembered = 256;
 
 template <typename Number>
@@ -81,8 +81,8 @@ absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor:
   return absl::OkStatus();
 }
 
-// Flags of the right sizes: no step has both, and each end has its observation where the unit asks
-// for it.
+// Checks that flags have the right sizes: no step has both, and each end has its observation where
+// the unit asks for it.
 absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
   const std::string& terminations = trajectory.terminations().data();
   const std::string& truncations = trajectory.truncations().data();
@@ -134,7 +134,7 @@ const char* NameOf(UnitDispatcher::Outcome outcome) {
   return "";
 }
 
-// The results of a collection go to its segment.
+// Records that a collection's results go into its segment.
 void RecordConsumed(const std::vector<v1::Result>& results) {
   if (!history::On()) return;
   Sha256 hash;
@@ -188,7 +188,7 @@ absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result) {
   }
   if (!unit.return_state() && !state.empty())
     return absl::InvalidArgumentError("final_state: nobody asked for it");
-  // Behind the end of an episode there is nothing to carry on.
+  // The end of an episode leaves no state to carry on.
   if (unit.return_state() && state.empty() && n > 0 && t.terminations().data().back() == 0 &&
       t.truncations().data().back() == 0) {
     return absl::InvalidArgumentError("final_state: is missing");
@@ -215,10 +215,10 @@ struct RolloutServer::Session {
   bool welcomed = false;
   bool leaving = false;
   bool rejected = false;
-  bool replaced = false;  // By another stream of the same actor.
+  bool replaced = false;  // Another stream of the same actor replaced it.
   google::protobuf::Timestamp connect_time = google::protobuf::util::TimeUtil::GetCurrentTime();
-  uint64_t units = 0;  // Whose results were used.
-  // Since the last Peers: their steps, and seconds at work by experiment.
+  uint64_t units = 0;  // Units whose results were used.
+  // Since the last Peers: steps, and seconds at work by experiment.
   uint64_t new_steps = 0;
   std::map<std::string, double> work_seconds = {};
 };
@@ -401,7 +401,7 @@ void RolloutServer::Expect(const std::string& catalogue_hash,
   for (const auto& [session, status] : wrong) Reject(session, "mismatch", status);
 }
 
-// --- Streams. Handlers run on gRPC's threads: nothing here waits.
+// --- Streams. Handlers run on gRPC's threads and must not wait.
 
 grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(
     grpc::CallbackServerContext* context) {
@@ -417,7 +417,7 @@ grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(
     sessions_[session->id] = session;
     stopping = stopping_;
   }
-  // The handlers are destroyed at the end of the stream, and with them the session.
+  // The end of the stream destroys the handlers, and the session with them.
   stream->Start(
       {.on_message = [this,
                       session](v1::WorkRequest message) { OnMessage(session, std::move(message)); },
@@ -436,7 +436,7 @@ void RolloutServer::Reject(const std::shared_ptr<Session>& session, const std::s
     MutexLock lock(mutex_);
     session->rejected = true;
     peer = session->hello.peer_uid();
-    // Another build is no fault of the actor.
+    // A mismatch of builds is not the actor's fault.
     if (session->welcomed && reason != "mismatch") dispatcher_.Refuse(session->id);
   }
   instruments_->rejected.at(reason)->Increment();
@@ -582,7 +582,7 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
                               .env_hosts = {hello.hosts().begin(), hello.hosts().end()},
                               .threads = hello.threads()});
         instruments_->peers->Increment();
-        // The first actor sets what the others must be equal to.
+        // The first actor sets the values that others must equal.
         if (catalogue_hash_.empty()) catalogue_hash_ = hello.catalogue_hash();
         if (numeric_fingerprint_.empty()) numeric_fingerprint_ = hello.numeric_fingerprint();
         SetGauges();
@@ -590,7 +590,7 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
     }
   }
   if (before != nullptr) {
-    // A connection that broke half-way is not noticed at once: the newer one is the living one.
+    // A connection that broke half-way goes unnoticed for a while, so the newer stream counts.
     {
       MutexLock lock(mutex_);
       before->replaced = true;
@@ -627,7 +627,7 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
     return Reject(session, "unexpected",
                   Violation("a result of " + ToString(key) + ", which this actor does not hold"));
   }
-  // Without the lock: reading and hashing hundreds of kilobytes takes its time.
+  // Without the lock: reading and hashing hundreds of kilobytes takes time.
   if (result.error().empty()) {
     if (const absl::Status status = ValidateResult(*unit, result); !status.ok()) {
       instruments_->results.at("rejected")->Increment();
@@ -653,7 +653,8 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
                                      {"actor", session->hello.peer_uid()},
                                      {"hash", hash}});
     if (outcome == UnitDispatcher::Outcome::kUsed) {
-      instruments_->results.at("used")->Increment();  // Before the caller of RunUnits goes on.
+      // Counted before the caller of RunUnits continues.
+      instruments_->results.at("used")->Increment();
       steps_done_[key.shard] += unit->steps();
       ++session->units;
       session->new_steps += unit->steps();
@@ -682,12 +683,12 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
       break;
     case UnitDispatcher::Outcome::kError:
       instruments_->results.at("error")->Increment();
-      lag_changed_.NotifyAll();  // It may wait for less long than what else is out.
+      lag_changed_.NotifyAll();  // The new unit may lag sooner than the others.
       MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "a unit failed at an actor",
                        {{"unit", ToString(key)}, {"why", error}});
       break;
     case UnitDispatcher::Outcome::kUnexpected:
-      break;  // Only when the stream ended in between.
+      break;  // The stream ended in between.
   }
   Dispatch();
 }
@@ -717,7 +718,7 @@ void RolloutServer::OnClosed(const std::shared_ptr<Session>& session, const absl
                {{"peer", session->hello.peer_uid()}, {"why", status}});
   }
   Dispatch();
-  // The destructor waits for this: nothing of the server after the lock.
+  // The destructor waits for this: no access to the server after the lock.
   MutexLock lock(mutex_);
   sessions_.erase(session->id);
   changed_.NotifyAll();
@@ -766,12 +767,12 @@ void RolloutServer::Dispatch() {
     message.mutable_unit()->set_attempt(assignment.attempt);
     MENTOR_HISTORY("assigned", {{"unit", NameOf(assignment.key)}, {"attempt", assignment.attempt}});
     MENTOR_FAILPOINT("learner.unit.before_send");
-    // To a stream that has just ended: OnClosed gives the unit to another one.
+    // If the stream has just ended, OnClosed gives the unit to another.
     stream->Send(std::move(message));
   }
 }
 
-// Units that come to lag or are lost while nothing else happens go to other actors.
+// Reassigns units that begin to lag or are lost while no message comes.
 void RolloutServer::WatchLag() {
   MutexLock lock(mutex_);
   while (!stopping_) {
@@ -823,7 +824,7 @@ absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::
     results = *dispatcher_.Take(shard);
     if (results.ok()) RecordConsumed(*results);
   }
-  // Whoever still holds a unit of a shard that failed or is cancelled need not finish it.
+  // Actors that still hold a unit of a failed or cancelled shard need not finish it.
   std::vector<std::pair<std::shared_ptr<WorkStream>, UnitKey>> holders;
   if (!results.ok()) {
     for (const auto& [actor, key] : dispatcher_.Cancel(shard)) {
@@ -834,7 +835,7 @@ absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::
   SetGauges();
   lock.Unlock();
   for (const auto& [stream, key] : holders) stream->Send(CancelMessage(key));
-  // The destructor waits for this: nothing of the server after the lock.
+  // The destructor waits for this: no access to the server after the lock.
   lock.Lock();
   cancelled_.erase(shard);
   running_.erase(shard);

@@ -31,14 +31,14 @@
 
 namespace mentor::learner {
 
-// Everything about a result that can be checked against its unit: sizes, types, finite numbers,
-// flags, hash. INVALID_ARGUMENT names the field. Pure; a fuzz target.
+// Checks everything about a result that its unit determines: sizes, types, finite numbers, flags,
+// hash. INVALID_ARGUMENT names the field. Pure; a fuzz target.
 absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result);
 
 class RolloutServer {
  public:
   struct Options {
-    // What actors must report. Empty: what the first actor reports.
+    // Values that actors must report. Empty: what the first actor reports.
     std::string catalogue_hash = {};
     std::string numeric_fingerprint = {};
     rpc::StreamOptions stream = {};
@@ -48,34 +48,34 @@ class RolloutServer {
   ~RolloutServer();
 
   grpc::Service* service();
-  // What its actors know it by; the learner says the same to the meta-learner.
+  // The name by which actors know it; the learner reports the same to the meta-learner.
   const std::string& uid() const { return server_uid_; }
 
-  // Simulates units of one shard (the same id.shard in all) and returns their results in the same
-  // order. Blocks until then; without actors, for ever. CANCELLED when Cancel is called for the
-  // shard or *cancel was true at the start; UNAVAILABLE after Stop; the message of a unit
-  // that failed wherever it was tried.
+  // Simulates units of one shard (equal id.shard) and returns their results in the same order.
+  // Blocks until then; without actors, forever. CANCELLED when Cancel is called for the shard, or
+  // *cancel was true at the start. UNAVAILABLE after Stop. Otherwise the message of a unit that
+  // failed wherever it was tried.
   absl::StatusOr<std::vector<v1::Result>> RunUnits(std::vector<v1::Unit> units,
                                                    const std::atomic<bool>& cancel);
-  // Ends RunUnits of this shard, if one runs, and tells actors to drop its units. Set the flag
+  // Ends RunUnits of this shard, if it runs, and tells actors to drop its units. Set the flag
   // `cancel` first.
   void Cancel(uint64_t shard);
 
-  // What actors must report from now on; empty: as before. Connected actors that differ are ended.
+  // Sets the values that actors must report from now on; empty: unchanged. Ends actors that differ.
   void Expect(const std::string& catalogue_hash, const std::string& numeric_fingerprint);
   // Environment steps of this shard's results so far, over all its RunUnits. For progress bars.
   uint64_t StepsDone(uint64_t shard) const;
 
-  // Units that no actor has room for, and that one with these hosts could run.
+  // Units without room at any actor that an actor with these hosts could run.
   uint64_t UnitsWaiting(const std::set<std::string>& env_hosts = {}) const;
-  // A host that units of the shard wait for and that no actor offers; empty: none.
+  // A host that units of the shard need and no actor offers; empty: none.
   std::string MissingHost(uint64_t shard) const;
   // Connected actors and their threads.
   int actors() const;
   int actor_threads() const;
-  // Everyone who is connected; rates are over the time since the call before.
+  // All connected actors; rates are over the time since the last call.
   std::vector<v1::Peer> Peers();
-  // "actors/{uid}" finishes what it holds and leaves. False when nobody has that name.
+  // "actors/{uid}" finishes its units and leaves. False when no actor has that name.
   bool Drain(const std::string& name);
   // What this fleet reports; empty before the first actor, unless configured.
   std::string catalogue_hash() const;
@@ -95,10 +95,10 @@ class RolloutServer {
   void OnClosed(const std::shared_ptr<Session>& session, const absl::Status& status);
   void OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello);
   void OnResult(const std::shared_ptr<Session>& session, v1::Result result);
-  // Ends one stream for a broken rule and counts it.
+  // Ends a stream that broke a rule, and counts it.
   void Reject(const std::shared_ptr<Session>& session, const std::string& reason,
               const absl::Status& status);
-  // Sends what the dispatcher gives out.
+  // Sends the dispatcher's assignments.
   void Dispatch() ABSL_LOCKS_EXCLUDED(mutex_);
   void SetGauges() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckFleet(const v1::Hello& hello) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -119,15 +119,16 @@ class RolloutServer {
   UnitDispatcher dispatcher_ ABSL_GUARDED_BY(mutex_);
   std::map<ActorId, std::shared_ptr<Session>> sessions_
       ABSL_GUARDED_BY(mutex_);                            // Open streams, welcomed or not.
-  std::set<uint64_t> cancelled_ ABSL_GUARDED_BY(mutex_);  // Shards with a RunUnits that is to end.
+  std::set<uint64_t> cancelled_ ABSL_GUARDED_BY(mutex_);  // Shards whose RunUnits must end.
   std::set<uint64_t> running_ ABSL_GUARDED_BY(mutex_);    // Shards with a RunUnits.
   std::map<uint64_t, uint64_t> steps_done_ ABSL_GUARDED_BY(mutex_);  // By shard; the newest ones.
   std::string catalogue_hash_ ABSL_GUARDED_BY(mutex_);
   std::string numeric_fingerprint_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_actor_ ABSL_GUARDED_BY(mutex_) = 1;
-  std::chrono::steady_clock::time_point peers_since_ ABSL_GUARDED_BY(mutex_);  // The last Peers.
+  // Time of the last Peers.
+  std::chrono::steady_clock::time_point peers_since_ ABSL_GUARDED_BY(mutex_);
   bool watch_is_idle_ ABSL_GUARDED_BY(mutex_) =
-      false;  // No unit was out when the lag watch went to sleep.
+      false;  // True if no unit was out when the lag watch fell asleep.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
   // Last, so that it stops first.

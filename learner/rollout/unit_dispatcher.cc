@@ -13,7 +13,7 @@
 namespace mentor::learner {
 namespace {
 
-// Turnarounds that the median is taken of, and how many environments have one.
+// Turnarounds behind a median, and environments that have one.
 constexpr size_t kTurnarounds = 64, kEnvironments = 256;
 // Results whose hash is kept for late copies, and units that an actor is known to have lost.
 constexpr size_t kHashes = 4096, kLostMax = 1024;
@@ -23,10 +23,10 @@ constexpr size_t kChecksMax = 64;
 constexpr size_t kHostsMax = 1024;
 // Experiments that are remembered.
 constexpr size_t kExperimentsMax = 64;
-// So many units of an experiment may fail in a row before it is held back.
+// Failures in a row after which an experiment is held back.
 constexpr int kErrorsInARow = 3;
 
-// By its key alone, so that it is not the actor's choice.
+// A function of the key only, so the actor cannot choose.
 bool IsChecked(const UnitKey& key, uint32_t every) {
   if (every == 0) return false;
   uint64_t mixed = 0;
@@ -38,7 +38,7 @@ bool IsChecked(const UnitKey& key, uint32_t every) {
   return mixed % every == 0;
 }
 
-// What units take about equally long: an experiment's, of one environment or of one host.
+// Units of one kind take about equally long: an experiment's, of one environment or host.
 std::string KindOf(const v1::Unit& unit) {
   return absl::StrCat(unit.share().experiment(), "/", unit.task().environment(), "/",
                       HostOf(unit.task()));
@@ -128,8 +128,9 @@ void UnitDispatcher::SetRoom(const std::string& name, Experiment* experiment, Ac
                              const Actor& actor) {
   DropRoom(experiment, id);
   if (actor.leaving || actor.refused || actor.silent || KeptAway(actor)) return;
-  // By what it has earned too: whoever offers much and has done nothing does not come first. Each
-  // experiment has room of its own, so what others have there does not shut it out.
+  // The actor's room also depends on what it has earned: an actor that offers much and has done
+  // nothing does not come first. Each experiment has separate room, so units of others do not shut
+  // it out.
   const auto found = actor.held_of.find(name);
   const uint32_t held = found == actor.held_of.end() ? 0 : found->second;
   uint32_t most = actor.standing.window();
@@ -267,7 +268,7 @@ void UnitDispatcher::Leaving(ActorId id) {
   Actor& actor = actors_.at(id);
   actor.leaving = true;
   SetCredit(id, &actor, 0);
-  // Newest first, each to the head: the oldest ends up first.
+  // The newest goes to the head first, so the oldest ends up first.
   for (auto held = actor.held.rbegin(); held != actor.held.rend(); ++held) {
     if (Requeue(held->first)) ++reissued_.leaving;
   }
@@ -306,7 +307,7 @@ void UnitDispatcher::RemoveActor(ActorId id) {
     Entry* entry = Find(held->first);
     if (entry == nullptr) continue;
     entry->holders.erase(id);
-    // Or somebody else still works on it.
+    // Otherwise another actor still works on it.
     if (entry->holders.empty() && Requeue(held->first)) {
       ++reissued_.lost;
     } else {
@@ -380,8 +381,8 @@ void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
 }
 
 std::optional<ActorId> UnitDispatcher::Choose(const Entry& entry, bool proven) const {
-  // The actor that may take the most that does not hold the unit already (after Leaving it may) and
-  // has not failed at it, as long as there is such a one.
+  // Prefers the actor with the most room that does not hold the unit (after Leaving it may) and has
+  // not failed at it, as long as there is one.
   const bool anyone = entry.failed_at.empty() ||
                       (options_.now() >= entry.failed_at.again() && !CanBeTriedElsewhere(entry));
   const auto& rooms = experiments_.at(entry.unit->share().experiment()).rooms;
@@ -403,7 +404,7 @@ class UnitDispatcher::Line {
       : dispatcher_(*dispatcher), experiment_(*experiment) {}
   void Add(Shard* shard) { shards_.push_back(shard); }
 
-  // Gives one unit out; false when nobody takes any.
+  // Gives one unit out; false when no actor takes any.
   bool GiveNext(std::vector<Assignment>* assignments) {
     for (; at_ < shards_.size(); NextShard()) {
       Shard& shard = *shards_[at_];
@@ -420,7 +421,7 @@ class UnitDispatcher::Line {
           }
           waits_ |= entry.env_host.empty();
           if (entry.failed_at.empty() && entry.holders.empty() && shard.one_host) break;
-          // It waits for a certain actor, and does not hold up those behind it.
+          // The unit waits for a certain actor, and must not delay those behind it.
           passed_.push_back(key);
         }
         shard.queue.pop_front();
@@ -429,7 +430,7 @@ class UnitDispatcher::Line {
     }
     return false;
   }
-  // Units are left that wait for something else than a host.
+  // True if remaining units wait for something other than a host.
   bool waits() const { return waits_; }
 
  private:
@@ -469,7 +470,7 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
     if (line.waits()) waiting.insert(next);
     ready.erase(next);
   }
-  // Where nothing waits, idle actors take what lags, then what is to be compared.
+  // When nothing waits, idle actors take lagging units, then units to compare.
   const std::vector<UnitKey> lagging(lagging_.begin(), lagging_.end());
   for (const UnitKey& key : lagging) {
     Entry* entry = Find(key);
@@ -577,7 +578,7 @@ void UnitDispatcher::Expire() {
         holding.lagging = true;
         lagging_.insert(key);
         actor.silent = actor.spoke <= holding.sent;
-        // Before anybody has brought such a unit, nobody knows how long it takes.
+        // Before the first unit of a kind has come back, its duration is unknown.
         if (ExpectedNs(*holding.unit) && !WasAtWork(actor, holding)) Strike(id);
         Refresh(id, &actor);
         continue;
@@ -597,7 +598,7 @@ void UnitDispatcher::Expire() {
     }
   }
   retries_.erase(retries_.begin(), retries_.upper_bound(now));
-  // Whose quarantine has ended.
+  // Actors whose quarantine has ended.
   for (const ActorId id : struck_) {
     Actor& actor = actors_.at(id);
     if (*actor.standing.until() <= now) Refresh(id, &actor);
@@ -657,7 +658,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     if (actor.delivered.size() >= kExperimentsMax) actor.delivered.clear();
     actor.delivered[name] = options_.now();
   }
-  // No more than the time that has passed, whatever the actor says.
+  // At most the elapsed time, whatever the actor reports.
   const double most = std::chrono::duration<double>(turnaround).count();
   queue_.Charge(name, result.work_seconds() > 0 ? std::min(result.work_seconds(), most) : 0);
   Refresh(id, &actor);
@@ -668,7 +669,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     const auto hash = hashes_.find(key);
     if (hash == hashes_.end() || !result.error().empty()) return Outcome::kLate;
     if (hash->second.hash == result.result_hash()) return Outcome::kDuplicate;
-    // Nobody knows yet which of the two is wrong.
+    // It is unknown which of the two is wrong.
     KeepAway(id);
     KeepAway(hash->second.actor);
     return Outcome::kDivergent;
@@ -687,7 +688,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
       retries_.insert(experiment.held_until);
     }
     entry->failed_at.Failed(actor.info.uid, options_.now(), options_.retries);
-    // Nothing of it has ever succeeded, wherever it was tried.
+    // No unit of the experiment has ever succeeded, wherever it was tried.
     const bool never = static_cast<int>(experiment.failed_at.size()) >= options_.retries.errors_max;
     if ((never || IsHopeless(*entry)) && shard.failure.ok()) {
       shard.failure =
@@ -709,12 +710,12 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   experiment.held_until = {};
   experiment.succeeded = true;
   experiment.failed_at.clear();
-  // It may wait in the queue again, since its actor is leaving or was silent; the queue skips units
-  // that are no longer ready.
+  // The unit may be queued again, because its actor is leaving or was silent; the queue skips units
+  // that are not ready.
   if (std::exchange(entry->ready, false)) CountReady(*entry, -1);
   entry->done = true;
   SetOut(key, entry);
-  // Who failed at what another one could do.
+  // Actors that failed at a unit which another one could do.
   if (!entry->failed_at.empty()) {
     for (auto& [other, failed] : actors_) {
       if (other != id && entry->failed_at.Has(failed.info.uid)) Strike(other);

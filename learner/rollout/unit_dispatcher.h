@@ -2,12 +2,12 @@
 // counted and dropped. Pure policy: no clock of its own, no I/O, no gRPC. Owned by the rollout
 // server, whose lock guards it.
 //
-// A unit is ready (in its shard's queue), out (held by one actor or more) or done. It goes back to
-// the head of the queue when the last actor that holds it is lost or keeps silent about it for
-// long, and is given to one more actor when it lags behind others of its kind. A unit that failed
-// is tried elsewhere first, so that one sick actor fails no shard; an actor that fails at what
-// others can do, or lags again and again, is kept away for a while (common/standing.h). A unit
-// whose environment a host simulates goes to actors that offer it.
+// A unit is ready (in its shard's queue), out (held by one actor or more) or done. It returns
+// to the head of the queue when the last actor that holds it is lost or stays silent for long.
+// When it lags behind others of its kind, one more actor gets it. A failed unit is tried elsewhere
+// first, so that one sick actor fails no shard. An actor that fails at what others can do, or lags
+// again and again, gets no work for a while (common/standing.h). A unit whose environment a host
+// simulates goes to actors that offer that host.
 //
 // Experiments that share the learner take turns by class, owner and weight (common/fair_queue.h),
 // and pay for the actors' time at work. Each has units of its own at each actor, so none waits
@@ -54,37 +54,37 @@ std::string ToString(const UnitKey& key);  // "unit 7/0/12/3"
 // An actor's stream.
 enum class ActorId : uint64_t {};
 
-// What an actor is known by: another stream of the same uid is the same actor.
+// What identifies an actor: another stream of the same uid is the same actor.
 struct ActorInfo {
   std::string uid = {};
   std::string host = {};
-  std::set<std::string> env_hosts = {};  // That it offers (common/hosts.h).
-  uint32_t threads = 0;                  // 0: not known, so one experiment may fill it.
+  std::set<std::string> env_hosts = {};  // Hosts that it offers (common/hosts.h).
+  uint32_t threads = 0;                  // 0: unknown, so one experiment may fill it.
 };
 
 class UnitDispatcher {
  public:
   struct Options {
     // A unit that is out for longer than max(lag_min, lag_factor x expected turnaround) goes to one
-    // more actor; expected is the median of its environment, by steps.
+    // more actor. The expected turnaround is the median of its environment, by steps.
     std::chrono::nanoseconds lag_min = std::chrono::seconds(5);
     double lag_factor = 4;
-    // The same of one that an actor holds which has delivered nothing yet, where others have: it is
-    // no fault of it, since a simulator takes its time to start.
+    // The same limit for an actor that has delivered nothing yet where others have. It is no
+    // strike, because a simulator takes time to start.
     std::chrono::nanoseconds newcomer_lag_min = std::chrono::milliseconds(500);
-    // After max(lost_min, lost_factor x expected), twice that the next time, an actor is taken to
-    // have lost it.
+    // After max(lost_min, lost_factor x expected) an actor counts as having lost the unit; the next
+    // time after twice that.
     std::chrono::nanoseconds lost_min = std::chrono::seconds(60);
     double lost_factor = 16;
-    // A unit fails its shard when it has failed at errors_max actors in good standing, or is given
-    // up and nobody is left who has not tried.
+    // A unit fails its shard when it has failed at errors_max actors in good standing, or when it
+    // is given up and every actor has tried.
     TriedAt::Options retries = {.span = std::chrono::seconds(15)};
-    // An actor cannot grant more than this in all.
+    // Limit of an actor's credit.
     uint32_t credit_max = kCreditMax;
-    // One unit of so many is computed again by another actor, when one has nothing else to do, and
-    // the hashes are compared. 0: never.
+    // One unit in check_every is computed again by an idle actor, and the hashes are compared. 0:
+    // never.
     uint32_t check_every = 1000;
-    // An experiment whose last few units all failed waits before the next one, at most so long.
+    // Limits of the wait after the last few units of an experiment all failed.
     std::chrono::nanoseconds hold_min = std::chrono::milliseconds(100);
     std::chrono::nanoseconds hold_max = std::chrono::seconds(5);
     // How actors are trusted.
@@ -100,59 +100,59 @@ class UnitDispatcher {
   };
   enum class Outcome {
     kUsed,        // The first result.
-    kDuplicate,   // Another actor was faster; same hash.
+    kDuplicate,   // Another actor was faster; the hashes are equal.
     kDivergent,   // Another actor was faster and had another hash: exactness is broken. Both are
                   // kept away.
-    kLate,        // The shard is cancelled or gone, or its memory is.
+    kLate,        // The shard is cancelled or gone, or forgotten.
     kError,       // The unit failed there; it is tried elsewhere, or its shard has failed.
     kUnexpected,  // The actor does not hold this unit: a broken rule.
   };
   struct Counts {
-    size_t ready = 0;        // Wait for an actor.
-    size_t outstanding = 0;  // Are out.
+    size_t ready = 0;        // Units that wait for an actor.
+    size_t outstanding = 0;  // Units that are out.
   };
   // Why units were given out again.
   struct Reissued {
     uint64_t lost = 0, leaving = 0, lagging = 0, error = 0;
-    uint64_t silent = 0;  // Their actor said nothing about them for too long.
+    uint64_t silent = 0;  // Their actor was silent about them for too long.
     bool operator==(const Reissued&) const = default;
   };
 
   explicit UnitDispatcher(Options options);
 
-  // Work of one shard, in order. Of an experiment's shards, those with lower numbers are served
-  // first; whose they are says the `share` of the first unit. FAILED_PRECONDITION while the shard
-  // has work; INVALID_ARGUMENT for a repeated id or an id of another shard.
+  // Adds the work of one shard, in order. Among an experiment's shards, lower numbers come first;
+  // the `share` of the first unit names the experiment. FAILED_PRECONDITION while the shard has
+  // work; INVALID_ARGUMENT for a repeated id or an id of another shard.
   absl::Status Add(uint64_t shard, std::vector<v1::Unit> units);
-  // Forgets the shard; returns who holds its units, so that they can be told.
+  // Forgets the shard. Returns the actors that hold its units, so that they can be told.
   std::vector<std::pair<ActorId, UnitKey>> Cancel(uint64_t shard);
-  // The results in the order of Add once all are there: then the shard is forgotten. Or the error
-  // that ended it: then Cancel it. Nothing while units are missing.
+  // Returns the results in the order of Add once all are there, and forgets the shard. Or the error
+  // that ended it: then call Cancel. Nothing while units are missing.
   std::optional<absl::StatusOr<std::vector<v1::Result>>> Take(uint64_t shard);
-  // True when Take has an answer, or the shard is not known.
+  // True when Take has an answer, or the shard is unknown.
   bool Settled(uint64_t shard) const;
 
   void AddActor(ActorId actor, const ActorInfo& info = {});
   // INVALID_ARGUMENT beyond credit_max.
   absl::Status Offer(ActorId actor, uint32_t units);
-  // No more work for it; what it holds goes to others, and its results still count.
+  // Ends work for the actor. Its units go to others, but its results still count.
   void Leaving(ActorId actor);
-  // It broke a rule: a strike, and no more work.
+  // The actor broke a rule: a strike, and no more work.
   void Refuse(ActorId actor);
-  // Its units go back to the head of their queues: a strike for it, or for the next stream of its
-  // uid or, soon after, process on its host, unless it has said that it leaves.
+  // Returns the actor's units to the head of their queues. Unless it said that it leaves, this is a
+  // strike for the next stream of its uid or, soon after, for the next process on its host.
   void RemoveActor(ActorId actor);
 
-  // Gives ready units, then lagging ones, to actors that may hold more of their experiment: the one
-  // that may take the most first; of what lags, one that has delivered before others.
+  // Gives ready units, then lagging ones, to actors with room for their experiment, most room
+  // first. Lagging units prefer actors that have delivered before.
   std::vector<Assignment> Assign();
-  // When time alone changes something: a unit begins to lag or is lost, or may be tried again where
-  // it failed, an actor comes out of quarantine. Nothing when nothing will. Units that lag already
-  // wait for the next Offer.
+  // The next moment at which time alone changes something: a unit begins to lag or is lost, or may
+  // be tried again where it failed, or a quarantine ends. Nothing when there is none. Units that
+  // already lag wait for the next Offer.
   std::optional<std::chrono::nanoseconds> NextChange() const;
 
-  // The unit as it was given to this actor; null when the actor does not hold it. For the checks
-  // before Accept.
+  // The unit as given to this actor; null when the actor does not hold it. For checks before
+  // Accept.
   std::shared_ptr<const v1::Unit> Held(ActorId actor, const UnitKey& key) const;
   Outcome Accept(ActorId actor, v1::Result result);
   // Units that the actor holds.
@@ -161,7 +161,7 @@ class UnitDispatcher {
     return found == actors_.end() ? 0 : found->second.held.size();
   }
 
-  // How far the actor is trusted; null for an unknown one.
+  // The actor's standing; null when unknown.
   const Standing* StandingOf(ActorId actor) const {
     const auto found = actors_.find(actor);
     return found == actors_.end() ? nullptr : &found->second.standing;
@@ -179,10 +179,10 @@ class UnitDispatcher {
   Counts counts() const { return {ready_count_, out_.size()}; }
   // Ready units that an actor with these hosts could run.
   size_t NumReadyFor(const std::set<std::string>& env_hosts) const;
-  // A host that a ready unit of the shard needs and that nobody offers who stays; empty: none.
+  // A host that a ready unit of the shard needs and no staying actor offers; empty: none.
   std::string MissingHost(uint64_t shard) const;
   const Reissued& reissued() const { return reissued_; }
-  // How often actors were put into quarantine.
+  // Quarantines so far.
   uint64_t quarantines() const { return quarantines_; }
   // When the last result was used.
   std::chrono::nanoseconds last_turnaround() const { return last_turnaround_; }
@@ -191,15 +191,15 @@ class UnitDispatcher {
   struct Entry {
     std::shared_ptr<const v1::Unit> unit;
     size_t index = 0;      // In its shard's results.
-    std::string env_host;  // That it needs; empty: none.
+    std::string env_host;  // Host that it needs; empty: none.
     bool ready = true;
     bool done = false;
     uint32_t attempts = 0;
-    // Uids of actors where it failed, and of those that were in good standing.
+    // Uids of actors where it failed, and those of them in good standing.
     TriedAt failed_at;
     std::set<std::string> good_failed_at;
     std::set<ActorId> holders;
-    std::optional<std::chrono::nanoseconds> due = {};  // Of its place in out_, while it is out.
+    std::optional<std::chrono::nanoseconds> due = {};  // Key of its place in out_, while it is out.
   };
   struct Shard {
     std::string experiment;
@@ -207,14 +207,14 @@ class UnitDispatcher {
     std::deque<UnitKey> queue;  // Ready units.
     std::vector<v1::Result> results;
     size_t missing = 0;
-    bool one_host = true;  // Its units all need the same one, or none.
+    bool one_host = true;  // True if its units all need the same host, or none.
     absl::Status failure;
   };
   struct Holding {
     std::shared_ptr<const v1::Unit> unit;
     uint32_t attempt = 1;
     std::chrono::nanoseconds sent{0};
-    bool early = false;  // Due as a newcomer's.
+    bool early = false;  // Its limit was a newcomer's.
     bool lagging = false;
   };
   struct Actor {
@@ -222,27 +222,28 @@ class UnitDispatcher {
     Standing standing;
     uint32_t credit = 0;
     bool leaving = false, refused = false;
-    // It holds a unit that lags, and has said nothing since it was given that: no more work until
-    // it speaks, or is taken to have lost it.
+    // The actor holds a lagging unit and has said nothing since it got it. It gets no work until it
+    // speaks or counts as having lost the unit.
     bool silent = false;
-    std::chrono::nanoseconds spoke{-1};  // When a result last came.
+    std::chrono::nanoseconds spoke{-1};  // Time of its last result.
     std::map<UnitKey, Holding> held = {};
-    // What it has kept silent about: a late result is no broken rule. The newest ones.
+    // Units about which it was silent; their late results break no rule. Only the newest.
     std::map<UnitKey, Holding> lost = {};
     std::map<std::string, uint32_t> held_of = {};  // Units held, by experiment.
-    // When it last delivered, by experiment.
+    // Its last delivery, by experiment.
     std::map<std::string, std::chrono::nanoseconds> delivered = {};
   };
   struct Experiment {
-    int shards = 0;  // With work.
-    // Actors that may get work of it, by how much they may take.
+    int shards = 0;  // Shards with work.
+    // Actors that may get its work, by room.
     std::set<std::pair<uint32_t, ActorId>> rooms = {};
     std::map<ActorId, uint32_t> takes = {};  // Their places in `rooms`.
-    // Since its last good unit: errors, and until when it is held back.
+    // Errors since its last good unit, and the end of its wait.
     int errors = 0;
     std::chrono::nanoseconds held_until{0};
     bool succeeded = false;
-    std::set<std::string> failed_at = {};  // Actors in good standing, while nothing has succeeded.
+    // Actors in good standing where it failed, while nothing has succeeded.
+    std::set<std::string> failed_at = {};
   };
   class Line;
 
@@ -252,38 +253,39 @@ class UnitDispatcher {
   static bool Offers(const Actor& actor, const std::string& env_host) {
     return env_host.empty() || actor.info.env_hosts.contains(env_host);
   }
-  // Back to the head of the queue, unless it is ready or done already.
+  // Puts the unit back at the head of the queue, unless it is ready or done.
   bool Requeue(const UnitKey& key);
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
   static void DropRoom(Experiment* experiment, ActorId id);
-  // Its place among those that may get work of an experiment.
+  // Updates the actor's place among those that may get work of an experiment.
   void SetRoom(const std::string& name, Experiment* experiment, ActorId id, const Actor& actor);
   Experiment& ExperimentOf(const v1::WorkShare& share);
   void Hold(ActorId id, Actor* actor, const UnitKey& key, Holding holding);
-  // Takes a unit from what it holds; empty when it does not hold it.
+  // Takes a unit from the actor's; empty when it does not hold it.
   std::optional<Holding> LetGo(Actor* actor, const UnitKey& key);
-  // Who gets a unit now; `proven`: those first that have delivered and done nothing wrong since.
+  // The actor that gets a unit now. `proven`: prefers actors that have delivered and done nothing
+  // wrong since.
   std::optional<ActorId> Choose(const Entry& entry, bool proven) const;
-  // It was at work for others meanwhile, so what waited there is no fault of it.
+  // True if the actor was at work for others meanwhile, so its waiting units are not its fault.
   static bool WasAtWork(const Actor& actor, const Holding& holding);
-  // Whether it may get work, after anything that this depends on has changed.
+  // Call after any change that decides whether the actor may get work.
   void Refresh(ActorId id, Actor* actor) { SetCredit(id, actor, actor->credit); }
-  // What a new one is trusted.
+  // The standing of a new actor.
   Standing FirstStanding(const ActorInfo& info);
-  // A stream of the same actor; the end when there is none.
+  // A stream of the same actor; end() when there is none.
   std::map<ActorId, Actor>::iterator FindUid(const std::string& uid);
   bool KeptAway(const Actor& actor) const { return actor.standing.InQuarantine(options_.now()); }
   void Strike(ActorId id);
-  // Its place in out_ by what its holders are due; nowhere when it is ready or done.
+  // Sets its place in out_ by its holders' limits; none when it is ready or done.
   void SetOut(const UnitKey& key, Entry* entry);
   std::chrono::nanoseconds DueOf(const Holding& holding) const;
-  // Marks what lags, and takes from actors what they have lost.
+  // Marks lagging units, and takes lost ones from their actors.
   void Expire();
-  // Whether an actor could run it that has not failed at it.
+  // True if an actor that has not failed at it could run it.
   bool CanBeTriedElsewhere(const Entry& entry) const;
   bool IsHopeless(const Entry& entry) const;
   void Remember(const UnitKey& key, std::string hash, ActorId actor);
-  // Gives units that are done to one more actor, to compare; not those of experiments that wait.
+  // Gives finished units to another actor for comparison, but not those of waiting experiments.
   void AssignChecks(const std::set<std::string>& waiting, std::vector<Assignment>* assignments);
   void KeepAway(ActorId id);
   // Median turnaround of units of this kind; nothing before the first.
@@ -296,33 +298,34 @@ class UnitDispatcher {
 
   std::map<uint64_t, Shard> shards_;
   std::map<ActorId, Actor> actors_;
-  // Those with a quarantine since their last good work: few, looked at with every message.
+  // Actors with a quarantine since their last good work: few, checked with every message.
   std::set<ActorId> struck_;
-  // How far those who went with strikes are trusted when they come back, by uid.
+  // Standings of actors that left with strikes, by uid, for their return.
   DepartedStandings departed_;
   struct HostStrikes {
     int count = 0;
     std::chrono::nanoseconds since{0};
   };
-  // Of the last one that was lost with strikes, by host: it may come back under another uid.
+  // Strikes of the last lost actor, by host: it may return under another uid.
   std::map<std::string, HostStrikes> host_strikes_;
   std::map<std::string, Experiment> experiments_;
-  FairQueue queue_;  // Of experiments; costs are seconds at work.
-  // When units that failed may be tried again.
+  FairQueue queue_;  // Turns of experiments; costs are seconds at work.
+  // When failed units may be tried again.
   std::multiset<std::chrono::nanoseconds> retries_;
   // Units that are out, by when they next lag or are lost.
   std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_;
-  std::set<UnitKey> lagging_;  // Of these, those that wait for one more actor.
+  std::set<UnitKey> lagging_;  // Lagging units that wait for one more actor.
   std::map<std::string, std::deque<double>> step_ns_;  // The last turnarounds by environment.
   struct Used {
     std::string hash;
     ActorId actor;
   };
-  std::map<UnitKey, Used> hashes_;  // Results used lately, to compare late copies with.
+  std::map<UnitKey, Used> hashes_;  // Recent results, to compare late copies with.
   std::deque<UnitKey> hashes_order_;
-  std::deque<std::pair<UnitKey, std::shared_ptr<const v1::Unit>>> checks_;  // Wait for an actor.
+  // Finished units that wait for a check.
+  std::deque<std::pair<UnitKey, std::shared_ptr<const v1::Unit>>> checks_;
   size_t ready_count_ = 0;
-  std::map<std::string, size_t> ready_of_host_;  // Of these, those that need a host.
+  std::map<std::string, size_t> ready_of_host_;  // Ready units that need a host.
   Reissued reissued_;
   uint64_t quarantines_ = 0;
   std::chrono::nanoseconds last_turnaround_{0};

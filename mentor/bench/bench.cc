@@ -30,8 +30,8 @@
 #include "common/protocol.h"
 #include "common/registry.h"
 #include "envs/fingerprint.h"
-#include "learner/flags/device_flags.h"
-#include "learner/kernels/isa.h"
+#include "kernels/flags/device_flags.h"
+#include "kernels/isa.h"
 #include "mentor/bench/rounds.h"
 
 namespace mentor::bench {

@@ -10,7 +10,7 @@
 
 #include <absl/status/statusor.h>
 
-#include "learner/kernels/device.h"
+#include "kernels/device.h"
 
 namespace CLI {
 class App;

@@ -5,8 +5,8 @@
 #include <immintrin.h>
 
 #include "common/cpu_time.h"
-#include "learner/kernels/isa.h"
-#include "learner/kernels/lstm_weights.h"
+#include "kernels/isa.h"
+#include "kernels/lstm_weights.h"
 #include "mentor/bench/workload.h"
 
 namespace mentor::bench {

@@ -18,8 +18,8 @@ struct Product {
 };
 double FlopOf(const std::vector<Product>& products);
 
-// Forward and backward, of the sizes of ML1 (docs/algorithms/ppo.md#networks,
-// docs/algorithms/black_box.md#the-network).
+// Forward and backward, of the sizes of ML1 (methods/ppo/README.md#networks,
+// methods/black_box/README.md#the-network).
 
 // One optimizer step of one agent, policy and value, on a minibatch of 125.
 std::vector<Product> PpoStepProducts();

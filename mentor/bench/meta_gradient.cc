@@ -11,13 +11,13 @@
 #include <string>
 #include <vector>
 
+#include "agents/differentiable_update.h"
+#include "agents/ppo.h"
+#include "agents/worker_pool.h"
 #include "common/check.h"
-#include "learner/agents/differentiable_update.h"
-#include "learner/agents/outer_objective.h"
-#include "learner/agents/ppo.h"
-#include "learner/agents/worker_pool.h"
 #include "mentor/bench/bench.h"
 #include "mentor/bench/workload.h"
+#include "methods/meta_gradient/outer_objective.h"
 
 namespace mentor::bench {
 namespace {

@@ -1,6 +1,6 @@
 // One optimizer step of stacked agents beside a straightforward LibTorch eager loop
 // (docs/performance.md, `ppo`).
-#include "learner/agents/ppo.h"
+#include "agents/ppo.h"
 
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/utils/clip_grad.h>
@@ -15,8 +15,8 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "agents/agent_shape.h"
 #include "common/check.h"
-#include "learner/agents/agent_shape.h"
 #include "mentor/bench/bench.h"
 #include "mentor/bench/floor.h"
 #include "mentor/bench/workload.h"

@@ -11,18 +11,18 @@
 
 #include "actor/actor.h"
 #include "actor/unit_runner.h"
+#include "agents/agent_shape.h"
+#include "agents/policy_weights.h"
 #include "common/check.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
 #include "common/spec/spec.h"
 #include "common/temporary_folder.h"
 #include "envs/benchmark.h"
-#include "learner/agents/agent_shape.h"
-#include "learner/agents/policy_weights.h"
 #include "learner/rollout/rollout_server.h"
-#include "learner/unit_plan.h"
 #include "mentor/bench/bench.h"
 #include "mentor/bench/workload.h"
+#include "shards/unit_plan.h"
 
 namespace mentor::bench {
 namespace {

@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_format.h>
 
+#include "agents/segment.h"
 #include "common/cpu_time.h"
 #include "common/hash.h"
 #include "common/metrics.h"
@@ -24,12 +25,11 @@
 #include "common/rpc/stream.h"
 #include "common/spec/spec.h"
 #include "common/temporary_folder.h"
-#include "learner/agents/segment.h"
-#include "learner/segment_proto.h"
 #include "mentor/bench/bench.h"
 #include "mentor/bench/workload.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 #include "meta_learner/fleet/shard_broker.h"
+#include "shards/segment_proto.h"
 
 namespace mentor::bench {
 namespace {

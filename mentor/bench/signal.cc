@@ -14,12 +14,12 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
-#include "learner/signals/lstm_plain.h"
-#include "learner/signals/signal_network.h"
 #include "mentor/bench/bench.h"
 #include "mentor/bench/floor.h"
 #include "mentor/bench/workload.h"
-#include "meta_learner/rules/outer_ppo.h"
+#include "methods/shared/outer_ppo.h"
+#include "signals/lstm/lstm_plain.h"
+#include "signals/signal_network.h"
 
 namespace mentor::bench {
 namespace {

@@ -9,7 +9,7 @@
 #include <functional>
 #include <string_view>
 
-#include "learner/kernels/device.h"
+#include "kernels/device.h"
 
 namespace mentor::bench {
 

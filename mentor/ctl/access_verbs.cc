@@ -1,4 +1,4 @@
-// certs init, token new.
+// The verbs `certs init` and `token new`.
 #include <filesystem>
 
 #include <absl/strings/match.h>
@@ -43,7 +43,7 @@ struct TokenFlags {
   std::string append;  // Table of the server.
 };
 
-// The table with one more line, which must be legal as a whole.
+// Appends `line` to the token table at `path`. The resulting table must parse as a whole.
 absl::Status Append(const std::string& path, const std::string& line) {
   std::string text;
   std::error_code ignored;
@@ -62,7 +62,7 @@ int NewToken(Session& session, const TokenFlags& flags) {
   if (!role.ok()) return output.Fail(role.status());
   const auto token = rpc::MakeToken(*role, flags.name);
   if (!token.ok()) return output.Fail(token.status());
-  // The token first: a line whose token was lost is of no use.
+  // Write the token before the table line: a line without its token is useless.
   if (!flags.out.empty()) {
     std::error_code ignored;
     if (std::filesystem::exists(flags.out, ignored)) {
@@ -88,7 +88,7 @@ int NewToken(Session& session, const TokenFlags& flags) {
   } else if (output.format() == Format::kYaml) {
     std::printf("%s", JsonToYaml(json.dump()).c_str());
   } else {
-    // The token alone, so that it can be piped; its line is for the server and goes elsewhere.
+    // Print only the token on stdout, so that it can be piped. Its line is for the server.
     if (flags.out.empty()) std::printf("%s\n", token->token.Reveal().c_str());
     if (flags.append.empty()) {
       if (flags.out.empty()) output.Note("line for the server's --tokens file:");

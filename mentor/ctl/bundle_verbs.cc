@@ -1,4 +1,4 @@
-// bundles push, list, show, pull, delete.
+// The verbs `bundles push`, `list`, `show`, `pull` and `delete`.
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -21,7 +21,7 @@
 namespace mentor::ctl {
 namespace {
 
-// What the server does with a whole bundle: hash and write it.
+// Timeout for bundle calls: the server may hash and write a whole bundle in one call.
 constexpr std::chrono::minutes kWholeBundle{3};
 constexpr size_t kPrefixDigitsMin = 6;
 constexpr int kRestartsMax = 3;
@@ -31,8 +31,8 @@ absl::StatusOr<v1::ListBundlesResponse> AllBundles(Client* client) {
   return client->CallForAll(&BundleStub::ListBundles, v1::ListBundlesRequest());
 }
 
-// "sha256:HEX", "bundles/HEX", the beginning of the digits where it is the only one, or the folder
-// that was pushed. -> bundles/HEX.
+// Returns "bundles/HEX" for any way to name a bundle: "sha256:HEX", "bundles/HEX", a unique prefix
+// of the digits, or the folder that was pushed.
 absl::StatusOr<std::string> ResourceOf(Client* client, const std::string& given) {
   if (const auto digest = ParseBundleName(given); digest.ok()) return BundleResource(*digest);
   if (BundleDigestOf(given)) return given;
@@ -99,7 +99,8 @@ absl::StatusOr<v1::PushBundleResponse> PushAll(Session& session, const BundleMan
                                  : ""));
   for (int restarts = 0; !standing.complete();) {
     auto sent = SendPiece(session.client, manifest, source, standing.next_offset());
-    // The server has less than it had: somebody removed it, or pushes the same.
+    // The server has less than before: the upload was removed, or another client pushes the same
+    // bundle.
     const bool lost =
         absl::IsOutOfRange(sent.status()) || absl::IsFailedPrecondition(sent.status());
     if (lost && ++restarts <= kRestartsMax) sent = BeginPush(session.client, manifest);

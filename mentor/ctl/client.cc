@@ -27,7 +27,7 @@ std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status, 
   const bool unavailable = status.code() == absl::StatusCode::kUnavailable;
   if (!unavailable && status.code() != absl::StatusCode::kResourceExhausted) return std::nullopt;
   if (const auto told = RetryDelayOf(status)) {
-    // Callers that were told the same span do not all come back at once.
+    // Spread the callers that were told the same delay.
     const double told_ms = std::clamp(static_cast<double>(told->count()), 0.0, 3.6e6);
     return std::chrono::milliseconds(static_cast<int64_t>(told_ms * (1 + 0.1 * uniform)) + 1);
   }
@@ -53,10 +53,9 @@ std::chrono::milliseconds Client::timeout() const {
       static_cast<int64_t>(std::min(options_.timeout_s, 86400.0) * 1000));
 }
 
-// Spreads attempts; nothing of a result depends on it.
 std::shared_ptr<grpc::Channel> Client::Channel() {
   auto channel = channels_->Get();
-  // The pauses between attempts are ours; the channel's own would come on top of them.
+  // This client paces its own attempts; the channel's backoff would add to these pauses.
   grpc::experimental::ChannelResetConnectionBackoff(channel.get());
   return channel;
 }
@@ -86,6 +85,7 @@ absl::Status Client::Explained(absl::Status status, const std::string& request) 
                       server(), call));
 }
 
+// Only spreads the attempts; no result depends on these numbers.
 double Client::Uniform() {
   random_ = random_ * 6364136223846793005u + 1442695040888963407u;
   return (static_cast<double>(random_ >> 40) + 0.5) / static_cast<double>(1 << 24);
@@ -111,7 +111,7 @@ bool Client::Wait(std::chrono::milliseconds span) {
 }
 
 bool Client::Begin(grpc::ClientContext* context) {
-  // Not by the channel, which takes tokens from files only.
+  // Add the token here, because the channel reads tokens from files only.
   if (!options_.token.empty()) {
     context->AddMetadata("authorization", "Bearer " + options_.token.Reveal());
   }

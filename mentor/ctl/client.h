@@ -1,5 +1,5 @@
-// The connection to the meta-learner: calls with deadlines and retries, streams, an end by Ctrl-C.
-// Used by one thread; Interrupt comes from another.
+// The connection to the meta-learner: calls with deadlines and retries, and streams, which Ctrl-C
+// interrupts. One thread uses a client; only Interrupt may come from another thread.
 #pragma once
 
 #include <algorithm>
@@ -30,28 +30,29 @@ namespace mentor::ctl {
 using Stub = v1::ExperimentService::Stub;
 using BundleStub = v1::BundleService::Stub;
 
-// How long to wait before the next attempt; nullopt when another attempt would not help. The server
-// may name a span (RetryInfo); UNAVAILABLE without one is a lost connection, for which the wait
-// grows with the attempts, from 0.1 s to 2 s, times `uniform` in (0, 1).
+// Returns how long to wait before the next attempt, or nullopt when another attempt would not help.
+// The server may name the delay (RetryInfo). UNAVAILABLE without a delay means a lost connection:
+// the wait then grows with the attempts from 0.1 s to 2 s, times `uniform` in (0, 1).
 std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status, int attempt,
                                                     double uniform);
 
 class Client {
  public:
   struct Options {
-    std::string server;  // One address, or several of which one leads, with commas.
+    std::string server;  // One address, or several separated by commas, of which one leads.
     rpc::TlsFiles tls;
     Secret token;
     bool allow_insecure = false;
     double timeout_s = 10;
-    bool verbose = false;  // A line on stderr for each call.
-    // Called when a call has to wait for the server, with what it said.
+    bool verbose = false;  // Prints a line on stderr for each call.
+    // Called with the server's status when a call must wait for the server.
     std::function<void(const absl::Status&)> on_retry = nullptr;
   };
   static absl::StatusOr<std::unique_ptr<Client>> Make(Options options);
 
-  // Repeats while that may help, until the timeout: all methods may be repeated, creation has its
-  // request_id. CANCELLED after Interrupt. `at_least`: for calls that take longer than others.
+  // Calls the server and retries until the timeout while a retry may help. Every method may be
+  // repeated; creation carries a request_id. Returns CANCELLED after Interrupt. `at_least` extends
+  // the timeout of slow calls.
   template <typename Request, typename Response, typename ServiceStub>
   absl::StatusOr<Response> Call(grpc::Status (ServiceStub::*method)(grpc::ClientContext*,
                                                                     const Request&, Response*),
@@ -76,7 +77,7 @@ class Client {
     }
   }
 
-  // The same for an answer that comes in pages: all of them in one.
+  // As Call, for a paged method: merges all pages into one response.
   template <typename Request, typename Response, typename ServiceStub>
   absl::StatusOr<Response> CallForAll(grpc::Status (ServiceStub::*method)(grpc::ClientContext*,
                                                                           const Request&,
@@ -93,8 +94,8 @@ class Client {
     return all;
   }
 
-  // One stream from beginning to end; without a deadline keepalive finds a dead server. The answer
-  // is the status that ended it; OK also when on_message returned false.
+  // Reads one stream from beginning to end. Without a deadline, keepalive detects a dead server.
+  // Returns the status that ended the stream; OK also when on_message returned false.
   template <typename Request, typename Response>
   absl::Status Stream(std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(
                           grpc::ClientContext*, const Request&),
@@ -118,16 +119,16 @@ class Client {
     return Explained(std::move(status), Request::descriptor()->name());
   }
 
-  // False once interrupted.
+  // Wait returns false once interrupted.
   bool Wait(std::chrono::milliseconds span);
   bool interrupted();
-  // Everything under way ends soon, and nothing new begins.
+  // Ends all calls under way soon, and prevents new ones.
   void Interrupt();
 
-  // The one that it talks to now.
+  // The address of the server in use now.
   std::string server() const { return channels_->address(); }
   std::chrono::milliseconds timeout() const;
-  // PEM of the certificate that the server showed in the last call; empty without TLS.
+  // PEM certificate that the server presented in the last call; empty without TLS.
   const std::string& server_certificate() const { return server_certificate_; }
 
  private:
@@ -143,31 +144,31 @@ class Client {
       return v1::ExperimentService::NewStub(Channel());
     }
   }
-  // A server that does not know the call says nothing more: with what answers there.
+  // Explains a bare UNIMPLEMENTED: the message says which program answers at the address.
   absl::Status Explained(absl::Status status, const std::string& request);
-  // A call that we did not end was ended by a server that ends, for instance one that stood by and
-  // takes over now: UNAVAILABLE.
+  // Maps a CANCELLED that this client did not cause to UNAVAILABLE: the server is ending, for
+  // instance a standby that takes over now.
   static absl::Status StatusOf(const grpc::Status& status) {
     const absl::Status own = rpc::FromGrpc(status);
     return absl::IsCancelled(own) ? absl::UnavailableError("the server ended the call") : own;
   }
-  // False once interrupted.
+  // Returns false once interrupted.
   bool Begin(grpc::ClientContext* context);
   void End(const grpc::ClientContext& context, const std::string& request,
            const absl::Status& status, std::chrono::steady_clock::time_point began);
 
-  // Fixed after Make.
+  // Constant after Make.
   const Options options_;
   std::unique_ptr<rpc::ChannelList> channels_;
-  // For the calling thread.
+  // Used by the calling thread only.
   uint64_t random_;
   std::string server_certificate_;
   // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;
   bool interrupted_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<grpc::ClientContext*> contexts_
-      ABSL_GUARDED_BY(mutex_);  // Calls under way, one inside the other.
+  // Calls under way, possibly nested.
+  std::vector<grpc::ClientContext*> contexts_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::ctl

@@ -1,5 +1,5 @@
-// The tree of verbs and what a verb is given when it runs. Each file *_verbs.cc adds its own; the
-// completion and the manual page are made by walking the tree. One thread.
+// The tree of verbs, and the session that a running verb gets. Each *_verbs.cc file adds its verbs.
+// The shell completion and the manual page walk the tree. One thread.
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@ struct Session {
   const Settings& settings;
   const Output& output;
   Client* client;  // Null for verbs that talk to no server.
-  // Why there is no client although the verb needs one (Commands::LetExplain).
+  // Why `client` is null although the verb needs a client (Commands::LetExplain).
   absl::Status no_client = {};
 };
 using Verb = std::function<int(Session&)>;
@@ -34,27 +34,27 @@ class Commands {
  public:
   Commands();
 
-  // `help` is one line; `examples` are lines without indentation. The verb is run when it is the
-  // one that was typed.
+  // `help` is one line; `examples` are lines without indentation. `verb` runs when the user typed
+  // this command.
   CLI::App* Add(const std::string& group, const std::string& name, const std::string& help,
                 const std::string& examples, Verb verb);
-  // The same for a verb that needs no server.
+  // As Add, for a verb that needs no server.
   CLI::App* AddLocal(const std::string& group, const std::string& name, const std::string& help,
                      const std::string& examples, Verb verb);
-  // `command` runs without a client too and says why there is none.
+  // Lets `command` run without a client, so that it can explain why the connection failed.
   void LetExplain(const CLI::App* command) { explaining_ = command; }
-  // A noun that has verbs of its own: config, certs, token, export.
+  // Adds a noun that has verbs of its own: config, certs, token, export.
   CLI::App* AddNoun(const std::string& group, const std::string& name, const std::string& help,
                     const std::string& examples);
   CLI::App* AddUnder(CLI::App* noun, const std::string& name, const std::string& help,
                      const std::string& examples, Verb verb, bool local);
 
-  // For a command that is in the tree already.
+  // Sets the verb of a command that is in the tree already.
   void SetVerb(CLI::App* command, Verb verb, bool local);
 
   CLI::App& root() { return root_; }
   const GlobalFlags& flags() const { return flags_; }
-  // What was typed; null before the parse.
+  // The verb that the user typed; null before the parse.
   const Verb& verb() const { return verb_; }
   bool local() const { return local_; }
   bool explains() const { return explaining_ != nullptr && explaining_->parsed(); }
@@ -67,19 +67,19 @@ class Commands {
   const CLI::App* explaining_ = nullptr;
 };
 
-// The flags that say where the server is and who we are.
+// Adds the flags for the server's address and the user's credentials.
 void AddConnectionFlags(CLI::App* app, GlobalFlags* flags);
-// A variable of this process; nullopt when it is not set, or empty.
+// Returns an environment variable of this process; nullopt when it is unset or empty.
 std::optional<std::string> FromEnvironment(const std::string& name);
-// `note` gets a sentence for people when a call has to wait for the server.
+// Calls `note` with a sentence for the user when a call must wait for the server.
 absl::StatusOr<std::unique_ptr<Client>> Connect(const Settings& settings, bool verbose,
                                                 std::function<void(const std::string&)> note);
 
-// The first signal ends what the client waits for. What has not ended by itself two seconds later,
-// or at the second signal, ends then. Stop signals must be blocked in all threads.
+// The first stop signal interrupts the client. A second signal, or two more seconds, exits the
+// process. Stop signals must be blocked in all threads.
 void InterruptOnSignal(const std::shared_ptr<Client>& client);
 
-// An option that may be repeated, one value each time.
+// Makes an option repeatable, with one value each time.
 CLI::Option* Repeatable(CLI::Option* option);
 
 void AddCreateVerbs(Commands* commands);      // create, apply, validate, clone
@@ -96,7 +96,7 @@ void AddCompletionVerbs(Commands* commands);  // completion, __complete, __man
 void AddDoctorVerb(Commands* commands);       // doctor
 void AddAccessVerbs(Commands* commands);      // certs init, token new
 
-// All of them.
+// Returns the tree with all verbs.
 std::unique_ptr<Commands> MakeCommands();
 
 }  // namespace mentor::ctl

@@ -1,4 +1,4 @@
-// completion, and what the shells and help2man ask for.
+// The verb `completion`, and the hidden verbs for the shells and help2man.
 #include "common/process/completion.h"
 #include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
@@ -8,7 +8,8 @@
 namespace mentor::ctl {
 namespace {
 
-// Names that the config file or the server knows: silent, and within a second.
+// Returns names from the config file or the server for completion. Prints no errors and takes at
+// most one second.
 std::vector<std::string> NamesFrom(const Settings& settings, std::string_view kind,
                                    const std::string& begun) {
   std::vector<std::string> names;

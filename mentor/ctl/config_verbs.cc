@@ -1,4 +1,4 @@
-// config view, config set-context, config use-context, config list; version.
+// The verbs `config view`, `set-context`, `use-context` and `list`, and `version`.
 #include <algorithm>
 
 #include <absl/strings/str_cat.h>
@@ -13,7 +13,7 @@
 namespace mentor::ctl {
 namespace {
 
-// Output objects that are not messages of the wire.
+// Prints a value that is not a protobuf message.
 void PrintValue(const Output& output, const nlohmann::ordered_json& value) {
   const std::string json =
       value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
@@ -88,7 +88,7 @@ int UseContext(Session& session, const std::string& name) {
   return SaveConfig(session, config, "context " + name + " is used from now on");
 }
 
-// Takes what the global flags say; what they leave out stays as it is.
+// Stores the given global flags in a context; flags that are absent leave its fields unchanged.
 int SetContext(Session& session, const std::string& name, const GlobalFlags& flags) {
   v1::ClientConfig config = session.settings.config();
   v1::ClientContext* context = FindContext(&config, name);

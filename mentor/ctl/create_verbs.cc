@@ -1,4 +1,4 @@
-// create, apply, validate, clone.
+// The verbs `create`, `apply`, `validate` and `clone`.
 #include <algorithm>
 #include <chrono>
 #include <set>
@@ -31,7 +31,7 @@ struct CreateFlags {
   bool validate_only = false;
 };
 
-// Longer than the server needs at most to compile the model of a bundle, which it does first.
+// The server first compiles the model of a bundle; this timeout exceeds its limit for that.
 constexpr std::chrono::minutes kCompiling{4};
 
 absl::StatusOr<v1::Experiment> Send(Client* client, const v1::CreateExperimentRequest& request) {
@@ -40,8 +40,8 @@ absl::StatusOr<v1::Experiment> Send(Client* client, const v1::CreateExperimentRe
                       compiles ? kCompiling : std::chrono::minutes(0));
 }
 
-// What the server finds in a spec that is wrong already, so that its author hears everything at
-// once.
+// Adds the violations that only the server finds. A spec that is wrong already is sent too, so that
+// its author sees every error at once.
 void AddViolationsOfServer(Client* client, v1::CreateExperimentRequest request,
                            Violations* violations) {
   request.set_validate_only(true);
@@ -61,7 +61,8 @@ void AddViolationsOfServer(Client* client, v1::CreateExperimentRequest request,
   }
 }
 
-// "; a learner needs at most 0.4 GB for a shard of it, ..."; servers of before do not say.
+// Returns text like "; a learner needs at most 0.4 GB for a shard of it, ..."; empty when an older
+// server does not report needs.
 std::string NeedsOf(const v1::Experiment& experiment) {
   if (!experiment.has_memory_needs()) return "";
   const v1::MemoryNeeds& needs = experiment.memory_needs();
@@ -74,12 +75,12 @@ std::string NeedsOf(const v1::Experiment& experiment) {
       1e-9 * static_cast<double>(needs.meta_learner_device_bytes()));
 }
 
-// What the server finds odd in a spec that it takes.
+// Prints the server's warnings about a valid spec.
 void NoteWarnings(const Output& output, const v1::Experiment& experiment) {
   for (const std::string& warning : experiment.warnings()) output.Note("warning: " + warning);
 }
 
-// The status of a file that cannot be sent.
+// Returns the error for a file that cannot be sent.
 absl::Status WhatIsWrong(Client* client, const v1::CreateExperimentRequest& request,
                          ExperimentFile* file) {
   if (file->readable) AddViolationsOfServer(client, request, &file->violations);
@@ -172,7 +173,7 @@ int ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
       request.set_request_id(NewUuid());
       request.set_validate_only(validate_only);
       const auto created = Send(session.client, request);
-      // Somebody created it in between: look again.
+      // Another client created the experiment in between: look again.
       changed = created.status();
       if (absl::IsAlreadyExists(changed)) continue;
       if (!created.ok()) return output.Fail(created.status());
@@ -203,7 +204,7 @@ int ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
     request.mutable_experiment()->set_etag(experiment->etag());
     for (const std::string& field : fields) request.mutable_update_mask()->add_paths(field);
     const auto updated = session.client->Call(&Stub::UpdateExperiment, request);
-    // Somebody changed it in between: look again.
+    // Another client changed the experiment in between: look again.
     changed = updated.status();
     if (absl::IsAborted(changed)) continue;
     if (!updated.ok()) return output.Fail(updated.status());

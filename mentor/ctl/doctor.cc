@@ -1,4 +1,4 @@
-// doctor.
+// The verb `doctor`.
 #include "mentor/ctl/doctor.h"
 
 #include <algorithm>
@@ -239,7 +239,7 @@ Style StyleOf(Grade grade) {
   return Style::kBad;
 }
 
-// What can be known without the server.
+// Checks that need no server.
 void CheckOwnSide(const Settings& settings, std::vector<Finding>* findings) {
   findings->push_back(
       {Grade::kGood, "config",
@@ -268,7 +268,8 @@ void CheckOwnSide(const Settings& settings, std::vector<Finding>* findings) {
   }
 }
 
-// The server, the fleet and the experiments; the exit code of what kept it from looking.
+// Checks the server, the fleet and the experiments. Returns the exit code of the error that
+// prevented the checks.
 int CheckServer(Session& session, std::vector<Finding>* findings) {
   Client* client = session.client;
   const auto began = absl::Now();

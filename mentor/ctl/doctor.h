@@ -1,5 +1,5 @@
-// Looks for what may be wrong between this program, the server and the fleet, and says of each
-// finding what to do about it. The checks are pure; `doctor` puts them together.
+// Diagnoses this program, the server and the fleet; each finding comes with advice. The checks are
+// pure; the verb `doctor` combines them.
 #pragma once
 
 #include <string>
@@ -19,13 +19,13 @@ struct Finding {
   std::string advice;  // Empty when there is nothing to do.
 };
 
-// Dates and name of a PEM certificate.
+// Checks the dates and the name of a PEM certificate.
 Finding CheckCertificate(const std::string& subject, const std::string& pem, absl::Time now);
-// Files that hold secrets: mode 0600, or another that nobody else can read.
+// Checks that a file with a secret has mode 0600, or another mode without access for other users.
 Finding CheckSecretFile(const std::string& subject, const std::string& path);
-// Builds, catalogues, learners without actors, peers far away or draining.
+// Checks builds, catalogues, learners without actors, and peers that are far away or draining.
 std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::string& own_build);
-// What waits for whom.
+// Reports which experiments wait, and for what.
 std::vector<Finding> CheckExperiments(const std::vector<v1::Experiment>& experiments,
                                       const std::vector<v1::Peer>& peers);
 

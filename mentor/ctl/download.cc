@@ -22,19 +22,19 @@ absl::Status DataLoss(const std::string& message) {
   return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss, message);
 }
 
-// The file FILE.part: what has come, and the hash of it.
+// The file FILE.part: the bytes received so far and their hash.
 class Part {
  public:
   explicit Part(std::filesystem::path path) : path_(std::move(path)) {}
   ~Part() {
-    // Of an empty one nothing can go on.
+    // An empty part is useless to a later download.
     if (owned_ && size_ == 0) unlink(path_.c_str());
     if (descriptor_ >= 0) close(descriptor_);
   }
   Part(const Part&) = delete;
   Part& operator=(const Part&) = delete;
 
-  // Reads what an earlier download has left.
+  // Reads what an earlier download left.
   absl::Status Open() {
     descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (descriptor_ < 0) return FileError("cannot write", path_, errno);
@@ -70,7 +70,7 @@ class Part {
     size_ = 0;
     return absl::OkStatus();
   }
-  // Afterwards only Rename.
+  // After Hash, only Rename may be called.
   std::string Hash() { return ToHex(hash_->Finish()); }
   absl::Status Rename(const std::filesystem::path& path) {
     if (fsync(descriptor_) != 0) return FileError("cannot write", path_, errno);
@@ -83,12 +83,12 @@ class Part {
  private:
   const std::filesystem::path path_;
   int descriptor_ = -1;
-  bool owned_ = false;  // The file has our lock and the name path_.
+  bool owned_ = false;  // This process holds the file's lock and path_ names the file.
   uint64_t size_ = 0;
   std::unique_ptr<Sha256> hash_ = std::make_unique<Sha256>();
 };
 
-// One stream; `end` is set when the last message has come.
+// Reads one stream. Sets `end` when the last message has arrived.
 absl::Status ReadOnce(Client* client, const Download& download, Part* part, Downloaded* end,
                       bool* came, absl::Status* local) {
   v1::DownloadRequest request;
@@ -143,14 +143,14 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
     bool came = false;
     absl::Status local;
     absl::Status status = ReadOnce(client, download, &part, &end, &came, &local);
-    MENTOR_RETURN_IF_ERROR(OfThisMachine(local));  // Asking again does not help.
+    MENTOR_RETURN_IF_ERROR(OfThisMachine(local));  // Retrying does not fix a local file error.
     if (came) {
       attempt = 0;
       lost = false;
       give_up = absl::Now() + absl::FromChrono(client->timeout());
     }
-    // The part is longer than the file: it is of another one. Whatever else is wrong with the
-    // request is so from the begin too.
+    // The part is longer than the file, so it belongs to another file. Any other error in the
+    // request recurs when the download restarts from byte 0.
     const bool too_long =
         resumed && (absl::IsInvalidArgument(status) || absl::IsOutOfRange(status));
     if (status.ok() && !end.sha256.empty()) {
@@ -163,14 +163,15 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
       status = absl::UnavailableError("the server ended the stream");
     }
     if (too_long || absl::IsDataLoss(status)) {
-      // Once more from the begin: the part may have been of a file that has changed since.
+      // Restart from byte 0: the part may belong to an older version of the file.
       MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Clear()));
       if (!resumed) return status;
       resumed = false;
       continue;
     }
     if (absl::IsNotFound(status))
-      MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Clear()));  // And never will be.
+      // The file does not exist, so the part is useless.
+      MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Clear()));
     const auto pause = RetryAfter(status, attempt, 0.75);
     if (!pause || absl::Now() + absl::FromChrono(*pause) > give_up) return status;
     if (!lost && download.on_lost) download.on_lost(status);

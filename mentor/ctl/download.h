@@ -1,6 +1,6 @@
-// Fetches a checkpoint or an artifact into a file. What has come is kept in FILE.part, so that the
-// next attempt, or the next start of the program, goes on from there; every piece is checked by its
-// CRC32C and the whole by its SHA-256. One thread.
+// Fetches a checkpoint or an artifact into a file. FILE.part keeps the bytes received so far, so
+// that the next attempt or the next start of the program resumes there. A CRC32C checks every
+// piece, and a SHA-256 the whole file. One thread.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +17,7 @@ namespace mentor::ctl {
 struct Download {
   std::string name;  // experiments/E/checkpoints/C or experiments/E/artifacts/PATH.
   std::filesystem::path path;
-  // Bytes so far, and of the whole; 0 where that is not known.
+  // Bytes so far and in total; 0 while the total is unknown.
   std::function<void(uint64_t done, uint64_t total)> on_progress = nullptr;
   std::function<void(const absl::Status&)> on_lost = nullptr;
   std::function<void(uint64_t offset)> on_resume = nullptr;
@@ -28,11 +28,13 @@ struct Downloaded {
   std::string sha256;
 };
 
-// DATA_LOSS when what came is not what the server has. UNAVAILABLE after the client's timeout
-// without a byte; a part with bytes in it stays then, and after CANCELLED. NOT_FOUND leaves none.
+// Returns DATA_LOSS when the bytes differ from the server's file, and UNAVAILABLE after the
+// client's timeout without a byte. A part with bytes in it stays after UNAVAILABLE and CANCELLED.
+// NOT_FOUND leaves no part.
 absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download);
 
-// An error of a file or folder here, as one that no server made and no retry mends.
+// Turns an error of a local file or folder into one that is not retried and not blamed on the
+// server.
 absl::Status OfThisMachine(const absl::Status& status);
 
 }  // namespace mentor::ctl

@@ -24,7 +24,7 @@ class Silence : public google::protobuf::io::ErrorCollector {
   void AddError(int, int, const std::string&) override {}
 };
 
-// What only the server says.
+// Refuses fields that only the server sets.
 void RefuseOutputOnly(const v1::Experiment& experiment, Violations* violations) {
   static constexpr std::string_view kSettable[] = {"name",      "spec",     "display_name",
                                                    "labels",    "priority", "weight",
@@ -58,11 +58,12 @@ absl::StatusOr<std::string> ReadInput(const std::string& path) {
   if (path != "-") {
     const auto file = FindSpec(path);
     auto text = file.ok() ? ReadFile(*file, kSpecBytesMax + 1) : file.status();
-    // The user's file is part of the usage, whatever is wrong with it.
+    // An unreadable file is a usage error, whatever the cause.
     if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
     return text;
   }
-  std::string text(kSpecBytesMax + 1, '\0');  // One more than is legal, so that too much is seen.
+  // One byte above the limit, so that an oversized input is noticed.
+  std::string text(kSpecBytesMax + 1, '\0');
   text.resize(std::fread(text.data(), 1, text.size(), stdin));
   return text;
 }

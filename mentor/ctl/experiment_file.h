@@ -1,5 +1,5 @@
 // The files that create and apply read: a spec, or a whole experiment with labels, priority and so
-// on, both in protobuf text format. Pure but for reading files.
+// on. Both are in protobuf text format. Pure except for reading files.
 #pragma once
 
 #include <string>
@@ -14,27 +14,29 @@
 namespace mentor::ctl {
 
 struct ExperimentFile {
-  std::string path;      // As the user gave it; "-" for the standard input.
-  bool is_spec = false;  // A spec alone: nothing else of the experiment is said.
-  std::string id = {};   // From the field `name`, else the file's stem; empty for "-".
+  std::string path;      // As the user gave it; "-" for standard input.
+  bool is_spec = false;  // The file holds a spec without other fields of the experiment.
+  std::string id = {};   // From the field `name`, else from the file's stem; empty for "-".
   v1::Experiment experiment = {};
-  // What is wrong. The experiment is as far as it could be read.
+  // Errors found in the file. The experiment holds every field that could be read.
   Violations violations = {};
-  bool readable = true;  // False: not even its syntax is right.
+  bool readable = true;  // False when the syntax is wrong.
 };
 
-// A file, a ready spec by its name, or the standard input for "-". INVALID_ARGUMENT when it cannot
-// be read.
+// Reads a file, a built-in spec by its name, or standard input for "-". Returns INVALID_ARGUMENT
+// when reading fails.
 absl::StatusOr<std::string> ReadInput(const std::string& path);
 
-// Whether the text has the field `spec` of an experiment, whatever else it has.
+// True if the text has the field `spec` of an experiment, whatever else it holds.
 bool LooksLikeExperiment(std::string_view text);
 
-// What looks like an experiment is one, anything else a spec. Overrides go to the spec.
+// Parses text that LooksLikeExperiment as an experiment, and any other text as a spec. Overrides
+// apply to the spec.
 ExperimentFile ParseExperimentFile(const std::string& path, std::string_view text,
                                    const std::vector<std::string>& overrides);
 
-// Fields that an apply would change: those that the file sets and the experiment does not equal.
+// Returns the fields that an apply would change: the file sets them and the experiment has other
+// values.
 std::vector<std::string> ChangedFields(const ExperimentFile& file,
                                        const v1::Experiment& experiment);
 

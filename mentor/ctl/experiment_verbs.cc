@@ -1,4 +1,4 @@
-// get, list, update, pause, resume, cancel, delete.
+// The verbs `get`, `list`, `update`, `pause`, `resume`, `cancel` and `delete`.
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -94,7 +94,7 @@ std::vector<Row> ExperimentRows(const v1::Experiment& experiment, absl::Time now
   return rows;
 }
 
-// The last things that happened to it, for people; what cannot be had is left out.
+// Returns the last events of the experiment as rows for people; errors are ignored.
 std::vector<Row> LastEvents(Client* client, const std::string& name, absl::Time now) {
   constexpr uint32_t kLinesMax = 200;
   constexpr size_t kShown = 8;
@@ -142,7 +142,7 @@ int Get(Session& session, const std::vector<std::string>& names, bool spec_only)
     if (const std::string learned =
             session.output.table() ? Learned(session.client, *experiment) : "";
         !learned.empty()) {
-      // Beside how far it is.
+      // Show the learned result next to the progress.
       const auto after = std::find_if(rows.begin(), rows.end(),
                                       [](const Row& row) { return row[0].text == "Updates"; });
       rows.insert(after == rows.end() ? after : after + 1, {"Learned", learned});
@@ -168,11 +168,11 @@ struct ListFlags {
 
 const Row kListHeader = {"NAME", "STATE",    "UPDATES", "NOW",     "STEPS/S",
                          "LEFT", "PRIORITY", "OWNER",   "CREATED", "TITLE"};
-// What goes first where there is no room.
+// Columns to drop in a narrow terminal, in this order.
 const std::vector<std::string> kListExpendable = {"TITLE",   "OWNER",   "PRIORITY",
                                                   "CREATED", "STEPS/S", "LEFT"};
 
-// In a few words: what it does, waits for or suffers from.
+// Says in a few words what the experiment does, waits for or suffers from.
 std::string Now(const v1::Experiment& experiment) {
   constexpr size_t kWidth = 40;
   if (experiment.state() != S::STATE_RUNNING) {
@@ -200,8 +200,8 @@ Row ListRow(const v1::Experiment& experiment, absl::Time now) {
           Title(experiment)};
 }
 
-// Changes as lines below each other. What a filter selects is the server's business: it is asked
-// again about each experiment that changed.
+// Prints changes one per line. Only the server can evaluate the filter, so each changed experiment
+// is listed again with the filter.
 int WatchList(Session& session, const std::string& filter, const std::string& token,
               std::map<std::string, std::string> shown) {
   using Event = v1::WatchExperimentsResponse;
@@ -212,7 +212,7 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
     if (output.table()) {
       Row row = ListRow(experiment, absl::Now());
       if (event.event() == Event::EVENT_DELETED) row[1] = "DELETED";
-      // As wide as the header, so that lines below each other mostly line up.
+      // Pad to the header's width, so that successive lines mostly align.
       const int columns = output.options().columns;
       const auto rows = WithRoom({kListHeader, row}, columns, kListExpendable);
       std::printf("%s\n", TableLines(rows, columns, output.options().color)[1].c_str());
@@ -223,7 +223,7 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
     }
     std::fflush(stdout);
   };
-  // The present state when the filter selects it; nothing when it does not.
+  // Returns the event with the current state if the filter selects the experiment, else nothing.
   const auto select = [&](Event event) -> absl::StatusOr<std::optional<Event>> {
     if (filter.empty()) return event;
     v1::ListExperimentsRequest request;
@@ -238,7 +238,7 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
     if (!event.has_experiment() || event.event() == Event::EVENT_PROGRESS) return true;
     const std::string& name = event.experiment().name();
     const auto before = shown.find(name);
-    // The present state comes again after a token that was too old.
+    // After an expired token the present state arrives again.
     if (before != shown.end() && before->second == event.experiment().etag()) return true;
     absl::StatusOr<std::optional<Event>> selected = std::nullopt;
     if (event.event() != Event::EVENT_DELETED) selected = select(event);
@@ -247,7 +247,7 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
       return false;
     }
     if (!*selected) {
-      // It is gone, or left what is watched: its last line says in which state.
+      // The experiment is deleted or no longer selected: print its final state.
       if (shown.erase(name) > 0) show(event);
       return true;
     }
@@ -277,7 +277,7 @@ int List(Session& session, const ListFlags& flags) {
   const absl::Time now = absl::Now();
   const absl::Status status =
       ListAll(session.client, request, [&](const v1::ListExperimentsResponse& page) {
-        // What changes between two pages comes with the watch.
+        // Changes between two pages arrive through the watch.
         if (token.empty()) token = page.resume_token();
         for (const v1::Experiment& experiment : page.experiments()) {
           shown[experiment.name()] = experiment.etag();
@@ -301,8 +301,8 @@ int List(Session& session, const ListFlags& flags) {
 
 // ---- Changes.
 
-// Labels and retention are changed as a whole on the server: read, change, write with the etag, and
-// again when somebody else was faster.
+// The server replaces labels and retention as a whole. Read, change and write with the etag, and
+// repeat when another client was faster.
 int Update(Session& session, const std::vector<std::string>& names, const ExperimentFlags& flags) {
   const Output& output = session.output;
   return ForEach(session, names, [&](const std::string& name) -> int {
@@ -337,7 +337,7 @@ int Update(Session& session, const std::vector<std::string>& names, const Experi
   });
 }
 
-// Pause, resume and cancel differ in their request only.
+// Pause, resume and cancel differ only in their request type.
 template <typename Request>
 int Change(Session& session, const std::vector<std::string>& names,
            grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, v1::Experiment*),
@@ -357,7 +357,7 @@ int Delete(Session& session, const std::vector<std::string>& names,
   return ForEach(session, names, [&](const std::string& name) {
     v1::DeleteExperimentRequest request = flags;
     request.set_name(FullName(name));
-    // The server would answer both cases alike.
+    // With allow_missing the server would not say whether the experiment existed.
     request.set_allow_missing(false);
     const auto empty = session.client->Call(&Stub::DeleteExperiment, request);
     const bool missing = flags.allow_missing() && absl::IsNotFound(empty.status());
@@ -366,7 +366,7 @@ int Delete(Session& session, const std::vector<std::string>& names,
       return session.output.Fail(
           empty.status(), busy ? "--force cancels it first, or 'mentorctl cancel' does" : "");
     }
-    // There is no object any more: programs get its name.
+    // No object remains, so programs get its name.
     v1::Experiment gone;
     gone.set_name(request.name());
     session.output.Done(gone, request.name(),

@@ -48,7 +48,7 @@ absl::Status Watch(Client* client, const ExperimentWatch& watch) {
   int attempt = 0;
   bool lost = false;
   for (;;) {
-    std::set<std::string> seen;  // Since the present state was asked for.
+    std::set<std::string> seen;  // Names received since the present state was requested.
     bool listing = request.resume_token().empty() && !watch.names.empty();
     bool enough = false;
     absl::Status status = client->Stream<v1::WatchExperimentsRequest, Event>(
@@ -107,7 +107,7 @@ std::string Learned(Client* client, const v1::Experiment& experiment) {
     }
     return std::nullopt;
   };
-  // Of the last inner iteration; some rules have one number.
+  // The success of the last inner iteration; some rules report a single number.
   auto success = mean_of(
       absl::StrFormat("seg%d", WithDefaults(experiment.spec()).lifetime().iterations() - 1));
   if (!success) success = mean_of("success");

@@ -1,4 +1,4 @@
-// checkpoints, download, artifacts.
+// The verbs `checkpoints`, `download` and `artifacts`.
 #include <filesystem>
 
 #include <absl/strings/match.h>
@@ -89,7 +89,8 @@ struct DownloadFlags {
   bool force = false;
 };
 
-// The full name of what is meant; an experiment stands for its newest checkpoint.
+// Returns the full name of the file to download. An experiment's name selects its newest
+// checkpoint.
 absl::StatusOr<std::string> Resolve(Client* client, const std::string& given) {
   const std::string name = ShortName(given);
   if (!absl::StrContains(name, '/')) {
@@ -111,7 +112,7 @@ int DownloadFile(Session& session, const DownloadFlags& flags) {
                                           : "");
   }
   const bool checkpoint = CollectionOf(*name) == kCheckpoints;
-  // "first-00000042.ckpt"; an artifact keeps its own name.
+  // A checkpoint becomes "first-00000042.ckpt"; an artifact keeps its own name.
   const std::vector<std::string> parts = absl::StrSplit(*name, '/');
   const std::string own = checkpoint ? parts[1] + "-" + LastPart(*name) + ".ckpt" : LastPart(*name);
   std::filesystem::path path = flags.out.empty() ? own : flags.out;

@@ -1,4 +1,4 @@
-// peers, drain, shards, tasks, catalogue.
+// The verbs `peers`, `drain`, `shards`, `tasks` and `catalogue`.
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -17,7 +17,7 @@
 namespace mentor::ctl {
 namespace {
 
-// What it is reckoned to need for what it holds, of what it may take.
+// Returns the peer's estimated memory need and its limit.
 std::string MemoryOf(const v1::Peer& peer) {
   const auto gigabytes = [](uint64_t bytes) {
     return absl::StrFormat("%.1f", static_cast<double>(bytes) / 1e9);
@@ -34,7 +34,7 @@ std::string MemoryOf(const v1::Peer& peer) {
   return text;
 }
 
-// "cpu 0b5c2f1a": device and the beginning of its fingerprint.
+// Returns the device and the beginning of its fingerprint: "cpu 0b5c2f1a".
 std::string KindOf(const v1::Peer& peer) {
   constexpr size_t kShown = 8;
   const size_t space = peer.arithmetic().rfind(' ');
@@ -42,7 +42,7 @@ std::string KindOf(const v1::Peer& peer) {
                                     : peer.arithmetic().substr(0, space + 1 + kShown);
 }
 
-// "exp-a 61 %, exp-b 30 %": what its time went to.
+// Returns the share of the peer's time for each experiment: "exp-a 61 %, exp-b 30 %".
 std::string TimeOf(const v1::Peer& peer) {
   return absl::StrJoin(peer.time(), ", ", [](std::string* out, const v1::ExperimentTime& time) {
     absl::StrAppend(out, LastPart(time.experiment()),
@@ -81,14 +81,15 @@ int Peers(Session& session) {
   return kOk;
 }
 
-// The full name of the only peer that begins so: people type what the table shows.
+// Returns the full name of the only peer that begins with `given`: people type what the table
+// shows.
 absl::StatusOr<std::string> PeerOf(Client* client, const std::string& given) {
   if (!given.starts_with(kActorsPrefix) && !given.starts_with(kLearnersPrefix)) {
     return absl::InvalidArgumentError(
         "peer '" + given + "': give actors/NAME or learners/NAME, as 'peers' shows them");
   }
   if (given == kActorsPrefix || given == kLearnersPrefix) {
-    // Else it would be whoever happens to be alone today.
+    // An empty prefix would match whichever peer happens to be alone.
     return absl::InvalidArgumentError("peer '" + given +
                                       "': give at least one character of its name");
   }

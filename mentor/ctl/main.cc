@@ -1,4 +1,4 @@
-// mentorctl: the user's command line for a meta-learner. It holds nothing: everything is asked from
+// mentorctl: the user's command line for a meta-learner. It keeps no state; every answer comes from
 // the server.
 #include "common/lifecycle.h"
 #include "mentor/ctl/program.h"

@@ -1,4 +1,4 @@
-// metrics, plot, export tensorboard.
+// The verbs `metrics`, `plot` and `export tensorboard`.
 #include <filesystem>
 #include <map>
 #include <set>
@@ -25,8 +25,8 @@
 namespace mentor::ctl {
 namespace {
 
-constexpr uint32_t kPointsMax = 10'000;  // For one metric in one answer.
-constexpr int kMetricsAtOnce = 1000;     // In one answer; fewer where it grows too long.
+constexpr uint32_t kPointsMax = 10'000;  // Per metric in one response.
+constexpr int kMetricsAtOnce = 1000;     // Per response; fewer when the response grows too long.
 constexpr int kColumnsMax = 80;
 
 struct MetricsFlags {
@@ -58,8 +58,8 @@ absl::StatusOr<v1::ListMetricsResponse> Describe(Client* client, const std::stri
   return client->Call(&Stub::ListMetrics, request);
 }
 
-// No empty columns: the metric comes later, or came earlier. Names that are wrong the server
-// refuses.
+// Refuses known metrics without points in the range, which would be empty columns: their points are
+// earlier or later. The server refuses unknown names.
 absl::Status CheckKnown(const MetricsFlags& flags, const v1::QueryMetricsResponse& answer) {
   std::set<std::string> known;
   for (const auto& series : answer.series()) known.insert(series.metric());
@@ -76,7 +76,7 @@ std::string ListsThem(const MetricsFlags& flags) {
   return "'mentorctl metrics " + ShortName(flags.name) + "' lists those that have values";
 }
 
-// Steps by rows, metrics by columns.
+// Returns the metrics' values by step.
 std::map<uint32_t, std::map<std::string, double>> Pivot(const v1::QueryMetricsResponse& answer) {
   std::map<uint32_t, std::map<std::string, double>> rows;
   for (const auto& series : answer.series()) {
@@ -92,7 +92,7 @@ class PointWriter {
   PointWriter(const Output* output, const MetricsFlags& flags, std::vector<std::string> metrics)
       : output_(output), flags_(flags), metrics_(std::move(metrics)) {}
 
-  // For lines that come one after another: columns as wide as their titles, at least eleven.
+  // For streamed lines: columns are as wide as their titles, and at least eleven characters.
   void Header() {
     if (flags_.csv) {
       std::vector<std::string> titles = {"step"};
@@ -153,7 +153,8 @@ int ShowNames(Session& session, const MetricsFlags& flags) {
   return kOk;
 }
 
-// Points as they come, over broken connections: each stream begins after the last point.
+// Prints points as they arrive, across broken connections: each new stream begins after the last
+// point.
 int FollowMetrics(Session& session, const MetricsFlags& flags, std::vector<std::string> metrics) {
   PointWriter writer(&session.output, flags, std::move(metrics));
   writer.Header();
@@ -265,8 +266,8 @@ absl::StatusOr<Terminal> TerminalOf(const PlotFlags& flags, const Output& output
   return terminal;
 }
 
-// What most people look at, where no names were given: success, and the return that is maximised;
-// else what comes first. Of a large family some members, from its first to its last.
+// Chooses series to plot when the user named none: success and the return that is maximised, else
+// the first families. A large family contributes evenly spaced members, from its first to its last.
 v1::QueryMetricsResponse Sensible(const v1::QueryMetricsResponse& all) {
   constexpr size_t kFamilies = 2, kMembers = 6;
   std::vector<std::string> order;
@@ -319,7 +320,7 @@ int Plot(Session& session, const PlotFlags& flags) {
   }
   const auto scratch = TemporaryFolder::Create("mentorctl");
   if (!scratch.ok()) return output.Fail(scratch.status());
-  // To a file of ours, so that nothing half drawn shows.
+  // Draw into a scratch file, so that a half-drawn picture is never visible.
   const std::string picture = "picture";
   status =
       WriteFileAtomically(scratch->path() / "plot.gp",
@@ -344,7 +345,8 @@ int Plot(Session& session, const PlotFlags& flags) {
 
 // ---- export tensorboard
 
-// Every point of every metric: in windows of so many steps that nothing is merged.
+// Exports every point of every metric. The step windows are small enough that the server merges no
+// points.
 int ExportTensorboard(Session& session, const std::string& name, const std::string& folder) {
   const Output& output = session.output;
   v1::GetExperimentRequest get;
@@ -357,7 +359,7 @@ int ExportTensorboard(Session& session, const std::string& name, const std::stri
   for (const auto& metric : known->descriptors()) {
     last_step = std::max(last_step, metric.last_step());
   }
-  // Points have no time of their own: all get that of the experiment's start.
+  // Points carry no time; all get the start time of the experiment.
   const double time =
       absl::ToDoubleSeconds(FromProto(experiment->has_start_time() ? experiment->start_time()
                                                                    : experiment->create_time()) -
@@ -370,7 +372,7 @@ int ExportTensorboard(Session& session, const std::string& name, const std::stri
     MetricsFlags window;
     window.name = name;
     window.from = static_cast<uint32_t>(from);
-    // 0 would be no limit; step 0 alone is in a window with others.
+    // The value 0 would mean no limit, so step 0 shares a window with later steps.
     window.to = static_cast<uint32_t>(std::min<uint64_t>(from + kPointsMax - 1, UINT32_MAX));
     const auto answer = Query(session.client, window, kPointsMax);
     if (!answer.ok()) return output.Fail(answer.status());

@@ -26,7 +26,7 @@ bool Continues(char byte) {
   return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
 }
 
-// Field paths of a spec as its author wrote them, not as the request holds them.
+// Returns a field path as the author of the spec wrote it, without the prefix of the request.
 std::string FieldForPeople(std::string field) {
   for (const std::string_view prefix : {"experiment.spec.", "experiment."}) {
     if (field.starts_with(prefix)) return field.substr(prefix.size());
@@ -44,7 +44,7 @@ std::optional<google::rpc::BadRequest> BadRequestOf(const absl::Status& status) 
   return details;
 }
 
-// Text that YAML would read as something else, or not at all, is quoted; JSON's quotes are YAML's.
+// Quotes text that YAML would misread. JSON's quotes are valid in YAML.
 std::string YamlText(const std::string& text) {
   static constexpr std::string_view kSafe =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+ ()";
@@ -292,7 +292,7 @@ void Output::Note(const std::string& sentence) const {
 
 namespace {
 
-// The verb that lists what is missing, by the name in the message.
+// Returns a hint that names the verb that lists the missing kind of resource.
 std::string WhereToLook(absl::string_view message) {
   if (absl::StrContains(message, "no peer "))
     return "run 'mentorctl peers' to see who is connected";
@@ -314,7 +314,8 @@ std::string Output::HintOf(const absl::Status& status) const {
     case kNotFound:
       return reason == ReasonName(Reason::kNotFound) ? WhereToLook(status.message()) : "";
     case kCredentials:
-      if (reason == ReasonName(Reason::kNotOwner)) return "";  // The message has it.
+      // The message already names the owner.
+      if (reason == ReasonName(Reason::kNotOwner)) return "";
       return status.code() == absl::StatusCode::kPermissionDenied
                  ? "this needs another role; ask for a token that has it (mentorctl token new)"
                  : "--token_file or MENTOR_TOKEN says who you are; --tls_cert and --tls_key do "
@@ -351,7 +352,7 @@ int Output::Fail(const absl::Status& status, const std::string& hint) const {
       google::protobuf::Any& any = *one.add_details();
       any.set_type_url(std::string(url));
       any.set_value(std::string(bytes));
-      // A type that this program does not know has no JSON.
+      // A detail of an unknown type has no JSON form.
       if (!ToJson(one).empty()) *json.add_details() = any;
     });
     std::fprintf(stderr, "%s\n", ToJson(json).c_str());

@@ -1,5 +1,5 @@
-// What mentorctl prints: tables for people, JSON, YAML and CSV for programs, names for shells; and
-// errors on stderr with the exit codes that scripts rely on. One thread.
+// The output of mentorctl: tables for people, JSON, YAML and CSV for programs, names for shells.
+// Errors go to stderr, with exit codes that scripts rely on. One thread.
 #pragma once
 
 #include <cstdio>
@@ -15,20 +15,20 @@
 
 namespace mentor::ctl {
 
-// Part of the interface: scripts rely on them.
+// Exit codes are part of the interface: scripts rely on them.
 enum Exit : int {
   kOk = 0,
   kFailed = 1,
-  kUsage = 2,  // Also a request that the server finds invalid.
+  kUsage = 2,  // Also when the server finds the request invalid.
   kNotFound = 3,
   kCredentials = 4,
-  kConflict = 5,  // Exists already, or the state does not allow it.
+  kConflict = 5,  // The resource exists already, or its state forbids the call.
   kUnavailable = 6,
-  kOtherState = 7,  // The wait is over, but in another state.
+  kOtherState = 7,  // The wait ended in another state.
   kInterrupted = 130,
 };
 int ExitCodeOf(const absl::Status& status);
-// What they mean, for people.
+// Meaning of each exit code, for people.
 inline constexpr std::pair<Exit, std::string_view> kExitMeanings[] = {
     {kOk, "done"},
     {kFailed, "failed"},
@@ -54,43 +54,43 @@ struct Cell {
 };
 using Row = std::vector<Cell>;
 
-// Lines of a table: columns as wide as their cells, two spaces between, nothing at the ends of
-// lines. With columns_max above 0, longer lines are cut there. The first row is the header.
+// Returns the lines of a table: columns as wide as their cells, two spaces between them, no
+// trailing spaces. With columns_max above 0, longer lines are cut there. The first row is the
+// header.
 std::vector<std::string> TableLines(const std::vector<Row>& rows, int columns_max, bool color);
 
-// The same rows without the columns that a narrow terminal has no room for: of `expendable`, names
-// of the header, the first goes first. columns_max 0: all stay.
+// Returns the rows without the columns that do not fit in columns_max characters; 0: no limit.
+// `expendable` names header columns in the order in which they are dropped.
 std::vector<Row> WithRoom(std::vector<Row> rows, int columns_max,
                           const std::vector<std::string>& expendable);
 
-// A line of comma-separated values (RFC 4180), without its end.
+// Returns a line of comma-separated values (RFC 4180) without the line end.
 std::string CsvLine(const std::vector<std::string>& cells);
 
-// Characters that a terminal shows, taking each code point for one.
+// Number of characters on a terminal, assuming one per code point.
 size_t Width(std::string_view utf8);
-// At most `width` characters, the last one "…" when something was cut.
+// Returns at most `width` characters; the last one is "…" when text was cut.
 std::string Clip(std::string_view utf8, size_t width);
-// Everything that came from elsewhere and is shown to people goes through this; tables do it by
-// themselves.
+// All foreign text shown to people must pass through Printable; tables call it themselves.
 using mentor::Printable;
 std::string Styled(std::string_view text, Style style, bool color);
-// How a state is shown.
+// Returns the style for a state.
 Style StyleOfState(std::string_view state);
 
-// Protobuf JSON on one line, without the end of the line; a terminal obeys nothing in it. Fields
-// without a value are left out.
+// Returns protobuf JSON on one line without the line end. It contains no terminal control
+// characters, and unset fields are left out.
 std::string ToJson(const google::protobuf::Message& message);
-// A JSON value as YAML, every line indented by `indent` spaces, with the end of the last line.
+// Returns a JSON value as YAML. Every line is indented by `indent` spaces and ends with a line end.
 std::string JsonToYaml(const std::string& json, int indent = 0);
 
-// Where output goes, and in which form.
+// The destination and the format of output.
 class Output {
  public:
   struct Options {
     Format format = Format::kTable;
     bool quiet = false;
-    bool color = false;  // On stdout.
-    int columns = 0;     // Width of the terminal on stdout; 0: there is none.
+    bool color = false;  // Color on stdout.
+    int columns = 0;     // Width of the terminal on stdout; 0 without a terminal.
     bool verbose = false;
     std::string server;  // For hints.
   };
@@ -101,17 +101,18 @@ class Output {
   bool json() const { return options_.format == Format::kJson; }
   const Options& options() const { return options_; }
 
-  // One object: as JSON, as YAML, as its name, or as the rows of a table without a header; its name
-  // too where there are no rows.
+  // Prints one object as JSON, as YAML, as its name, or as the rows of a table without a header.
+  // Without rows, it prints the name instead of a table.
   void Object(const google::protobuf::Message& message, const std::string& name,
               const std::vector<Row>& rows) const;
-  // The answer to a change: a sentence for people.
+  // Prints the result of a change: a sentence for people.
   void Done(const google::protobuf::Message& message, const std::string& name,
             const std::string& sentence) const;
   void Table(const std::vector<Row>& rows) const;
-  // A line on stderr for people; not with --quiet.
+  // Prints a line on stderr for people, except with --quiet.
   void Note(const std::string& sentence) const;
-  // "error: REASON: sentence" and a hint, or a google.rpc.Status in JSON; returns the exit code.
+  // Prints "error: REASON: sentence" and a hint, or a google.rpc.Status in JSON. Returns the exit
+  // code.
   int Fail(const absl::Status& status, const std::string& hint = "") const;
 
  private:
@@ -120,11 +121,10 @@ class Output {
   const Options options_;
 };
 
-// A list that is printed in the form that was asked for: JSON, YAML and names as they come, a table
-// at the end.
+// Prints a list in the requested format: JSON, YAML and names as items arrive, a table at the end.
 class Listing {
  public:
-  // In a narrow terminal columns of `expendable` are left out, the first of them first.
+  // A narrow terminal drops the columns of `expendable`, in their order.
   Listing(const Output* output, Row header, std::vector<std::string> expendable = {})
       : output_(output), expendable_(std::move(expendable)), rows_{std::move(header)} {}
   void Add(const google::protobuf::Message& message, const std::string& name, Row row);

@@ -36,7 +36,7 @@ bool IsMerged(const v1::MetricSeries& series) {
   return false;
 }
 
-// Of a family the first is light and the last is dark.
+// Returns the color of member k of a family: the first is light, the last is dark.
 std::string Shade(size_t k, size_t size) {
   constexpr int kLight[] = {0x9e, 0xca, 0xe1}, kDark[] = {0x08, 0x45, 0x94};
   const double share = size > 1 ? static_cast<double>(k) / static_cast<double>(size - 1) : 1;
@@ -48,7 +48,7 @@ std::string Shade(size_t k, size_t size) {
   return color;
 }
 
-// "plot $data0 using ..., $data1 using ...": one after another over each other.
+// Returns the command "plot $data0 using ..., $data1 using ..." that overlays the members.
 std::string PlotCommand(const v1::QueryMetricsResponse& metrics, const std::vector<int>& members,
                         bool text) {
   std::vector<std::string> parts;
@@ -60,7 +60,7 @@ std::string PlotCommand(const v1::QueryMetricsResponse& metrics, const std::vect
           "$data%d using 1:3:4 with filledcurves fc rgb '#9ecae1' fs transparent solid 0.4 notitle",
           members[k]));
     }
-    // One point, or a constant, has no range of its own.
+    // A single point or a constant has no range of its own.
     const std::string style =
         series.steps_size() == 1 ? "with points pt 7" : (text ? "with lines" : "with lines lw 2");
     parts.push_back(absl::StrFormat("$data%d using 1:2 %s%s title %s", members[k], style,
@@ -83,7 +83,8 @@ std::string FamilyOf(std::string_view metric) {
 
 std::string PlotScript(const v1::QueryMetricsResponse& metrics, std::string_view title,
                        const Terminal& terminal, std::string_view picture) {
-  std::vector<std::pair<std::string, std::vector<int>>> plots;  // By family, in their order.
+  // By family, in order of first appearance.
+  std::vector<std::pair<std::string, std::vector<int>>> plots;
   for (int i = 0; i < metrics.series_size(); ++i) {
     const std::string family = FamilyOf(metrics.series(i).metric());
     auto plot = std::find_if(plots.begin(), plots.end(),
@@ -114,7 +115,7 @@ std::string PlotScript(const v1::QueryMetricsResponse& metrics, std::string_view
                   "\nset encoding utf8\nset termoption noenhanced\nset xlabel 'outer update'\n");
   if (!text) absl::StrAppend(&script, "set grid\n");
   for (int i = 0; i < metrics.series_size(); ++i) AddData(metrics.series(i), i, &script);
-  // As text, plots follow each other; multiplot does not know that terminal.
+  // The text terminal does not support multiplot; its plots follow each other.
   if (!text) absl::StrAppendFormat(&script, "set multiplot layout %d,1\n", plots.size());
   for (const auto& [family, members] : plots) {
     const bool alone = members.size() == 1;

@@ -12,15 +12,16 @@ struct Terminal {
   enum class Kind { kText, kSvg, kPng };
   Kind kind = Kind::kText;
   int width = 80;   // Characters, or pixels.
-  int height = 24;  // The same, of each plot.
+  int height = 24;  // Per plot, in the same unit.
 };
 
-// "seg*" of "seg2" and "seg*/push-v3" of "seg2/push-v3": what differs in a number belongs together.
+// Returns the family of a metric, which replaces its number: "seg*" for "seg2", and "seg*/push-v3"
+// for "seg2/push-v3".
 std::string FamilyOf(std::string_view metric);
 
-// A family over each other, families one below the other. Where the points of a line that is alone
-// stand for several values, the range between the least and the greatest is a band behind it (not
-// as text). `picture` is the file that gnuplot writes.
+// Draws the members of a family in one plot, and the plots below each other. When the points of a
+// single line merge several values, a band behind it shows the least to the greatest value (not as
+// text). gnuplot writes the file `picture`.
 std::string PlotScript(const v1::QueryMetricsResponse& metrics, std::string_view title,
                        const Terminal& terminal, std::string_view picture);
 

@@ -1,4 +1,4 @@
-// mentorctl as a function.
+// The main function of mentorctl.
 #pragma once
 
 namespace mentor::ctl {

@@ -62,7 +62,7 @@ void Screen::Show(const std::vector<std::string>& lines) {
   const int rows = Size().ws_row;
   for (int i = 0; i < rows && i < static_cast<int>(lines.size()); ++i) {
     if (i > 0) text += "\r\n";
-    text += lines[i] + "\x1b[K";  // The rest of an older, longer line goes.
+    text += lines[i] + "\x1b[K";  // Erase the rest of an older, longer line.
   }
   Write(text + "\x1b[J");
 }

@@ -22,7 +22,7 @@ namespace {
 constexpr uint64_t kConfigBytesMax = 1 << 20;
 constexpr char kDefaultServer[] = "127.0.0.1:50052";
 
-// The first error of a text, with its place.
+// Keeps the first parse error and its position.
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
   void AddError(int line, int column, const std::string& message) override {
@@ -34,7 +34,8 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   std::string text_;
 };
 
-// "~/x" is of the home folder, other relative paths of the folder of the config file.
+// Resolves "~/x" against the home folder, and other relative paths against the folder of the config
+// file.
 std::string PathInConfig(const std::string& path, const std::filesystem::path& config_path,
                          const Settings::Environment& environment) {
   if (path.empty() || path.starts_with('/')) return path;
@@ -123,7 +124,7 @@ absl::StatusOr<Settings> Settings::Resolve(const GlobalFlags& flags,
                                            const Environment& environment) {
   Settings settings;
   MENTOR_RETURN_IF_ERROR(settings.ReadConfig(flags, environment));
-  // The context first: the rest depends on it.
+  // Choose the context first, because the other settings depend on it.
   MENTOR_ASSIGN_OR_RETURN(const v1::ClientContext context,
                           settings.ChooseContext(flags, environment));
   MENTOR_RETURN_IF_ERROR(settings.ResolveEach(flags, environment, context));
@@ -209,7 +210,7 @@ absl::Status Settings::ResolveEach(const GlobalFlags& flags, const Environment& 
   add("tls_ca", flags.tls_ca, path(context.tls_ca()), "", "");
   add("tls_cert", flags.tls_cert, path(context.tls_cert()), "", "");
   add("tls_key", flags.tls_key, path(context.tls_key()), "", "");
-  // A token itself comes from the environment alone: command lines are seen by everybody.
+  // The token itself comes only from the environment: other users can see command lines.
   const auto token = environment("MENTOR_TOKEN");
   if (token && !flags.token_file) {
     token_ = Secret(*token);
@@ -282,7 +283,7 @@ double Settings::timeout_s() const {
 
 Format Settings::format() const {
   const auto format = ParseFormat(ValueOf("output"));
-  return format.ok() ? *format : Format::kTable;  // Resolve has checked it.
+  return format.ok() ? *format : Format::kTable;  // Resolve has checked the format.
 }
 
 rpc::TlsFiles Settings::tls() const {

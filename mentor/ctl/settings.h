@@ -1,5 +1,6 @@
-// Where the server is and who we are: flags before MENTOR_* before the config file before defaults,
-// and for each value where it came from. Pure but for reading files; one thread.
+// The server's address and the user's credentials. Flags override MENTOR_* variables, which
+// override the config file, which overrides defaults. Each value records its source. Pure except
+// for reading files; one thread.
 #pragma once
 
 #include <filesystem>
@@ -18,7 +19,7 @@
 
 namespace mentor::ctl {
 
-// What was given on the command line.
+// Flags of the command line.
 struct GlobalFlags {
   std::optional<std::string> server, config, context, output, tls_ca, tls_cert, tls_key, token_file;
   std::optional<double> timeout;
@@ -36,7 +37,7 @@ struct Setting {
 
 class Settings {
  public:
-  // Reads a variable of the environment; nullopt when it is not set, or empty.
+  // Returns an environment variable; nullopt when it is unset or empty.
   using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 
   // INVALID_ARGUMENT names the flag, variable or place in the file that is wrong.
@@ -48,25 +49,25 @@ class Settings {
   bool allow_insecure() const { return ValueOf("allow_insecure") == "yes"; }
   bool color() const { return ValueOf("color") == "yes"; }
   rpc::TlsFiles tls() const;
-  // The token itself; empty without one. INVALID_ARGUMENT when its file cannot be read, or others
-  // may read it.
+  // Returns the token; empty without one. INVALID_ARGUMENT when its file is unreadable, or readable
+  // by other users.
   absl::StatusOr<Secret> Token() const;
 
   const std::filesystem::path& config_path() const { return config_path_; }
   bool config_exists() const { return config_exists_; }
   const v1::ClientConfig& config() const { return config_; }
-  // Name of the context in use; empty: none.
+  // Name of the context in use; empty without one.
   std::string context() const { return ValueOf("context"); }
-  // In the order of the documents, for `config view`. Secrets are not in it.
+  // All settings in the order of the documentation, for `config view`. Secrets are not included.
   const std::vector<Setting>& all() const { return all_; }
-  // Files that others may write or read although they should not; sentences for people.
+  // Sentences about files with unsafe permissions: other users may write or read them.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   absl::Status ReadConfig(const GlobalFlags& flags, const Environment& environment);
   absl::StatusOr<v1::ClientContext> ChooseContext(const GlobalFlags& flags,
                                                   const Environment& environment);
-  // Every setting and where it comes from.
+  // Determines every setting and its source.
   absl::Status ResolveEach(const GlobalFlags& flags, const Environment& environment,
                            const v1::ClientContext& context);
   absl::Status CheckValues() const;
@@ -87,7 +88,7 @@ std::filesystem::path DefaultConfigPath(const Settings::Environment& environment
 // INVALID_ARGUMENT "PATH:LINE:COLUMN: ..." when the text is not a config.
 absl::StatusOr<v1::ClientConfig> ParseConfig(const std::string& text,
                                              const std::filesystem::path& path);
-// With mode 0600; makes the folder. Comments of an older file are lost.
+// Writes the file with mode 0600 and creates its folder. Comments of an older file are lost.
 absl::Status WriteConfig(const v1::ClientConfig& config, const std::filesystem::path& path);
 
 }  // namespace mentor::ctl

@@ -30,7 +30,7 @@ absl::Status BadFlag(std::string_view flag, std::string_view value, std::string_
       absl::StrFormat("%s '%s': %s", View(flag), View(value), View(remedy)));
 }
 
-// What an id may have of a text: "0.99" is "0p99".
+// Returns the text with characters that are legal in an id: "0.99" becomes "0p99".
 std::string Slug(std::string_view text) {
   std::string slug;
   for (const char c : text) {
@@ -120,7 +120,7 @@ std::vector<std::string> SweepPoint::Overrides() const {
 absl::StatusOr<std::vector<SweepPoint>> PlanSweep(const std::string& name,
                                                   std::vector<GridAxis> axes,
                                                   const std::vector<uint64_t>& seeds) {
-  // Whatever the order of the flags: the same settings have the same name.
+  // Sort, so that the same settings have the same name in any order of the flags.
   std::sort(axes.begin(), axes.end(),
             [](const GridAxis& a, const GridAxis& b) { return a.path < b.path; });
   size_t count = std::max<size_t>(seeds.size(), 1);

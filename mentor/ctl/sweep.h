@@ -1,6 +1,6 @@
-// Experiments that differ in some fields of their spec and in the seed: which there are, how they
-// are called, and in which fields those of a group differ. Pure. Errors are INVALID_ARGUMENT, name
-// the flag and say what to give.
+// Sweeps: experiments that differ in some fields of their spec and in the seed. Plans the
+// experiments and their ids, and finds the fields in which they differ. Pure. Errors are
+// INVALID_ARGUMENT, name the flag and give a remedy.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +16,20 @@
 
 namespace mentor::ctl {
 
-// So many experiments are one sweep at most: more are a mistake, or several sweeps.
+// Limit on the size of a sweep: more experiments are a mistake, or several sweeps.
 inline constexpr size_t kSweepMax = 1000;
-// The label that experiments of a sweep have: its value is the sweep's name.
+// Label of the experiments of a sweep; its value is the sweep's name.
 inline constexpr char kSweepLabel[] = "sweep";
 
-// A field of the spec and what it is set to, one after the other.
+// A field of the spec and its values in the sweep.
 struct GridAxis {
   std::string path;
   std::vector<std::string> values;
 };
-// "rule.learning_rate=1e-4,3e-4". Where a value has commas of its own, as lists have,
-// semicolons stand between the values.
+// Parses "rule.learning_rate=1e-4,3e-4". Semicolons separate values that contain commas, such as
+// lists.
 absl::StatusOr<GridAxis> ParseGridAxis(std::string_view text);
-// "1-5", "1,2,7", "1-3,10": rising, each once.
+// Parses "1-5", "1,2,7" or "1-3,10". Returns the seeds in ascending order without duplicates.
 absl::StatusOr<std::vector<uint64_t>> ParseSeeds(std::string_view text);
 
 struct SweepPoint {
@@ -40,14 +40,14 @@ struct SweepPoint {
 
   std::vector<std::string> Overrides() const;
 };
-// Every combination, seeds of one setting beside each other. The ids follow from the settings:
-// "NAME-1e-4-s3"; those that would be too long or equal end in a digest instead of the values.
+// Returns every combination; seeds of one setting are adjacent. Ids follow from the settings:
+// "NAME-1e-4-s3". Ids that would be too long or equal end in a digest instead of the values.
 absl::StatusOr<std::vector<SweepPoint>> PlanSweep(const std::string& name,
                                                   std::vector<GridAxis> axes,
                                                   const std::vector<uint64_t>& seeds);
 
-// Paths in which specs, as FlatSpec has them, differ, without meta-seed (seed and goal_seed), title
-// and checkpoints.
+// Returns the paths in which the specs (as FlatSpec returns them) differ. The meta-seed (seed and
+// goal_seed), title and checkpoints are not compared.
 std::vector<std::string> DifferingPaths(
     const std::vector<std::map<std::string, std::string>>& specs);
 

@@ -1,4 +1,4 @@
-// sweep, table.
+// The verbs `sweep` and `table`.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -41,11 +41,11 @@ struct SweepFlags {
   bool dry_run = false;
 };
 
-// One experiment of the sweep and what is done about it.
+// An experiment of the sweep and its request.
 struct Member {
   SweepPoint point;
   v1::CreateExperimentRequest request;
-  std::string there;  // Name of the experiment that has this spec already.
+  std::string there;  // Name of the existing experiment with this spec; empty without one.
 };
 
 absl::StatusOr<std::vector<Member>> Members(const SweepFlags& flags, const std::string& name) {
@@ -78,15 +78,15 @@ absl::StatusOr<std::vector<Member>> Members(const SweepFlags& flags, const std::
   return members;
 }
 
-// Marks those that an earlier call has created, by their specs: names may have been changed by
-// another order of digits, say 0.0001 for 1e-4.
+// Marks members that an earlier call created. Compares specs, not names: 0.0001 and 1e-4 give
+// different names for the same spec.
 absl::Status FindThose(Client* client, const std::string& name, std::vector<Member>* members) {
   Selection selection;
   selection.labels = {absl::StrCat(kSweepLabel, "=", name)};
   MENTOR_ASSIGN_OR_RETURN(const std::string filter, FilterOf(selection));
   v1::ListExperimentsRequest request;
   request.set_filter(filter);
-  std::map<std::string, std::string> names;  // By the hash of their specs.
+  std::map<std::string, std::string> names;  // Experiment names by spec hash.
   MENTOR_RETURN_IF_ERROR(ListAll(client, request, [&](const v1::ListExperimentsResponse& page) {
     for (const v1::Experiment& experiment : page.experiments()) {
       names.emplace(SpecHash(experiment.spec()), experiment.name());
@@ -113,7 +113,7 @@ int Sweep(Session& session, const SweepFlags& flags) {
   if (const absl::Status status = FindThose(session.client, name, &*members); !status.ok()) {
     return output.Fail(status);
   }
-  // Everything is checked before anything is created.
+  // Validate all members before any is created.
   for (const Member& member : *members) {
     if (!member.there.empty()) continue;
     v1::CreateExperimentRequest check = member.request;
@@ -188,12 +188,12 @@ struct Run {
   v1::Experiment experiment;
   std::map<std::string, std::string> spec;
   std::map<std::string, double> values;  // By metric.
-  uint32_t updates = 0;                  // That the values are means of.
+  uint32_t updates = 0;                  // Number of updates averaged in `values`.
 };
 
-// Runs of one setting, which differ in their meta-seed (seed, benchmark.goal_seed).
+// Runs of one setting, which differ only in their meta-seed (seed, benchmark.goal_seed).
 struct Setting {
-  std::vector<std::string> values;  // Of the paths in which settings differ.
+  std::vector<std::string> values;  // Values of the paths in which settings differ.
   std::vector<const Run*> runs;
 };
 
@@ -202,7 +202,7 @@ bool Counts(const v1::Experiment& experiment, bool unfinished) {
          (unfinished && experiment.progress().outer_updates() > 0);
 }
 
-// The mean over the last outer updates of one experiment.
+// Fills in the means over the last outer updates of one experiment.
 absl::Status Fill(Client* client, const TableFlags& flags, Run* run) {
   const uint32_t updates = run->experiment.progress().outer_updates();
   v1::QueryMetricsRequest request;
@@ -222,7 +222,7 @@ absl::Status Fill(Client* client, const TableFlags& flags, Run* run) {
   return absl::OkStatus();
 }
 
-// "the last 10 outer updates"; says so where runs have fewer.
+// Returns "the last 10 outer updates"; mentions runs with fewer updates.
 std::string UpdatesText(const std::vector<Run>& runs, uint32_t last) {
   uint32_t least = last, most = 0;
   for (const Run& run : runs) {
@@ -247,7 +247,7 @@ std::optional<report::Interval> IntervalOf(const Setting& setting, const std::st
   return report::BootstrapMeanOfSeeds(values, report::BootstrapStream());
 }
 
-// "learning_rate" of "rule.learning_rate" where no other path ends so.
+// Shortens "rule.learning_rate" to "learning_rate" where no other path has that ending.
 std::vector<std::string> ShortPaths(const std::vector<std::string>& paths) {
   std::map<std::string, int> uses;
   const auto last = [](const std::string& path) { return path.substr(path.rfind('.') + 1); };

@@ -1,4 +1,4 @@
-// top.
+// The verb `top`.
 #include "mentor/ctl/top.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace {
 
 using S = v1::Experiment;
 
-// Who is at work stands first, then who is next.
+// Sort order: running experiments first, then the next in line.
 int Rank(const v1::Experiment& experiment) {
   switch (experiment.state()) {
     case S::STATE_RUNNING:
@@ -57,7 +57,7 @@ struct Fleet {
   int learners = 0;
   int actors = 0;
   uint64_t threads = 0;
-  double steps_per_second = 0;  // By the actors.
+  double steps_per_second = 0;  // Sum over the actors.
 };
 
 Fleet Sum(const FleetPicture& picture) {
@@ -68,7 +68,7 @@ Fleet Sum(const FleetPicture& picture) {
     } else {
       ++fleet.actors;
       fleet.threads += peer.threads();
-      // Of one without work the last number is an old one.
+      // The last rate of an idle actor is out of date.
       if (peer.work() > 0) fleet.steps_per_second += peer.env_steps_per_second();
     }
   }
@@ -85,7 +85,7 @@ std::string WorkOf(const v1::Peer& peer) {
   return absl::StrFormat("%d/%d shards", peer.work(), peer.shard_slots());
 }
 
-// What a peer waits for, or what it does besides its work.
+// Says what a peer waits for, or does besides its work.
 std::string NoteOf(const v1::Peer& peer, const FleetPicture& picture) {
   if (peer.quarantined()) return "kept away";
   if (peer.draining()) return "draining";
@@ -172,7 +172,7 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
     const std::string state = StateText(experiment.state());
     const v1::Progress& progress = experiment.progress();
     const std::string waits = WaitsFor(experiment, picture);
-    // Of one that waits the last numbers are old ones.
+    // The last rates of a waiting experiment are out of date.
     const bool busy = experiment.state() == S::STATE_RUNNING &&
                       (waits.empty() || absl::StartsWith(waits, "a slot"));
     table.push_back(
@@ -181,7 +181,7 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
          busy ? Count(progress.env_steps_per_second()) : "-",
          busy && progress.seconds_left() > 0 ? Span(progress.seconds_left()) : "-", waits});
   }
-  // Experiments take what the fleet leaves, but at least half of the room.
+  // Experiments take the rows that the fleet leaves, but at least half of them.
   std::vector<Row> peers = {
       {"PEER", "HOST", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "UP", "NOTE"}};
   for (const v1::Peer& peer : picture.peers) {
@@ -212,7 +212,7 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
 
 namespace {
 
-// Asks for everything once. What failed is said in `trouble`, beside what was there before.
+// Queries everything once. On an error, `picture` stays unchanged.
 absl::Status Look(Client* client, FleetPicture* picture) {
   std::vector<v1::Experiment> experiments;
   v1::ListExperimentsRequest list;
@@ -256,7 +256,7 @@ int Once(Session& session) {
 
 int Top(Session& session, double seconds) {
   FleetPicture picture = {.server = session.client->server(), .now = absl::Now()};
-  // What is wrong from the beginning is an error, not a picture.
+  // An error at the first query ends the command.
   if (const absl::Status status = Look(session.client, &picture); !status.ok()) {
     return session.output.Fail(status);
   }
@@ -267,7 +267,7 @@ int Top(Session& session, double seconds) {
     for (;;) {
       picture.now = absl::Now();
       screen.Show(DrawFleet(picture, screen.columns(), screen.rows(), color));
-      // In small steps, so that q is heard.
+      // Wait in small steps, so that `q` takes effect quickly.
       const absl::Time next = picture.now + absl::Seconds(seconds);
       bool quit = false;
       while (!quit && absl::Now() < next) {

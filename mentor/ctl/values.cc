@@ -105,7 +105,7 @@ std::string EventText(const v1::WatchLogsResponse& line) {
   const bool trouble = line.severity() == "warning" || line.severity() == "error";
   if (event.empty() && !trouble) return "";
   if (event == "changed") {
-    // "PauseExperiment"
+    // The field is a method name such as "PauseExperiment".
     return absl::StrCat(absl::StripSuffix(field("method"), "Experiment"), " by ", field("who"));
   }
   std::string text = line.message();
@@ -135,7 +135,7 @@ absl::StatusOr<absl::Duration> ParseSpan(std::string_view flag, std::string_view
   constexpr std::string_view kRemedy = "give a span such as 90s, 30m, 2h, 1h30m or 7d";
   absl::Duration days;
   std::string_view rest = text;
-  // Abseil knows no days.
+  // Abseil has no unit for days.
   if (const size_t letter = rest.find('d'); letter != rest.npos) {
     double number = 0;
     if (!absl::SimpleAtod(Absl(rest.substr(0, letter)), &number)) return Bad(flag, text, kRemedy);

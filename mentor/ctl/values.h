@@ -1,6 +1,6 @@
-// Values that users type and values that they read: names, durations, times, sizes, labels. Pure
-// functions except for those that say "now"; threads may share. Errors are INVALID_ARGUMENT, name
-// the flag and say what to give.
+// Values that users type and read: names, durations, times, sizes, labels. Pure functions, except
+// for those that take the current time; thread-safe. Errors are INVALID_ARGUMENT, name the flag and
+// give a remedy.
 #pragma once
 
 #include <cstdint>
@@ -21,40 +21,41 @@ namespace mentor::ctl {
 
 // ---- Names of resources.
 
-// "experiments/first" from "first" and from itself.
+// Returns "experiments/first" for "first" or "experiments/first".
 std::string FullName(std::string_view name);
-// "first" from "experiments/first"; what has another form is returned as it is.
+// Returns "first" for "experiments/first"; other names stay unchanged.
 std::string ShortName(std::string_view name);
-// "experiments/first/checkpoints/00000042" from that, or from "first/checkpoints/42".
+// Returns "experiments/first/checkpoints/00000042" for the same name or for "first/checkpoints/42".
 absl::StatusOr<std::string> FullCheckpointName(std::string_view name);
-// "actors/25e027aa" from "actors/" and a UUID; other names as they are. For people.
+// Shortens "actors/" and a UUID to "actors/25e027aa" for people; other names stay unchanged.
 std::string ShortPeer(std::string_view name);
 bool IsLearner(const v1::Peer& peer);
-// The last part of a resource name.
+// Returns the last part of a resource name.
 std::string LastPart(std::string_view name);
 
-// "QUEUED, RUNNING, ...": all that there are.
+// Returns all states: "QUEUED, RUNNING, ...".
 std::string StateNames(std::string_view separator);
-// "running" or "STATE_RUNNING"; in any case of letters.
+// Parses "running" or "STATE_RUNNING", ignoring case.
 absl::StatusOr<v1::Experiment::State> ParseState(std::string_view flag, std::string_view text);
 absl::StatusOr<v1::Priority> ParsePriority(std::string_view flag, std::string_view text);
 
-// "error message of a FAILED experiment, or why it is paused"; empty when there is nothing to say.
+// Returns the error message of a FAILED experiment, or why it is paused; else empty.
 std::string Trouble(const v1::Experiment& experiment);
 
-// A line of an experiment's log as what happened: "outer updates are done: 12 of 40, meta_return
-// 3.1". Empty for lines that are neither events nor warnings.
+// Describes the event of a log line: "outer updates are done: 12 of 40, meta_return 3.1". Empty for
+// lines that are neither events nor warnings.
 std::string EventText(const v1::WatchLogsResponse& line);
-// "learners" of "meta-training: waiting for learners"; empty when it waits for nothing.
+// Returns "learners" for "meta-training: waiting for learners"; empty for an activity without
+// waiting.
 std::string WaitedFor(std::string_view activity);
 
 // ---- What users type.
 
-// "90s", "30m", "2h", "1h30m", "7d".
+// Parses "90s", "30m", "2h", "1h30m" or "7d".
 absl::StatusOr<absl::Duration> ParseSpan(std::string_view flag, std::string_view text);
-// A span from now, or an RFC 3339 time such as 2026-03-01T08:00:00Z.
+// Parses a span from now, or an RFC 3339 time such as 2026-03-01T08:00:00Z.
 absl::StatusOr<absl::Time> ParseWhen(std::string_view flag, std::string_view text, absl::Time now);
-// "key=value"; the value may be empty.
+// Parses "key=value"; the value may be empty.
 absl::StatusOr<std::pair<std::string, std::string>> ParseLabel(std::string_view flag,
                                                                std::string_view text);
 
@@ -69,7 +70,7 @@ std::string Ago(absl::Time time, absl::Time now);  // "12s ago", "3h ago"; "in 2
 std::string Span(double seconds);                  // "45 s", "2:31", "26:05:00"; "-" when negative.
 std::string Count(double value);                   // "7", "41.2k", "3.1M"
 std::string Bytes(uint64_t bytes);                 // "812 B", "4.1 MiB"
-std::string Number(double value);                  // Shortest text that reads back as it.
+std::string Number(double value);                  // Shortest text that parses back to `value`.
 std::string LocalTime(absl::Time time);            // "2026-03-01 08:00:00", local.
 
 }  // namespace mentor::ctl

@@ -1,4 +1,4 @@
-// watch, wait, logs.
+// The verbs `watch`, `wait` and `logs`.
 #include <map>
 #include <set>
 #include <utility>
@@ -24,7 +24,7 @@ absl::Status Gone(const std::string& name) {
   return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, name + " was deleted");
 }
 
-// A name that is not there is an error at once, not something to wait for.
+// Fails at once for an experiment that does not exist, instead of waiting for it.
 absl::Status CheckThere(Client* client, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     v1::GetExperimentRequest request;
@@ -36,7 +36,7 @@ absl::Status CheckThere(Client* client, const std::vector<std::string>& names) {
   return absl::OkStatus();
 }
 
-// Several experiments: a line for each change of state or activity, until all have ended.
+// Prints a line for each change of state or activity, until all experiments have ended.
 int WatchSeveral(Session& session, const std::vector<std::string>& names) {
   const Output& output = session.output;
   std::map<std::string, std::string> shown;
@@ -162,7 +162,7 @@ int Wait(Session& session, const WaitFlags& flags) {
     output.Note(absl::StrJoin(open, ", ") + " is left as it is");
     return kInterrupted;
   }
-  // All that were asked for are gone already.
+  // All requested experiments are deleted already.
   if (absl::IsNotFound(status) && wanted.contains("DELETED")) return kOk;
   if (!status.ok()) return output.Fail(status);
   if (others.empty()) return kOk;
@@ -204,8 +204,8 @@ void PrintLog(const Output& output, const v1::WatchLogsResponse& line) {
   std::fflush(stdout);
 }
 
-// Finds the place where a broken stream ended in one that begins again: lines have a time and a
-// text, and more may have the same.
+// Finds the end of a broken log stream in a new one. Lines have a time and a text, and several
+// lines may have the same.
 class LogPlace {
  public:
   // A new stream begins.
@@ -226,7 +226,7 @@ class LogPlace {
       }
       if (time < last_) return false;
       if (time == last_) {
-        // Up to the last line that was shown; those before it may have been cut by --tail.
+        // Skip up to the last shown line; --tail may have cut the lines before it.
         if (text == last_text_ && ++equal_ == last_equal_) skipping_ = false;
         return false;
       }
@@ -242,11 +242,11 @@ class LogPlace {
  private:
   absl::Time last_ = absl::InfinitePast();
   std::string last_text_;
-  int last_equal_ = 0;  // Lines that were shown like the last one, one after another.
+  int last_equal_ = 0;  // Consecutive shown lines equal to the last one.
   bool skipping_ = false;
-  bool first_ =
-      false;       // Nothing of the new stream has come, which has the oldest line that is kept.
-  int equal_ = 0;  // The same in the new stream.
+  // True until the new stream's first line, which is the oldest line that the server still has.
+  bool first_ = false;
+  int equal_ = 0;  // The same count in the new stream.
 };
 
 int Logs(Session& session, const LogFlags& flags) {
@@ -274,7 +274,7 @@ int Logs(Session& session, const LogFlags& flags) {
     if (!pause || (!flags.follow && absl::Now() > give_up)) return output.Fail(status);
     if (flags.follow && !lost) on_lost(status);
     lost = true;
-    // What came meanwhile may be more than the tail.
+    // More lines may have arrived meanwhile than --tail allows.
     if (place.shown()) request.set_tail(0);
     if (!session.client->Wait(*pause)) return kInterrupted;
   }

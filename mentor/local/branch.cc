@@ -33,7 +33,7 @@ void CheckBranch(const BranchSource& source, const v1::ExperimentSpec& spec,
   Violations found;
   meta_learner::CheckCheckpoint(source.spec, WithDefaults(spec), source.checkpoint, &found);
   for (const Violation& violation : found.list()) {
-    // What a clone calls it.
+    // Rename the field of the clone API to the flag of this command.
     violations->Add(violation.field == "spec_overrides" ? "--set" : violation.field,
                     violation.description);
   }

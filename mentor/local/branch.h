@@ -1,5 +1,5 @@
-// `mentor run --from`: a run that goes on from a checkpoint of another one, longer or with other
-// settings. What a clone may change is checked by the code of clones.
+// `mentor run --from`: a run that continues from a checkpoint of another run, longer or with other
+// settings. The code of clones checks which settings may change.
 #pragma once
 
 #include <filesystem>
@@ -14,16 +14,16 @@
 namespace mentor {
 
 struct BranchSource {
-  std::filesystem::path run;  // The folder that was named.
+  std::filesystem::path run;  // The folder that the user named.
   v1::ExperimentSpec spec;    // As submitted.
   std::filesystem::path file;
   meta_learner::Checkpoint checkpoint;
 };
 
-// from: as FindRunPlace takes it.
+// `from` has the form that FindRunPlace takes.
 absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from);
 
-// Adds what the checkpoint does not allow in `spec`, which is a valid one.
+// Adds a violation for each field of the valid `spec` that the checkpoint does not allow.
 void CheckBranch(const BranchSource& source, const v1::ExperimentSpec& spec,
                  Violations* violations);
 

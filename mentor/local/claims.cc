@@ -34,7 +34,6 @@
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
-#include "learner/learner_fingerprint.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/csv_reader.h"
 #include "mentor/report/evaluation.h"
@@ -44,6 +43,7 @@
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/task_sampler.h"
 #include "meta_learner/store/checkpoint.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor {
 namespace {
@@ -51,7 +51,7 @@ namespace {
 using report::Interval;
 using report::kNone;
 
-// Columns that are text, in the order of the file; `numbers` is the last one.
+// Text columns in the order of the file; the column `numbers` follows them.
 struct Column {
   const char* name;
   std::string ClaimRow::*member;
@@ -82,7 +82,7 @@ bool ToNumber(const std::string& text, double* value) {
   return absl::SimpleAtod(text, value) && std::isfinite(*value);
 }
 
-// Enough digits for a table, and few enough that a last bit of a mean does not show.
+// Five digits suffice for a table and hide the last bits of a mean.
 std::string NumberText(double value) {
   return absl::StrFormat("%.5g", value);
 }
@@ -98,7 +98,7 @@ std::string NumbersText(const ClaimNumbers& numbers) {
   return absl::StrJoin(parts, " ");
 }
 
-// "NAME=MEAN[LOW,HIGH]"
+// Parses "NAME=MEAN[LOW,HIGH]".
 bool ParseNumber(const std::string& text, ClaimNumbers* numbers) {
   const size_t equals = text.rfind('=');
   if (equals == text.npos || equals == 0) return false;
@@ -116,7 +116,7 @@ bool ParseNumber(const std::string& text, ClaimNumbers* numbers) {
   return ToNumber(mean, &number.mean) && numbers->emplace(text.substr(0, equals), number).second;
 }
 
-// "seg2" for success rates, "seg2_return" where nothing succeeds.
+// Names are "seg2" for success rates, and "seg2_return" for environments without success.
 ClaimNumbers EvaluationNumbers(const std::vector<report::MethodResult>& results) {
   ClaimNumbers numbers;
   for (const report::MethodResult& result : results) {
@@ -138,7 +138,7 @@ ClaimNumbers EvaluationNumbers(const std::vector<report::MethodResult>& results)
   return numbers;
 }
 
-// Hash over what was evaluated: who was taught by whom, and every episode of every life.
+// Returns a hash over the evaluation: teacher, task and seed of each lifetime, and its episodes.
 std::string EvaluationHash(const std::vector<report::EvaluationRow>& rows) {
   if (rows.empty()) return "";
   Sha256 hash;
@@ -162,7 +162,7 @@ ClaimRow MadeHere(const ClaimRow& row) {
   return made;
 }
 
-// The lifetimes that the evaluation at the end of a run has: by method and split, the task of each.
+// The lifetimes that a run evaluates at its end: the task of each, by method and split.
 using Expected =
     std::map<std::pair<v1::EvaluationMethod, std::string>, std::vector<meta_learner::SampledTask>>;
 Expected ExpectedLifetimes(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark) {
@@ -181,8 +181,8 @@ Expected ExpectedLifetimes(const v1::ExperimentSpec& spec, const envs::Benchmark
   return expected;
 }
 
-// What a run evaluated, if it is what its spec asks for: each lifetime once, on its task, by agents
-// of its seed, with the weights of the last update.
+// Returns the evaluated lifetimes if they are complete. Each lifetime of the spec must occur once,
+// on its task, with agents of its seed and the weights of the last update.
 absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
     const std::filesystem::path& experiment, const v1::ExperimentSpec& spec) {
   Violations violations;
@@ -218,7 +218,7 @@ absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
       absl::StrCat("has ", rows.size(), " evaluated lifetimes of ", wanted));
 }
 
-// A run that learned nothing has no checkpoint.
+// Checks the last checkpoint of a run that learns; other runs have no checkpoint.
 absl::Status CheckNewestCheckpoint(const RunFolder& folder, const v1::ExperimentSpec& spec) {
   MENTOR_ASSIGN_OR_RETURN(const RunHash hash, HashRun(folder.experiment));
   if (!hash.damaged.empty() || hash.outer_step != spec.rule().outer_updates()) {
@@ -232,8 +232,8 @@ absl::Status CheckNewestCheckpoint(const RunFolder& folder, const v1::Experiment
   return absl::DataLossError("its newest checkpoint is of another spec");
 }
 
-// The data of a run that has ended, with every checkpoint and every evaluated lifetime whole; of
-// evaluations the one at its end alone.
+// Returns the data of a finished run with all checkpoints and evaluated lifetimes. Includes only
+// the evaluation at the end of the run.
 absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
                                                 const std::filesystem::path& run) {
   MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, SpecOfCommand(row.command));
@@ -314,7 +314,7 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
       return refuse(absl::StrCat("column run is '", Printable(row.run),
                                  "', expected a number from 1 on, or 'all'"));
     }
-    // Folders and experiments of services have these names.
+    // Folders and experiments of services use these names.
     if (!IsExperimentId(row.name())) {
       return refuse(absl::StrCat("column claim is '", Printable(row.claim),
                                  "', expected small letters, digits and '-', a letter first, 61 at "
@@ -347,7 +347,7 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
 
 namespace {
 
-// A file of claims that is to be written: a link's target, under a lock against other writers.
+// A claims file to write: the target of a link, locked against other writers.
 struct ClaimsToWrite {
   std::filesystem::path target;
   std::shared_ptr<void> unlock;
@@ -355,10 +355,10 @@ struct ClaimsToWrite {
 };
 absl::StatusOr<ClaimsToWrite> OpenToWrite(const std::filesystem::path& file) {
   std::error_code error;
-  // A link stays one; others go on reading what they could read.
+  // Write to the target, so that a link stays a link and the file keeps its readers.
   const std::filesystem::path target = std::filesystem::canonical(file, error);
   if (error) return FileError("cannot find", file, error.value());
-  // The folder is locked, since the file is another one after each writer.
+  // Lock the folder, because each writer replaces the file.
   const int folder = open(target.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return FileError("cannot open", target.parent_path(), errno);
   ClaimsToWrite claims = {
@@ -421,7 +421,7 @@ absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
   if (!found.empty()) return found;
   std::set<std::string> names;
   for (const ClaimRow& row : rows) names.insert({row.claim, row.name()});
-  // Whoever has so many claims knows how they are called; the search takes its time.
+  // The search is slow for many names.
   constexpr size_t kSearched = 5000;
   const std::vector<std::string> near = names.size() > kSearched
                                             ? std::vector<std::string>()
@@ -566,10 +566,12 @@ std::vector<double> ValuesOf(const std::vector<ClaimRow>& runs, const std::strin
   return values;
 }
 
-// Whether a value lies in the 99.9 % prediction interval of one more after `others`, for normal
-// values: mean +- t s sqrt(1 + 1/n). Fewer than three say nothing of their spread.
+// True if `value` lies in the 99.9 % prediction interval of one more normal value after `others`:
+// mean +- t s sqrt(1 + 1/n). False with fewer than three others, which say too little about the
+// spread.
 bool IsLikeOthers(double value, const std::vector<double>& others) {
-  // Student's t, 0.9995 quantile, by degrees of freedom from 2 on (the last one for all above).
+  // Student's t, 0.9995 quantile, by degrees of freedom from 2 on; the last entry serves all larger
+  // ones.
   constexpr std::array kT = {31.60, 12.92, 8.610, 6.869, 5.959, 5.408, 5.041, 4.781};
   if (others.size() < 3) return false;
   const auto n = static_cast<double>(others.size());
@@ -630,7 +632,7 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
     const std::string here = NumbersText({{name, own}}), then = NumbersText({{name, number}});
     if (here == then) continue;
     all_equal = false;
-    // The same lives have the same numbers. Other bits are another meta-seed.
+    // Identical lifetimes give identical numbers. Different bits count as another meta-seed.
     const bool known = std::isfinite(number.low) && std::isfinite(own.low);
     const bool meet = known && own.low <= number.high && number.low <= own.high;
     const bool agrees =

@@ -5,13 +5,13 @@
 #include "common/check.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
-#include "learner/kernels/device_monitor.h"
+#include "kernels/device_monitor.h"
 
 namespace mentor {
 namespace {
 
 constexpr std::chrono::milliseconds kShutdownDeadline{5000};
-// Nobody else comes who could do what failed here.
+// Without waiting: no other peer will join that could succeed after a failure.
 constexpr TriedAt::Options kTryAtOnce = {.wait_min = {}, .span = {}};
 
 }  // namespace
@@ -42,7 +42,8 @@ absl::Status Cluster::Start() {
                           rpc::Server::Start({.address = ""}, {rollout_.service()}));
   learner_ = std::make_unique<learner::Learner>(
       learner::Learner::Options{.num_threads = options_.learner_threads,
-                                // Nobody else could have the shard: `mentor run` warns instead.
+                                // No limit: no other learner could take the shard, so `mentor run`
+                                // only warns.
                                 .memory_bytes = 0,
                                 .device = options_.device,
                                 .meta_learner = [this] { return meta_server_->InProcessChannel(); },
@@ -58,7 +59,7 @@ absl::Status Cluster::Start() {
 }
 
 Cluster::~Cluster() {
-  // Clients before their servers, so that nobody misses a peer.
+  // Stop clients before their servers, so that no client sees a lost peer.
   if (meta_learner_ != nullptr) meta_learner_->StopExperiments();
   if (learner_ != nullptr) learner_->Stop();
   actors_.clear();

@@ -1,5 +1,5 @@
-// All roles of a run in one process, over gRPC's in-process transport. Started once; ended by its
-// destructor, which leaves unfinished experiments RUNNING in the store.
+// All roles of a run in one process, over gRPC's in-process transport. Start may be called once.
+// The destructor leaves unfinished experiments RUNNING in the store.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 #include "actor/actor.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
-#include "learner/kernels/device.h"
+#include "kernels/device.h"
 #include "learner/learner.h"
 #include "learner/rollout/rollout_server.h"
 #include "meta_learner/meta_learner.h"
@@ -25,21 +25,21 @@ class Cluster {
   struct Options {
     int actors = 1;
     int threads_per_actor = 1;
-    int learner_threads = 1;      // For learner and meta-learner,
-    learner::Device device = {};  // and where they compute.
-    // HOST:PORT of the meta-learner; empty: for this process alone.
+    int learner_threads = 1;      // Threads of the learner and of the meta-learner.
+    learner::Device device = {};  // Device of the learner and of the meta-learner.
+    // HOST:PORT of the meta-learner; empty: reachable only from this process.
     std::string listen = "";
     // See MetaLearner::Options.
     std::optional<meta_learner::ExperimentService::Options> control = {};
   };
-  // Store and metrics outlive the cluster. Without a store there are no experiments: callers run
-  // shards through the meta-learner's broker.
+  // Store and metrics must outlive the cluster. Without a store there are no experiments: callers
+  // run shards through the meta-learner's broker.
   Cluster(const Options& options, meta_learner::ExperimentStore* store, Metrics* metrics);
   ~Cluster();
 
-  // Begins with whatever the store has queued or left RUNNING.
+  // Starts all roles. Experiments that the store has QUEUED or RUNNING begin.
   absl::Status Start();
-  // Once started.
+  // Valid after Start.
   meta_learner::MetaLearner* meta_learner() { return meta_learner_.get(); }
   const std::string& address() const { return meta_server_->address(); }
 
@@ -47,7 +47,7 @@ class Cluster {
   const Options options_;
   meta_learner::ExperimentStore* const store_;
   Metrics* const metrics_;
-  // In the order in which they need each other.
+  // Members in order of their dependencies.
   learner::RolloutServer rollout_;
   std::unique_ptr<meta_learner::MetaLearner> meta_learner_;
   std::unique_ptr<rpc::Server> meta_server_;

@@ -45,7 +45,7 @@ namespace {
 
 constexpr uint64_t kSeedsMax = 1000;
 
-// One run under the protocol.
+// A run and the protocol of its evaluation.
 struct Subject {
   TrainedRun run;
   std::string path;  // As the user named it.
@@ -54,16 +54,17 @@ struct Subject {
   std::string label;
   std::filesystem::path folder;  // evaluations/NAME
   std::string experiment;        // For logs.
-  // One for each seed.
+  // One per seed.
   std::vector<v1::ExperimentSpec> specs;
 };
 
-// What a folder of evaluation files has in common; other seeds and teachers may join later.
+// Returns the settings that all evaluations in a folder share; seeds and teachers may be added
+// later.
 std::string ProtocolText(const Subject& subject) {
   v1::ExperimentSpec spec = subject.specs[0];
   spec.clear_seed();
   spec.mutable_evaluation()->clear_baseline();
-  // Which teachers there are is no protocol.
+  // The set of teachers is not part of the protocol.
   spec.mutable_evaluation()->set_best_weights(subject.run.spec.evaluation().best_weights());
   return absl::StrCat("state_hash: ", subject.run.state_hash,
                       "\nsplit: ", meta_learner::SplitName(subject.split), "\n", PrintSpec(spec));
@@ -142,7 +143,7 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
   evaluation.clear_baseline();
   std::vector<std::string> left_out;
   for (const v1::Baseline baseline : options.baselines) {
-    // It would measure agents that never learn.
+    // Other baselines would measure agents that never learn.
     if (baseline != v1::RANDOM_SIGNAL && spec.lifetime().iterations() == 1) {
       left_out.push_back(absl::AsciiStrToLower(v1::Baseline_Name(baseline)));
     } else {
@@ -177,7 +178,7 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
   return subject;
 }
 
-// A run that is named twice would be counted as two.
+// Refuses runs that are named twice, because their results would be counted twice.
 absl::Status CheckOnce(const std::vector<Subject>& subjects) {
   std::map<std::filesystem::path, std::string> seen;
   for (const Subject& subject : subjects) {
@@ -191,7 +192,8 @@ absl::Status CheckOnce(const std::vector<Subject>& subjects) {
   return absl::OkStatus();
 }
 
-// The first evaluation of a name says what it holds; later ones must agree.
+// Writes the protocol of a new evaluation folder. The protocol of an existing folder must be the
+// same.
 absl::Status KeepProtocol(const Subject& subject) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(subject.folder));
   const std::filesystem::path file = subject.folder / "protocol.txtpb";
@@ -232,7 +234,8 @@ std::vector<meta_learner::EvaluationJob> JobsOf(const Subject& subject,
   return jobs;
 }
 
-// The jobs in a thread of their own, with a bar, until they are done or a signal comes (then true).
+// Runs the jobs in a separate thread and shows a progress bar. Returns true if a signal stopped
+// them.
 absl::StatusOr<bool> RunJobs(const std::vector<meta_learner::EvaluationJob>& jobs, bool quiet,
                              Cluster* cluster) {
   std::atomic<bool> cancel = false, done = false;
@@ -277,7 +280,7 @@ absl::StatusOr<bool> RunJobs(const std::vector<meta_learner::EvaluationJob>& job
   return false;
 }
 
-// Where the network looks, for the report. The last evaluation's stand.
+// Stores for the report where the network attends. The last evaluation overwrites earlier maps.
 absl::Status KeepMaps(const Subject& subject) {
   if (subject.run.state_hash.empty() || subject.run.folder.experiment.empty())
     return absl::OkStatus();
@@ -340,7 +343,8 @@ absl::StatusOr<std::vector<uint64_t>> ParseSeeds(const std::string& text) {
     if (ends.size() > 2 || !absl::SimpleAtoi(ends[0], &first) ||
         !absl::SimpleAtoi(ends.back(), &last))
       return bad();
-    if (parts.size() == 1 && ends.size() == 1) first = 1;  // How many.
+    // A single number N means the seeds 1 to N.
+    if (parts.size() == 1 && ends.size() == 1) first = 1;
     if (last < first || last - first >= kSeedsMax) return bad();
     for (uint64_t seed = first; seed <= last; ++seed) seeds.push_back(seed);
   }
@@ -407,7 +411,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   std::vector<meta_learner::EvaluationJob> jobs;
   for (const Subject& subject : subjects) {
     MENTOR_RETURN_IF_ERROR(KeepProtocol(subject));
-    // Results of one evaluation come from one kind of arithmetic.
+    // All results of an evaluation must come from one kind of arithmetic.
     MENTOR_RETURN_IF_ERROR(
         meta_learner::KeepFingerprint(subject.folder, meta_learner::ExperimentFingerprint()));
     for (auto& job : JobsOf(subject, options)) jobs.push_back(std::move(job));

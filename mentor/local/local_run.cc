@@ -32,9 +32,9 @@ using State = v1::Experiment::State;
 
 constexpr char kName[] = "experiments/run";
 constexpr int kLearnedColumns = 100;
-constexpr size_t kHashDigits = 8;  // In the name of a folder.
+constexpr size_t kHashDigits = 8;  // Digits of the spec's hash in the name of a folder.
 
-// The experiment of this folder, made when the folder is new.
+// Returns the experiment of the folder, which a new folder gets here.
 absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store,
                                             const LocalRunOptions& options) {
   auto existing = store->Get(kName);
@@ -59,21 +59,21 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
         options.out.string(), options.out.string(),
         (store->ExperimentFolder(existing->uid()) / "spec.txtpb").string()));
   }
-  // Reindex left it so; whoever runs it wants it to go on.
+  // Reindex leaves the experiment PAUSED; running it again resumes it.
   if (existing->state() == v1::Experiment::STATE_PAUSED) {
     return store->Transition(kName, {v1::Experiment::STATE_PAUSED}, v1::Experiment::STATE_QUEUED);
   }
   return existing;
 }
 
-// A run goes on without these files: a failure is said once.
+// Prints a failure of the metrics files once; the run continues without them.
 void Keep(const absl::Status& status, absl::Status* kept) {
   if (!status.ok() && kept->ok())
     std::fprintf(stderr, "warning: metrics: %s\n", std::string(status.message()).c_str());
   *kept = status;
 }
 
-// Follows the experiment until it ends or a signal comes (then true).
+// Follows the experiment until it ends. Returns true if a signal stopped it.
 bool Follow(meta_learner::ExperimentStore* store, bool quiet, RunMetrics* metrics,
             v1::Experiment* experiment) {
   ProgressBar bar;
@@ -116,7 +116,7 @@ void Say(const LocalRunOptions& options, const v1::Experiment& experiment, bool 
   }
 }
 
-// Runs in different folders may have the same last name: runs/a/1 and runs/b/1.
+// A unique name for TensorBoard: runs/a/1 and runs/b/1 have the same last part.
 std::string BoardName(const LocalRunOptions& options, const v1::Experiment& experiment) {
   return absl::StrCat(NameOfFolder(options.out), "-", UuidBase32(experiment.uid(), 8));
 }
@@ -126,7 +126,7 @@ std::string BoardName(const LocalRunOptions& options, const v1::Experiment& expe
 std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
                                        const v1::ExperimentSpec& spec) {
   std::string stem = origin.stem().string();
-  // The folder of a run has its own hash.
+  // Drop the hash of the origin's folder; the new folder gets its own hash.
   const size_t dash = stem.rfind('-');
   if (dash != stem.npos && stem.size() - dash == 1 + kHashDigits &&
       stem.find_first_not_of("0123456789abcdef", dash + 1) == stem.npos)
@@ -168,7 +168,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     stopped = Follow(store.get(), options.quiet, numbers.get(), &experiment);
   }
-  // What was under way when the signal came may have been committed since.
+  // The last update may have been committed after the signal.
   MENTOR_ASSIGN_OR_RETURN(experiment, store->Get(kName));
   absl::Status kept;
   Keep(numbers->Update(), &kept);

@@ -6,15 +6,15 @@
 #include <vector>
 
 #include "common/check.h"
-#include "learner/segment_proto.h"
 #include "mentor/local/relive.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
+#include "shards/segment_proto.h"
 
 namespace mentor {
 namespace {
 
-// One for each inner iteration, for the layers of a network.
+// Maps per inner iteration, one for each layer of a network.
 constexpr size_t kMaps = 2;
 
 void AddMap(const learner::AttentionMap& map, uint32_t iteration, v1::SignalMaps* maps) {
@@ -55,7 +55,7 @@ absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::Exper
     if (proto.iteration() == 0 || proto.iteration() == last) {
       const auto explained = network.Explain(parameters, segment, state);
       for (size_t i = 0; i < std::min(kMaps, explained.size()); ++i) {
-        // The first episode's.
+        // Keep only maps of the first episode.
         if (explained[i].first_step == explained[0].first_step)
           AddMap(explained[i], proto.iteration(), &maps);
       }

@@ -1,4 +1,4 @@
-// What a signal network looks at: one lifetime of an evaluation is lived again in this thread, and
+// What a signal network attends to. Simulates one lifetime of an evaluation again in this thread;
 // the network explains its first and its last inner iteration.
 #pragma once
 
@@ -10,9 +10,9 @@
 
 namespace mentor {
 
-// Maps of the first episodes of the first lifetime that `spec` evaluates on the benchmark. Empty
-// where the network has nothing to show, or where its inputs are known to the learner only.
-// spec: the run's, or that of another evaluation.
+// Returns maps of the first episodes of the first lifetime that `spec` evaluates on the benchmark.
+// Empty when the network has nothing to show, or needs inputs that only the learner knows. The spec
+// is that of the run or of another evaluation.
 absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::ExperimentSpec& spec,
                                           const envs::Benchmark& benchmark, envs::Split split);
 

@@ -13,11 +13,11 @@
 #include "actor/unit_runner.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
-#include "learner/segment_proto.h"
 #include "mentor/local/trained_run.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
+#include "shards/segment_proto.h"
 
 namespace mentor {
 namespace {
@@ -37,7 +37,7 @@ absl::StatusOr<v1::EvaluationMethod> FindMethod(const std::string& option) {
       absl::StrCat("unknown teacher '", option, "'; known: ", absl::StrJoin(known, ", ")));
 }
 
-// The first lifetime on a goal of the evaluation.
+// Returns the index of the first lifetime on the requested goal.
 absl::StatusOr<uint32_t> FindLifetime(const std::vector<meta_learner::SampledTask>& tasks,
                                       const ReliveOptions& options) {
   int goals = 0;
@@ -59,7 +59,7 @@ absl::StatusOr<uint32_t> FindLifetime(const std::vector<meta_learner::SampledTas
                                           "; they live in ", absl::StrJoin(environments, ", ")));
 }
 
-// Appends what happened in a unit to the episodes of the lifetime.
+// Appends the steps of a unit to the episodes of the lifetime.
 void AddSteps(const v1::Unit& unit, const v1::Trajectory& trajectory,
               std::vector<LivedEpisode>* episodes) {
   const auto actions = Numbers<float>(trajectory.actions());

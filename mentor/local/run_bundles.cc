@@ -23,7 +23,8 @@ bool TakesBundle(const std::string& environment) {
                      [](const OptionInfo& option) { return option.name == kBundleOption; });
 }
 
-// Of a benchmark or a set of tasks. True: it takes one.
+// Sets the bundle of a benchmark or of a set of tasks. Returns false when its environment takes no
+// bundle.
 template <typename Part>
 bool FillIn(const std::string& environment, const std::string& name, Part* part) {
   if (!TakesBundle(environment)) return false;
@@ -74,7 +75,7 @@ absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
     return absl::OkStatus();
   }));
   if (names.size() > 1) {
-    // Which is whose the spec has to say.
+    // With several bundles, the spec must say which environment takes which.
     const auto named = BundlesOf(*spec);
     for (size_t i = 0; i < names.size(); ++i) {
       if (named.contains(*ParseBundleName(names[i]))) continue;

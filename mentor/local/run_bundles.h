@@ -1,5 +1,5 @@
-// The bundles of a run: folders of the command line become names in its spec, and what it names is
-// kept in its folder, so that it goes on, and is evaluated, without them.
+// The bundles of a run. Folders of the command line become bundle names in the spec. The run folder
+// keeps copies, so that the run can resume and be evaluated without the original folders.
 #pragma once
 
 #include <filesystem>
@@ -15,19 +15,19 @@
 
 namespace mentor {
 
-// Puts the names of the folders (--bundle) where environments lack one, and names in the place of
-// paths that stand in the option (beside the spec's file, else from the working folder). From then
-// on FindBundle finds all of them; what a folder has that no bundle holds is said on stderr. False:
-// the spec names none. INVALID_ARGUMENT for a folder that
+// Sets the bundle options of the spec. Environments without a bundle get the one of `folders`
+// (--bundle). A path in an option becomes a name; it is relative to the spec's file, else to the
+// working folder. FindBundle finds all these bundles from then on. Prints on stderr which files are
+// left out. Returns false when the spec names no bundle. Returns INVALID_ARGUMENT for a folder that
 // is no bundle, or that no environment takes.
 absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
                                  const std::filesystem::path& spec_file, v1::ExperimentSpec* spec);
 
-// What a run has kept is found from now on.
+// Lets FindBundle find the bundles that a run has kept.
 void OfferRunBundles(const std::filesystem::path& state);
 
-// Copies what the spec names, and FindBundle finds, into the run's folder, from where it is found
-// from now on. Nothing when it names none.
+// Copies the bundles of the spec into the run's folder, where FindBundle finds them from then on.
+// Does nothing when the spec names none.
 absl::Status KeepRunBundles(const v1::ExperimentSpec& spec, const std::filesystem::path& state);
 
 }  // namespace mentor

@@ -29,7 +29,8 @@ namespace mentor {
 namespace {
 
 constexpr uint64_t kEventFileBytesMax = uint64_t{1} << 30;
-// Outer updates whose mean is shown: one round of some lifetimes says little.
+// Shown values are means over this many outer updates: a single round of few lifetimes is too
+// noisy.
 constexpr size_t kShown = 5;
 constexpr int kCurveColumns = 30;
 
@@ -48,7 +49,7 @@ double Mean(std::span<const double> numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), 0.0) / static_cast<double>(numbers.size());
 }
 
-// Means of up to kShown numbers: of the last ones, and the greatest so far.
+// Means of up to kShown consecutive numbers: the last mean, and the greatest so far.
 struct Shown {
   double last = 0, best = 0;
 };
@@ -79,7 +80,7 @@ absl::StatusOr<std::unique_ptr<RunMetrics>> RunMetrics::Open(Options options) {
   return metrics;
 }
 
-// One file of each experiment. A torn end goes, since nothing may follow it.
+// Each experiment has one event file. A torn end is cut off, because no record may follow it.
 absl::Status RunMetrics::OpenEvents() {
   const v1::Experiment& experiment = options_.experiment;
   MENTOR_RETURN_IF_ERROR(MakeFolders(options_.tensorboard, 0755));
@@ -184,8 +185,8 @@ absl::Status RunMetrics::Update() {
                                 report::NaturalOrder())) {
     MENTOR_RETURN_IF_ERROR(Append(options_.csv, report::TrainingRows(points, columns_)));
   } else {
-    // A column that is new, or a file of which nobody knows how it ends. What has come since is
-    // left to the next call, which would append it again.
+    // There is a new column, or the end of the file is unknown: rewrite the file. Points that
+    // arrive meanwhile wait for the next call, which would append them again.
     MENTOR_ASSIGN_OR_RETURN(const auto known, options_.points(0, points.back().outer_update));
     const std::vector<report::TrainingPoint> all = TrainingPoints(known);
     columns_ = report::MetricNames(all);

@@ -19,6 +19,7 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
 
+#include "agents/numerics.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/printable.h"
@@ -29,39 +30,37 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
-#include "learner/agents/numerics.h"
-#include "learner/inner_loops/inner_loop.h"
 #include "mentor/local/run_bundles.h"
 #include "mentor/local/state_experiments.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/trained_episodes.h"
-#include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/state_folder.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor {
 namespace {
 
-// Lifetimes whose signals are drawn.
+// Number of lifetimes whose signals are drawn.
 constexpr size_t kSignalSamples = 8;
 
-// Outer updates of the published experiments (docs/algorithms/black_box.md#hyperparameters); other
-// benchmarks have none.
+// Outer updates of the published experiments (methods/black_box/README.md#hyperparameters); other
+// benchmarks return 0.
 uint32_t PaperUpdates(const v1::ExperimentSpec& spec) {
   if (spec.benchmark().name() == "ml1") return 500;
   if (spec.benchmark().name() == "ml10") return 1500;
   return 0;
 }
 
-// Steps of an episode when all have the same number; otherwise 0.
+// Returns the steps per episode when all episodes have the same number, else 0.
 int EpisodeSteps(const envs::Benchmark* benchmark) {
   return benchmark != nullptr && benchmark->info().independent_episodes
              ? benchmark->info().episode_steps
              : 0;
 }
 
-// A message's fields that are set, under their paths; options under the path of what they belong
-// to.
+// Adds the set fields of a message by their paths; options appear under the path of their owner.
 void AddSettings(const google::protobuf::Message& message, const std::string& path,
                  std::map<std::string, std::string>* settings) {
   const auto* reflection = message.GetReflection();
@@ -96,7 +95,8 @@ std::set<std::string> ListedTasks(const envs::Benchmark& benchmark, envs::Split 
   return listed;
 }
 
-// What the runs of one method have in common, and what all comparable runs have.
+// Returns the identity that the runs of a method share, and the part that all comparable runs
+// share.
 report::Identity IdentityOf(const v1::ExperimentSpec& spec, const envs::Benchmark* benchmark) {
   report::Identity identity;
   identity.rule = spec.rule().name();
@@ -127,8 +127,8 @@ report::Identity IdentityOf(const v1::ExperimentSpec& spec, const envs::Benchmar
   return identity;
 }
 
-// The evaluation at the end of the run and those of `mentor evaluate`, with the newest weights that
-// were evaluated; *data says which.
+// Returns the evaluation at the end of the run and those of `mentor evaluate`, for the newest
+// evaluated weights. *data receives their outer update.
 absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
     const std::filesystem::path& experiment, report::ReportData* data) {
   std::map<uint32_t, std::string> states = {{data->outer_updates_made, data->identity.state_hash}};
@@ -158,8 +158,8 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
   return shards;
 }
 
-// What an experiment went on from. The name of a checkpoint is that of a file
-// (RUN/experiments/UID/checkpoints/00000010.ckpt), or of a resource
+// The checkpoint from which an experiment continued. Its name is a file
+// (RUN/experiments/UID/checkpoints/00000010.ckpt) or a resource
 // (experiments/ID/checkpoints/00000010).
 struct Origin {
   std::string name;
@@ -181,7 +181,7 @@ std::string DateText(absl::Time time) {
   return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone());
 }
 
-// Films that somebody drew into the folder of the run or of its experiment.
+// Returns films in the folder of the run or of its experiment.
 std::vector<std::filesystem::path> FilmsOf(const std::filesystem::path& experiment) {
   std::vector<std::filesystem::path> films;
   for (const auto& folder : {experiment.parent_path().parent_path(), experiment}) {
@@ -198,7 +198,7 @@ std::vector<std::filesystem::path> FilmsOf(const std::filesystem::path& experime
   return films;
 }
 
-// The newest generation of those whose agents have lived longest.
+// Adds the newest of the generations whose agents have lived longest.
 absl::Status AddBeside(const std::filesystem::path& experiment, report::ReportData* data) {
   MENTOR_ASSIGN_OR_RETURN(const v1::TrainedLifetimes all, meta_learner::ReadEpisodes(experiment));
   const v1::TrainedGeneration* chosen = nullptr;
@@ -316,7 +316,7 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
   const RunFolder& run = place.folder;
   meta_learner::OpenError why = meta_learner::OpenError::kNone;
   auto opened = meta_learner::OpenStore(run.state, &why);
-  // What a process at work has committed may be read beside it.
+  // The store of a running process may be read up to its last commit.
   const bool in_use = why == meta_learner::OpenError::kInUse;
   if (in_use) opened = meta_learner::OpenStoreToRead({.folder = run.state});
   MENTOR_ASSIGN_OR_RETURN(const auto store, std::move(opened));
@@ -337,7 +337,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
                                                 const v1::Experiment& experiment) {
   const v1::ExperimentSpec spec = WithDefaults(experiment.spec());
   report::ReportData data;
-  // A run has its folder to itself; one that was fetched has a name.
+  // A run is alone in its folder and takes its name; a fetched experiment has its own name.
   const std::string id = ExperimentIdOf(experiment.name()).value_or("run");
   data.run = id == "run" ? NameOfFolder(store->folder()) : id;
   if (experiment.state() == v1::Experiment::STATE_FAILED)
@@ -404,16 +404,16 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder, &data));
   MENTOR_RETURN_IF_ERROR(AddBeside(folder, &data));
   const int episode_steps = EpisodeSteps(benchmark);
-  // Signals are shown on tasks for tests, where there are some.
+  // Show signals on test tasks, if there are any.
   const bool has_test = std::any_of(shards.begin(), shards.end(),
                                     [](const auto& shard) { return shard.split() == "test"; });
-  // The same lifetime may have been lived at the end of the run and by `mentor evaluate`.
+  // `mentor evaluate` may repeat a lifetime of the evaluation at the end of the run.
   using Lived =
       std::tuple<v1::EvaluationMethod, std::string, std::string, uint32_t, uint32_t, uint64_t>;
   std::set<Lived> known;
   for (const v1::EvaluationShard& shard : shards) {
     for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
-      // Of tasks that `mentor evaluate` was given by name no goals are known but their numbers.
+      // For tasks given to `mentor evaluate` by name, only the numbers of goals are known.
       const bool is_own = shard.tasks().empty() || shard.tasks() == shard.split();
       report::EvaluationRow row =
           RowOf(shard, lifetime, is_own ? benchmark : nullptr, spec.benchmark().goal_seed());
@@ -458,9 +458,9 @@ absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder) {
 }
 
 absl::StatusOr<RunPlace> FindRunPlace(const std::filesystem::path& path) {
-  RunPlace place = {.run = path.has_filename() ? path : path.parent_path(),  // "runs/a/"
-                    .folder = {},
-                    .checkpoint = {}};
+  // The path may end in a slash: "runs/a/".
+  RunPlace place = {
+      .run = path.has_filename() ? path : path.parent_path(), .folder = {}, .checkpoint = {}};
   std::error_code error;
   uint32_t step = 0;
   const bool exists = std::filesystem::exists(place.run, error);

@@ -1,5 +1,5 @@
-// Turns what an experiment left behind (store, evaluation files, checkpoints) into its report.
-// Functions without state.
+// Builds the report of an experiment from its store, evaluation files and checkpoints. Functions
+// without state.
 #pragma once
 
 #include <filesystem>
@@ -16,35 +16,35 @@
 
 namespace mentor {
 
-// Of a run's folder: grows while the run is at work.
+// In a run's folder; grows while the run is at work.
 inline constexpr char kMetricsFile[] = "metrics.csv";
 
-// The numbers of an experiment so far.
+// Returns the report data of an experiment so far.
 absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
                                                 const v1::Experiment& experiment);
 
-// What a store has of an experiment's outer updates, by update.
+// Returns the store's points of an experiment by outer update.
 std::vector<report::TrainingPoint> TrainingPoints(
     const std::map<std::string, meta_learner::Series>& points);
 
-// One lifetime of an evaluation, for reports. What drew its goal is the goal_seed of the
-// benchmark's lists or, where goals are drawn afresh, the seed of its agents. Without a benchmark
-// equal numbers count as equal goals.
+// Returns an evaluated lifetime as a row for reports. The seed of its goal is the goal_seed of the
+// benchmark's lists or, for goals drawn afresh, the seed of its agents. Without a benchmark, equal
+// numbers count as equal goals.
 report::EvaluationRow RowOf(const v1::EvaluationShard& shard, const v1::EvaluatedLifetime& lifetime,
                             const envs::Benchmark* benchmark, uint32_t goal_seed);
 
-// The same of a run's folder, or of what FindRunPlace takes. FAILED_PRECONDITION while the run is
-// at work: one process owns its store.
+// As ReportDataOf, for a path that FindRunPlace takes. The store of a run at work is opened for
+// reading only.
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder);
 
-// "a" of "runs/a" and "runs/a/", whatever links lead there.
+// Returns "a" for "runs/a" and "runs/a/", without following links.
 std::string NameOfFolder(const std::filesystem::path& folder);
 
-// What `mentor evaluate` leaves in an experiment's folder: evaluations/NAME/SEED/ with the files of
-// meta_learner/experiment/evaluation.h, and evaluations/maps.binpb.
+// The folder of results of `mentor evaluate` in an experiment's folder: evaluations/NAME/SEED/ with
+// the files of meta_learner/experiment/evaluation.h, and evaluations/maps.binpb.
 std::filesystem::path EvaluationsFolder(const std::filesystem::path& experiment);
 std::filesystem::path MapsFile(const std::filesystem::path& experiment);
-// All evaluations/NAME/SEED, in their order.
+// Returns all evaluations/NAME/SEED in order.
 std::vector<std::filesystem::path> EvaluationFolders(const std::filesystem::path& experiment);
 
 // A state folder with one experiment, or the folder of an experiment (STATE/experiments/UID).
@@ -52,29 +52,29 @@ struct RunFolder {
   std::filesystem::path state;
   std::filesystem::path experiment;
 };
-// NOT_FOUND says what a run folder looks like.
+// The NOT_FOUND message describes a run folder.
 absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder);
 
-// What names a state of a run: the folder of one, for its newest whole checkpoint; RUN/20, for that
-// after outer update 20; or a checkpoint's file.
+// Names a state of a run: a run folder for its newest intact checkpoint, RUN/20 for the checkpoint
+// after outer update 20, or a checkpoint file.
 struct RunPlace {
-  std::filesystem::path run;  // As it was named.
+  std::filesystem::path run;  // As the user named it.
   RunFolder folder;
-  std::filesystem::path checkpoint;  // Empty: the newest.
+  std::filesystem::path checkpoint;  // Empty: the newest checkpoint.
 };
-// NOT_FOUND names the checkpoints that there are.
+// NOT_FOUND lists the existing checkpoints.
 absl::StatusOr<RunPlace> FindRunPlace(const std::filesystem::path& path);
 
-// The hash of `mentor hash`: the newest whole checkpoint's state (signal network, optimizer,
-// normalisers, best weights). Reads only: nothing is moved or removed.
+// The hash of `mentor hash`: the state in the newest intact checkpoint (signal network, optimizer,
+// normalisers, best weights). Reads only: no file is moved or removed.
 struct RunHash {
   std::string state_hash;
   uint32_t outer_step = 0;
   std::filesystem::path checkpoint;
-  std::string damaged;  // What is wrong with the newer ones, a line each.
+  std::string damaged;  // Defects of newer checkpoints, one per line.
 };
 absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder);
-// Says on stderr that the hash is not that of the newest checkpoint, and why, where it is not.
+// Warns on stderr when the hash is not that of the newest checkpoint, and says why.
 void WarnOfDamage(const RunHash& hash);
 
 }  // namespace mentor

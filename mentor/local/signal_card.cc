@@ -22,7 +22,7 @@ std::string TextAt(const CardJson& json, const char* name) {
   return json.at(name).get<std::string>();
 }
 
-// Of one environment, or of several.
+// Returns the benchmark, and its environment if the benchmark has only one.
 std::string TasksOf(const CardJson& trained) {
   const std::string environment = TextAt(trained, "environment");
   return absl::StrCat("benchmark `", TextAt(trained, "benchmark"), "`",

@@ -24,15 +24,15 @@
 #include "common/safetensors.h"
 #include "common/spec/spec.h"
 #include "envs/host/host_facts.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/segment_proto.h"
-#include "learner/signals/discriminator.h"
-#include "learner/signals/signal_columns.h"
 #include "mentor/local/relive.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
+#include "methods/base/inner_loop.h"
+#include "methods/diayn/discriminator.h"
+#include "shards/segment_proto.h"
+#include "signals/signal_columns.h"
 
 namespace mentor {
 namespace {
@@ -44,7 +44,7 @@ constexpr char kWeightsFile[] = "signal.safetensors";
 constexpr char kCheckFile[] = "signal_check.safetensors";
 constexpr char kCardFile[] = "README.md";
 constexpr uint64_t kExportBytesMax = uint64_t{1} << 30;
-// A check has whole inner iterations: two, and more while they are not longer than this.
+// A check covers two whole inner iterations, and more while they fit into this many steps.
 constexpr int64_t kCheckSteps = 2000;
 constexpr uint32_t kCheckIterations = 2;
 
@@ -70,8 +70,8 @@ SafeTensor ToSafeTensor(std::string name, const Tensor& tensor) {
           .data = std::string(static_cast<const char*>(dense.const_data_ptr()), dense.nbytes())};
 }
 
-// How agents make their reward of the task's and the signal. Inner loops whose agents learn from
-// both call the weights so.
+// How agents combine the task's reward and the signal. Inner loops whose agents learn from both
+// have options with these names.
 struct RewardMix {
   double task = 0, signal = 1, scale = 1;
   std::string task_reward = "shaped";
@@ -94,7 +94,7 @@ absl::StatusOr<RewardMix> MixOf(const v1::Shard& shard) {
   return mix;
 }
 
-// A spec whose evaluation has at least one lifetime, and that shard.
+// A spec whose evaluation has at least one lifetime, and the shard of that lifetime.
 struct OneLifetime {
   v1::ExperimentSpec spec;
   v1::Shard shard;
@@ -117,7 +117,7 @@ OneLifetime FirstLifetime(const TrainedRun& run) {
   return one;
 }
 
-// Draws for what no lifetime has: a critic's values, a loss's inputs.
+// Draws numbers for data that no lifetime has: a critic's values, a loss's inputs.
 Tensor DrawNumbers(uint32_t number, const std::vector<int64_t>& shape) {
   Tensor normals = torch::empty(shape, torch::kFloat64);
   const RandomStream stream{.seed = 1, .purpose = Purpose::kTest};
@@ -184,7 +184,7 @@ class Recorder {
     segment->values = DrawNumbers(3 * segments_, {1, steps});
     segment->last_values = DrawNumbers(3 * segments_ + 1, {1});
     if (!run_.spec.agent().bootstrap_on_truncation()) return;
-    // As if a limit had cut every episode short.
+    // Treat every episode end as a truncation.
     segment->truncated = torch::cat(
         {segment->prev_done.narrow(1, 1, steps - 1), segment->last_done.unsqueeze(1)}, 1);
     segment->final_values = DrawNumbers(3 * segments_ + 2, {1, steps}) * segment->truncated;
@@ -268,7 +268,7 @@ Json NetworkJson(const TrainedRun& run, const learner::SignalContext& context, J
   return {{"name", entry->name}, {"summary", entry->summary}, {"options", options}};
 }
 
-// The agents that it taught, so that others can be made alike.
+// Returns the settings of the taught agents, so that other programs can build the same agents.
 Json AgentJson(const v1::ExperimentSpec& spec) {
   const v1::AgentSpec& agent = spec.agent();
   Json json = {{"hidden_units", agent.hidden_units()},
@@ -308,7 +308,7 @@ Json EvaluationJson(const std::vector<report::MethodResult>& results) {
   return all;
 }
 
-// Of the evaluation at the end of the run; empty without one.
+// Returns the results of the evaluation at the end of the run; empty without an evaluation.
 absl::StatusOr<std::vector<report::MethodResult>> ResultsOf(const TrainedRun& run) {
   std::vector<report::EvaluationRow> rows;
   if (!run.folder.experiment.empty()) {
@@ -319,7 +319,7 @@ absl::StatusOr<std::vector<report::MethodResult>> ResultsOf(const TrainedRun& ru
     MENTOR_ASSIGN_OR_RETURN(const auto shards,
                             meta_learner::ReadEvaluation(run.folder.experiment, &owner));
     for (const v1::EvaluationShard& shard : shards) {
-      // Those of other weights say nothing of these.
+      // Skip results of other weights.
       if (shard.outer_step() != 0 && shard.outer_step() != run.outer_step) continue;
       for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
         rows.push_back(
@@ -361,7 +361,8 @@ absl::Status CheckRun(const TrainedRun& run) {
   return absl::OkStatus();
 }
 
-// Its name for people. Of a host's, "host" says nothing: what the host says of itself.
+// Returns the environment's name for people. A host's environment takes the name in its facts,
+// because "host" says nothing.
 std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
   if (benchmark.environment() == kHostEnvironment) {
     for (const v1::Option& option : benchmark.option()) {
@@ -372,7 +373,8 @@ std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
   return benchmark.environment();
 }
 
-// Environment steps of meta-training; null where the run's store cannot be read or has none.
+// Returns the environment steps of meta-training; null when the run's store is unreadable or lacks
+// them.
 Json StepsOfTraining(const TrainedRun& run) {
   if (run.folder.experiment.empty()) return nullptr;
   const auto data = ReportOf(run.folder.experiment);
@@ -469,7 +471,7 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
   const std::string facts = json.dump(2) + "\n";
   const std::string name = options.name.empty() ? NameOfFolder(options.out) : options.name;
 
-  // What says that an export is there comes last, and goes first.
+  // The file kSignalJson marks a complete export: it is removed first and written last.
   MENTOR_RETURN_IF_ERROR(MakeFolders(options.out, 0755));
   std::error_code error;
   std::filesystem::remove(options.out / kSignalJson, error);
@@ -501,7 +503,7 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   const Json json = Json::parse(*bytes, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object())
     return bad("is no JSON object; the file was changed or is damaged: fetch or export it again");
-  // Null where there is none.
+  // Returns null for a missing path.
   const auto at = [&](const char* path_in_json) {
     const Json::json_pointer pointer(path_in_json);
     return json.contains(pointer) ? json.at(pointer) : Json();

@@ -1,9 +1,10 @@
-// What a run has learned as files that other programs use (docs/signals.md), and back:
+// Exports what a run has learned as files for other programs (docs/signals.md), and reads such
+// exports.
 //
 //   DIR/signal.safetensors        the network's weights by name
-//   DIR/signal.json               all that is needed to use them: network, sizes, inputs, role, how
+//   DIR/signal.json               all facts needed to use them: network, sizes, inputs, role, how
 //                                 agents learn from it, the spec, the result's hash
-//   DIR/signal_check.safetensors  a lifetime as the network saw it, and what it said
+//   DIR/signal_check.safetensors  the inputs of the network in a lifetime, and its outputs
 //   DIR/README.md                 a card for people
 //
 // The same state gives the same bytes. Functions without state.
@@ -27,27 +28,27 @@ inline constexpr int kSignalFormat = 1;
 
 struct ExportOptions {
   std::filesystem::path out = {};
-  std::string name = {};  // On the card; empty: that of the folder.
-  bool best = false;      // The weights with the best score in place of the last ones.
-  bool replace = false;   // Writes over an earlier export.
-  bool check = true;      // Lives a lifetime for signal_check.safetensors.
+  std::string name = {};  // Name on the card; empty: the folder's name.
+  bool best = false;      // Export the weights with the best score instead of the last ones.
+  bool replace = false;   // Overwrite an earlier export.
+  bool check = true;      // Simulate a lifetime for signal_check.safetensors.
 };
 
 struct ExportedSignal {
   std::vector<std::filesystem::path> files;
   int64_t parameters = 0;
   int64_t check_steps = 0;  // 0: without a check.
-  uint64_t bytes = 0;       // Of all files.
+  uint64_t bytes = 0;       // Total size of all files.
 };
 
-// FAILED_PRECONDITION where the run learns no signal network or has learned nothing yet;
-// ALREADY_EXISTS where the folder is there.
+// Returns FAILED_PRECONDITION when the run learns no signal network or has learned nothing yet, and
+// ALREADY_EXISTS when the folder exists.
 absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options);
 
-// An export as what `mentor evaluate` takes: without the folders of a run.
+// Reads an export for `mentor evaluate`; the result has no run folder.
 absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folder);
 
-// The card. `facts` is signal.json's content.
+// Returns the text of the card. `facts` is the content of signal.json.
 std::string SignalCard(const std::string& name, const std::string& facts,
                        const std::vector<report::MethodResult>& results);
 

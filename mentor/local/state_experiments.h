@@ -1,4 +1,5 @@
-// The experiments of a state folder, also while a meta-learner has it open: only files are read.
+// Lists the experiments of a state folder. Reads only files, so a meta-learner may have the folder
+// open.
 #pragma once
 
 #include <filesystem>
@@ -9,10 +10,10 @@ namespace mentor {
 
 struct StateExperiment {
   std::filesystem::path folder;  // STATE/experiments/UID
-  std::string id;                // "first"; empty where the folder does not say it.
+  std::string id;                // "first"; empty when the folder does not name it.
 };
-// Ordered by id; empty where there is no state folder. What a crash inside of a creation left is no
-// experiment.
+// Returns the experiments ordered by id; empty without a state folder. Skips the remains of a crash
+// during creation.
 std::vector<StateExperiment> ExperimentsIn(const std::filesystem::path& state);
 
 }  // namespace mentor

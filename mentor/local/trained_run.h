@@ -1,5 +1,5 @@
-// What a run has learned, read from its folder: spec, parts and meta-parameters of a checkpoint.
-// Reads only.
+// What a run has learned, read from its folder: the spec, parts and meta-parameters of a
+// checkpoint. Reads only.
 #pragma once
 
 #include <torch/types.h>
@@ -19,8 +19,8 @@ namespace mentor {
 
 struct TrainedRun {
   RunFolder folder;
-  v1::ExperimentSpec spec;              // With defaults.
-  meta_learner::ExperimentParts parts;  // Of a run's, the rule holds the checkpoint's state.
+  v1::ExperimentSpec spec;              // With defaults filled in.
+  meta_learner::ExperimentParts parts;  // For a run, the rule holds the checkpoint's state.
   torch::Tensor learned_parameters;     // [Q]: after the last outer update
   torch::Tensor initial_parameters;     // [Q]: before the first outer update
   torch::Tensor best_parameters;        // [Q]: with the best score so far
@@ -31,7 +31,7 @@ struct TrainedRun {
   std::string state_hash;  // Empty when nothing is to be learned (rule.outer_updates is 0).
 };
 
-// path: as FindRunPlace takes it.
+// `path` has the form that FindRunPlace takes.
 absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path);
 
 }  // namespace mentor

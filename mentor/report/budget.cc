@@ -1,4 +1,4 @@
-// What runs of a comparison had to learn with.
+// The training budgets of the runs of a comparison.
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -25,7 +25,7 @@ constexpr Resource kResources[] = {{"outer updates", &Budget::updates},
                                    {"environment steps", &Budget::env_steps},
                                    {"CPU seconds", &Budget::cpu_seconds}};
 
-// Least and greatest of some runs; NaN when it is known of none.
+// Returns the least and the greatest value of the runs; NaN when no value is known.
 std::pair<double, double> RangeOf(const std::vector<Budget>& budgets, double Budget::*member) {
   double least = kNone, greatest = kNone;
   for (const Budget& budget : budgets) {
@@ -45,7 +45,7 @@ std::vector<Budget> BudgetsOf(const std::vector<Group>& groups) {
   return budgets;
 }
 
-// "40 outer updates, 5,120 lifetimes and 31 CPU seconds", without what is not known.
+// Returns "40 outer updates, 5,120 lifetimes and 31 CPU seconds", without unknown values.
 std::string ListOf(const std::vector<Budget>& budgets, bool with_cpu) {
   std::vector<std::string> parts;
   for (const Resource& resource : kResources) {
@@ -86,7 +86,7 @@ Budget BudgetOf(const ReportData& data) {
     const TrainingPoint& last = data.training.back();
     budget.updates = last.outer_update;
     budget.env_steps = static_cast<double>(last.env_steps);
-    // Where agents live on from update to update, a generation begins as many lives.
+    // Agents that live across outer updates begin once per generation.
     const auto generation = last.metrics.find("generation");
     const double rounds =
         generation == last.metrics.end() ? budget.updates : generation->second + 1;

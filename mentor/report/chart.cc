@@ -19,18 +19,19 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Kind = Table::Cell::Kind;
 
-// A screen has not more places side by side, and nobody reads more rows; the CSV file has all.
+// A screen has no room for more places, and a table with more rows is unreadable; the CSV file has
+// all.
 constexpr size_t kPlacesDrawn = 1200;
 constexpr size_t kRowsShown = 60;
 constexpr size_t kSeriesDescribed = 8;
 
-// As many digits as a picture can show.
+// Five digits suffice for a picture.
 Json Rounded(double value) {
   if (!std::isfinite(value)) return nullptr;
   return std::strtod(absl::StrFormat("%.5g", value).c_str(), nullptr);
 }
 
-// Every n-th of `size` places, and the last one.
+// Returns every n-th of `size` places, and the last one.
 std::vector<size_t> ThinnedTo(size_t size, size_t most) {
   std::vector<size_t> kept;
   const size_t stride = std::max<size_t>(1, (size + most - 1) / most);
@@ -111,7 +112,7 @@ Json PanelJson(const Panel& panel) {
   return json;
 }
 
-// Where a place is: its name, or its number.
+// Returns the name of a place, or its number.
 std::string WhereWords(const Panel& panel, double x) {
   const auto index = static_cast<size_t>(std::max(0L, std::lround(x)));
   return index < panel.x.names.size() ? panel.x.names[index] : ShortNumber(x);
@@ -147,8 +148,8 @@ std::string DescribeSeries(const Panel& panel, const Series& series) {
                          ShortNumber(greatest->y.mean), WhereWords(panel, greatest->x));
 }
 
-// One row for each place, one column for each series, where all have the same places; otherwise one
-// row for each place of each series.
+// The table has one row per place and one column per series when all series share their places.
+// Otherwise it has one row per place and series.
 Table NumberTable(const Figure& figure, const Panel& panel) {
   const std::string title =
       panel.title.empty() ? panel.y.label : panel.title + ": " + panel.y.label;

@@ -1,5 +1,5 @@
-// Figures as the page shows them: data for page.js, which draws them with Chart.js; words for those
-// who cannot see them; tables of their numbers. Pure functions.
+// Figures on the page: data for page.js, which draws them with Chart.js, a text description for
+// readers who cannot see them, and tables of their numbers. Pure functions.
 //
 // The data are one JSON object: figures by name, each {"panels": [PANEL]}.
 //   PANEL    {"x": AXIS, "y": AXIS, "right": AXIS, "series": [SERIES], "marks": [{"at", "label"}],
@@ -7,7 +7,7 @@
 //   AXIS     {"label", "low", "high", "log", "whole", "names"}
 //   SERIES   {"name", "colour", "point", "dash", "kind": "line" | "points" | "both" | "intervals" |
 //             "bars", "small", "right", "x": [], "y": [], "low": [], "high": []}
-// What is false, empty or not given is left out. y is null where a line breaks.
+// Fields that are false, empty or unset are left out. A null in y breaks the line.
 #pragma once
 
 #include <string>
@@ -17,16 +17,16 @@
 
 namespace mentor::report {
 
-// Safe inside of <script>: it has no "<".
+// Returns the JSON data. The text contains no "<", so it is safe inside of <script>.
 std::string ChartData(const std::vector<Figure>& figures);
 
-// What a panel shows, in words: which quantity, and how each series goes.
+// Describes a panel in words: its quantity, and the course of each series.
 std::string Describe(const Panel& panel);
 
-// HTML tables of the numbers, long ones thinned.
+// Returns HTML tables of the numbers; long tables are thinned.
 std::string NumbersOf(const Figure& figure);
 
-// "0.45", "1,536,000", "1.2e-05"
+// Formats a number as "0.45", "1,536,000" or "1.2e-05".
 std::string ShortNumber(double value);
 
 }  // namespace mentor::report

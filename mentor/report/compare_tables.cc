@@ -1,4 +1,4 @@
-// The tables of a comparison and what they say in words.
+// The tables of a comparison and their summary in words.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -42,8 +42,7 @@ std::string SplitTitle(const Standing& standing) {
   return QuantityWords(standing.quantity) + ", " + GoalsOf(standing.split, standing.has_goals);
 }
 
-// Statistics of scores, with their intervals and each meta-seed's own numbers where there are
-// several.
+// A statistic of scores with its interval; with several meta-seeds also each meta-seed's own value.
 struct Aggregate {
   Interval interval;
   std::vector<double> by_seed = {};
@@ -96,7 +95,7 @@ Table ScoreTable(const Standing& standing) {
   return table;
 }
 
-// The numbers of one lifetime in the table of its parts; NaN: it has none.
+// Returns the values of one lifetime by part; NaN for a part without a value.
 std::vector<double> PartsOf(const Standing& standing, const Contender& contender, size_t row,
                             const std::vector<int>& parts) {
   const EvaluationRow& one = *contender.rows[row].row;
@@ -120,7 +119,7 @@ std::vector<double> PartsOf(const Standing& standing, const Contender& contender
   return numbers;
 }
 
-// Means of each part of the lifetime.
+// Returns the table of means by part of the lifetime.
 Table PartTable(const Standing& standing) {
   int longest = 1;
   for (const Contender& contender : standing.contenders)
@@ -187,12 +186,12 @@ Table EnvironmentTable(const Standing& standing) {
   return table;
 }
 
-// Whether one of two methods is the better one, by how often a score of the first is higher.
+// True if the interval of the probability of improvement excludes 0.5, so one method is better.
 bool IsClear(const Interval& p) {
   return p.low > 0.5 || p.high < 0.5;
 }
-// Bounds of Vargha and Delaney (2000), "A critique and improvement of the CL common language effect
-// size statistics".
+// Thresholds of Vargha and Delaney (2000), "A critique and improvement of the CL common language
+// effect size statistics".
 std::string HowMuch(const Interval& p) {
   const double distance = std::abs(p.mean - 0.5);
   return std::string(distance < 0.14   ? "a little "
@@ -211,7 +210,8 @@ Table ImprovementTable(const Standing& standing) {
     if (!x.learned()) continue;
     for (size_t b = 0; b < standing.contenders.size(); ++b) {
       const Contender& y = standing.contenders[b];
-      // Two learned ones stand once; best weights are compared with best weights.
+      // List each pair of learned methods once. Comparable pairs best weights only with best
+      // weights.
       if (a == b || (y.learned() && b < a) || !Comparable(x, y)) continue;
       const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
       if (own.empty() || other.empty()) continue;
@@ -244,7 +244,7 @@ double Greatest(const ReportData& data, const std::string& metric) {
   return greatest;
 }
 
-// Mean over the runs of a group that have the number.
+// Returns the mean over the runs of a group that have the number.
 double OverRuns(const Group& group, const std::function<double(const ReportData&)>& number) {
   double sum = 0;
   int count = 0;
@@ -342,7 +342,7 @@ Table RunTable(const std::vector<Group>& groups) {
   return table;
 }
 
-// How x stands against others, in words; empty where nothing is comparable.
+// Compares x with the others in words; empty when none is comparable.
 std::string AgainstOthers(const Standing& standing, const Contender& x,
                           const std::vector<const Contender*>& others) {
   std::vector<std::string> words;
@@ -358,8 +358,8 @@ std::string AgainstOthers(const Standing& standing, const Contender& x,
   return words.empty() ? "" : x.name + " " + absl::StrJoin(words, "; ") + ".";
 }
 
-// The standing in words: the best method against the others, which comes first of all; then the
-// order of the interquartile means, and who beats the baselines.
+// Summarises the standing in words. The best method against the others comes first. The order of
+// the interquartile means and the methods that beat the baselines follow.
 void Say(const Standing& standing, std::vector<std::string>* summary) {
   struct Ranked {
     const Contender* contender;

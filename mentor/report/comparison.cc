@@ -27,7 +27,7 @@ namespace {
 constexpr char kComparisonFolder[] = "comparison";
 constexpr size_t kSeedsForUnit = 3;
 
-// For each inner iteration the mean over the episodes that ended in it.
+// Returns for each inner iteration the mean over the episodes that ended in it.
 std::vector<double> IterationMeans(const EvaluationRow& row, int iterations, Quantity quantity) {
   std::vector<double> means(iterations, kNone);
   const auto& values = quantity == Quantity::kSuccess ? row.episode_success : row.episode_return;
@@ -44,7 +44,8 @@ std::vector<double> IterationMeans(const EvaluationRow& row, int iterations, Qua
   return means;
 }
 
-// Value after an iteration: of the last one before it in which an episode ended.
+// Returns the value after an iteration: that of the last iteration so far in which an episode
+// ended.
 double ValueAt(const std::vector<double>& means, int iteration) {
   const int last = static_cast<int>(means.size()) - 1;
   for (int i = iteration < 0 ? last : std::min(iteration, last); i >= 0; --i) {
@@ -55,8 +56,8 @@ double ValueAt(const std::vector<double>& means, int iteration) {
 
 absl::Status Check(const ComparisonData& data) {
   if (data.runs.empty()) return absl::InvalidArgumentError("there are no runs to compare");
-  std::map<std::string, std::string> names;  // By experiment.
-  // By method and meta-seed.
+  std::map<std::string, std::string> names;  // Run names by experiment.
+  // Run names by method and meta-seed.
   std::map<std::tuple<std::string, uint64_t, uint32_t>, std::string> seeds;
   for (const ComparedRun& run : data.runs) {
     const std::string& experiment = run.data.identity.experiment;
@@ -87,16 +88,16 @@ absl::Status Check(const ComparisonData& data) {
   return absl::OkStatus();
 }
 
-// Rows of one method of one split, as one contender.
+// Collects the rows of one method on one split into a contender.
 struct Builder {
   Contender contender;
-  // Lives that are there already: the same agents on the same goal are the same life.
+  // Lifetimes added so far: the same agents on the same goal are the same lifetime.
   std::set<std::tuple<Levels, uint32_t, uint64_t>> known = {};
 
-  // run: its number among those of the group.
+  // `run` is the run's index in its group.
   void Add(const EvaluationRow& row, size_t run, const ReportData& data) {
     if (row.lifetime_episodes == 0) return;
-    // PPO does not know of seeds, but goals of another draw are other goals.
+    // PPO has no meta-seed; it is distinguished by the draw of its goals.
     const size_t own = contender.has_meta_seeds() ? run : data.identity.goal_seed;
     if (!known.insert({LevelsOf(row, contender.has_meta_seeds() ? run : 0), row.lifetime, row.seed})
              .second)
@@ -119,7 +120,8 @@ bool AnySuccess(const std::vector<Group>& groups) {
   return false;
 }
 
-// Meta-seeds where all methods have enough of them; PPO may have one draw of goals.
+// Scores are per meta-seed when all methods have enough meta-seeds; PPO may have a single draw of
+// goals.
 Unit UnitOf(const Standing& standing) {
   Unit unit = Unit::kLifetime;
   for (const Contender& contender : standing.contenders) {
@@ -165,7 +167,8 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
         } else if (row.method == v1::EVALUATION_METHOD_LEARNED_BEST) {
           best.back().Add(row, number, run);
         } else {
-          // A random signal is one of the method's own; PPO is the same for equal protocols.
+          // A random-signal baseline belongs to its method. PPO baselines are shared when the
+          // protocols are equal.
           const bool random = row.method == v1::EVALUATION_METHOD_RANDOM_SIGNAL;
           const bool shared = random ? groups.size() == 1 : protocols.size() == 1;
           const std::string name = shared
@@ -173,7 +176,7 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
                                        : absl::StrFormat("%s (%s)", NameOf(row.method), group.name);
           auto found = std::find_if(baselines.begin(), baselines.end(),
                                     [&](const Builder& b) { return b.contender.name == name; });
-          // One of each method has the method's colour.
+          // A baseline of one method takes the method's colour.
           Style own = StyleOf(row.method);
           if (!shared) own.colour = style.colour;
           if (found == baselines.end()) {
@@ -201,7 +204,7 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
         standing.contenders.push_back(std::move(builder.contender));
     }
   }
-  // Strata: environments that all have.
+  // The strata are the environments that all contenders have.
   std::map<std::string, size_t> counts;
   for (Contender& contender : standing.contenders) {
     std::set<std::string> own;
@@ -219,8 +222,8 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
   return standing;
 }
 
-// "rule.learning_rate 1e-3" by method, for groups that share their title and whose specs differ in
-// three settings or fewer.
+// Returns differing settings such as "rule.learning_rate 1e-3" by method. Covers groups with equal
+// titles whose specs differ in at most three settings.
 std::map<std::string, std::string> DifferencesOfEqualTitles(const std::vector<Group>& groups) {
   constexpr size_t kMost = 3;
   std::map<std::string, std::vector<const Identity*>> by_title;
@@ -360,7 +363,8 @@ std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
     }
     groups[place].runs.push_back(&run);
   }
-  // Equal titles: by the settings in which they differ, if they are few, by rule, then by number.
+  // Tell equal titles apart by the settings in which they differ (if there are few), then by rule,
+  // then by number.
   const auto tell_apart = [&](const std::function<std::string(const Group&, int)>& suffix) {
     std::map<std::string, int> counts, seen;
     for (const Group& group : groups) ++counts[group.name];

@@ -4,11 +4,11 @@
 //   FOLDER/comparison.html
 //   FOLDER/comparison/tables.md *.csv *.gp *.svg *.png
 //
-// A meta-seed is (seed, benchmark.goal_seed): runs whose specs differ in these two only are
-// meta-seeds of one method. A score is what Agarwal et al. (2021) call a run on a task: the success
-// rate (or, where nothing succeeds, the shaped return) of agents in the last inner iteration of
-// their lives in one environment. See Unit. Intervals are those of statistics.h: stratified by
-// environment, by levels of meta-seed, goal and lifetime. Functions without state.
+// A meta-seed is (seed, benchmark.goal_seed): runs whose specs differ in these two only are meta-
+// seeds of one method. A score is what Agarwal et al. (2021) call a run on a task. It is the
+// success rate of agents in the last inner iteration of their lives in one environment, or the
+// shaped return where nothing succeeds. See Unit. Intervals are those of statistics.h: stratified
+// by environment, by levels of meta-seed, goal and lifetime. Functions without state.
 #pragma once
 
 #include <algorithm>

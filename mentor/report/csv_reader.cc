@@ -13,7 +13,7 @@
 namespace mentor::report {
 namespace {
 
-// libcsv, fed line by line so that rows know their lines.
+// Feeds libcsv line by line, so that rows know their line numbers.
 class Reader {
  public:
   Reader() { ok_ = csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI) == 0; }
@@ -21,7 +21,7 @@ class Reader {
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
-  // False: the text is no CSV.
+  // Returns false when the text is no CSV.
   bool Feed(std::string_view line, int number) {
     if (!in_row_) row_.line = number;
     in_row_ = true;
@@ -29,7 +29,7 @@ class Reader {
     return ok_;
   }
   bool End() { return ok_ && csv_fini(&parser_, OnCell, OnRow, this) == 0; }
-  // Whether a quoted cell goes on in the next line.
+  // True if a quoted cell continues in the next line.
   bool in_row() const { return in_row_ && !row_ended_; }
   void Next() {
     if (row_ended_) in_row_ = row_ended_ = false;

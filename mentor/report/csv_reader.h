@@ -1,5 +1,5 @@
-// Reads a CSV file with a header (RFC 4180). Cells are text without the spaces around them; who
-// wants numbers converts them. Functions without state.
+// Reads a CSV file with a header (RFC 4180). Cells are text without surrounding spaces; callers
+// convert numbers. Functions without state.
 #pragma once
 
 #include <cstddef>
@@ -16,23 +16,23 @@ namespace mentor::report {
 inline constexpr uint64_t kCsvBytesMax = uint64_t{16} << 20;
 
 struct CsvRow {
-  int line = 1;  // On which it begins, from 1.
+  int line = 1;  // Number of its first line, from 1.
   std::vector<std::string> cells = {};
 };
 
 struct CsvContent {
   CsvRow header;
-  std::vector<CsvRow> rows;  // With as many cells as the header.
+  std::vector<CsvRow> rows;  // Each has as many cells as the header.
 
-  // Place of a column; nothing: there is none.
+  // Returns the index of a column; nullopt when it does not exist.
   std::optional<size_t> Find(std::string_view column) const;
 };
 
-// Empty lines and lines that begin with # are skipped, as is a byte order mark. INVALID_ARGUMENT is
-// "FILE:LINE: " and what is wrong there.
+// Skips empty lines, lines that begin with #, and a byte order mark. INVALID_ARGUMENT has the form
+// "FILE:LINE: " followed by the error.
 absl::StatusOr<CsvContent> ParseCsv(std::string_view text, const std::string& file);
 
-// The cells of one line; nothing: its quotes do not end.
+// Returns the cells of one line; nullopt when a quote is not closed.
 std::optional<std::vector<std::string>> ParseCsvLine(std::string_view line);
 
 }  // namespace mentor::report

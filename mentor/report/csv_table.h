@@ -1,4 +1,4 @@
-// A table that becomes a CSV file: rows of cells under a header. Not shared by threads.
+// Builds a CSV file from rows of cells under a header. Not thread-safe.
 #pragma once
 
 #include <string>
@@ -45,7 +45,7 @@ class CsvTable {
     MENTOR_CHECK(row.cells_.size() == columns_);
     AddLine(std::move(row.cells_));
   }
-  // Lines of a plot break here.
+  // Adds an empty line, which breaks the line of a plot.
   void AddGap() { text_ += '\n'; }
   const std::string& text() const { return text_; }
 

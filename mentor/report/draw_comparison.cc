@@ -31,7 +31,7 @@ Series Line(const std::string& name, const Style& style, bool points) {
           .intervals = true};
 }
 
-// Environment steps along x in a unit that keeps the numbers short.
+// Converts environment steps along x to a unit that keeps the numbers short.
 void ShortenSteps(Panel* panel) {
   double most = 0;
   for (const Series& series : panel->series) {
@@ -44,7 +44,7 @@ void ShortenSteps(Panel* panel) {
   }
 }
 
-// A value with its interval in each row, names on the left.
+// A panel whose rows show a value with its interval, with names on the left.
 Panel Rows(const std::string& label) {
   return {.x = {}, .y = {.label = label}, .transposed = true};
 }
@@ -59,7 +59,7 @@ void AddRow(const std::string& name, const std::string& series, const Style& sty
                            .intervals = true});
 }
 
-// Final weights where there are some: figures with both would be too full.
+// Returns final weights if there are any: figures with both kinds of weights would be too full.
 std::vector<const Contender*> Shown(const Standing& standing) {
   std::vector<const Contender*> shown;
   for (const Contender& contender : standing.contenders) {
@@ -129,8 +129,8 @@ void DrawProfiles(const Standing& standing, Drawing* drawing) {
             drawing);
 }
 
-// Episodes of a contender; nothing: its lifetimes have other numbers of them, as where they end
-// early.
+// Returns the episode curve of a contender; nullopt when its lifetimes differ in their number of
+// episodes, for instance when episodes end early.
 std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Standing& standing,
                                     const Contender& contender) {
   const EvaluationRow& first = *contender.rows[0].row;
@@ -138,7 +138,7 @@ std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Stan
              episodes = first.episode_success.size();
   const int iterations = contender.rows[0].iterations;
   std::vector<Levels> levels;
-  // Of each lifetime its episodes, its parts, and the mean of the episodes without noise.
+  // [lifetimes][episodes, parts, mean of the episodes without noise].
   std::vector<std::vector<double>> numbers;
   std::map<size_t, std::vector<std::vector<double>>> seeds;
   for (size_t i = 0; i < contender.rows.size(); ++i) {
@@ -183,7 +183,7 @@ std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Stan
   return curve;
 }
 
-// Along the agents' lives.
+// Draws the score over the agents' lifetimes.
 void DrawEfficiency(const Standing& standing, Drawing* drawing) {
   const std::string quantity = QuantityWords(standing.quantity);
   Panel panel{.x = {.label = "environment steps of the lifetime", .low = 0},
@@ -245,7 +245,7 @@ void DrawImprovement(const Standing& standing, Drawing* drawing) {
             drawing);
 }
 
-// What the final scores cost: for methods whose budgets differ.
+// Draws final scores against budgets, for methods whose budgets differ.
 void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standing,
                         Drawing* drawing) {
   Figure figure{.name = "scores_by_budget_" + FileName(standing.split),
@@ -295,7 +295,7 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standi
 
 // --- Meta-training ---
 
-// What all runs are compared by: success if any run saw one, else shaped return.
+// Returns the metric to compare all runs by: success if any run saw one, else shaped return.
 std::string TrainingMetric(const ReportData& data, bool success) {
   if (!success) return "shaped_return";
   const bool by_iteration =
@@ -303,13 +303,13 @@ std::string TrainingMetric(const ReportData& data, bool success) {
   return by_iteration ? "success" : absl::StrFormat("seg%d", data.iterations - 1);
 }
 
-// What curves of meta-training are drawn against.
+// A cost along the x axis of curves of meta-training.
 struct Against {
-  const char* name;  // Of the figure.
+  const char* name;  // Name of the figure.
   const char* title;
-  const char* label;  // Of the axis.
-  bool seconds;       // Of this run alone, whatever it went on from.
-  // Its growth at one update; NaN: not known. The first argument is the update before, or null.
+  const char* label;  // Label of the axis.
+  bool seconds;       // The cost covers only this run, not the run that it continues.
+  // Returns the cost of one update; NaN: unknown. `before` is the previous update, or null.
   double (*of)(const TrainingPoint* before, const TrainingPoint& point);
 };
 constexpr Against kAgainst[] = {
@@ -334,8 +334,8 @@ struct TrainingSeries {
   std::vector<uint32_t> updates;
   std::vector<double> x, values;  // Running means of the values.
 };
-// Agents that live on from update to update show what they are at the end of their lives only,
-// where there are several generations: that is what whole lifetimes show too.
+// Agents that live across updates count only at the end of their lives, if there are several
+// generations. Whole lifetimes show the same.
 TrainingSeries SeriesOf(const ReportData& data, const std::string& metric, const Against& against,
                         int window) {
   TrainingSeries series;
@@ -357,13 +357,13 @@ TrainingSeries SeriesOf(const ReportData& data, const std::string& metric, const
   return series;
 }
 
-// Mean over the meta-seeds at each outer update that all have made, with an interval when there are
-// several.
+// Returns the mean over the meta-seeds at each outer update that all of them made. Several
+// meta-seeds give an interval.
 Series TrainingCurve(const Group& group, const std::string& metric, const Against& against,
                      int window, size_t place) {
   Series curve = Line(group.name, StyleOf(place), false);
   curve.intervals = group.runs.size() > 1;
-  std::map<uint32_t, std::vector<std::pair<double, double>>> by_update;  // (x, value) of each run.
+  std::map<uint32_t, std::vector<std::pair<double, double>>> by_update;  // (x, value) per run.
   size_t runs = 0;
   for (const ComparedRun* run : group.runs) {
     if (against.seconds && UpdatesBefore(run->data.training) > 0) continue;
@@ -388,7 +388,7 @@ Series TrainingCurve(const Group& group, const std::string& metric, const Agains
   return curve;
 }
 
-// One for all runs, that of the shortest.
+// Returns the window of the shortest run, which all runs use.
 int WindowOf(const std::vector<Group>& groups) {
   size_t least = std::numeric_limits<size_t>::max();
   for (const Group& group : groups) {
@@ -423,7 +423,7 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
       panel.series.push_back(std::move(curve));
     }
     if (panel.series.empty()) continue;
-    // Baselines do not meta-train: lines at their evaluation.
+    // Baselines have no meta-training; draw their evaluation as lines.
     for (const Contender* contender :
          standings.empty() ? std::vector<const Contender*>() : Shown(standings[0])) {
       if (contender->learned()) continue;
@@ -453,7 +453,7 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
          .panels = {std::move(panel)}},
         drawing);
   }
-  // The first and the last whole generation of rules that decide inside a lifetime.
+  // For rules that decide inside a lifetime: the first and the last whole generation.
   Panel lives{.x = {.label = "updates that the agent has made", .low = 0, .whole = true},
               .y = {.label = quantity}};
   for (size_t g = 0; g < groups.size(); ++g) {
@@ -479,7 +479,7 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
             drawing);
 }
 
-// Metrics whose declarations say that runs are compared by them, in the order of their names.
+// Returns the metrics that are declared for comparisons, ordered by name.
 std::map<std::string, MetricInfo> ComparedMetrics(const std::vector<Group>& groups) {
   std::map<std::string, MetricInfo> compared;
   for (const Group& group : groups) {

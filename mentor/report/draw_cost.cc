@@ -1,4 +1,4 @@
-// What the run cost: throughput and time by phase.
+// The cost of the run: throughput and time by phase.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -28,23 +28,24 @@ constexpr Phase kPhases[] = {{"simulation", "blue"},
                              {"inner updates", "green"},
                              {"outer rule", "purple"}};
 
-// CPU seconds of one outer update by phase, in the order of kPhases; nothing when none is known.
+// Returns the CPU seconds of an outer update by phase, in the order of kPhases; nullopt when none
+// is known.
 std::optional<std::vector<double>> PhaseSeconds(const TrainingPoint& point) {
   const auto rollout = Find(point, "rollout_seconds"), policy = Find(point, "policy_seconds"),
              signal = Find(point, "signal_seconds"), update = Find(point, "update_seconds"),
              outer = Find(point, "outer_seconds");
   if (!rollout && !policy && !signal && !update && !outer) return std::nullopt;
-  // The policy's time is estimated from samples: where steps take less than a microsecond it can
-  // exceed the whole.
+  // The policy's time is estimated from samples. It can exceed the whole when steps take less than
+  // a microsecond.
   const double rollout_seconds = rollout.value_or(0),
                policy_seconds = std::min(policy.value_or(0), rollout_seconds);
   return std::vector<double>{rollout_seconds - policy_seconds, policy_seconds, signal.value_or(0),
                              update.value_or(0), outer.value_or(0)};
 }
 
-// Steps of point i alone; 0: not known.
+// Returns the environment steps of point i alone; 0: unknown.
 double StepsOf(const std::vector<TrainingPoint>& training, size_t i) {
-  if (i == 0 && UpdatesBefore(training) > 0) return 0;  // Not known.
+  if (i == 0 && UpdatesBefore(training) > 0) return 0;  // The steps of the earlier run are unknown.
   const uint64_t before = i == 0 ? 0 : training[i - 1].env_steps;
   return training[i].env_steps > before ? static_cast<double>(training[i].env_steps - before) : 0;
 }

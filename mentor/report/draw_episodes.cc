@@ -20,7 +20,8 @@ using Kind = Table::Cell::Kind;
 constexpr int kHollowCircle = 6;
 constexpr int kSolid = 1, kDashed = 2;
 
-// Episodes of a lifetime, and the deterministic ones after it: the greatest numbers of all curves.
+// Numbers of episodes in a lifetime and of deterministic episodes after it: the greatest of all
+// curves.
 struct Places {
   int alive = 0;
   int det = 0;
@@ -35,7 +36,7 @@ Places PlacesOf(const std::vector<EpisodeCurve>& curves) {
   return places;
 }
 
-// What one inner iteration holds: episodes first to last, from 1.
+// The episodes of one inner iteration, first to last, from 1.
 struct Part {
   int first = 0, last = 0;
 };
@@ -55,7 +56,7 @@ std::vector<const PublishedCurve*> PublishedOf(const EpisodeCurves& own,
   return curves;
 }
 
-// Those of ours that do what the published curve shows.
+// Returns the curves of this report's methods that the published curve also shows.
 std::vector<const EpisodeCurve*> SameMethod(const EpisodeCurves& own,
                                             const PublishedCurve& published) {
   std::vector<const EpisodeCurve*> same;
@@ -70,7 +71,8 @@ std::vector<const EpisodeCurve*> SameMethod(const EpisodeCurves& own,
   return same;
 }
 
-// The colour of the one method of ours that it is of, else one that nobody has.
+// Returns the colour of each published curve: that of its method if exactly one matches, else an
+// unused colour.
 std::vector<std::string> ColoursOf(const EpisodeCurves& own,
                                    const std::vector<const PublishedCurve*>& published) {
   std::set<std::string> taken;
@@ -97,8 +99,8 @@ std::string PublishedName(const PublishedCurve& curve, const Published& publishe
   return absl::StrFormat("%s, %s", curve.method, published.name);
 }
 
-// The line breaks before the deterministic episodes. A method with a shorter lifetime has a gap
-// there.
+// Adds the episodes to the series. The line breaks before the deterministic episodes; a method with
+// a shorter lifetime gets a gap there.
 void AddPlaces(const std::vector<Interval>& episodes, int lifetime_episodes, int alive,
                Series* series) {
   for (int e = 0; e < static_cast<int>(episodes.size()); ++e) {
@@ -109,7 +111,8 @@ void AddPlaces(const std::vector<Interval>& episodes, int lifetime_episodes, int
   }
 }
 
-// As many as ours has, so that all share the rows of a table.
+// Returns the published episodes at the places of `places`, so that all curves share the rows of a
+// table.
 std::vector<Interval> EpisodesOf(const PublishedCurve& curve, const Places& places) {
   std::vector<Interval> episodes(static_cast<size_t>(places.alive + places.det),
                                  {kNone, kNone, kNone});
@@ -154,7 +157,7 @@ void DrawEpisodes(const EpisodeCurves& own, const Published& published, Drawing*
                   .style = curve.style,
                   .kind = Series::Kind::kLineAndPoints,
                   .intervals = true};
-    // Dashes say that a curve is published.
+    // Solid lines for this report's curves; dashes mark published ones.
     if (!others.empty()) series.style.dash = kSolid;
     AddPlaces(curve.episodes, curve.lifetime_episodes, places.alive, &series);
     panel.series.push_back(std::move(series));

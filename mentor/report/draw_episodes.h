@@ -1,5 +1,5 @@
-// Success (or shaped return) by episode of the lifetime, of a run and of several runs side by side,
-// and published curves beside it: the figure and the table. Pure functions.
+// Success (or shaped return) by episode of the lifetime: figures and tables. They show a run, or
+// several runs side by side, and published curves. Pure functions.
 #pragma once
 
 #include <optional>
@@ -14,56 +14,57 @@
 
 namespace mentor::report {
 
-// One method, all of whose lifetimes have equally many episodes.
+// One method, whose lifetimes all have the same number of episodes.
 struct EpisodeCurve {
   std::string name;
   Style style;
-  std::vector<std::string> aliases = {};  // Under which a published curve is of this method, too.
+  std::vector<std::string> aliases = {};  // Further method names that published curves may use.
   int lifetime_episodes = 0;
-  std::vector<Interval> episodes = {};  // The deterministic ones last.
-  // Single meta-seeds behind the mean; empty: there is one.
+  std::vector<Interval> episodes = {};  // The deterministic ones come last.
+  // Single meta-seeds behind the mean; empty with one meta-seed.
   struct Single {
     std::string name;
     std::vector<Interval> episodes = {};
   };
   std::vector<Single> singles = {};
-  // For the table: each inner iteration, and the deterministic episodes.
+  // For the table: the inner iterations, and the deterministic episodes.
   std::vector<Interval> segments = {};
   std::optional<Interval> det = {};
 };
 
-// Of one split. No curves: nothing is drawn, as where lifetimes have other numbers of episodes.
+// The curves of one split. Without curves, for instance when lifetimes differ in their number of
+// episodes, nothing is drawn.
 struct EpisodeCurves {
   std::string split;
   bool has_goals = true;
-  std::string section;  // Of the page.
+  std::string section;  // Section of the page.
   Quantity quantity = Quantity::kSuccess;
   size_t segments = 1;
   std::vector<EpisodeCurve> curves = {};
 };
 
-// Under which names a published curve is of the method that this run has learned.
+// Returns the names by which a published curve matches the method that this run learned.
 std::vector<std::string> NamesOfLearned(const ReportData& run);
 
-// Of each split of a run, in the order of the results.
+// Returns the curves of each split of a run, in the order of the results.
 std::vector<EpisodeCurves> EpisodesOfRun(const std::vector<MethodResult>& results,
                                          const ReportData& data);
 
 void DrawEpisodes(const EpisodeCurves& own, const Published& published, Drawing* drawing);
 
-// Each part of the lifetime of ours and of what is published, side by side: a table for each split
-// that has both, named "published_SPLIT".
+// Returns a table for each split with own and published curves: each part of the lifetime side by
+// side. A table is named "published_SPLIT".
 std::vector<Table> PublishedTables(const std::vector<EpisodeCurves>& all,
                                    const Published& published);
 
-// The figures and files of a run's evaluation.
+// Draws the figures and adds the files of a run's evaluation.
 void DrawEvaluation(const std::vector<EvaluationRow>& rows,
                     const std::vector<MethodResult>& results,
                     const std::vector<Comparison>& comparisons,
                     const std::vector<EpisodeCurves>& episodes, const Published& published,
                     Drawing* drawing);
 
-// Which published curves have no place in any of the figures, and why; empty: all have.
+// Names published curves that no figure shows, and the reason; empty when all are shown.
 std::string NotShown(const std::vector<EpisodeCurves>& all, const Published& published);
 
 }  // namespace mentor::report

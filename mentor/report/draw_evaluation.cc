@@ -1,4 +1,4 @@
-// Success (or shaped return) by method: the tables, each segment.
+// Success (or shaped return) by method: the tables, and the figure of segments.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -75,8 +75,8 @@ void TabulateComparisons(const std::vector<Comparison>& comparisons, Drawing* dr
   drawing->tables.push_back({"comparisons.csv", table.text()});
 }
 
-// Whether the best weights did in every lifetime what the final ones did, as where they are the
-// same: one line then stands for both.
+// True if best and final weights gave the same results in every lifetime, for instance because they
+// are the same; one line then stands for both.
 bool SameLives(const MethodResult& a, const MethodResult& b) {
   return a.keys == b.keys && a.segment_rates == b.segment_rates && a.last.mean == b.last.mean &&
          a.det.value_or(Interval()).mean == b.det.value_or(Interval()).mean;
@@ -100,7 +100,7 @@ std::vector<ShownMethod> ShownOf(const std::vector<const MethodResult*>& methods
   return shown;
 }
 
-// All environments together, in the order of the results.
+// Returns the results over all environments by split, in the order of the results.
 std::vector<std::pair<std::string, std::vector<const MethodResult*>>> ResultsBySplit(
     const std::vector<MethodResult>& results) {
   std::vector<std::pair<std::string, std::vector<const MethodResult*>>> splits;
@@ -112,7 +112,7 @@ std::vector<std::pair<std::string, std::vector<const MethodResult*>>> ResultsByS
   return splits;
 }
 
-// Each part of the lifetime side by side, with bars of their intervals.
+// Draws the parts of the lifetime side by side, with bars of their intervals.
 void DrawSegments(const std::string& split, const std::vector<const MethodResult*>& methods,
                   Drawing* drawing) {
   size_t segments = 0;
@@ -184,7 +184,7 @@ std::vector<EpisodeCurves> EpisodesOfRun(const std::vector<MethodResult>& result
       own.segments = std::max(own.segments, result.segments.size());
       own.curves.push_back(std::move(curve));
     }
-    // Where episodes end early, equal numbers are not equal parts of a lifetime.
+    // When episodes end early, equal indices are not equal parts of a lifetime.
     if (std::any_of(methods.begin(), methods.end(),
                     [](const MethodResult* result) { return result->lifetime_episodes == 0; }))
       own.curves.clear();

@@ -1,5 +1,4 @@
-// What the signal network says: the distribution of its output, and how it goes with the shaped
-// reward.
+// The output of the signal network: its distribution, and its relation to the shaped reward.
 #include <algorithm>
 #include <numeric>
 #include <string>
@@ -15,10 +14,11 @@ namespace mentor::report {
 namespace {
 
 constexpr int kHistogramBins = 40;
-constexpr size_t kScatterPoints = 1500;  // More make the page heavy and the picture no clearer.
-constexpr size_t kGroups = 10;           // Tenths of the steps by shaped reward.
+// More points make the page heavy without adding information.
+constexpr size_t kScatterPoints = 1500;
+constexpr size_t kGroups = 10;  // Tenths of the steps by shaped reward.
 
-// Numbers of the same steps. The first step of an episode has no change.
+// Values of the same steps. The first step of an episode has no change.
 struct PooledSteps {
   std::vector<double> signal, shaped;
   std::vector<double> signal_of_change, change;
@@ -47,7 +47,7 @@ PooledSteps Pool(const std::vector<SignalSample>& samples) {
   return pooled;
 }
 
-// Mean and spread of the signal by the age of the agent.
+// Draws mean and spread of the signal by the age of the agent.
 void DrawAge(const std::vector<SignalSample>& samples, Drawing* drawing) {
   int iterations = 0;
   for (const SignalSample& sample : samples) iterations = std::max(iterations, sample.iterations);
@@ -86,7 +86,7 @@ void DrawAge(const std::vector<SignalSample>& samples, Drawing* drawing) {
       drawing);
 }
 
-// Signal and shaped reward of the first and the last episode of one lifetime, step by step.
+// Draws signal and shaped reward of the first and the last episode of one lifetime, step by step.
 void DrawEpisode(const SignalSample& sample, Drawing* drawing) {
   const size_t length = static_cast<size_t>(sample.episode_steps);
   if (length < 2 || sample.signal.size() < 2 * length) return;
@@ -206,7 +206,7 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
              .height = 320},
             drawing);
 
-  // Every n-th step of all, so that the choice has no randomness.
+  // Take every n-th step, so that the choice is deterministic.
   const size_t stride = (pooled.signal.size() + kScatterPoints - 1) / kScatterPoints;
   Series points{.name = "single steps", .style = {"sky"}, .kind = Series::Kind::kPoints};
   for (size_t i = 0; i < pooled.signal.size(); i += stride)

@@ -1,5 +1,5 @@
 // Meta-training: success of each segment against outer updates and environment steps, shaped
-// return, the outer rule's own numbers.
+// return, and the metrics of the outer rule.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -34,7 +34,7 @@ bool Has(const std::vector<TrainingPoint>& training, const std::string& metric) 
   });
 }
 
-// The numbers of seg0, seg1, ... that there are.
+// Returns the numbers of the existing metrics seg0, seg1, ...
 std::vector<int> SegmentNumbers(const std::vector<TrainingPoint>& training) {
   std::set<int> numbers;
   for (const TrainingPoint& point : training) {
@@ -48,7 +48,7 @@ std::vector<int> SegmentNumbers(const std::vector<TrainingPoint>& training) {
   return {numbers.begin(), numbers.end()};
 }
 
-// At most five lines fit: the first, the last and some between.
+// Returns at most five numbers: the first, the last and some between.
 std::vector<int> Thinned(const std::vector<int>& numbers) {
   constexpr size_t kMost = 5;
   if (numbers.size() <= kMost) return numbers;
@@ -58,7 +58,7 @@ std::vector<int> Thinned(const std::vector<int>& numbers) {
   return thinned;
 }
 
-// From "nothing learned yet" to "all learned"; the last one is always blue.
+// Colours run from "nothing learned yet" to "all learned"; the last is always blue.
 std::string SegmentColour(size_t place, size_t count) {
   const char* colours[] = {"blue", "sky", "purple", "orange", "grey"};
   if (count == 2 && place == 0) return "grey";
@@ -72,7 +72,7 @@ void TabulateTraining(const std::vector<TrainingPoint>& training, Drawing* drawi
       {"training.csv", TrainingHeader(names) + TrainingRows(training, names)});
 }
 
-// Points for each update, and a line for their running mean.
+// Adds points for the updates, and a line for their running mean.
 void AddCurve(const std::vector<double>& x, const std::vector<double>& y, const std::string& name,
               const std::string& colour, Panel* panel) {
   const int window = RunningWindow(y.size());
@@ -103,7 +103,7 @@ std::vector<double> UpdatesOf(const std::vector<TrainingPoint>& training) {
   return updates;
 }
 
-// A lone point needs room around it.
+// Adds room around a single point.
 Axis UpdateAxis(const std::vector<TrainingPoint>& training) {
   return {.label = "outer updates",
           .low = 0,
@@ -124,7 +124,7 @@ Steps StepsAxis(const std::vector<TrainingPoint>& training) {
   return steps;
 }
 
-// Learning curves of agents by inner iteration, of the first, some and the last generations.
+// Draws learning curves of agents by inner iteration, for the first, some and the last generations.
 void DrawLives(const std::vector<TrainingPoint>& training, Drawing* drawing) {
   const std::vector<LifeCurve> lives = LifeCurves(training);
   if (lives.empty()) return;
@@ -159,8 +159,8 @@ void DrawLives(const std::vector<TrainingPoint>& training, Drawing* drawing) {
 
 using Where = MetricInfo::Panel;
 
-// Metrics of a panel that the run has, in the order of their declarations. Those that nobody
-// declares, as of other builds, are small ones and come last.
+// Returns the run's metrics of the panels, in the order of their declarations. Metrics without a
+// declaration, for instance from other builds, count as small and come last.
 std::vector<MetricInfo> MetricsOf(const ReportData& data, const std::set<Where>& panels) {
   std::set<std::string> reported;
   for (const TrainingPoint& point : data.training) {
@@ -184,14 +184,14 @@ std::vector<MetricInfo> MetricsOf(const ReportData& data, const std::set<Where>&
   return metrics;
 }
 
-// A logarithmic axis where it is wanted and every value has a place on it.
+// True if a logarithmic axis is wanted and can show every value.
 bool IsLog(const MetricInfo& metric, const std::vector<double>& values) {
   return metric.log_scale && std::none_of(values.begin(), values.end(), [](double value) {
            return std::isfinite(value) && value <= 0;
          });
 }
 
-// A panel for each metric.
+// Returns a figure with a panel per metric.
 Figure MetricPanels(const ReportData& data, const std::vector<MetricInfo>& metrics) {
   const std::vector<double> updates = UpdatesOf(data.training);
   Figure figure{
@@ -247,7 +247,7 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
   if (!segments.empty()) {
     Panel by_update{.x = UpdateAxis(training), .y = {.label = "success rate"}};
     Panel by_steps{.x = steps.axis, .y = {.label = "success rate"}};
-    // What is learned last is drawn above the others and named first.
+    // Draw later segments above earlier ones, and name them first.
     for (size_t i = segments.size(); i-- > 0;) {
       const auto values = SeriesOf(training, absl::StrFormat("seg%d", segments[i]));
       const std::string name = PartName(segments[i], static_cast<size_t>(data.iterations)),
@@ -309,8 +309,8 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
   rule.title = "The outer rule";
   rule.caption = "The rule's own numbers at each outer update. " + UpdateWords(training);
   AddFigure(std::move(rule), drawing);
-  // Whatever else a rule and its agents say of themselves, for instance how a policy responds to
-  // the signal's parameters.
+  // All other metrics of a rule and its agents, for instance the policy's response to the signal's
+  // parameters.
   constexpr size_t kMost = 16;
   std::vector<MetricInfo> small = MetricsOf(data, {Where::kSmall});
   const size_t left_out = small.size() - std::min(small.size(), kMost);

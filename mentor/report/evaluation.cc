@@ -49,13 +49,13 @@ absl::Status CheckRow(const EvaluationRow& row, size_t index) {
   return absl::OkStatus();
 }
 
-// What is compared of an episode.
+// Returns the compared quantity of an episode.
 double ValueOf(const EvaluationRow& row, size_t episode, Quantity quantity) {
   return quantity == Quantity::kSuccess ? row.episode_success[episode]
                                         : row.episode_return[episode];
 }
 
-// Success, unless nothing ever succeeds although returns are there to compare.
+// Success, unless no episode succeeds and returns are available.
 Quantity QuantityOf(const std::vector<EvaluationRow>& rows) {
   for (const EvaluationRow& row : rows) {
     const auto& success = row.episode_success;
@@ -66,8 +66,8 @@ Quantity QuantityOf(const std::vector<EvaluationRow>& rows) {
   return rows.empty() ? Quantity::kSuccess : Quantity::kReturn;
 }
 
-// First episodes of the segments of a lifetime, and their end. Without numbers of episodes by
-// segment they are taken to be equally many.
+// Returns the first episode of each segment of a lifetime, and the end. Without episode counts per
+// segment, all segments get equally many.
 std::vector<int> SegmentBounds(const EvaluationRow& row, int segments, bool by_iteration) {
   std::vector<int> bounds = {0};
   for (int s = 0; s < segments; ++s) {
@@ -121,7 +121,8 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
   result.quantity = quantity;
   result.lifetimes = static_cast<int>(rows.size());
   result.lifetime_episodes = equally_many ? alive : 0;
-  // Columns of the bootstrap: segments, det, return of the last segment, last, every episode.
+  // [rows][columns] of the bootstrap: segments, det, return of the last segment, last, every
+  // episode.
   std::vector<std::vector<double>> columns;
   for (const EvaluationRow* row : rows) {
     result.keys.push_back(KeyOf(*row));
@@ -163,7 +164,7 @@ Scores SegmentScores(const MethodResult& result, int segment) {
   return scores;
 }
 
-// Of the same lifetimes.
+// Returns the mean difference over lifetimes that a and b share.
 Interval PairedDifference(const Scores& a, const Scores& b) {
   std::vector<std::vector<double>> differences;
   for (size_t i = 0; i < a.values.size(); ++i) differences.push_back({a.values[i] - b.values[i]});

@@ -1,4 +1,4 @@
-// Turns the lifetimes of an evaluation into success rates with intervals, and compares methods.
+// Computes success rates with intervals from the lifetimes of an evaluation, and compares methods.
 // Pure functions.
 #pragma once
 
@@ -13,30 +13,32 @@
 
 namespace mentor::report {
 
-// What is compared: success rates or, where no episode of any method succeeds since the environment
-// knows no success, shaped returns.
+// The compared quantity: success rates. Shaped returns are compared when no episode of any method
+// succeeds because the environment has no success.
 enum class Quantity { kSuccess, kReturn };
 
-// All lifetimes of one method on one split. Names as in docs/algorithms/black_box.md#evaluation:
-// seg0, seg1, ... are the success rates (or shaped returns) of the episodes that ended in each
-// inner iteration, `last` of the lifetime's last episode, `det` of the deterministic ones.
+// All lifetimes of one method on one split. methods/black_box/README.md#evaluation has the names.
+// The success rates (or shaped returns) seg0, seg1, ... cover the episodes that ended in each inner
+// iteration. The rate `last` is that of the lifetime's last episode. The rate `det` is that of the
+// deterministic episodes.
 struct MethodResult {
   v1::EvaluationMethod method = v1::EVALUATION_METHOD_UNSPECIFIED;
   std::string split;
   std::string environment;  // Empty: all environments together.
   int lifetimes = 0;
   int goals = 0;
-  bool has_goals = true;  // Its tasks differ.
+  bool has_goals = true;  // The tasks differ.
   Quantity quantity = Quantity::kSuccess;
-  int lifetime_episodes = 0;  // 0: not the same in all lifetimes, as where episodes end early.
+  int lifetime_episodes = 0;  // 0: lifetimes differ, for instance because episodes end early.
   std::vector<Interval> segments;
   Interval last;
   std::optional<Interval> det;
   std::optional<Interval> last_return;  // Shaped return of an episode of the last segment.
-  // Every episode, the deterministic ones last; empty where lifetimes have other numbers of them.
+  // Every episode, the deterministic ones last; empty when lifetimes differ in their number of
+  // episodes.
   std::vector<Interval> episodes;
 
-  // One entry for each lifetime, ordered by its key.
+  // One entry per lifetime, ordered by key.
   struct Key {
     Levels levels;
     uint32_t lifetime = 0;
@@ -47,34 +49,34 @@ struct MethodResult {
   std::vector<std::vector<double>> segment_rates;  // [lifetimes][segments]
 };
 
-// mean(a) - mean(b) of the success rate (or shaped return) of a segment.
+// The difference mean(a) - mean(b) of the success rate (or shaped return) of a segment.
 struct Comparison {
   v1::EvaluationMethod method = v1::EVALUATION_METHOD_UNSPECIFIED;
   v1::EvaluationMethod baseline = v1::EVALUATION_METHOD_UNSPECIFIED;
   std::string split;
   bool has_goals = true;
   int segment = 0;
-  bool paired = false;  // Lifetimes with equal goals and numbers were subtracted one by one.
+  bool paired = false;  // Lifetimes with equal goals and numbers were subtracted pairwise.
   Interval difference;
 };
 
-// Unseen goals first, then those of meta-training, then other tasks by name.
+// Sort order of splits: unseen goals, then goals of meta-training, then other tasks by name.
 int SplitPlace(const std::string& split);
 
-// Results by split (test goals first) and method; those of single environments follow when there
-// are several. Lifetimes in which no episode ended are left out. INVALID_ARGUMENT names the first
-// row that does not fit.
+// Returns results by split (test goals first) and method. With several environments, results of
+// each follow. Lifetimes in which no episode ended are left out. INVALID_ARGUMENT names the first
+// invalid row.
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
     const std::vector<EvaluationRow>& rows, int iterations);
 
-// Where a lifetime of one run belongs; in a comparison also to a meta-seed.
+// Returns the levels of a lifetime; in a comparison they include a meta-seed.
 Levels LevelsOf(const EvaluationRow& row, size_t meta_seed = 0);
 
-// Every learned method against every baseline of its split: the last segment, and segment 0 as
-// the control.
+// Compares every learned method with every baseline of its split in the last segment. Segment 0
+// serves as the control.
 std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results);
 
-// By how much success grew within a lifetime: last segment - segment 0, lifetime by lifetime.
+// Returns the growth of success within a lifetime: last segment - segment 0, lifetime by lifetime.
 Interval GrowthWithinLifetime(const MethodResult& result);
 
 }  // namespace mentor::report

@@ -14,7 +14,8 @@ namespace mentor::report {
 
 namespace {
 
-// Ends of the bars: each stands on those before it. The places of all are the same.
+// Stacks the bars: sets the ends of each bar on top of the previous series. All series share their
+// places.
 void Stack(std::vector<Series>* series) {
   std::vector<double> heights;
   for (Series& one : *series) {

@@ -1,6 +1,5 @@
-// What the report draws: figures as data, from which come the charts of the page (chart.h), the
-// script that gnuplot draws for papers (gnuplot_script.cc) and a CSV file. Pure functions: files
-// are written by write.cc.
+// Figures as data. The charts of the page (chart.h), the gnuplot scripts for papers
+// (gnuplot_script.cc) and CSV files are made from them. Pure functions; write.cc writes the files.
 #pragma once
 
 #include <optional>
@@ -15,36 +14,36 @@
 namespace mentor::report {
 
 struct CsvFile {
-  std::string name;  // With ".csv".
+  std::string name;  // Includes ".csv".
   std::string text;
 };
 
-// How a method is drawn: the same in every figure and every report.
+// The style of a method, the same in every figure and report.
 struct Style {
   std::string colour;  // A colour of the theme.
-  int point = 7;       // Numbers of gnuplot's.
+  int point = 7;       // Number of gnuplot's point type.
   int dash = 1;
 };
-// place: for methods that are not known by name.
+// Returns the style of a method known by name.
 Style StyleOf(v1::EvaluationMethod method);
-// The style of the place-th of several methods of a comparison.
+// Returns the style of the place-th method of a comparison.
 Style StyleOf(size_t place);
 
-// Where an end is not given, it is where the numbers need it.
+// An unset end of an axis follows from the data.
 struct Axis {
-  std::string label = {};  // With its unit.
+  std::string label = {};  // Includes its unit.
   std::optional<double> low = {};
   std::optional<double> high = {};
   bool log = false;
-  bool whole = false;                   // Marks stand at whole numbers only.
-  std::vector<std::string> names = {};  // Of the places 0, 1, 2, ...; empty: they are numbers.
+  bool whole = false;                   // Ticks only at whole numbers.
+  std::vector<std::string> names = {};  // Names of the places 0, 1, 2, ...; empty for numbers.
 };
 
 struct Place {
   double x = 0;
   Interval y = {};  // The line breaks where the mean is NaN.
 };
-// y without an interval.
+// Returns a place with the value y and no interval.
 inline Place PlaceAt(double x, double y) {
   return {x, {y, y, y}};
 }
@@ -55,13 +54,13 @@ struct Series {
   Style style;
   Kind kind = Kind::kLine;
   std::vector<Place> places = {};
-  bool intervals = false;  // Lines have a band, points a bar.
-  bool right = false;      // Measured by the axis on the right.
-  // Of what is behind a mean of the same name, which: "single updates", "meta-seed 2". It is drawn
-  // small and has no place in the legend. Empty: the mean itself.
+  bool intervals = false;  // Lines have a band, and points have a bar.
+  bool right = false;      // Uses the axis on the right.
+  // Marks a series behind a mean of the same name: "single updates", "meta-seed 2". Such a series
+  // is drawn small and is not in the legend. Empty: the mean itself.
   std::string single = {};
 
-  // In files, where names tell series apart.
+  // Name in files, where it must be unique.
   std::string FullName() const { return single.empty() ? name : name + ", " + single; }
 };
 
@@ -71,7 +70,7 @@ struct Mark {
   std::string label = {};
 };
 
-// From bar to bar: the least distance of two places; 1 where there are not two.
+// Returns the distance between bars: the least distance of two places; 1 with fewer than two.
 double BarWidth(const Series& series);
 
 struct Image {
@@ -80,7 +79,7 @@ struct Image {
 };
 
 struct Panel {
-  std::string title = {};  // Where a figure has several.
+  std::string title = {};  // Set when a figure has several panels.
   Axis x = {};
   Axis y = {};
   Axis right = {};
@@ -88,55 +87,55 @@ struct Panel {
   std::vector<Mark> marks = {};
   bool transposed = false;  // Places go down the left side, values to the right.
   bool stacked = false;     // Bars stand on each other.
-  Image image = {};         // Instead of series.
+  Image image = {};         // Replaces the series.
 };
 
 struct Figure {
   std::string name;     // Name of its files, without ending.
   std::string section;  // "evaluation", "beside", "training", "signal" or "cost"
-  std::string title;    // Plain text, as all of these are.
+  std::string title;    // Plain text, as all texts here.
   std::string caption;
   std::vector<Panel> panels;
-  int columns = 1;   // Of panels.
-  int height = 380;  // Pixels of all panels; the width is kFigureWidth.
+  int columns = 1;   // Columns of panels.
+  int height = 380;  // Height of all panels in pixels; the width is kFigureWidth.
 };
 
-// A name as a part of a file's: letters, digits and '-'; others become '_'.
+// Returns a name as part of a file name: letters, digits and '-'; other characters become '_'.
 std::string FileName(const std::string& name);
 
 inline constexpr int kFigureWidth = 760;
 
 struct Drawing {
-  std::vector<CsvFile> tables;  // More numbers than the figures have.
+  std::vector<CsvFile> tables;  // Tables with more numbers than the figures show.
   std::vector<Figure> figures;
 };
 
-// Series and panels without a number are left out, and a figure without any; so are values that
-// have no place on a logarithmic axis.
+// Adds a figure. Series and panels without a number are left out, and so is a figure without
+// panels. A logarithmic axis also leaves out values that it cannot show.
 void AddFigure(Figure figure, Drawing* drawing);
 
-// The numbers of a figure, as its script reads them: a block for each series, with two empty lines
-// between.
+// Returns the numbers of a figure in the form that its script reads: a block per series, with two
+// empty lines between blocks.
 //   [panel,]series,x,[name,]value,low,high
 //   column,row,value                        of an image
 CsvFile TableOf(const Figure& figure);
 
-// Environment steps in a unit that keeps the numbers short: "million ", 1e6.
+// A unit for environment steps that keeps the numbers short: "million ", 1e6.
 struct StepUnit {
-  std::string prefix;  // Of a label; may be empty.
+  std::string prefix;  // Prefix of the label; may be empty.
   double steps = 1;
 };
 StepUnit StepUnitOf(double most);
 
-// Running means are over a tenth of the run, so that a short run does not vanish in one number.
+// Running means span a tenth of the run, so that a short run keeps several values.
 inline constexpr int kRunningMeanMax = 10;  // Outer updates.
 int RunningWindow(size_t updates);
-// "lines are the mean of the last 4 updates", or that they join the points.
+// Returns "lines are the mean of the last 4 updates", or says that lines join the points.
 std::string RunningWords(int window);
 
-// The greatest value or end of an interval; at least 0.
+// Returns the greatest value or end of an interval; at least 0.
 double HighestOf(const std::vector<Series>& series);
-// From 0 to 1 where rates are high; otherwise as much as there is to see.
+// Sets the axis to 0 to 1 for high rates, and to the range of the values otherwise.
 void FitRates(Panel* panel);
 
 // A row of the table of cost by phase; seconds are means over the outer updates.
@@ -146,24 +145,23 @@ struct PhaseCost {
   double share = 0;  // Its share of all CPU seconds.
 };
 
-// Success (or, where nothing succeeds, shaped return) of the agents of one generation by inner
-// iteration, from the metrics of a rule with decisions inside a lifetime.
+// Success of the agents of one generation by inner iteration, or shaped return when no episode
+// succeeds. Computed from the metrics of a rule with decisions inside a lifetime.
 struct LifeCurve {
   int generation = 0;
   bool success = false;
   std::vector<int> iterations = {};
   std::vector<double> values = {};
 };
-// By generation. Generations that were cut short are left out when a whole one follows or comes
-// before.
+// Returns the curves by generation. Incomplete generations are left out if a complete one exists.
 std::vector<LifeCurve> LifeCurves(const std::vector<TrainingPoint>& training);
 
 struct Correlation {
   std::string lifetime;  // Number, or "pooled".
   size_t steps = 0;
-  double pearson = 0;  // With the shaped reward; NaN when one of both is constant.
+  double pearson = 0;  // Correlation with the shaped reward; NaN when either is constant.
   double spearman = 0;
-  // With the change of the shaped reward by the step; NaN when episodes are unknown.
+  // Correlation with the change of the shaped reward in a step; NaN when episodes are unknown.
   double change_pearson = 0;
   double change_spearman = 0;
 };
@@ -174,17 +172,18 @@ void DrawMaps(const std::vector<MapSample>& maps, int iterations, Drawing* drawi
 void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing);
 
 std::vector<PhaseCost> CostByPhase(const std::vector<TrainingPoint>& training);
-// One entry for each lifetime and the pooled one last.
+// Returns one entry per lifetime, and the pooled entry last.
 std::vector<Correlation> Correlate(const std::vector<SignalSample>& samples);
-// Outer updates before the first of which there are numbers, as of a run that went on from another
-// one: their environment steps are counted, their seconds are not.
+// Returns the number of outer updates before the first point, for instance in a run that continues
+// another. Their environment steps are counted, but their seconds are not.
 uint32_t UpdatesBefore(const std::vector<TrainingPoint>& training);
-// Of all its updates; NaN when none is known.
+// Returns the CPU seconds of all updates; NaN when none is known.
 double CpuSeconds(const std::vector<TrainingPoint>& training);
-// Environment steps a second of wall time over all updates that have both; 0 when none has.
+// Returns environment steps per second of wall time over the updates with both numbers; 0 without
+// any.
 double StepsPerSecond(const std::vector<TrainingPoint>& training);
 
-// The gnuplot script of a figure: it reads NAME.csv and draws NAME.svg and NAME.png.
+// Returns the gnuplot script of a figure, which reads NAME.csv and draws NAME.svg and NAME.png.
 std::string Script(const Figure& figure);
 
 }  // namespace mentor::report

@@ -1,4 +1,4 @@
-// Figures as scripts of gnuplot: for papers, slides and pages without JavaScript.
+// Figures as gnuplot scripts, for papers, slides and pages without JavaScript.
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -16,8 +16,8 @@
 namespace mentor::report {
 namespace {
 
-// @NAME@ is a colour of the theme, @faint NAME@ a clear one, @file@ the figure's name. Text is
-// never "enhanced": names are shown as they are.
+// @NAME@ is a colour of the theme, @faint NAME@ its transparent form, and @file@ the figure's name.
+// Text is never "enhanced", so names appear unchanged.
 constexpr char kPrologue[] = R"(# Draws @file@.svg and @file@.png: gnuplot @file@.gp
 set encoding utf8
 set datafile separator comma
@@ -41,9 +41,9 @@ do for [picture in 'svg png'] {
   set output '@file@.'.picture
 )";
 
-constexpr size_t kShortName = 24;  // Two of these fit side by side in a legend.
+constexpr size_t kShortName = 24;  // Two names of this length fit side by side in a legend.
 
-// Words in lines; a long word stays whole.
+// Wraps text at words; a long word stays whole.
 std::vector<std::string> Wrapped(const std::string& text, size_t length) {
   std::vector<std::string> lines;
   for (const std::string& word : std::vector<std::string>(absl::StrSplit(text, ' '))) {
@@ -55,14 +55,14 @@ std::vector<std::string> Wrapped(const std::string& text, size_t length) {
   return lines;
 }
 
-// A text of several lines as an expression of gnuplot's.
+// Returns a text of several lines as a gnuplot expression.
 std::string Lines(const std::vector<std::string>& lines) {
   std::vector<std::string> quoted;
   for (const std::string& line : lines) quoted.push_back(GnuplotString(line));
   return absl::StrJoin(quoted, ".\"\\n\".");
 }
 
-// Names down the left side. They are no labels of tics: those are formats, in which a % is lost.
+// Puts names down the left side. They cannot be tic labels, which are formats and lose a %.
 std::string NamesOnTheLeft(const std::vector<std::string>& names) {
   constexpr size_t kLineLength = 30;
   std::vector<std::string> tics;
@@ -85,7 +85,7 @@ std::string End(const std::optional<double>& value) {
   return value ? absl::StrFormat("%.6g", *value) : "*";
 }
 
-// A step of 1, 2 or 5 times a power of ten that gives at most `most` marks.
+// Returns a step of 1, 2 or 5 times a power of ten that gives at most `most` marks.
 double Step(double span, int most) {
   const double least = span / most, power = std::pow(10, std::floor(std::log10(least)));
   for (const double factor : {1.0, 2.0, 5.0}) {
@@ -94,7 +94,7 @@ double Step(double span, int most) {
   return 10 * power;
 }
 
-// Numbers of x: of the places, or of the values where the panel is transposed.
+// Returns the range of x: of the places, or of the values in a transposed panel.
 std::pair<double, double> Range(const Panel& panel, const Axis& axis) {
   double low = INFINITY, high = -INFINITY;
   for (const Series& series : panel.series) {
@@ -111,8 +111,8 @@ std::pair<double, double> Range(const Panel& panel, const Axis& axis) {
   return {axis.low.value_or(low), axis.high.value_or(high)};
 }
 
-// What one axis is set to. `which` is "x", "y" or "y2"; marks: at most so many, 0: as gnuplot
-// likes.
+// Returns the settings of one axis. `which` is "x", "y" or "y2"; `marks` limits the ticks, 0:
+// gnuplot's choice.
 std::string AxisCommands(const std::string& which, const Axis& axis, const Panel& panel,
                          int marks) {
   std::string text =
@@ -122,7 +122,7 @@ std::string AxisCommands(const std::string& which, const Axis& axis, const Panel
   if (!axis.names.empty() && panel.transposed) return text + NamesOnTheLeft(axis.names);
   if (!axis.names.empty()) {
     std::vector<std::string> tics;
-    // They share the width.
+    // The labels share the width.
     for (size_t i = 0; i < axis.names.size(); ++i) {
       tics.push_back(
           absl::StrFormat("%s %d", Lines(Wrapped(axis.names[i], 84 / axis.names.size())), i));
@@ -225,7 +225,7 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
         "'@muted@'\n",
         m + 1, GnuplotString(mark.label), mark.at);
   }
-  // Names of one thing need no legend; long ones stand one below the other.
+  // A single name needs no legend; long names stand below each other.
   std::set<std::string> names;
   size_t longest = 0;
   for (const Series& series : panel.series) {
@@ -241,12 +241,12 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
                             longest > kShortName ? "vertical maxrows " : "horizontal ",
                             longest > kShortName ? absl::StrCat(names.size()) : "");
     if (longest > 3 * kShortName) text += "set key font ',9'\n";
-    // Room for a dash and a gap.
+    // Leave room for a dash and a gap.
     const bool dashed = std::any_of(panel.series.begin(), panel.series.end(),
                                     [](const Series& series) { return series.style.dash == 2; });
     text += absl::StrFormat("set key samplen %d\n", dashed ? 5 : 2);
   }
-  const int first = several ? 2 : 1;  // The column of the series.
+  const int first = several ? 2 : 1;  // Column of the series.
   const int value = first + (figure.panels[0].x.names.empty() ? 2 : 3);
   const Columns columns{first + 1, value, value + 1, value + 2};
   std::vector<std::string> bands, faint, plots;
@@ -263,7 +263,7 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
     (series.single.empty() ? plots : faint)
         .push_back(SeriesCommands(file, series, panel, own, columns, in_key));
   }
-  // What comes later is drawn above: single updates and meta-seeds lie behind their means.
+  // Draw single updates and meta-seeds first, so that they lie behind their means.
   std::vector<std::string> commands = bands;
   commands.insert(commands.end(), faint.begin(), faint.end());
   commands.insert(commands.end(), plots.begin(), plots.end());
@@ -301,7 +301,7 @@ std::string Script(const Figure& figure) {
   for (const Colour& colour : Theme()) {
     const std::string name(colour.name), light(colour.light);
     replacements.emplace_back("@" + name + "@", light);
-    replacements.emplace_back("@faint " + name + "@", "#99" + light.substr(1));  // 60 % clear.
+    replacements.emplace_back("@faint " + name + "@", "#99" + light.substr(1));  // Opacity 60 %.
   }
   return absl::StrReplaceAll(kPrologue + commands + "  unset output\n}\n", replacements);
 }

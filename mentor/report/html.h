@@ -1,4 +1,4 @@
-// Text for HTML and CSV. Pure functions.
+// Escaping and formatting for HTML and CSV. Pure functions.
 #pragma once
 
 #include <string>
@@ -6,13 +6,13 @@
 
 namespace mentor::report {
 
-// Safe as text and inside a quoted attribute. Bytes that are not UTF-8 and control characters
-// become U+FFFD.
+// Returns text that is safe in HTML and inside a quoted attribute. Bytes that are not UTF-8 and
+// control characters become U+FFFD.
 std::string EscapeHtml(std::string_view text);
 
-// RFC 4180: quoted when it must be.
+// Quotes a CSV field when RFC 4180 requires it.
 std::string CsvField(std::string_view text);
-// Ten significant digits; empty when not finite.
+// Formats ten significant digits; empty when not finite.
 std::string CsvNumber(double value);
 
 }  // namespace mentor::report

@@ -17,7 +17,7 @@
 namespace mentor::report {
 namespace {
 
-// A curve needs no more.
+// Resolution of a curve.
 constexpr int kPlacesMax = 200;
 constexpr int kCurveResamples = 500;
 
@@ -45,11 +45,11 @@ void AddBeside(const ReportData& data, size_t meta_seed, Cohort* cohort) {
   }
 }
 
-// Episodes of the first iterations of a life.
+// Returns the number of episodes in the first iterations of a lifetime.
 int EpisodesOf(const Cohort::Life& life, int iterations) {
   const EvaluationRow& row = *life.row;
   if (static_cast<int>(row.segment_episodes.size()) != life.iterations)
-    return row.lifetime_episodes * iterations / life.iterations;  // Equally many in each.
+    return row.lifetime_episodes * iterations / life.iterations;  // Equally many per iteration.
   int episodes = 0;
   for (int i = 0; i < iterations; ++i) episodes += row.segment_episodes[i];
   return episodes;
@@ -61,7 +61,7 @@ double MeanOf(const std::vector<double>& values, int begin, int end) {
   return sum / (end - begin);
 }
 
-// Over agents; one of them has none.
+// Returns the mean over agents; a single agent has no interval.
 Interval MeanInterval(const Scores& scores, int resamples) {
   if (scores.values.size() == 1) return {scores.values[0], kNone, kNone};
   return BootstrapStratified(
@@ -88,8 +88,8 @@ bool AnySuccess(const std::vector<Cohort>& cohorts) {
   return false;
 }
 
-// The steps up to which evaluated agents are measured: what those beside their signal have, of the
-// same group where there are some.
+// Returns the step limit for measuring evaluated agents: the steps of agents beside their signal,
+// preferably of the same group.
 uint64_t StepsBeside(const std::vector<Cohort>& cohorts, const Cohort& evaluated) {
   uint64_t own = 0, all = 0;
   for (const Cohort& cohort : cohorts) {
@@ -100,8 +100,8 @@ uint64_t StepsBeside(const std::vector<Cohort>& cohorts, const Cohort& evaluated
   return own > 0 ? own : all;
 }
 
-// Whether PPO is a baseline of agents beside their signal: of their group, of all, or of a group
-// that has no such agents.
+// True if PPO is a baseline of agents beside their signal. It belongs to their group, to all
+// groups, or to a group without such agents.
 bool IsBaselineOf(const std::vector<Cohort>& cohorts, const Cohort& ppo, const Cohort& beside) {
   return ppo.is_ppo && (ppo.group.empty() || ppo.group == beside.group ||
                         std::none_of(cohorts.begin(), cohorts.end(), [&](const Cohort& other) {
@@ -133,7 +133,7 @@ std::vector<Cohort> CohortsOf(const ReportData& data) {
   for (const EvaluationRow& row : data.evaluation) {
     if (split.empty() || SplitPlace(row.split) < SplitPlace(split)) split = row.split;
   }
-  std::map<int, Cohort> evaluated;  // By the method's place.
+  std::map<int, Cohort> evaluated;  // By the method's position.
   for (const EvaluationRow& row : data.evaluation) {
     if (row.split != split) continue;
     Cohort& cohort = evaluated[PlaceOf(row.method)];

@@ -1,5 +1,6 @@
-// How agents do that learn beside their signal: return and success of the last n whole episodes of
-// each, and the same of the evaluation's agents after as many environment steps. Pure functions.
+// Performance of agents that learn beside their signal: return and success of the last n whole
+// episodes of each agent. Agents of the evaluation are measured after the same number of
+// environment steps. Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -16,53 +17,55 @@
 
 namespace mentor::report {
 
-// Of the pages that show them.
+// Title of the page's chapter about these agents.
 inline constexpr char kBesideTitle[] = "Last episodes of agents";
-inline constexpr char kBesideSection[] = "beside";  // Of their figures.
+inline constexpr char kBesideSection[] = "beside";  // Section of their figures.
 
 // Agents that are measured together.
 struct Cohort {
   std::string name;
   std::string group = {};  // See Contender.
-  bool beside = false;     // They learned beside their signal; otherwise they were evaluated.
-  bool is_ppo = false;     // Without a signal: what the others are held against.
+  bool beside = false;     // The agents learned beside their signal; otherwise they were evaluated.
+  bool is_ppo = false;     // Agents without a signal, which are the baseline of the others.
   Style style = {};
   int iteration_steps = 0;    // Environment steps of an inner iteration.
-  size_t episodes_known = 0;  // The newest of an agent; older ones may be missing.
+  size_t episodes_known = 0;  // Newest episodes kept per agent; older ones may be missing.
   struct Life {
     size_t meta_seed = 0;  // See Contender::Row.
     const EvaluationRow* row = nullptr;
-    int iterations = 0;  // Of its life so far.
+    int iterations = 0;  // Iterations lived so far.
   };
   std::vector<Life> lives = {};
 
-  uint64_t env_steps() const;  // Of one agent, the longest life.
+  uint64_t env_steps() const;  // Steps per agent; the longest lifetime counts.
 };
 
-// Of a run: agents beside their signal, and of the first tasks that were evaluated. Empty where no
-// agent learned beside its signal. The data outlive them.
+// Returns the cohorts of a run: agents beside their signal, and agents of the first evaluated
+// tasks. Empty when no agent learned beside its signal. `data` must outlive the cohorts.
 std::vector<Cohort> CohortsOf(const ReportData& data);
-// Of a comparison.
+// Returns the cohorts of a comparison.
 std::vector<Cohort> CohortsOf(const std::vector<Group>& groups,
                               const std::vector<Standing>& standings);
 
-// Of each agent the mean over its last n episodes, or all if it has fewer, then the mean over the
-// agents. Agents without an episode have no part.
+// Means over agents of each agent's mean over its last n episodes, or over all if it has fewer.
+// Agents without an episode are left out.
 struct LastEpisodes {
-  uint64_t env_steps = 0;                        // Of one agent.
-  Scores returns = {}, successes = {};           // A value for each agent.
-  size_t fewest = 0, most = 0;                   // Episodes of an agent.
-  Interval mean_return = {}, mean_success = {};  // Ends are NaN where there is one agent.
+  uint64_t env_steps = 0;                        // Per agent.
+  Scores returns = {}, successes = {};           // One value per agent.
+  size_t fewest = 0, most = 0;                   // Episodes per agent.
+  Interval mean_return = {}, mean_success = {};  // The ends are NaN for a single agent.
 };
-// What they had achieved when each had made so many environment steps, or as many as it made.
-// Nothing when no episode had ended, or older ones are needed than are known.
+// Measures the agents after `env_steps` environment steps each, or after all their steps if they
+// made fewer. Returns nullopt when no episode had ended, or when the needed episodes are no longer
+// kept.
 std::optional<LastEpisodes> Measure(const Cohort& cohort, int n, uint64_t env_steps,
                                     int resamples = kBootstrapResamples);
 
-// Rows of agents beside their signal stand at all their steps and, where evaluated agents have
-// fewer, at as many as these; rows of evaluated agents at no more steps than the first have.
+// Agents beside their signal get a row at all their steps, and a second row at the steps of
+// evaluated agents if those are fewer. Rows of evaluated agents stop at the steps of the agents
+// beside their signal.
 Table LastEpisodesTable(const std::vector<Cohort>& cohorts, int n);
-// Each cohort beside its signal against PPO, after equally many steps.
+// Compares each cohort beside its signal with PPO after the same number of steps.
 std::vector<std::string> LastEpisodesWords(const std::vector<Cohort>& cohorts, int n);
 void DrawLastEpisodes(const std::vector<Cohort>& cohorts, int n, Drawing* drawing);
 

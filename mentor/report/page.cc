@@ -74,8 +74,8 @@ std::string ResultTable(const PageParts& parts, bool by_environment) {
   return table.Html();
 }
 
-// Which weights, goals and seeds the evaluation holds. Several may be pooled: that at the end of
-// the run, and those of `mentor evaluate`.
+// Says which weights, goals and seeds the evaluation holds. The evaluation at the end of the run
+// and those of `mentor evaluate` may be pooled.
 std::string EvaluatedWords(const PageParts& parts) {
   const ReportData& data = parts.data;
   std::string text;
@@ -89,10 +89,10 @@ std::string EvaluatedWords(const PageParts& parts) {
     }
     text += ".";
   }
-  std::map<std::string, std::map<uint64_t, std::set<uint64_t>>> goals;  // By split and seed.
+  std::map<std::string, std::map<uint64_t, std::set<uint64_t>>> goals;  // Goals by split and seed.
   for (const EvaluationRow& row : data.evaluation) goals[row.split][row.seed].insert(row.goal);
   for (const auto& [split, by_seed] : goals) {
-    std::map<std::set<uint64_t>, std::set<uint64_t>> seeds;  // By goals.
+    std::map<std::set<uint64_t>, std::set<uint64_t>> seeds;  // Seeds by goals.
     for (const auto& [seed, own] : by_seed) seeds[own].insert(seed);
     std::vector<std::string> words;
     for (const auto& [own, of] : seeds) {
@@ -151,7 +151,7 @@ std::string CorrelationTable(const std::vector<SignalSample>& samples) {
                {"Pearson with its change", Kind::kNumber},
                {"Spearman with its change", Kind::kNumber}});
   const std::vector<Correlation> correlations = Correlate(samples);
-  // A page shows a few single lifetimes; all are in the CSV file.
+  // The page shows a few single lifetimes; the CSV file has all.
   constexpr size_t kShown = 12;
   for (size_t i = 0; i < correlations.size(); ++i) {
     if (i >= kShown && i + 1 < correlations.size()) continue;
@@ -184,7 +184,7 @@ std::string CostTable(const std::vector<TrainingPoint>& training) {
   return table.Html();
 }
 
-// A path as a link: bytes that are not plain are %XX.
+// Returns a path as a link, with %XX for special bytes.
 std::string Link(const std::filesystem::path& path) {
   std::string link;
   for (const char c : path.generic_string()) {
@@ -218,7 +218,7 @@ std::string Films(const PageParts& parts) {
   return html;
 }
 
-// The library and our script as one: the policy of the page names its hash, and nothing else runs.
+// The library and the page's script as one text. The page's security policy allows only its hash.
 const std::string& WholeScript() {
   static const auto& script =
       *new std::string("\n" + std::string(kChartLibrary) + "\n" + std::string(kPageScript));
@@ -361,7 +361,7 @@ list.</li>
 </ul></details>
 )";
 
-// For people; the spec has every default below.
+// The facts for people; the spec follows below with every default.
 std::string FactTable(const std::vector<std::pair<std::string, std::string>>& facts) {
   if (facts.empty()) return "";
   Table table("facts", "The run", {{"fact"}, {"value"}});

@@ -20,39 +20,40 @@ struct PageParts {
   const std::vector<std::string>& summary;
   const std::vector<MethodResult>& results;
   const std::vector<Comparison>& comparisons;
-  const Table& last_episodes;           // Empty: no agent learned beside its signal.
-  const std::vector<Table>& published;  // Beside what others have published.
+  const Table& last_episodes;           // Empty when no agent learned beside its signal.
+  const std::vector<Table>& published;  // Comparisons with published curves.
   const Drawing& drawing;
-  std::map<std::string, std::string> svgs;  // By name of the figure; files of gnuplot.
-  std::vector<std::string> warnings;        // Of ReportFiles.
-  std::string files_folder;                 // Link from the page to CSV and pictures.
-  std::filesystem::path folder;             // Where the page will lie.
+  std::map<std::string, std::string> svgs;  // gnuplot's SVG files by name of the figure.
+  std::vector<std::string> warnings;        // Warnings of ReportFiles.
+  std::string files_folder;                 // Link from the page to CSV files and pictures.
+  std::filesystem::path folder;             // Destination folder of the page.
 };
 
 std::string MakePage(const PageParts& parts);
 
-// Shared by the pages of a run and of a comparison.
-// Why there are no pictures to download; empty: there are.
+// --- Parts that the pages of a run and of a comparison share ---
+
+// Explains why there are no pictures to download; empty if there are.
 std::string MissingPictures(const absl::Status& drawn);
-// Adds those that are not empty.
+// Appends the non-empty texts to `warnings`.
 void AddWarnings(const std::vector<std::string>& found, std::vector<std::string>* warnings);
-// A paragraph that stands out; nothing for an empty text.
+// Returns a highlighted paragraph; empty for an empty text.
 std::string Warning(const std::string& text);
-// Until the title inside <main>. Text from users is escaped by all of these.
+// Returns the page up to the title inside <main>. All functions here escape text from users.
 std::string PageHead(const std::string& title);
-// A part of a page under a title of its own.
+// A part of the page with its own title.
 struct Chapter {
-  std::string id;  // For links.
+  std::string id;  // Anchor for links.
   std::string title;
   std::string html = {};
 };
-// A list of links to the chapters, and the chapters.
+// Returns a list of links to the chapters, and the chapters.
 std::string Contents(const std::vector<Chapter>& chapters);
-// A chart, which is drawn in the page; the picture of gnuplot where there is no JavaScript; its
-// numbers.
+// Returns a figure: the chart drawn in the page, gnuplot's picture for readers without JavaScript,
+// and the numbers.
 std::string FigureHtml(const Figure& figure, const std::map<std::string, std::string>& svgs,
                        const std::string& files_folder);
-// The data of the charts, and what draws them.
+// Returns the data of the charts and the scripts that draw them.
 std::string PageEnd(const std::vector<Figure>& figures);
 
 }  // namespace mentor::report

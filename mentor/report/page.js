@@ -1,5 +1,5 @@
 // Draws the charts of a report with Chart.js 3 from the numbers in the page: <script id="charts">.
-// Its form is described in chart.h.
+// chart.h describes their form.
 (() => {
   "use strict";
   const figures = JSON.parse(document.getElementById("charts").textContent);
@@ -13,7 +13,7 @@
     return size > 0 && size < 1e-3 ? value.toExponential(2) : grouped.format(value);
   };
 
-  // Words in lines of at most `length` characters; a longer word is cut.
+  // Wraps text at words into lines of at most `length` characters; longer words are cut.
   const wrap = (text, length) => {
     const lines = [];
     for (let word of String(text).split(" ")) {
@@ -27,7 +27,7 @@
     }
     return lines;
   };
-  const kLetter = 7.2; // Pixels, on average.
+  const kLetter = 7.2;  // Average width in pixels.
   const nameLength = (width) => Math.max(9, Math.floor((0.42 * width) / kLetter));
 
   // Dashes and points by gnuplot's numbers, so that both pictures look alike.
@@ -39,7 +39,7 @@
   };
   const hollow = (point) => point === 4 || point === 6;
 
-  // Bars of intervals, vertical marks and images, which Chart.js does not have.
+  // Draws bars of intervals, vertical marks and images, which Chart.js lacks.
   const extras = (panel) => ({
     id: "extras",
     beforeDatasetsDraw(chart) {
@@ -143,7 +143,7 @@
         }
         const radius = series.kind === "line" ? 0 : many ? 2 : 3.5;
         const line = { ...common, fill: false, pointRadius: radius, pointHoverRadius: 5 };
-        // One of those behind a mean.
+        // A series behind a mean.
         const faint = { borderColor: `${ink}66`, borderWidth: 1, order: 3, pointHoverRadius: 0 };
         datasets.push(series.small ? { ...line, ...faint } : line);
       }
@@ -194,7 +194,7 @@
 
   const heightOf = (panel, width, figure) => {
     if (panel.transposed) {
-      // Rows are equally high: the longest name has room, and so have its neighbours.
+      // All rows have the height of the longest name.
       const lines = panel.x.names.map((name) => wrap(name, nameLength(width)).length);
       return 75 + lines.length * (16 * Math.max(...lines) + 16);
     }
@@ -202,7 +202,7 @@
     return figure.panels.length > 2 ? 240 : width < 480 ? 300 : 360;
   };
 
-  // Where the places begin and end, so that no room is left empty beside them.
+  // Fits the axis to its places, so that no room is left empty beside them.
   const fitPlaces = (panel, options) => {
     const all = panel.series.flatMap((series) => series.x);
     const bars = panel.series.find((series) => series.kind === "bars");
@@ -221,7 +221,7 @@
     options.max ??= greatest + margin;
   };
 
-  // The ends of intervals are on the axis too.
+  // Includes the ends of intervals in the axis.
   const fitIntervals = (panel, options) => {
     const ends = panel.series.filter((series) => series.low && !series.right)
       .flatMap((series) => [...series.low, ...series.high]).filter((end) => end !== null);
@@ -285,7 +285,7 @@
     });
   };
 
-  // What a line looks like, for the legend.
+  // Draws a line sample for the legend.
   const swatch = (series) => {
     const kSvg = "http://www.w3.org/2000/svg";
     const svg = document.createElementNS(kSvg, "svg");
@@ -325,7 +325,7 @@
     const hidden = new Set();
     const drawing = { figure, boxes, hidden, charts: [] };
     section.hidden = false;
-    // Lines that share a panel have a legend.
+    // Panels with several lines get a legend.
     const named = new Map();
     for (const panel of figure.panels) {
       const own = panel.series.filter((series) => !series.small && !panel.transposed);
@@ -373,7 +373,7 @@
   draw();
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  // Paper is white.
+  // Print with the light theme.
   const paper = (on) => () => {
     if (on) root.dataset.theme = "light";
     else delete root.dataset.theme;
@@ -381,7 +381,7 @@
   };
   addEventListener("beforeprint", paper(true));
   addEventListener("afterprint", paper(false));
-  // Names that are wrapped otherwise need another height; Chart.js does the rest.
+  // Wrapping of names depends on the width and changes the height; Chart.js does the rest.
   addEventListener("resize", () => {
     for (const { figure, boxes } of drawings) {
       figure.panels.forEach((panel, i) => {

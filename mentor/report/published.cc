@@ -20,9 +20,9 @@ namespace mentor::report {
 namespace {
 
 constexpr uint64_t kBytesMax = 1 << 20;
-constexpr int kEpisodesMax = 1000;  // As many as a figure can show.
-constexpr size_t kCurvesMax = 12;   // As many as people can tell apart.
-constexpr size_t kValuesNamed = 8;  // In an error.
+constexpr int kEpisodesMax = 1000;  // Limit of a figure.
+constexpr size_t kCurvesMax = 12;   // More curves cannot be told apart.
+constexpr size_t kValuesNamed = 8;  // Values listed in an error.
 
 std::string Stripped(std::string_view text) {
   return std::string(absl::StripAsciiWhitespace(absl::string_view(text.data(), text.size())));
@@ -64,7 +64,7 @@ absl::StatusOr<Sheet> ReadSheet(const std::filesystem::path& file) {
   return sheet;
 }
 
-// Keeps the rows that `selection` chooses.
+// Keeps only the rows that `selection` chooses.
 absl::Status Select(std::string_view selection, Sheet* sheet) {
   if (Stripped(selection).empty()) return absl::OkStatus();
   const auto refuse = [&](const std::string& what) {
@@ -94,7 +94,7 @@ absl::Status Select(std::string_view selection, Sheet* sheet) {
   return absl::OkStatus();
 }
 
-// What tells two rows of one place apart.
+// Suggests how to tell two rows of the same episode apart.
 std::string Apart(const Sheet& sheet, const CsvRow& first, const CsvRow& second) {
   for (size_t c = 0; c < sheet.header.cells.size(); ++c) {
     const std::string& name = sheet.header.cells[c];
@@ -113,7 +113,7 @@ absl::StatusOr<double> SuccessOf(const Sheet& sheet, const CsvRow& row, const st
       absl::StrFormat("column success: is '%s', expected a rate from 0 to 1, as in 0.25", text));
 }
 
-// 0: deterministic.
+// Returns the number of an episode; 0: deterministic.
 absl::StatusOr<int> EpisodeOf(const Sheet& sheet, const CsvRow& row, const std::string& text) {
   if (text == "deterministic") return 0;
   int episode = 0;
@@ -138,7 +138,7 @@ absl::StatusOr<Published> ReadPublished(const std::filesystem::path& file, std::
   const std::optional<size_t> split = sheet.Find("split");
   Published published{.name = name, .curves = {}};
   std::map<std::tuple<std::string, std::string, int>, const CsvRow*> known;
-  std::map<std::string, size_t> counts;  // Of curves, by split.
+  std::map<std::string, size_t> counts;  // Number of curves by split.
   for (const CsvRow& row : sheet.rows) {
     PublishedCurve own{.split = split ? row.cells[*split] : "test", .method = row.cells[method]};
     if (own.method.empty() || own.split.empty()) {

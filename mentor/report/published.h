@@ -1,6 +1,6 @@
-// Curves that others have published, to lie beside those of runs: success rates by episode of the
-// lifetime, from a CSV file. Rows are chosen by the values of their columns, so one file may hold a
-// whole paper. Functions without state.
+// Published curves to draw beside those of runs: success rates by episode of the lifetime, from a
+// CSV file. Rows are selected by the values of their columns, so one file may hold a whole paper.
+// Functions without state.
 //
 //   method,episode,success[,split][,ANY OTHER]   a line that begins with # is a comment
 //   episode  1, 2, 3, ..., or "deterministic": without noise, after the lifetime
@@ -22,7 +22,7 @@ namespace mentor::report {
 struct PublishedCurve {
   std::string split;
   std::string method;
-  std::map<int, double> episodes = {};  // Success rate by episode, from 1; some may be missing.
+  std::map<int, double> episodes = {};  // Success rate by episode, from 1; episodes may be missing.
   std::optional<double> deterministic = {};
 };
 
@@ -31,8 +31,8 @@ struct Published {
   std::vector<PublishedCurve> curves = {};
 };
 
-// rows: COLUMN=VALUE, several with commas between, quoted as in CSV; empty: all rows. Only those
-// rows must have numbers. INVALID_ARGUMENT names file, line, column and remedy.
+// `rows` is COLUMN=VALUE, several separated by commas and quoted as in CSV; empty: all rows. Only
+// the selected rows must have valid numbers. INVALID_ARGUMENT names file, line, column and remedy.
 absl::StatusOr<Published> ReadPublished(const std::filesystem::path& file, std::string_view rows,
                                         const std::string& name = "published");
 

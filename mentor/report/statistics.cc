@@ -18,7 +18,7 @@ double Mean(std::span<const double> x) {
   return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
 }
 
-// Lifetimes in the order of their levels, from which resamples are drawn.
+// Sorts lifetimes by their levels, and draws resamples from them.
 class Resampler {
  public:
   explicit Resampler(std::span<const Levels> levels) : order_(levels.size()) {
@@ -41,16 +41,17 @@ class Resampler {
   }
 
   struct Sample {
-    std::vector<size_t> rows;          // Drawn lifetimes, by stratum and meta-seed.
-    std::vector<size_t> seed_ends;     // Where a drawn meta-seed ends in `rows`,
-    std::vector<size_t> stratum_ends;  // and a stratum in `seed_ends`.
+    std::vector<size_t> rows;          // Drawn lifetimes by stratum and meta-seed.
+    std::vector<size_t> seed_ends;     // End of each drawn meta-seed in `rows`.
+    std::vector<size_t> stratum_ends;  // End of each stratum in `seed_ends`.
   };
-  // One resample; nothing: the sample itself.
+  // Returns one resample; nullopt returns the sample itself.
   Sample Draw(const RandomStream& random, std::optional<uint32_t> resample) const {
     Sample sample;
     sample.rows.reserve(order_.size());
     uint32_t draw = 0;
-    // Of the members first .. end-1 one instead of member i. A choice of one needs no draw.
+    // Returns a random member of first .. end-1 in place of member i. A single member needs no
+    // draw.
     const auto choose = [&](size_t first, size_t end, size_t i) {
       return !resample || end - first == 1 ? i
                                            : first + random.Below(end - first, *resample, draw++);
@@ -73,12 +74,14 @@ class Resampler {
   }
 
  private:
-  std::vector<size_t> order_;  // Places of lifetimes.
-  // Where strata begin in seeds_, meta-seeds in goals_, goals in order_; and the end of the last.
+  std::vector<size_t> order_;  // Indices of lifetimes.
+  // Begins of strata in seeds_, of meta-seeds in goals_, and of goals in order_; each ends with the
+  // end of the last.
   std::vector<size_t> strata_, seeds_, goals_;
 };
 
-// Percentile intervals of the numbers that `of` makes of resamples; without one, of the sample.
+// Returns percentile intervals of the values that `of` computes from resamples; nullopt stands for
+// the sample itself.
 std::vector<Interval> PercentileIntervals(
     const std::function<std::vector<double>(std::optional<uint32_t> resample)>& of, int resamples) {
   MENTOR_CHECK(resamples > 0);
@@ -307,7 +310,7 @@ double Pearson(std::span<const double> x, std::span<const double> y) {
     yy += dy * dy;
     xy += dx * dy;
   }
-  // A constant series leaves rounding errors only, so constancy is read off its values.
+  // Read constancy off the values, because a constant series leaves rounding errors.
   const auto is_constant = [](std::span<const double> v) {
     return std::all_of(v.begin(), v.end(), [&](double value) { return value == v[0]; });
   };

@@ -17,7 +17,7 @@
 namespace mentor::report {
 
 inline constexpr int kBootstrapResamples = 2000;
-// A number that there is not.
+// A missing number.
 inline constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 // A mean with its 95 % interval.
@@ -27,11 +27,12 @@ struct Interval {
   double high = 0;
 };
 
-// A quantile of `sorted` by linear interpolation between order statistics, 0 <= q <= 1 (Hyndman and
-// Fan 1996, type 7).
+// Returns a quantile of `sorted` by linear interpolation between order statistics, 0 <= q <= 1
+// (Hyndman and Fan 1996, type 7).
 double Quantile(std::span<const double> sorted, double q);
 
-// One key for all groups: they share their resamples, so adding one moves no interval of another.
+// The key shared by all groups. Sharing resamples keeps the intervals of a group when another group
+// is added.
 inline RandomStream BootstrapStream() {
   return {.seed = 0, .purpose = Purpose::kBootstrap};
 }
@@ -39,95 +40,99 @@ inline RandomStream BootstrapStream() {
 // --- Intervals by levels ---
 //
 // Lifetimes of one goal share the goal, and goals of one meta-seed share what it has learned, so
-// they are not independent. A resample draws meta-seeds with replacement, within each of them its
-// goals, and within each of those its lifetimes: the hierarchical bootstrap (Davison and Hinkley
-// 1997, "Bootstrap methods and their application", section 3.8; Saravanan, Berman and Sober 2020,
-// "Application of the hierarchical bootstrap to multi-level data in neuroscience"). Environments
-// are strata: a benchmark consists of them, so all of them are in every resample. A level with one
-// member is not drawn, so its interval does not cover others. Where upper levels differ by no more
-// than the chance of lower ones, intervals are wider than they had to be: with two levels by up to
-// 1.41, with three by up to 1.73.
+// they are not independent. A resample draws meta-seeds with replacement, within each of them
+// goals, and within each goal lifetimes. This hierarchical bootstrap follows Davison and Hinkley
+// (1997, "Bootstrap methods and their application", section 3.8). It also follows Saravanan, Berman
+// and Sober (2020, "Application of the hierarchical bootstrap to multi-level data in
+// neuroscience"). Environments are strata: a benchmark consists of them, so every resample contains
+// all of them. A level with one member is not drawn, so its interval does not cover other members.
+// Intervals are too wide when upper levels vary no more than lower levels explain by chance. The
+// factor is up to 1.41 with two levels, and up to 1.73 with three.
 
-// Where a lifetime belongs.
+// The position of a lifetime in the levels.
 struct Levels {
   std::string environment = {};
-  size_t meta_seed = 0;    // A number that no other of the sample has.
-  uint64_t goal_seed = 0;  // What drew the goal; equal where no two draws are in the sample.
-  uint32_t goal = 0;       // Its number in that draw.
+  size_t meta_seed = 0;    // Unique in the sample.
+  uint64_t goal_seed = 0;  // Draw of the goals; equal when the sample contains a single draw.
+  uint32_t goal = 0;       // Index in that draw.
   auto operator<=>(const Levels&) const = default;
 };
 
-// Means of the columns of rows, [rows][columns]. NaN: the row has no such number.
+// Returns the means of the columns of rows, [rows][columns]. NaN marks a missing value.
 std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows);
 
-// Percentile intervals (Efron 1979) of the mean of each column. rows: [levels.size()][columns], not
-// empty; a resample draws whole rows, so columns stay together. random has purpose kBootstrap: step
-// = resample, draws are counted through the resample.
+// Returns percentile intervals (Efron 1979) of the mean of each column. `rows` is
+// [levels.size()][columns] and not empty. A resample draws whole rows, so columns stay together.
+// `random` has purpose kBootstrap: its step is the index of the resample, and draws are counted
+// within the resample.
 std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
                                      const std::vector<std::vector<double>>& rows,
                                      const RandomStream& random,
                                      int resamples = kBootstrapResamples);
 
-// The same of one number from each meta-seed.
+// As BootstrapMeans, for one value per meta-seed.
 Interval BootstrapMeanOfSeeds(std::span<const double> seeds, const RandomStream& random,
                               int resamples = kBootstrapResamples);
 
 // --- Scores of several runs on several tasks (Agarwal et al. 2021, "Deep reinforcement learning at
 // the edge of the statistical precipice", and their library rliable) ---
 
-// Mean of the middle half: floor(n / 4) of the least and as many of the greatest are left out.
-// Not empty.
+// Returns the mean of the middle half: floor(n / 4) of the least and of the greatest values are
+// left out. `x` must not be empty.
 double InterquartileMean(std::span<const double> x);
 double Median(std::span<const double> x);
 
 // The scores of one method.
 struct Scores {
-  std::vector<Levels> levels = {};  // Of each lifetime,
-  std::vector<double> values = {};  // and its number.
-  // Whether a score is the mean over the lifetimes of one meta-seed in one environment. Otherwise
-  // each lifetime is one.
+  std::vector<Levels> levels = {};  // Per lifetime.
+  std::vector<double> values = {};  // Per lifetime.
+  // True if a score is the mean over the lifetimes of one meta-seed in one environment. Otherwise
+  // each lifetime is a score.
   bool of_seeds = false;
 
   bool empty() const { return values.empty(); }
 };
-// scores[stratum][score], by meta-seed.
+// [stratum][score], ordered by meta-seed.
 using PooledScores = std::vector<std::vector<double>>;
 PooledScores Pool(const Scores& scores);
-// The scores of each meta-seed, in their order.
+// Returns the scores of each meta-seed, in order.
 std::vector<Scores> BySeed(const Scores& scores);
 
-// Percentile intervals of a statistic of the pooled scores; all its numbers come from the same
-// resamples by levels. With one lifetime of one goal for each meta-seed these are rliable's.
+// Returns percentile intervals of a statistic of the pooled scores. All its values come from the
+// same resamples by levels. With one lifetime of one goal per meta-seed, the intervals are those of
+// rliable.
 using Statistic = std::function<std::vector<double>(const PooledScores&)>;
 std::vector<Interval> BootstrapStratified(const Scores& scores, const Statistic& statistic,
                                           const RandomStream& random,
                                           int resamples = kBootstrapResamples);
 
-// The interquartile mean of all scores of all strata.
+// Returns the interquartile mean of all scores of all strata.
 double InterquartileMean(const PooledScores& scores);
 double Mean(const PooledScores& scores);
 
-// Share of runs with a score above each threshold, mean over the strata. thresholds rise.
+// Returns the share of runs with a score above each threshold, as the mean over the strata.
+// `thresholds` must rise.
 std::vector<double> PerformanceProfile(const PooledScores& scores,
                                        std::span<const double> thresholds);
 
-// Probability that a run of a has a higher score than one of b (ties count half, as in Mann and
-// Whitney's U), mean over the strata, which are the same for both.
+// Returns the probability that a run of a has a higher score than a run of b, as the mean over the
+// strata. Ties count half (Mann and Whitney's U). The strata of a and b are the same.
 double ProbabilityOfImprovement(const PooledScores& a, const PooledScores& b);
 
-// Intervals of that probability, and of mean(a) - mean(b), for independent samples. b uses
+// Return intervals of that probability and of mean(a) - mean(b), for independent samples. b uses
 // iteration + 1 of `random`.
 Interval BootstrapImprovement(const Scores& a, const Scores& b, const RandomStream& random,
                               int resamples = kBootstrapResamples);
 Interval BootstrapDifference(const Scores& a, const Scores& b, const RandomStream& random,
                              int resamples = kBootstrapResamples);
 
-// Correlations of equally long series. NaN when a series is constant or shorter than two.
+// Return correlations of series of equal length. NaN when a series is constant or shorter than two.
 double Pearson(std::span<const double> x, std::span<const double> y);
 double Spearman(std::span<const double> x, std::span<const double> y);  // Pearson of mid-ranks.
 std::vector<double> MidRanks(std::span<const double> x);  // From 1; ties share their mean rank.
 
-// Mean of the last `window` values at each place (fewer at the beginning). NaN values are left out.
+// Returns the mean of the last `window` values at each place (fewer at the beginning). NaN values
+// are left out.
 std::vector<double> RunningMean(std::span<const double> x, int window);
 
 struct Bin {
@@ -135,8 +140,8 @@ struct Bin {
   double high = 0;
   uint64_t count = 0;
 };
-// Equal bins from the least to the greatest value; the last one includes its upper end. One bin
-// when all are equal.
+// Returns equal bins from the least to the greatest value; the last bin includes its upper end.
+// Equal values give one bin.
 std::vector<Bin> Histogram(std::span<const double> x, int bins);
 
 }  // namespace mentor::report

@@ -13,8 +13,8 @@
 namespace mentor::report {
 namespace {
 
-// Untrained policies are the same for all methods, so a seg0 above a baseline by more than this is
-// a leak, not chance.
+// Untrained policies are the same for all methods. A seg0 further above a baseline than this margin
+// is a leak, not chance.
 constexpr double kLeakMargin = 0.03;
 constexpr int kFewLifetimes = 20;
 
@@ -48,7 +48,7 @@ std::string Length(const ReportData& data) {
   return text + ".";
 }
 
-// Values of a metric, those that are numbers, with their outer updates.
+// Returns the finite values of a metric with their outer updates.
 std::vector<std::pair<uint32_t, double>> ValuesOf(const std::vector<TrainingPoint>& training,
                                                   const std::string& metric) {
   std::vector<std::pair<uint32_t, double>> values;
@@ -60,7 +60,7 @@ std::vector<std::pair<uint32_t, double>> ValuesOf(const std::vector<TrainingPoin
   return values;
 }
 
-// First and last agents that lived to the end of their lifetime.
+// Compares the first and the last agents that lived to the end of their lifetime.
 std::string GenerationTrend(const ReportData& data) {
   const std::vector<LifeCurve> lives = LifeCurves(data.training);
   if (lives.empty()) return "";
@@ -82,13 +82,13 @@ std::string GenerationTrend(const ReportData& data) {
 std::string Trend(const ReportData& data) {
   const bool success = SawSuccess(data.training);
   // An update of a rule with decisions inside a lifetime is one inner iteration of agents of any
-  // age: no trend over updates.
+  // age, so there is no trend over updates.
   if (!data.training.empty() && data.training.front().metrics.contains("generation"))
     return GenerationTrend(data);
   const std::string last = absl::StrFormat("seg%d", data.iterations - 1);
   const auto values = ValuesOf(data.training, success ? last : "shaped_return");
   if (values.size() < 2) return "";
-  // Means of the first and the last tenth: of a short run, one update each.
+  // Means of the first and the last tenth; in a short run, of one update each.
   const size_t tenth = static_cast<size_t>(RunningWindow(values.size()));
   double first_mean = 0, last_mean = 0;
   for (size_t i = 0; i < tenth; ++i) {
@@ -114,12 +114,12 @@ std::string Trend(const ReportData& data) {
       first_mean, first, last_mean, updates, best->second, best->first);
 }
 
-// Meta-training that lost at least half of what it had gained, by means over a tenth of it, and by
-// more than chance from one update to the next explains. What can be done about it.
+// Reports meta-training that lost at least half of its gain, by means over a tenth of it. The loss
+// must exceed what chance explains between updates. Adds a remedy.
 std::string Decline(const ReportData& data) {
   constexpr size_t kFewest = 10;
-  constexpr double kErrors = 4;  // The best of many means is above its expectation.
-  // Ranges of a curriculum grow harder, and agents of a generation are of any age.
+  constexpr double kErrors = 4;  // The best of many means exceeds its expectation.
+  // Ranges of a curriculum become harder, and agents of a generation are of any age.
   if (data.identity.settings.contains("curriculum.name")) return "";
   if (!data.training.empty() && data.training.front().metrics.contains("generation")) return "";
   const bool success = SawSuccess(data.training);
@@ -127,7 +127,7 @@ std::string Decline(const ReportData& data) {
       data.training, success ? absl::StrFormat("seg%d", data.iterations - 1) : "shaped_return");
   if (values.size() < kFewest) return "";
   const auto width = static_cast<size_t>(RunningWindow(values.size()));
-  // By its last update.
+  // Running means by their last update.
   std::vector<double> means;
   double changes = 0;
   for (size_t i = 0; i < values.size(); ++i) {
@@ -150,7 +150,7 @@ std::string Decline(const ReportData& data) {
       &text,
       " Take the best weights (--weights best of mentor evaluate and mentor export), or "
       "train with a smaller learning rate of the rule");
-  // Rules that train by PPO have the metric, and its weight in their loss.
+  // Only rules that train by PPO have this metric, and its weight in their loss.
   const auto entropy = ValuesOf(data.training, "entropy");
   if (entropy.size() > 1 && entropy.back().second - entropy.front().second > 1) {
     absl::StrAppendFormat(&text, " or a smaller entropy_coef: the entropy went from %s to %s",
@@ -169,7 +169,7 @@ std::string Verdict(const Comparison& comparison) {
                          difference);
 }
 
-// Which weights the best ones are.
+// Says from which update the best weights are.
 std::string OfUpdate(const ReportData& data, v1::EvaluationMethod method) {
   if (method != v1::EVALUATION_METHOD_LEARNED_BEST) return "";
   const auto update = BestUpdate(data.training, data.evaluated_update);
@@ -179,7 +179,7 @@ std::string OfUpdate(const ReportData& data, v1::EvaluationMethod method) {
                 : "";
 }
 
-// On the test tasks, which come first; on those for training where a benchmark has no others.
+// Describes the test tasks, which come first, or the training tasks if the benchmark has no others.
 void AddEvaluation(const ReportData& data, const std::vector<MethodResult>& results,
                    const std::vector<Comparison>& comparisons,
                    std::vector<std::string>* sentences) {
@@ -259,7 +259,7 @@ void AddControl(const std::vector<Comparison>& comparisons, Quantity quantity,
   }
 }
 
-// `untrained` methods have no row; the baselines still say what the task is like.
+// Untrained methods have no row here; the baselines still describe the task.
 void AddBaselines(const std::vector<MethodResult>& results, std::vector<std::string>* sentences) {
   std::string text;
   for (const MethodResult& result : results) {
@@ -315,8 +315,8 @@ std::optional<uint32_t> BestUpdate(const std::vector<TrainingPoint>& training, u
     const auto found = point.metrics.find("best_score");
     if (point.outer_update > updates || found == point.metrics.end() || !(found->second > score))
       continue;
-    // An update's lifetimes were taught by the weights before it. A score that is there from the
-    // beginning may be older.
+    // The lifetimes of an update were taught by the weights before it. The score of the first point
+    // may be older.
     score = found->second;
     if (&point != &training.front() || UpdatesBefore(training) == 0) best = point.outer_update - 1;
   }

@@ -1,4 +1,4 @@
-// Says in plain words what the numbers of a run show, and what they do not.
+// Explains in plain words what the numbers of a run show, and what they do not.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,18 @@
 
 namespace mentor::report {
 
-// Sentences, in order; plain text.
+// Returns sentences in order; plain text.
 std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,
                                    const std::vector<Comparison>& comparisons);
 
-// The outer update whose weights had the best score on the training goals, among the first
-// `updates`; nothing where it is not known.
+// Returns the outer update whose weights had the best score on the training goals, among the first
+// `updates`; nullopt when unknown.
 std::optional<uint32_t> BestUpdate(const std::vector<TrainingPoint>& training, uint32_t updates);
 
-// Whether meta-training saw a success. Environments without success have shaped returns only.
+// True if meta-training saw a success. Environments without success have only shaped returns.
 bool SawSuccess(const std::vector<TrainingPoint>& training);
 
-// "0.45 [0.41, 0.49]", with each meta-seed's own number "0.45 [0.41, 0.49] (0.42, 0.48)".
+// Returns "0.45 [0.41, 0.49]"; with meta-seeds' own numbers "0.45 [0.41, 0.49] (0.42, 0.48)".
 std::string FormatInterval(const Interval& interval, const std::vector<double>& by_seed = {});
 
 }  // namespace mentor::report

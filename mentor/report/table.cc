@@ -56,7 +56,7 @@ void Table::Add(std::vector<Cell> row) {
 }
 
 std::string Table::Html() const {
-  // What is wider than the screen scrolls, with the keyboard too; the title stays.
+  // A wide table scrolls, also with the keyboard; its title stays.
   const std::string title = EscapeHtml(title_);
   std::string html = absl::StrFormat(
       "<p class=\"table-title\">%s</p>\n<div class=\"scroll\" role=\"group\" tabindex=\"0\" "
@@ -72,7 +72,7 @@ std::string Table::Html() const {
     for (size_t c = 0; c < row.size(); ++c) {
       const Cell& cell = row[c];
       std::string text = cell.text, small = cell.note;
-      // The interval stands below its mean.
+      // Put the interval below its mean.
       const size_t bracket = text.find(" [");
       if (cell.kind != Kind::kText && bracket != std::string::npos) {
         small = text.substr(bracket + 1);

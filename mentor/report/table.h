@@ -1,4 +1,4 @@
-// A table of a report, shown as HTML, Markdown and CSV. Not shared by threads.
+// A table of a report as HTML, Markdown and CSV. Not thread-safe.
 #pragma once
 
 #include <string>
@@ -13,20 +13,20 @@ class Table {
   struct Cell {
     enum class Kind { kText, kNumber, kInterval };
     Kind kind = Kind::kText;
-    std::string text;       // As people read it.
-    Interval interval;      // Its mean is the value of a number.
+    std::string text;       // Text for people.
+    Interval interval;      // The mean is the value of a number.
     std::string note = {};  // Small print below the text; not in CSV.
     std::vector<double> by_seed = {};
   };
   static Cell Text(std::string text, std::string note = "");
   static Cell Number(double value, std::string text);  // "-" when it is not finite
   static Cell Value(const Interval& interval);         // "0.45 [0.41, 0.49]"
-  // With each meta-seed's own number: "0.45 [0.41, 0.49] (0.42, 0.48)".
+  // Includes each meta-seed's own number: "0.45 [0.41, 0.49] (0.42, 0.48)".
   static Cell Value(const Interval& interval, std::vector<double> by_seed);
   static Cell None();  // "-"
 
-  // Columns of intervals become NAME, NAME_low and NAME_high in CSV; those with numbers of each
-  // meta-seed also NAME_by_meta_seed, "0.42 0.48".
+  // In CSV, columns of intervals become NAME, NAME_low and NAME_high. With each meta-seed's own
+  // numbers there is also NAME_by_meta_seed, "0.42 0.48".
   struct Column {
     std::string name;
     Cell::Kind kind = Cell::Kind::kText;
@@ -35,7 +35,7 @@ class Table {
   Table(std::string name, std::string title, std::vector<Column> columns)
       : name_(std::move(name)), title_(std::move(title)), columns_(std::move(columns)) {}
 
-  void Add(std::vector<Cell> row);  // As many as there are columns.
+  void Add(std::vector<Cell> row);  // Must have one cell per column.
 
   const std::string& name() const { return name_; }    // Name of its file, without ending.
   const std::string& title() const { return title_; }  // Plain text.

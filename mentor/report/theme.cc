@@ -40,8 +40,8 @@ Rgb Parse(std::string_view hex) {
           static_cast<int>(value & 255)};
 }
 
-// Browsers show titles when the pointer rests on a part: those that gnuplot made up (the first one,
-// and NAME_plot_1) go, legends stay.
+// Removes titles that gnuplot invents (the first title, and NAME_plot_1), because browsers show
+// them under the pointer. Legends stay.
 std::string WithoutIdleTitles(std::string_view svg) {
   constexpr std::string_view kOpen = "<title>", kClose = "</title>";
   std::string kept;

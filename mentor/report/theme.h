@@ -1,6 +1,6 @@
-// The colours of the report. Files for papers have the light ones on white; in the page every
-// colour is a CSS variable that changes with the reader's light or dark setting. Okabe and Ito's
-// palette, which colour-blind readers can tell apart.
+// The colours of the report. Files for papers use the light colours on white. In the page every
+// colour is a CSS variable that follows the reader's light or dark setting. The palette is that of
+// Okabe and Ito, which colour-blind readers can tell apart.
 #pragma once
 
 #include <span>
@@ -11,19 +11,21 @@ namespace mentor::report {
 
 struct Colour {
   std::string_view name;   // Name of the CSS variable, without "--".
-  std::string_view light;  // "#rrggbb"; no two are equal, since inlining replaces by value.
+  std::string_view light;  // "#rrggbb"; all are different, because inlining replaces by value.
   std::string_view dark;
 };
 
 std::span<const Colour> Theme();
-// Value in the light theme; the name must exist.
+// Returns the value in the light theme; `name` must exist.
 std::string_view Light(std::string_view name);
 
-// ":root { --ink: ...; }" and the same for dark readers; paper and data-theme="light" are light.
+// Returns ":root { --ink: ...; }" and the same for dark readers; paper and data-theme="light" are
+// light.
 std::string ThemeCss();
 
-// An SVG file of gnuplot as a fragment for the page: no XML prologue, size from the page, colours
-// as CSS variables, ids made unique by `id`, `label` for screen readers (escaped here).
+// Returns a gnuplot SVG file as a fragment for the page. The fragment has no XML prologue, takes
+// its size from the page, and has colours as CSS variables. The prefix `id` makes its ids unique.
+// The text `label` is for screen readers (escaped here).
 std::string InlineSvg(std::string_view svg, std::string_view id, std::string_view label);
 
 }  // namespace mentor::report

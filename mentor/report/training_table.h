@@ -1,5 +1,5 @@
-// The table of meta-training as CSV, one outer update a row: the report's training.csv, and the
-// metrics.csv that grows while a run is at work. Pure; threads may share.
+// The table of meta-training as CSV, one row per outer update: the report's training.csv, and the
+// metrics.csv that grows during a run. Pure; thread-safe.
 #pragma once
 
 #include <set>
@@ -11,16 +11,16 @@
 
 namespace mentor::report {
 
-// In the order in which people look for them: episode_2 before episode_10.
+// Order in which people look for names: episode_2 before episode_10.
 struct NaturalOrder {
   bool operator()(const std::string& a, const std::string& b) const { return NaturalLess(a, b); }
 };
 using MetricSet = std::set<std::string, NaturalOrder>;
-// All names of metrics in the points.
+// Returns all names of metrics in the points.
 MetricSet MetricNames(const std::vector<TrainingPoint>& points);
-// "outer_update,env_steps,NAME,...\n"
+// Returns "outer_update,env_steps,NAME,...\n".
 std::string TrainingHeader(const MetricSet& names);
-// A line for each point, under that header; cells of metrics that a point lacks are empty.
+// Returns a line per point under that header; missing metrics are empty cells.
 std::string TrainingRows(const std::vector<TrainingPoint>& points, const MetricSet& names);
 
 }  // namespace mentor::report

@@ -47,7 +47,7 @@ absl::StatusOr<WrittenDrawing> WriteDrawing(const Drawing& drawing,
   for (const Figure& figure : drawing.figures) tables.push_back(TableOf(figure));
   std::set<std::string> names;
   for (const CsvFile& table : tables) {
-    MENTOR_CHECK(names.insert(table.name).second);  // Else one would hide another.
+    MENTOR_CHECK(names.insert(table.name).second);  // A duplicate name would overwrite a file.
     MENTOR_RETURN_IF_ERROR(WriteText(folder / table.name, table.text));
     written.files.push_back(folder / table.name);
   }
@@ -55,7 +55,7 @@ absl::StatusOr<WrittenDrawing> WriteDrawing(const Drawing& drawing,
     const std::string script = figure.name + ".gp";
     MENTOR_RETURN_IF_ERROR(WriteText(folder / script, Script(figure)));
     written.files.push_back(folder / script);
-    // No gnuplot: the next try would end the same way.
+    // gnuplot is missing, so the next attempt would fail too.
     if (absl::IsFailedPrecondition(written.drawn)) continue;
     const absl::Status status = RunGnuplot(gnuplot, folder, script);
     written.drawn.Update(status);

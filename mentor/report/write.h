@@ -1,4 +1,4 @@
-// Writes what a report draws: CSV files, gnuplot scripts and the pictures that gnuplot makes.
+// Writes the files of a report: CSV tables, gnuplot scripts and gnuplot's pictures.
 #pragma once
 
 #include <filesystem>
@@ -16,10 +16,10 @@ namespace mentor::report {
 struct WrittenDrawing {
   std::vector<std::filesystem::path> files;
   std::map<std::string, std::string> svgs;  // By name of the figure.
-  absl::Status drawn;                       // Why pictures are missing.
+  absl::Status drawn;                       // The reason for missing pictures.
 };
 
-// UNAVAILABLE when a file cannot be written.
+// Returns UNAVAILABLE when a file cannot be written.
 absl::StatusOr<WrittenDrawing> WriteDrawing(const Drawing& drawing,
                                             const std::filesystem::path& folder,
                                             const std::filesystem::path& gnuplot);

@@ -9,18 +9,18 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Of a name that a caller made up.
+// Bytes logged of a name that a caller made up.
 constexpr size_t kNameBytesMax = 200;
 
 }  // namespace
 
 void Audit(const rpc::Caller& caller, std::string_view method, std::string_view object,
            const absl::Status& outcome) {
-  // Each of them, however many: a line that was left out would be the one that is asked for.
+  // Logs every change without rate limit: an audit log must be complete.
   const bool of_experiment = object.starts_with(kExperimentsPrefix) &&
                              object.find('/', kExperimentsPrefix.size()) == object.npos;
   if (of_experiment && outcome.ok()) {
-    // For the history of the experiment too.
+    // This line also goes into the history of the experiment.
     MENTOR_LOG_FOR("audit", kInfo, "change",
                    {{"who", caller.name},
                     {"role", caller.everything ? "everything" : rpc::RoleName(caller.role)},

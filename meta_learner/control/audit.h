@@ -1,7 +1,7 @@
-// Who changed what: one line of the log for each change that a caller asked for, done or refused,
-// under the logger "audit", so that it can be collected apart (docs/security.md#audit). Not for
-// what the service does by itself, nor for calls that were refused before a service saw them.
-// Functions; threads may share.
+// Audit log: one line for each change that a caller asked for, done or refused. The logger is
+// "audit", so that these lines can be collected separately (docs/security.md#audit). Excludes what
+// the service does by itself, and calls refused before a service saw them. Functions; threads may
+// share.
 #pragma once
 
 #include <string>
@@ -19,11 +19,12 @@
 
 namespace mentor::meta_learner {
 
-// `object` is the name of what was to be changed; empty: the name was to be made.
+// `object` is the name of the resource to change; empty if the call had to make the name.
 void Audit(const rpc::Caller& caller, std::string_view method, std::string_view object,
            const absl::Status& outcome);
 
-// The same around an answer. An experiment's own name is the object where the call made one.
+// Audits a call by its answer, and returns the answer. If the answer has a name, that name is the
+// object.
 template <typename Response>
 absl::StatusOr<Response> Audited(const rpc::Caller& caller, std::string_view method,
                                  std::string_view object, absl::StatusOr<Response> answer) {

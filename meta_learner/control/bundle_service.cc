@@ -78,7 +78,7 @@ absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Calle
   return ToProto(standing);
 }
 
-// What a push changes is heard of at its beginning and at its end.
+// Audits the begin, the end and the errors of a push, but not each piece.
 absl::StatusOr<v1::PushBundleResponse> AuditedPush(const ServiceOptions& options,
                                                    BundleShelf* shelf, const rpc::Caller& caller,
                                                    const v1::PushBundleRequest& request,
@@ -120,7 +120,8 @@ absl::StatusOr<v1::FetchBundleResponse> Fetch(rpc::BundlePieces* pieces,
   return pieces->Read(digest, request.offset());
 }
 
-// title: of the bundle, for people.
+// Returns FAILED_PRECONDITION BUNDLE_IN_USE if an experiment names the bundle. `title` names the
+// bundle for people.
 absl::Status CheckUnnamed(ExperimentStore* store, const std::string& digest,
                           const std::string& title) {
   MENTOR_ASSIGN_OR_RETURN(const ExperimentStore::Snapshot all, store->ReadSnapshot({}));
@@ -152,10 +153,10 @@ absl::Status NotOwner(const std::string& name, const std::string& owner,
 absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc::Caller& caller,
                     const v1::DeleteBundleRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
-  // Nobody may create an experiment that names it meanwhile.
+  // The turn keeps others from creating an experiment that names the bundle meanwhile.
   const BundleShelf::Turn turn(shelf, {digest});
   const auto bundle = shelf->Get(turn);
-  // One whose list cannot be read has no owner: it goes with its damage.
+  // A bundle with an unreadable list has no owner, so every caller may delete it.
   if (!absl::IsDataLoss(bundle.status()) && !absl::IsNotFound(bundle.status())) {
     MENTOR_RETURN_IF_ERROR(bundle.status());
     if (!caller.MayChange(bundle->owner()))
@@ -167,7 +168,7 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
                                   : BundleName(digest);
     MENTOR_RETURN_IF_ERROR(CheckUnnamed(options.store, digest, title));
   }
-  // What others are pushing goes on.
+  // Pushes that the caller may not change continue.
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> pushers, shelf->Pushers(turn));
   bool ended = false;
   for (const std::string& owner : pushers) {
@@ -187,7 +188,7 @@ class BundleService::Impl : public v1::BundleService::Service {
  public:
   Impl(ServiceOptions options, BundleShelf* shelf)
       : options_(std::move(options)), shelf_(shelf), calls_(options_) {
-    // Whatever is asked may read whole bundles, or wait for who does.
+    // Every call may read whole bundles, or wait for one that does, so all have Cost::kFiles.
     Register<v1::PushBundleRequest, v1::PushBundleResponse>(
         "PushBundle", [this](const v1::PushBundleRequest& request, const rpc::Caller& caller,
                              const Calls::Cancel* cancel) {

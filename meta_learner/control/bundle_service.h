@@ -1,6 +1,6 @@
-// Bundles for users (proto/mentor/v1/bundle_service.proto) over the shelf: who may push and remove
-// what, in the manner of the control API. Owned by the meta-learner; outlives the server that it is
-// registered with. Thread-safe.
+// BundleService (proto/mentor/v1/bundle_service.proto) over the shelf: checks which caller may push
+// and remove which bundle. Calls are handled as in the control API. Owned by the meta-learner; must
+// outlive the server that it is registered with. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -16,13 +16,13 @@ namespace mentor::meta_learner {
 
 class BundleService {
  public:
-  // Of the options: store, leads, rate and the limits of calls. For who stands by the shelf is
-  // null, and `leads` answers every call.
+  // Uses these options: store, leads, check_room, rate and the limits of calls. On a standby the
+  // shelf is null, and `leads` refuses every call.
   BundleService(ServiceOptions options, BundleShelf* shelf);
   ~BundleService();  // Stops.
 
   grpc::Service* service();
-  // As ExperimentService::Stop.
+  // See ExperimentService::Stop.
   void Stop();
 
  private:

@@ -15,12 +15,12 @@ namespace {
 constexpr int kThreads = 2;
 constexpr int kHeavyThreads = 3;
 constexpr int kSlowThreads = 3;
-constexpr int kFileThreads = 4;  // They mostly wait.
-// Of one caller, in lines of calls that may take long.
+constexpr int kFileThreads = 4;  // These threads mostly wait.
+// Running calls of one caller, in lines of long calls.
 constexpr int kPerCallerMax = 2;
-// Of a call's thread, for what it draws: as the compiler of models has.
+// CPU time of one call for drawing tasks; the compiler of models has the same limit.
 constexpr double kCpuSecondsMax = 60;
-// What callers are told where waiting helps: the line moves.
+// Retry delay for callers where waiting helps, since the line moves.
 constexpr auto kRetrySoon = std::chrono::seconds(1);
 
 }  // namespace
@@ -73,14 +73,14 @@ absl::Status Calls::CheckLength(const grpc::ByteBuffer& received) {
 
 absl::Status Calls::ReadRequest(const grpc::ByteBuffer& received,
                                 google::protobuf::Message* request) {
-  grpc::ByteBuffer bytes = received;  // Of the same slices; the reader wants one to itself.
+  grpc::ByteBuffer bytes = received;  // Shares the slices; the reader modifies its buffer.
   grpc::ProtoBufferReader reader(&bytes);
   if (!reader.status().ok() || !request->ParseFromZeroCopyStream(&reader)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("the request is not a %s; use a client of this version",
                         std::string(request->GetDescriptor()->full_name())));
   }
-  // Thousands of empty entries: what follows would copy them.
+  // Refuse thousands of empty entries, which later steps would copy.
   if (const size_t memory = request->SpaceUsedLong(); memory > kRequestMemoryMax) {
     return MakeError(
         absl::StatusCode::kResourceExhausted, Reason::kMessageTooLong,
@@ -106,7 +106,7 @@ absl::Status Calls::Enqueue(Cost cost, const Caller& caller, std::function<void(
 void Calls::Stop() {
   streams_->Stop(Draining());
   heavy_.Stop();
-  slow_.Stop();  // After what puts calls there.
+  slow_.Stop();  // After heavy_, which queues calls here.
   files_.Stop();
   light_.Stop();
 }

@@ -1,14 +1,12 @@
-// From a call of gRPC to its answer, the same way for every method of the control API: the length
-// of the request and the caller's rate are checked, the work waits in a bounded line for a thread
-// that may look at the disk, and a status becomes gRPC's. Requests come as bytes and become
-// messages only on that thread: a message takes up to a hundred times its bytes. What makes the
-// parts of a spec has threads and a line of its own, and so has what compiles somebody's model, and
-// what waits for a bucket or reads whole files, so that everything else goes on meanwhile. In these
-// lines one caller leaves threads to others.
-// What draws tasks ends when its caller has gone, and has a limit of processor time.
-// Streams are produced one message at a time (streams.h). Not for who may call what, which is
-// decided before a call arrives here (common/rpc/auth.h), nor for what a method does. Owned by the
-// service. Thread-safe.
+// Handles gRPC calls the same way for every method of the control API. Checks the length of the
+// request and the caller's rate, queues the work in a bounded line, and converts the status to
+// gRPC. Work runs on threads that may block on the disk. Requests arrive as bytes and are parsed
+// only on such a thread: a message takes up to a hundred times its bytes. Three kinds of slow work
+// have their own lines and threads, so that they do not delay other calls. These are making the
+// parts of a spec, compiling a user's model, and waiting for a bucket or reading whole files. In
+// these lines one caller cannot take all threads. Drawing tasks ends when the caller has gone, and
+// has a limit of processor time. Streams are produced one message at a time (streams.h). Access is
+// decided before a call arrives here (common/rpc/auth.h). Owned by the service. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -36,12 +34,12 @@
 
 namespace mentor::meta_learner {
 
-// A spec and what travels with it. Longer requests are refused before they are read.
+// Bytes of a spec and its request. Longer requests are refused before they are parsed.
 inline constexpr size_t kRequestBytesMax = kSpecBytesMax + (256 << 10);
-// What one may take in memory once it is read.
+// Bytes of memory that a parsed request may take.
 inline constexpr size_t kRequestMemoryMax = 64 << 20;
 
-// Whether what a call asks for may wait for a bundle, or compile it, for a minute.
+// True if the request names bundles: then the call may wait for or compile a bundle for a minute.
 template <typename Request>
 bool NamesBundles(const Request& request) {
   if constexpr (requires { request.experiment().spec(); }) {
@@ -54,16 +52,17 @@ bool NamesBundles(const Request& request) {
   return false;
 }
 
-// What callers are told while the meta-learner stops.
+// Returns the error for callers while the meta-learner stops.
 absl::Status Draining();
 
 class Calls {
  public:
   using Caller = rpc::Caller;
-  // Light calls look into the store. Heavy ones make the parts of specs, and become slow ones when
-  // these name bundles. Slow ones wait for a bucket besides, and those for files for nothing else.
+  // Light calls read or write the store. Heavy calls make the parts of specs, and become slow ones
+  // when a spec names bundles. Slow calls may also wait for a bucket. File calls only wait for a
+  // bucket or read files.
   enum class Cost { kLight, kHeavy, kSlow, kFiles };
-  // True when the caller has gone: nobody waits for the answer any more.
+  // True when the caller has gone and does not wait for the answer.
   using Cancel = std::atomic<bool>;
 
   explicit Calls(const ServiceOptions& options);
@@ -73,23 +72,24 @@ class Calls {
   grpc::ServerUnaryReactor* Unary(Cost cost, grpc::CallbackServerContext* context,
                                   const grpc::ByteBuffer& received, Response* response,
                                   Answer answer) {
-    auto* reactor = new Reactor;  // Goes in its OnDone.
+    auto* reactor = new Reactor;  // Deleted in OnDone.
     Post<Request>(cost, context, reactor, received,
                   [this, reactor, response, answer = std::move(answer)](const Request& request,
                                                                         const Caller& caller) {
                     BoundedTurn turn(TurnOptions(&reactor->cancelled));
                     const TurnScope scope(&turn);
                     absl::StatusOr<Response> made = answer(request, caller, &reactor->cancelled);
-                    // Then nothing is wrong with the request.
+                    // The turn was interrupted, so the request is not at fault: report why the turn
+                    // ended.
                     if (!made.ok() && turn.was_told()) made = turn.Continue();
                     if (made.ok()) *response = std::move(*made);
                     reactor->Finish(rpc::ToGrpc(made.status()));
                   });
     return reactor;
   }
-  // `work` of a call, a function of request and caller, finishes it, unless the request is too
-  // long, its caller makes too many or the line is full: then its end. So does a caller that has
-  // gone before it is its turn.
+  // Queues `work`, a function of request and caller, which must finish the call. Finishes the call
+  // with an error if the request is too long, the caller exceeds its rate or the line is full. Also
+  // finishes it if the caller has gone before its turn.
   template <typename Request, typename Work>
   void Post(Cost cost, grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
             const grpc::ByteBuffer& received, Work work) {
@@ -100,15 +100,15 @@ class Calls {
     if (!posted.ok()) reactor->Finish(rpc::ToGrpc(posted));
   }
 
-  // `open` makes of a request what produces the messages. It looks into the store, so it runs as
-  // the first piece of work of the stream. It gets a Cancel* too.
+  // `open` takes the request and a Cancel*, and returns the function that produces the messages. It
+  // may read the store, so it runs as the first piece of work of the stream.
   template <typename Request, typename Response, typename Open>
   grpc::ServerWriteReactor<Response>* Stream(Cost cost, grpc::CallbackServerContext* context,
                                              const grpc::ByteBuffer& received, Open open) {
     const Caller caller = rpc::CallerOf(*context);
     absl::Status admitted = limiter_.Admit(caller.counted_as());
     admitted.Update(CheckLength(received));
-    // What a stream that has not begun holds is a request of legal length.
+    // A stream that has not begun keeps only a request of legal length.
     grpc::ByteBuffer kept = admitted.ok() ? received : grpc::ByteBuffer();
     const auto cancel = std::make_shared<Cancel>(false);
     return PullStream<Response>::Start(
@@ -127,19 +127,19 @@ class Calls {
         });
   }
 
-  // The service's own work, whose amount is bounded by other means.
+  // Runs the service's own work, whose amount is bounded by other means.
   void PostAlways(std::function<void()> task) { light_.PostAlways(std::move(task)); }
-  // Something changed, or time has passed: streams may have more to say.
+  // Makes all streams look for more messages. Call after changes and from time to time.
   void PokeStreams() { streams_->PokeAll(); }
   size_t num_streams() const { return streams_->size(); }
 
-  // From now on, calls that find no place are told DRAINING.
+  // From now on, calls that find no place get DRAINING.
   void BeginStop() { stopping_ = true; }
-  // Ends streams, does what is in line, and takes no more. After BeginStop; not from a call.
+  // Ends streams, finishes queued calls, and takes no more. Call after BeginStop, not from a call.
   void Stop();
 
  private:
-  // Hears of a caller that goes while its call is at work.
+  // Notices a caller that goes while its call runs.
   struct Reactor final : public grpc::ServerUnaryReactor {
     void OnCancel() override { cancelled = true; }
     void OnDone() override { delete this; }
@@ -147,11 +147,11 @@ class Calls {
   };
 
   Executor& LineOf(Cost cost);
-  // Light ones are done in the order in which they came, streams among them.
+  // Light calls and streams run in order of arrival.
   static std::string TurnOf(Cost cost, const Caller& caller) {
     return cost == Cost::kLight ? "" : caller.counted_as();
   }
-  // What a call may take of its thread, for what has pause points.
+  // Limits of a call on its thread, checked at pause points.
   BoundedTurn::Options TurnOptions(const Cancel* cancelled) const;
   static absl::Status CheckLength(const grpc::ByteBuffer& received);
   static absl::Status ReadRequest(const grpc::ByteBuffer& received,
@@ -167,19 +167,20 @@ class Calls {
       absl::Status status = ReadRequest(received, &request);
       if (status.ok() && (cost != Cost::kHeavy || !NamesBundles(request)))
         return work(request, caller);
-      // As bytes again, since lines are long.
+      // Queue the bytes again, since a line of parsed messages would take much memory.
       if (status.ok())
         status = Enqueue<Request>(Cost::kSlow, context, reactor, received, caller, work);
       if (!status.ok()) reactor->Finish(rpc::ToGrpc(status));
     });
   }
 
-  // Fixed after construction; they look after their own locking.
+  // Fixed after construction; the objects do their own locking.
   const size_t calls_waiting_max_, heavy_calls_waiting_max_;
   std::atomic<bool> stopping_ = false;
   const std::shared_ptr<StreamRegistry> streams_;
   rpc::RateLimiter limiter_;
-  // Last, so that they stop first; slow_ after heavy_, which puts calls there.
+  // Last members, so that they stop first. heavy_ must stop before slow_, since heavy_ queues calls
+  // in slow_.
   Executor light_, slow_, heavy_, files_;
 };
 

@@ -15,10 +15,10 @@
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/wrapper.h"
-#include "learner/signals/signal_network.h"
 #include "meta_learner/control/request_checks.h"
-#include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/paging.h"
+#include "methods/base/outer_rule.h"
+#include "signals/signal_network.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -102,7 +102,7 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
   uint32_t first = 0;
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &first))
     violations.Add("page_token", "is not one of this server's");
-  // Ranges first: they bound how much there is to look at.
+  // Check the ranges first: they bound the work below.
   Violations of_ranges;
   spec::CheckRanges(request.benchmark(), &of_ranges);
   for (const Violation& violation : of_ranges.list())
@@ -119,7 +119,7 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
   PageRoom room(page_size);
   for (const envs::Split split : {envs::Split::kTrain, envs::Split::kTest}) {
     for (const envs::TaskSet& set : benchmark->Tasks(split)) {
-      // Tasks that are drawn afresh are one line.
+      // A set whose tasks are drawn anew each time takes one line.
       const size_t listed = std::max<size_t>(set.tasks.size(), 1);
       for (size_t at = std::max<size_t>(first, before); at < std::min(end, before + listed); ++at) {
         v1::TaskInfo task;

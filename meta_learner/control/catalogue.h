@@ -1,5 +1,5 @@
-// What a spec can name, and the tasks of benchmarks, for users of the control API. Pure functions;
-// threads may share.
+// Lists the parts that a spec can name, and the tasks of benchmarks, for the control API. Pure
+// functions; threads may share.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@
 namespace mentor::meta_learner {
 
 absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueRequest& request);
-// Of a page the tasks are made, of the others only how many there are.
+// Makes only the tasks of the requested page; the others are only counted.
 absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& request);
 
 }  // namespace mentor::meta_learner

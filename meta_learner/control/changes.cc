@@ -21,7 +21,7 @@ namespace {
 using S = v1::Experiment;
 
 constexpr size_t kReasonBytesMax = 1000;
-// The shortest time to live.
+// The shortest time to live marks a deletion by force.
 constexpr int32_t kDeletedAtEndNs = 1;
 
 absl::Status IllegalTransition(const v1::Experiment& experiment, std::string_view verb) {
@@ -31,7 +31,8 @@ absl::Status IllegalTransition(const v1::Experiment& experiment, std::string_vie
                    {{"state", StateText(experiment.state())}, {"verb", std::string(verb)}});
 }
 
-// The state on the way to CANCELLED; false of one that is there, on its way, or ended otherwise.
+// Moves the experiment to CANCELLED or CANCELLING. Returns false if it is already there or has
+// ended otherwise.
 bool Cancel(v1::Experiment* experiment) {
   switch (experiment->state()) {
     case S::STATE_QUEUED:
@@ -47,8 +48,8 @@ bool Cancel(v1::Experiment* experiment) {
   }
 }
 
-// Changes in the store what has this name and etag and may be changed by the caller, then wakes
-// what runs it.
+// Changes the experiment with this name and etag in the store if the caller may change it. Then
+// notifies the scheduler.
 template <typename Named>
 absl::StatusOr<v1::Experiment> Change(const ServiceOptions& options, const rpc::Caller& caller,
                                       const Named& named, const ExperimentStore::Edit& edit) {
@@ -131,7 +132,7 @@ absl::StatusOr<v1::Experiment> PauseExperiment(const ServiceOptions& options,
       default:
         return IllegalTransition(*experiment, "pause");
     }
-    // Also of one that waits for room on the disk or in a quota: it waits for its user now.
+    // Overrides a pause for a full disk or a quota: only the user can resume the experiment now.
     experiment->set_pause_reason(S::PAUSE_REASON_USER);
     return absl::OkStatus();
   });
@@ -150,7 +151,8 @@ absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
     switch (experiment->state()) {
       case S::STATE_PAUSED:
         if (options.check_room) MENTOR_RETURN_IF_ERROR(options.check_room());
-        // Else it would write until the scheduler's next look at quotas, each time.
+        // Otherwise every resume would let the experiment write until the scheduler's next quota
+        // check.
         MENTOR_RETURN_IF_ERROR(CheckStorage(experiment->owner(), usage[experiment->owner()],
                                             options.per_owner.checkpoint_bytes));
         experiment->set_state(S::STATE_QUEUED);
@@ -193,7 +195,7 @@ absl::Status DeleteExperiment(const ServiceOptions& options,
     const auto cancelled =
         Change(options, caller, request, [](v1::Experiment* experiment) -> absl::Status {
           Cancel(experiment);
-          // Whoever ends it sees to the rest, also after a restart.
+          // The mark makes the scheduler delete the experiment at its end, even after a restart.
           if (experiment->state() == S::STATE_CANCELLING)
             experiment->mutable_retention()->mutable_ttl()->set_nanos(kDeletedAtEndNs);
           return absl::OkStatus();

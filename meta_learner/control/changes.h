@@ -1,8 +1,7 @@
-// What users do to experiments that are there: settings, pause, resume, cancel, delete. The arrows
-// between states are those of store/state.h; whoever runs the experiment is told to look and makes
-// it so. An experiment is changed by its owner and by admins, others are refused with NOT_OWNER.
-// Not for new experiments (creation.h). Threads may share: each change is one transaction of the
-// store.
+// Changes of existing experiments by users: settings, pause, resume, cancel, delete. store/state.h
+// defines the transitions between states. The scheduler is notified and carries out the change.
+// Only the owner and admins may change an experiment; other callers get NOT_OWNER. New experiments
+// are made in creation.h. Thread-safe: each change is one transaction of the store.
 #pragma once
 
 #include <absl/status/status.h>
@@ -14,8 +13,8 @@
 
 namespace mentor::meta_learner {
 
-// Whether it is to be deleted as soon as it ends: the mark of a deletion by force. It is meant for
-// this experiment alone, never for what is made from it.
+// True if the experiment must be deleted as soon as it ends: the mark of a deletion by force.
+// Clones must not inherit this mark.
 bool IsDeletedAtEnd(const v1::Experiment& experiment);
 
 absl::StatusOr<v1::Experiment> UpdateExperiment(const ServiceOptions& options,
@@ -30,7 +29,8 @@ absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
 absl::StatusOr<v1::Experiment> CancelExperiment(const ServiceOptions& options,
                                                 const v1::CancelExperimentRequest& request,
                                                 const rpc::Caller& caller);
-// OK: gone. UNAVAILABLE without a reason: on its way.
+// Returns OK when the experiment is gone, and UNAVAILABLE without a reason while it is still
+// ending.
 absl::Status DeleteExperiment(const ServiceOptions& options,
                               const v1::DeleteExperimentRequest& request,
                               const rpc::Caller& caller);

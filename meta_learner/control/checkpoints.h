@@ -1,5 +1,5 @@
-// Checkpoints for users: lists, pins and downloads, and the one that a request names. Not for what
-// is in a checkpoint (store/checkpoint.h). Functions of store and request; threads may share.
+// Checkpoints in the control API: lists, lookups, pins and downloads. store/checkpoint.h defines
+// the contents of a checkpoint. Functions of store and request; thread-safe.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,8 @@
 
 namespace mentor::meta_learner {
 
-// The checkpoint of this name and its experiment. `field` is the request's that held the name.
+// Returns the checkpoint of this name and its experiment. `field` is the request's field that holds
+// the name, for errors.
 absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(ExperimentStore* store,
                                                                         const std::string& name,
                                                                         const char* field);
@@ -27,7 +28,7 @@ absl::StatusOr<v1::Checkpoint> GetCheckpoint(ExperimentStore* store,
 absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
                                                 const v1::UpdateCheckpointRequest& request,
                                                 const rpc::Caller& caller);
-// `cancel` interrupts what has to come from the bucket first.
+// `cancel` interrupts the fetch from the bucket.
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
     ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel);
 

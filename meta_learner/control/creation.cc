@@ -24,7 +24,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// What callers are told where waiting helps: the line stands.
+// Retry delay for callers where waiting helps, since the queue moves slowly.
 constexpr auto kRetryLater = std::chrono::seconds(30);
 
 absl::StatusOr<Checkpoint> ReadSource(ExperimentStore* store,
@@ -41,8 +41,8 @@ absl::StatusOr<Checkpoint> ReadSource(ExperimentStore* store,
 absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   if (options_.check_room) MENTOR_RETURN_IF_ERROR(options_.check_room());
   MENTOR_ASSIGN_OR_RETURN(const auto counts, options_.store->CountByState());
-  // What is paused counts as if it were in the queue, where it may be again at any time: so a
-  // resume needs no room, and a pause makes none.
+  // Paused experiments count as queued, since they may be queued again at any time. So a resume
+  // needs no room, and a pause frees none.
   int64_t waiting = 0;
   for (const State state : {v1::Experiment::STATE_QUEUED, v1::Experiment::STATE_PAUSED}) {
     const auto count = counts.find(state);
@@ -80,7 +80,7 @@ absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec,
   if (!options_.check_fleet) return absl::OkStatus();
   Violations large, violations;
   options_.check_fleet(WithDefaults(spec), &large);
-  // One that was ended found nothing.
+  // An interrupted check found no violations, so report the interruption.
   if (const absl::Status status = PausePoint(); !status.ok())
     large.Add("benchmark", std::string(status.message()));
   for (const Violation& violation : large.list())
@@ -101,11 +101,12 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& s
                                                           const absl::Status& fits) {
   absl::StatusOr<v1::Experiment> experiment;
   {
-    // Nobody may remove what it names meanwhile. First: whoever waits for bundles waits alone.
+    // The turn keeps others from removing these bundles meanwhile. Take it before mutex_, so that a
+    // wait for bundles does not block other creations.
     MENTOR_ASSIGN_OR_RETURN(const auto bundles, HoldBundles(submitted.experiment.spec()));
     const MutexLock lock(mutex_);
     const absl::Status room = fits.ok() ? CheckRoom(submitted.owner) : fits;
-    // A repeated request has its answer, room or not.
+    // A repeated request gets its first answer, even without room.
     if (!room.ok() && submitted.request_id.empty()) return room;
     if (!room.ok()) {
       MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
@@ -121,7 +122,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& s
 
 absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     const v1::CreateExperimentRequest& request, const std::string& owner) {
-  // First: what a spec means depends on them.
+  // Check the bundles first: the meaning of a spec depends on them.
   if (request.experiment().spec().ByteSizeLong() <= kSpecBytesMax) {
     MENTOR_RETURN_IF_ERROR(HoldBundles(request.experiment().spec()).status());
   }
@@ -195,7 +196,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
                           .owner = owner,
                           .request_id = request.request_id(),
                           .request_hash = HashOfRequest(request, owner)};
-  // First: the source may be gone meanwhile.
+  // Check for a repeated request first: its source may be gone by now.
   MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
                           options_.store->Answered(submitted));
   if (answer) return *std::move(answer);

@@ -1,6 +1,6 @@
-// How experiments come to be: from a spec, or from a checkpoint of another one. Not for what
-// happens to those that are there (changes.h). Owned by the service. Thread-safe: one mutex is held
-// from the look at quotas to the row that uses them.
+// Creates experiments from a spec, or from a checkpoint of another experiment. Changes of existing
+// experiments are in changes.h. Owned by the service. Thread-safe: one mutex is held from the check
+// of quotas until the new row is written.
 #pragma once
 
 #include <atomic>
@@ -19,30 +19,31 @@ namespace mentor::meta_learner {
 
 class ExperimentCreation {
  public:
-  // The options outlive it.
+  // `options` must outlive this object.
   explicit ExperimentCreation(const ServiceOptions* options) : options_(*options) {}
 
   // `owner` is the caller's name.
   absl::StatusOr<v1::Experiment> Create(const v1::CreateExperimentRequest& request,
                                         const std::string& owner);
-  // `cancel` interrupts the fetching of the checkpoint.
+  // `cancel` interrupts the fetch of the checkpoint.
   absl::StatusOr<v1::Experiment> Clone(const v1::CloneExperimentRequest& request,
                                        const std::string& owner, const std::atomic<bool>* cancel);
 
  private:
-  // RESOURCE_EXHAUSTED when queue, quota or disk have no room for one more.
+  // Returns RESOURCE_EXHAUSTED when queue, quota or disk have no room for one more experiment.
   absl::Status CheckRoom(const std::string& owner);
 
-  // INVALID_ARGUMENT when no learner that is connected could hold a shard of it. Fields are named
-  // behind `prefix`.
+  // Returns INVALID_ARGUMENT when no connected learner could hold a shard of the spec. `prefix`
+  // goes before the names of fields.
   absl::Status CheckFleet(const v1::ExperimentSpec& spec, const std::string& prefix);
-  // Null for a spec without bundles. FAILED_PRECONDITION when it names one that is not here.
+  // Returns null for a spec without bundles, and FAILED_PRECONDITION when a bundle is missing.
   absl::StatusOr<std::unique_ptr<BundleShelf::Turn>> HoldBundles(const v1::ExperimentSpec& spec);
-  // Its row, or the answer that its request_id has had; where it does not fit: why.
+  // Returns the new row, or the earlier answer to its request_id. `fits` is the error to return if
+  // no learner can hold the experiment.
   absl::StatusOr<v1::Experiment> Submit(const NewExperiment& submitted, const absl::Status& fits);
 
   const ServiceOptions& options_;
-  Mutex mutex_;  // Held from a look at quotas to the row that uses them.
+  Mutex mutex_;  // Held from the check of quotas until the row is written.
 };
 
 }  // namespace mentor::meta_learner

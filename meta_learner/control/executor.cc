@@ -68,7 +68,8 @@ void Executor::Work() {
   while (true) {
     const auto next = NextLocked();
     if (next == turns_.end()) {
-      // What is left is for the threads that are at work for its callers.
+      // The remaining tasks belong to callers at their limit; the threads that serve these callers
+      // run them.
       if (stopping_) return;
       changed_.Wait(lock);
       continue;
@@ -87,7 +88,7 @@ void Executor::Work() {
     if (!caller.empty()) ++at_work_[caller];
     lock.Unlock();
     task();
-    task = nullptr;  // What it holds may take the mutex when it goes.
+    task = nullptr;  // Destroy the task without the lock: its captures may take the mutex.
     lock.Lock();
     if (!caller.empty() && --at_work_[caller] == 0) at_work_.erase(caller);
   }

@@ -1,7 +1,7 @@
-// Runs short pieces of work, calls of users and refreshes of watches, on a few threads of its own,
-// so that gRPC's threads never wait for a disk. Those who wait take turns: one caller's many pieces
-// hold up another's by one round, and one caller's long ones leave threads to others. Tasks of no
-// caller ("") are nobody's: they may take all threads. Owned by a service. Thread-safe.
+// Runs short tasks, such as users' calls and refreshes of watches, on a few threads of its own. So
+// gRPC's threads never wait for a disk. Callers take turns: many tasks of one caller delay another
+// caller by one round only. Long tasks of one caller leave threads to others. Tasks without a
+// caller ("") may take all threads. Owned by a service. Thread-safe.
 #pragma once
 
 #include <deque>
@@ -17,24 +17,24 @@ namespace mentor::meta_learner {
 
 class Executor {
  public:
-  // per_caller_max: tasks of one caller that are at work at once.
+  // per_caller_max: tasks of one caller that run at once.
   Executor(int num_threads, size_t items_max, int per_caller_max);
   Executor(int num_threads, size_t items_max) : Executor(num_threads, items_max, num_threads) {}
   ~Executor();  // Stops.
 
-  // False when the line is full or Stop was called: the task will not run. A line that others have
-  // filled still takes some of a caller that has few there.
+  // Returns false when the line is full or Stop was called: the task will not run. A line that is
+  // full of other callers' tasks still takes a few from a caller with few there.
   bool Post(std::function<void()> task, const std::string& caller = "");
-  // For tasks whose number is bounded by other means: the limit of the line does not apply.
+  // Ignores the limit of the line, for tasks whose number is bounded by other means.
   bool PostAlways(std::function<void()> task, const std::string& caller = "");
-  // Runs what is in line, takes no more, waits for the end. Not from a task.
+  // Runs the queued tasks, takes no more, and waits for the end. Must not be called from a task.
   void Stop();
 
  private:
   bool IsFull(const std::string& caller) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Add(std::function<void()> task, const std::string& caller)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The next caller whose task may begin; the end of turns_ without one.
+  // Returns the next caller whose task may begin; turns_.end() if there is none.
   std::deque<std::string>::iterator NextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Work();
 
@@ -44,13 +44,13 @@ class Executor {
   // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;
-  // By caller; only of those who wait.
+  // By caller; only callers with waiting tasks.
   std::map<std::string, std::deque<std::function<void()>>> tasks_ ABSL_GUARDED_BY(mutex_);
-  std::deque<std::string> turns_ ABSL_GUARDED_BY(mutex_);  // Callers, whose turn is next first.
+  std::deque<std::string> turns_ ABSL_GUARDED_BY(mutex_);  // Callers in the order of their turns.
   std::map<std::string, int> at_work_ ABSL_GUARDED_BY(mutex_);  // By caller, without "".
   size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  // Last, so that they stop first. Joined by the first Stop.
+  // Last member, so that the threads stop first. Joined by the first Stop.
   std::vector<std::thread> threads_;
 };
 

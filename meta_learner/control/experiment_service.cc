@@ -34,16 +34,16 @@ namespace {
 
 using google::protobuf::Empty;
 
-// How often streams look at their clocks.
+// How often streams check their clocks.
 constexpr auto kTick = std::chrono::seconds(1);
 
-// What the database and the shared folder can answer without the one that leads.
+// Methods that a standby can answer from the database and the shared folder.
 constexpr auto kReads = std::to_array<std::string_view>(
     {"GetExperiment", "ListExperiments", "QueryMetrics", "ListMetrics", "ListCheckpoints",
      "GetCheckpoint", "DownloadCheckpoint", "ListArtifacts", "DownloadArtifact", "ListCatalogue",
      "ListTasks"});
 
-// A change that found another writer was not made: whoever leads can make it.
+// Returns NOT_LEADER for a change that failed because of another writer: the leader can make it.
 template <typename Response>
 absl::StatusOr<Response> AsCallersKnow(absl::StatusOr<Response> answer) {
   if (!answer.ok() && ReasonOf(answer.status()) == ReasonName(Reason::kInUse)) return NotLeader("");
@@ -52,7 +52,7 @@ absl::StatusOr<Response> AsCallersKnow(absl::StatusOr<Response> answer) {
 
 }  // namespace
 
-// gRPC's side: which function answers which method, and what the service does by itself.
+// The gRPC side: maps methods to functions, and does the service's own work.
 class ExperimentService::Impl : public v1::ExperimentService::Service {
  public:
   Impl(Options options, Metrics* metrics)
@@ -86,25 +86,24 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
 
  private:
   void RegisterMethods();
-  // Requests come as bytes: how long they may be is known here and not in gRPC, which would make
-  // messages of them first.
+  // Requests come as bytes: their length must be checked here, before gRPC would parse them.
   void Register(const char* method, grpc::internal::MethodHandler* handler);
   grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
                                              const grpc::ByteBuffer& received);
-  // Whether this method may be answered here; the store's word for what it did.
+  // Returns OK if this process may answer the method, else the error of `leads`.
   absl::Status MayAnswer(std::string_view method) const;
   void Changed(const ExperimentStore::Notice& notice);
   void Tick();
   void UpdateGauges();
 
-  // Fixed after construction; they look after their own locking.
+  // Fixed after construction; the objects do their own locking.
   const Options options_;
   prometheus::Gauge& streams_open_;
   prometheus::Histogram& lag_events_;
   prometheus::Counter& replay_mismatches_;
   prometheus::Histogram& commit_seconds_;
   std::map<State, prometheus::Gauge*> by_state_;
-  std::atomic<bool> gauges_due_ = false;  // An update is in line.
+  std::atomic<bool> gauges_due_ = false;  // An update is queued.
   Calls calls_;
   ExperimentCreation creation_;
   PendingDeletes deletes_;
@@ -113,13 +112,13 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<ExperimentStore::Subscription> subscription_ ABSL_GUARDED_BY(mutex_);
-  // Last, so that it stops first.
+  // Last member, so that it stops first.
   std::thread ticker_;
 };
 
-// A method and the expression that answers it, a StatusOr<Response> made of `request`, `caller`,
-// `cancel` and members; it is evaluated on a thread of Calls. The cast is for answers that need no
-// member.
+// Registers a method and the expression that answers it. The expression is a StatusOr<Response>
+// made of `request`, `caller`, `cancel` and members; a thread of Calls evaluates it. The casts
+// silence warnings for expressions that do not use all of these.
 #define MENTOR_UNARY(cost, method, Request, Response, ...)                                      \
   Register(#method, new CallbackUnaryHandler<grpc::ByteBuffer, Response>(                       \
                         [this](grpc::CallbackServerContext* context,                            \
@@ -135,7 +134,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
                                 return AsCallersKnow<Response>(__VA_ARGS__);                    \
                               });                                                               \
                         }));
-// The same for a stream; the expression is what produces its messages.
+// The same for a stream; the expression is the function that produces its messages.
 #define MENTOR_STREAM(cost, method, Request, Response, ...)                                     \
   Register(#method,                                                                             \
            new CallbackServerStreamingHandler<grpc::ByteBuffer, Response>(                      \
@@ -180,7 +179,7 @@ void ExperimentService::Impl::RegisterMethods() {
   MENTOR_UNARY(kLight, CancelExperiment, v1::CancelExperimentRequest, v1::Experiment,
                Audited(caller, "CancelExperiment", request.name(),
                        meta_learner::CancelExperiment(options_, request, caller)))
-  // By hand: its answer may have to wait.
+  // Registered by hand, since the answer may have to wait.
   Register("DeleteExperiment",
            new CallbackUnaryHandler<grpc::ByteBuffer, Empty>(
                [this](grpc::CallbackServerContext* context, const grpc::ByteBuffer* received,
@@ -270,7 +269,8 @@ grpc::ServerUnaryReactor* ExperimentService::Impl::DeleteExperiment(
     const bool on_its_way = absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok();
     Audit(caller, "DeleteExperiment", request.name(), on_its_way ? absl::OkStatus() : status);
     if (on_its_way) {
-      // It is being stopped; the answer follows when it is gone, which it may be by now.
+      // The experiment is stopping. The answer follows when it is gone, which may already be the
+      // case.
       if (deletes_.Add(reactor, *before)) return deletes_.Look();
       status = Draining();
     }
@@ -310,7 +310,7 @@ void ExperimentService::Impl::UpdateGauges() {
     const auto count = counts->find(state);
     gauge->Set(count == counts->end() ? 0 : static_cast<double>(count->second));
   }
-  const MutexLock lock(mutex_);  // Two updates at once would count a mismatch twice.
+  const MutexLock lock(mutex_);  // Two concurrent updates would count a mismatch twice.
   replay_mismatches_.Increment(static_cast<double>(options_.store->replay_mismatches()) -
                                replay_mismatches_.Value());
 }

@@ -1,5 +1,5 @@
-// The control API (proto/mentor/v1/experiment_service.proto) over the store. Owned by main;
-// outlives the server that it is registered with. Thread-safe.
+// The control API (proto/mentor/v1/experiment_service.proto) over the store. Owned by main; must
+// outlive the server that it is registered with. Thread-safe.
 //
 //   ExperimentService experiments({.store = store, .check_spec = CheckParts, ...}, metrics);
 //   server = rpc::Server::Start(options, {experiments.service()});
@@ -25,8 +25,8 @@ class ExperimentService {
   ~ExperimentService();  // Stops.
 
   grpc::Service* service();
-  // Refuses new calls with UNAVAILABLE DRAINING, ends streams with the same, finishes calls in
-  // line. Idempotent.
+  // Refuses new calls with UNAVAILABLE DRAINING, ends streams with the same error, and finishes
+  // queued calls. Idempotent.
   void Stop();
 
  private:

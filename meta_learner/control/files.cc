@@ -29,7 +29,7 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr size_t kPieceBytes = 1 << 20;
-// Names in memory for one page of a list.
+// Most names held in memory for one page of a list.
 constexpr size_t kPageNamesMax = 10'000;
 
 std::string MediaType(const std::filesystem::path& path) {
@@ -47,15 +47,15 @@ std::string MediaType(const std::filesystem::path& path) {
   return type == types.end() ? "application/octet-stream" : type->second;
 }
 
-// Evaluations have a folder of their own, "artifacts/", which the resource's name says already.
+// Folder of evaluations. The resource's name already contains it, so it is not shown twice.
 constexpr std::string_view kOwnFolder = "artifacts/";
 
 std::string ShownName(const std::string& relative) {
   return relative.starts_with(kOwnFolder) ? relative.substr(kOwnFolder.size()) : relative;
 }
 
-// An open file that is read and hashed from its beginning; the part before the offset is hashed
-// too, so that the last message vouches for the whole.
+// Reads and hashes an open file from its beginning. The part before the offset is hashed too, so
+// that the last message holds the hash of the whole file.
 class Reader {
  public:
   Reader(int descriptor, uint64_t offset) : descriptor_(descriptor), offset_(offset) {}
@@ -80,7 +80,7 @@ class Reader {
     hash_.Update(data);
     const uint64_t begin = at_;
     at_ += data.size();
-    if (at_ <= offset_) return Produced::kAgain;  // Asked for is what comes later.
+    if (at_ <= offset_) return Produced::kAgain;  // Still before the offset.
     if (begin < offset_) data.erase(0, offset_ - begin);
     response->set_offset(std::max(begin, offset_));
     response->set_crc32c(Crc32c(data));
@@ -105,14 +105,14 @@ v1::Artifact ArtifactOf(const std::string& experiment, const std::string& name, 
   return artifact;
 }
 
-// Whether users see this file of the experiment's folder or bucket. The store's own is not: what it
-// says is the resource.
+// True if users see this file of the experiment's folder or bucket. The store's own file is hidden,
+// since the resource says the same.
 bool IsShown(const std::string& relative) {
   return relative != kAboutFile && !relative.starts_with("checkpoints/") &&
          !IsTemporaryName(std::filesystem::path(relative).filename().string());
 }
 
-// Whether there is a regular file, and no link on the way to it: links lead nowhere.
+// True for a regular file whose path contains no symbolic link: links may lead outside.
 bool IsOwnFile(const std::filesystem::path& folder, const std::string& relative) {
   std::filesystem::path path = folder;
   std::filesystem::file_type type = std::filesystem::file_type::none;
@@ -125,7 +125,7 @@ bool IsOwnFile(const std::filesystem::path& folder, const std::string& relative)
   return type == std::filesystem::file_type::regular;
 }
 
-// The first files of a list behind `after`, by the name of their resource.
+// The first files of a list after `after`, ordered by resource name.
 class NextNames {
  public:
   NextNames(std::string experiment, std::string after)
@@ -135,7 +135,7 @@ class NextNames {
     if (!IsShown(relative)) return;
     std::string name = ArtifactName(experiment_, ShownName(relative));
     if (name <= after_) return;
-    // Of two with one name, the evaluation's is shown, and downloaded.
+    // If two files have one name, the evaluation's file is shown and downloaded.
     if (relative.starts_with(kOwnFolder)) {
       names_[std::move(name)] = relative;
     } else {
@@ -145,14 +145,14 @@ class NextNames {
     names_.erase(std::prev(names_.end()));
     more_ = true;
   }
-  // Their paths.
+  // Relative paths by resource name.
   const std::map<std::string, std::string>& names() const { return names_; }
   bool more() const { return more_; }
 
  private:
   const std::string experiment_, after_;
   std::map<std::string, std::string> names_;
-  bool more_ = false;  // Behind the last one.
+  bool more_ = false;  // More names follow the last one.
 };
 
 absl::Status AddNamesIn(const std::filesystem::path& folder, NextNames* names) {
@@ -252,7 +252,7 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
   const auto parsed = ParseArtifactName(request.name());
   if (!parsed) return BadName("name", request.name(), "experiments/{experiment}/artifacts/{path}");
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(parsed->first));
-  // Only what ListArtifacts names.
+  // Only files that ListArtifacts names.
   std::vector<std::string> places = {std::string(kOwnFolder) + parsed->second};
   if (!parsed->second.starts_with(kOwnFolder)) places.push_back(parsed->second);
   std::erase_if(places, [](const std::string& place) { return !IsShown(place); });

@@ -1,5 +1,5 @@
-// Files of experiments for users: lists, and downloads that can be resumed. Not for checkpoints
-// (checkpoints.h), whose files are downloaded in the same way. Threads may share.
+// Files of experiments in the control API: lists, and downloads that can be resumed. Checkpoints
+// have checkpoints.h, and use Download too. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -14,16 +14,16 @@
 
 namespace mentor::meta_learner {
 
-// Everything below the experiment's folder but checkpoints and what is being written, by name.
-// `cancel`, of both, interrupts what waits for the bucket.
+// Lists by name all files in the experiment's folder or bucket, except checkpoints and unfinished
+// files. In both functions `cancel` interrupts a wait for the bucket.
 absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
                                                         const v1::ListArtifactsRequest& request,
                                                         const std::atomic<bool>* cancel);
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
     ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel);
 
-// Pieces of at most 1 MiB from `offset` on, then the hash of the whole. OUT_OF_RANGE when the file
-// is shorter than the offset.
+// Streams pieces of at most 1 MiB from `offset` on, then the hash of the whole file. Returns a
+// violation of "offset" when the file is shorter.
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
     const std::filesystem::path& file, uint64_t offset);
 

@@ -30,7 +30,7 @@ using google::protobuf::util::TimeUtil;
 constexpr size_t kBytesMax = 4096;
 constexpr size_t kTermsMax = 32;
 
-// What a field is compared as. Times are nanoseconds; 0: not there yet.
+// Value of a field in comparisons. Times are nanoseconds; 0: not set yet.
 using Value = std::variant<std::string, double, int64_t>;
 enum class Kind { kText, kWord, kNumber, kTime };
 struct Field {
@@ -77,7 +77,7 @@ bool Holds(const Term& term, const S& experiment) {
   if (term.op == ":")
     return absl::StrContains(absl::AsciiStrToLower(std::get<std::string>(found)),
                              absl::AsciiStrToLower(std::get<std::string>(term.value)));
-  // A time that is not there yet is neither before nor after anything.
+  // A time that is not set yet is neither before nor after any time.
   if (term.field.kind == Kind::kTime && std::get<int64_t>(found) == 0) return term.op == "!=";
   if (term.op == "=") return found == term.value;
   if (term.op == "!=") return found != term.value;
@@ -128,7 +128,7 @@ class Parser {
     return std::string(text_.substr(begin, at_ - begin));
   }
 
-  // Quoted, or up to the next space.
+  // Reads a quoted value, or up to the next space.
   absl::StatusOr<std::string> ValueText() {
     std::string value;
     if (at_ < text_.size() && text_[at_] == '"') {
@@ -197,7 +197,7 @@ class Parser {
       case Kind::kText:
         return text;
       case Kind::kWord: {
-        // Enums go by name, with or without their prefix.
+        // Enum values are given by name, with or without their prefix.
         if (const auto state = ParseState(text)) return StateText(*state);
         if (const auto priority = ParsePriority(text)) return PriorityText(*priority);
         return absl::InvalidArgumentError(

@@ -1,4 +1,4 @@
-// The filter of ListExperiments: `field op value` joined by AND. Pure functions; threads may share.
+// The filter of ListExperiments: `field op value` joined by AND. Pure functions; thread-safe.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,8 @@ namespace mentor::meta_learner {
 
 using ExperimentFilter = std::function<bool(const v1::Experiment&)>;
 
-// Null for an empty text. INVALID_ARGUMENT with a violation of "filter" that says where and what.
+// Returns null for an empty text. Returns INVALID_ARGUMENT with a violation of "filter" that gives
+// the place and the cause.
 //
 //   state=RUNNING AND labels.team="a" AND create_time>2026-01-01T00:00:00Z
 absl::StatusOr<ExperimentFilter> ParseFilter(std::string_view text);

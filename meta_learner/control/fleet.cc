@@ -15,7 +15,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Those of this page; `query` is what they are all of.
+// Returns the items of the requested page. `query` identifies the list, for page tokens.
 template <typename Request, typename Response, typename Item>
 absl::StatusOr<Response> Page(const Request& request, const std::string& query,
                               std::vector<Item> all,

@@ -1,6 +1,5 @@
-// The fleet for users and operators: shards at work, actors and learners, and taking one of them
-// out. Not for the fleet's bookkeeping (fleet/), which answers through the service's options.
-// Threads may share.
+// The fleet in the control API: lists shards, actors and learners, and drains one of them. The data
+// come from the fleet's bookkeeping (fleet/) through the service's options. Thread-safe.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -1,5 +1,5 @@
-// Pages of experiments for users, with a token to watch from. Not for the filter's language
-// (filter.h), nor for what a page is (store/paging.h). Threads may share.
+// Lists pages of experiments, with a token to start a watch from. filter.h defines the filter's
+// language, store/paging.h the pages. Thread-safe.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -49,16 +49,16 @@ v1::WatchLogsResponse ParseLine(const std::string& line) {
   return entry;
 }
 
-// What was logged since the last look: whole lines, each once, over rotations too. It keeps the
-// file that it reads open, which stays readable when it is renamed, and when the next rotation
-// takes its name away. So lines are lost only where three rotations come between two looks.
+// Reads the lines logged since the last Read: whole lines, each once, across rotations. The reader
+// keeps its file open, which stays readable after a rotation renames or removes it. So lines are
+// lost only if three rotations happen between two reads.
 class LogReader {
  public:
   explicit LogReader(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   void Read(std::deque<std::string>* lines) {
     const auto [older, newest] = Open();
-    // After Open: a file that had another name then gets no more lines.
+    // After Open: a file that was already renamed then gets no more lines.
     ReadRest(lines);
     if (newest.is(file_)) return;
     for (const File& next : {older, newest}) {
@@ -71,9 +71,9 @@ class LogReader {
 
  private:
   struct File {
-    std::shared_ptr<std::FILE> stream;  // Null: there is none.
+    std::shared_ptr<std::FILE> stream;  // Null: no file.
     dev_t device = 0;
-    ino_t number = 0;  // Another file's while this one is open is another number.
+    ino_t number = 0;  // Inode; unique while the file is open.
 
     bool is(const File& other) const {
       return stream && other.stream && device == other.device && number == other.number;
@@ -91,8 +91,8 @@ class LogReader {
     return file;
   }
 
-  // Older and newest of one moment: no rotation came between them. None where there are no
-  // descriptors left: the next look finds them.
+  // Opens the older and newest file of one moment, without a rotation in between. Returns empty
+  // files when no descriptors are left; the next read tries again.
   std::pair<File, File> Open() const {
     constexpr int kAttempts = 10;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -110,7 +110,7 @@ class LogReader {
   void ReadRest(std::deque<std::string>* lines) {
     if (!file_.stream) return;
     std::array<char, 1 << 16> piece;
-    std::clearerr(file_.stream.get());  // It was at its end.
+    std::clearerr(file_.stream.get());  // Clears the end-of-file flag.
     while (const size_t got = std::fread(piece.data(), 1, piece.size(), file_.stream.get()))
       rest_.append(piece.data(), got);
     size_t begin = 0;
@@ -120,8 +120,8 @@ class LogReader {
   }
 
   const std::filesystem::path folder_;
-  File file_;         // The one that is read.
-  std::string rest_;  // Of a line whose end is not there yet.
+  File file_;         // The file being read.
+  std::string rest_;  // Beginning of an unfinished line.
 };
 
 }  // namespace
@@ -130,7 +130,7 @@ ExperimentLogs::ExperimentLogs(ExperimentStore* store)
     : store_(store), thread_([this] { Work(); }) {
   log::SetObserver([this](std::string_view experiment, const std::string& line) {
     const MutexLock lock(mutex_);
-    if (lines_.size() >= kLinesWaitingMax) return;  // The process's log has it.
+    if (lines_.size() >= kLinesWaitingMax) return;  // The process's own log still has it.
     lines_.emplace_back(experiment, line);
     changed_.NotifyOne();
   });
@@ -161,12 +161,12 @@ void ExperimentLogs::Work() {
 
 void ExperimentLogs::Append(const std::string& experiment, const std::string& line) {
   const auto known = store_->Get(experiment);
-  if (!known.ok()) return;  // Deleted in the meantime.
+  if (!known.ok()) return;  // The experiment was deleted meanwhile.
   const std::filesystem::path folder = store_->ExperimentFolder(known->uid());
   std::error_code error;
   if (std::filesystem::file_size(Newest(folder), error) > kFileBytesMax && !error)
     std::filesystem::rename(Newest(folder), Older(folder), error);
-  // A line may be lost with the machine or on a full disk: it is not a result.
+  // Not synced: a crash or a full disk may lose a line, which is not a result.
   std::ofstream(Newest(folder), std::ios::app) << line + "\n";
 }
 
@@ -186,7 +186,7 @@ absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
   return [store, state, name = request.name(),
           follow = request.follow()](v1::WatchLogsResponse* response) -> absl::StatusOr<Produced> {
     if (state->ready.empty() && follow && !state->ended) {
-      // The state before the lines: those of the end are then among them.
+      // Read the state before the lines, so that the lines of the end are included.
       const auto now = store->Get(name);
       state->ended = !now.ok() || IsFinal(now->state());
       state->reader.Read(&state->ready);

@@ -1,5 +1,6 @@
-// What the meta-learner logs about an experiment is kept in the experiment's folder, for its users:
-// log.jsonl, one JSON object a line, and log.1.jsonl before it. Thread-safe.
+// Keeps the meta-learner's log lines about an experiment in the experiment's folder, for its users.
+// The file log.jsonl has one JSON object per line, and log.1.jsonl has the lines before it.
+// Thread-safe.
 #pragma once
 
 #include <deque>
@@ -16,7 +17,7 @@
 
 namespace mentor::meta_learner {
 
-// Listens to the process's log while it lives; one at a time.
+// Observes the process's log while it lives. Only one may exist at a time.
 class ExperimentLogs {
  public:
   explicit ExperimentLogs(ExperimentStore* store);
@@ -31,13 +32,13 @@ class ExperimentLogs {
   Mutex mutex_;
   CondVar changed_;
   std::deque<std::pair<std::string, std::string>> lines_
-      ABSL_GUARDED_BY(mutex_);  // Experiment, line.
+      ABSL_GUARDED_BY(mutex_);  // (experiment, line).
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  // Last, so that it stops first.
+  // Last member, so that it stops first.
   std::thread thread_;
 };
 
-// The lines that are kept, and with `follow` those that come until the experiment ends.
+// Streams the kept lines and, with `follow`, new lines until the experiment ends.
 absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
     ExperimentStore* store, const v1::WatchLogsRequest& request);
 

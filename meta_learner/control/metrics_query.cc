@@ -24,7 +24,8 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr uint32_t kPointsDefault = 1000, kPointsMax = 10'000;
-// Of one answer: with a thousand inner iterations of fifty environments it repeats itself.
+// Bytes of help texts in one answer. They repeat with a thousand inner iterations of fifty
+// environments.
 constexpr size_t kHelpBytesMax = 1 << 20;
 
 std::vector<std::string> Ordered(const std::map<std::string, Series>& points) {
@@ -38,7 +39,7 @@ MetricTable Declared(const v1::Experiment& experiment) {
   return AllMetrics(WithDefaults(experiment.spec()));
 }
 
-// Groups of equal size, as far as that goes, in the order of the steps.
+// Merges neighbouring points into groups of nearly equal size, in the order of the steps.
 v1::MetricSeries MergePoints(const std::string& metric, const Series& all, uint32_t max_points) {
   Series series;
   std::copy_if(all.begin(), all.end(), std::back_inserter(series),
@@ -104,7 +105,7 @@ absl::Status CheckMetricNames(ExperimentStore* store, const v1::Experiment& expe
   if (unknown.empty()) return absl::OkStatus();
   MENTOR_ASSIGN_OR_RETURN(const auto recorded, store->Points(experiment.uid()));
   std::vector<std::string> known = Ordered(recorded);
-  // What is declared may have no values in this experiment; it is better than nothing.
+  // Without recorded metrics, suggest declared ones, although some may get no values here.
   for (const MetricInfo& metric : declared) {
     if (recorded.empty() && !metric.name.ends_with('*')) known.push_back(metric.name);
   }
@@ -145,7 +146,7 @@ absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
         MergePoints(metric, points.at(metric),
                     request.max_points() == 0 ? kPointsDefault : request.max_points());
     if (!room.Take(series.ByteSizeLong())) {
-      // A client that knows of no pages would take the first one for everything.
+      // A client that does not know pages would take the first page for the whole answer.
       if (request.page_size() == 0) return TooManyPoints(points, response.series_size());
       response.set_next_page_token(MakePageToken(query, response.series().rbegin()->metric()));
       break;

@@ -12,8 +12,8 @@ bool PendingDeletes::Add(grpc::ServerUnaryReactor* reactor, const v1::Experiment
 }
 
 void PendingDeletes::Look() {
-  // With the lock all along: a call that another Look has in hand would not be seen by this one, of
-  // what has changed since the other looked.
+  // Holds the lock throughout. Otherwise this Look would miss a call that a concurrent Look is
+  // checking against an older state of the store.
   const MutexLock lock(mutex_);
   std::erase_if(pending_, [&](const Pending& waiting) {
     const auto now = store_->Get(waiting.name);

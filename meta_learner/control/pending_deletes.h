@@ -1,6 +1,5 @@
-// Calls that delete an experiment with force while it is at work: the answer follows when it is
-// gone. Not for the deletion itself (changes.h, and the scheduler). Owned by the service.
-// Thread-safe.
+// Holds calls that delete a running experiment by force; each is answered when its experiment is
+// gone. changes.h and the scheduler do the deletion itself. Owned by the service. Thread-safe.
 #pragma once
 
 #include <string>
@@ -18,11 +17,11 @@ class PendingDeletes {
  public:
   explicit PendingDeletes(ExperimentStore* store) : store_(store) {}
 
-  // Takes the call over. False after Stop: the caller answers it.
+  // Takes over the call. Returns false after Stop: the caller must answer it.
   bool Add(grpc::ServerUnaryReactor* reactor, const v1::Experiment& experiment);
-  // Answers those whose experiment is gone. After each change of the store.
+  // Answers the calls whose experiment is gone. Must be called after each change of the store.
   void Look();
-  // Answers all others with this.
+  // Answers all remaining calls with this status.
   void Stop(const absl::Status& status);
 
  private:

@@ -9,7 +9,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Length of the violations in one answer: trailers of HTTP/2 are short.
+// Bytes of the violations in one answer, since HTTP/2 trailers must be short.
 constexpr size_t kViolationBytesMax = 1500;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Checks that requests of the control API share, and the form of their answers. Not for specs
-// (common/spec) and settings (settings.h). Pure functions; threads may share.
+// Checks that requests of the control API share, and the form of their errors. Specs are checked in
+// common/spec, settings in settings.h. Pure functions; thread-safe.
 #pragma once
 
 #include <string>
@@ -15,19 +15,19 @@
 
 namespace mentor::meta_learner {
 
-// As many violations as an answer carries, and how many more there are.
+// Returns as many violations as fit into an answer, and the number of the others.
 absl::Status ShortStatus(const Violations& violations);
 
-// INVALID_ARGUMENT: the field holds this name; it has to be of that form.
+// Returns INVALID_ARGUMENT: the field holds `name`, which must have the form `form`.
 absl::Status BadName(std::string_view field, std::string_view name, std::string_view form);
 
-// PERMISSION_DENIED NOT_OWNER unless the caller may change this experiment.
+// Returns PERMISSION_DENIED NOT_OWNER unless the caller may change this experiment.
 absl::Status CheckOwner(const rpc::Caller& caller, const v1::Experiment& experiment);
 
 void CheckRequestId(const std::string& request_id, Violations* violations);
 void CheckExperimentId(const std::string& id, Violations* violations);
 
-// Under which a repeated request is known again: another caller's is another request.
+// Returns a hash that identifies a repeated request. Requests of different callers differ.
 template <typename Request>
 std::string HashOfRequest(const Request& request, const std::string& caller) {
   Request body = request;

@@ -1,6 +1,6 @@
-// What the control API is given: the store, what it asks and tells the rest of the meta-learner,
-// and its limits. Not for what belongs to one call. Set before the service is made, and constant
-// from then on, so threads share it; the hooks may be called from several threads at a time.
+// Options of the control API: the store, hooks into the rest of the meta-learner, and limits.
+// Constant after the service is made, so threads may share them. The hooks may be called from
+// several threads at a time.
 #pragma once
 
 #include <cstdint>
@@ -20,50 +20,49 @@
 
 namespace mentor::meta_learner {
 
-// What an owner may have at once; 0: no limit.
+// Limits of one owner; 0: no limit.
 struct Quotas {
-  int64_t queued = 0;  // Paused ones count as queued ones, here and for all owners together.
+  int64_t queued = 0;  // Queued and paused experiments; queued_max counts the same way.
   int64_t checkpoint_bytes = 0;
   uint64_t bundle_bytes = 0;
 };
 
 struct ServiceOptions {
   ExperimentStore* store = nullptr;
-  // What specs may name; null: nothing.
+  // Bundles that specs may name; null: none.
   BundleShelf* bundles = nullptr;
-  // Adds violations of what registered parts demand. The spec has legal ranges and every default.
+  // Adds violations of what registered parts require. The spec must have legal ranges and all
+  // defaults.
   std::function<void(const v1::ExperimentSpec& spec, Violations* violations)> check_spec = {};
-  // The same for a spec that goes on from a checkpoint of another one.
+  // The same for a spec that continues from a checkpoint of an experiment with spec `source`.
   std::function<void(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
                      const Checkpoint& checkpoint, Violations* violations)>
       check_checkpoint = {};
-  // Adds violations of what no learner that is connected could hold. The spec is a valid one.
+  // Adds violations if no connected learner could hold a shard. The spec must be valid.
   std::function<void(const v1::ExperimentSpec& spec, Violations* violations)> check_fleet = {};
-  // What a valid spec needs.
+  // Returns the memory that a valid spec needs.
   std::function<v1::MemoryNeeds(const v1::ExperimentSpec& spec)> memory_needs = {};
-  // What in a valid spec is hardly meant, "FIELD: why".
+  // Returns what in a valid spec is probably a mistake, as "FIELD: why".
   std::function<std::vector<std::string>(const v1::ExperimentSpec& spec)> spec_warnings = {};
-  // Names of the numbers that an experiment with a valid spec may report.
+  // Returns the names of the numbers that an experiment with a valid spec may report.
   std::function<std::vector<std::string>(const v1::ExperimentSpec& spec)> reported_numbers = {};
-  // An error while nothing new can be taken, for instance on a full disk.
+  // Returns an error while no new work can be accepted, for instance on a full disk.
   std::function<absl::Status()> check_room = {};
-  // This experiment is new, PAUSING or CANCELLING, or its settings changed: what runs it looks
-  // soon.
+  // Called when an experiment is new, PAUSING or CANCELLING, or has new settings. See
+  // Scheduler::Look.
   std::function<void(const v1::Experiment& experiment)> look = {};
   std::function<std::vector<v1::ShardInfo>(const std::string& experiment)> shards = {};
   std::function<std::vector<v1::Peer>()> peers = {};
   std::function<absl::Status(const std::string& peer)> drain = {};
-  // Asked before whatever needs the one that leads: changes, streams, the fleet. Its error is the
-  // answer.
+  // Called before whatever needs the leader: changes, streams, the fleet. Its error is the answer.
   std::function<absl::Status()> leads = {};
-  // For who stands by: nothing is written, logs included, and metrics of experiments are left to
-  // the leader.
+  // For a standby: writes nothing, not even logs, and leaves metrics of experiments to the leader.
   bool read_only = false;
   int64_t queued_max = 10'000;
   Quotas per_owner = {};
   rpc::RateLimiter::Options rate = {.calls_per_second = 0};  // For each caller; 0: no limit.
   size_t calls_waiting_max = 1000;
-  size_t heavy_calls_waiting_max = 256;  // Of those that make the parts of a spec.
+  size_t heavy_calls_waiting_max = 256;  // Waiting calls that make the parts of a spec.
   size_t streams_max = 4096;
   size_t streams_per_caller_max = 16;
 };

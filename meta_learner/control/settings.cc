@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kLabelsMax = 64, kLabelKeyMax = 63, kLabelValueMax = 255, kTitleMax = 255;
 constexpr uint32_t kWeightMax = 100, kRetriesMax = 100;
-// The store keeps times as 64-bit nanoseconds since 1970, which end at 23:47:16 of that day.
+// The store keeps times as 64-bit nanoseconds since 1970, which end on 2262-04-11 at 23:47:16.
 constexpr int64_t kTimeSecondsMax = INT64_MAX / 1'000'000'000 - 1;
 
 bool IsLower(char c) {
@@ -70,7 +70,7 @@ void CheckSettings(const v1::Experiment& experiment, std::string_view begin,
                                                             experiment.retries_max(), kRetriesMax));
   }
   if (experiment.has_deadline()) {
-    // A legal Timestamp; whether it has passed already is for its owner to see.
+    // Must be a legal Timestamp. A deadline in the past is allowed.
     const auto& time = experiment.deadline();
     if (time.seconds() <= 0 || time.nanos() < 0 || time.nanos() > 999'999'999) {
       violations->Add(prefix + "deadline", "is not a time after 1970");

@@ -1,4 +1,4 @@
-// What a user may write beside the spec of an experiment. Pure; threads may share.
+// Checks what a user may set beside the spec of an experiment. Pure; thread-safe.
 #pragma once
 
 #include <string_view>
@@ -8,8 +8,8 @@
 
 namespace mentor::meta_learner {
 
-// Labels, priority, weight, retention, deadline, retries_max, display_name. `prefix` begins the
-// fields' names: "experiment.".
+// Checks labels, priority, weight, retention, deadline, retries_max and display_name. `prefix` goes
+// before the names of fields: "experiment.".
 void CheckSettings(const v1::Experiment& experiment, std::string_view prefix,
                    Violations* violations);
 

@@ -1,5 +1,5 @@
-// The check of a spec makes its parts, which takes tens of milliseconds; sweeps submit the same
-// spec with many seeds. So what was found out about a spec is remembered. Thread-safe.
+// Caches the results of checking specs. A check makes the spec's parts, which takes tens of
+// milliseconds, and sweeps submit the same spec with many seeds. Thread-safe.
 #pragma once
 
 #include <deque>
@@ -18,11 +18,11 @@ namespace mentor::meta_learner {
 
 using SpecCheck = std::function<void(const v1::ExperimentSpec& spec, Violations* violations)>;
 
-// The same check, but for specs with the key of one that was valid lately. `check` must not look at
-// what SpecKey leaves out.
+// Returns `check`, but skips specs whose SpecKey was found valid recently. `check` must not depend
+// on fields that SpecKey leaves out.
 SpecCheck RememberValid(SpecCheck check);
 
-// What was found out about the last specs, by SpecKey.
+// Results for the most recent specs, by SpecKey.
 template <typename T>
 class SpecCache {
  public:
@@ -47,8 +47,8 @@ class SpecCache {
   std::deque<std::string> order_ ABSL_GUARDED_BY(mutex_);  // Oldest first.
 };
 
-// Of a spec: the same for specs that only differ in seed, title and checkpoint, on which neither
-// the parts of an experiment nor their memory depend.
+// Returns the same key for specs that differ only in seed, title and checkpoint. The parts of an
+// experiment and their memory do not depend on these.
 std::string SpecKey(const v1::ExperimentSpec& spec);
 
 }  // namespace mentor::meta_learner

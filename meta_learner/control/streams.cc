@@ -28,7 +28,7 @@ absl::Status StreamRegistry::Add(const std::shared_ptr<AnyStream>& stream,
 }
 
 void StreamRegistry::Remove(const AnyStream* stream) {
-  std::shared_ptr<AnyStream> last;  // Goes without the lock.
+  std::shared_ptr<AnyStream> last;  // Destroyed without the lock.
   const MutexLock lock(mutex_);
   const auto found = streams_.find(stream);
   if (found == streams_.end()) return;

@@ -1,6 +1,6 @@
-// Streams of answers, the same for watches, points, logs and downloads: one message is in memory at
-// a time, the next one is made when it is out, on the executor's threads. So a slow reader costs
-// nothing but its place.
+// Streams of answers for watches, points, logs and downloads. Only one message is in memory at a
+// time; the executor's threads make the next one when it is written. So a slow reader costs nothing
+// but its place.
 #pragma once
 
 #include <atomic>
@@ -27,31 +27,31 @@ enum class Produced {
   kMessage,  // Write it, then ask again.
   kLast,     // Write it; nothing follows.
   kNothing,  // Ask again after the next Poke.
-  kAgain,    // Nothing to write yet: ask again when others have had their turn.
+  kAgain,    // Nothing to write yet: ask again after the others' turns.
   kEnd,      // Nothing follows.
 };
 
-// A stream as its registry sees it.
+// Interface of a stream for its registry.
 class AnyStream {
  public:
   virtual ~AnyStream() = default;
-  // Something changed, or time has passed: there may be more to say.
+  // Looks for more messages. Call after changes and from time to time.
   virtual void Poke() = 0;
   virtual void End(const absl::Status& status) = 0;
 };
 
-// Every stream that is open, by caller. Thread-safe.
+// Every open stream, by caller. Thread-safe.
 class StreamRegistry {
  public:
   StreamRegistry(size_t streams_max, size_t per_caller_max)
       : streams_max_(streams_max), per_caller_max_(per_caller_max) {}
 
-  // Keeps the stream. An error when there is no place for it, or Stop was called. It is kept until
-  // Remove even then, since its end has to be sent.
+  // Keeps the stream until Remove. Returns an error when there is no place for it, or Stop was
+  // called. Keeps the stream even then, since its end must be sent.
   absl::Status Add(const std::shared_ptr<AnyStream>& stream, const std::string& caller);
   void Remove(const AnyStream* stream);
   void PokeAll();
-  // Ends all streams with this status, and those that are added later.
+  // Ends all streams with this status, including streams that are added later.
   void Stop(const absl::Status& status);
   size_t size() const;
 
@@ -72,8 +72,8 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   // Called on the executor, one call at a time.
   using Produce = std::function<absl::StatusOr<Produced>(Response*)>;
 
-  // Opens a stream and begins to produce, with the executor's turns of `turn`. The executor must
-  // live until the registry's Stop. `cancel` becomes true when nobody waits for more.
+  // Opens a stream and begins to produce, with `turn` as the executor's caller. The executor must
+  // live until the registry's Stop. Sets *cancel when the stream ends.
   static grpc::ServerWriteReactor<Response>* Start(std::shared_ptr<StreamRegistry> registry,
                                                    Executor* executor, const std::string& caller,
                                                    std::string turn,
@@ -182,11 +182,11 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   // Guarded by mutex_.
   Mutex mutex_;
   bool busy_ ABSL_GUARDED_BY(mutex_) =
-      false;  // A Run is in line or at work, or its message on its way.
-  bool again_ ABSL_GUARDED_BY(mutex_) = false;  // Poked meanwhile.
+      false;  // A Run is queued or running, or its message is being written.
+  bool again_ ABSL_GUARDED_BY(mutex_) = false;  // Poked while busy_.
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<grpc::Status> end_
-      ABSL_GUARDED_BY(mutex_);  // Set: nothing follows but the message being written.
+      ABSL_GUARDED_BY(mutex_);  // Set: only the message being written follows.
   Response response_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -30,7 +30,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kBookmarkEvery = std::chrono::seconds(10);
 constexpr int kEventsAtOnce = 100;
-// A watcher that was up to date and falls so far behind is ended; it may resume.
+// A watch that was up to date and falls this many changes behind is ended; it may resume.
 constexpr int64_t kLagMax = 1000;
 constexpr int kNamesMax = 100;
 
@@ -39,7 +39,7 @@ std::string HashOfNames(const std::vector<std::string>& names) {
   return Sha256Hex(absl::StrJoin(sorted, "\n")).substr(0, 16);
 }
 
-// -> the revision.
+// Returns the revision.
 absl::StatusOr<int64_t> ReadResumeToken(const ExperimentStore& store, std::string_view token,
                                         const std::vector<std::string>& names) {
   std::string text;
@@ -98,7 +98,7 @@ class ExperimentWatch {
           {{"watch", number_}, {"revision", revision_}, {"names", absl::StrJoin(names_, " ")}});
     }
     if (!dump_.empty()) {
-      // Without a token: who breaks off in the middle begins anew.
+      // No token: a watcher that breaks off in the middle of the dump must begin again.
       response->set_event(v1::WatchExperimentsResponse::EVENT_CREATED);
       *response->mutable_experiment() = std::move(dump_.front());
       dump_.pop_front();
@@ -153,7 +153,8 @@ class ExperimentWatch {
     }
   }
 
-  // Sends one experiment at work whose live state has changed since it was sent last.
+  // Sends one experiment at work (RUNNING, PAUSING or CANCELLING) whose live state has changed
+  // since it was last sent.
   absl::StatusOr<bool> SayProgress(v1::WatchExperimentsResponse* response) {
     MENTOR_ASSIGN_OR_RETURN(
         std::vector<v1::Experiment> at_work,
@@ -163,7 +164,7 @@ class ExperimentWatch {
     v1::Experiment* news = nullptr;
     for (v1::Experiment& experiment : at_work) {
       if (!selected_.empty() && !selected_.contains(experiment.name())) continue;
-      if (experiment.activity().empty()) continue;  // Nothing has been said yet.
+      if (experiment.activity().empty()) continue;  // No activity was reported yet.
       std::string live = experiment.activity() + experiment.progress().SerializeAsString();
       const auto before = sent_.find(experiment.name());
       if (news == nullptr && (before == sent_.end() || before->second != live)) {
@@ -192,7 +193,7 @@ class ExperimentWatch {
   bool bookmark_due_ = false;
   static inline std::atomic<uint64_t> watches_ = 0;
   const uint64_t number_ = ++watches_;  // For histories.
-  bool said_ = false;                   // Where it begins, there.
+  bool said_ = false;                   // The start was written to the history.
   bool caught_up_ = false;
   std::deque<v1::Experiment> dump_;
   std::deque<StoreEvent> events_;
@@ -240,8 +241,8 @@ absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
     return ToStatus(violations);
   }
   struct State {
-    uint32_t from;               // The step to read from.
-    std::set<std::string> sent;  // What was sent of that step.
+    uint32_t from;               // Step to read from.
+    std::set<std::string> sent;  // Metrics of that step that were sent.
     std::map<uint32_t, v1::WatchMetricsResponse> ready;
     bool ended = false;
     bool checked = false;
@@ -252,7 +253,7 @@ absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
   return [store, state, metrics, names = request.metrics(),
           name = request.name()](v1::WatchMetricsResponse* response) -> absl::StatusOr<Produced> {
     if (state->ready.empty() && !state->ended) {
-      // The state before the points: those of the end are then among them.
+      // Read the state before the points, so that the points of the end are included.
       MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(name));
       if (!std::exchange(state->checked, true)) {
         MENTOR_RETURN_IF_ERROR(CheckMetricNames(store, experiment, names));
@@ -262,7 +263,7 @@ absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
                               store->Points(experiment.uid(), metrics, state->from));
       for (const auto& [metric, series] : points) {
         for (const auto& [step, value] : series) {
-          // A step may get more points later, for instance of an evaluation.
+          // A step may get more points later, for instance from an evaluation.
           if (!std::isfinite(value) || (step == state->from && state->sent.contains(metric)))
             continue;
           (*state->ready[step].mutable_values())[metric] = value;

@@ -1,4 +1,4 @@
-// What streams of experiments and of points say next. See streams.h for who asks.
+// Produces the messages of watches of experiments and metrics (streams.h).
 #pragma once
 
 #include <memory>
@@ -12,16 +12,17 @@
 
 namespace mentor::meta_learner {
 
-// For ListExperiments too: continues after this revision, for a watch of these names.
+// Returns a token that resumes a watch of these names after this revision. ListExperiments uses it
+// too.
 std::string MakeResumeToken(const ExperimentStore& store, int64_t revision,
                             const std::vector<std::string>& names = {});
 
-// INVALID_ARGUMENT for a bad name or token.
+// Returns INVALID_ARGUMENT for a bad name or token.
 absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperiments(
     ExperimentStore* store, const v1::WatchExperimentsRequest& request,
     prometheus::Histogram* lag_events);
 
-// One message for each outer update, in order; the last one comes with the experiment's end.
+// Streams one message for each outer update, in order, until the experiment ends.
 absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
     ExperimentStore* store, const v1::WatchMetricsRequest& request);
 

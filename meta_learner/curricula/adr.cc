@@ -21,11 +21,12 @@ using learner::TensorMap;
 
 constexpr char kWrapper[] = "domain_randomization";
 constexpr const char* kSides[] = {"low", "high"};
-// Draws of a lifetime; from kPlace on, of its task's numbers. Part of every result: never renumber.
+// Random draws of a lifetime; from kPlace on, one for each task parameter. Results depend on these
+// values: never renumber.
 enum Draw : uint32_t { kAtEnd = 0, kWhich = 1, kSide = 2, kPlace = 3 };
-// Width of a range that is a point, so that its logarithm is finite.
+// Smallest width of a range, so that its logarithm is finite.
 constexpr double kWidthMin = 1e-12;
-// Tasks drawn from the limits that an environment must take.
+// Number of tasks drawn within the limits that the environment must accept.
 constexpr uint32_t kProbes = 1000;
 
 void SetOption(const std::string& name, double value, v1::WrapperSpec* wrapper) {
@@ -34,12 +35,12 @@ void SetOption(const std::string& name, double value, v1::WrapperSpec* wrapper) 
                              [&](const v1::Option& o) { return o.name() == name; });
   v1::Option& of_name = option == options->end() ? *options->Add() : *option;
   of_name.set_name(name);
-  of_name.set_value(absl::StrFormat("%.17g", value));  // The same number again.
+  of_name.set_value(absl::StrFormat("%.17g", value));  // Parses back to the same number.
 }
 
-// ---- What there is to randomise.
+// ---- Parameters to randomise.
 
-// Ranges of the wrapper: each pair of settings NAME_low, NAME_high.
+// Returns the ranges of the wrapper: each pair of options NAME_low, NAME_high.
 std::vector<AdrParameter> WrapperParameters(const v1::ExperimentSpec& spec,
                                             Violations* violations) {
   const auto& wrappers = spec.benchmark().wrapper();
@@ -61,7 +62,7 @@ std::vector<AdrParameter> WrapperParameters(const v1::ExperimentSpec& spec,
   }
   const envs::WrapperEntry* entry = Registry<envs::WrapperEntry>::Instance().Find(kWrapper);
   MENTOR_CHECK(entry != nullptr);
-  Violations said_already;  // By the benchmark.
+  Violations said_already;  // Reported by the benchmark.
   const OptionValues values =
       OptionValues::Parse(entry->options, found->option(), "", &said_already);
   if (!said_already.empty()) return {};
@@ -86,7 +87,7 @@ std::vector<AdrParameter> WrapperParameters(const v1::ExperimentSpec& spec,
   return parameters;
 }
 
-// Each number of the tasks that has a range.
+// Returns each task parameter that has a range.
 std::vector<AdrParameter> TaskParameters(const v1::ExperimentSpec& spec, Violations* violations) {
   const std::optional<int> place = OnlyTrainingSet(spec);
   const v1::TaskSetSpec* set = place ? &spec.benchmark().task_set(*place) : nullptr;
@@ -109,7 +110,8 @@ std::vector<AdrParameter> TaskParameters(const v1::ExperimentSpec& spec, Violati
   return parameters;
 }
 
-// Ranges of which the environment refuses some would end the experiment at such a task.
+// Checks that the environment accepts tasks within the ranges: a refused task would end the
+// experiment.
 void ProbeTasks(const v1::ExperimentSpec& spec, const std::vector<AdrParameter>& parameters,
                 Violations* violations) {
   const int place = OnlyTrainingSet(spec).value();
@@ -119,7 +121,7 @@ void ProbeTasks(const v1::ExperimentSpec& spec, const std::vector<AdrParameter>&
   *task.mutable_options() = set.option();
   for (const v1::ParameterRange& range : set.range()) task.add_parameters(range.low());
   const auto environment = envs::MakeEnvironment(set.environment(), set.option());
-  if (!environment.ok()) return;  // The benchmark says so.
+  if (!environment.ok()) return;  // The benchmark reports this.
   const RandomStream random{.purpose = Purpose::kCurriculum};
   for (uint32_t probe = 0; probe < kProbes; ++probe) {
     for (const AdrParameter& parameter : parameters) {
@@ -127,7 +129,7 @@ void ProbeTasks(const v1::ExperimentSpec& spec, const std::vector<AdrParameter>&
       task.set_parameters(parameter.place,
                           parameter.limits[0] + u * (parameter.limits[1] - parameter.limits[0]));
     }
-    // At an end, one after the other.
+    // Put one parameter at an end, in turn.
     const AdrParameter& at = parameters[probe / 2 % parameters.size()];
     task.set_parameters(at.place, at.limits[probe % 2]);
     const absl::Status status = (*environment)->SetTask(task);
@@ -330,7 +332,7 @@ absl::Status Adr::Load(const TensorMap& state) {
   const auto read = [&](const char* name, at::IntArrayRef shape,
                         torch::Dtype dtype) -> absl::StatusOr<torch::Tensor> {
     auto tensor = learner::ReadTensor(state, name, shape, dtype, "curriculum adr");
-    // Another size, too, is a checkpoint that does not hold what it should.
+    // A wrong shape is a damaged checkpoint too.
     if (!tensor.ok()) return absl::DataLossError(tensor.status().message());
     return tensor->contiguous();
   };

@@ -1,5 +1,5 @@
-// Automatic domain randomisation (OpenAI 2019; docs/algorithms/curricula.md#adr): ranges begin as
-// points, lifetimes at their ends test them, and success widens what failure narrows.
+// Automatic domain randomisation (ADR; OpenAI 2019; docs/algorithms/curricula.md#adr). Ranges begin
+// as points. Lifetimes at an end of a range test it: success widens the range, failure narrows it.
 #pragma once
 
 #include <array>
@@ -13,22 +13,22 @@
 
 namespace mentor::meta_learner {
 
-// Pairs are of both ends: 0 low, 1 high.
+// Pairs hold both ends of a range: 0 low, 1 high.
 struct AdrParameter {
-  std::string name = {};  // "mass": of the wrapper's mass_low and mass_high. Or its place:
-  int place = 0;          // of a task's number.
+  std::string name = {};  // "mass": the wrapper's mass_low and mass_high.
+  int place = 0;          // Without a wrapper: index of the task parameter.
   double nominal = 0;
   std::array<double, 2> limits = {};
-  std::array<double, 2> deltas = {};  // By which an end moves at once.
+  std::array<double, 2> deltas = {};  // Step by which an end moves.
 };
 
 struct AdrConfig {
   uint64_t seed = 1;
   bool pairs = false;
-  bool of_wrapper = true;  // Otherwise numbers of the tasks.
-  bool by_success = true;  // Otherwise by the shaped reward.
-  double boundary = 0.5;   // Share of lifetimes at an end of a range.
-  int64_t buffer = 10;     // How many of them decide.
+  bool of_wrapper = true;  // Else task parameters.
+  bool by_success = true;  // Else by the shaped reward.
+  double boundary = 0.5;   // Probability that a lifetime is at an end.
+  int64_t buffer = 10;     // Lifetimes at an end that decide its move.
   double threshold_low = 0.3, threshold_high = 0.8;
   bool shrink = true;
   std::vector<AdrParameter> parameters = {};
@@ -44,12 +44,12 @@ class Adr final : public Curriculum {
   learner::TensorMap Save() const override;
   absl::Status Load(const learner::TensorMap& state) override;
 
-  // A lifetime at an end of a range performed so; whether the end moved.
+  // Records the performance of a lifetime at an end of a range. Returns true if the end moved.
   bool Tell(size_t parameter, size_t side, double performance);
 
   struct Range {
     std::array<double, 2> ends;
-    std::array<std::vector<double>, 2> buffers;  // Fewer numbers than decide.
+    std::array<std::vector<double>, 2> buffers;  // Fewer than config.buffer numbers each.
   };
   const std::vector<Range>& ranges() const { return ranges_; }
 
@@ -57,14 +57,14 @@ class Adr final : public Curriculum {
   struct End {
     size_t parameter, side;
   };
-  // Its lifetimes by the number of their task.
+  // Random numbers of a generation, by Number of the lifetime.
   RandomStream Random(uint32_t generation) const;
   uint32_t Number(uint32_t lifetime) const { return lifetime - (config_.pairs ? lifetime % 2 : 0); }
-  // Nothing for lifetimes that are not at one.
+  // Returns the end at which a lifetime is; nullopt if it is at none.
   std::optional<End> EndOf(uint32_t generation, uint32_t lifetime) const;
 
   const AdrConfig config_;
-  std::vector<Range> ranges_;  // Of config_.parameters.
+  std::vector<Range> ranges_;  // By index in config_.parameters.
 };
 
 }  // namespace mentor::meta_learner

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "common/registry.h"
-#include "meta_learner/rules/experiment_metrics.h"
+#include "methods/base/experiment_metrics.h"
 
 namespace mentor::meta_learner {
 

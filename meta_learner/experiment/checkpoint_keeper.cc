@@ -35,14 +35,14 @@ absl::Status CheckpointKeeper::GoBackToRecorded(const std::vector<CheckpointRow>
                   [&](const CheckpointRow& row) { return row.outer_step == newest; }))
     return absl::OkStatus();
   if (known.empty()) {
-    // What a clone begins with was never made here; nor has the store rows of one that was brought
-    // back without its database.
+    // A clone's first checkpoint was not made here, and an experiment brought back without its
+    // database has no rows.
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
                             options_.store->Get(options_.experiment));
     if (!experiment.source_checkpoint().empty() || newest > options_.every) return absl::OkStatus();
     scan->newest.reset();
   } else {
-    // On a fresh machine it is in the bucket alone.
+    // On a fresh machine only the bucket has it.
     const absl::Status there =
         options_.store->OpenCheckpoint(options_.uid, known.back().outer_step, options_.cancel)
             .status();
@@ -51,7 +51,8 @@ absl::Status CheckpointKeeper::GoBackToRecorded(const std::vector<CheckpointRow>
         CheckpointScan older,
         FindNewestWhole(options_.store->CheckpointFolder(options_.uid), options_.uid,
                         options_.spec_hash, known.back().outer_step));
-    if (!older.newest) return absl::OkStatus();  // Rather its results than the whole way again.
+    // Losing the newest results costs less than beginning again.
+    if (!older.newest) return absl::OkStatus();
     scan->newest = std::move(older.newest);
     scan->newest_info = std::move(older.newest_info);
     std::move(older.corrupt.begin(), older.corrupt.end(), std::back_inserter(scan->corrupt));
@@ -113,7 +114,7 @@ absl::Status CheckpointKeeper::ScanBucket(const std::filesystem::path& folder,
     if (scan->newest && *step == scan->newest->outer_step) {
       const auto manifest = options_.objects->Manifest(*step);
       if (absl::IsDataLoss(manifest.status())) {
-        // This one is whole, and goes there again.
+        // This one is whole, so it is uploaded again.
         MENTOR_RETURN_IF_ERROR(AsStorage(options_.objects->PutAside(*step)));
       } else if (!manifest.ok()) {
         return AsStorage(manifest.status());
@@ -128,7 +129,7 @@ absl::Status CheckpointKeeper::ScanBucket(const std::filesystem::path& folder,
     }
     const auto fetched =
         options_.store->OpenCheckpoint(options_.uid, *step, options_.cancel).status();
-    if (absl::IsNotFound(fetched)) continue;  // Another one's retention was quicker.
+    if (absl::IsNotFound(fetched)) continue;  // Another process's retention removed it first.
     if (absl::IsDataLoss(fetched)) {
       scan->corrupt.push_back({folder / CheckpointFileName(*step), std::string(fetched.message())});
       MENTOR_RETURN_IF_ERROR(AsStorage(options_.objects->PutAside(*step)));
@@ -173,7 +174,7 @@ absl::StatusOr<CheckpointInfo> CheckpointKeeper::Upload(const CheckpointInfo& lo
 
 absl::StatusOr<CheckpointInfo> CheckpointKeeper::Write(
     uint32_t outer_step, std::map<std::string, std::string> sections) {
-  // A leader that was stopped for a while leaves the files to the next one.
+  // A leader that was stopped for a while must leave the files to the next one.
   MENTOR_RETURN_IF_ERROR(options_.store->Leads());
   const auto start = std::chrono::steady_clock::now();
   auto info = WriteCheckpoint(options_.store->CheckpointFolder(options_.uid),
@@ -205,19 +206,19 @@ absl::Status CheckpointKeeper::Retain() {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> here, ListCheckpoints(folder));
   std::set<uint32_t> all(here.begin(), here.end());
   if (options_.objects != nullptr) {
-    // The folder has some of the bucket's, and maybe one more.
+    // The folder holds some of the bucket's checkpoints, and maybe one more.
     const std::vector<uint32_t> there = options_.objects->Steps();
     all.insert(there.begin(), there.end());
   }
   std::vector<uint32_t> dropped = DroppedCheckpoints({all.begin(), all.end()}, retention);
   if (!dropped.empty()) {
-    // First the rows of those that no user has pinned: a pin that comes later finds nothing.
+    // The rows go first, unless a user pinned them: a later pin finds no row.
     MENTOR_ASSIGN_OR_RETURN(dropped, options_.store->ReleaseCheckpoints(options_.uid, dropped));
   }
   for (const uint32_t step : dropped) {
     if (options_.objects != nullptr) {
       if (const absl::Status gone = options_.objects->DropCheckpoint(step); !gone.ok()) {
-        // The next retention tries again; nothing waits for that.
+        // The next retention tries again; nothing waits for it.
         MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
                          "a checkpoint could not be removed from the bucket yet",
                          {{"experiment", options_.experiment}, {"step", step}, {"why", gone}});

@@ -1,5 +1,5 @@
-// The checkpoints of one experiment: finds, writes and retains them, in the folder and, where there
-// is one, in the bucket, whose copies count; and keeps the store's index of them true. Not
+// Finds, writes and retains the checkpoints of one experiment. They lie in the folder, and in the
+// bucket where there is one; then the bucket's copies count. Keeps the store's index in step. Not
 // thread-safe.
 #pragma once
 
@@ -38,41 +38,41 @@ class CheckpointKeeper {
     // These outlive the keeper.
     ExperimentStore* store = nullptr;
     CheckpointMetrics* metrics = nullptr;
-    // What the bucket has of it, after Look; null: there is no bucket.
+    // The experiment's objects in the bucket, after Look; null without a bucket.
     ExperimentObjects* objects = nullptr;
-    const std::atomic<bool>* cancel = nullptr;  // Interrupts what is under way to the bucket.
-    std::string experiment;                     // Its name,
+    const std::atomic<bool>* cancel = nullptr;  // Interrupts transfers to the bucket.
+    std::string experiment;                     // Its name.
     std::string uid;
     std::string spec_hash;
-    std::string build;       // Program that writes.
-    uint32_t keep_last = 0;  // Unless the user wants another number; 0: all.
-    uint32_t every = 1;      // Outer updates from one to the next.
+    std::string build;       // The program that writes.
+    uint32_t keep_last = 0;  // Unless the user sets another number; 0: all.
+    uint32_t every = 1;      // Outer updates between two checkpoints.
   };
   explicit CheckpointKeeper(Options options);
 
-  // The newest whole one of folder and bucket; nothing when there is none. Those that are not whole
-  // are moved away. One whose outer update the store has not recorded is passed over where an older
-  // one is there: what was between file and row when the process died is made again, with its
-  // results. Afterwards the bucket has what the folder has.
+  // The newest whole checkpoint of folder and bucket; nothing when there is none. Damaged ones are
+  // moved away. A checkpoint whose outer update the store has not recorded is skipped when there is
+  // an older one: its update is then made again, with its results. Afterwards the bucket has what
+  // the folder has.
   absl::StatusOr<std::optional<Checkpoint>> FindNewest();
-  // When it is OK, the bucket has it too.
+  // When it returns OK, the bucket has the checkpoint too.
   absl::StatusOr<CheckpointInfo> Write(uint32_t outer_step,
                                        std::map<std::string, std::string> sections);
-  // Removes what the user does not want to keep: retention and pins may change while the experiment
-  // runs.
+  // Removes checkpoints that the user does not want to keep. Retention and pins may change while
+  // the experiment runs.
   absl::Status Retain();
 
  private:
-  // From a newest file without a row, `known` being the rows, to one with a row, or to none.
+  // If the newest file has no row among `known`, goes back to one that has, or to none.
   absl::Status GoBackToRecorded(const std::vector<CheckpointRow>& known,
                                 CheckpointScan* scan) const;
-  // Whether *scan has found the one that the bucket has, too: fetches a newer one, and holds an
-  // equal one against it.
+  // Makes *scan find the bucket's newest checkpoint too: fetches a newer one, and compares an equal
+  // one.
   absl::Status ScanBucket(const std::filesystem::path& folder, CheckpointScan* scan);
-  // Files of the folder that the bucket ought to have.
+  // Uploads files of the folder that the bucket lacks.
   absl::Status Upload(const std::filesystem::path& folder, const std::vector<CheckpointRow>& known);
   absl::StatusOr<CheckpointInfo> Upload(const CheckpointInfo& local);
-  // Indexes the folder's files (the bucket's, where there is one) and these, which are new.
+  // Indexes the folder's files (the bucket's, where there is one) and these new ones.
   absl::Status UpdateIndex(const std::vector<CheckpointInfo>& infos);
 
   const Options options_;

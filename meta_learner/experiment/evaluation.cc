@@ -6,22 +6,22 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_replace.h>
 
+#include "agents/segment.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/printable.h"
-#include "learner/agents/segment.h"
-#include "learner/tensor_proto.h"
 #include "meta_learner/experiment/outcomes.h"
+#include "shards/tensor_proto.h"
 
 namespace mentor::meta_learner {
 namespace {
 
 // Lifetimes whose signals are kept, for the report's distribution and correlation.
 constexpr uint32_t kSignalLifetimes = 8;
-// As many shards at once as make good use of two learners, but few enough that little is lost when
-// interrupted.
+// Enough shards at once to keep two learners busy, and few enough that an interruption loses
+// little.
 constexpr size_t kShardsAtOnce = 4;
 
 v1::EvaluationMethod MethodOf(v1::Baseline baseline) {
@@ -57,7 +57,7 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
   const std::vector<LifetimeOutcome> outcomes = Outcomes(lifetime);
   std::vector<LifetimeOutcome> deterministic(outcomes.size());
   if (result.segments.size() > iterations) deterministic = Outcomes({result.segments[iterations]});
-  // Their steps are enough for as many full episodes; where episodes end early there are more.
+  // A lifetime's steps hold that many full episodes; where episodes end early there are more.
   for (LifetimeOutcome& outcome : deterministic) {
     const size_t asked = job.owner.spec.evaluation().deterministic_episodes();
     outcome.episode_success.resize(std::min(asked, outcome.episode_success.size()));
@@ -87,7 +87,7 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
     for (double value : deterministic[i].episode_return) row.add_deterministic_return(value);
     if (job.teacher.source != v1::REWARD_SOURCE_SIGNAL || number >= kSignalLifetimes) continue;
     for (const learner::Segment& segment : lifetime) {
-      if (!segment.signals.defined()) continue;  // A rule without signals.
+      if (!segment.signals.defined()) continue;  // The rule has no signals.
       const auto signal = segment.signals.accessor<float, 2>();
       const auto shaped = segment.shaped_rewards.accessor<double, 2>();
       for (int64_t t = 0; t < signal.size(1); ++t) {
@@ -101,22 +101,22 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
   return job.keep ? job.keep(file) : absl::OkStatus();
 }
 
-// What stands before the other fields, which protobuf takes in any order.
+// The checksum stands before the other fields; protobuf accepts fields in any order.
 std::string ChecksumField(uint32_t crc) {
   v1::EvaluationShard first;
   first.set_crc32c(crc);
   return first.SerializeAsString();
 }
 
-// Whether the bytes are those that were written. In front no damaged length can swallow the
-// checksum; where its own tag is damaged, there is a field that nobody knows.
+// True if the bytes are as they were written. No damaged length in front can swallow the checksum;
+// a damaged tag of its own leaves an unknown field.
 bool IsWhole(std::string_view bytes, const v1::EvaluationShard& shard) {
   if (!shard.has_crc32c()) return shard.GetReflection()->GetUnknownFields(shard).empty();
   const std::string field = ChecksumField(shard.crc32c());
   return bytes.starts_with(field) && Crc32c(bytes.substr(field.size())) == shard.crc32c();
 }
 
-// Evaluations of 0.1.0 have the method by name. False when it is unknown.
+// Evaluations of 0.1.0 name the method as text. Returns false when it is unknown.
 bool GiveMethod(v1::EvaluationShard* shard) {
   if (shard->taught_by() != v1::EVALUATION_METHOD_UNSPECIFIED)
     return v1::EvaluationMethod_IsValid(shard->taught_by());
@@ -127,10 +127,10 @@ bool GiveMethod(v1::EvaluationShard* shard) {
   return true;
 }
 
-// Whether a shard is what the name of its file says, and of the run where it lies.
+// Checks that a shard matches the name of its file and the run of its folder.
 absl::Status CheckOwner(const std::filesystem::path& file, const v1::EvaluationShard& shard,
                         const EvaluatedRun* run) {
-  if (shard.spec_hash().empty()) return absl::OkStatus();  // Of an earlier build.
+  if (shard.spec_hash().empty()) return absl::OkStatus();  // An earlier build wrote it.
   const auto refuse = [&](const std::string& what) {
     return absl::FailedPreconditionError(absl::StrCat(
         file.string(), " ", what, "; remove it, and fetch the run again or evaluate again"));

@@ -1,5 +1,5 @@
 // Measures teachers: fresh agents live on given tasks with frozen meta-parameters. Each shard
-// leaves a file, so an interrupted evaluation goes on where it was. Functions without state.
+// leaves a file, so an interrupted evaluation resumes. Functions without state.
 #pragma once
 
 #include <torch/types.h>
@@ -21,7 +21,7 @@
 
 namespace mentor::meta_learner {
 
-// Who teaches the agents of an evaluation.
+// The teacher of an evaluation's agents.
 struct Teacher {
   v1::EvaluationMethod method = v1::EVALUATION_METHOD_LEARNED;
   v1::RewardSource source = v1::REWARD_SOURCE_SIGNAL;
@@ -35,13 +35,13 @@ struct RunParameters {
   torch::Tensor initial;  // before its first update.
 };
 Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters);
-// The teachers that a spec's evaluation compares: what was learned (unless nothing was), and the
-// baselines (unless they are not wanted).
+// The teachers that a spec's evaluation compares: the learned ones if `learned`, and the baselines
+// if `baselines`.
 std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameters& parameters,
                               bool learned, bool baselines);
 
-// The lifetimes of one teacher on the tasks of one split. Agents live by owner.spec: its seed is
-// the key of their randomness, its evaluation says how many there are.
+// The lifetimes of one teacher on the tasks of one split. owner.spec says how agents live: its seed
+// keys their randomness, its evaluation says how many there are.
 struct EvaluationJob {
   ShardOwner owner;
   Teacher teacher;
@@ -49,21 +49,21 @@ struct EvaluationJob {
   std::filesystem::path folder;  // Exists.
   std::string tasks = {};        // See EvaluationShard.
   uint32_t outer_step = 0;
-  std::string spec_hash = {};   // Of the run, whose seed and tasks may be others than owner.spec's,
-  std::string state_hash = {};  // and of its state; empty where nothing was to be learned.
-  // Called with each file that was written; without it, the folder has the only copy.
+  std::string spec_hash = {};   // The run's; its seed and tasks may differ from owner.spec's,
+  std::string state_hash = {};  // and its state's; empty where nothing was to be learned.
+  // Called with each written file. Without it, the folder has the only copy.
   std::function<absl::Status(const std::filesystem::path&)> keep = {};
 };
 
 struct EvaluationCount {
   uint32_t done = 0;       // Lifetimes.
-  uint32_t skipped = 0;    // How many of them an earlier process did.
-  uint64_t env_steps = 0;  // Of those that this process did.
+  uint32_t skipped = 0;    // Lifetimes that an earlier process did.
+  uint64_t env_steps = 0;  // Steps that this process made.
 };
 
 uint32_t NumLifetimes(const EvaluationJob& job);
 
-// Blocks. Adds to *count. CANCELLED when *cancel became true; what is done stays.
+// Blocks. Adds to *count. CANCELLED when *cancel became true; finished shards stay.
 absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
                            const std::atomic<bool>& cancel, EvaluationCount* count,
                            const ShardBoard::OnProgress& on_progress);
@@ -77,17 +77,17 @@ absl::Status WriteShard(const std::filesystem::path& file, const v1::EvaluationS
 // The run in whose folder evaluations lie.
 struct EvaluatedRun {
   std::string spec_hash;
-  // Hash of its state after an outer update; empty where it is not known.
+  // Hash of the run's state after an outer update; empty where it is not known.
   std::function<std::string(uint32_t outer_step)> state_hash;
 };
-// All shards in a folder, in a fixed order: by split, method and index. None when it is missing.
-// DATA_LOSS names a file that is not as it was written; files of earlier builds have no checksum.
-// FAILED_PRECONDITION names one of another shard than its name says, or (with a run) of another run
-// or state; files of earlier builds do not say whose they are.
+// All shards in a folder, in a fixed order: by split, method and index. Empty when the folder is
+// missing. DATA_LOSS names a file that changed since it was written; files of earlier builds have
+// no checksum. FAILED_PRECONDITION names a file whose shard differs from the file's name. With a
+// run, it also names shards of other runs or states; files of earlier builds do not name their run.
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder,
                                                             const EvaluatedRun* run = nullptr);
 
-// Where the evaluation at the end of a run is kept, and what is there so far.
+// The folder of a run's final evaluation, and the shards in it.
 std::filesystem::path EvaluationFolder(const std::filesystem::path& experiment_folder);
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(
     const std::filesystem::path& experiment_folder, const EvaluatedRun* run = nullptr);

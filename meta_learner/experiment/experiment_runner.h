@@ -1,6 +1,6 @@
-// Runs one experiment from where its newest whole checkpoint stands to its end: meta-training, then
-// evaluation. Everything it computes is a function of the spec; what it writes survives kill -9 at
-// any point. One call at a time per experiment.
+// Runs one experiment from its newest whole checkpoint to its end: meta-training, then evaluation.
+// All results are a function of the spec; all files survive kill -9 at any point. One call at a
+// time per experiment.
 #pragma once
 
 #include <atomic>
@@ -9,9 +9,9 @@
 
 #include <absl/status/status.h>
 
+#include "agents/worker_pool.h"
 #include "common/metrics.h"
-#include "learner/agents/worker_pool.h"
-#include "learner/kernels/device.h"
+#include "kernels/device.h"
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/fleet/shard_broker.h"
 #include "meta_learner/store/store.h"
@@ -26,7 +26,7 @@ class ExperimentRunner {
     ExperimentStore* store = nullptr;
     ShardBroker* broker = nullptr;
     std::string build;
-    std::string fingerprint;  // What computes here; an experiment keeps to one.
+    std::string fingerprint;  // The arithmetic of this process; an experiment keeps to one.
     int num_threads = 1;      // For the outer updates of all experiments.
     learner::Device device = {};
     Metrics* metrics = nullptr;

@@ -1,5 +1,5 @@
-// What a checkpoint holds of an experiment beside its rule: how far it is, the best weights so far
-// and agents in the middle of their lives. Not thread-safe.
+// The part of a checkpoint beside the rule's: progress, the best weights so far, and agents in the
+// middle of their lives. Not thread-safe.
 #pragma once
 
 #include <torch/types.h>
@@ -18,15 +18,15 @@
 
 namespace mentor::meta_learner {
 
-// The meta-parameters under which lifetimes achieved most
-// (docs/algorithms/black_box.md#outer-loop).
+// The meta-parameters under which lifetimes achieved most (methods/black_box/README.md#outer-loop).
 struct BestWeights {
   torch::Tensor weights = {};                               // [Q]
   double score = -std::numeric_limits<double>::infinity();  // Returns may be negative.
-  std::vector<double> scores = {};                          // Of the last lifetimes, oldest first.
+  std::vector<double> scores = {};  // Scores of the last lifetimes, oldest first.
 
-  // Lifetimes that lived under these meta-parameters have ended. The mean score of the last
-  // `window` lifetimes decides. Lifetimes in whose last segment no episode ended have no part.
+  // Takes the outcomes of finished lifetimes under these meta-parameters. The mean score of the
+  // last `window` lifetimes decides. Lifetimes without an ended episode in their last segment are
+  // left out.
   void Consider(const std::vector<LifetimeOutcome>& outcomes, size_t window,
                 const torch::Tensor& meta_parameters);
 };
@@ -35,16 +35,17 @@ struct ExperimentState {
   uint32_t outer_step = 0;  // Outer updates done.
   uint64_t env_steps = 0;
   BestWeights best = {};
-  std::vector<v1::Snapshot> lives = {};  // Of running shards, between two of their iterations.
+  // Snapshots of running shards, between two of their iterations.
+  std::vector<v1::Snapshot> lives = {};
 };
 
-// Into the sections of a checkpoint, but for outer_step, which its header has.
+// Adds the state to a checkpoint's sections, except outer_step, which the header has.
 void AddState(const ExperimentState& state, std::map<std::string, std::string>* sections);
 // DATA_LOSS names the section that is missing or damaged.
 absl::StatusOr<ExperimentState> ReadState(const Checkpoint& checkpoint);
-// Whether agents are in the middle of their lives.
+// True if agents are in the middle of their lives.
 bool HasRunningLives(const Checkpoint& checkpoint);
-// Open episodes of which the snapshots do not say what they achieved, as those of 0.1.0.
+// Counts open episodes whose achievements the snapshots lack, as in snapshots of 0.1.0.
 int64_t UnknownOpenEpisodes(const ExperimentState& state);
 
 }  // namespace mentor::meta_learner

@@ -6,7 +6,7 @@
 #include "common/file.h"
 #include "common/status.h"
 #include "envs/fingerprint.h"
-#include "learner/learner_fingerprint.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 

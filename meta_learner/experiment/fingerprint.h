@@ -1,4 +1,4 @@
-// The arithmetic that an experiment keeps to: the last bits of its numbers are part of its results.
+// The arithmetic of an experiment's process. The last bits of its numbers are part of the results.
 #pragma once
 
 #include <filesystem>
@@ -11,8 +11,8 @@ namespace mentor::meta_learner {
 // Fingerprint of this process: simulators and LibTorch.
 std::string ExperimentFingerprint();
 
-// The first process that runs an experiment writes its fingerprint down; a later one must have the
-// same, else FAILED_PRECONDITION NUMERIC_MISMATCH and nothing changes.
+// The first process of an experiment writes its fingerprint. A later process must have the same;
+// otherwise FAILED_PRECONDITION NUMERIC_MISMATCH, and nothing changes.
 absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
                              const std::string& fingerprint);
 

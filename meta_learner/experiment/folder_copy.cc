@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kResults[] = "artifacts/";
 constexpr const char* kArithmetic[] = {"fingerprint", "learner_fingerprint"};
-// No upload takes so long; another process's that is under way is left alone.
+// No upload takes so long. A younger leftover may be another process's upload under way.
 constexpr std::chrono::hours kLeftover{1};
 
 }  // namespace
@@ -43,7 +43,7 @@ absl::Status FolderCopy::BringBack() {
   for (const auto& [name, object] : objects_->files()) {
     const bool result = absl::StartsWith(name, kResults);
     results = results || result;
-    // It grows, and comes into the bucket before the checkpoint that it belongs to.
+    // This file grows, and reaches the bucket before its checkpoint.
     const bool again = name == kEpisodesFile;
     if ((!result && name != kAboutFile) ||
         (!again && std::filesystem::exists(folder_ / name, error)))
@@ -56,7 +56,7 @@ absl::Status FolderCopy::BringBack() {
     }
     MENTOR_RETURN_IF_ERROR(fetched);
   }
-  // An older folder's may be of a start that led to nothing.
+  // The folder may hold the arithmetic of an older start without results.
   for (const char* name : kArithmetic) {
     if (results && objects_->files().contains(name))
       MENTOR_RETURN_IF_ERROR(store_->OpenFile(uid_, name, cancel_, /*again=*/true).status());

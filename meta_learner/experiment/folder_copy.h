@@ -1,6 +1,5 @@
-// The files of an experiment besides checkpoints (what it is, which arithmetic it keeps to, what
-// was evaluated), in its folder and in the bucket. Without a bucket there is nothing to do. Not
-// thread-safe.
+// The files of an experiment besides checkpoints (description, arithmetic, evaluations), in its
+// folder and in the bucket. Does nothing without a bucket. Not thread-safe.
 #pragma once
 
 #include <atomic>
@@ -17,17 +16,17 @@ namespace mentor::meta_learner {
 
 class FolderCopy {
  public:
-  // They outlive it; `objects` may be null.
+  // The arguments outlive it; `objects` may be null.
   FolderCopy(ExperimentStore* store, std::string uid, ExperimentObjects* objects,
              const std::atomic<bool>* cancel);
 
-  // Before anything in the folder is used: looks at the bucket, brings what only it has, gives it
-  // the evaluations that only the folder has, and removes leftovers of interrupted uploads. The
-  // arithmetic is the bucket's where it has results.
+  // Call it before the folder is used. Fetches files that only the bucket has, uploads evaluations
+  // that only the folder has, and removes leftovers of interrupted uploads. The bucket's arithmetic
+  // counts where it has results.
   absl::Status BringBack();
-  // What changed in the small files: before results that depend on them are kept.
+  // Uploads changed small files. Call it before results that depend on them are kept.
   absl::Status Keep();
-  // A file that was written, by its path.
+  // Uploads a written file.
   absl::Status KeepResult(const std::filesystem::path& file);
 
  private:

@@ -3,7 +3,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
-#include "learner/learner_fingerprint.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 namespace {

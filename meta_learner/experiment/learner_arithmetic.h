@@ -1,5 +1,5 @@
-// What an experiment's learners compute with, kept in its folder: one device and build from its
-// first results to its last (docs/exactness.md).
+// The arithmetic of an experiment's learners, kept in its folder: one device and build from first
+// results to last (docs/exactness.md).
 #pragma once
 
 #include <filesystem>
@@ -12,18 +12,18 @@
 
 namespace mentor::meta_learner {
 
-// That of learners on this machine's CPU: "cpu 0b5c...".
+// The arithmetic of learners on this machine's CPU: "cpu 0b5c...".
 std::string CpuArithmetic();
 
 // See LearnerInfo. Empty before the first results.
 absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& experiment_folder);
 
-// NUMERIC_MISMATCH unless the experiment may go on with learners of this arithmetic.
+// NUMERIC_MISMATCH unless the experiment may continue with learners of this arithmetic.
 absl::Status CheckLearnerArithmetic(const std::filesystem::path& experiment_folder,
                                     const std::string& arithmetic);
 
-// From now on the broker gives the experiment's shards to learners of its arithmetic only; that of
-// its first results is written down before they are handed out.
+// From now on the broker gives the experiment's shards only to learners of its arithmetic. The
+// arithmetic of the first results is recorded before they are handed out.
 absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folder,
                                    const std::string& experiment, ShardBroker* broker);
 

@@ -5,14 +5,14 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "agents/episodes.h"
 #include "common/check.h"
-#include "learner/agents/episodes.h"
 
 namespace mentor::meta_learner {
 namespace {
 
 // Discount of later episodes in the meta-return of a lifetime
-// (docs/algorithms/black_box.md#outer-loop).
+// (methods/black_box/README.md#outer-loop).
 constexpr double kMetaReturnGamma = 0.9;
 // Makes the mean return break ties between equal success rates.
 constexpr double kReturnWeight = 1e-6;

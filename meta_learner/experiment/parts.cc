@@ -14,21 +14,21 @@
 #include "envs/check.h"
 #include "envs/environment.h"
 #include "envs/wrapper.h"
-#include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
 #include "meta_learner/experiment/tensor_sections.h"
+#include "methods/base/inner_loop.h"
 
 namespace mentor::meta_learner {
 namespace {
 
-// 128 MiB as float32. Their first values, a rule's moments of them and what makes them are as long.
+// 128 MiB as float32. Initial values, moments and temporaries are as long.
 constexpr int64_t kMetaParametersMax = 1 << 25;
-constexpr size_t kDifferencesMax = 8;  // Of two specs, in one message.
+constexpr size_t kDifferencesMax = 8;  // Differences between two specs in one message.
 constexpr char kRuleSections[] = "rule/", kCurriculumSections[] = "curriculum/";
 
-// In place of that of a benchmark which is refused.
+// Stands in for the shape of a refused benchmark.
 v1::EnvironmentShape AnyShape() {
   v1::EnvironmentShape shape;
   shape.set_observation_size(1);
@@ -38,7 +38,7 @@ v1::EnvironmentShape AnyShape() {
   return shape;
 }
 
-// What the rule's inner loop says of the spec.
+// Adds the violations that the rule's inner loop finds in the spec.
 void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
                     Violations* violations) {
   v1::Shard shard;
@@ -50,11 +50,11 @@ void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& 
   learner::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, {}, violations);
 }
 
-// ---- What registered parts take by default.
+// ---- Defaults of registered parts.
 
 using Options = google::protobuf::RepeatedPtrField<v1::Option>;
 
-// Comments for the settings in the table that are not set.
+// Comments that list the settings of the table that are not set.
 std::vector<std::string> Defaults(const std::string& whose, const OptionTable& table,
                                   const Options& set) {
   std::vector<std::string> lines;
@@ -109,7 +109,7 @@ std::vector<std::string> DefaultsOf(const v1::WrapperSpec& wrapper) {
   return Defaults(entry->name, entry->options, wrapper.option());
 }
 
-// ---- What never succeeds.
+// ---- Parts that never report success.
 
 // A task of each set that the benchmark trains on.
 std::vector<v1::EnvironmentTask> TrainingExamples(const envs::Benchmark& benchmark) {
@@ -121,7 +121,7 @@ std::vector<v1::EnvironmentTask> TrainingExamples(const envs::Benchmark& benchma
   return examples;
 }
 
-// Of a spec with its defaults; empty: episodes go on from one inner iteration to the next.
+// For a spec with its defaults. Empty: episodes continue from one inner iteration to the next.
 std::string CutEpisodes(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec) {
   const envs::EnvironmentInfo& info = benchmark.info();
   const uint32_t steps = spec.lifetime().steps_per_iteration();
@@ -262,8 +262,8 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* p
                           Violations* violations, const learner::Device& device) {
   ExperimentParts parts;
   parts.benchmark = envs::MakeBenchmark(spec.benchmark(), violations);
-  // A part that cannot be made does not hide what is wrong with the others: they are made for one
-  // that fits anything.
+  // A part that cannot be made must not hide faults of the others, so they get a shape that fits
+  // anything.
   v1::EnvironmentShape shape = AnyShape();
   int64_t listed_tasks = 1;
   learner::SignalContext context{.observation_size = 1,
@@ -283,7 +283,7 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* p
     listed_tasks = NumListedTasks(*parts.benchmark);
   }
   parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
-  // Before a rule makes weights for it.
+  // Comes before a rule allocates weights for it.
   if (parts.network != nullptr && parts.network->layout().size() > kMetaParametersMax) {
     violations->Add("signal.option",
                     absl::StrFormat("make a network of %d parameters; at most %d are allowed: give "
@@ -306,7 +306,7 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* p
         violations);
   }
   if (parts.rule == nullptr || parts.benchmark == nullptr) return parts;
-  if (parts.curriculum != nullptr && parts.rule->needs().plans_rounds) {
+  if (parts.curriculum != nullptr && parts.rule->needs().names_tasks) {
     violations->Add("curriculum",
                     absl::StrFormat("is set, but rule '%s' chooses its tasks itself: leave it out",
                                     spec.rule().name()));
@@ -354,7 +354,7 @@ void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec&
                                     spec.rule().outer_updates(), checkpoint.outer_step));
   }
   if (HasRunningLives(checkpoint)) {
-    // Agents in the middle of their lives cannot become others.
+    // Agents in the middle of their lives cannot change into others.
     const auto of_lives = [](v1::ExperimentSpec of) {
       of.mutable_rule()->clear_outer_updates();
       of.clear_evaluation();
@@ -371,7 +371,7 @@ void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec&
   if (!violations->empty()) return;
   const absl::Status loaded = LoadParts(checkpoint, &parts);
   if (!loaded.ok()) {
-    v1::ExperimentSpec before = source;  // Without what no state depends on.
+    v1::ExperimentSpec before = source;  // Without fields on which no state depends.
     before.set_seed(spec.seed());
     before.mutable_rule()->set_outer_updates(spec.rule().outer_updates());
     *before.mutable_evaluation() = spec.evaluation();

@@ -1,5 +1,5 @@
-// The registered parts that a spec names, and what they demand of it and of each other. Functions
-// without state.
+// The registered parts that a spec names, and their demands on the spec and on each other.
+// Functions without state.
 #pragma once
 
 #include <map>
@@ -11,61 +11,60 @@
 
 #include "common/violations.h"
 #include "envs/benchmark.h"
-#include "learner/kernels/device.h"
-#include "learner/signals/signal_network.h"
+#include "kernels/device.h"
 #include "mentor/v1/spec.pb.h"
 #include "meta_learner/curricula/curriculum.h"
-#include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/checkpoint.h"
+#include "methods/base/outer_rule.h"
+#include "signals/signal_network.h"
 
 namespace mentor::meta_learner {
 
-// They are null where the spec does not fit.
+// A member is null where the spec does not fit.
 struct ExperimentParts {
   std::unique_ptr<envs::Benchmark> benchmark;
   std::shared_ptr<const learner::SignalNetwork> network;
   std::unique_ptr<OuterRule> rule;
-  std::unique_ptr<Curriculum> curriculum;  // Null, too, where the spec names none.
+  std::unique_ptr<Curriculum> curriculum;  // Also null where the spec names none.
 };
 
-// With violations where the spec does not fit. pool and device: for the outer update. Null pool:
-// all on the calling thread.
+// Adds violations where the spec does not fit. pool and device serve the outer update; a null pool
+// runs on the calling thread.
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* pool,
                           Violations* violations, const learner::Device& device = {});
 
-// The same for those who ask what the parts are: weights that nobody has learned yet are zeros, as
-// many as they will be. Orthogonal ones of the widest legal network take minutes.
+// The same for looking at parts only: weights are zeros, in the right number. Orthogonal weights of
+// the widest legal network take minutes.
 ExperimentParts LookAtParts(const v1::ExperimentSpec& spec, Violations* violations);
 
-// Their states into the sections of a checkpoint, and back. An error leaves them in an undefined
-// state.
+// Writes the states of parts into a checkpoint's sections, and reads them back. An error leaves
+// them undefined.
 void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* sections);
 absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts);
 
-// The check of a spec beyond ranges: registered parts and what they demand of each other.
+// Checks a spec beyond ranges: registered parts and their demands on each other.
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);
 
-// The spec as a text file with every default: fields, and, as comments, the settings that its
-// registered parts take. It reads again as the same spec.
+// Prints the spec as a text file with every default: fields, and the settings of its registered
+// parts as comments. Parses back to the same spec.
 std::string PrintWithDefaults(const v1::ExperimentSpec& spec);
 
-// Whether an environment of the benchmark that the spec trains on ever reports success.
+// True if an environment that the spec trains on ever reports success.
 bool HasSuccess(const v1::ExperimentSpec& spec);
 
-// That episodes of the spec's environments cannot go on from one inner iteration to the next;
-// empty: they do.
+// Says why episodes of the spec's environments cannot continue from one inner iteration to the
+// next. Empty: they do.
 std::string CutEpisodes(const v1::ExperimentSpec& spec);
 
-// What is legal in a valid spec and hardly meant, "FIELD: why and what else": learning from success
+// Settings that are legal but hardly meant, as "FIELD: why and what else": learning from success
 // where nothing ever succeeds, episodes that are cut.
 std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& spec);
 
-// What random steps of the environments that the spec trains on say of success; empty where none of
-// them reports any, as they say themselves, or where one cannot be tried here. Takes a second.
+// Says how often random steps of the training environments succeed. Empty where none reports
+// success, by its own word, or where one cannot be tried here. Takes a second.
 std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec);
 
-// The check of a spec that is to go on from a checkpoint of an experiment with another spec: what
-// the checkpoint holds must fit.
+// Checks that a spec can continue from a checkpoint of an experiment with another spec.
 void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
                      const Checkpoint& checkpoint, Violations* violations);
 

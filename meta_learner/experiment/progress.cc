@@ -7,7 +7,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Looks are so far apart, and a rate is over so long or longer.
+// The least time between two looks, and the least span of a rate.
 constexpr double kLookSeconds = 0.5;
 constexpr double kRateSeconds = 5;
 
@@ -24,7 +24,7 @@ void ProgressReporter::SetTrained(uint32_t outer_updates, uint64_t env_steps, do
   env_steps_ = env_steps;
   seconds_per_update_ = seconds;
   waits_ = false;
-  // Nobody made the steps of before in this time.
+  // The earlier steps were not made in this time.
   if (seconds == 0) looks_ = {{.time = options_.now(), .steps = env_steps}};
 }
 
@@ -48,15 +48,15 @@ v1::Progress ProgressReporter::Now(const BrokerProgress& shards) {
 double ProgressReporter::Rate(uint64_t env_steps) {
   const Clock::time_point now = options_.now();
   if (waits_) {
-    // While nobody works the last numbers are of before.
+    // Without workers, the last numbers are old.
     looks_ = {{.time = now, .steps = env_steps}};
     last_look_ = now;
     return rate_ = 0;
   }
   if (SecondsSince(last_look_) < kLookSeconds) return rate_;
   last_look_ = now;
-  // Rounds end between two looks, and steps come in bursts: the window is as long as it takes to
-  // see some. Where a shard begins again, what it repeats does not count.
+  // Rounds end between two looks, and steps come in bursts, so the window grows until it holds
+  // some. A shard that begins again does not count its repeated steps.
   if (env_steps > looks_.back().steps) looks_.push_back({.time = now, .steps = env_steps});
   while (looks_.size() > 2 && SecondsSince(looks_[1].time) >= kRateSeconds) looks_.pop_front();
   const uint64_t steps = looks_.back().steps - looks_.front().steps;

@@ -1,5 +1,5 @@
-// How far an experiment is, for people: rates, time left, and who is waited for. Nothing of a
-// result depends on it. Not thread-safe.
+// An experiment's progress for people: rates, time left, and what it waits for. No result depends
+// on it. Not thread-safe.
 #pragma once
 
 #include <chrono>
@@ -26,25 +26,25 @@ class ProgressReporter {
   };
   explicit ProgressReporter(Options options);
 
-  // So many outer updates are done, the last of them in `seconds` (0: not in this process).
+  // Sets the finished outer updates; the last one took `seconds` (0: another process made it).
   void SetTrained(uint32_t outer_updates, uint64_t env_steps, double seconds);
-  // A round's shards are complete: all steps of training so far, theirs included.
+  // Sets all steps of training so far. Call it when a round's shards are complete.
   void SetSteps(uint64_t env_steps) { env_steps_ = env_steps; }
-  // The evaluation begins; it counts its lifetimes in *evaluated().
+  // Begins the evaluation, which counts its lifetimes in *evaluated().
   void BeginEvaluation(uint32_t lifetimes_total);
   EvaluationCount* evaluated() { return &evaluated_; }
 
-  // shards: of those at work, whose steps nobody has set yet.
+  // `shards`: the work under way, whose steps are not set yet.
   v1::Progress Now(const BrokerProgress& shards);
   // Into the store.
   void Report(const std::string& activity, const BrokerProgress& shards);
-  // The same while learners are at work: the activity says whom it waits for.
+  // The same while learners work: the activity says what it waits for.
   void ReportWork(const std::string& activity, const BrokerProgress& shards);
 
  private:
   struct Look {
     Clock::time_point time;
-    uint64_t steps = 0;  // Of training and evaluation.
+    uint64_t steps = 0;  // Training and evaluation together.
   };
 
   // env_steps: of training and evaluation.
@@ -59,7 +59,7 @@ class ProgressReporter {
   uint32_t evaluation_total_ = 0;
   EvaluationCount evaluated_;
   Clock::time_point evaluation_start_;
-  // The first one is where the rate is counted from; each has more steps than the one before.
+  // The rate counts from the first look; each has more steps than the one before.
   std::deque<Look> looks_;
   Clock::time_point last_look_;
   double rate_ = 0;

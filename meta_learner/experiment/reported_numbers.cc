@@ -10,12 +10,12 @@
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/task_sampler.h"
-#include "meta_learner/rules/experiment_metrics.h"
+#include "methods/base/experiment_metrics.h"
 
 namespace mentor::meta_learner {
 namespace {
 
-// With more inner iterations a `*` stands for their numbers: the list goes over the wire.
+// With more inner iterations a `*` replaces their numbers, because the list goes over the wire.
 constexpr uint32_t kSegmentsMax = 100;
 
 std::vector<std::string> Segments(uint32_t iterations) {
@@ -25,7 +25,7 @@ std::vector<std::string> Segments(uint32_t iterations) {
   return names;
 }
 
-// Which of the metrics of every experiment (experiment_metrics.h) a rule never has.
+// The common metrics (experiment_metrics.h) that a rule never has.
 std::set<std::string_view> Missing(const RuleNeeds& needs) {
   std::set<std::string_view> missing;
   if (needs.decisions_inside_lifetime) {
@@ -33,7 +33,7 @@ std::set<std::string_view> Missing(const RuleNeeds& needs) {
   } else {
     missing = {"success", "success/*", "generation", "iteration"};
   }
-  if (needs.plans_rounds) missing.insert("best_score");
+  if (needs.names_tasks) missing.insert("best_score");
   return missing;
 }
 
@@ -41,8 +41,8 @@ void AddMetrics(const v1::ExperimentSpec& spec, const ExperimentParts& parts,
                 std::vector<std::string>* names) {
   const RuleNeeds needs = parts.rule->needs();
   const std::set<std::string_view> missing = Missing(needs);
-  // Those of one environment are there where it is not the only one; who plans may have any.
-  const bool several = needs.plans_rounds || parts.benchmark->Tasks(envs::Split::kTrain).size() > 1;
+  // Numbers by environment exist when there are several; a rule that names tasks may have any.
+  const bool several = needs.names_tasks || parts.benchmark->Tasks(envs::Split::kTrain).size() > 1;
   const uint32_t iterations =
       needs.training_iterations > 0 ? needs.training_iterations : spec.lifetime().iterations();
   for (const MetricInfo& metric : AllMetrics(spec)) {

@@ -1,6 +1,5 @@
-// Names of the numbers that an experiment may report, for those who ask for one before it runs: the
-// objective of a study. What does report them is in session.cc and evaluation.cc. No state; threads
-// may share.
+// Names of the numbers that an experiment may report, for callers that choose one before it runs:
+// the objective of a study. session.cc and evaluation.cc report them. No state; threads may share.
 #pragma once
 
 #include <string>
@@ -10,9 +9,9 @@
 
 namespace mentor::meta_learner {
 
-// Of a valid spec: metrics by outer update, then evaluation/SPLIT/METHOD/NUMBER, the means over the
-// lifetimes of all environments. A last `*` stands for a number or an environment, as in
-// MetricInfo. A metric that depends on settings of a part may be among them and never come.
+// For a valid spec: metrics by outer update, then evaluation/SPLIT/METHOD/NUMBER, the means over
+// the lifetimes of all environments. A last `*` stands for a number or an environment, as in
+// MetricInfo. A metric that depends on a part's settings may be listed and never come.
 std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec);
 
 }  // namespace mentor::meta_learner

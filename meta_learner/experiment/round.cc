@@ -8,21 +8,22 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_replace.h>
 
+#include "agents/segment.h"
 #include "common/check.h"
-#include "learner/agents/segment.h"
 
 namespace mentor::meta_learner {
 
 namespace {
 
-// A row of a tensor on its way over that of another lifetime.
+// A row of a tensor that will replace the row of another lifetime.
 struct MovedRow {
   v1::Tensor* to;
   size_t offset;
   std::string bytes;
 };
 
-// Row `from_row` of a tensor of `from_rows` rows for row `to_row` of another, of the same form.
+// Takes row `from_row` of a tensor of `from_rows` rows for row `to_row` of another of the same
+// form.
 absl::StatusOr<MovedRow> TakeRow(const std::string& name, const v1::Tensor* from, int from_rows,
                                  int64_t from_row, int to_rows, int64_t to_row, v1::Tensor* to) {
   const bool fits =
@@ -78,7 +79,7 @@ absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
 }
 
 absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snapshot>* lives) {
-  // Of all lifetimes in their order: snapshot, and row in it.
+  // For each lifetime in their order: its snapshot, and its row there.
   std::vector<std::pair<size_t, int64_t>> places;
   for (size_t shard = 0; shard < lives->size(); ++shard) {
     for (int64_t row = 0; row < (*lives)[shard].cursors_size(); ++row)
@@ -88,7 +89,7 @@ absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snap
     return absl::InternalError(
         absl::StrFormat("%d parents for %d running lifetimes", parents.size(), places.size()));
   }
-  // All are taken before any is put down: a parent may itself go on as another.
+  // Reads all rows before it writes any: a parent may itself continue as another.
   std::vector<MovedRow> moved;
   for (size_t i = 0; i < places.size(); ++i) {
     if (parents[i] == i) continue;

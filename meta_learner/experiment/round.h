@@ -1,5 +1,4 @@
-// The lifetimes of one outer update: what learners are asked for, and what their answers say. Pure
-// functions.
+// The lifetimes of one outer update: requests to learners and their answers. Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -17,29 +16,30 @@
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
 #include "meta_learner/fleet/shard_board.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
 
-// An outer update of rules with decisions inside a lifetime is one inner iteration: agents live on
-// from the last update's snapshots, and new ones begin when they have had their life.
+// For rules with decisions inside a lifetime, an outer update is one inner iteration. Agents
+// continue from the last update's snapshots; new ones begin when their lives are over.
 struct Round {
-  uint32_t generation = 0;                 // The lifetimes are the same throughout a generation.
+  uint32_t generation = 0;                 // Lifetimes stay the same throughout a generation.
   std::optional<uint32_t> iteration = {};  // Inner iteration of its lifetimes; none: all of them.
   bool last = true;                        // The lifetimes end with it.
 };
 
 Round RoundOf(const RuleNeeds& needs, const v1::ExperimentSpec& spec, uint32_t outer_step);
 
-// lives: snapshots of all shards when the round goes on with them; DATA_LOSS when there are others.
+// `lives`: snapshots of all shards when the round continues them; DATA_LOSS when their number
+// differs.
 absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
                                                    const std::vector<SampledTask>& tasks,
                                                    const RuleNeeds& needs, const Round& round,
                                                    const std::vector<v1::Snapshot>& lives);
 
-// Every lifetime goes on with the agent of its parent, [F] places in the round's order: what the
-// snapshots say of agents and their normalisers is copied, where tasks stand is not. INTERNAL names
-// the tensor of two that do not fit.
+// Lifetime i continues with the agent of lifetime parents[i], in the round's order [F]. Copies what
+// the snapshots hold of agents and their normalisers, not the state of tasks. INTERNAL names a
+// tensor whose form differs.
 absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snapshot>* lives);
 
 // The outcomes of all lifetimes, in their order.
@@ -48,14 +48,14 @@ std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& result
 LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
                         const std::vector<SampledTask>& tasks, int64_t steps_per_iteration);
 
-// Metrics of what the lifetimes achieved, and of what their inner loops say: the mean over the
-// lifetimes of those shards that say it (where no episode ended there is no return).
+// Metrics of the lifetimes' achievements and of their inner loops: the mean over the lifetimes of
+// the shards that report one. Without an ended episode there is no return.
 std::map<std::string, double> RoundResults(const Round& round,
                                            const std::vector<LifetimeOutcome>& outcomes,
                                            const std::vector<SampledTask>& tasks,
                                            const std::vector<ShardResult>& results);
 
-// What each lifetime achieved in its last inner iteration, which has ended.
+// What each lifetime achieved in its last inner iteration.
 std::vector<Achievement> LastAchievements(const std::vector<LifetimeOutcome>& outcomes,
                                           const std::vector<ShardResult>& results);
 

@@ -4,13 +4,14 @@
 #include <cmath>
 #include <utility>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <sys/resource.h>
 
-#include "common/bundle.h"
-#include "common/bundle_finder.h"
+#include "agents/segment.h"
+#include "agents/worker_pool.h"
 #include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/evaluation_method.h"
@@ -21,15 +22,12 @@
 #include "common/log.h"
 #include "common/pause_point.h"
 #include "common/registry.h"
-#include "common/spec/bundles.h"
 #include "common/spec/spec.h"
-#include "envs/mjcf/plan.h"
-#include "learner/agents/segment.h"
-#include "learner/agents/worker_pool.h"
-#include "learner/tensor_proto.h"
 #include "meta_learner/experiment/fingerprint.h"
+#include "meta_learner/experiment/held_bundles.h"
 #include "meta_learner/experiment/learner_arithmetic.h"
 #include "meta_learner/store/checkpoint.h"
+#include "shards/tensor_proto.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -37,47 +35,29 @@ namespace {
 using Clock = ProgressReporter::Clock;
 
 constexpr char kOuterReturn[] = "mentor_meta_outer_return";
-// Rounds whose lifetimes make the score of the best weights (60 lifetimes of 30 a round).
+// The score of the best weights spans so many rounds (60 lifetimes at 30 a round).
 constexpr size_t kScoreRounds = 2;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// CPU time of this thread, and of pools while they worked for it.
+// CPU time of this thread, and of pools on its behalf.
 double CallerCpuSeconds() {
   return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
 }
 
-// Of a round, for the history, in their order; empty when none is left.
-std::string LifetimesOf(const PlannedRound& round) {
+// The round's lifetimes in their order, for the history.
+std::string LifetimesOf(const RoundRequest& round) {
   std::vector<std::string> names;
-  for (uint32_t number = round.first_number; const Planned& lifetime : round.lifetimes) {
+  for (uint32_t number = round.first_number; const RequestedLifetime& lifetime : round.lifetimes) {
     names.push_back(history::LifetimeName(number++, lifetime.variant, lifetime.noise_number,
                                           lifetime.parameters));
   }
   return absl::StrJoin(names, ",");
 }
 
-// What a spec's bundles mean, which stays while the experiment runs. A bucket that does not answer,
-// files that are damaged or gone, and a machine that has no time or memory for the compiler are no
-// fault of the experiment: it waits for them. What else is wrong is found where its parts are made.
-absl::StatusOr<std::vector<std::shared_ptr<const envs::mjcf::Plan>>> HoldBundles(
-    const v1::ExperimentSpec& spec) {
-  std::vector<std::shared_ptr<const envs::mjcf::Plan>> held;
-  for (const std::string& digest : BundlesOf(spec)) {
-    const auto bundle = FindBundle(BundleName(digest));
-    if (absl::IsNotFound(bundle.status()) || absl::IsDataLoss(bundle.status()))
-      return absl::UnavailableError(bundle.status().message());
-    MENTOR_RETURN_IF_ERROR(bundle.status());
-    auto plan = envs::mjcf::FindPlan(BundleName(digest));
-    if (absl::IsUnavailable(plan.status())) return plan.status();
-    if (plan.ok()) held.push_back(*std::move(plan));
-  }
-  return held;
-}
-
-// The greatest memory that this process has held.
+// The peak memory of this process.
 double PeakMemoryBytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -144,7 +124,7 @@ absl::Status Session::Run() {
 }
 
 absl::Status Session::MakeAllParts() {
-  // The lists of goals were drawn when it was created: they take no longer now.
+  // The lists of goals were drawn at creation and take no longer now.
   BoundedTurn turn({.ends = [this] {
     return cancel_ ? absl::CancelledError("interrupted") : absl::OkStatus();
   }});
@@ -161,7 +141,7 @@ absl::Status Session::Resume() {
   MENTOR_HISTORY("resumed", {{"experiment", name_},
                              {"uid", uid_},
                              {"step", newest ? newest->outer_step : 0},
-                             {"plans", parts_.rule->needs().plans_rounds}});
+                             {"plans", parts_.rule->needs().names_tasks}});
   if (!newest) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(LoadParts(*newest, &parts_));
   MENTOR_ASSIGN_OR_RETURN(state_, ReadState(*newest));
@@ -181,7 +161,7 @@ absl::Status Session::ReadEpisodesBefore() {
   if (!needs.decisions_inside_lifetime) return absl::OkStatus();
   auto episodes = ReadEpisodes(options_.store->ExperimentFolder(uid_));
   if (absl::IsDataLoss(episodes.status())) {
-    // Reports lack them; nothing else does.
+    // Only reports lack them.
     MENTOR_LOG(kWarning, "episodes of meta-training are lost",
                {{"experiment", name_}, {"why", episodes.status()}});
     return absl::OkStatus();
@@ -192,11 +172,33 @@ absl::Status Session::ReadEpisodesBefore() {
   return absl::OkStatus();
 }
 
+struct Session::Learning {
+  Learning(const std::atomic<bool>* cancel, const v1::WorkShare& of, learner::WorkerPool* pool)
+      : share(of), caller(cancel, &share), place(pool) {}
+
+  const double cpu_before = CallerCpuSeconds();
+  const Clock::time_point start = Clock::now();
+  const v1::WorkShare share;
+  const learner::CallerScope caller;
+  const learner::PlaceScope place;
+};
+
 absl::Status Session::OuterUpdate() {
   const Clock::time_point start = Clock::now();
-  OuterStep step;
-  MENTOR_RETURN_IF_ERROR(parts_.rule->needs().plans_rounds ? RunPlannedRounds(&step)
-                                                           : RunRound(&step));
+  const RuleNeeds needs = parts_.rule->needs();
+  update_ = std::make_unique<Update>();
+  const absl::Cleanup ends = [this] { update_.reset(); };
+  OuterStep& step = update_->step;
+  update_->round = RoundOf(needs, spec_, state_.outer_step);
+  const absl::StatusOr<RuleReport> report = parts_.rule->Run(this, state_.outer_step);
+  MENTOR_RETURN_IF_ERROR(report.status());
+  MENTOR_RETURN_IF_ERROR(EndLearning());
+  MENTOR_RETURN_IF_ERROR(Report(*report, &step));
+  if (needs.names_tasks) {
+    EndRequests();
+  } else {
+    MENTOR_RETURN_IF_ERROR(EndRound());
+  }
   metrics_->outer_updates.at(spec_.rule().name())->Increment();
   if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
     ShowReturn(mean->second);
@@ -204,57 +206,76 @@ absl::Status Session::OuterUpdate() {
   return Record(start, &step);
 }
 
-absl::Status Session::RunRound(OuterStep* step) {
+absl::StatusOr<LifetimeBatch> Session::Collect() {
   const RuleNeeds needs = parts_.rule->needs();
-  const Round round = RoundOf(needs, spec_, state_.outer_step);
+  const Round& round = update_->round;
+  MENTOR_CHECK(update_->results.empty() && !needs.names_tasks);
   MENTOR_ASSIGN_OR_RETURN(const std::vector<SampledTask> tasks, Tasks(round));
   MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Shard> shards,
                           RoundShards(Owner(), tasks, needs, round, state_.lives));
-  MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
-                          Collect(std::move(shards), tasks.size(), step));
+  MENTOR_ASSIGN_OR_RETURN(
+      update_->results, RunShards(std::move(shards), parts_.rule->meta_parameters(), tasks.size()));
 
-  const std::vector<LifetimeOutcome> outcomes = JoinOutcomes(results);
-  step->results.merge(RoundResults(round, outcomes, tasks, results));
-  if (round.iteration) AddRound(round, tasks, outcomes, &episodes_);
-  // Before the update, so that the lifetimes belong to the weights that are kept.
+  OuterStep& step = update_->step;
+  update_->outcomes = JoinOutcomes(update_->results);
+  step.results.merge(RoundResults(round, update_->outcomes, tasks, update_->results));
+  if (round.iteration) AddRound(round, tasks, update_->outcomes, &episodes_);
+  // Comes before the update, so that the lifetimes belong to the kept weights.
   if (round.last) {
-    state_.best.Consider(outcomes, kScoreRounds * spec_.rule().lifetimes_per_update(),
+    state_.best.Consider(update_->outcomes, kScoreRounds * spec_.rule().lifetimes_per_update(),
                          parts_.rule->meta_parameters());
   }
-  if (std::isfinite(state_.best.score)) step->results["best_score"] = state_.best.score;
-  MENTOR_RETURN_IF_ERROR(Learn(results, tasks, step));
-  if (round.last)
-    MENTOR_RETURN_IF_ERROR(ObserveLives(round, LastAchievements(outcomes, results), step));
-
-  state_.lives.clear();
-  if (round.last) return absl::OkStatus();
-  for (ShardResult& result : results) state_.lives.push_back(std::move(result.snapshot));
-  const auto parents = parts_.rule->TakeParents();
-  return parents ? TakeOver(*parents, &state_.lives) : absl::OkStatus();
+  if (std::isfinite(state_.best.score)) step.results["best_score"] = state_.best.score;
+  MENTOR_RETURN_IF_ERROR(BeginLearning());
+  return MakeBatch(update_->results, tasks, spec_.lifetime().steps_per_iteration());
 }
 
-absl::Status Session::RunPlannedRounds(OuterStep* step) {
-  for (uint32_t number = 0;; ++number) {
-    const PlannedRound round = parts_.rule->Plan(state_.outer_step);
-    MENTOR_HISTORY("planned", {{"experiment", name_},
-                               {"uid", uid_},
-                               {"step", state_.outer_step + 1},
-                               {"round", number},
-                               {"lifetimes", LifetimesOf(round)},
-                               {"learning", round.outer_learning},
-                               {"episodes", round.deterministic_episodes}});
-    if (round.lifetimes.empty()) break;
-    auto [tasks, shards] = ShardsOf(Owner(), round);
-    MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardResult> results,
-                            Collect(std::move(shards), tasks.size(), step));
-    // Those of the first round stay.
-    step->results.merge(
-        RoundResults({.generation = state_.outer_step}, JoinOutcomes(results), tasks, results));
-    MENTOR_RETURN_IF_ERROR(Learn(results, tasks, step));
+absl::Status Session::GoOnAs(std::vector<uint32_t> parents) {
+  update_->parents = std::move(parents);
+  return absl::OkStatus();
+}
+
+absl::Status Session::EndRound() {
+  const Round& round = update_->round;
+  if (round.last) {
+    MENTOR_RETURN_IF_ERROR(
+        ObserveLives(round, LastAchievements(update_->outcomes, update_->results), &update_->step));
   }
+  state_.lives.clear();
+  if (round.last) return absl::OkStatus();
+  for (ShardResult& result : update_->results) state_.lives.push_back(std::move(result.snapshot));
+  return update_->parents ? TakeOver(*update_->parents, &state_.lives) : absl::OkStatus();
+}
+
+absl::StatusOr<LifetimeBatch> Session::Collect(const RoundRequest& request) {
+  MENTOR_RETURN_IF_ERROR(EndLearning());
+  MENTOR_HISTORY("planned", {{"experiment", name_},
+                             {"uid", uid_},
+                             {"step", state_.outer_step + 1},
+                             {"round", update_->requests++},
+                             {"lifetimes", LifetimesOf(request)},
+                             {"learning", request.outer_learning},
+                             {"episodes", request.deterministic_episodes}});
+  auto [tasks, shards] = ShardsOf(Owner(), request);
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardResult> results,
+                          RunShards(std::move(shards), request.meta_parameters, tasks.size()));
+  // Results of the first round stay.
+  update_->step.results.merge(
+      RoundResults({.generation = state_.outer_step}, JoinOutcomes(results), tasks, results));
+  MENTOR_RETURN_IF_ERROR(BeginLearning());
+  return MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration());
+}
+
+void Session::EndRequests() {
+  MENTOR_HISTORY("planned", {{"experiment", name_},
+                             {"uid", uid_},
+                             {"step", state_.outer_step + 1},
+                             {"round", update_->requests},
+                             {"lifetimes", ""},
+                             {"learning", false},
+                             {"episodes", 0}});
   // Such rules have many agents, and no weights that one score could rank.
   state_.best.weights = parts_.rule->meta_parameters().clone();
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<SampledTask>> Session::Tasks(const Round& round) const {
@@ -281,40 +302,47 @@ absl::Status Session::ObserveLives(const Round& round, const std::vector<Achieve
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<ShardResult>> Session::Collect(std::vector<v1::Shard> shards,
-                                                          size_t lifetimes, OuterStep* step) {
+absl::StatusOr<std::vector<ShardResult>> Session::RunShards(std::vector<v1::Shard> shards,
+                                                            const torch::Tensor& meta_parameters,
+                                                            size_t lifetimes) {
   const Clock::time_point start = Clock::now();
   const uint64_t steps = uint64_t{shards[0].iterations()} * learner::StepsOfIteration(shards[0], 0);
   auto results = options_.broker->Run(
-      std::move(shards), learner::ToProto(parts_.rule->meta_parameters()), cancel_,
+      std::move(shards), learner::ToProto(meta_parameters), cancel_,
       [&](const BrokerProgress& work) { progress_.ReportWork("meta-training", work); });
   if (!results.ok()) return results;
   state_.env_steps += lifetimes * steps;
   progress_.SetSteps(state_.env_steps);
-  step->timings["collect_wall_seconds"] += SecondsSince(start);
-  for (const auto& [name, seconds] : PhaseTimings(*results)) step->timings[name] += seconds;
+  OuterStep& step = update_->step;
+  step.timings["collect_wall_seconds"] += SecondsSince(start);
+  for (const auto& [name, seconds] : PhaseTimings(*results)) step.timings[name] += seconds;
   for (const ShardResult& result : *results)
-    step->results["nonfinite_updates"] += static_cast<double>(result.nonfinite_updates);
+    step.results["nonfinite_updates"] += static_cast<double>(result.nonfinite_updates);
   return results;
 }
 
-absl::Status Session::Learn(const std::vector<ShardResult>& results,
-                            const std::vector<SampledTask>& tasks, OuterStep* step) {
+absl::Status Session::BeginLearning() {
   MENTOR_FAILPOINT("outer.before_update");
   progress_.Report("meta-training", {});
-  const double cpu_before = CallerCpuSeconds();
-  const Clock::time_point start = Clock::now();
-  const auto update = [&] {
-    // As it is now: its owner may have changed it since the update before.
-    const v1::WorkShare share = mentor::ToProto(name_, options_.broker->ShareOf(name_));
-    const learner::CallerScope caller(&cancel_, &share);
-    const learner::PlaceScope place(pool_);
-    return parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()),
-                               state_.outer_step);
-  };
-  MENTOR_ASSIGN_OR_RETURN(const RuleReport report, update());
+  // The share as it is now: the owner may have changed it since the update before.
+  update_->learning = std::make_unique<Learning>(
+      &cancel_, mentor::ToProto(name_, options_.broker->ShareOf(name_)), pool_);
+  return absl::OkStatus();
+}
+
+absl::Status Session::EndLearning() {
+  if (update_->learning == nullptr) return absl::OkStatus();
+  const double cpu_before = update_->learning->cpu_before;
+  const Clock::time_point start = update_->learning->start;
+  update_->learning.reset();
   MENTOR_FAILPOINT("outer.after_update");
   metrics_->outer_update_seconds.at(spec_.rule().name())->Observe(SecondsSince(start));
+  update_->step.timings["outer_seconds"] += CallerCpuSeconds() - cpu_before;
+  update_->step.timings["outer_wall_seconds"] += SecondsSince(start);
+  return absl::OkStatus();
+}
+
+absl::Status Session::Report(const RuleReport& report, OuterStep* step) const {
   const std::string& rule = spec_.rule().name();
   const MetricTable& declared = Registry<RuleEntry>::Instance().Find(rule)->metrics;
   MENTOR_RETURN_IF_ERROR(CheckDeclared(declared, report, "outer rule '" + rule + "'"));
@@ -323,8 +351,6 @@ absl::Status Session::Learn(const std::vector<ShardResult>& results,
     const bool is_time = FindMetric(declared, metric)->unit == "s";
     (is_time ? step->timings : step->results)[metric] = value;
   }
-  step->timings["outer_seconds"] += CallerCpuSeconds() - cpu_before;
-  step->timings["outer_wall_seconds"] += SecondsSince(start);
   return absl::OkStatus();
 }
 
@@ -361,7 +387,8 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   return step->checkpoint ? checkpoints_.Retain() : absl::OkStatus();
 }
 
-// Before the checkpoint: where the process dies between them, the same update writes them again.
+// Precedes the checkpoint: if the process dies between them, the same update writes the tables
+// again.
 absl::Status Session::KeepTables() {
   const std::filesystem::path folder = options_.store->ExperimentFolder(uid_);
   std::map<std::string, std::string> files;
@@ -375,11 +402,11 @@ absl::Status Session::KeepTables() {
   return absl::OkStatus();
 }
 
-// The first and the last, and between them rarer the longer it takes: a history that somebody
-// reads, whether it is of minutes or of weeks.
+// Logs the first and the last update, and fewer in between the longer the run takes, so that the
+// history stays readable after minutes and after weeks.
 void Session::TellOfUpdate(const OuterStep& step) {
   constexpr std::chrono::seconds kAtMostEvery{10};
-  constexpr int kShare = 50;  // Of the time that has passed.
+  constexpr int kShare = 50;  // A share of the elapsed time.
   const Clock::time_point now = Clock::now();
   const bool last = step.step == spec_.rule().outer_updates();
   if (step.checkpoint) told_checkpoint_ = step.step;
@@ -422,7 +449,7 @@ absl::Status Session::Evaluate() {
   uint32_t lifetimes = 0;
   const std::vector<envs::Split> splits = EvaluatedSplits(*parts_.benchmark, spec_);
   for (const envs::Split split : splits) {
-    // Baselines do not know which goals were for training.
+    // Baselines ignore which goals were for training, so they run once.
     std::vector<Teacher> teachers =
         Teachers(spec_.evaluation(),
                  {.learned = parts_.rule->meta_parameters(),
@@ -458,7 +485,7 @@ absl::Status Session::Evaluate() {
         RunEvaluation(job, options_.broker, cancel_, progress_.evaluated(),
                       [&](const BrokerProgress& work) { progress_.ReportWork(activity, work); }));
   }
-  // The last lifetimes came after the last report.
+  // The last lifetimes followed the last report.
   progress_.Report("evaluated", {});
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,7 @@
 
 namespace mentor::meta_learner {
 
-// Metrics of all experiments. What a rule adds is counted under its name.
+// Metrics of all experiments. Each rule has its own label.
 struct ExperimentMetrics {
   explicit ExperimentMetrics(Metrics* metrics);
 
@@ -37,13 +38,13 @@ struct ExperimentMetrics {
   std::map<std::string, prometheus::Histogram*> outer_update_seconds;
 };
 
-class Session {
+class Session : private Fleet {
  public:
-  // All outlive the session.
+  // The arguments outlive the session.
   Session(const ExperimentRunner::Options& options, ExperimentMetrics* metrics,
           learner::WorkerPool* pool, const v1::Experiment& experiment,
           const std::atomic<bool>& cancel);
-  ~Session();
+  ~Session() override;
 
   // See ExperimentRunner::Run.
   absl::Status Run();
@@ -52,32 +53,55 @@ class Session {
   absl::Status MakeAllParts();
   absl::Status Resume();
 
-  // An outer update: lifetimes, what the rule learns of them, and the books.
+  // One outer update: lifetimes, the rule's learning, and the records.
   absl::Status OuterUpdate();
-  absl::Status RunRound(OuterStep* step);
-  absl::Status RunPlannedRounds(OuterStep* step);
-  // Of the lifetimes of a round, as the curriculum has them.
+  // Fleet.
+  absl::StatusOr<LifetimeBatch> Collect() override;
+  absl::StatusOr<LifetimeBatch> Collect(const RoundRequest& request) override;
+  absl::Status GoOnAs(std::vector<uint32_t> parents) override;
+
+  // Finishes an update of the benchmark's lifetimes, or of lifetimes that the rule named.
+  absl::Status EndRound();
+  void EndRequests();
+  // The tasks of a round's lifetimes, as the curriculum changes them.
   absl::StatusOr<std::vector<SampledTask>> Tasks(const Round& round) const;
-  // Adds times and steps.
-  absl::StatusOr<std::vector<ShardResult>> Collect(std::vector<v1::Shard> shards, size_t lifetimes,
-                                                   OuterStep* step);
-  // Adds to *step what the rule reports. The update takes turns with those of other experiments.
-  absl::Status Learn(const std::vector<ShardResult>& results, const std::vector<SampledTask>& tasks,
-                     OuterStep* step);
-  // Tells the curriculum, if there is one, of lives that have ended; adds to *step what it reports.
+  // Runs shards to their end; adds their times and steps to the update.
+  absl::StatusOr<std::vector<ShardResult>> RunShards(std::vector<v1::Shard> shards,
+                                                     const torch::Tensor& meta_parameters,
+                                                     size_t lifetimes);
+  // The rule computes between the two, in turns with the updates of other experiments.
+  absl::Status BeginLearning();
+  absl::Status EndLearning();
+  // Adds the rule's report to the step.
+  absl::Status Report(const RuleReport& report, OuterStep* step) const;
+  // Tells the curriculum, if any, of finished lifetimes; adds its report to *step.
   absl::Status ObserveLives(const Round& round, const std::vector<Achievement>& lifetimes,
                             OuterStep* step);
-  // Into the checkpoint, when one is due, and the store.
+  // Writes a checkpoint when one is due, and the store's row.
   absl::Status Record(ProgressReporter::Clock::time_point start, OuterStep* step);
-  // Of meta-training before the outer update that comes next.
+  // Reads the episodes of meta-training before the next outer update.
   absl::Status ReadEpisodesBefore();
-  // What the rule says for people, and the agents' episodes, as artifacts.
+  // Keeps the rule's tables and the agents' episodes as artifacts.
   absl::Status KeepTables();
   void TellOfUpdate(const OuterStep& step);
-  // The series begins with the first value: a 0 before it would look like a return.
+  // The series begins with the first value: an earlier 0 would look like a return.
   void ShowReturn(double mean);
 
   absl::Status Evaluate();
+
+  // The rule at work in this thread.
+  struct Learning;
+  // The outer update that is under way.
+  struct Update {
+    Round round;
+    OuterStep step;
+    // What Collect() gave: outcomes of the lifetimes, and the shards that they come from.
+    std::vector<LifetimeOutcome> outcomes;
+    std::vector<ShardResult> results;
+    std::optional<std::vector<uint32_t>> parents;
+    uint32_t requests = 0;  // Rounds that the rule named so far.
+    std::unique_ptr<Learning> learning;
+  };
 
   ShardOwner Owner() const { return {name_, spec_, *parts_.benchmark}; }
 
@@ -89,13 +113,14 @@ class Session {
   const std::string uid_;
   const v1::ExperimentSpec spec_;  // With defaults.
   const std::atomic<bool>& cancel_;
-  // Fixed after Resume, but for the states of rule and curriculum.
+  // Fixed after Resume, except the states of rule and curriculum.
   ExperimentParts parts_;
-  torch::Tensor initial_parameters_;  // Of the rule before its first update.
-  // Between outer updates, beside the rule's own.
+  torch::Tensor initial_parameters_;  // The rule's, before its first update.
+  // State between outer updates, beside the rule's.
   ExperimentState state_;
-  v1::TrainedLifetimes episodes_;               // Of rules that decide inside a lifetime.
+  v1::TrainedLifetimes episodes_;               // For rules that decide inside a lifetime.
   std::unique_ptr<ExperimentObjects> objects_;  // Null: there is no bucket.
+  std::unique_ptr<Update> update_;
   FolderCopy files_;
   CheckpointKeeper checkpoints_;
   ProgressReporter progress_;

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "common/rng.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
 
@@ -20,7 +20,7 @@ v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark) {
 
 namespace {
 
-// Shards of consecutive lifetimes.
+// Cuts consecutive lifetimes into shards.
 std::vector<v1::Shard> Cut(const ShardOwner& owner, const std::vector<SampledTask>& tasks,
                            uint32_t first_number, Phase phase, v1::RewardSource source) {
   v1::InnerLoopSpec inner_loop;
@@ -60,22 +60,22 @@ std::vector<v1::Shard> TrainingShards(const ShardOwner& owner,
   return shards;
 }
 
-PlannedShards ShardsOf(const ShardOwner& owner, const PlannedRound& round) {
+RequestedShards ShardsOf(const ShardOwner& owner, const RoundRequest& round) {
   const envs::TaskSet& set = owner.benchmark.Tasks(envs::Split::kTrain)[0];
-  // A task of the set in everything but its numbers.
+  // A task of the set; only its numbers will differ.
   const v1::EnvironmentTask pattern =
       set.tasks.empty() ? set.draw({.seed = owner.spec.seed(), .purpose = Purpose::kTasks}, 0)
                         : set.tasks[0];
-  PlannedShards planned;
-  for (const Planned& lifetime : round.lifetimes) {
+  RequestedShards requested;
+  for (const RequestedLifetime& lifetime : round.lifetimes) {
     SampledTask task{.environment = set.name, .goal = 0, .task = pattern};
     task.task.mutable_parameters()->Assign(lifetime.parameters.begin(), lifetime.parameters.end());
-    planned.tasks.push_back(std::move(task));
+    requested.tasks.push_back(std::move(task));
   }
-  planned.shards =
-      Cut(owner, planned.tasks, round.first_number, Phase::kTraining, v1::REWARD_SOURCE_SIGNAL);
+  requested.shards =
+      Cut(owner, requested.tasks, round.first_number, Phase::kTraining, v1::REWARD_SOURCE_SIGNAL);
   size_t i = 0;
-  for (v1::Shard& shard : planned.shards) {
+  for (v1::Shard& shard : requested.shards) {
     shard.set_outer_learning(round.outer_learning);
     shard.set_outcomes_only(true);
     shard.set_deterministic_episodes(round.deterministic_episodes);
@@ -85,7 +85,7 @@ PlannedShards ShardsOf(const ShardOwner& owner, const PlannedRound& round) {
       ++i;
     }
   }
-  return planned;
+  return requested;
 }
 
 std::vector<v1::Shard> EvaluationShards(const ShardOwner& owner,

@@ -1,4 +1,4 @@
-// What a meta-learner asks learners for: the lifetimes of an experiment, cut into shards. Pure
+// What a meta-learner asks of learners: the lifetimes of an experiment, cut into shards. Pure
 // functions.
 #pragma once
 
@@ -10,11 +10,11 @@
 #include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
 #include "meta_learner/experiment/task_sampler.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
 
-// Whose shards they are. The members outlive the call.
+// The experiment that owns shards. The members outlive the call.
 struct ShardOwner {
   const std::string& experiment;   // Its name.
   const v1::ExperimentSpec& spec;  // With defaults.
@@ -23,21 +23,21 @@ struct ShardOwner {
 
 v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark);
 
-// Shards of a generation of lifetimes: their whole lives, taught by the outer rule. What remains to
-// be set for single inner iterations is where they begin and what they go on from.
+// Shards of a generation of lifetimes: their whole lives, taught by the outer rule. For single
+// inner iterations the caller sets where they begin and which snapshots they continue.
 std::vector<v1::Shard> TrainingShards(const ShardOwner& owner,
                                       const std::vector<SampledTask>& tasks, uint32_t generation);
 
-// Shards of a round that the rule has planned, with their tasks.
-struct PlannedShards {
+// Shards of a round that the rule asks for, with their tasks.
+struct RequestedShards {
   std::vector<SampledTask> tasks;
   std::vector<v1::Shard> shards;
 };
-PlannedShards ShardsOf(const ShardOwner& owner, const PlannedRound& round);
+RequestedShards ShardsOf(const ShardOwner& owner, const RoundRequest& round);
 
-// Shards of lifetimes first_number, first_number + 1, ... of an evaluation. From
-// REWARD_SOURCE_SIGNAL they live as in training, but with frozen meta-parameters; from others they
-// are those of the PPO baselines.
+// Shards of lifetimes first_number, first_number + 1, ... of an evaluation. With
+// REWARD_SOURCE_SIGNAL they live as in training, with frozen meta-parameters. With others they are
+// those of the PPO baselines.
 std::vector<v1::Shard> EvaluationShards(const ShardOwner& owner,
                                         const std::vector<SampledTask>& tasks,
                                         uint32_t first_number, envs::Split split,

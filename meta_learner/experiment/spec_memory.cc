@@ -6,15 +6,15 @@
 #include <absl/strings/str_format.h>
 
 #include "common/spec/spec.h"
-#include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/fleet/shard_board.h"
+#include "methods/base/inner_loop.h"
 
 namespace mentor::meta_learner {
 namespace {
 
-// A meta-learner that works on nothing: LibTorch, MuJoCo, gRPC and the models of its environments.
+// An idle meta-learner: LibTorch, MuJoCo, gRPC and the models of its environments.
 constexpr double kProcessBytes = 320 << 20;
 constexpr double kMargin = 1.2;
 constexpr double kNumberBytes = 4;
@@ -51,7 +51,7 @@ learner::ShardMemory Larger(const learner::ShardMemory& a, const learner::ShardM
           std::max(a.device_bytes, b.device_bytes)};
 }
 
-// What the results of one outer update take, and the rule.
+// Memory of the rule and of one outer update's results.
 double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, const RuleSizes& rule) {
   const v1::ExperimentSpec& spec = shard.spec();
   const double lifetimes = spec.rule().lifetimes_per_update();
@@ -60,9 +60,9 @@ double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, const Ru
                         : needs.training_iterations > 0 ? needs.training_iterations
                                                         : spec.lifetime().iterations());
   const double both = shard.shape().observation_size() + double{1} * shard.shape().action_size();
-  // A step as message, as tensor, in the batch of all lifetimes, and as the rule's own features.
+  // A step as a message, as a tensor, in the batch of all lifetimes, and in the rule's features.
   double numbers = lifetimes * steps * (needs.segments ? 5 * (both + 13) : 3 * 8);
-  // Agents that live on, as they came, as they are kept, and as they go out.
+  // Agents that live on: as received, as kept, and as sent.
   if (needs.decisions_inside_lifetime) {
     if (const auto loop = learner::SizesOfLoop(shard, rule.meta_parameters))
       numbers += 4 * lifetimes * static_cast<double>(loop->saved);

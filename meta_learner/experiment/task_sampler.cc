@@ -11,7 +11,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// A random order of 0..n-1: sorted by 64-bit keys, so that it needs no sequential generator.
+// A random order of 0..n-1, sorted by 64-bit keys, so it needs no sequential generator.
 std::vector<int> Permutation(int n, const RandomStream& random) {
   std::vector<std::pair<uint64_t, int>> keys;
   for (int i = 0; i < n; ++i)
@@ -58,7 +58,7 @@ std::vector<int> WalkGoals(const v1::ExperimentSpec& spec, int set, int goals, i
   return walked;
 }
 
-// Place of a set's first listed task among those of all sets.
+// The index of a set's first listed task among those of all sets.
 uint32_t FirstIndex(const std::vector<envs::TaskSet>& sets, int set) {
   uint32_t first = 0;
   for (int before = 0; before < set; ++before)

@@ -1,5 +1,5 @@
 // Which tasks the lifetimes of an outer update or an evaluation get. Pure functions of seed and
-// number: nothing is remembered, so a resumed experiment draws the same.
+// number: a resumed experiment draws the same tasks.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@
 
 namespace mentor::meta_learner {
 
-// Of one evaluation. Their tasks are in memory together, some hundred bytes each.
+// Limit of one evaluation. Its tasks are in memory together, some hundred bytes each.
 inline constexpr uint64_t kEvaluationLifetimesMax = 1'000'000;
 
 struct SampledTask {
@@ -30,15 +30,15 @@ struct SampledTask {
 };
 
 // Tasks of the lifetimes of outer update `outer_step`, in lifetime order
-// (docs/algorithms/black_box.md#outer-loop). One environment: different goals drawn anew each time
-// (each goal floor(n / goals) times and the rest drawn, when there are fewer goals than lifetimes).
+// (methods/black_box/README.md#outer-loop). One environment: different goals, drawn anew each time;
+// with fewer goals than lifetimes each goal comes floor(n / goals) times and the rest are drawn.
 // Several environments: the same number of lifetimes each; every environment walks through random
-// permutations of its goals. Environments without a list draw every goal afresh. pairs: half as
-// many, each for two lifetimes that follow each other.
+// permutations of its goals. Environments without a list draw every goal afresh. `pairs`: half as
+// many tasks, each for two consecutive lifetimes.
 std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
                                        const v1::ExperimentSpec& spec, uint32_t outer_step,
                                        bool pairs = false);
-// Training tasks that are listed, all sets joined; 0 when there are sets whose tasks are drawn.
+// Listed training tasks of all sets; 0 when some set draws its tasks.
 int64_t NumListedTasks(const envs::Benchmark& benchmark);
 
 // Tasks of an evaluation: every goal (or the first spec.evaluation.goals) of every environment,
@@ -50,24 +50,23 @@ std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
 uint64_t NumEvaluationLifetimes(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
                                 envs::Split split);
 
-// What `draw` gives, within bounds: drawing may take long where a bundle's condition refuses most
-// of what is drawn. CANCELLED when *cancel became true, INVALID_ARGUMENT when it took more
-// processor time than `cpu_seconds`.
+// Calls `draw` within bounds, because a bundle's condition may refuse most draws. CANCELLED when
+// *cancel became true; INVALID_ARGUMENT after more than `cpu_seconds` of processor time.
 inline constexpr double kDrawingSecondsMax = 60;
 absl::StatusOr<std::vector<SampledTask>> DrawWithin(
     const std::atomic<bool>& cancel, const std::function<std::vector<SampledTask>()>& draw,
     double cpu_seconds = kDrawingSecondsMax);
 
-// Splits of the final evaluation in their order. A benchmark without test tasks is evaluated on
-// those of training, whatever the spec says of them.
+// Splits of the final evaluation, in their order. A benchmark without test tasks is evaluated on
+// its training tasks, whatever the spec says.
 std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
                                          const v1::ExperimentSpec& spec);
 
-// Adds violations for lifetimes that do not divide by environments, and evaluations of unlimited
-// goals or of too many lifetimes.
+// Adds violations for lifetimes that do not divide by environments, and for evaluations of
+// unlimited goals or too many lifetimes.
 void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
                 Violations* violations);
-// For a rule whose lifetimes are pairs on one task.
+// Checks for a rule whose lifetimes are pairs on one task.
 void CheckPairs(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
                 Violations* violations);
 

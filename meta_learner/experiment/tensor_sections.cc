@@ -9,7 +9,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "learner/tensor_proto.h"
+#include "shards/tensor_proto.h"
 
 namespace mentor::meta_learner {
 namespace {

@@ -12,7 +12,7 @@
 
 namespace mentor::meta_learner {
 
-// One tensor of the CPU as bytes: layout in the .cc.
+// One CPU tensor as bytes; the .cc describes the layout.
 std::string EncodeTensor(const torch::Tensor& tensor);
 absl::StatusOr<torch::Tensor> DecodeTensor(std::string_view bytes);
 

@@ -11,7 +11,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// The newest one, which may be young, and the one before it, which has had its life.
+// The newest generation, which may be young, and the finished one before it.
 constexpr int kGenerations = 2;
 
 template <typename Field>

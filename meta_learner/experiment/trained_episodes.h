@@ -1,7 +1,7 @@
 // What agents achieve while their signal learns, episode by episode: the newest episodes of the
-// last two generations of a rule that decides inside a lifetime. Reports read it; no update depends
-// on it, and no hash covers it. A function of the rounds: one that is made again after a crash
-// leaves what it left before. Functions without state.
+// last two generations, for rules that decide inside a lifetime. Only reports read it; no update
+// depends on it, and no hash covers it. A function of the rounds: a round that is repeated after a
+// crash leaves the same. Functions without state.
 #pragma once
 
 #include <cstddef>
@@ -21,9 +21,9 @@ namespace mentor::meta_learner {
 // In an experiment's folder. It is written again with each checkpoint.
 inline constexpr char kEpisodesFile[] = "artifacts/episodes.binpb";
 
-// Of each agent at least this many episodes are kept,
+// Each agent keeps at least this many episodes,
 inline constexpr size_t kEpisodesOfAgent = 1000;
-// and more where agents are few: of a generation as many as this.
+// and more where agents are few: this many in a generation.
 inline constexpr size_t kEpisodesOfGeneration = size_t{1} << 16;
 size_t KeptEpisodes(size_t agents);
 
@@ -31,7 +31,7 @@ size_t KeptEpisodes(size_t agents);
 // before the first known one have no episodes.
 void AddRound(const Round& round, const std::vector<SampledTask>& tasks,
               const std::vector<LifetimeOutcome>& outcomes, v1::TrainedLifetimes* all);
-// Takes away the round `next` and those after it, which will be made again.
+// Removes the round `next` and later ones, which will be made again.
 void ForgetFrom(const Round& next, v1::TrainedLifetimes* all);
 
 // Nothing when there is no file. DATA_LOSS when it is damaged.

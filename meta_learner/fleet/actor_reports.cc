@@ -22,7 +22,7 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-// Experiments among which an actor's time is shown.
+// Most experiments for which an actor's share of time is shown.
 constexpr int kTimesMax = 16;
 
 absl::Status Wrong(const std::string& why) {
@@ -52,7 +52,7 @@ bool Within(int64_t seconds, int32_t nanos, int64_t seconds_max) {
   return seconds >= 0 && seconds <= seconds_max && nanos >= 0 && nanos < 1'000'000'000;
 }
 
-// Only what an actor has.
+// Copies only the fields that apply to an actor, and bounds them.
 v1::Peer Believed(const v1::Peer& said, absl::Time now) {
   v1::Peer actor;
   actor.set_name(said.name());
@@ -78,7 +78,7 @@ v1::Peer Believed(const v1::Peer& said, absl::Time now) {
   const auto& trip = said.round_trip();
   if (said.has_round_trip() && Within(trip.seconds(), trip.nanos(), TimeUtil::kDurationMaxSeconds))
     *actor.mutable_round_trip() = trip;
-  // By another machine's clock.
+  // Another machine's clock wrote this time.
   const auto latest = TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
   const auto& since = said.connect_time();
   *actor.mutable_connect_time() =

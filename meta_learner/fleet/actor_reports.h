@@ -1,6 +1,6 @@
-// What a learner says of its actors, as far as it is believed: they are shown to people and can be
-// drained by name, so they keep to the bounds of a Hello. Not for the learners themselves, whose
-// Hello is checked (common/protocol.h). Pure functions.
+// Checks what a learner reports about its actors. Reports are shown to people, and actors can be
+// drained by name, so the texts keep to the bounds of a Hello. A learner's own Hello is checked in
+// common/protocol.h. Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -14,17 +14,17 @@
 
 namespace mentor::meta_learner {
 
-// Actors at one learner.
+// Most actors of one learner.
 inline constexpr int kActorsMax = 10'000;
 
 struct ActorReports {
   std::vector<v1::Peer> actors;
   size_t left_out = 0;
-  std::string why;  // Of the first one that was left out.
+  std::string why;  // Error of the first actor left out.
 };
 
-// Actors with the names actors/UID, each once, plain texts, and numbers and times that make sense
-// at `now`; the others are left out.
+// Returns the actors with a unique name actors/UID and plain texts. Numbers and times that make no
+// sense at `now` are clamped or dropped. Counts the other actors in left_out.
 ActorReports CheckedActors(const v1::FleetReport& fleet, absl::Time now);
 
 }  // namespace mentor::meta_learner

@@ -1,4 +1,4 @@
-// Who gets which shard: the part of ShardBoard that chooses.
+// The part of ShardBoard that assigns shards to learners.
 #include <algorithm>
 #include <set>
 #include <string>
@@ -11,17 +11,17 @@
 
 #include "common/failpoint.h"
 #include "common/history.h"
-#include "learner/shard_memory.h"
 #include "meta_learner/fleet/shard_board.h"
+#include "shards/shard_memory.h"
 
 namespace mentor::meta_learner {
 
 void ShardBoard::AssignLocked() {
   SettleAuditsLocked();
   const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
-  // One at a time, to the learner with the fewest; those without actors come last. Again while
-  // anything moves: a learner that keeps a place for a large shard gets something else when another
-  // one took that.
+  // Assign one shard at a time, to the learner with the fewest shards; learners without actors come
+  // last. Repeat while a shard was assigned: a learner that keeps room for a large shard becomes
+  // free for others when a different learner takes it.
   for (bool moved = true; moved;) {
     std::vector<std::tuple<bool, size_t, LearnerId>> turns;
     for (const auto& [id, learner] : learners_) {
@@ -50,8 +50,9 @@ bool ShardBoard::GiveNextLocked(LearnerId id) {
       GiveLocked(id, shard);
       return true;
     }
-    // Its turn, and no room beside what is held: smaller ones do not overtake it for ever. Where
-    // its owner's own shards are in the way, that owner alone waits.
+    // The shard's turn has come, but the learner has no room for it. Smaller shards must not
+    // overtake it for ever, so the learner gets nothing. If only shards of the same owner are in
+    // the way, only that owner waits.
     const std::string owner = OwnerOfLocked(*jobs_.at(shard));
     if (!HasRoomLocked(learner, *jobs_.at(shard), &owner)) return false;
     std::erase_if(ready, [&](const std::string& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -68,9 +69,9 @@ std::string ShardBoard::OwnerOfLocked(const Job& job) const {
 std::set<std::string> ShardBoard::BeyondSlotsLocked(const Learner& learner,
                                                     const std::set<std::string>& ready) const {
   if (learner.shards.size() >= size_t{learner.info.slots} + options_.extra_places) return {};
-  std::map<std::string, size_t> held, held_of;  // By experiment, and by owner.
+  std::map<std::string, size_t> held, held_of;  // Shards by experiment, and by owner.
   for (const std::string& experiment : ready) held[experiment] = 0;
-  std::set<std::string> quick;  // Whose shards may still make place soon.
+  std::set<std::string> quick;  // Experiments with shards that may end soon.
   for (const uint64_t shard : learner.shards) {
     const Job& job = *jobs_.at(shard);
     ++held[job.shard->experiment()];
@@ -93,8 +94,9 @@ std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
     for (const uint64_t shard : line) {
       const Job& job = *jobs_.at(shard);
       if (!IsSuspected(job)) continue;
-      // Where it was lost least; there, not one that came after the loss, which may be what went,
-      // back again; and of those the one with the least to finish first.
+      // Prefer the host with the fewest losses, then learners older than the loss, then the one
+      // with the fewest shards. A learner that joined after the loss may be the lost one,
+      // restarted.
       const std::pair<const LearnerId, Learner>* best = nullptr;
       std::tuple<int, bool, size_t> best_rank;
       for (const auto& entry : learners_) {
@@ -116,7 +118,7 @@ std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
       return id;
     }
   }
-  // And one that has such a shard gets nothing beside it.
+  // A learner that holds a suspected shard gets no other shard.
   for (const auto& [id, learner] : learners_) {
     for (const uint64_t shard : learner.shards) {
       if (IsSuspected(*jobs_.at(shard))) return id;
@@ -202,14 +204,14 @@ bool ShardBoard::CouldRunLocked(const Learner& learner, const Job& job) const {
 }
 
 bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
-  // Suspects are given out by ReserveForSuspectsLocked, and nothing comes beside them.
+  // ReserveForSuspectsLocked assigns suspected shards, and their learners get no other shard.
   if (IsSuspected(job)) return false;
   for (const uint64_t held : learner.shards) {
     if (IsSuspected(*jobs_.at(held))) return false;
   }
   if (job.audit.Has(learner.info.name) || !learner.info.Holds(learner.info.Of(job.memory)))
     return false;
-  // What waits for a host takes nobody's place meanwhile.
+  // A shard that waits for a host must not take the place of another.
   return MissingHost(learner, job).empty() && MayTryLocked(learner, job);
 }
 
@@ -245,7 +247,7 @@ MemoryShortage ShardBoard::ShortageLocked(const learner::ShardMemory& memory,
       note(learner::kLearnerProcessBytes + needed.bytes, info.memory_bytes, &process);
     }
   }
-  // Those of which only the device is too small are nearer to what is needed.
+  // Report the device first: a learner that lacks only device memory is closest to what is needed.
   return device.needed > 0 ? device : process;
 }
 
@@ -323,10 +325,10 @@ void ShardBoard::MoveStalledLocked() {
     Job* const job = entry.second.get();
     if (!job->learner || job->done) continue;
     if (NowNs() - job->progressed < StallAfterLocked(*job)) continue;
-    // A second opinion that does not come is done without.
+    // A stalled audit is always taken back: the first result can stand.
     if (job->audit.empty() && !IsFreeElsewhereLocked(*job)) continue;
     Learner& holder = learners_.at(*job->learner);
-    // Without actors, or their host, it cannot get anywhere, which is not its fault.
+    // A learner without actors, or whose actors lack the host, is not at fault.
     if (holder.actors > 0 && MissingHost(holder, *job).empty()) StrikeLocked(&holder, kStalled);
     ++job->stalls;
     job->failed_at.Add(holder.info.name);
@@ -348,13 +350,14 @@ void ShardBoard::MoveHostlessLocked() {
     Learner& holder = learners_.at(*job->learner);
     const std::string host = MissingHost(holder, *job);
     if (host.empty()) {
-      // It goes on from here.
+      // The shard continues; the stall time starts again.
       if (std::exchange(job->hostless_since, std::nullopt)) job->progressed = NowNs();
       continue;
     }
     if (!job->hostless_since) job->hostless_since = NowNs();
     if (NowNs() - *job->hostless_since < options_.host_wait) continue;
-    // It keeps its place, and what it has computed, while nobody else could use either.
+    // The shard keeps its place and its results unless moving it helps: another learner is free, or
+    // another shard could use the place.
     if (!IsFreeElsewhereLocked(*job) && ReadyLocked(&holder).empty()) continue;
     TellLocked(job->shard->experiment(),
                {.name = "shard_hostless",
@@ -393,7 +396,7 @@ void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_i
   job.hash = std::make_shared<Sha256>();
   learner->shards.insert(shard_id);
   MENTOR_FAILPOINT("shard.assign.before_send");
-  // A failed send is followed by RemoveLearner, which gives the shard to another one.
+  // After a failed send, RemoveLearner follows and reassigns the shard.
   if (job.shard->reward_source() == v1::REWARD_SOURCE_SIGNAL &&
       learner->version != job.call->version) {
     v1::RunResponse weights;
@@ -424,11 +427,12 @@ bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDo
     return false;
   }
   const bool differs = !job->audit.empty();
-  // Answers hold the experiment's arithmetic, as results do: others would have other bits.
+  // An answer pins the experiment's arithmetic, as a result does: another arithmetic would give
+  // other bits.
   if (!differs) ++arithmetics_[job->shard->experiment()].shards;
   job->audit.Add(learner.info.name, std::move(hash), job->epoch, &job->result);
   if (differs) DivergedLocked(job);
-  // SettleAuditsLocked sees to it when nobody else can be asked.
+  // SettleAuditsLocked handles the case that no other learner can be asked.
   ReturnLocked(job);
   return true;
 }

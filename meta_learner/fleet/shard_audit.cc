@@ -29,7 +29,7 @@ std::string HashOfAnswer(const v1::ShardDone& done) {
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);  // Within this process is enough.
+    coded.SetSerializationDeterministic(true);  // Hashes are compared only within this process.
     answer.SerializeToCodedStream(&coded);
   }
   Sha256 hash;

@@ -1,8 +1,8 @@
-// A learner that lies with finite numbers is believed, unless somebody looks: one shard of many is
-// computed by a second learner, and its result is used when both have the same bits. Where they
-// differ nobody knows yet who is wrong, so a third one decides; without another learner the first
-// result stands. What remembers a shard's answers, and which shards are looked at; ShardBoard does
-// the rest. One thread at a time.
+// Audits results: a learner that sends wrong but finite numbers would otherwise be believed. One
+// shard of many is computed by a second learner, and its result is used when both have the same
+// bits. If the results differ, a third learner decides. If no other learner can run the shard, the
+// first result stands. This file selects the shards and remembers their answers; ShardBoard does
+// the rest. Not thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -16,28 +16,29 @@
 
 namespace mentor::meta_learner {
 
-// By what the shard computes, not by its number or its learner: the same in every replay, and
-// nobody's choice. 0: none.
+// True if the shard is audited: about one of `every` shards; 0: none. Depends only on what the
+// shard computes, not on its number or learner. So a replay audits the same shards, and no learner
+// can choose them.
 bool IsAudited(const v1::Shard& shard, uint32_t every);
 
-// Hash of everything that a result depends on; times are left out.
+// Returns the SHA-256 of the answer without its shard id, epoch and times.
 std::string HashOfAnswer(const v1::ShardDone& done);
 
 template <typename Result>
 class ShardAudit {
  public:
-  // Nobody has answered yet.
+  // True if no learner has answered yet.
   bool empty() const { return answers_.empty(); }
   bool Has(const std::string& learner) const {
     return std::any_of(answers_.begin(), answers_.end(),
                        [&](const Answer& answer) { return answer.learner == learner; });
   }
-  // True when an earlier answer is the same.
+  // True if an earlier answer has this hash.
   bool Agrees(const std::string& hash) const {
     return std::any_of(answers_.begin(), answers_.end(),
                        [&](const Answer& answer) { return answer.hash == hash; });
   }
-  // The first result is kept: it stands when nobody else can be asked.
+  // Moves the first result out of *result; it stands when no other learner can be asked.
   void Add(const std::string& learner, std::string hash, uint64_t epoch, Result* result) {
     if (answers_.empty()) {
       first_ = std::move(*result);
@@ -57,7 +58,7 @@ class ShardAudit {
 
  private:
   struct Answer {
-    std::string learner;  // By name.
+    std::string learner;  // Learner name.
     std::string hash;
   };
   std::vector<Answer> answers_;

@@ -11,9 +11,9 @@
 #include "common/history.h"
 #include "common/hosts.h"
 #include "common/resources/names.h"
-#include "learner/segment_proto.h"
-#include "learner/shard_done.h"
-#include "learner/tensor_proto.h"
+#include "shards/segment_proto.h"
+#include "shards/shard_done.h"
+#include "shards/tensor_proto.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -21,16 +21,16 @@ namespace {
 constexpr char kNeedsMemory[] =
     "make rule.shard_lifetimes or agent.hidden_units smaller, or give learners more";
 
-// How much of a shard must be done for its learner to have got further.
+// Share of a shard's steps that counts as progress of its learner.
 constexpr double kProgressShare = 0.01;
 
-// Shards of one experiment whose snapshots are alike in form.
+// Key of the shards of an experiment whose snapshots have the same form.
 std::pair<std::string, std::string> FormKey(const v1::Shard& shard) {
   return {shard.experiment(),
           absl::StrFormat("%d %d", shard.lifetimes_size(), shard.outer_learning())};
 }
 
-// What a shard computes, whoever computes it and whenever: equal work has equal results.
+// Digest of what a shard computes, regardless of learner and time: equal work has equal results.
 std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
   Sha256 hash;
   hash.Update(shard.SerializeAsString());
@@ -38,7 +38,7 @@ std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
   return history::Digest(hash.Finish());
 }
 
-// Of a shard, for the history, in their order.
+// Returns the names of a shard's lifetimes in order, for the history.
 std::string LifetimesOf(const v1::Shard& shard) {
   std::vector<std::string> names;
   for (const v1::Lifetime& lifetime : shard.lifetimes()) {
@@ -51,7 +51,7 @@ std::string LifetimesOf(const v1::Shard& shard) {
   return absl::StrJoin(names, ",");
 }
 
-// "1 shard", "2 shards".
+// Returns "1 shard", "2 shards".
 std::string Counted(uint64_t count, std::string_view noun) {
   return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
 }
@@ -108,7 +108,7 @@ void ShardBoard::ForgiveLossesLocked(const LearnerInfo& info) {
   for (const auto& [shard, job] : jobs_) {
     const auto found = job->lost_by.find(info.name);
     if (found == job->lost_by.end() || job->returns >= options_.returns_max) continue;
-    // It may come back under another host's name.
+    // The learner may return under a different host name.
     for (const auto& [host, losses] : found->second) {
       job->losses -= losses;
       job->lost_at[host].count -= losses;
@@ -137,11 +137,11 @@ void ShardBoard::RemoveLearner(LearnerId id) {
                             .learner = info.name,
                             .detail = Counted(count, "shard")});
   }
-  // Backwards, so that the lowest shard comes first in the queue again.
+  // In reverse order, so that the lowest shard is at the head of the queue again.
   for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
     Job* job = jobs_.at(*shard).get();
-    // Who sent what does not fit was not killed by the shard, nor was who was told to end. A second
-    // opinion that does not come is nobody's loss.
+    // A learner that broke the protocol, or was told to end, did not die of this shard. A lost
+    // audit does not fail the shard: its first result can stand.
     const bool was_told = leaving && job->returns < options_.returns_max;
     if (was_told) ++job->returns;
     const bool vanished = !broken && !was_told;
@@ -153,7 +153,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
       there.last = id;
     }
     if (vanished && job->losses >= options_.losses_max && job->audit.empty()) {
-      // Run lets go of it, as of every shard that is done.
+      // Run releases the shard, as every finished shard.
       FailLocked(
           job,
           absl::FailedPreconditionError(absl::StrFormat(
@@ -302,7 +302,7 @@ std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners()
   std::map<LearnerId, LearnerState> states;
   const MutexLock lock(mutex_);
   for (auto& [id, learner] : learners_) {
-    CountStepsLocked(&learner, 0);  // Without a shard nobody reports that nothing happens.
+    CountStepsLocked(&learner, 0);  // Lets the rate of a learner without shards fall to 0.
     states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
                   .env_steps_per_second = learner.env_steps_per_second,
                   .draining = learner.draining,
@@ -359,8 +359,8 @@ absl::Status ShardBoard::TakeSegment(LearnerId learner, const v1::Segment& segme
     shard = job->shard;
     hash = job->hash;
   }
-  // Copies, checks and hashes of megabytes: without the lock. The messages of a learner come one at
-  // a time, so the order holds.
+  // Copy, check and hash megabytes without the lock. A learner's messages arrive one at a time, so
+  // their order holds.
   MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, *shard));
   learner::HashSegment(segment, hash.get());
   const MutexLock lock(mutex_);
@@ -395,7 +395,7 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
     const v1::Tensor& weights = job->call->weights;
     if (weights.shape_size() > 0) num_meta_parameters = weights.shape(0);
   }
-  // As with segments: without the lock.
+  // Without the lock, as for segments.
   if (done.error().empty()) {
     MENTOR_ASSIGN_OR_RETURN(form, learner::CheckShardDone(*shard, done, num_meta_parameters, form));
   }
@@ -421,7 +421,7 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
   auto& gap = gaps_[job->shard->experiment()];
   gap = std::max(gap, job->longest_gap);
   learner.standing.Delivered();
-  // Who failed at what this one could do.
+  // Strike the learners that failed with this shard.
   for (auto& [other_id, other] : learners_) {
     if (other_id != id && job->failed_at.errors() > 0 && job->failed_at.Has(other.info.name))
       StrikeLocked(&other, kFailed);
@@ -439,7 +439,7 @@ void ShardBoard::OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& 
   job->error_hosts.insert(learner->info.host);
   const int hosts = static_cast<int>(job->error_hosts.size());
   const bool may_end = hosts >= retries.errors_max || job->failed_at.IsGivenUp(NowNs(), retries);
-  // The second opinion that fails is left out (SettleAuditsLocked).
+  // A failed audit does not fail the shard (SettleAuditsLocked).
   if (job->audit.empty() &&
       (hosts >= 4 * retries.errors_max || (may_end && !CanBeTriedElsewhereLocked(*job)))) {
     FailLocked(
@@ -490,7 +490,7 @@ void ShardBoard::OnActors(LearnerId learner, uint32_t actors, std::set<std::stri
   const MutexLock lock(mutex_);
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
-  // One with a shard says so with its progress, and histories tell of it.
+  // A learner with shards reports its actors with its progress, which also writes the history.
   if (found->second.shards.empty()) found->second.actors = actors;
   if (std::exchange(found->second.hosts, hosts) != hosts) AssignLocked();
 }
@@ -513,7 +513,7 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
     const uint64_t steps = std::max(held->env_steps, std::min(progress.env_steps(), all));
     CountStepsLocked(&found->second, steps - held->env_steps);
     held->env_steps = steps;
-    // A step now and then is not getting anywhere.
+    // Single steps do not count as progress.
     if (steps > held->counted_steps && static_cast<double>(steps - held->counted_steps) >=
                                            kProgressShare * static_cast<double>(all)) {
       AdvancedLocked(held);
@@ -561,7 +561,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
   call.weights = weights;
   call.open = static_cast<int>(shards.size());
   if (!shards.empty()) call.experiment = shards[0].experiment();
-  // Shards of a call are alike but for the last one, which may be smaller.
+  // All shards of a call are alike, except that the last one may be smaller.
   const auto memory_of = options_.memory_of ? options_.memory_of : learner::MemoryOf;
   const int64_t parameters = weights.shape().empty() ? 0 : weights.shape(0);
   std::map<int, learner::ShardMemory> memories;
@@ -601,7 +601,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     MoveStalledLocked();
     MoveHostlessLocked();
-    AssignLocked();  // To whoever comes out of quarantine, and what has waited to be tried again.
+    AssignLocked();  // A quarantine or the wait before a retry may have ended.
     if (on_progress != nullptr) {
       const BrokerProgress progress = ProgressLocked(&call);
       lock.Unlock();
@@ -609,7 +609,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
       lock.Lock();
     }
   }
-  // Decided before the call lets go of its results.
+  // Must happen before the call releases its results.
   const bool whole = call.open == 0 && call.status.ok();
   Keep keep;
   std::string decided;
@@ -619,7 +619,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     keep = found->second.keep;
     decided = found->second.name;
   }
-  // Whatever is left of this call goes: out of the queue, and off the learners.
+  // Remove the rest of this call from the queue and from the learners.
   std::vector<ShardResult> results;
   for (uint64_t id : ids) {
     Job& job = *jobs_.at(id);

@@ -129,7 +129,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     auto stream = ShardServerStream::Make(context, stream_);
     auto peer = std::make_shared<Peer>();
     peer->stream = stream;
-    // Reactions only put messages in line: their work takes milliseconds.
+    // Handling a message takes milliseconds, so the reactions only enqueue it.
     stream->Start(
         {.on_message = [this, peer](v1::RunRequest message) { Enqueue(peer, std::move(message)); },
          .on_closed = [this,
@@ -157,7 +157,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       const MutexLock lock(mutex_);
       connected = connected_;
     }
-    const auto states = board_->Learners();  // Second: the board knows a learner first.
+    // After the copy: the board knows each learner before connected_ does.
+    const auto states = board_->Learners();
     std::vector<v1::Peer> peers;
     for (const auto& [id, learner] : connected) {
       v1::Peer& peer = peers.emplace_back(learner.info);
@@ -196,7 +197,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         if (connected.info.name() == name) learner = id;
         for (const v1::Peer& actor : connected.actors) {
           if (actor.name() != name) continue;
-          // Each learner that says so: one alone could take it from whoever has the actor.
+          // Tell each learner that lists the actor: a single one may list an actor that another
+          // has.
           v1::RunResponse message;
           message.mutable_drain_actor()->set_name(name);
           connected.stream->Send(std::move(message));
@@ -223,27 +225,27 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 
  private:
   struct Event {
-    std::optional<v1::RunRequest> message;  // Nothing: the stream has ended.
+    std::optional<v1::RunRequest> message;  // nullopt: the stream has ended.
     absl::Status end;
   };
   struct Peer {
     std::shared_ptr<ShardStream> stream;
-    // Used by the thread that has it, one at a time.
+    // Used only by the thread that has taken the peer.
     std::optional<ShardBoard::LearnerId> learner;
     std::string name;
     bool broken = false;
     // Guarded by the service's mutex_.
     std::deque<Event> events;
-    bool taken = false;  // It is in ready_, or a thread has it.
+    bool taken = false;  // In ready_, or held by a thread.
   };
-  // A learner after its hello, as the list of peers shows it.
+  // A learner after its Hello, as shown in the list of peers.
   struct Connected {
     v1::Peer info;
     std::shared_ptr<ShardStream> stream;
     std::vector<v1::Peer> actors;
-    bool left_out = false;  // Some of them, once; it was logged.
+    bool left_out = false;  // Actors were left out once, which was logged.
   };
-  // Bounded by the learners' windows: each has at most a few segments under way.
+  // The queue is bounded: each learner's window allows only a few segments in flight.
   void Enqueue(std::shared_ptr<Peer> peer, std::optional<v1::RunRequest> message,
                absl::Status end = absl::OkStatus()) {
     const MutexLock lock(mutex_);
@@ -254,7 +256,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     changed_.NotifyOne();
   }
 
-  // Messages of different learners side by side, those of one in their order.
+  // Handles messages of different learners in parallel, and those of one learner in order.
   void Ingest() {
     MutexLock lock(mutex_);
     while (true) {
@@ -354,8 +356,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     return absl::OkStatus();
   }
 
-  // A connection that broke half-way is not noticed at once: of two with one uid the newer one is
-  // the living one.
+  // Ends other streams with this uid. A half-open connection is noticed late, so the newest of
+  // several streams with one uid is the live one.
   void EndOthersOf(const std::string& uid) {
     std::vector<std::shared_ptr<ShardStream>> others;
     {
@@ -370,9 +372,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     }
   }
 
-  // What a CPU computes must be what this process computes, whatever device does the rest: part of
-  // the arithmetic is a CPU's everywhere. What another device computes is kept by experiment
-  // (KeepArithmetic).
+  // The learner's CPU must compute the same bits as this process, whatever its device: every
+  // learner does part of its arithmetic on the CPU. KeepArithmetic handles devices by experiment.
   absl::Status CheckArithmetic(const v1::Hello& hello) const {
     if (hello.device().empty()) {
       return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
@@ -391,7 +392,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         {{"expected", options_.learner_fingerprint}, {"got", got}});
   }
 
-  // A device that makes the bits of its CPU is one more CPU.
+  // A device that gives the same bits as the CPU counts as a CPU.
   static std::string ArithmeticOf(const v1::Hello& hello) {
     const bool as_cpu = hello.numeric_fingerprint() == hello.cpu_fingerprint();
     return absl::StrCat(as_cpu ? "cpu" : hello.device(), " ", hello.numeric_fingerprint());
@@ -466,16 +467,17 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   prometheus::Counter& ingest_seconds_;
   prometheus::Gauge& device_lost_;
   const rpc::StreamOptions stream_;
-  Mutex hello_mutex_;  // So that of two learners with one uid one ends. Before mutex_.
+  // Serialises Hellos, so that of two learners with one uid one ends. Acquired before mutex_.
+  Mutex hello_mutex_;
   // Guarded by mutex_.
   mutable Mutex mutex_;
   CondVar changed_;
   std::map<ShardBoard::LearnerId, Connected> connected_ ABSL_GUARDED_BY(mutex_);
-  std::deque<std::shared_ptr<Peer>> ready_ ABSL_GUARDED_BY(mutex_);  // With something to handle.
+  std::deque<std::shared_ptr<Peer>> ready_ ABSL_GUARDED_BY(mutex_);  // Peers with events.
   std::map<const Peer*, std::shared_ptr<Peer>> open_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   rpc::BundleServer bundles_;
-  // Last, so that it stops first.
+  // Last member, so that the threads stop first.
   std::vector<std::thread> ingest_;
 };
 

@@ -1,4 +1,4 @@
-// The meta-learner's end of ShardService: streams of learners around a ShardBoard. Thread-safe.
+// The server of ShardService: connects the streams of learners to a ShardBoard. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ class Service;
 
 namespace mentor::meta_learner {
 
-// FAILED_PRECONDITION NUMERIC_MISMATCH: what both sides have and what to do.
+// Returns FAILED_PRECONDITION NUMERIC_MISMATCH, with both arithmetics and what to do.
 absl::Status ArithmeticMismatch(const std::string& kept, const std::string& got);
 
 prometheus::Gauge& DeviceLostGauge(Metrics* metrics, const char* whose);
@@ -29,19 +29,20 @@ class ShardBroker {
     std::string catalogue_hash;       // Actors must have the same.
     std::string actor_fingerprint;    // Actors must have the same.
     std::string learner_fingerprint;  // The CPUs of all learners must have the same.
-    // For what learners send: each of them at most keeps one thread busy.
+    // Threads that handle learners' messages. One learner keeps at most one thread busy.
     int ingest_threads = 2;
     ShardBoard::Options board = {};
   };
   ShardBroker(Options options, Metrics* metrics);
-  ~ShardBroker();  // After the server that serves service() has shut down.
+  ~ShardBroker();  // Call after the server of service() has shut down.
 
   grpc::Service* service();
 
-  // Runs all shards with these meta-parameters ([Q] float32) and returns their results in order. It
-  // gives ids, epochs and the version of the weights itself. Blocks; about once a second it calls
-  // on_progress (when set) from this thread. CANCELLED when *cancel becomes true (see Wake);
-  // INTERNAL when a shard fails again and again. Several calls may run at once.
+  // Runs all shards with these meta-parameters ([Q] float32) and returns their results in order.
+  // Run sets ids, epochs and the version of the weights. Blocks, and calls on_progress (if set)
+  // from this thread about once a second. Returns CANCELLED when `cancel` becomes true (see Wake),
+  // INTERNAL when a shard fails repeatedly, and FAILED_PRECONDITION when learners vanish with it
+  // repeatedly. Several calls may run at once.
   absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards,
                                                const v1::Tensor& weights,
                                                const std::atomic<bool>& cancel,
@@ -56,19 +57,19 @@ class ShardBroker {
   uint64_t TakeServed(const std::string& experiment);
   std::vector<v1::ShardInfo> Shards(const std::string& experiment) const;
 
-  // What those that are connected lack for this shard; nothing when one of them could hold it or
-  // none is connected.
+  // Returns the memory that connected learners lack for this shard; no shortage if one of them
+  // could hold it or none is connected.
   MemoryShortage ShortageOf(const learner::ShardMemory& memory) const;
 
-  // Learners that are connected, each followed by its actors as it reported them last.
+  // Returns the connected learners, each followed by the actors that it reported last.
   std::vector<v1::Peer> Peers() const;
-  // "learners/{uid}" or "actors/{uid}": it finishes what it holds and leaves. NOT_FOUND when nobody
-  // has that name.
+  // Makes "learners/{uid}" or "actors/{uid}" finish its work and leave. Returns NOT_FOUND if no
+  // peer has that name.
   absl::Status Drain(const std::string& peer);
 
-  // Makes Run look at its cancel flag now.
+  // Makes Run check its cancel flag now.
   void Wake();
-  // Ends all streams of learners; later ones are refused as draining.
+  // Ends all learner streams and refuses new ones as draining.
   void Stop();
 
  private:

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kFormatKey[] = "FORMAT";
 constexpr std::string_view kFormat = "mentor-objects 1\n";
-constexpr size_t kKeyBytesMax = 900;  // S3 takes 1024, the store's prefix among them.
+constexpr size_t kKeyBytesMax = 900;  // S3 allows 1024, including the prefix.
 
 }  // namespace
 

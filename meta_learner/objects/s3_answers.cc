@@ -21,7 +21,7 @@ struct S3Code {
   std::string code, message;
 };
 
-// Both empty when the body is no error of S3.
+// Returns empty fields if the body is no S3 error.
 S3Code CodeOf(std::string_view body) {
   pugi::xml_document document;
   if (!document.load_buffer(body.data(), body.size())) return {};
@@ -47,7 +47,7 @@ absl::StatusCode CodeOfAnswer(long http, const std::string& code) {
   if (http == 404) {
     if (code == "NoSuchKey") return absl::StatusCode::kNotFound;
     if (code == "NoSuchBucket") return absl::StatusCode::kFailedPrecondition;
-    // Not the store's word: a proxy's page does not make an object lost.
+    // The error is not from S3: a proxy's page does not mean that the object is lost.
     return absl::StatusCode::kUnavailable;
   }
   if (http == 412) return absl::StatusCode::kAlreadyExists;

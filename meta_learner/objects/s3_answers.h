@@ -1,5 +1,5 @@
-// What an S3 service answers, read: pages of lists, and errors as statuses. Input from the network:
-// nothing is believed. Pure functions.
+// Parses the responses of an S3 service: pages of lists, and errors as statuses. The input comes
+// from the network, so it is not trusted. Pure functions.
 #pragma once
 
 #include <string>
@@ -22,11 +22,11 @@ struct S3ListPage {
   std::string next;                  // Empty: the last page.
 };
 
-// An answer to ListObjectsV2. UNAVAILABLE when it is something else.
+// Parses a response to ListObjectsV2. Returns UNAVAILABLE for anything else.
 absl::StatusOr<S3ListPage> ParseS3List(std::string_view xml);
 
-// What an answer with this status of HTTP means; `doing` is "GET s3://bucket/key". Codes of S3 in
-// the body decide where the status leaves it open.
+// Returns the error for a response with this HTTP status; `doing` is "GET s3://bucket/key". S3
+// codes in the body decide where the HTTP status is ambiguous.
 absl::Status S3Error(std::string_view doing, long http, std::string_view body);
 
 }  // namespace mentor::meta_learner

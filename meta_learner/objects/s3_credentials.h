@@ -1,5 +1,5 @@
-// Credentials for the S3 API as the tools of AWS find them: from the environment, else from the
-// usual file. Functions without state.
+// Finds credentials for the S3 API as the AWS tools do: in the environment, else in the usual file.
+// Functions without state.
 #pragma once
 
 #include <string>
@@ -17,15 +17,15 @@ struct S3Credentials {
   Secret session_token;  // Empty: none.
 };
 
-// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; else the section AWS_PROFILE
-// ("default") of the file AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials), which is read each
-// time: it may be renewed. PERMISSION_DENIED says where it looked.
+// Reads AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. Otherwise reads section
+// AWS_PROFILE ("default") of the file AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials). Reads the
+// file each time, since it may be renewed. Returns PERMISSION_DENIED with the searched places.
 absl::StatusOr<S3Credentials> FindS3Credentials();
 
-// Of one section of such a file.
+// Parses one section of such a file.
 absl::StatusOr<S3Credentials> ParseS3Credentials(std::string_view text, std::string_view section);
 
-// The given one, else that of AWS_REGION and AWS_DEFAULT_REGION, else us-east-1.
+// Returns `region` if set, else AWS_REGION, AWS_DEFAULT_REGION or us-east-1, in this order.
 std::string S3RegionOr(const std::string& region);
 
 }  // namespace mentor::meta_learner

@@ -37,7 +37,7 @@ constexpr long kConnectTimeoutMs = 5'000;
 struct Request {
   std::string method = "GET";
   std::string key = {};    // With the store's prefix; empty: the bucket itself.
-  std::string query = {};  // Names in order and percent-encoded: libcurl signs it as it is.
+  std::string query = {};  // Names in order and percent-encoded: libcurl signs the query unchanged.
   std::string_view body = {};
   std::vector<std::string> headers = {};
   uint64_t bytes_max = kErrorBytesMax;
@@ -50,7 +50,7 @@ struct Response {
   std::map<std::string, std::string> headers;  // Names in lower case.
 };
 
-// What libcurl calls back with while an answer comes.
+// Data of libcurl's callbacks while a response arrives.
 struct Transfer {
   Response response;
   uint64_t bytes_max = 0;
@@ -96,7 +96,7 @@ std::string PercentEncoded(const std::string& text) {
   return encoded;
 }
 
-// Where the bucket is: "https://host/bucket" or "https://bucket.host".
+// Address of the bucket: base is "https://host/bucket" or "https://bucket.host".
 struct Place {
   std::string base, bucket, prefix, region, name;
 };
@@ -117,7 +117,7 @@ absl::StatusOr<Place> PlaceOf(const S3Options& options) {
               .prefix = std::string(url.substr(std::min(slash + 1, url.size()))),
               .region = S3RegionOr(options.region),
               .name = "s3://" + std::string(url)};
-  // In a host's name, and in a URL as it is.
+  // The name must be valid in a host name, and in a URL without encoding.
   if (!IsObjectKey(place.bucket) || place.bucket.find('_') != place.bucket.npos)
     return Wrong("--objects", "the bucket's name has letters, digits, '.' and '-' alone");
   if (!place.prefix.empty()) {
@@ -169,8 +169,8 @@ class S3Store : public ObjectStore {
                                   const Cancel* cancel) override {
     const Request request{.key = place_.prefix + key,
                           .bytes_max = std::max(bytes_max, kErrorBytesMax)};
-    // Bytes that go wrong on their way look like bytes that went wrong at rest: neither is lost for
-    // good as long as the service says that something else was put.
+    // Bytes damaged in transit and bytes damaged at rest look alike. So a mismatch with the hash
+    // from the upload is not DATA_LOSS.
     const Check check = [&](const Response& response) -> absl::Status {
       const auto hash = response.headers.find(kHashHeader);
       if (hash == response.headers.end() || hash->second == Sha256Hex(response.body))
@@ -245,7 +245,8 @@ class S3Store : public ObjectStore {
         .status();
   }
 
-  // Each page of a list to `add` (page, the store's time), which says how many there are now.
+  // Calls `add` with each page of a list and the service's time; `add` returns the number of items
+  // so far.
   template <typename Add>
   absl::Status Pages(const std::string& prefix, const std::string& delimiter, const Cancel* cancel,
                      const Add& add) {
@@ -274,8 +275,8 @@ class S3Store : public ObjectStore {
     }
   }
 
-  // With its repetitions. Answers other than of success are errors, and so are those of which
-  // `check` says so.
+  // Sends a request, with retries. Returns an error for unsuccessful responses and for those that
+  // `check` refuses.
   using Check = std::function<absl::Status(const Response&)>;
   absl::StatusOr<Response> Send(const std::string& operation, const Request& request,
                                 const Cancel* cancel, const Check& check = {}) {
@@ -286,7 +287,7 @@ class S3Store : public ObjectStore {
       absl::StatusOr<Response> response = Once(doing, request, cancel);
       if (response.ok() && (response->http < 200 || response->http >= 300))
         response = S3Error(doing, response->http, response->body);
-      // A condition that nobody set was not missed.
+      // Without a condition, a failed precondition makes no sense.
       if (absl::IsAlreadyExists(response.status()) && !request.conditional)
         response = absl::UnavailableError(response.status().message());
       if (response.ok() && check) {
@@ -294,7 +295,7 @@ class S3Store : public ObjectStore {
       }
       Count(operation, response.status());
       if (!absl::IsUnavailable(response.status()) || attempt >= options_.tries) return response;
-      // Not all threads come back at the same time.
+      // Jitter, so that not all threads retry at the same time.
       const auto now_us = std::chrono::duration_cast<std::chrono::microseconds>(
           std::chrono::steady_clock::now().time_since_epoch());
       StopRequestedWithin(std::stop_token(), wait / 2 + wait * (now_us.count() % 100) / 100);
@@ -307,7 +308,7 @@ class S3Store : public ObjectStore {
     if (options_.metrics == nullptr) return;
     const ObjectMetrics::Operation& counted = options_.metrics->operations.at(operation);
     counted.requests->Increment();
-    // The other two are answers.
+    // NOT_FOUND and ALREADY_EXISTS are valid answers.
     if (!status.ok() && !absl::IsNotFound(status) && !absl::IsAlreadyExists(status))
       counted.failures->Increment();
   }
@@ -336,7 +337,7 @@ class S3Store : public ObjectStore {
     curl_easy_setopt(curl, CURLOPT_PASSWORD, credentials.secret.Reveal().c_str());
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     if (request.method == "PUT") {
-      // As the fields of a form, which libcurl neither reads twice nor copies.
+      // Passed as form fields, since libcurl neither reads twice nor copies these.
       curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
                        static_cast<curl_off_t>(request.body.size()));
       curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.body.empty() ? "" : request.body.data());
@@ -357,7 +358,7 @@ class S3Store : public ObjectStore {
         absl::StrFormat("%s: %s%s%s", doing, curl_easy_strerror(code), why[0] ? ": " : "", why));
   }
 
-  // What all requests have in common.
+  // Sets the options that all requests share.
   void SetUp(CURL* curl, Transfer* transfer) {
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -376,7 +377,7 @@ class S3Store : public ObjectStore {
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, transfer);
   }
 
-  // Handles keep their connections.
+  // Takes an idle handle or makes one. Handles keep their connections.
   CURL* TakeHandle() {
     const MutexLock lock(mutex_);
     if (idle_.empty()) return curl_easy_init();
@@ -393,7 +394,7 @@ class S3Store : public ObjectStore {
   // Fixed after construction.
   const S3Options options_;
   const Place place_;
-  // One for each thread that ever asked at the same time.
+  // Idle handles; in total at most one per concurrent request.
   Mutex mutex_;
   std::vector<CURL*> idle_ ABSL_GUARDED_BY(mutex_);
 };

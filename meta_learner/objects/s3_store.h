@@ -1,5 +1,6 @@
-// Objects by the S3 API: Amazon's, MinIO, Ceph and others that sign with AWS's version 4 and know
-// conditional writes. Over libcurl, which signs. Bodies are whole: at most some hundred MB.
+// An object store over the S3 API: Amazon, MinIO, Ceph and other services with AWS signature
+// version 4 and conditional writes. Uses libcurl, which also signs. Bodies are held in memory as a
+// whole: at most some hundred MB.
 #pragma once
 
 #include <chrono>
@@ -28,23 +29,24 @@ struct S3Options {
   std::string url = {};       // "s3://BUCKET/PREFIX"; without a prefix: the whole bucket.
   std::string endpoint = {};  // "https://host:port"; empty: see S3EndpointOr.
   std::string region = {};    // Empty: see S3RegionOr.
-  // Where the bucket's name goes: "path" of the URL, name of the "host", or "auto": the path when
-  // there is an endpoint.
+  // Where to put the bucket's name: in the URL's "path", in the "host" name, or "auto": in the path
+  // if there is an endpoint.
   std::string addressing = "auto";
-  // An endpoint of plain http: on this machine, or where the network protects itself.
+  // Allows an endpoint with plain http: on this machine, or in a protected network.
   bool allow_plain = false;
-  const ObjectMetrics* metrics = nullptr;  // Outlives the store. Null: none are kept.
-  // A try ends when it gets nowhere for so long.
+  const ObjectMetrics* metrics = nullptr;  // Must outlive the store. Null: no metrics.
+  // A try ends after this long without progress.
   std::chrono::seconds stall{10};
-  // Of errors that may pass; the waits between them double.
+  // Tries for transient errors; the waits between them double.
   int tries = 4;
   std::chrono::milliseconds first_wait{100};
 };
 
-// The given one, else AWS_ENDPOINT_URL_S3, else AWS_ENDPOINT_URL; empty: Amazon's.
+// Returns `endpoint` if set, else AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, in this order; empty:
+// Amazon's.
 std::string S3EndpointOr(const std::string& endpoint);
 
-// INVALID_ARGUMENT names the flag that is wrong. Connects to nobody yet.
+// Makes a store without connecting. Returns INVALID_ARGUMENT with the name of a wrong flag.
 absl::StatusOr<std::unique_ptr<ObjectStore>> MakeS3Store(const S3Options& options);
 
 }  // namespace mentor::meta_learner

@@ -17,14 +17,14 @@
 namespace mentor::meta_learner {
 namespace {
 
-// So much more than reserve and what was wanted must be free; less than that is none.
+// Bytes that must be free beside the reserve and the room that is wanted. Less counts as no room.
 constexpr uint64_t kSlackBytes = 1 << 20;
-// The same of files: an experiment's first ones.
+// Inodes that must be free: enough for the first files of an experiment.
 constexpr uint64_t kSlackFiles = 16;
 constexpr size_t kDiskTrialBytes = 4096;
-// Between attempts, where the disk is full again and again, twice as long each time.
+// Wait before a recovery attempt when the disk fills up repeatedly. The wait doubles each time.
 constexpr std::chrono::seconds kFirstDiskWait{1}, kLongestDiskWait{30};
-// A disk that had room for so long had it.
+// A recovery that lasts this long counts as lasting: the next wait starts from zero.
 constexpr std::chrono::seconds kRoomHeld{30};
 
 }  // namespace
@@ -32,7 +32,7 @@ constexpr std::chrono::seconds kRoomHeld{30};
 DiskRoom RoomOnDiskOf(const std::filesystem::path& folder) {
   struct statvfs info {};
   if (statvfs(folder.c_str(), &info) != 0) return {};
-  // File systems without a table of inodes say 0 of 0.
+  // File systems without an inode table report 0 of 0 inodes.
   return {.bytes = uint64_t{info.f_bavail} * info.f_frsize,
           .files = info.f_files == 0 ? UINT64_MAX : uint64_t{info.f_favail}};
 }
@@ -61,14 +61,14 @@ absl::Status DiskGuard::MakeReserve() {
   const uint64_t held = known ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
   const bool there =
       known && static_cast<uint64_t>(info.st_size) == reserve_bytes_ && held >= reserve_bytes_;
-  // What cannot be is not tried: it would take all room until it fails.
+  // posix_fallocate would take all remaining room before it failed, so skip a hopeless attempt.
   const bool hopeless = held < reserve_bytes_ && Room().bytes < reserve_bytes_ - held;
   const int error = there      ? 0
                     : hopeless ? ENOSPC
                                : posix_fallocate(descriptor, 0, static_cast<off_t>(reserve_bytes_));
   close(descriptor);
   if (error == 0) return absl::OkStatus();
-  unlink(file.c_str());  // Half a reserve only takes room.
+  unlink(file.c_str());  // A partial reserve only takes room.
   return FileError("cannot reserve room in", file, error);
 }
 

@@ -1,7 +1,7 @@
-// Watches the room on the disk of a state folder: bytes, and inodes for files. A reserve file is
-// kept there and given back when the disk is full, since on a full disk a database cannot even
-// delete. A disk is not believed to have room again before a file could be written; one that is
-// full again soon afterwards is believed later each time. Thread-safe.
+// Watches the free bytes and inodes on the disk of a state folder. It keeps a reserve file there
+// and deletes it when the disk is full, since on a full disk a database cannot even delete rows.
+// The disk counts as recovered only after a trial file could be written. If the disk fills up again
+// soon afterwards, the wait before the next recovery doubles. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,7 @@
 
 namespace mentor::meta_learner {
 
-// What is free for this user.
+// Bytes and inodes that this user may still use.
 struct DiskRoom {
   uint64_t bytes = 0;
   uint64_t files = 0;
@@ -31,23 +31,24 @@ DiskRoom RoomOnDiskOf(const std::filesystem::path& folder);
 class DiskGuard {
  public:
   using Clock = std::chrono::steady_clock;
-  // reserve_bytes 0: no reserve file, as for a run folder of one experiment.
+  // reserve_bytes 0: no reserve file, as in the run folder of a single experiment.
   DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metrics* metrics,
             std::function<DiskRoom(const std::filesystem::path& folder)> room_of = RoomOnDiskOf);
 
-  // Makes the reserve where there is none. Also looks how much room is left: a disk that has none,
-  // or none for the reserve, is full.
+  // Makes the reserve file if it is missing, and measures the room that is left. The disk counts as
+  // full if there is no room at all, or none for the reserve.
   void Look();
-  // Something found the disk full: the reserve is given back. Until TryRecover, full() is true.
-  // `who` is what TryRecover waits for: the uid of an experiment.
+  // Reports that a write found the disk full. Deletes the reserve; full() is true until TryRecover
+  // succeeds. `who` is the uid of the experiment that wants wanted_bytes.
   void Full(const std::string& who, uint64_t wanted_bytes, Clock::time_point now = Clock::now());
   bool full() const { return full_; }
-  // Others than these want no room any more.
+  // Forgets what experiments other than these wanted.
   void WaitOnlyFor(const std::set<std::string>& who);
-  // Room for twice the reserve and twice the most that is wanted, and a file that could be written:
-  // then the reserve is made again and full() is false.
+  // Needs room for twice the reserve plus twice the largest wanted_bytes, and a trial file that can
+  // be written. Then makes the reserve again and clears full(). Returns true if the disk is not
+  // full.
   bool TryRecover(Clock::time_point now = Clock::now());
-  // RESOURCE_EXHAUSTED DISK_FULL while full.
+  // Returns RESOURCE_EXHAUSTED DISK_FULL while full.
   absl::Status Check() const;
 
  private:
@@ -67,8 +68,8 @@ class DiskGuard {
   std::atomic<bool> full_ = false;
   // Guarded by mutex_.
   Mutex mutex_;
-  std::map<std::string, uint64_t> wanted_bytes_ ABSL_GUARDED_BY(mutex_);  // The most by who.
-  // Before the next attempt to recover; 0 after the first time for long.
+  std::map<std::string, uint64_t> wanted_bytes_ ABSL_GUARDED_BY(mutex_);  // Largest request by uid.
+  // Wait before the next attempt to recover; 0 if the last recovery lasted.
   Clock::duration wait_ ABSL_GUARDED_BY(mutex_) = {};
   Clock::time_point not_before_ ABSL_GUARDED_BY(mutex_);
   std::optional<Clock::time_point> recovered_ ABSL_GUARDED_BY(mutex_);

@@ -16,19 +16,19 @@ namespace {
 using S = v1::Experiment;
 using google::protobuf::util::TimeUtil;
 
-// Room that a checkpoint may want when none has been written yet.
+// Room to ask for when the experiment has no checkpoint yet whose size is known.
 constexpr uint64_t kFirstCheckpointBytes = 4 << 20;
-// What watchers can resume from (docs/architecture.md#transport).
+// How far back watchers can resume (docs/architecture.md#transport).
 constexpr int64_t kEventsKept = 100'000;
 constexpr int64_t kEventsKeptNs = int64_t{7} * 24 * 3600 * 1'000'000'000;
 constexpr int kLooksPerCompaction = 60;
-// Before one whose row cannot be read is looked at again.
+// Wait before an experiment with an unreadable row is tried again.
 constexpr auto kUnreadableWait = std::chrono::minutes(10);
-// How often the database's log is emptied: what a lost log takes with it.
+// How often the database's log is emptied. A lost log loses at most this much time.
 constexpr auto kEmptyLogEvery = std::chrono::seconds(5);
-// Twice as long each time it errs again, at most so often.
+// The wait for storage doubles with each error in a row, at most this many times.
 constexpr int kStoreDoublingsMax = 5;
-// A retry waits at most so many times the first wait.
+// The wait before a retry doubles each time, at most this many times.
 constexpr int kRetryDoublingsMax = 6;
 
 int64_t NowNs() {
@@ -43,19 +43,18 @@ absl::Status PastDeadlineError(const v1::Experiment& experiment) {
       absl::StrFormat("the deadline %s has passed", TimeUtil::ToString(experiment.deadline())));
 }
 
-// Whether it is storage or a database that is away or errs now: nothing is wrong with the
-// experiment, so it waits, however long it takes, and goes on from its last checkpoint.
+// True if storage or a database is unavailable. Nothing is wrong with the experiment: it waits
+// without a time limit and then continues from its last checkpoint.
 bool MayPass(const absl::Status& status) {
   return absl::IsUnavailable(status);
 }
 
-// Whether this may be how work ends that was asked to stop: it goes on from its last checkpoint, or
-// nowhere.
+// True if this status can result from a stop request.
 bool MayBeStopped(const absl::Status& status) {
   return absl::IsCancelled(status) || MayPass(status) || absl::IsResourceExhausted(status);
 }
 
-// Whether another try may end otherwise.
+// True if a retry may succeed.
 bool MayHelpToRetry(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
@@ -113,7 +112,7 @@ void Scheduler::Look(const v1::Experiment& experiment) {
     const MutexLock lock(mutex_);
     const bool stops =
         experiment.state() == S::STATE_PAUSING || experiment.state() == S::STATE_CANCELLING;
-    // What an earlier one of this name waited for is nothing to a new one.
+    // A new experiment must not inherit the retry delay of a deleted one with the same name.
     if (stops || !experiment.has_start_time()) not_before_.erase(experiment.name());
     if (const auto found = jobs_.find(experiment.name()); found != jobs_.end()) {
       found->second->priority = experiment.priority();
@@ -141,7 +140,7 @@ void Scheduler::Stop() {
   }
 }
 
-// ---- Which one is next.
+// ---- Choosing the next experiment.
 
 std::map<std::string, int> Scheduler::RunningByOwner() const {
   std::map<std::string, int> running;
@@ -191,7 +190,8 @@ std::set<std::string> Scheduler::NotForNow(Clock::time_point* until) const {
 void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
   if (static_cast<int>(jobs_.size()) < options_.running_max) return;
   const std::map<std::string, int> running = RunningByOwner();
-  // To whom the place of a job would be of use: an owner at the limit gains by their own only.
+  // True if ending this job lets a waiting head run. An owner at the limit gains only from the end
+  // of one of their own jobs.
   const auto makes_room = [&](const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return std::any_of(heads.begin(), heads.end(), [&](const QueueHead& head) {
       const auto own = running.find(head.owner);
@@ -200,9 +200,9 @@ void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
       return job.priority < head.priority && (!at_limit || job.owner == head.owner);
     });
   };
-  // One at a time: while one is on its way out, no other is chosen. The lowest class goes first. In
-  // it, those of an owner who waits with a higher class pay for that themselves; then the one that
-  // came last.
+  // Preempt one job at a time: choose none while another is still stopping. The lowest class goes
+  // first. Within a class, prefer jobs of an owner that waits with a higher class, then the job
+  // that began last.
   const auto pays = [&](const Job& job) {
     return std::any_of(heads.begin(), heads.end(), [&](const QueueHead& head) {
       return head.owner == job.owner && job.priority < head.priority;
@@ -228,7 +228,7 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     (*job)->priority = experiment.priority();
     (*job)->since = Clock::now();
     left_.erase(experiment.name());
-    ++wakes_;  // What other threads have read is old news now.
+    ++wakes_;  // What other threads have read is out of date now.
     changed_.NotifyAll();
   };
   while (!stopping_) {
@@ -247,9 +247,8 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     }
     lock.Lock();
     if (stopping_) break;
-    // What was read may be out of date: another thread may have taken or ended it since. Then look
-    // again. On a full disk nothing can be begun or ended; this thread is woken when there is room
-    // again.
+    // Another thread may have taken or ended an experiment since the read; then look again. On a
+    // full disk no experiment can begin or end; this thread is woken when there is room.
     const bool stands = options_.disk->full() || seen != wakes_;
     if (at_work.ok() && !stands) {
       for (v1::Experiment& experiment : *at_work) {
@@ -279,14 +278,14 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
   return std::nullopt;
 }
 
-// ---- One experiment.
+// ---- Running one experiment.
 
 void Scheduler::Work() {
   std::shared_ptr<Job> job;
   while (std::optional<v1::Experiment> experiment = Next(&job)) {
     const bool ended = RunToEnd(*experiment, *job);
     const MutexLock lock(mutex_);
-    // Together: who looks at it in between would give it a share again that nobody takes back.
+    // Both under one lock; otherwise Look() could add a share that is never removed.
     options_.broker->RemoveShare(experiment->name());
     jobs_.erase(experiment->name());
     if (!ended) left_.insert(experiment->name());
@@ -305,7 +304,7 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
     not_before_[name] = Clock::now() + options_.store_wait;
     return true;
   }
-  // One that nobody can read, which the store has said: others are next.
+  // The store cannot read the row of this experiment, so continue with the others.
   if (absl::IsDataLoss(experiment.status())) {
     MENTOR_LOG_EVERY(std::chrono::seconds(60), kError, "an experiment in the queue cannot be read",
                      {{"name", name}, {"why", experiment.status()}});
@@ -313,13 +312,13 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
     not_before_[name] = Clock::now() + kUnreadableWait;
     return true;
   }
-  // No room to begin: it stays in the queue until there is some.
+  // There is no room to begin: the experiment stays queued until there is.
   if (absl::IsResourceExhausted(experiment.status())) {
     const auto queued = options_.store->Get(name);
     options_.disk->Full(queued.ok() ? queued->uid() : "", kFirstCheckpointBytes);
     return true;
   }
-  // Paused, cancelled or deleted in the meantime.
+  // The experiment was paused, cancelled or deleted meanwhile.
   if (!experiment.ok() || !IsAtWork(experiment->state())) return true;
   if (experiment->state() == S::STATE_PAUSING || experiment->state() == S::STATE_CANCELLING) {
     End(*experiment, job, absl::CancelledError("stopped while no process ran it"));
@@ -420,7 +419,8 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
           fail(PastDeadlineError(*now));
           break;
         default:
-          break;  // This process stops: it stays RUNNING and goes on after the next start.
+          // This process stops: the experiment stays RUNNING and continues after the next start.
+          break;
       }
     } else if (disk_full) {
       now->set_state(S::STATE_PAUSED);
@@ -487,8 +487,8 @@ void Scheduler::Housekeep() {
   auto empty_log = Clock::now() + kEmptyLogEvery;
   while (!stopping_) {
     const uint64_t seen = wakes_;
-    // What a thread has just taken may still be QUEUED in the store: it needs no other's place. Nor
-    // does what waits for its retry.
+    // Exclude experiments that a thread has just taken, which may still be QUEUED in the store, and
+    // those that wait for a retry. Neither needs the place of another.
     auto next = Clock::now() + options_.look_every;
     const std::set<std::string> except = NotForNow(&next);
     lock.Unlock();
@@ -511,7 +511,7 @@ void Scheduler::Housekeep() {
     }
     const auto heads = options_.store->QueueHeads(except);
     lock.Lock();
-    // Those that were taken since neither.
+    // The heads are out of date if an experiment was taken since the read.
     if (heads.ok() && !stopping_ && wakes_ == seen) PreemptFor(*heads);
     lock.Unlock();
     options_.broker->Wake();
@@ -534,10 +534,10 @@ void Scheduler::EndPastDeadline() {
       }
     }
     if (experiment.state() == S::STATE_CANCELLING || experiment.state() == S::STATE_PAUSING)
-      continue;  // Somebody is about to take it.
+      continue;  // A worker thread is about to take it.
     const auto ended = options_.store->Transition(experiment.name(), {experiment.state()},
                                                   S::STATE_FAILED, PastDeadlineError(experiment));
-    if (!ended.ok()) continue;  // It has moved: the next look sees where it is.
+    if (!ended.ok()) continue;  // Its state has changed: the next look sees the new one.
     failures_.Increment();
     MENTOR_LOG(kError, "experiment failed",
                {{"experiment", experiment.name()}, {"why", PastDeadlineError(experiment)}});
@@ -548,7 +548,7 @@ void Scheduler::DeleteExpired() {
   const auto expired = options_.store->Expired(NowNs());
   if (!expired.ok()) return;
   for (const v1::Experiment& experiment : *expired) {
-    // It may have been given more time since, or be another one of that name.
+    // Its expiry may have been extended since, or the name may belong to a new experiment.
     const absl::Status deleted =
         options_.store->DeleteIf(experiment.name(), "", [&](const v1::Experiment& now) {
           const bool same = now.uid() == experiment.uid() && now.has_expire_time() &&
@@ -576,7 +576,8 @@ void Scheduler::ForgetWhoNeedsNoRoom() {
 void Scheduler::ResumeAfterFullDisk() {
   if (options_.disk->full()) ForgetWhoNeedsNoRoom();
   if (!options_.disk->TryRecover()) return;
-  may_be_paused_ = false;  // Before the look: who pauses now is seen by the next one.
+  // Before the read, so that the next look sees experiments that pause from now on.
+  may_be_paused_ = false;
   const auto paused = options_.store->InStates({S::STATE_PAUSED});
   if (!paused.ok()) {
     may_be_paused_ = true;
@@ -587,7 +588,7 @@ void Scheduler::ResumeAfterFullDisk() {
     const auto resumed =
         options_.store->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED);
     if (resumed.ok() || absl::IsFailedPrecondition(resumed.status())) continue;
-    // No room even for that, or the store is away: the next look tries again.
+    // The change found no room, or the store is unavailable: the next look tries again.
     may_be_paused_ = true;
     if (absl::IsResourceExhausted(resumed.status()))
       options_.disk->Full(experiment.uid(), kFirstCheckpointBytes);
@@ -635,7 +636,7 @@ void Scheduler::PauseOwners(const std::map<std::string, absl::Status>& owners) {
           *now->mutable_error() = StatusToProto(owner->second);
           return absl::OkStatus();
         });
-    if (!paused.ok()) continue;  // The next look sees where it is.
+    if (!paused.ok()) continue;  // The next look sees its new state.
     Look(*paused);
     MENTOR_LOG(
         kWarning, "experiment is paused: its owner's storage is at its quota",

@@ -1,7 +1,8 @@
-// Runs queued experiments, a bounded number at a time, and goes on with those that an earlier
-// process left at work. Higher classes first, then the owner with the fewest at work; a higher
-// class takes the place of a lower one. Also ends what is past its deadline, deletes what has
-// expired, waits out a full disk, and pauses owners at their storage quota. Thread-safe.
+// Runs queued experiments, a bounded number at a time, and continues those that an earlier process
+// left running. Higher classes go first, then the owner with the fewest running experiments. A
+// higher class preempts a lower one. The scheduler also fails experiments past their deadline,
+// deletes expired ones, waits out a full disk, and pauses owners at their storage quota.
+// Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -26,40 +27,40 @@ namespace mentor::meta_learner {
 
 class Scheduler {
  public:
-  // Runs one experiment: OK when it is complete, CANCELLED when *cancel became true.
+  // Runs one experiment. Returns OK when it is complete, CANCELLED when `cancel` became true.
   using Run = std::function<absl::Status(const v1::Experiment& experiment,
                                          const std::atomic<bool>& cancel)>;
   struct Options {
-    // These outlive the scheduler.
+    // These must outlive the scheduler.
     ExperimentStore* store = nullptr;
     ShardBroker* broker = nullptr;
     DiskGuard* disk = nullptr;
     Run run = {};
     int running_max = 4;  // Experiments at once.
-    // Experiments of one owner at once; 0: as many as there are places.
+    // Experiments of one owner at once; 0: running_max.
     int running_per_owner_max = 0;
-    // The lowest class's share of admissions while something of a higher class waits too.
+    // Share of admissions that go to the lowest class while a higher class waits too.
     double low_share = 0.05;
-    // Before the first retry of a failed experiment; doubled for each further one.
+    // Wait before the first retry of a failed experiment; doubled for each further retry.
     std::chrono::milliseconds retry_wait{10'000};
-    // Before storage that was away or erred is tried again; doubled each time in a row, to 32
-    // times.
+    // Wait before unavailable storage is tried again; doubled with each failure in a row, up to 32
+    // times this value.
     std::chrono::milliseconds store_wait{1'000};
-    // How often deadlines, expiry and the disk are looked at.
+    // How often deadlines, expiry and the disk are checked.
     std::chrono::milliseconds look_every{1'000};
-    // Bytes of one owner's checkpoints from which on the owner's experiments wait; 0: no limit.
+    // An owner's experiments wait once the owner's checkpoints take this many bytes; 0: no limit.
     int64_t storage_per_owner_max = 0;
-    // How often that is looked at, at most.
+    // Shortest time between two checks of the storage quota.
     std::chrono::milliseconds storage_every{2'000};
   };
   Scheduler(Options options, Metrics* metrics);
   ~Scheduler();
 
-  // This experiment is new, PAUSING or CANCELLING, or its settings changed: what runs it looks at
-  // once.
+  // Must be called when an experiment is created, becomes PAUSING or CANCELLING, or has new
+  // settings. The thread that runs it reacts at once.
   void Look(const v1::Experiment& experiment);
-  // Stops the running ones at their last checkpoint; they stay RUNNING and go on after the next
-  // start.
+  // Stops the running experiments at their last checkpoint. They stay RUNNING and continue after
+  // the next start.
   void Stop();
 
  private:
@@ -71,46 +72,50 @@ class Scheduler {
     // Guarded by the scheduler's mutex_.
     std::string owner;
     v1::Priority priority = v1::PRIORITY_NORMAL;
-    bool owed = false;  // It has its place by the share of the lowest class, and keeps it.
+    bool owed = false;  // Admitted by the share of the lowest class; never preempted.
     Clock::time_point since;
   };
 
   void Work();
   void Housekeep();
-  // What threads have read of the store is old news.
+  // Makes all threads read the store again.
   void Wake();
-  // The next experiment; nothing when stopping.
+  // Blocks until an experiment may run, and returns it. Returns nullopt when stopping.
   std::optional<v1::Experiment> Next(std::shared_ptr<Job>* job);
-  // Among the heads of the queue; null when none may run now. *owed: chosen by the share of the
-  // lowest class.
+  // Returns the head of the queue that runs next, or null when none may run now. Sets *owed if the
+  // head was chosen by the share of the lowest class.
   const QueueHead* Choose(const std::vector<QueueHead>& heads, bool* owed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::map<std::string, int> RunningByOwner() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Names of those that have a place or wait for a moment of their own; *until is no later than the
-  // next such moment.
+  // Returns the names of experiments that run or must wait for a retry. Lowers *until to the
+  // earliest of the retry times.
   std::set<std::string> NotForNow(Clock::time_point* until) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Makes room for a waiting head of a higher class.
+  // Preempts at most one job for a waiting head of a higher class.
   void PreemptFor(const std::vector<QueueHead>& heads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Interrupt(Job* job, Stopped why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // False when the experiment is not for this process: it stays as it is and is not tried again.
+  // Returns false when this process cannot run the experiment. The experiment keeps its state, and
+  // this process does not try it again.
   bool RunToEnd(const v1::Experiment& experiment, const Job& job);
   void End(const v1::Experiment& experiment, const Job& job, const absl::Status& status);
-  // Runs it until it ends or is interrupted: while storage is away it keeps its place and waits.
+  // Runs the experiment until it ends or is interrupted. While storage is unavailable, the
+  // experiment keeps its place and waits.
   absl::Status RunThroughFaults(const v1::Experiment& experiment, const Job& job);
-  // False when it was interrupted. waits: how many there were in a row.
+  // Returns false when the job was interrupted. `waits` counts the earlier waits in a row.
   bool WaitForStorage(const v1::Experiment& experiment, const absl::Status& why, int waits,
                       const Job& job);
   void EndPastDeadline();
   void DeleteExpired();
-  // What ended, or was paused by its user, needs no room.
+  // Drops the room requests of experiments that ended or are paused for another reason.
   void ForgetWhoNeedsNoRoom();
   void ResumeAfterFullDisk();
-  // Pauses what belongs to owners at their storage quota, and resumes it when they have less.
+  // Pauses the experiments of owners at their storage quota, and resumes them once the owner is
+  // below it.
   void KeepToStorageQuota();
-  // owners: those at their quota, each with what to say.
+  // `owners` maps each owner at the quota to the error to report.
   void PauseOwners(const std::map<std::string, absl::Status>& owners);
-  // What waits for its quota and belongs to others than these. False: look again.
+  // Resumes experiments that wait for a quota and whose owner is not in `owners`. Returns false if
+  // some could not be resumed yet: call again.
   bool ResumeOthersThan(const std::map<std::string, absl::Status>& owners);
 
   // Fixed after construction.
@@ -119,10 +124,11 @@ class Scheduler {
   prometheus::Counter& preemptions_;
   prometheus::Counter& retries_;
   prometheus::Counter& failures_;
-  // Something may be PAUSED for a full disk, also by an earlier process.
+  // An experiment may be PAUSED for a full disk, possibly by an earlier process.
   std::atomic<bool> may_be_paused_ = true;
-  // Of the thread that keeps house. What the last look at storage found, and whether others than
-  // these may be PAUSED for it, also by an earlier process.
+  // Used only by the Housekeep thread. Owners that the last storage check found at their quota. If
+  // may_wait_for_quota_, experiments of other owners may be PAUSED for it, possibly by an earlier
+  // process.
   std::map<std::string, absl::Status> at_quota_;
   bool may_wait_for_quota_ = true;
   Clock::time_point next_storage_look_;
@@ -130,14 +136,14 @@ class Scheduler {
   Mutex mutex_;
   CondVar changed_;
   std::map<std::string, std::shared_ptr<Job>> jobs_
-      ABSL_GUARDED_BY(mutex_);                          // One for each thread that works.
-  std::set<std::string> left_ ABSL_GUARDED_BY(mutex_);  // Not for this process.
+      ABSL_GUARDED_BY(mutex_);                          // At most one per worker thread.
+  std::set<std::string> left_ ABSL_GUARDED_BY(mutex_);  // This process cannot run these.
   std::map<std::string, Clock::time_point> not_before_
-      ABSL_GUARDED_BY(mutex_);  // When to retry, or to write an end again.
+      ABSL_GUARDED_BY(mutex_);  // When to retry, or to write the outcome again.
   LowTurns low_turns_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t wakes_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Last, so that they stop first.
+  // Last member, so that the threads stop first.
   std::vector<std::thread> threads_;
 };
 

@@ -63,7 +63,7 @@ absl::Status CopyTable(const Table& table, Database* from, Database* to) {
   }
 }
 
-// All rows, within transactions of both.
+// Copies all rows. Must run within transactions of both databases.
 absl::Status CopyRows(Database* from, Database* to) {
   MENTOR_RETURN_IF_ERROR(to->Execute("DELETE FROM meta"));
   for (const Table& table : sql::Tables()) MENTOR_RETURN_IF_ERROR(CopyTable(table, from, to));
@@ -79,10 +79,10 @@ absl::Status RequireEmpty(const std::filesystem::path& folder, std::string_view 
   return MakeFolders(folder);
 }
 
-// Copies a file, and says what it copied. NOT_FOUND when it has gone.
+// Copies a file and returns its SHA-256. Returns NOT_FOUND when the file has gone.
 absl::StatusOr<std::string> CopyFile(const std::filesystem::path& from,
                                      const std::filesystem::path& to, BackupSummary* summary) {
-  // Checkpoints are some megabytes; the largest one of all fits into memory where it was written.
+  // Checkpoints are some megabytes; the largest one fitted into memory when it was written.
   MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(from, UINT64_MAX / 2));
   MENTOR_RETURN_IF_ERROR(MakeFolders(to.parent_path()));
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(to, bytes));
@@ -91,7 +91,7 @@ absl::StatusOr<std::string> CopyFile(const std::filesystem::path& from,
   return Sha256Hex(bytes);
 }
 
-// Files of one experiment besides checkpoints.
+// Returns the files of one experiment except its checkpoints.
 std::vector<std::filesystem::path> OtherFiles(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   std::error_code error;
@@ -112,22 +112,23 @@ std::vector<std::filesystem::path> OtherFiles(const std::filesystem::path& folde
 std::string PrefixOf(const std::string& uid) {
   return "experiments/" + uid + "/";
 }
-// As the manifest has it.
+// The checkpoint's name in the manifest.
 std::string CheckpointName(const std::string& uid, int64_t step) {
   return PrefixOf(uid) + "checkpoints/" + CheckpointFileName(static_cast<uint32_t>(step));
 }
 
-// What the folder of one experiment adds. Its newest checkpoint must be among what is copied.
+// Copies the folder of one experiment and adds its files to the manifest. Must copy the newest
+// checkpoint.
 absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesystem::path& to,
                             const std::string& prefix, Manifest* manifest, BackupSummary* summary) {
   for (const std::filesystem::path& file : OtherFiles(from)) {
     const auto hash = CopyFile(from / file, to / file, summary);
-    if (absl::IsNotFound(hash.status())) continue;  // Rotated or removed in the meantime.
+    if (absl::IsNotFound(hash.status())) continue;  // The file was rotated or removed meanwhile.
     MENTOR_RETURN_IF_ERROR(hash.status());
     (*manifest)[prefix + file.string()] = *hash;
   }
-  // Retention may remove old ones while they are copied; new ones may come. A second look takes
-  // those, so that the newest of the moment is there in any case.
+  // During the copy, retention may remove old checkpoints and new ones may appear. A second pass
+  // copies the new ones, so that the newest checkpoint is always included.
   std::set<uint32_t> done;
   for (int look = 0; look < 2; ++look) {
     const auto steps = ListCheckpoints(from / "checkpoints");
@@ -161,8 +162,8 @@ absl::Status CopyBundle(const std::filesystem::path& from, const std::filesystem
   return absl::OkStatus();
 }
 
-// Bundles that are whole. Their lists come first: one that is removed meanwhile is left out, since
-// no experiment of the database names it that is there when it goes.
+// Copies the whole bundles. The lists of files are copied first. A bundle that is removed meanwhile
+// is left out: no experiment can name it when it is removed.
 absl::Status CopyBundles(const StoreOptions& source, const std::filesystem::path& folder,
                          Manifest* manifest, BackupSummary* summary) {
   const std::filesystem::path from = source.folder / kBundlesFolder, to = folder / kBundlesFolder;
@@ -184,7 +185,7 @@ absl::Status CopyBundles(const StoreOptions& source, const std::filesystem::path
     if (absl::IsNotFound(status) || absl::IsDataLoss(status)) {
       std::filesystem::remove_all(to / digest, error);
       std::filesystem::remove(to / (digest + ".txtpb"), error);
-      // A bucket has the files.
+      // The bucket has the files.
       if (source.objects != nullptr || !std::filesystem::exists(from / (digest + ".txtpb"), error))
         continue;
       if (absl::IsDataLoss(status)) return status;
@@ -205,9 +206,9 @@ absl::StatusOr<std::vector<std::string>> Uids(Database* database) {
   return sql::FirstColumn(database, "SELECT uid FROM experiments ORDER BY number");
 }
 
-// What was removed from the service while files were copied goes from the copied database too, so
-// that it names what is there. False when the whole experiment has gone. What the service still
-// names and has no file is lost, unless a bucket has it.
+// Removes from the copied database what the service removed while files were copied, so that the
+// copy names only existing files. Returns false when the whole experiment has gone. Returns
+// DATA_LOSS if the service still names a checkpoint whose file is missing, unless a bucket has it.
 absl::StatusOr<bool> FollowRemovals(const std::string& uid, const StoreOptions& source,
                                     const Manifest& copied, Database* from, Database* to) {
   MENTOR_ASSIGN_OR_RETURN(
@@ -275,7 +276,7 @@ absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
   Manifest manifest;
   std::istringstream lines{std::string(text)};
   for (std::string line; std::getline(lines, line);) {
-    // As sha256sum writes and checks it.
+    // The format of sha256sum.
     if (line.size() < 67 || line.substr(64, 2) != "  ")
       return absl::DataLossError("MANIFEST has a line that is damaged");
     const std::filesystem::path name = line.substr(66);
@@ -317,7 +318,8 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
     }
     if (const auto error = MENTOR_FAILPOINT("store.backup.before_files"))
       return absl::UnavailableError(*error);
-    // Before the experiments that name them: those that go meanwhile leave the database below.
+    // Before the experiments that name the bundles: FollowRemovals handles experiments that are
+    // deleted meanwhile.
     MENTOR_RETURN_IF_ERROR(CopyBundles(source, folder, &manifest, &summary));
     MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids, Uids(to.get()));
     for (const std::string& uid : uids) {
@@ -339,7 +341,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
       summary.bytes += size.bytes;
       ++summary.experiments;
     }
-    // One file, without a log beside it.
+    // Makes the database one file without a log beside it.
     auto mode = to->Query("PRAGMA journal_mode=DELETE");
     MENTOR_RETURN_IF_ERROR(mode.Step().status());
   }
@@ -360,7 +362,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
   MENTOR_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(folder));
   MENTOR_RETURN_IF_ERROR(RequireEmpty(target.folder, "state"));
   BackupSummary summary;
-  // A copy, since opening a database writes beside it.
+  // Work on a copy, since opening a database writes files beside it.
   const std::filesystem::path copy = target.folder / "backup.db";
   std::error_code error;
   std::filesystem::copy_file(folder / "mentor.db", copy, error);
@@ -382,11 +384,11 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
     MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
     MENTOR_ASSIGN_OR_RETURN(const auto writing, sql::Transaction::Begin(to.get()));
     MENTOR_RETURN_IF_ERROR(CopyRows(from.get(), to.get()));
-    // Another store from now on: what is watched by the old one's tokens may differ.
+    // The restored state is a new store: tokens of the old store must not resume watches here.
     MENTOR_RETURN_IF_ERROR(
         to->Query("UPDATE meta SET value = ? WHERE key = 'store_uid'").Bind(NewUuid()).Run());
     if (!target.database.empty()) {
-      // Rows came with their numbers, so the sequence has to be told.
+      // The rows brought their numbers, so set the sequence behind them.
       auto next = to->Query(
           "SELECT setval(pg_get_serial_sequence('experiments', 'number'), "
           "(SELECT COALESCE(MAX(number), 0) + 1 FROM experiments), false)");
@@ -405,7 +407,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
     if (copied != hash) return absl::DataLossError(name + " changed while it was restored");
   }
   MENTOR_RETURN_IF_ERROR(MakeFolders(target.folder / "experiments"));
-  // Last, since only this file makes the folder a state.
+  // Last, since only this file makes it a state folder.
   MENTOR_RETURN_IF_ERROR(WriteStateFormat(target.folder));
   return summary;
 }

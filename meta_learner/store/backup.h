@@ -1,8 +1,8 @@
-// Backups of a meta-learner's state: a folder with the database as one SQLite file, the files of
-// all experiments and bundles, and a manifest of hashes. A backup may be taken while a meta-learner
-// works; it is of one moment, and experiments that were at work go on from their newest checkpoint
-// in it. It is restored into any database that the store knows, so it also moves a state from
-// SQLite to PostgreSQL and back.
+// Backups of a meta-learner's state. A backup is a folder with the database as one SQLite file, the
+// files of all experiments and bundles, and a manifest of hashes. A backup may be taken while a
+// meta-learner runs. It shows one moment; running experiments continue from their newest checkpoint
+// in the backup. A backup can be restored into any database that the store supports, so it also
+// moves a state from SQLite to PostgreSQL and back.
 //
 //   BACKUP/
 //     FORMAT                  "mentor-backup 1", written last
@@ -26,7 +26,7 @@ namespace mentor::meta_learner {
 
 using Manifest = std::map<std::string, std::string>;  // SHA-256 in hex, by name.
 
-// Names are relative and stay inside of the backup, each is there once; else DATA_LOSS.
+// Parses a manifest. Returns DATA_LOSS unless names are unique, relative and inside the backup.
 absl::StatusOr<Manifest> ParseManifest(std::string_view text);
 
 struct BackupSummary {
@@ -35,13 +35,14 @@ struct BackupSummary {
   uint64_t bytes = 0;
 };
 
-// FAILED_PRECONDITION when the folder holds something already, or the state is of another schema
-// version. What a failure leaves behind has no FORMAT and is refused by Restore.
+// Backs up a state. Returns FAILED_PRECONDITION when `folder` is not empty, or the state has
+// another schema version. A failed backup has no FORMAT, so Restore refuses it.
 absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
                                      const std::filesystem::path& folder);
 
-// Checks every hash first, then fills a new state folder (and an empty database). DATA_LOSS names
-// the file that is not what was written. Watchers of the old state have to list again.
+// Checks every hash first, then fills a new state folder (and an empty database). Returns DATA_LOSS
+// with the name of a file that differs from the manifest. Watchers of the old state must list
+// again.
 absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
                                       const StoreOptions& target);
 

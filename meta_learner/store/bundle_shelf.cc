@@ -31,11 +31,11 @@ namespace fs = std::filesystem;
 constexpr uint64_t kBundleAboutBytesMax = 4 << 20;
 constexpr size_t kBundlePartBytes = 64 << 20;
 constexpr size_t kUnfinishedShown = 3;
-// Pushes of one owner that broke off: a list of each is read when another one begins.
+// Unfinished pushes of one owner. The list of each is read when a new push begins.
 constexpr size_t kUnfinishedMax = 1000;
 constexpr size_t kDigestSize = 64, kOwnerHashSize = 16;
 constexpr auto kUploadKept = std::chrono::hours(24);
-// For so long nobody waits for a bucket that did not answer, if what is here will do.
+// How long a bucket that did not answer is not asked again, if local files suffice.
 constexpr auto kBucketAwayFor = std::chrono::minutes(1);
 constexpr char kUploads[] = "uploads";
 constexpr std::string_view kAbout = ".txtpb";
@@ -120,7 +120,7 @@ absl::StatusOr<std::vector<fs::path>> EntriesOf(const fs::path& folder) {
   return entries;
 }
 
-// Digests of files HEX.txtpb in a folder.
+// Returns the digests of the files HEX.txtpb in a folder.
 absl::StatusOr<std::vector<std::string>> AboutsIn(const fs::path& folder) {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
   std::vector<std::string> digests;
@@ -152,17 +152,17 @@ absl::StatusOr<std::vector<std::string>> UploadsIn(const fs::path& folder) {
   return uploads;
 }
 
-// No digest is like that: a turn of all that an owner has.
+// The turn for an owner's quota; never equal to a digest.
 std::string OwnerTurn(const std::string& owner) {
   return "owner " + owner;
 }
 
-// What a crash left of a file or folder that was being written.
+// True for an unfinished file or folder that a crash left.
 bool IsTemporary(const fs::path& path) {
   return path.filename().string().starts_with('.');
 }
 
-// The bytes of a whole file as a source.
+// A source that reads a whole file.
 BundleSource PartSource(fs::path path) {
   return [path = std::move(path)](uint64_t offset) -> absl::StatusOr<std::string> {
     const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -291,7 +291,7 @@ absl::Status BundleShelf::RemoveOldUploads() {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries,
                           EntriesOf(options_.folder / kUploads));
   for (const fs::path& entry : entries) {
-    // Somebody may be about to go on with it.
+    // Skip bundles with a turn: their push may be about to resume.
     const Turn turn(this, DigestOfUpload(entry.stem()), Turn::IfFree());
     std::error_code ignored;
     const auto age = fs::file_time_type::clock::now() - fs::last_write_time(entry, ignored);
@@ -323,7 +323,7 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
   return bundle;
 }
 
-// One that was pushed here before there was a bucket, or deleted while another meta-learner led.
+// The bundle was pushed here before there was a bucket, or was deleted by another leader.
 absl::Status BundleShelf::MakeDurable(const v1::Bundle& about, const std::string& digest) {
   if (!VerifyBundle(FolderOf(digest), digest).ok()) return NoBundle(digest);
   MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), TextOf(about), nullptr));
@@ -392,7 +392,7 @@ absl::StatusOr<std::vector<v1::Bundle>> BundleShelf::List() {
   std::vector<v1::Bundle> bundles;
   for (const std::string& digest : digests) {
     auto known = Look(digest);
-    if (absl::IsNotFound(known.status())) continue;  // In the bucket without its last object.
+    if (absl::IsNotFound(known.status())) continue;  // In the bucket without its `about` object.
     MENTOR_RETURN_IF_ERROR(known.status());
     bundles.push_back(std::move(known->bundle));
   }
@@ -402,7 +402,7 @@ absl::StatusOr<std::vector<v1::Bundle>> BundleShelf::List() {
 absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::string& owner) {
   if (options_.owner_bytes_max == 0) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(RemoveOldUploads());
-  // By digest: one whose push ends just now is in both places.
+  // By digest, since a bundle whose push is just ending is in both places.
   std::map<std::string, uint64_t> sizes;
   std::vector<std::string> unfinished;
   MENTOR_ASSIGN_OR_RETURN(const auto uploads, UploadsIn(options_.folder / kUploads));
@@ -425,7 +425,7 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
   }
   MENTOR_ASSIGN_OR_RETURN(const auto whole, Digests());
   for (const std::string& digest : whole) {
-    if (digest == manifest.digest) continue;  // It is mended.
+    if (digest == manifest.digest) continue;  // It is being repaired.
     const auto known = Look(digest);
     if (known.ok() && known->bundle.owner() == owner) sizes[digest] = known->disk_bytes;
   }
@@ -459,14 +459,14 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
   const std::string upload = digest + OwnerSuffix(owner);
   const Turn turn(this, {digest});
   MENTOR_RETURN_IF_ERROR(GoesOn(cancel));
-  // What is damaged, here or in the bucket, is mended by pushing it again: it is looked at anew.
+  // A push repairs a damaged bundle, so verify the bundle again, here and in the bucket.
   Forget(digest);
   if (const absl::Status there = FindInTurn(digest).status(); there.ok()) {
     RemoveUpload(upload);
     return Standing{
         .next_offset = manifest.bytes(), .size_bytes = manifest.bytes(), .complete = true};
   } else if (absl::IsNotFound(there)) {
-    // What another meta-learner has removed has no owner any more.
+    // Another meta-learner has removed the bundle, so its owner is not kept.
     std::error_code ignored;
     fs::remove(AboutOf(digest), ignored);
   } else if (!absl::IsDataLoss(there)) {
@@ -479,7 +479,8 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
   }
   const v1::Bundle bundle = AboutBundle(manifest, owner);
   {
-    // From the look at what the owner has to the beginning. Who has this turn waits for no other.
+    // Held from the check of the quota until the push has begun. A thread with the owner's turn
+    // waits for no other turn.
     const Turn own(this, {OwnerTurn(owner)});
     MENTOR_RETURN_IF_ERROR(CheckQuota(manifest, owner));
     RemoveUpload(upload);
@@ -498,7 +499,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest
   MENTOR_RETURN_IF_ERROR(GoesOn(cancel));
   auto begun = ReadAboutFile(UploadOf(upload, kAbout), digest);
   if (absl::IsNotFound(begun.status())) {
-    // The answer to the last piece was lost, or another owner was faster.
+    // The answer to the last piece was lost, or another owner finished first.
     if (const auto about = ReadAbout(digest); about.ok()) {
       return Standing{
           .next_offset = about->size_bytes(), .size_bytes = about->size_bytes(), .complete = true};
@@ -538,7 +539,7 @@ absl::Status BundleShelf::WriteFiles(const BundleManifest& manifest, const Bundl
   std::error_code error;
   fs::remove_all(temporary, error);
   MENTOR_RETURN_IF_ERROR(WriteBundle(manifest, source, temporary, [&] { return GoesOn(cancel); }));
-  fs::remove_all(folder, error);  // Damaged, or of an attempt before.
+  fs::remove_all(folder, error);  // Damaged, or from an earlier attempt.
   if (rename(temporary.c_str(), folder.c_str()) != 0)
     return FileError("cannot rename to", folder, errno);
   Forget(manifest.digest);
@@ -554,7 +555,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle bundle,
   if (absl::IsDataLoss(written)) RemoveUpload(upload);
   MENTOR_RETURN_IF_ERROR(written);
   *bundle.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
-  // Whoever mends a bundle, it stays its owner's.
+  // A repaired bundle keeps its owner.
   if (const auto before = ReadAboutFile(AboutOf(digest), digest); before.ok())
     bundle.set_owner(before->owner());
   const std::string about = TextOf(bundle);
@@ -577,7 +578,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle bundle,
 
 void BundleShelf::RemoveUpload(const std::string& upload) {
   std::error_code ignored;
-  // The list last: without it nobody counts the bytes.
+  // Remove the list last: without it, the bytes would not count for the quota.
   fs::remove(UploadOf(upload, kPart), ignored);
   fs::remove(UploadOf(upload, kAbout), ignored);
 }
@@ -644,7 +645,7 @@ absl::Status BundleShelf::Delete(const Turn& turn) {
     durable_.erase(digest);
   }
   if (options_.objects != nullptr) {
-    // The other way round than they were put.
+    // In the reverse order of PutObjects.
     MENTOR_RETURN_IF_ERROR(OfBucket(options_.objects->Delete(AboutKey(digest), &stopping_)));
     const auto parts = options_.objects->List(kBundleObjects + digest + "/", &stopping_);
     MENTOR_RETURN_IF_ERROR(OfBucket(parts.status()));

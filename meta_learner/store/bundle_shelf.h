@@ -1,13 +1,13 @@
-// The bundles of a meta-learner's state, by digest: pushes that may break off and go on, what is
-// whole, and where FindBundle finds it. With a bucket, that has the durable copies, as of
-// checkpoints. Who works at one bundle has its turn; others wait for that bundle alone, since a
-// bucket may take long. Not for who may push or remove what (control/bundle_service.h).
-// Thread-safe; the folder belongs to one process.
+// Stores the bundles of a meta-learner's state, by digest. Pushes may break off and resume. With a
+// bucket, the bucket has the durable copies, as for checkpoints. Work on a bundle requires its
+// turn. Others wait for that bundle only, since a bucket may be slow. control/bundle_service.h
+// decides which caller may push and remove a bundle. Thread-safe; the folder belongs to one
+// process.
 //
 //   STATE/bundles/
 //     HEX/...             the files
-//     HEX.txtpb           v1.Bundle: files, owner, time; written last: without it there is none
-//     uploads/HEX.OWNER.txtpb   what is being pushed: files, owner; OWNER is a hash of the name
+//     HEX.txtpb           v1.Bundle: files, owner, time; written last: marks a bundle
+//     uploads/HEX.OWNER.txtpb   an unfinished push: files, owner; OWNER is a hash of the name
 //     uploads/HEX.OWNER.part    its bytes so far
 //   BUCKET/bundles/
 //     HEX/0000, HEX/0001  the bytes in runs of 64 MiB
@@ -36,27 +36,29 @@
 
 namespace mentor::meta_learner {
 
-// In the state folder.
+// Folder in the state folder.
 inline constexpr std::string_view kBundlesFolder = "bundles";
 
 class BundleShelf {
  public:
   struct Options {
-    std::filesystem::path folder;    // STATE/bundles.
-    ObjectStore* objects = nullptr;  // Outlives it; null: the folder has the only copies.
-    // BundleManifest::disk_bytes of one owner's bundles, what is being pushed among them; 0: no
-    // limit.
+    std::filesystem::path folder;  // STATE/bundles.
+    // Must outlive the shelf; null: the folder has the only copies.
+    ObjectStore* objects = nullptr;
+    // Limit of BundleManifest::disk_bytes for one owner's bundles, including unfinished pushes; 0:
+    // no limit.
     uint64_t owner_bytes_max = 0;
   };
-  // Becomes true when nobody waits for the answer any more: the work ends with CANCELLED. Null:
+  // Becomes true when no caller waits for the answer; the work then ends with CANCELLED. Null:
   // never.
   using Cancel = std::atomic<bool>;
-  // Removes what was left by a crash, and pushes that nobody went on with for a day.
+  // Opens the shelf. Removes leftovers of a crash, and pushes without progress for a day.
   static absl::StatusOr<std::unique_ptr<BundleShelf>> Open(Options options);
 
-  // The right to some bundles: nobody else pushes, mends or removes them while it lives, so it is
-  // held from a look at who names a bundle, or at whether it is there, to the change that relies on
-  // it. Waits; who has one must not wait for another. Before any lock.
+  // Exclusive right to some bundles: no other thread pushes, repairs or removes them while the turn
+  // lives. Hold it from a check of a bundle or its users until the change that relies on the check.
+  // The constructor blocks. A thread with a turn must not wait for another one. Acquired before any
+  // lock.
   class Turn {
    public:
     Turn(BundleShelf* shelf, std::set<std::string> digests);
@@ -69,60 +71,63 @@ class BundleShelf {
    private:
     friend class BundleShelf;
     struct IfFree {};
-    // Of no bundle when somebody has it.
+    // Does not wait: has no bundle if the bundle is busy.
     Turn(BundleShelf* shelf, const std::string& digest, IfFree);
 
     BundleShelf* const shelf_;
     std::set<std::string> digests_;
   };
 
-  // How far a push is.
+  // Progress of a push.
   struct Standing {
     uint64_t next_offset = 0;
     uint64_t size_bytes = 0;
     bool complete = false;
   };
-  // INVALID_ARGUMENT for a list that is no bundle, RESOURCE_EXHAUSTED QUOTA_EXCEEDED beyond the
-  // owner's limit. Complete only when its files can be had: one that is damaged is pushed again.
-  // Each owner's push has bytes of its own: the first that is whole ends the others.
+  // Begins or resumes a push. Returns INVALID_ARGUMENT for an invalid list of files, and
+  // RESOURCE_EXHAUSTED QUOTA_EXCEEDED beyond the owner's limit. A push is complete only if the
+  // files are available: a damaged bundle is pushed again. Each owner's push has its own bytes; the
+  // first complete push ends the others.
   absl::StatusOr<Standing> Begin(const BundleManifest& manifest, const std::string& owner,
                                  const Cancel* cancel = nullptr);
-  // Bytes that are there stay as they are. FAILED_PRECONDITION when the owner did not begin,
-  // OUT_OF_RANGE when bytes before the offset are missing, INVALID_ARGUMENT for more bytes than the
-  // files have, DATA_LOSS when the last one is there and they are not what the list says: then it
-  // begins anew.
+  // Adds bytes at an offset. Bytes that are already there do not change. Returns
+  // FAILED_PRECONDITION when the owner did not begin, and OUT_OF_RANGE when bytes before the offset
+  // are missing. Returns INVALID_ARGUMENT for more bytes than the files have. Returns DATA_LOSS
+  // when all bytes are there but differ from the list: then the push must begin again.
   absl::StatusOr<Standing> Add(const std::string& digest, const std::string& owner, uint64_t offset,
                                std::string_view data, const Cancel* cancel = nullptr);
-  // All of it, from a folder of this machine.
+  // Pushes a whole bundle from a folder on this machine.
   absl::StatusOr<BundleManifest> AddFolder(const std::filesystem::path& folder,
                                            const std::string& owner);
-  // The same from elsewhere.
+  // Pushes a whole bundle from any source.
   absl::Status AddAll(const BundleManifest& manifest, const BundleSource& source,
                       const std::string& owner);
 
-  // NOT_FOUND.
+  // Returns NOT_FOUND when there is no such bundle.
   absl::StatusOr<v1::Bundle> Get(const std::string& digest);
-  // The same of a turn's only one.
+  // The same for the only bundle of a turn.
   absl::StatusOr<v1::Bundle> Get(const Turn& turn);
-  // Who pushes a turn's only one and is not at its end.
+  // Returns the owners with an unfinished push of the turn's only bundle.
   absl::StatusOr<std::vector<std::string>> Pushers(const Turn& turn);
   void EndPush(const Turn& turn, const std::string& owner);
-  // By name, without their files.
+  // Returns all bundles by name, without their files.
   absl::StatusOr<std::vector<v1::Bundle>> List();
-  // A turn's only one. OK also when there is none. Pushes of it go on; whoever holds it loses the
-  // files.
+  // Deletes the turn's only bundle. Returns OK even if there is none. Unfinished pushes of it
+  // continue. A HeldBundle of it loses its files.
   absl::Status Delete(const Turn& turn);
 
-  // Verified. NOT_FOUND; DATA_LOSS when the files are not what was pushed.
+  // Returns the verified bundle. Returns NOT_FOUND, or DATA_LOSS when the files differ from what
+  // was pushed.
   absl::StatusOr<std::shared_ptr<const HeldBundle>> Find(const std::string& digest);
-  // FAILED_PRECONDITION BUNDLE_MISSING names those that are not here, and the remedy.
+  // Returns FAILED_PRECONDITION BUNDLE_MISSING, with names and remedy, if bundles of the turn are
+  // missing.
   absl::Status Check(const Turn& turn);
 
-  // From now on nobody waits for the bucket: what needs it is UNAVAILABLE, also what is under way.
+  // From now on, calls that need the bucket return UNAVAILABLE, including running ones.
   void Stop();
 
  private:
-  // What lists and quotas ask of a bundle.
+  // The facts about a bundle that lists and quotas need.
   struct Known {
     v1::Bundle bundle;  // Without its files.
     uint64_t disk_bytes = 0;
@@ -132,28 +137,28 @@ class BundleShelf {
 
   std::filesystem::path FolderOf(const std::string& digest) const;
   std::filesystem::path AboutOf(const std::string& digest) const;
-  // Of an upload HEX.OWNER.
+  // Path of a file of the upload HEX.OWNER.
   std::filesystem::path UploadOf(const std::string& upload, std::string_view kind) const;
-  // What is known without waiting for who has its turn.
+  // Returns what is known without waiting for the bundle's turn.
   absl::StatusOr<Known> Look(const std::string& digest);
-  // Null: nobody holds it.
+  // Returns null if the bundle is not in use.
   std::shared_ptr<const HeldBundle> Held(const std::string& digest);
-  // Of a request to the bucket, as callers get it.
+  // Converts the status of a bucket request into the status for callers.
   absl::Status OfBucket(const absl::Status& status) const;
   bool IsDurable(const std::string& digest);
-  // Whether the bucket was away a moment ago.
+  // True if the bucket was unavailable a moment ago.
   bool IsBucketAway();
   void SetBucketAway();
   void SetDurable(const std::string& digest);
-  // What was known of it is so no more.
+  // Drops what is cached about the bundle.
   void Forget(const std::string& digest);
-  // An error when this process stops, or nobody waits any more.
+  // Returns an error when this process stops, or no caller waits.
   absl::Status GoesOn(const Cancel* cancel) const;
-  // Old pushes.
+  // Removes old unfinished pushes.
   absl::Status RemoveOldUploads();
   absl::StatusOr<std::vector<std::string>> Digests();
 
-  // What follows is of a bundle whose turn the caller has; of CheckQuota, of an owner.
+  // The caller must have the turn of the bundle; for CheckQuota, that of the owner.
   absl::Status CheckQuota(const BundleManifest& manifest, const std::string& owner);
   Standing StandingOf(const v1::Bundle& bundle, const std::string& upload) const;
   absl::StatusOr<Standing> Finish(v1::Bundle bundle, const std::string& digest,
@@ -173,14 +178,14 @@ class BundleShelf {
   std::atomic<bool> stopping_ = false;
   Mutex mutex_;
   CondVar turn_ends_;
-  // With a turn: digests, and owners of whom somebody looks what they have.
+  // Digests with a turn, and owners whose quota is being checked.
   std::set<std::string> busy_ ABSL_GUARDED_BY(mutex_);
-  // Known to be in the bucket.
+  // Bundles that are known to be in the bucket.
   std::set<std::string> durable_ ABSL_GUARDED_BY(mutex_);
   std::chrono::steady_clock::time_point bucket_away_until_ ABSL_GUARDED_BY(mutex_);
-  // What cannot change behind our back.
+  // Facts that only this process can change.
   std::map<std::string, Known> known_ ABSL_GUARDED_BY(mutex_);
-  // Verified before, and in use.
+  // Verified bundles that are in use.
   std::map<std::string, std::weak_ptr<const HeldBundle>> held_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,7 +1,6 @@
-// Who wants to know about changes of the store, and the calls to them. Not for what a change was:
-// the store's events say that, a notice only says that it is time to look. Owned by the store;
-// subscriptions may outlive it. Thread-safe; a subscriber is called in the thread that notifies,
-// without any lock of the store.
+// Subscribers to changes of the store. A notice only says that something changed; the store's
+// events say what. Owned by the store; subscriptions may outlive the hub. Thread-safe; a subscriber
+// is called in the thread that notifies, without any lock of the store.
 #pragma once
 
 #include <memory>
@@ -16,7 +15,7 @@ class ChangeHub : public std::enable_shared_from_this<ChangeHub> {
  public:
   using Callback = ExperimentStore::ChangeCallback;
 
-  // Until the subscription is gone; its end waits for a call that is under way.
+  // Calls back until the subscription is destroyed. Its destructor waits for a running call.
   std::unique_ptr<ExperimentStore::Subscription> Add(Callback callback);
   void Notify(const ExperimentStore::Notice& notice);
 

@@ -88,7 +88,7 @@ absl::StatusOr<std::vector<std::string>> NamesInFolder(const std::filesystem::pa
   return names;
 }
 
-// Moves a file to DIR/corrupt/, under a name that is free there.
+// Moves a file to DIR/corrupt/ under an unused name.
 absl::StatusOr<std::filesystem::path> MoveAway(const std::filesystem::path& path) {
   const std::filesystem::path folder = path.parent_path() / "corrupt";
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
@@ -190,7 +190,7 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   if (hash.Finish() != digest)
     return Corrupt(path, "its SHA-256 differs from the one in its trailer");
 
-  // From here on the bytes are those that were written; what fails now was written wrong.
+  // The hash matches, so the bytes are as written: an error from here on was written that way.
   const uint64_t header_length = ReadInteger<uint32_t>(file.substr(kMagic.size()));
   if (header_length > kHeaderBytesMax ||
       start_bytes + header_length + kTrailerBytes > file.size()) {

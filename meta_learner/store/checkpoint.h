@@ -1,6 +1,6 @@
-// Checkpoint files: one file holds everything that the next outer updates depend on, and proves
-// that it is whole. The folder is the truth; the store's table is an index of it. Functions without
-// state; one process writes a folder.
+// Checkpoint files. One file holds everything that the next outer updates depend on, with hashes
+// that prove that it is whole. The folder is authoritative; the store's table is an index of it.
+// Functions without state; only one process may write a folder.
 #pragma once
 
 #include <cstdint>
@@ -20,31 +20,31 @@ struct Checkpoint {
   std::string experiment_uid = {};
   uint32_t outer_step = 0;  // Outer updates done.
   std::string spec_hash = {};
-  std::string build = {};                            // Program that wrote it, for people.
+  std::string build = {};                            // Build that wrote it, for people.
   std::map<std::string, std::string> sections = {};  // Bytes by name.
 };
 
-// A file of the folder.
+// A checkpoint file in a folder.
 struct CheckpointInfo {
   std::filesystem::path path;
   uint32_t outer_step = 0;
   uint64_t size_bytes = 0;
-  std::string sha256;      // Hexadecimal; the digest in the trailer, of all bytes before it.
+  std::string sha256;      // Hexadecimal digest from the trailer.
   std::string state_hash;  // StateHash of its sections.
 };
 
-// SHA-256, in hexadecimal, over names and bytes of the sections: equal for equal state, whoever
-// wrote it.
+// Returns the SHA-256, in hexadecimal, of the names and bytes of the sections. Equal states have
+// equal hashes, whichever build wrote them.
 std::string StateHash(const std::map<std::string, std::string>& sections);
 
-// "00000042.ckpt"
+// Returns "00000042.ckpt" for step 42.
 std::string CheckpointFileName(uint32_t outer_step);
 
-// Writes DIR/00000042.ckpt, whole or not at all; makes DIR when it is missing.
+// Writes DIR/00000042.ckpt, whole or not at all. Makes DIR if it is missing.
 absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
                                                const Checkpoint& checkpoint);
 
-// Reads and verifies everything. DATA_LOSS says what is wrong and where.
+// Reads and verifies a whole file. Returns DATA_LOSS with the error and its place.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path,
                                           CheckpointInfo* info = nullptr);
 
@@ -54,30 +54,30 @@ struct CorruptCheckpoint {
 };
 
 struct CheckpointScan {
-  std::optional<Checkpoint> newest;  // Nothing: no whole one.
+  std::optional<Checkpoint> newest;  // nullopt: no whole checkpoint.
   CheckpointInfo newest_info;
   std::vector<CorruptCheckpoint> corrupt;  // Moved away by this scan, newest first.
   int temporary_files_removed = 0;
 };
 
-// The newest whole checkpoint of this experiment and spec. Newer ones that are not whole, or belong
-// to something else, are moved to DIR/corrupt/ and named in the answer; leftovers of interrupted
-// writes are removed. An error means that the folder could not be read at all. `outer_step_max`
-// looks for an older one.
+// Finds the newest whole checkpoint of this experiment and spec, up to `outer_step_max`. Moves
+// newer files that are damaged, or belong to another experiment or spec, to DIR/corrupt/ and names
+// them in the result. Removes leftovers of interrupted writes. Returns an error if the folder could
+// not be read at all.
 absl::StatusOr<CheckpointScan> FindNewestWhole(
     const std::filesystem::path& dir, std::string_view experiment_uid, std::string_view spec_hash,
     std::optional<uint32_t> outer_step_max = std::nullopt);
 
-// Steps with a file, in increasing order, unread.
+// Returns the steps that have a file, in increasing order, without reading the files.
 absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::path& dir);
 
-// Which checkpoints stay, beside the newest one and those that are pinned.
+// Which checkpoints to keep, beside the newest one and pinned ones.
 struct CheckpointRetention {
-  uint32_t keep_last = 0;   // The newest ones; 0: all.
-  uint32_t keep_every = 0;  // Those of outer updates that are multiples of this; 0: none.
+  uint32_t keep_last = 0;   // Keep this many of the newest; 0: all.
+  uint32_t keep_every = 0;  // Keep multiples of this step; 0: none.
 };
 
-// Those of `steps`, in increasing order, that do not stay unless they are pinned.
+// Returns the `steps` to drop unless they are pinned. `steps` must be in increasing order.
 std::vector<uint32_t> DroppedCheckpoints(const std::vector<uint32_t>& steps,
                                          const CheckpointRetention& retention);
 absl::Status RemoveCheckpoint(const std::filesystem::path& dir, uint32_t step);

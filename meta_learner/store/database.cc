@@ -32,7 +32,7 @@ absl::StatusOr<std::vector<std::string>> FirstColumn(Database* database, const s
 }
 
 Transaction::~Transaction() {
-  // Databases roll back by themselves after some errors.
+  // Databases roll back on their own after some errors.
   if (database_->in_transaction()) database_->Execute("ROLLBACK").IgnoreError();
 }
 

@@ -1,6 +1,6 @@
-// A database as the store needs it: one connection, statements with `?` for values, transactions.
-// SQLite (sqlite.h) and PostgreSQL (postgres.h) are behind it; the store's SQL is what both
-// understand. Used by the store alone; one thread at a time.
+// Database interface of the store: one connection, statements with `?` for values, transactions.
+// SQLite (sqlite.h) and PostgreSQL (postgres.h) implement it; the store's SQL works with both. Used
+// only by the store, by one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace mentor::meta_learner::sql {
 
-// What a database does for one execution of a statement. Columns count from 0.
+// Implementation of one execution of a statement. Columns count from 0.
 class Statement {
  public:
   virtual ~Statement() = default;
@@ -28,8 +28,8 @@ class Statement {
   virtual std::string Text(int column) const = 0;  // Text or blob.
 };
 
-// One execution of a statement. Bind in order, then Step until it says false. Errors of Bind are
-// kept until Step.
+// One execution of a statement. Bind in order, then Step until it returns false. Step returns the
+// errors of Bind.
 //
 //   auto query = database->Query("SELECT state FROM experiments WHERE id = ?");
 //   MENTOR_ASSIGN_OR_RETURN(const bool found, query.Bind(id).Step());
@@ -53,9 +53,9 @@ class Query {
     statement_->BindBlob(bytes);
     return *this;
   }
-  // True: a row is there. False: done.
+  // Returns true if there is a row, false at the end.
   absl::StatusOr<bool> Step() { return statement_->Step(); }
-  // For statements without rows.
+  // Executes a statement without rows.
   absl::Status Run();
 
   int64_t Integer(int column) const { return statement_->Integer(column); }
@@ -66,54 +66,53 @@ class Query {
   std::unique_ptr<Statement> statement_;
 };
 
-// Words that differ: types of columns in the schema.
+// SQL words of the schema that differ between databases.
 struct Dialect {
-  std::string_view serial;         // A row's number, given by the database.
+  std::string_view serial;         // Row number, assigned by the database.
   std::string_view integer;        // 64 bits.
   std::string_view real;           // float64.
   std::string_view text;           // Compared byte by byte.
   std::string_view blob;           // Bytes.
   std::string_view empty_blob;     // A literal.
-  std::string_view without_rowid;  // Behind a table whose key is its order on disk.
+  std::string_view without_rowid;  // Suffix of a table stored in key order.
 };
 
 class Database {
  public:
   virtual ~Database() = default;
 
-  // One or more statements without parameters or rows.
+  // Executes one or more statements without parameters or rows.
   virtual absl::Status Execute(const std::string& sql) = 0;
   sql::Query Query(const std::string& sql) { return sql::Query(Prepare(sql)); }
 
-  // For writers; see Transaction.
+  // Begins a write transaction; see Transaction.
   virtual absl::Status Begin() = 0;
-  // For readers: all that is read until End is of one moment.
+  // Begins a read transaction: all reads until its end see the same moment.
   virtual absl::Status BeginRead() = 0;
   absl::Status Commit() { return Execute("COMMIT"); }
   virtual bool in_transaction() const = 0;
 
-  // Version of the schema; 0 in a new database.
+  // Returns the schema version; 0 in a new database.
   virtual absl::StatusOr<int> SchemaVersion() = 0;
-  // Within a transaction.
+  // Must run within a transaction.
   virtual absl::Status SetSchemaVersion(int version) = 0;
   virtual const Dialect& dialect() const = 0;
-  // Where what is committed stands in a log beside the database's file: moves it into the file, as
-  // far as nobody reads there, and waits for nobody. Outside of transactions.
+  // Moves committed data from a log beside the database's file into the file, as far as readers
+  // allow, without waiting. Must run outside of transactions.
   virtual absl::Status EmptyLog() { return absl::OkStatus(); }
-  // The number of this writer among those that ever led (postgres.h); 0 where a file's lock
-  // decides.
+  // Returns the fencing number of this writer (postgres.h); 0 where a file lock decides.
   virtual int64_t Fence() const { return 0; }
-  // For messages to people: path or address, nothing secret.
+  // Returns path or address without secrets, for messages to people.
   virtual std::string name() const = 0;
 
  protected:
   virtual std::unique_ptr<Statement> Prepare(const std::string& sql) = 0;
 };
 
-// All of the first column of what `sql`, without values, selects.
+// Returns the first column of all rows that `sql` selects. `sql` must have no parameters.
 absl::StatusOr<std::vector<std::string>> FirstColumn(Database* database, const std::string& sql);
 
-// Rolls back when it ends without Commit.
+// A transaction; the destructor rolls back without Commit.
 class Transaction {
  public:
   static absl::StatusOr<std::unique_ptr<Transaction>> Begin(Database* database);

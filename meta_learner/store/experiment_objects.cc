@@ -75,7 +75,7 @@ absl::Status ExperimentObjects::Look(const std::string& path) {
   files_.clear();
   for (const ObjectInfo& object : objects) {
     absl::string_view name(object.key);
-    // What others have put there is no path of ours.
+    // Skip foreign objects.
     if (!absl::ConsumePrefix(&name, prefix_) || !IsObjectKey(std::string(name))) continue;
     if (absl::ConsumePrefix(&name, kManifests)) {
       const auto step = StepOf(name);
@@ -129,14 +129,14 @@ absl::StatusOr<CheckpointInfo> ExperimentObjects::PutCheckpoint(const Checkpoint
   for (size_t begin = 0; begin < bytes.size(); begin += kPartBytes) {
     const std::string_view piece = std::string_view(bytes).substr(begin, kPartBytes);
     auto* part = manifest.add_parts();
-    // With the file's hash, so that another file of this step has other parts.
+    // The name has the file's hash, so that a different file of this step has different parts.
     part->set_name(absl::StrFormat("%s-%s-%04d", StepName(step), local.sha256.substr(0, 16),
                                    begin / kPartBytes));
     part->set_size_bytes(piece.size());
     part->set_sha256(Sha256Hex(piece));
     if (const auto error = MENTOR_FAILPOINT("objects.upload.part"))
       return absl::UnavailableError(*error);
-    // Also when one is listed: that may be why it is put again.
+    // Upload even if the part is listed: a damaged part may be the reason for this upload.
     MENTOR_RETURN_IF_ERROR(store_->Put(Key(kParts, part->name()), piece, cancel_));
     parts_[step][part->name()] = {.key = Key(kParts, part->name()), .size_bytes = piece.size()};
   }
@@ -150,7 +150,7 @@ absl::StatusOr<CheckpointInfo> ExperimentObjects::PutCheckpoint(const Checkpoint
     MENTOR_RETURN_IF_ERROR(put);
     return local;
   }
-  // This one's, when an answer was lost or a process was killed; or another process's.
+  // A manifest exists. It is this upload's after a lost answer or a kill, or another process's.
   const auto found = Manifest(step);
   if (absl::IsDataLoss(found.status())) return PutAgain(step, found.status());
   if (absl::IsNotFound(found.status())) {
@@ -264,7 +264,7 @@ absl::Status ExperimentObjects::FetchFile(const std::string& name,
 
 absl::Status ExperimentObjects::DeleteAll() {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> objects, store_->List(prefix_, cancel_));
-  // A checkpoint that is half removed is not there.
+  // Manifests first: a half-removed checkpoint then has no manifest.
   for (const bool manifests : {true, false}) {
     for (const ObjectInfo& object : objects) {
       if (IsObjectKey(object.key) &&

@@ -1,16 +1,15 @@
-// What one experiment has in a bucket, and the way there and back. The bucket is the durable copy,
-// the folder the one that is worked with. Threads have objects of their own; two processes may look
-// at one experiment at the same time.
+// Uploads and downloads the files of one experiment in a bucket. The bucket has the durable copies,
+// the folder the working copies. Not thread-safe: each thread uses its own object. Two processes
+// may look at one experiment at the same time.
 //
 //   experiments/UID/
-//     experiment.txtpb, fingerprint, artifacts/...   the folder's files, as they are
+//     experiment.txtpb, fingerprint, artifacts/...   the folder's files, unchanged
 //     parts/00000042-SHA-0000                        a checkpoint's file in runs of 64 MiB
-//     checkpoints/00000042                           its manifest: mentor.v1.CheckpointManifest,
-//     text corrupt/00000042                               manifest of one that was not whole when
-//     read
+//     checkpoints/00000042   the manifest: mentor.v1.CheckpointManifest, as text
+//     corrupt/00000042       the manifest of a checkpoint that was found damaged
 //
-// Parts are put first and the manifest last, only if there is none: a checkpoint without a manifest
-// is not there, and nobody overwrites another's. They are removed in the other order.
+// Parts are uploaded first and the manifest last, only if there is none. So a checkpoint without a
+// manifest does not exist, and no process overwrites another's. Removal is in the reverse order.
 #pragma once
 
 #include <chrono>
@@ -33,50 +32,51 @@ namespace mentor::meta_learner {
 
 inline constexpr char kExperimentsPrefix[] = "experiments/";
 
-// An error of the bucket as storage that is away (UNAVAILABLE): whatever is wrong with it, keys
-// among that, experiments wait until it is mended. Lost data and an interruption stay what they
-// are.
+// Converts an error of the bucket to UNAVAILABLE: experiments wait until the bucket works again,
+// even if its keys are wrong. Lost data and interruptions keep their codes.
 absl::Status AsStorage(const absl::Status& status);
 
 class ExperimentObjects {
  public:
   using Cancel = ObjectStore::Cancel;
-  // All outlive it. `cancel` (null: never) interrupts its calls.
+  // The arguments must outlive this object. `cancel` (null: never) interrupts its calls.
   ExperimentObjects(ObjectStore* store, std::string_view uid, const Cancel* cancel);
 
-  // Lists what is there, or what of it begins with a path; what is put and removed through this
-  // object is known without.
+  // Lists the objects of the experiment, or those whose path begins with `path`. Changes through
+  // this object are known without another Look.
   absl::Status Look(const std::string& path = "");
-  // Steps with a manifest, in increasing order.
+  // Returns the steps with a manifest, in increasing order.
   std::vector<uint32_t> Steps() const;
-  // Files, by their path in the experiment's folder.
+  // Returns files by their path in the experiment's folder.
   const std::map<std::string, ObjectInfo>& files() const { return files_; }
 
-  // A whole file of the folder. One that is there with the same state is as good, and is the
-  // answer: its file may differ in the build that wrote it. With another state: DATA_LOSS, since
-  // two computations of one outer update differ.
+  // Uploads a whole checkpoint file. If the bucket already has a checkpoint with the same state,
+  // returns that one; its file may differ in the build that wrote it. Returns DATA_LOSS if the
+  // states differ: then two computations of one outer update differ.
   absl::StatusOr<CheckpointInfo> PutCheckpoint(const CheckpointInfo& local);
   absl::StatusOr<v1::CheckpointManifest> Manifest(uint32_t step);
-  // Into DIR/00000042.ckpt, verified. NOT_FOUND without a manifest, DATA_LOSS when it is not whole.
+  // Downloads a checkpoint to DIR/00000042.ckpt and verifies it. Returns NOT_FOUND without a
+  // manifest, DATA_LOSS when the checkpoint is not whole.
   absl::StatusOr<CheckpointInfo> FetchCheckpoint(uint32_t step, const std::filesystem::path& dir);
-  // The manifest of one that is not whole, out of the way.
+  // Moves the manifest of a damaged checkpoint out of the way.
   absl::Status PutAside(uint32_t step);
   absl::Status DropCheckpoint(uint32_t step);
-  // Parts without a manifest, older than what an upload may take: leftovers of interrupted ones.
-  // The answer is how many went.
+  // Removes parts without a manifest that are older than any upload may take: leftovers of
+  // interrupted uploads. Returns the number of removed parts.
   absl::StatusOr<int> Sweep(std::chrono::seconds older_than);
 
   // Copies one file between FOLDER/NAME and the bucket.
   absl::Status PutFile(const std::string& name, const std::filesystem::path& folder);
   absl::Status FetchFile(const std::string& name, const std::filesystem::path& folder);
 
-  // Everything, manifests first.
+  // Deletes everything, manifests first.
   absl::Status DeleteAll();
 
  private:
   std::string Key(std::string_view kind, std::string_view name) const;
   absl::StatusOr<std::string> GetManifestText(uint32_t step);
-  // UNAVAILABLE: with the damaged one out of the way, the next try puts a whole one.
+  // Moves the damaged checkpoint out of the way. Returns UNAVAILABLE, so that the next try uploads
+  // a whole one.
   absl::Status PutAgain(uint32_t step, const absl::Status& damage);
 
   ObjectStore* const store_;

@@ -106,7 +106,7 @@ void LeaseKeeper::Advertise(const std::string& address) {
 }
 
 bool BeatWatch::Stopped(const Lease& lease, Clock::time_point began, Clock::time_point ended) {
-  // A database that is slow keeps the leader waiting too.
+  // A slow database delays the leader's beats too, so a slow look proves nothing.
   if (!lease.held || !lease.beats || ended - began > kLease / 3) {
     Failed();
     return false;

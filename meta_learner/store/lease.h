@@ -1,7 +1,8 @@
-// Who leads, where several meta-learners share a PostgreSQL database (postgres.h): the leader
-// beats, those who stand by watch it. What decides is the lock and the fencing number in the
-// database; the beats say that a leader which still has both is stopped or cut off, so that its
-// session is ended. Not for SQLite, where a lock of the folder decides.
+// Leader lease, where several meta-learners share a PostgreSQL database (postgres.h). The leader
+// beats, and the standbys watch the beats. The lock and the fencing number in the database decide
+// which process leads. Missing beats show that a leader which still has both is stopped or cut off;
+// a standby then ends its session. SQLite does not use the lease: there a lock of the folder
+// decides.
 #pragma once
 
 #include <chrono>
@@ -21,24 +22,24 @@
 namespace mentor::meta_learner {
 
 inline constexpr std::chrono::milliseconds kBeat{1000};
-// A leader whose beats stay out for so long leads no more.
+// A leader without beats for this long is replaced.
 inline constexpr std::chrono::milliseconds kLease{6000};
 
-// UNAVAILABLE NOT_LEADER: ask `leader`, an address, in its place; empty: nobody is known to lead.
+// Returns UNAVAILABLE NOT_LEADER with the address of the leader; empty: no leader is known.
 absl::Status NotLeader(const std::string& leader);
 
-// Beats for the writer with a fencing number, on a connection of its own. Thread-safe.
+// Beats for the writer with a fencing number, on its own connection. Thread-safe.
 class LeaseKeeper {
  public:
-  // Has beaten once, unless the database is away again. `on_lost` is called once, from any thread,
-  // when there is another writer.
+  // The constructor beats once, unless the database is unavailable again. Calls `on_lost` once,
+  // from any thread, when there is another writer.
   LeaseKeeper(std::string database, int64_t number, std::string advertise,
               std::function<void(const absl::Status&)> on_lost);
 
-  // OK as long as nobody else can be leading: UNAVAILABLE when the database has not been reached
-  // for a lease, and NOT_LEADER for good once there is another writer.
+  // Returns OK while no other process can lead. Returns UNAVAILABLE when the database was not
+  // reached for kLease. Returns NOT_LEADER for good once there is another writer.
   absl::Status Leads();
-  // From the next beat on, the address that others name.
+  // Sets the address that the next beats publish for this leader.
   void Advertise(const std::string& address);
 
  private:
@@ -50,34 +51,35 @@ class LeaseKeeper {
   const std::string address_;
   const int64_t number_;
   const std::function<void(const absl::Status&)> on_lost_;
-  // Of the thread, or of the constructor before.
+  // Used only by the thread, and by the constructor before it.
   std::unique_ptr<sql::Database> database_;
   // Guarded by mutex_.
   Mutex mutex_;
   std::string advertise_ ABSL_GUARDED_BY(mutex_);
   std::chrono::steady_clock::time_point confirmed_ ABSL_GUARDED_BY(mutex_);
   absl::Status lost_ ABSL_GUARDED_BY(mutex_);
-  // Last, so that it stops first.
+  // Last member, so that it stops first.
   std::jthread thread_;
 };
 
-// What the database says about the lease.
+// The lease as read from the database.
 struct Lease {
-  bool held = false;        // Somebody has the lock.
-  bool beats = false;       // By a version that beats.
+  bool held = false;        // A process has the lock.
+  bool beats = false;       // Its version beats.
   int64_t number = 0;       // The fencing number.
-  std::string leader = {};  // Its address; empty: not known.
+  std::string leader = {};  // Address; empty: not known.
   int64_t beat = 0;
   bool operator==(const Lease&) const = default;
 };
 
-// Decides whether a leader that has the lock has stopped. Pure.
+// Decides whether a leader that has the lock has stopped. Does no I/O.
 class BeatWatch {
  public:
   using Clock = std::chrono::steady_clock;
-  // What a look said that began and ended then. True: its beats have stayed out for a lease.
+  // Takes a lease that was read between `began` and `ended`. Returns true if no beat came for
+  // kLease.
   bool Stopped(const Lease& lease, Clock::time_point began, Clock::time_point ended);
-  // A look that failed: the leader cannot beat then either.
+  // Reports a failed look: the leader could not beat then either, so the wait starts again.
   void Failed() { seen_.reset(); }
 
  private:
@@ -85,16 +87,16 @@ class BeatWatch {
   Clock::time_point since_;
 };
 
-// For who stands by; one thread at a time.
+// Watches the lease for a standby. Used by one thread at a time.
 class LeaseWatch {
  public:
   explicit LeaseWatch(std::string database) : address_(std::move(database)) {}
-  // The lease now, after the session of a leader that has stopped was ended. Blocks.
+  // Returns the current lease. Ends the session of a stopped leader first. Blocks.
   absl::StatusOr<Lease> Look();
 
  private:
   absl::StatusOr<Lease> Read();
-  // The session that has the lock ends, if the lease is still this one.
+  // Ends the session that has the lock, if the lease is unchanged.
   absl::Status EndLeader(const Lease& lease);
 
   const std::string address_;

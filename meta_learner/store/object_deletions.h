@@ -1,6 +1,6 @@
-// Removes from the bucket what deleted experiments have there, in a thread of its own: a bucket
-// that is away is tried again until all is gone. The database's list of deletions says what is left
-// to do, also after a crash.
+// Removes the objects of deleted experiments from the bucket, in its own thread. Retries while the
+// bucket is unavailable, until all objects are gone. The database's list of deletions holds the
+// remaining work, even after a crash.
 #pragma once
 
 #include <atomic>
@@ -19,14 +19,14 @@ namespace mentor::meta_learner {
 
 class ObjectDeletions {
  public:
-  // UIDs that are to go; and one that is gone. Called from the thread.
+  // Pending returns the UIDs to delete; Done reports a deleted one. Called from the thread.
   using Pending = std::function<absl::StatusOr<std::vector<std::string>>()>;
   using Done = std::function<absl::Status(const std::string& uid)>;
-  // `store` outlives it. Begins with what is pending.
+  // `store` must outlive this object. The thread begins with what is pending.
   ObjectDeletions(ObjectStore* store, Pending pending, Done done);
   ~ObjectDeletions();
 
-  // Something became pending.
+  // Must be called when a deletion became pending.
   void Wake();
 
  private:

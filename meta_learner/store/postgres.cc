@@ -29,7 +29,7 @@ constexpr int64_t kLockKey = 0x6d656e746f72;
 enum class Use {
   kRead,
   kLead,       // Waits some seconds for the lock.
-  kTryToLead,  // Takes it, or does not.
+  kTryToLead,  // Takes the lock only if it is free.
   kConnect,
 };
 
@@ -38,7 +38,7 @@ constexpr Oid kBytes = 17, kInteger = 20, kText = 25, kDouble = 701;
 
 using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
-// `?` outside of quotes becomes $1, $2, ...
+// Replaces `?` outside of quotes by $1, $2, ...
 std::string WithNumbers(const std::string& sql) {
   std::string text;
   bool quoted = false;
@@ -54,9 +54,9 @@ std::string WithNumbers(const std::string& sql) {
   return text;
 }
 
-// The SQLSTATE in what libpq says of a connection that was not made, with PQERRORS_VERBOSE:
-// "FATAL:  53300: sorry, too many clients already\nLOCATION: ..."; empty: there is none. Leaves the
-// words alone in `said`.
+// Returns the SQLSTATE in libpq's message about a failed connection with PQERRORS_VERBOSE; empty:
+// none. An example is "FATAL: 53300: sorry, too many clients already\nLOCATION: ...". Leaves only
+// the words in `said`.
 std::string TakeState(std::string* said) {
   constexpr size_t kState = 5;
   for (size_t at = said->find(":  "); at != said->npos; at = said->find(":  ", at + 1)) {
@@ -76,10 +76,10 @@ class PostgresDatabase : public Database {
   PostgresDatabase(PGconn* connection, Use use) : connection_(connection), use_(use) {}
   ~PostgresDatabase() override { PQfinish(connection_); }
 
-  // After the connection was made, or made again. A writer waits for the advisory lock, which goes
-  // with the session, and takes a fencing number when it first has it. With another number after a
-  // connection that was cut, somebody else has written in between: FAILED_PRECONDITION IN_USE, for
-  // good.
+  // Must run after the connection was made, or made again. A writer waits for the session's
+  // advisory lock, and takes a fencing number when it first has the lock. If the number differs
+  // after a reconnection, another process has written in between. Then returns FAILED_PRECONDITION
+  // IN_USE for good.
   absl::Status Prepare();
 
   absl::Status Execute(const std::string& sql) override;
@@ -116,9 +116,9 @@ class PostgresDatabase : public Database {
                            text(PQhost(connection_)), text(PQport(connection_)));
   }
 
-  // Outside of a transaction: a connection that was lost is made again.
+  // Reconnects a lost connection. Must run outside of a transaction.
   absl::Status ConnectAgain();
-  // The same for a statement, while Prepare is not at work itself.
+  // The same for a statement, unless Prepare itself is running.
   absl::Status ReadyOutside() { return preparing_ ? absl::OkStatus() : ConnectAgain(); }
   absl::Status Error(const PGresult* result) const;
   absl::Status InUse() const;
@@ -128,18 +128,18 @@ class PostgresDatabase : public Database {
 
  private:
   friend class PostgresStatement;
-  // OK when this session has it now.
+  // Returns OK when this session has the lock.
   absl::Status TakeLock();
   absl::Status TakeFence();
-  // Whoever is next must not wait for a lock that is of no use here.
+  // Releases the lock, which is useless here, so that the next leader need not wait for it.
   absl::Status LostTo(int64_t other);
 
   PGconn* const connection_;
   const Use use_;
   bool preparing_ = false;
-  bool prepared_ = false;  // This session has what Prepare gives it.
+  bool prepared_ = false;  // Prepare succeeded for this session.
   std::optional<int64_t> fence_;
-  absl::Status lost_;  // Once lost, nothing is tried again.
+  absl::Status lost_;  // Set once the database is lost; then nothing is tried again.
 };
 
 class PostgresStatement : public Statement {
@@ -156,7 +156,7 @@ class PostgresStatement : public Statement {
     }
   }
   void BindText(std::string_view text) override {
-    // Text of PostgreSQL holds no zero byte; nothing of ours does.
+    // PostgreSQL text cannot hold a zero byte; our texts have none.
     Bind(kText, std::string(text.substr(0, text.find('\0'))), false);
   }
   void BindBlob(std::string_view bytes) override { Bind(kBytes, std::string(bytes), true); }
@@ -199,7 +199,7 @@ class PostgresStatement : public Statement {
             reinterpret_cast<const unsigned char*>(PQgetvalue(result_.get(), row_, column)),
             &length),
         PQfreemem);
-    MENTOR_CHECK(bytes != nullptr);  // Only without memory.
+    MENTOR_CHECK(bytes != nullptr);  // Null only if out of memory.
     return {reinterpret_cast<const char*>(bytes.get()), length};
   }
 
@@ -247,7 +247,7 @@ absl::Status PostgresDatabase::Error(const PGresult* result) const {
     return absl::UnavailableError(what + "; is the database server running?");
   }
   if (code == "40001" || code == "40P01") return absl::UnavailableError(what);
-  if (code == "55P03") return InUse();  // A lock that does not come free: only ours is waited for.
+  if (code == "55P03") return InUse();  // Lock timeout: only the advisory lock has one.
   if (code == "42501") {
     return absl::FailedPreconditionError(what +
                                          "; give this user the rights of the database's owner");
@@ -279,8 +279,8 @@ absl::Status PostgresDatabase::Prepare() {
   preparing_ = true;
   const absl::Cleanup done = [this] { preparing_ = false; };
   MENTOR_RETURN_IF_ERROR(Execute("SET client_min_messages = warning; SET bytea_output = 'hex'"));
-  // A host that is cut off: its session, and the lock with it, ends after about six seconds. The
-  // server leaves these alone where the connection is a socket of its own machine.
+  // The session of a host that is cut off, and its lock, end after about six seconds. The server
+  // ignores these settings for a local socket.
   MENTOR_RETURN_IF_ERROR(
       Execute("SET tcp_keepalives_idle = 2; SET tcp_keepalives_interval = 1; "
               "SET tcp_keepalives_count = 4"));
@@ -289,15 +289,16 @@ absl::Status PostgresDatabase::Prepare() {
   if (use_ == Use::kRead) {
     MENTOR_RETURN_IF_ERROR(Execute("SET default_transaction_read_only = on"));
   } else if (use_ == Use::kConnect) {
-    // A beat that a crash of the server takes back was a beat all the same.
+    // A beat need not survive a crash of the server.
     MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = off"));
   } else {
     MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = on"));
-    if (fence_) MENTOR_RETURN_IF_ERROR(TakeFence());  // Who has lost it waits for no lock.
+    // A writer that lost the fence must not wait for the lock.
+    if (fence_) MENTOR_RETURN_IF_ERROR(TakeFence());
     const absl::Status locked = TakeLock();
     if (!locked.ok() && (!fence_ || ReasonOf(locked) != ReasonName(Reason::kInUse))) return locked;
     MENTOR_RETURN_IF_ERROR(TakeFence());
-    // Nobody has written since: it is our own session of before, which the server still keeps.
+    // The fence is unchanged, so our own earlier session still has the lock.
     if (!locked.ok()) {
       return absl::UnavailableError(name() +
                                     " still keeps the connection that was cut, and with "
@@ -314,7 +315,7 @@ absl::Status PostgresDatabase::TakeLock() {
     MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
     return lock.Integer(0) == 1 ? absl::OkStatus() : InUse();
   }
-  // A predecessor's lock goes with its session, which the server ends a moment after the process.
+  // A predecessor's lock ends with its session, a moment after its process.
   MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
   MENTOR_RETURN_IF_ERROR(Query("SELECT pg_advisory_lock(?)").Bind(kLockKey).Step().status());
   return Execute("SET lock_timeout = 0");
@@ -326,13 +327,13 @@ absl::Status PostgresDatabase::TakeFence() {
     MENTOR_RETURN_IF_ERROR(now.Step().status());
     return now.Integer(0) == *fence_ ? absl::OkStatus() : LostTo(now.Integer(0));
   }
-  // Statements sent together are one transaction.
+  // Statements sent together form one transaction.
   MENTOR_RETURN_IF_ERROR(
       Execute("CREATE TABLE IF NOT EXISTS fence(number BIGINT NOT NULL); "
               "INSERT INTO fence(number) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM fence); "
               "CREATE TABLE IF NOT EXISTS lease(number BIGINT NOT NULL, leader TEXT NOT NULL, "
               "beat BIGINT NOT NULL); "
-              // Waits for transactions of who wrote before.
+              // Waits for transactions of the previous writer.
               "UPDATE fence SET number = number + 1; DELETE FROM lease; "
               "INSERT INTO lease(number, leader, beat) SELECT number, '', 0 FROM fence"));
   auto now = Query("SELECT number FROM fence");
@@ -356,7 +357,7 @@ absl::Status PostgresDatabase::LostTo(int64_t other) {
 absl::Status PostgresDatabase::Begin() {
   MENTOR_RETURN_IF_ERROR(ConnectAgain());
   MENTOR_RETURN_IF_ERROR(Execute("BEGIN"));
-  // Held to the end of the transaction: whoever takes over waits for it, or is seen here.
+  // Locked to the end of the transaction: a new leader waits for it, or its number is seen here.
   auto fence = Query("SELECT number FROM fence FOR SHARE");
   absl::Status status = fence.Step().status();
   if (status.ok() && fence.Integer(0) != fence_) status = LostTo(fence.Integer(0));
@@ -368,7 +369,7 @@ absl::Status PostgresDatabase::ConnectAgain() {
   MENTOR_RETURN_IF_ERROR(lost_);
   if (PQstatus(connection_) == CONNECTION_OK && prepared_) return absl::OkStatus();
   MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "the database is away; connecting again");
-  // Also a session that is there but could not get the lock.
+  // Also resets a live session that could not get the lock.
   PQreset(connection_);
   if (PQstatus(connection_) != CONNECTION_OK) return Error(nullptr);
   return Prepare();
@@ -421,10 +422,10 @@ absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& address, Use u
   const char* const values[] = {
       "5", "6000", "2", "1", "4", "mentor-meta-learner", address.c_str(), nullptr};
   PGconn* connection = PQconnectdbParams(words, values, /*expand_dbname=*/1);
-  MENTOR_CHECK(connection != nullptr);  // Only without memory.
+  MENTOR_CHECK(connection != nullptr);  // Null only if out of memory.
   auto database = std::make_unique<PostgresDatabase>(connection, use);
   if (PQstatus(connection) != CONNECTION_OK) {
-    // Once more, for the code of what the server says: the words are in its language.
+    // Connect again to get the SQLSTATE: the server's words are in its own language.
     const PGVerbosity words_alone = PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
     PQreset(connection);
     if (PQstatus(connection) != CONNECTION_OK) return database->Error(nullptr);

@@ -1,12 +1,12 @@
-// PostgreSQL behind the store's Database, for operators who have one. One meta-learner writes into
-// a database: it holds an advisory lock of its session, and the fencing number that each of its
-// transactions looks at. A lost connection is an UNAVAILABLE error; the next statement outside of a
-// transaction connects again. lease.h has who leads when several share the database.
+// PostgreSQL implementation of the store's Database. Only one meta-learner writes into a database:
+// it holds a session advisory lock, and each of its transactions checks the fencing number. A lost
+// connection is an UNAVAILABLE error; the next statement outside of a transaction reconnects.
+// lease.h decides which process leads when several share the database.
 //
-//   fence(number)               raised by whoever begins to write
-//   lease(number, leader, beat) of the writer of that number: its address, and a count that it
-//                               raises; a table of its own, since transactions hold the row of
-//                               `fence`, and older versions know that one alone
+//   fence(number)               raised by each new writer
+//   lease(number, leader, beat) the writer of that number: its address, and a count that it
+//                               raises; a separate table, since transactions lock the row of
+//                               `fence`, and older versions know only `fence`
 #pragma once
 
 #include <memory>
@@ -21,16 +21,16 @@ namespace mentor::meta_learner::sql {
 // True for "postgresql://..." and "postgres://...".
 bool IsPostgresAddress(std::string_view address);
 
-// `address` is a connection URI of libpq without a password: those belong into PGPASSFILE or
-// PGPASSWORD, since command lines are seen by everybody. FAILED_PRECONDITION IN_USE when another
-// meta-learner has the database.
+// `address` is a connection URI of libpq without a password. Passwords belong in PGPASSFILE or
+// PGPASSWORD, since all users can read command lines. Returns FAILED_PRECONDITION IN_USE when
+// another meta-learner has the database.
 absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& address, bool read_only);
-// The same for writing, without waiting for a predecessor whose session is about to end.
+// The same for writing, but does not wait for a predecessor's session to end.
 absl::StatusOr<std::unique_ptr<Database>> TryToLead(const std::string& address);
-// A connection that neither leads nor is kept from writing: for the lease.
+// Returns a connection for the lease: it does not lead, but may write.
 absl::StatusOr<std::unique_ptr<Database>> ConnectPostgres(const std::string& address);
 
-// The sessions that hold the lock, as a condition on pg_locks.
+// Returns a condition on pg_locks that selects the sessions that hold the lock.
 std::string HoldsTheLock();
 
 }  // namespace mentor::meta_learner::sql

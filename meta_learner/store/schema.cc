@@ -15,8 +15,8 @@
 namespace mentor::meta_learner::sql {
 namespace {
 
-// One entry a version: entry i leads from version i to i + 1. Entries are never changed, only
-// added. Words in braces are those of the dialect.
+// One entry per version: entry i migrates from version i to i + 1. Entries are only added, never
+// changed. Words in braces come from the dialect.
 constexpr std::string_view kMigrations[] = {
     R"sql(
 CREATE TABLE meta(
@@ -101,7 +101,7 @@ int SchemaVersionKnown() {
 
 namespace {
 
-// The version, unless a newer program made it.
+// Returns the version, or FAILED_PRECONDITION TOO_NEW if a newer program made it.
 absl::StatusOr<int> KnownVersion(Database* database) {
   MENTOR_ASSIGN_OR_RETURN(const int found, database->SchemaVersion());
   if (found <= kSchemaVersion) return found;

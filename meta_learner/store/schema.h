@@ -1,4 +1,4 @@
-// The tables of the store and how older ones become today's.
+// The tables of the store, and the migration of older ones.
 #pragma once
 
 #include <filesystem>
@@ -9,23 +9,23 @@
 
 namespace mentor::meta_learner::sql {
 
-// What this program writes and reads.
+// Returns the schema version that this program reads and writes.
 int SchemaVersionKnown();
 
-// For who only reads: UNAVAILABLE while the tables are not there or older than this program reads,
-// TOO_NEW as with Migrate.
+// Checks the schema for a reader. Returns UNAVAILABLE while the tables are missing or too old for
+// this program, and TOO_NEW as Migrate does.
 absl::Status CheckSchema(Database* database);
 
-// Forward only, one transaction a version. An SQLite file that changes is copied to
-// "FOLDER/mentor.db.vN" first; of other databases the operator has a backup. FAILED_PRECONDITION
-// TOO_NEW when a newer program wrote it.
+// Migrates forward only, one transaction per version. Copies an SQLite file to
+// "FOLDER/mentor.db.vN" before it changes; the operator must back up other databases. Returns
+// FAILED_PRECONDITION TOO_NEW when a newer program wrote the database.
 absl::Status Migrate(Database* database, const std::filesystem::path& folder);
 
-// Tables in an order in which rows can be copied, with their columns.
+// A table and its columns. Tables() returns them in an order in which rows can be copied.
 struct Table {
   std::string_view name;
-  std::string_view columns;  // "uid, id, ..."; their types: i integer, r real, t text, b blob.
-  std::string_view types;
+  std::string_view columns;  // "uid, id, ..."
+  std::string_view types;    // By column: i integer, r real, t text, b blob.
 };
 const std::vector<Table>& Tables();
 

@@ -1,4 +1,4 @@
-// Experiments are made, changed and deleted, each in one transaction with one revision.
+// Creates, changes and deletes experiments, each in one transaction with one revision.
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -25,7 +25,7 @@ using google::protobuf::util::TimeUtil;
 
 constexpr int64_t kRequestKeptNs = int64_t{24} * 3600 * 1'000'000'000;
 
-// Each caller's request_ids are its own.
+// Each caller has its own space of request_ids.
 std::string RequestKey(const NewExperiment& experiment) {
   return experiment.owner + "/" + experiment.request_id;
 }
@@ -35,7 +35,7 @@ std::string RequestKey(const NewExperiment& experiment) {
 absl::StatusOr<std::optional<v1::Experiment>> SqlStore::AnsweredBefore(
     const NewExperiment& experiment, int64_t now_ns) {
   if (experiment.request_id.empty()) return std::nullopt;
-  // The bare id is what versions before 0.2.0 wrote.
+  // Versions before 0.2.0 wrote the bare id.
   auto row = writer_->Query(
       "SELECT body_hash, response FROM requests WHERE request_id IN (?, ?) AND expire_time > ? "
       "ORDER BY length(request_id) DESC");
@@ -104,8 +104,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
             {{"name", ExperimentName(id)}});
       }
     }
-    // A folder with a mark is all that a crash from here to the commit leaves behind; an error
-    // leaves nothing.
+    // Until the commit, a crash leaves only a folder with a mark, and an error leaves nothing.
     const std::filesystem::path folder = ExperimentFolder(uid);
     absl::Cleanup remove_folder = [&folder] {
       std::error_code ignored;
@@ -130,7 +129,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
     *row.mutable_spec() = submitted.experiment.spec();
     MENTOR_RETURN_IF_ERROR(WriteAbout(folder, row));
     if (submitted.fill_folder) {
-      // A clone stands where its checkpoint does.
+      // The progress of a clone begins at its checkpoint.
       MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps,
                               ListCheckpoints(folder / "checkpoints"));
       if (!steps.empty()) row.mutable_progress()->set_outer_updates(steps.back());
@@ -154,10 +153,10 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
                                  .Run());
     }
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.before_commit")));
-    // A commit whose answer is lost may have been made: the next start knows.
+    // A commit with a lost answer may have succeeded, so keep the folder; the next start decides.
     std::move(remove_folder).Cancel();
     MENTOR_RETURN_IF_ERROR(writing->Commit());
-    // Should it stay, the next start or the first run removes it.
+    // If the mark stays, the next start or the first run removes it.
     RemoveNewMark(folder).IgnoreError();
   }
   MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.after_commit")));
@@ -265,7 +264,7 @@ absl::Status SqlStore::RemoveFiles(std::string_view uid) {
   std::filesystem::remove_all(ExperimentFolder(uid), error);
   if (error) return FileError("cannot remove", ExperimentFolder(uid), error.value());
   if (object_deletions_ == nullptr) return ForgetDeletion(uid);
-  object_deletions_->Wake();  // What is in the bucket goes in its own time.
+  object_deletions_->Wake();  // The bucket's objects are deleted later.
   return absl::OkStatus();
 }
 

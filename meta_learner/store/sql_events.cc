@@ -1,4 +1,4 @@
-// The list at one revision, and the changes after it.
+// Reads all experiments at one revision, and the changes after it.
 #include <algorithm>
 #include <chrono>
 
@@ -24,7 +24,7 @@ absl::Status SqlStore::WriteEvent(StoreEvent::Kind kind, int64_t revision, int64
   v1::Experiment kept = experiment;
   kept.set_etag(sql::EtagOf(revision));
   kept.clear_activity();
-  // The specs of those that are there stand in their rows.
+  // Specs of existing experiments are in their rows.
   if (kind != StoreEvent::Kind::kDeleted) kept.clear_spec();
   return writer_
       ->Query("INSERT INTO events(revision, uid, kind, time, experiment) VALUES(?, ?, ?, ?, ?)")

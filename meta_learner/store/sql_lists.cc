@@ -1,4 +1,4 @@
-// Experiments are found: by name, page by page, by state, and as the queue has them.
+// Finds experiments: by name, by page, by state, and in the queue.
 #include <map>
 #include <optional>
 #include <string>
@@ -30,7 +30,7 @@ absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int 
   auto row = reader_->Query(absl::StrFormat(
       "SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", sql::kExperimentColumns));
   row.Bind(after).Bind(int64_t{page_size} + 1);
-  // A page ends after so many rows, whether they can be read or not.
+  // Unreadable rows count towards the size of a page.
   PageRoom room(page_size);
   std::string last;
   while (true) {
@@ -62,8 +62,8 @@ absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
     page.revision = revision;
     return page;
   }
-  // Filters and other orders look at every row; there are some thousands at most.
-  // The page so far, and what may yet come before it: in order, and no more than a page.
+  // Filters and other orders read every row; there are at most some thousands. The best rows so
+  // far, in order, at most one page.
   const auto before = [&](const std::string& a, const std::string& b) {
     return order.descending ? a > b : a < b;
   };

@@ -1,4 +1,4 @@
-// Files come from the bucket when they are wanted here.
+// Fetches files from the bucket when they are needed in the folder.
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -16,7 +16,7 @@ namespace mentor::meta_learner {
 absl::StatusOr<std::filesystem::path> SqlStore::FetchOnce(
     const std::filesystem::path& path, bool again, const std::atomic<bool>* cancel,
     const std::function<absl::Status()>& fetch) {
-  // How often one that waits for another's fetching looks whether anybody still waits for it.
+  // How often a call that waits for another call's fetch checks its cancel flag.
   constexpr auto kLookEvery = std::chrono::milliseconds(100);
   {
     MutexLock lock(fetch_mutex_);

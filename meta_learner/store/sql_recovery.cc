@@ -1,5 +1,4 @@
-// The folders below experiments/, the objects of a bucket and the rows of the database are held
-// against each other.
+// Compares the folders below experiments/, the objects of a bucket and the rows of the database.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -29,9 +28,9 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Lines of the log about one kind of loss at one start.
+// Most log lines about one kind of loss at one start.
 constexpr size_t kNamedMax = 100;
-// What a start or a takeover waits for a bucket that does not answer.
+// How long a start or a takeover waits for a bucket that does not answer.
 constexpr std::chrono::seconds kBucketPatience{10};
 const std::string kAboutKey(kAboutFile);
 
@@ -52,7 +51,7 @@ absl::StatusOr<std::vector<std::string>> SqlStore::FoldersWithoutRow() {
        !error && entry != end; entry.increment(error)) {
     const std::string uid = entry->path().filename();
     std::error_code ignored;
-    // What is named otherwise was put there by somebody else.
+    // Skip foreign entries.
     if (!IsUuid(uid) || !entry->is_directory(ignored)) continue;
     if (rows.contains(uid)) {
       MENTOR_RETURN_IF_ERROR(RemoveNewMark(entry->path()));
@@ -155,7 +154,7 @@ absl::StatusOr<std::vector<CheckpointInfo>> SqlStore::CheckpointsOf(const std::s
       CheckpointInfo info;
       const auto checkpoint =
           ReadCheckpoint(CheckpointFolder(uid) / CheckpointFileName(step), &info);
-      // What is not whole is moved away when the experiment goes on.
+      // Damaged files are moved away when the experiment continues.
       if (checkpoint.ok() && checkpoint->experiment_uid == uid &&
           checkpoint->spec_hash == spec_hash && checkpoint->outer_step == step)
         infos[step] = std::move(info);
@@ -191,7 +190,8 @@ absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow(
     if (!IsUuid(uid) || rows.contains(uid) ||
         std::find(deletions.begin(), deletions.end(), uid) != deletions.end())
       continue;
-    // Without it, it is what came after a deletion from a process that had lost the database.
+    // Without this object, the others came from a process that had lost the database, after the
+    // deletion.
     const auto about = objects_->Get(absl::StrCat(kExperimentsPrefix, uid, "/", kAboutKey),
                                      kSpecBytesMax * 8, cancel);
     if (absl::IsNotFound(about.status())) continue;
@@ -208,8 +208,8 @@ absl::Status SqlStore::RefuseObjectsWithoutRow() {
   });
   const auto found = ObjectsWithoutRow(&given_up);
   if (absl::IsUnavailable(found.status()) || absl::IsCancelled(found.status())) {
-    // Somebody has to lead; experiments wait for the bucket by themselves. A database that was lost
-    // has no rows: then the bucket has to say whether it was.
+    // Start anyway: one process must lead, and experiments wait for the bucket on their own. But if
+    // there are no rows, the database may be lost, and only the bucket can tell.
     MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
     if (rows.empty()) return absl::UnavailableError(found.status().message());
     MENTOR_LOG(kWarning,
@@ -248,7 +248,7 @@ absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bo
   row.set_pause_reason(v1::Experiment::PAUSE_REASON_USER);
   if (row.owner().empty()) row.set_owner(std::string(kLocalOwner));
   if (row.priority() == v1::PRIORITY_UNSPECIFIED) row.set_priority(v1::PRIORITY_NORMAL);
-  // It may have passed, and nobody has asked for the end.
+  // The deadline may have passed, and must not fail the experiment now.
   row.clear_deadline();
   row.mutable_progress()->set_outer_updates(infos.empty() ? 0 : infos.back().outer_step);
   row.mutable_progress()->set_outer_updates_total(WithDefaults(row.spec()).rule().outer_updates());
@@ -258,7 +258,7 @@ absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bo
   MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
   const int64_t now_ns = NowNs();
   if (has_row) {
-    // Name and owner stand in columns of their own, which can be read.
+    // Name and owner have their own columns, which are readable.
     auto old = writer_->Query("SELECT id, owner FROM experiments WHERE uid = ?");
     MENTOR_ASSIGN_OR_RETURN(const bool found, old.Bind(uid).Step());
     if (!found) return sql::NoSuchExperiment(uid);
@@ -273,7 +273,7 @@ absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bo
   }
   MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
   if (has_row) {
-    // In its place, since metrics hang on it.
+    // Update the row in place, since metrics refer to it.
     MENTOR_RETURN_IF_ERROR(
         writer_
             ->Query("UPDATE experiments SET submitted_spec = ?, spec = ?, spec_hash = ?, state = "
@@ -320,7 +320,7 @@ absl::StatusOr<std::vector<Reindexed>> SqlStore::BringBack() {
       done.back().experiment = *std::move(back);
       continue;
     }
-    // Only what its files say wrong is put aside; a disk that errs is another matter.
+    // Put aside only folders with missing or damaged files, not those with I/O errors.
     if (!absl::IsNotFound(back.status()) && !absl::IsDataLoss(back.status())) return back.status();
     const std::filesystem::path lost = folder_ / "lost";
     MENTOR_RETURN_IF_ERROR(MakeFolders(lost));

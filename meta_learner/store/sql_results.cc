@@ -1,4 +1,4 @@
-// What an experiment produces: points by outer update, and the index of its checkpoints.
+// Results of experiments: points by outer update, and the index of checkpoints.
 #include <cmath>
 
 #include <absl/strings/str_format.h>
@@ -99,8 +99,8 @@ absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& st
     MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.commit.in_db")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
-    // Not before: readers would see what the database may not have, and the next transition keeps
-    // what they see.
+    // After the commit: otherwise readers would see progress that the database may not have, and
+    // the next transition would keep it.
     const MutexLock live_lock(live_mutex_);
     live_[id].progress = step.progress;
   }

@@ -37,7 +37,7 @@ absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row) {
   experiment.set_uid(row.Text(0));
   experiment.set_name(ExperimentName(id));
   experiment.set_state(static_cast<ExperimentState>(row.Integer(3)));
-  // Version 1 kept a sentence.
+  // Schema version 1 kept the error as a sentence.
   if (const std::string error = row.Text(4); !error.empty() && !experiment.has_error())
     *experiment.mutable_error() = StatusToProto(absl::UnknownError(error));
   const auto set_time = [&](int column, auto member) {

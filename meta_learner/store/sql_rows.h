@@ -1,6 +1,6 @@
-// Experiments as rows of the database, and back. The resource's fields stand in columns where
-// queries look at them, and in `details` otherwise. Not for queries, nor for what is only in memory
-// (sql_store.h). Pure functions; threads may share.
+// Converts experiments to rows of the database and back. Fields that queries use have columns; the
+// others are in `details`. Queries, and state that is only in memory, are in sql_store.h. Pure
+// functions; thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -16,27 +16,27 @@
 
 namespace mentor::meta_learner::sql {
 
-// What a SELECT for ExperimentOf asks for.
+// Columns of a SELECT for ExperimentOf.
 inline constexpr char kExperimentColumns[] =
     "uid, id, spec, state, error, progress, create_time, update_time, start_time, end_time, "
     "revision, owner, priority, deadline, expire_time, served_env_steps, details";
 
-// DATA_LOSS when the row cannot be read.
+// Converts a row to an experiment. Returns DATA_LOSS when the row cannot be read.
 absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row);
 
-// Fields of the resource that have no column.
+// Returns the fields of the resource that have no column.
 v1::Experiment DetailsOf(const v1::Experiment& experiment);
 
-// What a change of this revision is known by.
+// Returns the etag of an experiment that changed at this revision.
 std::string EtagOf(int64_t revision);
 
-// Equal messages have equal bytes: maps are in one order.
+// Serializes deterministically: equal messages have equal bytes.
 std::string BytesOf(const google::protobuf::Message& message);
 
-// As columns have it: 0 for none.
+// Returns a time as columns hold it, in nanoseconds; 0: none.
 int64_t Nanoseconds(bool has, const google::protobuf::Timestamp& time);
 
-// The id in "experiments/{id}"; for all other names NOT_FOUND, as for one without a row.
+// Returns the id in "experiments/{id}". Returns NOT_FOUND for other names, as for a missing row.
 absl::StatusOr<std::string> RequireId(std::string_view name);
 absl::Status NoSuchExperiment(std::string_view name);
 

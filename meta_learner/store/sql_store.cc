@@ -28,7 +28,7 @@ absl::StatusOr<std::unique_ptr<SqlStore>> Open(const StoreOptions& options,
     MENTOR_ASSIGN_OR_RETURN(parts.writer, OpenStateDatabase(options, /*read_only=*/false));
     MENTOR_RETURN_IF_ERROR(sql::Migrate(parts.writer.get(), options.folder));
   } else {
-    // The lease before the folder: what is in the folder may be at work until then.
+    // Take the lease before the folder: another leader may still use the folder until then.
     MENTOR_RETURN_IF_ERROR(CheckStateFolder(options.folder));
     MENTOR_ASSIGN_OR_RETURN(parts.writer, OpenStateDatabase(options, /*read_only=*/false));
     parts.keeper = std::make_unique<LeaseKeeper>(options.database, parts.writer->Fence(),
@@ -108,7 +108,7 @@ absl::Status SqlStore::Start(bool folders_need_rows) {
   } else if (folders_need_rows) {
     MENTOR_RETURN_IF_ERROR(RefuseObjectsWithoutRow());
   }
-  // On a full disk there may be no room for it now.
+  // On a full disk this may fail, which is not an error.
   if (const absl::Status emptied = EmptyLog(); !emptied.ok())
     MENTOR_LOG(kWarning, "the database's log could not be emptied", {{"why", emptied}});
   return absl::OkStatus();
@@ -202,8 +202,8 @@ std::optional<SqlStore::Live> SqlStore::LiveOf(const std::string& id) {
 }
 
 absl::Status SqlStore::PrepareFolder(std::string_view uid) {
-  // A leader that was stopped and wakes reads on, and finds the experiments of the one that leads
-  // now: their files are not its own.
+  // A former leader that wakes up still reads the new leader's experiments. It must not touch their
+  // files.
   MENTOR_RETURN_IF_ERROR(Leads());
   std::string submitted, merged;
   {
@@ -222,7 +222,7 @@ absl::Status SqlStore::SetProgress(std::string_view name, std::string_view activ
   MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
   if (!LiveOf(id)) {
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Get(name));
-    if (!IsAtWork(experiment.state())) return absl::OkStatus();  // Said too late.
+    if (!IsAtWork(experiment.state())) return absl::OkStatus();  // The report came too late.
   }
   {
     const MutexLock lock(live_mutex_);

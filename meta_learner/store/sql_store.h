@@ -1,13 +1,13 @@
-// The store over an SQL database, SQLite or PostgreSQL (database.h). For the files that define its
-// members alone; everybody else has store.h.
+// The store over an SQL database, SQLite or PostgreSQL (database.h). Only for the files that define
+// its members; other code uses store.h.
 //
-//   sql_store.cc    opening, transactions, reading a row, what is only in memory
-//   sql_changes.cc  experiments are made, changed and deleted
-//   sql_lists.cc    experiments are found: pages, states, the queue
-//   sql_events.cc   the changes after a revision
-//   sql_results.cc  what an experiment produces: points and the index of checkpoints
-//   sql_recovery.cc  folders, objects and rows are held against each other
-//   sql_objects.cc  files come from the bucket, and what is deleted leaves it
+//   sql_store.cc     opening, transactions, reading a row, state that is only in memory
+//   sql_changes.cc   creates, changes and deletes experiments
+//   sql_lists.cc     finds experiments: pages, states, the queue
+//   sql_events.cc    the changes after a revision
+//   sql_results.cc   points and the index of checkpoints
+//   sql_recovery.cc  compares folders, objects and rows
+//   sql_objects.cc   fetches files from the bucket
 //
 // Thread-safe: one connection writes and one reads, each behind its mutex.
 #pragma once
@@ -48,9 +48,9 @@ class SqlStore : public ExperimentStore {
  public:
   struct Parts {
     std::filesystem::path folder;
-    std::unique_ptr<FileLock> lock = {};         // Null for who only reads.
-    std::unique_ptr<LeaseKeeper> keeper = {};    // Null where the lock decides, or one only reads.
-    std::unique_ptr<sql::Database> writer = {};  // For who only reads, one more to read.
+    std::unique_ptr<FileLock> lock = {};         // Null for readers.
+    std::unique_ptr<LeaseKeeper> keeper = {};    // Null with SQLite, and for readers.
+    std::unique_ptr<sql::Database> writer = {};  // A reader uses it as a second reader.
     std::unique_ptr<sql::Database> reader = {};
     std::shared_ptr<ObjectStore> objects = {};  // Null: all files are in the folder.
     std::function<void(const absl::Status&)> on_lost = {};
@@ -64,11 +64,11 @@ class SqlStore : public ExperimentStore {
         reader_(std::move(parts.reader)),
         keeper_(std::move(parts.keeper)) {}
 
-  // Before anything else. Folders without a row are an error, unless they are about to get one.
+  // Must be called first. If folders_need_rows, folders without a row are an error.
   absl::Status Start(bool folders_need_rows);
-  // The same for who only reads.
+  // The same for readers.
   absl::Status StartToRead();
-  // sql_recovery.cc: what Reindex does, once it has the folder.
+  // sql_recovery.cc: does the work of Reindex, once the folder is taken.
   absl::StatusOr<std::vector<Reindexed>> BringBack();
 
   // sql_changes.cc
@@ -154,13 +154,13 @@ class SqlStore : public ExperimentStore {
   }
 
  private:
-  // What a RUNNING experiment does, as last said.
+  // Activity and progress of an experiment at work, as last reported.
   struct Live {
     std::string activity;
     v1::Progress progress;
   };
 
-  // A transaction of the writer, whose lock outlives it.
+  // A transaction of the writer. The caller must hold writer_mutex_ until its end.
   class Writing {
    public:
     Writing(std::unique_ptr<sql::Transaction> transaction,
@@ -171,7 +171,8 @@ class SqlStore : public ExperimentStore {
           on_commit_(on_commit),
           revision_(revision) {}
     absl::Status Commit() {
-      // A database that forgets what it has confirmed; the destructor rolls back.
+      // The failpoint simulates a database that loses a confirmed commit; the destructor rolls
+      // back.
       const bool forgets = MENTOR_FAILPOINT("store.commit.forgotten").has_value();
       absl::Status status = forgets ? absl::OkStatus() : transaction_->Commit();
       if (status.ok() && revision_ > 0) MENTOR_HISTORY("committed", {{"revision", revision_}});
@@ -204,72 +205,74 @@ class SqlStore : public ExperimentStore {
 
   // Unix time.
   static int64_t NowNs();
-  // A failpoint's text as an error.
+  // Converts a failpoint's text to an error.
   static absl::Status Hit(const std::optional<std::string>& error);
 
-  // The experiment of a row of sql::kExperimentColumns; with what is only in memory.
+  // Returns the experiment of a row of sql::kExperimentColumns, with the state that is only in
+  // memory.
   absl::StatusOr<v1::Experiment> FromRow(const sql::Query& row);
   absl::StatusOr<v1::Experiment> GetWith(sql::Database* database, const std::string& id);
-  // False: this row cannot be read, which the log says once. Other errors are the answer.
+  // Reads a row. Returns false if the row is unreadable, which is logged once; returns other
+  // errors.
   absl::StatusOr<bool> Read(const sql::Query& row, v1::Experiment* experiment);
-  // Experiments of a query on sql::kExperimentColumns whose values are bound, but for those that
-  // cannot be read.
+  // Returns the readable experiments of a query on sql::kExperimentColumns with bound values.
   absl::StatusOr<std::vector<v1::Experiment>> ReadAll(sql::Query* row);
   static absl::StatusOr<int64_t> RevisionOf(sql::Database* database);
   std::optional<Live> LiveOf(const std::string& id);
-  // Within a transaction.
+  // Must run within a transaction.
   absl::StatusOr<int64_t> NextRevision() ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
 
-  // Of sql_changes.cc.
+  // sql_changes.cc.
   absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(const NewExperiment& experiment,
                                                                int64_t now_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::Status RemoveFiles(std::string_view uid);
   absl::StatusOr<std::vector<std::string>> Deletions();
   absl::Status ForgetDeletion(std::string_view uid);
-  // With what these fields of the row say and nothing else: uid, name, spec as submitted, state,
-  // progress, create_time, owner, priority, deadline, and what has no column. In a transaction.
+  // Inserts a row from these fields only: uid, name, spec as submitted, state, progress,
+  // create_time, owner, priority, deadline, and fields without a column. Must run within a
+  // transaction.
   absl::Status InsertRow(const v1::Experiment& row, int64_t now_ns, int64_t revision)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
 
-  // Of sql_lists.cc.
+  // sql_lists.cc.
   absl::StatusOr<ExperimentPage> ListByName(const ListQuery& query, int page_size,
                                             const std::string& after)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(reader_mutex_);
 
-  // Of sql_events.cc, within a transaction.
+  // sql_events.cc. Must run within a transaction.
   absl::Status WriteEvent(StoreEvent::Kind kind, int64_t revision, int64_t now_ns,
                           const v1::Experiment& experiment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
 
-  // Of sql_recovery.cc. UIDs of folders of experiments that have no row, in order.
+  // sql_recovery.cc. Returns the UIDs of experiment folders without a row, in order.
   absl::StatusOr<std::vector<std::string>> FoldersWithoutRow();
   absl::StatusOr<std::set<std::string>> UidsOfRows();
-  // Those of creations that a crash ended: they go, from the list too.
+  // Removes folders left by interrupted creations, from the disk and from the list.
   absl::Status RemoveLeftByCreate(std::vector<std::string>* without_row);
-  // DATA_LOSS, and a line of the log for each, when there are some.
+  // Returns DATA_LOSS and logs each UID, unless the list is empty.
   absl::Status RefuseWithoutRow(const std::vector<std::string>& without_row) const;
-  // UIDs of experiments in the bucket that have neither, in order.
+  // Returns the UIDs of experiments in the bucket without a row or pending deletion, in order.
   absl::StatusOr<std::vector<std::string>> ObjectsWithoutRow(const std::atomic<bool>* cancel);
   absl::Status RefuseObjectsWithoutRow();
-  // Their folders, with what BringBackOne needs.
+  // Fetches what BringBackOne needs into the folders of such experiments.
   absl::Status FetchFoldersWithoutRow();
-  // Whole checkpoints of folder and bucket.
+  // Returns the whole checkpoints of folder and bucket.
   absl::StatusOr<std::vector<CheckpointInfo>> CheckpointsOf(const std::string& uid,
                                                             const std::string& spec_hash);
-  // A line of the log for each experiment whose checkpoints were there and have no folder now.
+  // Logs each experiment whose checkpoints have rows but no folder.
   absl::Status NameLostCheckpoints();
-  // UIDs of rows that cannot be read.
+  // Returns the UIDs of unreadable rows.
   absl::StatusOr<std::vector<std::string>> RowsUnreadable();
-  // One folder without a row, or with one that cannot be read: a new row.
+  // Writes a new row for one folder whose row is missing or unreadable.
   absl::StatusOr<v1::Experiment> BringBackOne(const std::string& uid, bool has_row);
 
-  // Of sql_objects.cc. Makes a file unless it is here or being made.
+  // sql_objects.cc. Fetches a file unless it exists; waits for a running fetch of the same file.
   absl::StatusOr<std::filesystem::path> FetchOnce(const std::filesystem::path& path, bool again,
                                                   const std::atomic<bool>* cancel,
                                                   const std::function<absl::Status()>& fetch);
 
-  // Of sql_results.cc, within a transaction.
+  // sql_results.cc. These must run within a transaction.
   absl::Status WritePoints(std::string_view uid, uint32_t step,
                            const std::map<std::string, double>& points, bool reproducible)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
@@ -277,11 +280,11 @@ class SqlStore : public ExperimentStore {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
-  // The id of an experiment that may change; FAILED_PRECONDITION in a final state.
+  // Returns the id of an experiment at work; FAILED_PRECONDITION in other states.
   absl::StatusOr<std::string> RequireAtWork(std::string_view uid)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
 
-  // Fixed after Start; it looks after its own locking.
+  // Fixed after Start; the objects do their own locking.
   const std::filesystem::path folder_;
   const std::unique_ptr<FileLock> lock_;
   const std::shared_ptr<ObjectStore> objects_;
@@ -289,24 +292,24 @@ class SqlStore : public ExperimentStore {
   const std::shared_ptr<ChangeHub> hub_ = std::make_shared<ChangeHub>();
   std::string store_uid_;
   std::atomic<uint64_t> replay_mismatches_ = 0;
-  // Held for a whole transaction, its sync included. Never taken while one of the others is held.
+  // Held for a whole transaction, including its sync. Never acquired while another mutex is held.
   Mutex writer_mutex_;
   const std::unique_ptr<sql::Database> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);
   std::function<void(double)> on_commit_ ABSL_GUARDED_BY(writer_mutex_);
-  // Of the transaction that is open, or was last; 0: it has none.
+  // Revision of the open or last transaction; 0: none.
   int64_t revision_ ABSL_GUARDED_BY(writer_mutex_) = 0;
-  // Readers do not wait for syncs.
+  // Separate, so that readers do not wait for syncs.
   Mutex reader_mutex_;
   const std::unique_ptr<sql::Database> reader_ ABSL_PT_GUARDED_BY(reader_mutex_);
   Mutex live_mutex_;
   std::map<std::string, Live> live_ ABSL_GUARDED_BY(live_mutex_);  // By id.
-  std::set<std::string> unreadable_ ABSL_GUARDED_BY(live_mutex_);  // Ids that the log has named.
+  std::set<std::string> unreadable_ ABSL_GUARDED_BY(live_mutex_);  // Ids that were logged.
   Mutex fetch_mutex_;
   CondVar fetched_;
   std::set<std::filesystem::path> fetching_ ABSL_GUARDED_BY(fetch_mutex_);
-  // Its beats end before the session that has the lock: see Leads.
+  // Declared after writer_, so that the beats end before the session that has the lock.
   const std::unique_ptr<LeaseKeeper> keeper_;
-  // Set by Start when there is a bucket. Last: its thread uses the others.
+  // Set by Start when there is a bucket. Last member, since its thread uses the others.
   std::unique_ptr<ObjectDeletions> object_deletions_;
 };
 

@@ -50,7 +50,7 @@ class SqliteDatabase : public Database {
     return Execute(absl::StrCat("PRAGMA user_version=", version));
   }
   absl::Status EmptyLog() override {
-    // Without patience: with a reader on old pages it does what can be done now.
+    // Without a timeout: if a reader uses old pages, move only what is possible now.
     MENTOR_RETURN_IF_ERROR(Execute("PRAGMA busy_timeout=0"));
     absl::Status moved;
     {
@@ -80,7 +80,7 @@ class SqliteDatabase : public Database {
  private:
   const std::filesystem::path path_;
   sqlite3* const connection_;
-  std::map<std::string, sqlite3_stmt*> statements_;  // Compiled once, by text.
+  std::map<std::string, sqlite3_stmt*> statements_;  // Compiled statements by text.
 };
 
 class SqliteStatement : public Statement {
@@ -88,8 +88,8 @@ class SqliteStatement : public Statement {
   SqliteStatement(SqliteDatabase* database, sqlite3_stmt* statement, int rc)
       : database_(database), statement_(statement), rc_(rc) {}
   ~SqliteStatement() override {
-    if (statement_ == nullptr) return;  // It could not be compiled.
-    // So that the connection may use it again.
+    if (statement_ == nullptr) return;  // The statement could not be compiled.
+    // The connection reuses the statement.
     sqlite3_reset(statement_);
     sqlite3_clear_bindings(statement_);
   }
@@ -146,7 +146,7 @@ std::unique_ptr<Statement> SqliteDatabase::Prepare(const std::string& sql) {
     rc = sqlite3_prepare_v3(connection_, sql.c_str(), static_cast<int>(sql.size()),
                             SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   } else {
-    MENTOR_CHECK(!sqlite3_stmt_busy(statement));  // One execution of a statement at a time.
+    MENTOR_CHECK(!sqlite3_stmt_busy(statement));  // A statement executes once at a time.
   }
   return std::make_unique<SqliteStatement>(this, statement, rc);
 }
@@ -202,7 +202,7 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
 
 absl::Status MakePrivate(const std::filesystem::path& path) {
   constexpr mode_t kPrivate = 0600;
-  // Never opened when it is there: closing it would take the locks of this process's connections.
+  // Never opens an existing file: closing it would drop the locks of this process's connections.
   const int made = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kPrivate);
   if (made >= 0) {
     close(made);
@@ -219,7 +219,7 @@ absl::Status MakePrivate(const std::filesystem::path& path) {
 absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path& path,
                                                      bool read_only) {
   if (!read_only) {
-    // SQLite gives the files beside it the database's mode, but only when it makes them.
+    // SQLite gives its side files the database's mode, but only when it creates them.
     MENTOR_RETURN_IF_ERROR(MakePrivate(path));
     for (const char* suffix : {"-wal", "-shm"}) {
       const std::filesystem::path beside = path.string() + suffix;
@@ -230,7 +230,7 @@ absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path
   sqlite3* connection = nullptr;
   const int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int rc = sqlite3_open_v2(path.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX, nullptr);
-  MENTOR_CHECK(connection != nullptr);  // Only without memory.
+  MENTOR_CHECK(connection != nullptr);  // Null only if out of memory.
   auto database = std::make_unique<SqliteDatabase>(path, connection);
   if (rc != SQLITE_OK) return database->Error("cannot open", rc);
   MENTOR_RETURN_IF_ERROR(database->Open(read_only));

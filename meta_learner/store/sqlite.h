@@ -1,4 +1,4 @@
-// SQLite behind the store's Database: a file of the state folder.
+// SQLite implementation of the store's Database: a file of the state folder.
 #pragma once
 
 #include <filesystem>
@@ -11,12 +11,13 @@
 
 namespace mentor::meta_learner::sql {
 
-// Opens or creates the file (a reader: opens only). Nobody but the user may read it and what SQLite
-// writes beside it, also where an older version left more rights.
+// Opens or creates the file; a reader only opens it. A writer makes the file and SQLite's files
+// beside it readable by the user only, even where an older version left more rights.
 absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path& path,
                                                      bool read_only);
 
-// Before SQLite writes a file by itself: it is there, empty or as it was, with mode 0600.
+// Makes sure that a file exists with mode 0600, without changing its contents. Call before SQLite
+// creates the file.
 absl::Status MakePrivate(const std::filesystem::path& path);
 
 }  // namespace mentor::meta_learner::sql

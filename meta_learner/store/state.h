@@ -1,5 +1,5 @@
 // The state machine of an experiment; names of states are in common/resources/states.h. Pure;
-// threads may share.
+// thread-safe.
 #pragma once
 
 #include "common/resources/states.h"
@@ -8,7 +8,7 @@ namespace mentor::meta_learner {
 
 using State = ExperimentState;
 
-// The arrows of the state machine; the table stands in the .cc.
+// True if the state machine allows this transition; the table is in state.cc.
 bool IsLegalTransition(State from, State to);
 
 }  // namespace mentor::meta_learner

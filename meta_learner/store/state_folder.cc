@@ -34,10 +34,11 @@ absl::Status TooNew(std::string_view what, std::string_view found, std::string_v
           what, found, known));
 }
 
-// Whether it is a state folder, or empty and may become one; an error when it is something else.
-// Reads only.
+// Returns true for a state folder, false for an empty one, and an error for anything else. Only
+// reads.
 absl::StatusOr<bool> IsStateFolder(const std::filesystem::path& folder) {
-  // Before FORMAT is looked for: another process may write it meanwhile, and the rest after it.
+  // List before looking for FORMAT: another process may write FORMAT meanwhile, and then other
+  // files.
   std::string other;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
@@ -63,7 +64,7 @@ absl::StatusOr<bool> IsStateFolder(const std::filesystem::path& folder) {
 
 absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder,
                                                           FileLock::Kind kind) {
-  // Before the lock too, so that a folder of something else gets no LOCK.
+  // Also check before locking, so that a foreign folder gets no LOCK.
   MENTOR_RETURN_IF_ERROR(CheckStateFolder(folder));
   MENTOR_ASSIGN_OR_RETURN(
       std::unique_ptr<FileLock> lock,
@@ -146,7 +147,7 @@ absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experimen
   google::protobuf::TextFormat::Printer printer;
   printer.SetUseUtf8StringEscaping(true);
   MENTOR_CHECK(printer.PrintToString(experiment, &text));
-  // Not synced: only a database that lost its rows asks for it.
+  // Not synced: only needed if the database loses its rows.
   const std::filesystem::path path = folder / kAboutFile;
   std::ofstream file(path);
   file << text;
@@ -185,7 +186,7 @@ absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,
                                      const std::string& submitted_spec,
                                      const std::string& merged_spec) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "checkpoints"));
-  MENTOR_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));  // Who made it new did not.
+  MENTOR_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));  // MakeNewFolder did not.
   MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   for (const auto& [name, bytes] :
        {std::pair("spec.txtpb", &submitted_spec), std::pair("merged.txtpb", &merged_spec)}) {

@@ -17,7 +17,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", ROOT / "build" / "bin"))
-SPECS = ROOT / "deploy" / "experiments"
+SPECS = ROOT / "experiments"
 SMOKE = SPECS / "smoke.txtpb"
 DEADLINE_S = 240
 

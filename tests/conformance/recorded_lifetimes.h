@@ -2,8 +2,8 @@
 // rules feed in.
 #pragma once
 
-#include "learner/signals/signal_network.h"
 #include "mentor/v1/spec.pb.h"
+#include "signals/signal_network.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::testing {

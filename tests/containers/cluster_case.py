@@ -18,7 +18,7 @@ except unittest.SkipTest as reason:
     skipped = str(reason)
 
 KUBE_DIR = pathlib.Path(os.environ.get("MENTOR_KUBE_DIR", ROOT / "build/kubernetes"))
-SPEC = ROOT / "deploy/experiments/smoke.txtpb"
+SPEC = ROOT / "experiments/smoke.txtpb"
 PORT = 50252
 SECRETS = {
     "meta-learner": "mentor-meta-learner",

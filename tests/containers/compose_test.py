@@ -15,7 +15,7 @@ import unittest
 
 from containers import BUILD, ROOT, VERSION, ContainerTest, run, wait_until
 
-SPEC = ROOT / "deploy/experiments/smoke.txtpb"
+SPEC = ROOT / "experiments/smoke.txtpb"
 UPDATES = 800  # Long enough that kills meet a run that is not over.
 OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
 ACTORS = 2

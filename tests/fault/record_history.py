@@ -55,7 +55,7 @@ def record(case):
         user.write(event, answer, method=verb)
 
     meta_learner, server = case.start_meta_learner(state, env=env)
-    spec = ["-f", pathlib.Path("deploy/experiments/smoke.txtpb")]
+    spec = ["-f", pathlib.Path("experiments/smoke.txtpb")]
     told("create", *spec, "--id", "one", *SPEC, *sets("rule.outer_updates=12"))
     told("create", *spec, "--id", "two", *SPEC, *sets("rule.outer_updates=1000"))
     told("create", "-f", POET, "--id", "planned", *PLANNED)

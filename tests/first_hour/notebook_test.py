@@ -12,7 +12,7 @@ import package  # noqa: E402
 
 from harness import ClusterTest  # noqa: E402
 
-NOTEBOOK = ROOT / "deploy/python/examples/learning_curves.ipynb"
+NOTEBOOK = ROOT / "python/examples/learning_curves.ipynb"
 RUN = """
 import sys, nbformat, nbclient
 notebook = nbformat.read(sys.argv[1], as_version=4)

@@ -32,9 +32,7 @@ class SiteTest(unittest.TestCase):
             home = pathlib.Path(folder, "index.html").read_text()
             self.assertIn("The first report", home)
             self.assertIn('href="tutorials/your_robot.html"', home)
-            self.assertIn(
-                "For those who train signals", pathlib.Path(folder, "pages.html").read_text()
-            )
+            self.assertIn('id="users"', pathlib.Path(folder, "pages.html").read_text())
 
     def test_the_index_names_every_page(self):
         docs = ROOT / "docs"

@@ -50,7 +50,7 @@ class TutorialsTest(unittest.TestCase):
 
     def scratch(self):
         """A folder that has in it what a clone has after a build, and none of its results."""
-        for name in (".deps", "deploy", "docs", "tests"):
+        for name in (".deps", "deploy", "docs", "experiments", "python", "tests"):
             (self.folder / name).symlink_to(walk.ROOT / name)
         (self.folder / "build").mkdir()
         (self.folder / "build/bin").symlink_to(BIN)
@@ -136,7 +136,7 @@ class TutorialsTest(unittest.TestCase):
     def test_your_training_script(self):
         self.needs("signal/stable_baselines3", "--signal")
         packages = gym_host.path_of(self.folder / "packages")
-        sources = [walk.ROOT / path for path in ("deploy/python", ".deps/signal", ".deps/wheels")]
+        sources = [walk.ROOT / path for path in ("python", ".deps/signal", ".deps/wheels")]
         self.has_python(*packages, *sources)
         # The test above has the rest.
         rest = ("mentor env", "mentor evaluate", "mentor report", "mentor-", "mentorctl")

@@ -1,10 +1,10 @@
 // Targets with LibTorch.
 #include "common/check.h"
-#include "learner/segment_proto.h"
-#include "learner/shard_runner.h"
-#include "learner/snapshot_proto.h"
-#include "learner/tensor_proto.h"
 #include "mentor/v1/shard_service.pb.h"
+#include "shards/segment_proto.h"
+#include "shards/shard_runner.h"
+#include "shards/snapshot_proto.h"
+#include "shards/tensor_proto.h"
 #include "tests/fuzz/targets.h"
 
 namespace mentor::fuzz {

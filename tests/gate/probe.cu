@@ -1,8 +1,8 @@
 // Small kernels for tests/gate/ alone: what every kernel includes, compiled for every generation.
-#include "learner/kernels/clipped_surrogate.h"
-#include "learner/kernels/run_phases.cuh"
-#include "learner/kernels/scalar.h"
-#include "learner/kernels/signal_distribution.h"
+#include "kernels/clipped_surrogate.h"
+#include "kernels/run_phases.cuh"
+#include "kernels/scalar.h"
+#include "kernels/signal_distribution.h"
 
 namespace mentor::learner {
 

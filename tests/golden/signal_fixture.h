@@ -3,7 +3,7 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "learner/signals/signal_network.h"
+#include "signals/signal_network.h"
 #include "tests/golden.h"
 #include "tests/specs.h"
 

@@ -33,7 +33,7 @@ constexpr const char* kName<learner::RowDotsKernel<float>> = "dots";
 template <>
 constexpr const char* kName<learner::NormKernel<float>> = "norm";
 
-// Of the kernel with real threads, which runs so once.
+// Runs of the kernel with real threads: one.
 int barriers = 0;
 
 struct Launcher {

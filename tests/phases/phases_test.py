@@ -1,4 +1,4 @@
-"""Kernels made of phases (learner/kernels/phases.h) under the sanitizers, without LibTorch and so
+"""Kernels made of phases (kernels/phases.h) under the sanitizers, without LibTorch and so
 compiled here. With a real thread for each thread of a kernel, the thread sanitizer must find each
 barrier that is left out."""
 
@@ -18,21 +18,21 @@ PPO = [
     "common/exact_math.cc",
     "common/pause_point.cc",
     "common/rng.cc",
-    "learner/agents/minibatch_order.cc",
-    "learner/agents/ppo_kernels.cc",
-    "learner/kernels/isa.cc",
-    "learner/kernels/matrix_kernels.cc",
-    "learner/kernels/optimizer.cc",
+    "agents/minibatch_order.cc",
+    "agents/ppo_kernels.cc",
+    "kernels/isa.cc",
+    "kernels/matrix_kernels.cc",
+    "kernels/optimizer.cc",
 ]
 LSTM = [
     "common/exact_math.cc",
     "common/rng.cc",
-    "learner/kernels/dense.cc",
-    "learner/kernels/isa.cc",
-    "learner/kernels/lstm_weights.cc",
-    "learner/kernels/optimizer.cc",
-    "learner/signals/lstm_piece.cc",
-    "learner/signals/lstm_run.cc",
+    "kernels/dense.cc",
+    "kernels/isa.cc",
+    "kernels/lstm_weights.cc",
+    "kernels/optimizer.cc",
+    "signals/lstm/lstm_piece.cc",
+    "signals/lstm/lstm_run.cc",
 ]
 ABSEIL = "-labsl_status -labsl_str_format_internal -labsl_strings -labsl_cord -labsl_base".split()
 RACE = 66

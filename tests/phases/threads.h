@@ -1,6 +1,6 @@
-// A kernel made of phases (learner/kernels/phases.h) with a real thread for each of its own, for
-// the thread sanitizer: what two phases without a barrier between them both touch is a data race.
-// Barriers can be left out one at a time, to see that the sanitizer finds each.
+// A kernel made of phases (kernels/phases.h) with a real thread for each of its own, for the thread
+// sanitizer. Two phases without a barrier between them must not touch the same data. Barriers can
+// be left out one at a time, to see that the sanitizer finds each.
 #pragma once
 
 #include <barrier>
@@ -9,12 +9,12 @@
 #include <thread>
 #include <vector>
 
-#include "learner/kernels/phases.h"
+#include "kernels/phases.h"
 
 namespace mentor::testing {
 
 struct LeftOut {
-  int number = -1;            // Of the barrier, counted from 0 in the order of the kernel's phases.
+  int number = -1;  // Index of the barrier, counted from 0 in the order of the kernel's phases.
   bool only_cluster = false;  // Each block still waits for its own threads.
 };
 

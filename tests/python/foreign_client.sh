@@ -48,7 +48,7 @@ address_of() {
 }
 
 "$python" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check "$root/deploy/python" \
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check "$root/python" \
   grpc-requests
 "$folder/venv/bin/python" -c 'import importlib.metadata as m, sys
 print("Python", sys.version.split()[0],
@@ -62,8 +62,8 @@ learner=$(address_of learner)
 start actor "$bin/mentor-actor" --learner "$learner" --threads 1
 
 timeout 300 "$folder/venv/bin/python" "$root/tests/python/foreign_client.py" "$server" \
-  "$root/deploy/experiments/smoke.txtpb"
-timeout 300 "$folder/venv/bin/python" - "$server" "$root/deploy/experiments/smoke.txtpb" <<'PYTHON'
+  "$root/experiments/smoke.txtpb"
+timeout 300 "$folder/venv/bin/python" - "$server" "$root/experiments/smoke.txtpb" <<'PYTHON'
 import sys
 from mentor_client import Client
 

@@ -23,7 +23,7 @@ def path_of(folder):
     proto.parent.mkdir(parents=True)
     shutil.copyfile(ROOT / "proto" / "mentor" / "v1" / "environment_host.proto", proto)
     shutil.copytree(
-        ROOT / "deploy" / "python" / "mentor_env",
+        ROOT / "python" / "mentor_env",
         folder / "mentor_env",
         ignore=shutil.ignore_patterns("v1", "__pycache__"),
     )

@@ -1,4 +1,4 @@
-"""Programs of deploy/python where libraries are missing: a sentence with the command that installs
+"""Programs of python where libraries are missing: a sentence with the command that installs
 them, and the documented exit status. No library is needed here."""
 
 import pathlib
@@ -27,10 +27,10 @@ class MissingTest(unittest.TestCase):
 
     def test_a_program_says_what_installs_it(self):
         for module, lacks, command, status in (
-            ("mentor_env", "numpy", "pip install './deploy/python[env]'", 1),
-            ("mentor_signal", "gymnasium", "pip install './deploy/python[signal]'", 1),
-            ("mentor_client.sync.main", "grpc", "pip install ./deploy/python", 5),
-            ("mentor_client.sweep.main", "grpc", "pip install ./deploy/python", 5),
+            ("mentor_env", "numpy", "pip install './python[env]'", 1),
+            ("mentor_signal", "gymnasium", "pip install './python[signal]'", 1),
+            ("mentor_client.sync.main", "grpc", "pip install ./python", 5),
+            ("mentor_client.sweep.main", "grpc", "pip install ./python", 5),
         ):
             with self.subTest(module):
                 code, said = self.run_bare("-m", module, "--help")

@@ -601,7 +601,7 @@ storage: "sqlite:///:memory:"
         self.assertIn("the file is empty; give fields", self.sweep(code=2))
         self.write()
         said = self.sweep("--show", code=5, libraries=False)
-        self.assertIn("pip install './deploy/python[sweep]'", said)
+        self.assertIn("pip install './python[sweep]'", said)
         self.assertIn("examples:", self.program("sweep", "--help"))
 
 

@@ -383,7 +383,7 @@ class SyncTest(studies.Programs, ClusterTest):
     def test_what_is_wrong_comes_with_a_remedy(self):
         for logger in ("mlflow", "wandb", "tensorboard"):
             said = self.sync(logger, RUN, code=5, libraries=False)
-            self.assertIn(f"pip install './deploy/python[{logger}]'", said)
+            self.assertIn(f"pip install './python[{logger}]'", said)
         said = self.sync("mlflow", "runs/nothing", code=3, libraries=False)
         self.assertIn("there is no folder runs/nothing", said)
         self.assertIn("is not a run", self.sync("wandb", self.folder, code=3, libraries=False))

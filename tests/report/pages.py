@@ -12,7 +12,7 @@ JavaScript. Needs deploy/install.sh --pages (Debian's chromium, playwright with 
 only; look at the pictures afterwards.
 
 Example:
-  build/bin/mentor run deploy/experiments/point_reach.txtpb --out runs/a
+  build/bin/mentor run experiments/point_reach.txtpb --out runs/a
   tests/report/pages.py runs/a/report.html --out /tmp/pages
 """
 

@@ -38,7 +38,20 @@ TEXT_ENDINGS = {
     "",
 }
 CPP = (".h", ".cc", ".cuh", ".cu")
-CODE_ROOTS = ("common", "envs", "actor", "learner", "meta_learner", "mentor", "tests")
+CODE_ROOTS = (
+    "common",
+    "envs",
+    "actor",
+    "kernels",
+    "agents",
+    "signals",
+    "methods",
+    "shards",
+    "learner",
+    "meta_learner",
+    "mentor",
+    "tests",
+)
 
 # Layers and their arrows stand in the CMakeLists.txt files: mentor_layer(NAME .. FOLDER ..
 # SUBFOLDERS .. DEPS ..).
@@ -146,6 +159,7 @@ class Layers:
 
     def __init__(self, tree):
         self.folders = {}  # Folder: (layer, place among the folders of its layer).
+        self.peers = set()  # Folders that never include each other.
         self.deps = {}  # Layer: names after DEPS.
         self.groups = {}  # Group of tests: layers.
         self.mains = {}  # main.cc: layers that its program names.
@@ -154,7 +168,14 @@ class Layers:
                 continue
             text = tree.text(name)
             for layer, folder, rest in LAYER.findall(text):
-                lists = {"SUBFOLDERS": [], "ALONE": [], "TOGETHER": [], "SRCS": [], "DEPS": []}
+                lists = {
+                    "SUBFOLDERS": [],
+                    "PEERS": [],
+                    "ALONE": [],
+                    "TOGETHER": [],
+                    "SRCS": [],
+                    "DEPS": [],
+                }
                 current = None
                 for word in rest.split():
                     if word in lists:
@@ -162,8 +183,10 @@ class Layers:
                     elif current:
                         lists[current].append(word)
                 self.deps[layer] = lists["DEPS"]
-                for place, subfolder in enumerate(["", *lists["SUBFOLDERS"]]):
+                subfolders = ["", *lists["SUBFOLDERS"], *lists["PEERS"]]
+                for place, subfolder in enumerate(subfolders):
                     self.folders[f"{folder}/{subfolder}".rstrip("/")] = (layer, place)
+                self.peers.update(f"{folder}/{peer}" for peer in lists["PEERS"])
             for source, deps in BINARY.findall(text):
                 self.mains[f"{name.removesuffix('CMakeLists.txt')}{source}"] = deps.split()
             for group, layers in TEST_GROUP.findall(text):
@@ -173,6 +196,11 @@ class Layers:
         """(layer, place) of a source file or of an include; (None, 0) for tests and for what is no
         layer."""
         return self.folders.get(name.rpartition("/")[0], (None, 0))
+
+    def are_peers(self, name, included):
+        """Whether the two files are of two folders that must not include each other."""
+        folders = {name.rpartition("/")[0], included.rpartition("/")[0]}
+        return len(folders) == 2 and folders <= self.peers
 
     def below(self, layer):
         """The layer and all layers under it."""
@@ -235,6 +263,12 @@ def check_arrows(tree):
                     number,
                     f'"{match[2]}" ({target}) is against the arrows; this file may include: '
                     + ", ".join(sorted(allowed)),
+                )
+            elif layers.are_peers(name, match[2]):
+                tree.find(
+                    name,
+                    number,
+                    f'"{match[2]}" is of another folder under PEERS: what both need belongs below',
                 )
             elif target == layer and target_place > place:
                 tree.find(
@@ -543,7 +577,7 @@ VERSIONS = [
     (r"^deploy/(k8s|compose)/.*\.yaml$", r"\b(image: |\")mentor-[\w-]+:(\d[\w.]*)"),
     (r"^deploy/(k8s|compose)/.*\.yaml$", r"(newTag: |MENTOR_VERSION:-|\(mentor, )(\d[\w.]*\d)"),
     (r"^deploy/docker/(hosts/)?Dockerfile$", r"^(ARG VERSION=)(\S+)"),
-    (r"^deploy/python/mentor_client/__init__\.py$", r"^(__version__ = \")([^\"]+)"),
+    (r"^python/mentor_client/__init__\.py$", r"^(__version__ = \")([^\"]+)"),
     (r"^docs/[\w/]+\.md$", r"\b(mentor-[a-z-]+:)(\d+\.[\w.]*\w)"),
 ]
 
@@ -618,10 +652,10 @@ PLANTED = [
         "mentor_layer(NAME rpc FOLDER common/rpc DEPS common)\n"
         "mentor_layer(NAME envs FOLDER envs SUBFOLDERS small big DEPS common mentor::mujoco)\n"
         "mentor_layer(NAME actor FOLDER actor DEPS rpc envs)\n"
-        "mentor_layer(NAME agents FOLDER learner/agents DEPS common mentor::torch)\n"
+        "mentor_layer(NAME agents FOLDER agents DEPS common mentor::torch)\n"
         "mentor_layer(NAME rollout FOLDER learner/rollout\n  DEPS rpc)\n"
         "mentor_layer(NAME learner FOLDER learner DEPS agents rollout)\n"
-        "mentor_layer(NAME rules FOLDER meta_learner/rules DEPS agents)\n"
+        "mentor_layer(NAME rules FOLDER methods SUBFOLDERS base one PEERS two three DEPS agents)\n"
         "mentor_layer(NAME meta_learner FOLDER meta_learner DEPS rules learner envs)\n"
         "mentor_layer(NAME ctl FOLDER mentor/ctl DEPS common)\n"
         "mentor_layer(NAME mentor FOLDER mentor DEPS ctl meta_learner actor)\n"
@@ -639,11 +673,13 @@ PLANTED = [
     ("actor/a.cc", '#include "learner/rollout/unit_dispatcher.h"\n', "against the arrows"),
     ("envs/b.cc", "#include <torch/types.h>\n", "has no LibTorch"),
     ("learner/rollout/unit_dispatcher.cc", "#include <ATen/ATen.h>\n", "has no LibTorch"),
-    ("learner/agents/c.cc", '#include "learner/learner.h"\n', "against the arrows"),
+    ("agents/c.cc", '#include "learner/learner.h"\n', "against the arrows"),
     ("learner/d.cc", '#include "envs/environment.h"\n', "against the arrows"),
     ("meta_learner/e.cc", "#include <mujoco/mujoco.h>\n", "and nowhere else"),
     ("mentor/ctl/client.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
-    ("meta_learner/rules/f.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
+    ("methods/two/peer.cc", '#include "methods/three/peer.h"\n', "under PEERS"),
+    ("methods/three/peer.h", GOOD_HEADER + '#include "methods/one/a.h"\n', ""),
+    ("methods/f.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
     ("tests/unit/actor/g_test.cc", '#include "learner/learner.h"\n', "against the arrows"),
     ("common/h.h", "#pragma once\n", "begins with a comment"),
     ("common/i.h", "// What it is.\n#include <string>\n#pragma once\n", "#pragma once"),
@@ -664,7 +700,7 @@ PLANTED = [
     ("docs/z.md", "# Z\n\n## One two\n\n[Here](#one-two).\n", ""),
     ("actor/cited.cc", "// docs/gone.md\n", "cites docs/gone.md, which is not there"),
     ("actor/cited.h", GOOD_HEADER + "// Eq. 3 (docs/z.md#three).\n", "no such heading or reading"),
-    ("deploy/experiments/cited.txtpb", "# As in bare.md.\n", "path from the root"),
+    ("experiments/cited.txtpb", "# As in bare.md.\n", "path from the root"),
     ("proto/mentor/v1/cited.proto", "// A (z.md section 2).\nmessage A {}\n", "by its anchor"),
     ("common/cited.cc", "// So it is (reading B16).\n", "by its anchor"),
     ("tests/cited.py", "PAGE = 'docs/gone.md'\n", "which is not there"),
@@ -689,7 +725,8 @@ PLANTED = [
     ("docs/wide.md", "word " * 21 + "\n", "100 is the limit"),
     (
         "docs/narrow.md",
-        f"| {'word ' * 30}|\n```\n{'word ' * 30}\n```\n\n    {'word ' * 30}\n\nSee https://a.b/{'x' * 90} too.\n",
+        f"| {'word ' * 30}|\n```\n{'word ' * 30}\n```\n\n    {'word ' * 30}\n\n"
+        f"See https://a.b/{'x' * 90} too.\n",
         "",
     ),
     (
@@ -707,14 +744,14 @@ PLANTED = [
         "CMakeLists.txt says 1.2.3",
     ),
     (
-        "deploy/python/mentor_client/__init__.py",
+        "python/mentor_client/__init__.py",
         '__version__ = "1.2.2"\n',
         "CMakeLists.txt says 1.2.3",
     ),
     (
         "meta_learner/good.cc",
-        '#include "envs/benchmark.h"\n#include "learner/agents/ppo.h"\n'
-        '#include "meta_learner/rules/outer_rule.h"\n'
+        '#include "envs/benchmark.h"\n#include "agents/ppo.h"\n'
+        '#include "methods/base/outer_rule.h"\n'
         '#include "mentor/v1/spec.pb.h"\n#include <torch/types.h>\n',
         "",
     ),

@@ -1,6 +1,6 @@
-// Terms of the rewards of several tasks in which the gripper comes from above, takes a handle or a
-// lid and carries it: where to grip, how high to stay, how well the object lies. Pure; threads may
-// share.
+// Common reward terms of tasks in which the gripper comes from above, takes a handle or a lid and
+// carries it. They say where to grip, how high to stay, and how well the object lies. Pure; threads
+// may share.
 #pragma once
 
 #include <algorithm>

@@ -26,7 +26,7 @@ struct Variant {
 
   Subject AsSubject() const { return SubjectOf(*entry, options, wrappers); }
   std::string Name() const { return AsSubject().name; }
-  // Whose states it writes: the names without the options.
+  // Environments whose states it writes: names without options.
   std::string Family() const {
     std::string family = entry->name;
     for (const v1::WrapperSpec& wrapper : wrappers) family += " + " + wrapper.name();

@@ -15,8 +15,8 @@ Variant Of(const std::string& bundle, const std::vector<v1::WrapperSpec>& wrappe
           WrapperList(wrappers.begin(), wrappers.end())};
 }
 
-// Everything that keeps a state of its own: settling, noise before and after, late observations,
-// remembered values, a mocap body that follows, an early end, physics, a joint that is held.
+// Every part that keeps a state: settling, noise before and after, late observations, remembered
+// values, a mocap body that follows, an early end, physics, a held joint.
 std::string RichTask() {
   std::string task = Replaced(
       kCartTask, "action { actuator { name: \"push\" } }",

@@ -1,5 +1,5 @@
 // What every registered signal network says of its input, as far as its first layer can tell.
-#include "learner/signals/signal_columns.h"
+#include "signals/signal_columns.h"
 
 #include "tests/torch_testing.h"
 

@@ -1,6 +1,5 @@
-// What every registered signal network promises, in both roles and with every input, as far as it
-// accepts them: shapes, finite numbers, the same bits again; and that what it declares it can do
-// works.
+// The promises of every registered signal network, in both roles and with every input that it
+// accepts: shapes, finite numbers, equal bits when repeated. Abilities that it declares must work.
 #include <torch/csrc/autograd/autograd.h>
 
 #include "tests/conformance/recorded_lifetimes.h"
@@ -433,7 +432,7 @@ TEST_CASE("signal networks: settings that make no sense together are refused wit
     return std::string(violations.ToStatus().message());
   };
   using Catch::Matchers::Contains;
-  // U6 of docs/algorithms/meta_gradient.md#experiments.
+  // U6 of methods/meta_gradient/README.md#experiments.
   CHECK_THAT(refusal("attention", v1::REWARD, {{"width", "1"}}),
              Contains("signal.option.width") && Contains("give at least 2"));
   CHECK_THAT(refusal("attention", v1::REWARD, {{"heads", "3"}}), Contains("does not divide"));
@@ -469,7 +468,7 @@ TEST_CASE("losses: finite, each agent's by its own weights and data, with a grad
     CHECK(losses_of.sizes() == at::IntArrayRef{kLifetimes});
     CHECK(losses_of.isfinite().all().item<bool>());
     CHECK(SameBits(losses_of, network->Loss(weights, inputs)));
-    // Of one agent's loss, no other agent's policy has a part.
+    // No other agent's policy has a part in one agent's loss.
     const Tensor gradient = torch::autograd::grad({losses_of[1]}, {inputs.policy})[0];
     CHECK(gradient[1].abs().max().item<double>() > 0);
     CHECK(gradient[0].abs().max().item<double>() == 0);

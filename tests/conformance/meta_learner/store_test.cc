@@ -1304,7 +1304,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
   }
   SECTION("under random cuts, restarts and takeovers one writes, and keeps what it confirmed") {
     constexpr int kContenders = 3;
-    // Of all seeds: how many one has hangs on when its cut sessions end.
+    // Counted over all seeds: the number of one seed depends on when its cut sessions end.
     int takeovers = 0;
     size_t all_confirmed = 0;
     for (const uint64_t seed : {1u, 2u, 3u, 4u}) {
@@ -1312,7 +1312,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
       Backend backend(server->NewDatabase());
       const RandomStream random{.seed = seed};
       std::array<std::unique_ptr<ExperimentStore>, kContenders> stores;
-      std::optional<size_t> leader;  // Who opened last: all others are deposed.
+      std::optional<size_t> leader;  // The last one to open leads; all others are deposed.
       std::set<std::string> confirmed, tried;
       for (uint32_t step = 0; step < 60; ++step) {
         const size_t who = random.Below(kContenders, step, 0);

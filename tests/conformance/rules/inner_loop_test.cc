@@ -1,6 +1,6 @@
 // What every inner loop that a registered rule uses promises, on made-up segments: it goes on from
 // a saved state as if nothing had happened, and reports what it declares.
-#include "learner/inner_loops/inner_loop.h"
+#include "methods/base/inner_loop.h"
 
 #include <cmath>
 #include <map>
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/spec/spec.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 

@@ -1,6 +1,6 @@
 // What every registered outer rule promises, with its default settings on a lifetime of the default
 // length.
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -12,10 +12,10 @@
 
 #include "common/file.h"
 #include "common/registry.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/signals/discriminator.h"
 #include "meta_learner/curricula/curriculum.h"
-#include "meta_learner/rules/experiment_metrics.h"
+#include "methods/base/experiment_metrics.h"
+#include "methods/base/inner_loop.h"
+#include "methods/diayn/discriminator.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/pools.h"
 #include "tests/specs.h"
@@ -120,16 +120,15 @@ std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
   return rule;
 }
 
-// Rules that read lifetimes lived by policies of their own have tests of their own: random ones are
-// no lives of theirs. Those that meta-learn nothing, whose parameters are one zero, learn from
-// none.
+// Rules that read lifetimes of their own policies have separate tests, because random lives are not
+// theirs. Rules that meta-learn nothing, whose parameters are one zero, learn from no batch.
 std::vector<const RuleEntry*> RulesForRandomLives() {
   std::vector<const RuleEntry*> rules;
   for (const RuleEntry* entry : OuterRules()) {
     const auto rule = Make(*entry);
     if (rule->meta_parameters().equal(torch::zeros({1}))) continue;
     const RuleNeeds needs = rule->needs();
-    if (needs.plans_rounds) continue;
+    if (needs.names_tasks) continue;
     if (needs.signal_network || !needs.segments) rules.push_back(entry);
   }
   REQUIRE(!rules.empty());

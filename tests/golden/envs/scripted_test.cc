@@ -17,8 +17,8 @@ using Json = nlohmann::json;
 using Action = std::array<float, kActionSize>;
 
 // Tasks that the policies do not solve from everywhere, with the share of 200 goals that they
-// solve. Here it is that of kHardGoals, at most kMargin lower: more than two standard deviations of
-// so few. Of the other tasks they solve each of kGoals.
+// solve. The share of kHardGoals here may be kMargin lower, more than two standard deviations of so
+// few. In other tasks they solve each of kGoals.
 constexpr int kGoals = 4, kHardGoals = 50;
 constexpr double kMargin = 0.1;
 const std::map<std::string, double> kSolvedShare = {

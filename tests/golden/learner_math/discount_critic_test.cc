@@ -1,7 +1,7 @@
 // A critic that sees gamma and lambda against golden numbers: values and gradients.
 #include <torch/csrc/autograd/autograd.h>
 
-#include "learner/agents/critic.h"
+#include "methods/meta_gradient/critic.h"
 #include "tests/golden.h"
 
 namespace mentor::testing {

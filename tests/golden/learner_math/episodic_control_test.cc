@@ -2,7 +2,7 @@
 // nec_write.json and nec_targets.json, in float64.
 #include <torch/csrc/autograd/autograd.h>
 
-#include "learner/inner_loops/episodic_table.h"
+#include "methods/episodic_control/episodic_table.h"
 #include "tests/golden.h"
 
 namespace mentor::learner {

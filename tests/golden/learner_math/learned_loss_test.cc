@@ -2,9 +2,9 @@
 // respect to policy and context, and how much of PPO's loss is mixed in.
 #include <torch/csrc/autograd/autograd.h>
 
-#include "learner/agents/policy.h"
-#include "learner/inner_loops/evolved_loss.h"
-#include "learner/signals/signal_network.h"
+#include "agents/policy.h"
+#include "methods/epg/loop.h"
+#include "signals/signal_network.h"
 #include "tests/golden/signal_fixture.h"
 #include "tests/specs.h"
 

@@ -2,11 +2,11 @@
 // update.
 #include <functional>
 
-#include "learner/agents/critic.h"
-#include "learner/agents/differentiable_update.h"
-#include "learner/agents/gae.h"
-#include "learner/agents/outer_objective.h"
-#include "learner/agents/policy.h"
+#include "agents/differentiable_update.h"
+#include "agents/gae.h"
+#include "agents/policy.h"
+#include "methods/meta_gradient/critic.h"
+#include "methods/meta_gradient/outer_objective.h"
 #include "tests/golden.h"
 
 namespace mentor::learner {

@@ -1,16 +1,16 @@
-// gae, policy_forward, ppo_minibatch, ppo_update; in float64 with the tolerance of the file, and in
-// float32 with 1e-5 (forward), 1e-4 (gradients), 1e-3 (whole updates) of each tensor's greatest
+// gae, policy_forward, ppo_minibatch and ppo_update. In float64 with the tolerance of the file. In
+// float32 with 1e-5 (forward), 1e-4 (gradients) and 1e-3 (whole updates) of each tensor's greatest
 // element.
 #include <numeric>
 #include <set>
 
-#include "learner/agents/adam.h"
-#include "learner/agents/agent_shape.h"
-#include "learner/agents/gae.h"
-#include "learner/agents/policy.h"
-#include "learner/agents/ppo.h"
-#include "learner/agents/ppo_kernels.h"
-#include "learner/agents/ppo_loss.h"
+#include "agents/adam.h"
+#include "agents/agent_shape.h"
+#include "agents/gae.h"
+#include "agents/policy.h"
+#include "agents/ppo.h"
+#include "agents/ppo_kernels.h"
+#include "agents/ppo_loss.h"
 #include "tests/golden.h"
 
 namespace mentor::learner {

@@ -1,7 +1,7 @@
 // The LSTM with a fifth gate against golden/reinstatement_cell.json, and the memory that feeds it
 // against golden/reinstatement_memory.json.
 #include "common/cell_memory.h"
-#include "learner/kernels/lstm_sequence.h"
+#include "kernels/lstm_sequence.h"
 #include "tests/golden.h"
 
 namespace mentor::learner {

@@ -1,15 +1,15 @@
 // The response-gradient rule's mathematics against golden numbers
-// (docs/algorithms/response_gradient.md).
+// (methods/response_gradient/README.md).
 #include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "learner/agents/conditioned_policy.h"
-#include "learner/agents/gae.h"
-#include "learner/agents/response_terms.h"
-#include "learner/agents/row_statistics.h"
-#include "learner/signals/signal_network.h"
+#include "agents/gae.h"
+#include "agents/row_statistics.h"
+#include "methods/response_gradient/conditioned_policy.h"
+#include "methods/response_gradient/response_terms.h"
+#include "signals/signal_network.h"
 #include "tests/golden.h"
 #include "tests/specs.h"
 
@@ -314,7 +314,7 @@ TEST_CASE("golden: a response is identified by perturbations only", "[golden]") 
   }
 }
 
-// C1 of docs/algorithms/response_gradient.md#experiments: a bandit of two arms, r_in = eta a, task
+// C1 of methods/response_gradient/README.md#experiments: a bandit of two arms, r_in = eta a, task
 // reward a, 500 rounds of a policy step and a step of eta along the three terms.
 double BestArmAfterLearning(double theta_start, double eta_start, double kappa) {
   const Problem problem{.gaussian = false, .kappa = kappa};

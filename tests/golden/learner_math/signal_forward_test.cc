@@ -1,6 +1,6 @@
 #include "common/exact_math.h"
-#include "learner/kernels/lstm_layers.h"
-#include "learner/signals/lstm_plain.h"
+#include "kernels/lstm_layers.h"
+#include "signals/lstm/lstm_plain.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {

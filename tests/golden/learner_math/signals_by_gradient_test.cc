@@ -2,8 +2,8 @@
 // and by its gradient, gamma and lambda by their advantages and slopes.
 #include <torch/csrc/autograd/autograd.h>
 
-#include "learner/signals/attention_layers.h"
-#include "learner/signals/plain_layers.h"
+#include "signals/attention/attention_layers.h"
+#include "signals/plain_layers.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {

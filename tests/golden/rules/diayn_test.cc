@@ -1,10 +1,10 @@
 // DIAYN's discriminator, its reward and its cross-entropy against diayn.json
-// (docs/algorithms/skills.md), in float64.
+// (methods/diayn/README.md), in float64.
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 
-#include "learner/signals/discriminator.h"
+#include "methods/diayn/discriminator.h"
 #include "tests/golden.h"
 
 namespace mentor::learner {

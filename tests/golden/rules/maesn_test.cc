@@ -1,7 +1,7 @@
 // MAESN's adaptation step and outer loss against maesn.json
-// (docs/algorithms/latent_adaptation.md), in float64.
-#include "learner/agents/folded_input.h"
-#include "meta_learner/rules/maesn_objective.h"
+// (methods/maesn/README.md), in float64.
+#include "methods/maesn/objective.h"
+#include "methods/shared/folded_input.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::meta_learner {

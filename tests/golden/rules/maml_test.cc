@@ -1,9 +1,9 @@
 // MAML's adaptation step and outer step against maml.json
-// (docs/algorithms/initial_weights.md#maml), in float64 and, more loosely, in float32.
+// (methods/maml/README.md#maml), in float64 and, more loosely, in float32.
 #include <torch/csrc/autograd/autograd.h>
 
-#include "learner/agents/vanilla_policy_gradient.h"
-#include "meta_learner/rules/maml_objective.h"
+#include "methods/maml/objective.h"
+#include "methods/shared/vanilla_policy_gradient.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::meta_learner {

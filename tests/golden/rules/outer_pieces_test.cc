@@ -1,7 +1,7 @@
 // Pieces of the black-box rule that need no network: normaliser, meta-advantage, piece bounds.
-#include "meta_learner/rules/meta_advantage.h"
-#include "meta_learner/rules/reward_normaliser.h"
-#include "meta_learner/rules/tbptt.h"
+#include "methods/shared/meta_advantage.h"
+#include "methods/shared/reward_normaliser.h"
+#include "methods/shared/tbptt.h"
 #include "tests/golden.h"
 
 namespace mentor::meta_learner {

@@ -1,8 +1,8 @@
-#include "meta_learner/rules/outer_ppo.h"
+#include "methods/shared/outer_ppo.h"
 
 #include <limits>
 
-#include "learner/agents/worker_pool.h"
+#include "agents/worker_pool.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::meta_learner {

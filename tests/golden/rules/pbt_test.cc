@@ -1,10 +1,9 @@
 // Population based training against golden numbers: who copies whom, what becomes of the
 // hyperparameters, and the toy problem of the paper (tests/quadratic_population.h).
-#include "meta_learner/rules/pbt.h"
-
 #include <cmath>
 #include <limits>
 
+#include "methods/pbt/rule.h"
 #include "tests/golden.h"
 #include "tests/quadratic_population.h"
 

@@ -1,5 +1,5 @@
 // POET's rules of transfer and reproduction against golden numbers.
-#include "meta_learner/rules/poet.h"
+#include "methods/poet/poet.h"
 
 #include "tests/golden.h"
 
@@ -48,7 +48,7 @@ TEST_CASE("golden: poet, one transfer and one reproduction") {
                                                  high, /*admit=*/1);
     const auto want = static_cast<int64_t>(expected.at("admitted").get<double>());
     CHECK(admitted == (want < 0 ? std::vector<int64_t>{} : std::vector<int64_t>{want}));
-    // Who leaves is the front of the list.
+    // The front of the list leaves.
     const int64_t active = test.at("active").get<int64_t>() + static_cast<int64_t>(admitted.size());
     std::vector<int64_t> removed;
     for (int64_t m = 0; m < active - test.at("max_active").get<int64_t>(); ++m)

@@ -1,12 +1,11 @@
 // RL^2 against golden/rl2.json: acting with fed-back actions, advantages over the lifetime, loss
 // and gradient of every piece.
-#include "meta_learner/rules/rl2.h"
-
 #include <limits>
 
-#include "learner/agents/recurrent_policy.h"
-#include "meta_learner/rules/meta_advantage.h"
-#include "meta_learner/rules/outer_ppo.h"
+#include "methods/rl2/recurrent_policy.h"
+#include "methods/rl2/rule.h"
+#include "methods/shared/meta_advantage.h"
+#include "methods/shared/outer_ppo.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::meta_learner {

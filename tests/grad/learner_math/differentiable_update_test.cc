@@ -1,12 +1,12 @@
 // Gradients through agents' updates: against a closed form, finite differences, and each other.
-#include "learner/agents/differentiable_update.h"
+#include "agents/differentiable_update.h"
 
 #include <c10/core/GradMode.h>
 
+#include "agents/gae.h"
+#include "agents/policy.h"
 #include "common/rng.h"
-#include "learner/agents/gae.h"
-#include "learner/agents/outer_objective.h"
-#include "learner/agents/policy.h"
+#include "methods/meta_gradient/outer_objective.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

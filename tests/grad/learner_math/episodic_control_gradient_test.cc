@@ -2,7 +2,7 @@
 // encoder and lookup, with some neighbours missing.
 #include <torch/csrc/autograd/autograd.h>
 
-#include "learner/inner_loops/episodic_table.h"
+#include "methods/episodic_control/episodic_table.h"
 #include "tests/golden.h"
 #include "tests/normals.h"
 

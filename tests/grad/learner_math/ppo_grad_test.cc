@@ -2,9 +2,9 @@
 // LibTorch's.
 #include <numeric>
 
-#include "learner/agents/agent_shape.h"
-#include "learner/agents/ppo_kernels.h"
-#include "learner/agents/ppo_loss.h"
+#include "agents/agent_shape.h"
+#include "agents/ppo_kernels.h"
+#include "agents/ppo_loss.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

@@ -1,5 +1,5 @@
 // The hand-written gradient of the recurrent policy's LSTM against finite differences.
-#include "learner/agents/recurrent_policy.h"
+#include "methods/rl2/recurrent_policy.h"
 #include "tests/golden.h"
 
 namespace mentor::learner {

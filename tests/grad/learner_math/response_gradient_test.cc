@@ -1,15 +1,15 @@
 // The terms of the response gradient against finite differences in double
-// (docs/algorithms/response_gradient.md#terms-of-the-gradient), with eta perturbed in parts of the
+// (methods/response_gradient/README.md#terms-of-the-gradient), with eta perturbed in parts of the
 // collection.
 #include <cmath>
 #include <functional>
 
-#include "learner/agents/adam.h"
-#include "learner/agents/conditioned_policy.h"
-#include "learner/agents/differentiable_update.h"
-#include "learner/agents/gae.h"
-#include "learner/agents/response_terms.h"
-#include "learner/signals/signal_network.h"
+#include "agents/adam.h"
+#include "agents/differentiable_update.h"
+#include "agents/gae.h"
+#include "methods/response_gradient/conditioned_policy.h"
+#include "methods/response_gradient/response_terms.h"
+#include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::learner {
@@ -143,7 +143,7 @@ TEST_CASE("response gradient: through the policy step, by eta and by the reward'
 }
 
 // The same computation as a meta-gradient through one step of gradient descent, judged on fresh
-// data (docs/algorithms/response_gradient.md#terms-of-the-gradient): policies that eta does not
+// data (methods/response_gradient/README.md#terms-of-the-gradient): policies that eta does not
 // condition.
 TEST_CASE("response gradient: the term through the reward alone is the meta-gradient of LIRPG",
           "[grad]") {

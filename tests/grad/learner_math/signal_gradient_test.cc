@@ -1,6 +1,6 @@
 // The hand-written gradient of the LSTM signal network against finite differences and against
 // LibTorch's own.
-#include "learner/signals/lstm_plain.h"
+#include "signals/lstm/lstm_plain.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {

@@ -1,7 +1,7 @@
 // The gradient of DIAYN's cross-entropy against finite differences.
 #include <torch/csrc/autograd/autograd.h>
 
-#include "learner/signals/discriminator.h"
+#include "methods/diayn/discriminator.h"
 #include "tests/golden.h"
 #include "tests/normals.h"
 

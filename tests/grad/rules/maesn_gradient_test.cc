@@ -1,6 +1,6 @@
 // MAESN's outer gradient and the Hessian of its KL divergence against finite differences, through
 // two adaptation steps, clipped and not.
-#include "meta_learner/rules/maesn_objective.h"
+#include "methods/maesn/objective.h"
 #include "tests/golden.h"
 #include "tests/normals.h"
 

@@ -1,6 +1,6 @@
 // MAML's outer gradient and the Hessian of its KL divergence against finite differences, first and
 // second order, through two adaptation steps.
-#include "meta_learner/rules/maml_objective.h"
+#include "methods/maml/objective.h"
 #include "tests/golden.h"
 #include "tests/normals.h"
 

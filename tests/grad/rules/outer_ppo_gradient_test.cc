@@ -1,6 +1,6 @@
 // The gradient of the outer loss, over several groups of lifetimes, against finite differences.
-#include "learner/agents/worker_pool.h"
-#include "meta_learner/rules/outer_ppo.h"
+#include "agents/worker_pool.h"
+#include "methods/shared/outer_ppo.h"
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 

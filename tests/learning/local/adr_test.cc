@@ -10,7 +10,7 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr uint32_t kRounds = 200, kLifetimes = 16;
-constexpr double kGrowth = 0.00065;  // Of the skill, by a lifetime that is a little too hard.
+constexpr double kGrowth = 0.00065;  // Measures the skill, by a lifetime that is slightly too hard.
 
 struct Outcome {
   double low = 0, high = 0, skill = 0.1;

@@ -16,7 +16,7 @@ namespace mentor::testing {
 
 // Keeps the linker from leaving the registrations out.
 void RegisterBrokenParts();
-// Those beside their tests: latent_adaptation_test.cc, skills_test.cc.
+// Other broken parts stand beside their tests: latent_adaptation_test.cc, skills_test.cc.
 void RegisterBrokenLatents();
 void RegisterBrokenSkills();
 

@@ -6,11 +6,11 @@
 
 #include "common/check.h"
 #include "common/registry.h"
-#include "learner/signals/signal_network.h"
-#include "meta_learner/rules/meta_advantage.h"
-#include "meta_learner/rules/outer_ppo.h"
-#include "meta_learner/rules/outer_rule.h"
-#include "meta_learner/rules/reward_normaliser.h"
+#include "methods/base/outer_rule.h"
+#include "methods/shared/meta_advantage.h"
+#include "methods/shared/outer_ppo.h"
+#include "methods/shared/reward_normaliser.h"
+#include "signals/signal_network.h"
 #include "tests/torch_testing.h"
 #include "tests/wrapped_rule.h"
 
@@ -227,12 +227,8 @@ class OwnScaleRule final : public meta_learner::OuterRule {
 
   meta_learner::RuleNeeds needs() const override { return {}; }
   Tensor meta_parameters() const override { return weights_; }
-  meta_learner::TensorMap Save() const override { return {{"weights", weights_.clone()}}; }
   // Enough to look at what was learned, not to go on.
-  absl::Status Load(const meta_learner::TensorMap& state) override {
-    weights_ = state.at("weights");
-    return absl::OkStatus();
-  }
+  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
 
   absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
                                                     uint32_t outer_step) override {
@@ -335,7 +331,7 @@ void RegisterBrokenParts() {
          .summary = "broken on purpose",
          .options = lstm->options,
          .make = [lstm](const learner::SignalContext& context, const OptionValues& options) {
-           // docs/algorithms/black_box.md#inputs: after observation, action, density and success
+           // methods/black_box/README.md#inputs: after observation, action, density and success
            // signal.
            return std::make_unique<ForgetfulNetwork>(
                lstm->make(context, options), context.observation_size + context.action_size + 2);

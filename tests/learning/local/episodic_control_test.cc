@@ -1,9 +1,7 @@
-// Episodic control in mazes (docs/algorithms/episodic_control.md#required-results): the agents of
+// Episodic control in mazes (methods/episodic_control/README.md#required-results): the agents of
 // the ready specs find shortest ways, and agents that write wrongly or take the first of equals do
 // not. Agents live here with the learner's own loop, plan of units and unit runner, without
 // services, so that every step can be counted.
-#include "learner/inner_loops/episodic_control.h"
-
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -15,9 +13,10 @@
 #include "actor/unit_runner.h"
 #include "common/spec/spec.h"
 #include "envs/environment.h"
-#include "learner/unit_plan.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/shards.h"
+#include "methods/episodic_control/loop.h"
+#include "shards/unit_plan.h"
 #include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
 
@@ -36,7 +35,7 @@ struct Broken {
 // One agent's life in its maze.
 struct MazeLife {
   int shortest = 0;          // Steps of a shortest way.
-  std::vector<int> lengths;  // Of all episodes that ended.
+  std::vector<int> lengths;  // Over all episodes that ended.
   int optimal_after = -1;    // Steps until the greedy way was a shortest one; -1: never.
 
   double LastExcess() const {
@@ -173,8 +172,8 @@ Broken WithRewrite(learner::EpisodicTable<float>::Rewrite rewrite) {
   return {.config = [rewrite](EpisodicConfig* config) { config->rewrite = rewrite; }};
 }
 
-// Of actions of equal value the first is taken: each value is a trifle less than those of actions
-// before it. An empty table gets a row for that; everything else is as it was.
+// The first of equal actions is taken: each value is slightly less than those of earlier actions.
+// An empty table gets a row for that; everything else stays as it was.
 void TakeFirstOfEquals(v1::PolicyWeights* policy) {
   constexpr float kTrifle = 1e-8F;
   const size_t key = policy->episodic().key();
@@ -200,7 +199,7 @@ void TakeFirstOfEquals(v1::PolicyWeights* policy) {
 
 constexpr char kMfec[] = "maze_mfec.txtpb", kNec[] = "maze_nec.txtpb";
 constexpr double kExcess = 6;   // Steps more than a shortest way.
-constexpr int64_t kSolved = 8;  // Of nine mazes.
+constexpr int64_t kSolved = 8;  // Over nine mazes.
 
 TEST_CASE("learning: MFEC walks mazes by nearly shortest ways", "[learning]") {
   const std::vector<MazeLife> lives = Live(kMfec, {"seed=1"});
@@ -229,7 +228,7 @@ std::vector<MazeLife> NecLives(const Broken& broken = {}) {
   }
   return lives;
 }
-// Those whose greedy way was a shortest one at some time.
+// Mazes whose greedy way was a shortest one at some time.
 int64_t Solved(const std::vector<MazeLife>& lives) {
   return std::count_if(lives.begin(), lives.end(),
                        [](const MazeLife& life) { return life.optimal_after > 0; });

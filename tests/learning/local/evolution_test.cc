@@ -1,6 +1,6 @@
-// Evolution strategies on point_reach (tier V) through the real services in one process: agents
-// learn from the signal that they find, and do not from one whose estimate is missing or has the
-// wrong sign. The same spec gives the same bits whoever computes it.
+// Evolution strategies on point_reach (tier V) through the real services in one process. Agents
+// learn from the signal that they find. They do not from one whose estimate is missing or has the
+// wrong sign. The same spec gives the same bits on any machine.
 #include <cmath>
 #include <string>
 #include <vector>

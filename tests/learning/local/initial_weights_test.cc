@@ -1,6 +1,6 @@
 // Rules that learn initial weights, MAML and Reptile, on 2-D navigation through the real services
-// in one process: what is learned speeds up learning on goals never seen, and a rule whose outer
-// step is missing or goes the other way falls short of the threshold.
+// in one process. The learned weights speed up learning on unseen goals. A rule whose outer step is
+// missing or goes the other way falls short of the threshold.
 #include <string>
 #include <vector>
 

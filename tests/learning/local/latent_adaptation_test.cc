@@ -1,12 +1,12 @@
-// MAESN on a half circle of goals through the real services in one process: steps of a latent find
-// goals never seen, and parts that are broken on purpose fall short of the threshold.
+// MAESN on a half circle of goals through the real services in one process. Steps of a latent find
+// unseen goals; parts that are broken on purpose fall short of the threshold.
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "common/registry.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/outer_rule.h"
 #include "tests/learning/local/broken_parts.h"
 #include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
@@ -19,7 +19,7 @@ using learner::InnerLoop;
 using meta_learner::OuterRule;
 using torch::Tensor;
 
-// docs/algorithms/latent_adaptation.md#acceptance: success after two steps, and over that before
+// methods/maesn/README.md#acceptance: success after two steps, and over that before
 // any.
 constexpr double kSuccess = 0.22, kGain = 1.8;
 constexpr char kSpec[] = "maesn_half_circle.txtpb";
@@ -56,8 +56,7 @@ class TurnedLoop final : public InnerLoop {
         report);
   }
   std::vector<v1::PolicyWeights> Policies() const override { return inner_->Policies(); }
-  learner::TensorMap Save() const override { return inner_->Save(); }
-  absl::Status Load(const learner::TensorMap& state) override { return inner_->Load(state); }
+  void State(learner::StateFields* fields) override { inner_->State(fields); }
 
  private:
   const std::unique_ptr<InnerLoop> inner_;

@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "learner/signals/signal_network.h"
 #include "mentor/v1/evaluation.pb.h"
 #include "mentor/v1/spec.pb.h"
+#include "signals/signal_network.h"
 
 namespace mentor::testing {
 
-// deploy/experiments/FILE with overrides, checked. Every registered rule has a twin NAME_flipped,
+// experiments/FILE with overrides, checked. Every registered rule has a twin NAME_flipped,
 // whose steps go the other way.
 v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::string>& overrides);
 

@@ -5,19 +5,19 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "agents/numerics.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/registry.h"
 #include "common/spec/spec.h"
-#include "learner/agents/numerics.h"
 #include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/trained_run.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
-#include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/store.h"
+#include "methods/base/outer_rule.h"
 #include "tests/learning/local/broken_parts.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"

@@ -1,6 +1,7 @@
-// The blind agent of Umbrella Length (docs/algorithms/meta_gradient.md#umbrella-length) through the
-// real services in one process: it learns nothing by itself, everything from a signal learned by
-// meta-gradient, and nothing from one whose outer gradient is missing or has the wrong sign.
+// The blind agent of Umbrella Length (methods/meta_gradient/README.md#umbrella-length) through the
+// real services in one process. It learns nothing by itself and everything from a signal learned by
+// meta-gradient. It learns nothing from a signal whose outer gradient is missing or has the wrong
+// sign.
 #include <string>
 #include <vector>
 

@@ -1,6 +1,6 @@
-// RL^2 by regression, docs/algorithms/small_environments.md#quadratic-functions, through the real
-// services in one process: what a recurrent policy is shown of a function that it has never seen
-// makes its guesses better, and does not where the values are hidden from it.
+// RL^2 by regression (docs/algorithms/small_environments.md#quadratic-functions) through the real
+// services in one process. Seeing values of an unknown function makes a recurrent policy's guesses
+// better. Hidden values do not.
 #include <cstring>
 #include <memory>
 #include <string>
@@ -11,8 +11,8 @@
 #include "common/check.h"
 #include "common/registry.h"
 #include "envs/wrapper.h"
-#include "learner/agents/recurrent_policy.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
+#include "methods/rl2/recurrent_policy.h"
 #include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
 

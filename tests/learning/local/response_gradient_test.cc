@@ -1,7 +1,6 @@
 // The response-gradient rule on the point mass through the real services in one process
-// (docs/algorithms/response_gradient.md#experiments): without the task reward in the policy round,
-// whatever the agent learns comes from steps of eta, so a rule whose steps are missing or go the
-// other way fails.
+// (methods/response_gradient/README.md#experiments). The policy round has no task reward, so all
+// learning comes from steps of eta. A rule whose steps are missing or go the other way fails.
 #include <string>
 #include <vector>
 
@@ -26,7 +25,7 @@ double ReturnAfterLearning(const std::string& variant) {
   std::vector<std::string> overrides = kEtaAlone;
   overrides.push_back(variant);
   const testing::Learned learned = testing::Run("stn_literal.txtpb", overrides);
-  // Actors and learner agree on the folded policy (docs/algorithms/response_gradient.md#pitfalls,
+  // Actors and learner agree on the folded policy (methods/response_gradient/README.md#pitfalls,
   // 7).
   for (double error : learned.metrics.at("rho_error")) CHECK(error < 1e-5);
   return learned.Last("validation_return", 5);

@@ -1,7 +1,7 @@
 // RL^2 on the two-armed bandit of docs/algorithms/small_environments.md#bandits through the real
-// services in one process: a recurrent policy learns to explore and to exploit, and does not when
-// its outer gradient is missing or has the wrong sign. The same spec gives the same bits whoever
-// computes it.
+// services in one process. A recurrent policy learns to explore and to exploit. It does not when
+// its outer gradient is missing or has the wrong sign. The same spec gives the same bits on any
+// machine.
 #include <string>
 #include <vector>
 

@@ -1,8 +1,7 @@
 // RL^2 with a memory of episodes on the contextual bandit of
-// docs/algorithms/small_environments.md#bandits through the real services in one process: from the
-// second round on, a barcode that was seen before is met with its best arm at the first pull. A
-// policy without memory, with keys that say nothing, or whose cell is given nothing stays at
-// chance.
+// docs/algorithms/small_environments.md#bandits, through the real services in one process. From the
+// second round on, the first pull at a known barcode takes its best arm. A policy stays at chance
+// without memory, with keys that say nothing, or with a cell that is given nothing.
 #include <algorithm>
 #include <array>
 #include <cmath>

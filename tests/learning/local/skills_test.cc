@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "common/registry.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/signals/discriminator.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/outer_rule.h"
+#include "methods/diayn/discriminator.h"
 #include "tests/learning/local/broken_parts.h"
 #include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
@@ -20,7 +20,7 @@ namespace {
 using meta_learner::OuterRule;
 using torch::Tensor;
 
-// docs/algorithms/skills.md#acceptance, over the 300 episodes of the last five updates.
+// methods/diayn/README.md#acceptance, over the 300 episodes of the last five updates.
 constexpr double kAccuracy = 0.97, kPseudoReward = 1.62, kSpread = 8;
 constexpr size_t kLast = 5;
 constexpr char kSpec[] = "box_diayn.txtpb";

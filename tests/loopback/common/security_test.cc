@@ -361,8 +361,8 @@ TEST_CASE("security: 100 new certificates under load, and no call fails", "[loop
   const TlsFiles own = files.files("meta-learner");
   int broken = 0;
   for (; rotation < 100; ++rotation) {
-    // As a user renews: key and certificate one after the other, so the pair does not match for a
-    // moment; now and then with a broken file in between that stays for a while.
+    // Renews as a user does: key and certificate one after the other, so the pair does not match
+    // for a moment. Now and then a broken file comes in between and stays for a while.
     REQUIRE(InitCertificates(files.path("ours"), {}).ok());
     const std::string expected = ReadText(own.certificate);
     if (rotation % 10 == 9) {

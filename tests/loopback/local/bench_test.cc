@@ -22,7 +22,7 @@ struct Outcome {
   std::string out, err;
 };
 
-// Of the smallest measurement there is.
+// Output of the smallest measurement.
 Outcome Bench(const std::string& arguments) {
   const testing::TempFolder folder;
   const std::string out = folder.path() / "out", err = folder.path() / "err";

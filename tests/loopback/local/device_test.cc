@@ -1,5 +1,5 @@
 // An experiment on an emulated device ends with the CPU's hash: inner PPO, signals and outer PPO.
-#include "learner/agents/numerics.h"
+#include "agents/numerics.h"
 #include "mentor/local/run_report.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"

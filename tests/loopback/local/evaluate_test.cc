@@ -12,17 +12,17 @@
 #include <absl/strings/match.h>
 #include <google/protobuf/text_format.h>
 
+#include "agents/numerics.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/uuid.h"
-#include "learner/agents/numerics.h"
 #include "mentor/evaluate_command.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/trained_run.h"
 #include "mentor/rule_command.h"
 #include "meta_learner/experiment/evaluation.h"
-#include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/state_folder.h"
+#include "methods/base/outer_rule.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"

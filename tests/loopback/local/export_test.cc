@@ -7,14 +7,14 @@
 #include <absl/strings/match.h>
 #include <nlohmann/json.hpp>
 
+#include "agents/numerics.h"
 #include "common/file.h"
 #include "common/safetensors.h"
-#include "learner/agents/numerics.h"
 #include "mentor/local/evaluate.h"
 #include "mentor/local/signal_export.h"
 #include "mentor/local/trained_run.h"
 #include "meta_learner/experiment/evaluation.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"

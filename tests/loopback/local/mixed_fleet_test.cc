@@ -1,5 +1,5 @@
-// Learners of two kinds at one meta-learner: an experiment ends on the kind on which it began, with
-// the hash that it has alone, while another one uses the other kind.
+// Learners of two kinds at one meta-learner. An experiment ends on the kind on which it began, with
+// the hash that it has alone, while another experiment uses the other kind.
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -9,13 +9,13 @@
 #include <string>
 
 #include "actor/actor.h"
+#include "agents/numerics.h"
 #include "common/file.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
 #include "common/status.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
-#include "learner/agents/numerics.h"
 #include "learner/learner.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/local/local_run.h"

@@ -1,6 +1,6 @@
-// Rules that decide inside a lifetime measure whole episodes: what an experiment records of its
-// inner iterations, whose borders lie inside episodes, is what the whole lifetimes say at once,
-// also after it went on from a checkpoint between two of them.
+// Rules that decide inside a lifetime measure whole episodes. The borders of inner iterations lie
+// inside episodes. The records of the iterations must equal those of the whole lifetimes, also
+// after a resume from a checkpoint between two iterations.
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -10,10 +10,9 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "agents/numerics.h"
 #include "common/file.h"
 #include "common/spec/spec.h"
-#include "learner/agents/numerics.h"
-#include "learner/signals/signal_network.h"
 #include "mentor/local/relive.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"
@@ -22,6 +21,7 @@
 #include "meta_learner/experiment/trained_episodes.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/store.h"
+#include "signals/signal_network.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
@@ -41,8 +41,8 @@ constexpr const char* kBenchmarks[] = {R"(name: "point_reach")",
 
 const absl::Status fixed = learner::FixNumerics();
 
-// What the rule says of itself, made with any signal network that suits it, on lifetimes of the
-// default length or, where agents do not learn within their lives, of one iteration.
+// The rule's own needs, made with any signal network that suits it. Lifetimes have the default
+// length, or one iteration where agents do not learn within their lives.
 bool DecidesInside(const meta_learner::RuleEntry& rule) {
   for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
     for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
@@ -198,7 +198,7 @@ struct Expected {
   // Means over the lifetimes in which episodes ended, by iteration.
   std::vector<double> success = std::vector<double>(kIterations, 0);
   std::vector<double> returns = success, lifetimes = success;
-  double score = 0, scored = 0;  // Of the last iterations.
+  double score = 0, scored = 0;  // From the last iterations.
   int crossed = 0;               // Episodes that began in an earlier iteration than they ended.
   int succeeded = 0;
 };

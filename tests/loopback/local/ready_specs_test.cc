@@ -7,8 +7,8 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_join.h>
 
+#include "agents/numerics.h"
 #include "common/file.h"
-#include "learner/agents/numerics.h"
 #include "mentor/local/run_report.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
@@ -22,8 +22,8 @@ const absl::Status fixed = learner::FixNumerics();
 
 using Overrides = std::vector<std::string>;
 
-// What makes a run small. Of each line the first entry is taken that the spec's parts accept; one
-// that they all refuse, or that concerns parts which the spec does not have, changes nothing. So a
+// Settings that make a run small. The first entry of each line that the spec's parts accept is
+// taken. An entry changes nothing when all parts refuse it, or the spec lacks the parts. So a
 // benchmark of 45 environments keeps its 45 lifetimes.
 const std::vector<std::vector<Overrides>> kSmaller = {
     {{"rule.lifetimes_per_update=2", "rule.shard_lifetimes=2"},

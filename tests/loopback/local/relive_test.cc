@@ -9,9 +9,9 @@
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_replace.h>
 
+#include "agents/numerics.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
-#include "learner/agents/numerics.h"
 #include "mentor/env_command.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/evaluation.h"

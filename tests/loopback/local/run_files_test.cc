@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "agents/numerics.h"
 #include "common/evaluation_method.h"
 #include "common/event_file.h"
 #include "common/file.h"
 #include "common/spec/spec_event.h"
-#include "learner/agents/numerics.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/training_table.h"

@@ -7,16 +7,16 @@
 #include <thread>
 #include <vector>
 
+#include "agents/numerics.h"
+#include "agents/worker_pool.h"
 #include "common/check.h"
 #include "common/fair_queue.h"
 #include "common/pause_point.h"
-#include "learner/agents/numerics.h"
-#include "learner/agents/worker_pool.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/reported_numbers.h"
-#include "meta_learner/rules/experiment_metrics.h"
-#include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/store.h"
+#include "methods/base/experiment_metrics.h"
+#include "methods/base/outer_rule.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
@@ -102,8 +102,7 @@ class Polite : public meta_learner::OuterRule {
       : weights_(context.network->InitialWeights(context.spec.seed())), pool_(context.pool) {}
   meta_learner::RuleNeeds needs() const override { return {}; }
   torch::Tensor meta_parameters() const override { return weights_; }
-  meta_learner::TensorMap Save() const override { return {{"weights", weights_}}; }
-  absl::Status Load(const meta_learner::TensorMap&) override { return absl::OkStatus(); }
+  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
 
  private:
   absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch&,
@@ -129,7 +128,7 @@ class Polite : public meta_learner::OuterRule {
     other.join();
     return meta_learner::RuleReport{{"waited", waited ? 1 : 0}};
   }
-  const torch::Tensor weights_;
+  torch::Tensor weights_;
   learner::WorkerPool* const pool_;
 };
 
@@ -154,15 +153,14 @@ class Talker : public meta_learner::OuterRule {
       : weights_(context.network->InitialWeights(context.spec.seed())) {}
   meta_learner::RuleNeeds needs() const override { return {}; }
   torch::Tensor meta_parameters() const override { return weights_; }
-  meta_learner::TensorMap Save() const override { return {{"weights", weights_}}; }
-  absl::Status Load(const meta_learner::TensorMap&) override { return absl::OkStatus(); }
+  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
 
  private:
   absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch&,
                                                     uint32_t) override {
     return meta_learner::RuleReport{{"promised", 1}, {"secret", 2}};
   }
-  const torch::Tensor weights_;
+  torch::Tensor weights_;
 };
 
 const meta_learner::RegisterRule kTalker({

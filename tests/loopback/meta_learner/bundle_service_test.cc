@@ -269,7 +269,7 @@ TEST_CASE("bundle service: what is fetched is verified once, not for each piece 
   v1::FetchBundleRequest fetch;
   fetch.set_name(BundleResource(manifest.digest));
   REQUIRE(fixture.Call(&Fixture::Bundles::FetchBundle, fetch).ok());
-  // Whoever hashed it again would find this; who fetches the last piece does.
+  // Hashing it again finds this; so does fetching the last piece.
   std::ofstream(fixture.Path("state") / "bundles" / manifest.digest / "robot.xml") << "<mujoc0/>";
   fetch.set_offset(1 << 20);
   const auto piece = fixture.Call(&Fixture::Bundles::FetchBundle, fetch);
@@ -408,7 +408,7 @@ TEST_CASE("bundle service: tasks that are drawn without end hold up neither othe
       return ann->CreateExperiment(&context, Fixture::CreateRequest(id, digest), &made);
     });
   };
-  // Nobody waits for it any more.
+  // No caller waits for it any more.
   auto hasty = create("a", std::chrono::seconds(2));
   REQUIRE(drawing.try_acquire_for(std::chrono::seconds(20)));
   CHECK(hasty.get().error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);

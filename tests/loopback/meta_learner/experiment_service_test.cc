@@ -58,7 +58,7 @@ class Fixture {
     // Called with what a call has changed.
     std::function<void(const v1::Experiment&)> on_look = {};
     std::string tokens = {};                 // File; callers then have none until Become.
-    uint32_t hidden_units_max = UINT32_MAX;  // Of agents for which there is a learner.
+    uint32_t hidden_units_max = UINT32_MAX;  // Arithmetic of agents that some learner has.
     std::shared_ptr<ObjectStore> objects = {};
     std::vector<v1::Peer> peers = {};
     std::vector<v1::ShardInfo> shards = {};
@@ -1187,8 +1187,8 @@ TEST_CASE("experiment service: while specs are checked, other calls are answered
   }
   CHECK(fixture.List(10).ok());
   CHECK(fixture.Call(&Fixture::Stub::ListCatalogue, v1::ListCatalogueRequest()).ok());
-  // Of three more, two find a place in the line, one is told that there is none. Which one that is
-  // shows when it has ended.
+  // Two of three more find a place in the queue; the third is told that there is none. Which one
+  // that is shows when it has ended.
   std::atomic<int> refused = 0;
   for (int i = 0; i < 3; ++i) {
     callers.emplace_back([&] {
@@ -1650,7 +1650,7 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   CHECK(ReasonOf(fixture.Call(&Fixture::Stub::ListCheckpoints, list).status()) ==
         "PAGE_TOKEN_MISMATCH");
   list.set_parent(fixture.CreateIn(S::STATE_QUEUED));
-  list.set_page_token(first->next_page_token());  // Of the other one.
+  list.set_page_token(first->next_page_token());  // The other one's.
   CHECK(ReasonOf(fixture.Call(&Fixture::Stub::ListCheckpoints, list).status()) ==
         "PAGE_TOKEN_MISMATCH");
 

@@ -69,7 +69,7 @@ TEST_CASE("episodic policy: an equal key has its value, others the mean of the n
   CHECK(Values(weights, {0.4F}) == std::vector<float>{15, 7, 0});  // rows 0 and 1
   CHECK(Values(weights, {2.5F}) == std::vector<float>{40, 7, 0});  // rows 1 and 2
   CHECK(Values(weights, {2}) == std::vector<float>{40, 7, 0});     // 1 and 1 and 4 away
-  // Of rows that are equally far the lower one.
+  // Among rows at equal distance the lower one counts.
   v1::PolicyWeights one = Weights(1, 1, 0, {}, {{{1, -1}, {3, 5}}});
   one.mutable_episodic()->set_neighbours(1);
   CHECK(Values(one, {0}) == std::vector<float>{3});

@@ -36,7 +36,7 @@ std::string HomeOf(const std::string& uid, const std::vector<std::string>& addre
   return choice.Ranked().front();
 }
 
-// Of three learners, with an actor that is connected to its first choice.
+// Three learners, and an actor that is connected to its first choice.
 struct ThreeLearners {
   ThreeLearners() {
     choice.Update(Addresses(3));

@@ -471,8 +471,8 @@ TEST_CASE("result hash: covers every field, and nothing else", "[unit]") {
   CHECK(ResultHash(good, "") != want);
 }
 
-// The whole lifetime in one unit; the policy is told the action as sampled, the success signal of
-// the step, and the ends of episodes, over which its memory lives on.
+// The whole lifetime in one unit. The policy gets the action as sampled, the step's success signal,
+// and the ends of episodes. Its memory lives on over them.
 TEST_CASE("unit runner: a recurrent policy is told what came of its steps", "[unit]") {
   for (const bool discrete : {false, true}) {
     v1::Unit unit = discrete ? mentor::testing::NewUnit(0, 120) : PointReachUnit(0, 120);

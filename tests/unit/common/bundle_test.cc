@@ -207,7 +207,7 @@ TEST_CASE("bundle: version control, swap files and backups are left out and name
   const auto plain = ReadBundle(MakeExample(folder.path() / "plain"));
   REQUIRE(plain.ok());
   const auto used = MakeExample(folder.path() / "used");
-  Put(used / ".git/objects/ab/line\nend", "x");  // Nobody looks into it.
+  Put(used / ".git/objects/ab/line\nend", "x");  // The check does not look into it.
   for (const char* name : {"robot.xml~", ".robot.xml.swp", "meshes/#arm.stl#", "task.bak"})
     Put(used / name, "x");
   fs::create_symlink("ann@host.1:2", used / ".#robot.xml");  // A lock of Emacs: to nothing.

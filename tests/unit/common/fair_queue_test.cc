@@ -270,7 +270,7 @@ TEST_CASE("fair queue: names without a share are of the middle class, and weight
     ++turns[next];
   }
   CHECK(turns["none"] == 10);
-  // Of equal ones the first name.
+  // The first name wins among equals.
   CHECK(*weights.Next({"none", "one"}) == "none");
   weights.Remove("nobody");  // Is nothing.
 }
@@ -291,7 +291,7 @@ TEST_CASE("fair queue: a share that came over the wire has a class and a weight"
   v1::WorkShare share;
   CHECK(ToShare(share).priority == v1::PRIORITY_NORMAL);
   CHECK(ToShare(share).weight == 1);
-  share.set_priority(static_cast<v1::Priority>(7));  // Of a peer that lies, or is newer.
+  share.set_priority(static_cast<v1::Priority>(7));  // From a peer that lies, or is newer.
   CHECK(ToShare(share).priority == v1::PRIORITY_NORMAL);
   share = ToProto("a", {.owner = "ada", .priority = v1::PRIORITY_LOW, .weight = 9});
   CHECK(ToShare(share).owner == "ada");

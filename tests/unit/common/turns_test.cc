@@ -63,7 +63,7 @@ class Simulation {
       Fill();
     }
   }
-  // Of the time that went to all since the call before.
+  // Shares of the time that all got since the last call.
   double ShareOf(const std::string& experiment) {
     double all = 0;
     for (const auto& [name, seconds] : seconds_) all += seconds;

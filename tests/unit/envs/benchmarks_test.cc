@@ -286,7 +286,7 @@ TEST_CASE("custom: what a spec costs is reckoned before anything is made (D6)", 
   CHECK(Contains(Complaint(wrappers + sets(150, "")), "each set has those of the benchmark"));
   // Fifty sets with the most goals that a set may have are well within.
   CHECK(Make(sets(50, "goals: 10000"))->Tasks(Split::kTrain)[49].tasks.size() == 10'000);
-  // Nobody reads thousands of complaints, and each was compared with all others.
+  // Thousands of complaints are useless, and each was compared with all others.
   CHECK(Complaints(sets(900, "option { name: 'speed' value: '1' }")).size() < 200);
 }
 

@@ -62,7 +62,8 @@ TEST_CASE("metaworld: a shared hand reset changes no bit", "[unit]") {
       SettledResets::Instance().Clear();
       in_full.push_back(ResetTo(*environment, goal));
     }
-    for (uint32_t first = 0; first < kGoals; first += kGoals - 1) {  // Whose hand reset is shared.
+    // Environments that share the hand reset.
+    for (uint32_t first = 0; first < kGoals; first += kGoals - 1) {
       SettledResets::Instance().Clear();
       CHECK(ResetTo(*environment, first) == in_full[first]);
       const auto other = MakeEnvironment(name, {}).value();  // With data that has been nowhere.

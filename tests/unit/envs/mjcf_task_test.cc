@@ -482,7 +482,7 @@ TEST_CASE("mjcf: a task without an expression for success is known to have none"
   };
   CHECK(may_succeed(with.Offer()));
   CHECK_FALSE(may_succeed(without.Offer()));
-  CHECK(may_succeed("sha256:" + std::string(64, '0')));  // Nobody knows.
+  CHECK(may_succeed("sha256:" + std::string(64, '0')));  // Unknown.
 }
 
 TEST_CASE("mjcf: a step says what went wrong in which expression", "[unit]") {

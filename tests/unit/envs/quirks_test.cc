@@ -1,5 +1,5 @@
-// What the reference does differently from what one would write: each case names a quirk of
-// Meta-World 3.1.1 that a tidy reader of the task files might repair, and parity with it.
+// Where the reference differs from the obvious. Each case names a quirk of Meta-World 3.1.1. A tidy
+// reader of the task files might repair it, and lose parity.
 #include <cstring>
 
 #include "envs/metaworld/metaworld_environment.h"

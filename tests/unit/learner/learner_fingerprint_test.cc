@@ -1,6 +1,6 @@
-#include "learner/learner_fingerprint.h"
+#include "shards/learner_fingerprint.h"
 
-#include "learner/agents/numerics.h"
+#include "agents/numerics.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {

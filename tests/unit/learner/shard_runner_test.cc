@@ -1,6 +1,6 @@
 // One shard from its first segment to its report, with made-up actors: what comes out, and what
 // becomes of everything that can go wrong on the way.
-#include "learner/shard_runner.h"
+#include "shards/shard_runner.h"
 
 #include <cmath>
 #include <functional>
@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "learner/agents/policy_weights.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/inner_loops/shared.h"
-#include "learner/segment_proto.h"
-#include "learner/shard_done.h"
+#include "agents/policy_weights.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/loop_parts.h"
+#include "shards/segment_proto.h"
+#include "shards/shard_done.h"
 #include "tests/shards.h"
 #include "tests/text.h"
 
@@ -79,7 +79,7 @@ TEST_CASE("shard runner: segments in order, then the deterministic episodes, and
   // A unit for each of 3 agents and 4 collections, half a second each.
   CHECK(outcome.report->seconds.rollout() == 0.5 * 3 * 4);
   CHECK(outcome.report->seconds.wall() >= outcome.report->seconds.stalled());
-  CHECK(outcome.report->snapshot.tensors().empty());  // Nobody asked for it.
+  CHECK(outcome.report->snapshot.tensors().empty());  // The shard did not ask for it.
   // The same again, bit for bit.
   CHECK(Bytes(RunIt(shard).segments) == Bytes(outcome.segments));
   v1::Shard other = shard;
@@ -103,8 +103,7 @@ class CollectsTwice : public InnerLoop {
     const AgentShape shape = ShapeOfAgents(*context_.shard);
     return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
   }
-  TensorMap Save() const override { return {}; }
-  absl::Status Load(const TensorMap&) override { return absl::OkStatus(); }
+  void State(StateFields*) override {}
 
  private:
   const InnerLoopContext context_;

@@ -7,9 +7,9 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "learner/segment_proto.h"
-#include "learner/tensor_proto.h"
-#include "learner/unit_plan.h"
+#include "shards/segment_proto.h"
+#include "shards/tensor_proto.h"
+#include "shards/unit_plan.h"
 #include "tests/specs.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
@@ -156,7 +156,7 @@ TEST_CASE("wire: parts of an iteration that begins inside an episode count on fr
   std::vector<v1::EpisodeCursor> cursors(2);
   for (v1::EpisodeCursor& cursor : cursors) {
     cursor.set_episode(2);
-    cursor.set_step(400);  // Of episode 2: after 1400 steps.
+    cursor.set_step(400);  // In episode 2, after 1400 steps.
     cursor.set_state("state");
   }
   const auto units = PlanUnits(shard, 1, Plan(shard, 1), cursors);
@@ -165,7 +165,7 @@ TEST_CASE("wire: parts of an iteration that begins inside an episode count on fr
   const std::vector<uint32_t> begins = {0, 600, 1100}, steps = {600, 500, 300},
                               episodes = {2, 4, 5};
   for (size_t part = 0; part < 3; ++part) {
-    const v1::Unit& unit = units[3 + part];  // Of the second agent.
+    const v1::Unit& unit = units[3 + part];  // The second agent's.
     CHECK(unit.id().agent() == 1);
     CHECK(unit.id().part() == part);
     CHECK(unit.first_step() == 1400 + begins[part]);
@@ -463,7 +463,7 @@ TEST_CASE("wire: episodes that end early go on over iterations, however long the
       CHECK(want.observations[agent][t][0].item<float>() == static_cast<float>(episode));
       CHECK(want.observations[agent][t][1].item<float>() == static_cast<float>(step));
       CHECK(want.prev_done[agent][t].item<float>() == (t > 0 && step == 0 ? 1.0F : 0.0F));
-      // docs/algorithms/black_box.md#success-signal, M = 6: the first success, -0.2 only where the
+      // methods/black_box/README.md#success-signal, M = 6: the first success, -0.2 only where the
       // limit is reached.
       const bool success = step == 2 && episode % 2 == 1;
       const double signal = success                               ? 1 - 0.7 * 2 / 6
@@ -522,7 +522,7 @@ TEST_CASE("wire: labels come where the loop asks for them", "[unit]") {
   }
   CHECK(SegmentFromProto(proto, shard).status().message().find("labels") !=
         absl::string_view::npos);
-  // Nobody asked: they are left where they are.
+  // The shard did not ask, so they stay where they are.
   plan.labels = false;
   CHECK_FALSE(AssembleSegment(shard, plan, units, results, &cursors)->labels.defined());
 }

@@ -1,6 +1,6 @@
-#include "learner/agents/agent_shape.h"
+#include "agents/agent_shape.h"
 
-#include "learner/agents/orthogonal.h"
+#include "agents/orthogonal.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

@@ -1,9 +1,9 @@
-#include "learner/agents/conditioned_policy.h"
+#include "methods/response_gradient/conditioned_policy.h"
 
 #include <cmath>
 #include <cstring>
 
-#include "learner/signals/signal_network.h"
+#include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::learner {

@@ -1,5 +1,5 @@
 // One critic for several discounts: what it sees of them lets it fit all of them at once.
-#include "learner/agents/critic.h"
+#include "methods/meta_gradient/critic.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,15 +1,15 @@
-#include "learner/kernels/device_monitor.h"
+#include "kernels/device_monitor.h"
 
 #include <c10/core/CPUAllocator.h>
 
 #include <atomic>
 
+#include "agents/agent_trainer.h"
+#include "agents/ppo.h"
 #include "common/failpoint.h"
 #include "common/mutex.h"
-#include "learner/agents/agent_trainer.h"
-#include "learner/agents/ppo.h"
-#include "learner/kernels/device_work.h"
-#include "learner/signals/signal_network.h"
+#include "kernels/device_work.h"
+#include "signals/signal_network.h"
 #include "tests/metrics.h"
 #include "tests/normals.h"
 #include "tests/text.h"
@@ -21,7 +21,7 @@ namespace {
 using testing::Contains;
 using testing::MetricValue;
 
-// Who is told that a device has failed.
+// Callbacks that hear of a failed device.
 class Listener {
  public:
   std::function<void(const absl::Status&)> Ear(const std::string& name) {
@@ -96,7 +96,7 @@ struct Update {
     return *PpoDeviceBytes(shape, config, static_cast<int64_t>(lifetimes.size()),
                            segment.shaped_rewards.size(1));
   }
-  // Of all that a GPU would be sent.
+  // Counts everything that a GPU would get.
   int64_t Sent() const {
     int64_t bytes = 0;
     for (const torch::Tensor& x : {agents.theta, agents.adam_m, agents.adam_v, agents.adam_steps,

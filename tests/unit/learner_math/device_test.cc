@@ -1,8 +1,8 @@
-#include "learner/kernels/device.h"
+#include "kernels/device.h"
 
 #include <cstdlib>
 
-#include "learner/kernels/launch.h"
+#include "kernels/launch.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 

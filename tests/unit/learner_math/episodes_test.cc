@@ -1,4 +1,4 @@
-#include "learner/agents/episodes.h"
+#include "agents/episodes.h"
 
 #include "tests/torch_testing.h"
 

@@ -1,7 +1,5 @@
 // Agents of episodic control on made-up segments: what they write and when, that they go on from a
 // snapshot in the middle of an episode, and what is refused.
-#include "learner/inner_loops/episodic_control.h"
-
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -9,8 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "agents/numerics.h"
 #include "common/spec/spec.h"
-#include "learner/agents/numerics.h"
+#include "methods/episodic_control/loop.h"
 #include "tests/normals.h"
 #include "tests/specs.h"
 #include "tests/torch_testing.h"

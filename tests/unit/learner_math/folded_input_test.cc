@@ -1,7 +1,7 @@
 // An input that is constant through an episode, folded into biases.
-#include "learner/agents/folded_input.h"
+#include "methods/shared/folded_input.h"
 
-#include "learner/agents/policy.h"
+#include "agents/policy.h"
 #include "tests/normals.h"
 #include "tests/specs.h"
 

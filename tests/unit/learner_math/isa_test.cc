@@ -1,5 +1,5 @@
 // AVX-512 makes AVX2's bits: in products of all shapes, and in what is built of them.
-#include "learner/kernels/isa.h"
+#include "kernels/isa.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "agents/ppo_kernels.h"
 #include "common/rng.h"
-#include "learner/agents/ppo_kernels.h"
-#include "learner/kernels/dense.h"
-#include "learner/kernels/matrix_kernels.h"
+#include "kernels/dense.h"
+#include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
 namespace mentor::learner {

@@ -1,4 +1,4 @@
-// The LSTM signal network as phases (learner/signals/lstm_engine.h) against the kernels of the CPU:
+// The LSTM signal network as phases (signals/lstm/lstm_engine.h) against the kernels of the CPU:
 // the same bits, in whatever order the threads of a phase run.
 #include <algorithm>
 #include <cmath>
@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "common/rng.h"
-#include "learner/kernels/dense.h"
-#include "learner/kernels/product_phases.h"
+#include "kernels/dense.h"
+#include "kernels/product_phases.h"
 #include "tests/lstm_problem.h"
 #include "tests/testing.h"
 

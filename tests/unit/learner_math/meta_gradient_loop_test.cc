@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/spec/spec.h"
-#include "learner/inner_loops/inner_loop.h"
+#include "methods/base/inner_loop.h"
 #include "tests/normals.h"
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
@@ -278,7 +278,7 @@ TEST_CASE("meta-gradient loop: frozen, the agents learn alike and nothing is rep
     INFO(name);
     CHECK(torch::equal(before.at(name), after.at(name)));
   }
-  // Whoever is taught goes on: there the last update counts too.
+  // Taught agents continue, so the last update counts too.
   const Tensor agents = taught->Save().at("agents.theta");
   Live(taught.get(), 3);
   CHECK_FALSE(torch::equal(taught->Save().at("agents.theta"), agents));

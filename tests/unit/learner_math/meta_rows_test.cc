@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "learner/agents/agent_shape.h"
-#include "learner/agents/policy.h"
-#include "learner/agents/policy_weights.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/inner_loops/lifetimes.h"
-#include "learner/inner_loops/perturbation.h"
-#include "learner/inner_loops/shared.h"
+#include "agents/agent_shape.h"
+#include "agents/policy.h"
+#include "agents/policy_weights.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/lifetimes.h"
+#include "methods/base/loop_parts.h"
+#include "methods/shared/perturbation.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
@@ -28,7 +28,7 @@ using torch::Tensor;
 constexpr int64_t kSteps = 20;
 constexpr uint64_t kSeed = 3;
 
-// Of agents that learn from the shaped reward.
+// A shard of agents that learn from the shaped reward.
 v1::Shard ShardOf(const std::vector<uint32_t>& lifetimes, const std::string& loop,
                   const Settings& options = {}) {
   v1::Shard shard;
@@ -140,7 +140,7 @@ TEST_CASE("population loop: each hyperparameter is that of PPO", "[unit]") {
     if (options[0].second == "false" && options[1].second == "false")
       options.emplace_back(std::string("tune_") + name, "true");
     Tensor numbers = torch::zeros({4});
-    numbers[2] = value;  // Of lifetime 6.
+    numbers[2] = value;  // Lifetime 6.
     const Tensor tuned = Live(shard_of("population", options), numbers, Steps(1)).learned;
     v1::Shard same = shard_of("ppo");
     (same.mutable_spec()->mutable_agent()->*set)(value);

@@ -1,4 +1,4 @@
-#include "learner/agents/minibatch_order.h"
+#include "agents/minibatch_order.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,9 +1,9 @@
-#include "learner/agents/numerics.h"
+#include "agents/numerics.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
-#include "learner/agents/worker_pool.h"
+#include "agents/worker_pool.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {

@@ -1,8 +1,8 @@
 // Running normalisation of observations: the same as over all data at once, and invisible to
 // actors.
-#include "learner/agents/observation_normaliser.h"
+#include "agents/observation_normaliser.h"
 
-#include "learner/agents/policy.h"
+#include "agents/policy.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

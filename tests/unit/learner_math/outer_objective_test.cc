@@ -1,10 +1,10 @@
 // The outer objective's standardised advantages: what a floor on their standard deviation is for.
-#include "learner/agents/outer_objective.h"
+#include "methods/meta_gradient/outer_objective.h"
 
 #include <torch/csrc/autograd/autograd.h>
 
-#include "learner/agents/agent_shape.h"
-#include "learner/agents/row_statistics.h"
+#include "agents/agent_shape.h"
+#include "agents/row_statistics.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

@@ -1,7 +1,7 @@
 // The learner's half of evolution strategies: whose weights teach whom.
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/inner_loops/lifetimes.h"
-#include "learner/inner_loops/perturbation.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/lifetimes.h"
+#include "methods/shared/perturbation.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 

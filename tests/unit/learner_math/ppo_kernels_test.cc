@@ -1,13 +1,13 @@
-#include "learner/agents/ppo_kernels.h"
+#include "agents/ppo_kernels.h"
 
 #include <bit>
 #include <cmath>
 #include <limits>
 
 #include "common/rng.h"
-#include "learner/kernels/isa.h"
-#include "learner/kernels/lanes.h"
-#include "learner/kernels/matrix_kernels.h"
+#include "kernels/isa.h"
+#include "kernels/lanes.h"
+#include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
 namespace mentor::learner {

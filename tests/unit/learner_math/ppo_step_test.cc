@@ -1,8 +1,8 @@
-#include "learner/agents/ppo_step.h"
+#include "agents/ppo_step.h"
 
 #include <numeric>
 
-#include "learner/agents/ppo_values.h"
+#include "agents/ppo_values.h"
 #include "tests/ppo_problem.h"
 #include "tests/testing.h"
 

@@ -1,9 +1,9 @@
-#include "learner/agents/ppo.h"
+#include "agents/ppo.h"
 
 #include <numeric>
 
+#include "agents/gae.h"
 #include "common/rng.h"
-#include "learner/agents/gae.h"
 #include "mentor/v1/spec.pb.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
@@ -73,8 +73,8 @@ struct Case {
   }
 };
 
-// Episodes that a limit cut short after step 19, for odd lifetimes also after step 40; the first
-// ends with the observation of step 5, the second with that of step 7.
+// Episodes that a limit cut short after step 19, and for odd lifetimes also after step 40. The
+// first ends with the observation of step 5, the second with that of step 7.
 Case Truncated(std::vector<uint32_t> lifetimes) {
   Case c(std::move(lifetimes));
   c.config.bootstrap_on_truncation = true;

@@ -1,5 +1,5 @@
 // The table of a segment's fields, and what follows from it.
-#include "learner/agents/segment.h"
+#include "agents/segment.h"
 
 #include <algorithm>
 #include <set>

@@ -6,8 +6,8 @@
 
 #include "common/exact_math.h"
 #include "common/rng.h"
-#include "learner/kernels/dense.h"
-#include "learner/kernels/lanes.h"
+#include "kernels/dense.h"
+#include "kernels/lanes.h"
 #include "tests/testing.h"
 
 namespace mentor::learner {

@@ -1,4 +1,4 @@
-#include "learner/signals/success_signal.h"
+#include "signals/success_signal.h"
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 

@@ -1,9 +1,9 @@
-#include "learner/kernels/tile_products.h"
+#include "kernels/tile_products.h"
 
 #include <cstring>
 
 #include "common/rng.h"
-#include "learner/kernels/matrix_kernels.h"
+#include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
 namespace mentor::learner {

@@ -2,8 +2,8 @@
 // advantage under learned gamma and lambda.
 #include <cmath>
 
-#include "learner/agents/gae.h"
-#include "learner/signals/signal_network.h"
+#include "agents/gae.h"
+#include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::learner {

@@ -1,4 +1,4 @@
-#include "learner/agents/worker_pool.h"
+#include "agents/worker_pool.h"
 
 #include <atomic>
 #include <chrono>

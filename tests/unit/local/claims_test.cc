@@ -169,8 +169,8 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   verdict = CompareClaims(Row(), now);
   CHECK_FALSE(verdict.numbers_agree);
   CHECK(Says(verdict, "beyond the recorded interval, and beyond other meta-seeds"));
-  // Other bits are another meta-seed. Of 0.5, 0.6, 0.7 the mean is 0.6 and s 0.1: one more lies
-  // within 31.6 * 0.1 * sqrt(4 / 3) = 3.65 of it.
+  // Other bits count as another meta-seed. The mean of 0.5, 0.6, 0.7 is 0.6 and s is 0.1. One more
+  // lies within 31.6 * 0.1 * sqrt(4 / 3) = 3.65 of it.
   std::vector<ClaimRow> runs(3, Row());
   runs[1].numbers["test.learned.seg2"].mean = 0.6;
   runs[2].numbers["test.learned.seg2"].mean = 0.7;
@@ -193,7 +193,7 @@ TEST_CASE("claims: numbers that moved without the bits are told", "[unit]") {
   now = Row();
   now.numbers["x@last:2"].mean = -4;
   CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
-  // Of equal bits the interval must be the same, too.
+  // With equal bits the interval must be equal, too.
   now = Row();
   now.numbers["test.learned.seg2"].high = 0.61;
   const ClaimVerdict verdict = CompareClaims(Row(), now);

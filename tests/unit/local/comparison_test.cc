@@ -147,7 +147,7 @@ ComparedRun RunOnGoals(const std::string& title, uint64_t seed, uint32_t goal_se
 TEST_CASE(
     "comparison: baselines on other goals are other lives, those on the same goals stand once",
     "[unit]") {
-  // Of PPO the same seed of agents, goal numbers and lifetimes: 6 rows of each goal seed.
+  // PPO has the same seed of agents, goal numbers and lifetimes: 6 rows for each goal seed.
   std::vector<ComparedRun> runs = {RunOnGoals("a", 1, 1, 1), RunOnGoals("a", 2, 1, 1),
                                    RunOnGoals("a", 1, 3, 0), RunOnGoals("a", 2, 5, 0)};
   const auto groups = GroupRuns(runs);
@@ -247,7 +247,7 @@ TEST_CASE("comparison: labels are short names of methods", "[unit]") {
                  "are meta-seeds of one method and get two names, 'a' and 'b'"));
   CHECK(Contains(refused({{title + "-1", "a"}, {"other-1", "a"}}),
                  "are two methods and get the same name, 'a'"));
-  // Of a baseline, and of another method that keeps its title.
+  // A baseline, and another method that keeps its title.
   for (const char* taken : {"PPO sparse", "random signal", "other"})
     CHECK(Contains(refused({{title + "-1", taken}}),
                    "which is taken; give it another one than PPO shaped, PPO sparse, "));
@@ -402,7 +402,7 @@ TEST_CASE("comparison: titles of runs survive gnuplot and the page", "[unit]") {
   for (size_t at = page.find("</script"); at != std::string::npos;
        at = page.find("</script", at + 1))
     ++ends;
-  CHECK(ends == 2);  // Those of the page itself.
+  CHECK(ends == 2);  // The page's own.
   CHECK(GnuplotString("a'b\nc") == "'a''b c'");
 }
 

@@ -159,7 +159,7 @@ Published Paper() {
                      {.split = "test", .method = "ES", .episodes = {{1, 0.25}, {5, 0.5}}}}};
 }
 
-// Of the chart that a page draws.
+// The chart that a page draws.
 nlohmann::json SeriesOf(const std::string& page, const std::string& figure) {
   const std::string begin = "id=\"charts\">";
   const size_t at = page.find(begin) + begin.size();

@@ -339,7 +339,7 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   CHECK_FALSE(Contains(shown, "src="));
   CHECK_FALSE(Contains(shown, "<link"));
   CHECK_FALSE(Contains(shown, "url(http"));
-  CHECK(CountOf(page, "</script>") == 2);  // Of the numbers, and of what draws them.
+  CHECK(CountOf(page, "</script>") == 2);  // Parts of the numbers, and of the code that draws them.
   Sha256 hash;
   const size_t script = page.rfind("<script>") + 8;
   hash.Update(page.substr(script, page.rfind("</script>") - script));
@@ -780,7 +780,7 @@ TEST_CASE("report: rules that decide inside a lifetime have learning curves by g
 TEST_CASE("report: metrics are drawn as their declarations say, others small", "[unit]") {
   ReportData data = Whole();
   for (TrainingPoint& point : data.training) {
-    point.metrics["from_another_build"] = 1;  // Nobody declares it.
+    point.metrics["from_another_build"] = 1;  // It is not declared.
     point.metrics["reward_mean/door"] = 1;
     point.metrics["step"] = point.outer_update == 3 ? 0.0 : 1.0;
   }

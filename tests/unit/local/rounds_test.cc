@@ -143,7 +143,7 @@ TEST_CASE("rounds: medians, quartiles and ratios of interleaved rounds", "[unit]
   CHECK(ours.Low() == 2);
   CHECK(ours.High() == 4);
   CHECK(ours.unit == "ms");
-  // Of the same round: 8/4, 3/1, 2/2, 20/5, 3/3.
+  // Ratios within a round: 8/4, 3/1, 2/2, 20/5, 3/3.
   const Samples& ahead = results.figures.at("ppo/step ahead of jax");
   CHECK(ahead.values == std::vector<double>{2, 3, 1, 4, 1});
   CHECK(ahead.Median() == 2);

@@ -128,7 +128,7 @@ TEST_CASE("actor reports: each stands there once, ten thousand at most, the othe
   REQUIRE(reports.actors.size() == 3);
   CHECK(reports.actors[2].name() == "actors/e");
   CHECK(reports.left_out == 2);
-  CHECK(reports.why == "'actors/a' stands there twice");  // Of the first.
+  CHECK(reports.why == "'actors/a' stands there twice");  // The first one's.
   v1::FleetReport fleet;
   for (int i = 0; i <= kActorsMax; ++i) fleet.add_actors()->set_name("actors/" + std::to_string(i));
   reports = CheckedActors(fleet, absl::FromUnixSeconds(kNow));

@@ -179,7 +179,7 @@ TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed cou
   const auto over = shelf->Begin(second, "ann");
   CHECK(absl::IsResourceExhausted(over.status()));
   CHECK(ReasonOf(over.status()) == "QUOTA_EXCEEDED");
-  // Of each: 109 bytes, 2 files, a folder and the folder of all.
+  // Each has 109 bytes, 2 files, a folder and the folder of all.
   CHECK(Contains(over.status(), "would have 32986 bytes of bundles"));
   CHECK(Contains(over.status(), "20000 are allowed"));
   CHECK(shelf->Begin(second, "bob").ok());
@@ -247,7 +247,7 @@ TEST_CASE("bundle shelf: owners who push the same bundle do each other no harm",
   // The other's is at its end with it.
   CHECK(shelf->Add(manifest.digest, "eve", 5, "x")->complete);
   CHECK(fs::is_empty(folder.path() / "bundles/uploads"));
-  // Whoever mends it, it stays its owner's.
+  // Repairing it does not change its owner.
   std::ofstream(folder.path() / "bundles" / manifest.digest / "robot.xml") << "<other/>";
   REQUIRE(shelf->AddFolder(origin, "bob").ok());
   CHECK(shelf->Find(manifest.digest).ok());

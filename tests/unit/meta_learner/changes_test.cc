@@ -121,7 +121,7 @@ TEST_CASE("changes: what is refused changes nothing and wakes nobody", "[unit]")
     v1::DeleteExperimentRequest remove;
     remove.set_name(name);
     remove.set_force(force);
-    // Of one that runs or waits, a stranger hears first that it is not theirs.
+    // For one that runs or waits, a stranger first hears that it is not theirs.
     CHECK_FALSE(DeleteExperiment(fixture.options, remove, fixture.stranger).ok());
     remove.set_etag("W/other");
     CHECK_FALSE(DeleteExperiment(fixture.options, remove, fixture.owner).ok());

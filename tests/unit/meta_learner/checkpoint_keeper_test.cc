@@ -97,7 +97,7 @@ TEST_CASE("checkpoints: an update that was not recorded is made again, where tha
 }
 
 TEST_CASE("checkpoints: without any row, the newest one counts unless it is the first", "[unit]") {
-  // Of an experiment that was brought back beside a new database, or a clone.
+  // An experiment that was brought back beside a new database, or a clone.
   Fixture fixture;
   CheckpointKeeper keeper = fixture.Keeper();
   REQUIRE(keeper.Write(7, {}).ok());

@@ -114,7 +114,7 @@ TEST_CASE("evaluation: a file with a flipped bit is refused, one without checksu
     if (!shards.ok()) return shards.status();
     return shards->at(0).SerializeAsString();
   };
-  // Of an earlier build.
+  // An earlier build wrote it.
   REQUIRE(WriteFileAtomically(file, plain).ok());
   CHECK(*read() == plain);
 
@@ -174,7 +174,7 @@ TEST_CASE("evaluation: a file of another run, state or shard is refused, one of 
   CHECK(read(name, foreign, &own).find("after outer update 40 is dd") != std::string::npos);
   foreign.set_outer_step(20);  // Its checkpoint is gone.
   CHECK(read(name, foreign, &own).empty());
-  foreign.clear_spec_hash();  // Of an earlier build.
+  foreign.clear_spec_hash();  // An earlier build wrote it.
   foreign.clear_state_hash();
   CHECK(read("copy.binpb", foreign, &own).empty());
 }

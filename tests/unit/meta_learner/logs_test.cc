@@ -118,7 +118,7 @@ TEST_CASE("logs: a followed log goes on with the new file behind its rotation", 
   std::filesystem::rename(fixture.Newest(), fixture.Older());
   Fixture::Append(fixture.Newest(), {"d"});
   CHECK(Ask(watch) == Said{{"d"}, false});
-  // Who comes now has the two files.
+  // A new reader gets the two files.
   CHECK(Ask(fixture.Watch(false)) == Said{{"b", "c", "d"}, true});
 }
 
@@ -169,7 +169,7 @@ TEST_CASE("logs: a full file moves aside, and takes the place of the one before"
     return place == text->npos ? ""
                                : text->substr(place + 7, text->find('"', place + 7) - place - 7);
   };
-  // Of just that size it is not full.
+  // A file of exactly that size is not full.
   std::ofstream(fixture.Newest()) << std::string(kFileBytesMax - 1, 'x') + "\n";
   log("one");
   CHECK(last(fixture.Newest()) == "one");

@@ -168,7 +168,7 @@ TEST_CASE("metrics: a list has the last of each, with the step it is of", "[unit
   REQUIRE(list.ok());
   REQUIRE(list->descriptors_size() == 2);
   CHECK(list->descriptors(0).name() == "a");
-  CHECK(list->descriptors(0).unit() == "1");  // Nobody has declared it.
+  CHECK(list->descriptors(0).unit() == "1");  // It is not declared.
   CHECK(list->descriptors(1).last() == 4);
   CHECK(list->descriptors(1).last_step() == 3);
   request.set_name("experiments/none");

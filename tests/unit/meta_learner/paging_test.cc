@@ -100,7 +100,7 @@ TEST_CASE("paging: keys sort as the order says, and by name where it says nothin
   CHECK(sorted("update_time") == "abc");
   CHECK(sorted("priority") == "cba");
   CHECK(sorted("priority desc") == "abc");
-  CHECK(sorted("state") == "bac");  // Of equal ones the name decides.
+  CHECK(sorted("state") == "bac");  // The name decides among equals.
   for (const char* bad : {"colour", " desc", "name asc", "NAME", "create_time,name"}) {
     INFO(bad);
     CHECK(ReasonOf(ParseOrder(bad).status()) == "INVALID_FIELD");

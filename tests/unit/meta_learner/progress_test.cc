@@ -30,7 +30,7 @@ TEST_CASE("progress: the time left follows from the last outer update, then from
           "[unit]") {
   Fixture fixture;
   ProgressReporter& progress = fixture.progress;
-  CHECK(progress.Now({}).seconds_left() == -1);  // Nobody knows yet.
+  CHECK(progress.Now({}).seconds_left() == -1);  // Still unknown.
   progress.SetTrained(4, 1000, /*seconds=*/2.5);
   CHECK(progress.Now({}).seconds_left() == Approx(6 * 2.5));
   CHECK(progress.Now({}).outer_updates() == 4);

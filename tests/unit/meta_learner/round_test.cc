@@ -1,7 +1,7 @@
 #include "meta_learner/experiment/round.h"
 
 #include "common/spec/spec.h"
-#include "learner/tensor_proto.h"
+#include "shards/tensor_proto.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -77,7 +77,7 @@ TEST_CASE("round: with decisions inside a lifetime it is one inner iteration", "
   CHECK(refused.status().message() == "the checkpoint has 1 running shards, expected 2");
 }
 
-// Of lifetimes with one number each.
+// Snapshots of lifetimes with one number each.
 v1::Snapshot Lives(const std::vector<float>& agents) {
   v1::Snapshot snapshot;
   const auto rows = static_cast<int64_t>(agents.size());

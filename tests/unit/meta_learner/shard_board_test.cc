@@ -770,7 +770,7 @@ TEST_CASE("shard board: a shard that stalled has longer the next time, as have s
           "[unit]") {
   BoardClock clock;
   ShardBoard board(clock.Options());
-  // Nobody is to blame without actors.
+  // Without actors no learner is to blame.
   Running run(&board, 1);
   FakeLearner a(&board, 1, "cpu bits", "a"), b(&board, 1, "cpu bits", "b");
   const v1::Shard first = a.WaitForShard(0);
@@ -1007,7 +1007,7 @@ TEST_CASE("shard board: who waits behind shards that do not end gets a place bey
   // The next one does not wait again, behind the same shards.
   CHECK(learner.Answer(first, 1).ok());
   CHECK(learner.WaitForShard(4).experiment() == "experiments/b");
-  // Who lost no place has none beyond.
+  // A learner that lost no place has none beyond.
   CHECK(learner.Answer(held, 1).ok());
   CHECK(learner.num_shards() == 5);
   endless.Cancel();
@@ -1153,7 +1153,7 @@ TEST_CASE("shard board: shards are shown as far as they are, each experiment's b
   CHECK(learner.Send(shard, 0, 1).ok());
   CHECK(held().iterations_done() == 1);
   CHECK(learner.Finish(shard, {1}).ok());
-  CHECK(of("").size() == 2);  // Those that are done are nobody's.
+  CHECK(of("").size() == 2);  // Finished shards have no owner.
 }
 
 TEST_CASE("shard board: what came with the end of a shard is in its result", "[unit]") {
@@ -1293,7 +1293,7 @@ TEST_CASE("shard board: what learners lack is reckoned by the largest of them", 
                             [](v1::RunResponse) { return true; });
   };
   const learner::ShardMemory shard{.bytes = uint64_t{4} << 30, .device_bytes = uint64_t{8} << 30};
-  CHECK(board.ShortageOf(shard).needed == 0);  // Nobody is there to lack anything.
+  CHECK(board.ShortageOf(shard).needed == 0);  // No learner is there to lack anything.
   add(WithProcess(1), 0);
   const auto large = add(WithProcess(3), 0);
   MemoryShortage shortage = board.ShortageOf(shard);

@@ -136,7 +136,7 @@ TEST_CASE("spec memory: a machine that cannot hold an outer update is named with
   const auto memory = MemoryOfSpec(Spec("navigation_poet", kManyPairs));
   REQUIRE(memory.has_value());
   Violations violations;
-  CheckMachine(*memory, /*machine_bytes=*/0, &violations);  // Nobody knows.
+  CheckMachine(*memory, /*machine_bytes=*/0, &violations);  // Unknown.
   CheckMachine(*memory, memory->meta_learner_bytes, &violations);
   CHECK(violations.empty());
   CheckMachine(*memory, 1'000'000'000, &violations);

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "agents/segment.h"
 #include "common/file.h"
-#include "learner/agents/segment.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 

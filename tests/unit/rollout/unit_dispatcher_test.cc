@@ -269,7 +269,7 @@ TEST_CASE(
   }
   CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "the simulator is unstable")) == Outcome::kError);
   CHECK(d.reissued().error == 5);
-  CHECK(d.quarantines() == 0);  // Nobody was better.
+  CHECK(d.quarantines() == 0);  // No other actor was better.
   const auto failure = d.Take(1);
   REQUIRE(failure.has_value());
   CHECK(ReasonOf(failure->status()) == "UNIT_FAILED");
@@ -483,7 +483,7 @@ TEST_CASE("dispatcher: a unit that the only actor has lost is given to it again 
   CHECK(Given(&d) == "1:1/0");
   f.clock.Advance(seconds(5));
   CHECK(d.Assign().empty());
-  CHECK(d.StandingOf(kFirst)->strikes() == 0);  // Nobody knows how long such a unit takes.
+  CHECK(d.StandingOf(kFirst)->strikes() == 0);  // The duration of such a unit is unknown.
   CHECK(d.NextChange() == nanoseconds(seconds(60)));
   f.clock.Advance(seconds(55));
   CHECK(Given(&d) == "1:1/0");  // Its credit came back with the unit.
@@ -507,7 +507,7 @@ TEST_CASE("dispatcher: some units are computed again elsewhere, and liars are ke
   CHECK(Given(&d) == "1:1/0");
   CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "truth")) == Outcome::kUsed);
   CHECK(d.Take(1)->ok());
-  CHECK(d.Assign().empty());  // Nobody else is there.
+  CHECK(d.Assign().empty());  // No other actor is there.
   d.AddActor(kSecond, {.uid = "b"});
   REQUIRE(d.Offer(kSecond, 2).ok());
   CHECK(Given(&d) == "2:1/0");
@@ -675,7 +675,7 @@ TEST_CASE("dispatcher: nothing is lost or used twice in random histories", "[uni
 }
 
 }  // namespace
-// Of a shard that needs this host; empty: none.
+// A ready unit of the shard needs this host; empty: none.
 std::vector<v1::Unit> HostUnits(uint64_t shard, uint32_t count, const std::string& host) {
   std::vector<v1::Unit> units = Units(shard, count);
   for (v1::Unit& unit : units) {
@@ -695,7 +695,7 @@ TEST_CASE("dispatcher: units of a host go to actors that offer it", "[unit]") {
   REQUIRE(dispatcher.Offer(kFirst, 3).ok());
   REQUIRE(dispatcher.Add(1, HostUnits(1, 2, "gym")).ok());
   REQUIRE(dispatcher.Add(2, HostUnits(2, 1, "")).ok());
-  // Those behind them are not held up.
+  // Units behind them go on.
   CHECK(Given(&dispatcher) == "1:2/0");
   CHECK(dispatcher.MissingHost(1) == "gym");
   CHECK(dispatcher.MissingHost(2).empty());

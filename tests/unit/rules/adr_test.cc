@@ -6,7 +6,7 @@
 #include <absl/strings/numbers.h>
 
 #include "common/spec/spec.h"
-#include "meta_learner/rules/experiment_metrics.h"
+#include "methods/base/experiment_metrics.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {

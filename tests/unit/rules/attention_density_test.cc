@@ -1,7 +1,7 @@
 // The attention network with a density, as black_box trains it: what its pieces may be, and what
 // its signals may know.
-#include "meta_learner/rules/outer_ppo.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
+#include "methods/shared/outer_ppo.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 

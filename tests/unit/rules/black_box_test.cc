@@ -6,7 +6,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/fair_queue.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 #include "tests/pools.h"
@@ -228,8 +228,8 @@ TEST_CASE("black box: owners have equal parts of the pool, and each experiment i
       done += of_one.done;
     }
     CHECK(done == kUpdates);
-    // A quarter if nobody took turns. Of updates this short bob makes more than half: a thread's
-    // waking counts as its time, and his wakes less often than ada's.
+    // Without turns it would be a quarter. Among updates this short bob makes more than half: a
+    // thread's waking counts as its time, and his threads wake less often than ada's.
     INFO("bob's updates: " << updates[kOfAda].done);
     if (threads == 1) {
       CHECK(updates[kOfAda].done > kUpdates * 3 / 8);
@@ -329,7 +329,7 @@ TEST_CASE("black box: the paper's numbers are the defaults and fit its lifetimes
   v1::ExperimentSpec spec;
   *spec.mutable_signal() = testing::LstmSpec(kSizes);
   MakeRule(spec);
-  // docs/algorithms/black_box.md, with role "reward"; 0 is 1.1 and 0.15 segments: 2200 and 300.
+  // methods/black_box/README.md, with role "reward"; 0 is 1.1 and 0.15 segments: 2200 and 300.
   const std::map<std::string, std::string> paper = {{"learning_rate", "5e-5"},
                                                     {"adam_beta1", "0.9"},
                                                     {"adam_beta2", "0.999"},

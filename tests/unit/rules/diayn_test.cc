@@ -1,11 +1,11 @@
 // DIAYN's inner loop and outer rule together, on made-up environments.
 #include <cmath>
 
-#include "learner/agents/policy.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/inner_loops/skills.h"
-#include "learner/signals/discriminator.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "agents/policy.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/outer_rule.h"
+#include "methods/diayn/discriminator.h"
+#include "methods/diayn/loop.h"
 #include "tests/normals.h"
 #include "tests/pools.h"
 #include "tests/specs.h"

@@ -1,5 +1,5 @@
 // The rule that meta-learns nothing: one zero, whatever happens.
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 

@@ -1,12 +1,12 @@
 // Evolution strategies: ranks, the gradient estimate, the test function of
-// docs/algorithms/evolution_strategies.md, and what is refused.
-#include "meta_learner/rules/evolution_strategies.h"
+// methods/evolution_strategies/README.md, and what is refused.
+#include "methods/shared/evolution_strategies.h"
 
 #include <cmath>
 #include <limits>
 
-#include "learner/inner_loops/perturbation.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
+#include "methods/shared/perturbation.h"
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
@@ -179,7 +179,7 @@ TEST_CASE(
     const auto share = [&](const mentor::testing::Settings& options, uint32_t outer_step) {
       return FirstStep(name, options, outer_step) / whole;
     };
-    // Of eight updates.
+    // Over eight updates.
     for (const auto& [outer_step, want] : std::vector<std::pair<uint32_t, double>>{
              {0, 1}, {1, 0.775}, {2, 0.55}, {4, 0.1}, {7, 0.1}}) {
       INFO(outer_step);

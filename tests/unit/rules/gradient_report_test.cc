@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

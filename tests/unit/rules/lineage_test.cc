@@ -1,5 +1,5 @@
 // Rows that are appended to what others already hold.
-#include "meta_learner/rules/lineage.h"
+#include "methods/shared/lineage.h"
 
 #include <vector>
 

@@ -1,6 +1,6 @@
-// The LSTM signal network on an emulated device (learner/signals/lstm_device.h) against the CPU's
+// The LSTM signal network on an emulated device (signals/lstm/lstm_device.h) against the CPU's
 // kernels: acting, and epochs of outer PPO, the same bits.
-#include "meta_learner/rules/outer_ppo.h"
+#include "methods/shared/outer_ppo.h"
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 

@@ -3,11 +3,11 @@
 #include <array>
 #include <cmath>
 
+#include "agents/policy.h"
 #include "common/exact_math.h"
-#include "learner/agents/policy.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/inner_loops/latent_adaptation.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/outer_rule.h"
+#include "methods/maesn/loop.h"
 #include "tests/normals.h"
 #include "tests/pools.h"
 #include "tests/specs.h"
@@ -69,7 +69,7 @@ std::unique_ptr<OuterRule> MakeRule(const Settings& settings, int num_threads = 
 
 using Tasks = std::array<uint32_t, kAgents>;
 
-// Of outer update `step`.
+// The batch of outer update `step`.
 v1::Shard Shard(const Settings& settings, uint32_t step = 0, const Tasks& tasks = {4, 3, 1}) {
   v1::Shard shard;
   *shard.mutable_spec() = Spec(settings);

@@ -2,9 +2,9 @@
 // is what the rule adapts again.
 #include <cmath>
 
-#include "learner/inner_loops/adaptation.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/outer_rule.h"
+#include "methods/maml/loop.h"
 #include "tests/normals.h"
 #include "tests/pools.h"
 #include "tests/specs.h"

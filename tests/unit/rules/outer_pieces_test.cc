@@ -2,10 +2,10 @@
 #include <cmath>
 #include <set>
 
-#include "meta_learner/rules/meta_advantage.h"
-#include "meta_learner/rules/outer_ppo.h"
-#include "meta_learner/rules/reward_normaliser.h"
-#include "meta_learner/rules/tbptt.h"
+#include "methods/shared/meta_advantage.h"
+#include "methods/shared/outer_ppo.h"
+#include "methods/shared/reward_normaliser.h"
+#include "methods/shared/tbptt.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -13,7 +13,7 @@ namespace {
 
 using testing::Near;
 
-// docs/algorithms/black_box.md#meta-advantage as it is written: every sum from its definition,
+// methods/black_box/README.md#meta-advantage as it is written: every sum from its definition,
 // powers from pow.
 struct BruteForce {
   const MetaAdvantageConfig& config;

@@ -1,17 +1,19 @@
 // Population based training: the toy problem of the paper, what the rule keeps and says, and what
 // is refused.
-#include "meta_learner/rules/pbt.h"
-
 #include <algorithm>
 
 #include "common/rng.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
+#include "methods/pbt/rule.h"
+#include "tests/fake_fleet.h"
 #include "tests/quadratic_population.h"
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
+
+using mentor::testing::FakeFleet;
 
 using mentor::testing::QuadraticPopulation;
 using torch::Tensor;
@@ -107,17 +109,14 @@ LifetimeBatch Batch(const std::vector<double>& rewards,
 TEST_CASE("population: the worst of an environment go on as its best, and the table says so") {
   const auto rule = Make(Spec(6));
   const Tensor before = rule->meta_parameters().view({6, 2}).clone();
-  const auto report = rule->Update(Batch({5, 1, 100, 3, 300, 200}, {"a", "a", "b", "a", "b", "b"}),
-                                   /*outer_step=*/0);
+  FakeFleet fleet(Batch({5, 1, 100, 3, 300, 200}, {"a", "a", "b", "a", "b", "b"}));
+  const auto report = rule->Run(&fleet, /*outer_step=*/0);
   INFO(report.status());
   REQUIRE(report.ok());
   CHECK(report->at("copies") == 2);
   CHECK(report->at("score_best") == 300);
   CHECK(report->at("score_worst") == 1);
-  const auto parents = rule->TakeParents();
-  REQUIRE(parents.has_value());
-  CHECK(*parents == std::vector<uint32_t>{0, 0, 4, 3, 4, 5});
-  CHECK_FALSE(rule->TakeParents().has_value());
+  CHECK(fleet.parents == std::vector<uint32_t>{0, 0, 4, 3, 4, 5});
   const Tensor after = rule->meta_parameters().view({6, 2});
   for (int64_t i = 0; i < 6; ++i) {
     INFO(i);
@@ -136,8 +135,9 @@ TEST_CASE("population: selections are ready updates apart, never behind the last
   const auto rule = Make(spec);
   for (uint32_t step = 0; step < 8; ++step) {
     INFO(step);
-    REQUIRE(rule->Update(Batch({1, 2}, {"a", "a"}), step).ok());
-    CHECK(rule->TakeParents().has_value() == (step == 1 || step == 5));
+    FakeFleet fleet(Batch({1, 2}, {"a", "a"}));
+    REQUIRE(rule->Run(&fleet, step).ok());
+    CHECK(fleet.parents.has_value() == (step == 1 || step == 5));
   }
 }
 
@@ -145,33 +145,37 @@ TEST_CASE("population: who copies goes on with the scores of who is copied") {
   v1::ExperimentSpec spec = Spec(4, {{"window", "3"}});
   spec.mutable_lifetime()->set_iterations(10);
   const auto rule = Make(spec);
+  std::vector<uint32_t> parents;
   const auto update = [&](uint32_t step, const std::vector<double>& rewards) {
-    const auto report = rule->Update(Batch(rewards, {"a", "a", "a", "a"}), step);
+    FakeFleet fleet(Batch(rewards, {"a", "a", "a", "a"}));
+    const auto report = rule->Run(&fleet, step);
     INFO(report.status());
     REQUIRE(report.ok());
+    REQUIRE(fleet.parents.has_value());
+    parents = *fleet.parents;
     return *report;
   };
   using Parents = std::vector<uint32_t>;
   update(0, {1, 2, 3, 4});
-  CHECK(*rule->TakeParents() == Parents{3, 1, 2, 3});
+  CHECK(parents == Parents{3, 1, 2, 3});
   // Scores so far, the newest last: [4], [2], [3], [4]. With its own 1, member 0 would be the
   // worst.
   RuleReport report = update(1, {1, 10, 0, 2});
   CHECK(report.at("score_best") == 6);
   CHECK(report.at("score_worst") == 1.5);
   CHECK(report.at("score_median") == 2.75);
-  CHECK(*rule->TakeParents() == Parents{0, 1, 1, 3});
+  CHECK(parents == Parents{0, 1, 1, 3});
   // [4, 1], [2, 10], [2, 10], [4, 2]. With its own [3, 0], member 2 would be the worst.
   report = update(2, {0, 0, 0, 9});
   CHECK(report.at("score_best") == 5);
   CHECK(report.at("score_worst") == Approx(5.0 / 3));
   CHECK(report.at("score_median") == 4);
-  CHECK(*rule->TakeParents() == Parents{3, 1, 2, 3});
+  CHECK(parents == Parents{3, 1, 2, 3});
   // [4, 2, 9], [2, 10, 0], [2, 10, 0], [4, 2, 9], of which the first goes.
   report = update(3, {0, 6, 0, 0});
   CHECK(report.at("score_best") == Approx(16.0 / 3));
   CHECK(report.at("score_worst") == Approx(10.0 / 3));
-  CHECK(*rule->TakeParents() == Parents{0, 1, 1, 3});
+  CHECK(parents == Parents{0, 1, 1, 3});
   const std::string table = rule->Tables().at("lineage.csv");
   for (const char* row : {"\n1,0,3,", "\n2,2,1,", "\n3,0,3,", "\n4,2,1,"}) {
     INFO(row);
@@ -184,8 +188,9 @@ TEST_CASE("population: new agents have no scores of those before them") {
   spec.mutable_lifetime()->set_iterations(2);
   const auto rule = Make(spec);
   const auto update = [&](uint32_t step, const std::vector<double>& rewards) {
-    REQUIRE(rule->Update(Batch(rewards, {"a", "a"}), step).ok());
-    return rule->TakeParents();
+    FakeFleet fleet(Batch(rewards, {"a", "a"}));
+    REQUIRE(rule->Run(&fleet, step).ok());
+    return fleet.parents;
   };
   CHECK(update(0, {1, 9}) == std::vector<uint32_t>{1, 1});
   CHECK_FALSE(update(1, {0, 100}).has_value());  // The last iteration: nobody lives on.
@@ -196,11 +201,12 @@ TEST_CASE("population: members are scored by success where that is asked, and by
   const auto rule = Make(Spec(2, {{"score", "success"}}));
   LifetimeBatch batch = Batch({5, 1}, {"a", "a"});
   batch.steps.success_signals = torch::tensor({{0.0, 0.0, 1.0, 0.0}, {1.0, 0.0, 1.0, 1.0}});
-  const auto report = rule->Update(batch, 0);
+  FakeFleet fleet(batch);
+  const auto report = rule->Run(&fleet, 0);
   REQUIRE(report.ok());
   CHECK(report->at("score_best") == 0.75);
   CHECK(report->at("score_worst") == 0.25);
-  CHECK(*rule->TakeParents() == std::vector<uint32_t>{1, 1});
+  CHECK(fleet.parents == std::vector<uint32_t>{1, 1});
 }
 
 TEST_CASE("population: a saved state goes on as if nothing had happened") {
@@ -211,9 +217,12 @@ TEST_CASE("population: a saved state goes on as if nothing had happened") {
   REQUIRE(whole->Update(Batch({1, 2, 3, 4}, {"a", "a", "a", "a"}), 0).ok());
   const auto resumed = Make(spec);
   REQUIRE(resumed->Load(whole->Save()).ok());
-  for (OuterRule* rule : {whole.get(), resumed.get()})
-    REQUIRE(rule->Update(Batch({4, 3, 2, 9}, {"a", "a", "a", "a"}), 1).ok());
-  CHECK(*whole->TakeParents() == *resumed->TakeParents());
+  FakeFleet of_whole(Batch({4, 3, 2, 9}, {"a", "a", "a", "a"})),
+      of_resumed(Batch({4, 3, 2, 9}, {"a", "a", "a", "a"}));
+  REQUIRE(whole->Run(&of_whole, 1).ok());
+  REQUIRE(resumed->Run(&of_resumed, 1).ok());
+  CHECK(of_whole.parents.has_value());
+  CHECK(of_whole.parents == of_resumed.parents);
   CHECK(torch::equal(whole->meta_parameters(), resumed->meta_parameters()));
   CHECK(whole->Tables() == resumed->Tables());
   TensorMap other = whole->Save();
@@ -226,8 +235,9 @@ TEST_CASE("population: a saved state goes on as if nothing had happened") {
 TEST_CASE("population: a score that is not finite is the worst, and not all may be") {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   const auto rule = Make(Spec(3));
-  REQUIRE(rule->Update(Batch({-5, kNan, -7}, {"a", "a", "a"}), 0).ok());
-  CHECK(*rule->TakeParents() == std::vector<uint32_t>{0, 0, 2});
+  FakeFleet fleet(Batch({-5, kNan, -7}, {"a", "a", "a"}));
+  REQUIRE(rule->Run(&fleet, 0).ok());
+  CHECK(fleet.parents == std::vector<uint32_t>{0, 0, 2});
   const Tensor before = rule->meta_parameters().clone();
   CHECK(absl::IsFailedPrecondition(
       rule->Update(Batch({kNan, kNan, kNan}, {"a", "a", "a"}), 1).status()));

@@ -1,12 +1,13 @@
 // POET on scores from a closed form, which shows what the algorithm itself does; what it keeps and
 // says; and what is refused.
-#include "meta_learner/rules/poet.h"
+#include "methods/poet/poet.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "learner/inner_loops/perturbation.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/outer_rule.h"
+#include "methods/shared/perturbation.h"
+#include "tests/fake_fleet.h"
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
@@ -22,13 +23,13 @@ double Score(const Tensor& agent, const Tensor& environment) {
   return std::round(300'000 * std::exp(-square / (2 * 0.25 * 0.25))) / 1000;
 }
 
-Tensor Scores(const Poet& poet, const Poet::Round& round, uint64_t seed) {
+Tensor Scores(const Poet::Round& round, uint64_t seed) {
   Tensor scores = torch::empty({static_cast<int64_t>(round.trials.size())}, torch::kFloat64);
   for (size_t i = 0; i < round.trials.size(); ++i) {
-    Tensor agent = poet.agents()[round.trials[i].agent];
+    Tensor agent = round.agents[round.trials[i].agent];
     if (round.perturbed) {
       const uint32_t number = round.first_number + static_cast<uint32_t>(i);
-      agent = agent + poet.sigma() * learner::SignOf(number) *
+      agent = agent + round.sigma * learner::SignOf(number) *
                           learner::PairPerturbation(seed, learner::PairOf(number), agent.numel());
     }
     scores[static_cast<int64_t>(i)] = Score(agent, round.trials[i].environment);
@@ -56,15 +57,16 @@ Poet NewPoet(const PoetConfig& config, uint64_t seed) {
   return {config, seed, torch::zeros({2}, torch::kFloat64), torch::zeros({2})};
 }
 
-void Update(Poet* poet, uint64_t seed) {
-  for (Poet::Round round = poet->Plan(); !round.trials.empty(); round = poet->Plan())
-    poet->Receive(Scores(*poet, round, seed));
+Poet::Report Update(Poet* poet, uint64_t seed) {
+  const auto report = poet->Update([&](const Poet::Round& round) { return Scores(round, seed); });
+  REQUIRE(report.ok());
+  return *report;
 }
 
 struct Trail {
   double farthest = 0;  // Greatest distance of an environment that its agent solves.
   int64_t transfers = 0;
-  Tensor place;  // Of that environment.
+  Tensor place;  // The agent's environment.
 };
 
 Trail Run(const PoetConfig& config, uint64_t seed) {
@@ -72,15 +74,14 @@ Trail Run(const PoetConfig& config, uint64_t seed) {
   Trail trail;
   for (int update = 0; update < 300; ++update) {
     const Tensor environments = poet.environments();
-    Update(&poet, seed);
-    trail.transfers += poet.transfers();
+    const Poet::Report report = Update(&poet, seed);
+    trail.transfers += report.transfers;
     for (int64_t m = 0; m < environments.size(0); ++m) {
       const double distance = environments[m].norm().item<double>();
-      if (poet.own_scores()[m].item<double>() < 200 || distance <= trail.farthest) continue;
+      if (report.scores[m].item<double>() < 200 || distance <= trail.farthest) continue;
       trail.farthest = distance;
       trail.place = environments[m].clone();
     }
-    poet.Begin();
   }
   return trail;
 }
@@ -100,7 +101,6 @@ TEST_CASE("poet: agents solve environments that they cannot learn from scratch")
     Poet scratch(alone, seed, trail.place, torch::zeros({2}));
     for (int update = 0; update < 300; ++update) {
       Update(&scratch, seed);
-      scratch.Begin();
     }
     CHECK(Score(scratch.agents()[0], trail.place) == 0);
   }
@@ -123,7 +123,6 @@ TEST_CASE("poet: the list is bounded, the oldest leave, and its table tells of e
   for (int update = 0; update < 300; ++update) {
     Update(&poet, 1);
     CHECK(poet.num_active() <= 8);
-    poet.Begin();
   }
   const std::string table = poet.Table();
   CHECK(table.starts_with("update,event,environment,source,x0,x1\n0,born,0,,0,0\n"));
@@ -135,7 +134,6 @@ TEST_CASE("poet: a saved state goes on as if nothing had happened") {
   Poet whole = NewPoet(Toy(), 2);
   for (int update = 0; update < 57; ++update) {
     Update(&whole, 2);
-    whole.Begin();
   }
   REQUIRE(whole.num_active() > 2);
   Poet resumed = NewPoet(Toy(), 2);
@@ -144,7 +142,6 @@ TEST_CASE("poet: a saved state goes on as if nothing had happened") {
   for (Poet* poet : {&whole, &resumed}) {
     for (int update = 0; update < 40; ++update) {
       Update(poet, 2);
-      poet->Begin();
     }
   }
   CHECK(whole.Table() == resumed.Table());
@@ -163,30 +160,31 @@ TEST_CASE("poet: a saved state goes on as if nothing had happened") {
 // Two pairs, whose scores the test gives.
 struct TwoPairs {
   TwoPairs() {
-    Give({1, 0});  // Signs of the one pair,
-    Give({80});    // its score, and what children get: by the parent,
-    Give({100});
-    Give({100});  // by all agents, which is one,
-    Give({1, 0});
-    Give({90});  // and after its step.
+    Play({{1, 0},  // Signs of the one pair,
+          {80},    // its score, and what children get: by the parent,
+          {100},   //
+          {100},   // by all agents, which is one,
+          {1, 0},  //
+          {90}});  // and after its step.
     REQUIRE(poet.num_active() == 2);
-    poet.Begin();
   }
-  void Give(const std::vector<double>& scores) {
-    REQUIRE(poet.Plan().trials.size() == scores.size());
-    poet.Receive(torch::tensor(scores, torch::kFloat64));
+  // An update in which the rounds get these scores.
+  void Play(const std::vector<std::vector<double>>& rounds) {
+    size_t next = 0;
+    const auto report = poet.Update([&](const Poet::Round& round) {
+      REQUIRE(next < rounds.size());
+      const std::vector<double>& scores = rounds[next++];
+      REQUIRE(round.trials.size() == scores.size());
+      if (next == 5) stepped = round.agents[round.agents.size(0) - 1].clone();
+      return torch::tensor(scores, torch::kFloat64);
+    });
+    REQUIRE(report.ok());
+    REQUIRE(next == rounds.size());
   }
-  // An update in which agent 0 gets `direct` and `proposal` in the environment of agent 1, and
-  // nobody else anything.
+  // An update in which agent 0 gets `direct` and `proposal` in the environment of agent 1. No other
+  // offer is worth anything.
   void Offer(double own, double direct, double proposal) {
-    Give({1, 0, 1, 0});
-    Give({40, own});
-    Give({0, direct});
-    Give({1, 0, 1, 0});
-    stepped = poet.agents()[1].clone();
-    Give({0, proposal});
-    REQUIRE(poet.Plan().trials.empty());
-    poet.Begin();
+    Play({{1, 0, 1, 0}, {40, own}, {0, direct}, {1, 0, 1, 0}, {0, proposal}});
   }
   static PoetConfig Config() {
     PoetConfig config = Toy();
@@ -236,7 +234,7 @@ TEST_CASE("poet: an agent that was taken over begins with moments of its own") {
     CHECK_FALSE(torch::equal(pairs.poet.agents()[1], before));  // Its own step.
     CheckMoments(pairs.poet, 1, 1);
   }
-  CheckMoments(pairs.poet, 0, 2);  // Who is taken keeps its own.
+  CheckMoments(pairs.poet, 0, 2);  // An agent that others take over keeps its own.
 }
 
 TEST_CASE("poet: nobody is replaced who did better in one of the last five updates") {
@@ -257,7 +255,6 @@ TEST_CASE("poet: only proposals are taken over when that is asked") {
   Poet poet = NewPoet(config, 3);
   for (int update = 0; update < 100; ++update) {
     Update(&poet, 3);
-    poet.Begin();
   }
   CHECK(poet.Table().find(",direct,") == std::string::npos);
   CHECK(poet.Table().find(",proposal,") != std::string::npos);
@@ -288,36 +285,50 @@ TEST_CASE("poet: a round of the rule is in the environments, with the chances, t
   const auto rule = Make(Spec({{"population", "4"}, {"score_episodes", "2"}}), &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
-  const PlannedRound round = rule->Plan(0);
-  REQUIRE(round.lifetimes.size() == 4);
-  CHECK(round.outer_learning);
-  CHECK(round.deterministic_episodes == 0);
-  for (size_t i = 0; i < 4; ++i) {
-    CHECK(round.lifetimes[i].parameters == std::vector<double>{1, 1});
-    CHECK(round.lifetimes[i].variant == 0);
-    CHECK(round.lifetimes[i].noise_number == i - i % 2);
-  }
-  LifetimeBatch batch;
-  batch.environments.assign(4, "here");
-  const Tensor zeros = torch::zeros({4, 6});
-  batch.steps.shaped_rewards = torch::tensor({1., 2., 3., 4.}, torch::kFloat64).unsqueeze(1) *
-                               torch::ones({4, 6}, torch::kFloat64);
-  batch.steps.success_signals = batch.steps.successes = zeros;
-  batch.steps.prev_done = zeros.clone();
-  batch.steps.prev_done.select(1, 3).fill_(1);
-  batch.steps.last_done = torch::ones({4});
   const Tensor before = rule->meta_parameters().clone();
-  const auto report = rule->Update(batch, 0);
+  // Lifetimes of the rewards 1, 2, 3, 4, ..., with two episodes each.
+  const auto answer = [](const RoundRequest& request) {
+    const auto n = static_cast<int64_t>(request.lifetimes.size());
+    LifetimeBatch batch;
+    batch.environments.assign(request.lifetimes.size(), "here");
+    const Tensor zeros = torch::zeros({n, 6});
+    batch.steps.shaped_rewards = torch::arange(1, n + 1, torch::kFloat64).unsqueeze(1) *
+                                 torch::ones({n, 6}, torch::kFloat64);
+    batch.steps.success_signals = batch.steps.successes = zeros;
+    batch.steps.prev_done = zeros.clone();
+    batch.steps.prev_done.select(1, 3).fill_(1);
+    batch.steps.last_done = torch::ones({n});
+    return batch;
+  };
+  mentor::testing::FakeFleet fleet(answer);
+  const auto report = rule->Run(&fleet, 0);
   INFO(report.status());
   REQUIRE(report.ok());
-  CHECK(report->empty());  // The update goes on.
-  CHECK_FALSE(torch::equal(before, rule->meta_parameters()));
-  const PlannedRound scores = rule->Plan(0);
+  CHECK(report->at("active") == 1);
+  CHECK(report->at("score_best") == 3);  // Three steps of reward 1.
+  REQUIRE(fleet.requests.size() == 2);
+  const RoundRequest& perturbed = fleet.requests[0];
+  REQUIRE(perturbed.lifetimes.size() == 4);
+  CHECK(perturbed.outer_learning);
+  CHECK(perturbed.deterministic_episodes == 0);
+  CHECK(torch::equal(perturbed.meta_parameters, before));
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(perturbed.lifetimes[i].parameters == std::vector<double>{1, 1});
+    CHECK(perturbed.lifetimes[i].variant == 0);
+    CHECK(perturbed.lifetimes[i].noise_number == i - i % 2);
+  }
+  const RoundRequest& scores = fleet.requests[1];
   REQUIRE(scores.lifetimes.size() == 1);
   CHECK_FALSE(scores.outer_learning);
   CHECK(scores.deterministic_episodes == 2);
   CHECK(scores.first_number == 4);
-  CHECK_FALSE(rule->Update(batch, 0).ok());  // Of four lifetimes.
+  CHECK_FALSE(torch::equal(scores.meta_parameters, before));
+  mentor::testing::FakeFleet short_fleet([&](const RoundRequest& request) {
+    LifetimeBatch batch = answer(request);
+    batch.environments.pop_back();
+    return batch;
+  });
+  CHECK_FALSE(rule->Run(&short_fleet, 1).ok());
 }
 
 TEST_CASE("poet: settings that cannot be are refused by field, all at once") {

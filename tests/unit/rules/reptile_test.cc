@@ -6,11 +6,11 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "agents/adam.h"
+#include "agents/policy.h"
 #include "common/rng.h"
-#include "learner/agents/adam.h"
-#include "learner/agents/policy.h"
-#include "learner/inner_loops/shared.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/loop_parts.h"
+#include "methods/base/outer_rule.h"
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
@@ -98,11 +98,13 @@ learner::AgentBatch Step(const learner::ParamLayout& layout, const learner::Agen
 }
 
 // Over 200 sines the error is 0.130 after 1000 outer updates, 0.107 after 2500 and 0.103 after
-// 4000, from 2.88 (Xeon with AVX-512; last bits, and so the run, differ between processors).
+// 4000, from 2.88. These are from a Xeon with AVX-512; last bits, and so the run, differ between
+// processors.
 constexpr double kSineError = 0.16;
 
-// Mean squared error on 10 points of 200 fresh sines each, before and after 8 steps on them: with
-// ten sines the mean is that of the one or two hardest, and another processor is another verdict.
+// Mean squared error on 10 points of 200 fresh sines each, before and after 8 steps on them. With
+// ten sines the mean depends on the one or two hardest, and another processor gives another
+// verdict.
 std::pair<double, double> TestErrors(const learner::ParamLayout& layout, const Tensor& weights,
                                      const learner::PpoConfig& config) {
   constexpr int64_t kTasks = 200;

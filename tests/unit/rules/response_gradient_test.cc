@@ -4,14 +4,14 @@
 #include <string>
 #include <vector>
 
+#include "agents/gae.h"
+#include "agents/row_statistics.h"
 #include "common/spec/spec.h"
-#include "learner/agents/conditioned_policy.h"
-#include "learner/agents/gae.h"
-#include "learner/agents/response_terms.h"
-#include "learner/agents/row_statistics.h"
-#include "learner/inner_loops/inner_loop.h"
-#include "learner/inner_loops/shared.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/loop_parts.h"
+#include "methods/base/outer_rule.h"
+#include "methods/response_gradient/conditioned_policy.h"
+#include "methods/response_gradient/response_terms.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
@@ -265,10 +265,10 @@ TEST_CASE("response gradient: warm-up and frozen meta-parameters", "[unit]") {
   CHECK(Bytes(frozen.policies_before[3]) == Bytes(*frozen.loop));
 }
 
-// In double, what the loop's terms are derivatives of: the task objective of the validation round
-// at the policy that came out of the policy round, moved by what a plain policy step would change.
-// The parts of phi that the direct term, the step's condition and the step's reward see are given
-// one by one.
+// In double, the function whose derivatives are the loop's terms. It is the task objective of the
+// validation round, at the policy after the policy round, moved by the change of a plain policy
+// step. The parts of phi that the direct term, the step's condition and the step's reward see are
+// separate arguments.
 class OuterObjective {
  public:
   // Before the loop's first iteration, and with the policy after it.
@@ -363,7 +363,7 @@ TEST_CASE("response gradient: each term of the loop is a slope of its objective"
     LoopReport report;
     life.Iterate(life.loop.get(), 0, &report);
     const OuterObjective objective(life, before, life.loop->Save().at("policy.theta"));
-    const Tensor gradient = -report.outer_gradient;  // Of the loss, which is to fall.
+    const Tensor gradient = -report.outer_gradient;  // The loss's, which must fall.
     const double slope = gradient.norm().item<double>();
     const Tensor phi = life.phi.to(torch::kFloat64), direction = gradient / slope;
     const double h = 1e-5;

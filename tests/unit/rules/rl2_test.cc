@@ -1,12 +1,11 @@
-#include "meta_learner/rules/rl2.h"
-
 #include <functional>
 #include <map>
 #include <optional>
 
-#include "learner/agents/numerics.h"
-#include "learner/agents/recurrent_policy.h"
-#include "meta_learner/rules/outer_rule.h"
+#include "agents/numerics.h"
+#include "methods/base/outer_rule.h"
+#include "methods/rl2/recurrent_policy.h"
+#include "methods/rl2/rule.h"
 #include "tests/golden.h"
 #include "tests/normals.h"
 #include "tests/pools.h"

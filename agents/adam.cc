@@ -1,0 +1,46 @@
+#include "agents/adam.h"
+
+namespace mentor::learner {
+
+AgentBatch NewAgents(torch::Tensor theta) {
+  const torch::Tensor steps = torch::zeros({theta.size(0)}, theta.options().dtype(torch::kInt64));
+  return {theta, torch::zeros_like(theta), torch::zeros_like(theta), steps};
+}
+
+AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no) {
+  const torch::Tensor rows = mask.unsqueeze(1);
+  return {torch::where(rows, yes.theta, no.theta), torch::where(rows, yes.adam_m, no.adam_m),
+          torch::where(rows, yes.adam_v, no.adam_v),
+          torch::where(mask, yes.adam_steps, no.adam_steps)};
+}
+
+torch::Tensor GradNorm(const torch::Tensor& grad) {
+  return grad.square().sum(1).sqrt();
+}
+
+torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config) {
+  if (!config.max_grad_norm) return torch::ones_like(grad_norm);
+  return (*config.max_grad_norm / (grad_norm + 1e-6)).clamp_max(1);
+}
+
+AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad,
+                         const PpoConfig& config) {
+  AgentBatch next = agents;
+  next.adam_steps = agents.adam_steps + 1;
+  if (!config.adam) {
+    next.theta = agents.theta - config.learning_rate * grad;
+    return next;
+  }
+  next.adam_m = config.adam_beta1 * agents.adam_m + (1 - config.adam_beta1) * grad;
+  next.adam_v = config.adam_beta2 * agents.adam_v + (1 - config.adam_beta2) * grad.square();
+  const torch::Tensor k = next.adam_steps.to(torch::kFloat64).unsqueeze(1);
+  const torch::Dtype dtype = grad.scalar_type();
+  const torch::Tensor rate =
+      (config.learning_rate / (1 - torch::pow(config.adam_beta1, k))).to(dtype);
+  const torch::Tensor root = (1 - torch::pow(config.adam_beta2, k)).rsqrt().to(dtype);
+  next.theta =
+      agents.theta - rate * next.adam_m / (next.adam_v.sqrt() * root + config.adam_epsilon);
+  return next;
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,25 @@
+// Gradient clipping, Adam and gradient descent of S stacked agents as pure differentiable functions
+// (methods/ppo/README.md#the-update). Generic in dtype and device; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include "agents/agent_batch.h"
+#include "agents/ppo_config.h"
+
+namespace mentor::learner {
+
+// Agents of `yes` where mask [S] is true, else of `no`.
+AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no);
+
+// Norm over all parameters of each agent: [S].
+torch::Tensor GradNorm(const torch::Tensor& grad);
+
+// min(1, max_grad_norm / (norm + 1e-6)) per agent [S]; ones without clipping.
+torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config);
+
+// One step with the clipped gradient [S, P], of Adam or, with !config.adam, plain gradient descent.
+AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad,
+                         const PpoConfig& config);
+
+}  // namespace mentor::learner

@@ -1,0 +1,40 @@
+// The networks of one agent: sizes, names of their parameters and initial weights
+// (methods/ppo/README.md#networks). Immutable values and pure functions; threads may share.
+//
+//   policy mean : D -> H -> tanh -> H -> tanh -> A     discrete: logits of A choices
+//   log std     : A free numbers                       continuous only
+//   value       : D -> H -> tanh -> H -> tanh -> 1     with a critic only
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "agents/param_layout.h"
+#include "common/rng.h"
+
+namespace mentor::learner {
+
+struct AgentShape {
+  int64_t observation_size = 0;  // D
+  int64_t action_size = 0;       // A
+  int64_t hidden_units = 64;     // H
+  bool critic = true;            // False in the role advantage, which has no value network.
+  bool discrete = false;         // Actions are one of A choices, one-hot.
+  double output_gain = 0.01;     // Gain of a new policy's last layer.
+};
+
+// actor.W1 b1 W2 b2 W3 b3, logstd (continuous), then critic.W1 b1 W2 b2 W3 b3. Weights are [out,
+// in].
+ParamLayout AgentLayout(const AgentShape& shape);
+
+// Gain of a new network's matrix of this name (methods/ppo/README.md#initial-weights).
+double InitialGain(const AgentShape& shape, const std::string& name);
+
+// [S, P] float32: agents of these lifetime numbers. Tensor number = its index in the layout.
+torch::Tensor InitialTheta(const AgentShape& shape, double initial_std, uint64_t seed, Phase phase,
+                           std::span<const uint32_t> lifetimes);
+
+}  // namespace mentor::learner

@@ -1,0 +1,281 @@
+#include "agents/differentiable_update.h"
+
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "agents/ppo_loss.h"
+#include "agents/row_statistics.h"
+#include "common/check.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+Tensor Rows(const Tensor& x, const Tensor& rows) {
+  if (!x.defined()) return x;
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape[1] = rows.size(1);
+  const Tensor first = torch::arange(x.size(0), rows.options()).unsqueeze(1) * x.size(1);
+  return x.flatten(0, 1).index_select(0, (rows + first).flatten()).view(shape);
+}
+
+Tensor Loss(const ParamLayout& layout, const UpdateConfig& config, const UpdateInputs& inputs,
+            const Tensor& rows, const Tensor& theta, const Tensor& advantages, LossTerms* terms) {
+  const Tensor advantage = Rows(advantages, rows), value = Rows(inputs.values, rows);
+  PpoConfig ppo = config.ppo;
+  ppo.normalize_advantage = false;
+  Minibatch batch{Rows(inputs.observations, rows),
+                  Rows(inputs.actions, rows),
+                  Rows(inputs.log_probs, rows),
+                  config.ppo.normalize_advantage
+                      ? Standardised(advantage, {.ddof = config.advantage_ddof,
+                                                 .epsilon = config.ppo.advantage_epsilon})
+                      : advantage,
+                  value.defined() ? advantage + value : Tensor(),
+                  value};
+  *terms = PpoLoss(layout, theta, batch, ppo);
+  if (config.policy_gradient) {
+    const Tensor clipped = terms->policy_loss;
+    terms->policy_loss = -Mean(batch.advantages * terms->log_probs);
+    terms->loss = terms->policy_loss - ppo.entropy_coef * terms->entropy;
+    if (terms->value_loss.defined()) terms->loss = terms->loss + ppo.value_coef * terms->value_loss;
+  }
+  return terms->loss;
+}
+
+Tensor ClippedGradient(const UpdateConfig& config, const Tensor& grad, Tensor* norm) {
+  *norm = SafeSqrt(grad.square().sum(1));
+  if (!config.ppo.max_grad_norm) return grad;
+  const double most = *config.ppo.max_grad_norm;
+  Tensor scale =
+      config.tensorflow_clip ? most / norm->clamp_min(most) : (most / (*norm + 1e-6)).clamp_max(1);
+  if (config.stop_clip) scale = scale.detach();
+  return grad * scale.unsqueeze(1);
+}
+
+// beta^steps [S, 1] of the agents, in double.
+Tensor Power(double beta, const Tensor& steps) {
+  return torch::pow(beta, steps.to(torch::kFloat64)).unsqueeze(1);
+}
+
+AgentBatch OptimizerStep(const UpdateConfig& config, const AgentBatch& x, const Tensor& grad) {
+  const PpoConfig& ppo = config.ppo;
+  AgentBatch next = x;
+  next.adam_steps = x.adam_steps + 1;
+  const Tensor square = (config.stop_second_moment ? grad.detach() : grad).square();
+  if (config.rms_prop) {
+    next.adam_v = config.rms_decay * x.adam_v + (1 - config.rms_decay) * square;
+    next.theta = x.theta - ppo.learning_rate * grad / (next.adam_v + ppo.adam_epsilon).sqrt();
+    return next;
+  }
+  if (!ppo.adam) {
+    next.theta = x.theta - ppo.learning_rate * grad;
+    return next;
+  }
+  next.adam_m = ppo.adam_beta1 * x.adam_m + (1 - ppo.adam_beta1) * grad;
+  next.adam_v = ppo.adam_beta2 * x.adam_v + (1 - ppo.adam_beta2) * square;
+  const torch::Dtype dtype = grad.scalar_type();
+  const Tensor root = (1 - Power(ppo.adam_beta2, next.adam_steps)).sqrt();
+  const Tensor rate = ppo.learning_rate / (1 - Power(ppo.adam_beta1, next.adam_steps));
+  const Tensor deviation = SafeSqrt(next.adam_v);
+  const Tensor step =
+      config.tensorflow_epsilon
+          ? (rate * root).to(dtype) * next.adam_m / (deviation + ppo.adam_epsilon)
+          : rate.to(dtype) * next.adam_m / (deviation / root.to(dtype) + ppo.adam_epsilon);
+  next.theta = x.theta - step;
+  return next;
+}
+
+// Numbers of one step, each [S].
+struct StepTrace {
+  Tensor loss, policy_loss, value_loss, entropy, approx_kl, clip_fraction, grad_norm;
+};
+
+class Update {
+ public:
+  Update(const AgentShape& shape, const UpdateConfig& config, const UpdateInputs& inputs)
+      : layout_(AgentLayout(shape)), config_(config), inputs_(inputs) {
+    MENTOR_CHECK(inputs.steps() > 0 && inputs.values.defined() == shape.critic);
+    MENTOR_CHECK(config.last_n >= 0);
+  }
+
+  // Step k. With `graph`, differentiable from x.theta (and the rest of x) and `advantages` to the
+  // result.
+  AgentBatch Step(const AgentBatch& x, const Tensor& advantages, int64_t k, bool graph) {
+    const c10::AutoGradMode gradients(true);
+    const bool leaf = !graph || config_.first_order;
+    const Tensor at = leaf ? x.theta.detach().requires_grad_(true) : x.theta;
+    LossTerms terms;
+    const Tensor loss =
+        Loss(layout_, config_, inputs_, inputs_.minibatches[k], at, advantages, &terms);
+    Tensor grad = torch::autograd::grad({loss.sum()}, {at}, {}, graph, graph)[0];
+    const c10::AutoGradMode rest(graph);
+    Tensor norm;
+    grad = ClippedGradient(config_, grad, &norm);
+    if (static_cast<int64_t>(trace_.size()) == k) {
+      trace_.push_back(
+          {loss.detach(), terms.policy_loss.detach(),
+           terms.value_loss.defined() ? terms.value_loss.detach() : torch::zeros_like(loss),
+           terms.entropy.detach(), terms.approx_kl.detach(), terms.clip_fraction, norm.detach()});
+    }
+    return OptimizerStep(config_, x, grad);
+  }
+
+  // Steps [0, end) without a graph. Adds the agents before each step to *path unless it is null.
+  AgentBatch Run(int64_t end, std::vector<AgentBatch>* path) {
+    AgentBatch x = Detached(inputs_.agents);
+    const Tensor advantages = inputs_.advantages.detach();
+    for (int64_t k = 0; k < end; ++k) {
+      if (path != nullptr) path->push_back(x);
+      x = Step(x, advantages, k, /*graph=*/false);
+    }
+    return x;
+  }
+
+  // The first step that carries a graph.
+  int64_t FirstStep() const {
+    return config_.last_n == 0 ? 0 : std::max<int64_t>(0, inputs_.steps() - config_.last_n);
+  }
+
+  UpdateGradient Unrolled(const AgentLoss& outer_loss) {
+    const int64_t first = FirstStep();
+    AgentBatch x = Run(first, nullptr);
+    const c10::AutoGradMode gradients(true);
+    const Tensor theta = x.theta.requires_grad_(true);
+    const Tensor advantages = inputs_.advantages.detach().requires_grad_(true);
+    for (int64_t k = first; k < inputs_.steps(); ++k) x = Step(x, advantages, k, /*graph=*/true);
+    UpdateGradient result;
+    const Tensor loss = outer_loss(x.theta);
+    const auto grads = torch::autograd::grad({loss.sum()}, {x.theta, theta, advantages}, {},
+                                             /*retain_graph=*/false, /*create_graph=*/false,
+                                             /*allow_unused=*/true);
+    result.after = {Detached(x), Trace()};
+    result.outer_loss = loss.detach();
+    result.outer_theta = OrZeros(grads[0], theta);
+    result.theta = OrZeros(grads[1], theta);
+    result.advantages = OrZeros(grads[2], advantages);
+    return result;
+  }
+
+  UpdateGradient Replay(const AgentLoss& outer_loss) {
+    std::vector<AgentBatch> path;
+    const AgentBatch after = Run(inputs_.steps(), &path);
+    const c10::AutoGradMode gradients(true);
+    UpdateGradient result;
+    result.after = {after, Trace()};
+    const Tensor end = after.theta.detach().requires_grad_(true);
+    const Tensor loss = outer_loss(end);
+    result.outer_loss = loss.detach();
+    result.outer_theta = torch::autograd::grad({loss.sum()}, {end})[0];
+    result.advantages = torch::zeros_like(inputs_.advantages);
+
+    // Cotangents of (theta, m, v) after step k.
+    Tensor theta_bar = result.outer_theta, m_bar = torch::zeros_like(theta_bar),
+           v_bar = torch::zeros_like(theta_bar);
+    for (int64_t k = inputs_.steps() - 1; k >= FirstStep(); --k) {
+      AgentBatch x = Detached(path[k]);
+      for (Tensor* leaf : {&x.theta, &x.adam_m, &x.adam_v}) leaf->requires_grad_(true);
+      const Tensor advantages = inputs_.advantages.detach().requires_grad_(true);
+      const AgentBatch next = Step(x, advantages, k, /*graph=*/true);
+      const Tensor product = (next.theta * theta_bar).sum() + (next.adam_m * m_bar).sum() +
+                             (next.adam_v * v_bar).sum();
+      const auto grads =
+          torch::autograd::grad({product}, {x.theta, x.adam_m, x.adam_v, advantages}, {},
+                                /*retain_graph=*/false, /*create_graph=*/false,
+                                /*allow_unused=*/true);
+      theta_bar = OrZeros(grads[0], theta_bar);
+      m_bar = OrZeros(grads[1], m_bar);
+      v_bar = OrZeros(grads[2], v_bar);
+      result.advantages = result.advantages + OrZeros(grads[3], result.advantages);
+      path.pop_back();
+    }
+    result.theta = theta_bar;
+    return result;
+  }
+
+  UpdateTrace Trace() const {
+    const auto column = [&](Tensor StepTrace::*member) {
+      std::vector<Tensor> steps;
+      for (const StepTrace& step : trace_) steps.push_back(step.*member);
+      return torch::stack(steps, 1);
+    };
+    return {column(&StepTrace::loss),       column(&StepTrace::policy_loss),
+            column(&StepTrace::value_loss), column(&StepTrace::entropy),
+            column(&StepTrace::approx_kl),  column(&StepTrace::clip_fraction),
+            column(&StepTrace::grad_norm)};
+  }
+
+ private:
+  static AgentBatch Detached(const AgentBatch& x) {
+    return {x.theta.detach(), x.adam_m.detach(), x.adam_v.detach(), x.adam_steps};
+  }
+  static Tensor OrZeros(const Tensor& x, const Tensor& like) {
+    return x.defined() ? x : torch::zeros_like(like);
+  }
+
+  const ParamLayout layout_;
+  const UpdateConfig& config_;
+  const UpdateInputs& inputs_;
+  std::vector<StepTrace> trace_;
+};
+
+}  // namespace
+
+UpdateInputs UpdateInputs::Agents(int64_t first, int64_t count) const {
+  const auto part = [&](const Tensor& x) { return x.defined() ? x.narrow(0, first, count) : x; };
+  UpdateInputs some{
+      {part(agents.theta), part(agents.adam_m), part(agents.adam_v), part(agents.adam_steps)},
+      part(observations),
+      part(actions),
+      part(log_probs),
+      part(values),
+      part(advantages),
+      {}};
+  for (const Tensor& rows : minibatches) some.minibatches.push_back(part(rows));
+  return some;
+}
+
+Tensor TakeRows(const Tensor& x, const Tensor& rows) {
+  if (x.dim() == 2) return x.gather(1, rows);
+  return x.gather(1, rows.unsqueeze(-1).expand({-1, -1, x.size(-1)}));
+}
+
+std::vector<Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents, int64_t steps,
+                                    int64_t epochs, int64_t minibatches) {
+  const int64_t size = MinibatchSteps(steps, minibatches);
+  std::vector<Tensor> drawn;
+  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
+    Tensor rows = torch::empty({num_agents, steps}, torch::kInt64);
+    for (int64_t s = 0; s < num_agents; ++s) {
+      order(s, epoch, {rows.data_ptr<int64_t>() + s * steps, static_cast<size_t>(steps)});
+    }
+    for (int64_t begin = 0; begin < steps; begin += size)
+      drawn.push_back(rows.narrow(1, begin, std::min(size, steps - begin)));
+  }
+  return drawn;
+}
+
+UpdateOutputs RunUpdate(const AgentShape& shape, const UpdateConfig& config,
+                        const UpdateInputs& inputs) {
+  Update update(shape, config, inputs);
+  AgentBatch after = update.Run(inputs.steps(), nullptr);
+  return {std::move(after), update.Trace()};
+}
+
+UpdateGradient DifferentiateUpdate(const AgentShape& shape, const UpdateConfig& config,
+                                   const UpdateInputs& inputs, const AgentLoss& outer_loss,
+                                   UpdateImplementation implementation) {
+  if (implementation == UpdateImplementation::kAuto) {
+    implementation = inputs.steps() > kUnrolledStepsMax ? UpdateImplementation::kReplay
+                                                        : UpdateImplementation::kUnrolled;
+  }
+  Update update(shape, config, inputs);
+  return implementation == UpdateImplementation::kReplay ? update.Replay(outer_loss)
+                                                         : update.Unrolled(outer_loss);
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,13 @@
+#include "agents/emulate.h"
+#include "agents/phase_trainer.h"
+
+namespace mentor::learner {
+
+std::unique_ptr<AgentTrainer> NewEmulatedTrainer(const TrainerSetup& setup, torch::Dtype dtype) {
+  const EmulatedLauncher launcher{setup.pool};
+  if (dtype == torch::kFloat32)
+    return std::make_unique<PhaseTrainer<float, EmulatedLauncher>>(setup, launcher);
+  return std::make_unique<PhaseTrainer<double, EmulatedLauncher>>(setup, launcher);
+}
+
+}  // namespace mentor::learner

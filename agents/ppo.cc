@@ -1,0 +1,233 @@
+#include "agents/ppo.h"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include "agents/agent_trainer.h"
+#include "agents/gae.h"
+#include "common/check.h"
+#include "kernels/device_work.h"
+
+namespace mentor::learner {
+namespace {
+
+absl::Status CheckShape(const char* name, const torch::Tensor& x,
+                        const std::vector<int64_t>& want) {
+  if (!x.defined()) return absl::InvalidArgumentError(absl::StrCat(name, ": missing"));
+  if (x.sizes() != torch::IntArrayRef(want)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": shape [", absl::StrJoin(x.sizes().vec(), ", "), "], expected [",
+                     absl::StrJoin(want, ", "), "]"));
+  }
+  return absl::OkStatus();
+}
+
+// The device that computes the update. The CPU makes the bits of every device, and has kernels for
+// more cases.
+Device DeviceOf(const AgentShape& shape, const PpoConfig& config, int64_t num_agents, int64_t steps,
+                const PpoOptions& options) {
+  if (options.engine == PpoEngine::kEmulated) return {.kind = DeviceKind::kEmulated};
+  const bool can = options.engine == PpoEngine::kDefault && HavePpoKernels(shape, config) &&
+                   PpoDeviceBytes(shape, config, num_agents, steps).has_value();
+  return can ? options.device : Device{};
+}
+
+std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, torch::Dtype dtype,
+                                         PpoEngine engine) {
+  if (engine == PpoEngine::kAutograd || !HavePpoKernels(setup.shape, setup.config))
+    return NewAutogradTrainer(setup);
+  switch (setup.work->device().kind) {
+    case DeviceKind::kCpu:
+      return NewKernelTrainer(setup, dtype);
+    case DeviceKind::kEmulated:
+      return NewEmulatedTrainer(setup, dtype);
+    case DeviceKind::kCuda:
+      return NewCudaTrainer(setup);
+  }
+  return nullptr;
+}
+
+absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const Segment& segment,
+                        const torch::Tensor& signal, const PpoConfig& config, PpoEngine engine) {
+  const int64_t p = AgentLayout(shape).size();
+  if (!signal.defined() || signal.dim() != 2 || signal.numel() == 0) {
+    return absl::InvalidArgumentError("signal: expected shape [agents, steps], none of them zero");
+  }
+  const int64_t s = signal.size(0), t = signal.size(1);
+  MENTOR_RETURN_IF_ERROR(CheckShape("theta", agents.theta, {s, p}));
+  MENTOR_RETURN_IF_ERROR(CheckShape("adam_m", agents.adam_m, {s, p}));
+  MENTOR_RETURN_IF_ERROR(CheckShape("adam_v", agents.adam_v, {s, p}));
+  MENTOR_RETURN_IF_ERROR(CheckShape("adam_steps", agents.adam_steps, {s}));
+  MENTOR_RETURN_IF_ERROR(
+      CheckShape("observations", segment.observations, {s, t, shape.observation_size}));
+  MENTOR_RETURN_IF_ERROR(CheckShape("actions", segment.actions, {s, t, shape.action_size}));
+  MENTOR_RETURN_IF_ERROR(CheckShape("log_probs", segment.log_probs, {s, t}));
+  if (shape.critic) {
+    MENTOR_RETURN_IF_ERROR(CheckShape("prev_done", segment.prev_done, {s, t}));
+    MENTOR_RETURN_IF_ERROR(CheckShape("last_done", segment.last_done, {s}));
+    MENTOR_RETURN_IF_ERROR(
+        CheckShape("next_observations", segment.next_observations, {s, shape.observation_size}));
+    if (config.bootstrap_on_truncation) {
+      MENTOR_RETURN_IF_ERROR(CheckShape("truncated", segment.truncated, {s, t}));
+      const torch::Tensor& last = segment.final_observations;
+      const int64_t count = segment.truncated.ne(0).sum(1).max().item<int64_t>();
+      MENTOR_RETURN_IF_ERROR(
+          CheckShape("final_observations", last,
+                     {s, last.defined() && last.dim() == 3 ? std::max(last.size(1), count) : count,
+                      shape.observation_size}));
+    }
+  }
+  const torch::Dtype dtype = agents.theta.scalar_type();
+  if (dtype != torch::kFloat32 && dtype != torch::kFloat64) {
+    return absl::InvalidArgumentError("theta: dtype must be float32 or float64");
+  }
+  if (engine != PpoEngine::kDefault && engine != PpoEngine::kAutograd) {
+    if (!HavePpoKernels(shape, config)) {
+      return absl::InvalidArgumentError(
+          "this engine is for continuous actions and Adam; use PpoEngine::kAutograd");
+    }
+  }
+  return CheckMinibatches(config.minibatches, config.normalize_advantage, t);
+}
+
+std::vector<AgentReport> Reports(const torch::Tensor& trace, const std::vector<char>& nonfinite) {
+  std::vector<AgentReport> reports(nonfinite.size());
+  for (size_t s = 0; s < reports.size(); ++s) {
+    AgentReport& report = reports[s];
+    report.nonfinite = nonfinite[s];
+    const double* row =
+        trace.const_data_ptr<double>() + static_cast<int64_t>(s) * trace.size(1) * kNumTraceColumns;
+    double sums[kNumTraceColumns] = {};
+    for (int64_t i = 0; i < trace.size(1); ++i, row += kNumTraceColumns) {
+      // Steps after a stop have no row; an agent whose log std is not finite made no step.
+      if (std::isnan(row[kEntropy])) break;
+      ++report.optimizer_steps;
+      for (int64_t k = 0; k < kNumTraceColumns; ++k) sums[k] += row[k];
+    }
+    const double n = static_cast<double>(std::max<int64_t>(1, report.optimizer_steps));
+    report.loss = sums[kLoss] / n;
+    report.policy_loss = sums[kPolicyLoss] / n;
+    report.value_loss = sums[kValueLoss] / n;
+    report.entropy = sums[kEntropy] / n;
+    report.approx_kl = sums[kApproxKl] / n;
+    report.clip_fraction = sums[kClipFraction] / n;
+    report.grad_norm = sums[kGradNorm] / n;
+  }
+  return reports;
+}
+
+absl::Status CheckedUpdate(const AgentShape& shape, const AgentBatch& agents,
+                           const Segment& segment, const torch::Tensor& signal,
+                           const PpoConfig& config, const MinibatchOrder& order,
+                           const PpoOptions& options, DeviceWork* work, UpdateResult* done) {
+  const torch::Dtype dtype = agents.theta.scalar_type();
+  const std::unique_ptr<AgentTrainer> trainer =
+      NewTrainer({shape, config, order, options.pool, work}, dtype, options.engine);
+  const auto convert = [&](const torch::Tensor& x) { return work->ToDevice(x, dtype); };
+  const torch::Tensor theta = convert(agents.theta);
+
+  UpdateResult& result = *done;
+  TrainingData data;
+  data.observations = convert(segment.observations);
+  data.actions = convert(segment.actions);
+  data.log_probs = convert(segment.log_probs);
+  if (shape.critic) {
+    // Values are computed once an update, with the weights that collected the segment.
+    MENTOR_ASSIGN_OR_RETURN(data.values, trainer->Values(theta, data.observations));
+    MENTOR_ASSIGN_OR_RETURN(
+        const torch::Tensor last,
+        trainer->Values(theta, convert(segment.next_observations).unsqueeze(1)));
+    Truncations truncations;
+    if (config.bootstrap_on_truncation) {
+      MENTOR_ASSIGN_OR_RETURN(torch::Tensor of_final,
+                              trainer->Values(theta, convert(segment.final_observations)));
+      MENTOR_ASSIGN_OR_RETURN(of_final, work->ToHost(of_final));
+      result.final_values = AtTruncations(of_final, segment.truncated);
+      truncations = {segment.truncated, convert(result.final_values)};
+    }
+    MENTOR_ASSIGN_OR_RETURN(
+        const Advantages targets,
+        trainer->Targets(signal, data.values, segment, last.squeeze(1), truncations));
+    data.advantages = targets.advantages;
+    data.returns = targets.returns;
+    MENTOR_ASSIGN_OR_RETURN(result.last_values, work->ToHost(last.squeeze(1)));
+    MENTOR_ASSIGN_OR_RETURN(result.values, work->ToHost(data.values));
+    MENTOR_ASSIGN_OR_RETURN(result.advantages, work->ToHost(data.advantages));
+    MENTOR_ASSIGN_OR_RETURN(result.returns, work->ToHost(data.returns));
+  } else {
+    data.advantages = convert(signal);
+  }
+
+  MENTOR_ASSIGN_OR_RETURN(TrainedAgents trained,
+                          trainer->Train({theta, convert(agents.adam_m), convert(agents.adam_v),
+                                          work->ToDevice(agents.adam_steps, torch::kInt64)},
+                                         data));
+  result.reports = Reports(trained.trace, trained.nonfinite);
+  result.nonfinite = std::count(trained.nonfinite.begin(), trained.nonfinite.end(), 1);
+  result.trace = std::move(trained.trace);
+  MENTOR_ASSIGN_OR_RETURN(result.agents.theta, work->ToHost(trained.agents.theta));
+  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_m, work->ToHost(trained.agents.adam_m));
+  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_v, work->ToHost(trained.agents.adam_v));
+  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_steps, work->ToHost(trained.agents.adam_steps));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+bool HavePpoKernels(const AgentShape& shape, const PpoConfig& config) {
+  return !shape.discrete && config.adam;
+}
+
+torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data, torch::Device device) {
+  const int64_t steps = config.epochs * StepsOfEpoch(config, data.advantages.size(1));
+  return torch::full({data.advantages.size(0), steps, kNumTraceColumns},
+                     std::numeric_limits<double>::quiet_NaN(),
+                     torch::TensorOptions(torch::kFloat64).device(device));
+}
+
+absl::StatusOr<Advantages> AgentTrainer::Targets(const torch::Tensor& rewards,
+                                                 const torch::Tensor& values,
+                                                 const Segment& segment,
+                                                 const torch::Tensor& last_values,
+                                                 const Truncations& truncations) {
+  const Advantages targets = Gae(rewards, values, segment.prev_done, segment.last_done, last_values,
+                                 setup_.config.gamma, setup_.config.gae_lambda, truncations);
+  return Advantages{targets.advantages.to(values.options()), targets.returns.to(values.options())};
+}
+
+absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch& agents,
+                                       const Segment& segment, const torch::Tensor& signal,
+                                       const PpoConfig& config, const MinibatchOrder& order,
+                                       const PpoOptions& options) {
+  const c10::AutoGradMode gradients_off(false);
+  MENTOR_RETURN_IF_ERROR(CheckInput(shape, agents, segment, signal, config, options.engine));
+  const int64_t num_agents = signal.size(0), steps = signal.size(1);
+  const Device device = DeviceOf(shape, config, num_agents, steps, options);
+  DeviceLease lease;
+  if (device.kind != DeviceKind::kCpu && device.monitor != nullptr) {
+    const auto bytes = static_cast<uint64_t>(*PpoDeviceBytes(shape, config, num_agents, steps));
+    MENTOR_ASSIGN_OR_RETURN(
+        lease, device.monitor->Take(bytes, "an update of a shard's agents",
+                                    "make rule.shard_lifetimes or agent.hidden_units smaller, or "
+                                    "take another device"));
+  }
+  UpdateResult result;
+  const absl::Status status = OnDevice(device, DevicePhase::kPpo, [&](DeviceWork& work) {
+    return CheckedUpdate(shape, agents, segment, signal, config, order, options, &work, &result);
+  });
+  if (!status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("PPO update: ", std::string(status.message())));
+  }
+  return result;
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,107 @@
+#include "kernels/device.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <optional>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+namespace mentor::learner {
+namespace {
+
+// cmake/Cuda.cmake compiles for no older ones.
+constexpr int kComputeMajorMin = 8;
+// Shared memory of a block that cluster kernels need (compute capabilities 9.0 and 10.0).
+constexpr uint64_t kClusterSharedBytes = 227 * 1024;
+
+std::optional<int> ParseIndex(std::string_view text) {
+  int index = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, index);
+  if (text.empty() || error != std::errc() || rest != end || index < 0) return std::nullopt;
+  return index;
+}
+
+// Returns lower case, without GPU- or MIG-.
+std::optional<std::string> ParseUuid(std::string_view text) {
+  if (text.starts_with("GPU-") || text.starts_with("MIG-")) text.remove_prefix(4);
+  constexpr std::string_view kForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  const auto fits = [](char c, char form) {
+    return form == 'x' ? absl::ascii_isxdigit(static_cast<unsigned char>(c)) : c == form;
+  };
+  if (!std::equal(text.begin(), text.end(), kForm.begin(), kForm.end(), fits)) return std::nullopt;
+  return absl::AsciiStrToLower(std::string(text));
+}
+
+std::string Listed(const std::vector<Gpu>& gpus) {
+  return absl::StrJoin(gpus, "; ", [](std::string* out, const Gpu& gpu) {
+    absl::StrAppendFormat(out, "%d: %s, %.0f GiB, %s", gpu.index, gpu.name,
+                          static_cast<double>(gpu.memory_bytes) / (1 << 30), gpu.uuid);
+  });
+}
+
+}  // namespace
+
+#ifndef MENTOR_CUDA
+absl::StatusOr<std::vector<Gpu>> ListGpus() {
+  return absl::FailedPreconditionError(
+      "this build has no CUDA: build with --preset cuda, or take the image mentor-learner-cuda");
+}
+absl::StatusOr<GpuMemory> MemoryOfGpu(int) {
+  return ListGpus().status();
+}
+absl::Status ProbeGpu(int) {
+  return ListGpus().status();
+}
+#endif
+
+absl::StatusOr<Device> DeviceOfFlag(
+    std::string_view text, const std::function<absl::StatusOr<std::vector<Gpu>>()>& list_gpus) {
+  if (text == "cpu") return Device{};
+  if (text == "emulated") return Device{.kind = DeviceKind::kEmulated, .name = "emulated"};
+  const std::string flag = absl::StrCat("--device ", std::string(text), ": ");
+  std::optional<int> index;
+  std::optional<std::string> uuid;
+  if (text == "cuda") {
+    index = 0;
+  } else if (text.starts_with("cuda:")) {
+    text.remove_prefix(5);
+    index = ParseIndex(text);
+    if (!index) uuid = ParseUuid(text);
+  }
+  if (!index && !uuid) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        flag, "is none of cpu, emulated, cuda, cuda:N and cuda:UUID (nvidia-smi -L shows both)"));
+  }
+  if (uuid && text.starts_with("MIG-"))
+    setenv("CUDA_VISIBLE_DEVICES", absl::StrCat("MIG-", *uuid).c_str(), /*overwrite=*/0);
+  const auto gpus = list_gpus();
+  if (!gpus.ok())
+    return absl::Status(gpus.status().code(), absl::StrCat(flag, gpus.status().message()));
+  const auto gpu = std::ranges::find_if(
+      *gpus, [&](const Gpu& one) { return uuid ? one.uuid == *uuid : one.index == *index; });
+  if (gpu == gpus->end()) {
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    return absl::FailedPreconditionError(absl::StrCat(
+        flag, "this process has no such GPU; it has ", Listed(*gpus),
+        visible == nullptr
+            ? ""
+            : absl::StrCat("; CUDA_VISIBLE_DEVICES=", visible, " may hide what is sought")));
+  }
+  if (gpu->compute_major < kComputeMajorMin) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        flag, gpu->name, " is too old: compute ", kComputeMajorMin,
+        ".0 or later is needed; learn on the CPU, or on another GPU of ", Listed(*gpus)));
+  }
+  return Device{.kind = DeviceKind::kCuda,
+                .index = gpu->index,
+                .has_clusters = gpu->has_clusters && gpu->shared_bytes >= kClusterSharedBytes,
+                .uuid = gpu->uuid,
+                .name = gpu->name};
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,148 @@
+#include "methods/base/loop_parts.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "agents/agent_trainer.h"
+#include "agents/ppo.h"
+#include "agents/worker_pool.h"
+#include "common/check.h"
+#include "common/cpu_time.h"
+
+namespace mentor::learner {
+namespace {
+
+double Now() {
+  return ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds();
+}
+
+}  // namespace
+
+CpuTimer::CpuTimer() : start_(Now()) {}
+double CpuTimer::Seconds() const {
+  return Now() - start_;
+}
+
+AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment) {
+  return {.observation_size = environment.observation_size(),
+          .action_size = environment.action_size(),
+          .hidden_units = spec.hidden_units(),
+          .critic = true,
+          .discrete = environment.discrete_actions(),
+          .output_gain = spec.output_gain()};
+}
+
+AgentShape ShapeOfAgents(const v1::Shard& shard) {
+  AgentShape shape = ShapeOfAgents(shard.spec().agent(), shard.shape());
+  shape.critic = shard.reward_source() != v1::REWARD_SOURCE_SIGNAL ||
+                 shard.spec().signal().role() == v1::REWARD;
+  return shape;
+}
+
+AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  return NewAgents(InitialTheta(shape, spec.agent().initial_std(), spec.seed(),
+                                static_cast<Phase>(context.shard->phase()),
+                                context.noise_numbers()));
+}
+
+ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
+  return {context.shard->spec().agent().normalize_observations(), context.num_agents(),
+          context.shard->shape().observation_size()};
+}
+
+torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
+  switch (source) {
+    case v1::REWARD_SOURCE_SPARSE:
+      return TaskReward(segment, v1::SUCCESS);
+    case v1::REWARD_SOURCE_SPARSE_AND_SHAPED:
+      return TaskReward(segment, v1::SUCCESS_AND_SHAPED);
+    default:
+      return TaskReward(segment, v1::SHAPED);
+  }
+}
+
+torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration) {
+  const int64_t agents = context.num_agents(), steps = context.steps();
+  torch::Tensor noise = torch::empty({agents, steps});
+  auto values = noise.accessor<float, 2>();
+  for (int64_t s = 0; s < agents; ++s) {
+    const RandomStream random = context.Random(Purpose::kSignalNoise, s, /*iteration=*/0);
+    for (int64_t t = 0; t < steps; ++t) {
+      double normal = 0;
+      random.Normals(static_cast<uint32_t>(iteration * steps + t), std::span(&normal, 1));
+      values[s][t] = static_cast<float>(normal);
+    }
+  }
+  return noise;
+}
+
+absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shape,
+                         uint32_t iteration, int64_t num_updates, const Segment& segment,
+                         const torch::Tensor& signal, AgentBatch* agents, LoopReport* report) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  const MinibatchOrder order = KeyedOrder(spec.seed(), static_cast<Phase>(context.shard->phase()),
+                                          iteration, context.noise_numbers());
+  const PpoConfig config = PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1, num_updates);
+  MENTOR_ASSIGN_OR_RETURN(UpdateResult result,
+                          PpoUpdate(shape, *agents, segment, signal, config, order,
+                                    {.device = context.device, .pool = context.pool}));
+  *agents = std::move(result.agents);
+  report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
+  return absl::OkStatus();
+}
+
+int64_t GraphNumbersPerStep(const AgentShape& shape) {
+  // Each network has two hidden layers, each as its sum and its tanh; then the heads and the input.
+  return shape.observation_size + 2 * (4 * shape.hidden_units) + 4 * shape.action_size + 8;
+}
+
+LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
+  const v1::AgentSpec& agent = context.shard->spec().agent();
+  const AgentShape shape = ShapeOfAgents(*context.shard);
+  AgentShape policy = shape;
+  policy.critic = false;
+  const int64_t p = AgentLayout(shape).size(), steps = context.steps();
+  // The last minibatch may be almost twice as long (ppo.cc, RunEpochs).
+  const int64_t rows = std::min(steps, 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1));
+  const int64_t graph = GraphNumbersPerStep(shape);
+  LoopSizes sizes{
+      // theta, m and v; the same of the update's result; theta with the normaliser folded in.
+      .state = 7 * p,
+      .saved = 3 * p,
+      .policy = AgentLayout(policy).size(),
+      // Values, advantages, returns, a trace of every optimizer step, and the signals' noise.
+      .at_once = context.num_agents() * 12 * steps,
+      // theta, m, v and gradient of one agent (KernelAgent), and a minibatch forward and back.
+      .per_thread = 5 * p + 2 * rows * graph};
+  if (const PpoConfig config = PpoConfigFromSpec(agent, /*update=*/1, /*num_updates=*/1);
+      HavePpoKernels(shape, config)) {
+    sizes.device_bytes = PpoDeviceBytes(shape, config, context.num_agents(), steps).value_or(0);
+  }
+  // Autograd updates all agents side by side and copies them whole in an optimizer step.
+  if (shape.discrete) sizes.at_once += context.num_agents() * (6 * p + 2 * rows * graph);
+  return sizes;
+}
+
+void AddAgents(const std::string& name, AgentBatch* agents, StateFields* fields) {
+  if (agents->theta.defined()) fields->Add(name + ".theta", &agents->theta);
+  if (agents->adam_m.defined()) fields->Add(name + ".adam_m", &agents->adam_m);
+  if (agents->adam_v.defined()) fields->Add(name + ".adam_v", &agents->adam_v);
+  if (agents->adam_steps.defined()) fields->Add(name + ".adam_steps", &agents->adam_steps);
+}
+
+void AddSignalState(const std::string& name, SignalState* state, StateFields* fields) {
+  for (size_t i = 0; i < state->recurrent.size(); ++i) {
+    if (state->recurrent[i].defined())
+      fields->Add(absl::StrCat(name, ".recurrent.", i), &state->recurrent[i]);
+  }
+  if (state->previous.defined()) fields->Add(name + ".previous", &state->previous);
+}
+
+void AddNormaliser(ObservationNormaliser* normaliser, StateFields* fields) {
+  if (normaliser->state().numel() > 0) fields->Add("observations", normaliser->mutable_state());
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,58 @@
+// Functions that several inner loops share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <string>
+
+#include <absl/status/status.h>
+
+#include "agents/agent_batch.h"
+#include "agents/agent_shape.h"
+#include "agents/observation_normaliser.h"
+#include "methods/base/inner_loop.h"
+
+namespace mentor::learner {
+
+// CPU time since construction of this thread, and of pools on its behalf.
+class CpuTimer {
+ public:
+  CpuTimer();
+  double Seconds() const;
+
+ private:
+  const double start_;
+};
+
+// Networks of agents of this spec, with a critic.
+AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment);
+// Networks of a shard's agents, with a critic unless the signal is their advantage.
+AgentShape ShapeOfAgents(const v1::Shard& shard);
+// New agents of the shard's lifetimes.
+AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
+// The normaliser that the spec asks for.
+ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
+// [S, T] float64: the rewards that a baseline's source names.
+torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
+
+// [S, T] float32: standard normals for the signals of one inner iteration, keyed by agent and step.
+torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration);
+
+// One PPO update after inner iteration `iteration`, from these rewards or advantages [S, T]. An
+// annealed learning rate falls over `num_updates` updates.
+absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shape,
+                         uint32_t iteration, int64_t num_updates, const Segment& segment,
+                         const torch::Tensor& signal, AgentBatch* agents, LoopReport* report);
+
+// What agents of the inner PPO hold.
+LoopSizes SizesOfPpoAgents(const InnerLoopContext& context);
+// Numbers of a forward pass through policy and value network with its graph, for one step.
+int64_t GraphNumbersPerStep(const AgentShape& shape);
+
+// Parts of a loop's state. Tensors that are not defined are left out.
+void AddAgents(const std::string& name, AgentBatch* agents, StateFields* fields);
+void AddSignalState(const std::string& name, SignalState* state, StateFields* fields);
+// Under "observations"; nothing when the normaliser is disabled.
+void AddNormaliser(ObservationNormaliser* normaliser, StateFields* fields);
+
+}  // namespace mentor::learner

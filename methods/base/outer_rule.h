@@ -1,0 +1,165 @@
+// An outer rule: how lifetimes change the meta-parameters, which are the weights of the signal
+// network, or whatever else is meta-learned. One file that implements OuterRule and registers a
+// factory. Rules know tensors only: no network, no files.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "agents/segment.h"
+#include "common/metric_info.h"
+#include "common/options.h"
+#include "mentor/v1/shard_service.pb.h"
+#include "mentor/v1/spec.pb.h"
+#include "methods/base/fleet.h"
+#include "methods/base/state.h"
+#include "methods/base/tensor_map.h"
+#include "signals/signal_network.h"
+
+namespace mentor::learner {
+class WorkerPool;
+}  // namespace mentor::learner
+
+namespace mentor::meta_learner {
+
+// What a rule needs from the services.
+struct RuleNeeds {
+  // The meta-parameters are the weights of the spec's signal network.
+  bool signal_network = true;
+  // The network must have a density of its signals, or their gradient by its weights.
+  bool signal_density = false;
+  bool signal_gradient = false;
+  // An outer update is one inner iteration of agents that live on, not their whole lives.
+  bool decisions_inside_lifetime = false;
+  // Differentiates through the agents' updates.
+  bool second_order = false;
+  // The agents' policies see the meta-parameters.
+  bool conditioned_policy = false;
+  // The rule reads LifetimeBatch::steps; otherwise outcomes and gradients are enough.
+  bool segments = true;
+  // The lifetimes 2i and 2i + 1 share their task and their random numbers. They differ only by what
+  // the rule itself varies.
+  bool paired_noise = false;
+  // The rule names the tasks and lifetimes of its rounds (Fleet::Collect(request)), in place of the
+  // benchmark's draw.
+  bool names_tasks = false;
+  // Agents learn within their lifetimes, which takes at least two inner iterations.
+  bool inner_updates = true;
+  // Steps have labels (envs::EnvironmentInfo::has_labels).
+  bool labels = false;
+  // Inner iterations of a lifetime in training; 0: as the spec says. Evaluations follow the spec.
+  uint32_t training_iterations = 0;
+};
+
+// Sum of the shards' gradients in double, in the order of the lifetimes: [size] float64. Undefined
+// when no shard has one. INVALID_ARGUMENT when only some have one, a number is not finite, or there
+// are not `lifetimes` of them with `size` numbers each.
+absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t lifetimes,
+                                           int64_t size);
+
+// Metrics of an outer update, by name: "loss", "kl", ... The rule's entry declares them.
+using RuleReport = std::map<std::string, double>;
+
+// Reports the outer gradient [Q] float64 and returns it. It is the mean of independent gradients of
+// lifetimes, given as sums over parts of them. Reports outer_grad_norm. From two parts on it also
+// reports outer_grad_variance, the trace of its covariance, estimated without bias from the spread
+// of the parts; and outer_grad_noise, that variance over the squared norm. The latter is the noise
+// scale of McCandlish et al. 2018 over the number of lifetimes, up to the signal's share of the
+// norm.
+torch::Tensor ReportGradient(const std::vector<ShardGradient>& parts, RuleReport* report);
+// The metrics that ReportGradient adds; part of the table of each rule that calls it.
+MetricTable GradientMetrics();
+
+using learner::TensorMap;
+
+// Upper bounds of what a rule holds beside its lifetimes (experiment/spec_memory.h).
+struct RuleSizes {
+  int64_t meta_parameters = 0;         // Numbers that learners get.
+  double bytes = 0;                    // State, temporaries of an update, and its checkpoint.
+  double bytes_per_thread = 0;         // Per thread that works on an update.
+  int64_t deterministic_episodes = 0;  // Per round that the rule names.
+};
+// Sizes of a rule that has weights only: optimizer, gradients, and their copies in a checkpoint.
+RuleSizes SizesOfWeights(int64_t meta_parameters);
+
+// Not thread-safe; owned by one experiment.
+class OuterRule {
+ public:
+  virtual ~OuterRule() = default;
+  virtual RuleNeeds needs() const = 0;
+  // The meta-parameters now, [Q] float32.
+  virtual torch::Tensor meta_parameters() const = 0;
+  // One outer update: collects lifetimes from the fleet and learns from them. Exceptions of
+  // LibTorch become INTERNAL. After an error a rule that names its tasks must Load; others keep
+  // their state.
+  absl::StatusOr<RuleReport> Run(Fleet* fleet, uint32_t outer_step);
+  // The same, with these lifetimes in place of the benchmark's.
+  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step);
+  // Names everything that the next updates depend on: weights, optimizer, normalisers.
+  virtual void State(learner::StateFields* fields) = 0;
+  TensorMap Save();
+  // An error changes nothing.
+  absl::Status Load(const TensorMap& state);
+  // Texts for people, by the name of a file ("lineage.csv"). A function of the state; written with
+  // each checkpoint.
+  virtual std::map<std::string, std::string> Tables() const { return {}; }
+  virtual RuleSizes Sizes() const { return SizesOfWeights(meta_parameters().numel()); }
+  // Upper bound of the device memory of an outer update; 0 without kernels there.
+  virtual int64_t DeviceBytes() const { return 0; }
+
+ private:
+  // By default DoRun collects the benchmark's lifetimes once and DoUpdate learns from them. A rule
+  // implements one of the two.
+  virtual absl::StatusOr<RuleReport> DoRun(Fleet* fleet, uint32_t outer_step);
+  virtual absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step);
+};
+
+struct RuleContext {
+  v1::ExperimentSpec spec;
+  v1::EnvironmentShape shape = {};
+  std::shared_ptr<const learner::SignalNetwork> network = nullptr;
+  int64_t listed_tasks = 0;  // Training tasks with a task_index; 0: tasks are drawn.
+  // The process's pool for parallel updates. Null: everything runs on the calling thread. Never
+  // changes a bit of the result. Outlives the rule.
+  learner::WorkerPool* pool = nullptr;
+};
+
+struct RuleEntry {
+  std::string name;
+  std::string summary;
+  // The inner loop of its agents; the loop's options are options of the rule.
+  std::string inner_loop = "ppo";
+  OptionTable options;  // The rule's own.
+  // Metrics of its reports, without its inner loop's. An update that reports others fails.
+  MetricTable metrics = {};
+  // Fields of a spec that this rule needs where the defaults do not fit, as text: "signal { name:
+  // 'bottleneck' }".
+  std::string example = {};
+  // Returns null with violations under "rule." when spec and rule do not fit.
+  std::function<std::unique_ptr<OuterRule>(const RuleContext&, const OptionValues&, Violations*)>
+      make;
+};
+
+const std::vector<const RuleEntry*>& OuterRules();
+// The rule's own options and its inner loop's.
+OptionTable AllOptions(const RuleEntry& entry);
+// Adds the rule's name and its example to a spec.
+void AddExample(const RuleEntry& entry, v1::ExperimentSpec* spec);
+// The inner loop of the spec's rule, with the spec's settings. The rule must exist.
+v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec);
+std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations* violations);
+
+struct RegisterRule {
+  explicit RegisterRule(RuleEntry entry);
+};
+
+}  // namespace mentor::meta_learner

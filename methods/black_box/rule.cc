@@ -1,0 +1,163 @@
+// The black-box outer rule of Pappalardo, Ramele and Santos (methods/black_box/README.md). The
+// signal network is a policy whose environment is the learning agent; PPO trains it over whole
+// lifetimes. First order only: nothing is differentiated through the agent's updates.
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "methods/base/outer_rule.h"
+#include "methods/shared/meta_advantage.h"
+#include "methods/shared/outer_ppo_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+OptionTable Options() {
+  OptionTable options = OuterPpoOptions(
+      {.learning_rate = "5e-5",
+       .entropy_coef = "0.003",
+       .target_kl = "0.01",
+       .epochs = "12",
+       .target_mean = "1e-4",
+       .entropy_help = "Weight of the entropy bonus (0.0005 for ML10 and the advantage role).",
+       .trained = "the signal network"});
+  options.insert(
+      options.end(),
+      {FlagOption("zero_prev_at_cut", false,
+                  "Feed 0 instead of the previous signal at the first step of each piece, as the "
+                  "authors' code does."),
+       ChoiceOption("estimator", {"skipping", "bootstrapping", "mc", "mc_skipping", "gae"},
+                    "Meta-advantage; those with skipping leave out the rewards before the next "
+                    "update."),
+       NumberOption("gamma", "0.9", 0, 1,
+                    "Discount of the meta-advantage per episode (estimator gae: per step)."),
+       NumberOption("lambda", "0.85", 0, 1,
+                    "Weight of an n-step estimate relative to the one before."),
+       IntegerOption("starting_n", "0", 0, 1e9,
+                     "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."),
+       IntegerOption("num_n_step_estimates", "6", 1, 10000, "Number of n-step estimates."),
+       IntegerOption("skip_rate", "0", 0, 1e9,
+                     "Distance between their n; 0: 0.15 steps_per_iteration.")});
+  return options;
+}
+
+OuterPpoRuleConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
+  const v1::ExperimentSpec& spec = context.spec;
+  const int64_t steps = spec.lifetime().steps_per_iteration(),
+                iterations = spec.lifetime().iterations();
+  const auto share = [&](const char* name, double of_segment) {
+    const int64_t value = options.Integer(name);
+    if (value > 0) return value;
+    return std::max<int64_t>(1, std::llround(of_segment * static_cast<double>(steps)));
+  };
+  return {.advantage = {.estimator = MetaEstimatorFromName(options.Choice("estimator")),
+                        .steps_per_iteration = steps,
+                        .gamma = options.Number("gamma"),
+                        .lambda = options.Number("lambda"),
+                        .starting_n = share("starting_n", 1.1),
+                        .num_estimates = options.Integer("num_n_step_estimates"),
+                        .skip_rate = share("skip_rate", 0.15)},
+          .lifetimes = spec.rule().lifetimes_per_update(),
+          .lifetime_steps = iterations * steps,
+          .trained_steps = (iterations - 1) * steps,
+          .sampled_signals = true,
+          .piece_unit = context.network ? context.network->piece_unit() : 1};
+}
+
+// Checks what no single option shows.
+void Check(const v1::ExperimentSpec& spec, const OptionValues& options,
+           const OuterPpoRuleConfig& config, Violations* violations) {
+  const int64_t iterations = spec.lifetime().iterations(),
+                steps = spec.lifetime().steps_per_iteration();
+  if (iterations < 2) {
+    violations->Add("lifetime.iterations",
+                    absl::StrFormat("is %d; the signals of the last iteration reach no update, so "
+                                    "the black-box rule needs at least 2; give more iterations",
+                                    iterations));
+    return;
+  }
+  CheckPieces(ReadOuterPpo(options, config.piece_unit), config.trained_steps,
+              "all but the last iteration", violations);
+  const int64_t invalid =
+      FirstInvalidStep(config.advantage, config.lifetime_steps, config.trained_steps);
+  if (invalid >= 0) {
+    violations->Add(
+        "rule.option.starting_n",
+        absl::StrFormat("is %d with skip_rate %d and %d estimates; step %d of the %d trained steps "
+                        "of a lifetime then has no meta-advantage (t + n must stay below %d and n "
+                        "exceed the %d steps to the next iteration); give 0 for values that fit "
+                        "steps_per_iteration, or more estimates",
+                        config.advantage.starting_n, config.advantage.skip_rate,
+                        config.advantage.num_estimates, invalid, config.trained_steps,
+                        config.lifetime_steps, steps - invalid % steps));
+  }
+}
+
+class BlackBox final : public OuterPpoRule {
+ public:
+  BlackBox(const RuleContext& context, const OptionValues& options,
+           const OuterPpoRuleConfig& config)
+      : OuterPpoRule(context, options, config,
+                     context.network->InitialWeights(context.spec.seed())),
+        network_(context.network),
+        trained_steps_(config.trained_steps),
+        zero_prev_at_cut_(options.Flag("zero_prev_at_cut")) {}
+
+  RuleNeeds needs() const override { return {.signal_density = true}; }
+
+ private:
+  TrainedNetwork network() const override { return *network_; }
+
+  absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
+                                         Tensor returns,
+                                         learner::WorkerPool* /*pool*/) const override {
+    learner::Segment trained;
+    for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
+                        &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
+                        &learner::Segment::success_signals, &learner::Segment::prev_done,
+                        &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
+      trained.*member = (steps.*member).narrow(1, 0, trained_steps_);
+    }
+    return MakeOuterPpoBatch(*network_, trained, std::move(advantages), std::move(returns),
+                             zero_prev_at_cut_);
+  }
+
+  const std::shared_ptr<const learner::SignalNetwork> network_;
+  const int64_t trained_steps_;
+  const bool zero_prev_at_cut_;  // methods/black_box/README.md#reading-previous-signal-at-cuts.
+};
+
+const RegisterRule kBlackBox({
+    .name = "black_box",
+    .summary = "PPO over whole lifetimes, first order (Pappalardo, Ramele and Santos)",
+    .options = Options(),
+    .metrics = OuterPpoMetrics(),
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations* violations) -> std::unique_ptr<OuterRule> {
+      const OuterPpoRuleConfig config = ReadConfig(context, options);
+      Check(context.spec, options, config, violations);
+      if (!context.network)
+        violations->Add("signal",
+                        "is missing; the black-box rule trains a signal network, so name one");
+      else if (!context.network->has_density())
+        violations->Add(
+            "signal.name",
+            absl::StrCat("is '", context.spec.signal().name(),
+                         "', whose signals have no density; the black-box rule samples "
+                         "them: take lstm, or mlp or attention with option density, or a rule by "
+                         "gradient"));
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<BlackBox>(context, options, config);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner

@@ -1,0 +1,67 @@
+#include "methods/diayn/discriminator.h"
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "signals/plain_layers.h"
+#include "signals/signal_columns.h"
+
+namespace mentor::learner {
+
+using torch::Tensor;
+
+Discriminator::Discriminator(int64_t observation_size, int64_t hidden_units, int64_t num_skills)
+    : num_skills_(num_skills),
+      layout_(ThreeLayers("skills", observation_size, hidden_units, num_skills)) {}
+
+Tensor Discriminator::InitialWeights(uint64_t seed) const {
+  return OrthogonalWeights(layout_, seed, [](const std::string& name) {
+    return name == "skills.W3" ? 1.0 : std::sqrt(2.0);
+  });
+}
+
+Tensor Discriminator::LogSkills(const Tensor& weights, const Tensor& observations) const {
+  const std::vector<Tensor> w = layout_.Split(weights);
+  const Tensor first = torch::linear(observations.to(weights.options()), w[0], w[1]).tanh();
+  const Tensor second = torch::linear(first, w[2], w[3]).tanh();
+  return torch::linear(second, w[4], w[5]).log_softmax(-1);
+}
+
+std::shared_ptr<const Discriminator> AsDiscriminator(
+    const std::shared_ptr<const SignalNetwork>& network) {
+  return std::dynamic_pointer_cast<const Discriminator>(network);
+}
+
+namespace {
+
+const RegisterSignal kDiscriminator({
+    .name = "discriminator",
+    .summary = "Tells an agent's skills apart by the observations that they lead to (Eysenbach et "
+               "al.: DIAYN); for rule diayn",
+    .options = {IntegerOption("skills", "6", 2, 1000, "Skills of an agent."),
+                UnitsOption("hidden", "32", 1, "Units of each hidden layer.")},
+    .make = [](const SignalContext& context,
+               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
+      return std::make_unique<Discriminator>(context.observation_size, options.Integer("hidden"),
+                                             options.Integer("skills"));
+    },
+    .check =
+        [](const SignalContext& context, const OptionValues&, Violations* violations) {
+          if (context.role == v1::ADVANTAGE)
+            violations->Add("signal.role",
+                            "is ADVANTAGE; how well a skill can be told from the others is a "
+                            "reward: set REWARD");
+        },
+});
+
+const RegisterSignalColumns kDiscriminatorColumns("discriminator", [](const SignalContext& context,
+                                                                      const OptionValues&) {
+  return std::vector<SignalColumn>{{.name = "observations",
+                                    .size = context.observation_size,
+                                    .how = "each as the step reached it"}};
+});
+
+}  // namespace
+}  // namespace mentor::learner

@@ -1,0 +1,323 @@
+// Agents that descend a learned loss (evolved policy gradients, Houthooft et al. 2018;
+// methods/epg/README.md):
+//
+//   theta <- Adam(theta, grad_theta [(1 - w) L_phi + w L_ppo])
+//
+// In training each agent has a loss of its own: phi plus or minus sigma times a perturbation, as in
+// methods/evolution_strategies/loop.cc. Frozen meta-parameters are used as they are.
+#include "methods/epg/loop.h"
+
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "agents/adam.h"
+#include "agents/differentiable_update.h"
+#include "agents/gae.h"
+#include "agents/policy.h"
+#include "agents/policy_weights.h"
+#include "agents/ppo_config.h"
+#include "agents/ppo_loss.h"
+#include "common/check.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/learning_loop.h"
+#include "methods/base/loop_parts.h"
+#include "methods/shared/perturbation.h"
+#include "methods/shared/state_std_policy.h"
+
+namespace mentor::learner {
+
+using torch::Tensor;
+
+double MixOf(uint32_t outer_step, uint32_t outer_updates, double mix_fraction, double mix_final) {
+  const double length = mix_fraction * outer_updates;
+  if (outer_step >= length) return mix_final;
+  return 1 - (1 - mix_final) * outer_step / length;
+}
+
+namespace {
+
+constexpr double kContextStd = 0.01;
+
+// Appends x [S, n, ...] to the last N - n of `kept` [S, N, ...].
+Tensor Shifted(const Tensor& kept, const Tensor& x) {
+  return torch::cat({kept.narrow(1, x.size(1), kept.size(1) - x.size(1)), x.to(kept.options())}, 1);
+}
+
+class EvolvedLoss : public LearningLoop {
+ public:
+  explicit EvolvedLoss(const InnerLoopContext& context)
+      : LearningLoop(context, ShapeOfAgents(context.shard->spec().agent(), context.shard->shape())),
+        sizes_(*context.network->loss_sizes()),
+        layout_(AgentLayout(shape_)),
+        mix_(Mix()) {}
+
+  void Begin() override {
+    LearningLoop::Begin();
+    const int64_t num_agents = context_.num_agents();
+    Tensor numbers = torch::empty({num_agents, sizes_.context}, torch::kFloat64);
+    for (int64_t s = 0; s < num_agents && sizes_.context > 0; ++s) {
+      context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0)
+          .Normals(static_cast<uint32_t>(layout_.slices().size()),
+                   {numbers[s].mutable_data_ptr<double>(), static_cast<size_t>(sizes_.context)});
+    }
+    agents_ =
+        NewAgents(torch::cat({agents_.theta, (kContextStd * numbers).to(torch::kFloat32)}, 1));
+    const auto zeros = [&](int64_t width) {
+      return torch::zeros({num_agents, sizes_.steps, width});
+    };
+    observations_ = zeros(shape_.observation_size);
+    actions_ = zeros(shape_.action_size);
+    rewards_ = zeros(1);
+    dones_ = zeros(1);
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    const CpuTimer timer;
+    const Segment seen = normaliser_.Normalise(segment);
+    Remember(seen);
+    report->statistics["mix"] = mix_;
+    if (LearnsAfter(iteration)) Update(iteration, seen, report);
+    normaliser_.Add(segment.observations);
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, Networks(agents_.theta)));
+  }
+
+  void State(StateFields* fields) override {
+    LearningLoop::State(fields);
+    fields->Add("buffer.observations", &observations_);
+    fields->Add("buffer.actions", &actions_);
+    fields->Add("buffer.rewards", &rewards_);
+    fields->Add("buffer.dones", &dones_);
+  }
+
+ private:
+  // What all steps of an update share.
+  struct Targets {
+    PpoConfig config;
+    Tensor weights = {};  // [S, Q]: weights of each agent's loss
+    // [S, T]; undefined without a PPO part.
+    Tensor advantages = {}, returns = {}, log_probs = {}, values = {};
+  };
+
+  double Mix() const {
+    const OptionValues& options = context_.options;
+    const v1::RuleSpec& rule = context_.shard->spec().rule();
+    if (!context_.shard->outer_learning()) return options.Number("mix_final");
+    return MixOf(context_.lifetime_numbers()[0] / rule.lifetimes_per_update(), rule.outer_updates(),
+                 options.Number("mix_fraction"), options.Number("mix_final"));
+  }
+
+  // theta without the context's numbers.
+  Tensor Networks(const Tensor& theta) const { return theta.narrow(1, 0, layout_.size()); }
+
+  Tensor RewardsOf(const Segment& segment) const {
+    return TaskReward(segment, context_.shard->spec().signal().input());
+  }
+
+  // Keeps the newest N steps, as the agents saw them.
+  void Remember(const Segment& seen) {
+    observations_ = Shifted(observations_, seen.observations);
+    actions_ = Shifted(actions_, seen.actions);
+    rewards_ = Shifted(rewards_, RewardsOf(seen).unsqueeze(2));
+    const int64_t steps = seen.prev_done.size(1);
+    const Tensor dones =
+        torch::cat({seen.prev_done.narrow(1, 1, steps - 1), seen.last_done.unsqueeze(1)}, 1);
+    dones_ = Shifted(dones_, dones.unsqueeze(2));
+  }
+
+  // [S, Q].
+  Tensor Weights() const {
+    const std::vector<uint32_t> numbers = context_.lifetime_numbers();
+    const Tensor& phi = context_.meta_parameters;
+    if (!context_.shard->outer_learning()) return phi.expand({context_.num_agents(), phi.numel()});
+    std::vector<Tensor> rows;
+    for (const uint32_t number : numbers) {
+      rows.push_back(
+          phi + context_.options.Number("sigma") * SignOf(number) *
+                    PairPerturbation(context_.shard->spec().seed(), PairOf(number), phi.numel()));
+    }
+    return torch::stack(rows);
+  }
+
+  ActionDistribution ActOn(const Tensor& theta, const Tensor& observations) const {
+    const AgentNetworks networks = SplitAgents(layout_, Networks(theta));
+    ActionDistribution policy{.output = Forward(networks.policy, observations), .log_std = {}};
+    if (networks.log_std.defined()) policy.log_std = networks.log_std.unsqueeze(1);
+    return policy;
+  }
+
+  // [S, N, p].
+  static Tensor OutputsOf(const ActionDistribution& policy) {
+    if (!policy.log_std.defined()) return policy.output.softmax(-1);
+    return torch::cat({policy.output, policy.log_std.expand_as(policy.output)}, 2);
+  }
+
+  void Update(uint32_t iteration, const Segment& seen, LoopReport* report) {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    Targets targets{.config = PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1,
+                                                /*num_updates=*/spec.lifetime().iterations() - 1),
+                    .weights = Weights()};
+    targets.config.max_grad_norm = std::nullopt;
+    targets.config.entropy_coef = 0;
+    if (mix_ > 0) AddPpo(seen, &targets);
+
+    const MinibatchOrder order =
+        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
+                   context_.noise_numbers());
+    const AgentBatch before = agents_;
+    Tensor finite = torch::ones({context_.num_agents()}, torch::kBool);
+    Tensor first, last;
+    for (const Tensor& rows : DrawMinibatches(order, context_.num_agents(), context_.steps(),
+                                              targets.config.epochs, targets.config.minibatches)) {
+      last = Step(targets, seen, rows, &finite);
+      if (!first.defined()) first = last;
+    }
+    // An agent with a number that is not finite stays as it was.
+    agents_ = ChooseAgents(finite, agents_, before);
+    Report(seen, before, finite, first, last, report);
+  }
+
+  void AddPpo(const Segment& seen, Targets* targets) const {
+    const Tensor theta = Networks(agents_.theta);
+    const AgentNetworks networks = SplitAgents(layout_, theta);
+    const auto value = [&](const Tensor& observations) {
+      return Forward(networks.value, observations).squeeze(-1);
+    };
+    targets->values = value(seen.observations);
+    Truncations truncations;
+    if (targets->config.bootstrap_on_truncation) {
+      truncations = {seen.truncated, AtTruncations(value(seen.final_observations), seen.truncated)};
+    }
+    const Advantages advantages =
+        Gae(RewardsOf(seen), targets->values, seen.prev_done, seen.last_done,
+            value(seen.next_observations.unsqueeze(1)).squeeze(1), targets->config.gamma,
+            targets->config.gae_lambda, truncations);
+    targets->advantages = advantages.advantages.to(torch::kFloat32);
+    targets->returns = advantages.returns.to(torch::kFloat32);
+    targets->log_probs = seen.log_probs;
+  }
+
+  // One step of all agents on rows [S, B] of the newest steps. Returns the learned losses [S].
+  Tensor Step(const Targets& targets, const Segment& seen, const Tensor& rows, Tensor* finite) {
+    const c10::AutoGradMode gradients_on(true);
+    const Tensor theta = agents_.theta.detach().requires_grad_(true);
+    const Tensor learned = context_.network->Loss(
+        targets.weights, {.observations = observations_,
+                          .actions = actions_,
+                          .rewards = rewards_.squeeze(2),
+                          .dones = dones_.squeeze(2),
+                          .policy = OutputsOf(ActOn(theta, observations_)),
+                          .context = theta.narrow(1, layout_.size(), sizes_.context),
+                          .rows = rows + (sizes_.steps - context_.steps())});
+    Tensor loss = (1 - mix_) * learned;
+    if (mix_ > 0) {
+      const auto take = [&](const Tensor& x) { return TakeRows(x, rows); };
+      loss = loss +
+             mix_ * PpoLoss(layout_, Networks(theta),
+                            {take(seen.observations), take(seen.actions), take(targets.log_probs),
+                             take(targets.advantages), take(targets.returns), take(targets.values)},
+                            targets.config)
+                        .loss;
+    }
+    // The sum keeps agents independent.
+    const Tensor gradient = torch::autograd::grad({loss.sum()}, {theta})[0];
+    const c10::AutoGradMode gradients_off(false);
+    *finite = finite->logical_and(loss.isfinite()).logical_and(gradient.isfinite().all(1));
+    agents_ = OptimizerStep(agents_, gradient, targets.config);
+    return learned.detach();
+  }
+
+  void Report(const Segment& seen, const AgentBatch& before, const Tensor& finite,
+              const Tensor& first, const Tensor& last, LoopReport* report) const {
+    const int64_t updated = finite.sum().item<int64_t>();
+    report->nonfinite_updates += static_cast<uint64_t>(context_.num_agents() - updated);
+    if (updated == 0) return;
+    const auto mean = [&](const Tensor& x) {
+      return x.to(torch::kFloat64).masked_select(finite).mean().item<double>();
+    };
+    report->statistics["learned_loss_first"] = mean(first);
+    report->statistics["learned_loss_last"] = mean(last);
+    // The mean over the numbers of an action becomes their sum.
+    const double numbers = shape_.discrete ? 1 : static_cast<double>(shape_.action_size);
+    report->statistics["policy_kl"] = numbers * MeanKl(ActOn(before.theta, seen.observations),
+                                                       ActOn(agents_.theta, seen.observations))
+                                                    .item<double>();
+  }
+
+  const LossSizes sizes_;
+  const ParamLayout layout_;  // Policy and critic; the context's numbers follow in theta.
+  const double mix_;          // w
+  // [S, N, ...] float32, oldest first; zeros before the first steps.
+  Tensor observations_, actions_, rewards_, dones_;
+};
+
+LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
+  const LossSizes loss = *context.network->loss_sizes();
+  const AgentShape shape = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
+  const int64_t p = AgentLayout(shape).size() + loss.context;
+  const int64_t buffer = loss.steps * (shape.observation_size + shape.action_size + 2);
+  LoopSizes sizes = SizesOfPpoAgents(context);
+  sizes.device_bytes = 0;
+  // Weights and moments before and after, and a step's copies; the weights of the agent's loss and
+  // their perturbation in double.
+  sizes.state = 10 * p + 2 * buffer + 4 * num_meta_parameters;
+  sizes.saved = 3 * p + buffer;
+  const int64_t graph =
+      GraphNumbersPerStep(shape) + context.network->NumbersPerStep(/*graph=*/true);
+  sizes.at_once += context.num_agents() * 2 * loss.steps * graph;
+  return sizes;
+}
+
+const RegisterInnerLoop kEvolvedLoss({
+    .name = "evolved_loss",
+    .summary = "Agents that descend a learned loss, each its own perturbed one",
+    .options = {NumberOption("sigma", "0.01", 1e-6, 100,
+                             "Standard deviation of the perturbations of the weights."),
+                NumberOption("mix_fraction", "0.125", 0, 1,
+                             "Share of the outer updates over which the part of PPO in the agents' "
+                             "loss falls from 1 to mix_final."),
+                NumberOption("mix_final", "0", 0, 1,
+                             "Part of PPO after that, and in evaluations; 0: the learned loss "
+                             "alone.")},
+    .metrics = {{.name = "mix", .help = "Part of PPO in the agents' loss."},
+                {.name = "learned_loss_first",
+                 .help = "Learned loss at the first step of the last update, mean over agents."},
+                {.name = "learned_loss_last",
+                 .help = "Learned loss at its last step, mean over agents."},
+                {.name = "policy_kl",
+                 .help = "KL divergence of the policy after an update from the one before, mean "
+                         "over steps."}},
+    .learned_loss = true,
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      if (context.network == nullptr) {
+        violations->Add("signal", "is missing; agents that descend a learned loss need one");
+        return nullptr;
+      }
+      const int64_t steps = context.network->loss_sizes()->steps;
+      if (steps < context.steps()) {
+        violations->Add("signal.option.buffer",
+                        absl::StrFormat("is %d, less than the %d steps of an inner iteration "
+                                        "(lifetime.steps_per_iteration); give at least that",
+                                        steps, context.steps()));
+        return nullptr;
+      }
+      return std::make_unique<EvolvedLoss>(context);
+    },
+    .sizes = Sizes,
+});
+
+}  // namespace
+}  // namespace mentor::learner

@@ -1,0 +1,42 @@
+// Episodic control (methods/episodic_control/README.md): agents that learn by remembering. As an
+// outer rule they can be measured beside the others. Nothing is meta-learned: the meta-parameters
+// are one zero, and outer updates only let the agents live on.
+#include <torch/types.h>
+
+#include "common/check.h"
+#include "methods/base/outer_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+class EpisodicControl : public OuterRule {
+ public:
+  RuleNeeds needs() const override {
+    return {.signal_network = false, .decisions_inside_lifetime = true, .segments = false};
+  }
+  torch::Tensor meta_parameters() const override { return nothing_; }
+
+  void State(learner::StateFields* fields) override { fields->Add("weights", &nothing_); }
+
+ private:
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch&, uint32_t) override {
+    return RuleReport();
+  }
+
+  torch::Tensor nothing_ = torch::zeros({1});
+};
+
+const RegisterRule kEpisodicControl({
+    .name = "episodic_control",
+    .summary = "Agents that act on remembered returns; nothing is meta-learned (Blundell et al.; "
+               "Pritzel et al.)",
+    .inner_loop = "episodic_control",
+    .options = {},
+    .example = "benchmark { name: 'single' environment: 'maze' }",
+    .make = [](const RuleContext&, const OptionValues&, Violations*) -> std::unique_ptr<OuterRule> {
+      return std::make_unique<EpisodicControl>();
+    },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner

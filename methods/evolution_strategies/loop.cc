@@ -1,0 +1,93 @@
+// The inner PPO (methods/ppo/loop.cc) with a signal network for each agent: the meta-parameters
+// plus or minus sigma times a perturbation (methods/evolution_strategies/README.md). Signals are
+// means: perturbed weights replace perturbed signals. Frozen meta-parameters are used as they are.
+#include <torch/types.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/lifetimes.h"
+#include "methods/shared/perturbation.h"
+
+namespace mentor::learner {
+
+using torch::Tensor;
+
+Tensor PairPerturbation(uint64_t seed, uint32_t pair, int64_t size) {
+  Tensor normals = torch::empty({size}, torch::kFloat64);
+  const RandomStream stream{.seed = seed, .purpose = Purpose::kPerturbation, .lifetime = pair};
+  stream.Normals(/*step=*/0,
+                 {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
+  return normals.to(torch::kFloat32);
+}
+
+namespace {
+
+// One network for all agents of a shard; row s of its weights belongs to agent s.
+class PerturbedNetwork : public SignalNetwork {
+ public:
+  PerturbedNetwork(std::shared_ptr<const SignalNetwork> network, double sigma, uint64_t seed,
+                   std::vector<uint32_t> lifetimes)
+      : network_(std::move(network)),
+        sigma_(sigma),
+        seed_(seed),
+        lifetimes_(std::move(lifetimes)) {}
+
+  bool has_density() const override { return false; }
+  const ParamLayout& layout() const override { return network_->layout(); }
+  Tensor InitialWeights(uint64_t seed) const override { return network_->InitialWeights(seed); }
+  SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
+    return network_->InitialState(num_lifetimes, dtype);
+  }
+
+  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor&,
+                    SignalState* state) const override {
+    std::vector<Tensor> signals, previous;
+    std::vector<std::vector<Tensor>> recurrent(state->recurrent.size());
+    for (size_t s = 0; s < lifetimes_.size(); ++s) {
+      const auto agent = static_cast<int64_t>(s);
+      const Tensor perturbation = PairPerturbation(seed_, PairOf(lifetimes_[s]), weights.numel());
+      SignalState own = SomeLifetimes(*state, agent, 1);
+      signals.push_back(network_
+                            ->Run(weights + sigma_ * SignOf(lifetimes_[s]) * perturbation,
+                                  SomeLifetimes(segment, agent, 1), /*noise=*/{}, &own)
+                            .signals);
+      for (size_t i = 0; i < recurrent.size(); ++i) recurrent[i].push_back(own.recurrent[i]);
+      previous.push_back(own.previous);
+    }
+    for (size_t i = 0; i < recurrent.size(); ++i) state->recurrent[i] = torch::cat(recurrent[i]);
+    state->previous = torch::cat(previous);
+    return {.signals = torch::cat(signals), .log_probs = {}, .values = {}};
+  }
+
+ private:
+  const std::shared_ptr<const SignalNetwork> network_;
+  const double sigma_;
+  const uint64_t seed_;
+  const std::vector<uint32_t> lifetimes_;  // Numbers of the shard's lifetimes.
+};
+
+const RegisterInnerLoop kPerturbedPpo({
+    .name = "perturbed_ppo",
+    .summary = "PPO as in ppo, each agent taught by its own perturbed signal network",
+    .options = {NumberOption("sigma", "0.05", 1e-6, 100,
+                             "Standard deviation of the perturbations of the weights.")},
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      const InnerLoopEntry* ppo = FindInnerLoop("ppo");
+      MENTOR_CHECK(ppo != nullptr && context.network != nullptr);
+      InnerLoopContext own = context;
+      if (context.shard->outer_learning()) {
+        own.network = std::make_shared<PerturbedNetwork>(
+            context.network, context.options.Number("sigma"), context.shard->spec().seed(),
+            context.lifetime_numbers());
+      }
+      return ppo->make(own, violations);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner

@@ -1,0 +1,25 @@
+// Evolution strategies over signal networks (methods/evolution_strategies/README.md).
+#include "methods/shared/evolution_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+const RegisterRule kEvolutionStrategies({
+    .name = "evolution_strategies",
+    .summary = "Perturbed signal networks, ranked by what their agents achieve (Salimans et al.)",
+    .inner_loop = "perturbed_ppo",
+    .options = EvolutionOptions({.learning_rate = "0.01",
+                                 .adam_beta1 = "0.9",
+                                 .weight_decay = "0.005",
+                                 .anneal = {"none", "half"}}),
+    .metrics = EvolutionMetrics(),
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations* violations) -> std::unique_ptr<OuterRule> {
+      CheckEvolution(context, violations);
+      if (!violations->empty()) return nullptr;
+      return MakeEvolutionRule(context, ReadEvolution(options));
+    },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner

@@ -1,0 +1,176 @@
+// The agents of MAML (methods/maml/README.md#maml). All begin with the meta-learned policy and make
+// one step of the plain policy gradient after each of the first K inner iterations. In the others
+// they act with the adapted policy. The rule gets all steps.
+#include "methods/maml/loop.h"
+
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "agents/worker_pool.h"
+#include "common/check.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/loop_parts.h"
+
+namespace mentor::learner {
+
+OptionTable AdaptationOptions() {
+  return {
+      IntegerOption("adaptation_steps", "2", 1, 1000,
+                    "Inner iterations with a gradient step after them; the others act with the "
+                    "adapted policy."),
+      NumberOption("adaptation_rate", "0.07", 0, 1000,
+                   "Learning rate of an adaptation step, plain gradient descent."),
+      ChoiceOption("adaptation_reward", {"success", "shaped"},
+                   "What agents adapt to: the sparse success signal or the raw shaped reward."),
+      NumberOption("gamma", "0.995", 0, 1,
+                   "Discount per step, of adaptation and of the meta-objective."),
+      IntegerOption("hidden_units", "128", 1, 4096,
+                    "Units of each hidden layer of the policy; `agent` describes the baselines.")};
+}
+
+AdaptationConfig ReadAdaptation(const OptionValues& options, const v1::EnvironmentShape& shape) {
+  return {.policy = {.observation_size = shape.observation_size(),
+                     .action_size = shape.action_size(),
+                     .hidden_units = options.Integer("hidden_units"),
+                     .discrete = shape.discrete_actions()},
+          .steps = options.Integer("adaptation_steps"),
+          .learning_rate = options.Number("adaptation_rate"),
+          .gamma = options.Number("gamma"),
+          .shaped = options.Choice("adaptation_reward") == "shaped"};
+}
+
+void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& spec,
+                     Violations* violations) {
+  const int64_t iterations = spec.lifetime().iterations();
+  if (iterations > config.steps) return;
+  violations->Add(
+      "rule.option.adaptation_steps",
+      absl::StrFormat("is %d; a lifetime has %d iterations, and at least one must follow the "
+                      "adaptation, to show its effect; lower it or raise lifetime.iterations",
+                      config.steps, iterations));
+}
+
+int64_t GraphNumbersPerStep(const StateStdPolicy::Shape& policy) {
+  return policy.observation_size + 8 * policy.hidden_units + 4 * policy.action_size + 16;
+}
+
+torch::Tensor AdaptationRewards(const AdaptationConfig& config, const Segment& segment) {
+  return config.shaped ? segment.shaped_rewards : segment.success_signals;
+}
+
+PolicyGradientData AdaptationData(const AdaptationConfig& config, const Segment& segment,
+                                  int64_t agent, int64_t begin, int64_t num_steps,
+                                  double mean_reward) {
+  // Copies, so that learner and meta-learner compute on equal memory layouts.
+  const auto steps = [&](const torch::Tensor& x) {
+    return x[agent].narrow(0, begin, num_steps).clone();
+  };
+  const torch::Tensor observations = steps(segment.observations);
+  return {.observations = observations,
+          .actions = steps(segment.actions),
+          .advantages = MonteCarloAdvantages(steps(AdaptationRewards(config, segment)),
+                                             steps(segment.prev_done), config.gamma, mean_reward)
+                            .advantages.to(observations.scalar_type()),
+          .old_log_probs = {}};
+}
+
+torch::Tensor Adapt(const AdaptationConfig& config, const StateStdPolicy& policy,
+                    const torch::Tensor& weights, const PolicyGradientData& data) {
+  torch::Tensor adapted = GradientStep(policy, weights, data, config.learning_rate);
+  return adapted.isfinite().all().item<bool>() ? adapted : weights;
+}
+
+namespace {
+
+class Adaptation : public InnerLoop {
+ public:
+  Adaptation(InnerLoopContext context, const AdaptationConfig& config)
+      : context_(std::move(context)), config_(config), policy_(config.policy) {}
+
+  void Begin() override {
+    const int64_t size = policy_.layout().size();
+    // On the CPU, as in the meta-learner: one small gradient for each agent.
+    const torch::Tensor meta_parameters = context_.meta_parameters.cpu();
+    mean_reward_ = meta_parameters[size].item<double>();
+    weights_.assign(context_.num_agents(), meta_parameters.narrow(0, 0, size).clone());
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    segment.signals = AdaptationRewards(config_, segment).to(torch::kFloat32);
+    if (iteration >= config_.steps) return segment;
+    const CpuTimer timer;
+    std::vector<double> lengths(weights_.size());
+    MENTOR_RETURN_IF_ERROR(ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) {
+      const torch::Tensor adapted =
+          Adapt(config_, policy_, weights_[s],
+                AdaptationData(config_, segment, s, 0, context_.steps(), mean_reward_));
+      lengths[s] = (adapted - weights_[s]).norm().item<double>();
+      weights_[s] = adapted;
+      return absl::OkStatus();
+    }));
+    double sum = 0;
+    for (double length : lengths) sum += length;
+    report->statistics[absl::StrFormat("adaptation_length_%d", iteration)] =
+        sum / static_cast<double>(lengths.size());
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    std::vector<v1::PolicyWeights> policies;
+    for (const torch::Tensor& weights : weights_) policies.push_back(policy_.ToProto(weights));
+    return policies;
+  }
+
+  void State(StateFields* fields) override {
+    std::vector<torch::Tensor*> weights;
+    for (torch::Tensor& own : weights_) weights.push_back(&own);
+    fields->AddStacked("agents.weights", weights);
+  }
+
+ private:
+  const InnerLoopContext context_;
+  const AdaptationConfig config_;
+  const StateStdPolicy policy_;
+  double mean_reward_ = 0;              // m
+  std::vector<torch::Tensor> weights_;  // [P] for each agent; replaced, never written to
+};
+
+const RegisterInnerLoop kAdaptation({
+    .name = "adaptation",
+    .summary = "Plain policy gradient steps from meta-learned initial weights (MAML)",
+    .options = AdaptationOptions(),
+    .metrics = {{.name = "adaptation_length_*",
+                 .help = "Distance between the weights before and after that adaptation step, mean "
+                         "over agents."}},
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      const AdaptationConfig config = ReadAdaptation(context.options, context.shard->shape());
+      CheckAdaptation(config, context.shard->spec(), violations);
+      if (const int64_t size = StateStdPolicy(config.policy).layout().size() + 1;
+          context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
+        violations->Add("shard.signal_version",
+                        absl::StrFormat("has %d meta-parameters; policy and mean reward are %d",
+                                        context.meta_parameters.numel(), size));
+      }
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Adaptation>(context, config);
+    },
+    .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {
+      const StateStdPolicy::Shape policy =
+          ReadAdaptation(context.options, context.shard->shape()).policy;
+      const int64_t size = StateStdPolicy(policy).layout().size();
+      // The gradient of one agent's step runs over all its steps at once.
+      return {.state = 2 * size,
+              .saved = size,
+              .policy = size,
+              .per_thread = 4 * size + 3 * context.steps() * GraphNumbersPerStep(policy)};
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner

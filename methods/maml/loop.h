@@ -1,0 +1,50 @@
+// How MAML's agents learn (methods/maml/README.md#maml). For the inner loop "adaptation", and for
+// its outer rule, which adapts the same agents again. Pure functions; threads may share.
+//
+// The meta-parameters are [P + 1] numbers: the policy's initial weights, then m, the mean
+// adaptation reward of the last lifetimes. The agents' baseline needs m, and only the rule knows
+// it.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+#include "agents/segment.h"
+#include "common/options.h"
+#include "mentor/v1/shard_service.pb.h"
+#include "methods/shared/vanilla_policy_gradient.h"
+
+namespace mentor::learner {
+
+struct AdaptationConfig {
+  StateStdPolicy::Shape policy;
+  int64_t steps = 2;            // K: iterations that a step follows.
+  double learning_rate = 0.07;  // Step size of plain gradient descent.
+  double gamma = 0.995;
+  bool shaped = false;  // Learns from the shaped reward; otherwise from the success signal.
+};
+
+OptionTable AdaptationOptions();
+AdaptationConfig ReadAdaptation(const OptionValues& options, const v1::EnvironmentShape& shape);
+void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& spec,
+                     Violations* violations);
+
+// Numbers of a forward pass through the policy with its graph, for one step.
+int64_t GraphNumbersPerStep(const StateStdPolicy::Shape& policy);
+
+// The rewards that agents learn from: [S, T].
+torch::Tensor AdaptationRewards(const AdaptationConfig& config, const Segment& segment);
+
+// The data that agent `agent` learns from in its steps begin .. begin + num_steps - 1, one inner
+// iteration. The dtype is that of the observations.
+PolicyGradientData AdaptationData(const AdaptationConfig& config, const Segment& segment,
+                                  int64_t agent, int64_t begin, int64_t num_steps,
+                                  double mean_reward);
+
+// Returns weights [P] after one adaptation step, or the weights themselves when the step is not
+// finite.
+torch::Tensor Adapt(const AdaptationConfig& config, const StateStdPolicy& policy,
+                    const torch::Tensor& weights, const PolicyGradientData& data);
+
+}  // namespace mentor::learner

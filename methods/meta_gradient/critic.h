@@ -1,0 +1,39 @@
+// A separate value network for each of S stacked agents, beside their parameters: the extrinsic
+// critic of gradient rules, and critics that an update is not differentiated through. Pure
+// functions, generic in dtype and device; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "agents/agent_batch.h"
+#include "agents/agent_shape.h"
+#include "agents/param_layout.h"
+#include "agents/ppo_config.h"
+#include "signals/signal_network.h"
+
+namespace mentor::learner {
+
+// Parameters of the value network of AgentLayout: the last ones of an agent with a critic. With an
+// embedding embed.W [E, 2] comes before them, and critic.W1 is [H, D + E].
+ParamLayout CriticLayout(const AgentShape& shape, int64_t embedding = 0);
+int64_t CriticSize(const AgentShape& shape, int64_t embedding = 0);
+
+// [S, E]: the embedding of gamma and lambda by critics with this theta [S, CriticSize].
+torch::Tensor EmbedDiscounts(const AgentShape& shape, const torch::Tensor& theta,
+                             const DiscountInput& discounts);
+
+// theta [S, CriticSize], observations [S, N, D] -> [S, N].
+torch::Tensor CriticValues(const AgentShape& shape, const torch::Tensor& theta,
+                           const torch::Tensor& observations, const DiscountInput& discounts = {});
+
+// For each of `minibatches` ([S, B] int64, DrawMinibatches), makes one step of config's optimizer
+// on half the mean squared error. observations [S, T, D], returns [S, T].
+AgentBatch FitCritic(const AgentShape& shape, const PpoConfig& config, AgentBatch critic,
+                     const torch::Tensor& observations, const torch::Tensor& returns,
+                     const std::vector<torch::Tensor>& minibatches,
+                     const DiscountInput& discounts = {});
+
+}  // namespace mentor::learner

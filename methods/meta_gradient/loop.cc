@@ -1,0 +1,709 @@
+// Agents that learn from task reward and signal, and the gradient of their later performance by the
+// signal's weights (methods/meta_gradient/README.md: LIRPG, SAIR, MetaIRN, and gamma and lambda).
+//
+//   r = c_ex r_ex + c_in signal(phi)     (role ADVANTAGE: A = signal(phi))
+//   theta' = U(theta, GAE(r)),  J = extrinsic PPO loss of theta',  dJ/dphi back through U
+//
+// Outer data `same` takes J on the segment of the update. Outer data `fresh` takes it on the next
+// segment, which theta' collected. The inputs of U are kept until then, in the snapshot.
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "agents/adam.h"
+#include "agents/differentiable_update.h"
+#include "agents/episodes.h"
+#include "agents/gae.h"
+#include "agents/policy.h"
+#include "agents/policy_weights.h"
+#include "common/check.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/lifetimes.h"
+#include "methods/base/loop_parts.h"
+#include "methods/meta_gradient/critic.h"
+#include "methods/meta_gradient/outer_objective.h"
+#include "methods/shared/folded_input.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+// Agents whose graphs are built together. It fixes the order of sums.
+constexpr int64_t kGroupAgents = 8;
+
+struct LoopConfig {
+  bool success = false;  // The extrinsic reward is the sparse success signal.
+  double reward_scale = 1;
+  double c_ex = 1;
+  double c_in = 0.5;
+  double gamma_out = 0.99;
+  double lambda_out = 0.95;
+  OuterConfig outer;
+  UpdateConfig update;
+  UpdateImplementation implementation = UpdateImplementation::kAuto;
+  bool fresh = false;            // Outer data.
+  bool separate_critic = false;  // The critic of the mixed reward is outside of theta and U.
+  PpoConfig critic;              // Adam settings of the critics outside U.
+};
+
+LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
+  LoopConfig config;
+  config.success = options.Choice("extrinsic") == "success";
+  config.reward_scale = options.Number("reward_scale");
+  config.c_ex = options.Number("c_ex");
+  config.c_in = options.Number("c_in");
+  config.gamma_out = options.Number("gamma_out");
+  config.lambda_out = options.Number("lambda_out");
+  config.outer.clip = options.Number("clip_out");
+  config.outer.advantage_std_floor = options.Number("advantage_std_floor");
+  config.update.policy_gradient = options.Choice("inner_loss") == "a2c";
+  if (config.update.policy_gradient) config.outer.form = OuterConfig::Form::kRatio;
+  config.update.stop_second_moment = options.Choice("second_moment") == "stop";
+  config.update.stop_clip = options.Choice("clip_grad") == "stop";
+  config.update.first_order = options.Choice("order") == "first";
+  config.update.last_n = options.Integer("last_n");
+  const std::string& implementation = options.Choice("implementation");
+  if (implementation == "unrolled") config.implementation = UpdateImplementation::kUnrolled;
+  if (implementation == "replay") config.implementation = UpdateImplementation::kReplay;
+  config.fresh = options.Choice("outer_data") == "fresh";
+  config.separate_critic = options.Choice("critic") == "separate";
+  config.critic.learning_rate = options.Number("critic_learning_rate");
+  config.critic.epochs = options.Integer("critic_epochs");
+  config.critic.minibatches = options.Integer("critic_minibatches");
+  config.critic.max_grad_norm = agent.max_grad_norm();
+  config.critic.normalize_advantage = false;
+  return config;
+}
+
+// An update with everything that it and its signals depend on.
+struct Lesson {
+  UpdateInputs inputs;
+  Segment seen;       // What the network saw,
+  SignalState state;  // the network's state before it,
+  Tensor weights;     // [Q]: and the network's weights.
+};
+
+class MetaGradient : public InnerLoop {
+ public:
+  MetaGradient(InnerLoopContext context, LoopConfig config)
+      : context_(std::move(context)),
+        config_(std::move(config)),
+        is_reward_(context_.shard->spec().signal().role() == v1::REWARD),
+        inside_(is_reward_ && !config_.separate_critic),
+        sight_(Sight(context_)),
+        shape_(WithInput(Shape(inside_), sight_.policy ? sight_.discounts.embedding : 0)),
+        weights_(context_.meta_parameters),
+        normaliser_(NormaliserOf(context_)) {}
+
+  void Begin() override {
+    const Tensor theta = FreshAgents(context_, WithCritic(shape_)).theta;
+    const int64_t policy = theta.size(1) - CriticSize(shape_);
+    agents_ = NewAgents(inside_ ? theta : theta.narrow(1, 0, policy).clone());
+    const Tensor critic = FreshCritics();
+    extrinsic_critic_ = NewAgents(critic);
+    if (!inside_) critic_ = NewAgents(critic.clone());
+    signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment collected, collect(Policies()));
+    const CpuTimer timer;
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const bool teaches = context_.shard->outer_learning();
+
+    // `seen` is the segment with the critic's values, as the network sees it; `normal`, as agents
+    // see it.
+    Segment seen = collected;
+    const Segment normal = normaliser_.Normalise(seen);
+    const Tensor next = normal.next_observations.unsqueeze(1);
+    seen.shaped_rewards = seen.shaped_rewards * config_.reward_scale;
+    seen.values = Values(normal.observations);
+    seen.last_values = Values(next).squeeze(1);
+    const Tensor extrinsic = config_.success
+                                 ? seen.success_signals.to(torch::kFloat64) * config_.reward_scale
+                                 : seen.shaped_rewards;
+    const AgentShape whole = Shape(/*critic=*/true);
+    Truncations truncations, outer_truncations;
+    if (seen.truncated.defined()) {
+      seen.final_values = AtTruncations(Values(normal.final_observations), seen.truncated);
+      truncations = {seen.truncated, seen.final_values};
+      outer_truncations = {seen.truncated,
+                           AtTruncations(CriticValues(whole, extrinsic_critic_.theta,
+                                                      normal.final_observations, OuterDiscounts()),
+                                         seen.truncated)};
+    }
+    const Advantages outer =
+        Gae(extrinsic,
+            CriticValues(whole, extrinsic_critic_.theta, normal.observations, OuterDiscounts()),
+            seen.prev_done, seen.last_done,
+            CriticValues(whole, extrinsic_critic_.theta, next, OuterDiscounts()).squeeze(1),
+            config_.gamma_out, config_.lambda_out, outer_truncations);
+    const Tensor observations = AsPolicySees(normal.observations);
+    const OuterRows rows{
+        observations, normal.actions, normal.log_probs, ToFloat(outer.advantages), {}};
+
+    if (teaches && config_.fresh && iteration > 0) {
+      lesson_.inputs.minibatches = Minibatches(iteration - 1, Config(iteration - 1).ppo, 0);
+      MENTOR_RETURN_IF_ERROR(
+          Teach(Config(iteration - 1), lesson_, rows, report, /*after=*/nullptr));
+    }
+
+    Lesson lesson{.inputs = {}, .seen = seen, .state = signal_, .weights = weights_};
+    const CpuTimer signal_timer;
+    const Tensor signals = context_.network->Signals(weights_, seen, &signal_).detach();
+    report->signal_seconds += signal_timer.Seconds();
+    // Advantages, and targets of the critic.
+    Tensor advantages = signals, returns = signals + seen.values;
+    if (is_reward_) {
+      const Advantages mixed =
+          Gae(config_.c_ex * extrinsic.cpu() + config_.c_in * signals.to(torch::kFloat64).cpu(),
+              seen.values, seen.prev_done, seen.last_done, seen.last_values, spec.agent().gamma(),
+              spec.agent().gae_lambda(), truncations);
+      advantages = ToFloat(mixed.advantages);
+      returns = ToFloat(mixed.returns);
+    }
+
+    const UpdateConfig config = Config(iteration);
+    lesson.inputs = {.agents = agents_,
+                     .observations = observations,
+                     .actions = normal.actions,
+                     .log_probs = normal.log_probs,
+                     .values = inside_ ? seen.values : Tensor(),
+                     .advantages = advantages,
+                     .minibatches = Minibatches(iteration, config.ppo, 0)};
+    // With frozen meta-parameters the last iteration only collects, as in every loop.
+    if (teaches || iteration + 1 < spec.lifetime().iterations()) {
+      UpdateOutputs after;
+      if (teaches && !config_.fresh) {
+        MENTOR_RETURN_IF_ERROR(Teach(config, lesson, rows, report, &after));
+      } else {
+        MENTOR_RETURN_IF_ERROR(Update(config, lesson.inputs, &after));
+      }
+      Adopt(after, report);
+      const std::vector<Tensor> minibatches =
+          Minibatches(iteration, config_.critic, spec.agent().epochs());
+      extrinsic_critic_ = FitCritic(whole, config_.critic, extrinsic_critic_, normal.observations,
+                                    ToFloat(outer.returns), minibatches, OuterDiscounts());
+      if (!inside_) {
+        critic_ = FitCritic(whole, config_.critic, critic_, normal.observations, returns,
+                            minibatches, sight_.discounts);
+      }
+    }
+    lesson_ = std::move(lesson);
+    normaliser_.Add(collected.observations);
+
+    collected.signals = signals.cpu();
+    Describe(collected, report);
+    report->update_seconds += timer.Seconds() - report->signal_seconds;
+    return collected;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    const AgentShape shape = Shape(inside_);
+    const Tensor theta =
+        sight_.policy ? FoldInput(shape, agents_.theta, Embedding()) : agents_.theta;
+    return ToPolicyWeights(shape, normaliser_.Fold(shape, theta));
+  }
+
+  void State(StateFields* fields) override {
+    AddAgents("agents", &agents_, fields);
+    AddNormaliser(&normaliser_, fields);
+    const auto add = [&](const std::string& name, Tensor* tensor) {
+      if (tensor->defined()) fields->Add(name, tensor);
+    };
+    AddAgents("extrinsic_critic", &extrinsic_critic_, fields);
+    AddAgents("critic", &critic_, fields);
+    AddSignalState("signal", &signal_, fields);
+    if (!KeepsLesson()) return;
+    UpdateInputs& inputs = lesson_.inputs;
+    AddAgents("lesson.agents", &inputs.agents, fields);
+    add("lesson.observations", &inputs.observations);
+    add("lesson.advantages", &inputs.advantages);
+    for (const SegmentField& field : SegmentFields()) {
+      if (field.seen >= 0)  // Missing tensors are left out.
+        add(absl::StrCat("lesson.seen.", field.seen), &(lesson_.seen.*field.member));
+    }
+    add("lesson.actions", &inputs.actions);
+    add("lesson.log_probs", &inputs.log_probs);
+    add("lesson.values", &inputs.values);
+    AddSignalState("lesson.signal", &lesson_.state, fields);
+    add("lesson.weights", &lesson_.weights);
+  }
+
+ private:
+  void PrepareLoad() override {
+    Begin();
+    if (KeepsLesson()) lesson_ = EmptyLesson();
+  }
+
+  // Without an embedding where the network has no gamma and lambda, or no weights yet.
+  static DiscountSight Sight(const InnerLoopContext& context) {
+    if (!context.meta_parameters.defined()) return {};
+    return context.network->SightOf(context.meta_parameters).value_or(DiscountSight());
+  }
+
+  static AgentShape WithCritic(AgentShape shape) {
+    shape.critic = true;
+    return shape;
+  }
+
+  // What the critic of the outer objective sees.
+  DiscountInput OuterDiscounts() const {
+    return {.embedding = sight_.discounts.embedding,
+            .gamma = config_.gamma_out,
+            .lambda = config_.lambda_out};
+  }
+
+  // [S, CriticSize]: initial weights as in new agents; an embedding gets normals / sqrt(2).
+  Tensor FreshCritics() const {
+    const int64_t embedding = sight_.discounts.embedding, agents = context_.num_agents();
+    const AgentShape whole = WithInput(Shape(/*critic=*/true), embedding);
+    const Tensor theta = FreshAgents(context_, whole).theta;
+    const int64_t value = CriticSize(whole);
+    const Tensor critic = theta.narrow(1, theta.size(1) - value, value).clone();
+    if (embedding == 0) return critic;
+    const auto tensor = static_cast<uint32_t>(AgentLayout(whole).slices().size());
+    Tensor embed = torch::empty({agents, 2 * embedding}, torch::kFloat64);
+    for (int64_t s = 0; s < agents; ++s) {
+      context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0)
+          .Normals(tensor,
+                   {embed[s].mutable_data_ptr<double>(), static_cast<size_t>(2 * embedding)});
+    }
+    return torch::cat({ToFloat(embed / std::sqrt(2.0)), critic}, 1);
+  }
+
+  // [S, E]: the numbers behind the observation that policies see, constant in every derivative.
+  Tensor Embedding() const {
+    return EmbedDiscounts(Shape(/*critic=*/true), critic_.theta, sight_.discounts);
+  }
+  Tensor AsPolicySees(const Tensor& observations) const {
+    if (!sight_.policy) return observations;
+    return torch::cat(
+        {observations, Embedding().unsqueeze(1).expand({-1, observations.size(1), -1})}, 2);
+  }
+
+  AgentShape Shape(bool critic) const {
+    AgentShape shape = ShapeOfAgents(*context_.shard);
+    shape.critic = critic;
+    return shape;
+  }
+
+  Tensor ToFloat(const Tensor& x) const { return x.to(torch::kFloat32); }
+
+  UpdateConfig Config(uint32_t iteration) const {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    UpdateConfig config = config_.update;
+    config.ppo = PpoConfigFromSpec(spec.agent(), iteration + 1, spec.lifetime().iterations());
+    return config;
+  }
+
+  // Values [S, N] of the mixed reward, by the weights that collected the segment.
+  Tensor Values(const Tensor& observations) const {
+    const AgentShape whole = Shape(/*critic=*/true);
+    if (!inside_) return CriticValues(whole, critic_.theta, observations, sight_.discounts);
+    const int64_t value = CriticSize(whole);
+    return CriticValues(whole, agents_.theta.narrow(1, agents_.theta.size(1) - value, value),
+                        observations);
+  }
+
+  // Permutations first_epoch, first_epoch + 1, ... of an iteration.
+  std::vector<Tensor> Minibatches(uint32_t iteration, const PpoConfig& config,
+                                  int64_t first_epoch) const {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const MinibatchOrder order =
+        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
+                   context_.noise_numbers());
+    const auto shifted = [&](int64_t agent, int64_t epoch, std::span<int64_t> out) {
+      order(agent, first_epoch + epoch, out);
+    };
+    return DrawMinibatches(shifted, context_.num_agents(), context_.steps(), config.epochs,
+                           config.minibatches);
+  }
+
+  // Calls work(group, first agent, number of agents) side by side.
+  absl::Status ForGroups(
+      const std::function<void(int64_t group, int64_t first, int64_t count)>& work) const {
+    const int64_t agents = context_.num_agents();
+    return ParallelFor(context_.pool, NumGroups(), [&](int64_t group) {
+      const int64_t first = group * agents / NumGroups();
+      work(group, first, (group + 1) * agents / NumGroups() - first);
+      return absl::OkStatus();
+    });
+  }
+  int64_t NumGroups() const { return (context_.num_agents() + kGroupAgents - 1) / kGroupAgents; }
+
+  // Parts [count, ...] of groups as one tensor.
+  static Tensor Joined(const std::vector<Tensor>& parts) { return torch::cat(parts, 0); }
+  template <typename T>
+  static Tensor Joined(const std::vector<T>& parts, const std::function<Tensor(const T&)>& of) {
+    std::vector<Tensor> tensors;
+    for (const T& part : parts) tensors.push_back(of(part));
+    return Joined(tensors);
+  }
+  static UpdateOutputs Joined(const std::vector<UpdateOutputs>& parts) {
+    const auto agents = [&](Tensor AgentBatch::*member) {
+      return Joined<UpdateOutputs>(parts, [&](const auto& x) { return x.agents.*member; });
+    };
+    const auto trace = [&](Tensor UpdateTrace::*member) {
+      return Joined<UpdateOutputs>(parts, [&](const auto& x) { return x.trace.*member; });
+    };
+    return {{agents(&AgentBatch::theta), agents(&AgentBatch::adam_m), agents(&AgentBatch::adam_v),
+             agents(&AgentBatch::adam_steps)},
+            {trace(&UpdateTrace::loss), trace(&UpdateTrace::policy_loss),
+             trace(&UpdateTrace::value_loss), trace(&UpdateTrace::entropy),
+             trace(&UpdateTrace::approx_kl), trace(&UpdateTrace::clip_fraction),
+             trace(&UpdateTrace::grad_norm)}};
+  }
+
+  absl::Status Update(const UpdateConfig& config, const UpdateInputs& inputs,
+                      UpdateOutputs* after) const {
+    std::vector<UpdateOutputs> parts(NumGroups());
+    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+      parts[group] = RunUpdate(shape_, config, inputs.Agents(first, count));
+    }));
+    *after = Joined(parts);
+    return absl::OkStatus();
+  }
+
+  // The outer gradient of a lesson's update. Also gives the update in *after unless that is null.
+  absl::Status Teach(const UpdateConfig& config, const Lesson& lesson, const OuterRows& rows,
+                     LoopReport* report, UpdateOutputs* after) const {
+    const ParamLayout layout = AgentLayout(shape_);
+    struct Part {
+      UpdateGradient update;
+      OuterStatistics outer;
+      Tensor weights;  // [Q] float64
+    };
+    std::vector<Part> parts(NumGroups());
+    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+      Part& part = parts[group];
+      const OuterRows own = rows.Agents(first, count);
+      part.update = DifferentiateUpdate(
+          shape_, config, lesson.inputs.Agents(first, count),
+          [&](const Tensor& theta) {
+            return OuterLoss(layout, theta, own, config_.outer, &part.outer);
+          },
+          config_.implementation);
+      part.weights =
+          WeightsGradient(lesson, first, count, part.update).to(torch::kCPU, torch::kFloat64);
+    }));
+    Tensor gradient = torch::zeros({weights_.numel()}, torch::kFloat64);
+    for (const Part& part : parts) gradient += part.weights;
+    report->outer_gradient =
+        report->outer_gradient.defined() ? report->outer_gradient + gradient : gradient;
+    const auto statistic = [&](const char* name, const std::function<Tensor(const Part&)>& of) {
+      report->statistics[name] = Joined<Part>(parts, of).to(torch::kFloat64).mean().item<double>();
+    };
+    statistic("outer_loss", [](const Part& part) { return part.update.outer_loss; });
+    statistic("outer_clip_fraction", [](const Part& part) { return part.outer.clip_fraction; });
+    statistic("outer_advantage_std", [](const Part& part) { return part.outer.advantage_std; });
+    statistic("outer_advantage_floored",
+              [](const Part& part) { return part.outer.advantage_floored; });
+    statistic("outer_theta_norm",
+              [](const Part& part) { return part.update.outer_theta.norm(2, 1); });
+    if (after != nullptr) {
+      std::vector<UpdateOutputs> outputs;
+      for (const Part& part : parts) outputs.push_back(part.update.after);
+      *after = Joined(outputs);
+    }
+    return absl::OkStatus();
+  }
+
+  // Takes the gradient of a group's advantages on to the signal's weights. Agents with numbers that
+  // are not finite are left out.
+  Tensor WeightsGradient(const Lesson& lesson, int64_t first, int64_t count,
+                         const UpdateGradient& update) const {
+    const Tensor finite = IsFinite(update.after.agents)
+                              .logical_and(update.advantages.isfinite().all(1))
+                              .logical_and(update.outer_loss.isfinite());
+    Tensor grad =
+        torch::where(finite.unsqueeze(1), update.advantages, torch::zeros_like(update.advantages));
+    const Segment seen = SomeLifetimes(lesson.seen, first, count);
+    if (is_reward_) {
+      const v1::AgentSpec& agent = context_.shard->spec().agent();
+      grad = config_.c_in *
+             ToFloat(GaeAdjoint(grad, seen.prev_done, agent.gamma(), agent.gae_lambda()));
+    }
+    const at::AutoGradMode gradients(true);
+    const Tensor weights = lesson.weights.detach().requires_grad_(true);
+    SignalState state = SomeLifetimes(lesson.state, first, count);
+    const Tensor signals = context_.network->Signals(weights, seen, &state);
+    return torch::autograd::grad({(signals * grad).sum()}, {weights})[0];
+  }
+
+  static Tensor IsFinite(const AgentBatch& x) {
+    return x.theta.isfinite()
+        .all(1)
+        .logical_and(x.adam_m.isfinite().all(1))
+        .logical_and(x.adam_v.isfinite().all(1));
+  }
+
+  // Agents whose update is not finite stay as they were.
+  void Adopt(const UpdateOutputs& after, LoopReport* report) {
+    const Tensor finite = IsFinite(after.agents);
+    agents_ = ChooseAgents(finite, after.agents, agents_);
+    report->nonfinite_updates += finite.logical_not().sum().item<int64_t>();
+    const auto statistic = [&](const char* name, const Tensor& x) {
+      report->statistics[name] = x.to(torch::kFloat64).mean().item<double>();
+    };
+    statistic("inner_kl", after.trace.approx_kl.select(1, -1));
+    statistic("inner_clip_fraction", after.trace.clip_fraction.select(1, -1));
+    statistic("entropy", after.trace.entropy.select(1, 0));
+    statistic("inner_grad_norm", after.trace.grad_norm);
+    statistic("value_loss", after.trace.value_loss.select(1, 0));
+  }
+
+  // Statistics that tell whether agents still see new episodes
+  // (methods/meta_gradient/README.md#why-the-published-runs-failed, 1 and 2).
+  static void Describe(const Segment& segment, LoopReport* report) {
+    std::vector<double> returns, lengths;
+    for (const auto& episodes : EndedEpisodes(segment)) {
+      for (const EndedEpisode& episode : episodes) {
+        returns.push_back(episode.shaped_return);
+        lengths.push_back(static_cast<double>(episode.steps));
+      }
+    }
+    const auto describe = [&](const std::string& name, const Tensor& x) {
+      if (x.numel() == 0) return;
+      report->statistics[name + "_mean"] = x.mean().item<double>();
+      report->statistics[name + "_sd"] = x.std(/*unbiased=*/false).item<double>();
+    };
+    describe("signal", segment.signals.to(torch::kFloat64));
+    describe("episode_return", torch::tensor(returns, torch::kFloat64));
+    describe("episode_length", torch::tensor(lengths, torch::kFloat64));
+  }
+
+  bool KeepsLesson() const { return config_.fresh && context_.shard->outer_learning(); }
+
+  // Tensors of the right shapes, to be filled.
+  Lesson EmptyLesson() const {
+    const int64_t s = context_.num_agents(), t = context_.steps(),
+                  d = context_.shard->shape().observation_size();
+    const auto floats = torch::TensorOptions(torch::kFloat32);
+    const bool bootstraps = context_.shard->spec().agent().bootstrap_on_truncation();
+    Lesson lesson;
+    lesson.seen =
+        ZeroSegment({.agents = s, .steps = t, .observation = d, .action = shape_.action_size},
+                    floats, [&](const SegmentField& field) {
+                      return field.seen >= 0 && (!field.with_truncations || bootstraps);
+                    });
+    const Segment& seen = lesson.seen;
+    lesson.inputs = {.agents = NewAgents(torch::zeros_like(agents_.theta)),
+                     .observations = torch::zeros({s, t, shape_.observation_size}),
+                     .actions = seen.actions.clone(),
+                     .log_probs = seen.log_probs.clone(),
+                     .values = inside_ ? seen.values.clone() : Tensor(),
+                     .advantages = seen.values.clone(),
+                     .minibatches = {}};
+    lesson.state = context_.network->InitialState(s, torch::kFloat32);
+    lesson.weights = torch::zeros_like(weights_);
+    return lesson;
+  }
+
+  const InnerLoopContext context_;
+  const LoopConfig config_;
+  const bool is_reward_;
+  const bool inside_;  // The critic of the mixed reward is part of theta, and of U.
+  const DiscountSight sight_;
+  const AgentShape shape_;  // The networks in theta.
+  const Tensor weights_;
+  ObservationNormaliser normaliser_;
+  AgentBatch agents_;
+  AgentBatch extrinsic_critic_;  // psi
+  AgentBatch critic_;            // For the mixed reward, unless inside_.
+  SignalState signal_;
+  Lesson lesson_;  // The last lesson; state with outer data `fresh` only.
+};
+
+// Memory of differentiable_update.h, of critics outside of it, and of the last lesson.
+LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
+  const LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
+  const v1::AgentSpec& agent = context.shard->spec().agent();
+  // Weights for a network of gamma and lambda; other networks ignore them.
+  const int64_t embedding =
+      context.network->SightOf(torch::zeros({2})).value_or(DiscountSight()).discounts.embedding;
+  const AgentShape whole =
+      WithInput(ShapeOfAgents(context.shard->spec().agent(), context.shard->shape()), embedding);
+  const int64_t p = AgentLayout(whole).size(), critic = CriticSize(whole) + 2 * embedding;
+  const int64_t agents = context.num_agents(), steps = context.steps();
+  const int64_t group = std::min(kGroupAgents, agents);
+  const int64_t updates = int64_t{agent.epochs()} * agent.minibatches();
+  const int64_t differentiated = config.update.last_n > 0 ? config.update.last_n : updates;
+  const int64_t rows = 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1);
+  const bool replays =
+      config.implementation == UpdateImplementation::kReplay ||
+      (config.implementation == UpdateImplementation::kAuto && differentiated > kUnrolledStepsMax);
+  const int64_t at_once = replays ? 1 : differentiated;
+  const int64_t graph = GraphNumbersPerStep(whole);
+  const int64_t signal = context.network->NumbersPerStep(/*graph=*/true);
+  const int64_t critic_rows = 2 * (steps / std::max<int64_t>(1, config.critic.minibatches) + 1);
+  const int64_t seen = 2 * (whole.observation_size + whole.action_size) + 16;
+  LoopSizes sizes;
+  // Agents before and after, and two separate critics, each with an optimizer.
+  sizes.state = 9 * p + 2 * 9 * critic;
+  sizes.saved = 3 * p + 2 * 3 * critic + (config.fresh ? 3 * p + steps * seen : 0);
+  sizes.policy = p - critic;
+  // Values of all steps, minibatches' rows as int64, and the critics' graph.
+  sizes.at_once = agents * (steps * (2 * graph + 2 * updates + seen) + 2 * critic_rows * graph);
+  sizes.per_thread =
+      group * (3 * updates * p * (replays ? 1 : 0) + at_once * (4 * rows * graph + 10 * p) +
+               steps * (2 * graph + 2 * signal)) +
+      4 * num_meta_parameters;
+  return sizes;
+}
+
+OptionTable Options() {
+  return {
+      ChoiceOption("extrinsic", {"shaped", "success"},
+                   "The task's own reward r_ex: the environment's, or the sparse success signal."),
+      NumberOption("reward_scale", "1", 0, 1e30,
+                   "Factor on r_ex, for agents, critics and network."),
+      NumberOption("c_ex", "1", 0, 1e30, "Weight of r_ex in the agents' reward."),
+      NumberOption("c_in", "0.5", 0, 1e30, "Weight of the signal in the agents' reward."),
+      NumberOption("gamma_out", "0.99", 0, 1, "Discount of the outer objective."),
+      NumberOption("lambda_out", "0.95", 0, 1, "Lambda of the outer objective's advantages."),
+      NumberOption("clip_out", "0.2", 1e-9, 10, "Clip range of the outer objective's ratio."),
+      NumberOption("advantage_std_floor", "0", 0, 1e30,
+                   "The outer objective's advantages are divided by their standard deviation, but "
+                   "by no less than this (in units of r_ex times reward_scale), so that a segment "
+                   "in which nothing happened moves little; 0: by whatever it is."),
+      ChoiceOption(
+          "inner_loss", {"ppo", "a2c"},
+          "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective "
+          "without clipping)."),
+      ChoiceOption("second_moment", {"stop", "through"},
+                   "Whether Adam's second moment is a constant for differentiation."),
+      ChoiceOption("clip_grad", {"through", "stop"},
+                   "Whether the factor of gradient clipping is differentiated."),
+      ChoiceOption(
+          "order", {"second", "first"},
+          "Derivatives of the agents' gradients: all, or none with respect to their weights."),
+      IntegerOption("last_n", "0", 0, 1e9,
+                    "Only the last n optimizer steps of an update are differentiated; 0: all."),
+      ChoiceOption(
+          "implementation", {"auto", "unrolled", "replay"},
+          "The graph of all optimizer steps at once, or one step's after the other (memory of "
+          "one step); auto: replay beyond 4 steps."),
+      ChoiceOption("outer_data", {"same", "fresh"},
+                   "The outer objective's segment: that of the update, or the next one."),
+      ChoiceOption(
+          "critic", {"inside", "separate"},
+          "The agents' critic: updated and differentiated with the policy, or outside of it "
+          "like the extrinsic one (always, in the role ADVANTAGE)."),
+      NumberOption("critic_learning_rate", "1e-3", 0, 10, "Adam's, of critics outside the update."),
+      IntegerOption("critic_epochs", "4", 1, 10000, "Their passes over a segment."),
+      IntegerOption("critic_minibatches", "4", 1, 100000, "Their minibatches in each pass."),
+  };
+}
+
+void CheckConfig(const InnerLoopContext& context, const LoopConfig& config,
+                 Violations* violations) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  if (!context.network->is_differentiable()) {
+    violations->Add("signal.name",
+                    absl::StrFormat("%s has no gradient with respect to its weights, which the "
+                                    "rule needs; use mlp or attention",
+                                    spec.signal().name()));
+  }
+  if (spec.agent().has_target_kl()) {
+    violations->Add("agent.target_kl",
+                    "an update that stops early cannot be differentiated; remove it");
+  }
+  const int64_t steps = context.steps();
+  const auto fits =
+      CheckMinibatches(spec.agent().minibatches(), spec.agent().normalize_advantage(), steps);
+  if (!fits.ok()) violations->Add("agent.minibatches", std::string(fits.message()));
+  if (config.critic.minibatches > steps) {
+    violations->Add("rule.option.critic_minibatches",
+                    absl::StrFormat("is %d for %d steps; use at most as many",
+                                    config.critic.minibatches, steps));
+  }
+  const int64_t updates = static_cast<int64_t>(spec.agent().epochs()) * spec.agent().minibatches();
+  if (config.update.last_n > updates) {
+    violations->Add("rule.option.last_n",
+                    absl::StrFormat("is %d; an update has %d optimizer steps; use at most these, "
+                                    "or 0 for all",
+                                    config.update.last_n, updates));
+  }
+  if (config.fresh && spec.lifetime().iterations() < 2) {
+    violations->Add("lifetime.iterations",
+                    "is 1; with outer_data fresh the gradient of an update comes with the next "
+                    "iteration; use at least 2, or outer_data same");
+  }
+}
+
+MetricTable Metrics() {
+  using Panel = MetricInfo::Panel;
+  return {
+      {.name = "outer_loss", .help = "Outer loss of the updated agents."},
+      {.name = "outer_clip_fraction", .help = "Share of steps whose ratio the outer loss clips."},
+      {.name = "outer_advantage_std",
+       .help = "Standard deviation of the outer advantages, before standardisation.",
+       .log_scale = true},
+      {.name = "outer_advantage_floored",
+       .help = "Share of agents whose deviation is below advantage_std_floor."},
+      {.name = "outer_theta_norm",
+       .help = "Norm of the outer loss's gradient with respect to an agent's updated weights.",
+       .log_scale = true},
+      {.name = "inner_kl",
+       .unit = "nat",
+       .help = "Divergence of an agent's policy from that before its update, in the last step."},
+      {.name = "inner_clip_fraction",
+       .help = "Share of steps whose ratio the agents' loss clips, in the last step."},
+      {.name = "inner_grad_norm",
+       .help = "Norm of the gradient of the agents' loss before clipping, mean over the steps.",
+       .log_scale = true},
+      {.name = "entropy",
+       .unit = "nat",
+       .help = "Entropy of the agents' policies before their update.",
+       .label = "entropy of the agents",
+       .panel = Panel::kOwn},
+      {.name = "value_loss",
+       .help = "Value loss of the agents before their update.",
+       .label = "value loss of the agents",
+       .panel = Panel::kOwn},
+      {.name = "signal_mean", .help = "Mean of the signals."},
+      {.name = "signal_sd", .help = "Standard deviation of the signals."},
+      {.name = "episode_return_mean",
+       .help = "Mean shaped return of the episodes that ended in this inner iteration."},
+      {.name = "episode_return_sd",
+       .help = "Standard deviation of the shaped return of the episodes that ended in this inner "
+               "iteration."},
+      {.name = "episode_length_mean",
+       .help = "Mean length of the episodes that ended in this inner iteration, in steps."},
+      {.name = "episode_length_sd",
+       .help = "Standard deviation of the length of the episodes that ended in this inner "
+               "iteration."},
+  };
+}
+
+const RegisterInnerLoop kMetaGradient({
+    .name = "meta_gradient",
+    .summary = "Updates from task reward and signal, differentiated with respect to the signal",
+    .options = Options(),
+    .metrics = Metrics(),
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      if (context.network == nullptr) return nullptr;
+      LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
+      CheckConfig(context, config, violations);
+      return std::make_unique<MetaGradient>(context, std::move(config));
+    },
+    .sizes = Sizes,
+    .gives_gradient =
+        [](const InnerLoopContext& context) {
+          const bool fresh = context.options.Choice("outer_data") == "fresh";
+          return context.shard->outer_learning() && context.end() > (fresh ? 1 : 0);
+        },
+});
+
+}  // namespace
+}  // namespace mentor::learner

@@ -1,0 +1,56 @@
+#include "methods/meta_gradient/outer_objective.h"
+
+#include "agents/policy.h"
+#include "agents/row_statistics.h"
+
+namespace mentor::learner {
+
+OuterRows OuterRows::Agents(int64_t first, int64_t count) const {
+  const auto part = [&](const torch::Tensor& x) {
+    return x.defined() ? x.narrow(0, first, count) : x;
+  };
+  return {part(observations), part(actions), part(log_probs), part(advantages), part(returns)};
+}
+
+torch::Tensor OuterLoss(const ParamLayout& layout, const torch::Tensor& theta,
+                        const OuterRows& rows, const OuterConfig& config,
+                        OuterStatistics* statistics) {
+  const AgentNetworks networks = SplitAgents(layout, theta);
+  const torch::Tensor log_probs =
+      LogProb(Forward(networks.policy, rows.observations), networks.log_std, rows.actions);
+  const torch::Tensor advantages =
+      (config.normalize_advantage
+           ? Standardised(rows.advantages,
+                          {.ddof = config.advantage_ddof, .std_floor = config.advantage_std_floor})
+           : rows.advantages)
+          .detach();
+  const torch::Tensor ratio = (log_probs - rows.log_probs).exp();
+  if (statistics != nullptr) {
+    const torch::Dtype dtype = theta.scalar_type();
+    const torch::Tensor std =
+        StandardDeviation(rows.advantages.detach(), config.advantage_ddof).to(dtype);
+    *statistics = {.clip_fraction = Mean(((ratio - 1).abs() > config.clip).to(dtype)).detach(),
+                   .advantage_std = std,
+                   .advantage_floored = config.normalize_advantage
+                                            ? (std < config.advantage_std_floor).to(dtype)
+                                            : torch::zeros_like(std)};
+  }
+  torch::Tensor loss;
+  switch (config.form) {
+    case OuterConfig::Form::kClippedRatio:
+      loss = Mean(torch::maximum(-ratio * advantages,
+                                 -ratio.clamp(1 - config.clip, 1 + config.clip) * advantages));
+      break;
+    case OuterConfig::Form::kRatio:
+      loss = -Mean(ratio * advantages);
+      break;
+    case OuterConfig::Form::kPolicyGradient:
+      loss = -Mean(log_probs * advantages);
+      break;
+  }
+  if (config.value_coef == 0) return loss;
+  const torch::Tensor values = Forward(networks.value, rows.observations).squeeze(-1);
+  return loss + config.value_coef * 0.5 * Mean((values - rows.returns).square());
+}
+
+}  // namespace mentor::learner

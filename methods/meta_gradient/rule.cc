@@ -1,0 +1,92 @@
+// Meta-gradient rules (methods/meta_gradient/README.md). LIRPG (Zheng, Oh and Singh 2018), SAIR
+// (Jiang et al. 2021) and MetaIRN (Link et al. 2025) are one rule with the signal networks `mlp`
+// and `attention`. So is the meta-gradient of gamma and lambda (Xu, van Hasselt and Silver 2018),
+// with `discount`.
+//
+// After every inner iteration the learners send the gradient of the agents' extrinsic performance
+// by the signal's weights, through the agents' own updates (methods/meta_gradient/loop.cc). The
+// rule makes one step of Adam on its mean over the agents.
+#include <torch/types.h>
+
+#include <utility>
+
+#include "common/check.h"
+#include "methods/base/outer_rule.h"
+#include "methods/shared/outer_ppo_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+class MetaGradient : public OuterRule {
+ public:
+  MetaGradient(const RuleContext& context, const OptionValues& options)
+      : second_order_(options.Choice("order") == "second"),
+        lifetimes_(context.spec.rule().lifetimes_per_update()),
+        step_(ReadAdam(options)),
+        max_grad_norm_(options.Number("max_grad_norm")),
+        weights_(context.network->InitialWeights(context.spec.seed())),
+        adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
+
+  RuleNeeds needs() const override {
+    return {.signal_gradient = true,
+            .decisions_inside_lifetime = true,
+            .second_order = second_order_,
+            .segments = false};
+  }
+  Tensor meta_parameters() const override { return weights_; }
+
+  void State(learner::StateFields* fields) override { AddTrained(&weights_, &adam_, fields); }
+
+ private:
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
+    MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
+    // With fresh outer data the first iteration of new agents gives no gradient.
+    if (!sum.defined()) return RuleReport{};
+    RuleReport report;
+    const Tensor mean = ReportGradient(batch.shards, &report);
+    const Tensor before = weights_;
+    weights_ = weights_.clone();
+    ClipAndStep(step_, max_grad_norm_, mean.to(torch::kFloat32), weights_, &adam_);
+    report["outer_step_norm"] = (weights_ - before).norm().item<double>();
+    return report;
+  }
+
+  // Fixed after construction.
+  const bool second_order_;
+  const int64_t lifetimes_;
+  const learner::AdamConfig step_;
+  const double max_grad_norm_;
+  // Changed by Update and Load.
+  Tensor weights_;  // [Q] float32; replaced, never written to
+  AdamState adam_;
+};
+
+OptionTable Options() {
+  OptionTable options = AdamOptions("1e-3", "1e-5");
+  options.push_back(NumberOption("max_grad_norm", "0.5", 1e-30, 1e30,
+                                 "Greatest norm of the outer gradient, the mean over the agents."));
+  return options;
+}
+
+MetricTable Metrics() {
+  MetricTable metrics = GradientMetrics();
+  metrics.push_back({.name = "outer_step_norm",
+                     .help = "How far the weights of the signal network moved.",
+                     .log_scale = true});
+  return metrics;
+}
+
+const RegisterRule kMetaGradient({
+    .name = "meta_gradient",
+    .summary = "Gradient through the agents' updates: LIRPG, SAIR, MetaIRN, gamma and lambda",
+    .inner_loop = "meta_gradient",
+    .options = Options(),
+    .metrics = Metrics(),
+    .make = [](const RuleContext& context, const OptionValues& options, Violations*)
+        -> std::unique_ptr<OuterRule> { return std::make_unique<MetaGradient>(context, options); },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner

@@ -1,0 +1,210 @@
+// Agents of a population (Jaderberg et al. 2017; methods/pbt/README.md): PPO on the task's own
+// reward, with separate hyperparameters for each agent. The meta-parameters are the members'
+// hyperparameters, row by row. An agent's member is its lifetime's number modulo the population's
+// size. The outer rule decides which members copy which.
+#include "methods/pbt/loop.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "agents/ppo.h"
+#include "common/check.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/learning_loop.h"
+#include "methods/base/loop_parts.h"
+
+namespace mentor::learner {
+
+using torch::Tensor;
+
+double Hyperparameter::At(double place) const {
+  if (!log_scale) return low + place * (high - low);
+  return std::exp(std::log(low) + place * (std::log(high) - std::log(low)));
+}
+
+double Hyperparameter::PlaceOf(double value) const {
+  if (high == low) return 0;
+  if (!log_scale) return (value - low) / (high - low);
+  return (std::log(value) - std::log(low)) / (std::log(high) - std::log(low));
+}
+
+const std::vector<Hyperparameter>& TunableHyperparameters() {
+  static const std::vector<Hyperparameter> all = {
+      {"learning_rate", true, 1e-5, 0.1, &PpoConfig::learning_rate},
+      {"entropy", true, 1e-5, 0.1, &PpoConfig::entropy_coef},
+      {"clip", false, 0.05, 0.5, &PpoConfig::clip},
+      {"gamma", false, 0.8, 0.999, &PpoConfig::gamma},
+      {"lambda", false, 0.8, 1, &PpoConfig::gae_lambda}};
+  return all;
+}
+
+OptionTable HyperparameterOptions() {
+  OptionTable options;
+  for (const Hyperparameter& x : TunableHyperparameters()) {
+    const bool tuned = x.name == "learning_rate" || x.name == "entropy";
+    // A logarithmic scale has no 0, and multiplication cannot leave it.
+    const double least = x.log_scale ? 1e-12 : 0, most = x.log_scale ? 10 : 1;
+    options.push_back(FlagOption("tune_" + x.name, tuned,
+                                 absl::StrCat("Members have a ", x.name, " of their own.")));
+    options.push_back(NumberOption(x.name + "_low", absl::StrCat(x.low), least, most,
+                                   absl::StrCat("Least ", x.name, ".")));
+    options.push_back(NumberOption(x.name + "_high", absl::StrCat(x.high), least, most,
+                                   absl::StrCat("Greatest ", x.name, ".")));
+  }
+  return options;
+}
+
+std::vector<Hyperparameter> TunedHyperparameters(const OptionValues& options) {
+  std::vector<Hyperparameter> tuned;
+  for (Hyperparameter x : TunableHyperparameters()) {
+    if (!options.Flag("tune_" + x.name)) continue;
+    x.low = options.Number(x.name + "_low");
+    x.high = options.Number(x.name + "_high");
+    tuned.push_back(std::move(x));
+  }
+  return tuned;
+}
+
+void CheckHyperparameters(const OptionValues& options, Violations* violations) {
+  const std::vector<Hyperparameter> tuned = TunedHyperparameters(options);
+  for (const Hyperparameter& x : tuned) {
+    if (x.low <= x.high) continue;
+    violations->Add(
+        absl::StrCat("rule.option.", x.name, "_low"),
+        absl::StrFormat("is %g, above %s_high %g; give at most that", x.low, x.name, x.high));
+  }
+  if (tuned.empty()) {
+    violations->Add("rule.option.tune_learning_rate",
+                    "is false, and so are all other tune_ options, so all members are alike; set "
+                    "one of them to true");
+  }
+}
+
+namespace {
+
+class Population : public LearningLoop {
+ public:
+  Population(const InnerLoopContext& context, v1::RewardSource reward)
+      : LearningLoop(context, ShapeOfAgents(context.shard->spec().agent(), context.shard->shape())),
+        reward_(reward),
+        tuned_(TunedHyperparameters(context.options)) {}
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    const CpuTimer timer;
+    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    normaliser_.Add(segment.observations);
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+ private:
+  // Agents update one by one, because PpoConfig has one number for all agents. An agent's bits are
+  // the same alone and in company.
+  absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const Segment seen = normaliser_.Normalise(segment);
+    const Tensor rewards = BaselineRewards(segment, reward_);
+    const std::vector<uint32_t> noise = context_.noise_numbers();
+    std::vector<UpdateResult> results(noise.size());
+    MENTOR_RETURN_IF_ERROR(
+        ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) -> absl::Status {
+          MENTOR_ASSIGN_OR_RETURN(
+              results[s],
+              PpoUpdate(shape_, AgentOf(agents_, s), OneOf(seen, s), rewards.narrow(0, s, 1),
+                        ConfigOf(s, iteration),
+                        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()),
+                                   iteration, {noise[s]})));
+          return absl::OkStatus();
+        }));
+    std::vector<Tensor> theta, m, v, steps;
+    for (UpdateResult& result : results) {
+      report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
+      theta.push_back(result.agents.theta);
+      m.push_back(result.agents.adam_m);
+      v.push_back(result.agents.adam_v);
+      steps.push_back(result.agents.adam_steps);
+    }
+    agents_ = {torch::cat(theta), torch::cat(m), torch::cat(v), torch::cat(steps)};
+    return absl::OkStatus();
+  }
+
+  PpoConfig ConfigOf(int64_t agent, uint32_t iteration) const {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const uint32_t members = spec.rule().lifetimes_per_update();
+    const int64_t member = context_.lifetime_numbers()[agent] % members;
+    const auto num_tuned = static_cast<int64_t>(tuned_.size());
+    const float* own = context_.meta_parameters.const_data_ptr<float>() + member * num_tuned;
+    // The learning rate comes first, since it may be annealed.
+    v1::AgentSpec settings = spec.agent();
+    const auto is_rate = [](const Hyperparameter& x) {
+      return x.member == &PpoConfig::learning_rate;
+    };
+    for (size_t j = 0; j < tuned_.size(); ++j) {
+      if (is_rate(tuned_[j])) settings.set_learning_rate(static_cast<double>(own[j]));
+    }
+    PpoConfig config = PpoConfigFromSpec(settings, /*update=*/iteration + 1,
+                                         /*num_updates=*/spec.lifetime().iterations() - 1);
+    for (size_t j = 0; j < tuned_.size(); ++j) {
+      if (!is_rate(tuned_[j])) config.*tuned_[j].member = static_cast<double>(own[j]);
+    }
+    return config;
+  }
+
+  static AgentBatch AgentOf(const AgentBatch& all, int64_t agent) {
+    return {all.theta.narrow(0, agent, 1), all.adam_m.narrow(0, agent, 1),
+            all.adam_v.narrow(0, agent, 1), all.adam_steps.narrow(0, agent, 1)};
+  }
+
+  static Segment OneOf(const Segment& all, int64_t agent) {
+    Segment one;
+    for (const SegmentField& field : SegmentFields()) {
+      const Tensor& x = all.*field.member;
+      if (x.defined()) one.*field.member = x.narrow(0, agent, 1);
+    }
+    return one;
+  }
+
+  const v1::RewardSource reward_;
+  const std::vector<Hyperparameter> tuned_;
+};
+
+const RegisterInnerLoop kPopulation({
+    .name = "population",
+    .summary = "PPO on the task's reward, each agent with hyperparameters of its own",
+    .options =
+        [] {
+          OptionTable options = HyperparameterOptions();
+          options.push_back(ChoiceOption("reward", {"shaped", "success"},
+                                         "What agents learn from: the raw shaped reward or the "
+                                         "sparse success signal."));
+          return options;
+        }(),
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      CheckHyperparameters(context.options, violations);
+      const int64_t numbers = int64_t{context.shard->spec().rule().lifetimes_per_update()} *
+                              static_cast<int64_t>(TunedHyperparameters(context.options).size());
+      if (context.meta_parameters.defined() && context.meta_parameters.numel() != numbers) {
+        violations->Add("shard.signal_version",
+                        absl::StrFormat("has %d meta-parameters; the population has %d "
+                                        "hyperparameters",
+                                        context.meta_parameters.numel(), numbers));
+      }
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Population>(context, context.options.Choice("reward") == "shaped"
+                                                       ? v1::REWARD_SOURCE_SHAPED
+                                                       : v1::REWARD_SOURCE_SPARSE);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner

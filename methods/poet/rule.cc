@@ -1,0 +1,305 @@
+// POET as an outer rule (methods/poet/README.md). Environments are vectors of task parameters
+// within the ranges of the benchmark's task set. Agents are policies that evolution strategies
+// change. Each round of scores is a round of lifetimes.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+#include "agents/agent_shape.h"
+#include "agents/episodes.h"
+#include "common/check.h"
+#include "common/spec/spec.h"
+#include "methods/base/loop_parts.h"
+#include "methods/base/outer_rule.h"
+#include "methods/poet/poet.h"
+#include "methods/shared/trained_weights.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+// The same limit as for a spec's signal network (experiment/parts.cc).
+constexpr int64_t kNumbersMax = 1 << 25;
+
+// Memory of a trial, and of a step of an outcome (experiment/spec_memory.cc).
+constexpr double kTrialBytes = 2048, kScoreBytes = 96;
+
+learner::AgentShape PolicyShape(const RuleContext& context) {
+  learner::AgentShape shape = learner::ShapeOfAgents(context.spec.agent(), context.shape);
+  shape.critic = false;
+  return shape;
+}
+
+// The ranges of the one training set; nothing where there are none.
+std::optional<std::pair<Tensor, Tensor>> RangesOf(const v1::ExperimentSpec& spec) {
+  const std::optional<int> set = OnlyTrainingSet(spec);
+  if (!set || spec.benchmark().task_set(*set).range().empty()) return std::nullopt;
+  std::vector<double> low, high;
+  for (const v1::ParameterRange& range : spec.benchmark().task_set(*set).range()) {
+    low.push_back(range.low());
+    high.push_back(range.high());
+  }
+  return std::pair(torch::tensor(low, torch::kFloat64), torch::tensor(high, torch::kFloat64));
+}
+
+PoetConfig ReadConfig(const OptionValues& options) {
+  PoetConfig config{.population = options.Integer("population"),
+                    .sigma = options.Number("sigma"),
+                    .sigma_decay = options.Number("sigma_decay"),
+                    .least_sigma = options.Number("least_sigma"),
+                    .adam = ReadAdam(options),
+                    .rate_decay = options.Number("rate_decay"),
+                    .least_rate = options.Number("least_rate"),
+                    .max_active = options.Integer("max_active"),
+                    .mutate_every = options.Integer("mutate_every"),
+                    .transfer_every = options.Integer("transfer_every"),
+                    .mc_low = options.Number("mc_low"),
+                    .mc_high = options.Number("mc_high"),
+                    .reproduce = options.Number("reproduce"),
+                    .neighbours = options.Integer("neighbours"),
+                    .children = options.Integer("children"),
+                    .admit = options.Integer("admit"),
+                    .mutation = options.Number("step"),
+                    .direct = options.Choice("transfer") == "both"};
+  return config;
+}
+
+class PoetRule : public OuterRule {
+ public:
+  PoetRule(const RuleContext& context, const OptionValues& options, PoetConfig config)
+      : episodes_(static_cast<uint32_t>(options.Integer("score_episodes"))),
+        episode_steps_(context.shape.episode_steps()),
+        updates_(context.spec.rule().outer_updates()),
+        poet_(std::move(config), context.spec.seed(), First(context, options), Agent(context)) {}
+
+  RuleNeeds needs() const override {
+    return {
+        .signal_network = false, .segments = false, .names_tasks = true, .inner_updates = false};
+  }
+
+  Tensor meta_parameters() const override { return ParametersOf(poet_.agents(), poet_.sigma()); }
+
+  RuleSizes Sizes() const override {
+    const PoetConfig& config = poet_.config();
+    const auto size = static_cast<double>(poet_.agents().size(1)),
+               rows = static_cast<double>(Poet::RowsMax(config)),
+               pairs = static_cast<double>(config.max_active),
+               k = static_cast<double>(config.low.numel()),
+               archive = static_cast<double>(Poet::ArchiveAfter(config, updates_));
+    // Per round: agents, their steps with moments, and what learners get as tensor, message and
+    // bytes. Per pair: weights and moments, before and after, and in a checkpoint.
+    double bytes = sizeof(float) * size * (8 * rows + 12 * pairs);
+    // Trials with task, message and outcome.
+    bytes += kTrialBytes * static_cast<double>(Poet::TrialsMax(config));
+    // Scores of episodes beyond those of the lifetimes.
+    bytes +=
+        kScoreBytes * rows * static_cast<double>(episodes_) * static_cast<double>(episode_steps_);
+    // The archive, and the distances of children to it.
+    bytes += sizeof(double) * archive * k * (3 + 3 * static_cast<double>(config.children));
+    // A transfer to each pair.
+    const double events = static_cast<double>(updates_ / config.transfer_every) * pairs;
+    bytes += Lineage::BytesMax(2 * archive + events, Poet::kEventColumns + config.low.numel());
+    return {.meta_parameters = static_cast<int64_t>(rows * size) + 1,
+            .bytes = bytes,
+            .deterministic_episodes = episodes_};
+  }
+
+  void State(learner::StateFields* fields) override {
+    fields->AddPart([this](TensorMap* state) { *state = poet_.Save(); },
+                    [this](const TensorMap& state) { return poet_.Load(state); });
+  }
+  std::map<std::string, std::string> Tables() const override {
+    return {{"lineage.csv", poet_.Table()}};
+  }
+
+ private:
+  absl::StatusOr<RuleReport> DoRun(Fleet* fleet, uint32_t /*outer_step*/) override {
+    MENTOR_ASSIGN_OR_RETURN(const Poet::Report report,
+                            poet_.Update([&](const Poet::Round& round) -> absl::StatusOr<Tensor> {
+                              MENTOR_ASSIGN_OR_RETURN(const LifetimeBatch batch,
+                                                      fleet->Collect(RequestOf(round)));
+                              return ScoresOf(batch, round.trials.size());
+                            }));
+    RuleReport metrics = {{"active", static_cast<double>(poet_.num_active())},
+                          {"score_best", report.scores.max().item<double>()},
+                          {"score_mean", report.scores.mean().item<double>()},
+                          {"transfers", static_cast<double>(report.transfers)},
+                          {"admitted", static_cast<double>(report.admitted)}};
+    if (report.novelty) metrics["novelty"] = *report.novelty;
+    return metrics;
+  }
+
+  // The agents' weights, then the standard deviation of perturbations: [rows P + 1] float32.
+  static Tensor ParametersOf(const Tensor& agents, double sigma) {
+    return torch::cat({agents.flatten(), torch::full({1}, sigma)});
+  }
+
+  RoundRequest RequestOf(const Poet::Round& round) const {
+    RoundRequest request{.lifetimes = {},
+                         .first_number = round.first_number,
+                         .outer_learning = round.perturbed,
+                         .deterministic_episodes = round.perturbed ? 0 : episodes_,
+                         .meta_parameters = ParametersOf(round.agents, round.sigma)};
+    for (size_t i = 0; i < round.trials.size(); ++i) {
+      const Poet::Trial& trial = round.trials[i];
+      const double* numbers = trial.environment.const_data_ptr<double>();
+      // The two signs of a perturbation share their chance. So do all agents that are scored in one
+      // environment.
+      const auto noise =
+          static_cast<uint32_t>(round.perturbed ? static_cast<int64_t>(i - i % 2) : trial.place);
+      request.lifetimes.push_back({.parameters = {numbers, numbers + trial.environment.numel()},
+                                   .variant = static_cast<uint32_t>(trial.agent),
+                                   .noise_number = round.first_number + noise});
+    }
+    return request;
+  }
+
+  // [N] float64: mean return of the episodes that ended. `want` is N.
+  static absl::StatusOr<Tensor> ScoresOf(const LifetimeBatch& batch, size_t want) {
+    if (batch.environments.size() != want || !batch.steps.shaped_rewards.defined() ||
+        batch.steps.shaped_rewards.size(0) != static_cast<int64_t>(want)) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "the round has outcomes of %d lifetimes, expected %d", batch.environments.size(), want));
+    }
+    const auto episodes = learner::EndedEpisodes(batch.steps);
+    Tensor scores = torch::empty({static_cast<int64_t>(want)}, torch::kFloat64);
+    for (size_t i = 0; i < want; ++i) {
+      double sum = 0;
+      for (const learner::EndedEpisode& episode : episodes[i]) sum += episode.shaped_return;
+      if (episodes[i].empty() || !std::isfinite(sum)) {
+        return absl::InvalidArgumentError(
+            absl::StrFormat("lifetime %d of the round has no episode with a finite return", i));
+      }
+      scores[static_cast<int64_t>(i)] = sum / static_cast<double>(episodes[i].size());
+    }
+    return scores;
+  }
+
+  static Tensor First(const RuleContext& context, const OptionValues& options) {
+    const auto [low, high] = *RangesOf(context.spec);
+    const std::string& start = options.Choice("start");
+    return start == "low" ? low : start == "high" ? high : (low + high) / 2;
+  }
+
+  static Tensor Agent(const RuleContext& context) {
+    const uint32_t first_lifetime = 0;
+    return learner::InitialTheta(PolicyShape(context), context.spec.agent().initial_std(),
+                                 context.spec.seed(), Phase::kTraining, {&first_lifetime, 1})
+        .squeeze(0);
+  }
+
+  const uint32_t episodes_;  // Episodes of a score, beside those of the lifetime.
+  const int64_t episode_steps_, updates_;
+  Poet poet_;
+};
+
+// Adds the ranges to the config.
+void Check(const RuleContext& context, PoetConfig* config, Violations* violations) {
+  if (const auto ranges = RangesOf(context.spec)) {
+    config->low = ranges->first;
+    config->high = ranges->second;
+  } else {
+    violations->Add("benchmark.task_set",
+                    "has no ranges to invent environments in; take benchmark custom with one "
+                    "training set and a range for each number of its tasks");
+  }
+  if (config->population % 2 != 0) {
+    violations->Add("rule.option.population",
+                    absl::StrFormat("is %d; each perturbation is tried with both signs: give an "
+                                    "even number",
+                                    config->population));
+  }
+  if (config->mc_low >= config->mc_high) {
+    violations->Add("rule.option.mc_low",
+                    absl::StrFormat("is %g, and no score lies between it and mc_high %g; give less "
+                                    "than that",
+                                    config->mc_low, config->mc_high));
+  }
+  const int64_t trials = Poet::TrialsMax(*config);
+  if (trials > int64_t{context.spec.rule().lifetimes_per_update()}) {
+    violations->Add("rule.lifetimes_per_update",
+                    absl::StrFormat("is %d, but a round may have %d lifetimes (population times "
+                                    "the pairs of max_active agents, or times children); give at "
+                                    "least that, or lower these options",
+                                    context.spec.rule().lifetimes_per_update(), trials));
+  }
+  const int64_t archive = Poet::ArchiveAfter(*config, context.spec.rule().outer_updates());
+  if (archive > Poet::kArchiveMax) {
+    violations->Add(
+        "rule.outer_updates",
+        absl::StrFormat("is %d, by which %d environments may be admitted, more than "
+                        "%d; give fewer, a greater mutate_every or a smaller admit",
+                        context.spec.rule().outer_updates(), archive, Poet::kArchiveMax));
+  }
+  const int64_t size = learner::AgentLayout(PolicyShape(context)).size();
+  if (Poet::RowsMax(*config) > kNumbersMax / std::max<int64_t>(1, size)) {
+    violations->Add("rule.option.max_active",
+                    absl::StrFormat("is %d: a round may have %d agents of %d weights, more than "
+                                    "%d numbers in all; give fewer, or smaller agents",
+                                    config->max_active, Poet::RowsMax(*config), size, kNumbersMax));
+  }
+}
+
+OptionTable Options() {
+  OptionTable options = AdamOptions("0.01", "1e-8");
+  const OptionTable own = {
+      IntegerOption("population", "64", 2, 65536,
+                    "Perturbed agents of one step of a pair; the paper has 512."),
+      NumberOption("sigma", "0.1", 1e-6, 100, "Standard deviation of perturbations at first."),
+      NumberOption("sigma_decay", "0.999", 0, 1, "What it is multiplied by after each update."),
+      NumberOption("least_sigma", "0.01", 1e-6, 100, "Below which it does not fall."),
+      NumberOption("rate_decay", "0.9999", 0, 1,
+                   "What the learning rate is multiplied by after each update."),
+      NumberOption("least_rate", "0.001", 0, 100, "Below which it does not fall."),
+      IntegerOption("max_active", "20", 1, 1000, "Pairs at most; the oldest go."),
+      IntegerOption("mutate_every", "150", 1, 1e6, "Updates between two reproductions."),
+      IntegerOption("transfer_every", "25", 1, 1e6, "Updates between two transfers."),
+      NumberOption("mc_low", "50", -1e300, 1e300,
+                   "Least score of an environment that is admitted: not too hard; released 25."),
+      NumberOption("mc_high", "300", -1e300, 1e300, "Greatest: not too easy; released 340."),
+      NumberOption("reproduce", "200", -1e300, 1e300,
+                   "Score from which on a pair may have children."),
+      IntegerOption("neighbours", "5", 1, 1000, "Of the archive, for the novelty of a child."),
+      NumberOption("step", "0.1", 0, 1,
+                   "Greatest change of a number in a child, as a share of its range."),
+      IntegerOption("children", "8", 1, 1000, "Children of one reproduction,"),
+      IntegerOption("admit", "1", 1, 1000, "of which so many are admitted at most."),
+      ChoiceOption("transfer", {"both", "proposals"},
+                   "Whether agents are taken over as they are too, or only after a step in the "
+                   "new environment (released)."),
+      ChoiceOption("start", {"middle", "low", "high"}, "First environment: where in the ranges."),
+      IntegerOption("score_episodes", "5", 0, 1000,
+                    "Episodes of a score, beside those of the lifetime.")};
+  options.insert(options.end(), own.begin(), own.end());
+  return options;
+}
+
+const RegisterRule kPoet({
+    .name = "poet",
+    .summary = "Environments invented while agents learn in them (POET, Wang et al.)",
+    .inner_loop = "frozen",
+    .options = Options(),
+    .metrics = {{.name = "active", .help = "Pairs of an environment and its agent."},
+                {.name = "score_best", .help = "Best score of an agent in its own environment."},
+                {.name = "score_mean", .help = "Mean score of agents in their own environments."},
+                {.name = "transfers", .help = "Agents that went on as those of another pair."},
+                {.name = "admitted", .help = "New environments."},
+                {.name = "novelty",
+                 .help = "Mean distance of new environments to their nearest in the archive."}},
+    .example = "lifetime { iterations: 1 } benchmark { name: 'custom' task_set { environment: "
+               "'point_navigation' range { low: -0.4 high: 0.4 } range { low: -0.4 high: 0.4 } } } "
+               "rule { lifetimes_per_update: 30000 }",
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations* violations) -> std::unique_ptr<OuterRule> {
+      PoetConfig config = ReadConfig(options);
+      Check(context, &config, violations);
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<PoetRule>(context, options, std::move(config));
+    },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner

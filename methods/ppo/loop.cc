@@ -1,0 +1,82 @@
+// The inner PPO of the paper (methods/ppo/README.md): collects T steps, then makes one update. The
+// update takes the signal network's rewards or advantages, or the environment's own rewards (the
+// baselines). No update follows the last iteration. The outer rule sees only signals and outcomes.
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/learning_loop.h"
+#include "methods/base/loop_parts.h"
+
+namespace mentor::learner {
+namespace {
+
+class Ppo : public LearningLoop {
+ public:
+  explicit Ppo(const InnerLoopContext& context)
+      : LearningLoop(context, ShapeOfAgents(*context.shard)), weights_(context.meta_parameters) {}
+
+  void Begin() override {
+    LearningLoop::Begin();
+    if (context_.network == nullptr) return;
+    signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    if (context_.network != nullptr) {
+      const CpuTimer timer;
+      RunSignal(iteration, &segment);
+      report->signal_seconds += timer.Seconds();
+    }
+    const CpuTimer timer;
+    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    normaliser_.Add(segment.observations);
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+  void State(StateFields* fields) override {
+    LearningLoop::State(fields);
+    AddSignalState("signal", &signal_, fields);
+  }
+
+ private:
+  // Runs after the segment is complete and before the update that uses the signals
+  // (methods/black_box/README.md#when-the-network-runs).
+  void RunSignal(uint32_t iteration, Segment* segment) {
+    torch::Tensor noise;
+    if (context_.shard->outer_learning()) noise = SignalNoise(context_, iteration);
+    const SignalOutputs outputs = context_.network->Run(weights_, *segment, noise, &signal_);
+    segment->signals = outputs.signals;
+    segment->signal_log_probs = outputs.log_probs;
+    segment->signal_values = outputs.values;
+  }
+
+  absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
+    const torch::Tensor signal = context_.network != nullptr
+                                     ? segment.signals
+                                     : BaselineRewards(segment, context_.shard->reward_source());
+    return UpdateByPpo(context_, shape_, iteration,
+                       /*num_updates=*/context_.shard->spec().lifetime().iterations() - 1,
+                       normaliser_.Normalise(segment), signal, &agents_, report);
+  }
+
+  const torch::Tensor weights_;
+  SignalState signal_;
+};
+
+const RegisterInnerLoop kPpo({
+    .name = "ppo",
+    .summary = "PPO updates between inner iterations, from a fixed signal or reward",
+    .options = {},
+    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
+      return std::make_unique<Ppo>(context);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner

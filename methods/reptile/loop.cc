@@ -1,0 +1,102 @@
+// The agents of Reptile (Nichol et al. 2018). All begin with the meta-learned weights of policy and
+// value network and learn by the inner PPO from an extrinsic reward. The rule gets the sum over
+// agents of (last weights - first weights).
+//
+// When the rule learns, an update follows every inner iteration; without one the last iteration
+// would teach nothing. Frozen weights are measured as in every method: the last iteration only
+// acts.
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+#include "agents/policy_weights.h"
+#include "common/check.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/loop_parts.h"
+
+namespace mentor::learner {
+namespace {
+
+class Displacement : public InnerLoop {
+ public:
+  Displacement(InnerLoopContext context, v1::RewardSource reward)
+      : context_(std::move(context)),
+        reward_(reward),
+        shape_(ShapeOfAgents(context_.shard->spec().agent(), context_.shard->shape())) {}
+
+  void Begin() override {
+    agents_ = NewAgents(context_.meta_parameters.unsqueeze(0).repeat({context_.num_agents(), 1}));
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    const torch::Tensor rewards = BaselineRewards(segment, reward_);
+    segment.signals = rewards.to(torch::kFloat32);
+    const uint32_t iterations = context_.shard->spec().lifetime().iterations();
+    const bool is_last = iteration + 1 == iterations, teaches = context_.shard->outer_learning();
+    if (is_last && !teaches) return segment;
+    const CpuTimer timer;
+    MENTOR_RETURN_IF_ERROR(UpdateByPpo(context_, shape_, iteration, /*num_updates=*/iterations,
+                                       segment, rewards, &agents_, report));
+    if (is_last) {
+      const torch::Tensor last = agents_.theta.to(torch::kCPU, torch::kFloat64),
+                          first = context_.meta_parameters.to(torch::kCPU, torch::kFloat64);
+      report->outer_gradient = torch::zeros_like(first);
+      double length = 0;
+      for (int64_t s = 0; s < context_.num_agents(); ++s) {
+        const torch::Tensor displacement = last[s] - first;
+        report->outer_gradient += displacement;
+        length += displacement.norm().item<double>();
+      }
+      report->statistics["displacement"] = length / static_cast<double>(context_.num_agents());
+    }
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return ToPolicyWeights(shape_, agents_.theta);
+  }
+
+  void State(StateFields* fields) override { AddAgents("agents", &agents_, fields); }
+
+ private:
+  const InnerLoopContext context_;
+  const v1::RewardSource reward_;
+  const AgentShape shape_;
+  AgentBatch agents_;
+};
+
+const RegisterInnerLoop kDisplacement({
+    .name = "displacement",
+    .summary = "PPO updates from meta-learned initial weights on an extrinsic reward (Reptile)",
+    .options = {ChoiceOption("reward", {"success", "shaped"},
+                             "What agents learn from: the sparse success signal or the raw shaped "
+                             "reward.")},
+    .metrics = {{.name = "displacement",
+                 .help = "Distance of an agent's last weights from its first, mean over agents."}},
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      const v1::RewardSource reward = context.options.Choice("reward") == "shaped"
+                                          ? v1::REWARD_SOURCE_SHAPED
+                                          : v1::REWARD_SOURCE_SPARSE;
+      const AgentShape shape = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
+      const int64_t size = AgentLayout(shape).size();
+      if (context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
+        violations->Add("shard.signal_version",
+                        absl::StrFormat("has %d meta-parameters; an agent has %d weights",
+                                        context.meta_parameters.numel(), size));
+        return nullptr;
+      }
+      return std::make_unique<Displacement>(context, reward);
+    },
+    .gives_gradient =
+        [](const InnerLoopContext& context) {
+          return context.shard->outer_learning() &&
+                 context.end() == context.shard->spec().lifetime().iterations();
+        },
+});
+
+}  // namespace
+}  // namespace mentor::learner

@@ -1,0 +1,66 @@
+// A policy that conditional layer normalisation conditions on weights eta of the signal network
+// (methods/response_gradient/README.md#conditional-layer-normalisation). Functions of (theta, eta,
+// input), generic in dtype and device, differentiable to any order. Pure; threads may share.
+//
+//   h1 = tanh(W1 obs + b1)    a = W2 h1 + b2    z = (a - mean(a)) / sqrt(var(a) + 1e-5)
+//   gain = Wg eta + bg        offset = Wb eta + bb        output = W3 tanh(gain z + offset) + b3
+//
+// Gain and offset do not depend on the observation. They are folded once into a plain layer
+// normalisation, which is the form that actors get.
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+#include "agents/agent_shape.h"
+#include "agents/param_layout.h"
+#include "agents/policy.h"
+#include "common/rng.h"
+#include "mentor/v1/rollout_service.pb.h"
+
+namespace mentor::learner {
+
+struct ConditionedPolicy {
+  Mlp mlp;                               // Layer 2 is normalised before its tanh.
+  torch::Tensor gain_map, offset_map;    // [S, H, Qe]
+  torch::Tensor gain_bias, offset_bias;  // [S, H]
+  torch::Tensor log_std;                 // [S, A]; undefined for discrete actions.
+};
+
+// Gain and offset of E values of eta for each agent, [S, E, H].
+struct Modulation {
+  torch::Tensor gain, offset;
+};
+
+// actor.W1 b1 W2 b2 W3 b3, cln.Wg bg Wb bb, logstd (continuous). Only the policy: the two value
+// networks of these agents are not conditioned and have separate parameters.
+ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size);
+// critic.W1 b1 W2 b2 W3 b3.
+ParamLayout ValueLayout(const AgentShape& shape);
+
+// New parameters of one agent, [P] float32. Matrices are orthogonal with the gains of
+// agent_shape.h. The maps from eta are normal with standard deviation map_std; bg = 1. Tensor
+// number = first_tensor + its index in the layout.
+torch::Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape,
+                                double initial_std, double map_std, const RandomStream& stream,
+                                uint32_t first_tensor);
+
+// Views of theta [S, P].
+ConditionedPolicy SplitConditioned(const ParamLayout& layout, const torch::Tensor& theta);
+Mlp SplitValue(const ParamLayout& layout, const torch::Tensor& theta);
+
+// eta [S, E, Qe].
+Modulation Fold(const ConditionedPolicy& policy, const torch::Tensor& eta);
+
+// Means or logits [S, B, A] for observations [S, B, D]. modulation[s, b] holds gain and offset of
+// row b; with E = 1 all rows share them.
+torch::Tensor Forward(const ConditionedPolicy& policy, const Modulation& modulation,
+                      const torch::Tensor& observations);
+
+// The agents' policies in the form that actors get, agent-major: one for each of the E modulations.
+std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
+                                               const ConditionedPolicy& policy,
+                                               const Modulation& modulation);
+
+}  // namespace mentor::learner

@@ -1,0 +1,710 @@
+// Agents whose policy is conditioned on eta, the last weights of the signal network
+// (methods/response_gradient/README.md). An inner iteration is two rounds, each on its own
+// collection:
+//
+//   policy round      theta += Adam(grad_theta mean min(rho A_in, clip(rho) A_in)),
+//                     rewards c_ex r_ex + c_in r_in, eta fixed (perturbed, if asked for)
+//   validation round  eta += Adam(grad_eta mean min(rho A_ex, clip(rho) A_ex)), rewards r_ex,
+//                     theta fixed
+//
+// Terms 12 and 13, through one plain step of the policy round, are added when they have a weight.
+// With frozen meta-parameters there is nothing to validate, so both collections are policy rounds.
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "agents/adam.h"
+#include "agents/differentiable_update.h"
+#include "agents/episodes.h"
+#include "agents/gae.h"
+#include "agents/minibatch_order.h"
+#include "agents/ppo_config.h"
+#include "agents/row_statistics.h"
+#include "common/check.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/loop_parts.h"
+#include "methods/response_gradient/conditioned_policy.h"
+#include "methods/response_gradient/response_terms.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+// Tensor numbers of the value networks' initial weights; the policy's begin at 0.
+constexpr uint32_t kInnerValueTensors = 100, kTaskValueTensors = 200;
+// Relative size of the change of eta whose effect on the policy is reported.
+constexpr double kReportedPerturbation = 0.1;
+
+struct Config {
+  double c_in = 1, c_ex = 1;
+  double w11 = 1, w12 = 0, w13 = 0;
+  bool shaped_objective = true;
+  bool round_k = true;  // Denominator of the validation round.
+  Clipping clipping;
+  double policy_step = 0.1;  // alpha of terms 12 and 13.
+  double map_std = 0.3;
+  int64_t warmup = 0;
+  double perturbation = 0;
+  int64_t parts = 1;  // E
+  bool antithetic = true;
+  bool local = true;  // The learner makes the steps of eta and reports the result.
+  int64_t epochs = 4, minibatches = 8;
+  PpoConfig outer, value;
+
+  bool through_step() const { return w12 != 0 || w13 != 0; }
+};
+
+Config ReadConfig(const v1::AgentSpec& agent, const OptionValues& options) {
+  Config config{.c_in = options.Number("c_in"),
+                .c_ex = options.Number("c_ex"),
+                .w11 = options.Number("w11"),
+                .w12 = options.Number("w12"),
+                .w13 = options.Number("w13"),
+                .shaped_objective = options.Choice("objective") == "shaped",
+                .round_k = options.Choice("denominator") == "round_k",
+                .clipping = {.range = agent.clip(), .clip_only = options.Flag("clip_only")},
+                .policy_step = options.Number("policy_step"),
+                .map_std = options.Number("map_std"),
+                .warmup = options.Integer("warmup"),
+                .perturbation = options.Number("perturbation"),
+                .parts = options.Integer("perturbed_parts"),
+                .antithetic = options.Flag("antithetic"),
+                .local = options.Choice("outer_steps") == "local",
+                .epochs = options.Integer("validation_epochs"),
+                .minibatches = options.Integer("validation_minibatches"),
+                .outer = {},
+                .value = {}};
+  config.outer.learning_rate = options.Number("learning_rate");
+  config.outer.max_grad_norm = options.Number("max_grad_norm");
+  config.value.learning_rate = options.Number("value_learning_rate");
+  config.value.max_grad_norm = std::nullopt;
+  return config;
+}
+
+// A collection as the agents see it. S agents, T steps.
+struct Round {
+  Segment segment;      // Raw observations.
+  Tensor observations;  // [S, T, D]: as the policy sees them.
+  Tensor noise;         // [S, E, Qe]: added to eta in E equal parts of the steps.
+  Tensor task_rewards;  // [S, T] float64
+};
+
+Tensor Leaf(const Tensor& x) {
+  return x.detach().clone().requires_grad_(true);
+}
+
+double MeanOf(const Tensor& x) {
+  return x.to(torch::kFloat64).mean().item<double>();
+}
+
+class ResponseGradient : public InnerLoop {
+ public:
+  explicit ResponseGradient(InnerLoopContext context)
+      : context_(std::move(context)),
+        config_(ReadConfig(spec().agent(), context_.options)),
+        shape_(ShapeOfAgents(*context_.shard)),
+        eta_size_(context_.network->conditioning_size()),
+        layout_(ConditionedLayout(shape_, eta_size_)),
+        value_layout_(ValueLayout(shape_)),
+        normaliser_(NormaliserOf(context_)) {}
+
+  void Begin() override {
+    policy_ = Fresh(layout_, 0);
+    inner_value_ = Fresh(value_layout_, kInnerValueTensors);
+    task_value_ = Fresh(value_layout_, kTaskValueTensors);
+    outer_ = NewAgents(context_.meta_parameters.unsqueeze(0));
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    const bool learning = context_.shard->outer_learning();
+    const bool perturbed = learning && config_.perturbation > 0;
+    const Tensor none = torch::zeros({num_agents(), 1, eta_size_}, phi().options());
+    const Tensor theta_k = policy_.theta;
+
+    const Tensor noise = perturbed ? Noise(iteration, config_.parts, config_.perturbation) : none;
+    MENTOR_ASSIGN_OR_RETURN(Segment first_segment, collect(PoliciesWith(noise)));
+    Round first = See(&first_segment, noise, report);
+    const Tensor values = Values(inner_value_, first);  // The values that the policy round uses.
+    PolicyRound(iteration, 0, first, report);
+
+    MENTOR_ASSIGN_OR_RETURN(Segment second_segment, collect(Policies()));
+    Round second = See(&second_segment, none, report);
+    if (learning) {
+      const CpuTimer timer;
+      ReportRounds(first, second, theta_k, report);
+      Validate(iteration, first, values, second, theta_k, report);
+      report->update_seconds += timer.Seconds();
+    } else if (iteration + 1 < spec().lifetime().iterations()) {
+      PolicyRound(iteration, 1, second, report);
+    }
+    normaliser_.Add(first_segment.observations);
+    normaliser_.Add(second_segment.observations);
+    return Join({first_segment, second_segment});
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return PoliciesWith(torch::zeros({num_agents(), 1, eta_size_}, phi().options()));
+  }
+
+  void State(StateFields* fields) override {
+    AddAgents("policy", &policy_, fields);
+    AddAgents("inner_value", &inner_value_, fields);
+    AddAgents("task_value", &task_value_, fields);
+    AddAgents("outer", &outer_, fields);
+    // The meta-learner has the last word on the meta-parameters.
+    fields->AfterLoad([this] { outer_.theta = context_.meta_parameters.unsqueeze(0).clone(); });
+    AddNormaliser(&normaliser_, fields);
+  }
+
+ private:
+  const v1::ExperimentSpec& spec() const { return context_.shard->spec(); }
+  int64_t num_agents() const { return context_.num_agents(); }
+  Tensor phi() const { return outer_.theta[0]; }  // [Q]
+  int64_t body_size() const { return outer_.theta.size(1) - eta_size_; }
+  Tensor EtaOf(const Tensor& phi) const { return phi.narrow(0, body_size(), eta_size_); }
+
+  AgentBatch Fresh(const ParamLayout& layout, uint32_t first_tensor) const {
+    std::vector<Tensor> rows;
+    for (int64_t s = 0; s < num_agents(); ++s) {
+      rows.push_back(InitialParameters(
+          layout, shape_, spec().agent().initial_std(), config_.map_std,
+          context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0), first_tensor));
+    }
+    return NewAgents(torch::stack(rows));
+  }
+
+  // Perturbations [S, parts, Qe] of eta, relative to the root mean square of each of its tensors.
+  Tensor Noise(uint32_t iteration, int64_t parts, double size) const {
+    std::vector<double> scale;
+    const Tensor weights = phi().cpu().to(torch::kFloat64);
+    for (const ParamSlice& slice : context_.network->layout().slices()) {
+      if (slice.offset < body_size()) continue;
+      const Tensor part = weights.narrow(0, slice.offset, slice.size);
+      scale.insert(scale.end(), static_cast<size_t>(slice.size),
+                   size * part.square().mean().sqrt().item<double>());
+    }
+    Tensor noise = torch::empty({num_agents(), parts, eta_size_}, torch::kFloat32);
+    float* to = noise.mutable_data_ptr<float>();
+    std::vector<double> normals(scale.size());
+    for (int64_t s = 0; s < num_agents(); ++s) {
+      const RandomStream random = context_.Random(Purpose::kResponseNoise, s, iteration);
+      for (int64_t part = 0; part < parts; ++part) {
+        const bool mirrored = config_.antithetic && part % 2 == 1;
+        random.Normals(static_cast<uint32_t>(mirrored ? part - 1 : part), normals);
+        for (size_t q = 0; q < scale.size(); ++q)
+          *to++ = static_cast<float>((mirrored ? -1 : 1) * scale[q] * normals[q]);
+      }
+    }
+    return noise;
+  }
+
+  // One policy for each agent and row of the noise.
+  std::vector<v1::PolicyWeights> PoliciesWith(const Tensor& noise) const {
+    // Gain and offset do not depend on observations, so the learner uses the same ones.
+    const ConditionedPolicy policy =
+        SplitConditioned(layout_, normaliser_.Fold(shape_, policy_.theta));
+    return ToPolicyWeights(shape_, policy, Fold(policy, EtaOf(phi()) + noise));
+  }
+
+  // Gives the segment its signals.
+  Round See(Segment* segment, const Tensor& noise, LoopReport* report) const {
+    const CpuTimer timer;
+    Round round;
+    round.segment = *segment;
+    round.observations = normaliser_.Normalise(round.segment.observations);
+    round.noise = noise;
+    round.task_rewards =
+        config_.shaped_objective
+            ? round.segment.shaped_rewards
+            : round.segment.success_signals.to(round.segment.shaped_rewards.options());
+    round.segment.signals = SignalsOf(phi(), round);
+    segment->signals = round.segment.signals.cpu();
+    report->signal_seconds += timer.Seconds();
+    return round;
+  }
+
+  // [S, T], with a graph back to phi.
+  Tensor SignalsOf(const Tensor& phi, const Round& round) const {
+    SignalState state = context_.network->InitialState(num_agents(), torch::kFloat32);
+    const int64_t parts = round.noise.size(1), steps = context_.steps() / parts;
+    if (parts == 1) return context_.network->Signals(phi, round.segment, &state);
+    std::vector<Tensor> agents;
+    for (int64_t s = 0; s < num_agents(); ++s) {
+      std::vector<Tensor> of_parts;
+      for (int64_t part = 0; part < parts; ++part) {
+        const Tensor weights =
+            torch::cat({phi.narrow(0, 0, body_size()), EtaOf(phi) + round.noise[s][part]});
+        Segment piece;
+        const auto cut = [&](const Tensor& x) {
+          return x.narrow(0, s, 1).narrow(1, part * steps, steps);
+        };
+        // A network without memory sees nothing else.
+        piece.observations = cut(round.segment.observations);
+        piece.actions = cut(round.segment.actions);
+        of_parts.push_back(context_.network->Signals(weights, piece, &state));
+      }
+      agents.push_back(torch::cat(of_parts, 1));
+    }
+    return torch::cat(agents, 0);
+  }
+
+  struct Outputs {
+    Tensor output, log_std, log_probs;
+  };
+  // Acts on rows [S, B] of a round; on all of it when rows are undefined.
+  Outputs Act(const Tensor& theta, const Tensor& eta, const Round& round,
+              const Tensor& rows = {}) const {
+    const ConditionedPolicy policy = SplitConditioned(layout_, theta);
+    Modulation modulation = Fold(policy, eta + round.noise);
+    if (const int64_t parts = round.noise.size(1); parts > 1) {
+      // Selects each row's modulation by a product with ones and zeros: exact, and its gradient is
+      // a fixed sum.
+      const Tensor steps = rows.defined()
+                               ? rows
+                               : torch::arange(context_.steps(), eta.options().dtype(torch::kInt64))
+                                     .expand({num_agents(), context_.steps()});
+      const Tensor part = steps.floor_divide(context_.steps() / parts);
+      const Tensor chosen = part.unsqueeze(-1)
+                                .eq(torch::arange(parts, part.options()).reshape({1, 1, parts}))
+                                .to(theta.scalar_type());
+      modulation = {torch::bmm(chosen, modulation.gain), torch::bmm(chosen, modulation.offset)};
+    }
+    const auto of = [&](const Tensor& x) { return rows.defined() ? TakeRows(x, rows) : x; };
+    const Tensor output = Forward(policy, modulation, of(round.observations));
+    return {output, policy.log_std, LogProb(output, policy.log_std, of(round.segment.actions))};
+  }
+
+  LogProbs Density(const Round& round, const Tensor& rows = {}) const {
+    return [this, &round, rows](const Tensor& theta, const Tensor& eta) {
+      return Act(theta, eta, round, rows).log_probs;
+    };
+  }
+
+  Tensor ValuesOf(const AgentBatch& value, const Tensor& observations) const {
+    return Forward(SplitValue(value_layout_, value.theta), observations).squeeze(-1);
+  }
+  // Values [S, T + 1 + K] of all observations, of the one after the last step, and of the last ones
+  // of truncated episodes where these are wanted (else K = 0).
+  Tensor Values(const AgentBatch& value, const Round& round) const {
+    std::vector<Tensor> all = {round.observations,
+                               normaliser_.Normalise(round.segment.next_observations.unsqueeze(1))};
+    if (round.segment.truncated.defined())
+      all.push_back(normaliser_.Normalise(round.segment.final_observations));
+    return ValuesOf(value, torch::cat(all, 1));
+  }
+
+  // values: from Values.
+  Advantages AdvantagesOf(const Round& round, const Tensor& rewards, const Tensor& values) const {
+    const int64_t steps = context_.steps();
+    Truncations truncations;
+    if (round.segment.truncated.defined()) {
+      truncations = {round.segment.truncated,
+                     AtTruncations(values.narrow(1, steps + 1, values.size(1) - steps - 1),
+                                   round.segment.truncated)};
+    }
+    Advantages advantages = Gae(rewards, values.narrow(1, 0, steps), round.segment.prev_done,
+                                round.segment.last_done, values.select(1, steps),
+                                spec().agent().gamma(), spec().agent().gae_lambda(), truncations);
+    advantages.advantages = advantages.advantages.to(values.options());
+    advantages.returns = advantages.returns.to(values.options());
+    return advantages;
+  }
+  Tensor InnerRewards(const Round& round, const Tensor& signals) const {
+    return config_.c_ex * round.task_rewards + config_.c_in * signals.to(torch::kFloat64);
+  }
+  Tensor AsUsed(const Tensor& advantages) const {
+    return spec().agent().normalize_advantage() ? Standardised(advantages) : advantages;
+  }
+
+  std::vector<Tensor> Minibatches(uint32_t iteration, uint32_t round, int64_t epochs,
+                                  int64_t minibatches) const {
+    return DrawMinibatches(KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
+                                      2 * iteration + round, context_.noise_numbers()),
+                           num_agents(), context_.steps(), epochs, minibatches);
+  }
+
+  // One step down the gradient [S, P], clipped.
+  static void Descend(const Tensor& gradient, const PpoConfig& config, AgentBatch* agents) {
+    const Tensor scale = ClipScale(GradNorm(gradient), config).unsqueeze(1);
+    *agents = OptimizerStep(*agents, gradient * scale, config);
+  }
+
+  void ValueStep(const PpoConfig& config, const Tensor& observations, const Tensor& returns,
+                 AgentBatch* value) const {
+    const torch::AutoGradMode with_gradients(true);
+    AgentBatch at = *value;
+    at.theta = Leaf(value->theta);
+    const Tensor loss = 0.5 * (ValuesOf(at, observations) - returns).square().sum() /
+                        static_cast<double>(returns.size(1));
+    const Tensor gradient = torch::autograd::grad({loss}, {at.theta})[0];
+    const torch::NoGradGuard no_grad;
+    Descend(gradient, config, value);
+  }
+
+  // Equation 23. `number`: the round's number in its iteration.
+  void PolicyRound(uint32_t iteration, uint32_t number, const Round& round, LoopReport* report) {
+    const CpuTimer timer;
+    const v1::AgentSpec& agent = spec().agent();
+    const PpoConfig config =
+        PpoConfigFromSpec(agent, iteration + 1, spec().lifetime().iterations());
+    const Advantages estimate = AdvantagesOf(round, InnerRewards(round, round.segment.signals),
+                                             Values(inner_value_, round));
+    const Tensor advantages = AsUsed(estimate.advantages), eta = EtaOf(phi());
+    const AgentBatch policy_before = policy_, value_before = inner_value_;
+    for (const Tensor& rows : Minibatches(iteration, number, config.epochs, config.minibatches)) {
+      Tensor gradient;
+      {
+        const torch::AutoGradMode with_gradients(true);
+        const Tensor theta = Leaf(policy_.theta);
+        const Outputs outputs = Act(theta, eta, round, rows);
+        Tensor objective =
+            ClippedSurrogate(outputs.log_probs, TakeRows(round.segment.log_probs, rows),
+                             TakeRows(advantages, rows), {.range = config.clip})
+                .objective;
+        if (config.entropy_coef != 0)
+          objective = objective + config.entropy_coef * Entropy(outputs.output, outputs.log_std);
+        gradient = torch::autograd::grad({-objective.sum()}, {theta})[0];
+      }
+      Descend(gradient, config, &policy_);
+      ValueStep(config_.value, TakeRows(round.observations, rows), TakeRows(estimate.returns, rows),
+                &inner_value_);
+    }
+    const Tensor finite =
+        policy_.theta.isfinite().all(1).logical_and(inner_value_.theta.isfinite().all(1));
+    report->nonfinite_updates += static_cast<uint64_t>(num_agents() - finite.sum().item<int64_t>());
+    policy_ = ChooseAgents(finite, policy_, policy_before);
+    inner_value_ = ChooseAgents(finite, inner_value_, value_before);
+    report->update_seconds += timer.Seconds();
+  }
+
+  // Equation 24: the gradient by phi, or the step that it made. values: those of the policy round.
+  void Validate(uint32_t iteration, const Round& first, const Tensor& values, const Round& second,
+                const Tensor& theta_k, LoopReport* report) {
+    const Tensor denominator =
+        config_.round_k ? Act(theta_k, EtaOf(phi()), second).log_probs : second.segment.log_probs;
+    const Advantages estimate =
+        AdvantagesOf(second, second.task_rewards, Values(task_value_, second));
+    const Tensor advantages = AsUsed(estimate.advantages);
+    const AgentBatch value_before = task_value_;
+    const v1::AgentSpec& agent = spec().agent();
+    for (const Tensor& rows : Minibatches(iteration, 1, agent.epochs(), agent.minibatches())) {
+      ValueStep(config_.value, TakeRows(second.observations, rows),
+                TakeRows(estimate.returns, rows), &task_value_);
+    }
+    task_value_ = ChooseAgents(task_value_.theta.isfinite().all(1), task_value_, value_before);
+    if (iteration < config_.warmup) return;
+
+    if (!config_.local) {
+      const Tensor gradient = OuterGradient(first, values, second, {}, theta_k, denominator,
+                                            advantages, /*first_step=*/true, report);
+      if (gradient.isfinite().all().item<bool>()) {
+        report->outer_gradient = gradient.cpu().to(torch::kFloat64);
+      } else {
+        ++report->nonfinite_updates;
+      }
+      return;
+    }
+    const AgentBatch before = outer_;
+    bool first_step = true;
+    for (const Tensor& rows : Minibatches(iteration, 1, config_.epochs, config_.minibatches)) {
+      const Tensor gradient = OuterGradient(first, values, second, rows, theta_k, denominator,
+                                            advantages, first_step, report) /
+                              static_cast<double>(num_agents());
+      Descend(gradient.unsqueeze(0), config_.outer, &outer_);
+      first_step = false;
+    }
+    if (!outer_.theta.isfinite().all().item<bool>()) {
+      ++report->nonfinite_updates;
+      outer_ = before;
+    }
+    const auto exact = [](const AgentBatch& batch) {
+      return batch.theta[0].cpu().to(torch::kFloat64);
+    };
+    report->outer_gradient = exact(outer_) - exact(before);
+    report->statistics["eta_displacement"] = EtaOf(report->outer_gradient).norm().item<double>();
+    report->statistics["kl_validation_round"] = MeanOf(
+        Divergence(second.segment.log_probs, Act(policy_.theta, EtaOf(phi()), second).log_probs));
+  }
+
+  // Gradient [Q] of the outer loss (minus the task return), summed over the agents.
+  Tensor OuterGradient(const Round& first, const Tensor& values, const Round& second,
+                       const Tensor& rows, const Tensor& theta_k, const Tensor& denominator,
+                       const Tensor& advantages, bool first_step, LoopReport* report) const {
+    const auto of = [&](const Tensor& x) { return rows.defined() ? TakeRows(x, rows) : x; };
+    const Tensor eta = EtaOf(phi());
+    const DirectGradient direct = ThroughPolicy(Density(second, rows), policy_.theta, eta,
+                                                of(denominator), of(advantages), config_.clipping);
+    Tensor gradient = torch::zeros_like(phi());
+    EtaOf(gradient).sub_(config_.w11 * direct.eta);
+    if (first_step) {
+      report->statistics["active_fraction"] = MeanOf(direct.surrogate.active);
+      report->statistics["term11_norm"] = direct.eta.norm().item<double>();
+    }
+    if (!config_.through_step()) return gradient;
+
+    Tensor leaf, signals;
+    {
+      const torch::AutoGradMode with_gradients(true);
+      leaf = Leaf(phi());
+      signals = SignalsOf(leaf, first);
+    }
+    const PolicyStep step{
+        .log_probs = first.segment.log_probs,
+        .advantages = AdvantagesOf(first, InnerRewards(first, signals.detach()), values).advantages,
+        .standardise = spec().agent().normalize_advantage(),
+        .length = config_.policy_step,
+        .clip = spec().agent().clip()};
+    const StepGradient through =
+        ThroughPolicyStep(Density(first), theta_k, eta, step, direct.theta);
+    const Tensor of_rewards = GaeAdjoint(through.advantages, first.segment.prev_done,
+                                         spec().agent().gamma(), spec().agent().gae_lambda());
+    const Tensor term13 = torch::autograd::grad(
+        {signals}, {leaf},
+        {config_.c_in * of_rewards.to(signals.options().requires_grad(false))})[0];
+    EtaOf(gradient).sub_(config_.w12 * through.eta);
+    gradient.sub_(config_.w13 * term13);
+    if (first_step) {
+      report->statistics["term12_norm"] = through.eta.norm().item<double>();
+      report->statistics["term13_norm"] = term13.norm().item<double>();
+    }
+    return gradient;
+  }
+
+  // Estimate of KL(old, new) from actions of the old policy: [S].
+  static Tensor Divergence(const Tensor& old_log_probs, const Tensor& new_log_probs) {
+    return ApproxKl(new_log_probs.to(torch::kFloat64) - old_log_probs.to(torch::kFloat64));
+  }
+
+  void ReportRounds(const Round& first, const Round& second, const Tensor& theta_k,
+                    LoopReport* report) const {
+    std::map<std::string, double>& numbers = report->statistics;
+    const Tensor eta = EtaOf(phi());
+    ReportReturn("policy_round_return", first.segment, report);
+    ReportReturn("validation_return", second.segment, report);
+    numbers["signal_mean"] = MeanOf(first.segment.signals);
+    numbers["signal_std"] = MeanOf(first.segment.signals.std(1));
+    numbers["kl_policy_round"] =
+        MeanOf(Divergence(first.segment.log_probs, Act(policy_.theta, eta, first).log_probs));
+    // Actors and learner must agree on the policy (methods/response_gradient/README.md#pitfalls,
+    // 7).
+    numbers["rho_error"] = MeanOf(
+        ((Act(theta_k, eta, first).log_probs - first.segment.log_probs).exp() - 1).abs().amax(1));
+    // How far the mean action (or logit) moves with eta.
+    Round moved = second;
+    moved.noise = Noise(static_cast<uint32_t>(0), 1, kReportedPerturbation);
+    numbers["response"] = MeanOf(
+        (Act(policy_.theta, eta, moved).output - Act(policy_.theta, eta, second).output).abs());
+  }
+
+  // Shaped return of the episodes that ended in a round: the mean over the agents that have one.
+  static void ReportReturn(const char* name, const Segment& segment, LoopReport* report) {
+    double sum = 0;
+    int64_t agents = 0;
+    for (const auto& episodes : EndedEpisodes(segment)) {
+      if (episodes.empty()) continue;
+      double total = 0;
+      for (const EndedEpisode& episode : episodes) total += episode.shaped_return;
+      sum += total / static_cast<double>(episodes.size());
+      ++agents;
+    }
+    if (agents > 0) report->statistics[name] = sum / static_cast<double>(agents);
+  }
+
+  // Fixed after construction.
+  const InnerLoopContext context_;
+  const Config config_;
+  const AgentShape shape_;
+  const int64_t eta_size_;  // Qe
+  const ParamLayout layout_, value_layout_;
+  // Between iterations.
+  ObservationNormaliser normaliser_;
+  AgentBatch policy_;                    // theta [S, P]
+  AgentBatch inner_value_, task_value_;  // [S, Pv]: two, because A_ex needs a baseline of its own.
+  AgentBatch outer_;                     // phi as its only row, with Adam's state.
+};
+
+OptionTable Options() {
+  return {
+      NumberOption("c_in", "1", 0, 1000, "Weight of the learned reward in the policy round."),
+      NumberOption("c_ex", "1", 0, 1000,
+                   "Weight of the task reward in the policy round; the manuscript has 0."),
+      ChoiceOption("objective", {"shaped", "success"},
+                   "The task reward: the shaped reward or the sparse success signal."),
+      NumberOption("w11", "1", 0, 1000, "Weight of the direct term, equation 17."),
+      NumberOption("w12", "0", 0, 1000,
+                   "Weight of the term through the conditioned policy step (second order)."),
+      NumberOption(
+          "w13", "0", 0, 1000,
+          "Weight of the term through the learned reward, which alone is LIRPG (second order); "
+          "above 0 all of the signal network learns."),
+      NumberOption("policy_step", "0.1", 1e-9, 1e6,
+                   "Length alpha of the plain policy step of terms 12 and 13."),
+      ChoiceOption(
+          "denominator", {"round_k", "behaviour"},
+          "Policy in the denominator of the validation round's ratio: that before the policy "
+          "round, or that which collected."),
+      FlagOption("clip_only", false, "clip(rho) A without the minimum with rho A, as printed."),
+      NumberOption("map_std", "0.3", 0, 100,
+                   "Standard deviation of the initial maps from eta to gain and offset."),
+      IntegerOption("validation_epochs", "4", 1, 10000, "Passes over the validation collection."),
+      IntegerOption("validation_minibatches", "8", 1, 100000, "Minibatches of each."),
+      NumberOption("learning_rate", "3e-3", 0, 10,
+                   "Learning rate of Adam for eta (and the body, with w13)."),
+      NumberOption("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest norm of their gradient."),
+      NumberOption("value_learning_rate", "1e-3", 0, 10,
+                   "Learning rate of Adam for both value networks."),
+      IntegerOption("warmup", "0", 0, 1000000,
+                    "Iterations of a lifetime before the first step of eta."),
+      NumberOption(
+          "perturbation", "0", 0, 10,
+          "Standard deviation of the noise on eta in the policy round, relative to the root "
+          "mean square of each tensor; the manuscript has 0, STN 0.1."),
+      IntegerOption("perturbed_parts", "8", 1, 4096,
+                    "Equal parts of a collection, each with its own noise."),
+      FlagOption("antithetic", true, "Parts in pairs with opposite noise."),
+      ChoiceOption(
+          "outer_steps", {"local", "one"},
+          "Where steps of eta are taken: several by the learner (one shard), or one by the "
+          "meta-learner along the mean gradient."),
+  };
+}
+
+MetricTable Metrics() {
+  return {
+      {.name = "policy_round_return", .help = "Shaped return of an episode of the policy round."},
+      {.name = "validation_return", .help = "Shaped return of an episode of the validation round."},
+      {.name = "signal_mean", .help = "Mean of the signals of the policy round."},
+      {.name = "signal_std",
+       .help = "Standard deviation of the signals along the steps of an agent."},
+      {.name = "kl_policy_round",
+       .unit = "nat",
+       .help = "Divergence of the policies from those before the policy round."},
+      {.name = "kl_validation_round",
+       .unit = "nat",
+       .help = "Divergence of the policies by the steps of eta (outer_steps local)."},
+      {.name = "rho_error",
+       .help = "Greatest difference from 1 of the density ratio of learner and actor."},
+      {.name = "response",
+       .help = "How far the mean action (or logit) moves with a perturbation of eta."},
+      {.name = "eta_displacement",
+       .help = "How far eta moved (outer_steps local).",
+       .log_scale = true},
+      {.name = "active_fraction", .help = "Share of steps that the outer loss does not clip."},
+      {.name = "term11_norm", .help = "Norm of the direct term.", .log_scale = true},
+      {.name = "term12_norm",
+       .help = "Norm of the term through the conditioned policy step (w12 above 0).",
+       .log_scale = true},
+      {.name = "term13_norm",
+       .help = "Norm of the term through the learned reward (w13 above 0).",
+       .log_scale = true},
+  };
+}
+
+void Check(const InnerLoopContext& context, Violations* violations) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  const v1::EnvironmentShape& shape = context.shard->shape();
+  const Config config = ReadConfig(spec.agent(), context.options);
+  const auto add = [&](const char* field, const std::string& what) {
+    violations->Add(field, what);
+  };
+  if (context.network == nullptr || context.network->conditioning_size() == 0) {
+    add("signal.name",
+        absl::StrFormat("is '%s', which has no weights that a policy can be conditioned on; the "
+                        "response-gradient rule needs 'bottleneck'",
+                        spec.signal().name()));
+  }
+  if (spec.signal().role() != v1::REWARD) {
+    add("signal.role", "is not REWARD; the response-gradient rule learns a reward, so set REWARD");
+  }
+  if (spec.agent().hidden_units() < 2) {
+    add("agent.hidden_units",
+        "is 1; the normalisation over the units of a layer makes a single one constant: give at "
+        "least 2");
+  }
+  if (spec.agent().has_target_kl())
+    add("agent.target_kl",
+        "is set; the rounds of the response-gradient rule do not stop early: leave it out");
+  if (spec.agent().clip_value_loss())
+    add("agent.clip_value_loss",
+        "is true; the value networks of the response-gradient rule are not clipped: leave it out");
+  if (config.w11 == 0 && config.w12 == 0 && config.w13 == 0)
+    add("rule.option.w11",
+        "is 0 as are w12 and w13: nothing would be learned; give one of them a weight");
+  const int64_t steps = context.steps();
+  if (steps < 2 * config.minibatches || steps < 2 * int64_t{spec.agent().minibatches()}) {
+    add("rule.option.validation_minibatches",
+        absl::StrFormat(
+            "is %d, and agent.minibatches %d, of %d steps; a minibatch needs at least 2 steps",
+            config.minibatches, spec.agent().minibatches(), steps));
+  }
+  if (config.local && spec.rule().lifetimes_per_update() > spec.rule().shard_lifetimes()) {
+    add("rule.option.outer_steps",
+        absl::StrFormat("is 'local', but %d lifetimes in shards of %d are several shards, which "
+                        "cannot take steps together: set 'one', or shard_lifetimes to %d",
+                        spec.rule().lifetimes_per_update(), spec.rule().shard_lifetimes(),
+                        spec.rule().lifetimes_per_update()));
+  }
+  if (config.perturbation == 0) return;
+  if (!shape.independent_episodes() ||
+      steps % (config.parts * int64_t{shape.episode_steps()}) != 0) {
+    add("rule.option.perturbation",
+        absl::StrFormat(
+            "is %g; each of the %d parts of a collection of %d steps must be whole episodes of "
+            "fixed length (%d steps): change perturbed_parts or lifetime.steps_per_iteration, or "
+            "take an environment whose episodes do not end early",
+            config.perturbation, config.parts, steps, shape.episode_steps()));
+  }
+  if (config.antithetic && config.parts % 2 != 0)
+    add("rule.option.perturbed_parts",
+        absl::StrFormat(
+            "is %d; antithetic parts come in pairs: give an even number, or antithetic false",
+            config.parts));
+}
+
+// Policy, two value networks, and what both rounds hold at once.
+LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
+  const Config config = ReadConfig(context.shard->spec().agent(), context.options);
+  const AgentShape shape = ShapeOfAgents(*context.shard);
+  const int64_t eta = context.network->conditioning_size();
+  const int64_t policy = ConditionedLayout(shape, eta).size();
+  const int64_t all = policy + 2 * ValueLayout(shape).size() + num_meta_parameters;
+  const int64_t agents = context.num_agents(), steps = context.steps();
+  const int64_t graph =
+      GraphNumbersPerStep(shape) + context.network->NumbersPerStep(/*graph=*/true);
+  return {.state = 9 * all,
+          .saved = 3 * all,
+          .policy = policy + (config.parts + 1) * eta,
+          // Terms 12 and 13 go through a step of the policy round and back.
+          .at_once = agents * steps * (config.through_step() ? 8 : 4) * graph};
+}
+
+const RegisterInnerLoop kResponseGradient({
+    .name = "response_gradient",
+    .summary = "Policy and validation rounds of policies conditioned on the signal network",
+    .options = Options(),
+    .metrics = Metrics(),
+    .collections = 2,
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      Check(context, violations);
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<ResponseGradient>(context);
+    },
+    .sizes = Sizes,
+    .gives_gradient =
+        [](const InnerLoopContext& context) {
+          const Config config = ReadConfig(context.shard->spec().agent(), context.options);
+          return context.shard->outer_learning() && context.end() > config.warmup;
+        },
+});
+
+}  // namespace
+}  // namespace mentor::learner

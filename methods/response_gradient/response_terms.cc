@@ -1,0 +1,87 @@
+#include "methods/response_gradient/response_terms.h"
+
+#include <torch/autograd.h>
+
+#include "agents/row_statistics.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+Tensor Leaf(const Tensor& x) {
+  return x.detach().clone().requires_grad_(true);
+}
+
+// Zeros where y does not depend on x.
+std::vector<Tensor> Gradients(const Tensor& y, const std::vector<Tensor>& x) {
+  std::vector<Tensor> gradients =
+      torch::autograd::grad({y}, x, /*grad_outputs=*/{}, /*retain_graph=*/std::nullopt,
+                            /*create_graph=*/false, /*allow_unused=*/true);
+  for (size_t i = 0; i < x.size(); ++i)
+    if (!gradients[i].defined()) gradients[i] = torch::zeros_like(x[i]);
+  return gradients;
+}
+
+// With a graph back to theta, eta and advantages, which require gradients.
+Tensor StepWithGraph(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
+                     const Tensor& advantages, const PolicyStep& step) {
+  const Tensor used = step.standardise ? Standardised(advantages) : advantages;
+  // A sum over agents: each agent's objective depends on its own theta only.
+  const Tensor objective =
+      ClippedSurrogate(log_probs(theta, eta), step.log_probs, used, {.range = step.clip})
+          .objective.sum();
+  const Tensor gradient = torch::autograd::grad({objective}, {theta}, {}, /*retain_graph=*/true,
+                                                /*create_graph=*/true)[0];
+  return theta + step.length * gradient;
+}
+
+}  // namespace
+
+Surrogate ClippedSurrogate(const Tensor& log_probs, const Tensor& denominator,
+                           const Tensor& advantages, const Clipping& clipping) {
+  Surrogate surrogate;
+  const Tensor ratio = (log_probs - denominator).exp();
+  const Tensor clipped = ratio.clamp(1 - clipping.range, 1 + clipping.range) * advantages;
+  surrogate.objective =
+      Mean(clipping.clip_only ? clipped : torch::minimum(ratio * advantages, clipped));
+  surrogate.ratio = ratio.detach();
+  const Tensor low = surrogate.ratio<1 - clipping.range, high = surrogate.ratio> 1 + clipping.range;
+  const Tensor stopped = clipping.clip_only
+                             ? low.logical_or(high)
+                             : low.logical_and(advantages.detach() < 0)
+                                   .logical_or(high.logical_and(advantages.detach() > 0));
+  surrogate.active = 1 - Mean(stopped.to(ratio.scalar_type()));
+  return surrogate;
+}
+
+DirectGradient ThroughPolicy(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
+                             const Tensor& denominator, const Tensor& advantages,
+                             const Clipping& clipping) {
+  const torch::AutoGradMode with_gradients(true);
+  const Tensor theta_leaf = Leaf(theta), eta_leaf = Leaf(eta);
+  Surrogate surrogate =
+      ClippedSurrogate(log_probs(theta_leaf, eta_leaf), denominator, advantages, clipping);
+  const std::vector<Tensor> gradients =
+      Gradients(surrogate.objective.sum(), {eta_leaf, theta_leaf});
+  surrogate.objective = surrogate.objective.detach();
+  return {.eta = gradients[0], .theta = gradients[1], .surrogate = surrogate};
+}
+
+Tensor AfterPolicyStep(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
+                       const PolicyStep& step) {
+  const torch::AutoGradMode with_gradients(true);
+  return StepWithGraph(log_probs, Leaf(theta), eta, step.advantages, step).detach();
+}
+
+StepGradient ThroughPolicyStep(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
+                               const PolicyStep& step, const Tensor& u) {
+  const torch::AutoGradMode with_gradients(true);
+  const Tensor eta_leaf = Leaf(eta), advantages = Leaf(step.advantages);
+  const Tensor after = StepWithGraph(log_probs, Leaf(theta), eta_leaf, advantages, step);
+  const std::vector<Tensor> gradients =
+      Gradients((u.detach() * after).sum(), {eta_leaf, advantages});
+  return {.eta = gradients[0], .advantages = gradients[1]};
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,67 @@
+// How the weights eta of the signal network move the task return
+// (methods/response_gradient/README.md#terms-of-the-gradient). Term 11, which is equation 17, acts
+// directly, by conditioning the policy. Terms 12 and 13 act through one policy step that eta
+// conditioned, or whose reward it gave. Earlier rounds (term 14) are cut off. Functions of a
+// log-density, so any policy will do; generic in dtype and device. Gradients are of quantities to
+// be maximised. Pure; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+
+namespace mentor::learner {
+
+// Log-density [S, B] of a round's actions under weights theta [S, P] and eta [Qe].
+using LogProbs = std::function<torch::Tensor(const torch::Tensor& theta, const torch::Tensor& eta)>;
+
+struct Clipping {
+  double range = 0.2;
+  // mean clip(rho) A as printed, without the minimum with rho A
+  // (methods/response_gradient/README.md#reading-clip-with-minimum).
+  bool clip_only = false;
+};
+
+// mean min(rho A, clip(rho) A), rho = exp(log_probs - denominator): equations 23 and 24.
+struct Surrogate {
+  torch::Tensor objective;  // [S]
+  torch::Tensor ratio;      // [S, B]
+  torch::Tensor active;     // [S]: share of the rows that have a gradient.
+};
+Surrogate ClippedSurrogate(const torch::Tensor& log_probs, const torch::Tensor& denominator,
+                           const torch::Tensor& advantages, const Clipping& clipping);
+
+// Gradients of the validation round.
+struct DirectGradient {
+  torch::Tensor eta;    // [Qe]: term 11, summed over the agents.
+  torch::Tensor theta;  // [S, P]: u, the gradient of the task return by the policy's weights.
+  Surrogate surrogate;  // Without a graph.
+};
+// advantages [S, B] are used as they are. theta and eta have no graph.
+DirectGradient ThroughPolicy(const LogProbs& log_probs, const torch::Tensor& theta,
+                             const torch::Tensor& eta, const torch::Tensor& denominator,
+                             const torch::Tensor& advantages, const Clipping& clipping);
+
+// The policy step of terms 12 and 13: one of plain gradient ascent on all of theta.
+struct PolicyStep {
+  torch::Tensor log_probs;   // [S, B]: the denominator, under the collecting weights.
+  torch::Tensor advantages;  // [S, B]: inner ones.
+  bool standardise = true;   // Standardises the advantages; differentiated too.
+  double length = 0.1;       // alpha
+  double clip = 0.2;
+};
+// theta + alpha dJ_in/dtheta.
+torch::Tensor AfterPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
+                              const torch::Tensor& eta, const PolicyStep& step);
+struct StepGradient {
+  torch::Tensor eta;         // [Qe]: term 12, summed over the agents.
+  torch::Tensor advantages;  // [S, B]: for term 13, to be carried on to the reward (GaeAdjoint).
+};
+// The gradient of u^T theta1 with theta1 = AfterPolicyStep. Differentiating the ratio twice, not
+// its logarithm, keeps the products of scores that the printed equations lack
+// (methods/response_gradient/README.md#reading-product-of-scores).
+StepGradient ThroughPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
+                               const torch::Tensor& eta, const PolicyStep& step,
+                               const torch::Tensor& u);
+
+}  // namespace mentor::learner

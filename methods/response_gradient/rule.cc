@@ -1,0 +1,123 @@
+// Response gradients with conditional layer normalisation (Zhang, Stadie and Ba; STN of MacKay et
+// al.; methods/response_gradient/README.md). The agents' policies see eta, the last weights of the
+// signal network. The task return is differentiated by eta directly, not through the agents'
+// learning. methods/response_gradient/loop.cc computes the gradients; here they become a step. An
+// outer update is one inner iteration of agents that live on.
+#include <torch/types.h>
+
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+#include "agents/adam.h"
+#include "common/check.h"
+#include "methods/base/outer_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+class ResponseGradient : public OuterRule {
+ public:
+  ResponseGradient(const RuleContext& context, const OptionValues& options)
+      : local_(options.Choice("outer_steps") == "local"),
+        second_order_(options.Number("w12") != 0 || options.Number("w13") != 0),
+        lifetimes_(context.spec.rule().lifetimes_per_update()) {
+    adam_.learning_rate = options.Number("learning_rate");
+    adam_.max_grad_norm = options.Number("max_grad_norm");
+    state_ = learner::NewAgents(context.network->InitialWeights(context.spec.seed()).unsqueeze(0));
+  }
+
+  RuleNeeds needs() const override {
+    return {.decisions_inside_lifetime = true,
+            .second_order = second_order_,
+            .conditioned_policy = true,
+            .segments = false};
+  }
+  Tensor meta_parameters() const override { return state_.theta[0]; }
+
+  void State(learner::StateFields* fields) override {
+    AddRow("weights", &state_.theta, fields);
+    AddRow("adam.m", &state_.adam_m, fields);
+    AddRow("adam.v", &state_.adam_v, fields);
+    fields->Add("adam.step", &state_.adam_steps);
+  }
+
+ private:
+  // [1, P] here, [P] in checkpoints.
+  static void AddRow(const std::string& name, Tensor* row, learner::StateFields* fields) {
+    fields->Add(
+        name, [row] { return (*row)[0]; },
+        [row](const Tensor& loaded) { *row = loaded.unsqueeze(0); });
+  }
+
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
+    if (local_ && batch.shards.size() != 1) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("the outer update has %d shards, expected one", batch.shards.size()));
+    }
+    MENTOR_ASSIGN_OR_RETURN(const Tensor sum,
+                            SumGradients(batch, lifetimes_, meta_parameters().numel()));
+    if (!sum.defined()) return RuleReport{};  // Warm-up.
+    if (local_) {
+      // The learner made the steps and sends their sum.
+      state_.theta = (state_.theta.to(torch::kFloat64) + sum.unsqueeze(0)).to(torch::kFloat32);
+      return RuleReport{{"outer_step_norm", sum.norm().item<double>()}};
+    }
+    const Tensor mean = (sum / static_cast<double>(lifetimes_)).to(torch::kFloat32).unsqueeze(0);
+    const Tensor norm = learner::GradNorm(mean);
+    state_ =
+        learner::OptimizerStep(state_, mean * learner::ClipScale(norm, adam_).unsqueeze(1), adam_);
+    RuleReport report;
+    ReportGradient(batch.shards, &report);
+    return report;
+  }
+
+  // Fixed after construction.
+  const bool local_, second_order_;
+  const int64_t lifetimes_;
+  learner::PpoConfig adam_;
+  // Update and Load change all of it or nothing. Its only row is the weights.
+  learner::AgentBatch state_;
+};
+
+MetricTable Metrics() {
+  MetricTable metrics = GradientMetrics();  // Only with outer_steps one.
+  metrics.push_back({.name = "outer_step_norm",
+                     .help = "How far the weights moved (outer_steps local).",
+                     .log_scale = true});
+  return metrics;
+}
+
+const RegisterRule kResponseGradient({
+    .name = "response_gradient",
+    .summary = "The task return's gradient through policies conditioned on the signal network "
+               "(Zhang, Stadie and Ba: STN)",
+    .inner_loop = "response_gradient",
+    .options = {},
+    .metrics = Metrics(),
+    // The learner can make steps only of a single shard.
+    .example = "signal { name: 'bottleneck' } "
+               "rule { option { name: 'outer_steps' value: 'one' } }",
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations* violations) -> std::unique_ptr<OuterRule> {
+      if (context.network == nullptr) {
+        violations->Add("signal",
+                        "is missing; the rule trains a signal network: name 'bottleneck'");
+        return nullptr;
+      }
+      if (context.network->conditioning_size() == 0) {
+        violations->Add(
+            "signal.name",
+            absl::StrFormat("is '%s', which has no weights that a policy can be conditioned on; "
+                            "the response-gradient rule needs 'bottleneck'",
+                            context.spec.signal().name()));
+        return nullptr;
+      }
+      return std::make_unique<ResponseGradient>(context, options);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner

@@ -1,0 +1,194 @@
+// RL^2 (Duan et al. 2016; Wang et al. 2016), the baseline of methods/rl2/README.md: a recurrent
+// policy that PPO meta-learns over whole lifetimes. Inside a lifetime only the policy's memory
+// learns, so there is no signal network and no inner update.
+#include "methods/rl2/rule.h"
+
+#include <torch/types.h>
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "methods/rl2/recurrent_policy.h"
+#include "methods/shared/meta_advantage.h"
+#include "methods/shared/outer_ppo_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+OptionTable Options() {
+  OptionTable options =
+      OuterPpoOptions({.learning_rate = "5e-4",
+                       .entropy_coef = "0.005",
+                       .target_kl = "0.1",
+                       .epochs = "10",
+                       .target_mean = "0.1",
+                       .entropy_help = "Weight of the entropy bonus (0 for ML10).",
+                       .trained = "the policy"});
+  options.insert(options.end(),
+                 {NumberOption("gamma", "0.995", 0, 1, "Discount a step."),
+                  NumberOption("lambda", "0.95", 0, 1,
+                               "Of generalised advantage estimation over the lifetime.")});
+  return options;
+}
+
+class Rl2 final : public OuterPpoRule {
+ public:
+  Rl2(const RuleContext& context, const OptionValues& options,
+      const learner::RecurrentPolicy& policy)
+      : OuterPpoRule(
+            context, options,
+            {.advantage = {.estimator = MetaEstimator::kGae,
+                           .gamma = options.Number("gamma"),
+                           .lambda = options.Number("lambda")},
+             .lifetimes = context.spec.rule().lifetimes_per_update(),
+             .lifetime_steps = context.spec.lifetime().steps_per_iteration(),
+             .trained_steps = context.spec.lifetime().steps_per_iteration(),
+             .regression = options.Choice("loss") == "squared"},
+            policy.InitialWeights(context.spec.agent().initial_std(), context.spec.seed())),
+        policy_(policy),
+        regression_(options.Choice("loss") == "squared") {}
+
+  RuleNeeds needs() const override {
+    return {.signal_network = false, .inner_updates = false, .labels = regression_};
+  }
+
+ private:
+  TrainedNetwork network() const override {
+    return regression_ ? RegressedPolicy(policy_) : TrainedPolicy(policy_);
+  }
+
+  // What memory gave is recorded once for all epochs, with the weights that acted, and is a
+  // constant (methods/rl2/README.md#episodic-memory).
+  absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
+                                         Tensor returns, learner::WorkerPool* pool) const override {
+    OuterPpoBatch batch{.features = {},
+                        .cut_features = {},
+                        .outputs = regression_ ? steps.labels : steps.actions,
+                        .log_probs = steps.log_probs,
+                        .advantages = std::move(advantages),
+                        .returns = std::move(returns)};
+    if (policy_.memory) {
+      MENTOR_ASSIGN_OR_RETURN(learner::RecurrentLives lives,
+                              LiveAgain(policy_, meta_parameters(), steps, pool));
+      batch.features = std::move(lives.features);
+    } else {
+      batch.features = learner::RecurrentFeatures(steps);
+    }
+    return batch;
+  }
+
+  const learner::RecurrentPolicy policy_;
+  const bool regression_;
+};
+
+// Checks what no single option shows.
+void Check(const v1::ExperimentSpec& spec, const OptionValues& options, Violations* violations) {
+  if (spec.lifetime().iterations() != 1) {
+    violations->Add("lifetime.iterations",
+                    absl::StrFormat("is %d; a recurrent policy lives without updates: set it to 1 "
+                                    "and steps_per_iteration to the steps of the whole lifetime",
+                                    spec.lifetime().iterations()));
+    return;
+  }
+  if (spec.evaluation().deterministic_episodes() > 0) {
+    violations->Add("evaluation.deterministic_episodes",
+                    absl::StrFormat("is %d; what a recurrent policy learned ends with its "
+                                    "lifetime, and its evaluation is deterministic throughout: "
+                                    "set it to 0",
+                                    spec.evaluation().deterministic_episodes()));
+  }
+  for (const int baseline : spec.evaluation().baseline()) {
+    if (baseline == v1::RANDOM_SIGNAL) continue;
+    violations->Add("evaluation.baseline",
+                    "has PPO, whose agents never update in lifetimes of one iteration: take it "
+                    "out, or compare with another experiment");
+    break;
+  }
+  CheckPieces(ReadOuterPpo(options), spec.lifetime().steps_per_iteration(), "all of them",
+              violations);
+}
+
+const RegisterRule kRl2({
+    .name = "rl2",
+    .summary = "RL^2: a recurrent policy, by PPO over whole lifetimes (Duan et al.; Wang et al.)",
+    .inner_loop = "recurrent",
+    .options = Options(),
+    .metrics = OuterPpoMetrics(),
+    .example = "lifetime { iterations: 1 } "
+               "evaluation { deterministic_episodes: 0 baseline: RANDOM_SIGNAL }",
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations* violations) -> std::unique_ptr<OuterRule> {
+      Check(context.spec, options, violations);
+      // A missing benchmark is refused elsewhere; without it the policy has no size.
+      if (!violations->empty() || context.shape.action_size() == 0) return nullptr;
+      const learner::RecurrentPolicy policy = learner::ReadRecurrentPolicy(options, context.shape);
+      learner::CheckEpisodicMemory(policy, context.shape.episode_steps(),
+                                   context.spec.lifetime().steps_per_iteration(), violations);
+      if (policy.discrete && options.Choice("loss") == "squared") {
+        violations->Add("rule.option.loss",
+                        "is squared, but actions are choices, which have no distance from a label; "
+                        "set ppo");
+      }
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Rl2>(context, options, policy);
+    },
+});
+
+}  // namespace
+
+namespace {
+
+// `terms` gives the differentiable quantities of a piece.
+TrainedNetwork PolicyWith(const learner::RecurrentPolicy& policy,
+                          std::function<learner::PieceEvaluation(const learner::RecurrentOutputs&,
+                                                                 const Tensor& recorded)>
+                              terms) {
+  TrainedNetwork network;
+  network.initial_recurrent = [policy](int64_t num_lifetimes, torch::Dtype dtype) {
+    return policy.InitialState(num_lifetimes, dtype);
+  };
+  network.gradient_at = [policy, terms = std::move(terms)](const Tensor& weights) {
+    return learner::GradientByAutograd(
+        weights,
+        [policy, terms](const Tensor& at, const Tensor& features, const Tensor& recorded,
+                        const std::vector<Tensor>& recurrent) -> learner::PieceEvaluation {
+          learner::RecurrentOutputs outputs = policy.Forward(at, features, recurrent);
+          learner::PieceEvaluation evaluation = terms(outputs, recorded);
+          evaluation.final_recurrent = std::move(outputs.final_state);
+          return evaluation;
+        });
+  };
+  return network;
+}
+
+}  // namespace
+
+TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy) {
+  return PolicyWith(policy,
+                    [](const learner::RecurrentOutputs& outputs,
+                       const Tensor& actions) -> learner::PieceEvaluation {
+                      return {.log_probs = RecurrentLogProb(outputs, actions),
+                              .entropies = RecurrentEntropy(outputs),
+                              .values = outputs.values,
+                              .final_recurrent = {}};
+                    });
+}
+
+TrainedNetwork RegressedPolicy(const learner::RecurrentPolicy& policy) {
+  return PolicyWith(
+      policy,
+      [](const learner::RecurrentOutputs& outputs,
+         const Tensor& labels) -> learner::PieceEvaluation {
+        const Tensor error = (outputs.mean - labels).square().sum(-1);
+        const Tensor none = torch::zeros_like(error.detach());
+        return {.log_probs = -error, .entropies = none, .values = none, .final_recurrent = {}};
+      });
+}
+
+}  // namespace mentor::meta_learner

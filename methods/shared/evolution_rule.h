@@ -1,0 +1,37 @@
+// The outer rule of evolution strategies (methods/evolution_strategies/README.md). What is varied
+// may be a signal network or a learned loss.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "methods/base/outer_rule.h"
+#include "methods/shared/evolution_strategies.h"
+
+namespace mentor::meta_learner {
+
+// kHalf: falls to a tenth over the first half of training.
+enum class EvolutionAnneal { kNone, kHalf };
+
+struct EvolutionSettings {
+  EvolutionConfig config = {};  // sigma is an option of the inner loop.
+  EvolutionAnneal anneal = EvolutionAnneal::kNone;
+  bool success = false;  // Fitness: the sum of success signals, not of shaped rewards.
+  bool paired = true;    // The two lifetimes of a perturbation share their task and random numbers.
+};
+
+// Defaults of the rule's own options, as text. sigma is the inner loop's.
+struct EvolutionDefaults {
+  std::string learning_rate, adam_beta1, weight_decay;
+  std::vector<std::string> anneal;  // The choices; the first is the default.
+};
+OptionTable EvolutionOptions(const EvolutionDefaults& defaults);
+EvolutionSettings ReadEvolution(const OptionValues& options);
+MetricTable EvolutionMetrics();
+// Checks what a spec needs: a network, whole pairs, updates.
+void CheckEvolution(const RuleContext& context, Violations* violations);
+std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context,
+                                             const EvolutionSettings& settings);
+
+}  // namespace mentor::meta_learner

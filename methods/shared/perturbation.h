@@ -1,0 +1,21 @@
+// How evolution strategies vary the weights. Each pair of lifetimes has one perturbation, added for
+// the first and subtracted for the second. Learners and the outer rule compute it from counters, so
+// only the seed travels. Pure functions.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+namespace mentor::learner {
+
+// A pair's standard normals, [Q] float32.
+torch::Tensor PairPerturbation(uint64_t seed, uint32_t pair, int64_t size);
+inline uint32_t PairOf(uint32_t lifetime) {
+  return lifetime / 2;
+}
+inline double SignOf(uint32_t lifetime) {
+  return lifetime % 2 == 0 ? 1 : -1;
+}
+
+}  // namespace mentor::learner

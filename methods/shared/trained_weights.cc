@@ -1,0 +1,73 @@
+#include "methods/shared/trained_weights.h"
+
+#include <cmath>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "common/check.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+template <typename T>
+std::span<const T> Numbers(const Tensor& x) {
+  return {x.const_data_ptr<T>(), static_cast<size_t>(x.numel())};
+}
+
+template <typename T>
+void Step(const learner::AdamConfig& config, double scale, const Tensor& gradient, Tensor* weights,
+          AdamState* adam) {
+  learner::AdamStepInPlace<T>(config, ++adam->step, scale, Numbers<T>(gradient),
+                              weights->mutable_data_ptr<T>(), adam->m.mutable_data_ptr<T>(),
+                              adam->v.mutable_data_ptr<T>());
+}
+
+}  // namespace
+
+OptionTable AdamOptions(const std::string& learning_rate, const std::string& epsilon,
+                        const std::string& beta1) {
+  return {NumberOption("learning_rate", learning_rate, 0, 100, "Learning rate of Adam."),
+          NumberOption("adam_beta1", beta1, 0, 0.999999, "Decay of Adam's first moment."),
+          NumberOption("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
+          NumberOption("adam_epsilon", epsilon, 1e-30, 1,
+                       "Adam's epsilon, added after bias correction.")};
+}
+
+learner::AdamConfig ReadAdam(const OptionValues& options) {
+  return {.learning_rate = options.Number("learning_rate"),
+          .beta1 = options.Number("adam_beta1"),
+          .beta2 = options.Number("adam_beta2"),
+          .epsilon = options.Number("adam_epsilon")};
+}
+
+double GradientNorm(const Tensor& gradient) {
+  const Tensor x = gradient.contiguous();
+  return std::sqrt(x.scalar_type() == torch::kFloat64 ? learner::SquaredNorm(Numbers<double>(x))
+                                                      : learner::SquaredNorm(Numbers<float>(x)));
+}
+
+void ClipAndStep(const learner::AdamConfig& config, std::optional<double> max_grad_norm,
+                 const Tensor& gradient, Tensor weights, AdamState* adam) {
+  for (const Tensor& x : {weights, adam->m, adam->v})
+    MENTOR_CHECK(x.is_contiguous() && x.scalar_type() == gradient.scalar_type());
+  const Tensor dense = gradient.contiguous();
+  const double scale =
+      max_grad_norm ? learner::ClipScale(GradientNorm(dense), *max_grad_norm) : 1.0;
+  if (dense.scalar_type() == torch::kFloat64) {
+    Step<double>(config, scale, dense, &weights, adam);
+  } else {
+    Step<float>(config, scale, dense, &weights, adam);
+  }
+}
+
+void AddTrained(Tensor* weights, AdamState* adam, learner::StateFields* fields) {
+  fields->Add("weights", weights);
+  fields->Add("adam.m", &adam->m);
+  fields->Add("adam.v", &adam->v);
+  fields->Add("adam.step", &adam->step);
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,41 @@
+// Weights that an outer rule trains with clipped gradients and Adam: settings, the step, which has
+// the same bits on every machine, and their place in checkpoints.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <absl/status/status.h>
+
+#include "common/options.h"
+#include "kernels/optimizer.h"
+#include "methods/base/state.h"
+
+namespace mentor::meta_learner {
+
+// learning_rate, adam_beta1, adam_beta2 and adam_epsilon, with these defaults as text.
+OptionTable AdamOptions(const std::string& learning_rate, const std::string& epsilon,
+                        const std::string& beta1 = "0.9");
+learner::AdamConfig ReadAdam(const OptionValues& options);
+
+struct AdamState {
+  torch::Tensor m;   // [P]
+  torch::Tensor v;   // [P]
+  int64_t step = 0;  // Steps made.
+};
+
+// Norm of a gradient [P] in its own dtype, in a fixed order of sums.
+double GradientNorm(const torch::Tensor& gradient);
+
+// Clips the gradient by its norm over all weights (unset: not at all) and makes one step of Adam.
+// gradient, weights and moments are [P] of one dtype. Changes weights and *adam in place.
+void ClipAndStep(const learner::AdamConfig& config, std::optional<double> max_grad_norm,
+                 const torch::Tensor& gradient, torch::Tensor weights, AdamState* adam);
+
+// Adds them to a rule's state under "weights" and "adam.".
+void AddTrained(torch::Tensor* weights, AdamState* adam, learner::StateFields* fields);
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Generates stubs from the protos below --out: mentor_client/v1 and mentor_client/rpc for the
+client, mentor_env/v1 for hosts of environments.
+
+Usage: generate.py --out FOLDER [--tools installed|grpcio]
+  --out FOLDER   where mentor_client/ and mentor_env/ are or shall be
+  --tools        installed: protoc and grpc_python_plugin (Debian: protobuf-compiler,
+                 protobuf-compiler-grpc); grpcio: the module grpcio-tools. Default: what is there,
+                 the installed ones first
+
+Python's protobuf has one pool of descriptors for a whole program, so names of files and messages
+must not meet those of other packages: google/rpc (googleapis-common-protos has it too) becomes
+mentor_client/rpc, and the options that only the servers read are left out, since their numbers are
+of the kind that every project gives to its own.
+"""
+
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+PACKAGE = "mentor_client"
+SOURCES = {  # In the repository -> in the package.
+    "google/rpc/error_details.proto": "rpc/error_details.proto",
+    "google/rpc/status.proto": "rpc/status.proto",
+    "mentor/v1/bundle.proto": "v1/bundle.proto",
+    "mentor/v1/bundle_service.proto": "v1/bundle_service.proto",
+    "mentor/v1/evaluation.proto": "v1/evaluation.proto",
+    "mentor/v1/experiment.proto": "v1/experiment.proto",
+    "mentor/v1/experiment_service.proto": "v1/experiment_service.proto",
+    "mentor/v1/spec.proto": "v1/spec.proto",
+}
+HOST_PACKAGE = "mentor_env"
+HOST_SOURCE, HOST_TARGET = "mentor/v1/environment_host.proto", "v1/environment_host.proto"
+
+
+def protos():
+    """The folder of the protos: in the repository, or beside this file in a source distribution."""
+    for folder in (HERE / "proto", HERE.parent / "proto"):
+        if all((folder / source).exists() for source in [*SOURCES, HOST_SOURCE]):
+            return folder
+    raise SystemExit(
+        "generate.py: the protos are missing: build from a clone of the repository or a source "
+        "distribution"
+    )
+
+
+def installed_tools():
+    """Whether protoc (3.20 or newer) and gRPC's plugin are installed."""
+    protoc = shutil.which("protoc")
+    if not protoc or not shutil.which("grpc_python_plugin"):
+        return False
+    found = re.search(
+        r"(\d+)\.(\d+)",
+        subprocess.run([protoc, "--version"], capture_output=True, text=True).stdout,
+    )
+    return bool(found) and (int(found[1]), int(found[2])) >= (3, 20)
+
+
+def for_package(text):
+    """A proto with the package's names and without options of the servers."""
+    text = re.sub(
+        r'^import "(google/protobuf/descriptor|mentor/v1/access)\.proto";\n', "", text, flags=re.M
+    )
+    text = re.sub(
+        r'^import "(google/rpc|mentor/v1)/',
+        lambda match: f'import "{PACKAGE}/{match[1].split("/")[1]}/',
+        text,
+        flags=re.M,
+    )
+    text = re.sub(r"^package google\.rpc;", f"package {PACKAGE}.rpc;", text, flags=re.M)
+    text = re.sub(r"\bgoogle\.rpc\.(?=[A-Z]\w+ \w+ = )", f"{PACKAGE}.rpc.", text)
+    text = re.sub(r"^extend [\w.]+ \{\n(.*\n)*?\}\n", "", text, flags=re.M)
+    text = re.sub(r"\n\s*option \(required_role\) = \w+;", "", text)
+    text = re.sub(r"\s*\[\s*\((mentor\.v1\.)?range\) = \{[^}]*\}\s*\]", "", text)
+    return re.sub(r",\s*\((mentor\.v1\.)?range\) = \{[^}]*\}", "", text)
+
+
+def generate(out, tools=None):
+    """Writes the stubs and returns the oldest protobuf and grpcio that they work with."""
+    out = pathlib.Path(out).resolve()
+    use_installed = installed_tools() if tools is None else tools == "installed"
+    with tempfile.TemporaryDirectory(prefix="mentor-client-") as folder:
+        folder = pathlib.Path(folder)
+        for source, target in SOURCES.items():
+            path = folder / PACKAGE / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(
+                for_package((protos() / source).read_text(encoding="utf-8")), encoding="utf-8"
+            )
+        host = f"{HOST_PACKAGE}/{HOST_TARGET}"
+        (folder / host).parent.mkdir(parents=True)
+        shutil.copyfile(protos() / HOST_SOURCE, folder / host)  # It imports nothing.
+        names = [f"{PACKAGE}/{target}" for target in SOURCES.values()]
+        services = [name for name in names if name.endswith("_service.proto")]
+        if use_installed:
+
+            def compile_protos(*arguments):
+                done = subprocess.run(
+                    ["protoc", "-I", str(folder), *arguments], capture_output=True, text=True
+                )
+                if done.returncode != 0:
+                    raise SystemExit(f"generate.py: protoc failed:\n{done.stderr}")
+
+        else:
+
+            def compile_protos(*arguments):
+                try:
+                    import grpc_tools
+                    from grpc_tools import protoc
+                except ImportError:
+                    raise SystemExit(
+                        "generate.py: install protobuf-compiler and protobuf-compiler-grpc, or "
+                        "grpcio-tools"
+                    ) from None
+                well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
+                arguments = [
+                    word.replace("--grpc_out", "--grpc_python_out")
+                    for word in arguments
+                    if not word.startswith("--plugin")
+                ]
+                if (
+                    protoc.main(["protoc", "-I", str(folder), "-I", str(well_known), *arguments])
+                    != 0
+                ):
+                    raise SystemExit("generate.py: grpcio-tools failed; what is wrong stands above")
+
+        out.mkdir(parents=True, exist_ok=True)
+        compile_protos(f"--python_out={out}", f"--pyi_out={out}", *names, host)
+        plugin = shutil.which("grpc_python_plugin") or "grpc_python_plugin"
+        compile_protos(f"--plugin=protoc-gen-grpc={plugin}", f"--grpc_out={out}", *services)
+    for target in [*names, host]:
+        (out / target).parent.joinpath("__init__.py").write_text(
+            '"""Generated from the protos."""\n'
+        )
+    service = services[0]
+    text = (out / service.replace(".proto", "_pb2.py")).read_text()
+    protobuf = re.search(r"Protobuf Python Version: ([\d.]+)", text)
+    text = (out / service.replace(".proto", "_pb2_grpc.py")).read_text()
+    grpcio = re.search(r"GRPC_GENERATED_VERSION = '([\d.]+)'", text)
+    return {
+        "protobuf": protobuf[1] if protobuf else "3.20.2",
+        "grpcio": grpcio[1] if grpcio else "1.51",
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--tools", choices=["installed", "grpcio"])
+    arguments = parser.parse_args()
+    generate(arguments.out, arguments.tools)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""The grammar of resource names, the same as on the servers."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Optional
+
+_EXPERIMENTS = "experiments/"
+_CHECKPOINT = re.compile(r"experiments/([^/]+)/checkpoints/([0-9]{8})")
+_ARTIFACT = re.compile(r"experiments/([^/]+)/artifacts/(.+)", re.DOTALL)
+
+
+class FileName(NamedTuple):
+    experiment: str  # The id.
+    collection: str  # "checkpoints" or "artifacts".
+    rest: str  # The outer update, 8 digits, or the path.
+
+
+def experiment_name(text: str) -> str:
+    """Returns experiments/ID for an id or a full name."""
+    return text if text.startswith(_EXPERIMENTS) else _EXPERIMENTS + text
+
+
+def parse_file_name(name: str) -> Optional[FileName]:
+    """Returns the parts of a checkpoint's or artifact's name; None for any other text."""
+    checkpoint = _CHECKPOINT.fullmatch(name)
+    if checkpoint:
+        return FileName(checkpoint[1], "checkpoints", checkpoint[2])
+    artifact = _ARTIFACT.fullmatch(name)
+    if artifact and not {"", ".", ".."} & set(artifact[2].split("/")):
+        return FileName(artifact[1], "artifacts", artifact[2])
+    return None

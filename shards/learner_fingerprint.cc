@@ -1,0 +1,187 @@
+#include "shards/learner_fingerprint.h"
+
+#include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
+
+#include <cmath>
+#include <memory>
+#include <span>
+
+#include <absl/strings/str_cat.h>
+
+#include "agents/adam.h"
+#include "agents/numerics.h"
+#include "agents/ppo.h"
+#include "common/check.h"
+#include "common/hash.h"
+#include "common/rng.h"
+#include "kernels/device_monitor.h"
+#include "kernels/optimizer.h"
+#include "signals/signal_network.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+constexpr int64_t kAgents = 2, kSteps = 48, kObservation = 39, kAction = 4;
+
+Tensor Normals(at::IntArrayRef shape, uint32_t step) {
+  Tensor values = torch::empty(shape, torch::kFloat64);
+  RandomStream{.purpose = Purpose::kTest}.Normals(
+      step, {values.mutable_data_ptr<double>(), static_cast<size_t>(values.numel())});
+  return values.to(torch::kFloat32);
+}
+
+Segment RandomSegment() {
+  Segment segment;
+  segment.observations = Normals({kAgents, kSteps, kObservation}, 5);
+  segment.actions = Normals({kAgents, kSteps, kAction}, 6);
+  // Densities of unit normals.
+  segment.log_probs = -0.5 * segment.actions.square().sum(-1) - 3.6757541;
+  segment.shaped_rewards = Normals({kAgents, kSteps}, 7);
+  segment.success_signals = segment.shaped_rewards.gt(1).to(torch::kFloat32);
+  segment.prev_done = torch::zeros({kAgents, kSteps});
+  segment.prev_done.select(1, kSteps / 2).fill_(1);
+  segment.last_done = torch::zeros({kAgents});
+  segment.next_observations = Normals({kAgents, kObservation}, 8);
+  return segment;
+}
+
+// A device that cannot do this is useless.
+void MustWork(const Device& device, const absl::Status& status) {
+  if (!status.ok() && device.monitor != nullptr) {
+    device.monitor->Lost(absl::InternalError(absl::StrCat(
+        device.name, " does not compute its fingerprint: ", std::string(status.message()))));
+  }
+  MENTOR_CHECK(status.ok());
+}
+
+// The few megabytes of a fingerprint are not counted.
+Device WithoutLimits(Device device) {
+  if (device.monitor == nullptr) return device;
+  DeviceMonitor::Options options = device.monitor->options();
+  options.memory_bytes = 0;
+  options.on_lost = [monitor = device.monitor](const absl::Status& why) { monitor->Lost(why); };
+  device.monitor = std::make_shared<DeviceMonitor>(options);
+  return device;
+}
+
+// Two agents after an update.
+Tensor Updated(const Device& device, const Segment& segment) {
+  const AgentShape shape{.observation_size = kObservation, .action_size = kAction};
+  const std::vector<uint32_t> lifetimes = {0, 1};
+  PpoConfig config;
+  config.epochs = 2;
+  config.minibatches = 4;
+  const auto result = PpoUpdate(
+      shape,
+      NewAgents(InitialTheta(shape, /*initial_std=*/1, /*seed=*/0, Phase::kTraining, lifetimes)),
+      segment, segment.shaped_rewards, config,
+      KeyedOrder(/*seed=*/0, Phase::kTraining, /*iteration=*/0, lifetimes), {.device = device});
+  MustWork(device, result.status());
+  return result->agents.theta;
+}
+
+// The network's weights after a step of outer PPO on its own outputs.
+Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor& weights,
+               const Segment& segment, const SignalOutputs& acted) {
+  const Tensor features = network.Features(segment, torch::zeros({kAgents, kSteps})),
+               advantages = Normals({kAgents, kSteps}, 9).to(torch::kFloat64),
+               returns = acted.values.to(torch::kFloat64).contiguous();
+  const PieceTrainerSetup setup = {.loss = {},
+                                   .adam = {.learning_rate = 1e-3},
+                                   .max_grad_norm = 0.5,
+                                   .group_lifetimes = kAgents,
+                                   .piece_steps = kSteps};
+  Tensor trained = weights.clone(), m = torch::zeros_like(weights), v = torch::zeros_like(weights);
+  auto trainer = network.NewTrainer(setup,
+                                    {.features = features,
+                                     .cut_features = {},
+                                     .signals = acted.signals,
+                                     .log_probs = acted.log_probs,
+                                     .advantages = advantages,
+                                     .returns = returns},
+                                    trained, m, v);
+  MustWork(device, trainer.status());
+  if (*trainer != nullptr) {
+    for (const absl::Status& status :
+         {(*trainer)->BeginEpoch(), (*trainer)->Train(0, kSteps).status(), (*trainer)->Step(1),
+          (*trainer)->Read(trained, m, v)})
+      MustWork(device, status);
+    return trained;
+  }
+  Tensor gradient;
+  const auto loss = [&](int64_t lifetime, int64_t step, const StepTerms& now) {
+    const int64_t i = lifetime * kSteps + step;
+    return EvaluateOuterStep(setup.loss, static_cast<double>(kAgents * kSteps), now,
+                             {.log_prob = acted.log_probs.const_data_ptr<float>()[i],
+                              .advantage = advantages.const_data_ptr<double>()[i],
+                              .target = returns.const_data_ptr<double>()[i]})
+        .derivatives;
+  };
+  network.GradientAt(weights)(features, acted.signals,
+                              network.InitialState(kAgents, torch::kFloat32).recurrent, loss,
+                              &gradient);
+  const std::span<const float> numbers(gradient.const_data_ptr<float>(),
+                                       static_cast<size_t>(gradient.numel()));
+  AdamStepInPlace<float>(
+      setup.adam, 1, ClipScale(std::sqrt(SquaredNorm(numbers)), setup.max_grad_norm), numbers,
+      trained.mutable_data_ptr<float>(), m.mutable_data_ptr<float>(), v.mutable_data_ptr<float>());
+  return trained;
+}
+
+std::string Fingerprint(const Device& device) {
+  Sha256 hash;
+  for (const auto& results : {LibTorchResults(), KernelResults(device)}) {
+    for (const Tensor& result : results) {
+      const Tensor dense = result.contiguous();
+      hash.Update({static_cast<const char*>(dense.data_ptr()), dense.nbytes()});
+    }
+  }
+  return ToHex(hash.Finish()).substr(0, 32);
+}
+
+}  // namespace
+
+std::string LearnerFingerprint(const Device& device) {
+  static const std::string of_cpu = Fingerprint({});
+  if (device.kind == DeviceKind::kCpu) return of_cpu;
+  try {
+    return Fingerprint(WithoutLimits(device));
+  } catch (const c10::Error& error) {
+    MustWork(device, absl::InternalError(error.what_without_backtrace()));
+    return "";
+  }
+}
+
+std::vector<Tensor> LibTorchResults() {
+  const torch::NoGradGuard no_grad;
+  // Shapes of the inner PPO and of the signal network: small and larger matrix products choose
+  // different kernels.
+  const Tensor hidden = torch::tanh(torch::mm(Normals({125, 39}, 0), Normals({39, 64}, 1)));
+  const Tensor gates = torch::mm(Normals({30, 128}, 2), Normals({128, 512}, 3));
+  const Tensor batch =
+      torch::bmm(hidden.reshape({5, 25, 64}), Normals({320, 64}, 4).reshape({5, 64, 64}));
+  return {hidden, torch::sigmoid(gates), torch::exp(batch.mul(0.01)), gates.sum(), batch.std()};
+}
+
+std::vector<Tensor> KernelResults(const Device& device) {
+  const torch::NoGradGuard no_grad;
+  const Segment segment = RandomSegment();
+  v1::SignalSpec spec;
+  spec.set_name("lstm");
+  Violations violations;
+  const auto network = MakeSignalNetwork(
+      spec, {.observation_size = kObservation, .action_size = kAction, .device = device},
+      &violations);
+  MENTOR_CHECK(network != nullptr);
+  const Tensor weights = network->InitialWeights(/*seed=*/0);
+  SignalState state = network->InitialState(kAgents, torch::kFloat32);
+  const SignalOutputs acted =
+      network->Run(weights, segment, Normals({kAgents, kSteps}, 10), &state);
+  return {Updated(device, segment), acted.signals, acted.log_probs, acted.values,
+          Trained(device, *network, weights, segment, acted)};
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,22 @@
+// Checks the end of a shard against its request: the next learner must be able to continue from it,
+// and the outer rule must get what it needs. Finite but wrong numbers pass; computing shards twice
+// finds those. Pure functions; threads may share.
+#pragma once
+
+#include <string>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "mentor/v1/shard_service.pb.h"
+
+namespace mentor::learner {
+
+// INVALID_ARGUMENT names what is missing or does not fit. `known_form` is the form of a snapshot of
+// this kind that an inner loop accepted; any other form, or "", is tried on an inner loop. Returns
+// the form of the snapshot; "" without one.
+absl::StatusOr<std::string> CheckShardDone(const v1::Shard& shard, const v1::ShardDone& done,
+                                           int64_t num_meta_parameters,
+                                           const std::string& known_form);
+
+}  // namespace mentor::learner

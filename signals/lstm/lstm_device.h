@@ -1,0 +1,42 @@
+// The LSTM signal network where a device, or its emulation, runs the kernels (lstm_engine.h).
+// Tensors of the host travel there and back. LibTorch keeps the device's memory between calls.
+// Immutable; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "kernels/device.h"
+#include "kernels/lstm_weights.h"
+#include "signals/piece_trainer.h"
+#include "signals/signal_network.h"
+
+namespace mentor::learner {
+
+struct LstmOnDevice {
+  LstmSizes sizes;
+  double log_initial_std = 0;
+  Device device;  // Not the CPU.
+
+  // SignalNetwork::Run on features [S, T, features] float32.
+  SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
+                    const torch::Tensor& noise, SignalState* state) const;
+
+  // Device memory of Run, and of a trainer.
+  int64_t RunBytes(int64_t lifetimes, int64_t steps) const;
+  int64_t TrainerBytes(const PieceTrainerSetup& setup, int64_t lifetimes, int64_t steps) const;
+
+  // weights, m and v [P] float32. RESOURCE_EXHAUSTED, with both numbers, when the device lacks
+  // memory.
+  absl::StatusOr<std::unique_ptr<PieceTrainer>> NewTrainer(const PieceTrainerSetup& setup,
+                                                           const PieceTrainerBatch& batch,
+                                                           const torch::Tensor& weights,
+                                                           const torch::Tensor& m,
+                                                           const torch::Tensor& v) const;
+};
+
+}  // namespace mentor::learner

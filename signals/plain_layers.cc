@@ -1,0 +1,47 @@
+#include "signals/plain_layers.h"
+
+#include "agents/orthogonal.h"
+#include "common/check.h"
+#include "common/exact_math.h"
+
+namespace mentor::learner {
+
+using torch::Tensor;
+
+Tensor OrthogonalWeights(const ParamLayout& layout, uint64_t seed,
+                         const std::function<double(const std::string&)>& gain) {
+  const RandomStream stream{.seed = seed, .purpose = Purpose::kSignalWeights};
+  Tensor weights = torch::zeros({layout.size()}, torch::kFloat32);
+  FillMatrices(layout, stream, gain, weights);
+  return weights;
+}
+
+Tensor LogDensity(const Tensor& y, const Tensor& mean, const Tensor& log_std) {
+  return -0.5 * ((y - mean) / log_std.exp()).square() - log_std - exact::kHalfLogTwoPi;
+}
+
+Tensor EpisodeSteps(const Tensor& prev_done, Tensor* steps) {
+  const Tensor starts = prev_done.to(torch::kCPU, torch::kFloat32).contiguous();
+  Tensor carried = steps->to(torch::kCPU, torch::kFloat64, /*non_blocking=*/false, /*copy=*/true);
+  MENTOR_CHECK(starts.dim() == 2 && carried.numel() == starts.size(0));
+  Tensor result = torch::empty(starts.sizes(), torch::kFloat64);
+  const float* start = starts.const_data_ptr<float>();
+  double* next = carried.mutable_data_ptr<double>();
+  double* to = result.mutable_data_ptr<double>();
+  const int64_t length = starts.size(1);
+  for (int64_t s = 0; s < starts.size(0); ++s) {
+    for (int64_t t = s * length; t < (s + 1) * length; ++t) {
+      if (start[t] != 0) next[s] = 0;
+      to[t] = next[s]++;
+    }
+  }
+  *steps = carried.to(steps->options());
+  return result.to(prev_done.device());
+}
+
+OptionInfo UnitsOption(std::string name, std::string value, int64_t min, std::string help) {
+  return IntegerOption(std::move(name), std::move(value), static_cast<double>(min), 4096,
+                       std::move(help));
+}
+
+}  // namespace mentor::learner

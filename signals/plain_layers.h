@@ -1,0 +1,32 @@
+// Common pieces of signal networks in plain LibTorch: new weights, densities, a step's place in its
+// episode. Pure functions; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <string>
+
+#include "agents/param_layout.h"
+#include "common/options.h"
+
+namespace mentor::learner {
+
+// New weights [P] float32 from keyed normals: every matrix orthogonal, with the gain of its name;
+// all else 0.
+torch::Tensor OrthogonalWeights(const ParamLayout& layout, uint64_t seed,
+                                const std::function<double(const std::string&)>& gain);
+
+// Log-density of a normal distribution; any shapes that broadcast.
+torch::Tensor LogDensity(const torch::Tensor& y, const torch::Tensor& mean,
+                         const torch::Tensor& log_std);
+
+// [S, T] float64: steps of the episode before each step. prev_done [S, T]. *steps [S] holds the
+// number for the step after the last segment (0 at birth) and advances past this one; where an
+// episode begins, prev_done overrules it.
+torch::Tensor EpisodeSteps(const torch::Tensor& prev_done, torch::Tensor* steps);
+
+// A layer's size in a table of options.
+OptionInfo UnitsOption(std::string name, std::string value, int64_t min, std::string help);
+
+}  // namespace mentor::learner

@@ -1,0 +1,211 @@
+// The meta-learned network: the learner runs it along a lifetime, an outer rule trains it. A
+// network is one file that implements SignalNetwork and registers a factory.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agents/param_layout.h"
+#include "agents/segment.h"
+#include "common/options.h"
+#include "common/rng.h"
+#include "kernels/device.h"
+#include "mentor/v1/spec.pb.h"
+#include "signals/piece_gradient.h"
+#include "signals/piece_trainer.h"
+
+namespace mentor::learner {
+
+struct SignalContext {
+  int64_t observation_size = 0;  // D
+  int64_t action_size = 0;       // A
+  v1::SignalRole role = v1::REWARD;
+  v1::SignalInput input = v1::SUCCESS;
+  int64_t episode_steps = 0;  // M
+  // Each episode has exactly M steps and begins afresh.
+  bool independent_episodes = true;
+  int64_t steps_per_iteration = 0;  // T; 0: unknown, as if lifetimes had one segment.
+  bool discrete_actions = false;
+  // The device of the network's kernels, if it has any; all tensors are the host's.
+  Device device = {};
+};
+
+// A task's outcome at each step as the network sees it (methods/black_box/README.md#inputs, feature
+// 4). Three times the success signal, the shaped reward, or both in this order; each [S, T] in the
+// dtype of the observations.
+std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInput input);
+// [S, T]: the outcome that signal.input names, as a reward; both outcomes are added.
+torch::Tensor TaskReward(const Segment& segment, v1::SignalInput input);
+inline int64_t NumOutcomes(v1::SignalInput input) {
+  return input == v1::SUCCESS_AND_SHAPED ? 2 : 1;
+}
+
+// The state of S lifetimes between steps. Begins as zeros.
+struct SignalState {
+  std::vector<torch::Tensor> recurrent;  // The network's own, each [S, ...].
+  torch::Tensor previous;                // [S]: the last signal as used.
+};
+
+struct SignalOutputs {
+  torch::Tensor signals;    // [S, T]
+  torch::Tensor log_probs;  // [S, T]; undefined without noise
+  torch::Tensor values;     // [S, T]; undefined without noise
+};
+
+// Differentiable quantities of a piece of recorded lifetimes.
+struct SignalEvaluation {
+  torch::Tensor log_probs;  // [N, t]: of the recorded signals
+  torch::Tensor log_stds;   // [N, t]: ln sigma
+  torch::Tensor values;     // [N, t]
+  std::vector<torch::Tensor> final_recurrent;
+};
+
+// What a network attended to in one episode of a segment.
+struct AttentionMap {
+  std::string name;      // The layer, for instance "block 0, head 1".
+  int64_t lifetime = 0;  // Index of the lifetime in the segment,
+  // and the segment's step at which the episode, or its part inside, begins.
+  int64_t first_step = 0;
+  torch::Tensor weights;  // [t, t]: row i is step i's attention to the steps; rows sum to 1.
+};
+
+// Inputs of a learned loss: S agents' last N steps, oldest first. Policy outputs p are the mean and
+// log-std of a Gaussian, 2 A numbers, or A probabilities.
+struct LossInputs {
+  torch::Tensor observations;  // [S, N, D]
+  torch::Tensor actions;       // [S, N, A]: one-hot, or unclipped
+  torch::Tensor rewards;       // [S, N]
+  torch::Tensor dones;         // [S, N]: 1 where the episode ended with the step
+  torch::Tensor policy;        // [S, N, p]: of the policy that is to learn, with its graph
+  torch::Tensor context;       // [S, c]: numbers of the agent that only the loss reads
+  torch::Tensor rows;          // [S, B] int64 below N: the loss is the mean over these steps
+};
+
+// A critic may see gamma and lambda behind the observation, through a linear map without bias that
+// it learns (Xu, van Hasselt and Silver 2018, section 3;
+// methods/meta_gradient/README.md#what-the-critic-sees).
+struct DiscountInput {
+  int64_t embedding = 0;  // E numbers; 0: the critic sees the observation alone.
+  double gamma = 0, lambda = 0;
+};
+
+// What critics, and with `policy` also policies, see behind the observation.
+struct DiscountSight {
+  DiscountInput discounts;
+  bool policy = false;
+};
+
+struct LossSizes {
+  int64_t steps = 0;    // N
+  int64_t context = 0;  // c
+};
+
+// Immutable: weights are an argument [P], so one object serves all threads. It declares its
+// abilities beside Run; rules refuse a network that lacks one they need.
+class SignalNetwork {
+ public:
+  virtual ~SignalNetwork() = default;
+  // True if signals can be sampled and have a density and a value: Run takes noise; Features and
+  // Evaluate work. Black-box rules need it.
+  virtual bool has_density() const { return true; }
+  // True if signals are a differentiable function of the weights: Signals works. Gradient rules
+  // need it.
+  virtual bool is_differentiable() const { return false; }
+  // How many of the last weights a conditioned policy sees: eta of
+  // methods/response_gradient/README.md#conditional-layer-normalisation. 0: none.
+  virtual int64_t conditioning_size() const { return 0; }
+  // True if it reads Segment::values and last_values: the agents need a critic in every role.
+  virtual bool needs_values() const { return false; }
+  // Sizes of a network whose output is a loss (role LOSS): Loss works with such inputs, and the
+  // functions that give signals do not. Nothing: it gives signals.
+  virtual std::optional<LossSizes> loss_sizes() const { return std::nullopt; }
+  bool is_loss() const { return loss_sizes().has_value(); }
+  // Steps that belong together in training: pieces are cut at multiples of it.
+  virtual int64_t piece_unit() const { return 1; }
+  // What critic and policy see of gamma and lambda, when these are the weights.
+  virtual std::optional<DiscountSight> SightOf(const torch::Tensor& /*weights*/) const {
+    return std::nullopt;
+  }
+  // True if it reads the outcome that SignalSpec.input names.
+  virtual bool sees_outcome() const { return true; }
+  virtual const ParamLayout& layout() const = 0;
+  // [P] float32 from keyed normals (purpose kSignalWeights).
+  virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;
+  // The default serves networks without memory.
+  virtual SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const;
+
+  // Runs along one segment, lock-step over S lifetimes, without gradients, and advances *state.
+  // noise: [S, T] standard normals for sampled signals; undefined for means. The default serves
+  // networks without density: their Signals.
+  virtual SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
+                            const torch::Tensor& noise, SignalState* state) const;
+
+  // Mean signals [S, T] of one segment, with a graph back to `weights` (any floating dtype). Begins
+  // at *state and advances it without a graph.
+  virtual torch::Tensor Signals(const torch::Tensor& weights, const Segment& segment,
+                                SignalState* state) const;
+
+  // [S]: each agent's loss by its row of weights [S, P], differentiable in policy and context.
+  virtual torch::Tensor Loss(const torch::Tensor& weights, const LossInputs& inputs) const;
+
+  // Upper bound of the numbers that Run holds for each step beside its input; with `graph`, those
+  // of Signals. The default follows from the layers' widths.
+  virtual int64_t NumbersPerStep(bool graph) const;
+
+  // Device memory of the kernels: of Run along the steps of so many lifetimes, and of a trainer. 0,
+  // the default: no such kernels.
+  virtual int64_t RunDeviceBytes(int64_t lifetimes, int64_t steps) const;
+  virtual int64_t TrainerDeviceBytes(const PieceTrainerSetup& setup, int64_t lifetimes,
+                                     int64_t steps) const;
+
+  // For people: where the network looked while it gave the signals of a segment that begins in
+  // `state`. Nothing by default.
+  virtual std::vector<AttentionMap> Explain(const torch::Tensor& weights, const Segment& segment,
+                                            const SignalState& state) const;
+
+  // The network's input [N, t, features] for a recorded piece. `previous` [N, t]: the signals one
+  // step before.
+  virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const;
+  // Runs a piece with recorded inputs and signals, differentiable in `weights`, from detached
+  // `recurrent`. A network whose features hold its whole state returns `recurrent` unchanged.
+  virtual SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
+                                    const torch::Tensor& signals,
+                                    const std::vector<torch::Tensor>& recurrent) const;
+  // Gradients at these weights [P], for any number of pieces; outputs are signals [N, t]. By
+  // default from Evaluate. The network outlives it.
+  virtual PieceGradient GradientAt(const torch::Tensor& weights) const;
+  // A trainer from these weights and moments [P] float32 on the context's device. Null, the
+  // default: the caller uses GradientAt.
+  virtual absl::StatusOr<std::unique_ptr<PieceTrainer>> NewTrainer(const PieceTrainerSetup& setup,
+                                                                   const PieceTrainerBatch& batch,
+                                                                   const torch::Tensor& weights,
+                                                                   const torch::Tensor& m,
+                                                                   const torch::Tensor& v) const;
+};
+
+struct SignalEntry {
+  std::string name;
+  std::string summary;
+  OptionTable options;
+  std::function<std::unique_ptr<SignalNetwork>(const SignalContext&, const OptionValues&)> make;
+  // Checks what no single option shows; adds violations under "signal.". Called before make. May be
+  // null.
+  std::function<void(const SignalContext&, const OptionValues&, Violations*)> check = nullptr;
+};
+
+const std::vector<const SignalEntry*>& SignalNetworks();
+// Null, with violations under "signal.", when the spec does not fit.
+std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
+                                                 const SignalContext& context,
+                                                 Violations* violations);
+
+struct RegisterSignal {
+  explicit RegisterSignal(SignalEntry entry);
+};
+
+}  // namespace mentor::learner
