@@ -104,7 +104,7 @@ TEST_CASE("published: what is wrong is named with its file, line, column and rem
 }
 
 TEST_CASE("published: the curves of the paper's four figures", "[unit]") {
-  const std::string file = std::string(MENTOR_SPEC_DIR) + "/../../docs/data/paper_figures.csv";
+  const std::string file = std::string(MENTOR_SPEC_DIR) + "/../docs/data/paper_figures.csv";
   const auto door = ReadPublished(file, "figure=1,benchmark=ml1 door-close", "the paper");
   INFO(door.status().ToString());
   REQUIRE(door.ok());
