@@ -39,6 +39,12 @@ class WrappedRule : public meta_learner::OuterRule {
   const std::unique_ptr<OuterRule> inner_;
 
  private:
+  // Never called: DoRun hands every update to the wrapped rule.
+  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch&,
+                                                    uint32_t) final {
+    return absl::InternalError("a wrapped rule has no update of its own");
+  }
+
   class ChangingFleet : public meta_learner::Fleet {
    public:
     ChangingFleet(const WrappedRule* rule, meta_learner::Fleet* fleet, uint32_t outer_step)

@@ -5,7 +5,7 @@ is not the CPU's (common/device_code.h): contracted, approximate, flushed to zer
 order.
 
 Usage: device_code.py [FILE.cu...]
-  FILE.cu   default: all of learner/, and tests/gate/probe.cu
+  FILE.cu   default: all outside of tests/, and tests/gate/probe.cu
 
 Needs deploy/install.sh --nvcc. Prints what each kernel takes, then the findings, then lines for
 kernels that limits.toml does not know; exit status 1 when there is a finding.
@@ -63,7 +63,9 @@ def run(command):
 
 def sources():
     """The files with kernels."""
-    files = sorted((ROOT / "learner").rglob("*.cu")) + [ROOT / "tests/gate/probe.cu"]
+    folders = [path for path in ROOT.glob("[a-z]*") if path.is_dir() and path.name != "tests"]
+    files = sorted(file for folder in folders for file in folder.rglob("*.cu"))
+    files.append(ROOT / "tests/gate/probe.cu")
     return [file for file in files if re.search("DeviceKernelOf<|__global__", file.read_text())]
 
 

@@ -34,10 +34,10 @@ class FlippedRule final : public WrappedRule {
  public:
   using WrappedRule::WrappedRule;
 
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
-                                                    uint32_t outer_step) override {
+  absl::StatusOr<meta_learner::RuleReport> DoRun(meta_learner::Fleet* fleet,
+                                                 uint32_t outer_step) override {
     const torch::Tensor before = inner_->Save().at("weights");
-    auto report = inner_->Update(batch, outer_step);
+    auto report = inner_->Run(fleet, outer_step);
     if (!report.ok()) return report;
     meta_learner::TensorMap state = inner_->Save();
     state["weights"] = 2 * before - state.at("weights");
