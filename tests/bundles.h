@@ -127,8 +127,10 @@ class ExampleBundle {
  public:
   explicit ExampleBundle(const std::string& name) : out_(folder_.path() / name) {
     const std::string log = folder_.path() / "log";
-    const std::string command = std::string(MENTOR_SPEC_DIR) + "/../bundles/assemble.py " + name +
-                                " " + out_.string() + " > " + log + " 2>&1";
+    const std::string script = std::string(MENTOR_SPEC_DIR) + "/../deploy/bundles/assemble.py";
+    INFO(script);
+    REQUIRE(std::filesystem::exists(script));
+    const std::string command = script + " " + name + " " + out_.string() + " > " + log + " 2>&1";
     there_ = std::system(command.c_str()) == 0;
     std::getline(std::ifstream(log), why_);
   }

@@ -70,9 +70,9 @@ class BlindRule final : public testing::WrappedRule {
     REQUIRE(Blind().ok());
   }
 
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
-                                                    uint32_t outer_step) override {
-    auto report = inner_->Update(batch, outer_step);
+  absl::StatusOr<meta_learner::RuleReport> DoRun(meta_learner::Fleet* fleet,
+                                                 uint32_t outer_step) override {
+    auto report = inner_->Run(fleet, outer_step);
     if (report.ok()) REQUIRE(Blind().ok());
     return report;
   }
