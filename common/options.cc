@@ -262,10 +262,26 @@ OptionValues OptionValues::Parse(const OptionTable& table,
   return values;
 }
 
-const std::string& OptionValues::Choice(std::string_view name) const {
+const std::string& OptionValues::text(std::string_view name) const {
   const auto found = values_.find(name);
   MENTOR_CHECK(found != values_.end());
   return found->second;
+}
+
+double OptionNumber(const std::string& text) {
+  double number = 0;
+  MENTOR_CHECK(ParseNumber(text, &number));
+  return number;
+}
+
+int64_t OptionInteger(const std::string& text) {
+  int64_t number = 0;
+  MENTOR_CHECK(ParseNumber(text, &number));
+  return number;
+}
+
+const std::string& OptionValues::Choice(std::string_view name) const {
+  return text(name);
 }
 
 double OptionValues::Number(std::string_view name) const {
