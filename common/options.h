@@ -37,13 +37,7 @@ struct OptionInfo {
 
 using OptionTable = std::vector<OptionInfo>;
 
-// Short forms for entries of tables. The first choice is the default.
-OptionInfo NumberOption(std::string name, std::string value, double min, double max,
-                        std::string help);
-OptionInfo IntegerOption(std::string name, std::string value, double min, double max,
-                         std::string help);
-OptionInfo FlagOption(std::string name, bool value, std::string help);
-OptionInfo ChoiceOption(std::string name, std::vector<std::string> choices, std::string help);
+// Entries that Bind takes beside its own.
 // One printable line of at most bytes_max bytes. `complaint` may refuse it; null accepts any.
 OptionInfo TextOption(std::string name, std::string value, int bytes_max, std::string help,
                       std::function<std::string(const std::string&)> complaint = {});
@@ -68,11 +62,6 @@ class OptionValues {
   // For code that treats the options of all parts alike; a part reads its own by Bind. Empty if a
   // required text is missing. A name that the table does not declare is a bug (MENTOR_CHECK).
   const std::string& text(std::string_view name) const;
-  double Number(std::string_view name) const;
-  int64_t Integer(std::string_view name) const;
-  bool Flag(std::string_view name) const;
-  const std::string& Choice(std::string_view name) const;
-  const std::string& Text(std::string_view name) const;  // Empty if a required text is missing.
   // Options accepted by OtherOptions.
   const std::map<std::string, std::string>& others() const { return others_; }
 

@@ -28,7 +28,5 @@ torch::Tensor EpisodeSteps(const torch::Tensor& prev_done, torch::Tensor* steps)
 
 // The greatest size of a layer that an option may set.
 constexpr double kUnitsMax = 4096;
-// A layer's size in a table of options.
-OptionInfo UnitsOption(std::string name, std::string value, int64_t min, std::string help);
 
 }  // namespace mentor::learner
