@@ -10,12 +10,12 @@ from harness import BIN, ROOT, SPECS, ClusterTest, sets
 
 ELSEWHERE = (
     "cluster/fetch_test.py",
-    "conformance/meta_learner/store_test.cc",
-    "loopback/border/bundles_test.cc",
+    "conformance/meta_learner/store/store_test.cc",
+    "loopback/actor/bundles_test.cc",
     "unit/common/bundle_cache_test.cc",
-    "unit/learner_math/device_monitor_test.cc",
-    "unit/meta_learner/bundle_shelf_test.cc",
-    "unit/meta_learner/objects_test.cc",
+    "unit/kernels/device_monitor_test.cc",
+    "unit/meta_learner/store/bundle_shelf_test.cc",
+    "unit/meta_learner/objects/objects_test.cc",
 )
 # Much data in few messages, so that they travel in pieces.
 LARGE = sets(
