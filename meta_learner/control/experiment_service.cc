@@ -78,7 +78,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
     options_.store->OnCommit([this](double seconds) { commit_seconds_.Observe(seconds); });
     subscription_ = options_.store->Subscribe(
         [this](const ExperimentStore::Notice& notice) { Changed(notice); });
-    if (!options_.read_only) UpdateGauges();
+    if (!options_.refusal) UpdateGauges();
     ticker_ = std::thread([this] { Tick(); });
   }
   ~Impl() { Stop(); }
@@ -90,7 +90,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   void Register(const char* method, grpc::internal::MethodHandler* handler);
   grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
                                              const grpc::ByteBuffer& received);
-  // Returns OK if this process may answer the method, else the error of `leads`.
+  // Returns OK if this process may answer the method, else the error for the caller.
   absl::Status MayAnswer(const std::string& method) const;
   void Changed(const ExperimentStore::Notice& notice);
   void Tick();
@@ -230,9 +230,8 @@ void ExperimentService::Impl::Register(const char* method, grpc::internal::Metho
 }
 
 absl::Status ExperimentService::Impl::MayAnswer(const std::string& method) const {
-  if (!options_.leads || MethodOf(method)->options().GetExtension(v1::standby_answers))
-    return absl::OkStatus();
-  return options_.leads();
+  const bool anyone = MethodOf(method)->options().GetExtension(v1::standby_answers);
+  return anyone ? absl::OkStatus() : OnlyLeader(options_);
 }
 
 void ExperimentService::Impl::Stop() {
