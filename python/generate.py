@@ -75,7 +75,7 @@ def for_package(text):
     text = re.sub(r"^package google\.rpc;", f"package {PACKAGE}.rpc;", text, flags=re.M)
     text = re.sub(r"\bgoogle\.rpc\.(?=[A-Z]\w+ \w+ = )", f"{PACKAGE}.rpc.", text)
     text = re.sub(r"^extend [\w.]+ \{\n(.*\n)*?\}\n", "", text, flags=re.M)
-    text = re.sub(r"\n\s*option \(required_role\) = \w+;", "", text)
+    text = re.sub(r"\n\s*option \((required_role|standby_answers)\) = \w+;", "", text)
     text = re.sub(r"\s*\[\s*\((mentor\.v1\.)?range\) = \{[^}]*\}\s*\]", "", text)
     return re.sub(r",\s*\((mentor\.v1\.)?range\) = \{[^}]*\}", "", text)
 

@@ -83,7 +83,7 @@ absl::StatusOr<v1::PushBundleResponse> AuditedPush(const ServiceOptions& options
                                                    BundleShelf* shelf, const rpc::Caller& caller,
                                                    const v1::PushBundleRequest& request,
                                                    const Calls::Cancel* cancel) {
-  const absl::Status room = options.check_room ? options.check_room() : absl::OkStatus();
+  const absl::Status room = options.operations->CheckRoom();
   auto answer = room.ok() ? Push(shelf, caller, request, cancel)
                           : absl::StatusOr<v1::PushBundleResponse>(room);
   if (!answer.ok() || answer->complete() || !request.files().empty())
@@ -241,9 +241,7 @@ class BundleService::Impl : public v1::BundleService::Service {
                   Calls::Cost::kFiles, context, *received, response,
                   [this, answer](const Request& request, const rpc::Caller& caller,
                                  const Calls::Cancel* cancel) -> absl::StatusOr<Response> {
-                    if (options_.leads) {
-                      MENTOR_RETURN_IF_ERROR(options_.leads());
-                    }
+                    MENTOR_RETURN_IF_ERROR(OnlyLeader(options_));
                     return answer(request, caller, cancel);
                   });
             }));

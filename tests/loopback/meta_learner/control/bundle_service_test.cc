@@ -35,7 +35,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // Two operators and an admin.
-class Fixture {
+class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
  public:
   Fixture() {
     std::string lines;
@@ -57,15 +57,7 @@ class Fixture {
                  .value();
     metrics_ = Metrics::Create();
     const ServiceOptions options{
-        .store = store_.get(),
-        .bundles = shelf_.get(),
-        .check_spec =
-            [this](const v1::ExperimentSpec& spec, Violations* violations) {
-              if (compile && !BundlesOf(spec).empty()) compile();
-              if (const absl::Status status = PausePoint(); !status.ok())
-                violations->Add("benchmark", status.ToString());
-            },
-        .check_room = [this] { return room; }};
+        .store = store_.get(), .bundles = shelf_.get(), .specs = this, .operations = this};
     experiments_ = std::make_unique<ExperimentService>(options, metrics_.get());
     bundles_ = std::make_unique<BundleService>(options, shelf_.get());
     rpc::ServerOptions server;
@@ -172,6 +164,13 @@ class Fixture {
   ExperimentStore* store() { return store_.get(); }
 
  private:
+  void Check(const v1::ExperimentSpec& spec, Violations* violations) override {
+    if (compile && !BundlesOf(spec).empty()) compile();
+    if (const absl::Status status = PausePoint(); !status.ok())
+      violations->Add("benchmark", status.ToString());
+  }
+  absl::Status CheckRoom() override { return room; }
+
   const TempFolder folder_;
   std::unique_ptr<ExperimentStore> store_;
   std::unique_ptr<BundleShelf> shelf_;

@@ -30,6 +30,7 @@
 #include "mentor/v1/experiment_service.grpc.pb.h"
 #include "meta_learner/control/files.h"
 #include "meta_learner/control/logs.h"
+#include "tests/fake_control.h"
 #include "tests/objects.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -47,7 +48,7 @@ constexpr std::chrono::seconds kPatience{20};
 
 // A store with its service behind a real server, which can be stopped and started again on the same
 // folder.
-class Fixture {
+class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
  public:
   struct Limits {
     size_t streams_max = 256;
@@ -73,35 +74,13 @@ class Fixture {
     logs_ = std::make_unique<ExperimentLogs>(store_.get());
     metrics_ = Metrics::Create();
     service_ = std::make_unique<ExperimentService>(
-        ExperimentService::Options{
-            .store = store_.get(),
-            .check_spec =
-                [this](const v1::ExperimentSpec& spec, Violations* violations) {
-                  if (limits_.while_checking) limits_.while_checking();
-                  if (spec.benchmark().name() != "point_reach") {
-                    violations->Add("benchmark.name", "is unknown; give point_reach");
-                  }
-                },
-            .check_fleet =
-                [this](const v1::ExperimentSpec& spec, Violations* violations) {
-                  if (spec.agent().hidden_units() > limits_.hidden_units_max)
-                    violations->Add("agent.hidden_units", "no learner has room for them");
-                },
-            .reported_numbers = [](const v1::ExperimentSpec&) -> std::vector<std::string> {
-              return {"seg0", "reward_mean/*"};
-            },
-            .check_room = limits_.check_room,
-            .look =
-                [this](const v1::Experiment& experiment) {
-                  looked_at_ = experiment.name();
-                  if (limits_.on_look) limits_.on_look(experiment);
-                },
-            .shards = [this](const std::string&) { return limits_.shards; },
-            .peers = [this] { return limits_.peers; },
-            .queued_max = limits_.queued_max,
-            .per_owner = limits_.per_owner,
-            .heavy_calls_waiting_max = limits_.heavy_calls_waiting_max,
-            .streams_per_caller_max = limits_.streams_max},
+        ExperimentService::Options{.store = store_.get(),
+                                   .specs = this,
+                                   .operations = this,
+                                   .queued_max = limits_.queued_max,
+                                   .per_owner = limits_.per_owner,
+                                   .heavy_calls_waiting_max = limits_.heavy_calls_waiting_max,
+                                   .streams_per_caller_max = limits_.streams_max},
         metrics_.get());
     rpc::ServerOptions options;
     options.tokens = limits_.tokens;
@@ -235,6 +214,30 @@ class Fixture {
   const std::string& looked_at() const { return looked_at_; }
 
  private:
+  void Check(const v1::ExperimentSpec& spec, Violations* violations) override {
+    if (limits_.while_checking) limits_.while_checking();
+    if (spec.benchmark().name() != "point_reach")
+      violations->Add("benchmark.name", "is unknown; give point_reach");
+  }
+  void CheckFleet(const v1::ExperimentSpec& spec, Violations* violations) override {
+    if (spec.agent().hidden_units() > limits_.hidden_units_max)
+      violations->Add("agent.hidden_units", "no learner has room for them");
+  }
+  std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& /*spec*/) override {
+    return {"seg0", "reward_mean/*"};
+  }
+  absl::Status CheckRoom() override {
+    return limits_.check_room ? limits_.check_room() : absl::OkStatus();
+  }
+  void Look(const v1::Experiment& experiment) override {
+    looked_at_ = experiment.name();
+    if (limits_.on_look) limits_.on_look(experiment);
+  }
+  std::vector<v1::ShardInfo> Shards(const std::string& /*experiment*/) override {
+    return limits_.shards;
+  }
+  std::vector<v1::Peer> Peers() override { return limits_.peers; }
+
   const Limits limits_;
   int created_ = 0;
   const TempFolder folder_;
@@ -1895,7 +1898,7 @@ TEST_CASE("experiment service: the catalogue, tasks, and a fleet that is not the
 
   CHECK(fixture.Call(&Fixture::Stub::ListPeers, v1::ListPeersRequest())->peers_size() == 0);
   CHECK(fixture.Call(&Fixture::Stub::ListShards, v1::ListShardsRequest())->shards_size() == 0);
-  CHECK(absl::IsUnimplemented(
+  CHECK(absl::IsNotFound(
       fixture.CallOn<v1::DrainPeerRequest>(&Fixture::Stub::DrainPeer, "actors/x").status()));
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "tests/fake_control.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -15,7 +16,12 @@ namespace {
 
 using S = v1::Experiment;
 
-struct Fixture {
+struct Fixture : testing::FakeOperations {
+  absl::Status CheckRoom() override {
+    ++asked_for_room;
+    return absl::OkStatus();
+  }
+  void Look(const v1::Experiment& experiment) override { looked.push_back(experiment.name()); }
   v1::Experiment Get(const std::string& name) const { return store->Get(name).value(); }
   std::string Add(const std::string& id, State state = S::STATE_QUEUED) {
     const std::string name = testing::CreateSmall(store.get(), id).name();
@@ -31,9 +37,8 @@ struct Fixture {
   testing::TempFolder folder;
   std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
   std::vector<std::string> looked;
-  ServiceOptions options{.store = store.get(), .look = [this](const v1::Experiment& experiment) {
-                           looked.push_back(experiment.name());
-                         }};
+  int asked_for_room = 0;
+  const ServiceOptions options{.store = store.get(), .operations = this};
   const rpc::Caller owner{.name = std::string(kLocalOwner), .role = v1::ROLE_OPERATOR},
       stranger{.name = "eve", .role = v1::ROLE_OPERATOR},
       admin{.name = "root", .role = v1::ROLE_ADMIN};
@@ -191,11 +196,6 @@ TEST_CASE("changes: a cancellation keeps its first reason, of a thousand bytes a
 
 TEST_CASE("changes: a resume asks for room only where something is to be resumed", "[unit]") {
   Fixture fixture;
-  int asked = 0;
-  fixture.options.check_room = [&] {
-    ++asked;
-    return absl::OkStatus();
-  };
   const auto resume = [&](State state) {
     v1::ResumeExperimentRequest request;
     request.set_name(fixture.Add("r" + std::to_string(state), state));
@@ -205,11 +205,11 @@ TEST_CASE("changes: a resume asks for room only where something is to be resumed
   CHECK(resume(S::STATE_RUNNING)->state() == S::STATE_RUNNING);
   CHECK(ReasonOf(resume(S::STATE_PAUSING).status()) == "ILLEGAL_TRANSITION");
   CHECK(ReasonOf(resume(S::STATE_FAILED).status()) == "ILLEGAL_TRANSITION");
-  CHECK(asked == 0);
+  CHECK(fixture.asked_for_room == 0);
   const auto resumed = resume(S::STATE_PAUSED);
   CHECK(resumed->state() == S::STATE_QUEUED);
   CHECK(resumed->pause_reason() == S::PAUSE_REASON_UNSPECIFIED);
-  CHECK(asked == 1);
+  CHECK(fixture.asked_for_room == 1);
 }
 
 TEST_CASE("changes: a deletion by force ends what is there, or marks what has to end first",

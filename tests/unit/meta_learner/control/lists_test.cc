@@ -9,6 +9,7 @@
 #include "meta_learner/control/catalogue.h"
 #include "meta_learner/control/checkpoints.h"
 #include "meta_learner/control/fleet.h"
+#include "tests/fake_control.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -19,7 +20,20 @@ namespace {
 using S = v1::Experiment;
 using Strings = std::vector<std::string>;
 
-struct Fixture {
+struct Fixture : testing::FakeOperations {
+  std::vector<v1::ShardInfo> Shards(const std::string& experiment) override {
+    asked = experiment;
+    return Numbered<v1::ShardInfo>(5);
+  }
+  std::vector<v1::Peer> Peers() override { return Numbered<v1::Peer>(3); }
+  template <typename Item>
+  static std::vector<Item> Numbered(size_t count) {
+    std::vector<Item> items(count);
+    for (size_t i = 0; i < count; ++i) items[i].set_name(std::to_string(i));
+    return items;
+  }
+
+  std::string asked = "nobody";
   testing::TempFolder folder;
   std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
 };
@@ -90,23 +104,8 @@ TEST_CASE("lists: a watch goes on where a list was made", "[unit]") {
 TEST_CASE("lists: shards and peers come by pages, those of each parent by themselves", "[unit]") {
   Fixture fixture;
   const std::string name = testing::CreateSmall(fixture.store.get(), "one").name();
-  std::string asked = "nobody";
-  const ServiceOptions options{.store = fixture.store.get(),
-                               .shards =
-                                   [&](const std::string& experiment) {
-                                     asked = experiment;
-                                     std::vector<v1::ShardInfo> shards(5);
-                                     for (int i = 0; i < 5; ++i)
-                                       shards[static_cast<size_t>(i)].set_name(std::to_string(i));
-                                     return shards;
-                                   },
-                               .peers =
-                                   [] {
-                                     std::vector<v1::Peer> peers(3);
-                                     for (int i = 0; i < 3; ++i)
-                                       peers[static_cast<size_t>(i)].set_name(std::to_string(i));
-                                     return peers;
-                                   }};
+  const ServiceOptions options{.store = fixture.store.get(), .operations = &fixture};
+  const std::string& asked = fixture.asked;
   v1::ListShardsRequest request;
   request.set_page_size(2);
   const auto shards = [&](const v1::ListShardsRequest& of) { return ListShards(options, of); };
