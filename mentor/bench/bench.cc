@@ -245,7 +245,7 @@ void PrintTable(const ordered_json& head, const Results& results) {
 // --- Commands ---
 
 int OneRound(const BenchEntry& entry, const Settings& settings) {
-  absl::StatusOr<Round> round = Round();
+  absl::StatusOr<RoundReport> round = RoundReport();
   if (auto figures = entry.run(settings); figures.ok()) {
     round->figures = *std::move(figures);
   } else {

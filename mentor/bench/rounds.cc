@@ -97,7 +97,7 @@ std::string TimeLeft(const std::vector<double>& taken, size_t at, int rounds_lef
 
 }  // namespace
 
-std::string ToJson(const absl::StatusOr<Round>& round) {
+std::string ToJson(const absl::StatusOr<RoundReport>& round) {
   nlohmann::ordered_json json;
   if (!round.ok()) {
     json["none"] = std::string(round.status().message());
@@ -112,7 +112,7 @@ std::string ToJson(const absl::StatusOr<Round>& round) {
   return json.dump();
 }
 
-absl::StatusOr<Round> ParseRound(std::string_view printed) {
+absl::StatusOr<RoundReport> ParseRound(std::string_view printed) {
   nlohmann::json json;
   const std::vector<std::string> lines =
       absl::StrSplit(absl::string_view(printed.data(), printed.size()), '\n');
@@ -122,7 +122,7 @@ absl::StatusOr<Round> ParseRound(std::string_view printed) {
   if (json.contains("none") && json["none"].is_string())
     return absl::UnimplementedError(json["none"].get<std::string>());
 
-  Round round;
+  RoundReport round;
   if (!json.contains("figures") || !json["figures"].is_object() || json["figures"].empty())
     return Malformed("figures: is not there, or no object with members", printed);
   for (const auto& [name, figure] : json["figures"].items()) {
@@ -143,8 +143,8 @@ absl::StatusOr<Round> ParseRound(std::string_view printed) {
   return round;
 }
 
-absl::StatusOr<Round> RunCommand(const std::vector<std::string>& command,
-                                 std::chrono::duration<double> deadline) {
+absl::StatusOr<RoundReport> RunCommand(const std::vector<std::string>& command,
+                                       std::chrono::duration<double> deadline) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return absl::InternalError("no pipe to a program");
   auto child = ChildProcess::Start({.command = command, .output = ends[1], .group = true});
@@ -232,7 +232,7 @@ Results RunRounds(const std::vector<Program>& programs, int rounds,
       say(absl::StrCat("round ", round + 1, " of ", rounds, ": ", program.name(),
                        TimeLeft(taken, i, rounds - round)));
       const auto start = Clock::now();
-      absl::StatusOr<Round> said = program.run();
+      absl::StatusOr<RoundReport> said = program.run();
       taken[i] = SecondsSince(start);
       if (absl::IsCancelled(said.status())) {
         results.stopped = true;

@@ -17,7 +17,7 @@
 namespace mentor::bench {
 
 // What a program says of one round.
-struct Round {
+struct RoundReport {
   Figures figures;
   std::map<std::string, std::string> versions = {};  // Of what it measured: "jax", "0.10.2".
 };
@@ -29,20 +29,20 @@ struct Round {
 //
 // `goal` and `versions` may be left out. The second form says that it cannot measure here; it is an
 // error of the code UNIMPLEMENTED here.
-std::string ToJson(const absl::StatusOr<Round>& round);
+std::string ToJson(const absl::StatusOr<RoundReport>& round);
 // Of all that a program printed, the last line that is an object. INVALID_ARGUMENT that names what
 // is wrong and quotes the end.
-absl::StatusOr<Round> ParseRound(std::string_view printed);
+absl::StatusOr<RoundReport> ParseRound(std::string_view printed);
 
 // Runs a command to the end of one round. `deadline` of zero: none. DEADLINE_EXCEEDED, ABORTED when
 // it did not end well, CANCELLED when this process is asked to stop; the errors of ParseRound.
-absl::StatusOr<Round> RunCommand(const std::vector<std::string>& command,
-                                 std::chrono::duration<double> deadline);
+absl::StatusOr<RoundReport> RunCommand(const std::vector<std::string>& command,
+                                       std::chrono::duration<double> deadline);
 
 struct Program {
   std::string measurement;  // "ppo"
   std::string peer = "";    // "jax"; empty: ours.
-  std::function<absl::StatusOr<Round>()> run;
+  std::function<absl::StatusOr<RoundReport>()> run;
 
   std::string name() const { return peer.empty() ? measurement : measurement + "/" + peer; }
 };

@@ -95,7 +95,7 @@ struct Contender {
   bool has_meta_seeds() const { return learned() || method == v1::EVALUATION_METHOD_RANDOM_SIGNAL; }
   bool best() const { return method == v1::EVALUATION_METHOD_LEARNED_BEST; }
 };
-struct Standing {
+struct Ranking {
   std::string split;
   bool has_goals = false;  // A run's tasks differ.
   Quantity quantity = Quantity::kSuccess;
@@ -108,11 +108,11 @@ struct Standing {
   }
 };
 // One for each split that has contenders; test goals first.
-std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit);
+std::vector<Ranking> Rankings(const std::vector<Group>& groups, Unit unit);
 
 // Scores of a contender after inner iteration `iteration`; -1: the last. Empty when an environment
 // has none.
-Scores ScoresOf(const Standing& standing, const Contender& contender, int iteration = -1);
+Scores ScoresOf(const Ranking& ranking, const Contender& contender, int iteration = -1);
 
 // Whether a learned contender is compared with another one, or with a baseline of its own.
 inline bool Comparable(const Contender& x, const Contender& y) {
@@ -143,11 +143,11 @@ struct ComparisonTables {
   std::vector<Table> tables;
   std::vector<std::string> summary;
 };
-ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Standing>& standings);
-// Success by episode of the lifetime, with each meta-seed behind the mean, of each standing.
+ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Ranking>& rankings);
+// Success by episode of the lifetime, with each meta-seed behind the mean, of each ranking.
 std::vector<EpisodeCurves> EpisodesOfStandings(const std::vector<Group>& groups,
-                                               const std::vector<Standing>& standings);
-void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing>& standings,
+                                               const std::vector<Ranking>& rankings);
+void DrawComparison(const std::vector<Group>& groups, const std::vector<Ranking>& rankings,
                     const std::vector<EpisodeCurves>& episodes, const Published& published,
                     Drawing* drawing);
 
