@@ -119,18 +119,18 @@ inline bool Comparable(const Contender& x, const Contender& y) {
   return y.learned() ? x.best() == y.best() : y.group.empty() || y.group == x.group;
 }
 
-// What one run had.
+// The budget of one run.
 struct Budget {
-  double updates = 0;    // Outer ones.
-  double lifetimes = 0;  // Of agents in meta-training, begun; NaN: not known, as the next two.
+  double updates = 0;    // Outer updates.
+  double lifetimes = 0;  // Begun in meta-training; here and in the next two NaN: unknown.
   double env_steps = 0;
   double cpu_seconds = 0;
   double evaluated = 0;  // Lifetimes of the evaluation, without baselines.
 };
 Budget BudgetOf(const ReportData& data);
-// Of those of which it is known; NaN: of none.
+// Mean over the budgets that are known; NaN: none is.
 double MeanOf(const std::vector<Budget>& budgets, double Budget::*member);
-// "38 to 40"; empty when it is known of none.
+// "38 to 40"; empty when none is known.
 std::string RangeWords(const std::vector<Budget>& budgets, double Budget::*member);
 // Whether all runs had the same, CPU seconds aside, and what they had: a sentence or two. Empty for
 // a single run.
