@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Mentor needs to build, run and be tested on Debian 12. Packages come from apt.txt,
-# wheels from requirements*.txt into .deps/. Running it again is safe and changes nothing.
+# wheels from requirements*.txt into .deps/. A second run is safe and changes nothing.
 #
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
 #                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
@@ -70,13 +70,13 @@ install_packages() {
     "${missing[@]}" >/dev/null
 }
 
-# Models that were cut, changed or removed are installed again.
+# Installs models again that were cut short, changed or removed.
 assets_are_whole() {
   (cd .deps/wheels && sha256sum --quiet --check ../../deploy/assets.sha256) >/dev/null 2>&1
 }
 
-# Wheels are used for their C++ headers, libraries and data, so one fixed Python tag serves any
-# Python here.
+# The build uses only the wheels' C++ headers, libraries and data. So one fixed Python tag serves
+# any Python here.
 install_wheels() {
   local list=$1 target=.deps/${2-wheels} stamp
   stamp=".deps/$(basename "$list").sha256"
@@ -100,7 +100,7 @@ if [ "$cuda" -eq 1 ] || [ "$signal" -eq 1 ]; then install_wheels deploy/requirem
 if [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-signal.txt signal; fi
 if [ "$nvcc" -eq 1 ]; then
   install_wheels deploy/requirements-nvcc.txt nvcc
-  # Where nvcc looks for its libraries when it links.
+  # nvcc looks here for its libraries when it links.
   ln -sfn lib .deps/nvcc/nvidia/cu13/lib64
 fi
 if [ "$objects" -eq 1 ]; then install_wheels deploy/requirements-objects.txt objects; fi

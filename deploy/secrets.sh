@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes what the roles need to trust each other when they run in containers: an authority, a
-# certificate for each role and a token for each client. One folder for each role, so that a
-# container gets its own and no more.
+# Makes what the roles need to trust each other in containers: an authority, a certificate for each
+# role, a token for each client. Each role has a folder of its own, so that a container gets no
+# other role's secrets.
 #
 # Usage: deploy/secrets.sh DIR [--host NAME]... [--days N] [--renew] [--help]
 #   DIR           folder to make: ca/ meta-learner/ learner/ actor/ operator/ admin/ viewer/
@@ -10,9 +10,9 @@
 #   --days N      how long certificates of roles are good (default 365; the authority: ten years)
 #   --renew       new certificates from the same authority; tokens stay, nothing needs a restart
 #
-# A role's folder holds tls.crt, tls.key, ca.crt; a client's also token; a server's also tokens, its
-# clients' names, roles and hashes. Files belong to user 10001 when root runs this, as the images
-# need it. Keep ca/ away from the machines that run Mentor.
+# A role's folder holds tls.crt, tls.key and ca.crt. A client's also holds its token. A server's
+# holds tokens: its clients' names, roles and hashes. If root runs this, files belong to user 10001,
+# as the images need it. Keep ca/ away from the machines that run Mentor.
 #
 # Examples:
 #   sudo deploy/secrets.sh deploy/compose/secrets --host lab7.example.org
@@ -49,7 +49,8 @@ cd "$dir"
 key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
 quietly() { local out; out=$("$@" 2>&1) || { echo "$out" >&2; fail "openssl failed"; }; }
 
-# Names a server is reached at: Compose's, a Kubernetes Service's and its pods', this machine.
+# Names under which a server is reached: Compose's, a Kubernetes Service's and its pods', this
+# machine's.
 names() {
   local name list="DNS:$1,DNS:$1.mentor,DNS:$1.mentor.svc,DNS:*.$1,DNS:*.$1.mentor.svc"
   list+=",DNS:localhost,IP:127.0.0.1"
@@ -69,13 +70,13 @@ certificate() {
     -out "$role/tls.crt.new" -days "$days" -extfile <(printf '%s\n' "subjectAltName=$names" \
       "extendedKeyUsage=$usage" keyUsage=critical,digitalSignature)
   rm "$role/csr"
-  # Whole files only: a process may read at any time.
+  # Files are replaced whole, because a process may read at any time.
   mv "$role/tls.key.new" "$role/tls.key"
   mv "$role/tls.crt.new" "$role/tls.crt"
   cp ca/ca.crt "$role/ca.crt"
 }
 
-# A client's token in its folder; its hash on a line at the server that it talks to.
+# Puts a client's token into its folder, and the token's hash on a line of its server.
 token() {
   local role=$1 server=$2
   openssl rand -hex 32 | tr -d '\n' >"$role/token"

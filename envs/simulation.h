@@ -48,7 +48,7 @@ absl::StatusOr<std::shared_ptr<const mjModel>> LoadCompiledModel(const std::stri
 
 // One model with one mjData. Not thread-safe; the model behind it is shared.
 //
-// Tasks write body_pos and site_pos. Those two arrays belong to this simulation. model() is a copy
+// Tasks write body_pos and site_pos. Both arrays belong to this simulation. model() is a copy
 // of the shared struct (5 KB) with two pointers replaced; other physics replace some more. So a
 // simulation costs its mjData, not another model: 0.2 MB, and the parts of the 14 MB arena that
 // contacts touch. Such a view must not reach mj_copyModel, mj_saveModel or mj_deleteModel, which

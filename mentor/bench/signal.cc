@@ -1,6 +1,6 @@
 // The signal network along lifetimes, and an epoch of the outer PPO (docs/performance.md,
-// `signal`), each beside a straightforward LibTorch program: CPU seconds of one thread, or on a GPU
-// the wall clock. Shapes of ML1.
+// `signal`), with the shapes of ML1. Each is beside a straightforward LibTorch program. CPU seconds
+// of one thread, or on a GPU the wall clock.
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
 

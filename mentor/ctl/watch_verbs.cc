@@ -206,7 +206,7 @@ void PrintLog(const Output& output, const v1::WatchLogsResponse& line) {
 
 // Finds the end of a broken log stream in a new one. Lines have a time and a text, and several
 // lines may have the same.
-class LogPlace {
+class LogPosition {
  public:
   // A new stream begins.
   void Begin() {
@@ -255,7 +255,7 @@ int Logs(Session& session, const LogFlags& flags) {
   request.set_name(FullName(flags.name));
   request.set_tail(flags.tail);
   request.set_follow(flags.follow);
-  LogPlace place;
+  LogPosition place;
   bool lost = false;
   const auto on_lost = NoteLost(&output);
   const absl::Time give_up = absl::Now() + absl::FromChrono(session.client->timeout());

@@ -1,6 +1,7 @@
-"""A host of Mentor: environments of Gymnasium, by the options of mentor_env/gymnasium_adapter.py,
-or what the class or function NAME of MODULE makes of the options. Exit status: 0 when its actor is
-done, 1 where a library is missing or no actor has started it, 2 for arguments."""
+"""A simulator of Mentor. It serves environments of Gymnasium by the options of
+mentor_env/gymnasium_adapter.py, or what the class or function NAME of MODULE makes of the options.
+Exit status: 0 when its actor is done, 1 if a library is missing or no actor started the program, 2
+for wrong arguments."""
 
 import argparse
 import fnmatch
@@ -18,7 +19,8 @@ def _module(parser: argparse.ArgumentParser, name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):  # It is there, and imports what is not.
+        # The module exists, but something that it imports is missing.
+        if not f"{name}.".startswith(f"{error.name}."):
             raise
         parser.error(
             f"there is no module '{name}' here, in PYTHONPATH or in the packages of "

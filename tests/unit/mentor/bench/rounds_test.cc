@@ -19,7 +19,7 @@ namespace {
 
 using testing::Contains;
 
-absl::StatusOr<Round> Shell(const std::string& script, double deadline_s = 20) {
+absl::StatusOr<RoundReport> Shell(const std::string& script, double deadline_s = 20) {
   return RunCommand({"/bin/sh", "-c", script}, std::chrono::duration<double>(deadline_s));
 }
 
@@ -29,15 +29,15 @@ void Nothing(const std::string&) {}
 Program Says(const std::string& peer, std::vector<double> values, const std::string& unit = "ms",
              std::vector<std::string>* order = nullptr) {
   auto next = std::make_shared<size_t>(0);
-  return {.measurement = "ppo", .peer = peer, .run = [=]() -> absl::StatusOr<Round> {
+  return {.measurement = "ppo", .peer = peer, .run = [=]() -> absl::StatusOr<RoundReport> {
             if (order != nullptr) order->push_back(peer.empty() ? "ours" : peer);
-            return Round{.figures = {{"step", {values.at((*next)++), unit}}}};
+            return RoundReport{.figures = {{"step", {values.at((*next)++), unit}}}};
           }};
 }
 
 TEST_CASE("rounds: what a program prints is read back, whatever else it says", "[unit]") {
-  const Round round{.figures = {{"step", {1.5, "ms", "goal 1"}}, {"share", {0.25, "ratio"}}},
-                    .versions = {{"jax", "1.2"}}};
+  const RoundReport round{.figures = {{"step", {1.5, "ms", "goal 1"}}, {"share", {0.25, "ratio"}}},
+                          .versions = {{"jax", "1.2"}}};
   const std::string line = ToJson(round);
   CHECK(!Contains(line, "\n"));
   for (const std::string& printed :
@@ -164,10 +164,11 @@ TEST_CASE("rounds: a rate is better when it is greater, and a ratio has none", "
 TEST_CASE("rounds: a program that fails is left out from then on; the others' figures stay",
           "[unit]") {
   int asked = 0;
-  const Program fails{.measurement = "ppo", .peer = "jax", .run = [&]() -> absl::StatusOr<Round> {
-                        if (++asked == 2) return absl::AbortedError("broken");
-                        return Round{.figures = {{"step", {2, "ms"}}}};
-                      }};
+  const Program fails{
+      .measurement = "ppo", .peer = "jax", .run = [&]() -> absl::StatusOr<RoundReport> {
+        if (++asked == 2) return absl::AbortedError("broken");
+        return RoundReport{.figures = {{"step", {2, "ms"}}}};
+      }};
   std::vector<std::string> lines;
   const Results results = RunRounds({Says("", {1, 2, 3}), fails, Says("other", {1, 1, 1})}, 3,
                                     [&](const std::string& line) { lines.push_back(line); });
@@ -180,7 +181,7 @@ TEST_CASE("rounds: a program that fails is left out from then on; the others' fi
   CHECK(std::find(lines.begin(), lines.end(), "ppo/jax is left out: broken") != lines.end());
 
   // Ours fails: there is nothing to compare with, of an earlier measurement neither.
-  const Program ours{.measurement = "signal", .run = []() -> absl::StatusOr<Round> {
+  const Program ours{.measurement = "signal", .run = []() -> absl::StatusOr<RoundReport> {
                        return absl::InternalError("ours broke");
                      }};
   Program theirs = Says("jax", {1});
@@ -192,9 +193,10 @@ TEST_CASE("rounds: a program that fails is left out from then on; the others' fi
 }
 
 TEST_CASE("rounds: what a peer cannot measure is no failure; another unit is", "[unit]") {
-  const Program absent{.measurement = "ppo", .peer = "jax", .run = []() -> absl::StatusOr<Round> {
-                         return absl::UnimplementedError("no jax");
-                       }};
+  const Program absent{
+      .measurement = "ppo", .peer = "jax", .run = []() -> absl::StatusOr<RoundReport> {
+        return absl::UnimplementedError("no jax");
+      }};
   const Results without = RunRounds({Says("", {1}), absent}, 1, Nothing);
   CHECK(without.ok());
   CHECK(without.left_out.at("ppo/jax").message() == "no jax");
@@ -206,7 +208,7 @@ TEST_CASE("rounds: what a peer cannot measure is no failure; another unit is", "
 }
 
 TEST_CASE("rounds: a signal ends them, and what was measured stays", "[unit]") {
-  const Program stopped{.measurement = "signal", .run = []() -> absl::StatusOr<Round> {
+  const Program stopped{.measurement = "signal", .run = []() -> absl::StatusOr<RoundReport> {
                           return absl::CancelledError("stopped by a signal");
                         }};
   const Results results = RunRounds({Says("", {1, 2}), stopped}, 2, Nothing);

@@ -84,38 +84,38 @@ TEST_CASE("comparison: runs that differ in the seed are one method; baselines st
   CHECK(groups[0].name == "reward");
   REQUIRE(groups[0].runs.size() == 2);
   CHECK(groups[0].runs[1]->name == "reward-2");
-  const auto standings = Standings(groups, Unit::kAuto);
-  REQUIRE(standings.size() == 1);
-  const Standing& standing = standings[0];
-  CHECK(standing.unit == Unit::kLifetime);  // There are fewer than three meta-seeds.
-  REQUIRE(standing.contenders.size() == 5);
-  CHECK(standing.contenders[0].name == "reward");
-  CHECK(standing.contenders[0].rows.size() == 12);
-  CHECK(standing.contenders[2].name == "PPO sparse");
+  const auto rankings = Rankings(groups, Unit::kAuto);
+  REQUIRE(rankings.size() == 1);
+  const Ranking& ranking = rankings[0];
+  CHECK(ranking.unit == Unit::kLifetime);  // There are fewer than three meta-seeds.
+  REQUIRE(ranking.contenders.size() == 5);
+  CHECK(ranking.contenders[0].name == "reward");
+  CHECK(ranking.contenders[0].rows.size() == 12);
+  CHECK(ranking.contenders[2].name == "PPO sparse");
   // The same agents in all runs: 3 seeds x 2 lifetimes once.
-  CHECK(standing.contenders[2].rows.size() == 6);
-  CHECK(standing.contenders[2].iteration_steps == 50);
-  CHECK(standing.contenders[3].name == "random signal (reward)");
-  CHECK(standing.contenders[3].rows.size() == 12);  // Another signal for each meta-seed.
+  CHECK(ranking.contenders[2].rows.size() == 6);
+  CHECK(ranking.contenders[2].iteration_steps == 50);
+  CHECK(ranking.contenders[3].name == "random signal (reward)");
+  CHECK(ranking.contenders[3].rows.size() == 12);  // Another signal for each meta-seed.
   // Two of a kind do not look alike.
-  CHECK(standing.contenders[3].style.colour != standing.contenders[4].style.colour);
+  CHECK(ranking.contenders[3].style.colour != ranking.contenders[4].style.colour);
 
   // By meta-seed; seeds of agents are lifetimes on the same goals.
-  const Standing by_seed = Standings(groups, Unit::kSeed)[0];
-  const auto pooled = [](const Standing& of, size_t contender, int iteration = -1) {
+  const Ranking by_seed = Rankings(groups, Unit::kSeed)[0];
+  const auto pooled = [](const Ranking& of, size_t contender, int iteration = -1) {
     return Pool(ScoresOf(of, of.contenders[contender], iteration));
   };
   CHECK(pooled(by_seed, 0) == PooledScores{{1, 0.5}});
   CHECK(pooled(by_seed, 0, 0) == PooledScores{{0, 0}});
   CHECK(pooled(by_seed, 1) == PooledScores{{0.5}});
-  CHECK(pooled(standing, 1) == PooledScores{std::vector<double>(6, 0.5)});
-  const Scores own = ScoresOf(standing, standing.contenders[1]);
+  CHECK(pooled(ranking, 1) == PooledScores{std::vector<double>(6, 0.5)});
+  const Scores own = ScoresOf(ranking, ranking.contenders[1]);
   CHECK(std::set<Levels>(own.levels.begin(), own.levels.end()).size() == 2);  // Two goals.
 
   // Other tasks or agents: each method has its own baselines.
   std::vector<ComparedRun> others = runs;
   others[1].data.identity.protocol = "two";
-  const auto apart = Standings(GroupRuns(others), Unit::kAuto);
+  const auto apart = Rankings(GroupRuns(others), Unit::kAuto);
   CHECK(apart[0].contenders[2].name == "PPO sparse (reward)");
   CHECK(apart[0].contenders[3].name == "PPO sparse (advantage)");
 }
@@ -124,13 +124,13 @@ TEST_CASE("comparison: strata are the environments that all methods have", "[uni
   std::vector<ComparedRun> runs = {Run("reward", 1, 1), Run("advantage", 1, 0)};
   for (const char* method : {"learned", "PPO sparse", "random signal"})
     runs[0].data.evaluation.push_back(Row(method, 1, 0, {0, 0, 1, 1}, "push"));
-  auto standing = Standings(GroupRuns(runs), Unit::kLifetime)[0];
-  CHECK(standing.environments == std::vector<std::string>{"reach"});
+  auto ranking = Rankings(GroupRuns(runs), Unit::kLifetime)[0];
+  CHECK(ranking.environments == std::vector<std::string>{"reach"});
   for (const char* method : {"learned", "PPO sparse", "random signal"})
     runs[1].data.evaluation.push_back(Row(method, 1, 0, {0, 0, 1, 0}, "push"));
-  standing = Standings(GroupRuns(runs), Unit::kLifetime)[0];
-  CHECK(standing.environments == std::vector<std::string>{"push", "reach"});
-  CHECK(Pool(ScoresOf(standing, standing.contenders[0]))[0] == std::vector<double>{1});
+  ranking = Rankings(GroupRuns(runs), Unit::kLifetime)[0];
+  CHECK(ranking.environments == std::vector<std::string>{"push", "reach"});
+  CHECK(Pool(ScoresOf(ranking, ranking.contenders[0]))[0] == std::vector<double>{1});
 }
 
 // A run whose benchmark draws its goals as ml1 does: those of tests from goal_seed + 1.
@@ -152,17 +152,17 @@ TEST_CASE(
                                    RunOnGoals("a", 1, 3, 0), RunOnGoals("a", 2, 5, 0)};
   const auto groups = GroupRuns(runs);
   REQUIRE(groups.size() == 1);
-  const Standing standing = Standings(groups, Unit::kAuto)[0];
-  CHECK(standing.unit == Unit::kSeed);
-  REQUIRE(standing.contenders.size() == 3);
-  CHECK(Pool(ScoresOf(standing, standing.contenders[0])) == PooledScores{{1, 1, 0.5, 0.5}});
-  CHECK(standing.contenders[1].name == "PPO sparse");
-  CHECK(standing.contenders[1].rows.size() == 18);
-  CHECK(BySeed(ScoresOf(standing, standing.contenders[1])).size() == 3);
+  const Ranking ranking = Rankings(groups, Unit::kAuto)[0];
+  CHECK(ranking.unit == Unit::kSeed);
+  REQUIRE(ranking.contenders.size() == 3);
+  CHECK(Pool(ScoresOf(ranking, ranking.contenders[0])) == PooledScores{{1, 1, 0.5, 0.5}});
+  CHECK(ranking.contenders[1].name == "PPO sparse");
+  CHECK(ranking.contenders[1].rows.size() == 18);
+  CHECK(BySeed(ScoresOf(ranking, ranking.contenders[1])).size() == 3);
 
   // A method with other goals has its own baselines.
   runs.push_back(RunOnGoals("b", 1, 1, 1));
-  CHECK(Standings(GroupRuns(runs), Unit::kAuto)[0].contenders[2].name == "PPO sparse (a)");
+  CHECK(Rankings(GroupRuns(runs), Unit::kAuto)[0].contenders[2].name == "PPO sparse (a)");
 
   // Nothing but baselines.
   std::vector<ComparedRun> only;
@@ -173,10 +173,10 @@ TEST_CASE(
     });
   }
   const auto baselines = GroupRuns(only);
-  const auto standings = Standings(baselines, Unit::kAuto);
-  REQUIRE(standings[0].contenders.size() == 1);
-  CHECK(standings[0].contenders[0].name == "PPO sparse");
-  const auto tables = Tabulate(baselines, standings);
+  const auto rankings = Rankings(baselines, Unit::kAuto);
+  REQUIRE(rankings[0].contenders.size() == 1);
+  CHECK(rankings[0].contenders[0].name == "PPO sparse");
+  const auto tables = Tabulate(baselines, rankings);
   // Nothing succeeds, so these are shaped returns.
   CHECK(
       Contains(tables.tables[1].Csv(), "\nPPO sparse,5,5,30,3.5,3.5,3.5,3.5 3.5 3.5 3.5 3.5,3.5,"));
@@ -376,7 +376,7 @@ TEST_CASE("comparison: the words follow the size of the effect", "[unit]") {
       runs[1].data.evaluation.push_back(Row("learned", 1, lifetime, {0, 0, 0, 0}));
     }
     const auto groups = GroupRuns(runs);
-    return Tabulate(groups, Standings(groups, Unit::kLifetime)).summary[0];
+    return Tabulate(groups, Rankings(groups, Unit::kLifetime)).summary[0];
   };
   CHECK(said(0) == "a cannot be told apart from b (higher in 50 % of pairs [50 %, 50 %]).");
   CHECK(Contains(said(20), "a is a little better than b (higher in 60 % of pairs ["));
