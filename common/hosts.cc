@@ -33,7 +33,7 @@ absl::Status CheckHostNames(std::string_view field,
         absl::StrFormat("has %d entries; at most %d are allowed", names.size(), kHostsMax));
   std::set<std::string_view> seen;
   for (const std::string& name : names) {
-    if (!IsHostName(name)) return wrong("an entry is no name of a host");
+    if (!IsHostName(name)) return wrong("an entry is not a valid name of a simulator");
     if (!seen.insert(name).second) return wrong(absl::StrCat("'", name, "' stands there twice"));
   }
   return absl::OkStatus();

@@ -120,7 +120,8 @@ absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
 void AddEnvCheck(CLI::App* env, std::function<int()>* action) {
   const auto flags = std::make_shared<CheckFlags>();
   CLI::App* check = env->add_subcommand(
-      "check", "Try what an environment promises: the same bits everywhere, save points, numbers");
+      "check",
+      "Check what an environment promises: the same bits everywhere, save points, numbers");
   check->footer(
       "Examples:\n"
       "  mentor env check my_robot/                 a task of your own: a folder with task.txtpb\n"

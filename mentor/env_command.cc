@@ -203,9 +203,10 @@ absl::StatusOr<std::vector<size_t>> ChooseEpisodes(const std::string& asked,
 absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, Watcher* watcher) {
   if (!flags.task.empty() || !flags.benchmark.empty() || !flags.options.empty() ||
       !flags.wrappers.empty() || flags.goal_visible || flags.steps > 0) {
-    return BadFlag("--policy", flags.policy,
-                   "the run's spec says what its agents live in: leave out --task, --benchmark, "
-                   "--option, --wrapper, --goal_visible and --steps; --goal chooses the task");
+    return BadFlag(
+        "--policy", flags.policy,
+        "the run's spec sets the environment of its agents: leave out --task, --benchmark, "
+        "--option, --wrapper, --goal_visible and --steps; --goal chooses the task");
   }
   // Report unknown names and undrawable scenes before simulating a lifetime.
   MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentTask drawn, TaskOf(flags));
@@ -358,8 +359,8 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
   render->add_option("--out", flags.film.out, "FILE.png, FILE.gif or FILE.mp4")->required();
   render
       ->add_option("--policy", flags.policy,
-                   "scripted, random, or a run: its folder or one of its checkpoints; of a bundle "
-                   "random if not given")
+                   "scripted, random, or a run: its folder or one of its checkpoints; default for "
+                   "a bundle: random")
       ->capture_default_str();
 
   render->add_option("--task", flags.task, "The task's parameters: numbers with commas between")

@@ -91,13 +91,14 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       ->required();
   command
       ->add_option("--out", flags.options.out,
-                   "Folder to write: weights (safetensors), signal.json, a card (README.md), and "
-                   "a recorded lifetime that checks whoever reads them")
+                   "Folder to write: weights (safetensors), signal.json, a card (README.md), and a "
+                   "recorded lifetime with which a reader can check its results")
       ->type_name("DIR")
       ->required();
   command
-      ->add_option("--weights", flags.weights,
-                   "Those after the last outer update, or those with the best score in training")
+      ->add_option(
+          "--weights", flags.weights,
+          "The weights after the last outer update, or those with the best score in training")
       ->check(OneOf({"last", "best"}))
       ->capture_default_str();
   command->add_option("--name", flags.options.name,

@@ -174,7 +174,7 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
     if (ctl::LooksLikeExperiment(text)) {
       return absl::InvalidArgumentError(
           absl::StrCat(flags.spec, " is an experiment for 'mentorctl apply -f ", flags.spec,
-                       "'; 'mentor run' takes a spec alone, what stands inside spec { }"));
+                       "'; 'mentor run' takes a spec alone: the text inside spec { }"));
     }
   } else {
     MENTOR_ASSIGN_OR_RETURN(request->branch, ReadBranch(flags.from));
@@ -224,7 +224,7 @@ absl::Status CheckFolder(const Request& request, const std::filesystem::path& ou
                           ": nothing changes; add for instance --set rule.outer_updates=",
                           2 * WithDefaults(request.spec).rule().outer_updates(),
                           ", or give --out to repeat its updates in another folder")
-           : absl::StrCat("--out ", run, ": is the run to go on from; give another folder"));
+           : absl::StrCat("--out ", run, ": is the run to continue from; give another folder"));
 }
 
 int Run(const RunFlags& flags) {
@@ -299,8 +299,8 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
                   "Change a setting of the spec, for instance --set rule.outer_updates=10")
       ->allow_extra_args(false);
   run->add_option("--bundle", flags.bundles,
-                  "Folder of a model and its task, for the environment of the spec that takes one; "
-                  "its name, sha256:HEX, goes into the spec, and a copy into the run folder")
+                  "Folder of a model and its task, for a spec whose environment takes a bundle. "
+                  "Its name, sha256:HEX, goes into the spec, and a copy into the run folder")
       ->type_name("DIR")
       ->allow_extra_args(false);
   run->add_option("--from", flags.from,
@@ -310,7 +310,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
       ->type_name("RUN");
   run->add_option("--out", flags.out, "Run folder; default: runs/SPEC-HASH")->type_name("DIR");
   run->add_option("--tensorboard", flags.tensorboard,
-                  "Write TensorBoard event files to DIR/RUN-ID while the run is at work")
+                  "Write TensorBoard event files to DIR/RUN-ID during the run")
       ->type_name("DIR");
   run->add_option("--actors", flags.actors, "Number of actors")
       ->check(CLI::Range(1, 256))

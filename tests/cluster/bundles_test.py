@@ -73,7 +73,7 @@ class BundlesTest(ClusterTest):
         self.assertEqual(digest_of(copy), name[7:])
         began = time.monotonic()
         self.mentorctl(address, "bundles", "push", folder)
-        self.assertLess(time.monotonic() - began, 5, "what is there is not sent again")
+        self.assertLess(time.monotonic() - began, 5, "files that the server has are not sent")
 
         # Backups have it.
         self.run_to_end(

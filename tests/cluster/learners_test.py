@@ -105,7 +105,7 @@ class LearnersTest(ClusterTest):
             # A meta-learner is no learner; a name without addresses is nobody; one of them twice.
             addresses = [hanging, self.server, learner, "localhost.invalid:1", learner]
             actor = self.start_actor(",".join(addresses), 1, "--allow_insecure")
-            actor.wait_for("a name of learners is not found")
+            actor.wait_for("a name of learners cannot be resolved")
             actor.wait_for("connected to a learner")
             self.create_experiment(self.server, "hangs", *short)
             self.assertEqual(self.hash_of("hangs"), alone)

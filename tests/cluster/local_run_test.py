@@ -228,7 +228,7 @@ class FromTest(ClusterTest):
         self.assertIn(nothing, go_on(short, short, code=2))
         self.assertIn(nothing, go_on(short, self.folder / "none", code=2))
         self.assertIn("nothing changes", go_on(f"{short}/2", short, code=2))
-        self.assertIn("is the run to go on from", go_on(short, short, *longer, code=2))
+        self.assertIn("is the run to continue from", go_on(short, short, *longer, code=2))
         out = self.folder / "none"
         said = go_on(short, out, *sets("rule.outer_updates=3"), code=2)
         self.assertIn("rule.outer_updates=3: is 3, but the checkpoint has 4 already", said)

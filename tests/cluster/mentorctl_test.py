@@ -86,7 +86,7 @@ class MentorctlTest(ClusterTest):
         self.assertIn(hashlib.sha256(whole).hexdigest(), said)
         part = pathlib.Path(f"{file}.part")
         part.write_bytes(whole[:1000])
-        self.assertIn("goes on at byte 1000", ctl("download", "one", "--out", file, "--force"))
+        self.assertIn("continues at byte 1000", ctl("download", "one", "--out", file, "--force"))
         self.assertEqual(file.read_bytes(), whole)
         part.write_bytes(b"something else" * 10000)
         ctl("download", "one", "--out", file, "--force")

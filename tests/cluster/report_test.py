@@ -143,12 +143,12 @@ class ReportTest(ClusterTest):
         process = self.start_run(run, *sets("rule.outer_updates=4000"))
         self.wait_for_checkpoints(run, 2)
         said = self.run_to_end("mentor", "report", run)
-        self.assertIn("The run is still at work: this is what it has done so far.", said)
+        self.assertIn("The run is still active: these are its results so far.", said)
         self.assertRegex(
             said, r"The run made \d+ outer updates of the 4,000 that its spec asks for"
         )
         page = Page(run / "report.html")
-        self.assertIn("The run is still at work", page.text)
+        self.assertIn("The run is still active", page.text)
         self.assertIn("training_by_update", page.charts)
         # Nobody disturbed it.
         count = self.newest_step(run)

@@ -72,7 +72,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
 
     def test_a_claim_is_recorded_and_holds(self):
         said = self.reproduce("tiny-1", code=1)
-        self.assertIn("nothing is recorded yet: --record writes it down", said)
+        self.assertIn("nothing is recorded yet: --record records it", said)
         said = self.reproduce("tiny", "--record")
         self.assertIn("3 passed, 0 failed", said)
         first, second, both = self.rows()
@@ -113,7 +113,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         # A bit that moved while nobody recorded anew.
         self.edit("tiny-1", hash="0" * 64)
         said = self.reproduce("tiny-1", code=1)
-        self.assertIn("the bits of Mentor have moved", said)
+        self.assertIn("Mentor's bits have changed", said)
         # Another processor explains it.
         environments, _, learner = whole["fingerprint"].split("/")
         self.edit("tiny-1", fingerprint=f"{environments}/elsewhere/{learner}", processor="Other")
@@ -170,7 +170,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.edit("tiny-1", hash="0" * 64)
         out = self.folder / "out"
         said = self.reproduce("tiny-1", "--from", out, "--record", code=1)
-        self.assertIn("--record --replace writes it down", said)
+        self.assertIn("record it with --record --replace", said)
         self.assertEqual(self.rows()[0]["hash"], "0" * 64)
         self.reproduce("tiny-1", "--from", out, "--record", "--replace")
         self.assertEqual(self.claims.read_text(encoding="utf-8"), made)

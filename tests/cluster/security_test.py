@@ -250,7 +250,7 @@ class SecurityTest(ClusterTest):
             c / "tokens",
         )
         address = process.wait_for(r"listening on 0.0.0.0(:\d+)").group(1)
-        process.wait_for("can read the traffic and the tokens", 10)
+        process.wait_for("can read the traffic and its tokens", 10)
         self.assertEqual(peers.call("127.0.0.1" + address, LIST, c.tokens["viewer"])[0], OK)
         self.assertEqual(peers.call("127.0.0.1" + address, LIST)[0], UNAUTHENTICATED)
 

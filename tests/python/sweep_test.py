@@ -154,7 +154,7 @@ sys.exit(command.run("program", action))
         )
         self.assertEqual(done.returncode, 130, done.stderr)
         self.assertIn("Exception ignored", done.stderr)
-        self.assertIn("the same command goes on", done.stderr)
+        self.assertIn("the same command continues", done.stderr)
 
     def test_what_is_behind_is_cancelled(self):
         address = self.service()
@@ -176,7 +176,7 @@ sys.exit(command.run("program", action))
         child.send_signal(signal.SIGINT)
         output, _ = child.communicate(timeout=100)
         self.assertEqual(child.returncode, 130, output)
-        self.assertIn("the same command goes on", output)
+        self.assertIn("the same command continues", output)
         pruned = [one for one in self.trials() if one.state.name == "PRUNED"]
         self.assertTrue(pruned)
         for one in pruned:

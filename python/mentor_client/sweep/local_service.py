@@ -75,7 +75,7 @@ class LocalService:
                 raise MentorError(
                     grpc.StatusCode.FAILED_PRECONDITION,
                     f"{name} of the service here has ended ({end}): {self._last_words(name)}; the "
-                    "same command goes on",
+                    "same command continues",
                 )
 
     def close(self) -> None:

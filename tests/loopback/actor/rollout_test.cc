@@ -306,7 +306,8 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
          set_number(m, &v1::Trajectory::mutable_terminations, static_cast<char>(1));
          set_number(m, &v1::Trajectory::mutable_truncations, static_cast<char>(1));
        }},
-      {"last observations that nobody asked for", "result", "final_observations: nobody asked",
+      {"last observations that nobody asked for", "result",
+       "final_observations: the unit did not ask",
        [&](auto* m) {
          *m->mutable_result()->mutable_trajectory()->mutable_final_observations() =
              m->result().trajectory().next_observation();
@@ -359,7 +360,7 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
        [](auto* m) { m->mutable_result()->mutable_result_hash()->front() ^= 1; }},
       {"no hash", "result", "result_hash",
        [](auto* m) { m->mutable_result()->clear_result_hash(); }},
-      {"state that nobody asked for", "result", "final_state: nobody asked",
+      {"state that nobody asked for", "result", "final_state: the unit did not ask",
        [&](auto* m) {
          m->mutable_result()->set_final_state("x");
          rehash(m);

@@ -107,7 +107,7 @@ TEST_CASE("mentorctl: at a port of another program it says what answers there", 
       {.address = "127.0.0.1:0", .health_names = {"mentor.v1.ExperimentService"}}, {}, {"list"});
   CHECK(Contains(older.err, "does not know ListExperiments: it is older"));
   const Outcome other = RunAt({.address = "127.0.0.1:0"}, {}, {"list"});
-  CHECK(Contains(other.err, "is no mentor-meta-learner of this version"));
+  CHECK(Contains(other.err, "is not a mentor-meta-learner of this version"));
 }
 
 TEST_CASE("mentorctl: get says what agents achieve", "[loopback]") {

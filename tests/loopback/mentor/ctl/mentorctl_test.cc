@@ -341,7 +341,7 @@ TEST_CASE("mentorctl: apply creates, updates, leaves alone and refuses", "[loopb
   CHECK(fixture.service().size() == 1);
   // Only the server says these.
   const std::string said = fixture.Write("said.txtpb", spec + " state: STATE_RUNNING");
-  CHECK(Contains(fixture.Run({"apply", "-f", said}).err, "state: is said by the server"));
+  CHECK(Contains(fixture.Run({"apply", "-f", said}).err, "state: is set by the server"));
   CHECK(fixture.Run({"apply", "-f", "-"}, spec).code == 2);
   CHECK(fixture.Run({"apply", "-f", "-", "--id", "x"}, spec).out == "experiments/x created\n");
 }

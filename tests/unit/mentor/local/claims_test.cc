@@ -145,7 +145,7 @@ TEST_CASE("claims: another hash of the same version and arithmetic has no excuse
   const ClaimVerdict verdict = CompareClaims(Row(), now);
   CHECK_FALSE(verdict.same_bits);
   CHECK_FALSE(verdict.may_differ);
-  CHECK(Says(verdict, "the bits of Mentor have moved"));
+  CHECK(Says(verdict, "Mentor's bits have changed"));
 }
 
 TEST_CASE("claims: a record of another processor says which part of the fingerprint differs",

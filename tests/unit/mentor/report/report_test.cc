@@ -594,7 +594,7 @@ TEST_CASE("report: a run that failed says so first", "[unit]") {
 TEST_CASE("report: a run that goes on says so first", "[unit]") {
   ReportData data = Whole();
   data.goes_on = true;
-  CHECK(Summarise(data, {}, {})[0] == "The run is still at work: this is what it has done so far.");
+  CHECK(Summarise(data, {}, {})[0] == "The run is still active: these are its results so far.");
 }
 
 TEST_CASE("report: runs of one title are told apart by folder and seed", "[unit]") {
