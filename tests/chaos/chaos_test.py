@@ -2,7 +2,8 @@
 """Chaos: a real cluster works on several experiments at once while faults hit its processes, their
 connections, disk and database. Its users pause, resume, clone and cancel meanwhile. A seed gives
 the experiments, the fleet, the store and the schedule. In the end each experiment is in the state
-that its history demands, with the
+that its history demands, with the hash that it has alone. No user has seen two results for one
+thing, and the records of all processes pass tests/fault/history_check.py.
 
 As a test: a few seeds. By hand:
 

@@ -91,7 +91,7 @@ class Fleet:
         return [word for name, file in self.pair(role).items() for word in (f"--{name}", file)]
 
     def user_environment(self):
-        """Of users' clients."""
+        """For users' clients."""
         if not self.certificates:
             return {}
         return {f"MENTOR_{name.upper()}": str(file) for name, file in self.pair("operator").items()}

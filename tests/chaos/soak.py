@@ -2,7 +2,7 @@
 """A soak: hours of small experiments, created, watched, read and deleted one after another, on a
 real cluster without faults. Every few seconds it reads the memory, file descriptors and threads of
 each process and the disk of the state. Growth of more than a hundredth an hour after the warm-up is
-a leak, and the
+a leak, and the exit status is 1.
 
     tests/chaos/soak.py --hours 8 --csv runs/soak.csv
     tests/chaos/soak.py --hours 0.2          # a first look: twelve minutes
@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
 
 from harness import ClusterTest, sets  # noqa: E402
 
-WARM_UP = 0.25  # Of the whole time.
+WARM_UP = 0.25  # Share of the whole time.
 SAMPLE_S = 5
 SIDE_BY_SIDE = 3
 # A few pages are not a leak.

@@ -242,7 +242,7 @@ class MentorctlTest(ClusterTest):
         self.assertEqual(learner.wait(60), 0, learner.output())
         for process in (actor, leaving, learner):
             self.assertIn('"msg":"drained"', process.output())
-            # Nobody sent it a signal.
+            # It received no signal.
             self.assertNotIn('"signal"', process.wait_for(".*stopping.*").group(0))
 
     def test_watch_over_kill_9_of_the_server(self):

@@ -150,7 +150,7 @@ class ReportTest(ClusterTest):
         page = Page(run / "report.html")
         self.assertIn("The run is still active", page.text)
         self.assertIn("training_by_update", page.charts)
-        # Nobody disturbed it.
+        # The run was not disturbed.
         count = self.newest_step(run)
         self.wait_until(lambda: self.newest_step(run) > count, "another update")
         process.kill()

@@ -181,7 +181,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.claims.chmod(0o664)
         link = self.folder / "link.csv"
         link.symlink_to(self.claims)
-        # Four at once, and somebody who adds a row.
+        # Four commands at once, and a user who adds a row.
         flags = ["--record", "--quiet", "--claims", link, "--out", self.folder / "out"]
         recording = [
             self.start("mentor", "reproduce", f"{claim}-1", *flags) for claim, _, _ in commands
@@ -195,7 +195,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn("late", rows)
         self.assertTrue(link.is_symlink())
         self.assertEqual(self.claims.stat().st_mode & 0o777, 0o664)
-        # What it would lose it does not write.
+        # The command refuses to write what would lose the comment.
         text = "# ours\n" + self.claims.read_text(encoding="utf-8")
         self.claims.write_text(text, encoding="utf-8")
         said = self.reproduce("tiny-1", "--record", code=2)
@@ -231,13 +231,13 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         # The same bits as here.
         shutil.rmtree(self.folder / "out")
         self.assertIn("3 passed, 0 failed", self.reproduce("tiny", "--strict"))
-        # What has been fetched is not asked for again; what was not is, and nothing is submitted.
+        # Fetched runs are not asked for again, the missing one is, and nothing is submitted.
         shutil.rmtree(self.folder / "out" / "tiny-2")
         said = self.reproduce("tiny", "--strict", "--server", address)
         self.assertNotIn("submitted", said)
         self.assertIn("3 passed, 0 failed", said)
         self.assertEqual(self.rows(), by_service)
-        # An experiment of that name with another spec is not taken for the claim's.
+        # An experiment of that name with another spec does not count as the claim's.
         self.edit("tiny-2", command=TINY + " --set seed=5")
         shutil.rmtree(self.folder / "out")
         said = self.reproduce("tiny-2", "--server", address, code=1)
