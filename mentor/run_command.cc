@@ -197,8 +197,7 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
     if (any) request->spec = ParseSpec(PrintSpec(named), {}, violations, meta_learner::CheckParts);
   }
   if (!any) {
-    request->spec =
-        ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts, file);
+    request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts, file);
   }
   if (request->branch && violations->empty())
     CheckBranch(*request->branch, request->spec, violations);

@@ -124,16 +124,17 @@ class Resolver {
                                          path->filename().string(), "; name another base"));
     }
     if (files_.size() > kBasesMax) {
-      return Refuse("base", absl::StrCat("is ", Quote(name), ", base number ", files_.size(),
-                                         " in a row; at most ", kBasesMax, " may follow each other"));
+      return Refuse("base",
+                    absl::StrCat("is ", Quote(name), ", base number ", files_.size(),
+                                 " in a row; at most ", kBasesMax, " may follow each other"));
     }
     const absl::StatusOr<std::string> text = ReadFile(*path, kSpecBytesMax);
     if (!text.ok()) return Refuse("base", text.status().message());
     Violations wrong;
     ParseText(*text, base, &wrong);
     for (const Violation& violation : wrong.list()) {
-      violations_->Add("base", absl::StrCat(path->string(), ", ", violation.field, ": ",
-                                            violation.description));
+      violations_->Add(
+          "base", absl::StrCat(path->string(), ", ", violation.field, ": ", violation.description));
     }
     return wrong.empty() && Resolve(*path, base);
   }

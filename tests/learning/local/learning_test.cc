@@ -101,8 +101,8 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
   static const absl::Status numerics = learner::FixNumerics();
   REQUIRE(numerics.ok());
   RegisterFlippedRules();
-  const auto spec = LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/", file), overrides,
-                                 meta_learner::CheckParts);
+  const auto spec =
+      LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/", file), overrides, meta_learner::CheckParts);
   INFO(spec.status());
   REQUIRE(spec.ok());
   std::string settings;

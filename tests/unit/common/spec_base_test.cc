@@ -1,11 +1,10 @@
-#include "common/spec/base.h"
-
 #include <string>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
 
 #include "common/file.h"
+#include "common/spec/base.h"
 #include "common/spec/spec.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
