@@ -153,13 +153,30 @@ class HostEnvironment : public Environment {
                        .truncated = outcome->truncated || is_last};
   }
 
-  std::string SaveState() const override {
+  absl::StatusOr<std::string> SaveState() const override {
     MENTOR_CHECK(steps_ >= 0);
-    const auto state = Save();
-    save_status_ = state.status();
-    return state.ok() ? *state : "";
+    if (!info_.saves_state)
+      return absl::FailedPreconditionError(absl::StrCat(facts_.name(), " saves no states"));
+    v1::HostRequest question;
+    question.mutable_save();
+    auto reply = process_->Ask(question);
+    absl::Status status = reply.status();
+    if (status.ok() && (!reply->has_state() || reply->state().state().empty() ||
+                        reply->state().state().size() > kHostStateBytesMax)) {
+      status = process_->End(
+          absl::StrFormat("answered 'save' with no state of 1 to %d bytes", kHostStateBytesMax));
+    }
+    if (!status.ok()) {
+      process_.reset();
+      steps_ = -1;
+      return status;
+    }
+    std::string state(kHostStateMagic);
+    const uint32_t steps = static_cast<uint32_t>(steps_);
+    state.append(reinterpret_cast<const char*>(&steps), sizeof(steps));
+    state += StateDigest(steps, reply->state().state());
+    return state += reply->state().state();
   }
-  absl::Status SaveStatus() const override { return save_status_; }
 
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
     MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
@@ -262,30 +279,6 @@ class HostEnvironment : public Environment {
     return hash.Finish();
   }
 
-  absl::StatusOr<std::string> Save() const {
-    if (!info_.saves_state)
-      return absl::FailedPreconditionError(absl::StrCat(facts_.name(), " saves no states"));
-    v1::HostRequest question;
-    question.mutable_save();
-    auto reply = process_->Ask(question);
-    absl::Status status = reply.status();
-    if (status.ok() && (!reply->has_state() || reply->state().state().empty() ||
-                        reply->state().state().size() > kHostStateBytesMax)) {
-      status = process_->End(
-          absl::StrFormat("answered 'save' with no state of 1 to %d bytes", kHostStateBytesMax));
-    }
-    if (!status.ok()) {
-      process_.reset();
-      steps_ = -1;
-      return status;
-    }
-    std::string state(kHostStateMagic);
-    const uint32_t steps = static_cast<uint32_t>(steps_);
-    state.append(reinterpret_cast<const char*>(&steps), sizeof(steps));
-    state += StateDigest(steps, reply->state().state());
-    return state += reply->state().state();
-  }
-
   // Fixed after construction.
   const std::string host_;
   const std::map<std::string, std::string> options_;
@@ -301,7 +294,6 @@ class HostEnvironment : public Environment {
   std::vector<float> clipped_;
   // Mutable, because saving asks the process and may end it.
   mutable std::unique_ptr<HostProcess> process_;
-  mutable absl::Status save_status_;
   std::unique_ptr<SharedArrays> arrays_;
 };
 

@@ -257,7 +257,8 @@ absl::Status MetaWorldEnvironment::Reset(const RandomStream&, uint32_t,
   }
   steps_ = 0;
   outcome_ = {};
-  SettledResets::Instance().Add(key, SaveState());
+  MENTOR_ASSIGN_OR_RETURN(std::string settled, SaveState());
+  SettledResets::Instance().Add(key, std::move(settled));
   std::copy(observation_.begin(), observation_.end(), observation.begin());
   return absl::OkStatus();
 }
@@ -320,7 +321,7 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
 
 // numbers := goal_visible v[6] steps measured[18] observation[39] episode write_count (kind id x y
 // z)* simulator
-std::string MetaWorldEnvironment::SaveState() const {
+absl::StatusOr<std::string> MetaWorldEnvironment::SaveState() const {
   const Simulation& sim = world_.sim();
   MENTOR_CHECK(steps_ >= 0);
   std::vector<double> numbers = {goal_visible_ ? 1.0 : 0.0};

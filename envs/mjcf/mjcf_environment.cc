@@ -422,7 +422,7 @@ absl::StatusOr<StepOutcome> MjcfEnvironment::Step(std::span<const float> action,
 
 // numbers := bundle goal_visible parameters[P] steps ended pose[7 or 0] remembered[R] late[L]
 // observation[D] write_count (kind id x y z)* simulator
-std::string MjcfEnvironment::SaveState() const {
+absl::StatusOr<std::string> MjcfEnvironment::SaveState() const {
   MENTOR_CHECK(steps_ >= 0);
   std::vector<double> n = {bundle_number_, goal_visible_ ? 1.0 : 0.0};
   n.insert(n.end(), parameters_.begin(), parameters_.end());

@@ -32,7 +32,7 @@ class SmallEnvironment : public Environment {
                      std::span<double> observation) final;
   absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                    std::span<double> observation) final;
-  std::string SaveState() const final;
+  absl::StatusOr<std::string> SaveState() const final;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) final;
   const std::vector<std::string>& InfoKeys() const final { return facts_.info_keys; }
   std::vector<double> Info() const final { return terms_; }

@@ -26,7 +26,6 @@
 #include "common/hash.h"
 #include "common/installed.h"
 #include "common/printable.h"
-#include "common/processor.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/spec/ready_specs.h"
@@ -34,6 +33,7 @@
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
+#include "mentor/local/processor.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/csv_reader.h"
 #include "mentor/report/evaluation.h"
@@ -446,8 +446,7 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
     overrides.push_back(words[i + 1]);
   }
   MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file, FindSpec(words[2]));
-  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kSpecBytesMax));
-  return LoadSpec(text, overrides, meta_learner::CheckParts);
+  return LoadSpecFile(file, overrides, meta_learner::CheckParts);
 }
 
 absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,

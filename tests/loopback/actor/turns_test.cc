@@ -43,7 +43,7 @@ class Endless : public envs::Environment {
   absl::StatusOr<envs::StepOutcome> Step(std::span<const float>, std::span<double>) override {
     return envs::StepOutcome();
   }
-  std::string SaveState() const override { return "x"; }
+  absl::StatusOr<std::string> SaveState() const override { return "x"; }
   absl::Status RestoreState(std::string_view, std::span<double>) override {
     return absl::OkStatus();
   }

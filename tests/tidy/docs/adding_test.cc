@@ -75,7 +75,7 @@ TEST_CASE("adding: the example environment goes on from a saved state bit for bi
   REQUIRE((*first)->Reset(random, 7, a).ok());
   for (int t = 0; t < 20; ++t) {
     const float action = 0.3f * static_cast<float>(t % 5) - 0.7f;
-    REQUIRE((*second)->RestoreState((*first)->SaveState(), b).ok());
+    REQUIRE((*second)->RestoreState(*(*first)->SaveState(), b).ok());
     CHECK(a == b);
     const auto x = (*first)->Step(std::span(&action, 1), a),
                y = (*second)->Step(std::span(&action, 1), b);

@@ -49,7 +49,7 @@ class EndsAtItsLimit final : public envs::Environment {
     std::fill(observation.begin(), observation.end(), shown_ * steps_);
     return envs::StepOutcome{.reward = 1, .terminated = last, .truncated = last};
   }
-  std::string SaveState() const override { return {}; }
+  absl::StatusOr<std::string> SaveState() const override { return ""; }
   absl::Status RestoreState(std::string_view, std::span<double>) override {
     return absl::UnimplementedError("not needed here");
   }

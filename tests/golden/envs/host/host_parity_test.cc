@@ -77,7 +77,7 @@ TEST_CASE("a host of Gymnasium gives the bits of our own environments", "[.host_
       if (done) {
         REQUIRE(host.Reset(random, episode++, theirs).ok());
         // step, ended, position before, observation, simulator
-        const std::vector<double> simulator = IntegrationOf(host.SaveState());
+        const std::vector<double> simulator = IntegrationOf(*host.SaveState());
         // The time, then the positions: where it stood before its first step.
         std::vector<double> numbers = {0, 0, simulator[1], 0};
         numbers.insert(numbers.end(), theirs.begin(), theirs.end());

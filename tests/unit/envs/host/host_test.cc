@@ -44,8 +44,7 @@ absl::Status LiveThrough(const v1::EnvironmentTask& task) {
   MENTOR_RETURN_IF_ERROR(environment->Reset(kReset, 0, observation));
   for (int t = 0; t < environment->info().episode_steps; ++t) {
     if (t == 10 && environment->info().saves_state) {
-      const std::string state = environment->SaveState();
-      MENTOR_RETURN_IF_ERROR(environment->SaveStatus());
+      MENTOR_ASSIGN_OR_RETURN(const std::string state, environment->SaveState());
       MENTOR_RETURN_IF_ERROR(environment->RestoreState(state, observation));
     }
     MENTOR_ASSIGN_OR_RETURN(const StepOutcome outcome, environment->Step(action, observation));
@@ -140,10 +139,11 @@ TEST_CASE("hosts: an episode is that of its seed, and goes on from its states", 
     // At first beyond its bounds: the host sees 1.
     const float push = static_cast<float>(4 * a[2] - 3 * a[1] + (t == 0 ? 9 : 0));
     if (t == 17) {
-      state = (*first)->SaveState();
-      REQUIRE((*first)->SaveStatus().ok());
+      const auto saved = (*first)->SaveState();
+      REQUIRE(saved.ok());
+      state = *saved;
       REQUIRE((*second)->RestoreState(state, b).ok());
-      CHECK((*second)->SaveState() == state);
+      CHECK(*(*second)->SaveState() == state);
     }
     const auto outcome = (*first)->Step(std::vector{push}, a);
     REQUIRE(outcome.ok());
@@ -218,8 +218,7 @@ TEST_CASE("hosts: without save points, nothing is saved or restored", "[unit]") 
   REQUIRE(environment.ok());
   std::vector<double> observation(2);
   REQUIRE((*environment)->Reset(kReset, 0, observation).ok());
-  CHECK((*environment)->SaveState().empty());
-  CHECK(absl::IsFailedPrecondition((*environment)->SaveStatus()));
+  CHECK(absl::IsFailedPrecondition((*environment)->SaveState().status()));
   CHECK(absl::IsFailedPrecondition((*environment)->RestoreState("x", observation)));
   CHECK((*environment)->Step(std::vector<float>(2), observation).ok());
 }
@@ -370,8 +369,7 @@ TEST_CASE("hosts: the process after one that died is told the task, too", "[unit
       const OfferedHosts offered({HostileHost("die", at)});
       if ((*environment)->Reset(kReset, 0, observation).ok() &&
           (*environment)->Step(std::vector<float>(2), observation).ok()) {
-        CHECK((*environment)->SaveState().empty());
-        CHECK(absl::IsInternal((*environment)->SaveStatus()));
+        CHECK(absl::IsInternal((*environment)->SaveState().status()));
       }
     }
     const OfferedHosts offered({HostileHost("die", "set_task")});
@@ -389,12 +387,12 @@ TEST_CASE("hosts: a state of a visible goal is none of a hidden one", "[unit]") 
   REQUIRE(environment.ok());
   std::vector<double> observation(3);
   REQUIRE((*environment)->Reset(kReset, 0, observation).ok());
-  const std::string state = (*environment)->SaveState();
-  REQUIRE((*environment)->SaveStatus().ok());
+  const auto state = (*environment)->SaveState();
+  REQUIRE(state.ok());
   REQUIRE((*environment)->SetTask(hidden).ok());
-  CHECK(absl::IsInvalidArgument((*environment)->RestoreState(state, observation)));
+  CHECK(absl::IsInvalidArgument((*environment)->RestoreState(*state, observation)));
   REQUIRE((*environment)->SetTask(visible).ok());
-  CHECK((*environment)->RestoreState(state, observation).ok());
+  CHECK((*environment)->RestoreState(*state, observation).ok());
 }
 
 TEST_CASE("hosts: programs that are not there", "[unit]") {

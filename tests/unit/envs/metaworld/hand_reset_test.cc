@@ -26,11 +26,11 @@ std::string ResetTo(Environment& environment, uint32_t goal) {
   std::vector<double> observation(environment.info().observation_size);
   REQUIRE(environment.SetTask(DrawTask(*FindEnvironment(name), {}, random, goal)).ok());
   REQUIRE(environment.Reset({}, 0, observation).ok());
-  std::string all = environment.SaveState();
+  std::string all = *environment.SaveState();
   const std::vector<float> action = {0.3f, -0.2f, -1, 0.5f};
   const auto outcome = environment.Step(action, observation);
   REQUIRE(outcome.ok());
-  return all + environment.SaveState() +
+  return all + *environment.SaveState() +
          std::string(reinterpret_cast<const char*>(&outcome->reward), sizeof(double));
 }
 

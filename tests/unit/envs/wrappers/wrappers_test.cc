@@ -359,7 +359,7 @@ TEST_CASE("domain_randomization: a state goes on where other lifetimes were befo
       std::vector<double> o = Begin(*here, Key(round), round);
       const std::vector<float> action(here->info().action_size, 0.3f);
       for (int t = 0; t < before; ++t) Act(*here, action, &o);
-      const std::string state = here->SaveState();
+      const std::string state = *here->SaveState();
       Episode(*there, Key(100 + round), 0, 3);
       std::vector<double> p(o.size());
       REQUIRE(there->RestoreState(state, p).ok());
@@ -369,7 +369,7 @@ TEST_CASE("domain_randomization: a state goes on where other lifetimes were befo
         CHECK(Act(*there, action, &p).reward == want);
         CHECK(p == o);
       }
-      CHECK(there->SaveState() == here->SaveState());
+      CHECK(*there->SaveState() == *here->SaveState());
     }
   }
 }
