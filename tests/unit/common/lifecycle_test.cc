@@ -1,4 +1,4 @@
-// Signals act on a whole process, so each case is a child; its exit code tells what happened.
+// Signals act on a whole process, so each case is a child; its exit code tells the result.
 #include "common/lifecycle.h"
 
 #include <csignal>
@@ -106,7 +106,7 @@ TEST_CASE("lifecycle: a wait with a limit, and a stop from inside", "[unit]") {
   CHECK(child.Exit() == 0);
 }
 
-// A child that runs into limits: what it says to people, and how it ends.
+// A child that runs into limits: its message and its end.
 struct Limited {
   std::string said;
   int exit;

@@ -60,7 +60,7 @@ TEST_CASE("tried at: back to who failed after waits that grow, given up after a 
   CHECK(tried.errors() == 6);
   CHECK(tried.IsGivenUp(now, options));
   CHECK(tried.again() - now == seconds(1));  // Somebody else may be left.
-  // Once in a long while is not again and again.
+  // Rare strikes are not strikes in a row.
   TriedAt rarely;
   rarely.Failed("a", seconds(0), options);
   rarely.Failed("b", seconds(100), options);

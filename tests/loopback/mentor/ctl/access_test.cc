@@ -1,4 +1,4 @@
-// Credentials: made by the program, asked for by a server, sent by the program.
+// Credentials: the program makes them, a server asks for them, the program sends them.
 #include <sys/stat.h>
 
 #include "common/rpc/auth.h"

@@ -1,4 +1,4 @@
-// Answers that are not what mentorctl asked for: in pages, too long, or of another program.
+// Answers that mentorctl did not expect: in pages, too long, or of another program.
 #include <map>
 
 #include "tests/loopback/mentor/ctl/program.h"
@@ -8,7 +8,7 @@ using namespace mentor::testing;
 
 namespace {
 
-// One thing a page; more than that fits into no message.
+// One item a page; two do not fit into a message.
 class PagedService final : public v1::ExperimentService::Service {
  public:
   grpc::Status ListPeers(grpc::ServerContext*, const v1::ListPeersRequest* request,

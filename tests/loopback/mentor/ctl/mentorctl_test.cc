@@ -202,7 +202,7 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   CHECK(fixture.Run({"list", "--output", "xml"}).code == 2);
   CHECK(fixture.Run({"list", "--timeout", "0"}).code == 2);
   CHECK(fixture.Run({"create", "-f", "/nowhere/at/all"}).code == 2);
-  // The specs that come with Mentor go by their names.
+  // The specs that come with Mentor are found by name.
   const Outcome ready = fixture.Run({"validate", "-f", "smoke"});
   CHECK(Contains(ready.out, "smoke is valid"));
   const Outcome near = fixture.Run({"sweep", "smoek", "--seeds", "1"});
@@ -232,7 +232,7 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   const Outcome gone = fixture.Run({"list", "--timeout", "1"});
   CHECK(gone.code == 6);
   CHECK(Contains(gone.err, "hint: is mentor-meta-learner running at " + address));
-  // A handshake that fails looks the same to gRPC.
+  // To gRPC a failed handshake looks the same.
   CHECK(Contains(gone.err, "--tls_ca"));
   CHECK(Contains(gone.err, "--tls_cert"));
 }
@@ -308,7 +308,7 @@ TEST_CASE("mentorctl: apply creates, updates, leaves alone and refuses", "[loopb
   CHECK(fixture.service().size() == 0);
   CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first created\n");
   CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first unchanged\n");
-  // Created by somebody else between the look and the creation.
+  // Another user creates it between the look and the creation.
   fixture.service().FailNext(1, absl::NotFoundError("not yet"));
   fixture.service().FailNext(1, absl::AlreadyExistsError("now"));
   CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first unchanged\n");

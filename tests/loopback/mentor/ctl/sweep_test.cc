@@ -55,7 +55,7 @@ TEST_CASE("mentorctl: a sweep creates every combination once, however often it i
   CHECK(one.labels().at("team") == "a");
   CHECK(one.priority() == v1::PRIORITY_LOW);
 
-  // Again, with one more seed, and with other digits for the same number.
+  // Repeated with one more seed, and with other digits for the same number.
   const Outcome more =
       Sweep(&fixture, {"--name", "gamma", "--grid", "agent.gamma=0.90,0.99", "--seeds", "1-3"});
   CHECK(more.code == 0);

@@ -1,4 +1,4 @@
-// Certificates: what is refused and why, what is made, what is read again.
+// Certificates: refused ones with reasons, making them, and reading them again.
 #include "common/rpc/certificates.h"
 
 #include <cstdlib>

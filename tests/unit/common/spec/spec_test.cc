@@ -436,7 +436,8 @@ TEST_CASE("spec: fields that only a newer program knows are refused", "[unit]") 
   spec.mutable_rule()->GetReflection()->MutableUnknownFields(spec.mutable_rule())->AddVarint(77, 1);
   // An enum value out of the list travels as an unknown field in proto2.
   std::string bytes = spec.SerializeAsString();
-  bytes += std::string("\x32\x02\x10\x09", 4);  // signal { role: 9 }
+  // An unlisted enum value travels as an unknown field in proto2.
+  bytes += std::string("\x32\x02\x10\x09", 4);
   v1::ExperimentSpec received;
   REQUIRE(received.ParseFromString(bytes));
   Violations violations;
