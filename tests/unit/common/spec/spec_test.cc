@@ -184,7 +184,7 @@ TEST_CASE("spec: options need no quotes, and stand among the fields as in --set"
   CHECK(spec.rule().option(1).value() == "400");
   CHECK(spec.rule().option(2).value() == "true");
   CHECK(spec.rule().option(3).value() == "ab");
-  // Places are those of the text that was written.
+  // Places refer to the text as written.
   CHECK(Complaints("benchmark { name: 'x' }\n"
                    "rule { k: 3 option { name: 'a' value: 1 }\tagnet: [3] } agnet: 1") ==
         std::vector<std::string>{
@@ -434,10 +434,9 @@ TEST_CASE("spec: lists of wrappers, violations and overrides have an end (D6)", 
 TEST_CASE("spec: fields that only a newer program knows are refused", "[unit]") {
   v1::ExperimentSpec spec = Load(kSmall);
   spec.mutable_rule()->GetReflection()->MutableUnknownFields(spec.mutable_rule())->AddVarint(77, 1);
-  // An enum value out of the list travels as an unknown field in proto2.
-  std::string bytes = spec.SerializeAsString();
   // An unlisted enum value travels as an unknown field in proto2.
-  bytes += std::string("\x32\x02\x10\x09", 4);
+  std::string bytes = spec.SerializeAsString();
+  bytes += std::string("\x32\x02\x10\x09", 4);  // signal { role: 9 }
   v1::ExperimentSpec received;
   REQUIRE(received.ParseFromString(bytes));
   Violations violations;
