@@ -165,7 +165,7 @@ uint64_t LearnerList::Ask(const std::string& address, const std::stop_token& sto
   context.set_deadline(std::chrono::system_clock::now() + kAskWithin);
   const std::stop_callback cancel(stop, [&] { context.TryCancel(); });
   v1::GetLoadRequest request;
-  for (const std::string& host : envs::HostNames()) request.add_hosts(host);
+  for (const std::string& host : envs::SimulatorNames()) request.add_hosts(host);
   v1::GetLoadResponse response;
   const grpc::Status status =
       v1::RolloutService::NewStub(*channel)->GetLoad(&context, request, &response);

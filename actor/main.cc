@@ -42,7 +42,7 @@ int Main(int argc, char** argv) {
   CommonFlags common;
   SecurityFlags security;
   BundleFlags bundles;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   std::string learner = "127.0.0.1:50051";
   int threads = 2, environment_timeout_s = 60;
   app.add_option("--learner", learner,
@@ -58,14 +58,14 @@ int Main(int argc, char** argv) {
                  "the unit fails")
       ->check(CLI::Range(1, 86'400))
       ->capture_default_str();
-  AddHostFlags(&app, &hosts);
+  AddSimulatorFlags(&app, &hosts);
   AddBundleFlags(&app, &bundles);
   AddSecurityFlags(&app, &security, Side::kClient);
   AddCommonFlags(&app, &common);
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(common, "actor");
 
-  if (const absl::Status status = envs::AllowHosts(hosts.hosts, hosts.timeout_s); !status.ok())
+  if (const absl::Status status = envs::AllowSimulators(hosts.hosts, hosts.timeout_s); !status.ok())
     return Fail(status, kExitUsage);
   auto metrics = Metrics::Create(
       {.build_info = {{"version", std::string(kBuildVersion)}, {"mujoco", envs::MujocoVersion()}}});

@@ -22,8 +22,8 @@ std::string HostOf(const v1::EnvironmentTask& task) {
   return "";
 }
 
-absl::Status CheckHostNames(std::string_view field,
-                            const google::protobuf::RepeatedPtrField<std::string>& names) {
+absl::Status CheckSimulatorNames(std::string_view field,
+                                 const google::protobuf::RepeatedPtrField<std::string>& names) {
   const auto wrong = [&](const std::string& why) {
     return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
                      absl::StrCat(std::string(field), ": ", why));

@@ -31,7 +31,7 @@ constexpr std::chrono::seconds kOtherProcess(300);
 struct CheckFlags {
   std::string name;
   std::vector<std::string> options, wrappers;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   bool json = false;
   bool digest = false;
 };
@@ -85,11 +85,11 @@ std::string ReportJson(const std::string& name, const envs::CheckReport& report)
 }
 
 absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
-  ExitOnStopSignal();  // Hosts and the other process end with this process.
+  ExitOnStopSignal();  // Simulators and the other process end with this process.
   std::string name = flags.name;
   MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, TakeEnvironment(&name, flags.options));
-  MENTOR_RETURN_IF_ERROR(TakeHosts(flags.hosts, &name, &options));
-  if (name.empty()) return BadFlag("NAME", "", "name an environment, or one --host");
+  MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &name, &options));
+  if (name.empty()) return BadFlag("NAME", "", "name an environment, or one --simulator");
   google::protobuf::RepeatedPtrField<v1::WrapperSpec> wrappers;
   for (const std::string& wrapper : flags.wrappers) {
     MENTOR_ASSIGN_OR_RETURN(*wrappers.Add(), ParseWrapper(wrapper));
@@ -126,16 +126,16 @@ void AddEnvCheck(CLI::App* env, std::function<int()>* action) {
       "Examples:\n"
       "  mentor env check my_robot/                 a task of your own: a folder with task.txtpb\n"
       "  mentor env check Hopper-v5 --wrapper time_feature\n"
-      "  mentor env check --host gym='python3 -m mentor_env' --option id=FetchReach-v4");
+      "  mentor env check --simulator gym='python3 -m mentor_env' --option id=FetchReach-v4");
   check->add_option("NAME", flags->name,
-                    "Environment, or the folder of a bundle; not needed with --host");
+                    "Environment, or the folder of a bundle; not needed with --simulator");
   check->add_option("--option", flags->options, "NAME=VALUE: a setting of the environment")
       ->allow_extra_args(false);
   check
       ->add_option("--wrapper", flags->wrappers,
                    "NAME or NAME:OPTION=VALUE,...: a change to the environment, innermost first")
       ->allow_extra_args(false);
-  AddHostFlags(check, &flags->hosts);
+  AddSimulatorFlags(check, &flags->hosts);
   check->add_flag("--json", flags->json, "Print JSON");
   check->add_flag("--digest", flags->digest, "Print the digest of one episode alone");
   check->callback([action, flags] {

@@ -53,7 +53,7 @@ struct RenderFlags {
   std::string teacher = "learned";
   std::string size;
   bool quiet = false;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   envs::FilmSettings film;
 };
 
@@ -252,7 +252,7 @@ absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, W
 absl::Status Render(RenderFlags& flags, Watcher* watcher) {
   MENTOR_RETURN_IF_ERROR(ParseSize(flags.size, &flags.film));
   MENTOR_ASSIGN_OR_RETURN(flags.taken, TakeEnvironment(&flags.name, flags.options));
-  MENTOR_RETURN_IF_ERROR(TakeHosts(flags.hosts, &flags.name, &flags.taken));
+  MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &flags.name, &flags.taken));
   const envs::EnvironmentEntry* entry = envs::FindEnvironment(flags.name);
   if (entry != nullptr && entry->brought && !flags.policy_given) flags.policy = "random";
   std::vector<envs::Shot> shots;
@@ -437,7 +437,7 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
       ->check(CLI::Range(1, 100))
       ->group("Film")
       ->capture_default_str();
-  AddHostFlags(render, &flags.hosts);
+  AddSimulatorFlags(render, &flags.hosts);
   render->add_flag("--quiet", flags.quiet, "Show no progress");
   render->callback([action, shared, render] {
     shared->policy_given = render->count("--policy") > 0;
@@ -457,7 +457,7 @@ void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor env show door-close-v3\n"
       "  mentor env check my_robot/\n"
       "  mentor env render door-close-v3 --out door.gif\n"
-      "  mentor env facts --host gym='python3 -m mentor_env' --option id=CartPole-v1\n"
+      "  mentor env facts --simulator gym='python3 -m mentor_env' --option id=CartPole-v1\n"
       "  mentor env verify tests/data/parity");
   AddList(env, action);
   AddShow(env, action);

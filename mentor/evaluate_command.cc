@@ -165,7 +165,7 @@ struct EvaluateFlags {
   std::string seeds = "3";
   std::string baselines = "ppo_sparse,ppo_shaped,random_signal";
   learner::DeviceFlags device;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   std::string out;
 };
 
@@ -187,7 +187,7 @@ absl::Status CheckSubjects(const EvaluateFlags& flags) {
 }
 
 int RunEvaluate(EvaluateFlags& flags) {
-  if (const absl::Status status = envs::AllowHosts(flags.hosts.hosts, flags.hosts.timeout_s);
+  if (const absl::Status status = envs::AllowSimulators(flags.hosts.hosts, flags.hosts.timeout_s);
       !status.ok())
     return Fail(status, kExitUsage);
   const auto seeds = ParseSeeds(flags.seeds);
@@ -297,7 +297,7 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->capture_default_str();
   learner::AddDeviceFlags(evaluate, &flags.device);
   evaluate->add_flag("--quiet", flags.options.quiet, "Show no progress");
-  AddHostFlags(evaluate, &flags.hosts);
+  AddSimulatorFlags(evaluate, &flags.hosts);
   evaluate->callback([action, shared] { *action = [shared] { return RunEvaluate(*shared); }; });
 }
 

@@ -94,15 +94,17 @@ void AddBundleFlags(CLI::App* app, BundleFlags* flags) {
       ->capture_default_str();
 }
 
-void AddHostFlags(CLI::App* app, HostFlags* flags) {
-  app->add_option("--host", flags->hosts,
-                  "NAME=COMMAND of a program that simulates environments, for instance "
-                  "gym='python3 -m mentor_env'; no shell sees it (again and again for several)")
-      ->group("Hosts");
-  app->add_option("--host_timeout_s", flags->timeout_s,
-                  "Seconds within which a host answers; one that does not is ended")
+void AddSimulatorFlags(CLI::App* app, SimulatorFlags* flags) {
+  app->add_option(
+         "--simulator,--host", flags->hosts,
+         "NAME=COMMAND of a program that simulates environments, for instance "
+         "gym='python3 -m mentor_env'; no shell sees it; may be repeated. --host is the old "
+         "name, valid for one more version")
+      ->group("Simulators");
+  app->add_option("--simulator_timeout_s,--host_timeout_s", flags->timeout_s,
+                  "Seconds within which a simulator must answer; a slower one is ended")
       ->check(CLI::Range(1, 3600))
-      ->group("Hosts")
+      ->group("Simulators")
       ->capture_default_str();
 }
 

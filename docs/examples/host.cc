@@ -1,4 +1,4 @@
-// A host in C++: a block slides on a line to a place, pushed by a motor. The page
+// A simulator in C++: a block slides on a line to a place, pushed by a motor. The page
 // docs/own_environments.md says how an actor starts it. It needs environment_host.proto alone.
 #include <algorithm>
 #include <cmath>

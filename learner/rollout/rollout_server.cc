@@ -234,7 +234,7 @@ class RolloutServer::Service : public v1::RolloutService::CallbackService {
                                     const v1::GetLoadRequest* request,
                                     v1::GetLoadResponse* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    if (const absl::Status status = CheckHostNames("hosts", request->hosts()); !status.ok()) {
+    if (const absl::Status status = CheckSimulatorNames("hosts", request->hosts()); !status.ok()) {
       reactor->Finish(rpc::ToGrpc(status));
       return reactor;
     }

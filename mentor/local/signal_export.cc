@@ -361,7 +361,7 @@ absl::Status CheckRun(const TrainedRun& run) {
   return absl::OkStatus();
 }
 
-// Returns the environment's name for people. A host's environment takes the name in its facts,
+// Returns the environment's name for people. A simulator's environment takes the name in its facts,
 // because "host" says nothing.
 std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
   if (benchmark.environment() == kHostEnvironment) {

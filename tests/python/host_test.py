@@ -83,7 +83,7 @@ class ServingTest(unittest.TestCase):
         command = ["-m", "mentor_env", "--import", "toy_worlds", "--only", "Toy-*"]
         host = self.host({"id": "Toy-v0"}, *command)
         self.assertEqual(host.facts.observation_size, 5)
-        with self.assertRaisesRegex(HostFailed, r"this host serves Toy-\*"):
+        with self.assertRaisesRegex(HostFailed, r"this simulator serves Toy-\*"):
             self.host({"id": "CartPole-v1"}, *command)
 
     def test_a_host_ends_when_its_actor_is_gone(self):
@@ -100,7 +100,7 @@ class ServingTest(unittest.TestCase):
                 text=True,
             )
             self.assertEqual(done.returncode, 1)
-            self.assertIn("a host is started by an actor", done.stderr)
+            self.assertIn("a simulator is started by an actor", done.stderr)
 
     def test_what_a_command_names_and_is_not_there(self):
         def run(*words):

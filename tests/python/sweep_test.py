@@ -293,9 +293,9 @@ sys.exit(command.run("program", action))
         self.write(("SPEC", str(spec)), ("trials: 5", "trials: 1"), ("seeds: [1, 2]", "seeds: 1"))
         path = {"PATH": f"{BIN}:/usr/bin:/bin"}
         said = self.sweep("--local", code=2, **path)
-        self.assertIn("environment is of host 'block'; give --host block='COMMAND'", said)
-        said = self.sweep("--host", host, code=2, **path)
-        self.assertIn("--host goes with --local", said)
+        self.assertIn("environment is of simulator 'block'; give --simulator block='COMMAND'", said)
+        said = self.sweep("--simulator", host, code=2, **path)
+        self.assertIn("--simulator goes with --local", said)
         self.assertIn("1 complete", self.sweep("--local", "--host", host, **path))
 
     def test_what_no_experiment_reports_is_refused_before_the_first_trial(self):

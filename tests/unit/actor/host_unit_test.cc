@@ -1,4 +1,4 @@
-// Units whose environment a host simulates.
+// Units whose environment a simulator simulates.
 #include <string>
 
 #include <absl/strings/match.h>

@@ -50,7 +50,7 @@ v1::EnvironmentTask GymTask(const std::string& id) {
 TEST_CASE("a host of Gymnasium gives the bits of our own environments", "[.host_parity]") {
   const char* command = std::getenv("MENTOR_TEST_GYM");
   REQUIRE(command != nullptr);
-  REQUIRE(AllowHosts({command}, 300).ok());
+  REQUIRE(AllowSimulators({command}, 300).ok());
   for (const std::string id :
        {"Hopper-v5", "Walker2d-v5", "HalfCheetah-v5", "InvertedPendulum-v5"}) {
     INFO(id);
