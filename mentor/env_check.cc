@@ -40,7 +40,8 @@ struct CheckFlags {
 absl::StatusOr<std::string> AskAnotherProcess(const CheckFlags& flags) {
   std::vector<std::string> command = {"/proc/self/exe", "env", "check", "--digest"};
   if (!flags.name.empty()) command.push_back(flags.name);
-  for (const std::string& host : flags.hosts.hosts) command.insert(command.end(), {"--host", host});
+  for (const std::string& host : flags.hosts.hosts)
+    command.insert(command.end(), {"--simulator", host});
   command.insert(command.end(), {"--host_timeout_s", absl::StrCat(flags.hosts.timeout_s)});
   for (const std::string& option : flags.options)
     command.insert(command.end(), {"--option", option});

@@ -60,7 +60,8 @@ absl::StatusOr<std::string> FactsPage(const FactsFlags& flags) {
   MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, ParseOptions(flags.options));
   MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &name, &options));
   if (name.empty())
-    return BadFlag("--host", "", "give one, for instance --simulator gym='python3 -m mentor_env'");
+    return BadFlag("--simulator", "",
+                   "give one, for instance --simulator gym='python3 -m mentor_env'");
   Violations violations;
   const OptionValues values =
       OptionValues::Parse(envs::FindEnvironment(name)->options, options, "--option", &violations);

@@ -25,7 +25,7 @@ struct Block {
 
 v1::EnvironmentFacts FactsOfBlock() {
   v1::EnvironmentFacts facts;
-  facts.set_name("block, the example of a host");
+  facts.set_name("block, the example of a simulator in C++");
   facts.set_observation_size(3);
   facts.set_action_size(1);
   facts.set_episode_steps(kEpisodeSteps);

@@ -191,7 +191,7 @@ class SimulatorEnvironment : public Environment {
     if (!state.starts_with(kHostStateMagic) || state.size() <= kHostStateHeaderBytes ||
         state.size() > kHostStateHeaderBytes + kHostStateBytesMax) {
       return absl::InvalidArgumentError(
-          absl::StrCat("state of ", state.size(), " bytes: is not one of a host"));
+          absl::StrCat("state of ", state.size(), " bytes: is not one of a simulator"));
     }
     std::memcpy(&steps, state.data() + kHostStateMagic.size(), sizeof(steps));
     const std::string_view bytes = state.substr(kHostStateHeaderBytes);
