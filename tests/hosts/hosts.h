@@ -56,7 +56,7 @@ inline v1::EnvironmentTask HostTask(
   return task;
 }
 
-// What the hostile host says of itself until it begins.
+// The facts that the hostile simulator states until it misbehaves.
 inline v1::EnvironmentFacts HostileFacts() {
   v1::EnvironmentFacts facts;
   facts.set_name("counter");

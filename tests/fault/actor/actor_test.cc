@@ -30,7 +30,7 @@ using mentor::testing::Run;
 using mentor::testing::Signal;
 using mentor::testing::TempFolder;
 
-// What the children run; hidden from plain runs.
+// The children run this; hidden from plain runs.
 TEST_CASE("an actor as a process", "[.]") {
   BlockStopSignals();
   const char* address = std::getenv("MENTOR_TEST_LEARNER");

@@ -40,7 +40,7 @@ constexpr rpc::BundleFetcher::Patience kQuick = {
     .total = std::chrono::milliseconds(5'000),
     .backoff = {.first = std::chrono::milliseconds(1), .longest = std::chrono::milliseconds(10)}};
 
-// What FindBundle finds, for one test.
+// Makes FindBundle find these bundles, for one test.
 struct Offered {
   explicit Offered(const fs::path& folder) { REQUIRE(OfferFolder(folder).ok()); }
   ~Offered() { SetBundleFinder(nullptr); }
@@ -125,7 +125,7 @@ TEST_CASE("bundles: of too many that are held the fastest to verify goes", "[loo
   CHECK(found[digests[0]] == 3);
   CHECK(found[digests[1]] == 1);
   CHECK(found[digests[2]] == 1);
-  // What has gone is looked for again, once.
+  // A missing bundle is looked for once more.
   fs::remove_all(origins[digests[2]].first);
   CHECK(absl::IsNotFound(pieces.Read(digests[2], 0).status()));
   CHECK(found[digests[2]] == 2);

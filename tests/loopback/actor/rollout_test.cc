@@ -660,7 +660,7 @@ TEST_CASE("rollout: a lost actor's units go to another one; a copy that differs 
   auto lost = std::make_unique<FakeActor>(learner);
   lost->Join();
   REQUIRE(lost->Read()->has_unit());
-  lost.reset();  // As a process that is killed.
+  lost.reset();  // As if the process were killed.
   FakeActor slow(learner);
   slow.Join();
   const auto second = slow.Read();

@@ -107,7 +107,7 @@ class FakeMetaLearner : public v1::ShardService::CallbackService {
     return peer;
   }
   const v1::Hello& hello() const { return hello_; }
-  // Connections that nobody has welcomed.
+  // Connections without a welcome so far.
   size_t waiting() const { return arrived_.size(); }
   std::shared_ptr<grpc::Channel> Channel() { return server_->InProcessChannel(); }
 
@@ -188,7 +188,7 @@ TEST_CASE("learner: it says who it is, and its actors must be as the welcome say
   CHECK(hello.threads() == 1);
   CHECK(hello.device() == "cpu");
   CHECK_FALSE(hello.numeric_fingerprint().empty());
-  CHECK(hello.peer_uid() == fixture.side.rollout.uid());  // What its actors log.
+  CHECK(hello.peer_uid() == fixture.side.rollout.uid());  // The name that its actors log.
   Signal().WaitUntil([&] { return fixture.side.rollout.catalogue_hash() == "catalogue"; });
   CHECK(fixture.side.rollout.numeric_fingerprint() == "bits");
   // An actor with other bits is refused.

@@ -86,7 +86,7 @@ TEST_CASE("standby: between a leader's end and the takeover nobody is named as l
   CHECK(ReasonOf(refused) == "NOT_LEADER");
   CHECK_FALSE(MetadataOf(refused, "leader").has_value());
   CHECK(refused.message().find("leader.example") == std::string_view::npos);
-  CHECK(get().ok());  // Reads need nobody who leads.
+  CHECK(get().ok());  // Reads do not need a leader.
   CHECK_FALSE(standby.over());
   CHECK(standby.available());
 }

@@ -68,7 +68,7 @@ TEST_CASE("unit runner: where no state is saved, the last episode is truncated",
   truncations[19] = truncations[32] = '\1';
   CHECK(result.trajectory().truncations().data() == truncations);
   CHECK(result.trajectory().final_observations().shape(0) == 2);
-  // What the next iteration begins with: step 0 of another episode.
+  // The next iteration begins with this: step 0 of another episode.
   float step = 1;
   std::memcpy(&step, result.trajectory().next_observation().data().data(), sizeof(step));
   CHECK(step == 0);

@@ -32,7 +32,7 @@ struct Child {
     close(ready[1]);
   }
   ~Child() { close(ready[0]); }
-  // Waits until the child says so.
+  // Waits until the child is ready.
   void Ready() {
     char byte;
     REQUIRE(read(ready[0], &byte, 1) == 1);
@@ -113,7 +113,7 @@ struct Limited {
 };
 
 Limited RunInto(const std::function<void()>& limit) {
-  Child child([&](int pipe) noexcept {  // As in main, nobody catches.
+  Child child([&](int pipe) noexcept {  // As in main, without a handler.
     ExplainLimits();
     dup2(pipe, STDERR_FILENO);
     limit();

@@ -34,13 +34,13 @@ TEST_CASE("standing: what is delivered widens the window and forgives", "[unit]"
   CHECK(peer.good());
   CHECK(peer.strikes() == 0);
   CHECK(peer.window() == 5);
-  CHECK_FALSE(peer.Strike(seconds(0)));  // Not the second in a row.
+  CHECK_FALSE(peer.Strike(seconds(0)));  // This strike is not the second in a row.
   CHECK_FALSE(peer.good());
   CHECK(peer.Strike(seconds(0)));
   peer.Delivered();
   CHECK_FALSE(peer.InQuarantine(seconds(0)));
   peer.Quarantine(seconds(5));
-  CHECK(peer.until() == seconds(35));  // As the first time.
+  CHECK(peer.until() == seconds(35));  // The same length as the first time.
   for (int i = 0; i < 20; ++i) peer.Delivered();
   CHECK(peer.window() == 10);
 }

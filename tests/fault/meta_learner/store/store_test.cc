@@ -182,9 +182,7 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   auto store = OpenStore(small / "state").value();
   int created = 0;
   REQUIRE(store->Create(Request(++created)).ok());
-  {
-    std::ofstream(small / "ballast") << std::string(4 << 20, 'x');
-  }  // As much as there is room for.
+  { std::ofstream(small / "ballast") << std::string(4 << 20, 'x'); }  // Fills the remaining room.
   absl::Status status;
   while (status.ok() && created < 1000) {
     status = store->Create(Request(created + 1)).status();

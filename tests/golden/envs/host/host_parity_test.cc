@@ -19,8 +19,8 @@ namespace {
 constexpr size_t kHeaderOfHostStates = 8 + 4 + 32;
 constexpr int kStepsCompared = 1000;
 
-// mjSTATE_INTEGRATION of a state of mentor_env, as its states.py writes arrays. The whole is JSON
-// but for numbers that are not finite.
+// Reads mjSTATE_INTEGRATION from a state of mentor_env, as its states.py writes arrays. The state
+// is JSON except for numbers that are not finite.
 std::vector<double> IntegrationOf(const std::string& state) {
   const std::string begin = "[\"integration\",{\"array\":[\"<f8\",[";
   const size_t array = state.find(begin, kHeaderOfHostStates);

@@ -39,7 +39,7 @@ TEST_CASE("mentorctl: create, get, list, pause, resume, cancel, delete", "[loopb
   const Outcome spec = fixture.Run({"get", "experiments/one", "--spec"});
   CHECK(SpecHash(*LoadSpec(spec.out)) == SpecHash(stored.spec()));
 
-  // As the help of create has it.
+  // The example in the help of create.
   CHECK(fixture.Run({"create", "-f", "-", "--set", "seed=3", "--id", "again"}, spec.out).code == 0);
   CHECK(fixture.service().Experiment("experiments/again").spec().seed() == 3);
   CHECK(fixture.Run({"delete", "again", "--force"}).code == 0);
@@ -137,7 +137,7 @@ TEST_CASE("mentorctl: flags of create become fields, with dashes or underscores"
   CHECK(after.labels().size() == 2);
   CHECK(after.labels().at("run") == "2");
   CHECK(after.retention().keep_last() == 9);
-  CHECK(after.retention().keep_every() == 10);  // What was not named stays.
+  CHECK(after.retention().keep_every() == 10);  // Settings that were not named stay.
   CHECK(!after.has_deadline());
   CHECK(after.weight() == 4);
   CHECK(fixture.Run({"update", "one"}).code == 2);
@@ -232,7 +232,7 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   const Outcome gone = fixture.Run({"list", "--timeout", "1"});
   CHECK(gone.code == 6);
   CHECK(Contains(gone.err, "hint: is mentor-meta-learner running at " + address));
-  // To gRPC a failed handshake looks the same.
+  // A failed handshake looks the same to gRPC.
   CHECK(Contains(gone.err, "--tls_ca"));
   CHECK(Contains(gone.err, "--tls_cert"));
 }

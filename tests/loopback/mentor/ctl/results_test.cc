@@ -227,7 +227,7 @@ TEST_CASE("mentorctl: a download of what is not there leaves no part behind", "[
   const std::string out = (fixture.folder() / "x.ckpt").string();
   CHECK(fixture.Run({"download", "one/checkpoints/8", "--out", out}).code == 3);
   CHECK(!std::filesystem::exists(out + ".part"));
-  // Nor results from before its removal.
+  // Results from before its removal do not count, either.
   fixture.Write("x.ckpt.part", Noise(3000));
   CHECK(fixture.Run({"download", "one/checkpoints/8", "--out", out}).code == 3);
   CHECK(!std::filesystem::exists(out + ".part"));
@@ -449,7 +449,7 @@ TEST_CASE("mentorctl: the bash completion knows verbs, flags, values and names o
   const std::string script =
       fixture.Write("completion.bash", fixture.RunPlain({"completion", "bash"}).out);
   const auto complete = [&](const std::string& line) {
-    // What bash does at the Tab key: it calls the function with the words so far.
+    // Does what bash does at the Tab key: calls the function with the words so far.
     const std::string run =
         fixture.Write("run.sh", "source " + script +
                                     "\nread -ra COMP_WORDS <<<\"$1\"\n"

@@ -30,7 +30,7 @@ namespace mentor {
 namespace {
 
 using meta_learner::Checkpoint;
-using Series = std::map<std::string, std::map<uint32_t, double>>;  // By metric and step.
+using Series = std::map<std::string, std::map<uint32_t, double>>;  // Values by metric and step.
 
 // Two generations.
 constexpr uint32_t kIterations = 3, kUpdates = 2 * kIterations, kLifetimes = 4;

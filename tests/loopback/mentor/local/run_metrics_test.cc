@@ -115,7 +115,7 @@ class Polite : public meta_learner::OuterRule {
     std::jthread other([&] {
       const v1::WorkShare share = ToProto("experiments/other", {.priority = v1::PRIORITY_HIGH});
       const learner::CallerScope caller(/*interrupt=*/nullptr, &share);
-      // All places: whoever waits then is this rule.
+      // Takes all places, so that only this rule can be waiting.
       static_cast<void>(pool_->ParallelFor(places, [&](int64_t) {
         ++begun;
         while (!waited && early())

@@ -612,7 +612,7 @@ TEST_CASE("experiment service: a deletion is answered though it was quick, and i
 
 namespace {
 
-// What stderr gets while it lives.
+// Captures stderr while it lives.
 class Stderr {
  public:
   Stderr() : kept_(dup(2)) {
@@ -1048,7 +1048,7 @@ class HangingObjects : public testing::MemoryObjects {
     hangs_ = hangs;
     changed_.NotifyAll();
   }
-  // Whether so many calls come to wait.
+  // True once this number of calls waits.
   bool Waiting(int calls) {
     MutexLock lock(mutex_);
     return changed_.WaitFor(lock, kPatience,
@@ -1423,7 +1423,7 @@ TEST_CASE("experiment service: a watcher that is cut off again and again misses 
     const auto reader = fixture.stub()->WatchExperiments(&context, request);
     v1::WatchExperimentsResponse event;
     for (int i = 0; i <= round % 7 && reader->Read(&event); ++i) {
-      if (event.resume_token().empty()) continue;  // What was there when the stream began.
+      if (event.resume_token().empty()) continue;  // Experiments from before the stream began.
       token = event.resume_token();
       if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) continue;
       seen.push_back(event.experiment().progress().outer_updates());
@@ -1907,7 +1907,7 @@ TEST_CASE("experiment service: experiments are counted by state", "[loopback]") 
   const std::string name = fixture.Create("one")->name();
   REQUIRE(fixture.Create("two").ok());
   REQUIRE(fixture.Cancel(name).ok());
-  fixture.service()->Stop();  // What is in line is finished first.
+  fixture.service()->Stop();  // Calls in line are finished first.
   const std::string text = fixture.metrics()->Text();
   INFO(text);
   CHECK(text.find("mentor_experiments{state=\"QUEUED\"} 1") != text.npos);

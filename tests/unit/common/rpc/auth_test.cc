@@ -206,7 +206,7 @@ TEST_CASE("access: tokens", "[unit]") {
   CHECK(code(kWork, {actor}) == StatusCode::OK);
   CHECK(code(kView, {actor}) == StatusCode::PERMISSION_DENIED);
   CHECK(code(kHealth, {actor}) == StatusCode::OK);
-  CHECK(code("/x.Y/Z", {actor}) == StatusCode::OK);  // gRPC says that there is no such method.
+  CHECK(code("/x.Y/Z", {actor}) == StatusCode::OK);  // gRPC itself then reports the missing method.
   for (const char* path : {kView, kHealth, "/x.Y/Z", ""}) {
     CHECK(code(path, {}) == StatusCode::UNAUTHENTICATED);
     CHECK(code(path, {"Bearer nonsense"}) == StatusCode::UNAUTHENTICATED);

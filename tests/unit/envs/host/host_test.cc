@@ -53,7 +53,7 @@ absl::Status LiveThrough(const v1::EnvironmentTask& task) {
   return environment->Reset(kReset, 1, observation);
 }
 
-// Whether the process is gone by then.
+// True if the process ends within the limit.
 bool EndsWithin(int pid, milliseconds limit) {
   const int handle = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   if (handle < 0) return errno == ESRCH;
@@ -236,7 +236,7 @@ TEST_CASE("hosts: one that misbehaves is ended, with its last words", "[unit]") 
       {"die", "step", "ended at 'step' (exit status 3)"},
       {"die", "save", "ended at 'save' (exit status 3)"},
       {"die", "restore", "ended at 'restore' (exit status 3)"},
-      {"die", "close", ""},  // As it was asked to.
+      {"die", "close", ""},  // It ends, as requested.
       {"abort", "step", "ended at 'step' (exit status 134); it said nothing"},
       {"half", "open", "ended at 'open'"},
       {"half", "step", "ended at 'step'"},
@@ -308,7 +308,7 @@ TEST_CASE("hosts: what speaks out of turn is noticed at the next question", "[un
   const OfferedHosts offered({HostileHost("later", "reset")});
   const absl::Status status = LiveThrough(HostileTask());
   INFO(Text(status));
-  // In the same breath, just before the next question, or as its answer.
+  // Just before the next question, or as its answer.
   CHECK((absl::StrContains(Text(status), "spoke without being asked, before 'step'") ||
          absl::StrContains(Text(status), "said more than one answer at 'reset'") ||
          absl::StrContains(Text(status), "answered 'step' with 'nothing' instead of 'done'")));

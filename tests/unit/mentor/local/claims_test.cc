@@ -160,7 +160,7 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   CHECK(Says(verdict, "The fingerprint of the simulator (libm, MuJoCo) differs"));
   CHECK_FALSE(Says(verdict, "of the learner"));
   CHECK(Says(verdict, "(the intervals meet)"));
-  // What is not there cannot agree.
+  // Absent numbers cannot agree.
   ClaimRow silent = Row();
   silent.numbers.clear();
   CHECK_FALSE(CompareClaims(silent, now).numbers_agree);
