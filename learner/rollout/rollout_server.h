@@ -77,7 +77,8 @@ class RolloutServer {
   std::vector<v1::Peer> Peers();
   // "actors/{uid}" finishes its units and leaves. False when no actor has that name.
   bool Drain(const std::string& name);
-  // What this fleet reports; empty before the first actor, unless configured.
+  // The catalogue and the fingerprint of this fleet; empty before the first actor, unless
+  // configured.
   std::string catalogue_hash() const;
   std::string numeric_fingerprint() const;
 

@@ -54,7 +54,7 @@ std::string ToString(const UnitKey& key);  // "unit 7/0/12/3"
 // An actor's stream.
 enum class ActorId : uint64_t {};
 
-// What identifies an actor: another stream of the same uid is the same actor.
+// The identity of an actor: another stream of the same uid is the same actor.
 struct ActorInfo {
   std::string uid = {};
   std::string host = {};
