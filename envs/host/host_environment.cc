@@ -40,7 +40,7 @@ absl::StatusOr<SimulatorCommand> CommandOf(const std::string& name) {
   if (auto host = FindSimulator(name)) return *std::move(host);
   const std::vector<std::string> names = SimulatorNames();
   return absl::FailedPreconditionError(
-      absl::StrCat("host '", name, "' is not offered here",
+      absl::StrCat("simulator '", name, "' is not offered here",
                    names.empty() ? "" : absl::StrCat(" (", absl::StrJoin(names, ", "), ")"),
                    "; give --simulator ", name, "='COMMAND'"));
 }
@@ -186,7 +186,7 @@ class SimulatorEnvironment : public Environment {
     }
     if (!task_)
       return absl::FailedPreconditionError(
-          absl::StrCat("host ", host_, ": RestoreState before SetTask"));
+          absl::StrCat("simulator ", host_, ": RestoreState before SetTask"));
     uint32_t steps = 0;
     if (!state.starts_with(kHostStateMagic) || state.size() <= kHostStateHeaderBytes ||
         state.size() > kHostStateHeaderBytes + kHostStateBytesMax) {
@@ -222,14 +222,14 @@ class SimulatorEnvironment : public Environment {
   absl::Status Prepare(const char* caller) {
     if (!task_)
       return absl::FailedPreconditionError(
-          absl::StrCat("host ", host_, ": ", caller, " before SetTask"));
+          absl::StrCat("simulator ", host_, ": ", caller, " before SetTask"));
     steps_ = -1;
     if (process_ == nullptr) {
       MENTOR_ASSIGN_OR_RETURN(OpenSimulator open, OpenTheSimulator(host_, options_));
       if (const std::string differences = DifferencesOfFacts(open.facts, facts_);
           !differences.empty()) {
         return absl::FailedPreconditionError(absl::StrCat(
-            "host ", host_, " is another one than the spec's: ", differences,
+            "simulator ", host_, " is another one than the spec's: ", differences,
             "; run the same versions on all actors, or take the facts that mentor env facts "
             "prints now"));
       }

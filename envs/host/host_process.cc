@@ -94,13 +94,13 @@ absl::StatusOr<std::unique_ptr<SimulatorProcess>> SimulatorProcess::Start(
   int ends[2], pipe[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("host ", host.name, ": no socket: ", std::strerror(errno)));
+        absl::StrCat("simulator ", host.name, ": no socket: ", std::strerror(errno)));
   }
   started->socket_ = ends[0];
   if (pipe2(pipe, O_CLOEXEC) != 0) {
     close(ends[1]);
     return absl::ResourceExhaustedError(
-        absl::StrCat("host ", host.name, ": no pipe: ", std::strerror(errno)));
+        absl::StrCat("simulator ", host.name, ": no pipe: ", std::strerror(errno)));
   }
   started->words_ = pipe[0];
   fcntl(pipe[0], F_SETFL, O_NONBLOCK);
@@ -116,7 +116,7 @@ absl::StatusOr<std::unique_ptr<SimulatorProcess>> SimulatorProcess::Start(
   close(pipe[1]);
   if (!process.ok()) {
     return absl::Status(process.status().code(),
-                        absl::StrCat("host ", host.name, ": ", process.status().message()));
+                        absl::StrCat("simulator ", host.name, ": ", process.status().message()));
   }
   started->process_ = *std::move(process);
   return started;
@@ -152,7 +152,7 @@ absl::StatusOr<v1::HostReply> SimulatorProcess::Ask(const v1::HostRequest& quest
       Printable(std::string_view(reply.failure().message()).substr(0, kLastWordsBytesMax));
   if (reply.failure().refused()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("host ", host_.name, " refuses '", name, "': ", why));
+        absl::StrCat("simulator ", host_.name, " refuses '", name, "': ", why));
   }
   return End(absl::StrCat("failed at '", name, "': ", why));
 }
@@ -195,7 +195,7 @@ absl::Status SimulatorProcess::End(std::string_view why) {
   for (int i = 0; i < 64 && words_ >= 0; ++i) Listen();
   const std::string words = Printable(last_words_);
   return absl::InternalError(absl::StrCat(
-      "host ", host_.name, " ", std::string(why), end,
+      "simulator ", host_.name, " ", std::string(why), end,
       words.empty() ? "; it said nothing" : absl::StrCat("; its last words: ", words)));
 }
 

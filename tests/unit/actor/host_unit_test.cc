@@ -1,4 +1,4 @@
-// Units whose environment a simulator simulates.
+// Units whose environment runs in a simulator.
 #include <string>
 
 #include <absl/strings/match.h>
@@ -87,7 +87,7 @@ TEST_CASE("unit runner: a host that fails is an error of its unit, and no more",
     const v1::Result result = runner.Run(unit);
     INFO(result.error());
     CHECK(absl::StrContains(result.error(),
-                            "host hostile ended at 'save' (exit status 3); its "
+                            "simulator hostile ended at 'save' (exit status 3); its "
                             "last words: cannot go on"));
     CHECK_FALSE(result.has_trajectory());
   }

@@ -198,7 +198,7 @@ TEST_CASE("hosts: a spec learns the facts of hosts that are offered", "[unit]") 
   REQUIRE(task.parameters_size() == 1);
   CHECK(std::abs(task.parameters(0)) <= 1);
   CHECK(HostOf(task) == "block");
-  CHECK(absl::StrContains(Text(LiveThrough(task)), "host 'block' is not offered here"));
+  CHECK(absl::StrContains(Text(LiveThrough(task)), "simulator 'block' is not offered here"));
   const OfferedHosts offered({ExampleHost()});
   CHECK(LiveThrough(task).ok());
   // Another build of the simulator.
@@ -207,7 +207,7 @@ TEST_CASE("hosts: a spec learns the facts of hosts that are offered", "[unit]") 
   facts.set_digest("2");
   stale.mutable_options(1)->set_value(FactsText(facts));
   CHECK(absl::StrContains(Text(LiveThrough(stale)),
-                          "host block is another one than the spec's: digest: \"1\", expected "
+                          "simulator block is another one than the spec's: digest: \"1\", expected "
                           "digest: \"2\""));
 }
 
