@@ -153,7 +153,7 @@ TEST_CASE("store: folders without rows refuse the start, and reindex brings them
     Step(store.get(), running, 2);
     hash = store->Checkpoints(uid)->back().state_hash;
   }
-  // An experiment of an older version has its spec alone. Of another one nothing is known.
+  // An experiment of an older version has its spec alone. Another one is unknown.
   const std::string older = NewUuid(), broken = NewUuid();
   std::filesystem::create_directories(state / "experiments" / older);
   std::filesystem::copy_file(state / "experiments" / uid / "spec.txtpb",
