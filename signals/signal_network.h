@@ -65,7 +65,7 @@ struct SignalEvaluation {
   std::vector<torch::Tensor> final_recurrent;
 };
 
-// What a network attended to in one episode of a segment.
+// The steps that a network attended to in one episode of a segment.
 struct AttentionMap {
   std::string name;      // The layer, for instance "block 0, head 1".
   int64_t lifetime = 0;  // Index of the lifetime in the segment,
@@ -94,7 +94,7 @@ struct DiscountInput {
   double gamma = 0, lambda = 0;
 };
 
-// What critics, and with `policy` also policies, see behind the observation.
+// The numbers that critics, and with `policy` also policies, see behind the observation.
 struct DiscountSight {
   DiscountInput discounts;
   bool policy = false;
@@ -127,7 +127,7 @@ class SignalNetwork {
   bool is_loss() const { return loss_sizes().has_value(); }
   // Steps that belong together in training: pieces are cut at multiples of it.
   virtual int64_t piece_unit() const { return 1; }
-  // What critic and policy see of gamma and lambda, when these are the weights.
+  // The numbers that critic and policy see of gamma and lambda, when these are the weights.
   virtual std::optional<DiscountSight> SightOf(const torch::Tensor& /*weights*/) const {
     return std::nullopt;
   }

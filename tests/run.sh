@@ -60,7 +60,7 @@ fi
 deploy/build.sh --preset "$preset" "${build_arguments[@]}"
 if [ "$preset" = asan ]; then
   export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp print_suppressions=0"
-  # Tests that count allocations have an operator new of their own.
+  # Tests that count allocations define their own operator new.
   export ASAN_OPTIONS=alloc_dealloc_mismatch=0
 fi
 ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure "${repeat[@]}" \

@@ -30,7 +30,7 @@ class WrappedRule : public meta_learner::OuterRule {
     ChangingFleet changing(this, fleet, outer_step);
     return inner_->Run(&changing, outer_step);
   }
-  // What the rule gets in place of the batch; tensors of the batch itself stay as they are.
+  // The rule gets this in place of the batch; the batch's own tensors do not change.
   virtual meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
                                               uint32_t /*outer_step*/) const {
     return batch;

@@ -178,7 +178,7 @@ absl::StatusOr<v1::ExperimentSpec> LoadSpecFile(const std::filesystem::path& fil
 
 void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
                const PartsCheck& check_parts) {
-  // What else the check would find may come from the base.
+  // The base may have what else the check would find.
   if (spec.has_base()) {
     return violations->Add(
         "base", absl::StrCat("is ", spec::Quote(spec.base()),

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kHandResetSteps = 50;
 constexpr double kActionScale = 0.01;  // Metres of mocap motion for an action of 1.
-// What the observation shows of the hand at most.
+// Limits of the hand in observations.
 constexpr double kHandLow[3] = {-0.525, 0.348, -0.0525};
 constexpr double kHandHigh[3] = {0.525, 1.025, 0.7};
 // low + (high - low) * u may round to a little more than high.

@@ -47,7 +47,7 @@ class SmallEnvironment : public Environment {
   // Changes state(); steps() counts this step already. The base fills in `truncated`.
   virtual StepOutcome Advance(std::span<const float> action) = 0;
   virtual void Observe(std::span<double> observation) = 0;
-  // Whether a restored state() is possible; the base has checked that its numbers are finite.
+  // True if a restored state() is possible; the base has checked that its numbers are finite.
   virtual bool IsLegal() const { return true; }
   // The hand-written policy.
   virtual bool Script(std::span<float> action) const { return false; }

@@ -1,4 +1,4 @@
-// Environments in another process (docs/performance.md, `host`): the steps of a Gymnasium
+// Environments in another process (docs/performance.md, `simulator`): the steps of a Gymnasium
 // environment as an actor requests them. Its peer in deploy/bench/host runs the same environment in
 // a Python loop alone.
 #include <chrono>
@@ -68,7 +68,7 @@ absl::StatusOr<double> HostedStepMicroseconds(envs::Environment& environment) {
 
 absl::StatusOr<Figures> RunHost(const Settings&) {
   MENTOR_RETURN_IF_ERROR(
-      envs::AllowHosts({absl::StrCat(kBenchHost, "=", host_command)}, kHostAnswerSeconds));
+      envs::AllowSimulators({absl::StrCat(kBenchHost, "=", host_command)}, kHostAnswerSeconds));
   Figures figures;
   for (const std::string& id : host_ids) {
     const absl::StatusOr<std::unique_ptr<envs::Environment>> made =
@@ -85,7 +85,9 @@ const RegisterBench register_host(
      .summary = "Steps of Gymnasium's environments in another process",
      .run = RunHost,
      .add_flags = [](CLI::App* command) {
-       command->add_option("--host_command", host_command, "The host: what follows NAME= in --host")
+       command
+           ->add_option("--host_command", host_command,
+                        "The simulator: what follows NAME= in --simulator")
            ->capture_default_str();
        command->add_option("--ids", host_ids, "What gymnasium.make takes, with commas between them")
            ->delimiter(',')

@@ -1,7 +1,7 @@
 // The service under load (docs/performance.md, `service`). How fast experiments are accepted, how
 // fast a pause takes effect with a thousand in the queue, and what watchers receive and cost. Also
-// how many units a second learners exchange with actors that need no time: one learner with 1 to
-// 1000 actors, and ten learners at once over TLS with results as large as those of Meta-World.
+// how many units a second learners exchange with actors that need no time. One learner has 1 to
+// 1000 actors. Ten learners at once use TLS, with results as large as those of Meta-World.
 #include <algorithm>
 #include <atomic>
 #include <chrono>

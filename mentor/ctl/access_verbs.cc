@@ -137,7 +137,8 @@ void AddAccessVerbs(Commands* commands) {
     command->add_option("role", flags->role, "viewer, operator, admin, actor or learner")
         ->type_name("ROLE:{viewer,operator,admin,actor,learner}")
         ->required();
-    command->add_option("name", flags->name, "Name of the person or process that gets it")
+    command
+        ->add_option("name", flags->name, "Name of the person or process that receives the token")
         ->type_name("NAME")
         ->required();
     command->add_option("--out", flags->out, "Write the token to this new file, mode 0600")

@@ -108,10 +108,9 @@ absl::Status ReadOnce(Client* client, const Download& download, PartialFile* par
           broken = DataLoss(absl::StrFormat("%s: a piece came for byte %d, expected %d",
                                             download.name, piece.offset(), part->size()));
         } else if (Crc32c(piece.data()) != piece.crc32c()) {
-          broken =
-              DataLoss(absl::StrFormat("%s: the piece at byte %d has another CRC32C than it "
-                                       "was sent with",
-                                       download.name, piece.offset()));
+          broken = DataLoss(absl::StrFormat(
+              "%s: the CRC32C of the piece at byte %d is not the one it was sent with",
+              download.name, piece.offset()));
         } else {
           broken = *local = part->Append(piece.data());
         }
@@ -158,7 +157,7 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
         MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Rename(download.path)));
         return end;
       }
-      status = DataLoss(download.name + ": the bytes that came have another SHA-256 than the file");
+      status = DataLoss(download.name + ": the received bytes have another SHA-256 than the file");
     } else if (status.ok()) {
       status = absl::UnavailableError("the server ended the stream");
     }

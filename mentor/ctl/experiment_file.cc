@@ -34,7 +34,7 @@ void RefuseOutputOnly(const v1::Experiment& experiment, Violations* violations) 
   for (const auto* field : fields) {
     if (std::find(std::begin(kSettable), std::end(kSettable), field->name()) ==
         std::end(kSettable)) {
-      violations->Add(field->name(), "is said by the server; leave it out");
+      violations->Add(field->name(), "is set by the server; leave it out");
     }
   }
 }

@@ -429,9 +429,8 @@ void AddMetricsVerbs(Commands* commands) {
     CLI::Option* csv = command->add_flag("--csv", flags->csv,
                                          "Print comma-separated values, as --output csv does");
     command->add_flag("--json", flags->json, "Print JSON, as --output json does")->excludes(csv);
-    command->add_flag(
-        "--follow", flags->follow,
-        "Print points as they come, the earlier ones first, until the experiment ends");
+    command->add_flag("--follow", flags->follow,
+                      "Print all points so far, then new points until the experiment ends");
   }
   {
     const auto flags = std::make_shared<PlotFlags>();

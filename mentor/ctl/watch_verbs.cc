@@ -156,7 +156,7 @@ int Wait(Session& session, const WaitFlags& flags) {
     return output.Fail(
         absl::DeadlineExceededError(absl::StrCat(absl::StrJoin(open, ", "), ": not ", flags.states,
                                                  " within ", flags.within)),
-        "the experiment is left as it is; wait again or longer");
+        "the experiment continues; wait again or longer");
   }
   if (absl::IsCancelled(status)) {
     output.Note(absl::StrJoin(open, ", ") + " is left as it is");
@@ -315,8 +315,7 @@ void AddWatchVerbs(Commands* commands) {
   }
   {
     const auto flags = std::make_shared<LogFlags>();
-    CLI::App* command = commands->Add(kExperimentGroup, "logs",
-                                      "Show the history of an experiment: what was logged about it",
+    CLI::App* command = commands->Add(kExperimentGroup, "logs", "Show the log of an experiment",
                                       "mentorctl logs first --tail 20\n"
                                       "mentorctl logs first --follow\n"
                                       "mentorctl logs first --output json",

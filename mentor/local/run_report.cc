@@ -370,9 +370,9 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   if (data.identity.goal_seed > 0)
     data.facts.emplace_back("Goal seed", absl::StrCat(data.identity.goal_seed));
   if (spec.has_curriculum()) {
-    data.facts.emplace_back("Evaluation",
-                            "the benchmark's own tasks: at the limits of the curriculum, not "
-                            "where training has come");
+    data.facts.emplace_back(
+        "Evaluation",
+        "the benchmark's own tasks: at the limits of the curriculum, not where training is now");
   }
   if (const std::string cut = meta_learner::CutEpisodes(spec); !cut.empty())
     data.facts.emplace_back("Episodes", cut);

@@ -74,17 +74,16 @@ absl::StatusOr<PlacedTensor> ReadEntry(const std::string& name, const SafeJson& 
   }
   for (const SafeJson& offset : *offsets) {
     if (!offset.is_number_unsigned())
-      return SafeTensorError(absl::StrCat("tensor '", name, "' has data_offsets that are none"));
+      return SafeTensorError(absl::StrCat("tensor '", name, "' has invalid data_offsets"));
   }
   placed.begin = (*offsets)[0].get<uint64_t>();
   placed.end = (*offsets)[1].get<uint64_t>();
   uint64_t bytes = 0;
   if (!BytesOf(placed.tensor, &bytes) || placed.begin > placed.end ||
       placed.end - placed.begin != bytes) {
-    return SafeTensorError(
-        absl::StrFormat("tensor '%s' has data from %d to %d, which is not its "
-                        "shape and dtype",
-                        name, placed.begin, placed.end));
+    return SafeTensorError(absl::StrFormat(
+        "tensor '%s' has data from %d to %d, which does not fit its shape and dtype", name,
+        placed.begin, placed.end));
   }
   return placed;
 }
@@ -138,7 +137,7 @@ absl::StatusOr<SafeTensors> ReadSafeTensors(std::string_view bytes) {
     if (name == kMetadata) {
       if (!entry.is_object()) return SafeTensorError("__metadata__ is not an object");
       for (const auto& [key, text] : entry.items()) {
-        if (!text.is_string()) return SafeTensorError("__metadata__ holds what is no text");
+        if (!text.is_string()) return SafeTensorError("__metadata__ has a value that is not text");
         file.metadata[key] = text.get<std::string>();
       }
       continue;
@@ -154,10 +153,9 @@ absl::StatusOr<SafeTensors> ReadSafeTensors(std::string_view bytes) {
   uint64_t at = 0;
   for (PlacedTensor& one : placed) {
     if (one.begin != at || one.end > data.size()) {
-      return SafeTensorError(
-          absl::StrFormat("tensor '%s' has data from %d to %d, where %d was to "
-                          "follow of %d",
-                          one.tensor.name, one.begin, one.end, at, data.size()));
+      return SafeTensorError(absl::StrFormat(
+          "tensor '%s' has data from %d to %d, but data from %d on are expected, of %d",
+          one.tensor.name, one.begin, one.end, at, data.size()));
     }
     one.tensor.data = std::string(data.substr(one.begin, one.end - one.begin));
     at = one.end;

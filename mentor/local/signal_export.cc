@@ -361,7 +361,7 @@ absl::Status CheckRun(const TrainedRun& run) {
   return absl::OkStatus();
 }
 
-// Returns the environment's name for people. A host's environment takes the name in its facts,
+// Returns the environment's name for people. A simulator's environment takes the name in its facts,
 // because "host" says nothing.
 std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
   if (benchmark.environment() == kHostEnvironment) {
@@ -545,7 +545,7 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   MENTOR_ASSIGN_OR_RETURN(const std::string weights,
                           ReadFile(folder / kWeightsFile, kExportBytesMax));
   if (Sha256Hex(weights) != run.state_hash) {
-    return bad(absl::StrCat("weights.sha256 is not that of ", kWeightsFile,
+    return bad(absl::StrCat("weights.sha256 differs from the SHA-256 of ", kWeightsFile,
                             "; the file was changed or is damaged: fetch or export it again"));
   }
   const auto read = ReadSafeTensors(weights);

@@ -1,5 +1,5 @@
-// What a run has learned, read from its folder: the spec, parts and meta-parameters of a
-// checkpoint. Reads only.
+// The result of a run, read from its folder: the spec, parts and meta-parameters of a checkpoint.
+// Reads only.
 #pragma once
 
 #include <torch/types.h>

@@ -28,8 +28,8 @@
 
 namespace mentor::report {
 
-// What one score is: an agent's lifetime, or the mean of all lifetimes of one meta-seed in one
-// environment. kAuto: the latter when every method has three meta-seeds.
+// The meaning of one score: an agent's lifetime, or the mean of all lifetimes of one meta-seed in
+// one environment. kAuto means the latter when every method has three meta-seeds.
 enum class Unit { kAuto, kSeed, kLifetime };
 
 struct ComparedRun {
@@ -69,11 +69,11 @@ std::string SharedGoals(const std::vector<Group>& groups);
 std::string WithoutEvaluation(const std::vector<Group>& groups);
 // "2", or "2 (goals 3)" where goals of several draws are compared.
 std::string MetaSeedName(const std::vector<Group>& groups, const ComparedRun& run);
-// In the order of the runs. Methods of one title are told apart.
+// Groups runs by method, in the order of the runs. Methods with the same title get different names.
 std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs);
 
-// What stands in one line of a comparison: a method's final or best weights, or a baseline.
-// Baselines that are the same for several methods stand once.
+// One line of a comparison: a method's final or best weights, or a baseline. Baselines that are the
+// same for several methods appear once.
 struct Contender {
   std::string name;
   std::string group;  // That it belongs to; empty: a baseline of all.
@@ -87,11 +87,11 @@ struct Contender {
     int iterations = 1;
   };
   std::vector<Row> rows = {};
-  // By inner iteration, the mean over the episodes that ended there; NaN: none did. [rows][I]
+  // Means over the episodes that ended in each inner iteration; NaN: none ended. [rows][I]
   std::vector<std::vector<double>> iterations = {};
 
   bool learned() const { return IsLearned(method); }
-  // Whether runs of other meta-seeds have other ones.
+  // True if the numbers differ between meta-seeds.
   bool has_meta_seeds() const { return learned() || method == v1::EVALUATION_METHOD_RANDOM_SIGNAL; }
   bool best() const { return method == v1::EVALUATION_METHOD_LEARNED_BEST; }
 };
@@ -114,7 +114,8 @@ std::vector<Ranking> Rankings(const std::vector<Group>& groups, Unit unit);
 // has none.
 Scores ScoresOf(const Ranking& ranking, const Contender& contender, int iteration = -1);
 
-// Whether a learned contender is compared with another one, or with a baseline of its own.
+// True if x and y may be compared: two learned contenders, or a learned one with a baseline of its
+// own.
 inline bool Comparable(const Contender& x, const Contender& y) {
   return y.learned() ? x.best() == y.best() : y.group.empty() || y.group == x.group;
 }
@@ -132,8 +133,8 @@ Budget BudgetOf(const ReportData& data);
 double MeanOf(const std::vector<Budget>& budgets, double Budget::*member);
 // "38 to 40"; empty when none is known.
 std::string RangeWords(const std::vector<Budget>& budgets, double Budget::*member);
-// Whether all runs had the same, CPU seconds aside, and what they had: a sentence or two. Empty for
-// a single run.
+// Says in a sentence or two whether all runs had the same budget, CPU seconds aside, and which.
+// Empty for a single run.
 std::string BudgetWords(const std::vector<Group>& groups);
 // Which runs' seconds are not known, and why; empty: of none.
 std::string UnknownCosts(const std::vector<Group>& groups);

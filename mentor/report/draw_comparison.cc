@@ -208,9 +208,8 @@ void DrawEfficiency(const Ranking& ranking, Drawing* drawing) {
   AddFigure({.name = "sample_efficiency_" + split,
              .section = "evaluation_" + split,
              .title = "Sample efficiency of the agents",
-             .caption = "Interquartile mean after each part of a lifetime against the environment "
-                        "steps that the agent has made by then. The first place is before any "
-                        "update.",
+             .caption = "Interquartile mean after each part of a lifetime, against the environment "
+                        "steps of the agent until then. The first place is before any update.",
              .panels = {std::move(panel)}},
             drawing);
 }
@@ -238,8 +237,8 @@ void DrawImprovement(const Ranking& ranking, Drawing* drawing) {
   AddFigure({.name = "probability_of_improvement_" + split,
              .section = "evaluation_" + split,
              .title = "Probability of improvement",
-             .caption = "That a score of the first is higher than one of the second; 0.5 means no "
-                        "difference.",
+             .caption = "Probability that a score of the first is higher than one of the second; "
+                        "0.5 means no difference.",
              .panels = {std::move(panel)},
              .height = height},
             drawing);

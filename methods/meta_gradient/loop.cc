@@ -255,7 +255,7 @@ class MetaGradient : public InnerLoop {
     return shape;
   }
 
-  // What the critic of the outer objective sees.
+  // The input of the outer objective's critic.
   DiscountInput OuterDiscounts() const {
     return {.embedding = sight_.discounts.embedding,
             .gamma = config_.gamma_out,

@@ -50,7 +50,7 @@ struct OuterPpoConfig {
   double rho_error_max = 1e-3;
 };
 
-// What is trained, as functions without state that all threads may call.
+// The trained network, as functions without state that all threads may call.
 struct TrainedNetwork {
   // The state before the first step of N lifetimes.
   std::function<std::vector<torch::Tensor>(int64_t num_lifetimes, torch::Dtype)> initial_recurrent;

@@ -42,7 +42,7 @@ MetricTable OuterPpoMetrics();
 void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string& what,
                  Violations* violations);
 
-// What differs between such rules, beside the network.
+// The part in which such rules differ, beside the network.
 struct OuterPpoRuleConfig {
   MetaAdvantageConfig advantage;
   int64_t lifetimes = 30;        // N

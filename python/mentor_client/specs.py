@@ -186,7 +186,7 @@ def _parse(source: str, text: str) -> ExperimentProto:
         ) from None
     for field, _ in around.ListFields():
         if field.name not in _SETTABLE:
-            raise usage(field.name, f"in {source} is said by the server; leave it out")
+            raise usage(field.name, f"in {source} is set by the server; leave it out")
     return around
 
 

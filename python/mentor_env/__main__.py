@@ -24,7 +24,8 @@ def _module(parser: argparse.ArgumentParser, name: str) -> ModuleType:
             raise
         parser.error(
             f"there is no module '{name}' here, in PYTHONPATH or in the packages of "
-            f"{sys.executable}; an actor's host gets a folder by 'env PYTHONPATH=FOLDER python3 -m "
+            f"{sys.executable}; an actor's simulator gets a folder by 'env PYTHONPATH=FOLDER "
+            "python3 -m "
             "mentor_env ...'"
         )
 
@@ -61,7 +62,7 @@ def main() -> None:
     def make(options: Mapping[str, str]) -> Environment:
         name = options.get("id", "")
         if arguments.only and not any(fnmatch.fnmatchcase(name, one) for one in arguments.only):
-            raise Refused(f"id is '{name}'; this host serves {', '.join(arguments.only)}")
+            raise Refused(f"id is '{name}'; this simulator serves {', '.join(arguments.only)}")
         return GymnasiumEnvironment(options)
 
     serve(make)

@@ -105,7 +105,7 @@ def _register_plugins() -> None:
 def _make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     if ":" in name:
         raise Refused(
-            f"id is '{name}'; leave out the module, and start the host with --import MODULE"
+            f"id is '{name}'; leave out the module, and start the simulator with --import MODULE"
         )
     if name not in gymnasium.registry:
         _register_plugins()

@@ -158,8 +158,9 @@ class _Server:
         if question == "open":
             if message.open.protocol_version != PROTOCOL_VERSION:
                 raise Refused(
-                    f"the actor speaks version {message.open.protocol_version} of the hosts' "
-                    f"protocol, this host {PROTOCOL_VERSION}: install mentor_env of its release"
+                    f"the actor speaks version {message.open.protocol_version} of the simulators' "
+                    f"protocol, this simulator {PROTOCOL_VERSION}: install mentor_env of its "
+                    "release"
                 )
             self._environment = self._make(
                 {option.name: option.value for option in message.open.options}
@@ -193,8 +194,8 @@ def serve(make: Callable[[Mapping[str, str]], Environment]) -> None:
     number = os.environ.pop("MENTOR_HOST_SOCKET", "")
     if not number.isdigit():
         sys.exit(
-            "a host is started by an actor: mentor-actor --host NAME='COMMAND', or tried with "
-            "mentor env check --host NAME='COMMAND'"
+            "a simulator is started by an actor: mentor-actor --simulator NAME='COMMAND', or "
+            "tried with mentor env check --simulator NAME='COMMAND'"
         )
     connection = socket.socket(fileno=int(number))
     connection.set_inheritable(False)

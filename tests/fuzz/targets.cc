@@ -54,7 +54,7 @@ const Register kSpec("spec", [](std::string_view bytes) {
   Violations violations;
   const v1::ExperimentSpec spec = ParseSpec(bytes, {}, &violations);
   if (!violations.empty()) return false;
-  // What is taken is taken again as it is printed, and is the same experiment.
+  // An accepted spec is accepted again as printed, and is the same experiment.
   const auto again = LoadSpec(PrintSpec(spec));
   MENTOR_CHECK(again.ok());
   MENTOR_CHECK(SpecHash(*again) == SpecHash(spec));

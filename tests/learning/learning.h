@@ -1,5 +1,5 @@
-// What the learning tests share: a ready spec lived through the real services in one process, what
-// came of it, and rules that are broken on purpose.
+// Shared by the learning tests: a ready spec run through the real services in one process, its
+// results, and rules that are broken on purpose.
 #pragma once
 
 #include <torch/types.h>
@@ -21,7 +21,7 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
 
 struct Learned {
   std::vector<v1::EvaluationShard> evaluation;
-  std::map<std::string, std::vector<double>> metrics;  // By name, one number for each outer update.
+  std::map<std::string, std::vector<double>> metrics;  // One number for each outer update, by name.
   std::string hash;
   torch::Tensor meta_parameters;                          // [Q]: after the last outer update
   std::shared_ptr<const learner::SignalNetwork> network;  // Null: the rule has none.

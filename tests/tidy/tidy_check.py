@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Reads the repository and reports what breaks its own rules: the arrows between layers, where
-MuJoCo and LibTorch may be included, banned names with their replacements, machine paths, dependency
-lists, links of the documents, pages that comments cite.
+"""Reads the repository and reports breaches of its own rules. They are the arrows between layers,
+the places where MuJoCo and LibTorch may be included, and banned names with their replacements. Also
+machine paths, dependency lists, links of the documents, and pages that comments cite.
 
 Usage: tidy_check.py [--self-test] ROOT
   --self-test   plant one violation of each rule in a scratch folder and check that each is found
@@ -57,16 +57,16 @@ CODE_ROOTS = (
 # SUBFOLDERS .. DEPS ..).
 LAYER = re.compile(r"^mentor_layer\(NAME (\w+)\s+FOLDER ([^\s)]+)\s*([^)]*)\)", re.MULTILINE)
 BINARY = re.compile(r"^mentor_binary\(NAME \S+ SRCS (\S+) DEPS ([^)]*)\)", re.MULTILINE)
-# Folders whose tests share a binary, its layers, and kinds whose tests all share one:
-# set(test_folders_GROUP folder folder), set(test_layers_GROUP layer layer),
-# set(test_groups_KIND GROUP).
+# Test groups. set(test_folders_GROUP folder folder) names folders whose tests share a binary,
+# set(test_layers_GROUP layer layer) its layers. set(test_groups_KIND GROUP) names kinds whose tests
+# all share one.
 TEST_GROUP = re.compile(r"^set\(test_(folders|layers|groups)_(\w+) ([^)]*)\)", re.MULTILINE)
 # tests/KIND/FOLDER/c_test.cc tests FOLDER/c.cc.
 MIRRORED = re.compile(r"tests/\w+/(.+/)\w+_test\.cc$")
-# The one target in whose files and tests MuJoCo may be included.
+# Only files and tests of this target may include MuJoCo.
 MUJOCO_LAYER = "envs"
 
-# (pattern, why and what instead, places where it is right)
+# (pattern, the reason and the replacement, files where it is right)
 BANNED = [
     (r"#include <format>", "g++ 12 has none: use absl/strings/str_format.h", ()),
     (
@@ -75,8 +75,8 @@ BANNED = [
         r"|shuffle)\b|\bs?rand\(\)",
         "random numbers have a key and no history: use common/rng.h",
         (
-            "common/rpc/channel.cc",  # Spreads reconnections; nothing of a result depends on it.
-            "envs/benchmarks/metaworld_goals.h",  # Meta-World's goals are defined by it.
+            "common/rpc/channel.cc",  # Spreads reconnections; no result depends on it.
+            "envs/benchmarks/metaworld_goals.h",  # This defines Meta-World's goals.
         ),
     ),
     (
@@ -94,8 +94,8 @@ BANNED = [
         r"\b(std::this_thread::sleep_(for|until)|usleep|nanosleep)\s*\(",
         "nothing polls: wait on a condition with a deadline",
         (
-            "common/failpoint.cc",  # The failpoint whose purpose is to wait.
-            "mentor/bench/lifetime.cc",  # Look at a store from outside, as a user would.
+            "common/failpoint.cc",  # The purpose of this failpoint is to wait.
+            "mentor/bench/lifetime.cc",  # These look at a store from outside, as a user would.
             "tests/learning/methods/black_box/point_reach_test.cc",
         ),
     ),
@@ -127,7 +127,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
 class Tree:
-    """The text files below a folder, and what was found wrong in them."""
+    """The text files below a folder, and the findings in them."""
 
     def __init__(self, root):
         self.root = pathlib.Path(root)

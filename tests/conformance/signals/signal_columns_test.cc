@@ -1,4 +1,4 @@
-// What every registered signal network says of its input, as far as its first layer can tell.
+// The declared input of every registered signal network, as far as its first layer can show it.
 #include "signals/signal_columns.h"
 
 #include "tests/torch_testing.h"
@@ -14,7 +14,7 @@ int64_t InputsOf(const SignalNetwork& network) {
 
 TEST_CASE("signal columns: every network names all its inputs", "[conformance]") {
   for (const SignalEntry* entry : SignalNetworks()) {
-    // As it is, and with each of its flags turned over.
+    // The network with its defaults, and with each of its flags inverted.
     std::vector<std::pair<std::string, std::string>> turns = {{"", ""}};
     for (const OptionInfo& option : entry->options) {
       if (option.kind == OptionInfo::Kind::kFlag)

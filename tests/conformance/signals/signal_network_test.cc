@@ -142,7 +142,7 @@ Segment Changed(const Segment& segment, int64_t lifetime, int64_t late) {
   return other;
 }
 
-// Whether no signal before step `late` depends on later ones, by experiment.
+// True if no signal before step `late` depends on later ones, by experiment.
 bool IsCausal(const SignalNetwork& network, int64_t late = kSteps / 2) {
   const Segment segment = RandomSegment(kLifetimes, kSteps, 42);
   const Tensor weights = Weights(network);
@@ -289,14 +289,14 @@ TEST_CASE("signal networks: recorded signals have the density and value that act
     CHECK(Gap(evaluation.log_probs, acted.log_probs) < 1e-3);
     CHECK(Gap(evaluation.values, acted.values) < 1e-3);
     REQUIRE(evaluation.final_recurrent.size() == state.recurrent.size());
-    // Pieces of whole units stand alone: what came in goes on.
+    // Pieces of whole units stand alone, so the incoming state passes through.
     const bool stands_alone = one.network->piece_unit() > 1;
     const SignalState initial = one.network->InitialState(kLifetimes, torch::kFloat32);
     for (size_t i = 0; i < state.recurrent.size(); ++i) {
       CHECK(Gap(evaluation.final_recurrent[i], (stands_alone ? initial : state).recurrent[i]) <
             1e-4);
     }
-    // Not vacuous: signals that are shifted by one step have other densities.
+    // The check can fail: signals shifted by one step have other densities.
     const SignalEvaluation shifted = one.network->Evaluate(
         weights, one.network->Features(segment, acted.signals), Previous(acted.signals),
         one.network->InitialState(kLifetimes, torch::kFloat32).recurrent);

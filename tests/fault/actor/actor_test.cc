@@ -1,6 +1,6 @@
-// Actors that are killed, stopped, silenced or lose messages, as processes of their own (this very
-// binary). Whatever happens to them, the learner gets every result, equal to a direct run; the log
-// of the failpoints proves that it did happen.
+// Actors as separate processes (this binary) that are killed, stopped, silenced or lose messages.
+// The learner still gets every result, equal to a direct run. The log of the failpoints proves that
+// each fault happened.
 #include "actor/actor.h"
 
 #include <csignal>
@@ -30,7 +30,7 @@ using mentor::testing::Run;
 using mentor::testing::Signal;
 using mentor::testing::TempFolder;
 
-// What the children run; hidden from plain runs.
+// The children run this; hidden from plain runs.
 TEST_CASE("an actor as a process", "[.]") {
   BlockStopSignals();
   const char* address = std::getenv("MENTOR_TEST_LEARNER");
@@ -180,7 +180,7 @@ TEST_CASE("fault: a unit that is lost on the way lags and goes to another actor"
   learner::RolloutServer::Options options;
   options.dispatcher.lag_min = std::chrono::milliseconds(300);
   LearnerSide learner(options);
-  // The first message that it reads is the welcome, the second a unit.
+  // The first message that the actor reads is the welcome, the second a unit.
   ActorProcess forgetful(learner.server->address(), "rpc.read.drop=2:error(x)", log);
   Signal().WaitUntil([&] { return learner.rollout.actors() == 1; });
   Run run(learner, Units(1, 100));

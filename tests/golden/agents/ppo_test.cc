@@ -378,7 +378,7 @@ TEST_CASE("golden: ppo_update", "[golden]") {
           std::copy_n(perm.data_ptr<int64_t>(), out.size(), out.begin());
         };
 
-        // What the noise made of the mean is the stored action.
+        // The stored action is the mean plus the noise.
         Expected expected(file, json.at("expected"), dtype);
         CheckNear("actions",
                   mean + networks.log_std.exp().unsqueeze(1) * ToTensor(json.at("noise"), dtype),

@@ -73,7 +73,7 @@ TEST_CASE("golden: a memory of cells finds the nearest context and the newest of
         CHECK(cell[i] == reads[e][static_cast<int64_t>(i)].item<double>());
       memory.Add(context(e), {appended[e].const_data_ptr<double>(), width});
     }
-    // What is left is found under its own context, what fell out is not.
+    // Remaining rows are found under their own context, dropped rows are not.
     const Tensor left = ToTensor(test.at("rows_left"));
     CHECK(memory.size() == static_cast<size_t>(left.numel()));
     for (int64_t i = 0; i < left.numel(); ++i) {

@@ -40,7 +40,7 @@ Problem MakeProblem(bool critic, bool discrete, int64_t steps) {
   problem.config.stop_second_moment = false;
   UpdateInputs& inputs = problem.inputs;
   inputs.agents = NewAgents(0.5 * Normals({kAgents, AgentLayout(problem.shape).size()}, 0));
-  // As after some steps: from a zero state Adam's step is a sign.
+  // A state as after some steps: from a zero state Adam's step is a sign.
   inputs.agents.adam_m = 0.01 * Normals(inputs.agents.theta.sizes(), 1);
   inputs.agents.adam_v = 0.01 * Normals(inputs.agents.theta.sizes(), 2).square() + 1e-3;
   inputs.agents.adam_steps.fill_(7);
@@ -128,7 +128,7 @@ TEST_CASE("grad: both implementations agree, whatever is a constant", "[grad]") 
     CHECK(torch::equal(unrolled.outer_loss, replay.outer_loss));
     CHECK(torch::allclose(unrolled.advantages, replay.advantages, 1e-9, 1e-13));
     CHECK(torch::allclose(unrolled.theta, replay.theta, 1e-9, 1e-13));
-    // What is dropped matters.
+    // The dropped terms matter.
     if (problem.config.first_order || problem.config.last_n > 0) {
       Problem full = problem;
       full.config.first_order = false;

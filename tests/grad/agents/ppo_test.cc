@@ -94,7 +94,7 @@ TEST_CASE("grad: the PPO loss against finite differences, every parameter of eve
                    size = grad.abs().max().item<double>();
       INFO("critic " << critic << ", error " << error << ", greatest entry " << size);
       CHECK(error < 1e-8 * testing::ToleranceScale());
-      CHECK(error > 0);  // Not one thing compared with itself.
+      CHECK(error > 0);  // The two gradients are not the same object.
       CHECK(size > 1e-2);
     }
   }

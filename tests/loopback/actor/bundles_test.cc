@@ -1,4 +1,4 @@
-// Bundles from a learner's server to an actor's cache, and peers that do not keep the rules.
+// Bundles from a learner's server to an actor's cache, and peers that break the rules.
 #include "common/rpc/bundles.h"
 
 #include <atomic>
@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Three pieces, and a file that ends in the middle of one.
+// Three pieces, and a file that ends in the middle of a piece.
 BundleManifest MakeOrigin(const fs::path& folder, const std::string& model = "<mujoco/>") {
   fs::create_directories(folder / "meshes");
   std::ofstream(folder / "robot.xml") << model;
@@ -40,7 +40,7 @@ constexpr rpc::BundleFetcher::Patience kQuick = {
     .total = std::chrono::milliseconds(5'000),
     .backoff = {.first = std::chrono::milliseconds(1), .longest = std::chrono::milliseconds(10)}};
 
-// What FindBundle finds, for one test.
+// Makes FindBundle find these bundles, for one test.
 struct Offered {
   explicit Offered(const fs::path& folder) { REQUIRE(OfferFolder(folder).ok()); }
   ~Offered() { SetBundleFinder(nullptr); }
@@ -88,13 +88,13 @@ TEST_CASE("bundles: an actor's cache fetches from the learner what it lacks", "[
     REQUIRE(found.ok());
     CHECK((*found)->manifest() == manifest);
   }
-  // Emptied on the way, and a learner that is away for some calls.
+  // The cache is emptied on the way, and the learner is away for some calls.
   fs::remove_all(folder.path() / "cache" / manifest.digest);
   REQUIRE(failpoint::Arm("bundle.fetch.answer=2:error(away)").ok());
   CHECK(cache->FindOrFetch(manifest.digest, fetch).ok());
   CHECK(failpoint::Hits()["bundle.fetch.answer"] >= 2);
   REQUIRE(failpoint::Arm("").ok());
-  // What the learner has not got is no wait.
+  // If the learner lacks the bundle, the actor does not wait.
   const auto missing = cache->FindOrFetch(Sha256Hex("other"), fetch);
   CHECK(missing.status().code() == absl::StatusCode::kNotFound);
   rollout.Stop();
@@ -125,7 +125,7 @@ TEST_CASE("bundles: of too many that are held the fastest to verify goes", "[loo
   CHECK(found[digests[0]] == 3);
   CHECK(found[digests[1]] == 1);
   CHECK(found[digests[2]] == 1);
-  // What has gone is looked for again, once.
+  // A missing bundle is looked for once more.
   fs::remove_all(origins[digests[2]].first);
   CHECK(absl::IsNotFound(pieces.Read(digests[2], 0).status()));
   CHECK(found[digests[2]] == 2);

@@ -30,8 +30,7 @@ using mentor::testing::Run;
 using mentor::testing::Signal;
 using std::chrono::milliseconds;
 
-// A port of this machine whose connections nobody takes (they hang), or, once it is closed, where
-// they are refused.
+// A port of this machine that accepts no connections: they hang, or are refused once it is closed.
 class DeafPort {
  public:
   explicit DeafPort(bool open) : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -55,7 +54,7 @@ class DeafPort {
   const int socket_;
 };
 
-// Takes no actor, as one with too many streams; has no work.
+// Refuses actors, as a server with too many streams; has no work.
 class FullLearner : public v1::RolloutService::CallbackService {
  public:
   FullLearner() : server_(rpc::Server::Start({}, {this}).value()) {}
@@ -142,12 +141,13 @@ TEST_CASE("learners: an actor without work helps out, and goes home when there i
   Signal().WaitUntil([&] { return other.rollout.actors() == 1; });
   CHECK(home.rollout.actors() == 0);
   CHECK(guest.Moves("idle") == 1);
-  // Enough that units wait, whoever has some in hand.
+  // Enough that units wait, whichever actor has some in hand.
   Run at_home(home, Units(50, 2000));
   at_home.CheckEqualToDirect();
   CHECK(guest.Moves("home") == 1);
   CHECK_FALSE(away.is_over());
-  // What it held there is given out again; to nobody else, so it comes back to do it.
+  // The units that the actor held there are given out again. There is no other actor, so it comes
+  // back for them.
   away.CheckEqualToDirect();
   CHECK(guest.Moves("lost") == 0);
   for (LearnerSide* learner : {&home, &other}) {

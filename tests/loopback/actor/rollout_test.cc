@@ -174,7 +174,7 @@ TEST_CASE("rollout: a cancelled shard ends, its units are dropped, others go on"
   CheckEqual(learner.rollout.RunUnits(SomeUnits(2, 20), kGoOn), Direct(SomeUnits(2, 20)));
   learner.rollout.Cancel(2);  // Nothing runs: nothing happens.
   CheckEqual(learner.rollout.RunUnits(SomeUnits(2, 3), kGoOn), Direct(SomeUnits(2, 3)));
-  // Every unit of the cancelled shard was answered, so the whole credit is there again.
+  // Every unit of the cancelled shard was answered, so the whole credit is back.
   Signal().WaitUntil(
       [&] { return learner.Value("mentor_rollout_results_total{outcome=\"late\"}") >= 1; });
   CHECK(learner.Value("mentor_rollout_peers") == 1);
@@ -212,7 +212,7 @@ v1::WorkRequest CreditOf(uint32_t units) {
   return message;
 }
 
-// What the fakes report, who may break rules again and again.
+// Reports of the fakes, which may break rules again and again.
 RolloutServer::Options PatientWithFakes() {
   RolloutServer::Options options{.catalogue_hash = "c", .numeric_fingerprint = "n"};
   options.dispatcher.standing.strikes_max = 1000;
@@ -306,7 +306,8 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
          set_number(m, &v1::Trajectory::mutable_terminations, static_cast<char>(1));
          set_number(m, &v1::Trajectory::mutable_truncations, static_cast<char>(1));
        }},
-      {"last observations that nobody asked for", "result", "final_observations: nobody asked",
+      {"last observations that nobody asked for", "result",
+       "final_observations: the unit did not ask",
        [&](auto* m) {
          *m->mutable_result()->mutable_trajectory()->mutable_final_observations() =
              m->result().trajectory().next_observation();
@@ -359,7 +360,7 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
        [](auto* m) { m->mutable_result()->mutable_result_hash()->front() ^= 1; }},
       {"no hash", "result", "result_hash",
        [](auto* m) { m->mutable_result()->clear_result_hash(); }},
-      {"state that nobody asked for", "result", "final_state: nobody asked",
+      {"state that nobody asked for", "result", "final_state: the unit did not ask",
        [&](auto* m) {
          m->mutable_result()->set_final_state("x");
          rehash(m);
@@ -497,7 +498,7 @@ TEST_CASE("rollout: messages with flipped bits end the stream only", "[loopback]
   Run run(learner, units);
   v1::WorkRequest good;
   *good.mutable_result() = actor::UnitRunner().Run(units[0]);
-  good.mutable_result()->clear_cpu_seconds();  // With a bit flipped it may still be a time.
+  good.mutable_result()->clear_cpu_seconds();  // A flipped bit may leave it a valid time.
   good.mutable_result()->clear_policy_cpu_seconds();
   good.mutable_result()->clear_work_seconds();
   const std::string bytes = good.SerializeAsString();
@@ -640,7 +641,7 @@ TEST_CASE("rollout: a real actor of another catalogue is refused and keeps away"
   auto actor = StartActor([&] { return learner.Tcp(); }, 1, metrics.get());
   Signal().WaitUntil(
       [&] { return learner.Value("mentor_rollout_rejected_total{reason=\"mismatch\"}") >= 1; });
-  actor->Stop();  // It waits a minute before the next attempt; stopping does not.
+  actor->Stop();  // The actor waits a minute before the next attempt; a stop does not wait.
   CHECK(learner.Value("mentor_rollout_rejected_total{reason=\"mismatch\"}") == 1);
 }
 
@@ -659,7 +660,7 @@ TEST_CASE("rollout: a lost actor's units go to another one; a copy that differs 
   auto lost = std::make_unique<FakeActor>(learner);
   lost->Join();
   REQUIRE(lost->Read()->has_unit());
-  lost.reset();  // As a process that is killed.
+  lost.reset();  // As if the process were killed.
   FakeActor slow(learner);
   slow.Join();
   const auto second = slow.Read();
@@ -670,7 +671,7 @@ TEST_CASE("rollout: a lost actor's units go to another one; a copy that differs 
 
   now_ns = std::chrono::nanoseconds(std::chrono::seconds(6)).count();
   FakeActor fast(learner);
-  fast.Join();  // Its credit makes the server look for units that lag.
+  fast.Join();  // The credit makes the server look for units that lag.
   const auto third = fast.Read();
   REQUIRE((third && third->has_unit()));
   CHECK(third->unit().attempt() == 3);
@@ -678,7 +679,7 @@ TEST_CASE("rollout: a lost actor's units go to another one; a copy that differs 
   fast.stream->Write(good);
   CheckEqual(run.Get(), Direct(units));
 
-  // The slow one answers after all: whole and with a right hash, but with another number in it.
+  // The slow actor answers after all: whole and with a right hash, but with another number in it.
   v1::WorkRequest other = good;
   v1::Trajectory* trajectory = other.mutable_result()->mutable_trajectory();
   const double reward = 12345;
@@ -731,7 +732,7 @@ TEST_CASE("rollout: an actor leaves a learner that sends beyond its credit", "[l
   (*server)->Shutdown(milliseconds(0));
 }
 
-// A learner that takes a unit back before the actor has begun with it.
+// A learner that takes a unit back before the actor has begun it.
 class ChangingLearner : public v1::RolloutService::CallbackService {
  public:
   using Stream = rpc::ServerStream<v1::WorkResponse, v1::WorkRequest>;
@@ -848,7 +849,7 @@ TEST_CASE("rollout: actors and learners stop in any order, at any moment", "[loo
     if (round % 2 == 0) actors.clear();
     learner->Stop();
     const auto results = run.Get();
-    // All of it, exactly, where the machine was faster than Stop; else the reason.
+    // The whole result, exactly, if the machine was faster than Stop; otherwise the reason.
     if (results.ok()) {
       CheckEqual(results, want);
     } else {

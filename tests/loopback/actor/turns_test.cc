@@ -1,5 +1,4 @@
-// An environment that never comes to an end shares its actor with others, and ends when nobody
-// wants it any more.
+// An environment that never ends shares its actor with others, and ends when no unit needs it.
 #include <atomic>
 #include <chrono>
 
@@ -25,7 +24,7 @@ using std::chrono::milliseconds;
 
 std::atomic<int> resets_under_way = 0;
 
-// Its reset ends when a pause point says so, and no sooner.
+// Its reset ends at a pause point that says so, and no sooner.
 class Endless : public envs::Environment {
  public:
   const envs::EnvironmentInfo& info() const override { return info_; }

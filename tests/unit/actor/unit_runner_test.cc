@@ -139,7 +139,7 @@ TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before",
   v1::Unit broken = PointReachUnit(2, 10);
   broken.mutable_task()->set_environment("no such thing");
   CHECK_FALSE(used.Run(broken).error().empty());
-  // Nor does it matter that the same environment was there in another form.
+  // The same environment in another form does not matter, either.
   v1::Unit wrapped = unit;
   wrapped.mutable_task()->add_wrappers()->set_name("sparse_reward");
   CHECK(Payload(used.Run(wrapped)) != want);
@@ -152,7 +152,7 @@ TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before",
   CHECK(Payload(result) != want);
   CHECK(Payload(used.Run(unit)) == want);
   CHECK(Payload(fresh.Run(unit)) == want);
-  // And other units give others.
+  // Other units give other results.
   CHECK(Payload(fresh.Run(PointReachUnit(2, 120))) != want);
 }
 
@@ -268,7 +268,7 @@ TEST_CASE("unit runner: an episode that ended leaves its last observation", "[un
     if ((k + 1) * episode < t.truncations().data().size())
       CHECK(want[k * d] != Floats(t.observations())[(k + 1) * episode * d]);
   }
-  // Not asked for, nothing else changes.
+  // Without the request, the rest is the same.
   v1::Unit plain = unit;
   plain.clear_return_final_observations();
   v1::Trajectory without = runner.Run(plain).trajectory(), with = t;
@@ -560,7 +560,7 @@ TEST_CASE("unit runner: labels travel with the steps of environments that know t
   CHECK_FALSE(UnitRunner().Run(PointReachUnit(0, 10)).trajectory().has_labels());
 }
 
-// What a memory may take is bounded by the episodes that a unit can have.
+// The size of a memory is bounded by the episodes that a unit can have.
 TEST_CASE("unit runner: a memory that could take too much is refused before it is made", "[unit]") {
   v1::EpisodicMemory memory;
   memory.set_capacity(1'000'000);

@@ -38,7 +38,7 @@ TEST_CASE("numerics: a pool's tasks run with one thread each and without gradien
   CHECK(status.ok());
   CHECK(threads == std::vector<int>(8, 1));
   CHECK(gradients == std::vector<int>(8, 0));
-  // What LibTorch throws is an error without its backtrace.
+  // An exception of LibTorch becomes an error without its backtrace.
   const absl::Status thrown = pool.ParallelFor(1, [](int64_t) {
     torch::ones({2, 3}).mm(torch::ones({2, 3}));
     return absl::OkStatus();

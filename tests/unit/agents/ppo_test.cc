@@ -224,7 +224,7 @@ TEST_CASE("ppo: a second update carries Adam's state on", "[unit]") {
   c.agents = first.agents;
   const UpdateResult carried = c.Update();
   CHECK(carried.agents.adam_steps.eq(2 * 3 * 4).all().item<bool>());
-  // What a stateless learner would get wrong.
+  // A stateless learner would get this wrong.
   c.agents = NewAgents(first.agents.theta);
   CHECK(Distance(c.Update().agents.theta, carried.agents.theta) > 1e-3);
   // The caller's tensors are left alone.
@@ -292,7 +292,7 @@ TEST_CASE("ppo: an agent's bits do not depend on its neighbours' truncations", "
   for (const auto& [row, lifetime] : {std::pair{0, 4u}, {1, 7u}, {2, 8u}}) {
     Case alone = Truncated({lifetime});
     CHECK(Same(Rows(together.agents, row, 1), alone.Update().agents));
-    // Nor on the room for them.
+    // The room for episodes does not matter, either.
     const torch::Tensor room = torch::full({1, 5, alone.shape.observation_size}, 3.0F);
     alone.segment.final_observations = torch::cat({alone.segment.final_observations, room}, 1);
     CHECK(Same(Rows(together.agents, row, 1), alone.Update().agents));
@@ -318,7 +318,7 @@ TEST_CASE("ppo: the target KL stops each agent after an epoch of its own", "[uni
       CHECK(stopped.reports[s].optimizer_steps == want);
       CHECK(stopped.agents.adam_steps[s].item<int64_t>() == want);
       early += want < 4 * 12;
-      // What ran is what ran without the limit.
+      // The completed part equals that of the run without the limit.
       CHECK(Distance(stopped.trace[s].narrow(0, 0, want), free.trace[s].narrow(0, 0, want)) < 1e-3);
     }
     CHECK(early > 0);

@@ -34,7 +34,7 @@ TEST_CASE("segment: each tensor has one line of the table", "[unit]") {
     CHECK(names.insert(field.name).second);
     CHECK(&FieldOf(field.member) == &field);
     if (field.seen >= 0) CHECK(seen.insert(field.seen).second);
-    // What a critic says stays with the learner.
+    // Values of a critic stay with the learner.
     if (field.source == SegmentField::Source::kCritic)
       CHECK(field.sent == SegmentField::Sent::kNever);
   }
@@ -67,7 +67,7 @@ TEST_CASE("segment: joined along the steps, stacked along the agents", "[unit]")
                      : field.axes == SegmentField::Axes::kAgentsBefore ? first
                                                                        : second));
   }
-  // What one of them lacks, all lack.
+  // A field that one segment lacks is missing in the joined one.
   Segment lacks = b;
   lacks.signals = torch::Tensor();
   CHECK_FALSE(Join({a, lacks}).signals.defined());

@@ -82,7 +82,7 @@ v1::WorkShare Of(const std::string& experiment, v1::Priority priority) {
 const v1::WorkShare kLow = Of("low", v1::PRIORITY_LOW), kNormal = Of("normal", v1::PRIORITY_NORMAL),
                     kHigh = Of("high", v1::PRIORITY_HIGH);
 
-// A call of another thread, of which somebody else's task waits.
+// A call of another thread, for which another caller's task waits.
 class Other {
  public:
   Other(WorkerPool* pool, const v1::WorkShare& share, int64_t n, std::function<void(int64_t)> task)

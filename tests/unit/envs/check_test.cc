@@ -23,7 +23,7 @@ enum class Flaw {
   kHuge,           // Numbers beyond 32 bits.
   kEndsEarly,      // Though independent episodes have all their steps.
   kTakesAnything,  // Bad calls are not refused.
-  kTakesStates,    // Nor are bad states.
+  kTakesStates,    // Accepts bad states, too.
   kCannotSave,     // Says so.
   kSucceeds,       // No flaw: each fifth step reports success.
 };

@@ -378,7 +378,7 @@ TEST_CASE("shard runner: dropped while actors simulate, nothing more is sent", "
           const std::atomic<bool>& flag) -> absl::StatusOr<std::vector<v1::Result>> {
     if (++collections == 2) {
       cancel = true;
-      REQUIRE(flag);  // The same flag reaches whoever waits for actors.
+      REQUIRE(flag);  // The same flag reaches a shard that waits for actors.
       return absl::CancelledError("shard 3 is cancelled");
     }
     return Simulate(std::move(units), flag);

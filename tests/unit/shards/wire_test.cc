@@ -156,7 +156,7 @@ TEST_CASE("wire: parts of an iteration that begins inside an episode count on fr
   std::vector<v1::EpisodeCursor> cursors(2);
   for (v1::EpisodeCursor& cursor : cursors) {
     cursor.set_episode(2);
-    cursor.set_step(400);  // In episode 2, after 1400 steps.
+    cursor.set_step(400);  // The lifetime is in episode 2, after 1400 steps.
     cursor.set_state("state");
   }
   const auto units = PlanUnits(shard, 1, Plan(shard, 1), cursors);
@@ -214,7 +214,7 @@ TEST_CASE("wire: an episode that crosses the border of two iterations goes on", 
     }
     into_episode = (into_episode + 7) % 4;
     CHECK(cursors[0].step() == into_episode);
-    // What the open episode has so far: rewards are 1, success is at its second step.
+    // Results of the open episode so far: rewards are 1, success is at its second step.
     CHECK(cursors[0].shaped_return() == into_episode);
     CHECK(cursors[0].success() == (into_episode >= 2));
     CHECK(segment->last_done[0].item<float>() == (into_episode == 0 ? 1.0F : 0.0F));
@@ -290,7 +290,7 @@ v1::Result EarlyResultOf(const v1::Unit& unit) {
   *result.mutable_trajectory()->mutable_terminations() = ToProto(dones);
   *result.mutable_trajectory()->mutable_truncations() = ToProto(truncations);
   if (unit.return_final_observations()) {
-    // What the agent would have seen next in the episode.
+    // The next observation of the agent in the episode.
     torch::Tensor last = observations.index({(dones + truncations).to(torch::kBool)});
     last.select(1, 1).add_(1);
     *result.mutable_trajectory()->mutable_final_observations() = ToProto(last);

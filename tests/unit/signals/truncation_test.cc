@@ -35,7 +35,7 @@ TEST_CASE("truncation: packed values come to their steps", "[unit]") {
   want[0][29] = packed[0][1];
   want[1][0] = packed[1][0];
   CHECK(values.equal(want));
-  // What is left of the room does not matter, whatever it is.
+  // The unused rest of the room does not matter.
   packed[0][2] = packed[1][1] = std::nan("");
   CHECK(AtTruncations(packed, truncated).equal(want));
   CHECK(AtTruncations(packed, torch::zeros_like(truncated)).eq(0).all().item<bool>());

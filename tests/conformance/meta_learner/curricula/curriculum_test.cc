@@ -1,4 +1,4 @@
-// What every registered curriculum promises, with its example.
+// The promises of every registered curriculum, with its example.
 #include "meta_learner/curricula/curriculum.h"
 
 #include <cmath>

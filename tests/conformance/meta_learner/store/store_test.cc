@@ -1,4 +1,4 @@
-// What every store promises, whichever database is behind it.
+// The promises of every store, whichever database is behind it.
 #include "meta_learner/store/store.h"
 
 #include <algorithm>
@@ -431,7 +431,7 @@ STORE_CASE("progress is seen at once, kept by the next durable change, and gone 
   v1::Progress progress;
   progress.set_env_steps(77);
   REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
-  CHECK(store->Get(name)->activity().empty());  // QUEUED: nothing goes on.
+  CHECK(store->Get(name)->activity().empty());  // QUEUED: nothing runs.
   REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
   CHECK(store->Get(name)->activity() == "meta-training");
@@ -640,7 +640,7 @@ STORE_CASE("the heads of the queue: the oldest of each class and owner") {
   CHECK(usage->at("ada").checkpoint_bytes == 0);
   CHECK(usage->at("bob").running == 1);
   REQUIRE(store->Transition("experiments/a3", {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
-  CHECK(store->Usage()->at("ada").waiting == 3);  // What is paused comes back.
+  CHECK(store->Usage()->at("ada").waiting == 3);  // The paused experiment returns to the queue.
   Lead(store.get(), "experiments/a1", S::STATE_RUNNING);
   Lead(store.get(), "experiments/a2", S::STATE_RUNNING);
   CHECK(store->Usage()->at("ada").running == 2);
@@ -673,7 +673,7 @@ STORE_CASE("deadlines and expiry are found, ends set the time of expiry") {
   CHECK(store->Expired(expiry - 1)->empty());
   CHECK(Names(*store->Expired(expiry)) == Strings{"one"});
   CHECK_FALSE(store->Get(two.name())->has_expire_time());
-  // What still waits or runs does not expire, however old it is.
+  // Waiting or running experiments do not expire, however old they are.
   REQUIRE(store
               ->Change(two.name(), "",
                        [](v1::Experiment* edited) {
@@ -743,11 +743,12 @@ STORE_CASE("every change is one revision, in order, also after opening again") {
   CHECK(absl::IsNotFound(store->ReadSnapshot({"experiments/one"}).status()));
   CHECK(Names(store->ReadSnapshot({"experiments/two"})->experiments) == Strings{"two"});
 
-  // What is compacted cannot be continued from.
+  // A watch cannot continue from compacted events.
   REQUIRE(store->CompactEvents(/*keep=*/2, /*older_than_ns=*/int64_t{3600} * 1'000'000'000).ok());
   CHECK(ReasonOf(store->Events(3, 10).status()) == "WATCH_COMPACTED");
   CHECK(store->Events(4, 10)->size() == 2);
-  CHECK(ReasonOf(store->Events(7, 10).status()) == "WATCH_COMPACTED");  // Not of this store.
+  // A revision of another store.
+  CHECK(ReasonOf(store->Events(7, 10).status()) == "WATCH_COMPACTED");
   REQUIRE(store->CompactEvents(2, /*older_than_ns=*/-int64_t{3600} * 1'000'000'000).ok());
   CHECK(ReasonOf(store->Events(5, 10).status()) == "WATCH_COMPACTED");
   CHECK(store->Events(6, 10)->empty());
@@ -1064,7 +1065,7 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
   INFO(made.status().ToString());
   REQUIRE(made.ok());
   CHECK(made->experiments == 2);
-  // What each was created as, specs, checkpoints, the evaluation, database.
+  // The submitted specs, full specs, checkpoints, the evaluation, the database.
   CHECK(made->files == 2 + 2 + 2 + 1 + 1);
   const auto original = Files(store->ExperimentFolder(one.uid()));
   CHECK(absl::IsFailedPrecondition(BackUp(source, folder.path() / "backup").status()));
@@ -1222,7 +1223,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     CHECK(ReasonOf(reading->Leads()) == "NOT_LEADER");
     CHECK(first->Leads().ok());
 
-    // As those do who stand by, once the beats have stopped.
+    // Does as a standby does once the beats have stopped.
     const auto admin = sql::ConnectPostgres(backend.database()).value();
     REQUIRE(
         admin
@@ -1330,7 +1331,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
             CHECK(absl::IsUnavailable(made.status()));  // It tries again.
           }
         } else if (what < 16) {
-          // Its process ends, or comes new.
+          // The process ends, or a new one begins.
           stores[who].reset();
           auto store = OpenStore(
               {.folder = backend.folder(), .database = backend.database(), .try_only = true});

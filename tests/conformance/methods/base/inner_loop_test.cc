@@ -1,5 +1,5 @@
-// What every inner loop that a registered rule uses promises, on made-up segments: it goes on from
-// a saved state as if nothing had happened, and reports what it declares.
+// The promises of every inner loop that a registered rule uses, on made-up segments. It continues
+// from a saved state as if nothing had happened, and reports the metrics that it declares.
 #include "methods/base/inner_loop.h"
 
 #include <cmath>

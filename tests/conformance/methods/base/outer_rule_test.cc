@@ -1,5 +1,5 @@
-// What every registered outer rule promises, with its default settings on a lifetime of the default
-// length.
+// The promises of every registered outer rule, with its default settings on a lifetime of the
+// default length.
 #include "methods/base/outer_rule.h"
 
 #include <cmath>
@@ -308,7 +308,7 @@ TEST_CASE("outer rules: each network in each role is taken, or refused with a re
     for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
       for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE, v1::LOSS}) {
         v1::ExperimentSpec spec = Spec(*entry);
-        // What the example sets for this very network stays.
+        // Settings of the example for this very network stay.
         if (spec.signal().name() != signal->name) spec.mutable_signal()->Clear();
         spec.mutable_signal()->set_name(signal->name);
         spec.mutable_signal()->set_role(role);
@@ -399,7 +399,7 @@ std::string Listed(const std::string& part, const MetricTable& metrics) {
   std::string text;
   for (const MetricInfo& metric : metrics) {
     INFO(metric.name << ": " << metric.help);
-    // mentorctl sorts metrics by name, so no text goes on from the one before.
+    // mentorctl sorts metrics by name, so no text may refer to the one before.
     for (const char* word : {"Its ", "Their ", "That ", "The same"})
       CHECK_FALSE(metric.help.starts_with(word));
     text += part + " | " + metric.name + " | " + metric.unit + " | " +

@@ -57,7 +57,7 @@ void Replace(const std::filesystem::path& path, std::string_view contents) {
 
 }  // namespace
 
-// What the children do: write steps 1 to kSteps, keep two.
+// The children write steps 1 to kSteps and keep two.
 TEST_CASE("checkpoint child", "[.child]") {
   const char* dir = std::getenv("MENTOR_TEST_FOLDER");
   if (dir == nullptr) return;
@@ -110,7 +110,7 @@ TEST_CASE(
                                point == "store.commit.before_rename";
     CHECK(scan.temporary_files_removed == (has_temporary ? 1 : 0));
 
-    // A new process goes on as if nothing had been.
+    // A new process continues as if nothing had happened.
     CHECK(RunChild("checkpoint child", {{"MENTOR_TEST_FOLDER", dir}}) == 0);
     CHECK(*ListCheckpoints(dir) == std::vector<uint32_t>{kSteps - 1, kSteps});
     CHECK(Scan(dir).newest->outer_step == kSteps);

@@ -32,8 +32,8 @@ constexpr uint32_t kSteps = 4;
 
 }  // namespace
 
-// What the children do: create three experiments, run the first; a line is written for whatever was
-// answered with OK. Everything may be repeated by a later child.
+// The children create three experiments and run the first. They write a line for every call that
+// was answered with OK. A later child may repeat everything.
 TEST_CASE("store child", "[.child]") {
   const char* folder = std::getenv("MENTOR_TEST_FOLDER");
   if (folder == nullptr) return;
@@ -110,7 +110,7 @@ TEST_CASE("store: killed at any point, what was answered is there and nothing is
         CHECK(first.progress().outer_updates() == points_there);
       }
     }
-    // A new process repeats everything: requests are known again, replayed steps have equal
+    // A new process repeats everything: it finds the requests again, and replayed steps have equal
     // results.
     CHECK(RunChild("store child", {{"MENTOR_TEST_FOLDER", folder.path()}}) == 0);
     auto store = OpenStore(folder.path() / "state");
@@ -130,7 +130,7 @@ TEST_CASE(
       found.push_back(entry.path());
     return found;
   };
-  // The first one's folder is there, its row is not.
+  // The folder of the first experiment exists, its row does not.
   const int status =
       RunChild("store child", {{"MENTOR_TEST_FOLDER", folder.path()},
                                {"MENTOR_FAILPOINTS", "api.create.before_commit=1:kill"}});
@@ -141,7 +141,7 @@ TEST_CASE(
   auto store = OpenStore(state);
   REQUIRE(store.ok());
   CHECK(folders().empty());
-  // One that was answered has no mark, also when the mark stayed behind.
+  // An answered experiment has no mark, even if the mark stayed behind.
   const std::string uid = (*store)->Create(Request(1))->uid();
   const auto own = (*store)->ExperimentFolder(uid);
   CHECK_FALSE(std::filesystem::exists(own / kNewMark));
@@ -182,9 +182,7 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   auto store = OpenStore(small / "state").value();
   int created = 0;
   REQUIRE(store->Create(Request(++created)).ok());
-  {
-    std::ofstream(small / "ballast") << std::string(4 << 20, 'x');
-  }  // As much as there is room for.
+  { std::ofstream(small / "ballast") << std::string(4 << 20, 'x'); }  // Fills the remaining room.
   absl::Status status;
   while (status.ok() && created < 1000) {
     status = store->Create(Request(created + 1)).status();

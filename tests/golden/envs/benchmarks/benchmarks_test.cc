@@ -105,7 +105,7 @@ TEST_CASE("benchmarks: environments and goals of ML10, ML45, MT10, MT50 are the 
               /*visible=*/false);
     for (const auto& split : want) tables += static_cast<int>(split.size());
   }
-  CHECK(tables == 125);  // And 100 of ML1: all that the reference wrote down.
+  CHECK(tables == 125);  // The reference also recorded 100 of ML1.
 }
 
 TEST_CASE("benchmarks: MT45 has the environments and goals of ML45, shown", "[golden]") {

@@ -19,8 +19,8 @@ namespace {
 constexpr size_t kHeaderOfHostStates = 8 + 4 + 32;
 constexpr int kStepsCompared = 1000;
 
-// mjSTATE_INTEGRATION of a state of mentor_env, as its states.py writes arrays. The whole is JSON
-// but for numbers that are not finite.
+// Reads mjSTATE_INTEGRATION from a state of mentor_env, as its states.py writes arrays. The state
+// is JSON except for numbers that are not finite.
 std::vector<double> IntegrationOf(const std::string& state) {
   const std::string begin = "[\"integration\",{\"array\":[\"<f8\",[";
   const size_t array = state.find(begin, kHeaderOfHostStates);
@@ -50,7 +50,7 @@ v1::EnvironmentTask GymTask(const std::string& id) {
 TEST_CASE("a host of Gymnasium gives the bits of our own environments", "[.host_parity]") {
   const char* command = std::getenv("MENTOR_TEST_GYM");
   REQUIRE(command != nullptr);
-  REQUIRE(AllowHosts({command}, 300).ok());
+  REQUIRE(AllowSimulators({command}, 300).ok());
   for (const std::string id :
        {"Hopper-v5", "Walker2d-v5", "HalfCheetah-v5", "InvertedPendulum-v5"}) {
     INFO(id);

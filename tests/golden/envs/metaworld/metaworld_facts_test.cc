@@ -30,8 +30,8 @@ Numbers List(const metaworld::Vec3& v) {
   return {v[0], v[1], v[2]};
 }
 
-// The reference refuses "n(v[0:2]-v[3:5]) < r" or "n(v[0:2]-[x,y]) < r": the start is within r of
-// the goal or of a fixed point.
+// The reference refuses a start within r of the goal, or within r of a fixed point. In its words,
+// "n(v[0:2]-v[3:5]) < r" or "n(v[0:2]-[x,y]) < r".
 struct Refusal {
   double radius = 0;
   std::optional<std::pair<double, double>> point;

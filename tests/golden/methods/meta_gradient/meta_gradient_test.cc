@@ -23,7 +23,7 @@ using torch::Tensor;
 constexpr UpdateImplementation kBoth[] = {UpdateImplementation::kUnrolled,
                                           UpdateImplementation::kReplay};
 
-// What the two sources of settings have in common with Mentor's, and the rest of the case.
+// A case: the settings that both sources share with Mentor's, and the rest.
 struct Case {
   AgentShape shape;
   UpdateConfig update;

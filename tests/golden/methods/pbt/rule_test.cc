@@ -1,4 +1,4 @@
-// Population based training against golden numbers: who copies whom, what becomes of the
+// Population based training against golden numbers: which member copies which, the new
 // hyperparameters, and the toy problem of the paper (tests/quadratic_population.h).
 #include "methods/pbt/rule.h"
 

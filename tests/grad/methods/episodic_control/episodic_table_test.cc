@@ -45,7 +45,7 @@ TEST_CASE("grad: the error of neighbours' values by the encoder's weights", "[gr
   CHECK(gradient.abs().max().item<double>() > 1e-3);
   CHECK_FALSE(torch::equal(gradient, differences));
 
-  // What is not there has no say.
+  // Absent rows have no influence.
   Tensor others = values.clone();
   others[3][2] = 100;
   CHECK(torch::equal(NeighbourValues(keys.select(1, 0), keys, values, present, 0.1),

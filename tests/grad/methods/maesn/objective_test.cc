@@ -87,7 +87,8 @@ TEST_CASE("grad: MAESN's outer gradient through the steps of the latents", "[gra
       }
       testing::CheckNear("gradient", *gradient, differences, {.rel = 1e-6, .abs = 1e-8});
       CHECK_FALSE(torch::equal(*gradient, differences));
-      // Policy, step sizes and latents all have one; but for the task that nobody lived.
+      // Policy, step sizes and latents all have a gradient, except those of the task without
+      // lifetimes.
       const Tensor tail = gradient->narrow(0, size - 2 * kLatent - 2 * kTasks * kLatent,
                                            2 * kLatent + 2 * kTasks * kLatent);
       CHECK(tail.narrow(0, 0, 2 * kLatent).abs().min().item<double>() > 1e-6);

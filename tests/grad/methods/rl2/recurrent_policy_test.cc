@@ -133,7 +133,7 @@ TEST_CASE("grad: recurrent policy, pieces continue each other") {
   }
 }
 
-// What came before an episode is nothing to it.
+// Steps before an episode do not affect it.
 TEST_CASE("grad: an episode that resets a recurrent policy knows nothing of what was before") {
   RecurrentPolicy policy = kProblems[3].policy;
   at::Generator generator = at::detail::createCPUGenerator(13);
@@ -150,7 +150,7 @@ TEST_CASE("grad: an episode that resets a recurrent policy knows nothing of what
     const Tensor changed = policy.Forward(weights, other, begin).values;
     CHECK(changed.narrow(1, 3, 2).equal(values.narrow(1, 3, 2)) == reset);
     CHECK_FALSE(changed.narrow(1, 0, 3).equal(values.narrow(1, 0, 3)));
-    // What memory gave reaches every step of the episode.
+    // The features from memory reach every step of the episode.
     other = features.clone();
     other.narrow(1, 3, 2).narrow(2, policy.inputs(), policy.lstm).add_(1);
     const Tensor told = policy.Forward(weights, other, begin).values;

@@ -227,7 +227,7 @@ class OwnScaleRule final : public meta_learner::OuterRule {
 
   meta_learner::RuleNeeds needs() const override { return {}; }
   Tensor meta_parameters() const override { return weights_; }
-  // Enough to look at what was learned, not to go on.
+  // Enough to read the learned weights, not to resume.
   void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
 
   absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,

@@ -26,7 +26,7 @@ namespace {
 using learner::EpisodicConfig;
 using learner::Segment;
 
-// What a broken agent has instead; none: the real one.
+// The replaced part of a broken agent; none: the real agent.
 struct Broken {
   std::function<void(EpisodicConfig*)> config = nullptr;
   std::function<void(v1::PolicyWeights*)> policy = nullptr;
@@ -246,7 +246,7 @@ TEST_CASE("learning: broken NEC never writes a row again", "[learning]") {
 }
 
 TEST_CASE("episodic control: the same bits whoever collects and learns", "[learning]") {
-  // In the middle of lives, so that tables are part of the state.
+  // The checkpoint is in the middle of lives, so that tables are part of the state.
   const std::vector<std::string> overrides = {"rule.outer_updates=8", "rule.lifetimes_per_update=4",
                                               "rule.shard_lifetimes=2",
                                               "evaluation.lifetimes_per_goal=0"};

@@ -45,7 +45,7 @@ double CreditOfFirstAction(const testing::Learned& learned) {
                      1);
     const torch::Tensor taken = torch::stack({action, later}, 1);
     episodes.actions = torch::stack({1 - taken, taken}, 2);
-    // As agents see them: a tenth of the noise of 0.1 and of the last reward of 10.
+    // Scaled as agents see them: a tenth of the noise of 0.1 and of the last reward of 10.
     episodes.shaped_rewards =
         torch::stack({0.01 * (2 * coin(3) - 1), torch::full({kEpisodes}, right ? 1.0 : -1.0)}, 1)
             .to(torch::kFloat64);

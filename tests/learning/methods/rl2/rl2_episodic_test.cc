@@ -17,8 +17,8 @@
 namespace mentor {
 namespace {
 
-// A number drawn for each episode before the observation: a context that says nothing. Lives of
-// recurrent policies never go on from a saved state, so it need not carry the number.
+// Adds a random number for each episode before the observation: a context without meaning. Lives of
+// recurrent policies never resume from a saved state, so the state need not have the number.
 class RandomKey final : public envs::Wrapper {
  public:
   explicit RandomKey(std::unique_ptr<Environment> inner) : Wrapper(std::move(inner)) {

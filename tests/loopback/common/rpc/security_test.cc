@@ -1,5 +1,5 @@
-// Credentials on the wire: who gets in with what, in each mode; certificates that change under
-// load; tokens that change.
+// Credentials on the wire: which callers get in with which credentials, in each mode. Certificates
+// that change under load; tokens that change.
 #include <atomic>
 #include <future>
 #include <thread>
@@ -122,7 +122,7 @@ struct Table {
       if (mutual()) options.tls.authority = files.crt("ca");
     }
     if (mode != Mode::kMutual) options.tokens = tokens.path();
-    // No service is there: who is let in hears that from gRPC itself.
+    // There is no such service: an admitted caller hears that from gRPC itself.
     auto started = Server::Start(options, {});
     INFO(started.status());
     REQUIRE(started.ok());
@@ -131,7 +131,7 @@ struct Table {
   bool mutual() const { return mode == Mode::kMutual || mode == Mode::kMutualAndTokens; }
   bool tls() const { return mutual() || mode == Mode::kTls; }
 
-  // A channel as a user makes it; an empty name is no certificate, an empty file no token.
+  // Makes a channel as a user does. An empty name means no certificate, an empty file no token.
   std::shared_ptr<grpc::Channel> Make(const std::string& pair, const std::string& token_file) {
     ChannelOptions options{.address = server->address(), .token_file = token_file};
     if (tls()) options.tls.authority = files.crt("ca");
@@ -162,7 +162,7 @@ TEST_CASE("security: {mode} x {credentials} x {method}", "[loopback]") {
   Table table(mode);
   using Expected = std::function<StatusCode(v1::Role)>;
   const auto always = [](StatusCode code) -> Expected { return [code](v1::Role) { return code; }; };
-  // What a caller of a role may expect where no such method exists.
+  // The answers that a caller of a role may expect for a missing method.
   const auto by_role = [](v1::Role held) -> Expected {
     return [held](v1::Role required) {
       return Includes(held, required) ? StatusCode::UNIMPLEMENTED : StatusCode::PERMISSION_DENIED;
@@ -211,7 +211,7 @@ TEST_CASE("security: {mode} x {credentials} x {method}", "[loopback]") {
         RawChannel(address, files.crt("ca"), files.crt("meta-learner"), files.key("meta-learner")),
         "server's certificate", always(StatusCode::UNAVAILABLE));
   }
-  // Nothing can be guessed or listed without credentials; with any, gRPC's own services answer.
+  // Without credentials nothing can be guessed or listed; with any, gRPC's own services answer.
   const auto stranger = table.Make("", "");
   const auto viewer = table.Make(pair_of(v1::ROLE_VIEWER),
                                  mode == Mode::kMutual ? "" : table.tokens.file(v1::ROLE_VIEWER));
@@ -343,7 +343,7 @@ TEST_CASE("security: 100 new certificates under load, and no call fails", "[loop
   std::atomic<int> rotation{0};
   WriteText(files.path("client.crt"), ReadText(files.crt("viewer")));
   WriteText(files.path("client.key"), ReadText(files.key("viewer")));
-  // Each call has a connection and a handshake of its own; one long channel calls too.
+  // Each call has its own connection and handshake; one long channel calls too.
   auto fresh = std::async(std::launch::async, [&] {
     std::string first;
     while (!over) {
@@ -361,8 +361,8 @@ TEST_CASE("security: 100 new certificates under load, and no call fails", "[loop
   const TlsFiles own = files.files("meta-learner");
   int broken = 0;
   for (; rotation < 100; ++rotation) {
-    // Renews as a user does: key and certificate one after the other, so the pair does not match
-    // for a moment. Now and then a broken file comes in between and stays for a while.
+    // Renews as a user does, key and certificate one after the other, so the pair does not match
+    // for a moment. Sometimes a broken file comes in between and stays for a while.
     REQUIRE(InitCertificates(files.path("ours"), {}).ok());
     const std::string expected = ReadText(own.certificate);
     if (rotation % 10 == 9) {
@@ -378,7 +378,7 @@ TEST_CASE("security: 100 new certificates under load, and no call fails", "[loop
       }
       WriteText(own.key, good);
     }
-    // At least one handshake with what is on disk now before the next one comes.
+    // At least one handshake with the present files before the next ones come.
     const int before = calls;
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (calls < before + 2 && std::chrono::steady_clock::now() < deadline)
@@ -451,7 +451,7 @@ TEST_CASE("security: a caller that was let in is known by its connection", "[loo
     REQUIRE(server.ok());
     const auto channel = Channel(
         {.address = "localhost:" + std::to_string((*server)->port()), .allow_insecure = true});
-    // More than a stranger may send, over one connection.
+    // More than a stranger may send over one connection.
     const auto stub = v1::ExperimentService::NewStub(channel);
     v1::GetExperimentRequest request;
     request.set_name(std::string(4 << 20, 'x'));
@@ -463,7 +463,7 @@ TEST_CASE("security: a caller that was let in is known by its connection", "[loo
       INFO(status.error_message());
       CHECK(status.ok());
     }
-    // Each call has taken longer than a look at strangers, all together.
+    // Together the calls took longer than the interval of looks at strangers.
     const auto until = std::chrono::steady_clock::now() + milliseconds(300);
     while (std::chrono::steady_clock::now() < until) {
       grpc::ClientContext context;

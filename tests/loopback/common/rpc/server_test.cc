@@ -38,7 +38,7 @@ class EchoService : public v1::RolloutService::CallbackService {
   }
 };
 
-// One message there and back, or the status of the stream.
+// Sends one message and returns the answer, or the status of the stream.
 absl::Status Echo(const std::shared_ptr<grpc::Channel>& channel) {
   const auto stub = v1::RolloutService::NewStub(channel);
   auto answers = std::make_shared<Mailbox<absl::Status>>();
@@ -93,7 +93,7 @@ TEST_CASE("server: an address that can be none is refused at both ends", "[loopb
     CHECK(Server::Start({.address = address}, {}).status().code() ==
           absl::StatusCode::kInvalidArgument);
   }
-  // Port 0 is for servers; other schemes are gRPC's business.
+  // Port 0 is only for servers; gRPC checks other schemes.
   CHECK(MakeChannel({.address = "127.0.0.1:0"}).status().code() ==
         absl::StatusCode::kInvalidArgument);
   CHECK(Server::Start({.address = "127.0.0.1:0"}, {}).ok());
@@ -174,7 +174,7 @@ TEST_CASE("server: a compressed message is refused and never unpacked (D6)", "[l
     context.set_compression_algorithm(algorithm);
     const auto stub = v1::RolloutService::NewStub(channel);
     const auto stream = stub->Work(&context);
-    // 4 MB of zeros: some kilobytes on their way.
+    // 4 MB of zeros: some kilobytes on the wire.
     v1::WorkRequest message;
     message.mutable_hello()->set_numeric_fingerprint(std::string(4 << 20, '\0'));
     stream->Write(message);
@@ -232,7 +232,7 @@ TEST_CASE("server: calls are counted by method and status", "[loopback]") {
       while (stream->Read(&answer)) {
       }
       CHECK(stream->Finish().ok());
-      // It is counted before the client hears of it.
+      // The call is counted before the client hears of it.
       CHECK(handled("OK", "RolloutService/Work") == 1);
       CHECK(MetricValue(*metrics, "mentor_grpc_server_handling_seconds_count" + work) == 1);
       CHECK(MetricValue(*metrics, "mentor_grpc_server_streams" + work) == 0);

@@ -1,5 +1,5 @@
-// Two ends of rpc::Stream over TCP and in process. RolloutService lends its messages; nothing of
-// its meaning is used.
+// Two ends of rpc::Stream over TCP and in process. They use the messages of RolloutService, without
+// their meaning.
 #include "common/rpc/stream.h"
 
 #include <atomic>
@@ -25,7 +25,7 @@ using std::chrono::milliseconds;
 using ServerEnd = ServerStream<v1::WorkResponse, v1::WorkRequest>;
 using ClientEnd = ClientStream<v1::WorkRequest, v1::WorkResponse>;
 
-// Gives each new stream to the test, which decides what happens on it.
+// Hands each new stream to the test, which decides what happens on it.
 class TestService : public v1::RolloutService::CallbackService {
  public:
   explicit TestService(const StreamOptions& options) : options_(options) {}
@@ -41,7 +41,7 @@ class TestService : public v1::RolloutService::CallbackService {
       grpc::CallbackServerContext* context) override {
     Call call;
     call.stream = ServerEnd::Make(context, options_);
-    // The handlers hold the stream: they are destroyed at its end, so nothing leaks.
+    // The handlers hold the stream; they are destroyed at its end, so nothing leaks.
     call.stream->Start(
         {.on_message =
              [this, stream = call.stream, box = call.messages](v1::WorkRequest message) {
@@ -476,8 +476,8 @@ TEST_CASE("stream: many streams, many threads, ends at any moment: each closes o
   for (auto& client : all) CHECK(client.closed->size() == 0);
 }
 
-// Hidden, since it is wrong: two streams count in one number without a lock. tests/tsan.sh wants
-// the race to be found, so that its suppressions cannot hide what they should not.
+// Hidden, because it is wrong: two streams count in one number without a lock. tests/tsan.sh must
+// find the race, to show that its suppressions do not hide real ones.
 TEST_CASE("stream: a race on purpose", "[.race]") {
   int count = 0;
   Loopback loopback(/*tcp=*/true);

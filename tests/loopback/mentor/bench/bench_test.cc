@@ -35,7 +35,7 @@ Outcome Bench(const std::string& arguments) {
 }
 
 constexpr char kSmall[] = "all --only env --environments InvertedPendulum-v5 --rounds 1 --json";
-// What a peer says of the figure that ours has, too.
+// A peer's report of a figure that ours has, too.
 constexpr char kSays[] =
     R"(echo '\''{"figures": {"total_us/InvertedPendulum-v5": {"value": 1e9, "unit": "us"}},)"
     R"( "versions": {"fake": "7"}}'\'')";

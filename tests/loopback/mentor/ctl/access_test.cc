@@ -1,4 +1,4 @@
-// Credentials: made by the program, asked for by a server, sent by the program.
+// Credentials: the program makes them, a server asks for them, the program sends them.
 #include <sys/stat.h>
 
 #include "common/rpc/auth.h"
@@ -83,7 +83,7 @@ TEST_CASE("mentorctl: certificates and tokens of its own making open a server", 
   CHECK(call({"list", "--tls_ca", ca, "--token_file", path("viewer")}).code == 0);
   const Outcome nobody = call({"list", "--tls_ca", ca});
   CHECK(nobody.code == 4);
-  CHECK(Contains(nobody.err, "hint: --token_file or MENTOR_TOKEN says who you are"));
+  CHECK(Contains(nobody.err, "hint: --token_file or MENTOR_TOKEN identifies you"));
   CHECK(call({"cancel", "x", "--tls_ca", ca, "--token_file", path("viewer")}).code == 4);
   CHECK(call({"cancel", "x", "--tls_ca", ca, "--token_file", path("operator")}).code == 3);
   CHECK(call({"list", "--tls_ca", ca, "--token_file", path("actor")}).code == 4);

@@ -1,4 +1,4 @@
-// Answers that are not what mentorctl asked for: in pages, too long, or of another program.
+// Answers that mentorctl did not expect: in pages, too long, or of another program.
 #include <map>
 
 #include "tests/loopback/mentor/ctl/program.h"
@@ -8,7 +8,7 @@ using namespace mentor::testing;
 
 namespace {
 
-// One thing a page; more than that fits into no message.
+// One item a page; two do not fit into a message.
 class PagedService final : public v1::ExperimentService::Service {
  public:
   grpc::Status ListPeers(grpc::ServerContext*, const v1::ListPeersRequest* request,
@@ -107,7 +107,7 @@ TEST_CASE("mentorctl: at a port of another program it says what answers there", 
       {.address = "127.0.0.1:0", .health_names = {"mentor.v1.ExperimentService"}}, {}, {"list"});
   CHECK(Contains(older.err, "does not know ListExperiments: it is older"));
   const Outcome other = RunAt({.address = "127.0.0.1:0"}, {}, {"list"});
-  CHECK(Contains(other.err, "is no mentor-meta-learner of this version"));
+  CHECK(Contains(other.err, "is not a mentor-meta-learner of this version"));
 }
 
 TEST_CASE("mentorctl: get says what agents achieve", "[loopback]") {

@@ -1,5 +1,5 @@
-// An ExperimentService in memory, for tests of the command line: it keeps what it is told, numbers
-// its changes, and fails when a test asks for it. Thread-safe; a server serves it.
+// An ExperimentService in memory, for tests of the command line. It stores what it receives,
+// numbers its changes, and fails when a test asks for it. Thread-safe; a server serves it.
 #pragma once
 
 #include <algorithm>
@@ -100,7 +100,7 @@ class FakeService final : public v1::ExperimentService::Service {
     logs_.push_back(line);
     changed_.NotifyAll();
   }
-  // All lines are gone before anybody who follows comes back.
+  // All lines are gone before a follower comes back.
   void RotateLogs() {
     const MutexLock lock(mutex_);
     logs_.clear();
@@ -112,7 +112,7 @@ class FakeService final : public v1::ExperimentService::Service {
     points_[step].insert(values.begin(), values.end());
     changed_.NotifyAll();
   }
-  // Content of a checkpoint or an artifact; `break_after` bytes the stream ends, once.
+  // Content of a checkpoint or an artifact. The stream ends once after `break_after` bytes.
   void SetFile(const std::string& name, std::string bytes, size_t break_after = 0) {
     const MutexLock lock(mutex_);
     files_[name] = std::move(bytes);
@@ -203,7 +203,8 @@ class FakeService final : public v1::ExperimentService::Service {
     return Find(context, "GetExperiment", request->name(), response);
   }
 
-  // Knows what the command line makes of its flags: name=, state= and labels.KEY=, and state!=.
+  // Understands the filters that the command line makes of its flags: name=, state=, labels.KEY=
+  // and state!=.
   grpc::Status ListExperiments(Context* context, const v1::ListExperimentsRequest* request,
                                v1::ListExperimentsResponse* response) override {
     const MutexLock lock(mutex_);

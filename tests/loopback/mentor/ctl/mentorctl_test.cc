@@ -39,7 +39,7 @@ TEST_CASE("mentorctl: create, get, list, pause, resume, cancel, delete", "[loopb
   const Outcome spec = fixture.Run({"get", "experiments/one", "--spec"});
   CHECK(SpecHash(*LoadSpec(spec.out)) == SpecHash(stored.spec()));
 
-  // As the help of create has it.
+  // The example in the help of create.
   CHECK(fixture.Run({"create", "-f", "-", "--set", "seed=3", "--id", "again"}, spec.out).code == 0);
   CHECK(fixture.service().Experiment("experiments/again").spec().seed() == 3);
   CHECK(fixture.Run({"delete", "again", "--force"}).code == 0);
@@ -137,7 +137,7 @@ TEST_CASE("mentorctl: flags of create become fields, with dashes or underscores"
   CHECK(after.labels().size() == 2);
   CHECK(after.labels().at("run") == "2");
   CHECK(after.retention().keep_last() == 9);
-  CHECK(after.retention().keep_every() == 10);  // What was not named stays.
+  CHECK(after.retention().keep_every() == 10);  // Settings that were not named stay.
   CHECK(!after.has_deadline());
   CHECK(after.weight() == 4);
   CHECK(fixture.Run({"update", "one"}).code == 2);
@@ -202,7 +202,7 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   CHECK(fixture.Run({"list", "--output", "xml"}).code == 2);
   CHECK(fixture.Run({"list", "--timeout", "0"}).code == 2);
   CHECK(fixture.Run({"create", "-f", "/nowhere/at/all"}).code == 2);
-  // The specs that come with Mentor go by their names.
+  // The specs that come with Mentor are found by name.
   const Outcome ready = fixture.Run({"validate", "-f", "smoke"});
   CHECK(Contains(ready.out, "smoke is valid"));
   const Outcome near = fixture.Run({"sweep", "smoek", "--seeds", "1"});
@@ -232,7 +232,7 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   const Outcome gone = fixture.Run({"list", "--timeout", "1"});
   CHECK(gone.code == 6);
   CHECK(Contains(gone.err, "hint: is mentor-meta-learner running at " + address));
-  // A handshake that fails looks the same to gRPC.
+  // A failed handshake looks the same to gRPC.
   CHECK(Contains(gone.err, "--tls_ca"));
   CHECK(Contains(gone.err, "--tls_cert"));
 }
@@ -308,7 +308,7 @@ TEST_CASE("mentorctl: apply creates, updates, leaves alone and refuses", "[loopb
   CHECK(fixture.service().size() == 0);
   CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first created\n");
   CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first unchanged\n");
-  // Created by somebody else between the look and the creation.
+  // Another user creates it between the look and the creation.
   fixture.service().FailNext(1, absl::NotFoundError("not yet"));
   fixture.service().FailNext(1, absl::AlreadyExistsError("now"));
   CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first unchanged\n");
@@ -341,7 +341,7 @@ TEST_CASE("mentorctl: apply creates, updates, leaves alone and refuses", "[loopb
   CHECK(fixture.service().size() == 1);
   // Only the server says these.
   const std::string said = fixture.Write("said.txtpb", spec + " state: STATE_RUNNING");
-  CHECK(Contains(fixture.Run({"apply", "-f", said}).err, "state: is said by the server"));
+  CHECK(Contains(fixture.Run({"apply", "-f", said}).err, "state: is set by the server"));
   CHECK(fixture.Run({"apply", "-f", "-"}, spec).code == 2);
   CHECK(fixture.Run({"apply", "-f", "-", "--id", "x"}, spec).out == "experiments/x created\n");
 }

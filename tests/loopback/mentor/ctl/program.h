@@ -29,17 +29,18 @@ struct Outcome {
   std::string out, err;
 };
 
-// A running program; Wait gives its exit code and what it wrote. Killed with the object.
+// A running program. Wait returns its exit code and output. Killed with the object.
 class Program {
  public:
-  // `environment`: NAME=VALUE; nothing else of ours that begins with MENTOR_ or XDG_ is passed on.
+  // `environment`: NAME=VALUE. Other variables of ours that begin with MENTOR_ or XDG_ are not
+  // passed on.
   Program(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
           const std::vector<std::string>& environment = {}, const std::string& input = "")
       : out_(folder / "out"), err_(folder / "err") {
     const std::string binary = MENTOR_BIN_DIR "/mentorctl";
     if (access(binary.c_str(), X_OK) != 0) throw std::runtime_error(binary + " is not built");
     const std::filesystem::path in = folder / "in";
-    // What an earlier program wrote is not this one's.
+    // Output of an earlier program does not count.
     for (const auto& path : {out_, err_}) std::filesystem::remove(path);
     std::ofstream(in) << input;
     std::vector<std::string> variables = {"HOME=" + folder.string(), "TZ=UTC",

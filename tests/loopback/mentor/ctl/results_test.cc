@@ -182,7 +182,7 @@ TEST_CASE("mentorctl: a download goes on where it broke off and is checked", "[l
   const std::string bytes = Noise(5500);
   const std::string out = (fixture.folder() / "x.ckpt").string();
 
-  // The stream breaks in between: the program goes on by itself.
+  // The stream breaks in between, and the program continues by itself.
   fixture.service().SetFile(name, bytes, 2000);
   const Outcome broken = fixture.Run({"download", "one", "--out", out});
   INFO(broken.err);
@@ -202,7 +202,7 @@ TEST_CASE("mentorctl: a download goes on where it broke off and is checked", "[l
   CHECK(fixture.service().offsets().back() == 3000);
   CHECK(ReadText(out) == bytes);
 
-  // A part of another file: once more from the begin.
+  // A part of another file: the download begins again.
   fixture.Write("x.ckpt.part", Noise(7000).substr(1000));
   const Outcome foreign = fixture.Run({"download", "one", "--out", out, "--force"});
   INFO(foreign.err);
@@ -227,7 +227,7 @@ TEST_CASE("mentorctl: a download of what is not there leaves no part behind", "[
   const std::string out = (fixture.folder() / "x.ckpt").string();
   CHECK(fixture.Run({"download", "one/checkpoints/8", "--out", out}).code == 3);
   CHECK(!std::filesystem::exists(out + ".part"));
-  // Nor what came of it before it was removed.
+  // Results from before its removal do not count, either.
   fixture.Write("x.ckpt.part", Noise(3000));
   CHECK(fixture.Run({"download", "one/checkpoints/8", "--out", out}).code == 3);
   CHECK(!std::filesystem::exists(out + ".part"));
@@ -316,7 +316,7 @@ TEST_CASE("mentorctl: plots as text, SVG and PNG", "[loopback]") {
   CHECK(Contains(drawn, "one: it's"));
   CHECK(Contains(drawn, "</svg>"));
 
-  // Without names: what most people look at; what differs in a number is over each other.
+  // Without names the usual metrics appear. Numbers of one family share a plot.
   for (uint32_t step = 1; step <= 20; ++step) {
     std::map<std::string, double> values = {{"meta_return", step}};
     for (int i = 0; i <= 10; ++i) values["seg" + std::to_string(i)] = 0.01 * step * i;
@@ -449,7 +449,7 @@ TEST_CASE("mentorctl: the bash completion knows verbs, flags, values and names o
   const std::string script =
       fixture.Write("completion.bash", fixture.RunPlain({"completion", "bash"}).out);
   const auto complete = [&](const std::string& line) {
-    // What bash does at the Tab key: the words so far, and the function is called.
+    // Does what bash does at the Tab key: calls the function with the words so far.
     const std::string run =
         fixture.Write("run.sh", "source " + script +
                                     "\nread -ra COMP_WORDS <<<\"$1\"\n"
@@ -480,8 +480,7 @@ TEST_CASE("mentorctl: the bash completion knows verbs, flags, values and names o
   CHECK(complete("clone experiments/first/") == "experiments/first/checkpoints/00000007\n");
   CHECK(complete("completion z") == "zsh\n");
   CHECK(complete("create -f " + fixture.folder().string() + "/spec") == fixture.spec() + "\n");
-  // Without a server nothing is offered, and soon; a flag before the cursor says which one is
-  // meant.
+  // Without a server nothing is offered, and soon; a flag before the cursor names the server.
   CHECK(complete("--server 127.0.0.1 : 1 get ") == "\n");
   fixture.Stop();
   const auto began = std::chrono::steady_clock::now();

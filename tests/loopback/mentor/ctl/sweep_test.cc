@@ -55,7 +55,7 @@ TEST_CASE("mentorctl: a sweep creates every combination once, however often it i
   CHECK(one.labels().at("team") == "a");
   CHECK(one.priority() == v1::PRIORITY_LOW);
 
-  // Again, with one more seed, and with other digits for the same number.
+  // Repeated with one more seed, and with other digits for the same number.
   const Outcome more =
       Sweep(&fixture, {"--name", "gamma", "--grid", "agent.gamma=0.90,0.99", "--seeds", "1-3"});
   CHECK(more.code == 0);
@@ -106,11 +106,11 @@ TEST_CASE("mentorctl: a table has a row for each setting and the mean over its s
                  "of the last outer update\n1 experiment that has not succeeded is left out"));
   Arguments many = table;
   many.insert(many.end(), {"--last", "10"});
-  CHECK(Contains(fixture.Run(many).err, "over runs, of 1 outer update, there are no more\n"));
+  CHECK(Contains(fixture.Run(many).err, "over runs, of 1 outer update, all that there are\n"));
   for (const uint32_t step : {1u, 2u, 3u}) fixture.service().AddPoint(step, {{"its_seed", 0}});
   const Outcome four = fixture.Run(many);
   INFO(four.err);
-  CHECK(Contains(four.err, "over runs, of 4 outer updates, there are no more\n"));
+  CHECK(Contains(four.err, "over runs, of 4 outer updates, all that there are\n"));
   many.back() = "3";
   CHECK(Contains(fixture.Run(many).err, "over runs, of the last 3 outer updates\n"));
   const auto in = [&](const std::string& format) {

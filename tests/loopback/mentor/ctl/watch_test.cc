@@ -1,5 +1,5 @@
-// What stays connected: watch, wait, list --watch, logs, metrics --follow, and what they do when
-// the connection breaks.
+// Long connections: watch, wait, list --watch, logs, metrics --follow, and how each handles a
+// broken connection.
 #include "tests/loopback/mentor/ctl/program.h"
 
 using namespace mentor;
@@ -23,7 +23,7 @@ TEST_CASE(
   const Outcome end = watch->Wait();
   CHECK(end.code == 0);
   CHECK(Contains(end.out, "experiments/one SUCCEEDED\n"));
-  // The second stream went on where the first one ended.
+  // The second stream continues where the first one ended.
   const auto tokens = fixture.service().tokens();
   REQUIRE(tokens.size() >= 2);
   CHECK(tokens[0].empty());

@@ -113,8 +113,8 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
   REQUIRE(Mentor({"evaluate", runs.reward, runs.advantage, "--seeds", "4-6", "--baselines",
                   "ppo_sparse,random_signal", "--threads", "2", "--quiet", "--out", out}) == 0);
 
-  // Under the run's own seed the agents are those of the evaluation at its end, bit for bit; under
-  // another they are others.
+  // Under the run's own seed the agents equal those of the evaluation at its end, bit for bit;
+  // under another seed they differ.
   for (const std::string& run : {runs.reward, runs.advantage}) {
     const auto own = ReadShards(meta_learner::EvaluationFolder(Experiment(run)));
     const auto again = ReadShards(Experiment(run) / "evaluations" / "test-u2" / "seed-5");
@@ -129,7 +129,7 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
       CHECK((*again)[i].outer_step() == 2);
       REQUIRE((*own)[i].lifetimes_size() == 2);
       for (int l = 0; l < 2; ++l) {
-        // One lifetime for each goal, numbered on from shard to shard.
+        // One lifetime for each goal; the numbers continue from shard to shard.
         const v1::EvaluatedLifetime& row = (*own)[i].lifetimes(l);
         CHECK(row.number() == 2 * (*own)[i].index() + static_cast<uint32_t>(l));
         CHECK(row.goal() == row.number());
@@ -144,7 +144,7 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
     }
     CHECK(differs);
   }
-  // Under one seed all runs teach the same newborn agents: the sparse baseline is the same.
+  // Under one seed all runs teach the same newborn agents, so the sparse baseline is the same.
   const auto lives = [&](const std::string& run) {
     const auto shards = ReadShards(Experiment(run) / "evaluations" / "test-u2" / "seed-4");
     REQUIRE(shards.ok());
@@ -169,7 +169,7 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
   const std::filesystem::path files = std::filesystem::path(out) / "comparison";
   const std::string scores = ReadText(files / "scores_test.csv");
   CHECK(Contains(scores,
-                 "\ntiny reward,1,12,12,"));  // 3 seeds of 4 lifetimes; the own one is seed 5.
+                 "\ntiny reward,1,12,12,"));  // 3 seeds of 4 lifetimes; the run's own is seed 5.
   CHECK(Contains(scores, "\ntiny advantage (best),1,12,12,"));
   CHECK(Contains(scores, "\nPPO sparse,,12,12,"));  // Once for both.
   CHECK(Contains(scores, "\nrandom signal (tiny reward),,12,12,"));
@@ -306,7 +306,7 @@ TEST_CASE("evaluate: other tasks of the same shape, and what does not fit", "[lo
   const auto far = std::count_if(data->evaluation.begin(), data->evaluation.end(),
                                  [](const auto& row) { return row.split == "far"; });
   CHECK(far == 8);  // Final and best weights on four goals.
-  // The report of the run shows them beside its own goals.
+  // The run's report shows them beside its own goals.
   REQUIRE(Mentor({"report", runs.reward, "--out", folder.path().string()}) == 0);
   const std::string page = ReadText(folder.path() / "report.html");
   CHECK(Contains(page, "evaluation_test-svg"));
@@ -387,7 +387,7 @@ TEST_CASE(
                  "\nPPO sparse,2,8,8,"));
   CHECK(Mentor({"report", three, again, "--out", out}) == 2);
 
-  // Fresh goals are drawn by the seed of agents.
+  // The seed of agents draws fresh goals.
   const std::string fresh = run("fresh", "name: 'point_reach'", 1),
                     same = run("same", "name: 'point_reach'", 3);
   CHECK(ReportOf(same)->identity.goal_seed == 0);
@@ -423,7 +423,7 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
     INFO(entry->name);
     CHECK(Contains(*DescribePart("rule", entry->name, false), "\n  needs "));
   }
-  // Networks that fit with an option alone are there with it; docs/rules.md says the same.
+  // Networks that fit only with an option are there with the option; docs/rules.md says the same.
   CHECK(Contains(*DescribePart("rule", "black_box", true), "\"option\": \"density: true\""));
   CHECK(Contains(*rule, "mlp (REWARD, density: true)"));
   CHECK(Contains(*rule, "attention (REWARD, density: true)"));

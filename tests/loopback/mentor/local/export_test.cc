@@ -1,4 +1,4 @@
-// What a run has learned leaves as files, and comes back.
+// Exports a run's result as files, and reads them back.
 #include <functional>
 #include <limits>
 #include <string>
@@ -40,7 +40,7 @@ const std::string kExportSpec = testing::TinySpec(R"(
   }
 )");
 
-// A spec of some rule with this network, as short as can be; nothing when no rule learns it.
+// Returns the shortest spec of some rule with this network; nothing if no rule learns it.
 std::optional<v1::ExperimentSpec> SpecWith(const std::string& network) {
   for (const meta_learner::RuleEntry* rule : meta_learner::OuterRules()) {
     for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE, v1::LOSS}) {
@@ -71,7 +71,7 @@ std::optional<v1::ExperimentSpec> SpecWith(const std::string& network) {
   return std::nullopt;
 }
 
-// As if this spec had been run to its end.
+// Makes a folder as if this spec had been run to its end.
 TrainedRun MadeUpRun(const v1::ExperimentSpec& spec) {
   TrainedRun run;
   run.spec = spec;
@@ -253,7 +253,7 @@ TEST_CASE("export: a signal teaches as the run that it came from", "[loopback]")
   REQUIRE(Evaluate(options).value() == 0);
   CHECK(LifetimesOf(folder.path() / "results" / "signal" / "test-u2" / "seed-1") ==
         LifetimesOf(EvaluationsFolder(run->folder.experiment) / "test-u2" / "seed-1"));
-  // And on tasks of another benchmark of the same sizes; not on those of others.
+  // It also works on tasks of another benchmark with the same sizes, and on no others.
   options.tasks = "point_reach/train";
   CHECK(Evaluate(options).value() == 0);
   options.tasks = "single:Hopper-v5";

@@ -49,7 +49,7 @@ const std::string kSpec = testing::TinySpec(R"(
   evaluation { lifetimes_per_goal: 1 goals: 2 deterministic_episodes: 1 train_goals: false }
 )");
 
-// A learner with an actor of its own, that says it computes with what the test likes.
+// A learner with its own actor; the test chooses the arithmetic that it reports.
 class FleetMember {
  public:
   FleetMember(rpc::Server* meta_learner, const std::string& device, const std::string& fingerprint)
@@ -101,7 +101,7 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
   const auto metrics = Metrics::Create();
   const auto store = meta_learner::OpenStore(folder.path() / "state");
   REQUIRE(store.ok());
-  // One was begun on GPUs, one on CPUs, one not at all.
+  // One experiment began on GPUs, one on CPUs, one not at all.
   std::map<std::string, std::filesystem::path> folders;
   std::map<std::string, std::promise<absl::Status>> ends;
   for (const char* id : {"on-gpus", "on-cpus", "new"}) {
@@ -162,7 +162,7 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
   CHECK(ReadText(kept("on-cpus")) == cpu);
   const std::string chosen = ReadText(kept("new"));
   CHECK((chosen == cpu || chosen == "a GPU bits"));
-  // Each learner was refused what belongs to the other, and one of them the new experiment too.
+  // Each learner was refused the other's experiment, and one of them the new experiment too.
   CHECK(MetricValue(*metrics, "mentor_meta_numeric_mismatches_total") >= 1);
   broker.Stop();
   (*server)->Shutdown(std::chrono::seconds(5));

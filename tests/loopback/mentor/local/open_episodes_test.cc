@@ -30,7 +30,7 @@ namespace mentor {
 namespace {
 
 using meta_learner::Checkpoint;
-using Series = std::map<std::string, std::map<uint32_t, double>>;  // By metric and step.
+using Series = std::map<std::string, std::map<uint32_t, double>>;  // Values by metric and step.
 
 // Two generations.
 constexpr uint32_t kIterations = 3, kUpdates = 2 * kIterations, kLifetimes = 4;
@@ -41,7 +41,7 @@ constexpr const char* kBenchmarks[] = {R"(name: "point_reach")",
 
 const absl::Status fixed = learner::FixNumerics();
 
-// The rule's own needs, made with any signal network that suits it. Lifetimes have the default
+// The rule's minimal spec, with any signal network that suits it. Lifetimes have the default
 // length, or one iteration where agents do not learn within their lives.
 bool DecidesInside(const meta_learner::RuleEntry& rule) {
   for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
@@ -147,8 +147,8 @@ struct Step {
 // Whole lifetimes, step by step, by their number in the generation.
 using Lives = std::map<uint32_t, std::vector<Step>>;
 
-// What the agents of a generation do, lived again from the run's checkpoints in this thread: the
-// raw steps, before anything adds them up.
+// The steps of a generation's agents, replayed from the run's checkpoints in this thread: raw
+// steps, before any sum.
 Lives LiveAgain(const v1::ExperimentSpec& spec, const Run& run, uint32_t generation) {
   Lives lives;
   const std::string name = "experiments/again";
@@ -193,17 +193,17 @@ Lives LiveAgain(const v1::ExperimentSpec& spec, const Run& run, uint32_t generat
   return lives;
 }
 
-// What the recorded rows of a generation should say.
+// The expected rows of a generation.
 struct Expected {
   // Means over the lifetimes in which episodes ended, by iteration.
   std::vector<double> success = std::vector<double>(kIterations, 0);
   std::vector<double> returns = success, lifetimes = success;
   double score = 0, scored = 0;  // From the last iterations.
-  int crossed = 0;               // Episodes that began in an earlier iteration than they ended.
+  int crossed = 0;  // Episodes that began in an earlier iteration than the one of their end.
   int succeeded = 0;
 };
 
-// begin: the iteration from which returns and successes count; steps before it are not known.
+// begin: the iteration from which returns and successes count; earlier steps are unknown.
 Expected Measure(const Lives& lives, uint32_t begin = 0) {
   Expected expected;
   for (const auto& [number, steps] : lives) {
@@ -310,8 +310,8 @@ TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loo
   int rules = 0;
   for (const meta_learner::RuleEntry* entry : meta_learner::OuterRules()) {
     const std::string& rule = entry->name;
-    // Agents with skills have none: they refuse episodes that an iteration cuts. Agents with tables
-    // refuse actions that are no choices.
+    // Agents with skills have none, because they refuse episodes that an iteration cuts. Agents
+    // with tables refuse actions that are not choices.
     if (!DecidesInside(*entry) || rule == "diayn" || rule == "episodic_control") continue;
     for (const std::string benchmark : kBenchmarks) {
       INFO(rule << " on " << benchmark);
@@ -338,7 +338,7 @@ TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loo
       }
       if (benchmark == kBenchmarks[0]) CHECK(succeeded > 0);
 
-      // From a checkpoint between two iterations everything comes out the same.
+      // From a checkpoint between two iterations every result is the same.
       for (const uint32_t step : {1U, 2U, 4U}) {
         INFO("from the checkpoint of update " << step);
         const Checkpoint checkpoint = run.Read(step);
@@ -354,7 +354,7 @@ TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loo
         }
         CHECK(meta_learner::StateHash(again.Read(kUpdates).sections) ==
               meta_learner::StateHash(run.Read(kUpdates).sections));
-        // Episodes that ended before are those of the other run.
+        // Episodes that ended earlier are those of the other run.
         if (step < kIterations) CheckEpisodes(again, LiveAgain(spec, run, 0), 0, /*begin=*/step);
       }
     }
@@ -391,7 +391,7 @@ TEST_CASE(
   const Lives lives = LiveAgain(spec, run, 0);
   CheckRows(again.series, Measure(lives, /*begin=*/1), 0, /*begin=*/1);
   CHECK(At(again.series, "shaped_return", 2) != At(run.series, "shaped_return", 2));
-  // Only numbers for people change, not what is learned.
+  // Only numbers for people change, not the learned weights.
   CHECK(At(again.series, "shaped_return", 3) == At(run.series, "shaped_return", 3));
   CHECK(again.Read(kUpdates).sections.at("rule/weights") ==
         run.Read(kUpdates).sections.at("rule/weights"));

@@ -1,4 +1,4 @@
-// Every ready spec makes an outer update: as small as its parts let it be.
+// Every ready spec makes an outer update, as small as its parts allow.
 #include "common/spec/ready_specs.h"
 
 #include <string>

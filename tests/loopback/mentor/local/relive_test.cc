@@ -1,5 +1,5 @@
-// A lifetime that is lived again is the one of the evaluation, number by number, and its episodes
-// can be watched.
+// A replayed lifetime equals that of the evaluation, number by number, and its episodes can be
+// watched.
 #include "mentor/local/relive.h"
 
 #include <algorithm>
@@ -89,7 +89,7 @@ TEST_CASE("relive: episodes and returns are those of the evaluation", "[loopback
       CHECK(returns == std::vector<double>(expected.episode_return().begin(),
                                            expected.episode_return().end()));
       REQUIRE_FALSE(deterministic.empty());
-      // Its steps are enough for a full episode, and many early ends.
+      // Enough steps for a full episode, and many early ends.
       CHECK(expected.deterministic_return_size() == 1);
       CHECK(expected.deterministic_success_size() == 1);
       CHECK(deterministic[0] == expected.deterministic_return(0));
@@ -134,7 +134,7 @@ TEST_CASE("relive: what a run does not have is said", "[loopback]") {
       Contains(with({.goal = 1}), "--goal 1: the run has the goals 0 to 0 of InvertedPendulum-v5"));
   CHECK(Contains(with({.teacher = "nobody"}), "unknown teacher 'nobody'; known: learned, best"));
 
-  // A checkpoint may be named, and must be of this run.
+  // A checkpoint may be named; it must belong to this run.
   const auto run = FindRun(RunOnce());
   const std::filesystem::path file =
       run->experiment / "checkpoints" / meta_learner::CheckpointFileName(1);

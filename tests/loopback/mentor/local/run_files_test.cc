@@ -1,4 +1,4 @@
-// What a run writes while it is at work: metrics.csv, and TensorBoard's event file.
+// Files that a run writes while it runs: metrics.csv, and TensorBoard's event file.
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -149,7 +149,7 @@ TEST_CASE("run files: runs of one name in two folders have a folder each for Ten
                                   .out = folder.path() / parent / "run",
                                   .tensorboard = boards,
                                   .quiet = true};
-    // The second time it goes on in its own.
+    // The second time it continues in its own folder.
     for (int time = 0; time < 2; ++time) REQUIRE(RunLocally(options).value() == 0);
   }
   int found = 0;

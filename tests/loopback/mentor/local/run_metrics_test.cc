@@ -1,4 +1,4 @@
-// From what a rule and its inner loop report to what a run's folder and its report say.
+// The reports of a rule and its inner loop, from the rule to a run's folder and report.
 #include <atomic>
 #include <chrono>
 #include <map>
@@ -75,7 +75,7 @@ TEST_CASE("metrics: a measured outer gradient leaves the rule's other numbers as
   for (size_t i = 0; i < with.training.size(); ++i) {
     const std::map<std::string, double>& numbers = with.training[i].metrics;
     CHECK(without.training[i].metrics.count("outer_grad_norm") == 0);
-    // The norm of the loss's gradient while PPO steps, and that of the outer gradient before.
+    // Before PPO's steps the norm of the outer gradient, during them that of the loss's gradient.
     CHECK(numbers.at("grad_norm") == without.training[i].metrics.at("grad_norm"));
     CHECK(numbers.at("outer_grad_norm") > 0);
     CHECK(numbers.at("outer_grad_norm") != numbers.at("grad_norm"));
@@ -95,7 +95,7 @@ TEST_CASE("metrics: of rule, inner loop and experiment stand beside each other",
   CHECK(FindMetric(data.metrics, "entropy")->label == "entropy of the agents");
 }
 
-// A rule that looks for its turn, as another experiment's work comes in between.
+// A rule that looks for its turn, because another experiment's work comes in between.
 class Polite : public meta_learner::OuterRule {
  public:
   explicit Polite(const meta_learner::RuleContext& context)
@@ -115,7 +115,7 @@ class Polite : public meta_learner::OuterRule {
     std::jthread other([&] {
       const v1::WorkShare share = ToProto("experiments/other", {.priority = v1::PRIORITY_HIGH});
       const learner::CallerScope caller(/*interrupt=*/nullptr, &share);
-      // All places: whoever waits then is this rule.
+      // Takes all places, so that only this rule can be waiting.
       static_cast<void>(pool_->ParallelFor(places, [&](int64_t) {
         ++begun;
         while (!waited && early())

@@ -14,7 +14,7 @@
 
 namespace mentor::testing {
 
-// Small agents and a signal network as small, in text format; `rest` is what else the spec says.
+// Small agents and a signal network as small, in text format; `rest` is the rest of the spec.
 inline std::string TinySpec(const std::string& rest) {
   return absl::StrCat(R"(
     seed: 5

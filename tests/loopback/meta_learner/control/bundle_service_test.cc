@@ -160,7 +160,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
 
   using Bundles = v1::BundleService::Stub;
   absl::Status room;
-  std::function<void()> compile;  // At the check of a spec that names a bundle.
+  std::function<void()> compile;  // Checks a spec that names a bundle.
   ExperimentStore* store() { return store_.get(); }
 
  private:
@@ -245,7 +245,7 @@ TEST_CASE("bundle service: a push is its owner's, whoever else knows the digest 
   CHECK(fixture.Send(manifest.digest, 0, std::string(500, 'y'))->next_offset() == 500);
   fixture.Become("ann");
   CHECK(fixture.Begin(manifest)->next_offset() == 500);
-  // Each ends what is its own, and an admin everything.
+  // Each user ends his or her own pushes, and an admin ends all.
   CHECK(fixture.Delete(manifest.digest).ok());
   CHECK(ReasonOf(fixture.Delete(manifest.digest)) == "NOT_OWNER");
   REQUIRE(fixture.Begin(manifest).ok());
@@ -268,13 +268,13 @@ TEST_CASE("bundle service: what is fetched is verified once, not for each piece 
   v1::FetchBundleRequest fetch;
   fetch.set_name(BundleResource(manifest.digest));
   REQUIRE(fixture.Call(&Fixture::Bundles::FetchBundle, fetch).ok());
-  // Hashing it again finds this; so does fetching the last piece.
+  // Hashing the bundle again finds this, and so does fetching the last piece.
   std::ofstream(fixture.Path("state") / "bundles" / manifest.digest / "robot.xml") << "<mujoc0/>";
   fetch.set_offset(1 << 20);
   const auto piece = fixture.Call(&Fixture::Bundles::FetchBundle, fetch);
   REQUIRE(piece.ok());
   CHECK(piece->data() == source(1 << 20).value());
-  // What is deleted is gone, and what is pushed again is whole.
+  // A deleted bundle is gone, and a new push makes it whole.
   fetch.set_offset(2 << 20);
   CHECK(fixture.Push(origin) == manifest);
   CHECK(fixture.Call(&Fixture::Bundles::FetchBundle, fetch)->data() == source(2 << 20).value());
@@ -347,7 +347,7 @@ TEST_CASE("bundle service: what an experiment names is there and stays", "[loopb
   CHECK(ReasonOf(named) == "BUNDLE_IN_USE");
   CHECK(Contains(
       named, "robot.xml (sha256:" + digest.substr(0, 12) + ") is named by experiments/a; delete"));
-  // Another owner's is nobody else's, but for an admin.
+  // Only an admin may touch another owner's bundle.
   using S = v1::Experiment;
   REQUIRE(fixture.store()->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
   REQUIRE(fixture.store()->Delete("experiments/a", "").ok());
@@ -412,14 +412,14 @@ TEST_CASE("bundle service: tasks that are drawn without end hold up neither othe
   REQUIRE(drawing.try_acquire_for(std::chrono::seconds(20)));
   CHECK(hasty.get().error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
   CHECK(ended.try_acquire_for(std::chrono::seconds(20)));
-  // Another owner's spec, with a bundle too, has its turn beside those that are drawn.
+  // Another owner's spec, with a bundle too, has its turn beside those whose tasks are being drawn.
   auto first = create("b", std::chrono::seconds(60)),
        second = create("c", std::chrono::seconds(60));
   for (int i = 0; i < 2; ++i) REQUIRE(drawing.try_acquire_for(std::chrono::seconds(20)));
   endless = false;
   fixture.Become("bob");
   CHECK(fixture.Create("d", digest).ok());
-  // The process stops: nothing is wrong with the specs.
+  // The process stops: the specs are not to blame.
   fixture.Stop();
   for (auto* left : {&first, &second})
     CHECK(left->get().error_code() == grpc::StatusCode::UNAVAILABLE);

@@ -89,12 +89,12 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
     server_ = *std::move(server);
     stub_ = v1::ExperimentService::NewStub(server_->InProcessChannel());
   }
-  // From now on, calls show the token of this file.
+  // From now on, calls carry the token of this file.
   void Become(const std::string& token_file) {
     stub_ = v1::ExperimentService::NewStub(
         rpc::MakeChannel({.address = server_->address(), .token_file = token_file}).value());
   }
-  // That of another program, with a connection of its own.
+  // The stub of another program, with its own connection.
   std::unique_ptr<v1::ExperimentService::Stub> OtherStub() {
     return v1::ExperimentService::NewStub(
         rpc::MakeChannel({.address = server_->address()}).value());
@@ -250,7 +250,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   std::unique_ptr<v1::ExperimentService::Stub> stub_;
 };
 
-// A watch read by a thread of its own, so that a test can wait for what arrives.
+// A watch that a separate thread reads, so that a test can wait for arrivals.
 class Watcher {
  public:
   using Event = v1::WatchExperimentsResponse;
@@ -551,7 +551,7 @@ TEST_CASE("experiment service: a cancellation has its reason", "[loopback]") {
   request.set_reason(std::string(2000, 'x'));
   CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CancelExperiment, request).status()) ==
         "INVALID_FIELD");
-  // The error of a try before is no reason.
+  // The error of an earlier try is not shown.
   const std::string retried = fixture.CreateIn(S::STATE_RUNNING);
   REQUIRE(fixture.store()
               ->Transition(retried, {S::STATE_RUNNING}, S::STATE_QUEUED,
@@ -575,7 +575,7 @@ TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]
   const std::string running = fixture.CreateIn(S::STATE_RUNNING);
   absl::Status status = absl::UnknownError("not answered");
   std::thread caller([&] { status = fixture.Delete(running, /*force=*/true); });
-  // What the scheduler does: it ends, and it has expired at once.
+  // Does what the scheduler does: the experiment ends, and expires at once.
   Watcher watcher(fixture.stub(), running);
   CHECK(watcher.WaitForState(S::STATE_CANCELLING));
   REQUIRE(fixture.store()->Transition(running, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
@@ -612,7 +612,7 @@ TEST_CASE("experiment service: a deletion is answered though it was quick, and i
 
 namespace {
 
-// What stderr gets while it lives.
+// Captures stderr while it lives.
 class Stderr {
  public:
   Stderr() : kept_(dup(2)) {
@@ -820,11 +820,11 @@ TEST_CASE("experiment service: on a full disk nothing begins and nothing goes on
   CHECK(ReasonOf(fixture.Create("new").status()) == "DISK_FULL");
   CHECK(ReasonOf(fixture.Resume(paused).status()) == "DISK_FULL");
   CHECK(fixture.Get(paused)->state() == S::STATE_PAUSED);
-  // Where nothing is to be resumed, the disk is not what is wrong.
+  // Where nothing is to be resumed, the disk is not the cause.
   CHECK(fixture.Resume(queued)->state() == S::STATE_QUEUED);
   CHECK(fixture.Resume(running)->state() == S::STATE_RUNNING);
   CHECK(ReasonOf(fixture.Resume(ended).status()) == "ILLEGAL_TRANSITION");
-  // What makes room, or waits for it, is done.
+  // Calls that make room, or wait for it, still work.
   CHECK(fixture.Pause(queued)->state() == S::STATE_PAUSED);
   CHECK(fixture.Cancel(queued)->state() == S::STATE_CANCELLED);
   CHECK(fixture.Delete(ended).ok());
@@ -998,7 +998,7 @@ TEST_CASE("experiment service: any number of artifacts is listed, and each is fo
   const auto folder = fixture.store()->ExperimentFolder(uid) / "artifacts";
   std::filesystem::create_directories(folder);
   for (int i = 0; i < kFiles; ++i) std::ofstream(folder / absl::StrFormat("file-%05d", i));
-  // What is in the bucket alone is between them and behind them.
+  // Files that only the bucket has are between them and behind them.
   objects->objects["experiments/" + uid + "/artifacts/file-00000-b"] = "bucket";
   objects->objects["experiments/" + uid + "/zz.csv"] = "last";
   v1::ListArtifactsRequest request;
@@ -1026,7 +1026,7 @@ TEST_CASE("experiment service: any number of artifacts is listed, and each is fo
   }
 }
 
-// Answers when it is told to, or when nobody waits any more.
+// Answers on command, or when no caller waits any more.
 class HangingObjects : public testing::MemoryObjects {
  public:
   absl::StatusOr<std::vector<ObjectInfo>> List(const std::string& prefix,
@@ -1048,7 +1048,7 @@ class HangingObjects : public testing::MemoryObjects {
     hangs_ = hangs;
     changed_.NotifyAll();
   }
-  // Whether so many calls come to wait.
+  // True once this number of calls waits.
   bool Waiting(int calls) {
     MutexLock lock(mutex_);
     return changed_.WaitFor(lock, kPatience,
@@ -1146,11 +1146,11 @@ TEST_CASE("experiment service: pausing makes no room in the queue (D11)", "[loop
     CHECK(ReasonOf(refused) == reason);
     CHECK(std::string(refused.message()).find("3 experiments") != std::string::npos);
     CHECK(std::string(refused.message()).find("paused") != std::string::npos);
-    // So a resume never brings more into the queue than are allowed.
+    // So a resume never brings more experiments into the queue than are allowed.
     for (const char* id : {"a", "b", "c"})
       CHECK(fixture.Resume("experiments/" + std::string(id)).ok());
     CHECK(ReasonOf(fixture.Create("d").status()) == reason);
-    // What runs is not waiting; when it is paused it comes on top, and still counts.
+    // A running experiment does not wait. When it is paused it comes on top, and still counts.
     ExperimentStore* store = fixture.store();
     REQUIRE(store->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
     CHECK(fixture.Create("d").ok());
@@ -1182,7 +1182,7 @@ TEST_CASE("experiment service: while specs are checked, other calls are answered
   std::atomic<int> valid = 0;
   std::vector<std::thread> callers;
   const auto validate = [&] { valid += fixture.Create(request).ok(); };
-  // Two are checked, as many as there are threads for it.
+  // Two specs are checked at once, as many as there are threads for it.
   for (int i = 0; i < 2; ++i) callers.emplace_back(validate);
   {
     MutexLock lock(mutex);
@@ -1190,8 +1190,8 @@ TEST_CASE("experiment service: while specs are checked, other calls are answered
   }
   CHECK(fixture.List(10).ok());
   CHECK(fixture.Call(&Fixture::Stub::ListCatalogue, v1::ListCatalogueRequest()).ok());
-  // Two of three more find a place in the queue; the third is told that there is none. Which one
-  // that is shows when it has ended.
+  // Two of three more find a place in the queue, and the third is refused. Its end shows which one
+  // it is.
   std::atomic<int> refused = 0;
   for (int i = 0; i < 3; ++i) {
     callers.emplace_back([&] {
@@ -1224,7 +1224,7 @@ TEST_CASE("experiment service: requests are bounded in bytes, and in memory once
     return fixture.Call(&Fixture::Stub::UpdateExperiment, update).status();
   };
   CHECK(status().ok());
-  // Two bytes each on their way, a hundred and more in memory.
+  // Two bytes each on the wire, a hundred and more in memory.
   auto* sets = update.mutable_experiment()->mutable_spec()->mutable_benchmark();
   for (int i = 0; i < 600'000; ++i) sets->add_task_set();
   CHECK(ReasonOf(status()) == "MESSAGE_TOO_LONG");
@@ -1272,7 +1272,7 @@ TEST_CASE("experiment service: tasks come by pages, and only those of the page a
   request.set_page_token("19998");
   CHECK(list()->tasks_size() == 2);
   CHECK(list()->next_page_token().empty());
-  // 7 kB of wrappers, which each of 2,500 tasks had for itself, took 1.3 GB.
+  // Each of 2,500 tasks had its own 7 kB of wrappers, which took 1.3 GB.
   v1::ListTasksRequest wrapped;
   wrapped.mutable_benchmark()->set_name("mt50");
   for (int i = 0; i < 3500; ++i) wrapped.mutable_benchmark()->add_wrapper();
@@ -1322,7 +1322,7 @@ TEST_CASE("experiment service: a watch tells what is there, then every change on
     const std::vector<std::string> expected = describe({all.begin() + i + 1, all.end()});
     CHECK(rest == expected);
   }
-  // The list's token, too, also in the next process.
+  // The list's token works too, also in the next process.
   const std::string token = fixture.List(10)->resume_token();
   fixture.Stop();
   fixture.Start();
@@ -1423,7 +1423,7 @@ TEST_CASE("experiment service: a watcher that is cut off again and again misses 
     const auto reader = fixture.stub()->WatchExperiments(&context, request);
     v1::WatchExperimentsResponse event;
     for (int i = 0; i <= round % 7 && reader->Read(&event); ++i) {
-      if (event.resume_token().empty()) continue;  // What was there when the stream began.
+      if (event.resume_token().empty()) continue;  // Experiments from before the stream began.
       token = event.resume_token();
       if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) continue;
       seen.push_back(event.experiment().progress().outer_updates());
@@ -1434,7 +1434,7 @@ TEST_CASE("experiment service: a watcher that is cut off again and again misses 
     reader->Finish();
   }
   changes.join();
-  // From the first that was told on, each exactly once.
+  // From the first acknowledged change on, each exactly once.
   for (size_t i = 1; i < seen.size(); ++i) CHECK(seen[i] == seen[i - 1] + 1);
 }
 
@@ -1450,7 +1450,7 @@ TEST_CASE("experiment service: streams are limited by caller, and one that ends 
     CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
     CHECK(ReasonOf(refused) == "QUEUE_FULL");
   }
-  // The server forgets the first one in its own time.
+  // The server notices the end of the first one in its own time.
   for (int attempt = 0;; ++attempt) {
     v1::WatchLogsRequest request;
     request.set_name(name);
@@ -1587,7 +1587,7 @@ TEST_CASE("experiment service: many points of many metrics come by pages, or are
   } while (!request.page_token().empty());
   REQUIRE(metrics.size() == kMetrics);
   for (int i = 0; i < kMetrics; ++i) CHECK(metrics[i] == absl::StrCat("success_episode_", i));
-  // Few points of all of them need no pages.
+  // Few points of each metric need no pages.
   request.clear_page_size();
   request.set_max_points(10);
   CHECK(fixture.Call(&Fixture::Stub::QueryMetrics, request)->series_size() == kMetrics);
@@ -1706,7 +1706,7 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   v1::ListArtifactsRequest artifacts;
   artifacts.set_parent(name);
   const auto listed = fixture.Call(&Fixture::Stub::ListArtifacts, artifacts);
-  // The log of its creation comes when it is written.
+  // The log of its creation arrives when it is written.
   REQUIRE(listed->artifacts_size() >= 3);
   CHECK(listed->artifacts(0).name() == name + "/artifacts/evaluation/table.csv");
   CHECK(listed->artifacts().rbegin()->name() == name + "/artifacts/spec.txtpb");
@@ -1849,7 +1849,7 @@ TEST_CASE("experiment service: what was logged about an experiment is kept and f
   absl::Status status;
   std::thread reader([&] { status = fixture.Read(&Fixture::Stub::WatchLogs, request, &lines); });
   MENTOR_LOG(kWarning, "second", {{"experiment", name}});
-  // Until it is on disk: the stream ends with the experiment, not with the last line.
+  // The last line may not be the end: the stream ends with the experiment, when the log is on disk.
   std::vector<v1::WatchLogsResponse> now;
   v1::WatchLogsRequest tail;
   tail.set_name(name);
@@ -1907,7 +1907,7 @@ TEST_CASE("experiment service: experiments are counted by state", "[loopback]") 
   const std::string name = fixture.Create("one")->name();
   REQUIRE(fixture.Create("two").ok());
   REQUIRE(fixture.Cancel(name).ok());
-  fixture.service()->Stop();  // What is in line is finished first.
+  fixture.service()->Stop();  // Calls in line are finished first.
   const std::string text = fixture.metrics()->Text();
   INFO(text);
   CHECK(text.find("mentor_experiments{state=\"QUEUED\"} 1") != text.npos);

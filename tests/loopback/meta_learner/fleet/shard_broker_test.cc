@@ -1,5 +1,5 @@
-// The border between learners and the meta-learner over the in-process transport: who is let in,
-// and what ends a stream.
+// The border between learners and the meta-learner over the in-process transport: which learners
+// are admitted, and what ends a stream.
 #include "meta_learner/fleet/shard_broker.h"
 
 #include <atomic>
@@ -27,7 +27,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// A learner's end of the stream that says whatever the test wants.
+// A learner's end of the stream that sends whatever the test wants.
 class RawLearner {
  public:
   explicit RawLearner(rpc::Server* server)
@@ -207,7 +207,7 @@ TEST_CASE("shard broker: of two streams with one uid the newer one stays (D12)",
   CHECK(first.WaitForEnd().code() == absl::StatusCode::kAlreadyExists);
 }
 
-// Says which actors there are, and waits until the broker has `expected` peers.
+// Reports these actors, and waits until the broker has `expected` peers.
 std::vector<v1::Peer> Report(Fixture* fixture, RawLearner* learner,
                              const std::vector<v1::Peer>& actors, size_t expected) {
   v1::RunRequest message;
@@ -340,7 +340,7 @@ TEST_CASE("shard broker: another version, other bits and a wrong beginning are r
     learner.SayHello(hello);
     CHECK(ReasonOf(learner.WaitForEnd()) == "NUMERIC_MISMATCH");
   }
-  // Whatever the device: its CPU makes part of the arithmetic (D7).
+  // Whatever the device is, its CPU makes part of the arithmetic (D7).
   for (const std::string& cpu : {std::string(), std::string("other bits")}) {
     RawLearner learner(fixture.server.get());
     v1::Hello hello = RawLearner::GoodHello();

@@ -1,4 +1,4 @@
-// What a program says to a command line that is wrong.
+// The program's answers to a wrong command line.
 #include "common/process/command_line.h"
 
 #include <sstream>
@@ -80,7 +80,7 @@ TEST_CASE("command line: a wrong flag is answered with the nearest, and not back
   CHECK(Error({"run", "a.txt", "--num_theads", "3"}) ==
         "error: 'tool run' has no flag '--num_theads'; did you mean '--num_threads'?\n"
         "'tool run --help' says more.\n");
-  // Also where it took the place of what is required.
+  // Also where it took the place of a required argument.
   CHECK(Contains(Error({"run", "--sever=x"}), "no flag '--sever'; did you mean '--server'?"));
   CHECK(Contains(Error({"run", "a.txt", "--zzzzzzzz"}), "'tool run' has no flag '--zzzzzzzz'\n"));
   CHECK(Contains(Error({"run", "a.txt", "-x"}), "'tool run' has no flag '-x'\n"));

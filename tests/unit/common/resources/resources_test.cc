@@ -10,7 +10,7 @@ using namespace mentor;
 
 namespace {
 
-// What the Python client is held to as well (tests/python/client_test.py).
+// The Python client must give the same (tests/python/client_test.py).
 nlohmann::json Examples() {
   std::ifstream file(MENTOR_TEST_DATA "/resource_names.json");
   REQUIRE(file.good());

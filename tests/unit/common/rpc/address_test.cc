@@ -41,7 +41,7 @@ TEST_CASE("address: a name stands for all its addresses, an address for itself",
     CHECK((address == "127.0.0.1:7" || address == "[::1]:7"));
   }
   CHECK(ResolveAddress("dns:///localhost:7").value() == local);
-  // RFC 6761: nobody can own it.
+  // RFC 6761: this name cannot exist.
   const absl::Status nobody = ResolveAddress("nobody.invalid:7").status();
   CHECK(absl::IsUnavailable(nobody));
   CHECK(std::string(nobody.message()).find("'nobody.invalid'") != std::string::npos);

@@ -206,7 +206,7 @@ TEST_CASE("access: tokens", "[unit]") {
   CHECK(code(kWork, {actor}) == StatusCode::OK);
   CHECK(code(kView, {actor}) == StatusCode::PERMISSION_DENIED);
   CHECK(code(kHealth, {actor}) == StatusCode::OK);
-  CHECK(code("/x.Y/Z", {actor}) == StatusCode::OK);  // gRPC says that there is no such method.
+  CHECK(code("/x.Y/Z", {actor}) == StatusCode::OK);  // gRPC itself then reports the missing method.
   for (const char* path : {kView, kHealth, "/x.Y/Z", ""}) {
     CHECK(code(path, {}) == StatusCode::UNAUTHENTICATED);
     CHECK(code(path, {"Bearer nonsense"}) == StatusCode::UNAUTHENTICATED);
@@ -242,7 +242,7 @@ TEST_CASE("access: certificates say their role, or the list does", "[unit]") {
     Has(decision.message, "a certificate without a role");
     CHECK(control->Check(kHealth, {}, plain).code == StatusCode::OK);
   }
-  // Where nobody knows tokens, they are not looked at.
+  // Where tokens are not configured, they are ignored.
   CHECK(control->Check(kRun, {"Bearer x"}, learner).code == StatusCode::OK);
   CHECK(control->Check(kRun, {}, {}).code == StatusCode::UNAUTHENTICATED);
 }
@@ -268,7 +268,7 @@ TEST_CASE("access: of certificate and token the narrower counts", "[unit]") {
   CHECK(control->Identify({viewer}, certificate("operator"))->name == "viewer-token");
   CHECK(control->Identify({}, certificate("admin"))->role == v1::ROLE_ADMIN);
   CHECK(control->Identify({op}, certificate("admin"))->role == v1::ROLE_OPERATOR);
-  // A certificate without a role narrows nothing, but does not suffice alone; a wrong token is
+  // A certificate without a role restricts nothing, but does not suffice alone; a wrong token is
   // never ignored.
   CHECK(control->Check(kCreate, {op}, {.common_name = "x"}).code == StatusCode::OK);
   CHECK(control->Check(kView, {}, {.common_name = "x"}).code == StatusCode::UNAUTHENTICATED);

@@ -1,4 +1,4 @@
-// Certificates: what is refused and why, what is made, what is read again.
+// Certificates: refused ones with reasons, making them, and reading them again.
 #include "common/rpc/certificates.h"
 
 #include <cstdlib>
@@ -152,7 +152,7 @@ TEST_CASE("certificates: a new pair is taken, a broken one changes nothing", "[u
 constexpr char kExits[] = "certificates child";
 
 TEST_CASE(kExits, "[.child]") {
-  OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, nullptr);  // As its first user does.
+  OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, nullptr);  // The first user does this.
   OPENSSL_atexit([] { _exit(1); });
   std::exit(3);
 }

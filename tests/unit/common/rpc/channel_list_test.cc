@@ -27,7 +27,7 @@ TEST_CASE("addresses: the leader that is named is asked, if the user named it to
   CHECK(choice.address() == "a:1");
   choice.Failed(NotLeader(""), now);
   CHECK(choice.address() == "b:1");
-  // One that names itself and stands by is not asked again at once.
+  // A server that stands by and names itself is not asked again at once.
   choice.Failed(NotLeader("b:1"), now);
   CHECK(choice.address() == "c:1");
 }
@@ -37,7 +37,7 @@ TEST_CASE("addresses: one that has just failed is the last to be asked again", "
   AddressChoice::Clock::time_point now(std::chrono::hours(1));
   choice.Failed(kGone, now);
   CHECK(choice.address() == "b:1");
-  // It stands by still, and names the one that is gone.
+  // It still stands by, and names the one that is gone.
   choice.Failed(NotLeader("a:1"), now);
   CHECK(choice.address() == "c:1");
   choice.Failed(NotLeader("a:1"), now);
@@ -56,7 +56,7 @@ TEST_CASE("addresses: a list is checked as one address is", "[unit]") {
   CHECK(ChannelList::Make({.address = "127.0.0.1:1,127.0.0.1:2"}).ok());
   CHECK(absl::IsInvalidArgument(ChannelList::Make({.address = "127.0.0.1:1,"}).status()));
   CHECK(absl::IsInvalidArgument(ChannelList::Make({.address = "127.0.0.1:1, x"}).status()));
-  // Plain text beyond this machine, in the list as alone.
+  // Plain text beyond this machine is refused in a list as it is alone.
   CHECK_FALSE(ChannelList::Make({.address = "127.0.0.1:1,far.example:2"}).ok());
   std::string many = "127.0.0.1:1";
   for (int i = 0; i < 16; ++i) many += ",127.0.0.1:1";

@@ -67,7 +67,7 @@ TEST_CASE("spec: defaults are legal, written out by WithDefaults, and survive pr
 TEST_CASE("spec: errors of syntax carry line and column", "[unit]") {
   CHECK(TheOnly(Complaints("seed: 1\nseed: 2"))
             .rfind("line 2, column 5: Non-repeated field \"seed\"", 0) == 0);
-  // What no value is, only the parser knows.
+  // Only the parser can know that this is not a value.
   CHECK(
       Complaints("agent { epochs: 'open }").at(1) ==
       "line 1, column 24: a text in quotes does not end on its line; close it with the quote that "
@@ -184,7 +184,7 @@ TEST_CASE("spec: options need no quotes, and stand among the fields as in --set"
   CHECK(spec.rule().option(1).value() == "400");
   CHECK(spec.rule().option(2).value() == "true");
   CHECK(spec.rule().option(3).value() == "ab");
-  // Places are those of the text that was written.
+  // Places refer to the text as written.
   CHECK(Complaints("benchmark { name: 'x' }\n"
                    "rule { k: 3 option { name: 'a' value: 1 }\tagnet: [3] } agnet: 1") ==
         std::vector<std::string>{
@@ -330,7 +330,7 @@ TEST_CASE(
                                            "signal.option[0].value", "rule.k"});
   CHECK(seen.agent().gamma() == 0.99);
   CHECK(seen.signal().role() == v1::REWARD);
-  CHECK(seen.signal().option().empty());  // So what is missing there is nobody's fault.
+  CHECK(seen.signal().option().empty());  // The option's absence is not reported.
   CHECK(seen.rule().option(0).value() == "9");
 
   // With what goes together where the rest does not: minibatches of 1 step, with T back at its
@@ -408,7 +408,7 @@ TEST_CASE("spec: limits of size and depth", "[unit]") {
   for (int i = 0; i < 200000; ++i) deep += "a{";
   CHECK_FALSE(Complaints(deep).empty());
   for (int i = 0; i < 200000; ++i) wide += "a:1 ";
-  // A report that somebody reads, not a megabyte: 100, how many more, and what is missing.
+  // The report is for people, not a megabyte: 100 violations, how many more, and what is missing.
   CHECK(Complaints(wide).size() == 102);
 }
 
@@ -434,7 +434,7 @@ TEST_CASE("spec: lists of wrappers, violations and overrides have an end (D6)", 
 TEST_CASE("spec: fields that only a newer program knows are refused", "[unit]") {
   v1::ExperimentSpec spec = Load(kSmall);
   spec.mutable_rule()->GetReflection()->MutableUnknownFields(spec.mutable_rule())->AddVarint(77, 1);
-  // An enum value out of the list travels as an unknown field in proto2.
+  // An unlisted enum value travels as an unknown field in proto2.
   std::string bytes = spec.SerializeAsString();
   bytes += std::string("\x32\x02\x10\x09", 4);  // signal { role: 9 }
   v1::ExperimentSpec received;

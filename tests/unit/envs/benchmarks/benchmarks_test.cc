@@ -38,7 +38,7 @@ std::string Complaint(const std::string& text) {
   return lines.empty() ? "" : lines[0];
 }
 
-// What is wrong with a custom benchmark of this one set.
+// Returns the complaint about a custom benchmark with this single set.
 std::string SetComplaint(const std::string& set) {
   return Complaint("name: 'custom' task_set { " + set + " }");
 }

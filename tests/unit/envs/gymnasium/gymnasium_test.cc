@@ -45,7 +45,7 @@ TEST_CASE("gymnasium: bounds of actions are the actuators'", "[unit]") {
       CHECK(m->actuator_ctrlrange[2 * i] == info.action_low);
       CHECK(m->actuator_ctrlrange[2 * i + 1] == info.action_high);
     }
-    // What an episode promises: fixed length only where the rule of its end is never met.
+    // Episodes have a fixed length only where the rule of their end is never met.
     CHECK(info.independent_episodes ==
           absl::StrContains(FindEnvironment(name)->reward_help, "never ends early"));
     CHECK(info.episode_steps == (name == "Reacher-v5" ? 50 : name == "Pusher-v5" ? 100 : 1000));

@@ -1,4 +1,4 @@
-// Environments in other processes: what a good host gives, and what becomes of bad ones.
+// Environments in other processes: what a good simulator gives, and what becomes of bad ones.
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -53,7 +53,7 @@ absl::Status LiveThrough(const v1::EnvironmentTask& task) {
   return environment->Reset(kReset, 1, observation);
 }
 
-// Whether the process is gone by then.
+// True if the process ends within the limit.
 bool EndsWithin(int pid, milliseconds limit) {
   const int handle = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   if (handle < 0) return errno == ESRCH;
@@ -66,19 +66,20 @@ bool EndsWithin(int pid, milliseconds limit) {
 }  // namespace
 
 TEST_CASE("hosts: a flag is a name and words", "[unit]") {
-  const auto host = ParseHost("gym='/opt/my python' -m \"a b\"c  d");
+  const auto host = ParseSimulator("gym='/opt/my python' -m \"a b\"c  d");
   REQUIRE(host.ok());
   CHECK(host->name == "gym");
   CHECK(host->command == std::vector<std::string>{"/opt/my python", "-m", "a bc", "d"});
-  CHECK(ParseHost("a=b $(c) ;d")->command == std::vector<std::string>{"b", "$(c)", ";d"});
+  CHECK(ParseSimulator("a=b $(c) ;d")->command == std::vector<std::string>{"b", "$(c)", ";d"});
   for (const char* bad : {"gym", "=x", "Gym=x", "gym=", "gym=  ", "gym='x", "g m=x", "gym=''"}) {
     INFO(bad);
-    CHECK(absl::IsInvalidArgument(ParseHost(bad).status()));
+    CHECK(absl::IsInvalidArgument(ParseSimulator(bad).status()));
   }
-  CHECK(Text(AllowHosts({"a=x", "a=y"}, 1)) == "--host a is given twice; remove one of the two");
+  CHECK(Text(AllowSimulators({"a=x", "a=y"}, 1)) ==
+        "--simulator a is given twice; remove one of the two");
   const OfferedHosts offered({ExampleHost()});
-  CHECK(HostNames() == std::vector<std::string>{"block"});
-  CHECK_FALSE(FindHost("hostile"));
+  CHECK(SimulatorNames() == std::vector<std::string>{"block"});
+  CHECK_FALSE(FindSimulator("hostile"));
 }
 
 TEST_CASE("hosts: facts are checked, and read again as the same", "[unit]") {
@@ -136,7 +137,7 @@ TEST_CASE("hosts: an episode is that of its seed, and goes on from its states", 
   bool success = false;
   std::string state;
   for (int t = 0; t < 40; ++t) {
-    // At first beyond its bounds: the host sees 1.
+    // At first beyond its bounds: the simulator sees 1.
     const float push = static_cast<float>(4 * a[2] - 3 * a[1] + (t == 0 ? 9 : 0));
     if (t == 17) {
       const auto saved = (*first)->SaveState();
@@ -179,14 +180,14 @@ TEST_CASE("hosts: a spec learns the facts of hosts that are offered", "[unit]") 
   CHECK(MakeBenchmark(spec, &violations) == nullptr);
   REQUIRE(violations.list().size() == 1);
   CHECK(absl::StrContains(violations.list()[0].description,
-                          "no host 'block' is offered here to ask"));
+                          "no simulator 'block' is offered here to ask"));
   CHECK_FALSE(*LearnFacts(&spec));
   {
     const OfferedHosts offered({ExampleHost()});
     REQUIRE(LearnFacts(&spec).ok());
     CHECK_FALSE(*LearnFacts(&spec));  // They are there.
   }
-  // Without the host: sizes, tasks and their checks.
+  // Without the simulator: sizes, tasks and their checks.
   Violations none;
   const auto benchmark = MakeBenchmark(spec, &none);
   REQUIRE(benchmark != nullptr);
@@ -197,16 +198,16 @@ TEST_CASE("hosts: a spec learns the facts of hosts that are offered", "[unit]") 
   REQUIRE(task.parameters_size() == 1);
   CHECK(std::abs(task.parameters(0)) <= 1);
   CHECK(HostOf(task) == "block");
-  CHECK(absl::StrContains(Text(LiveThrough(task)), "host 'block' is not offered here"));
+  CHECK(absl::StrContains(Text(LiveThrough(task)), "simulator 'block' is not offered here"));
   const OfferedHosts offered({ExampleHost()});
   CHECK(LiveThrough(task).ok());
-  // Another build of the host.
+  // Another build of the simulator.
   v1::EnvironmentTask stale = task;
   v1::EnvironmentFacts facts = *ParseFacts(task.options(1).value());
   facts.set_digest("2");
   stale.mutable_options(1)->set_value(FactsText(facts));
   CHECK(absl::StrContains(Text(LiveThrough(stale)),
-                          "host block is another one than the spec's: digest: \"1\", expected "
+                          "simulator block is another one than the spec's: digest: \"1\", expected "
                           "digest: \"2\""));
 }
 
@@ -235,7 +236,7 @@ TEST_CASE("hosts: one that misbehaves is ended, with its last words", "[unit]") 
       {"die", "step", "ended at 'step' (exit status 3)"},
       {"die", "save", "ended at 'save' (exit status 3)"},
       {"die", "restore", "ended at 'restore' (exit status 3)"},
-      {"die", "close", ""},  // As it was asked to.
+      {"die", "close", ""},  // It ends, as requested.
       {"abort", "step", "ended at 'step' (exit status 134); it said nothing"},
       {"half", "open", "ended at 'open'"},
       {"half", "step", "ended at 'step'"},
@@ -307,7 +308,7 @@ TEST_CASE("hosts: what speaks out of turn is noticed at the next question", "[un
   const OfferedHosts offered({HostileHost("later", "reset")});
   const absl::Status status = LiveThrough(HostileTask());
   INFO(Text(status));
-  // In the same breath, just before the next question, or as its answer.
+  // Just before the next question, or as its answer.
   CHECK((absl::StrContains(Text(status), "spoke without being asked, before 'step'") ||
          absl::StrContains(Text(status), "said more than one answer at 'reset'") ||
          absl::StrContains(Text(status), "answered 'step' with 'nothing' instead of 'done'")));
@@ -396,7 +397,7 @@ TEST_CASE("hosts: a state of a visible goal is none of a hidden one", "[unit]") 
 }
 
 TEST_CASE("hosts: programs that are not there", "[unit]") {
-  const OfferedHosts offered({HostCommand{.name = "hostile", .command = {"/nowhere/at/all"}}});
+  const OfferedHosts offered({SimulatorCommand{.name = "hostile", .command = {"/nowhere/at/all"}}});
   const absl::Status status = LiveThrough(HostileTask());
   INFO(Text(status));
   CHECK(absl::StrContains(Text(status), "/nowhere/at/all"));

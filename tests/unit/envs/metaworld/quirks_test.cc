@@ -84,7 +84,7 @@ TEST_CASE(
     REQUIRE(std::abs((left - right) - (left0 - right0)) > 0.01);
 
     StepView s = stage.View();
-    s.o = s.tcp + Vec3{0, 0.1, 0};  // In x and z where the fingers are.
+    s.o = s.tcp + Vec3{0, 0.1, 0};  // The object has the fingers' x and z.
     const double y = s.o[1];
     const auto grasp = [&, radius = radius](double left_from, double right_from) {
       const auto margin = [&](double pad) { return std::abs(std::abs(y - pad) - 0.05); };
@@ -178,7 +178,7 @@ TEST_CASE("quirk: bin-picking's margin is the distance at the first step", "[uni
 TEST_CASE("quirk: the reward and the info have their own radii of success", "[unit]") {
   struct Radii {
     const char* task;
-    Vec3 direction;  // In which the object is away from the target.
+    Vec3 direction;  // Direction from the target to the object.
     double reward, success;
   };
   constexpr Vec3 kX = {1, 0, 0}, kZ = {0, 0, 1};
@@ -318,7 +318,7 @@ TEST_CASE("quirk: resets of coffee scenes stop the arm, not the mug", "[unit]") 
     for (int i = 0; i < stage.model->nv; ++i)
       CHECK(stage.data().qvel[i] == (i >= 9 && i < 15 ? 0 : 0.5));
   }
-  // Likewise the plug's turning goes on.
+  // The turning of the plug works in the same way.
   Stage plug("peg-unplug-side-v3");
   std::fill_n(plug.data().qvel, plug.model->nv, 0.5);
   plug.task->Reset(plug.Draw(), plug.world, plug.episode);

@@ -1,5 +1,4 @@
-// Models of bundles that somebody made badly, or to do harm: each one is refused with words, and
-// this process lives on.
+// Broken or malicious models of bundles: each is refused with a message, and this process lives on.
 #include "envs/mjcf/bundle_model.h"
 
 #include <chrono>
@@ -242,7 +241,7 @@ TEST_CASE("mjcf model: a compiler that crashes leaves its last words", "[unit]")
 }
 
 TEST_CASE("mjcf model: a compiler that is killed may be asked again", "[unit]") {
-  // As a machine without memory does it, the first time.
+  // The first call fails, as on a machine without memory.
   const BundleFolder tools(Files{});
   const std::filesystem::path script = tools.root() / "compiler.sh";
   tools.Write("compiler.sh", "#!/bin/sh\nkill -KILL $$\n");

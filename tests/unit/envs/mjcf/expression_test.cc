@@ -220,12 +220,12 @@ TEST_CASE("expressions: a division by zero and a number that is none are noticed
   CHECK(run({"n", "n + 1", "ln(zero)"}, &results) == 2);
   CHECK(run({"sqrt(-n)", "n"}, &results) == 0);
   CHECK(run({"n", "exp(1000)"}, &results) == 1);
-  // Not only where it shows in the result.
+  // The division fails even if the result hides it.
   CHECK(run({"n", "n / zero > 1 ? 1 : 2"}, &results) == 1);
   CHECK(run({"n", "zero / zero > 1"}, &results) == 1);
   CHECK(run({"sqrt(-n) < 0.1", "n"}, &results) == 0);
   CHECK(run({"max(0, acos(n)) > 1", "n"}, &results) == 0);
-  // What is not chosen is not computed.
+  // The branch that is not chosen is not computed.
   CHECK(run({"zero == 0 ? 1 : n / zero", "n"}, &results) == -1);
   CHECK(results == std::vector<double>{1, 5});
   CHECK(run({"tolerance(n, 0, 1, -1)"}, &results) == 0);  // A negative margin.

@@ -1,4 +1,4 @@
-// What is said of a bundle's task, all at once, and what its parts do.
+// The errors of a bundle's task, all at once, and the behaviour of its parts.
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -173,7 +173,7 @@ TEST_CASE("mjcf: a text that cannot be read to its end says nothing of what it l
   const std::string broken = RefusalOf(Replaced(kCartTask, "frame_skip: 2", "frame_skip: two"));
   CHECK(Contains(broken, "line 4, column 13: frame_skip is two; give an integer from 1 to 1000"));
   CHECK_FALSE(Contains(broken, "is missing"));
-  // Whole, but for what editors do to it.
+  // A valid task with the traces of editors.
   CHECK(Make("\xef\xbb\xbf" + std::string(kCartTask) + "# na\xc3\xafve\n"));
   std::string other_ends;
   for (const char c : std::string(kCartTask)) other_ends += c == '\n' ? "\r\n" : std::string(1, c);
@@ -242,7 +242,7 @@ TEST_CASE("mjcf: tasks are drawn from their ranges and meet the condition", "[un
                  "parameter_condition: is met by none of 10000 draws"));
 }
 
-// What is wrong with a set of tasks of a bundle that is at hand, drawn with so much time.
+// Returns the error of a set of tasks from a bundle, with a limit on the time for draws.
 std::string DrawnComplaint(const std::string& bundle, const std::string& set, double cpu_seconds) {
   v1::BenchmarkSpec spec;
   spec.set_name("custom");
@@ -397,7 +397,7 @@ TEST_CASE("mjcf: parameters are written to the model's fields, and nowhere else"
   CHECK(Near(m->geom_rbound[ball], 2 * bound, {.abs = 1e-12}));
   CHECK(m->dof_damping[0] == 1);
   CHECK(m->body_pos[3 * cart] == 0.25);
-  CHECK(m->body_pos[3 * cart + 2] == 0.3);  // As in the model.
+  CHECK(m->body_pos[3 * cart + 2] == 0.3);  // The model's own value.
   CHECK(std::vector<double>(d->qpos + 2, d->qpos + 5) == std::vector<double>{0.75, 0.25, 2});
   CHECK(std::vector<double>(d->mocap_pos, d->mocap_pos + 3) == std::vector<double>{1, 1, 1});
   // Back again without a trace.

@@ -190,7 +190,7 @@ TEST_CASE("film: captions of usual length are whole in a .gif of the default siz
   CHECK(strip(usual + "0", 0) != strip(usual + "1", 0));
   const std::string long_one = "PPO sparse and shaped, after the lifetime, deterministic";
   CHECK(strip(long_one + "0", 0) != strip(long_one + "1", 0));
-  // And the mark: what the strip has of green is as wide as its words.
+  // The green mark of the strip is as wide as its words.
   const std::vector<uint8_t> rgb = strip(usual, 0);
   int left = kUsual, right = 0;
   for (int y = kHeight; y < kPanelHeight; ++y) {
@@ -267,7 +267,7 @@ TEST_CASE("film: what is missing or wrong is said first, and nothing is left beh
   const auto point = MakeEnvironment("point_reach", {}).value();
   CHECK(Contains(complaint([](auto&) {}, point.get()), "point_reach has no scene"));
 
-  // An encoder that ends at once, and a user who stops.
+  // An encoder that ends at once, and a user who stops the film.
   FilmSettings settings = Settings(folder.path() / "a.gif");
   settings.ffmpeg = "true";
   CHECK_FALSE(MakeFilm(settings, shots, GoOn).ok());

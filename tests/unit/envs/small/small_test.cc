@@ -324,7 +324,7 @@ TEST_CASE("quadratic_function: guesses are paid by their distance, and the value
     points.push_back(x1);
     points.push_back(x2);
     const double y = 0.5 * x1 * x1 - x2 * x2 + 0.25 * x1 * x2 + x1 - 0.75 * x2 + 0.125;
-    const float guess = t == 3 ? 1000 : 0.5f;  // As it is, however far.
+    const float guess = t == 3 ? 1000 : 0.5f;  // Unclipped, however far.
     const StepOutcome outcome = Act(*environment, {guess}, &o);
     CHECK(Near(outcome.reward, -(guess - y) * (guess - y), {.rel = 1e-12}));
     REQUIRE(outcome.label.size() == 1);

@@ -300,7 +300,7 @@ TEST_CASE("domain_randomization: remembered resets belong to their physics", "[u
   CHECK(Episode(*wrapped, Key(1), 1, 30) == second);
   CHECK(Episode(*Make(Task("push-v3", {{"domain_randomization", kPhysics}})), Key(1), 0, 30) ==
         second);
-  // In another order, from nothing: none of the first resets was one of other physics.
+  // From nothing and in another order: no first reset used the physics of another episode.
   resets.Clear();
   CHECK(Episode(*wrapped, Key(0), 2, 30) == first);
   CHECK(Episode(*plain, Key(0), 2, 30) == nominal);

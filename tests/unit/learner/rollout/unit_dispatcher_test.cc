@@ -48,7 +48,7 @@ v1::Result ErrorOf(const UnitKey& key, const std::string& error) {
   return result;
 }
 
-// "1:0 1:1 2:0": actor and agent of each assignment.
+// Returns actor and agent of each assignment, like "1:0 1:1 2:0".
 std::string Given(UnitDispatcher* dispatcher) {
   std::string text;
   for (const auto& a : dispatcher->Assign()) {
@@ -142,9 +142,9 @@ TEST_CASE("dispatcher: a lagging unit goes to a second actor, the first result w
   f.clock.Advance(seconds(5) - nanoseconds(1));
   CHECK(d.Assign().empty());
   f.clock.Advance(nanoseconds(1));
-  CHECK(Given(&d) == "2:1/0");  // one credit, so one; never back to the first
+  CHECK(Given(&d) == "2:1/0");  // One credit, so one unit; never back to the first actor.
   CHECK(d.reissued().lagging == 1);
-  // That of unit 0; unit 1 lags already and waits for an offer.
+  // The deadline of unit 0; unit 1 already lags and waits for an offer.
   CHECK(d.NextChange() == nanoseconds(seconds(10)));
   REQUIRE(d.Offer(kSecond, 1).ok());
   CHECK(Given(&d) == "2:1/1");
@@ -301,12 +301,12 @@ TEST_CASE("dispatcher: an actor that always fails fails no shard and is kept awa
   REQUIRE(d.Add(4, Units(4, 1)).ok());
   CHECK(Given(&d) == "2:4/0");
   CHECK(d.Accept(kSecond, ResultOf(Key(4, 0))) == Outcome::kUsed);
-  // Another stream of the same process is no better.
+  // Another stream of the same process is treated alike.
   d.RemoveActor(kFirst);
   d.AddActor(kThird, {.uid = "sick"});
   REQUIRE(d.Offer(kThird, 8).ok());
   CHECK(d.InQuarantine(kThird));
-  f.clock.Advance(seconds(1));  // What failed might have waited so long.
+  f.clock.Advance(seconds(1));  // The failed unit may have waited this long.
   CHECK(d.Assign().empty());
   CHECK(d.NextChange() == nanoseconds(seconds(30)));
   f.clock.Advance(seconds(29));  // One unit at a time, to see.
@@ -366,7 +366,7 @@ TEST_CASE("dispatcher: who is gone with its units gets strikes, under another ui
   // Others are trusted.
   d.AddActor(ActorId{5}, {.uid = "well", .host = "another"});
   CHECK(d.StandingOf(ActorId{5})->strikes() == 0);
-  // As is the same host later.
+  // The same machine later counts in the same way.
   d.RemoveActor(again);
   f.clock.Advance(seconds(31));
   if (!same_uid) CHECK_FALSE(d.InQuarantine(come(6)));
@@ -463,7 +463,7 @@ TEST_CASE("dispatcher: a silent actor with a large credit holds few units, then 
   };
   f.clock.Advance(seconds(1));
   finish(1);
-  f.clock.Advance(seconds(4));  // What the silent one holds lags, and it is known to be slow.
+  f.clock.Advance(seconds(4));  // The units of the silent actor lag, and it is known to be slow.
   for (int i = 0; i < 4; ++i) {
     static_cast<void>(d.Assign());
     finish(1);
@@ -486,7 +486,7 @@ TEST_CASE("dispatcher: a unit that the only actor has lost is given to it again 
   CHECK(d.StandingOf(kFirst)->strikes() == 0);  // The duration of such a unit is unknown.
   CHECK(d.NextChange() == nanoseconds(seconds(60)));
   f.clock.Advance(seconds(55));
-  CHECK(Given(&d) == "1:1/0");  // Its credit came back with the unit.
+  CHECK(Given(&d) == "1:1/0");  // The credit came back with the unit.
   CHECK(d.StandingOf(kFirst)->strikes() == 1);
   CHECK(d.reissued().silent == 1);
   // The next time it has twice as long.
@@ -675,7 +675,7 @@ TEST_CASE("dispatcher: nothing is lost or used twice in random histories", "[uni
 }
 
 }  // namespace
-// A ready unit of the shard needs this host; empty: none.
+// Returns the simulator that a ready unit of the shard needs; empty: none.
 std::vector<v1::Unit> HostUnits(uint64_t shard, uint32_t count, const std::string& host) {
   std::vector<v1::Unit> units = Units(shard, count);
   for (v1::Unit& unit : units) {
@@ -695,7 +695,7 @@ TEST_CASE("dispatcher: units of a host go to actors that offer it", "[unit]") {
   REQUIRE(dispatcher.Offer(kFirst, 3).ok());
   REQUIRE(dispatcher.Add(1, HostUnits(1, 2, "gym")).ok());
   REQUIRE(dispatcher.Add(2, HostUnits(2, 1, "")).ok());
-  // Units behind them go on.
+  // Units behind them are given out.
   CHECK(Given(&dispatcher) == "1:2/0");
   CHECK(dispatcher.MissingHost(1) == "gym");
   CHECK(dispatcher.MissingHost(2).empty());
@@ -711,7 +711,7 @@ TEST_CASE("dispatcher: units of a host go to actors that offer it", "[unit]") {
   // It is busy, but there.
   CHECK(Given(&dispatcher).empty());
   CHECK(dispatcher.MissingHost(1).empty());
-  // What another shard lags with is not held up by units that wait for a host.
+  // Units that wait for a simulator do not hold up lagging units of another shard.
   CHECK(dispatcher.Accept(kThird, ResultOf(Key(1, 0))) == Outcome::kUsed);
   f.clock.Advance(seconds(100));
   CHECK(Given(&dispatcher) == "2:2/0");
@@ -786,8 +786,8 @@ TEST_CASE("dispatcher: where all cannot be served, classes and shares decide", "
   CHECK(Given(&d) == "1:3/0 1:3/1");
   f.clock.Advance(seconds(4));
   for (uint32_t unit : {0, 1}) CHECK(d.Accept(kFirst, ResultOf(Key(3, unit))) == Outcome::kUsed);
-  // One unit of `normal` takes as long as three of `other`, and what an actor claims beyond the
-  // time that has passed costs nothing.
+  // One unit of `normal` takes as long as three of `other`. Claims of an actor beyond the elapsed
+  // time cost nothing.
   std::map<uint64_t, int> given;
   for (int turn = 0; turn < 8; ++turn) {
     REQUIRE(d.Offer(kFirst, 1).ok());
@@ -915,7 +915,7 @@ TEST_CASE("dispatcher: a silent actor gets nothing more, one that speaks does (D
   f.clock.Advance(seconds(5));
   REQUIRE(d.Add(4, UnitsOf("a", 4, 1)).ok());
   CHECK(d.Assign().empty());
-  f.clock.Advance(seconds(50));  // The first one is lost; its place is free.
+  f.clock.Advance(seconds(50));  // The first unit is lost; its place is free.
   CHECK_FALSE(d.Assign().empty());
 }
 

@@ -43,7 +43,7 @@ TEST_CASE("experiment file: what is wrong has its place or its field", "[unit]")
                  "line 2, column 9: weight is -2; give an integer"));
   CHECK(Contains(first("spec { benchmark { nam: 'x' } }"), "line 1, column "));
   CHECK(Contains(first("spec { benchmark { name: 'x' } } owner: 'me'"),
-                 "owner: is said by the server; leave it out"));
+                 "owner: is set by the server; leave it out"));
   CHECK(
       Contains(first("spec { benchmark { name: 'x' } agent { gamma: 2 } }"), "agent.gamma: is 2"));
   CHECK(Contains(first("benchmark { name: 'x' } agent { gamma: 2 }"), "agent.gamma: is 2"));

@@ -145,7 +145,7 @@ TEST_CASE("claims: another hash of the same version and arithmetic has no excuse
   const ClaimVerdict verdict = CompareClaims(Row(), now);
   CHECK_FALSE(verdict.same_bits);
   CHECK_FALSE(verdict.may_differ);
-  CHECK(Says(verdict, "the bits of Mentor have moved"));
+  CHECK(Says(verdict, "Mentor's bits have changed"));
 }
 
 TEST_CASE("claims: a record of another processor says which part of the fingerprint differs",
@@ -160,7 +160,7 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   CHECK(Says(verdict, "The fingerprint of the simulator (libm, MuJoCo) differs"));
   CHECK_FALSE(Says(verdict, "of the learner"));
   CHECK(Says(verdict, "(the intervals meet)"));
-  // What is not there cannot agree.
+  // Absent numbers cannot agree.
   ClaimRow silent = Row();
   silent.numbers.clear();
   CHECK_FALSE(CompareClaims(silent, now).numbers_agree);

@@ -221,7 +221,7 @@ TEST_CASE("comparison: equal titles are told apart", "[unit]") {
   CHECK(groups[1].name == "a [maml  reward] #1");
   CHECK(groups[2].name == "a [maml  reward] #2");
 
-  // By their settings, where these differ in few.
+  // Named by their settings, if these differ in few fields.
   runs[0].data.identity.settings = {{"rule.lambda", "0.9"}, {"agent.gamma", "1"}};
   runs[1].data.identity.settings = {{"rule.lambda", "0.8"}, {"agent.gamma", "1"}};
   runs[2].data.identity.settings = {{"agent.gamma", "1"}};

@@ -385,7 +385,7 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   CHECK(ReadText(other.path() / "report.html") == page);
 }
 
-// Two methods in ten episodes, the second with the name of somebody who means harm.
+// Two methods in ten episodes; the name of the second one is an attack.
 Figure SmallFigure() {
   Series learned{.name = "learned", .style = {"blue"}, .intervals = true};
   learned.places = {{1, {0.25, 0.125, 0.5}}, PlaceAt(2, kNone), {3, {0.75, 0.5, 1}}};
@@ -423,8 +423,7 @@ TEST_CASE("chart: the page has the numbers as data, as words and as a table", "[
   CHECK(Contains(html,
                  "<th scope=\"row\">3</th><td class=\"n\">0.75<small>[0.5, 1]</small></td>"
                  "<td class=\"n\">0.333</td>"));
-  // As gnuplot reads it: the line breaks where there is no value, another block begins after two
-  // empty lines.
+  // The format for gnuplot: an empty line breaks a curve, two begin another block.
   CHECK(TableOf(figure).text ==
         "series,x,value,low,high\n"
         "learned,1,0.25,0.125,0.5\n\nlearned,3,0.75,0.5,1\n\n\n"
@@ -571,7 +570,7 @@ TEST_CASE(
   data.training.erase(data.training.begin(), data.training.begin() + 3);
   CHECK(UpdatesBefore(data.training) == 3);
   CHECK(StepsPerSecond(data.training) ==
-        500);  // Not the 4000 steps of all updates until the first.
+        500);  // It is not the 4000 steps of all updates until the first.
   const std::string said = SummaryOf(data);
   CHECK(Contains(said, "(8,000 environment steps), the first 3 in runs/short"));
   CHECK(
@@ -594,7 +593,7 @@ TEST_CASE("report: a run that failed says so first", "[unit]") {
 TEST_CASE("report: a run that goes on says so first", "[unit]") {
   ReportData data = Whole();
   data.goes_on = true;
-  CHECK(Summarise(data, {}, {})[0] == "The run is still at work: this is what it has done so far.");
+  CHECK(Summarise(data, {}, {})[0] == "The run is still active: these are its results so far.");
 }
 
 TEST_CASE("report: runs of one title are told apart by folder and seed", "[unit]") {

@@ -37,7 +37,7 @@ Scores Nested(const std::vector<std::vector<std::vector<double>>>& values, bool 
   return scores;
 }
 
-// What is drawn, resample by resample.
+// Returns the draws, resample by resample.
 std::vector<PooledScores> Resamples(const Scores& scores, int resamples) {
   std::vector<PooledScores> drawn;
   BootstrapStratified(
@@ -354,7 +354,7 @@ TEST_CASE("statistics: stratified bootstrap intervals are quantiles of the resam
   CHECK(intervals[0].mean == 2);
   CHECK(intervals[0].low == 1);
   CHECK(intervals[0].high == 3);
-  // By hand from the same draws.
+  // Computed by hand from the same draws.
   const Scores scores = Nested({{{0.1}, {0.4}, {0.35}, {0.8}}, {{0.9, 0.2}, {0.5, 0.6}}});
   std::vector<double> resampled;
   for (const PooledScores& drawn : Resamples(scores, 2000))

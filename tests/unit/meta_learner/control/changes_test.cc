@@ -1,4 +1,4 @@
-// What users do to experiments that are there, one call at a time.
+// Changes of users to existing experiments, one call at a time.
 #include "meta_learner/control/changes.h"
 
 #include <memory>
@@ -44,7 +44,7 @@ struct Fixture : testing::FakeOperations {
       admin{.name = "root", .role = v1::ROLE_ADMIN};
 };
 
-// Each of what an update can set, to something else than the default.
+// Each setting that an update can change, with another value than the default.
 v1::Experiment Wanted(const std::string& name) {
   v1::Experiment wanted;
   wanted.set_name(name);
@@ -63,7 +63,7 @@ TEST_CASE("changes: an update sets each field by its own name, and all of them b
   Fixture fixture;
   const std::vector<std::string> fields = {"display_name", "labels",   "priority",   "weight",
                                            "retention",    "deadline", "retries_max"};
-  // What has changed, field by field.
+  // Returns the changes, field by field.
   const auto changed = [](const v1::Experiment& x) {
     std::vector<bool> set = {x.display_name() == "a title",
                              x.labels().contains("team") && !x.labels().contains("old"),
@@ -126,7 +126,7 @@ TEST_CASE("changes: what is refused changes nothing and wakes nobody", "[unit]")
     v1::DeleteExperimentRequest remove;
     remove.set_name(name);
     remove.set_force(force);
-    // For one that runs or waits, a stranger first hears that it is not theirs.
+    // For a running or waiting experiment, a stranger first learns that it is not theirs.
     CHECK_FALSE(DeleteExperiment(fixture.options, remove, fixture.stranger).ok());
     remove.set_etag("W/other");
     CHECK_FALSE(DeleteExperiment(fixture.options, remove, fixture.owner).ok());

@@ -25,7 +25,7 @@ struct Fixture {
   bool Post(const std::string& caller) {
     return executor.Post([this, caller] { done.push_back(caller); }, caller);
   }
-  // What was done, in order.
+  // Returns the finished work, in order.
   std::vector<std::string> Go() {
     go.set_value();
     executor.Stop();
@@ -33,7 +33,7 @@ struct Fixture {
   }
 
   std::promise<void> begun, go;
-  std::vector<std::string> done;  // By the one thread.
+  std::vector<std::string> done;  // Only the one thread uses it.
   Executor executor;
 };
 
@@ -51,7 +51,7 @@ TEST_CASE("executor: a line that one caller has filled takes some of another's",
   REQUIRE(fixture.Post("b"));
   CHECK_FALSE(fixture.Post("b"));
   CHECK_FALSE(fixture.Post("a"));
-  // And has an end for any number of callers.
+  // The queue is bounded for any number of callers.
   int more = 0;
   while (fixture.Post("c" + std::to_string(more))) ++more;
   CHECK(more == 6);

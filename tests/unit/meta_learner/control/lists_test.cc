@@ -1,4 +1,4 @@
-// Lists of the control API, page by page: how many there are is said on each.
+// Lists of the control API, page by page; each page has the total.
 #include "meta_learner/control/lists.h"
 
 #include <memory>
@@ -38,7 +38,7 @@ struct Fixture : testing::FakeOperations {
   std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
 };
 
-// Names of all pages, each with so many and `total` in all; "|" between pages.
+// Names of all pages with this page size, each with `total`; "|" between pages.
 template <typename Request, typename List, typename Items>
 Strings Pages(Request request, int total, const List& list, const Items& items) {
   Strings names;
@@ -59,7 +59,7 @@ TEST_CASE("lists: all pages of a filtered list say how many match", "[unit]") {
   Fixture fixture;
   for (const char* id : {"a", "b", "c", "d", "e", "f", "g"})
     testing::CreateSmall(fixture.store.get(), id);
-  // Some that do not match before, between and behind.
+  // Some experiments before, between and behind that do not match.
   for (const char* id : {"a", "d", "g"}) {
     REQUIRE(
         fixture.store

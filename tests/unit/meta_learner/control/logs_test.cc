@@ -1,4 +1,4 @@
-// What was logged about an experiment: kept in two files, told to its end, and followed.
+// The log of an experiment: kept in two files, read to its end, and followed.
 #include "meta_learner/control/logs.h"
 
 #include <filesystem>
@@ -43,7 +43,7 @@ struct Fixture {
   v1::Experiment experiment = testing::StartSmall(store.get(), "one");
 };
 
-// What it has to say now, and whether it is at its end.
+// The lines of the log now, and whether they are at its end.
 struct Said {
   Messages messages;
   bool ended = false;

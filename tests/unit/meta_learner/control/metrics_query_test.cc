@@ -1,4 +1,4 @@
-// What users are told of an experiment's points.
+// Answers to users about an experiment's points.
 #include "meta_learner/control/metrics_query.h"
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// The borders of what users may write beside a spec.
+// The limits of the settings that users may write beside a spec.
 #include "meta_learner/control/settings.h"
 
 #include <functional>
@@ -20,7 +20,7 @@ Fields FieldsOf(const v1::Experiment& experiment, const std::string& prefix = ""
   return fields;
 }
 
-// What is wrong with an experiment of which this was set.
+// Returns the errors of an experiment after this setting.
 Fields Wrong(const std::function<void(v1::Experiment*)>& set) {
   v1::Experiment experiment;
   set(&experiment);

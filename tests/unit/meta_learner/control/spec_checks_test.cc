@@ -1,4 +1,4 @@
-// What is remembered of specs that were checked.
+// The memory of checked specs.
 #include "meta_learner/control/spec_checks.h"
 
 #include <string>
@@ -31,7 +31,7 @@ TEST_CASE("spec checks: a valid spec is checked once, whatever its seed, title a
   spec.mutable_rule()->set_outer_updates(3);
   CHECK(violations(spec) == 0);
   CHECK(checked == 2);
-  // What is wrong is found again.
+  // A wrong spec is checked again.
   spec.mutable_agent()->set_hidden_units(13);
   CHECK(violations(spec) == 1);
   CHECK(violations(spec) == 1);

@@ -1,4 +1,4 @@
-// Which streams have a place, and whom a registry tells what.
+// Which streams get a place, and which messages a registry sends to which stream.
 #include "meta_learner/control/streams.h"
 
 #include <memory>
@@ -32,10 +32,10 @@ TEST_CASE("streams: places have an end, for all and for a caller, until streams 
   CHECK(ReasonOf(third) == "QUEUE_FULL");
   CHECK(third.message().find("'a' has 2 streams") != std::string_view::npos);
   CHECK(add("b").ok());
-  CHECK(registry.size() == 4);  // The refused one too, until its end is sent.
+  CHECK(registry.size() == 4);  // The refused stream counts, too, until its end is sent.
   CHECK(ReasonOf(add("c")) == "QUEUE_FULL");
   registry.Remove(streams[4].get());
-  // Two of "a" go, of which one was refused: one may come.
+  // Two streams of "a" end, one of which was refused: one more may come.
   registry.Remove(streams[2].get());
   CHECK(ReasonOf(add("a")) == "QUEUE_FULL");
   registry.Remove(streams.back().get());

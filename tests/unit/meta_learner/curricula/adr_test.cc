@@ -130,7 +130,7 @@ TEST_CASE("adr: ranges begin as points, and each end moves by its share of the w
   CHECK(whole->at("range_high/mass") == 2);
   CHECK(whole->at("range_moves") == 0);
   CHECK(std::abs(whole->at("range_entropy") - (std::log(1.5) + std::log(1.2 - 0.9)) / 2) < 1e-12);
-  // And back, but no further than the nominal value.
+  // The range narrows, but no further than the nominal value.
   for (uint32_t generation = 61; generation < 120; ++generation)
     REQUIRE(adr->Observe(generation, All(2, 0)).ok());
   const auto narrow = adr->Observe(120, All(1, 0.5));

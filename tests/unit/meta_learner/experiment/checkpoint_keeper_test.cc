@@ -27,7 +27,7 @@ struct Fixture {
                              .build = "test",
                              .keep_last = keep_last});
   }
-  // As the runner does it: written, then recorded with its outer update.
+  // Does what the runner does: writes a checkpoint, then records it with its outer update.
   void Write(CheckpointKeeper* keeper, uint32_t step) {
     OuterStep outer{.step = step};
     const auto info = keeper->Write(step, {{"experiment/x", std::to_string(step)}});
@@ -202,7 +202,7 @@ TEST_CASE("checkpoints: a deposed leader writes none and removes none", "[unit]"
   CHECK(fixture.Files() == std::vector<uint32_t>{1, 2, 3});
   CHECK(fixture.Rows() == std::vector<uint32_t>{1, 2, 3});
   CHECK((*keeper.FindNewest())->sections.at("experiment/x") == "3");
-  // Nor does it change anything else.
+  // It does not change anything else, either.
   CHECK(ReasonOf(deposed.PrepareFolder(fixture.experiment.uid())) == "NOT_LEADER");
   CHECK(ReasonOf(deposed.RecordOuterStep(fixture.experiment.uid(), {.step = 4})) == "NOT_LEADER");
   CHECK(ReasonOf(deposed.Create(testing::SmallExperiment("two")).status()) == "NOT_LEADER");

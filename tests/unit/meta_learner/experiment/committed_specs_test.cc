@@ -101,7 +101,7 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
   CHECK(absl::StrContains(text, "  # Defaults of black_box and its inner loop ppo:\n"));
   CHECK(absl::StrContains(text, "  # option { name: \"adam_beta1\" value: \"0.9\" }\n"));
   CHECK(absl::StrContains(text, "  # option { name: \"initial_std\" value: "));
-  // What the spec sets is no default.
+  // A field that the spec sets is not a default.
   const std::string set = meta_learner::PrintWithDefaults(Load("smoke"));
   CHECK(absl::StrContains(set, "    name: \"learning_rate\"\n    value: \"3e-3\"\n"));
   CHECK_FALSE(absl::StrContains(set, "# option { name: \"learning_rate\""));

@@ -172,7 +172,7 @@ TEST_CASE("evaluation: a file of another run, state or shard is refused, one of 
   foreign = shard;
   foreign.set_state_hash("dd");
   CHECK(read(name, foreign, &own).find("after outer update 40 is dd") != std::string::npos);
-  foreign.set_outer_step(20);  // Its checkpoint is gone.
+  foreign.set_outer_step(20);  // The checkpoint of that step is gone.
   CHECK(read(name, foreign, &own).empty());
   foreign.clear_spec_hash();  // An earlier build wrote it.
   foreign.clear_state_hash();

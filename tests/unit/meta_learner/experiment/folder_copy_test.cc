@@ -44,7 +44,7 @@ TEST_CASE("folder copy: what grows is the bucket's, other results are whoever ha
   FolderCopy later(store.get(), experiment.uid(), &look, nullptr);
   REQUIRE(later.BringBack().ok());
   CHECK(read(kEpisodesFile) == "longer");
-  CHECK(read(kShard) == "old");  // A shard has the same bits whoever lives it.
+  CHECK(read(kShard) == "old");  // A shard has the same bits on every learner.
 
   // One that the bucket has not yet goes there.
   bucket->objects.clear();

@@ -5,7 +5,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// What an episode achieved before the first step of a segment.
+// Results of an episode from before the first step of a segment.
 struct Open {
   float steps = 0;
   double shaped_return = 0;

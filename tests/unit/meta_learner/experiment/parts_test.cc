@@ -83,7 +83,7 @@ TEST_CASE("parts: a curriculum is saved and loaded beside the rule", "[unit]") {
   meta_learner::AddParts(Parts(Spec(kPoints)), &plain);
   for (const auto& [name, bytes] : plain) CHECK(name.starts_with("rule/"));
 
-  // A checkpoint of an experiment without a curriculum has nothing for it to go on from.
+  // A checkpoint of an experiment without a curriculum has no state for one.
   Violations violations;
   meta_learner::CheckCheckpoint(Spec(kPoints), spec, {.outer_step = 1, .sections = plain},
                                 &violations);

@@ -50,7 +50,7 @@ TEST_CASE("progress: the time left follows from the last outer update, then from
 TEST_CASE("progress: the rate is over the steps of the last seconds", "[unit]") {
   Fixture fixture;
   ProgressReporter& progress = fixture.progress;
-  // By an earlier process: nobody makes these now.
+  // An earlier process made these updates.
   progress.SetTrained(1, 1000, /*seconds=*/0);
   fixture.Advance(2);
   CHECK(progress.Now({.env_steps = 300}).env_steps_per_second() == 150);
@@ -82,7 +82,7 @@ TEST_CASE("progress: rounds that end between two looks have a rate", "[unit]") {
     progress.Report("meta-training", {});
   }
   CHECK(progress.Now({}).env_steps_per_second() == Approx(2000));
-  // As many steps in a round of two looks, each of which sees less than the last one of before.
+  // As many steps, seen in two looks; each look sees less than the last one before.
   fixture.Advance(0.6);
   CHECK(progress.Now({.env_steps = 1200}).env_steps_per_second() == Approx(2000));
 

@@ -70,7 +70,7 @@ TEST_CASE("round: with decisions inside a lifetime it is one inner iteration", "
   CHECK((*shards)[1].snapshot().iterations() == 1);
   CHECK_FALSE((*fixture.Shards(needs, 5, lives))[0].return_snapshot());
 
-  // Snapshots of another number of shards cannot go on.
+  // A round cannot resume from snapshots of another number of shards.
   lives.pop_back();
   const auto refused = fixture.Shards(needs, 4, lives);
   CHECK(absl::IsDataLoss(refused.status()));

@@ -136,7 +136,8 @@ TEST_CASE("task sampler: a benchmark without test tasks is evaluated on those of
   using envs::Split;
   const envs::Benchmark benchmark({}, Sets(2, 5), {});
   v1::ExperimentSpec spec = Spec(4);
-  // In brackets: printing the vector, as a failed check would, is what LibTorch defines for all.
+  // The brackets keep Catch2 from printing the vector, because LibTorch defines that operator for
+  // all types.
   CHECK((EvaluatedSplits(benchmark, spec) == std::vector{Split::kTrain}));
   spec.mutable_evaluation()->set_train_goals(false);
   CHECK((EvaluatedSplits(benchmark, spec) == std::vector{Split::kTrain}));

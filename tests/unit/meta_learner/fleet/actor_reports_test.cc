@@ -1,4 +1,4 @@
-// What is believed of a learner's actors.
+// Checks of a learner's reports about its actors.
 #include "meta_learner/fleet/actor_reports.h"
 
 #include <functional>
@@ -38,7 +38,7 @@ ActorReports Reports(const std::vector<v1::Peer>& actors) {
   return CheckedActors(fleet, absl::FromUnixSeconds(kNow));
 }
 
-// What becomes of a good one that was changed so.
+// Returns the accepted form of a good report after this change.
 v1::Peer Believed(const std::function<void(v1::Peer*)>& change) {
   v1::Peer actor = Good();
   change(&actor);

@@ -1,4 +1,5 @@
-// Shards that are computed twice: by whom, what is used, and what becomes of learners that differ.
+// Shards that are computed twice: the second learner, the used result, and the fate of learners
+// that differ.
 #include "meta_learner/fleet/shard_audit.h"
 
 #include "tests/fake_learners.h"

@@ -223,7 +223,7 @@ TEST_CASE("objects: a service that ignores conditions is refused", "[unit]") {
   CHECK(absl::StrContains(checked.message(), "conditional write"));
 }
 
-// What every store keeps to.
+// The rules of every object store.
 void CheckConformance(ObjectStore* store) {
   REQUIRE(CheckObjectStore(store).ok());
   REQUIRE(CheckObjectStore(store).ok());
@@ -235,7 +235,7 @@ void CheckConformance(ObjectStore* store) {
   CHECK(absl::IsAlreadyExists(store->PutIfAbsent("x/a", "three", nullptr)));
   REQUIRE(store->PutIfAbsent("x/empty", "", nullptr).ok());
   CHECK(store->Get("x/empty", 0, nullptr).value().empty());
-  // Larger than what is sent before the service says that it goes on.
+  // Larger than the part that is sent before the service answers "continue".
   const std::string large(3 << 20, 'l');
   REQUIRE(store->Put("y/b.c/large", large, nullptr).ok());
   CHECK(store->Get("y/b.c/large", large.size(), nullptr).value() == large);
@@ -268,7 +268,7 @@ TEST_CASE("objects: the client of S3 is a store, with a service that checks sign
   REQUIRE(server.ok());
   close(input[0]);
   close(output[1]);
-  // Its log of requests comes the same way.
+  // The service sends its log of requests in the same way.
   const std::string marker = "listening on ";
   std::string said;
   size_t begin = said.npos;
@@ -339,7 +339,7 @@ TEST_CASE("objects: a checkpoint goes there and comes back", "[unit]") {
   CHECK(absl::IsDataLoss(up.objects.PutCheckpoint(up.Write(3, "stale", "d")).status()));
 }
 
-// Says that there is what there is not.
+// Lists objects that do not exist yet.
 class HastyObjects : public MemoryObjects {
  public:
   absl::Status PutIfAbsent(const std::string& key, std::string_view, const Cancel*) override {

@@ -22,7 +22,7 @@ TEST_CASE("disk guard: the reserve is given back when the disk is full, and made
   CHECK(ReasonOf(disk.Check()) == "DISK_FULL");
   CHECK_FALSE(std::filesystem::exists(reserve));
   CHECK_FALSE(disk.TryRecover());
-  disk.Full("a", 1);  // What was wanted before still is,
+  disk.Full("a", 1);  // Earlier requests are kept
   disk.Full("b", 1);
   CHECK_FALSE(disk.TryRecover());
   CHECK(disk.full());
@@ -30,7 +30,7 @@ TEST_CASE("disk guard: the reserve is given back when the disk is full, and made
   CHECK_FALSE(std::filesystem::exists(reserve));
   disk.WaitOnlyFor({"a", "c"});
   CHECK_FALSE(disk.TryRecover());
-  disk.WaitOnlyFor({"b"});  // until nobody wants it any more.
+  disk.WaitOnlyFor({"b"});  // until no experiment needs them any more.
   CHECK(disk.TryRecover());
   CHECK(disk.Check().ok());
   CHECK(std::filesystem::file_size(reserve) == kReserve);

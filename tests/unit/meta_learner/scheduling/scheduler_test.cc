@@ -275,7 +275,7 @@ TEST_CASE("scheduler: a higher class takes the place of the lowest, which goes o
   CHECK(fixture.Get("low").preemptions() == 1);
   fixture.Create("high2", v1::PRIORITY_HIGH);
   REQUIRE(fixture.WaitForRunning({"high", "high2"}));
-  fixture.Create("high3", v1::PRIORITY_HIGH);  // Its own class has to be waited for.
+  fixture.Create("high3", v1::PRIORITY_HIGH);  // It must wait for its own class.
   fixture.End("high");
   REQUIRE(fixture.WaitForRunning({"high2", "high3"}));
   fixture.End("high2");
@@ -303,7 +303,7 @@ TEST_CASE("scheduler: who waits with a higher class gives a place of their own f
 
 TEST_CASE("scheduler: of two of one class the newer one gives its place", "[unit]") {
   Fixture fixture({.running_max = 2, .low_share = 0});
-  // By name the other way round.
+  // The order of the names is reversed.
   for (const auto& [older, newer] : {std::pair("a", "b"), std::pair("d", "c")}) {
     fixture.Create(older, v1::PRIORITY_LOW);
     fixture.Start();
@@ -415,7 +415,7 @@ TEST_CASE("scheduler: storage that is away is waited out, without retries (D3, D
   CHECK(fixture.Get("a").state() == S::STATE_RUNNING);
   CHECK(fixture.Get("a").retries() == 0);
   CHECK_FALSE(fixture.Get("a").has_error());
-  // And a user is heard in the meantime.
+  // A request of a user still takes effect meanwhile.
   fixture.End("a", absl::UnavailableError("the database is away"));
   REQUIRE(fixture.WaitFor([&] { return fixture.begun().size() == 5; }));
   fixture.Move("a", S::STATE_RUNNING, S::STATE_CANCELLING);
@@ -441,7 +441,7 @@ TEST_CASE("scheduler: storage that is away takes nobody's place, and its progres
   fixture.Move("high", S::STATE_RUNNING, S::STATE_PAUSING);
   REQUIRE(fixture.WaitForState("high", S::STATE_PAUSED));
   REQUIRE(fixture.WaitForRunning({"low"}));
-  // And so does a higher class.
+  // A higher class still runs meanwhile.
   fixture.End("low", absl::UnavailableError("input/output error"));
   REQUIRE(fixture.WaitFor(
       [&] { return fixture.Get("low").activity().find("waits for storage") == 0; }));
@@ -580,7 +580,7 @@ TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
   REQUIRE(fixture.WaitFor([&] { return fixture.begun() == Strings{"a", "a"}; }));
   CHECK(fixture.Get("a").state() == S::STATE_RUNNING);
   CHECK_FALSE(fixture.disk()->full());
-  // What a user pauses stays paused.
+  // An experiment that a user pauses stays paused.
   fixture.Move("a", S::STATE_RUNNING, S::STATE_PAUSING);
   REQUIRE(fixture.WaitForState("a", S::STATE_PAUSED));
   pause_b(S::PAUSE_REASON_DISK_FULL);
@@ -601,7 +601,7 @@ TEST_CASE("scheduler: nobody waits for the room of one that has ended or that it
   }
   fixture.Start();
   REQUIRE(fixture.LookedAgain());
-  CHECK(fixture.begun().empty());  // As long as one of them may need it.
+  CHECK(fixture.begun().empty());  // Not while one of them may need it.
   for (const char* id : {"cancelled", "deleted"})
     fixture.Move(id, S::STATE_QUEUED, S::STATE_CANCELLED);
   REQUIRE(fixture.store()->Delete("experiments/deleted", "").ok());
@@ -678,7 +678,7 @@ TEST_CASE("scheduler: owners at their storage quota wait until they have less, o
 TEST_CASE("scheduler: without a quota for storage nothing waits for one", "[unit]") {
   Fixture fixture({.running_max = 1});
   fixture.Create("a");
-  // By a process that had one.
+  // A process with a reserve did this.
   REQUIRE(fixture.store()
               ->Change("experiments/a", "",
                        [](v1::Experiment* experiment) {
@@ -742,7 +742,7 @@ TEST_CASE("scheduler: what a process left at work is gone on with, or ended as w
   fixture.Stop();
   for (const char* id : {"running", "pausing", "cancelling"})
     CHECK(fixture.Get(id).state() == S::STATE_RUNNING);
-  // As if the process had died right after it had answered.
+  // As if the process had died right after its answer.
   REQUIRE(fixture.store()
               ->Transition("experiments/pausing", {S::STATE_RUNNING}, S::STATE_PAUSING)
               .ok());

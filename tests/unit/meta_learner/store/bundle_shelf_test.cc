@@ -214,7 +214,7 @@ TEST_CASE("bundle shelf: files and folders without a byte count in the limit", "
   many.files.resize(200);
   many.digest = BundleDigest(many.files);
   CHECK(shelf->Begin(many, "ann")->complete);
-  // What is whole counts as what is pushed does, also for who starts anew.
+  // Whole bundles count like pushes, also after a restart.
   const auto next = OpenShelf(folder.path(), /*owner_bytes_max=*/1'000'000);
   many.files.resize(100);
   many.digest = BundleDigest(many.files);
@@ -237,7 +237,7 @@ TEST_CASE("bundle shelf: owners who push the same bundle do each other no harm",
   REQUIRE(shelf->Begin(manifest, "eve").ok());
   CHECK(shelf->Add(manifest.digest, "eve", 0, "xxxxx")->next_offset == 5);
   CHECK(shelf->Pushers(Turn(shelf.get(), {manifest.digest}))->size() == 2);
-  // and nobody writes over what is there, its owner neither.
+  // No user overwrites existing bytes, not even their owner.
   CHECK(shelf->Add(manifest.digest, "ann", 0, "yyyyyy")->next_offset == 6);
   shelf->EndPush(Turn(shelf.get(), {manifest.digest}), "ann");
   REQUIRE(shelf->Begin(manifest, "ann").ok());
@@ -371,7 +371,7 @@ TEST_CASE("bundle shelf: a bucket brings back what a new folder lacks", "[unit]"
   CHECK(absl::IsUnavailable(
       OpenShelf(folder.path() / "three", 0, &objects)->Find(manifest->digest).status()));
   objects.away = false;
-  // What a bucket has lost is mended by a push, as its message says.
+  // A push mends what the bucket has lost, as the message says.
   const std::string part = "bundles/" + manifest->digest + "/0000";
   objects.objects.erase(part);
   const auto fourth = OpenShelf(folder.path() / "four", 0, &objects);
@@ -405,11 +405,11 @@ TEST_CASE("bundle shelf: one that waits for its bucket holds up no other", "[uni
   CHECK(shelf->Begin(other, "ann").ok());
   CHECK(shelf->Add(other.digest, "ann", 0, "<")->next_offset == 1);
   CHECK(Delete(shelf.get(), there->digest).ok());
-  // What is on its way counts once.
+  // Bytes on their way count once.
   const auto large = MakeOrigin(folder.path() / "large", std::string(600, 'x'));
   const absl::Status over = shelf->Begin(ReadBundle(large).value(), "ann").status();
   CHECK(Contains(over, "would have 50182 bytes of bundles"));
-  // Its own calls come after it.
+  // The owner's own calls come after it.
   auto look = std::async(std::launch::async, [&] { return shelf->Get(pushed); });
   CHECK(look.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout);
   objects.go_on.count_down();
@@ -479,7 +479,7 @@ TEST_CASE("bundle shelf: pushes and removals of the same bundles at once", "[uni
       for (int i = 0; i < 30; ++i) {
         const fs::path& origin = origins[static_cast<size_t>(worker + i) % origins.size()];
         const auto manifest = shelf->AddFolder(origin, "ann");
-        // A push that is removed on its way is begun again by whoever pushes.
+        // Each pusher begins again if the push is removed on its way.
         wrong += !manifest.ok() && !absl::IsFailedPrecondition(manifest.status());
         const Turn both(shelf.get(), {ReadBundle(origins[0]).value().digest,
                                       ReadBundle(origins[1]).value().digest});

@@ -67,7 +67,7 @@ TEST_CASE("checkpoint: what was written is read back, and the file is as documen
   CHECK(read_info.state_hash == info.state_hash);
   CHECK(read_info.size_bytes == info.size_bytes);
 
-  // By hand, from the grammar.
+  // Built by hand from the grammar.
   const std::string file = Contents(info.path);
   CHECK(file.size() == info.size_bytes);
   CHECK(file.substr(0, 8) == "MNTRCKP1");
@@ -210,7 +210,7 @@ TEST_CASE("checkpoint: a scan takes the newest whole one, moves others away and 
         std::string::npos);
   CHECK(scan.corrupt[1].path == folder.path() / "corrupt/00000003.ckpt");
   CHECK(scan.corrupt[1].reason.find("its SHA-256 differs") != std::string::npos);
-  // Kept for those who want to look.
+  // Kept for inspection.
   CHECK(Contents(folder.path() / "corrupt/00000010.ckpt").size() == 1000);
   CHECK(Contents(folder.path() / "notes.txt") == "mine");
   CHECK(*ListCheckpoints(folder.path()) == std::vector<uint32_t>{1, 2});

@@ -1,4 +1,4 @@
-// Beats of a leader, as those who stand by see them.
+// Beats of a leader, as the standbys see them.
 #include "meta_learner/store/lease.h"
 
 #include <chrono>

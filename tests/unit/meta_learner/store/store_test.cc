@@ -105,7 +105,7 @@ TEST_CASE("store: nobody else may read the database, its log and its copies (D14
     REQUIRE(BackUp({.folder = state}, folder.path() / "backup").ok());
     CHECK(mode(folder.path() / "backup/mentor.db") == 0600);
   }
-  // What an older version left open to all.
+  // An older version left this file open to all.
   REQUIRE(chmod((state / "mentor.db").c_str(), 0644) == 0);
   const auto store = Open(state);
   for (const char* name : {"mentor.db", "mentor.db-wal", "mentor.db-shm"})
@@ -120,7 +120,7 @@ void RemoveDatabase(const std::filesystem::path& state, const std::vector<std::s
     std::filesystem::remove((state / "mentor.db").string() + suffix);
 }
 
-// Writes a checkpoint of this experiment and says so to the store.
+// Writes a checkpoint of this experiment and records it in the store.
 void Step(ExperimentStore* store, const v1::Experiment& experiment, uint32_t step) {
   const auto info = WriteCheckpoint(store->CheckpointFolder(experiment.uid()),
                                     {.experiment_uid = experiment.uid(),
@@ -202,7 +202,7 @@ TEST_CASE("store: with the log gone, little is gone, and it is said (D10)", "[un
   CreateSmall(store.get(), "one");
   REQUIRE(store->EmptyLog().ok());
   CHECK(std::filesystem::file_size(state / "mentor.db-wal") == 0);
-  // As a crash leaves it, and then its log is removed: what was moved into the database is there.
+  // As a crash leaves it. Then its log is removed, and only the moved part is in the database.
   std::filesystem::copy(state, copy, std::filesystem::copy_options::recursive);
   RemoveDatabase(copy, {"-wal", "-shm"});
   CHECK(Open(copy)->Get("experiments/one").ok());
@@ -248,7 +248,7 @@ TEST_CASE("store: one row that cannot be read is one row (D10)", "[unit]") {
     CHECK(names(store->ReadSnapshot({})->experiments) == "ac");
     CHECK(names(*store->InStates({S::STATE_QUEUED, S::STATE_RUNNING})) == "ac");
     CHECK(log::Counts()[3] == before + 1);  // Said once.
-    // Pages go on behind it.
+    // The next pages continue behind it.
     const auto first = store->List({.page_size = 2});
     CHECK(names(first->experiments) == "a");
     CHECK(names(store->List({.page_size = 2, .page_token = first->next_page_token})->experiments) ==
@@ -264,7 +264,7 @@ TEST_CASE("store: one row that cannot be read is one row (D10)", "[unit]") {
   CHECK(store->List({})->experiments.size() == 3);
   CHECK(store->Get("experiments/b")->state() == S::STATE_PAUSED);
   CHECK(store->Get("experiments/b")->progress().outer_updates() == 1);
-  CHECK(store->Points(uid)->at("seg2").size() == 1);  // What hangs on it is still there.
+  CHECK(store->Points(uid)->at("seg2").size() == 1);  // Rows that refer to it are still there.
 }
 
 TEST_CASE("store: a folder of checkpoints that is gone is named at the start (D10)", "[unit]") {
@@ -340,7 +340,7 @@ TEST_CASE("store: a request is remembered for a day, and no longer", "[unit]") {
   CHECK(other != name);
   CHECK(store->Create(first)->name() == name);
   CHECK(store->Create(second)->name() == other);
-  // As a version before wrote it.
+  // An earlier version wrote it like this.
   const auto database = sql::OpenSqlite(folder.path() / "mentor.db", /*read_only=*/false).value();
   REQUIRE(database
               ->Execute("UPDATE requests SET request_id = '" + first.request_id +
@@ -438,7 +438,7 @@ TEST_CASE("store: a database of version 1 becomes today's, with a copy of what i
   CHECK(run->spec().rule().name() == "reptile");
   CHECK(store->Points(run->uid())->size() == 3);
   CHECK(store->Checkpoints(run->uid())->size() == 2);
-  // Changes go on from its revision.
+  // Changes continue from its revision.
   const int64_t revision = *store->Revision();
   CHECK(revision > 0);
   CreateSmall(store.get(), "new");

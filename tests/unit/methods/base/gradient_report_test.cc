@@ -29,7 +29,7 @@ TEST_CASE("the outer gradient's report: one part says nothing of the variance") 
   RuleReport report;
   ReportGradient({{8, Numbers({8, 16})}}, &report);
   CHECK(report == RuleReport({{"outer_grad_norm", std::sqrt(5.0)}}));
-  // Nor do gradients that are 0 have a share of noise.
+  // Zero gradients have no share of noise, either.
   report.clear();
   ReportGradient({{8, Numbers({0})}, {8, Numbers({0})}}, &report);
   CHECK(report == RuleReport({{"outer_grad_norm", 0}, {"outer_grad_variance", 0}}));

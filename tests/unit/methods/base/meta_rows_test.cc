@@ -182,7 +182,7 @@ struct Policies {
     lifetime.set_number(number);
     lifetime.set_variant(variant);
   }
-  // What agents act with.
+  // The weights with which agents act.
   std::vector<std::string> Acting() const {
     const auto loop = Make(shard, numbers);
     loop->Begin();
@@ -316,7 +316,7 @@ TEST_CASE("evolved loss loop: agents descend the loss of their newest steps", "[
   const Tensor phi = LossWeights(shard);
   const Segment steps = Steps(1);
   const Life life = Live(shard, phi, steps);
-  // By the network itself: ten empty steps and then these, of which all are rows.
+  // Computed by the network itself: ten empty steps and then these, all of which are rows.
   Violations violations;
   const auto network =
       MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);

@@ -143,7 +143,7 @@ TEST_CASE("skills: they take turns or are drawn by the key of the episode", "[un
   const Tensor counts = torch::bincount(drawn);
   REQUIRE(counts.numel() == kSkills);
   CHECK(counts.min().item<int64_t>() > 900);
-  // By the number of the episode in the lifetime, however long iterations are.
+  // The number of the episode in the lifetime decides, however long iterations are.
   uniform.episodes = 1000;
   CHECK(torch::equal(SkillsOf(uniform, stream, 2), drawn.narrow(0, 2000, 1000)));
   CHECK(torch::equal(OfSteps(kConfig, torch::tensor({2, 0}, torch::kInt64)),
@@ -255,7 +255,7 @@ TEST_CASE("diayn: the rule takes each episode for the skill that acted in it", "
       const auto report = rule->Update(batch, outer_step);
       INFO(report.status());
       REQUIRE(report.ok());
-      // What agents are rewarded with, and what the rule says that they were.
+      // The reward of the agents equals the reported one.
       CHECK(report->at("pseudo_reward") ==
             Approx(segment->signals.to(torch::kFloat64).mean().item<double>()).margin(1e-4));
       CHECK(report->at("cross_entropy") > 0.1);

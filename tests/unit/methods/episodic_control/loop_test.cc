@@ -1,5 +1,5 @@
-// Agents of episodic control on made-up segments: what they write and when, that they go on from a
-// snapshot in the middle of an episode, and what is refused.
+// Agents of episodic control on made-up segments: their writes, resuming from a snapshot in the
+// middle of an episode, and refusals.
 #include "methods/episodic_control/loop.h"
 
 #include <algorithm>
@@ -131,7 +131,7 @@ Tables TablesOf(const v1::PolicyWeights& policy, int64_t encoder = 0) {
 
 const Settings kMfec = {{"projection", "0"}, {"gamma", "0.5"}, {"epsilon", "0.25"}};
 
-// Two episodes and the beginning of a third: places 0, 1, 2 and then 0, 1; the third goes on.
+// Two episodes and the beginning of a third: places 0, 1, 2 and then 0, 1. The third continues.
 const std::vector<Step> kFirst = {{0, 0, 0},       {1, 1, 0}, {2, 0, 8, true},
                                   {0, 0, 2, true}, {0, 1, 0}, {1, 1, 0}};
 const std::vector<Step> kSecond = {{2, 0, 16, true}, {3, 0, 0}, {3, 0, 0},
@@ -511,7 +511,7 @@ TEST_CASE("episodic control: specs that do not fit are refused with their remedy
   const std::string refusal = Refusal(shard);
   CHECK_THAT(refusal, Contains("rule.option.capacity: is 200000") && Contains("400000 rows") &&
                           Contains("99 MiB") && Contains("at most 120988,"));
-  // What it says is enough.
+  // The stated amount is enough.
   shard.mutable_inner_loop()->mutable_option(0)->set_value("120988");
   CHECK(Make(shard) != nullptr);
   shard.mutable_inner_loop()->mutable_option(0)->set_value("120989");

@@ -219,7 +219,7 @@ TEST_CASE("maesn: latents and moments of tasks that are not in the round stay", 
       for (const int64_t task : {1, 3, 4}) CHECK(rows[task].ne(0).all().item<bool>());
     }
   }
-  // Nor do the moments of earlier rounds move them.
+  // The moments of earlier rounds do not move them, either.
   REQUIRE(rule->Update(Live(settings, *rule, 1, {4, 3, 0}), 1).ok());
   CHECK(torch::equal(Rows(rule->meta_parameters(), "mu")[1], Rows(after, "mu")[1]));
   CHECK_FALSE(torch::equal(Rows(rule->meta_parameters(), "mu")[0], Rows(after, "mu")[0]));
@@ -265,7 +265,7 @@ TEST_CASE("maesn: evaluations take more steps and unseen tasks begin with the pr
   }
   CHECK_FALSE(torch::equal(mu[0], mu[1]));
   CHECK(torch::equal(mu[1], mu[2]));
-  // In training the task's own.
+  // In training the task has its own latent.
   const v1::Shard listed = Shard(settings);
   const auto training = MakeLoop(listed, rule->meta_parameters());
   training->Begin();

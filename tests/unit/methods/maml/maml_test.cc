@@ -141,7 +141,7 @@ TEST_CASE("maml: Monte Carlo returns and baseline restart at the ends of episode
   const auto estimate = learner::MonteCarloAdvantages(
       torch::tensor({1.0, 2.0, 4.0, 8.0}, torch::kFloat64),
       torch::tensor({1.0, 0.0, 1.0, 0.0}, torch::kFloat64), /*gamma=*/0.5, /*mean_reward=*/1);
-  // The first prev_done is nobody's end.
+  // The first prev_done does not end an episode.
   CHECK(torch::equal(estimate.returns, torch::tensor({2.0, 2.0, 8.0, 8.0}, torch::kFloat64)));
   CHECK(torch::equal(estimate.baseline, torch::tensor({1.5, 1.0, 1.5, 1.0}, torch::kFloat64)));
   CHECK(std::abs(estimate.advantages.mean().item<double>()) < 1e-12);
@@ -165,7 +165,7 @@ TEST_CASE("maml: a policy's std is one number for each observation; KL is that o
   const Tensor o = Normals(3, {1, 3}).to(torch::kFloat64);
   const auto p = policy.Forward(weights[0], o), q = policy.Forward(0.7 * weights[1], o);
   REQUIRE(p.log_std.sizes() == at::IntArrayRef({1, 1}));
-  // By the definition, over a fine grid of actions around p.
+  // Computed from the definition, over a fine grid of actions around p.
   const Tensor grid = torch::linspace(-8, 8, 801, torch::kFloat64) * p.log_std.exp().squeeze();
   const auto axes = torch::meshgrid({grid + p.output[0][0], grid + p.output[0][1]}, "ij");
   const Tensor actions = torch::stack({axes[0].flatten(), axes[1].flatten()}, 1);

@@ -1,5 +1,5 @@
-// Agents of the meta-gradient rule on made-up segments: what their loop reports, and that it goes
-// on from a snapshot as if nothing had happened.
+// Agents of the meta-gradient rule on made-up segments: the loop's reports, and resuming from a
+// snapshot as if nothing had happened.
 #include <cmath>
 #include <string>
 #include <vector>

@@ -41,7 +41,7 @@ struct Problem {
 
 TEST_CASE("outer objective: a segment in which nothing happened moves little, with a floor",
           "[unit]") {
-  // What a critic is wrong by where no step has a reward, beside advantages of successes.
+  // The error of a critic where no step has a reward, beside advantages of successes.
   const Problem quiet(1e-4), eventful(1);
   const double full = eventful.GradientNorm({});
   REQUIRE(full > 0.01);

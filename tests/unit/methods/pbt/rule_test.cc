@@ -194,7 +194,7 @@ TEST_CASE("population: new agents have no scores of those before them") {
     return fleet.parents;
   };
   CHECK(update(0, {1, 9}) == std::vector<uint32_t>{1, 1});
-  CHECK_FALSE(update(1, {0, 100}).has_value());  // The last iteration: nobody lives on.
+  CHECK_FALSE(update(1, {0, 100}).has_value());  // The last iteration: no agent lives on.
   CHECK(update(2, {2, 1}) == std::vector<uint32_t>{0, 0});
 }
 

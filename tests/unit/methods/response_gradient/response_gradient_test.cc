@@ -254,7 +254,7 @@ TEST_CASE("response gradient: warm-up and frozen meta-parameters", "[unit]") {
   warm.Iterate(warm.loop.get(), 1, &report);
   CHECK(report.outer_gradient.defined());
 
-  // Both collections teach the agents; nobody perturbs them; the last one only measures.
+  // Both collections teach the agents, and nothing perturbs them; the last one only measures.
   Life frozen({{"perturbation", "0.1"}, {"perturbed_parts", "4"}}, /*learning=*/false);
   LoopReport none;
   frozen.Iterate(frozen.loop.get(), 0, &none);

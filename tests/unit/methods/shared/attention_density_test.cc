@@ -121,7 +121,7 @@ TEST_CASE("attention with a density: pieces of whole units have the ratio 1") {
     CHECK(RhoError(*dependent, /*k=*/50, displacement, kSteps) < 1e-5);
 }
 
-// What the units are for: pieces that are cut anywhere see episodes without their ends.
+// Units protect from this: pieces that are cut anywhere see episodes without their ends.
 TEST_CASE("attention with a density: pieces cut anywhere are another network's") {
   CHECK(RhoError(*Network(), /*k=*/30, /*displacement=*/17, /*unit=*/1) > 1e-3);
 }

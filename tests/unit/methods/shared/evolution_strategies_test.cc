@@ -23,7 +23,7 @@ TEST_CASE("evolution: ranks are centred, equal ones equal, each environment by i
   CHECK(torch::equal(CentredRanks(Doubles({5, -1, 100}), {"a", "a", "a"}), Doubles({0, -.5, .5})));
   CHECK(torch::equal(CentredRanks(Doubles({2, 2, 1, 3, 2}), {"a", "a", "a", "a", "a"}),
                      Doubles({0, 0, -.5, .5, 0})));
-  // "b" pays a hundred times as much; the lifetime on "c" has nobody to be compared with.
+  // "b" pays a hundred times as much; the lifetime on "c" has no other one to be compared with.
   CHECK(torch::equal(CentredRanks(Doubles({1, 200, 2, 100, 7}), {"a", "b", "a", "b", "c"}),
                      Doubles({-.5, .5, .5, -.5, 0})));
 }
@@ -187,7 +187,7 @@ TEST_CASE(
       CHECK(share({{"anneal", "none"}}, outer_step) == Approx(1).epsilon(1e-3));
     }
   }
-  // What they do unless told otherwise.
+  // The default settings.
   CHECK(FirstStep("epg", {}, 4) == FirstStep("epg", {{"anneal", "half"}}, 4));
   CHECK(FirstStep("evolution_strategies", {}, 4) ==
         FirstStep("evolution_strategies", {{"anneal", "none"}}, 4));

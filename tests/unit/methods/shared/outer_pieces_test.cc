@@ -120,7 +120,7 @@ TEST_CASE("meta-advantage: a reward counts for the signals of earlier segments o
       .steps_per_iteration = 20, .starting_n = 22, .num_estimates = 1, .skip_rate = 1};
   std::vector<double> rewards(60), values(60);
   const std::vector<uint8_t> prev_done(60);
-  rewards[25] = 1;  // In the second of three segments.
+  rewards[25] = 1;  // This lies in the second of three segments.
   const MetaAdvantages got = EstimateMetaAdvantages(config, rewards, values, prev_done);
   for (int64_t t = 0; t < 40; ++t)
     CHECK((got.advantages[t] > 0) == (t >= 4 && t < 20));  // t + 22 > 25 from t = 4 on

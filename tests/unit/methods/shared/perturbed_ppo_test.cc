@@ -1,4 +1,4 @@
-// The learner's half of evolution strategies: whose weights teach whom.
+// The learner's half of evolution strategies: which weights teach which agents.
 #include "methods/base/inner_loop.h"
 #include "methods/base/lifetimes.h"
 #include "methods/shared/perturbation.h"

@@ -67,7 +67,7 @@ void CheckTraining(const LstmTrainingShape& shape, TestLauncher launcher = {}) {
 TEST_CASE("lstm engine: a dot product has the bits of the CPU's, sums of -0 too") {
   for (int64_t size = 1; size <= 40; ++size) {
     const auto a = NormalNumbers<float>(1, size, 1), w = NormalNumbers<float>(2, size, 1);
-    // Their products are too small for a number, and negative.
+    // Negative, with products too small for a number.
     const std::vector<float> tiny(size, 1e-30f), negative(size, -1e-30f);
     const auto check = [size](const std::vector<float>& x, const std::vector<float>& y,
                               float bias) {
@@ -142,7 +142,7 @@ TEST_CASE("lstm engine: training on zeros, denormal numbers and NaN") {
     LstmTraining<float> infinite(shape);
     infinite.advantages[1] = std::numeric_limits<double>::infinity();
     CHECK(infinite.Difference(TestLauncher()) == "");
-    // One group's NaN stays in it, but for the sums.
+    // One group's NaN stays in the group, except in the sums.
     LstmTraining<float> nan(shape);
     nan.features[3] = std::numeric_limits<float>::quiet_NaN();
     CHECK(nan.Difference(TestLauncher()) == "");
