@@ -3,6 +3,7 @@
 #include <map>
 
 #include "envs/mjcf/expression.h"
+#include "envs/mjcf/program.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 
