@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "envs/mjcf/plan.h"
+#include "envs/mjcf/program.h"
 #include "envs/mujoco_environment.h"
 
 namespace mentor::envs::mjcf {

@@ -3,7 +3,7 @@
 own engine renders the objects that kustomize makes of the same components.
 
 Usage: chart_test.py [-v] [TEST...]
-Needs kubectl from 1.22 on and deploy/install.sh --containers."""
+Needs kubectl from 1.22 on and deploy/install.sh --manifests."""
 
 import contextlib
 import io
@@ -44,7 +44,7 @@ def setUpModule():
 
 def engine():
     if helm_python is None:
-        raise unittest.SkipTest("helm_python is not installed: deploy/install.sh --containers")
+        raise unittest.SkipTest("helm_python is not installed: deploy/install.sh --manifests")
     return helm_python
 
 

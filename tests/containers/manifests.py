@@ -30,7 +30,7 @@ try:
     import yaml
 except ImportError as error:
     raise unittest.SkipTest(
-        f"{error.name} is not installed: deploy/install.sh --containers"
+        f"{error.name} is not installed: deploy/install.sh --manifests"
     ) from None
 
 

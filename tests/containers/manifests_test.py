@@ -3,7 +3,7 @@
 policy. The checks themselves are tried on planted mistakes.
 
 Usage: manifests_test.py [-v] [TEST...]
-Needs kubectl from 1.22 on and deploy/install.sh --containers."""
+Needs kubectl from 1.22 on and deploy/install.sh --manifests."""
 
 import copy
 import unittest

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "envs/mjcf/program.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 
