@@ -249,9 +249,7 @@ def _clear(message: Any, path: str, place: str) -> None:
     except AttributeError:
         is_set = False
     if not is_set:
-        raise usage(
-            "clear", f"{place}has '{path}': the base does not set it; remove it from clear"
-        )
+        raise usage("clear", f"{place}has '{path}': the base does not set it; remove it from clear")
     message.ClearField(name)
 
 
