@@ -168,9 +168,11 @@ std::filesystem::path FolderOf(const RunFlags& flags, const Request& request,
 
 absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* violations) {
   std::string text;
+  std::optional<std::filesystem::path> file;
   if (flags.from.empty()) {
     MENTOR_ASSIGN_OR_RETURN(request->origin, FindSpec(flags.spec));
     MENTOR_ASSIGN_OR_RETURN(text, ReadFile(request->origin, kSpecBytesMax));
+    file = request->origin;
     if (ctl::LooksLikeExperiment(text)) {
       return absl::InvalidArgumentError(
           absl::StrCat(flags.spec, " is an experiment for 'mentorctl apply -f ", flags.spec,
@@ -184,7 +186,7 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
   }
   // Resolve bundles and hosts first, because the parts' requirements depend on them.
   Violations early;
-  v1::ExperimentSpec named = ParseSpec(text, flags.overrides, &early);
+  v1::ExperimentSpec named = ParseSpec(text, flags.overrides, &early, nullptr, file);
   bool any = false;
   if (early.empty()) {
     MENTOR_ASSIGN_OR_RETURN(any, NameBundles(flags.bundles, request->origin, &named));
@@ -194,7 +196,9 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
     any |= learned;
     if (any) request->spec = ParseSpec(PrintSpec(named), {}, violations, meta_learner::CheckParts);
   }
-  if (!any) request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts);
+  if (!any) {
+    request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts, file);
+  }
   if (request->branch && violations->empty())
     CheckBranch(*request->branch, request->spec, violations);
   return absl::OkStatus();

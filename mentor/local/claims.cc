@@ -446,8 +446,7 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
     overrides.push_back(words[i + 1]);
   }
   MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file, FindSpec(words[2]));
-  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kSpecBytesMax));
-  return LoadSpec(text, overrides, meta_learner::CheckParts);
+  return LoadSpecFile(file, overrides, meta_learner::CheckParts);
 }
 
 absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,

@@ -397,6 +397,62 @@ class ClientTest(ClusterTest):
                 mentor_client.load_spec(wrong)
             self.assertIn(remedy, str(caught.exception))
 
+    def test_a_spec_with_a_base_is_what_mentorctl_makes_of_it(self):
+        _, address = self.start_meta_learner(self.state)
+        client = self.client(address)
+        environment = mock.patch.dict(os.environ, MENTOR_EXPERIMENTS=str(SMOKE.parent))
+        environment.start()
+        self.addCleanup(environment.stop)
+        files = [*SMOKE.parent.glob("*.txtpb")]
+        middle, last = self.folder / "middle.txtpb", self.folder / "last.txtpb"
+        middle.write_text('base: "smoke" benchmark { wrapper { name: "sparse_reward" } } seed: 5')
+        last.write_text(
+            """spec {
+              base: "middle.txtpb"
+              clear: ["signal.option", "evaluation.goals", "benchmark.wrapper"]
+              agent { gamma: 0.5 }
+              rule { name: "reptile" option { name: "reward" value: "success" } }
+              evaluation { baseline: [PPO_SHAPED] }
+            }"""
+        )
+        ours = client.create(last, id="ours")
+        self.create_experiment(address, "theirs", spec=last)
+        self.assertEqual(ours.spec, client.get("theirs").spec)
+        self.assertEqual((ours.spec.seed, ours.spec.agent.gamma), (5, 0.5))
+        self.assertEqual([one.name for one in ours.spec.rule.option], ["reward"])
+        self.assertFalse(ours.spec.HasField("base"))
+        # The ready specs, too.
+        for file in files:
+            if "base:" in file.read_text():
+                self.create_experiment(address, file.stem.replace("_", "-"), spec=file)
+                theirs = client.get(file.stem.replace("_", "-")).spec
+                self.assertEqual(client.validate(file).spec, theirs, file)
+
+        # A service has no files of its users.
+        refusal = self.refused(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_FIELD",
+            client.create,
+            mentor_client.ExperimentSpec(base="smoke"),
+        )
+        self.assertIn("only a file can name; give the whole spec", str(refusal))
+        for text, remedy in (
+            ("base: 'smok'", "no spec of Mentor's; did you mean smoke?"),
+            ("base: 'smoke' clear: 'agent.clip'", "the base does not set it"),
+            ("base: 'smoke' clear: 'agent.x.y'", "the base does not set it"),
+            ("base: 'circle'", "which leads back to circle.txtpb"),
+            ("base: 'b0'", "base number 5 in a row"),
+            ("base: 'broken'", "broken.txtpb cannot be read"),
+        ):
+            (self.folder / "circle.txtpb").write_text("base: 'circle'")
+            (self.folder / "broken.txtpb").write_text("sed: 1")
+            for index in range(6):
+                (self.folder / f"b{index}.txtpb").write_text(f"base: 'b{index + 1}'")
+            last.write_text(text)
+            with self.subTest(text), self.assertRaises(MentorError) as caught:
+                mentor_client.load_spec(last)
+            self.assertIn(remedy, str(caught.exception))
+
     # When the server dies.
 
     def test_created_once_by_a_server_that_dies_before_it_answers(self):

@@ -8,7 +8,6 @@
 #include "agents/numerics.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
-#include "common/file.h"
 #include "common/registry.h"
 #include "common/spec/spec.h"
 #include "mentor/local/local_run.h"
@@ -102,9 +101,8 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
   static const absl::Status numerics = learner::FixNumerics();
   REQUIRE(numerics.ok());
   RegisterFlippedRules();
-  const auto text = ReadFile(absl::StrCat(MENTOR_SPEC_DIR, "/", file), kSpecBytesMax);
-  REQUIRE(text.ok());
-  const auto spec = LoadSpec(*text, overrides, meta_learner::CheckParts);
+  const auto spec =
+      LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/", file), overrides, meta_learner::CheckParts);
   INFO(spec.status());
   REQUIRE(spec.ok());
   std::string settings;

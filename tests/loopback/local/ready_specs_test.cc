@@ -8,7 +8,6 @@
 #include <absl/strings/str_join.h>
 
 #include "agents/numerics.h"
-#include "common/file.h"
 #include "mentor/local/run_report.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
@@ -59,12 +58,12 @@ struct SmallSpec {
   Overrides overrides = {};
 };
 
-SmallSpec Small(const std::string& text) {
-  SmallSpec small{.spec = testing::Checked(text)};
+SmallSpec Small(const std::filesystem::path& file) {
+  SmallSpec small{.spec = LoadSpecFile(file, {}, meta_learner::CheckParts).value()};
   const auto take = [&](const Overrides& more) {
     Overrides all = small.overrides;
     all.insert(all.end(), more.begin(), more.end());
-    const auto spec = LoadSpec(text, all, meta_learner::CheckParts);
+    const auto spec = LoadSpecFile(file, all, meta_learner::CheckParts);
     if (!spec.ok()) return false;
     small = {.spec = *spec, .overrides = all};
     return true;
@@ -87,7 +86,7 @@ TEST_CASE("ready specs: each of them makes an outer update", "[loopback]") {
   const std::vector<ReadySpec> ready = ReadySpecs();
   REQUIRE(ready.size() > 40);
   for (const ReadySpec& file : ready) {
-    const SmallSpec small = Small(ReadFile(file.path, kSpecBytesMax).value());
+    const SmallSpec small = Small(file.path);
     INFO(file.name << " --set " << absl::StrJoin(small.overrides, " --set "));
     const testing::TempFolder folder;
     CHECK(testing::RunQuietly(small.spec, folder.path()) == 0);

@@ -1,9 +1,7 @@
 #include "common/spec/spec.h"
 
 #include <filesystem>
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
@@ -682,10 +680,9 @@ TEST_CASE("spec: every committed experiment loads, and says what it is", "[unit]
   for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
     if (entry.path().extension() != ".txtpb") continue;
     INFO(entry.path().string());
-    std::stringstream text;
-    text << std::ifstream(entry.path()).rdbuf();
-    const v1::ExperimentSpec spec = Load(text.str());
-    CHECK_FALSE(spec.display_name().empty());
+    const auto spec = LoadSpecFile(entry.path());
+    REQUIRE(spec.ok());
+    CHECK_FALSE(spec->display_name().empty());
     ++count;
   }
   CHECK(count >= 7);

@@ -6,7 +6,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 
-#include "common/file.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/parts.h"
 #include "tests/torch_testing.h"
@@ -15,15 +14,8 @@ using namespace mentor;
 
 namespace {
 
-std::string Text(const std::string& name) {
-  const auto text =
-      ReadFile(std::filesystem::path(MENTOR_SPEC_DIR) / (name + ".txtpb"), kSpecBytesMax);
-  REQUIRE(text.ok());
-  return *text;
-}
-
 v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>& overrides = {}) {
-  const auto spec = LoadSpec(Text(name), overrides);
+  const auto spec = LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/", name, ".txtpb"), overrides);
   INFO(spec.status().ToString());
   REQUIRE(spec.ok());
   return *spec;
@@ -35,7 +27,7 @@ TEST_CASE("committed specs: registered parts accept every one of them", "[unit]"
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
     if (entry.path().extension() != ".txtpb") continue;
-    const auto spec = LoadSpec(Text(entry.path().stem()), {}, meta_learner::CheckParts);
+    const auto spec = LoadSpecFile(entry.path(), {}, meta_learner::CheckParts);
     INFO(entry.path().string() << ": " << spec.status().ToString());
     CHECK(spec.ok());
     ++count;

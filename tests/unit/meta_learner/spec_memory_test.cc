@@ -3,7 +3,6 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "common/file.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/fleet/shard_board.h"
@@ -15,10 +14,8 @@ using namespace mentor::meta_learner;
 namespace {
 
 v1::ExperimentSpec Spec(const std::string& name, const std::vector<std::string>& overrides = {}) {
-  const auto text =
-      ReadFile(std::filesystem::path(MENTOR_SPEC_DIR) / (name + ".txtpb"), kSpecBytesMax);
-  REQUIRE(text.ok());
-  const auto spec = LoadSpec(*text, overrides, CheckParts);
+  const auto spec =
+      LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/", name, ".txtpb"), overrides, CheckParts);
   INFO(spec.status());
   REQUIRE(spec.ok());
   return *spec;
