@@ -116,6 +116,7 @@ void AddAccessVerbs(Commands* commands) {
         ->required();
     Repeatable(command->add_option("--name", flags->request.names,
                                    "A DNS name or an IP address of the servers, beside localhost; "
+                                   "meta-learner=HOST or learner=HOST is a name of one of them; "
                                    "may be repeated"))
         ->type_name("HOST");
     command->add_option("--days", flags->request.days, "How many days the certificates are valid")

@@ -111,7 +111,9 @@ class ContainerTest(unittest.TestCase):
         shutil.rmtree(cls.folder / "context")
         print(f"  images: {time.monotonic() - start:.1f} s", flush=True)
         cls.secrets = cls.folder / "secrets"
-        run(ROOT / "deploy/secrets.sh", cls.secrets)
+        run(
+            ROOT / "deploy/secrets.sh", cls.secrets, env={"MENTORCTL": str(BUILD / "bin/mentorctl")}
+        )
 
     @staticmethod
     def environment():

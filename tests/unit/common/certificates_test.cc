@@ -105,6 +105,12 @@ TEST_CASE("certificates: names of servers, renewal, and what is refused", "[unit
   };
   Has(message({.names = {"a,URI:spiffe://mentor/role/operator"}}), "neither a DNS name");
   Has(message({.names = {""}}), "names");
+  Has(message({.names = {"actor=a"}}), "names: 'actor=a' is of no server");
+  Has(message({.names = {"learner=a,URI:b"}}), "neither a DNS name");
+  REQUIRE(InitCertificates(root, {.names = {"meta-learner=one", "learner=two", "both"}}).ok());
+  CHECK(verify("-verify_hostname one") == 0);
+  CHECK(verify("-verify_hostname two") != 0);
+  CHECK(verify("-verify_hostname both") == 0);
   Has(message({.days = 0}), "days");
   Has(message({.days = 3650, .authority_days = 10}), "authority_days");
   std::filesystem::remove(root + "/ca.key");
