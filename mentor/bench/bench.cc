@@ -26,13 +26,13 @@
 
 #include "common/check.h"
 #include "common/process/flags.h"
-#include "common/processor.h"
 #include "common/protocol.h"
 #include "common/registry.h"
 #include "envs/fingerprint.h"
 #include "kernels/flags/device_flags.h"
 #include "kernels/isa.h"
 #include "mentor/bench/rounds.h"
+#include "mentor/local/processor.h"
 
 namespace mentor::bench {
 namespace {

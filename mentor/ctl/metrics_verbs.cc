@@ -12,7 +12,6 @@
 
 #include "common/event_file.h"
 #include "common/file.h"
-#include "common/gnuplot.h"
 #include "common/spec/spec_event.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
@@ -21,6 +20,7 @@
 #include "mentor/ctl/experiment_watch.h"
 #include "mentor/ctl/plot_script.h"
 #include "mentor/ctl/values.h"
+#include "mentor/report/gnuplot.h"
 
 namespace mentor::ctl {
 namespace {

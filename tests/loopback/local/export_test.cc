@@ -9,8 +9,8 @@
 
 #include "agents/numerics.h"
 #include "common/file.h"
-#include "common/safetensors.h"
 #include "mentor/local/evaluate.h"
+#include "mentor/local/safetensors.h"
 #include "mentor/local/signal_export.h"
 #include "mentor/local/trained_run.h"
 #include "meta_learner/experiment/evaluation.h"

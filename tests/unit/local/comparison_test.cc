@@ -8,7 +8,7 @@
 #include <string>
 
 #include "common/evaluation_method.h"
-#include "common/gnuplot.h"
+#include "mentor/report/gnuplot.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"

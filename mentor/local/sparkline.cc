@@ -1,4 +1,4 @@
-#include "common/sparkline.h"
+#include "mentor/local/sparkline.h"
 
 #include <algorithm>
 #include <cmath>

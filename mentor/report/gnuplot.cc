@@ -1,4 +1,4 @@
-#include "common/gnuplot.h"
+#include "mentor/report/gnuplot.h"
 
 #include <cerrno>
 

@@ -1,4 +1,4 @@
-#include "common/safetensors.h"
+#include "mentor/local/safetensors.h"
 
 #include <cstring>
 

@@ -1,4 +1,4 @@
-#include "common/processor.h"
+#include "mentor/local/processor.h"
 
 #include <fstream>
 
