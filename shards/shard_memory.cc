@@ -86,8 +86,8 @@ ShardMemory MemoryOf(const v1::Shard& shard, int64_t num_meta_parameters) {
   numbers += 8 * static_cast<double>(num_meta_parameters);
   // LibTorch keeps a phase's device memory, which may not fit another phase.
   double device = static_cast<double>(loop->device_bytes);
-  if (network != nullptr) {
-    device += static_cast<double>(network->RunDeviceBytes(
+  if (network != nullptr && network->signals() != nullptr) {
+    device += static_cast<double>(network->signals()->RunDeviceBytes(
         shard.lifetimes_size(), static_cast<int64_t>(sizes.steps * sizes.collections)));
   }
   return {

@@ -37,17 +37,24 @@ void RemoveOptions(const Message& changes, const FieldDescriptor& list, Message*
     return field != nullptr && changes.GetReflection()->HasField(changes, field) &&
            TextOf(changes, field_name) != TextOf(*merged, field_name);
   };
-  const Reflection& reflection = *merged->GetReflection();
-  if (names_another("name") || names_another("environment"))
-    return reflection.ClearField(merged, &list);
+  const auto options_of = [&](const Message& message) {
+    std::vector<v1::Option> options;
+    const Reflection& reflection = *message.GetReflection();
+    for (int i = 0; i < reflection.FieldSize(message, &list); ++i)
+      options.push_back(
+          static_cast<const v1::Option&>(reflection.GetRepeatedMessage(message, &list, i)));
+    return options;
+  };
   std::set<std::string> overridden;
-  for (int i = 0; i < reflection.FieldSize(changes, &list); ++i)
-    overridden.insert(TextOf(reflection.GetRepeatedMessage(changes, &list, i), "name"));
-  auto* options = reflection.MutableRepeatedPtrField<v1::Option>(merged, &list);
-  const auto kept = std::remove_if(options->begin(), options->end(), [&](const v1::Option& option) {
-    return overridden.contains(option.name());
-  });
-  options->erase(kept, options->end());
+  for (const v1::Option& option : options_of(changes)) overridden.insert(option.name());
+  const std::vector<v1::Option> options = options_of(*merged);
+  const bool for_another = names_another("name") || names_another("environment");
+  const Reflection& reflection = *merged->GetReflection();
+  reflection.ClearField(merged, &list);
+  for (const v1::Option& option : options) {
+    if (!for_another && !overridden.contains(option.name()))
+      reflection.AddMessage(merged, &list)->CopyFrom(option);
+  }
 }
 
 // Clears in *merged what `changes` replaces and a merge of protobuf would add to.
@@ -114,7 +121,7 @@ class Resolver {
  private:
   bool ReadBase(const std::string& name, v1::ExperimentSpec* base) {
     const absl::StatusOr<Path> path = FindBase(name);
-    if (!path.ok()) return Refuse("base", path.status().message());
+    if (!path.ok()) return Refuse("base", std::string(path.status().message()));
     const auto is_it = [&](const Path& file) {
       std::error_code error;
       return std::filesystem::equivalent(file, *path, error);
@@ -129,7 +136,7 @@ class Resolver {
                                  " in a row; at most ", kBasesMax, " may follow each other"));
     }
     const absl::StatusOr<std::string> text = ReadFile(*path, kSpecBytesMax);
-    if (!text.ok()) return Refuse("base", text.status().message());
+    if (!text.ok()) return Refuse("base", std::string(text.status().message()));
     Violations wrong;
     ParseText(*text, base, &wrong);
     for (const Violation& violation : wrong.list()) {
@@ -149,10 +156,9 @@ class Resolver {
   }
 
   // Always false.
-  bool Refuse(const char* field, std::string_view what) {
-    violations_->Add(field, files_.size() == 1
-                                ? std::string(what)
-                                : absl::StrCat("in ", files_.back().string(), ": ", what));
+  bool Refuse(const char* field, const std::string& what) {
+    violations_->Add(
+        field, files_.size() == 1 ? what : absl::StrCat("in ", files_.back().string(), ": ", what));
     return false;
   }
 

@@ -72,7 +72,8 @@ ExperimentFile ParseExperimentFile(const std::string& path, std::string_view tex
                                    const std::vector<std::string>& overrides) {
   ExperimentFile file = {.path = path};
   if (path != "-") file.id = std::filesystem::path(path).stem().string();
-  const std::filesystem::path source = path == "-" ? path : FindSpec(path).value_or(path);
+  std::filesystem::path source = path;
+  if (path != "-") source = FindSpec(path).value_or(path);
   const auto parse_spec = [&](std::string_view spec_text) {
     v1::ExperimentSpec* spec = file.experiment.mutable_spec();
     *spec = ParseSpec(spec_text, overrides, &file.violations, nullptr, source);

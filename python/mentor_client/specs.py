@@ -77,14 +77,18 @@ def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
         if path.name in ready:
             path = ready[path.name]
         elif ready:
-            near = difflib.get_close_matches(path.name, ready, 3)
-            known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ready)}"
-            raise usage("spec", f"is '{spec}', which is no file and no spec of Mentor's; {known}")
+            raise usage("spec", _unknown(path.name, ready))
         return str(path), path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # Not UTF-8, or not a file name.
         raise usage(
             "spec", f"cannot be read: {error}; give a file, text, or an ExperimentSpec"
         ) from None
+
+
+def _unknown(name: str, ready: Mapping[str, pathlib.Path]) -> str:
+    near = difflib.get_close_matches(name, ready, 3)
+    known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ready)}"
+    return f"is '{name}', which is no file and no spec of Mentor's; {known}"
 
 
 def ready_specs() -> Dict[str, pathlib.Path]:
@@ -215,7 +219,7 @@ def _resolve_base(spec: ExperimentSpec, files: List[pathlib.Path]) -> None:
     try:
         _parse_into(merged, path.read_text(encoding="utf-8"))
     except (OSError, ValueError, text_format.ParseError) as error:
-        raise usage("base", f"{place}of {path} cannot be read: {error}") from None
+        raise usage("base", f"{place}is '{spec.base}': {path} cannot be read: {error}") from None
     _resolve_base(merged, [*files, path])
     for cleared in spec.clear:
         _clear(merged, cleared, place)
@@ -234,10 +238,7 @@ def _find_base(name: str, file: pathlib.Path, place: str) -> pathlib.Path:
     stem = name[: -len(".txtpb")] if name.endswith(".txtpb") else name
     if stem in ready:
         return ready[stem]
-    near = difflib.get_close_matches(stem, ready, 3) or list(ready)
-    raise usage(
-        "base", f"{place}there is no spec '{name}'; give a file, or one of {', '.join(near)}"
-    )
+    raise usage("base", place + _unknown(name, ready))
 
 
 def _clear(message: Any, path: str, place: str) -> None:

@@ -53,8 +53,9 @@ class SecretsTest(ClusterTest):
             self.assertEqual(files, wanted)
             for file in (self.secrets / role).iterdir():
                 self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o400, file)
-        authority = {file.name for file in (self.secrets / "ca").iterdir()}
-        self.assertEqual(authority, {"ca.crt", "ca.key"})
+        self.assertEqual(
+            {file.name for file in (self.secrets / "ca").iterdir()}, {"ca.crt", "ca.key"}
+        )
         for name in ("lab.example.org", "meta-learner", "meta-learner-0.meta-learner.mentor.svc"):
             self.assertTrue(self.opens("meta-learner", name), name)
             self.assertFalse(self.opens("learner", name), name)

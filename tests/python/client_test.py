@@ -437,7 +437,7 @@ class ClientTest(ClusterTest):
         )
         self.assertIn("only a file can name; give the whole spec", str(refusal))
         for text, remedy in (
-            ("base: 'smok'", "there is no spec 'smok'; give a file, or one of smoke"),
+            ("base: 'smok'", "no spec of Mentor's; did you mean smoke?"),
             ("base: 'smoke' clear: 'agent.clip'", "the base does not set it"),
             ("base: 'smoke' clear: 'agent.x.y'", "the base does not set it"),
             ("base: 'circle'", "which leads back to circle.txtpb"),

@@ -1,5 +1,5 @@
 // The promises of every registered signal network, in both roles and with every input that it
-// accepts: shapes, finite numbers, equal bits when repeated. Abilities that it declares must work.
+// accepts: shapes, finite numbers, equal bits when repeated. Its capabilities must work.
 #include <torch/csrc/autograd/autograd.h>
 
 #include "tests/conformance/recorded_lifetimes.h"
@@ -37,6 +37,10 @@ const std::vector<Variant> kVariants = {
 struct Case {
   std::string name;
   std::unique_ptr<SignalNetwork> network;
+
+  const SignalSource& signals() const { return *network->signals(); }
+  const SignalGradient& gradient() const { return *network->gradient(); }
+  const SignalDensity& density() const { return *network->density(); }
 };
 
 // The network as a loss; null when it is none.
@@ -61,10 +65,7 @@ std::unique_ptr<SignalNetwork> LossOf(const std::string& name) {
 
 std::vector<Case> Cases() {
   std::vector<Variant> variants = kVariants;
-  for (const SignalEntry* entry : SignalNetworks()) {
-    // Gives no signals (discriminator.h).
-    if (entry->name != "discriminator") variants.push_back({entry->name, {}});
-  }
+  for (const SignalEntry* entry : SignalNetworks()) variants.push_back({entry->name, {}});
   std::vector<Case> cases;
   for (const Variant& variant : variants) {
     bool accepted = false;
@@ -97,7 +98,7 @@ std::vector<Case> Cases() {
           continue;
         }
         accepted = true;
-        cases.push_back({std::move(name), std::move(network)});
+        if (network->signals() != nullptr) cases.push_back({std::move(name), std::move(network)});
       }
     }
     INFO(variant.network);
@@ -123,7 +124,7 @@ double Gap(const Tensor& a, const Tensor& b) {
 
 // Standard normals for networks that can use them.
 Tensor Noise(const SignalNetwork& network, uint64_t seed) {
-  return network.has_density() ? RandomNormals({kLifetimes, kSteps}, seed) : Tensor();
+  return network.density() != nullptr ? RandomNormals({kLifetimes, kSteps}, seed) : Tensor();
 }
 
 Tensor Part(const Tensor& noise, int64_t begin, int64_t length) {
@@ -143,14 +144,18 @@ Segment Changed(const Segment& segment, int64_t lifetime, int64_t late) {
 }
 
 // True if no signal before step `late` depends on later ones, by experiment.
-bool IsCausal(const SignalNetwork& network, int64_t late = kSteps / 2) {
+bool IsCausal(const Case& one, int64_t late = kSteps / 2) {
   const Segment segment = RandomSegment(kLifetimes, kSteps, 42);
-  const Tensor weights = Weights(network);
-  SignalState a = network.InitialState(kLifetimes, torch::kFloat32),
-              b = network.InitialState(kLifetimes, torch::kFloat32);
+  const Tensor weights = Weights(*one.network);
+  SignalState a = one.signals().InitialState(kLifetimes, torch::kFloat32),
+              b = one.signals().InitialState(kLifetimes, torch::kFloat32);
   const int64_t others = kLifetimes - 1;
-  return Gap(network.Run(weights, segment, {}, &a).signals.narrow(0, 0, others).narrow(1, 0, late),
-             network.Run(weights, Changed(segment, others, late), {}, &b)
+  return Gap(one.signals()
+                 .Run(weights, segment, {}, &a)
+                 .signals.narrow(0, 0, others)
+                 .narrow(1, 0, late),
+             one.signals()
+                 .Run(weights, Changed(segment, others, late), {}, &b)
                  .signals.narrow(0, 0, others)
                  .narrow(1, 0, late)) < 1e-5;
 }
@@ -173,9 +178,9 @@ TEST_CASE("signal networks: acting gives finite signals of the right shape, the 
   for (const Case& one : Cases()) {
     INFO(one.name);
     const Tensor weights = Weights(*one.network), noise = Noise(*one.network, 50);
-    SignalState state = one.network->InitialState(kLifetimes, torch::kFloat32),
-                again = one.network->InitialState(kLifetimes, torch::kFloat32);
-    const SignalOutputs acted = one.network->Run(weights, segment, noise, &state);
+    SignalState state = one.signals().InitialState(kLifetimes, torch::kFloat32),
+                again = one.signals().InitialState(kLifetimes, torch::kFloat32);
+    const SignalOutputs acted = one.signals().Run(weights, segment, noise, &state);
     std::vector<Tensor> outputs = {acted.signals};
     if (noise.defined()) outputs.insert(outputs.end(), {acted.log_probs, acted.values});
     for (const Tensor& output : outputs) {
@@ -184,14 +189,14 @@ TEST_CASE("signal networks: acting gives finite signals of the right shape, the 
       CHECK_FALSE(output.requires_grad());
     }
     CHECK(acted.signals.std().item<double>() > 1e-4);
-    CHECK(SameBits(acted.signals, one.network->Run(weights, segment, noise, &again).signals));
+    CHECK(SameBits(acted.signals, one.signals().Run(weights, segment, noise, &again).signals));
     CHECK(SameBits(state.previous, acted.signals.select(1, -1)));
 
     // Means carry no density; samples are other numbers.
-    SignalState mean_state = one.network->InitialState(kLifetimes, torch::kFloat32);
-    const SignalOutputs means = one.network->Run(weights, segment, {}, &mean_state);
+    SignalState mean_state = one.signals().InitialState(kLifetimes, torch::kFloat32);
+    const SignalOutputs means = one.signals().Run(weights, segment, {}, &mean_state);
     CHECK(means.signals.isfinite().all().item<bool>());
-    CHECK((Gap(means.signals, acted.signals) > 1e-3) == one.network->has_density());
+    CHECK((Gap(means.signals, acted.signals) > 1e-3) == (one.network->density() != nullptr));
     CHECK_FALSE(means.log_probs.defined());
     CHECK_FALSE(means.values.defined());
   }
@@ -201,9 +206,9 @@ TEST_CASE("signal networks: a state keeps its shapes, a row for each lifetime", 
   const Segment segment = RandomSegment(kLifetimes, kSteps, 40);
   for (const Case& one : Cases()) {
     INFO(one.name);
-    SignalState state = one.network->InitialState(kLifetimes, torch::kFloat32);
+    SignalState state = one.signals().InitialState(kLifetimes, torch::kFloat32);
     const SignalState initial = state;
-    one.network->Run(Weights(*one.network), segment, Noise(*one.network, 50), &state);
+    one.signals().Run(Weights(*one.network), segment, Noise(*one.network, 50), &state);
     REQUIRE(state.recurrent.size() == initial.recurrent.size());
     CHECK(state.previous.sizes() == at::IntArrayRef{kLifetimes});
     for (size_t i = 0; i < state.recurrent.size(); ++i) {
@@ -221,16 +226,16 @@ TEST_CASE("signal networks: the state carries a lifetime over the border of two 
   for (const Case& one : Cases()) {
     INFO(one.name);
     // Others see episodes as far as a segment shows them.
-    if (!IsCausal(*one.network)) continue;
+    if (!IsCausal(one)) continue;
     const Tensor weights = Weights(*one.network), noise = Noise(*one.network, 51);
-    SignalState whole = one.network->InitialState(kLifetimes, torch::kFloat32),
-                parts = one.network->InitialState(kLifetimes, torch::kFloat32);
-    const Tensor at_once = one.network->Run(weights, segment, noise, &whole).signals;
+    SignalState whole = one.signals().InitialState(kLifetimes, torch::kFloat32),
+                parts = one.signals().InitialState(kLifetimes, torch::kFloat32);
+    const Tensor at_once = one.signals().Run(weights, segment, noise, &whole).signals;
     std::vector<Tensor> pieces;
     for (const auto& [begin, length] : {std::pair<int64_t, int64_t>{0, 7}, {7, kSteps - 7}}) {
       pieces.push_back(
-          one.network
-              ->Run(weights, Piece(segment, begin, length), Part(noise, begin, length), &parts)
+          one.signals()
+              .Run(weights, Piece(segment, begin, length), Part(noise, begin, length), &parts)
               .signals);
     }
     CHECK(Gap(torch::cat(pieces, 1), at_once) < 1e-5);
@@ -254,21 +259,21 @@ TEST_CASE(
     INFO(one.name);
     const Tensor weights = Weights(*one.network), noise = Noise(*one.network, 52);
     const auto change = [&](const Segment& changed) {
-      SignalState a = one.network->InitialState(kLifetimes, torch::kFloat32),
-                  b = one.network->InitialState(kLifetimes, torch::kFloat32);
-      return (one.network->Run(weights, segment, noise, &a).signals -
-              one.network->Run(weights, changed, noise, &b).signals)
+      SignalState a = one.signals().InitialState(kLifetimes, torch::kFloat32),
+                  b = one.signals().InitialState(kLifetimes, torch::kFloat32);
+      return (one.signals().Run(weights, segment, noise, &a).signals -
+              one.signals().Run(weights, changed, noise, &b).signals)
           .abs();
     };
     const Tensor of_one = change(alone), of_all = change(other);
     CHECK(of_one.narrow(0, 0, last).max().item<double>() < 1e-5);
     CHECK(of_one.select(0, last).max().item<double>() > 1e-4);
     CHECK(of_all.narrow(1, late, kSteps - late).max().item<double>() > 1e-4);
-    if (!one.network->has_density()) continue;
-    const int64_t unit = one.network->piece_unit();
-    CHECK(IsCausal(*one.network, late / unit * unit));
+    if (one.network->density() == nullptr) continue;
+    const int64_t unit = one.density().piece_unit();
+    CHECK(IsCausal(one, late / unit * unit));
     // A unit is not larger than it must be.
-    if (unit > 1) CHECK_FALSE(IsCausal(*one.network));
+    if (unit > 1) CHECK_FALSE(IsCausal(one));
   }
 }
 
@@ -278,28 +283,28 @@ TEST_CASE("signal networks: recorded signals have the density and value that act
   int tested = 0;
   for (const Case& one : Cases()) {
     INFO(one.name);
-    if (!one.network->has_density()) continue;
+    if (one.network->density() == nullptr) continue;
     ++tested;
     const Tensor weights = Weights(*one.network), noise = Noise(*one.network, 53);
-    SignalState state = one.network->InitialState(kLifetimes, torch::kFloat32);
-    const SignalOutputs acted = one.network->Run(weights, segment, noise, &state);
-    const SignalEvaluation evaluation = one.network->Evaluate(
-        weights, one.network->Features(segment, Previous(acted.signals)), acted.signals,
-        one.network->InitialState(kLifetimes, torch::kFloat32).recurrent);
+    SignalState state = one.signals().InitialState(kLifetimes, torch::kFloat32);
+    const SignalOutputs acted = one.signals().Run(weights, segment, noise, &state);
+    const SignalEvaluation evaluation = one.density().Evaluate(
+        weights, one.density().Features(segment, Previous(acted.signals)), acted.signals,
+        one.signals().InitialState(kLifetimes, torch::kFloat32).recurrent);
     CHECK(Gap(evaluation.log_probs, acted.log_probs) < 1e-3);
     CHECK(Gap(evaluation.values, acted.values) < 1e-3);
     REQUIRE(evaluation.final_recurrent.size() == state.recurrent.size());
     // Pieces of whole units stand alone, so the incoming state passes through.
-    const bool stands_alone = one.network->piece_unit() > 1;
-    const SignalState initial = one.network->InitialState(kLifetimes, torch::kFloat32);
+    const bool stands_alone = one.density().piece_unit() > 1;
+    const SignalState initial = one.signals().InitialState(kLifetimes, torch::kFloat32);
     for (size_t i = 0; i < state.recurrent.size(); ++i) {
       CHECK(Gap(evaluation.final_recurrent[i], (stands_alone ? initial : state).recurrent[i]) <
             1e-4);
     }
     // The check can fail: signals shifted by one step have other densities.
-    const SignalEvaluation shifted = one.network->Evaluate(
-        weights, one.network->Features(segment, acted.signals), Previous(acted.signals),
-        one.network->InitialState(kLifetimes, torch::kFloat32).recurrent);
+    const SignalEvaluation shifted = one.density().Evaluate(
+        weights, one.density().Features(segment, acted.signals), Previous(acted.signals),
+        one.signals().InitialState(kLifetimes, torch::kFloat32).recurrent);
     CHECK(Gap(shifted.log_probs, acted.log_probs) > 1e-2);
   }
   CHECK(tested > 0);
@@ -331,16 +336,16 @@ TEST_CASE("signal networks: gradients of densities and values agree with finite 
   const Segment segment = RandomSegment(kLifetimes, kSteps, 44);
   for (const Case& one : Cases()) {
     INFO(one.name);
-    if (!one.network->has_density()) continue;
+    if (one.network->density() == nullptr) continue;
     const Tensor signals = 0.3 * RandomNormals({kLifetimes, kSteps}, 54, torch::kFloat64);
     const Tensor features =
-        one.network->Features(segment, Previous(signals.to(torch::kFloat32))).to(torch::kFloat64);
+        one.density().Features(segment, Previous(signals.to(torch::kFloat32))).to(torch::kFloat64);
     const Tensor of_log_probs = RandomNormals({kLifetimes, kSteps}, 55, torch::kFloat64),
                  of_log_stds = RandomNormals({kLifetimes, kSteps}, 56, torch::kFloat64),
                  of_values = RandomNormals({kLifetimes, kSteps}, 57, torch::kFloat64);
     CheckGradient(Weights(*one.network).to(torch::kFloat64), [&](const Tensor& at) {
-      const SignalEvaluation evaluation = one.network->Evaluate(
-          at, features, signals, one.network->InitialState(kLifetimes, torch::kFloat64).recurrent);
+      const SignalEvaluation evaluation = one.density().Evaluate(
+          at, features, signals, one.signals().InitialState(kLifetimes, torch::kFloat64).recurrent);
       return (of_log_probs * evaluation.log_probs + of_log_stds * evaluation.log_stds +
               of_values * evaluation.values)
           .sum();
@@ -356,15 +361,15 @@ TEST_CASE("signal networks: differentiable signals are the means, in number and 
   int tested = 0;
   for (const Case& one : Cases()) {
     INFO(one.name);
-    if (!one.network->is_differentiable()) continue;
+    if (one.network->gradient() == nullptr) continue;
     ++tested;
     const Tensor weights = Weights(*one.network);
-    SignalState run = one.network->InitialState(kLifetimes, torch::kFloat32), graph = run;
-    one.network->Run(weights, first, {}, &run);
-    one.network->Signals(weights, first, &graph);
-    const Tensor means = one.network->Run(weights, second, {}, &run).signals;
+    SignalState run = one.signals().InitialState(kLifetimes, torch::kFloat32), graph = run;
+    one.signals().Run(weights, first, {}, &run);
+    one.gradient().Signals(weights, first, &graph);
+    const Tensor means = one.signals().Run(weights, second, {}, &run).signals;
     const Tensor leaf = weights.clone().requires_grad_(true);
-    const Tensor signals = one.network->Signals(leaf, second, &graph);
+    const Tensor signals = one.gradient().Signals(leaf, second, &graph);
     CHECK(signals.requires_grad());
     CHECK(Gap(signals.detach(), means) < 1e-5);
     CHECK(Gap(graph.previous, run.previous) < 1e-5);
@@ -384,13 +389,13 @@ TEST_CASE("signal networks: gradients of signals agree with finite differences",
   const Tensor of_signals = RandomNormals({kLifetimes, kSteps}, 58, torch::kFloat64);
   for (const Case& one : Cases()) {
     INFO(one.name);
-    if (!one.network->is_differentiable()) continue;
+    if (one.network->gradient() == nullptr) continue;
     const Tensor weights = Weights(*one.network).to(torch::kFloat64);
-    SignalState entering = one.network->InitialState(kLifetimes, torch::kFloat64);
-    one.network->Run(weights, first, {}, &entering);
+    SignalState entering = one.signals().InitialState(kLifetimes, torch::kFloat64);
+    one.signals().Run(weights, first, {}, &entering);
     CheckGradient(weights, [&](const Tensor& at) {
       SignalState state = entering;
-      return (of_signals * one.network->Signals(at, second, &state)).sum();
+      return (of_signals * one.gradient().Signals(at, second, &state)).sum();
     });
   }
 }
@@ -401,8 +406,10 @@ TEST_CASE("signal networks: attention maps are distributions over an episode's s
   int tested = 0;
   for (const Case& one : Cases()) {
     INFO(one.name);
-    const SignalState state = one.network->InitialState(kLifetimes, torch::kFloat32);
-    for (const AttentionMap& map : one.network->Explain(Weights(*one.network), segment, state)) {
+    const SignalExplainer* explainer = one.network->explainer();
+    if (explainer == nullptr) continue;
+    const SignalState state = one.signals().InitialState(kLifetimes, torch::kFloat32);
+    for (const AttentionMap& map : explainer->Explain(Weights(*one.network), segment, state)) {
       ++tested;
       // Episodes of 10 steps in a segment of 24.
       const int64_t length = std::min<int64_t>(10, kSteps - map.first_step);
@@ -449,7 +456,7 @@ TEST_CASE("losses: finite, each agent's by its own weights and data, with a grad
     if (network == nullptr) continue;
     ++losses;
     INFO(entry->name);
-    const LossSizes sizes = *network->loss_sizes();
+    const LossSizes sizes = network->loss()->sizes();
     const Tensor initial = network->InitialWeights(3);
     CHECK(initial.sizes() == at::IntArrayRef{network->layout().size()});
     CHECK(SameBits(initial, network->InitialWeights(3)));
@@ -464,17 +471,17 @@ TEST_CASE("losses: finite, each agent's by its own weights and data, with a grad
                       .context = RandomNormals({kLifetimes, sizes.context}, 6),
                       .rows = torch::arange(sizes.steps - 7, sizes.steps).repeat({kLifetimes, 1})};
     Tensor weights = (initial + 0.05 * RandomNormals({kLifetimes, initial.numel()}, 7)).clone();
-    const Tensor losses_of = network->Loss(weights, inputs);
+    const Tensor losses_of = network->loss()->Loss(weights, inputs);
     CHECK(losses_of.sizes() == at::IntArrayRef{kLifetimes});
     CHECK(losses_of.isfinite().all().item<bool>());
-    CHECK(SameBits(losses_of, network->Loss(weights, inputs)));
+    CHECK(SameBits(losses_of, network->loss()->Loss(weights, inputs)));
     // No other agent's policy has a part in one agent's loss.
     const Tensor gradient = torch::autograd::grad({losses_of[1]}, {inputs.policy})[0];
     CHECK(gradient[1].abs().max().item<double>() > 0);
     CHECK(gradient[0].abs().max().item<double>() == 0);
     weights[2] += 0.1;
     inputs.rewards[3] += 1;
-    const Tensor moved = (network->Loss(weights, inputs) - losses_of).detach().ne(0);
+    const Tensor moved = (network->loss()->Loss(weights, inputs) - losses_of).detach().ne(0);
     for (int64_t s = 0; s < kLifetimes; ++s) CHECK(moved[s].item<bool>() == (s == 2 || s == 3));
   }
   CHECK(losses > 0);

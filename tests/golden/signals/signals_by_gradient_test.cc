@@ -157,8 +157,8 @@ TEST_CASE("golden: advantages under gamma and lambda, and their slopes") {
         torch::tensor({std::log(gamma / (1 - gamma)), std::log(lambda / (1 - lambda))},
                       torch::kFloat64)
             .requires_grad_(true);
-    learner::SignalState state = network->InitialState(1, torch::kFloat64);
-    const Tensor advantage = network->Signals(logits, segment, &state);
+    learner::SignalState state = network->signals()->InitialState(1, torch::kFloat64);
+    const Tensor advantage = network->gradient()->Signals(logits, segment, &state);
     const auto check = [&](const char* name, const Tensor& got) {
       CheckNear(name, got, ToTensor(expected.at(name)), GoldenTolerance(file));
     };

@@ -103,10 +103,11 @@ TEST_CASE("adding: the example network gives a recorded signal the density that 
   segment.prev_done = torch::zeros({lifetimes, steps});
   segment.log_probs = torch::randn({lifetimes, steps});
   const torch::Tensor weights = torch::randn({network->layout().size()}) * 0.1;
-  learner::SignalState state = network->InitialState(lifetimes, torch::kFloat32);
-  const auto outputs = network->Run(weights, segment, torch::randn({lifetimes, steps}), &state);
-  const auto evaluation =
-      network->Evaluate(weights, network->Features(segment, outputs.signals), outputs.signals, {});
+  learner::SignalState state = network->signals()->InitialState(lifetimes, torch::kFloat32);
+  const auto outputs =
+      network->signals()->Run(weights, segment, torch::randn({lifetimes, steps}), &state);
+  const auto evaluation = network->density()->Evaluate(
+      weights, network->density()->Features(segment, outputs.signals), outputs.signals, {});
   CHECK(outputs.signals.std().item<double>() > 0.1);
   CHECK((evaluation.log_probs - outputs.log_probs).abs().max().item<double>() < 1e-5);
 }

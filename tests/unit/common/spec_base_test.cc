@@ -73,11 +73,7 @@ TEST_CASE("spec base: what a file says replaces what its base says", "[unit]") {
     base: "whole" display_name: "changed"
     benchmark { wrapper { name: "energy" } }
     agent { gamma: 0.5 clip: 0.3 }
-    rule {
-      lifetimes_per_update: 15
-      option { name: "k" value: "9" }
-      option { name: "m" value: "3" }
-    }
+    rule { lifetimes_per_update: 15 option { name: "k" value: "9" } option { name: "m" value: 3 } }
     evaluation { baseline: RANDOM_SIGNAL })");
   v1::ExperimentSpec expected = whole;
   expected.set_display_name("changed");

@@ -301,23 +301,24 @@ TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it",
     segment.log_probs = torch::full({lifetimes, steps}, -2.0F);
     segment.shaped_rewards = segment.success_signals = torch::zeros({lifetimes, steps});
     segment.prev_done = torch::zeros({lifetimes, steps});
-    SignalState state = network->InitialState(lifetimes, torch::kFloat32);
+    SignalState state = network->signals()->InitialState(lifetimes, torch::kFloat32);
     const torch::Tensor noise = Normals({lifetimes, steps}, 2);
     SignalOutputs outputs;
     const auto sent = static_cast<int64_t>(weights.nbytes() + noise.nbytes());
     const int64_t taken =
-        MostTaken([&] { outputs = network->Run(weights, segment, noise, &state); }) + sent;
+        MostTaken([&] { outputs = network->signals()->Run(weights, segment, noise, &state); }) +
+        sent;
     INFO(lifetimes << " lifetimes, " << steps << " steps: " << taken << " taken, "
-                   << network->RunDeviceBytes(lifetimes, steps) << " reckoned");
+                   << network->signals()->RunDeviceBytes(lifetimes, steps) << " reckoned");
     // Features are made on the host, in two copies more.
-    CHECK(network->RunDeviceBytes(lifetimes, steps) >=
+    CHECK(network->signals()->RunDeviceBytes(lifetimes, steps) >=
           taken - 2 * 4 * lifetimes * steps * (7 + 2 + 4) - (1 << 16));
-    CHECK(network->RunDeviceBytes(lifetimes, steps) <= 1.5 * static_cast<double>(taken));
+    CHECK(network->signals()->RunDeviceBytes(lifetimes, steps) <= 1.5 * static_cast<double>(taken));
 
     const PieceTrainerSetup setup = {
         .loss = {}, .adam = {}, .group_lifetimes = 2, .piece_steps = steps};
     const torch::Tensor features =
-        network->Features(segment, torch::zeros({lifetimes, steps})).contiguous();
+        network->density()->Features(segment, torch::zeros({lifetimes, steps})).contiguous();
     const torch::Tensor advantages = Normals({lifetimes, steps}, 5).to(torch::kFloat64);
     const PieceTrainerBatch batch{.features = features,
                                   .cut_features = features,
@@ -329,13 +330,13 @@ TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it",
     const auto batch_bytes = static_cast<int64_t>(2 * features.nbytes() + 2 * noise.nbytes() +
                                                   2 * advantages.nbytes() + 3 * weights.nbytes());
     const int64_t of_trainer = MostTaken([&, steps = steps] {
-      auto trainer = network->NewTrainer(setup, batch, weights, m, v);
+      auto trainer = network->density()->NewTrainer(setup, batch, weights, m, v);
       REQUIRE(trainer.ok());
       CHECK((*trainer)->BeginEpoch().ok());
       CHECK((*trainer)->Train(0, steps).ok());
       CHECK((*trainer)->Step(1).ok());
     });
-    const int64_t reckoned = network->TrainerDeviceBytes(setup, lifetimes, steps);
+    const int64_t reckoned = network->density()->TrainerDeviceBytes(setup, lifetimes, steps);
     INFO(of_trainer << " of the trainer and " << batch_bytes << " sent, " << reckoned
                     << " reckoned");
     CHECK(reckoned >= of_trainer + batch_bytes);

@@ -70,13 +70,15 @@ TEST_CASE("signal network: state crosses segments as if there were no border") {
   const Tensor weights = RandomWeights(*network), noise = Normals(6, {kLifetimes, kSteps});
   const learner::Segment all = RandomSegment(kSmall, kLifetimes, kSteps);
   for (const bool sampled : {true, false}) {
-    auto whole_state = network->InitialState(kLifetimes, torch::kFloat32);
-    const auto whole = network->Run(weights, all, sampled ? noise : Tensor(), &whole_state);
-    auto state = network->InitialState(kLifetimes, torch::kFloat32);
+    auto whole_state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
+    const auto whole =
+        network->signals()->Run(weights, all, sampled ? noise : Tensor(), &whole_state);
+    auto state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
     int64_t begin = 0;
     for (const int64_t length : {1, 16, 20, 23}) {
-      const auto part = network->Run(weights, Cut(all, 0, kLifetimes, begin, length),
-                                     sampled ? noise.narrow(1, begin, length) : Tensor(), &state);
+      const auto part =
+          network->signals()->Run(weights, Cut(all, 0, kLifetimes, begin, length),
+                                  sampled ? noise.narrow(1, begin, length) : Tensor(), &state);
       CHECK(part.signals.equal(whole.signals.narrow(1, begin, length)));
       CHECK(part.values.defined() == sampled);
       if (sampled) {
@@ -97,12 +99,12 @@ TEST_CASE("signal network: a lifetime's signals do not depend on who shares its 
   const auto network = MakeLstm(kSmall);
   const Tensor weights = RandomWeights(*network), noise = Normals(6, {kLifetimes, kSteps});
   const learner::Segment all = RandomSegment(kSmall, kLifetimes, kSteps);
-  auto state = network->InitialState(kLifetimes, torch::kFloat32);
-  const auto together = network->Run(weights, all, noise, &state);
+  auto state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
+  const auto together = network->signals()->Run(weights, all, noise, &state);
   for (int64_t l = 0; l < kLifetimes; ++l) {
-    auto own = network->InitialState(1, torch::kFloat32);
+    auto own = network->signals()->InitialState(1, torch::kFloat32);
     const auto alone =
-        network->Run(weights, Cut(all, l, 1, 0, kSteps), noise.narrow(0, l, 1), &own);
+        network->signals()->Run(weights, Cut(all, l, 1, 0, kSteps), noise.narrow(0, l, 1), &own);
     CHECK(alone.signals.equal(together.signals.narrow(0, l, 1)));
     CHECK(alone.log_probs.equal(together.log_probs.narrow(0, l, 1)));
     CHECK(alone.values.equal(together.values.narrow(0, l, 1)));
@@ -114,15 +116,16 @@ TEST_CASE("signal network: training sees the bits of acting, so that rho is 1") 
     const auto network = MakeLstm(sizes);
     const Tensor weights = RandomWeights(*network), noise = Normals(6, {kLifetimes, kSteps});
     const learner::Segment segment = RandomSegment(sizes, kLifetimes, kSteps);
-    auto state = network->InitialState(kLifetimes, torch::kFloat32);
-    const auto acted = network->Run(weights, segment, noise, &state);
+    auto state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
+    const auto acted = network->signals()->Run(weights, segment, noise, &state);
     const Tensor previous =
         torch::cat({torch::zeros({kLifetimes, 1}), acted.signals.narrow(1, 0, kSteps - 1)}, 1);
-    const Tensor features = network->Features(segment, previous);
-    auto recurrent = network->InitialState(kLifetimes, torch::kFloat32).recurrent;
+    const Tensor features = network->density()->Features(segment, previous);
+    auto recurrent = network->signals()->InitialState(kLifetimes, torch::kFloat32).recurrent;
     for (const auto& [begin, length] : {std::pair<int64_t, int64_t>{0, 25}, {25, 35}}) {
-      const auto trained = network->Evaluate(weights, features.narrow(1, begin, length),
-                                             acted.signals.narrow(1, begin, length), recurrent);
+      const auto trained =
+          network->density()->Evaluate(weights, features.narrow(1, begin, length),
+                                       acted.signals.narrow(1, begin, length), recurrent);
       CHECK(trained.log_probs.equal(acted.log_probs.narrow(1, begin, length)));
       CHECK(trained.values.equal(acted.values.narrow(1, begin, length)));
       recurrent = trained.final_recurrent;
@@ -130,9 +133,9 @@ TEST_CASE("signal network: training sees the bits of acting, so that rho is 1") 
     CHECK(recurrent[0].equal(state.recurrent[0]));
     CHECK(recurrent[1].equal(state.recurrent[1]));
     // The test would notice a shifted input.
-    const auto shifted =
-        network->Evaluate(weights, network->Features(segment, acted.signals), acted.signals,
-                          network->InitialState(kLifetimes, torch::kFloat32).recurrent);
+    const auto shifted = network->density()->Evaluate(
+        weights, network->density()->Features(segment, acted.signals), acted.signals,
+        network->signals()->InitialState(kLifetimes, torch::kFloat32).recurrent);
     CHECK_FALSE(shifted.log_probs.equal(acted.log_probs));
   }
 }
@@ -161,27 +164,28 @@ TEST_CASE("signal network: birth") {
   }
   // Means near 0, standard deviations near initial_std.
   const learner::Segment segment = RandomSegment(kFull, 2, 30);
-  auto state = network->InitialState(2, torch::kFloat32);
-  const auto means = network->Run(weights, segment, Tensor(), &state);
+  auto state = network->signals()->InitialState(2, torch::kFloat32);
+  const auto means = network->signals()->Run(weights, segment, Tensor(), &state);
   CHECK(means.signals.abs().max().item<double>() < 0.05);
-  const auto evaluation =
-      network->Evaluate(weights, network->Features(segment, torch::zeros({2, 30})), means.signals,
-                        network->InitialState(2, torch::kFloat32).recurrent);
+  const auto evaluation = network->density()->Evaluate(
+      weights, network->density()->Features(segment, torch::zeros({2, 30})), means.signals,
+      network->signals()->InitialState(2, torch::kFloat32).recurrent);
   CHECK((evaluation.log_stds - std::log(0.2)).abs().max().item<double>() < 0.05);
 }
 
 TEST_CASE("signal network: the outcome it sees") {
   learner::Segment segment = RandomSegment(kSmall, 2, 4);
   const Tensor previous = Normals(8, {2, 4});
-  const Tensor sparse = MakeLstm(kSmall)->Features(segment, previous);
-  const Tensor shaped = MakeLstm(kSmall, v1::SHAPED)->Features(segment, previous);
+  const Tensor sparse = MakeLstm(kSmall)->density()->Features(segment, previous);
+  const Tensor shaped = MakeLstm(kSmall, v1::SHAPED)->density()->Features(segment, previous);
   const int64_t outcome = kSmall.observation_size + kSmall.action_size + 1;
   CHECK(sparse.select(2, outcome).equal(3 * segment.success_signals));
   CHECK(shaped.select(2, outcome).equal(segment.shaped_rewards.to(torch::kFloat32)));
   CHECK(sparse.select(2, outcome + 1).equal(2 * segment.prev_done));
   CHECK(sparse.select(2, outcome + 2).equal(previous));
   CheckNear("density", sparse.select(2, outcome - 1), segment.log_probs.exp(), {.rel = 1e-6});
-  const Tensor both = MakeLstm(kSmall, v1::SUCCESS_AND_SHAPED)->Features(segment, previous);
+  const Tensor both =
+      MakeLstm(kSmall, v1::SUCCESS_AND_SHAPED)->density()->Features(segment, previous);
   REQUIRE(both.size(2) == sparse.size(2) + 1);
   CHECK(both.narrow(2, 0, outcome + 1).equal(sparse.narrow(2, 0, outcome + 1)));
   CHECK(both.narrow(2, outcome + 1, 3).equal(shaped.narrow(2, outcome, 3)));
@@ -191,9 +195,9 @@ TEST_CASE("signal network: a number that is not finite is not hidden") {
   const auto network = MakeLstm(kSmall);
   learner::Segment segment = RandomSegment(kSmall, 2, 20);
   segment.observations[1][5][0] = std::nanf("");
-  auto state = network->InitialState(2, torch::kFloat32);
+  auto state = network->signals()->InitialState(2, torch::kFloat32);
   const auto outputs =
-      network->Run(RandomWeights(*network), segment, torch::zeros({2, 20}), &state);
+      network->signals()->Run(RandomWeights(*network), segment, torch::zeros({2, 20}), &state);
   CHECK(outputs.signals[0].isfinite().all().item<bool>());
   CHECK(outputs.signals[1].narrow(0, 0, 5).isfinite().all().item<bool>());
   CHECK(outputs.signals[1].narrow(0, 5, 15).isnan().all().item<bool>());

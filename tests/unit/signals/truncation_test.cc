@@ -83,8 +83,8 @@ TEST_CASE("truncation: learned gamma and lambda see it too, with their slopes", 
                                          &violations);
   REQUIRE(network != nullptr);
   const auto signals = [&](const Tensor& logits) {
-    SignalState state = network->InitialState(2, torch::kFloat64);
-    return network->Signals(logits, segment, &state);
+    SignalState state = network->signals()->InitialState(2, torch::kFloat64);
+    return network->gradient()->Signals(logits, segment, &state);
   };
   const Tensor logits = torch::tensor({2.0, 1.5}, torch::kFloat64).requires_grad_(true);
   const Tensor at = signals(logits), p = torch::sigmoid(logits).detach();

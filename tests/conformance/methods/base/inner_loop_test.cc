@@ -191,8 +191,10 @@ TEST_CASE("inner loops: reports have finite numbers, each of them declared", "[c
     const MetricTable& declared = learner::FindInnerLoop(entry->inner_loop)->metrics;
     const auto loop = Make(life);
     loop->Begin();
+    bool gave_gradient = false;
     for (uint32_t iteration = 0; iteration < life.shard.iterations(); ++iteration) {
       const LoopReport report = Live(life, loop.get(), iteration);
+      gave_gradient |= report.outer_gradient.defined();
       CHECK(CheckDeclared(declared, report.statistics, entry->inner_loop).ToString() == "OK");
       for (const auto& [name, value] : report.statistics) {
         INFO(name);
@@ -201,11 +203,31 @@ TEST_CASE("inner loops: reports have finite numbers, each of them declared", "[c
       }
       CHECK(report.nonfinite_updates == 0);
     }
+    CHECK(gave_gradient == learner::GivesGradient(life.shard));
   }
   // Not only by silence.
   CHECK(reported["meta_gradient"].contains("inner_kl"));
   CHECK(reported["adaptation"].contains("adaptation_length_0"));
   CHECK(reported["latent_adaptation"].contains("latent_step_0"));
+}
+
+TEST_CASE("signal networks: each gives signals, is a loss, or belongs to one inner loop",
+          "[conformance]") {
+  for (const learner::SignalEntry* entry : learner::SignalNetworks()) {
+    INFO(entry->name);
+    int owners = 0;
+    for (const learner::InnerLoopEntry* loop : learner::InnerLoops())
+      owners += loop->network == entry->name ? 1 : 0;
+    Violations none;
+    const auto network = entry->make({.observation_size = 4, .action_size = 2, .episode_steps = 10},
+                                     OptionValues::Parse(entry->options, {}, "", &none));
+    CHECK((network->signals() != nullptr) + (network->loss() != nullptr) + owners == 1);
+    // Further capabilities are about its signals.
+    if (network->signals() == nullptr) {
+      CHECK(network->density() == nullptr);
+      CHECK(network->explainer() == nullptr);
+    }
+  }
 }
 
 }  // namespace

@@ -33,14 +33,11 @@ using torch::Tensor;
 constexpr int64_t kLifetimes = 4, kIterations = 3, kSteps = 2000;
 
 // A signal network that can nothing but act.
-class OpaqueNetwork : public learner::SignalNetwork {
+class OpaqueNetwork : public learner::SignalNetwork, public learner::SignalSource {
  public:
-  bool has_density() const override { return false; }
+  const SignalSource* signals() const override { return this; }
   const learner::ParamLayout& layout() const override { return layout_; }
   Tensor InitialWeights(uint64_t) const override { return torch::ones({2}); }
-  learner::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
-    return {{}, torch::zeros({n}, dtype)};
-  }
   learner::SignalOutputs Run(const Tensor& weights, const learner::Segment& segment, const Tensor&,
                              learner::SignalState* state) const override {
     const Tensor signals = segment.observations.select(-1, 0) * weights[0] + weights[1];
@@ -157,9 +154,9 @@ LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed
         RandomNormals({kLifetimes, steps / 10, kObservationSize}, seed + 30);
     return batch;
   }
-  learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
-  const learner::SignalOutputs outputs =
-      network->Run(weights, batch.steps, RandomNormals({kLifetimes, steps}, seed + 10), &state);
+  learner::SignalState state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
+  const learner::SignalOutputs outputs = network->signals()->Run(
+      weights, batch.steps, RandomNormals({kLifetimes, steps}, seed + 10), &state);
   batch.steps.signals = outputs.signals;
   batch.steps.signal_log_probs = outputs.log_probs;
   batch.steps.signal_values = outputs.values;
@@ -321,7 +318,7 @@ TEST_CASE("outer rules: each network in each role is taken, or refused with a re
   }
 }
 
-TEST_CASE("outer rules: what a network does not declare, a rule that needs it refuses",
+TEST_CASE("outer rules: a capability that a network lacks, a rule that needs it refuses",
           "[conformance]") {
   int refused = 0, taken = 0;
   for (const RuleEntry* entry : OuterRules()) {
@@ -336,9 +333,11 @@ TEST_CASE("outer rules: what a network does not declare, a rule that needs it re
       if (network == nullptr) continue;  // In this role.
       INFO(entry->name << " with " << signal->name);
       const std::string refusal = Refusal(spec);
-      const bool lacks_density = needs.signal_density && !network->has_density();
-      const bool lacks_gradient = needs.signal_gradient && !network->is_differentiable();
-      const bool lacks_condition = needs.conditioned_policy && network->conditioning_size() == 0;
+      const bool lacks_density = needs.signal_density && network->density() == nullptr;
+      const bool lacks_gradient = needs.signal_gradient && network->gradient() == nullptr;
+      const bool lacks_condition =
+          needs.conditioned_policy &&
+          (network->gradient() == nullptr || network->gradient()->conditioning_size() == 0);
       if (lacks_density || lacks_gradient || lacks_condition) {
         CHECK_FALSE(refusal.empty());
         ++refused;
@@ -465,14 +464,14 @@ void CheckBlackBoxTakes(const std::string& network_name) {
   batch.environments.assign(kLifetimes, "somewhere");
   batch.steps_per_iteration = kSteps;
   batch.steps = RandomSegment(kLifetimes, kIterations * kSteps, 500);
-  learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
+  learner::SignalState state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
   const Tensor before = rule->meta_parameters().clone();
   // One iteration after the other, as in a learner.
   std::vector<Tensor> signals, log_probs, values;
   for (int64_t i = 0; i < kIterations; ++i) {
-    const learner::SignalOutputs outputs =
-        network->Run(before, mentor::testing::Piece(batch.steps, i * kSteps, kSteps),
-                     RandomNormals({kLifetimes, kSteps}, 510 + static_cast<uint64_t>(i)), &state);
+    const learner::SignalOutputs outputs = network->signals()->Run(
+        before, mentor::testing::Piece(batch.steps, i * kSteps, kSteps),
+        RandomNormals({kLifetimes, kSteps}, 510 + static_cast<uint64_t>(i)), &state);
     signals.push_back(outputs.signals);
     log_probs.push_back(outputs.log_probs);
     values.push_back(outputs.values);

@@ -62,14 +62,14 @@ TEST_CASE("golden: learned loss") {
                     .to(torch::kFloat64);
     const Tensor context = theta.contains("context") ? theta.at("context")
                                                      : torch::zeros({agents, 0}, torch::kFloat64);
-    const Tensor loss =
-        network->Loss(phi, {.observations = observations,
-                            .actions = actions,
-                            .rewards = ToTensor(test.at("reward")),
-                            .dones = ToTensor(test.at("done")),
-                            .policy = policy,
-                            .context = context,
-                            .rows = ToTensor(test.at("rows")).to(torch::kInt64) + steps - newest});
+    const Tensor loss = network->loss()->Loss(
+        phi, {.observations = observations,
+              .actions = actions,
+              .rewards = ToTensor(test.at("reward")),
+              .dones = ToTensor(test.at("done")),
+              .policy = policy,
+              .context = context,
+              .rows = ToTensor(test.at("rows")).to(torch::kInt64) + steps - newest});
     const Json& expected = test.at("expected");
     CheckNear("loss", loss.detach(), ToTensor(expected.at("loss")), GoldenTolerance(file));
     for (const auto& [name, want] : expected.at("grad").items()) {

@@ -69,8 +69,8 @@ Tensor Signals(const SignalNetwork& network, const Tensor& weights, const Json& 
   Segment segment;
   segment.observations = ToTensor(round.at("obs")).unsqueeze(0);
   segment.actions = ToTensor(round.at("act")).unsqueeze(0);
-  SignalState state = network.InitialState(1, torch::kFloat64);
-  return network.Signals(weights, segment, &state);
+  SignalState state = network.signals()->InitialState(1, torch::kFloat64);
+  return network.gradient()->Signals(weights, segment, &state);
 }
 
 LogProbs Density(const ParamLayout& layout, const Json& round) {
@@ -96,7 +96,7 @@ TEST_CASE("golden: conditional layer normalisation", "[golden]") {
     const ParamLayout layout = Layout(one.at("theta"));
     const auto network = Network(one);
     const Tensor weights = SignalWeights(one);
-    const int64_t eta_size = network->conditioning_size();
+    const int64_t eta_size = network->gradient()->conditioning_size();
     REQUIRE(weights.numel() == network->layout().size());
     const Tensor
         eta = weights.narrow(0, weights.numel() - eta_size, eta_size).clone().requires_grad_(true),
@@ -136,7 +136,8 @@ TEST_CASE("golden: policy round, validation round and the three terms on a netwo
     const auto network = Network(one);
     const Tensor theta = Theta(one.at("theta"));
     const Tensor weights = SignalWeights(one).requires_grad_(true);
-    const int64_t eta_size = network->conditioning_size(), body = weights.numel() - eta_size;
+    const int64_t eta_size = network->gradient()->conditioning_size(),
+                  body = weights.numel() - eta_size;
     const Tensor eta = weights.detach().narrow(0, body, eta_size);
 
     const Tensor signals = Signals(*network, weights, first);

@@ -46,8 +46,8 @@ Case ReadCase(const Json& test, torch::Dtype dtype) {
   }
   const Tensor advantages = ToTensor(test.at("inputs").at("meta_adv_raw"), dtype).narrow(1, 0, n);
   const Tensor returns = ToTensor(test.at("inputs").at("meta_ret"), dtype).narrow(1, 0, n);
-  c.batch = MakeOuterPpoBatch(*c.network, steps, StandardiseAdvantages(advantages), returns,
-                              config.at("zero_prev_at_cut"));
+  c.batch = MakeOuterPpoBatch(*c.network->density(), steps, StandardiseAdvantages(advantages),
+                              returns, config.at("zero_prev_at_cut"));
   c.weights = GoldenFlat(c.network->layout(), test.at("weights"), dtype);
   c.lifetimes = test.at("S");
   return c;
@@ -90,7 +90,7 @@ void CheckFixedWeights(const Json& file, const Json& test, torch::Dtype dtype) {
   CheckNear("standardised advantages", c.batch.advantages,
             ToTensor(expected.at("meta_adv_normalised")),
             exact ? GoldenTolerance(file) : Tolerance{.rel = 1e-5, .abs = 1e-5});
-  auto recurrent = c.network->InitialState(c.lifetimes, dtype).recurrent;
+  auto recurrent = c.network->signals()->InitialState(c.lifetimes, dtype).recurrent;
   const auto pieces =
       SplitIntoPieces(c.batch.advantages.size(1), c.config.k, test.at("displacement"));
   REQUIRE(pieces.size() == expected.at("pieces").size());

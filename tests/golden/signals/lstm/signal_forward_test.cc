@@ -89,8 +89,8 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
   const Tensor noise = stochastic ? ToTensor(test.at("noise"), dtype) : Tensor();
 
   // Acting.
-  learner::SignalState state = network->InitialState(lifetimes, dtype);
-  const learner::SignalOutputs outputs = network->Run(flat, segment, noise, &state);
+  learner::SignalState state = network->signals()->InitialState(lifetimes, dtype);
+  const learner::SignalOutputs outputs = network->signals()->Run(flat, segment, noise, &state);
   check("signal", outputs.signals, want("signal"));
   check("previous signal of the state", state.previous, want("signal").select(1, steps - 1));
   check("final h", state.recurrent[0], want("h").select(1, steps - 1));
@@ -104,7 +104,7 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
 
   // Inputs and layers.
   const Tensor signals = want("signal").to(dtype);
-  const Tensor features = network->Features(segment, Shifted(signals));
+  const Tensor features = network->density()->Features(segment, Shifted(signals));
   check("features", features, want("features"));
   const LstmSizes core = CoreSizes(sizes);
   check("rnn_input", RnnInput<T>(core, flat, features), want("rnn_input"));
@@ -113,19 +113,19 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
   check("std", std, want("std"));
 
   // Training: pieces of one step show h and c of every step.
-  auto recurrent = network->InitialState(lifetimes, dtype).recurrent;
+  auto recurrent = network->signals()->InitialState(lifetimes, dtype).recurrent;
   std::vector<Tensor> h, c;
   for (int64_t t = 0; t < steps; ++t) {
-    recurrent =
-        network->Evaluate(flat, features.narrow(1, t, 1), signals.narrow(1, t, 1), recurrent)
-            .final_recurrent;
+    recurrent = network->density()
+                    ->Evaluate(flat, features.narrow(1, t, 1), signals.narrow(1, t, 1), recurrent)
+                    .final_recurrent;
     h.push_back(recurrent[0]);
     c.push_back(recurrent[1]);
   }
   check("h", torch::stack(h, 1), want("h"));
   check("c", torch::stack(c, 1), want("c"));
-  const auto initial = network->InitialState(lifetimes, dtype).recurrent;
-  const auto evaluation = network->Evaluate(flat, features, signals, initial);
+  const auto initial = network->signals()->InitialState(lifetimes, dtype).recurrent;
+  const auto evaluation = network->density()->Evaluate(flat, features, signals, initial);
   const double entropy_offset = 0.5 + exact::kHalfLogTwoPi;
   check("density while training", evaluation.log_probs, want("signal_logp"));
   check("value while training", evaluation.values, want("value"));
@@ -133,7 +133,7 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
 
   // The second implementation.
   const learner::LstmPlain plain{core, network->layout(), sizes.initial_std};
-  state = network->InitialState(lifetimes, dtype);
+  state = network->signals()->InitialState(lifetimes, dtype);
   Tensor zero_previous = features.clone();
   zero_previous.select(2, core.features - 1).zero_();
   check("plain signal", plain.Run(flat, zero_previous, noise, &state).signals, want("signal"));

@@ -51,7 +51,7 @@ struct Fixture {
     REQUIRE(network != nullptr);
     phi = network->InitialWeights(3).to(torch::kFloat64);
     phi = phi + 0.05 * Doubles(phi.sizes(), 1);
-    eta_size = network->conditioning_size();
+    eta_size = network->gradient()->conditioning_size();
     eta = phi.narrow(0, phi.numel() - eta_size, eta_size).clone();
     layout = ConditionedLayout(
         {.observation_size = kObservationSize, .action_size = kActionSize, .hidden_units = 6},
@@ -118,8 +118,8 @@ TEST_CASE("response gradient: through the policy step, by eta and by the reward'
   const Tensor u = Doubles(f.theta.sizes(), 7);
   const Tensor values = Doubles({kAgents, kSteps}, 8), last_values = Doubles({kAgents}, 9);
   const auto signals = [&](const Tensor& phi) {
-    SignalState state = f.network->InitialState(kAgents, torch::kFloat64);
-    return f.network->Signals(phi, f.first, &state);
+    SignalState state = f.network->signals()->InitialState(kAgents, torch::kFloat64);
+    return f.network->gradient()->Signals(phi, f.first, &state);
   };
   const auto step = [&](const Tensor& phi) {
     return PolicyStep{.log_probs = f.log_probs,

@@ -27,8 +27,9 @@ TEST_CASE("grad: outer PPO loss of a piece") {
   steps.success_signals = Normals(3, {kLifetimes, kSteps});
   steps.prev_done = Normals(4, {kLifetimes, kSteps}).gt(0).to(torch::kFloat64);
   const Tensor weights = 0.4 * Normals(5, {network->layout().size()});
-  auto state = network->InitialState(kLifetimes, torch::kFloat64);
-  const auto acted = network->Run(weights, steps, Normals(6, {kLifetimes, kSteps}), &state);
+  auto state = network->signals()->InitialState(kLifetimes, torch::kFloat64);
+  const auto acted =
+      network->signals()->Run(weights, steps, Normals(6, {kLifetimes, kSteps}), &state);
   steps.signals = acted.signals;
   // Densities of a somewhat different network: some ratios are clipped, and not all.
   steps.signal_log_probs = acted.log_probs + 0.2 * Normals(7, {kLifetimes, kSteps});
@@ -37,9 +38,9 @@ TEST_CASE("grad: outer PPO loss of a piece") {
   learner::WorkerPool pool(2);
   for (const bool zero_prev_at_cut : {false, true}) {
     const OuterPpoConfig config{.loss = {.entropy_coef = 0.1}};
-    const OuterPpoBatch batch =
-        MakeOuterPpoBatch(*network, steps, StandardiseAdvantages(Normals(8, {kLifetimes, kSteps})),
-                          Normals(9, {kLifetimes, kSteps}), zero_prev_at_cut);
+    const OuterPpoBatch batch = MakeOuterPpoBatch(
+        *network->density(), steps, StandardiseAdvantages(Normals(8, {kLifetimes, kSteps})),
+        Normals(9, {kLifetimes, kSteps}), zero_prev_at_cut);
     const Piece piece{2, 8};
     const auto evaluate = [&](const Tensor& at) {
       auto result = EvaluatePiece(*network, config, batch, piece, at, recurrent, &pool);

@@ -46,7 +46,7 @@ struct Problem {
         .sum();
   }
   Tensor Loss(const Tensor& at) const {
-    return Loss(network->Evaluate(at, features, signals, recurrent));
+    return Loss(network->density()->Evaluate(at, features, signals, recurrent));
   }
   Tensor Gradient() const {
     const Tensor leaf = weights.clone().requires_grad_(true);
@@ -114,8 +114,8 @@ TEST_CASE("grad: signal network against LibTorch's own gradient") {
     const Tensor leaf = problem.weights.clone().requires_grad_(true);
     const auto plain =
         problem.plain.Evaluate(leaf, problem.features, problem.signals, problem.recurrent);
-    const auto own = problem.network->Evaluate(problem.weights, problem.features, problem.signals,
-                                               problem.recurrent);
+    const auto own = problem.network->density()->Evaluate(problem.weights, problem.features,
+                                                          problem.signals, problem.recurrent);
     CheckNear("log_probs", own.log_probs, plain.log_probs, {.rel = 1e-11, .abs = 1e-11});
     CheckNear("values", own.values, plain.values, {.rel = 1e-11, .abs = 1e-11});
     CheckNear("final h", own.final_recurrent[0], plain.final_recurrent[0],

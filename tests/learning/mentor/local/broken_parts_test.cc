@@ -30,21 +30,25 @@ Tensor Late(const Tensor& x, const Tensor& first) {
   return torch::cat({first, x.narrow(1, 0, x.size(1) - 1)}, 1);
 }
 
-class LateNetwork final : public learner::SignalNetwork {
+class LateNetwork final : public learner::SignalNetwork,
+                          public learner::SignalSource,
+                          public learner::SignalDensity {
  public:
   LateNetwork(std::unique_ptr<SignalNetwork> inner, Members members)
       : inner_(std::move(inner)), members_(std::move(members)) {}
 
+  const SignalSource* signals() const override { return this; }
+  const SignalDensity* density() const override { return this; }
   const learner::ParamLayout& layout() const override { return inner_->layout(); }
   Tensor InitialWeights(uint64_t seed) const override { return inner_->InitialWeights(seed); }
   learner::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
-    return inner_->InitialState(n, dtype);
+    return inner_->signals()->InitialState(n, dtype);
   }
 
   // The last inputs of a segment are kept behind the network's own state.
   learner::SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
                              learner::SignalState* state) const override {
-    const size_t own = inner_->InitialState(1, torch::kFloat32).recurrent.size();
+    const size_t own = inner_->signals()->InitialState(1, torch::kFloat32).recurrent.size();
     std::vector<Tensor> kept(state->recurrent.begin() + static_cast<int64_t>(own),
                              state->recurrent.end());
     state->recurrent.resize(own);
@@ -55,18 +59,18 @@ class LateNetwork final : public learner::SignalNetwork {
       late.*members_[i] = Late(x, kept.empty() ? torch::zeros_like(x.narrow(1, 0, 1)) : kept[i]);
       last.push_back(x.narrow(1, x.size(1) - 1, 1).clone());
     }
-    learner::SignalOutputs outputs = inner_->Run(weights, late, noise, state);
+    learner::SignalOutputs outputs = inner_->signals()->Run(weights, late, noise, state);
     state->recurrent.insert(state->recurrent.end(), last.begin(), last.end());
     return outputs;
   }
   // Training data are made late by the rule, over the whole lifetime.
   Tensor Features(const Segment& segment, const Tensor& previous) const override {
-    return inner_->Features(segment, previous);
+    return inner_->density()->Features(segment, previous);
   }
   learner::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
                                      const Tensor& signals,
                                      const std::vector<Tensor>& recurrent) const override {
-    return inner_->Evaluate(weights, features, signals, recurrent);
+    return inner_->density()->Evaluate(weights, features, signals, recurrent);
   }
 
  private:
@@ -76,15 +80,19 @@ class LateNetwork final : public learner::SignalNetwork {
 
 // Forgets at every start of an episode, in acting and in training alike: its memory, and its last
 // output, which is a memory too. All lifetimes of a batch begin their episodes at the same steps.
-class ForgetfulNetwork final : public learner::SignalNetwork {
+class ForgetfulNetwork final : public learner::SignalNetwork,
+                               public learner::SignalSource,
+                               public learner::SignalDensity {
  public:
   ForgetfulNetwork(std::unique_ptr<SignalNetwork> inner, int64_t done_feature)
       : inner_(std::move(inner)), done_feature_(done_feature) {}
 
+  const SignalSource* signals() const override { return this; }
+  const SignalDensity* density() const override { return this; }
   const learner::ParamLayout& layout() const override { return inner_->layout(); }
   Tensor InitialWeights(uint64_t seed) const override { return inner_->InitialWeights(seed); }
   learner::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
-    return inner_->InitialState(n, dtype);
+    return inner_->signals()->InitialState(n, dtype);
   }
 
   learner::SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
@@ -98,7 +106,7 @@ class ForgetfulNetwork final : public learner::SignalNetwork {
       Segment episode;
       for (auto member : kInputs) episode.*member = (segment.*member).narrow(1, begin, end - begin);
       episode.shaped_rewards = segment.shaped_rewards.narrow(1, begin, end - begin);
-      const auto part = inner_->Run(
+      const auto part = inner_->signals()->Run(
           weights, episode, noise.defined() ? noise.narrow(1, begin, end - begin) : noise, state);
       parts[0].push_back(part.signals);
       if (!noise.defined()) continue;
@@ -112,7 +120,7 @@ class ForgetfulNetwork final : public learner::SignalNetwork {
   }
 
   Tensor Features(const Segment& segment, const Tensor& previous) const override {
-    return inner_->Features(segment, previous * (1 - segment.prev_done));
+    return inner_->density()->Features(segment, previous * (1 - segment.prev_done));
   }
 
   learner::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
@@ -122,8 +130,8 @@ class ForgetfulNetwork final : public learner::SignalNetwork {
     const Tensor starts = features.select(2, done_feature_);
     for (const auto& [begin, end] : Episodes(starts)) {
       if (starts[0][begin].item<float>() != 0) Forget(&state);
-      const auto part = inner_->Evaluate(weights, features.narrow(1, begin, end - begin),
-                                         signals.narrow(1, begin, end - begin), state);
+      const auto part = inner_->density()->Evaluate(weights, features.narrow(1, begin, end - begin),
+                                                    signals.narrow(1, begin, end - begin), state);
       parts[0].push_back(part.log_probs);
       parts[1].push_back(part.log_stds);
       parts[2].push_back(part.values);
@@ -259,8 +267,8 @@ class OwnScaleRule final : public meta_learner::OuterRule {
                         &Segment::signals, &Segment::signal_log_probs}) {
       steps.*member = (batch.steps.*member).narrow(1, 0, trained_);
     }
-    const auto ppo_batch =
-        meta_learner::MakeOuterPpoBatch(*network_, std::move(steps), advantages, returns);
+    const auto ppo_batch = meta_learner::MakeOuterPpoBatch(*network_->density(), std::move(steps),
+                                                           advantages, returns);
     const auto displacements = meta_learner::DrawDisplacements(
         {.seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step}, ppo_.k,
         epochs_);

@@ -51,9 +51,9 @@ double CreditOfFirstAction(const testing::Learned& learned) {
             .to(torch::kFloat64);
     episodes.prev_done = torch::zeros({kEpisodes, 2});
     episodes.last_done = torch::ones({kEpisodes});
-    auto state = learned.network->InitialState(kEpisodes, torch::kFloat32);
+    auto state = learned.network->signals()->InitialState(kEpisodes, torch::kFloat32);
     const torch::Tensor signals =
-        learned.network->Run(learned.meta_parameters, episodes, {}, &state).signals;
+        learned.network->signals()->Run(learned.meta_parameters, episodes, {}, &state).signals;
     credit += (right ? 1 : -1) * signals.select(1, 0).mean().item<double>();
   }
   return credit;

@@ -22,6 +22,7 @@
 #include "mentor/v1/bundle_service.grpc.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 #include "meta_learner/control/experiment_service.h"
+#include "tests/fake_control.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"

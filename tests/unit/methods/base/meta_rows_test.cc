@@ -329,7 +329,7 @@ TEST_CASE("evolved loss loop: agents descend the loss of their newest steps", "[
   const AgentNetworks networks = SplitAgents(layout, theta.narrow(1, 0, layout.size()));
   const Tensor observations = behind_nothing(steps.observations);
   const Tensor mean = Forward(networks.policy, observations);
-  const Tensor loss = network->Loss(
+  const Tensor loss = network->loss()->Loss(
       phi.unsqueeze(0),
       {.observations = observations,
        .actions = behind_nothing(steps.actions),

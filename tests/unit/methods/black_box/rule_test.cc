@@ -79,8 +79,9 @@ LifetimeBatch Collect(const Tensor& weights, uint32_t round = 0) {
   steps.prev_done = torch::zeros({kLifetimes, kAll});
   for (int64_t t = 5; t < kAll; t += 5) steps.prev_done.select(1, t).fill_(1);
   const auto network = Network();
-  auto state = network->InitialState(kLifetimes, torch::kFloat32);
-  const auto outputs = network->Run(weights, steps, Normals(5, {kLifetimes, kAll}, round), &state);
+  auto state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
+  const auto outputs =
+      network->signals()->Run(weights, steps, Normals(5, {kLifetimes, kAll}, round), &state);
   steps.signals = outputs.signals;
   steps.signal_log_probs = outputs.log_probs;
   steps.signal_values = outputs.values;

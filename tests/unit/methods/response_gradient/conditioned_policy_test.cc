@@ -96,18 +96,19 @@ TEST_CASE("bottleneck: the last weights are what policies see", "[unit]") {
   const auto network =
       MakeSignalNetwork(spec, {.observation_size = 3, .action_size = 2}, &violations);
   REQUIRE(network != nullptr);
-  CHECK(network->conditioning_size() == 64 * 4 + 2 * 4 + 1);
+  CHECK(network->gradient()->conditioning_size() == 64 * 4 + 2 * 4 + 1);
   CHECK(network->layout().size() == 64 * 5 + 64 + 64 * 64 + 64 + 265);
-  CHECK(network->is_differentiable());
-  CHECK_FALSE(network->has_density());
+  CHECK(network->gradient() != nullptr);
+  CHECK(network->density() == nullptr);
   Tensor weights = network->InitialWeights(1);
   Segment segment = mentor::testing::RandomSegment(2, 10, 5);
-  SignalState state = network->InitialState(2, torch::kFloat32);
-  const Tensor signals = network->Run(weights, segment, {}, &state).signals;
+  SignalState state = network->signals()->InitialState(2, torch::kFloat32);
+  const Tensor signals = network->signals()->Run(weights, segment, {}, &state).signals;
   CHECK(signals.abs().max().item<double>() < 1);
   CHECK(signals.std().item<double>() > 0.05);
   weights.narrow(0, weights.numel() - 265, 265).zero_();
-  CHECK(network->Run(weights, segment, {}, &state).signals.abs().max().item<double>() == 0);
+  CHECK(network->signals()->Run(weights, segment, {}, &state).signals.abs().max().item<double>() ==
+        0);
 }
 
 }  // namespace

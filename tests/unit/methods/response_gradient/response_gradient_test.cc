@@ -326,8 +326,8 @@ class OuterObjective {
         .advantages;
   }
   Tensor Moved(const Tensor& eta, const Tensor& phi) const {
-    learner::SignalState state = network_->InitialState(2, torch::kFloat64);
-    const Tensor signals = network_->Signals(phi, first_, &state);
+    learner::SignalState state = network_->signals()->InitialState(2, torch::kFloat64);
+    const Tensor signals = network_->gradient()->Signals(phi, first_, &state);
     const Tensor rewards = 0.25 * first_.shaped_rewards + 0.5 * signals;
     return learner::AfterPolicyStep(
         Density(first_), theta_k_, eta,

@@ -49,12 +49,12 @@ Tensor Weights(const SignalNetwork& network) {
 // Lifetimes whose signals the network gave one iteration at a time, as learners do.
 Segment Lived(const SignalNetwork& network, const Tensor& weights, int64_t steps) {
   Segment lived = testing::RandomSegment(kLifetimes, steps, 70);
-  learner::SignalState state = network.InitialState(kLifetimes, torch::kFloat32);
+  learner::SignalState state = network.signals()->InitialState(kLifetimes, torch::kFloat32);
   std::vector<Tensor> signals, log_probs, values;
   for (int64_t first = 0; first < steps; first += kSteps) {
-    const learner::SignalOutputs outputs =
-        network.Run(weights, testing::Piece(lived, first, kSteps),
-                    RandomNormals({kLifetimes, kSteps}, 80 + static_cast<uint64_t>(first)), &state);
+    const learner::SignalOutputs outputs = network.signals()->Run(
+        weights, testing::Piece(lived, first, kSteps),
+        RandomNormals({kLifetimes, kSteps}, 80 + static_cast<uint64_t>(first)), &state);
     signals.push_back(outputs.signals);
     log_probs.push_back(outputs.log_probs);
     values.push_back(outputs.values);
@@ -73,9 +73,9 @@ double Gap(const Tensor& a, const Tensor& b) {
 double RhoError(const SignalNetwork& network, int64_t k, int64_t displacement, int64_t unit) {
   const Tensor weights = Weights(network);
   const Segment lived = Lived(network, weights, kTrained);
-  const OuterPpoBatch batch =
-      MakeOuterPpoBatch(network, lived, RandomNormals({kLifetimes, kTrained}, 90, torch::kFloat64),
-                        RandomNormals({kLifetimes, kTrained}, 91, torch::kFloat64));
+  const OuterPpoBatch batch = MakeOuterPpoBatch(
+      *network.density(), lived, RandomNormals({kLifetimes, kTrained}, 90, torch::kFloat64),
+      RandomNormals({kLifetimes, kTrained}, 91, torch::kFloat64));
   const TrainedNetwork trained(network);
   std::vector<Tensor> recurrent = trained.initial_recurrent(kLifetimes, torch::kFloat32);
   double greatest = 0;
@@ -101,8 +101,9 @@ TEST_CASE("attention with a density: evaluating gives the densities and values o
     const auto network = Network(independent);
     const Tensor weights = Weights(*network);
     const Segment lived = Lived(*network, weights, kTrained);
-    const learner::SignalEvaluation evaluation = network->Evaluate(
-        weights, network->Features(lived, testing::Previous(lived.signals)), lived.signals, {});
+    const learner::SignalEvaluation evaluation = network->density()->Evaluate(
+        weights, network->density()->Features(lived, testing::Previous(lived.signals)),
+        lived.signals, {});
     CHECK(Gap(evaluation.log_probs, lived.signal_log_probs) < 1e-5);
     CHECK(Gap(evaluation.values, lived.signal_values) < 1e-5);
     CHECK(evaluation.final_recurrent.empty());
@@ -112,11 +113,11 @@ TEST_CASE("attention with a density: evaluating gives the densities and values o
 
 TEST_CASE("attention with a density: pieces of whole units have the ratio 1") {
   const auto network = Network();
-  CHECK(network->piece_unit() == kEpisode);
+  CHECK(network->density()->piece_unit() == kEpisode);
   for (const int64_t displacement : {1, 2, 3})
     CHECK(RhoError(*network, /*k=*/30, displacement, kEpisode) < 1e-5);
   const auto dependent = Network(/*independent=*/false);
-  CHECK(dependent->piece_unit() == kSteps);
+  CHECK(dependent->density()->piece_unit() == kSteps);
   for (const int64_t displacement : {1, 2})
     CHECK(RhoError(*dependent, /*k=*/50, displacement, kSteps) < 1e-5);
 }
@@ -131,8 +132,8 @@ TEST_CASE("attention with a density: an episode is seen as a whole and nothing b
   const Tensor weights = Weights(*network);
   const Segment segment = testing::RandomSegment(kLifetimes, kSteps, 71);
   const auto means = [&](const Segment& seen) {
-    learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
-    return network->Run(weights, seen, {}, &state).signals;
+    learner::SignalState state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
+    return network->signals()->Run(weights, seen, {}, &state).signals;
   };
   Segment other = segment;
   other.observations = segment.observations.clone();
@@ -157,21 +158,20 @@ TEST_CASE("attention with a density: without it, weights and signals are as ever
              b = learner::MakeSignalNetwork(dense, context, &none);
   REQUIRE(a != nullptr);
   REQUIRE(b != nullptr);
-  CHECK_FALSE(a->has_density());
-  CHECK(a->piece_unit() == 1);
-  CHECK(b->has_density());
-  CHECK(b->is_differentiable());
+  CHECK(a->density() == nullptr);
+  CHECK(b->density() != nullptr);
+  CHECK(b->gradient() != nullptr);
   // Two rows more of the last layer and their biases.
   CHECK(b->layout().size() == a->layout().size() + 2 * 32 + 2);
   // At birth log-std and value are nearly constants.
-  learner::SignalState state = b->InitialState(kLifetimes, torch::kFloat32);
+  learner::SignalState state = b->signals()->InitialState(kLifetimes, torch::kFloat32);
   const Segment segment = testing::RandomSegment(kLifetimes, kSteps, 72);
   const Tensor weights = b->InitialWeights(4);
-  const learner::SignalEvaluation born =
-      b->Evaluate(weights, b->Features(segment, {}), torch::zeros({kLifetimes, kSteps}), {});
+  const learner::SignalEvaluation born = b->density()->Evaluate(
+      weights, b->density()->Features(segment, {}), torch::zeros({kLifetimes, kSteps}), {});
   CHECK(Gap(born.log_stds, torch::full({kLifetimes, kSteps}, std::log(0.25))) < 0.1);
   CHECK(born.values.abs().max().item<double>() < 0.1);
-  CHECK(b->Run(weights, segment, {}, &state).signals.abs().max().item<double>() > 0.1);
+  CHECK(b->signals()->Run(weights, segment, {}, &state).signals.abs().max().item<double>() > 0.1);
 }
 
 TEST_CASE("black_box trains attention with a density") {

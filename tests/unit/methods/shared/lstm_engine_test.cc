@@ -26,8 +26,9 @@ learner::Segment Collect(const learner::SignalNetwork& network, const Tensor& we
   steps.success_signals = Normals(4, {kLifetimes, kSteps}).gt(1.5).to(torch::kFloat32);
   steps.prev_done = torch::zeros({kLifetimes, kSteps});
   steps.prev_done.select(1, 30).fill_(1);
-  auto state = network.InitialState(kLifetimes, torch::kFloat32);
-  const auto outputs = network.Run(weights, steps, Normals(5, {kLifetimes, kSteps}), &state);
+  auto state = network.signals()->InitialState(kLifetimes, torch::kFloat32);
+  const auto outputs =
+      network.signals()->Run(weights, steps, Normals(5, {kLifetimes, kSteps}), &state);
   steps.signals = outputs.signals;
   steps.signal_log_probs = outputs.log_probs;
   return steps;
@@ -52,9 +53,9 @@ TEST_CASE("lstm on a device: acting has the bits of the CPU, and goes on from it
   learner::Segment steps = Collect(*network, weights);
   const bool noisy = GENERATE(true, false);
   const Tensor noise = noisy ? Normals(5, {kLifetimes, kSteps}) : Tensor();
-  auto here = network->InitialState(kLifetimes, torch::kFloat32), there = here;
+  auto here = network->signals()->InitialState(kLifetimes, torch::kFloat32), there = here;
   for (int segment = 0; segment < 2; ++segment) {
-    const auto want = network->Run(weights, steps, noise, &here);
+    const auto want = network->signals()->Run(weights, steps, noise, &here);
     const auto got = emulated->Run(weights, steps, noise, &there);
     CHECK(torch::equal(got.signals, want.signals));
     CHECK(got.log_probs.defined() == noisy);
@@ -81,9 +82,10 @@ TEST_CASE("lstm on a device: outer PPO has the bits of the CPU") {
                                  .num_minibatches = num_minibatches,
                                  .group_lifetimes = 3,
                                  .rho_error_max = 10};
-  const OuterPpoBatch batch = MakeOuterPpoBatch(
-      *network, Collect(*network, weights), StandardiseAdvantages(Normals(6, {kLifetimes, kSteps})),
-      Normals(7, {kLifetimes, kSteps}), zero_prev_at_cut);
+  const OuterPpoBatch batch =
+      MakeOuterPpoBatch(*network->density(), Collect(*network, weights),
+                        StandardiseAdvantages(Normals(6, {kLifetimes, kSteps})),
+                        Normals(7, {kLifetimes, kSteps}), zero_prev_at_cut);
   const std::vector<int64_t> displacements = {7, 20};
 
   const auto train = [&](const learner::SignalNetwork& one) {

@@ -83,10 +83,11 @@ TEST_CASE("perturbed ppo: lifetimes 2 i and 2 i + 1 have opposite perturbations,
     const Tensor own =
         weights + (s % 2 == 0 ? 1 : -1) * sigma *
                       PairPerturbation(3, static_cast<uint32_t>(3 + s / 2), weights.numel());
-    SignalState state = network->InitialState(1, torch::kFloat32);
+    SignalState state = network->signals()->InitialState(1, torch::kFloat32);
     for (int i = 0; i < 2; ++i) {
       const Segment segment = SomeLifetimes(RandomSegment(4, kSteps, 70 + i), s, 1);
-      CHECK(torch::equal(network->Run(own, segment, {}, &state).signals, all[i].narrow(0, s, 1)));
+      CHECK(torch::equal(network->signals()->Run(own, segment, {}, &state).signals,
+                         all[i].narrow(0, s, 1)));
     }
   }
 
