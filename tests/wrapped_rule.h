@@ -1,5 +1,4 @@
-// A rule of which a test changes a part, and nothing else: the base of those that are broken on
-// purpose.
+// A rule with one part changed by a test: the base of rules that are broken on purpose.
 #pragma once
 
 #include <map>

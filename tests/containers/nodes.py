@@ -1,5 +1,5 @@
-"""Several Kubernetes nodes on one machine. Each has its own network namespace with a Docker daemon and
-a kubelet. A pair of interfaces joins it to the control plane's namespace. Pods of different nodes
+"""Several Kubernetes nodes on one machine. Each has a separate network namespace with Docker daemon
+and kubelet. A pair of interfaces joins it to the control plane's namespace. Pods of different nodes
 reach each other by routes, as with a network plugin that routes. A node can die as in a power cut:
 silent at once, its processes killed.
 

@@ -68,7 +68,7 @@ TEST_CASE("targets answer every input") {
       const std::vector<std::string> corpus = CorpusOf(target.name);
       REQUIRE(!corpus.empty());
       target.run("");
-      // Some of it is good, or nothing behind the first check would ever be reached.
+      // Some input is valid; otherwise nothing behind the first check would ever be reached.
       CHECK(std::count_if(corpus.begin(), corpus.end(), target.run) > 0);
       for (uint32_t number = 0; number < target.inputs; ++number)
         target.run(Mutated(corpus, number));

@@ -157,7 +157,7 @@ const Register kResult("result", [](std::string_view bytes) {
   unit.set_steps(2);
   unit.mutable_policy()->set_observation_size(1);
   unit.mutable_policy()->set_action_size(1);
-  // Behind the hash there is more to check.
+  // Behind the hash there are more checks.
   if (result.error().empty())
     result.set_result_hash(ResultHash(result.trajectory(), result.final_state()));
   return Answer(learner::ValidateResult(unit, result));

@@ -16,7 +16,7 @@ struct Target {
   // True when the bytes are what they should be. Ends the process when something that must hold
   // does not.
   bool (*run)(std::string_view bytes);
-  uint32_t inputs;  // That a test run tries besides the corpus.
+  uint32_t inputs;  // Inputs that a test run tries beside the corpus.
 };
 
 // Returns the targets by name. Thread-safe once main runs.

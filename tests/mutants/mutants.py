@@ -13,7 +13,8 @@ Each bug (mutant) is in a table beside this file, by the part of the program:
 The file has `old` exactly once. `new` takes its place, and MUTANT in it is true when this mutant is
 chosen. `tests` are the binaries that should find it (KIND/GROUP, the binary test_KIND_GROUP), with
 a pattern of Catch2's test cases behind a colon. All mutants are compiled into one copy of the
-sources, behind one switch, the environment variable MENTOR_MUTANT. The sources never have it. A mutant is found when one of its tests fails, crashes or does not end in time.
+sources, behind one switch, the environment variable MENTOR_MUTANT. The sources never have it.
+A mutant is found when one of its tests fails, crashes or does not end in time.
 
 Examples:
     tests/mutants/mutants.py                      all of them; half an hour on two cores

@@ -25,11 +25,11 @@ using testing::Tolerance;
 using testing::ToTensor;
 
 constexpr double kForward = 1e-5, kGradient = 1e-4, kUpdate = 1e-3;
-// Tolerance of approx_kl: what the float32 rounding of the policy's means leaves when the
-// arithmetic on them loses nothing: up to 4.3e-6 of the value, by the processor.
+// Tolerance of approx_kl: the rounding of the policy's means to float32 causes up to 4.3e-6 of the
+// value, by the processor, even with exact arithmetic on them.
 constexpr double kKl = 5e-6;
 
-// Compares the expected values of one case and, at the end, finds what was never compared.
+// Compares the expected values of one case. At the end it finds values that were never compared.
 class Expected {
  public:
   Expected(const Json& file, const Json& expected, torch::Dtype dtype)
@@ -248,7 +248,7 @@ TEST_CASE("golden: approx_kl of a policy that hardly moved keeps its digits in f
   const PpoConfig config = ConfigOf(json.at("config"));
   const ParamLayout layout = AgentLayout(ShapeOf(json));
   const Json& b = json.at("batch");
-  // Inputs that float32 holds exactly, so that arithmetic alone is measured.
+  // Inputs that float32 holds exactly, to measure arithmetic alone.
   const auto exact = [](const torch::Tensor& x) {
     return x.to(torch::kFloat32).to(torch::kFloat64);
   };

@@ -206,7 +206,7 @@ TEST_CASE("learner choice: learners that come and go", "[unit]") {
   choice.Update({ranked[2]});
   CHECK(choice.ToAsk(/*idle=*/true, now) == std::vector<std::string>{ranked[2]});
   CHECK(three.Next() == ranked[2]);
-  // One that it should go to is gone before it does.
+  // The learner to which it should go is gone before it moves.
   choice.GoTo(ranked[1]);
   CHECK(three.Next() == ranked[2]);
 }

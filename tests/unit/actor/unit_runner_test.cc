@@ -1,4 +1,5 @@
-// Units are pure functions: whatever ran before, however they are cut, wherever they run.
+// Units are pure functions: their results do not depend on earlier units, on how they are cut, or
+// on the machine.
 #include "actor/unit_runner.h"
 
 #include <algorithm>
@@ -82,7 +83,7 @@ const envs::RegisterEnvironment kBeyondFloats({
     },
 });
 
-// Index of the first byte that differs; -1: none.
+// Returns the index of the first byte that differs; -1: none.
 int64_t FirstDifference(const std::string& got, const std::string& want) {
   for (size_t i = 0; i < std::max(got.size(), want.size()); ++i) {
     if (i >= got.size() || i >= want.size() || got[i] != want[i]) return static_cast<int64_t>(i);

@@ -9,7 +9,8 @@
 namespace mentor::learner {
 namespace {
 
-// Before main, as the first use of LibTorch, so that this binary's tests run as the processes do.
+// Runs before main, as the first use of LibTorch, so that this binary's tests run as the processes
+// do.
 const absl::Status fixed = FixNumerics();
 
 TEST_CASE("numerics: kernels for one instruction set, one thread, deterministic algorithms",

@@ -138,8 +138,8 @@ TEST_CASE("ppo: an agent's bits do not depend on its neighbours", "[unit]") {
 }
 
 TEST_CASE("ppo: the same bits on every machine", "[unit]") {
-  // Recorded; another value means that another compiler, library or CPU changes results, or that
-  // the arithmetic was changed on purpose.
+  // Recorded values. Another value means that a compiler, a library or a CPU changes results, or
+  // that the arithmetic was changed on purpose.
   const UpdateResult result = Case({1, 2}).Update();
   CHECK(Fingerprint(Case({1, 2}).agents.theta) == 0x8a5730ec625541fa);
   CHECK(Fingerprint(result.agents.theta) == 0x9bf319f9438233c6);
@@ -193,7 +193,7 @@ TEST_CASE("ppo: the emulated kernels of a device have the bits of the CPU's", "[
     if (kind == 6) c.config.target_kl = 0.01;
     if (kind == 7) c.agents.theta[1][5] = std::numeric_limits<float>::quiet_NaN();
     if (kind >= 8) {
-      // Kernels with these sizes known when compiling, or within bounds; after an earlier update.
+      // Kernels whose sizes are known when compiling, or within bounds; after an earlier update.
       c = Case({0, 1, 2}, true,
                {.observation_size = kind == 8 ? 39 : 11, .action_size = 4, .hidden_units = 64});
       c.agents = c.Update().agents;

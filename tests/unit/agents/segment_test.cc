@@ -54,7 +54,7 @@ TEST_CASE("segment: joined along the steps, stacked along the agents", "[unit]")
     INFO(field.name);
     const torch::Tensor &first = a.*field.member, &second = b.*field.member;
     if (field.member == &Segment::final_observations) {
-      // Updates have used them; where they are sent, they are those of all episodes.
+      // Updates have used them; if they are sent, they are those of all episodes.
       CHECK_FALSE((joined.*field.member).defined());
       CHECK((stacked.*field.member).equal(torch::cat({first, second}, 0)));
       CHECK((lives.*field.member).equal(torch::cat({first, second}, 1).repeat({2, 1, 1})));

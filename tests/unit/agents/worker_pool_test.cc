@@ -206,7 +206,7 @@ TEST_CASE("worker pool: a task without pause points keeps nobody else waiting", 
   std::atomic<int> begun = 0;
   std::optional<Other> other;
   const CallerScope caller(/*interrupt=*/nullptr, &kHigh);
-  // Both places, for as long as it takes the other one.
+  // Takes both places until the other one is taken.
   const absl::Status status = pool.ParallelFor(2, [&](int64_t i) -> absl::Status {
     ++begun;
     if (!Await([&] { return begun == 2; })) return absl::DeadlineExceededError("one place only");

@@ -1,5 +1,5 @@
-// Products and elementary functions of the signal network: right, and the same bits wherever a
-// number stands.
+// Products and elementary functions of the signal network: they are right, and have the same bits
+// at every place.
 #include "kernels/dense.h"
 
 #include <cmath>
@@ -50,7 +50,7 @@ void CheckProducts(int64_t rows, int64_t inner, int64_t columns) {
     }
     CHECK(c[r * c_stride + columns] == kUntouched);
     CHECK(c[r * c_stride + columns + 1] == kUntouched);
-    // Alone, a row has the same bits as in company.
+    // A single row has the same bits as in a batch.
     AlignedVector<T> alone(static_cast<size_t>(columns));
     Multiply(a.data() + r * a_stride, a_stride, 1, packed, bias.data(), alone.data(), columns);
     CHECK(std::memcmp(alone.data(), c.data() + r * c_stride,
@@ -58,7 +58,7 @@ void CheckProducts(int64_t rows, int64_t inner, int64_t columns) {
   }
   CHECK(worst < tolerance);
 
-  // dw = y^T a and the column sums of y, on top of what is there.
+  // dw = y^T a and the column sums of y are added to the present values.
   const auto y = Normals<T>(3, rows * columns);
   AlignedVector<T> dw(static_cast<size_t>(columns * inner), T(1)),
       db(static_cast<size_t>(columns), T(2));

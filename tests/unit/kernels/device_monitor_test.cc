@@ -107,7 +107,7 @@ struct Update {
   }
 };
 
-// Counts what LibTorch has of the host's memory while it lives: the greatest sum.
+// While it lives, records LibTorch's greatest use of the host's memory.
 class CountingAllocator final : public c10::Allocator {
  public:
   CountingAllocator() : before_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, 255); }

@@ -1,4 +1,4 @@
-// AVX-512 makes AVX2's bits: in products of all shapes, and in what is built of them.
+// AVX-512 makes AVX2's bits: in products of all shapes, and in everything built on them.
 #include "kernels/isa.h"
 
 #include <cstdlib>
@@ -50,7 +50,7 @@ std::vector<float> DenseProducts() {
         PackedMatrix<float> packed;
         packed.Resize(inner, columns);
         packed.SetTransposed(0, w.data(), inner, columns);
-        // One column more, to see that nothing beyond the last is written.
+        // One more column shows that nothing beyond the last is written.
         std::vector<float> c(rows * (columns + 1), 7), plain = c, dw(columns * (inner + 1), 3),
                                                        db(columns + 1, 3);
         Multiply(a.data(), inner, rows, packed, bias.data(), c.data(), columns + 1);

@@ -9,8 +9,8 @@
 namespace mentor::learner {
 namespace {
 
-// Rows and columns as tiles want them; what does not exist is NaN. Many numbers are zeros of both
-// signs, and products of some are too small for any number: sums may be -0.
+// Rows and columns in the form of tiles, with NaN for those past the end. Many numbers are zeros of
+// both signs, and some products are too small for any number: sums may be -0.
 template <typename T>
 struct Padded {
   int rows, columns, stride;

@@ -1,5 +1,5 @@
-// One shard from its first segment to its report, with made-up actors: what comes out, and what
-// becomes of everything that can go wrong on the way.
+// One shard from its first segment to its report, with made-up actors: its results, and everything
+// that can go wrong on the way.
 #include "shards/shard_runner.h"
 
 #include <cmath>
@@ -179,7 +179,7 @@ TEST_CASE("shard runner: an evaluation sends outcomes alone", "[unit]") {
   CHECK(SegmentFromProto(outcome.segments[0], shard).ok());
 }
 
-// The shard's iterations from `first` on, going on from a snapshot.
+// Runs the shard's iterations from `first` on, continuing from a snapshot.
 v1::Shard Rest(v1::Shard shard, uint32_t first, const v1::Snapshot& snapshot) {
   shard.set_first_iteration(first);
   shard.set_iterations(3 - first);
@@ -432,7 +432,7 @@ TEST_CASE("shard runner: an exception ends the shard, not the process", "[unit]"
               throw std::runtime_error("out of paper");
             });
   CHECK(thrown.report.status() == absl::InternalError("shard 7: out of paper"));
-  // Numbers of a wrong size, which a rollout server would have refused.
+  // Wrong numbers of elements, which a rollout server would have refused.
   const Outcome misfit =
       RunIt(SmallShard(), [](std::vector<v1::Unit> units, const std::atomic<bool>& flag) {
         auto results = Simulate(std::move(units), flag);

@@ -319,7 +319,7 @@ Segment EarlyLifetimes(uint32_t steps, uint32_t iterations) {
       CHECK(unit.deterministic() == deterministic);
       CHECK(unit.steps() == (deterministic ? 2 * kEarlyMax : steps));
       CHECK(unit.return_state() == !deterministic);
-      // Between episodes there is nothing to carry; deterministic ones begin afresh.
+      // Between episodes there is no state to carry; deterministic ones begin afresh.
       CHECK(unit.state().empty() == (deterministic || cursor.step() == 0));
       CHECK(unit.first_episode() ==
             cursor.episode() + (deterministic && cursor.step() > 0 ? 1 : 0));
@@ -362,7 +362,7 @@ TEST_CASE("wire: last observations of truncated episodes keep their order and th
   const auto segment = AssembleSegment(shard, Plan(shard, 0), units, results, &cursors);
   INFO(segment.status());
   REQUIRE(segment.ok());
-  // Room for as many as T steps can have, whatever the agents did.
+  // Room for the most episodes that T steps can have, whatever the agents did.
   REQUIRE(segment->final_observations.sizes() == torch::IntArrayRef({2, 60 / kEarlyMax + 1, 2}));
   int truncated = 0, terminated = 0;
   for (int64_t agent = 0; agent < 2; ++agent) {
@@ -398,7 +398,7 @@ TEST_CASE("wire: a loop that asks gets and sends the last observations of all ep
       CHECK(unit.return_final_observations());
       v1::Result& result = results.emplace_back(ResultOf(unit, 5, 0));
       v1::Trajectory& trajectory = *result.mutable_trajectory();
-      // Every second episode is over by itself in its last step.
+      // Every second episode ends by itself in its last step.
       std::string &ends = *trajectory.mutable_terminations()->mutable_data(),
                   &cuts = *trajectory.mutable_truncations()->mutable_data();
       int64_t k = 0;
@@ -426,12 +426,13 @@ TEST_CASE("wire: a loop that asks gets and sends the last observations of all ep
   }
   CHECK(segment->last_done.eq(1).all().item<bool>());
   CHECK_FALSE(segment->truncated.defined());
-  // An actor whose episodes are longer than they should be.
+  // An actor whose episodes are longer than allowed.
   cursors = FirstCursors(2);
   CHECK(Contains(AssembleSegment(shard, plan, units, results_of(units, 1), &cursors).status(),
                  "do not all have 5 steps"));
 
-  // Sent and read where the loop asks, refused there when it is missing, left alone elsewhere.
+  // The fields are sent and read where the loop asks for them, refused there when missing, and
+  // ignored elsewhere.
   v1::Segment proto;
   AddTensors(*segment, /*outcomes_only=*/false, &proto);
   shard.set_iterations(1);
@@ -522,7 +523,7 @@ TEST_CASE("wire: labels come where the loop asks for them", "[unit]") {
   }
   CHECK(SegmentFromProto(proto, shard).status().message().find("labels") !=
         absl::string_view::npos);
-  // The shard did not ask, so they stay where they are.
+  // The shard did not ask, so the fields stay unset.
   plan.labels = false;
   CHECK_FALSE(AssembleSegment(shard, plan, units, results, &cursors)->labels.defined());
 }

@@ -82,7 +82,7 @@ struct RegisterCase {
   void Case##line([[maybe_unused]] Backend& backend)
 #define STORE_CASE(name) STORE_CASE_AT(name, __LINE__)
 
-// Leads an experiment from QUEUED to a state.
+// Moves an experiment from QUEUED to a state.
 void Lead(ExperimentStore* store, const std::string& name, State to) {
   const auto step = [&](State from, State next) {
     REQUIRE(store->Transition(name, {from}, next).ok());
@@ -113,7 +113,7 @@ std::vector<std::string> Names(const std::vector<v1::Experiment>& experiments) {
   return names;
 }
 
-// Contents by name, of all files that are meant to stay.
+// Contents, by name, of all files that should stay.
 std::map<std::string, std::string> Files(const std::filesystem::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
@@ -264,7 +264,7 @@ STORE_CASE("every pair of states, legal or refused") {
     }
   }
   CHECK(legal == 20);
-  // From another state than the one named: refused with both, and nothing changes.
+  // From a state other than the named one: refused with both, and nothing changes.
   for (const State in : AllStates()) {
     const std::string name = CreateSmall(store.get(), "f" + std::to_string(++number)).name();
     Lead(store.get(), name, in);
@@ -620,7 +620,7 @@ STORE_CASE("the heads of the queue: the oldest of each class and owner") {
         Strings{"ada experiments/a2 2", "bob experiments/b1 2"});
   Lead(store.get(), "experiments/a1", S::STATE_RUNNING);
   CHECK(heads() == Strings{"ada experiments/a2 2", "bob experiments/b1 2", "ada experiments/a3 3"});
-  // Back in the queue it has its old place.
+  // In the queue it has its old place again.
   REQUIRE(store->Transition("experiments/a1", {S::STATE_RUNNING}, S::STATE_QUEUED).ok());
   CHECK(heads()[0] == "ada experiments/a1 2");
 
@@ -734,7 +734,7 @@ STORE_CASE("every change is one revision, in order, also after opening again") {
   }
   CHECK(told == Strings{"one 1 QUEUED", "one 2 RUNNING", "one 2 RUNNING", "two 1 QUEUED",
                         "one 2 FAILED", "one 3 FAILED"});
-  // Specs are there as long as the experiment is, and with its deletion.
+  // Specs exist as long as the experiment, and go with its deletion.
   CHECK((*events)[3].experiment.spec().rule().outer_updates() == 5);
   CHECK((*events)[5].experiment.spec().rule().outer_updates() == 5);
   CHECK((*events)[3].experiment.SerializeAsString() ==
@@ -888,7 +888,7 @@ STORE_CASE("what is left of an experiment is nothing when it is complete, and un
     CHECK(ended->progress().env_steps_per_second() == 0);
     CHECK(ended->progress().env_steps() == 5);
   }
-  // On its way to an end it still works.
+  // On its way to an end the experiment still works.
   const std::string name = CreateSmall(store.get(), "pausing").name();
   Lead(store.get(), name, S::STATE_RUNNING);
   REQUIRE(store->SetProgress(name, "at work", progress).ok());
@@ -1381,7 +1381,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
       }
       return status;
     };
-    // While the other one has the lock, and when it has gone.
+    // While the other one has the lock, and after it has gone.
     CHECK(ReasonOf(try_to_write()) == "IN_USE");
     CHECK(lost >= 1);
     CHECK(second->Get(one.name())->state() == S::STATE_QUEUED);

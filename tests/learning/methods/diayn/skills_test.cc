@@ -56,7 +56,7 @@ class ShuffledRule final : public testing::WrappedRule {
   const int64_t episode_steps_;
 };
 
-// Tells agents nothing: every skill is as likely, so that their reward is 0.
+// Tells agents nothing: every skill is equally likely, so their reward is 0.
 class SilentDiscriminator final : public learner::Discriminator {
  public:
   using Discriminator::Discriminator;

@@ -52,7 +52,7 @@ double Correlation(std::vector<std::string> overrides) {
 TEST_CASE("learning: pairs with one chance are alike where perturbations are small", "[learning]") {
   CHECK(Correlation({"rule.sigma=0.005"}) >= 0.5);
   CHECK(std::abs(Correlation({"rule.sigma=0.005", "rule.paired_noise=false"})) <= 0.2);
-  // Where nothing is learned, perturbations change nothing: the same bits.
+  // Without learning, perturbations change nothing: the bits are the same.
   CHECK(Correlation({"agent.learning_rate=0"}) == 1);
   CHECK(Correlation({"agent.learning_rate=0", "rule.paired_noise=false"}) < 0.9);
 }

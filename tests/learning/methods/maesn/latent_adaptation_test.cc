@@ -19,8 +19,7 @@ using learner::InnerLoop;
 using meta_learner::OuterRule;
 using torch::Tensor;
 
-// methods/maesn/README.md#acceptance: success after two steps, and over that before
-// any.
+// methods/maesn/README.md#acceptance: success after two steps, and its ratio to that before any.
 constexpr double kSuccess = 0.22, kGain = 1.8;
 constexpr char kSpec[] = "maesn_half_circle.txtpb";
 
@@ -38,7 +37,7 @@ std::vector<double> Learned(std::vector<std::string> overrides, const std::strin
   return successes;
 }
 
-// Latents adapt the other way, in the agents and in the rule alike: to the opposite of success.
+// Latents adapt towards the opposite of success, in the agents and in the rule alike.
 class TurnedLoop final : public InnerLoop {
  public:
   explicit TurnedLoop(std::unique_ptr<InnerLoop> inner) : inner_(std::move(inner)) {}

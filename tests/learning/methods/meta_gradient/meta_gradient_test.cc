@@ -71,7 +71,7 @@ TEST_CASE("learning: a signal learned by meta-gradient teaches the blind agent",
   // Within the bounds for a gradient, and a signal that says something.
   CHECK(learned.Last("outer_clip_fraction", kRounds) < 0.3);
   CHECK(learned.Last("signal_sd", kRounds) > 1e-3);
-  // Episodes differ in `need` and noise: not one episode, replayed.
+  // Episodes differ in `need` and noise: they are not one episode, replayed.
   for (const double spread : learned.metrics.at("episode_return_sd")) CHECK(spread > 0);
 }
 

@@ -10,7 +10,7 @@
 namespace mentor {
 namespace {
 
-// Steps of eta only: theta stays as it began, so that nothing else can learn.
+// Makes steps of eta only: theta stays as it began, so that nothing else can learn.
 const std::vector<std::string> kEtaAlone = {
     "lifetime.iterations=40",           "rule.outer_updates=40",
     "lifetime.steps_per_iteration=320", "agent.learning_rate=0",

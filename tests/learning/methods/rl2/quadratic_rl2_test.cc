@@ -19,7 +19,7 @@
 namespace mentor {
 namespace {
 
-// 0 in place of the value at the point before.
+// Shows 0 in place of the value at the point before.
 class HiddenValues final : public envs::Wrapper {
  public:
   using Wrapper::Wrapper;
@@ -98,7 +98,7 @@ TEST_CASE("learning: RL^2 by regression learns functions while they are shown",
 TEST_CASE("learning: broken regression: values that are not shown", "[learning][nightly]") {
   v1::ExperimentSpec spec = Spec({"rule.outer_updates=300"});
   spec.mutable_benchmark()->add_wrapper()->set_name("hidden_values");
-  // Measured: 0.90. Nothing is learned; means of 512 squared errors vary by as much.
+  // Measured: 0.90. Nothing is learned; the means of 512 squared errors vary by this much.
   CHECK(Errors(spec)[34] > 0.6);
 }
 TEST_CASE("regression: the same bits whoever collects and learns", "[learning]") {

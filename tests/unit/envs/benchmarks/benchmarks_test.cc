@@ -1,4 +1,4 @@
-// Benchmarks from specs: which tasks come out, and what is said of specs that do not fit. Goals of
+// Benchmarks from specs: their tasks, and the complaints about specs that do not fit. Goals of
 // Meta-World's own benchmarks: tests/golden/envs/benchmarks/benchmarks_test.cc.
 #include <set>
 
@@ -241,7 +241,7 @@ TEST_CASE("custom: what the environment refuses within the ranges is drawn again
   for (const v1::EnvironmentTask& task : benchmark->Tasks(Split::kTrain)[0].tasks) {
     CHECK(MakeEnvironment(task).ok());
     const double x = task.parameters(0) - task.parameters(3);
-    close += x > -0.05 && x < 0.05;  // Hardly any is left: 0.15^2 - 0.12^2 = 0.09^2.
+    close += x > -0.05 && x < 0.05;  // Hardly any range is left: 0.15^2 - 0.12^2 = 0.09^2.
   }
   CHECK(close < 30);
 }
@@ -284,7 +284,7 @@ TEST_CASE("custom: what a spec costs is reckoned before anything is made (D6)", 
   for (int i = 0; i < 90; ++i) wrappers += "wrapper { name: 'time_feature' " + options + " } ";
   // 90 * 40 options of 200 bytes and more are 0.7 MB, which 150 sets have each.
   CHECK(Contains(Complaint(wrappers + sets(150, "")), "each set has those of the benchmark"));
-  // Fifty sets with the most goals that a set may have are well within.
+  // Fifty sets with the most goals of a set are well within the limit.
   CHECK(Make(sets(50, "goals: 10000"))->Tasks(Split::kTrain)[49].tasks.size() == 10'000);
   // Thousands of complaints are useless, and each was compared with all others.
   CHECK(Complaints(sets(900, "option { name: 'speed' value: '1' }")).size() < 200);
@@ -368,7 +368,7 @@ TEST_CASE("custom: everything wrong is named with its field and the remedy", "[u
         reach + "range { low: -0.1 high: 0.1 } range { low: 0.6 high: 0.7 } range { " + third +
         " } range { " + fourth + " } range { low: 0.8 high: 0.9 } range { low: 0.05 high: 0.3 }");
   };
-  // Half of the draws would do, but the range is not what the environment has.
+  // Half of the draws would suffice, but the range does not fit the environment.
   CHECK(Contains(ranges("low: 0.02 high: 0.02", "low: -0.1 high: 0.3"),
                  "benchmark.task_set[0].range[3].high: is 0.3, where every task is refused: "
                  "task.parameters[3] of reach-v3 is 0.3; give a number from -0.1 to 0.1"));

@@ -1,4 +1,4 @@
-// Environments in other processes: what a good simulator gives, and what becomes of bad ones.
+// Environments in other processes: the results of a good simulator, and the end of bad ones.
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -137,7 +137,7 @@ TEST_CASE("hosts: an episode is that of its seed, and goes on from its states", 
   bool success = false;
   std::string state;
   for (int t = 0; t < 40; ++t) {
-    // At first beyond its bounds: the simulator sees 1.
+    // The first action is beyond its bounds: the simulator sees 1.
     const float push = static_cast<float>(4 * a[2] - 3 * a[1] + (t == 0 ? 9 : 0));
     if (t == 17) {
       const auto saved = (*first)->SaveState();

@@ -31,7 +31,7 @@ struct Stage {
     return v;
   }
 
-  // One pass, without a hand reset: the arm is where the model has it.
+  // One pass, without a hand reset: the arm stands as in the model.
   void Reset(const RandVec& v) {
     world.sim().RestoreModel();
     world.sim().ResetData();
@@ -217,7 +217,7 @@ TEST_CASE("quirk: the reward and the info have their own radii of success", "[un
       s.o = stage.episode.target + radii.direction * Vec3{distance, distance, distance};
       return stage.Reward(s);
     };
-    // Nothing is gripped in all this: success does not ask for it.
+    // Nothing is gripped in these cases, because success does not require it.
     CHECK(at(0.95 * radii.reward).reward == 10);
     CHECK(at(1.05 * radii.reward).reward < 10);
     CHECK(at(0.95 * radii.success).success);

@@ -110,8 +110,8 @@ TEST_CASE("mjcf model: a link that leaves the bundle is no part of one", "[unit]
   CHECK(Contains(manifest.status(), "passwd.stl"));
 }
 
-// Landlock, where the kernel has it, stands behind the check of names: a link that came after the
-// bundle was read is not followed.
+// Where the kernel has Landlock, it backs the check of names: a link that came after the bundle was
+// read is not followed.
 TEST_CASE("mjcf model: the compiler is shut in", "[unit]") {
   const BundleFolder folder(Files{{"cart.xml", kCartModel}, {"other.xml", World(kBody)}});
   const HeldBundle bundle(folder.root(), ReadBundle(folder.root()).value());
@@ -200,7 +200,7 @@ TEST_CASE("mjcf model: XML that would be gigabytes when written out is not", "[u
   }
   bomb += "]><mujoco model='&j;'><worldbody>" + std::string(kBody) + "</worldbody></mujoco>";
   const absl::Status status = Compile(BundleFolder(Files{{"cart.xml", bomb}}));
-  INFO(status.ToString());  // Taken as it stands, or refused; not written out.
+  INFO(status.ToString());  // Accepted as it is, or refused; never written out.
   CHECK((status.ok() || absl::IsInvalidArgument(status)));
   std::string deep = "<mujoco><worldbody>", end = "</worldbody></mujoco>";
   for (int i = 0; i < 50000; ++i) {

@@ -494,7 +494,7 @@ TEST_CASE("mjcf: a step says what went wrong in which expression", "[unit]") {
   CHECK(Contains(outcome.status(), "reward 'effort'"));
   CHECK(Contains(outcome.status(), "division by zero"));
   CHECK(Contains(outcome.status(), "step 2"));
-  // It is over then, and the next one is well.
+  // The episode is over then, and the next one is good.
   CHECK(environment->Step(std::vector<float>{0.25f}, seen).status().code() ==
         absl::StatusCode::kFailedPrecondition);
   ResetOf(*environment);

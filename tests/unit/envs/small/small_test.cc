@@ -436,7 +436,7 @@ TEST_CASE("maze: walls are those of its number, and the script takes a shortest 
   }
   CHECK(pictures.size() == 40);
   CHECK(turned_away > 0);
-  // Mazes without a way through are thrown away, which favours fewer walls.
+  // Mazes without a way through are discarded, which favours fewer walls.
   CHECK(std::abs(walls - 40 * 98 * 0.23) < 5 * std::sqrt(40 * 98 * 0.19));
   CHECK(Complaint("maze", {}, {0.5}) == "task.parameters[0] of maze is 0.5; give an integer");
 }

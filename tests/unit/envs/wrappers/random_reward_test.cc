@@ -47,7 +47,8 @@ TEST_CASE("random_reward: rewards are ln D of the class where the step leads", "
   }
 }
 
-// Over a grid of the box: how far ln D ranges, and how many classes are somewhere the likeliest.
+// Over a grid of the box: the range of ln D, and the number of classes that are the likeliest
+// somewhere.
 TEST_CASE("random_reward: rewards differ over a box with gain 3 and hardly with gain 1", "[unit]") {
   const auto measure = [](double gain) {
     double range = 0, winners = 0;

@@ -44,7 +44,7 @@ TEST_CASE("commands: every verb has help, examples and described options", "[uni
       INFO(option->get_name());
       CHECK(!option->get_description().empty());
       for (const std::string& name : option->get_lnames()) {
-        // Both spellings are taken, so a name has one of them only.
+        // Both spellings are accepted, so a name must not have both.
         CHECK(name.find('-') == std::string::npos);
         CHECK(spellings.insert(name).second);
       }
@@ -62,7 +62,7 @@ TEST_CASE("commands: examples name verbs and flags that there are", "[unit]") {
       const size_t begin = line.find("mentorctl ");
       if (begin == std::string::npos) continue;
       line = line.substr(begin + 10);
-      // One command, without comment, redirection and what it is part of.
+      // Returns one command, without comment, redirection and surrounding syntax.
       if (const size_t inner = line.find("$("); inner != std::string::npos) line[inner] = 'x';
       line = line.substr(0, line.find_first_of("#>|()"));
       INFO(verb->get_name() + ": " + line);

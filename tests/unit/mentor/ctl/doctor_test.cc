@@ -44,7 +44,7 @@ v1::Peer Make(const std::string& name, const std::string& learner = "") {
   return peer;
 }
 
-// "grade subject" of everything that is not good.
+// Returns "grade subject" of everything that is not good.
 std::vector<std::string> Troubles(const std::vector<Finding>& findings) {
   std::vector<std::string> troubles;
   for (const Finding& finding : findings) {

@@ -71,7 +71,7 @@ TEST_CASE("checkpoints: the newest whole one is found, and a broken one is count
   CHECK(testing::MetricValue(*fixture.metrics, "mentor_checkpoint_corrupt_total") == 1);
 }
 
-// Where the process died: the file is there, its outer update was not recorded.
+// The process died here: the file exists, its outer update was not recorded.
 TEST_CASE("checkpoints: an update that was not recorded is made again, where that is possible",
           "[unit]") {
   Fixture fixture;
@@ -89,7 +89,7 @@ TEST_CASE("checkpoints: an update that was not recorded is made again, where tha
   CHECK(newest() == 2);
   CHECK(newest() == 2);
   CHECK(fixture.Rows() == std::vector<uint32_t>{1, 2});
-  // There is no older one: results are missing rather than the whole way made again.
+  // There is no older checkpoint: missing results are better than repeating all updates.
   for (const char* name : {"00000001.ckpt", "00000002.ckpt"}) {
     std::filesystem::remove(fixture.store->CheckpointFolder(fixture.experiment.uid()) / name);
   }
@@ -97,7 +97,7 @@ TEST_CASE("checkpoints: an update that was not recorded is made again, where tha
 }
 
 TEST_CASE("checkpoints: without any row, the newest one counts unless it is the first", "[unit]") {
-  // An experiment that was brought back beside a new database, or a clone.
+  // An experiment brought back beside a new database, or a clone.
   Fixture fixture;
   CheckpointKeeper keeper = fixture.Keeper();
   REQUIRE(keeper.Write(7, {}).ok());
@@ -163,7 +163,7 @@ TEST_CASE("checkpoints: as many stay as the user wants, more or fewer than the s
   want(5, 0);
   REQUIRE(keeper.Retain().ok());
   CHECK(fixture.Files() == Steps{4, 5, 6, 7, 8});
-  // A number of the user's holds where the spec wants all, too.
+  // A number that the user wrote counts even where the spec wants all.
   want(4, 0);
   REQUIRE(all.Retain().ok());
   CHECK(fixture.Files() == Steps{5, 6, 7, 8});
@@ -177,7 +177,7 @@ TEST_CASE("checkpoints: as many stay as the user wants, more or fewer than the s
   CHECK(fixture.Files() == Steps{8});
 }
 
-// Reads what the leader commits, and leads no more.
+// The leader before reads what the new one commits, and leads no more.
 TEST_CASE("checkpoints: a deposed leader writes none and removes none", "[unit]") {
   Fixture fixture;
   CheckpointKeeper keeper = fixture.Keeper();
@@ -195,7 +195,7 @@ TEST_CASE("checkpoints: a deposed leader writes none and removes none", "[unit]"
                          .spec_hash = "spec",
                          .build = "test",
                          .keep_last = 1});
-  // Another state of an update that the leader has made, and one that it has not.
+  // Another state of an update that the leader has made, and an update that it has not made.
   for (const uint32_t step : {3U, 4U})
     CHECK(ReasonOf(late.Write(step, {{"experiment/x", "late"}}).status()) == "NOT_LEADER");
   CHECK(ReasonOf(late.Retain()) == "NOT_LEADER");
@@ -214,8 +214,8 @@ TEST_CASE("checkpoints: a pin that is answered holds, whenever retention comes",
   for (uint32_t step = 1; step <= 3; ++step) fixture.Write(&keeper, step);
   const std::string uid = fixture.experiment.uid();
   REQUIRE(fixture.store->PinCheckpoint(uid, 2, true).ok());
-  // Stopped between its decision and the first file: what it has decided about is no longer there
-  // to be pinned.
+  // It stops between its decision and the first file: the chosen checkpoint can no longer be
+  // pinned.
   REQUIRE(failpoint::Arm("store.retention.unlink=*:error(stopped)").ok());
   CHECK_FALSE(keeper.Retain().ok());
   REQUIRE(failpoint::Arm("").ok());
@@ -226,7 +226,7 @@ TEST_CASE("checkpoints: a pin that is answered holds, whenever retention comes",
   CHECK(fixture.Rows() == std::vector<uint32_t>{2, 3});
 }
 
-// Machines one after the other, each with a new folder, with one database and one bucket.
+// Machines one after another, each with a new folder, with one database and one bucket.
 struct Machines {
   Machines() { Next(); }
   void Next() {
@@ -278,7 +278,7 @@ TEST_CASE("checkpoints: a machine without a folder goes on from the bucket", "[u
   CHECK(machines.Newest() == 3);
   REQUIRE(machines.Write(4, "s").ok());
 
-  // The newest one is damaged: the one before it, and what is computed again takes its place.
+  // The newest checkpoint is damaged: the one before it is used, and the update is computed again.
   for (auto& [key, bytes] : machines.bucket->objects) {
     if (key.find("/parts/00000004") != key.npos) bytes += "x";
   }
@@ -304,7 +304,7 @@ TEST_CASE("checkpoints: a bucket that is away is storage that is away", "[unit]"
   machines.bucket->away = true;
   CHECK(absl::IsUnavailable(machines.Write(2, "a")));
   machines.bucket->away = false;
-  // That one was not recorded and is made again; what the folder has goes there before that.
+  // That update was not recorded and is repeated; files of the folder go to the bucket first.
   CHECK(machines.Newest() == 1);
   CHECK(machines.objects->Steps() == std::vector<uint32_t>{1, 2});
   CHECK(machines.Write(2, "a").ok());

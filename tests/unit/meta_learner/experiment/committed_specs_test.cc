@@ -47,7 +47,7 @@ TEST_CASE("committed specs: those that claim to differ in a few settings differ 
                                          "evaluation.goals=30", "evaluation.train_goals=false",
                                          "evaluation.best_weights=false"})) ==
         SpecHash(Load("quickstart")));
-  // ML10 leaves the settings of parts out that have their defaults.
+  // ML10 omits the settings of parts that have their defaults.
   v1::ExperimentSpec ml10 = Load(
       "ml1_reward", {"benchmark.name=ml10", "benchmark.goal_seed=2", "rule.outer_updates=1500"});
   ml10.mutable_benchmark()->clear_environment();
@@ -87,7 +87,7 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
     REQUIRE(read.ok());
     CHECK(PrintSpec(*read) == PrintSpec(WithDefaults(spec)));
     CHECK(SpecHash(*read) == SpecHash(spec));
-    // The comments are settings that may be written so.
+    // The comments are settings in a valid form.
     std::string written;
     for (const auto line : absl::StrSplit(text, '\n')) {
       const size_t comment = line.find("# option {");

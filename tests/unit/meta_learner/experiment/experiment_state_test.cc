@@ -52,7 +52,7 @@ TEST_CASE("best weights: lifetimes in whose last segment no episode ended have n
   CHECK(best.scores.empty());
   CHECK(std::isinf(best.score));
   CHECK_FALSE(best.weights.defined());
-  // A score of 0 for the one without an episode would have been the better of the two.
+  // Had the environment without an episode counted as 0, this score would be the better one.
   best.Consider({cold, Life({1}, {1, 0})}, 4, torch::ones({1}));
   CHECK(best.scores == std::vector<double>{1e-6 * -1000});
   CHECK(best.score == -1e-3);
@@ -102,7 +102,7 @@ TEST_CASE("state: open episodes of snapshots of 0.1.0 are counted", "[unit]") {
   ExperimentState state = Full();
   state.lives[0].mutable_cursors(0)->clear_shaped_return();
   CHECK(UnknownOpenEpisodes(state) == 1);
-  // Nothing is open where the next step begins an episode.
+  // No episode is open where the next step begins one.
   state.lives[0].mutable_cursors(0)->set_step(0);
   CHECK(UnknownOpenEpisodes(state) == 0);
 }

@@ -34,7 +34,7 @@ TEST_CASE("folder copy: what grows is the bucket's, other results are whoever ha
     return ReadFile(own / name, 1 << 20).value_or("nothing");
   };
 
-  // Written here, then there by another machine, which went on.
+  // Written here, then there by another machine that continued.
   for (const std::string name : {kEpisodesFile, kShard}) {
     write(name, "longer");
     REQUIRE(copy.KeepResult(own / name).ok());
@@ -46,7 +46,7 @@ TEST_CASE("folder copy: what grows is the bucket's, other results are whoever ha
   CHECK(read(kEpisodesFile) == "longer");
   CHECK(read(kShard) == "old");  // A shard has the same bits on every learner.
 
-  // One that the bucket has not yet goes there.
+  // A shard that the bucket lacks goes there.
   bucket->objects.clear();
   ExperimentObjects empty(bucket.get(), experiment.uid(), nullptr);
   FolderCopy last(store.get(), experiment.uid(), &empty, nullptr);

@@ -76,10 +76,11 @@ TEST_CASE("outcomes: episodes that end early belong to the segment in which they
       .episode_success = {1, 1}, .episode_return = {3, 5}, .segment_episodes = {1, 1, 0}};
   const auto metrics = RoundMetrics({falls, stands}, {"hopper", "hopper"});
   CHECK(metrics.at("seg0") == 0.5);
-  CHECK(metrics.at("seg1") == 1);  // From the one lifetime that ended an episode there.
+  CHECK(metrics.at("seg1") == 1);  // Values of the one lifetime that ended an episode there.
   CHECK(metrics.at("seg2") == 1);
-  CHECK(metrics.at("shaped_return") == 3);         // 12 / 6 and 8 / 2
-  CHECK(metrics.count("success_episode_0") == 0);  // They are not the same part of the lifetimes.
+  CHECK(metrics.at("shaped_return") == 3);  // 12 / 6 and 8 / 2
+  // They belong to different parts of the lifetimes.
+  CHECK(metrics.count("success_episode_0") == 0);
 }
 
 TEST_CASE("outcomes: the score counts success first and return to break ties", "[unit]") {

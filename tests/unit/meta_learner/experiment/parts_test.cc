@@ -78,7 +78,7 @@ TEST_CASE("parts: a curriculum is saved and loaded beside the rule", "[unit]") {
   CHECK(resumed.curriculum->Save().at("ends").equal(ends));
   CHECK_FALSE(ends.eq(0).all().item<bool>());
 
-  // Without one, the sections are those that they were.
+  // Without a curriculum the sections are the same as before.
   std::map<std::string, std::string> plain;
   meta_learner::AddParts(Parts(Spec(kPoints)), &plain);
   for (const auto& [name, bytes] : plain) CHECK(name.starts_with("rule/"));

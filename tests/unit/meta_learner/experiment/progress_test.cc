@@ -11,7 +11,7 @@ namespace {
 
 using Clock = ProgressReporter::Clock;
 
-// A store with one experiment, which is at work by a clock of the test's own.
+// A store with one experiment, which runs by the test's own clock.
 struct Fixture {
   void Advance(double seconds) {
     now += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
@@ -60,13 +60,13 @@ TEST_CASE("progress: the rate is over the steps of the last seconds", "[unit]") 
   CHECK(progress.Now({.env_steps = 900}).env_steps_per_second() == 150);
   fixture.Advance(0.75);
   CHECK(progress.Now({.env_steps = 900}).env_steps_per_second() == 300);
-  // At 8 s the look at 3 s is where one counts from.
+  // At 8 s the rate counts from the look at 3 s.
   fixture.Advance(5);
   CHECK(progress.Now({.env_steps = 1400}).env_steps_per_second() == 100);
   // Nothing new: the same steps, over a longer time.
   fixture.Advance(5);
   CHECK(progress.Now({.env_steps = 1400}).env_steps_per_second() == 50);
-  // A shard that begins again makes steps that were made before.
+  // A shard that begins again repeats earlier steps.
   CHECK(progress.Now({.env_steps = 10}).env_steps_per_second() == 50);
 }
 

@@ -1,4 +1,4 @@
-// The memory that specs need, as reckoned, against what learners were seen to take.
+// The estimated memory of specs, compared with the measured memory of learners.
 #include "meta_learner/experiment/spec_memory.h"
 
 #include <absl/strings/str_cat.h>
@@ -153,7 +153,7 @@ TEST_CASE("spec memory: rules that keep something of each lifetime hold as much 
     const char* spec;
     const char* lifetimes;
     std::vector<std::string> wide;
-    double bytes;  // A gradient in double, and what else is kept of a lifetime, of each weight.
+    double bytes;  // For each weight, a gradient in double and what else a lifetime keeps.
   };
   const Case all[] = {
       {"point_reach_maml", "rule.lifetimes_per_update=", {"rule.hidden_units=512"}, 8 + 4},
@@ -167,7 +167,7 @@ TEST_CASE("spec memory: rules that keep something of each lifetime hold as much 
       if (wide) overrides.insert(overrides.end(), one.wide.begin(), one.wide.end());
       return meta(one.spec, overrides);
     };
-    // 512 by 512 weights and more, of each of 32 lifetimes more.
+    // The weights of 32 more lifetimes, 512 by 512 and more each.
     CHECK(with(64, true) - with(32, true) >=
           with(64, false) - with(32, false) + 32.0 * 500 * 512 * one.bytes);
   }
@@ -198,7 +198,7 @@ TEST_CASE("spec memory: every rule has a bound", "[unit]") {
     INFO(rule->name);
     v1::ExperimentSpec spec;
     spec.mutable_benchmark()->set_name("point_reach");
-    // Without a baseline that some of them do not have.
+    // Without a baseline that some lifetimes lack.
     spec.mutable_rule()->set_lifetimes_per_update(30);
     spec.mutable_rule()->set_shard_lifetimes(30);
     AddExample(*rule, &spec);

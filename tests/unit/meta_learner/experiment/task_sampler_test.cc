@@ -144,7 +144,7 @@ TEST_CASE("task sampler: a benchmark without test tasks is evaluated on those of
   CHECK((EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest}));
   spec.mutable_evaluation()->set_train_goals(true);
   CHECK((EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest, Split::kTrain}));
-  // Goals without end in a split that is evaluated, behind one with a list.
+  // Unlimited goals in an evaluated split, behind one with a list.
   std::vector<envs::TaskSet> sets = Sets(1, 5), drawn = Sets(2, 0);
   sets.push_back(drawn[1]);
   Violations endless, none;

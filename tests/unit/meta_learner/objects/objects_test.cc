@@ -1,4 +1,4 @@
-// Object storage: what S3's answers mean, how the client takes bad ones, what a real service does,
+// Object storage: the meaning of S3's answers, the client's reaction to bad ones, a real service,
 // and that a torn upload is never seen.
 #include "tests/objects.h"
 
@@ -331,7 +331,8 @@ TEST_CASE("objects: a checkpoint goes there and comes back", "[unit]") {
   REQUIRE(back.ok());
   CHECK(*ReadFile(back->path, 1 << 20) == *ReadFile(info.path, 1 << 20));
   CHECK(back->state_hash == info.state_hash);
-  // Twice is once; the same state by another build is as good, another state is not.
+  // Putting it twice is the same as once. The same state by another build is accepted, another
+  // state is not.
   CHECK(up.objects.PutCheckpoint(info).ok());
   const auto other_build = up.objects.PutCheckpoint(up.Write(3, "state", "c"));
   REQUIRE(other_build.ok());

@@ -103,7 +103,7 @@ TEST_CASE("disk guard: what is full again and again is looked at less and less o
     CHECK(disk.full());
     CHECK(disk.TryRecover(now));
   }
-  // After a while with room it is as at first.
+  // After a while with room the state is as at first.
   now += std::chrono::seconds(30);
   disk.Full("a", 1, now);
   CHECK(disk.TryRecover(now));

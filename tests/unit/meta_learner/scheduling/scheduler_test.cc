@@ -77,7 +77,7 @@ class Fixture {
   }
   v1::Experiment Get(const std::string& id) { return *store_->Get("experiments/" + id); }
 
-  // How the run of an experiment ends when it is next asked: at once, in this way.
+  // The end of an experiment's next run: at once, in this way.
   void End(const std::string& id, const absl::Status& status = absl::OkStatus()) {
     const MutexLock lock(mutex_);
     ends_["experiments/" + id].push_back(status);
@@ -88,7 +88,7 @@ class Fixture {
     const MutexLock lock(mutex_);
     stopped_ = status;
   }
-  // Returns when housekeeping has looked at everything once more: it ends what is past its
+  // Returns when housekeeping has looked at everything once more. It ends experiments past their
   // deadline, and then makes room for others.
   bool LookedAgain() {
     for (int i = 0; i < 2; ++i) {
@@ -358,7 +358,7 @@ TEST_CASE("scheduler: what is being taken pushes nobody out", "[unit]") {
   fixture.Create("low", v1::PRIORITY_LOW);
   fixture.Start();
   REQUIRE(fixture.WaitForRunning({"low"}));
-  // For a while it is QUEUED in the store, although its place is there.
+  // For a while it is QUEUED in the store, although it has its place.
   REQUIRE(failpoint::Arm("store.transition.before_commit=*:sleep(100)").ok());
   fixture.Create("normal");
   const bool began = fixture.WaitForRunning({"low", "normal"});
@@ -480,7 +480,7 @@ TEST_CASE("scheduler: who cannot begin anyway takes nobody's place", "[unit]") {
   fixture.Start();
   REQUIRE(fixture.WaitForRunning({"high", "normal"}));
   fixture.Create("high2", v1::PRIORITY_HIGH);  // Ada has what one owner may have.
-  // Another higher class still takes a place, and by then all have been looked at.
+  // Another higher class still takes a place; by then all experiments have been looked at.
   fixture.Create("high3", v1::PRIORITY_HIGH, "cem");
   REQUIRE(fixture.WaitForRunning({"high", "high3"}));
   CHECK(fixture.Get("normal").preemptions() == 1);
@@ -503,7 +503,7 @@ TEST_CASE("scheduler: one that waits for its retry takes nobody's place", "[unit
   REQUIRE(fixture.WaitForRunning({"normal"}));
   REQUIRE(fixture.LookedAgain());
   CHECK(fixture.Get("normal").preemptions() == 0);
-  // A new one of that name waits for nothing.
+  // A new experiment of that name does not wait.
   fixture.Move("high", S::STATE_QUEUED, S::STATE_CANCELLED);
   REQUIRE(fixture.store()->Delete("experiments/high", "").ok());
   fixture.Create("high", v1::PRIORITY_HIGH);
@@ -562,7 +562,7 @@ TEST_CASE("scheduler: deadlines end what runs and what waits; expiry deletes", "
 TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
   Fixture fixture({.running_max = 1});
   fixture.Create("a");
-  // After it in every list; the user's, for now.
+  // Behind it in every list; paused by the user for now.
   fixture.Create("b");
   const auto pause_b = [&](S::PauseReason why) {
     const auto paused =
@@ -697,7 +697,7 @@ TEST_CASE("scheduler: no room to begin or to end in is a full disk", "[unit]") {
   REQUIRE(failpoint::Arm("store.transition.before_commit=1:error(ENOSPC)").ok());
   fixture.Start();
   REQUIRE(fixture.WaitForRunning({"a"}));
-  CHECK(fixture.times_full() == 1);  // It waited for room, and did not try again and again.
+  CHECK(fixture.times_full() == 1);  // It waited for room, without retries.
   REQUIRE(failpoint::Arm("store.transition.before_commit=1:error(ENOSPC)").ok());
   fixture.End("a");
   fixture.End("a");
@@ -724,7 +724,7 @@ TEST_CASE("scheduler: a share ends with its place, whoever looks meanwhile", "[u
     has_ended = true;
     looker.join();
     REQUIRE(succeeded);
-    // Another one has the place, so the first has none.
+    // Another experiment has the place, so the first has none.
     fixture.Create(next);
     REQUIRE(fixture.WaitForRunning({next}));
     CHECK(fixture.with_share() == std::set<std::string>{"experiments/" + next});

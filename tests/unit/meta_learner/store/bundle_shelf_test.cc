@@ -37,7 +37,7 @@ absl::Status Delete(BundleShelf* shelf, const std::string& digest) {
   return shelf->Delete(turn);
 }
 
-// A bucket whose writes take until they are let go.
+// A bucket whose writes block until the test releases them.
 class SlowObjects : public MemoryObjects {
  public:
   absl::Status Put(const std::string& key, std::string_view bytes, const Cancel* cancel) override {
@@ -87,7 +87,7 @@ TEST_CASE("bundle shelf: a push that breaks off goes on where it stood", "[unit]
     CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset == 5);
     CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
   }
-  // Another process, and a pusher that does not know what has come.
+  // Another process, and a pusher that does not know which bytes have arrived.
   const auto shelf = OpenShelf(folder.path());
   CHECK(shelf->Begin(manifest, "ann")->next_offset == 5);
   CHECK(shelf->Add(manifest.digest, "ann", 3, bytes.substr(3, 4))->next_offset == 7);
@@ -188,14 +188,14 @@ TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed cou
   CHECK(ReasonOf(shelf->Begin(second, "ann").status()) == "QUOTA_EXCEEDED");
   REQUIRE(Delete(shelf.get(), first.digest).ok());
   REQUIRE(shelf->Begin(second, "ann").ok());
-  // One that broke off is named, and can be removed.
+  // An interrupted push is named, and can be removed.
   const auto blocked = shelf->Begin(first, "ann").status();
   CHECK(Contains(blocked, "also ends pushes that broke off: robot.xml (sha256:" +
                               second.digest.substr(0, 12) + ")"));
   CHECK(*shelf->Pushers(Turn(shelf.get(), {second.digest})) == std::vector<std::string>{"ann"});
   CHECK(absl::IsNotFound(shelf->Get(second.digest).status()));
   REQUIRE(Delete(shelf.get(), second.digest).ok());
-  // A damaged one does not count twice when it is mended.
+  // A damaged bundle does not count twice when it is mended.
   REQUIRE(shelf->AddFolder(a, "ann").ok());
   std::ofstream(folder.path() / "bundles" / first.digest / "robot.xml") << "<other/>";
   CHECK(shelf->AddFolder(a, "ann").ok());
@@ -395,7 +395,7 @@ TEST_CASE("bundle shelf: one that waits for its bucket holds up no other", "[uni
   auto push = std::async(std::launch::async, [&] { return shelf->AddFolder(origin, "ann"); });
   objects.waiting.wait();
   objects.is_slow = false;
-  // All of this would wait for ever behind one lock.
+  // Behind one lock all of this would wait for ever.
   CHECK(shelf->Get(there->digest).ok());
   CHECK(shelf->Find(there->digest).ok());
   CHECK(shelf->Check(Turn(shelf.get(), {there->digest})).ok());
@@ -521,7 +521,8 @@ TEST_CASE("bundle shelf: what it shows is in the bucket", "[unit]") {
   CHECK(objects.objects.size() == 2);
   const auto elsewhere = OpenShelf(folder.path() / "elsewhere", 0, &objects);
   CHECK(elsewhere->Find(manifest->digest).ok());
-  // Another one leads and removes it; what the first one's folder has is no bundle by itself.
+  // Another process leads and removes it; files in the first one's folder are not a bundle by
+  // themselves.
   REQUIRE(Delete(elsewhere.get(), manifest->digest).ok());
   fs::remove_all(folder.path() / "bundles" / manifest->digest);
   CHECK(OpenShelf(folder.path(), 0, &objects)->List()->empty());

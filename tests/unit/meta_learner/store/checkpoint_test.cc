@@ -146,7 +146,7 @@ TEST_CASE("checkpoint: a file that was written wrong is refused even when its SH
   v1::CheckpointHeader header;
   REQUIRE(header.ParseFromString(whole.substr(12, header_length)));
   const std::string body = whole.substr(12 + header_length, whole.size() - 12 - header_length - 52);
-  // The file with another header, all sums made right.
+  // The file with another header and correct sums.
   const auto reading = [&](const v1::CheckpointHeader& changed) {
     const std::string bytes = changed.SerializeAsString();
     const auto length = static_cast<uint32_t>(bytes.size());

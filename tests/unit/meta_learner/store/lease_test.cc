@@ -33,7 +33,7 @@ TEST_CASE("lease: a leader that beats is left alone, one that has stopped is not
   for (int64_t beat = 0; beat < 20; ++beat) CHECK_FALSE(watch.After(kLease / 2, Beating(beat)));
   CHECK_FALSE(watch.After(kLease - milliseconds(1), Beating(19)));
   CHECK(watch.After(milliseconds(1), Beating(19)));
-  // A process that took over in the meantime begins anew.
+  // A process that took over meanwhile begins anew.
   CHECK_FALSE(watch.After(milliseconds(1), Beating(19, /*number=*/2)));
 }
 

@@ -77,7 +77,7 @@ TEST_CASE("store: a bucket that is away keeps nobody from leading, but for a new
   const auto bucket = std::make_shared<AwayObjects>();
   const StoreOptions options{.folder = folder.path(), .objects = bucket};
   bucket->away = true;
-  // It may be one that takes the place of a lost one.
+  // It may replace a lost one.
   CHECK(absl::IsUnavailable(OpenStore(options).status()));
   bucket->away = false;
   CreateSmall(OpenStore(options).value().get(), "one");
@@ -153,7 +153,7 @@ TEST_CASE("store: folders without rows refuse the start, and reindex brings them
     Step(store.get(), running, 2);
     hash = store->Checkpoints(uid)->back().state_hash;
   }
-  // One of an older version: its spec alone. One of which nothing can be known.
+  // An experiment of an older version has its spec alone. Another one is unknown.
   const std::string older = NewUuid(), broken = NewUuid();
   std::filesystem::create_directories(state / "experiments" / older);
   std::filesystem::copy_file(state / "experiments" / uid / "spec.txtpb",
