@@ -10,6 +10,7 @@
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/parts.h"
 #include "signals/signal_network.h"
+#include "tests/paths.h"
 #include "tests/specs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
@@ -21,7 +22,7 @@ using mentor::testing::TempFolder;
 
 // The spec at the end of docs/adding.md.
 std::string SpecOfTheDocument() {
-  std::ifstream file(MENTOR_SOURCE_DIR "/docs/adding.md");
+  std::ifstream file(testing::SourcePath("docs/adding.md"));
   std::ostringstream text;
   text << file.rdbuf();
   const std::string document = text.str();

@@ -19,6 +19,7 @@
 #include "meta_learner/store/store.h"
 #include "methods/base/outer_rule.h"
 #include "tests/learning/broken_parts.h"
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 #include "tests/wrapped_rule.h"
@@ -102,7 +103,7 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
   static const absl::Status numerics = learner::FixNumerics();
   REQUIRE(numerics.ok());
   RegisterFlippedRules();
-  const auto text = ReadFile(absl::StrCat(MENTOR_SPEC_DIR, "/", file), kSpecBytesMax);
+  const auto text = ReadFile(SourcePath(absl::StrCat("experiments/", file)), kSpecBytesMax);
   REQUIRE(text.ok());
   const auto spec = LoadSpec(*text, overrides, meta_learner::CheckParts);
   INFO(spec.status());

@@ -9,6 +9,7 @@
 #include "common/file.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/parts.h"
+#include "tests/paths.h"
 #include "tests/torch_testing.h"
 
 using namespace mentor;
@@ -16,8 +17,7 @@ using namespace mentor;
 namespace {
 
 std::string Text(const std::string& name) {
-  const auto text =
-      ReadFile(std::filesystem::path(MENTOR_SPEC_DIR) / (name + ".txtpb"), kSpecBytesMax);
+  const auto text = ReadFile(testing::SourcePath("experiments/" + name + ".txtpb"), kSpecBytesMax);
   REQUIRE(text.ok());
   return *text;
 }
@@ -33,7 +33,8 @@ v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>&
 
 TEST_CASE("committed specs: registered parts accept every one of them", "[unit]") {
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
     const auto spec = LoadSpec(Text(entry.path().stem()), {}, meta_learner::CheckParts);
     INFO(entry.path().string() << ": " << spec.status().ToString());
@@ -86,7 +87,8 @@ TEST_CASE("committed specs: the scale of the paper is the default of every field
 }
 
 TEST_CASE("committed specs: printed with every default they are the same specs", "[unit]") {
-  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
     INFO(entry.path().string());
     const v1::ExperimentSpec spec = Load(entry.path().stem());
@@ -121,7 +123,8 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
 
 TEST_CASE("committed specs: learning from success where nothing ever succeeds is warned of",
           "[unit]") {
-  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
     INFO(entry.path().string());
     CHECK(meta_learner::WarningsOfSpec(Load(entry.path().stem())).empty());

@@ -7,6 +7,7 @@
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/fleet/shard_board.h"
+#include "tests/paths.h"
 #include "tests/torch_testing.h"
 
 using namespace mentor;
@@ -15,8 +16,7 @@ using namespace mentor::meta_learner;
 namespace {
 
 v1::ExperimentSpec Spec(const std::string& name, const std::vector<std::string>& overrides = {}) {
-  const auto text =
-      ReadFile(std::filesystem::path(MENTOR_SPEC_DIR) / (name + ".txtpb"), kSpecBytesMax);
+  const auto text = ReadFile(testing::SourcePath("experiments/" + name + ".txtpb"), kSpecBytesMax);
   REQUIRE(text.ok());
   const auto spec = LoadSpec(*text, overrides, CheckParts);
   INFO(spec.status());
