@@ -10,6 +10,7 @@
 
 #include "common/bundle_finder.h"
 #include "envs/environment.h"
+#include "tests/paths.h"
 #include "tests/specs.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -127,7 +128,7 @@ class ExampleBundle {
  public:
   explicit ExampleBundle(const std::string& name) : out_(folder_.path() / name) {
     const std::string log = folder_.path() / "log";
-    const std::string script = std::string(MENTOR_SPEC_DIR) + "/../deploy/bundles/assemble.py";
+    const std::string script = SourcePath("deploy/bundles/assemble.py");
     INFO(script);
     REQUIRE(std::filesystem::exists(script));
     const std::string command = script + " " + name + " " + out_.string() + " > " + log + " 2>&1";

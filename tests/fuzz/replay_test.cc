@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "common/rng.h"
 #include "tests/fuzz/targets.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::fuzz {
@@ -18,7 +19,7 @@ namespace {
 std::vector<std::string> CorpusOf(const std::string& target) {
   std::vector<std::filesystem::path> paths;
   const std::filesystem::path folder =
-      std::filesystem::path(MENTOR_TEST_DATA).parent_path() / "fuzz/corpus" / target;
+      std::filesystem::path(testing::SourcePath("tests/fuzz/corpus")) / target;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry);
   std::sort(paths.begin(), paths.end());
   std::vector<std::string> corpus;
@@ -81,7 +82,7 @@ TEST_CASE("every corpus has a target") {
   for (const Target& target : Targets()) names.insert(target.name);
   CHECK(names.size() == Targets().size());
   const std::filesystem::path folder =
-      std::filesystem::path(MENTOR_TEST_DATA).parent_path() / "fuzz/corpus";
+      std::filesystem::path(testing::SourcePath("tests/fuzz/corpus"));
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     INFO(entry.path());
     CHECK(names.contains(entry.path().filename().string()));

@@ -9,6 +9,7 @@
 #include "envs/environment.h"
 #include "envs/host/host_facts.h"
 #include "envs/host/host_list.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::testing {
@@ -29,14 +30,14 @@ inline envs::SimulatorCommand HostileHost(
     const std::string& fault, const std::string& question,
     std::chrono::milliseconds limit = std::chrono::seconds(60)) {
   return {.name = "hostile",
-          .command = {std::string(MENTOR_HOSTS_DIR) + "/hostile_host", fault, question},
+          .command = {BuildPath("tests/hostile_host"), fault, question},
           .start = question == "open" ? limit : std::chrono::seconds(60),
           .answer = limit};
 }
 
 // "block": docs/examples/host.cc.
 inline envs::SimulatorCommand ExampleHost() {
-  return {.name = "block", .command = {std::string(MENTOR_HOSTS_DIR) + "/example_host"}};
+  return {.name = "block", .command = {BuildPath("tests/example_host")}};
 }
 
 inline v1::EnvironmentTask HostTask(

@@ -5,6 +5,7 @@
 
 #include "envs/mujoco_environment.h"
 #include "envs/verify.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -13,7 +14,7 @@ namespace {
 TEST_CASE("parity: recorded episodes of every task are replayed to the agreed tolerance",
           "[golden]") {
   const char* folder = std::getenv("MENTOR_PARITY_DIR");
-  const auto verified = Verify(folder ? folder : MENTOR_TEST_DATA "/parity");
+  const auto verified = Verify(folder ? folder : testing::SourcePath("tests/data/parity"));
   INFO(verified.status().ToString());
   REQUIRE(verified.ok());
   INFO(verified->text);

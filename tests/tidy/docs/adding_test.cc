@@ -1,8 +1,15 @@
 // The examples of docs/adding.md are true: they register themselves, keep the promises of their
 // kinds and run together.
 #include <fstream>
+#include <memory>
 #include <sstream>
 
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/dynamic_message.h>
+
+#include "common/spec/canonical.h"
+#include "common/spec/defaults.h"
+#include "common/spec/ranges.h"
 #include "common/spec/spec.h"
 #include "envs/benchmark.h"
 #include "envs/environment.h"
@@ -10,6 +17,7 @@
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/parts.h"
 #include "signals/signal_network.h"
+#include "tests/paths.h"
 #include "tests/specs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
@@ -21,7 +29,7 @@ using mentor::testing::TempFolder;
 
 // The spec at the end of docs/adding.md.
 std::string SpecOfTheDocument() {
-  std::ifstream file(MENTOR_SOURCE_DIR "/docs/adding.md");
+  std::ifstream file(testing::SourcePath("docs/adding.md"));
   std::ostringstream text;
   text << file.rdbuf();
   const std::string document = text.str();
@@ -110,6 +118,59 @@ TEST_CASE("adding: the example network gives a recorded signal the density that 
       weights, network->density()->Features(segment, outputs.signals), outputs.signals, {});
   CHECK(outputs.signals.std().item<double>() > 0.1);
   CHECK((evaluation.log_probs - outputs.log_probs).abs().max().item<double>() < 1e-5);
+}
+
+// The spec's file with one more field, which no code knows.
+struct PlantedSpec {
+  google::protobuf::DescriptorPool pool;
+  google::protobuf::DynamicMessageFactory factory;
+  std::unique_ptr<google::protobuf::Message> lifetime;
+};
+
+std::unique_ptr<PlantedSpec> PlantField() {
+  auto planted = std::make_unique<PlantedSpec>();
+  google::protobuf::FileDescriptorProto options, file;
+  google::protobuf::FileDescriptorProto::descriptor()->file()->CopyTo(&options);
+  v1::ExperimentSpec::descriptor()->file()->CopyTo(&file);
+  const std::string lifetime = v1::LifetimeSpec::descriptor()->name();
+  for (auto& message : *file.mutable_message_type()) {
+    if (message.name() != lifetime) continue;
+    auto* field = message.add_field();
+    field->set_name("planted");
+    field->set_number(900);
+    field->set_label(google::protobuf::FieldDescriptorProto::LABEL_OPTIONAL);
+    field->set_type(google::protobuf::FieldDescriptorProto::TYPE_DOUBLE);
+    field->set_default_value("2");
+    auto* range = field->mutable_options()->MutableExtension(v1::range);
+    range->set_min(1);
+    range->set_max(3);
+  }
+  REQUIRE(planted->pool.BuildFile(options) != nullptr);
+  REQUIRE(planted->pool.BuildFile(file) != nullptr);
+  planted->lifetime.reset(
+      planted->factory.GetPrototype(planted->pool.FindMessageTypeByName("mentor.v1." + lifetime))
+          ->New());
+  return planted;
+}
+
+TEST_CASE("adding: a new field of the spec has its default, its range and its place in the hash",
+          "[tidy]") {
+  const auto planted = PlantField();
+  google::protobuf::Message* lifetime = planted->lifetime.get();
+  const auto* field = lifetime->GetDescriptor()->FindFieldByName("planted");
+  const auto refusal = [&](double value) {
+    lifetime->GetReflection()->SetDouble(lifetime, field, value);
+    Violations violations;
+    spec::CheckRanges(*lifetime, &violations);
+    return std::string(violations.ToStatus().message());
+  };
+  spec::FillDefaults(lifetime);
+  CHECK(lifetime->GetReflection()->GetDouble(*lifetime, field) == 2);
+  const std::string before = CanonicalText(*lifetime);
+  using Catch::Matchers::Contains;
+  CHECK_THAT(refusal(3), !Contains("planted"));
+  CHECK_THAT(refusal(4), Contains("planted: is 4"));
+  CHECK(CanonicalText(*lifetime) != before);
 }
 
 TEST_CASE("adding: six new parts make an experiment with the same hash every time", "[tidy]") {

@@ -17,6 +17,7 @@
 #include "methods/base/inner_loop.h"
 #include "methods/diayn/discriminator.h"
 #include "tests/conformance/recorded_lifetimes.h"
+#include "tests/paths.h"
 #include "tests/pools.h"
 #include "tests/specs.h"
 
@@ -411,7 +412,7 @@ std::string Listed(const std::string& part, const MetricTable& metrics) {
 // tried; what it has is true.
 TEST_CASE("outer rules: the list of metrics for the docs is what the parts declare",
           "[conformance]") {
-  const std::string file = std::string(MENTOR_TEST_DATA) + "/experiment_metrics.txt";
+  const std::string file = testing::SourcePath("tests/data/experiment_metrics.txt");
   std::map<std::string, std::string> declared = {
       {"experiment", Listed("experiment", CommonMetrics())}};
   for (const RuleEntry* entry : OuterRules())

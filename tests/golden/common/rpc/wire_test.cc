@@ -13,6 +13,7 @@
 #include "mentor/v1/experiment_service.pb.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "mentor/v1/shard_service.pb.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor {
@@ -21,7 +22,7 @@ namespace {
 namespace pb = google::protobuf;
 
 pb::FileDescriptorSet Golden() {
-  std::ifstream file(std::string(MENTOR_TEST_DATA) + "/proto/v1.binpb", std::ios::binary);
+  std::ifstream file(testing::SourcePath("tests/data/proto/v1.binpb"), std::ios::binary);
   pb::FileDescriptorSet set;
   REQUIRE(set.ParseFromIstream(&file));
   REQUIRE(set.file_size() >= 8);

@@ -7,6 +7,7 @@
 
 #include "common/hash.h"
 #include "envs/benchmark.h"
+#include "tests/paths.h"
 #include "tests/specs.h"
 #include "tests/testing.h"
 
@@ -20,7 +21,7 @@ static_assert(std::endian::native == std::endian::little, "hashes are of little-
 
 const Json& Goals() {
   static const Json goals = [] {
-    std::ifstream file(MENTOR_TEST_DATA "/parity/metaworld_goals_seed0.json");
+    std::ifstream file(testing::SourcePath("tests/data/parity/metaworld_goals_seed0.json"));
     REQUIRE(file.good());
     return Json::parse(file);
   }();

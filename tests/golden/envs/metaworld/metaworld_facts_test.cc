@@ -12,6 +12,7 @@
 
 #include "common/rng.h"
 #include "envs/metaworld/task.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -21,7 +22,7 @@ using Json = nlohmann::json;
 using Numbers = std::vector<double>;
 
 Json Read(const std::string& name) {
-  std::ifstream file(MENTOR_TEST_DATA "/parity/" + name);
+  std::ifstream file(testing::SourcePath("tests/data/parity/" + name));
   REQUIRE(file.good());
   return Json::parse(file);
 }

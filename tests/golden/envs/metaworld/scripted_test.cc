@@ -8,6 +8,7 @@
 
 #include "envs/metaworld/metaworld_environment.h"
 #include "tests/environments.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::envs::metaworld {
@@ -60,7 +61,7 @@ TEST_CASE("metaworld: the policies by hand solve their tasks", "[golden]") {
 
 // The scripted episodes of the recordings that parity_test.cc replays.
 TEST_CASE("metaworld: the policies by hand act as the recorded ones", "[golden]") {
-  const std::string folder = MENTOR_TEST_DATA "/parity";
+  const std::string folder = testing::SourcePath("tests/data/parity");
   std::ifstream manifest_file(folder + "/manifest.json");
   REQUIRE(manifest_file.good());
   const Json manifest = Json::parse(manifest_file);

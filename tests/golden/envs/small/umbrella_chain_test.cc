@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -12,7 +13,7 @@ namespace {
 
 TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") {
   const char* folder = std::getenv("MENTOR_GOLDEN_DIR");
-  std::ifstream file(std::string(folder ? folder : MENTOR_TEST_DATA "/golden") +
+  std::ifstream file(std::string(folder ? folder : testing::SourcePath("tests/data/golden")) +
                      "/mg_umbrella.json");
   REQUIRE(file.good());
   const nlohmann::json golden = nlohmann::json::parse(file);

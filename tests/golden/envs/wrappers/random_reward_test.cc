@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -14,7 +15,8 @@ namespace {
 
 TEST_CASE("random_reward: its network gives the recorded numbers", "[golden]") {
   const char* folder = std::getenv("MENTOR_GOLDEN_DIR");
-  std::ifstream file(std::string(folder ? folder : MENTOR_TEST_DATA "/golden") + "/diayn.json");
+  std::ifstream file(std::string(folder ? folder : testing::SourcePath("tests/data/golden")) +
+                     "/diayn.json");
   REQUIRE(file.good());
   const nlohmann::json golden = nlohmann::json::parse(file);
   const testing::Tolerance tolerance{.rel = golden.at("tolerance").at("rel"),

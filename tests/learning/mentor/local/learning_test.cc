@@ -18,6 +18,7 @@
 #include "meta_learner/store/store.h"
 #include "methods/base/outer_rule.h"
 #include "tests/learning/broken_parts.h"
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 #include "tests/wrapped_rule.h"
@@ -101,8 +102,8 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
   static const absl::Status numerics = learner::FixNumerics();
   REQUIRE(numerics.ok());
   RegisterFlippedRules();
-  const auto spec =
-      LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/", file), overrides, meta_learner::CheckParts);
+  const auto spec = LoadSpecFile(SourcePath(absl::StrCat("experiments/", file)), overrides,
+                                 meta_learner::CheckParts);
   INFO(spec.status());
   REQUIRE(spec.ok());
   std::string settings;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/wait.h>
 
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -26,9 +27,9 @@ struct Outcome {
 Outcome Bench(const std::string& arguments) {
   const testing::TempFolder folder;
   const std::string out = folder.path() / "out", err = folder.path() / "err";
-  const int status = std::system(
-      (MENTOR_BIN_DIR "/mentor bench " + arguments + " > " + out + " 2> " + err + " < /dev/null")
-          .c_str());
+  const int status = std::system((testing::BuildPath("bin/mentor") + " bench " + arguments + " > " +
+                                  out + " 2> " + err + " < /dev/null")
+                                     .c_str());
   return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
           .out = ReadText(out),
           .err = ReadText(err)};
@@ -138,7 +139,8 @@ TEST_CASE("bench: wrong flags are refused before anything runs", "[loopback]") {
   refused("all --peer jax=python3", "MEASUREMENT/NAME=COMMAND");
   refused("all --peer none/jax=python3", "--peer: unknown measurement 'none'");
   refused("all --only env --peer ppo/jax=python3", "ppo is not measured here");
-  refused("all --peers " MENTOR_TEST_DATA, "no executable file MEASUREMENT/NAME_peer");
+  refused("all --peers " + testing::SourcePath("tests/data"),
+          "no executable file MEASUREMENT/NAME_peer");
   refused("all --device tpu", "--device tpu");
 }
 

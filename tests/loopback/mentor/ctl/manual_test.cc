@@ -2,13 +2,14 @@
 #include <filesystem>
 
 #include "tests/loopback/mentor/ctl/program.h"
+#include "tests/paths.h"
 
 using namespace mentor;
 using namespace mentor::testing;
 
 TEST_CASE("mentorctl: its manual page is whole and man has nothing to say against it",
           "[loopback]") {
-  const std::string page = MENTOR_BIN_DIR "/../man/man1/mentorctl.1";
+  const std::string page = testing::BuildPath("man/man1/mentorctl.1");
   if (!std::filesystem::exists(page)) {
     WARN("skipped: help2man was not installed when this was built");
     return;

@@ -18,6 +18,7 @@
 #include "common/file.h"
 #include "common/rpc/server.h"
 #include "tests/loopback/mentor/ctl/fake_service.h"
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -37,7 +38,7 @@ class Program {
   Program(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
           const std::vector<std::string>& environment = {}, const std::string& input = "")
       : out_(folder / "out"), err_(folder / "err") {
-    const std::string binary = MENTOR_BIN_DIR "/mentorctl";
+    const std::string binary = BuildPath("bin/mentorctl");
     if (access(binary.c_str(), X_OK) != 0) throw std::runtime_error(binary + " is not built");
     const std::filesystem::path in = folder / "in";
     // Output of an earlier program does not count.

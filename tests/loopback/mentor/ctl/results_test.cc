@@ -6,6 +6,7 @@
 #include "common/hash.h"
 #include "common/protocol.h"
 #include "tests/loopback/mentor/ctl/program.h"
+#include "tests/paths.h"
 
 using namespace mentor;
 using namespace mentor::testing;
@@ -458,7 +459,8 @@ TEST_CASE("mentorctl: the bash completion knows verbs, flags, values and names o
                                     "printf '%s\\n' \"${COMPREPLY[@]}\"\n");
     const std::string out = (fixture.folder() / "replies").string();
     const std::string command = "MENTOR_SERVER=" + fixture.address() + " bash " + run + " '" +
-                                MENTOR_BIN_DIR "/mentorctl " + line + "' > " + out + " 2>&1";
+                                testing::BuildPath("bin/mentorctl") + " " + line + "' > " + out +
+                                " 2>&1";
     REQUIRE(std::system(command.c_str()) == 0);
     return ReadText(out);
   };
@@ -500,8 +502,8 @@ TEST_CASE("mentorctl: the completion scripts have no errors in their shells", "[
   if (!InPath("fish")) return;
   const std::string out = (fixture.folder() / "replies").string();
   const std::string script = (fixture.folder() / "completion.fish").string();
-  REQUIRE(std::system(("HOME=" + fixture.folder().string() +
-                       " PATH=" MENTOR_BIN_DIR ":\"$PATH\" fish -c 'source " + script +
+  REQUIRE(std::system(("HOME=" + fixture.folder().string() + " PATH=" + testing::BuildPath("bin") +
+                       ":\"$PATH\" fish -c 'source " + script +
                        "; complete -C \"mentorctl config us\"' > " + out + " 2>&1")
                           .c_str()) == 0);
   CHECK(Contains(ReadText(out), "use_context\t"));

@@ -4,6 +4,7 @@
 
 #include "common/resources/names.h"
 #include "common/resources/states.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 using namespace mentor;
@@ -12,7 +13,7 @@ namespace {
 
 // The Python client must give the same (tests/python/client_test.py).
 nlohmann::json Examples() {
-  std::ifstream file(MENTOR_TEST_DATA "/resource_names.json");
+  std::ifstream file(testing::SourcePath("tests/data/resource_names.json"));
   REQUIRE(file.good());
   return nlohmann::json::parse(file);
 }

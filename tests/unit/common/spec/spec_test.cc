@@ -11,6 +11,7 @@
 #include "common/spec/canonical.h"
 #include "common/spec/differences.h"
 #include "common/status.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 using namespace mentor;
@@ -677,7 +678,8 @@ TEST_CASE("spec: the only task set for training", "[unit]") {
 
 TEST_CASE("spec: every committed experiment loads, and says what it is", "[unit]") {
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
     INFO(entry.path().string());
     const auto spec = LoadSpecFile(entry.path());

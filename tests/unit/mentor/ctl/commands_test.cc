@@ -11,6 +11,7 @@
 #include "common/process/completion.h"
 #include "common/process/manual.h"
 #include "common/spec/overrides.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 
@@ -73,7 +74,8 @@ TEST_CASE("commands: examples name verbs and flags that there are", "[unit]") {
 }
 
 TEST_CASE("commands: examples name fields of specs and metrics that there are", "[unit]") {
-  const std::string declared = *ReadFile(MENTOR_TEST_DATA "/experiment_metrics.txt", 1 << 20);
+  const std::string declared =
+      *ReadFile(testing::SourcePath("tests/data/experiment_metrics.txt"), 1 << 20);
   const auto is_metric = [&](std::string name) {
     while (!name.empty() && absl::ascii_isdigit(name.back())) name.pop_back();
     return Contains(declared, " " + name + " ") || Contains(declared, " " + name + "* ");

@@ -9,6 +9,7 @@
 #include "mentor/report/chart.h"
 #include "mentor/report/comparison.h"
 #include "mentor/report/draw_episodes.h"
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -104,7 +105,7 @@ TEST_CASE("published: what is wrong is named with its file, line, column and rem
 }
 
 TEST_CASE("published: the curves of the paper's four figures", "[unit]") {
-  const std::string file = std::string(MENTOR_SPEC_DIR) + "/../docs/data/paper_figures.csv";
+  const std::string file = testing::SourcePath("docs/data/paper_figures.csv");
   const auto door = ReadPublished(file, "figure=1,benchmark=ml1 door-close", "the paper");
   INFO(door.status().ToString());
   REQUIRE(door.ok());

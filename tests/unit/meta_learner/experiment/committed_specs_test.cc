@@ -8,6 +8,7 @@
 
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/parts.h"
+#include "tests/paths.h"
 #include "tests/torch_testing.h"
 
 using namespace mentor;
@@ -15,7 +16,7 @@ using namespace mentor;
 namespace {
 
 v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>& overrides = {}) {
-  const auto spec = LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/", name, ".txtpb"), overrides);
+  const auto spec = LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides);
   INFO(spec.status().ToString());
   REQUIRE(spec.ok());
   return *spec;
@@ -25,7 +26,8 @@ v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>&
 
 TEST_CASE("committed specs: registered parts accept every one of them", "[unit]") {
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
     const auto spec = LoadSpecFile(entry.path(), {}, meta_learner::CheckParts);
     INFO(entry.path().string() << ": " << spec.status().ToString());
@@ -78,7 +80,8 @@ TEST_CASE("committed specs: the scale of the paper is the default of every field
 }
 
 TEST_CASE("committed specs: printed with every default they are the same specs", "[unit]") {
-  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
     INFO(entry.path().string());
     const v1::ExperimentSpec spec = Load(entry.path().stem());
@@ -113,7 +116,8 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
 
 TEST_CASE("committed specs: learning from success where nothing ever succeeds is warned of",
           "[unit]") {
-  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
     INFO(entry.path().string());
     CHECK(meta_learner::WarningsOfSpec(Load(entry.path().stem())).empty());

@@ -6,6 +6,7 @@
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/fleet/shard_board.h"
+#include "tests/paths.h"
 #include "tests/torch_testing.h"
 
 using namespace mentor;
@@ -14,8 +15,8 @@ using namespace mentor::meta_learner;
 namespace {
 
 v1::ExperimentSpec Spec(const std::string& name, const std::vector<std::string>& overrides = {}) {
-  const auto spec =
-      LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/", name, ".txtpb"), overrides, CheckParts);
+  const auto spec = LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides,
+                                 CheckParts);
   INFO(spec.status());
   REQUIRE(spec.ok());
   return *spec;

@@ -21,6 +21,7 @@
 #include "meta_learner/objects/s3_credentials.h"
 #include "meta_learner/objects/s3_store.h"
 #include "meta_learner/store/experiment_objects.h"
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
@@ -262,7 +263,7 @@ TEST_CASE("objects: the client of S3 is a store, with a service that checks sign
   REQUIRE(pipe2(input, O_CLOEXEC) == 0);
   REQUIRE(pipe2(output, O_CLOEXEC) == 0);
   const auto server = ChildProcess::Start(
-      {.command = {"python3", std::string(MENTOR_TEST_DATA) + "/../s3_server.py", "bucket"},
+      {.command = {"python3", testing::SourcePath("tests/s3_server.py"), "bucket"},
        .input = input[0],
        .output = output[1]});
   REQUIRE(server.ok());

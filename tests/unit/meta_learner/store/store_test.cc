@@ -19,6 +19,7 @@
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/sqlite.h"
 #include "tests/objects.h"
+#include "tests/paths.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -416,7 +417,7 @@ TEST_CASE("store: a database of version 1 becomes today's, with a copy of what i
   Open(state).reset();
   for (const char* name : {"mentor.db", "mentor.db-wal", "mentor.db-shm"})
     std::filesystem::remove(state / name);
-  const auto text = ReadFile(std::filesystem::path(MENTOR_TEST_DATA) / "store/v1.sql", 100'000);
+  const auto text = ReadFile(testing::SourcePath("tests/data/store/v1.sql"), 100'000);
   REQUIRE(text.ok());
   {
     const auto database = sql::OpenSqlite(state / "mentor.db", /*read_only=*/false);
