@@ -157,7 +157,8 @@ const auto kOptions = Bind<AdrConfig>(
      {&AdrConfig::by_success,
       "performance",
       {{"success", true}, {"shaped", false}},
-      "What decides: the share of successful episodes, or the mean shaped reward of a step, each "
+      "Quantity that decides: the share of successful episodes, or the mean shaped reward of a "
+      "step, each "
       "of the last inner iteration."},
      {&AdrConfig::threshold_low, "threshold_low", "0.3", -1e30, 1e30,
       "A mean performance up to this narrows the range."},

@@ -54,6 +54,7 @@ const auto kOptions = Bind<Config>(
 
 OuterPpoRuleConfig RuleConfigOf(const RuleContext& context, Config config) {
   const v1::ExperimentSpec& spec = context.spec;
+  const auto* density = context.network ? context.network->density() : nullptr;
   const int64_t steps = spec.lifetime().steps_per_iteration(),
                 iterations = spec.lifetime().iterations();
   const auto share = [&](double of_segment, int64_t* value) {
@@ -63,7 +64,7 @@ OuterPpoRuleConfig RuleConfigOf(const RuleContext& context, Config config) {
   config.advantage.steps_per_iteration = steps;
   share(1.1, &config.advantage.starting_n);
   share(0.15, &config.advantage.skip_rate);
-  config.settings.ppo.piece_unit = context.network ? context.network->piece_unit() : 1;
+  config.settings.ppo.piece_unit = density ? density->piece_unit() : 1;
   return {.settings = config.settings,
           .advantage = config.advantage,
           .lifetimes = spec.rule().lifetimes_per_update(),
@@ -123,8 +124,8 @@ class BlackBox final : public OuterPpoRule {
                         &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
       trained.*member = (steps.*member).narrow(1, 0, trained_steps_);
     }
-    return MakeOuterPpoBatch(*network_, trained, std::move(advantages), std::move(returns),
-                             zero_prev_at_cut_);
+    return MakeOuterPpoBatch(*network_->density(), trained, std::move(advantages),
+                             std::move(returns), zero_prev_at_cut_);
   }
 
   const std::shared_ptr<const learner::SignalNetwork> network_;
@@ -145,7 +146,7 @@ const RegisterRule kBlackBox({
       if (!context.network)
         violations->Add("signal",
                         "is missing; the black-box rule trains a signal network, so name one");
-      else if (!context.network->has_density())
+      else if (context.network->density() == nullptr)
         violations->Add(
             "signal.name",
             absl::StrCat("is '", context.spec.signal().name(),

@@ -49,7 +49,7 @@ const auto kOptions = Bind<Config>(
      {In(&Config::sizes, &LossSizes::steps), "buffer", "512", kLeastSteps, 65536,
       "Last steps of the agent that the loss sees; at least lifetime.steps_per_iteration."}});
 
-class LossConv : public SignalNetwork {
+class LossConv : public SignalNetwork, public LearnedLoss {
  public:
   LossConv(const SignalContext& context, const Config& config) : sizes_(config.sizes) {
     const auto& [conv1, conv2, trajectory, loss, sizes] = config;
@@ -68,8 +68,8 @@ class LossConv : public SignalNetwork {
                            {"loss2.b", {1}}});
   }
 
-  bool has_density() const override { return false; }
-  std::optional<LossSizes> loss_sizes() const override { return sizes_; }
+  const LearnedLoss* loss() const override { return this; }
+  LossSizes sizes() const override { return sizes_; }
   const ParamLayout& layout() const override { return layout_; }
 
   int64_t NumbersPerStep(bool graph) const override {

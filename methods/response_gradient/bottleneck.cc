@@ -32,7 +32,7 @@ const auto kOptions = Bind<Config>(
      {&Config::bottleneck, "bottleneck", "4", 1, kUnitsMax, "Units of the narrow layer."},
      {&Config::output_gain, "output_gain", "1", 0, 100, "Gain of the output layer at birth."}});
 
-class BottleneckNetwork : public SignalNetwork {
+class BottleneckNetwork : public SignalNetwork, public SignalGradient {
  public:
   BottleneckNetwork(const SignalContext& context, const Config& config)
       : layers_(config.layers), output_gain_(config.output_gain) {
@@ -51,8 +51,7 @@ class BottleneckNetwork : public SignalNetwork {
     conditioning_size_ = layout_.size() - layout_.slices()[body].offset;
   }
 
-  bool has_density() const override { return false; }
-  bool is_differentiable() const override { return true; }
+  const SignalGradient* gradient() const override { return this; }
   bool sees_outcome() const override { return false; }
   int64_t conditioning_size() const override { return conditioning_size_; }
   const ParamLayout& layout() const override { return layout_; }

@@ -48,7 +48,7 @@ MetricTable OuterPpoMetrics();
 void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string& what,
                  Violations* violations);
 
-// What differs between such rules, beside the network.
+// The part in which such rules differ, beside the network.
 struct OuterPpoRuleConfig {
   OuterPpoSettings settings;
   MetaAdvantageConfig advantage;

@@ -175,7 +175,7 @@ const auto kOptions = Bind<LstmPlain>(
      {&LstmPlain::initial_std, "initial_std", "0.2", 1e-6, 1e3,
       "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role."}});
 
-class LstmNetwork : public SignalNetwork {
+class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
  public:
   LstmNetwork(const SignalContext& context, const OptionValues& options)
       : input_(context.input), device_(context.device), plain_(kOptions.Read(options)) {
@@ -186,7 +186,8 @@ class LstmNetwork : public SignalNetwork {
     log_initial_std_ = exact::Log(plain_.initial_std);
   }
 
-  bool is_differentiable() const override { return true; }
+  const SignalGradient* gradient() const override { return this; }
+  const SignalDensity* density() const override { return this; }
   const ParamLayout& layout() const override { return plain_.layout; }
 
   // Run works on one step at a time.
