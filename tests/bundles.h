@@ -91,7 +91,7 @@ class BundleFolder {
   }
   std::filesystem::path root() const { return folder_->path() / "bundle"; }
 
-  // Its name, by which it is found from now on.
+  // The name by which the bundle is found from now on.
   std::string Offer() const {
     const auto manifest = OfferFolder(root());
     INFO(manifest.status().ToString());
@@ -113,7 +113,7 @@ class BundleFolder {
   std::unique_ptr<TempFolder> folder_ = std::make_unique<TempFolder>();
 };
 
-// The text with the one place where `from` stands replaced.
+// Returns the text with its only `from` replaced.
 inline std::string Replaced(std::string text, const std::string& from, const std::string& to) {
   const size_t at = text.find(from);
   INFO(from);
@@ -121,8 +121,8 @@ inline std::string Replaced(std::string text, const std::string& from, const std
   return text.replace(at, from.size(), to);
 }
 
-// An example of deploy/bundles, put together; empty, with the reason, where a wheel that it needs
-// is not installed.
+// Assembles an example of deploy/bundles. Empty, with the reason, if a wheel that it needs is not
+// installed.
 class ExampleBundle {
  public:
   explicit ExampleBundle(const std::string& name) : out_(folder_.path() / name) {

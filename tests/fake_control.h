@@ -1,5 +1,5 @@
-// What the control API asks of the rest of the meta-learner: every spec is good, there is room, and
-// nothing is at work. Tests override what they look at.
+// The rest of the meta-learner, as the control API sees it: every spec is good, there is room, and
+// nothing is running. Tests override what they need.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Every method of the control service states who may answer it.
+// Every method of the control service states which servers may answer it.
 #include <google/protobuf/descriptor.h>
 
 #include "mentor/v1/access.pb.h"

@@ -22,7 +22,7 @@ TEST_CASE("parity: recorded episodes of every task are replayed to the agreed to
   for (const TaskVerification& task : verified->tasks) {
     INFO(task.task);
     CHECK(task.episodes >= 2);
-    // What is asked of this machine and build: the bits of the simulation.
+    // This machine and build must give the same bits of simulation.
     CHECK(task.state == 0);
     CHECK(task.observation == 0);
   }

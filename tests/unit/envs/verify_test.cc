@@ -134,7 +134,7 @@ TEST_CASE("verify: a number that differs is found, whatever it belongs to", "[un
 }
 
 TEST_CASE("verify: recordings that begin at positions and velocities", "[unit]") {
-  // Hopper's third episode ends with step 21 of its 21, its first one goes on.
+  // Hopper's third episode ends with step 21 of its 21; its first one does not end there.
   Recorded hopper("Hopper-v5");
   auto verified = hopper.Run();
   REQUIRE(verified.ok());
