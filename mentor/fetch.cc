@@ -133,7 +133,7 @@ class Fetching {
     }
     MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(out));
     MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(run.state));
-    if (store->Get(ctl::FullName(flags_.name)).ok()) return run;
+    if (store->records.Get(ctl::FullName(flags_.name)).ok()) return run;
     return absl::AlreadyExistsError(out.string() +
                                     " holds another run; --out names another folder");
   }
@@ -277,36 +277,38 @@ class Fetching {
     v1::Experiment settings = from;
     settings.clear_deadline();
     settings.clear_retention();
-    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
-                            store->Create({.experiment = settings,
-                                           .id = ctl::ShortName(from.name()),
-                                           .owner = from.owner(),
-                                           .fill_folder = [&](const std::string& uid,
-                                                              const std::filesystem::path& folder) {
-                                             return Fill(contents, uid, folder, &steps, &infos);
-                                           }}));
+    MENTOR_ASSIGN_OR_RETURN(
+        const v1::Experiment experiment,
+        store->records.Create(
+            {.experiment = settings,
+             .id = ctl::ShortName(from.name()),
+             .owner = from.owner(),
+             .fill_folder = [&](const std::string& uid, const std::filesystem::path& folder) {
+               return Fill(contents, uid, folder, &steps, &infos);
+             }}));
     const std::string& name = experiment.name();
     if (from.state() == S::STATE_CANCELLED && from.progress().outer_updates() == 0)
-      return store->Transition(name, {S::STATE_QUEUED}, S::STATE_CANCELLED).status();
-    MENTOR_RETURN_IF_ERROR(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).status());
-    MENTOR_RETURN_IF_ERROR(store->PrepareFolder(experiment.uid()));
-    MENTOR_RETURN_IF_ERROR(store->ReconcileCheckpoints(experiment.uid(), steps, infos));
+      return store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_CANCELLED).status();
+    MENTOR_RETURN_IF_ERROR(
+        store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).status());
+    MENTOR_RETURN_IF_ERROR(store->files.PrepareFolder(experiment.uid()));
+    MENTOR_RETURN_IF_ERROR(store->results.ReconcileCheckpoints(experiment.uid(), steps, infos));
     for (const auto& [step, values] : contents.points)
-      MENTOR_RETURN_IF_ERROR(store->RecordPoints(experiment.uid(), step, values, {}));
+      MENTOR_RETURN_IF_ERROR(store->results.RecordPoints(experiment.uid(), step, values, {}));
     if (from.state() == S::STATE_CANCELLED)
       MENTOR_RETURN_IF_ERROR(
-          store->Transition(name, {S::STATE_RUNNING}, S::STATE_CANCELLING).status());
+          store->records.Transition(name, {S::STATE_RUNNING}, S::STATE_CANCELLING).status());
     // An experiment that is still running becomes PAUSED in the copy, because nothing works on the
     // copy.
     const State end = IsFinal(from.state()) ? from.state() : S::STATE_PAUSED;
-    return store
-        ->Change(name, "",
-                 [&](v1::Experiment* here) {
-                   here->set_state(end);
-                   *here->mutable_progress() = from.progress();
-                   if (from.has_error()) *here->mutable_error() = from.error();
-                   return absl::OkStatus();
-                 })
+    return store->records
+        .Change(name, "",
+                [&](v1::Experiment* here) {
+                  here->set_state(end);
+                  *here->mutable_progress() = from.progress();
+                  if (from.has_error()) *here->mutable_error() = from.error();
+                  return absl::OkStatus();
+                })
         .status();
   }
 

@@ -27,8 +27,8 @@ Leadership::Leadership(Options options, Metrics* metrics)
   };
 }
 
-absl::StatusOr<std::unique_ptr<ExperimentStore>> Leadership::Open(Process* process,
-                                                                  rpc::ServerOptions* server) {
+absl::StatusOr<std::unique_ptr<Store>> Leadership::Open(Process* process,
+                                                        rpc::ServerOptions* server) {
   auto store = OpenStore(options_.store);
   if (!options_.standby && !options_.store.database.empty() &&
       absl::IsUnavailable(store.status())) {
@@ -55,8 +55,7 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> Leadership::Open(Process* proce
   return store;
 }
 
-int Leadership::WaitForDatabase(Process* process,
-                                absl::StatusOr<std::unique_ptr<ExperimentStore>>* store) {
+int Leadership::WaitForDatabase(Process* process, absl::StatusOr<std::unique_ptr<Store>>* store) {
   constexpr std::chrono::seconds kRetry{1};
   auto next = std::chrono::steady_clock::now() + kRetry;
   return process->StandBy([&] {
@@ -77,7 +76,7 @@ void Leadership::SayAddress(const std::string& address) {
   std::fflush(stdout);
 }
 
-bool Leadership::Look(ExperimentStore* store) {
+bool Leadership::Look(Store* store) {
   const bool leads = store->Leads().ok();
   leader_.Set(leads ? 1 : 0);
   return leads;

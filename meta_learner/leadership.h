@@ -32,15 +32,14 @@ class Leadership {
 
   // Returns the store for writing, at once or after standing by; null if the process was stopped
   // meanwhile. After a standby, sets the server's address to that of the standby.
-  absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(Process* process,
-                                                        rpc::ServerOptions* server);
+  absl::StatusOr<std::unique_ptr<Store>> Open(Process* process, rpc::ServerOptions* server);
   // Frees the port for the meta-learner. Call when the meta-learner is made, so that callers hardly
   // notice.
   void EndStandby() { standby_.reset(); }
   // Prints the listening address once, for scripts.
   void SayAddress(const std::string& address);
   // Returns true if this process leads now.
-  bool Look(ExperimentStore* store);
+  bool Look(Store* store);
   // From now on, a lost database needs no stop request.
   void Stopping() { stopping_ = true; }
   bool lost() const { return lost_; }
@@ -48,7 +47,7 @@ class Leadership {
  private:
   // Waits for an unavailable database, as a running process does. Returns the signal that stopped
   // it, or 0.
-  int WaitForDatabase(Process* process, absl::StatusOr<std::unique_ptr<ExperimentStore>>* store);
+  int WaitForDatabase(Process* process, absl::StatusOr<std::unique_ptr<Store>>* store);
 
   Options options_;
   Metrics* const metrics_;

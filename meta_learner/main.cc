@@ -270,8 +270,8 @@ int Serve(const Flags& flags) {
   if (!store.ok()) return Fail(store.status());
   if (*store == nullptr) return kExitOk;  // Stopped while standing by.
   const auto bundles =
-      BundleShelf::Open({.folder = (*store)->folder() / kBundlesFolder,
-                         .objects = (*store)->objects(),
+      BundleShelf::Open({.folder = (*store)->files.folder() / kBundlesFolder,
+                         .objects = (*store)->files.objects(),
                          .owner_bytes_max = flags.Control().per_owner.bundle_bytes});
   if (!bundles.ok()) return Fail(bundles.status());
   SetBundleFinder([&](const std::string& digest) { return (*bundles)->Find(digest); });

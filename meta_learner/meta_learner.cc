@@ -132,8 +132,10 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
     return;
   }
   WatchDevice(metrics);
-  if (options.control) logs_ = std::make_unique<ExperimentLogs>(options.store);
-  disk_ = std::make_unique<DiskGuard>(options.store->folder(), options.disk_reserve_bytes, metrics);
+  if (options.control)
+    logs_ = std::make_unique<ExperimentLogs>(&options.store->records, &options.store->files);
+  disk_ = std::make_unique<DiskGuard>(options.store->files.folder(), options.disk_reserve_bytes,
+                                      metrics);
   runner_ = std::make_unique<ExperimentRunner>(
       ExperimentRunner::Options{.store = options.store,
                                 .broker = &broker_,
@@ -143,7 +145,8 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
                                 .device = options.device,
                                 .metrics = metrics});
   Scheduler::Options scheduling = options.scheduling;
-  scheduling.store = options.store;
+  scheduling.records = &options.store->records;
+  scheduling.results = &options.store->results;
   scheduling.broker = &broker_;
   scheduling.disk = disk_.get();
   if (options.control)
@@ -166,7 +169,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
 
 void MetaLearner::WatchDevice(Metrics* metrics) {
   prometheus::Gauge& last = DeviceLostGauge(metrics, "meta_learner");
-  const std::filesystem::path file = store_->folder() / kDeviceLost;
+  const std::filesystem::path file = store_->files.folder() / kDeviceLost;
   std::error_code error;
   if (const auto written = std::filesystem::last_write_time(file, error); !error) {
     const auto since_1970 = std::chrono::file_clock::to_sys(written).time_since_epoch();

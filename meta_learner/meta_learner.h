@@ -33,7 +33,7 @@ class MetaLearner : private Operations {
  public:
   struct Options {
     // Must outlive the meta-learner. Null: no experiments; callers run shards through broker().
-    ExperimentStore* store = nullptr;
+    Store* store = nullptr;
     BundleShelf* bundles = nullptr;   // Must outlive it too; null: no bundles.
     int num_threads = 1;              // For the outer updates of all experiments.
     learner::Device device = {};      // Where outer updates run.
@@ -73,8 +73,8 @@ class MetaLearner : private Operations {
   // Reports a device that failed, in this process or the previous one.
   void WatchDevice(Metrics* metrics);
 
-  ExperimentStore* const store_;  // May be null.
-  BundleShelf* const shelf_;      // May be null.
+  Store* const store_;        // May be null.
+  BundleShelf* const shelf_;  // May be null.
   const learner::Device device_;
   learner::DeviceMonitor::Handle device_lost_;
   // In order of dependency.

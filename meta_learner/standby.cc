@@ -142,7 +142,7 @@ std::string Standby::address() {
   return listening_.empty() ? options_.server.address : listening_;
 }
 
-absl::StatusOr<std::unique_ptr<ExperimentStore>> Standby::Take() {
+absl::StatusOr<std::unique_ptr<Store>> Standby::Take() {
   MENTOR_CHECK(over_);
   thread_.join();
   return std::move(taken_);

@@ -45,7 +45,7 @@ class Standby {
   bool available() const { return available_; }
   // Must be called once, after over(). Returns the store for writing, or the error. The standby
   // still listens until its destruction; callers in the meantime retry.
-  absl::StatusOr<std::unique_ptr<ExperimentStore>> Take();
+  absl::StatusOr<std::unique_ptr<Store>> Take();
   // Returns the listening address; before listening, the address of the options.
   std::string address();
 
@@ -65,9 +65,9 @@ class Standby {
   std::atomic<bool> over_ = false, available_ = false;
   // Used only by the thread until over_.
   LeaseWatch watch_;
-  absl::StatusOr<std::unique_ptr<ExperimentStore>> taken_;
+  absl::StatusOr<std::unique_ptr<Store>> taken_;
   std::chrono::steady_clock::time_point not_before_;  // Time of the next attempt to lead.
-  std::unique_ptr<ExperimentStore> reading_;
+  std::unique_ptr<Store> reading_;
   std::unique_ptr<ExperimentService> experiments_;
   std::unique_ptr<BundleService> bundles_;
   std::unique_ptr<Refusal> refusal_;

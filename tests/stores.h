@@ -14,15 +14,15 @@ inline meta_learner::NewExperiment SmallExperiment(const std::string& id = "") {
       LoadSpec("benchmark { name: 'point_reach' } rule { outer_updates: 5 }").value(), id);
 }
 
-inline v1::Experiment CreateSmall(meta_learner::ExperimentStore* store, const std::string& id) {
-  return store->Create(SmallExperiment(id)).value();
+inline v1::Experiment CreateSmall(meta_learner::Store* store, const std::string& id) {
+  return store->records.Create(SmallExperiment(id)).value();
 }
 
 // The same, at work.
-inline v1::Experiment StartSmall(meta_learner::ExperimentStore* store, const std::string& id) {
+inline v1::Experiment StartSmall(meta_learner::Store* store, const std::string& id) {
   using S = v1::Experiment;
   const v1::Experiment queued = CreateSmall(store, id);
-  return store->Transition(queued.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).value();
+  return store->records.Transition(queued.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).value();
 }
 
 }  // namespace mentor::testing

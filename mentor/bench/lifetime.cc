@@ -62,7 +62,7 @@ absl::StatusOr<Figures> RunLifetime(const Settings& settings) {
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, LoadSpec(kSpec));
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder.path()));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
-                          store->Create(meta_learner::WithSpec(spec, "bench")));
+                          store->records.Create(meta_learner::WithSpec(spec, "bench")));
   const auto metrics = Metrics::Create();
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const double cpu_before = ProcessCpuSeconds();
@@ -75,14 +75,14 @@ absl::StatusOr<Figures> RunLifetime(const Settings& settings) {
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     while (!IsFinal(experiment.state())) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      MENTOR_ASSIGN_OR_RETURN(experiment, store->Get(experiment.name()));
+      MENTOR_ASSIGN_OR_RETURN(experiment, store->records.Get(experiment.name()));
     }
   }
   const double cpu = ProcessCpuSeconds() - cpu_before;
   if (experiment.state() != v1::Experiment::STATE_SUCCEEDED)
     return StatusFromProto(experiment.error());
 
-  MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
+  MENTOR_ASSIGN_OR_RETURN(const auto points, store->results.Points(experiment.uid()));
   const double updates = spec.rule().outer_updates();
   const auto mean = [&](const std::string& metric) {
     double sum = 0;

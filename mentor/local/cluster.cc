@@ -16,7 +16,7 @@ constexpr TriedAt::Options kTryAtOnce = {.wait_min = {}, .span = {}};
 
 }  // namespace
 
-Cluster::Cluster(const Options& options, meta_learner::ExperimentStore* store, Metrics* metrics)
+Cluster::Cluster(const Options& options, meta_learner::Store* store, Metrics* metrics)
     : options_(options),
       store_(store),
       metrics_(metrics),

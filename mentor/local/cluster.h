@@ -34,7 +34,7 @@ class Cluster {
   };
   // Store and metrics must outlive the cluster. Without a store there are no experiments: callers
   // run shards through the meta-learner's broker.
-  Cluster(const Options& options, meta_learner::ExperimentStore* store, Metrics* metrics);
+  Cluster(const Options& options, meta_learner::Store* store, Metrics* metrics);
   ~Cluster();
 
   // Starts all roles. Experiments that the store has QUEUED or RUNNING begin.
@@ -45,7 +45,7 @@ class Cluster {
 
  private:
   const Options options_;
-  meta_learner::ExperimentStore* const store_;
+  meta_learner::Store* const store_;
   Metrics* const metrics_;
   // Members in order of their dependencies.
   learner::RolloutServer rollout_;

@@ -35,9 +35,9 @@ constexpr int kLearnedColumns = 100;
 constexpr size_t kHashDigits = 8;  // Digits of the spec's hash in the name of a folder.
 
 // Returns the experiment of the folder, which a new folder gets here.
-absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store,
+absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::Store* store,
                                             const LocalRunOptions& options) {
-  auto existing = store->Get(kName);
+  auto existing = store->records.Get(kName);
   if (absl::IsNotFound(existing.status())) {
     meta_learner::NewExperiment fresh = meta_learner::WithSpec(options.spec, "run");
     if (options.branch) {
@@ -49,7 +49,7 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
         return meta_learner::WriteCheckpoint(folder / "checkpoints", checkpoint).status();
       };
     }
-    return store->Create(fresh);
+    return store->records.Create(fresh);
   }
   MENTOR_RETURN_IF_ERROR(existing.status());
   if (SpecHash(existing->spec()) != SpecHash(options.spec)) {
@@ -57,11 +57,12 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
         "%s holds a run of another spec; choose another folder with --out, go on from that run "
         "with 'mentor run --from %s --set ... --out NEW', or continue it with its spec, %s",
         options.out.string(), options.out.string(),
-        (store->ExperimentFolder(existing->uid()) / "spec.txtpb").string()));
+        (store->files.ExperimentFolder(existing->uid()) / "spec.txtpb").string()));
   }
   // Reindex leaves the experiment PAUSED; running it again resumes it.
   if (existing->state() == v1::Experiment::STATE_PAUSED) {
-    return store->Transition(kName, {v1::Experiment::STATE_PAUSED}, v1::Experiment::STATE_QUEUED);
+    return store->records.Transition(kName, {v1::Experiment::STATE_PAUSED},
+                                     v1::Experiment::STATE_QUEUED);
   }
   return existing;
 }
@@ -74,7 +75,7 @@ void Keep(const absl::Status& status, absl::Status* kept) {
 }
 
 // Follows the experiment until it ends. Returns true if a signal stopped it.
-bool Follow(meta_learner::ExperimentStore* store, bool quiet, RunMetrics* metrics,
+bool Follow(meta_learner::Records* records, bool quiet, RunMetrics* metrics,
             v1::Experiment* experiment) {
   ProgressBar bar;
   uint32_t updates = experiment->progress().outer_updates();
@@ -82,7 +83,7 @@ bool Follow(meta_learner::ExperimentStore* store, bool quiet, RunMetrics* metric
   const auto learned = [&](int columns) { return metrics->Learned(columns); };
   while (true) {
     const bool stopped = WaitForStopSignal(std::chrono::milliseconds(250)) != 0;
-    if (auto now = store->Get(kName); now.ok()) *experiment = *std::move(now);
+    if (auto now = records->Get(kName); now.ok()) *experiment = *std::move(now);
     if (experiment->progress().outer_updates() != updates) {
       updates = experiment->progress().outer_updates();
       Keep(metrics->Update(), &kept);
@@ -147,7 +148,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
       RunMetrics::Open(
           {.points =
                [&](uint32_t step_min, uint32_t step_max) {
-                 return store->Points(experiment.uid(), {}, step_min, step_max);
+                 return store->results.Points(experiment.uid(), {}, step_min, step_max);
                },
            .experiment = experiment,
            .csv = options.out / kMetricsFile,
@@ -156,20 +157,20 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
                               : options.tensorboard / BoardName(options, experiment)}));
   bool stopped = false;
   if (!IsFinal(experiment.state())) {
-    MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(store->ExperimentFolder(experiment.uid()),
-                                                         meta_learner::ExperimentFingerprint()));
+    MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(
+        store->files.ExperimentFolder(experiment.uid()), meta_learner::ExperimentFingerprint()));
     MENTOR_RETURN_IF_ERROR(meta_learner::CheckLearnerArithmetic(
-        store->ExperimentFolder(experiment.uid()), meta_learner::CpuArithmetic()));
+        store->files.ExperimentFolder(experiment.uid()), meta_learner::CpuArithmetic()));
     Cluster cluster({.actors = options.actors,
                      .threads_per_actor = options.threads_per_actor,
                      .learner_threads = options.learner_threads,
                      .device = options.device},
                     store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
-    stopped = Follow(store.get(), options.quiet, numbers.get(), &experiment);
+    stopped = Follow(&store->records, options.quiet, numbers.get(), &experiment);
   }
   // The last update may have been committed after the signal.
-  MENTOR_ASSIGN_OR_RETURN(experiment, store->Get(kName));
+  MENTOR_ASSIGN_OR_RETURN(experiment, store->records.Get(kName));
   absl::Status kept;
   Keep(numbers->Update(), &kept);
 

@@ -314,17 +314,16 @@ std::string NameOfFolder(const std::filesystem::path& folder) {
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder) {
   MENTOR_ASSIGN_OR_RETURN(const RunState state, FindRunState(folder));
   const RunFolder& run = state.folder;
-  meta_learner::OpenError why = meta_learner::OpenError::kNone;
-  auto opened = meta_learner::OpenStore(run.state, &why);
+  auto opened = meta_learner::OpenStore(run.state);
   // The store of a running process may be read up to its last commit.
-  const bool in_use = why == meta_learner::OpenError::kInUse;
+  const bool in_use = ReasonOf(opened.status()) == ReasonName(Reason::kInUse);
   if (in_use) opened = meta_learner::OpenStoreToRead({.folder = run.state});
   MENTOR_ASSIGN_OR_RETURN(const auto store, std::move(opened));
-  MENTOR_ASSIGN_OR_RETURN(const auto experiments, store->InStates(AllStates()));
+  MENTOR_ASSIGN_OR_RETURN(const auto experiments, store->records.InStates(AllStates()));
   for (const v1::Experiment& experiment : experiments) {
     std::error_code error;
-    if (!std::filesystem::equivalent(store->ExperimentFolder(experiment.uid()), run.experiment,
-                                     error))
+    if (!std::filesystem::equivalent(store->files.ExperimentFolder(experiment.uid()),
+                                     run.experiment, error))
       continue;
     MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportDataOf(store.get(), experiment));
     data.goes_on = in_use && IsAtWork(experiment.state());
@@ -333,13 +332,13 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
   return absl::NotFoundError(run.experiment.string() + " is not in its store");
 }
 
-absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
+absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
                                                 const v1::Experiment& experiment) {
   const v1::ExperimentSpec spec = WithDefaults(experiment.spec());
   report::ReportData data;
   // A run is alone in its folder and takes its name; a fetched experiment has its own name.
   const std::string id = ExperimentIdOf(experiment.name()).value_or("run");
-  data.run = id == "run" ? NameOfFolder(store->folder()) : id;
+  data.run = id == "run" ? NameOfFolder(store->files.folder()) : id;
   if (experiment.state() == v1::Experiment::STATE_FAILED)
     data.failure = experiment.error().message();
   data.succeeded = experiment.state() == v1::Experiment::STATE_SUCCEEDED;
@@ -386,7 +385,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   if (experiment.has_end_time())
     data.facts.emplace_back("Ended", DateText(absl::FromTimeT(experiment.end_time().seconds())));
   data.date = DateText(absl::Now());
-  if (const auto hash = HashRun(store->ExperimentFolder(experiment.uid())); hash.ok()) {
+  if (const auto hash = HashRun(store->files.ExperimentFolder(experiment.uid())); hash.ok()) {
     data.facts.emplace_back(absl::StrFormat("Hash after outer update %d", hash->outer_step),
                             hash->state_hash);
     data.identity.state_hash = hash->state_hash;
@@ -394,11 +393,11 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
     data.damaged_checkpoints = hash->damaged;
   }
 
-  MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
+  MENTOR_ASSIGN_OR_RETURN(const auto points, store->results.Points(experiment.uid()));
   data.metrics = meta_learner::AllMetrics(spec);
   data.training = TrainingPoints(points);
 
-  const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
+  const std::filesystem::path folder = store->files.ExperimentFolder(experiment.uid());
   data.films = FilmsOf(folder);
   MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
   MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder, &data));

@@ -20,7 +20,7 @@ namespace mentor {
 inline constexpr char kMetricsFile[] = "metrics.csv";
 
 // Returns the report data of an experiment so far.
-absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
+absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
                                                 const v1::Experiment& experiment);
 
 // Returns the store's points of an experiment by outer update.

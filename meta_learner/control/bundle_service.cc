@@ -122,9 +122,8 @@ absl::StatusOr<v1::FetchBundleResponse> Fetch(rpc::BundlePieces* pieces,
 
 // Returns FAILED_PRECONDITION BUNDLE_IN_USE if an experiment names the bundle. `title` names the
 // bundle for people.
-absl::Status CheckUnnamed(ExperimentStore* store, const std::string& digest,
-                          const std::string& title) {
-  MENTOR_ASSIGN_OR_RETURN(const ExperimentStore::Snapshot all, store->ReadSnapshot({}));
+absl::Status CheckUnnamed(Records* records, const std::string& digest, const std::string& title) {
+  MENTOR_ASSIGN_OR_RETURN(const Records::Snapshot all, records->ReadSnapshot({}));
   std::vector<std::string> names;
   for (const v1::Experiment& experiment : all.experiments) {
     if (BundlesOf(experiment.spec()).contains(digest)) names.push_back(experiment.name());
@@ -166,7 +165,7 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
     const std::string title = bundle.ok()
                                   ? BundleTitle(rpc::ManifestFromProto(digest, bundle->files()))
                                   : BundleName(digest);
-    MENTOR_RETURN_IF_ERROR(CheckUnnamed(options.store, digest, title));
+    MENTOR_RETURN_IF_ERROR(CheckUnnamed(&options.store->records, digest, title));
   }
   // Pushes that the caller may not change continue.
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> pushers, shelf->Pushers(turn));

@@ -52,12 +52,12 @@ bool Cancel(v1::Experiment* experiment) {
 // notifies the scheduler.
 template <typename Named>
 absl::StatusOr<v1::Experiment> Change(const ServiceOptions& options, const rpc::Caller& caller,
-                                      const Named& named, const ExperimentStore::Edit& edit) {
-  auto changed = options.store->Change(named.name(), named.etag(),
-                                       [&](v1::Experiment* experiment) -> absl::Status {
-                                         MENTOR_RETURN_IF_ERROR(CheckOwner(caller, *experiment));
-                                         return edit(experiment);
-                                       });
+                                      const Named& named, const Records::Edit& edit) {
+  auto changed = options.store->records.Change(
+      named.name(), named.etag(), [&](v1::Experiment* experiment) -> absl::Status {
+        MENTOR_RETURN_IF_ERROR(CheckOwner(caller, *experiment));
+        return edit(experiment);
+      });
   if (changed.ok()) options.operations->Look(*changed);
   return changed;
 }
@@ -145,7 +145,7 @@ absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
     return absl::UnavailableError(*error);
   std::map<std::string, OwnerUsage> usage;
   if (options.per_owner.checkpoint_bytes > 0) {
-    MENTOR_ASSIGN_OR_RETURN(usage, options.store->Usage());
+    MENTOR_ASSIGN_OR_RETURN(usage, options.store->records.Usage());
   }
   return Change(options, caller, request, [&](v1::Experiment* experiment) -> absl::Status {
     switch (experiment->state()) {
@@ -204,7 +204,7 @@ absl::Status DeleteExperiment(const ServiceOptions& options,
     MENTOR_RETURN_IF_ERROR(cancelled.status());
     if (cancelled->state() == S::STATE_CANCELLING) return absl::UnavailableError("on its way");
   }
-  absl::Status status = options.store->DeleteIf(
+  absl::Status status = options.store->records.DeleteIf(
       request.name(), request.force() ? "" : request.etag(),
       [&](const v1::Experiment& experiment) { return CheckOwner(caller, experiment); });
   if (absl::IsNotFound(status) && request.allow_missing()) return absl::OkStatus();

@@ -32,15 +32,16 @@ v1::Checkpoint ToResource(const std::string& experiment, const CheckpointRow& ro
 
 }  // namespace
 
-absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(ExperimentStore* store,
+absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(Records* records,
+                                                                        Results* results,
                                                                         const std::string& name,
                                                                         const char* field) {
   const auto parsed = ParseCheckpointName(name);
   if (!parsed)
     return BadName(field, name, "experiments/{experiment}/checkpoints/{outer update, 8 digits}");
-  MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, store->Get(parsed->first));
+  MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, records->Get(parsed->first));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
-                          store->Checkpoints(experiment.uid()));
+                          results->Checkpoints(experiment.uid()));
   for (const CheckpointRow& row : rows) {
     if (row.outer_step == parsed->second) return std::pair(std::move(experiment), row);
   }
@@ -49,7 +50,7 @@ absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(Experime
 }
 
 absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
-    ExperimentStore* store, const v1::ListCheckpointsRequest& request) {
+    Records* records, Results* results, const v1::ListCheckpointsRequest& request) {
   Violations violations;
   const int page_size = PageSize(request.page_size(), &violations);
   const auto after = ParseCheckpointName(request.page_token());
@@ -59,9 +60,9 @@ absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
                      "first page");
   }
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
-  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.parent()));
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(request.parent()));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
-                          store->Checkpoints(experiment.uid()));
+                          results->Checkpoints(experiment.uid()));
   v1::ListCheckpointsResponse response;
   PageRoom room(page_size);
   for (const CheckpointRow& row : rows) {
@@ -76,13 +77,14 @@ absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
   return response;
 }
 
-absl::StatusOr<v1::Checkpoint> GetCheckpoint(ExperimentStore* store,
+absl::StatusOr<v1::Checkpoint> GetCheckpoint(Records* records, Results* results,
                                              const v1::GetCheckpointRequest& request) {
-  MENTOR_ASSIGN_OR_RETURN(const auto found, FindCheckpoint(store, request.name(), "name"));
+  MENTOR_ASSIGN_OR_RETURN(const auto found,
+                          FindCheckpoint(records, results, request.name(), "name"));
   return ToResource(found.first.name(), found.second);
 }
 
-absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
+absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(Records* records, Results* results,
                                                 const v1::UpdateCheckpointRequest& request,
                                                 const rpc::Caller& caller) {
   Violations violations;
@@ -97,22 +99,23 @@ absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   const v1::Checkpoint& wanted = request.checkpoint();
   MENTOR_ASSIGN_OR_RETURN(const auto found,
-                          FindCheckpoint(store, wanted.name(), "checkpoint.name"));
+                          FindCheckpoint(records, results, wanted.name(), "checkpoint.name"));
   MENTOR_RETURN_IF_ERROR(CheckOwner(caller, found.first));
   const v1::Checkpoint before = ToResource(found.first.name(), found.second);
   MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), wanted.etag(), before.etag()));
   MENTOR_ASSIGN_OR_RETURN(
       const CheckpointRow row,
-      store->PinCheckpoint(found.first.uid(), found.second.outer_step, wanted.pinned()));
+      results->PinCheckpoint(found.first.uid(), found.second.outer_step, wanted.pinned()));
   return ToResource(found.first.name(), row);
 }
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
-    ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel) {
-  MENTOR_ASSIGN_OR_RETURN(const auto found, FindCheckpoint(store, request.name(), "name"));
+    Store* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel) {
+  MENTOR_ASSIGN_OR_RETURN(const auto found,
+                          FindCheckpoint(&store->records, &store->results, request.name(), "name"));
   MENTOR_ASSIGN_OR_RETURN(
       const std::filesystem::path file,
-      store->OpenCheckpoint(found.first.uid(), found.second.outer_step, cancel));
+      store->files.OpenCheckpoint(found.first.uid(), found.second.outer_step, cancel));
   return Download(file, request.offset());
 }
 

@@ -17,19 +17,20 @@ namespace mentor::meta_learner {
 
 // Returns the checkpoint of this name and its experiment. `field` is the request's field that holds
 // the name, for errors.
-absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(ExperimentStore* store,
+absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(Records* records,
+                                                                        Results* results,
                                                                         const std::string& name,
                                                                         const char* field);
 
 absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
-    ExperimentStore* store, const v1::ListCheckpointsRequest& request);
-absl::StatusOr<v1::Checkpoint> GetCheckpoint(ExperimentStore* store,
+    Records* records, Results* results, const v1::ListCheckpointsRequest& request);
+absl::StatusOr<v1::Checkpoint> GetCheckpoint(Records* records, Results* results,
                                              const v1::GetCheckpointRequest& request);
-absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
+absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(Records* records, Results* results,
                                                 const v1::UpdateCheckpointRequest& request,
                                                 const rpc::Caller& caller);
 // `cancel` interrupts the fetch from the bucket.
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
-    ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel);
+    Store* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel);
 
 }  // namespace mentor::meta_learner

@@ -27,12 +27,12 @@ namespace {
 // Retry delay for callers where waiting helps, since the queue moves slowly.
 constexpr auto kRetryLater = std::chrono::seconds(30);
 
-absl::StatusOr<Checkpoint> ReadSource(ExperimentStore* store,
+absl::StatusOr<Checkpoint> ReadSource(RunFiles* files,
                                       const std::pair<v1::Experiment, CheckpointRow>& source,
                                       const std::atomic<bool>* cancel) {
   MENTOR_ASSIGN_OR_RETURN(
       const std::filesystem::path file,
-      store->OpenCheckpoint(source.first.uid(), source.second.outer_step, cancel));
+      files->OpenCheckpoint(source.first.uid(), source.second.outer_step, cancel));
   return ReadCheckpoint(file);
 }
 
@@ -40,7 +40,7 @@ absl::StatusOr<Checkpoint> ReadSource(ExperimentStore* store,
 
 absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   MENTOR_RETURN_IF_ERROR(options_.operations->CheckRoom());
-  MENTOR_ASSIGN_OR_RETURN(const auto counts, options_.store->CountByState());
+  MENTOR_ASSIGN_OR_RETURN(const auto counts, options_.store->records.CountByState());
   // Paused experiments count as queued, since they may be queued again at any time. So a resume
   // needs no room, and a pause frees none.
   int64_t waiting = 0;
@@ -58,7 +58,7 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   }
   if (options_.per_owner.queued == 0 && options_.per_owner.checkpoint_bytes == 0)
     return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const auto usage, options_.store->Usage());
+  MENTOR_ASSIGN_OR_RETURN(const auto usage, options_.store->records.Usage());
   const auto own = usage.find(owner);
   if (own == usage.end()) return absl::OkStatus();
   if (options_.per_owner.queued > 0 && own->second.waiting >= options_.per_owner.queued) {
@@ -109,11 +109,11 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& s
     if (!room.ok() && submitted.request_id.empty()) return room;
     if (!room.ok()) {
       MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
-                              options_.store->Answered(submitted));
+                              options_.store->records.Answered(submitted));
       if (!answer) return room;
       return *std::move(answer);
     }
-    experiment = options_.store->Create(submitted);
+    experiment = options_.store->records.Create(submitted);
   }
   if (experiment.ok()) options_.operations->Look(*experiment);
   return experiment;
@@ -149,7 +149,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     MENTOR_RETURN_IF_ERROR(fits);
     if (!request.experiment_id().empty()) {
       const std::string name = ExperimentName(request.experiment_id());
-      if (options_.store->Get(name).ok()) {
+      if (options_.store->records.Get(name).ok()) {
         return MakeError(
             absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
             absl::StrFormat("%s exists already; choose another id, or leave it out", name),
@@ -192,18 +192,18 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
                           .request_hash = HashOfRequest(request, owner)};
   // Check for a repeated request first: its source may be gone by now.
   MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
-                          options_.store->Answered(submitted));
+                          options_.store->records.Answered(submitted));
   if (answer) return *std::move(answer);
-  MENTOR_ASSIGN_OR_RETURN(
-      const auto source,
-      FindCheckpoint(options_.store, request.source_checkpoint(), "source_checkpoint"));
+  MENTOR_ASSIGN_OR_RETURN(const auto source,
+                          FindCheckpoint(&options_.store->records, &options_.store->results,
+                                         request.source_checkpoint(), "source_checkpoint"));
   const v1::Experiment& experiment = source.first;
   const std::vector<std::string> overrides(request.spec_overrides().begin(),
                                            request.spec_overrides().end());
   const v1::ExperimentSpec spec =
       ParseSpec(PrintSpec(experiment.spec()), overrides, &violations, check_parts_);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
-  auto read = ReadSource(options_.store, source, cancel);
+  auto read = ReadSource(&options_.store->files, source, cancel);
   if (absl::IsNotFound(read.status()) || absl::IsDataLoss(read.status())) {
     MENTOR_LOG(kWarning, "a checkpoint that is to be cloned cannot be read",
                {{"experiment", experiment.name()}, {"why", read.status()}});

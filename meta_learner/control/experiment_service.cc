@@ -57,6 +57,9 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
  public:
   Impl(Options options, Metrics* metrics)
       : options_(std::move(options)),
+        records_(&options_.store->records),
+        results_(&options_.store->results),
+        files_(&options_.store->files),
         streams_open_(metrics->Gauge("mentor_watch_streams", "Streams to users.")),
         lag_events_(metrics->Histogram("mentor_watch_lag_events",
                                        "Changes that a watcher had to catch up with at once.",
@@ -69,15 +72,14 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
                                            RpcBuckets())),
         calls_(options_),
         creation_(&options_),
-        deletes_(options_.store) {
+        deletes_(records_) {
     for (const State state : AllStates()) {
       by_state_[state] =
           &metrics->Gauge("mentor_experiments", "Experiments.", {{"state", StateText(state)}});
     }
     RegisterMethods();
-    options_.store->OnCommit([this](double seconds) { commit_seconds_.Observe(seconds); });
-    subscription_ = options_.store->Subscribe(
-        [this](const ExperimentStore::Notice& notice) { Changed(notice); });
+    records_->OnCommit([this](double seconds) { commit_seconds_.Observe(seconds); });
+    subscription_ = records_->Subscribe([this](const Records::Notice& notice) { Changed(notice); });
     if (!options_.refusal) UpdateGauges();
     ticker_ = std::thread([this] { Tick(); });
   }
@@ -92,12 +94,15 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
                                              const grpc::ByteBuffer& received);
   // Returns OK if this process may answer the method, else the error for the caller.
   absl::Status MayAnswer(const std::string& method) const;
-  void Changed(const ExperimentStore::Notice& notice);
+  void Changed(const Records::Notice& notice);
   void Tick();
   void UpdateGauges();
 
   // Fixed after construction; the objects do their own locking.
   const Options options_;
+  Records* const records_;
+  Results* const results_;
+  RunFiles* const files_;
   prometheus::Gauge& streams_open_;
   prometheus::Histogram& lag_events_;
   prometheus::Counter& replay_mismatches_;
@@ -111,7 +116,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   Mutex mutex_;
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::unique_ptr<ExperimentStore::Subscription> subscription_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Records::Subscription> subscription_ ABSL_GUARDED_BY(mutex_);
   // Last member, so that it stops first.
   std::thread ticker_;
 };
@@ -161,11 +166,11 @@ void ExperimentService::Impl::RegisterMethods() {
                        creation_.Clone(request, caller.name, cancel)))
 
   MENTOR_UNARY(kLight, GetExperiment, v1::GetExperimentRequest, v1::Experiment,
-               options_.store->Get(request.name()))
+               records_->Get(request.name()))
   MENTOR_UNARY(kLight, ListExperiments, v1::ListExperimentsRequest, v1::ListExperimentsResponse,
-               meta_learner::ListExperiments(options_.store, request))
+               meta_learner::ListExperiments(records_, request))
   MENTOR_STREAM(kLight, WatchExperiments, v1::WatchExperimentsRequest, v1::WatchExperimentsResponse,
-                meta_learner::WatchExperiments(options_.store, request, &lag_events_))
+                meta_learner::WatchExperiments(records_, request, &lag_events_))
 
   MENTOR_UNARY(kLight, UpdateExperiment, v1::UpdateExperimentRequest, v1::Experiment,
                Audited(caller, "UpdateExperiment", request.experiment().name(),
@@ -186,27 +191,27 @@ void ExperimentService::Impl::RegisterMethods() {
                       Empty* /*response*/) { return DeleteExperiment(context, *received); }));
 
   MENTOR_UNARY(kLight, QueryMetrics, v1::QueryMetricsRequest, v1::QueryMetricsResponse,
-               meta_learner::QueryMetrics(options_.store, request))
+               meta_learner::QueryMetrics(records_, results_, request))
   MENTOR_UNARY(kLight, ListMetrics, v1::ListMetricsRequest, v1::ListMetricsResponse,
-               meta_learner::ListMetrics(options_.store, request))
+               meta_learner::ListMetrics(records_, results_, request))
   MENTOR_STREAM(kLight, WatchMetrics, v1::WatchMetricsRequest, v1::WatchMetricsResponse,
-                meta_learner::WatchMetrics(options_.store, request))
+                meta_learner::WatchMetrics(records_, results_, request))
   MENTOR_STREAM(kLight, WatchLogs, v1::WatchLogsRequest, v1::WatchLogsResponse,
-                meta_learner::WatchLogs(options_.store, request))
+                meta_learner::WatchLogs(records_, files_, request))
 
   MENTOR_UNARY(kLight, ListCheckpoints, v1::ListCheckpointsRequest, v1::ListCheckpointsResponse,
-               meta_learner::ListCheckpoints(options_.store, request))
+               meta_learner::ListCheckpoints(records_, results_, request))
   MENTOR_UNARY(kLight, GetCheckpoint, v1::GetCheckpointRequest, v1::Checkpoint,
-               meta_learner::GetCheckpoint(options_.store, request))
+               meta_learner::GetCheckpoint(records_, results_, request))
   MENTOR_UNARY(kLight, UpdateCheckpoint, v1::UpdateCheckpointRequest, v1::Checkpoint,
                Audited(caller, "UpdateCheckpoint", request.checkpoint().name(),
-                       meta_learner::UpdateCheckpoint(options_.store, request, caller)))
+                       meta_learner::UpdateCheckpoint(records_, results_, request, caller)))
   MENTOR_STREAM(kFiles, DownloadCheckpoint, v1::DownloadRequest, v1::DownloadResponse,
                 meta_learner::DownloadCheckpoint(options_.store, request, cancel))
   MENTOR_UNARY(kFiles, ListArtifacts, v1::ListArtifactsRequest, v1::ListArtifactsResponse,
-               meta_learner::ListArtifacts(options_.store, request, cancel))
+               meta_learner::ListArtifacts(records_, files_, request, cancel))
   MENTOR_STREAM(kFiles, DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
-                meta_learner::DownloadArtifact(options_.store, request, cancel))
+                meta_learner::DownloadArtifact(records_, files_, request, cancel))
 
   MENTOR_UNARY(kLight, ListCatalogue, v1::ListCatalogueRequest, v1::ListCatalogueResponse,
                meta_learner::ListCatalogue(request))
@@ -235,7 +240,7 @@ absl::Status ExperimentService::Impl::MayAnswer(const std::string& method) const
 }
 
 void ExperimentService::Impl::Stop() {
-  std::unique_ptr<ExperimentStore::Subscription> subscription;
+  std::unique_ptr<Records::Subscription> subscription;
   {
     const MutexLock lock(mutex_);
     if (std::exchange(stopping_, true)) return;
@@ -244,7 +249,7 @@ void ExperimentService::Impl::Stop() {
     changed_.NotifyAll();
   }
   subscription.reset();
-  options_.store->OnCommit(nullptr);
+  records_->OnCommit(nullptr);
   ticker_.join();
   calls_.Stop();
   deletes_.Stop(Draining());
@@ -257,7 +262,7 @@ grpc::ServerUnaryReactor* ExperimentService::Impl::DeleteExperiment(
                                     const rpc::Caller& caller) {
     if (const absl::Status may = MayAnswer("DeleteExperiment"); !may.ok())
       return reactor->Finish(rpc::ToGrpc(may));
-    const auto before = options_.store->Get(request.name());
+    const auto before = records_->Get(request.name());
     absl::Status status = meta_learner::DeleteExperiment(options_, request, caller);
     const bool on_its_way = absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok();
     Audit(caller, "DeleteExperiment", request.name(), on_its_way ? absl::OkStatus() : status);
@@ -273,7 +278,7 @@ grpc::ServerUnaryReactor* ExperimentService::Impl::DeleteExperiment(
   return reactor;
 }
 
-void ExperimentService::Impl::Changed(const ExperimentStore::Notice& notice) {
+void ExperimentService::Impl::Changed(const Records::Notice& notice) {
   calls_.PokeStreams();
   if (!notice.durable || gauges_due_.exchange(true)) return;
   calls_.PostAlways([this] {
@@ -297,14 +302,14 @@ void ExperimentService::Impl::Tick() {
 }
 
 void ExperimentService::Impl::UpdateGauges() {
-  const auto counts = options_.store->CountByState();
+  const auto counts = records_->CountByState();
   if (!counts.ok()) return;
   for (const auto& [state, gauge] : by_state_) {
     const auto count = counts->find(state);
     gauge->Set(count == counts->end() ? 0 : static_cast<double>(count->second));
   }
   const MutexLock lock(mutex_);  // Two concurrent updates would count a mismatch twice.
-  replay_mismatches_.Increment(static_cast<double>(options_.store->replay_mismatches()) -
+  replay_mismatches_.Increment(static_cast<double>(results_->replay_mismatches()) -
                                replay_mismatches_.Value());
 }
 

@@ -205,7 +205,7 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
   return [reader](v1::DownloadResponse* response) { return reader->Next(response); };
 }
 
-absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
+absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(Records* records, RunFiles* files,
                                                         const v1::ListArtifactsRequest& request,
                                                         const std::atomic<bool>* cancel) {
   Violations violations;
@@ -213,10 +213,10 @@ absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   const std::string query = "artifacts " + request.parent();
   MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(request.page_token(), query));
-  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.parent()));
-  const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
-  ExperimentObjects objects(store->objects(), experiment.uid(), cancel);
-  if (store->objects() != nullptr) MENTOR_RETURN_IF_ERROR(AsStorage(objects.Look()));
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(request.parent()));
+  const std::filesystem::path folder = files->ExperimentFolder(experiment.uid());
+  ExperimentObjects objects(files->objects(), experiment.uid(), cancel);
+  if (files->objects() != nullptr) MENTOR_RETURN_IF_ERROR(AsStorage(objects.Look()));
   NextNames next(experiment.name(), after);
   MENTOR_RETURN_IF_ERROR(AddNamesIn(folder, &next));
   for (const auto& [relative, object] : objects.files()) next.Add(relative);
@@ -248,25 +248,26 @@ absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
 }
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
-    ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel) {
+    Records* records, RunFiles* files, const v1::DownloadRequest& request,
+    const std::atomic<bool>* cancel) {
   const auto parsed = ParseArtifactName(request.name());
   if (!parsed) return BadName("name", request.name(), "experiments/{experiment}/artifacts/{path}");
-  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(parsed->first));
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(parsed->first));
   // Only files that ListArtifacts names.
   std::vector<std::string> places = {std::string(kOwnFolder) + parsed->second};
   if (!parsed->second.starts_with(kOwnFolder)) places.push_back(parsed->second);
   std::erase_if(places, [](const std::string& place) { return !IsShown(place); });
-  const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
+  const std::filesystem::path folder = files->ExperimentFolder(experiment.uid());
   for (const std::string& place : places) {
     if (IsOwnFile(folder, place)) return Download(folder / place, request.offset());
   }
-  if (store->objects() == nullptr) return NoSuchArtifact(request.name());
-  ExperimentObjects objects(store->objects(), experiment.uid(), cancel);
+  if (files->objects() == nullptr) return NoSuchArtifact(request.name());
+  ExperimentObjects objects(files->objects(), experiment.uid(), cancel);
   for (const std::string& place : places) {
     MENTOR_RETURN_IF_ERROR(AsStorage(objects.Look(place)));
     if (!objects.files().contains(place)) continue;
     MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path path,
-                            store->OpenFile(experiment.uid(), place, cancel));
+                            files->OpenFile(experiment.uid(), place, cancel));
     return Download(path, request.offset());
   }
   return NoSuchArtifact(request.name());

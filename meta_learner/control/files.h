@@ -16,11 +16,12 @@ namespace mentor::meta_learner {
 
 // Lists by name all files in the experiment's folder or bucket, except checkpoints and unfinished
 // files. In both functions `cancel` interrupts a wait for the bucket.
-absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
+absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(Records* records, RunFiles* files,
                                                         const v1::ListArtifactsRequest& request,
                                                         const std::atomic<bool>* cancel);
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
-    ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel);
+    Records* records, RunFiles* files, const v1::DownloadRequest& request,
+    const std::atomic<bool>* cancel);
 
 // Streams pieces of at most 1 MiB from `offset` on, then the hash of the whole file. Returns a
 // violation of "offset" when the file is shorter.

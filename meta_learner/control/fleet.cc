@@ -41,7 +41,7 @@ absl::StatusOr<Response> Page(const Request& request, const std::string& query,
 absl::StatusOr<v1::ListShardsResponse> ListShards(const ServiceOptions& options,
                                                   const v1::ListShardsRequest& request) {
   if (!request.parent().empty())
-    MENTOR_RETURN_IF_ERROR(options.store->Get(request.parent()).status());
+    MENTOR_RETURN_IF_ERROR(options.store->records.Get(request.parent()).status());
   return Page(request, "shards " + request.parent(), options.operations->Shards(request.parent()),
               &v1::ListShardsResponse::mutable_shards);
 }

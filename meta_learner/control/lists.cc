@@ -10,20 +10,20 @@
 namespace mentor::meta_learner {
 
 absl::StatusOr<v1::ListExperimentsResponse> ListExperiments(
-    ExperimentStore* store, const v1::ListExperimentsRequest& request) {
+    Records* records, const v1::ListExperimentsRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(ExperimentFilter filter, ParseFilter(request.filter()));
   MENTOR_ASSIGN_OR_RETURN(ExperimentPage page,
-                          store->List({.page_size = request.page_size(),
-                                       .page_token = request.page_token(),
-                                       .matches = std::move(filter),
-                                       .order_by = request.order_by(),
-                                       .key = request.order_by() + "\n" + request.filter()}));
+                          records->List({.page_size = request.page_size(),
+                                         .page_token = request.page_token(),
+                                         .matches = std::move(filter),
+                                         .order_by = request.order_by(),
+                                         .key = request.order_by() + "\n" + request.filter()}));
   v1::ListExperimentsResponse response;
   for (v1::Experiment& experiment : page.experiments)
     *response.add_experiments() = std::move(experiment);
   response.set_next_page_token(page.next_page_token);
   response.set_total_size(static_cast<int32_t>(page.total_size));
-  response.set_resume_token(MakeResumeToken(*store, page.revision));
+  response.set_resume_token(MakeResumeToken(*records, page.revision));
   return response;
 }
 

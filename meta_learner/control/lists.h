@@ -5,11 +5,11 @@
 #include <absl/status/statusor.h>
 
 #include "mentor/v1/experiment_service.pb.h"
-#include "meta_learner/store/store.h"
+#include "meta_learner/store/records.h"
 
 namespace mentor::meta_learner {
 
 absl::StatusOr<v1::ListExperimentsResponse> ListExperiments(
-    ExperimentStore* store, const v1::ListExperimentsRequest& request);
+    Records* records, const v1::ListExperimentsRequest& request);
 
 }  // namespace mentor::meta_learner

@@ -126,8 +126,8 @@ class LogReader {
 
 }  // namespace
 
-ExperimentLogs::ExperimentLogs(ExperimentStore* store)
-    : store_(store), thread_([this] { Work(); }) {
+ExperimentLogs::ExperimentLogs(Records* records, RunFiles* files)
+    : records_(records), files_(files), thread_([this] { Work(); }) {
   log::SetObserver([this](std::string_view experiment, const std::string& line) {
     const MutexLock lock(mutex_);
     if (lines_.size() >= kLinesWaitingMax) return;  // The process's own log still has it.
@@ -160,9 +160,9 @@ void ExperimentLogs::Work() {
 }
 
 void ExperimentLogs::Append(const std::string& experiment, const std::string& line) {
-  const auto known = store_->Get(experiment);
+  const auto known = records_->Get(experiment);
   if (!known.ok()) return;  // The experiment was deleted meanwhile.
-  const std::filesystem::path folder = store_->ExperimentFolder(known->uid());
+  const std::filesystem::path folder = files_->ExperimentFolder(known->uid());
   std::error_code error;
   if (std::filesystem::file_size(Newest(folder), error) > kFileBytesMax && !error)
     std::filesystem::rename(Newest(folder), Older(folder), error);
@@ -171,23 +171,23 @@ void ExperimentLogs::Append(const std::string& experiment, const std::string& li
 }
 
 absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
-    ExperimentStore* store, const v1::WatchLogsRequest& request) {
-  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
+    Records* records, RunFiles* files, const v1::WatchLogsRequest& request) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(request.name()));
   struct State {
     LogReader reader;
     std::deque<std::string> ready = {};
     bool ended = false;
   };
   auto state = std::make_shared<State>(
-      State{.reader = LogReader(store->ExperimentFolder(experiment.uid()))});
+      State{.reader = LogReader(files->ExperimentFolder(experiment.uid()))});
   state->reader.Read(&state->ready);
   if (request.tail() > 0 && state->ready.size() > request.tail())
     state->ready.erase(state->ready.begin(), state->ready.end() - request.tail());
-  return [store, state, name = request.name(),
+  return [records, state, name = request.name(),
           follow = request.follow()](v1::WatchLogsResponse* response) -> absl::StatusOr<Produced> {
     if (state->ready.empty() && follow && !state->ended) {
       // Read the state before the lines, so that the lines of the end are included.
-      const auto now = store->Get(name);
+      const auto now = records->Get(name);
       state->ended = !now.ok() || IsFinal(now->state());
       state->reader.Read(&state->ready);
     }

@@ -13,21 +13,23 @@
 #include "common/mutex.h"
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/control/streams.h"
-#include "meta_learner/store/store.h"
+#include "meta_learner/store/records.h"
+#include "meta_learner/store/run_files.h"
 
 namespace mentor::meta_learner {
 
 // Observes the process's log while it lives. Only one may exist at a time.
 class ExperimentLogs {
  public:
-  explicit ExperimentLogs(ExperimentStore* store);
+  ExperimentLogs(Records* records, RunFiles* files);
   ~ExperimentLogs();
 
  private:
   void Work();
   void Append(const std::string& experiment, const std::string& line);
 
-  ExperimentStore* const store_;
+  Records* const records_;
+  RunFiles* const files_;
   // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;
@@ -40,6 +42,6 @@ class ExperimentLogs {
 
 // Streams the kept lines and, with `follow`, new lines until the experiment ends.
 absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
-    ExperimentStore* store, const v1::WatchLogsRequest& request);
+    Records* records, RunFiles* files, const v1::WatchLogsRequest& request);
 
 }  // namespace mentor::meta_learner

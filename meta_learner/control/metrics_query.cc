@@ -95,7 +95,7 @@ v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& poi
 
 }  // namespace
 
-absl::Status CheckMetricNames(ExperimentStore* store, const v1::Experiment& experiment,
+absl::Status CheckMetricNames(Results* results, const v1::Experiment& experiment,
                               const google::protobuf::RepeatedPtrField<std::string>& names) {
   const MetricTable declared = Declared(experiment);
   std::set<std::string> unknown;
@@ -103,7 +103,7 @@ absl::Status CheckMetricNames(ExperimentStore* store, const v1::Experiment& expe
     if (FindMetric(declared, name) == nullptr) unknown.insert(name);
   }
   if (unknown.empty()) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const auto recorded, store->Points(experiment.uid()));
+  MENTOR_ASSIGN_OR_RETURN(const auto recorded, results->Points(experiment.uid()));
   std::vector<std::string> known = Ordered(recorded);
   // Without recorded metrics, suggest declared ones, although some may get no values here.
   for (const MetricInfo& metric : declared) {
@@ -118,7 +118,7 @@ absl::Status CheckMetricNames(ExperimentStore* store, const v1::Experiment& expe
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
+absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(Records* records, Results* results,
                                                       const v1::QueryMetricsRequest& request) {
   Violations violations;
   if (request.max_points() > kPointsMax) {
@@ -133,12 +133,13 @@ absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   const std::string query = "metrics " + request.name();
   MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(request.page_token(), query));
-  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
-  MENTOR_RETURN_IF_ERROR(CheckMetricNames(store, experiment, request.metrics()));
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(request.name()));
+  MENTOR_RETURN_IF_ERROR(CheckMetricNames(results, experiment, request.metrics()));
   const std::set<std::string> metrics(request.metrics().begin(), request.metrics().end());
-  MENTOR_ASSIGN_OR_RETURN(const auto points,
-                          store->Points(experiment.uid(), metrics, request.step_min(),
-                                        request.step_max() == 0 ? UINT32_MAX : request.step_max()));
+  MENTOR_ASSIGN_OR_RETURN(
+      const auto points,
+      results->Points(experiment.uid(), metrics, request.step_min(),
+                      request.step_max() == 0 ? UINT32_MAX : request.step_max()));
   v1::QueryMetricsResponse response;
   for (const std::string& metric : Ordered(points)) {
     if (!after.empty() && !NaturalLess(after, metric)) continue;
@@ -156,10 +157,10 @@ absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
   return response;
 }
 
-absl::StatusOr<v1::ListMetricsResponse> ListMetrics(ExperimentStore* store,
+absl::StatusOr<v1::ListMetricsResponse> ListMetrics(Records* records, Results* results,
                                                     const v1::ListMetricsRequest& request) {
-  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
-  MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(request.name()));
+  MENTOR_ASSIGN_OR_RETURN(const auto points, results->Points(experiment.uid()));
   return DescribeMetrics(points, Declared(experiment));
 }
 

@@ -16,7 +16,7 @@ void PendingDeletes::Look() {
   // checking against an older state of the store.
   const MutexLock lock(mutex_);
   std::erase_if(pending_, [&](const Pending& waiting) {
-    const auto now = store_->Get(waiting.name);
+    const auto now = records_->Get(waiting.name);
     const bool gone = (now.ok() && now->uid() != waiting.uid) || absl::IsNotFound(now.status());
     if (gone) waiting.reactor->Finish(grpc::Status::OK);
     return gone;

@@ -9,13 +9,13 @@
 #include <grpcpp/support/server_callback.h>
 
 #include "common/mutex.h"
-#include "meta_learner/store/store.h"
+#include "meta_learner/store/records.h"
 
 namespace mentor::meta_learner {
 
 class PendingDeletes {
  public:
-  explicit PendingDeletes(ExperimentStore* store) : store_(store) {}
+  explicit PendingDeletes(Records* records) : records_(records) {}
 
   // Takes over the call. Returns false after Stop: the caller must answer it.
   bool Add(grpc::ServerUnaryReactor* reactor, const v1::Experiment& experiment);
@@ -30,7 +30,7 @@ class PendingDeletes {
     std::string name, uid;
   };
 
-  ExperimentStore* const store_;
+  Records* const records_;
   // Guarded by mutex_.
   Mutex mutex_;
   std::vector<Pending> pending_ ABSL_GUARDED_BY(mutex_);

@@ -63,7 +63,7 @@ class Operations {
 struct ServiceOptions {
   // Must outlive the service. Only `bundles` may be null, and on a standby `specs` and
   // `operations`.
-  ExperimentStore* store = nullptr;
+  Store* store = nullptr;
   BundleShelf* bundles = nullptr;  // Bundles that specs may name.
   SpecReviewer* specs = nullptr;
   Operations* operations = nullptr;

@@ -40,7 +40,7 @@ std::string HashOfNames(const std::vector<std::string>& names) {
 }
 
 // Returns the revision.
-absl::StatusOr<int64_t> ReadResumeToken(const ExperimentStore& store, std::string_view token,
+absl::StatusOr<int64_t> ReadResumeToken(const Records& records, std::string_view token,
                                         const std::vector<std::string>& names) {
   std::string text;
   int64_t revision = 0;
@@ -48,7 +48,7 @@ absl::StatusOr<int64_t> ReadResumeToken(const ExperimentStore& store, std::strin
       text.size() > 8 && text.substr(0, 8) == absl::StrFormat("%08x", Crc32c(text.substr(8)))) {
     const std::vector<std::string> parts = absl::StrSplit(text.substr(8), ' ');
     if (parts.size() == 3 && absl::SimpleAtoi(parts[1], &revision) && revision >= 0) {
-      if (parts[0] != store.store_uid()) {
+      if (parts[0] != records.store_uid()) {
         return MakeError(absl::StatusCode::kOutOfRange, Reason::kWatchCompacted,
                          "the resume_token belongs to another store: list again, the answer has a "
                          "new token");
@@ -64,9 +64,9 @@ absl::StatusOr<int64_t> ReadResumeToken(const ExperimentStore& store, std::strin
 
 class ExperimentWatch {
  public:
-  ExperimentWatch(ExperimentStore* store, const v1::WatchExperimentsRequest& request,
+  ExperimentWatch(Records* records, const v1::WatchExperimentsRequest& request,
                   std::optional<int64_t> revision, prometheus::Histogram* lag_events)
-      : store_(store),
+      : records_(records),
         names_(request.names().begin(), request.names().end()),
         selected_(names_.begin(), names_.end()),
         progress_(request.progress()),
@@ -86,7 +86,7 @@ class ExperimentWatch {
  private:
   absl::StatusOr<bool> Say(v1::WatchExperimentsResponse* response) {
     if (!dumped_) {
-      MENTOR_ASSIGN_OR_RETURN(ExperimentStore::Snapshot snapshot, store_->ReadSnapshot(selected_));
+      MENTOR_ASSIGN_OR_RETURN(Records::Snapshot snapshot, records_->ReadSnapshot(selected_));
       revision_ = snapshot.revision;
       std::move(snapshot.experiments.begin(), snapshot.experiments.end(),
                 std::back_inserter(dump_));
@@ -115,7 +115,7 @@ class ExperimentWatch {
 
   bool Bookmark(v1::WatchExperimentsResponse* response) {
     response->set_event(v1::WatchExperimentsResponse::EVENT_BOOKMARK);
-    response->set_resume_token(MakeResumeToken(*store_, revision_, names_));
+    response->set_resume_token(MakeResumeToken(*records_, revision_, names_));
     return true;
   }
 
@@ -123,10 +123,10 @@ class ExperimentWatch {
     while (true) {
       if (events_.empty()) {
         MENTOR_ASSIGN_OR_RETURN(std::vector<StoreEvent> events,
-                                store_->Events(revision_, kEventsAtOnce));
+                                records_->Events(revision_, kEventsAtOnce));
         if (events.empty()) return false;
         if (events.size() == static_cast<size_t>(kEventsAtOnce)) {
-          MENTOR_ASSIGN_OR_RETURN(const int64_t newest, store_->Revision());
+          MENTOR_ASSIGN_OR_RETURN(const int64_t newest, records_->Revision());
           if (caught_up_ && newest - revision_ > kLagMax) {
             return WithRetryDelay(
                 MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
@@ -148,7 +148,7 @@ class ExperimentWatch {
           {{"watch", number_}, {"revision", revision_}, {"experiment", event.experiment.name()}});
       response->set_event(static_cast<v1::WatchExperimentsResponse::Event>(event.kind));
       *response->mutable_experiment() = std::move(event.experiment);
-      response->set_resume_token(MakeResumeToken(*store_, revision_, names_));
+      response->set_resume_token(MakeResumeToken(*records_, revision_, names_));
       return true;
     }
   }
@@ -158,8 +158,8 @@ class ExperimentWatch {
   absl::StatusOr<bool> SayProgress(v1::WatchExperimentsResponse* response) {
     MENTOR_ASSIGN_OR_RETURN(
         std::vector<v1::Experiment> at_work,
-        store_->InStates({v1::Experiment::STATE_RUNNING, v1::Experiment::STATE_PAUSING,
-                          v1::Experiment::STATE_CANCELLING}));
+        records_->InStates({v1::Experiment::STATE_RUNNING, v1::Experiment::STATE_PAUSING,
+                            v1::Experiment::STATE_CANCELLING}));
     std::map<std::string, std::string> sent;
     v1::Experiment* news = nullptr;
     for (v1::Experiment& experiment : at_work) {
@@ -183,7 +183,7 @@ class ExperimentWatch {
     return true;
   }
 
-  ExperimentStore* const store_;
+  Records* const records_;
   const std::vector<std::string> names_;
   const std::set<std::string> selected_;  // Empty: all.
   const bool progress_;
@@ -203,15 +203,15 @@ class ExperimentWatch {
 
 }  // namespace
 
-std::string MakeResumeToken(const ExperimentStore& store, int64_t revision,
+std::string MakeResumeToken(const Records& records, int64_t revision,
                             const std::vector<std::string>& names) {
   const std::string text =
-      absl::StrFormat("%s %d %s", store.store_uid(), revision, HashOfNames(names));
+      absl::StrFormat("%s %d %s", records.store_uid(), revision, HashOfNames(names));
   return absl::WebSafeBase64Escape(absl::StrFormat("%08x%s", Crc32c(text), text));
 }
 
 absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperiments(
-    ExperimentStore* store, const v1::WatchExperimentsRequest& request,
+    Records* records, const v1::WatchExperimentsRequest& request,
     prometheus::Histogram* lag_events) {
   const std::vector<std::string> names(request.names().begin(), request.names().end());
   if (request.names_size() > kNamesMax) {
@@ -223,16 +223,16 @@ absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperimen
   }
   std::optional<int64_t> revision;
   if (!request.resume_token().empty()) {
-    MENTOR_ASSIGN_OR_RETURN(revision, ReadResumeToken(*store, request.resume_token(), names));
+    MENTOR_ASSIGN_OR_RETURN(revision, ReadResumeToken(*records, request.resume_token(), names));
   } else {
-    for (const std::string& name : names) MENTOR_RETURN_IF_ERROR(store->Get(name).status());
+    for (const std::string& name : names) MENTOR_RETURN_IF_ERROR(records->Get(name).status());
   }
-  auto watch = std::make_shared<ExperimentWatch>(store, request, revision, lag_events);
+  auto watch = std::make_shared<ExperimentWatch>(records, request, revision, lag_events);
   return [watch](v1::WatchExperimentsResponse* response) { return watch->Next(response); };
 }
 
 absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
-    ExperimentStore* store, const v1::WatchMetricsRequest& request) {
+    Records* records, Results* results, const v1::WatchMetricsRequest& request) {
   if (request.after_step() == UINT32_MAX) {
     Violations violations;
     violations.Add("after_step", absl::StrFormat("is %d, the last possible one; give at most %d",
@@ -249,17 +249,17 @@ absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
   auto state =
       std::make_shared<State>(State{.from = request.after_step() + 1, .sent = {}, .ready = {}});
   const std::set<std::string> metrics(request.metrics().begin(), request.metrics().end());
-  return [store, state, metrics, names = request.metrics(),
+  return [records, results, state, metrics, names = request.metrics(),
           name = request.name()](v1::WatchMetricsResponse* response) -> absl::StatusOr<Produced> {
     if (state->ready.empty() && !state->ended) {
       // Read the state before the points, so that the points of the end are included.
-      MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(name));
+      MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(name));
       if (!std::exchange(state->checked, true)) {
-        MENTOR_RETURN_IF_ERROR(CheckMetricNames(store, experiment, names));
+        MENTOR_RETURN_IF_ERROR(CheckMetricNames(results, experiment, names));
       }
       state->ended = IsFinal(experiment.state());
       MENTOR_ASSIGN_OR_RETURN(const auto points,
-                              store->Points(experiment.uid(), metrics, state->from));
+                              results->Points(experiment.uid(), metrics, state->from));
       for (const auto& [metric, series] : points) {
         for (const auto& [step, value] : series) {
           // A step may get more points later, for instance from an evaluation.

@@ -38,18 +38,18 @@ absl::Status CheckpointKeeper::GoBackToRecorded(const std::vector<CheckpointRow>
     // A clone's first checkpoint was not made here, and an experiment brought back without its
     // database has no rows.
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
-                            options_.store->Get(options_.experiment));
+                            options_.store->records.Get(options_.experiment));
     if (!experiment.source_checkpoint().empty() || newest > options_.every) return absl::OkStatus();
     scan->newest.reset();
   } else {
     // On a fresh machine only the bucket has it.
     const absl::Status there =
-        options_.store->OpenCheckpoint(options_.uid, known.back().outer_step, options_.cancel)
+        options_.store->files.OpenCheckpoint(options_.uid, known.back().outer_step, options_.cancel)
             .status();
     if (absl::IsUnavailable(there)) return there;
     MENTOR_ASSIGN_OR_RETURN(
         CheckpointScan older,
-        FindNewestWhole(options_.store->CheckpointFolder(options_.uid), options_.uid,
+        FindNewestWhole(options_.store->files.CheckpointFolder(options_.uid), options_.uid,
                         options_.spec_hash, known.back().outer_step));
     // Losing the newest results costs less than beginning again.
     if (!older.newest) return absl::OkStatus();
@@ -63,13 +63,13 @@ absl::Status CheckpointKeeper::GoBackToRecorded(const std::vector<CheckpointRow>
 }
 
 absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
-  const auto folder = options_.store->CheckpointFolder(options_.uid);
+  const auto folder = options_.store->files.CheckpointFolder(options_.uid);
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
   MENTOR_ASSIGN_OR_RETURN(CheckpointScan scan,
                           FindNewestWhole(folder, options_.uid, options_.spec_hash));
   if (options_.objects != nullptr) MENTOR_RETURN_IF_ERROR(ScanBucket(folder, &scan));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> known,
-                          options_.store->Checkpoints(options_.uid));
+                          options_.store->results.Checkpoints(options_.uid));
   if (scan.newest) MENTOR_RETURN_IF_ERROR(GoBackToRecorded(known, &scan));
   const bool older =
       scan.newest && !known.empty() && known.back().outer_step > scan.newest->outer_step;
@@ -128,7 +128,7 @@ absl::Status CheckpointKeeper::ScanBucket(const std::filesystem::path& folder,
       break;
     }
     const auto fetched =
-        options_.store->OpenCheckpoint(options_.uid, *step, options_.cancel).status();
+        options_.store->files.OpenCheckpoint(options_.uid, *step, options_.cancel).status();
     if (absl::IsNotFound(fetched)) continue;  // Another process's retention removed it first.
     if (absl::IsDataLoss(fetched)) {
       scan->corrupt.push_back({folder / CheckpointFileName(*step), std::string(fetched.message())});
@@ -177,7 +177,7 @@ absl::StatusOr<CheckpointInfo> CheckpointKeeper::Write(
   // A leader that was stopped for a while must leave the files to the next one.
   MENTOR_RETURN_IF_ERROR(options_.store->Leads());
   const auto start = std::chrono::steady_clock::now();
-  auto info = WriteCheckpoint(options_.store->CheckpointFolder(options_.uid),
+  auto info = WriteCheckpoint(options_.store->files.CheckpointFolder(options_.uid),
                               {.experiment_uid = options_.uid,
                                .outer_step = outer_step,
                                .spec_hash = options_.spec_hash,
@@ -195,13 +195,13 @@ absl::StatusOr<CheckpointInfo> CheckpointKeeper::Write(
 
 absl::Status CheckpointKeeper::Retain() {
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
-                          options_.store->Get(options_.experiment));
+                          options_.store->records.Get(options_.experiment));
   const v1::Retention& wanted = experiment.retention();
   const CheckpointRetention retention{
       .keep_last = wanted.keep_last() > 0 ? wanted.keep_last() : options_.keep_last,
       .keep_every = wanted.keep_every()};
   if (retention.keep_last == 0) return absl::OkStatus();
-  const std::filesystem::path folder = options_.store->CheckpointFolder(options_.uid);
+  const std::filesystem::path folder = options_.store->files.CheckpointFolder(options_.uid);
   MENTOR_RETURN_IF_ERROR(options_.store->Leads());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> here, ListCheckpoints(folder));
   std::set<uint32_t> all(here.begin(), here.end());
@@ -213,7 +213,8 @@ absl::Status CheckpointKeeper::Retain() {
   std::vector<uint32_t> dropped = DroppedCheckpoints({all.begin(), all.end()}, retention);
   if (!dropped.empty()) {
     // The rows go first, unless a user pinned them: a later pin finds no row.
-    MENTOR_ASSIGN_OR_RETURN(dropped, options_.store->ReleaseCheckpoints(options_.uid, dropped));
+    MENTOR_ASSIGN_OR_RETURN(dropped,
+                            options_.store->results.ReleaseCheckpoints(options_.uid, dropped));
   }
   for (const uint32_t step : dropped) {
     if (options_.objects != nullptr) {
@@ -234,9 +235,10 @@ absl::Status CheckpointKeeper::UpdateIndex(const std::vector<CheckpointInfo>& in
   if (options_.objects != nullptr) {
     steps = options_.objects->Steps();
   } else {
-    MENTOR_ASSIGN_OR_RETURN(steps, ListCheckpoints(options_.store->CheckpointFolder(options_.uid)));
+    MENTOR_ASSIGN_OR_RETURN(steps,
+                            ListCheckpoints(options_.store->files.CheckpointFolder(options_.uid)));
   }
-  return options_.store->ReconcileCheckpoints(options_.uid, steps, infos);
+  return options_.store->results.ReconcileCheckpoints(options_.uid, steps, infos);
 }
 
 }  // namespace mentor::meta_learner

@@ -36,7 +36,7 @@ class CheckpointKeeper {
  public:
   struct Options {
     // These outlive the keeper.
-    ExperimentStore* store = nullptr;
+    Store* store = nullptr;
     CheckpointMetrics* metrics = nullptr;
     // The experiment's objects in the bucket, after Look; null without a bucket.
     ExperimentObjects* objects = nullptr;

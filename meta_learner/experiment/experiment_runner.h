@@ -23,7 +23,7 @@ struct ExperimentMetrics;
 class ExperimentRunner {
  public:
   struct Options {
-    ExperimentStore* store = nullptr;
+    Store* store = nullptr;
     ShardBroker* broker = nullptr;
     std::string build;
     std::string fingerprint;  // The arithmetic of this process; an experiment keeps to one.

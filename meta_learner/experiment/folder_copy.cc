@@ -23,13 +23,13 @@ constexpr std::chrono::hours kLeftover{1};
 
 }  // namespace
 
-FolderCopy::FolderCopy(ExperimentStore* store, std::string uid, ExperimentObjects* objects,
+FolderCopy::FolderCopy(RunFiles* files, std::string uid, ExperimentObjects* objects,
                        const std::atomic<bool>* cancel)
-    : store_(store),
+    : files_(files),
       uid_(std::move(uid)),
       objects_(objects),
       cancel_(cancel),
-      folder_(store->ExperimentFolder(uid_)) {}
+      folder_(files->ExperimentFolder(uid_)) {}
 
 absl::Status FolderCopy::BringBack() {
   if (objects_ == nullptr) return absl::OkStatus();
@@ -48,7 +48,7 @@ absl::Status FolderCopy::BringBack() {
     if ((!result && name != kAboutFile) ||
         (!again && std::filesystem::exists(folder_ / name, error)))
       continue;
-    const auto fetched = store_->OpenFile(uid_, name, cancel_, again).status();
+    const auto fetched = files_->OpenFile(uid_, name, cancel_, again).status();
     if (absl::IsDataLoss(fetched) || absl::IsNotFound(fetched)) {
       MENTOR_LOG(kWarning, "a result in the bucket is lost; it is computed again",
                  {{"uid", uid_}, {"file", name}, {"why", fetched}});
@@ -59,7 +59,7 @@ absl::Status FolderCopy::BringBack() {
   // The folder may hold the arithmetic of an older start without results.
   for (const char* name : kArithmetic) {
     if (results && objects_->files().contains(name))
-      MENTOR_RETURN_IF_ERROR(store_->OpenFile(uid_, name, cancel_, /*again=*/true).status());
+      MENTOR_RETURN_IF_ERROR(files_->OpenFile(uid_, name, cancel_, /*again=*/true).status());
   }
   auto entry = std::filesystem::recursive_directory_iterator(folder_ / kResults, error);
   for (; !error && entry != std::filesystem::recursive_directory_iterator();

@@ -10,14 +10,14 @@
 #include <absl/status/status.h>
 
 #include "meta_learner/store/experiment_objects.h"
-#include "meta_learner/store/store.h"
+#include "meta_learner/store/run_files.h"
 
 namespace mentor::meta_learner {
 
 class FolderCopy {
  public:
   // The arguments outlive it; `objects` may be null.
-  FolderCopy(ExperimentStore* store, std::string uid, ExperimentObjects* objects,
+  FolderCopy(RunFiles* files, std::string uid, ExperimentObjects* objects,
              const std::atomic<bool>* cancel);
 
   // Call it before the folder is used. Fetches files that only the bucket has, uploads evaluations
@@ -30,7 +30,7 @@ class FolderCopy {
   absl::Status KeepResult(const std::filesystem::path& file);
 
  private:
-  ExperimentStore* const store_;
+  RunFiles* const files_;
   const std::string uid_;
   ExperimentObjects* const objects_;
   const std::atomic<bool>* const cancel_;

@@ -77,7 +77,7 @@ double ProgressReporter::SecondsLeft() const {
 
 void ProgressReporter::Report(const std::string& activity, const BrokerProgress& shards) {
   const absl::Status status =
-      options_.store->SetProgress(options_.experiment, activity, Now(shards));
+      options_.records->SetProgress(options_.experiment, activity, Now(shards));
   if (!status.ok()) {
     MENTOR_LOG(kWarning, "progress could not be kept",
                {{"experiment", options_.experiment}, {"why", status}});

@@ -11,7 +11,7 @@
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/fleet/shard_board.h"
-#include "meta_learner/store/store.h"
+#include "meta_learner/store/records.h"
 
 namespace mentor::meta_learner {
 
@@ -19,7 +19,7 @@ class ProgressReporter {
  public:
   using Clock = std::chrono::steady_clock;
   struct Options {
-    ExperimentStore* store = nullptr;  // Outlives the reporter.
+    Records* records = nullptr;  // Outlives the reporter.
     std::string experiment;
     uint32_t outer_updates_total = 0;
     std::function<Clock::time_point()> now = Clock::now;

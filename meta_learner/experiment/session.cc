@@ -87,10 +87,11 @@ Session::Session(const ExperimentRunner::Options& options, ExperimentMetrics* me
       uid_(experiment.uid()),
       spec_(WithDefaults(experiment.spec())),
       cancel_(cancel),
-      objects_(options.store->objects() == nullptr
-                   ? nullptr
-                   : std::make_unique<ExperimentObjects>(options.store->objects(), uid_, &cancel)),
-      files_(options.store, uid_, objects_.get(), &cancel),
+      objects_(
+          options.store->files.objects() == nullptr
+              ? nullptr
+              : std::make_unique<ExperimentObjects>(options.store->files.objects(), uid_, &cancel)),
+      files_(&options.store->files, uid_, objects_.get(), &cancel),
       checkpoints_({.store = options.store,
                     .metrics = &metrics->checkpoints,
                     .objects = objects_.get(),
@@ -101,7 +102,7 @@ Session::Session(const ExperimentRunner::Options& options, ExperimentMetrics* me
                     .build = options.build,
                     .keep_last = spec_.checkpoint().keep_last(),
                     .every = spec_.checkpoint().every()}),
-      progress_({.store = options.store,
+      progress_({.records = &options.store->records,
                  .experiment = name_,
                  .outer_updates_total = spec_.rule().outer_updates()}) {}
 
@@ -110,10 +111,10 @@ Session::~Session() {
 }
 
 absl::Status Session::Run() {
-  MENTOR_RETURN_IF_ERROR(options_.store->PrepareFolder(uid_));
+  MENTOR_RETURN_IF_ERROR(options_.store->files.PrepareFolder(uid_));
   MENTOR_ASSIGN_OR_RETURN(const auto plans, HoldBundles(spec_));
   MENTOR_RETURN_IF_ERROR(MakeAllParts());
-  const std::filesystem::path folder = options_.store->ExperimentFolder(uid_);
+  const std::filesystem::path folder = options_.store->files.ExperimentFolder(uid_);
   MENTOR_RETURN_IF_ERROR(files_.BringBack());
   MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder, options_.fingerprint));
   MENTOR_RETURN_IF_ERROR(KeepLearnerArithmetic(folder, name_, options_.broker));
@@ -159,7 +160,7 @@ absl::Status Session::Resume() {
 absl::Status Session::ReadEpisodesBefore() {
   const RuleNeeds needs = parts_.rule->needs();
   if (!needs.decisions_inside_lifetime) return absl::OkStatus();
-  auto episodes = ReadEpisodes(options_.store->ExperimentFolder(uid_));
+  auto episodes = ReadEpisodes(options_.store->files.ExperimentFolder(uid_));
   if (absl::IsDataLoss(episodes.status())) {
     // Only reports lack them.
     MENTOR_LOG(kWarning, "episodes of meta-training are lost",
@@ -380,7 +381,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
                            {"hash", step->checkpoint ? step->checkpoint->state_hash : ""}});
   };
   record("updating");
-  MENTOR_RETURN_IF_ERROR(options_.store->RecordOuterStep(uid_, *step));
+  MENTOR_RETURN_IF_ERROR(options_.store->results.RecordOuterStep(uid_, *step));
   record("updated");
   progress_.Report("meta-training", {});
   TellOfUpdate(*step);
@@ -390,7 +391,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
 // Precedes the checkpoint: if the process dies between them, the same update writes the tables
 // again.
 absl::Status Session::KeepTables() {
-  const std::filesystem::path folder = options_.store->ExperimentFolder(uid_);
+  const std::filesystem::path folder = options_.store->files.ExperimentFolder(uid_);
   std::map<std::string, std::string> files;
   for (auto& [name, text] : parts_.rule->Tables()) files["artifacts/" + name] = std::move(text);
   if (!episodes_.generations().empty()) files[kEpisodesFile] = episodes_.SerializeAsString();
@@ -436,7 +437,8 @@ void Session::ShowReturn(double mean) {
 
 absl::Status Session::Evaluate() {
   if (spec_.evaluation().lifetimes_per_goal() == 0) return absl::OkStatus();
-  const std::filesystem::path folder = EvaluationFolder(options_.store->ExperimentFolder(uid_));
+  const std::filesystem::path folder =
+      EvaluationFolder(options_.store->files.ExperimentFolder(uid_));
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
   std::string state_hash;
   if (spec_.rule().outer_updates() > 0) {

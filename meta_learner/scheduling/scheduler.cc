@@ -238,8 +238,8 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     const std::set<std::string> except = NotForNow(&until);
     lock.Unlock();
     auto at_work =
-        options_.store->InStates({S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
-    auto heads = options_.store->QueueHeads(except);
+        options_.records->InStates({S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
+    auto heads = options_.records->QueueHeads(except);
     if (!at_work.ok() || !heads.ok()) {
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kError, "the store cannot be read",
                        {{"why", at_work.ok() ? heads.status() : at_work.status()}});
@@ -297,8 +297,8 @@ void Scheduler::Work() {
 bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   const std::string& name = waiting.name();
   auto experiment = waiting.state() == S::STATE_QUEUED
-                        ? options_.store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING)
-                        : options_.store->Get(name);
+                        ? options_.records->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING)
+                        : options_.records->Get(name);
   if (MayPass(experiment.status())) {
     const MutexLock lock(mutex_);
     not_before_[name] = Clock::now() + options_.store_wait;
@@ -314,7 +314,7 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   }
   // There is no room to begin: the experiment stays queued until there is.
   if (absl::IsResourceExhausted(experiment.status())) {
-    const auto queued = options_.store->Get(name);
+    const auto queued = options_.records->Get(name);
     options_.disk->Full(queued.ok() ? queued->uid() : "", kFirstCheckpointBytes);
     return true;
   }
@@ -345,7 +345,7 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   if (ReasonOf(status) == ReasonName(Reason::kNumericMismatch) && !job.cancel) {
     MENTOR_LOG(kError, "experiment belongs to another kind of machine",
                {{"experiment", name}, {"why", status}});
-    options_.store->SetProgress(name, std::string(status.message()), experiment->progress())
+    options_.records->SetProgress(name, std::string(status.message()), experiment->progress())
         .IgnoreError();
     return false;
   }
@@ -356,7 +356,7 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
 absl::Status Scheduler::RunThroughFaults(const v1::Experiment& experiment, const Job& job) {
   absl::Status status = options_.run(experiment, job.cancel);
   for (int waits = 0; MayPass(status) && WaitForStorage(experiment, status, waits, job); ++waits) {
-    const auto now = options_.store->Get(experiment.name());
+    const auto now = options_.records->Get(experiment.name());
     status = now.ok() ? options_.run(*now, job.cancel) : now.status();
   }
   return status;
@@ -371,8 +371,8 @@ bool Scheduler::WaitForStorage(const v1::Experiment& experiment, const absl::Sta
               {"event", "waits_for_storage"},
               {"wait_ms", wait.count()},
               {"why", why}});
-  const auto now = options_.store->Get(name);
-  options_.store
+  const auto now = options_.records->Get(name);
+  options_.records
       ->SetProgress(name, absl::StrFormat("waits for storage: %s", why.message()),
                     now.ok() ? now->progress() : experiment.progress())
       .IgnoreError();
@@ -392,12 +392,12 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
   const bool disk_full = absl::IsResourceExhausted(status);
   if (disk_full) {
     uint64_t wanted = kFirstCheckpointBytes;
-    if (const auto rows = options_.store->Checkpoints(experiment.uid());
+    if (const auto rows = options_.results->Checkpoints(experiment.uid());
         rows.ok() && !rows->empty())
       wanted = rows->back().size_bytes;
     options_.disk->Full(experiment.uid(), wanted);
   }
-  const auto moved = options_.store->Change(name, "", [&](v1::Experiment* now) {
+  const auto moved = options_.records->Change(name, "", [&](v1::Experiment* now) {
     now->set_served_env_steps(now->served_env_steps() + served);
     const auto fail = [&](const absl::Status& why) {
       now->set_state(S::STATE_FAILED);
@@ -498,18 +498,18 @@ void Scheduler::Housekeep() {
     if (may_be_paused_ || options_.disk->full()) ResumeAfterFullDisk();
     KeepToStorageQuota();
     if (looks++ % kLooksPerCompaction == 0) {
-      const absl::Status compacted = options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
+      const absl::Status compacted = options_.records->CompactEvents(kEventsKept, kEventsKeptNs);
       if (!compacted.ok())
         MENTOR_LOG(kWarning, "old changes could not be dropped", {{"why", compacted}});
     }
     if (Clock::now() >= empty_log) {
       empty_log = Clock::now() + kEmptyLogEvery;
-      if (const absl::Status emptied = options_.store->EmptyLog(); !emptied.ok()) {
+      if (const absl::Status emptied = options_.records->EmptyLog(); !emptied.ok()) {
         MENTOR_LOG_EVERY(std::chrono::minutes(1), kWarning,
                          "the database's log could not be emptied", {{"why", emptied}});
       }
     }
-    const auto heads = options_.store->QueueHeads(except);
+    const auto heads = options_.records->QueueHeads(except);
     lock.Lock();
     // The heads are out of date if an experiment was taken since the read.
     if (heads.ok() && !stopping_ && wakes_ == seen) PreemptFor(*heads);
@@ -523,7 +523,7 @@ void Scheduler::Housekeep() {
 }
 
 void Scheduler::EndPastDeadline() {
-  const auto late = options_.store->PastDeadline(NowNs());
+  const auto late = options_.records->PastDeadline(NowNs());
   if (!late.ok()) return;
   for (const v1::Experiment& experiment : *late) {
     {
@@ -535,8 +535,8 @@ void Scheduler::EndPastDeadline() {
     }
     if (experiment.state() == S::STATE_CANCELLING || experiment.state() == S::STATE_PAUSING)
       continue;  // A worker thread is about to take it.
-    const auto ended = options_.store->Transition(experiment.name(), {experiment.state()},
-                                                  S::STATE_FAILED, PastDeadlineError(experiment));
+    const auto ended = options_.records->Transition(experiment.name(), {experiment.state()},
+                                                    S::STATE_FAILED, PastDeadlineError(experiment));
     if (!ended.ok()) continue;  // Its state has changed: the next look sees the new one.
     failures_.Increment();
     MENTOR_LOG(kError, "experiment failed",
@@ -545,12 +545,12 @@ void Scheduler::EndPastDeadline() {
 }
 
 void Scheduler::DeleteExpired() {
-  const auto expired = options_.store->Expired(NowNs());
+  const auto expired = options_.records->Expired(NowNs());
   if (!expired.ok()) return;
   for (const v1::Experiment& experiment : *expired) {
     // Its expiry may have been extended since, or the name may belong to a new experiment.
     const absl::Status deleted =
-        options_.store->DeleteIf(experiment.name(), "", [&](const v1::Experiment& now) {
+        options_.records->DeleteIf(experiment.name(), "", [&](const v1::Experiment& now) {
           const bool same = now.uid() == experiment.uid() && now.has_expire_time() &&
                             TimeUtil::TimestampToNanoseconds(now.expire_time()) <= NowNs();
           return same ? absl::OkStatus() : absl::AbortedError("it has changed");
@@ -562,7 +562,8 @@ void Scheduler::DeleteExpired() {
 }
 
 void Scheduler::ForgetWhoNeedsNoRoom() {
-  const auto open = options_.store->InStates({S::STATE_QUEUED, S::STATE_RUNNING, S::STATE_PAUSED});
+  const auto open =
+      options_.records->InStates({S::STATE_QUEUED, S::STATE_RUNNING, S::STATE_PAUSED});
   if (!open.ok()) return;
   std::set<std::string> uids;
   for (const v1::Experiment& experiment : *open) {
@@ -578,7 +579,7 @@ void Scheduler::ResumeAfterFullDisk() {
   if (!options_.disk->TryRecover()) return;
   // Before the read, so that the next look sees experiments that pause from now on.
   may_be_paused_ = false;
-  const auto paused = options_.store->InStates({S::STATE_PAUSED});
+  const auto paused = options_.records->InStates({S::STATE_PAUSED});
   if (!paused.ok()) {
     may_be_paused_ = true;
     return;
@@ -586,7 +587,7 @@ void Scheduler::ResumeAfterFullDisk() {
   for (const v1::Experiment& experiment : *paused) {
     if (experiment.pause_reason() != S::PAUSE_REASON_DISK_FULL) continue;
     const auto resumed =
-        options_.store->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED);
+        options_.records->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED);
     if (resumed.ok() || absl::IsFailedPrecondition(resumed.status())) continue;
     // The change found no room, or the store is unavailable: the next look tries again.
     may_be_paused_ = true;
@@ -603,7 +604,7 @@ void Scheduler::KeepToStorageQuota() {
   std::map<std::string, absl::Status> owners;
   bool may_write = false;
   if (bytes_max > 0) {
-    const auto usage = options_.store->Usage();
+    const auto usage = options_.records->Usage();
     if (!usage.ok()) return;  // The next look tries again.
     for (const auto& [owner, own] : *usage) {
       const absl::Status status = CheckStorage(owner, own, bytes_max);
@@ -621,13 +622,13 @@ void Scheduler::KeepToStorageQuota() {
 }
 
 void Scheduler::PauseOwners(const std::map<std::string, absl::Status>& owners) {
-  const auto open = options_.store->InStates({S::STATE_QUEUED, S::STATE_RUNNING});
+  const auto open = options_.records->InStates({S::STATE_QUEUED, S::STATE_RUNNING});
   if (!open.ok()) return;
   for (const v1::Experiment& experiment : *open) {
     const auto owner = owners.find(experiment.owner());
     if (owner == owners.end()) continue;
     const auto paused =
-        options_.store->Change(experiment.name(), "", [&](v1::Experiment* now) -> absl::Status {
+        options_.records->Change(experiment.name(), "", [&](v1::Experiment* now) -> absl::Status {
           if (now->uid() != experiment.uid()) return absl::AbortedError("it is another one");
           if (now->state() != S::STATE_QUEUED && now->state() != S::STATE_RUNNING)
             return absl::AbortedError("it has moved");
@@ -645,7 +646,7 @@ void Scheduler::PauseOwners(const std::map<std::string, absl::Status>& owners) {
 }
 
 bool Scheduler::ResumeOthersThan(const std::map<std::string, absl::Status>& owners) {
-  const auto paused = options_.store->InStates({S::STATE_PAUSING, S::STATE_PAUSED});
+  const auto paused = options_.records->InStates({S::STATE_PAUSING, S::STATE_PAUSED});
   if (!paused.ok()) return false;
   bool all = true;
   for (const v1::Experiment& experiment : *paused) {
@@ -653,7 +654,7 @@ bool Scheduler::ResumeOthersThan(const std::map<std::string, absl::Status>& owne
         owners.contains(experiment.owner()))
       continue;
     const auto resumed =
-        options_.store->Change(experiment.name(), "", [](v1::Experiment* now) -> absl::Status {
+        options_.records->Change(experiment.name(), "", [](v1::Experiment* now) -> absl::Status {
           if (now->pause_reason() != S::PAUSE_REASON_STORAGE_QUOTA) return absl::OkStatus();
           if (now->state() != S::STATE_PAUSED)
             return absl::UnavailableError("it is on its way to PAUSED");

@@ -21,7 +21,8 @@
 #include "common/mutex.h"
 #include "meta_learner/fleet/shard_broker.h"
 #include "meta_learner/scheduling/disk_guard.h"
-#include "meta_learner/store/store.h"
+#include "meta_learner/store/records.h"
+#include "meta_learner/store/results.h"
 
 namespace mentor::meta_learner {
 
@@ -32,7 +33,8 @@ class Scheduler {
                                          const std::atomic<bool>& cancel)>;
   struct Options {
     // These must outlive the scheduler.
-    ExperimentStore* store = nullptr;
+    Records* records = nullptr;
+    Results* results = nullptr;
     ShardBroker* broker = nullptr;
     DiskGuard* disk = nullptr;
     Run run = {};

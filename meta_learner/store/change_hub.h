@@ -3,24 +3,30 @@
 // is called in the thread that notifies, without any lock of the store.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "common/mutex.h"
-#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 
 class ChangeHub : public std::enable_shared_from_this<ChangeHub> {
  public:
-  using Callback = ExperimentStore::ChangeCallback;
+  struct Notice {
+    std::string name;
+    bool durable = true;  // False: only progress.
+  };
+  using Callback = std::function<void(const Notice& notice)>;
+  class Subscription;
 
   // Calls back until the subscription is destroyed. Its destructor waits for a running call.
-  std::unique_ptr<ExperimentStore::Subscription> Add(Callback callback);
-  void Notify(const ExperimentStore::Notice& notice);
+  std::unique_ptr<Subscription> Add(Callback callback);
+  void Notify(const Notice& notice);
 
  private:
-  class Handle;
   struct Entry {
     explicit Entry(Callback callback) : callback(std::move(callback)) {}
     Mutex mutex;
@@ -29,6 +35,17 @@ class ChangeHub : public std::enable_shared_from_this<ChangeHub> {
 
   Mutex mutex_;
   std::vector<std::shared_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
+};
+
+class ChangeHub::Subscription {
+ public:
+  Subscription(std::weak_ptr<ChangeHub> hub, std::shared_ptr<Entry> entry)
+      : hub_(std::move(hub)), entry_(std::move(entry)) {}
+  ~Subscription();
+
+ private:
+  const std::weak_ptr<ChangeHub> hub_;
+  const std::shared_ptr<Entry> entry_;
 };
 
 }  // namespace mentor::meta_learner

@@ -6,6 +6,7 @@
 
 #include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>
 
 #include "common/failpoint.h"
@@ -14,8 +15,8 @@
 #include "common/uuid.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/sql_rows.h"
-#include "meta_learner/store/sql_store.h"
 #include "meta_learner/store/state_folder.h"
+#include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -30,13 +31,13 @@ std::string RequestKey(const NewExperiment& experiment) {
   return experiment.owner + "/" + experiment.request_id;
 }
 
-}  // namespace
-
-absl::StatusOr<std::optional<v1::Experiment>> SqlStore::AnsweredBefore(
-    const NewExperiment& experiment, int64_t now_ns) {
+absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(StoreDatabase* database,
+                                                             const NewExperiment& experiment,
+                                                             int64_t now_ns)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->writer_mutex) {
   if (experiment.request_id.empty()) return std::nullopt;
   // Versions before 0.2.0 wrote the bare id.
-  auto row = writer_->Query(
+  auto row = database->writer->Query(
       "SELECT body_hash, response FROM requests WHERE request_id IN (?, ?) AND expire_time > ? "
       "ORDER BY length(request_id) DESC");
   row.Bind(RequestKey(experiment)).Bind(experiment.request_id).Bind(now_ns);
@@ -55,46 +56,46 @@ absl::StatusOr<std::optional<v1::Experiment>> SqlStore::AnsweredBefore(
   return response;
 }
 
-absl::Status SqlStore::InsertRow(const v1::Experiment& row, int64_t now_ns, int64_t revision) {
-  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(row.name()));
-  const v1::ExperimentSpec spec = WithDefaults(row.spec());
-  return writer_
-      ->Query(
-          "INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, progress, "
-          "create_time, update_time, revision, owner, priority, deadline, details) VALUES(?, ?, ?, "
-          "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .Bind(row.uid())
-      .Bind(id)
-      .BindBlob(row.spec().SerializeAsString())
-      .BindBlob(spec.SerializeAsString())
-      .Bind(SpecHash(spec))
-      .Bind(int64_t{row.state()})
-      .BindBlob(row.progress().SerializeAsString())
-      .Bind(sql::Nanoseconds(row.has_create_time(), row.create_time()))
-      .Bind(now_ns)
-      .Bind(revision)
-      .Bind(row.owner())
-      .Bind(int64_t{row.priority()})
-      .Bind(sql::Nanoseconds(row.has_deadline(), row.deadline()))
-      .BindBlob(sql::BytesOf(sql::DetailsOf(row)))
-      .Run();
+}  // namespace
+
+absl::Status CheckEtag(std::string_view name, std::string_view expected, std::string_view found) {
+  if (expected.empty() || expected == found) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kAborted, Reason::kEtagMismatch,
+      absl::StrFormat("%s has changed in between; read it again, then repeat", name),
+      {{"expected", std::string(expected.substr(0, 100))}, {"found", std::string(found)}});
 }
 
-absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) {
+absl::Status CheckStorage(std::string_view owner, const OwnerUsage& usage, int64_t bytes_max) {
+  if (bytes_max == 0 || usage.checkpoint_bytes < bytes_max) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+      absl::StrFormat("'%s' has %d bytes of checkpoints, %d are allowed; delete experiments "
+                      "(mentorctl delete NAME), or ask for a larger --max_storage_per_owner_gb",
+                      owner, usage.checkpoint_bytes, bytes_max),
+      {{"owner", std::string(owner)}});
+}
+
+absl::StatusOr<std::optional<v1::Experiment>> Records::Answered(const NewExperiment& experiment) {
+  const MutexLock lock(database_->writer_mutex);
+  return AnsweredBefore(database_, experiment, StoreDatabase::NowNs());
+}
+
+absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
   const v1::ExperimentSpec spec = WithDefaults(submitted.experiment.spec());
   v1::Experiment experiment;
   {
-    const MutexLock lock(writer_mutex_);
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
-    const int64_t now_ns = NowNs();
+    const MutexLock lock(database_->writer_mutex);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
+    const int64_t now_ns = StoreDatabase::NowNs();
     MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
-                            AnsweredBefore(submitted, now_ns));
+                            AnsweredBefore(database_, submitted, now_ns));
     if (answer) return *std::move(answer);
 
     const std::string uid = NewUuid();
     const std::string id = submitted.id.empty() ? "exp-" + UuidBase32(uid, 10) : submitted.id;
     {
-      auto same = writer_->Query("SELECT 1 FROM experiments WHERE id = ?");
+      auto same = database_->writer->Query("SELECT 1 FROM experiments WHERE id = ?");
       MENTOR_ASSIGN_OR_RETURN(const bool taken, same.Bind(id).Step());
       if (taken) {
         return MakeError(
@@ -105,7 +106,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
       }
     }
     // Until the commit, a crash leaves only a folder with a mark, and an error leaves nothing.
-    const std::filesystem::path folder = ExperimentFolder(uid);
+    const std::filesystem::path folder = files_->ExperimentFolder(uid);
     absl::Cleanup remove_folder = [&folder] {
       std::error_code ignored;
       std::filesystem::remove_all(folder, ignored);
@@ -136,14 +137,16 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
     }
     row.mutable_progress()->set_outer_updates_total(spec.rule().outer_updates());
     row.mutable_progress()->set_seconds_left(-1);
-    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
-    MENTOR_RETURN_IF_ERROR(InsertRow(row, now_ns, revision));
-    MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
-    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kCreated, revision, now_ns, experiment));
+    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
+    MENTOR_RETURN_IF_ERROR(database_->InsertRow(row, now_ns, revision));
+    MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
+    MENTOR_RETURN_IF_ERROR(
+        database_->WriteEvent(StoreEvent::Kind::kCreated, revision, now_ns, experiment));
     if (!submitted.request_id.empty()) {
-      MENTOR_RETURN_IF_ERROR(
-          writer_->Query("DELETE FROM requests WHERE expire_time <= ?").Bind(now_ns).Run());
-      MENTOR_RETURN_IF_ERROR(writer_
+      MENTOR_RETURN_IF_ERROR(database_->writer->Query("DELETE FROM requests WHERE expire_time <= ?")
+                                 .Bind(now_ns)
+                                 .Run());
+      MENTOR_RETURN_IF_ERROR(database_->writer
                                  ->Query("INSERT INTO requests(request_id, body_hash, response, "
                                          "expire_time) VALUES(?, ?, ?, ?)")
                                  .Bind(RequestKey(submitted))
@@ -152,26 +155,27 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
                                  .Bind(now_ns + kRequestKeptNs)
                                  .Run());
     }
-    MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.before_commit")));
+    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("api.create.before_commit")));
     // A commit with a lost answer may have succeeded, so keep the folder; the next start decides.
     std::move(remove_folder).Cancel();
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     // If the mark stays, the next start or the first run removes it.
     RemoveNewMark(folder).IgnoreError();
   }
-  MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.after_commit")));
-  hub_->Notify({.name = experiment.name()});
+  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("api.create.after_commit")));
+  database_->hub->Notify({.name = experiment.name()});
   return experiment;
 }
 
-absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::string_view etag,
-                                                const Edit& edit) {
+absl::StatusOr<v1::Experiment> Records::Change(std::string_view name, std::string_view etag,
+                                               const Edit& edit) {
   MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
   v1::Experiment experiment;
   {
-    const MutexLock lock(writer_mutex_);
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
-    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment before, GetWith(writer_.get(), id));
+    const MutexLock lock(database_->writer_mutex);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment before,
+                            database_->GetWith(database_->writer.get(), id));
     MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), etag, before.etag()));
     experiment = before;
     MENTOR_RETURN_IF_ERROR(edit(&experiment));
@@ -189,15 +193,15 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
       experiment.mutable_progress()->clear_env_steps_per_second();
       experiment.mutable_progress()->set_seconds_left(to == S::STATE_SUCCEEDED ? 0 : -1);
     }
-    const int64_t now_ns = NowNs();
+    const int64_t now_ns = StoreDatabase::NowNs();
     int64_t start_ns = sql::Nanoseconds(before.has_start_time(), before.start_time());
     int64_t end_ns = sql::Nanoseconds(before.has_end_time(), before.end_time());
     if (to == S::STATE_RUNNING && start_ns == 0) start_ns = now_ns;
     if (IsFinal(to) && !IsFinal(from)) end_ns = now_ns;
     const int64_t ttl_ns = TimeUtil::DurationToNanoseconds(experiment.retention().ttl());
-    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
+    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
     MENTOR_RETURN_IF_ERROR(
-        writer_
+        database_->writer
             ->Query("UPDATE experiments SET state = ?, error = '', progress = ?, update_time = ?, "
                     "start_time = ?, end_time = ?, revision = ?, priority = ?, deadline = ?, "
                     "expire_time = ?, served_env_steps = ?, details = ? WHERE id = ?")
@@ -214,26 +218,48 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
             .BindBlob(sql::BytesOf(sql::DetailsOf(experiment)))
             .Bind(id)
             .Run());
-    MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
-    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
-    MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.transition.before_commit")));
+    MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
+    MENTOR_RETURN_IF_ERROR(
+        database_->WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
+    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.transition.before_commit")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     if (!IsAtWork(to)) {
-      const MutexLock live_lock(live_mutex_);
-      live_.erase(id);
+      const MutexLock live_lock(database_->live_mutex);
+      database_->live.erase(id);
     }
   }
-  hub_->Notify({.name = experiment.name()});
+  database_->hub->Notify({.name = experiment.name()});
   return experiment;
 }
 
-absl::Status SqlStore::DeleteIf(std::string_view name, std::string_view etag, const Check& check) {
+absl::StatusOr<v1::Experiment> Records::Transition(std::string_view name,
+                                                   const std::set<State>& from, State to,
+                                                   const absl::Status& error) {
+  for (const State state : from) MENTOR_CHECK(IsLegalTransition(state, to));
+  return Change(name, "", [&](v1::Experiment* experiment) -> absl::Status {
+    if (!from.contains(experiment->state())) {
+      const std::string allowed = absl::StrJoin(
+          from, ", ", [](std::string* out, State state) { out->append(StateText(state)); });
+      return MakeError(
+          absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+          absl::StrFormat("%s is %s; it can become %s only from %s", experiment->name(),
+                          StateText(experiment->state()), StateText(to), allowed),
+          {{"state", std::string(StateText(experiment->state()))},
+           {"verb", std::string(StateText(to))}});
+    }
+    experiment->set_state(to);
+    if (!error.ok()) *experiment->mutable_error() = StatusToProto(error);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Records::DeleteIf(std::string_view name, std::string_view etag, const Check& check) {
   MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
   v1::Experiment experiment;
   {
-    const MutexLock lock(writer_mutex_);
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
-    MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
+    const MutexLock lock(database_->writer_mutex);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
+    MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
     MENTOR_RETURN_IF_ERROR(CheckEtag(experiment.name(), etag, experiment.etag()));
     if (check) MENTOR_RETURN_IF_ERROR(check(experiment));
     if (!IsFinal(experiment.state())) {
@@ -242,15 +268,18 @@ absl::Status SqlStore::DeleteIf(std::string_view name, std::string_view etag, co
                                        experiment.name(), StateText(experiment.state())),
                        {{"state", std::string(StateText(experiment.state()))}, {"verb", "delete"}});
     }
-    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
-    MENTOR_RETURN_IF_ERROR(
-        writer_->Query("INSERT INTO deletions(uid) VALUES(?)").Bind(experiment.uid()).Run());
-    MENTOR_RETURN_IF_ERROR(
-        writer_->Query("DELETE FROM experiments WHERE uid = ?").Bind(experiment.uid()).Run());
-    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kDeleted, revision, NowNs(), experiment));
+    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
+    MENTOR_RETURN_IF_ERROR(database_->writer->Query("INSERT INTO deletions(uid) VALUES(?)")
+                               .Bind(experiment.uid())
+                               .Run());
+    MENTOR_RETURN_IF_ERROR(database_->writer->Query("DELETE FROM experiments WHERE uid = ?")
+                               .Bind(experiment.uid())
+                               .Run());
+    MENTOR_RETURN_IF_ERROR(database_->WriteEvent(StoreEvent::Kind::kDeleted, revision,
+                                                 StoreDatabase::NowNs(), experiment));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
   }
-  hub_->Notify({.name = experiment.name()});
+  database_->hub->Notify({.name = experiment.name()});
   if (const absl::Status removed = RemoveFiles(experiment.uid()); !removed.ok()) {
     MENTOR_LOG(kWarning, "files of a deleted experiment are left; the next start removes them",
                {{"experiment", experiment.name()}, {"why", removed}});
@@ -258,30 +287,60 @@ absl::Status SqlStore::DeleteIf(std::string_view name, std::string_view etag, co
   return absl::OkStatus();
 }
 
-absl::Status SqlStore::RemoveFiles(std::string_view uid) {
-  MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.delete.before_files")));
+absl::Status Records::SetProgress(std::string_view name, std::string_view activity,
+                                  const v1::Progress& progress) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
+  if (!database_->LiveOf(id)) {
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Get(name));
+    if (!IsAtWork(experiment.state())) return absl::OkStatus();  // The report came too late.
+  }
+  {
+    const MutexLock lock(database_->live_mutex);
+    database_->live[id] = {std::string(activity), progress};
+  }
+  database_->hub->Notify({.name = std::string(name), .durable = false});
+  return absl::OkStatus();
+}
+
+std::unique_ptr<Records::Subscription> Records::Subscribe(ChangeHub::Callback callback) {
+  return database_->hub->Add(std::move(callback));
+}
+
+absl::Status Records::EmptyLog() {
+  const MutexLock lock(database_->writer_mutex);
+  return database_->writer->EmptyLog();
+}
+
+void Records::OnCommit(std::function<void(double)> callback) {
+  const MutexLock lock(database_->writer_mutex);
+  database_->on_commit = std::move(callback);
+}
+
+absl::Status Records::RemoveFiles(std::string_view uid) {
+  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.delete.before_files")));
   std::error_code error;
-  std::filesystem::remove_all(ExperimentFolder(uid), error);
-  if (error) return FileError("cannot remove", ExperimentFolder(uid), error.value());
+  std::filesystem::remove_all(files_->ExperimentFolder(uid), error);
+  if (error) return FileError("cannot remove", files_->ExperimentFolder(uid), error.value());
   if (object_deletions_ == nullptr) return ForgetDeletion(uid);
   object_deletions_->Wake();  // The bucket's objects are deleted later.
   return absl::OkStatus();
 }
 
-absl::Status SqlStore::ForgetDeletion(std::string_view uid) {
-  const MutexLock lock(writer_mutex_);
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
-  MENTOR_RETURN_IF_ERROR(writer_->Query("DELETE FROM deletions WHERE uid = ?").Bind(uid).Run());
+absl::Status Records::ForgetDeletion(std::string_view uid) {
+  const MutexLock lock(database_->writer_mutex);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
+  MENTOR_RETURN_IF_ERROR(
+      database_->writer->Query("DELETE FROM deletions WHERE uid = ?").Bind(uid).Run());
   return writing->Commit();
 }
 
-absl::StatusOr<std::vector<std::string>> SqlStore::Deletions() {
-  const MutexLock lock(reader_mutex_);
-  return sql::FirstColumn(reader_.get(), "SELECT uid FROM deletions ORDER BY uid");
-}
-
-absl::Status SqlStore::FinishDeletions() {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids, Deletions());
+absl::Status Records::FinishDeletions() {
+  if (files_->objects() != nullptr && object_deletions_ == nullptr) {
+    object_deletions_ = std::make_unique<ObjectDeletions>(
+        files_->objects(), [this] { return database_->Deletions(); },
+        [this](const std::string& uid) { return ForgetDeletion(uid); });
+  }
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids, database_->Deletions());
   for (const std::string& uid : uids) MENTOR_RETURN_IF_ERROR(RemoveFiles(uid));
   return absl::OkStatus();
 }

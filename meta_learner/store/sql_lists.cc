@@ -9,25 +9,21 @@
 
 #include "meta_learner/store/paging.h"
 #include "meta_learner/store/sql_rows.h"
-#include "meta_learner/store/sql_store.h"
+#include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
+namespace {
 
-absl::StatusOr<v1::Experiment> SqlStore::Get(std::string_view name) {
-  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
-  const MutexLock lock(reader_mutex_);
-  return GetWith(reader_.get(), id);
-}
-
-absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int page_size,
-                                                    const std::string& after) {
+absl::StatusOr<ExperimentPage> ListByName(StoreDatabase* database, const ListQuery& query,
+                                          int page_size, const std::string& after)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->reader_mutex) {
   ExperimentPage page;
   {
-    auto count = reader_->Query("SELECT count(*) FROM experiments");
+    auto count = database->reader->Query("SELECT count(*) FROM experiments");
     MENTOR_RETURN_IF_ERROR(count.Step().status());
     page.total_size = count.Integer(0);
   }
-  auto row = reader_->Query(absl::StrFormat(
+  auto row = database->reader->Query(absl::StrFormat(
       "SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", sql::kExperimentColumns));
   row.Bind(after).Bind(int64_t{page_size} + 1);
   // Unreadable rows count towards the size of a page.
@@ -37,7 +33,7 @@ absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int 
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return page;
     v1::Experiment experiment;
-    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(row, &experiment));
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, database->Read(row, &experiment));
     if (!room.Take(readable ? experiment.ByteSizeLong() : 0)) {
       page.next_page_token = MakePageToken(query.key, last);
       return page;
@@ -47,18 +43,27 @@ absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int 
   }
 }
 
-absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
+}  // namespace
+
+absl::StatusOr<v1::Experiment> Records::Get(std::string_view name) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
+  const MutexLock lock(database_->reader_mutex);
+  return database_->GetWith(database_->reader.get(), id);
+}
+
+absl::StatusOr<ExperimentPage> Records::List(const ListQuery& query) {
   Violations violations;
   const int page_size = PageSize(query.page_size, &violations);
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   MENTOR_ASSIGN_OR_RETURN(const ListOrder order, ParseOrder(query.order_by));
   MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(query.page_token, query.key));
-  const MutexLock lock(reader_mutex_);
-  MENTOR_ASSIGN_OR_RETURN(const auto transaction, sql::Transaction::BeginRead(reader_.get()));
-  MENTOR_ASSIGN_OR_RETURN(const int64_t revision, RevisionOf(reader_.get()));
+  const MutexLock lock(database_->reader_mutex);
+  MENTOR_ASSIGN_OR_RETURN(const auto transaction,
+                          sql::Transaction::BeginRead(database_->reader.get()));
+  MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->RevisionOf(database_->reader.get()));
   ExperimentPage page;
   if (query.matches == nullptr && order.field == "name" && !order.descending) {
-    MENTOR_ASSIGN_OR_RETURN(page, ListByName(query, page_size, after));
+    MENTOR_ASSIGN_OR_RETURN(page, ListByName(database_, query, page_size, after));
     page.revision = revision;
     return page;
   }
@@ -70,13 +75,13 @@ absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
   std::map<std::string, std::pair<size_t, v1::Experiment>, decltype(before)> rest(before);
   size_t rest_bytes = 0;
   std::optional<std::string> cut;  // The first key that did not fit.
-  auto row = reader_->Query(
+  auto row = database_->reader->Query(
       absl::StrFormat("SELECT %s FROM experiments ORDER BY id", sql::kExperimentColumns));
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) break;
     v1::Experiment experiment;
-    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(row, &experiment));
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, database_->Read(row, &experiment));
     if (!readable) continue;
     if (query.matches != nullptr && !query.matches(experiment)) continue;
     ++page.total_size;
@@ -100,21 +105,21 @@ absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
   return page;
 }
 
-absl::StatusOr<std::vector<v1::Experiment>> SqlStore::InStates(const std::set<State>& states) {
+absl::StatusOr<std::vector<v1::Experiment>> Records::InStates(const std::set<State>& states) {
   if (states.empty()) return std::vector<v1::Experiment>();
   const std::string list = absl::StrJoin(
       states, ", ", [](std::string* out, State state) { out->append(std::to_string(state)); });
-  const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query(
+  const MutexLock lock(database_->reader_mutex);
+  auto row = database_->reader->Query(
       absl::StrFormat("SELECT %s FROM experiments WHERE state IN (%s) ORDER BY number",
                       sql::kExperimentColumns, list));
-  return ReadAll(&row);
+  return database_->ReadAll(&row);
 }
 
-absl::StatusOr<std::map<State, int64_t>> SqlStore::CountByState() {
+absl::StatusOr<std::map<State, int64_t>> Records::CountByState() {
   std::map<State, int64_t> counts;
-  const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query("SELECT state, count(*) FROM experiments GROUP BY state");
+  const MutexLock lock(database_->reader_mutex);
+  auto row = database_->reader->Query("SELECT state, count(*) FROM experiments GROUP BY state");
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return counts;
@@ -124,13 +129,13 @@ absl::StatusOr<std::map<State, int64_t>> SqlStore::CountByState() {
 
 // ---- The queue.
 
-absl::StatusOr<std::vector<QueueHead>> SqlStore::QueueHeads(const std::set<std::string>& except) {
+absl::StatusOr<std::vector<QueueHead>> Records::QueueHeads(const std::set<std::string>& except) {
   std::string condition;
   for (size_t i = 0; i < except.size(); ++i) condition += i == 0 ? "?" : ", ?";
   if (!condition.empty()) condition = " AND id NOT IN (" + condition + ")";
   std::vector<QueueHead> heads;
-  const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query(
+  const MutexLock lock(database_->reader_mutex);
+  auto row = database_->reader->Query(
       "SELECT x.priority, x.owner, x.id, x.number FROM experiments x JOIN (SELECT MIN(number) AS "
       "head FROM experiments WHERE state = ?" +
       condition + " GROUP BY priority, owner) h ON x.number = h.head ORDER BY x.number");
@@ -146,12 +151,12 @@ absl::StatusOr<std::vector<QueueHead>> SqlStore::QueueHeads(const std::set<std::
   }
 }
 
-absl::StatusOr<std::map<std::string, OwnerUsage>> SqlStore::Usage() {
+absl::StatusOr<std::map<std::string, OwnerUsage>> Records::Usage() {
   std::map<std::string, OwnerUsage> usage;
-  const MutexLock lock(reader_mutex_);
+  const MutexLock lock(database_->reader_mutex);
   {
-    auto row =
-        reader_->Query("SELECT owner, state, count(*) FROM experiments GROUP BY owner, state");
+    auto row = database_->reader->Query(
+        "SELECT owner, state, count(*) FROM experiments GROUP BY owner, state");
     while (true) {
       MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
       if (!found) break;
@@ -162,7 +167,7 @@ absl::StatusOr<std::map<std::string, OwnerUsage>> SqlStore::Usage() {
       if (IsAtWork(state)) usage[row.Text(0)].running += row.Integer(2);
     }
   }
-  auto row = reader_->Query(
+  auto row = database_->reader->Query(
       "SELECT x.owner, CAST(SUM(c.size_bytes) AS BIGINT) FROM checkpoints c JOIN experiments x ON "
       "x.uid = c.uid GROUP BY x.owner");
   while (true) {
@@ -172,22 +177,22 @@ absl::StatusOr<std::map<std::string, OwnerUsage>> SqlStore::Usage() {
   }
 }
 
-absl::StatusOr<std::vector<v1::Experiment>> SqlStore::PastDeadline(int64_t now_ns) {
-  const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query(absl::StrFormat(
+absl::StatusOr<std::vector<v1::Experiment>> Records::PastDeadline(int64_t now_ns) {
+  const MutexLock lock(database_->reader_mutex);
+  auto row = database_->reader->Query(absl::StrFormat(
       "SELECT %s FROM experiments WHERE deadline > 0 AND deadline <= ? AND state NOT IN (%d, %d, "
       "%d) ORDER BY number",
       sql::kExperimentColumns, v1::Experiment::STATE_CANCELLED, v1::Experiment::STATE_SUCCEEDED,
       v1::Experiment::STATE_FAILED));
-  return ReadAll(&row.Bind(now_ns));
+  return database_->ReadAll(&row.Bind(now_ns));
 }
 
-absl::StatusOr<std::vector<v1::Experiment>> SqlStore::Expired(int64_t now_ns) {
-  const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query(absl::StrFormat(
+absl::StatusOr<std::vector<v1::Experiment>> Records::Expired(int64_t now_ns) {
+  const MutexLock lock(database_->reader_mutex);
+  auto row = database_->reader->Query(absl::StrFormat(
       "SELECT %s FROM experiments WHERE expire_time > 0 AND expire_time <= ? ORDER BY number",
       sql::kExperimentColumns));
-  return ReadAll(&row.Bind(now_ns));
+  return database_->ReadAll(&row.Bind(now_ns));
 }
 
 }  // namespace mentor::meta_learner

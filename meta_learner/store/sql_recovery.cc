@@ -1,4 +1,5 @@
-// Compares the folders below experiments/, the objects of a bucket and the rows of the database.
+#include "meta_learner/store/sql_recovery.h"
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -22,8 +23,8 @@
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/sql_rows.h"
-#include "meta_learner/store/sql_store.h"
 #include "meta_learner/store/state_folder.h"
+#include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -36,18 +37,26 @@ const std::string kAboutKey(kAboutFile);
 
 }  // namespace
 
-absl::StatusOr<std::set<std::string>> SqlStore::UidsOfRows() {
-  const MutexLock lock(reader_mutex_);
+absl::Status Recovery::Check(bool folders_need_rows) {
+  MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> without_row, FoldersWithoutRow());
+  MENTOR_RETURN_IF_ERROR(RemoveLeftByCreate(&without_row));
+  if (folders_need_rows) MENTOR_RETURN_IF_ERROR(RefuseWithoutRow(without_row));
+  if (files_->objects() == nullptr) return NameLostCheckpoints();
+  return folders_need_rows ? RefuseObjectsWithoutRow() : absl::OkStatus();
+}
+
+absl::StatusOr<std::set<std::string>> Recovery::UidsOfRows() {
+  const MutexLock lock(database_->reader_mutex);
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids,
-                          sql::FirstColumn(reader_.get(), "SELECT uid FROM experiments"));
+                          sql::FirstColumn(database_->reader.get(), "SELECT uid FROM experiments"));
   return std::set<std::string>(uids.begin(), uids.end());
 }
 
-absl::StatusOr<std::vector<std::string>> SqlStore::FoldersWithoutRow() {
+absl::StatusOr<std::vector<std::string>> Recovery::FoldersWithoutRow() {
   MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
   std::vector<std::string> without;
   std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder_ / "experiments", error), end;
+  for (std::filesystem::directory_iterator entry(files_->folder() / "experiments", error), end;
        !error && entry != end; entry.increment(error)) {
     const std::string uid = entry->path().filename();
     std::error_code ignored;
@@ -59,33 +68,33 @@ absl::StatusOr<std::vector<std::string>> SqlStore::FoldersWithoutRow() {
       without.push_back(uid);
     }
   }
-  if (error) return FileError("cannot list", folder_ / "experiments", error.value());
+  if (error) return FileError("cannot list", files_->folder() / "experiments", error.value());
   std::sort(without.begin(), without.end());
   return without;
 }
 
-absl::Status SqlStore::RemoveLeftByCreate(std::vector<std::string>* without_row) {
+absl::Status Recovery::RemoveLeftByCreate(std::vector<std::string>* without_row) {
   for (const std::string& uid : *without_row) {
-    if (!IsLeftByCreate(ExperimentFolder(uid))) continue;
+    if (!IsLeftByCreate(files_->ExperimentFolder(uid))) continue;
     std::error_code error;
-    std::filesystem::remove_all(ExperimentFolder(uid), error);
-    if (error) return FileError("cannot remove", ExperimentFolder(uid), error.value());
+    std::filesystem::remove_all(files_->ExperimentFolder(uid), error);
+    if (error) return FileError("cannot remove", files_->ExperimentFolder(uid), error.value());
     MENTOR_LOG(kInfo, "removed the folder of an experiment that was never answered with OK",
                {{"uid", uid}});
   }
   std::erase_if(*without_row, [this](const std::string& uid) {
     std::error_code error;
-    return !std::filesystem::exists(ExperimentFolder(uid), error);
+    return !std::filesystem::exists(files_->ExperimentFolder(uid), error);
   });
   return absl::OkStatus();
 }
 
-absl::Status SqlStore::RefuseWithoutRow(const std::vector<std::string>& without_row) const {
+absl::Status Recovery::RefuseWithoutRow(const std::vector<std::string>& without_row) const {
   if (without_row.empty()) return absl::OkStatus();
   for (size_t i = 0; i < without_row.size() && i < kNamedMax; ++i) {
-    const auto about = ReadAbout(ExperimentFolder(without_row[i]));
+    const auto about = ReadAbout(files_->ExperimentFolder(without_row[i]));
     MENTOR_LOG(kError, "the folder of an experiment is in no row of the database",
-               {{"folder", ExperimentFolder(without_row[i]).string()},
+               {{"folder", files_->ExperimentFolder(without_row[i]).string()},
                 {"name", about.ok() ? about->name() : ""}});
   }
   return MakeError(
@@ -95,18 +104,19 @@ absl::Status SqlStore::RefuseWithoutRow(const std::vector<std::string>& without_
           "first is %s): the database or its log was lost, or --database is another one. Restore a "
           "backup, name the right database, or bring them back from their folders with "
           "'mentor-meta-learner --state %s reindex'",
-          folder_.string(), without_row.size(), without_row[0], folder_.string()));
+          files_->folder().string(), without_row.size(), without_row[0],
+          files_->folder().string()));
 }
 
-absl::Status SqlStore::NameLostCheckpoints() {
+absl::Status Recovery::NameLostCheckpoints() {
   struct Known {
     std::string uid, id;
     int64_t count = 0, newest = 0;
   };
   std::vector<Known> known;
   {
-    const MutexLock lock(reader_mutex_);
-    auto row = reader_->Query(
+    const MutexLock lock(database_->reader_mutex);
+    auto row = database_->reader->Query(
         "SELECT x.uid, x.id, count(*), MAX(c.outer_step) FROM checkpoints c JOIN experiments x ON "
         "x.uid = c.uid GROUP BY x.uid, x.id ORDER BY x.id");
     while (true) {
@@ -121,53 +131,53 @@ absl::Status SqlStore::NameLostCheckpoints() {
   size_t named = 0;
   for (const Known& one : known) {
     std::error_code error;
-    if (std::filesystem::is_directory(CheckpointFolder(one.uid), error)) continue;
+    if (std::filesystem::is_directory(files_->CheckpointFolder(one.uid), error)) continue;
     if (named++ == kNamedMax) break;
     MENTOR_LOG(kWarning, "the checkpoints of an experiment are gone: their folder is not there",
                {{"name", ExperimentName(one.id)},
-                {"folder", CheckpointFolder(one.uid).string()},
+                {"folder", files_->CheckpointFolder(one.uid).string()},
                 {"checkpoints", one.count},
                 {"newest", one.newest}});
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> SqlStore::RowsUnreadable() {
+absl::StatusOr<std::vector<std::string>> Recovery::RowsUnreadable() {
   std::vector<std::string> uids;
-  const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query(
+  const MutexLock lock(database_->reader_mutex);
+  auto row = database_->reader->Query(
       absl::StrFormat("SELECT %s FROM experiments ORDER BY uid", sql::kExperimentColumns));
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return uids;
     v1::Experiment experiment;
-    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(row, &experiment));
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, database_->Read(row, &experiment));
     if (!readable) uids.push_back(row.Text(0));
   }
 }
 
-absl::StatusOr<std::vector<CheckpointInfo>> SqlStore::CheckpointsOf(const std::string& uid,
+absl::StatusOr<std::vector<CheckpointInfo>> Recovery::CheckpointsOf(const std::string& uid,
                                                                     const std::string& spec_hash) {
   std::map<uint32_t, CheckpointInfo> infos;
-  if (const auto steps = ListCheckpoints(CheckpointFolder(uid)); steps.ok()) {
+  if (const auto steps = ListCheckpoints(files_->CheckpointFolder(uid)); steps.ok()) {
     for (const uint32_t step : *steps) {
       CheckpointInfo info;
       const auto checkpoint =
-          ReadCheckpoint(CheckpointFolder(uid) / CheckpointFileName(step), &info);
+          ReadCheckpoint(files_->CheckpointFolder(uid) / CheckpointFileName(step), &info);
       // Damaged files are moved away when the experiment continues.
       if (checkpoint.ok() && checkpoint->experiment_uid == uid &&
           checkpoint->spec_hash == spec_hash && checkpoint->outer_step == step)
         infos[step] = std::move(info);
     }
   }
-  if (objects_ != nullptr) {
-    ExperimentObjects objects(objects_.get(), uid, nullptr);
+  if (files_->objects() != nullptr) {
+    ExperimentObjects objects(files_->objects(), uid, nullptr);
     MENTOR_RETURN_IF_ERROR(objects.Look());
     for (const uint32_t step : objects.Steps()) {
       const auto manifest = objects.Manifest(step);
       if (absl::IsDataLoss(manifest.status())) continue;
       MENTOR_RETURN_IF_ERROR(manifest.status());
-      infos[step] = {.path = CheckpointFolder(uid) / CheckpointFileName(step),
+      infos[step] = {.path = files_->CheckpointFolder(uid) / CheckpointFileName(step),
                      .outer_step = step,
                      .size_bytes = manifest->size_bytes(),
                      .sha256 = manifest->sha256(),
@@ -179,12 +189,12 @@ absl::StatusOr<std::vector<CheckpointInfo>> SqlStore::CheckpointsOf(const std::s
   return list;
 }
 
-absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow(
+absl::StatusOr<std::vector<std::string>> Recovery::ObjectsWithoutRow(
     const std::atomic<bool>* cancel) {
   MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> deletions, Deletions());
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> deletions, database_->Deletions());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> there,
-                          objects_->ListFolders(kExperimentsPrefix, cancel));
+                          files_->objects()->ListFolders(kExperimentsPrefix, cancel));
   std::vector<std::string> without;
   for (const std::string& uid : there) {
     if (!IsUuid(uid) || rows.contains(uid) ||
@@ -192,8 +202,8 @@ absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow(
       continue;
     // Without this object, the others came from a process that had lost the database, after the
     // deletion.
-    const auto about = objects_->Get(absl::StrCat(kExperimentsPrefix, uid, "/", kAboutKey),
-                                     kSpecBytesMax * 8, cancel);
+    const auto about = files_->objects()->Get(absl::StrCat(kExperimentsPrefix, uid, "/", kAboutKey),
+                                              kSpecBytesMax * 8, cancel);
     if (absl::IsNotFound(about.status())) continue;
     MENTOR_RETURN_IF_ERROR(about.status());
     without.push_back(uid);
@@ -201,7 +211,7 @@ absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow(
   return without;
 }
 
-absl::Status SqlStore::RefuseObjectsWithoutRow() {
+absl::Status Recovery::RefuseObjectsWithoutRow() {
   std::atomic<bool> given_up = false;
   const std::jthread timer([&](const std::stop_token& stop) {
     if (!StopRequestedWithin(stop, kBucketPatience)) given_up = true;
@@ -214,7 +224,7 @@ absl::Status SqlStore::RefuseObjectsWithoutRow() {
     if (rows.empty()) return absl::UnavailableError(found.status().message());
     MENTOR_LOG(kWarning,
                "the bucket is silent: whether it has experiments without a row is not known",
-               {{"bucket", objects_->name()}, {"why", found.status()}});
+               {{"bucket", files_->objects()->name()}, {"why", found.status()}});
     return absl::OkStatus();
   }
   MENTOR_RETURN_IF_ERROR(found.status());
@@ -227,19 +237,20 @@ absl::Status SqlStore::RefuseObjectsWithoutRow() {
           "database was lost, or --database or --objects is another service's. Restore a backup, "
           "name the right ones, or bring them back from their objects with 'mentor-meta-learner "
           "--state %s --objects %s reindex'",
-          objects_->name(), without.size(), without[0], folder_.string(), objects_->name()));
+          files_->objects()->name(), without.size(), without[0], files_->folder().string(),
+          files_->objects()->name()));
 }
 
-absl::Status SqlStore::FetchFoldersWithoutRow() {
-  if (objects_ == nullptr) return absl::OkStatus();
+absl::Status Recovery::FetchFoldersWithoutRow() {
+  if (files_->objects() == nullptr) return absl::OkStatus();
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without, ObjectsWithoutRow(nullptr));
   for (const std::string& uid : without)
-    MENTOR_RETURN_IF_ERROR(OpenFile(uid, kAboutKey, nullptr, /*again=*/false).status());
+    MENTOR_RETURN_IF_ERROR(files_->OpenFile(uid, kAboutKey, nullptr, /*again=*/false).status());
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bool has_row) {
-  const std::filesystem::path folder = ExperimentFolder(uid);
+absl::StatusOr<v1::Experiment> Recovery::BringBackOne(const std::string& uid, bool has_row) {
+  const std::filesystem::path folder = files_->ExperimentFolder(uid);
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment row, ReadAbout(folder));
   const std::string spec_hash = SpecHash(WithDefaults(row.spec()));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointInfo> infos, CheckpointsOf(uid, spec_hash));
@@ -254,28 +265,28 @@ absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bo
   row.mutable_progress()->set_outer_updates_total(WithDefaults(row.spec()).rule().outer_updates());
   row.mutable_progress()->set_seconds_left(-1);
 
-  const MutexLock lock(writer_mutex_);
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
-  const int64_t now_ns = NowNs();
+  const MutexLock lock(database_->writer_mutex);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
+  const int64_t now_ns = StoreDatabase::NowNs();
   if (has_row) {
     // Name and owner have their own columns, which are readable.
-    auto old = writer_->Query("SELECT id, owner FROM experiments WHERE uid = ?");
+    auto old = database_->writer->Query("SELECT id, owner FROM experiments WHERE uid = ?");
     MENTOR_ASSIGN_OR_RETURN(const bool found, old.Bind(uid).Step());
     if (!found) return sql::NoSuchExperiment(uid);
     row.set_name(ExperimentName(old.Text(0)));
     row.set_owner(old.Text(1));
   } else {
     std::string id = ExperimentIdOf(row.name()).value_or("");
-    auto same = writer_->Query("SELECT 1 FROM experiments WHERE id = ?");
+    auto same = database_->writer->Query("SELECT 1 FROM experiments WHERE id = ?");
     MENTOR_ASSIGN_OR_RETURN(const bool taken, same.Bind(id).Step());
     if (taken || !IsExperimentId(id)) id = "exp-" + UuidBase32(uid, 10);
     row.set_name(ExperimentName(id));
   }
-  MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
+  MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
   if (has_row) {
     // Update the row in place, since metrics refer to it.
     MENTOR_RETURN_IF_ERROR(
-        writer_
+        database_->writer
             ->Query("UPDATE experiments SET submitted_spec = ?, spec = ?, spec_hash = ?, state = "
                     "?, error = '', progress = ?, update_time = ?, revision = ?, priority = ?, "
                     "deadline = 0, expire_time = 0, details = ? WHERE uid = ?")
@@ -291,19 +302,21 @@ absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bo
             .Bind(uid)
             .Run());
   } else {
-    MENTOR_RETURN_IF_ERROR(InsertRow(row, now_ns, revision));
+    MENTOR_RETURN_IF_ERROR(database_->InsertRow(row, now_ns, revision));
   }
-  for (const CheckpointInfo& info : infos) MENTOR_RETURN_IF_ERROR(WriteCheckpointRow(uid, info));
+  for (const CheckpointInfo& info : infos)
+    MENTOR_RETURN_IF_ERROR(database_->WriteCheckpointRow(uid, info));
   MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(row.name()));
-  MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, GetWith(writer_.get(), id));
+  MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
+                          database_->GetWith(database_->writer.get(), id));
   MENTOR_RETURN_IF_ERROR(
-      WriteEvent(has_row ? StoreEvent::Kind::kUpdated : StoreEvent::Kind::kCreated, revision,
-                 now_ns, experiment));
+      database_->WriteEvent(has_row ? StoreEvent::Kind::kUpdated : StoreEvent::Kind::kCreated,
+                            revision, now_ns, experiment));
   MENTOR_RETURN_IF_ERROR(writing->Commit());
   return experiment;
 }
 
-absl::StatusOr<std::vector<Reindexed>> SqlStore::BringBack() {
+absl::StatusOr<std::vector<Reindexed>> Recovery::BringBack() {
   MENTOR_RETURN_IF_ERROR(FetchFoldersWithoutRow());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without_row, FoldersWithoutRow());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> unreadable, RowsUnreadable());
@@ -322,11 +335,11 @@ absl::StatusOr<std::vector<Reindexed>> SqlStore::BringBack() {
     }
     // Put aside only folders with missing or damaged files, not those with I/O errors.
     if (!absl::IsNotFound(back.status()) && !absl::IsDataLoss(back.status())) return back.status();
-    const std::filesystem::path lost = folder_ / "lost";
+    const std::filesystem::path lost = files_->folder() / "lost";
     MENTOR_RETURN_IF_ERROR(MakeFolders(lost));
     std::error_code error;
-    std::filesystem::rename(ExperimentFolder(uid), lost / uid, error);
-    if (error) return FileError("cannot move", ExperimentFolder(uid), error.value());
+    std::filesystem::rename(files_->ExperimentFolder(uid), lost / uid, error);
+    if (error) return FileError("cannot move", files_->ExperimentFolder(uid), error.value());
   }
   std::sort(done.begin(), done.end(),
             [](const Reindexed& a, const Reindexed& b) { return a.uid < b.uid; });

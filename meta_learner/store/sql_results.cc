@@ -7,12 +7,17 @@
 #include "common/log.h"
 #include "common/resources/states.h"
 #include "meta_learner/store/sql_rows.h"
-#include "meta_learner/store/sql_store.h"
+#include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
+namespace {
 
-absl::StatusOr<std::string> SqlStore::RequireAtWork(std::string_view uid) {
-  auto row = writer_->Query("SELECT id, state FROM experiments WHERE uid = ?");
+// These must run within a transaction.
+
+// Returns the id of an experiment at work; FAILED_PRECONDITION in other states.
+absl::StatusOr<std::string> RequireAtWork(StoreDatabase* database, std::string_view uid)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->writer_mutex) {
+  auto row = database->writer->Query("SELECT id, state FROM experiments WHERE uid = ?");
   MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
   if (!found) return sql::NoSuchExperiment(uid);
   const State state = static_cast<State>(row.Integer(1));
@@ -25,17 +30,18 @@ absl::StatusOr<std::string> SqlStore::RequireAtWork(std::string_view uid) {
   return row.Text(0);
 }
 
-absl::Status SqlStore::WritePoints(std::string_view uid, uint32_t step,
-                                   const std::map<std::string, double>& points, bool reproducible) {
+absl::Status WritePoints(StoreDatabase* database, std::string_view uid, uint32_t step,
+                         const std::map<std::string, double>& points, bool reproducible)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->writer_mutex) {
   for (const auto& [metric, value] : points) {
     if (reproducible) {
-      auto old =
-          writer_->Query("SELECT value FROM points WHERE uid = ? AND metric = ? AND step = ?");
+      auto old = database->writer->Query(
+          "SELECT value FROM points WHERE uid = ? AND metric = ? AND step = ?");
       MENTOR_ASSIGN_OR_RETURN(const bool found,
                               old.Bind(uid).Bind(metric).Bind(int64_t{step}).Step());
       const double before = found ? old.Double(0) : value;
       if (before != value && !(std::isnan(before) && std::isnan(value))) {
-        ++replay_mismatches_;
+        ++database->replay_mismatches;
         MENTOR_LOG(kError, "a replayed outer step computed another result: exactness is broken",
                    {{"experiment_uid", std::string(uid)},
                     {"metric", metric},
@@ -45,7 +51,7 @@ absl::Status SqlStore::WritePoints(std::string_view uid, uint32_t step,
       }
     }
     MENTOR_RETURN_IF_ERROR(
-        writer_
+        database->writer
             ->Query("INSERT INTO points(uid, metric, step, value) VALUES(?, ?, ?, ?) ON "
                     "CONFLICT(uid, metric, step) DO UPDATE SET value = excluded.value")
             .Bind(uid)
@@ -57,35 +63,33 @@ absl::Status SqlStore::WritePoints(std::string_view uid, uint32_t step,
   return absl::OkStatus();
 }
 
-absl::Status SqlStore::WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info) {
-  return writer_
-      ->Query(
-          "INSERT INTO checkpoints(uid, outer_step, size_bytes, sha256, state_hash, create_time) "
-          "VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(uid, outer_step) DO UPDATE SET size_bytes = "
-          "excluded.size_bytes, sha256 = excluded.sha256, state_hash = excluded.state_hash")
+absl::Status DeleteCheckpointRow(StoreDatabase* database, std::string_view uid, uint32_t step)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->writer_mutex) {
+  return database->writer->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
       .Bind(uid)
-      .Bind(int64_t{info.outer_step})
-      .Bind(static_cast<int64_t>(info.size_bytes))
-      .Bind(info.sha256)
-      .Bind(info.state_hash)
-      .Bind(NowNs())
+      .Bind(int64_t{step})
       .Run();
 }
 
-absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& step) {
-  MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.commit.before_db")));
+}  // namespace
+
+absl::Status Results::RecordOuterStep(std::string_view uid, const OuterStep& step) {
+  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.before_db")));
   std::string id;
   {
-    const MutexLock lock(writer_mutex_);
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
-    MENTOR_ASSIGN_OR_RETURN(id, RequireAtWork(uid));
-    MENTOR_RETURN_IF_ERROR(WritePoints(uid, step.step, step.results, /*reproducible=*/true));
-    MENTOR_RETURN_IF_ERROR(WritePoints(uid, step.step, step.timings, /*reproducible=*/false));
-    if (step.checkpoint) MENTOR_RETURN_IF_ERROR(WriteCheckpointRow(uid, *step.checkpoint));
-    const int64_t now_ns = NowNs();
-    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
+    const MutexLock lock(database_->writer_mutex);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
+    MENTOR_ASSIGN_OR_RETURN(id, RequireAtWork(database_, uid));
     MENTOR_RETURN_IF_ERROR(
-        writer_
+        WritePoints(database_, uid, step.step, step.results, /*reproducible=*/true));
+    MENTOR_RETURN_IF_ERROR(
+        WritePoints(database_, uid, step.step, step.timings, /*reproducible=*/false));
+    if (step.checkpoint)
+      MENTOR_RETURN_IF_ERROR(database_->WriteCheckpointRow(uid, *step.checkpoint));
+    const int64_t now_ns = StoreDatabase::NowNs();
+    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
+    MENTOR_RETURN_IF_ERROR(
+        database_->writer
             ->Query("UPDATE experiments SET progress = ?, update_time = ?, revision = ?, "
                     "served_env_steps = served_env_steps + ? WHERE uid = ?")
             .BindBlob(step.progress.SerializeAsString())
@@ -94,39 +98,41 @@ absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& st
             .Bind(static_cast<int64_t>(step.served_env_steps))
             .Bind(uid)
             .Run());
-    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, GetWith(writer_.get(), id));
+    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
+                            database_->GetWith(database_->writer.get(), id));
     *experiment.mutable_progress() = step.progress;
-    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
-    MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.commit.in_db")));
+    MENTOR_RETURN_IF_ERROR(
+        database_->WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
+    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.in_db")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     // After the commit: otherwise readers would see progress that the database may not have, and
     // the next transition would keep it.
-    const MutexLock live_lock(live_mutex_);
-    live_[id].progress = step.progress;
+    const MutexLock live_lock(database_->live_mutex);
+    database_->live[id].progress = step.progress;
   }
-  MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.commit.before_ack")));
-  hub_->Notify({.name = ExperimentName(id)});
+  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.before_ack")));
+  database_->hub->Notify({.name = ExperimentName(id)});
   return absl::OkStatus();
 }
 
-absl::Status SqlStore::RecordPoints(std::string_view uid, uint32_t step,
-                                    const std::map<std::string, double>& results,
-                                    const std::map<std::string, double>& timings) {
-  const MutexLock lock(writer_mutex_);
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
-  MENTOR_RETURN_IF_ERROR(RequireAtWork(uid).status());
-  MENTOR_RETURN_IF_ERROR(WritePoints(uid, step, results, /*reproducible=*/true));
-  MENTOR_RETURN_IF_ERROR(WritePoints(uid, step, timings, /*reproducible=*/false));
+absl::Status Results::RecordPoints(std::string_view uid, uint32_t step,
+                                   const std::map<std::string, double>& results,
+                                   const std::map<std::string, double>& timings) {
+  const MutexLock lock(database_->writer_mutex);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
+  MENTOR_RETURN_IF_ERROR(RequireAtWork(database_, uid).status());
+  MENTOR_RETURN_IF_ERROR(WritePoints(database_, uid, step, results, /*reproducible=*/true));
+  MENTOR_RETURN_IF_ERROR(WritePoints(database_, uid, step, timings, /*reproducible=*/false));
   return writing->Commit();
 }
 
-absl::StatusOr<std::map<std::string, Series>> SqlStore::Points(std::string_view uid,
-                                                               const std::set<std::string>& metrics,
-                                                               uint32_t step_min,
-                                                               uint32_t step_max) {
+absl::StatusOr<std::map<std::string, Series>> Results::Points(std::string_view uid,
+                                                              const std::set<std::string>& metrics,
+                                                              uint32_t step_min,
+                                                              uint32_t step_max) {
   std::map<std::string, Series> points;
-  const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query(
+  const MutexLock lock(database_->reader_mutex);
+  auto row = database_->reader->Query(
       "SELECT metric, step, value FROM points WHERE uid = ? AND step >= ? AND step <= ? ORDER BY "
       "metric, step");
   row.Bind(uid).Bind(int64_t{step_min}).Bind(int64_t{step_max});
@@ -139,10 +145,10 @@ absl::StatusOr<std::map<std::string, Series>> SqlStore::Points(std::string_view 
   }
 }
 
-absl::StatusOr<std::vector<CheckpointRow>> SqlStore::Checkpoints(std::string_view uid) {
+absl::StatusOr<std::vector<CheckpointRow>> Results::Checkpoints(std::string_view uid) {
   std::vector<CheckpointRow> rows;
-  const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query(
+  const MutexLock lock(database_->reader_mutex);
+  auto row = database_->reader->Query(
       "SELECT outer_step, size_bytes, sha256, state_hash, create_time, pinned FROM checkpoints "
       "WHERE uid = ? ORDER BY outer_step");
   row.Bind(uid);
@@ -151,7 +157,7 @@ absl::StatusOr<std::vector<CheckpointRow>> SqlStore::Checkpoints(std::string_vie
     if (!found) return rows;
     CheckpointRow& read = rows.emplace_back();
     read.outer_step = static_cast<uint32_t>(row.Integer(0));
-    read.path = CheckpointFolder(uid) / CheckpointFileName(read.outer_step);
+    read.path = files_->CheckpointFolder(uid) / CheckpointFileName(read.outer_step);
     read.size_bytes = static_cast<uint64_t>(row.Integer(1));
     read.sha256 = row.Text(2);
     read.state_hash = row.Text(3);
@@ -160,13 +166,14 @@ absl::StatusOr<std::vector<CheckpointRow>> SqlStore::Checkpoints(std::string_vie
   }
 }
 
-absl::StatusOr<CheckpointRow> SqlStore::PinCheckpoint(std::string_view uid, uint32_t step,
-                                                      bool pinned) {
+absl::StatusOr<CheckpointRow> Results::PinCheckpoint(std::string_view uid, uint32_t step,
+                                                     bool pinned) {
   {
-    const MutexLock lock(writer_mutex_);
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+    const MutexLock lock(database_->writer_mutex);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
     MENTOR_RETURN_IF_ERROR(
-        writer_->Query("UPDATE checkpoints SET pinned = ? WHERE uid = ? AND outer_step = ?")
+        database_->writer
+            ->Query("UPDATE checkpoints SET pinned = ? WHERE uid = ? AND outer_step = ?")
             .Bind(int64_t{pinned})
             .Bind(uid)
             .Bind(int64_t{step})
@@ -181,42 +188,36 @@ absl::StatusOr<CheckpointRow> SqlStore::PinCheckpoint(std::string_view uid, uint
                    absl::StrFormat("there is no checkpoint of outer update %d", step));
 }
 
-absl::Status SqlStore::DeleteCheckpointRow(std::string_view uid, uint32_t step) {
-  return writer_->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
-      .Bind(uid)
-      .Bind(int64_t{step})
-      .Run();
-}
-
-absl::StatusOr<std::vector<uint32_t>> SqlStore::ReleaseCheckpoints(
+absl::StatusOr<std::vector<uint32_t>> Results::ReleaseCheckpoints(
     std::string_view uid, const std::vector<uint32_t>& steps) {
   std::vector<uint32_t> released;
-  const MutexLock lock(writer_mutex_);
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+  const MutexLock lock(database_->writer_mutex);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
   for (const uint32_t step : steps) {
     bool pinned = false;
     {
-      auto row = writer_->Query("SELECT pinned FROM checkpoints WHERE uid = ? AND outer_step = ?");
+      auto row = database_->writer->Query(
+          "SELECT pinned FROM checkpoints WHERE uid = ? AND outer_step = ?");
       MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Bind(int64_t{step}).Step());
       pinned = found && row.Integer(0) != 0;
     }
     if (pinned) continue;
-    MENTOR_RETURN_IF_ERROR(DeleteCheckpointRow(uid, step));
+    MENTOR_RETURN_IF_ERROR(DeleteCheckpointRow(database_, uid, step));
     released.push_back(step);
   }
   MENTOR_RETURN_IF_ERROR(writing->Commit());
   return released;
 }
 
-absl::Status SqlStore::ReconcileCheckpoints(std::string_view uid,
-                                            const std::vector<uint32_t>& steps_present,
-                                            const std::vector<CheckpointInfo>& infos) {
+absl::Status Results::ReconcileCheckpoints(std::string_view uid,
+                                           const std::vector<uint32_t>& steps_present,
+                                           const std::vector<CheckpointInfo>& infos) {
   const std::set<uint32_t> present(steps_present.begin(), steps_present.end());
-  const MutexLock lock(writer_mutex_);
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+  const MutexLock lock(database_->writer_mutex);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
   std::vector<uint32_t> gone;
   {
-    auto row = writer_->Query("SELECT outer_step FROM checkpoints WHERE uid = ?");
+    auto row = database_->writer->Query("SELECT outer_step FROM checkpoints WHERE uid = ?");
     row.Bind(uid);
     while (true) {
       MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
@@ -225,9 +226,15 @@ absl::Status SqlStore::ReconcileCheckpoints(std::string_view uid,
       if (!present.contains(step)) gone.push_back(step);
     }
   }
-  for (const uint32_t step : gone) MENTOR_RETURN_IF_ERROR(DeleteCheckpointRow(uid, step));
-  for (const CheckpointInfo& info : infos) MENTOR_RETURN_IF_ERROR(WriteCheckpointRow(uid, info));
+  for (const uint32_t step : gone)
+    MENTOR_RETURN_IF_ERROR(DeleteCheckpointRow(database_, uid, step));
+  for (const CheckpointInfo& info : infos)
+    MENTOR_RETURN_IF_ERROR(database_->WriteCheckpointRow(uid, info));
   return writing->Commit();
+}
+
+uint64_t Results::replay_mismatches() const {
+  return database_->replay_mismatches;
 }
 
 }  // namespace mentor::meta_learner

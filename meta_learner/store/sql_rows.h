@@ -1,5 +1,5 @@
 // Converts experiments to rows of the database and back. Fields that queries use have columns; the
-// others are in `details`. Queries, and state that is only in memory, are in sql_store.h. Pure
+// others are in `details`. Queries, and state that is only in memory, are in store_database.h. Pure
 // functions; thread-safe.
 #pragma once
 

@@ -46,7 +46,7 @@ class Backend {
   explicit Backend(std::string database, std::function<std::string()> fresh = nullptr)
       : database_(std::move(database)), fresh_(std::move(fresh)) {}
 
-  std::unique_ptr<ExperimentStore> Open() {
+  std::unique_ptr<Store> Open() {
     return OpenStore(StoreOptions{.folder = folder_.path(), .database = database_}).value();
   }
   const std::string& database() const { return database_; }
@@ -83,9 +83,9 @@ struct RegisterCase {
 #define STORE_CASE(name) STORE_CASE_AT(name, __LINE__)
 
 // Moves an experiment from QUEUED to a state.
-void Lead(ExperimentStore* store, const std::string& name, State to) {
+void Lead(Store* store, const std::string& name, State to) {
   const auto step = [&](State from, State next) {
-    REQUIRE(store->Transition(name, {from}, next).ok());
+    REQUIRE(store->records.Transition(name, {from}, next).ok());
   };
   switch (to) {
     case S::STATE_QUEUED:
@@ -141,17 +141,17 @@ STORE_CASE("a created experiment has every field, and is still there after openi
   CHECK(made.etag().rfind("W/", 0) == 0);
   store.reset();
   store = backend.Open();
-  CHECK(store->Get("experiments/one")->SerializeAsString() == made.SerializeAsString());
+  CHECK(store->records.Get("experiments/one")->SerializeAsString() == made.SerializeAsString());
 }
 
 STORE_CASE("ids are made when missing, unique when given") {
   const auto store = backend.Open();
-  const v1::Experiment first = *store->Create(SmallExperiment()),
-                       second = *store->Create(SmallExperiment());
+  const v1::Experiment first = *store->records.Create(SmallExperiment()),
+                       second = *store->records.Create(SmallExperiment());
   CHECK(first.name() == "experiments/exp-" + UuidBase32(first.uid(), 10));
   CHECK(first.name() != second.name());
   CreateSmall(store.get(), "one");
-  const auto again = store->Create(SmallExperiment("one"));
+  const auto again = store->records.Create(SmallExperiment("one"));
   CHECK(again.status().code() == absl::StatusCode::kAlreadyExists);
   CHECK(ReasonOf(again.status()) == "ALREADY_EXISTS");
   CHECK(MetadataOf(again.status(), "name") == "experiments/one");
@@ -162,19 +162,19 @@ STORE_CASE("a repeated request gets its first answer, also after opening again")
   NewExperiment request = SmallExperiment("one");
   request.request_id = NewUuid();
   request.request_hash = "h1";
-  const v1::Experiment first = *store->Create(request);
-  REQUIRE(store->Transition(first.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
+  const v1::Experiment first = *store->records.Create(request);
+  REQUIRE(store->records.Transition(first.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
   // Although it has changed.
-  CHECK(store->Create(request)->SerializeAsString() == first.SerializeAsString());
+  CHECK(store->records.Create(request)->SerializeAsString() == first.SerializeAsString());
   store.reset();
   store = backend.Open();
-  CHECK(store->Create(request)->SerializeAsString() == first.SerializeAsString());
+  CHECK(store->records.Create(request)->SerializeAsString() == first.SerializeAsString());
   NewExperiment other = request;
   other.request_hash = "h2";
-  const auto refused = store->Create(other);
+  const auto refused = store->records.Create(other);
   CHECK(refused.status().code() == absl::StatusCode::kInvalidArgument);
   CHECK(ReasonOf(refused.status()) == "REQUEST_ID_REUSED");
-  CHECK(store->List({})->experiments.size() == 1);
+  CHECK(store->records.List({})->experiments.size() == 1);
 }
 
 STORE_CASE("a creation that fails leaves nothing") {
@@ -186,9 +186,9 @@ STORE_CASE("a creation that fails leaves nothing") {
     CHECK(std::filesystem::exists(folder));
     return absl::ResourceExhaustedError("no room");
   };
-  CHECK(store->Create(bad).status().message() == "no room");
+  CHECK(store->records.Create(bad).status().message() == "no room");
   CHECK_FALSE(std::filesystem::exists(made));
-  CHECK(store->List({})->total_size == 0);
+  CHECK(store->records.List({})->total_size == 0);
   CHECK(CreateSmall(store.get(), "one").name() == "experiments/one");
 }
 
@@ -200,31 +200,31 @@ STORE_CASE("what begins with a checkpoint stands where that does") {
     const absl::Status made = MakeFolders(checkpoints);
     return made.ok() ? WriteFileAtomically(checkpoints / CheckpointFileName(3), "") : made;
   };
-  CHECK(store->Create(clone)->progress().outer_updates() == 3);
+  CHECK(store->records.Create(clone)->progress().outer_updates() == 3);
   CHECK(CreateSmall(store.get(), "one").progress().outer_updates() == 0);
 }
 
 STORE_CASE("unknown names") {
   const auto store = backend.Open();
   for (const char* name : {"experiments/none", "one", "experiments/", "", "experiments/a/b"}) {
-    const auto missing = store->Get(name);
+    const auto missing = store->records.Get(name);
     CHECK(missing.status().code() == absl::StatusCode::kNotFound);
     CHECK(ReasonOf(missing.status()) == "NOT_FOUND");
-    CHECK(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).status().code() ==
+    CHECK(store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).status().code() ==
           absl::StatusCode::kNotFound);
   }
-  CHECK(store->RecordOuterStep("none", {}).code() == absl::StatusCode::kNotFound);
+  CHECK(store->results.RecordOuterStep("none", {}).code() == absl::StatusCode::kNotFound);
 }
 
 STORE_CASE("pages hold each experiment once, by name") {
   const auto store = backend.Open();
-  CHECK(store->List({})->experiments.empty());
+  CHECK(store->records.List({})->experiments.empty());
   for (const char* id : {"d", "a", "c", "b", "e"}) CreateSmall(store.get(), id);
   std::vector<std::string> names;
   std::string token;
   int pages = 0;
   do {
-    const auto page = store->List({.page_size = 2, .page_token = token});
+    const auto page = store->records.List({.page_size = 2, .page_token = token});
     REQUIRE(page.ok());
     for (const auto& experiment : page->experiments) names.push_back(experiment.name());
     token = page->next_page_token;
@@ -234,10 +234,11 @@ STORE_CASE("pages hold each experiment once, by name") {
   CHECK(pages == 3);
   CHECK(names == std::vector<std::string>{"experiments/a", "experiments/b", "experiments/c",
                                           "experiments/d", "experiments/e"});
-  CHECK(store->List({.page_size = 6})->next_page_token.empty());
-  CHECK(store->List({.page_size = -1}).status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(store->records.List({.page_size = 6})->next_page_token.empty());
+  CHECK(store->records.List({.page_size = -1}).status().code() ==
+        absl::StatusCode::kInvalidArgument);
   for (const std::string& bad : std::vector<std::string>{"x", "!!", "YQ", std::string(5000, 'a')}) {
-    CHECK(ReasonOf(store->List({.page_size = 2, .page_token = bad}).status()) ==
+    CHECK(ReasonOf(store->records.List({.page_size = 2, .page_token = bad}).status()) ==
           "PAGE_TOKEN_MISMATCH");
   }
 }
@@ -251,11 +252,11 @@ STORE_CASE("every pair of states, legal or refused") {
       const std::string name = CreateSmall(store.get(), "e" + std::to_string(++number)).name();
       Lead(store.get(), name, from);
       INFO(StateText(from) << " to " << StateText(to));
-      const auto moved = store->Transition(name, {from}, to, absl::InternalError("why"));
+      const auto moved = store->records.Transition(name, {from}, to, absl::InternalError("why"));
       REQUIRE(moved.ok());
       ++legal;
       CHECK(moved->state() == to);
-      CHECK(moved->SerializeAsString() == store->Get(name)->SerializeAsString());
+      CHECK(moved->SerializeAsString() == store->records.Get(name)->SerializeAsString());
       CHECK(moved->has_end_time() == IsFinal(to));
       const bool keeps = to == S::STATE_FAILED ||
                          (to == S::STATE_QUEUED && from != S::STATE_PAUSED) ||
@@ -270,12 +271,12 @@ STORE_CASE("every pair of states, legal or refused") {
     Lead(store.get(), name, in);
     const State from = in == S::STATE_RUNNING ? S::STATE_QUEUED : S::STATE_RUNNING;
     const State to = in == S::STATE_RUNNING ? S::STATE_RUNNING : S::STATE_SUCCEEDED;
-    const std::string before = store->Get(name)->SerializeAsString();
-    const auto refused = store->Transition(name, {from}, to);
+    const std::string before = store->records.Get(name)->SerializeAsString();
+    const auto refused = store->records.Transition(name, {from}, to);
     CHECK(refused.status().code() == absl::StatusCode::kFailedPrecondition);
     CHECK(ReasonOf(refused.status()) == "ILLEGAL_TRANSITION");
     CHECK(MetadataOf(refused.status(), "state") == std::string(StateText(in)));
-    CHECK(store->Get(name)->SerializeAsString() == before);
+    CHECK(store->records.Get(name)->SerializeAsString() == before);
   }
 }
 
@@ -290,11 +291,11 @@ STORE_CASE("final states have no way out") {
 STORE_CASE("the start time is that of the first run") {
   const auto store = backend.Open();
   const std::string name = CreateSmall(store.get(), "one").name();
-  const auto first = store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING);
+  const auto first = store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING);
   REQUIRE(first->has_start_time());
-  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
-  REQUIRE(store->Transition(name, {S::STATE_PAUSED}, S::STATE_QUEUED).ok());
-  const auto second = store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING);
+  REQUIRE(store->records.Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
+  REQUIRE(store->records.Transition(name, {S::STATE_PAUSED}, S::STATE_QUEUED).ok());
+  const auto second = store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING);
   CHECK(second->start_time().SerializeAsString() == first->start_time().SerializeAsString());
   CHECK_FALSE(second->has_error());
   CHECK(second->etag() != first->etag());
@@ -303,17 +304,17 @@ STORE_CASE("the start time is that of the first run") {
 STORE_CASE("the queue is in order of creation") {
   const auto store = backend.Open();
   for (const char* id : {"c", "a", "b", "d"}) CreateSmall(store.get(), id);
-  REQUIRE(store->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(store->Transition("experiments/d", {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
-  const auto queued = store->InStates({S::STATE_QUEUED});
+  REQUIRE(store->records.Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->records.Transition("experiments/d", {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
+  const auto queued = store->records.InStates({S::STATE_QUEUED});
   REQUIRE(queued->size() == 2);
   CHECK((*queued)[0].name() == "experiments/c");
   CHECK((*queued)[1].name() == "experiments/b");
-  CHECK(store->InStates({S::STATE_QUEUED, S::STATE_RUNNING})->size() == 3);
-  CHECK(store->InStates({})->empty());
-  CHECK(*store->CountByState() == std::map<State, int64_t>{{S::STATE_QUEUED, 2},
-                                                           {S::STATE_RUNNING, 1},
-                                                           {S::STATE_CANCELLED, 1}});
+  CHECK(store->records.InStates({S::STATE_QUEUED, S::STATE_RUNNING})->size() == 3);
+  CHECK(store->records.InStates({})->empty());
+  CHECK(*store->records.CountByState() == std::map<State, int64_t>{{S::STATE_QUEUED, 2},
+                                                                   {S::STATE_RUNNING, 1},
+                                                                   {S::STATE_CANCELLED, 1}});
 }
 
 STORE_CASE("an outer step leaves points, checkpoint and progress together") {
@@ -322,84 +323,86 @@ STORE_CASE("an outer step leaves points, checkpoint and progress together") {
   const std::string uid = experiment.uid();
   OuterStep step{
       .step = 1, .results = {{"seg2", 0.25}, {"odd", std::nan("")}}, .timings = {{"wall", 1.5}}};
-  CHECK(ReasonOf(store->RecordOuterStep(uid, step)) == "ILLEGAL_TRANSITION");  // Still QUEUED.
-  REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  CHECK(ReasonOf(store->results.RecordOuterStep(uid, step)) ==
+        "ILLEGAL_TRANSITION");  // Still QUEUED.
+  REQUIRE(store->records.Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   step.checkpoint = CheckpointInfo{
       .path = "", .outer_step = 1, .size_bytes = 10, .sha256 = "s", .state_hash = "h"};
   step.progress.set_outer_updates(1);
-  REQUIRE(store->RecordOuterStep(uid, step).ok());
+  REQUIRE(store->results.RecordOuterStep(uid, step).ok());
   step.step = 2;
   step.results = {{"seg2", -0.0}};
   step.checkpoint.reset();
   step.progress.set_outer_updates(2);
-  REQUIRE(store->RecordOuterStep(uid, step).ok());
-  CHECK(store->Get(experiment.name())->progress().outer_updates() == 2);
+  REQUIRE(store->results.RecordOuterStep(uid, step).ok());
+  CHECK(store->records.Get(experiment.name())->progress().outer_updates() == 2);
 
   store.reset();
   store = backend.Open();
-  CHECK(store->Get(experiment.name())->progress().outer_updates() == 2);
-  const auto points = store->Points(uid);
+  CHECK(store->records.Get(experiment.name())->progress().outer_updates() == 2);
+  const auto points = store->results.Points(uid);
   REQUIRE(points->size() == 3);
   CHECK(points->at("seg2") == Series{{1, 0.25}, {2, 0.0}});
   CHECK(std::isnan(points->at("odd")[0].second));
   CHECK(points->at("wall").size() == 2);
-  const auto checkpoints = store->Checkpoints(uid);
+  const auto checkpoints = store->results.Checkpoints(uid);
   REQUIRE(checkpoints->size() == 1);
   CHECK((*checkpoints)[0].outer_step == 1);
   CHECK((*checkpoints)[0].state_hash == "h");
-  CHECK((*checkpoints)[0].path == store->CheckpointFolder(uid) / "00000001.ckpt");
+  CHECK((*checkpoints)[0].path == store->files.CheckpointFolder(uid) / "00000001.ckpt");
 
-  REQUIRE(store->Transition(experiment.name(), {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
-  CHECK(ReasonOf(store->RecordOuterStep(uid, step)) == "ILLEGAL_TRANSITION");
-  CHECK(ReasonOf(store->RecordPoints(uid, 3, {{"late", 1}}, {})) == "ILLEGAL_TRANSITION");
-  CHECK(store->Points(uid)->size() == 3);
+  REQUIRE(
+      store->records.Transition(experiment.name(), {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  CHECK(ReasonOf(store->results.RecordOuterStep(uid, step)) == "ILLEGAL_TRANSITION");
+  CHECK(ReasonOf(store->results.RecordPoints(uid, 3, {{"late", 1}}, {})) == "ILLEGAL_TRANSITION");
+  CHECK(store->results.Points(uid)->size() == 3);
 }
 
 STORE_CASE("progress is not ahead of a commit that failed") {
   auto store = backend.Open();
   const v1::Experiment experiment = CreateSmall(store.get(), "one");
   const std::string &uid = experiment.uid(), &name = experiment.name();
-  REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   OuterStep step{.step = 1};
   step.progress.set_outer_updates(1);
-  REQUIRE(store->RecordOuterStep(uid, step).ok());
-  REQUIRE(store->SetProgress(name, "at work", step.progress).ok());
+  REQUIRE(store->results.RecordOuterStep(uid, step).ok());
+  REQUIRE(store->records.SetProgress(name, "at work", step.progress).ok());
   step.step = 2;
   step.progress.set_outer_updates(2);
   REQUIRE(failpoint::Arm("store.commit.in_db=1:error(lost)").ok());
-  CHECK(absl::IsUnavailable(store->RecordOuterStep(uid, step)));
-  CHECK(store->Get(name)->progress().outer_updates() == 1);
+  CHECK(absl::IsUnavailable(store->results.RecordOuterStep(uid, step)));
+  CHECK(store->records.Get(name)->progress().outer_updates() == 1);
   // A change of state that fails leaves what is said of it, and one that succeeds keeps it.
   REQUIRE(failpoint::Arm("store.transition.before_commit=1:error(lost)").ok());
-  CHECK_FALSE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
+  CHECK_FALSE(store->records.Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
   REQUIRE(failpoint::Arm("").ok());
-  CHECK(store->Get(name)->activity() == "at work");
-  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
-  CHECK(store->Get(name)->progress().outer_updates() == 1);
+  CHECK(store->records.Get(name)->activity() == "at work");
+  REQUIRE(store->records.Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
+  CHECK(store->records.Get(name)->progress().outer_updates() == 1);
   store.reset();
   store = backend.Open();
-  CHECK(store->Get(name)->progress().outer_updates() == 1);
+  CHECK(store->records.Get(name)->progress().outer_updates() == 1);
 }
 
 STORE_CASE("a replay with other results is counted, other timings are not") {
   const auto store = backend.Open();
   const v1::Experiment experiment = CreateSmall(store.get(), "one");
-  REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->records.Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   OuterStep step{
       .step = 1,
       .results = {{"a", 0.1}, {"b", std::nan("")}, {"c", std::numeric_limits<double>::infinity()}},
       .timings = {{"wall", 1}}};
-  REQUIRE(store->RecordOuterStep(experiment.uid(), step).ok());
+  REQUIRE(store->results.RecordOuterStep(experiment.uid(), step).ok());
   step.timings["wall"] = 2;
   step.results["new"] = 7;
-  REQUIRE(store->RecordOuterStep(experiment.uid(), step).ok());
-  CHECK(store->replay_mismatches() == 0);
+  REQUIRE(store->results.RecordOuterStep(experiment.uid(), step).ok());
+  CHECK(store->results.replay_mismatches() == 0);
   step.results["a"] = std::nextafter(0.1, 1);
-  REQUIRE(store->RecordOuterStep(experiment.uid(), step).ok());
-  CHECK(store->replay_mismatches() == 1);
-  CHECK(store->Points(experiment.uid())->at("wall") == Series{{1, 2}});
-  REQUIRE(store->RecordPoints(experiment.uid(), 1, {{"b", 0}}, {}).ok());
-  CHECK(store->replay_mismatches() == 2);
+  REQUIRE(store->results.RecordOuterStep(experiment.uid(), step).ok());
+  CHECK(store->results.replay_mismatches() == 1);
+  CHECK(store->results.Points(experiment.uid())->at("wall") == Series{{1, 2}});
+  REQUIRE(store->results.RecordPoints(experiment.uid(), 1, {{"b", 0}}, {}).ok());
+  CHECK(store->results.replay_mismatches() == 2);
 }
 
 STORE_CASE("the index of checkpoints follows the folder") {
@@ -411,17 +414,18 @@ STORE_CASE("the index of checkpoints follows the folder") {
   };
   const auto steps = [&] {
     std::vector<uint32_t> found;
-    const auto rows = store->Checkpoints(experiment.uid());
+    const auto rows = store->results.Checkpoints(experiment.uid());
     for (const CheckpointInfo& row : *rows) found.push_back(row.outer_step);
     return found;
   };
   REQUIRE(
-      store->ReconcileCheckpoints(experiment.uid(), {1, 2, 3}, {info(1), info(2), info(3)}).ok());
+      store->results.ReconcileCheckpoints(experiment.uid(), {1, 2, 3}, {info(1), info(2), info(3)})
+          .ok());
   CHECK(steps() == std::vector<uint32_t>{1, 2, 3});
   // 1 is gone, 4 had no row.
-  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {2, 3, 4}, {info(4)}).ok());
+  REQUIRE(store->results.ReconcileCheckpoints(experiment.uid(), {2, 3, 4}, {info(4)}).ok());
   CHECK(steps() == std::vector<uint32_t>{2, 3, 4});
-  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {}, {}).ok());
+  REQUIRE(store->results.ReconcileCheckpoints(experiment.uid(), {}, {}).ok());
   CHECK(steps().empty());
 }
 
@@ -430,47 +434,49 @@ STORE_CASE("progress is seen at once, kept by the next durable change, and gone 
   const std::string name = CreateSmall(store.get(), "one").name();
   v1::Progress progress;
   progress.set_env_steps(77);
-  REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
-  CHECK(store->Get(name)->activity().empty());  // QUEUED: nothing runs.
-  REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
-  CHECK(store->Get(name)->activity() == "meta-training");
-  CHECK(store->Get(name)->progress().env_steps() == 77);
-  CHECK(store->List({})->experiments[0].activity() == "meta-training");
-  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
-  CHECK(store->Get(name)->activity().empty());
+  REQUIRE(store->records.SetProgress(name, "meta-training", progress).ok());
+  CHECK(store->records.Get(name)->activity().empty());  // QUEUED: nothing runs.
+  REQUIRE(store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->records.SetProgress(name, "meta-training", progress).ok());
+  CHECK(store->records.Get(name)->activity() == "meta-training");
+  CHECK(store->records.Get(name)->progress().env_steps() == 77);
+  CHECK(store->records.List({})->experiments[0].activity() == "meta-training");
+  REQUIRE(store->records.Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  CHECK(store->records.Get(name)->activity().empty());
   // The next run begins without the words of the one before.
   const std::string again = CreateSmall(store.get(), "again").name();
-  REQUIRE(store->Transition(again, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(store->SetProgress(again, "meta-training", progress).ok());
-  REQUIRE(store->Transition(again, {S::STATE_RUNNING}, S::STATE_QUEUED).ok());
-  REQUIRE(store->Transition(again, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  CHECK(store->Get(again)->activity().empty());
+  REQUIRE(store->records.Transition(again, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->records.SetProgress(again, "meta-training", progress).ok());
+  REQUIRE(store->records.Transition(again, {S::STATE_RUNNING}, S::STATE_QUEUED).ok());
+  REQUIRE(store->records.Transition(again, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  CHECK(store->records.Get(again)->activity().empty());
   store.reset();
   store = backend.Open();
-  CHECK(store->Get(name)->progress().env_steps() == 77);
-  CHECK(store->SetProgress("experiments/none", "x", progress).code() ==
+  CHECK(store->records.Get(name)->progress().env_steps() == 77);
+  CHECK(store->records.SetProgress("experiments/none", "x", progress).code() ==
         absl::StatusCode::kNotFound);
 }
 
 STORE_CASE("subscribers hear of each change and may read, until they are gone") {
   const auto store = backend.Open();
   std::vector<std::string> heard;
-  auto subscription = store->Subscribe([&](const ExperimentStore::Notice& notice) {
-    heard.push_back(notice.name + " " + std::string(StateText(store->Get(notice.name)->state())) +
+  auto subscription = store->records.Subscribe([&](const Records::Notice& notice) {
+    heard.push_back(notice.name + " " +
+                    std::string(StateText(store->records.Get(notice.name)->state())) +
                     (notice.durable ? "" : " live"));
   });
   const v1::Experiment experiment = CreateSmall(store.get(), "one");
-  REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(store->SetProgress(experiment.name(), "x", {}).ok());
-  REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = 1}).ok());
+  REQUIRE(store->records.Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->records.SetProgress(experiment.name(), "x", {}).ok());
+  REQUIRE(store->results.RecordOuterStep(experiment.uid(), {.step = 1}).ok());
   // No change.
-  CHECK_FALSE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  CHECK_FALSE(
+      store->records.Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   CHECK(heard == std::vector<std::string>{"experiments/one QUEUED", "experiments/one RUNNING",
                                           "experiments/one RUNNING live",
                                           "experiments/one RUNNING"});
   subscription.reset();
-  REQUIRE(store->Transition(experiment.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
+  REQUIRE(store->records.Transition(experiment.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
   CHECK(heard.size() == 4);
 }
 
@@ -483,8 +489,8 @@ STORE_CASE("threads that race for one transition, one wins") {
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([&, i] {
         const State to = i % 2 == 0 ? S::STATE_RUNNING : S::STATE_CANCELLED;
-        if (store->Transition(name, {S::STATE_QUEUED}, to).ok()) ++won;
-        store->List({}).IgnoreError();
+        if (store->records.Transition(name, {S::STATE_QUEUED}, to).ok()) ++won;
+        store->records.List({}).IgnoreError();
       });
     }
     for (auto& thread : threads) thread.join();
@@ -499,31 +505,33 @@ STORE_CASE("concurrent creates with one request id make one experiment") {
   request.request_hash = "h";
   std::vector<std::string> names(8);
   std::vector<std::thread> threads;
-  for (auto& name : names) threads.emplace_back([&] { name = store->Create(request)->name(); });
+  for (auto& name : names)
+    threads.emplace_back([&] { name = store->records.Create(request)->name(); });
   for (auto& thread : threads) thread.join();
   for (const auto& name : names) CHECK(name == names[0]);
-  CHECK(store->List({})->experiments.size() == 1);
+  CHECK(store->records.List({})->experiments.size() == 1);
 }
 
 STORE_CASE("an edit changes what a user may set, once, and keeps it") {
   auto store = backend.Open();
   const v1::Experiment made = CreateSmall(store.get(), "one");
-  const auto changed = store->Change("experiments/one", made.etag(), [](v1::Experiment* edited) {
-    edited->set_display_name("A title");
-    (*edited->mutable_labels())["team"] = "a";
-    edited->set_priority(v1::PRIORITY_HIGH);
-    edited->set_weight(7);
-    edited->mutable_retention()->set_keep_last(2);
-    edited->set_retries_max(3);
-    *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(4'000'000'000);
-    return absl::OkStatus();
-  });
+  const auto changed =
+      store->records.Change("experiments/one", made.etag(), [](v1::Experiment* edited) {
+        edited->set_display_name("A title");
+        (*edited->mutable_labels())["team"] = "a";
+        edited->set_priority(v1::PRIORITY_HIGH);
+        edited->set_weight(7);
+        edited->mutable_retention()->set_keep_last(2);
+        edited->set_retries_max(3);
+        *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(4'000'000'000);
+        return absl::OkStatus();
+      });
   REQUIRE(changed.ok());
   CHECK(changed->etag() != made.etag());
-  CHECK(changed->SerializeAsString() == store->Get(made.name())->SerializeAsString());
+  CHECK(changed->SerializeAsString() == store->records.Get(made.name())->SerializeAsString());
   store.reset();
   store = backend.Open();
-  const auto read = store->Get(made.name());
+  const auto read = store->records.Get(made.name());
   CHECK(read->display_name() == "A title");
   CHECK(read->labels().at("team") == "a");
   CHECK(read->priority() == v1::PRIORITY_HIGH);
@@ -532,26 +540,26 @@ STORE_CASE("an edit changes what a user may set, once, and keeps it") {
   CHECK(read->retries_max() == 3);
   CHECK(read->deadline().seconds() == 4'000'000'000);
   // Nothing changed: no revision.
-  const int64_t revision = *store->Revision();
-  CHECK(store->Change(made.name(), "", [](v1::Experiment*) { return absl::OkStatus(); })->etag() ==
-        read->etag());
-  CHECK(*store->Revision() == revision);
+  const int64_t revision = *store->records.Revision();
+  CHECK(store->records.Change(made.name(), "", [](v1::Experiment*) { return absl::OkStatus(); })
+            ->etag() == read->etag());
+  CHECK(*store->records.Revision() == revision);
   // An old etag, and an edit that says no.
-  const auto late = store->Change(made.name(), made.etag(), [](v1::Experiment* edited) {
+  const auto late = store->records.Change(made.name(), made.etag(), [](v1::Experiment* edited) {
     edited->set_weight(9);
     return absl::OkStatus();
   });
   CHECK(ReasonOf(late.status()) == "ETAG_MISMATCH");
   CHECK(MetadataOf(late.status(), "found") == read->etag());
-  CHECK(store
-            ->Change(made.name(), "",
-                     [](v1::Experiment* edited) {
-                       edited->set_weight(9);
-                       return absl::UnavailableError("no");
-                     })
+  CHECK(store->records
+            .Change(made.name(), "",
+                    [](v1::Experiment* edited) {
+                      edited->set_weight(9);
+                      return absl::UnavailableError("no");
+                    })
             .status()
             .message() == "no");
-  CHECK(store->Get(made.name())->weight() == 7);
+  CHECK(store->records.Get(made.name())->weight() == 7);
 }
 
 STORE_CASE("lists are filtered and ordered, with the number of all that match") {
@@ -562,22 +570,22 @@ STORE_CASE("lists are filtered and ordered, with the number of all that match") 
   const auto queued = [](const v1::Experiment& experiment) {
     return experiment.state() == S::STATE_QUEUED;
   };
-  auto page = store->List({.page_size = 1, .matches = queued, .key = "q"});
+  auto page = store->records.List({.page_size = 1, .matches = queued, .key = "q"});
   CHECK(Names(page->experiments) == Strings{"b"});
   CHECK(page->total_size == 2);
-  CHECK(page->revision == *store->Revision());
-  page = store->List(
+  CHECK(page->revision == *store->records.Revision());
+  page = store->records.List(
       {.page_size = 1, .page_token = page->next_page_token, .matches = queued, .key = "q"});
   CHECK(Names(page->experiments) == Strings{"c"});
   CHECK(page->next_page_token.empty());
-  CHECK(store->List({})->total_size == 4);
+  CHECK(store->records.List({})->total_size == 4);
 
   const auto all = [&](const std::string& order) {
     Strings names;
     std::string token;
     do {
-      const auto part =
-          store->List({.page_size = 3, .page_token = token, .order_by = order, .key = order});
+      const auto part = store->records.List(
+          {.page_size = 3, .page_token = token, .order_by = order, .key = order});
       REQUIRE(part.ok());
       CHECK(part->total_size == 4);
       for (const std::string& name : Names(part->experiments)) names.push_back(name);
@@ -590,10 +598,11 @@ STORE_CASE("lists are filtered and ordered, with the number of all that match") 
   CHECK(all("name desc") == Strings{"d", "c", "b", "a"});
   CHECK(all("state") == Strings{"b", "c", "a", "d"});
   CHECK(all("update_time desc")[0] == "d");
-  CHECK(ReasonOf(store->List({.order_by = "colour"}).status()) == "INVALID_FIELD");
-  const auto first = store->List({.page_size = 1, .key = "x"});
-  CHECK(ReasonOf(store->List({.page_token = first->next_page_token, .key = "y"}).status()) ==
-        "PAGE_TOKEN_MISMATCH");
+  CHECK(ReasonOf(store->records.List({.order_by = "colour"}).status()) == "INVALID_FIELD");
+  const auto first = store->records.List({.page_size = 1, .key = "x"});
+  CHECK(
+      ReasonOf(store->records.List({.page_token = first->next_page_token, .key = "y"}).status()) ==
+      "PAGE_TOKEN_MISMATCH");
 }
 
 STORE_CASE("the heads of the queue: the oldest of each class and owner") {
@@ -602,7 +611,7 @@ STORE_CASE("the heads of the queue: the oldest of each class and owner") {
     NewExperiment experiment = SmallExperiment(id);
     experiment.owner = owner;
     experiment.experiment.set_priority(priority);
-    REQUIRE(store->Create(experiment).ok());
+    REQUIRE(store->records.Create(experiment).ok());
   };
   add("a1", "ada", v1::PRIORITY_UNSPECIFIED);
   add("a2", "ada", v1::PRIORITY_NORMAL);
@@ -610,7 +619,7 @@ STORE_CASE("the heads of the queue: the oldest of each class and owner") {
   add("a3", "ada", v1::PRIORITY_HIGH);
   const auto heads = [&](const std::set<std::string>& except = {}) {
     Strings names;
-    const auto found = store->QueueHeads(except);
+    const auto found = store->records.QueueHeads(except);
     for (const QueueHead& head : *found)
       names.push_back(head.owner + " " + head.name + " " + std::to_string(head.priority));
     return names;
@@ -621,107 +630,108 @@ STORE_CASE("the heads of the queue: the oldest of each class and owner") {
   Lead(store.get(), "experiments/a1", S::STATE_RUNNING);
   CHECK(heads() == Strings{"ada experiments/a2 2", "bob experiments/b1 2", "ada experiments/a3 3"});
   // In the queue it has its old place again.
-  REQUIRE(store->Transition("experiments/a1", {S::STATE_RUNNING}, S::STATE_QUEUED).ok());
+  REQUIRE(store->records.Transition("experiments/a1", {S::STATE_RUNNING}, S::STATE_QUEUED).ok());
   CHECK(heads()[0] == "ada experiments/a1 2");
 
-  const v1::Experiment b1 = *store->Get("experiments/b1");
+  const v1::Experiment b1 = *store->records.Get("experiments/b1");
   Lead(store.get(), b1.name(), S::STATE_RUNNING);
-  REQUIRE(store
-              ->RecordOuterStep(b1.uid(), {.step = 1,
-                                           .checkpoint = CheckpointInfo{.path = "",
-                                                                        .outer_step = 1,
-                                                                        .size_bytes = 10,
-                                                                        .sha256 = "s",
-                                                                        .state_hash = "h"},
-                                           .served_env_steps = 500})
+  REQUIRE(store->results
+              .RecordOuterStep(b1.uid(), {.step = 1,
+                                          .checkpoint = CheckpointInfo{.path = "",
+                                                                       .outer_step = 1,
+                                                                       .size_bytes = 10,
+                                                                       .sha256 = "s",
+                                                                       .state_hash = "h"},
+                                          .served_env_steps = 500})
               .ok());
-  const auto usage = store->Usage();
+  const auto usage = store->records.Usage();
   CHECK(usage->at("ada").waiting == 3);
   CHECK(usage->at("ada").checkpoint_bytes == 0);
   CHECK(usage->at("bob").running == 1);
-  REQUIRE(store->Transition("experiments/a3", {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
-  CHECK(store->Usage()->at("ada").waiting == 3);  // The paused experiment returns to the queue.
+  REQUIRE(store->records.Transition("experiments/a3", {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
+  CHECK(store->records.Usage()->at("ada").waiting ==
+        3);  // The paused experiment returns to the queue.
   Lead(store.get(), "experiments/a1", S::STATE_RUNNING);
   Lead(store.get(), "experiments/a2", S::STATE_RUNNING);
-  CHECK(store->Usage()->at("ada").running == 2);
-  CHECK(store->Usage()->at("ada").waiting == 1);
+  CHECK(store->records.Usage()->at("ada").running == 2);
+  CHECK(store->records.Usage()->at("ada").waiting == 1);
   CHECK(usage->at("bob").checkpoint_bytes == 10);
-  CHECK(store->Get(b1.name())->served_env_steps() == 500);
-  REQUIRE(store->RecordOuterStep(b1.uid(), {.step = 2, .served_env_steps = 30}).ok());
-  CHECK(store->Get(b1.name())->served_env_steps() == 530);
+  CHECK(store->records.Get(b1.name())->served_env_steps() == 500);
+  REQUIRE(store->results.RecordOuterStep(b1.uid(), {.step = 2, .served_env_steps = 30}).ok());
+  CHECK(store->records.Get(b1.name())->served_env_steps() == 530);
 }
 
 STORE_CASE("deadlines and expiry are found, ends set the time of expiry") {
   const auto store = backend.Open();
   const v1::Experiment one = CreateSmall(store.get(), "one"), two = CreateSmall(store.get(), "two");
-  REQUIRE(store
-              ->Change(one.name(), "",
-                       [](v1::Experiment* edited) {
-                         *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(1000);
-                         edited->mutable_retention()->mutable_ttl()->set_seconds(60);
-                         return absl::OkStatus();
-                       })
+  REQUIRE(store->records
+              .Change(one.name(), "",
+                      [](v1::Experiment* edited) {
+                        *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(1000);
+                        edited->mutable_retention()->mutable_ttl()->set_seconds(60);
+                        return absl::OkStatus();
+                      })
               .ok());
   constexpr int64_t kSecond = 1'000'000'000;
-  CHECK(store->PastDeadline(999 * kSecond)->empty());
-  CHECK(Names(*store->PastDeadline(1001 * kSecond)) == Strings{"one"});
-  REQUIRE(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_FAILED).ok());
-  CHECK(store->PastDeadline(1001 * kSecond)->empty());
-  const auto ended = store->Get(one.name());
+  CHECK(store->records.PastDeadline(999 * kSecond)->empty());
+  CHECK(Names(*store->records.PastDeadline(1001 * kSecond)) == Strings{"one"});
+  REQUIRE(store->records.Transition(one.name(), {S::STATE_QUEUED}, S::STATE_FAILED).ok());
+  CHECK(store->records.PastDeadline(1001 * kSecond)->empty());
+  const auto ended = store->records.Get(one.name());
   CHECK(TimeUtil::DurationToSeconds(ended->expire_time() - ended->end_time()) == 60);
   const int64_t expiry = TimeUtil::TimestampToNanoseconds(ended->expire_time());
-  CHECK(store->Expired(expiry - 1)->empty());
-  CHECK(Names(*store->Expired(expiry)) == Strings{"one"});
-  CHECK_FALSE(store->Get(two.name())->has_expire_time());
+  CHECK(store->records.Expired(expiry - 1)->empty());
+  CHECK(Names(*store->records.Expired(expiry)) == Strings{"one"});
+  CHECK_FALSE(store->records.Get(two.name())->has_expire_time());
   // Waiting or running experiments do not expire, however old they are.
-  REQUIRE(store
-              ->Change(two.name(), "",
-                       [](v1::Experiment* edited) {
-                         edited->mutable_retention()->mutable_ttl()->set_seconds(1);
-                         return absl::OkStatus();
-                       })
+  REQUIRE(store->records
+              .Change(two.name(), "",
+                      [](v1::Experiment* edited) {
+                        edited->mutable_retention()->mutable_ttl()->set_seconds(1);
+                        return absl::OkStatus();
+                      })
               .ok());
-  CHECK_FALSE(store->Get(two.name())->has_expire_time());
+  CHECK_FALSE(store->records.Get(two.name())->has_expire_time());
   Lead(store.get(), two.name(), S::STATE_RUNNING);
-  CHECK(Names(*store->Expired(INT64_MAX)) == Strings{"one"});
+  CHECK(Names(*store->records.Expired(INT64_MAX)) == Strings{"one"});
 }
 
 STORE_CASE("a deletion takes everything, and the name may be used again") {
   auto store = backend.Open();
   const v1::Experiment one = CreateSmall(store.get(), "one");
-  CHECK(ReasonOf(store->Delete(one.name(), "")) == "ILLEGAL_TRANSITION");
+  CHECK(ReasonOf(store->records.Delete(one.name(), "")) == "ILLEGAL_TRANSITION");
   Lead(store.get(), one.name(), S::STATE_RUNNING);
-  REQUIRE(store->PrepareFolder(one.uid()).ok());
-  REQUIRE(store->RecordOuterStep(one.uid(), {.step = 1, .results = {{"a", 1}}}).ok());
-  REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
-  CHECK(std::filesystem::exists(store->ExperimentFolder(one.uid()) / "spec.txtpb"));
-  CHECK(ReasonOf(store->Delete(one.name(), one.etag())) == "ETAG_MISMATCH");
-  REQUIRE(store->Delete(one.name(), "").ok());
-  CHECK(absl::IsNotFound(store->Get(one.name()).status()));
-  CHECK(absl::IsNotFound(store->Delete(one.name(), "")));
-  CHECK(store->Points(one.uid())->empty());
-  CHECK_FALSE(std::filesystem::exists(store->ExperimentFolder(one.uid())));
+  REQUIRE(store->files.PrepareFolder(one.uid()).ok());
+  REQUIRE(store->results.RecordOuterStep(one.uid(), {.step = 1, .results = {{"a", 1}}}).ok());
+  REQUIRE(store->records.Transition(one.name(), {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  CHECK(std::filesystem::exists(store->files.ExperimentFolder(one.uid()) / "spec.txtpb"));
+  CHECK(ReasonOf(store->records.Delete(one.name(), one.etag())) == "ETAG_MISMATCH");
+  REQUIRE(store->records.Delete(one.name(), "").ok());
+  CHECK(absl::IsNotFound(store->records.Get(one.name()).status()));
+  CHECK(absl::IsNotFound(store->records.Delete(one.name(), "")));
+  CHECK(store->results.Points(one.uid())->empty());
+  CHECK_FALSE(std::filesystem::exists(store->files.ExperimentFolder(one.uid())));
   CHECK(CreateSmall(store.get(), "one").uid() != one.uid());
   store.reset();
-  CHECK(backend.Open()->List({})->total_size == 1);
+  CHECK(backend.Open()->records.List({})->total_size == 1);
 }
 
 STORE_CASE("every change is one revision, in order, also after opening again") {
   auto store = backend.Open();
   const v1::Experiment one = CreateSmall(store.get(), "one");
-  const auto start = store->ReadSnapshot({});
+  const auto start = store->records.ReadSnapshot({});
   CHECK(Names(start->experiments) == Strings{"one"});
-  CHECK(start->revision == *store->Revision());
-  CHECK(store->Events(start->revision, 10)->empty());
+  CHECK(start->revision == *store->records.Revision());
+  CHECK(store->records.Events(start->revision, 10)->empty());
   Lead(store.get(), one.name(), S::STATE_RUNNING);
-  REQUIRE(store->SetProgress(one.name(), "live only", {}).ok());
-  REQUIRE(store->RecordOuterStep(one.uid(), {.step = 1}).ok());
+  REQUIRE(store->records.SetProgress(one.name(), "live only", {}).ok());
+  REQUIRE(store->results.RecordOuterStep(one.uid(), {.step = 1}).ok());
   CreateSmall(store.get(), "two");
-  REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
-  REQUIRE(store->Delete(one.name(), "").ok());
+  REQUIRE(store->records.Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
+  REQUIRE(store->records.Delete(one.name(), "").ok());
   store.reset();
   store = backend.Open();
-  const auto events = store->Events(0, 100);
+  const auto events = store->records.Events(0, 100);
   REQUIRE(events->size() == 6);
   Strings told;
   for (size_t i = 0; i < events->size(); ++i) {
@@ -738,20 +748,21 @@ STORE_CASE("every change is one revision, in order, also after opening again") {
   CHECK((*events)[3].experiment.spec().rule().outer_updates() == 5);
   CHECK((*events)[5].experiment.spec().rule().outer_updates() == 5);
   CHECK((*events)[3].experiment.SerializeAsString() ==
-        store->Get("experiments/two")->SerializeAsString());
-  CHECK(store->Events(4, 1)->at(0).revision == 5);
-  CHECK(absl::IsNotFound(store->ReadSnapshot({"experiments/one"}).status()));
-  CHECK(Names(store->ReadSnapshot({"experiments/two"})->experiments) == Strings{"two"});
+        store->records.Get("experiments/two")->SerializeAsString());
+  CHECK(store->records.Events(4, 1)->at(0).revision == 5);
+  CHECK(absl::IsNotFound(store->records.ReadSnapshot({"experiments/one"}).status()));
+  CHECK(Names(store->records.ReadSnapshot({"experiments/two"})->experiments) == Strings{"two"});
 
   // A watch cannot continue from compacted events.
-  REQUIRE(store->CompactEvents(/*keep=*/2, /*older_than_ns=*/int64_t{3600} * 1'000'000'000).ok());
-  CHECK(ReasonOf(store->Events(3, 10).status()) == "WATCH_COMPACTED");
-  CHECK(store->Events(4, 10)->size() == 2);
+  REQUIRE(store->records.CompactEvents(/*keep=*/2, /*older_than_ns=*/int64_t{3600} * 1'000'000'000)
+              .ok());
+  CHECK(ReasonOf(store->records.Events(3, 10).status()) == "WATCH_COMPACTED");
+  CHECK(store->records.Events(4, 10)->size() == 2);
   // A revision of another store.
-  CHECK(ReasonOf(store->Events(7, 10).status()) == "WATCH_COMPACTED");
-  REQUIRE(store->CompactEvents(2, /*older_than_ns=*/-int64_t{3600} * 1'000'000'000).ok());
-  CHECK(ReasonOf(store->Events(5, 10).status()) == "WATCH_COMPACTED");
-  CHECK(store->Events(6, 10)->empty());
+  CHECK(ReasonOf(store->records.Events(7, 10).status()) == "WATCH_COMPACTED");
+  REQUIRE(store->records.CompactEvents(2, /*older_than_ns=*/-int64_t{3600} * 1'000'000'000).ok());
+  CHECK(ReasonOf(store->records.Events(5, 10).status()) == "WATCH_COMPACTED");
+  CHECK(store->records.Events(6, 10)->empty());
 }
 
 STORE_CASE("checkpoints are pinned, points are read in parts") {
@@ -759,27 +770,27 @@ STORE_CASE("checkpoints are pinned, points are read in parts") {
   const v1::Experiment one = CreateSmall(store.get(), "one");
   Lead(store.get(), one.name(), S::STATE_RUNNING);
   for (uint32_t step = 1; step <= 4; ++step) {
-    REQUIRE(store
-                ->RecordOuterStep(one.uid(), {.step = step,
-                                              .results = {{"a", step}, {"b", -1.0 * step}},
-                                              .checkpoint = CheckpointInfo{.path = "",
-                                                                           .outer_step = step,
-                                                                           .size_bytes = 1,
-                                                                           .sha256 = "s",
-                                                                           .state_hash = "h"}})
+    REQUIRE(store->results
+                .RecordOuterStep(one.uid(), {.step = step,
+                                             .results = {{"a", step}, {"b", -1.0 * step}},
+                                             .checkpoint = CheckpointInfo{.path = "",
+                                                                          .outer_step = step,
+                                                                          .size_bytes = 1,
+                                                                          .sha256 = "s",
+                                                                          .state_hash = "h"}})
                 .ok());
   }
-  CHECK(store->PinCheckpoint(one.uid(), 2, true)->pinned);
-  CHECK(absl::IsNotFound(store->PinCheckpoint(one.uid(), 9, true).status()));
-  const auto rows = store->Checkpoints(one.uid());
+  CHECK(store->results.PinCheckpoint(one.uid(), 2, true)->pinned);
+  CHECK(absl::IsNotFound(store->results.PinCheckpoint(one.uid(), 9, true).status()));
+  const auto rows = store->results.Checkpoints(one.uid());
   REQUIRE(rows->size() == 4);
   CHECK((*rows)[1].pinned);
   CHECK_FALSE((*rows)[2].pinned);
   CHECK((*rows)[0].create_time_ns > 0);
   // The same step written again, as after a crash, stays pinned.
-  REQUIRE(store->ReconcileCheckpoints(one.uid(), {1, 2, 3, 4}, {(*rows)[1]}).ok());
-  CHECK(store->Checkpoints(one.uid())->at(1).pinned);
-  const auto points = store->Points(one.uid(), {"b"}, 2, 3);
+  REQUIRE(store->results.ReconcileCheckpoints(one.uid(), {1, 2, 3, 4}, {(*rows)[1]}).ok());
+  CHECK(store->results.Checkpoints(one.uid())->at(1).pinned);
+  const auto points = store->results.Points(one.uid(), {"b"}, 2, 3);
   REQUIRE(points->size() == 1);
   CHECK(points->at("b") == Series{{2, -2.0}, {3, -3.0}});
 }
@@ -788,8 +799,8 @@ STORE_CASE("an edit leaves alone what is not a user's, and keeps what the schedu
   auto store = backend.Open();
   NewExperiment mine = SmallExperiment("one");
   mine.owner = "ann";
-  const v1::Experiment made = *store->Create(mine);
-  const auto changed = store->Change(made.name(), "", [](v1::Experiment* edited) {
+  const v1::Experiment made = *store->records.Create(mine);
+  const auto changed = store->records.Change(made.name(), "", [](v1::Experiment* edited) {
     edited->set_name("experiments/two");
     edited->set_uid(NewUuid());
     edited->set_owner("eve");
@@ -811,18 +822,19 @@ STORE_CASE("an edit leaves alone what is not a user's, and keeps what the schedu
   CHECK(changed->activity().empty());
   CHECK(changed->spec().seed() == made.spec().seed());
   CHECK(changed->create_time().SerializeAsString() == made.create_time().SerializeAsString());
-  CHECK(absl::IsNotFound(store->Get("experiments/two").status()));
+  CHECK(absl::IsNotFound(store->records.Get("experiments/two").status()));
   store.reset();
   store = backend.Open();
-  const auto read = store->Get(made.name());
+  const auto read = store->records.Get(made.name());
   CHECK(read->SerializeAsString() == changed->SerializeAsString());
   CHECK(read->retries() == 2);
   CHECK(read->preemptions() == 3);
   CHECK(read->served_env_steps() == 70);
   CHECK(read->pause_reason() == S::PAUSE_REASON_DISK_FULL);
   // The reason goes with the pause.
-  CHECK(store->Transition(made.name(), {S::STATE_PAUSED}, S::STATE_QUEUED)->pause_reason() ==
-        S::PAUSE_REASON_UNSPECIFIED);
+  CHECK(
+      store->records.Transition(made.name(), {S::STATE_PAUSED}, S::STATE_QUEUED)->pause_reason() ==
+      S::PAUSE_REASON_UNSPECIFIED);
 }
 
 STORE_CASE("an error stays while the owner's storage pauses an experiment, and no longer") {
@@ -830,7 +842,7 @@ STORE_CASE("an error stays while the owner's storage pauses an experiment, and n
   const std::string name = CreateSmall(store.get(), "one").name();
   Lead(store.get(), name, S::STATE_RUNNING);
   const auto move = [&](State state, S::PauseReason why) {
-    const auto moved = store->Change(name, "", [&](v1::Experiment* edited) {
+    const auto moved = store->records.Change(name, "", [&](v1::Experiment* edited) {
       edited->set_state(state);
       edited->set_pause_reason(why);
       if (state == S::STATE_PAUSING)
@@ -854,20 +866,20 @@ STORE_CASE("the time to live counts from the end, also when it is set later") {
   const std::string name = CreateSmall(store.get(), "one").name();
   Lead(store.get(), name, S::STATE_SUCCEEDED);
   const auto live = [&](int64_t seconds) {
-    const auto changed = store->Change(name, "", [&](v1::Experiment* edited) {
+    const auto changed = store->records.Change(name, "", [&](v1::Experiment* edited) {
       edited->mutable_retention()->mutable_ttl()->set_seconds(seconds);
       return absl::OkStatus();
     });
     REQUIRE(changed.ok());
     return *changed;
   };
-  CHECK(store->Expired(INT64_MAX)->empty());
+  CHECK(store->records.Expired(INT64_MAX)->empty());
   for (const int64_t seconds : {100, 7}) {
     const v1::Experiment ended = live(seconds);
     CHECK(TimeUtil::DurationToSeconds(ended.expire_time() - ended.end_time()) == seconds);
   }
   CHECK_FALSE(live(0).has_expire_time());
-  CHECK(store->Expired(INT64_MAX)->empty());
+  CHECK(store->records.Expired(INT64_MAX)->empty());
 }
 
 STORE_CASE("what is left of an experiment is nothing when it is complete, and unknown otherwise") {
@@ -880,8 +892,8 @@ STORE_CASE("what is left of an experiment is nothing when it is complete, and un
   for (const State to : {S::STATE_SUCCEEDED, S::STATE_FAILED, S::STATE_QUEUED, S::STATE_PAUSED}) {
     const std::string name = CreateSmall(store.get(), "e" + std::to_string(++number)).name();
     Lead(store.get(), name, S::STATE_RUNNING);
-    REQUIRE(store->SetProgress(name, "at work", progress).ok());
-    const auto ended = store->Transition(name, {S::STATE_RUNNING}, to);
+    REQUIRE(store->records.SetProgress(name, "at work", progress).ok());
+    const auto ended = store->records.Transition(name, {S::STATE_RUNNING}, to);
     INFO(StateText(to));
     REQUIRE(ended.ok());
     CHECK(ended->progress().seconds_left() == (to == S::STATE_SUCCEEDED ? 0 : -1));
@@ -891,8 +903,8 @@ STORE_CASE("what is left of an experiment is nothing when it is complete, and un
   // On its way to an end the experiment still works.
   const std::string name = CreateSmall(store.get(), "pausing").name();
   Lead(store.get(), name, S::STATE_RUNNING);
-  REQUIRE(store->SetProgress(name, "at work", progress).ok());
-  const auto pausing = store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSING);
+  REQUIRE(store->records.SetProgress(name, "at work", progress).ok());
+  const auto pausing = store->records.Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSING);
   CHECK(pausing->progress().seconds_left() == 50);
   CHECK(pausing->activity() == "at work");
 }
@@ -905,10 +917,10 @@ STORE_CASE("owners use what waits and what is at work, whatever it is about to b
       if (std::string(owner) == "bob" && state != S::STATE_RUNNING) continue;
       NewExperiment made = SmallExperiment("e" + std::to_string(++number));
       made.owner = owner;
-      Lead(store.get(), store->Create(made)->name(), state);
+      Lead(store.get(), store->records.Create(made)->name(), state);
     }
   }
-  const auto usage = store->Usage();
+  const auto usage = store->records.Usage();
   CHECK(usage->at("ada").waiting == 2);  // QUEUED, PAUSED.
   CHECK(usage->at("ada").running == 3);  // RUNNING, PAUSING, CANCELLING.
   CHECK(usage->at("bob").waiting == 0);
@@ -920,20 +932,20 @@ STORE_CASE("a deadline has passed at its time, for what has not ended, the oldes
   const auto store = backend.Open();
   for (const char* id : {"c", "a", "b", "d"}) {
     const std::string name = CreateSmall(store.get(), id).name();
-    REQUIRE(store
-                ->Change(name, "",
-                         [](v1::Experiment* edited) {
-                           *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(10);
-                           return absl::OkStatus();
-                         })
+    REQUIRE(store->records
+                .Change(name, "",
+                        [](v1::Experiment* edited) {
+                          *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(10);
+                          return absl::OkStatus();
+                        })
                 .ok());
   }
   CreateSmall(store.get(), "never");
   Lead(store.get(), "experiments/a", S::STATE_CANCELLED);
   Lead(store.get(), "experiments/b", S::STATE_PAUSING);
   Lead(store.get(), "experiments/d", S::STATE_SUCCEEDED);
-  CHECK(store->PastDeadline(int64_t{10'000'000'000} - 1)->empty());
-  CHECK(Names(*store->PastDeadline(10'000'000'000)) == Strings{"c", "b"});
+  CHECK(store->records.PastDeadline(int64_t{10'000'000'000} - 1)->empty());
+  CHECK(Names(*store->records.PastDeadline(10'000'000'000)) == Strings{"c", "b"});
 }
 
 STORE_CASE("what is released is what nobody has pinned, of this experiment") {
@@ -943,14 +955,14 @@ STORE_CASE("what is released is what nobody has pinned, of this experiment") {
     Lead(store.get(), experiment.name(), S::STATE_RUNNING);
     for (uint32_t step = 1; step <= 4; ++step) {
       REQUIRE(
-          store
-              ->RecordOuterStep(experiment.uid(), {.step = step,
-                                                   .results = {{"a", step}},
-                                                   .checkpoint = CheckpointInfo{.path = "",
-                                                                                .outer_step = step,
-                                                                                .size_bytes = 1,
-                                                                                .sha256 = "s",
-                                                                                .state_hash = "h"}})
+          store->results
+              .RecordOuterStep(experiment.uid(), {.step = step,
+                                                  .results = {{"a", step}},
+                                                  .checkpoint = CheckpointInfo{.path = "",
+                                                                               .outer_step = step,
+                                                                               .size_bytes = 1,
+                                                                               .sha256 = "s",
+                                                                               .state_hash = "h"}})
               .ok());
     }
     return experiment.uid();
@@ -958,82 +970,82 @@ STORE_CASE("what is released is what nobody has pinned, of this experiment") {
   const std::string one = add("one"), two = add("two");
   const auto steps = [&](const std::string& uid) {
     std::vector<uint32_t> found;
-    const auto rows = store->Checkpoints(uid);
+    const auto rows = store->results.Checkpoints(uid);
     for (const CheckpointRow& row : *rows) found.push_back(row.outer_step);
     return found;
   };
   using Steps = std::vector<uint32_t>;
-  REQUIRE(store->PinCheckpoint(one, 2, true).ok());
-  CHECK(*store->ReleaseCheckpoints(one, {1, 2, 3}) == Steps{1, 3});
+  REQUIRE(store->results.PinCheckpoint(one, 2, true).ok());
+  CHECK(*store->results.ReleaseCheckpoints(one, {1, 2, 3}) == Steps{1, 3});
   CHECK(steps(one) == Steps{2, 4});
   CHECK(steps(two) == Steps{1, 2, 3, 4});
-  REQUIRE(store->PinCheckpoint(one, 2, false).ok());
-  CHECK(*store->ReleaseCheckpoints(one, {2}) == Steps{2});
+  REQUIRE(store->results.PinCheckpoint(one, 2, false).ok());
+  CHECK(*store->results.ReleaseCheckpoints(one, {2}) == Steps{2});
   CHECK(steps(one) == Steps{4});
   // Points stay, each experiment's its own.
-  CHECK(store->Points(one)->at("a").size() == 4);
-  REQUIRE(store->RecordPoints(two, 9, {{"b", 1}}, {}).ok());
-  CHECK(store->Points(one)->size() == 1);
-  CHECK(store->Points(two)->size() == 2);
+  CHECK(store->results.Points(one)->at("a").size() == 4);
+  REQUIRE(store->results.RecordPoints(two, 9, {{"b", 1}}, {}).ok());
+  CHECK(store->results.Points(one)->size() == 1);
+  CHECK(store->results.Points(two)->size() == 2);
 }
 
 STORE_CASE("a deletion that is not let go changes nothing, and an etag comes first") {
   const auto store = backend.Open();
   const v1::Experiment made = CreateSmall(store.get(), "one");
   Lead(store.get(), made.name(), S::STATE_CANCELLED);
-  const v1::Experiment ended = *store->Get(made.name());
+  const v1::Experiment ended = *store->records.Get(made.name());
   int asked = 0;
   const auto refuse = [&](const v1::Experiment& experiment) {
     ++asked;
     CHECK(experiment.SerializeAsString() == ended.SerializeAsString());
     return absl::PermissionDeniedError("not yours");
   };
-  CHECK(ReasonOf(store->DeleteIf(made.name(), made.etag(), refuse)) == "ETAG_MISMATCH");
+  CHECK(ReasonOf(store->records.DeleteIf(made.name(), made.etag(), refuse)) == "ETAG_MISMATCH");
   CHECK(asked == 0);
-  CHECK(absl::IsPermissionDenied(store->DeleteIf(made.name(), ended.etag(), refuse)));
+  CHECK(absl::IsPermissionDenied(store->records.DeleteIf(made.name(), ended.etag(), refuse)));
   CHECK(asked == 1);
-  CHECK(store->Get(made.name())->SerializeAsString() == ended.SerializeAsString());
-  CHECK(std::filesystem::exists(store->ExperimentFolder(made.uid())));
-  CHECK(store->DeleteIf(made.name(), ended.etag(), nullptr).ok());
+  CHECK(store->records.Get(made.name())->SerializeAsString() == ended.SerializeAsString());
+  CHECK(std::filesystem::exists(store->files.ExperimentFolder(made.uid())));
+  CHECK(store->records.DeleteIf(made.name(), ended.etag(), nullptr).ok());
 }
 
 STORE_CASE("who asks again finds the answer, and only to the same request") {
   const auto store = backend.Open();
   NewExperiment request = SmallExperiment();
   request.request_hash = "h";
-  CHECK_FALSE(store->Answered(request)->has_value());  // It has no id.
+  CHECK_FALSE(store->records.Answered(request)->has_value());  // It has no id.
   request.request_id = NewUuid();
-  CHECK_FALSE(store->Answered(request)->has_value());
-  const v1::Experiment made = *store->Create(request);
-  CHECK((*store->Answered(request))->SerializeAsString() == made.SerializeAsString());
+  CHECK_FALSE(store->records.Answered(request)->has_value());
+  const v1::Experiment made = *store->records.Create(request);
+  CHECK((*store->records.Answered(request))->SerializeAsString() == made.SerializeAsString());
   NewExperiment other = request;
   other.request_hash = "i";
-  CHECK(ReasonOf(store->Answered(other).status()) == "REQUEST_ID_REUSED");
+  CHECK(ReasonOf(store->records.Answered(other).status()) == "REQUEST_ID_REUSED");
   other = request;
   other.owner = "bob";
-  CHECK_FALSE(store->Answered(other)->has_value());
+  CHECK_FALSE(store->records.Answered(other)->has_value());
   // Without an id each is another one.
   request.request_id.clear();
-  CHECK(store->Create(request)->name() != store->Create(request)->name());
-  CHECK(store->List({})->total_size == 3);
+  CHECK(store->records.Create(request)->name() != store->records.Create(request)->name());
+  CHECK(store->records.List({})->total_size == 3);
 }
 
 STORE_CASE("revisions are of changes that others see: points alone make none") {
   const auto store = backend.Open();
   const v1::Experiment one = CreateSmall(store.get(), "one");
   Lead(store.get(), one.name(), S::STATE_RUNNING);
-  const int64_t revision = *store->Revision();
-  const std::string etag = store->Get(one.name())->etag();
-  REQUIRE(store->RecordPoints(one.uid(), 1, {{"a", 1}}, {{"wall", 2}}).ok());
-  REQUIRE(store->SetProgress(one.name(), "at work", {}).ok());
-  CHECK(*store->Revision() == revision);
-  CHECK(store->Get(one.name())->etag() == etag);
-  REQUIRE(store->RecordOuterStep(one.uid(), {.step = 1}).ok());
-  CHECK(*store->Revision() == revision + 1);
-  CHECK(store->Get(one.name())->etag() != etag);
-  CHECK(store->Events(0, 2)->size() == 2);
-  CHECK(store->Events(0, 2)->at(1).revision == 2);
-  CHECK(store->Events(2, 2)->at(0).revision == 3);
+  const int64_t revision = *store->records.Revision();
+  const std::string etag = store->records.Get(one.name())->etag();
+  REQUIRE(store->results.RecordPoints(one.uid(), 1, {{"a", 1}}, {{"wall", 2}}).ok());
+  REQUIRE(store->records.SetProgress(one.name(), "at work", {}).ok());
+  CHECK(*store->records.Revision() == revision);
+  CHECK(store->records.Get(one.name())->etag() == etag);
+  REQUIRE(store->results.RecordOuterStep(one.uid(), {.step = 1}).ok());
+  CHECK(*store->records.Revision() == revision + 1);
+  CHECK(store->records.Get(one.name())->etag() != etag);
+  CHECK(store->records.Events(0, 2)->size() == 2);
+  CHECK(store->records.Events(0, 2)->at(1).revision == 2);
+  CHECK(store->records.Events(2, 2)->at(0).revision == 3);
 }
 
 STORE_CASE("a backup is taken while the store works, and restored whole") {
@@ -1041,37 +1053,38 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
   const v1::Experiment one = CreateSmall(store.get(), "one");
   CreateSmall(store.get(), "two");
   Lead(store.get(), one.name(), S::STATE_RUNNING);
-  REQUIRE(store->PrepareFolder(one.uid()).ok());
+  REQUIRE(store->files.PrepareFolder(one.uid()).ok());
   for (uint32_t step : {1u, 2u}) {
-    const auto info = WriteCheckpoint(store->CheckpointFolder(one.uid()),
+    const auto info = WriteCheckpoint(store->files.CheckpointFolder(one.uid()),
                                       {.experiment_uid = one.uid(),
                                        .outer_step = step,
                                        .spec_hash = "s",
                                        .build = "b",
                                        .sections = {{"weights", std::string(1000, 'w')}}});
-    REQUIRE(store
-                ->RecordOuterStep(one.uid(), {.step = step,
-                                              .results = {{"a", 0.1}, {"odd", std::nan("")}},
-                                              .checkpoint = *info})
+    REQUIRE(store->results
+                .RecordOuterStep(one.uid(), {.step = step,
+                                             .results = {{"a", 0.1}, {"odd", std::nan("")}},
+                                             .checkpoint = *info})
                 .ok());
   }
-  const auto artifacts = store->ExperimentFolder(one.uid()) / "artifacts/evaluation";
+  const auto artifacts = store->files.ExperimentFolder(one.uid()) / "artifacts/evaluation";
   std::filesystem::create_directories(artifacts);
   std::ofstream(artifacts / "test-learned-00000.binpb") << "an evaluation";
   std::ofstream(artifacts / ".half.1.tmp") << "half";
   const TempFolder folder;
-  const StoreOptions source{.folder = store->folder(), .database = backend.database()};
+  const StoreOptions source{.folder = store->files.folder(), .database = backend.database()};
   const auto made = BackUp(source, folder.path() / "backup");
   INFO(made.status().ToString());
   REQUIRE(made.ok());
   CHECK(made->experiments == 2);
   // The submitted specs, full specs, checkpoints, the evaluation, the database.
   CHECK(made->files == 2 + 2 + 2 + 1 + 1);
-  const auto original = Files(store->ExperimentFolder(one.uid()));
+  const auto original = Files(store->files.ExperimentFolder(one.uid()));
   CHECK(absl::IsFailedPrecondition(BackUp(source, folder.path() / "backup").status()));
-  const std::string before = store->Get(one.name())->SerializeAsString();
-  REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());  // After it.
-  const std::string uid = store->store_uid();
+  const std::string before = store->records.Get(one.name())->SerializeAsString();
+  REQUIRE(store->records.Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED)
+              .ok());  // After it.
+  const std::string uid = store->records.store_uid();
   store.reset();
 
   // Into a folder, and from a copy of that into this database's like.
@@ -1084,15 +1097,15 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
   CHECK(back->bytes == made->bytes);
   auto again = OpenStore(restored);
   REQUIRE(again.ok());
-  CHECK((*again)->Get(one.name())->SerializeAsString() == before);
-  CHECK((*again)->store_uid() != uid);
-  CHECK((*again)->Points(one.uid())->at("a").size() == 2);
-  CHECK(Files((*again)->ExperimentFolder(one.uid())) == original);
+  CHECK((*again)->records.Get(one.name())->SerializeAsString() == before);
+  CHECK((*again)->records.store_uid() != uid);
+  CHECK((*again)->results.Points(one.uid())->at("a").size() == 2);
+  CHECK(Files((*again)->files.ExperimentFolder(one.uid())) == original);
   CHECK(original.contains("artifacts/evaluation/test-learned-00000.binpb"));
-  const auto scan = FindNewestWhole((*again)->CheckpointFolder(one.uid()), one.uid(), "s");
+  const auto scan = FindNewestWhole((*again)->files.CheckpointFolder(one.uid()), one.uid(), "s");
   CHECK(scan->newest->outer_step == 2);
-  CHECK((*again)->Create(SmallExperiment("three")).ok());  // Numbers go on.
-  CHECK(Names((*again)->List({.order_by = "create_time", .key = "x"})->experiments) ==
+  CHECK((*again)->records.Create(SmallExperiment("three")).ok());  // Numbers go on.
+  CHECK(Names((*again)->records.List({.order_by = "create_time", .key = "x"})->experiments) ==
         Strings{"one", "two", "three"});
   CHECK(absl::IsFailedPrecondition(Restore(folder.path() / "backup", restored).status()));
 
@@ -1115,30 +1128,31 @@ STORE_CASE("a backup follows what is removed meanwhile, and is refused where a f
     const v1::Experiment experiment = CreateSmall(store.get(), id);
     Lead(store.get(), experiment.name(), S::STATE_RUNNING);
     for (uint32_t step : {1u, 2u}) {
-      const auto info = WriteCheckpoint(store->CheckpointFolder(experiment.uid()),
+      const auto info = WriteCheckpoint(store->files.CheckpointFolder(experiment.uid()),
                                         {.experiment_uid = experiment.uid(),
                                          .outer_step = step,
                                          .spec_hash = "s",
                                          .build = "b",
                                          .sections = {{"weights", "w"}}});
-      REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = step, .checkpoint = *info}).ok());
+      REQUIRE(store->results.RecordOuterStep(experiment.uid(), {.step = step, .checkpoint = *info})
+                  .ok());
     }
     return experiment;
   };
   const v1::Experiment stays = add("stays"), goes = add("goes");
-  REQUIRE(store->Transition(goes.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
+  REQUIRE(store->records.Transition(goes.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
   const auto remove = [&](uint32_t step) {
-    return RemoveCheckpoint(store->CheckpointFolder(stays.uid()), step);
+    return RemoveCheckpoint(store->files.CheckpointFolder(stays.uid()), step);
   };
   const TempFolder folder;
-  const StoreOptions source{.folder = store->folder(), .database = backend.database()};
+  const StoreOptions source{.folder = store->files.folder(), .database = backend.database()};
   // Between its two parts, an experiment is deleted and retention removes a checkpoint.
   REQUIRE(failpoint::Arm("store.backup.before_files=1:sleep(1000)").ok());
   absl::StatusOr<BackupSummary> made;
   std::thread backup([&] { made = BackUp(source, folder.path() / "backup"); });
   while (failpoint::Hits()["store.backup.before_files"] == 0) std::this_thread::yield();
-  REQUIRE(store->Delete(goes.name(), "").ok());
-  REQUIRE(store->ReleaseCheckpoints(stays.uid(), {1}).ok());
+  REQUIRE(store->records.Delete(goes.name(), "").ok());
+  REQUIRE(store->results.ReleaseCheckpoints(stays.uid(), {1}).ok());
   REQUIRE(remove(1).ok());
   backup.join();
   REQUIRE(failpoint::Arm("").ok());
@@ -1149,8 +1163,8 @@ STORE_CASE("a backup follows what is removed meanwhile, and is refused where a f
   REQUIRE(Restore(folder.path() / "backup", restored).ok());
   auto again = OpenStore(restored);
   REQUIRE(again.ok());
-  CHECK(absl::IsNotFound((*again)->Get(goes.name()).status()));
-  const auto rows = (*again)->Checkpoints(stays.uid());
+  CHECK(absl::IsNotFound((*again)->records.Get(goes.name()).status()));
+  const auto rows = (*again)->results.Checkpoints(stays.uid());
   REQUIRE(rows->size() == 1);
   CHECK(rows->front().outer_step == 2);
 
@@ -1190,9 +1204,8 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     Backend backend(server->NewDatabase());
     const auto store = backend.Open();
     const TempFolder other;
-    OpenError error = OpenError::kNone;
-    const auto second = OpenStore({.folder = other.path(), .database = backend.database()}, &error);
-    CHECK(error == OpenError::kInUse);
+    const auto second = OpenStore({.folder = other.path(), .database = backend.database()});
+    CHECK(ReasonOf(second.status()) == "IN_USE");
     CHECK(std::string(second.status().message()).find("in use by another meta-learner") !=
           std::string::npos);
   }
@@ -1211,15 +1224,13 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     const Lease lease = watch.Look().value();
     CHECK((lease.held && lease.beats));
     CHECK(lease.leader == "leader.example:1");
-    OpenError error = OpenError::kNone;
-    CHECK_FALSE(OpenStore(shared, &error).ok());
-    CHECK(error == OpenError::kInUse);
+    CHECK(ReasonOf(OpenStore(shared).status()) == "IN_USE");
 
     const v1::Experiment one = CreateSmall(first.get(), "one");
     const auto reading = OpenStoreToRead(shared).value();
-    CHECK(reading->Get(one.name())->SerializeAsString() ==
-          first->Get(one.name())->SerializeAsString());
-    CHECK(ReasonOf(reading->Create(SmallExperiment("two")).status()) == "NOT_LEADER");
+    CHECK(reading->records.Get(one.name())->SerializeAsString() ==
+          first->records.Get(one.name())->SerializeAsString());
+    CHECK(ReasonOf(reading->records.Create(SmallExperiment("two")).status()) == "NOT_LEADER");
     CHECK(ReasonOf(reading->Leads()) == "NOT_LEADER");
     CHECK(first->Leads().ok());
 
@@ -1229,23 +1240,23 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
         admin
             ->Execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE " + sql::HoldsTheLock())
             .ok());
-    absl::StatusOr<std::unique_ptr<ExperimentStore>> second = OpenStore(shared);
+    absl::StatusOr<std::unique_ptr<Store>> second = OpenStore(shared);
     for (int i = 0; i < 100 && !second.ok(); ++i) {
       REQUIRE(admin->Execute("SELECT pg_sleep(0.1)").ok());
       second = OpenStore(shared);
     }
     REQUIRE(second.ok());
     // A change that the first one was about to make, and its next beat.
-    CHECK_FALSE(first->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
+    CHECK_FALSE(first->records.Transition(one.name(), {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
     for (int i = 0; i < 100 && lost == 0; ++i) REQUIRE(admin->Execute("SELECT pg_sleep(0.1)").ok());
     CHECK(lost >= 1);
     CHECK(ReasonOf(first->Leads()) == "NOT_LEADER");
     CHECK(watch.Look()->number == lease.number + 1);
     CHECK((*second)->Leads().ok());
-    CHECK((*second)->Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK((*second)->records.Get(one.name())->state() == S::STATE_QUEUED);
     CHECK(CreateSmall(second->get(), "two").state() == S::STATE_QUEUED);
     first.reset();  // Takes nothing with it.
-    CHECK((*second)->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
+    CHECK((*second)->records.Transition(one.name(), {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
   }
   SECTION("the version before leads, and one that stands by leaves it alone") {
     Backend backend(server->NewDatabase());
@@ -1273,12 +1284,12 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     const auto store = backend.Open();
     const v1::Experiment one = CreateSmall(store.get(), "one");
     server->Stop();
-    CHECK(absl::IsUnavailable(store->Get(one.name()).status()));
+    CHECK(absl::IsUnavailable(store->records.Get(one.name()).status()));
     CHECK(absl::IsUnavailable(
-        store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).status()));
+        store->records.Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).status()));
     server->Restart();
-    CHECK(store->Get(one.name())->state() == S::STATE_QUEUED);
-    CHECK(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+    CHECK(store->records.Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK(store->records.Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   }
   // Ends every session of the database, as an operator or a proxy would.
   const auto cut = [&](const std::string& address) {
@@ -1298,10 +1309,10 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     const auto store = backend.Open();
     const v1::Experiment one = CreateSmall(store.get(), "one");
     cut(backend.database());
-    static_cast<void>(store->Get(one.name()));  // The first ones hear of it.
-    static_cast<void>(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_PAUSING));
-    CHECK(store->Get(one.name())->state() == S::STATE_QUEUED);
-    CHECK(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+    static_cast<void>(store->records.Get(one.name()));  // The first ones hear of it.
+    static_cast<void>(store->records.Transition(one.name(), {S::STATE_RUNNING}, S::STATE_PAUSING));
+    CHECK(store->records.Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK(store->records.Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   }
   SECTION("under random cuts, restarts and takeovers one writes, and keeps what it confirmed") {
     constexpr int kContenders = 3;
@@ -1312,7 +1323,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
       INFO("seed " << seed);
       Backend backend(server->NewDatabase());
       const RandomStream random{.seed = seed};
-      std::array<std::unique_ptr<ExperimentStore>, kContenders> stores;
+      std::array<std::unique_ptr<Store>, kContenders> stores;
       std::optional<size_t> leader;  // The last one to open leads; all others are deposed.
       std::set<std::string> confirmed, tried;
       for (uint32_t step = 0; step < 60; ++step) {
@@ -1323,7 +1334,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
           if (stores[who] == nullptr) continue;
           const std::string id = absl::StrCat("e-", step);
           tried.insert(id);
-          const auto made = stores[who]->Create(SmallExperiment(id));
+          const auto made = stores[who]->records.Create(SmallExperiment(id));
           if (made.ok()) {
             CHECK(leader == who);
             confirmed.insert(id);
@@ -1349,7 +1360,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
       for (auto& store : stores) store.reset();
       const auto after = backend.Open();
       std::set<std::string> there;
-      for (const std::string& name : Names(after->List({.key = "x"})->experiments)) {
+      for (const std::string& name : Names(after->records.List({.key = "x"})->experiments)) {
         CHECK(there.insert(name).second);
         CHECK(tried.contains(name));
       }
@@ -1377,18 +1388,19 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     const auto try_to_write = [&] {
       absl::Status status;
       for (int i = 0; i < 2; ++i) {  // The first try hears of the cut.
-        status = first->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).status();
+        status =
+            first->records.Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).status();
       }
       return status;
     };
     // While the other one has the lock, and after it has gone.
     CHECK(ReasonOf(try_to_write()) == "IN_USE");
     CHECK(lost >= 1);
-    CHECK(second->Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK(second->records.Get(one.name())->state() == S::STATE_QUEUED);
     CHECK(CreateSmall(second.get(), "two").state() == S::STATE_QUEUED);
     second.reset();
     CHECK(ReasonOf(try_to_write()) == "IN_USE");
-    CHECK(open(second_folder)->Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK(open(second_folder)->records.Get(one.name())->state() == S::STATE_QUEUED);
   }
   SECTION("addresses that cannot be used say why") {
     const TempFolder folder;

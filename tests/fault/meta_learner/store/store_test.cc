@@ -41,24 +41,25 @@ TEST_CASE("store child", "[.child]") {
   REQUIRE(store.ok());
   std::ofstream answered(std::filesystem::path(folder) / "answered", std::ios::app);
   for (int number = 1; number <= 3; ++number) {
-    REQUIRE((*store)->Create(Request(number)).ok());
+    REQUIRE((*store)->records.Create(Request(number)).ok());
     answered << "create " << number << std::endl;
   }
-  const std::string uid = (*store)->Get("experiments/e1")->uid();
-  if ((*store)->Get("experiments/e1")->state() == S::STATE_QUEUED) {
-    REQUIRE((*store)->Transition("experiments/e1", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  const std::string uid = (*store)->records.Get("experiments/e1")->uid();
+  if ((*store)->records.Get("experiments/e1")->state() == S::STATE_QUEUED) {
+    REQUIRE(
+        (*store)->records.Transition("experiments/e1", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   }
-  REQUIRE((*store)->PrepareFolder(uid).ok());
+  REQUIRE((*store)->files.PrepareFolder(uid).ok());
   answered << "run 1" << std::endl;
   for (uint32_t step = 1; step <= kSteps; ++step) {
     OuterStep outer{.step = step, .results = {{"seg2", 0.1 * step}}};
     outer.checkpoint = CheckpointInfo{
         .path = "", .outer_step = step, .size_bytes = 1, .sha256 = "s", .state_hash = "h"};
     outer.progress.set_outer_updates(step);
-    REQUIRE((*store)->RecordOuterStep(uid, outer).ok());
+    REQUIRE((*store)->results.RecordOuterStep(uid, outer).ok());
     answered << "step " << step << std::endl;
   }
-  REQUIRE((*store)->replay_mismatches() == 0);
+  REQUIRE((*store)->results.replay_mismatches() == 0);
 }
 
 TEST_CASE("store: killed at any point, what was answered is there and nothing is there in half",
@@ -96,17 +97,17 @@ TEST_CASE("store: killed at any point, what was answered is there and nothing is
       auto store = OpenStore(folder.path() / "state");
       INFO(store.status().ToString());
       REQUIRE(store.ok());
-      const auto page = (*store)->List({});
+      const auto page = (*store)->records.List({});
       CHECK(page->experiments.size() >= created);
       CHECK(page->experiments.size() <= created + 1);
       if (!page->experiments.empty()) {
         const v1::Experiment& first = page->experiments[0];
-        const auto all = (*store)->Points(first.uid());
+        const auto all = (*store)->results.Points(first.uid());
         const size_t points_there = all->empty() ? 0 : all->at("seg2").size();
         CHECK(points_there >= steps);
         CHECK(points_there <= steps + 1);
         // Points, checkpoint row and progress go together.
-        CHECK((*store)->Checkpoints(first.uid())->size() == points_there);
+        CHECK((*store)->results.Checkpoints(first.uid())->size() == points_there);
         CHECK(first.progress().outer_updates() == points_there);
       }
     }
@@ -114,8 +115,11 @@ TEST_CASE("store: killed at any point, what was answered is there and nothing is
     // results.
     CHECK(RunChild("store child", {{"MENTOR_TEST_FOLDER", folder.path()}}) == 0);
     auto store = OpenStore(folder.path() / "state");
-    CHECK((*store)->List({})->experiments.size() == 3);
-    CHECK((*store)->Points((*store)->Get("experiments/e1")->uid())->at("seg2").size() == kSteps);
+    CHECK((*store)->records.List({})->experiments.size() == 3);
+    CHECK((*store)
+              ->results.Points((*store)->records.Get("experiments/e1")->uid())
+              ->at("seg2")
+              .size() == kSteps);
   }
 }
 
@@ -142,15 +146,15 @@ TEST_CASE(
   REQUIRE(store.ok());
   CHECK(folders().empty());
   // An answered experiment has no mark, even if the mark stayed behind.
-  const std::string uid = (*store)->Create(Request(1))->uid();
-  const auto own = (*store)->ExperimentFolder(uid);
+  const std::string uid = (*store)->records.Create(Request(1))->uid();
+  const auto own = (*store)->files.ExperimentFolder(uid);
   CHECK_FALSE(std::filesystem::exists(own / kNewMark));
   store->reset();
   std::ofstream(own / kNewMark).flush();
   store = OpenStore(state);
   REQUIRE(store.ok());
   CHECK_FALSE(std::filesystem::exists(own / kNewMark));
-  CHECK((*store)->Get("experiments/e1").ok());
+  CHECK((*store)->records.Get("experiments/e1").ok());
 }
 
 TEST_CASE("store: a creation that fails leaves no folder (D14)", "[fault]") {
@@ -162,7 +166,7 @@ TEST_CASE("store: a creation that fails leaves no folder (D14)", "[fault]") {
     CHECK(std::filesystem::exists(own / kNewMark));
     return absl::UnavailableError("no");
   };
-  CHECK(absl::IsUnavailable((*store)->Create(request).status()));
+  CHECK(absl::IsUnavailable((*store)->records.Create(request).status()));
   CHECK(std::filesystem::is_empty(folder.path() / "experiments"));
 }
 
@@ -181,11 +185,11 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   } unmount{small};
   auto store = OpenStore(small / "state").value();
   int created = 0;
-  REQUIRE(store->Create(Request(++created)).ok());
+  REQUIRE(store->records.Create(Request(++created)).ok());
   { std::ofstream(small / "ballast") << std::string(4 << 20, 'x'); }  // Fills the remaining room.
   absl::Status status;
   while (status.ok() && created < 1000) {
-    status = store->Create(Request(created + 1)).status();
+    status = store->records.Create(Request(created + 1)).status();
     if (status.ok()) ++created;
   }
   CHECK(status.code() == absl::StatusCode::kResourceExhausted);
@@ -193,13 +197,13 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   CHECK(std::string(status.message()).find("free space on this file system, then try again") !=
         std::string::npos);
   const auto count = [&] {
-    return static_cast<int>(store->List({.page_size = 1000})->experiments.size());
+    return static_cast<int>(store->records.List({.page_size = 1000})->experiments.size());
   };
   CHECK(count() == created);
-  CHECK(store->Get("experiments/e1").ok());
+  CHECK(store->records.Get("experiments/e1").ok());
 
   std::filesystem::remove(small / "ballast");
-  CHECK(store->Create(Request(created + 1)).ok());
+  CHECK(store->records.Create(Request(created + 1)).ok());
   ++created;
   CHECK(count() == created);
   store.reset();

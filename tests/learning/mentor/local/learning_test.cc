@@ -130,7 +130,7 @@ Learned Run(const v1::ExperimentSpec& spec, int workers) {
   learned.evaluation = *std::move(evaluation);
   const auto store = meta_learner::OpenStore(folder.path());
   REQUIRE(store.ok());
-  const auto points = (*store)->Points(run->experiment.filename().string());
+  const auto points = (*store)->results.Points(run->experiment.filename().string());
   REQUIRE(points.ok());
   for (const auto& [name, series] : *points) {
     for (const auto& [step, value] : series) learned.metrics[name].push_back(value);

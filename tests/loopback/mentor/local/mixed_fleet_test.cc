@@ -105,11 +105,11 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
   std::map<std::string, std::filesystem::path> folders;
   std::map<std::string, std::promise<absl::Status>> ends;
   for (const char* id : {"on-gpus", "on-cpus", "new"}) {
-    const auto experiment = (*store)->Create(meta_learner::WithSpec(spec, id));
+    const auto experiment = (*store)->records.Create(meta_learner::WithSpec(spec, id));
     REQUIRE(experiment.ok());
-    folders[experiment->name()] = (*store)->ExperimentFolder(experiment->uid());
+    folders[experiment->name()] = (*store)->files.ExperimentFolder(experiment->uid());
     ends[experiment->name()];
-    REQUIRE((*store)->PrepareFolder(experiment->uid()).ok());
+    REQUIRE((*store)->files.PrepareFolder(experiment->uid()).ok());
   }
   const auto kept = [&](const std::string& id) {
     return folders.at("experiments/" + id) / "learner_fingerprint";
@@ -125,14 +125,15 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
   REQUIRE(server.ok());
   {
     const FleetMember gpu(server->get(), "a GPU", "bits"), own(server->get(), "", "");
-    meta_learner::DiskGuard disk((*store)->folder(), /*reserve_bytes=*/0, metrics.get());
+    meta_learner::DiskGuard disk((*store)->files.folder(), /*reserve_bytes=*/0, metrics.get());
     meta_learner::ExperimentRunner runner({.store = store->get(),
                                            .broker = &broker,
                                            .build = "test",
                                            .fingerprint = "test",
                                            .metrics = metrics.get()});
     meta_learner::Scheduler scheduler(
-        {.store = store->get(),
+        {.records = &(*store)->records,
+         .results = &(*store)->results,
          .broker = &broker,
          .disk = &disk,
          .run =
@@ -175,11 +176,12 @@ TEST_CASE("mixed fleet: a local run does not go on with what GPUs began", "[loop
   {
     const auto store = meta_learner::OpenStore(folder.path());
     REQUIRE(store.ok());
-    const auto experiment = (*store)->Create(meta_learner::WithSpec(spec, "run"));
+    const auto experiment = (*store)->records.Create(meta_learner::WithSpec(spec, "run"));
     REQUIRE(experiment.ok());
-    REQUIRE((*store)->PrepareFolder(experiment->uid()).ok());
+    REQUIRE((*store)->files.PrepareFolder(experiment->uid()).ok());
     REQUIRE(WriteFileAtomically(
-                (*store)->ExperimentFolder(experiment->uid()) / "learner_fingerprint", "a GPU bits")
+                (*store)->files.ExperimentFolder(experiment->uid()) / "learner_fingerprint",
+                "a GPU bits")
                 .ok());
   }
   const auto code = RunLocally({.spec = spec, .out = folder.path(), .quiet = true});

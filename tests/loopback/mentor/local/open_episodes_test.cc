@@ -115,25 +115,26 @@ void RunToEnd(const v1::ExperimentSpec& spec, const Checkpoint* from, Run* run) 
   if (from != nullptr) {
     const auto store = meta_learner::OpenStore(out);
     REQUIRE(store.ok());
-    const auto experiment = (*store)->Create(meta_learner::WithSpec(spec, "run"));
+    const auto experiment = (*store)->records.Create(meta_learner::WithSpec(spec, "run"));
     REQUIRE(experiment.ok());
     Checkpoint own = *from;
     own.experiment_uid = experiment->uid();
-    REQUIRE(MakeFolders((*store)->CheckpointFolder(own.experiment_uid)).ok());
+    REQUIRE(MakeFolders((*store)->files.CheckpointFolder(own.experiment_uid)).ok());
     const auto info =
-        meta_learner::WriteCheckpoint((*store)->CheckpointFolder(own.experiment_uid), own);
+        meta_learner::WriteCheckpoint((*store)->files.CheckpointFolder(own.experiment_uid), own);
     REQUIRE(info.ok());
     // An update that was not recorded would be made again.
-    REQUIRE((*store)->ReconcileCheckpoints(own.experiment_uid, {own.outer_step}, {*info}).ok());
+    REQUIRE(
+        (*store)->results.ReconcileCheckpoints(own.experiment_uid, {own.outer_step}, {*info}).ok());
   }
   REQUIRE(testing::RunQuietly(spec, out) == 0);
   const auto store = meta_learner::OpenStore(out);
   REQUIRE(store.ok());
-  const auto experiment = (*store)->Get("experiments/run");
+  const auto experiment = (*store)->records.Get("experiments/run");
   REQUIRE(experiment.ok());
   run->uid = experiment->uid();
-  run->checkpoints = (*store)->CheckpointFolder(run->uid);
-  const auto points = (*store)->Points(run->uid);
+  run->checkpoints = (*store)->files.CheckpointFolder(run->uid);
+  const auto points = (*store)->results.Points(run->uid);
   REQUIRE(points.ok());
   for (const auto& [metric, values] : *points) {
     for (const auto& [step, value] : values) run->series[metric][step] = value;

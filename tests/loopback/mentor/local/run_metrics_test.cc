@@ -178,7 +178,7 @@ TEST_CASE("metrics: an experiment whose rule reports more than it declared fails
   CHECK(testing::RunQuietly(testing::Checked(kSpec, {"rule.name=talker"}), folder.path()) == 1);
   const auto store = meta_learner::OpenStore(folder.path());
   REQUIRE(store.ok());
-  const auto failed = (*store)->InStates({v1::Experiment::STATE_FAILED});
+  const auto failed = (*store)->records.InStates({v1::Experiment::STATE_FAILED});
   REQUIRE(failed.ok());
   REQUIRE(failed->size() == 1);
   CHECK(Contains((*failed)[0].error().message(),

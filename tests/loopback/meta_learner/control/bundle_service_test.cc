@@ -162,7 +162,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   using Bundles = v1::BundleService::Stub;
   absl::Status room;
   std::function<void()> compile;  // Checks a spec that names a bundle.
-  ExperimentStore* store() { return store_.get(); }
+  Store* store() { return store_.get(); }
 
  private:
   void Check(const v1::ExperimentSpec& spec, Violations* violations) override {
@@ -173,7 +173,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   absl::Status CheckRoom() override { return room; }
 
   const TempFolder folder_;
-  std::unique_ptr<ExperimentStore> store_;
+  std::unique_ptr<Store> store_;
   std::unique_ptr<BundleShelf> shelf_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ExperimentService> experiments_;
@@ -350,8 +350,10 @@ TEST_CASE("bundle service: what an experiment names is there and stays", "[loopb
       named, "robot.xml (sha256:" + digest.substr(0, 12) + ") is named by experiments/a; delete"));
   // Only an admin may touch another owner's bundle.
   using S = v1::Experiment;
-  REQUIRE(fixture.store()->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
-  REQUIRE(fixture.store()->Delete("experiments/a", "").ok());
+  REQUIRE(fixture.store()
+              ->records.Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_CANCELLED)
+              .ok());
+  REQUIRE(fixture.store()->records.Delete("experiments/a", "").ok());
   fixture.Become("bob");
   const absl::Status others = fixture.Delete(digest);
   CHECK(absl::IsPermissionDenied(others));

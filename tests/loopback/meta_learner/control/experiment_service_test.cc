@@ -71,7 +71,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
 
   void Start() {
     store_ = OpenStore({.folder = folder_.path(), .objects = limits_.objects}).value();
-    logs_ = std::make_unique<ExperimentLogs>(store_.get());
+    logs_ = std::make_unique<ExperimentLogs>(&store_->records, &store_->files);
     metrics_ = Metrics::Create();
     service_ = std::make_unique<ExperimentService>(
         ExperimentService::Options{.store = store_.get(),
@@ -183,7 +183,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   std::string CreateIn(State state) {
     const std::string name = Create("in-" + std::to_string(++created_))->name();
     const auto step = [&](State from, State to) {
-      REQUIRE(store()->Transition(name, {from}, to).ok());
+      REQUIRE(store()->records.Transition(name, {from}, to).ok());
     };
     if (state == S::STATE_QUEUED) return name;
     if (state == S::STATE_PAUSED || state == S::STATE_CANCELLED) {
@@ -198,17 +198,17 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   // Writes a checkpoint of this experiment and records it.
   void AddCheckpoint(const std::string& uid, uint32_t step, const std::string& weights = "w") {
     const auto info =
-        WriteCheckpoint(store()->CheckpointFolder(uid), {.experiment_uid = uid,
-                                                         .outer_step = step,
-                                                         .spec_hash = "s",
-                                                         .build = "b",
-                                                         .sections = {{"weights", weights}}});
+        WriteCheckpoint(store()->files.CheckpointFolder(uid), {.experiment_uid = uid,
+                                                               .outer_step = step,
+                                                               .spec_hash = "s",
+                                                               .build = "b",
+                                                               .sections = {{"weights", weights}}});
     REQUIRE(info.ok());
-    REQUIRE(store()->RecordOuterStep(uid, {.step = step, .checkpoint = *info}).ok());
+    REQUIRE(store()->results.RecordOuterStep(uid, {.step = step, .checkpoint = *info}).ok());
   }
 
   v1::ExperimentService::Stub* stub() { return stub_.get(); }
-  ExperimentStore* store() { return store_.get(); }
+  Store* store() { return store_.get(); }
   ExperimentService* service() { return service_.get(); }
   Metrics* metrics() { return metrics_.get(); }
   const std::string& looked_at() const { return looked_at_; }
@@ -242,7 +242,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   int created_ = 0;
   const TempFolder folder_;
   std::string looked_at_;  // Read after the call that wrote it has returned.
-  std::unique_ptr<ExperimentStore> store_;
+  std::unique_ptr<Store> store_;
   std::unique_ptr<ExperimentLogs> logs_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ExperimentService> service_;
@@ -554,8 +554,9 @@ TEST_CASE("experiment service: a cancellation has its reason", "[loopback]") {
   // The error of an earlier try is not shown.
   const std::string retried = fixture.CreateIn(S::STATE_RUNNING);
   REQUIRE(fixture.store()
-              ->Transition(retried, {S::STATE_RUNNING}, S::STATE_QUEUED,
-                           absl::InternalError("the try before"))
+              ->records
+              .Transition(retried, {S::STATE_RUNNING}, S::STATE_QUEUED,
+                          absl::InternalError("the try before"))
               .ok());
   REQUIRE(fixture.Get(retried)->has_error());
   CHECK_FALSE(fixture.Cancel(retried)->has_error());
@@ -578,10 +579,11 @@ TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]
   // Does what the scheduler does: the experiment ends, and expires at once.
   Watcher watcher(fixture.stub(), running);
   CHECK(watcher.WaitForState(S::STATE_CANCELLING));
-  REQUIRE(fixture.store()->Transition(running, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
-  const auto expired = fixture.store()->Expired(INT64_MAX);
+  REQUIRE(
+      fixture.store()->records.Transition(running, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+  const auto expired = fixture.store()->records.Expired(INT64_MAX);
   REQUIRE(expired->size() == 1);
-  REQUIRE(fixture.store()->Delete(running, "").ok());
+  REQUIRE(fixture.store()->records.Delete(running, "").ok());
   caller.join();
   CHECK(status.ok());
   CHECK(watcher.WaitFor([](const Watcher::Event& event) {
@@ -591,21 +593,21 @@ TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]
 
 TEST_CASE("experiment service: a deletion is answered though it was quick, and its name is taken",
           "[loopback]") {
-  ExperimentStore* store = nullptr;
+  Store* store = nullptr;
   Fixture::Limits limits;
   // Before the answer can begin to wait.
   limits.on_look = [&store](const v1::Experiment& experiment) {
     if (experiment.state() != S::STATE_CANCELLING) return;
     const std::string name = experiment.name();
-    CHECK(store->Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
-    CHECK(store->Delete(name, "").ok());
-    CHECK(store->Create(testing::SmallExperiment("again")).ok());
+    CHECK(store->records.Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+    CHECK(store->records.Delete(name, "").ok());
+    CHECK(store->records.Create(testing::SmallExperiment("again")).ok());
   };
   Fixture fixture(limits);
   store = fixture.store();
   REQUIRE(fixture.Create("again").ok());
   const std::string name = "experiments/again";
-  REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   CHECK(fixture.Delete(name, /*force=*/true).ok());
   CHECK(fixture.Get(name)->state() == S::STATE_QUEUED);
 }
@@ -673,7 +675,7 @@ TEST_CASE(
   as("ann");
   REQUIRE(fixture.Create("a")->owner() == "ann");
   const std::string name = "experiments/a";
-  REQUIRE(fixture.store()->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(fixture.store()->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   const std::string uid = fixture.Get(name)->uid();
   fixture.AddCheckpoint(uid, 1);
 
@@ -702,7 +704,8 @@ TEST_CASE(
   CHECK(fixture.Call(&Stub::UpdateCheckpoint, pin)->pinned());
   as("root");
   CHECK(fixture.Cancel(name)->state() == S::STATE_CANCELLING);
-  REQUIRE(fixture.store()->Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+  REQUIRE(
+      fixture.store()->records.Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
   CHECK(fixture.Delete(name).ok());
 
   const auto audit = log.Lines("\"logger\":\"audit\"");
@@ -779,12 +782,13 @@ TEST_CASE("experiment service: what waits for the disk waits for its user when p
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
   REQUIRE(fixture.store()
-              ->Change(name, "",
-                       [](v1::Experiment* experiment) {
-                         experiment->set_state(S::STATE_PAUSED);
-                         experiment->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
-                         return absl::OkStatus();
-                       })
+              ->records
+              .Change(name, "",
+                      [](v1::Experiment* experiment) {
+                        experiment->set_state(S::STATE_PAUSED);
+                        experiment->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
+                        return absl::OkStatus();
+                      })
               .ok());
   CHECK(fixture.Get(name)->pause_reason() == S::PAUSE_REASON_DISK_FULL);
   CHECK(fixture.Pause(name)->pause_reason() == S::PAUSE_REASON_USER);
@@ -795,12 +799,12 @@ TEST_CASE("experiment service: what waits for the disk waits for its user when p
 TEST_CASE("experiment service: at its owner's storage quota nothing goes on", "[loopback]") {
   Fixture fixture(Fixture::Limits{.per_owner = {.checkpoint_bytes = 10}});
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
+  const std::string uid = fixture.store()->records.Get(name)->uid();
   fixture.AddCheckpoint(uid, 3);
-  REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
+  REQUIRE(fixture.store()->records.Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
   CHECK(ReasonOf(fixture.Resume(name).status()) == "QUOTA_EXCEEDED");
   CHECK(fixture.Get(name)->state() == S::STATE_PAUSED);
-  REQUIRE(fixture.store()->ReleaseCheckpoints(uid, {3}).ok());
+  REQUIRE(fixture.store()->results.ReleaseCheckpoints(uid, {3}).ok());
   CHECK(fixture.Resume(name)->state() == S::STATE_QUEUED);
 }
 
@@ -936,7 +940,7 @@ TEST_CASE("experiment service: a page of a list ends where its bytes do", "[loop
   for (int i = 0; i < 6; ++i) {
     NewExperiment made = testing::SmallExperiment(absl::StrCat("x", i));
     (*made.experiment.mutable_labels())["k"] = std::string(1'500'000, 'v');
-    REQUIRE(fixture.store()->Create(made).ok());
+    REQUIRE(fixture.store()->records.Create(made).ok());
     expected.push_back(absl::StrCat("experiments/x", i));
   }
   using Stub = Fixture::Stub;
@@ -972,8 +976,8 @@ TEST_CASE("experiment service: a page of a list ends where its bytes do", "[loop
 TEST_CASE("experiment service: artifacts come by pages", "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
-  REQUIRE(fixture.store()->PrepareFolder(uid).ok());
+  const std::string uid = fixture.store()->records.Get(name)->uid();
+  REQUIRE(fixture.store()->files.PrepareFolder(uid).ok());
   v1::ListArtifactsRequest request;
   request.set_parent(name);
   const auto all = fixture.Call(&Fixture::Stub::ListArtifacts, request);
@@ -994,8 +998,8 @@ TEST_CASE("experiment service: any number of artifacts is listed, and each is fo
   const auto objects = std::make_shared<testing::MemoryObjects>();
   Fixture fixture({.objects = objects});
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
-  const auto folder = fixture.store()->ExperimentFolder(uid) / "artifacts";
+  const std::string uid = fixture.store()->records.Get(name)->uid();
+  const auto folder = fixture.store()->files.ExperimentFolder(uid) / "artifacts";
   std::filesystem::create_directories(folder);
   for (int i = 0; i < kFiles; ++i) std::ofstream(folder / absl::StrFormat("file-%05d", i));
   // Files that only the bucket has are between them and behind them.
@@ -1151,11 +1155,11 @@ TEST_CASE("experiment service: pausing makes no room in the queue (D11)", "[loop
       CHECK(fixture.Resume("experiments/" + std::string(id)).ok());
     CHECK(ReasonOf(fixture.Create("d").status()) == reason);
     // A running experiment does not wait. When it is paused it comes on top, and still counts.
-    ExperimentStore* store = fixture.store();
-    REQUIRE(store->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+    Store* store = fixture.store();
+    REQUIRE(store->records.Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
     CHECK(fixture.Create("d").ok());
-    REQUIRE(store->Transition("experiments/a", {S::STATE_RUNNING}, S::STATE_PAUSING).ok());
-    REQUIRE(store->Transition("experiments/a", {S::STATE_PAUSING}, S::STATE_PAUSED).ok());
+    REQUIRE(store->records.Transition("experiments/a", {S::STATE_RUNNING}, S::STATE_PAUSING).ok());
+    REQUIRE(store->records.Transition("experiments/a", {S::STATE_PAUSING}, S::STATE_PAUSED).ok());
     CHECK(ReasonOf(fixture.Create("e").status()) == reason);
     CHECK(fixture.Resume("experiments/a").ok());
     for (const char* id : {"a", "b"})
@@ -1284,15 +1288,15 @@ TEST_CASE("experiment service: tasks come by pages, and only those of the page a
 TEST_CASE("experiment service: a watch tells what is there, then every change once, in order",
           "[loopback]") {
   Fixture fixture;
-  ExperimentStore* store = fixture.store();
+  Store* store = fixture.store();
   const std::string name = fixture.Create("one")->name();
   Watcher watcher(fixture.stub(), "");
   using E = v1::WatchExperimentsResponse;
   REQUIRE(watcher.WaitFor([](const E& event) { return event.event() == E::EVENT_BOOKMARK; }));
   REQUIRE(fixture.Create("two").ok());
-  REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(store->RecordOuterStep(store->Get(name)->uid(), {.step = 1}).ok());
-  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  REQUIRE(store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->results.RecordOuterStep(store->records.Get(name)->uid(), {.step = 1}).ok());
+  REQUIRE(store->records.Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
   REQUIRE(fixture.Delete(name).ok());
   REQUIRE(watcher.WaitFor([](const E& event) { return event.event() == E::EVENT_DELETED; }));
   const auto describe = [](const std::vector<E>& events) {
@@ -1365,7 +1369,7 @@ TEST_CASE("experiment service: bad tokens and names of a watch", "[loopback]") {
   CHECK(end(std::vector<std::string>(101, "experiments/one"), "") == "INVALID_FIELD");
   REQUIRE(fixture.Cancel("experiments/one").ok());
   REQUIRE(fixture.Delete("experiments/one").ok());
-  REQUIRE(fixture.store()->CompactEvents(1, INT64_MAX / 2).ok());
+  REQUIRE(fixture.store()->records.CompactEvents(1, INT64_MAX / 2).ok());
   CHECK(end({}, token) == "WATCH_COMPACTED");
   Fixture other;
   REQUIRE(other.Create("one").ok());
@@ -1382,7 +1386,7 @@ TEST_CASE("experiment service: progress comes without a token, when it is asked 
   v1::Progress progress;
   for (int steps = 1; steps <= 100; ++steps) {
     progress.set_env_steps(static_cast<uint64_t>(steps));
-    REQUIRE(fixture.store()->SetProgress(name, "meta-training", progress).ok());
+    REQUIRE(fixture.store()->records.SetProgress(name, "meta-training", progress).ok());
   }
   using E = v1::WatchExperimentsResponse;
   REQUIRE(watcher.WaitFor([](const E& event) {
@@ -1403,13 +1407,13 @@ TEST_CASE("experiment service: a watcher that is cut off again and again misses 
           "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
+  const std::string uid = fixture.store()->records.Get(name)->uid();
   constexpr uint32_t kSteps = 400;
   std::thread changes([&] {
     for (uint32_t step = 1; step <= kSteps; ++step) {
       OuterStep outer{.step = step};
       outer.progress.set_outer_updates(step);
-      REQUIRE(fixture.store()->RecordOuterStep(uid, outer).ok());
+      REQUIRE(fixture.store()->results.RecordOuterStep(uid, outer).ok());
     }
   });
   std::vector<uint32_t> seen;
@@ -1491,12 +1495,13 @@ TEST_CASE("experiment service: stopping ends watches and refuses calls with DRAI
 TEST_CASE("experiment service: metrics, whole, merged, and as they come", "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
+  const std::string uid = fixture.store()->records.Get(name)->uid();
   const auto record = [&](uint32_t step) {
     REQUIRE(fixture.store()
-                ->RecordOuterStep(uid, {.step = step,
-                                        .results = {{"loss", 1.0 / step}, {"odd", std::nan("")}},
-                                        .timings = {{"wall_seconds", 2.0}}})
+                ->results
+                .RecordOuterStep(uid, {.step = step,
+                                       .results = {{"loss", 1.0 / step}, {"odd", std::nan("")}},
+                                       .timings = {{"wall_seconds", 2.0}}})
                 .ok());
   };
   for (uint32_t step = 1; step <= 10; ++step) record(step);
@@ -1544,8 +1549,8 @@ TEST_CASE("experiment service: metrics, whole, merged, and as they come", "[loop
   absl::Status status;
   std::thread reader([&] { status = fixture.Read(&Fixture::Stub::WatchMetrics, watch, &points); });
   record(11);
-  REQUIRE(fixture.store()->RecordPoints(uid, 11, {{"late", 1}}, {}).ok());
-  REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  REQUIRE(fixture.store()->results.RecordPoints(uid, 11, {{"late", 1}}, {}).ok());
+  REQUIRE(fixture.store()->records.Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
   reader.join();
   CHECK(status.ok());
   REQUIRE(points.size() == 3);
@@ -1560,13 +1565,13 @@ TEST_CASE("experiment service: many points of many metrics come by pages, or are
           "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
+  const std::string uid = fixture.store()->records.Get(name)->uid();
   constexpr int kMetrics = 560;
   constexpr uint32_t kSteps = 300;
   std::map<std::string, double> values;
   for (int i = 0; i < kMetrics; ++i) values[absl::StrCat("success_episode_", i)] = 0.5 + i;
   for (uint32_t step = 1; step <= kSteps; ++step)
-    REQUIRE(fixture.store()->RecordPoints(uid, step, values, {}).ok());
+    REQUIRE(fixture.store()->results.RecordPoints(uid, step, values, {}).ok());
   v1::QueryMetricsRequest request;
   request.set_name(name);
   request.set_max_points(10'000);
@@ -1599,7 +1604,9 @@ TEST_CASE("experiment service: metrics in natural order; a wrong name gets the n
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
   OuterStep step{.step = 1, .results = {{"own", 1}}};
   for (int i = 1; i <= 11; ++i) step.results[absl::StrCat("success_episode_", i)] = 0.5;
-  REQUIRE(fixture.store()->RecordOuterStep(fixture.store()->Get(name)->uid(), step).ok());
+  REQUIRE(fixture.store()
+              ->results.RecordOuterStep(fixture.store()->records.Get(name)->uid(), step)
+              .ok());
 
   const auto known = fixture.CallOn<v1::ListMetricsRequest>(&Fixture::Stub::ListMetrics, name);
   REQUIRE(known->descriptors_size() == 12);
@@ -1635,8 +1642,8 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
           "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
-  REQUIRE(fixture.store()->PrepareFolder(uid).ok());
+  const std::string uid = fixture.store()->records.Get(name)->uid();
+  REQUIRE(fixture.store()->files.PrepareFolder(uid).ok());
   const std::string bytes(3'000'000, 'w');
   for (uint32_t step : {1u, 2u}) fixture.AddCheckpoint(uid, step, bytes);
   v1::ListCheckpointsRequest list;
@@ -1670,7 +1677,7 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
             ->pinned());
 
   const std::string file =
-      *ReadFile(fixture.store()->CheckpointFolder(uid) / "00000001.ckpt", 10'000'000);
+      *ReadFile(fixture.store()->files.CheckpointFolder(uid) / "00000001.ckpt", 10'000'000);
   const auto download = [&](const std::string& what, uint64_t offset, auto method) {
     v1::DownloadRequest request;
     request.set_name(what);
@@ -1700,7 +1707,7 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   CHECK(download(name + "/checkpoints/x", 0, &Fixture::Stub::DownloadCheckpoint) ==
         "INVALID_FIELD");
 
-  const auto evaluation = fixture.store()->ExperimentFolder(uid) / "artifacts/evaluation";
+  const auto evaluation = fixture.store()->files.ExperimentFolder(uid) / "artifacts/evaluation";
   std::filesystem::create_directories(evaluation);
   std::ofstream(evaluation / "table.csv") << "a,b";
   v1::ListArtifactsRequest artifacts;
@@ -1713,13 +1720,14 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   CHECK(listed->artifacts().rbegin()->media_type() == "text/plain");
   CHECK(download(name + "/artifacts/evaluation/table.csv", 0, &Fixture::Stub::DownloadArtifact) ==
         "a,b|" + Sha256Hex("a,b"));
-  const std::string spec = *ReadFile(fixture.store()->ExperimentFolder(uid) / "spec.txtpb", 10000);
+  const std::string spec =
+      *ReadFile(fixture.store()->files.ExperimentFolder(uid) / "spec.txtpb", 10000);
   CHECK(download(name + "/artifacts/spec.txtpb", 0, &Fixture::Stub::DownloadArtifact) ==
         spec + "|" + Sha256Hex(spec));
   for (const char* outside : {"/artifacts/../../FORMAT", "/artifacts//etc/passwd", "/artifacts/"})
     CHECK(download(name + outside, 0, &Fixture::Stub::DownloadArtifact) == "INVALID_FIELD");
   std::filesystem::create_symlink("/etc/passwd",
-                                  fixture.store()->ExperimentFolder(uid) / "link.txt");
+                                  fixture.store()->files.ExperimentFolder(uid) / "link.txt");
   CHECK(download(name + "/artifacts/link.txt", 0, &Fixture::Stub::DownloadArtifact) == "NOT_FOUND");
   CHECK(download(name + "/artifacts/checkpoints/00000001.ckpt", 0,
                  &Fixture::Stub::DownloadArtifact) == "NOT_FOUND");
@@ -1728,7 +1736,7 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
 TEST_CASE("experiment service: a clone begins from a checkpoint with another spec", "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
+  const std::string uid = fixture.store()->records.Get(name)->uid();
   fixture.AddCheckpoint(uid, 3);
   v1::CloneExperimentRequest request;
   request.set_source_checkpoint(name + "/checkpoints/00000003");
@@ -1741,8 +1749,8 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
   CHECK(clone->name() == "experiments/clone");
   CHECK(clone->source_checkpoint() == request.source_checkpoint());
   CHECK(clone->spec().rule().outer_updates() == 77);
-  const auto scan = FindNewestWhole(fixture.store()->CheckpointFolder(clone->uid()), clone->uid(),
-                                    SpecHash(clone->spec()));
+  const auto scan = FindNewestWhole(fixture.store()->files.CheckpointFolder(clone->uid()),
+                                    clone->uid(), SpecHash(clone->spec()));
   REQUIRE(scan->newest);
   CHECK(scan->newest->sections.at("weights") == "w");
   CHECK(fixture.Call(&Fixture::Stub::CloneExperiment, request)->uid() == clone->uid());
@@ -1764,14 +1772,14 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
 TEST_CASE("experiment service: a clone of what is being deleted is kept", "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  fixture.AddCheckpoint(fixture.store()->Get(name)->uid(), 3);
+  fixture.AddCheckpoint(fixture.store()->records.Get(name)->uid(), 3);
   std::thread deletion([&] { CHECK(fixture.Delete(name, /*force=*/true).ok()); });
   while (fixture.Get(name)->state() != S::STATE_CANCELLING) std::this_thread::yield();
   v1::CloneExperimentRequest request;
   request.set_source_checkpoint(name + "/checkpoints/00000003");
   const auto clone = fixture.Call(&Fixture::Stub::CloneExperiment, request);
-  CHECK(fixture.store()->Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
-  CHECK(fixture.store()->Delete(name, "").ok());
+  CHECK(fixture.store()->records.Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+  CHECK(fixture.store()->records.Delete(name, "").ok());
   deletion.join();
   REQUIRE(clone.ok());
   CHECK_FALSE(clone->retention().has_ttl());
@@ -1781,9 +1789,9 @@ TEST_CASE("experiment service: a clone of a checkpoint without its file names th
           "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  const std::string uid = fixture.store()->Get(name)->uid();
+  const std::string uid = fixture.store()->records.Get(name)->uid();
   fixture.AddCheckpoint(uid, 3);
-  std::filesystem::remove(fixture.store()->CheckpointFolder(uid) / CheckpointFileName(3));
+  std::filesystem::remove(fixture.store()->files.CheckpointFolder(uid) / CheckpointFileName(3));
   v1::CloneExperimentRequest request;
   request.set_source_checkpoint(name + "/checkpoints/00000003");
   const absl::Status status = fixture.Call(&Fixture::Stub::CloneExperiment, request).status();
@@ -1796,7 +1804,7 @@ TEST_CASE("experiment service: a repeated clone has its answer, room and source 
           "[loopback]") {
   Fixture fixture({.queued_max = 1, .hidden_units_max = 100});
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-  fixture.AddCheckpoint(fixture.store()->Get(name)->uid(), 3);
+  fixture.AddCheckpoint(fixture.store()->records.Get(name)->uid(), 3);
   v1::CloneExperimentRequest request;
   request.set_source_checkpoint(name + "/checkpoints/00000003");
   request.add_spec_overrides("agent.hidden_units=200");
@@ -1812,7 +1820,7 @@ TEST_CASE("experiment service: a repeated clone has its answer, room and source 
   other.set_request_id(NewUuid());
   CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CloneExperiment, other).status()) == "QUEUE_FULL");
 
-  REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  REQUIRE(fixture.store()->records.Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
   REQUIRE(fixture.Delete(name).ok());
   CHECK(fixture.Call(&Fixture::Stub::CloneExperiment, request)->uid() == clone->uid());
   CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CloneExperiment, other).status()) == "NOT_FOUND");
@@ -1825,7 +1833,7 @@ TEST_CASE("experiment service: quotas hold for clones, and for bytes of checkpoi
     Fixture fixture(bytes ? Fixture::Limits{.per_owner = {.checkpoint_bytes = 10}}
                           : Fixture::Limits{.per_owner = {.queued = 1}});
     const std::string name = fixture.CreateIn(S::STATE_RUNNING);
-    const std::string uid = fixture.store()->Get(name)->uid();
+    const std::string uid = fixture.store()->records.Get(name)->uid();
     fixture.AddCheckpoint(uid, 3);
     if (!bytes) REQUIRE(fixture.Create("queued").ok());
     v1::CloneExperimentRequest request;
@@ -1861,7 +1869,7 @@ TEST_CASE("experiment service: what was logged about an experiment is kept and f
   }
   CHECK(now.size() == 1);
   CHECK(now[0].severity() == "warning");
-  REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_FAILED).ok());
+  REQUIRE(fixture.store()->records.Transition(name, {S::STATE_RUNNING}, S::STATE_FAILED).ok());
   reader.join();
   CHECK(status.ok());
   REQUIRE(lines.size() == 3);

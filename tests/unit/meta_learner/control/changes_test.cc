@@ -22,20 +22,20 @@ struct Fixture : testing::FakeOperations {
     return absl::OkStatus();
   }
   void Look(const v1::Experiment& experiment) override { looked.push_back(experiment.name()); }
-  v1::Experiment Get(const std::string& name) const { return store->Get(name).value(); }
+  v1::Experiment Get(const std::string& name) const { return store->records.Get(name).value(); }
   std::string Add(const std::string& id, State state = S::STATE_QUEUED) {
     const std::string name = testing::CreateSmall(store.get(), id).name();
     if (state == S::STATE_PAUSED || state == S::STATE_CANCELLED || state == S::STATE_RUNNING) {
-      REQUIRE(store->Transition(name, {S::STATE_QUEUED}, state).ok());
+      REQUIRE(store->records.Transition(name, {S::STATE_QUEUED}, state).ok());
     } else if (state != S::STATE_QUEUED) {
-      REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-      REQUIRE(store->Transition(name, {S::STATE_RUNNING}, state).ok());
+      REQUIRE(store->records.Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+      REQUIRE(store->records.Transition(name, {S::STATE_RUNNING}, state).ok());
     }
     return name;
   }
 
   testing::TempFolder folder;
-  std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
+  std::unique_ptr<Store> store = OpenStore(folder.path()).value();
   std::vector<std::string> looked;
   int asked_for_room = 0;
   const ServiceOptions options{.store = store.get(), .operations = this};
@@ -76,12 +76,12 @@ TEST_CASE("changes: an update sets each field by its own name, and all of them b
   };
   for (size_t i = 0; i <= fields.size(); ++i) {
     const std::string name = fixture.Add("e" + std::to_string(i));
-    REQUIRE(fixture.store
-                ->Change(name, "",
-                         [](v1::Experiment* experiment) {
-                           (*experiment->mutable_labels())["old"] = "a";
-                           return absl::OkStatus();
-                         })
+    REQUIRE(fixture.store->records
+                .Change(name, "",
+                        [](v1::Experiment* experiment) {
+                          (*experiment->mutable_labels())["old"] = "a";
+                          return absl::OkStatus();
+                        })
                 .ok());
     v1::UpdateExperimentRequest request;
     *request.mutable_experiment() = Wanted(name);
@@ -231,7 +231,7 @@ TEST_CASE("changes: a deletion by force ends what is there, or marks what has to
     CHECK(ReasonOf(remove(name, true, "W/other")) == "ETAG_MISMATCH");
     // The etag is that of before the cancellation.
     CHECK(remove(name, true, fixture.Get(name).etag()).ok());
-    CHECK(absl::IsNotFound(fixture.store->Get(name).status()));
+    CHECK(absl::IsNotFound(fixture.store->records.Get(name).status()));
   }
   for (const State state : {S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING}) {
     INFO(state);

@@ -35,7 +35,7 @@ struct Fixture : testing::FakeOperations {
 
   std::string asked = "nobody";
   testing::TempFolder folder;
-  std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
+  std::unique_ptr<Store> store = OpenStore(folder.path()).value();
 };
 
 // Names of all pages with this page size, each with `total`; "|" between pages.
@@ -61,10 +61,9 @@ TEST_CASE("lists: all pages of a filtered list say how many match", "[unit]") {
     testing::CreateSmall(fixture.store.get(), id);
   // Some experiments before, between and behind that do not match.
   for (const char* id : {"a", "d", "g"}) {
-    REQUIRE(
-        fixture.store
-            ->Transition(std::string("experiments/") + id, {S::STATE_QUEUED}, S::STATE_CANCELLED)
-            .ok());
+    REQUIRE(fixture.store->records
+                .Transition(std::string("experiments/") + id, {S::STATE_QUEUED}, S::STATE_CANCELLED)
+                .ok());
   }
   const auto pages = [&](const std::string& filter, const std::string& order_by, int size,
                          int total) {
@@ -74,7 +73,7 @@ TEST_CASE("lists: all pages of a filtered list say how many match", "[unit]") {
     request.set_page_size(size);
     Strings ids = Pages(
         request, total,
-        [&](const auto& asked) { return ListExperiments(fixture.store.get(), asked); },
+        [&](const auto& asked) { return ListExperiments(&fixture.store->records, asked); },
         [](const auto& page) { return page.experiments(); });
     std::string text;
     for (const std::string& id : ids) text += id.back();
@@ -93,12 +92,12 @@ TEST_CASE("lists: all pages of a filtered list say how many match", "[unit]") {
 TEST_CASE("lists: a watch goes on where a list was made", "[unit]") {
   Fixture fixture;
   testing::CreateSmall(fixture.store.get(), "a");
-  const auto before = ListExperiments(fixture.store.get(), {});
-  const auto again = ListExperiments(fixture.store.get(), {});
+  const auto before = ListExperiments(&fixture.store->records, {});
+  const auto again = ListExperiments(&fixture.store->records, {});
   CHECK_FALSE(before->resume_token().empty());
   CHECK(before->resume_token() == again->resume_token());
   testing::CreateSmall(fixture.store.get(), "b");
-  CHECK(ListExperiments(fixture.store.get(), {})->resume_token() != before->resume_token());
+  CHECK(ListExperiments(&fixture.store->records, {})->resume_token() != before->resume_token());
 }
 
 TEST_CASE("lists: shards and peers come by pages, those of each parent by themselves", "[unit]") {
@@ -162,26 +161,26 @@ TEST_CASE("lists: checkpoints come by pages in order, and are pinned under their
   Fixture fixture;
   const v1::Experiment experiment = testing::StartSmall(fixture.store.get(), "one");
   for (const uint32_t step : {2U, 10U, 9U}) {
-    REQUIRE(fixture.store
-                ->RecordOuterStep(experiment.uid(),
-                                  {.step = step,
-                                   .checkpoint = CheckpointInfo{.path = "",
-                                                                .outer_step = step,
-                                                                .size_bytes = 100 + step,
-                                                                .sha256 = std::string(64, 'a'),
-                                                                .state_hash = "h"}})
+    REQUIRE(fixture.store->results
+                .RecordOuterStep(experiment.uid(),
+                                 {.step = step,
+                                  .checkpoint = CheckpointInfo{.path = "",
+                                                               .outer_step = step,
+                                                               .size_bytes = 100 + step,
+                                                               .sha256 = std::string(64, 'a'),
+                                                               .state_hash = "h"}})
                 .ok());
   }
   v1::ListCheckpointsRequest request;
   request.set_parent(experiment.name());
   request.set_page_size(2);
-  const auto first = ListCheckpoints(fixture.store.get(), request);
+  const auto first = ListCheckpoints(&fixture.store->records, &fixture.store->results, request);
   REQUIRE(first->checkpoints_size() == 2);
   CHECK(first->checkpoints(0).outer_step() == 2);
   CHECK(first->checkpoints(1).outer_step() == 9);
   CHECK(first->checkpoints(1).size_bytes() == 109);
   request.set_page_token(first->next_page_token());
-  const auto second = ListCheckpoints(fixture.store.get(), request);
+  const auto second = ListCheckpoints(&fixture.store->records, &fixture.store->results, request);
   REQUIRE(second->checkpoints_size() == 1);
   CHECK(second->checkpoints(0).outer_step() == 10);
   CHECK(second->next_page_token().empty());
@@ -194,7 +193,7 @@ TEST_CASE("lists: checkpoints come by pages in order, and are pinned under their
   pin.mutable_checkpoint()->set_etag(first->checkpoints(1).etag());
   pin.mutable_checkpoint()->set_pinned(true);
   const auto update = [&](const rpc::Caller& caller) {
-    return UpdateCheckpoint(fixture.store.get(), pin, caller);
+    return UpdateCheckpoint(&fixture.store->records, &fixture.store->results, pin, caller);
   };
   CHECK(ReasonOf(update(owner).status()) == "INVALID_FIELD");  // No mask.
   pin.mutable_update_mask()->add_paths("pinned");

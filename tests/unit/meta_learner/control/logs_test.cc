@@ -23,7 +23,7 @@ using Messages = std::vector<std::string>;
 struct Fixture {
   std::filesystem::path Newest() const { return folder() / "log.jsonl"; }
   std::filesystem::path Older() const { return folder() / "log.1.jsonl"; }
-  std::filesystem::path folder() const { return store->ExperimentFolder(experiment.uid()); }
+  std::filesystem::path folder() const { return store->files.ExperimentFolder(experiment.uid()); }
   static void Append(const std::filesystem::path& file, const Messages& messages) {
     std::ofstream stream(file, std::ios::app);
     for (const std::string& message : messages) stream << "{\"msg\":\"" << message << "\"}\n";
@@ -33,13 +33,13 @@ struct Fixture {
     request.set_name(experiment.name());
     request.set_follow(follow);
     request.set_tail(tail);
-    auto watch = WatchLogs(store.get(), request);
+    auto watch = WatchLogs(&store->records, &store->files, request);
     REQUIRE(watch.ok());
     return *std::move(watch);
   }
 
   testing::TempFolder state;
-  std::unique_ptr<ExperimentStore> store = OpenStore(state.path()).value();
+  std::unique_ptr<Store> store = OpenStore(state.path()).value();
   v1::Experiment experiment = testing::StartSmall(store.get(), "one");
 };
 
@@ -80,7 +80,7 @@ TEST_CASE("logs: the older file comes first, and a tail is the last of both", "[
   CHECK(Ask(fixture.Watch(false, 9)) == Said{{"a", "b", "c", "d"}, true});
   v1::WatchLogsRequest none;
   none.set_name("experiments/none");
-  CHECK(absl::IsNotFound(WatchLogs(fixture.store.get(), none).status()));
+  CHECK(absl::IsNotFound(WatchLogs(&fixture.store->records, &fixture.store->files, none).status()));
 }
 
 TEST_CASE("logs: what follows is told once, whole lines alone, until the experiment ends",
@@ -96,9 +96,9 @@ TEST_CASE("logs: what follows is told once, whole lines alone, until the experim
   std::ofstream(fixture.Newest(), std::ios::app) << "\"d\"}\n";
   CHECK(Ask(watch) == Said{{"d"}, false});
   Fixture::Append(fixture.Newest(), {"e"});
-  REQUIRE(
-      fixture.store->Transition(fixture.experiment.name(), {S::STATE_RUNNING}, S::STATE_SUCCEEDED)
-          .ok());
+  REQUIRE(fixture.store->records
+              .Transition(fixture.experiment.name(), {S::STATE_RUNNING}, S::STATE_SUCCEEDED)
+              .ok());
   CHECK(Ask(watch) == Said{{"e"}, true});
   CHECK(Ask(whole) == Said{{"a", "b", "c", "d", "e"}, true});
 }
@@ -157,7 +157,8 @@ TEST_CASE("logs: a full file moves aside, and takes the place of the one before"
   constexpr size_t kFileBytesMax = 4 << 20;
   Fixture fixture;
   const auto log = [&](const std::string& message) {
-    const ExperimentLogs logs(fixture.store.get());  // Writes what it has before it goes.
+    const ExperimentLogs logs(&fixture.store->records,
+                              &fixture.store->files);  // Writes what it has before it goes.
     MENTOR_LOG(kInfo, message, {{"experiment", fixture.experiment.name()}});
     MENTOR_LOG(kInfo, "of nobody");
     MENTOR_LOG(kInfo, "of another", {{"experiment", "experiments/other"}});

@@ -22,9 +22,9 @@ struct Fixture {
   // Values of steps 1, 2, ..
   void Record(const std::string& metric, const Numbers& values) {
     for (size_t i = 0; i < values.size(); ++i) {
-      REQUIRE(store
-                  ->RecordPoints(experiment.uid(), static_cast<uint32_t>(i + 1),
-                                 {{metric, values[i]}}, {})
+      REQUIRE(store->results
+                  .RecordPoints(experiment.uid(), static_cast<uint32_t>(i + 1),
+                                {{metric, values[i]}}, {})
                   .ok());
     }
   }
@@ -35,11 +35,11 @@ struct Fixture {
     return request;
   }
   absl::StatusOr<v1::QueryMetricsResponse> Query(const v1::QueryMetricsRequest& request) const {
-    return QueryMetrics(store.get(), request);
+    return QueryMetrics(&store->records, &store->results, request);
   }
 
   testing::TempFolder folder;
-  std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
+  std::unique_ptr<Store> store = OpenStore(folder.path()).value();
   v1::Experiment experiment = testing::StartSmall(store.get(), "one");
 };
 
@@ -164,7 +164,7 @@ TEST_CASE("metrics: a list has the last of each, with the step it is of", "[unit
   fixture.Record("a", {7});
   v1::ListMetricsRequest request;
   request.set_name(fixture.experiment.name());
-  const auto list = ListMetrics(fixture.store.get(), request);
+  const auto list = ListMetrics(&fixture.store->records, &fixture.store->results, request);
   REQUIRE(list.ok());
   REQUIRE(list->descriptors_size() == 2);
   CHECK(list->descriptors(0).name() == "a");
@@ -172,7 +172,8 @@ TEST_CASE("metrics: a list has the last of each, with the step it is of", "[unit
   CHECK(list->descriptors(1).last() == 4);
   CHECK(list->descriptors(1).last_step() == 3);
   request.set_name("experiments/none");
-  CHECK(absl::IsNotFound(ListMetrics(fixture.store.get(), request).status()));
+  CHECK(absl::IsNotFound(
+      ListMetrics(&fixture.store->records, &fixture.store->results, request).status()));
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/status.h"
-#include "meta_learner/store/sql_store.h"
 #include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/store_database.h"
 #include "tests/metrics.h"
 #include "tests/objects.h"
 #include "tests/stores.h"
@@ -17,7 +17,7 @@ namespace mentor::meta_learner {
 namespace {
 
 struct Fixture {
-  Fixture() { REQUIRE(store->PrepareFolder(experiment.uid()).ok()); }
+  Fixture() { REQUIRE(store->files.PrepareFolder(experiment.uid()).ok()); }
   CheckpointKeeper Keeper(uint32_t keep_last = 0) {
     return CheckpointKeeper({.store = store.get(),
                              .metrics = &kept,
@@ -33,14 +33,14 @@ struct Fixture {
     const auto info = keeper->Write(step, {{"experiment/x", std::to_string(step)}});
     REQUIRE(info.ok());
     outer.checkpoint = *info;
-    REQUIRE(store->RecordOuterStep(experiment.uid(), outer).ok());
+    REQUIRE(store->results.RecordOuterStep(experiment.uid(), outer).ok());
   }
   std::vector<uint32_t> Files() const {
-    return *ListCheckpoints(store->CheckpointFolder(experiment.uid()));
+    return *ListCheckpoints(store->files.CheckpointFolder(experiment.uid()));
   }
   std::vector<uint32_t> Rows() const {
     std::vector<uint32_t> steps;
-    const auto rows = store->Checkpoints(experiment.uid());
+    const auto rows = store->results.Checkpoints(experiment.uid());
     REQUIRE(rows.ok());
     for (const CheckpointRow& row : *rows) steps.push_back(row.outer_step);
     return steps;
@@ -49,7 +49,7 @@ struct Fixture {
   testing::TempFolder folder;
   std::unique_ptr<Metrics> metrics = Metrics::Create();
   CheckpointMetrics kept{metrics.get()};
-  std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
+  std::unique_ptr<Store> store = OpenStore(folder.path()).value();
   v1::Experiment experiment = testing::StartSmall(store.get(), "e");
 };
 
@@ -60,7 +60,8 @@ TEST_CASE("checkpoints: the newest whole one is found, and a broken one is count
   REQUIRE(none.ok());
   CHECK_FALSE(none->has_value());
   for (const uint32_t step : {1U, 2U}) fixture.Write(&keeper, step);
-  const auto file = fixture.store->CheckpointFolder(fixture.experiment.uid()) / "00000002.ckpt";
+  const auto file =
+      fixture.store->files.CheckpointFolder(fixture.experiment.uid()) / "00000002.ckpt";
   REQUIRE(WriteFileAtomically(file, "not a checkpoint").ok());
   const auto newest = keeper.FindNewest();
   REQUIRE(newest.ok());
@@ -91,7 +92,7 @@ TEST_CASE("checkpoints: an update that was not recorded is made again, where tha
   CHECK(fixture.Rows() == std::vector<uint32_t>{1, 2});
   // There is no older checkpoint: missing results are better than repeating all updates.
   for (const char* name : {"00000001.ckpt", "00000002.ckpt"}) {
-    std::filesystem::remove(fixture.store->CheckpointFolder(fixture.experiment.uid()) / name);
+    std::filesystem::remove(fixture.store->files.CheckpointFolder(fixture.experiment.uid()) / name);
   }
   CHECK(newest() == 3);
 }
@@ -111,19 +112,19 @@ TEST_CASE("checkpoints: what stays is what the spec says, or what the user wants
   Fixture fixture;
   CheckpointKeeper keeper = fixture.Keeper(/*keep_last=*/2);
   for (uint32_t step = 1; step <= 5; ++step) fixture.Write(&keeper, step);
-  REQUIRE(fixture.store->PinCheckpoint(fixture.experiment.uid(), 1, true).ok());
+  REQUIRE(fixture.store->results.PinCheckpoint(fixture.experiment.uid(), 1, true).ok());
   REQUIRE(keeper.Retain().ok());
   CHECK(fixture.Files() == std::vector<uint32_t>{1, 4, 5});
   CHECK(fixture.Rows().size() == 3);
 
   // The user wants one, and every third.
-  REQUIRE(fixture.store
-              ->Change(fixture.experiment.name(), "",
-                       [](v1::Experiment* experiment) {
-                         experiment->mutable_retention()->set_keep_last(1);
-                         experiment->mutable_retention()->set_keep_every(3);
-                         return absl::OkStatus();
-                       })
+  REQUIRE(fixture.store->records
+              .Change(fixture.experiment.name(), "",
+                      [](v1::Experiment* experiment) {
+                        experiment->mutable_retention()->set_keep_last(1);
+                        experiment->mutable_retention()->set_keep_every(3);
+                        return absl::OkStatus();
+                      })
               .ok());
   for (const uint32_t step : {6U, 7U}) fixture.Write(&keeper, step);
   REQUIRE(keeper.Retain().ok());
@@ -131,12 +132,12 @@ TEST_CASE("checkpoints: what stays is what the spec says, or what the user wants
 
   // 0: all stay.
   CheckpointKeeper all = fixture.Keeper(/*keep_last=*/0);
-  REQUIRE(fixture.store
-              ->Change(fixture.experiment.name(), "",
-                       [](v1::Experiment* experiment) {
-                         experiment->clear_retention();
-                         return absl::OkStatus();
-                       })
+  REQUIRE(fixture.store->records
+              .Change(fixture.experiment.name(), "",
+                      [](v1::Experiment* experiment) {
+                        experiment->clear_retention();
+                        return absl::OkStatus();
+                      })
               .ok());
   REQUIRE(all.Retain().ok());
   CHECK(fixture.Files() == std::vector<uint32_t>{1, 6, 7});
@@ -148,13 +149,13 @@ TEST_CASE("checkpoints: as many stay as the user wants, more or fewer than the s
   Fixture fixture;
   CheckpointKeeper keeper = fixture.Keeper(/*keep_last=*/2), all = fixture.Keeper(/*keep_last=*/0);
   const auto want = [&](uint32_t keep_last, uint32_t keep_every) {
-    REQUIRE(fixture.store
-                ->Change(fixture.experiment.name(), "",
-                         [&](v1::Experiment* experiment) {
-                           experiment->mutable_retention()->set_keep_last(keep_last);
-                           experiment->mutable_retention()->set_keep_every(keep_every);
-                           return absl::OkStatus();
-                         })
+    REQUIRE(fixture.store->records
+                .Change(fixture.experiment.name(), "",
+                        [&](v1::Experiment* experiment) {
+                          experiment->mutable_retention()->set_keep_last(keep_last);
+                          experiment->mutable_retention()->set_keep_every(keep_every);
+                          return absl::OkStatus();
+                        })
                 .ok());
   };
   for (uint32_t step = 1; step <= 8; ++step) fixture.Write(&keeper, step);
@@ -185,9 +186,11 @@ TEST_CASE("checkpoints: a deposed leader writes none and removes none", "[unit]"
   const auto database = [&] {
     return sql::OpenSqlite(fixture.folder.path() / "mentor.db", /*read_only=*/true).value();
   };
-  SqlStore deposed({.folder = fixture.folder.path(), .writer = database(), .reader = database()});
+  Store deposed(std::make_unique<StoreDatabase>(
+                    StoreDatabase::Parts{.writer = database(), .reader = database()}),
+                fixture.folder.path(), nullptr);
   REQUIRE(ReasonOf(deposed.Leads()) == "NOT_LEADER");
-  REQUIRE(deposed.Get(fixture.experiment.name()).ok());
+  REQUIRE(deposed.records.Get(fixture.experiment.name()).ok());
   CheckpointKeeper late({.store = &deposed,
                          .metrics = &fixture.kept,
                          .experiment = fixture.experiment.name(),
@@ -203,9 +206,10 @@ TEST_CASE("checkpoints: a deposed leader writes none and removes none", "[unit]"
   CHECK(fixture.Rows() == std::vector<uint32_t>{1, 2, 3});
   CHECK((*keeper.FindNewest())->sections.at("experiment/x") == "3");
   // It does not change anything else, either.
-  CHECK(ReasonOf(deposed.PrepareFolder(fixture.experiment.uid())) == "NOT_LEADER");
-  CHECK(ReasonOf(deposed.RecordOuterStep(fixture.experiment.uid(), {.step = 4})) == "NOT_LEADER");
-  CHECK(ReasonOf(deposed.Create(testing::SmallExperiment("two")).status()) == "NOT_LEADER");
+  CHECK(ReasonOf(deposed.files.PrepareFolder(fixture.experiment.uid())) == "NOT_LEADER");
+  CHECK(ReasonOf(deposed.results.RecordOuterStep(fixture.experiment.uid(), {.step = 4})) ==
+        "NOT_LEADER");
+  CHECK(ReasonOf(deposed.records.Create(testing::SmallExperiment("two")).status()) == "NOT_LEADER");
 }
 
 TEST_CASE("checkpoints: a pin that is answered holds, whenever retention comes", "[unit]") {
@@ -213,14 +217,14 @@ TEST_CASE("checkpoints: a pin that is answered holds, whenever retention comes",
   CheckpointKeeper keeper = fixture.Keeper(/*keep_last=*/1);
   for (uint32_t step = 1; step <= 3; ++step) fixture.Write(&keeper, step);
   const std::string uid = fixture.experiment.uid();
-  REQUIRE(fixture.store->PinCheckpoint(uid, 2, true).ok());
+  REQUIRE(fixture.store->results.PinCheckpoint(uid, 2, true).ok());
   // It stops between its decision and the first file: the chosen checkpoint can no longer be
   // pinned.
   REQUIRE(failpoint::Arm("store.retention.unlink=*:error(stopped)").ok());
   CHECK_FALSE(keeper.Retain().ok());
   REQUIRE(failpoint::Arm("").ok());
   CHECK(fixture.Files() == std::vector<uint32_t>{1, 2, 3});
-  CHECK(absl::IsNotFound(fixture.store->PinCheckpoint(uid, 1, true).status()));
+  CHECK(absl::IsNotFound(fixture.store->results.PinCheckpoint(uid, 1, true).status()));
   REQUIRE(keeper.Retain().ok());
   CHECK(fixture.Files() == std::vector<uint32_t>{2, 3});
   CHECK(fixture.Rows() == std::vector<uint32_t>{2, 3});
@@ -230,7 +234,7 @@ TEST_CASE("checkpoints: a pin that is answered holds, whenever retention comes",
 struct Machines {
   Machines() { Next(); }
   void Next() {
-    std::filesystem::remove_all(store->CheckpointFolder(experiment.uid()));
+    std::filesystem::remove_all(store->files.CheckpointFolder(experiment.uid()));
     objects = std::make_unique<ExperimentObjects>(bucket.get(), experiment.uid(), nullptr);
     REQUIRE(objects->Look().ok());
     keeper = std::make_unique<CheckpointKeeper>(
@@ -248,7 +252,7 @@ struct Machines {
     const auto info = keeper->Write(step, {{"experiment/x", state}});
     if (!info.ok()) return info.status();
     outer.checkpoint = *info;
-    return store->RecordOuterStep(experiment.uid(), outer);
+    return store->results.RecordOuterStep(experiment.uid(), outer);
   }
   uint32_t Newest() {
     const auto newest = keeper->FindNewest();
@@ -261,7 +265,7 @@ struct Machines {
   std::unique_ptr<Metrics> metrics = Metrics::Create();
   CheckpointMetrics kept{metrics.get()};
   std::shared_ptr<testing::MemoryObjects> bucket = std::make_shared<testing::MemoryObjects>();
-  std::unique_ptr<ExperimentStore> store =
+  std::unique_ptr<Store> store =
       OpenStore(StoreOptions{.folder = folder.path(), .objects = bucket}).value();
   v1::Experiment experiment = testing::StartSmall(store.get(), "e");
   std::unique_ptr<ExperimentObjects> objects;

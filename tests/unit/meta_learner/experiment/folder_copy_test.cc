@@ -19,12 +19,12 @@ constexpr char kShard[] = "artifacts/evaluation/test-learned-00000.binpb";
 TEST_CASE("folder copy: what grows is the bucket's, other results are whoever has them", "[unit]") {
   const testing::TempFolder folder;
   const auto bucket = std::make_shared<testing::MemoryObjects>();
-  const std::unique_ptr<ExperimentStore> store =
+  const std::unique_ptr<Store> store =
       OpenStore(StoreOptions{.folder = folder.path(), .objects = bucket}).value();
   const v1::Experiment experiment = testing::StartSmall(store.get(), "e");
-  const std::filesystem::path own = store->ExperimentFolder(experiment.uid());
+  const std::filesystem::path own = store->files.ExperimentFolder(experiment.uid());
   ExperimentObjects objects(bucket.get(), experiment.uid(), nullptr);
-  FolderCopy copy(store.get(), experiment.uid(), &objects, nullptr);
+  FolderCopy copy(&store->files, experiment.uid(), &objects, nullptr);
   REQUIRE(copy.BringBack().ok());
   const auto write = [&](const std::string& name, const std::string& text) {
     REQUIRE(MakeFolders((own / name).parent_path()).ok());
@@ -41,7 +41,7 @@ TEST_CASE("folder copy: what grows is the bucket's, other results are whoever ha
     write(name, "old");
   }
   ExperimentObjects look(bucket.get(), experiment.uid(), nullptr);
-  FolderCopy later(store.get(), experiment.uid(), &look, nullptr);
+  FolderCopy later(&store->files, experiment.uid(), &look, nullptr);
   REQUIRE(later.BringBack().ok());
   CHECK(read(kEpisodesFile) == "longer");
   CHECK(read(kShard) == "old");  // A shard has the same bits on every learner.
@@ -49,7 +49,7 @@ TEST_CASE("folder copy: what grows is the bucket's, other results are whoever ha
   // A shard that the bucket lacks goes there.
   bucket->objects.clear();
   ExperimentObjects empty(bucket.get(), experiment.uid(), nullptr);
-  FolderCopy last(store.get(), experiment.uid(), &empty, nullptr);
+  FolderCopy last(&store->files, experiment.uid(), &empty, nullptr);
   REQUIRE(last.BringBack().ok());
   CHECK(read(kEpisodesFile) == "longer");
   CHECK(empty.files().contains(kEpisodesFile));

@@ -18,9 +18,9 @@ struct Fixture {
   }
 
   testing::TempFolder folder;
-  std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
+  std::unique_ptr<Store> store = OpenStore(folder.path()).value();
   Clock::time_point now;
-  ProgressReporter progress{{.store = store.get(),
+  ProgressReporter progress{{.records = &store->records,
                              .experiment = testing::StartSmall(store.get(), "e").name(),
                              .outer_updates_total = 10,
                              .now = [this] { return now; }}};
@@ -113,10 +113,10 @@ TEST_CASE("progress: while nobody works there is no rate and no time left", "[un
 TEST_CASE("progress: the store hears what is done, and who is waited for", "[unit]") {
   Fixture fixture;
   fixture.progress.SetTrained(3, 700, 1);
-  const auto activity = [&] { return fixture.store->Get("experiments/e")->activity(); };
+  const auto activity = [&] { return fixture.store->records.Get("experiments/e")->activity(); };
   fixture.progress.Report("outer update", {});
   CHECK(activity() == "outer update");
-  CHECK(fixture.store->Get("experiments/e")->progress().outer_updates() == 3);
+  CHECK(fixture.store->records.Get("experiments/e")->progress().outer_updates() == 3);
   fixture.progress.ReportWork("meta-training", {});
   CHECK(activity() == "meta-training: waiting for learners");
   fixture.progress.ReportWork("meta-training", {.learners = 1});

@@ -37,7 +37,7 @@ class Fixture {
     if (options_.store_wait == defaults.store_wait)
       options_.store_wait = std::chrono::milliseconds(10);
     store_ = OpenStore(folder_.path()).value();
-    subscription_ = store_->Subscribe([this](const ExperimentStore::Notice&) {
+    subscription_ = store_->records.Subscribe([this](const Records::Notice&) {
       const MutexLock lock(mutex_);
       changed_.NotifyAll();
     });
@@ -45,7 +45,8 @@ class Fixture {
   ~Fixture() { Stop(); }
 
   void Start() {
-    options_.store = store_.get();
+    options_.records = &store_->records;
+    options_.results = &store_->results;
     options_.broker = &broker_;
     options_.disk = &disk_;
     options_.run = [this](const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
@@ -66,16 +67,16 @@ class Fixture {
     experiment.owner = owner;
     experiment.experiment.set_priority(priority);
     if (edit) edit(&experiment.experiment);
-    const auto created = store_->Create(experiment);
+    const auto created = store_->records.Create(experiment);
     REQUIRE(created.ok());
     if (scheduler_ != nullptr) scheduler_->Look(*created);
   }
   void Move(const std::string& id, State from, State to) {
-    const auto moved = store_->Transition("experiments/" + id, {from}, to);
+    const auto moved = store_->records.Transition("experiments/" + id, {from}, to);
     REQUIRE(moved.ok());
     scheduler_->Look(*moved);
   }
-  v1::Experiment Get(const std::string& id) { return *store_->Get("experiments/" + id); }
+  v1::Experiment Get(const std::string& id) { return *store_->records.Get("experiments/" + id); }
 
   // The end of an experiment's next run: at once, in this way.
   void End(const std::string& id, const absl::Status& status = absl::OkStatus()) {
@@ -132,7 +133,7 @@ class Fixture {
     return begun_at_;
   }
   void Look(const v1::Experiment& experiment) { scheduler_->Look(experiment); }
-  ExperimentStore* store() { return store_.get(); }
+  Store* store() { return store_.get(); }
   std::set<std::string> with_share() const { return broker_.WithShare(); }
   DiskGuard* disk() { return &disk_; }
   double times_full() const {
@@ -167,8 +168,8 @@ class Fixture {
   const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
   ShardBroker broker_{{}, metrics_.get()};
   DiskGuard disk_{folder_.path(), 0, metrics_.get()};
-  std::unique_ptr<ExperimentStore> store_;
-  std::unique_ptr<ExperimentStore::Subscription> subscription_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<Records::Subscription> subscription_;
   Mutex mutex_;
   CondVar changed_;
   std::set<std::string> running_ ABSL_GUARDED_BY(mutex_);
@@ -188,7 +189,7 @@ TEST_CASE("scheduler: an experiment that cannot be read does not hold up the que
   fixture.Create("good");
   {
     const auto database =
-        sql::OpenSqlite(fixture.store()->folder() / "mentor.db", /*read_only=*/false);
+        sql::OpenSqlite(fixture.store()->files.folder() / "mentor.db", /*read_only=*/false);
     REQUIRE(database.ok());
     REQUIRE((*database)->Execute("UPDATE experiments SET details = x'ffff' WHERE id = 'bad'").ok());
   }
@@ -431,7 +432,7 @@ TEST_CASE("scheduler: storage that is away takes nobody's place, and its progres
   REQUIRE(fixture.WaitForRunning({"high"}));
   v1::Progress progress;
   progress.set_outer_updates(7);
-  REQUIRE(fixture.store()->SetProgress("experiments/high", "", progress).ok());
+  REQUIRE(fixture.store()->records.SetProgress("experiments/high", "", progress).ok());
   fixture.End("high", absl::UnavailableError("input/output error"));
   REQUIRE(fixture.WaitFor(
       [&] { return fixture.Get("high").activity().find("waits for storage") == 0; }));
@@ -505,7 +506,7 @@ TEST_CASE("scheduler: one that waits for its retry takes nobody's place", "[unit
   CHECK(fixture.Get("normal").preemptions() == 0);
   // A new experiment of that name does not wait.
   fixture.Move("high", S::STATE_QUEUED, S::STATE_CANCELLED);
-  REQUIRE(fixture.store()->Delete("experiments/high", "").ok());
+  REQUIRE(fixture.store()->records.Delete("experiments/high", "").ok());
   fixture.Create("high", v1::PRIORITY_HIGH);
   REQUIRE(fixture.WaitForRunning({"high"}));
 }
@@ -515,12 +516,13 @@ TEST_CASE("scheduler: who could not be resumed after a full disk is looked at ag
   Fixture fixture({.running_max = 1});
   fixture.Create("a");
   REQUIRE(fixture.store()
-              ->Change("experiments/a", "",
-                       [](v1::Experiment* experiment) {
-                         experiment->set_state(S::STATE_PAUSED);
-                         experiment->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
-                         return absl::OkStatus();
-                       })
+              ->records
+              .Change("experiments/a", "",
+                      [](v1::Experiment* experiment) {
+                        experiment->set_state(S::STATE_PAUSED);
+                        experiment->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
+                        return absl::OkStatus();
+                      })
               .ok());
   REQUIRE(failpoint::Arm("store.transition.before_commit=1:error(EIO)").ok());
   fixture.Start();
@@ -541,11 +543,12 @@ TEST_CASE("scheduler: deadlines end what runs and what waits; expiry deletes", "
   const absl::Status error = StatusFromProto(fixture.Get("queued").error());
   CHECK(ReasonOf(error) == "DEADLINE_PASSED");
   REQUIRE(fixture.store()
-              ->Change("experiments/running", "",
-                       [&](v1::Experiment* experiment) {
-                         past(experiment);
-                         return absl::OkStatus();
-                       })
+              ->records
+              .Change("experiments/running", "",
+                      [&](v1::Experiment* experiment) {
+                        past(experiment);
+                        return absl::OkStatus();
+                      })
               .ok());
   REQUIRE(fixture.WaitForState("running", S::STATE_FAILED));
   CHECK(ReasonOf(StatusFromProto(fixture.Get("running").error())) == "DEADLINE_PASSED");
@@ -555,8 +558,9 @@ TEST_CASE("scheduler: deadlines end what runs and what waits; expiry deletes", "
     experiment->mutable_retention()->mutable_ttl()->set_nanos(1);
   });
   fixture.End("short");
-  REQUIRE(fixture.WaitFor(
-      [&] { return absl::IsNotFound(fixture.store()->Get("experiments/short").status()); }));
+  REQUIRE(fixture.WaitFor([&] {
+    return absl::IsNotFound(fixture.store()->records.Get("experiments/short").status());
+  }));
 }
 
 TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
@@ -566,7 +570,7 @@ TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
   fixture.Create("b");
   const auto pause_b = [&](S::PauseReason why) {
     const auto paused =
-        fixture.store()->Change("experiments/b", "", [&](v1::Experiment* experiment) {
+        fixture.store()->records.Change("experiments/b", "", [&](v1::Experiment* experiment) {
           experiment->set_state(S::STATE_PAUSED);
           experiment->set_pause_reason(why);
           return absl::OkStatus();
@@ -604,17 +608,17 @@ TEST_CASE("scheduler: nobody waits for the room of one that has ended or that it
   CHECK(fixture.begun().empty());  // Not while one of them may need it.
   for (const char* id : {"cancelled", "deleted"})
     fixture.Move(id, S::STATE_QUEUED, S::STATE_CANCELLED);
-  REQUIRE(fixture.store()->Delete("experiments/deleted", "").ok());
+  REQUIRE(fixture.store()->records.Delete("experiments/deleted", "").ok());
   REQUIRE(fixture.LookedAgain());
   CHECK(fixture.begun().empty());
   for (const auto& [id, why] : {std::pair("paused", S::PAUSE_REASON_USER),
                                 std::pair("at-quota", S::PAUSE_REASON_STORAGE_QUOTA)}) {
-    const auto paused = fixture.store()->Change(std::string("experiments/") + id, "",
-                                                [why = why](v1::Experiment* one) {
-                                                  one->set_state(S::STATE_PAUSED);
-                                                  one->set_pause_reason(why);
-                                                  return absl::OkStatus();
-                                                });
+    const auto paused = fixture.store()->records.Change(std::string("experiments/") + id, "",
+                                                        [why = why](v1::Experiment* one) {
+                                                          one->set_state(S::STATE_PAUSED);
+                                                          one->set_pause_reason(why);
+                                                          return absl::OkStatus();
+                                                        });
     REQUIRE(paused.ok());
   }
   CHECK(fixture.WaitForRunning({"waits"}));
@@ -633,20 +637,22 @@ TEST_CASE("scheduler: owners at their storage quota wait until they have less, o
   fixture.Create("a2");
   fixture.Create("users");
   REQUIRE(fixture.store()
-              ->Change("experiments/users", "",
-                       [](v1::Experiment* experiment) {
-                         experiment->set_state(S::STATE_PAUSED);
-                         experiment->set_pause_reason(S::PAUSE_REASON_USER);
-                         return absl::OkStatus();
-                       })
+              ->records
+              .Change("experiments/users", "",
+                      [](v1::Experiment* experiment) {
+                        experiment->set_state(S::STATE_PAUSED);
+                        experiment->set_pause_reason(S::PAUSE_REASON_USER);
+                        return absl::OkStatus();
+                      })
               .ok());
   const auto write = [&](const char* id, uint64_t bytes) {
     CheckpointInfo checkpoint;
     checkpoint.outer_step = 1;
     checkpoint.size_bytes = bytes;
-    REQUIRE(fixture.store()
-                ->RecordOuterStep(fixture.Get(id).uid(), {.step = 1, .checkpoint = checkpoint})
-                .ok());
+    REQUIRE(
+        fixture.store()
+            ->results.RecordOuterStep(fixture.Get(id).uid(), {.step = 1, .checkpoint = checkpoint})
+            .ok());
   };
   write("b1", 99);
   write("a1", 100);
@@ -665,7 +671,7 @@ TEST_CASE("scheduler: owners at their storage quota wait until they have less, o
   REQUIRE(fixture.LookedAgain());
   CHECK(fixture.running() == Strings{"b1"});
   CHECK(fixture.Get("b1").preemptions() == 0);
-  REQUIRE(fixture.store()->ReleaseCheckpoints(fixture.Get("a1").uid(), {1}).ok());
+  REQUIRE(fixture.store()->results.ReleaseCheckpoints(fixture.Get("a1").uid(), {1}).ok());
   REQUIRE(fixture.WaitForRunning({"a1", "b1"}));
   REQUIRE(fixture.WaitForState("a2", S::STATE_QUEUED));
   for (const char* id : {"a1", "a2"}) {
@@ -680,12 +686,13 @@ TEST_CASE("scheduler: without a quota for storage nothing waits for one", "[unit
   fixture.Create("a");
   // A process with a reserve did this.
   REQUIRE(fixture.store()
-              ->Change("experiments/a", "",
-                       [](v1::Experiment* experiment) {
-                         experiment->set_state(S::STATE_PAUSED);
-                         experiment->set_pause_reason(S::PAUSE_REASON_STORAGE_QUOTA);
-                         return absl::OkStatus();
-                       })
+              ->records
+              .Change("experiments/a", "",
+                      [](v1::Experiment* experiment) {
+                        experiment->set_state(S::STATE_PAUSED);
+                        experiment->set_pause_reason(S::PAUSE_REASON_STORAGE_QUOTA);
+                        return absl::OkStatus();
+                      })
               .ok());
   fixture.Start();
   CHECK(fixture.WaitForRunning({"a"}));
@@ -744,11 +751,12 @@ TEST_CASE("scheduler: what a process left at work is gone on with, or ended as w
     CHECK(fixture.Get(id).state() == S::STATE_RUNNING);
   // As if the process had died right after its answer.
   REQUIRE(fixture.store()
-              ->Transition("experiments/pausing", {S::STATE_RUNNING}, S::STATE_PAUSING)
+              ->records.Transition("experiments/pausing", {S::STATE_RUNNING}, S::STATE_PAUSING)
               .ok());
-  REQUIRE(fixture.store()
-              ->Transition("experiments/cancelling", {S::STATE_RUNNING}, S::STATE_CANCELLING)
-              .ok());
+  REQUIRE(
+      fixture.store()
+          ->records.Transition("experiments/cancelling", {S::STATE_RUNNING}, S::STATE_CANCELLING)
+          .ok());
   fixture.Start();
   REQUIRE(fixture.WaitForState("pausing", S::STATE_PAUSED));
   REQUIRE(fixture.WaitForState("cancelling", S::STATE_CANCELLED));

@@ -32,7 +32,7 @@ using S = v1::Experiment;
 
 namespace {
 
-std::unique_ptr<ExperimentStore> Open(const std::filesystem::path& folder) {
+std::unique_ptr<Store> Open(const std::filesystem::path& folder) {
   return OpenStore(folder).value();
 }
 
@@ -50,12 +50,12 @@ TEST_CASE("store: a new folder gets the documented layout", "[unit]") {
     CHECK(std::filesystem::exists(state / name));
 
   const v1::Experiment experiment = CreateSmall(store.get(), "one");
-  CHECK(std::filesystem::is_directory(store->ExperimentFolder(experiment.uid())));
-  REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(store->PrepareFolder(experiment.uid()).ok());
-  const auto own = store->ExperimentFolder(experiment.uid());
+  CHECK(std::filesystem::is_directory(store->files.ExperimentFolder(experiment.uid())));
+  REQUIRE(store->records.Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->files.PrepareFolder(experiment.uid()).ok());
+  const auto own = store->files.ExperimentFolder(experiment.uid());
   CHECK(own == state / "experiments" / experiment.uid());
-  CHECK(store->CheckpointFolder(experiment.uid()) == own / "checkpoints");
+  CHECK(store->files.CheckpointFolder(experiment.uid()) == own / "checkpoints");
   CHECK(std::filesystem::is_directory(own / "checkpoints"));
   const auto submitted = LoadSpec(*ReadFile(own / "spec.txtpb", 10000));
   const auto merged = LoadSpec(*ReadFile(own / "merged.txtpb", 10000));
@@ -85,7 +85,7 @@ TEST_CASE("store: a bucket that is away keeps nobody from leading, but for a new
   bucket->away = true;
   const auto store = OpenStore(options);
   REQUIRE(store.ok());
-  CHECK((*store)->Get("experiments/one").ok());
+  CHECK((*store)->records.Get("experiments/one").ok());
 }
 
 TEST_CASE("store: nobody else may read the database, its log and its copies (D14)", "[unit]") {
@@ -122,14 +122,15 @@ void RemoveDatabase(const std::filesystem::path& state, const std::vector<std::s
 }
 
 // Writes a checkpoint of this experiment and records it in the store.
-void Step(ExperimentStore* store, const v1::Experiment& experiment, uint32_t step) {
-  const auto info = WriteCheckpoint(store->CheckpointFolder(experiment.uid()),
+void Step(Store* store, const v1::Experiment& experiment, uint32_t step) {
+  const auto info = WriteCheckpoint(store->files.CheckpointFolder(experiment.uid()),
                                     {.experiment_uid = experiment.uid(),
                                      .outer_step = step,
                                      .spec_hash = SpecHash(experiment.spec()),
                                      .sections = {{"s", std::string(100, 'x')}}});
   REQUIRE(info.ok());
-  REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = step, .checkpoint = *info}).ok());
+  REQUIRE(
+      store->results.RecordOuterStep(experiment.uid(), {.step = step, .checkpoint = *info}).ok());
 }
 
 }  // namespace
@@ -145,14 +146,14 @@ TEST_CASE("store: folders without rows refuse the start, and reindex brings them
     mine.owner = "ann";
     mine.experiment.set_weight(7);
     (*mine.experiment.mutable_labels())["team"] = "a";
-    uid = store->Create(mine)->uid();
+    uid = store->records.Create(mine)->uid();
     CreateSmall(store.get(), "never-run");
     const auto running =
-        store->Transition("experiments/mine", {S::STATE_QUEUED}, S::STATE_RUNNING).value();
-    REQUIRE(store->PrepareFolder(uid).ok());
+        store->records.Transition("experiments/mine", {S::STATE_QUEUED}, S::STATE_RUNNING).value();
+    REQUIRE(store->files.PrepareFolder(uid).ok());
     Step(store.get(), running, 1);
     Step(store.get(), running, 2);
-    hash = store->Checkpoints(uid)->back().state_hash;
+    hash = store->results.Checkpoints(uid)->back().state_hash;
   }
   // An experiment of an older version has its spec alone. Another one is unknown.
   const std::string older = NewUuid(), broken = NewUuid();
@@ -178,8 +179,8 @@ TEST_CASE("store: folders without rows refuse the start, and reindex brings them
   CHECK(std::filesystem::exists(state / "lost" / broken));
 
   const auto store = Open(state);
-  CHECK(store->List({})->total_size == 3);
-  const auto back = store->Get("experiments/mine");
+  CHECK(store->records.List({})->total_size == 3);
+  const auto back = store->records.Get("experiments/mine");
   REQUIRE(back.ok());
   CHECK(back->uid() == uid);
   CHECK(back->owner() == "ann");
@@ -189,11 +190,11 @@ TEST_CASE("store: folders without rows refuse the start, and reindex brings them
   CHECK(back->pause_reason() == S::PAUSE_REASON_USER);
   CHECK(back->progress().outer_updates() == 2);
   CHECK(back->progress().outer_updates_total() == 5);
-  CHECK(store->Checkpoints(uid)->size() == 2);
-  CHECK(store->Checkpoints(uid)->back().state_hash == hash);
-  CHECK(store->Get("experiments/never-run")->state() == S::STATE_PAUSED);
-  CHECK(store->Get("experiments/exp-" + UuidBase32(older, 10))->owner() == "local");
-  CHECK(store->Transition("experiments/mine", {S::STATE_PAUSED}, S::STATE_QUEUED).ok());
+  CHECK(store->results.Checkpoints(uid)->size() == 2);
+  CHECK(store->results.Checkpoints(uid)->back().state_hash == hash);
+  CHECK(store->records.Get("experiments/never-run")->state() == S::STATE_PAUSED);
+  CHECK(store->records.Get("experiments/exp-" + UuidBase32(older, 10))->owner() == "local");
+  CHECK(store->records.Transition("experiments/mine", {S::STATE_PAUSED}, S::STATE_QUEUED).ok());
 }
 
 TEST_CASE("store: with the log gone, little is gone, and it is said (D10)", "[unit]") {
@@ -201,19 +202,19 @@ TEST_CASE("store: with the log gone, little is gone, and it is said (D10)", "[un
   const auto state = folder.path() / "state", copy = folder.path() / "copy";
   const auto store = Open(state);
   CreateSmall(store.get(), "one");
-  REQUIRE(store->EmptyLog().ok());
+  REQUIRE(store->records.EmptyLog().ok());
   CHECK(std::filesystem::file_size(state / "mentor.db-wal") == 0);
   // As a crash leaves it. Then its log is removed, and only the moved part is in the database.
   std::filesystem::copy(state, copy, std::filesystem::copy_options::recursive);
   RemoveDatabase(copy, {"-wal", "-shm"});
-  CHECK(Open(copy)->Get("experiments/one").ok());
+  CHECK(Open(copy)->records.Get("experiments/one").ok());
   std::filesystem::remove_all(copy);
   CreateSmall(store.get(), "two");
   std::filesystem::copy(state, copy, std::filesystem::copy_options::recursive);
   RemoveDatabase(copy, {"-wal", "-shm"});
   CHECK(OpenStore(copy).status().code() == absl::StatusCode::kDataLoss);
   REQUIRE(Reindex({.folder = copy}).ok());
-  CHECK(Open(copy)->Get("experiments/two")->state() == S::STATE_PAUSED);
+  CHECK(Open(copy)->records.Get("experiments/two")->state() == S::STATE_PAUSED);
 }
 
 TEST_CASE("store: one row that cannot be read is one row (D10)", "[unit]") {
@@ -224,10 +225,10 @@ TEST_CASE("store: one row that cannot be read is one row (D10)", "[unit]") {
     const auto store = Open(state);
     for (const char* id : {"a", "b", "c"}) CreateSmall(store.get(), id);
     const auto running =
-        store->Transition("experiments/b", {S::STATE_QUEUED}, S::STATE_RUNNING).value();
+        store->records.Transition("experiments/b", {S::STATE_QUEUED}, S::STATE_RUNNING).value();
     uid = running.uid();
     Step(store.get(), running, 1);
-    REQUIRE(store->RecordPoints(uid, 1, {{"seg2", 0.5}}, {}).ok());
+    REQUIRE(store->results.RecordPoints(uid, 1, {{"seg2", 0.5}}, {}).ok());
   }
   {
     const auto database = sql::OpenSqlite(state / "mentor.db", /*read_only=*/false);
@@ -244,28 +245,29 @@ TEST_CASE("store: one row that cannot be read is one row (D10)", "[unit]") {
       for (const v1::Experiment& experiment : experiments) text += experiment.name().back();
       return text;
     };
-    CHECK(names(store->List({})->experiments) == "ac");
-    CHECK(names(store->List({.order_by = "create_time desc"})->experiments) == "ca");
-    CHECK(names(store->ReadSnapshot({})->experiments) == "ac");
-    CHECK(names(*store->InStates({S::STATE_QUEUED, S::STATE_RUNNING})) == "ac");
+    CHECK(names(store->records.List({})->experiments) == "ac");
+    CHECK(names(store->records.List({.order_by = "create_time desc"})->experiments) == "ca");
+    CHECK(names(store->records.ReadSnapshot({})->experiments) == "ac");
+    CHECK(names(*store->records.InStates({S::STATE_QUEUED, S::STATE_RUNNING})) == "ac");
     CHECK(log::Counts()[3] == before + 1);  // Said once.
     // The next pages continue behind it.
-    const auto first = store->List({.page_size = 2});
+    const auto first = store->records.List({.page_size = 2});
     CHECK(names(first->experiments) == "a");
-    CHECK(names(store->List({.page_size = 2, .page_token = first->next_page_token})->experiments) ==
-          "c");
-    CHECK(store->Get("experiments/b").status().code() == absl::StatusCode::kDataLoss);
-    CHECK(store->Events(0, 100).ok());
+    CHECK(names(store->records.List({.page_size = 2, .page_token = first->next_page_token})
+                    ->experiments) == "c");
+    CHECK(store->records.Get("experiments/b").status().code() == absl::StatusCode::kDataLoss);
+    CHECK(store->records.Events(0, 100).ok());
   }
   const auto done = Reindex({.folder = state});
   REQUIRE(done.ok());
   REQUIRE(done->size() == 1);
   CHECK(done->front().status.ok());
   const auto store = Open(state);
-  CHECK(store->List({})->experiments.size() == 3);
-  CHECK(store->Get("experiments/b")->state() == S::STATE_PAUSED);
-  CHECK(store->Get("experiments/b")->progress().outer_updates() == 1);
-  CHECK(store->Points(uid)->at("seg2").size() == 1);  // Rows that refer to it are still there.
+  CHECK(store->records.List({})->experiments.size() == 3);
+  CHECK(store->records.Get("experiments/b")->state() == S::STATE_PAUSED);
+  CHECK(store->records.Get("experiments/b")->progress().outer_updates() == 1);
+  CHECK(store->results.Points(uid)->at("seg2").size() ==
+        1);  // Rows that refer to it are still there.
 }
 
 TEST_CASE("store: a folder of checkpoints that is gone is named at the start (D10)", "[unit]") {
@@ -274,7 +276,7 @@ TEST_CASE("store: a folder of checkpoints that is gone is named at the start (D1
     const auto store = Open(folder.path());
     const auto running = testing::StartSmall(store.get(), "one");
     Step(store.get(), running, 1);
-    std::filesystem::remove_all(store->CheckpointFolder(running.uid()));
+    std::filesystem::remove_all(store->files.CheckpointFolder(running.uid()));
   }
   const auto before = log::Counts()[2];
   Open(folder.path()).reset();
@@ -287,10 +289,10 @@ TEST_CASE("store: what a deletion still removes is no reason to refuse (D10)", "
   {
     const auto store = Open(folder.path());
     const auto gone = CreateSmall(store.get(), "gone");
-    own = store->ExperimentFolder(gone.uid());
-    REQUIRE(store->Transition(gone.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
+    own = store->files.ExperimentFolder(gone.uid());
+    REQUIRE(store->records.Transition(gone.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
     std::filesystem::rename(own, folder.path() / "aside");
-    REQUIRE(store->Delete(gone.name(), "").ok());
+    REQUIRE(store->records.Delete(gone.name(), "").ok());
   }
   // As if a crash had come between the row and the files.
   std::filesystem::rename(folder.path() / "aside", own);
@@ -314,10 +316,10 @@ TEST_CASE("store: a deletion whose files could not be removed is ended at the ne
   {
     const auto store = Open(folder.path());
     const auto gone = CreateSmall(store.get(), "gone");
-    own = store->ExperimentFolder(gone.uid());
-    REQUIRE(store->Transition(gone.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
+    own = store->files.ExperimentFolder(gone.uid());
+    REQUIRE(store->records.Transition(gone.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
     REQUIRE(failpoint::Arm("store.delete.before_files=1:error(EIO)").ok());
-    CHECK(store->Delete(gone.name(), "").ok());
+    CHECK(store->records.Delete(gone.name(), "").ok());
     REQUIRE(failpoint::Arm("").ok());
     CHECK(std::filesystem::exists(own));
   }
@@ -336,69 +338,65 @@ TEST_CASE("store: a request is remembered for a day, and no longer", "[unit]") {
     return made;
   };
   const NewExperiment first = request("ann"), second = request("ann");
-  const std::string name = store->Create(first)->name();
-  const std::string other = store->Create(second)->name();
+  const std::string name = store->records.Create(first)->name();
+  const std::string other = store->records.Create(second)->name();
   CHECK(other != name);
-  CHECK(store->Create(first)->name() == name);
-  CHECK(store->Create(second)->name() == other);
+  CHECK(store->records.Create(first)->name() == name);
+  CHECK(store->records.Create(second)->name() == other);
   // An earlier version wrote it like this.
   const auto database = sql::OpenSqlite(folder.path() / "mentor.db", /*read_only=*/false).value();
   REQUIRE(database
               ->Execute("UPDATE requests SET request_id = '" + first.request_id +
                         "' WHERE request_id LIKE '%" + first.request_id + "'")
               .ok());
-  CHECK(store->Create(first)->name() == name);
+  CHECK(store->records.Create(first)->name() == name);
   REQUIRE(database->Execute("UPDATE requests SET expire_time = 1").ok());
-  CHECK_FALSE(store->Answered(second)->has_value());
-  const std::string late = store->Create(second)->name();
+  CHECK_FALSE(store->records.Answered(second)->has_value());
+  const std::string late = store->records.Create(second)->name();
   CHECK(late != other);
-  CHECK(store->Create(second)->name() == late);
+  CHECK(store->records.Create(second)->name() == late);
 }
 
 TEST_CASE("store: a folder has one owner", "[unit]") {
   const TempFolder folder;
   auto store = Open(folder.path());
-  OpenError error = OpenError::kNone;
-  const auto second = OpenStore(folder.path(), &error);
-  CHECK(error == OpenError::kInUse);
+  const auto second = OpenStore(folder.path());
+  CHECK(ReasonOf(second.status()) == "IN_USE");
   CHECK(second.status().code() == absl::StatusCode::kFailedPrecondition);
   CHECK(std::string(second.status().message())
             .find("is in use by mentor run or mentor-meta-learner (process ") != std::string::npos);
   store.reset();
-  CHECK(OpenStore(folder.path(), &error).ok());
-  CHECK(error == OpenError::kNone);
+  CHECK(OpenStore(folder.path()).ok());
 }
 
 TEST_CASE("store: folders of a newer program or of something else are left alone", "[unit]") {
   const TempFolder folder;
-  OpenError error = OpenError::kNone;
   const auto state = folder.path() / "state";
   Open(state).reset();
   std::ofstream(state / "FORMAT") << "mentor-state 2\n";
-  CHECK(std::string(OpenStore(state, &error).status().message())
-            .find("is of version 'mentor-state 2'") != std::string::npos);
-  CHECK(error == OpenError::kTooNew);
+  absl::Status refused = OpenStore(state).status();
+  CHECK(refused.message().find("is of version 'mentor-state 2'") != std::string_view::npos);
+  CHECK(ReasonOf(refused) == "TOO_NEW");
   std::ofstream(state / "FORMAT") << "mentor-state 1\n";
   {
     auto database = sql::OpenSqlite(state / "mentor.db", false);
     REQUIRE((*database)->Execute("PRAGMA user_version=99").ok());
   }
-  CHECK(std::string(OpenStore(state, &error).status().message())
-            .find("mentor.db is of version 99, this program knows 2") != std::string::npos);
-  CHECK(error == OpenError::kTooNew);
+  refused = OpenStore(state).status();
+  CHECK(refused.message().find("mentor.db is of version 99, this program knows 2") !=
+        std::string_view::npos);
+  CHECK(ReasonOf(refused) == "TOO_NEW");
 
   const auto other = folder.path() / "other";
   REQUIRE(MakeFolders(other).ok());
   std::ofstream(other / "thesis.tex") << "precious";
-  CHECK(std::string(OpenStore(other, &error).status().message())
-            .find("is not empty (it has thesis.tex)") != std::string::npos);
-  CHECK(error == OpenError::kOther);
+  refused = OpenStore(other).status();
+  CHECK(refused.message().find("is not empty (it has thesis.tex)") != std::string_view::npos);
   CHECK_FALSE(std::filesystem::exists(other / "LOCK"));
 
   const auto file = folder.path() / "file";
   std::ofstream(file) << "x";
-  CHECK_FALSE(OpenStore(file, &error).ok());
-  CHECK(error == OpenError::kOther);
+  CHECK_FALSE(OpenStore(file).ok());
 }
 
 TEST_CASE("store: a file that is no database says so", "[unit]") {
@@ -429,7 +427,7 @@ TEST_CASE("store: a database of version 1 becomes today's, with a copy of what i
   auto store = Open(state);
   CHECK(std::filesystem::status(state / "mentor.db.v1").permissions() ==
         (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
-  const auto run = store->Get("experiments/run");
+  const auto run = store->records.Get("experiments/run");
   REQUIRE(run.ok());
   CHECK(run->state() == S::STATE_SUCCEEDED);
   CHECK(run->owner() == "local");
@@ -437,14 +435,14 @@ TEST_CASE("store: a database of version 1 becomes today's, with a copy of what i
   CHECK(run->weight() == 1);
   CHECK(run->display_name() == "2-D navigation, Reptile");
   CHECK(run->spec().rule().name() == "reptile");
-  CHECK(store->Points(run->uid())->size() == 3);
-  CHECK(store->Checkpoints(run->uid())->size() == 2);
+  CHECK(store->results.Points(run->uid())->size() == 3);
+  CHECK(store->results.Checkpoints(run->uid())->size() == 2);
   // Changes continue from its revision.
-  const int64_t revision = *store->Revision();
+  const int64_t revision = *store->records.Revision();
   CHECK(revision > 0);
   CreateSmall(store.get(), "new");
-  CHECK(*store->Revision() == revision + 1);
-  CHECK(store->Events(revision, 10)->size() == 1);
+  CHECK(*store->records.Revision() == revision + 1);
+  CHECK(store->records.Events(revision, 10)->size() == 1);
   store.reset();
-  CHECK(Open(state)->List({})->total_size == 2);
+  CHECK(Open(state)->records.List({})->total_size == 2);
 }

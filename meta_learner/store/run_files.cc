@@ -1,4 +1,5 @@
-// Fetches files from the bucket when they are needed in the folder.
+#include "meta_learner/store/run_files.h"
+
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -9,11 +10,34 @@
 #include <absl/strings/str_format.h>
 
 #include "meta_learner/store/experiment_objects.h"
-#include "meta_learner/store/sql_store.h"
+#include "meta_learner/store/sql_rows.h"
+#include "meta_learner/store/state_folder.h"
+#include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
 
-absl::StatusOr<std::filesystem::path> SqlStore::FetchOnce(
+absl::Status RunFiles::Leads() {
+  return database_->Leads();
+}
+
+absl::Status RunFiles::PrepareFolder(std::string_view uid) {
+  // A former leader that wakes up still reads the new leader's experiments. It must not touch their
+  // files.
+  MENTOR_RETURN_IF_ERROR(Leads());
+  std::string submitted, merged;
+  {
+    const MutexLock lock(database_->reader_mutex);
+    auto row =
+        database_->reader->Query("SELECT submitted_spec, spec FROM experiments WHERE uid = ?");
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+    if (!found) return sql::NoSuchExperiment(uid);
+    submitted = row.Text(0);
+    merged = row.Text(1);
+  }
+  return PrepareExperimentFolder(ExperimentFolder(uid), submitted, merged);
+}
+
+absl::StatusOr<std::filesystem::path> RunFiles::FetchOnce(
     const std::filesystem::path& path, bool again, const std::atomic<bool>* cancel,
     const std::function<absl::Status()>& fetch) {
   // How often a call that waits for another call's fetch checks its cancel flag.
@@ -38,7 +62,7 @@ absl::StatusOr<std::filesystem::path> SqlStore::FetchOnce(
   return path;
 }
 
-absl::StatusOr<std::filesystem::path> SqlStore::OpenCheckpoint(std::string_view uid, uint32_t step,
+absl::StatusOr<std::filesystem::path> RunFiles::OpenCheckpoint(std::string_view uid, uint32_t step,
                                                                const std::atomic<bool>* cancel) {
   const std::filesystem::path folder = CheckpointFolder(uid);
   const std::filesystem::path path = folder / CheckpointFileName(step);
@@ -49,7 +73,7 @@ absl::StatusOr<std::filesystem::path> SqlStore::OpenCheckpoint(std::string_view 
   });
 }
 
-absl::StatusOr<std::filesystem::path> SqlStore::OpenFile(std::string_view uid,
+absl::StatusOr<std::filesystem::path> RunFiles::OpenFile(std::string_view uid,
                                                          const std::string& name,
                                                          const std::atomic<bool>* cancel,
                                                          bool again) {

@@ -1,11 +1,13 @@
+#include "common/spec/base.h"
+
 #include <string>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
 
 #include "common/file.h"
-#include "common/spec/base.h"
 #include "common/spec/spec.h"
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -146,7 +148,7 @@ TEST_CASE("spec base: is looked up beside the file, then among the ready specs",
   const v1::ExperimentSpec ready = specs.Load("base: 'smoke' seed: 77");
   CHECK(ready.seed() == 77);
   CHECK(SpecHash(ready) ==
-        SpecHash(*LoadSpecFile(absl::StrCat(MENTOR_SPEC_DIR, "/smoke.txtpb"), {"seed=77"})));
+        SpecHash(*LoadSpecFile(testing::SourcePath("experiments/smoke.txtpb"), {"seed=77"})));
   specs.Write("smoke", "benchmark { name: 'mine' }");
   CHECK(specs.Load("base: 'smoke'").benchmark().name() == "mine");
   CHECK(Contains(specs.Refusal("base: 'point_reech'"),
