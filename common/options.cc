@@ -140,39 +140,6 @@ std::string UnknownOption(const OptionTable& table, std::string_view list_path,
 
 }  // namespace
 
-OptionInfo NumberOption(std::string name, std::string value, double min, double max,
-                        std::string help) {
-  return {.name = std::move(name),
-          .kind = OptionInfo::Kind::kNumber,
-          .default_value = std::move(value),
-          .min = min,
-          .max = max,
-          .help = std::move(help)};
-}
-
-OptionInfo IntegerOption(std::string name, std::string value, double min, double max,
-                         std::string help) {
-  OptionInfo info = NumberOption(std::move(name), std::move(value), min, max, std::move(help));
-  info.kind = OptionInfo::Kind::kInteger;
-  return info;
-}
-
-OptionInfo FlagOption(std::string name, bool value, std::string help) {
-  return {.name = std::move(name),
-          .kind = OptionInfo::Kind::kFlag,
-          .default_value = value ? "true" : "false",
-          .help = std::move(help)};
-}
-
-OptionInfo ChoiceOption(std::string name, std::vector<std::string> choices, std::string help) {
-  std::string value = choices.front();
-  return {.name = std::move(name),
-          .kind = OptionInfo::Kind::kChoice,
-          .default_value = std::move(value),
-          .choices = std::move(choices),
-          .help = std::move(help)};
-}
-
 OptionInfo TextOption(std::string name, std::string value, int bytes_max, std::string help,
                       std::function<std::string(const std::string&)> complaint) {
   return {.name = std::move(name),
@@ -262,30 +229,22 @@ OptionValues OptionValues::Parse(const OptionTable& table,
   return values;
 }
 
-const std::string& OptionValues::Choice(std::string_view name) const {
+const std::string& OptionValues::text(std::string_view name) const {
   const auto found = values_.find(name);
   MENTOR_CHECK(found != values_.end());
   return found->second;
 }
 
-double OptionValues::Number(std::string_view name) const {
+double OptionNumber(const std::string& text) {
   double number = 0;
-  MENTOR_CHECK(ParseNumber(Choice(name), &number));
+  MENTOR_CHECK(ParseNumber(text, &number));
   return number;
 }
 
-int64_t OptionValues::Integer(std::string_view name) const {
+int64_t OptionInteger(const std::string& text) {
   int64_t number = 0;
-  MENTOR_CHECK(ParseNumber(Choice(name), &number));
+  MENTOR_CHECK(ParseNumber(text, &number));
   return number;
-}
-
-const std::string& OptionValues::Text(std::string_view name) const {
-  return Choice(name);
-}
-
-bool OptionValues::Flag(std::string_view name) const {
-  return Choice(name) == "true";
 }
 
 }  // namespace mentor

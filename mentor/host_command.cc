@@ -67,7 +67,7 @@ absl::StatusOr<std::string> FactsPage(const FactsFlags& flags) {
       OptionValues::Parse(envs::FindEnvironment(name)->options, options, "--option", &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentFacts facts,
-                          envs::ParseFacts(values.Text(kFactsOption)));
+                          envs::ParseFacts(values.text(kFactsOption)));
   v1::BenchmarkSpec benchmark;
   benchmark.set_name("single");
   benchmark.set_environment(name);

@@ -76,14 +76,30 @@ AdvantageWithSlopes Scan(const Tensor& rewards_st, const Segment& segment, doubl
   return all;
 }
 
+struct Config {
+  double gamma, lambda;
+  bool critic_sees, policy_sees;
+  int64_t embedding;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::gamma, "gamma", "0.99", 1e-6, 1 - 1e-6, "Gamma at birth."},
+     {&Config::lambda, "lambda", "0.95", 1e-6, 1 - 1e-6, "Lambda at birth."},
+     {&Config::critic_sees, "critic_sees", true,
+      "The agents' critics see gamma and lambda, so that they need not learn anew what a change of "
+      "them means."},
+     {&Config::policy_sees, "policy_sees", false, "So do their policies, as in the paper."},
+     {&Config::embedding, "embedding", "16", 1, 256,
+      "Numbers that a critic makes of gamma and lambda."}});
+
 class DiscountNetwork : public SignalNetwork, public SignalGradient {
  public:
-  DiscountNetwork(const SignalContext& context, const OptionValues& options)
+  DiscountNetwork(const SignalContext& context, const Config& config)
       : input_(context.input),
-        initial_{Logit(options.Number("gamma")), Logit(options.Number("lambda"))},
-        critic_sees_(options.Flag("critic_sees")),
-        policy_sees_(options.Flag("policy_sees")),
-        embedding_(options.Integer("embedding")),
+        initial_{Logit(config.gamma), Logit(config.lambda)},
+        critic_sees_(config.critic_sees),
+        policy_sees_(config.policy_sees),
+        embedding_(config.embedding),
         layout_({{"logit_gamma", {1}}, {"logit_lambda", {1}}}) {}
 
   const SignalGradient* gradient() const override { return this; }
@@ -133,21 +149,15 @@ const RegisterSignal kDiscount({
     .name = "discount",
     .summary = "Learned gamma and lambda: the advantage of the task's reward under them (Xu, van "
                "Hasselt and Silver)",
-    .options = {NumberOption("gamma", "0.99", 1e-6, 1 - 1e-6, "Gamma at birth."),
-                NumberOption("lambda", "0.95", 1e-6, 1 - 1e-6, "Lambda at birth."),
-                FlagOption("critic_sees", true,
-                           "The agents' critics see gamma and lambda, so that they need not learn "
-                           "anew what a change of them means."),
-                FlagOption("policy_sees", false, "So do their policies, as in the paper."),
-                IntegerOption("embedding", "16", 1, 256,
-                              "Numbers that a critic makes of gamma and lambda.")},
+    .options = kOptions.table(),
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<DiscountNetwork>(context, options);
+      return std::make_unique<DiscountNetwork>(context, kOptions.Read(options));
     },
     .check =
         [](const SignalContext& context, const OptionValues& options, Violations* violations) {
-          if (options.Flag("policy_sees") && !options.Flag("critic_sees")) {
+          const Config config = kOptions.Read(options);
+          if (config.policy_sees && !config.critic_sees) {
             violations->Add("signal.option.policy_sees",
                             "is true, but the embedding that the policy sees is the critic's: set "
                             "critic_sees to true");

@@ -27,15 +27,20 @@ struct MlpConfig {
   double initial_std = 0.2;
 };
 
-MlpConfig ReadConfig(const OptionValues& options) {
-  return {.hidden = options.Integer("hidden"),
-          .output_gain = options.Number("output_gain"),
-          .bounded = options.Flag("bounded"),
-          .sees_outcome = options.Flag("outcome"),
-          .sees_time = options.Flag("time"),
-          .density = options.Flag("density"),
-          .initial_std = options.Number("initial_std")};
-}
+const auto kMlpOptions = Bind<MlpConfig>(
+    {{&MlpConfig::hidden, "hidden", "64", 1, kUnitsMax, "Units of each hidden layer."},
+     {&MlpConfig::output_gain, "output_gain", "1", 0, 100, "Gain of the output layer at birth."},
+     {&MlpConfig::bounded, "bounded", true, "A tanh bounds the output to (-1, 1)."},
+     {&MlpConfig::sees_outcome, "outcome", false,
+      "It sees the step's outcome too, as signal.input says."},
+     {&MlpConfig::sees_time, "time", false,
+      "It sees how much of the episode's greatest length has passed."},
+     {&MlpConfig::density, "density", false,
+      "It has a standard deviation and a critic, which black-box rules need and rules by gradient "
+      "leave alone."},
+     {&MlpConfig::initial_std, "initial_std", "0.2", 1e-6, 1e3,
+      "Standard deviation at birth, with density: 0.2 suits the reward role, 1.0 the advantage "
+      "role."}});
 
 class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
  public:
@@ -156,26 +161,15 @@ class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDen
 const RegisterSignal kMlp({
     .name = "mlp",
     .summary = "Two tanh layers on one step's observation and action (Zheng, Oh and Singh: LIRPG)",
-    .options = {UnitsOption("hidden", "64", 1, "Units of each hidden layer."),
-                NumberOption("output_gain", "1", 0, 100, "Gain of the output layer at birth."),
-                FlagOption("bounded", true, "A tanh bounds the output to (-1, 1)."),
-                FlagOption("outcome", false,
-                           "It sees the step's outcome too, as signal.input says."),
-                FlagOption("time", false,
-                           "It sees how much of the episode's greatest length has passed."),
-                FlagOption("density", false,
-                           "It has a standard deviation and a critic, which black-box rules need "
-                           "and rules by gradient leave alone."),
-                NumberOption("initial_std", "0.2", 1e-6, 1e3,
-                             "Standard deviation at birth, with density: 0.2 suits the reward "
-                             "role, 1.0 the advantage role.")},
+    .options = kMlpOptions.table(),
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<MlpNetwork>(context, ReadConfig(options));
+      return std::make_unique<MlpNetwork>(context, kMlpOptions.Read(options));
     },
     .check =
         [](const SignalContext&, const OptionValues& options, Violations* violations) {
-          if (options.Flag("density") && options.Flag("time"))
+          const MlpConfig config = kMlpOptions.Read(options);
+          if (config.density && config.sees_time)
             violations->Add("signal.option.time",
                             "cannot be combined with density: a black-box rule evaluates pieces "
                             "of recorded lifetimes, which do not begin with an episode; leave one "
@@ -186,8 +180,9 @@ const RegisterSignal kMlp({
 const RegisterSignalColumns kMlpColumns("mlp", [](const SignalContext& context,
                                                   const OptionValues& options) {
   std::vector<SignalColumn> columns = StepColumns(context);
-  if (options.Flag("outcome")) AddOutcomeColumns(context.input, "times 3", "", &columns);
-  if (options.Flag("time")) columns.push_back(TimeColumn());
+  const MlpConfig config = kMlpOptions.Read(options);
+  if (config.sees_outcome) AddOutcomeColumns(context.input, "times 3", "", &columns);
+  if (config.sees_time) columns.push_back(TimeColumn());
   return columns;
 });
 

@@ -39,9 +39,4 @@ Tensor EpisodeSteps(const Tensor& prev_done, Tensor* steps) {
   return result.to(prev_done.device());
 }
 
-OptionInfo UnitsOption(std::string name, std::string value, int64_t min, std::string help) {
-  return IntegerOption(std::move(name), std::move(value), static_cast<double>(min), 4096,
-                       std::move(help));
-}
-
 }  // namespace mentor::learner

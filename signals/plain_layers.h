@@ -26,7 +26,7 @@ torch::Tensor LogDensity(const torch::Tensor& y, const torch::Tensor& mean,
 // episode begins, prev_done overrules it.
 torch::Tensor EpisodeSteps(const torch::Tensor& prev_done, torch::Tensor* steps);
 
-// A layer's size in a table of options.
-OptionInfo UnitsOption(std::string name, std::string value, int64_t min, std::string help);
+// The greatest size of a layer that an option may set.
+constexpr double kUnitsMax = 4096;
 
 }  // namespace mentor::learner

@@ -20,15 +20,24 @@ constexpr char kSummary[] = "Drive a cart on a line to a place and stay there.";
 constexpr double kStepSeconds = 0.1;
 constexpr double kResetStd = 0.05;  // Deviation of the first position, in metres.
 
+struct Config {
+  double force;
+  int episode_steps;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::force, "force", "4", 0.1, 100, "Acceleration by an action of 1, in m/s2."},
+     {&Config::episode_steps, "episode_steps", "20", 1, 10000, "Steps of an episode."}});
+
 class Cart : public Environment {
  public:
-  explicit Cart(const OptionValues& options)
-      : force_(options.Number("force")),
+  explicit Cart(const Config& config)
+      : force_(config.force),
         info_{.name = kName,
               .summary = kSummary,
               .observation_size = 3,
               .action_size = 1,
-              .episode_steps = static_cast<int>(options.Integer("episode_steps")),
+              .episode_steps = config.episode_steps,
               .independent_episodes = true} {}
 
   const EnvironmentInfo& info() const override { return info_; }
@@ -118,19 +127,9 @@ class Cart : public Environment {
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "force",
-                 .default_value = "4",
-                 .min = 0.1,
-                 .max = 100,
-                 .help = "Acceleration by an action of 1, in m/s2."},
-                {.name = "episode_steps",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "20",
-                 .min = 1,
-                 .max = 10000,
-                 .help = "Steps of an episode."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<Cart>(options);
+      return std::make_unique<Cart>(kOptions.Read(options));
     },
     .draw_task =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {

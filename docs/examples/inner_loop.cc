@@ -11,12 +11,19 @@
 namespace mentor::learner {
 namespace {
 
+struct Config {
+  int64_t period;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::period, "period", "1", 1, 1000, "Inner iterations from one update to the next."}});
+
 class SlowPpo : public InnerLoop {
  public:
   explicit SlowPpo(InnerLoopContext context)
       : context_(std::move(context)),
         signals_(*context_.network->signals()),
-        period_(context_.options.Integer("period")),
+        period_(kOptions.Read(context_.options).period),
         shape_(ShapeOfAgents(*context_.shard)) {}
 
   void Begin() override {
@@ -67,12 +74,7 @@ class SlowPpo : public InnerLoop {
 const RegisterInnerLoop kRegister({
     .name = "slow_ppo",
     .summary = "PPO updates after every so many inner iterations",
-    .options = {{.name = "period",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "1",
-                 .min = 1,
-                 .max = 1000,
-                 .help = "Inner iterations from one update to the next."}},
+    .options = kOptions.table(),
     .metrics = {{.name = "signal_mean", .help = "Mean of the signals of the last iteration."}},
     .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
       if (context.network == nullptr) return nullptr;  // Refused by its name already.

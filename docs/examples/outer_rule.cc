@@ -15,11 +15,18 @@ namespace {
 
 using torch::Tensor;
 
+struct Config {
+  double learning_rate;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::learning_rate, "learning_rate", "1e-2", 0, 10, "Of plain gradient descent."}});
+
 class Reinforce : public OuterRule {
  public:
-  Reinforce(const RuleContext& context, const OptionValues& options)
+  Reinforce(const RuleContext& context, const Config& config)
       : network_(context.network),
-        learning_rate_(options.Number("learning_rate")),
+        learning_rate_(config.learning_rate),
         weights_(network_->InitialWeights(context.spec.seed())) {}
 
   RuleNeeds needs() const override { return {.signal_density = true}; }
@@ -66,11 +73,7 @@ const RegisterRule kRegister({
     .name = "reinforce",
     .summary = "Policy gradient on whole lifetimes, one step for each outer update.",
     .inner_loop = "slow_ppo",  // The default is ppo.
-    .options = {{.name = "learning_rate",
-                 .default_value = "1e-2",
-                 .min = 0,
-                 .max = 10,
-                 .help = "Of plain gradient descent."}},
+    .options = kOptions.table(),
     .metrics = {{.name = "pg_loss",
                  .help = "Mean of -advantage times log-density; its gradient is the step.",
                  .label = "policy loss",
@@ -90,7 +93,7 @@ const RegisterRule kRegister({
         violations->Add("signal.name", "has no density, which reinforce needs; take lstm");
         return nullptr;
       }
-      return std::make_unique<Reinforce>(context, options);
+      return std::make_unique<Reinforce>(context, kOptions.Read(options));
     },
 });
 

@@ -15,14 +15,21 @@ namespace {
 
 using torch::Tensor;
 
+struct Config {
+  double initial_std;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::initial_std, "initial_std", "0.5", 1e-6, 100, "Standard deviation at birth."}});
+
 class LinearNetwork : public SignalNetwork, public SignalSource, public SignalDensity {
  public:
-  LinearNetwork(const SignalContext& context, const OptionValues& options)
+  LinearNetwork(const SignalContext& context, const Config& config)
       : input_(context.input),
         num_features_(context.observation_size + context.action_size + 2 +
                       NumOutcomes(context.input)),
         layout_({{"mean.W", {num_features_}}, {"value.W", {num_features_}}, {"logstd", {1}}}),
-        log_initial_std_(std::log(options.Number("initial_std"))) {}
+        log_initial_std_(std::log(config.initial_std)) {}
 
   const SignalSource* signals() const override { return this; }
   const SignalDensity* density() const override { return this; }
@@ -87,14 +94,10 @@ class LinearNetwork : public SignalNetwork, public SignalSource, public SignalDe
 const RegisterSignal kRegister({
     .name = "linear",
     .summary = "Weighted sum of observation, action and outcome; no memory.",
-    .options = {{.name = "initial_std",
-                 .default_value = "0.5",
-                 .min = 1e-6,
-                 .max = 100,
-                 .help = "Standard deviation at birth."}},
+    .options = kOptions.table(),
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<LinearNetwork>(context, options);
+      return std::make_unique<LinearNetwork>(context, kOptions.Read(options));
     },
 });
 

@@ -27,18 +27,21 @@ class EnergyCost : public Wrapper {
   const double weight_;
 };
 
+struct Config {
+  double weight;
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::weight, "weight", "0.01", 0, 1000, "Of the squared action."}});
+
 const RegisterWrapper kRegister({
     .name = "energy_cost",
     .summary = "Takes a share of the squared action from the reward.",
-    .options = {{.name = "weight",
-                 .default_value = "0.01",
-                 .min = 0,
-                 .max = 1000,
-                 .help = "Of the squared action."}},
+    .options = kOptions.table(),
     .examples = {{{"weight", "0.5"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<EnergyCost>(std::move(inner), options.Number("weight"));
+      return std::make_unique<EnergyCost>(std::move(inner), kOptions.Read(options).weight);
     },
 });
 

@@ -26,21 +26,20 @@ v1::WrapperSpec OneHot(size_t index, size_t count) {
   return wrapper;
 }
 
-OptionTable Options(const MetaWorldBenchmark& benchmark) {
-  if (!benchmark.multi_task) return {};
-  return {{.name = "one_hot",
-           .kind = OptionInfo::Kind::kFlag,
-           .default_value = benchmark.one_hot_by_default ? "true" : "false",
-           .help = "Observations end with the one-hot number of their environment."}};
+BoundOptions<bool> Options(const MetaWorldBenchmark& benchmark) {
+  if (!benchmark.multi_task) return Bind<bool>({});
+  return Bind<bool>({{kItself, "one_hot", benchmark.one_hot_by_default,
+                      "Observations end with the one-hot number of their environment."}});
 }
 
 std::unique_ptr<Benchmark> Make(const MetaWorldBenchmark& benchmark, const v1::BenchmarkSpec& spec,
                                 Violations* violations) {
   const size_t before = violations->list().size();
+  const BoundOptions<bool> bound = Options(benchmark);
   const OptionValues options =
-      OptionValues::Parse(Options(benchmark), spec.option(), "benchmark.option", violations);
+      OptionValues::Parse(bound.table(), spec.option(), "benchmark.option", violations);
   if (violations->list().size() != before) return nullptr;
-  const bool one_hot = benchmark.multi_task && options.Flag("one_hot");
+  const bool one_hot = bound.Read(options);
 
   const auto make_sets = [&](const std::vector<std::string_view>& environments, uint32_t seed) {
     GoalTable table(seed);
@@ -101,7 +100,7 @@ BenchmarkEntry MetaWorldEntry(std::string name, std::string summary, MetaWorldBe
   const bool of_one = benchmark.train.empty();
   return {.name = std::move(name),
           .summary = std::move(summary),
-          .options = Options(benchmark),
+          .options = Options(benchmark).table(),
           .takes_environment = of_one,
           .make = [of_one, benchmark](const v1::BenchmarkSpec& spec, Violations* violations) {
             return of_one ? MakeOfOne(benchmark, spec, violations)

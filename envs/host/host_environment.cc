@@ -297,18 +297,40 @@ class SimulatorEnvironment : public Environment {
   std::unique_ptr<SharedArrays> arrays_;
 };
 
-// The facts that the options state.
-absl::StatusOr<v1::EnvironmentFacts> StatedFacts(const OptionValues& options) {
-  if (!options.Text(kFactsOption).empty()) return ParseFacts(options.Text(kFactsOption));
-  return AskFacts(options);
-}
-
 std::string ComplaintAboutFacts(const std::string& text) {
   if (text.empty()) return "";
   const absl::Status status = ParseFacts(text).status();
   return status.ok()
              ? ""
              : absl::StrCat("is wrong: ", status.message(), "; take what mentor env facts prints");
+}
+
+struct HostConfig {
+  std::string host, facts;  // No facts: ask the simulator.
+};
+
+const auto kHostOptions = Bind<HostConfig>(
+    {{&HostConfig::host,
+      RequiredTextOption(std::string(kHostOption), kHostNameBytesMax,
+                         "The name of the simulator, as actors offer it: --simulator NAME=COMMAND.",
+                         [](const std::string& name) {
+                           return IsHostName(name)
+                                      ? std::string()
+                                      : absl::StrCat(
+                                            "is '", name,
+                                            "'; a name has small letters, digits, '-' and '_'");
+                         })},
+     {&HostConfig::facts, TextOption(std::string(kFactsOption), "", kFactsBytesMax,
+                                     "What the simulator's environment is like: mentor run asks "
+                                     "it, mentor env facts prints it.",
+                                     ComplaintAboutFacts)},
+     BoundOption<HostConfig>(OtherOptions("goes to the simulator as it is."))});
+
+// The facts that the options state.
+absl::StatusOr<v1::EnvironmentFacts> StatedFacts(const OptionValues& options) {
+  const std::string facts = kHostOptions.Read(options).facts;
+  if (!facts.empty()) return ParseFacts(facts);
+  return AskFacts(options);
 }
 
 v1::EnvironmentTask DrawHostTask(const OptionValues& options, const RandomStream& random,
@@ -329,13 +351,11 @@ v1::EnvironmentTask DrawHostTask(const OptionValues& options, const RandomStream
 // it did.
 absl::StatusOr<bool> LearnInto(google::protobuf::RepeatedPtrField<v1::Option>* options) {
   Violations violations;
-  const OptionValues values = OptionValues::Parse(FindEnvironment(kHostEnvironment)->options,
-                                                  *options, "option", &violations);
+  const OptionValues values =
+      OptionValues::Parse(kHostOptions.table(), *options, "option", &violations);
+  const HostConfig config = kHostOptions.Read(values);
   // The check of the spec reports what is wrong.
-  if (!violations.empty() || !values.Text(kFactsOption).empty() ||
-      !FindSimulator(values.Text(kHostOption))) {
-    return false;
-  }
+  if (!violations.empty() || !config.facts.empty() || !FindSimulator(config.host)) return false;
   MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentFacts facts, AskFacts(values));
   v1::Option* option = options->Add();
   option->set_name(std::string(kFactsOption));
@@ -346,25 +366,11 @@ absl::StatusOr<bool> LearnInto(google::protobuf::RepeatedPtrField<v1::Option>* o
 const RegisterEnvironment kRegisterHost({
     .name = std::string(kHostEnvironment),
     .summary = kHostSummary,
-    .options = {RequiredTextOption(
-                    std::string(kHostOption), kHostNameBytesMax,
-                    "The name of the simulator, as actors offer it: --simulator NAME=COMMAND.",
-                    [](const std::string& name) {
-                      return IsHostName(name) ? std::string()
-                                              : absl::StrCat("is '", name,
-                                                             "'; a name has small letters, "
-                                                             "digits, '-' and '_'");
-                    }),
-                TextOption(
-                    std::string(kFactsOption), "", kFactsBytesMax,
-                    "What the simulator's environment is like: mentor run asks it, mentor env "
-                    "facts prints it.",
-                    ComplaintAboutFacts),
-                OtherOptions("goes to the simulator as it is.")},
+    .options = kHostOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       MENTOR_ASSIGN_OR_RETURN(v1::EnvironmentFacts facts, StatedFacts(options));
-      return std::make_unique<SimulatorEnvironment>(options.Text(kHostOption), options.others(),
-                                                    std::move(facts));
+      return std::make_unique<SimulatorEnvironment>(kHostOptions.Read(options).host,
+                                                    options.others(), std::move(facts));
     },
     .draw_task = DrawHostTask,
     .task_help =
@@ -379,7 +385,7 @@ const RegisterEnvironment kRegisterHost({
     .suite = "Brought along",
     .gives_success =
         [](const OptionValues& options) {
-          const std::string& text = options.Text(kFactsOption);
+          const std::string text = kHostOptions.Read(options).facts;
           const auto facts = ParseFacts(text);
           return text.empty() || !facts.ok() || facts->has_success();
         },
@@ -389,7 +395,7 @@ const RegisterEnvironment kRegisterHost({
 }  // namespace
 
 absl::StatusOr<v1::EnvironmentFacts> AskFacts(const OptionValues& options) {
-  const std::string& name = options.Text(kHostOption);
+  const std::string name = kHostOptions.Read(options).host;
   if (!FindSimulator(name)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the option facts is missing, and no simulator '", name,

@@ -6,12 +6,21 @@
 namespace mentor::envs::mjcf {
 namespace {
 
+const auto kOptions =
+    Bind<std::string>({{kItself, BundleOption("bundle",
+                                              "The folder with the model and task.txtpb, by what "
+                                              "is in it; on a command line its path.")}});
+
+absl::StatusOr<std::shared_ptr<const Plan>> PlanOf(const OptionValues& options) {
+  return FindPlan(kOptions.Read(options));
+}
+
 v1::EnvironmentTask DrawOwnTask(const OptionValues& options, const RandomStream& random,
                                 uint32_t index) {
   v1::EnvironmentTask task;
   task.set_environment("mjcf");
   // Without the bundle: a task without parameters, which the environment, if there is one, refuses.
-  const auto plan = FindPlan(options.Text("bundle"));
+  const auto plan = PlanOf(options);
   if (!plan.ok()) return task;
   const std::vector<double> vector = (*plan)->Draw(random, index);
   task.mutable_parameters()->Add(vector.begin(), vector.end());
@@ -21,11 +30,9 @@ v1::EnvironmentTask DrawOwnTask(const OptionValues& options, const RandomStream&
 const RegisterEnvironment kRegister({
     .name = "mjcf",
     .summary = "A task of your own in a MuJoCo model, without C++: a bundle.",
-    .options = {BundleOption("bundle",
-                             "The folder with the model and task.txtpb, by what is in it; on a "
-                             "command line its path.")},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const Plan> plan, FindPlan(options.Text("bundle")));
+      MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const Plan> plan, PlanOf(options));
       return std::make_unique<MjcfEnvironment>(std::move(plan));
     },
     .draw_task = DrawOwnTask,
@@ -37,7 +44,7 @@ const RegisterEnvironment kRegister({
     .suite = "Brought along",
     .gives_success =
         [](const OptionValues& options) {
-          const auto plan = FindPlan(options.Text("bundle"));
+          const auto plan = PlanOf(options);
           return !plan.ok() || (*plan)->success_place >= 0;
         },
     .brought = true,

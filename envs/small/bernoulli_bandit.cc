@@ -18,22 +18,40 @@ constexpr char kName[] = "bernoulli_bandit";
 constexpr char kSummary[] = "Arms that pay 1 with unknown probabilities; an episode is one pull.";
 constexpr int kArmsMax = 100;
 
+struct Config {
+  int arms, pulls;
+  bool complementary, success_is_pay;
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::arms, "arms", "2", 2, kArmsMax, "Number of arms (k)."},
+                  {&Config::complementary,
+                   "probabilities",
+                   {{"independent", false}, {"complementary", true}},
+                   "Drawn tasks: each arm uniform in [0, 1], or two arms with p and 1 - p."},
+                  {&Config::success_is_pay,
+                   "success",
+                   {{"best_arm", false}, {"pay", true}},
+                   "When a pull is a success: best_arm, when no arm is better (not for learners "
+                   "that see the success signal); pay, when it pays."},
+                  {&Config::pulls, "pulls", "1", 1, 100000, "Pulls in an episode."}});
+
 class BernoulliBandit : public SmallEnvironment {
  public:
-  explicit BernoulliBandit(const OptionValues& options)
+  explicit BernoulliBandit(const Config& config)
       : SmallEnvironment({.info = {.name = kName,
                                    .summary = kSummary,
                                    .observation_size = 1,
-                                   .action_size = static_cast<int>(options.Integer("arms")),
-                                   .episode_steps = static_cast<int>(options.Integer("pulls")),
+                                   .action_size = config.arms,
+                                   .episode_steps = config.pulls,
                                    .discrete_actions = true},
-                          .parameters = static_cast<int>(options.Integer("arms")),
+                          .parameters = config.arms,
                           .parameters_are = "the probability of each arm",
                           .low = 0,
                           .high = 1,
                           .info_keys = {"regret"}}),
-        arms_(static_cast<int>(options.Integer("arms"))),
-        success_is_pay_(options.Choice("success") == "pay") {}
+        arms_(config.arms),
+        success_is_pay_(config.success_is_pay) {}
 
  protected:
   StepOutcome Advance(std::span<const float> action) override {
@@ -67,45 +85,24 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
                              uint32_t index) {
   v1::EnvironmentTask task;
   task.set_environment(kName);
-  const uint32_t arms = static_cast<uint32_t>(options.Integer("arms"));
-  for (uint32_t i = 0; i < arms; ++i) task.add_parameters(random.Uniform(index, i));
-  if (options.Choice("probabilities") == "complementary")
-    task.set_parameters(1, 1 - task.parameters(0));
+  const Config config = kOptions.Read(options);
+  for (uint32_t i = 0; i < static_cast<uint32_t>(config.arms); ++i)
+    task.add_parameters(random.Uniform(index, i));
+  if (config.complementary) task.set_parameters(1, 1 - task.parameters(0));
   return task;
 }
 
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "arms",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "2",
-                 .min = 2,
-                 .max = kArmsMax,
-                 .help = "Number of arms (k)."},
-                {.name = "probabilities",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "independent",
-                 .choices = {"independent", "complementary"},
-                 .help = "Drawn tasks: each arm uniform in [0, 1], or two arms with p and 1 - p."},
-                {.name = "success",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "best_arm",
-                 .choices = {"best_arm", "pay"},
-                 .help = "When a pull is a success: best_arm, when no arm is better (not for "
-                         "learners that see the success signal); pay, when it pays."},
-                {.name = "pulls",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "1",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Pulls in an episode."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      if (options.Choice("probabilities") == "complementary" && options.Integer("arms") != 2) {
+      const Config config = kOptions.Read(options);
+      if (config.complementary && config.arms != 2) {
         return absl::InvalidArgumentError(
             "probabilities is complementary, which takes two arms; set arms to 2");
       }
-      return std::make_unique<BernoulliBandit>(options);
+      return std::make_unique<BernoulliBandit>(config);
     },
     .draw_task = DrawTask,
     .task_help = "parameters: the probability of each arm",

@@ -12,17 +12,26 @@ namespace {
 constexpr char kName[] = "box_2d";
 constexpr char kSummary[] = "Move a point in an empty box, without any reward (DIAYN).";
 
+struct Config {
+  double step;
+  int episode_steps;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::step, "step", "0.1", 1e-6, 2,
+      "Distance moved by an action of 1; the box is [-1, 1]^2."},
+     {&Config::episode_steps, "episode_steps", "20", 1, 100000, "Steps of an episode."}});
+
 class Box2d : public SmallEnvironment {
  public:
-  explicit Box2d(const OptionValues& options)
-      : SmallEnvironment(
-            {.info = {.name = kName,
-                      .summary = kSummary,
-                      .observation_size = 2,
-                      .action_size = 2,
-                      .episode_steps = static_cast<int>(options.Integer("episode_steps"))},
-             .state = 2}),
-        step_(options.Number("step")) {}
+  explicit Box2d(const Config& config)
+      : SmallEnvironment({.info = {.name = kName,
+                                   .summary = kSummary,
+                                   .observation_size = 2,
+                                   .action_size = 2,
+                                   .episode_steps = config.episode_steps},
+                          .state = 2}),
+        step_(config.step) {}
 
  protected:
   StepOutcome Advance(std::span<const float> action) override {
@@ -44,19 +53,9 @@ class Box2d : public SmallEnvironment {
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "step",
-                 .default_value = "0.1",
-                 .min = 1e-6,
-                 .max = 2,
-                 .help = "Distance moved by an action of 1; the box is [-1, 1]^2."},
-                {.name = "episode_steps",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "20",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Steps of an episode."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<Box2d>(options);
+      return std::make_unique<Box2d>(kOptions.Read(options));
     },
     .observation_help = "position (2 numbers)",
     .reward_help = "0 always; never a success",

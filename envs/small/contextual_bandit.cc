@@ -27,12 +27,13 @@ constexpr uint32_t kRoundDraws = 1u << 31;
 
 struct Shape {
   int contexts, arms, bits, pulls;
-  explicit Shape(const OptionValues& options)
-      : contexts(static_cast<int>(options.Integer("contexts"))),
-        arms(static_cast<int>(options.Integer("arms"))),
-        bits(static_cast<int>(options.Integer("bits"))),
-        pulls(static_cast<int>(options.Integer("pulls"))) {}
 };
+
+const auto kOptions =
+    Bind<Shape>({{&Shape::contexts, "contexts", "10", 1, kContextsMax, "Contexts of a task."},
+                 {&Shape::arms, "arms", "2", 2, 100, "Arms of each context."},
+                 {&Shape::bits, "bits", "10", 5, 24, "Bits of a barcode."},
+                 {&Shape::pulls, "pulls", "10", 1, 100000, "Pulls in an episode."}});
 
 class ContextualBandit : public SmallEnvironment {
  public:
@@ -118,7 +119,7 @@ class ContextualBandit : public SmallEnvironment {
 
 v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
                              uint32_t index) {
-  const Shape shape(options);
+  const Shape shape = kOptions.Read(options);
   v1::EnvironmentTask task;
   task.set_environment(kName);
   uint32_t draw = 0;
@@ -139,32 +140,9 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "contexts",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "10",
-                 .min = 1,
-                 .max = kContextsMax,
-                 .help = "Contexts of a task."},
-                {.name = "arms",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "2",
-                 .min = 2,
-                 .max = 100,
-                 .help = "Arms of each context."},
-                {.name = "bits",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "10",
-                 .min = 5,
-                 .max = 24,
-                 .help = "Bits of a barcode."},
-                {.name = "pulls",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "10",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Pulls in an episode."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      const Shape shape(options);
+      const Shape shape = kOptions.Read(options);
       if (2 * shape.contexts > 1 << shape.bits) {
         return absl::InvalidArgumentError(absl::StrCat(
             "contexts is ", shape.contexts, ", but ", shape.bits, " bits tell at most half of ",

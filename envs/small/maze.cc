@@ -25,18 +25,33 @@ constexpr int kRow[kDirections] = {-1, 0, 1, 0}, kColumn[kDirections] = {0, 1, 0
 constexpr uint32_t kDrawingsMax = 10000;
 constexpr double kWallShade = 0.25, kGoalShade = 0.5, kWalkerShade = 1;
 
+struct Config {
+  int size;
+  double wall_density, step_reward;
+  bool pixels;
+  int episode_steps;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::size, "size", "10", 2, 64, "Cells on each side."},
+     {&Config::wall_density, "wall_density", "0.25", 0, 0.5, "Probability of a wall in a cell."},
+     {&Config::step_reward, "step_reward", "-0.01", -1, 0,
+      "Reward of each step; the step to the goal gets 1 besides."},
+     {&Config::pixels,
+      "view",
+      {{"position", false}, {"pixels", true}},
+      "What is seen: row and column, or the whole maze cell by cell."},
+     {&Config::episode_steps, "episode_steps", "200", 1, 100000, "Steps of an episode at most."}});
+
 class Maze : public SmallEnvironment {
  public:
-  explicit Maze(const OptionValues& options)
+  explicit Maze(const Config& config)
       : SmallEnvironment(
             {.info = {.name = kName,
                       .summary = kSummary,
-                      .observation_size =
-                          options.Choice("view") == "pixels"
-                              ? static_cast<int>(options.Integer("size") * options.Integer("size"))
-                              : 2,
+                      .observation_size = config.pixels ? config.size * config.size : 2,
                       .action_size = kDirections,
-                      .episode_steps = static_cast<int>(options.Integer("episode_steps")),
+                      .episode_steps = config.episode_steps,
                       .discrete_actions = true,
                       .independent_episodes = false},
              .state = 1,
@@ -44,10 +59,10 @@ class Maze : public SmallEnvironment {
              .parameters_are = "the number of the maze",
              .low = 0,
              .high = 4294967295.0}),
-        size_(static_cast<int>(options.Integer("size"))),
-        density_(options.Number("wall_density")),
-        step_reward_(options.Number("step_reward")),
-        pixels_(options.Choice("view") == "pixels") {}
+        size_(config.size),
+        density_(config.wall_density),
+        step_reward_(config.step_reward),
+        pixels_(config.pixels) {}
 
  protected:
   // Draws the walls; to_goal_[cell] are the steps of a shortest way, -1 for walls and cells that
@@ -144,35 +159,9 @@ class Maze : public SmallEnvironment {
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "size",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "10",
-                 .min = 2,
-                 .max = 64,
-                 .help = "Cells on each side."},
-                {.name = "wall_density",
-                 .default_value = "0.25",
-                 .min = 0,
-                 .max = 0.5,
-                 .help = "Probability of a wall in a cell."},
-                {.name = "step_reward",
-                 .default_value = "-0.01",
-                 .min = -1,
-                 .max = 0,
-                 .help = "Reward of each step; the step to the goal gets 1 besides."},
-                {.name = "view",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "position",
-                 .choices = {"position", "pixels"},
-                 .help = "What is seen: row and column, or the whole maze cell by cell."},
-                {.name = "episode_steps",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "200",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Steps of an episode at most."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<Maze>(options);
+      return std::make_unique<Maze>(kOptions.Read(options));
     },
     .draw_task =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {

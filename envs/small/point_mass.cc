@@ -21,20 +21,31 @@ constexpr double kStart = 1;   // Starts, and drawn goals, are uniform in [-1, 1
 constexpr double kNear = 0.1;  // Success, which the page leaves open: within one step.
 constexpr double kGoal[2] = {0.5, -0.3};
 
+struct Config {
+  bool drawn;  // The goal.
+  int episode_steps;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::drawn,
+      "goal",
+      {{"fixed", false}, {"drawn", true}},
+      "(0.5, -0.3) for all tasks, or each task's own."},
+     {&Config::episode_steps, "episode_steps", "20", 1, 100000, "Steps of an episode."}});
+
 class PointMass : public SmallEnvironment {
  public:
-  explicit PointMass(const OptionValues& options)
-      : SmallEnvironment(
-            {.info = {.name = kName,
-                      .summary = kSummary,
-                      .observation_size = 2,
-                      .action_size = 2,
-                      .episode_steps = static_cast<int>(options.Integer("episode_steps"))},
-             .state = 2,
-             .parameters = options.Choice("goal") == "drawn" ? 2 : 0,
-             .parameters_are = "the goal",
-             .low = -kWall,
-             .high = kWall}) {}
+  explicit PointMass(const Config& config)
+      : SmallEnvironment({.info = {.name = kName,
+                                   .summary = kSummary,
+                                   .observation_size = 2,
+                                   .action_size = 2,
+                                   .episode_steps = config.episode_steps},
+                          .state = 2,
+                          .parameters = config.drawn ? 2 : 0,
+                          .parameters_are = "the goal",
+                          .low = -kWall,
+                          .high = kWall}) {}
 
  protected:
   void Begin() override {
@@ -72,7 +83,7 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
                              uint32_t index) {
   v1::EnvironmentTask task;
   task.set_environment(kName);
-  if (options.Choice("goal") == "fixed") return task;
+  if (!kOptions.Read(options).drawn) return task;
   for (uint32_t i = 0; i < 2; ++i) task.add_parameters(kStart * (2 * random.Uniform(index, i) - 1));
   return task;
 }
@@ -80,19 +91,9 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "goal",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "fixed",
-                 .choices = {"fixed", "drawn"},
-                 .help = "(0.5, -0.3) for all tasks, or each task's own."},
-                {.name = "episode_steps",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "20",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Steps of an episode."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<PointMass>(options);
+      return std::make_unique<PointMass>(kOptions.Read(options));
     },
     .draw_task = DrawTask,
     .task_help = "parameters: none (goal fixed); the goal, two numbers from -1.5 to 1.5, drawn "

@@ -22,39 +22,59 @@ constexpr double kStep = 0.1;      // MAML: velocities are clipped to [-0.1, 0.1
 constexpr double kHalfSide = 0.5;  // Goals in the square.
 constexpr double kNear = 0.2;      // The sparse reward ends here; success.
 
-// No coordinate of a goal is greater.
-double Reach(const OptionValues& options) {
-  return options.Choice("goals") == "square" ? kHalfSide : options.Number("radius");
-}
+struct Config {
+  bool half_circle;
+  double radius;
+  bool sparse;
+  double stop_distance;
+  int episode_steps;
+
+  // No coordinate of a goal is greater.
+  double reach() const { return half_circle ? radius : kHalfSide; }
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::half_circle,
+                   "goals",
+                   {{"square", false}, {"half_circle", true}},
+                   "Where goals lie: in [-0.5, 0.5]^2 (MAML), or at distance `radius` from the "
+                   "origin with a second number >= 0 (MAESN)."},
+                  {&Config::radius, "radius", "2", 0.01, 1000,
+                   "Distance of the goals of half_circle from the origin."},
+                  {&Config::sparse,
+                   "reward",
+                   {{"dense", false}, {"sparse", true}},
+                   "-distance^2, or 1 - distance within 0.2 of the goal and 0 elsewhere."},
+                  {&Config::stop_distance, "stop_distance", "0.01", 0, 1,
+                   "The episode ends this near to the goal (MAML: 0.01). 0: never; all episodes "
+                   "then have one length and a unit can be one episode."},
+                  {&Config::episode_steps, "episode_steps", "100", 1, 100000,
+                   "Steps of an episode at most (H)."}});
 
 class PointNavigation : public SmallEnvironment {
  public:
-  explicit PointNavigation(const OptionValues& options)
-      : SmallEnvironment(
-            {.info = {.name = kName,
-                      .summary = kSummary,
-                      .observation_size = 2,
-                      .action_size = 2,
-                      .episode_steps = static_cast<int>(options.Integer("episode_steps")),
-                      .independent_episodes = options.Number("stop_distance") == 0},
-             .state = 2,
-             .parameters = 2,
-             .parameters_are = "the goal",
-             .low = -Reach(options),
-             .high = Reach(options)}),
-        half_circle_(options.Choice("goals") == "half_circle"),
-        radius_(options.Number("radius")),
-        sparse_(options.Choice("reward") == "sparse"),
-        stop_distance_(options.Number("stop_distance")) {}
+  explicit PointNavigation(const Config& config)
+      : SmallEnvironment({.info = {.name = kName,
+                                   .summary = kSummary,
+                                   .observation_size = 2,
+                                   .action_size = 2,
+                                   .episode_steps = config.episode_steps,
+                                   .independent_episodes = config.stop_distance == 0},
+                          .state = 2,
+                          .parameters = 2,
+                          .parameters_are = "the goal",
+                          .low = -config.reach(),
+                          .high = config.reach()}),
+        config_(config) {}
 
  protected:
   absl::Status Prepare(std::span<const double> goal) override {
     const double radius = std::sqrt(goal[0] * goal[0] + goal[1] * goal[1]);
-    if (!half_circle_ || (goal[1] >= 0 && std::abs(radius - radius_) < 1e-6))
+    if (!config_.half_circle || (goal[1] >= 0 && std::abs(radius - config_.radius) < 1e-6))
       return absl::OkStatus();
     return absl::InvalidArgumentError(
         absl::StrCat("task.parameters of point_navigation is (", goal[0], ", ", goal[1],
-                     "); with goals half_circle the goal lies at distance ", radius_,
+                     "); with goals half_circle the goal lies at distance ", config_.radius,
                      " from the origin and its second number is not negative"));
   }
 
@@ -69,9 +89,9 @@ class PointNavigation : public SmallEnvironment {
     // The papers leave the sparse reward's form near the goal open. Their codes pay -distance there
     // and a constant elsewhere; as PEARL's point robot does, the constant is moved to 0.
     const double sparse = distance < kNear ? 1 - distance : 0;
-    return {.reward = sparse_ ? sparse : -square,
+    return {.reward = config_.sparse ? sparse : -square,
             .success = distance < kNear,
-            .terminated = distance < stop_distance_};
+            .terminated = distance < config_.stop_distance};
   }
 
   void Observe(std::span<double> observation) override {
@@ -84,17 +104,15 @@ class PointNavigation : public SmallEnvironment {
   }
 
  private:
-  const bool half_circle_;
-  const double radius_;
-  const bool sparse_;
-  const double stop_distance_;
+  const Config config_;
 };
 
 v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
                              uint32_t index) {
   v1::EnvironmentTask task;
   task.set_environment(kName);
-  if (options.Choice("goals") == "square") {
+  const Config config = kOptions.Read(options);
+  if (!config.half_circle) {
     for (uint32_t i = 0; i < 2; ++i)
       task.add_parameters(kHalfSide * (2 * random.Uniform(index, i) - 1));
     return task;
@@ -103,45 +121,17 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
   double n[2];
   random.Normals(index, n);
   const double norm = std::sqrt(n[0] * n[0] + n[1] * n[1]);
-  const double radius = options.Number("radius");
-  task.add_parameters(radius * (n[0] / norm));
-  task.add_parameters(radius * (std::abs(n[1]) / norm));
+  task.add_parameters(config.radius * (n[0] / norm));
+  task.add_parameters(config.radius * (std::abs(n[1]) / norm));
   return task;
 }
 
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "goals",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "square",
-                 .choices = {"square", "half_circle"},
-                 .help = "Where goals lie: in [-0.5, 0.5]^2 (MAML), or at distance `radius` from "
-                         "the origin with a second number >= 0 (MAESN)."},
-                {.name = "radius",
-                 .default_value = "2",
-                 .min = 0.01,
-                 .max = 1000,
-                 .help = "Distance of the goals of half_circle from the origin."},
-                {.name = "reward",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "dense",
-                 .choices = {"dense", "sparse"},
-                 .help = "-distance^2, or 1 - distance within 0.2 of the goal and 0 elsewhere."},
-                {.name = "stop_distance",
-                 .default_value = "0.01",
-                 .min = 0,
-                 .max = 1,
-                 .help = "The episode ends this near to the goal (MAML: 0.01). 0: never; all "
-                         "episodes then have one length and a unit can be one episode."},
-                {.name = "episode_steps",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "100",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Steps of an episode at most (H)."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<PointNavigation>(options);
+      return std::make_unique<PointNavigation>(kOptions.Read(options));
     },
     .draw_task = DrawTask,
     .task_help = "parameters: the goal, two numbers, where the option goals says; drawn uniformly "

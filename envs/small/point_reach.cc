@@ -19,28 +19,45 @@ constexpr double kGoalDistance = 0.7;  // From the origin to the goal.
 constexpr double kResetStd = 0.05;
 constexpr double kRewardReach = 1.4;  // The shaped reward is 0 at this distance from the goal.
 
+enum class View { kVisible, kRevealed, kHidden };
+
+struct Config {
+  int dimension;
+  View view;
+  double dt, rho;
+  int episode_steps;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::dimension, "dimension", "2", 1, kDimensionMax,
+      "Dimension of position, goal and action."},
+     {&Config::view,
+      "view",
+      {{"visible", View::kVisible}, {"revealed", View::kRevealed}, {"hidden", View::kHidden}},
+      "What an observation shows of the goal: its direction, itself on the last step, nothing."},
+     {&Config::dt, "dt", "0.12", 1e-6, 10, "Distance moved by an action of 1 in one step."},
+     {&Config::rho, "rho", "0.2", 1e-6, 10, "Success is a distance to the goal below this."},
+     {&Config::episode_steps, "episode_steps", "10", 1, 100000, "Steps of an episode."}});
+
 class PointReach : public SmallEnvironment {
  public:
-  explicit PointReach(const OptionValues& options)
+  explicit PointReach(const Config& config)
       : SmallEnvironment(
             {.info = {.name = kName,
                       .summary = kSummary,
-                      .observation_size = static_cast<int>(options.Integer("dimension")) *
-                                          (options.Choice("view") == "hidden" ? 1 : 2),
-                      .action_size = static_cast<int>(options.Integer("dimension")),
-                      .episode_steps = static_cast<int>(options.Integer("episode_steps"))},
-             .state = static_cast<int>(options.Integer("dimension")),
-             .parameters = static_cast<int>(options.Integer("dimension")),
+                      .observation_size = config.dimension * (config.view == View::kHidden ? 1 : 2),
+                      .action_size = config.dimension,
+                      .episode_steps = config.episode_steps},
+             .state = config.dimension,
+             .parameters = config.dimension,
              .parameters_are = "the goal",
              .low = -1e6,
              .high = 1e6,
-             .may_be_visible = options.Choice("view") == "visible"}),
+             .may_be_visible = config.view == View::kVisible}),
         d_(info().action_size),
-        dt_(options.Number("dt")),
-        rho_(options.Number("rho")),
-        view_(options.Choice("view") == "visible"    ? View::kVisible
-              : options.Choice("view") == "revealed" ? View::kRevealed
-                                                     : View::kHidden) {}
+        dt_(config.dt),
+        rho_(config.rho),
+        view_(config.view) {}
 
  protected:
   void Begin() override {
@@ -76,8 +93,6 @@ class PointReach : public SmallEnvironment {
   }
 
  private:
-  enum class View { kVisible, kRevealed, kHidden };
-
   const int d_;
   const double dt_, rho_;
   const View view_;
@@ -87,7 +102,7 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
                              uint32_t index) {
   v1::EnvironmentTask task;
   task.set_environment(kName);
-  if (options.Integer("dimension") == 1) {
+  if (kOptions.Read(options).dimension == 1) {
     task.add_parameters(random.Bits(index, 0) >> 63 ? kGoalDistance : -kGoalDistance);
     return task;
   }
@@ -102,36 +117,9 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "dimension",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "2",
-                 .min = 1,
-                 .max = kDimensionMax,
-                 .help = "Dimension of position, goal and action."},
-                {.name = "view",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "visible",
-                 .choices = {"visible", "revealed", "hidden"},
-                 .help = "What an observation shows of the goal: its direction, itself on the last "
-                         "step, nothing."},
-                {.name = "dt",
-                 .default_value = "0.12",
-                 .min = 1e-6,
-                 .max = 10,
-                 .help = "Distance moved by an action of 1 in one step."},
-                {.name = "rho",
-                 .default_value = "0.2",
-                 .min = 1e-6,
-                 .max = 10,
-                 .help = "Success is a distance to the goal below this."},
-                {.name = "episode_steps",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "10",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Steps of an episode."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<PointReach>(options);
+      return std::make_unique<PointReach>(kOptions.Read(options));
     },
     .draw_task = DrawTask,
     .task_help = "parameters: the goal, as many numbers as the option dimension says; drawn "

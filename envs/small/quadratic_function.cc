@@ -17,25 +17,27 @@ constexpr char kSummary[] =
     "2001).";
 constexpr int kCoefficients = 6;
 
+const auto kOptions =
+    Bind<int>({{kItself, "episode_steps", "40", 1, 100000, "Points of an episode."}});
+
 // state := x1, x2, the value at the point before (0 at first)
 class QuadraticFunction : public SmallEnvironment {
  public:
-  explicit QuadraticFunction(const OptionValues& options)
-      : SmallEnvironment(
-            {.info = {.name = kName,
-                      .summary = kSummary,
-                      .observation_size = 3,
-                      .action_size = 1,
-                      .episode_steps = static_cast<int>(options.Integer("episode_steps")),
-                      // A guess counts as it is; this keeps its square finite.
-                      .action_low = -1e6,
-                      .action_high = 1e6,
-                      .has_labels = true},
-             .state = 3,
-             .parameters = kCoefficients,
-             .parameters_are = "the coefficients",
-             .low = -1,
-             .high = 1}) {}
+  explicit QuadraticFunction(int episode_steps)
+      : SmallEnvironment({.info = {.name = kName,
+                                   .summary = kSummary,
+                                   .observation_size = 3,
+                                   .action_size = 1,
+                                   .episode_steps = episode_steps,
+                                   // A guess counts as it is; this keeps its square finite.
+                                   .action_low = -1e6,
+                                   .action_high = 1e6,
+                                   .has_labels = true},
+                          .state = 3,
+                          .parameters = kCoefficients,
+                          .parameters_are = "the coefficients",
+                          .low = -1,
+                          .high = 1}) {}
 
  protected:
   void Begin() override { DrawPoint(0); }
@@ -79,14 +81,9 @@ class QuadraticFunction : public SmallEnvironment {
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "episode_steps",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "40",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Points of an episode."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<QuadraticFunction>(options);
+      return std::make_unique<QuadraticFunction>(kOptions.Read(options));
     },
     .draw_task =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {

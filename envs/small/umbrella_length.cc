@@ -25,23 +25,46 @@ constexpr char kSummary[] =
     "Umbrella Length (bsuite): the first action decides the last reward; noise between.";
 constexpr double kFinalReward = 10, kNoiseReward = 0.1;  // Defaults; also those of preset paper.
 
-// Final and noise reward of a preset (methods/meta_gradient/README.md#umbrella-length). Preset own
-// takes the options'.
+// Final and noise reward (methods/meta_gradient/README.md#umbrella-length).
+struct Preset {
+  std::string name;  // Empty: the options' own.
+  double final_reward, noise_reward;
+};
+
+struct Config {
+  Preset preset;
+  UmbrellaChain::Settings settings;
+};
+
+const auto kOptions = Bind<Config>(
+    {{In(&Config::settings, &UmbrellaChain::Settings::length), "length", "20", 1, 100000,
+      "Steps of an episode (C)."},
+     {In(&Config::settings, &UmbrellaChain::Settings::distractors), "distractors", "0", 0, 1000,
+      "Coins in each observation that mean nothing (n; bsuite: 20)."},
+     {&Config::preset,
+      "preset",
+      {{"own", {}},
+       {"paper", {"paper", 10, 0.1}},
+       {"code", {"code", 10, 0.5}},
+       {"bsuite", {"bsuite", 1, 1}}},
+      "Final and noise reward: the two options below, MetaIRN's text (10, 0.1), its code (10, "
+      "0.5), bsuite (1, 1)."},
+     {In(&Config::settings, &UmbrellaChain::Settings::final_reward), "final_reward",
+      absl::StrCat(kFinalReward), 0, 1e6, "Reward of the last step, with the sign of success (F)."},
+     {In(&Config::settings, &UmbrellaChain::Settings::noise_reward), "noise_reward",
+      absl::StrCat(kNoiseReward), 0, 1e6,
+      "Size of the coin-flip rewards of the other steps (nu)."}});
+
 absl::StatusOr<UmbrellaChain::Settings> Settings(const OptionValues& options) {
-  UmbrellaChain::Settings settings = {
-      .length = static_cast<int>(options.Integer("length")),
-      .distractors = static_cast<int>(options.Integer("distractors")),
-      .final_reward = options.Number("final_reward"),
-      .noise_reward = options.Number("noise_reward")};
-  const std::string& preset = options.Choice("preset");
-  if (preset == "own") return settings;
+  auto [preset, settings] = kOptions.Read(options);
+  if (preset.name.empty()) return settings;
   if (settings.final_reward != kFinalReward || settings.noise_reward != kNoiseReward) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "preset is ", preset,
+        "preset is ", preset.name,
         ", which sets final_reward and noise_reward: remove these two, or the preset"));
   }
-  settings.final_reward = preset == "bsuite" ? 1 : 10;
-  settings.noise_reward = preset == "bsuite" ? 1 : preset == "code" ? 0.5 : 0.1;
+  settings.final_reward = preset.final_reward;
+  settings.noise_reward = preset.noise_reward;
   return settings;
 }
 
@@ -107,34 +130,7 @@ class Umbrella : public SmallEnvironment {
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "length",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "20",
-                 .min = 1,
-                 .max = 100000,
-                 .help = "Steps of an episode (C)."},
-                {.name = "distractors",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "0",
-                 .min = 0,
-                 .max = 1000,
-                 .help = "Coins in each observation that mean nothing (n; bsuite: 20)."},
-                {.name = "preset",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "own",
-                 .choices = {"own", "paper", "code", "bsuite"},
-                 .help = "Final and noise reward: the two options below, MetaIRN's text (10, 0.1), "
-                         "its code (10, 0.5), bsuite (1, 1)."},
-                {.name = "final_reward",
-                 .default_value = absl::StrCat(kFinalReward),
-                 .min = 0,
-                 .max = 1e6,
-                 .help = "Reward of the last step, with the sign of success (F)."},
-                {.name = "noise_reward",
-                 .default_value = absl::StrCat(kNoiseReward),
-                 .min = 0,
-                 .max = 1e6,
-                 .help = "Size of the coin-flip rewards of the other steps (nu)."}},
+    .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       MENTOR_ASSIGN_OR_RETURN(const UmbrellaChain::Settings settings, Settings(options));
       return std::make_unique<Umbrella>(settings);

@@ -40,20 +40,42 @@ struct Ranges {
   }
 };
 
+BoundOptions<Ranges> Options() {
+  std::vector<BoundOption<Ranges>> options;
+  const char* const what[] = {"mass and inertia of each body", "friction of each geom",
+                              "damping of each joint", "force of each actuator"};
+  for (int kind = 0; kind < 4; ++kind) {
+    const auto add = [&](auto ends, const char* end, const char* which) {
+      options.emplace_back([ends, kind](Ranges& ranges) -> double& { return (ranges.*ends)[kind]; },
+                           absl::StrCat(kKinds[kind], "_", end), "1", 1e-3, 1e3,
+                           absl::StrCat(which, " factor on the ", what[kind], "."));
+    };
+    add(&Ranges::low, "low", "Least");
+    add(&Ranges::high, "high", "Greatest");
+  }
+  options.push_back({&Ranges::logarithmic,
+                     "distribution",
+                     {{"uniform", false}, {"log_uniform", true}},
+                     "Of factors between low and high."});
+  const std::string late =
+      " number of control steps by which actions come late; before the first arrives, actions are "
+      "zeros.";
+  options.push_back({&Ranges::latency_min, "latency_min", "0", 0, 100, "Least" + late});
+  options.push_back({&Ranges::latency_max, "latency_max", "0", 0, 100, "Greatest" + late});
+  return options;
+}
+
+const auto kOptions = Options();
+
 absl::StatusOr<Ranges> ReadRanges(const OptionValues& options) {
-  Ranges ranges;
+  const Ranges ranges = kOptions.Read(options);
   for (int kind = 0; kind < 4; ++kind) {
     const std::string name = kKinds[kind];
-    ranges.low[kind] = options.Number(name + "_low");
-    ranges.high[kind] = options.Number(name + "_high");
     if (ranges.low[kind] <= ranges.high[kind]) continue;
     return absl::InvalidArgumentError(absl::StrCat(name, "_low is ", ranges.low[kind],
                                                    ", greater than ", name, "_high (",
                                                    ranges.high[kind], "); give low <= high"));
   }
-  ranges.logarithmic = options.Choice("distribution") == "log_uniform";
-  ranges.latency_min = static_cast<int>(options.Integer("latency_min"));
-  ranges.latency_max = static_cast<int>(options.Integer("latency_max"));
   if (ranges.latency_min > ranges.latency_max) {
     return absl::InvalidArgumentError(absl::StrCat("latency_min is ", ranges.latency_min,
                                                    ", greater than latency_max (",
@@ -217,39 +239,6 @@ absl::StatusOr<Simulation*> FindSimulation(Environment& environment, const Range
   return &simulation;
 }
 
-OptionTable Options() {
-  OptionTable table;
-  const char* const what[] = {"mass and inertia of each body", "friction of each geom",
-                              "damping of each joint", "force of each actuator"};
-  for (int kind = 0; kind < 4; ++kind) {
-    for (const char* end : {"low", "high"}) {
-      table.push_back({.name = absl::StrCat(kKinds[kind], "_", end),
-                       .default_value = "1",
-                       .min = 1e-3,
-                       .max = 1e3,
-                       .help = absl::StrCat(end == std::string_view("low") ? "Least" : "Greatest",
-                                            " factor on the ", what[kind], ".")});
-    }
-  }
-  table.push_back({.name = "distribution",
-                   .kind = OptionInfo::Kind::kChoice,
-                   .default_value = "uniform",
-                   .choices = {"uniform", "log_uniform"},
-                   .help = "Of factors between low and high."});
-  for (const char* end : {"min", "max"}) {
-    table.push_back(
-        {.name = absl::StrCat("latency_", end),
-         .kind = OptionInfo::Kind::kInteger,
-         .default_value = "0",
-         .min = 0,
-         .max = 100,
-         .help = absl::StrCat(end == std::string_view("min") ? "Least" : "Greatest",
-                              " number of control steps by which actions come late; before the "
-                              "first arrives, actions are zeros.")});
-  }
-  return table;
-}
-
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
 const Settings kPhysics = {{"mass_low", "0.7"},    {"mass_high", "1.5"},   {"friction_low", "0.5"},
@@ -264,7 +253,7 @@ Settings With(Settings settings, const Settings& more) {
 const RegisterWrapper kRegister({
     .name = kName,
     .summary = "Other masses, friction, damping, gains and control latency for each lifetime.",
-    .options = Options(),
+    .options = kOptions.table(),
     .examples = {{{"latency_min", "1"}, {"latency_max", "4"}},
                  kPhysics,
                  With(kPhysics, {{"distribution", "log_uniform"}, {"latency_max", "2"}})},

@@ -27,26 +27,22 @@ class OneHotTask : public EpisodeWrapper {
   const int index_;
 };
 
+struct Config {
+  int index, count;
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::index, "index", "0", 0, 999, "Number of this task, below count."},
+                  {&Config::count, "count", "1", 1, 1000, "Number of tasks: numbers appended."}});
+
 const RegisterWrapper kRegister({
     .name = kName,
     .summary = "Appends the task's number to the observation, one-hot.",
-    .options = {{.name = "index",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "0",
-                 .min = 0,
-                 .max = 999,
-                 .help = "Number of this task, below count."},
-                {.name = "count",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "1",
-                 .min = 1,
-                 .max = 1000,
-                 .help = "Number of tasks: numbers appended."}},
+    .options = kOptions.table(),
     .examples = {{{"index", "2"}, {"count", "5"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      const int index = static_cast<int>(options.Integer("index"));
-      const int count = static_cast<int>(options.Integer("count"));
+      const auto [index, count] = kOptions.Read(options);
       if (index >= count) {
         return absl::InvalidArgumentError(absl::StrCat("index is ", index, ", but count is ", count,
                                                        "; give an index below count"));

@@ -79,13 +79,25 @@ namespace {
 constexpr char kName[] = "random_reward";
 constexpr double kLeastProbability = 1e-6;
 
+struct Config {
+  int classes, hidden;
+  double gain;
+  uint64_t seed;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::classes, "classes", "6", 2, 1000, "Classes, of which each task has one."},
+     {&Config::hidden, "hidden", "32", 1, 1024, "Units of each hidden layer of the classifier."},
+     {&Config::gain, "gain", "3", 1e-3, 100,
+      "Gain of its orthogonal weights: with less its output is flatter."},
+     {&Config::seed, "reward_seed", "1", 0, 4294967295.0,
+      "Seed of its weights: another seed, other rewards."}});
+
 class RandomReward : public Wrapper {
  public:
-  RandomReward(std::unique_ptr<Environment> inner, const OptionValues& options)
+  RandomReward(std::unique_ptr<Environment> inner, const Config& config)
       : Wrapper(std::move(inner)),
-        network_(info_.observation_size, static_cast<int>(options.Integer("hidden")),
-                 static_cast<int>(options.Integer("classes")), options.Number("gain"),
-                 static_cast<uint64_t>(options.Integer("reward_seed"))) {}
+        network_(info_.observation_size, config.hidden, config.classes, config.gain, config.seed) {}
 
   absl::Status SetTask(const v1::EnvironmentTask& task) override {
     const int last = task.parameters_size() - 1;
@@ -139,33 +151,11 @@ class RandomReward : public Wrapper {
 const RegisterWrapper kRegister({
     .name = kName,
     .summary = "Reward by a random classifier of observations; a task has its class z besides.",
-    .options = {{.name = "classes",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "6",
-                 .min = 2,
-                 .max = 1000,
-                 .help = "Classes, of which each task has one."},
-                {.name = "hidden",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "32",
-                 .min = 1,
-                 .max = 1024,
-                 .help = "Units of each hidden layer of the classifier."},
-                {.name = "gain",
-                 .default_value = "3",
-                 .min = 1e-3,
-                 .max = 100,
-                 .help = "Gain of its orthogonal weights: with less its output is flatter."},
-                {.name = "reward_seed",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "1",
-                 .min = 0,
-                 .max = 4294967295.0,
-                 .help = "Seed of its weights: another seed, other rewards."}},
+    .options = kOptions.table(),
     .examples = {{{"classes", "3"}, {"reward_seed", "7"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<RandomReward>(std::move(inner), options);
+      return std::make_unique<RandomReward>(std::move(inner), kOptions.Read(options));
     },
     .extend_task =
         [](const OptionValues& options, const RandomStream& random, uint32_t index,
@@ -174,7 +164,7 @@ const RegisterWrapper kRegister({
           RandomStream own = random;
           own.purpose = Purpose::kSkill;
           task->add_parameters(static_cast<double>(
-              own.Below(static_cast<uint64_t>(options.Integer("classes")), index, /*draw=*/0)));
+              own.Below(static_cast<uint64_t>(kOptions.Read(options).classes), index, /*draw=*/0)));
         },
     .gives_success = true,
 });

@@ -35,20 +35,17 @@ class RewardDelay : public EpisodeWrapper {
   const int steps_;
 };
 
+const auto kOptions = Bind<int>(
+    {{kItself, "steps", "20", 1, 1000000, "Steps between payments, counted from the reset."}});
+
 const RegisterWrapper kRegister({
     .name = kName,
     .summary = "Rewards are summed and paid every so many steps and at the episode's end.",
-    .options = {{.name = "steps",
-                 .kind = OptionInfo::Kind::kInteger,
-                 .default_value = "20",
-                 .min = 1,
-                 .max = 1000000,
-                 .help = "Steps between payments, counted from the reset."}},
+    .options = kOptions.table(),
     .examples = {{{"steps", "3"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<RewardDelay>(std::move(inner),
-                                           static_cast<int>(options.Integer("steps")));
+      return std::make_unique<RewardDelay>(std::move(inner), kOptions.Read(options));
     },
 });
 

@@ -123,7 +123,7 @@ meta_learner::OuterPpoBatch OuterBatch(const Network& network) {
 
 absl::StatusOr<double> OuterEpoch(const Network& network, const learner::Device& device,
                                   const meta_learner::OuterPpoBatch& batch) {
-  const meta_learner::OuterPpoConfig config{.target_kl = std::nullopt, .k = kPiece};
+  const meta_learner::OuterPpoConfig config{.target_kl = 0, .k = kPiece};
   torch::Tensor weights = network.weights.clone();
   meta_learner::AdamState adam{torch::zeros_like(weights), torch::zeros_like(weights), 0};
   const int64_t displacement = kPiece / 2;

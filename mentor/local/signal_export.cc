@@ -86,10 +86,11 @@ absl::StatusOr<RewardMix> MixOf(const v1::Shard& shard) {
       OptionValues::Parse(loop->options, shard.inner_loop().option(), "rule.option", &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   for (const OptionInfo& option : loop->options) {
-    if (option.name == "c_ex") mix.task = options.Number("c_ex");
-    if (option.name == "c_in") mix.signal = options.Number("c_in");
-    if (option.name == "reward_scale") mix.scale = options.Number("reward_scale");
-    if (option.name == "extrinsic") mix.task_reward = options.Choice("extrinsic");
+    const auto number = [&] { return OptionNumber(options.text(option.name)); };
+    if (option.name == "c_ex") mix.task = number();
+    if (option.name == "c_in") mix.signal = number();
+    if (option.name == "reward_scale") mix.scale = number();
+    if (option.name == "extrinsic") mix.task_reward = options.text("extrinsic");
   }
   return mix;
 }
@@ -242,15 +243,16 @@ class Recorder {
 };
 
 Json ValueOf(const OptionInfo& option, const OptionValues& values) {
+  const std::string& text = values.text(option.name);
   switch (option.kind) {
     case OptionInfo::Kind::kNumber:
-      return values.Number(option.name);
+      return OptionNumber(text);
     case OptionInfo::Kind::kInteger:
-      return values.Integer(option.name);
+      return OptionInteger(text);
     case OptionInfo::Kind::kFlag:
-      return values.Flag(option.name);
+      return text == "true";
     default:
-      return values.Choice(option.name);
+      return text;
   }
 }
 

@@ -71,9 +71,10 @@ std::vector<AdrParameter> WrapperParameters(const v1::ExperimentSpec& spec,
   for (const OptionInfo& option : entry->options) {
     if (!option.name.ends_with("_low")) continue;
     AdrParameter parameter{.name = option.name.substr(0, option.name.size() - 4),
-                           .nominal = nominal.Number(option.name)};
+                           .nominal = OptionNumber(nominal.text(option.name))};
     for (int side = 0; side < 2; ++side)
-      parameter.limits[side] = values.Number(absl::StrCat(parameter.name, "_", kSides[side]));
+      parameter.limits[side] =
+          OptionNumber(values.text(absl::StrCat(parameter.name, "_", kSides[side])));
     if (parameter.limits[0] == parameter.limits[1]) continue;
     if (parameter.limits[0] > parameter.nominal || parameter.limits[1] < parameter.nominal) {
       violations->Add("benchmark.wrapper",
@@ -142,18 +143,34 @@ void ProbeTasks(const v1::ExperimentSpec& spec, const std::vector<AdrParameter>&
   }
 }
 
+const auto kOptions = Bind<AdrConfig>(
+    {{&AdrConfig::of_wrapper,
+      "parameters",
+      {{"wrapper", true}, {"task", false}},
+      "What is randomised: mass, friction, damping and gain of wrapper domain_randomization, whose "
+      "ranges are the limits, or the numbers of the tasks of benchmark custom, whose ranges are "
+      "the limits."},
+     {&AdrConfig::boundary, "boundary", "0.5", 0, 1,
+      "Share of the lifetimes that live at an end of a range."},
+     {&AdrConfig::buffer, "buffer", "10", 1, 1e5,
+      "Lifetimes at an end that decide whether it moves."},
+     {&AdrConfig::by_success,
+      "performance",
+      {{"success", true}, {"shaped", false}},
+      "Quantity that decides: the share of successful episodes, or the mean shaped reward of a "
+      "step, each "
+      "of the last inner iteration."},
+     {&AdrConfig::threshold_low, "threshold_low", "0.3", -1e30, 1e30,
+      "A mean performance up to this narrows the range."},
+     {&AdrConfig::threshold_high, "threshold_high", "0.8", -1e30, 1e30,
+      "A mean performance from this on widens the range."},
+     {&AdrConfig::step, "step", "0.05", 1e-6, 1,
+      "By how much an end moves, as a share of the way from the nominal value to its limit."},
+     {&AdrConfig::shrink, "shrink", true, "Ranges get narrower, too."}});
+
 std::unique_ptr<Curriculum> Make(const CurriculumContext& context, const OptionValues& options,
                                  Violations* violations) {
-  AdrConfig config{.seed = context.spec.seed(),
-                   .pairs = context.pairs,
-                   .of_wrapper = options.Choice("parameters") == "wrapper",
-                   .by_success = options.Choice("performance") == "success",
-                   .boundary = options.Number("boundary"),
-                   .buffer = options.Integer("buffer"),
-                   .threshold_low = options.Number("threshold_low"),
-                   .threshold_high = options.Number("threshold_high"),
-                   .shrink = options.Flag("shrink"),
-                   .parameters = {}};
+  AdrConfig config = kOptions.Read(options, {.seed = context.spec.seed(), .pairs = context.pairs});
   if (config.threshold_low >= config.threshold_high) {
     violations->Add("curriculum.option.threshold_low",
                     absl::StrFormat("is %g, not below threshold_high = %g; lower it or raise "
@@ -166,7 +183,7 @@ std::unique_ptr<Curriculum> Make(const CurriculumContext& context, const OptionV
   if (of_parameters.empty() && config.parameters.empty()) {
     of_parameters.Add("curriculum.option.parameters",
                       absl::StrFormat("is %s, but no range there is wider than a point; widen one",
-                                      options.Choice("parameters")));
+                                      config.of_wrapper ? "wrapper" : "task"));
   }
   if (of_parameters.empty() && !config.of_wrapper)
     ProbeTasks(context.spec, config.parameters, &of_parameters);
@@ -175,8 +192,7 @@ std::unique_ptr<Curriculum> Make(const CurriculumContext& context, const OptionV
   if (!violations->empty()) return nullptr;
   for (AdrParameter& parameter : config.parameters) {
     for (int side = 0; side < 2; ++side) {
-      parameter.deltas[side] =
-          options.Number("step") * std::abs(parameter.limits[side] - parameter.nominal);
+      parameter.deltas[side] = config.step * std::abs(parameter.limits[side] - parameter.nominal);
     }
   }
   return std::make_unique<Adr>(std::move(config));
@@ -198,25 +214,7 @@ MetricTable Metrics() {
 const RegisterCurriculum kRegister({
     .name = "adr",
     .summary = "Ranges that widen with success: automatic domain randomisation (OpenAI 2019)",
-    .options =
-        {ChoiceOption("parameters", {"wrapper", "task"},
-                      "What is randomised: mass, friction, damping and gain of wrapper "
-                      "domain_randomization, whose ranges are the limits, or the numbers of the "
-                      "tasks of benchmark custom, whose ranges are the limits."),
-         NumberOption("boundary", "0.5", 0, 1,
-                      "Share of the lifetimes that live at an end of a range."),
-         IntegerOption("buffer", "10", 1, 1e5, "Lifetimes at an end that decide whether it moves."),
-         ChoiceOption("performance", {"success", "shaped"},
-                      "Quantity that decides: the share of successful episodes, or the mean shaped "
-                      "reward of a step, each of the last inner iteration."),
-         NumberOption("threshold_low", "0.3", -1e30, 1e30,
-                      "A mean performance up to this narrows the range."),
-         NumberOption("threshold_high", "0.8", -1e30, 1e30,
-                      "A mean performance from this on widens the range."),
-         NumberOption("step", "0.05", 1e-6, 1,
-                      "By how much an end moves, as a share of the way from the nominal value to "
-                      "its limit."),
-         FlagOption("shrink", true, "Ranges get narrower, too.")},
+    .options = kOptions.table(),
     .metrics = Metrics(),
     .example = "benchmark { name: 'single' environment: 'Hopper-v5' wrapper { name: "
                "'domain_randomization' option { name: 'mass_low' value: '0.5' } option { name: "

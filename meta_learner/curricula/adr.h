@@ -30,6 +30,7 @@ struct AdrConfig {
   double boundary = 0.5;   // Probability that a lifetime is at an end.
   int64_t buffer = 10;     // Lifetimes at an end that decide its move.
   double threshold_low = 0.3, threshold_high = 0.8;
+  double step = 0.05;  // A move of an end, as a share of the way from nominal to limit.
   bool shrink = true;
   std::vector<AdrParameter> parameters = {};
 };

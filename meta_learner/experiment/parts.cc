@@ -147,7 +147,7 @@ std::vector<std::string> AsksForSuccess(const std::string& part, const OptionTab
   Violations none;
   const OptionValues values = OptionValues::Parse(table, set, part, &none);
   for (const OptionInfo& info : table) {
-    if (info.kind == OptionInfo::Kind::kChoice && values.Choice(info.name) == "success")
+    if (info.kind == OptionInfo::Kind::kChoice && values.text(info.name) == "success")
       fields.push_back(absl::StrCat(part, ".", info.name));
   }
   return fields;

@@ -20,62 +20,62 @@ namespace {
 
 using torch::Tensor;
 
-OptionTable Options() {
-  OptionTable options = OuterPpoOptions(
-      {.learning_rate = "5e-5",
-       .entropy_coef = "0.003",
-       .target_kl = "0.01",
-       .epochs = "12",
-       .target_mean = "1e-4",
-       .entropy_help = "Weight of the entropy bonus (0.0005 for ML10 and the advantage role).",
-       .trained = "the signal network"});
-  options.insert(
-      options.end(),
-      {FlagOption("zero_prev_at_cut", false,
-                  "Feed 0 instead of the previous signal at the first step of each piece, as the "
-                  "authors' code does."),
-       ChoiceOption("estimator", {"skipping", "bootstrapping", "mc", "mc_skipping", "gae"},
-                    "Meta-advantage; those with skipping leave out the rewards before the next "
-                    "update."),
-       NumberOption("gamma", "0.9", 0, 1,
-                    "Discount of the meta-advantage per episode (estimator gae: per step)."),
-       NumberOption("lambda", "0.85", 0, 1,
-                    "Weight of an n-step estimate relative to the one before."),
-       IntegerOption("starting_n", "0", 0, 1e9,
-                     "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."),
-       IntegerOption("num_n_step_estimates", "6", 1, 10000, "Number of n-step estimates."),
-       IntegerOption("skip_rate", "0", 0, 1e9,
-                     "Distance between their n; 0: 0.15 steps_per_iteration.")});
-  return options;
-}
+struct Config {
+  OuterPpoSettings settings;
+  bool zero_prev_at_cut;  // methods/black_box/README.md#reading-previous-signal-at-cuts.
+  MetaAdvantageConfig advantage;
+};
 
-OuterPpoRuleConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
+const auto kOptions = Bind<Config>(
+    {{&Config::settings,
+      OuterPpoOptions(
+          {.learning_rate = "5e-5",
+           .entropy_coef = "0.003",
+           .target_kl = "0.01",
+           .epochs = "12",
+           .target_mean = "1e-4",
+           .entropy_help = "Weight of the entropy bonus (0.0005 for ML10 and the advantage role).",
+           .trained = "the signal network"})},
+     {&Config::zero_prev_at_cut, "zero_prev_at_cut", false,
+      "Feed 0 instead of the previous signal at the first step of each piece, as the authors' code "
+      "does."},
+     {In(&Config::advantage, &MetaAdvantageConfig::estimator), "estimator", MetaEstimators(),
+      "Meta-advantage; those with skipping leave out the rewards before the next update."},
+     {In(&Config::advantage, &MetaAdvantageConfig::gamma), "gamma", "0.9", 0, 1,
+      "Discount of the meta-advantage per episode (estimator gae: per step)."},
+     {In(&Config::advantage, &MetaAdvantageConfig::lambda), "lambda", "0.85", 0, 1,
+      "Weight of an n-step estimate relative to the one before."},
+     {In(&Config::advantage, &MetaAdvantageConfig::starting_n), "starting_n", "0", 0, 1e9,
+      "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."},
+     {In(&Config::advantage, &MetaAdvantageConfig::num_estimates), "num_n_step_estimates", "6", 1,
+      10000, "Number of n-step estimates."},
+     {In(&Config::advantage, &MetaAdvantageConfig::skip_rate), "skip_rate", "0", 0, 1e9,
+      "Distance between their n; 0: 0.15 steps_per_iteration."}});
+
+OuterPpoRuleConfig RuleConfigOf(const RuleContext& context, Config config) {
   const v1::ExperimentSpec& spec = context.spec;
   const auto* density = context.network ? context.network->density() : nullptr;
   const int64_t steps = spec.lifetime().steps_per_iteration(),
                 iterations = spec.lifetime().iterations();
-  const auto share = [&](const char* name, double of_segment) {
-    const int64_t value = options.Integer(name);
-    if (value > 0) return value;
-    return std::max<int64_t>(1, std::llround(of_segment * static_cast<double>(steps)));
+  const auto share = [&](double of_segment, int64_t* value) {
+    if (*value == 0)
+      *value = std::max<int64_t>(1, std::llround(of_segment * static_cast<double>(steps)));
   };
-  return {.advantage = {.estimator = MetaEstimatorFromName(options.Choice("estimator")),
-                        .steps_per_iteration = steps,
-                        .gamma = options.Number("gamma"),
-                        .lambda = options.Number("lambda"),
-                        .starting_n = share("starting_n", 1.1),
-                        .num_estimates = options.Integer("num_n_step_estimates"),
-                        .skip_rate = share("skip_rate", 0.15)},
+  config.advantage.steps_per_iteration = steps;
+  share(1.1, &config.advantage.starting_n);
+  share(0.15, &config.advantage.skip_rate);
+  config.settings.ppo.piece_unit = density ? density->piece_unit() : 1;
+  return {.settings = config.settings,
+          .advantage = config.advantage,
           .lifetimes = spec.rule().lifetimes_per_update(),
           .lifetime_steps = iterations * steps,
           .trained_steps = (iterations - 1) * steps,
-          .sampled_signals = true,
-          .piece_unit = density ? density->piece_unit() : 1};
+          .sampled_signals = true};
 }
 
 // Checks what no single option shows.
-void Check(const v1::ExperimentSpec& spec, const OptionValues& options,
-           const OuterPpoRuleConfig& config, Violations* violations) {
+void Check(const v1::ExperimentSpec& spec, const OuterPpoRuleConfig& config,
+           Violations* violations) {
   const int64_t iterations = spec.lifetime().iterations(),
                 steps = spec.lifetime().steps_per_iteration();
   if (iterations < 2) {
@@ -85,8 +85,7 @@ void Check(const v1::ExperimentSpec& spec, const OptionValues& options,
                                     iterations));
     return;
   }
-  CheckPieces(ReadOuterPpo(options, config.piece_unit), config.trained_steps,
-              "all but the last iteration", violations);
+  CheckPieces(config.settings.ppo, config.trained_steps, "all but the last iteration", violations);
   const int64_t invalid =
       FirstInvalidStep(config.advantage, config.lifetime_steps, config.trained_steps);
   if (invalid >= 0) {
@@ -104,13 +103,11 @@ void Check(const v1::ExperimentSpec& spec, const OptionValues& options,
 
 class BlackBox final : public OuterPpoRule {
  public:
-  BlackBox(const RuleContext& context, const OptionValues& options,
-           const OuterPpoRuleConfig& config)
-      : OuterPpoRule(context, options, config,
-                     context.network->InitialWeights(context.spec.seed())),
+  BlackBox(const RuleContext& context, const OuterPpoRuleConfig& config, bool zero_prev_at_cut)
+      : OuterPpoRule(context, config, context.network->InitialWeights(context.spec.seed())),
         network_(context.network),
         trained_steps_(config.trained_steps),
-        zero_prev_at_cut_(options.Flag("zero_prev_at_cut")) {}
+        zero_prev_at_cut_(zero_prev_at_cut) {}
 
   RuleNeeds needs() const override { return {.signal_density = true}; }
 
@@ -133,18 +130,19 @@ class BlackBox final : public OuterPpoRule {
 
   const std::shared_ptr<const learner::SignalNetwork> network_;
   const int64_t trained_steps_;
-  const bool zero_prev_at_cut_;  // methods/black_box/README.md#reading-previous-signal-at-cuts.
+  const bool zero_prev_at_cut_;
 };
 
 const RegisterRule kBlackBox({
     .name = "black_box",
     .summary = "PPO over whole lifetimes, first order (Pappalardo, Ramele and Santos)",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = OuterPpoMetrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
-      const OuterPpoRuleConfig config = ReadConfig(context, options);
-      Check(context.spec, options, config, violations);
+      const Config own = kOptions.Read(options);
+      const OuterPpoRuleConfig config = RuleConfigOf(context, own);
+      Check(context.spec, config, violations);
       if (!context.network)
         violations->Add("signal",
                         "is missing; the black-box rule trains a signal network, so name one");
@@ -156,7 +154,7 @@ const RegisterRule kBlackBox({
                          "them: take lstm, or mlp or attention with option density, or a rule by "
                          "gradient"));
       if (!violations->empty()) return nullptr;
-      return std::make_unique<BlackBox>(context, options, config);
+      return std::make_unique<BlackBox>(context, config, own.zero_prev_at_cut);
     },
 });
 

@@ -36,16 +36,23 @@ std::shared_ptr<const Discriminator> AsDiscriminator(
 
 namespace {
 
+struct Config {
+  int64_t skills, hidden;
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::skills, "skills", "6", 2, 1000, "Skills of an agent."},
+                  {&Config::hidden, "hidden", "32", 1, kUnitsMax, "Units of each hidden layer."}});
+
 const RegisterSignal kDiscriminator({
     .name = "discriminator",
     .summary = "Tells an agent's skills apart by the observations that they lead to (Eysenbach et "
                "al.: DIAYN); for rule diayn",
-    .options = {IntegerOption("skills", "6", 2, 1000, "Skills of an agent."),
-                UnitsOption("hidden", "32", 1, "Units of each hidden layer.")},
+    .options = kOptions.table(),
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<Discriminator>(context.observation_size, options.Integer("hidden"),
-                                             options.Integer("skills"));
+      const auto [skills, hidden] = kOptions.Read(options);
+      return std::make_unique<Discriminator>(context.observation_size, hidden, skills);
     },
     .check =
         [](const SignalContext& context, const OptionValues&, Violations* violations) {

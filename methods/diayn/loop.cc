@@ -22,17 +22,21 @@ namespace mentor::learner {
 
 using torch::Tensor;
 
-OptionTable SkillsOptions() {
-  return {ChoiceOption("draw", {"balanced", "uniform"},
-                       "Skills of a lifetime's episodes: in turn, or drawn for each.")};
-}
+namespace {
+
+const auto kOptions =
+    Bind<SkillsConfig>({{&SkillsConfig::uniform,
+                         "draw",
+                         {{"balanced", false}, {"uniform", true}},
+                         "Skills of a lifetime's episodes: in turn, or drawn for each."}});
+
+}  // namespace
 
 SkillsConfig ReadSkills(const OptionValues& options, const v1::ExperimentSpec& spec,
                         const v1::EnvironmentShape& shape, int64_t num_skills) {
-  return {.skills = num_skills,
-          .uniform = options.Choice("draw") == "uniform",
-          .episodes = EpisodesOfIteration(spec, shape),
-          .episode_steps = shape.episode_steps()};
+  return kOptions.Read(options, {.skills = num_skills,
+                                 .episodes = EpisodesOfIteration(spec, shape),
+                                 .episode_steps = shape.episode_steps()});
 }
 
 void CheckSkills(const SkillsConfig& config, const v1::ExperimentSpec& spec,
@@ -176,7 +180,7 @@ SkillsConfig ConfigOf(const InnerLoopContext& context, Violations* violations) {
 const RegisterInnerLoop kSkills({
     .name = "skills",
     .summary = "PPO of agents with many skills, rewarded for skills that can be told apart (DIAYN)",
-    .options = SkillsOptions(),
+    .options = kOptions.table(),
     .network = "discriminator",
     .all_final_observations = true,
     .make = [](const InnerLoopContext& context,

@@ -20,7 +20,6 @@ struct SkillsConfig {
   int64_t episode_steps = 1;  // M
 };
 
-OptionTable SkillsOptions();
 SkillsConfig ReadSkills(const OptionValues& options, const v1::ExperimentSpec& spec,
                         const v1::EnvironmentShape& shape, int64_t num_skills);
 void CheckSkills(const SkillsConfig& config, const v1::ExperimentSpec& spec,

@@ -45,18 +45,26 @@ double Spread(const Tensor& states, const Tensor& skills, int64_t num_skills) {
   return pairs == 0 ? 0 : between / pairs / std::max(within, kLeast);
 }
 
+struct Config {
+  int64_t steps = 4;
+  learner::AdamConfig adam = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::steps, "discriminator_steps", "4", 1, 10000,
+                   "Steps of Adam in an outer update, each on all that was reached."},
+                  {In(&Config::adam, &learner::AdamConfig::learning_rate), "discriminator_rate",
+                   "5e-3", 0, 100, "Learning rate of Adam."}});
+
 class Diayn : public OuterRule {
  public:
-  Diayn(const RuleContext& context, const OptionValues& options,
+  Diayn(const RuleContext& context, const Config& own,
         std::shared_ptr<const learner::Discriminator> discriminator,
         const learner::SkillsConfig& config)
       : discriminator_(std::move(discriminator)),
         config_(config),
-        steps_(options.Integer("discriminator_steps")),
-        adam_config_{.learning_rate = options.Number("discriminator_rate"),
-                     .beta1 = 0.9,
-                     .beta2 = 0.999,
-                     .epsilon = 1e-8},
+        steps_(own.steps),
+        adam_config_(own.adam),
         lifetimes_(context.spec.rule().lifetimes_per_update()),
         iterations_(context.spec.lifetime().iterations()),
         seed_(context.spec.seed()),
@@ -194,9 +202,7 @@ const RegisterRule kDiayn({
     .name = "diayn",
     .summary = "Skills that can be told apart, without a task's reward (DIAYN, Eysenbach et al.)",
     .inner_loop = "skills",
-    .options = {IntegerOption("discriminator_steps", "4", 1, 10000,
-                              "Steps of Adam in an outer update, each on all that was reached."),
-                NumberOption("discriminator_rate", "5e-3", 0, 100, "Learning rate of Adam.")},
+    .options = kOptions.table(),
     .metrics = Metrics(),
     .example = "lifetime { steps_per_iteration: 1200 } "
                "signal { name: 'discriminator' option { name: 'skills' value: '4' } }",
@@ -214,7 +220,7 @@ const RegisterRule kDiayn({
           learner::ReadSkills(options, context.spec, context.shape, discriminator->num_skills());
       learner::CheckSkills(config, context.spec, context.shape, violations);
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Diayn>(context, options, discriminator, config);
+      return std::make_unique<Diayn>(context, kOptions.Read(options), discriminator, config);
     },
 });
 

@@ -49,10 +49,23 @@ Tensor Shifted(const Tensor& kept, const Tensor& x) {
   return torch::cat({kept.narrow(1, x.size(1), kept.size(1) - x.size(1)), x.to(kept.options())}, 1);
 }
 
+struct Config {
+  double sigma, mix_fraction, mix_final;
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::sigma, PerturbationOptions("0.01")},
+                  {&Config::mix_fraction, "mix_fraction", "0.125", 0, 1,
+                   "Share of the outer updates over which the part of PPO in the agents' loss "
+                   "falls from 1 to mix_final."},
+                  {&Config::mix_final, "mix_final", "0", 0, 1,
+                   "Part of PPO after that, and in evaluations; 0: the learned loss alone."}});
+
 class EvolvedLoss : public LearningLoop {
  public:
   explicit EvolvedLoss(const InnerLoopContext& context)
       : LearningLoop(context, ShapeOfAgents(context.shard->spec().agent(), context.shard->shape())),
+        config_(kOptions.Read(context.options)),
         loss_(*context.network->loss()),
         sizes_(loss_.sizes()),
         layout_(AgentLayout(shape_)),
@@ -113,11 +126,10 @@ class EvolvedLoss : public LearningLoop {
   };
 
   double Mix() const {
-    const OptionValues& options = context_.options;
     const v1::RuleSpec& rule = context_.shard->spec().rule();
-    if (!context_.shard->outer_learning()) return options.Number("mix_final");
+    if (!context_.shard->outer_learning()) return config_.mix_final;
     return MixOf(context_.lifetime_numbers()[0] / rule.lifetimes_per_update(), rule.outer_updates(),
-                 options.Number("mix_fraction"), options.Number("mix_final"));
+                 config_.mix_fraction, config_.mix_final);
   }
 
   // theta without the context's numbers.
@@ -146,7 +158,7 @@ class EvolvedLoss : public LearningLoop {
     std::vector<Tensor> rows;
     for (const uint32_t number : numbers) {
       rows.push_back(
-          phi + context_.options.Number("sigma") * SignOf(number) *
+          phi + config_.sigma * SignOf(number) *
                     PairPerturbation(context_.shard->spec().seed(), PairOf(number), phi.numel()));
     }
     return torch::stack(rows);
@@ -257,6 +269,7 @@ class EvolvedLoss : public LearningLoop {
                                                     .item<double>();
   }
 
+  const Config config_;
   const LearnedLoss& loss_;  // The context keeps it.
   const LossSizes sizes_;
   const ParamLayout layout_;  // Policy and critic; the context's numbers follow in theta.
@@ -285,14 +298,7 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
 const RegisterInnerLoop kEvolvedLoss({
     .name = "evolved_loss",
     .summary = "Agents that descend a learned loss, each its own perturbed one",
-    .options = {NumberOption("sigma", "0.01", 1e-6, 100,
-                             "Standard deviation of the perturbations of the weights."),
-                NumberOption("mix_fraction", "0.125", 0, 1,
-                             "Share of the outer updates over which the part of PPO in the agents' "
-                             "loss falls from 1 to mix_final."),
-                NumberOption("mix_final", "0", 0, 1,
-                             "Part of PPO after that, and in evaluations; 0: the learned loss "
-                             "alone.")},
+    .options = kOptions.table(),
     .metrics = {{.name = "mix", .help = "Part of PPO in the agents' loss."},
                 {.name = "learned_loss_first",
                  .help = "Learned loss at the first step of the last update, mean over agents."},

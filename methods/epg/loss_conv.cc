@@ -32,12 +32,27 @@ Tensor Convolve(const Tensor& x, const Tensor& weights, const Tensor& bias, int6
   return Affine(windows.flatten(2), weights.flatten(2), bias);
 }
 
+struct Config {
+  int64_t conv1, conv2, trajectory, loss;
+  LossSizes sizes;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::conv1, "conv1", "16", 1, 1024, "Channels of the first convolution, over 6 steps."},
+     {&Config::conv2, "conv2", "32", 1, 1024, "Channels of the second, over 4 of the first's."},
+     {&Config::trajectory, "trajectory", "32", 1, 1024,
+      "Numbers that say of all steps what each row sees."},
+     {&Config::loss, "loss", "16", 1, 1024, "Units of the hidden layer that sees a row."},
+     {In(&Config::sizes, &LossSizes::context), "context", "0", 0, 256,
+      "Numbers of the agent that it learns beside its policy, for the loss alone; the paper has "
+      "32."},
+     {In(&Config::sizes, &LossSizes::steps), "buffer", "512", kLeastSteps, 65536,
+      "Last steps of the agent that the loss sees; at least lifetime.steps_per_iteration."}});
+
 class LossConv : public SignalNetwork, public LearnedLoss {
  public:
-  LossConv(const SignalContext& context, const OptionValues& options)
-      : sizes_{.steps = options.Integer("buffer"), .context = options.Integer("context")} {
-    const int64_t conv1 = options.Integer("conv1"), conv2 = options.Integer("conv2"),
-                  trajectory = options.Integer("trajectory"), loss = options.Integer("loss");
+  LossConv(const SignalContext& context, const Config& config) : sizes_(config.sizes) {
+    const auto& [conv1, conv2, trajectory, loss, sizes] = config;
     const int64_t outputs = (context.discrete_actions ? 1 : 2) * context.action_size;
     const int64_t features =
         context.observation_size + context.action_size + 2 + outputs + sizes_.context;
@@ -105,21 +120,11 @@ class LossConv : public SignalNetwork, public LearnedLoss {
 const RegisterSignal kLossConv({
     .name = "loss_conv",
     .summary = "A loss: convolutions over the agent's last steps (evolved policy gradients)",
-    .options = {IntegerOption("conv1", "16", 1, 1024,
-                              "Channels of the first convolution, over 6 steps."),
-                IntegerOption("conv2", "32", 1, 1024,
-                              "Channels of the second, over 4 of the first's."),
-                IntegerOption("trajectory", "32", 1, 1024,
-                              "Numbers that say of all steps what each row sees."),
-                IntegerOption("loss", "16", 1, 1024, "Units of the hidden layer that sees a row."),
-                IntegerOption("context", "0", 0, 256,
-                              "Numbers of the agent that it learns beside its policy, for the loss "
-                              "alone; the paper has 32."),
-                IntegerOption("buffer", "512", kLeastSteps, 65536,
-                              "Last steps of the agent that the loss sees; at least "
-                              "lifetime.steps_per_iteration.")},
-    .make = [](const SignalContext& context, const OptionValues& options)
-        -> std::unique_ptr<SignalNetwork> { return std::make_unique<LossConv>(context, options); },
+    .options = kOptions.table(),
+    .make = [](const SignalContext& context,
+               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
+      return std::make_unique<LossConv>(context, kOptions.Read(options));
+    },
 });
 
 const RegisterSignalColumns kLossColumns("loss_conv", [](const SignalContext& context,
@@ -130,9 +135,8 @@ const RegisterSignalColumns kLossColumns("loss_conv", [](const SignalContext& co
   columns.push_back({.name = "policy",
                      .size = (context.discrete_actions ? 1 : 2) * context.action_size,
                      .how = context.discrete_actions ? "probabilities" : "mean, then log-std"});
-  if (options.Integer("context") > 0) {
-    columns.push_back({.name = "context", .size = options.Integer("context"), .how = "tanh"});
-  }
+  if (const int64_t size = kOptions.Read(options).sizes.context; size > 0)
+    columns.push_back({.name = "context", .size = size, .how = "tanh"});
   return columns;
 });
 

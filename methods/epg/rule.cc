@@ -7,14 +7,16 @@
 namespace mentor::meta_learner {
 namespace {
 
+const auto kOptions = EvolutionOptions({.learning_rate = "0.01",
+                                        .adam_beta1 = "0",
+                                        .weight_decay = "0.001",
+                                        .anneal = EvolutionAnneal::kHalf});
+
 const RegisterRule kEpg({
     .name = "epg",
     .summary = "A learned loss, by evolution strategies on what agents achieve with it (EPG)",
     .inner_loop = "evolved_loss",
-    .options = EvolutionOptions({.learning_rate = "0.01",
-                                 .adam_beta1 = "0",
-                                 .weight_decay = "0.001",
-                                 .anneal = {"half", "none"}}),
+    .options = kOptions.table(),
     .metrics = EvolutionMetrics(),
     .example = "signal { name: 'loss_conv' role: LOSS option { name: 'buffer' value: '4000' } } "
                "rule { shard_lifetimes: 16 }",
@@ -27,7 +29,7 @@ const RegisterRule kEpg({
             absl::StrFormat("is %d; a shard has whole pairs: give an even number", size));
       }
       if (!violations->empty()) return nullptr;
-      return MakeEvolutionRule(context, ReadEvolution(options));
+      return MakeEvolutionRule(context, kOptions.Read(options), options);
     },
 });
 

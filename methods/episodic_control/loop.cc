@@ -606,41 +606,50 @@ class EpisodicControl final : public InnerLoop {
   int64_t iterations_ = 0;  // Iterations so far.
 };
 
-OptionTable Options() {
-  return {
-      ChoiceOption("algorithm", {"mfec", "nec"},
-                   "Model-free episodic control (greatest returns), or neural episodic control "
-                   "(n-step targets)."),
-      NumberOption("gamma", "1", 0, 1, "Discount per step."),
-      IntegerOption("capacity", "100000", 1, 1000000,
-                    "Rows of each action's table; then the one written longest ago gives way."),
-      IntegerOption("k", "11", 1, 1000, "mfec: nearest neighbours whose mean is a value."),
-      IntegerOption("projection", "64", 0, 4096,
-                    "mfec: numbers of a key, a random linear map of the observation; 0, or as many "
-                    "as the observation has: the observation itself."),
-      NumberOption("epsilon", "0.005", 0, 1, "mfec: probability of an action drawn uniformly."),
-      IntegerOption("neighbours", "50", 1, 1000000, "nec: nearest neighbours that count."),
-      IntegerOption("key", "16", 1, 4096, "nec: numbers of a key."),
-      IntegerOption("hidden", "32", 1, 4096, "nec: units of the encoder's hidden layer."),
-      NumberOption("delta", "1e-3", 1e-12, 1,
-                   "nec: added to squared distances, whose inverse is a neighbour's weight."),
-      IntegerOption("n", "100", 1, 1000000, "nec: rewards in a target."),
-      NumberOption("alpha", "0.1", 0, 1,
-                   "nec: share of the way to its target that a value goes when its row is written "
-                   "again."),
-      NumberOption("epsilon_start", "1", 0, 1,
-                   "nec: probability of an action drawn uniformly, in the first iteration."),
-      NumberOption("epsilon_end", "0.001", 0, 1, "nec: what that falls to, linearly."),
-      IntegerOption("epsilon_iterations", "10", 1, 1000000, "nec: inner iterations of the fall."),
-      IntegerOption("replay", "100000", 1, 1000000, "nec: steps kept to train the encoder on."),
-      IntegerOption("batch", "32", 1, 1000000, "nec: steps of a minibatch."),
-      IntegerOption("gradient_steps", "5", 0, 10000, "nec: Adam steps after each iteration."),
-      NumberOption("learning_rate", "1e-4", 0, 1,
-                   "nec: learning rate of Adam; 0: the encoder stays random."),
-      FlagOption("refresh_keys", true,
-                 "nec: all keys are computed again after training; otherwise when their row is "
-                 "written.")};
-}
+struct Options : EpisodicConfig {
+  int64_t projection;
+  double epsilon, delta;
+  float alpha;
+  uint32_t k, neighbours;
+};
+
+const auto kOptions = Bind<Options>(
+    {{&Options::nec,
+      "algorithm",
+      {{"mfec", false}, {"nec", true}},
+      "Model-free episodic control (greatest returns), or neural episodic control (n-step "
+      "targets)."},
+     {&Options::gamma, "gamma", "1", 0, 1, "Discount per step."},
+     {&Options::capacity, "capacity", "100000", 1, 1000000,
+      "Rows of each action's table; then the one written longest ago gives way."},
+     {&Options::k, "k", "11", 1, 1000, "mfec: nearest neighbours whose mean is a value."},
+     {&Options::projection, "projection", "64", 0, 4096,
+      "mfec: numbers of a key, a random linear map of the observation; 0, or as many as the "
+      "observation has: the observation itself."},
+     {&Options::epsilon, "epsilon", "0.005", 0, 1,
+      "mfec: probability of an action drawn uniformly."},
+     {&Options::neighbours, "neighbours", "50", 1, 1000000, "nec: nearest neighbours that count."},
+     {In(&Options::network, &KeyNetwork::key), "key", "16", 1, 4096, "nec: numbers of a key."},
+     {In(&Options::network, &KeyNetwork::hidden), "hidden", "32", 1, 4096,
+      "nec: units of the encoder's hidden layer."},
+     {&Options::delta, "delta", "1e-3", 1e-12, 1,
+      "nec: added to squared distances, whose inverse is a neighbour's weight."},
+     {&Options::n, "n", "100", 1, 1000000, "nec: rewards in a target."},
+     {&Options::alpha, "alpha", "0.1", 0, 1,
+      "nec: share of the way to its target that a value goes when its row is written again."},
+     {&Options::epsilon_start, "epsilon_start", "1", 0, 1,
+      "nec: probability of an action drawn uniformly, in the first iteration."},
+     {&Options::epsilon_end, "epsilon_end", "0.001", 0, 1, "nec: what that falls to, linearly."},
+     {&Options::epsilon_iterations, "epsilon_iterations", "10", 1, 1000000,
+      "nec: inner iterations of the fall."},
+     {&Options::replay, "replay", "100000", 1, 1000000, "nec: steps kept to train the encoder on."},
+     {&Options::batch, "batch", "32", 1, 1000000, "nec: steps of a minibatch."},
+     {&Options::gradient_steps, "gradient_steps", "5", 0, 10000,
+      "nec: Adam steps after each iteration."},
+     {&Options::learning_rate, "learning_rate", "1e-4", 0, 1,
+      "nec: learning rate of Adam; 0: the encoder stays random."},
+     {&Options::refresh_keys, "refresh_keys", true,
+      "nec: all keys are computed again after training; otherwise when their row is written."}});
 
 MetricTable Metrics() {
   return {
@@ -716,7 +725,7 @@ LoopSizes SizesOf(const InnerLoopContext& context) {
 const RegisterInnerLoop kEpisodicControl({
     .name = "episodic_control",
     .summary = "agents that remember what came of their actions (MFEC, NEC)",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = Metrics(),
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
@@ -738,39 +747,27 @@ double EpisodicConfig::EpsilonAt(int64_t iteration) const {
 
 EpisodicConfig ReadEpisodicControl(const OptionValues& options, const v1::Shard& shard) {
   const int64_t d = shard.shape().observation_size();
-  EpisodicConfig config;
-  config.nec = options.Choice("algorithm") == "nec";
-  config.actions = shard.shape().action_size();
-  config.capacity = options.Integer("capacity");
-  config.gamma = options.Number("gamma");
-  config.bootstraps = shard.spec().agent().bootstrap_on_truncation();
+  const Options own = kOptions.Read(options);
+  EpisodicConfig config = own;
   if (config.nec) {
-    config.network = {
-        .observation = d, .hidden = options.Integer("hidden"), .key = options.Integer("key")};
-    config.sizes.set_neighbours(static_cast<uint32_t>(options.Integer("neighbours")));
+    config.network.observation = d;
+    config.sizes.set_neighbours(own.neighbours);
     config.sizes.set_kernel(v1::LOOKUP_KERNEL_INVERSE);
-    config.sizes.set_delta(options.Number("delta"));
-    config.rewrite = [alpha = static_cast<float>(options.Number("alpha"))](float stored,
-                                                                           float written) {
+    config.sizes.set_delta(own.delta);
+    config.rewrite = [alpha = own.alpha](float stored, float written) {
       return stored + alpha * (written - stored);
     };
-    config.epsilon_start = options.Number("epsilon_start");
-    config.epsilon_end = options.Number("epsilon_end");
-    config.epsilon_iterations = options.Integer("epsilon_iterations");
-    config.n = options.Integer("n");
-    config.replay = options.Integer("replay");
-    config.batch = options.Integer("batch");
-    config.gradient_steps = options.Integer("gradient_steps");
-    config.learning_rate = options.Number("learning_rate");
-    config.refresh_keys = options.Flag("refresh_keys");
   } else {
-    const int64_t projection = options.Integer("projection");
-    config.network = {.observation = d, .key = projection == 0 ? d : projection};
-    config.sizes.set_neighbours(static_cast<uint32_t>(options.Integer("k")));
+    // Without the options of NEC.
+    config = {.capacity = own.capacity, .gamma = own.gamma};
+    config.network = {.observation = d, .key = own.projection == 0 ? d : own.projection};
+    config.sizes.set_neighbours(own.k);
     config.sizes.set_kernel(v1::LOOKUP_KERNEL_MEAN);
     config.rewrite = [](float stored, float written) { return std::max(stored, written); };
-    config.epsilon_start = config.epsilon_end = options.Number("epsilon");
+    config.epsilon_start = config.epsilon_end = own.epsilon;
   }
+  config.actions = shard.shape().action_size();
+  config.bootstraps = shard.spec().agent().bootstrap_on_truncation();
   config.sizes.set_key(static_cast<uint32_t>(config.network.key));
   config.sizes.set_hidden(static_cast<uint32_t>(config.network.hidden));
   return config;

@@ -15,12 +15,12 @@ namespace mentor::learner {
 struct EpisodicConfig {
   bool nec = false;  // Otherwise MFEC.
   int64_t actions = 0;
-  KeyNetwork network;
-  v1::EpisodicSizes sizes;  // Without epsilon.
-  int64_t capacity = 0;     // Rows of each action's table.
+  KeyNetwork network = {};
+  v1::EpisodicSizes sizes = {};  // Without epsilon.
+  int64_t capacity = 0;          // Rows of each action's table.
   double gamma = 1;
   // The new value of a row that is written again.
-  EpisodicTable<float>::Rewrite rewrite;
+  EpisodicTable<float>::Rewrite rewrite = {};
   // Falls linearly over so many iterations.
   double epsilon_start = 0, epsilon_end = 0;
   int64_t epsilon_iterations = 1;

@@ -73,8 +73,7 @@ class PerturbedNetwork : public SignalNetwork, public SignalSource {
 const RegisterInnerLoop kPerturbedPpo({
     .name = "perturbed_ppo",
     .summary = "PPO as in ppo, each agent taught by its own perturbed signal network",
-    .options = {NumberOption("sigma", "0.05", 1e-6, 100,
-                             "Standard deviation of the perturbations of the weights.")},
+    .options = PerturbationOptions().table(),
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
       const InnerLoopEntry* ppo = FindInnerLoop("ppo");
@@ -82,8 +81,8 @@ const RegisterInnerLoop kPerturbedPpo({
       InnerLoopContext own = context;
       if (context.shard->outer_learning()) {
         own.network = std::make_shared<PerturbedNetwork>(
-            context.network, context.options.Number("sigma"), context.shard->spec().seed(),
-            context.lifetime_numbers());
+            context.network, PerturbationOptions().Read(context.options),
+            context.shard->spec().seed(), context.lifetime_numbers());
       }
       return ppo->make(own, violations);
     },

@@ -4,20 +4,22 @@
 namespace mentor::meta_learner {
 namespace {
 
+const auto kOptions = EvolutionOptions({.learning_rate = "0.01",
+                                        .adam_beta1 = "0.9",
+                                        .weight_decay = "0.005",
+                                        .anneal = EvolutionAnneal::kNone});
+
 const RegisterRule kEvolutionStrategies({
     .name = "evolution_strategies",
     .summary = "Perturbed signal networks, ranked by what their agents achieve (Salimans et al.)",
     .inner_loop = "perturbed_ppo",
-    .options = EvolutionOptions({.learning_rate = "0.01",
-                                 .adam_beta1 = "0.9",
-                                 .weight_decay = "0.005",
-                                 .anneal = {"none", "half"}}),
+    .options = kOptions.table(),
     .metrics = EvolutionMetrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       CheckEvolution(context, violations);
       if (!violations->empty()) return nullptr;
-      return MakeEvolutionRule(context, ReadEvolution(options));
+      return MakeEvolutionRule(context, kOptions.Read(options), options);
     },
 });
 

@@ -21,32 +21,31 @@ namespace mentor::learner {
 
 using torch::Tensor;
 
-OptionTable LatentOptions() {
-  return {
-      IntegerOption("latent", "2", 1, 64, "Numbers of the latent that the policy sees."),
-      IntegerOption("hidden_units", "32", 1, 4096,
-                    "Units of each hidden layer of the policy; `agent` describes the baselines."),
-      IntegerOption("adaptation_steps", "1", 1, 1000,
-                    "Inner iterations with a step of the latent after them, in training."),
-      IntegerOption("evaluation_steps", "3", 1, 1000,
-                    "The same in evaluations, which may have more of them."),
-      ChoiceOption("adaptation_reward", {"success", "shaped"},
-                   "What latents adapt to: the sparse success signal or the raw shaped reward.")};
-}
+namespace {
+
+const auto kOptions = Bind<LatentConfig>(
+    {{&LatentConfig::latent, "latent", "2", 1, 64, "Numbers of the latent that the policy sees."},
+     {In(&LatentConfig::policy, &AgentShape::hidden_units), "hidden_units", "32", 1, 4096,
+      "Units of each hidden layer of the policy; `agent` describes the baselines."},
+     {&LatentConfig::steps, "adaptation_steps", "1", 1, 1000,
+      "Inner iterations with a step of the latent after them, in training."},
+     {&LatentConfig::evaluation_steps, "evaluation_steps", "3", 1, 1000,
+      "The same in evaluations, which may have more of them."},
+     {&LatentConfig::shaped,
+      "adaptation_reward",
+      {{"success", false}, {"shaped", true}},
+      "What latents adapt to: the sparse success signal or the raw shaped reward."}});
+
+}  // namespace
 
 LatentConfig ReadLatent(const OptionValues& options, const v1::ExperimentSpec& spec,
                         const v1::EnvironmentShape& shape) {
-  return {.policy = {.observation_size = shape.observation_size(),
-                     .action_size = shape.action_size(),
-                     .hidden_units = options.Integer("hidden_units"),
-                     .critic = false,
-                     .discrete = shape.discrete_actions()},
-          .latent = options.Integer("latent"),
-          .episode_steps = shape.episode_steps(),
-          .episodes = EpisodesOfIteration(spec, shape),
-          .steps = options.Integer("adaptation_steps"),
-          .evaluation_steps = options.Integer("evaluation_steps"),
-          .shaped = options.Choice("adaptation_reward") == "shaped"};
+  return kOptions.Read(options, {.policy = {.observation_size = shape.observation_size(),
+                                            .action_size = shape.action_size(),
+                                            .critic = false,
+                                            .discrete = shape.discrete_actions()},
+                                 .episode_steps = shape.episode_steps(),
+                                 .episodes = EpisodesOfIteration(spec, shape)});
 }
 
 void CheckLatent(const LatentConfig& config, const v1::ExperimentSpec& spec,
@@ -274,7 +273,7 @@ void CheckTaskIndices(const InnerLoopContext& context, const LatentConfig& confi
 const RegisterInnerLoop kLatentAdaptation({
     .name = "latent_adaptation",
     .summary = "Steps of a latent that a shared policy sees (MAESN)",
-    .options = LatentOptions(),
+    .options = kOptions.table(),
     .metrics = {{.name = "latent_step_*",
                  .help = "Distance between the means of the latent before and after that "
                          "adaptation step, mean over agents."}},

@@ -28,7 +28,6 @@ struct LatentConfig {
   bool shaped = false;           // Adapts to the shaped reward; otherwise to the success signal.
 };
 
-OptionTable LatentOptions();
 LatentConfig ReadLatent(const OptionValues& options, const v1::ExperimentSpec& spec,
                         const v1::EnvironmentShape& shape);
 void CheckLatent(const LatentConfig& config, const v1::ExperimentSpec& spec,

@@ -29,42 +29,16 @@ using torch::Tensor;
 constexpr double kLastRate = 0.1;  // Share of the learning rate in the last update.
 constexpr double kDeviationFloor = 1e-8;
 
-OptionTable Options() {
-  OptionTable options = {
-      NumberOption("adaptation_rate", "1", 0, 1000,
-                   "Step sizes of the latent's mean and log-deviation at first; they are learned."),
-      ChoiceOption("objective", {"raw", "success"},
-                   "What adapted agents maximise: the shaped reward, or the success signal."),
-      NumberOption("gamma", "0.99", 0, 1, "Discount per step of the objective."),
-      NumberOption("kl_coef", "0.1", 0, 1000,
-                   "Weight of the divergence of the tasks' latents from N(0, I), with which unseen "
-                   "tasks begin."),
-      NumberOption("initial_std", "0.3", 1e-3, 10, "Deviation of a new policy's actions."),
-      NumberOption("min_std", "0.2", 0, 10,
-                   "Least deviation of the policy's actions: it holds after each outer step."),
-      ChoiceOption("initial_mu", {"normal", "zero"},
-                   "Means of the tasks' latents at first: drawn from N(0, I), or 0."),
-      ChoiceOption("outer", {"ppo", "trpo"}, "How the outer step is made."),
-      IntegerOption("epochs", "5", 1, 1000, "Steps of PPO in an outer update, on all lifetimes."),
-      NumberOption("clip", "0.2", 1e-6, 1, "Clip range of PPO."),
-      NumberOption("max_grad_norm", "1", 1e-30, 1e30, "Greatest norm of a gradient of PPO.")};
-  for (const OptionTable& more :
-       {AdamOptions("3e-3", "1e-8"), TrpoOptions({.max_kl = 0.01, .line_search_start = 1})}) {
-    options.insert(options.end(), more.begin(), more.end());
-  }
-  return options;
-}
-
 struct MaesnConfig {
-  learner::LatentConfig latent;
+  learner::LatentConfig latent = {};
   bool success = false;  // Maximises the success signal.
   bool trpo = false;
-  double adaptation_rate, gamma, initial_std, min_std, max_grad_norm;
+  double adaptation_rate = 1, gamma = 0.99, initial_std = 0.3, min_std = 0.2, max_grad_norm = 1;
   bool zero_mu = false;
-  MaesnLoss loss;
-  learner::AdamConfig adam;
+  MaesnLoss loss = {};
+  learner::AdamConfig adam = {};
   int64_t epochs = 5;
-  TrpoConfig trust;
+  TrpoConfig trust = {};
   // From the experiment's spec.
   int64_t tasks = 0;      // n
   int64_t lifetimes = 0;  // F
@@ -74,27 +48,43 @@ struct MaesnConfig {
   int64_t steps_per_iteration() const { return latent.episodes * latent.episode_steps; }  // T
 };
 
+const auto kOptions = Bind<MaesnConfig>(
+    {{&MaesnConfig::adaptation_rate, "adaptation_rate", "1", 0, 1000,
+      "Step sizes of the latent's mean and log-deviation at first; they are learned."},
+     {&MaesnConfig::success,
+      "objective",
+      {{"raw", false}, {"success", true}},
+      "What adapted agents maximise: the shaped reward, or the success signal."},
+     {&MaesnConfig::gamma, "gamma", "0.99", 0, 1, "Discount per step of the objective."},
+     {In(&MaesnConfig::loss, &MaesnLoss::kl_coef), "kl_coef", "0.1", 0, 1000,
+      "Weight of the divergence of the tasks' latents from N(0, I), with which unseen tasks "
+      "begin."},
+     {&MaesnConfig::initial_std, "initial_std", "0.3", 1e-3, 10,
+      "Deviation of a new policy's actions."},
+     {&MaesnConfig::min_std, "min_std", "0.2", 0, 10,
+      "Least deviation of the policy's actions: it holds after each outer step."},
+     {&MaesnConfig::zero_mu,
+      "initial_mu",
+      {{"normal", false}, {"zero", true}},
+      "Means of the tasks' latents at first: drawn from N(0, I), or 0."},
+     {&MaesnConfig::trpo, "outer", {{"ppo", false}, {"trpo", true}}, "How the outer step is made."},
+     {&MaesnConfig::epochs, "epochs", "5", 1, 1000,
+      "Steps of PPO in an outer update, on all lifetimes."},
+     {In(&MaesnConfig::loss, &MaesnLoss::clip), "clip", "0.2", 1e-6, 1, "Clip range of PPO."},
+     {&MaesnConfig::max_grad_norm, "max_grad_norm", "1", 1e-30, 1e30,
+      "Greatest norm of a gradient of PPO."},
+     {&MaesnConfig::adam, AdamOptions("3e-3", "1e-8")},
+     {&MaesnConfig::trust, TrpoOptions({.max_kl = 0.01, .line_search_start = 1})}});
+
 MaesnConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
   const v1::ExperimentSpec& spec = context.spec;
-  const bool trpo = options.Choice("outer") == "trpo";
-  MaesnConfig config{.latent = learner::ReadLatent(options, spec, context.shape),
-                     .success = options.Choice("objective") == "success",
-                     .trpo = trpo,
-                     .adaptation_rate = options.Number("adaptation_rate"),
-                     .gamma = options.Number("gamma"),
-                     .initial_std = options.Number("initial_std"),
-                     .min_std = options.Number("min_std"),
-                     .max_grad_norm = options.Number("max_grad_norm"),
-                     .zero_mu = options.Choice("initial_mu") == "zero",
-                     .loss = {.clip = {}, .kl_coef = options.Number("kl_coef")},
-                     .adam = ReadAdam(options),
-                     .epochs = options.Integer("epochs"),
-                     .trust = ReadTrpo(options),
-                     .tasks = context.listed_tasks,
-                     .lifetimes = spec.rule().lifetimes_per_update(),
-                     .updates = spec.rule().outer_updates(),
-                     .seed = spec.seed()};
-  if (!trpo) config.loss.clip = options.Number("clip");
+  MaesnConfig config =
+      kOptions.Read(options, {.latent = learner::ReadLatent(options, spec, context.shape),
+                              .tasks = context.listed_tasks,
+                              .lifetimes = spec.rule().lifetimes_per_update(),
+                              .updates = spec.rule().outer_updates(),
+                              .seed = spec.seed()});
+  if (config.trpo) config.loss.clip.reset();
   return config;
 }
 
@@ -365,7 +355,7 @@ const RegisterRule kMaesn({
     .name = "maesn",
     .summary = "A policy with a latent that a few steps adapt to a task (MAESN, Gupta et al.)",
     .inner_loop = "latent_adaptation",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = Metrics(),
     .example = "benchmark { name: 'custom' task_set { environment: 'point_reach' goals: 30 } }",
     .make = [](const RuleContext& context, const OptionValues& options,

@@ -15,30 +15,28 @@
 
 namespace mentor::learner {
 
-OptionTable AdaptationOptions() {
-  return {
-      IntegerOption("adaptation_steps", "2", 1, 1000,
-                    "Inner iterations with a gradient step after them; the others act with the "
-                    "adapted policy."),
-      NumberOption("adaptation_rate", "0.07", 0, 1000,
-                   "Learning rate of an adaptation step, plain gradient descent."),
-      ChoiceOption("adaptation_reward", {"success", "shaped"},
-                   "What agents adapt to: the sparse success signal or the raw shaped reward."),
-      NumberOption("gamma", "0.995", 0, 1,
-                   "Discount per step, of adaptation and of the meta-objective."),
-      IntegerOption("hidden_units", "128", 1, 4096,
-                    "Units of each hidden layer of the policy; `agent` describes the baselines.")};
-}
+namespace {
+
+const auto kOptions = Bind<AdaptationConfig>(
+    {{&AdaptationConfig::steps, "adaptation_steps", "2", 1, 1000,
+      "Inner iterations with a gradient step after them; the others act with the adapted policy."},
+     {&AdaptationConfig::learning_rate, "adaptation_rate", "0.07", 0, 1000,
+      "Learning rate of an adaptation step, plain gradient descent."},
+     {&AdaptationConfig::shaped,
+      "adaptation_reward",
+      {{"success", false}, {"shaped", true}},
+      "What agents adapt to: the sparse success signal or the raw shaped reward."},
+     {&AdaptationConfig::gamma, "gamma", "0.995", 0, 1,
+      "Discount per step, of adaptation and of the meta-objective."},
+     {In(&AdaptationConfig::policy, &StateStdPolicy::Shape::hidden_units), "hidden_units", "128", 1,
+      4096, "Units of each hidden layer of the policy; `agent` describes the baselines."}});
+
+}  // namespace
 
 AdaptationConfig ReadAdaptation(const OptionValues& options, const v1::EnvironmentShape& shape) {
-  return {.policy = {.observation_size = shape.observation_size(),
-                     .action_size = shape.action_size(),
-                     .hidden_units = options.Integer("hidden_units"),
-                     .discrete = shape.discrete_actions()},
-          .steps = options.Integer("adaptation_steps"),
-          .learning_rate = options.Number("adaptation_rate"),
-          .gamma = options.Number("gamma"),
-          .shaped = options.Choice("adaptation_reward") == "shaped"};
+  return kOptions.Read(options, {.policy = {.observation_size = shape.observation_size(),
+                                            .action_size = shape.action_size(),
+                                            .discrete = shape.discrete_actions()}});
 }
 
 void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& spec,
@@ -143,7 +141,7 @@ class Adaptation : public InnerLoop {
 const RegisterInnerLoop kAdaptation({
     .name = "adaptation",
     .summary = "Plain policy gradient steps from meta-learned initial weights (MAML)",
-    .options = AdaptationOptions(),
+    .options = kOptions.table(),
     .metrics = {{.name = "adaptation_length_*",
                  .help = "Distance between the weights before and after that adaptation step, mean "
                          "over agents."}},

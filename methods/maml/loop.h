@@ -25,7 +25,6 @@ struct AdaptationConfig {
   bool shaped = false;  // Learns from the shaped reward; otherwise from the success signal.
 };
 
-OptionTable AdaptationOptions();
 AdaptationConfig ReadAdaptation(const OptionValues& options, const v1::EnvironmentShape& shape);
 void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& spec,
                      Violations* violations);

@@ -28,7 +28,7 @@ enum class Objective { kShaped, kRaw, kSuccess };
 
 struct MamlConfig {
   learner::AdaptationConfig adaptation;
-  TrpoConfig trpo;
+  TrpoConfig trpo = {};
   bool first_order = true;
   Objective objective = Objective::kShaped;
   double target_mean = 0.1;
@@ -43,41 +43,28 @@ struct MamlConfig {
   int64_t adaptation_steps() const { return adaptation.steps * steps_per_iteration; }  // K T
 };
 
-OptionTable Options() {
-  OptionTable options = {
-      FlagOption("first_order", true,
-                 "Treat the adaptation's derivative as the identity; false: "
-                 "differentiate through it."),
-      ChoiceOption("objective", {"shaped", "raw", "success"},
-                   "What adapted policies maximise: the shaped reward normalised to target_mean, "
-                   "the shaped reward as it is (which may be negative), or the success signal."),
-      NumberOption("target_mean", "0.1", 1e-30, 1e30,
-                   "Mean of the normalised shaped reward, and baseline reward of the objective; "
-                   "root mean square of that reward where its mean is near 0 or negative."),
-      IntegerOption("mean_lifetimes", "60", 1, 1e6,
-                    "Lifetimes whose mean adaptation reward is the baseline of the next ones.")};
-  const OptionTable trpo = TrpoOptions({});
-  options.insert(options.end(), trpo.begin(), trpo.end());
-  return options;
-}
+const auto kOptions = Bind<MamlConfig>(
+    {{&MamlConfig::first_order, "first_order", true,
+      "Treat the adaptation's derivative as the identity; false: differentiate through it."},
+     {&MamlConfig::objective,
+      "objective",
+      {{"shaped", Objective::kShaped}, {"raw", Objective::kRaw}, {"success", Objective::kSuccess}},
+      "What adapted policies maximise: the shaped reward normalised to target_mean, the shaped "
+      "reward as it is (which may be negative), or the success signal."},
+     {&MamlConfig::target_mean, "target_mean", "0.1", 1e-30, 1e30,
+      "Mean of the normalised shaped reward, and baseline reward of the objective; root mean "
+      "square of that reward where its mean is near 0 or negative."},
+     {&MamlConfig::mean_lifetimes, "mean_lifetimes", "60", 1, 1e6,
+      "Lifetimes whose mean adaptation reward is the baseline of the next ones."},
+     {&MamlConfig::trpo, TrpoOptions()}});
 
 MamlConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
   const v1::ExperimentSpec& spec = context.spec;
-  MamlConfig config;
-  config.adaptation = learner::ReadAdaptation(options, context.shape);
-  config.trpo = ReadTrpo(options);
-  config.first_order = options.Flag("first_order");
-  const std::string& objective = options.Choice("objective");
-  config.objective = objective == "shaped" ? Objective::kShaped
-                     : objective == "raw"  ? Objective::kRaw
-                                           : Objective::kSuccess;
-  config.target_mean = options.Number("target_mean");
-  config.mean_lifetimes = options.Integer("mean_lifetimes");
-  config.lifetimes = spec.rule().lifetimes_per_update();
-  config.iterations = spec.lifetime().iterations();
-  config.steps_per_iteration = spec.lifetime().steps_per_iteration();
-  config.seed = spec.seed();
-  return config;
+  return kOptions.Read(options, {.adaptation = learner::ReadAdaptation(options, context.shape),
+                                 .lifetimes = spec.rule().lifetimes_per_update(),
+                                 .iterations = spec.lifetime().iterations(),
+                                 .steps_per_iteration = spec.lifetime().steps_per_iteration(),
+                                 .seed = spec.seed()});
 }
 
 class Maml : public OuterRule {
@@ -278,7 +265,7 @@ const RegisterRule kMaml({
     .name = "maml",
     .summary = "Initial policy weights that a few policy-gradient steps adapt (Finn et al.)",
     .inner_loop = "adaptation",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = Metrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {

@@ -6,6 +6,8 @@
 //
 // Outer data `same` takes J on the segment of the update. Outer data `fresh` takes it on the next
 // segment, which theta' collected. The inputs of U are kept until then, in the snapshot.
+#include "methods/meta_gradient/loop.h"
+
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -53,30 +55,70 @@ struct LoopConfig {
   PpoConfig critic;              // Adam settings of the critics outside U.
 };
 
+const auto kOptions = Bind<LoopConfig>(
+    {{&LoopConfig::success,
+      "extrinsic",
+      {{"shaped", false}, {"success", true}},
+      "The task's own reward r_ex: the environment's, or the sparse success signal."},
+     {&LoopConfig::reward_scale, "reward_scale", "1", 0, 1e30,
+      "Factor on r_ex, for agents, critics and network."},
+     {&LoopConfig::c_ex, "c_ex", "1", 0, 1e30, "Weight of r_ex in the agents' reward."},
+     {&LoopConfig::c_in, "c_in", "0.5", 0, 1e30, "Weight of the signal in the agents' reward."},
+     {&LoopConfig::gamma_out, "gamma_out", "0.99", 0, 1, "Discount of the outer objective."},
+     {&LoopConfig::lambda_out, "lambda_out", "0.95", 0, 1,
+      "Lambda of the outer objective's advantages."},
+     {In(&LoopConfig::outer, &OuterConfig::clip), "clip_out", "0.2", 1e-9, 10,
+      "Clip range of the outer objective's ratio."},
+     {In(&LoopConfig::outer, &OuterConfig::advantage_std_floor), "advantage_std_floor", "0", 0,
+      1e30,
+      "The outer objective's advantages are divided by their standard deviation, but by no less "
+      "than this (in units of r_ex times reward_scale), so that a segment in which nothing "
+      "happened moves little; 0: by whatever it is."},
+     {In(&LoopConfig::update, &UpdateConfig::policy_gradient),
+      "inner_loss",
+      {{"ppo", false}, {"a2c", true}},
+      "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective without "
+      "clipping)."},
+     {In(&LoopConfig::update, &UpdateConfig::stop_second_moment),
+      "second_moment",
+      {{"stop", true}, {"through", false}},
+      "Whether Adam's second moment is a constant for differentiation."},
+     {In(&LoopConfig::update, &UpdateConfig::stop_clip),
+      "clip_grad",
+      {{"through", false}, {"stop", true}},
+      "Whether the factor of gradient clipping is differentiated."},
+     {In(&LoopConfig::update, &UpdateConfig::first_order),
+      "order",
+      {{"second", false}, {"first", true}},
+      "Derivatives of the agents' gradients: all, or none with respect to their weights."},
+     {In(&LoopConfig::update, &UpdateConfig::last_n), "last_n", "0", 0, 1e9,
+      "Only the last n optimizer steps of an update are differentiated; 0: all."},
+     {&LoopConfig::implementation,
+      "implementation",
+      {{"auto", UpdateImplementation::kAuto},
+       {"unrolled", UpdateImplementation::kUnrolled},
+       {"replay", UpdateImplementation::kReplay}},
+      "The graph of all optimizer steps at once, or one step's after the other (memory of one "
+      "step); auto: replay beyond 4 steps."},
+     {&LoopConfig::fresh,
+      "outer_data",
+      {{"same", false}, {"fresh", true}},
+      "The outer objective's segment: that of the update, or the next one."},
+     {&LoopConfig::separate_critic,
+      "critic",
+      {{"inside", false}, {"separate", true}},
+      "The agents' critic: updated and differentiated with the policy, or outside of it like the "
+      "extrinsic one (always, in the role ADVANTAGE)."},
+     {In(&LoopConfig::critic, &PpoConfig::learning_rate), "critic_learning_rate", "1e-3", 0, 10,
+      "Adam's, of critics outside the update."},
+     {In(&LoopConfig::critic, &PpoConfig::epochs), "critic_epochs", "4", 1, 10000,
+      "Their passes over a segment."},
+     {In(&LoopConfig::critic, &PpoConfig::minibatches), "critic_minibatches", "4", 1, 100000,
+      "Their minibatches in each pass."}});
+
 LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
-  LoopConfig config;
-  config.success = options.Choice("extrinsic") == "success";
-  config.reward_scale = options.Number("reward_scale");
-  config.c_ex = options.Number("c_ex");
-  config.c_in = options.Number("c_in");
-  config.gamma_out = options.Number("gamma_out");
-  config.lambda_out = options.Number("lambda_out");
-  config.outer.clip = options.Number("clip_out");
-  config.outer.advantage_std_floor = options.Number("advantage_std_floor");
-  config.update.policy_gradient = options.Choice("inner_loss") == "a2c";
+  LoopConfig config = kOptions.Read(options);
   if (config.update.policy_gradient) config.outer.form = OuterConfig::Form::kRatio;
-  config.update.stop_second_moment = options.Choice("second_moment") == "stop";
-  config.update.stop_clip = options.Choice("clip_grad") == "stop";
-  config.update.first_order = options.Choice("order") == "first";
-  config.update.last_n = options.Integer("last_n");
-  const std::string& implementation = options.Choice("implementation");
-  if (implementation == "unrolled") config.implementation = UpdateImplementation::kUnrolled;
-  if (implementation == "replay") config.implementation = UpdateImplementation::kReplay;
-  config.fresh = options.Choice("outer_data") == "fresh";
-  config.separate_critic = options.Choice("critic") == "separate";
-  config.critic.learning_rate = options.Number("critic_learning_rate");
-  config.critic.epochs = options.Integer("critic_epochs");
-  config.critic.minibatches = options.Integer("critic_minibatches");
   config.critic.max_grad_norm = agent.max_grad_norm();
   config.critic.normalize_advantage = false;
   return config;
@@ -563,50 +605,6 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   return sizes;
 }
 
-OptionTable Options() {
-  return {
-      ChoiceOption("extrinsic", {"shaped", "success"},
-                   "The task's own reward r_ex: the environment's, or the sparse success signal."),
-      NumberOption("reward_scale", "1", 0, 1e30,
-                   "Factor on r_ex, for agents, critics and network."),
-      NumberOption("c_ex", "1", 0, 1e30, "Weight of r_ex in the agents' reward."),
-      NumberOption("c_in", "0.5", 0, 1e30, "Weight of the signal in the agents' reward."),
-      NumberOption("gamma_out", "0.99", 0, 1, "Discount of the outer objective."),
-      NumberOption("lambda_out", "0.95", 0, 1, "Lambda of the outer objective's advantages."),
-      NumberOption("clip_out", "0.2", 1e-9, 10, "Clip range of the outer objective's ratio."),
-      NumberOption("advantage_std_floor", "0", 0, 1e30,
-                   "The outer objective's advantages are divided by their standard deviation, but "
-                   "by no less than this (in units of r_ex times reward_scale), so that a segment "
-                   "in which nothing happened moves little; 0: by whatever it is."),
-      ChoiceOption(
-          "inner_loss", {"ppo", "a2c"},
-          "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective "
-          "without clipping)."),
-      ChoiceOption("second_moment", {"stop", "through"},
-                   "Whether Adam's second moment is a constant for differentiation."),
-      ChoiceOption("clip_grad", {"through", "stop"},
-                   "Whether the factor of gradient clipping is differentiated."),
-      ChoiceOption(
-          "order", {"second", "first"},
-          "Derivatives of the agents' gradients: all, or none with respect to their weights."),
-      IntegerOption("last_n", "0", 0, 1e9,
-                    "Only the last n optimizer steps of an update are differentiated; 0: all."),
-      ChoiceOption(
-          "implementation", {"auto", "unrolled", "replay"},
-          "The graph of all optimizer steps at once, or one step's after the other (memory of "
-          "one step); auto: replay beyond 4 steps."),
-      ChoiceOption("outer_data", {"same", "fresh"},
-                   "The outer objective's segment: that of the update, or the next one."),
-      ChoiceOption(
-          "critic", {"inside", "separate"},
-          "The agents' critic: updated and differentiated with the policy, or outside of it "
-          "like the extrinsic one (always, in the role ADVANTAGE)."),
-      NumberOption("critic_learning_rate", "1e-3", 0, 10, "Adam's, of critics outside the update."),
-      IntegerOption("critic_epochs", "4", 1, 10000, "Their passes over a segment."),
-      IntegerOption("critic_minibatches", "4", 1, 100000, "Their minibatches in each pass."),
-  };
-}
-
 void CheckConfig(const InnerLoopContext& context, const LoopConfig& config,
                  Violations* violations) {
   const v1::ExperimentSpec& spec = context.shard->spec();
@@ -691,7 +689,7 @@ MetricTable Metrics() {
 const RegisterInnerLoop kMetaGradient({
     .name = "meta_gradient",
     .summary = "Updates from task reward and signal, differentiated with respect to the signal",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = Metrics(),
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
@@ -704,10 +702,15 @@ const RegisterInnerLoop kMetaGradient({
     .sizes = Sizes,
     .gives_gradient =
         [](const InnerLoopContext& context) {
-          const bool fresh = context.options.Choice("outer_data") == "fresh";
+          const bool fresh = kOptions.Read(context.options).fresh;
           return context.shard->outer_learning() && context.end() > (fresh ? 1 : 0);
         },
 });
 
 }  // namespace
+
+bool IsSecondOrder(const OptionValues& options) {
+  return !kOptions.Read(options).update.first_order;
+}
+
 }  // namespace mentor::learner

@@ -12,6 +12,7 @@
 
 #include "common/check.h"
 #include "methods/base/outer_rule.h"
+#include "methods/meta_gradient/loop.h"
 #include "methods/shared/outer_ppo_rule.h"
 
 namespace mentor::meta_learner {
@@ -19,13 +20,22 @@ namespace {
 
 using torch::Tensor;
 
+struct Config {
+  learner::AdamConfig step;
+  double max_grad_norm;
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::step, AdamOptions("1e-3", "1e-5")},
+                  {&Config::max_grad_norm, "max_grad_norm", "0.5", 1e-30, 1e30,
+                   "Greatest norm of the outer gradient, the mean over the agents."}});
+
 class MetaGradient : public OuterRule {
  public:
-  MetaGradient(const RuleContext& context, const OptionValues& options)
-      : second_order_(options.Choice("order") == "second"),
+  MetaGradient(const RuleContext& context, const Config& config, bool second_order)
+      : second_order_(second_order),
         lifetimes_(context.spec.rule().lifetimes_per_update()),
-        step_(ReadAdam(options)),
-        max_grad_norm_(options.Number("max_grad_norm")),
+        config_(config),
         weights_(context.network->InitialWeights(context.spec.seed())),
         adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
 
@@ -48,7 +58,7 @@ class MetaGradient : public OuterRule {
     const Tensor mean = ReportGradient(batch.shards, &report);
     const Tensor before = weights_;
     weights_ = weights_.clone();
-    ClipAndStep(step_, max_grad_norm_, mean.to(torch::kFloat32), weights_, &adam_);
+    ClipAndStep(config_.step, config_.max_grad_norm, mean.to(torch::kFloat32), weights_, &adam_);
     report["outer_step_norm"] = (weights_ - before).norm().item<double>();
     return report;
   }
@@ -56,19 +66,11 @@ class MetaGradient : public OuterRule {
   // Fixed after construction.
   const bool second_order_;
   const int64_t lifetimes_;
-  const learner::AdamConfig step_;
-  const double max_grad_norm_;
+  const Config config_;
   // Changed by Update and Load.
   Tensor weights_;  // [Q] float32; replaced, never written to
   AdamState adam_;
 };
-
-OptionTable Options() {
-  OptionTable options = AdamOptions("1e-3", "1e-5");
-  options.push_back(NumberOption("max_grad_norm", "0.5", 1e-30, 1e30,
-                                 "Greatest norm of the outer gradient, the mean over the agents."));
-  return options;
-}
 
 MetricTable Metrics() {
   MetricTable metrics = GradientMetrics();
@@ -82,10 +84,13 @@ const RegisterRule kMetaGradient({
     .name = "meta_gradient",
     .summary = "Gradient through the agents' updates: LIRPG, SAIR, MetaIRN, gamma and lambda",
     .inner_loop = "meta_gradient",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = Metrics(),
-    .make = [](const RuleContext& context, const OptionValues& options, Violations*)
-        -> std::unique_ptr<OuterRule> { return std::make_unique<MetaGradient>(context, options); },
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations*) -> std::unique_ptr<OuterRule> {
+      return std::make_unique<MetaGradient>(context, kOptions.Read(options),
+                                            learner::IsSecondOrder(options));
+    },
 });
 
 }  // namespace

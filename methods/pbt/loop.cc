@@ -37,38 +37,51 @@ double Hyperparameter::PlaceOf(double value) const {
 
 const std::vector<Hyperparameter>& TunableHyperparameters() {
   static const std::vector<Hyperparameter> all = {
-      {"learning_rate", true, 1e-5, 0.1, &PpoConfig::learning_rate},
-      {"entropy", true, 1e-5, 0.1, &PpoConfig::entropy_coef},
+      {"learning_rate", true, 1e-5, 0.1, &PpoConfig::learning_rate, true},
+      {"entropy", true, 1e-5, 0.1, &PpoConfig::entropy_coef, true},
       {"clip", false, 0.05, 0.5, &PpoConfig::clip},
       {"gamma", false, 0.8, 0.999, &PpoConfig::gamma},
       {"lambda", false, 0.8, 1, &PpoConfig::gae_lambda}};
   return all;
 }
 
-OptionTable HyperparameterOptions() {
-  OptionTable options;
-  for (const Hyperparameter& x : TunableHyperparameters()) {
-    const bool tuned = x.name == "learning_rate" || x.name == "entropy";
+namespace {
+
+struct Config {
+  std::vector<Hyperparameter> hyperparameters = TunableHyperparameters();
+  v1::RewardSource reward;
+};
+
+// tune_NAME, NAME_low and NAME_high for each.
+BoundOptions<Config> Options() {
+  std::vector<BoundOption<Config>> options;
+  for (size_t i = 0; i < TunableHyperparameters().size(); ++i) {
+    const Hyperparameter& x = TunableHyperparameters()[i];
+    const auto at = [i](Config& config) -> Hyperparameter& { return config.hyperparameters[i]; };
     // A logarithmic scale has no 0, and multiplication cannot leave it.
     const double least = x.log_scale ? 1e-12 : 0, most = x.log_scale ? 10 : 1;
-    options.push_back(FlagOption("tune_" + x.name, tuned,
-                                 absl::StrCat("Members have a ", x.name, " of their own.")));
-    options.push_back(NumberOption(x.name + "_low", absl::StrCat(x.low), least, most,
-                                   absl::StrCat("Least ", x.name, ".")));
-    options.push_back(NumberOption(x.name + "_high", absl::StrCat(x.high), least, most,
-                                   absl::StrCat("Greatest ", x.name, ".")));
+    options.push_back({In(at, &Hyperparameter::tuned), "tune_" + x.name, x.tuned,
+                       absl::StrCat("Members have a ", x.name, " of their own.")});
+    options.push_back({In(at, &Hyperparameter::low), x.name + "_low", absl::StrCat(x.low), least,
+                       most, absl::StrCat("Least ", x.name, ".")});
+    options.push_back({In(at, &Hyperparameter::high), x.name + "_high", absl::StrCat(x.high), least,
+                       most, absl::StrCat("Greatest ", x.name, ".")});
   }
+  options.push_back(
+      {&Config::reward,
+       "reward",
+       {{"shaped", v1::REWARD_SOURCE_SHAPED}, {"success", v1::REWARD_SOURCE_SPARSE}},
+       "What agents learn from: the raw shaped reward or the sparse success signal."});
   return options;
 }
 
+const auto kOptions = Options();
+
+}  // namespace
+
 std::vector<Hyperparameter> TunedHyperparameters(const OptionValues& options) {
-  std::vector<Hyperparameter> tuned;
-  for (Hyperparameter x : TunableHyperparameters()) {
-    if (!options.Flag("tune_" + x.name)) continue;
-    x.low = options.Number(x.name + "_low");
-    x.high = options.Number(x.name + "_high");
-    tuned.push_back(std::move(x));
-  }
+  std::vector<Hyperparameter> tuned = kOptions.Read(options).hyperparameters;
+  std::erase_if(tuned, [](const Hyperparameter& x) { return !x.tuned; });
   return tuned;
 }
 
@@ -180,14 +193,7 @@ class Population : public LearningLoop {
 const RegisterInnerLoop kPopulation({
     .name = "population",
     .summary = "PPO on the task's reward, each agent with hyperparameters of its own",
-    .options =
-        [] {
-          OptionTable options = HyperparameterOptions();
-          options.push_back(ChoiceOption("reward", {"shaped", "success"},
-                                         "What agents learn from: the raw shaped reward or the "
-                                         "sparse success signal."));
-          return options;
-        }(),
+    .options = kOptions.table(),
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
       CheckHyperparameters(context.options, violations);
@@ -200,9 +206,7 @@ const RegisterInnerLoop kPopulation({
                                         context.meta_parameters.numel(), numbers));
       }
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Population>(context, context.options.Choice("reward") == "shaped"
-                                                       ? v1::REWARD_SOURCE_SHAPED
-                                                       : v1::REWARD_SOURCE_SPARSE);
+      return std::make_unique<Population>(context, kOptions.Read(context.options).reward);
     },
 });
 

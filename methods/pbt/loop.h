@@ -16,6 +16,7 @@ struct Hyperparameter {
   bool log_scale = false;  // Drawn and moved by its logarithm.
   double low = 0, high = 0;
   double PpoConfig::*member = nullptr;
+  bool tuned = false;  // The default of its option tune_NAME.
 
   // The value at `place` of [0, 1], and back.
   double At(double place) const;
@@ -24,8 +25,6 @@ struct Hyperparameter {
 
 // All hyperparameters that can be tuned, with their widest ranges.
 const std::vector<Hyperparameter>& TunableHyperparameters();
-// tune_NAME, NAME_low and NAME_high for each.
-OptionTable HyperparameterOptions();
 // The tuned ones, in the order of TunableHyperparameters. The options must have passed
 // CheckHyperparameters.
 std::vector<Hyperparameter> TunedHyperparameters(const OptionValues& options);

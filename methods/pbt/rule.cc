@@ -92,20 +92,41 @@ double Median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+struct Config {
+  PopulationConfig population;
+  int64_t ready = 1, window = 1;
+  bool by_success = false;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::ready, "ready", "1", 1, 1e6, "Inner iterations between two selections."},
+     {In(&Config::population, &PopulationConfig::fraction), "fraction", "0.2", 0, 0.5,
+      "Share of the members that copy, and that are copied; at least one member."},
+     {In(&Config::population, &PopulationConfig::resample), "resample", "0.25", 0, 1,
+      "Probability that a copied hyperparameter is drawn afresh."},
+     {In(&Config::population, &PopulationConfig::explore),
+      "explore",
+      {{"perturb", Explore::kPerturb}, {"add", Explore::kAdd}},
+      "How a copied hyperparameter changes: times 0.8 or 1.2, or plus or minus up to a tenth of "
+      "its range. Multiplication cannot leave 0."},
+     {&Config::by_success,
+      "score",
+      {{"shaped", false}, {"success", true}},
+      "What ranks the members of an environment: mean shaped reward or success signal."},
+     {&Config::window, "window", "1", 1, 1000,
+      "Last inner iterations that the score is the mean of."}});
+
 class Pbt : public OuterRule {
  public:
-  Pbt(const RuleContext& context, const OptionValues& options)
-      : config_{.hyperparameters = learner::TunedHyperparameters(options),
-                .fraction = options.Number("fraction"),
-                .resample = options.Number("resample"),
-                .explore = options.Choice("explore") == "add" ? Explore::kAdd : Explore::kPerturb},
+  Pbt(const RuleContext& context, const Config& config)
+      : config_(config.population),
         seed_(context.spec.seed()),
         members_(context.spec.rule().lifetimes_per_update()),
         iterations_(context.spec.lifetime().iterations()),
         updates_(context.spec.rule().outer_updates()),
-        ready_(options.Integer("ready")),
-        window_(options.Integer("window")),
-        by_success_(options.Choice("score") == "success"),
+        ready_(config.ready),
+        window_(config.window),
+        by_success_(config.by_success),
         lineage_(kMemberColumns + static_cast<int64_t>(config_.hyperparameters.size())) {
     const auto h = static_cast<int64_t>(config_.hyperparameters.size());
     hyperparameters_ = torch::empty({members_, h}, torch::kFloat64);
@@ -315,21 +336,7 @@ const RegisterRule kPbt({
     .name = "pbt",
     .summary = "Agents whose worst copy the best, hyperparameters included (Jaderberg et al.)",
     .inner_loop = "population",
-    .options = {IntegerOption("ready", "1", 1, 1e6, "Inner iterations between two selections."),
-                NumberOption("fraction", "0.2", 0, 0.5,
-                             "Share of the members that copy, and that are copied; at least one "
-                             "member."),
-                NumberOption("resample", "0.25", 0, 1,
-                             "Probability that a copied hyperparameter is drawn afresh."),
-                ChoiceOption("explore", {"perturb", "add"},
-                             "How a copied hyperparameter changes: times 0.8 or 1.2, or plus or "
-                             "minus up to a tenth of its range. Multiplication cannot leave 0."),
-                ChoiceOption("score", {"shaped", "success"},
-                             "What ranks the members of an environment: mean shaped reward or "
-                             "success signal."),
-                IntegerOption("window", "1", 1, 1000,
-                              "Last inner iterations that the score is "
-                              "the mean of.")},
+    .options = kOptions.table(),
     .metrics = Metrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
@@ -339,7 +346,10 @@ const RegisterRule kPbt({
                         "is 1; a population has at least 2 members, one for each lifetime");
       }
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Pbt>(context, options);
+      return std::make_unique<Pbt>(
+          context,
+          kOptions.Read(options, {.population = {.hyperparameters =
+                                                     learner::TunedHyperparameters(options)}}));
     },
 });
 

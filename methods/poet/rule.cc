@@ -45,35 +45,67 @@ std::optional<std::pair<Tensor, Tensor>> RangesOf(const v1::ExperimentSpec& spec
   return std::pair(torch::tensor(low, torch::kFloat64), torch::tensor(high, torch::kFloat64));
 }
 
-PoetConfig ReadConfig(const OptionValues& options) {
-  PoetConfig config{.population = options.Integer("population"),
-                    .sigma = options.Number("sigma"),
-                    .sigma_decay = options.Number("sigma_decay"),
-                    .least_sigma = options.Number("least_sigma"),
-                    .adam = ReadAdam(options),
-                    .rate_decay = options.Number("rate_decay"),
-                    .least_rate = options.Number("least_rate"),
-                    .max_active = options.Integer("max_active"),
-                    .mutate_every = options.Integer("mutate_every"),
-                    .transfer_every = options.Integer("transfer_every"),
-                    .mc_low = options.Number("mc_low"),
-                    .mc_high = options.Number("mc_high"),
-                    .reproduce = options.Number("reproduce"),
-                    .neighbours = options.Integer("neighbours"),
-                    .children = options.Integer("children"),
-                    .admit = options.Integer("admit"),
-                    .mutation = options.Number("step"),
-                    .direct = options.Choice("transfer") == "both"};
-  return config;
-}
+enum class Start { kMiddle, kLow, kHigh };
+
+struct Config {
+  PoetConfig poet;
+  Start start;
+  uint32_t score_episodes;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::poet,
+      Bind<PoetConfig>(
+          {{&PoetConfig::adam, AdamOptions("0.01", "1e-8")},
+           {&PoetConfig::population, "population", "64", 2, 65536,
+            "Perturbed agents of one step of a pair; the paper has 512."},
+           {&PoetConfig::sigma, "sigma", "0.1", 1e-6, 100,
+            "Standard deviation of perturbations at first."},
+           {&PoetConfig::sigma_decay, "sigma_decay", "0.999", 0, 1,
+            "What it is multiplied by after each update."},
+           {&PoetConfig::least_sigma, "least_sigma", "0.01", 1e-6, 100,
+            "Below which it does not fall."},
+           {&PoetConfig::rate_decay, "rate_decay", "0.9999", 0, 1,
+            "What the learning rate is multiplied by after each update."},
+           {&PoetConfig::least_rate, "least_rate", "0.001", 0, 100,
+            "Below which it does not fall."},
+           {&PoetConfig::max_active, "max_active", "20", 1, 1000, "Pairs at most; the oldest go."},
+           {&PoetConfig::mutate_every, "mutate_every", "150", 1, 1e6,
+            "Updates between two reproductions."},
+           {&PoetConfig::transfer_every, "transfer_every", "25", 1, 1e6,
+            "Updates between two transfers."},
+           {&PoetConfig::mc_low, "mc_low", "50", -1e300, 1e300,
+            "Least score of an environment that is admitted: not too hard; released 25."},
+           {&PoetConfig::mc_high, "mc_high", "300", -1e300, 1e300,
+            "Greatest: not too easy; released 340."},
+           {&PoetConfig::reproduce, "reproduce", "200", -1e300, 1e300,
+            "Score from which on a pair may have children."},
+           {&PoetConfig::neighbours, "neighbours", "5", 1, 1000,
+            "Of the archive, for the novelty of a child."},
+           {&PoetConfig::mutation, "step", "0.1", 0, 1,
+            "Greatest change of a number in a child, as a share of its range."},
+           {&PoetConfig::children, "children", "8", 1, 1000, "Children of one reproduction,"},
+           {&PoetConfig::admit, "admit", "1", 1, 1000, "of which so many are admitted at most."},
+           {&PoetConfig::direct,
+            "transfer",
+            {{"both", true}, {"proposals", false}},
+            "Whether agents are taken over as they are too, or only after a step in the new "
+            "environment (released)."}})},
+     {&Config::start,
+      "start",
+      {{"middle", Start::kMiddle}, {"low", Start::kLow}, {"high", Start::kHigh}},
+      "First environment: where in the ranges."},
+     {&Config::score_episodes, "score_episodes", "5", 0, 1000,
+      "Episodes of a score, beside those of the lifetime."}});
 
 class PoetRule : public OuterRule {
  public:
-  PoetRule(const RuleContext& context, const OptionValues& options, PoetConfig config)
-      : episodes_(static_cast<uint32_t>(options.Integer("score_episodes"))),
+  PoetRule(const RuleContext& context, Config config)
+      : episodes_(config.score_episodes),
         episode_steps_(context.shape.episode_steps()),
         updates_(context.spec.rule().outer_updates()),
-        poet_(std::move(config), context.spec.seed(), First(context, options), Agent(context)) {}
+        poet_(std::move(config.poet), context.spec.seed(), First(context, config.start),
+              Agent(context)) {}
 
   RuleNeeds needs() const override {
     return {
@@ -178,10 +210,9 @@ class PoetRule : public OuterRule {
     return scores;
   }
 
-  static Tensor First(const RuleContext& context, const OptionValues& options) {
+  static Tensor First(const RuleContext& context, Start start) {
     const auto [low, high] = *RangesOf(context.spec);
-    const std::string& start = options.Choice("start");
-    return start == "low" ? low : start == "high" ? high : (low + high) / 2;
+    return start == Start::kLow ? low : start == Start::kHigh ? high : (low + high) / 2;
   }
 
   static Tensor Agent(const RuleContext& context) {
@@ -243,45 +274,11 @@ void Check(const RuleContext& context, PoetConfig* config, Violations* violation
   }
 }
 
-OptionTable Options() {
-  OptionTable options = AdamOptions("0.01", "1e-8");
-  const OptionTable own = {
-      IntegerOption("population", "64", 2, 65536,
-                    "Perturbed agents of one step of a pair; the paper has 512."),
-      NumberOption("sigma", "0.1", 1e-6, 100, "Standard deviation of perturbations at first."),
-      NumberOption("sigma_decay", "0.999", 0, 1, "What it is multiplied by after each update."),
-      NumberOption("least_sigma", "0.01", 1e-6, 100, "Below which it does not fall."),
-      NumberOption("rate_decay", "0.9999", 0, 1,
-                   "What the learning rate is multiplied by after each update."),
-      NumberOption("least_rate", "0.001", 0, 100, "Below which it does not fall."),
-      IntegerOption("max_active", "20", 1, 1000, "Pairs at most; the oldest go."),
-      IntegerOption("mutate_every", "150", 1, 1e6, "Updates between two reproductions."),
-      IntegerOption("transfer_every", "25", 1, 1e6, "Updates between two transfers."),
-      NumberOption("mc_low", "50", -1e300, 1e300,
-                   "Least score of an environment that is admitted: not too hard; released 25."),
-      NumberOption("mc_high", "300", -1e300, 1e300, "Greatest: not too easy; released 340."),
-      NumberOption("reproduce", "200", -1e300, 1e300,
-                   "Score from which on a pair may have children."),
-      IntegerOption("neighbours", "5", 1, 1000, "Of the archive, for the novelty of a child."),
-      NumberOption("step", "0.1", 0, 1,
-                   "Greatest change of a number in a child, as a share of its range."),
-      IntegerOption("children", "8", 1, 1000, "Children of one reproduction,"),
-      IntegerOption("admit", "1", 1, 1000, "of which so many are admitted at most."),
-      ChoiceOption("transfer", {"both", "proposals"},
-                   "Whether agents are taken over as they are too, or only after a step in the "
-                   "new environment (released)."),
-      ChoiceOption("start", {"middle", "low", "high"}, "First environment: where in the ranges."),
-      IntegerOption("score_episodes", "5", 0, 1000,
-                    "Episodes of a score, beside those of the lifetime.")};
-  options.insert(options.end(), own.begin(), own.end());
-  return options;
-}
-
 const RegisterRule kPoet({
     .name = "poet",
     .summary = "Environments invented while agents learn in them (POET, Wang et al.)",
     .inner_loop = "frozen",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = {{.name = "active", .help = "Pairs of an environment and its agent."},
                 {.name = "score_best", .help = "Best score of an agent in its own environment."},
                 {.name = "score_mean", .help = "Mean score of agents in their own environments."},
@@ -294,10 +291,10 @@ const RegisterRule kPoet({
                "rule { lifetimes_per_update: 30000 }",
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
-      PoetConfig config = ReadConfig(options);
-      Check(context, &config, violations);
+      Config config = kOptions.Read(options);
+      Check(context, &config.poet, violations);
       if (!violations->empty()) return nullptr;
-      return std::make_unique<PoetRule>(context, options, std::move(config));
+      return std::make_unique<PoetRule>(context, std::move(config));
     },
 });
 

@@ -68,19 +68,20 @@ class Displacement : public InnerLoop {
   AgentBatch agents_;
 };
 
+const auto kOptions = Bind<v1::RewardSource>(
+    {{kItself,
+      "reward",
+      {{"success", v1::REWARD_SOURCE_SPARSE}, {"shaped", v1::REWARD_SOURCE_SHAPED}},
+      "What agents learn from: the sparse success signal or the raw shaped reward."}});
+
 const RegisterInnerLoop kDisplacement({
     .name = "displacement",
     .summary = "PPO updates from meta-learned initial weights on an extrinsic reward (Reptile)",
-    .options = {ChoiceOption("reward", {"success", "shaped"},
-                             "What agents learn from: the sparse success signal or the raw shaped "
-                             "reward.")},
+    .options = kOptions.table(),
     .metrics = {{.name = "displacement",
                  .help = "Distance of an agent's last weights from its first, mean over agents."}},
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
-      const v1::RewardSource reward = context.options.Choice("reward") == "shaped"
-                                          ? v1::REWARD_SOURCE_SHAPED
-                                          : v1::REWARD_SOURCE_SPARSE;
       const AgentShape shape = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
       const int64_t size = AgentLayout(shape).size();
       if (context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
@@ -89,7 +90,7 @@ const RegisterInnerLoop kDisplacement({
                                         context.meta_parameters.numel(), size));
         return nullptr;
       }
-      return std::make_unique<Displacement>(context, reward);
+      return std::make_unique<Displacement>(context, kOptions.Read(context.options));
     },
     .gives_gradient =
         [](const InnerLoopContext& context) {

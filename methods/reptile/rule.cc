@@ -20,11 +20,20 @@ namespace {
 
 using torch::Tensor;
 
+struct Config {
+  double first_rate, last_rate;  // eps before the first and after the last update.
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::first_rate, "outer_rate", "1", 0, 10,
+                   "Share of the mean displacement taken by the first outer update."},
+                  {&Config::last_rate, "final_outer_rate", "0", 0, 10,
+                   "What that falls to, linearly, after the last outer update."}});
+
 class Reptile : public OuterRule {
  public:
-  Reptile(const RuleContext& context, const OptionValues& options)
-      : first_rate_(options.Number("outer_rate")),
-        last_rate_(options.Number("final_outer_rate")),
+  Reptile(const RuleContext& context, const Config& config)
+      : config_(config),
         updates_(context.spec.rule().outer_updates()),
         lifetimes_(context.spec.rule().lifetimes_per_update()) {
     const v1::AgentSpec& agent = context.spec.agent();
@@ -54,11 +63,11 @@ class Reptile : public OuterRule {
   }
 
   double RateOf(uint32_t outer_step) const {
-    return first_rate_ + (last_rate_ - first_rate_) * outer_step / updates_;
+    return config_.first_rate + (config_.last_rate - config_.first_rate) * outer_step / updates_;
   }
 
   // Fixed after construction.
-  const double first_rate_, last_rate_;  // eps before the first and after the last update.
+  const Config config_;
   const double updates_;
   const int64_t lifetimes_;
   // Changed by Update and Load.
@@ -82,10 +91,7 @@ const RegisterRule kReptile({
     .name = "reptile",
     .summary = "Initial weights of agents, moved to where learning ends (Nichol et al.)",
     .inner_loop = "displacement",
-    .options = {NumberOption("outer_rate", "1", 0, 10,
-                             "Share of the mean displacement taken by the first outer update."),
-                NumberOption("final_outer_rate", "0", 0, 10,
-                             "What that falls to, linearly, after the last outer update.")},
+    .options = kOptions.table(),
     .metrics = {{.name = "outer_rate", .help = "Share of the mean displacement taken."},
                 {.name = "mean_displacement",
                  .help = "Norm of the mean over agents of how far their weights went."}},
@@ -93,7 +99,7 @@ const RegisterRule kReptile({
                Violations* violations) -> std::unique_ptr<OuterRule> {
       Check(context.spec, violations);
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Reptile>(context, options);
+      return std::make_unique<Reptile>(context, kOptions.Read(options));
     },
 });
 

@@ -21,11 +21,22 @@ namespace {
 
 using torch::Tensor;
 
+struct Config {
+  int64_t hidden, layers, bottleneck;
+  double output_gain;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::hidden, "hidden", "64", 1, kUnitsMax, "Units of each hidden layer."},
+     {&Config::layers, "layers", "2", 1, 8, "Hidden layers."},
+     {&Config::bottleneck, "bottleneck", "4", 1, kUnitsMax, "Units of the narrow layer."},
+     {&Config::output_gain, "output_gain", "1", 0, 100, "Gain of the output layer at birth."}});
+
 class BottleneckNetwork : public SignalNetwork, public SignalGradient {
  public:
-  BottleneckNetwork(const SignalContext& context, const OptionValues& options)
-      : layers_(options.Integer("layers")), output_gain_(options.Number("output_gain")) {
-    const int64_t hidden = options.Integer("hidden"), narrow = options.Integer("bottleneck");
+  BottleneckNetwork(const SignalContext& context, const Config& config)
+      : layers_(config.layers), output_gain_(config.output_gain) {
+    const int64_t hidden = config.hidden, narrow = config.bottleneck;
     NamedShapes parameters;
     for (int64_t i = 1; i <= layers_; ++i) {
       const int64_t inputs = i == 1 ? context.observation_size + context.action_size : hidden;
@@ -76,13 +87,10 @@ const RegisterSignal kBottleneck({
     .name = "bottleneck",
     .summary = "A step's observation and action through a narrow layer that policies can be "
                "conditioned on (Zhang, Stadie and Ba: STN)",
-    .options = {UnitsOption("hidden", "64", 1, "Units of each hidden layer."),
-                IntegerOption("layers", "2", 1, 8, "Hidden layers."),
-                UnitsOption("bottleneck", "4", 1, "Units of the narrow layer."),
-                NumberOption("output_gain", "1", 0, 100, "Gain of the output layer at birth.")},
+    .options = kOptions.table(),
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<BottleneckNetwork>(context, options);
+      return std::make_unique<BottleneckNetwork>(context, kOptions.Read(options));
     },
 });
 

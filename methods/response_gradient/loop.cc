@@ -9,6 +9,8 @@
 //
 // Terms 12 and 13, through one plain step of the policy round, are added when they have a weight.
 // With frozen meta-parameters there is nothing to validate, so both collections are policy rounds.
+#include "methods/response_gradient/loop.h"
+
 #include <torch/autograd.h>
 #include <torch/types.h>
 
@@ -42,51 +44,55 @@ constexpr uint32_t kInnerValueTensors = 100, kTaskValueTensors = 200;
 // Relative size of the change of eta whose effect on the policy is reported.
 constexpr double kReportedPerturbation = 0.1;
 
-struct Config {
-  double c_in = 1, c_ex = 1;
-  double w11 = 1, w12 = 0, w13 = 0;
-  bool shaped_objective = true;
-  bool round_k = true;  // Denominator of the validation round.
-  Clipping clipping;
-  double policy_step = 0.1;  // alpha of terms 12 and 13.
-  double map_std = 0.3;
-  int64_t warmup = 0;
-  double perturbation = 0;
-  int64_t parts = 1;  // E
-  bool antithetic = true;
-  bool local = true;  // The learner makes the steps of eta and reports the result.
-  int64_t epochs = 4, minibatches = 8;
-  PpoConfig outer, value;
+using Config = ResponseGradientConfig;
 
-  bool through_step() const { return w12 != 0 || w13 != 0; }
-};
-
-Config ReadConfig(const v1::AgentSpec& agent, const OptionValues& options) {
-  Config config{.c_in = options.Number("c_in"),
-                .c_ex = options.Number("c_ex"),
-                .w11 = options.Number("w11"),
-                .w12 = options.Number("w12"),
-                .w13 = options.Number("w13"),
-                .shaped_objective = options.Choice("objective") == "shaped",
-                .round_k = options.Choice("denominator") == "round_k",
-                .clipping = {.range = agent.clip(), .clip_only = options.Flag("clip_only")},
-                .policy_step = options.Number("policy_step"),
-                .map_std = options.Number("map_std"),
-                .warmup = options.Integer("warmup"),
-                .perturbation = options.Number("perturbation"),
-                .parts = options.Integer("perturbed_parts"),
-                .antithetic = options.Flag("antithetic"),
-                .local = options.Choice("outer_steps") == "local",
-                .epochs = options.Integer("validation_epochs"),
-                .minibatches = options.Integer("validation_minibatches"),
-                .outer = {},
-                .value = {}};
-  config.outer.learning_rate = options.Number("learning_rate");
-  config.outer.max_grad_norm = options.Number("max_grad_norm");
-  config.value.learning_rate = options.Number("value_learning_rate");
-  config.value.max_grad_norm = std::nullopt;
-  return config;
-}
+const auto kOptions = Bind<Config>(
+    {{&Config::c_in, "c_in", "1", 0, 1000, "Weight of the learned reward in the policy round."},
+     {&Config::c_ex, "c_ex", "1", 0, 1000,
+      "Weight of the task reward in the policy round; the manuscript has 0."},
+     {&Config::shaped_objective,
+      "objective",
+      {{"shaped", true}, {"success", false}},
+      "The task reward: the shaped reward or the sparse success signal."},
+     {&Config::w11, "w11", "1", 0, 1000, "Weight of the direct term, equation 17."},
+     {&Config::w12, "w12", "0", 0, 1000,
+      "Weight of the term through the conditioned policy step (second order)."},
+     {&Config::w13, "w13", "0", 0, 1000,
+      "Weight of the term through the learned reward, which alone is LIRPG (second order); above 0 "
+      "all of the signal network learns."},
+     {&Config::policy_step, "policy_step", "0.1", 1e-9, 1e6,
+      "Length alpha of the plain policy step of terms 12 and 13."},
+     {&Config::round_k,
+      "denominator",
+      {{"round_k", true}, {"behaviour", false}},
+      "Policy in the denominator of the validation round's ratio: that before the policy round, or "
+      "that which collected."},
+     {In(&Config::clipping, &Clipping::clip_only), "clip_only", false,
+      "clip(rho) A without the minimum with rho A, as printed."},
+     {&Config::map_std, "map_std", "0.3", 0, 100,
+      "Standard deviation of the initial maps from eta to gain and offset."},
+     {&Config::epochs, "validation_epochs", "4", 1, 10000,
+      "Passes over the validation collection."},
+     {&Config::minibatches, "validation_minibatches", "8", 1, 100000, "Minibatches of each."},
+     {In(&Config::outer, &PpoConfig::learning_rate), "learning_rate", "3e-3", 0, 10,
+      "Learning rate of Adam for eta (and the body, with w13)."},
+     {In(&Config::outer, &PpoConfig::max_grad_norm), "max_grad_norm", "0.5", 1e-30, 1e30,
+      "Greatest norm of their gradient."},
+     {In(&Config::value, &PpoConfig::learning_rate), "value_learning_rate", "1e-3", 0, 10,
+      "Learning rate of Adam for both value networks."},
+     {&Config::warmup, "warmup", "0", 0, 1000000,
+      "Iterations of a lifetime before the first step of eta."},
+     {&Config::perturbation, "perturbation", "0", 0, 10,
+      "Standard deviation of the noise on eta in the policy round, relative to the root mean "
+      "square of each tensor; the manuscript has 0, STN 0.1."},
+     {&Config::parts, "perturbed_parts", "8", 1, 4096,
+      "Equal parts of a collection, each with its own noise."},
+     {&Config::antithetic, "antithetic", true, "Parts in pairs with opposite noise."},
+     {&Config::local,
+      "outer_steps",
+      {{"local", true}, {"one", false}},
+      "Where steps of eta are taken: several by the learner (one shard), or one by the "
+      "meta-learner along the mean gradient."}});
 
 // A collection as the agents see it. S agents, T steps.
 struct Round {
@@ -108,7 +114,7 @@ class ResponseGradient : public InnerLoop {
  public:
   explicit ResponseGradient(InnerLoopContext context)
       : context_(std::move(context)),
-        config_(ReadConfig(spec().agent(), context_.options)),
+        config_(ReadResponseGradient(spec().agent(), context_.options)),
         shape_(ShapeOfAgents(*context_.shard)),
         gradient_(*context_.network->gradient()),
         eta_size_(gradient_.conditioning_size()),
@@ -533,52 +539,6 @@ class ResponseGradient : public InnerLoop {
   AgentBatch outer_;                     // phi as its only row, with Adam's state.
 };
 
-OptionTable Options() {
-  return {
-      NumberOption("c_in", "1", 0, 1000, "Weight of the learned reward in the policy round."),
-      NumberOption("c_ex", "1", 0, 1000,
-                   "Weight of the task reward in the policy round; the manuscript has 0."),
-      ChoiceOption("objective", {"shaped", "success"},
-                   "The task reward: the shaped reward or the sparse success signal."),
-      NumberOption("w11", "1", 0, 1000, "Weight of the direct term, equation 17."),
-      NumberOption("w12", "0", 0, 1000,
-                   "Weight of the term through the conditioned policy step (second order)."),
-      NumberOption(
-          "w13", "0", 0, 1000,
-          "Weight of the term through the learned reward, which alone is LIRPG (second order); "
-          "above 0 all of the signal network learns."),
-      NumberOption("policy_step", "0.1", 1e-9, 1e6,
-                   "Length alpha of the plain policy step of terms 12 and 13."),
-      ChoiceOption(
-          "denominator", {"round_k", "behaviour"},
-          "Policy in the denominator of the validation round's ratio: that before the policy "
-          "round, or that which collected."),
-      FlagOption("clip_only", false, "clip(rho) A without the minimum with rho A, as printed."),
-      NumberOption("map_std", "0.3", 0, 100,
-                   "Standard deviation of the initial maps from eta to gain and offset."),
-      IntegerOption("validation_epochs", "4", 1, 10000, "Passes over the validation collection."),
-      IntegerOption("validation_minibatches", "8", 1, 100000, "Minibatches of each."),
-      NumberOption("learning_rate", "3e-3", 0, 10,
-                   "Learning rate of Adam for eta (and the body, with w13)."),
-      NumberOption("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest norm of their gradient."),
-      NumberOption("value_learning_rate", "1e-3", 0, 10,
-                   "Learning rate of Adam for both value networks."),
-      IntegerOption("warmup", "0", 0, 1000000,
-                    "Iterations of a lifetime before the first step of eta."),
-      NumberOption(
-          "perturbation", "0", 0, 10,
-          "Standard deviation of the noise on eta in the policy round, relative to the root "
-          "mean square of each tensor; the manuscript has 0, STN 0.1."),
-      IntegerOption("perturbed_parts", "8", 1, 4096,
-                    "Equal parts of a collection, each with its own noise."),
-      FlagOption("antithetic", true, "Parts in pairs with opposite noise."),
-      ChoiceOption(
-          "outer_steps", {"local", "one"},
-          "Where steps of eta are taken: several by the learner (one shard), or one by the "
-          "meta-learner along the mean gradient."),
-  };
-}
-
 MetricTable Metrics() {
   return {
       {.name = "policy_round_return", .help = "Shaped return of an episode of the policy round."},
@@ -613,7 +573,7 @@ MetricTable Metrics() {
 void Check(const InnerLoopContext& context, Violations* violations) {
   const v1::ExperimentSpec& spec = context.shard->spec();
   const v1::EnvironmentShape& shape = context.shard->shape();
-  const Config config = ReadConfig(spec.agent(), context.options);
+  const Config config = ReadResponseGradient(spec.agent(), context.options);
   const auto add = [&](const char* field, const std::string& what) {
     violations->Add(field, what);
   };
@@ -673,7 +633,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
 
 // Policy, two value networks, and what both rounds hold at once.
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
-  const Config config = ReadConfig(context.shard->spec().agent(), context.options);
+  const Config config = ReadResponseGradient(context.shard->spec().agent(), context.options);
   const AgentShape shape = ShapeOfAgents(*context.shard);
   const int64_t eta = ConditioningSize(context.network.get());
   const int64_t policy = ConditionedLayout(shape, eta).size();
@@ -691,7 +651,7 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
 const RegisterInnerLoop kResponseGradient({
     .name = "response_gradient",
     .summary = "Policy and validation rounds of policies conditioned on the signal network",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = Metrics(),
     .collections = 2,
     .make = [](const InnerLoopContext& context,
@@ -703,10 +663,19 @@ const RegisterInnerLoop kResponseGradient({
     .sizes = Sizes,
     .gives_gradient =
         [](const InnerLoopContext& context) {
-          const Config config = ReadConfig(context.shard->spec().agent(), context.options);
+          const Config config =
+              ReadResponseGradient(context.shard->spec().agent(), context.options);
           return context.shard->outer_learning() && context.end() > config.warmup;
         },
 });
 
 }  // namespace
+
+ResponseGradientConfig ReadResponseGradient(const v1::AgentSpec& agent,
+                                            const OptionValues& options) {
+  Config config = kOptions.Read(options, {.clipping = {.range = agent.clip()}});
+  config.value.max_grad_norm = std::nullopt;
+  return config;
+}
+
 }  // namespace mentor::learner

@@ -13,6 +13,7 @@
 #include "common/check.h"
 #include "methods/base/outer_rule.h"
 #include "methods/response_gradient/conditioned_policy.h"
+#include "methods/response_gradient/loop.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -21,12 +22,12 @@ using torch::Tensor;
 
 class ResponseGradient : public OuterRule {
  public:
-  ResponseGradient(const RuleContext& context, const OptionValues& options)
-      : local_(options.Choice("outer_steps") == "local"),
-        second_order_(options.Number("w12") != 0 || options.Number("w13") != 0),
+  ResponseGradient(const RuleContext& context, const learner::ResponseGradientConfig& agents)
+      : local_(agents.local),
+        second_order_(agents.through_step()),
         lifetimes_(context.spec.rule().lifetimes_per_update()) {
-    adam_.learning_rate = options.Number("learning_rate");
-    adam_.max_grad_norm = options.Number("max_grad_norm");
+    adam_.learning_rate = agents.outer.learning_rate;
+    adam_.max_grad_norm = agents.outer.max_grad_norm;
     state_ = learner::NewAgents(context.network->InitialWeights(context.spec.seed()).unsqueeze(0));
   }
 
@@ -116,7 +117,8 @@ const RegisterRule kResponseGradient({
                             context.spec.signal().name()));
         return nullptr;
       }
-      return std::make_unique<ResponseGradient>(context, options);
+      return std::make_unique<ResponseGradient>(
+          context, learner::ReadResponseGradient(context.spec.agent(), options));
     },
 });
 

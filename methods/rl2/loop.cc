@@ -13,19 +13,10 @@
 namespace mentor::learner {
 namespace {
 
-OptionTable Options() {
-  OptionTable options = RecurrentPolicyOptions();
-  options.push_back(ChoiceOption(
-      "loss", {"ppo", "squared"},
-      "What the policy descends: the loss of outer PPO, or the mean over steps of the squared "
-      "distance of its mean from the label, of environments that have labels."));
-  return options;
-}
-
 class Recurrent : public InnerLoop {
  public:
-  Recurrent(InnerLoopContext context, RecurrentPolicy policy)
-      : context_(std::move(context)), policy_(policy) {}
+  Recurrent(InnerLoopContext context, const RecurrentConfig& config)
+      : context_(std::move(context)), policy_(config.policy), regression_(config.regression) {}
 
   void Begin() override {}
 
@@ -52,9 +43,7 @@ class Recurrent : public InnerLoop {
   }
 
   bool acts_with_means() const override { return !context_.shard->outer_learning(); }
-  bool wants_labels() const override {
-    return context_.shard->outer_learning() && context_.options.Choice("loss") == "squared";
-  }
+  bool wants_labels() const override { return context_.shard->outer_learning() && regression_; }
 
   // A lifetime is one iteration, so there is nothing to resume.
   void State(StateFields* fields) override {
@@ -68,12 +57,13 @@ class Recurrent : public InnerLoop {
  private:
   const InnerLoopContext context_;
   const RecurrentPolicy policy_;
+  const bool regression_;
 };
 
 const RegisterInnerLoop kRecurrent({
     .name = "recurrent",
     .summary = "a meta-learned recurrent policy that lives for one iteration and never updates",
-    .options = Options(),
+    .options = RecurrentOptions().table(),
     .metrics = {{.name = "memory_hits",
                  .help = "With an episodic memory: share of episodes whose context was found.",
                  .label = "contexts found",
@@ -98,7 +88,8 @@ const RegisterInnerLoop kRecurrent({
                         "is not 0; what a recurrent policy learned ends with its lifetime, and its "
                         "evaluation is deterministic throughout: set it to 0");
       }
-      const RecurrentPolicy policy = ReadRecurrentPolicy(context.options, context.shard->shape());
+      const RecurrentConfig config = ReadRecurrent(context.options, context.shard->shape());
+      const RecurrentPolicy& policy = config.policy;
       CheckEpisodicMemory(policy, context.shard->shape().episode_steps(), context.steps(),
                           violations);
       const torch::Tensor& weights = context.meta_parameters;
@@ -108,14 +99,15 @@ const RegisterInnerLoop kRecurrent({
                                         policy.Layout().size()));
       }
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Recurrent>(context, policy);
+      return std::make_unique<Recurrent>(context, config);
     },
     .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
-      const RecurrentPolicy policy = ReadRecurrentPolicy(context.options, context.shard->shape());
+      const RecurrentConfig config = ReadRecurrent(context.options, context.shard->shape());
+      const RecurrentPolicy& policy = config.policy;
       const int64_t widths =
           policy.encoder1 + policy.encoder2 + 6 * policy.lstm + 4 * policy.heads + policy.critic;
       // Labels exist in the result as sent and as parsed, in the segment, and in messages.
-      const int64_t labels = context.options.Choice("loss") == "squared" ? 7 : 0;
+      const int64_t labels = config.regression ? 7 : 0;
       int64_t per_step = widths;
       int64_t memory = 0;  // Per lifetime.
       if (policy.memory) {

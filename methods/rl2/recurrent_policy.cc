@@ -218,53 +218,56 @@ v1::PolicyWeights RecurrentPolicy::ToPolicyWeights(const Tensor& weights) const 
   return policy;
 }
 
-OptionTable RecurrentPolicyOptions() {
-  const auto size = [](const char* name, const char* value, const char* help) {
-    return IntegerOption(name, value, 1, kSizeMax, help);
-  };
-  return {size("encoder1", "126", "Units of the policy's first layer."),
-          size("encoder2", "30", "Units of the policy's second layer."),
-          size("lstm_units", "256", "Units of the policy's LSTM, its memory."),
-          size("head_units", "128", "Units of the hidden layers behind the LSTM: mean and std."),
-          size("critic_units", "512", "Units of the hidden layer behind the LSTM: value."),
-          ChoiceOption("memory", {"none", "episodic"},
-                       "What the policy has beside its LSTM: nothing, or the LSTM's cells at the "
-                       "ends of earlier episodes, found again by their contexts."),
-          NumberOption("reinstate_radius", "0.5", 0, 1e300,
-                       "With memory episodic: the squared distance of contexts beyond which "
-                       "nothing is found."),
-          IntegerOption("capacity", "1000", 1, 1e6,
-                        "With memory episodic: episodes that it holds; the oldest gives way."),
-          IntegerOption("context_size", "0", 0, 65536,
-                        "With memory episodic: numbers of an episode's first observation that are "
-                        "its context, the first ones; 0: all."),
-          FlagOption("reset_at_episode", true,
-                     "With memory episodic: the LSTM's state is 0 at the beginning of each "
-                     "episode, so that only memory carries over."),
-          NumberOption("reinstate_bias", "1", -10, 10,
-                       "With memory episodic: bias with which the gate begins that lets what was "
-                       "found into the cell.")};
+const BoundOptions<RecurrentConfig>& RecurrentOptions() {
+  static const auto options = Bind<RecurrentConfig>(
+      {{In(&RecurrentConfig::policy, &RecurrentPolicy::encoder1), "encoder1", "126", 1, kSizeMax,
+        "Units of the policy's first layer."},
+       {In(&RecurrentConfig::policy, &RecurrentPolicy::encoder2), "encoder2", "30", 1, kSizeMax,
+        "Units of the policy's second layer."},
+       {In(&RecurrentConfig::policy, &RecurrentPolicy::lstm), "lstm_units", "256", 1, kSizeMax,
+        "Units of the policy's LSTM, its memory."},
+       {In(&RecurrentConfig::policy, &RecurrentPolicy::heads), "head_units", "128", 1, kSizeMax,
+        "Units of the hidden layers behind the LSTM: mean and std."},
+       {In(&RecurrentConfig::policy, &RecurrentPolicy::critic), "critic_units", "512", 1, kSizeMax,
+        "Units of the hidden layer behind the LSTM: value."},
+       {&RecurrentConfig::episodic,
+        "memory",
+        {{"none", false}, {"episodic", true}},
+        "What the policy has beside its LSTM: nothing, or the LSTM's cells at the ends of earlier "
+        "episodes, found again by their contexts."},
+       {In(&RecurrentConfig::memory, &EpisodicMemory::radius), "reinstate_radius", "0.5", 0, 1e300,
+        "With memory episodic: the squared distance of contexts beyond which nothing is found."},
+       {In(&RecurrentConfig::memory, &EpisodicMemory::capacity), "capacity", "1000", 1, 1e6,
+        "With memory episodic: episodes that it holds; the oldest gives way."},
+       {In(&RecurrentConfig::memory, &EpisodicMemory::context_size), "context_size", "0", 0, 65536,
+        "With memory episodic: numbers of an episode's first observation that are its context, the "
+        "first ones; 0: all."},
+       {In(&RecurrentConfig::memory, &EpisodicMemory::reset_at_episode), "reset_at_episode", true,
+        "With memory episodic: the LSTM's state is 0 at the beginning of each episode, so that "
+        "only memory carries over."},
+       {In(&RecurrentConfig::memory, &EpisodicMemory::reinstate_bias), "reinstate_bias", "1", -10,
+        10,
+        "With memory episodic: bias with which the gate begins that lets what was found into the "
+        "cell."},
+       {&RecurrentConfig::regression,
+        "loss",
+        {{"ppo", false}, {"squared", true}},
+        "What the policy descends: the loss of outer PPO, or the mean over steps of the squared "
+        "distance of its mean from the label, of environments that have labels."}});
+  return options;
 }
 
-RecurrentPolicy ReadRecurrentPolicy(const OptionValues& options,
-                                    const v1::EnvironmentShape& shape) {
-  RecurrentPolicy policy{.observation_size = shape.observation_size(),
-                         .action_size = shape.action_size(),
-                         .discrete = shape.discrete_actions(),
-                         .encoder1 = options.Integer("encoder1"),
-                         .encoder2 = options.Integer("encoder2"),
-                         .lstm = options.Integer("lstm_units"),
-                         .heads = options.Integer("head_units"),
-                         .critic = options.Integer("critic_units")};
-  if (options.Choice("memory") == "episodic") {
-    const int64_t size = options.Integer("context_size");
-    policy.memory = {.radius = options.Number("reinstate_radius"),
-                     .capacity = options.Integer("capacity"),
-                     .context_size = size > 0 ? size : policy.observation_size,
-                     .reset_at_episode = options.Flag("reset_at_episode"),
-                     .reinstate_bias = options.Number("reinstate_bias")};
+RecurrentConfig ReadRecurrent(const OptionValues& options, const v1::EnvironmentShape& shape) {
+  RecurrentConfig config =
+      RecurrentOptions().Read(options, {.policy = {.observation_size = shape.observation_size(),
+                                                   .action_size = shape.action_size(),
+                                                   .discrete = shape.discrete_actions()}});
+  if (config.episodic) {
+    config.policy.memory = config.memory;
+    if (config.memory.context_size == 0)
+      config.policy.memory->context_size = config.policy.observation_size;
   }
-  return policy;
+  return config;
 }
 
 void CheckEpisodicMemory(const RecurrentPolicy& policy, int64_t episode_steps,

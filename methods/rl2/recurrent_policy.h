@@ -78,9 +78,15 @@ struct RecurrentPolicy {
   v1::PolicyWeights ToPolicyWeights(const torch::Tensor& weights) const;
 };
 
-// Sizes, as settings of the rule that trains the policy.
-OptionTable RecurrentPolicyOptions();
-RecurrentPolicy ReadRecurrentPolicy(const OptionValues& options, const v1::EnvironmentShape& shape);
+// The settings of the rule that trains the policy.
+struct RecurrentConfig {
+  RecurrentPolicy policy;
+  bool regression = false;  // Descends the squared distance from labels, not the loss of PPO.
+  bool episodic = false;    // The policy gets `memory`.
+  EpisodicMemory memory = {};
+};
+const BoundOptions<RecurrentConfig>& RecurrentOptions();
+RecurrentConfig ReadRecurrent(const OptionValues& options, const v1::EnvironmentShape& shape);
 // Checks that the memory has a use, and a size that lifetimes and observations allow.
 void CheckEpisodicMemory(const RecurrentPolicy& policy, int64_t episode_steps,
                          int64_t lifetime_steps, Violations* violations);

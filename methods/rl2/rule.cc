@@ -21,38 +21,38 @@ namespace {
 
 using torch::Tensor;
 
-OptionTable Options() {
-  OptionTable options =
-      OuterPpoOptions({.learning_rate = "5e-4",
-                       .entropy_coef = "0.005",
-                       .target_kl = "0.1",
-                       .epochs = "10",
-                       .target_mean = "0.1",
-                       .entropy_help = "Weight of the entropy bonus (0 for ML10).",
-                       .trained = "the policy"});
-  options.insert(options.end(),
-                 {NumberOption("gamma", "0.995", 0, 1, "Discount a step."),
-                  NumberOption("lambda", "0.95", 0, 1,
-                               "Of generalised advantage estimation over the lifetime.")});
-  return options;
-}
+struct Config {
+  OuterPpoSettings settings;
+  MetaAdvantageConfig advantage = {.estimator = MetaEstimator::kGae};
+};
+
+const auto kOptions =
+    Bind<Config>({{&Config::settings,
+                   OuterPpoOptions({.learning_rate = "5e-4",
+                                    .entropy_coef = "0.005",
+                                    .target_kl = "0.1",
+                                    .epochs = "10",
+                                    .target_mean = "0.1",
+                                    .entropy_help = "Weight of the entropy bonus (0 for ML10).",
+                                    .trained = "the policy"})},
+                  {In(&Config::advantage, &MetaAdvantageConfig::gamma), "gamma", "0.995", 0, 1,
+                   "Discount a step."},
+                  {In(&Config::advantage, &MetaAdvantageConfig::lambda), "lambda", "0.95", 0, 1,
+                   "Of generalised advantage estimation over the lifetime."}});
 
 class Rl2 final : public OuterPpoRule {
  public:
-  Rl2(const RuleContext& context, const OptionValues& options,
-      const learner::RecurrentPolicy& policy)
+  Rl2(const RuleContext& context, const Config& config, const learner::RecurrentPolicy& policy)
       : OuterPpoRule(
-            context, options,
-            {.advantage = {.estimator = MetaEstimator::kGae,
-                           .gamma = options.Number("gamma"),
-                           .lambda = options.Number("lambda")},
+            context,
+            {.settings = config.settings,
+             .advantage = config.advantage,
              .lifetimes = context.spec.rule().lifetimes_per_update(),
              .lifetime_steps = context.spec.lifetime().steps_per_iteration(),
-             .trained_steps = context.spec.lifetime().steps_per_iteration(),
-             .regression = options.Choice("loss") == "squared"},
+             .trained_steps = context.spec.lifetime().steps_per_iteration()},
             policy.InitialWeights(context.spec.agent().initial_std(), context.spec.seed())),
         policy_(policy),
-        regression_(options.Choice("loss") == "squared") {}
+        regression_(config.settings.ppo.regression) {}
 
   RuleNeeds needs() const override {
     return {.signal_network = false, .inner_updates = false, .labels = regression_};
@@ -88,7 +88,7 @@ class Rl2 final : public OuterPpoRule {
 };
 
 // Checks what no single option shows.
-void Check(const v1::ExperimentSpec& spec, const OptionValues& options, Violations* violations) {
+void Check(const v1::ExperimentSpec& spec, const OuterPpoConfig& ppo, Violations* violations) {
   if (spec.lifetime().iterations() != 1) {
     violations->Add("lifetime.iterations",
                     absl::StrFormat("is %d; a recurrent policy lives without updates: set it to 1 "
@@ -110,33 +110,35 @@ void Check(const v1::ExperimentSpec& spec, const OptionValues& options, Violatio
                     "out, or compare with another experiment");
     break;
   }
-  CheckPieces(ReadOuterPpo(options), spec.lifetime().steps_per_iteration(), "all of them",
-              violations);
+  CheckPieces(ppo, spec.lifetime().steps_per_iteration(), "all of them", violations);
 }
 
 const RegisterRule kRl2({
     .name = "rl2",
     .summary = "RL^2: a recurrent policy, by PPO over whole lifetimes (Duan et al.; Wang et al.)",
     .inner_loop = "recurrent",
-    .options = Options(),
+    .options = kOptions.table(),
     .metrics = OuterPpoMetrics(),
     .example = "lifetime { iterations: 1 } "
                "evaluation { deterministic_episodes: 0 baseline: RANDOM_SIGNAL }",
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
-      Check(context.spec, options, violations);
+      Config config = kOptions.Read(options);
+      Check(context.spec, config.settings.ppo, violations);
       // A missing benchmark is refused elsewhere; without it the policy has no size.
       if (!violations->empty() || context.shape.action_size() == 0) return nullptr;
-      const learner::RecurrentPolicy policy = learner::ReadRecurrentPolicy(options, context.shape);
+      const learner::RecurrentConfig agents = learner::ReadRecurrent(options, context.shape);
+      const learner::RecurrentPolicy& policy = agents.policy;
+      config.settings.ppo.regression = agents.regression;
       learner::CheckEpisodicMemory(policy, context.shape.episode_steps(),
                                    context.spec.lifetime().steps_per_iteration(), violations);
-      if (policy.discrete && options.Choice("loss") == "squared") {
+      if (policy.discrete && agents.regression) {
         violations->Add("rule.option.loss",
                         "is squared, but actions are choices, which have no distance from a label; "
                         "set ppo");
       }
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Rl2>(context, options, policy);
+      return std::make_unique<Rl2>(context, config, policy);
     },
 });
 

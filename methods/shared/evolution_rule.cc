@@ -7,6 +7,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "methods/shared/perturbation.h"
 
 namespace mentor::meta_learner {
 
@@ -145,36 +146,32 @@ MetricTable EvolutionMetrics() {
   return metrics;
 }
 
-OptionTable EvolutionOptions(const EvolutionDefaults& defaults) {
-  OptionTable options = AdamOptions(defaults.learning_rate, "1e-8", defaults.adam_beta1);
-  options.insert(
-      options.end(),
-      {NumberOption("weight_decay", defaults.weight_decay, 0, 10,
-                    "Times the weights, added to the gradient."),
-       ChoiceOption("anneal", defaults.anneal,
-                    "Whether the learning rate falls, linearly to a tenth over the first half of "
-                    "rule.outer_updates."),
-       FlagOption("paired_noise", true,
-                  "The two lifetimes of a perturbation have one task, one initial policy and one "
-                  "sequence of chances, so that only the sign sets them apart."),
-       ChoiceOption("fitness", {"shaped", "success"},
-                    "What ranks a lifetime among those on the same environment: the sum of shaped "
-                    "rewards or of success signals in its last inner iteration.")});
-  return options;
+BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaults) {
+  // The default comes first.
+  std::vector<std::pair<std::string, EvolutionAnneal>> anneal = {{"none", EvolutionAnneal::kNone},
+                                                                 {"half", EvolutionAnneal::kHalf}};
+  if (defaults.anneal == EvolutionAnneal::kHalf) std::swap(anneal[0], anneal[1]);
+  return Bind<EvolutionSettings>(
+      {{In(&EvolutionSettings::config, &EvolutionConfig::adam),
+        AdamOptions(defaults.learning_rate, "1e-8", defaults.adam_beta1)},
+       {In(&EvolutionSettings::config, &EvolutionConfig::weight_decay), "weight_decay",
+        defaults.weight_decay, 0, 10, "Times the weights, added to the gradient."},
+       {&EvolutionSettings::anneal, "anneal", std::move(anneal),
+        "Whether the learning rate falls, linearly to a tenth over the first half of "
+        "rule.outer_updates."},
+       {&EvolutionSettings::paired, "paired_noise", true,
+        "The two lifetimes of a perturbation have one task, one initial policy and one sequence of "
+        "chances, so that only the sign sets them apart."},
+       {&EvolutionSettings::success,
+        "fitness",
+        {{"shaped", false}, {"success", true}},
+        "What ranks a lifetime among those on the same environment: the sum of shaped rewards or "
+        "of success signals in its last inner iteration."}});
 }
 
-EvolutionSettings ReadEvolution(const OptionValues& options) {
-  return {.config = {.sigma = options.Number("sigma"),
-                     .weight_decay = options.Number("weight_decay"),
-                     .adam = ReadAdam(options)},
-          .anneal =
-              options.Choice("anneal") == "half" ? EvolutionAnneal::kHalf : EvolutionAnneal::kNone,
-          .success = options.Choice("fitness") == "success",
-          .paired = options.Flag("paired_noise")};
-}
-
-std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context,
-                                             const EvolutionSettings& settings) {
+std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context, EvolutionSettings settings,
+                                             const OptionValues& options) {
+  settings.config.sigma = learner::PerturbationOptions().Read(options);
   return std::make_unique<EvolutionRule>(context, settings);
 }
 

@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "methods/base/outer_rule.h"
 #include "methods/shared/evolution_strategies.h"
@@ -21,17 +20,16 @@ struct EvolutionSettings {
   bool paired = true;    // The two lifetimes of a perturbation share their task and random numbers.
 };
 
-// Defaults of the rule's own options, as text. sigma is the inner loop's.
+// Defaults of the rule's own options. sigma is the inner loop's.
 struct EvolutionDefaults {
   std::string learning_rate, adam_beta1, weight_decay;
-  std::vector<std::string> anneal;  // The choices; the first is the default.
+  EvolutionAnneal anneal;
 };
-OptionTable EvolutionOptions(const EvolutionDefaults& defaults);
-EvolutionSettings ReadEvolution(const OptionValues& options);
+BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaults);
 MetricTable EvolutionMetrics();
 // Checks what a spec needs: a network, whole pairs, updates.
 void CheckEvolution(const RuleContext& context, Violations* violations);
-std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context,
-                                             const EvolutionSettings& settings);
+std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context, EvolutionSettings settings,
+                                             const OptionValues& options);
 
 }  // namespace mentor::meta_learner

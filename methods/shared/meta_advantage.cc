@@ -107,13 +107,12 @@ std::vector<double> Gae(const MetaAdvantageConfig& config, std::span<const doubl
 
 }  // namespace
 
-MetaEstimator MetaEstimatorFromName(std::string_view name) {
-  if (name == "skipping") return MetaEstimator::kSkipping;
-  if (name == "bootstrapping") return MetaEstimator::kBootstrapping;
-  if (name == "mc") return MetaEstimator::kMonteCarlo;
-  if (name == "mc_skipping") return MetaEstimator::kMonteCarloSkipping;
-  MENTOR_CHECK(name == "gae");
-  return MetaEstimator::kGae;
+std::vector<std::pair<std::string, MetaEstimator>> MetaEstimators() {
+  return {{"skipping", MetaEstimator::kSkipping},
+          {"bootstrapping", MetaEstimator::kBootstrapping},
+          {"mc", MetaEstimator::kMonteCarlo},
+          {"mc_skipping", MetaEstimator::kMonteCarloSkipping},
+          {"gae", MetaEstimator::kGae}};
 }
 
 MetaAdvantages EstimateMetaAdvantages(const MetaAdvantageConfig& config,

@@ -5,7 +5,8 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace mentor::meta_learner {
@@ -18,8 +19,8 @@ enum class MetaEstimator {
   kGae,                 // generalised advantage estimation, gamma per step, no cut at episode ends
 };
 
-// "skipping", "bootstrapping", "mc", "mc_skipping" or "gae".
-MetaEstimator MetaEstimatorFromName(std::string_view name);
+// Their names in specs; the default is first.
+std::vector<std::pair<std::string, MetaEstimator>> MetaEstimators();
 
 struct MetaAdvantageConfig {
   MetaEstimator estimator = MetaEstimator::kSkipping;

@@ -331,7 +331,7 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
         ++result.optimizer_steps;
       }
     }
-    if (config.target_kl && kl / static_cast<double>(pieces.size()) > *config.target_kl) break;
+    if (config.target_kl > 0 && kl / static_cast<double>(pieces.size()) > config.target_kl) break;
   }
   MENTOR_RETURN_IF_ERROR(trainer->Read(weights, adam->m, adam->v));
   adam->step = step;

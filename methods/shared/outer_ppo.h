@@ -36,8 +36,8 @@ struct OuterPpoConfig {
   // The loss is the mean of the network's -log_prob. Only pieces and steps remain of PPO.
   bool regression = false;
   double max_grad_norm = 0.5;
-  std::optional<double> target_kl = 0.01;  // Unset: never stops early.
-  int64_t epochs = 12;                     // At most.
+  double target_kl = 0.01;  // 0: never stops early.
+  int64_t epochs = 12;      // At most.
   int64_t k = 400;
   int64_t piece_unit = 1;  // SignalDensity::piece_unit: divides k and the trained steps.
   // 0: one optimizer step for each piece

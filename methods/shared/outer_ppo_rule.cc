@@ -66,51 +66,45 @@ absl::StatusOr<std::vector<ShardGradient>> PolicyGradients(const TrainedNetwork&
 
 }  // namespace
 
-OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
-  OptionTable options = AdamOptions(defaults.learning_rate, "1e-5");
-  options.insert(
-      options.end(),
-      {
-          NumberOption("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
-          NumberOption("entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help),
-          NumberOption("value_coef", "0.5", 0, 1000,
-                       "Weight of the value loss, itself half the mean squared error."),
-          NumberOption("max_grad_norm", "0.5", 1e-30, 1e30,
-                       "Greatest gradient norm over all weights."),
-          NumberOption("target_kl", defaults.target_kl, 0, 1e30,
-                       "An outer update stops after an epoch with a greater mean KL; 0: never."),
-          IntegerOption("epochs", defaults.epochs, 1, 100000,
-                        "Greatest number of passes over the lifetimes in one outer update."),
-          IntegerOption(
-              "k", "400", 1, 1e9,
-              "About how many steps a piece of truncated backpropagation through time has."),
-          IntegerOption("num_minibatches", "0", 0, 1e9,
-                        "Optimizer steps of an epoch; 0: one for each piece."),
-          FlagOption(
-              "gradient_variance", false,
-              "Report the variance of the outer gradient, which takes one more pass over the "
-              "lifetimes."),
-          ChoiceOption(
-              "objective", {"shaped", "success"},
-              absl::StrCat("What ", defaults.trained,
-                           " maximises: the normalised shaped reward or the sparse success "
-                           "signal.")),
-          NumberOption(
-              "target_mean", defaults.target_mean, 1e-30, 1e30,
-              "Mean of the normalised shaped reward; its root mean square where the mean is "
-              "near 0 or negative."),
-          NumberOption(
-              "advantage_std_floor", "0", 0, 1e30,
-              "Advantages are divided by their standard deviation, but by no less than this "
-              "(in units of the objective's reward), so that lifetimes in which nothing "
-              "happened move little; 0: by whatever it is."),
-          IntegerOption(
-              "group_lifetimes", "0", 0, 1e9,
-              "Lifetimes whose gradient is one task of the outer update, and one sum: fewer "
-              "give more cores something to do, and other last bits; 0: 5, or a twelfth of "
-              "them where that is more."),
-      });
-  return options;
+BoundOptions<OuterPpoSettings> OuterPpoOptions(const OuterPpoDefaults& defaults) {
+  using Settings = OuterPpoSettings;
+  return Bind<Settings>(
+      {{In(&Settings::ppo, &OuterPpoConfig::adam), AdamOptions(defaults.learning_rate, "1e-5")},
+       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &learner::OuterLossConfig::clip), "clip",
+        "0.2", 1e-9, 1, "Clip range of the ratio of densities."},
+       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &learner::OuterLossConfig::entropy_coef),
+        "entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help},
+       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &learner::OuterLossConfig::value_coef),
+        "value_coef", "0.5", 0, 1000,
+        "Weight of the value loss, itself half the mean squared error."},
+       {In(&Settings::ppo, &OuterPpoConfig::max_grad_norm), "max_grad_norm", "0.5", 1e-30, 1e30,
+        "Greatest gradient norm over all weights."},
+       {In(&Settings::ppo, &OuterPpoConfig::target_kl), "target_kl", defaults.target_kl, 0, 1e30,
+        "An outer update stops after an epoch with a greater mean KL; 0: never."},
+       {In(&Settings::ppo, &OuterPpoConfig::epochs), "epochs", defaults.epochs, 1, 100000,
+        "Greatest number of passes over the lifetimes in one outer update."},
+       {In(&Settings::ppo, &OuterPpoConfig::k), "k", "400", 1, 1e9,
+        "About how many steps a piece of truncated backpropagation through time has."},
+       {In(&Settings::ppo, &OuterPpoConfig::num_minibatches), "num_minibatches", "0", 0, 1e9,
+        "Optimizer steps of an epoch; 0: one for each piece."},
+       {&Settings::gradient_variance, "gradient_variance", false,
+        "Report the variance of the outer gradient, which takes one more pass over the lifetimes."},
+       {&Settings::shaped_objective,
+        "objective",
+        {{"shaped", true}, {"success", false}},
+        absl::StrCat("What ", defaults.trained,
+                     " maximises: the normalised shaped reward or the sparse success signal.")},
+       {&Settings::target_mean, "target_mean", defaults.target_mean, 1e-30, 1e30,
+        "Mean of the normalised shaped reward; its root mean square where the mean is near 0 or "
+        "negative."},
+       {&Settings::advantage_std_floor, "advantage_std_floor", "0", 0, 1e30,
+        "Advantages are divided by their standard deviation, but by no less than this (in units of "
+        "the objective's reward), so that lifetimes in which nothing happened move little; 0: by "
+        "whatever it is."},
+       {In(&Settings::ppo, &OuterPpoConfig::group_lifetimes), "group_lifetimes", "0", 0, 1e9,
+        "Lifetimes whose gradient is one task of the outer update, and one sum: fewer give more "
+        "cores something to do, and other last bits; 0: 5, or a twelfth of them where that is "
+        "more."}});
 }
 
 MetricTable OuterPpoMetrics() {
@@ -163,23 +157,6 @@ MetricTable OuterPpoMetrics() {
   return metrics;
 }
 
-OuterPpoConfig ReadOuterPpo(const OptionValues& options, int64_t piece_unit) {
-  OuterPpoConfig config{.adam = ReadAdam(options),
-                        .loss = {.clip = options.Number("clip"),
-                                 .entropy_coef = options.Number("entropy_coef"),
-                                 .value_coef = options.Number("value_coef")},
-                        .max_grad_norm = options.Number("max_grad_norm"),
-                        .target_kl = std::nullopt,
-                        .epochs = options.Integer("epochs"),
-                        .k = options.Integer("k"),
-                        .piece_unit = piece_unit,
-                        .num_minibatches = options.Integer("num_minibatches"),
-                        .group_lifetimes = options.Integer("group_lifetimes")};
-  if (const double target_kl = options.Number("target_kl"); target_kl > 0)
-    config.target_kl = target_kl;
-  return config;
-}
-
 void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string& what,
                  Violations* violations) {
   const int64_t k = config.k, unit = config.piece_unit;
@@ -219,18 +196,11 @@ void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string&
   }
 }
 
-OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& options,
-                           const OuterPpoRuleConfig& config, Tensor weights)
-    : ppo_([&] {
-        OuterPpoConfig ppo = ReadOuterPpo(options, config.piece_unit);
-        ppo.regression = config.regression;
-        return ppo;
-      }()),
-      config_(config),
-      shaped_objective_(options.Choice("objective") == "shaped"),
-      target_mean_(options.Number("target_mean")),
-      advantage_std_floor_(options.Number("advantage_std_floor")),
-      gradient_variance_(options.Flag("gradient_variance")),
+OuterPpoRule::OuterPpoRule(const RuleContext& context, const OuterPpoRuleConfig& config,
+                           Tensor weights)
+    : config_(config),
+      settings_(config.settings),
+      ppo_(settings_.ppo),
       seed_(context.spec.seed()),
       pool_(context.pool),
       weights_(std::move(weights)),
@@ -256,7 +226,7 @@ absl::Status OuterPpoRule::CheckBatch(const LifetimeBatch& batch) const {
       &Segment::observations,   &Segment::actions,         &Segment::log_probs,
       &Segment::shaped_rewards, &Segment::success_signals, &Segment::prev_done,
       &Segment::signal_values};
-  if (config_.regression) members.push_back(&Segment::labels);
+  if (ppo_.regression) members.push_back(&Segment::labels);
   if (config_.sampled_signals)
     members.insert(members.end(), {&Segment::signals, &Segment::signal_log_probs});
   for (const learner::SegmentMember member : members) {
@@ -276,9 +246,10 @@ std::pair<Tensor, Tensor> OuterPpoRule::AdvantagesOf(const LifetimeBatch& batch,
          returns = torch::empty_like(advantages);
   for (int64_t l = 0; l < config_.lifetimes; ++l) {
     const Tensor rewards =
-        (shaped_objective_ ? normaliser.Normalise(batch.environments[l],
-                                                  batch.steps.shaped_rewards[l], target_mean_)
-                           : batch.steps.success_signals[l].to(torch::kFloat64))
+        (settings_.shaped_objective
+             ? normaliser.Normalise(batch.environments[l], batch.steps.shaped_rewards[l],
+                                    settings_.target_mean)
+             : batch.steps.success_signals[l].to(torch::kFloat64))
             .contiguous();
     const Tensor values = batch.steps.signal_values[l].to(torch::kFloat64).contiguous();
     const Tensor prev_done = batch.steps.prev_done[l].to(torch::kUInt8).contiguous();
@@ -297,11 +268,11 @@ std::pair<Tensor, Tensor> OuterPpoRule::AdvantagesOf(const LifetimeBatch& batch,
 absl::StatusOr<std::pair<Tensor, Tensor>> OuterPpoRule::Estimate(const LifetimeBatch& batch,
                                                                  RewardNormaliser* normaliser,
                                                                  RuleReport* report) const {
-  if (config_.regression) {
+  if (ppo_.regression) {
     const Tensor none = torch::zeros({config_.lifetimes, config_.trained_steps}, torch::kFloat64);
     return std::pair(none, none);
   }
-  if (shaped_objective_) {
+  if (settings_.shaped_objective) {
     for (int64_t l = 0; l < config_.lifetimes; ++l)
       normaliser->Add(batch.environments[l], batch.steps.shaped_rewards[l]);
     normaliser->AddSquares(batch.environments, batch.steps.shaped_rewards);
@@ -311,8 +282,8 @@ absl::StatusOr<std::pair<Tensor, Tensor>> OuterPpoRule::Estimate(const LifetimeB
   const double std = advantages.std().item<double>();
   (*report)["advantage_mean"] = advantages.mean().item<double>();
   (*report)["advantage_std"] = std;
-  (*report)["advantage_floored"] = std < advantage_std_floor_ ? 1 : 0;
-  return std::pair(StandardiseAdvantages(advantages, advantage_std_floor_), returns);
+  (*report)["advantage_floored"] = std < settings_.advantage_std_floor ? 1 : 0;
+  return std::pair(StandardiseAdvantages(advantages, settings_.advantage_std_floor), returns);
 }
 
 absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) {
@@ -327,7 +298,7 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
       CheckTensor("input of the trained network (the density of an action may be too great)",
                   recorded.features, config_.lifetimes, config_.trained_steps, 3));
   const TrainedNetwork trained = network();
-  if (gradient_variance_) {
+  if (settings_.gradient_variance) {
     MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardGradient> parts,
                             PolicyGradients(trained, ppo_, recorded, weights_, pool_));
     ReportGradient(parts, &report);

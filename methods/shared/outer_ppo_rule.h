@@ -22,6 +22,13 @@
 
 namespace mentor::meta_learner {
 
+struct OuterPpoSettings {
+  OuterPpoConfig ppo;
+  bool shaped_objective = true;
+  double target_mean = 1e-4, advantage_std_floor = 0;
+  bool gradient_variance = false;
+};
+
 // Defaults that differ between rules, as text, and words for their help.
 struct OuterPpoDefaults {
   std::string learning_rate, entropy_coef, target_kl, epochs, target_mean;
@@ -32,8 +39,7 @@ struct OuterPpoDefaults {
 // The options of AdamOptions, and clip, entropy_coef, value_coef, max_grad_norm, target_kl, epochs,
 // k, num_minibatches, gradient_variance, objective, target_mean, advantage_std_floor and
 // group_lifetimes.
-OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults);
-OuterPpoConfig ReadOuterPpo(const OptionValues& options, int64_t piece_unit = 1);
+BoundOptions<OuterPpoSettings> OuterPpoOptions(const OuterPpoDefaults& defaults);
 // The metrics that OuterPpoRule reports.
 MetricTable OuterPpoMetrics();
 
@@ -44,13 +50,12 @@ void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string&
 
 // The part in which such rules differ, beside the network.
 struct OuterPpoRuleConfig {
+  OuterPpoSettings settings;
   MetaAdvantageConfig advantage;
   int64_t lifetimes = 30;        // N
   int64_t lifetime_steps = 0;    // L
   int64_t trained_steps = 0;     // n: the first of them, which have advantages
   bool sampled_signals = false;  // The batch has signals and their densities.
-  bool regression = false;  // Trains on labels, which the batch has (OuterPpoConfig::regression).
-  int64_t piece_unit = 1;   // SignalDensity::piece_unit
 };
 
 // A rule that trains a recurrent network, for which every lifetime is one episode, by PPO. The
@@ -62,8 +67,7 @@ class OuterPpoRule : public OuterRule {
   int64_t DeviceBytes() const override;
 
  protected:
-  OuterPpoRule(const RuleContext& context, const OptionValues& options,
-               const OuterPpoRuleConfig& config, torch::Tensor weights);
+  OuterPpoRule(const RuleContext& context, const OuterPpoRuleConfig& config, torch::Tensor weights);
 
  private:
   virtual TrainedNetwork network() const = 0;
@@ -83,11 +87,9 @@ class OuterPpoRule : public OuterRule {
                                                        const RewardNormaliser& normaliser) const;
 
   // Fixed after construction.
-  const OuterPpoConfig ppo_;
   const OuterPpoRuleConfig config_;
-  const bool shaped_objective_;
-  const double target_mean_, advantage_std_floor_;
-  const bool gradient_variance_;
+  const OuterPpoSettings settings_;
+  const OuterPpoConfig ppo_;
   const uint64_t seed_;
   learner::WorkerPool* const pool_;
   // Update and Load change both or neither.

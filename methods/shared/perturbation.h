@@ -6,8 +6,17 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <string>
+
+#include "common/options.h"
 
 namespace mentor::learner {
+
+// The option sigma of the loops that perturb weights. Their rules read it too.
+inline BoundOptions<double> PerturbationOptions(const std::string& sigma = "0.05") {
+  return Bind<double>({{kItself, "sigma", sigma, 1e-6, 100,
+                        "Standard deviation of the perturbations of the weights."}});
+}
 
 // A pair's standard normals, [Q] float32.
 torch::Tensor PairPerturbation(uint64_t seed, uint32_t pair, int64_t size);

@@ -27,20 +27,16 @@ void Step(const learner::AdamConfig& config, double scale, const Tensor& gradien
 
 }  // namespace
 
-OptionTable AdamOptions(const std::string& learning_rate, const std::string& epsilon,
-                        const std::string& beta1) {
-  return {NumberOption("learning_rate", learning_rate, 0, 100, "Learning rate of Adam."),
-          NumberOption("adam_beta1", beta1, 0, 0.999999, "Decay of Adam's first moment."),
-          NumberOption("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
-          NumberOption("adam_epsilon", epsilon, 1e-30, 1,
-                       "Adam's epsilon, added after bias correction.")};
-}
-
-learner::AdamConfig ReadAdam(const OptionValues& options) {
-  return {.learning_rate = options.Number("learning_rate"),
-          .beta1 = options.Number("adam_beta1"),
-          .beta2 = options.Number("adam_beta2"),
-          .epsilon = options.Number("adam_epsilon")};
+BoundOptions<learner::AdamConfig> AdamOptions(const std::string& learning_rate,
+                                              const std::string& epsilon,
+                                              const std::string& beta1) {
+  using Adam = learner::AdamConfig;
+  return Bind<Adam>(
+      {{&Adam::learning_rate, "learning_rate", learning_rate, 0, 100, "Learning rate of Adam."},
+       {&Adam::beta1, "adam_beta1", beta1, 0, 0.999999, "Decay of Adam's first moment."},
+       {&Adam::beta2, "adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."},
+       {&Adam::epsilon, "adam_epsilon", epsilon, 1e-30, 1,
+        "Adam's epsilon, added after bias correction."}});
 }
 
 double GradientNorm(const Tensor& gradient) {

@@ -17,9 +17,9 @@
 namespace mentor::meta_learner {
 
 // learning_rate, adam_beta1, adam_beta2 and adam_epsilon, with these defaults as text.
-OptionTable AdamOptions(const std::string& learning_rate, const std::string& epsilon,
-                        const std::string& beta1 = "0.9");
-learner::AdamConfig ReadAdam(const OptionValues& options);
+BoundOptions<learner::AdamConfig> AdamOptions(const std::string& learning_rate,
+                                              const std::string& epsilon,
+                                              const std::string& beta1 = "0.9");
 
 struct AdamState {
   torch::Tensor m;   // [P]

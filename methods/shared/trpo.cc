@@ -45,28 +45,21 @@ std::string Text(double number) {
 
 }  // namespace
 
-OptionTable TrpoOptions(const TrpoConfig& defaults) {
-  return {NumberOption("max_kl", Text(defaults.max_kl), 1e-30, 1e30,
-                       "Bound of the mean KL divergence of an outer step."),
-          NumberOption("damping", Text(defaults.damping), 0, 1e30,
-                       "Added to the diagonal of the KL divergence's Hessian."),
-          IntegerOption("cg_steps", std::to_string(defaults.cg_steps), 1, 10000,
-                        "Conjugate gradient steps of an outer step."),
-          NumberOption("line_search_start", Text(defaults.line_search_start), 0, 1e30,
-                       "First candidate, in steps of length max_kl; 0: the weights never change."),
-          NumberOption("line_search_factor", Text(defaults.line_search_factor), 1e-9, 0.999999,
-                       "From one candidate to the next."),
-          IntegerOption("line_search_tries", std::to_string(defaults.line_search_tries), 1, 1000,
-                        "Candidates; when none is better, the weights stay.")};
-}
-
-TrpoConfig ReadTrpo(const OptionValues& options) {
-  return {.max_kl = options.Number("max_kl"),
-          .damping = options.Number("damping"),
-          .cg_steps = options.Integer("cg_steps"),
-          .line_search_start = options.Number("line_search_start"),
-          .line_search_factor = options.Number("line_search_factor"),
-          .line_search_tries = options.Integer("line_search_tries")};
+BoundOptions<TrpoConfig> TrpoOptions(const TrpoConfig& defaults) {
+  return Bind<TrpoConfig>(
+      {{&TrpoConfig::max_kl, "max_kl", Text(defaults.max_kl), 1e-30, 1e30,
+        "Bound of the mean KL divergence of an outer step."},
+       {&TrpoConfig::damping, "damping", Text(defaults.damping), 0, 1e30,
+        "Added to the diagonal of the KL divergence's Hessian."},
+       {&TrpoConfig::cg_steps, "cg_steps", std::to_string(defaults.cg_steps), 1, 10000,
+        "Conjugate gradient steps of an outer step."},
+       {&TrpoConfig::line_search_start, "line_search_start", Text(defaults.line_search_start), 0,
+        1e30, "First candidate, in steps of length max_kl; 0: the weights never change."},
+       {&TrpoConfig::line_search_factor, "line_search_factor", Text(defaults.line_search_factor),
+        1e-9, 0.999999, "From one candidate to the next."},
+       {&TrpoConfig::line_search_tries, "line_search_tries",
+        std::to_string(defaults.line_search_tries), 1, 1000,
+        "Candidates; when none is better, the weights stay."}});
 }
 
 absl::StatusOr<TrpoResult> RunTrpo(const TrpoConfig& config, const TrpoProblem& problem) {

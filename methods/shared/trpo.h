@@ -27,8 +27,7 @@ struct TrpoConfig {
 };
 
 // max_kl, damping, cg_steps and line_search_*, with these defaults.
-OptionTable TrpoOptions(const TrpoConfig& defaults);
-TrpoConfig ReadTrpo(const OptionValues& options);
+BoundOptions<TrpoConfig> TrpoOptions(const TrpoConfig& defaults = {});
 
 struct TrpoValue {
   double loss = 0;  // Mean surrogate.

@@ -52,39 +52,76 @@ Tensor Scaled(const Tensor& rewards, Tensor* statistics) {
       .clamp(-kScaledRewardMax, kScaledRewardMax);
 }
 
+struct Config {
+  int64_t width, encoder_hidden, heads, blocks, mlp_hidden;
+  bool residual_mlp;
+  int64_t head_hidden;
+  double output_gain;
+  bool bounded, sees_reward, scales_reward, sees_time, density;
+  double initial_std;
+};
+
+const auto kOptions = Bind<Config>(
+    {{&Config::width, "width", "32", 1, kUnitsMax, "Features of a step."},
+     {&Config::encoder_hidden, "encoder_hidden", "32", 0, kUnitsMax,
+      "Units of the encoder's hidden layer; 0: it has none."},
+     {&Config::heads, "heads", "1", 1, kUnitsMax, "Attention heads; they divide the width."},
+     {&Config::blocks, "blocks", "1", 1, 16, "Attention blocks."},
+     {&Config::mlp_hidden, "mlp_hidden", "0", 0, kUnitsMax,
+      "Units of the hidden layer of an MLP block after each attention block; 0: there are no MLP "
+      "blocks."},
+     {&Config::residual_mlp, "residual_mlp", true,
+      "MLP blocks have a residual and LayerNorm; as published: false."},
+     {&Config::head_hidden, "head_hidden", "32", 0, kUnitsMax,
+      "Units of the head's hidden layer; 0: it has none."},
+     {&Config::output_gain, "output_gain", "1", 0, 100, "Gain of the output layer at birth."},
+     {&Config::bounded, "bounded", true,
+      "A tanh bounds the output to (-1, 1); as published: false."},
+     {&Config::sees_reward, "signal_sees_reward", true,
+      "It sees the outcomes that signal.input names."},
+     {&Config::scales_reward, "scale_reward", true,
+      "They are divided by the standard deviation of what the agent has had so far."},
+     {&Config::sees_time, "time", true,
+      "It sees how much of the episode's greatest length has passed; false where observations tell "
+      "it."},
+     {&Config::density, "density", false,
+      "The head has a standard deviation and a value too, which black-box rules need and rules by "
+      "gradient leave alone."},
+     {&Config::initial_std, "initial_std", "0.5", 1e-6, 100,
+      "Standard deviation at birth, with density."}});
+
 class AttentionNetwork : public SignalNetwork,
                          public SignalGradient,
                          public SignalDensity,
                          public SignalExplainer {
  public:
-  AttentionNetwork(const SignalContext& context, const OptionValues& options)
+  AttentionNetwork(const SignalContext& context, const Config& config)
       : input_(context.input),
         episode_steps_(static_cast<double>(std::max<int64_t>(1, context.episode_steps))),
-        sees_reward_(options.Flag("signal_sees_reward")),
-        scales_reward_(options.Flag("scale_reward")),
-        sees_time_(options.Flag("time")),
-        piece_unit_(options.Flag("density") ? PieceUnit(context) : 1),
+        sees_reward_(config.sees_reward),
+        scales_reward_(config.scales_reward),
+        sees_time_(config.sees_time),
+        piece_unit_(config.density ? PieceUnit(context) : 1),
         segment_steps_(context.steps_per_iteration),
-        output_gain_(options.Number("output_gain")) {
-    const auto layers = [&](const char* name) {
-      const int64_t units = options.Integer(name);
+        output_gain_(config.output_gain) {
+    const auto layers = [](int64_t units) {
       return units == 0 ? std::vector<int64_t>() : std::vector<int64_t>{units};
     };
     sizes_.inputs = context.observation_size + context.action_size +
                     (sees_reward_ ? NumOutcomes(context.input) : 0) + (sees_time_ ? 1 : 0);
-    sizes_.encoder_hidden = layers("encoder_hidden");
-    sizes_.width = options.Integer("width");
-    sizes_.heads = options.Integer("heads");
-    for (int64_t i = 0; i < options.Integer("blocks"); ++i) {
+    sizes_.encoder_hidden = layers(config.encoder_hidden);
+    sizes_.width = config.width;
+    sizes_.heads = config.heads;
+    for (int64_t i = 0; i < config.blocks; ++i) {
       sizes_.blocks.push_back({});
-      if (const auto hidden = layers("mlp_hidden"); !hidden.empty())
+      if (const auto hidden = layers(config.mlp_hidden); !hidden.empty())
         sizes_.blocks.push_back({.attends = false, .hidden = hidden});
     }
-    sizes_.head_hidden = layers("head_hidden");
-    sizes_.residual_mlp = options.Flag("residual_mlp");
-    sizes_.bounded = options.Flag("bounded");
-    sizes_.density = options.Flag("density");
-    sizes_.initial_std = options.Number("initial_std");
+    sizes_.head_hidden = layers(config.head_hidden);
+    sizes_.residual_mlp = config.residual_mlp;
+    sizes_.bounded = config.bounded;
+    sizes_.density = config.density;
+    sizes_.initial_std = config.initial_std;
     layout_ = sizes_.Layout();
     output_name_ = absl::StrFormat("head.W%d", sizes_.head_hidden->size() + 1);
   }
@@ -257,7 +294,8 @@ class AttentionNetwork : public SignalNetwork,
 };
 
 void Check(const SignalContext&, const OptionValues& options, Violations* violations) {
-  const int64_t width = options.Integer("width"), heads = options.Integer("heads");
+  const Config config = kOptions.Read(options);
+  const int64_t width = config.width, heads = config.heads;
   if (width < 2) {
     violations->Add("signal.option.width",
                     "is 1; LayerNorm over one feature is a constant whose other gradients are all "
@@ -273,34 +311,10 @@ void Check(const SignalContext&, const OptionValues& options, Violations* violat
 const RegisterSignal kAttention({
     .name = "attention",
     .summary = "Self-attention over the steps of an episode (SAIR, MetaIRN)",
-    .options =
-        {UnitsOption("width", "32", 1, "Features of a step."),
-         UnitsOption("encoder_hidden", "32", 0,
-                     "Units of the encoder's hidden layer; 0: it has none."),
-         UnitsOption("heads", "1", 1, "Attention heads; they divide the width."),
-         IntegerOption("blocks", "1", 1, 16, "Attention blocks."),
-         UnitsOption("mlp_hidden", "0", 0,
-                     "Units of the hidden layer of an MLP block after each attention block; 0: "
-                     "there are no MLP blocks."),
-         FlagOption("residual_mlp", true,
-                    "MLP blocks have a residual and LayerNorm; as published: false."),
-         UnitsOption("head_hidden", "32", 0, "Units of the head's hidden layer; 0: it has none."),
-         NumberOption("output_gain", "1", 0, 100, "Gain of the output layer at birth."),
-         FlagOption("bounded", true, "A tanh bounds the output to (-1, 1); as published: false."),
-         FlagOption("signal_sees_reward", true, "It sees the outcomes that signal.input names."),
-         FlagOption("scale_reward", true,
-                    "They are divided by the standard deviation of what the agent has had so far."),
-         FlagOption("time", true,
-                    "It sees how much of the episode's greatest length has passed; false where "
-                    "observations tell it."),
-         FlagOption("density", false,
-                    "The head has a standard deviation and a value too, which black-box rules need "
-                    "and rules by gradient leave alone."),
-         NumberOption("initial_std", "0.5", 1e-6, 100,
-                      "Standard deviation at birth, with density.")},
+    .options = kOptions.table(),
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<AttentionNetwork>(context, options);
+      return std::make_unique<AttentionNetwork>(context, kOptions.Read(options));
     },
     .check = Check,
 });
@@ -308,15 +322,16 @@ const RegisterSignal kAttention({
 const RegisterSignalColumns kAttentionColumns("attention", [](const SignalContext& context,
                                                               const OptionValues& options) {
   std::vector<SignalColumn> columns = StepColumns(context);
-  if (options.Flag("signal_sees_reward")) {
+  const Config config = kOptions.Read(options);
+  if (config.sees_reward) {
     const std::string how =
-        options.Flag("scale_reward")
+        config.scales_reward
             ? "divided by the standard deviation of all that the agent has had, this segment "
               "included, within -10 and 10"
             : "";
     AddOutcomeColumns(context.input, how, how, &columns);
   }
-  if (options.Flag("time")) columns.push_back(TimeColumn());
+  if (config.sees_time) columns.push_back(TimeColumn());
   return columns;
 });
 

@@ -162,20 +162,27 @@ class EvaluateNode : public torch::autograd::Function<EvaluateNode<T>> {
   };
 };
 
+const auto kOptions = Bind<LstmPlain>(
+    {{In(&LstmPlain::sizes, &LstmSizes::enc1), "enc1", "124", 1, kUnitsMax,
+      "Units of the first encoder, to which the side inputs are appended."},
+     {In(&LstmPlain::sizes, &LstmSizes::enc2), "enc2", "28", 1, kUnitsMax,
+      "Units of the second encoder, to which the side inputs are appended."},
+     {In(&LstmPlain::sizes, &LstmSizes::hidden), "lstm", "128", 1, kUnitsMax, "Units of the LSTM."},
+     {In(&LstmPlain::sizes, &LstmSizes::heads), "heads", "128", 1, kUnitsMax,
+      "Units of each hidden layer of the mean and standard deviation heads."},
+     {In(&LstmPlain::sizes, &LstmSizes::critic), "critic", "512", 1, kUnitsMax,
+      "Units of the value head's hidden layer."},
+     {&LstmPlain::initial_std, "initial_std", "0.2", 1e-6, 1e3,
+      "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role."}});
+
 class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
  public:
   LstmNetwork(const SignalContext& context, const OptionValues& options)
-      : input_(context.input), device_(context.device) {
+      : input_(context.input), device_(context.device), plain_(kOptions.Read(options)) {
     LstmSizes& sizes = plain_.sizes;
     sizes.side = 3 + NumOutcomes(context.input);
     sizes.features = context.observation_size + context.action_size + sizes.side;
-    sizes.enc1 = options.Integer("enc1");
-    sizes.enc2 = options.Integer("enc2");
-    sizes.hidden = options.Integer("lstm");
-    sizes.heads = options.Integer("heads");
-    sizes.critic = options.Integer("critic");
     plain_.layout = ParamLayout(sizes.Parameters());
-    plain_.initial_std = options.Number("initial_std");
     log_initial_std_ = exact::Log(plain_.initial_std);
   }
 
@@ -340,18 +347,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
 const RegisterSignal kLstm({
     .name = "lstm",
     .summary = "LSTM with two encoders and separate heads (Pappalardo, Ramele and Santos)",
-    .options =
-        {UnitsOption("enc1", "124", 1,
-                     "Units of the first encoder, to which the side inputs are appended."),
-         UnitsOption("enc2", "28", 1,
-                     "Units of the second encoder, to which the side inputs are appended."),
-         UnitsOption("lstm", "128", 1, "Units of the LSTM."),
-         UnitsOption("heads", "128", 1,
-                     "Units of each hidden layer of the mean and standard deviation heads."),
-         UnitsOption("critic", "512", 1, "Units of the value head's hidden layer."),
-         NumberOption(
-             "initial_std", "0.2", 1e-6, 1e3,
-             "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role.")},
+    .options = kOptions.table(),
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<LstmNetwork>(context, options);

@@ -72,18 +72,26 @@ const Register kOverride("override", [](std::string_view bytes) {
 });
 
 const Register kOptions("options", [](std::string_view bytes) {
-  const OptionTable table = {NumberOption("number", "1", -5, 5, ""),
-                             IntegerOption("integer", "1", -5, 5, ""),
-                             FlagOption("flag", false, ""), ChoiceOption("choice", {"a", "b"}, "")};
+  struct Config {
+    double number;
+    int64_t integer;
+    bool flag, choice;
+  };
+  const auto bound = Bind<Config>({{&Config::number, "number", "1", -5, 5, ""},
+                                   {&Config::integer, "integer", "1", -5, 5, ""},
+                                   {&Config::flag, "flag", false, ""},
+                                   {&Config::choice, "choice", {{"a", false}, {"b", true}}, ""}});
   v1::SignalSpec spec;
   const size_t middle = std::min(bytes.find('='), bytes.size());
   spec.add_option()->set_name(std::string(bytes.substr(0, middle)));
   spec.mutable_option(0)->set_value(std::string(bytes.substr(std::min(middle + 1, bytes.size()))));
   Violations violations;
-  const OptionValues values = OptionValues::Parse(table, spec.option(), "option", &violations);
+  const OptionValues values =
+      OptionValues::Parse(bound.table(), spec.option(), "option", &violations);
   if (!violations.empty()) return false;
-  MENTOR_CHECK(values.Number("number") >= -5 && values.Number("number") <= 5);
-  MENTOR_CHECK(values.Integer("integer") >= -5 && values.Integer("integer") <= 5);
+  const Config config = bound.Read(values);
+  MENTOR_CHECK(config.number >= -5 && config.number <= 5);
+  MENTOR_CHECK(config.integer >= -5 && config.integer <= 5);
   return true;
 });
 

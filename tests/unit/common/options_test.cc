@@ -1,25 +1,38 @@
 #include "common/options.h"
 
+#include <optional>
+
 #include "tests/specs.h"
 #include "tests/testing.h"
 
 namespace mentor {
 namespace {
 
-const OptionTable kTable = {
-    {.name = "rate", .default_value = "3e-4", .min = 0, .max = 1, .help = "Learning rate."},
-    {.name = "size",
-     .kind = OptionInfo::Kind::kInteger,
-     .default_value = "5",
-     .min = 1,
-     .help = "Size."},
-    {.name = "log", .kind = OptionInfo::Kind::kFlag, .default_value = "false", .help = "Talk."},
-    {.name = "view",
-     .kind = OptionInfo::Kind::kChoice,
-     .default_value = "all",
-     .choices = {"all", "none"},
-     .help = "View."},
+enum class View { kAll, kNone };
+
+struct Step {
+  int count = 0;
+  std::optional<double> most = {};
 };
+
+struct Config {
+  double rate = 0;
+  int64_t size = 0;
+  bool log = true;
+  View view = View::kNone;
+  Step step = {};
+  std::vector<float> shares = {0, 0};
+  std::string label = {};
+  int untouched = 0;
+};
+
+const auto kOptions = Bind<Config>({
+    {&Config::rate, "rate", "3e-4", 0, 1, "Learning rate."},
+    {&Config::size, "size", "5", 1, 1e300, "Size."},
+    {&Config::log, "log", false, "Talk."},
+    {&Config::view, "view", {{"all", View::kAll}, {"none", View::kNone}}, "View."},
+});
+const OptionTable& kTable = kOptions.table();
 
 OptionValues Parse(const testing::Settings& settings, Violations* violations) {
   return OptionValues::Parse(kTable, testing::Options(settings), "rule.option", violations);
@@ -37,18 +50,56 @@ std::string Complaint(const std::string& name, const std::string& value) {
 
 TEST_CASE("options: defaults and set values", "[unit]") {
   Violations violations;
-  const OptionValues defaults = Parse({}, &violations);
-  CHECK(defaults.Number("rate") == 3e-4);
-  CHECK(defaults.Integer("size") == 5);
-  CHECK_FALSE(defaults.Flag("log"));
-  CHECK(defaults.Choice("view") == "all");
+  const Config defaults = kOptions.Read(Parse({}, &violations), {.untouched = 3});
+  CHECK(defaults.rate == 3e-4);
+  CHECK(defaults.size == 5);
+  CHECK_FALSE(defaults.log);
+  CHECK(defaults.view == View::kAll);
+  CHECK(defaults.untouched == 3);
   const OptionValues values =
       Parse({{"rate", "0.25"}, {"size", "7"}, {"log", "true"}, {"view", "none"}}, &violations);
-  CHECK(values.Number("rate") == 0.25);
-  CHECK(values.Integer("size") == 7);
-  CHECK(values.Flag("log"));
-  CHECK(values.Choice("view") == "none");
+  const Config config = kOptions.Read(values);
+  CHECK(config.rate == 0.25);
+  CHECK(config.size == 7);
+  CHECK(config.log);
+  CHECK(config.view == View::kNone);
+  CHECK(values.text("view") == "none");
   CHECK(violations.empty());
+}
+
+TEST_CASE("options: a binding says kind, default and help of each option, in order", "[unit]") {
+  REQUIRE(kTable.size() == 4);
+  using Kind = OptionInfo::Kind;
+  const Kind kinds[] = {Kind::kNumber, Kind::kInteger, Kind::kFlag, Kind::kChoice};
+  const char* const texts[] = {"3e-4", "5", "false", "all"};
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(kTable[i].kind == kinds[i]);
+    CHECK(kTable[i].default_value == texts[i]);
+  }
+  CHECK(kTable[1].min == 1);
+  CHECK(kTable[3].choices == std::vector<std::string>{"all", "none"});
+  CHECK(kTable[3].help == "View.");
+}
+
+TEST_CASE("options: a value goes to a member of a member, a part or any place", "[unit]") {
+  const auto steps = [](const std::string& most) {
+    return Bind<Step>({{&Step::most, "most", most, 0, 9, "Most."}});
+  };
+  const auto bound = Bind<Config>(
+      {{In(&Config::step, &Step::count), "count", "1", 0, 9, "Count."},
+       {&Config::step, steps("2.5")},
+       {[](Config& config) -> float& { return config.shares[1]; }, "share", "0.5", 0, 1, "Share."},
+       {&Config::label, TextOption("label", "none", 8, "Label.")},
+       BoundOption<Config>(OtherOptions("what the host takes"))});
+  CHECK(bound.table().size() == 5);
+  Violations violations;
+  const Config config = bound.Read(OptionValues::Parse(
+      bound.table(), testing::Options({{"count", "4"}, {"label", "a b"}}), "o", &violations));
+  CHECK(violations.empty());
+  CHECK(config.step.count == 4);
+  CHECK(config.step.most == 2.5);
+  CHECK(config.shares == std::vector<float>{0, 0.5});
+  CHECK(config.label == "a b");
 }
 
 TEST_CASE("options: what is wrong is named with value, bound and remedy", "[unit]") {
@@ -103,8 +154,8 @@ TEST_CASE("options: texts have a bound and a check and may be required", "[unit]
   const OptionValues values = OptionValues::Parse(
       kTexts, testing::Options({{"bundle", bundle}, {"label", "12345678"}}), "o", &violations);
   CHECK(violations.empty());
-  CHECK(values.Text("bundle") == bundle);
-  CHECK(values.Text("label") == "12345678");
+  CHECK(values.text("bundle") == bundle);
+  CHECK(values.text("label") == "12345678");
   CHECK(values.others().empty());
   using Lines = std::vector<std::string>;
   CHECK(Wrong(kTexts, {}) == Lines{"task.options.bundle: is missing; set it: name of a bundle"});
@@ -128,7 +179,7 @@ TEST_CASE("options: a table may leave names to a program that knows them", "[uni
       table, testing::Options({{"id", "FetchReach-v4"}, {"size", "7"}, {"max_x.y-z", ""}}), "o",
       &violations);
   CHECK(violations.empty());
-  CHECK(values.Integer("size") == 7);
+  CHECK(values.text("size") == "7");
   CHECK(values.others() ==
         std::map<std::string, std::string>{{"id", "FetchReach-v4"}, {"max_x.y-z", ""}});
   // Names and values stay plain.

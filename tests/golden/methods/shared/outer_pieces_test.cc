@@ -1,4 +1,6 @@
 // Pieces of the black-box rule that need no network: normaliser, meta-advantage, piece bounds.
+#include <map>
+
 #include "methods/shared/meta_advantage.h"
 #include "methods/shared/reward_normaliser.h"
 #include "methods/shared/tbptt.h"
@@ -25,7 +27,9 @@ Tensor FromNumbers(const std::vector<double>& numbers) {
 }
 
 MetaAdvantageConfig ReadConfig(const Json& test) {
-  return {.estimator = MetaEstimatorFromName(test.at("method").get<std::string>()),
+  const auto estimators = MetaEstimators();
+  const std::map<std::string, MetaEstimator> by_name(estimators.begin(), estimators.end());
+  return {.estimator = by_name.at(test.at("method").get<std::string>()),
           .steps_per_iteration = test.at("T"),
           .gamma = test.at("gamma"),
           .lambda = test.at("lambda"),

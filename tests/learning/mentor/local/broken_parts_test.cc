@@ -218,18 +218,18 @@ class OwnScaleRule final : public meta_learner::OuterRule {
         seed_(context.spec.seed()),
         steps_(context.spec.lifetime().steps_per_iteration()),
         trained_(steps_ * (context.spec.lifetime().iterations() - 1)),
-        epochs_(options.Integer("epochs")),
-        target_mean_(options.Number("target_mean")),
+        epochs_(OptionInteger(options.text("epochs"))),
+        target_mean_(OptionNumber(options.text("target_mean"))),
         weights_(context.network->InitialWeights(seed_)) {
-    ppo_.adam.learning_rate = options.Number("learning_rate");
-    ppo_.loss.entropy_coef = options.Number("entropy_coef");
-    ppo_.k = options.Integer("k");
+    ppo_.adam.learning_rate = OptionNumber(options.text("learning_rate"));
+    ppo_.loss.entropy_coef = OptionNumber(options.text("entropy_coef"));
+    ppo_.k = OptionInteger(options.text("k"));
     advantage_ = {.steps_per_iteration = steps_,
-                  .gamma = options.Number("gamma"),
-                  .lambda = options.Number("lambda"),
-                  .starting_n = options.Integer("starting_n"),
-                  .num_estimates = options.Integer("num_n_step_estimates"),
-                  .skip_rate = options.Integer("skip_rate")};
+                  .gamma = OptionNumber(options.text("gamma")),
+                  .lambda = OptionNumber(options.text("lambda")),
+                  .starting_n = OptionInteger(options.text("starting_n")),
+                  .num_estimates = OptionInteger(options.text("num_n_step_estimates")),
+                  .skip_rate = OptionInteger(options.text("skip_rate"))};
     adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
   }
 

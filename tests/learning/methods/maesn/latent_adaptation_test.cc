@@ -114,8 +114,9 @@ void testing::RegisterBrokenLatents() {
                       Violations* violations) -> std::unique_ptr<OuterRule> {
     auto inner = rule->make(context, options, violations);
     if (inner == nullptr) return nullptr;
-    return std::make_unique<BlindRule>(std::move(inner), options.Integer("hidden_units"),
-                                       context.shape.observation_size(), options.Integer("latent"));
+    return std::make_unique<BlindRule>(
+        std::move(inner), OptionInteger(options.text("hidden_units")),
+        context.shape.observation_size(), OptionInteger(options.text("latent")));
   };
   meta_learner::RegisterRule{blind};
 }

@@ -57,7 +57,7 @@ std::vector<double> Errors(const v1::ExperimentSpec& spec) {
   shape.set_action_size(1);
   v1::Unit unit;
   *unit.mutable_policy() =
-      learner::ReadRecurrentPolicy(options, shape).ToPolicyWeights(learned.meta_parameters);
+      learner::ReadRecurrent(options, shape).policy.ToPolicyWeights(learned.meta_parameters);
   unit.set_steps(kSteps);
   unit.set_deterministic(true);
   actor::UnitRunner runner;

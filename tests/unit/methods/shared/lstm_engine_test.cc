@@ -77,7 +77,7 @@ TEST_CASE("lstm on a device: outer PPO has the bits of the CPU") {
   const Tensor weights =
       network->InitialWeights(/*seed=*/4) + 0.05 * Normals(9, {network->layout().size()});
   const OuterPpoConfig config = {.adam = {.learning_rate = 3e-3},
-                                 .target_kl = std::nullopt,
+                                 .target_kl = 0,
                                  .k = 20,
                                  .num_minibatches = num_minibatches,
                                  .group_lifetimes = 3,
