@@ -80,6 +80,8 @@ const RegisterInnerLoop kRegister({
       if (context.network == nullptr) return nullptr;  // Refused by its name already.
       return std::make_unique<SlowPpo>(context);
     },
+    // It holds no more than its agents.
+    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 
 }  // namespace

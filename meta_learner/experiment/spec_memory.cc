@@ -18,6 +18,9 @@ namespace {
 constexpr double kProcessBytes = 320 << 20;
 constexpr double kMargin = 1.2;
 constexpr double kNumberBytes = 4;
+// The state before and after an update, temporaries of its size, and a checkpoint as tensors and as
+// bytes.
+constexpr double kStateCopies = 8;
 
 v1::Shard ShardOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark,
                   uint32_t lifetimes) {
@@ -84,7 +87,8 @@ std::optional<SpecMemory> MemoryOfSpec(const v1::ExperimentSpec& given) {
   const ExperimentParts parts = LookAtParts(spec, &violations);
   if (!violations.empty()) return std::nullopt;
   const RuleNeeds needs = parts.rule->needs();
-  const RuleSizes rule = parts.rule->Sizes();
+  RuleSizes rule = parts.rule->Sizes();
+  rule.bytes = std::max(rule.bytes, kStateCopies * static_cast<double>(parts.rule->StateBytes()));
   const int64_t parameters = rule.meta_parameters;
   const uint32_t whole = spec.rule().shard_lifetimes(), all = spec.rule().lifetimes_per_update();
   const auto memory_of = [&](uint32_t lifetimes) {

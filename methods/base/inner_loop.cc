@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_format.h>
 
+#include "common/check.h"
 #include "common/registry.h"
 #include "methods/base/loop_parts.h"
 
@@ -137,8 +138,7 @@ std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_pa
   InnerLoopContext context;
   const InnerLoopEntry* entry = ReadLoop(shard, &context, &violations);
   if (entry == nullptr) return std::nullopt;
-  return entry->sizes != nullptr ? entry->sizes(context, num_meta_parameters)
-                                 : SizesOfPpoAgents(context);
+  return entry->sizes(context, num_meta_parameters);
 }
 
 bool GivesGradient(const v1::Shard& shard) {
@@ -150,6 +150,7 @@ bool GivesGradient(const v1::Shard& shard) {
 }
 
 RegisterInnerLoop::RegisterInnerLoop(InnerLoopEntry entry) {
+  MENTOR_CHECK(entry.sizes != nullptr);
   Registry<InnerLoopEntry>::Instance().Add(std::move(entry));
 }
 

@@ -120,7 +120,8 @@ struct InnerLoopEntry {
   int collections = 1;  // Collections of T steps each in an inner iteration.
   // Returns null with violations under "rule." when the loop does not fit the shard's spec.
   std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&, Violations*)> make;
-  // Bounds for a shard that fits, with so many meta-parameters. Null: those of inner PPO agents.
+  // Required: bounds for a shard that fits, with so many meta-parameters. A loop that holds no more
+  // than its inner PPO agents gives SizesOfPpoAgents (loop_parts.h).
   std::function<LoopSizes(const InnerLoopContext&, int64_t num_meta_parameters)> sizes = nullptr;
   // True if a shard that fits returns an outer gradient when all its numbers are finite. Null: it
   // never does.

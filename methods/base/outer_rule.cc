@@ -123,6 +123,15 @@ TensorMap OuterRule::Save() {
   return fields.Save(/*copies=*/true);
 }
 
+int64_t OuterRule::StateBytes() {
+  learner::StateFields fields("the rule");
+  State(&fields);
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : fields.Save(/*copies=*/false))
+    bytes += static_cast<int64_t>(tensor.nbytes());
+  return bytes;
+}
+
 absl::Status OuterRule::Load(const TensorMap& state) {
   learner::StateFields fields("the rule");
   State(&fields);

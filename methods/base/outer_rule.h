@@ -84,7 +84,8 @@ using learner::TensorMap;
 // Upper bounds of what a rule holds beside its lifetimes (experiment/spec_memory.h).
 struct RuleSizes {
   int64_t meta_parameters = 0;         // Numbers that learners get.
-  double bytes = 0;                    // State, temporaries of an update, and its checkpoint.
+  // State, temporaries of an update, and its checkpoint. At least eight times StateBytes counts.
+  double bytes = 0;
   double bytes_per_thread = 0;         // Per thread that works on an update.
   int64_t deterministic_episodes = 0;  // Per round that the rule names.
 };
@@ -107,6 +108,8 @@ class OuterRule {
   // Names everything that the next updates depend on: weights, optimizer, normalisers.
   virtual void State(learner::StateFields* fields) = 0;
   TensorMap Save();
+  // Bytes of the tensors that State names.
+  int64_t StateBytes();
   // An error changes nothing.
   absl::Status Load(const TensorMap& state);
   // Texts for people, by the name of a file ("lineage.csv"). A function of the state; written with

@@ -10,6 +10,7 @@
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/lifetimes.h"
+#include "methods/base/loop_parts.h"
 #include "methods/shared/perturbation.h"
 
 namespace mentor::learner {
@@ -85,6 +86,12 @@ const RegisterInnerLoop kPerturbedPpo({
             context.shard->spec().seed(), context.lifetime_numbers());
       }
       return ppo->make(own, violations);
+    },
+    .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
+      LoopSizes sizes = SizesOfPpoAgents(context);
+      // Networks run one after the other: normals in both precisions, their multiple, the weights.
+      sizes.at_once += 6 * num_meta_parameters;
+      return sizes;
     },
 });
 

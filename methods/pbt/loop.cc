@@ -208,6 +208,7 @@ const RegisterInnerLoop kPopulation({
       if (!violations->empty()) return nullptr;
       return std::make_unique<Population>(context, kOptions.Read(context.options).reward);
     },
+    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 
 }  // namespace

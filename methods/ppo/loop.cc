@@ -78,6 +78,7 @@ const RegisterInnerLoop kPpo({
     .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
       return std::make_unique<Ppo>(context);
     },
+    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 
 }  // namespace

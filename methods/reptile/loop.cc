@@ -92,6 +92,7 @@ const RegisterInnerLoop kDisplacement({
       }
       return std::make_unique<Displacement>(context, kOptions.Read(context.options));
     },
+    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
     .gives_gradient =
         [](const InnerLoopContext& context) {
           return context.shard->outer_learning() &&

@@ -116,6 +116,7 @@ const RegisterInnerLoop kCollectsTwice({
     .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
       return std::make_unique<CollectsTwice>(context);
     },
+    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 
 TEST_CASE("shard runner: every collection of a lifetime has its own number", "[unit]") {

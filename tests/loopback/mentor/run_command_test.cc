@@ -1,0 +1,121 @@
+// The memory that `mentor run` takes, against the bound that it works out before the run: for every
+// registered rule with its inner loop.
+#include "mentor/run_command.h"
+
+#include <string>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/spec/spec.h"
+#include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/spec_memory.h"
+#include "methods/base/outer_rule.h"
+#include "tests/loopback/mentor/local/tiny_runs.h"
+#include "tests/temp_folder.h"
+#include "tests/torch_testing.h"
+
+namespace mentor {
+namespace {
+
+using Overrides = std::vector<std::string>;
+
+constexpr int kThreads = 1;
+
+// A small experiment with the rule, its example, and the first of these settings that its parts
+// accept from each line.
+v1::ExperimentSpec Spec(const meta_learner::RuleEntry& entry,
+                        const std::vector<std::vector<Overrides>>& settings) {
+  v1::ExperimentSpec spec;
+  spec.set_seed(5);
+  spec.mutable_benchmark()->set_name("single");
+  spec.mutable_benchmark()->set_environment("point_reach");
+  meta_learner::AddExample(entry, &spec);
+  const std::string text = PrintSpec(spec);
+  Overrides taken;
+  for (const auto& line : settings) {
+    for (const Overrides& choice : line) {
+      Overrides more = taken;
+      more.insert(more.end(), choice.begin(), choice.end());
+      if (!LoadSpec(text, more, meta_learner::CheckParts).ok()) continue;
+      taken = std::move(more);
+      break;
+    }
+  }
+  INFO(entry.name);
+  const auto loaded = LoadSpec(text, taken, meta_learner::CheckParts);
+  INFO(loaded.status());
+  REQUIRE(loaded.ok());
+  return *loaded;
+}
+
+// Runs the spec in a process of its own and returns the peak of its resident memory in bytes.
+double PeakBytes(const v1::ExperimentSpec& spec, const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "spec.txtpb", out = folder / "run";
+  REQUIRE(WriteFileAtomically(file, PrintSpec(spec), 0644).ok());
+  const std::string threads = std::to_string(kThreads);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const int null = open("/dev/null", O_WRONLY);
+    dup2(null, STDOUT_FILENO);
+    execl(MENTOR_BIN_DIR "/mentor", "mentor", "run", file.c_str(), "--out", out.c_str(), "--quiet",
+          "--threads", threads.c_str(), static_cast<char*>(nullptr));
+    _exit(127);
+  }
+  int status = 0;
+  rusage usage{};
+  REQUIRE(wait4(child, &status, 0, &usage) == child);
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 0);
+  return 1024.0 * static_cast<double>(usage.ru_maxrss);
+}
+
+double BoundBytes(const v1::ExperimentSpec& spec) {
+  const auto memory = meta_learner::MemoryOfSpec(spec);
+  REQUIRE(memory.has_value());
+  return static_cast<double>(memory->meta_learner_bytes + memory->largest.With(kThreads));
+}
+
+const std::vector<std::vector<Overrides>> kSmall = {
+    {{"rule.lifetimes_per_update=4", "rule.shard_lifetimes=4"},
+     {"rule.lifetimes_per_update=10", "rule.shard_lifetimes=10"},
+     {"rule.shard_lifetimes=4"}},
+    {{"rule.outer_updates=1", "evaluation.lifetimes_per_goal=0"},
+     {"evaluation.lifetimes_per_goal=1"}},
+    {{"agent.epochs=1"}},
+    {{"agent.minibatches=1"}},
+    {{"rule.epochs=1"}},
+    {{"lifetime.iterations=2"}, {"lifetime.iterations=3"}, {"lifetime.iterations=4"}},
+};
+
+// What makes each part large that a spec may have.
+const std::vector<std::vector<Overrides>> kLarge = {
+    {{"agent.hidden_units=768"}}, {{"rule.hidden_units=768"}}, {{"signal.hidden=768"}},
+    {{"rule.lstm_units=512"}},    {{"signal.lstm=512"}},       {{"rule.capacity=20000"}},
+};
+
+}  // namespace
+
+TEST_CASE("memory: what every rule takes stays below its bound", "[loopback]") {
+  for (const meta_learner::RuleEntry* entry : meta_learner::OuterRules()) {
+    std::vector<std::vector<Overrides>> large = kSmall;
+    large.insert(large.end(), kLarge.begin(), kLarge.end());
+    const v1::ExperimentSpec small_spec = Spec(*entry, kSmall), large_spec = Spec(*entry, large);
+    const testing::TempFolder small_folder, large_folder;
+    // The difference leaves out the code and what every process holds.
+    const double used = PeakBytes(large_spec, large_folder.path()) -
+                        PeakBytes(small_spec, small_folder.path());
+    const double bound = BoundBytes(large_spec) - BoundBytes(small_spec);
+    constexpr double kMebibyte = 1 << 20;
+    UNSCOPED_INFO(entry->name << ": used " << used / kMebibyte << " MiB, bound "
+                              << bound / kMebibyte << " MiB");
+    CHECK(used <= bound);
+  }
+}
+
+}  // namespace mentor
