@@ -15,8 +15,8 @@ using namespace mentor::meta_learner;
 namespace {
 
 v1::ExperimentSpec Spec(const std::string& name, const std::vector<std::string>& overrides = {}) {
-  const auto spec = LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides,
-                                 CheckParts);
+  const auto spec =
+      LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides, CheckParts);
   INFO(spec.status());
   REQUIRE(spec.ok());
   return *spec;
