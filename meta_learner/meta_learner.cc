@@ -21,20 +21,11 @@
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/reported_numbers.h"
 #include "meta_learner/experiment/spec_memory.h"
+#include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 namespace {
-
-ShardBroker::Options BrokerOptions(const MetaLearner::Options& options) {
-  return {.catalogue_hash = envs::CatalogueHash(),
-          .actor_fingerprint = envs::NumericFingerprint(),
-          .learner_fingerprint = learner::LearnerFingerprint(),
-          .ingest_threads = options.num_threads,
-          .board = {.retries = options.retries,
-                    .check_every = options.check_every,
-                    .fairness = {.low_share = options.scheduling.low_share}}};
-}
 
 // Returns the memory that a spec needs, from the cache if possible.
 std::optional<SpecMemory> KnownMemory(SpecCache<SpecMemory>* cache,
@@ -46,10 +37,10 @@ std::optional<SpecMemory> KnownMemory(SpecCache<SpecMemory>* cache,
   return memory;
 }
 
-void CheckFleet(const ShardBroker& broker, const SpecMemory& memory, Violations* violations) {
-  const MemoryShortage shortage = broker.ShortageOf(memory.smallest);
+void CheckFleet(const ShardBoard& board, const SpecMemory& memory, Violations* violations) {
+  const MemoryShortage shortage = board.ShortageOf(memory.smallest);
   if (shortage.needed == 0) return;
-  const bool fewer_help = broker.ShortageOf(memory.one_lifetime).needed == 0;
+  const bool fewer_help = board.ShortageOf(memory.one_lifetime).needed == 0;
   violations->Add(
       fewer_help ? "rule.shard_lifetimes" : "agent.hidden_units",
       absl::StrFormat(
@@ -82,7 +73,15 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
     : store_(options.store),
       shelf_(options.bundles),
       device_(options.device),
-      broker_(BrokerOptions(options), metrics) {
+      board_(WithReports({.retries = options.retries,
+                          .check_every = options.check_every,
+                          .fairness = {.low_share = options.scheduling.low_share}},
+                         metrics)),
+      shards_({.catalogue_hash = envs::CatalogueHash(),
+               .actor_fingerprint = envs::NumericFingerprint(),
+               .learner_fingerprint = learner::LearnerFingerprint(),
+               .ingest_threads = options.num_threads},
+              &board_, metrics) {
   if (options.store == nullptr) {
     MENTOR_CHECK(!options.control.has_value());
     return;
@@ -92,7 +91,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
   disk_ = std::make_unique<DiskGuard>(options.store->folder(), options.disk_reserve_bytes, metrics);
   runner_ = std::make_unique<ExperimentRunner>(
       ExperimentRunner::Options{.store = options.store,
-                                .broker = &broker_,
+                                .board = &board_,
                                 .build = std::string(kBuildVersion),
                                 .fingerprint = ExperimentFingerprint(),
                                 .num_threads = options.num_threads,
@@ -100,7 +99,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
                                 .metrics = metrics});
   Scheduler::Options scheduling = options.scheduling;
   scheduling.store = options.store;
-  scheduling.broker = &broker_;
+  scheduling.board = &board_;
   scheduling.disk = disk_.get();
   if (options.control)
     scheduling.storage_per_owner_max = options.control->per_owner.checkpoint_bytes;
@@ -138,7 +137,7 @@ ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Option
   const auto memories = std::make_shared<SpecCache<SpecMemory>>();
   limits.check_fleet = [this, memories](const v1::ExperimentSpec& spec, Violations* violations) {
     if (const auto memory = KnownMemory(memories.get(), spec)) {
-      CheckFleet(broker_, *memory, violations);
+      CheckFleet(board_, *memory, violations);
       CheckDevice(device_, *memory, violations);
       CheckMachine(*memory, MachineMemoryBytes(), violations);
     }
@@ -159,9 +158,9 @@ ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Option
   limits.check_room = [this] { return disk_->Check(); };
   limits.leads = [this] { return store_->Leads(); };
   limits.look = [this](const v1::Experiment& experiment) { scheduler_->Look(experiment); };
-  limits.shards = [this](const std::string& experiment) { return broker_.Shards(experiment); };
-  limits.peers = [this] { return broker_.Peers(); };
-  limits.drain = [this](const std::string& peer) { return broker_.Drain(peer); };
+  limits.shards = [this](const std::string& experiment) { return shards_.Shards(experiment); };
+  limits.peers = [this] { return shards_.Peers(); };
+  limits.drain = [this](const std::string& peer) { return shards_.Drain(peer); };
   return limits;
 }
 
@@ -174,7 +173,7 @@ std::vector<std::string> MetaLearner::ServiceNames() {
 }
 
 std::vector<grpc::Service*> MetaLearner::services() {
-  std::vector<grpc::Service*> services = {broker_.service()};
+  std::vector<grpc::Service*> services = {shards_.service()};
   if (experiments_ != nullptr) services.push_back(experiments_->service());
   if (bundles_ != nullptr) services.push_back(bundles_->service());
   return services;
@@ -189,7 +188,7 @@ void MetaLearner::StopExperiments() {
 
 void MetaLearner::Stop() {
   StopExperiments();
-  broker_.Stop();
+  shards_.Stop();
 }
 
 }  // namespace mentor::meta_learner

@@ -19,7 +19,7 @@
 #include "common/fair_queue.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_board.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/store/store.h"
 
@@ -33,7 +33,7 @@ class Scheduler {
   struct Options {
     // These must outlive the scheduler.
     ExperimentStore* store = nullptr;
-    ShardBroker* broker = nullptr;
+    ShardBoard* board = nullptr;
     DiskGuard* disk = nullptr;
     Run run = {};
     int running_max = 4;  // Experiments at once.

@@ -46,7 +46,7 @@ class Fixture {
 
   void Start() {
     options_.store = store_.get();
-    options_.broker = &broker_;
+    options_.board = &board_;
     options_.disk = &disk_;
     options_.run = [this](const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
       return Run(experiment.name(), cancel);
@@ -133,7 +133,7 @@ class Fixture {
   }
   void Look(const v1::Experiment& experiment) { scheduler_->Look(experiment); }
   ExperimentStore* store() { return store_.get(); }
-  std::set<std::string> with_share() const { return broker_.WithShare(); }
+  std::set<std::string> with_share() const { return board_.WithShare(); }
   DiskGuard* disk() { return &disk_; }
   double times_full() const {
     return testing::MetricValue(*metrics_, "mentor_store_disk_full_total");
@@ -165,7 +165,7 @@ class Fixture {
   int late_ = 0;
   const TempFolder folder_;
   const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
-  ShardBroker broker_{{}, metrics_.get()};
+  ShardBoard board_{{}};
   DiskGuard disk_{folder_.path(), 0, metrics_.get()};
   std::unique_ptr<ExperimentStore> store_;
   std::unique_ptr<ExperimentStore::Subscription> subscription_;
