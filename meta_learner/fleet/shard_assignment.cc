@@ -269,6 +269,7 @@ RunProgress ShardBoard::ProgressLocked(const Call* call) const {
     if (!job->learner) {
       const ShardFacts shard = FactsLocked(*job);
       std::vector<Verdict> verdicts;
+      verdicts.reserve(learners.size());
       for (const LearnerFacts& learner : learners)
         verdicts.push_back(Judge(learner, shard, NowNs()));
       missing = MissingSimulator(verdicts);
