@@ -93,7 +93,8 @@ struct Actor::Unit : Turn {
   bool unheard = false;  // True if the result must not be sent.
 };
 
-// A worker thread with its own simulators. A host lives as long as the thread that started it.
+// A worker thread with its own simulations. A simulator lives as long as the thread that started
+// it.
 struct Actor::Worker {
   std::thread thread;
   UnitRunner runner;  // Used only by `thread`.
@@ -280,7 +281,7 @@ void Actor::Connect() {
              hello.set_threads(static_cast<uint32_t>(options_.threads));
              hello.set_catalogue_hash(envs::CatalogueHash());
              hello.set_numeric_fingerprint(envs::NumericFingerprint());
-             for (const std::string& host : envs::HostNames()) hello.add_hosts(host);
+             for (const std::string& host : envs::SimulatorNames()) hello.add_hosts(host);
              return message;
            },
        .on_open = [this](std::shared_ptr<WorkStream> stream) { return Open(std::move(stream)); }},

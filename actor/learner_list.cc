@@ -27,15 +27,16 @@ constexpr std::chrono::milliseconds kAskWithin{2'000};
 struct LearnerList::Instruments {
   explicit Instruments(Metrics* metrics)
       : known(metrics->Gauge("mentor_actor_learners", "Learners that it knows of.")),
-        at_home(metrics->Gauge("mentor_actor_at_home",
-                               "1 while it is connected to the learner that is its first choice.")),
+        at_home(metrics->Gauge(
+            "mentor_actor_at_home",
+            "1 while the actor is connected to the learner that is its first choice.")),
         idle(Moves(metrics, "idle")),
         home(Moves(metrics, "home")),
         lost(Moves(metrics, "lost")) {}
   static prometheus::Counter& Moves(Metrics* metrics, const char* reason) {
     return metrics->Counter("mentor_actor_moves_total",
-                            "Moves to another learner: it had no work, its first choice had work "
-                            "again, its learner was lost.",
+                            "Moves to another learner, because the old one had no work or was "
+                            "lost, or the first choice had work again.",
                             {{"reason", reason}});
   }
 
@@ -76,7 +77,7 @@ void LearnerList::Resolve(std::chrono::milliseconds at_most_every) {
       found_[name] = *std::move(addresses);
     } else {
       // The earlier addresses stay, since they may still work.
-      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a name of learners is not found",
+      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a name of learners cannot be resolved",
                        {{"why", addresses.status()}});
     }
   }
@@ -164,7 +165,7 @@ uint64_t LearnerList::Ask(const std::string& address, const std::stop_token& sto
   context.set_deadline(std::chrono::system_clock::now() + kAskWithin);
   const std::stop_callback cancel(stop, [&] { context.TryCancel(); });
   v1::GetLoadRequest request;
-  for (const std::string& host : envs::HostNames()) request.add_hosts(host);
+  for (const std::string& host : envs::SimulatorNames()) request.add_hosts(host);
   v1::GetLoadResponse response;
   const grpc::Status status =
       v1::RolloutService::NewStub(*channel)->GetLoad(&context, request, &response);
@@ -185,7 +186,7 @@ bool LearnerList::Look(bool idle, const std::stop_token& stop) {
     if (units == 0) continue;
     const MutexLock lock(mutex_);
     const bool home = choice_.IsHome(address);
-    MENTOR_LOG(kInfo, "goes to another learner, where units wait",
+    MENTOR_LOG(kInfo, "moves to another learner, where units wait",
                {{"address", address}, {"units", units}, {"why", home ? "first choice" : "idle"}});
     choice_.GoTo(address);
     moving_ = home ? Move::kHome : Move::kIdle;

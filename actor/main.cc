@@ -29,7 +29,7 @@ constexpr std::chrono::seconds kEndWithin{9};
 void EndWithin(std::chrono::seconds limit) {
   std::thread([limit] {
     StopRequestedWithin({}, limit);
-    MENTOR_LOG(kWarning, "a simulator does not come to a pause point: its unit is cut");
+    MENTOR_LOG(kWarning, "a simulator does not come to a pause point, so its unit is cut short");
     std::_Exit(kExitOk);
   }).detach();
 }
@@ -42,30 +42,30 @@ int Main(int argc, char** argv) {
   CommonFlags common;
   SecurityFlags security;
   BundleFlags bundles;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   std::string learner = "127.0.0.1:50051";
   int threads = 2, environment_timeout_s = 60;
   app.add_option("--learner", learner,
-                 "HOST:PORT of the learner, or of several, with commas; a name stands for all the "
-                 "addresses that it has. It goes to one of them and, when that is gone or has no "
-                 "work, to another")
+                 "HOST:PORT of the learner, or of several, with commas; a name stands for all its "
+                 "addresses. The actor connects to one, and to another when that one is gone or "
+                 "has no work")
       ->capture_default_str();
   app.add_option("--threads", threads, "Worker threads, each with simulators of its own")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   app.add_option("--environment_timeout_s", environment_timeout_s,
-                 "Longest time that one reset or one step of an environment may compute; then its "
-                 "unit fails")
+                 "Longest time that one reset or one step of an environment may compute; beyond it "
+                 "the unit fails")
       ->check(CLI::Range(1, 86'400))
       ->capture_default_str();
-  AddHostFlags(&app, &hosts);
+  AddSimulatorFlags(&app, &hosts);
   AddBundleFlags(&app, &bundles);
   AddSecurityFlags(&app, &security, Side::kClient);
   AddCommonFlags(&app, &common);
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(common, "actor");
 
-  if (const absl::Status status = envs::AllowHosts(hosts.hosts, hosts.timeout_s); !status.ok())
+  if (const absl::Status status = envs::AllowSimulators(hosts.hosts, hosts.timeout_s); !status.ok())
     return Fail(status, kExitUsage);
   auto metrics = Metrics::Create(
       {.build_info = {{"version", std::string(kBuildVersion)}, {"mujoco", envs::MujocoVersion()}}});
@@ -88,7 +88,7 @@ int Main(int argc, char** argv) {
                       .learners = learners->get(),
                       .piece_deadline = std::chrono::seconds(environment_timeout_s),
                       .interrupt = [&] { fetcher.Stop(); },
-                      .on_drain = [] { RequestStop("the learner wants this actor to leave"); }},
+                      .on_drain = [] { RequestStop("the learner asks this actor to leave"); }},
                      metrics.get());
   (*process)->Run();
   EndWithin(kEndWithin);

@@ -387,8 +387,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   if (unit.return_final_observations()) trajectory.AddFinalObservations(final_observations);
   // After the end of an episode there is no state to save: the next one begins with its own reset.
   if (unit.return_state() && !done) {
-    *result->mutable_final_state() = environment->SaveState();
-    MENTOR_RETURN_IF_ERROR(environment->SaveStatus());
+    MENTOR_ASSIGN_OR_RETURN(*result->mutable_final_state(), environment->SaveState());
   }
   result->set_result_hash(ResultHash(result->trajectory(), result->final_state()));
   if (const auto seconds = timer.Seconds(unit.steps())) result->set_policy_cpu_seconds(*seconds);

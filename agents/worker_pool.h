@@ -63,7 +63,7 @@ class WorkerPool {
   void RunTask(Lane* lane, int64_t i, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // At a pause point: the lane goes on at once, or when it has a place again.
   void Pause(Lane* lane, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Until the lane has its place, has ended, or nobody wants its job any more.
+  // Until the lane has its place, has ended, or its job is no longer wanted.
   void WaitForPlace(Lane* lane, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The thread's lane while no call of ParallelFor is under way.
   void TakePlace(PlaceScope* scope, MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -134,7 +134,7 @@ class FolderWalk {
     if (std::string complaint = PathComplaint(path); !complaint.empty()) return complaint;
     fs::path real = entry;
     struct stat info {};
-    if (lstat(entry.c_str(), &info) != 0) return "cannot be looked at; give the right to read it";
+    if (lstat(entry.c_str(), &info) != 0) return "cannot be read; grant the right to read it";
     if (S_ISLNK(info.st_mode)) {
       std::error_code error;
       real = fs::canonical(entry, error);
@@ -177,7 +177,7 @@ absl::StatusOr<std::string> HashFile(const fs::path& path, uint64_t bytes) {
   if (read_bytes != bytes) {
     return MakeError(
         absl::StatusCode::kDataLoss, Reason::kDataLoss,
-        absl::StrFormat("%s changed while it was read; try again when nobody writes it",
+        absl::StrFormat("%s changed during reading; try again when no program writes to it",
                         path.string()));
   }
   return ToHex(hash.Finish());

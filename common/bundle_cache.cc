@@ -243,9 +243,9 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleCache::OpenFolder(
 
 absl::Status BundleCache::Write(const std::string& digest, const Fetched& fetched) const {
   if (fetched.manifest.digest != digest) {
-    return absl::DataLossError(absl::StrFormat("asked for %s, got %s; run one build everywhere",
-                                               BundleName(digest),
-                                               BundleName(fetched.manifest.digest)));
+    return absl::DataLossError(
+        absl::StrFormat("requested %s, received %s; run one build everywhere", BundleName(digest),
+                        BundleName(fetched.manifest.digest)));
   }
   MENTOR_RETURN_IF_ERROR(MakeFolders(options_.folder));
   MENTOR_RETURN_IF_ERROR(RemoveRests(options_.folder));

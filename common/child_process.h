@@ -1,5 +1,6 @@
-// Another program, run as a child of this process: gnuplot, ffmpeg, the host of an environment. The
-// child reads nothing or one of our descriptors, and has no signal blocked. For one thread.
+// Another program, run as a child of this process: gnuplot, ffmpeg, the simulator of an
+// environment. The child reads nothing or one of our descriptors, and has no signal blocked. For
+// one thread.
 #pragma once
 
 #include <chrono>

@@ -8,20 +8,20 @@ const MetricTable& CommonMetrics() {
   static const auto& all = *new MetricTable{
       {.name = "seg*",
        .help = "Success rate of the episodes that ended in that inner iteration, from seg0 on; "
-               "with /ENVIRONMENT of one environment, where there are several.",
+               "with /ENVIRONMENT, that of one environment if there are several.",
        .panel = kNone},
       {.name = "success",
-       .help = "Of rules with decisions inside a lifetime: success rate of the episodes that ended "
-               "in this inner iteration.",
+       .help = "For rules with decisions inside a lifetime: success rate of the episodes that "
+               "ended in this inner iteration.",
        .panel = kNone},
       {.name = "success/*",
-       .help = "Of rules with decisions inside a lifetime: success rate in one environment.",
+       .help = "For rules with decisions inside a lifetime: success rate in one environment.",
        .panel = kNone},
       {.name = "success_episode_*",
-       .help = "Success rate of that episode of a lifetime, where all have equally many.",
+       .help = "Success rate of that episode of a lifetime, if all lifetimes have equally many.",
        .panel = kNone},
       {.name = "generation",
-       .help = "Of rules with decisions inside a lifetime: number of the agents that live now.",
+       .help = "For rules with decisions inside a lifetime: number of the agents that live now.",
        .panel = kNone},
       {.name = "iteration", .help = "Inner iteration of the agents that live now.", .panel = kNone},
       {.name = "shaped_return",
@@ -32,7 +32,7 @@ const MetricTable& CommonMetrics() {
        .help = "Mean sum of shaped rewards of an episode in one environment.",
        .panel = kNone},
       {.name = "meta_return",
-       .help = "Sum of a lifetime's shaped returns, each 0.9 times the weight of the one before.",
+       .help = "Sum of a lifetime's shaped returns, each weighted 0.9 times the one before.",
        .panel = kNone},
       {.name = "meta_return/*",
        .help = "meta_return of the lifetimes in one environment.",
@@ -77,7 +77,7 @@ const MetricTable& CommonMetrics() {
        .panel = kNone},
       {.name = "peak_memory_bytes",
        .unit = "bytes",
-       .help = "Greatest memory that the meta-learner's process has held.",
+       .help = "Greatest memory of the meta-learner's process so far.",
        .panel = kNone},
   };
   return all;

@@ -22,8 +22,8 @@ std::string HostOf(const v1::EnvironmentTask& task) {
   return "";
 }
 
-absl::Status CheckHostNames(std::string_view field,
-                            const google::protobuf::RepeatedPtrField<std::string>& names) {
+absl::Status CheckSimulatorNames(std::string_view field,
+                                 const google::protobuf::RepeatedPtrField<std::string>& names) {
   const auto wrong = [&](const std::string& why) {
     return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
                      absl::StrCat(std::string(field), ": ", why));
@@ -33,7 +33,7 @@ absl::Status CheckHostNames(std::string_view field,
         absl::StrFormat("has %d entries; at most %d are allowed", names.size(), kHostsMax));
   std::set<std::string_view> seen;
   for (const std::string& name : names) {
-    if (!IsHostName(name)) return wrong("an entry is no name of a host");
+    if (!IsHostName(name)) return wrong("an entry is not a valid name of a simulator");
     if (!seen.insert(name).second) return wrong(absl::StrCat("'", name, "' stands there twice"));
   }
   return absl::OkStatus();

@@ -1,6 +1,6 @@
 // Pause points of long work that shares its thread's place with others, or may be told to end. Work
-// calls PausePoint between two steps of a simulator, or while it waits for a host. The caller of
-// the work sets a Turn for its thread; without a Turn, work is never held up.
+// calls PausePoint between two steps of a simulation, or while it waits for a simulator. The caller
+// of the work sets a Turn for its thread; without a Turn, work is never held up.
 //
 //   const TurnScope scope(&turn);
 //   ...

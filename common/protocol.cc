@@ -60,7 +60,7 @@ absl::Status CheckHello(const v1::Hello& hello) {
                      absl::StrFormat("hello.threads: is %d; 1 to %d are allowed", hello.threads(),
                                      kPeerThreadsMax));
   }
-  return CheckHostNames("hello.hosts", hello.hosts());
+  return CheckSimulatorNames("hello.hosts", hello.hosts());
 }
 
 }  // namespace mentor

@@ -6,7 +6,7 @@
 //
 // A unit whose turn is over loses its place at once, and stops at its next pause point
 // (pause_point.h). Until then more threads than places run, so that nothing waits for a slow step
-// or a silent host. Pure policy: no threads, no clock. Not thread-safe.
+// or a silent simulator. Pure policy: no threads, no clock. Not thread-safe.
 #pragma once
 
 #include <chrono>

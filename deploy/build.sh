@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Configures and builds, with as many compilers at once as cores and memory allow. Run it again
-# after a change: only what the change touches is built.
+# Configures and builds, with as many compilers at once as cores and memory allow. After a change,
+# run it again: it builds only what the change touches.
 #
 # Usage: deploy/build.sh [--preset NAME] [--werror] [--help] [TARGETS]
 #   --preset NAME   of CMakePresets.json (default: dev)
@@ -27,13 +27,13 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-# A compiler at work on LibTorch's headers needs about 2 GB.
+# One compiler on LibTorch's headers needs about 2 GB.
 cores=$(nproc)
 memory_jobs=$(awk '/^MemTotal/ {print int($2 / 2000000)}' /proc/meminfo)
 jobs=$((memory_jobs < cores ? memory_jobs : cores))
 [ "$jobs" -ge 1 ] || jobs=1
 
-# Objects are found again in another checkout, with precompiled headers too.
+# ccache also finds objects of another checkout, even with precompiled headers.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true CCACHE_INODECACHE=true \
   CCACHE_SLOPPINESS=pch_defines,time_macros
 cmake --preset "$preset" -D MENTOR_WERROR="$werror"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what Mentor needs to build, run and be tested on Debian 12. Packages come from apt.txt,
-# wheels from requirements*.txt into .deps/. Running it again is safe and changes nothing.
+# wheels from requirements*.txt into .deps/. A second run is safe and changes nothing.
 #
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
 #                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
-#                         [--signal] [--help]
+#                         [--signal] [--manifests] [--shells] [--help]
 #   --cuda         also install what preset cuda needs: the compiler of --nvcc, and the wheels that
 #                  LibTorch needs on a GPU (about 3 GB)
 #   --nvcc         also install NVIDIA's compiler alone, as tests/gate/ needs it (104 MB)
@@ -20,18 +20,21 @@
 #   --robots       also install the models of the bundles fetch_* and panda_* (47 MB)
 #   --signal       also install what tests of mentor_signal need: Stable-Baselines3, mypy, and the
 #                  libraries of --cuda, without which PyTorch does not load (3 GB)
+#   --manifests    also install what tests of Kubernetes manifests and the Helm chart need (360 MB);
+#                  they need kubectl from 1.22 on, too, which Debian 12 has not
+#   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
 #
 # Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
-peers=0 robots=0 signal=0
+peers=0 robots=0 signal=0 manifests=0 shells=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 nvcc=1 ;;
     --nvcc) nvcc=1 ;;
-    --containers) containers=1 ;;
+    --containers) containers=1 manifests=1 ;;
     --objects) objects=1 ;;
     --packages) packages=1 ;;
     --docs) docs=1 ;;
@@ -42,6 +45,8 @@ for argument in "$@"; do
     --peers) peers=1 ;;
     --robots) robots=1 ;;
     --signal) signal=1 ;;
+    --manifests) manifests=1 ;;
+    --shells) shells=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -70,13 +75,13 @@ install_packages() {
     "${missing[@]}" >/dev/null
 }
 
-# Models that were cut, changed or removed are installed again.
+# Installs models again that were cut short, changed or removed.
 assets_are_whole() {
   (cd .deps/wheels && sha256sum --quiet --check ../../deploy/assets.sha256) >/dev/null 2>&1
 }
 
-# Wheels are used for their C++ headers, libraries and data, so one fixed Python tag serves any
-# Python here.
+# The build uses only the wheels' C++ headers, libraries and data. So one fixed Python tag serves
+# any Python here.
 install_wheels() {
   local list=$1 target=.deps/${2-wheels} stamp
   stamp=".deps/$(basename "$list").sha256"
@@ -100,7 +105,7 @@ if [ "$cuda" -eq 1 ] || [ "$signal" -eq 1 ]; then install_wheels deploy/requirem
 if [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-signal.txt signal; fi
 if [ "$nvcc" -eq 1 ]; then
   install_wheels deploy/requirements-nvcc.txt nvcc
-  # Where nvcc looks for its libraries when it links.
+  # nvcc looks here for its libraries when it links.
   ln -sfn lib .deps/nvcc/nvidia/cu13/lib64
 fi
 if [ "$objects" -eq 1 ]; then install_wheels deploy/requirements-objects.txt objects; fi
@@ -118,7 +123,6 @@ if [ "$packages" -eq 1 ]; then
   install_packages deploy/apt-packages.txt
   install_wheels deploy/requirements-packages.txt packages
 fi
-if [ "$containers" -eq 1 ]; then
-  install_packages deploy/apt-containers.txt
-  install_wheels deploy/requirements-containers.txt containers
-fi
+if [ "$containers" -eq 1 ]; then install_packages deploy/apt-containers.txt; fi
+if [ "$manifests" -eq 1 ]; then install_wheels deploy/requirements-containers.txt containers; fi
+if [ "$shells" -eq 1 ]; then install_packages deploy/apt-shells.txt; fi

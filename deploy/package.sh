@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes packages of what is built, so that other machines need no compiler. In DIR, by default
+# Makes packages of the built programs, so that other machines need no compiler. In DIR, by default
 # build/packages:
 #   *.deb                   Debian 12, one for each role: mentor (all in one process), mentor-actor,
 #                           mentor-learner, mentor-meta-learner, mentorctl (with the ready specs);
@@ -38,7 +38,7 @@ deploy/install.sh --packages
 export PATH=$PWD/.deps/packages/bin:$PATH PYTHONPATH=$PWD/.deps/packages
 
 version=$(sed -n 's/^project(mentor VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
-# Packages of one commit are the same bytes.
+# Packages of one commit have the same bytes.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CMakeLists.txt)
 export SOURCE_DATE_EPOCH
 mkdir -p "$out"
@@ -48,7 +48,7 @@ trap 'rm -rf "$stage"' EXIT
 deploy/docker/stage.sh "$build" "$stage" >/dev/null
 programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner)
 
-# Manual pages and completions, as the programs write them themselves.
+# The programs write their manual pages and completions themselves.
 man=$stage/share/man/man1
 mkdir -p "$man" "$stage"/share/{bash-completion/completions,zsh/vendor-completions} \
   "$stage"/share/{fish/vendor_completions.d,mentor/experiments,mentor/data}

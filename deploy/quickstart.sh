@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a bare Debian 12 to a trained signal network: installs, builds and runs one experiment in one
-# process. Run it again after an interruption: it goes on where it stopped.
+# process. After an interruption, run it again: it continues where it stopped.
 #
 # Usage: deploy/quickstart.sh [SPEC] [ARGUMENTS OF mentor run] [--help]
 #   SPEC   a file, or the name of one in experiments (default: quickstart)
@@ -17,7 +17,7 @@ case "${1-}" in
   ''|-*) ;;
   *) spec=$1; shift ;;
 esac
-# Before minutes of building; mentor itself finds both.
+# Checked before minutes of building; mentor itself finds both.
 if [ ! -f "$spec" ] && [ ! -f "experiments/$spec.txtpb" ]; then
   echo "quickstart.sh: there is no spec $spec; known:" \
     "$(cd experiments && echo *.txtpb | sed 's/\.txtpb//g')" >&2
@@ -30,7 +30,7 @@ if ! grep -qw avx2 /proc/cpuinfo; then
 fi
 
 deploy/install.sh
-# The experiment first; the programs of a cluster are built once there is something to look at.
+# The experiment comes first; the programs of a cluster are built once there is something to see.
 deploy/build.sh mentor
 build/bin/mentor run "$spec" "$@"
 echo "These paths are below $PWD. Building the programs of a cluster, too (Ctrl-C leaves them out):"

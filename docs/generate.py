@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the reference pages that come from the sources: docs/api.md from the comments of the
-protos, docs/errors.md from common/status.h, docs/metrics.md from tests/data/metrics.txt, which a
-test compares with the pages of a live run, docs/experiment_metrics.md from
-tests/data/experiment_metrics.txt, which a test compares with what rules and inner loops declare.
-Fills tables of README and of docs/ from docs/data/claims.csv (docs/claims.py).
+"""Writes the reference pages that come from the sources. docs/api.md comes from the comments of the
+protos, docs/errors.md from common/status.h. docs/metrics.md comes from tests/data/metrics.txt,
+which a test compares with the pages of a live run. docs/experiment_metrics.md comes from
+tests/data/experiment_metrics.txt, which a test compares with the metrics of rules and inner loops.
+Also fills tables of README and of docs/ from docs/data/claims.csv (docs/claims.py).
 
 Usage: docs/generate.py [--check]
   --check   write nothing; exit status 1 when a page is not what would be written

@@ -56,6 +56,12 @@ class Judge {
   Complaints complaints_;
 };
 
+// True if the environment saves exactly this state.
+bool IsIn(const Environment& environment, const std::string& state) {
+  const absl::StatusOr<std::string> saved = environment.SaveState();
+  return saved.ok() && *saved == state;
+}
+
 // As agents see them.
 bool AllFinite(std::span<const double> numbers) {
   return std::all_of(numbers.begin(), numbers.end(),
@@ -299,8 +305,9 @@ Complaints CheckSavedStates(const Subject& subject) {
     const std::string at = absl::StrCat("saved after step ", stop, " of ", length, ", ");
     Trace want, head;
     Continue(*environment, actions, 0, stop, &head);
-    const std::string state = environment->SaveState();
-    judge.Expect(environment->SaveState() == state, at + "it is another state at once");
+    const absl::StatusOr<std::string> state = environment->SaveState();
+    if (!judge.Expect(state.status(), at + "SaveState")) return judge.Take();
+    judge.Expect(IsIn(*environment, *state), at + "it is another state at once");
     Continue(*environment, actions, stop, steps, &want);
     judge.Expect(want.error.empty(), at + want.error);
 
@@ -311,10 +318,10 @@ Complaints CheckSavedStates(const Subject& subject) {
       const std::string where = absl::StrCat(
           at, "restored in a ", other == fresh.get() ? "fresh" : "used", " instance, ");
       if (!judge.Expect(other->SetTask(task), where + "SetTask") ||
-          !judge.Expect(other->RestoreState(state, after), where + "RestoreState")) {
+          !judge.Expect(other->RestoreState(*state, after), where + "RestoreState")) {
         continue;
       }
-      judge.Expect(other->SaveState() == state, where + "it is another state");
+      judge.Expect(IsIn(*other, *state), where + "it is another state");
       // The observation is the episode's at that point.
       const bool seen =
           stop == 0 ? after == before
@@ -368,8 +375,10 @@ Complaints CheckBadCalls(const Subject& subject) {
     return judge.Take();
 
   // Actions.
-  const bool saves = info.saves_state;
-  const std::string state = saves ? environment->SaveState() : "";
+  const absl::StatusOr<std::string> state = environment->SaveState();
+  judge.ExpectCode(state.status(),
+                   info.saves_state ? absl::StatusCode::kOk : absl::StatusCode::kFailedPrecondition,
+                   "a state");
   for (float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> broken = action;
@@ -382,7 +391,7 @@ Complaints CheckBadCalls(const Subject& subject) {
       "an action with a number more");
   judge.ExpectCode(environment->Step(action, small).status(), kInvalid,
                    "a step without room for the observation");
-  if (saves) judge.Expect(environment->SaveState() == state, "refused calls change the state");
+  if (state.ok()) judge.Expect(IsIn(*environment, *state), "refused calls change the state");
   judge.Expect(environment->Step(action, observation).status(), "a step after refused ones");
   return judge.Take();
 }
@@ -396,7 +405,9 @@ Complaints CheckBadStates(const Subject& subject, const std::vector<Subject>& fo
       !judge.Expect(environment->Reset(CheckStream(0), 0, observation), "Reset")) {
     return judge.Take();
   }
-  const std::string state = environment->SaveState();
+  const absl::StatusOr<std::string> saved = environment->SaveState();
+  if (!judge.Expect(saved.status(), "SaveState")) return judge.Take();
+  const std::string& state = *saved;
   const auto refused = [&](const std::string& bad, const std::string& what) {
     judge.ExpectCode(environment->RestoreState(bad, observation),
                      absl::StatusCode::kInvalidArgument, what);
@@ -412,12 +423,15 @@ Complaints CheckBadStates(const Subject& subject, const std::vector<Subject>& fo
   for (const Subject& other : foreign) {
     const auto stranger = judge.Make(other);
     if (stranger == nullptr) return judge.Take();
+    if (!stranger->info().saves_state) continue;
     std::vector<double> seen(stranger->info().observation_size);
     if (!judge.Expect(stranger->SetTask(other.task(0)), other.name) ||
         !judge.Expect(stranger->Reset(CheckStream(0), 0, seen), other.name)) {
       return judge.Take();
     }
-    refused(stranger->SaveState(), "a state of " + other.name);
+    const absl::StatusOr<std::string> strange = stranger->SaveState();
+    if (judge.Expect(strange.status(), "a state of " + other.name))
+      refused(*strange, "a state of " + other.name);
   }
   if (subject.task(0).parameters_size() > 0) {
     uint32_t index = 1;
@@ -441,7 +455,7 @@ Complaints CheckBadStates(const Subject& subject, const std::vector<Subject>& fo
   }
   // The environment must still work.
   if (judge.Expect(environment->Reset(CheckStream(0), 0, observation), "a reset after bad states"))
-    judge.Expect(environment->SaveState() == state, "bad states leave a trace in the next episode");
+    judge.Expect(IsIn(*environment, state), "bad states leave a trace in the next episode");
   return judge.Take();
 }
 

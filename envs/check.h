@@ -1,6 +1,6 @@
 // Checks of every environment's promises, as a library in plain words. The conformance tests run
-// them on the whole catalogue, `mentor env check` on a bundle or a host. Each check makes its own
-// instances and returns complaints; an empty list is a kept promise. Threads may share.
+// them on the whole catalogue, `mentor env check` on a bundle or a simulator. Each check makes its
+// own instances and returns complaints; an empty list is a kept promise. Threads may share.
 #pragma once
 
 #include <cstddef>

@@ -73,10 +73,9 @@ class Environment {
   // FAILED_PRECONDITION; an unstable simulator is INTERNAL and ends the unit.
   virtual absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                            std::span<double> observation) = 0;
-  // Everything that Step needs to continue bit for bit in another process, after SetTask there.
-  virtual std::string SaveState() const = 0;
-  // The reason for an empty SaveState, in environments where saving can fail.
-  virtual absl::Status SaveStatus() const { return absl::OkStatus(); }
+  // Returns everything that Step needs to continue bit for bit in another process, after SetTask
+  // there. FAILED_PRECONDITION where info().saves_state is false.
+  virtual absl::StatusOr<std::string> SaveState() const = 0;
   virtual absl::Status RestoreState(std::string_view state, std::span<double> observation) = 0;
 
   // Terms of the reward and further values of the last step, in a fixed order.

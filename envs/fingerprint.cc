@@ -6,6 +6,7 @@
 
 #include <mujoco/mujoco.h>
 
+#include "common/check.h"
 #include "common/hash.h"
 #include "common/log.h"
 #include "envs/environment.h"
@@ -45,26 +46,24 @@ void AddLibm(Digest* digest) {
 absl::Status AddRollout(Digest* digest) {
   const EnvironmentEntry* entry = FindEnvironment(kEnvironment);
   if (entry == nullptr) return absl::NotFoundError(kEnvironment);
-  absl::StatusOr<std::unique_ptr<Environment>> environment = MakeEnvironment(kEnvironment, {});
-  if (!environment.ok()) return environment.status();
+  MENTOR_ASSIGN_OR_RETURN(const auto environment, MakeEnvironment(kEnvironment, {}));
   const RandomStream random{.purpose = Purpose::kTest};
-  std::vector<double> observation((*environment)->info().observation_size);
-  absl::Status status = (*environment)->SetTask(DrawTask(*entry, {}, random, 0));
-  if (status.ok()) status = (*environment)->Reset(random, 0, observation);
-  std::vector<float> action((*environment)->info().action_size);
-  for (int t = 0; status.ok() && t < kSteps; ++t) {
+  std::vector<double> observation(environment->info().observation_size);
+  MENTOR_RETURN_IF_ERROR(environment->SetTask(DrawTask(*entry, {}, random, 0)));
+  MENTOR_RETURN_IF_ERROR(environment->Reset(random, 0, observation));
+  std::vector<float> action(environment->info().action_size);
+  for (int t = 0; t < kSteps; ++t) {
     // The arm moves down and about: contacts between fingers and table amplify last bits.
     for (size_t i = 0; i < action.size(); ++i)
       action[i] = static_cast<float>(2 * random.Uniform(1 + t, i) - 1);
     action[2] = -0.9f;
-    const absl::StatusOr<StepOutcome> outcome = (*environment)->Step(action, observation);
-    status = outcome.status();
-    if (!status.ok()) break;
+    MENTOR_ASSIGN_OR_RETURN(const StepOutcome outcome, environment->Step(action, observation));
     for (double number : observation) digest->Add(number);
-    digest->Add(outcome->reward);
+    digest->Add(outcome.reward);
   }
-  if (status.ok()) digest->Add((*environment)->SaveState());
-  return status;
+  MENTOR_ASSIGN_OR_RETURN(const std::string state, environment->SaveState());
+  digest->Add(state);
+  return absl::OkStatus();
 }
 
 }  // namespace

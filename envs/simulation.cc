@@ -1,6 +1,7 @@
 #include "envs/simulation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <map>
@@ -255,6 +256,41 @@ void Simulation::SetState(std::span<const double> state) {
   for (mjWarningStat& warning : data_->warning) warning = {};
   mj_setState(&view_, data_.get(), state.data(), mjSTATE_INTEGRATION);
   Touch();
+}
+
+void Simulation::Save(std::vector<double>* numbers) const {
+  numbers->push_back(static_cast<double>(writes_.size()));
+  for (const Write& write : writes_) {
+    numbers->insert(numbers->end(), {static_cast<double>(write.kind), static_cast<double>(write.id),
+                                     write.position[0], write.position[1], write.position[2]});
+  }
+  numbers->resize(numbers->size() + state_size_);
+  GetState(std::span(*numbers).last(state_size_));
+}
+
+std::string Simulation::WrongIn(std::span<const double> saved) const {
+  const double writes = saved[0];
+  if (writes != std::floor(writes) ||
+      static_cast<double>(saved.size()) != 1 + 5 * writes + state_size_)
+    return "has a wrong number of model writes";
+  for (int i = 0; i < writes; ++i) {
+    const double kind = saved[1 + 5 * i], id = saved[2 + 5 * i];
+    const double ids = kind == 0 ? view_.nbody : view_.nsite;
+    if ((kind != 0 && kind != 1) || !(id >= 0 && id < ids && id == std::floor(id)))
+      return absl::StrCat("model write ", i, " names kind ", kind, ", id ", id);
+  }
+  return "";
+}
+
+void Simulation::Restore(std::span<const double> saved) {
+  RestoreModel();
+  for (const double *write = &saved[1], *end = write + 5 * static_cast<int>(saved[0]); write < end;
+       write += 5) {
+    const std::span<const double, 3> position(write + 2, 3);
+    const int id = static_cast<int>(write[1]);
+    write[0] == 0 ? SetBodyPos(id, position) : SetSitePos(id, position);
+  }
+  SetState(saved.last(state_size_));
 }
 
 absl::Status Simulation::Broken(const MuJoCoError& error) {

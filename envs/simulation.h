@@ -48,7 +48,7 @@ absl::StatusOr<std::shared_ptr<const mjModel>> LoadCompiledModel(const std::stri
 
 // One model with one mjData. Not thread-safe; the model behind it is shared.
 //
-// Tasks write body_pos and site_pos. Those two arrays belong to this simulation. model() is a copy
+// Tasks write body_pos and site_pos. Both arrays belong to this simulation. model() is a copy
 // of the shared struct (5 KB) with two pointers replaced; other physics replace some more. So a
 // simulation costs its mjData, not another model: 0.2 MB, and the parts of the 14 MB arena that
 // contacts touch. Such a view must not reach mj_copyModel, mj_saveModel or mj_deleteModel, which
@@ -67,8 +67,7 @@ class Simulation {
   void SetBodyPos(int body, std::span<const double, 3> position);
   void SetSitePos(int site, std::span<const double, 3> position);
   void RestoreModel();
-  // The writes since RestoreModel, each as {kind (0 body, 1 site), id, x, y, z}; part of a saved
-  // state.
+  // The writes since RestoreModel, each as {kind (0 body, 1 site), id, x, y, z}.
   struct Write {
     int kind, id;
     double position[3];
@@ -107,6 +106,12 @@ class Simulation {
   int state_size() const { return state_size_; }
   void GetState(std::span<double> state) const;
   void SetState(std::span<const double> state);
+  // Appends the model writes and the state: write_count (kind id x y z)* simulator
+  void Save(std::vector<double>* numbers) const;
+  // Says what is wrong with such numbers; empty: nothing.
+  std::string WrongIn(std::span<const double> saved) const;
+  // Restores model writes and state. WrongIn must have found nothing.
+  void Restore(std::span<const double> saved);
 
   // Runs `work`. Turns a MuJoCo error into INTERNAL, and an end at a pause point into its status.
   // The data is unusable then until ResetData or SetState.

@@ -185,7 +185,7 @@ absl::Status ReplayEpisode(const RecordJson& json, std::span<const double> numbe
   positions.insert(positions.end(), velocities.begin(), velocities.end());
   Raise(&result->state, Difference(environment.PositionsAndVelocities(), positions));
   Raise(&result->observation, Difference(observation, recording.Get("init_obs").numbers));
-  const std::string start = environment.SaveState();
+  MENTOR_ASSIGN_OR_RETURN(const std::string start, environment.SaveState());
   MENTOR_RETURN_IF_ERROR(Replay(recording, steps, check_every, environment, result));
 
   MENTOR_RETURN_IF_ERROR(environment.RestoreState(start, observation));

@@ -34,8 +34,7 @@ class Wrapper : public Environment {
                                    std::span<double> observation) override {
     return inner_->Step(action, observation);
   }
-  std::string SaveState() const override { return inner_->SaveState(); }
-  absl::Status SaveStatus() const override { return inner_->SaveStatus(); }
+  absl::StatusOr<std::string> SaveState() const override { return inner_->SaveState(); }
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
     return inner_->RestoreState(state, observation);
   }

@@ -1,5 +1,5 @@
-// What all computations on one device share: their memory limit, counts of what they computed and
-// moved, and whether the device has failed. Thread-safe.
+// The state that all computations on one device share: their memory limit, counts of computed and
+// moved data, and whether the device has failed. Thread-safe.
 //
 // A failed device stays failed for the whole process. It fails by an error of CUDA that is not
 // about one call, or by no answer in time. Lost() tells the registered callbacks, and the program

@@ -10,7 +10,7 @@
 
 namespace mentor::learner {
 
-// What happens to an element s of the product before it is stored.
+// The operation on an element s of the product before it is stored.
 enum class Then {
   kStore,     // c = s
   kBias,      // c = s + bias[n]; the sum starts from the bias

@@ -94,7 +94,7 @@ Learner::Learner(Options options, Metrics* metrics)
       hidden_seconds_(metrics->Counter("mentor_learner_hidden_seconds_total",
                                        "Learning time during which another shard was simulating.")),
       waiting_seconds_(metrics->Counter("mentor_learner_waiting_seconds_total",
-                                        "Wall time in which all shards at work wait for actors.")),
+                                        "Wall time in which all running shards wait for actors.")),
       idle_seconds_(
           metrics->Counter("mentor_learner_idle_seconds_total", "Wall time without any shard.")),
       queue_items_(metrics->Gauge("mentor_queue_items", "Items that wait.", {{"queue", "shards"}})),

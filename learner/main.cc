@@ -41,7 +41,8 @@ int Main(int argc, char** argv) {
   std::optional<double> memory_gb;
   uint32_t check_every = 1000;
   app.add_option("--meta_learner", meta_learner,
-                 "HOST:PORT of the meta-learner, or of all of which one leads, with commas")
+                 "HOST:PORT of the meta-learner, or of all meta-learners of a service, with "
+                 "commas; one of them leads")
       ->capture_default_str();
   app.add_option("--listen", listen,
                  "HOST:PORT for actors; port 0 takes a free one, which is printed")
@@ -54,11 +55,12 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.add_option("--memory_gb", memory_gb,
-                 "Memory that it may take, GB: it gets no shard that needs more; 0: no limit. "
-                 "Default: the smaller of its control group's limit and what the machine has free")
+                 "Memory that the learner may use, GB; shards that need more go elsewhere; 0: no "
+                 "limit. Default: the limit of its control group or the free memory of the "
+                 "machine, whichever is smaller")
       ->check(CLI::Range(0.0, 1e6));
   app.add_option("--check_every", check_every,
-                 "One unit of so many is computed again by another actor, and the results are "
+                 "One of this many units is computed again by another actor, and the results are "
                  "compared; 0: none")
       ->check(CLI::Range(0, 1'000'000'000))
       ->capture_default_str();

@@ -31,7 +31,7 @@ constexpr std::chrono::seconds kOtherProcess(300);
 struct CheckFlags {
   std::string name;
   std::vector<std::string> options, wrappers;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   bool json = false;
   bool digest = false;
 };
@@ -40,7 +40,8 @@ struct CheckFlags {
 absl::StatusOr<std::string> AskAnotherProcess(const CheckFlags& flags) {
   std::vector<std::string> command = {"/proc/self/exe", "env", "check", "--digest"};
   if (!flags.name.empty()) command.push_back(flags.name);
-  for (const std::string& host : flags.hosts.hosts) command.insert(command.end(), {"--host", host});
+  for (const std::string& host : flags.hosts.hosts)
+    command.insert(command.end(), {"--simulator", host});
   command.insert(command.end(), {"--host_timeout_s", absl::StrCat(flags.hosts.timeout_s)});
   for (const std::string& option : flags.options)
     command.insert(command.end(), {"--option", option});
@@ -85,11 +86,11 @@ std::string ReportJson(const std::string& name, const envs::CheckReport& report)
 }
 
 absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
-  ExitOnStopSignal();  // Hosts and the other process end with this process.
+  ExitOnStopSignal();  // Simulators and the other process end with this process.
   std::string name = flags.name;
   MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, TakeEnvironment(&name, flags.options));
-  MENTOR_RETURN_IF_ERROR(TakeHosts(flags.hosts, &name, &options));
-  if (name.empty()) return BadFlag("NAME", "", "name an environment, or one --host");
+  MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &name, &options));
+  if (name.empty()) return BadFlag("NAME", "", "name an environment, or one --simulator");
   google::protobuf::RepeatedPtrField<v1::WrapperSpec> wrappers;
   for (const std::string& wrapper : flags.wrappers) {
     MENTOR_ASSIGN_OR_RETURN(*wrappers.Add(), ParseWrapper(wrapper));
@@ -120,21 +121,22 @@ absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
 void AddEnvCheck(CLI::App* env, std::function<int()>* action) {
   const auto flags = std::make_shared<CheckFlags>();
   CLI::App* check = env->add_subcommand(
-      "check", "Try what an environment promises: the same bits everywhere, save points, numbers");
+      "check",
+      "Check what an environment promises: the same bits everywhere, save points, numbers");
   check->footer(
       "Examples:\n"
       "  mentor env check my_robot/                 a task of your own: a folder with task.txtpb\n"
       "  mentor env check Hopper-v5 --wrapper time_feature\n"
-      "  mentor env check --host gym='python3 -m mentor_env' --option id=FetchReach-v4");
+      "  mentor env check --simulator gym='python3 -m mentor_env' --option id=FetchReach-v4");
   check->add_option("NAME", flags->name,
-                    "Environment, or the folder of a bundle; not needed with --host");
+                    "Environment, or the folder of a bundle; not needed with --simulator");
   check->add_option("--option", flags->options, "NAME=VALUE: a setting of the environment")
       ->allow_extra_args(false);
   check
       ->add_option("--wrapper", flags->wrappers,
                    "NAME or NAME:OPTION=VALUE,...: a change to the environment, innermost first")
       ->allow_extra_args(false);
-  AddHostFlags(check, &flags->hosts);
+  AddSimulatorFlags(check, &flags->hosts);
   check->add_flag("--json", flags->json, "Print JSON");
   check->add_flag("--digest", flags->digest, "Print the digest of one episode alone");
   check->callback([action, flags] {

@@ -53,7 +53,7 @@ struct RenderFlags {
   std::string teacher = "learned";
   std::string size;
   bool quiet = false;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   envs::FilmSettings film;
 };
 
@@ -203,9 +203,10 @@ absl::StatusOr<std::vector<size_t>> ChooseEpisodes(const std::string& asked,
 absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, Watcher* watcher) {
   if (!flags.task.empty() || !flags.benchmark.empty() || !flags.options.empty() ||
       !flags.wrappers.empty() || flags.goal_visible || flags.steps > 0) {
-    return BadFlag("--policy", flags.policy,
-                   "the run's spec says what its agents live in: leave out --task, --benchmark, "
-                   "--option, --wrapper, --goal_visible and --steps; --goal chooses the task");
+    return BadFlag(
+        "--policy", flags.policy,
+        "the run's spec sets the environment of its agents: leave out --task, --benchmark, "
+        "--option, --wrapper, --goal_visible and --steps; --goal chooses the task");
   }
   // Report unknown names and undrawable scenes before simulating a lifetime.
   MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentTask drawn, TaskOf(flags));
@@ -251,7 +252,7 @@ absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, W
 absl::Status Render(RenderFlags& flags, Watcher* watcher) {
   MENTOR_RETURN_IF_ERROR(ParseSize(flags.size, &flags.film));
   MENTOR_ASSIGN_OR_RETURN(flags.taken, TakeEnvironment(&flags.name, flags.options));
-  MENTOR_RETURN_IF_ERROR(TakeHosts(flags.hosts, &flags.name, &flags.taken));
+  MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &flags.name, &flags.taken));
   const envs::EnvironmentEntry* entry = envs::FindEnvironment(flags.name);
   if (entry != nullptr && entry->brought && !flags.policy_given) flags.policy = "random";
   std::vector<envs::Shot> shots;
@@ -358,8 +359,8 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
   render->add_option("--out", flags.film.out, "FILE.png, FILE.gif or FILE.mp4")->required();
   render
       ->add_option("--policy", flags.policy,
-                   "scripted, random, or a run: its folder or one of its checkpoints; of a bundle "
-                   "random if not given")
+                   "scripted, random, or a run: its folder or one of its checkpoints; default for "
+                   "a bundle: random")
       ->capture_default_str();
 
   render->add_option("--task", flags.task, "The task's parameters: numbers with commas between")
@@ -436,7 +437,7 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
       ->check(CLI::Range(1, 100))
       ->group("Film")
       ->capture_default_str();
-  AddHostFlags(render, &flags.hosts);
+  AddSimulatorFlags(render, &flags.hosts);
   render->add_flag("--quiet", flags.quiet, "Show no progress");
   render->callback([action, shared, render] {
     shared->policy_given = render->count("--policy") > 0;
@@ -456,7 +457,7 @@ void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor env show door-close-v3\n"
       "  mentor env check my_robot/\n"
       "  mentor env render door-close-v3 --out door.gif\n"
-      "  mentor env facts --host gym='python3 -m mentor_env' --option id=CartPole-v1\n"
+      "  mentor env facts --simulator gym='python3 -m mentor_env' --option id=CartPole-v1\n"
       "  mentor env verify tests/data/parity");
   AddList(env, action);
   AddShow(env, action);

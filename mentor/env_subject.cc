@@ -10,12 +10,13 @@
 #include "common/bundle_finder.h"
 #include "common/check.h"
 #include "common/printable.h"
+#include "common/spec/bundles.h"
 #include "envs/environment.h"
 
 namespace mentor {
 namespace {
 
-constexpr char kBundleEnvironment[] = "mjcf", kBundleOption[] = "bundle";
+constexpr char kBundleEnvironment[] = "mjcf";
 
 bool IsFolder(const std::string& path) {
   std::error_code error;

@@ -118,7 +118,7 @@ absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptio
   for (const auto& run : data.runs) {
     WarnOfDamage(run.data);
     if (run.data.goes_on)
-      std::fprintf(stderr, "warning: %s is still at work: its numbers are those so far\n",
+      std::fprintf(stderr, "warning: %s is still running: these are its numbers so far\n",
                    run.name.c_str());
   }
   MENTOR_RETURN_IF_ERROR(
@@ -165,7 +165,7 @@ struct EvaluateFlags {
   std::string seeds = "3";
   std::string baselines = "ppo_sparse,ppo_shaped,random_signal";
   learner::DeviceFlags device;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   std::string out;
 };
 
@@ -176,7 +176,7 @@ absl::Status CheckSubjects(const EvaluateFlags& flags) {
   }
   if (!flags.out.empty() && !flags.signals.empty()) {
     return absl::InvalidArgumentError(
-        "--out: reports are made of runs, and a signal has none; leave --out or --signal out");
+        "--out: a report needs a run, and a signal has none; leave --out or --signal out");
   }
   if (!flags.options.weights.empty() && !flags.signals.empty()) {
     return absl::InvalidArgumentError(
@@ -187,7 +187,7 @@ absl::Status CheckSubjects(const EvaluateFlags& flags) {
 }
 
 int RunEvaluate(EvaluateFlags& flags) {
-  if (const absl::Status status = envs::AllowHosts(flags.hosts.hosts, flags.hosts.timeout_s);
+  if (const absl::Status status = envs::AllowSimulators(flags.hosts.hosts, flags.hosts.timeout_s);
       !status.ok())
     return Fail(status, kExitUsage);
   const auto seeds = ParseSeeds(flags.seeds);
@@ -243,15 +243,13 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
   evaluate->add_option("RUN", flags.runs, "Run folders, or checkpoints of them");
   ctl::Repeatable(
       evaluate->add_option("--signal", flags.signals,
-                           "An exported signal ('mentor export'), in place of a run or beside"))
+                           "An exported signal ('mentor export'), instead of a run or in addition"))
       ->type_name("DIR");
-  ctl::Repeatable(evaluate->add_option("--bundle", flags.bundles,
-                                       "Folder of a bundle that a signal's tasks name; runs have "
-                                       "kept theirs"))
+  ctl::Repeatable(
+      evaluate->add_option("--bundle", flags.bundles,
+                           "Folder of a bundle that a signal's tasks name; runs keep their own"))
       ->type_name("DIR");
-  evaluate
-      ->add_option("--results", flags.results,
-                   "Where results of signals are kept, each in a folder of its name")
+  evaluate->add_option("--results", flags.results, "Folder for results of signals, one folder each")
       ->type_name("DIR")
       ->capture_default_str();
   evaluate
@@ -299,7 +297,7 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->capture_default_str();
   learner::AddDeviceFlags(evaluate, &flags.device);
   evaluate->add_flag("--quiet", flags.options.quiet, "Show no progress");
-  AddHostFlags(evaluate, &flags.hosts);
+  AddSimulatorFlags(evaluate, &flags.hosts);
   evaluate->callback([action, shared] { *action = [shared] { return RunEvaluate(*shared); }; });
 }
 
@@ -325,8 +323,8 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       "Folder to write to; default: the run folder, or ./comparison for several runs");
   report->add_option("--title", flags->title, "Title of a comparison");
   ctl::Repeatable(report->add_option("--label", flags->labels,
-                                     "What figures and tables call a run's method, in place of its "
-                                     "spec's display_name; meta-seeds share it"))
+                                     "Name of a run's method in figures and tables, in place of "
+                                     "its spec's display_name; meta-seeds share it"))
       ->type_name("RUN=NAME");
   report
       ->add_option("--unit", flags->unit,
@@ -336,19 +334,20 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       ->capture_default_str();
   CLI::Option* last_episodes =
       report
-          ->add_option("--last_episodes", flags->last_episodes,
-                       "How many last episodes of an agent that learned beside its signal count")
+          ->add_option(
+              "--last_episodes", flags->last_episodes,
+              "Number of last episodes that count for an agent that learned beside its signal")
           ->check(CLI::Range(1, static_cast<int>(meta_learner::kEpisodesOfAgent)))
           ->capture_default_str();
   constexpr char kPublished[] = "Published curves";
   CLI::Option* published =
       report
-          ->add_option("--published", flags->published,
-                       "Success by episode that others have published, drawn dashed beside the "
-                       "runs' curves. CSV with columns method, episode (1, 2, ... or "
-                       "deterministic), success (0 to 1) and, if need be, split (test, train). A "
-                       "method that is named as in the report, by its rule, or as 'learned reward' "
-                       "has the colour of ours")
+          ->add_option(
+              "--published", flags->published,
+              "Success by episode from other publications, drawn dashed beside the runs' curves. "
+              "CSV with columns method, episode (1, 2, ... or deterministic), success (0 to 1) "
+              "and, if need be, split (test, train). A method with a name of the report, of its "
+              "rule, or 'learned reward' has the same colour as ours")
           ->type_name("FILE")
           ->group(kPublished);
   report

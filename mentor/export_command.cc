@@ -32,7 +32,7 @@ struct ExportFlags {
   std::string run;
   std::string weights = "last";
   bool no_check = false;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   ExportOptions options;
 };
 
@@ -46,7 +46,7 @@ bool IsExperiment(const std::string& name) {
 }
 
 int RunExport(ExportFlags& flags) {
-  if (const absl::Status status = envs::AllowHosts(flags.hosts.hosts, flags.hosts.timeout_s);
+  if (const absl::Status status = envs::AllowSimulators(flags.hosts.hosts, flags.hosts.timeout_s);
       !status.ok())
     return Fail(status, kExitUsage);
   flags.options.best = flags.weights == "best";
@@ -91,27 +91,28 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       ->required();
   command
       ->add_option("--out", flags.options.out,
-                   "Folder to write: weights (safetensors), signal.json, a card (README.md), and "
-                   "a recorded lifetime that checks whoever reads them")
+                   "Folder to write: weights (safetensors), signal.json, a card (README.md), and a "
+                   "recorded lifetime with which a reader can check its results")
       ->type_name("DIR")
       ->required();
   command
-      ->add_option("--weights", flags.weights,
-                   "Those after the last outer update, or those with the best score in training")
+      ->add_option(
+          "--weights", flags.weights,
+          "The weights after the last outer update, or those with the best score in training")
       ->check(OneOf({"last", "best"}))
       ->capture_default_str();
   command->add_option("--name", flags.options.name,
                       "Title of the card; default: the folder's name");
   command->add_flag("--force", flags.options.replace, "Write over an earlier export");
   command->add_flag("--no_check", flags.no_check, "Leave the recorded lifetime out");
-  AddHostFlags(command, &flags.hosts);
+  AddSimulatorFlags(command, &flags.hosts);
   ctl::AddConnectionFlags(command, &flags.connection);
   command->footer(
       "Examples:\n"
       "  mentor export runs/reach --out signals/reach\n"
       "  mentor export runs/reach/20 --out signals/reach-20      after outer update 20\n"
       "  mentor export reach-1 --out signals/reach-1             an experiment of a service\n"
-      "  mentor export runs/boat --out signals/boat --host gym='python3 -m mentor_env'\n"
+      "  mentor export runs/boat --out signals/boat --simulator gym='python3 -m mentor_env'\n"
       "  mentor evaluate --signal signals/reach\n"
       "The Python package mentor_signal of python loads such a folder. Server and\n"
       "credentials are found as in mentorctl.");

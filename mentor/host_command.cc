@@ -23,7 +23,7 @@ namespace mentor {
 namespace {
 
 struct FactsFlags {
-  HostFlags hosts;
+  SimulatorFlags hosts;
   std::vector<std::string> options;
 };
 
@@ -58,9 +58,10 @@ absl::StatusOr<EnvironmentOptions> ParseOptions(const std::vector<std::string>& 
 absl::StatusOr<std::string> FactsPage(const FactsFlags& flags) {
   std::string name;
   MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, ParseOptions(flags.options));
-  MENTOR_RETURN_IF_ERROR(TakeHosts(flags.hosts, &name, &options));
+  MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &name, &options));
   if (name.empty())
-    return BadFlag("--host", "", "give one, for instance --host gym='python3 -m mentor_env'");
+    return BadFlag("--simulator", "",
+                   "give one, for instance --simulator gym='python3 -m mentor_env'");
   Violations violations;
   const OptionValues values =
       OptionValues::Parse(envs::FindEnvironment(name)->options, options, "--option", &violations);
@@ -75,7 +76,7 @@ absl::StatusOr<std::string> FactsPage(const FactsFlags& flags) {
 }
 
 int RunFacts(const FactsFlags& flags) {
-  ExitOnStopSignal();  // The host ends with this process.
+  ExitOnStopSignal();  // The simulator ends with this process.
   const auto page = FactsPage(flags);
   if (!page.ok())
     return Fail(page.status(), absl::IsInvalidArgument(page.status()) ? kExitUsage : kExitFailed);
@@ -85,9 +86,10 @@ int RunFacts(const FactsFlags& flags) {
 
 }  // namespace
 
-absl::Status TakeHosts(const HostFlags& flags, std::string* name, EnvironmentOptions* options) {
-  MENTOR_RETURN_IF_ERROR(envs::AllowHosts(flags.hosts, flags.timeout_s));
-  const std::vector<std::string> names = envs::HostNames();
+absl::Status TakeSimulators(const SimulatorFlags& flags, std::string* name,
+                            EnvironmentOptions* options) {
+  MENTOR_RETURN_IF_ERROR(envs::AllowSimulators(flags.hosts, flags.timeout_s));
+  const std::vector<std::string> names = envs::SimulatorNames();
   if (name->empty() && names.size() == 1) {
     *name = std::string(kHostEnvironment);
     v1::Option* host = options->Add();
@@ -105,13 +107,13 @@ absl::Status TakeHosts(const HostFlags& flags, std::string* name, EnvironmentOpt
 void AddFacts(CLI::App* env, std::function<int()>* action) {
   const auto flags = std::make_shared<FactsFlags>();
   CLI::App* facts = env->add_subcommand(
-      "facts", "Ask a host what its environment is like, and print what a spec needs");
+      "facts", "Ask a simulator what its environment is like, and print what a spec needs");
   facts->add_option("--option", flags->options, "NAME=VALUE: a setting, which goes to the host")
       ->allow_extra_args(false);
-  AddHostFlags(facts, &flags->hosts);
+  AddSimulatorFlags(facts, &flags->hosts);
   facts->footer(
       "Example:\n"
-      "  mentor env facts --host gym='python3 -m mentor_env' --option id=FetchReach-v4");
+      "  mentor env facts --simulator gym='python3 -m mentor_env' --option id=FetchReach-v4");
   facts->callback([action, flags] { *action = [flags] { return RunFacts(*flags); }; });
 }
 

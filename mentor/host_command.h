@@ -1,5 +1,5 @@
-// `mentor env facts`: prints a host's facts about its environment in the form of a spec. Also the
-// flag --host for other commands.
+// `mentor env facts`: prints a simulator's facts about its environment in the form of a spec. Also
+// the flag --simulator for other commands.
 #pragma once
 
 #include <functional>
@@ -16,9 +16,11 @@ class App;
 
 namespace mentor {
 
-// Allows the hosts of the flags. With an empty *name and a single host, *name and *options become
-// those of the host's environment. Adds a host's facts to the options of its environment.
-absl::Status TakeHosts(const HostFlags& flags, std::string* name, EnvironmentOptions* options);
+// Allows the simulators of the flags. With an empty *name and a single simulator, *name and
+// *options become those of the simulator's environment. Adds a simulator's facts to the options of
+// its environment.
+absl::Status TakeSimulators(const SimulatorFlags& flags, std::string* name,
+                            EnvironmentOptions* options);
 
 void AddFacts(CLI::App* env, std::function<int()>* action);
 

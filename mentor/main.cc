@@ -43,7 +43,7 @@ void AddShellCommands(CLI::App* app, std::function<int()>* action) {
                    {.program = "mentor",
                     .exit_meanings = {{kExitOk, "done"},
                                       {kExitFailed, "failed, or stopped before the end"},
-                                      {kExitUsage, "usage, or a spec or file that is not legal"},
+                                      {kExitUsage, "wrong usage, or an invalid spec or file"},
                                       {kExitInUse, "the run folder is in use by another process"},
                                       {kExitTooNew, "the run folder is of a newer version"},
                                       {kExitDevice, "the device of --device has failed"}}},

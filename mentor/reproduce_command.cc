@@ -161,7 +161,7 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   if (!row.recorded()) {
     MENTOR_RETURN_IF_ERROR(record());
     std::printf("%s: hash %s%s\n", row.name().c_str(), made.result().c_str(),
-                flags.record ? ", recorded" : "; nothing is recorded yet: --record writes it down");
+                flags.record ? ", recorded" : "; nothing is recorded yet: --record records it");
     return flags.record;
   }
   const ClaimVerdict verdict = CompareClaims(row, made, runs);
@@ -277,7 +277,7 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
   command->add_flag("--list", flags.list, "List the claims, their hashes, costs and commands");
   command
       ->add_option("--within", flags.within,
-                   "All runs whose meta-training took at most so many CPU seconds")
+                   "All runs whose meta-training took at most this many CPU seconds")
       ->check(CLI::Range(0.0, 1e9))
       ->type_name("SECONDS");
   command->add_flag("--planned", flags.planned, "All runs that are not recorded yet");
@@ -285,22 +285,22 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       ->add_option("--claims", flags.claims,
                    "File of claims; default: the one that comes with Mentor")
       ->type_name("FILE");
-  command->add_option("--out", flags.out, "Where the runs get their folders")
+  command->add_option("--out", flags.out, "Folder for the runs")
       ->type_name("DIR")
       ->capture_default_str();
   command
-      ->add_option("--from", flags.from,
-                   "Run nothing: compare run folders that are there, DIR/CLAIM-N, for instance of "
-                   "'mentor fetch'")
+      ->add_option(
+          "--from", flags.from,
+          "Run nothing: compare existing run folders, DIR/CLAIM-N, for instance of 'mentor fetch'")
       ->type_name("DIR");
   CLI::Option* record =
-      command->add_flag("--record", flags.record, "Write what comes out into the file of claims");
+      command->add_flag("--record", flags.record, "Write the results into the file of claims");
   command
       ->add_flag("--replace", flags.replace,
-                 "With --record: also over another hash of the same version and processor")
+                 "With --record: also replace another hash of the same version and processor")
       ->needs(record);
   command->add_flag("--strict", flags.strict,
-                    "Another hash fails, also where another version or processor explains it");
+                    "Fail on another hash, even if another version or processor explains it");
   command->add_option("--actors", flags.actors, "Number of actors")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -312,7 +312,7 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
   learner::AddDeviceFlags(command, &flags.device);
   command->add_flag("--service", flags.on_service,
                     "Run on a service, which --server, --context or mentorctl's settings name: "
-                    "submit what it lacks, fetch and compare each run as it ends");
+                    "submit the missing runs, fetch and compare each as it ends");
   ctl::AddConnectionFlags(command, &flags.connection);
   command->add_flag("--quiet", flags.quiet, "Show no progress bar");
   command->footer(

@@ -179,9 +179,9 @@ Json SignalJson(const learner::SignalEntry& entry) {
   const OptionValues options = OptionValues::Parse(entry.options, {}, "", &none);
   const auto network =
       entry.make({.observation_size = 4, .action_size = 2, .episode_steps = 10}, options);
-  json["density"] = network->has_density();
-  json["differentiable"] = network->is_differentiable();
-  json["loss"] = network->is_loss();
+  json["density"] = network->density() != nullptr;
+  json["differentiable"] = network->gradient() != nullptr;
+  json["loss"] = network->loss() != nullptr;
   json["options"] = OptionsJson(entry.options);
   return json;
 }

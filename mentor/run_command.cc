@@ -48,7 +48,7 @@ struct RunFlags {
   std::string from;
   std::vector<std::string> overrides;
   std::vector<std::string> bundles;
-  HostFlags hosts;
+  SimulatorFlags hosts;
   std::string out;
   std::string tensorboard;
   int actors = 1;
@@ -168,13 +168,15 @@ std::filesystem::path FolderOf(const RunFlags& flags, const Request& request,
 
 absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* violations) {
   std::string text;
+  std::optional<std::filesystem::path> file;
   if (flags.from.empty()) {
     MENTOR_ASSIGN_OR_RETURN(request->origin, FindSpec(flags.spec));
     MENTOR_ASSIGN_OR_RETURN(text, ReadFile(request->origin, kSpecBytesMax));
+    file = request->origin;
     if (ctl::LooksLikeExperiment(text)) {
       return absl::InvalidArgumentError(
           absl::StrCat(flags.spec, " is an experiment for 'mentorctl apply -f ", flags.spec,
-                       "'; 'mentor run' takes a spec alone, what stands inside spec { }"));
+                       "'; 'mentor run' takes a spec alone: the text inside spec { }"));
     }
   } else {
     MENTOR_ASSIGN_OR_RETURN(request->branch, ReadBranch(flags.from));
@@ -182,9 +184,9 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
     if (!request->origin.has_filename()) request->origin = request->origin.parent_path();
     text = PrintSpec(request->branch->spec);
   }
-  // Resolve bundles and hosts first, because the parts' requirements depend on them.
+  // Resolve bundles and simulators first, because the parts' requirements depend on them.
   Violations early;
-  v1::ExperimentSpec named = ParseSpec(text, flags.overrides, &early);
+  v1::ExperimentSpec named = ParseSpec(text, flags.overrides, &early, nullptr, file);
   bool any = false;
   if (early.empty()) {
     MENTOR_ASSIGN_OR_RETURN(any, NameBundles(flags.bundles, request->origin, &named));
@@ -194,7 +196,9 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
     any |= learned;
     if (any) request->spec = ParseSpec(PrintSpec(named), {}, violations, meta_learner::CheckParts);
   }
-  if (!any) request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts);
+  if (!any) {
+    request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts, file);
+  }
   if (request->branch && violations->empty())
     CheckBranch(*request->branch, request->spec, violations);
   return absl::OkStatus();
@@ -224,7 +228,7 @@ absl::Status CheckFolder(const Request& request, const std::filesystem::path& ou
                           ": nothing changes; add for instance --set rule.outer_updates=",
                           2 * WithDefaults(request.spec).rule().outer_updates(),
                           ", or give --out to repeat its updates in another folder")
-           : absl::StrCat("--out ", run, ": is the run to go on from; give another folder"));
+           : absl::StrCat("--out ", run, ": is the run to continue from; give another folder"));
 }
 
 int Run(const RunFlags& flags) {
@@ -241,7 +245,7 @@ int Run(const RunFlags& flags) {
                              "come with Mentor"
                            : "give a spec or --from RUN, not both: a run has its own spec"));
   }
-  if (const absl::Status status = envs::AllowHosts(flags.hosts.hosts, flags.hosts.timeout_s);
+  if (const absl::Status status = envs::AllowSimulators(flags.hosts.hosts, flags.hosts.timeout_s);
       !status.ok())
     return Fail(status, kExitUsage);
   Request request;
@@ -299,8 +303,8 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
                   "Change a setting of the spec, for instance --set rule.outer_updates=10")
       ->allow_extra_args(false);
   run->add_option("--bundle", flags.bundles,
-                  "Folder of a model and its task, for the environment of the spec that takes one; "
-                  "its name, sha256:HEX, goes into the spec, and a copy into the run folder")
+                  "Folder of a model and its task, for a spec whose environment takes a bundle. "
+                  "Its name, sha256:HEX, goes into the spec, and a copy into the run folder")
       ->type_name("DIR")
       ->allow_extra_args(false);
   run->add_option("--from", flags.from,
@@ -310,7 +314,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
       ->type_name("RUN");
   run->add_option("--out", flags.out, "Run folder; default: runs/SPEC-HASH")->type_name("DIR");
   run->add_option("--tensorboard", flags.tensorboard,
-                  "Write TensorBoard event files to DIR/RUN-ID while the run is at work")
+                  "Write TensorBoard event files to DIR/RUN-ID during the run")
       ->type_name("DIR");
   run->add_option("--actors", flags.actors, "Number of actors")
       ->check(CLI::Range(1, 256))
@@ -324,7 +328,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
   run->add_flag("--check", flags.check_only,
                 "Check the spec, print it with every default, and exit");
   run->add_flag("--list", flags.list, "List the specs that come with Mentor, and exit");
-  AddHostFlags(run, &flags.hosts);
+  AddSimulatorFlags(run, &flags.hosts);
   AddCommonFlags(run, &flags.common);
   run->footer(
       "Examples:\n"
@@ -333,7 +337,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor run SPEC.txtpb --check > whole.txtpb           with every default\n"
       "  mentor run point_reach --tensorboard tb               then: tensorboard --logdir tb\n"
       "  mentor run SPEC.txtpb --bundle my_robot/              a task of your own\n"
-      "  mentor run SPEC.txtpb --host gym='python3 -m mentor_env'    one in another process\n"
+      "  mentor run SPEC.txtpb --simulator gym='python3 -m mentor_env'    one in another process\n"
       "  mentor run --from runs/fast --set rule.outer_updates=80     twice as long\n"
       "The run folder gets metrics.csv, a line for each outer update as it is done, and a report\n"
       "at the end.");

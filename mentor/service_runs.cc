@@ -129,7 +129,7 @@ class Running {
   absl::Status End(size_t i, const v1::Experiment& experiment) {
     if (experiment.state() != v1::Experiment::STATE_SUCCEEDED) {
       Fail(i, experiment.state() == v1::Experiment::STATE_UNSPECIFIED
-                  ? "somebody deleted the experiment; call again to submit it again"
+                  ? "another user deleted the experiment; repeat the command to submit it again"
                   : absl::StrCat("the experiment is ", StateText(experiment.state()),
                                  experiment.error().message().empty() ? "" : ": ",
                                  experiment.error().message(), "; 'mentorctl logs ", runs_[i].id,
@@ -166,7 +166,7 @@ int RunOnService(const ctl::GlobalFlags& connection, const std::vector<ServiceRu
                  const std::function<void(size_t, const std::string&)>& on_failure) {
   return TalkToService(
       connection, /*quiet=*/false,
-      "interrupted; the experiments go on, and the same command continues",
+      "interrupted; the experiments continue, and so does the same command",
       [&](ctl::Client* client, const ctl::Output& output) {
         return Running(client, &output, connection, runs, on_folder, on_failure).Run();
       });

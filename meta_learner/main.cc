@@ -1,13 +1,13 @@
 // mentor-meta-learner: owns experiments, their outer rules and checkpoints, and the control API.
 #include <torch/version.h>
 
-#include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -27,9 +27,9 @@
 #include "envs/fingerprint.h"
 #include "kernels/device_monitor.h"
 #include "kernels/flags/device_flags.h"
+#include "meta_learner/leadership.h"
 #include "meta_learner/meta_learner.h"
 #include "meta_learner/objects/s3_store.h"
-#include "meta_learner/standby.h"
 #include "meta_learner/store/backup.h"
 #include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/store.h"
@@ -202,107 +202,6 @@ int ReportReindex(const absl::StatusOr<std::vector<Reindexed>>& done) {
   return back == static_cast<int>(done->size()) ? kExitOk : kExitFailed;
 }
 
-// Leadership of this process: it leads, stands by, or has lost the database and must stop.
-class Leading {
- public:
-  explicit Leading(Metrics* metrics)
-      : leader_(metrics->Gauge("mentor_meta_learner_leader",
-                               "1 in the meta-learner that leads, 0 in those that stand by.")),
-        takeovers_(metrics->Counter("mentor_meta_learner_takeovers_total",
-                                    "Times that it stood by and began to lead.")) {}
-
-  // Returns the store for writing, at once or after standing by; null if the process was stopped
-  // meanwhile. After a standby, sets the server's address to that of the standby.
-  absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const Flags& flags,
-                                                        std::shared_ptr<ObjectStore> objects,
-                                                        Process* process,
-                                                        rpc::ServerOptions* server,
-                                                        Metrics* metrics) {
-    // Another process writes now, so answers of this one would be wrong.
-    const auto on_lost = [this](const absl::Status& why) {
-      // Only once: a second stop request counts as a second signal, which ends the process at once.
-      if (stopping_ || lost_.exchange(true)) return;
-      MENTOR_LOG(kError, "the database is lost; stopping", {{"why", why}});
-      RequestStop("the database is lost");
-    };
-    const StoreOptions options{.folder = flags.state,
-                               .database = flags.database,
-                               .objects = std::move(objects),
-                               .on_lost = on_lost,
-                               .advertise = flags.advertise,
-                               .try_only = flags.standby};
-    auto store = OpenStore(options);
-    if (!flags.standby && !flags.database.empty() && absl::IsUnavailable(store.status())) {
-      if (WaitForDatabase(options, process, &store) != 0) return nullptr;
-    }
-    if (store.ok() || !flags.standby) return store;
-    const bool in_use = ReasonOf(store.status()) == ReasonName(Reason::kInUse);
-    if (!in_use && !absl::IsUnavailable(store.status())) return store;
-    standby_ = std::make_unique<Standby>(
-        Standby::Options{
-            .store = options,
-            .control = flags.Control(),
-            .server = *server,
-            .on_listening = [this](const std::string& address) { SayAddress(address); }},
-        metrics);
-    const int signal = process->StandBy([&] {
-      return Process::Standing{.over = standby_->over(), .available = standby_->available()};
-    });
-    if (signal != 0) return nullptr;
-    store = standby_->Take();
-    server->address = standby_->address();
-    if (!store.ok()) return store;
-    takeovers_.Increment();
-    MENTOR_LOG(kInfo, "leading from now on", {{"address", server->address}});
-    return store;
-  }
-
-  // Waits for an unavailable database, as a running process does. Returns the signal that stopped
-  // it, or 0.
-  static int WaitForDatabase(const StoreOptions& options, Process* process,
-                             absl::StatusOr<std::unique_ptr<ExperimentStore>>* store) {
-    constexpr std::chrono::seconds kRetry{1};
-    auto next = std::chrono::steady_clock::now() + kRetry;
-    return process->StandBy([&] {
-      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
-                       "the database is away; waiting for it before the start",
-                       {{"why", store->status()}});
-      if (std::chrono::steady_clock::now() >= next) {
-        *store = OpenStore(options);
-        next = std::chrono::steady_clock::now() + kRetry;
-      }
-      return Process::Standing{.over = !absl::IsUnavailable(store->status())};
-    });
-  }
-
-  // Prints the listening address once, for scripts.
-  void SayAddress(const std::string& address) {
-    if (std::exchange(said_, true)) return;
-    std::printf("listening on %s\n", address.c_str());
-    std::fflush(stdout);
-  }
-
-  // Returns true if this process leads now.
-  bool Look(ExperimentStore* store) {
-    const bool leads = store->Leads().ok();
-    leader_.Set(leads ? 1 : 0);
-    return leads;
-  }
-  // Frees the port for the meta-learner. Call when the meta-learner is made, so that callers hardly
-  // notice.
-  void EndStandby() { standby_.reset(); }
-  // From now on, a lost database needs no stop request.
-  void Stopping() { stopping_ = true; }
-  bool lost() const { return lost_; }
-
- private:
-  prometheus::Gauge& leader_;
-  prometheus::Counter& takeovers_;
-  std::atomic<bool> lost_ = false, stopping_ = false;
-  bool said_ = false;
-  std::unique_ptr<Standby> standby_;  // Null when it leads at once.
-};
-
 // Returns an error for flags that cannot be combined.
 absl::Status CheckFlags(const Flags& flags) {
   if (flags.standby && flags.database.empty()) {
@@ -360,8 +259,14 @@ int Serve(const Flags& flags) {
   const ObjectMetrics object_metrics(metrics.get());
   const auto objects = OpenObjects(flags, &object_metrics);
   if (!objects.ok()) return Fail(objects.status());
-  Leading leading(metrics.get());
-  const auto store = leading.Open(flags, *objects, process->get(), &server_options, metrics.get());
+  Leadership leadership({.store = {.folder = flags.state,
+                                   .database = flags.database,
+                                   .objects = *objects,
+                                   .advertise = flags.advertise},
+                         .standby = flags.standby,
+                         .control = flags.Control()},
+                        metrics.get());
+  const auto store = leadership.Open(process->get(), &server_options);
   if (!store.ok()) return Fail(store.status());
   if (*store == nullptr) return kExitOk;  // Stopped while standing by.
   const auto bundles =
@@ -379,20 +284,20 @@ int Serve(const Flags& flags) {
                             .scheduling = flags.scheduling,
                             .control = flags.Control()},
                            metrics.get());
-  leading.EndStandby();
+  leadership.EndStandby();
   auto server = rpc::Server::Start(server_options, meta_learner.services());
   if (!server.ok()) return Fail(server.status(), kExitUsage);
   (*process)->Follow(server->get());
-  (*process)->ReadyWhile([&] { return leading.Look(store->get()); });
+  (*process)->ReadyWhile([&] { return leadership.Look(store->get()); });
   (*store)->Advertise(flags.advertise.empty() ? (*server)->address() : flags.advertise);
-  leading.SayAddress((*server)->address());
+  leadership.SayAddress((*server)->address());
 
   (*process)->Run();
-  leading.Stopping();
+  leadership.Stopping();
   meta_learner.Stop();
   (*server)->Shutdown(kShutdownDeadline);
   SetBundleFinder(nullptr);
-  return leading.lost() ? kExitInUse : kExitOk;
+  return leadership.lost() ? kExitInUse : kExitOk;
 }
 
 int Main(int argc, char** argv) {

@@ -63,6 +63,50 @@ void CheckDevice(const learner::Device& device, const SpecMemory& memory, Violat
                       Gigabytes(memory.meta_learner_device_bytes), Gigabytes(most)));
 }
 
+// Checks specs against the parts, the memory of fleet, device and machine, and the arithmetic.
+class Specs final : public SpecReviewer {
+ public:
+  Specs(const ShardBoard* board, const learner::Device& device)
+      : board_(*board), device_(device) {}
+  void Check(const v1::ExperimentSpec& spec, Violations* violations) override {
+    check_parts_(spec, violations);
+  }
+  void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
+                       const Checkpoint& checkpoint, Violations* violations) override {
+    meta_learner::CheckCheckpoint(source, spec, checkpoint, violations);
+  }
+  void CheckFleet(const v1::ExperimentSpec& spec, Violations* violations) override {
+    const auto memory = KnownMemory(&memories_, spec);
+    if (!memory) return;
+    meta_learner::CheckFleet(board_, *memory, violations);
+    CheckDevice(device_, *memory, violations);
+    CheckMachine(*memory, MachineMemoryBytes(), violations);
+  }
+  v1::MemoryNeeds MemoryNeeds(const v1::ExperimentSpec& spec) override {
+    v1::MemoryNeeds needs;
+    if (const auto memory = KnownMemory(&memories_, spec)) {
+      needs.set_learner_bytes(learner::kLearnerProcessBytes +
+                              memory->largest.With(kUsualLearnerThreads));
+      needs.set_meta_learner_bytes(memory->meta_learner_bytes);
+      needs.set_learner_device_bytes(memory->largest.device_bytes);
+      needs.set_meta_learner_device_bytes(memory->meta_learner_device_bytes);
+    }
+    return needs;
+  }
+  std::vector<std::string> Warnings(const v1::ExperimentSpec& spec) override {
+    return WarningsOfSpec(spec);
+  }
+  std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec) override {
+    return meta_learner::ReportedNumbers(spec);
+  }
+
+ private:
+  const ShardBoard& board_;
+  const learner::Device device_;
+  const SpecCheck check_parts_ = RememberValid(CheckParts);
+  SpecCache<SpecMemory> memories_;
+};
+
 // File with the reason of a device failure, written before the process ends. The next process
 // reports it.
 constexpr char kDeviceLost[] = "device_lost";
@@ -108,9 +152,12 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
   };
   scheduler_ = std::make_unique<Scheduler>(std::move(scheduling), metrics);
   if (!options.control) return;
-  ExperimentService::Options control = ControlOptions(*options.control);
+  specs_ = std::make_unique<Specs>(&board_, device_);
+  ExperimentService::Options control = *options.control;
   control.store = options.store;
   control.bundles = options.bundles;
+  control.specs = specs_.get();
+  control.operations = this;
   if (options.bundles != nullptr)
     bundles_ = std::make_unique<BundleService>(control, options.bundles);
   experiments_ = std::make_unique<ExperimentService>(std::move(control), metrics);
@@ -129,39 +176,6 @@ void MetaLearner::WatchDevice(Metrics* metrics) {
     const absl::Status status = WriteFileAtomically(file, std::string(why.message()) + "\n");
     if (!status.ok()) MENTOR_LOG(kError, "cannot write " + file.string(), {{"why", status}});
   });
-}
-
-ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Options limits) {
-  limits.check_spec = RememberValid(CheckParts);
-  limits.check_checkpoint = CheckCheckpoint;
-  const auto memories = std::make_shared<SpecCache<SpecMemory>>();
-  limits.check_fleet = [this, memories](const v1::ExperimentSpec& spec, Violations* violations) {
-    if (const auto memory = KnownMemory(memories.get(), spec)) {
-      CheckFleet(board_, *memory, violations);
-      CheckDevice(device_, *memory, violations);
-      CheckMachine(*memory, MachineMemoryBytes(), violations);
-    }
-  };
-  limits.memory_needs = [memories](const v1::ExperimentSpec& spec) {
-    v1::MemoryNeeds needs;
-    if (const auto memory = KnownMemory(memories.get(), spec)) {
-      needs.set_learner_bytes(learner::kLearnerProcessBytes +
-                              memory->largest.With(kUsualLearnerThreads));
-      needs.set_meta_learner_bytes(memory->meta_learner_bytes);
-      needs.set_learner_device_bytes(memory->largest.device_bytes);
-      needs.set_meta_learner_device_bytes(memory->meta_learner_device_bytes);
-    }
-    return needs;
-  };
-  limits.spec_warnings = WarningsOfSpec;
-  limits.reported_numbers = ReportedNumbers;
-  limits.check_room = [this] { return disk_->Check(); };
-  limits.leads = [this] { return store_->Leads(); };
-  limits.look = [this](const v1::Experiment& experiment) { scheduler_->Look(experiment); };
-  limits.shards = [this](const std::string& experiment) { return shards_.Shards(experiment); };
-  limits.peers = [this] { return shards_.Peers(); };
-  limits.drain = [this](const std::string& peer) { return shards_.Drain(peer); };
-  return limits;
 }
 
 MetaLearner::~MetaLearner() {

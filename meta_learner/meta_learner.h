@@ -30,7 +30,7 @@
 
 namespace mentor::meta_learner {
 
-class MetaLearner {
+class MetaLearner : private Operations {
  public:
   struct Options {
     // Must outlive the meta-learner. Null: no experiments; callers run shards through board().
@@ -41,14 +41,14 @@ class MetaLearner {
     uint64_t disk_reserve_bytes = 0;  // See DiskGuard.
     uint32_t check_every = 1000;      // See ShardBoard.
     TriedAt::Options retries = {};    // See ShardBoard.
-    // Limits of queue and users; MetaLearner sets the objects and hooks in these options. Without
+    // Limits of queue and users; MetaLearner sets the objects in these options. Without
     // `control`, no users are served.
     Scheduler::Options scheduling = {};
     std::optional<ExperimentService::Options> control = {};
   };
   // Starts the experiments that the store has queued or left RUNNING.
   MetaLearner(const Options& options, Metrics* metrics);
-  ~MetaLearner();  // Call after the server of services() has shut down.
+  ~MetaLearner() override;  // Call after the server of services() has shut down.
 
   // Names of the services that it may serve, for readiness.
   static std::vector<std::string> ServiceNames();
@@ -62,7 +62,15 @@ class MetaLearner {
   void Stop();
 
  private:
-  ExperimentService::Options ControlOptions(ExperimentService::Options limits);
+  // For the control API.
+  absl::Status CheckRoom() override { return disk_->Check(); }
+  void Look(const v1::Experiment& experiment) override { scheduler_->Look(experiment); }
+  std::vector<v1::ShardInfo> Shards(const std::string& experiment) override {
+    return shards_.Shards(experiment);
+  }
+  std::vector<v1::Peer> Peers() override { return shards_.Peers(); }
+  absl::Status Drain(const std::string& peer) override { return shards_.Drain(peer); }
+
   // Reports a device that failed, in this process or the previous one.
   void WatchDevice(Metrics* metrics);
 
@@ -78,6 +86,7 @@ class MetaLearner {
   std::unique_ptr<DiskGuard> disk_;
   std::unique_ptr<ExperimentRunner> runner_;
   std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<SpecReviewer> specs_;
   std::unique_ptr<ExperimentService> experiments_;
   std::unique_ptr<BundleService> bundles_;
 };

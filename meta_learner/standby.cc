@@ -115,8 +115,7 @@ absl::Status Standby::Serve() {
   MENTOR_ASSIGN_OR_RETURN(reading_, OpenStoreToRead(options_.store));
   ExperimentService::Options control = options_.control;
   control.store = reading_.get();
-  control.read_only = true;
-  control.leads = [this] { return WhoLeads(); };
+  control.refusal = [this] { return WhoLeads(); };
   bundles_ = std::make_unique<BundleService>(control, /*shelf=*/nullptr);
   experiments_ = std::make_unique<ExperimentService>(std::move(control), metrics_);
   refusal_ = std::make_unique<Refusal>([this] { return WhoLeads(); });

@@ -7,7 +7,7 @@ import generate
 
 
 def __getattr__(name):
-    """Hooks that are not below are those of setuptools, whichever its version has."""
+    """Hooks that are not below are those of setuptools, in whichever version is there."""
     return getattr(build_meta, name)
 
 

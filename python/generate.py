@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Generates stubs from the protos below --out: mentor_client/v1 and mentor_client/rpc for the
-client, mentor_env/v1 for hosts of environments.
+client, mentor_env/v1 for simulators.
 
 Usage: generate.py --out FOLDER [--tools installed|grpcio]
   --out FOLDER   where mentor_client/ and mentor_env/ are or shall be
@@ -8,10 +8,10 @@ Usage: generate.py --out FOLDER [--tools installed|grpcio]
                  protobuf-compiler-grpc); grpcio: the module grpcio-tools. Default: what is there,
                  the installed ones first
 
-Python's protobuf has one pool of descriptors for a whole program, so names of files and messages
-must not meet those of other packages: google/rpc (googleapis-common-protos has it too) becomes
-mentor_client/rpc, and the options that only the servers read are left out, since their numbers are
-of the kind that every project gives to its own.
+Python's protobuf has one pool of descriptors for a whole program, so files and messages need names
+that no other package uses. google/rpc becomes mentor_client/rpc, because googleapis-common-protos
+has google/rpc, too. Options that only the servers read are left out: their numbers are in the range
+that every project may use.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 PACKAGE = "mentor_client"
-SOURCES = {  # In the repository -> in the package.
+SOURCES = {  # Path in the repository -> path in the package.
     "google/rpc/error_details.proto": "rpc/error_details.proto",
     "google/rpc/status.proto": "rpc/status.proto",
     "mentor/v1/bundle.proto": "v1/bundle.proto",
@@ -39,7 +39,8 @@ HOST_SOURCE, HOST_TARGET = "mentor/v1/environment_host.proto", "v1/environment_h
 
 
 def protos():
-    """The folder of the protos: in the repository, or beside this file in a source distribution."""
+    """Returns the folder of the protos: in the repository, or beside this file in a source
+    distribution."""
     for folder in (HERE / "proto", HERE.parent / "proto"):
         if all((folder / source).exists() for source in [*SOURCES, HOST_SOURCE]):
             return folder
@@ -50,7 +51,7 @@ def protos():
 
 
 def installed_tools():
-    """Whether protoc (3.20 or newer) and gRPC's plugin are installed."""
+    """True if protoc (3.20 or newer) and gRPC's plugin are installed."""
     protoc = shutil.which("protoc")
     if not protoc or not shutil.which("grpc_python_plugin"):
         return False
@@ -62,7 +63,7 @@ def installed_tools():
 
 
 def for_package(text):
-    """A proto with the package's names and without options of the servers."""
+    """Returns a proto with the package's names and without the servers' options."""
     text = re.sub(
         r'^import "(google/protobuf/descriptor|mentor/v1/access)\.proto";\n', "", text, flags=re.M
     )
@@ -75,13 +76,13 @@ def for_package(text):
     text = re.sub(r"^package google\.rpc;", f"package {PACKAGE}.rpc;", text, flags=re.M)
     text = re.sub(r"\bgoogle\.rpc\.(?=[A-Z]\w+ \w+ = )", f"{PACKAGE}.rpc.", text)
     text = re.sub(r"^extend [\w.]+ \{\n(.*\n)*?\}\n", "", text, flags=re.M)
-    text = re.sub(r"\n\s*option \(required_role\) = \w+;", "", text)
+    text = re.sub(r"\n\s*option \((required_role|standby_answers)\) = \w+;", "", text)
     text = re.sub(r"\s*\[\s*\((mentor\.v1\.)?range\) = \{[^}]*\}\s*\]", "", text)
     return re.sub(r",\s*\((mentor\.v1\.)?range\) = \{[^}]*\}", "", text)
 
 
 def generate(out, tools=None):
-    """Writes the stubs and returns the oldest protobuf and grpcio that they work with."""
+    """Writes the stubs, and returns the oldest protobuf and grpcio that work with them."""
     out = pathlib.Path(out).resolve()
     use_installed = installed_tools() if tools is None else tools == "installed"
     with tempfile.TemporaryDirectory(prefix="mentor-client-") as folder:

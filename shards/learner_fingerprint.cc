@@ -86,7 +86,8 @@ Tensor Updated(const Device& device, const Segment& segment) {
 // The network's weights after a step of outer PPO on its own outputs.
 Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor& weights,
                const Segment& segment, const SignalOutputs& acted) {
-  const Tensor features = network.Features(segment, torch::zeros({kAgents, kSteps})),
+  const SignalDensity& density = *network.density();
+  const Tensor features = density.Features(segment, torch::zeros({kAgents, kSteps})),
                advantages = Normals({kAgents, kSteps}, 9).to(torch::kFloat64),
                returns = acted.values.to(torch::kFloat64).contiguous();
   const PieceTrainerSetup setup = {.loss = {},
@@ -95,7 +96,7 @@ Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor&
                                    .group_lifetimes = kAgents,
                                    .piece_steps = kSteps};
   Tensor trained = weights.clone(), m = torch::zeros_like(weights), v = torch::zeros_like(weights);
-  auto trainer = network.NewTrainer(setup,
+  auto trainer = density.NewTrainer(setup,
                                     {.features = features,
                                      .cut_features = {},
                                      .signals = acted.signals,
@@ -120,9 +121,9 @@ Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor&
                               .target = returns.const_data_ptr<double>()[i]})
         .derivatives;
   };
-  network.GradientAt(weights)(features, acted.signals,
-                              network.InitialState(kAgents, torch::kFloat32).recurrent, loss,
-                              &gradient);
+  density.GradientAt(weights)(features, acted.signals,
+                              network.signals()->InitialState(kAgents, torch::kFloat32).recurrent,
+                              loss, &gradient);
   const std::span<const float> numbers(gradient.const_data_ptr<float>(),
                                        static_cast<size_t>(gradient.numel()));
   AdamStepInPlace<float>(
@@ -177,9 +178,9 @@ std::vector<Tensor> KernelResults(const Device& device) {
       &violations);
   MENTOR_CHECK(network != nullptr);
   const Tensor weights = network->InitialWeights(/*seed=*/0);
-  SignalState state = network->InitialState(kAgents, torch::kFloat32);
+  SignalState state = network->signals()->InitialState(kAgents, torch::kFloat32);
   const SignalOutputs acted =
-      network->Run(weights, segment, Normals({kAgents, kSteps}, 10), &state);
+      network->signals()->Run(weights, segment, Normals({kAgents, kSteps}, 10), &state);
   return {Updated(device, segment), acted.signals, acted.log_probs, acted.values,
           Trained(device, *network, weights, segment, acted)};
 }

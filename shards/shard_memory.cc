@@ -46,13 +46,13 @@ Sizes SizesOf(const v1::Shard& shard) {
 // Numbers of one step of one agent, from the actor's message to the meta-learner's.
 double NumbersOfStep(const v1::Shard& shard, const Sizes& sizes, const SignalNetwork* network) {
   const double both = sizes.observation + sizes.action;
-  // In the result, as received and as parsed: rewards are double, flags are bytes.
+  // Bytes of the result, as received and as parsed: rewards are double, flags are bytes.
   double numbers = 2 * (both + 5);
-  // In the segment (agents/segment.h), and its observations once more, normalised.
+  // Bytes of the segment (agents/segment.h), and its observations once more, normalised.
   numbers += both + 13 + sizes.observation;
   if (shard.spec().agent().bootstrap_on_truncation()) numbers += sizes.observation + 2;
-  // In messages to the meta-learner: two unacknowledged, one in the making, and the bytes of one.
-  // An evaluation sends outcomes only.
+  // Bytes of messages to the meta-learner: two unacknowledged, one in the making, and the bytes of
+  // one. An evaluation sends outcomes only.
   numbers += 4 * (shard.outcomes_only() ? 8 : both + 13);
   // The signal network's input, and the parts that it is made of.
   if (network != nullptr)
@@ -86,8 +86,8 @@ ShardMemory MemoryOf(const v1::Shard& shard, int64_t num_meta_parameters) {
   numbers += 8 * static_cast<double>(num_meta_parameters);
   // LibTorch keeps a phase's device memory, which may not fit another phase.
   double device = static_cast<double>(loop->device_bytes);
-  if (network != nullptr) {
-    device += static_cast<double>(network->RunDeviceBytes(
+  if (network != nullptr && network->signals() != nullptr) {
+    device += static_cast<double>(network->signals()->RunDeviceBytes(
         shard.lifetimes_size(), static_cast<int64_t>(sizes.steps * sizes.collections)));
   }
   return {

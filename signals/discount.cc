@@ -76,7 +76,7 @@ AdvantageWithSlopes Scan(const Tensor& rewards_st, const Segment& segment, doubl
   return all;
 }
 
-class DiscountNetwork : public SignalNetwork {
+class DiscountNetwork : public SignalNetwork, public SignalGradient {
  public:
   DiscountNetwork(const SignalContext& context, const OptionValues& options)
       : input_(context.input),
@@ -86,18 +86,17 @@ class DiscountNetwork : public SignalNetwork {
         embedding_(options.Integer("embedding")),
         layout_({{"logit_gamma", {1}}, {"logit_lambda", {1}}}) {}
 
-  bool has_density() const override { return false; }
-  bool is_differentiable() const override { return true; }
+  const SignalGradient* gradient() const override { return this; }
   bool needs_values() const override { return true; }
   const ParamLayout& layout() const override { return layout_; }
 
-  std::optional<DiscountSight> SightOf(const Tensor& weights) const override {
-    if (!critic_sees_) return std::nullopt;
+  DiscountSight SightOf(const Tensor& weights) const override {
+    if (!critic_sees_) return {};
     const Tensor bounded = torch::sigmoid(weights.to(torch::kFloat64));
-    return DiscountSight{.discounts = {.embedding = embedding_,
-                                       .gamma = bounded[0].item<double>(),
-                                       .lambda = bounded[1].item<double>()},
-                         .policy = policy_sees_};
+    return {.discounts = {.embedding = embedding_,
+                          .gamma = bounded[0].item<double>(),
+                          .lambda = bounded[1].item<double>()},
+            .policy = policy_sees_};
   }
 
   // The same for every seed.

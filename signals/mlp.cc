@@ -37,7 +37,7 @@ MlpConfig ReadConfig(const OptionValues& options) {
           .initial_std = options.Number("initial_std")};
 }
 
-class MlpNetwork : public SignalNetwork {
+class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
  public:
   MlpNetwork(const SignalContext& context, const MlpConfig& config)
       : config_(config),
@@ -55,8 +55,8 @@ class MlpNetwork : public SignalNetwork {
     layout_ = ParamLayout(std::move(parameters));
   }
 
-  bool has_density() const override { return config_.density; }
-  bool is_differentiable() const override { return true; }
+  const SignalGradient* gradient() const override { return this; }
+  const SignalDensity* density() const override { return config_.density ? this : nullptr; }
   bool sees_outcome() const override { return config_.sees_outcome; }
   const ParamLayout& layout() const override { return layout_; }
 
@@ -105,7 +105,6 @@ class MlpNetwork : public SignalNetwork {
 
   SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
                             const std::vector<Tensor>&) const override {
-    MENTOR_CHECK(config_.density);
     const Tensor x = features.to(weights.options());
     const std::vector<Tensor> w = layout_.Split(weights);
     const Tensor log_std = LogStd(w);

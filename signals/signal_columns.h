@@ -15,7 +15,7 @@ struct SignalColumn {
   // The part of the segment that it is made from, or a name of the network's own.
   std::string name;
   int64_t size = 1;      // Numbers of the first layer's input, in this order.
-  std::string how = {};  // What happens to them before that layer; empty: nothing.
+  std::string how = {};  // The operation on the columns before that layer; empty: none.
 };
 
 using SignalColumns =

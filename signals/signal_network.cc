@@ -28,61 +28,18 @@ torch::Tensor TaskReward(const Segment& segment, v1::SignalInput input) {
   }
 }
 
-SignalState SignalNetwork::InitialState(int64_t num_lifetimes, torch::Dtype dtype) const {
+SignalState SignalSource::InitialState(int64_t num_lifetimes, torch::Dtype dtype) const {
   return {{}, torch::zeros({num_lifetimes}, dtype)};
 }
 
-SignalOutputs SignalNetwork::Run(const torch::Tensor& weights, const Segment& segment,
-                                 const torch::Tensor& noise, SignalState* state) const {
+SignalOutputs SignalGradient::Run(const torch::Tensor& weights, const Segment& segment,
+                                  const torch::Tensor& noise, SignalState* state) const {
   MENTOR_CHECK(!noise.defined());
   const torch::NoGradGuard no_grad;
   return {.signals = Signals(weights, segment, state), .log_probs = {}, .values = {}};
 }
 
-torch::Tensor SignalNetwork::Signals(const torch::Tensor&, const Segment&, SignalState*) const {
-  MENTOR_CHECK(false);  // Not is_differentiable().
-  return {};
-}
-
-torch::Tensor SignalNetwork::Loss(const torch::Tensor&, const LossInputs&) const {
-  MENTOR_CHECK(false);  // Not is_loss().
-  return {};
-}
-
-int64_t SignalNetwork::NumbersPerStep(bool graph) const {
-  int64_t widths = 0;
-  for (const ParamSlice& slice : layout().slices()) {
-    if (slice.shape.size() == 1) widths += slice.size;  // A layer's biases.
-  }
-  // Sums, their activations, and with a graph their gradients.
-  return (graph ? 4 : 2) * widths;
-}
-
-int64_t SignalNetwork::RunDeviceBytes(int64_t, int64_t) const {
-  return 0;
-}
-int64_t SignalNetwork::TrainerDeviceBytes(const PieceTrainerSetup&, int64_t, int64_t) const {
-  return 0;
-}
-
-std::vector<AttentionMap> SignalNetwork::Explain(const torch::Tensor&, const Segment&,
-                                                 const SignalState&) const {
-  return {};
-}
-
-torch::Tensor SignalNetwork::Features(const Segment&, const torch::Tensor&) const {
-  MENTOR_CHECK(false);  // Not has_density().
-  return {};
-}
-
-SignalEvaluation SignalNetwork::Evaluate(const torch::Tensor&, const torch::Tensor&,
-                                         const torch::Tensor&,
-                                         const std::vector<torch::Tensor>&) const {
-  MENTOR_CHECK(false);  // Not has_density().
-  return {};
-}
-
-PieceGradient SignalNetwork::GradientAt(const torch::Tensor& weights) const {
+PieceGradient SignalDensity::GradientAt(const torch::Tensor& weights) const {
   return GradientByAutograd(
       weights,
       [this](const torch::Tensor& at, const torch::Tensor& features, const torch::Tensor& signals,
@@ -95,10 +52,19 @@ PieceGradient SignalNetwork::GradientAt(const torch::Tensor& weights) const {
       });
 }
 
-absl::StatusOr<std::unique_ptr<PieceTrainer>> SignalNetwork::NewTrainer(
+absl::StatusOr<std::unique_ptr<PieceTrainer>> SignalDensity::NewTrainer(
     const PieceTrainerSetup&, const PieceTrainerBatch&, const torch::Tensor&, const torch::Tensor&,
     const torch::Tensor&) const {
   return nullptr;
+}
+
+int64_t SignalNetwork::NumbersPerStep(bool graph) const {
+  int64_t widths = 0;
+  for (const ParamSlice& slice : layout().slices()) {
+    if (slice.shape.size() == 1) widths += slice.size;  // A layer's biases.
+  }
+  // Sums, their activations, and with a graph their gradients.
+  return (graph ? 4 : 2) * widths;
 }
 
 const std::vector<const SignalEntry*>& SignalNetworks() {
@@ -121,14 +87,14 @@ std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
   if (own.empty() && entry->check) entry->check(context, options, &own);
   if (own.empty()) {
     auto network = entry->make(context, options);
-    if (network->is_loss() == (context.role == v1::LOSS)) return network;
+    const bool is_loss = network->loss() != nullptr;
+    if (is_loss == (context.role == v1::LOSS)) return network;
     own.Add("signal.role",
-            network->is_loss()
-                ? absl::StrFormat("is %s, but network '%s' is a learned loss: set LOSS",
-                                  v1::SignalRole_Name(context.role), spec.name())
-                : absl::StrFormat("is LOSS, but network '%s' gives signals: set REWARD or "
-                                  "ADVANTAGE, or take a network whose output is a loss",
-                                  spec.name()));
+            is_loss ? absl::StrFormat("is %s, but network '%s' is a learned loss: set LOSS",
+                                      v1::SignalRole_Name(context.role), spec.name())
+                    : absl::StrFormat("is LOSS, but network '%s' gives signals: set REWARD or "
+                                      "ADVANTAGE, or take a network whose output is a loss",
+                                      spec.name()));
   }
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);

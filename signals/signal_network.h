@@ -6,7 +6,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,7 +64,7 @@ struct SignalEvaluation {
   std::vector<torch::Tensor> final_recurrent;
 };
 
-// What a network attended to in one episode of a segment.
+// The steps that a network attended to in one episode of a segment.
 struct AttentionMap {
   std::string name;      // The layer, for instance "block 0, head 1".
   int64_t lifetime = 0;  // Index of the lifetime in the segment,
@@ -94,7 +93,7 @@ struct DiscountInput {
   double gamma = 0, lambda = 0;
 };
 
-// What critics, and with `policy` also policies, see behind the observation.
+// The numbers that critics, and with `policy` also policies, see behind the observation.
 struct DiscountSight {
   DiscountInput discounts;
   bool policy = false;
@@ -105,77 +104,56 @@ struct LossSizes {
   int64_t context = 0;  // c
 };
 
-// Immutable: weights are an argument [P], so one object serves all threads. It declares its
-// abilities beside Run; rules refuse a network that lacks one they need.
-class SignalNetwork {
+// Gives the signals of lifetimes.
+class SignalSource {
  public:
-  virtual ~SignalNetwork() = default;
-  // True if signals can be sampled and have a density and a value: Run takes noise; Features and
-  // Evaluate work. Black-box rules need it.
-  virtual bool has_density() const { return true; }
-  // True if signals are a differentiable function of the weights: Signals works. Gradient rules
-  // need it.
-  virtual bool is_differentiable() const { return false; }
-  // How many of the last weights a conditioned policy sees: eta of
-  // methods/response_gradient/README.md#conditional-layer-normalisation. 0: none.
-  virtual int64_t conditioning_size() const { return 0; }
-  // True if it reads Segment::values and last_values: the agents need a critic in every role.
-  virtual bool needs_values() const { return false; }
-  // Sizes of a network whose output is a loss (role LOSS): Loss works with such inputs, and the
-  // functions that give signals do not. Nothing: it gives signals.
-  virtual std::optional<LossSizes> loss_sizes() const { return std::nullopt; }
-  bool is_loss() const { return loss_sizes().has_value(); }
-  // Steps that belong together in training: pieces are cut at multiples of it.
-  virtual int64_t piece_unit() const { return 1; }
-  // What critic and policy see of gamma and lambda, when these are the weights.
-  virtual std::optional<DiscountSight> SightOf(const torch::Tensor& /*weights*/) const {
-    return std::nullopt;
-  }
+  virtual ~SignalSource() = default;
   // True if it reads the outcome that SignalSpec.input names.
   virtual bool sees_outcome() const { return true; }
-  virtual const ParamLayout& layout() const = 0;
-  // [P] float32 from keyed normals (purpose kSignalWeights).
-  virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;
+  // True if it reads Segment::values and last_values: the agents need a critic in every role.
+  virtual bool needs_values() const { return false; }
   // The default serves networks without memory.
   virtual SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const;
-
   // Runs along one segment, lock-step over S lifetimes, without gradients, and advances *state.
-  // noise: [S, T] standard normals for sampled signals; undefined for means. The default serves
-  // networks without density: their Signals.
+  // noise: [S, T] standard normals for sampled signals, which take a density; undefined for means.
   virtual SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
-                            const torch::Tensor& noise, SignalState* state) const;
+                            const torch::Tensor& noise, SignalState* state) const = 0;
+  // Device memory of the kernels of Run along the steps of so many lifetimes. 0: no such kernels.
+  virtual int64_t RunDeviceBytes(int64_t /*lifetimes*/, int64_t /*steps*/) const { return 0; }
+};
 
+// Signals that are a differentiable function of the weights; for gradient rules.
+class SignalGradient : public SignalSource {
+ public:
   // Mean signals [S, T] of one segment, with a graph back to `weights` (any floating dtype). Begins
   // at *state and advances it without a graph.
   virtual torch::Tensor Signals(const torch::Tensor& weights, const Segment& segment,
-                                SignalState* state) const;
+                                SignalState* state) const = 0;
+  // The default serves networks without density: the means.
+  SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
+                    const torch::Tensor& noise, SignalState* state) const override;
+  // How many of the last weights a conditioned policy sees: eta of
+  // methods/response_gradient/README.md#conditional-layer-normalisation. 0: none.
+  virtual int64_t conditioning_size() const { return 0; }
+  // What critic and policy see of gamma and lambda, when these are the weights.
+  virtual DiscountSight SightOf(const torch::Tensor& /*weights*/) const { return {}; }
+};
 
-  // [S]: each agent's loss by its row of weights [S, P], differentiable in policy and context.
-  virtual torch::Tensor Loss(const torch::Tensor& weights, const LossInputs& inputs) const;
-
-  // Upper bound of the numbers that Run holds for each step beside its input; with `graph`, those
-  // of Signals. The default follows from the layers' widths.
-  virtual int64_t NumbersPerStep(bool graph) const;
-
-  // Device memory of the kernels: of Run along the steps of so many lifetimes, and of a trainer. 0,
-  // the default: no such kernels.
-  virtual int64_t RunDeviceBytes(int64_t lifetimes, int64_t steps) const;
-  virtual int64_t TrainerDeviceBytes(const PieceTrainerSetup& setup, int64_t lifetimes,
-                                     int64_t steps) const;
-
-  // For people: where the network looked while it gave the signals of a segment that begins in
-  // `state`. Nothing by default.
-  virtual std::vector<AttentionMap> Explain(const torch::Tensor& weights, const Segment& segment,
-                                            const SignalState& state) const;
-
+// Signals that can be sampled and have a density and a value, so that Run takes noise; for
+// black-box rules.
+class SignalDensity {
+ public:
+  virtual ~SignalDensity() = default;
+  // Steps that belong together in training: pieces are cut at multiples of it.
+  virtual int64_t piece_unit() const { return 1; }
   // The network's input [N, t, features] for a recorded piece. `previous` [N, t]: the signals one
   // step before.
-  virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const;
+  virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const = 0;
   // Runs a piece with recorded inputs and signals, differentiable in `weights`, from detached
   // `recurrent`. A network whose features hold its whole state returns `recurrent` unchanged.
   virtual SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
                                     const torch::Tensor& signals,
-                                    const std::vector<torch::Tensor>& recurrent) const;
+                                    const std::vector<torch::Tensor>& recurrent) const = 0;
   // Gradients at these weights [P], for any number of pieces; outputs are signals [N, t]. By
   // default from Evaluate. The network outlives it.
   virtual PieceGradient GradientAt(const torch::Tensor& weights) const;
@@ -186,6 +164,48 @@ class SignalNetwork {
                                                                    const torch::Tensor& weights,
                                                                    const torch::Tensor& m,
                                                                    const torch::Tensor& v) const;
+  // Device memory of the trainer's kernels. 0: no such kernels.
+  virtual int64_t TrainerDeviceBytes(const PieceTrainerSetup& /*setup*/, int64_t /*lifetimes*/,
+                                     int64_t /*steps*/) const {
+    return 0;
+  }
+};
+
+// A loss that agents descend (role LOSS).
+class LearnedLoss {
+ public:
+  virtual ~LearnedLoss() = default;
+  virtual LossSizes sizes() const = 0;
+  // [S]: each agent's loss by its row of weights [S, P], differentiable in policy and context.
+  virtual torch::Tensor Loss(const torch::Tensor& weights, const LossInputs& inputs) const = 0;
+};
+
+// For people.
+class SignalExplainer {
+ public:
+  virtual ~SignalExplainer() = default;
+  // Where the network looked while it gave the signals of a segment that begins in `state`.
+  virtual std::vector<AttentionMap> Explain(const torch::Tensor& weights, const Segment& segment,
+                                            const SignalState& state) const = 0;
+};
+
+// Immutable: weights are an argument [P], so one object serves all threads. Its capabilities are
+// objects that it owns, null by default. Rules and loops refuse a network that lacks one they need.
+class SignalNetwork {
+ public:
+  virtual ~SignalNetwork() = default;
+  virtual const ParamLayout& layout() const = 0;
+  // [P] float32 from keyed normals (purpose kSignalWeights).
+  virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;
+  // Upper bound of the numbers that an evaluation holds for each step beside its input; with
+  // `graph`, a differentiable one. The default follows from the layers' widths.
+  virtual int64_t NumbersPerStep(bool graph) const;
+
+  virtual const SignalSource* signals() const { return gradient(); }
+  virtual const SignalGradient* gradient() const { return nullptr; }
+  virtual const SignalDensity* density() const { return nullptr; }
+  virtual const LearnedLoss* loss() const { return nullptr; }
+  virtual const SignalExplainer* explainer() const { return nullptr; }
 };
 
 struct SignalEntry {

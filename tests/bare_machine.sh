@@ -18,8 +18,8 @@
 #   --log FILE       the output of all commands (default: runs/bare_machine.log)
 #   --keep           leave the folder there for a look: chroot into the printed path
 #
-# The mirror, proxies and certificates are those of this machine's apt and pip. Mounts are made in a
-# namespace of their own and go with it. Exit status 1 when a command fails.
+# The mirror, proxies and certificates are those of this machine's apt and pip. Mounts are made in
+# their own namespace and end with it. Exit status 1 when a command fails.
 #
 # Examples:
 #   tests/bare_machine.sh                   everything: about an hour on 2 cores
@@ -74,14 +74,14 @@ mkdir -p "$(dirname "$log")"
 log=$(realpath "$log")
 : > "$log"
 root=$(mktemp -d "$folder/mentor-bare.XXXXXX")
-chmod 755 "$root"  # So that apt can drop its rights.
+chmod 755 "$root"  # apt needs this to drop its rights.
 leave() {
   if [ "$keep" -eq 1 ]; then echo "Kept: $root (chroot $root bash; rm -r $root)"
   else rm -rf --one-file-system "$root"; fi
 }
 trap leave EXIT
 
-# What this machine needs to reach its mirrors; nothing else of it goes in.
+# Copies what this machine needs to reach its mirrors, and nothing else.
 copy_settings() {
   local file name ca
   cp /etc/resolv.conf "$root/etc/resolv.conf"
@@ -106,7 +106,8 @@ copy_settings() {
   done
 }
 
-# in_root COMMAND: in the tree, with its own mounts and processes, without this shell's environment.
+# in_root COMMAND: runs in the tree, with its own mounts and processes, without this shell's
+# environment.
 in_root() {
   # shellcheck disable=SC2016  # Expanded inside.
   unshare --mount --pid --fork --kill-child --propagation private bash -euc '
@@ -133,7 +134,7 @@ timed() {  # timed NAME COMMAND...
 apt='DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0'
 first_report='rm -rf runs && mentor run point_reach --out runs/first &&
   ls -l runs/first/report.html && mentor hash runs/first'
-# from_packages NAME COMMAND: a new environment of Python, COMMAND in it, and a report.
+# from_packages NAME COMMAND: makes a new environment of Python, runs COMMAND in it, and reports.
 from_packages() {
   timed python in_root "$apt update && $apt install --no-install-recommends python3-venv"
   timed "$1" in_root "python3 -m venv --clear /env && . /env/bin/activate && cd /root && $2 &&

@@ -10,6 +10,7 @@
 
 #include "common/bundle_finder.h"
 #include "envs/environment.h"
+#include "tests/paths.h"
 #include "tests/specs.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -91,7 +92,7 @@ class BundleFolder {
   }
   std::filesystem::path root() const { return folder_->path() / "bundle"; }
 
-  // Its name, by which it is found from now on.
+  // The name by which the bundle is found from now on.
   std::string Offer() const {
     const auto manifest = OfferFolder(root());
     INFO(manifest.status().ToString());
@@ -113,7 +114,7 @@ class BundleFolder {
   std::unique_ptr<TempFolder> folder_ = std::make_unique<TempFolder>();
 };
 
-// The text with the one place where `from` stands replaced.
+// Returns the text with its only `from` replaced.
 inline std::string Replaced(std::string text, const std::string& from, const std::string& to) {
   const size_t at = text.find(from);
   INFO(from);
@@ -121,13 +122,13 @@ inline std::string Replaced(std::string text, const std::string& from, const std
   return text.replace(at, from.size(), to);
 }
 
-// An example of deploy/bundles, put together; empty, with the reason, where a wheel that it needs
-// is not installed.
+// Assembles an example of deploy/bundles. Empty, with the reason, if a wheel that it needs is not
+// installed.
 class ExampleBundle {
  public:
   explicit ExampleBundle(const std::string& name) : out_(folder_.path() / name) {
     const std::string log = folder_.path() / "log";
-    const std::string script = std::string(MENTOR_SPEC_DIR) + "/../deploy/bundles/assemble.py";
+    const std::string script = SourcePath("deploy/bundles/assemble.py");
     INFO(script);
     REQUIRE(std::filesystem::exists(script));
     const std::string command = script + " " + name + " " + out_.string() + " > " + log + " 2>&1";

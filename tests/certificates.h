@@ -1,4 +1,4 @@
-// Certificates and tokens for tests: ours, of a foreign authority, expired, without a role.
+// Certificates and tokens for tests: our own, of a foreign authority, expired, without a role.
 #pragma once
 
 #include <cstdlib>
@@ -46,7 +46,8 @@ class TestCertificates {
   rpc::TlsFiles files(const std::string& name) const {
     return {.certificate = crt(name), .key = key(name), .authority = crt("ca")};
   }
-  // A pair of ours made by the openssl program, which can make what ours refuses to.
+  // Makes a pair of ours with the openssl program, which can make pairs that our own code refuses
+  // to make.
   void Make(const std::string& name, const std::string& extensions, int days) const {
     WriteText(path("ext"), extensions + "extendedKeyUsage=serverAuth,clientAuth\n");
     Run("openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout " +

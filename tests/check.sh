@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Form and the repository's own rules, in seconds and without a build: clang-format and black, lint
-# of shell and Python, tests/tidy/tidy_check.py (borders between layers, banned names, lengths of
-# lines, links, citations, the version), and that the generated pages are up to date.
+# Checks form and the repository's own rules, in seconds and without a build: clang-format, black,
+# and lint of shell and Python. tests/tidy/tidy_check.py checks borders between layers, banned
+# names, lengths of lines, links, citations and the version. Generated pages must be up to date.
 # Prints FILE:LINE: MESSAGE for each finding; exit status 1 when there is one.
 #
 # Usage: tests/check.sh [--all] [--fix] [--tidy] [--install] [--help] [FILE...]
@@ -46,7 +46,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-changed() {  # changed COMMIT: what differs from it, and what is new.
+changed() {  # changed COMMIT: files that differ from it, and new ones.
   git diff --name-only --diff-filter=d "$1" --
   git ls-files --others --exclude-standard
 }
@@ -96,7 +96,7 @@ fi
 findings=$(mktemp)
 trap 'rm -f "$findings"' EXIT
 {
-  # Exit statuses do not matter here: what a tool prints is a finding, its own failure too.
+  # Exit statuses do not matter here: all output is a finding, a failure of the tool, too.
   [ ${#cpp[@]} -eq 0 ] || clang-format-14 --dry-run "${cpp[@]}" 2>&1 |
     sed -nE 's/^([^:]*:[0-9]+):[0-9]+: warning: .*/\1: not in form: run tests\/check.sh --fix/p
       /error/p' | uniq

@@ -1,4 +1,4 @@
-// Runs one test case of this very binary in a process of its own, for tests that kill it.
+// Runs one test case of this binary in a separate process, for tests that kill it.
 #pragma once
 
 #include <cstdlib>
@@ -12,7 +12,7 @@
 
 namespace mentor::testing {
 
-// The status of waitpid. `environment` is added to ours; MENTOR_FAILPOINTS is not passed on. Output
+// Returns the status of waitpid. `environment` is added to ours, without MENTOR_FAILPOINTS. Output
 // goes to /dev/null.
 inline int RunChild(const std::string& test_case,
                     const std::map<std::string, std::string>& environment) {

@@ -1,4 +1,4 @@
-// A fleet that gives a test's lifetimes and remembers what a rule asked for.
+// A fleet that returns a test's lifetimes and records a rule's requests.
 #pragma once
 
 #include <functional>

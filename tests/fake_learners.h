@@ -69,7 +69,7 @@ class FakeLearner {
   absl::Status Send(const v1::Shard& shard, uint32_t iteration, double reward) {
     return board_->OnSegment(id, Segment(shard, iteration, reward));
   }
-  // The end of a shard whose segments have these rewards.
+  // Returns the end of a shard whose segments have these rewards.
   absl::Status Finish(const v1::Shard& shard, const std::vector<double>& rewards) {
     Sha256 hash;
     for (uint32_t i = 0; i < rewards.size(); ++i)
@@ -163,7 +163,7 @@ inline double RewardOf(const ShardResult& result) {
   return result.segments.at(0).shaped_rewards[0][0].item<double>();
 }
 
-// A clock that the test moves; the board looks at it about once a second, and when it is woken.
+// A clock that the test moves. The board reads it about once a second, and when it is woken.
 struct BoardClock {
   std::atomic<int64_t> ns{0};
   ShardBoard::Options Options() {

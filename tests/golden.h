@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/paths.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::testing {
@@ -15,7 +16,7 @@ using Json = nlohmann::json;
 
 inline std::filesystem::path GoldenDir() {
   const char* dir = std::getenv("MENTOR_GOLDEN_DIR");
-  return dir ? dir : MENTOR_TEST_DATA "/golden";
+  return dir ? dir : SourcePath("tests/data/golden");
 }
 
 inline Json ReadGolden(const std::string& name) {

@@ -1,4 +1,4 @@
-// The learner's side of RolloutService for tests, and what units must give on whatever fleet.
+// The learner's side of RolloutService for tests, and the results of units on any fleet.
 #pragma once
 
 #include <atomic>
@@ -46,7 +46,7 @@ struct LearnerSide {
   std::unique_ptr<rpc::Server> server;
 };
 
-// What must not depend on who ran the unit.
+// The part of a result that must not depend on which actor ran the unit.
 inline std::string Payload(v1::Result result) {
   result.clear_cpu_seconds();
   result.clear_policy_cpu_seconds();
@@ -75,7 +75,7 @@ inline void CheckEqual(const absl::StatusOr<std::vector<v1::Result>>& results,
 
 inline const std::atomic<bool> kGoOn{false};
 
-// RunUnits in a thread of its own. A test that fails does not wait for it.
+// RunUnits in a separate thread. A failing test does not wait for it.
 class Run {
  public:
   Run(LearnerSide& learner, std::vector<v1::Unit> units, const std::atomic<bool>& cancel = kGoOn)

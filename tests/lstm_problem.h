@@ -1,4 +1,4 @@
-// The LSTM signal network with numbers of its own, acting and in training. The CPU's kernels and an
+// The LSTM signal network with made-up numbers, acting and in training. The CPU's kernels and an
 // engine of phases (signals/lstm/lstm_engine.h) compute it, and must make the same bits. Without
 // LibTorch.
 #pragma once
@@ -50,7 +50,7 @@ void MakeSmall(std::vector<T>* x) {
   }
 }
 
-// The same bits; which NaN it is depends on the processor.
+// True for equal bits; the kind of a NaN depends on the processor.
 template <typename T>
 bool SameBits(const std::vector<T>& a, const std::vector<T>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const T& x, const T& y) {
@@ -58,7 +58,7 @@ bool SameBits(const std::vector<T>& a, const std::vector<T>& b) {
   });
 }
 
-// An engine and its memory. Numbers that nobody has written are NaN.
+// An engine and its memory. Unwritten numbers are NaN.
 template <typename T, class Launcher>
 class EngineWithMemory {
  public:
@@ -92,7 +92,7 @@ struct LstmActing {
   std::vector<T> features = NormalNumbers<T>(2, lifetimes* steps* sizes.features, 1);
   std::vector<T> noise = NormalNumbers<T>(3, lifetimes* steps, 1);
 
-  // What differs between the CPU's kernels and an engine, "" when nothing does.
+  // Returns the first difference between the CPU's kernels and an engine, or "".
   template <class Launcher>
   std::string Difference(Launcher launcher) {
     // The network makes the previous signals itself.
@@ -154,7 +154,7 @@ struct LstmTrainingShape {
   bool cut = false;                             // Pieces begin with other features.
 };
 
-// Outer PPO on two pieces of lifetimes, whose gradients make one optimizer step; and again.
+// Outer PPO on two pieces of lifetimes, whose gradients make one optimizer step; then once more.
 template <typename T>
 class LstmTraining {
  public:
@@ -174,7 +174,7 @@ class LstmTraining {
         advantages(NormalNumbers<double>(6, AllRows(), 1)),
         targets(NormalNumbers<double>(7, AllRows(), 1)) {}
 
-  // What differs between the CPU's kernels and an engine, "" when nothing does.
+  // Returns the first difference between the CPU's kernels and an engine, or "".
   template <class Launcher>
   std::string Difference(Launcher launcher) {
     const State want = OnCpu(), got = OnEngine(launcher);

@@ -1,4 +1,5 @@
-// What one thread of a test tells another: a queue with a deadline on every wait. Thread-safe.
+// Messages from one thread of a test to another: a queue with a deadline on every wait.
+// Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -11,7 +12,7 @@
 
 namespace mentor::testing {
 
-// Far beyond what a loaded machine needs; only a broken test waits so long.
+// Far longer than a loaded machine needs; only a broken test waits so long.
 inline constexpr std::chrono::seconds kPatience{60};
 
 template <typename T>
@@ -64,8 +65,8 @@ class Signal {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     MutexLock lock(mutex_);
     while (!condition()) {
-      // Conditions that nobody announces, such as a counter in the code under test, are looked at
-      // again now and then.
+      // Conditions without a Notify, such as a counter in the code under test, are checked again
+      // now and then.
       if (std::chrono::steady_clock::now() > deadline)
         throw std::runtime_error("the condition did not come true");
       changed_.WaitFor(lock, std::chrono::milliseconds(5));

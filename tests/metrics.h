@@ -1,4 +1,4 @@
-// What a metrics page says, for tests.
+// Reads a metrics page, for tests.
 #pragma once
 
 #include <stdexcept>

@@ -1,5 +1,4 @@
-// Object stores for tests: one in memory, and a service of a test's own that answers what it is
-// told.
+// Object stores for tests: one in memory, and a service that gives the answers of the test.
 #pragma once
 
 #include <atomic>
@@ -75,8 +74,8 @@ class MemoryObjects : public meta_learner::ObjectStore {
   const std::string name_ = "memory";
 };
 
-// Gives each connection the next answer, the last one again and again, and closes it. An empty
-// answer keeps the connection until the end.
+// Gives each connection the next answer and closes it; the last answer repeats. An empty answer
+// keeps the connection open until the end.
 class ScriptedServer {
  public:
   explicit ScriptedServer(std::vector<std::string> answers) : answers_(std::move(answers)) {

@@ -7,7 +7,7 @@
 
 namespace mentor::testing {
 
-// One of so many threads for all tests of the program.
+// One pool with this many threads for all tests of the program.
 inline learner::WorkerPool* Pool(int threads) {
   static std::map<int, learner::WorkerPool> pools;
   return &pools.try_emplace(threads, threads).first->second;

@@ -1,6 +1,6 @@
-// A PostgreSQL server of a test's own: in a temporary folder, on a socket there, stopped at the
-// end. Debian's package `postgresql` has the programs; the server refuses to run as root, so there
-// it runs as nobody.
+// A PostgreSQL server for one test, in a temporary folder and on a socket there, stopped at the
+// end. Debian's package `postgresql` has the programs. The server refuses to run as root, so under
+// root it runs as user nobody.
 #pragma once
 
 #include <chrono>
@@ -51,7 +51,7 @@ class PostgresServer {
         throw std::runtime_error("PostgreSQL does not answer");
     }
   }
-  // A fast shutdown: connections break, and the next start finds nothing of this one in its way.
+  // A fast shutdown: connections break, and the next start finds nothing of this server in its way.
   void Stop() {
     if (child_ == nullptr) return;
     std::ifstream file(folder_.path() / "data/postmaster.pid");
@@ -62,7 +62,7 @@ class PostgresServer {
   std::string Address(const std::string& database) const {
     return "postgresql://mentor@/" + database + "?host=" + socket_folder();
   }
-  // A new empty database; the answer is its address.
+  // Makes a new empty database and returns its address.
   std::string NewDatabase() {
     const std::string name = "test" + std::to_string(++databases_);
     const auto server = meta_learner::sql::OpenPostgres(Address("postgres"), false);
@@ -87,7 +87,7 @@ class PostgresServer {
     }
     return newest;
   }
-  // Whom the server runs as, where we are root.
+  // The user of the server, if we are root.
   static const passwd* User() {
     if (geteuid() != 0) return nullptr;
     const passwd* user = getpwnam("postgres");

@@ -1,4 +1,4 @@
-// Agents with numbers of their own to learn from, for the kernels of ppo_step.h: PPO by the CPU's
+// Agents with made-up numbers to learn from, for the kernels of ppo_step.h: PPO by the CPU's
 // kernels and by phases, which must have the same bits. Without LibTorch.
 #pragma once
 
@@ -63,7 +63,7 @@ class PpoProblem {
   int64_t NumParams() const { return Layout().num_params_of(shape.critic ? 2 : 1); }
   int64_t StepsOfEpoch() const { return (shape.steps + shape.minibatch - 1) / shape.minibatch; }
 
-  // One epoch by each; run(kernel, clusters) runs a kernel of phases.
+  // Runs one epoch by each; run(kernel, clusters) runs a kernel of phases.
   template <class Sizes, int blocks, int workers, class Run>
   void Epoch(const Sizes& sizes, const Run& run) {
     if (epoch_ == 0) by_kernels_ = {theta, m, v, {}, states};
@@ -105,7 +105,7 @@ class PpoProblem {
     ++epoch_;
   }
 
-  // What differs after the last epoch, "" when nothing does.
+  // Returns the first difference after the last epoch, or "".
   std::string Difference() const {
     const State& want = by_kernels_;
     const int64_t parameters = NumParams();
@@ -150,11 +150,11 @@ class PpoProblem {
     for (int64_t i = 0; i < size; ++i) scaled[i] = static_cast<T>(scale * x[i]);
     return scaled;
   }
-  // The epoch by the CPU's kernels, as a KernelTrainer has it.
+  // The epoch by the CPU's kernels, as in a KernelTrainer.
   void ByKernels(int64_t trace_rows) {
     const int64_t parameters = NumParams(), steps = shape.steps;
     State& state = by_kernels_;
-    // What no step has written stays as it was.
+    // Numbers that no step has written are unchanged.
     state.trace = std::vector<double>(shape.agents * trace_rows * learner::kNumTraceColumns, -1);
     std::vector<T> grad(parameters);
     for (int64_t s = 0; s < shape.agents; ++s) {

@@ -18,7 +18,7 @@ struct QuadraticPopulation {
   // [2].
   torch::Tensor Q() const { return 1.2 - theta.square().sum(1); }
   void Step() { theta = theta - learning_rate * 2 * h * theta; }
-  // The worse one copies the better one, whose h it changes by these uniforms.
+  // The worse one copies the better one, and changes its h by these uniforms.
   void Select(double first, double second) {
     if (!exploit) return;
     const learner::Hyperparameter x{.name = "h", .log_scale = false, .low = 0, .high = 1};

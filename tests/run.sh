@@ -6,7 +6,7 @@
 #   --all           also what takes a minute, as continuous integration does: learning from the
 #                   first update to the last, random faults, exactness under kills, security,
 #                   kernels for GPUs (labels learning and slow). The libraries of its tests are
-#                   4 GB
+#                   4 GB. A test that is skipped is a failure, but for those in tests/skips.txt
 #   --nightly       also what takes longer: more broken variants that learning must notice, clang's
 #                   analysis of locks (label nightly). Arguments of ctest choose among all tests,
 #                   too.
@@ -45,7 +45,9 @@ case "$preset" in
 esac
 
 wanted=(--objects)
-if [ $all -eq 1 ]; then wanted+=(--docs --hosts --notebook --nvcc --robots --signal --studies); fi
+if [ $all -eq 1 ]; then
+  wanted+=(--docs --hosts --manifests --notebook --nvcc --robots --shells --signal --studies)
+fi
 if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"
 # With --all, check the form first: it fails within seconds.
@@ -60,8 +62,16 @@ fi
 deploy/build.sh --preset "$preset" "${build_arguments[@]}"
 if [ "$preset" = asan ]; then
   export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp print_suppressions=0"
-  # Tests that count allocations have an operator new of their own.
+  # Tests that count allocations define their own operator new.
   export ASAN_OPTIONS=alloc_dealloc_mismatch=0
 fi
-ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure "${repeat[@]}" \
-  "${ctest_arguments[@]}"
+status=0 results=$PWD/$build/tests.xml
+rm -f "$results"
+ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure --output-junit "$results" \
+  "${repeat[@]}" "${ctest_arguments[@]}" || status=$?
+if [ $all -eq 0 ]; then
+  tests/skips.py "$results" || true
+else
+  tests/skips.py "$results" || status=$?
+fi
+exit $status

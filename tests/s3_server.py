@@ -3,8 +3,8 @@
 
 Usage: tests/s3_server.py BUCKET [PORT]
 
-Says "listening on PORT KEY_ID SECRET" once it does; serves until its standard input ends. What it
-holds is in memory. Exit status 3 when moto is not installed: deploy/install.sh --objects.
+Prints "listening on PORT KEY_ID SECRET" when ready, and serves until its standard input ends. Its
+content is in memory. Exit status 3 when moto is not installed: deploy/install.sh --objects.
 """
 
 import pathlib
@@ -49,7 +49,7 @@ def main():
     iam("CreateUser", UserName="mentor")
     iam("PutUserPolicy", UserName="mentor", PolicyName="all", PolicyDocument=POLICY)
     key = iam("CreateAccessKey", UserName="mentor")
-    # From here on every request has to be signed.
+    # From here on every request must be signed.
     moto.settings.INITIAL_NO_AUTH_ACTION_COUNT = 0.0
     key_id, secret = (
         re.search(f"<{name}>(.*?)<", key).group(1) for name in ("AccessKeyId", "SecretAccessKey")

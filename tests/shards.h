@@ -1,5 +1,5 @@
-// A small shard of plain PPO agents on point_reach, and actors that need no simulator; a shard of
-// which only outcomes are wanted, and learners that need no actor.
+// A small shard of plain PPO agents on point_reach, and actors that need no simulator. Also a shard
+// that only needs outcomes, and learners that need no actor.
 #pragma once
 
 #include <string>
@@ -51,7 +51,7 @@ inline v1::Shard SmallShard(uint64_t id = 7) {
   return shard;
 }
 
-// A made-up result: a function of the unit and its policy alone. Episodes are cut at the limit.
+// A made-up result that depends only on the unit and its policy. Episodes are cut at the limit.
 inline v1::Result MadeUpResult(const v1::Unit& unit, int64_t episode_steps = 10) {
   const int64_t n = unit.steps(), d = unit.policy().observation_size(),
                 a = unit.policy().action_size();
@@ -70,7 +70,7 @@ inline v1::Result MadeUpResult(const v1::Unit& unit, int64_t episode_steps = 10)
   v1::Trajectory& trajectory = *result.mutable_trajectory();
   *trajectory.mutable_observations() = learner::ToProto(normals({n, d}, 0));
   *trajectory.mutable_actions() = learner::ToProto(normals({n, a}, 1));
-  // Any policy's: the first byte of its weights shows who acted.
+  // Works with any policy: the first byte of its weights identifies it.
   *trajectory.mutable_log_probs() =
       learner::ToProto(torch::full({n}, -2.0 - 0.001 * (unit.policy().weights().at(0) & 0x7f)));
   *trajectory.mutable_rewards() = learner::ToProto(normals({n}, 2).to(torch::kFloat64));
@@ -83,7 +83,7 @@ inline v1::Result MadeUpResult(const v1::Unit& unit, int64_t episode_steps = 10)
   return result;
 }
 
-// A lifetime of four steps, of which only the outcomes are wanted.
+// A lifetime of four steps that only needs outcomes.
 inline v1::Shard OutcomesShard(const std::string& experiment = "") {
   v1::Shard shard;
   shard.set_experiment(experiment);
@@ -97,7 +97,7 @@ inline v1::Shard OutcomesShard(const std::string& experiment = "") {
   shard.add_lifetimes();
   return shard;
 }
-// What a learner says of it: each step has this reward.
+// A learner's report of it: each step has this reward.
 inline v1::Segment OutcomesSegment(const v1::Shard& shard, double reward) {
   v1::Segment segment;
   segment.set_shard_id(shard.shard_id());

@@ -28,8 +28,9 @@ inline std::vector<double> State(const envs::Simulation& sim) {
   return state;
 }
 
-// The hand goes down to the table and about; true when all simulations have the same bits at all
-// times. The last one computes everything in each step. Adds to *contacts those of every step.
+// Moves the hand down to the table and about. True if all simulations have the same bits at all
+// times. The last one computes everything in each step. Adds the contacts of every step to
+// *contacts.
 inline bool RunAlike(const std::vector<envs::Simulation*>& sims, uint32_t steps, int* contacts) {
   const RandomStream random{.seed = 1};
   std::array<double, 3> mocap = {0, 0.6, 0.2};

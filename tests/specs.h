@@ -33,7 +33,7 @@ inline google::protobuf::RepeatedPtrField<v1::Option> Options(const Settings& se
   return part.option();
 }
 
-// What the test of each rule says of its lifetimes. No benchmark: batches are made up.
+// The lifetimes that the test of each rule expects. No benchmark: batches are made up.
 struct RuleSize {
   uint64_t seed = 5;
   int64_t lifetimes = 0, iterations = 0, steps = 0;

@@ -8,7 +8,7 @@
 
 namespace mentor::testing {
 
-// A spec of five outer updates. An empty id: the store makes one.
+// A spec of five outer updates. With an empty id the store makes one.
 inline meta_learner::NewExperiment SmallExperiment(const std::string& id = "") {
   return meta_learner::WithSpec(
       LoadSpec("benchmark { name: 'point_reach' } rule { outer_updates: 5 }").value(), id);

@@ -1,4 +1,4 @@
-// What tests without LibTorch include instead of Catch2.
+// Tests without LibTorch include this instead of Catch2.
 #pragma once
 
 #include <cstdlib>

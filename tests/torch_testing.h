@@ -1,4 +1,4 @@
-// What tests with LibTorch include: torch defines CHECK too, so Catch2 comes after it.
+// Include this in tests with LibTorch: torch defines CHECK too, so Catch2 must come after it.
 #pragma once
 
 #include <torch/autograd.h>

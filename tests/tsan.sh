@@ -12,7 +12,7 @@
 #
 # Examples:
 #   tests/tsan.sh
-#   tests/tsan.sh --quick test_loopback_border test_fault_border
+#   tests/tsan.sh --quick test_loopback_actor test_fault_actor
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,8 +31,8 @@ while [ $# -gt 0 ]; do
 done
 if [ ${#tests[@]} -eq 0 ]; then
   tests=(test_unit_common test_unit_rollout test_unit_actor test_unit_mentorctl
-    test_unit_meta_learner test_loopback_common test_loopback_border test_loopback_mentorctl
-    test_loopback_meta_learner test_loopback_learner test_fault_border test_fault_meta_learner)
+    test_unit_meta_learner test_loopback_common test_loopback_actor test_loopback_mentorctl
+    test_loopback_meta_learner test_loopback_learner test_fault_actor test_fault_meta_learner)
 fi
 programs=()
 [ $quick -eq 1 ] || programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner)

@@ -1,5 +1,4 @@
-// A rule of which a test changes a part, and nothing else: the base of those that are broken on
-// purpose.
+// A rule with one part changed by a test: the base of rules that are broken on purpose.
 #pragma once
 
 #include <map>
@@ -30,7 +29,7 @@ class WrappedRule : public meta_learner::OuterRule {
     ChangingFleet changing(this, fleet, outer_step);
     return inner_->Run(&changing, outer_step);
   }
-  // What the rule gets in place of the batch; tensors of the batch itself stay as they are.
+  // The rule gets this in place of the batch; the batch's own tensors do not change.
   virtual meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
                                               uint32_t /*outer_step*/) const {
     return batch;

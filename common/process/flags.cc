@@ -40,13 +40,12 @@ void AddSecurityFlags(CLI::App* app, SecurityFlags* flags, Side side) {
     app->add_option("--roles", flags->roles,
                     "File of roles for client certificates: lines ROLE COMMON-NAME")
         ->group("Security");
-    app->add_flag(
-           "--no_client_certificates", flags->no_client_certificates,
-           "Ask clients for no certificate although --tls_ca is set: tokens say who they are")
+    app->add_flag("--no_client_certificates", flags->no_client_certificates,
+                  "Ask clients for no certificate although --tls_ca is set: tokens identify them")
         ->group("Security");
   }
   app->add_flag("--allow_insecure", flags->allow_insecure,
-                "Plain text, or nobody authenticated, beyond this machine: only on a network that "
+                "Plain text or no authentication beyond this machine: only on a network that "
                 "protects itself")
       ->group("Security");
 }
@@ -87,22 +86,25 @@ void AddBundleFlags(CLI::App* app, BundleFlags* flags) {
                   "Folder for bundles of experiments, which processes of one machine may share "
                   "(default: mentor/bundles in XDG_CACHE_HOME or ~/.cache)")
       ->group("Bundles");
-  app->add_option("--bundle_cache_mb", flags->megabytes,
-                  "Size of that folder, MB, beyond which what was used longest ago goes")
+  app->add_option(
+         "--bundle_cache_mb", flags->megabytes,
+         "Size of that folder, MB; beyond it, bundles that were used longest ago are removed")
       ->check(CLI::Range(1, 100'000'000))
       ->group("Bundles")
       ->capture_default_str();
 }
 
-void AddHostFlags(CLI::App* app, HostFlags* flags) {
-  app->add_option("--host", flags->hosts,
-                  "NAME=COMMAND of a program that simulates environments, for instance "
-                  "gym='python3 -m mentor_env'; no shell sees it (again and again for several)")
-      ->group("Hosts");
-  app->add_option("--host_timeout_s", flags->timeout_s,
-                  "Seconds within which a host answers; one that does not is ended")
+void AddSimulatorFlags(CLI::App* app, SimulatorFlags* flags) {
+  app->add_option(
+         "--simulator,--host", flags->hosts,
+         "NAME=COMMAND of a program that simulates environments, for instance "
+         "gym='python3 -m mentor_env'; no shell sees it; may be repeated. --host is the old "
+         "name, valid for one more version")
+      ->group("Simulators");
+  app->add_option("--simulator_timeout_s,--host_timeout_s", flags->timeout_s,
+                  "Seconds within which a simulator must answer; a slower one is ended")
       ->check(CLI::Range(1, 3600))
-      ->group("Hosts")
+      ->group("Simulators")
       ->capture_default_str();
 }
 
@@ -110,10 +112,10 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
   app->add_option("--metrics", flags->metrics_address,
                   "HOST:PORT of the Prometheus page /metrics; port 0 takes a free one");
   app->add_option("--admin", flags->admin_address,
-                  "HOST:PORT of the admin port, health for probes and nothing else, plain text; "
-                  "port 0 takes a free one");
+                  "HOST:PORT of the admin port, which serves health for probes only, in plain "
+                  "text; port 0 takes a free one");
   app->add_option("--drain_delay", flags->drain_delay_s,
-                  "Seconds from a stop signal, when readiness goes, to the end of the service")
+                  "Seconds between a stop signal, which ends readiness, and the end of the service")
       ->check(CLI::Range(0.0, 600.0))
       ->capture_default_str();
   app->add_option("--log_format", flags->log_format, "Logs on stderr: json or text")
@@ -125,7 +127,7 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
            for (const std::string& name : failpoint::Names()) std::printf("%s\n", name.c_str());
            throw CLI::Success();
          },
-         "Print the places where MENTOR_FAILPOINTS can make this program fail, and exit")
+         "Print the names that MENTOR_FAILPOINTS accepts for this program, and exit")
       ->group("Tests");
   AddVersionFlag(app);
 }

@@ -76,12 +76,12 @@ struct BundleFlags {
 void AddBundleFlags(CLI::App* app, BundleFlags* flags);
 
 // Programs that simulate environments (docs/own_environments.md).
-struct HostFlags {
+struct SimulatorFlags {
   std::vector<std::string> hosts = {};  // "NAME=COMMAND"
   int timeout_s = 60;
 };
 
-void AddHostFlags(CLI::App* app, HostFlags* flags);
+void AddSimulatorFlags(CLI::App* app, SimulatorFlags* flags);
 
 struct CommonFlags {
   std::string log_format = "json";

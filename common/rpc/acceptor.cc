@@ -122,7 +122,7 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
   const auto refused = [&](const std::string& why) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on '", options.address, "': ", why,
-                     "; the address is taken or not of this machine; choose another one"));
+                     "; the address is in use or not of this machine; choose another one"));
   };
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -157,10 +157,10 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
   if (options.metrics != nullptr) {
     acceptor->refused_ = &options.metrics->Counter(
         "mentor_rpc_connections_refused_total",
-        "Connections closed at once, since there are too many or no descriptors are left.");
+        "Connections closed at once, because there are too many or no descriptors are left.");
     acceptor->ended_ = &options.metrics->Counter(
         "mentor_rpc_strangers_ended_total",
-        "Connections ended because they brought many bytes and no call that was let in.");
+        "Connections ended because they sent many bytes and no admitted call.");
   }
   return acceptor;
 }
@@ -269,7 +269,7 @@ void Acceptor::Sweep() {
       shutdown(connection.own, SHUT_RDWR);
       if (ended_ != nullptr) ended_->Increment();
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
-                       "a connection is ended: much came over it, but no call that was let in",
+                       "a connection is ended: it sent much, but no call was admitted",
                        {{"peer", connection.peer}});
       Forget(i);
     }

@@ -289,7 +289,7 @@ absl::Status AccessControl::Read(Tables* tables) const {
     if (tables->tokens.size() == 0 && !options_.certificates) {
       return absl::InvalidArgumentError(
           "--tokens: '" + options_.tokens +
-          "' has no token, so nobody could call; make one with: mentorctl token new ROLE NAME");
+          "' has no token, so no client could call; make one with: mentorctl token new ROLE NAME");
     }
   }
   if (!options_.roles.empty()) {

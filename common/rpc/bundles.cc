@@ -154,7 +154,7 @@ class BundleServer::Work {
       if (stopping_) return Draining();
       if (calls_.size() >= kCallsWaitingMax) {
         return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                                        "too many wait for bundles; try again"),
+                                        "too many callers wait for bundles; try again"),
                               kRetryLater);
       }
       calls_.push_back({context, request, response, reactor,
@@ -289,7 +289,7 @@ absl::StatusOr<v1::FetchBundleResponse> BundleFetcher::Piece(const std::string& 
       if (response.offset() != offset || response.data().size() > kBundlePieceBytes ||
           Crc32c(response.data()) != response.crc32c()) {
         // Damaged on the way, or by the peer's disk: worth a retry.
-        status = absl::UnavailableError("a piece of the bundle is not what was asked for");
+        status = absl::UnavailableError("a piece of the bundle is not the requested one");
       } else {
         return response;
       }
@@ -298,7 +298,7 @@ absl::StatusOr<v1::FetchBundleResponse> BundleFetcher::Piece(const std::string& 
       return absl::Status(status.code(), absl::StrFormat("cannot fetch %s: %s", BundleName(digest),
                                                          std::string(status.message())));
     }
-    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a bundle is not to be had yet",
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a bundle is not available yet",
                      {{"bundle", BundleName(digest)}, {"why", status}});
     const auto delay = std::max(patience_.backoff.Delay(attempt, jitter.Next()),
                                 RetryDelayOf(status).value_or(std::chrono::milliseconds(0)));
@@ -312,8 +312,7 @@ absl::StatusOr<BundleCache::Fetched> BundleFetcher::Fetch(const std::string& dig
   if (const Violations wrong = CheckManifest(fetched.manifest); !wrong.empty()) {
     return MakeError(
         absl::StatusCode::kDataLoss, Reason::kDataLoss,
-        absl::StrFormat("what came as %s is something else: %s: %s; look at the peer "
-                        "that sent it",
+        absl::StrFormat("the peer sent something else as %s: %s: %s; look at the peer",
                         BundleName(digest), wrong.list()[0].field, wrong.list()[0].description));
   }
   MENTOR_LOG(kInfo, "fetching a bundle",

@@ -1,5 +1,6 @@
 #include "common/rpc/certificates.h"
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <optional>
@@ -318,11 +319,24 @@ absl::Status WritePair(const std::filesystem::path& stem, const Pair& pair,
   return absl::OkStatus();
 }
 
-// Returns "DNS:a,IP:1.2.3.4". Names are checked by character, since OpenSSL's syntax would let a
-// name add others.
-absl::StatusOr<std::string> AlternativeNames(const std::vector<std::string>& names) {
+constexpr std::string_view kServers[] = {"meta-learner", "learner"};
+
+// Returns "DNS:a,IP:1.2.3.4" of a server. Names are checked by character, since OpenSSL's syntax
+// would let a name add others.
+absl::StatusOr<std::string> AlternativeNames(const std::vector<std::string>& names,
+                                             std::string_view server) {
   std::string text = "DNS:localhost,IP:127.0.0.1,IP:::1";
-  for (const std::string& name : names) {
+  for (std::string name : names) {
+    if (const size_t equals = name.find('='); equals != name.npos) {
+      const std::string_view alone = std::string_view(name).substr(0, equals);
+      if (std::find(std::begin(kServers), std::end(kServers), alone) == std::end(kServers)) {
+        return absl::InvalidArgumentError("names: '" + name +
+                                          "' is of no server; give NAME, meta-learner=NAME or "
+                                          "learner=NAME");
+      }
+      if (alone != server) continue;
+      name.erase(0, equals + 1);
+    }
     unsigned char address[16];
     if (inet_pton(AF_INET, name.c_str(), address) == 1 ||
         inet_pton(AF_INET6, name.c_str(), address) == 1) {
@@ -354,7 +368,9 @@ absl::StatusOr<std::vector<std::string>> InitCertificates(const std::string& fol
     return absl::InvalidArgumentError(absl::StrCat("authority_days: ", request.authority_days,
                                                    " is not within ", request.days, " to 36500"));
   }
-  MENTOR_ASSIGN_OR_RETURN(const std::string names, AlternativeNames(request.names));
+  MENTOR_ASSIGN_OR_RETURN(const std::string names, AlternativeNames(request.names, kServers[0]));
+  MENTOR_ASSIGN_OR_RETURN(const std::string learner_names,
+                          AlternativeNames(request.names, kServers[1]));
   const std::filesystem::path root(folder);
   MENTOR_RETURN_IF_ERROR(MakeFolders(root, 0700));
   std::vector<std::string> written;
@@ -399,7 +415,7 @@ absl::StatusOr<std::vector<std::string>> InitCertificates(const std::string& fol
   const std::vector<Wish> wishes = {
       {.common_name = "meta-learner", .alternative_names = names, .usage = "serverAuth"},
       {.common_name = "learner",
-       .alternative_names = names + "," + role("learner"),
+       .alternative_names = learner_names + "," + role("learner"),
        .usage = "serverAuth,clientAuth"},
       {.common_name = "actor", .alternative_names = role("actor"), .usage = "clientAuth"},
       {.common_name = "operator", .alternative_names = role("operator"), .usage = "clientAuth"},

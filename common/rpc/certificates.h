@@ -88,7 +88,8 @@ class TlsReloader {
 // To renew certificates, run it again: an existing authority is used, and all pairs are replaced.
 // Keys have mode 0600.
 struct CertificateRequest {
-  // DNS names and IP addresses of the servers, besides localhost, 127.0.0.1 and ::1.
+  // DNS names and IP addresses of the servers, besides localhost, 127.0.0.1 and ::1. A name of one
+  // server alone is written "meta-learner=NAME" or "learner=NAME".
   std::vector<std::string> names = {};
   int days = 365;  // Validity of the pairs, in days.
   int authority_days = 3650;

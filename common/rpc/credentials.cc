@@ -19,7 +19,7 @@ namespace {
 
 constexpr char kHowTo[] =
     "make certificates with: mentorctl certs init DIR, and name them with --tls_cert, --tls_key "
-    "and --tls_ca (docs/security.md); or say --allow_insecure where the network protects itself";
+    "and --tls_ca (docs/security.md); or give --allow_insecure where the network protects itself";
 
 // State that gRPC's core keeps as long as a server or its connections live.
 struct ServerState {
@@ -134,20 +134,20 @@ absl::Status CheckFlags(std::string_view address, const ServerSecurity& security
   }
   if (!security.roles.empty() && !mutual) {
     return absl::InvalidArgumentError(
-        "--roles gives roles to client certificates, but nobody is asked for one: name their "
+        "--roles gives roles to client certificates, but no client is asked for one: name their "
         "authority with --tls_ca");
   }
   if (loopback || security.allow_insecure) return absl::OkStatus();
   if (!tls) {
     return absl::InvalidArgumentError(
         "refusing to serve '" + std::string(address) +
-        "' without TLS, since it is not a loopback address: " + kHowTo);
+        "' without TLS, because it is not a loopback address: " + kHowTo);
   }
   if (!mutual && security.tokens.empty()) {
     return absl::InvalidArgumentError(
         "refusing to serve '" + std::string(address) +
-        "' to everybody who can reach it: ask for client certificates with --tls_ca or for tokens "
-        "with --tokens (docs/security.md); or say --allow_insecure where the network protects "
+        "' to everyone who can reach it: ask for client certificates with --tls_ca or for tokens "
+        "with --tokens (docs/security.md); or give --allow_insecure where the network protects "
         "itself");
   }
   return absl::OkStatus();
@@ -220,16 +220,16 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
     core = grpc_insecure_server_credentials_create();
     MENTOR_LOG(kWarning,
                security.tokens.empty()
-                   ? "plain text without credentials: everybody who can reach this address may do "
+                   ? "plain text without credentials: everyone who can reach this address may do "
                      "everything"
-                   : "plain text: everybody on the way can read the traffic and the tokens in it",
+                   : "plain text: everyone on the way can read the traffic and its tokens",
                {{"address", where}});
   }
   if (tls && !mutual && security.tokens.empty() && !IsLoopback(address)) {
-    MENTOR_LOG(kWarning,
-               "no client certificates, no tokens: everybody who can reach this address "
-               "may do everything",
-               {{"address", where}});
+    MENTOR_LOG(
+        kWarning,
+        "no client certificates, no tokens: everyone who can reach this address may do everything",
+        {{"address", where}});
   }
   MENTOR_CHECK(core != nullptr);
   return std::make_shared<Credentials>(core, std::move(state), security.reload_period);
@@ -252,15 +252,15 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials
     credentials = grpc::experimental::LocalCredentials(LOCAL_TCP);
   } else if (allow_insecure) {
     MENTOR_LOG_EVERY(std::chrono::minutes(10), kWarning,
-                     "plain text: everybody on the way can read the traffic",
+                     "plain text: everyone on the way can read the traffic",
                      {{"address", std::string(address)}});
     *token_apart = token != nullptr;
     return grpc::InsecureChannelCredentials();
   } else {
     return absl::InvalidArgumentError(
         "refusing to connect to '" + std::string(address) +
-        "' without TLS, since it is not a loopback address: name the authority of the server's "
-        "certificate with --tls_ca; or say --allow_insecure where the network protects itself");
+        "' without TLS, because it is not a loopback address: name the authority of the server's "
+        "certificate with --tls_ca; or give --allow_insecure where the network protects itself");
   }
   if (token == nullptr) return credentials;
   // Level "none", since local credentials have no other: both ends are on this machine.

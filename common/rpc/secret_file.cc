@@ -36,7 +36,7 @@ absl::StatusOr<std::string> ReadFileOfMode(std::string_view flag, const std::str
   const mode_t forbidden = !secret ? 0022 : trusted_owner ? 0037 : 0077;
   if ((info.st_mode & forbidden) != 0) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "%s has mode %04o: others could %s it; say: chmod %s %s", name, info.st_mode & 07777u,
+        "%s has mode %04o: others could %s it; run: chmod %s %s", name, info.st_mode & 07777u,
         secret ? "read or change" : "change", secret ? "600" : "644", path));
   }
   if (static_cast<uint64_t>(info.st_size) > kSecretFileBytesMax) {

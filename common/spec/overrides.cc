@@ -165,6 +165,11 @@ void ApplyOverride(const std::string& text, v1::ExperimentSpec* spec, Violations
     return;
   }
   const std::string path = text.substr(0, equals), value = text.substr(equals + 1);
+  if (path == "base" || path == "clear") {
+    violations->Add("--set " + Quote(text),
+                    "changes what the spec's file begins with; write it there");
+    return;
+  }
   const std::optional<Target> target = Resolve(spec, path, violations);
   if (!target) return;
   if (target->field == nullptr) {

@@ -10,11 +10,10 @@
 #include "common/file.h"
 #include "common/installed.h"
 #include "common/spec/spec.h"
+#include "common/spec/text.h"
 
 namespace mentor {
 namespace {
-
-constexpr char kEnding[] = ".txtpb";
 
 // Returns the first folder that exists.
 std::filesystem::path SpecsFolder() {
@@ -30,7 +29,9 @@ std::string TitleOf(const std::filesystem::path& path) {
   const auto text = ReadFile(path, kSpecBytesMax);
   if (!text.ok()) return "";
   Violations violations;
-  return ParseSpec(*text, {}, &violations).display_name();
+  v1::ExperimentSpec spec;
+  spec::ParseText(*text, &spec, &violations);  // Without its base, which is looked up here.
+  return spec.display_name();
 }
 
 }  // namespace
@@ -41,7 +42,7 @@ std::vector<ReadySpec> ReadySpecs() {
   for (std::filesystem::directory_iterator entry(SpecsFolder(), error), end; !error && entry != end;
        entry.increment(error)) {
     const std::filesystem::path& path = entry->path();
-    if (path.extension() == kEnding)
+    if (path.extension() == kSpecEnding)
       specs.push_back({.name = path.stem(), .path = path, .title = TitleOf(path)});
   }
   std::sort(specs.begin(), specs.end(),
@@ -49,23 +50,16 @@ std::vector<ReadySpec> ReadySpecs() {
   return specs;
 }
 
-absl::StatusOr<std::filesystem::path> FindSpec(const std::string& spec) {
-  std::error_code error;
-  const std::filesystem::path asked(spec);
+absl::StatusOr<std::filesystem::path> FindReadySpec(const std::string& name) {
+  const std::filesystem::path asked(name);
   const bool is_path = asked.has_parent_path();
-  const bool is_folder = std::filesystem::is_directory(spec, error);
-  if (std::filesystem::exists(spec, error) && !is_folder) return spec;
-  if (is_folder && is_path) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        spec, " is a folder; give a spec ('mentor run --from ", spec, "' goes on from a run)"));
-  }
-  const std::string name = asked.extension() == kEnding ? asked.stem().string() : spec;
+  const std::string stem = asked.extension() == kSpecEnding ? asked.stem().string() : name;
   std::vector<std::string> names;
   for (const ReadySpec& ready : ReadySpecs()) {
-    if (!is_path && ready.name == name) return ready.path;
+    if (!is_path && ready.name == stem) return ready.path;
     names.push_back(ready.name);
   }
-  const std::string missing = absl::StrCat("there is no spec '", spec, "'; ");
+  const std::string missing = absl::StrCat("there is no spec '", name, "'; ");
   if (names.empty()) return absl::NotFoundError(missing + "give a file");
   const std::vector<std::string> near = NearestNames(asked.stem().string(), names);
   if (near.empty()) {
@@ -74,7 +68,18 @@ absl::StatusOr<std::filesystem::path> FindSpec(const std::string& spec) {
         "give a file, or a name of those that come with Mentor: ", absl::StrJoin(names, ", ")));
   }
   return absl::NotFoundError(
-      missing + (is_path ? "'" + near[0] + "' is one by its name" : NameHint(name, names)));
+      missing + (is_path ? "'" + near[0] + "' is one by its name" : NameHint(stem, names)));
+}
+
+absl::StatusOr<std::filesystem::path> FindSpec(const std::string& spec) {
+  std::error_code error;
+  const bool is_folder = std::filesystem::is_directory(spec, error);
+  if (std::filesystem::exists(spec, error) && !is_folder) return spec;
+  if (is_folder && std::filesystem::path(spec).has_parent_path()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        spec, " is a folder; give a spec ('mentor run --from ", spec, "' goes on from a run)"));
+  }
+  return FindReadySpec(spec);
 }
 
 }  // namespace mentor

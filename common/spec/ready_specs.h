@@ -16,8 +16,14 @@ struct ReadySpec {
   std::string title;  // Its display_name.
 };
 
+inline constexpr char kSpecEnding[] = ".txtpb";
+
 // Sorted by name.
 std::vector<ReadySpec> ReadySpecs();
+
+// Returns the ready spec `name`, with or without its ending. NOT_FOUND lists the nearest names, or
+// all.
+absl::StatusOr<std::filesystem::path> FindReadySpec(const std::string& name);
 
 // Returns the file `spec`, or the ready spec of that name. NOT_FOUND lists the nearest names, or
 // all.

@@ -5,17 +5,21 @@
 #include <memory>
 #include <utility>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 #include <google/protobuf/text_format.h>
 
 #include "common/check.h"
+#include "common/file.h"
 #include "common/hash.h"
+#include "common/spec/base.h"
 #include "common/spec/canonical.h"
 #include "common/spec/defaults.h"
 #include "common/spec/overrides.h"
 #include "common/spec/ranges.h"
 #include "common/spec/text.h"
+#include "common/spec/wording.h"
 #include "common/status.h"
 
 namespace mentor {
@@ -136,10 +140,12 @@ std::vector<const FieldDescriptor*> NotedFields() {
 }  // namespace
 
 v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,
-                             Violations* violations, const PartsCheck& check_parts) {
+                             Violations* violations, const PartsCheck& check_parts,
+                             const std::optional<std::filesystem::path>& file) {
   v1::ExperimentSpec spec;
-  // The check would misjudge a spec whose end is unread.
+  // The check would misjudge a spec whose end, or whose base, is unread.
   if (!spec::ParseText(text, &spec, violations)) return spec;
+  if (file && !spec::ResolveBase(*file, &spec, violations)) return spec;
   if (overrides.size() > kOverridesMax) {
     violations->Add("--set",
                     absl::StrFormat("is given %d times; give it at most %d times, or write "
@@ -155,16 +161,33 @@ v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::strin
 
 absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text,
                                             const std::vector<std::string>& overrides,
-                                            const PartsCheck& check_parts) {
+                                            const PartsCheck& check_parts,
+                                            const std::optional<std::filesystem::path>& file) {
   Violations violations;
-  v1::ExperimentSpec spec = ParseSpec(text, overrides, &violations, check_parts);
+  v1::ExperimentSpec spec = ParseSpec(text, overrides, &violations, check_parts, file);
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   return spec;
 }
 
+absl::StatusOr<v1::ExperimentSpec> LoadSpecFile(const std::filesystem::path& file,
+                                                const std::vector<std::string>& overrides,
+                                                const PartsCheck& check_parts) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kSpecBytesMax));
+  return LoadSpec(text, overrides, check_parts, file);
+}
+
 void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
                const PartsCheck& check_parts) {
+  // The base may have what else the check would find.
+  if (spec.has_base()) {
+    return violations->Add(
+        "base", absl::StrCat("is ", spec::Quote(spec.base()),
+                             ", which only a file can name; give the whole spec, as 'mentor run "
+                             "SPEC --check' prints it"));
+  }
   Violations own;
+  if (spec.clear_size() > 0)
+    own.Add("clear", "is set without a base, so there is nothing to clear; remove it");
   spec::CheckRanges(spec, &own);
   CheckTogether(spec, &own);
   for (const Violation& violation : own.list())

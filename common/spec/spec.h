@@ -5,6 +5,7 @@
 //   auto spec = LoadSpec(text, {"rule.outer_updates=3"}, CheckParts);
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -25,19 +26,27 @@ inline constexpr size_t kOverridesMax = 1000;
 // Adds violations of the rules of registered parts. Its specs have legal ranges and all defaults.
 using PartsCheck = std::function<void(const v1::ExperimentSpec& spec, Violations* violations)>;
 
-// Parses protobuf text format, applies the overrides, then runs CheckSpec. All violations are
-// added. Returns as much of the spec as could be read, without explicit defaults.
+// Parses protobuf text format, resolves `base`, applies the overrides, then runs CheckSpec. All
+// violations are added. Returns as much of the spec as could be read, without explicit defaults.
+// The base is looked up from `file`, where the text comes from (base.h); "-" is the working folder.
+// Without a file a base is refused, as the text comes from a run or from the network.
 //
 // An override is "path.to.field=value". Enums are given by name. A list of enums or numbers takes
 // "A,B" and is replaced. Entries of other lists are given by number:
 // "benchmark.wrapper[0].name=...". Options of registered parts are given by their own name:
 // "rule.learning_rate=3e-4" or "rule.option.learning_rate=3e-4".
 v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,
-                             Violations* violations, const PartsCheck& check_parts = nullptr);
+                             Violations* violations, const PartsCheck& check_parts = nullptr,
+                             const std::optional<std::filesystem::path>& file = std::nullopt);
 // The same with a status.
-absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text,
-                                            const std::vector<std::string>& overrides = {},
-                                            const PartsCheck& check_parts = nullptr);
+absl::StatusOr<v1::ExperimentSpec> LoadSpec(
+    std::string_view text, const std::vector<std::string>& overrides = {},
+    const PartsCheck& check_parts = nullptr,
+    const std::optional<std::filesystem::path>& file = std::nullopt);
+// Reads the file and loads it.
+absl::StatusOr<v1::ExperimentSpec> LoadSpecFile(const std::filesystem::path& file,
+                                                const std::vector<std::string>& overrides = {},
+                                                const PartsCheck& check_parts = nullptr);
 
 // Checks the ranges in spec.proto, the rules between fields, and then the parts. The parts see
 // defaults in place of invalid fields, so that one answer reports everything. Also for specs from

@@ -38,8 +38,8 @@ struct Words {
 };
 
 // Expands the short forms. An option's value may lack quotes. In a message with options, an option
-// may be written like a field, as --set takes it: rule { learning_rate: 3e-4 }. A name near a
-// field's name is not expanded, so that the parser refuses it.
+// may be written like a field, as with --set. For instance, rule { learning_rate: 3e-4 }. A name
+// near a field's name is not expanded, so that the parser refuses it.
 Words WalkText(std::string_view text, const google::protobuf::Descriptor& type);
 
 std::string Edited(std::string_view text, const std::vector<Words::Edit>& edits);

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Puts an example bundle together: what stands here, and the files of others that its parts.txt
-names, taken from the wheels that deploy/install.sh has installed (for fetch_* and panda_*: with
+"""Assembles an example bundle from the files of its folder and from those that its parts.txt names.
+The latter come from the wheels that deploy/install.sh has installed (for fetch_* and panda_*: with
 --robots).
 
     deploy/bundles/assemble.py reach my_reach/
     mentor env check my_reach/
 
-parts.txt has one line for each file or folder: its path in a wheel or beside this file, and where
-it goes in the bundle.
+parts.txt has one line for each file or folder: its path in a wheel or beside this file, and its
+place in the bundle.
 """
 import argparse
 import os
@@ -20,7 +20,7 @@ PARTS = "parts.txt"
 
 
 def folders():
-    """Where parts may be, first choice first."""
+    """The folders where parts may be, in the order of preference."""
     given = os.environ.get("MENTOR_BUNDLE_WHEELS", "").split(os.pathsep)
     roots = HERE.parents[1] / ".deps"
     return [pathlib.Path(folder) for folder in given if folder] + [

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the file tree that images start from: the files of some Debian packages, a user 10001, no
-# shell and no package manager. Their newest versions come from the sources that apt has. Needs
-# Debian 12; root only to chown the result, which tar and COPY do without.
+# Makes the file tree that images start from: the files of some Debian packages and a user 10001,
+# without a shell or a package manager. apt's sources give the newest versions. Needs Debian 12.
+# Only chown of the result needs root; tar and COPY do without it.
 #
 # Usage: deploy/docker/rootfs.sh DIR [LIST | --packages "NAME NAME..."] [--help]
 #   DIR    folder to make; must not exist
@@ -24,11 +24,11 @@ esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# As on a merged Debian: packages that say /lib write to /usr/lib.
+# The links of a merged Debian: packages that say /lib write to /usr/lib.
 mkdir -p "$root"/{etc,tmp,run,proc,sys,dev,usr/{bin,sbin,lib,lib64},var/lib/{dpkg/status.d,mentor}}
 for folder in bin sbin lib lib64; do ln -s "usr/$folder" "$root/$folder"; done
 chmod 1777 "$root/tmp"
-# APT::Sandbox::User: the download folder belongs to us, not to _apt.
+# APT::Sandbox::User: the download folder belongs to this user, not to _apt.
 (cd "$work" && xargs apt-get -o APT::Sandbox::User=root download -qq <<<"$packages" >/dev/null)
 for package in "$work"/*.deb; do
   dpkg-deb --fsys-tarfile "$package" |

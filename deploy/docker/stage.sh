@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Collects from a build folder what images hold, as a folder that is a Docker build context:
+# Collects the contents of images from a build folder, as a folder that is a Docker build context:
 #   out/bin      the programs, without debug information; they find libraries beside themselves
 #   out/torch, out/mujoco, out/assets    parts of /usr/local/lib/mentor, laid out like the wheels
 #   out/state    an empty folder with the mode of a state volume
@@ -60,7 +60,7 @@ for program in "${programs[@]}"; do
   fi
 done
 
-# Copies files below the wheels, named by patterns, to a part of out/, under the same paths.
+# Copies files that match the patterns from the wheels to a part of out/, under the same paths.
 take() {
   local part=$1
   shift
@@ -74,7 +74,7 @@ take() {
 take mujoco 'mujoco/libmujoco.so.*' 'mujoco-*.dist-info'
 mapfile -t assets < <(awk '{print $2}' "$root/deploy/assets.sha256")
 take assets "${assets[@]}" 'metaworld-*.dist-info' 'gymnasium-*.dist-info'
-# On the CPU LibTorch loads two of CUDA's libraries, with CUDA all of them.
+# On the CPU LibTorch loads two of CUDA's libraries; with CUDA it loads all.
 if [ "$cuda" = ON ]; then
   take torch 'torch/lib/*.so*' 'torch-*.dist-info' 'nvidia/*/lib' 'nvidia_*.dist-info'
 else

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes what is derived from other files of deploy/: the PrometheusRule of the component
-prometheus-operator and of the chart from deploy/prometheus/rules.yml and alerts.yml, and the rest
-of the Helm chart deploy/helm/mentor from the kustomize base and its components (helm.py).
+"""Writes what is derived from other files of deploy/. The PrometheusRule of the component
+prometheus-operator and of the chart comes from deploy/prometheus/rules.yml and alerts.yml. The rest
+of the Helm chart deploy/helm/mentor comes from the kustomize base and its components (helm.py).
 
 Usage: deploy/k8s/generate.py [--rules] [--check]
   --rules   the PrometheusRules alone, which need the standard library only
@@ -36,7 +36,7 @@ LABELS = """\
 
 
 def rules():
-    """Path -> text. The groups as they stand, comments included."""
+    """Returns path -> text. The groups are copied with their comments."""
     groups = "spec:\n  groups:\n"
     for name in ("rules.yml", "alerts.yml"):
         lines = (PROMETHEUS / name).read_text(encoding="utf-8").splitlines()
@@ -47,13 +47,13 @@ def rules():
 
 
 def escape(text):
-    """What Helm must not read as a template: alerts have templates of their own."""
+    """Protects what Helm must not read as a template: alerts have templates of their own."""
     marked = text.replace("{{", "\0").replace("}}", "\1")
     return marked.replace("\0", '{{ "{{" }}').replace("\1", '{{ "}}" }}')
 
 
 def write(path, text, check):
-    """True when it should be written and is not."""
+    """Writes the file, or only compares it. True if `check` found a difference."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     if check:
@@ -71,11 +71,11 @@ def main(arguments):
     parser.add_argument("--rules", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     flags = parser.parse_args(arguments)
-    files = rules()  # First: the chart is made from them, too.
+    files = rules()  # First, because the chart is made from them, too.
     stale = sum(write(path, text, flags.check) for path, text in files.items())
     if flags.rules:
         return int(stale > 0)
-    import helm  # Here, since the rules need no YAML.
+    import helm  # Imported here, because the rules need no YAML.
 
     chart = helm.chart()
     stale += sum(write(path, text, flags.check) for path, text in chart.items())

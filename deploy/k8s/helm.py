@@ -2,7 +2,7 @@
 in values.yaml. generate.py writes it.
 
 The base is rendered alone and with each component. Where the results differ, the template has an
-`if`; what an installation chooses (VALUES) becomes a value whose default is what the base says."""
+`if`. What an installation chooses (VALUES) becomes a value with the base's text as default."""
 
 import difflib
 import functools
@@ -21,7 +21,7 @@ import yaml  # noqa: E402
 
 from generate import escape  # noqa: E402
 
-# In the order in which an overlay names them, and the value that switches each on.
+# The components in the order in which an overlay names them, and the value that switches each on.
 COMPONENTS = {
     "ha": "ha",
     "objects": "objects",
@@ -33,7 +33,7 @@ COMPONENTS = {
     "mtls": "mtls",
 }
 ROLES = {"meta-learner": "metaLearner", "learner": "learner", "actor": "actor"}
-# Those of components, and the variables that come from them.
+# The secrets of components, and the variables that come from them.
 SECRETS = {
     "database": ("MENTOR_DATABASE", "PGPASSWORD"),
     "objects": ("MENTOR_OBJECTS", "AWS_ENDPOINT_URL", "AWS_REGION"),
@@ -52,7 +52,7 @@ keda:                                   # actors by KEDA
 prometheusOperator: {enabled: false}    # ServiceMonitors, PodMonitor, PrometheusRule
 mtls: {enabled: false}                  # servers ask clients for certificates
 
-# Secrets that exist already: deploy/secrets.sh makes the first three's contents.
+# Secrets that exist already: deploy/secrets.sh makes the contents of the first three.
 secrets:
   metaLearner: %(secrets.metaLearner)s
   learner: %(secrets.learner)s
@@ -83,7 +83,7 @@ how.
 
 @functools.cache
 def render(*components):
-    """The base with these components, as text."""
+    """Renders the base with these components, as text."""
     with tempfile.TemporaryDirectory() as folder:
         real = os.path.realpath(folder)
         text = {
@@ -102,7 +102,7 @@ def render(*components):
 
 
 def objects(*components):
-    """By kind and name. The namespace is Helm's to make and to name."""
+    """The objects by kind and name. Helm makes and names the namespace."""
     found = {}
     for item in yaml.safe_load_all(render(*components)):
         item["metadata"].pop("namespace", None)
@@ -112,14 +112,15 @@ def objects(*components):
 
 
 def identity(item):
-    """What makes an item of a list the same one in two renderings."""
+    """Returns what identifies an item of a list in two renderings."""
     if isinstance(item, dict):
         item = item.get("name") or item.get("metadata", {}).get("name") or item
     return item if isinstance(item, str) else json.dumps(item, sort_keys=True)
 
 
 def values_of(who):
-    """Path in an object -> value; with a component's name where only its text is meant."""
+    """Returns path in an object -> value. A component's name is in the path where only its text is
+    meant."""
     kind, name = who.split("/")
     found = {}
     if name in ROLES and kind in ("StatefulSet", "Deployment"):
@@ -152,7 +153,7 @@ def values_of(who):
 
 
 def extras(who):
-    """Path of a mapping or list -> lines that are added to its end."""
+    """Returns path of a mapping or list -> lines to add to its end."""
     kind, name = who.split("/")
     found = {}
     storage = [
@@ -233,7 +234,7 @@ class Template:
             if isinstance(value, dict) and lead == "-":
                 at = len(self.lines)
                 self.mapping(value, variants, path, indent + 2, component)
-                # The first line of an item carries the dash; an `if` there would need another.
+                # The dash is in the first line of an item; an `if` there would need a second dash.
                 if self.lines[at].strip().startswith("{{"):
                     self.lines.insert(at, " " * indent + "-")
                 else:
@@ -325,7 +326,7 @@ class Template:
 
 
 def values(defaults):
-    """values.yaml: what is found in the base, in the order in which people look for it."""
+    """values.yaml: the values of the base, in the order in which people look for them."""
     quoted = {name: json.dumps(value) for name, value in defaults.items()}
     text = HEAD + SWITCHES % quoted
     for role in ROLES.values():
@@ -351,7 +352,7 @@ def values(defaults):
 
 
 def schema(value, open_=False):
-    """A misspelt value is an error, not a default."""
+    """Makes a misspelt value an error instead of a default."""
     if isinstance(value, dict):
         if open_:
             return {"type": "object"}
@@ -367,7 +368,7 @@ def schema(value, open_=False):
 
 
 def chart():
-    """Path -> text of each file of the chart."""
+    """Returns path -> text of each file of the chart."""
     alone = objects()
     with_ = {name: objects(name) for name in COMPONENTS}
     defaults, files = {}, {}

@@ -9,14 +9,14 @@ stage=$1 version=$2 out=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# package NAME DEPENDS RECOMMENDS DESCRIPTION: DEB of the tree $work/NAME; depends on the packages
-# of the libraries that its programs load, too.
+# package NAME DEPENDS RECOMMENDS DESCRIPTION: makes a package of the tree $work/NAME. It also
+# depends on the packages of the libraries that its programs load.
 package() {
   local name=$1 depends=$2 recommends=$3 description=$4 tree=$work/$1 programs libraries
   mkdir -p "$tree/usr/share/doc/$name" "$tree/DEBIAN" "$work/debian"
   cp LICENSE "$tree/usr/share/doc/$name/copyright"
   if [ -d "$tree/usr/bin" ]; then
-    # dpkg-shlibdeps wants a source package around it; our own libraries belong to none yet.
+    # dpkg-shlibdeps needs a source package around it; our own libraries do not belong to one yet.
     printf 'Source: mentor\n\nPackage: %s\nArchitecture: amd64\n' "$name" > "$work/debian/control"
     programs=("$tree"/usr/bin/*)
     libraries=$(cd "$work" && dpkg-shlibdeps -O --ignore-missing-info \
@@ -50,7 +50,7 @@ program() {
   done
 }
 
-# shared NAME FOLDER...: libraries or data of wheels, whose licences go to /usr/share/doc.
+# shared NAME FOLDER...: libraries or data of wheels; their licences go to /usr/share/doc.
 licences() {
   mkdir -p "$work/$1/usr/share/doc/$1"
   mv "$2"/*.dist-info "$work/$1/usr/share/doc/$1/"

@@ -4,9 +4,9 @@
 Usage: wheel.py STAGE VERSION DIR
   STAGE   what deploy/docker/stage.sh and package.sh have collected
 
-The package mentor_programs holds the programs and their data; LibTorch, MuJoCo and the models are
-found in the wheels that pip puts beside it. auditwheel adds the other libraries, from Debian, and
-names the oldest C library that the result runs with.
+The package mentor_programs holds the programs and their data. LibTorch, MuJoCo and the models are
+in the wheels that pip puts beside it. auditwheel adds the other libraries, from Debian, and names
+the oldest C library that can run the result.
 """
 
 import pathlib
@@ -18,14 +18,14 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-meta-learner")
-# Run by the others, from beside them.
+# Programs that other programs run, from their own folder.
 INNER = ("mentor-mjcf",)
-# In other wheels: these say themselves where what they load lies.
+# Libraries of other wheels; those know themselves where their libraries are.
 ELSEWHERE = ("libtorch_cpu.so", "libc10.so", "libmujoco.so.*", "libcudart.so.*", "libcupti.so.*")
 
 
 def requirements():
-    """Those of the build, in its versions; what torch asks for itself is left to it."""
+    """The wheels of the build, in its versions. torch's own requirements are left to torch."""
     text = (ROOT / "deploy/requirements.txt").read_text()
     found = re.findall(r"^([a-z0-9-]+==\S+)", text, re.MULTILINE)
     return [wheel for wheel in found if not wheel.startswith("nvidia-")]
@@ -43,7 +43,7 @@ def lay_out(stage, version, folder):
             check=True,
         )
     shutil.copytree(stage / "share/mentor", package / "share/mentor")
-    # Below the environment's folder: shells and man look there when it is active.
+    # Below the environment's folder: shells and man look there when the environment is active.
     data = folder / f"mentor-{version}.data/data/share"
     for part in ("man", "bash-completion", "fish"):
         if (stage / "share" / part).exists():
@@ -66,7 +66,8 @@ def lay_out(stage, version, folder):
 
 
 def add_licences(programs, folder):
-    """Ours, and the copyright file of each Debian package whose library auditwheel may add."""
+    """Adds our licence, and the copyright file of each Debian package whose library auditwheel may
+    add."""
     folder.mkdir()
     shutil.copy(ROOT / "LICENSE", folder / "LICENSE")
     libraries = set()
@@ -74,7 +75,7 @@ def add_licences(programs, folder):
         listing = subprocess.run(["ldd", program], check=True, capture_output=True, text=True)
         libraries.update(re.findall(r"=> (/\S+)", listing.stdout))
     for library in libraries:
-        # Debian's packages name files as they were before /lib and /usr/lib became one.
+        # Debian's packages still name files as before /lib and /usr/lib became one.
         path = str(pathlib.Path(library).resolve()).removeprefix("/usr")
         owner = subprocess.run(["dpkg", "-S", f"*{path}"], capture_output=True, text=True)
         if owner.returncode == 0:

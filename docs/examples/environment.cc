@@ -73,7 +73,7 @@ class Cart : public Environment {
   }
 
   // numbers := place position velocity steps
-  std::string SaveState() const override {
+  absl::StatusOr<std::string> SaveState() const override {
     MENTOR_CHECK(steps_ >= 0);
     return EncodeState(kName,
                        std::array{place_, position_, velocity_, static_cast<double>(steps_)});

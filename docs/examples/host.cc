@@ -1,4 +1,4 @@
-// A host in C++: a block slides on a line to a place, pushed by a motor. The page
+// A simulator in C++: a block slides on a line to a place, pushed by a motor. The page
 // docs/own_environments.md says how an actor starts it. It needs environment_host.proto alone.
 #include <algorithm>
 #include <cmath>
@@ -25,7 +25,7 @@ struct Block {
 
 v1::EnvironmentFacts FactsOfBlock() {
   v1::EnvironmentFacts facts;
-  facts.set_name("block, the example of a host");
+  facts.set_name("block, the example of a simulator in C++");
   facts.set_observation_size(3);
   facts.set_action_size(1);
   facts.set_episode_steps(kEpisodeSteps);

@@ -1,6 +1,6 @@
-"""A host in Python: a block slides on a line to a place, pushed by a motor.
+"""A simulator in Python: a block slides on a line to a place, pushed by a motor.
 
-    mentor env check --host block='python3 docs/examples/host.py'
+    mentor env check --simulator block='python3 docs/examples/host.py'
 """
 
 import math
@@ -21,7 +21,7 @@ class Block(Environment):
             raise Refused("options of block: force, above 0 and at most 1")
         self.place = self.position = self.velocity = 0.0
         self.facts = Facts(
-            name="block, the example of a host in Python",
+            name="block, the example of a simulator in Python",
             observation_size=3,
             action_size=1,
             episode_steps=40,

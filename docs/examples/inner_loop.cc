@@ -15,12 +15,13 @@ class SlowPpo : public InnerLoop {
  public:
   explicit SlowPpo(InnerLoopContext context)
       : context_(std::move(context)),
+        signals_(*context_.network->signals()),
         period_(context_.options.Integer("period")),
         shape_(ShapeOfAgents(*context_.shard)) {}
 
   void Begin() override {
     agents_ = FreshAgents(context_, shape_);
-    signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
+    signal_ = signals_.InitialState(context_.num_agents(), torch::kFloat32);
   }
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -29,8 +30,7 @@ class SlowPpo : public InnerLoop {
     // Signals are sampled while the outer rule learns, means otherwise.
     const torch::Tensor noise =
         context_.shard->outer_learning() ? SignalNoise(context_, iteration) : torch::Tensor();
-    const SignalOutputs outputs =
-        context_.network->Run(context_.meta_parameters, segment, noise, &signal_);
+    const SignalOutputs outputs = signals_.Run(context_.meta_parameters, segment, noise, &signal_);
     segment.signals = outputs.signals;
     segment.signal_log_probs = outputs.log_probs;
     segment.signal_values = outputs.values;
@@ -57,6 +57,7 @@ class SlowPpo : public InnerLoop {
 
  private:
   const InnerLoopContext context_;
+  const SignalSource& signals_;  // The context keeps it.
   const int64_t period_;
   const AgentShape shape_;
   AgentBatch agents_;

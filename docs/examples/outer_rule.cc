@@ -41,11 +41,11 @@ class Reinforce : public OuterRule {
 
     const Tensor first = torch::zeros({num_lifetimes, 1});
     const Tensor previous = torch::cat({first, steps.signals.narrow(1, 0, num_steps - 1)}, 1);
-    const Tensor features = network_->Features(steps, previous).narrow(1, 0, trained);
+    const Tensor features = network_->density()->Features(steps, previous).narrow(1, 0, trained);
     const Tensor weights = weights_.detach().clone().set_requires_grad(true);
-    const learner::SignalEvaluation evaluation =
-        network_->Evaluate(weights, features, steps.signals.narrow(1, 0, trained),
-                           network_->InitialState(num_lifetimes, torch::kFloat32).recurrent);
+    const learner::SignalEvaluation evaluation = network_->density()->Evaluate(
+        weights, features, steps.signals.narrow(1, 0, trained),
+        network_->signals()->InitialState(num_lifetimes, torch::kFloat32).recurrent);
     const Tensor loss = -(advantages.unsqueeze(1) * evaluation.log_probs).mean();
     const Tensor gradient = torch::autograd::grad({loss}, {weights})[0];
     if (!gradient.isfinite().all().item<bool>()) {
@@ -86,7 +86,7 @@ const RegisterRule kRegister({
             "is 1; reinforce needs at least 2, since the signal acts from the first update on");
         return nullptr;
       }
-      if (!context.network->has_density()) {
+      if (context.network->density() == nullptr) {
         violations->Add("signal.name", "has no density, which reinforce needs; take lstm");
         return nullptr;
       }

@@ -15,7 +15,7 @@ namespace {
 
 using torch::Tensor;
 
-class LinearNetwork : public SignalNetwork {
+class LinearNetwork : public SignalNetwork, public SignalSource, public SignalDensity {
  public:
   LinearNetwork(const SignalContext& context, const OptionValues& options)
       : input_(context.input),
@@ -24,15 +24,13 @@ class LinearNetwork : public SignalNetwork {
         layout_({{"mean.W", {num_features_}}, {"value.W", {num_features_}}, {"logstd", {1}}}),
         log_initial_std_(std::log(options.Number("initial_std"))) {}
 
+  const SignalSource* signals() const override { return this; }
+  const SignalDensity* density() const override { return this; }
   const ParamLayout& layout() const override { return layout_; }
 
   // Begins as "no opinion": every mean is 0.
   Tensor InitialWeights(uint64_t) const override {
     return torch::zeros({layout_.size()}, torch::kFloat32);
-  }
-
-  SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
-    return {.recurrent = {}, .previous = torch::zeros({num_lifetimes}, dtype)};
   }
 
   SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,

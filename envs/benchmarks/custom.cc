@@ -14,7 +14,7 @@ namespace {
 // Somebody reads them, and each is compared with all others.
 constexpr size_t kViolationsMax = 100;
 
-// What is wrong with the benchmark's wrappers is found with every set, and said once.
+// Errors of the benchmark's wrappers are found with every set, and reported once.
 void AddNew(const Violations& found, Violations* violations) {
   for (const Violation& violation : found.list()) {
     const auto is_same = [&](const Violation& said) {

@@ -5,7 +5,7 @@
 namespace mentor::envs {
 namespace {
 
-// In the order of Meta-World's list, which is that of the goals.
+// In the order of Meta-World's list, which is also the order of the goals.
 const std::vector<std::string_view>& All() {
   static const std::vector<std::string_view> list = {"assembly-v3",
                                                      "basketball-v3",

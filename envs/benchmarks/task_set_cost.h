@@ -1,6 +1,6 @@
-// What the tasks that a spec writes out or draws will cost, reckoned from its sizes alone, before
-// anything is made of them. Not for whether they fit their environments (task_sets.h). Pure;
-// threads may share.
+// The cost of the tasks that a spec writes out or draws. Computed from its sizes alone, before any
+// task is made. Does not check whether tasks fit their environments (task_sets.h). Pure; threads
+// may share.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace mentor::envs {
 
-// What the sets of a benchmark may have together. Fifty sets with the most goals that a set may
-// have, 10,000, stay below.
+// Limits on all sets of a benchmark together. Fifty sets with the most goals of a set, 10,000, stay
+// below.
 inline constexpr uint64_t kTasksMax = 1'000'000;
 inline constexpr uint64_t kDrawsMax = 10'000'000;
 inline constexpr uint64_t kSettingBytesMax = 64 << 20;

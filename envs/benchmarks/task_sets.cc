@@ -40,7 +40,7 @@ void AddLines(const absl::Status& status, Violations* violations) {
   }
 }
 
-// Whether the work is to end here, which is then a violation.
+// True if the work must end here; that is a violation, too.
 bool EndsHere(const std::string& field, Violations* violations) {
   const absl::Status status = PausePoint();
   if (!status.ok()) violations->Add(field, std::string(status.message()));
@@ -69,7 +69,7 @@ class RangeDraw {
     }
   }
 
-  // Whether the ranges are what the environment takes, and a list of `goals` can be drawn.
+  // Checks that the environment accepts the ranges, and that a list of `goals` can be drawn.
   bool Check(uint32_t goals, const std::string& path, Violations* violations) {
     const RandomStream random{.purpose = Purpose::kTasks, .lifetime = kListLifetime};
     int accepted = 0;
@@ -140,7 +140,7 @@ class RangeDraw {
   const std::unique_ptr<Environment> environment_ ABSL_PT_GUARDED_BY(mutex_);
 };
 
-// What a set says of its tasks, as far as it can be judged by itself.
+// Checks the tasks of a set, as far as the set alone shows errors.
 bool CheckSupply(const v1::TaskSetSpec& set, int num_parameters, const std::string& path,
                  Violations* violations) {
   const size_t before = violations->list().size();
@@ -249,7 +249,7 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
   }
   if (!tasks.empty()) return made;
 
-  // What the environment refuses of the fields that all tasks of the set share.
+  // Reports what the environment refuses of the fields that all tasks of the set share.
   if (const absl::Status status = environment->SetTask(own_distribution({}, 0)); !status.ok()) {
     violations->Add(path, std::string(status.message()));
     return std::nullopt;

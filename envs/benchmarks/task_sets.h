@@ -1,5 +1,5 @@
 // The tasks of any environment: written out, drawn from ranges, or from the environment's own
-// distribution. What benchmarks `single` and `custom` are made of.
+// distribution. Benchmarks `single` and `custom` consist of them.
 #pragma once
 
 #include <memory>

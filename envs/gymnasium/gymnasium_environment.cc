@@ -244,7 +244,7 @@ absl::StatusOr<StepOutcome> GymnasiumEnvironment::Step(std::span<const float> ac
 
 // numbers := steps ended position[2] observation[D] simulator. Position and observation are saved
 // since they come from derived quantities, which a restored simulator does not have.
-std::string GymnasiumEnvironment::SaveState() const {
+absl::StatusOr<std::string> GymnasiumEnvironment::SaveState() const {
   MENTOR_CHECK(steps_ >= 0);
   std::vector<double> numbers = {static_cast<double>(steps_), ended_ ? 1.0 : 0.0, position_[0],
                                  position_[1]};

@@ -127,7 +127,7 @@ class GymnasiumEnvironment : public MuJoCoEnvironment {
                        std::span<double> observation) override;
   absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                    std::span<double> observation) override;
-  std::string SaveState() const override;
+  absl::StatusOr<std::string> SaveState() const override;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override;
 
   Simulation& simulation() override { return sim_; }

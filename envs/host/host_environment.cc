@@ -25,37 +25,37 @@ namespace mentor::envs {
 namespace {
 
 constexpr char kHostSummary[] =
-    "An environment in another process, in any language: a host that actors offer.";
+    "An environment in another process, in any language: a simulator that actors offer.";
 constexpr uint32_t kHostProtocol = 1;
-// state := magic steps:u32 digest:32 bytes of the host
+// state := magic steps:u32 digest:32 bytes of the simulator
 // The digest covers everything else, and facts and task. A state that is cut, altered or of another
-// environment is refused before the host sees it.
+// environment is refused before the simulator sees it.
 constexpr std::string_view kHostStateMagic = "MENHST01";
 constexpr size_t kHostStateDigestBytes = 32;
 constexpr size_t kHostStateHeaderBytes =
     kHostStateMagic.size() + sizeof(uint32_t) + kHostStateDigestBytes;
 constexpr size_t kHostStateBytesMax = (4 << 20) - 1024;
 
-absl::StatusOr<HostCommand> CommandOf(const std::string& name) {
-  if (auto host = FindHost(name)) return *std::move(host);
-  const std::vector<std::string> names = HostNames();
+absl::StatusOr<SimulatorCommand> CommandOf(const std::string& name) {
+  if (auto host = FindSimulator(name)) return *std::move(host);
+  const std::vector<std::string> names = SimulatorNames();
   return absl::FailedPreconditionError(
-      absl::StrCat("host '", name, "' is not offered here",
+      absl::StrCat("simulator '", name, "' is not offered here",
                    names.empty() ? "" : absl::StrCat(" (", absl::StrJoin(names, ", "), ")"),
-                   "; give --host ", name, "='COMMAND'"));
+                   "; give --simulator ", name, "='COMMAND'"));
 }
 
-// A host that has made its environment.
-struct OpenHost {
-  std::unique_ptr<HostProcess> process;
+// A simulator that has made its environment.
+struct OpenSimulator {
+  std::unique_ptr<SimulatorProcess> process;
   v1::EnvironmentFacts facts;
 };
 
-absl::StatusOr<OpenHost> OpenTheHost(const std::string& name,
-                                     const std::map<std::string, std::string>& options) {
-  MENTOR_ASSIGN_OR_RETURN(const HostCommand command, CommandOf(name));
-  OpenHost open;
-  MENTOR_ASSIGN_OR_RETURN(open.process, HostProcess::Start(command));
+absl::StatusOr<OpenSimulator> OpenTheSimulator(const std::string& name,
+                                               const std::map<std::string, std::string>& options) {
+  MENTOR_ASSIGN_OR_RETURN(const SimulatorCommand command, CommandOf(name));
+  OpenSimulator open;
+  MENTOR_ASSIGN_OR_RETURN(open.process, SimulatorProcess::Start(command));
   v1::HostRequest question;
   question.mutable_open()->set_protocol_version(kHostProtocol);
   for (const auto& [option, value] : options) {
@@ -71,10 +71,10 @@ absl::StatusOr<OpenHost> OpenTheHost(const std::string& name,
   return open;
 }
 
-class HostEnvironment : public Environment {
+class SimulatorEnvironment : public Environment {
  public:
-  HostEnvironment(std::string host, std::map<std::string, std::string> options,
-                  v1::EnvironmentFacts facts)
+  SimulatorEnvironment(std::string host, std::map<std::string, std::string> options,
+                       v1::EnvironmentFacts facts)
       : host_(std::move(host)),
         options_(std::move(options)),
         facts_(std::move(facts)),
@@ -153,13 +153,30 @@ class HostEnvironment : public Environment {
                        .truncated = outcome->truncated || is_last};
   }
 
-  std::string SaveState() const override {
+  absl::StatusOr<std::string> SaveState() const override {
     MENTOR_CHECK(steps_ >= 0);
-    const auto state = Save();
-    save_status_ = state.status();
-    return state.ok() ? *state : "";
+    if (!info_.saves_state)
+      return absl::FailedPreconditionError(absl::StrCat(facts_.name(), " saves no states"));
+    v1::HostRequest question;
+    question.mutable_save();
+    auto reply = process_->Ask(question);
+    absl::Status status = reply.status();
+    if (status.ok() && (!reply->has_state() || reply->state().state().empty() ||
+                        reply->state().state().size() > kHostStateBytesMax)) {
+      status = process_->End(
+          absl::StrFormat("answered 'save' with no state of 1 to %d bytes", kHostStateBytesMax));
+    }
+    if (!status.ok()) {
+      process_.reset();
+      steps_ = -1;
+      return status;
+    }
+    std::string state(kHostStateMagic);
+    const uint32_t steps = static_cast<uint32_t>(steps_);
+    state.append(reinterpret_cast<const char*>(&steps), sizeof(steps));
+    state += StateDigest(steps, reply->state().state());
+    return state += reply->state().state();
   }
-  absl::Status SaveStatus() const override { return save_status_; }
 
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
     MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
@@ -169,12 +186,12 @@ class HostEnvironment : public Environment {
     }
     if (!task_)
       return absl::FailedPreconditionError(
-          absl::StrCat("host ", host_, ": RestoreState before SetTask"));
+          absl::StrCat("simulator ", host_, ": RestoreState before SetTask"));
     uint32_t steps = 0;
     if (!state.starts_with(kHostStateMagic) || state.size() <= kHostStateHeaderBytes ||
         state.size() > kHostStateHeaderBytes + kHostStateBytesMax) {
       return absl::InvalidArgumentError(
-          absl::StrCat("state of ", state.size(), " bytes: is not one of a host"));
+          absl::StrCat("state of ", state.size(), " bytes: is not one of a simulator"));
     }
     std::memcpy(&steps, state.data() + kHostStateMagic.size(), sizeof(steps));
     const std::string_view bytes = state.substr(kHostStateHeaderBytes);
@@ -201,18 +218,18 @@ class HostEnvironment : public Environment {
     ended_ = false;
   }
 
-  // Makes the host run and tells it the task.
+  // Makes the simulator run and tells it the task.
   absl::Status Prepare(const char* caller) {
     if (!task_)
       return absl::FailedPreconditionError(
-          absl::StrCat("host ", host_, ": ", caller, " before SetTask"));
+          absl::StrCat("simulator ", host_, ": ", caller, " before SetTask"));
     steps_ = -1;
     if (process_ == nullptr) {
-      MENTOR_ASSIGN_OR_RETURN(OpenHost open, OpenTheHost(host_, options_));
+      MENTOR_ASSIGN_OR_RETURN(OpenSimulator open, OpenTheSimulator(host_, options_));
       if (const std::string differences = DifferencesOfFacts(open.facts, facts_);
           !differences.empty()) {
         return absl::FailedPreconditionError(absl::StrCat(
-            "host ", host_, " is another one than the spec's: ", differences,
+            "simulator ", host_, " is another one than the spec's: ", differences,
             "; run the same versions on all actors, or take the facts that mentor env facts "
             "prints now"));
       }
@@ -243,7 +260,7 @@ class HostEnvironment : public Environment {
     if (!status.ok() && !absl::IsInvalidArgument(status)) process_.reset();
     return status;
   }
-  // Ends a host that answered nonsense.
+  // Ends a simulator that answered nonsense.
   absl::Status Believe(const absl::Status& status, const char* name) {
     if (status.ok()) return status;
     steps_ = -1;
@@ -262,30 +279,6 @@ class HostEnvironment : public Environment {
     return hash.Finish();
   }
 
-  absl::StatusOr<std::string> Save() const {
-    if (!info_.saves_state)
-      return absl::FailedPreconditionError(absl::StrCat(facts_.name(), " saves no states"));
-    v1::HostRequest question;
-    question.mutable_save();
-    auto reply = process_->Ask(question);
-    absl::Status status = reply.status();
-    if (status.ok() && (!reply->has_state() || reply->state().state().empty() ||
-                        reply->state().state().size() > kHostStateBytesMax)) {
-      status = process_->End(
-          absl::StrFormat("answered 'save' with no state of 1 to %d bytes", kHostStateBytesMax));
-    }
-    if (!status.ok()) {
-      process_.reset();
-      steps_ = -1;
-      return status;
-    }
-    std::string state(kHostStateMagic);
-    const uint32_t steps = static_cast<uint32_t>(steps_);
-    state.append(reinterpret_cast<const char*>(&steps), sizeof(steps));
-    state += StateDigest(steps, reply->state().state());
-    return state += reply->state().state();
-  }
-
   // Fixed after construction.
   const std::string host_;
   const std::map<std::string, std::string> options_;
@@ -300,8 +293,7 @@ class HostEnvironment : public Environment {
   bool ended_ = false;
   std::vector<float> clipped_;
   // Mutable, because saving asks the process and may end it.
-  mutable std::unique_ptr<HostProcess> process_;
-  mutable absl::Status save_status_;
+  mutable std::unique_ptr<SimulatorProcess> process_;
   std::unique_ptr<SharedArrays> arrays_;
 };
 
@@ -341,7 +333,7 @@ absl::StatusOr<bool> LearnInto(google::protobuf::RepeatedPtrField<v1::Option>* o
                                                   *options, "option", &violations);
   // The check of the spec reports what is wrong.
   if (!violations.empty() || !values.Text(kFactsOption).empty() ||
-      !FindHost(values.Text(kHostOption))) {
+      !FindSimulator(values.Text(kHostOption))) {
     return false;
   }
   MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentFacts facts, AskFacts(values));
@@ -354,32 +346,35 @@ absl::StatusOr<bool> LearnInto(google::protobuf::RepeatedPtrField<v1::Option>* o
 const RegisterEnvironment kRegisterHost({
     .name = std::string(kHostEnvironment),
     .summary = kHostSummary,
-    .options = {RequiredTextOption(std::string(kHostOption), kHostNameBytesMax,
-                                   "The name of the host, as actors offer it: --host NAME=COMMAND.",
-                                   [](const std::string& name) {
-                                     return IsHostName(name)
-                                                ? std::string()
-                                                : absl::StrCat("is '", name,
-                                                               "'; a name has small letters, "
-                                                               "digits, '-' and '_'");
-                                   }),
-                TextOption(std::string(kFactsOption), "", kFactsBytesMax,
-                           "What the host's environment is like: mentor run asks it, mentor env "
-                           "facts prints it.",
-                           ComplaintAboutFacts),
-                OtherOptions("goes to the host as it is.")},
+    .options = {RequiredTextOption(
+                    std::string(kHostOption), kHostNameBytesMax,
+                    "The name of the simulator, as actors offer it: --simulator NAME=COMMAND.",
+                    [](const std::string& name) {
+                      return IsHostName(name) ? std::string()
+                                              : absl::StrCat("is '", name,
+                                                             "'; a name has small letters, "
+                                                             "digits, '-' and '_'");
+                    }),
+                TextOption(
+                    std::string(kFactsOption), "", kFactsBytesMax,
+                    "What the simulator's environment is like: mentor run asks it, mentor env "
+                    "facts prints it.",
+                    ComplaintAboutFacts),
+                OtherOptions("goes to the simulator as it is.")},
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       MENTOR_ASSIGN_OR_RETURN(v1::EnvironmentFacts facts, StatedFacts(options));
-      return std::make_unique<HostEnvironment>(options.Text(kHostOption), options.others(),
-                                               std::move(facts));
+      return std::make_unique<SimulatorEnvironment>(options.Text(kHostOption), options.others(),
+                                                    std::move(facts));
     },
     .draw_task = DrawHostTask,
-    .task_help = "parameters: as many numbers as the host's facts have ranges; drawn uniformly "
-                 "from them",
-    .observation_help = "the host's",
-    .reward_help = "the host's",
-    .random_help = "each reset gives the host a seed of 128 bits, from which all chance of the "
-                   "episode must come",
+    .task_help =
+        "parameters: as many numbers as the simulator's facts have ranges; drawn uniformly "
+        "from them",
+    .observation_help = "the simulator's",
+    .reward_help = "the simulator's",
+    .random_help =
+        "each reset gives the simulator a seed of 128 bits, from which all chance of the "
+        "episode must come",
     .source = "docs/own_environments.md",
     .suite = "Brought along",
     .gives_success =
@@ -395,13 +390,13 @@ const RegisterEnvironment kRegisterHost({
 
 absl::StatusOr<v1::EnvironmentFacts> AskFacts(const OptionValues& options) {
   const std::string& name = options.Text(kHostOption);
-  if (!FindHost(name)) {
+  if (!FindSimulator(name)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the option facts is missing, and no host '", name,
-                     "' is offered here to ask; write what mentor env facts --host ", name,
-                     "=COMMAND prints into the spec, or give --host ", name, "=COMMAND"));
+        absl::StrCat("the option facts is missing, and no simulator '", name,
+                     "' is offered here to ask; write what mentor env facts --simulator ", name,
+                     "=COMMAND prints into the spec, or give --simulator ", name, "=COMMAND"));
   }
-  MENTOR_ASSIGN_OR_RETURN(OpenHost open, OpenTheHost(name, options.others()));
+  MENTOR_ASSIGN_OR_RETURN(OpenSimulator open, OpenTheSimulator(name, options.others()));
   return std::move(open.facts);
 }
 

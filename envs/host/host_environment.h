@@ -15,11 +15,11 @@
 
 namespace mentor::envs {
 
-// Starts the host briefly and asks for its facts. FAILED_PRECONDITION where it is not allowed.
+// Starts the simulator briefly and asks for its facts. FAILED_PRECONDITION where it is not allowed.
 absl::StatusOr<v1::EnvironmentFacts> AskFacts(const OptionValues& options);
 
-// Asks the allowed hosts of a spec for the facts that it does not state yet, and writes them into
-// it. Returns true if it wrote any.
+// Asks the allowed simulators of a spec for the facts that it does not state yet, and writes them
+// into it. Returns true if it wrote any.
 absl::StatusOr<bool> LearnFacts(v1::BenchmarkSpec* benchmark);
 
 }  // namespace mentor::envs

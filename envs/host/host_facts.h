@@ -1,6 +1,6 @@
-// The facts that a host states of its environment: their bounds, and the text that a spec carries.
-// With that text, checking a spec or planning units needs no host, and an actor notices a host that
-// differs. Pure functions; threads may share.
+// The facts that a simulator states of its environment: their bounds, and the text that a spec
+// carries. With that text, checking a spec or planning units needs no simulator, and an actor
+// notices a simulator that differs. Pure functions; threads may share.
 #pragma once
 
 #include <string>

@@ -15,10 +15,10 @@ namespace {
 
 struct Allowed {
   Mutex mutex;
-  std::map<std::string, HostCommand, std::less<>> hosts ABSL_GUARDED_BY(mutex);
+  std::map<std::string, SimulatorCommand, std::less<>> hosts ABSL_GUARDED_BY(mutex);
 };
 
-Allowed& AllowedHosts() {
+Allowed& AllowedSimulators() {
   static Allowed& allowed = *new Allowed;  // Outlives all threads.
   return allowed;
 }
@@ -49,15 +49,15 @@ absl::StatusOr<std::vector<std::string>> SplitWords(std::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<HostCommand> ParseHost(const std::string& text) {
+absl::StatusOr<SimulatorCommand> ParseSimulator(const std::string& text) {
   const auto wrong = [&](std::string_view why) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--host ", text, ": ", std::string(why),
+        absl::StrCat("--simulator ", text, ": ", std::string(why),
                      "; give NAME=COMMAND, for instance gym='python3 -m mentor_env'"));
   };
   const size_t equals = text.find('=');
   if (equals == text.npos) return wrong("has no '='");
-  HostCommand host{.name = text.substr(0, equals), .command = {}};
+  SimulatorCommand host{.name = text.substr(0, equals), .command = {}};
   if (!IsHostName(host.name)) {
     return wrong(absl::StrCat("a name has 1 to ", kHostNameBytesMax,
                               " characters, small letters, digits, '-' and '_'"));
@@ -69,46 +69,46 @@ absl::StatusOr<HostCommand> ParseHost(const std::string& text) {
   return host;
 }
 
-absl::Status AllowHosts(std::vector<HostCommand> hosts) {
-  std::map<std::string, HostCommand, std::less<>> by_name;
-  for (HostCommand& host : hosts) {
+absl::Status AllowSimulators(std::vector<SimulatorCommand> hosts) {
+  std::map<std::string, SimulatorCommand, std::less<>> by_name;
+  for (SimulatorCommand& host : hosts) {
     std::string name = host.name;
     if (!by_name.emplace(name, std::move(host)).second) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--host ", name, " is given twice; remove one of the two"));
+          absl::StrCat("--simulator ", name, " is given twice; remove one of the two"));
     }
   }
   if (by_name.size() > static_cast<size_t>(kHostsMax)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--host is given ", by_name.size(), " times; give at most ", kHostsMax));
+        absl::StrCat("--simulator is given ", by_name.size(), " times; give at most ", kHostsMax));
   }
-  Allowed& allowed = AllowedHosts();
+  Allowed& allowed = AllowedSimulators();
   const MutexLock lock(allowed.mutex);
   allowed.hosts = std::move(by_name);
   return absl::OkStatus();
 }
 
-absl::Status AllowHosts(const std::vector<std::string>& flags, int answer_s) {
-  std::vector<HostCommand> hosts;
+absl::Status AllowSimulators(const std::vector<std::string>& flags, int answer_s) {
+  std::vector<SimulatorCommand> hosts;
   for (const std::string& flag : flags) {
-    MENTOR_ASSIGN_OR_RETURN(HostCommand host, ParseHost(flag));
+    MENTOR_ASSIGN_OR_RETURN(SimulatorCommand host, ParseSimulator(flag));
     host.answer = std::chrono::seconds(answer_s);
     host.start = std::max(host.start, 2 * host.answer);
     hosts.push_back(std::move(host));
   }
-  return AllowHosts(std::move(hosts));
+  return AllowSimulators(std::move(hosts));
 }
 
-std::optional<HostCommand> FindHost(std::string_view name) {
-  Allowed& allowed = AllowedHosts();
+std::optional<SimulatorCommand> FindSimulator(std::string_view name) {
+  Allowed& allowed = AllowedSimulators();
   const MutexLock lock(allowed.mutex);
   const auto found = allowed.hosts.find(name);
   if (found == allowed.hosts.end()) return std::nullopt;
   return found->second;
 }
 
-std::vector<std::string> HostNames() {
-  Allowed& allowed = AllowedHosts();
+std::vector<std::string> SimulatorNames() {
+  Allowed& allowed = AllowedSimulators();
   const MutexLock lock(allowed.mutex);
   std::vector<std::string> names;
   for (const auto& [name, host] : allowed.hosts) names.push_back(name);

@@ -1,5 +1,5 @@
-// The hosts that this process may start, from its --host flags. Specs and units name a host, never
-// a command, so submitting experiments does not choose what runs. Thread-safe.
+// The simulators that this process may start, from its --simulator flags. Specs and units name a
+// simulator, never a command, so submitting experiments does not choose what runs. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -13,7 +13,7 @@
 
 namespace mentor::envs {
 
-struct HostCommand {
+struct SimulatorCommand {
   std::string name;
   std::vector<std::string> command;  // A program, looked up in PATH, and its arguments.
   // Time limits of the start, and of each later answer.
@@ -22,14 +22,14 @@ struct HostCommand {
 
 // "NAME=COMMAND": words separated by spaces. Text in ' or " is one word. Nothing is expanded,
 // because no shell sees it. INVALID_ARGUMENT says what is wrong.
-absl::StatusOr<HostCommand> ParseHost(const std::string& text);
+absl::StatusOr<SimulatorCommand> ParseSimulator(const std::string& text);
 
-// Replaces the list of allowed hosts.
-absl::Status AllowHosts(std::vector<HostCommand> hosts);
-// The same, from the values of --host and --host_timeout_s.
-absl::Status AllowHosts(const std::vector<std::string>& flags, int answer_s);
-std::optional<HostCommand> FindHost(std::string_view name);
+// Replaces the list of allowed simulators.
+absl::Status AllowSimulators(std::vector<SimulatorCommand> hosts);
+// The same, from the values of --simulator and --simulator_timeout_s.
+absl::Status AllowSimulators(const std::vector<std::string>& flags, int answer_s);
+std::optional<SimulatorCommand> FindSimulator(std::string_view name);
 // In the order of their names.
-std::vector<std::string> HostNames();
+std::vector<std::string> SimulatorNames();
 
 }  // namespace mentor::envs

@@ -27,18 +27,19 @@ namespace {
 
 // message := length:u32 bytes, little-endian
 constexpr size_t kFrameHeaderBytes = 4;
-// Only the end of a host's output is kept.
+// Only the end of a simulator's output is kept.
 constexpr size_t kLastWordsBytesMax = 2000;
-// Waits for a host that was asked to end, and for the last words of one that ended.
+// Waits for a simulator that was asked to end, and for the last words of one that ended.
 constexpr std::chrono::milliseconds kFarewell{2000}, kLastWordsWait{200};
 // Time between two pause points while waiting for an answer.
 constexpr std::chrono::milliseconds kPauseEvery{20};
 
 // Variables that a program needs to find its files. None holds a secret of the actor.
-std::vector<std::string> VariablesOfHost() {
+std::vector<std::string> VariablesOfSimulator() {
   std::vector<std::string> variables = {
       "MENTOR_HOST_SOCKET=3", "LC_ALL=C.UTF-8",
-      // One worker thread has one host: more threads would compete, and change the order of sums.
+      // One worker thread has one simulator: more threads would compete, and change the order of
+      // sums.
       "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1",
       // Otherwise Python's sets have another order in each process.
       "PYTHONHASHSEED=0", "PYTHONUNBUFFERED=1"};
@@ -87,18 +88,19 @@ std::string HostFrame(const v1::HostRequest& question) {
   return frame;
 }
 
-absl::StatusOr<std::unique_ptr<HostProcess>> HostProcess::Start(const HostCommand& host) {
-  std::unique_ptr<HostProcess> started(new HostProcess(host));
+absl::StatusOr<std::unique_ptr<SimulatorProcess>> SimulatorProcess::Start(
+    const SimulatorCommand& host) {
+  std::unique_ptr<SimulatorProcess> started(new SimulatorProcess(host));
   int ends[2], pipe[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("host ", host.name, ": no socket: ", std::strerror(errno)));
+        absl::StrCat("simulator ", host.name, ": no socket: ", std::strerror(errno)));
   }
   started->socket_ = ends[0];
   if (pipe2(pipe, O_CLOEXEC) != 0) {
     close(ends[1]);
     return absl::ResourceExhaustedError(
-        absl::StrCat("host ", host.name, ": no pipe: ", std::strerror(errno)));
+        absl::StrCat("simulator ", host.name, ": no pipe: ", std::strerror(errno)));
   }
   started->words_ = pipe[0];
   fcntl(pipe[0], F_SETFL, O_NONBLOCK);
@@ -109,18 +111,18 @@ absl::StatusOr<std::unique_ptr<HostProcess>> HostProcess::Start(const HostComman
                                       .output = pipe[1],
                                       .group = true,
                                       .socket = ends[1],
-                                      .variables = VariablesOfHost()});
+                                      .variables = VariablesOfSimulator()});
   close(ends[1]);
   close(pipe[1]);
   if (!process.ok()) {
     return absl::Status(process.status().code(),
-                        absl::StrCat("host ", host.name, ": ", process.status().message()));
+                        absl::StrCat("simulator ", host.name, ": ", process.status().message()));
   }
   started->process_ = *std::move(process);
   return started;
 }
 
-HostProcess::~HostProcess() {
+SimulatorProcess::~SimulatorProcess() {
   if (process_ != nullptr && answered_) {
     v1::HostRequest farewell;
     farewell.mutable_close();
@@ -134,7 +136,8 @@ HostProcess::~HostProcess() {
   if (words_ >= 0) close(words_);
 }
 
-absl::StatusOr<v1::HostReply> HostProcess::Ask(const v1::HostRequest& question, int descriptor) {
+absl::StatusOr<v1::HostReply> SimulatorProcess::Ask(const v1::HostRequest& question,
+                                                    int descriptor) {
   const std::string name = NameOfPart(question);
   MENTOR_ASSIGN_OR_RETURN(const std::string_view bytes,
                           Exchange(HostFrame(question), descriptor, name.c_str()));
@@ -149,19 +152,19 @@ absl::StatusOr<v1::HostReply> HostProcess::Ask(const v1::HostRequest& question, 
       Printable(std::string_view(reply.failure().message()).substr(0, kLastWordsBytesMax));
   if (reply.failure().refused()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("host ", host_.name, " refuses '", name, "': ", why));
+        absl::StrCat("simulator ", host_.name, " refuses '", name, "': ", why));
   }
   return End(absl::StrCat("failed at '", name, "': ", why));
 }
 
-absl::Status HostProcess::Do(const v1::HostRequest& question, int descriptor) {
+absl::Status SimulatorProcess::Do(const v1::HostRequest& question, int descriptor) {
   MENTOR_ASSIGN_OR_RETURN(const v1::HostReply reply, Ask(question, descriptor));
   if (reply.has_done()) return absl::OkStatus();
   return End(absl::StrCat("answered '", NameOfPart(question), "' with '", NameOfPart(reply),
                           "' instead of 'done'"));
 }
 
-absl::Status HostProcess::Do(std::string_view frame, const char* name) {
+absl::Status SimulatorProcess::Do(std::string_view frame, const char* name) {
   constexpr std::string_view kDone("\x12\x00", 2);  // HostReply{done{}}
   MENTOR_ASSIGN_OR_RETURN(const std::string_view bytes, Exchange(frame, -1, name));
   if (bytes == kDone) return absl::OkStatus();
@@ -180,10 +183,10 @@ absl::Status HostProcess::Do(std::string_view frame, const char* name) {
       absl::StrCat("answered '", name, "' with '", NameOfPart(reply), "' instead of 'done'"));
 }
 
-absl::Status HostProcess::End(std::string_view why) {
+absl::Status SimulatorProcess::End(std::string_view why) {
   std::string end;
   if (process_ != nullptr) {
-    // A host that closed the socket has nothing more to do.
+    // A simulator that closed the socket has nothing more to do.
     const auto status = process_->Wait(kLastWordsWait);
     process_.reset();
     if (status.ok() && *status != 128 + SIGKILL) end = absl::StrCat(" (exit status ", *status, ")");
@@ -192,12 +195,12 @@ absl::Status HostProcess::End(std::string_view why) {
   for (int i = 0; i < 64 && words_ >= 0; ++i) Listen();
   const std::string words = Printable(last_words_);
   return absl::InternalError(absl::StrCat(
-      "host ", host_.name, " ", std::string(why), end,
+      "simulator ", host_.name, " ", std::string(why), end,
       words.empty() ? "; it said nothing" : absl::StrCat("; its last words: ", words)));
 }
 
-absl::StatusOr<std::string_view> HostProcess::Exchange(std::string_view frame, int descriptor,
-                                                       const char* name) {
+absl::StatusOr<std::string_view> SimulatorProcess::Exchange(std::string_view frame, int descriptor,
+                                                            const char* name) {
   if (process_ == nullptr) return End("is asked after its end");
   const auto limit = answered_ ? host_.answer : host_.start;
   Clock::time_point deadline = Clock::now() + limit;
@@ -221,8 +224,8 @@ absl::StatusOr<std::string_view> HostProcess::Exchange(std::string_view frame, i
   return End(absl::StrCat(status.message(), " at '", name, "'"));
 }
 
-absl::Status HostProcess::Send(std::string_view frame, int descriptor,
-                               Clock::time_point* deadline) {
+absl::Status SimulatorProcess::Send(std::string_view frame, int descriptor,
+                                    Clock::time_point* deadline) {
   if (frame.size() > kFrameHeaderBytes + kHostMessageBytesMax)
     return absl::InvalidArgumentError(absl::StrCat("was to get ", frame.size(), " bytes"));
   while (!frame.empty()) {
@@ -239,7 +242,7 @@ absl::Status HostProcess::Send(std::string_view frame, int descriptor,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string_view> HostProcess::Receive(Clock::time_point* deadline) {
+absl::StatusOr<std::string_view> SimulatorProcess::Receive(Clock::time_point* deadline) {
   if (buffer_.empty()) buffer_.resize(4096);
   size_t have = 0;
   while (true) {
@@ -266,11 +269,11 @@ absl::StatusOr<std::string_view> HostProcess::Receive(Clock::time_point* deadlin
   }
 }
 
-absl::Status HostProcess::WaitFor(short events, Clock::time_point* deadline) {
+absl::Status SimulatorProcess::WaitFor(short events, Clock::time_point* deadline) {
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now());
     if (left.count() <= 0) return absl::DeadlineExceededError("");
-    // The host's time stands still while others have their turn.
+    // The simulator's time stands still while others have their turn.
     const Clock::time_point before = Clock::now();
     MENTOR_RETURN_IF_ERROR(PausePoint());
     *deadline += Clock::now() - before;
@@ -287,7 +290,7 @@ absl::Status HostProcess::WaitFor(short events, Clock::time_point* deadline) {
   }
 }
 
-void HostProcess::Listen() {
+void SimulatorProcess::Listen() {
   char text[16384];
   const ssize_t size = read(words_, text, sizeof(text));
   if (size > 0) {

@@ -1,8 +1,8 @@
-// A running host: a program that this process has started and asks over a socket
-// (environment_host.proto). Knows frames, deadlines and how a host ends; its owner knows the
-// questions. A host that hangs, ends or breaks a rule is killed with its group; the error holds its
-// last words. Only the thread that started it may use it: the kernel kills the host when that
-// thread ends, however it ends.
+// A running simulator: a program that this process has started and asks over a socket
+// (environment_host.proto). Knows frames, deadlines and how a simulator ends; its owner knows the
+// questions. A simulator that hangs, ends or breaks a rule is killed with its group; the error
+// holds its last words. Only the thread that started it may use it: the kernel kills the simulator
+// when that thread ends, however it ends.
 #pragma once
 
 #include <chrono>
@@ -22,17 +22,17 @@ namespace mentor::envs {
 // Longest message of either side: a state and a little more.
 inline constexpr size_t kHostMessageBytesMax = (4 << 20) + 65536;
 
-class HostProcess {
+class SimulatorProcess {
  public:
   // Starts it without a shell, with few variables, and without rights to gain others.
-  static absl::StatusOr<std::unique_ptr<HostProcess>> Start(const HostCommand& host);
+  static absl::StatusOr<std::unique_ptr<SimulatorProcess>> Start(const SimulatorCommand& host);
   // Asks it to end, and kills it soon after.
-  ~HostProcess();
-  HostProcess(const HostProcess&) = delete;
-  HostProcess& operator=(const HostProcess&) = delete;
+  ~SimulatorProcess();
+  SimulatorProcess(const SimulatorProcess&) = delete;
+  SimulatorProcess& operator=(const SimulatorProcess&) = delete;
 
   // Returns the answer to a question; `descriptor` goes with the question. INVALID_ARGUMENT means
-  // that the host refuses the question and continues. After any other error it has ended.
+  // that the simulator refuses the question and continues. After any other error it has ended.
   absl::StatusOr<v1::HostReply> Ask(const v1::HostRequest& question, int descriptor = -1);
   // The same for a question whose answer is `done`.
   absl::Status Do(const v1::HostRequest& question, int descriptor = -1);
@@ -45,19 +45,19 @@ class HostProcess {
  private:
   using Clock = std::chrono::steady_clock;
 
-  explicit HostProcess(HostCommand host) : host_(std::move(host)) {}
+  explicit SimulatorProcess(SimulatorCommand host) : host_(std::move(host)) {}
   // The bytes of the answer, valid until the next question.
   absl::StatusOr<std::string_view> Exchange(std::string_view frame, int descriptor,
                                             const char* name);
   // Deadlines move on by the time in which others had their turn.
   absl::Status Send(std::string_view frame, int descriptor, Clock::time_point* deadline);
   absl::StatusOr<std::string_view> Receive(Clock::time_point* deadline);
-  // Waits until the socket has one of `events`, with pause points. Meanwhile it keeps the host's
-  // output for people.
+  // Waits until the socket has one of `events`, with pause points. Meanwhile it keeps the
+  // simulator's output for people.
   absl::Status WaitFor(short events, Clock::time_point* deadline);
   void Listen();
 
-  const HostCommand host_;
+  const SimulatorCommand host_;
   // It has answered its first question; before that it may still be starting.
   bool answered_ = false;
   int socket_ = -1, words_ = -1;           // socket_: our end; words_: its output.

@@ -21,7 +21,7 @@ uint64_t RoundUp(uint64_t bytes) {
 
 absl::Status NoMemory(const char* what) {
   return absl::ResourceExhaustedError(
-      absl::StrCat("no memory to share with a host: ", what, ": ", std::strerror(errno)));
+      absl::StrCat("no memory to share with a simulator: ", what, ": ", std::strerror(errno)));
 }
 
 }  // namespace

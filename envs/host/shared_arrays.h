@@ -1,6 +1,6 @@
-// The memory that an actor shares with a host: a step's action goes one way, its outcome the other.
-// The size is sealed, so no host can take the memory away. Answers are copied once, after the
-// host's reply, and then checked; later writes have no effect. One thread.
+// The memory that an actor shares with a simulator: a step's action goes one way, its outcome the
+// other. The size is sealed, so no simulator can take the memory away. Answers are copied once,
+// after the simulator's reply, and then checked; later writes have no effect. One thread.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ class SharedArrays {
   int descriptor() const { return descriptor_; }
   v1::AttachMemory layout() const { return layout_; }
 
-  // Call it before a question: what the host does not write is then no valid number or flag.
+  // Call it before a question: what the simulator does not write is then no valid number or flag.
   void Spoil();
   void SetAction(std::span<const float> action);
   // Call it after an answer; copies. INVALID_ARGUMENT for a number that is not finite.

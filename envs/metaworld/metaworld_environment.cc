@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kHandResetSteps = 50;
 constexpr double kActionScale = 0.01;  // Metres of mocap motion for an action of 1.
-// What the observation shows of the hand at most.
+// Limits of the hand in observations.
 constexpr double kHandLow[3] = {-0.525, 0.348, -0.0525};
 constexpr double kHandHigh[3] = {0.525, 1.025, 0.7};
 // low + (high - low) * u may round to a little more than high.
@@ -257,7 +257,8 @@ absl::Status MetaWorldEnvironment::Reset(const RandomStream&, uint32_t,
   }
   steps_ = 0;
   outcome_ = {};
-  SettledResets::Instance().Add(key, SaveState());
+  MENTOR_ASSIGN_OR_RETURN(std::string settled, SaveState());
+  SettledResets::Instance().Add(key, std::move(settled));
   std::copy(observation_.begin(), observation_.end(), observation.begin());
   return absl::OkStatus();
 }
@@ -318,10 +319,8 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
                      .truncated = steps_ == kEpisodeSteps};
 }
 
-// numbers := goal_visible v[6] steps measured[18] observation[39] episode write_count (kind id x y
-// z)* simulator
-std::string MetaWorldEnvironment::SaveState() const {
-  const Simulation& sim = world_.sim();
+// numbers := goal_visible v[6] steps measured[18] observation[39] episode simulation
+absl::StatusOr<std::string> MetaWorldEnvironment::SaveState() const {
   MENTOR_CHECK(steps_ >= 0);
   std::vector<double> numbers = {goal_visible_ ? 1.0 : 0.0};
   numbers.insert(numbers.end(), v_->value.begin(), v_->value.end());
@@ -330,19 +329,13 @@ std::string MetaWorldEnvironment::SaveState() const {
   numbers.insert(numbers.end(), observation_.begin(), observation_.end());
   const double* episode = reinterpret_cast<const double*>(&episode_);
   numbers.insert(numbers.end(), episode, episode + kEpisodeNumbers);
-  numbers.push_back(static_cast<double>(sim.writes().size()));
-  for (const Simulation::Write& write : sim.writes()) {
-    numbers.insert(numbers.end(), {static_cast<double>(write.kind), static_cast<double>(write.id),
-                                   write.position[0], write.position[1], write.position[2]});
-  }
-  numbers.resize(numbers.size() + sim.state_size());
-  sim.GetState(std::span(numbers).last(sim.state_size()));
+  world_.sim().Save(&numbers);
   return EncodeState(info_.name, numbers);
 }
 
 absl::Status MetaWorldEnvironment::RestoreState(std::string_view state,
                                                 std::span<double> observation) {
-  constexpr size_t kFixed = 1 + 6 + 1 + 18 + kObservationSize + kEpisodeNumbers + 1;
+  constexpr size_t kFixed = 1 + 6 + 1 + 18 + kObservationSize + kEpisodeNumbers;
   constexpr size_t kWritesMax = 16;
   MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
   if (!v_)
@@ -351,10 +344,9 @@ absl::Status MetaWorldEnvironment::RestoreState(std::string_view state,
     return absl::InvalidArgumentError(absl::StrCat("state of ", info_.name, ": ", what));
   };
   Simulation& sim = world_.sim();
-  const size_t simulator_size = sim.state_size();
+  const size_t least = kFixed + 1 + sim.state_size();
   std::vector<double> numbers;
-  MENTOR_RETURN_IF_ERROR(DecodeState(info_.name, state, kFixed + simulator_size,
-                                     kFixed + simulator_size + 5 * kWritesMax, &numbers));
+  MENTOR_RETURN_IF_ERROR(DecodeState(info_.name, state, least, least + 5 * kWritesMax, &numbers));
 
   const double* next = numbers.data();
   if (*next++ != (goal_visible_ ? 1 : 0) || !std::equal(v_->value.begin(), v_->value.end(), next)) {
@@ -368,30 +360,15 @@ absl::Status MetaWorldEnvironment::RestoreState(std::string_view state,
   const double* measured = next;
   const double* shown = measured + measured_.size();
   const double* episode = shown + kObservationSize;
-  const double writes = episode[kEpisodeNumbers];
-  if (numbers.size() != kFixed + simulator_size + 5 * writes)
-    return bad("has a wrong number of model writes");
-  const double* write = episode + kEpisodeNumbers + 1;
-  for (int i = 0; i < writes; ++i) {
-    const double kind = write[5 * i], id = write[5 * i + 1];
-    const double ids = kind == 0 ? sim.model()->nbody : sim.model()->nsite;
-    if ((kind != 0 && kind != 1) || !(id >= 0 && id < ids && id == std::floor(id))) {
-      return bad(absl::StrCat("model write ", i, " names kind ", kind, ", id ", id));
-    }
-  }
+  const std::span<const double> simulation = std::span(numbers).subspan(kFixed);
+  if (const std::string wrong = sim.WrongIn(simulation); !wrong.empty()) return bad(wrong);
 
   steps_ = static_cast<int>(steps);
   std::copy_n(measured, measured_.size(), measured_.begin());
   std::copy_n(shown, kObservationSize, observation_.begin());
   std::copy_n(episode, kEpisodeNumbers, reinterpret_cast<double*>(&episode_));
   outcome_ = {};
-  sim.RestoreModel();
-  for (int i = 0; i < writes; ++i, write += 5) {
-    const std::span<const double, 3> position(write + 2, 3);
-    const int id = static_cast<int>(write[1]);
-    write[0] == 0 ? sim.SetBodyPos(id, position) : sim.SetSitePos(id, position);
-  }
-  sim.SetState(std::span(numbers).last(simulator_size));
+  sim.Restore(simulation);
   std::copy(observation_.begin(), observation_.end(), observation.begin());
   return absl::OkStatus();
 }

@@ -32,7 +32,7 @@ class MetaWorldEnvironment : public MuJoCoEnvironment {
                      std::span<double> observation) override;
   absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                    std::span<double> observation) override;
-  std::string SaveState() const override;
+  absl::StatusOr<std::string> SaveState() const override;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override;
 
   Simulation& simulation() override { return world_.sim(); }

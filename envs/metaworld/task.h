@@ -62,7 +62,7 @@ struct Objects {
   Quat second_orientation = {};
 };
 
-// What a reset settles and the rewards of the episode refer to. Names as in the task statements.
+// Results of a reset, to which the rewards of the episode refer. Names as in the task statements.
 // Doubles only: a saved state holds the struct as it is.
 struct Episode {
   Vec3 tcp0, obj0, target;
@@ -72,7 +72,7 @@ struct Episode {
   double first = -1;  // Distance at the episode's first step; negative: not seen yet.
 };
 
-// What a reward reads, after the step's forward pass.
+// The input of a reward, after the step's forward pass.
 struct StepView {
   const World& world;
   std::array<double, 4> a;  // Unclipped action.
@@ -82,7 +82,7 @@ struct StepView {
   Vec3 tcp, hand0;
 };
 
-// What a scripted policy sees: the observation with its goal shown.
+// The input of a scripted policy: the observation with its goal shown.
 struct Sight {
   Vec3 hand, o, o2, goal;
   double g = 0;  // Gripper opening.
@@ -97,7 +97,8 @@ struct Sight {
   }
 };
 
-// What it does: move the hand by `gain` times the way to `to`, set the fingers' effort.
+// The output of a scripted policy: move the hand by `gain` times the way to `to`, set the fingers'
+// effort.
 struct Advice {
   Vec3 to;
   double gain = 10;

@@ -117,7 +117,7 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
     return absl::UnavailableError(absl::StrCat("cannot compile a model: ", std::strerror(errno)));
   Descriptor words_in(ends[0]), words_out(ends[1]);
 
-  // Its standard input is the descriptor that it writes the model to.
+  // The child's standard input is the descriptor to which it writes the model.
   MENTOR_ASSIGN_OR_RETURN(
       const std::unique_ptr<ChildProcess> child,
       ChildProcess::Start(

@@ -1,14 +1,11 @@
-// Expressions of bundles' tasks: arithmetic by muParser over one flat array of numbers, in which
-// every name has its places. Compiling an expression checks names, sizes and functions; errors name
-// the column. A compiled expression is text for muParser, immutable; a Program belongs to one
-// thread.
+// Expressions of bundles' tasks: arithmetic over one flat array of numbers, in which every name has
+// its places. Compiling an expression checks names, sizes and functions; errors name the column. A
+// compiled expression is text for a Program (program.h), immutable.
 //
 // An expression is written once and stands for a vector: `tip - target` has three components, and
 // `norm(tip - target)` one.
 #pragma once
 
-#include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,25 +36,5 @@ struct Expression {
 
 // INVALID_ARGUMENT: "column 7: ...".
 absl::StatusOr<Expression> Compile(std::string_view text, Scope& scope);
-
-// Texts that are evaluated together, over one array that outlives the program.
-class Program {
- public:
-  // `texts` must be components of compiled expressions.
-  Program(std::vector<std::string> texts, std::span<double> variables);
-  ~Program();
-  Program(Program&&) noexcept;
-
-  size_t size() const;
-  // results: one for each text. False when something was divided by zero or had no result
-  // (sqrt(-1)), or when a result is not finite. Allocates nothing.
-  bool Run(std::span<double> results);
-  // The first text that caused it.
-  size_t Culprit();
-
- private:
-  struct Parsers;
-  std::unique_ptr<Parsers> parsers_;
-};
 
 }  // namespace mentor::envs::mjcf

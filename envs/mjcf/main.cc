@@ -117,7 +117,7 @@ class References {
     while (!nodes.empty()) {
       const pugi::xml_node node = nodes.back();
       nodes.pop_back();
-      if (++elements_ > kElementsMax) Refuse("has more elements than anybody writes");
+      if (++elements_ > kElementsMax) Refuse("has more elements than a model needs");
       Look(node, file, base);
       for (const pugi::xml_node child : node.children()) nodes.push_back(child);
     }
@@ -139,7 +139,7 @@ class References {
         if (name != "meshdir") texture_dirs_.insert(path);
         if (name != "texturedir") mesh_dirs_.insert(path);
         if (mesh_dirs_.size() + texture_dirs_.size() > kFoldersMax)
-          Refuse("names more folders than anybody has");
+          Refuse("names more folders than a bundle needs");
       } else if (kind == "include") {
         open_.emplace_back(path, base);
       } else if (kind == "model") {

@@ -421,8 +421,8 @@ absl::StatusOr<StepOutcome> MjcfEnvironment::Step(std::span<const float> action,
 }
 
 // numbers := bundle goal_visible parameters[P] steps ended pose[7 or 0] remembered[R] late[L]
-// observation[D] write_count (kind id x y z)* simulator
-std::string MjcfEnvironment::SaveState() const {
+// observation[D] simulation
+absl::StatusOr<std::string> MjcfEnvironment::SaveState() const {
   MENTOR_CHECK(steps_ >= 0);
   std::vector<double> n = {bundle_number_, goal_visible_ ? 1.0 : 0.0};
   n.insert(n.end(), parameters_.begin(), parameters_.end());
@@ -432,13 +432,7 @@ std::string MjcfEnvironment::SaveState() const {
   for (const int place : plan_->remembered) n.push_back(numbers_[place]);
   n.insert(n.end(), now_.begin(), now_.end());
   n.insert(n.end(), observation_.begin(), observation_.end());
-  n.push_back(static_cast<double>(sim_.writes().size()));
-  for (const Simulation::Write& write : sim_.writes()) {
-    n.insert(n.end(), {static_cast<double>(write.kind), static_cast<double>(write.id),
-                       write.position[0], write.position[1], write.position[2]});
-  }
-  n.resize(n.size() + sim_.state_size());
-  sim_.GetState(std::span(n).last(sim_.state_size()));
+  sim_.Save(&n);
   return EncodeState(info_.name, n);
 }
 
@@ -449,12 +443,11 @@ absl::Status MjcfEnvironment::RestoreState(std::string_view state, std::span<dou
   const auto bad = [this](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat("state of ", info_.name, ": ", what));
   };
-  const size_t simulator_size = sim_.state_size();
   const size_t fixed = 2 + parameters_.size() + 2 + pose_.size() + plan_->remembered.size() +
-                       now_.size() + observation_.size() + 1;
+                       now_.size() + observation_.size();
+  const size_t least = fixed + 1 + sim_.state_size();
   std::vector<double> numbers;
-  MENTOR_RETURN_IF_ERROR(DecodeState(info_.name, state, fixed + simulator_size,
-                                     fixed + simulator_size + 5 * kWritesMax, &numbers));
+  MENTOR_RETURN_IF_ERROR(DecodeState(info_.name, state, least, least + 5 * kWritesMax, &numbers));
   const double* next = numbers.data();
   if (*next++ != bundle_number_) return bad("belongs to another bundle");
   if (*next++ != (goal_visible_ ? 1 : 0) ||
@@ -468,17 +461,8 @@ absl::Status MjcfEnvironment::RestoreState(std::string_view state, std::span<dou
   if (ended != 0 && ended != 1)
     return bad(absl::StrCat("the mark of its end is ", ended, ", not 0 or 1"));
   const double* kept = next;
-  const double* write = numbers.data() + fixed;
-  const double writes = write[-1];
-  if (!(writes >= 0 && writes <= kWritesMax) ||
-      numbers.size() != fixed + simulator_size + 5 * static_cast<size_t>(writes))
-    return bad("has a wrong number of model writes");
-  for (int i = 0; i < writes; ++i) {
-    const double kind = write[5 * i], id = write[5 * i + 1];
-    const double ids = kind == 0 ? m_.nbody : m_.nsite;
-    if ((kind != 0 && kind != 1) || !(id >= 0 && id < ids && id == std::floor(id)))
-      return bad(absl::StrCat("model write ", i, " names kind ", kind, ", id ", id));
-  }
+  const std::span<const double> simulation = std::span(numbers).subspan(fixed);
+  if (const std::string wrong = sim_.WrongIn(simulation); !wrong.empty()) return bad(wrong);
 
   steps_ = static_cast<int>(steps);
   ended_ = ended == 1;
@@ -488,13 +472,7 @@ absl::Status MjcfEnvironment::RestoreState(std::string_view state, std::span<dou
   std::copy_n(kept, now_.size(), now_.begin());
   std::copy_n(kept + now_.size(), observation_.size(), observation_.begin());
   std::fill(terms_.begin(), terms_.end(), 0.0);
-  sim_.RestoreModel();
-  for (int i = 0; i < writes; ++i, write += 5) {
-    const std::span<const double, 3> position(write + 2, 3);
-    const int id = static_cast<int>(write[1]);
-    write[0] == 0 ? sim_.SetBodyPos(id, position) : sim_.SetSitePos(id, position);
-  }
-  sim_.SetState(std::span(numbers).last(simulator_size));
+  sim_.Restore(simulation);
   std::copy(observation_.begin(), observation_.end(), observation.begin());
   return absl::OkStatus();
 }

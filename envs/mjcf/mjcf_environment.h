@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "envs/mjcf/plan.h"
+#include "envs/mjcf/program.h"
 #include "envs/mujoco_environment.h"
 
 namespace mentor::envs::mjcf {
@@ -26,7 +27,7 @@ class MjcfEnvironment : public MuJoCoEnvironment {
                        std::span<double> observation) override;
   absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                    std::span<double> observation) override;
-  std::string SaveState() const override;
+  absl::StatusOr<std::string> SaveState() const override;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override;
 
   Simulation& simulation() override { return sim_; }

@@ -17,6 +17,7 @@
 #include "common/pause_point.h"
 #include "common/printable.h"
 #include "common/spec/spec.h"
+#include "envs/mjcf/program.h"
 
 namespace mentor::envs::mjcf {
 namespace {

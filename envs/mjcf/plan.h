@@ -49,7 +49,7 @@ struct Plan {
   };
   struct Noise {
     enum class Target { kQpos, kQvel, kBody } target = Target::kQpos;
-    int first = 0, count = 0;  // In qpos or qvel; the body's id and 3.
+    int first = 0, count = 0;  // In qpos or qvel; for kBody the id of the body, and 3.
     std::vector<double> low, high;
     bool normal = false, replace = false, after_settling = false;
   };

@@ -345,7 +345,7 @@ absl::StatusOr<int> Quantities::Force(const std::string& sensor) {
 void Quantities::Gather(const mjModel& model, const mjData& data, std::span<double> numbers) const {
   for (const Copy& copy : copies_) numbers[copy.place] = (data.*copy.array)[copy.index];
   for (const Motion& motion : motions_) {
-    // In the body's own frame, like its position; angular first.
+    // In the body's own frame, like the body's position; angular first.
     const int type = motion.part.type == mjOBJ_BODY ? mjOBJ_XBODY : motion.part.type;
     mjtNum velocity[6];
     mj_objectVelocity(&model, &data, type, motion.part.id, velocity, /*flg_local=*/0);

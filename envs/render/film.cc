@@ -134,7 +134,7 @@ class Filming {
     const auto every = static_cast<size_t>(std::max(1.0, std::ceil(shown / fps_max - 1e-9)));
     const std::vector<size_t> chosen = FilmMoments(moments.size(), every);
 
-    // What changes from frame to frame: a shorter episode waits at its end.
+    // The panels that change from frame to frame. A shorter episode waits at its end.
     std::vector<Panel> panels;
     std::vector<std::vector<size_t>> changes;  // Shots, of each frame.
     std::vector<Panel> last(shots_.size());

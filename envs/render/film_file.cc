@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kMessageBytesShown = 500;
 
-// What ffmpeg makes of raw frames. Nothing of it depends on the machine: one thread, no names of
+// The settings of ffmpeg. The result does not depend on the machine: one thread, no names of
 // versions in the file.
 std::vector<std::string> EncoderArguments(FilmFormat format) {
   switch (format) {
@@ -37,7 +37,7 @@ std::vector<std::string> EncoderArguments(FilmFormat format) {
               "-f",
               "gif"};
     case FilmFormat::kMp4:
-      // Colours in pairs of pixels, as every player expects them.
+      // Two pixels share their colours, as every player expects.
       return {"-vf",       "pad=ceil(iw/2)*2:ceil(ih/2)*2",
               "-c:v",      "libx264",
               "-pix_fmt",  "yuv420p",

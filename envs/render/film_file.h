@@ -16,8 +16,8 @@ namespace mentor::envs {
 
 enum class FilmFormat { kPng, kGif, kMp4 };
 
-// By the ending of the name: .png, .gif or .mp4. INVALID_ARGUMENT for another one; NOT_FOUND when
-// the folder is not there.
+// The name's ending decides: .png, .gif or .mp4. INVALID_ARGUMENT for another one; NOT_FOUND when
+// the folder does not exist.
 absl::StatusOr<FilmFormat> FilmFormatOf(const std::filesystem::path& path);
 
 // FAILED_PRECONDITION, with the remedy, when there is no such program.

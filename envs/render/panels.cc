@@ -11,7 +11,7 @@
 namespace mentor::envs {
 namespace {
 
-// What stands below each moment of a shot.
+// The text below each moment of a shot.
 std::vector<Caption> CaptionsOf(const Shot& shot) {
   std::vector<Caption> captions;
   double sum = 0;

@@ -14,8 +14,8 @@
 
 namespace mentor::envs {
 
-// What is written below a picture, on a strip of its own: the title on two lines, a mark at the end
-// of the second, and the numbers.
+// The text below a picture, on its own strip: the title on two lines, a mark at the end of the
+// second, and the numbers.
 struct Caption {
   std::string title, numbers, mark;
 };

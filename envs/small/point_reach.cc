@@ -60,7 +60,7 @@ class PointReach : public SmallEnvironment {
             .success = distance < rho_};
   }
 
-  // What is shown before step k = steps().
+  // Shows the position and the goal before step k = steps().
   void Observe(std::span<double> observation) override {
     for (int i = 0; i < d_; ++i) {
       observation[i] = state()[i];

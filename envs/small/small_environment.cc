@@ -85,7 +85,7 @@ absl::StatusOr<StepOutcome> SmallEnvironment::Step(std::span<const float> action
 
 // numbers := parameter* seed_low seed_high purpose phase lifetime iteration episode steps ended
 // state*
-std::string SmallEnvironment::SaveState() const {
+absl::StatusOr<std::string> SmallEnvironment::SaveState() const {
   MENTOR_CHECK(steps_ >= 0);
   std::vector<double> numbers = parameters_;
   numbers.insert(

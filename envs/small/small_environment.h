@@ -32,7 +32,7 @@ class SmallEnvironment : public Environment {
                      std::span<double> observation) final;
   absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                    std::span<double> observation) final;
-  std::string SaveState() const final;
+  absl::StatusOr<std::string> SaveState() const final;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) final;
   const std::vector<std::string>& InfoKeys() const final { return facts_.info_keys; }
   std::vector<double> Info() const final { return terms_; }
@@ -47,7 +47,7 @@ class SmallEnvironment : public Environment {
   // Changes state(); steps() counts this step already. The base fills in `truncated`.
   virtual StepOutcome Advance(std::span<const float> action) = 0;
   virtual void Observe(std::span<double> observation) = 0;
-  // Whether a restored state() is possible; the base has checked that its numbers are finite.
+  // True if a restored state() is possible; the base has checked that its numbers are finite.
   virtual bool IsLegal() const { return true; }
   // The hand-written policy.
   virtual bool Script(std::span<float> action) const { return false; }

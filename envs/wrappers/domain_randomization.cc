@@ -109,12 +109,13 @@ class DomainRandomization : public Wrapper {
 
   // numbers := seed_low seed_high phase lifetime queued actions, oldest first; then the inner
   // environment's state. Factors and latency follow from the first four.
-  std::string SaveState() const override {
+  absl::StatusOr<std::string> SaveState() const override {
     std::vector<double> numbers = {
         static_cast<double>(lifetime_.seed & 0xffffffff), static_cast<double>(lifetime_.seed >> 32),
         static_cast<double>(lifetime_.phase), static_cast<double>(lifetime_.lifetime)};
     numbers.insert(numbers.end(), queue_.begin(), queue_.end());
-    return EncodeState(kName, numbers) + inner().SaveState();
+    MENTOR_ASSIGN_OR_RETURN(const std::string inner_state, inner().SaveState());
+    return EncodeState(kName, numbers) + inner_state;
   }
 
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {

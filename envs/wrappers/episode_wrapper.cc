@@ -41,8 +41,9 @@ absl::StatusOr<StepOutcome> EpisodeWrapper::Step(std::span<const float> action,
   return outcome;
 }
 
-std::string EpisodeWrapper::SaveState() const {
-  return EncodeState(name_, state_) + inner().SaveState();
+absl::StatusOr<std::string> EpisodeWrapper::SaveState() const {
+  MENTOR_ASSIGN_OR_RETURN(const std::string inner_state, inner().SaveState());
+  return EncodeState(name_, state_) + inner_state;
 }
 
 absl::Status EpisodeWrapper::RestoreState(std::string_view state, std::span<double> observation) {

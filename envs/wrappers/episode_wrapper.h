@@ -18,7 +18,7 @@ class EpisodeWrapper : public Wrapper {
   absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                    std::span<double> observation) final;
   // numbers := state*, then the state of the inner environment.
-  std::string SaveState() const final;
+  absl::StatusOr<std::string> SaveState() const final;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) final;
 
  protected:

@@ -114,9 +114,10 @@ class RandomReward : public Wrapper {
     return outcome;
   }
 
-  std::string SaveState() const override {
+  absl::StatusOr<std::string> SaveState() const override {
+    MENTOR_ASSIGN_OR_RETURN(const std::string inner_state, inner().SaveState());
     const double z = static_cast<double>(class_);
-    return EncodeState(kName, {&z, 1}) + inner().SaveState();
+    return EncodeState(kName, {&z, 1}) + inner_state;
   }
 
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {

@@ -100,7 +100,7 @@ absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
                         static_cast<int64_t>(unit.policy().observation_size())});
   }
   if (trajectory.has_final_observations())
-    return absl::InvalidArgumentError("final_observations: nobody asked for them");
+    return absl::InvalidArgumentError("final_observations: the unit did not ask for them");
   return absl::OkStatus();
 }
 
@@ -187,7 +187,7 @@ absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result) {
         "final_state: %u bytes, at most %u are allowed", state.size(), kStateBytesMax));
   }
   if (!unit.return_state() && !state.empty())
-    return absl::InvalidArgumentError("final_state: nobody asked for it");
+    return absl::InvalidArgumentError("final_state: the unit did not ask for it");
   // The end of an episode leaves no state to carry on.
   if (unit.return_state() && state.empty() && n > 0 && t.terminations().data().back() == 0 &&
       t.truncations().data().back() == 0) {
@@ -234,7 +234,7 @@ class RolloutServer::Service : public v1::RolloutService::CallbackService {
                                     const v1::GetLoadRequest* request,
                                     v1::GetLoadResponse* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    if (const absl::Status status = CheckHostNames("hosts", request->hosts()); !status.ok()) {
+    if (const absl::Status status = CheckSimulatorNames("hosts", request->hosts()); !status.ok()) {
       reactor->Finish(rpc::ToGrpc(status));
       return reactor;
     }
@@ -273,9 +273,9 @@ struct RolloutServer::Instruments {
                         {"lost", "leaving", "lagging", "silent", "error"});
     deaths = counters("mentor_rollout_peer_deaths_total", "Actors lost.", "cause",
                       {"heartbeat", "closed", "violation", "replaced"});
-    quarantines = &metrics->Counter(
-        "mentor_rollout_quarantines_total",
-        "Actors kept away for a while, since they failed or held up what others could do.");
+    quarantines =
+        &metrics->Counter("mentor_rollout_quarantines_total",
+                          "Actors kept away for a while, because they failed or held up others.");
     quarantined = &metrics->Gauge("mentor_rollout_peers_quarantined", "Actors kept away now.");
     divergence = &metrics->Counter(
         "mentor_rollout_divergence_total",
@@ -548,9 +548,8 @@ absl::Status RolloutServer::CheckFleet(const v1::Hello& hello) const {
   if (!numeric_fingerprint_.empty() && hello.numeric_fingerprint() != numeric_fingerprint_) {
     return MakeError(
         absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
-        absl::StrFormat("the actor's numeric fingerprint is %s (build %s), expected %s: its last "
-                        "bits differ, since "
-                        "its processor, libm, MuJoCo or build is another one",
+        absl::StrFormat("the actor's numeric fingerprint is %s (build %s), expected %s: another "
+                        "processor, libm, MuJoCo or build computes other last bits",
                         hello.numeric_fingerprint(), hello.build(), numeric_fingerprint_),
         {{"expected", numeric_fingerprint_}, {"got", hello.numeric_fingerprint()}});
   }

@@ -66,9 +66,9 @@ class RolloutServer {
   // Environment steps of this shard's results so far, over all its RunUnits. For progress bars.
   uint64_t StepsDone(uint64_t shard) const;
 
-  // Units without room at any actor that an actor with these hosts could run.
+  // Units without room at any actor that an actor with these simulators could run.
   uint64_t UnitsWaiting(const std::set<std::string>& env_hosts = {}) const;
-  // A host that units of the shard need and no actor offers; empty: none.
+  // A simulator that units of the shard need and no actor offers; empty: none.
   std::string MissingHost(uint64_t shard) const;
   // Connected actors and their threads.
   int actors() const;
@@ -77,7 +77,8 @@ class RolloutServer {
   std::vector<v1::Peer> Peers();
   // "actors/{uid}" finishes its units and leaves. False when no actor has that name.
   bool Drain(const std::string& name);
-  // What this fleet reports; empty before the first actor, unless configured.
+  // The catalogue and the fingerprint of this fleet; empty before the first actor, unless
+  // configured.
   std::string catalogue_hash() const;
   std::string numeric_fingerprint() const;
 

@@ -38,7 +38,7 @@ bool IsChecked(const UnitKey& key, uint32_t every) {
   return mixed % every == 0;
 }
 
-// Units of one kind take about equally long: an experiment's, of one environment or host.
+// Units of one kind take about equally long: an experiment's, of one environment or simulator.
 std::string KindOf(const v1::Unit& unit) {
   return absl::StrCat(unit.share().experiment(), "/", unit.task().environment(), "/",
                       HostOf(unit.task()));
@@ -430,7 +430,7 @@ class UnitDispatcher::Line {
     }
     return false;
   }
-  // True if remaining units wait for something other than a host.
+  // True if remaining units wait for something other than a simulator.
   bool waits() const { return waits_; }
 
  private:

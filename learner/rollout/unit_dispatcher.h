@@ -2,12 +2,12 @@
 // counted and dropped. Pure policy: no clock of its own, no I/O, no gRPC. Owned by the rollout
 // server, whose lock guards it.
 //
-// A unit is ready (in its shard's queue), out (held by one actor or more) or done. It returns
-// to the head of the queue when the last actor that holds it is lost or stays silent for long.
-// When it lags behind others of its kind, one more actor gets it. A failed unit is tried elsewhere
-// first, so that one sick actor fails no shard. An actor that fails at what others can do, or lags
-// again and again, gets no work for a while (common/standing.h). A unit whose environment a host
-// simulates goes to actors that offer that host.
+// A unit is ready (in its shard's queue), out (held by one actor or more) or done. It returns to
+// the head of the queue when the last actor that holds it is lost or stays silent for long. When it
+// lags behind others of its kind, one more actor gets it. A failed unit is tried elsewhere first,
+// so that one sick actor fails no shard. An actor that fails at what others can do, or lags again
+// and again, gets no work for a while (common/standing.h). A unit whose environment a simulator
+// simulates goes to actors that offer that simulator.
 //
 // Experiments that share the learner take turns by class, owner and weight (common/fair_queue.h),
 // and pay for the actors' time at work. Each has units of its own at each actor, so none waits
@@ -54,11 +54,11 @@ std::string ToString(const UnitKey& key);  // "unit 7/0/12/3"
 // An actor's stream.
 enum class ActorId : uint64_t {};
 
-// What identifies an actor: another stream of the same uid is the same actor.
+// The identity of an actor: another stream of the same uid is the same actor.
 struct ActorInfo {
   std::string uid = {};
   std::string host = {};
-  std::set<std::string> env_hosts = {};  // Hosts that it offers (common/hosts.h).
+  std::set<std::string> env_hosts = {};  // Simulators that it offers (common/hosts.h).
   uint32_t threads = 0;                  // 0: unknown, so one experiment may fill it.
 };
 
@@ -177,9 +177,9 @@ class UnitDispatcher {
   }
 
   Counts counts() const { return {ready_count_, out_.size()}; }
-  // Ready units that an actor with these hosts could run.
+  // Ready units that an actor with these simulators could run.
   size_t NumReadyFor(const std::set<std::string>& env_hosts) const;
-  // A host that a ready unit of the shard needs and no staying actor offers; empty: none.
+  // A simulator that a ready unit of the shard needs and no staying actor offers; empty: none.
   std::string MissingHost(uint64_t shard) const;
   const Reissued& reissued() const { return reissued_; }
   // Quarantines so far.
@@ -191,7 +191,7 @@ class UnitDispatcher {
   struct Entry {
     std::shared_ptr<const v1::Unit> unit;
     size_t index = 0;      // In its shard's results.
-    std::string env_host;  // Host that it needs; empty: none.
+    std::string env_host;  // Simulator that it needs; empty: none.
     bool ready = true;
     bool done = false;
     uint32_t attempts = 0;
@@ -207,7 +207,7 @@ class UnitDispatcher {
     std::deque<UnitKey> queue;  // Ready units.
     std::vector<v1::Result> results;
     size_t missing = 0;
-    bool one_host = true;  // True if its units all need the same host, or none.
+    bool one_host = true;  // True if its units all need the same simulator, or none.
     absl::Status failure;
   };
   struct Holding {
@@ -325,7 +325,7 @@ class UnitDispatcher {
   // Finished units that wait for a check.
   std::deque<std::pair<UnitKey, std::shared_ptr<const v1::Unit>>> checks_;
   size_t ready_count_ = 0;
-  std::map<std::string, size_t> ready_of_host_;  // Ready units that need a host.
+  std::map<std::string, size_t> ready_of_host_;  // Ready units that need a simulator.
   Reissued reissued_;
   uint64_t quarantines_ = 0;
   std::chrono::nanoseconds last_turnaround_{0};

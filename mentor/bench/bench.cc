@@ -26,23 +26,23 @@
 
 #include "common/check.h"
 #include "common/process/flags.h"
-#include "common/processor.h"
 #include "common/protocol.h"
 #include "common/registry.h"
 #include "envs/fingerprint.h"
 #include "kernels/flags/device_flags.h"
 #include "kernels/isa.h"
 #include "mentor/bench/rounds.h"
+#include "mentor/local/processor.h"
 
 namespace mentor::bench {
 namespace {
 
 using nlohmann::ordered_json;
 
-// The flags that all measurements have, and those of one command's own.
+// The flags that all measurements share, and the flags of single commands.
 struct Flags {
   std::vector<const BenchEntry*> entries;
-  // Of each entry, by name: what add_flags gave the command.
+  // The flags that add_flags gave to each command, by the entry's name.
   std::map<std::string, std::vector<const CLI::Option*>> own;
 
   int rounds = 5;
@@ -65,7 +65,8 @@ absl::StatusOr<const BenchEntry*> FindMeasurement(std::string_view flag, const s
       absl::StrCat(std::string(flag), ": ", all.Unknown("measurement", name)));
 }
 
-// A measurement runs in a process of its own, so that the memory and threads of one are no other's.
+// Each measurement runs in its own process, so that it does not share memory and threads with
+// others.
 Program OurProgram(const Flags& flags, const BenchEntry& entry) {
   std::vector<std::string> command = {"/proc/self/exe", "bench",
                                       entry.name,       "--one_round",
@@ -94,7 +95,7 @@ Program PeerProgram(const Flags& flags, const std::string& measurement, const st
       }};
 }
 
-// Executable files FOLDER/MEASUREMENT/NAME_peer.*, as commands by "MEASUREMENT/NAME".
+// Returns the executable files FOLDER/MEASUREMENT/NAME_peer.*, as commands by "MEASUREMENT/NAME".
 absl::StatusOr<std::map<std::string, std::string>> PeersIn(const std::filesystem::path& folder) {
   std::map<std::string, std::string> commands;
   std::error_code error;
@@ -121,7 +122,7 @@ absl::StatusOr<std::map<std::string, std::string>> PeersIn(const std::filesystem
   return commands;
 }
 
-// Measurements in the order of their names, each with its peers after it.
+// Returns the measurements in the order of their names, each followed by its peers.
 absl::StatusOr<std::vector<Program>> Programs(const Flags& flags) {
   std::vector<const BenchEntry*> chosen = flags.entries;
   if (!flags.only.empty()) {
@@ -171,7 +172,7 @@ const char* IsaName() {
   return learner::CurrentIsa() == learner::Isa::kAvx512 ? "avx512" : "avx2";
 }
 
-// Where and with what this run measures.
+// Describes the machine, the build and the settings of this run.
 ordered_json Head(const learner::Device& device) {
 #ifdef __clang__
   const char* compiler = "clang " __VERSION__;
@@ -245,7 +246,7 @@ void PrintTable(const ordered_json& head, const Results& results) {
 // --- Commands ---
 
 int OneRound(const BenchEntry& entry, const Settings& settings) {
-  absl::StatusOr<Round> round = Round();
+  absl::StatusOr<RoundReport> round = RoundReport();
   if (auto figures = entry.run(settings); figures.ok()) {
     round->figures = *std::move(figures);
   } else {

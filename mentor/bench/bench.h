@@ -1,7 +1,7 @@
-// Speed, measured side by side with its reference in one run: `mentor bench NAME` for one
-// measurement, `mentor bench all` for all of them, with other programs beside them
-// (docs/performance.md). A measurement is one file that registers itself and measures one round;
-// rounds, medians and spread are rounds.h's. Nothing here asserts a time.
+// Speed, measured side by side with a reference in one run (docs/performance.md). `mentor bench
+// NAME` runs one measurement, `mentor bench all` runs all of them with their peers. A measurement
+// is one file that registers itself and measures one round; rounds.h makes rounds, medians and
+// spread. Nothing here asserts a time.
 #pragma once
 
 #include <functional>
@@ -33,9 +33,10 @@ struct Settings {
 struct BenchEntry {
   std::string name;
   std::string summary;
-  // One round, warm-up included, in a process of its own. UNIMPLEMENTED: not with these settings.
+  // Measures one round, warm-up included, in its own process. UNIMPLEMENTED: not with these
+  // settings.
   std::function<absl::StatusOr<Figures>(const Settings&)> run;
-  // Flags of this measurement alone, of names that no other one has.
+  // Adds the flags of this measurement; no other measurement may have flags of these names.
   std::function<void(CLI::App* command)> add_flags = [](CLI::App*) {};
 };
 

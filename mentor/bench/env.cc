@@ -33,7 +33,8 @@ absl::StatusOr<Figures> RunEnv(const Settings&) {
                              gymnasium ? "must 0.90, goal 0.95" : "must 0.80, goal 0.90"};
     figures[name("with resets")] = {suite.with_resets_ratio, "ratio",
                                     gymnasium ? "" : "must 0.80, goal 0.89"};
-    // The ratio of two such means is the mean of ratios: a peer that has as many says its own.
+    // The ratio of two such means is the mean of ratios. A peer with as many environments reports
+    // its own mean.
     figures[name("total")] = {suite.total_us, "us"};
     figures[name("two threads")] = {suite.two_threads_ratio, "ratio", "must 1.85, goal 1.95"};
     figures[name("two threads by CPU time")] = {suite.two_threads_cpu_ratio, "ratio"};

@@ -22,8 +22,8 @@ namespace {
 constexpr int kChunkSteps = 500;      // Steps of the environment before the simulator's turn.
 constexpr double kRoundUs = 150'000;  // A round has as many chunks as fill this time, by a trial.
 constexpr int kChunksMax = 50;
-constexpr uint32_t kGoals = 10;           // Different ones, in turn.
-constexpr uint32_t kThreadsChunk = 1000;  // Of the threads' actions.
+constexpr uint32_t kGoals = 10;           // The goals take turns.
+constexpr uint32_t kThreadsChunk = 1000;  // Steps of one chunk of the threads' actions.
 
 using Actions = std::vector<std::vector<float>>;
 using OptionList = google::protobuf::RepeatedPtrField<v1::Option>;
@@ -38,8 +38,8 @@ double WallMicroseconds() {
       .count();
 }
 
-// A tour of the actions with noise, different for each chunk: a drift that changes every 25 steps,
-// and beside it fresh noise of half the range.
+// A tour of the actions, different for each chunk: a drift that changes every 25 steps, plus fresh
+// noise of half the range.
 Actions MakeActions(const envs::EnvironmentInfo& info, uint32_t chunk) {
   const RandomStream random{.seed = 1, .purpose = Purpose::kTest, .lifetime = chunk};
   const double middle = (info.action_low + info.action_high) / 2;
@@ -56,7 +56,7 @@ Actions MakeActions(const envs::EnvironmentInfo& info, uint32_t chunk) {
   return actions;
 }
 
-// CPU time, and what it was spent on.
+// CPU time, by what it was spent on.
 struct Spent {
   double step_us = 0, reset_us = 0;
   int steps = 0, resets = 0;
@@ -70,7 +70,7 @@ struct Spent {
   }
 };
 
-// The environment, and beside it the same scene without it.
+// An environment, and the same scene in the bare simulator.
 class Scene {
  public:
   static absl::StatusOr<Scene> Make(const envs::EnvironmentEntry& entry,
@@ -93,7 +93,7 @@ class Scene {
 
   const envs::EnvironmentInfo& info() const { return environment_->info(); }
 
-  // CPU time of the first reset to a goal.
+  // Returns the CPU time of the first reset to a goal.
   absl::StatusOr<double> FirstReset(uint32_t goal) {
     MENTOR_RETURN_IF_ERROR(environment_->SetTask(Task(goal)));
     const double start = CpuMicroseconds();
@@ -101,7 +101,7 @@ class Scene {
     return CpuMicroseconds() - start;
   }
 
-  // The steps of a chunk, with a reset wherever an episode ends.
+  // Makes the steps of a chunk, with a reset wherever an episode ends.
   absl::StatusOr<Spent> Steps(uint32_t chunk, const Actions& actions) {
     MENTOR_RETURN_IF_ERROR(environment_->SetTask(Task(chunk)));
     episodes_.clear();
@@ -125,7 +125,7 @@ class Scene {
     return spent;
   }
 
-  // CPU time of the simulator alone along the motion of the last Steps.
+  // Returns the CPU time of the simulator alone along the motion of the last Steps.
   absl::StatusOr<double> BareSteps(uint32_t chunk, const Actions& actions) {
     MENTOR_RETURN_IF_ERROR(bare_->SetTask(Task(chunk)));
     envs::Simulation& sim = bare_->simulation();
@@ -152,7 +152,7 @@ class Scene {
 
  private:
   Scene(const envs::EnvironmentEntry& entry, const OptionList& options) : entry_(entry) {
-    Violations none;  // Those that made the environment.
+    Violations none;  // The environment was made with these violations.
     options_ = OptionValues::Parse(entry.options, options, "", &none);
   }
 
@@ -204,8 +204,8 @@ absl::StatusOr<SceneBench> BenchScene(const envs::EnvironmentEntry& entry) {
                     .with_resets_ratio = bare_us / total_us};
 }
 
-// One chunk in each of `threads` threads at once: wall time, and CPU time of one thread on average.
-// The runs are long enough that it does not count where the threads are placed at first.
+// Runs one chunk in each of `threads` threads at once. Returns the wall time and the mean CPU time
+// of a thread. Long runs make the first placement of the threads unimportant.
 constexpr int kRunsTogether = 10;
 struct Together {
   double wall_us = 0, cpu_us = 0;
@@ -244,7 +244,7 @@ absl::Status BenchThreads(const envs::EnvironmentEntry& entry, SuiteBench* bench
     scenes.push_back(std::move(scene));
   }
   const Actions actions = MakeActions(scenes[0].info(), kThreadsChunk);
-  // The goal has been seen in both.
+  // Both have seen the goal.
   for (Scene& scene : scenes) MENTOR_RETURN_IF_ERROR(scene.FirstReset(kThreadsChunk).status());
   MENTOR_ASSIGN_OR_RETURN(const Together one, RunTogether(scenes, 1, kThreadsChunk, actions));
   MENTOR_ASSIGN_OR_RETURN(const Together two, RunTogether(scenes, 2, kThreadsChunk, actions));
@@ -259,7 +259,7 @@ double GeometricMean(const std::vector<const SceneBench*>& scenes, double SceneB
   return std::exp(logarithms / static_cast<double>(scenes.size()));
 }
 
-// The environments on MuJoCo that are asked for.
+// Returns the requested environments that run on MuJoCo.
 absl::StatusOr<std::vector<const envs::EnvironmentEntry*>> Choose(
     const std::vector<std::string>& only) {
   std::vector<const envs::EnvironmentEntry*> chosen;

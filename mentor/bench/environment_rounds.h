@@ -1,6 +1,6 @@
-// Speed of environments against the bare simulator, for the rows `env` of docs/performance.md: one
-// round, in which the environment and the simulator alone take turns. CPU times of the measuring
-// thread.
+// Speed of environments against the bare simulator, for the rows `env` of docs/performance.md. In
+// one round the environment and the simulator alone take turns. Times are CPU times of the
+// measuring thread.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ namespace mentor::bench {
 struct SceneBench {
   std::string environment, suite;
   // Microseconds.
-  double bare_us = 0;         // The step's calls of mj_step, along the same motion.
+  double bare_us = 0;         // The step's calls of mj_step alone, along the same motion.
   double step_us = 0;         // Step, with observation and reward.
   double reset_us = 0;        // Reset, in Meta-World to a goal seen before.
   double first_reset_us = 0;  // Reset to a new goal.
@@ -30,9 +30,9 @@ struct SuiteBench {
   int scenes = 0;
   // Geometric means over scenes.
   double step_ratio = 0, with_resets_ratio = 0, total_us = 0;
-  // Steps a second of two threads over those of one, by the wall clock; and the same reckoned from
-  // CPU times (2 x alone / together), which other work on the machine disturbs less. For the first
-  // scene.
+  // Steps a second of two threads over those of one, by the wall clock, for the first scene. The
+  // second ratio comes from CPU times (2 x alone / together); other work on the machine disturbs it
+  // less.
   double two_threads_ratio = 0;
   double two_threads_cpu_ratio = 0;
 };
@@ -42,7 +42,7 @@ struct EnvironmentBench {
   std::vector<SuiteBench> suites;  // Likewise.
 };
 
-// Two environments with the same tasks and actions, which take turns.
+// Two environments with the same tasks and actions. They take turns.
 struct PairBench {
   // Microseconds of a step with its share of the resets.
   double first_us = 0, second_us = 0;
@@ -53,7 +53,7 @@ struct Contestant {
 };
 absl::StatusOr<PairBench> BenchPair(const Contestant& first, const Contestant& second);
 
-// Of these environments; all on MuJoCo when empty.
+// Measures these environments; all on MuJoCo when empty.
 absl::StatusOr<EnvironmentBench> BenchEnvironments(const std::vector<std::string>& only);
 
 }  // namespace mentor::bench

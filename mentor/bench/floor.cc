@@ -12,13 +12,13 @@
 namespace mentor::bench {
 namespace {
 
-// Enough chains to hide the latency of an operation behind the others, few enough for registers.
-// Variables of their own: an array would lie in memory.
+// Enough chains to hide the latency of one operation behind the others, and few enough for
+// registers. They are single variables, because an array would lie in memory.
 constexpr int kChains = 12;
 constexpr int64_t kChainSteps = 4'000'000;
 constexpr int kTries = 5;
 
-// The compiler must neither see through a step nor leave it out.
+// The compiler must neither optimise a step nor leave it out.
 #define MENTOR_FMA_STEP(chain, fma) \
   chain = fma(chain, factor, term); \
   asm volatile("" : "+v"(chain))
@@ -57,8 +57,8 @@ int64_t ChainsAvx512() {
 }
 #endif
 
-// Products of a layer; of its backward pass those for the gradient of the first `grad_inputs`
-// inputs and for that of the weights.
+// The products of a layer. The backward pass has one for the gradient of the first `grad_inputs`
+// inputs, and one for that of the weights.
 class Layers {
  public:
   explicit Layers(bool backward) : backward_(backward) {}
@@ -81,7 +81,7 @@ std::vector<Product> NetworkProducts(int64_t lifetimes, int64_t steps, bool back
   learner::LstmSizes sizes;
   sizes.features = kObservation + kAction + sizes.side;
   const int64_t rows = lifetimes * steps;
-  // Side inputs get no gradient, the network's input none at all.
+  // Side inputs need no gradient, and neither does the network's input.
   Layers layers(backward);
   layers.Add(rows, sizes.features, sizes.enc1, 0);
   layers.Add(rows, sizes.code1(), sizes.enc2, sizes.enc1);

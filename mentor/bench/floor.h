@@ -1,5 +1,5 @@
-// What the machine could do at best: the multiply-adds a second of one thread, and those that
-// products of matrices cannot do without. Functions; threads may call them.
+// The limits of the machine: the multiply-adds a second of one thread, and the matrix products that
+// no program can avoid. Functions; threads may call them.
 #pragma once
 
 #include <cstdint>
@@ -7,18 +7,18 @@
 
 namespace mentor::bench {
 
-// Floating-point operations a second of one thread that does nothing but fused multiply-adds of
-// floats in registers, by the vector instructions in use (isa.h); a multiply-add counts as two. The
+// Floating-point operations a second of one thread that runs only fused multiply-adds of floats in
+// registers. It uses the vector instructions in use (isa.h), and a multiply-add counts as two. The
 // best of some tries.
 double FmaPeak();
 
-// [rows, inner] times [inner, columns], so many times.
+// [rows, inner] times [inner, columns], `times` times.
 struct Product {
   int64_t rows = 0, inner = 0, columns = 0, times = 1;
 };
 double FlopOf(const std::vector<Product>& products);
 
-// Forward and backward, of the sizes of ML1 (methods/ppo/README.md#networks,
+// Forward and backward, with the sizes of ML1 (methods/ppo/README.md#networks,
 // methods/black_box/README.md#the-network).
 
 // One optimizer step of one agent, policy and value, on a minibatch of 125.

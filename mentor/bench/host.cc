@@ -1,5 +1,6 @@
-// Environments in another process (docs/performance.md, `host`): a step of Gymnasium's as an actor
-// asks for it. The same environment in a loop of Python alone is a peer, deploy/bench/host.
+// Environments in another process (docs/performance.md, `simulator`): the steps of a Gymnasium
+// environment as an actor requests them. Its peer in deploy/bench/host runs the same environment in
+// a Python loop alone.
 #include <chrono>
 #include <memory>
 #include <string>
@@ -20,7 +21,7 @@ namespace {
 
 constexpr char kBenchHost[] = "bench";
 constexpr int kHostAnswerSeconds = 60;
-constexpr int kHostSteps = 1000;  // Counted; as many before them warm up.
+constexpr int kHostSteps = 1000;  // Counted steps; as many before them warm up.
 
 std::string host_command = "python3 -m mentor_env";
 std::vector<std::string> host_ids = {"FetchReach-v4", "Hopper-v5"};
@@ -36,7 +37,8 @@ google::protobuf::RepeatedPtrField<v1::Option> OptionsOfId(const std::string& id
   return options;
 }
 
-// Microseconds of a step, with its share of the resets, by the wall clock: two processes take part.
+// Microseconds of a step with its share of the resets. The wall clock, because two processes take
+// part.
 absl::StatusOr<double> HostedStepMicroseconds(envs::Environment& environment) {
   const envs::EnvironmentInfo& info = environment.info();
   v1::EnvironmentTask task;
@@ -66,7 +68,7 @@ absl::StatusOr<double> HostedStepMicroseconds(envs::Environment& environment) {
 
 absl::StatusOr<Figures> RunHost(const Settings&) {
   MENTOR_RETURN_IF_ERROR(
-      envs::AllowHosts({absl::StrCat(kBenchHost, "=", host_command)}, kHostAnswerSeconds));
+      envs::AllowSimulators({absl::StrCat(kBenchHost, "=", host_command)}, kHostAnswerSeconds));
   Figures figures;
   for (const std::string& id : host_ids) {
     const absl::StatusOr<std::unique_ptr<envs::Environment>> made =
@@ -83,7 +85,9 @@ const RegisterBench register_host(
      .summary = "Steps of Gymnasium's environments in another process",
      .run = RunHost,
      .add_flags = [](CLI::App* command) {
-       command->add_option("--host_command", host_command, "The host: what follows NAME= in --host")
+       command
+           ->add_option("--host_command", host_command,
+                        "The simulator: what follows NAME= in --simulator")
            ->capture_default_str();
        command->add_option("--ids", host_ids, "What gymnasium.make takes, with commas between them")
            ->delimiter(',')

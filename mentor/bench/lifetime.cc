@@ -36,8 +36,8 @@ double ProcessCpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// Seconds of one thread at its peak for the matrix products of each phase: what no program of these
-// products can be below.
+// Adds the seconds of one thread at its peak for each phase's matrix products: a lower bound for
+// every program with these products.
 void AddFloors(double outer_epochs, Figures* figures) {
   constexpr double kPpoEpochs = 64;
   constexpr double kOptimizerStepsOfAll =

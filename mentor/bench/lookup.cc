@@ -1,6 +1,6 @@
-// Values of actions from tables of episodic control (docs/performance.md, `lookup`): lookups a
-// second by the table's rows and the key's numbers, beside the distances to all rows alone, which
-// no exact search of neighbours can do without.
+// Values of actions from tables of episodic control (docs/performance.md, `lookup`). Lookups a
+// second by the rows of the table and the numbers of the key. Beside them the distances to all rows
+// alone, which every exact search of neighbours needs.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -16,19 +16,19 @@
 namespace mentor::bench {
 namespace {
 
-// The neighbours of maze_mfec; the first key is a position, the others are the defaults of NEC and
+// The neighbours of maze_mfec. The first key is a position; the others are the defaults of NEC and
 // MFEC.
 constexpr uint32_t kNeighbours = 11;
 constexpr int64_t kKeySizes[] = {2, 16, 64};
 constexpr int64_t kTableRows[] = {1'000, 10'000, 100'000};
 constexpr int64_t kQueries = 64;
-constexpr int64_t kRowsLookedAt = 10'000'000;  // Of a measurement.
+constexpr int64_t kRowsLookedAt = 10'000'000;  // The actions of a measurement.
 
 std::span<const float> Floats(const torch::Tensor& x) {
   return {x.const_data_ptr<float>(), static_cast<size_t>(x.numel())};
 }
 
-// Calls value(query) so often that time can be told; calls a second of CPU time.
+// Calls value(query) until the time is long enough to measure; returns calls a second of CPU time.
 template <typename Value>
 double CallsPerSecond(std::span<const float> queries, int64_t rows, const Value& value) {
   const int64_t calls = std::max(kQueries, kRowsLookedAt / rows);

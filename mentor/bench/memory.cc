@@ -1,5 +1,5 @@
 // Memory of an actor that works on every Meta-World environment (docs/performance.md). Each thread
-// keeps its own simulators, as actors do; the models behind them are shared.
+// keeps its own simulators, as in actors; the models are shared.
 #include <algorithm>
 #include <barrier>
 #include <fstream>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kVisitSteps = 500;
 
-// One episode in each environment; all of them are kept.
+// Plays one episode in each environment, and keeps all environments.
 absl::Status Visit(const std::vector<const envs::EnvironmentEntry*>& entries, uint32_t thread,
                    std::vector<std::unique_ptr<envs::Environment>>* kept) {
   const RandomStream random{.seed = 1, .purpose = Purpose::kTest, .lifetime = thread};

@@ -1,6 +1,6 @@
-// What an update costs when it is differentiated (docs/performance.md, row `meta_gradient`): 16
-// optimizer steps of 30 agents on minibatches of 512 steps, by both implementations, beside the
-// same steps that are not differentiated.
+// The cost of differentiating an update (docs/performance.md, row `meta_gradient`). 16 optimizer
+// steps of 30 agents on minibatches of 512 steps, by both implementations, beside the same steps
+// without differentiation.
 #include <torch/types.h>
 
 #include <algorithm>
@@ -27,11 +27,11 @@ constexpr int64_t kMetaSteps = kMetaRows * kMetaMinibatches;
 
 struct Cost {
   double seconds = 0;
-  double megabytes = 0;  // Resident memory at its highest, above that before.
+  double megabytes = 0;  // Highest resident memory, less that before.
 };
 
 Cost CostOf(const std::function<void()>& work) {
-  // The kernel's mark of the highest resident memory begins anew.
+  // Resets the kernel's mark of the highest resident memory.
   std::ofstream("/proc/self/clear_refs") << "5";
   const double before = MemoryBytes("VmRSS:");
   const auto start = std::chrono::steady_clock::now();
@@ -55,7 +55,7 @@ absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
       learner::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
   inputs.observations = NormalTensor({kLifetimes, kMetaSteps, kObservation}, 0);
   inputs.actions = NormalTensor({kLifetimes, kMetaSteps, kAction}, 1);
-  // Densities of unit normals about zero, which is what the first policies are.
+  // Densities of unit normals about zero, as of the first policies.
   inputs.log_probs = -0.5 * inputs.actions.square().sum(-1) - 0.9189385 * kAction;
   inputs.values = NormalTensor({kLifetimes, kMetaSteps}, 3);
   inputs.advantages = NormalTensor({kLifetimes, kMetaSteps}, 4);

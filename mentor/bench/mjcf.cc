@@ -1,5 +1,5 @@
-// Tasks of bundles against the same tasks in C++ (docs/performance.md, `mjcf`): what the
-// expressions of task.txtpb cost.
+// Tasks of bundles against the same tasks in C++ (docs/performance.md, `mjcf`): the cost of the
+// expressions of task.txtpb.
 #include <chrono>
 #include <filesystem>
 #include <string>
@@ -27,7 +27,7 @@ constexpr std::chrono::seconds kAssembly(60);
 
 std::string bundles = MENTOR_SOURCE_BUNDLES;
 
-// Puts an example together in a folder; the name by which it is found from then on.
+// Assembles an example in a folder, and returns the name under which it is found from then on.
 absl::StatusOr<std::string> TakeExample(const std::string& name,
                                         const std::filesystem::path& folder) {
   const std::filesystem::path script = std::filesystem::path(bundles) / "assemble.py";

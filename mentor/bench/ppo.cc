@@ -26,7 +26,7 @@ namespace {
 
 // Optimizer steps of one measurement.
 constexpr int64_t kOptimizerSteps = 256;
-// Agents side by side: on a CPU, on a GPU, and as much as the slow emulation can.
+// Numbers of agents side by side: for a CPU, for a GPU, and for the slow emulation.
 constexpr int64_t kStacksCpu[] = {1, 5, 15, 30};
 constexpr int64_t kStacksCuda[] = {30, 132, 512, 2048};
 constexpr int64_t kStacksEmulated[] = {1};
@@ -35,7 +35,7 @@ learner::Segment AgentsSegment(int64_t num_agents) {
   learner::Segment segment;
   segment.observations = NormalTensor({num_agents, kSteps, kObservation}, 0);
   segment.actions = NormalTensor({num_agents, kSteps, kAction}, 1);
-  // Densities of unit normals about zero, which is what the first policies are.
+  // Densities of unit normals about zero, as of the first policies.
   segment.log_probs = -0.5 * segment.actions.square().sum(-1) - 0.9189385 * kAction;
   segment.prev_done = torch::zeros({num_agents, kSteps});
   segment.last_done = torch::ones({num_agents});
@@ -43,7 +43,7 @@ learner::Segment AgentsSegment(int64_t num_agents) {
   return segment;
 }
 
-// What a user of LibTorch writes for one agent: modules, autograd and the library's optimizer.
+// One agent as a user of LibTorch writes it: modules, autograd and the library's optimizer.
 class EagerAgent {
  public:
   EagerAgent() {
@@ -96,8 +96,8 @@ class EagerAgent {
   std::unique_ptr<torch::optim::Adam> optimizer_;
 };
 
-// Of one agent as a user of LibTorch writes it, with modules, autograd and torch::optim::Adam:
-// milliseconds of an optimizer step.
+// Milliseconds of one agent's optimizer step as a user of LibTorch writes it, with modules,
+// autograd and torch::optim::Adam.
 double EagerModulesMs() {
   const learner::Segment one = AgentsSegment(1);
   const torch::Tensor advantages = NormalTensor({1, kSteps}, 3),
@@ -117,7 +117,7 @@ double EagerModulesMs() {
   return 1e3 * SecondsOf({}, [&] { epochs(kEpochs); }) / kOptimizerSteps;
 }
 
-// Agents whose update is measured, with values, advantages and permutations.
+// Agents for the measurement of an update with values, advantages and permutations.
 class Stack {
  public:
   Stack(int64_t num_agents, int64_t epochs)

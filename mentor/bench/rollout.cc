@@ -29,7 +29,7 @@ namespace {
 
 constexpr int kAgents = 8;
 
-// A self-signed certificate for localhost, made by openssl.
+// Makes a self-signed certificate for localhost with openssl.
 absl::Status MakeCertificate(const std::string& folder) {
   const std::string key = folder + "/key.pem", certificate = folder + "/cert.pem";
   std::vector<std::string> words = {"openssl",
@@ -121,7 +121,7 @@ absl::StatusOr<Figures> RunRollout(const Settings&) {
   actor::UnitRunner direct;
 
   const std::atomic<bool> cancel = false;
-  // In turns. The first ones warm up simulators and caches on both sides.
+  // The two take turns. The first turns warm up simulators and caches on both sides.
   constexpr uint64_t kTurns = 4;
   double steps = 0, direct_s = 0, remote_s = 0, cpu = 0, policy = 0;
   for (uint64_t turn = 0; turn < kTurns; ++turn) {

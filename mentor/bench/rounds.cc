@@ -31,7 +31,7 @@ constexpr size_t kPrintedBytesMax = 4 << 20;
 constexpr size_t kQuotedBytesMax = 400;
 constexpr auto kLastWords = std::chrono::seconds(2);
 
-// The end of what a program printed, in one line.
+// Returns the end of what a program printed, in one line.
 std::string End(std::string_view printed) {
   std::string end;
   for (const auto line : absl::StrSplit(absl::string_view(printed.data(), printed.size()), '\n',
@@ -71,13 +71,13 @@ double QuantileOf(std::vector<double> values, double q) {
   return report::Quantile(values, q);
 }
 
-// How many times better ours is; a rate is better when it is greater, all else when it is less.
+// Returns how many times better ours is. A greater rate is better; all else is better when less.
 double Ahead(double ours, double theirs, std::string_view unit) {
   return unit.ends_with("/s") ? ours / theirs : theirs / ours;
 }
 
-// Of this round and all later ones, by what programs took last, or took on average where one has
-// not run yet. Empty while nothing is known.
+// Returns the time left for this and all later rounds. Each program counts with its last time; a
+// program that has not run yet counts with the mean of the others. Empty while nothing is known.
 std::string TimeLeft(const std::vector<double>& taken, size_t at, int rounds_left) {
   double sum = 0, known = 0;
   for (const double seconds : taken) {
@@ -97,7 +97,7 @@ std::string TimeLeft(const std::vector<double>& taken, size_t at, int rounds_lef
 
 }  // namespace
 
-std::string ToJson(const absl::StatusOr<Round>& round) {
+std::string ToJson(const absl::StatusOr<RoundReport>& round) {
   nlohmann::ordered_json json;
   if (!round.ok()) {
     json["none"] = std::string(round.status().message());
@@ -112,7 +112,7 @@ std::string ToJson(const absl::StatusOr<Round>& round) {
   return json.dump();
 }
 
-absl::StatusOr<Round> ParseRound(std::string_view printed) {
+absl::StatusOr<RoundReport> ParseRound(std::string_view printed) {
   nlohmann::json json;
   const std::vector<std::string> lines =
       absl::StrSplit(absl::string_view(printed.data(), printed.size()), '\n');
@@ -122,7 +122,7 @@ absl::StatusOr<Round> ParseRound(std::string_view printed) {
   if (json.contains("none") && json["none"].is_string())
     return absl::UnimplementedError(json["none"].get<std::string>());
 
-  Round round;
+  RoundReport round;
   if (!json.contains("figures") || !json["figures"].is_object() || json["figures"].empty())
     return Malformed("figures: is not there, or no object with members", printed);
   for (const auto& [name, figure] : json["figures"].items()) {
@@ -143,15 +143,15 @@ absl::StatusOr<Round> ParseRound(std::string_view printed) {
   return round;
 }
 
-absl::StatusOr<Round> RunCommand(const std::vector<std::string>& command,
-                                 std::chrono::duration<double> deadline) {
+absl::StatusOr<RoundReport> RunCommand(const std::vector<std::string>& command,
+                                       std::chrono::duration<double> deadline) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return absl::InternalError("no pipe to a program");
   auto child = ChildProcess::Start({.command = command, .output = ends[1], .group = true});
   close(ends[1]);
   const absl::Cleanup close_pipe = [&] { close(ends[0]); };
   MENTOR_RETURN_IF_ERROR(child.status());
-  // Blocked in every program of ours (common/lifecycle.h), so that only this sees them.
+  // Every program of ours blocks these signals (common/lifecycle.h), so only this loop sees them.
   sigset_t stop;
   sigemptyset(&stop);
   sigaddset(&stop, SIGINT);
@@ -186,7 +186,8 @@ absl::StatusOr<Round> RunCommand(const std::vector<std::string>& command,
       return Malformed(absl::StrCat("printed more than ", kPrintedBytesMax, " bytes"), printed);
     }
   }
-  // One that has closed its output has nothing more to say; many do so just before their end.
+  // A program that has closed its output has nothing more to say; many close it just before their
+  // end.
   MENTOR_ASSIGN_OR_RETURN(const int status, (*child)->Wait(kLastWords));
   if (status != 0) {
     return absl::AbortedError(absl::StrCat("ended with exit status ", status, "; ", End(printed)));
@@ -224,7 +225,7 @@ Results RunRounds(const std::vector<Program>& programs, int rounds,
   for (int round = 0; round < rounds; ++round) {
     RoundFacts facts{.load_before = Load(), .clock_mhz = ClockMhz()};
     const auto round_start = Clock::now();
-    Figures ours;  // Of the measurement at work.
+    Figures ours;  // The figures of the current measurement.
     for (size_t i = 0; i < programs.size(); ++i) {
       const Program& program = programs[i];
       if (program.peer.empty()) ours.clear();
@@ -232,7 +233,7 @@ Results RunRounds(const std::vector<Program>& programs, int rounds,
       say(absl::StrCat("round ", round + 1, " of ", rounds, ": ", program.name(),
                        TimeLeft(taken, i, rounds - round)));
       const auto start = Clock::now();
-      absl::StatusOr<Round> said = program.run();
+      absl::StatusOr<RoundReport> said = program.run();
       taken[i] = SecondsSince(start);
       if (absl::IsCancelled(said.status())) {
         results.stopped = true;

@@ -1,6 +1,6 @@
-// What learners send to a meta-learner (docs/performance.md, `segments`): segments as large as
-// those of ML1, from 1, 2, 4 ... simulated learners that need no time for them, over mutual TLS,
-// and what becomes of a byte on arrival.
+// Segments that learners send to a meta-learner (docs/performance.md, `segments`). Simulated
+// learners, 1, 2, 4 ... of them, send segments as large as those of ML1 over mutual TLS without
+// computing them. Also the cost of each step of receiving a byte.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -112,7 +112,7 @@ class SegmentSender {
     uint64_t epoch = 0;
     uint32_t segments = 0;
   };
-  // On one of gRPC's threads at a time.
+  // Runs on one of gRPC's threads at a time.
   void OnMessage(const v1::RunResponse& message) {
     if (message.has_shard()) {
       sent_[message.shard().shard_id()] = {.epoch = message.shard().epoch()};
@@ -144,13 +144,13 @@ class SegmentSender {
   const v1::Segment& segment_;
   const std::string& hash_;
   std::shared_ptr<Stream> stream_;
-  std::map<uint64_t, Sent> sent_;  // Used by OnMessage alone.
+  std::map<uint64_t, Sent> sent_;  // Only OnMessage uses this.
   Mutex mutex_;
   CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// CPU time of one thread for each thing that is done with a segment, in bytes a second.
+// Measures the CPU time of one thread for each step of receiving a segment, in bytes a second.
 absl::Status MeasureSteps(const v1::Shard& shard, const v1::Segment& segment, Figures* figures) {
   const std::string bytes = segment.SerializeAsString();
   const auto measure = [&](const char* what, auto step) {
@@ -211,7 +211,7 @@ absl::Status MeasureIngest(int learners, const v1::Shard& shard, const v1::Segme
     const std::vector<v1::Shard> shards(static_cast<size_t>(learners) * kShardSlots, shard);
     const auto start = std::chrono::steady_clock::now();
     status = board.Run(shards, {}, cancel, nullptr).status();
-    if (round == 0) {  // In which they connect.
+    if (round == 0) {  // Learners connect in the first round.
       cpu_before = cpu_seconds.Value();
       continue;
     }

@@ -1,7 +1,7 @@
-// The service under load (docs/performance.md, `service`): how fast experiments are taken, how fast
-// a pause is effective with a thousand in the queue, what watchers hear and cost, and how many
-// units a second learners give to and take from actors that need no time: one learner with 1 to
-// 1000 of them, and ten at once over TLS with results as large as those of Meta-World.
+// The service under load (docs/performance.md, `service`). How fast experiments are accepted, how
+// fast a pause takes effect with a thousand in the queue, and what watchers receive and cost. Also
+// how many units a second learners exchange with actors that need no time. One learner has 1 to
+// 1000 actors. Ten learners at once use TLS, with results as large as those of Meta-World.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -52,7 +52,7 @@ constexpr size_t kLargeResultBytes = 93'000;
 constexpr double kSecondsPerFleet = 3;
 constexpr auto kPatience = std::chrono::seconds(60);
 
-// What is held; not what the allocator keeps for later.
+// The memory in use, without what the allocator keeps for later.
 double ResidentBytes() {
   malloc_trim(0);
   return MemoryBytes("VmRSS:");
@@ -77,7 +77,7 @@ absl::StatusOr<Response> Call(Stub* stub,
   return response;
 }
 
-// Waits until an experiment is in a state; the seconds that took.
+// Waits until an experiment is in a state; returns the seconds that it took.
 absl::StatusOr<double> WaitForState(Stub* stub, const std::string& name, S::State state) {
   const auto start = Clock::now();
   grpc::ClientContext context;
@@ -99,7 +99,7 @@ absl::StatusOr<double> WaitForState(Stub* stub, const std::string& name, S::Stat
 
 using Stubs = std::vector<std::unique_ptr<Stub>>;
 
-// One after another, then from several clients at once.
+// Submits one after another, then from several clients at once.
 absl::Status MeasureSubmissions(const Stubs& stubs, const v1::CreateExperimentRequest& request,
                                 Figures* figures) {
   std::vector<double> latencies;
@@ -175,7 +175,7 @@ absl::Status MeasurePauses(Stub* stub, const std::string& name, Figures* figures
   return absl::OkStatus();
 }
 
-// What the watchers of one experiment have heard.
+// What the watchers of one experiment have received.
 class Audience {
  public:
   // Reads one watcher's stream to its end.
@@ -194,13 +194,13 @@ class Audience {
     }
     reader->Finish();
   }
-  // Counts from now on who hears of the new weight.
+  // From now on, counts the watchers that receive the new weight.
   void Expect(uint32_t weight) {
     const MutexLock lock(mutex_);
     heard_ = 0;
     weight_ = weight;
   }
-  // The number of watchers that are ready, once they are n or the patience is at its end.
+  // Waits until n watchers are ready or the patience ends; returns how many are ready.
   int WaitForReady(int n) {
     MutexLock lock(mutex_);
     changed_.WaitFor(lock, kPatience,
@@ -221,7 +221,7 @@ class Audience {
   uint32_t weight_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// What a change costs to be heard, and what an idle stream costs in memory.
+// Measures the delay until watchers see a change, and the memory of an idle stream.
 absl::Status MeasureWatchers(const std::string& address, v1::CreateExperimentRequest request,
                              Figures* figures) {
   const double before = ResidentBytes();
@@ -273,7 +273,7 @@ absl::Status MeasureWatchers(const std::string& address, v1::CreateExperimentReq
   return absl::OkStatus();
 }
 
-// The control API over a store on disk, with a real fleet of one actor behind it.
+// Measures the control API over a store on disk, with a real fleet of one actor behind it.
 absl::Status MeasureControl(Figures* figures) {
   MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
   const auto metrics = Metrics::Create();
@@ -306,7 +306,8 @@ absl::Status MeasureControl(Figures* figures) {
   return MeasureWatchers(cluster.address(), request, figures);
 }
 
-// An actor that has every answer ready: it costs the learner what a real one does, and no time.
+// An actor that has every answer ready. It costs the learner as much as a real actor, and needs no
+// time itself.
 class SimulatedActor {
  public:
   using Stream = rpc::ClientStream<v1::WorkRequest, v1::WorkResponse>;
@@ -388,7 +389,7 @@ absl::StatusOr<v1::Result> AnswerOf(uint32_t steps) {
   return answer;
 }
 
-// What a learner has for its actors, with simulated ones.
+// A learner's side of the actors, with simulated actors.
 class Fleet {
  public:
   // `certificates`: folder of InitCertificates; empty: plain text.
@@ -424,7 +425,7 @@ class Fleet {
     if (server_ != nullptr) server_->Shutdown(std::chrono::seconds(5));
   }
 
-  // Units a second, for a while; the first round waits for everyone to connect.
+  // Returns units a second over some time; the first round waits for every actor to connect.
   absl::StatusOr<double> Work(uint64_t first_shard, uint32_t units_per_round, uint32_t steps) {
     const std::atomic<bool> cancel = false;
     double units = 0, seconds = 0;
@@ -468,7 +469,8 @@ absl::Status MeasureFleets(Figures* figures) {
   return absl::OkStatus();
 }
 
-// Several learners at once, each with its share of the actors, large results and mutual TLS.
+// Measures several learners at once, each with its share of the actors, large results and mutual
+// TLS.
 absl::Status MeasureLearners(Figures* figures) {
   MENTOR_ASSIGN_OR_RETURN(const v1::Result small, AnswerOf(kUnitSteps));
   const auto steps = static_cast<uint32_t>(kLargeResultBytes * kUnitSteps / small.ByteSizeLong());

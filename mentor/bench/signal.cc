@@ -1,6 +1,6 @@
 // The signal network along lifetimes, and an epoch of the outer PPO (docs/performance.md,
-// `signal`), each beside a straightforward LibTorch program: CPU seconds of one thread, or on a GPU
-// the wall clock. Shapes of ML1.
+// `signal`), with the shapes of ML1. Each is beside a straightforward LibTorch program. CPU seconds
+// of one thread, or on a GPU the wall clock.
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
 
@@ -65,8 +65,8 @@ double OwnLifetime(const Network& network, const learner::Device& device, int64_
   const learner::Segment segment = RandomSegment(lifetimes, kSteps);
   const torch::Tensor noise = NormalTensor({lifetimes, kSteps}, 3);
   const double seconds = WarmSeconds(device, [&] {
-    auto state = network.own->InitialState(lifetimes, torch::kFloat32);
-    network.own->Run(network.weights, segment, noise, &state);
+    auto state = network.own->signals()->InitialState(lifetimes, torch::kFloat32);
+    network.own->signals()->Run(network.weights, segment, noise, &state);
   });
   return seconds * kIterations / static_cast<double>(lifetimes);
 }
@@ -76,10 +76,10 @@ double PlainLifetime(const Network& network, int64_t lifetimes) {
   constexpr int64_t kFewSteps = 200;
   const learner::Segment segment = RandomSegment(lifetimes, kFewSteps);
   const torch::Tensor features =
-      network.own->Features(segment, torch::zeros({lifetimes, kFewSteps}));
+      network.own->density()->Features(segment, torch::zeros({lifetimes, kFewSteps}));
   const torch::Tensor noise = NormalTensor({lifetimes, kFewSteps}, 3);
   const double seconds = WarmSeconds({}, [&] {
-    auto state = network.own->InitialState(lifetimes, torch::kFloat32);
+    auto state = network.own->signals()->InitialState(lifetimes, torch::kFloat32);
     network.plain.Run(network.weights, features, noise, &state);
   });
   return seconds * kStepsOfLifetime / kFewSteps / static_cast<double>(lifetimes);
@@ -110,13 +110,13 @@ void AddSignal(const Network& network, const learner::Device& device, Figures* f
 // The trained steps of all lifetimes.
 meta_learner::OuterPpoBatch OuterBatch(const Network& network) {
   learner::Segment steps = RandomSegment(kLifetimes, kTrainedSteps);
-  auto state = network.own->InitialState(kLifetimes, torch::kFloat32);
-  const auto acted = network.own->Run(network.weights, steps,
-                                      NormalTensor({kLifetimes, kTrainedSteps}, 3), &state);
+  auto state = network.own->signals()->InitialState(kLifetimes, torch::kFloat32);
+  const auto acted = network.own->signals()->Run(
+      network.weights, steps, NormalTensor({kLifetimes, kTrainedSteps}, 3), &state);
   steps.signals = acted.signals;
   steps.signal_log_probs = acted.log_probs;
   return meta_learner::MakeOuterPpoBatch(
-      *network.own, steps,
+      *network.own->density(), steps,
       meta_learner::StandardiseAdvantages(NormalTensor({kLifetimes, kTrainedSteps}, 4)),
       acted.values);
 }
@@ -145,7 +145,7 @@ double PlainEpoch(const Network& network, const meta_learner::OuterPpoBatch& bat
            const torch::Tensor leaf = network.weights.clone().requires_grad_(true);
            const auto evaluation = network.plain.Evaluate(
                leaf, piece(batch.features), piece(batch.outputs),
-               network.own->InitialState(kLifetimes, torch::kFloat32).recurrent);
+               network.own->signals()->InitialState(kLifetimes, torch::kFloat32).recurrent);
            const torch::Tensor loss =
                (evaluation.log_probs + evaluation.log_stds + evaluation.values).mean();
            torch::autograd::grad({loss}, {leaf});

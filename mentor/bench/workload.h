@@ -1,4 +1,4 @@
-// What several measurements share: the sizes of an ML1 experiment, keyed inputs, clocks, the memory
+// Shared by several measurements: the sizes of an ML1 experiment, keyed inputs, clocks, the memory
 // of this process.
 #pragma once
 
@@ -15,10 +15,10 @@ namespace mentor::bench {
 
 // Meta-World's observation and action.
 inline constexpr int64_t kObservation = 39, kAction = 4;
-// The agents' hidden units; steps of an inner iteration, which a minibatch is a sixteenth of.
+// The agents' hidden units, the steps of an inner iteration, and those of a minibatch, a sixteenth.
 inline constexpr int64_t kHidden = 64, kSteps = 2000, kMinibatches = 16;
 inline constexpr int64_t kBatch = kSteps / kMinibatches;
-// Of an outer update: lifetimes, their inner iterations, steps of a piece of the outer PPO.
+// An outer update: its lifetimes, their inner iterations, the steps of a piece of the outer PPO.
 inline constexpr int64_t kLifetimes = 30, kIterations = 3, kPiece = 400;
 // The last iteration is not trained on.
 inline constexpr int64_t kTrainedSteps = (kIterations - 1) * kSteps;
@@ -30,7 +30,8 @@ double SecondsSince(std::chrono::steady_clock::time_point start);
 // Seconds that the work takes: CPU time of this thread; on a GPU the wall clock.
 double SecondsOf(const learner::Device& device, const std::function<void()>& work);
 
-// A line of /proc/self/status in bytes: "VmRSS:" what is resident, "VmHWM:" its highest.
+// A line of /proc/self/status in bytes: "VmRSS:" is the resident memory, "VmHWM:" its highest
+// value.
 double MemoryBytes(std::string_view field);
 
 }  // namespace mentor::bench

@@ -116,6 +116,7 @@ void AddAccessVerbs(Commands* commands) {
         ->required();
     Repeatable(command->add_option("--name", flags->request.names,
                                    "A DNS name or an IP address of the servers, beside localhost; "
+                                   "meta-learner=HOST or learner=HOST is a name of one of them; "
                                    "may be repeated"))
         ->type_name("HOST");
     command->add_option("--days", flags->request.days, "How many days the certificates are valid")
@@ -136,7 +137,8 @@ void AddAccessVerbs(Commands* commands) {
     command->add_option("role", flags->role, "viewer, operator, admin, actor or learner")
         ->type_name("ROLE:{viewer,operator,admin,actor,learner}")
         ->required();
-    command->add_option("name", flags->name, "Name of the person or process that gets it")
+    command
+        ->add_option("name", flags->name, "Name of the person or process that receives the token")
         ->type_name("NAME")
         ->required();
     command->add_option("--out", flags->out, "Write the token to this new file, mode 0600")

@@ -222,7 +222,8 @@ void AddBundleVerbs(Commands* commands) {
   {
     const auto folders = std::make_shared<std::vector<std::string>>();
     CLI::App* command = commands->AddUnder(
-        noun, "push", "Send folders; what broke off goes on, and what is there is not sent again",
+        noun, "push",
+        "Send folders; an interrupted upload resumes, and files that the server has are not sent",
         "mentorctl bundles push my_robot/\n"
         "mentorctl bundles push my_robot/ --output name    # sha256:HEX, for a spec",
         [=](Session& session) { return PushBundles(session, *folders); }, false);

@@ -80,7 +80,7 @@ absl::Status Client::Explained(absl::Status status, const std::string& request) 
                         server(), call));
   }
   return absl::UnimplementedError(
-      absl::StrFormat("what answers at %s does not know %s: it is no mentor-meta-learner of this "
+      absl::StrFormat("the program at %s does not know %s: it is not a mentor-meta-learner of this "
                       "version; name one with --server",
                       server(), call));
 }

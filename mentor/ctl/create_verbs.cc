@@ -67,7 +67,7 @@ std::string NeedsOf(const v1::Experiment& experiment) {
   if (!experiment.has_memory_needs()) return "";
   const v1::MemoryNeeds& needs = experiment.memory_needs();
   return absl::StrFormat(
-      "; a learner needs at most %.1f GB for a shard of it, the meta-learner %.1f GB; on a GPU, "
+      "; a shard needs at most %.1f GB of a learner and %.1f GB of the meta-learner; on a GPU, "
       "%.1f GB and %.1f GB of its memory",
       1e-9 * static_cast<double>(needs.learner_bytes()),
       1e-9 * static_cast<double>(needs.meta_learner_bytes()),
@@ -184,7 +184,7 @@ int ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
     if (SpecHash(experiment->spec()) != SpecHash(file.experiment.spec())) {
       return output.Fail(OtherSpec(name, file, *experiment),
                          "'mentorctl clone " + file.id +
-                             " --set ...' goes on from a checkpoint with other settings; another "
+                             " --set ...' continues from a checkpoint with other settings; another "
                              "--id or file name makes a new experiment");
     }
     const std::vector<std::string> fields = ChangedFields(file, *experiment);
@@ -311,7 +311,8 @@ void AddCreateVerbs(Commands* commands) {
              "Mentor; - reads the standard input")
         ->expected(1);
     AddOverrides(command, &flags->overrides);
-    command->add_option("--id", flags->id, "Name for it; default: the server makes one up")
+    command
+        ->add_option("--id", flags->id, "Name of the experiment; default: the server chooses one")
         ->type_name("ID");
     AddExperimentFlags(command, &flags->experiment, /*update=*/false);
     command->add_flag("--wait", flags->wait, "Watch it until it ends");
@@ -331,7 +332,8 @@ void AddCreateVerbs(Commands* commands) {
         "each named after its file. Missing ones "
         "are created, settings that may change are updated, a changed spec is refused");
     AddOverrides(command, &flags->overrides);
-    command->add_option("--id", flags->id, "Name for it, where there is one file")->type_name("ID");
+    command->add_option("--id", flags->id, "Name of the experiment, if there is one file")
+        ->type_name("ID");
     command->add_flag("--validate_only", flags->validate_only,
                       "Say what would be done; change nothing");
   }
@@ -359,7 +361,9 @@ void AddCreateVerbs(Commands* commands) {
                      "EXPERIMENT/checkpoints/NUMBER, or an experiment, for its newest checkpoint")
         ->type_name("CHECKPOINT")
         ->required();
-    command->add_option("--id", flags->id, "Name for the new one; default: the server makes one up")
+    command
+        ->add_option("--id", flags->id,
+                     "Name of the new experiment; default: the server chooses one")
         ->type_name("ID");
     AddOverrides(command, &flags->overrides);
     command->add_flag("--wait", flags->wait, "Watch it until it ends");

@@ -122,13 +122,13 @@ std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::s
     findings.push_back({grade, subject, what, advice});
   };
   if (learners.empty()) {
-    add(Grade::kBad, "learners", "none is connected, so nothing is computed",
+    add(Grade::kBad, "learners", "no learner is connected, so nothing is computed",
         "start mentor-learner --meta_learner HOST:PORT; its log says why it does not connect");
   } else {
     add(Grade::kGood, "learners", absl::StrFormat("%d connected", learners.size()), "");
   }
   if (actors.empty()) {
-    add(Grade::kBad, "actors", "none is connected, so nothing is simulated",
+    add(Grade::kBad, "actors", "no actor is connected, so nothing is simulated",
         "start mentor-actor --learner HOST:PORT; its log says why it does not connect");
   } else {
     add(Grade::kGood, "actors", absl::StrFormat("%d connected", actors.size()), "");
@@ -164,7 +164,7 @@ std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::s
   }
   if (!away.empty()) {
     add(Grade::kBad, "sick peers",
-        Some(away) + " failed or held up what others could do, and get no work for a while",
+        Some(away) + " failed or held up others, and get no work for a while",
         "look at their logs and machines; they are tried again automatically");
   }
   if (!draining.empty()) {
@@ -197,7 +197,7 @@ std::vector<Finding> CheckExperiments(const std::vector<v1::Experiment>& experim
   if (!at_quota.empty()) {
     findings.push_back(
         {Grade::kBad, "quota",
-         "checkpoints of their owners take as much as is allowed: " + Some(at_quota) + " wait",
+         "checkpoints of their owners have reached the storage limit: " + Some(at_quota) + " wait",
          "delete experiments of these owners, or raise the meta-learner's "
          "--max_storage_per_owner_gb; they resume automatically"});
   }

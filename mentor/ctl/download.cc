@@ -23,16 +23,16 @@ absl::Status DataLoss(const std::string& message) {
 }
 
 // The file FILE.part: the bytes received so far and their hash.
-class Part {
+class PartialFile {
  public:
-  explicit Part(std::filesystem::path path) : path_(std::move(path)) {}
-  ~Part() {
+  explicit PartialFile(std::filesystem::path path) : path_(std::move(path)) {}
+  ~PartialFile() {
     // An empty part is useless to a later download.
     if (owned_ && size_ == 0) unlink(path_.c_str());
     if (descriptor_ >= 0) close(descriptor_);
   }
-  Part(const Part&) = delete;
-  Part& operator=(const Part&) = delete;
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
 
   // Reads what an earlier download left.
   absl::Status Open() {
@@ -89,7 +89,7 @@ class Part {
 };
 
 // Reads one stream. Sets `end` when the last message has arrived.
-absl::Status ReadOnce(Client* client, const Download& download, Part* part, Downloaded* end,
+absl::Status ReadOnce(Client* client, const Download& download, PartialFile* part, Downloaded* end,
                       bool* came, absl::Status* local) {
   v1::DownloadRequest request;
   request.set_name(download.name);
@@ -108,10 +108,9 @@ absl::Status ReadOnce(Client* client, const Download& download, Part* part, Down
           broken = DataLoss(absl::StrFormat("%s: a piece came for byte %d, expected %d",
                                             download.name, piece.offset(), part->size()));
         } else if (Crc32c(piece.data()) != piece.crc32c()) {
-          broken =
-              DataLoss(absl::StrFormat("%s: the piece at byte %d has another CRC32C than it "
-                                       "was sent with",
-                                       download.name, piece.offset()));
+          broken = DataLoss(absl::StrFormat(
+              "%s: the CRC32C of the piece at byte %d is not the one it was sent with",
+              download.name, piece.offset()));
         } else {
           broken = *local = part->Append(piece.data());
         }
@@ -132,7 +131,7 @@ absl::Status OfThisMachine(const absl::Status& status) {
 }
 
 absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
-  Part part(download.path.string() + ".part");
+  PartialFile part(download.path.string() + ".part");
   MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Open()));
   bool resumed = part.size() > 0;
   if (resumed && download.on_resume) download.on_resume(part.size());
@@ -158,7 +157,7 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
         MENTOR_RETURN_IF_ERROR(OfThisMachine(part.Rename(download.path)));
         return end;
       }
-      status = DataLoss(download.name + ": the bytes that came have another SHA-256 than the file");
+      status = DataLoss(download.name + ": the received bytes have another SHA-256 than the file");
     } else if (status.ok()) {
       status = absl::UnavailableError("the server ended the stream");
     }

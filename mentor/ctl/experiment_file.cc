@@ -34,7 +34,7 @@ void RefuseOutputOnly(const v1::Experiment& experiment, Violations* violations) 
   for (const auto* field : fields) {
     if (std::find(std::begin(kSettable), std::end(kSettable), field->name()) ==
         std::end(kSettable)) {
-      violations->Add(field->name(), "is said by the server; leave it out");
+      violations->Add(field->name(), "is set by the server; leave it out");
     }
   }
 }
@@ -72,9 +72,16 @@ ExperimentFile ParseExperimentFile(const std::string& path, std::string_view tex
                                    const std::vector<std::string>& overrides) {
   ExperimentFile file = {.path = path};
   if (path != "-") file.id = std::filesystem::path(path).stem().string();
+  std::filesystem::path source = path;
+  if (path != "-") source = FindSpec(path).value_or(path);
+  const auto parse_spec = [&](std::string_view spec_text) {
+    v1::ExperimentSpec* spec = file.experiment.mutable_spec();
+    *spec = ParseSpec(spec_text, overrides, &file.violations, nullptr, source);
+    if (spec->has_base()) file.readable = false;
+  };
   if (!LooksLikeExperiment(text)) {
     file.is_spec = true;
-    *file.experiment.mutable_spec() = ParseSpec(text, overrides, &file.violations);
+    parse_spec(text);
     for (const Violation& violation : file.violations.list()) {
       if (violation.field.starts_with("line ") || violation.field == "spec") file.readable = false;
     }
@@ -88,8 +95,7 @@ ExperimentFile ParseExperimentFile(const std::string& path, std::string_view tex
   RefuseOutputOnly(file.experiment, &file.violations);
   if (!file.experiment.name().empty()) file.id = ShortName(file.experiment.name());
   file.experiment.clear_name();
-  *file.experiment.mutable_spec() =
-      ParseSpec(PrintSpec(file.experiment.spec()), overrides, &file.violations);
+  parse_spec(PrintSpec(file.experiment.spec()));
   return file;
 }
 

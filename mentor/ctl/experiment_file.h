@@ -20,7 +20,7 @@ struct ExperimentFile {
   v1::Experiment experiment = {};
   // Errors found in the file. The experiment holds every field that could be read.
   Violations violations = {};
-  bool readable = true;  // False when the syntax is wrong.
+  bool readable = true;  // False when the syntax is wrong, or a base of the spec is unknown.
 };
 
 // Reads a file, a built-in spec by its name, or standard input for "-". Returns INVALID_ARGUMENT
@@ -31,7 +31,7 @@ absl::StatusOr<std::string> ReadInput(const std::string& path);
 bool LooksLikeExperiment(std::string_view text);
 
 // Parses text that LooksLikeExperiment as an experiment, and any other text as a spec. Overrides
-// apply to the spec.
+// apply to the spec, whose base is looked up beside the file.
 ExperimentFile ParseExperimentFile(const std::string& path, std::string_view text,
                                    const std::vector<std::string>& overrides);
 

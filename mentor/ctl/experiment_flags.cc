@@ -25,8 +25,8 @@ void AddExperimentFlags(CLI::App* command, ExperimentFlags* flags, bool update) 
   command->add_option("--title", flags->title, "Title for people")->type_name("TEXT");
   command
       ->add_option("--deadline", flags->deadline,
-                   "Latest end, else it fails: a span such as 30m, 2h, 7d, or a time "
-                   "such as 2026-03-01T08:00:00Z" +
+                   "Time at which the experiment fails if it has not ended: a span such as 30m, "
+                   "2h, 7d, or a time such as 2026-03-01T08:00:00Z" +
                        std::string(update ? "; 'none' removes it" : ""))
       ->type_name("WHEN");
   command
@@ -41,7 +41,7 @@ void AddExperimentFlags(CLI::App* command, ExperimentFlags* flags, bool update) 
       ->type_name("NUMBER");
   command
       ->add_option("--ttl", flags->ttl,
-                   "How long after its end to delete it, for instance 30d" +
+                   "How long after the experiment's end to delete it, for instance 30d" +
                        std::string(update ? "; 'none' keeps it" : ""))
       ->type_name("SPAN");
 }

@@ -47,7 +47,7 @@ std::vector<Row> ExperimentRows(const v1::Experiment& experiment, absl::Time now
   add("Activity", experiment.activity());
   const S::PauseReason paused = experiment.pause_reason();
   if (paused == S::PAUSE_REASON_STORAGE_QUOTA) {
-    add("Paused", "its owner's checkpoints take as much as is allowed");
+    add("Paused", "the checkpoints of its owner have reached the storage limit");
   } else if (paused != S::PAUSE_REASON_UNSPECIFIED) {
     add("Paused", paused == S::PAUSE_REASON_DISK_FULL ? "the disk is full" : "by a user");
   }
@@ -455,7 +455,7 @@ void AddExperimentVerbs(Commands* commands) {
                         return Change(session, *names, &Stub::CancelExperiment, request);
                       });
     AddNames(command, names.get())->required();
-    command->add_option("--reason", *reason, "Why it is cancelled, for people who look later")
+    command->add_option("--reason", *reason, "Why the experiment is cancelled, for later readers")
         ->type_name("TEXT");
   }
   {

@@ -143,12 +143,12 @@ int DownloadFile(Session& session, const DownloadFlags& flags) {
            },
        .on_resume =
            [&](uint64_t offset) {
-             output.Note(absl::StrFormat("goes on at byte %d of %s.part", offset, path.string()));
+             output.Note(absl::StrFormat("continues at byte %d of %s.part", offset, path.string()));
            }});
   bar.Finish();
   if (absl::IsCancelled(done.status())) {
     const std::string part = path.string() + ".part";
-    output.Note(std::filesystem::exists(part, ignored) ? "the same command goes on from " + part
+    output.Note(std::filesystem::exists(part, ignored) ? "the same command continues from " + part
                                                        : "interrupted before a byte had come");
     return kInterrupted;
   }
@@ -194,7 +194,7 @@ void AddFileVerbs(Commands* commands) {
     const auto flags = std::make_shared<DownloadFlags>();
     CLI::App* command = commands->Add(
         kResultGroup, "download",
-        "Download a checkpoint or an artifact; resumes a download that broke off",
+        "Download a checkpoint or an artifact; an interrupted download resumes",
         "mentorctl download first                              # its newest checkpoint\n"
         "mentorctl download first/checkpoints/42 --out best.ckpt\n"
         "mentorctl download first/artifacts/merged.txtpb",

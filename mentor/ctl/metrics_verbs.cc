@@ -12,7 +12,6 @@
 
 #include "common/event_file.h"
 #include "common/file.h"
-#include "common/gnuplot.h"
 #include "common/spec/spec_event.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
@@ -21,6 +20,7 @@
 #include "mentor/ctl/experiment_watch.h"
 #include "mentor/ctl/plot_script.h"
 #include "mentor/ctl/values.h"
+#include "mentor/report/gnuplot.h"
 
 namespace mentor::ctl {
 namespace {
@@ -429,9 +429,8 @@ void AddMetricsVerbs(Commands* commands) {
     CLI::Option* csv = command->add_flag("--csv", flags->csv,
                                          "Print comma-separated values, as --output csv does");
     command->add_flag("--json", flags->json, "Print JSON, as --output json does")->excludes(csv);
-    command->add_flag(
-        "--follow", flags->follow,
-        "Print points as they come, the earlier ones first, until the experiment ends");
+    command->add_flag("--follow", flags->follow,
+                      "Print all points so far, then new points until the experiment ends");
   }
   {
     const auto flags = std::make_shared<PlotFlags>();

@@ -318,8 +318,7 @@ std::string Output::HintOf(const absl::Status& status) const {
       if (reason == ReasonName(Reason::kNotOwner)) return "";
       return status.code() == absl::StatusCode::kPermissionDenied
                  ? "this needs another role; ask for a token that has it (mentorctl token new)"
-                 : "--token_file or MENTOR_TOKEN says who you are; --tls_cert and --tls_key do "
-                   "where "
+                 : "--token_file or MENTOR_TOKEN identifies you; --tls_cert and --tls_key do where "
                    "certificates are required";
     case kConflict:
       return reason == ReasonName(Reason::kEtagMismatch)

@@ -10,8 +10,8 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
-#include "common/gnuplot.h"
 #include "mentor/ctl/values.h"
+#include "mentor/report/gnuplot.h"
 
 namespace mentor::ctl {
 namespace {

@@ -106,7 +106,7 @@ int Sweep(Session& session, const SweepFlags& flags) {
   if (name.empty() && flags.spec != "-") name = std::filesystem::path(flags.spec).stem().string();
   if (name.empty()) {
     return output.Fail(absl::InvalidArgumentError(
-        "--name: is missing; the standard input does not say how to call the sweep"));
+        "--name: is missing; the standard input does not name the sweep"));
   }
   auto members = Members(flags, name);
   if (!members.ok()) return output.Fail(members.status());
@@ -163,7 +163,7 @@ int Sweep(Session& session, const SweepFlags& flags) {
   listing.End();
   std::fflush(stdout);
   if (!failed.ok()) {
-    return output.Fail(failed, absl::StrFormat("%d of %d are created; the same command goes on",
+    return output.Fail(failed, absl::StrFormat("%d of %d are created; the same command continues",
                                                created, members->size()));
   }
   if (!flags.dry_run) {
@@ -232,7 +232,7 @@ std::string UpdatesText(const std::vector<Run>& runs, uint32_t last) {
   if (last == 1) return "the last outer update";
   if (least == last) return absl::StrFormat("the last %d outer updates", last);
   if (least == most) {
-    return absl::StrFormat("%d outer update%s, there are no more", most, most == 1 ? "" : "s");
+    return absl::StrFormat("%d outer update%s, all that there are", most, most == 1 ? "" : "s");
   }
   return absl::StrFormat("the last %d outer updates; some runs have only %d", last, least);
 }
@@ -390,15 +390,13 @@ int ShowTable(Session& session, const TableFlags& flags) {
         "more than %d experiments are selected; narrow --label or --filter", kSweepMax)));
   }
   if (runs.empty()) {
-    return output.Fail(
-        left_out > 0
-            ? absl::FailedPreconditionError(absl::StrFormat(
-                  "none of the %d experiments has succeeded yet; --unfinished takes the last "
-                  "values that there are",
-                  left_out))
-            : MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                        "there is no experiment with " + *filter),
-        left_out > 0 ? "" : "'mentorctl list' shows what there is");
+    return output.Fail(left_out > 0 ? absl::FailedPreconditionError(absl::StrFormat(
+                                          "none of the %d experiments has succeeded yet; "
+                                          "--unfinished uses their last values so far",
+                                          left_out))
+                                    : MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                                                "there is no experiment with " + *filter),
+                       left_out > 0 ? "" : "'mentorctl list' shows what there is");
   }
   for (Run& run : runs) {
     status = Fill(session.client, flags, &run);
@@ -426,11 +424,12 @@ int ShowTable(Session& session, const TableFlags& flags) {
     output.Note("mean [95 % bootstrap interval] over runs, of " + UpdatesText(runs, flags.last));
   }
   if (left_out > 0) {
-    output.Note(absl::StrCat(left_out, left_out == 1
-                                           ? " experiment that has not succeeded is left out; "
-                                             "--unfinished takes its last values"
-                                           : " experiments that have not succeeded are left out; "
-                                             "--unfinished takes their last values"));
+    output.Note(absl::StrCat(
+        left_out,
+        left_out == 1
+            ? " experiment that has not succeeded is left out; --unfinished uses its last values"
+            : " experiments that have not succeeded are left out; --unfinished uses their last "
+              "values"));
   }
   return kOk;
 }
@@ -465,12 +464,12 @@ void AddSweepVerbs(Commands* commands) {
         ->add_option("--seeds", flags->seeds, "Seeds for each setting, for instance 1-5 or 1,2,7")
         ->type_name("SEEDS");
     Repeatable(command->add_option("--set", flags->overrides,
-                                   "Override a field in all of them; may be repeated"))
+                                   "Override a field in all experiments; may be repeated"))
         ->type_name("PATH=VALUE");
     command
         ->add_option("--name", flags->name,
-                     "Name of the sweep, and of its label 'sweep'; default: that of the file. "
-                     "Repeating a sweep creates only what is missing")
+                     "Name of the sweep, and of its label 'sweep'; default: the file's name. A "
+                     "repeated sweep creates only what is missing")
         ->type_name("NAME");
     AddExperimentFlags(command, &flags->experiment, /*update=*/false);
     command->add_flag("--dry_run", flags->dry_run, "Check everything, create nothing");
@@ -489,7 +488,8 @@ void AddSweepVerbs(Commands* commands) {
                                    "lists them"))
         ->type_name("METRIC")
         ->required();
-    command->add_option("--last", flags->last, "Take the mean over this many last outer updates")
+    command
+        ->add_option("--last", flags->last, "Take the mean over this number of last outer updates")
         ->type_name("NUMBER")
         ->check(CLI::Range(1, 1000000))
         ->capture_default_str();

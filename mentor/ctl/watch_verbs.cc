@@ -156,7 +156,7 @@ int Wait(Session& session, const WaitFlags& flags) {
     return output.Fail(
         absl::DeadlineExceededError(absl::StrCat(absl::StrJoin(open, ", "), ": not ", flags.states,
                                                  " within ", flags.within)),
-        "the experiment is left as it is; wait again or longer");
+        "the experiment continues; wait again or longer");
   }
   if (absl::IsCancelled(status)) {
     output.Note(absl::StrJoin(open, ", ") + " is left as it is");
@@ -206,7 +206,7 @@ void PrintLog(const Output& output, const v1::WatchLogsResponse& line) {
 
 // Finds the end of a broken log stream in a new one. Lines have a time and a text, and several
 // lines may have the same.
-class LogPlace {
+class LogPosition {
  public:
   // A new stream begins.
   void Begin() {
@@ -255,7 +255,7 @@ int Logs(Session& session, const LogFlags& flags) {
   request.set_name(FullName(flags.name));
   request.set_tail(flags.tail);
   request.set_follow(flags.follow);
-  LogPlace place;
+  LogPosition place;
   bool lost = false;
   const auto on_lost = NoteLost(&output);
   const absl::Time give_up = absl::Now() + absl::FromChrono(session.client->timeout());
@@ -315,8 +315,7 @@ void AddWatchVerbs(Commands* commands) {
   }
   {
     const auto flags = std::make_shared<LogFlags>();
-    CLI::App* command = commands->Add(kExperimentGroup, "logs",
-                                      "Show the history of an experiment: what was logged about it",
+    CLI::App* command = commands->Add(kExperimentGroup, "logs", "Show the log of an experiment",
                                       "mentorctl logs first --tail 20\n"
                                       "mentorctl logs first --follow\n"
                                       "mentorctl logs first --output json",

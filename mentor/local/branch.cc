@@ -10,15 +10,15 @@
 
 namespace mentor {
 absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from) {
-  MENTOR_ASSIGN_OR_RETURN(const RunPlace place, FindRunPlace(from));
-  BranchSource source = {.run = place.run, .spec = {}, .file = place.checkpoint, .checkpoint = {}};
+  MENTOR_ASSIGN_OR_RETURN(const RunState state, FindRunState(from));
+  BranchSource source = {.run = state.run, .spec = {}, .file = state.checkpoint, .checkpoint = {}};
   if (source.file.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(const RunHash newest, HashRun(place.folder.experiment));
+    MENTOR_ASSIGN_OR_RETURN(const RunHash newest, HashRun(state.folder.experiment));
     WarnOfDamage(newest);
     source.file = newest.checkpoint;
   }
   MENTOR_ASSIGN_OR_RETURN(source.checkpoint, meta_learner::ReadCheckpoint(source.file));
-  const std::filesystem::path spec_file = place.folder.experiment / "spec.txtpb";
+  const std::filesystem::path spec_file = state.folder.experiment / "spec.txtpb";
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(spec_file, kSpecBytesMax));
   MENTOR_ASSIGN_OR_RETURN(source.spec, LoadSpec(text, {}, meta_learner::CheckParts));
   if (source.checkpoint.spec_hash != SpecHash(source.spec)) {

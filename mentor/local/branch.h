@@ -20,7 +20,7 @@ struct BranchSource {
   meta_learner::Checkpoint checkpoint;
 };
 
-// `from` has the form that FindRunPlace takes.
+// `from` has the form that FindRunState takes.
 absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from);
 
 // Adds a violation for each field of the valid `spec` that the checkpoint does not allow.

@@ -26,7 +26,6 @@
 #include "common/hash.h"
 #include "common/installed.h"
 #include "common/printable.h"
-#include "common/processor.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/spec/ready_specs.h"
@@ -34,6 +33,7 @@
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
+#include "mentor/local/processor.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/csv_reader.h"
 #include "mentor/report/evaluation.h"
@@ -205,8 +205,8 @@ absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
           known.insert({shard.taught_by(), shard.split(), lifetime.number()}).second;
       if (!fits) {
         return absl::FailedPreconditionError(absl::StrCat(
-            "its evaluation has a lifetime that is not of this run (", NameOf(shard.taught_by()),
-            ", ", shard.split(), ", number ", lifetime.number(), ")"));
+            "its evaluation has a lifetime of another run (", NameOf(shard.taught_by()), ", ",
+            shard.split(), ", number ", lifetime.number(), ")"));
       }
       rows.push_back(RowOf(shard, lifetime, benchmark.get(), spec.benchmark().goal_seed()));
     }
@@ -242,7 +242,7 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
   const auto refuse = [&](const std::string& what) {
     return absl::FailedPreconditionError(absl::StrCat(run.string(), ": ", what));
   };
-  const char* remedy = "; go on with the run, fetch it again, or remove the folder and run again";
+  const char* remedy = "; continue the run, fetch it again, or remove the folder and run again";
   if (data.spec_hash != SpecHash(spec)) {
     return refuse(absl::StrCat("is a run of another spec than that of ", row.name(), " (",
                                row.command, "); name its folder"));
@@ -446,8 +446,7 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
     overrides.push_back(words[i + 1]);
   }
   MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file, FindSpec(words[2]));
-  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kSpecBytesMax));
-  return LoadSpec(text, overrides, meta_learner::CheckParts);
+  return LoadSpecFile(file, overrides, meta_learner::CheckParts);
 }
 
 absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
@@ -519,9 +518,8 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
                                    const std::vector<std::filesystem::path>& folders) {
   MENTOR_CHECK(runs.size() == folders.size());
   if (runs.empty()) {
-    return absl::NotFoundError(absl::StrCat(row.claim,
-                                            " has no runs to take together; add rows of "
-                                            "its runs 1, 2, ... to the file"));
+    return absl::NotFoundError(absl::StrCat(
+        row.claim, " has no runs to combine; add rows of its runs 1, 2, ... to the file"));
   }
   ClaimRow made = MadeHere(row);
   Sha256 state, evaluation;
@@ -614,10 +612,10 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
     }
     if (!verdict.may_differ) {
       verdict.sentences.push_back(
-          "Version and arithmetic are those of the record: the bits of Mentor have moved, or the "
-          "folder of the run is damaged. Run it again in a new folder. If it comes out so again, "
-          "--record --replace writes it down, and every number in the docs that it carries is "
-          "made again.");
+          "Version and arithmetic are those of the record, so Mentor's bits have changed or the "
+          "run's folder is damaged. Run it again in a new folder. If the result is the same again, "
+          "record it with --record --replace, and update every number in the docs that comes from "
+          "it.");
     }
   }
   bool all_equal = true;

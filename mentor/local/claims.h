@@ -1,4 +1,4 @@
-// Published numbers that anybody can reproduce. For each claim, docs/data/claims.csv names the
+// Published numbers that every reader can reproduce. For each claim, docs/data/claims.csv names the
 // command, the build and machine, the hashes of the results, and the numbers.
 //
 // A claim consists of one or several runs of `mentor run`, which differ in their meta-seeds. The

@@ -36,8 +36,9 @@ absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::Exper
   v1::SignalMaps maps;
   const learner::SignalNetwork& network = *run.parts.network;
   const torch::Tensor parameters = run.learned_parameters;
-  if (!run.parts.rule->needs().signal_network || network.needs_values() ||
-      parameters.numel() != network.layout().size())
+  const learner::SignalExplainer* explainer = network.explainer();
+  if (explainer == nullptr || !run.parts.rule->needs().signal_network ||
+      network.signals()->needs_values() || parameters.numel() != network.layout().size())
     return maps;
   const auto tasks = meta_learner::EvaluationTasks(benchmark, spec, split);
   if (tasks.empty()) return maps;
@@ -47,27 +48,24 @@ absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::Exper
                                      /*first_number=*/0, split, v1::REWARD_SOURCE_SIGNAL)[0];
   shard.set_outcomes_only(false);
   shard.set_deterministic_episodes(0);
-  learner::SignalState state = network.InitialState(1, torch::kFloat32);
+  learner::SignalState state = network.signals()->InitialState(1, torch::kFloat32);
   const uint32_t last = shard.iterations() - 1;
   const auto emit = [&](const v1::Segment& proto) -> absl::Status {
     MENTOR_ASSIGN_OR_RETURN(const learner::Segment segment,
                             learner::SegmentFromProto(proto, shard));
     if (proto.iteration() == 0 || proto.iteration() == last) {
-      const auto explained = network.Explain(parameters, segment, state);
+      const auto explained = explainer->Explain(parameters, segment, state);
       for (size_t i = 0; i < std::min(kMaps, explained.size()); ++i) {
         // Keep only maps of the first episode.
         if (explained[i].first_step == explained[0].first_step)
           AddMap(explained[i], proto.iteration(), &maps);
       }
-      if (explained.empty()) return absl::CancelledError("nothing to show");
     }
-    network.Run(parameters, segment, /*noise=*/{}, &state);
+    network.signals()->Run(parameters, segment, /*noise=*/{}, &state);
     return absl::OkStatus();
   };
-  const absl::Status status = LiveShard(
-      shard, parameters, [](const v1::Unit&, const v1::Trajectory&) { return true; }, emit);
-  if (absl::IsCancelled(status)) return maps;
-  MENTOR_RETURN_IF_ERROR(status);
+  MENTOR_RETURN_IF_ERROR(LiveShard(
+      shard, parameters, [](const v1::Unit&, const v1::Trajectory&) { return true; }, emit));
   return maps;
 }
 

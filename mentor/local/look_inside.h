@@ -1,5 +1,5 @@
-// What a signal network attends to. Simulates one lifetime of an evaluation again in this thread;
-// the network explains its first and its last inner iteration.
+// Shows what a signal network attends to. Simulates one lifetime of an evaluation again in this
+// thread; the network explains its first and its last inner iteration.
 #pragma once
 
 #include <absl/status/statusor.h>

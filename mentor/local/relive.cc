@@ -163,9 +163,9 @@ absl::StatusOr<envs::Episode> PlayAgain(envs::Environment& environment, const Li
   for (size_t t = 0; t < lived.rewards.size(); ++t) {
     if (t + 1 < episode.moments.size() && episode.moments[t + 1].reward == lived.rewards[t])
       continue;
-    return absl::InternalError(absl::StrFormat(
-        "episode %d of %s does not play again as it was lived: step %d has another reward",
-        lived.number, info.name, t + 1));
+    return absl::InternalError(
+        absl::StrFormat("episode %d of %s does not replay as recorded: step %d has another reward",
+                        lived.number, info.name, t + 1));
   }
   return episode;
 }

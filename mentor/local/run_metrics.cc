@@ -18,10 +18,10 @@
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
-#include "common/sparkline.h"
 #include "common/spec/spec.h"
 #include "common/spec/spec_event.h"
 #include "mentor/local/run_report.h"
+#include "mentor/local/sparkline.h"
 #include "mentor/report/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 

@@ -312,8 +312,8 @@ std::string NameOfFolder(const std::filesystem::path& folder) {
 }
 
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder) {
-  MENTOR_ASSIGN_OR_RETURN(const RunPlace place, FindRunPlace(folder));
-  const RunFolder& run = place.folder;
+  MENTOR_ASSIGN_OR_RETURN(const RunState state, FindRunState(folder));
+  const RunFolder& run = state.folder;
   meta_learner::OpenError why = meta_learner::OpenError::kNone;
   auto opened = meta_learner::OpenStore(run.state, &why);
   // The store of a running process may be read up to its last commit.
@@ -370,9 +370,9 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   if (data.identity.goal_seed > 0)
     data.facts.emplace_back("Goal seed", absl::StrCat(data.identity.goal_seed));
   if (spec.has_curriculum()) {
-    data.facts.emplace_back("Evaluation",
-                            "the benchmark's own tasks: at the limits of the curriculum, not "
-                            "where training has come");
+    data.facts.emplace_back(
+        "Evaluation",
+        "the benchmark's own tasks: at the limits of the curriculum, not where training is now");
   }
   if (const std::string cut = meta_learner::CutEpisodes(spec); !cut.empty())
     data.facts.emplace_back("Episodes", cut);
@@ -457,32 +457,32 @@ absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder) {
       folder.string(), std::filesystem::exists(folder, error) ? "is not a run" : "does not exist"));
 }
 
-absl::StatusOr<RunPlace> FindRunPlace(const std::filesystem::path& path) {
+absl::StatusOr<RunState> FindRunState(const std::filesystem::path& path) {
   // The path may end in a slash: "runs/a/".
-  RunPlace place = {
+  RunState state = {
       .run = path.has_filename() ? path : path.parent_path(), .folder = {}, .checkpoint = {}};
   std::error_code error;
   uint32_t step = 0;
-  const bool exists = std::filesystem::exists(place.run, error);
-  if (place.run.extension() == ".ckpt") {
+  const bool exists = std::filesystem::exists(state.run, error);
+  if (state.run.extension() == ".ckpt") {
     if (!exists)
-      return absl::NotFoundError(absl::StrCat("there is no checkpoint ", place.run.string()));
-    place.checkpoint = place.run;
-    place.run = std::filesystem::absolute(place.run).parent_path().parent_path();
-  } else if (!exists && place.run.has_parent_path() &&
-             absl::SimpleAtoi(place.run.filename().string(), &step)) {
-    place.run = place.run.parent_path();
+      return absl::NotFoundError(absl::StrCat("there is no checkpoint ", state.run.string()));
+    state.checkpoint = state.run;
+    state.run = std::filesystem::absolute(state.run).parent_path().parent_path();
+  } else if (!exists && state.run.has_parent_path() &&
+             absl::SimpleAtoi(state.run.filename().string(), &step)) {
+    state.run = state.run.parent_path();
   }
-  MENTOR_ASSIGN_OR_RETURN(place.folder, FindRun(place.run));
-  OfferRunBundles(place.folder.state);
-  if (exists) return place;
-  const std::filesystem::path checkpoints = place.folder.experiment / "checkpoints";
-  place.checkpoint = checkpoints / meta_learner::CheckpointFileName(step);
-  if (std::filesystem::exists(place.checkpoint, error)) return place;
+  MENTOR_ASSIGN_OR_RETURN(state.folder, FindRun(state.run));
+  OfferRunBundles(state.folder.state);
+  if (exists) return state;
+  const std::filesystem::path checkpoints = state.folder.experiment / "checkpoints";
+  state.checkpoint = checkpoints / meta_learner::CheckpointFileName(step);
+  if (std::filesystem::exists(state.checkpoint, error)) return state;
   MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps,
                           meta_learner::ListCheckpoints(checkpoints));
   return absl::NotFoundError(
-      absl::StrCat(place.run.string(), " has no checkpoint after outer update ", step,
+      absl::StrCat(state.run.string(), " has no checkpoint after outer update ", step,
                    "; there are: ", steps.empty() ? "none" : absl::StrJoin(steps, ", "),
                    " (checkpoint.keep_last and checkpoint.every of a spec say which are kept)"));
 }

@@ -33,7 +33,7 @@ std::vector<report::TrainingPoint> TrainingPoints(
 report::EvaluationRow RowOf(const v1::EvaluationShard& shard, const v1::EvaluatedLifetime& lifetime,
                             const envs::Benchmark* benchmark, uint32_t goal_seed);
 
-// As ReportDataOf, for a path that FindRunPlace takes. The store of a run at work is opened for
+// As ReportDataOf, for a path that FindRunState takes. The store of a run at work is opened for
 // reading only.
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder);
 
@@ -57,13 +57,13 @@ absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder);
 
 // Names a state of a run: a run folder for its newest intact checkpoint, RUN/20 for the checkpoint
 // after outer update 20, or a checkpoint file.
-struct RunPlace {
+struct RunState {
   std::filesystem::path run;  // As the user named it.
   RunFolder folder;
   std::filesystem::path checkpoint;  // Empty: the newest checkpoint.
 };
 // NOT_FOUND lists the existing checkpoints.
-absl::StatusOr<RunPlace> FindRunPlace(const std::filesystem::path& path);
+absl::StatusOr<RunState> FindRunState(const std::filesystem::path& path);
 
 // The hash of `mentor hash`: the state in the newest intact checkpoint (signal network, optimizer,
 // normalisers, best weights). Reads only: no file is moved or removed.

@@ -21,11 +21,11 @@
 #include "common/protocol.h"
 #include "common/registry.h"
 #include "common/rng.h"
-#include "common/safetensors.h"
 #include "common/spec/spec.h"
 #include "envs/host/host_facts.h"
 #include "mentor/local/relive.h"
 #include "mentor/local/run_report.h"
+#include "mentor/local/safetensors.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
@@ -132,12 +132,12 @@ class Recorder {
       : run_(run), network_(*run.parts.network), weights_(std::move(weights)), scale_(scale) {}
 
   absl::StatusOr<SafeTensors> Record() {
-    if (network_.is_loss()) {
-      RecordLoss();
+    if (network_.loss() != nullptr) {
+      RecordLoss(*network_.loss());
     } else if (const auto discriminator = learner::AsDiscriminator(run_.parts.network)) {
       RecordSkills(*discriminator);
     } else {
-      MENTOR_RETURN_IF_ERROR(RecordLifetime());
+      MENTOR_RETURN_IF_ERROR(RecordLifetime(*network_.signals()));
     }
     file_.metadata = {{"kind", kind_}, {"segments", absl::StrCat(segments_)}};
     return std::move(file_);
@@ -149,14 +149,14 @@ class Recorder {
     file_.tensors.push_back(ToSafeTensor(name, tensor));
   }
 
-  absl::Status RecordLifetime() {
+  absl::Status RecordLifetime(const learner::SignalSource& signals) {
     const v1::Shard shard = FirstLifetime(run_).shard;
-    learner::SignalState state = network_.InitialState(1, torch::kFloat32);
+    learner::SignalState state = signals.InitialState(1, torch::kFloat32);
     const uint32_t iterations = learner::IterationsOf(shard);
     const auto emit = [&](const v1::Segment& proto) -> absl::Status {
       MENTOR_ASSIGN_OR_RETURN(learner::Segment segment, learner::SegmentFromProto(proto, shard));
-      if (network_.needs_values()) AddValues(&segment);
-      RecordSegment(segment, &state);
+      if (signals.needs_values()) AddValues(&segment);
+      RecordSegment(signals, segment, &state);
       const bool more = segments_ < kCheckIterations ||
                         steps_ + learner::StepsOfIteration(shard, segments_) <= kCheckSteps;
       return more || segments_ == iterations ? absl::OkStatus() : absl::CancelledError("enough");
@@ -166,7 +166,8 @@ class Recorder {
     return absl::IsCancelled(status) && segments_ > 0 ? absl::OkStatus() : status;
   }
 
-  void RecordSegment(const learner::Segment& segment, learner::SignalState* state) {
+  void RecordSegment(const learner::SignalSource& signals, const learner::Segment& segment,
+                     learner::SignalState* state) {
     const std::string prefix = absl::StrCat(segments_, "/");
     for (const learner::SegmentField& field : learner::SegmentFields()) {
       if (field.seen >= 0 && (segment.*field.member).defined())
@@ -174,7 +175,7 @@ class Recorder {
     }
     learner::Segment seen = segment;
     seen.shaped_rewards = segment.shaped_rewards * scale_;
-    Add(prefix + "signals", network_.Run(weights_, seen, /*noise=*/{}, state).signals);
+    Add(prefix + "signals", signals.Run(weights_, seen, /*noise=*/{}, state).signals);
     steps_ += segment.observations.size(1);
     ++segments_;
   }
@@ -199,10 +200,10 @@ class Recorder {
     Add("log_skills", discriminator.LogSkills(weights_, observations));
   }
 
-  void RecordLoss() {
+  void RecordLoss(const learner::LearnedLoss& loss) {
     kind_ = "loss";
     const learner::SignalContext context = learner::SignalContextOf(FirstLifetime(run_).shard);
-    const learner::LossSizes sizes = *network_.loss_sizes();
+    const learner::LossSizes sizes = loss.sizes();
     const int64_t agents = 2, n = sizes.steps, a = context.action_size, rows = 8;
     steps_ = n;
     const Tensor numbers = DrawNumbers(4, {agents, n, (context.discrete_actions ? 1 : 2) * a});
@@ -227,7 +228,7 @@ class Recorder {
     Add("policy", in.policy);
     Add("context", in.context);
     Add("rows", in.rows);
-    Add("loss", network_.Loss(weights_.unsqueeze(0).repeat({agents, 1}), in));
+    Add("loss", loss.Loss(weights_.unsqueeze(0).repeat({agents, 1}), in));
   }
 
   const TrainedRun& run_;
@@ -361,7 +362,7 @@ absl::Status CheckRun(const TrainedRun& run) {
   return absl::OkStatus();
 }
 
-// Returns the environment's name for people. A host's environment takes the name in its facts,
+// Returns the environment's name for people. A simulator's environment takes the name in its facts,
 // because "host" says nothing.
 std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
   if (benchmark.environment() == kHostEnvironment) {
@@ -545,7 +546,7 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   MENTOR_ASSIGN_OR_RETURN(const std::string weights,
                           ReadFile(folder / kWeightsFile, kExportBytesMax));
   if (Sha256Hex(weights) != run.state_hash) {
-    return bad(absl::StrCat("weights.sha256 is not that of ", kWeightsFile,
+    return bad(absl::StrCat("weights.sha256 differs from the SHA-256 of ", kWeightsFile,
                             "; the file was changed or is damaged: fetch or export it again"));
   }
   const auto read = ReadSafeTensors(weights);

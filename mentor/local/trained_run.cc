@@ -11,9 +11,9 @@
 namespace mentor {
 
 absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
-  MENTOR_ASSIGN_OR_RETURN(const RunPlace place, FindRunPlace(path));
+  MENTOR_ASSIGN_OR_RETURN(const RunState state, FindRunState(path));
   TrainedRun run;
-  run.folder = place.folder;
+  run.folder = state.folder;
   const std::filesystem::path spec_file = run.folder.experiment / "spec.txtpb";
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(spec_file, kSpecBytesMax));
   Violations violations;
@@ -26,7 +26,7 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   run.initial_parameters = run.best_parameters = run.learned_parameters =
       run.parts.rule->meta_parameters().clone();
-  std::filesystem::path file = place.checkpoint;
+  std::filesystem::path file = state.checkpoint;
   if (run.spec.rule().outer_updates() == 0 && file.empty()) return run;
 
   if (file.empty()) {

@@ -1,5 +1,5 @@
-// What a run has learned, read from its folder: the spec, parts and meta-parameters of a
-// checkpoint. Reads only.
+// The result of a run, read from its folder: the spec, parts and meta-parameters of a checkpoint.
+// Reads only.
 #pragma once
 
 #include <torch/types.h>
@@ -31,7 +31,7 @@ struct TrainedRun {
   std::string state_hash;  // Empty when nothing is to be learned (rule.outer_updates is 0).
 };
 
-// `path` has the form that FindRunPlace takes.
+// `path` has the form that FindRunState takes.
 absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path);
 
 }  // namespace mentor

@@ -32,14 +32,14 @@ Table::Cell Whole(double value) {
   return Table::Number(value, Grouped(static_cast<uint64_t>(std::llround(value))));
 }
 
-std::string UnitWords(const Standing& standing) {
-  return standing.unit == Unit::kSeed
+std::string UnitWords(const Ranking& ranking) {
+  return ranking.unit == Unit::kSeed
              ? "the mean over the lifetimes of one meta-seed (of PPO: of one goal seed)"
              : "that of one agent's lifetime";
 }
 
-std::string SplitTitle(const Standing& standing) {
-  return QuantityWords(standing.quantity) + ", " + GoalsOf(standing.split, standing.has_goals);
+std::string SplitTitle(const Ranking& ranking) {
+  return QuantityWords(ranking.quantity) + ", " + GoalsOf(ranking.split, ranking.has_goals);
 }
 
 // A statistic of scores with its interval; with several meta-seeds also each meta-seed's own value.
@@ -70,10 +70,10 @@ std::vector<double> MiddleMeanMedian(const PooledScores& scores) {
   return {InterquartileMean(all), Mean(PooledScores{all}), Median(all)};
 }
 
-Table ScoreTable(const Standing& standing) {
-  Table table("scores_" + FileName(standing.split),
+Table ScoreTable(const Ranking& ranking) {
+  Table table("scores_" + FileName(ranking.split),
               absl::StrFormat("Scores at the end of a lifetime: %s; a score is %s",
-                              SplitTitle(standing), UnitWords(standing)),
+                              SplitTitle(ranking), UnitWords(ranking)),
               {{"method"},
                {"meta-seeds", Kind::kNumber},
                {"scores", Kind::kNumber},
@@ -81,8 +81,8 @@ Table ScoreTable(const Standing& standing) {
                {"IQM", Kind::kInterval, /*by_seed=*/true},
                {"mean", Kind::kInterval, /*by_seed=*/true},
                {"median", Kind::kInterval, /*by_seed=*/true}});
-  for (const Contender& contender : standing.contenders) {
-    const Scores scores = ScoresOf(standing, contender);
+  for (const Contender& contender : ranking.contenders) {
+    const Scores scores = ScoresOf(ranking, contender);
     if (scores.empty()) continue;
     const std::vector<Aggregate> aggregates = AggregatesOf(scores, MiddleMeanMedian);
     const size_t seeds = BySeed(scores).size();
@@ -96,12 +96,12 @@ Table ScoreTable(const Standing& standing) {
 }
 
 // Returns the values of one lifetime by part; NaN for a part without a value.
-std::vector<double> PartsOf(const Standing& standing, const Contender& contender, size_t row,
+std::vector<double> PartsOf(const Ranking& ranking, const Contender& contender, size_t row,
                             const std::vector<int>& parts) {
   const EvaluationRow& one = *contender.rows[row].row;
   const std::vector<double>& means = contender.iterations[row];
   const auto& values =
-      standing.quantity == Quantity::kSuccess ? one.episode_success : one.episode_return;
+      ranking.quantity == Quantity::kSuccess ? one.episode_success : one.episode_return;
   const auto mean = [](const std::vector<double>& of, int begin, int end) {
     if (end <= begin) return kNone;
     return std::accumulate(of.begin() + begin, of.begin() + end, 0.0) / (end - begin);
@@ -120,9 +120,9 @@ std::vector<double> PartsOf(const Standing& standing, const Contender& contender
 }
 
 // Returns the table of means by part of the lifetime.
-Table PartTable(const Standing& standing) {
+Table PartTable(const Ranking& ranking) {
   int longest = 1;
-  for (const Contender& contender : standing.contenders)
+  for (const Contender& contender : ranking.contenders)
     for (const auto& means : contender.iterations)
       longest = std::max(longest, static_cast<int>(means.size()));
   std::vector<int> parts;
@@ -134,17 +134,17 @@ Table PartTable(const Standing& standing) {
     columns.push_back({PartName(part, static_cast<size_t>(longest)), Kind::kInterval, true});
   for (const char* name : {kLastEpisode, kWithoutNoise, "shaped return"})
     columns.push_back({name, Kind::kInterval, /*by_seed=*/true});
-  Table table("parts_" + FileName(standing.split),
-              "Means by part of the lifetime: " + SplitTitle(standing), columns);
-  for (const Contender& contender : standing.contenders) {
+  Table table("parts_" + FileName(ranking.split),
+              "Means by part of the lifetime: " + SplitTitle(ranking), columns);
+  for (const Contender& contender : ranking.contenders) {
     std::vector<Levels> levels;
     std::vector<std::vector<double>> numbers;
     std::map<size_t, std::vector<std::vector<double>>> seeds;
     for (size_t i = 0; i < contender.rows.size(); ++i) {
       const Contender::Row& row = contender.rows[i];
-      if (!standing.Has(row.row->environment)) continue;
+      if (!ranking.Has(row.row->environment)) continue;
       levels.push_back(LevelsOf(*row.row, row.meta_seed));
-      numbers.push_back(PartsOf(standing, contender, i, parts));
+      numbers.push_back(PartsOf(ranking, contender, i, parts));
       seeds[row.meta_seed].push_back(numbers.back());
     }
     const std::vector<Interval> intervals = BootstrapMeans(levels, numbers, BootstrapStream());
@@ -161,21 +161,21 @@ Table PartTable(const Standing& standing) {
   return table;
 }
 
-Table EnvironmentTable(const Standing& standing) {
-  Table table("environments_" + FileName(standing.split),
-              "By environment: " + SplitTitle(standing) + " at the end of a lifetime",
+Table EnvironmentTable(const Ranking& ranking) {
+  Table table("environments_" + FileName(ranking.split),
+              "By environment: " + SplitTitle(ranking) + " at the end of a lifetime",
               {{"environment"},
                {"method"},
                {"IQM", Kind::kInterval, /*by_seed=*/true},
                {"mean", Kind::kInterval, /*by_seed=*/true}});
-  if (standing.environments.size() < 2) return table;
-  for (const std::string& environment : standing.environments) {
-    Standing one{.split = standing.split,
-                 .quantity = standing.quantity,
-                 .unit = standing.unit,
-                 .environments = {environment},
-                 .contenders = {}};
-    for (const Contender& contender : standing.contenders) {
+  if (ranking.environments.size() < 2) return table;
+  for (const std::string& environment : ranking.environments) {
+    Ranking one{.split = ranking.split,
+                .quantity = ranking.quantity,
+                .unit = ranking.unit,
+                .environments = {environment},
+                .contenders = {}};
+    for (const Contender& contender : ranking.contenders) {
       const Scores scores = ScoresOf(one, contender);
       if (scores.empty()) continue;
       const std::vector<Aggregate> aggregates = AggregatesOf(scores, MiddleMeanMedian);
@@ -200,20 +200,20 @@ std::string HowMuch(const Interval& p) {
          (p.mean > 0.5 ? "better" : "worse");
 }
 
-Table ImprovementTable(const Standing& standing) {
-  Table table("improvement_" + FileName(standing.split),
+Table ImprovementTable(const Ranking& ranking) {
+  Table table("improvement_" + FileName(ranking.split),
               "Probability that a score of one method is higher than one of another: " +
-                  SplitTitle(standing),
+                  SplitTitle(ranking),
               {{"method"}, {"against"}, {"probability", Kind::kInterval}, {"reading"}});
-  for (size_t a = 0; a < standing.contenders.size(); ++a) {
-    const Contender& x = standing.contenders[a];
+  for (size_t a = 0; a < ranking.contenders.size(); ++a) {
+    const Contender& x = ranking.contenders[a];
     if (!x.learned()) continue;
-    for (size_t b = 0; b < standing.contenders.size(); ++b) {
-      const Contender& y = standing.contenders[b];
+    for (size_t b = 0; b < ranking.contenders.size(); ++b) {
+      const Contender& y = ranking.contenders[b];
       // List each pair of learned methods once. Comparable pairs best weights only with best
       // weights.
       if (a == b || (y.learned() && b < a) || !Comparable(x, y)) continue;
-      const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
+      const Scores own = ScoresOf(ranking, x), other = ScoresOf(ranking, y);
       if (own.empty() || other.empty()) continue;
       const Interval p = BootstrapImprovement(own, other, BootstrapStream());
       table.Add({Table::Text(x.name), Table::Text(y.name), Table::Value(p),
@@ -343,11 +343,11 @@ Table RunTable(const std::vector<Group>& groups) {
 }
 
 // Compares x with the others in words; empty when none is comparable.
-std::string AgainstOthers(const Standing& standing, const Contender& x,
+std::string AgainstOthers(const Ranking& ranking, const Contender& x,
                           const std::vector<const Contender*>& others) {
   std::vector<std::string> words;
   for (const Contender* y : others) {
-    const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, *y);
+    const Scores own = ScoresOf(ranking, x), other = ScoresOf(ranking, *y);
     if (own.empty() || other.empty()) continue;
     const Interval p = BootstrapImprovement(own, other, BootstrapStream());
     words.push_back(
@@ -358,16 +358,16 @@ std::string AgainstOthers(const Standing& standing, const Contender& x,
   return words.empty() ? "" : x.name + " " + absl::StrJoin(words, "; ") + ".";
 }
 
-// Summarises the standing in words. The best method against the others comes first. The order of
+// Summarises the ranking in words. The best method against the others comes first. The order of
 // the interquartile means and the methods that beat the baselines follow.
-void Say(const Standing& standing, std::vector<std::string>* summary) {
+void Say(const Ranking& ranking, std::vector<std::string>* summary) {
   struct Ranked {
     const Contender* contender;
     Aggregate iqm;
   };
   std::vector<Ranked> order;
-  for (const Contender& contender : standing.contenders) {
-    const Scores scores = ScoresOf(standing, contender);
+  for (const Contender& contender : ranking.contenders) {
+    const Scores scores = ScoresOf(ranking, contender);
     if (scores.empty() || contender.best()) continue;
     order.push_back({&contender, AggregatesOf(scores, [](const PooledScores& s) {
                        return std::vector<double>{InterquartileMean(s)};
@@ -386,27 +386,26 @@ void Say(const Standing& standing, std::vector<std::string>* summary) {
   }
   if (learned.size() > 1) {
     const std::vector<const Contender*> rest(learned.begin() + 1, learned.end());
-    if (std::string text = AgainstOthers(standing, *learned[0], rest); !text.empty())
+    if (std::string text = AgainstOthers(ranking, *learned[0], rest); !text.empty())
       summary->insert(summary->begin(), std::move(text));
   }
   summary->push_back(absl::StrFormat(
-      "Interquartile mean of the %s, at the end of a lifetime%s: %s.", SplitTitle(standing),
+      "Interquartile mean of the %s, at the end of a lifetime%s: %s.", SplitTitle(ranking),
       by_seed ? " (in parentheses: of each meta-seed)" : "", absl::StrJoin(words, ", ")));
-  for (const Contender& x : standing.contenders) {
+  for (const Contender& x : ranking.contenders) {
     if (!x.learned() || x.best()) continue;
     std::vector<const Contender*> baselines;
-    for (const Contender& y : standing.contenders) {
+    for (const Contender& y : ranking.contenders) {
       if (!y.learned() && Comparable(x, y)) baselines.push_back(&y);
     }
-    if (std::string text = AgainstOthers(standing, x, baselines); !text.empty())
+    if (std::string text = AgainstOthers(ranking, x, baselines); !text.empty())
       summary->push_back(std::move(text));
   }
 }
 
 }  // namespace
 
-ComparisonTables Tabulate(const std::vector<Group>& groups,
-                          const std::vector<Standing>& standings) {
+ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Ranking>& rankings) {
   ComparisonTables result;
   size_t runs = 0;
   std::set<std::string> protocols;
@@ -425,15 +424,15 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
   if (std::string unknown = UnknownCosts(groups); !unknown.empty())
     result.summary.push_back(std::move(unknown));
   result.tables.push_back(BudgetTable(groups));
-  for (const Standing& standing : standings) {
-    result.tables.push_back(ScoreTable(standing));
-    result.tables.push_back(PartTable(standing));
-    result.tables.push_back(EnvironmentTable(standing));
-    result.tables.push_back(ImprovementTable(standing));
+  for (const Ranking& ranking : rankings) {
+    result.tables.push_back(ScoreTable(ranking));
+    result.tables.push_back(PartTable(ranking));
+    result.tables.push_back(EnvironmentTable(ranking));
+    result.tables.push_back(ImprovementTable(ranking));
   }
   result.tables.push_back(CostTable(groups));
   result.tables.push_back(RunTable(groups));
-  if (standings.empty()) {
+  if (rankings.empty()) {
     bool evaluated = false;
     for (const Group& group : groups) {
       for (const ComparedRun* run : group.runs)
@@ -445,7 +444,7 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
                   : "No run has been evaluated yet: mentor evaluate RUN...");
     return result;
   }
-  Say(standings[0], &result.summary);
+  Say(rankings[0], &result.summary);
   std::vector<std::string> single;
   for (const Group& group : groups) {
     if (group.runs.size() == 1) single.push_back(group.name);

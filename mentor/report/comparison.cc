@@ -122,9 +122,9 @@ bool AnySuccess(const std::vector<Group>& groups) {
 
 // Scores are per meta-seed when all methods have enough meta-seeds; PPO may have a single draw of
 // goals.
-Unit UnitOf(const Standing& standing) {
+Unit UnitOf(const Ranking& ranking) {
   Unit unit = Unit::kLifetime;
-  for (const Contender& contender : standing.contenders) {
+  for (const Contender& contender : ranking.contenders) {
     std::map<std::string, std::set<size_t>> seeds;
     for (const Contender::Row& row : contender.rows)
       seeds[row.row->environment].insert(row.meta_seed);
@@ -137,9 +137,9 @@ Unit UnitOf(const Standing& standing) {
   return unit;
 }
 
-Standing MakeStanding(const std::vector<Group>& groups, const std::string& split, Unit unit) {
-  Standing standing{.split = split,
-                    .quantity = AnySuccess(groups) ? Quantity::kSuccess : Quantity::kReturn};
+Ranking MakeRanking(const std::vector<Group>& groups, const std::string& split, Unit unit) {
+  Ranking ranking{.split = split,
+                  .quantity = AnySuccess(groups) ? Quantity::kSuccess : Quantity::kReturn};
   std::set<std::string> protocols;
   for (const Group& group : groups) protocols.insert(ProtocolOf(group));
   std::vector<Builder> learned, best, baselines;
@@ -161,7 +161,7 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
       const ReportData& run = group.runs[number]->data;
       for (const EvaluationRow& row : run.evaluation) {
         if (row.split != split) continue;
-        standing.has_goals |= row.has_goals;
+        ranking.has_goals |= row.has_goals;
         if (row.method == v1::EVALUATION_METHOD_LEARNED) {
           learned.back().Add(row, number, run);
         } else if (row.method == v1::EVALUATION_METHOD_LEARNED_BEST) {
@@ -201,25 +201,25 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
   for (auto* builders : {&learned, &best, &baselines}) {
     for (Builder& builder : *builders) {
       if (!builder.contender.rows.empty())
-        standing.contenders.push_back(std::move(builder.contender));
+        ranking.contenders.push_back(std::move(builder.contender));
     }
   }
   // The strata are the environments that all contenders have.
   std::map<std::string, size_t> counts;
-  for (Contender& contender : standing.contenders) {
+  for (Contender& contender : ranking.contenders) {
     std::set<std::string> own;
     for (const Contender::Row& row : contender.rows) own.insert(row.row->environment);
     for (const std::string& environment : own) ++counts[environment];
   }
   for (const auto& [environment, count] : counts) {
-    if (count == standing.contenders.size()) standing.environments.push_back(environment);
+    if (count == ranking.contenders.size()) ranking.environments.push_back(environment);
   }
-  for (Contender& contender : standing.contenders) {
+  for (Contender& contender : ranking.contenders) {
     for (const Contender::Row& row : contender.rows)
-      contender.iterations.push_back(IterationMeans(*row.row, row.iterations, standing.quantity));
+      contender.iterations.push_back(IterationMeans(*row.row, row.iterations, ranking.quantity));
   }
-  standing.unit = unit == Unit::kAuto ? UnitOf(standing) : unit;
-  return standing;
+  ranking.unit = unit == Unit::kAuto ? UnitOf(ranking) : unit;
+  return ranking;
 }
 
 // Returns differing settings such as "rule.learning_rate 1e-3" by method. Covers groups with equal
@@ -386,7 +386,7 @@ std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
   return groups;
 }
 
-std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit) {
+std::vector<Ranking> Rankings(const std::vector<Group>& groups, Unit unit) {
   std::vector<std::string> splits;
   for (const Group& group : groups) {
     for (const ComparedRun* run : group.runs) {
@@ -399,27 +399,27 @@ std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit) {
   std::stable_sort(splits.begin(), splits.end(), [](const auto& a, const auto& b) {
     return std::tuple(SplitPlace(a), a) < std::tuple(SplitPlace(b), b);
   });
-  std::vector<Standing> standings;
+  std::vector<Ranking> rankings;
   for (const std::string& split : splits) {
-    Standing standing = MakeStanding(groups, split, unit);
-    if (!standing.contenders.empty() && !standing.environments.empty())
-      standings.push_back(std::move(standing));
+    Ranking ranking = MakeRanking(groups, split, unit);
+    if (!ranking.contenders.empty() && !ranking.environments.empty())
+      rankings.push_back(std::move(ranking));
   }
-  return standings;
+  return rankings;
 }
 
-Scores ScoresOf(const Standing& standing, const Contender& contender, int iteration) {
-  Scores scores{.of_seeds = standing.unit == Unit::kSeed};
+Scores ScoresOf(const Ranking& ranking, const Contender& contender, int iteration) {
+  Scores scores{.of_seeds = ranking.unit == Unit::kSeed};
   std::set<std::string> present;
   for (size_t i = 0; i < contender.rows.size(); ++i) {
     const Contender::Row& row = contender.rows[i];
     const double value = ValueAt(contender.iterations[i], iteration);
-    if (!std::isfinite(value) || !standing.Has(row.row->environment)) continue;
+    if (!std::isfinite(value) || !ranking.Has(row.row->environment)) continue;
     scores.levels.push_back(LevelsOf(*row.row, row.meta_seed));
     scores.values.push_back(value);
     present.insert(row.row->environment);
   }
-  return present.size() == standing.environments.size() ? scores : Scores();
+  return present.size() == ranking.environments.size() ? scores : Scores();
 }
 
 namespace {
@@ -470,8 +470,8 @@ bootstrap to multi-level data in neuroscience.</p></details>
 
 std::string MakeComparisonPage(const std::string& title, const std::string& date,
                                const std::vector<Group>& groups,
-                               const std::vector<Standing>& standings,
-                               const ComparisonTables& tables, const Drawing& drawing,
+                               const std::vector<Ranking>& rankings, const ComparisonTables& tables,
+                               const Drawing& drawing,
                                const std::map<std::string, std::string>& svgs,
                                const std::vector<std::string>& warnings) {
   std::string html = PageHead(title);
@@ -503,15 +503,15 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
     return text.empty() ? "" : "<div class=\"figures\">\n" + text + "</div>\n";
   };
   std::vector<Chapter> chapters = {{"budgets", "Budgets", tables_of("budgets")}};
-  for (const Standing& standing : standings) {
-    const std::string split = FileName(standing.split);
+  for (const Ranking& ranking : rankings) {
+    const std::string split = FileName(ranking.split);
     chapters.push_back(
-        {"evaluation-" + split, "Evaluation: " + GoalsOf(standing.split, standing.has_goals),
+        {"evaluation-" + split, "Evaluation: " + GoalsOf(ranking.split, ranking.has_goals),
          tables_of("scores_" + split) + tables_of("published_" + split) +
              figures_of("evaluation_" + split) + tables_of("parts_" + split) +
              tables_of("environments_" + split) + tables_of("improvement_" + split)});
   }
-  if (standings.empty()) {
+  if (rankings.empty()) {
     chapters.push_back({"evaluation", "Evaluation", "<p>There are no scores to compare.</p>\n"});
   }
   if (std::string beside = tables_of("last_episodes"); !beside.empty())
@@ -539,17 +539,17 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
                                             const ReportOptions& options) {
   MENTOR_RETURN_IF_ERROR(Check(data));
   const std::vector<Group> groups = GroupRuns(data.runs);
-  const std::vector<Standing> standings = Standings(groups, data.unit);
-  const std::vector<Cohort> cohorts = CohortsOf(groups, standings);
-  ComparisonTables tables = Tabulate(groups, standings);
+  const std::vector<Ranking> rankings = Rankings(groups, data.unit);
+  const std::vector<Cohort> cohorts = CohortsOf(groups, rankings);
+  ComparisonTables tables = Tabulate(groups, rankings);
   tables.tables.push_back(LastEpisodesTable(cohorts, options.last_episodes));
   for (std::string& sentence : LastEpisodesWords(cohorts, options.last_episodes))
     tables.summary.push_back(std::move(sentence));
-  const std::vector<EpisodeCurves> episodes = EpisodesOfStandings(groups, standings);
+  const std::vector<EpisodeCurves> episodes = EpisodesOfStandings(groups, rankings);
   for (Table& table : PublishedTables(episodes, options.published))
     tables.tables.push_back(std::move(table));
   Drawing drawing;
-  DrawComparison(groups, standings, episodes, options.published, &drawing);
+  DrawComparison(groups, rankings, episodes, options.published, &drawing);
   DrawLastEpisodes(cohorts, options.last_episodes, &drawing);
   std::string title = data.title;
   if (title.empty()) {
@@ -575,7 +575,7 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
                NotShown(episodes, options.published), MissingPictures(written.drawn)},
               &report.warnings);
   MENTOR_RETURN_IF_ERROR(
-      WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, standings,
+      WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, rankings,
                                                 tables, drawing, written.svgs, report.warnings)));
   return report;
 }

@@ -28,8 +28,8 @@
 
 namespace mentor::report {
 
-// What one score is: an agent's lifetime, or the mean of all lifetimes of one meta-seed in one
-// environment. kAuto: the latter when every method has three meta-seeds.
+// The meaning of one score: an agent's lifetime, or the mean of all lifetimes of one meta-seed in
+// one environment. kAuto means the latter when every method has three meta-seeds.
 enum class Unit { kAuto, kSeed, kLifetime };
 
 struct ComparedRun {
@@ -69,11 +69,11 @@ std::string SharedGoals(const std::vector<Group>& groups);
 std::string WithoutEvaluation(const std::vector<Group>& groups);
 // "2", or "2 (goals 3)" where goals of several draws are compared.
 std::string MetaSeedName(const std::vector<Group>& groups, const ComparedRun& run);
-// In the order of the runs. Methods of one title are told apart.
+// Groups runs by method, in the order of the runs. Methods with the same title get different names.
 std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs);
 
-// What stands in one line of a comparison: a method's final or best weights, or a baseline.
-// Baselines that are the same for several methods stand once.
+// One line of a comparison: a method's final or best weights, or a baseline. Baselines that are the
+// same for several methods appear once.
 struct Contender {
   std::string name;
   std::string group;  // That it belongs to; empty: a baseline of all.
@@ -87,15 +87,15 @@ struct Contender {
     int iterations = 1;
   };
   std::vector<Row> rows = {};
-  // By inner iteration, the mean over the episodes that ended there; NaN: none did. [rows][I]
+  // Means over the episodes that ended in each inner iteration; NaN: none ended. [rows][I]
   std::vector<std::vector<double>> iterations = {};
 
   bool learned() const { return IsLearned(method); }
-  // Whether runs of other meta-seeds have other ones.
+  // True if the numbers differ between meta-seeds.
   bool has_meta_seeds() const { return learned() || method == v1::EVALUATION_METHOD_RANDOM_SIGNAL; }
   bool best() const { return method == v1::EVALUATION_METHOD_LEARNED_BEST; }
 };
-struct Standing {
+struct Ranking {
   std::string split;
   bool has_goals = false;  // A run's tasks differ.
   Quantity quantity = Quantity::kSuccess;
@@ -108,32 +108,33 @@ struct Standing {
   }
 };
 // One for each split that has contenders; test goals first.
-std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit);
+std::vector<Ranking> Rankings(const std::vector<Group>& groups, Unit unit);
 
 // Scores of a contender after inner iteration `iteration`; -1: the last. Empty when an environment
 // has none.
-Scores ScoresOf(const Standing& standing, const Contender& contender, int iteration = -1);
+Scores ScoresOf(const Ranking& ranking, const Contender& contender, int iteration = -1);
 
-// Whether a learned contender is compared with another one, or with a baseline of its own.
+// True if x and y may be compared: two learned contenders, or a learned one with a baseline of its
+// own.
 inline bool Comparable(const Contender& x, const Contender& y) {
   return y.learned() ? x.best() == y.best() : y.group.empty() || y.group == x.group;
 }
 
-// What one run had.
+// The budget of one run.
 struct Budget {
-  double updates = 0;    // Outer ones.
-  double lifetimes = 0;  // Of agents in meta-training, begun; NaN: not known, as the next two.
+  double updates = 0;    // Outer updates.
+  double lifetimes = 0;  // Begun in meta-training; here and in the next two NaN: unknown.
   double env_steps = 0;
   double cpu_seconds = 0;
   double evaluated = 0;  // Lifetimes of the evaluation, without baselines.
 };
 Budget BudgetOf(const ReportData& data);
-// Of those of which it is known; NaN: of none.
+// Mean over the budgets that are known; NaN: none is.
 double MeanOf(const std::vector<Budget>& budgets, double Budget::*member);
-// "38 to 40"; empty when it is known of none.
+// "38 to 40"; empty when none is known.
 std::string RangeWords(const std::vector<Budget>& budgets, double Budget::*member);
-// Whether all runs had the same, CPU seconds aside, and what they had: a sentence or two. Empty for
-// a single run.
+// Says in a sentence or two whether all runs had the same budget, CPU seconds aside, and which.
+// Empty for a single run.
 std::string BudgetWords(const std::vector<Group>& groups);
 // Which runs' seconds are not known, and why; empty: of none.
 std::string UnknownCosts(const std::vector<Group>& groups);
@@ -143,11 +144,11 @@ struct ComparisonTables {
   std::vector<Table> tables;
   std::vector<std::string> summary;
 };
-ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Standing>& standings);
-// Success by episode of the lifetime, with each meta-seed behind the mean, of each standing.
+ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Ranking>& rankings);
+// Success by episode of the lifetime, with each meta-seed behind the mean, of each ranking.
 std::vector<EpisodeCurves> EpisodesOfStandings(const std::vector<Group>& groups,
-                                               const std::vector<Standing>& standings);
-void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing>& standings,
+                                               const std::vector<Ranking>& rankings);
+void DrawComparison(const std::vector<Group>& groups, const std::vector<Ranking>& rankings,
                     const std::vector<EpisodeCurves>& episodes, const Published& published,
                     Drawing* drawing);
 

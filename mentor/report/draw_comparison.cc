@@ -60,22 +60,22 @@ void AddRow(const std::string& name, const std::string& series, const Style& sty
 }
 
 // Returns final weights if there are any: figures with both kinds of weights would be too full.
-std::vector<const Contender*> Shown(const Standing& standing) {
+std::vector<const Contender*> Shown(const Ranking& ranking) {
   std::vector<const Contender*> shown;
-  for (const Contender& contender : standing.contenders) {
-    if (!contender.best() && !ScoresOf(standing, contender).empty()) shown.push_back(&contender);
+  for (const Contender& contender : ranking.contenders) {
+    if (!contender.best() && !ScoresOf(ranking, contender).empty()) shown.push_back(&contender);
   }
   return shown;
 }
 
-void DrawScores(const Standing& standing, Drawing* drawing) {
-  const std::string quantity = QuantityWords(standing.quantity);
+void DrawScores(const Ranking& ranking, Drawing* drawing) {
+  const std::string quantity = QuantityWords(ranking.quantity);
   Panel iqm = Rows("interquartile mean of the " + quantity), mean = Rows("mean " + quantity);
   iqm.title = "Interquartile mean";
   mean.title = "Mean";
-  for (const Contender* contender : Shown(standing)) {
+  for (const Contender* contender : Shown(ranking)) {
     const auto values = BootstrapStratified(
-        ScoresOf(standing, *contender),
+        ScoresOf(ranking, *contender),
         [](const PooledScores& s) {
           return std::vector<double>{InterquartileMean(s), Mean(s)};
         },
@@ -83,7 +83,7 @@ void DrawScores(const Standing& standing, Drawing* drawing) {
     AddRow(contender->name, contender->name, contender->style, values[0], &iqm);
     AddRow(contender->name, contender->name, contender->style, values[1], &mean);
   }
-  const std::string split = FileName(standing.split);
+  const std::string split = FileName(ranking.split);
   const int rows = static_cast<int>(iqm.x.names.size());
   AddFigure({.name = "interquartile_means_" + split,
              .section = "evaluation_" + split,
@@ -94,13 +94,13 @@ void DrawScores(const Standing& standing, Drawing* drawing) {
             drawing);
 }
 
-void DrawProfiles(const Standing& standing, Drawing* drawing) {
+void DrawProfiles(const Ranking& ranking, Drawing* drawing) {
   double low = 0, high = 1;
-  if (standing.quantity == Quantity::kReturn) {
+  if (ranking.quantity == Quantity::kReturn) {
     low = std::numeric_limits<double>::infinity();
     high = -low;
-    for (const Contender* contender : Shown(standing)) {
-      for (const auto& stratum : Pool(ScoresOf(standing, *contender))) {
+    for (const Contender* contender : Shown(ranking)) {
+      for (const auto& stratum : Pool(ScoresOf(ranking, *contender))) {
         for (const double score : stratum) low = std::min(low, score), high = std::max(high, score);
       }
     }
@@ -108,19 +108,19 @@ void DrawProfiles(const Standing& standing, Drawing* drawing) {
   }
   std::vector<double> thresholds;
   for (int i = 0; i <= kThresholds; ++i) thresholds.push_back(low + (high - low) * i / kThresholds);
-  Panel panel{.x = {.label = QuantityWords(standing.quantity), .low = low, .high = high},
+  Panel panel{.x = {.label = QuantityWords(ranking.quantity), .low = low, .high = high},
               .y = {.label = "share of scores above", .low = 0, .high = 1.02}};
-  for (const Contender* contender : Shown(standing)) {
+  for (const Contender* contender : Shown(ranking)) {
     Series curve = Line(contender->name, contender->style, false);
     const auto shares = BootstrapStratified(
-        ScoresOf(standing, *contender),
+        ScoresOf(ranking, *contender),
         [&](const PooledScores& s) { return PerformanceProfile(s, thresholds); }, BootstrapStream(),
         /*resamples=*/500);
     for (size_t i = 0; i < thresholds.size(); ++i)
       curve.places.push_back({thresholds[i], shares[i]});
     panel.series.push_back(std::move(curve));
   }
-  const std::string split = FileName(standing.split);
+  const std::string split = FileName(ranking.split);
   AddFigure({.name = "profiles_" + split,
              .section = "evaluation_" + split,
              .title = "Performance profiles",
@@ -131,7 +131,7 @@ void DrawProfiles(const Standing& standing, Drawing* drawing) {
 
 // Returns the episode curve of a contender; nullopt when its lifetimes differ in their number of
 // episodes, for instance when episodes end early.
-std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Standing& standing,
+std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Ranking& ranking,
                                     const Contender& contender) {
   const EvaluationRow& first = *contender.rows[0].row;
   const auto alive = static_cast<size_t>(first.lifetime_episodes),
@@ -146,9 +146,9 @@ std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Stan
     if (row.row->lifetime_episodes != first.lifetime_episodes ||
         row.row->episode_success.size() != episodes)
       return std::nullopt;
-    if (!standing.Has(row.row->environment)) continue;
-    std::vector<double> own = standing.quantity == Quantity::kSuccess ? row.row->episode_success
-                                                                      : row.row->episode_return;
+    if (!ranking.Has(row.row->environment)) continue;
+    std::vector<double> own =
+        ranking.quantity == Quantity::kSuccess ? row.row->episode_success : row.row->episode_return;
     const double det =
         episodes > alive
             ? Mean(PooledScores{{own.begin() + static_cast<std::ptrdiff_t>(alive), own.end()}})
@@ -184,17 +184,17 @@ std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Stan
 }
 
 // Draws the score over the agents' lifetimes.
-void DrawEfficiency(const Standing& standing, Drawing* drawing) {
-  const std::string quantity = QuantityWords(standing.quantity);
+void DrawEfficiency(const Ranking& ranking, Drawing* drawing) {
+  const std::string quantity = QuantityWords(ranking.quantity);
   Panel panel{.x = {.label = "environment steps of the lifetime", .low = 0},
               .y = {.label = "interquartile mean of the " + quantity}};
-  for (const Contender* contender : Shown(standing)) {
+  for (const Contender* contender : Shown(ranking)) {
     Series curve = Line(contender->name, contender->style, true);
     int iterations = 0;
     for (const auto& means : contender->iterations)
       iterations = std::max(iterations, static_cast<int>(means.size()));
     for (int i = 0; i < iterations; ++i) {
-      const Scores scores = ScoresOf(standing, *contender, i);
+      const Scores scores = ScoresOf(ranking, *contender, i);
       if (scores.empty()) continue;
       const Interval iqm = BootstrapStratified(
           scores, [](const PooledScores& s) { return std::vector<double>{InterquartileMean(s)}; },
@@ -203,53 +203,52 @@ void DrawEfficiency(const Standing& standing, Drawing* drawing) {
     }
     panel.series.push_back(std::move(curve));
   }
-  if (standing.quantity == Quantity::kSuccess) FitRates(&panel);
-  const std::string split = FileName(standing.split);
+  if (ranking.quantity == Quantity::kSuccess) FitRates(&panel);
+  const std::string split = FileName(ranking.split);
   AddFigure({.name = "sample_efficiency_" + split,
              .section = "evaluation_" + split,
              .title = "Sample efficiency of the agents",
-             .caption = "Interquartile mean after each part of a lifetime against the environment "
-                        "steps that the agent has made by then. The first place is before any "
-                        "update.",
+             .caption = "Interquartile mean after each part of a lifetime, against the environment "
+                        "steps of the agent until then. The first place is before any update.",
              .panels = {std::move(panel)}},
             drawing);
 }
 
-void DrawImprovement(const Standing& standing, Drawing* drawing) {
+void DrawImprovement(const Ranking& ranking, Drawing* drawing) {
   Panel panel = Rows("probability that a score of the first is higher than one of the second");
   panel.y.low = 0;
   panel.y.high = 1;
   panel.marks = {{0.5, ""}};
-  const auto shown = Shown(standing);
+  const auto shown = Shown(ranking);
   for (size_t a = 0; a < shown.size(); ++a) {
     if (!shown[a]->learned()) continue;
     for (size_t b = 0; b < shown.size(); ++b) {
       if (a == b || (shown[b]->learned() && b < a) || !Comparable(*shown[a], *shown[b])) continue;
       const std::string name = shown[a]->name + " > " + shown[b]->name;
       AddRow(name, name, shown[a]->style,
-             BootstrapImprovement(ScoresOf(standing, *shown[a]), ScoresOf(standing, *shown[b]),
+             BootstrapImprovement(ScoresOf(ranking, *shown[a]), ScoresOf(ranking, *shown[b]),
                                   BootstrapStream()),
              &panel);
     }
   }
   if (panel.series.empty()) return;
-  const std::string split = FileName(standing.split);
+  const std::string split = FileName(ranking.split);
   const int height = 100 + 44 * static_cast<int>(panel.series.size());
   AddFigure({.name = "probability_of_improvement_" + split,
              .section = "evaluation_" + split,
              .title = "Probability of improvement",
-             .caption = "That a score of the first is higher than one of the second; 0.5 means no "
-                        "difference.",
+             .caption = "Probability that a score of the first is higher than one of the second; "
+                        "0.5 means no difference.",
              .panels = {std::move(panel)},
              .height = height},
             drawing);
 }
 
 // Draws final scores against budgets, for methods whose budgets differ.
-void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standing,
+void DrawScoresByBudget(const std::vector<Group>& groups, const Ranking& ranking,
                         Drawing* drawing) {
-  Figure figure{.name = "scores_by_budget_" + FileName(standing.split),
-                .section = "evaluation_" + FileName(standing.split),
+  Figure figure{.name = "scores_by_budget_" + FileName(ranking.split),
+                .section = "evaluation_" + FileName(ranking.split),
                 .title = "Scores against what meta-training cost",
                 .caption =
                     "Interquartile mean at the end of a lifetime, with 95 % intervals, "
@@ -257,7 +256,7 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standi
                     "is better.",
                 .panels = {},
                 .columns = 2};
-  const std::string quantity = QuantityWords(standing.quantity);
+  const std::string quantity = QuantityWords(ranking.quantity);
   const std::pair<std::string, double Budget::*> budgets[] = {
       {"environment steps of meta-training", &Budget::env_steps},
       {"CPU seconds of meta-training", &Budget::cpu_seconds}};
@@ -265,7 +264,7 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standi
     Panel panel{.title = "Against " + label.substr(0, label.find(" of")),
                 .x = {.label = label, .low = 0},
                 .y = {.label = "interquartile mean of the " + quantity}};
-    for (const Contender* contender : Shown(standing)) {
+    for (const Contender* contender : Shown(ranking)) {
       if (!contender->learned()) continue;
       std::vector<Budget> own;
       for (const Group& group : groups) {
@@ -278,7 +277,7 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standi
                               .style = contender->style,
                               .kind = Series::Kind::kIntervals,
                               .places = {{cost, BootstrapStratified(
-                                                    ScoresOf(standing, *contender),
+                                                    ScoresOf(ranking, *contender),
                                                     [](const PooledScores& s) {
                                                       return std::vector<double>{
                                                           InterquartileMean(s)};
@@ -286,7 +285,7 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standi
                                                     BootstrapStream())[0]}},
                               .intervals = true});
     }
-    if (standing.quantity == Quantity::kSuccess) FitRates(&panel);
+    if (ranking.quantity == Quantity::kSuccess) FitRates(&panel);
     if (member == &Budget::env_steps) ShortenSteps(&panel);
     figure.panels.push_back(std::move(panel));
   }
@@ -403,7 +402,7 @@ std::string MeanWords(int window) {
                      : absl::StrFormat("mean of the last %d outer updates", window);
 }
 
-void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standing>& standings,
+void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Ranking>& rankings,
                       Drawing* drawing) {
   const bool success = std::any_of(groups.begin(), groups.end(), [](const Group& group) {
     return std::any_of(group.runs.begin(), group.runs.end(),
@@ -425,10 +424,10 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
     if (panel.series.empty()) continue;
     // Baselines have no meta-training; draw their evaluation as lines.
     for (const Contender* contender :
-         standings.empty() ? std::vector<const Contender*>() : Shown(standings[0])) {
+         rankings.empty() ? std::vector<const Contender*>() : Shown(rankings[0])) {
       if (contender->learned()) continue;
-      if ((standings[0].quantity == Quantity::kSuccess) != success) continue;
-      const double mean = Mean(Pool(ScoresOf(standings[0], *contender)));
+      if ((rankings[0].quantity == Quantity::kSuccess) != success) continue;
+      const double mean = Mean(Pool(ScoresOf(rankings[0], *contender)));
       Series line = Line(contender->name, contender->style, false);
       line.intervals = false;
       line.places = {PlaceAt(0, mean), PlaceAt(most, mean)};
@@ -511,16 +510,16 @@ void DrawMetrics(const std::vector<Group>& groups, Drawing* drawing) {
 }  // namespace
 
 std::vector<EpisodeCurves> EpisodesOfStandings(const std::vector<Group>& groups,
-                                               const std::vector<Standing>& standings) {
+                                               const std::vector<Ranking>& rankings) {
   std::vector<EpisodeCurves> all;
-  for (const Standing& standing : standings) {
-    all.push_back({.split = standing.split,
-                   .has_goals = standing.has_goals,
-                   .section = "evaluation_" + FileName(standing.split),
-                   .quantity = standing.quantity});
+  for (const Ranking& ranking : rankings) {
+    all.push_back({.split = ranking.split,
+                   .has_goals = ranking.has_goals,
+                   .section = "evaluation_" + FileName(ranking.split),
+                   .quantity = ranking.quantity});
     EpisodeCurves& own = all.back();
-    for (const Contender* contender : Shown(standing)) {
-      const std::optional<EpisodeCurve> curve = CurveOf(groups, standing, *contender);
+    for (const Contender* contender : Shown(ranking)) {
+      const std::optional<EpisodeCurve> curve = CurveOf(groups, ranking, *contender);
       if (!curve) {
         own.curves.clear();
         break;
@@ -532,19 +531,19 @@ std::vector<EpisodeCurves> EpisodesOfStandings(const std::vector<Group>& groups,
   return all;
 }
 
-void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing>& standings,
+void DrawComparison(const std::vector<Group>& groups, const std::vector<Ranking>& rankings,
                     const std::vector<EpisodeCurves>& episodes, const Published& published,
                     Drawing* drawing) {
-  for (size_t s = 0; s < standings.size(); ++s) {
-    const Standing& standing = standings[s];
+  for (size_t s = 0; s < rankings.size(); ++s) {
+    const Ranking& ranking = rankings[s];
     DrawEpisodes(episodes[s], published, drawing);
-    DrawScores(standing, drawing);
-    DrawProfiles(standing, drawing);
-    DrawEfficiency(standing, drawing);
-    DrawImprovement(standing, drawing);
-    DrawScoresByBudget(groups, standing, drawing);
+    DrawScores(ranking, drawing);
+    DrawProfiles(ranking, drawing);
+    DrawEfficiency(ranking, drawing);
+    DrawImprovement(ranking, drawing);
+    DrawScoresByBudget(groups, ranking, drawing);
   }
-  DrawMetaTraining(groups, standings, drawing);
+  DrawMetaTraining(groups, rankings, drawing);
   DrawMetrics(groups, drawing);
 }
 

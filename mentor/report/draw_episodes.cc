@@ -22,26 +22,26 @@ constexpr int kSolid = 1, kDashed = 2;
 
 // Numbers of episodes in a lifetime and of deterministic episodes after it: the greatest of all
 // curves.
-struct Places {
+struct EpisodeCounts {
   int alive = 0;
   int det = 0;
 };
-Places PlacesOf(const std::vector<EpisodeCurve>& curves) {
-  Places places;
+EpisodeCounts CountsOf(const std::vector<EpisodeCurve>& curves) {
+  EpisodeCounts counts;
   for (const EpisodeCurve& curve : curves) {
-    places.alive = std::max(places.alive, curve.lifetime_episodes);
-    places.det =
-        std::max(places.det, static_cast<int>(curve.episodes.size()) - curve.lifetime_episodes);
+    counts.alive = std::max(counts.alive, curve.lifetime_episodes);
+    counts.det =
+        std::max(counts.det, static_cast<int>(curve.episodes.size()) - curve.lifetime_episodes);
   }
-  return places;
+  return counts;
 }
 
 // The episodes of one inner iteration, first to last, from 1.
-struct Part {
+struct EpisodeRange {
   int first = 0, last = 0;
 };
-Part PartOf(const EpisodeCurves& own, size_t segment) {
-  const int alive = PlacesOf(own.curves).alive, segments = static_cast<int>(own.segments);
+EpisodeRange RangeOf(const EpisodeCurves& own, size_t segment) {
+  const int alive = CountsOf(own.curves).alive, segments = static_cast<int>(own.segments);
   const int place = static_cast<int>(segment);
   return {place * alive / segments + 1, (place + 1) * alive / segments};
 }
@@ -111,13 +111,13 @@ void AddPlaces(const std::vector<Interval>& episodes, int lifetime_episodes, int
   }
 }
 
-// Returns the published episodes at the places of `places`, so that all curves share the rows of a
+// Returns the published episodes at the places of `counts`, so that all curves share the rows of a
 // table.
-std::vector<Interval> EpisodesOf(const PublishedCurve& curve, const Places& places) {
-  std::vector<Interval> episodes(static_cast<size_t>(places.alive + places.det),
+std::vector<Interval> EpisodesOf(const PublishedCurve& curve, const EpisodeCounts& counts) {
+  std::vector<Interval> episodes(static_cast<size_t>(counts.alive + counts.det),
                                  {kNone, kNone, kNone});
   for (const auto& [episode, rate] : curve.episodes) episodes[episode - 1] = {rate, rate, rate};
-  if (const auto& rate = curve.deterministic) episodes[places.alive] = {*rate, *rate, *rate};
+  if (const auto& rate = curve.deterministic) episodes[counts.alive] = {*rate, *rate, *rate};
   return episodes;
 }
 
@@ -132,24 +132,24 @@ std::vector<std::string> NamesOfLearned(const ReportData& run) {
 void DrawEpisodes(const EpisodeCurves& own, const Published& published, Drawing* drawing) {
   if (own.curves.empty()) return;
   const std::vector<const PublishedCurve*> others = PublishedOf(own, published);
-  Places places = PlacesOf(own.curves);
+  EpisodeCounts counts = CountsOf(own.curves);
   for (const PublishedCurve* curve : others) {
     if (!curve->episodes.empty())
-      places.alive = std::max(places.alive, curve->episodes.rbegin()->first);
-    if (curve->deterministic) places.det = std::max(places.det, 1);
+      counts.alive = std::max(counts.alive, curve->episodes.rbegin()->first);
+    if (curve->deterministic) counts.det = std::max(counts.det, 1);
   }
   Panel panel;
   panel.x = {.label = "episode of the lifetime",
              .low = 0.5,
-             .high = static_cast<double>(places.alive + places.det) + 0.5,
+             .high = static_cast<double>(counts.alive + counts.det) + 0.5,
              .whole = true};
   panel.y.label = QuantityWords(own.quantity);
   for (size_t s = 1; s < own.segments; ++s) {
-    panel.marks.push_back({static_cast<double>(PartOf(own, s).first) - 0.5,
+    panel.marks.push_back({static_cast<double>(RangeOf(own, s).first) - 0.5,
                            own.segments <= 6 ? absl::StrFormat("update %d", s) : std::string()});
   }
-  if (places.det > 0)
-    panel.marks.push_back({static_cast<double>(places.alive) + 0.5, kWithoutNoise});
+  if (counts.det > 0)
+    panel.marks.push_back({static_cast<double>(counts.alive) + 0.5, kWithoutNoise});
 
   bool has_singles = false;
   for (const EpisodeCurve& curve : own.curves) {
@@ -159,11 +159,11 @@ void DrawEpisodes(const EpisodeCurves& own, const Published& published, Drawing*
                   .intervals = true};
     // Solid lines for this report's curves; dashes mark published ones.
     if (!others.empty()) series.style.dash = kSolid;
-    AddPlaces(curve.episodes, curve.lifetime_episodes, places.alive, &series);
+    AddPlaces(curve.episodes, curve.lifetime_episodes, counts.alive, &series);
     panel.series.push_back(std::move(series));
     for (const EpisodeCurve::Single& single : curve.singles) {
       Series line{.name = curve.name, .style = {curve.style.colour}, .single = single.name};
-      AddPlaces(single.episodes, curve.lifetime_episodes, places.alive, &line);
+      AddPlaces(single.episodes, curve.lifetime_episodes, counts.alive, &line);
       panel.series.push_back(std::move(line));
       has_singles = true;
     }
@@ -173,7 +173,7 @@ void DrawEpisodes(const EpisodeCurves& own, const Published& published, Drawing*
     Series series{.name = PublishedName(*others[i], published),
                   .style = {colours[i], kHollowCircle, kDashed},
                   .kind = Series::Kind::kLineAndPoints};
-    AddPlaces(EpisodesOf(*others[i], places), places.alive, places.alive, &series);
+    AddPlaces(EpisodesOf(*others[i], counts), counts.alive, counts.alive, &series);
     panel.series.push_back(std::move(series));
   }
   if (own.quantity == Quantity::kSuccess) FitRates(&panel);
@@ -183,7 +183,7 @@ void DrawEpisodes(const EpisodeCurves& own, const Published& published, Drawing*
     caption = "Thin lines are single meta-seeds, thick ones their mean with its 95 % interval.";
   if (own.segments > 1)
     caption += " Vertical lines are the agent's updates, the only places where it learns.";
-  if (places.det > 0) caption += " In the last ones agents act without noise.";
+  if (counts.det > 0) caption += " In the last ones agents act without noise.";
   if (!others.empty()) {
     absl::StrAppendFormat(&caption, " Dashed lines with hollow points are not from these runs: %s.",
                           published.name);
@@ -226,7 +226,7 @@ Table PublishedTable(const EpisodeCurves& own, const Published& published) {
     if (ours.empty()) ours.push_back(nullptr);
     for (const EpisodeCurve* same : ours) {
       for (size_t s = 0; s < own.segments; ++s) {
-        const Part part = PartOf(own, s);
+        const EpisodeRange part = RangeOf(own, s);
         double sum = 0;
         int count = 0;
         for (const auto& [episode, rate] : curve->episodes) {

@@ -136,9 +136,8 @@ void DrawMaps(const std::vector<MapSample>& maps, int iterations, Drawing* drawi
                .title = absl::StrFormat(
                    "%s, lifetime %d, %s", map.name, map.lifetime,
                    PartName(static_cast<int>(map.iteration), static_cast<size_t>(iterations))),
-               .caption = "The stronger the colour, the more. Rows are steps that ask, columns "
-                          "steps that are looked "
-                          "at.",
+               .caption = "A stronger colour is a greater value. Rows are steps that ask, columns "
+                          "steps that are looked at.",
                .panels = {std::move(panel)},
                .height = 420},
               drawing);
@@ -198,10 +197,9 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
   AddFigure({.name = "signal_histogram",
              .section = "signal",
              .title = "Distribution of the signal",
-             .caption = absl::StrFormat("Every step of %s (%s): what the network said, as the "
-                                        "agents used it.",
-                                        Several(samples.size(), "lifetime"),
-                                        Several(pooled.signal.size(), "step")),
+             .caption = absl::StrFormat(
+                 "Every step of %s (%s): the network's output, as the agents used it.",
+                 Several(samples.size(), "lifetime"), Several(pooled.signal.size(), "step")),
              .panels = {std::move(histogram)},
              .height = 320},
             drawing);

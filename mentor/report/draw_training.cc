@@ -147,14 +147,15 @@ void DrawLives(const std::vector<TrainingPoint>& training, Drawing* drawing) {
     panel.series.push_back(std::move(series));
   }
   if (lives[0].success) panel.y.low = 0, panel.y.high = 1;
-  AddFigure({.name = "training_lives",
-             .section = "training",
-             .title = "Meta-training: learning curves of agents",
-             .caption = "How well agents of one generation do along their lives, while the signal "
-                        "is meta-learned. Generation 0 had an untrained signal at first.",
-             .panels = {std::move(panel)},
-             .height = 340},
-            drawing);
+  AddFigure(
+      {.name = "training_lives",
+       .section = "training",
+       .title = "Meta-training: learning curves of agents",
+       .caption = "Success of agents of one generation along their lives, during meta-learning of "
+                  "the signal. The signal of generation 0 was untrained at first.",
+       .panels = {std::move(panel)},
+       .height = 340},
+      drawing);
 }
 
 using Where = MetricInfo::Panel;
@@ -274,7 +275,7 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
     AddFigure({.name = "training_by_steps",
                .section = "training",
                .title = "Meta-training: success by environment steps",
-               .caption = "The same curve against the interactions that it took.",
+               .caption = "The same curve against the interactions with the environment.",
                .panels = {std::move(by_steps)}},
               drawing);
   }
@@ -284,8 +285,8 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
     AddFigure({.name = "training_by_steps",
                .section = "training",
                .title = "Meta-training: success by environment steps",
-               .caption = "Each outer update is one inner iteration of agents that live on; after "
-                          "a lifetime new agents begin, and the curve falls. " +
+               .caption = "Each outer update is one inner iteration of agents that live on. The "
+                          "curve falls whenever new agents begin after a lifetime. " +
                           UpdateWords(training),
                .panels = {std::move(panel)}},
               drawing);

@@ -9,8 +9,8 @@
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 
-#include "common/gnuplot.h"
 #include "mentor/report/figures.h"
+#include "mentor/report/gnuplot.h"
 #include "mentor/report/theme.h"
 
 namespace mentor::report {

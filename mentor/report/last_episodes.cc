@@ -149,7 +149,7 @@ std::vector<Cohort> CohortsOf(const ReportData& data) {
 }
 
 std::vector<Cohort> CohortsOf(const std::vector<Group>& groups,
-                              const std::vector<Standing>& standings) {
+                              const std::vector<Ranking>& rankings) {
   std::vector<Cohort> cohorts;
   for (size_t g = 0; g < groups.size(); ++g) {
     const ReportData& first = groups[g].runs[0]->data;
@@ -160,8 +160,8 @@ std::vector<Cohort> CohortsOf(const std::vector<Group>& groups,
       AddBeside(groups[g].runs[run]->data, /*meta_seed=*/run, &cohort);
     if (!cohort.lives.empty()) cohorts.push_back(std::move(cohort));
   }
-  if (cohorts.empty() || standings.empty()) return cohorts;
-  for (const Contender& contender : standings[0].contenders) {
+  if (cohorts.empty() || rankings.empty()) return cohorts;
+  for (const Contender& contender : rankings[0].contenders) {
     if (contender.best()) continue;
     Cohort cohort{.name = contender.learned() ? contender.name + ": frozen" : contender.name,
                   .group = contender.group,

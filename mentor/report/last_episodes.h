@@ -45,7 +45,7 @@ struct Cohort {
 std::vector<Cohort> CohortsOf(const ReportData& data);
 // Returns the cohorts of a comparison.
 std::vector<Cohort> CohortsOf(const std::vector<Group>& groups,
-                              const std::vector<Standing>& standings);
+                              const std::vector<Ranking>& rankings);
 
 // Means over agents of each agent's mean over its last n episodes, or over all if it has fewer.
 // Agents without an episode are left out.

@@ -162,9 +162,8 @@ std::string CorrelationTable(const std::vector<SignalSample>& samples) {
                number(row.change_spearman)});
   }
   return table.Html() +
-         "<p class=\"note\">Its change is the shaped reward of a step less that of the step "
-         "before, "
-         "within an episode: the progress that the step itself made.</p>\n";
+         "<p class=\"note\">Its change is the shaped reward of a step minus that of the step "
+         "before, within an episode: the progress of that step.</p>\n";
 }
 
 std::string CostTable(const std::vector<TrainingPoint>& training) {

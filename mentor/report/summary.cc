@@ -344,8 +344,7 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
                                    const std::vector<Comparison>& comparisons) {
   std::vector<std::string> sentences;
   if (!data.failure.empty()) sentences.push_back("The run failed: " + data.failure);
-  if (data.goes_on)
-    sentences.push_back("The run is still at work: this is what it has done so far.");
+  if (data.goes_on) sentences.push_back("The run is still active: these are its results so far.");
   sentences.push_back(Length(data));
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
   if (std::string decline = Decline(data); !decline.empty())

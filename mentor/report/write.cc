@@ -8,7 +8,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "common/gnuplot.h"
+#include "mentor/report/gnuplot.h"
 
 namespace mentor::report {
 namespace {

@@ -51,9 +51,9 @@ absl::StatusOr<v1::PushBundleResponse> AddPiece(BundleShelf* shelf, const std::s
   } else if (request.data().empty()) {
     violations.Add("data", "is missing; give a piece of the bundle, or its files to begin");
   } else if (request.has_crc32c() && Crc32c(request.data()) != request.crc32c()) {
-    violations.Add("crc32c",
-                   "is not that of the data, which may have been torn on its way; send "
-                   "the piece again");
+    violations.Add(
+        "crc32c",
+        "is not the CRC32C of the data, which may be damaged on the way; send the piece again");
   }
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
@@ -68,7 +68,7 @@ absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Calle
   if (request.files().empty()) return AddPiece(shelf, digest, caller.name, request, cancel);
   if (!request.data().empty()) {
     Violations violations;
-    violations.Add("data", "goes with no files; send the files first, then pieces");
+    violations.Add("data", "comes without files; send the files first, then pieces");
     return ToStatus(violations);
   }
   const BundleManifest manifest = rpc::ManifestFromProto(digest, request.files());
@@ -83,7 +83,7 @@ absl::StatusOr<v1::PushBundleResponse> AuditedPush(const ServiceOptions& options
                                                    BundleShelf* shelf, const rpc::Caller& caller,
                                                    const v1::PushBundleRequest& request,
                                                    const Calls::Cancel* cancel) {
-  const absl::Status room = options.check_room ? options.check_room() : absl::OkStatus();
+  const absl::Status room = options.operations->CheckRoom();
   auto answer = room.ok() ? Push(shelf, caller, request, cancel)
                           : absl::StatusOr<v1::PushBundleResponse>(room);
   if (!answer.ok() || answer->complete() || !request.files().empty())
@@ -144,9 +144,9 @@ absl::Status NotOwner(const std::string& name, const std::string& owner,
                       const rpc::Caller& caller) {
   return MakeError(
       absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
-      absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or somebody with the "
-                      "role admin",
-                      name, owner, caller.name),
+      absl::StrFormat(
+          "%s belongs to '%s', not to '%s'; ask its owner, or a user with the role admin", name,
+          owner, caller.name),
       {{"owner", owner}, {"caller", caller.name}});
 }
 
@@ -241,9 +241,7 @@ class BundleService::Impl : public v1::BundleService::Service {
                   Calls::Cost::kFiles, context, *received, response,
                   [this, answer](const Request& request, const rpc::Caller& caller,
                                  const Calls::Cancel* cancel) -> absl::StatusOr<Response> {
-                    if (options_.leads) {
-                      MENTOR_RETURN_IF_ERROR(options_.leads());
-                    }
+                    MENTOR_RETURN_IF_ERROR(OnlyLeader(options_));
                     return answer(request, caller, cancel);
                   });
             }));

@@ -25,6 +25,10 @@ constexpr auto kRetrySoon = std::chrono::seconds(1);
 
 }  // namespace
 
+absl::Status OnlyLeader(const ServiceOptions& options) {
+  return options.refusal ? options.refusal() : options.store->Leads();
+}
+
 absl::Status Draining() {
   return WithRetryDelay(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
                                   "the meta-learner is stopping; try again soon"),

@@ -52,6 +52,8 @@ bool NamesBundles(const Request& request) {
   return false;
 }
 
+// Returns OK if this process leads, else the answer to calls that only the leader may answer.
+absl::Status OnlyLeader(const ServiceOptions& options);
 // Returns the error for callers while the meta-learner stops.
 absl::Status Draining();
 

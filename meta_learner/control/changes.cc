@@ -58,7 +58,7 @@ absl::StatusOr<v1::Experiment> Change(const ServiceOptions& options, const rpc::
                                          MENTOR_RETURN_IF_ERROR(CheckOwner(caller, *experiment));
                                          return edit(experiment);
                                        });
-  if (changed.ok() && options.look) options.look(*changed);
+  if (changed.ok()) options.operations->Look(*changed);
   return changed;
 }
 
@@ -150,7 +150,7 @@ absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
   return Change(options, caller, request, [&](v1::Experiment* experiment) -> absl::Status {
     switch (experiment->state()) {
       case S::STATE_PAUSED:
-        if (options.check_room) MENTOR_RETURN_IF_ERROR(options.check_room());
+        MENTOR_RETURN_IF_ERROR(options.operations->CheckRoom());
         // Otherwise every resume would let the experiment write until the scheduler's next quota
         // check.
         MENTOR_RETURN_IF_ERROR(CheckStorage(experiment->owner(), usage[experiment->owner()],

@@ -39,7 +39,7 @@ absl::StatusOr<Checkpoint> ReadSource(ExperimentStore* store,
 }  // namespace
 
 absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
-  if (options_.check_room) MENTOR_RETURN_IF_ERROR(options_.check_room());
+  MENTOR_RETURN_IF_ERROR(options_.operations->CheckRoom());
   MENTOR_ASSIGN_OR_RETURN(const auto counts, options_.store->CountByState());
   // Paused experiments count as queued, since they may be queued again at any time. So a resume
   // needs no room, and a pause frees none.
@@ -77,9 +77,8 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
 
 absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec,
                                             const std::string& prefix) {
-  if (!options_.check_fleet) return absl::OkStatus();
   Violations large, violations;
-  options_.check_fleet(WithDefaults(spec), &large);
+  options_.specs->CheckFleet(WithDefaults(spec), &large);
   // An interrupted check found no violations, so report the interruption.
   if (const absl::Status status = PausePoint(); !status.ok())
     large.Add("benchmark", std::string(status.message()));
@@ -116,7 +115,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& s
     }
     experiment = options_.store->Create(submitted);
   }
-  if (experiment.ok() && options_.look) options_.look(*experiment);
+  if (experiment.ok()) options_.operations->Look(*experiment);
   return experiment;
 }
 
@@ -138,7 +137,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
                                    request.experiment().spec().ByteSizeLong(), kSpecBytesMax));
   } else {
     Violations of_spec;
-    CheckSpec(request.experiment().spec(), &of_spec, options_.check_spec);
+    CheckSpec(request.experiment().spec(), &of_spec, check_parts_);
     for (const Violation& violation : of_spec.list()) {
       violations.Add("experiment.spec." + violation.field, violation.description);
     }
@@ -160,18 +159,13 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     MENTOR_RETURN_IF_ERROR(CheckRoom(owner));
     v1::Experiment experiment = request.experiment();
     *experiment.mutable_spec() = WithDefaults(request.experiment().spec());
-    if (options_.memory_needs)
-      *experiment.mutable_memory_needs() = options_.memory_needs(experiment.spec());
+    *experiment.mutable_memory_needs() = options_.specs->MemoryNeeds(experiment.spec());
     experiment.clear_warnings();
-    if (options_.spec_warnings) {
-      for (std::string& warning : options_.spec_warnings(experiment.spec()))
-        experiment.add_warnings(std::move(warning));
-    }
+    for (std::string& warning : options_.specs->Warnings(experiment.spec()))
+      experiment.add_warnings(std::move(warning));
     experiment.clear_reported_numbers();
-    if (options_.reported_numbers) {
-      for (std::string& name : options_.reported_numbers(experiment.spec()))
-        experiment.add_reported_numbers(std::move(name));
-    }
+    for (std::string& name : options_.specs->ReportedNumbers(experiment.spec()))
+      experiment.add_reported_numbers(std::move(name));
     experiment.clear_name();
     experiment.clear_uid();
     return experiment;
@@ -207,7 +201,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   const std::vector<std::string> overrides(request.spec_overrides().begin(),
                                            request.spec_overrides().end());
   const v1::ExperimentSpec spec =
-      ParseSpec(PrintSpec(experiment.spec()), overrides, &violations, options_.check_spec);
+      ParseSpec(PrintSpec(experiment.spec()), overrides, &violations, check_parts_);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
   auto read = ReadSource(options_.store, source, cancel);
   if (absl::IsNotFound(read.status()) || absl::IsDataLoss(read.status())) {
@@ -220,8 +214,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
     return ToStatus(violations);
   }
   MENTOR_ASSIGN_OR_RETURN(Checkpoint checkpoint, std::move(read));
-  if (options_.check_checkpoint)
-    options_.check_checkpoint(experiment.spec(), WithDefaults(spec), checkpoint, &violations);
+  options_.specs->CheckCheckpoint(experiment.spec(), WithDefaults(spec), checkpoint, &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
   checkpoint.spec_hash = SpecHash(WithDefaults(spec));
 

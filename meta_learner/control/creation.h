@@ -11,6 +11,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/mutex.h"
+#include "common/spec/spec.h"
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/control/service_options.h"
 #include "meta_learner/store/bundle_shelf.h"
@@ -43,6 +44,9 @@ class ExperimentCreation {
   absl::StatusOr<v1::Experiment> Submit(const NewExperiment& submitted, const absl::Status& fits);
 
   const ServiceOptions& options_;
+  const PartsCheck check_parts_ = [this](const v1::ExperimentSpec& spec, Violations* violations) {
+    options_.specs->Check(spec, violations);
+  };
   Mutex mutex_;  // Held from the check of quotas until the row is written.
 };
 

@@ -1,7 +1,5 @@
 #include "meta_learner/control/experiment_service.h"
 
-#include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <map>
@@ -13,6 +11,7 @@
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/status.h"
+#include "mentor/v1/access.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 #include "meta_learner/control/audit.h"
 #include "meta_learner/control/calls.h"
@@ -37,11 +36,12 @@ using google::protobuf::Empty;
 // How often streams check their clocks.
 constexpr auto kTick = std::chrono::seconds(1);
 
-// Methods that a standby can answer from the database and the shared folder.
-constexpr auto kReads = std::to_array<std::string_view>(
-    {"GetExperiment", "ListExperiments", "QueryMetrics", "ListMetrics", "ListCheckpoints",
-     "GetCheckpoint", "DownloadCheckpoint", "ListArtifacts", "DownloadArtifact", "ListCatalogue",
-     "ListTasks"});
+const google::protobuf::MethodDescriptor* MethodOf(const std::string& name) {
+  const auto* found =
+      v1::CreateExperimentRequest::descriptor()->file()->service(0)->FindMethodByName(name);
+  MENTOR_CHECK(found != nullptr);
+  return found;
+}
 
 // Returns NOT_LEADER for a change that failed because of another writer: the leader can make it.
 template <typename Response>
@@ -78,7 +78,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
     options_.store->OnCommit([this](double seconds) { commit_seconds_.Observe(seconds); });
     subscription_ = options_.store->Subscribe(
         [this](const ExperimentStore::Notice& notice) { Changed(notice); });
-    if (!options_.read_only) UpdateGauges();
+    if (!options_.refusal) UpdateGauges();
     ticker_ = std::thread([this] { Tick(); });
   }
   ~Impl() { Stop(); }
@@ -90,8 +90,8 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   void Register(const char* method, grpc::internal::MethodHandler* handler);
   grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
                                              const grpc::ByteBuffer& received);
-  // Returns OK if this process may answer the method, else the error of `leads`.
-  absl::Status MayAnswer(std::string_view method) const;
+  // Returns OK if this process may answer the method, else the error for the caller.
+  absl::Status MayAnswer(const std::string& method) const;
   void Changed(const ExperimentStore::Notice& notice);
   void Tick();
   void UpdateGauges();
@@ -226,19 +226,12 @@ void ExperimentService::Impl::RegisterMethods() {
 #undef MENTOR_STREAM
 
 void ExperimentService::Impl::Register(const char* method, grpc::internal::MethodHandler* handler) {
-  const auto* found = v1::Experiment::descriptor()
-                          ->file()
-                          ->pool()
-                          ->FindServiceByName("mentor.v1.ExperimentService")
-                          ->FindMethodByName(method);
-  MENTOR_CHECK(found != nullptr);
-  MarkMethodRawCallback(found->index(), handler);
+  MarkMethodRawCallback(MethodOf(method)->index(), handler);
 }
 
-absl::Status ExperimentService::Impl::MayAnswer(std::string_view method) const {
-  if (!options_.leads || std::find(kReads.begin(), kReads.end(), method) != kReads.end())
-    return absl::OkStatus();
-  return options_.leads();
+absl::Status ExperimentService::Impl::MayAnswer(const std::string& method) const {
+  const bool anyone = MethodOf(method)->options().GetExtension(v1::standby_answers);
+  return anyone ? absl::OkStatus() : OnlyLeader(options_);
 }
 
 void ExperimentService::Impl::Stop() {

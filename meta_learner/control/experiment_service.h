@@ -1,7 +1,7 @@
 // The control API (proto/mentor/v1/experiment_service.proto) over the store. Owned by main; must
 // outlive the server that it is registered with. Thread-safe.
 //
-//   ExperimentService experiments({.store = store, .check_spec = CheckParts, ...}, metrics);
+//   ExperimentService experiments({.store = store, .specs = specs, ...}, metrics);
 //   server = rpc::Server::Start(options, {experiments.service()});
 //   ...
 //   experiments.Stop();  // Before the server's Shutdown: streams do not end by themselves.

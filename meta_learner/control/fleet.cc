@@ -42,23 +42,18 @@ absl::StatusOr<v1::ListShardsResponse> ListShards(const ServiceOptions& options,
                                                   const v1::ListShardsRequest& request) {
   if (!request.parent().empty())
     MENTOR_RETURN_IF_ERROR(options.store->Get(request.parent()).status());
-  std::vector<v1::ShardInfo> shards;
-  if (options.shards) shards = options.shards(request.parent());
-  return Page(request, "shards " + request.parent(), std::move(shards),
+  return Page(request, "shards " + request.parent(), options.operations->Shards(request.parent()),
               &v1::ListShardsResponse::mutable_shards);
 }
 
 absl::StatusOr<v1::ListPeersResponse> ListPeers(const ServiceOptions& options,
                                                 const v1::ListPeersRequest& request) {
-  std::vector<v1::Peer> peers;
-  if (options.peers) peers = options.peers();
-  return Page(request, "peers", std::move(peers), &v1::ListPeersResponse::mutable_peers);
+  return Page(request, "peers", options.operations->Peers(), &v1::ListPeersResponse::mutable_peers);
 }
 
 absl::StatusOr<google::protobuf::Empty> DrainPeer(const ServiceOptions& options,
                                                   const v1::DrainPeerRequest& request) {
-  if (!options.drain) return absl::UnimplementedError("there is no fleet here");
-  MENTOR_RETURN_IF_ERROR(options.drain(request.name()));
+  MENTOR_RETURN_IF_ERROR(options.operations->Drain(request.name()));
   return google::protobuf::Empty();
 }
 

@@ -68,10 +68,10 @@ v1::MetricSeries MergePoints(const std::string& metric, const Series& all, uint3
 absl::Status TooManyPoints(const std::map<std::string, Series>& points, int fitting) {
   return MakeError(
       absl::StatusCode::kInvalidArgument, Reason::kMessageTooLong,
-      absl::StrFormat("the points of %d metrics do not fit in one answer, those of %d do: name "
-                      "fewer metrics, lower max_points, or set page_size and follow "
-                      "next_page_token",
-                      points.size(), fitting));
+      absl::StrFormat(
+          "the points of %d metrics do not fit in one answer, but those of %d do: name fewer "
+          "metrics, lower max_points, or set page_size and follow next_page_token",
+          points.size(), fitting));
 }
 
 v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points,

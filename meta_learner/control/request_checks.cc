@@ -39,12 +39,11 @@ absl::Status BadName(std::string_view field, std::string_view name, std::string_
 
 absl::Status CheckOwner(const rpc::Caller& caller, const v1::Experiment& experiment) {
   if (caller.MayChange(experiment.owner())) return absl::OkStatus();
-  return MakeError(
-      absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
-      absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or somebody with the role "
-                      "admin, or clone it",
-                      experiment.name(), experiment.owner(), caller.name),
-      {{"owner", experiment.owner()}, {"caller", caller.name}});
+  return MakeError(absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
+                   absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or a user with "
+                                   "the role admin, or clone it",
+                                   experiment.name(), experiment.owner(), caller.name),
+                   {{"owner", experiment.owner()}, {"caller", caller.name}});
 }
 
 void CheckRequestId(const std::string& request_id, Violations* violations) {

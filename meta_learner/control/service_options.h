@@ -1,6 +1,5 @@
-// Options of the control API: the store, hooks into the rest of the meta-learner, and limits.
-// Constant after the service is made, so threads may share them. The hooks may be called from
-// several threads at a time.
+// Options of the control API: the store, the rest of the meta-learner behind two interfaces, and
+// limits. Constant after the service is made, so threads may share them.
 #pragma once
 
 #include <cstdint>
@@ -27,37 +26,50 @@ struct Quotas {
   uint64_t bundle_bytes = 0;
 };
 
-struct ServiceOptions {
-  ExperimentStore* store = nullptr;
-  // Bundles that specs may name; null: none.
-  BundleShelf* bundles = nullptr;
+// What the service asks about specs. Thread-safe.
+class SpecReviewer {
+ public:
+  virtual ~SpecReviewer() = default;
   // Adds violations of what registered parts require. The spec must have legal ranges and all
   // defaults.
-  std::function<void(const v1::ExperimentSpec& spec, Violations* violations)> check_spec = {};
+  virtual void Check(const v1::ExperimentSpec& spec, Violations* violations) = 0;
   // The same for a spec that continues from a checkpoint of an experiment with spec `source`.
-  std::function<void(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
-                     const Checkpoint& checkpoint, Violations* violations)>
-      check_checkpoint = {};
+  virtual void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
+                               const Checkpoint& checkpoint, Violations* violations) = 0;
   // Adds violations if no connected learner could hold a shard. The spec must be valid.
-  std::function<void(const v1::ExperimentSpec& spec, Violations* violations)> check_fleet = {};
+  virtual void CheckFleet(const v1::ExperimentSpec& spec, Violations* violations) = 0;
   // Returns the memory that a valid spec needs.
-  std::function<v1::MemoryNeeds(const v1::ExperimentSpec& spec)> memory_needs = {};
+  virtual v1::MemoryNeeds MemoryNeeds(const v1::ExperimentSpec& spec) = 0;
   // Returns what in a valid spec is probably a mistake, as "FIELD: why".
-  std::function<std::vector<std::string>(const v1::ExperimentSpec& spec)> spec_warnings = {};
+  virtual std::vector<std::string> Warnings(const v1::ExperimentSpec& spec) = 0;
   // Returns the names of the numbers that an experiment with a valid spec may report.
-  std::function<std::vector<std::string>(const v1::ExperimentSpec& spec)> reported_numbers = {};
+  virtual std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec) = 0;
+};
+
+// What is at work: the queue, the fleet, the disk. Thread-safe.
+class Operations {
+ public:
+  virtual ~Operations() = default;
   // Returns an error while no new work can be accepted, for instance on a full disk.
-  std::function<absl::Status()> check_room = {};
+  virtual absl::Status CheckRoom() = 0;
   // Called when an experiment is new, PAUSING or CANCELLING, or has new settings. See
   // Scheduler::Look.
-  std::function<void(const v1::Experiment& experiment)> look = {};
-  std::function<std::vector<v1::ShardInfo>(const std::string& experiment)> shards = {};
-  std::function<std::vector<v1::Peer>()> peers = {};
-  std::function<absl::Status(const std::string& peer)> drain = {};
-  // Called before whatever needs the leader: changes, streams, the fleet. Its error is the answer.
-  std::function<absl::Status()> leads = {};
-  // For a standby: writes nothing, not even logs, and leaves metrics of experiments to the leader.
-  bool read_only = false;
+  virtual void Look(const v1::Experiment& experiment) = 0;
+  virtual std::vector<v1::ShardInfo> Shards(const std::string& experiment) = 0;
+  virtual std::vector<v1::Peer> Peers() = 0;
+  virtual absl::Status Drain(const std::string& peer) = 0;
+};
+
+struct ServiceOptions {
+  // Must outlive the service. Only `bundles` may be null, and on a standby `specs` and
+  // `operations`.
+  ExperimentStore* store = nullptr;
+  BundleShelf* bundles = nullptr;  // Bundles that specs may name.
+  SpecReviewer* specs = nullptr;
+  Operations* operations = nullptr;
+  // On a standby: returns the answer to calls that only the leader may answer. The service writes
+  // nothing then, not even logs, and leaves metrics of experiments to the leader.
+  std::function<absl::Status()> refusal = {};
   int64_t queued_max = 10'000;
   Quotas per_owner = {};
   rpc::RateLimiter::Options rate = {.calls_per_second = 0};  // For each caller; 0: no limit.

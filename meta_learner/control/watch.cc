@@ -235,9 +235,8 @@ absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
     ExperimentStore* store, const v1::WatchMetricsRequest& request) {
   if (request.after_step() == UINT32_MAX) {
     Violations violations;
-    violations.Add("after_step",
-                   absl::StrFormat("is %d, after which there is none; give at most %d", UINT32_MAX,
-                                   UINT32_MAX - 1));
+    violations.Add("after_step", absl::StrFormat("is %d, the last possible one; give at most %d",
+                                                 UINT32_MAX, UINT32_MAX - 1));
     return ToStatus(violations);
   }
   struct State {

@@ -207,8 +207,8 @@ const RegisterCurriculum kRegister({
                       "Share of the lifetimes that live at an end of a range."),
          IntegerOption("buffer", "10", 1, 1e5, "Lifetimes at an end that decide whether it moves."),
          ChoiceOption("performance", {"success", "shaped"},
-                      "What decides: the share of successful episodes, or the mean shaped reward "
-                      "of a step, each of the last inner iteration."),
+                      "Quantity that decides: the share of successful episodes, or the mean shaped "
+                      "reward of a step, each of the last inner iteration."),
          NumberOption("threshold_low", "0.3", -1e30, 1e30,
                       "A mean performance up to this narrows the range."),
          NumberOption("threshold_high", "0.8", -1e30, 1e30,

@@ -57,7 +57,7 @@ absl::Status CheckpointKeeper::GoBackToRecorded(const std::vector<CheckpointRow>
     scan->newest_info = std::move(older.newest_info);
     std::move(older.corrupt.begin(), older.corrupt.end(), std::back_inserter(scan->corrupt));
   }
-  MENTOR_LOG(kInfo, "an outer update whose results were not recorded is made again",
+  MENTOR_LOG(kInfo, "an outer update is repeated, because its results were not recorded",
              {{"experiment", options_.experiment}, {"outer_step", newest}});
   return absl::OkStatus();
 }
@@ -74,7 +74,7 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
   const bool older =
       scan.newest && !known.empty() && known.back().outer_step > scan.newest->outer_step;
   if (scan.corrupt.empty() && !known.empty() && (!scan.newest || older)) {
-    MENTOR_LOG(kWarning, "checkpoints that were written are gone; what they held is computed again",
+    MENTOR_LOG(kWarning, "written checkpoints are gone; their updates are computed again",
                {{"experiment", options_.experiment},
                 {"folder", folder.string()},
                 {"newest_known", known.back().outer_step},
@@ -82,7 +82,7 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
   }
   for (const CorruptCheckpoint& corrupt : scan.corrupt) {
     options_.metrics->corrupt.Increment();
-    MENTOR_LOG(kWarning, "checkpoint is not whole; it was moved away and another one is used",
+    MENTOR_LOG(kWarning, "a checkpoint is not whole; it was moved away and another one is used",
                {{"experiment", options_.experiment},
                 {"file", corrupt.path.string()},
                 {"outer_step_used", scan.newest ? absl::StrCat(scan.newest->outer_step) : "none"},

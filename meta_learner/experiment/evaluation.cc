@@ -140,7 +140,7 @@ absl::Status CheckOwner(const std::filesystem::path& file, const v1::EvaluationS
     return refuse(absl::StrCat("holds what ", name, " should hold: it was copied or renamed"));
   if (run == nullptr) return absl::OkStatus();
   if (shard.spec_hash() != run->spec_hash) {
-    return refuse(absl::StrCat("is of a run of another spec (", Printable(shard.spec_hash()),
+    return refuse(absl::StrCat("belongs to a run of another spec (", Printable(shard.spec_hash()),
                                "); that of this folder is ", run->spec_hash));
   }
   const std::string state = run->state_hash(shard.outer_step());

@@ -24,9 +24,8 @@ absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
   return MakeError(
       absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
       absl::StrFormat(
-          "the experiment was begun where arithmetic has the fingerprint %s, here it is "
-          "%s: the last bits would change on the way; go on with it on that kind of "
-          "machine and build, or create it anew",
+          "the experiment began on arithmetic with the fingerprint %s, here it is %s: the last "
+          "bits would change; continue it on that kind of machine and build, or create it anew",
           *written, fingerprint));
 }
 

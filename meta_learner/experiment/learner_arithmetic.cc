@@ -37,7 +37,7 @@ absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folde
   MENTOR_ASSIGN_OR_RETURN(const std::string kept, LearnerArithmetic(experiment_folder));
   const std::filesystem::path file = FileOf(experiment_folder);
   board->KeepArithmetic(experiment, kept, [file, experiment](const std::string& arithmetic) {
-    MENTOR_LOG(kInfo, "experiment keeps to one kind of learner",
+    MENTOR_LOG(kInfo, "the experiment keeps to one kind of learner",
                {{"experiment", experiment}, {"arithmetic", arithmetic}});
     return WriteFileAtomically(file, arithmetic);
   });

@@ -165,6 +165,12 @@ std::vector<std::string> AsksForSuccess(const v1::ExperimentSpec& spec) {
   return fields;
 }
 
+// True if the network's output depends on the outcome that signal.input names.
+bool SeesOutcome(const learner::SignalNetwork& network) {
+  const learner::SignalSource* signals = network.signals();
+  return signals != nullptr ? signals->sees_outcome() : network.loss() != nullptr;
+}
+
 }  // namespace
 
 std::string PrintWithDefaults(const v1::ExperimentSpec& spec) {
@@ -216,7 +222,7 @@ std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
   std::set<std::string> environments;
   for (const v1::EnvironmentTask& task : examples) environments.insert(task.environment());
   const std::string names = absl::StrJoin(environments, ", ");
-  if (parts.rule->needs().signal_network && parts.network->sees_outcome() &&
+  if (parts.rule->needs().signal_network && SeesOutcome(*parts.network) &&
       spec.signal().input() == v1::SUCCESS) {
     warnings.push_back(absl::StrFormat(
         "signal.input: is SUCCESS, but %s never reports success, so the network would see no "

@@ -40,7 +40,7 @@ absl::Status CheckActor(const v1::Peer& actor) {
   MENTOR_RETURN_IF_ERROR(CheckPlain("actor.build", actor.build(), 0, kPeerTextBytesMax));
   MENTOR_RETURN_IF_ERROR(
       CheckPlain("actor.catalogue_hash", actor.catalogue_hash(), 0, kPeerTextBytesMax));
-  MENTOR_RETURN_IF_ERROR(CheckHostNames("actor.hosts", actor.hosts()));
+  MENTOR_RETURN_IF_ERROR(CheckSimulatorNames("actor.hosts", actor.hosts()));
   if (actor.threads() > kPeerThreadsMax) {
     return Wrong(absl::StrFormat("actor.threads: is %d; at most %d are allowed", actor.threads(),
                                  kPeerThreadsMax));

@@ -253,7 +253,7 @@ void BundleShelf::Forget(const std::string& digest) {
 
 absl::Status BundleShelf::GoesOn(const Cancel* cancel) const {
   if (stopping_) return absl::UnavailableError("this process is stopping");
-  if (cancel != nullptr && *cancel) return absl::CancelledError("nobody waits for it any more");
+  if (cancel != nullptr && *cancel) return absl::CancelledError("no caller waits for it any more");
   return absl::OkStatus();
 }
 

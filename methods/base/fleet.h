@@ -15,7 +15,7 @@
 
 namespace mentor::meta_learner {
 
-// What the inner loop of one shard gives.
+// The result of the inner loop of one shard.
 struct ShardGradient {
   int64_t lifetimes = 0;
   torch::Tensor gradient;  // [Q] float64, summed over the lifetimes; undefined when there is none.

@@ -88,7 +88,8 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
                                         name, owner->name));
       }
     }
-    if (context->network != nullptr && context->network->is_loss() != entry->learned_loss) {
+    if (context->network != nullptr &&
+        (context->network->loss() != nullptr) != entry->learned_loss) {
       violations->Add(
           "signal.role",
           entry->learned_loss

@@ -70,7 +70,7 @@ struct LoopSizes {
   int64_t state = 0;       // Per agent: weights, optimizer, and their copies in an update.
   int64_t saved = 0;       // Per agent, in a snapshot.
   int64_t policy = 0;      // Weights that one agent acts with.
-  int64_t at_once = 0;     // What an update holds for all agents together.
+  int64_t at_once = 0;     // The memory that an update needs for all agents together.
   int64_t per_thread = 0;  // What one thread works on: scratch, graphs.
   // Device memory of the kernels, in bytes; 0 without a device.
   int64_t device_bytes = 0;
@@ -110,7 +110,7 @@ struct InnerLoopEntry {
   OptionTable options;
   // Metrics of its statistics. A learner refuses to send others.
   MetricTable metrics = {};
-  // Its agents descend a network that is a loss; other loops refuse such networks.
+  // True if the agents descend a network that is a loss; other loops refuse such networks.
   bool learned_loss = false;
   // The only signal network that this loop takes, and that no other loop takes. Empty: any other.
   std::string network = {};
@@ -134,7 +134,7 @@ std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor m
                                          WorkerPool* pool, const Device& device,
                                          Violations* violations);
 
-// What the shard's signal network is made for.
+// The sizes and settings for which the shard's signal network is made.
 SignalContext SignalContextOf(const v1::Shard& shard);
 // Sizes of the shard's loop; nothing when it does not fit.
 std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_parameters);

@@ -36,7 +36,7 @@ class OneBatch final : public Fleet {
   const LifetimeBatch& batch_;
 };
 
-// In order and in double, of the parts that have a gradient; undefined when none has.
+// Sums in order and in double, over the parts that have a gradient; undefined when none has.
 torch::Tensor Sum(const std::vector<ShardGradient>& parts) {
   torch::Tensor sum;
   for (const ShardGradient& part : parts) {

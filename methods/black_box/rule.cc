@@ -51,6 +51,7 @@ OptionTable Options() {
 
 OuterPpoRuleConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
   const v1::ExperimentSpec& spec = context.spec;
+  const auto* density = context.network ? context.network->density() : nullptr;
   const int64_t steps = spec.lifetime().steps_per_iteration(),
                 iterations = spec.lifetime().iterations();
   const auto share = [&](const char* name, double of_segment) {
@@ -69,7 +70,7 @@ OuterPpoRuleConfig ReadConfig(const RuleContext& context, const OptionValues& op
           .lifetime_steps = iterations * steps,
           .trained_steps = (iterations - 1) * steps,
           .sampled_signals = true,
-          .piece_unit = context.network ? context.network->piece_unit() : 1};
+          .piece_unit = density ? density->piece_unit() : 1};
 }
 
 // Checks what no single option shows.
@@ -126,8 +127,8 @@ class BlackBox final : public OuterPpoRule {
                         &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
       trained.*member = (steps.*member).narrow(1, 0, trained_steps_);
     }
-    return MakeOuterPpoBatch(*network_, trained, std::move(advantages), std::move(returns),
-                             zero_prev_at_cut_);
+    return MakeOuterPpoBatch(*network_->density(), trained, std::move(advantages),
+                             std::move(returns), zero_prev_at_cut_);
   }
 
   const std::shared_ptr<const learner::SignalNetwork> network_;
@@ -147,7 +148,7 @@ const RegisterRule kBlackBox({
       if (!context.network)
         violations->Add("signal",
                         "is missing; the black-box rule trains a signal network, so name one");
-      else if (!context.network->has_density())
+      else if (context.network->density() == nullptr)
         violations->Add(
             "signal.name",
             absl::StrCat("is '", context.spec.signal().name(),

@@ -15,8 +15,6 @@ class Discriminator : public SignalNetwork {
  public:
   Discriminator(int64_t observation_size, int64_t hidden_units, int64_t num_skills);
 
-  bool has_density() const override { return false; }
-  bool sees_outcome() const override { return false; }
   const ParamLayout& layout() const override { return layout_; }
   torch::Tensor InitialWeights(uint64_t seed) const override;
 

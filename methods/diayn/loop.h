@@ -31,7 +31,8 @@ void CheckSkills(const SkillsConfig& config, const v1::ExperimentSpec& spec,
 torch::Tensor SkillsOf(const SkillsConfig& config, const RandomStream& stream, uint32_t iteration);
 // Skills of each step of these episodes: [E] -> [E M].
 torch::Tensor OfSteps(const SkillsConfig& config, const torch::Tensor& skills);
-// What each step led to, [S, T, D]: the next observation of its episode, also after the last step.
+// The observation after each step, [S, T, D]: the next one of the episode, also after the last
+// step.
 torch::Tensor Reached(const SkillsConfig& config, const Segment& segment);
 
 }  // namespace mentor::learner

@@ -138,7 +138,7 @@ class Diayn : public OuterRule {
     return report;
   }
 
-  // What the discriminator that rewarded the agents says of the states they reached.
+  // Applies the discriminator that rewarded the agents to the states that they reached.
   RuleReport Report(const learner::Segment& steps, const Tensor& reached, const Tensor& skills,
                     const std::vector<Tensor>& of_steps) const {
     double log_skill = 0;

@@ -53,7 +53,8 @@ class EvolvedLoss : public LearningLoop {
  public:
   explicit EvolvedLoss(const InnerLoopContext& context)
       : LearningLoop(context, ShapeOfAgents(context.shard->spec().agent(), context.shard->shape())),
-        sizes_(*context.network->loss_sizes()),
+        loss_(*context.network->loss()),
+        sizes_(loss_.sizes()),
         layout_(AgentLayout(shape_)),
         mix_(Mix()) {}
 
@@ -213,14 +214,14 @@ class EvolvedLoss : public LearningLoop {
   Tensor Step(const Targets& targets, const Segment& seen, const Tensor& rows, Tensor* finite) {
     const c10::AutoGradMode gradients_on(true);
     const Tensor theta = agents_.theta.detach().requires_grad_(true);
-    const Tensor learned = context_.network->Loss(
-        targets.weights, {.observations = observations_,
-                          .actions = actions_,
-                          .rewards = rewards_.squeeze(2),
-                          .dones = dones_.squeeze(2),
-                          .policy = OutputsOf(ActOn(theta, observations_)),
-                          .context = theta.narrow(1, layout_.size(), sizes_.context),
-                          .rows = rows + (sizes_.steps - context_.steps())});
+    const Tensor learned =
+        loss_.Loss(targets.weights, {.observations = observations_,
+                                     .actions = actions_,
+                                     .rewards = rewards_.squeeze(2),
+                                     .dones = dones_.squeeze(2),
+                                     .policy = OutputsOf(ActOn(theta, observations_)),
+                                     .context = theta.narrow(1, layout_.size(), sizes_.context),
+                                     .rows = rows + (sizes_.steps - context_.steps())});
     Tensor loss = (1 - mix_) * learned;
     if (mix_ > 0) {
       const auto take = [&](const Tensor& x) { return TakeRows(x, rows); };
@@ -256,6 +257,7 @@ class EvolvedLoss : public LearningLoop {
                                                     .item<double>();
   }
 
+  const LearnedLoss& loss_;  // The context keeps it.
   const LossSizes sizes_;
   const ParamLayout layout_;  // Policy and critic; the context's numbers follow in theta.
   const double mix_;          // w
@@ -264,7 +266,7 @@ class EvolvedLoss : public LearningLoop {
 };
 
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
-  const LossSizes loss = *context.network->loss_sizes();
+  const LossSizes loss = context.network->loss()->sizes();
   const AgentShape shape = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
   const int64_t p = AgentLayout(shape).size() + loss.context;
   const int64_t buffer = loss.steps * (shape.observation_size + shape.action_size + 2);
@@ -306,7 +308,7 @@ const RegisterInnerLoop kEvolvedLoss({
         violations->Add("signal", "is missing; agents that descend a learned loss need one");
         return nullptr;
       }
-      const int64_t steps = context.network->loss_sizes()->steps;
+      const int64_t steps = context.network->loss()->sizes().steps;
       if (steps < context.steps()) {
         violations->Add("signal.option.buffer",
                         absl::StrFormat("is %d, less than the %d steps of an inner iteration "

@@ -32,7 +32,7 @@ Tensor Convolve(const Tensor& x, const Tensor& weights, const Tensor& bias, int6
   return Affine(windows.flatten(2), weights.flatten(2), bias);
 }
 
-class LossConv : public SignalNetwork {
+class LossConv : public SignalNetwork, public LearnedLoss {
  public:
   LossConv(const SignalContext& context, const OptionValues& options)
       : sizes_{.steps = options.Integer("buffer"), .context = options.Integer("context")} {
@@ -53,8 +53,8 @@ class LossConv : public SignalNetwork {
                            {"loss2.b", {1}}});
   }
 
-  bool has_density() const override { return false; }
-  std::optional<LossSizes> loss_sizes() const override { return sizes_; }
+  const LearnedLoss* loss() const override { return this; }
+  LossSizes sizes() const override { return sizes_; }
   const ParamLayout& layout() const override { return layout_; }
 
   int64_t NumbersPerStep(bool graph) const override {

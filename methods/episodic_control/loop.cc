@@ -56,7 +56,7 @@ struct Agent {
   const float* weights() const { return encoder.theta.const_data_ptr<float>(); }
 };
 
-// What an agent did in an inner iteration.
+// The steps of an agent in an inner iteration.
 struct Counts {
   int64_t writes = 0, hits = 0, evicted = 0, episodes = 0, episode_steps = 0;
   // Squared differences between targets and the values that the steps acted on, summed.

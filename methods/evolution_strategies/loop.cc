@@ -27,7 +27,7 @@ Tensor PairPerturbation(uint64_t seed, uint32_t pair, int64_t size) {
 namespace {
 
 // One network for all agents of a shard; row s of its weights belongs to agent s.
-class PerturbedNetwork : public SignalNetwork {
+class PerturbedNetwork : public SignalNetwork, public SignalSource {
  public:
   PerturbedNetwork(std::shared_ptr<const SignalNetwork> network, double sigma, uint64_t seed,
                    std::vector<uint32_t> lifetimes)
@@ -36,11 +36,11 @@ class PerturbedNetwork : public SignalNetwork {
         seed_(seed),
         lifetimes_(std::move(lifetimes)) {}
 
-  bool has_density() const override { return false; }
+  const SignalSource* signals() const override { return this; }
   const ParamLayout& layout() const override { return network_->layout(); }
   Tensor InitialWeights(uint64_t seed) const override { return network_->InitialWeights(seed); }
   SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
-    return network_->InitialState(num_lifetimes, dtype);
+    return network_->signals()->InitialState(num_lifetimes, dtype);
   }
 
   SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor&,
@@ -51,7 +51,7 @@ class PerturbedNetwork : public SignalNetwork {
       const auto agent = static_cast<int64_t>(s);
       const Tensor perturbation = PairPerturbation(seed_, PairOf(lifetimes_[s]), weights.numel());
       SignalState own = SomeLifetimes(*state, agent, 1);
-      signals.push_back(network_
+      signals.push_back(network_->signals()
                             ->Run(weights + sigma_ * SignOf(lifetimes_[s]) * perturbation,
                                   SomeLifetimes(segment, agent, 1), /*noise=*/{}, &own)
                             .signals);

@@ -31,7 +31,7 @@ namespace mentor::meta_learner {
 
 struct MamlLifetime {
   std::vector<learner::PolicyGradientData> adaptation;  // K steps; old_log_probs are not read
-  // What the adapted policy lived through; old_log_probs likewise.
+  // The lifetime of the adapted policy; old_log_probs likewise.
   learner::PolicyGradientData meta;
 };
 

@@ -95,9 +95,10 @@ class MetaGradient : public InnerLoop {
   MetaGradient(InnerLoopContext context, LoopConfig config)
       : context_(std::move(context)),
         config_(std::move(config)),
+        gradient_(*context_.network->gradient()),
         is_reward_(context_.shard->spec().signal().role() == v1::REWARD),
         inside_(is_reward_ && !config_.separate_critic),
-        sight_(Sight(context_)),
+        sight_(Sight()),
         shape_(WithInput(Shape(inside_), sight_.policy ? sight_.discounts.embedding : 0)),
         weights_(context_.meta_parameters),
         normaliser_(NormaliserOf(context_)) {}
@@ -109,7 +110,7 @@ class MetaGradient : public InnerLoop {
     const Tensor critic = FreshCritics();
     extrinsic_critic_ = NewAgents(critic);
     if (!inside_) critic_ = NewAgents(critic.clone());
-    signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
+    signal_ = gradient_.InitialState(context_.num_agents(), torch::kFloat32);
   }
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -158,7 +159,7 @@ class MetaGradient : public InnerLoop {
 
     Lesson lesson{.inputs = {}, .seen = seen, .state = signal_, .weights = weights_};
     const CpuTimer signal_timer;
-    const Tensor signals = context_.network->Signals(weights_, seen, &signal_).detach();
+    const Tensor signals = gradient_.Signals(weights_, seen, &signal_).detach();
     report->signal_seconds += signal_timer.Seconds();
     // Advantages, and targets of the critic.
     Tensor advantages = signals, returns = signals + seen.values;
@@ -245,9 +246,9 @@ class MetaGradient : public InnerLoop {
   }
 
   // Without an embedding where the network has no gamma and lambda, or no weights yet.
-  static DiscountSight Sight(const InnerLoopContext& context) {
-    if (!context.meta_parameters.defined()) return {};
-    return context.network->SightOf(context.meta_parameters).value_or(DiscountSight());
+  DiscountSight Sight() const {
+    const Tensor& weights = context_.meta_parameters;
+    return weights.defined() ? gradient_.SightOf(weights) : DiscountSight();
   }
 
   static AgentShape WithCritic(AgentShape shape) {
@@ -255,7 +256,7 @@ class MetaGradient : public InnerLoop {
     return shape;
   }
 
-  // What the critic of the outer objective sees.
+  // The input of the outer objective's critic.
   DiscountInput OuterDiscounts() const {
     return {.embedding = sight_.discounts.embedding,
             .gamma = config_.gamma_out,
@@ -435,7 +436,7 @@ class MetaGradient : public InnerLoop {
     const at::AutoGradMode gradients(true);
     const Tensor weights = lesson.weights.detach().requires_grad_(true);
     SignalState state = SomeLifetimes(lesson.state, first, count);
-    const Tensor signals = context_.network->Signals(weights, seen, &state);
+    const Tensor signals = gradient_.Signals(weights, seen, &state);
     return torch::autograd::grad({(signals * grad).sum()}, {weights})[0];
   }
 
@@ -503,13 +504,14 @@ class MetaGradient : public InnerLoop {
                      .values = inside_ ? seen.values.clone() : Tensor(),
                      .advantages = seen.values.clone(),
                      .minibatches = {}};
-    lesson.state = context_.network->InitialState(s, torch::kFloat32);
+    lesson.state = gradient_.InitialState(s, torch::kFloat32);
     lesson.weights = torch::zeros_like(weights_);
     return lesson;
   }
 
   const InnerLoopContext context_;
   const LoopConfig config_;
+  const SignalGradient& gradient_;  // The context keeps it.
   const bool is_reward_;
   const bool inside_;  // The critic of the mixed reward is part of theta, and of U.
   const DiscountSight sight_;
@@ -527,9 +529,10 @@ class MetaGradient : public InnerLoop {
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
   const v1::AgentSpec& agent = context.shard->spec().agent();
+  const SignalGradient* gradient = context.network->gradient();
   // Weights for a network of gamma and lambda; other networks ignore them.
   const int64_t embedding =
-      context.network->SightOf(torch::zeros({2})).value_or(DiscountSight()).discounts.embedding;
+      gradient != nullptr ? gradient->SightOf(torch::zeros({2})).discounts.embedding : 0;
   const AgentShape whole =
       WithInput(ShapeOfAgents(context.shard->spec().agent(), context.shard->shape()), embedding);
   const int64_t p = AgentLayout(whole).size(), critic = CriticSize(whole) + 2 * embedding;
@@ -607,7 +610,7 @@ OptionTable Options() {
 void CheckConfig(const InnerLoopContext& context, const LoopConfig& config,
                  Violations* violations) {
   const v1::ExperimentSpec& spec = context.shard->spec();
-  if (!context.network->is_differentiable()) {
+  if (context.network->gradient() == nullptr) {
     violations->Add("signal.name",
                     absl::StrFormat("%s has no gradient with respect to its weights, which the "
                                     "rule needs; use mlp or attention",
@@ -695,6 +698,7 @@ const RegisterInnerLoop kMetaGradient({
       if (context.network == nullptr) return nullptr;
       LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
       CheckConfig(context, config, violations);
+      if (!violations->empty()) return nullptr;
       return std::make_unique<MetaGradient>(context, std::move(config));
     },
     .sizes = Sizes,

@@ -16,18 +16,19 @@ namespace {
 class Ppo : public LearningLoop {
  public:
   explicit Ppo(const InnerLoopContext& context)
-      : LearningLoop(context, ShapeOfAgents(*context.shard)), weights_(context.meta_parameters) {}
+      : LearningLoop(context, ShapeOfAgents(*context.shard)),
+        source_(context.network != nullptr ? context.network->signals() : nullptr),
+        weights_(context.meta_parameters) {}
 
   void Begin() override {
     LearningLoop::Begin();
-    if (context_.network == nullptr) return;
-    signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
+    if (source_ != nullptr) signal_ = source_->InitialState(context_.num_agents(), torch::kFloat32);
   }
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
                                   LoopReport* report) override {
     MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
-    if (context_.network != nullptr) {
+    if (source_ != nullptr) {
       const CpuTimer timer;
       RunSignal(iteration, &segment);
       report->signal_seconds += timer.Seconds();
@@ -50,14 +51,14 @@ class Ppo : public LearningLoop {
   void RunSignal(uint32_t iteration, Segment* segment) {
     torch::Tensor noise;
     if (context_.shard->outer_learning()) noise = SignalNoise(context_, iteration);
-    const SignalOutputs outputs = context_.network->Run(weights_, *segment, noise, &signal_);
+    const SignalOutputs outputs = source_->Run(weights_, *segment, noise, &signal_);
     segment->signals = outputs.signals;
     segment->signal_log_probs = outputs.log_probs;
     segment->signal_values = outputs.values;
   }
 
   absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
-    const torch::Tensor signal = context_.network != nullptr
+    const torch::Tensor signal = source_ != nullptr
                                      ? segment.signals
                                      : BaselineRewards(segment, context_.shard->reward_source());
     return UpdateByPpo(context_, shape_, iteration,
@@ -65,6 +66,7 @@ class Ppo : public LearningLoop {
                        normaliser_.Normalise(segment), signal, &agents_, report);
   }
 
+  const SignalSource* const source_;  // Null for baselines.
   const torch::Tensor weights_;
   SignalState signal_;
 };

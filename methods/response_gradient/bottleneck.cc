@@ -21,7 +21,7 @@ namespace {
 
 using torch::Tensor;
 
-class BottleneckNetwork : public SignalNetwork {
+class BottleneckNetwork : public SignalNetwork, public SignalGradient {
  public:
   BottleneckNetwork(const SignalContext& context, const OptionValues& options)
       : layers_(options.Integer("layers")), output_gain_(options.Number("output_gain")) {
@@ -40,8 +40,7 @@ class BottleneckNetwork : public SignalNetwork {
     conditioning_size_ = layout_.size() - layout_.slices()[body].offset;
   }
 
-  bool has_density() const override { return false; }
-  bool is_differentiable() const override { return true; }
+  const SignalGradient* gradient() const override { return this; }
   bool sees_outcome() const override { return false; }
   int64_t conditioning_size() const override { return conditioning_size_; }
   const ParamLayout& layout() const override { return layout_; }

@@ -25,6 +25,11 @@ Tensor Normalised(const Tensor& a) {
 
 }  // namespace
 
+int64_t ConditioningSize(const SignalNetwork* network) {
+  const SignalGradient* gradient = network != nullptr ? network->gradient() : nullptr;
+  return gradient != nullptr ? gradient->conditioning_size() : 0;
+}
+
 ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size) {
   const int64_t hidden = shape.hidden_units;
   NamedShapes tensors = ThreeLayers("actor", shape.observation_size, hidden, shape.action_size);

@@ -18,8 +18,12 @@
 #include "agents/policy.h"
 #include "common/rng.h"
 #include "mentor/v1/rollout_service.pb.h"
+#include "signals/signal_network.h"
 
 namespace mentor::learner {
+
+// How many of the network's last weights a policy can be conditioned on; 0 without a network too.
+int64_t ConditioningSize(const SignalNetwork* network);
 
 struct ConditionedPolicy {
   Mlp mlp;                               // Layer 2 is normalised before its tanh.

@@ -110,7 +110,8 @@ class ResponseGradient : public InnerLoop {
       : context_(std::move(context)),
         config_(ReadConfig(spec().agent(), context_.options)),
         shape_(ShapeOfAgents(*context_.shard)),
-        eta_size_(context_.network->conditioning_size()),
+        gradient_(*context_.network->gradient()),
+        eta_size_(gradient_.conditioning_size()),
         layout_(ConditionedLayout(shape_, eta_size_)),
         value_layout_(ValueLayout(shape_)),
         normaliser_(NormaliserOf(context_)) {}
@@ -233,9 +234,9 @@ class ResponseGradient : public InnerLoop {
 
   // [S, T], with a graph back to phi.
   Tensor SignalsOf(const Tensor& phi, const Round& round) const {
-    SignalState state = context_.network->InitialState(num_agents(), torch::kFloat32);
+    SignalState state = gradient_.InitialState(num_agents(), torch::kFloat32);
     const int64_t parts = round.noise.size(1), steps = context_.steps() / parts;
-    if (parts == 1) return context_.network->Signals(phi, round.segment, &state);
+    if (parts == 1) return gradient_.Signals(phi, round.segment, &state);
     std::vector<Tensor> agents;
     for (int64_t s = 0; s < num_agents(); ++s) {
       std::vector<Tensor> of_parts;
@@ -249,7 +250,7 @@ class ResponseGradient : public InnerLoop {
         // A network without memory sees nothing else.
         piece.observations = cut(round.segment.observations);
         piece.actions = cut(round.segment.actions);
-        of_parts.push_back(context_.network->Signals(weights, piece, &state));
+        of_parts.push_back(gradient_.Signals(weights, piece, &state));
       }
       agents.push_back(torch::cat(of_parts, 1));
     }
@@ -522,7 +523,8 @@ class ResponseGradient : public InnerLoop {
   const InnerLoopContext context_;
   const Config config_;
   const AgentShape shape_;
-  const int64_t eta_size_;  // Qe
+  const SignalGradient& gradient_;  // The context keeps it.
+  const int64_t eta_size_;          // Qe
   const ParamLayout layout_, value_layout_;
   // Between iterations.
   ObservationNormaliser normaliser_;
@@ -615,7 +617,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
   const auto add = [&](const char* field, const std::string& what) {
     violations->Add(field, what);
   };
-  if (context.network == nullptr || context.network->conditioning_size() == 0) {
+  if (ConditioningSize(context.network.get()) == 0) {
     add("signal.name",
         absl::StrFormat("is '%s', which has no weights that a policy can be conditioned on; the "
                         "response-gradient rule needs 'bottleneck'",
@@ -673,7 +675,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const Config config = ReadConfig(context.shard->spec().agent(), context.options);
   const AgentShape shape = ShapeOfAgents(*context.shard);
-  const int64_t eta = context.network->conditioning_size();
+  const int64_t eta = ConditioningSize(context.network.get());
   const int64_t policy = ConditionedLayout(shape, eta).size();
   const int64_t all = policy + 2 * ValueLayout(shape).size() + num_meta_parameters;
   const int64_t agents = context.num_agents(), steps = context.steps();

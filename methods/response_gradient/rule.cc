@@ -12,6 +12,7 @@
 #include "agents/adam.h"
 #include "common/check.h"
 #include "methods/base/outer_rule.h"
+#include "methods/response_gradient/conditioned_policy.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -107,7 +108,7 @@ const RegisterRule kResponseGradient({
                         "is missing; the rule trains a signal network: name 'bottleneck'");
         return nullptr;
       }
-      if (context.network->conditioning_size() == 0) {
+      if (learner::ConditioningSize(context.network.get()) == 0) {
         violations->Add(
             "signal.name",
             absl::StrFormat("is '%s', which has no weights that a policy can be conditioned on; "

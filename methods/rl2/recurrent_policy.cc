@@ -23,9 +23,9 @@ using torch::Tensor;
 constexpr int64_t kSizeMax = 4096;
 
 // The named slices of flat weights.
-class Parts {
+class NamedSlices {
  public:
-  Parts(ParamLayout layout, const Tensor& weights)
+  NamedSlices(ParamLayout layout, const Tensor& weights)
       : layout_(std::move(layout)), parts_(layout_.Split(weights)) {}
   const Tensor& operator[](const char* name) const { return parts_[layout_.IndexOf(name)]; }
 
@@ -159,7 +159,7 @@ std::vector<Tensor> RecurrentPolicy::InitialState(int64_t num_lifetimes, torch::
 
 RecurrentOutputs RecurrentPolicy::Forward(const Tensor& weights, const Tensor& features,
                                           const std::vector<Tensor>& state) const {
-  const Parts w(Layout(), weights);
+  const NamedSlices w(Layout(), weights);
   const Tensor all = features.transpose(0, 1).contiguous();  // [t, N, features]
   const Tensor x = all.narrow(-1, 0, inputs());
   LstmEpisodes episodes;

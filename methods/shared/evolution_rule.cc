@@ -122,7 +122,8 @@ void CheckEvolution(const RuleContext& context, Violations* violations) {
   if (context.network == nullptr) {
     violations->Add("signal",
                     "is missing; evolution strategies change a signal network, so name one");
-  } else if (context.network->needs_values()) {
+  } else if (const auto* signals = context.network->signals();
+             signals != nullptr && signals->needs_values()) {
     violations->Add("signal.name",
                     absl::StrFormat("is '%s', which reads the values of the agents' critics; the "
                                     "agents of evolution strategies have none beside a learned "

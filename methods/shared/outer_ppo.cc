@@ -226,30 +226,33 @@ int64_t OuterPpoDeviceBytes(const TrainedNetwork& network, const OuterPpoConfig&
 }
 
 TrainedNetwork::TrainedNetwork(const learner::SignalNetwork& network)
-    : initial_recurrent([&network](int64_t num_lifetimes, torch::Dtype dtype) {
-        return network.InitialState(num_lifetimes, dtype).recurrent;
+    : initial_recurrent([signals = network.signals()](int64_t num_lifetimes, torch::Dtype dtype) {
+        return signals->InitialState(num_lifetimes, dtype).recurrent;
       }),
-      gradient_at([&network](const Tensor& weights) { return network.GradientAt(weights); }),
-      new_trainer(
-          [&network](const auto&... arguments) { return network.NewTrainer(arguments...); }),
-      trainer_device_bytes([&network](const auto&... arguments) {
-        return network.TrainerDeviceBytes(arguments...);
+      gradient_at([density = network.density()](const Tensor& weights) {
+        return density->GradientAt(weights);
+      }),
+      new_trainer([density = network.density()](const auto&... arguments) {
+        return density->NewTrainer(arguments...);
+      }),
+      trainer_device_bytes([density = network.density()](const auto&... arguments) {
+        return density->TrainerDeviceBytes(arguments...);
       }) {}
 
-OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
+OuterPpoBatch MakeOuterPpoBatch(const learner::SignalDensity& density,
                                 const learner::Segment& steps, Tensor advantages, Tensor returns,
                                 bool zero_prev_at_cut) {
   const Tensor& signals = steps.signals;
   const Tensor previous = torch::cat(
       {torch::zeros_like(signals.narrow(1, 0, 1)), signals.narrow(1, 0, signals.size(1) - 1)},
       /*dim=*/1);
-  OuterPpoBatch batch{.features = network.Features(steps, previous),
+  OuterPpoBatch batch{.features = density.Features(steps, previous),
                       .cut_features = {},
                       .outputs = signals,
                       .log_probs = steps.signal_log_probs,
                       .advantages = std::move(advantages),
                       .returns = std::move(returns)};
-  if (zero_prev_at_cut) batch.cut_features = network.Features(steps, torch::zeros_like(signals));
+  if (zero_prev_at_cut) batch.cut_features = density.Features(steps, torch::zeros_like(signals));
   return batch;
 }
 

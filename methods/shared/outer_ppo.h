@@ -39,7 +39,7 @@ struct OuterPpoConfig {
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t epochs = 12;                     // At most.
   int64_t k = 400;
-  int64_t piece_unit = 1;  // SignalNetwork::piece_unit: divides k and the trained steps.
+  int64_t piece_unit = 1;  // SignalDensity::piece_unit: divides k and the trained steps.
   // 0: one optimizer step for each piece
   // (methods/black_box/README.md#reading-minibatch-count-zero).
   int64_t num_minibatches = 0;
@@ -50,23 +50,23 @@ struct OuterPpoConfig {
   double rho_error_max = 1e-3;
 };
 
-// What is trained, as functions without state that all threads may call.
+// The trained network, as functions without state that all threads may call.
 struct TrainedNetwork {
   // The state before the first step of N lifetimes.
   std::function<std::vector<torch::Tensor>(int64_t num_lifetimes, torch::Dtype)> initial_recurrent;
   // Gradients of pieces at weights [P].
   std::function<learner::PieceGradient(const torch::Tensor& weights)> gradient_at;
-  // For a network that trains elsewhere than on the CPU (SignalNetwork::NewTrainer); may be null.
+  // For a network that trains elsewhere than on the CPU (SignalDensity::NewTrainer); may be null.
   std::function<absl::StatusOr<std::unique_ptr<learner::PieceTrainer>>(
       const learner::PieceTrainerSetup&, const learner::PieceTrainerBatch&,
       const torch::Tensor& weights, const torch::Tensor& m, const torch::Tensor& v)>
       new_trainer;
-  // SignalNetwork::TrainerDeviceBytes; may be null.
+  // SignalDensity::TrainerDeviceBytes; may be null.
   std::function<int64_t(const learner::PieceTrainerSetup&, int64_t lifetimes, int64_t steps)>
       trainer_device_bytes;
 
   TrainedNetwork() = default;
-  // From a signal network, which outlives this.
+  // From a signal network with a density, which outlives this.
   TrainedNetwork(const learner::SignalNetwork& network);  // NOLINT: its only meaning here.
 };
 
@@ -84,7 +84,7 @@ struct OuterPpoBatch {
 
 // The batch of a signal network. zero_prev_at_cut: the input shift of the reference at cuts
 // (methods/black_box/README.md#reading-previous-signal-at-cuts).
-OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
+OuterPpoBatch MakeOuterPpoBatch(const learner::SignalDensity& density,
                                 const learner::Segment& steps, torch::Tensor advantages,
                                 torch::Tensor returns, bool zero_prev_at_cut = false);
 

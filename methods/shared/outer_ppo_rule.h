@@ -42,7 +42,7 @@ MetricTable OuterPpoMetrics();
 void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string& what,
                  Violations* violations);
 
-// What differs between such rules, beside the network.
+// The part in which such rules differ, beside the network.
 struct OuterPpoRuleConfig {
   MetaAdvantageConfig advantage;
   int64_t lifetimes = 30;        // N
@@ -50,7 +50,7 @@ struct OuterPpoRuleConfig {
   int64_t trained_steps = 0;     // n: the first of them, which have advantages
   bool sampled_signals = false;  // The batch has signals and their densities.
   bool regression = false;  // Trains on labels, which the batch has (OuterPpoConfig::regression).
-  int64_t piece_unit = 1;   // SignalNetwork::piece_unit
+  int64_t piece_unit = 1;   // SignalDensity::piece_unit
 };
 
 // A rule that trains a recurrent network, for which every lifetime is one episode, by PPO. The

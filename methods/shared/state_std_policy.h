@@ -16,7 +16,7 @@
 
 namespace mentor::learner {
 
-// What actions are drawn from, for B observations.
+// The distribution of actions for B observations.
 struct ActionDistribution {
   torch::Tensor output;   // [B, A]: means, or logits
   torch::Tensor log_std;  // [B, 1]; undefined for discrete actions

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Teaches Stable-Baselines3's PPO on the Python Meta-World package by an exported reward, beside
-the task's own rewards: one table of success rates by how often the agent has learned.
+"""Teaches Stable-Baselines3's PPO on the Python Meta-World package with an exported reward and with
+the task's own rewards. Prints one table of success rates by the number of updates.
 
 Usage: sb3_door_close.py --signal DIR [--environment NAME] [--seeds N] [--goals N] [--teachers
 LIST] [--out FILE]
@@ -46,7 +46,7 @@ def make_environment(classes, task, steps):
 
 
 def show(lives, iterations):
-    """The table: means with 95 % intervals over lifetimes, and the last one's range by seed."""
+    """Prints means with 95 % intervals over lifetimes, and the range by seed of the last one."""
     heads = [f"after {part} update{'' if part == 1 else 's'}" for part in range(iterations)]
     print("| taught by | lifetimes | " + " | ".join(heads) + " | by seed |")
     print("|---|---|" + "---|" * (iterations + 1))
@@ -78,7 +78,7 @@ def main():
     benchmark = metaworld.ML1(arguments.environment, seed=1)
     tasks = benchmark.test_tasks[: arguments.goals]
     iterations = signal.facts["sizes"]["iterations"]
-    # By teacher and seed, the success rates of its lifetimes by iteration.
+    # By teacher and seed, the success rates of lifetimes by iteration.
     lives = {teacher: [[] for _ in range(arguments.seeds)] for teacher in teachers}
     with open(arguments.out or os.devnull, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -1,4 +1,4 @@
-"""What the examples of mentor_signal share: students of Stable-Baselines3 whose lives are counted
+"""Shared by the examples of mentor_signal: students of Stable-Baselines3, whose lives are counted
 as Mentor counts those of its agents, and point_reach in Python."""
 
 import gymnasium
@@ -31,8 +31,9 @@ class SparseReward(gymnasium.Wrapper):
 
 
 class Life(BaseCallback):
-    """Success rates by iteration of a student in one environment, in `rates`; ends its life before
-    the last update, as Mentor's. An episode belongs to the iteration that it ends in."""
+    """Records a student's success rates by iteration in one environment, in `rates`. It ends the
+    student's life before the last update, as Mentor does. An episode belongs to the iteration in
+    which it ends."""
 
     def __init__(self, iterations, steps):
         super().__init__()
@@ -54,9 +55,9 @@ class Life(BaseCallback):
 
 
 def live(algorithm, arguments, teacher, signal, make, iterations):
-    """Success rates by iteration of one student, of that algorithm with those keyword arguments, in
-    the environment that `make` makes. The teacher is learned (the signal), shaped (the
-    environment's own reward) or sparse; TaughtPPO is taught by the signal in a way of its own."""
+    """Returns the success rates by iteration of one student. `algorithm` and its keyword arguments
+    make the student, `make` makes its environment. The teacher is learned (the signal), shaped (the
+    environment's own reward) or sparse. TaughtPPO takes the signal in its own way."""
     sizes = signal.sizes
 
     def environment():
@@ -80,7 +81,7 @@ def live(algorithm, arguments, teacher, signal, make, iterations):
 
 
 def interval(values):
-    """Mean, and the two ends of its 95 % bootstrap interval."""
+    """Returns the mean, and the two ends of its 95 % bootstrap interval."""
     values, random = np.asarray(values), np.random.default_rng(0)
     means = values[random.integers(0, len(values), (10_000, len(values)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
@@ -88,9 +89,9 @@ def interval(values):
 
 
 class PointReach(gymnasium.Env):
-    """Mentor's point_reach with a visible goal in two dimensions, its other options as there: a
-    point that an action moves by dt at most, a goal at distance 0.7, success within rho of it.
-    An environment keeps its goal; `goal` is that of a seed, or two numbers."""
+    """Mentor's point_reach with a visible goal in two dimensions and defaults otherwise. An action
+    moves a point by dt at most. The goal is at distance 0.7, and success is within rho of it. An
+    environment keeps its goal; `goal` is the seed of one, or two numbers."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
     action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)

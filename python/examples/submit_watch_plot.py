@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Submits an experiment, shows how far it is, and plots its learning curve.
+"""Submits an experiment, shows its progress, and plots its learning curve.
 
 Usage: submit_watch_plot.py [--server HOST:PORT] [--spec FILE] [--set PATH=VALUE]... [--metric NAME]
-[--out FILE] Default: point_reach with 10 outer updates on a meta-learner of this machine; the curve
-goes to learning_curve.svg (.png and .pdf too, by matplotlib), its numbers to learning_curve.csv.
+[--out FILE] Default: point_reach with 10 outer updates on a meta-learner of this machine. The
+curve goes to learning_curve.svg, its numbers to learning_curve.csv. FILE may also end in .png or
+.pdf (matplotlib).
 
 Needs a running service (README.md, "Separate processes") and the client: pip install
 './python[plot]'.
@@ -75,7 +76,8 @@ def main():
         )
         try:
             experiment.wait(timeout=arguments.timeout, on_progress=show)
-        except ExperimentEnded as ended:  # Failed or cancelled: what there is can still be drawn.
+        # Failed or cancelled: the values so far can still be drawn.
+        except ExperimentEnded as ended:
             print(f"\n{ended}", file=sys.stderr)
         metrics = experiment.metrics([arguments.metric])
     print()

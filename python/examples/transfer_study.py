@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Does a learned reward teach, or does it fit the agents that it grew up with? Teaches students of
-other widths, learning rates, minibatches and algorithms by it on point_reach, and the same students
-by the task's own rewards; a table, a CSV file and one figure of success rates.
+"""Does a learned reward teach, or does it only fit the agents that it was learned with? This
+program teaches students of other widths, learning rates, minibatches and algorithms by it on
+point_reach. The task's own rewards teach the same students. It writes a table, a CSV file and one
+figure of success rates.
 
 Usage: transfer_study.py --signal DIR... [--lifetimes N] [--iterations N] [--students LIST]
 [--out FOLDER]
@@ -14,8 +15,8 @@ Usage: transfer_study.py --signal DIR... [--lifetimes N] [--iterations N] [--stu
 
 Example: transfer_study.py --signal docs/zoo/point_reach_reward --lifetimes 16 --out study
 
-Nothing of a student is tuned but what its name says; `as taught` has all settings of Mentor's own
-agents. Needs pip install './python[signal,sb3]' matplotlib.
+A student differs from Mentor's own agents only in what its name says; `as taught` has all their
+settings. Needs pip install './python[signal,sb3]' matplotlib.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def width(units):
 
 
 def students(signal):
-    """By name, an algorithm and its keyword arguments."""
+    """Returns an algorithm and its keyword arguments by name."""
     own = signal.student()
     steps, rate = own["n_steps"], own["learning_rate"]
 
@@ -80,7 +81,7 @@ def students(signal):
 
 
 def study(signals, chosen, arguments, path):
-    """Lives all lives, one line of the CSV file for each as it ends."""
+    """Lives all lives, and writes one line of the CSV file as each ends."""
     iterations = arguments.iterations or signals[0].facts["sizes"]["iterations"]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -89,11 +90,12 @@ def study(signals, chosen, arguments, path):
         for number in range(arguments.lifetimes):
             signal = signals[number % len(signals)]
 
-            def make():  # Its goal and seed are the number's.
+            def make():  # The number decides the goal and the seed.
                 return PointReach(number, episode_steps=signal.sizes.episode_steps)
 
             for name, (algorithm, own) in students(signal).items():
-                # TaughtPPO is another way to be taught, no other student of the task's rewards.
+                # TaughtPPO differs only in how the signal teaches it, so the task's rewards are
+                # left out.
                 for teacher in TEACHERS[:1] if algorithm is TaughtPPO else TEACHERS:
                     if name in chosen:
                         own = {**own, "seed": number}
@@ -132,7 +134,7 @@ def draw(results, path):
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    # Text as text, and the same bytes each time.
+    # Text stays text, and the bytes are the same each time.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "transfer"})
     figure, axes = pyplot.subplots(figsize=(7, 0.4 * len(results) + 1.2), layout="constrained")
     for index, (teacher, marker) in enumerate(zip(TEACHERS, "osD")):

@@ -139,5 +139,5 @@ def run(program: str, action: Callable[[], int]) -> int:
         print(f"error: {library} says: {said}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; the same command goes on", file=sys.stderr)
+        print(f"{program}: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED

@@ -57,6 +57,7 @@ def load_experiment(spec: SpecLike, overrides: Overrides = ()) -> ExperimentProt
             experiment = _parse(source, text)
         except UnicodeEncodeError as error:
             raise usage("spec", f"of {source!r} is not text: {error}") from None
+        _resolve_base(experiment.spec, [pathlib.Path(source)])
     else:
         raise usage(
             "spec",
@@ -76,14 +77,18 @@ def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
         if path.name in ready:
             path = ready[path.name]
         elif ready:
-            near = difflib.get_close_matches(path.name, ready, 3)
-            known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ready)}"
-            raise usage("spec", f"is '{spec}', which is no file and no spec of Mentor's; {known}")
+            raise usage("spec", _unknown(path.name, ready))
         return str(path), path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # Not UTF-8, or not a file name.
         raise usage(
             "spec", f"cannot be read: {error}; give a file, text, or an ExperimentSpec"
         ) from None
+
+
+def _unknown(name: str, ready: Mapping[str, pathlib.Path]) -> str:
+    near = difflib.get_close_matches(name, ready, 3)
+    known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ready)}"
+    return f"is '{name}', which is no file and no spec of Mentor's; {known}"
 
 
 def ready_specs() -> Dict[str, pathlib.Path]:
@@ -185,8 +190,90 @@ def _parse(source: str, text: str) -> ExperimentProto:
         ) from None
     for field, _ in around.ListFields():
         if field.name not in _SETTABLE:
-            raise usage(field.name, f"in {source} is said by the server; leave it out")
+            raise usage(field.name, f"in {source} is set by the server; leave it out")
     return around
+
+
+_BASES_MAX = 4
+
+
+def _resolve_base(spec: ExperimentSpec, files: List[pathlib.Path]) -> None:
+    """Replaces a spec of the last of these files by its base with the file's changes, like
+    common/spec/base.h. Each file names the next one as its base.
+    """
+    if not spec.HasField("base"):
+        return
+    place = "" if len(files) == 1 else f"in {files[-1]}: "
+    path = _find_base(spec.base, files[-1], place)
+    if path.resolve() in [file.resolve() for file in files]:
+        raise usage(
+            "base", f"{place}is '{spec.base}', which leads back to {path.name}; name another base"
+        )
+    if len(files) > _BASES_MAX:
+        raise usage(
+            "base",
+            f"{place}is '{spec.base}', base number {len(files)} in a row; at most {_BASES_MAX} may "
+            "follow each other",
+        )
+    merged = ExperimentSpec()
+    try:
+        _parse_into(merged, path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, text_format.ParseError) as error:
+        raise usage("base", f"{place}is '{spec.base}': {path} cannot be read: {error}") from None
+    _resolve_base(merged, [*files, path])
+    for cleared in spec.clear:
+        _clear(merged, cleared, place)
+    spec.ClearField("base")
+    spec.ClearField("clear")
+    _make_room(spec, merged)
+    merged.MergeFrom(spec)
+    spec.CopyFrom(merged)
+
+
+def _find_base(name: str, file: pathlib.Path, place: str) -> pathlib.Path:
+    for beside in (file.parent / name, file.parent / f"{name}.txtpb"):
+        if beside.is_file():
+            return beside
+    ready = ready_specs()
+    stem = name[: -len(".txtpb")] if name.endswith(".txtpb") else name
+    if stem in ready:
+        return ready[stem]
+    raise usage("base", place + _unknown(name, ready))
+
+
+def _clear(message: Any, path: str, place: str) -> None:
+    *groups, name = path.split(".")
+    try:
+        for group in groups:
+            message = getattr(message, group)
+        is_set = name in [field.name for field, _ in message.ListFields()]
+    except AttributeError:
+        is_set = False
+    if not is_set:
+        raise usage("clear", f"{place}has '{path}': the base does not set it; remove it from clear")
+    message.ClearField(name)
+
+
+def _make_room(changes: Any, merged: Any) -> None:
+    """Clears in `merged` what `changes` replaces and MergeFrom would add to."""
+    if _options_of(changes.DESCRIPTOR) is not None:
+        is_other = any(
+            name in changes.DESCRIPTOR.fields_by_name
+            and changes.HasField(name)
+            and getattr(changes, name) != getattr(merged, name)
+            for name in ("name", "environment")
+        )
+        overridden = {option.name for option in changes.option}
+        kept = [(one.name, one.value) for one in merged.option if one.name not in overridden]
+        merged.ClearField("option")
+        for name, value in [] if is_other else kept:
+            merged.option.add(name=name, value=value)
+    for field, value in changes.ListFields():
+        if _is_repeated(field):
+            if field.name != "option":
+                merged.ClearField(field.name)
+        elif field.message_type is not None and merged.HasField(field.name):
+            _make_room(value, getattr(merged, field.name))
 
 
 def override_texts(overrides: Overrides) -> List[str]:

@@ -10,7 +10,7 @@ try:
 except ModuleNotFoundError as error:
     from mentor_env.missing import explained
 
-    if sys.argv[:1] == ["-m"]:  # A program, whose user gets a sentence.
+    if sys.argv[:1] == ["-m"]:  # A program prints one sentence for its user, not a traceback.
         sys.exit(explained(error))
     raise ModuleNotFoundError(explained(error), name=error.name) from None
 

@@ -1,6 +1,7 @@
-"""A host of Mentor: environments of Gymnasium, by the options of mentor_env/gymnasium_adapter.py,
-or what the class or function NAME of MODULE makes of the options. Exit status: 0 when its actor is
-done, 1 where a library is missing or no actor has started it, 2 for arguments."""
+"""A simulator of Mentor. It serves environments of Gymnasium by the options of
+mentor_env/gymnasium_adapter.py, or what the class or function NAME of MODULE makes of the options.
+Exit status: 0 when its actor is done, 1 if a library is missing or no actor started the program, 2
+for wrong arguments."""
 
 import argparse
 import fnmatch
@@ -18,11 +19,13 @@ def _module(parser: argparse.ArgumentParser, name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):  # It is there, and imports what is not.
+        # The module exists, but something that it imports is missing.
+        if not f"{name}.".startswith(f"{error.name}."):
             raise
         parser.error(
             f"there is no module '{name}' here, in PYTHONPATH or in the packages of "
-            f"{sys.executable}; an actor's host gets a folder by 'env PYTHONPATH=FOLDER python3 -m "
+            f"{sys.executable}; an actor's simulator gets a folder by 'env PYTHONPATH=FOLDER "
+            "python3 -m "
             "mentor_env ...'"
         )
 
@@ -59,7 +62,7 @@ def main() -> None:
     def make(options: Mapping[str, str]) -> Environment:
         name = options.get("id", "")
         if arguments.only and not any(fnmatch.fnmatchcase(name, one) for one in arguments.only):
-            raise Refused(f"id is '{name}'; this host serves {', '.join(arguments.only)}")
+            raise Refused(f"id is '{name}'; this simulator serves {', '.join(arguments.only)}")
         return GymnasiumEnvironment(options)
 
     serve(make)

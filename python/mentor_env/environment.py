@@ -1,4 +1,4 @@
-"""What a host implements. Nothing here knows how it is asked (serving.py)."""
+"""The interface of an environment that this package serves (serving.py has the protocol)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ Floats = npt.NDArray[np.floating]
 
 
 class Refused(Exception):
-    """Options or a task that the environment does not take; the message says what to give."""
+    """The environment does not accept these options or this task; the message says what to give."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What an environment is like. Specs carry it; actors compare it with what their host says."""
+    """Describes an environment. Specs contain these facts, and actors compare them with those that
+    the running program reports."""
 
     name: str  # For people, with the versions of what it runs on.
     observation_size: int
@@ -37,7 +38,7 @@ class Facts:
 
 
 class Step(NamedTuple):
-    """What came of an action."""
+    """The result of one action."""
 
     observation: npt.ArrayLike
     reward: float
@@ -47,29 +48,31 @@ class Step(NamedTuple):
 
 
 class Environment(abc.ABC):
-    """One simulator. All chance comes from the seed of reset: no clock, no generator of the whole
-    process, nothing that was left behind by the episode before."""
+    """One environment. All chance comes from the seed of reset. An environment must not use a
+    clock, a generator of the whole process, or anything that the episode before left behind."""
 
     facts: Facts
 
     def set_task(self, parameters: Sequence[float], goal_visible: bool) -> None:
-        """The task of all later resets: as many numbers as facts.parameters has ranges."""
+        """Sets the task of all later resets: as many numbers as facts.parameters has ranges."""
 
     @abc.abstractmethod
     def reset(self, seed: int) -> npt.ArrayLike:
-        """Begins an episode. seed: 128 bits. Returns the observation."""
+        """Begins an episode and returns its first observation. `seed` has 128 bits."""
 
     @abc.abstractmethod
     def step(self, action: npt.NDArray[np.float32]) -> Step:
-        """One step. action: [A], within the bounds; it is the environment's to keep."""
+        """Takes one step. action: [A], within the bounds; the environment may keep the array."""
 
     def save(self) -> bytes:
-        """All that later steps depend on, but for the task; the same bytes for the same state."""
+        """Returns all that later steps depend on, except the task. Equal states have equal
+        bytes."""
         raise NotImplementedError("facts.saves_state is true, but save is not implemented")
 
     def restore(self, state: bytes) -> npt.ArrayLike:
-        """Goes on from what save gave, here or in another process. Returns the observation."""
+        """Continues from the bytes that save returned, here or in another process. Returns the
+        observation."""
         raise NotImplementedError("facts.saves_state is true, but restore is not implemented")
 
     def close(self) -> None:
-        """There are no more questions."""
+        """Called once, after the last question."""

@@ -1,4 +1,4 @@
-"""Any environment of Gymnasium as one of Mentor. Options, as a spec gives them:
+"""Serves any environment of Gymnasium to Mentor. These are the options, as a spec gives them:
 
 id             what gymnasium.make takes, for instance FetchReach-v4; required. A module that
                registers it is the operator's to name: python3 -m mentor_env --import MODULE
@@ -85,7 +85,8 @@ def _arguments(options: dict[str, str]) -> dict[str, Any]:
 
 
 def _register_plugins() -> None:
-    """What packages of environments ask for (gymnasium-robotics and others) and nobody calls."""
+    """Attributes that packages of environments require (gymnasium-robotics and others) and never
+    call."""
     for point in importlib.metadata.entry_points(group="gymnasium.envs"):
         try:
             loaded = point.load()
@@ -104,7 +105,7 @@ def _register_plugins() -> None:
 def _make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     if ":" in name:
         raise Refused(
-            f"id is '{name}'; leave out the module, and start the host with --import MODULE"
+            f"id is '{name}'; leave out the module, and start the simulator with --import MODULE"
         )
     if name not in gymnasium.registry:
         _register_plugins()
@@ -117,12 +118,12 @@ def _make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
 
 
 def _as_kind(numbers: npt.NDArray[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Whole numbers are the nearest ones."""
+    """Whole numbers are rounded to the nearest one."""
     return (np.rint(numbers) if kind.kind in "iu" else numbers).astype(kind)
 
 
 class _Actions:
-    """An actor's numbers as the environment's actions."""
+    """Converts an actor's numbers to an action of the environment."""
 
     def __init__(self, space: spaces.Space[Any], doubles: bool) -> None:
         self.low, self.high, self.discrete = -1.0, 1.0, False
@@ -166,7 +167,7 @@ class _Actions:
 def _observer(
     space: spaces.Space[Any], keys: str
 ) -> tuple[int, Callable[[Any], npt.NDArray[Any]], str]:
-    """How many numbers an observation has, what makes them of one, and what they are."""
+    """Returns the size of an observation, the function that flattens one, and its description."""
     if isinstance(space, spaces.Dict):
         names = [name.strip() for name in keys.split(",")] if keys else list(space.spaces)
         unknown = [name for name in names if name not in space.spaces]
@@ -195,7 +196,7 @@ def _observer(
 
 
 def _success(rule: str) -> Callable[[Mapping[str, Any], bool, float], bool]:
-    """From info, terminated and the episode's return."""
+    """Decides success from info, terminated and the episode's return."""
     if rule == "auto":
         return lambda info, terminated, total: bool(
             info.get("is_success", info.get("success", False))
@@ -227,14 +228,14 @@ def _versions(env: gymnasium.Env[Any, Any]) -> dict[str, str]:
     for package in packages:
         for name in distributions.get(package, []):
             versions[name] = importlib.metadata.version(name)
-        if package not in distributions:  # A module by itself: what it says is its version.
+        if package not in distributions:  # A single module: its version is what it says.
             source = pathlib.Path(inspect.getfile(kind)).read_bytes()
             versions[package] = hashlib.sha256(source).hexdigest()[:12]
     return versions
 
 
 def _numeric_probe() -> bytes:
-    """What numpy makes of its functions here: it picks their code by the processor."""
+    """Names the code that numpy chose for its functions: the choice depends on the processor."""
     x = np.linspace(-20, 20, 4001)
     return b"".join(f(x).tobytes() for f in (np.sin, np.cos, np.exp, np.tanh, np.arctan))
 
@@ -293,7 +294,7 @@ class GymnasiumEnvironment(Environment):
         )
 
     def reset(self, seed: int) -> npt.NDArray[Any]:
-        # Of those environments that draw from the generators of the whole process.
+        # Only environments that draw from the generators of the whole process need this.
         random.seed(seed)
         np.random.seed([seed >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)])
         answer: Any = self._env.reset(seed=seed & self._seed_mask)

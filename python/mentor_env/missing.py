@@ -1,4 +1,4 @@
-"""What is said where a library is missing. Imports none itself."""
+"""The message when a library is missing. This module imports no library itself."""
 
 import sys
 

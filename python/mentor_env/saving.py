@@ -1,7 +1,7 @@
-"""The state of an environment of Gymnasium: the plain attributes of it and its wrappers, generators
-of random numbers among them and those of the whole process, and, where MuJoCo simulates it,
-everything that the simulator holds. What lies deeper in objects of other kinds is taken to be
-constant; mentor env check shows where it is not."""
+"""Saves the state of an environment of Gymnasium. The state is the plain attributes of the
+environment and its wrappers, with their random generators and those of the whole process. With
+MuJoCo it also has everything that the simulator holds. Whatever lies deeper in objects of other
+kinds is taken to be constant; `mentor env check` shows where that is false."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from mentor_env import states
 
-# Of a wrapper or an environment: what is not its state.
+# Attributes of a wrapper or an environment that are not its state.
 _NOT_STATE = {"env", "model", "data", "spec", "metadata", "action_space", "observation_space"}
-# Of MjData, beside the public fields: arrays whose size changes with contacts. mj_forward makes
-# them again.
+# Members of MjData beside the public fields: arrays whose size changes with contacts. mj_forward
+# makes them again.
 _OF_CONTACTS = (
     "contact",
     "efc_",
@@ -32,7 +32,7 @@ _OF_CONTACTS = (
     "ifrc_",
     "iacc",
 )
-# Of MjModel: large, and changed by nobody who simulates.
+# Members of MjModel that are large and that no simulation changes.
 _SCENERY = ("mesh_", "tex_", "hfield_", "skin_", "text_", "names", "paths", "bvh_", "oct_")
 
 
@@ -59,9 +59,10 @@ def _arrays(holder: Any, without: tuple[str, ...]) -> list[str]:
 
 
 class _Simulator:
-    """What MuJoCo holds. An environment may read what the last step left behind (positions that are
-    one substep old), so this is more than mjSTATE_INTEGRATION: all of the data but what mj_forward
-    makes of it, and the fields of the model that the environment has changed."""
+    """The state that MuJoCo holds. An environment may read what the last step left behind, for
+    example positions that are one substep old. So mjSTATE_INTEGRATION is not enough: this is all
+    data except what mj_forward computes again, and the model's fields that the environment
+    changed."""
 
     def __init__(self, model: Any, data: Any) -> None:
         import mujoco
@@ -165,7 +166,7 @@ class Saver:
                 and now.dtype == value.dtype
                 and now.flags.writeable
             ):
-                now[...] = value  # Others may hold the same array.
+                now[...] = value  # Other objects may hold the same array.
             elif isinstance(now, np.random.Generator) and isinstance(value, np.random.Generator):
                 if type(now.bit_generator) is not type(value.bit_generator):
                     raise ValueError(f"{name} is a generator of another kind")

@@ -1,5 +1,5 @@
-"""Answers an actor's questions (environment_host.proto), one after another, until it is told to
-end or the actor is gone."""
+"""Answers an actor's questions (environment_host.proto) one after another, until the actor ends the
+program or is gone."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _frame(message: wire.HostRequest | wire.HostReply) -> bytes:
     return _HEADER.pack(len(body)) + body
 
 
-# The two messages of each step, which have no content.
+# The two messages of each step. They have no content.
 _STEP = _frame(wire.HostRequest(step=wire.StepEpisode()))
 _DONE = _frame(wire.HostReply(done=wire.Done()))
 
 
 def _plain(text: str) -> str:
-    """One line of printable ASCII."""
+    """Returns the text as one line of printable ASCII."""
     return "".join(c if " " <= c <= "~" else " " for c in text)[:1500]
 
 
@@ -57,7 +57,7 @@ def _facts_message(facts: Facts) -> wire.EnvironmentFacts:
 
 
 class _Arrays:
-    """Views of the memory that the actor shares."""
+    """Views of the memory that the actor shares with this process."""
 
     def __init__(self, layout: wire.AttachMemory, descriptor: int, facts: Facts) -> None:
         self.memory = mmap.mmap(descriptor, layout.bytes)
@@ -112,7 +112,7 @@ class _Server:
             self._environment.close()
 
     def _whole(self, data: bytes) -> wire.HostRequest | None:
-        """The question that begins with data; None: the actor is gone."""
+        """Returns the question that begins with data, or None if the actor is gone."""
         while data and (len(data) < 4 or len(data) < 4 + _HEADER.unpack_from(data)[0]):
             if len(data) >= 4 and _HEADER.unpack_from(data)[0] > MESSAGE_BYTES_MAX:
                 raise ValueError("a question is too long")
@@ -131,7 +131,7 @@ class _Server:
             return _frame(
                 wire.HostReply(failure=wire.HostFailure(message=_plain(str(refused)), refused=True))
             )
-        except Exception as error:  # Whatever goes wrong in there is the actor's to tell.
+        except Exception as error:  # The actor is told of every failure of the environment.
             traceback.print_exc()
             text = f"{type(error).__name__}: {error}"
             return _frame(wire.HostReply(failure=wire.HostFailure(message=_plain(text))))
@@ -158,8 +158,9 @@ class _Server:
         if question == "open":
             if message.open.protocol_version != PROTOCOL_VERSION:
                 raise Refused(
-                    f"the actor speaks version {message.open.protocol_version} of the hosts' "
-                    f"protocol, this host {PROTOCOL_VERSION}: install mentor_env of its release"
+                    f"the actor speaks version {message.open.protocol_version} of the simulators' "
+                    f"protocol, this simulator {PROTOCOL_VERSION}: install mentor_env of its "
+                    "release"
                 )
             self._environment = self._make(
                 {option.name: option.value for option in message.open.options}
@@ -188,13 +189,13 @@ class _Server:
 
 
 def serve(make: Callable[[Mapping[str, str]], Environment]) -> None:
-    """Serves what `make` makes of a spec's options, until the actor is done. It raises Refused for
-    options that it does not take."""
+    """Serves the environments that `make` builds from a spec's options, until the actor is done.
+    `make` raises Refused for options that it does not accept."""
     number = os.environ.pop("MENTOR_HOST_SOCKET", "")
     if not number.isdigit():
         sys.exit(
-            "a host is started by an actor: mentor-actor --host NAME='COMMAND', or tried with "
-            "mentor env check --host NAME='COMMAND'"
+            "a simulator is started by an actor: mentor-actor --simulator NAME='COMMAND', or "
+            "tried with mentor env check --simulator NAME='COMMAND'"
         )
     connection = socket.socket(fileno=int(number))
     connection.set_inheritable(False)

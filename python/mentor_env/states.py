@@ -1,6 +1,5 @@
-"""Plain data as bytes and back: numbers, texts, arrays, generators of random numbers and what is
-built of them. Equal data has equal bytes, whose order does not depend on the process. Reading runs
-no code, whatever the bytes are."""
+"""Plain data as bytes and back: numbers, texts, arrays, random generators, and containers of these.
+Equal data has equal bytes in every process. Reading runs no code, whatever the bytes are."""
 
 from __future__ import annotations
 
@@ -15,12 +14,12 @@ import numpy as np
 
 
 class NotPlain(Exception):
-    """Something that is no plain data."""
+    """The object is not plain data."""
 
 
 def _pack(value: Any) -> Any:
     if type(value) is float and not math.isfinite(value):
-        return {"float": repr(value)}  # JSON has no word for it.
+        return {"float": repr(value)}  # JSON cannot write this number.
     if value is None or isinstance(value, (bool, str)) or type(value) in (int, float):
         return value
     if isinstance(value, np.ndarray):
@@ -101,7 +100,7 @@ def _numbers(dtype: str, text: str) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def dump(value: Any) -> bytes:
-    """Raises NotPlain for what is no plain data."""
+    """Raises NotPlain if the object is not plain data."""
     return json.dumps(_pack(value), separators=(",", ":"), allow_nan=False).encode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""Training signals that Mentor has learned, in other programs.
+"""Uses training signals that Mentor has learned in other programs.
 
     import mentor_signal
 
@@ -21,7 +21,7 @@ try:
     from .signal import RewardMix, Signal, compare, load
 except ModuleNotFoundError as error:
     said = explained(error, "signal", "torch safetensors numpy gymnasium")
-    if sys.argv[:1] == ["-m"]:  # A program, whose user gets a sentence.
+    if sys.argv[:1] == ["-m"]:  # A program prints one sentence for its user, not a traceback.
         sys.exit(said)
     raise ModuleNotFoundError(said, name=error.name) from None
 

@@ -1,5 +1,6 @@
-"""python -m mentor_signal DIR: says what a signal is, and compares its numbers with Mentor's.
-Exit status: 0 when they agree, 1 when they do not or the signal cannot be used, 2 for arguments."""
+"""python -m mentor_signal DIR: describes a signal, and compares its numbers with Mentor's. Exit
+status: 0 when they agree, 1 when they differ or the signal cannot be used, 2 for wrong
+arguments."""
 
 from __future__ import annotations
 

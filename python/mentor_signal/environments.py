@@ -12,7 +12,7 @@ from .errors import SignalError
 from .lifetimes import Array, Segment, State, SuccessSignal
 from .signal import RewardMix, Signal
 
-# Whether a step succeeded, from its reward, terminated and info.
+# Returns whether a step succeeded, from its reward, terminated and info.
 Success = Callable[[float, bool, Dict[str, Any]], bool]
 
 NORMALISED = (
@@ -21,18 +21,19 @@ NORMALISED = (
 
 
 def success_in_info(reward: float, terminated: bool, info: Dict[str, Any]) -> bool:
-    """What Meta-World, Gymnasium-Robotics and Mentor's environments say."""
+    """The keys under which Meta-World, Gymnasium-Robotics and Mentor's environments report
+    success."""
     return bool(info.get("success", info.get("is_success", False)))
 
 
 class SuccessWatch:
-    """Says once that nobody reports success, which is a constant 0 to the network then."""
+    """Warns once that the environment reports no success; the network then sees a constant 0."""
 
     def __init__(self, success: Success, is_read: bool):
         self._open = is_read and success is success_in_info
 
     def look(self, info: Dict[str, Any], is_last: bool) -> None:
-        """At the info of a step; is_last: the episode ends with it."""
+        """Call with the info of each step. is_last: the episode ends with this step."""
         if not self._open or not (is_last or "success" in info or "is_success" in info):
             return
         self._open = False
@@ -46,8 +47,8 @@ class SuccessWatch:
 
 
 def mix_of(signal: Signal, reward: Union[str, RewardMix]) -> RewardMix:
-    """as_trained: as of the agents that the signal taught; replace: the signal alone; add: the
-    task's reward and the signal; or what one gives."""
+    """as_trained: the reward of the agents that the signal taught. replace: the signal alone. add:
+    the task's reward plus the signal. A function: whatever it returns."""
     if isinstance(reward, RewardMix):
         return reward
     if reward == "as_trained":
@@ -62,12 +63,12 @@ def mix_of(signal: Signal, reward: Union[str, RewardMix]) -> RewardMix:
 
 
 def reads_success(signal: Signal, mix: RewardMix) -> bool:
-    """Whether the sparse success signal is a part of what the network or the agents see."""
+    """True if the network or the agents see the sparse success signal."""
     return "success_signals" in signal.reads or (mix.task != 0 and mix.task_reward == "success")
 
 
 def check_stepwise(signal: Signal) -> None:
-    """That a signal can be given step by step, as a reward."""
+    """Checks that a signal can be given step by step, as a reward."""
     if not signal.network.gives_signals:
         raise SignalError(
             "signal.network",
@@ -88,7 +89,7 @@ def check_stepwise(signal: Signal) -> None:
 
 
 def one_hot(actions: Any, signal: Signal) -> Array:
-    """Actions as the network sees them: [..., A]."""
+    """Returns actions as the network sees them: [..., A]."""
     array = np.asarray(actions)
     if not signal.sizes.discrete_actions:
         return array.astype(np.float32)
@@ -96,8 +97,8 @@ def one_hot(actions: Any, signal: Signal) -> Array:
 
 
 class Lifetimes:
-    """The learner's side of S lifetimes, step by step: what the network is fed, in the learner's
-    order, across the borders of episodes. Used by the wrappers."""
+    """The learner's side of S lifetimes, step by step. It feeds the network in the learner's order,
+    across the borders of episodes. The wrappers use it."""
 
     def __init__(self, signal: Signal, lifetimes: int):
         self.signal = signal
@@ -105,14 +106,15 @@ class Lifetimes:
         self.reset()
 
     def reset(self) -> None:
-        """New agents."""
+        """Begins new agents."""
         self.state: State = self.signal.initial_state(self.lifetimes)
         self.success = SuccessSignal(self.lifetimes, self.signal.sizes.episode_steps)
         self._begins = np.zeros(self.lifetimes, bool)
         self._born = False
 
     def begin_episodes(self, which: Any) -> None:
-        """New episodes of these lifetimes; the first of a lifetime is none to the network."""
+        """Begins new episodes of these lifetimes. The network is not told of a lifetime's first
+        one."""
         if self._born:
             self._begins |= np.asarray(which, bool)
 
@@ -125,7 +127,8 @@ class Lifetimes:
         successes: Any,
         mix: RewardMix,
     ) -> Tuple[Array, Array]:
-        """[S] each: the rewards of the agents, and the signals. observations: before the step."""
+        """Returns the rewards of the agents and the signals, each [S]. observations: before the
+        step."""
         if log_probs is not None and not np.isfinite(np.asarray(log_probs, np.float64)).all():
             raise SignalError(
                 "log_prob",
@@ -154,7 +157,7 @@ class Lifetimes:
 
 
 class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment whose reward is a learned signal, or has a part of it.
+    """An environment whose reward is a learned signal, or contains one.
 
     signal     of mentor_signal.load: role REWARD, and a network that is causal
     reward     "as_trained", "replace", "add" or a RewardMix
@@ -162,8 +165,8 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     log_prob   (observation, action) -> log-density of the action under the policy that drew it;
                needed where the network sees it (`"log_probs" in signal.reads`)
 
-    Give it actions as the policy drew them, before clipping. A lifetime goes on over resets; a new
-    agent begins with new_lifetime(). The task's reward and the signal are in info["task_reward"]
+    Give it actions as the policy drew them, before clipping. A lifetime continues over resets;
+    new_lifetime() begins a new agent. The task's reward and the signal are in info["task_reward"]
     and info["signal"].
     """
 
@@ -205,7 +208,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._over = True
 
     def new_lifetime(self) -> None:
-        """A new agent: the network forgets."""
+        """Begins a new agent: the network's state is cleared."""
         self._lifetime.reset()
 
     def reset(
@@ -223,7 +226,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "has no episode to go on with: call reset() before step(); gymnasium's Autoreset "
                 "goes around LearnedReward",
             )
-        # A copy: environments may write the next observation into the same array.
+        # Copied, because environments may write the next observation into the same array.
         before = np.array(self._observation)
         density = None if self._log_prob is None else self._log_prob(before, action)
         clipped = action
@@ -241,7 +244,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def check_spaces(observations: Any, actions: Any, signal: Signal) -> None:
-    """That an environment has the sizes that the signal was trained for."""
+    """Checks that an environment has the sizes for which the signal was trained."""
     sizes = signal.sizes
     shape = getattr(observations, "shape", None) or ()
     if not isinstance(observations, gymnasium.spaces.Box) or int(np.prod(shape)) != (

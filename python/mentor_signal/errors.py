@@ -1,4 +1,4 @@
-"""What can go wrong with an exported signal."""
+"""The errors of an exported signal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 
 
 class SignalError(Exception):
-    """An export that cannot be used, or used so. `field` says what is wrong, the message how to
-    help."""
+    """An export that cannot be used, or not in this way. `field` says what is wrong; the message
+    says how to mend it."""
 
     def __init__(self, field: str, message: str):
         self.field = field
@@ -15,7 +15,7 @@ class SignalError(Exception):
 
 
 def explained(error: ModuleNotFoundError, extras: str, packages: str) -> str:
-    """Of a library that is missing."""
+    """A library is missing."""
     return (
         f"mentor_signal needs the Python module {error.name}, which {sys.executable} lacks: pip "
         f"install './python[{extras}]' in a clone of the repository, or pip install "

@@ -1,5 +1,6 @@
-"""What a signal network sees of learning agents. S lifetimes side by side, T steps, D observation,
-A action; a lifetime is all that one agent lives through, its episodes following each other."""
+"""What a signal network sees of learning agents: S lifetimes side by side, T steps, D numbers of an
+observation, A of an action. A lifetime is all that one agent lives through, one episode after
+another."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ Array = npt.NDArray[Any]
 
 @dataclasses.dataclass
 class Segment:
-    """Steps that follow each other: an inner iteration, whole. Tensors or arrays.
+    """Consecutive steps, for example a whole inner iteration. Tensors or arrays.
 
     observations     [S, T, D]: before each step, as the environment gives them
     actions          [S, T, A]: as the policy drew them, before any clipping; of discrete actions
@@ -33,7 +34,7 @@ class Segment:
                      with final_values
     final_values     [S, T]: the value of the observation that such an episode ended with
 
-    Which of them a network reads is in Network.reads; the others may be left out.
+    Network.reads says which of these a network reads; the others may be left out.
     """
 
     observations: Any
@@ -78,8 +79,9 @@ class State:
 
 
 class SuccessSignal:
-    """The sparse success signal of S lifetimes: 1 - 0.7 k / M at an episode's first success, in its
-    step k of at most M, counted from 0; -0.2 at the M-th step of an episode without one; else 0."""
+    """The sparse success signal of S lifetimes. An episode of at most M steps that first succeeds
+    in step k, counted from 0, gets 1 - 0.7 k / M there. An episode without success gets -0.2 at its
+    M-th step. All other steps get 0."""
 
     def __init__(self, lifetimes: int, max_episode_steps: int):
         if max_episode_steps < 1:
@@ -89,7 +91,8 @@ class SuccessSignal:
         self.succeeded = np.zeros(lifetimes, bool)
 
     def step(self, starts_episode: Any, success: Any) -> npt.NDArray[np.float64]:
-        """[S]: of the next step, after which the environments reported `success`."""
+        """Returns the signal of the next step, [S]. The environments reported `success` after that
+        step."""
         starts, success = np.asarray(starts_episode, bool), np.asarray(success, bool)
         self.episode_steps[starts] = 0
         self.succeeded[starts] = False
@@ -107,7 +110,7 @@ class SuccessSignal:
         return np.where(first, 1 - 0.7 * k / length, np.where(failed, -0.2, 0.0))
 
     def steps(self, prev_done: Any, successes: Any) -> npt.NDArray[np.float64]:
-        """[S, T]: the same of T steps."""
+        """The same for T steps: [S, T]."""
         starts, flags = np.asarray(prev_done, bool), np.asarray(successes, bool)
         return np.stack(
             [self.step(starts[:, t], flags[:, t]) for t in range(flags.shape[1])], axis=1
@@ -115,7 +118,8 @@ class SuccessSignal:
 
 
 def episode_steps(prev_done: torch.Tensor, carried: torch.Tensor) -> "tuple[Any, torch.Tensor]":
-    """[S, T] float64: steps of the episode before each step; and what to carry on."""
+    """Returns the steps of the episode before each step, [S, T] float64, and the state to carry
+    on."""
     starts = (prev_done != 0).cpu().numpy()
     count = carried.detach().cpu().to(torch.float64).numpy().copy()
     steps = np.empty(starts.shape, np.float64)

@@ -1,5 +1,5 @@
-"""Learned signals for Stable-Baselines3: a reward that VecEnvs give (LearnedVecReward), and a PPO
-that is taught by whole iterations, as Mentor's agents are (TaughtPPO)."""
+"""Learned signals for Stable-Baselines3. LearnedVecReward gives them as the reward of VecEnvs.
+TaughtPPO is a PPO that learns from whole iterations, as Mentor's agents do."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def _terminated(done: bool, info: Dict[str, Any]) -> bool:
 
 
 class LearnedVecReward(VecEnvWrapper):
-    """VecEnvs whose reward is a learned signal, or has a part of it; each environment is a lifetime
-    of its own. Put it inside VecNormalize: networks see observations as they are.
+    """VecEnvs whose reward is a learned signal, or contains one. Each environment is one lifetime.
+    Put this wrapper inside VecNormalize, because networks see raw observations.
 
     signal, reward, success   as in mentor_signal.LearnedReward
 
-    attach(model) tells the wrapper what the model draws: actions before clipping, and their
-    density, where the network sees it. Without it the actions of step() are taken as drawn.
+    attach(model) lets the wrapper see what the model draws: actions before clipping, and their
+    density if the network reads it. Without attach, the actions of step() count as drawn.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class LearnedVecReward(VecEnvWrapper):
         self._uniform: Optional[float] = None
 
     def attach(self, model: BaseAlgorithm) -> None:
-        """The model that acts here: A2C, PPO (their density of actions), or SAC."""
+        """Names the acting model: A2C or PPO, which give the density of actions, or SAC."""
         policy = model.policy
         if isinstance(policy, ActorCriticPolicy):
 
@@ -99,7 +99,7 @@ class LearnedVecReward(VecEnvWrapper):
             return
         actor = getattr(policy, "actor", None)
         if hasattr(actor, "action_dist"):
-            # The actor draws from -1 to 1, the environment sees actions of its own range.
+            # The actor draws from -1 to 1; the environment sees actions in its own range.
             space: Any = self.action_space
             scale = float(np.log((space.high - space.low) / 2).sum())
 
@@ -119,7 +119,7 @@ class LearnedVecReward(VecEnvWrapper):
             )
 
     def new_lifetime(self) -> None:
-        """New agents: the network forgets."""
+        """Begins new agents: the network's state is cleared."""
         self._lifetimes.reset()
 
     def reset(self) -> VecEnvObs:
@@ -135,7 +135,7 @@ class LearnedVecReward(VecEnvWrapper):
 
     def step_wait(self) -> VecEnvStepReturn:
         actions = self._actions
-        # A copy: environments may write the next observations into the same array.
+        # Copied, because environments may write the next observations into the same array.
         before = np.array(self._observations)
         observations, rewards, dones, infos = self.venv.step_wait()
         drawn, log_probs = self._drawn, self._log_probs
@@ -172,7 +172,7 @@ class LearnedVecReward(VecEnvWrapper):
 
 
 class _Recorder(VecEnvWrapper):
-    """What one rollout leaves out of the buffer: raw observations and rewards, successes, ends."""
+    """Records what a rollout buffer lacks: raw observations and rewards, successes, ends."""
 
     def __init__(self, venv: VecEnv, observations: Any, success: Success, watch: SuccessWatch):
         super().__init__(venv)
@@ -185,7 +185,8 @@ class _Recorder(VecEnvWrapper):
         self.observations: List[Any] = []
         self.rewards: List[Any] = []
         self.successes: List[Any] = []
-        self.ends: List[List[Optional[Any]]] = []  # Last observations of episodes that were cut.
+        # Last observations of episodes that a limit cut short.
+        self.ends: List[List[Optional[Any]]] = []
 
     def reset(self) -> VecEnvObs:
         return self.venv.reset()
@@ -219,9 +220,8 @@ class _Recorder(VecEnvWrapper):
 
 
 class TaughtPPO(PPO):
-    """PPO whose rewards, or advantages, are those of a learned signal: each rollout is shown to the
-    network when it is complete, as Mentor's learner does it. Works with every network that gives
-    signals.
+    """PPO that takes its rewards or advantages from a learned signal. The network sees each rollout
+    when it is complete, as in Mentor's learner. Works with every network that gives signals.
 
     signal     of mentor_signal.load
     reward     of role REWARD: "as_trained", "replace", "add" or a RewardMix
@@ -229,9 +229,9 @@ class TaughtPPO(PPO):
     bootstrap  whether an episode that a limit cut short goes on with the value of its last
                observation; default: as of the agents that it taught
 
-    All else as in stable_baselines3.PPO; **signal.student() makes an agent like those that it
-    taught. Each environment is a lifetime to the network; in Mentor an agent has one. With an
-    advantage of which no value network is a part, vf_coef is 0.
+    All other arguments are those of stable_baselines3.PPO. **signal.student() makes an agent like
+    those that the signal taught. Each environment is one lifetime to the network; in Mentor an
+    agent has one lifetime. If no value network is part of the advantage, vf_coef is 0.
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class TaughtPPO(PPO):
             check_spaces(self.observation_space, self.action_space, signal)
 
     def new_lifetime(self) -> None:
-        """A new agent: the network forgets."""
+        """Begins a new agent: the network's state is cleared."""
         self._signal_state = self._success_signal = None
 
     def learn(self, *arguments: Any, **named: Any) -> Any:
@@ -299,7 +299,7 @@ class TaughtPPO(PPO):
         if self._signal_state is None or self._success_signal is None:
             self._signal_state = signal.initial_state(lifetimes)
             self._success_signal = SuccessSignal(lifetimes, signal.sizes.episode_steps)
-            starts[:, 0] = 0  # A lifetime's first episode does not follow another.
+            starts[:, 0] = 0  # The first episode of a lifetime follows no other episode.
         successes = np.stack(recorder.successes, axis=1)
         sparse = np.zeros(starts.shape)
         if reads_success(signal, self.mix):
@@ -346,8 +346,8 @@ class TaughtPPO(PPO):
         return values
 
     def _final_values(self, recorder: _Recorder) -> Optional[Array]:
-        """[S, T]: of episodes that a limit cut short, NaN elsewhere; None where they count as
-        ended."""
+        """Returns [S, T]: values for episodes that a limit cut short, NaN elsewhere. None if such
+        episodes count as ended."""
         if not self.bootstrap:
             return None
         steps, lifetimes = len(recorder.ends), len(recorder.ends[0])
@@ -360,5 +360,5 @@ class TaughtPPO(PPO):
 
 
 def _by_lifetime(steps: List[Any]) -> Array:
-    """[S, T, ...] of T arrays [S, ...]."""
+    """Stacks T arrays [S, ...] to [S, T, ...]."""
     return np.stack([np.asarray(step) for step in steps], axis=1)

@@ -21,7 +21,7 @@ from .networks.loss_conv import LossConv, LossInputs
 
 FORMAT = 1
 TOLERANCE = 1e-5
-# As Mentor reads.
+# Reads as Mentor does.
 FILE_BYTES_MAX = 1 << 30
 
 Path = Union[str, "pathlib.PurePath"]
@@ -29,8 +29,8 @@ Path = Union[str, "pathlib.PurePath"]
 
 @dataclasses.dataclass(frozen=True)
 class RewardMix:
-    """What agents learn from: task * scale * r + signal * y, where r is the task's reward
-    ("shaped") or the sparse success signal ("success"), and y the network's output."""
+    """What agents learn from: task * scale * r + signal * y. r is the task's reward ("shaped") or
+    the sparse success signal ("success"); y is the network's output."""
 
     task: float = 0.0
     signal: float = 1.0
@@ -38,12 +38,12 @@ class RewardMix:
     scale: float = 1.0
 
 
-# What reading numbers of another kind or shape than expected raises.
+# Errors that numbers of an unexpected kind or shape cause.
 _NOT_WHOLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
 
 
 class Signal:
-    """A signal network with its weights and all that is known of it.
+    """A signal network with its weights and its description.
 
     role         "REWARD", "ADVANTAGE", or "LOSS" (of a loss network)
     sizes        what it was trained for
@@ -70,7 +70,7 @@ class Signal:
 
     @property
     def causal(self) -> bool:
-        """Whether each step's signal depends on that step and earlier ones alone."""
+        """True if the signal of each step depends only on that step and earlier ones."""
         return self.network.causal
 
     @property
@@ -79,12 +79,13 @@ class Signal:
         return self.network.reads
 
     def initial_state(self, lifetimes: int = 1) -> State:
-        """Of agents at birth. The state belongs to a lifetime: it goes on across episodes."""
+        """Returns the state of agents at birth. It belongs to a lifetime and continues across
+        episodes."""
         return self.network.initial_state(lifetimes)
 
     def run(self, segment: Segment, state: State) -> Tuple[torch.Tensor, State]:
-        """Signals [S, T] of the next steps, and the state behind them. Give networks that are not
-        causal the same segments as in training: inner iterations, whole."""
+        """Returns the signals [S, T] of the next steps, and the state after them. Networks that are
+        not causal need the segments of training: whole inner iterations."""
         if not self.network.gives_signals:
             raise SignalError(
                 "network",
@@ -100,7 +101,8 @@ class Signal:
             return self.network.signals(seen, state)
 
     def agent_rewards(self, segment: Segment, signals: torch.Tensor) -> torch.Tensor:
-        """[S, T] float64: the rewards of the agents that it taught, from its signals."""
+        """Returns the rewards of the agents that the signal taught, [S, T] float64, from its
+        signals."""
         rewards = self.reward.signal * signals.to(torch.float64)
         if self.reward.task == 0:
             return rewards
@@ -109,22 +111,22 @@ class Signal:
         return self.reward.task * task + rewards
 
     def loss(self, inputs: LossInputs) -> torch.Tensor:
-        """[S]: of a learned loss; differentiable in `inputs.policy`."""
+        """Returns a learned loss, [S]; differentiable in `inputs.policy`."""
         if not isinstance(self.network, LossConv):
             raise SignalError("role", f"is {self.role}: the network gives signals; use run(...)")
         return self.network.loss(inputs)
 
     def log_skills(self, observations: Any) -> torch.Tensor:
-        """[..., n]: of a discriminator, ln q(skill | observation)."""
+        """Returns ln q(skill | observation) of a discriminator, [..., n]."""
         return self._discriminator().log_skills(observations)
 
     def skill_reward(self, reached: Any, skill: int) -> torch.Tensor:
-        """[...]: of a discriminator, the reward of the steps that led to these observations."""
+        """Returns a discriminator's reward [...] of the steps that led to these observations."""
         return self._discriminator().reward(reached, skill)
 
     def student(self) -> Dict[str, Any]:
-        """Keyword arguments of stable_baselines3.PPO that make agents like those that it taught.
-        n_steps is an inner iteration of one environment."""
+        """Keyword arguments of stable_baselines3.PPO for agents like those that the signal taught.
+        n_steps is one inner iteration of one environment."""
         agent, steps = self.facts["agent"], self.sizes.steps_per_iteration
         units = [agent["hidden_units"]] * 2
         return {
@@ -225,7 +227,7 @@ def _facts(path: pathlib.Path) -> Dict[str, Any]:
 
 
 def _probe(signal: Signal) -> None:
-    """That the weights are those of the network: computes two steps of zeros."""
+    """Checks that the weights fit the network, by computing two steps of zeros."""
     if not signal.network.weights:
         raise ValueError("there is none")
     if not all(bool(weight.isfinite().all()) for weight in signal.network.weights.values()):
@@ -251,8 +253,8 @@ def _probe(signal: Signal) -> None:
 
 
 def load(folder: Path, *, check: bool = False, dtype: torch.dtype = torch.float32) -> Signal:
-    """The signal of a folder that `mentor export` wrote. check=True also computes the recorded
-    lifetime again and compares the numbers with Mentor's."""
+    """Loads the signal of a folder that `mentor export` wrote. With check=True it also computes the
+    recorded lifetime again and compares the numbers with Mentor's."""
     path = pathlib.Path(folder)
     facts = _facts(path)
     try:
@@ -279,8 +281,8 @@ def load(folder: Path, *, check: bool = False, dtype: torch.dtype = torch.float3
 
 
 def compare(folder: Path, signal: Optional[Signal] = None) -> float:
-    """The greatest difference between this package's numbers and those that Mentor recorded,
-    relative to the greatest of Mentor's where that is above 1."""
+    """Returns the greatest difference between this package's numbers and those that Mentor
+    recorded. It is relative to Mentor's greatest number if that is above 1."""
     path = pathlib.Path(folder)
     signal = signal or load(path)
     entry = signal.facts.get("check")

@@ -52,7 +52,10 @@ Tensor Scaled(const Tensor& rewards, Tensor* statistics) {
       .clamp(-kScaledRewardMax, kScaledRewardMax);
 }
 
-class AttentionNetwork : public SignalNetwork {
+class AttentionNetwork : public SignalNetwork,
+                         public SignalGradient,
+                         public SignalDensity,
+                         public SignalExplainer {
  public:
   AttentionNetwork(const SignalContext& context, const OptionValues& options)
       : input_(context.input),
@@ -86,8 +89,9 @@ class AttentionNetwork : public SignalNetwork {
     output_name_ = absl::StrFormat("head.W%d", sizes_.head_hidden->size() + 1);
   }
 
-  bool has_density() const override { return sizes_.density; }
-  bool is_differentiable() const override { return true; }
+  const SignalGradient* gradient() const override { return this; }
+  const SignalDensity* density() const override { return sizes_.density ? this : nullptr; }
+  const SignalExplainer* explainer() const override { return this; }
   int64_t piece_unit() const override { return piece_unit_; }
   bool sees_outcome() const override { return sees_reward_; }
   const ParamLayout& layout() const override { return layout_; }
@@ -149,7 +153,6 @@ class AttentionNetwork : public SignalNetwork {
   // A lifetime from its first step on: Run's inputs, segment by segment, and two columns that only
   // tell which steps attend to which.
   Tensor Features(const Segment& lifetimes, const Tensor&) const override {
-    MENTOR_CHECK(sizes_.density);
     const Tensor& prev_done = lifetimes.prev_done;
     const int64_t steps = prev_done.size(1),
                   of_segment = segment_steps_ > 0 ? segment_steps_ : steps;
@@ -176,7 +179,6 @@ class AttentionNetwork : public SignalNetwork {
 
   SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
                             const std::vector<Tensor>& recurrent) const override {
-    MENTOR_CHECK(sizes_.density);
     const int64_t steps = features.size(1);
     const Tensor places = features.narrow(-1, sizes_.inputs, kPlaces);
     Tensor begins = torch::zeros({features.size(0), steps}, torch::kFloat32);

@@ -162,7 +162,7 @@ class EvaluateNode : public torch::autograd::Function<EvaluateNode<T>> {
   };
 };
 
-class LstmNetwork : public SignalNetwork {
+class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
  public:
   LstmNetwork(const SignalContext& context, const OptionValues& options)
       : input_(context.input), device_(context.device) {
@@ -179,7 +179,8 @@ class LstmNetwork : public SignalNetwork {
     log_initial_std_ = exact::Log(plain_.initial_std);
   }
 
-  bool is_differentiable() const override { return true; }
+  const SignalGradient* gradient() const override { return this; }
+  const SignalDensity* density() const override { return this; }
   const ParamLayout& layout() const override { return plain_.layout; }
 
   // Run works on one step at a time.

@@ -22,7 +22,7 @@ struct LstmOnDevice {
   double log_initial_std = 0;
   Device device;  // Not the CPU.
 
-  // SignalNetwork::Run on features [S, T, features] float32.
+  // SignalSource::Run on features [S, T, features] float32.
   SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
                     const torch::Tensor& noise, SignalState* state) const;
 

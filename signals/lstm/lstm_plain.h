@@ -17,11 +17,11 @@ struct LstmPlain {
   ParamLayout layout;
   double initial_std = 0.2;
 
-  // features [S, T, features] with 0 as previous signal. Like SignalNetwork::Run, step by step,
+  // features [S, T, features] with 0 as previous signal. Like SignalSource::Run, step by step,
   // with a graph back to weights that require it.
   SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
                     const torch::Tensor& noise, SignalState* state) const;
-  // Like SignalNetwork::Evaluate.
+  // Like SignalDensity::Evaluate.
   SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
                             const torch::Tensor& signals,
                             const std::vector<torch::Tensor>& recurrent) const;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Chaos: a real cluster that works on several experiments at once while its processes, their
-connections and what they stand on fail, and its users pause, resume, clone and cancel. A seed gives
+"""Chaos: a real cluster works on several experiments at once while faults hit its processes, their
+connections, disk and database. Its users pause, resume, clone and cancel meanwhile. A seed gives
 the experiments, the fleet, the store and the schedule. In the end each experiment is in the state
-that its history demands, with the hash that it has alone, nobody has seen two results of one thing
-differ, and what every process recorded passes tests/fault/history_check.py.
+that its history demands, with the hash that it has alone. No user has seen two results for one
+thing, and the records of all processes pass tests/fault/history_check.py.
 
 As a test: a few seeds. By hand:
 
@@ -32,7 +32,7 @@ from harness import SPECS, ClusterTest, sets  # noqa: E402
 
 SMALL = ("evaluation.lifetimes_per_goal=0", "checkpoint.keep_last=3")
 SHORT_LIVES = (*SMALL, "lifetime.steps_per_iteration=40", "checkpoint.every=1")
-# Experiments of unequal size and of different rules: a name, a spec and its overrides.
+# Experiments of unequal size and different rules: a name, a spec and its overrides.
 KINDS = {
     "long": ("smoke", ("rule.outer_updates=120", *SMALL)),
     "wide": ("smoke", ("rule.outer_updates=3", "rule.lifetimes_per_update=400", *SMALL)),
@@ -196,7 +196,8 @@ KINDS = {
 }
 FINAL = {"STATE_SUCCEEDED", "STATE_FAILED", "STATE_CANCELLED"}
 PATIENCE_S = 300
-# What a meta-learner may hold more at the end than with its fleet at the beginning.
+# Descriptors and threads that a meta-learner may have at the end beyond those with its fleet at the
+# beginning.
 MORE_DESCRIPTORS, MORE_THREADS = 24, 16
 
 
@@ -206,7 +207,7 @@ def spec_of(kind):
 
 
 class User:
-    """What users were told, as a history of its own."""
+    """A user, and the answers to his or her calls as a history."""
 
     def __init__(self, folder):
         self.path, self.lines = folder / "user.jsonl", 0
@@ -297,7 +298,8 @@ class Trial:
             return
         folder = self.fleet.state / "experiments" / got["uid"]
         self.test.assertEqual(self.test.hash(folder), wanted_hash, name)
-        # Each outer update has its results; a clone those since its checkpoint, if there are any.
+        # Each outer update has its results. A clone has those since its checkpoint, if there are
+        # any.
         first = 1 + int(got.get("sourceCheckpoint", "0").rsplit("/", 1)[-1])
         last = int(got["progress"]["outerUpdatesTotal"])
         if first > last:
@@ -333,7 +335,7 @@ class Trial:
             env=self.fleet.user_environment(),
         )
 
-    # Users. A call is tried again until the meta-learner is there, as people would.
+    # Users. A call is repeated until the meta-learner answers, as people would do.
 
     def call(self, *arguments, code=0):
         end = time.monotonic() + 120
@@ -360,7 +362,7 @@ class Trial:
     def create(self, name, kind, *arguments):
         spec, overrides = spec_of(kind)
         code, output = self.call("create", "-f", spec, "--id", name, *overrides, *arguments)
-        # One that a try before has made, whose answer was lost.
+        # An earlier try has created it, but its answer was lost.
         if code != 0 and "ALREADY_EXISTS" in output:
             output = json.dumps(self.get(name))
         else:
@@ -369,7 +371,7 @@ class Trial:
         self.kinds[name], self.wanted[name] = kind, {"STATE_SUCCEEDED"}
 
     def ask(self, verb, name, *arguments):
-        """A change that may come too late, which is then answered and nothing else."""
+        """Asks for a change that may come too late; the answer then says so."""
         code, output = self.call(verb, name, *arguments)
         if code == 0:
             self.told(verb, output)
@@ -387,12 +389,12 @@ class Trial:
         return {row["name"].removeprefix("experiments/"): row["state"] for row in rows}
 
     def pick(self, *states):
-        """An experiment in one of these states, or nothing."""
+        """Returns an experiment in one of these states, or nothing."""
         names = sorted(name for name, state in self.states().items() if state in states)
         return self.rng.choice(names) if names else None
 
     def settle(self):
-        """Resumes what is paused and waits until all is over."""
+        """Resumes paused experiments, and waits until all have ended."""
         end = time.monotonic() + PATIENCE_S
         disarm = time.monotonic() + 10
         while True:
@@ -432,7 +434,7 @@ class ChaosTest(ClusterTest):
         return self.sizes[kind]
 
     def postgres(self):
-        """One server for all trials; nothing where it is not installed."""
+        """One server for all trials; nothing where PostgreSQL is not installed."""
         if not postgres.programs():
             print("no PostgreSQL here: SQLite instead")
             return None

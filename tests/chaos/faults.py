@@ -1,11 +1,12 @@
-"""What a seed may do to a cluster and its experiments: functions of a trial (chaos_test.py)."""
+"""The faults of a cluster and its experiments from which a seed chooses: functions of a trial
+(chaos_test.py)."""
 
 import signal
 import time
 
 FAULTS = []  # (how often, function)
-# Failpoints whose errors must be survived; at others a process is only killed. An error while it
-# starts ends it by design, and a message that is dropped is missed after a minute only.
+# Failpoints whose errors a process must survive; at others a process is only killed. An error
+# during start ends a process by design, and a dropped message is missed only after a minute.
 SURVIVED = (
     "store.",
     "api.",
@@ -16,7 +17,7 @@ SURVIVED = (
 )
 ONLY_KILLS = {"store.migrate.step", "store.start.scan"}
 NEVER = {"store.commit.forgotten"}  # It makes the store lie.
-# Of experiments that users add: to be cancelled, of a higher class, to be cloned.
+# Experiments that users add: to cancel, of a higher class, to clone.
 CANCELLED_KINDS, URGENT_KIND, CLONED_KINDS = ("long", "wide"), "reptile", ("long", "blind")
 ADDED_KINDS = (*CANCELLED_KINDS, URGENT_KIND, *CLONED_KINDS)
 ERRORS = ("error(EIO)", "error(ENOSPC)", "sleep(300)")
@@ -31,7 +32,7 @@ def fault(weight=1):
 
 
 def choose(trial):
-    """A fault that this trial can have."""
+    """Returns a fault that this trial can have."""
     functions = [(weight, function) for weight, function in FAULTS if applies(trial, function)]
     weights = [weight for weight, _ in functions]
     return trial.rng.choices([function for _, function in functions], weights)[0]
@@ -81,7 +82,7 @@ def rolling_restart(trial):
 
 @fault()
 def stop_for_a_while(trial):
-    """Longer than the silence after which a peer is taken for dead, sometimes."""
+    """The stop is sometimes longer than the silence after which a peer counts as dead."""
     process = trial.fleet.processes[trial.fleet.victim()]
     process.signal(signal.SIGSTOP)
     time.sleep(trial.rng.choice([0.2, 1, 6.5]))
@@ -90,7 +91,7 @@ def stop_for_a_while(trial):
 
 @fault(2)
 def failpoint(trial):
-    """A process with one of its failpoints armed."""
+    """Starts a process again with one of its failpoints armed."""
     name = trial.fleet.victim()
     point = trial.rng.choice(
         [point for point in trial.fleet.failpoints_of(name) if point not in NEVER]
@@ -103,7 +104,7 @@ def failpoint(trial):
 
 @fault()
 def sick_actor(trial):
-    """One that errs, or keeps what it gets, for a while."""
+    """For a while, an actor that makes errors or keeps its units."""
     learner = trial.fleet.victim(["learner"])
     sickness = trial.rng.choice(
         ["actor.unit.step=*:error(sick)", "actor.result.before_send=*:sleep(3600000)"]
@@ -116,7 +117,7 @@ def sick_actor(trial):
 
 @fault()
 def sick_learner(trial):
-    """One that heartbeats, takes shards and never works."""
+    """A learner that sends heartbeats and takes shards, but never works."""
     guest = trial.fleet.guest(
         "mentor-learner",
         "--meta_learner",
@@ -129,7 +130,7 @@ def sick_learner(trial):
 
 @fault()
 def little_memory(trial):
-    """A learner that holds one small shard at most, for a while."""
+    """For a while, a learner that can hold one small shard at most."""
     name = trial.fleet.victim(["learner"])
     trial.fleet.end(name, signal.SIGTERM, more=["--memory_gb", 0.2])
     time.sleep(trial.rng.uniform(0.5, 3))
@@ -172,7 +173,7 @@ def cut_links(trial):
 
 @fault()
 def certificates_renewed(trial):
-    """What is connected stays so; who connects again shows the new pair."""
+    """Existing connections stay; new ones show the new pair."""
     trial.fleet.renew_certificates()
     if any(trial.fleet.proxies.values()):
         cut_links(trial)
@@ -188,7 +189,7 @@ def full_disk(trial):
 
 @fault()
 def clock_jump(trial):
-    # Before today no certificate of today is valid.
+    # No certificate of today is valid yet on an earlier day.
     days = trial.rng.choice([0, 0, 30] if trial.fleet.certificates else [-2, 0, 30])
     trial.fleet.clock.write_text(f"{days:+}d")
 
@@ -228,19 +229,19 @@ def cancel_a_copy(trial):
     trial.create(name, trial.rng.choice(CANCELLED_KINDS))
     time.sleep(trial.rng.uniform(0, 0.5))
     if trial.ask("cancel", name):
-        # Or its work was done before the call arrived.
+        # The work may also end before the call arrives.
         trial.wanted[name] = {"STATE_CANCELLED", "STATE_SUCCEEDED"}
 
 
 @fault()
 def urgent(trial):
-    """One of a higher class takes another's place."""
+    """An experiment of a higher class takes another one's place."""
     trial.create(f"urgent-{len(trial.kinds)}", URGENT_KIND, "--priority", "high")
 
 
 @fault()
 def clone(trial):
-    """Its end is that of its source, from whichever checkpoint it begins."""
+    """A clone ends as its source does, from whichever checkpoint it begins."""
     sources = [name for name in sorted(trial.kinds) if trial.kinds[name] in CLONED_KINDS]
     source = trial.rng.choice(sources) if sources else None
     name = f"clone-{len(trial.kinds)}"

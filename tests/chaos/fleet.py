@@ -1,5 +1,5 @@
-"""The processes of a chaos trial: a seed chooses how many, what is between them and where the
-meta-learner keeps its state."""
+"""The processes of a chaos trial. A seed chooses how many there are, what lies between them and
+where the meta-learner keeps its state."""
 
 import os
 import pathlib
@@ -14,17 +14,17 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
 from harness import BIN  # noqa: E402
 from proxy import Loop, Proxy  # noqa: E402
 
-# With PostgreSQL there may be several of which one leads.
+# With PostgreSQL there may be several, one of which leads.
 META_LEARNERS = (1, 3)
 EXIT_IN_USE = 4  # Another one leads.
 FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
-# Of the meta-learner's reserve, and what a small disk has at least beside its experiments: it has
-# room again with twice the reserve and twice a checkpoint.
+# Size of the meta-learner's reserve, and the least room that a small disk has beside its
+# experiments. The disk has room again with twice the reserve and twice a checkpoint.
 RESERVE_MB, SPARE_MB = 4, 48
 
 
 def small_disk(folder, room_bytes):
-    """A file system of its own with little room beside so much, or False."""
+    """Makes a file system with `room_bytes` and little more, or returns False."""
     folder.mkdir()
     if os.geteuid() != 0:
         return False
@@ -35,7 +35,7 @@ def small_disk(folder, room_bytes):
 
 class Fleet:
     """Each process can be started again at its address. Half of the links go through a proxy.
-    room_bytes() is what its experiments need of a disk at most."""
+    room_bytes() is the most that the experiments need of a disk."""
 
     def __init__(self, test, rng, folder, database, room_bytes):
         self.test, self.rng, self.folder, self.database = test, rng, folder, database
@@ -73,11 +73,11 @@ class Fleet:
 
     @property
     def server(self):
-        """All of them, for clients and learners."""
+        """The addresses of all meta-learners, for clients and learners."""
         return ",".join(self.addresses[name] for name in self.meta_learners)
 
     def renew_certificates(self):
-        """New pairs of the same authority, as an operator makes them."""
+        """Makes new pairs of the same authority, as an operator does."""
         self.test.run_to_end("mentorctl", "certs", "init", self.certificates)
 
     def pair(self, role):
@@ -91,7 +91,7 @@ class Fleet:
         return [word for name, file in self.pair(role).items() for word in (f"--{name}", file)]
 
     def user_environment(self):
-        """Of users' clients."""
+        """For users' clients."""
         if not self.certificates:
             return {}
         return {f"MENTOR_{name.upper()}": str(file) for name, file in self.pair("operator").items()}
@@ -108,7 +108,7 @@ class Fleet:
         return environment
 
     def route(self, name, targets):
-        """Where a client finds its servers: themselves, or proxies before them."""
+        """Where a client finds its servers: at their addresses, or at proxies before them."""
         found = []
         for number, target in enumerate(targets.split(",")):
             link = (name, number)
@@ -141,7 +141,7 @@ class Fleet:
         self.processes[name], self.addresses[name] = started
 
     def guest(self, binary, flag, server, failpoints):
-        """A sick process that is not one of ours and goes again."""
+        """A sick process that is not one of the fleet and leaves again."""
         env = self.environment(binary, failpoints)
         arguments = ["--listen", "127.0.0.1:0"] if binary == "mentor-learner" else []
         arguments += self.tls(binary.removeprefix("mentor-"))
@@ -152,7 +152,7 @@ class Fleet:
         return self.rng.choice(sorted(n for n in self.processes if n.startswith(kind)))
 
     def end(self, name, number, failpoints="", more=()):
-        """Ends it and starts it again, with failpoints or `more` flags if so wanted."""
+        """Ends a process and starts it again, with failpoints or `more` flags if given."""
         process = self.processes[name]
         if process.child.poll() is None:
             process.signal(number)
@@ -164,12 +164,13 @@ class Fleet:
         self.armed.add(name)
         try:
             self.start(name, failpoints)
-        except AssertionError:  # It did not even say where it listens.
+        except AssertionError:  # The process ended before it printed its address.
             self.start(name)
             self.armed.discard(name)
 
     def mend(self):
-        """Those that a failpoint has ended come back without it. Nobody else may have ended."""
+        """Starts processes again that a failpoint has ended, without the failpoint. No other
+        process may have ended."""
         for name, process in sorted(self.processes.items()):
             code = process.child.poll()
             if code is None:
@@ -193,7 +194,7 @@ class Fleet:
         return listed.stdout.split()
 
     def descriptors_and_threads(self):
-        """The most that a meta-learner has: the leader's, when there are several."""
+        """The most that a meta-learner has; with several, the leader's."""
         counts = []
         for name in self.meta_learners:
             process = pathlib.Path(f"/proc/{self.processes[name].child.pid}")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What an experiment gets of a shared fleet while another owner's misbehaves: its outer updates a
-second alone, beside the other one, and after that one was cancelled; and its part of the time that
-actors worked, beside the other one. One learner, one actor with two threads, TLS and tokens of two
-users. By hand:
+"""Measures an experiment on a shared fleet while another owner's experiment misbehaves. Its outer
+updates a second are taken alone, beside the other one, and after that one was cancelled. Also its
+part of the actors' time beside the other one. One learner, one actor with two threads, TLS and
+tokens of two users. By hand:
 
     tests/chaos/neighbours.py [--seconds 10] [CASE ...]
 """
@@ -26,7 +26,7 @@ GOOD = sets(
     "checkpoint.every=1000",
     "checkpoint.keep_last=1",
 )
-# Units of 20,000 steps, each of which a large policy decides.
+# Units of 20,000 steps with a large policy for each step.
 LONG = sets(
     "rule.outer_updates=1000000",
     "evaluation.lifetimes_per_goal=0",
@@ -35,7 +35,7 @@ LONG = sets(
     "agent.minibatches=32",
     "agent.epochs=1",
 )
-# Simulates more than it learns, so that actors always have units of it.
+# It simulates more than it learns, so that actors always have units of it.
 BUSY = sets(
     "rule.outer_updates=1000000",
     "evaluation.lifetimes_per_goal=0",
@@ -63,7 +63,7 @@ observation { qpos: "*" }
 action { low: -1 high: 1 actuator { name: "pull" gain: 1 } }
 reward { name: "none" expression: "0" }
 """
-# What the misbehaving one does, and what it is.
+# How the other experiment misbehaves, and the overrides that make it.
 CASES = {
     "endless": "resets that never end",
     "two": "two experiments of that kind",
@@ -89,7 +89,7 @@ def chain(links):
 
 
 class Neighbours(ServiceTest):
-    """ada is good, bob is not."""
+    """User ada owns the good experiment, bob the other one."""
 
     def fleet(self):
         _, self.address = self.start_meta(max_running=4)
@@ -114,13 +114,13 @@ class Neighbours(ServiceTest):
         return int(self.look("good").get("progress", {}).get("outerUpdates", 0))
 
     def rate(self, seconds):
-        """Outer updates a second of the good one."""
+        """Returns outer updates a second of the good experiment."""
         before, since = self.updates(), time.monotonic()
         time.sleep(seconds)
         return (self.updates() - before) / (time.monotonic() - since)
 
     def begin(self, case):
-        """The good one alone. What it does is small and quick, but where both do the same."""
+        """Starts the good experiment alone. It is small and quick, except where both are alike."""
         self.fleet()
         own, enough = (BUSY, 0) if case in ("equal", "classes") else (GOOD, 20)
         priority = "high" if case in ("low", "classes") else "normal"
@@ -128,7 +128,7 @@ class Neighbours(ServiceTest):
         self.wait_until(lambda: self.updates() > enough, "updates of the good one")
 
     def endless(self):
-        """Settings of an experiment whose resets never end."""
+        """Returns the settings of an experiment whose resets never end."""
         if not hasattr(self, "task"):
             self.task = self.push(120, 'reset { settle_steps: 100000 condition: "0 > 1" }\n')
         return [*OWN, *sets(f"benchmark.bundle={self.task}")]
@@ -180,7 +180,7 @@ class Neighbours(ServiceTest):
         return end
 
     def rate_and_time(self, seconds):
-        """Its rate, and its part of the time that actors worked: 0 to 1."""
+        """Returns its rate, and its part of the actors' time: 0 to 1."""
         good = total = 0.0
         before, since = self.updates(), time.monotonic()
         while time.monotonic() < since + seconds:
@@ -194,8 +194,8 @@ class Neighbours(ServiceTest):
         return rate, good / total if total > 0 else 0.0
 
     def measure(self, case, seconds):
-        """Updates a second alone, beside the other one within its first seconds and later, and
-        after its end; its part of the actors' time beside the other one, later."""
+        """Returns updates a second alone, beside the other experiment in its first seconds and
+        later, and after its end. Also the part of the actors' time beside the other one, later."""
         self.begin(case)
         alone = self.rate(seconds)
         end = self.misbehave(case)
@@ -206,7 +206,7 @@ class Neighbours(ServiceTest):
         return alone, first, later, self.rate(seconds), part
 
     def stop_actor(self):
-        """Seconds from SIGTERM to its end."""
+        """Returns the seconds from SIGTERM to the actor's end."""
         since = time.monotonic()
         self.actor.signal(signal.SIGTERM)
         self.actor.wait(30)

@@ -1,4 +1,5 @@
-"""What one owner's experiment does to another's on a shared fleet (neighbours.py measures it)."""
+"""One owner's experiment must not harm another owner's on a shared fleet (neighbours.py measures
+it)."""
 
 import unittest
 
@@ -8,13 +9,13 @@ SECONDS = 4
 
 
 class NeighboursTest(Neighbours):
-    # Those of the service are tests of their own.
+    # The tests of ServiceTest run elsewhere.
     test_three_users_five_experiments_and_every_process_killed = None
 
     def test_resets_that_never_end_cost_their_owner(self):
-        """A1: the fleet stood still for good, and its actors ignored SIGTERM."""
+        """A1: the fleet stopped for good, and its actors ignored SIGTERM."""
         alone, _, later, after, _ = self.measure("two", SECONDS)
-        # Half of the actor is theirs; what else runs on this machine may take more.
+        # Half of the actor belongs to this owner; other programs of this machine may take more.
         self.assertGreater(later, 0.2 * alone, (alone, later, after))
         self.assertGreater(after, 0.5 * alone, (alone, later, after))
         self.add("bob", "again", self.endless())
@@ -25,13 +26,13 @@ class NeighboursTest(Neighbours):
         self.assertLess(self.stop_actor(), 10)
 
     def test_units_that_always_fail_cost_their_owner(self):
-        """B2: 85 updates a second of another one fell to 0.1 to 10."""
+        """B2: another experiment fell from 85 updates a second to 0.1 to 10."""
         alone, _, later, after, _ = self.measure("failing", SECONDS)
         self.assertGreater(later, 0.3 * alone, (alone, later, after))
         self.assertEqual(self.look("bad")["owner"], "bob")
 
     def test_silent_actors_are_soon_done_without(self):
-        """D4: three of them made an experiment stand still for 24 s."""
+        """D4: three of them stopped an experiment for 24 s."""
         alone, _, later, after, _ = self.measure("hoarding", 2 * SECONDS)
         self.assertGreater(later, 0.3 * alone, (alone, later, after))
 

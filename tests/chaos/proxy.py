@@ -1,5 +1,5 @@
 """A TCP proxy with faults, for what the kernel cannot do without netem: delay, throttle, half-open
-connections, cuts. Order is kept, as TCP keeps it. Standard library only."""
+connections, cuts. It keeps the order of bytes, as TCP does. Standard library only."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,8 @@ class Loop:
 
 
 class Proxy:
-    """Between clients and one server. Its faults are attributes that may change at any time."""
+    """A proxy between clients and one server. Its faults are attributes that may change at any
+    time."""
 
     def __init__(self, loop, target):
         self.loop = loop
@@ -49,7 +50,7 @@ class Proxy:
 
     def heal(self):
         self.delay_s = 0  # Each way.
-        self.bytes_per_s = 0  # 0: as fast as it goes.
+        self.bytes_per_s = 0  # 0: without a limit.
         self.stalled = set()  # "up", "down": bytes of this direction wait.
         self.refuses = False  # New connections.
 
@@ -99,7 +100,7 @@ class Proxy:
                 each.transport.abort()
 
     async def _pump(self, reader, writer, way):
-        line = asyncio.Queue(64)  # Of (when it is due, bytes): a delay keeps the pipe full.
+        line = asyncio.Queue(64)  # Pairs (due time, bytes): a delay keeps the pipe full.
 
         async def take():
             due = 0
@@ -119,7 +120,7 @@ class Proxy:
                 while way in self.stalled:
                     await asyncio.sleep(0.05)
                 if not data:
-                    raise ConnectionError  # gRPC has no use for half a connection.
+                    raise ConnectionError  # gRPC cannot use half a connection.
                 writer.write(data)
                 await writer.drain()
         finally:

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """A soak: hours of small experiments, created, watched, read and deleted one after another, on a
-real cluster that nobody disturbs. Every few seconds it looks at the memory, file descriptors and
-threads of each process and at the disk of the state; what grows by more than a hundredth an hour
-after the warm-up is a leak, and the exit status 1.
+real cluster without faults. Every few seconds it reads the memory, file descriptors and threads of
+each process and the disk of the state. Growth of more than a hundredth an hour after the warm-up is
+a leak, and the exit status is 1.
 
     tests/chaos/soak.py --hours 8 --csv runs/soak.csv
     tests/chaos/soak.py --hours 0.2          # a first look: twelve minutes
 
-By hand: growth of a hundredth an hour is seen within an hour at the earliest.
+By hand; growth of a hundredth an hour shows within an hour at the earliest.
 """
 
 import argparse
@@ -22,10 +22,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
 
 from harness import ClusterTest, sets  # noqa: E402
 
-WARM_UP = 0.25  # Of the whole time.
+WARM_UP = 0.25  # Share of the whole time.
 SAMPLE_S = 5
 SIDE_BY_SIDE = 3
-# A page here and there is no leak.
+# A few pages are not a leak.
 SLACK = {"memory_kb": 2048, "descriptors": 4, "threads": 2, "disk_kb": 2048}
 
 
@@ -52,7 +52,8 @@ def disk_kb(folder):
 
 
 def growth(samples):
-    """From the first third to the last, by their medians: in units, and in parts of the first."""
+    """Growth from the first third to the last, by their medians: in units, and in parts of the
+    first."""
     third = max(1, len(samples) // 3)
     first = statistics.median(samples[:third])
     last = statistics.median(samples[-third:])
@@ -104,7 +105,7 @@ class Soak(ClusterTest):
                 writer.writerow(["process", "what", "seconds", "value"])
                 for (process, what), samples in series.items():
                     writer.writerows((process, what, f"{t:.0f}", value) for t, value in samples)
-        hours = self.hours * (1 - WARM_UP) * 2 / 3  # Between the middles of two thirds.
+        hours = self.hours * (1 - WARM_UP) * 2 / 3  # Hours between the middles of the two thirds.
         print(f"{done} experiments in {self.hours:g} hours; after the warm-up:")
         leaks = []
         for (process, what), samples in series.items():

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""How long nobody leads after kill -9 or SIGSTOP of the leader, with three meta-learners on one
-PostgreSQL; beside it a single meta-learner with SQLite that is started again at once. By hand:
+"""Measures the time without a leader after kill -9 or SIGSTOP of the leader, with three
+meta-learners on one PostgreSQL. For comparison, a single meta-learner with SQLite that is started
+again at once. By hand:
 
     tests/chaos/takeover.py --trials 50
 
-A trial begins with the fault and ends when a change that was sent to the list of addresses is
-acknowledged; every change that was acknowledged before must still be there."""
+A trial begins with the fault. It ends when a change sent to the list of addresses is acknowledged.
+Every change that was acknowledged before must still exist."""
 
 import argparse
 import itertools
@@ -28,13 +29,13 @@ NUMBERS = itertools.count()
 
 class Trials(ClusterTest):
     def create(self, client):
-        """Sends a change until it is acknowledged; its name."""
+        """Sends a change until it is acknowledged; returns its name."""
         id = f"trial-{next(NUMBERS)}"
         client.create(SMOKE, id=id)
         return id
 
     def measure(self, client, fault):
-        """Seconds from the fault to the next change, and that nothing was lost."""
+        """Returns the seconds from the fault to the next change; checks that nothing was lost."""
         before = self.create(client)
         fault()
         began = time.monotonic()

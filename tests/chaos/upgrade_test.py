@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Rolling upgrade, and the way back: a fleet whose processes are replaced one after the other, from
-binaries of another build to those of this one and back, while experiments run. Each replacement
-leaves a fleet of two builds at work for a while. In the end the experiments have the hash that they
-have alone. By hand:
+"""Rolling upgrade, and the way back. While experiments run, the processes of a fleet are replaced
+one after another, from binaries of another build to those of this one and back. After each
+replacement a fleet of two builds works for a while. In the end the experiments have the hash that
+they have alone. By hand:
 
     tests/chaos/upgrade_test.py --old BIN_DIR
 
-BIN_DIR is build/bin of the version before, of the same wire version and arithmetic. Needs
+BIN_DIR is build/bin of the version before, with the same wire version and arithmetic. Needs
 PostgreSQL; skipped without it and without BIN_DIR. Versions that know --standby have three
-meta-learners, older ones are replaced in place."""
+meta-learners; older ones are replaced in place."""
 
 import argparse
 import pathlib
@@ -51,7 +51,7 @@ class UpgradeTest(ClusterTest):
         return process
 
     def launch(self, name, bin_dir):
-        """Starts what `name` says, at its address of before."""
+        """Starts the process `name` at its former address."""
         role = name.rpartition("-")[0]
         number = int(name.rpartition("-")[2])
         command = [f"mentor-{role}"]
@@ -85,7 +85,7 @@ class UpgradeTest(ClusterTest):
         return self.get(self.servers, "long")["progress"].get("outerUpdates", 0)
 
     def go_on(self):
-        """Until the experiment has made some progress in the fleet as it is now."""
+        """Waits until the experiment has made some progress in the present fleet."""
         target = self.updates() + 4
         self.assertLess(target, 400, "the experiment was over before the upgrade was")
         self.wait_until(lambda: self.updates() >= target, "progress", 60)
@@ -100,10 +100,10 @@ class UpgradeTest(ClusterTest):
         self.go_on()
         for name in names:
             self.replace(name, BIN)
-        # A user of the version before, with a meta-learner of this one.
+        # A user of the version before calls a meta-learner of this version.
         listed = self.of(self.old, "mentorctl", "--server", self.addresses[names[0]], "list")
         self.assertEqual(listed.wait(60), 0, listed.output())
-        # The way back, of one of each kind.
+        # The way back, for one process of each kind.
         for name in (names[0], "learner-0", "actor-0"):
             self.replace(name, self.old)
         for kind, hash in hashes.items():

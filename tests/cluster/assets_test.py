@@ -1,5 +1,5 @@
-"""An actor without its models, or with a broken one: the experiment says what is missing, the actor
-lives on."""
+"""An actor without its models, or with a broken one. The experiment says what is missing, and the
+actor lives on."""
 
 import os
 import pathlib
@@ -38,7 +38,7 @@ class AssetsTest(ClusterTest):
         return control, self.start_actor(learner, env={"MENTOR_ASSETS": str(assets)})
 
     def fails(self, control, actor, name, spec, *words):
-        """The experiment fails and names `words`; the actor still works for another one."""
+        """The experiment fails and names `words`; the actor still works for another experiment."""
         self.create_experiment(control, name, spec=spec)
         self.wait_until(lambda: self.get(control, name)["state"] == "STATE_FAILED", f"{name} fails")
         text = self.mentorctl(control, "get", name)
@@ -52,7 +52,8 @@ class AssetsTest(ClusterTest):
         _, control = self.start_meta_learner(self.folder / "state")
         _, learner = self.start_learner(control)
         actor = self.start_actor(learner, env={"MENTOR_ASSETS": str(self.folder / "nothing")})
-        # It says what is missing and how to get it; whoever has the models takes no work from it.
+        # The actor says what is missing and how to get it. Actors that have the models do not take
+        # its work.
         actor.wait_for(r"cannot load model .*deploy/install\.sh")
         actor.wait_for("NUMERIC_MISMATCH")
         self.create_experiment(control, "ml1", spec=self.spec("ml1", "door-close-v3"))
@@ -63,7 +64,7 @@ class AssetsTest(ClusterTest):
     def test_a_scene_cut_in_half(self):
         assets = self.folder / "assets"
         (assets / "metaworld").mkdir(parents=True)
-        # Links to everything, but the scene's own folder holds one broken file.
+        # Links to all scenes; only the scene's own folder holds a broken file.
         source = ASSETS / "metaworld" / "assets"
         target = assets / "metaworld" / "assets"
         target.mkdir()

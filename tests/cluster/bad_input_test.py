@@ -1,5 +1,5 @@
-"""Bad input through the real binaries: a clear error that names the field and the remedy, and
-nothing is lost."""
+"""Bad input through the real binaries: a clear error names the field and the remedy, and nothing is
+lost."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from harness import SMOKE, ClusterTest, sets
 
 class BadInputTest(ClusterTest):
     def refused(self, *assignments, spec=SMOKE):
-        """Output of a run that is refused before anything is written."""
+        """Returns the output of a run that is refused before anything is written."""
         run = self.folder / "run"
         output = self.run_spec(run, *sets(*assignments), spec=spec, code=2)
         self.assertFalse(run.exists(), "a refused spec must leave nothing behind")
@@ -162,7 +162,7 @@ class BadInputTest(ClusterTest):
         longer = sets("rule.outer_updates=40", "checkpoint.keep_last=2")
         process = self.start_run(run, *longer)
         self.wait_for_checkpoints(run, 2)
-        # The run writes meanwhile: whoever comes last finds no room.
+        # The run writes meanwhile, so whichever writes last finds no room.
         try:
             with filler.open("wb", buffering=0) as file:
                 while file.write(b"x" * 4096):
@@ -174,7 +174,7 @@ class BadInputTest(ClusterTest):
         self.assertGreaterEqual(len(whole), 2)
         filler.unlink()
         self.assertEqual(process.wait(), 0, process.output())
-        # The same bits as a run that never met a full disk.
+        # The bits are those of a run that never met a full disk.
         self.assertEqual(self.hash(run), self.run_hash(self.folder / "other", *longer))
 
 

@@ -1,5 +1,5 @@
-"""Bundles of a service by its command line: pushed in spite of kill -9 of either side, fetched,
-named by experiments, in backups."""
+"""Bundles of a service by its command line. They are pushed in spite of kill -9 of either side,
+fetched, named by experiments, and kept in backups."""
 
 import hashlib
 import random
@@ -14,7 +14,7 @@ rule {{ name: "black_box" }}
 
 
 def make_bundle(folder, size=60_000_000):
-    """A model and a mesh of that many bytes."""
+    """A model, and a mesh with `size` bytes."""
     (folder / "meshes").mkdir(parents=True)
     (folder / "robot.xml").write_text("<mujoco/>\n")
     (folder / "meshes" / "arm.stl").write_bytes(random.Random(5).randbytes(size))
@@ -44,11 +44,12 @@ class BundlesTest(ClusterTest):
         port = address.rpartition(":")[2]
 
         def parts():
-            """Bytes of the unfinished push; its owner's."""
+            """Returns the bytes of the owner's unfinished push."""
             uploads = state / "bundles" / "uploads"
             return [part.stat().st_size for part in uploads.glob(name[7:] + "*.part")]
 
-        # The pusher, when some of it has come; the limit of calls makes it last.
+        # Returns the pusher after a part of the bundle has arrived; the limit of calls makes the
+        # push last.
         def push():
             return self.start("mentorctl", "bundles", "push", folder, "--server", address)
 
@@ -56,7 +57,7 @@ class BundlesTest(ClusterTest):
         self.wait_until(lambda: sum(parts()) > 2_000_000, "some pieces")
         pusher.kill()
         self.assertLess(sum(parts()), 60_000_000)
-        # The server, under the next one, which goes on.
+        # The server is killed under the next push, which then continues.
         pusher = push()
         pusher.wait_for("going on with " + name)
         server.kill()
@@ -73,7 +74,7 @@ class BundlesTest(ClusterTest):
         self.assertEqual(digest_of(copy), name[7:])
         began = time.monotonic()
         self.mentorctl(address, "bundles", "push", folder)
-        self.assertLess(time.monotonic() - began, 5, "what is there is not sent again")
+        self.assertLess(time.monotonic() - began, 5, "files that the server has are not sent")
 
         # Backups have it.
         self.run_to_end(

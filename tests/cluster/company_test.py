@@ -1,11 +1,12 @@
-"""Experiments in company: each ends with the hash that it has alone, whatever else runs on the same
-learners and whoever of them dies."""
+"""Experiments in company. Each ends with the hash that it has alone, whatever else runs on the same
+learners and whichever of them dies."""
 
 import unittest
 
 from harness import ClusterTest, sets
 
-# Many small shards whose weights are sent once, beside many small updates, each with new weights.
+# Many small shards whose weights are sent once, beside many small updates that each have new
+# weights.
 WIDE = sets(
     "rule.outer_updates=2",
     "rule.lifetimes_per_update=600",
@@ -58,7 +59,7 @@ class CompanyTest(ClusterTest):
         self.wait_for_state(server, "audited", "STATE_SUCCEEDED")
         uid = self.get(server, "audited")["uid"]
         self.assertEqual(self.hash(state / "experiments" / uid), alone)
-        # Twice the steps, and what was thrown away in between.
+        # Twice the steps, and the discarded ones in between.
         audited = self.get(server, "audited")
         served, made = int(audited["servedEnvSteps"]), int(audited["progress"]["envSteps"])
         self.assertGreaterEqual(served, 2 * made)
@@ -67,7 +68,7 @@ class CompanyTest(ClusterTest):
     def test_the_learner_that_holds_the_larger_one_is_killed(self):
         def disturb(server, workers):
             for learner, address, _ in workers:
-                # Its shards are at work somewhere.
+                # Shards of this experiment are running somewhere.
                 before = self.get(server, "long").get("progress", {}).get("outerUpdates", 0)
                 self.wait_until(
                     lambda: self.get(server, "long").get("progress", {}).get("outerUpdates", 0)

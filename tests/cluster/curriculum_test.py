@@ -1,5 +1,5 @@
 """Experiments with a curriculum: killed and resumed, with other actors and threads, they end with
-the same hash, in which the curriculum's ranges are."""
+the same hash. The hash contains the curriculum's ranges."""
 
 import shutil
 import unittest

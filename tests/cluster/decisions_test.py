@@ -1,6 +1,6 @@
-"""Rules with decisions inside a lifetime: killed in the middle of a generation of agents, a run
-goes on from where these agents stood, and ends with the same hash and the same table of what the
-agents achieved in their last episodes."""
+"""Rules with decisions inside a lifetime. A run that is killed in the middle of a generation
+continues with the same agents. It ends with the same hash and the same table of the agents' last
+episodes."""
 
 import shutil
 import unittest
@@ -9,7 +9,7 @@ from harness import SPECS, ClusterTest, sets
 
 BLIND = SPECS / "umbrella_blind.txtpb"
 UPDATES = 60
-# Three generations of 25 iterations, ten of the last; two shards; short episodes.
+# Three generations of 25 iterations, ten in the last one; two shards; short episodes.
 SMALL = sets(
     "benchmark.length=2",
     "lifetime.steps_per_iteration=64",
@@ -22,7 +22,7 @@ SMALL = sets(
 
 
 class DecisionsTest(ClusterTest):
-    # The recorded episodes, and the table of the last ones of each agent.
+    # Returns the recorded episodes, and the table of each agent's last ones.
     def episodes(self, run):
         (recorded,) = run.glob("experiments/*/artifacts/episodes.binpb")
         self.run_to_end("mentor", "report", run, "--last_episodes", 40)
@@ -40,7 +40,7 @@ class DecisionsTest(ClusterTest):
         self.wait_for_checkpoints(run, 5)
         process.kill()
         self.assertLess(self.newest_step(run), UPDATES)
-        # Once more from an early checkpoint, in the middle of the first generation.
+        # Repeats from an early checkpoint, in the middle of the first generation.
         copy = self.folder / "copy"
         shutil.copytree(run, copy)
         for newer in self.checkpoints(copy)[3:]:

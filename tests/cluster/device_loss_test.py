@@ -1,6 +1,6 @@
-"""Devices that fail, hang or are too small: what they computed begins again elsewhere, the process
-ends with exit code 6 for its supervisor, and the hash is the same. An emulated device fails where
-a test says so, with the kind of error that CUDA gives."""
+"""Devices that fail, hang or are too small. Their work begins again elsewhere, the process ends
+with exit code 6 for its supervisor, and the hash is the same. An emulated device fails where a test
+says so, with the kind of error that CUDA gives."""
 
 import re
 import unittest
@@ -35,7 +35,7 @@ class DeviceLossTest(ClusterTest):
         _, server = self.start_meta_learner(self.state)
         for id in ("one", "two"):
             self.create_experiment(server, id, *SHORT)
-        # Behind its own fingerprint; two shards are at work on it.
+        # Runs behind its own fingerprint, with two shards.
         failing, address = self.start_learner(server, 0, *EMULATED, env=fails("launch", 25))
         self.start_actor(address)
         self.assert_lost(failing, "emulated has failed: launch of a kernel: Xid 79")

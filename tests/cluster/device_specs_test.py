@@ -1,11 +1,11 @@
-"""Every ready spec has the CPU's hash on an emulated device, whose kernels are those of a GPU."""
+"""Every ready spec has the CPU's hash on an emulated device, which runs the kernels of a GPU."""
 
 import unittest
 
 from harness import SPECS, ClusterTest, sets
 
 SHORT = sets("rule.outer_updates=1", "evaluation.lifetimes_per_goal=0")
-# What makes the long ones short.
+# These settings make the long specs short.
 SMALL = sets("rule.lifetimes_per_update=2", "rule.shard_lifetimes=2")
 SHORTER = {
     name: SMALL + sets(*more)
@@ -23,7 +23,7 @@ SHORTER = {
         "stn_hopper": ["lifetime.iterations=2"],
     }.items()
 }
-# The one has no outer updates; the others are ml1_door_close on more tasks, for minutes.
+# umbrella_ppo has no outer updates; the others are ml1_door_close on more tasks, for minutes.
 LEFT_OUT = {"umbrella_ppo", "ml10", "ml45"}
 
 

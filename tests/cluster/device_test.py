@@ -1,5 +1,5 @@
-"""Learners and meta-learners on different devices: one experiment, the CPU's bits. Without a GPU
-the emulation of one stands for it: the same kernels."""
+"""Learners and meta-learners on different devices: one experiment, the CPU's bits. Without a GPU,
+its emulation runs the same kernels."""
 
 import unittest
 

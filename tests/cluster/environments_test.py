@@ -1,6 +1,6 @@
 """Whole runs on other environments than point_reach. Where episodes end early, an agent's iteration
-is one unit and the state travels: the same hash in one process, in several, and when they are
-killed. And benchmarks of Meta-World."""
+is one unit and the state travels. The hash is the same in one process, in several, and after kills.
+Also benchmarks of Meta-World."""
 
 import csv
 import functools
@@ -27,7 +27,8 @@ def evaluated_lifetimes(run):
 
 @functools.cache
 def undisturbed():
-    """Hash and evaluated lifetimes of one run in one process, one actor with one thread."""
+    """Returns hash and evaluated lifetimes of one run in one process, with one actor of one
+    thread."""
     with ClusterTest.alone() as case:
         run = case.folder / "run"
         value = case.run_hash(run, *PENDULUM, "--threads", 1)

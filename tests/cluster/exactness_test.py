@@ -9,15 +9,15 @@ import unittest
 
 from harness import SIGINT, ClusterTest, sets
 
-# Long enough that a fault meets a run that is not over.
+# Enough updates that a fault always meets an unfinished run.
 UPDATES = 40
 LONGER = sets(f"rule.outer_updates={UPDATES}")
 
 
 @functools.cache
 def undisturbed_hash():
-    """Of one run in one process, one actor with one thread. Computed once for all tests of this
-    process."""
+    """The hash of one run in one process, with one actor of one thread. Computed once for all tests
+    of this process."""
     with ClusterTest.alone() as case:
         return case.run_hash(case.folder / "run", *LONGER, "--threads", 1)
 
@@ -38,8 +38,8 @@ class ExactnessTest(ClusterTest):
 
     def test_separate_processes_started_in_reverse_order(self):
         state = self.folder / "state"
-        # Ports are found by starting once; then the actor starts first and waits for its learner,
-        # and so on.
+        # Starting once finds the ports. Then the actor starts first and waits for its learner, and
+        # so on.
         meta_learner, meta_address = self.start_meta_learner(state)
         learner, learner_address = self.start_learner(meta_address)
         meta_learner.kill()
@@ -68,7 +68,7 @@ class ExactnessTest(ClusterTest):
             return [step for (step,) in rows]
 
     def test_results_of_updates_that_died_between_file_and_row(self):
-        """Their checkpoints are there and their metrics are not: they are made again."""
+        """Their checkpoints exist and their metrics do not, so they are made again."""
         run = self.folder / "run"
         for failpoint, code in (
             ("store.commit.before_db=1:kill", -9),
@@ -112,7 +112,7 @@ class ExactnessTest(ClusterTest):
         self.finish(state, meta_address)
 
     def check_unfinished(self, run):
-        """The fault came before the last outer update."""
+        """Checks that the fault came before the last outer update."""
         self.assertLess(self.newest_step(run), UPDATES)
 
     def test_one_process_interrupted_and_killed(self):
@@ -130,7 +130,7 @@ class ExactnessTest(ClusterTest):
         self.check(run)
 
     def interrupted(self):
-        """A run killed before its last outer update, with all its checkpoints."""
+        """Returns a run that was killed before its last outer update, with all its checkpoints."""
         run = self.folder / "run"
         process = self.start_run(run, *LONGER, *sets("checkpoint.keep_last=0"))
         self.wait_for_checkpoints(run, 3)
@@ -141,7 +141,7 @@ class ExactnessTest(ClusterTest):
     def test_resumed_from_any_checkpoint(self):
         run = self.interrupted()
         steps = len(self.checkpoints(run))
-        # From the seed, from the first ones and from the newest.
+        # Resumes from the seed, from the first checkpoints and from the newest.
         for keep in sorted({0, 1, 2, steps - 1, steps}):
             copy = self.folder / f"copy-{keep}"
             shutil.copytree(run, copy)
@@ -169,7 +169,7 @@ class ExactnessTest(ClusterTest):
         fingerprint.write_text("of another machine")
         output = self.run_spec(run, *LONGER, code=1)
         self.assertIn("of another machine", output)
-        # Back where it came from, it goes on.
+        # The run continues on its first machine.
         fingerprint.write_text(own)
         self.run_spec(run, *LONGER)
         self.check(run)

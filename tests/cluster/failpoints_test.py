@@ -1,6 +1,5 @@
-"""Every failpoint is hit: a cluster that does what clusters do passes each of them, but for those
-of what lies elsewhere (what is fetched, backups, object storage, devices, bundles), which have
-tests of their own."""
+"""A cluster in normal work hits every failpoint. Failpoints of fetching, backups, object storage,
+devices and bundles are left out; they have tests of their own."""
 
 import re
 import subprocess
@@ -10,14 +9,14 @@ from harness import BIN, ROOT, SPECS, ClusterTest, sets
 
 ELSEWHERE = (
     "cluster/fetch_test.py",
-    "conformance/meta_learner/store_test.cc",
-    "loopback/border/bundles_test.cc",
+    "conformance/meta_learner/store/store_test.cc",
+    "loopback/actor/bundles_test.cc",
     "unit/common/bundle_cache_test.cc",
-    "unit/learner_math/device_monitor_test.cc",
-    "unit/meta_learner/bundle_shelf_test.cc",
-    "unit/meta_learner/objects_test.cc",
+    "unit/kernels/device_monitor_test.cc",
+    "unit/meta_learner/store/bundle_shelf_test.cc",
+    "unit/meta_learner/objects/objects_test.cc",
 )
-# Much data in few messages, so that they travel in pieces.
+# Much data in few messages, so that messages travel in pieces.
 LARGE = sets(
     "rule.outer_updates=1",
     "rule.lifetimes_per_update=128",
@@ -25,7 +24,7 @@ LARGE = sets(
     "lifetime.steps_per_iteration=400",
     "evaluation.lifetimes_per_goal=0",
 )
-# Many units, of which some are computed again and compared; few checkpoints are kept.
+# Many units, some of which are computed again and compared; few checkpoints are kept.
 LONG = sets(
     "rule.outer_updates=60",
     "rule.lifetimes_per_update=40",
@@ -33,7 +32,7 @@ LONG = sets(
     "checkpoint.keep_last=1",
     "evaluation.lifetimes_per_goal=0",
 )
-# Its shards go on from snapshots.
+# Shards that continue from snapshots.
 SNAPSHOTS = sets(
     "rule.outer_updates=2",
     "rule.lifetimes_per_update=4",
@@ -53,7 +52,7 @@ def points_in_sources():
 
 class FailpointsTest(ClusterTest):
     def armed(self, binary):
-        """Its first hit of each is written down, and does nothing."""
+        """The first hit of each failpoint is recorded, and does nothing else."""
         listed = subprocess.run(
             [BIN / binary, "--list_failpoints"], capture_output=True, text=True, check=True
         )
@@ -77,7 +76,8 @@ class FailpointsTest(ClusterTest):
         self.create_experiment(server, "snapshots", *SNAPSHOTS, spec=snapshots)
         self.create_experiment(server, "cancelled", *LONG)
         self.mentorctl(server, "pause", "cancelled")
-        self.wait_for_state(server, "cancelled", "STATE_PAUSED")  # It may have been at work.
+        # The experiment may have been running.
+        self.wait_for_state(server, "cancelled", "STATE_PAUSED")
         for verb in ("resume", "cancel"):
             self.mentorctl(server, verb, "cancelled")
         self.wait_for_state(server, "cancelled", "STATE_CANCELLED")

@@ -1,5 +1,5 @@
-"""An experiment of a service as a run folder on this machine: what can be done with a run can be
-done with it."""
+"""An experiment of a service as a run folder on this machine: the folder works like that of a
+run."""
 
 import csv
 
@@ -37,7 +37,7 @@ class FetchTest(ClusterTest):
         evaluation = (here / "report" / "evaluation.csv").read_bytes()
         self.assertEqual((there / "report" / "evaluation.csv").read_bytes(), evaluation)
         self.assertEqual(self.curve(there), self.curve(here))
-        # New agents are taught by it, and it stands beside others in one table, not beside itself.
+        # It teaches new agents, and a table shows it beside other runs, but not beside itself.
         more = [
             "--tasks",
             "train",
@@ -57,7 +57,7 @@ class FetchTest(ClusterTest):
         self.run_to_end("mentor", "report", other, there, "--out", self.folder / "both")
         self.assertTrue((self.folder / "both" / "comparison.html").exists())
 
-        # An older copy is not lost by accident, nor is what is no copy of it.
+        # Neither an older copy nor another folder is overwritten by accident.
         self.assertIn("--replace", self.fetch("one", there, code=5))
         self.assertIn("holds another run", self.fetch("one", here, "--replace", code=5))
         self.fetch("one", self.folder, "--replace", code=3)
@@ -80,8 +80,8 @@ class FetchTest(ClusterTest):
         self.assertFalse((self.folder / "two").exists())
 
     def test_what_agents_achieve_beside_their_signal(self):
-        """Small, so that an episode crosses the border of two inner iterations (50 steps of
-        episodes of 20)."""
+        """Small, so that an episode crosses the border of two inner iterations (50 steps, episodes
+        of 20)."""
         settings = sets(
             "lifetime.iterations=6",
             "lifetime.steps_per_iteration=50",
@@ -103,7 +103,7 @@ class FetchTest(ClusterTest):
             tables.append((run / "report" / "last_episodes.csv").read_text())
         self.assertEqual(*tables)
         rows = list(csv.DictReader(tables[0].splitlines()))
-        # An agent's iteration has two collections: after 600 steps, and as early as PPO's end.
+        # An agent's iteration has two collections: after 600 steps, and at the end of PPO.
         self.assertEqual(
             [(row["agents"], row["env steps"], row["number"]) for row in rows],
             [
@@ -123,7 +123,7 @@ class FetchTest(ClusterTest):
         )
 
     def curve(self, run):
-        """What does not depend on time, by outer update."""
+        """Returns the values that do not depend on time, by outer update."""
         with open(run / "report" / "training.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         self.assertEqual(len(rows), 4)
@@ -171,7 +171,7 @@ class FetchTest(ClusterTest):
                 self.assertFalse(out.exists(), "half a run")
         self.fetch("one", out)
         self.run_to_end("mentor", "report", out)
-        # Killed while it takes the place of an older copy: that one comes back.
+        # The fetch is killed while it replaces an older copy: the older copy comes back.
         (next(out.glob("experiments/*")) / "evaluations" / "mine").mkdir(parents=True)
         process = self.start(
             "mentor",

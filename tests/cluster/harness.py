@@ -1,5 +1,5 @@
-"""Runs Mentor's real binaries for tests: free ports, deadlines on every wait, everything stopped
-and removed at the end."""
+"""Runs Mentor's real binaries for tests: free ports, deadlines on every wait, and everything
+stopped and removed at the end."""
 
 import contextlib
 import json
@@ -23,12 +23,13 @@ DEADLINE_S = 240
 
 
 def sets(*assignments):
-    """Flags that change fields of a spec, like "seed=1"."""
+    """Returns flags that change fields of a spec, like "seed=1"."""
     return [word for assignment in assignments for word in ("--set", assignment)]
 
 
 class Process:
-    """A child with its output kept; killed at the end of the test if it still runs."""
+    """A child process whose output is kept. It is killed at the end of the test if it still
+    runs."""
 
     def __init__(self, *command, env=None):
         self.command = [str(word) for word in command]
@@ -59,7 +60,7 @@ class Process:
             return "\n".join(line for line in self.lines if line is not None)
 
     def wait_for(self, pattern, deadline_s=60):
-        """The first match in the output."""
+        """Waits for the pattern in the output, and returns the first match."""
 
         def match():
             for line in self.lines:
@@ -91,7 +92,7 @@ class Process:
         self.child.send_signal(number)
 
     def kill(self):
-        """kill -9; it must still have been running."""
+        """kill -9; the process must have been running."""
         if self.child.poll() is not None:
             raise AssertionError(
                 f"{self.command} had ended before it could be killed:\n{self.output()}"
@@ -100,7 +101,7 @@ class Process:
         self.child.wait(10)
 
     def metric(self, name):
-        """A value of its page of metrics, which it was asked for by --metrics."""
+        """Returns a value of the process's page of metrics; it needs --metrics."""
         address = self.wait_for(r"^metrics on (\S+)").group(1)
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
             text = page.read().decode()
@@ -115,7 +116,7 @@ class Process:
 
 
 class ClusterTest(unittest.TestCase):
-    """A test with a folder and processes of its own."""
+    """A test with its own folder and processes."""
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
@@ -124,7 +125,7 @@ class ClusterTest(unittest.TestCase):
     @classmethod
     @contextlib.contextmanager
     def alone(cls):
-        """What a test has, for what several tests share."""
+        """Makes a test's folder and processes for several tests to share."""
         case = cls()
         case.setUp()
         try:
@@ -133,7 +134,7 @@ class ClusterTest(unittest.TestCase):
             case.doCleanups()
 
     def start(self, binary, *arguments, env=None):
-        # What is kept for other runs is nobody else's.
+        # Caches that later runs keep must not be shared with other programs.
         own = {"XDG_CACHE_HOME": str(self.folder / "xdg-cache")}
         process = Process(BIN / binary, *arguments, env={**own, **(env or {})})
         self.addCleanup(process.close)
@@ -146,7 +147,7 @@ class ClusterTest(unittest.TestCase):
         return process.output()
 
     def start_run(self, out, *arguments, spec=SMOKE):
-        """`mentor run` of an experiment in one process."""
+        """Starts `mentor run` of an experiment in one process."""
         return self.start("mentor", "run", spec, "--out", out, "--quiet", *arguments)
 
     def run_spec(self, out, *arguments, spec=SMOKE, **options):
@@ -165,11 +166,11 @@ class ClusterTest(unittest.TestCase):
         return value
 
     def checkpoints(self, run):
-        """Files of the only experiment, by outer step."""
+        """Returns the files of the only experiment, by outer step."""
         return sorted(pathlib.Path(run).glob("experiments/*/checkpoints/*.ckpt"))
 
     def newest_step(self, run):
-        """Outer updates of its newest checkpoint."""
+        """Returns the outer updates of the newest checkpoint."""
         return int(self.checkpoints(run)[-1].stem)
 
     def wait_until(self, condition, what, deadline_s=DEADLINE_S):
@@ -184,8 +185,8 @@ class ClusterTest(unittest.TestCase):
             lambda: len(self.checkpoints(run)) >= count, f"{count} checkpoints in {run}"
         )
 
-    # Separate processes. Each start says where it listens; `port` is a number, or the address of a
-    # process that was there before.
+    # Separate processes. Each start returns the address; `port` is a number, or the address of an
+    # earlier process.
 
     def start_meta_learner(self, state, port=0, *arguments, env=None):
         return self._listen(port, "mentor-meta-learner", "--state", state, *arguments, env=env)
@@ -206,7 +207,8 @@ class ClusterTest(unittest.TestCase):
         )
 
     def start_workers(self, meta_learner, *threads):
-        """A learner, its address, and actors with so many threads."""
+        """Starts a learner and actors with these numbers of threads; returns them and the learner's
+        address."""
         learner, address = self.start_learner(meta_learner)
         return learner, address, [self.start_actor(address, count) for count in threads]
 
@@ -219,7 +221,7 @@ class ClusterTest(unittest.TestCase):
         return self.mentorctl(server, "create", "-f", spec, "--id", id, *arguments, code=code)
 
     def get(self, server, name):
-        # Beside its output a program may say something to people.
+        # A program may print words for people beside its output.
         done = subprocess.run(
             [BIN / "mentorctl", "--server", server, "get", name, "--output", "json"],
             capture_output=True,

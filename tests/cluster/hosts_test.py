@@ -1,5 +1,5 @@
-"""Environments in other processes through the real programs: the same hash with actors killed,
-units that wait for who offers their host, hosts that end with their actor."""
+"""Environments in other processes, through the real programs. The hash is the same with killed
+actors. Units wait for an actor that offers their host, and hosts end with their actor."""
 
 import pathlib
 import re
@@ -19,7 +19,7 @@ BLOCK = f"block={HOSTS / 'example_host'}"
 
 
 def of_host(host, **options):
-    """The smoke spec's benchmark in a host's environment."""
+    """Returns the smoke spec's benchmark in a host's environment."""
     lines = "".join(
         f'option {{ name: "{name}" value: "{value}" }}\n'
         for name, value in {"host": host, **options}.items()
@@ -34,7 +34,7 @@ def of_host(host, **options):
 
 
 def processes_of(program):
-    """Pids whose command names the program."""
+    """Returns the pids whose command names the program."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -55,7 +55,7 @@ class HostsTest(ClusterTest):
         return path
 
     def with_facts(self, spec, *hosts):
-        """The spec as a service takes it, in a file beside it."""
+        """Writes the spec as a service takes it into a file beside it."""
         flags = [word for host in hosts for word in ("--host", host)]
         done = subprocess.run(
             [BIN / "mentor", "run", spec, "--check", *flags], capture_output=True, text=True
@@ -97,7 +97,7 @@ class HostsTest(ClusterTest):
         self.wait_for_state(meta_address, "hosted", "STATE_SUCCEEDED")
 
     def test_what_waits_for_a_host_holds_up_nobody(self):
-        """Two learners, one of whose actors offers a host; nobody offers the other one."""
+        """Two learners; an actor of one offers a host, and no actor offers the other host."""
         program = HOSTS / "example_host"
         specs, alone = {}, {"plain": self.run_hash(self.folder / "plain")}
         for name in ("one", "two"):
@@ -205,7 +205,7 @@ class HostsTest(ClusterTest):
 
 
 class GymnasiumTest(ClusterTest):
-    """The same with environments of Gymnasium, by Python's host."""
+    """The same with environments of Gymnasium, through Python's host."""
 
     def setUp(self):
         super().setUp()
@@ -229,7 +229,7 @@ class GymnasiumTest(ClusterTest):
         self.assertEqual(self.hash(state), alone)
 
     def test_a_learned_reward_in_fetch_reach(self):
-        """A rule's whole machinery on an environment of a third party."""
+        """A rule with all its parts on an environment of a third party."""
         spec = self.spec_of_fetch()
         said = self.run_to_end(
             *("mentor", "run", spec, "--host", self.gym, "--out", self.folder / "run", "--quiet"),

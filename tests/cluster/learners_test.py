@@ -1,5 +1,6 @@
-"""Actors that know several learners: they spread over them, help where there is work, and move when
-one is killed, drained, hangs or comes back. Experiments end with the hash that they have alone."""
+"""Actors that know several learners. They spread over the learners, help where there is work, and
+move when a learner is killed, drained, hangs or comes back. Experiments end with the hash that they
+have alone."""
 
 import json
 import socket
@@ -25,13 +26,13 @@ class LearnersTest(ClusterTest):
         self.wait_until(lambda: len(self.peers("actors/")) == actors, f"{actors} actors")
 
     def peers(self, kind):
-        """By name; those of a list of JSON objects, one a line."""
+        """Peers by name, from a list of JSON objects, one a line."""
         lines = self.mentorctl(self.server, "peers", "--output", "json").splitlines()
         peers = [json.loads(line) for line in lines if line.startswith("{")]
         return {peer["name"]: peer for peer in peers if peer["name"].startswith(kind)}
 
     def name_of(self, learner):
-        """learners/UID, as the log of an actor has it beside the address."""
+        """Returns learners/UID, which the log of an actor has beside the address."""
         for actor in self.actors:
             for line in actor.output().splitlines():
                 if "connected to a learner" in line:
@@ -65,7 +66,7 @@ class LearnersTest(ClusterTest):
         self.wait_for_step(5)
         killed[0].kill()
         self.wait_for_step(self.newest() + 5)
-        if drained_name is None:  # No actor came there; all its shards' units wait for one.
+        if drained_name is None:  # No actor came there, so all units of its shards wait for one.
             drained_name = self.name_of(drained[1])
         self.assertIsNotNone(drained_name)
         self.mentorctl(self.server, "drain", drained_name)
@@ -102,10 +103,11 @@ class LearnersTest(ClusterTest):
         _, learner = self.start_learner(self.server)
         with socket.create_server(("127.0.0.1", 0)) as hangs:
             hanging = f"127.0.0.1:{hangs.getsockname()[1]}"
-            # A meta-learner is no learner; a name without addresses is nobody; one of them twice.
+            # A meta-learner is no learner, a name without addresses leads nowhere, and one address
+            # is given twice.
             addresses = [hanging, self.server, learner, "localhost.invalid:1", learner]
             actor = self.start_actor(",".join(addresses), 1, "--allow_insecure")
-            actor.wait_for("a name of learners is not found")
+            actor.wait_for("a name of learners cannot be resolved")
             actor.wait_for("connected to a learner")
             self.create_experiment(self.server, "hangs", *short)
             self.assertEqual(self.hash_of("hangs"), alone)

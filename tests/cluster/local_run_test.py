@@ -1,5 +1,5 @@
-"""`mentor run` as a newcomer meets it: specs by name, every default, what is learned while it runs,
-runs that go on from others, and a program that is installed without its sources."""
+"""`mentor run` as a newcomer meets it: specs by name, every default, and progress during the run.
+Also runs that continue from others, and a program installed without its sources."""
 
 import csv
 import os
@@ -39,7 +39,7 @@ def without_times(table):
 
 
 def events(folder):
-    """The frames of the only event file below a folder, checked for their lengths."""
+    """Returns the frames of the only event file below a folder, with checked lengths."""
     (path,) = pathlib.Path(folder).glob("*/events.out.tfevents.*")
     data, at, frames = path.read_bytes(), 0, []
     while at < len(data):
@@ -87,7 +87,7 @@ class SpecTest(ClusterTest):
         whole = self.folder / "whole.txtpb"
         whole.write_text(text)
         self.assertEqual(self.check(whole), text)
-        # The folder is named by the hash of the spec.
+        # The hash of the spec names the folder.
         again = self.run_to_end(
             "mentor", "run", "smoke", "--out", self.folder / "a", *sets("rule.outer_updates=0")
         )
@@ -156,7 +156,7 @@ class WhileItRunsTest(ClusterTest):
         text = drawn.decode()
         self.assertRegex(text, r"last 5 updates: success \d+ % \(best \d+ %\), return ")
         self.assertRegex(text, "[▁▂▃▄▅▆▇█]{2}")
-        self.assertIn("\x1b[1A\r", text)  # Back to the first of two lines.
+        self.assertIn("\x1b[1A\r", text)  # The cursor goes back to the first of two lines.
 
     def test_files_grow_and_are_right_after_kill_and_resume(self):
         command = (*LONGER, "--tensorboard", self.folder / "tb", "--threads", 1)
@@ -166,13 +166,13 @@ class WhileItRunsTest(ClusterTest):
         process = self.start_run(run, *command)
         for _ in range(3):
             seen = len(rows(run)) if (run / "metrics.csv").exists() else 0
-            # Or none is left to come: a quick run may be over, and what is torn counts too.
+            # A quick run may be over, so there may be no line left; torn lines count, too.
             self.wait_until(
                 lambda: (run / "metrics.csv").exists() and len(rows(run)) > min(seen, UPDATES - 1),
                 "another row",
             )
             process.kill()
-            # As if the kill had come in the middle of a line.
+            # As if the kill had hit in the middle of a line.
             with open(run / "metrics.csv", "a", encoding="utf-8") as file:
                 file.write("7,12")
             (path,) = (self.folder / "tb").glob("run-*/*")
@@ -217,18 +217,18 @@ class FromTest(ClusterTest):
         (file,) = [path for path in self.checkpoints(short) if path.stem == "00000003"]
         go_on(file, self.folder / "file", *longer)
         self.assertEqual(self.hash(self.folder / "file"), whole)
-        # Other settings go on from there too, to another end.
+        # Other settings also continue from there, to another end.
         go_on(short, self.folder / "slow", *longer, *sets("rule.learning_rate=1e-4"))
         self.assertNotEqual(self.hash(self.folder / "slow"), whole)
-        # The same command goes on with what is there.
+        # The same command continues from what exists.
         self.assertIn("(after outer update 7)", go_on(short, self.folder / "extended", *longer))
 
-        # All updates are made: nothing is left to do, in whatever folder.
+        # All updates are made, so nothing is left to do in any folder.
         nothing = "nothing to do: 4 of 4 outer updates are made; add --set rule.outer_updates=8"
         self.assertIn(nothing, go_on(short, short, code=2))
         self.assertIn(nothing, go_on(short, self.folder / "none", code=2))
         self.assertIn("nothing changes", go_on(f"{short}/2", short, code=2))
-        self.assertIn("is the run to go on from", go_on(short, short, *longer, code=2))
+        self.assertIn("is the run to continue from", go_on(short, short, *longer, code=2))
         out = self.folder / "none"
         said = go_on(short, out, *sets("rule.outer_updates=3"), code=2)
         self.assertIn("rule.outer_updates=3: is 3, but the checkpoint has 4 already", said)
@@ -237,7 +237,7 @@ class FromTest(ClusterTest):
         said = go_on(f"{short}/9", out, code=2)
         self.assertIn("no checkpoint after outer update 9; there are: 1, 2, 3, 4", said)
         self.assertIn("nowhere does not exist", go_on(self.folder / "nowhere", out, code=2))
-        # What evaluates takes the same forms.
+        # `mentor evaluate` takes the same forms.
         said = self.run_to_end("mentor", "evaluate", f"{short}/9", code=2)
         self.assertIn("no checkpoint after outer update 9; there are: 1, 2, 3, 4", said)
         said = self.run_to_end("mentor", "run", "smoke", "--from", short, code=2)
@@ -246,7 +246,7 @@ class FromTest(ClusterTest):
 
 
 class InstalledTest(ClusterTest):
-    """A copy of the program in PLACE/bin and nothing of its sources beside it."""
+    """A copy of the program in PLACE/bin, without its sources beside it."""
 
     def setUp(self):
         super().setUp()
@@ -280,7 +280,7 @@ class InstalledTest(ClusterTest):
         wheels = os.environ["MENTOR_INSTALLED_ASSETS"]
         whole = self.mentor("env", "show", "door-close-v3")
         self.assertEqual(whole.returncode, 0, whole.stderr)
-        # Models that are there are taken, and so are damaged ones noticed.
+        # Installed models are used, and a damaged one is noticed.
         models = self.share / "assets" / "metaworld" / "assets"
         models.mkdir(parents=True)
         missing = self.mentor("env", "show", "door-close-v3")
@@ -289,7 +289,7 @@ class InstalledTest(ClusterTest):
         models.rmdir()
         models.symlink_to(pathlib.Path(wheels) / "metaworld" / "assets")
         self.assertEqual(self.mentor("env", "show", "door-close-v3").stdout, whole.stdout)
-        # In a wheel: PACKAGE/bin, beside the wheels that it depends on.
+        # As in a wheel: PACKAGE/bin, beside the wheels that it depends on.
         shutil.rmtree(self.share)
         wheel = self.folder / "metaworld" / "assets"
         wheel.mkdir(parents=True)

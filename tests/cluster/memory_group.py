@@ -11,7 +11,8 @@ GROUPS = pathlib.Path("/sys/fs/cgroup")
 
 @contextlib.contextmanager
 def memory_group(limit_bytes):
-    """A control group with so much memory: where its processes are written. None without root."""
+    """Makes a control group with this memory, and returns where to write its processes. None
+    without root."""
     name = f"mentor-test-{os.getpid()}"
     v1 = (GROUPS / "memory" / "memory.limit_in_bytes").exists()
     folder = (GROUPS / "memory" if v1 else GROUPS) / name

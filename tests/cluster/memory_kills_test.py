@@ -1,5 +1,5 @@
-"""A learner that does not know its limit dies of a spec that needs more memory (D5): the experiment
-fails with the reason instead of killing learners without end."""
+"""A learner that does not know its limit dies of a spec that needs more memory (D5). The experiment
+then fails with the reason instead of killing one learner after another."""
 
 import unittest
 
@@ -28,7 +28,7 @@ class MemoryKillsTest(MemoryGroupTest):
         kills = 0
         while not failed():
             self.assertLess(kills, 12, "it goes on killing learners")
-            # It says that it has no limit: the reckoning cannot help.
+            # The learner reports no limit, so the estimate cannot help.
             learner, _ = self.start_in(group, server, "--memory_gb", 0)
             self.wait_until(lambda end=learner: end.child.poll() is not None or failed(), "end")
             if learner.child.poll() is not None:

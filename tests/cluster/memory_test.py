@@ -1,4 +1,4 @@
-"""Specs that need more memory than learners have (D5): they are refused or wait with both numbers,
+"""Specs that need more memory than learners have (D5). They are refused, or wait with both numbers,
 and no learner dies of them."""
 
 import unittest
@@ -6,7 +6,7 @@ import unittest
 from harness import SMOKE, sets
 from memory_group import MemoryGroupTest
 
-# 34 MB of weights an agent, each some times over: about 20 GB a shard.
+# 34 MB of weights an agent, each several times over: about 20 GB a shard.
 HUGE = sets(
     "agent.hidden_units=2048",
     "rule.lifetimes_per_update=64",
@@ -27,7 +27,7 @@ class MemoryTest(MemoryGroupTest):
     def test_a_spec_beyond_every_learner_is_refused_and_nobody_dies(self):
         group = self.group(1_500_000_000)
         _, server = self.start_meta_learner(self.folder / "state")
-        # While nobody is there, nobody knows.
+        # Without a learner the limit is unknown.
         self.create_experiment(server, "early", *HUGE)
         learner, address = self.start_in(group, server)
         self.start_actor(address)
@@ -44,7 +44,7 @@ class MemoryTest(MemoryGroupTest):
         peers = self.mentorctl(server, "peers")
         self.assertIn("/1.5 GB", peers)
         self.assertIn("experiments/early: needs more memory", peers)
-        # What fits is done beside it.
+        # An experiment that fits runs meanwhile.
         self.create_experiment(server, "small", *sets("rule.outer_updates=1"))
         self.wait_for_state(server, "small", "STATE_SUCCEEDED")
         self.assertEqual(self.get(server, "early")["state"], "STATE_RUNNING")

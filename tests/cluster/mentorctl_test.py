@@ -57,7 +57,7 @@ class MentorctlTest(ClusterTest):
         self.assertIn("experiment succeeded", ctl("logs", "one"))
 
         progress = one["progress"]
-        # What was true when the last lifetimes came, not the last report before that.
+        # The value after the last lifetimes, not that of an earlier report.
         self.assertGreater(progress["evaluationLifetimes"], 0)
         self.assertEqual(progress["evaluationLifetimes"], progress["evaluationLifetimesTotal"])
         self.assertNotIn("envStepsPerSecond", progress)
@@ -79,14 +79,14 @@ class MentorctlTest(ClusterTest):
         ]
         newest = checkpoints[-1]
         file = self.folder / "newest.ckpt"
-        # A part from an earlier download, cut anywhere, does not change what comes out.
+        # A partial file of an earlier download, cut anywhere, does not change the result.
         said = ctl("download", "one", "--out", file)
         whole = file.read_bytes()
         self.assertEqual(whole, self.checkpoints(self.folder / "state")[-1].read_bytes())
         self.assertIn(hashlib.sha256(whole).hexdigest(), said)
         part = pathlib.Path(f"{file}.part")
         part.write_bytes(whole[:1000])
-        self.assertIn("goes on at byte 1000", ctl("download", "one", "--out", file, "--force"))
+        self.assertIn("continues at byte 1000", ctl("download", "one", "--out", file, "--force"))
         self.assertEqual(file.read_bytes(), whole)
         part.write_bytes(b"something else" * 10000)
         ctl("download", "one", "--out", file, "--force")
@@ -97,7 +97,7 @@ class MentorctlTest(ClusterTest):
         )
         ctl("download", "one/artifacts/spec.txtpb", "--out", self.folder / "spec.txtpb")
 
-        # What was submitted can be submitted again, and is known again.
+        # The submitted spec can be submitted again, and is recognised.
         (self.folder / "one.txtpb").write_text(ctl("get", "one", "--spec"))
         self.assertEqual(ctl("apply", "-f", self.folder / "one.txtpb"), "experiments/one unchanged")
         self.assertIn(
@@ -110,7 +110,7 @@ class MentorctlTest(ClusterTest):
         two = self.get(address, "two")
         self.assertEqual(two["sourceCheckpoint"], newest["name"])
         self.assertEqual(two["progress"]["outerUpdates"], updates + 2)
-        # Of a state with several experiments: a line for each.
+        # A state with several experiments has a line for each.
         lines = self.run_to_end("mentor", "hash", self.folder / "state").splitlines()
         self.assertEqual([line.split()[1] for line in lines], ["one", "two"])
         for line in lines:
@@ -229,7 +229,7 @@ class MentorctlTest(ClusterTest):
         self.wait_until(lambda: "actors/" in ctl("peers"), "an actor")
         ctl("doctor")
         name = ctl("peers", "--output", "name").splitlines()[0]
-        # One name in each log and in the list.
+        # The logs and the list have the same name.
         self.assertEqual(actor.wait_for(r'"learner":"(learners/\S+?)"').group(1), name)
         leaving = self.start_actor(learner_address)
         self.wait_until(lambda: ctl("peers", "--output", "name").count("actors/") == 2, "two")
@@ -242,7 +242,7 @@ class MentorctlTest(ClusterTest):
         self.assertEqual(learner.wait(60), 0, learner.output())
         for process in (actor, leaving, learner):
             self.assertIn('"msg":"drained"', process.output())
-            # Nobody sent it a signal.
+            # It received no signal.
             self.assertNotIn('"signal"', process.wait_for(".*stopping.*").group(0))
 
     def test_watch_over_kill_9_of_the_server(self):
@@ -259,7 +259,8 @@ class MentorctlTest(ClusterTest):
         self.assertIn("STATE_SUCCEEDED", watch.output())
 
     def top(self, address):
-        """mentorctl top on a terminal of its own: the process and the terminal's other end."""
+        """Starts mentorctl top on its own terminal; returns the process and the terminal's other
+        end."""
         main, child_end = pty.openpty()
         process = subprocess.Popen(
             [BIN / "mentorctl", "--server", address, "top"],
@@ -280,7 +281,7 @@ class MentorctlTest(ClusterTest):
         return process, main
 
     def read_until(self, main, pattern, deadline_s=30):
-        """What came until the pattern, or until the other side is closed."""
+        """Returns the output up to the pattern, or until the other side is closed."""
         text, end = b"", time.monotonic() + deadline_s
         while pattern not in text:
             left = end - time.monotonic()

@@ -1,5 +1,5 @@
-"""Checkpoints and artifacts in a bucket: machines that lose their disk, uploads that are torn, a
-bucket that is away. The bucket is moto's, behind a proxy that can be cut."""
+"""Checkpoints and artifacts in a bucket: machines that lose their disk, torn uploads, and a bucket
+that is away. The bucket is moto's, behind a proxy that can be cut."""
 
 import hashlib
 import json
@@ -133,7 +133,7 @@ class ObjectsTest(ClusterTest):
         return ["--objects", f"{URL}/{self.prefix}", "--objects_endpoint", endpoint]
 
     def begin(self, **environment):
-        """A meta-learner on the same address as before."""
+        """Starts a meta-learner on the same address as before."""
         self.meta, self.address = self.start_meta_learner(
             self.state,
             self.address,
@@ -156,11 +156,11 @@ class ObjectsTest(ClusterTest):
         )
 
     def keys(self):
-        """What is in the bucket below this test's prefix."""
+        """Returns the keys of the bucket below this test's prefix."""
         out = subprocess.run(
             ["curl", "-s", "-S", "-f", "--noproxy", "*", "--aws-sigv4", "aws:amz:us-east-1:s3"]
             + ["--user", f"{self.key_id}:{self.secret}"]
-            # Older curls do not send the hash of an empty body themselves.
+            # Older curls do not send the hash of an empty body.
             + ["--header", f"x-amz-content-sha256: {hashlib.sha256().hexdigest()}"]
             + [
                 f"http://127.0.0.1:{self.port}/{BUCKET}?list-type=2&prefix=mentor%2F{self.prefix}%2F"
@@ -204,12 +204,12 @@ class ObjectsTest(ClusterTest):
         step = int(self.meta.wait_for(r'going on from a checkpoint.*"outer_step":"?(\d+)').group(1))
         self.assertGreaterEqual(step, 5)
         self.expect_end("a", 1)
-        # Three checkpoints were kept; what was evaluated is there.
+        # Three checkpoints are kept, and the evaluation is there.
         self.assertEqual(self.manifests(), [UPDATES - 2, UPDATES - 1, UPDATES])
         artifacts = [key for key in self.keys() if "/artifacts/evaluation/" in key]
         self.assertTrue(artifacts)
 
-        # An ended experiment on another fresh machine: its files come when they are asked for.
+        # An ended experiment on another fresh machine: its files come on demand.
         self.meta.kill()
         shutil.rmtree(self.state / "experiments")
         self.begin()
@@ -227,7 +227,7 @@ class ObjectsTest(ClusterTest):
         )
         self.assertTrue(copies.read_bytes())
 
-        # The rows as well: refused, then brought back from the bucket.
+        # The rows are lost, too: the start is refused, then the bucket brings them back.
         self.meta.kill()
         shutil.rmtree(self.state)
         self.assertIn("have objects and no row in the database", self.refused())
@@ -244,7 +244,7 @@ class ObjectsTest(ClusterTest):
         self.begin()
         self.mentorctl(self.address, "resume", "a")
         self.expect_end("a", 1)
-        # Nothing was evaluated again, and all goes when it is deleted.
+        # Nothing was evaluated again, and a deletion removes everything.
         self.assertEqual([key for key in self.keys() if "/artifacts/" in key], artifacts)
         self.mentorctl(self.address, "delete", "a")
         self.wait_until(
@@ -264,7 +264,7 @@ class ObjectsTest(ClusterTest):
             there = [key for key in self.keys() if "/experiments/" in key]
             there = [key for key in there if key.split("/")[3] not in done]
             done.add(there[0].split("/")[3])
-            # The torn one has no manifest.
+            # The torn upload has no manifest.
             self.assertEqual(sum("/checkpoints/" in key for key in there), 2)
             self.assertEqual(sum("/parts/" in key for key in there), 1 + seed)
             shutil.rmtree(self.state / "experiments")
@@ -283,7 +283,7 @@ class ObjectsTest(ClusterTest):
             "an activity that says so",
         )
         self.assertEqual(self.get(self.address, "b")["state"], "STATE_RUNNING")
-        # What is deleted meanwhile leaves the bucket later.
+        # Objects deleted meanwhile leave the bucket later.
         self.create_experiment(self.address, "c", *LONGER)
         time.sleep(1)
         self.proxy.mend()

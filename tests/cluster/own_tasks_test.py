@@ -1,6 +1,5 @@
-"""Tasks of one's own, by the command line: a folder with a model and task.txtpb is checked, shown
-and drawn, and trained on, in one process and in a service whose actors are killed and lose their
-caches."""
+"""Tasks of a user, by the command line. A folder with a model and task.txtpb is checked, shown and
+drawn. It trains in one process, and in a service whose actors are killed and lose their caches."""
 
 import json
 import pathlib

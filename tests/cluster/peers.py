@@ -1,5 +1,5 @@
 """Peers for tests of the ports: credentials made with openssl, and a gRPC client of raw bytes that
-can also say what no proper client would. Standard library only."""
+can break the protocol. Standard library only."""
 
 import hashlib
 import os
@@ -96,7 +96,7 @@ class Credentials:
         ]
 
     def context(self, name=None):
-        """Of a client with this pair, or without one."""
+        """Returns the context of a client with this pair, or without one."""
         context = ssl.create_default_context(cafile=self / "ca.crt")
         context.set_alpn_protocols(["h2"])
         if name:
@@ -186,7 +186,7 @@ def headers(path, token=None, extra=()):
 
 
 def opening(path, token=None, extra=()):
-    """Everything up to the message of a call."""
+    """Returns all bytes up to the message of a call."""
     block = headers(path, token, extra)
     parts = [block[i : i + 16384] for i in range(0, len(block), 16384)]
     out = PREFACE + frame(SETTINGS, 0, 0)
@@ -212,7 +212,7 @@ def read_exactly(sock, size):
 
 
 def read_status(sock):
-    """grpc-status of stream 1, and grpc-message."""
+    """Returns grpc-status and grpc-message of stream 1."""
     while True:
         head = read_exactly(sock, 9)
         size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
@@ -240,8 +240,8 @@ def read_status(sock):
 
 
 def call(address, path, token=None, context=None, message=b"", length=None, extra=(), timeout=10):
-    """One call with one message; its status and message. Gone, OSError or ssl.SSLError when there
-    is none."""
+    """Makes one call with one message; returns its status and message. Raises Gone, OSError or
+    ssl.SSLError if there is none."""
     with connect(address, context, timeout) as sock:
         declared = len(message) if length is None else length
         body = b"\0" + struct.pack(">I", declared) + message
@@ -259,8 +259,8 @@ def readable(sock, seconds):
 
 
 def flood(address, path, token, context, length, look, seconds=30):
-    """Sends a message of `length` bytes as fast as the server's windows let it, until the server
-    ends it; calls look() now and then. The bytes that went out, and the status if there was one."""
+    """Sends a message of `length` bytes as fast as the server's windows allow, until the server
+    ends it; calls look() now and then. Returns the sent bytes, and the status if there was one."""
     with connect(address, context, 5) as sock:
         sock.sendall(opening(path, token))
         connection, stream, initial, sent = 65535, 65535, 65535, 0
@@ -314,7 +314,7 @@ def flood(address, path, token, context, length, look, seconds=30):
                 return sent, None
             try:
                 sock.sendall(answer)
-            except OSError:  # It has ended the connection meanwhile.
+            except OSError:  # The server has ended the connection meanwhile.
                 return sent, None
         raise AssertionError(
             f"the server took {sent >> 20} MiB of a message in {seconds} s and did not end it"

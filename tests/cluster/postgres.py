@@ -1,5 +1,5 @@
-"""A PostgreSQL server of a test's own: in a temporary folder, on a socket there. It refuses to run
-as root, so there it runs as nobody."""
+"""A PostgreSQL server for one test, in a temporary folder and on a socket there. PostgreSQL refuses
+to run as root, so under root it runs as user nobody."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ START_S = 60
 
 
 def programs():
-    """Where Debian's package `postgresql` has them; None when it is not installed."""
+    """Returns the folder of Debian's package `postgresql`; None if it is not installed."""
     found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     return found[-1].parent if found else None
 
@@ -106,7 +106,7 @@ class PostgresServer:
         return f"postgresql://mentor@/{database}?host={self.folder}"
 
     def cut(self, database, pattern="%"):
-        """Ends sessions of the meta-learners, as an operator or a proxy would; how many."""
+        """Ends sessions of the meta-learners, as an operator or a proxy would; returns how many."""
         return len(
             self.sql(
                 "postgres",

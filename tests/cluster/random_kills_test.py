@@ -10,8 +10,8 @@ import unittest
 
 from harness import SMOKE, SPECS, ClusterTest, sets
 
-# Outer updates of a spec that take a few seconds, so that kills meet a run that is not over. Beside
-# smoke, rules with a state of their own kind: populations, buffers, tables, lineages.
+# Outer updates of specs that take a few seconds, so that kills meet an unfinished run. Beside
+# smoke, rules with different kinds of state: populations, buffers, tables, lineages.
 SMOKE_UPDATES = 80
 OTHERS = {
     "point_reach_epg": 12,

@@ -1,4 +1,4 @@
-"""Reports of real runs: what the page is made of, without a browser. tests/report/pages.py looks at
+"""Reports of real runs: the content of the page, without a browser. tests/report/pages.py looks at
 it in one."""
 
 import html.parser
@@ -41,7 +41,7 @@ class Page(html.parser.HTMLParser):
 class ReportTest(ClusterTest):
     def test_a_page_of_a_run(self):
         run = self.folder / "run"
-        # As on a machine without gnuplot: the page is whole, there is nothing to download.
+        # As on a machine without gnuplot: the page is whole, and there is nothing to download.
         output = self.run_spec(run, env={"PATH": "/nowhere"})
         self.assertIn("the pictures to download (SVG, PNG) are missing", output)
         self.assertIn("apt-get install gnuplot-nox", output)
@@ -52,14 +52,14 @@ class ReportTest(ClusterTest):
         names = page.charts["evaluation_test"]["panels"][0]["x"]["names"]
         self.assertEqual(names[:2], ["before learning", "after 1 update"])
         self.assertNotRegex(page.text, r"\bseg1\b.*is")
-        # As many words as pictures, and they are no titles.
+        # There are as many descriptions as pictures, and they are not the titles.
         self.assertEqual(
             len(page.labels), sum(len(figure["panels"]) for figure in page.charts.values())
         )
         self.assertTrue(all(re.search(r"\d", label) for label in page.labels), page.labels)
         self.assertEqual(set(page.headers), {"col", "row"})
 
-        # With gnuplot, and a film beside the run.
+        # With gnuplot, and with a film beside the run.
         (run / "life.gif").write_bytes(b"GIF89a")
         self.assertNotIn("warning", self.run_to_end("mentor", "report", run))
         self.assertTrue((run / "report" / "evaluation_test.png").exists())
@@ -107,11 +107,11 @@ class ReportTest(ClusterTest):
         self.assertIn(f"(outer update 5, where this run began, from {short})", text)
         self.assertIn(f"{short}, after outer update 4", text)
         self.assertIn(": long, seed ", text)
-        # Equal weights are no second meta-seed.
+        # Equal weights are not a second meta-seed.
         self.run_spec(whole, *longer)
         said = self.run_to_end("mentor", "report", long, whole, "--out", self.folder / "c", code=2)
         self.assertIn("have the same spec and the same meta-seed, seed ", said)
-        # Folders of comparisons lie among runs.
+        # Folders of comparisons may lie among runs.
         self.run_to_end("mentor", "report", short, long, "--out", self.folder / "c")
         again = self.run_to_end("mentor", "report", short, long, self.folder / "c", "--out", whole)
         self.assertIn("is a comparison, not a run: left out", again)
@@ -143,14 +143,14 @@ class ReportTest(ClusterTest):
         process = self.start_run(run, *sets("rule.outer_updates=4000"))
         self.wait_for_checkpoints(run, 2)
         said = self.run_to_end("mentor", "report", run)
-        self.assertIn("The run is still at work: this is what it has done so far.", said)
+        self.assertIn("The run is still active: these are its results so far.", said)
         self.assertRegex(
             said, r"The run made \d+ outer updates of the 4,000 that its spec asks for"
         )
         page = Page(run / "report.html")
-        self.assertIn("The run is still at work", page.text)
+        self.assertIn("The run is still active", page.text)
         self.assertIn("training_by_update", page.charts)
-        # Nobody disturbed it.
+        # The run was not disturbed.
         count = self.newest_step(run)
         self.wait_until(lambda: self.newest_step(run) > count, "another update")
         process.kill()

@@ -1,4 +1,4 @@
-"""`mentor reproduce`: published claims run again by the real program, and what it says of them."""
+"""`mentor reproduce`: the real program runs published claims again, and reports on them."""
 
 import csv
 import pathlib
@@ -13,8 +13,8 @@ TINY = (
     "mentor run point_reach --set rule.outer_updates=2 --set rule.lifetimes_per_update=8"
     " --set rule.shard_lifetimes=4 --set evaluation.goals=4"
 )
-# One short claim of each kind that docs/results.md shows; a bit that moves in any of their parts is
-# found here.
+# One short claim of each kind that docs/results.md shows. It notices every changed bit in one of
+# their parts.
 SHORT = [
     "point-reach-advantage-1",
     "point-reach-reward-1",
@@ -72,7 +72,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
 
     def test_a_claim_is_recorded_and_holds(self):
         said = self.reproduce("tiny-1", code=1)
-        self.assertIn("nothing is recorded yet: --record writes it down", said)
+        self.assertIn("nothing is recorded yet: --record records it", said)
         said = self.reproduce("tiny", "--record")
         self.assertIn("3 passed, 0 failed", said)
         first, second, both = self.rows()
@@ -88,7 +88,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tiny", "--strict")
         self.assertEqual(said.count("reproduced bit for bit"), 3, said)
         listed = self.reproduce("--list", "tiny-2", "tiny", "tiny-2")
-        # As they are named, and none twice.
+        # Claims appear in the order of the command, each once.
         self.assertEqual(
             [line.split()[0] for line in listed.splitlines()], ["tiny-2", "tiny-1", "tiny"]
         )
@@ -110,10 +110,10 @@ class ClaimsOfOnesOwnTest(ClusterTest):
     def test_what_differs_is_explained(self):
         self.reproduce("tiny-1", "--record")
         whole = self.rows()[0]
-        # A bit that moved while nobody recorded anew.
+        # A bit has changed, and the claim was not recorded again.
         self.edit("tiny-1", hash="0" * 64)
         said = self.reproduce("tiny-1", code=1)
-        self.assertIn("the bits of Mentor have moved", said)
+        self.assertIn("Mentor's bits have changed", said)
         # Another processor explains it.
         environments, _, learner = whole["fingerprint"].split("/")
         self.edit("tiny-1", fingerprint=f"{environments}/elsewhere/{learner}", processor="Other")
@@ -133,19 +133,19 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.reproduce("tiny", "--record")
         before = self.claims.read_text(encoding="utf-8")
         out = self.folder / "out"
-        # A file of the evaluation is gone.
+        # A file of the evaluation is missing.
         (shard, *_) = sorted(out.glob("tiny-2/experiments/*/artifacts/evaluation/*"))
         kept = shard.read_bytes()
         shard.unlink()
         said = self.reproduce("tiny", "--from", out, "--record", code=1)
         self.assertRegex(said, r"tiny-2: .*/tiny-2: has \d+ evaluated lifetimes of \d+; go on with")
         self.assertRegex(said, r"tiny: .*/tiny-2: has ")
-        # Or it is that of another run.
+        # The file belongs to another run.
         (other,) = out.glob(f"tiny-1/experiments/*/artifacts/evaluation/{shard.name}")
         shard.write_bytes(other.read_bytes())
         said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
         self.assertIn(f"{shard.name} is of a run of another spec (", said)
-        # Or a bit of it has flipped.
+        # One bit of the file has flipped.
         shard.write_bytes(kept[:-40] + bytes([kept[-40] ^ 1]) + kept[-39:])
         said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
         self.assertIn(f"{shard.name} is damaged, or not an evaluation; fetch it again", said)
@@ -170,7 +170,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.edit("tiny-1", hash="0" * 64)
         out = self.folder / "out"
         said = self.reproduce("tiny-1", "--from", out, "--record", code=1)
-        self.assertIn("--record --replace writes it down", said)
+        self.assertIn("record it with --record --replace", said)
         self.assertEqual(self.rows()[0]["hash"], "0" * 64)
         self.reproduce("tiny-1", "--from", out, "--record", "--replace")
         self.assertEqual(self.claims.read_text(encoding="utf-8"), made)
@@ -181,7 +181,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.claims.chmod(0o664)
         link = self.folder / "link.csv"
         link.symlink_to(self.claims)
-        # Four at once, and somebody who adds a row.
+        # Four commands at once, and a user who adds a row.
         flags = ["--record", "--quiet", "--claims", link, "--out", self.folder / "out"]
         recording = [
             self.start("mentor", "reproduce", f"{claim}-1", *flags) for claim, _, _ in commands
@@ -195,7 +195,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn("late", rows)
         self.assertTrue(link.is_symlink())
         self.assertEqual(self.claims.stat().st_mode & 0o777, 0o664)
-        # What it would lose it does not write.
+        # The command refuses to write what would lose the comment.
         text = "# ours\n" + self.claims.read_text(encoding="utf-8")
         self.claims.write_text(text, encoding="utf-8")
         said = self.reproduce("tiny-1", "--record", code=2)
@@ -231,13 +231,13 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         # The same bits as here.
         shutil.rmtree(self.folder / "out")
         self.assertIn("3 passed, 0 failed", self.reproduce("tiny", "--strict"))
-        # What has been fetched is not asked for again; what was not is, and nothing is submitted.
+        # Fetched runs are not asked for again, the missing one is, and nothing is submitted.
         shutil.rmtree(self.folder / "out" / "tiny-2")
         said = self.reproduce("tiny", "--strict", "--server", address)
         self.assertNotIn("submitted", said)
         self.assertIn("3 passed, 0 failed", said)
         self.assertEqual(self.rows(), by_service)
-        # An experiment of that name with another spec is not taken for the claim's.
+        # An experiment of that name with another spec does not count as the claim's.
         self.edit("tiny-2", command=TINY + " --set seed=5")
         shutil.rmtree(self.folder / "out")
         said = self.reproduce("tiny-2", "--server", address, code=1)

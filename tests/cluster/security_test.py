@@ -1,5 +1,5 @@
-"""Hostile peers on every port of the real processes, credentials on the way, and nothing secret in
-what they write."""
+"""Hostile peers on every port of the real processes, credentials on the way, and no secret in any
+output."""
 
 import contextlib
 import pathlib
@@ -51,8 +51,8 @@ class SecurityTest(ClusterTest):
         self.credentials = peers.Credentials(self.folder / "credentials")
 
     def start_servers(self, mode):
-        """Meta-learner, learner and actor: 'local' asks for tokens, 'mutual' for certificates and
-        takes tokens too."""
+        """Starts meta-learner, learner and actor. 'local' asks for tokens, 'mutual' asks for
+        certificates and takes tokens too."""
         c = self.credentials
 
         def own(name):
@@ -88,20 +88,20 @@ class SecurityTest(ClusterTest):
         return self.credentials.context(name) if self.mode == "mutual" else None
 
     def call(self, server, path, role, **arguments):
-        """With everything that is right for a role."""
+        """Makes a call with all credentials of a role."""
         return peers.call(
             server.service, path, self.credentials.tokens[role], self.context(role), **arguments
         )
 
     def check_serving(self):
-        """Every port of every process still does its work."""
+        """Checks that every port of every process still works."""
         for server in self.servers:
             self.assertEqual(self.probe(server), 0, server.process.output())
             self.assertEqual(self.probe(server, "liveness"), 0)
             self.assertIn("mentor_build_info", server.scrape(timeout=30))
         self.assertEqual(self.call(self.meta, LIST, "viewer")[0], OK)
-        # A stream whose first message is not the hello: the learner itself says so, past its
-        # credentials.
+        # A stream whose first message is not the hello: the learner refuses it after its
+        # credentials have passed.
         self.assertNotIn(
             self.call(self.learner, WORK, "actor")[0], (UNAUTHENTICATED, PERMISSION_DENIED)
         )
@@ -122,7 +122,7 @@ class SecurityTest(ClusterTest):
                 if address:
                     yield address
 
-    # What is refused on the service ports.
+    # Calls that the service ports refuse.
 
     def test_tokens_on_the_real_servers(self):
         self.start_servers("local")
@@ -164,7 +164,7 @@ class SecurityTest(ClusterTest):
                     peers.call(server.service, path, c.tokens["operator"], c.context(name))
             with self.assertRaises(REFUSED):  # Plain text.
                 peers.call(server.service, path, c.tokens["operator"])
-            # A right certificate with a token that is wrong, or for less.
+            # A right certificate with a wrong token, or with a token of a lower role.
             self.assertEqual(
                 peers.call(server.service, path, "nonsense", c.context("operator"))[0],
                 UNAUTHENTICATED,
@@ -199,7 +199,7 @@ class SecurityTest(ClusterTest):
                     check=False,
                 )
                 self.assertEqual(client.returncode != 0, refused, f"{version}: {client.stderr}")
-        # The client's side: a server of another authority, and none at all.
+        # The client's side: a server of another authority, and no server.
         actor = self.start_actor(self.learner.service, 1, "--tls_ca", c / "other.crt")
         actor.wait_for("no connection|connect|UNAVAILABLE", 30)
         self.assertEqual(
@@ -239,7 +239,7 @@ class SecurityTest(ClusterTest):
             "mentor-learner", "--listen", "127.0.0.1:0", *c.tls("expired"), code=2
         )
         self.assertIn("has expired", output)
-        # Said explicitly, it starts, and says what that means.
+        # With the explicit flag it starts, and says what that means.
         process = self.start(
             "mentor-meta-learner",
             *state,
@@ -250,11 +250,11 @@ class SecurityTest(ClusterTest):
             c / "tokens",
         )
         address = process.wait_for(r"listening on 0.0.0.0(:\d+)").group(1)
-        process.wait_for("can read the traffic and the tokens", 10)
+        process.wait_for("can read the traffic and its tokens", 10)
         self.assertEqual(peers.call("127.0.0.1" + address, LIST, c.tokens["viewer"])[0], OK)
         self.assertEqual(peers.call("127.0.0.1" + address, LIST)[0], UNAUTHENTICATED)
 
-    # What is sent to every port.
+    # Garbage for every port.
 
     def test_garbage_on_every_port(self):
         self.start_servers("mutual")
@@ -309,8 +309,8 @@ class SecurityTest(ClusterTest):
             self.assertEqual(self.call(self.meta, LIST, "viewer")[0], OK)
             for server in self.servers:
                 self.assertEqual(self.probe(server), 0)
-            # One byte a second keeps nobody inside: 10 s for a handshake, 2 s for a scrape of each
-            # of 4 threads.
+            # One byte a second keeps no peer connected: 10 s for a handshake, 2 s for a scrape of
+            # each of 4 threads.
             deadline = time.monotonic() + 90
             lasted = {}
             while slow and time.monotonic() < deadline:
@@ -329,7 +329,7 @@ class SecurityTest(ClusterTest):
             self.check_serving()
 
     def test_calls_that_never_end(self):
-        """Streams that are opened and not used, half sent headers, messages that stop in the
+        """Streams that are opened and not used, headers half sent, messages that stop in the
         middle."""
         self.start_servers("mutual")
         token = self.credentials.tokens["viewer"]
@@ -368,7 +368,7 @@ class SecurityTest(ClusterTest):
                     lambda: None,
                 )
                 self.assertEqual((sent, status), ((8 << 20) + 6, RESOURCE_EXHAUSTED))
-                # Announced and not sent: it waits for the rest and costs nothing.
+                # The announced bytes never come: the server waits for them, at no cost.
                 for length in (0xFFFFFFFF, 0x7FFFFFFF):
                     with self.assertRaises((TimeoutError, *REFUSED)):
                         if (
@@ -449,7 +449,7 @@ class SecurityTest(ClusterTest):
             )
             self.assertLess(peak[0], 640 << 20)
             self.assertGreater(sent, 8 << 20)
-        # Without credentials nothing is kept at all.
+        # Without credentials the server keeps nothing at all.
         before = peers.resident_bytes(self.meta.pid)
         sent, _ = peers.flood(
             self.meta.service, LIST, "nonsense", self.context(), 0xFFFFFFFF, lambda: None
@@ -511,8 +511,8 @@ class SecurityTest(ClusterTest):
         self.mode = "local"
         with contextlib.ExitStack() as stack:
             flood = [stack.enter_context(peers.connect(address)) for _ in range(200)]
-            # Most are closed at once; the process keeps descriptors for itself, and its other
-            # ports.
+            # Most are closed at once, because the process keeps descriptors for itself and its
+            # other ports.
             self.wait_until(
                 lambda: sum(map(self.is_closed, flood)) >= 150, "closed connections", 30
             )
@@ -564,7 +564,7 @@ class SecurityTest(ClusterTest):
             return "SUCCEEDED" in self.mentorctl(self.meta.service, *operator, "get", "smoke")
 
         self.wait_until(done, "smoke succeeds")
-        # Tokens that are refused are no less secret; nor is one in the wrong place.
+        # Refused tokens are secrets, too, and so is a token in the wrong place.
         for token in c.tokens.values():
             peers.call(self.meta.service, LIST, token + "x", c.context("operator"))
         c.write("tokens", "viewer leaked " + c.tokens["viewer"] + "\n")
@@ -591,7 +591,7 @@ class SecurityTest(ClusterTest):
         for secret in [*c.tokens.values(), *keys]:
             for where, what in written.items():
                 self.assertNotIn(secret, what, where)
-        # The search itself works: the file's name is there.
+        # The search works: it finds the file's name.
         self.assertIn("tokens", written["command lines"])
 
     # The frame of a process.
@@ -604,7 +604,7 @@ class SecurityTest(ClusterTest):
         self.assertEqual(self.probe(self.meta, "nothing"), 1)
         usage = subprocess.run([BIN / "mentor-probe"], capture_output=True, check=False)
         self.assertEqual(usage.returncode, 2)
-        # Health and nothing else on the admin port.
+        # The admin port serves health and nothing else.
         for path in (LIST, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"):
             self.assertEqual(peers.call(self.meta.admin, path)[0], 12)
         process, _ = self.start_meta_learner(

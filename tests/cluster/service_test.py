@@ -1,5 +1,5 @@
-"""A service with its users: three of them, five experiments, over TLS with tokens, while every
-process is killed in turn."""
+"""A service with three users and five experiments, over TLS with tokens, while every process is
+killed in turn."""
 
 import hashlib
 import json
@@ -120,7 +120,7 @@ class ServiceTest(ClusterTest):
         actors[0].kill()
         self.start_an_actor()
 
-        # A higher class takes a place.
+        # An experiment of a higher class takes a place.
         self.create("bob", "b1", 4, "--priority", "high")
         self.wait_for("b1", "RUNNING", "SUCCEEDED")
         self.wait_for("c1", "RUNNING", "QUEUED")
@@ -164,7 +164,8 @@ class ServiceTest(ClusterTest):
         self.check_history(history)
 
     def check_history(self, history):
-        """One stream saw everything, across the restart: no state is skipped, none comes twice."""
+        """One stream saw everything across the restart: no state is skipped, and none comes
+        twice."""
         wanted = {
             "a1": "SUCCEEDED",
             "a2": "SUCCEEDED",

@@ -1,6 +1,6 @@
-"""Several meta-learners on one PostgreSQL and one folder: one leads, the others stand by, answer
+"""Several meta-learners on one PostgreSQL and one folder. One leads; the others stand by, answer
 reads and take over when the leader is killed, stopped or cut off. Experiments end with the hash
-that they have alone, and nothing that was acknowledged is lost."""
+that they have alone, and no acknowledged change is lost."""
 
 import signal
 import time
@@ -24,7 +24,7 @@ def setUpModule():
 
 
 class MetaLearner:
-    """One of several; started again at its address."""
+    """One of several meta-learners; it can be started again at its address."""
 
     def __init__(self, test, database, state):
         self.test, self.database, self.state = test, database, state
@@ -76,7 +76,7 @@ class StandbyTest(ClusterTest):
         return StandbyTest.alone_hash
 
     def begin(self, id="long", updates=5):
-        """An experiment that has done some updates."""
+        """Starts an experiment and waits for some updates."""
         self.create_experiment(self.servers, id, *LONG)
         files = "experiments/*/checkpoints/*.ckpt"
         self.wait_until(
@@ -109,7 +109,7 @@ class StandbyTest(ClusterTest):
         first, second, third = self.start_members(3)
         self.workers()
         self.begin()
-        # Acknowledged just before the kill: by the list, through one that stands by.
+        # The change is acknowledged just before the kill, through one that stands by.
         names = f"{third.address},{second.address},{first.address}"
         self.create_experiment(names, "last-words", *LONG, "--priority", "low")
         killed = time.monotonic()
@@ -119,7 +119,7 @@ class StandbyTest(ClusterTest):
         (leader,) = self.leaders()
         self.assertEqual(leader.metric("mentor_meta_learner_takeovers_total"), 1)
         self.assertEqual(self.get(self.servers, "last-words")["name"], "experiments/last-words")
-        # The one that was killed comes back, to stand by, and has its turn again.
+        # The killed one comes back, stands by, and leads again in its turn.
         first.start()
         self.assertEqual(self.leaders(), [leader])
         killed = time.monotonic()
@@ -136,7 +136,7 @@ class StandbyTest(ClusterTest):
         for words in (["list"], ["metrics", "one"], ["checkpoints", "one"], ["artifacts", "one"]):
             self.mentorctl(second.address, *words)
 
-        # A leader says where it is found with its first beats.
+        # A leader announces its address with its first beats.
         def refused():
             process = self.start(
                 "mentorctl", "--server", second.address, "--timeout", "1", "--output", "json",
@@ -159,7 +159,7 @@ class StandbyTest(ClusterTest):
         ):
             self.assertEqual((first.health(service), second.health(service)),
                              (of_first, of_second), service)  # fmt: skip
-        # A list finds the leader, whoever comes first; a watch goes on over a takeover.
+        # A list finds the leader, whichever is asked first; a watch continues over a takeover.
         self.mentorctl(f"{second.address},{first.address}", "pause", "one")
         watch = self.start(
             "mentorctl", "--server", self.servers, "watch", "one", "--output", "json"
@@ -200,7 +200,7 @@ class StandbyTest(ClusterTest):
         if first.process.child.poll() is not None:
             self.assertEqual(first.process.wait(), EXIT_IN_USE)
             first.start()
-        # The server itself goes for a while: whoever comes first has it, and never both.
+        # The server itself stops for a while: the first to connect then leads, and never both.
         SERVER.stop()
         time.sleep(1)
         SERVER.start()
@@ -220,7 +220,8 @@ class StandbyTest(ClusterTest):
         SERVER.sql("postgres", "ALTER ROLE guest CONNECTION LIMIT 20")
         server = full.wait_for(r"^listening on (\S+)").group(1)
         self.assertEqual(self.mentorctl(server, "list", "--output", "name"), "")
-        # Stopped while it waits, it ends. What does not pass is no reason to wait.
+        # A process that is stopped while it waits ends. An error that does not pass is no reason to
+        # wait.
         SERVER.sql("postgres", "ALTER ROLE guest CONNECTION LIMIT 0")
         waiting = self.start("mentor-meta-learner", *flags, address)
         waiting.wait_for("the database is away")
@@ -236,7 +237,7 @@ class StandbyTest(ClusterTest):
         )
         self.assertIn("--standby needs --database", wrong)
         (first,) = self.start_members(1)
-        # Without --standby a second one is refused, as ever.
+        # Without --standby a second one is refused.
         second = ["mentor-meta-learner", "--state", self.state, "--listen", "127.0.0.1:0"]
         same = self.run_to_end(
             *second, "--database", SERVER.address(self.database), code=EXIT_IN_USE

@@ -1,5 +1,5 @@
 """Limits of steps that do not count as ends (agent.bootstrap_on_truncation), through the real
-binaries: other numbers than without, and the same ones whatever happens to the actors."""
+binaries. The numbers differ from those without, and do not depend on what happens to the actors."""
 
 import unittest
 
@@ -33,7 +33,7 @@ class TruncationTest(ClusterTest):
         self.assertEqual(self.hash(state), one)
 
     def test_both_kinds_of_ends(self):
-        """A pole that falls terminates, and one that stands is cut at the limit of the task."""
+        """A falling pole terminates the episode; a standing one is cut at the limit of the task."""
         spec = self.folder / "pendulum.txtpb"
         spec.write_text(
             """

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""deploy/helm/mentor offline: it is what deploy/k8s/generate.py writes, and with any switches
-Helm's own engine renders from it the objects that kustomize makes of the same components.
+"""deploy/helm/mentor offline: it is what deploy/k8s/generate.py writes. With any switches, Helm's
+own engine renders the objects that kustomize makes of the same components.
 
 Usage: chart_test.py [-v] [TEST...]
-Needs kubectl from 1.22 on and deploy/install.sh --containers."""
+Needs kubectl from 1.22 on and deploy/install.sh --manifests."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ else:
     except ImportError:
         helm_python = None
 
-# One of each, and what goes together.
+# One of each, and components that go together.
 CHOICES = (
     (),
     *((name,) for name in ("ha", "objects", "gpu", "gpu-meta-learner", "hpa", "keda")),
@@ -44,7 +44,7 @@ def setUpModule():
 
 def engine():
     if helm_python is None:
-        raise unittest.SkipTest("helm_python is not installed: deploy/install.sh --containers")
+        raise unittest.SkipTest("helm_python is not installed: deploy/install.sh --manifests")
     return helm_python
 
 
@@ -73,7 +73,7 @@ class ChartTest(unittest.TestCase):
         self.assertEqual((stale, out.getvalue()), (0, ""))
 
     def test_rules_are_those_of_prometheus(self):
-        """One source: the groups of the PrometheusRule are those of rules.yml and alerts.yml."""
+        """The groups of the PrometheusRule are those of rules.yml and alerts.yml."""
         groups = yaml.safe_load(generate.RULES.read_text())["spec"]["groups"]
         want = []
         for name in ("rules.yml", "alerts.yml"):
@@ -87,7 +87,7 @@ class ChartTest(unittest.TestCase):
                 self.assertEqual(rendered(switches(components)), helm.objects(*components))
 
     def test_all_components_together(self):
-        """Those that no overlay has, too: against schemas and policy."""
+        """All components, also those that no overlay has: against schemas and policy."""
         items = [item for item in yaml.safe_load_all(helm.render(*CHOICES[-1])) if item]
         for release in manifests.RELEASES:
             self.assertEqual(manifests.schema_errors(items, release), [])

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""A real one-node Kubernetes 1.20 for tests, from Debian alone: its etcd, API server, controllers,
-scheduler and kubelet built from Debian's source package, on the Docker daemon of docker.sh and in
-its namespaces.
+"""A real one-node Kubernetes 1.20 for tests, built from Debian's source package: etcd, API server,
+controllers, scheduler and kubelet. It runs on the Docker daemon of docker.sh and in its namespaces.
 
 Usage: cluster.py build KUBE            once: half an hour on two cores, 2.5 GB of disk; 345 MB
                                         remain
@@ -11,8 +10,8 @@ Usage: cluster.py build KUBE            once: half an hour on two cores, 2.5 GB 
 
 Real: admission, scheduling, probes, restarts, grace periods, volumes, evictions, rolling updates,
 addresses of headless services; several nodes with nodes.py. Not there: enforced network policies,
-service addresses (kube-proxy), admission of service accounts. Names are answered by a small server
-in this file, from the endpoints of the services, since Debian has no CoreDNS. Manifests must be
+service addresses (kube-proxy), admission of service accounts. A small server in this file
+answers names from the endpoints of the services, because Debian has no CoreDNS. Manifests must be
 lowered to 1.20 first (manifests.py). Needs root, deploy/install.sh --containers and kubectl."""
 
 import json
@@ -36,7 +35,7 @@ DOMAIN = "cluster.local"
 
 
 def build(kube):
-    """Debian packages kubectl alone, but has the source of all."""
+    """Debian packages only kubectl, but has the source of everything."""
     if all((kube / name).exists() for name in BINARIES):
         return
     for folder in ("apt/lists/partial", "apt/cache/archives/partial", "src"):
@@ -89,7 +88,7 @@ def build(kube):
     )
     for name in BINARIES:
         shutil.copy2(next((source / "_output/local/bin").glob(f"linux/*/{name}")), kube / name)
-    # Not every version of its build keeps a cache where it is told to.
+    # Some versions of its build ignore the given cache folder.
     for folder in ("src", "gocache", "apt"):
         if (kube / folder).exists():
             shutil.rmtree(kube / folder)
@@ -108,7 +107,7 @@ class Cluster:
         }
 
     def start(self, name, *command, inside=None):
-        """In the daemon's namespaces; goes on when this program ends."""
+        """Starts a program in the daemon's namespaces; it continues when this program ends."""
         with open(self.run_dir / f"{name}.log", "w", encoding="utf-8") as log:
             child = subprocess.Popen(
                 [*(inside or self.inside), *map(str, command)],
@@ -280,7 +279,7 @@ class Cluster:
         )
 
     def start_kubelet(self, node, inside, docker_dir, address):
-        """A node on the Docker daemon of this folder."""
+        """Starts a node on the Docker daemon of this folder."""
         run = self.run_dir
         (run / node).mkdir()
         self.start(
@@ -289,7 +288,7 @@ class Cluster:
             f"--kubeconfig={run}/kubeconfig",
             "--container-runtime=docker",
             f"--docker-endpoint=unix://{docker_dir}/docker.sock",
-            # Between the kubelet and its own bridge to Docker; nodes of one machine share /run.
+            # The kubelet and its own bridge to Docker talk here; nodes of one machine share /run.
             f"--container-runtime-endpoint=unix://{run}/{node}/dockershim.sock",
             f"--experimental-dockershim-root-directory={run}/{node}/dockershim",
             "--pod-infra-container-image=mentor-pause:1",
@@ -356,8 +355,8 @@ class Cluster:
         shutil.rmtree(self.run_dir, ignore_errors=True)
 
     def clear(self, docker_dir, inside):
-        """Removes what a kubelet leaves on a daemon: containers, and secrets and memory volumes,
-        which are mounts."""
+        """Removes what a kubelet leaves on a daemon: containers, and mounts of secrets and memory
+        volumes."""
         environment = {**os.environ, "DOCKER_HOST": f"unix://{docker_dir}/docker.sock"}
         names = subprocess.run(
             ["/usr/bin/docker", "ps", "--all", "--quiet", "--filter", "name=k8s_"],
@@ -386,12 +385,12 @@ class Cluster:
                 [*inside, "umount", "--lazy", *mounts], check=False, stderr=subprocess.DEVNULL
             )
 
-    # Names of headless services, as the cluster's DNS would answer: addresses of ready pods, none
-    # for others.
+    # Names of headless services, answered as the cluster's DNS would: with the addresses of ready
+    # pods only.
 
     def endpoints(self, name):
-        """Addresses of NAME.NAMESPACE.svc.DOMAIN, or of one pod, POD.NAME.NAMESPACE.svc.DOMAIN;
-        None when there is no such service."""
+        """Returns the addresses of NAME.NAMESPACE.svc.DOMAIN, or of one pod,
+        POD.NAME.NAMESPACE.svc.DOMAIN; None if there is no such service."""
         suffix = f".svc.{DOMAIN}"
         parts = name.removesuffix(suffix).split(".") if name.endswith(suffix) else []
         if len(parts) not in (2, 3):
@@ -425,7 +424,7 @@ class Cluster:
             query, peer = server.recvfrom(512)
             try:
                 server.sendto(self.answer(query), peer)
-            except Exception as error:  # One bad query is not the end of the server.
+            except Exception as error:  # One bad query must not end the server.
                 print(f"names: {error!r}", flush=True)
 
     def answer(self, query):

@@ -1,4 +1,4 @@
-"""Shared by the tests on a real Kubernetes: what is asked of the cluster and of the service in it.
+"""Shared by the tests on a real Kubernetes: questions to the cluster and to the service in it.
 """
 
 import json
@@ -28,7 +28,7 @@ SECRETS = {
 
 
 class ClusterTest(ContainerTest):
-    # Where another test makes its own.
+    # Another test makes its own.
     @classmethod
     def make_cluster(cls):
         made = cluster.Cluster(DOCKER_DIR, KUBE_DIR)
@@ -71,14 +71,14 @@ class ClusterTest(ContainerTest):
 
     @staticmethod
     def is_ready(pod):
-        """Ready, and not on its way out."""
+        """True if the pod is ready and not terminating."""
         return "deletionTimestamp" not in pod["metadata"] and any(
             state["type"] == "Ready" and state["status"] == "True"
             for state in pod["status"].get("conditions", [])
         )
 
     def ready(self, component, count):
-        """So many pods and no other, all ready."""
+        """True if there are exactly `count` pods, all ready."""
         pods = self.pods(component)
         return len(pods) == count and all(self.is_ready(pod) for pod in pods)
 
@@ -99,8 +99,8 @@ class ClusterTest(ContainerTest):
         )
 
     def forward(self, pods=("meta-learner-0",)):
-        """As an operator reaches the control API; ends with the pod, so each start of the pod needs
-        a new one. Returns what stops it."""
+        """Forwards a port, as an operator reaches the control API. It ends with the pod, so each
+        start of the pod needs a new one. Returns the function that stops it."""
         self.servers = [f"localhost:{PORT + number}" for number in range(len(pods))]
         stops = [self.forward_one(pod, PORT + number) for number, pod in enumerate(pods)]
         wait_until(self.answers, "the control API answers", 60)
@@ -156,10 +156,11 @@ class ClusterTest(ContainerTest):
         return state == "STATE_SUCCEEDED"
 
     def install(self, overlay, counts, change=lambda items: None):
-        """An overlay with the images of this build, ready; the folder of its volume."""
+        """Applies an overlay with the images of this build and waits for it; returns the folder of
+        its volume."""
         state = self.folder / f"volume-{overlay}"
         state.mkdir(mode=0o700)
-        os.chown(state, 10001, 10001)  # A volume of this kind takes no fsGroup.
+        os.chown(state, 10001, 10001)  # A volume of this kind ignores fsGroup.
         items = manifests.lower(manifests.render(overlay))
         for item in items:
             if manifests.pod(item):
@@ -203,7 +204,7 @@ class ClusterTest(ContainerTest):
         return state
 
     def hash(self):
-        """Of the state on the volume."""
+        """Returns the hash of the state on the volume."""
         return self.kubectl(
             "exec", "meta-learner-0", "--", "mentor", "hash", "/var/lib/mentor/state"
         ).strip()

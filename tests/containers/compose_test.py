@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""deploy/compose/compose.yaml on a real Docker daemon: an experiment to its end with every role
-killed once, the hash of a single process, all targets scraped, a clean stop.
+"""deploy/compose/compose.yaml on a real Docker daemon. An experiment runs to its end while every
+role is killed once, and has the hash of a single process. All targets are scraped, and the stop is
+clean.
 
 Usage: compose_test.py [-v] [TEST...]
 Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, where the daemon
@@ -16,7 +17,7 @@ import unittest
 from containers import BUILD, ROOT, VERSION, ContainerTest, run, wait_until
 
 SPEC = ROOT / "experiments/smoke.txtpb"
-UPDATES = 800  # Long enough that kills meet a run that is not over.
+UPDATES = 800  # Long enough that kills meet an unfinished run.
 OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
 ACTORS = 2
 KILLED_AT = {"actor": 50, "learner": 150, "meta-learner": 300}  # Outer updates.
@@ -64,7 +65,7 @@ class ComposeTest(ContainerTest):
         return states == ["healthy"] * count
 
     def ctl(self, *arguments, code=0):
-        """From the operator's side of the published port."""
+        """Runs mentorctl from the operator's side of the published port."""
         return self.in_network(
             BUILD / "bin/mentorctl",
             "--server",
@@ -81,7 +82,7 @@ class ComposeTest(ContainerTest):
         return int(self.experiment().get("progress", {}).get("outerUpdates", 0))
 
     def query(self, expression):
-        """The value of an instant query; None without a series."""
+        """Returns the value of an instant query; None without a series."""
         out = self.docker(
             "exec",
             self.container("prometheus"),
@@ -156,7 +157,7 @@ class ComposeTest(ContainerTest):
         ).strip()
         self.assertEqual(got, want)
 
-        # SIGTERM is enough: every role leaves by itself, with 0.
+        # SIGTERM is enough: every role ends by itself, with 0.
         names = {
             service: self.containers(service) for service in ("meta-learner", "learner", "actor")
         }

@@ -1,7 +1,7 @@
-"""Shared by the tests of this folder: a Docker daemon of their own, the images, certificates, a
+"""Shared by the tests of this folder: their own Docker daemon, the images, certificates, a
 reference run.
 
-Every wait has a deadline. What a test starts is removed at its end; the daemon and the images stay
+Every wait has a deadline. A test's processes are removed at its end; the daemon and the images stay
 in the folder MENTOR_DOCKER_DIR for the next run (`docker.sh down DIR` stops it)."""
 
 import json
@@ -34,7 +34,7 @@ def missing_tools(tools):
 
 
 def run(*command, env=None, deadline_s=120, code=0, stdin=None):
-    """stdout of a command that must end with `code` in time."""
+    """Returns stdout of a command that must end with `code` in time."""
     command = [str(word) for word in command]
     try:
         done = subprocess.run(
@@ -60,7 +60,7 @@ def run(*command, env=None, deadline_s=120, code=0, stdin=None):
 
 
 def wait_until(condition, what, deadline_s):
-    """What `condition` returns once it is true; how long that took is printed."""
+    """Waits until `condition` returns a true value, and returns that; prints how long it took."""
     start = time.monotonic()
     while True:
         value = condition()
@@ -111,7 +111,9 @@ class ContainerTest(unittest.TestCase):
         shutil.rmtree(cls.folder / "context")
         print(f"  images: {time.monotonic() - start:.1f} s", flush=True)
         cls.secrets = cls.folder / "secrets"
-        run(ROOT / "deploy/secrets.sh", cls.secrets)
+        run(
+            ROOT / "deploy/secrets.sh", cls.secrets, env={"MENTORCTL": str(BUILD / "bin/mentorctl")}
+        )
 
     @staticmethod
     def environment():
@@ -130,7 +132,7 @@ class ContainerTest(unittest.TestCase):
 
     @classmethod
     def in_network(cls, *command, deadline_s=120, code=0, env=None):
-        """Runs where the daemon's published ports are."""
+        """Runs a command where the daemon's published ports are."""
         return run(
             HERE / "docker.sh",
             "run",
@@ -147,7 +149,8 @@ class ContainerTest(unittest.TestCase):
 
     @classmethod
     def kill(cls, container):
-        """kill -9 of its first process, as a crash: `docker kill` would count as a wish to stop."""
+        """kill -9 of the container's first process, as in a crash: `docker kill` would count as a
+        request to stop."""
         pid = cls.inspect(container)["State"]["Pid"]
         if pid <= 0:
             raise AssertionError(f"{container} does not run")
@@ -155,14 +158,14 @@ class ContainerTest(unittest.TestCase):
 
     @classmethod
     def reference_hash(cls, spec, *overrides):
-        """The hash of the same experiment in one process."""
+        """Returns the hash of the same experiment in one process."""
         out = cls.folder / "reference"
         run(BUILD / "bin/mentor", "run", spec, "--out", out, "--quiet", *overrides, deadline_s=600)
         return run(BUILD / "bin/mentor", "hash", out).strip()
 
     @classmethod
     def operator_flags(cls):
-        """For mentorctl outside of the cluster."""
+        """Flags for mentorctl outside of the cluster."""
         folder = cls.secrets / "operator"
         return (
             "--tls_cert",

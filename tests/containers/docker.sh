@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A Docker daemon for tests, on its own: own data, own socket, own network and mount namespace.
-# Containers reach each other and nothing else, and the host's packet filter stays as it is.
+# A separate Docker daemon for tests, with its own data, socket, network and mount namespace.
+# Containers reach each other and nothing else, and the host's packet filter does not change.
 #
 # Usage: tests/containers/docker.sh up DIR | down DIR | run DIR COMMAND...  [--help]
 #   up     start the daemon; make the images mentor-base:12 (what deploy/docker/rootfs.sh
@@ -25,7 +25,7 @@ if [ $# -lt 2 ]; then echo "docker.sh: $verb needs a folder; see --help" >&2; ex
 dir=$(realpath -m "$2")
 shift 2
 export DOCKER_HOST=unix://$dir/docker.sock
-# Debian's client; another one earlier in PATH may be without `build`.
+# Debian's client; another one earlier in PATH may lack `build`.
 docker=/usr/bin/docker
 
 make_base() {
@@ -43,7 +43,7 @@ up() {
   mkdir -p "$dir"
   if ! $docker info >/dev/null 2>&1; then
     rm -f "$dir/docker.pid" "$dir/docker.sock"
-    # Root without CAP_SYS_RESOURCE cannot lower oom_score_adj, which a kubelet asks for: take it as
+    # Root without CAP_SYS_RESOURCE cannot lower oom_score_adj, which a kubelet requests: it becomes
     # 0.
     cat >"$dir/runc-adj" <<'R'
 #!/bin/bash

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""deploy/k8s/ on a real API server and a real node (cluster.py): every overlay accepted, then the
-overlay dev runs an experiment to its end while its pods are deleted, evicted, killed and replaced;
-the hash is that of a single process.
+"""deploy/k8s/ on a real API server and a real node (cluster.py). Every overlay is accepted. Then
+the overlay dev runs an experiment to its end while its pods are deleted, evicted, killed and
+replaced. The hash is that of a single process.
 
 Usage: kubernetes_test.py [-v] [TEST...]
 Environment: MENTOR_KUBE_DIR, where `cluster.py build` put Kubernetes (default: build/kubernetes);
@@ -21,11 +21,11 @@ OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
 
 class KubernetesTest(ClusterTest):
     def test_overlays_are_accepted(self):
-        """By admission, and a second time without a change."""
+        """Admission accepts them, and a second time without a change."""
         for overlay in sorted(path.name for path in manifests.OVERLAYS.iterdir()):
             with self.subTest(overlay=overlay):
                 items = manifests.lower(manifests.render(overlay))
-                for item in items:  # A namespace of its own for each; nothing may run.
+                for item in items:  # Each has its own namespace; nothing may run.
                     item["metadata"][
                         "namespace" if item["kind"] != "Namespace" else "name"
                     ] = f"try-{overlay}"
@@ -77,7 +77,8 @@ class KubernetesTest(ClusterTest):
             60,
         )
 
-        # Its node is drained: the learner is evicted, which its budget allows, and starts again.
+        # The learner's node is drained: its budget allows the eviction, and the learner starts
+        # again.
         before = self.uid("learner")
         self.assertGreater(self.updates(), 0)
         self.cluster.kubectl(

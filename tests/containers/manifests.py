@@ -1,6 +1,6 @@
-"""Kubernetes manifests of deploy/k8s/: rendered, checked against published schemas and against our
-own policy, and lowered to the API of Kubernetes 1.20, the newest whose server and node Debian 12
-has the source of."""
+"""Kubernetes manifests of deploy/k8s/: rendered, and checked against published schemas and our own
+policy. Also lowered to the API of Kubernetes 1.20, the newest for which Debian 12 has the source of
+server and node."""
 
 import functools
 import json
@@ -15,8 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OVERLAYS = ROOT / "deploy/k8s/overlays"
 # 1.27 is the oldest release where probes by gRPC are stable.
 RELEASES = ("1.27.0", "1.31.0", "1.34.0", "1.37.0")
-# Kinds of the Prometheus operator and KEDA, from their CustomResourceDefinitions (Apache-2.0)
-# without what is no shape: descriptions, defaults, rules in CEL. Unknown fields are refused.
+# Kinds of the Prometheus operator and KEDA, from their CustomResourceDefinitions (Apache-2.0). Only
+# shapes are kept, without descriptions, defaults and rules in CEL. Unknown fields are refused.
 FOREIGN = json.loads(pathlib.Path(__file__).with_name("foreign_schemas.json").read_text())
 CLUSTER_WIDE = {"Namespace"}
 # Fields that Kubernetes 1.20 does not know.
@@ -30,7 +30,7 @@ try:
     import yaml
 except ImportError as error:
     raise unittest.SkipTest(
-        f"{error.name} is not installed: deploy/install.sh --containers"
+        f"{error.name} is not installed: deploy/install.sh --manifests"
     ) from None
 
 
@@ -66,7 +66,7 @@ def who(item):
 
 
 def pod(item):
-    """The pod's template; None for what makes no pods."""
+    """Returns the pod's template; None for objects that make no pods."""
     return (
         item["spec"]["template"]
         if item["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job")
@@ -100,7 +100,7 @@ def item_errors(text, release):
 
 
 def policy_errors(items):
-    """What schemas cannot know: references between objects, and what we demand of every pod."""
+    """Checks what schemas cannot: references between objects, and our demands on every pod."""
     errors = []
     have = {(item["kind"], item["metadata"]["name"]) for item in items}
     labels = [pod(item)["metadata"]["labels"] for item in items if pod(item)]
@@ -157,7 +157,7 @@ def policy_errors(items):
             selects(item, spec["selector"])
         elif kind == "PodDisruptionBudget":
             selects(item, spec["selector"]["matchLabels"])
-            # One by minAvailable blocks every drain where there is one replica.
+            # minAvailable of one blocks every drain where there is one replica.
             need(item, "maxUnavailable" in spec, "does not say maxUnavailable")
         elif kind == "PodMonitor":
             selects(item, spec["selector"]["matchLabels"])
@@ -276,8 +276,8 @@ def policy_errors(items):
 
 
 def lower(items):
-    """The same for Kubernetes 1.20: probes by gRPC become mentor-probe, v1 policies and v2 scaling
-    their betas, fields of later releases go; what operators define is left out."""
+    """The same for Kubernetes 1.20. Probes by gRPC become mentor-probe, v1 policies and v2 scaling
+    become their betas, and later fields are removed. Kinds of operators are left out."""
     older = {"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"}
     lowered = []
 

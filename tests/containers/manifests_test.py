@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """deploy/k8s/ offline: every overlay against the schemas of several Kubernetes releases and our
-policy; the checks themselves against planted mistakes.
+policy. The checks themselves are tried on planted mistakes.
 
 Usage: manifests_test.py [-v] [TEST...]
-Needs kubectl from 1.22 on and deploy/install.sh --containers."""
+Needs kubectl from 1.22 on and deploy/install.sh --manifests."""
 
 import copy
 import unittest
@@ -66,8 +66,8 @@ class ManifestsTest(unittest.TestCase):
         )
 
     def test_three_meta_learners(self):
-        """The overlay ha: learners' list names every replica under the name that it advertises and
-        that its certificate holds."""
+        """The overlay ha: the learners' list names every replica as it advertises itself and as its
+        certificate says."""
         items = manifests.render("ha")
         stateful = get(items, "StatefulSet/meta-learner")["spec"]
         self.assertEqual(stateful["replicas"], 3)
@@ -96,7 +96,7 @@ class ManifestsTest(unittest.TestCase):
         self.assertNotIn("HorizontalPodAutoscaler", kinds)
 
     def test_metrics_exist(self):
-        """What scales the actors is a metric that learners have."""
+        """The actors scale on a metric that learners have."""
         known = (manifests.ROOT / "tests/data/metrics.txt").read_text()
         metric = get(manifests.render("cpu"), "HorizontalPodAutoscaler/actor")["spec"]["metrics"][
             0
@@ -108,7 +108,7 @@ class ManifestsTest(unittest.TestCase):
         self.assertEqual(query, f'sum({metric}{{namespace="mentor"}})')
 
     def test_mistakes_are_found(self):
-        """Each entry: what to do to the objects of the overlays cpu and ha, and a word of the
+        """Each entry: a change to the objects of the overlays cpu and ha, and a word of the
         complaint."""
 
         def container(items, name="Deployment/actor"):
@@ -225,7 +225,7 @@ class ManifestsTest(unittest.TestCase):
             with self.subTest(word):
                 items = copy.deepcopy(whole)
                 change(items)
-                # A schema may refuse before our own rules can read it.
+                # A schema may refuse before our own rules can read the object.
                 errors = manifests.schema_errors(
                     items, manifests.RELEASES[0]
                 ) or manifests.policy_errors(items)

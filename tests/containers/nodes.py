@@ -1,12 +1,12 @@
-"""Several Kubernetes nodes on one machine: each has a network namespace with a Docker daemon and a
-kubelet of its own, joined to the control plane's namespace by a pair of interfaces. Pods of
-different nodes reach each other by routes, as with a network plugin that routes. A node can be made
-to die as by a power cut: silent at once, its processes killed.
+"""Several Kubernetes nodes on one machine. Each has a separate network namespace with Docker daemon
+and kubelet. A pair of interfaces joins it to the control plane's namespace. Pods of different nodes
+reach each other by routes, as with a network plugin that routes. A node can die as in a power cut:
+silent at once, its processes killed.
 
     control plane: 10.77.0.1             etcd, API server, controllers, scheduler, names
     node N:        10.77.0.N, pods at 10.78.N.0/24
 
-Nodes share the machine's disk, so a volume by path is a shared one."""
+Nodes share the machine's disk, so a volume by path is shared, too."""
 
 import os
 import pathlib
@@ -20,8 +20,8 @@ from containers import run
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONTROL = "10.77.0.1"
-# Half of the default, so that a test does not wait long for "not ready"; a kubelet says every 10 s
-# that it lives.
+# Half of the default, to shorten the wait for "not ready"; a kubelet reports every 10 s that it
+# lives.
 GRACE_S = 20
 FORWARD = ("-i", "nodes", "-o", "nodes", "-j", "ACCEPT")
 
@@ -48,7 +48,7 @@ class Node:
         return run("/usr/bin/docker", *arguments, env=self.environment, deadline_s=deadline_s)
 
     def containers(self):
-        """Identity and first process of each that runs."""
+        """Identity and first process of each running container."""
         names = self.docker("ps", "--quiet", "--no-trunc").split()
         if not names:
             return []
@@ -56,7 +56,7 @@ class Node:
         return [(line.split()[0], int(line.split()[1])) for line in lines]
 
     def die(self):
-        """The plug is pulled: nobody hears of it, connections stay half-open."""
+        """The power fails: no peer is told, and connections stay half-open."""
         run(*self.inside, "ip", "link", "set", "up0", "down")
         containers = self.containers()
         ours = f"{self.docker_dir}/"
@@ -75,7 +75,8 @@ class Node:
                 pass
         self.alive = False
         time.sleep(1)
-        for name, _ in containers:  # Nobody else removes the groups of what was killed so.
+        # No other program removes the control groups of processes killed in this way.
+        for name, _ in containers:
             for folder in pathlib.Path("/sys/fs/cgroup").glob(f"**/{name}"):
                 try:
                     folder.rmdir()
@@ -101,7 +102,7 @@ class Nodes(cluster.Cluster):
             self.wait(lambda node=node: self.node_ready(node.name), f"{node.name} is ready", 120)
 
     def up_nodes(self, images):
-        """Daemons, network and images alone; link_control first."""
+        """Daemons, network and images alone; call link_control first."""
         for node in self.nodes:
             node.up()
             self.link(node)
@@ -113,7 +114,7 @@ class Nodes(cluster.Cluster):
         run(*ip, "link", "add", "nodes", "type", "bridge")
         run(*ip, "addr", "add", f"{CONTROL}/24", "dev", "nodes")
         run(*ip, "link", "set", "nodes", "up")
-        # The daemon's filter lets nothing pass through, frames of a bridge included.
+        # The daemon's filter forwards nothing, not even frames of a bridge.
         run(*self.inside, "iptables", "-I", "FORWARD", *FORWARD)
 
     def unlink_control(self):
@@ -162,7 +163,7 @@ class Nodes(cluster.Cluster):
     def down(self):
         for node in self.nodes:
             if node.alive:
-                try:  # The kubelet first, or it starts again what is removed.
+                try:  # The kubelet goes first, or it would start removed containers again.
                     pid = int((self.run_dir / f"kubelet-{node.name}.pid").read_text())
                     os.killpg(pid, signal.SIGTERM)
                 except (FileNotFoundError, ProcessLookupError):

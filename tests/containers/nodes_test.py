@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""deploy/k8s/ on a Kubernetes of several nodes (nodes.py), of which one dies with a meta-learner on
-it. With one meta-learner its pods move to the other node, with three another one takes over; the
-experiment goes on, and the hash is that of a single process.
+"""deploy/k8s/ on a Kubernetes of several nodes (nodes.py), one of which dies with a meta-learner on
+it. With one meta-learner its pods move to the other node; with three another one takes over. The
+experiment continues, and the hash is that of a single process.
 
 Usage: nodes_test.py [-v] [TEST...]
 Environment and needs: as kubernetes_test.py; a Docker daemon for each node and one for the control
@@ -46,7 +46,7 @@ class NodesCase(ClusterTest):
         return made
 
     def on(self, component):
-        """Names of the nodes of a role's pods."""
+        """Names of the nodes on which a role's pods are."""
         return [pod["spec"]["nodeName"] for pod in self.pods(component)]
 
     def actors_on_living_nodes(self, count):
@@ -56,7 +56,7 @@ class NodesCase(ClusterTest):
 
 
 class NetworkTest(unittest.TestCase):
-    """The nodes themselves, which need no Kubernetes."""
+    """The nodes themselves, without Kubernetes."""
 
     def setUp(self):
         if os.geteuid() != 0:
@@ -72,7 +72,7 @@ class NetworkTest(unittest.TestCase):
         self.addCleanup(self.nodes.down)
 
     def answer(self, inside, address):
-        """Of Prometheus there; None when there is none within 3 s."""
+        """Returns the answer of Prometheus there; None if there is none within 3 s."""
         url = f"http://{address}:9090/-/ready"
         done = subprocess.run(
             [*inside, "curl", "--silent", "--max-time", "3", url],
@@ -127,10 +127,10 @@ class NodesTest(NodesCase):
         stop_forward()
         self.cluster.kill(lost)
         wait_until(lambda: not self.cluster.node_ready(lost), "the dead node is not ready", 120)
-        # Those that may exist twice are made anew without being asked for.
+        # Pods that may exist twice are created again without a request.
         wait_until(lambda: self.actors_on_living_nodes(2), "both actors on the other node", 180)
-        # A StatefulSet's are not, while the node may only be cut off: who knows that it is dead
-        # says so.
+        # Pods of a StatefulSet are not, because the node may only be cut off; an operator who knows
+        # that it is dead says so.
         self.assertEqual(self.on("meta-learner"), [lost])
         self.cluster.kubectl("delete", "node", lost)
         for component in ("meta-learner", "learner"):
@@ -193,7 +193,7 @@ class StandbyTest(NodesCase):
         super().setUpClass()
 
     def leader(self, pods):
-        """The one that has the service for learners."""
+        """The pod that offers the service for learners."""
         probe = ("mentor-probe", "--address=127.0.0.1:8081", "--service=mentor.v1.ShardService")
         for pod in pods:
             try:
@@ -256,7 +256,7 @@ class StandbyTest(NodesCase):
 
     @staticmethod
     def updates_of(state):
-        """From the last checkpoint in the shared folder."""
+        """Updates of the last checkpoint in the shared folder."""
         return max(
             (int(path.stem) for path in state.glob("state/experiments/*/checkpoints/*.ckpt")),
             default=0,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Merges what the processes of a cluster recorded with MENTOR_HISTORY (common/history.h) and proves
+"""Merges what the processes of a cluster recorded with MENTOR_HISTORY (common/history.h). It proves
 that nothing was used twice, lost, taken from a dead assignment or seen in another order.
 
 Usage: tests/fault/history_check.py FOLDER_OR_FILE...
@@ -39,7 +39,7 @@ def read_file(path, findings):
     """The events of one process."""
     text = path.read_text(errors="replace")
     lines = text.split("\n")
-    lines.pop()  # Nothing, or a line that a kill has torn.
+    lines.pop()  # The last line is empty, or torn by a kill.
     events = []
     for number, line in enumerate(lines, 1):
         where = {"where": f"{path.name}:{number}"}
@@ -57,7 +57,8 @@ def read_file(path, findings):
 
 
 def read(paths, findings):
-    """All events in the order of their time, which is the order of causes on one machine."""
+    """Returns all events in the order of their time, which is the order of causes on one
+    machine."""
     files = []
     for path in map(pathlib.Path, paths):
         files += sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
@@ -93,7 +94,7 @@ def dispatch(events, findings):
 
 
 def check(paths):
-    """What is wrong, and how much was looked at."""
+    """Returns the findings, and how much was checked."""
     findings = Findings()
     events = read(paths, findings)
     findings.need(events, None, "file", "is empty")

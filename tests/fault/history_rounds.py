@@ -1,18 +1,18 @@
-"""What history_check.py proves of the rounds of outer updates: one, or those that the rule has
-planned."""
+"""The proofs of history_check.py about the rounds of outer updates: one round, or the rounds that
+the rule planned."""
 
 import collections
 import hashlib
 
 from history_rules import Equal
 
-TRAINING = 0  # Of Phase, common/rng.h.
+TRAINING = 0  # Values of Phase, common/rng.h.
 
 
 class Planned:
-    """A round that a rule has planned, and the calls that collected it."""
+    """A round that a rule planned, and the calls that collected it."""
 
-    # What is planned of its shards and can be seen at them.
+    # Planned facts that show in the round's shards.
     OF_SHARDS = ("learning", "episodes")
 
     def __init__(self, event):
@@ -25,7 +25,7 @@ class Planned:
         return hashlib.sha256(repr(fields).encode()).hexdigest()[:16]
 
     def differs(self, parts):
-        """Where the shards that were used are not what was planned; nothing when they are."""
+        """Returns where the used shards differ from the plan, or nothing."""
         for part in parts:
             for field in self.OF_SHARDS:
                 if part[field] != self.event[field]:
@@ -40,7 +40,7 @@ class Planned:
 
 
 class Rounds:
-    """What is collected for the updates that are on their way."""
+    """Collected rounds of the updates in progress."""
 
     def __init__(self, findings, shards):
         self.findings, self.need, self.shards = findings, findings.need, shards
@@ -52,7 +52,7 @@ class Rounds:
         self.equal_plans = Equal(findings, "planned round")
 
     def begin(self, event):
-        """A session: what was collected for an update before it is not used."""
+        """A new session: nothing that was collected for an update before it is used."""
         key = (event["incarnation"], event["experiment"])
         self.calls.pop(key, None)
         self.planned.pop(key, None)
@@ -67,7 +67,7 @@ class Rounds:
             calls.append(event["call"])
 
     def check(self, event):
-        """What an update was made of, when it is made."""
+        """Checks the shards of an update when it is made."""
         if self.plans.get(event["uid"]):
             self.check_planned_rounds(event)
         else:
@@ -102,10 +102,10 @@ class Rounds:
         return parts if self.need(len(parts) == wanted, event, "complete", text) else None
 
     def check_planned_rounds(self, event):
-        """An update of as many rounds as the rule has planned, until it planned none."""
+        """An update has as many rounds as the rule planned, until it planned none."""
         name = f"outer update {event['step']} of {event['experiment']}"
         key = (event["incarnation"], event["experiment"])
-        # What was collected before a plan was made.
+        # Collected before a plan was made.
         unplanned = self.calls.pop(key, [])
         self.need(not unplanned, event, "planned", f"{name} has a round that was not planned")
         rounds = self.planned.pop(key, [])

@@ -1,4 +1,4 @@
-"""What history_check.py proves at the borders: what becomes of units and shards."""
+"""The proofs of history_check.py at the borders: what becomes of units and shards."""
 
 import collections
 
@@ -41,7 +41,7 @@ class Equal:
 
 
 class Border:
-    """What both borders have: incarnations by the names that their peers know them by."""
+    """Common to both borders: incarnations by the names that their peers use."""
 
     def __init__(self, findings):
         self.findings, self.need = findings, findings.need
@@ -57,7 +57,8 @@ class Border:
 
 
 class Units(Border):
-    """Between learners and actors. A learner's incarnation and a unit's name are a key."""
+    """The border between learners and actors. A learner's incarnation and a unit's name are a
+    key."""
 
     def __init__(self, findings):
         super().__init__(findings)
@@ -171,7 +172,7 @@ class Shards(Border):
         return found, name
 
     def current(self, event):
-        """The assignment of something that is used; a finding when it is over."""
+        """Returns the assignment of a used answer; a finding if the assignment is over."""
         found, name = self.find(event, event["incarnation"])
         if not found:
             return None, name
@@ -207,7 +208,7 @@ class Shards(Border):
             found.fenced = event
 
     def on_stands(self, event):
-        """An answer that others were to confirm and nobody could."""
+        """An answer that others should have confirmed, and no peer could."""
         meta_learner, shard = event["incarnation"], event["shard"]
         found, name = self.find(event, meta_learner)
         if not found:

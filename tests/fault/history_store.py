@@ -1,10 +1,10 @@
-"""What history_check.py proves of what is kept: outer updates, revisions, what users were told and
-what they saw."""
+"""The proofs of history_check.py about stored things: outer updates, revisions, and what users were
+told and saw."""
 
 from history_rounds import Rounds
 from history_rules import Equal
 
-# From a state to those that may follow. None: there was nothing.
+# From a state to the states that may follow. None: there was no experiment.
 FOLLOW = {
     None: {"QUEUED"},
     "QUEUED": {"RUNNING", "PAUSED", "CANCELLED", "FAILED"},
@@ -24,12 +24,13 @@ class Updates:
 
     def __init__(self, findings, shards, store):
         self.findings, self.need, self.store = findings, findings.need, store
-        self.session = {}  # By uid: incarnation, the step that was reached and the first of all.
-        self.deposed = {}  # By uid and incarnation: the step that one reached which leads no more.
+        self.session = {}  # By uid: incarnation, last step and first step.
+        # By uid and incarnation: the last step of an incarnation that leads no more.
+        self.deposed = {}
         self.resumed = {}  # By uid: where the newest session began.
-        self.begun = {}  # By uid and incarnation: the update that is on its way.
-        self.durable = {}  # By uid: the last update whose checkpoint and row are there.
-        self.written = {}  # By uid: the highest step whose checkpoint may be there.
+        self.begun = {}  # By uid and incarnation: the update in progress.
+        self.durable = {}  # By uid: the last update whose checkpoint and row exist.
+        self.written = {}  # By uid: the highest step whose checkpoint may exist.
         self.rounds = Rounds(findings, shards)
         self.equal = Equal(findings, "outer update")
 
@@ -44,8 +45,8 @@ class Updates:
                 f"{event['experiment']} goes on from outer update {step}, and {durable['step']} was"
                 f" committed at {durable['where']}",
             )
-        # One that was cloned begins with what its source had. The newest checkpoint may be there
-        # before a word is said of it.
+        # A clone begins with what its source had. The newest checkpoint may exist before any event
+        # names it.
         if uid in self.session:
             before, reached, first = self.session[uid]
             last = max(self.written.get(uid, first), reached + 1)
@@ -104,7 +105,8 @@ class Updates:
         if not event["hash"]:
             return
         resumed = self.resumed.get(uid)
-        # Said late, and committed before another one took over; or it would be lost.
+        # The event came late, but the commit came before the takeover; otherwise the update would
+        # be lost.
         if resumed and resumed["incarnation"] != event["incarnation"]:
             self.need(
                 step <= resumed["step"],
@@ -118,12 +120,12 @@ class Updates:
 
 
 class Store:
-    """Revisions of the store, what users were told, and what they saw."""
+    """Revisions of the store, and what users were told and saw."""
 
     def __init__(self, findings):
         self.findings, self.need = findings, findings.need
         self.writes = {}  # By revision: the newest try.
-        self.tried = {}  # By incarnation: what the next commit is about.
+        self.tried = {}  # By incarnation: the subject of the next commit.
         self.committed = {}  # By revision.
         self.last = 0  # The highest of them.
         self.leader = None
@@ -150,7 +152,7 @@ class Store:
 
     def on_writes(self, event):
         self.tried[event["incarnation"]] = event
-        # One whose store another has taken tries in vain, or on_committed finds it.
+        # A process whose store another one has taken tries in vain, or on_committed finds it.
         if event["revision"] not in self.committed and not self.deposed(event):
             self.writes[event["revision"]] = event
 
@@ -175,7 +177,8 @@ class Store:
             where = self.committed[revision]["where"]
             self.findings.add(event, "revision", f"{revision} was committed before, at {where}")
         else:
-            if revision < self.last and not late:  # Or it was stopped before it could say so.
+            # Or the process was stopped before it could record the event.
+            if revision < self.last and not late:
                 self.findings.add(event, "revision", f"{revision} was committed after {self.last}")
             if self.last and revision - 1 not in self.writes:
                 self.findings.add(event, "revision", f"nobody wrote {revision - 1}: a gap")
@@ -254,7 +257,7 @@ class Store:
             self.findings.add(event, "kept", f"{event['experiment']} is gone at the end")
         for uid, event in self.final.items():
             last = newest.get(uid)
-            # A commit whose answer was lost need not have been made.
+            # A commit whose answer was lost may not have happened.
             if last and last["revision"] in self.committed and last["etag"] != event["etag"]:
                 self.findings.add(
                     event,

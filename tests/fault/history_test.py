@@ -1,5 +1,5 @@
-"""The history checker finds what it is for: a good history passes, and with one fault planted into
-it, it does not. The good one is tests/data/histories (its README says whence)."""
+"""The history checker finds faults: a good history passes, and fails with any one fault planted
+into it. The good one is tests/data/histories (its README names its origin)."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ GOOD = FOLDER.parent / "data" / "histories"
 
 
 class History:
-    """Events by file, to be changed and written again with whole numbers."""
+    """Events by file. They can be changed and written again with whole numbers."""
 
     def __init__(self, folder):
         self.files = {
@@ -29,7 +29,7 @@ class History:
         }
 
     def all(self, event, **fields):
-        """In the order of their time. A field that is None is one that the event does not have."""
+        """Returns events in the order of their time. A field that is None must be absent."""
         found = [
             line
             for lines in self.files.values()
@@ -50,7 +50,7 @@ class History:
             own[:] = [other for other in own if other is not line]
 
     def add_after(self, line, event=None, **changes):
-        """Another line behind this one, like `event`, with changes."""
+        """Adds a line behind this one, like `event`, with changes."""
         new = {**copy.deepcopy(event or line), **changes, "t": line["t"]}
         for same in ("process", "incarnation"):
             new[same] = line[same]
@@ -78,18 +78,18 @@ def units(history, event, index=5):
 
 
 def segments(history, event, index=1):
-    """One that another of its shard precedes."""
+    """Segments that follow another segment of their shard."""
     later = [e for e in history.with_field(event, "segment") if e["segment"] > 0]
     return later[index]
 
 
 def ends(history, event, index=2):
-    """Of whole shards."""
+    """From whole shards."""
     return [e for e in history.with_field(event, "shard") if "segment" not in e][index]
 
 
 def collections(history, index=1):
-    """One of the middle of its shard."""
+    """Collections in the middle of their shard."""
     every = history.with_field("consumed", "unit_shard")
     names = {(e["incarnation"], e["unit_shard"], e["iteration"]) for e in every}
     middle = [
@@ -233,7 +233,7 @@ def an_older_epoch_is_used(history):
 
 
 def waits_for_another_opinion(history, index=2):
-    """The first answer of a shard; the event of what follows is added behind it."""
+    """The first answer of a shard; the event of its fate is added behind it."""
     accepted = ends(history, "accepted", index)
     return history.add_after(accepted, event_of("fenced", accepted))
 
@@ -324,7 +324,8 @@ def a_repeated_update_has_another_hash(history):
 
 
 def taken_over(history):
-    """Another leader goes on behind the update before the last; the last update of the old one."""
+    """Another leader continues behind the update before the last. Returns the last update of the
+    old leader."""
     update = [event for event in history.all("updated") if event["hash"]][-1]
     begun = history.all("updating", uid=update["uid"], step=update["step"])[-1]
     resumed = resumed_like(history, begun)
@@ -350,7 +351,7 @@ def a_cancelled_experiment_is_updated(history):
 
 
 def planned(history, index=0, update=0, last=False):
-    """The plan of a round of several shards that an update was made of; or its last word."""
+    """The plan of a round of several shards of an update, or the plan's last event."""
     made = [
         event
         for event in history.all("updating", step=update + 1)
@@ -375,7 +376,7 @@ def collected(history, plan):
 
 
 def edit_lifetime(line, place, field, text):
-    """Of a plan or a shard: NUMBER:VARIANT:NOISE_NUMBER:TASK."""
+    """Edits a lifetime of a plan or a shard: NUMBER:VARIANT:NOISE_NUMBER:TASK."""
     names = [name.split(":") for name in line["lifetimes"].split(",")]
     names[place][field] = text
     line["lifetimes"] = ",".join(":".join(name) for name in names)
@@ -718,7 +719,7 @@ class PlantedTest(ClusterTest):
             server, "twice", *sets("rule.outer_updates=40", "evaluation.lifetimes_per_goal=0")
         )
         self.wait_for_checkpoints(state, 3)
-        homes[0][0].kill()  # Nobody is left to ask.
+        homes[0][0].kill()  # No process is left to ask.
         self.wait_for_state(server, "twice", "STATE_SUCCEEDED")
         findings, counts = history_check.check([history])
         self.assertEqual([str(finding) for finding in findings], [])

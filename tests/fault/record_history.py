@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Records tests/data/histories anew: a small cluster with what the checker looks at. Needed only
-when events change.
+"""Records tests/data/histories again: a small cluster with everything that the checker reads.
+Needed only when events change.
 
 Usage: tests/fault/record_history.py
 """
@@ -23,7 +23,7 @@ SPEC = sets(
     "evaluation.lifetimes_per_goal=0",
     "lifetime.steps_per_iteration=20",
 )
-# A rule that plans its rounds: all kinds of them, with few lifetimes.
+# A rule that plans all kinds of rounds, with few lifetimes.
 POET = SPECS / "navigation_poet.txtpb"
 PLANNED = sets(
     "rule.outer_updates=3",

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What a browser would load by itself.
+# What a browser would load without a click.
 LOADED = re.compile(
     r"""<(?:script|img|iframe)[^>]* src=["']?(https?:|//)|<link[^>]*stylesheet[^>]*//"""
 )

@@ -1,5 +1,5 @@
-"""Tutorials run from their first command to their last, each in a scratch folder that looks like a
-clone: what they write stays in it. Marks in the pages make what takes minutes short (walk.py)."""
+"""Tutorials run from their first command to their last. Each runs in a scratch folder like a clone,
+and writes only there. Marks in the pages shorten commands that take minutes (walk.py)."""
 
 import os
 import pathlib
@@ -20,7 +20,7 @@ import gym_host  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", walk.ROOT / "build/bin")).resolve()
 DEADLINE_S = 540
-# Where pages let a service listen. Tests take ports that are free.
+# Ports on which pages start a service. Tests use free ports instead.
 PORTS = ("50051", "50052")
 META_LEARNER = PORTS[1]
 ROBOT = "docs/tutorials/your_robot.md"
@@ -49,7 +49,7 @@ class TutorialsTest(unittest.TestCase):
             self.skipTest(f"deploy/install.sh {option} was not run")
 
     def scratch(self):
-        """A folder that has in it what a clone has after a build, and none of its results."""
+        """Makes a folder with the content of a clone after a build, without its results."""
         for name in (".deps", "deploy", "docs", "experiments", "python", "tests"):
             (self.folder / name).symlink_to(walk.ROOT / name)
         (self.folder / "build").mkdir()
@@ -57,15 +57,15 @@ class TutorialsTest(unittest.TestCase):
         return self.folder
 
     def has_python(self, *folders):
-        """The folder venv of pages that install Python's packages: it finds those of `folders`, so
-        that nothing comes from the network."""
+        """Makes the folder venv of pages that install Python's packages. It finds those of
+        `folders`, so nothing comes from the network."""
         venv.create(self.folder / "venv", symlinks=True)
         (packages,) = (self.folder / "venv").glob("lib/python*/site-packages")
         (packages / "tutorials.pth").write_text("".join(f"{folder}\n" for folder in folders))
 
     def walk(self, *pages, without=()):
-        """Runs every command of pages, such as "docs/tutorial.md", but for those that begin as
-        `without` says, and gives the output."""
+        """Runs every command of pages, such as "docs/tutorial.md", except those that begin with a
+        string of `without`. Returns the output."""
         script = walk.script(
             {
                 page: [step for step in walk.steps(page) if not step.command.startswith(without)]
@@ -96,10 +96,10 @@ class TutorialsTest(unittest.TestCase):
     def test_your_robot(self):
         self.needs("robots/gymnasium_robotics", "--robots")
         output = self.walk(ROBOT)
-        # Of three bundles.
+        # From three bundles.
         self.assertEqual(output.count("kept          1000 random steps are finite"), 3, output)
         self.assertNotIn("BROKEN", output)
-        # In one process and in a service.
+        # The same hash in one process and in a service.
         hashes = re.findall("(?m)^[0-9a-f]{64}$", output)
         self.assertEqual(len(hashes), 2, output)
         self.assertEqual(hashes[0], hashes[1])
@@ -126,7 +126,7 @@ class TutorialsTest(unittest.TestCase):
 
     def test_your_environment_and_what_it_learned(self):
         self.has_python(*gym_host.path_of(self.folder / "packages"))
-        # What begins with python3 on the second page needs PyTorch.
+        # Commands with python3 on the second page need PyTorch.
         output = self.walk(ENVIRONMENT, SCRIPT, without=("python3", "pip install"))
         self.assertIn("kept          the same bits in another process", output)
         self.assertIn("independent_episodes: true", output)

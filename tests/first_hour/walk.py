@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Walks the path of a newcomer: every command of README, tutorial, python.md and operating.md, in
-order, as the pages print it. Fails on any command that does.
+"""Walks the path of a newcomer: runs every command of README, tutorial, python.md and operating.md,
+in order and as printed. Fails when a command fails.
 
 Usage: tests/first_hour/walk.py [--list | --script] [PAGE...]
   --list     print the commands and what is left out, and run nothing
@@ -40,7 +40,7 @@ class Step(typing.NamedTuple):
     page: str
     line: int
     command: str
-    reason: str  # Why it is left out; empty: it runs.
+    reason: str  # Why the block is left out; empty: it runs.
 
 
 class Problem(Exception):
@@ -48,7 +48,7 @@ class Problem(Exception):
 
 
 def is_whole(command):
-    """Whether bash has read a command to its end: no open loop, quote or continued line."""
+    """True if bash has read a command to its end: no open loop, quote or continued line."""
     if command.rstrip().endswith("\\"):
         return False
     done = subprocess.run(["bash", "-n"], input=command, text=True, capture_output=True)
@@ -56,7 +56,7 @@ def is_whole(command):
 
 
 def commands(text, first_line):
-    """A block's commands, each with the line that it begins at."""
+    """Returns a block's commands, each with its first line."""
     pending, begin = "", first_line
     for number, line in enumerate(text, first_line):
         if not pending:
@@ -72,7 +72,7 @@ def commands(text, first_line):
 
 
 def steps(page):
-    """What a page makes its reader do."""
+    """Returns the steps of a page."""
     lines = (ROOT / page).read_text().split("\n")
     found, marks, number = [], [], 0
     while number < len(lines):
@@ -133,14 +133,14 @@ step() {
   local begin=$SECONDS
   status=0
   printf '\n== %s\n%s\n' "$1" "$2"
-  trap 'status=$?' ERR  # Of any command in a loop, too.
+  trap 'status=$?' ERR  # Fires for any command, also in a loop.
   eval "$2" </dev/null
   trap - ERR
   printf '%5d s  exit %-3d  %-24s %s\n' $((SECONDS - begin)) "$status" "$1" "${2%%$'\n'*}" |
     cut -c 1-160 | tee -a "$report"
 }
 left_out() { printf '  not run          %-24s %s: %s\n' "$1" "$2" "$3" >> "$report"; }
-# What a page has left running.
+# Stops what a page has left running.
 stop() {
   local pids
   pids=$(jobs -p)

@@ -1,4 +1,4 @@
-"""The pages can be walked: bash reads every command, and every mark says something of its block."""
+"""The pages can be walked: bash reads every command, and every mark fits its block."""
 
 import pathlib
 import subprocess

@@ -1,5 +1,5 @@
-// Targets that need the services: what a peer says on its stream, one message after another, and
-// what a viewer asks of the catalogue.
+// Targets that need the services: the messages of a peer on its stream, one after another, and the
+// requests of a viewer to the catalogue.
 #include <atomic>
 #include <chrono>
 #include <future>
@@ -33,7 +33,7 @@ namespace {
 constexpr uint32_t kStreams = 300;
 constexpr std::chrono::seconds kPatience{60};
 
-// Messages with their lengths before them, up to the first that is none.
+// Reads messages with their lengths before them, up to the first invalid one.
 template <typename Message>
 std::vector<Message> Sequence(std::string_view bytes) {
   google::protobuf::io::ArrayInputStream stream(bytes.data(), static_cast<int>(bytes.size()));
@@ -46,8 +46,8 @@ std::vector<Message> Sequence(std::string_view bytes) {
   return messages;
 }
 
-// Says all this on a stream, then that it has said everything; waits for the end. True when the
-// other side had nothing against it.
+// Sends all this on a stream, closes its side and waits for the end. True if the other side
+// accepted everything.
 template <typename Request, typename Response, typename Stub, typename Call>
 bool Say(Stub* stub, std::vector<Request> messages, Call call) {
   auto stream = rpc::ClientStream<Request, Response>::Make({});
@@ -64,7 +64,7 @@ bool Say(Stub* stub, std::vector<Request> messages, Call call) {
   return ended.get().ok();
 }
 
-// Whatever one actor says, an honest one finishes the units.
+// Whatever one actor sends, an honest one finishes the units.
 const Register kWorkStream(
     "work_stream",
     [](std::string_view bytes) {
@@ -103,7 +103,7 @@ const Register kWorkStream(
     },
     kStreams);
 
-// Whatever one learner says, another one finishes the shard.
+// Whatever one learner sends, another one finishes the shard.
 const Register kRunStream(
     "run_stream",
     [](std::string_view bytes) {

@@ -17,11 +17,11 @@
 #include "common/result_hash.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/chunks.h"
-#include "common/safetensors.h"
 #include "common/spec/spec.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/ctl/settings.h"
 #include "mentor/ctl/values.h"
+#include "mentor/local/safetensors.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "meta_learner/control/filter.h"
 #include "meta_learner/store/backup.h"
@@ -54,7 +54,7 @@ const Register kSpec("spec", [](std::string_view bytes) {
   Violations violations;
   const v1::ExperimentSpec spec = ParseSpec(bytes, {}, &violations);
   if (!violations.empty()) return false;
-  // What is taken is taken again as it is printed, and is the same experiment.
+  // An accepted spec is accepted again as printed, and is the same experiment.
   const auto again = LoadSpec(PrintSpec(spec));
   MENTOR_CHECK(again.ok());
   MENTOR_CHECK(SpecHash(*again) == SpecHash(spec));
@@ -157,7 +157,7 @@ const Register kResult("result", [](std::string_view bytes) {
   unit.set_steps(2);
   unit.mutable_policy()->set_observation_size(1);
   unit.mutable_policy()->set_action_size(1);
-  // Behind the hash there is more to check.
+  // Behind the hash there are more checks.
   if (result.error().empty())
     result.set_result_hash(ResultHash(result.trajectory(), result.final_state()));
   return Answer(learner::ValidateResult(unit, result));

@@ -1,7 +1,7 @@
-// What reads bytes from outside: each target takes any bytes, must answer with OK or an error, and
-// checks what must hold of an answer. One list for the fuzzer (fuzzer.cc, with clang's libFuzzer)
-// and for the replay in every test run (local/replay_test.cc). A file of corpus/NAME/ is an input
-// that is tried each time; crashes that were found belong there.
+// Readers of bytes from outside. Each target takes any bytes, must answer with OK or an error, and
+// checks the answer. One list serves the fuzzer (fuzzer.cc, with clang's libFuzzer) and the replay
+// in every test run (local/replay_test.cc). A file of corpus/NAME/ is an input for every run;
+// inputs of found crashes belong there.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@ struct Target {
   // True when the bytes are what they should be. Ends the process when something that must hold
   // does not.
   bool (*run)(std::string_view bytes);
-  uint32_t inputs;  // That a test run tries besides the corpus.
+  uint32_t inputs;  // Inputs that a test run tries beside the corpus.
 };
 
-// By name. Thread-safe once main runs.
+// Returns the targets by name. Thread-safe once main runs.
 const std::vector<Target>& Targets();
 
 template <typename Message>

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What can be said of kernels without a device: compiles .cu files for every generation of GPUs
-and reports spills, registers and shared memory beyond tests/gate/limits.toml, and arithmetic that
-is not the CPU's (common/device_code.h): contracted, approximate, flushed to zero, of undefined
-order.
+"""Checks kernels without a device. It compiles .cu files for every generation of GPUs and reports
+spills, registers and shared memory beyond tests/gate/limits.toml. It also reports arithmetic that
+differs from the CPU's (common/device_code.h): contracted, approximate, flushed to zero, of
+undefined order.
 
 Usage: device_code.py [FILE.cu...]
   FILE.cu   default: all outside of tests/, and tests/gate/probe.cu
 
-Needs deploy/install.sh --nvcc. Prints what each kernel takes, then the findings, then lines for
-kernels that limits.toml does not know; exit status 1 when there is a finding.
+Needs deploy/install.sh --nvcc. Prints the needs of each kernel, then the findings, then lines for
+kernels that limits.toml does not know. Exit status 1 when there is a finding.
 """
 
 import os
@@ -22,7 +22,7 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NVCC = pathlib.Path(os.environ.get("MENTOR_NVCC", ROOT / ".deps/nvcc"), "nvidia/cu13/bin/nvcc")
 LIMITS = tomllib.loads((ROOT / "tests/gate/limits.toml").read_text())
-# The same as in every build.
+# The same flags as in every build.
 FLAGS = [
     line
     for line in (ROOT / "cmake/device_flags.txt").read_text().splitlines()
@@ -38,7 +38,7 @@ FLOAT = re.compile(r"\.(b?f16|b?f16x2|f32|f32x2|f64)\b")
 
 
 class Kernel:
-    """What one kernel takes on one generation."""
+    """The needs of one kernel on one generation."""
 
     def __init__(self, mangled, generation):
         # void mentor::learner::RunPhases<mentor::learner::Probe<2>, 640ul>(..): see run_phases.cuh.
@@ -48,7 +48,7 @@ class Kernel:
         self.shared_bytes = int(phases[2]) if phases else 0
         self.mangled, self.generation = mangled, generation
         self.registers = self.stack_bytes = self.spilled_bytes = 0
-        self.instructions = {}  # Of the PTX: how often.
+        self.instructions = {}  # How often, in the PTX.
 
     def __str__(self):
         return (
@@ -91,7 +91,7 @@ def compile_kernels(source, flags=FLAGS, generations=LIMITS["generations"]):
                 kernels[-1].shared_bytes += int(match[2] or 0)
         for generation in generations:
             stem = pathlib.Path(source).stem
-            # With one generation alone the file has no mark of it.
+            # For a single generation, the file's name does not contain it.
             names = [f"{stem}.compute_{generation}.ptx", f"{stem}.ptx"]
             ptx = next(p for name in names if (p := pathlib.Path(folder, name)).exists())
             bodies = instructions(ptx.read_text())
@@ -115,7 +115,7 @@ def instructions(ptx):
 
 
 def fault_of(instruction, fused_doubles):
-    """Why an instruction may give other bits than the CPU, or None."""
+    """Returns why an instruction may give other bits than the CPU, or None."""
     operation = instruction.split(".")[0]
     of_floats = FLOAT.search(instruction)
     if ".ftz" in instruction:

@@ -1,4 +1,4 @@
-"""Device code keeps its limits and the CPU's arithmetic; the gate finds what is planted."""
+"""Device code keeps its limits and the CPU's arithmetic; the gate finds planted faults."""
 
 import pathlib
 import unittest

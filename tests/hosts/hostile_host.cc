@@ -111,7 +111,7 @@ void ShowNumbers(const Counter& counter) {
   std::memcpy(memory + layout.flags(), flags, sizeof(flags));
 }
 
-// What it does instead of the answer, or before it; true: the answer is given already.
+// Misbehaves instead of the answer, or before it. True if the answer is already given.
 bool Misbehave(const v1::HostReply& reply, int descriptor) {
   const std::string body = reply.SerializeAsString();
   const uint32_t length = static_cast<uint32_t>(body.size());

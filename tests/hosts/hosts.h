@@ -9,6 +9,7 @@
 #include "envs/environment.h"
 #include "envs/host/host_facts.h"
 #include "envs/host/host_list.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::testing {
@@ -16,26 +17,27 @@ namespace mentor::testing {
 // This process offers them and no others; none when it ends.
 class OfferedHosts {
  public:
-  explicit OfferedHosts(std::vector<envs::HostCommand> hosts) {
-    REQUIRE(envs::AllowHosts(std::move(hosts)).ok());
+  explicit OfferedHosts(std::vector<envs::SimulatorCommand> hosts) {
+    REQUIRE(envs::AllowSimulators(std::move(hosts)).ok());
   }
-  ~OfferedHosts() { envs::AllowHosts(std::vector<envs::HostCommand>()).IgnoreError(); }
+  ~OfferedHosts() { envs::AllowSimulators(std::vector<envs::SimulatorCommand>()).IgnoreError(); }
   OfferedHosts(const OfferedHosts&) = delete;
   OfferedHosts& operator=(const OfferedHosts&) = delete;
 };
 
 // "hostile": does `fault` at `question` (tests/hosts/hostile_host.cc).
-inline envs::HostCommand HostileHost(const std::string& fault, const std::string& question,
-                                     std::chrono::milliseconds limit = std::chrono::seconds(60)) {
+inline envs::SimulatorCommand HostileHost(
+    const std::string& fault, const std::string& question,
+    std::chrono::milliseconds limit = std::chrono::seconds(60)) {
   return {.name = "hostile",
-          .command = {std::string(MENTOR_HOSTS_DIR) + "/hostile_host", fault, question},
+          .command = {BuildPath("tests/hostile_host"), fault, question},
           .start = question == "open" ? limit : std::chrono::seconds(60),
           .answer = limit};
 }
 
 // "block": docs/examples/host.cc.
-inline envs::HostCommand ExampleHost() {
-  return {.name = "block", .command = {std::string(MENTOR_HOSTS_DIR) + "/example_host"}};
+inline envs::SimulatorCommand ExampleHost() {
+  return {.name = "block", .command = {BuildPath("tests/example_host")}};
 }
 
 inline v1::EnvironmentTask HostTask(
@@ -55,7 +57,7 @@ inline v1::EnvironmentTask HostTask(
   return task;
 }
 
-// What the hostile host says of itself until it begins.
+// The facts that the hostile simulator states until it misbehaves.
 inline v1::EnvironmentFacts HostileFacts() {
   v1::EnvironmentFacts facts;
   facts.set_name("counter");

@@ -1,4 +1,4 @@
-"""What the files of deploy/ ask Prometheus for, and what a metrics page holds. Standard library
+"""The queries of deploy/ to Prometheus, and the content of a metrics page. Standard library
 only."""
 
 import dataclasses
@@ -12,7 +12,7 @@ GRAFANA = ROOT / "deploy" / "grafana"
 GOLDEN = ROOT / "tests" / "data" / "metrics.txt"
 # Metrics of Prometheus itself.
 FOREIGN = {"up", "ALERTS", "ALERTS_FOR_STATE"}
-# Words of PromQL that stand where a name could.
+# Words of PromQL that look like names.
 WORDS = {
     "by",
     "without",
@@ -33,7 +33,7 @@ WORDS = {
 class Expression:
     where: str
     text: str
-    # An alert without anything to report, or a selection that a healthy run leaves empty.
+    # True for an alert that reports nothing, or a selection that is empty in a healthy run.
     may_be_empty: bool = False
 
 
@@ -42,8 +42,8 @@ def scalar(text):
 
 
 def rules(name):
-    """Rules of a file as dictionaries. Reads the subset of YAML that our rule files keep to: a list
-    of flat entries, blocks with `|`, two nested maps."""
+    """Returns the rules of a file as dictionaries. Reads the subset of YAML that our rule files
+    use: a list of flat entries, blocks with `|`, two nested maps."""
     found, block = [], None
     for line in (PROMETHEUS / name).read_text(encoding="utf-8").splitlines():
         if block is not None and (line.startswith(" " * 10) or not line.strip()):
@@ -124,7 +124,7 @@ def every():
 
 
 def names(text):
-    """Metrics that an expression asks for."""
+    """Returns the metrics that an expression uses."""
     text = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)
     text = re.sub(r"\{[^}]*\}", "", text)
     text = re.sub(r"\b(by|without|on|ignoring)\s*\([^)]*\)", " ", text)
@@ -145,7 +145,7 @@ class Metric:
 
 
 def add_page(text, role, metrics):
-    """A metrics page into {name: Metric}."""
+    """Reads a metrics page into {name: Metric}."""
     types = {}
     for line in text.splitlines():
         comment = re.match(r"# (HELP|TYPE) (\S+) (.*)$", line)
@@ -201,8 +201,8 @@ def golden():
 
 
 def series_names():
-    """Names that a query may use: metrics, the parts of histograms, results of rules, Prometheus'
-    own."""
+    """Returns names that a query may use: metrics, the parts of histograms, results of rules,
+    Prometheus' own."""
     found = set(FOREIGN) | {rule["record"] for rule in rules("rules.yml")}
     for name, metric in golden().items():
         found |= (

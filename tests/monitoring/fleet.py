@@ -1,5 +1,4 @@
-"""A real service with everything that has metrics switched on, and a real Prometheus that scrapes
-it each second."""
+"""A real service with all its metrics, and a real Prometheus that scrapes it each second."""
 
 import json
 import pathlib
@@ -32,7 +31,7 @@ def get(url, timeout=10):
 
 
 class Rejected(Exception):
-    """Prometheus does not take the query."""
+    """Prometheus refuses the query."""
 
 
 class Fleet(ClusterTest):
@@ -66,7 +65,7 @@ class Fleet(ClusterTest):
             c / "learner.token",
             *learner_flags,
         )
-        # A failpoint that does nothing, so that the metric of armed ones is seen.
+        # A failpoint that does nothing, so that the metric of armed failpoints shows.
         armed = {"MENTOR_FAILPOINTS": "actor.unit.received=1:sleep(0)"}
         actors = [
             self.start_actor(
@@ -108,7 +107,7 @@ class Fleet(ClusterTest):
         return get(f"http://{address}/metrics")
 
     def start_prometheus(self):
-        """The configuration of deploy/ with these targets and a scrape each second."""
+        """The configuration of deploy/ with these targets, and a scrape each second."""
         folder = self.folder / "prometheus"
         shutil.copytree(PROMETHEUS, folder)
         text = (folder / "prometheus.yml").read_text()
@@ -122,7 +121,8 @@ class Fleet(ClusterTest):
             targets = json.dumps(self.pages[job])
             text += f"  - job_name: {job}\n    static_configs:\n      - targets: {targets}\n"
         (folder / "prometheus.yml").write_text(text)
-        # It cannot say which free port it took; the port may be gone in between, so try again.
+        # Prometheus cannot report a free port of its own choice. A chosen port may be taken
+        # meanwhile, so try again.
         for _ in range(5):
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))

@@ -36,7 +36,7 @@ def promtool(*arguments, text=None):
 
 
 class FilesTest(unittest.TestCase):
-    """What can be said of the files without a run."""
+    """Checks of the files that need no run."""
 
     def test_promtool_takes_configuration_rules_and_their_tests(self):
         fleet.need("promtool")
@@ -74,7 +74,7 @@ class FilesTest(unittest.TestCase):
                 page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
                 for heading in ("## What it means", "## How to look", "## What to do"):
                     self.assertIn(heading, page)
-                # The page quotes the expression as it is.
+                # The page quotes the expression unchanged.
                 self.assertIn(rule["expr"].strip(), page)
                 self.assertRegex(tests, rf"name: {name} fires")
                 self.assertRegex(tests, rf'name: "?{name} (does not|is one)')
@@ -92,7 +92,7 @@ class FilesTest(unittest.TestCase):
         spelled = known | set(expressions.golden())
         for page in [*RUNBOOKS.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
             text = page.read_text(encoding="utf-8")
-            # Spelled out, not begun (`mentor_checkpoint_*`) or ended.
+            # Names are written out, not abbreviated (`mentor_checkpoint_*`).
             for name in set(
                 re.findall(
                     r"(?<![\w:*])mentor_[a-z_]+(?:_total|_seconds|_bytes|_items)\b(?!\*)", text
@@ -169,7 +169,7 @@ class LiveTest(fleet.Fleet):
         self.start_prometheus()
         begin = time.monotonic()
 
-        # The pages: good style, and exactly the metrics that are written down.
+        # The pages have good style, and exactly the recorded metrics.
         for role, addresses in self.pages.items():
             for address in addresses:
                 code, output = promtool("check", "metrics", text=self.page(address))
@@ -184,7 +184,7 @@ class LiveTest(fleet.Fleet):
 
         self.ctl("viewer", "get", "no-such-experiment", code=3)
 
-        # Every expression, until each has data, while a user looks now and then.
+        # Repeats every expression until each has data; a user reads now and then.
         waiting = list(expressions.every())
         self.assertGreater(len(waiting), 60)
         while waiting:
@@ -193,7 +193,7 @@ class LiveTest(fleet.Fleet):
                 self.fail("no data:\n" + "\n".join(f"{e.where}: {e.text}" for e in waiting))
             self.ctl("viewer", "list")
 
-        # All is well, and says so.
+        # No alert fires.
         firing = {one["metric"]["alertname"] for one in self.ask("ALERTS{alertstate='firing'}")}
         self.assertEqual(firing, {"MentorWatchdog"})
         self.assertEqual(float(self.ask("sum(up)")[0]["value"][1]), 4)

@@ -14,7 +14,7 @@ from expressions import ROOT
 
 PICTURE = ROOT / "docs" / "images" / "console.png"
 SIZE = (1200, 900)
-# What the charts show, and how long the run is.
+# The span of the charts, which is the length of the run.
 RANGE_S = 180
 UPDATES = 300
 

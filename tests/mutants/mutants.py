@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures the tests: plants small bugs, and says which of them no test finds.
+"""Measures the tests: plants small bugs, and lists those that no test finds.
 
-Each bug (mutant) stands in a table beside this file, by the part of the program that it is in:
+Each bug (mutant) is in a table beside this file, by the part of the program:
 
     [[mutant]]
     name = "lost_shard_keeps_its_segments"
@@ -10,11 +10,11 @@ Each bug (mutant) stands in a table beside this file, by the part of the program
     new = 'if (!MUTANT) job->result = {};'
     tests = ["unit/meta_learner: shard board*"]
 
-old stands exactly once in the file; new takes its place, and MUTANT in it is true when this mutant
-is chosen. tests are the binaries that should find it (KIND/GROUP, as the folders of tests/),
-behind a colon a pattern of test cases as Catch2 has it. All mutants are compiled into one copy of
-the sources behind one switch, the environment variable MENTOR_MUTANT: the sources themselves never
-have it. A mutant is found when one of its tests fails, crashes or does not end in time.
+The file has `old` exactly once. `new` takes its place, and MUTANT in it is true when this mutant is
+chosen. `tests` are the binaries that should find it (KIND/GROUP, the binary test_KIND_GROUP), with
+a pattern of Catch2's test cases behind a colon. All mutants are compiled into one copy of the
+sources, behind one switch, the environment variable MENTOR_MUTANT. The sources never have it.
+A mutant is found when one of its tests fails, crashes or does not end in time.
 
 Examples:
     tests/mutants/mutants.py                      all of them; half an hour on two cores
@@ -25,8 +25,8 @@ Examples:
     MENTOR_MUTANT=scheduler_preempts_oldest build-mutants/build/tests/test_unit_meta_learner
                                                   one of them by hand, after a run
 
-Exit status: 0 when nine of ten are found, 1 when fewer are, 2 when something is wrong: a text that
-stands no longer in its file, a mutant that does not compile, a test that fails without a mutant.
+Exit status: 0 when nine of ten are found, 1 when fewer are, 2 when something is wrong. Wrong is a
+text that its file no longer has, a mutant that does not compile, or a test that fails without one.
 """
 
 import argparse
@@ -75,13 +75,13 @@ class Mutant:
     tests: list
 
     def text(self):
-        """What stands in the file, by the switch."""
+        """The text in the file, with the switch."""
         return re.sub(r"\bMUTANT\b", f'::mentor::Mutant("{self.name}")', self.new)
 
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-    """A binary and the test cases of it that are run."""
+    """A binary, and its test cases that are run."""
 
     kind: str
     group: str
@@ -115,7 +115,7 @@ def load_mutants():
 
 
 def place(mutant, text, taken):
-    """-> (begin, end) of the old text, or what is wrong."""
+    """-> (begin, end) of the old text, or the error."""
     where = f"{mutant.name}: {mutant.file}"
     count = text.count(mutant.old)
     if count != 1:
@@ -152,22 +152,23 @@ def mutated_files(mutants):
 
 
 def check(mutants, errors):
-    """All that can be wrong with the tables, without a build."""
+    """Finds every error in the tables that shows without a build."""
     names = [mutant.name for mutant in mutants]
     errors += [f"{name}: is there twice" for name in set(names) if names.count(name) > 1]
+    groups = (ROOT / "tests" / "CMakeLists.txt").read_text()
     for mutant in mutants:
         if not re.search(r"\bMUTANT\b", mutant.new):
             errors.append(f"{mutant.name}: MUTANT is not in its new text")
         if not mutant.tests:
             errors.append(f"{mutant.name}: has no tests")
         for test in map(Test.parse, mutant.tests):
-            if not any((ROOT / "tests" / test.kind / test.group).glob("*_test.cc")):
-                errors.append(f"{mutant.name}: no tests in tests/{test.kind}/{test.group}")
+            if f"set(test_folders_{test.group} " not in groups:
+                errors.append(f"{mutant.name}: no group of tests is called {test.group}")
     return errors + mutated_files(mutants)[1]
 
 
 def sources():
-    """All files of the repository that git knows, or does not ignore."""
+    """All files of the repository that git knows or does not ignore."""
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -176,7 +177,7 @@ def sources():
 
 
 def write_copy(copy, mutants):
-    """The sources with all mutants; files that stay the same keep their times."""
+    """Writes the sources with all mutants; unchanged files keep their times."""
     changed, errors = mutated_files(mutants)
     assert not errors, errors
     wanted = {name: (ROOT / name).read_bytes() for name in sources()}
@@ -199,7 +200,7 @@ def write_copy(copy, mutants):
 
 
 def to_blame(copy, output):
-    """Names of mutants on the lines that the compiler refused, or just above."""
+    """Returns the mutants on the lines that the compiler refused, or just above."""
     names = set()
     for name, line in re.findall(r"([\w./-]+\.(?:cc|h|cu)):(\d+):\d+: (?:fatal )?error", output):
         path = pathlib.Path(name) if name.startswith("/") else copy / "build" / name
@@ -214,7 +215,7 @@ def to_blame(copy, output):
 
 
 def build(copy, mutants, targets):
-    """Builds the copy -> names of mutants that do not compile, and are left out."""
+    """Builds the copy -> names of mutants that do not compile and are left out."""
     broken = set()
     for _ in range(BUILDS_MAX):
         write_copy(copy, [mutant for mutant in mutants if mutant.name not in broken])
@@ -235,8 +236,8 @@ HEADING = re.compile(r"^-{70,}\n(.+?)\n-{70,}\n[^\n]+\n\.{70,}$", re.MULTILINE |
 
 
 def failed_case(output):
-    """The name of the first test case that the console of Catch2 shows as failed. One that only
-    warns has a heading, too."""
+    """Returns the first test case that the console of Catch2 shows as failed. A case that only
+    warns also has a heading."""
     failed = re.search(r": FAILED:$", output, re.MULTILINE)
     name = ""
     for heading in HEADING.finditer(output, 0, failed.start() if failed else 0):
@@ -245,7 +246,7 @@ def failed_case(output):
 
 
 def run_test(copy, test, name, seconds):
-    """Runs a test under the switch -> what failed, or None."""
+    """Runs a test under the switch -> the failure, or None."""
     binary = copy / "build" / "tests" / test.target
     command = [str(binary), "--abort"] + ([test.pattern] if test.pattern else [])
     with tempfile.TemporaryFile("w+", errors="replace") as output:
@@ -339,7 +340,7 @@ def main():
     start = time.monotonic()
     broken = set()
     if not arguments.no_build:
-        # All of them, so that the next call with others has nothing to build.
+        # All targets, so that a later call with others has nothing to build.
         targets = {Test.parse(test).target for mutant in chosen for test in mutant.tests}
         broken = build(copy, mutants, targets) & {mutant.name for mutant in chosen}
         print(f"built in {time.monotonic() - start:.0f} s", flush=True)

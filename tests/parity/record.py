@@ -22,7 +22,7 @@ try:
     import mujoco
     import numpy as np
 
-    import metaworld  # Last: record_fetch.py needs the others alone.
+    import metaworld  # Imported last: record_fetch.py needs only the others.
     from metaworld.policies import ENV_POLICY_MAP
 except ImportError as error:  # --help needs none of them.
     MISSING = str(error)

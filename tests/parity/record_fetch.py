@@ -46,12 +46,12 @@ class Flat:
 
     def step(self, action):
         observation, reward, terminated, truncated, info = self.env.step(action)
-        # Of shape (1, 1) in the row of infos: success, and the reward.
+        # `info` has shape (1, 1) arrays: success, and the reward.
         return self.flat(observation), reward, terminated, truncated, info | {"sparse": reward}
 
 
 def toward(rng, pushes):
-    """To the goal, or through the block to the goal, with noise; sometimes anywhere."""
+    """Moves to the goal, or through the block to the goal, with noise; sometimes anywhere."""
     wander = record.smooth(rng, 4, 1.0)
 
     def choose(step, seen, number):

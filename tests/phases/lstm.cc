@@ -47,7 +47,7 @@ struct Launcher {
     for (int64_t cluster = 0; cluster < clusters; ++cluster) {
       if (kernel == kName<Kernel> && barriers == 0) {
         barriers = testing::RunWithThreads(k, cluster, left_out);
-        // What follows says no more of the barrier.
+        // Later results tell nothing more about the barrier.
         if (left_out.number >= 0) std::exit(0);
       } else {
         learner::EmulateCluster(k, cluster, &order);

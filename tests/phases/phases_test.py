@@ -1,6 +1,6 @@
-"""Kernels made of phases (kernels/phases.h) under the sanitizers, without LibTorch and so
-compiled here. With a real thread for each thread of a kernel, the thread sanitizer must find each
-barrier that is left out."""
+"""Kernels made of phases (kernels/phases.h) under the sanitizers, compiled here without LibTorch.
+Each thread of a kernel is a real thread, and the thread sanitizer must find each omitted
+barrier."""
 
 import concurrent.futures
 import os
@@ -11,9 +11,9 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = "-std=c++20 -O1 -g1 -march=x86-64-v3 -mtune=generic -ffp-contract=off -pthread".split()
-# Checks as calls, and no places of variables: a third of the time to compile.
+# Checks as calls, and no debug locations of variables: a third of the time to compile.
 SANITIZED = "-fno-var-tracking --param asan-instrumentation-with-call-threshold=0".split()
-# The kernels of the CPU, which the phases are compared with, are compiled as they are.
+# The kernels of the CPU, the references of the phases, are compiled unchanged.
 PPO = [
     "common/exact_math.cc",
     "common/pause_point.cc",
@@ -36,12 +36,13 @@ LSTM = [
 ]
 ABSEIL = "-labsl_status -labsl_str_format_internal -labsl_strings -labsl_cord -labsl_base".split()
 RACE = 66
-# Of an optimizer step's barriers, counted from the first phase of the step.
+# Barriers of an optimizer step, counted from the first phase of the step.
 PPO_STEP = 13
 BEFORE = 1  # Load.
 NORM_OF_POLICY, FINISH = 9, 11
-# Of the LSTM network's kernels: sizes; barriers; those without which nothing is wrong, since the
-# same threads go on with their own numbers or nothing follows; those that are a whole cluster's.
+# For each kernel of the LSTM network: sizes; number of barriers; barriers that may be omitted;
+# barriers of a whole cluster. A barrier may be omitted if the same threads continue with their own
+# numbers or nothing follows.
 LSTM_KERNELS = {
     "acting": ("fixed", 18, set(), {4, 5, 6}),  # Two steps of eight phases; the first is tried.
     "forward": ("fixed", 7, {6}, {2, 4}),  # Three steps.
@@ -53,7 +54,7 @@ LSTM_KERNELS = {
 
 
 def compile_all(folder, flags, sources):
-    """Objects of the sources, which are compiled side by side."""
+    """Compiles the objects of the sources side by side."""
     compiler = [os.environ.get("CXX", "g++"), *FLAGS, *flags, "-I", ROOT, "-c"]
     objects = [folder / (pathlib.Path(source).stem + ".o") for source in sources]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -81,7 +82,7 @@ class PhasesTest(unittest.TestCase):
         return program
 
     def run_with_threads(self, program, *arguments):
-        # A program that maps where the sanitizer has its shadow would not start.
+        # A program would not start if it maps memory where the sanitizer has its shadow.
         return subprocess.run(
             ["setarch", "-R", program, *map(str, arguments)],
             env=dict(os.environ, TSAN_OPTIONS=f"exitcode={RACE} halt_on_error=1"),
@@ -101,8 +102,8 @@ class PhasesTest(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             barriers = int(done.stdout)
             self.assertEqual(barriers, BEFORE + 2 * PPO_STEP + 1)
-            # Nothing follows the last one, and what the last step writes is kept by the threads
-            # that wrote it. In one block the same threads go on with the norm.
+            # Nothing follows the last barrier, and the last step's results stay with the threads
+            # that wrote them. In one block the same threads continue with the norm.
             unneeded = {barriers - 1, barriers - 2}
             meetings = {
                 BEFORE + step * PPO_STEP + phase
@@ -118,9 +119,9 @@ class PhasesTest(unittest.TestCase):
         self.nearly_all_were_found()
 
     def check(self, program, needed, *left_out):
-        """A race is never found where none is. One that is there shows in some runs only: the
-        sanitizer remembers few of the accesses to an address, and a thread that leaves a barrier
-        late hears of those that have arrived at the next one. So nearly all of them must show."""
+        """The sanitizer never reports a race where none is, but it shows an existing race only in
+        some runs. It remembers few accesses to an address. A thread that leaves a barrier late also
+        learns of threads at the next one. So nearly all races must show."""
         with self.subTest(left_out=left_out):
             found = False
             for _ in range(10 if needed else 1):

@@ -1,5 +1,5 @@
-"""The Python client and a real service: everything it can do, and what it does when the server
-dies, is replaced, is busy, hangs, or refuses."""
+"""The Python client and a real service: all its functions, and its behaviour when the server dies,
+is replaced, is busy, hangs, or refuses."""
 
 import base64
 import collections
@@ -90,7 +90,7 @@ class ClientTest(ClusterTest):
 
     @staticmethod
     def only_stub(client):
-        """Of all its calls to come, to be tampered with."""
+        """Returns the stub of all later calls, for a test to tamper with."""
         stub = client._connection._servers.stub()
         client._connection._servers.stub = lambda: stub
         return stub
@@ -238,7 +238,7 @@ class ClientTest(ClusterTest):
         self.assertEqual(path.read_bytes(), truth)
         self.assertEqual(sizes[-1], len(truth))
 
-        # A part that an earlier download has left is kept; one of another file is not.
+        # A part of an earlier download is kept; a part of another file is not.
         part = target / "again.ckpt.part"
         part.write_bytes(truth[:1000])
         sizes.clear()
@@ -249,7 +249,7 @@ class ClientTest(ClusterTest):
             experiment.download(path=target / "again.ckpt")
             self.assertEqual((target / "again.ckpt").read_bytes(), truth)
             self.assertFalse(part.exists())
-        # A stream that breaks goes on at the byte where it broke.
+        # A broken stream continues at the byte where it broke.
         real, offsets = client._connection.stream, []
 
         def broken_once(method, request, *arguments):
@@ -341,7 +341,7 @@ class ClientTest(ClusterTest):
             with self.assertRaisesRegex(MentorError, "did you mean smoke"):
                 mentor_client.load_spec("smok")
 
-        # What is done is said as long as not all of it is.
+        # The progress is shown as long as the experiment is unfinished.
         ours.proto.state = ours.proto.STATE_RUNNING
         ours.proto.progress.outer_updates, ours.proto.progress.outer_updates_total = 3, 40
         ours.proto.progress.env_steps_per_second = 12000
@@ -397,6 +397,62 @@ class ClientTest(ClusterTest):
                 mentor_client.load_spec(wrong)
             self.assertIn(remedy, str(caught.exception))
 
+    def test_a_spec_with_a_base_is_what_mentorctl_makes_of_it(self):
+        _, address = self.start_meta_learner(self.state)
+        client = self.client(address)
+        environment = mock.patch.dict(os.environ, MENTOR_EXPERIMENTS=str(SMOKE.parent))
+        environment.start()
+        self.addCleanup(environment.stop)
+        files = [*SMOKE.parent.glob("*.txtpb")]
+        middle, last = self.folder / "middle.txtpb", self.folder / "last.txtpb"
+        middle.write_text('base: "smoke" benchmark { wrapper { name: "sparse_reward" } } seed: 5')
+        last.write_text(
+            """spec {
+              base: "middle.txtpb"
+              clear: ["signal.option", "evaluation.goals", "benchmark.wrapper"]
+              agent { gamma: 0.5 }
+              rule { name: "reptile" option { name: "reward" value: "success" } }
+              evaluation { baseline: [PPO_SHAPED] }
+            }"""
+        )
+        ours = client.create(last, id="ours")
+        self.create_experiment(address, "theirs", spec=last)
+        self.assertEqual(ours.spec, client.get("theirs").spec)
+        self.assertEqual((ours.spec.seed, ours.spec.agent.gamma), (5, 0.5))
+        self.assertEqual([one.name for one in ours.spec.rule.option], ["reward"])
+        self.assertFalse(ours.spec.HasField("base"))
+        # The ready specs, too.
+        for file in files:
+            if "base:" in file.read_text():
+                self.create_experiment(address, file.stem.replace("_", "-"), spec=file)
+                theirs = client.get(file.stem.replace("_", "-")).spec
+                self.assertEqual(client.validate(file).spec, theirs, file)
+
+        # A service has no files of its users.
+        refusal = self.refused(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_FIELD",
+            client.create,
+            mentor_client.ExperimentSpec(base="smoke"),
+        )
+        self.assertIn("only a file can name; give the whole spec", str(refusal))
+        for text, remedy in (
+            ("base: 'smok'", "no spec of Mentor's; did you mean smoke?"),
+            ("base: 'smoke' clear: 'agent.clip'", "the base does not set it"),
+            ("base: 'smoke' clear: 'agent.x.y'", "the base does not set it"),
+            ("base: 'circle'", "which leads back to circle.txtpb"),
+            ("base: 'b0'", "base number 5 in a row"),
+            ("base: 'broken'", "broken.txtpb cannot be read"),
+        ):
+            (self.folder / "circle.txtpb").write_text("base: 'circle'")
+            (self.folder / "broken.txtpb").write_text("sed: 1")
+            for index in range(6):
+                (self.folder / f"b{index}.txtpb").write_text(f"base: 'b{index + 1}'")
+            last.write_text(text)
+            with self.subTest(text), self.assertRaises(MentorError) as caught:
+                mentor_client.load_spec(last)
+            self.assertIn(remedy, str(caught.exception))
+
     # When the server dies.
 
     def test_created_once_by_a_server_that_dies_before_it_answers(self):
@@ -419,7 +475,7 @@ class ClientTest(ClusterTest):
         thread.join(60)
         self.assertEqual(len(made), 1)
         self.assertEqual([one.uid for one in client.list()], [made[0].uid])
-        # The server is one that would make two: another id is another experiment.
+        # Two creations are two experiments, because their ids differ.
         client.create(SMOKE)
         self.assertEqual(len(list(client.list())), 2)
 
@@ -501,7 +557,7 @@ class ClientTest(ClusterTest):
         for id in ids:
             self.assertEqual(kinds["CREATED", id], 1)
         self.assertEqual(kinds["DELETED", "e3"], 1)
-        # A token of the caller's own continues too.
+        # A token of the caller continues, too.
         middle = len(changes) // 2
         again = []
         for event in client.watch(resume_token=changes[middle].resume_token, timeout=60):
@@ -520,7 +576,7 @@ class ClientTest(ClusterTest):
             watcher.wait_for_event("CREATED", "old")
             watcher.wait_for_event("BOOKMARK")
         meta.kill()
-        # Another store in its place knows nothing of the tokens: WATCH_COMPACTED.
+        # Another store in its place does not know the tokens: WATCH_COMPACTED.
         other = self.folder / "other"
         meta, elsewhere = self.start_meta_learner(other)
         self.client(elsewhere).create(SMOKE, id="both")
@@ -559,7 +615,7 @@ class ClientTest(ClusterTest):
         waker = threading.Timer(4.0, meta.signal, [signal.SIGCONT])
         waker.start()
         self.addCleanup(waker.join)
-        # The first attempt is given up after 3 s, a later one is answered.
+        # The first attempt ends after 3 s, a later one is answered.
         patient = self.client(address, timeout=9)
         stub = self.only_stub(patient)
         real, attempts = stub.CreateExperiment, []
@@ -754,7 +810,7 @@ class ClientTest(ClusterTest):
         viewer = self.client(address, ca=ca, token_file=path)
         self.assertEqual(viewer.get("mine").id, "mine")
         self.refused(grpc.StatusCode.PERMISSION_DENIED, "", viewer.create, SMOKE)
-        # A new token in the file is taken up by the next call.
+        # The next call uses a new token of the file.
         new = path.with_name("new")
         new.write_text(credentials.tokens["operator"] + "\n")
         new.replace(path)
@@ -766,7 +822,7 @@ class ClientTest(ClusterTest):
                 self.client(address, ca=ca, token=wrong).get,
                 "mine",
             )
-        # A server of another authority hears no token.
+        # A server of another authority receives no token.
         stranger = self.client(
             address, ca=credentials / "other.crt", token=credentials.tokens["operator"], timeout=2
         )
@@ -902,8 +958,7 @@ class ClientTest(ClusterTest):
             "the sources were written to",
         )
 
-        # Beside other packages' stubs: the google.rpc that everybody has, and options with our
-        # numbers.
+        # Beside other packages' stubs: the google.rpc of everyone, and options with our numbers.
         foreign = self.folder / "foreign"
         (foreign / "google" / "rpc").mkdir(parents=True)
         (foreign / "google" / "rpc" / "status.proto").write_text(
@@ -980,7 +1035,7 @@ class ClientTest(ClusterTest):
             # The same name, and the same bytes, for the command line.
             copy = self.folder / "copy"
             self.mentorctl(address, "bundles", "pull", folder, copy)
-            # Neither takes what belongs to editors and version control, and both say so.
+            # Both leave out files of editors and version control, and both report them.
             (copy / ".git" / "objects").mkdir(parents=True)
             (copy / ".git" / "objects" / "x").write_text("x")
             for rest in ("robot.xml~", ".robot.xml.swp"):

@@ -36,7 +36,7 @@ def main():
             time.sleep(0.05)
         print(wanted)
 
-    # Our own code only reads the file; what is sent goes by the descriptors of the reflection.
+    # Our own code only reads the file; the request follows the descriptors of the reflection.
     spec = MessageToDict(
         load_spec(pathlib.Path(sys.argv[2]), ["rule.outer_updates=1000000"]),
         preserving_proto_field_name=True,

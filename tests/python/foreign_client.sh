@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Tries the service with clients that Mentor's authors did not write: grpc-requests, which knows the
-# service by reflection alone, and this repository's Python client on the newest grpcio and
-# protobuf. Downloads from the package index, so it is no part of the normal test run.
+# Tries the service with clients that Mentor's authors did not write. These are grpc-requests, which
+# knows the service by reflection alone, and this repository's Python client on the newest grpcio
+# and protobuf. It downloads from the package index, so it is not part of the normal test run.
 #
 # Usage: tests/python/foreign_client.sh [--python PYTHON] [--bin FOLDER] [--help]
 #   --python PYTHON   make the environment with this Python (default: python3)
 #   --bin FOLDER      Mentor's programs (default: build/bin)
 #
-# Starts a service of its own on this machine and stops it. Exit status 0 when everything worked.
+# Starts a separate service on this machine and stops it. Exit status 0 when everything worked.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 python=python3
@@ -31,7 +31,7 @@ clean() {
 }
 trap clean EXIT
 
-start() {  # NAME PROGRAM ARGUMENTS: in the background, its output in a file.
+start() {  # NAME PROGRAM ARGUMENTS: runs in the background, with its output in a file.
   local name=$1; shift
   "$@" > "$folder/$name.log" 2>&1 &
   pids+=($!)

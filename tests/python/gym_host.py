@@ -13,7 +13,7 @@ WHEELS = ROOT / ".deps" / "hosts"
 
 
 def path_of(folder):
-    """The folders that Python has to look into."""
+    """The folders in which Python must look."""
     if not (WHEELS / "gymnasium_robotics").exists() or sys.version_info[:2] != (3, 11):
         raise unittest.SkipTest("run deploy/install.sh --hosts, and this with Python 3.11")
     if not shutil.which("protoc"):
@@ -34,6 +34,6 @@ def path_of(folder):
 
 
 def flag(folder):
-    """What follows --host: the adapter of Gymnasium's environments as "gym"."""
+    """The value of --host: the adapter of Gymnasium's environments as "gym"."""
     path = os.pathsep.join(path_of(folder))
     return f"gym=env PYTHONPATH={path} MUJOCO_GL=disable {sys.executable} -m mentor_env"

@@ -1,5 +1,5 @@
-"""An actor's side of a host, as environment_host.proto describes it: starts a host and asks it. For
-tests; the actor's own is envs/host/."""
+"""An actor's side of the protocol of environment_host.proto: starts a program that serves
+environments, and asks it. For tests; the actor's own is envs/host/."""
 
 import mmap
 import os

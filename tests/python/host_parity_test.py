@@ -1,5 +1,5 @@
-"""Gymnasium's environments through Python's host against ours, bit for bit
-(tests/golden/envs/host_parity_test.cc)."""
+"""Gymnasium's environments through mentor_env against ours, bit for bit
+(tests/golden/envs/host/host_parity_test.cc)."""
 
 import os
 import pathlib

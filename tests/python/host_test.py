@@ -83,7 +83,7 @@ class ServingTest(unittest.TestCase):
         command = ["-m", "mentor_env", "--import", "toy_worlds", "--only", "Toy-*"]
         host = self.host({"id": "Toy-v0"}, *command)
         self.assertEqual(host.facts.observation_size, 5)
-        with self.assertRaisesRegex(HostFailed, r"this host serves Toy-\*"):
+        with self.assertRaisesRegex(HostFailed, r"this simulator serves Toy-\*"):
             self.host({"id": "CartPole-v1"}, *command)
 
     def test_a_host_ends_when_its_actor_is_gone(self):
@@ -100,7 +100,7 @@ class ServingTest(unittest.TestCase):
                 text=True,
             )
             self.assertEqual(done.returncode, 1)
-            self.assertIn("a host is started by an actor", done.stderr)
+            self.assertIn("a simulator is started by an actor", done.stderr)
 
     def test_what_a_command_names_and_is_not_there(self):
         def run(*words):
@@ -162,7 +162,7 @@ class AdapterTest(unittest.TestCase):
         self.assertEqual((toy.facts.action_low, toy.facts.action_high), (-1, 1))
         first = toy.reset(1)
         self.assertEqual(first.shape, (5,))
-        # -1 to 1 of both are -1 to 1 and 0 to 10.
+        # -1 to 1 of both actions map to -1 to 1 and 0 to 10.
         step = toy.step(np.array([0.5, -1], "f4"))
         self.assertAlmostEqual(step.reward, 2.5, 2)
         self.assertTrue(step.success)
@@ -180,7 +180,7 @@ class AdapterTest(unittest.TestCase):
         def box(low, high, kind="f4"):
             return spaces.Box(np.array(low, kind), np.array(high, kind), dtype=kind)
 
-        # Whole numbers are the nearest ones, also where bounds differ.
+        # Whole numbers are rounded to the nearest, also where bounds differ.
         whole = adapter._Actions(box([0, 0], [10, 10], "i8"), False)
         np.testing.assert_array_equal(whole.take(np.array([9.6, 4.4], "f4")), [10, 4])
         several = adapter._Actions(box([0, -5], [10, 5], "i8"), False)
@@ -217,10 +217,10 @@ class AdapterTest(unittest.TestCase):
         chances.reset(1)
         self.assertEqual(
             chances.step(np.array([0, 0.5, 0.5], "f4")).reward, 6
-        )  # Of equals, the first.
+        )  # The first of equals.
 
     def test_a_reset_as_gym_had_it(self):
-        # Of two numbers, which would pass for an observation and its info.
+        # Two numbers, which would pass for an observation and its info.
         old = make(id="Toy-v0")
         old._env.unwrapped.reset = lambda seed=None, options=None: np.zeros(2)
         with self.assertRaisesRegex(TypeError, r"reset gives a ndarray.*\(observation, info\)"):
@@ -292,8 +292,8 @@ class AdapterTest(unittest.TestCase):
 
 class SavingTest(unittest.TestCase):
     def check(self, steps=60, **options):
-        """The same episodes in one object, and in two by turns through a state at every third
-        step. Returns how many ended."""
+        """Plays the same episodes in one object, and in two that take turns through a state at
+        every third step. Returns how many ended."""
 
         def live(one, two):
             lived, ends = [list(one.reset(SEED))], 0

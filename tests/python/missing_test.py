@@ -1,5 +1,5 @@
-"""Programs of python where libraries are missing: a sentence with the command that installs
-them, and the documented exit status. No library is needed here."""
+"""Python programs with missing libraries print a sentence with the command that installs them, and
+exit with the documented status. No library is needed here."""
 
 import pathlib
 import subprocess
@@ -12,7 +12,7 @@ from package import SOURCE
 
 class MissingTest(unittest.TestCase):
     def run_bare(self, *words):
-        """Of a Python without any package."""
+        """Runs a Python without any package."""
         with tempfile.TemporaryDirectory(prefix="mentor-test-") as folder:
             done = subprocess.run(
                 [sys.executable, "-S", "-B", *words],

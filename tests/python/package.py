@@ -1,5 +1,5 @@
-"""The Python client for tests: its sources with fresh stubs in a folder of its own, importable.
-Needs Debian's python3-grpcio and python3-protobuf; without them the tests are skipped."""
+"""The Python client for tests: its sources with fresh stubs in a separate folder, importable. Needs
+Debian's python3-grpcio and python3-protobuf; without them the tests are skipped."""
 
 import atexit
 import importlib.util

@@ -1,5 +1,5 @@
-"""The networks of mentor_signal against the golden numbers that Mentor's own are held to, in
-float64. Skipped where deploy/install.sh --signal was not run."""
+"""The networks of mentor_signal against the golden numbers of Mentor's own networks, in float64.
+Skipped where deploy/install.sh --signal was not run."""
 
 import json
 import math
@@ -72,7 +72,7 @@ class GoldenTest(unittest.TestCase):
             want = tensor(test["expected"]["signal"])
             got, _ = network.run(segment, network.initial_state(test["S"]))
             self.near(got, want, tolerance)
-            # In two halves the state carries over.
+            # The state carries over between two halves.
             state, parts = network.initial_state(test["S"]), []
             for half in (slice(0, test["L"] // 2), slice(test["L"] // 2, None)):
                 piece = signals.Segment(
@@ -165,7 +165,7 @@ class GoldenTest(unittest.TestCase):
                 if actions.dim() == 2:
                     actions = torch.nn.functional.one_hot(actions.to(torch.int64), test["A"])
                 losses = []
-                for agent in range(test["S"]):  # Each has weights of its own there.
+                for agent in range(test["S"]):  # Each agent has its own weights.
                     own = {name: value[agent] for name, value in theta.items()}
                     observations = tensor(test["obs"])[agent]
                     policy = self.policy(own, observations, test["discrete"])

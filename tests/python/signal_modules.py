@@ -1,4 +1,4 @@
-"""mentor_signal for tests, with what it needs from .deps or from the interpreter's own packages."""
+"""mentor_signal for tests, with its libraries from .deps or from the interpreter's own packages."""
 
 import importlib
 import sys

@@ -1,4 +1,4 @@
-"""Short experiments that between them learn every signal network, with what changes its input."""
+"""Short experiments that together learn every signal network, with all variants of its input."""
 
 BASE = """
 seed: 5

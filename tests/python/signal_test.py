@@ -60,7 +60,7 @@ class ExportTest(ClusterTest):
                 difference = signals.compare(folder)
                 print(f"{name}: {difference:.3g}")
                 self.assertLessEqual(difference, 1e-5)
-                # A comparison that cannot fail shows nothing: other weights, other numbers.
+                # The comparison must be able to fail: other weights give other numbers.
                 weights = {key: value * 1.5 + 0.1 for key, value in signal.network.weights.items()}
                 other = signals.Signal(signal.facts, weights)
                 self.assertGreater(signals.compare(folder, other), 1e-4)
@@ -87,7 +87,7 @@ class ExportTest(ClusterTest):
 
 
 def point_environment():
-    """A goal that is hit often, of a strict environment."""
+    """A goal that is easy to reach, in a strict environment."""
 
     class Strict(students.PointReach):
         def step(self, action):
@@ -99,7 +99,7 @@ def point_environment():
 
 class ZooTest(unittest.TestCase):
     def test_point_reach_in_python_is_mentors(self):
-        """The environment of the examples, by the lifetime that Mentor recorded."""
+        """The Python environment of the examples replays the lifetime that Mentor recorded."""
         recorded = safetensors.torch.load_file(ZOO / "point_reach" / "signal_check.safetensors")
         env, before = None, None
         for segment in range(3):
@@ -139,7 +139,7 @@ class DamageTest(unittest.TestCase):
         return copy
 
     def with_weights(self, data):
-        """Whole but for what the weights are."""
+        """Everything is valid except the weights."""
         copy = self.copy()
         facts = json.loads((copy / "signal.json").read_text())
         facts["weights"]["sha256"] = hashlib.sha256(data).hexdigest()
@@ -225,7 +225,7 @@ class DamageTest(unittest.TestCase):
 
 
 class StudentTest(unittest.TestCase):
-    """Rewards in other programs, by signals of the zoo."""
+    """Rewards in other programs, from signals of the zoo."""
 
     def signal(self, name):
         return signals.load(ZOO / name)
@@ -261,7 +261,8 @@ class StudentTest(unittest.TestCase):
         )
         whole, _ = signal.run(segment, signal.initial_state())
         np.testing.assert_allclose(whole[0].numpy(), given, atol=1e-6)
-        # The network remembers: a new agent's first rewards are those of the first, not these.
+        # The network remembers: a new agent's first rewards equal those of the first agent, not
+        # these.
         env.new_lifetime()
         env.reset(seed=1)
         again = [env.step(action)[1] for action in kept["actions"][:5]]
@@ -278,7 +279,7 @@ class StudentTest(unittest.TestCase):
                 model = taught.TaughtPPO("MlpPolicy", env, signal, **arguments)
             else:
                 env = taught.LearnedVecReward(env, signal)
-                # A limit counts as an end, as in TaughtPPO: no value of what would have followed.
+                # A limit counts as an end, as in TaughtPPO: no value of later steps is added.
                 model = sb3.PPO("MlpPolicy", env, **arguments)
                 env.attach(model)
                 model.policy.predict_values = without_truncations(model, env)
@@ -378,7 +379,7 @@ class StudentTest(unittest.TestCase):
         self.assertEqual(said(Silent(point_environment()), **own), [])
 
     def test_density_is_that_of_the_environments_actions(self):
-        """SAC draws from -1 to 1 whatever the action space."""
+        """SAC draws from -1 to 1, whatever the action space is."""
         signal = self.signal("point_reach_reward")
         seen = []
         for factor in (1, 4):

@@ -36,7 +36,7 @@ sys.exit(main(sys.argv[4:]))
 
 
 def require():
-    """For setUpModule: the folder of the client."""
+    """For setUpModule: prepares the folder of the client."""
     if not (WHEELS / "optuna").is_dir():
         raise unittest.SkipTest("deploy/install.sh --studies was not run")
     sys.path.insert(0, str(WHEELS))
@@ -59,7 +59,7 @@ class Programs:
         }
 
     def begin(self, program, *arguments, kill=None, **environment):
-        """Started, with its output in `.out` as it comes."""
+        """Starts a program, with its growing output in `.out`."""
         code = ["-m", f"mentor_client.{program}.main"]
         if kill:
             code = ["-c", _SUICIDE % program, *map(str, kill)]
@@ -76,7 +76,7 @@ class Programs:
         return child
 
     def program(self, program, *arguments, code=0, **options):
-        """Its output, once it has ended so."""
+        """Returns the output of a program that must end with `code`."""
         child = self.begin(program, *arguments, **options)
         output, _ = child.communicate(timeout=400)
         self.assertEqual(child.returncode, code, output)

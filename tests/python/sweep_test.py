@@ -1,5 +1,5 @@
-"""mentor-sweep: a study finds the same whatever ended the program before, every trial is an
-experiment once, and a wrong study is refused whole."""
+"""mentor-sweep: a study finds the same, whatever ended the program before. Every trial is one
+experiment, and a wrong study is refused as a whole."""
 
 import importlib
 import os
@@ -76,7 +76,7 @@ class SweepTest(studies.Programs, ClusterTest):
         return study.trials
 
     def found(self, **options):
-        """What does not depend on time."""
+        """The results that do not depend on time."""
         return [
             (one.number, one.state.name, one.params, one.value, one.intermediate_values)
             for one in self.trials(**options)
@@ -112,7 +112,7 @@ class SweepTest(studies.Programs, ClusterTest):
                     "sweep", self.study, "--server", there, kill=(method, place, number)
                 )
                 output, _ = child.communicate(timeout=400)
-                # Whether anything is cancelled is up to the pruner.
+                # The pruner decides whether anything is cancelled.
                 self.assertIn(child.returncode, (-9, 0), output)
                 killed += child.returncode == -9
         self.assertGreaterEqual(killed, 7)
@@ -154,11 +154,11 @@ sys.exit(command.run("program", action))
         )
         self.assertEqual(done.returncode, 130, done.stderr)
         self.assertIn("Exception ignored", done.stderr)
-        self.assertIn("the same command goes on", done.stderr)
+        self.assertIn("the same command continues", done.stderr)
 
     def test_what_is_behind_is_cancelled(self):
         address = self.service()
-        # Long after the first look at who is behind.
+        # Long after the first look for pruned trials.
         self.write(
             ("rule.outer_updates: 4", "rule.outer_updates: 300"),
             ("  rule.learning_rate: {low: 1e-4, high: 1e-1, log: true}\n", ""),
@@ -176,7 +176,7 @@ sys.exit(command.run("program", action))
         child.send_signal(signal.SIGINT)
         output, _ = child.communicate(timeout=100)
         self.assertEqual(child.returncode, 130, output)
-        self.assertIn("the same command goes on", output)
+        self.assertIn("the same command continues", output)
         pruned = [one for one in self.trials() if one.state.name == "PRUNED"]
         self.assertTrue(pruned)
         for one in pruned:
@@ -229,7 +229,7 @@ sys.exit(command.run("program", action))
             )
         self.assertIn("3 complete", self.sweep("--show"))
 
-        # Another study of the same name does not take what is not its own.
+        # Another study of the same name does not take over foreign experiments.
         (self.folder / "rates.db").unlink()
         said = self.sweep("--server", address, code=5)
         self.assertIn("is not of this study", said)
@@ -293,9 +293,9 @@ sys.exit(command.run("program", action))
         self.write(("SPEC", str(spec)), ("trials: 5", "trials: 1"), ("seeds: [1, 2]", "seeds: 1"))
         path = {"PATH": f"{BIN}:/usr/bin:/bin"}
         said = self.sweep("--local", code=2, **path)
-        self.assertIn("environment is of host 'block'; give --host block='COMMAND'", said)
-        said = self.sweep("--host", host, code=2, **path)
-        self.assertIn("--host goes with --local", said)
+        self.assertIn("environment is of simulator 'block'; give --simulator block='COMMAND'", said)
+        said = self.sweep("--simulator", host, code=2, **path)
+        self.assertIn("--simulator goes with --local", said)
         self.assertIn("1 complete", self.sweep("--local", "--host", host, **path))
 
     def test_what_no_experiment_reports_is_refused_before_the_first_trial(self):
@@ -329,7 +329,7 @@ sys.exit(command.run("program", action))
                     self.assertIn(wanted, said)
         self.assertFalse((self.folder / "rates.db").exists())
         self.assertEqual(self.experiments(address), {})
-        # The last one without a service that is there: of its own, and nothing is left of it.
+        # The last study needs no running service: it starts its own, and leaves nothing behind.
         path = {"PATH": f"{BIN}:/usr/bin:/bin"}
         self.assertIn("'evaluation/tets/", self.sweep("--dry_run", "--local", code=2, **path))
         self.write()
@@ -338,7 +338,7 @@ sys.exit(command.run("program", action))
 
     def test_a_metric_that_nobody_has(self):
         address = self.service(threads=0)
-        # Of the rule, where another setting asks for it.
+        # This metric belongs to the rule that another setting asks for.
         self.write(("metric: shaped_return", "metric: outer_grad_norm"))
         child = self.begin("sweep", self.study, "--server", address)
         while "trial 0 begins" not in (line := child.stdout.readline()):
@@ -347,7 +347,7 @@ sys.exit(command.run("program", action))
         child.kill()
         child.wait(10)
         (begun,) = self.trials()
-        # Corrected under the same name: with the settings and the experiments that there are.
+        # Corrected under the same name, with the present settings and experiments.
         self.write(("trials: 5", "trials: 1"))
         self.start_workers(address, 2)
         said = self.sweep("--server", address)
@@ -399,7 +399,7 @@ sys.exit(command.run("program", action))
         trial.report(1.0, 1)
         begin("a", last)
         refused("a", "objective")
-        # What the pruner has seen is no value of an evaluation.
+        # Values that the pruner has seen are not values of an evaluation.
         begin("a", **evaluation)
         study.tell(trial, 1.0)
         begin("a", **evaluation)
@@ -413,7 +413,7 @@ sys.exit(command.run("program", action))
         self.assertNotIn("Traceback", said)
 
     def refused(self, text, *parts):
-        """Words that a dry run has for a wrong study, which need no service."""
+        """The messages of a dry run for a wrong study; no service is needed."""
         self.study.write_bytes(text if isinstance(text, bytes) else text.encode())
         said = self.sweep("--dry_run", "--server", "127.0.0.1:1", code=2)
         for part in (*parts, "INVALID_FIELD"):
@@ -584,7 +584,7 @@ storage: "sqlite:///:memory:"
         self.assertIn(
             "--best: is '0'; give a whole number from 1 on", self.sweep("--best=0", code=2)
         )
-        # What only the spec and the server know.
+        # Errors that only the spec and the server can know.
         self.write(("agent.gamma", "agent.gama"), ("evaluation.goals: 2", "evaluation.goal: 2"))
         said = self.sweep("--dry_run", code=2)
         self.assertIn("parameters.agent.gama leads nowhere", said)

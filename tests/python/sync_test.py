@@ -1,5 +1,5 @@
-"""mentor-sync: what a run or an experiment has is in each logger once, whatever ended the program
-before."""
+"""mentor-sync: each logger gets every value of a run or an experiment once, whatever ended the
+program before."""
 
 import collections
 import csv
@@ -89,7 +89,7 @@ class SyncTest(studies.Programs, ClusterTest):
     def sync(self, *arguments, **options):
         return self.program("sync", *arguments, **options)
 
-    # What loggers have, as a count of (tag, step), and the last value of each.
+    # Returns the content of the loggers as a count of (tag, step), and the last value of each.
 
     def board(self):
         from tensorboard.backend.event_processing import event_file_loader
@@ -165,7 +165,7 @@ class SyncTest(studies.Programs, ClusterTest):
         self.assertEqual(twice, {})
 
     def check_evaluation(self, values):
-        """Against the tables of the report."""
+        """Compares with the tables of the report."""
         with open(RUN / "report" / "evaluation.csv", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         self.assertEqual(len(rows), 36)
@@ -282,7 +282,7 @@ class SyncTest(studies.Programs, ClusterTest):
                     self.check_points(LONG_RUN, *read(), axes=1 if logger == "wandb" else 2)
 
     def test_two_at_once(self):
-        # As from two machines, where no lock of ours helps. Its tables MLflow makes once.
+        # As from two machines, where our locks do not help. MLflow makes its tables once.
         import mlflow
 
         address = f"sqlite:///{self.folder}/mlflow.db"
@@ -300,7 +300,7 @@ class SyncTest(studies.Programs, ClusterTest):
 
     def test_an_experiment_is_followed_through_kills(self):
         _, address = self.start_meta_learner(self.folder / "state", 0, "--disk_reserve_mb", 1)
-        updates = 300  # It is at work while the program is started three times.
+        updates = 300  # The run continues while the program is started three times.
         changed = sets(f"rule.outer_updates={updates}", "evaluation.goals=2")
         self.create_experiment(address, "live", *changed, "--label", "team=a")
         arguments = ["tensorboard", "live", "--follow", "--server", address]
@@ -326,7 +326,7 @@ class SyncTest(studies.Programs, ClusterTest):
         )
         self.assertIn(("evaluation/test/learned/seg0", updates), values)
 
-        # What was fetched says the same of the same experiment, so there is nothing new in it.
+        # A fetched experiment has the same values, so nothing is new.
         self.run_to_end(
             "mentor", "fetch", "live", "--server", address, "--out", self.folder / "out"
         )
@@ -361,7 +361,7 @@ class SyncTest(studies.Programs, ClusterTest):
         self.assertIn(rows, damaged("metrics.csv", lambda data: b"\xff\xfe\n\x00,1\n"))
         self.assertIn(rows, damaged("metrics.csv", lambda data: data[:-1] + b",1\n"))
         self.assertIn(rows, damaged("metrics.csv", lambda data: data.replace(b"\n1,", b"\n1,x", 1)))
-        # What it held is in the database.
+        # The database has the values that the file held.
         self.assertIn("4 new of 4", damaged("metrics.csv", lambda data: b"", code=0))
         said = damaged("experiments/*/experiment.txtpb", lambda data: b"")
         self.assertIn("does not say which experiment it is of", said)

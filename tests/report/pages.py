@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Looks at pages of reports in a browser: pictures of each at 390, 1100 and 1920 pixels, light,
-dark and on paper, and what axe-core says of their accessibility.
+"""Looks at pages of reports in a browser. It takes pictures of each at 390, 1100 and 1920 pixels,
+light, dark and on paper, and checks accessibility with axe-core.
 
 Usage: tests/report/pages.py PAGE.html... [--out FOLDER] [--help]
   PAGE.html     report.html of a run, comparison.html, or another page of one file
   --out FOLDER  where the pictures go (default: pages)
 
-Fails on a serious finding of axe, on a page that scrolls sideways, on an error in the console, on a
-chart that is empty or was not drawn, on a page above 1.5 MB, and where the page shows less without
-JavaScript. Needs deploy/install.sh --pages (Debian's chromium, playwright with axe-core). By hand
-only; look at the pictures afterwards.
+Fails on a serious finding of axe, a page that scrolls sideways, an error in the console, an empty
+or missing chart, or a page above 1.5 MB. It also fails if the page shows less without JavaScript.
+Needs deploy/install.sh --pages (Debian's chromium, playwright with axe-core). By hand only; look at
+the pictures afterwards.
 
 Example:
   build/bin/mentor run experiments/point_reach.txtpb --out runs/a
@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / ".deps" / "pages"))
 WIDTHS = (390, 1100, 1920)
 BYTES_MAX = 1_500_000
 SERIOUS = ("serious", "critical")
-# Whether every canvas holds more than one colour.
+# True if every canvas has more than one colour.
 EMPTY = """() => [...document.querySelectorAll("canvas")].filter((canvas) => {
   const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   const pixels = new Uint32Array(image.data.buffer);
@@ -34,7 +34,7 @@ EMPTY = """() => [...document.querySelectorAll("canvas")].filter((canvas) => {
 }).map((canvas) => canvas.closest("figure").id)"""
 UNDRAWN = """() => [...document.querySelectorAll("[data-figure]")]
   .filter((figure) => !figure.querySelector("canvas")).map((figure) => figure.dataset.figure)"""
-# Text that leaves the screen, unless it lies in what scrolls.
+# Text that leaves the screen, unless it lies in an element that scrolls.
 WIDE = """() => [...document.querySelectorAll("body *")].filter((part) =>
   part.getBoundingClientRect().right > document.documentElement.clientWidth + 1 &&
   !part.closest(".scroll, pre, details:not([open])")).map((part) => part.tagName + " in " +
@@ -55,7 +55,7 @@ def axe_findings(page, script):
 
 
 def look(browser, axe, path, out):
-    """What is wrong with one page."""
+    """Returns the errors of one page."""
     wrong = []
     if path.stat().st_size > BYTES_MAX:
         wrong.append(f"{path.stat().st_size} bytes, more than {BYTES_MAX}")
@@ -94,7 +94,7 @@ def look(browser, axe, path, out):
             page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=True)
             if width == 1100 and scheme == "dark":
                 page.pdf(path=out / f"{name}.pdf", format="A4")
-                # The other way, without loading the page again.
+                # The other colours, without loading the page again.
                 page.emulate_media(color_scheme="light")
                 page.wait_for_timeout(300)
                 page.screenshot(path=out / f"{name}-{width}-changed.png", full_page=True)

@@ -1,4 +1,4 @@
-"""docs/claims.py: places of pages get the numbers of claims, and wrong places are named."""
+"""docs/claims.py puts the numbers of claims into their places of pages, and names wrong places."""
 
 import pathlib
 import sys
@@ -62,7 +62,7 @@ class ClaimsTest(unittest.TestCase):
                 "a set",
                 "run 1 of claim 'a' is recorded, and has no number 'set'; it has: first, seg",
             ),
-            # A mean over fewer runs than are recorded would be another number.
+            # A mean over fewer runs than recorded would be another number.
             ("half test.seg mean", "run 2 of claim 'half' .* no number 'test.seg'; .*: train.seg"),
             ("a seg often", "'often' is no word"),
             # Also before anything is recorded.

@@ -3,9 +3,9 @@
 
 Usage: clang_tidy.py FILE...
 
-Configures a build folder of its own, build-tidy, since what speeds up g++ (precompiled headers,
-files compiled together) means nothing to clang, and generates the protos' code there. Then one
-process at a time and at low priority: some 20 s a file, a minute or two and 1 GB with LibTorch.
+Configures its own build folder, build-tidy, because clang cannot use what speeds up g++
+(precompiled headers, files compiled together), and generates the protos' code there. Then it runs
+one process at a time, at low priority: some 20 s a file, a minute or two and 1 GB with LibTorch.
 Prints FILE:LINE: MESSAGE [check] for each finding, once; exit status 1 when there is one."""
 
 import json

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Holds sizes and sentences within limits: functions of 70 lines, files of 500, sentences of 30
-words in comments and documents, and openings of sentences that make a reader look back.
+"""Holds sizes and sentences within limits: functions of 70 lines, files of 500, and sentences of 30
+words in comments and documents. It also refuses openings of sentences that make a reader look back.
 
 Usage: limits.py [--shrink | --list | --self-test] [FILE...]
   FILE...    look at these; default: every file that git knows
@@ -107,7 +107,7 @@ def paragraphs(text, tables=r"    \S"):
         stripped = line.strip()
         fence = stripped.startswith("```")
         fenced ^= fence
-        prose = not (fenced or fence) and not re.match(rf"\||#|!\[|<|Usage:|  --|{tables}", line)
+        prose = not (fenced or fence) and not re.match(rf"\s*\||#|!\[|<|Usage:|  --|{tables}", line)
         item = re.match(r"([-*]|\d+\.) ", stripped)
         if block and (not stripped or not prose or item):
             yield start, " ".join(block)
@@ -254,6 +254,7 @@ PLANTED = [
     ("a.sh", "# Nobody waits.\n", ["opener"]),
     ("a.md", f"# A {LONG}\n\n| {LONG} |\n\n```\n{LONG}\n```\n", []),
     ("a.md", f"Good.\n\n* {LONG}\n", ["sentence"]),
+    ("a.md", f"* Good.\n\n  | {LONG} |\n", []),
     ("a.cc", "int F() {\n" + "  f();\n" * 68 + "}\n", []),
     ("a.cc", "int F() {\n" + "  f();\n" * 69 + "}\n", ["function"]),
     ("a.cc", "class A {\n  int F() {\n" + "  if (a) {\n}\n" * 35 + "  }\n};\n", ["function"]),

@@ -5,10 +5,10 @@ Usage: thread_safety.py --build FOLDER [--jobs N] [FILE...]
   FOLDER   has compile_commands.json and the generated sources (a build has made them)
   FILE...  look at these; default: every source that names a lock itself or in its own header
 
-A header with locks and without a source of its own is seen through one source that includes it.
-Nothing is compiled, and the slow headers are read once, so all take three minutes of one processor;
-a whole build by clang is `cmake --preset clang`. Prints FILE:LINE: MESSAGE for each finding; exit
-status 1 when there is one, 77 (skipped) without clang++-14."""
+A header with locks but without its own source is checked through one source that includes it.
+Nothing is compiled, and the slow headers are read once, so the whole takes three minutes of one
+processor. A whole build by clang is `cmake --preset clang`. Prints FILE:LINE: MESSAGE for each
+finding; exit status 1 when there is one, 77 (skipped) without clang++-14."""
 
 import argparse
 import concurrent.futures
@@ -33,7 +33,7 @@ SKIPPED = 77
 
 
 def sources_with_locks():
-    """Sources below ROOT that the analysis has something to say about."""
+    """Sources below ROOT that the analysis can check."""
     texts = {
         path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
         for folder in FOLDERS
@@ -46,14 +46,15 @@ def sources_with_locks():
             continue
         own = name[:-2] + ".cc"
         users = [u for u in texts if u.endswith(".cc") and name in INCLUDE.findall(texts[u])]
-        # Templates are analysed where they are used: a test does that thoroughly.
+        # Templates are analysed at their uses, and a test uses them thoroughly.
         users.sort(key=lambda user: (not user.startswith("tests/"), user))
         sources.update([own] if own in texts else users[:1])
     return sorted(sources)
 
 
 def commands_of(build):
-    """The compiler's arguments for each source, also for those that are compiled together."""
+    """Returns the compiler's arguments for each source, also for sources that are compiled
+    together."""
     commands = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         kept = []

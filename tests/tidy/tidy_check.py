@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Reads the repository and reports what breaks its own rules: the arrows between layers, where
-MuJoCo and LibTorch may be included, banned names with their replacements, machine paths, dependency
-lists, links of the documents, pages that comments cite.
+"""Reads the repository and reports breaches of its own rules. They are the arrows between layers,
+the places where MuJoCo and LibTorch may be included, and banned names with their replacements. Also
+machine paths, dependency lists, links of the documents, and pages that comments cite.
 
 Usage: tidy_check.py [--self-test] ROOT
   --self-test   plant one violation of each rule in a scratch folder and check that each is found
@@ -57,12 +57,16 @@ CODE_ROOTS = (
 # SUBFOLDERS .. DEPS ..).
 LAYER = re.compile(r"^mentor_layer\(NAME (\w+)\s+FOLDER ([^\s)]+)\s*([^)]*)\)", re.MULTILINE)
 BINARY = re.compile(r"^mentor_binary\(NAME \S+ SRCS (\S+) DEPS ([^)]*)\)", re.MULTILINE)
-# Groups of layers with one folder of tests: set(test_layers_GROUP layer layer).
-TEST_GROUP = re.compile(r"^set\(test_layers_(\w+) ([^)]*)\)", re.MULTILINE)
-# The one target in whose files and tests MuJoCo may be included.
+# Test groups. set(test_folders_GROUP folder folder) names folders whose tests share a binary,
+# set(test_layers_GROUP layer layer) its layers. set(test_groups_KIND GROUP) names kinds whose tests
+# all share one.
+TEST_GROUP = re.compile(r"^set\(test_(folders|layers|groups)_(\w+) ([^)]*)\)", re.MULTILINE)
+# tests/KIND/FOLDER/c_test.cc tests FOLDER/c.cc.
+MIRRORED = re.compile(r"tests/\w+/(.+/)\w+_test\.cc$")
+# Only files and tests of this target may include MuJoCo.
 MUJOCO_LAYER = "envs"
 
-# (pattern, why and what instead, places where it is right)
+# (pattern, the reason and the replacement, files where it is right)
 BANNED = [
     (r"#include <format>", "g++ 12 has none: use absl/strings/str_format.h", ()),
     (
@@ -71,8 +75,8 @@ BANNED = [
         r"|shuffle)\b|\bs?rand\(\)",
         "random numbers have a key and no history: use common/rng.h",
         (
-            "common/rpc/channel.cc",  # Spreads reconnections; nothing of a result depends on it.
-            "envs/benchmarks/metaworld_goals.h",  # Meta-World's goals are defined by it.
+            "common/rpc/channel.cc",  # Spreads reconnections; no result depends on it.
+            "envs/benchmarks/metaworld_goals.h",  # This defines Meta-World's goals.
         ),
     ),
     (
@@ -90,9 +94,9 @@ BANNED = [
         r"\b(std::this_thread::sleep_(for|until)|usleep|nanosleep)\s*\(",
         "nothing polls: wait on a condition with a deadline",
         (
-            "common/failpoint.cc",  # The failpoint whose purpose is to wait.
-            "mentor/bench/lifetime.cc",  # Look at a store from outside, as a user would.
-            "tests/learning/local/point_reach_test.cc",
+            "common/failpoint.cc",  # The purpose of this failpoint is to wait.
+            "mentor/bench/lifetime.cc",  # These look at a store from outside, as a user would.
+            "tests/learning/methods/black_box/point_reach_test.cc",
         ),
     ),
     (
@@ -123,7 +127,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
 class Tree:
-    """The text files below a folder, and what was found wrong in them."""
+    """The text files below a folder, and the findings in them."""
 
     def __init__(self, root):
         self.root = pathlib.Path(root)
@@ -161,7 +165,7 @@ class Layers:
         self.folders = {}  # Folder: (layer, place among the folders of its layer).
         self.peers = set()  # Folders that never include each other.
         self.deps = {}  # Layer: names after DEPS.
-        self.groups = {}  # Group of tests: layers.
+        self.tests = {"folders": {}, "layers": {}, "groups": {}}  # What TEST_GROUP finds.
         self.mains = {}  # main.cc: layers that its program names.
         for name in tree.files:
             if not name.endswith("CMakeLists.txt"):
@@ -189,8 +193,8 @@ class Layers:
                 self.peers.update(f"{folder}/{peer}" for peer in lists["PEERS"])
             for source, deps in BINARY.findall(text):
                 self.mains[f"{name.removesuffix('CMakeLists.txt')}{source}"] = deps.split()
-            for group, layers in TEST_GROUP.findall(text):
-                self.groups[group] = layers.split()
+            for what, group, words in TEST_GROUP.findall(text):
+                self.tests[what][group] = words.split()
 
     def of(self, name):
         """(layer, place) of a source file or of an include; (None, 0) for tests and for what is no
@@ -222,10 +226,25 @@ class Layers:
         layer, _ = self.of(name)
         if layer is not None:
             return self.below(layer)
-        parts = name.split("/")
-        if parts[0] == "tests" and len(parts) > 3:
-            return set().union(*(self.below(one) for one in self.groups.get(parts[2], [parts[2]])))
-        return None
+        group = self.test_group(name)
+        if group is None:
+            return None
+        return set().union(*(self.below(one) for one in self.tests["layers"].get(group, [group])))
+
+    def test_group(self, name):
+        """The group of the binary that a file of the tests belongs to, or None."""
+        tests, kind, folder = [*name.rpartition("/")[0].split("/", 2), "", ""][:3]
+        if tests != "tests":
+            return None
+        if kind in self.tests["groups"]:
+            return self.tests["groups"][kind][0]
+        found = [
+            (len(prefix), group)
+            for group, prefixes in self.tests["folders"].items()
+            for prefix in prefixes
+            if f"{folder}/".startswith(f"{prefix}/")
+        ]
+        return max(found)[1] if found else None
 
 
 def check_arrows(tree):
@@ -239,6 +258,9 @@ def check_arrows(tree):
                 "this folder is no layer: give it a mentor_layer(NAME .. FOLDER ..) or name it "
                 "under SUBFOLDERS",
             )
+        mirrored = MIRRORED.match(name)
+        if mirrored and not any(other.startswith(mirrored[1]) for other in tree.files):
+            tree.find(name, 1, f"mirrors no folder: there is no {mirrored[1]} among the sources")
         allowed = layers.allowed_for(name)
         if allowed is None:
             continue
@@ -659,7 +681,9 @@ PLANTED = [
         "mentor_layer(NAME meta_learner FOLDER meta_learner DEPS rules learner envs)\n"
         "mentor_layer(NAME ctl FOLDER mentor/ctl DEPS common)\n"
         "mentor_layer(NAME mentor FOLDER mentor DEPS ctl meta_learner actor)\n"
-        "set(test_layers_border actor rollout)\n",
+        "set(test_folders_border actor)\nset(test_layers_border actor rollout)\n"
+        "set(test_folders_envs envs)\nset(test_folders_high actor/high)\n"
+        "set(test_layers_high envs)\nset(test_groups_fuzz mentor)\n",
         "",
     ),
     ("common/rpc/below.h", GOOD_HEADER + '#include "common/a.h"\n', ""),
@@ -681,6 +705,9 @@ PLANTED = [
     ("methods/three/peer.h", GOOD_HEADER + '#include "methods/one/a.h"\n', ""),
     ("methods/f.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
     ("tests/unit/actor/g_test.cc", '#include "learner/learner.h"\n', "against the arrows"),
+    ("tests/unit/actor/high/a_test.cc", '#include "actor/actor.h"\n', "against the arrows"),
+    ("tests/unit/away/a_test.cc", "int x;\n", "mirrors no folder"),
+    ("tests/fuzz/a_test.cc", '#include "learner/learner.h"\n', ""),
     ("common/h.h", "#pragma once\n", "begins with a comment"),
     ("common/i.h", "// What it is.\n#include <string>\n#pragma once\n", "#pragma once"),
     ("learner/j.h", GOOD_HEADER + "#include <torch/torch.h>\n", "torch/types.h"),
@@ -758,7 +785,7 @@ PLANTED = [
     ("envs/good.h", GOOD_HEADER + '#include <mujoco/mujoco.h>\n#include "common/rng.h"\n', ""),
     ("mentor/good.cc", '#include "actor/actor.h"\n#include "meta_learner/store.h"\n', ""),
     (
-        "tests/unit/border/good_test.cc",
+        "tests/unit/actor/good_test.cc",
         '#include "actor/actor.h"\n#include "learner/rollout/rollout_server.h"\n'
         '#include "tests/testing.h"\n',
         "",

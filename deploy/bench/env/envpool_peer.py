@@ -4,10 +4,10 @@
 Needs envpool 1.2.5 (deploy/install.sh --peers), which Mentor itself never uses:
   PYTHONPATH=.deps/peers mentor bench env --peers deploy/bench
 
-One round of all environments that both have; arguments name only some. Counted is the CPU time of
-the one thread that steps the environments, resets included, not Python's: 16 of them a batch, so
-that it hardly ever waits. A step that only resets is no step. EnvPool brings a MuJoCo of its own,
-3.6.0, so a ratio to it is one of whole products, not of wrappers alone.
+One round of all environments that both have; arguments name only some. The figure is the CPU time
+of the one thread that steps the environments, resets included, without Python's own. 16
+environments make a batch, so this thread hardly ever waits. A step that only resets does not count.
+EnvPool brings its own MuJoCo 3.6.0, so the ratio compares whole products, not wrappers alone.
 """
 
 import json
@@ -17,7 +17,7 @@ import re
 import sys
 
 BATCH = 16
-STEPS = 4000  # Of all environments of a batch together.
+STEPS = 4000  # Steps of all environments of a batch together.
 GYMNASIUM = (
     "Ant-v5 HalfCheetah-v5 Hopper-v5 Humanoid-v5 HumanoidStandup-v5 InvertedDoublePendulum-v5 "
     "InvertedPendulum-v5 Pusher-v5 Reacher-v5 Swimmer-v5 Walker2d-v5"
@@ -40,7 +40,8 @@ def our_name(name):
 
 
 def actions(space, batches, rng):
-    """The distribution of `mentor bench env`: a drift for 25 steps and noise of half the range."""
+    """Draws actions as `mentor bench env` does: a drift for 25 steps, and noise of half the
+    range."""
     low, high = np.asarray(space.low), np.asarray(space.high)
     shape = (batches, BATCH, low.shape[-1])
     drift = rng.uniform(-1, 1, size=((batches + 24) // 25,) + shape[1:]).repeat(25, axis=0)[

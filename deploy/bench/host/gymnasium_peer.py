@@ -4,8 +4,8 @@
 Needs the environments themselves, in the Python that PATH finds first:
   mentor bench host --peers deploy/bench
 
-One round of the environments of `mentor bench host`; arguments name others. Counted is the wall
-clock of a thousand steps with uniform actions, resets included, after as many that warm up.
+One round of the environments of `mentor bench host`; arguments name others. The figure is the wall
+clock of a thousand steps with uniform actions, resets included, after a thousand for warm-up.
 """
 
 import json

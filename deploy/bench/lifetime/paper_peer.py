@@ -11,13 +11,13 @@ of its own (about 5 GB), without the PYTHONPATH of other peers:
   mentor bench lifetime --peer 'lifetime/paper=env -u PYTHONPATH paper/bin/python \\
     deploy/bench/lifetime/paper_peer.py Meta-learning-rewards'
 
-Not one of its lines is changed. It was written for Meta-World 2, so the task is named
-door-close-v3; the device is the CPU; wandb, to which it reports, is replaced by nothing. Ray, which
-only spreads lifetimes over processes, is left out, and so is its cost.
+No line of that code is changed. It was written for Meta-World 2, so the task is named
+door-close-v3. The device is the CPU, and an empty module replaces wandb, to which the code reports.
+Ray only spreads lifetimes over processes; it is left out, and so is its cost.
 
 One round is one lifetime of 6000 steps, its meta-advantages, and one epoch of the outer PPO over 30
-copies of it. An outer update has 30 lifetimes and at most 12 epochs, which is what the figures are
-scaled to: they are what Mentor's have, and times are CPU seconds of one thread.
+copies of it. The figures are scaled to an outer update of 30 lifetimes and 12 epochs, the most that
+one has. They are the figures of `mentor bench lifetime`, in CPU seconds of one thread.
 """
 
 import importlib.metadata
@@ -38,8 +38,8 @@ def none(reason):
 
 
 class Stopwatch:
-    """CPU seconds inside methods that are put under watch, by phase; a phase within another one
-    counts for the outer one."""
+    """CPU seconds inside the watched methods, by phase. A phase within another one counts for the
+    outer one."""
 
     def __init__(self):
         self.seconds = {}
@@ -105,7 +105,7 @@ def main():
         lifetime = inner_loop.run_inner_loop((config, "metaworld", weights, "ML1", task))
         lifetime_seconds = time.process_time() - start
     phases = {name: LIFETIMES * seconds for name, seconds in stopwatch.seconds.items()}
-    # Simulation, policy, loop, buffers and what it takes to set a lifetime up.
+    # Simulation, policy, loop, buffers, and setting up a lifetime.
     phases["rollout"] = LIFETIMES * lifetime_seconds - sum(phases.values())
 
     start = time.process_time()

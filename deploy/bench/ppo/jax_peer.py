@@ -6,8 +6,8 @@ Needs jax (deploy/install.sh --peers); for a GPU, a Python with JAX for it:
   PYTHONPATH=.deps/peers mentor bench ppo --peers deploy/bench
 
 One round: milliseconds of one optimizer step of one agent, with values, advantages and
-permutations, as there: CPU time of one core, or on a GPU the wall clock, compilation left out.
-Matrix products are in float32.
+permutations, as in `mentor bench ppo`. On the CPU this is the time of one core, on a GPU the wall
+clock; compilation is left out. Matrix products are in float32.
 """
 
 import json
@@ -72,7 +72,7 @@ def loss(agent, rows):
 
 
 def generalised_advantages(rewards, values, last_value, ended):
-    """`ended`: no step of the segment but the last ends an episode."""
+    """`ended`: only the last step of the segment ends an episode."""
     next_values = jnp.append(values[1:], last_value * (1 - ended))
     deltas = rewards + GAMMA * next_values - values
 
@@ -102,7 +102,7 @@ def optimizer_step(carry, rows):
 
 
 def update(agent, segment, key):
-    """One agent's PPO update; vmap makes it that of all."""
+    """One agent's PPO update; vmap applies it to all agents."""
     values = forward(agent["value"], segment["observations"])[:, 0]
     last_value = forward(agent["value"], segment["next_observation"])[0]
     advantages = generalised_advantages(segment["rewards"], values, last_value, ended=1.0)

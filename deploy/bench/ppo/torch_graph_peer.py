@@ -2,8 +2,8 @@
 """Peer of `mentor bench ppo --device cuda`: one optimizer step of stacked agents in PyTorch, as a
 CUDA graph and without one.
 
-Needs a Python with torch 2.11 for CUDA. It has never run on a GPU; --try runs the step without a
-graph on the CPU, with few agents, so that its arithmetic can be looked at.
+Needs a Python with torch 2.11 for CUDA. It has never run on a GPU. --try runs the step on the CPU,
+with few agents and without a graph, to check its arithmetic.
 
 One round: milliseconds by the wall clock of one optimizer step of one agent, without values,
 advantages and permutations, which are a small part. Products are in float32 without TF32.
@@ -26,7 +26,8 @@ def none(reason):
 
 
 class Agents:
-    """Parameters of all agents in one tensor [S, P], and a minibatch that a step learns from."""
+    """The parameters of all agents in one tensor [S, P], and the minibatch that a step learns
+    from."""
 
     def __init__(self, stack, device):
         self.shapes = []

@@ -3,9 +3,9 @@
 
 Needs a Python with torch 2.11 for CUDA. It has never run on a GPU; --try runs it on the CPU.
 
-One round: microseconds by the wall clock of one step of all lifetimes. cuDNN is given all steps at
-once, with nothing but the recurrent cells: no encoder, no heads, and no signal that enters the next
-step. So it does much less than the signal network, and is a bound rather than a rival.
+One round: microseconds by the wall clock of one step of all lifetimes. cuDNN gets all steps at once
+and has nothing but the recurrent cells. It has no encoder, no heads, and no signal that enters the
+next step. So it does much less than the signal network, and is a bound rather than a rival.
 """
 
 import json

@@ -5,12 +5,12 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-# What the programs load from the wheels beside this package.
+# The libraries that the programs load from the wheels beside this package.
 LIBRARIES = {"torch": "torch/lib/libtorch_cpu.so", "mujoco": "mujoco/libmujoco.so.*"}
 
 
 def problem():
-    """Why the programs cannot run here, or None."""
+    """Returns why the programs cannot run here, or None."""
     if "avx2" not in pathlib.Path("/proc/cpuinfo").read_text():
         return "this processor has no AVX2; Mentor is built for x86-64-v3"
     for wheel, library in LIBRARIES.items():

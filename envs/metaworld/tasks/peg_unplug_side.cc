@@ -29,7 +29,7 @@ class PegUnplugSide : public Task {
     const Vec3 plug = v.Head() + Vec3{0.044, 0, 0.131};
     w.SetQpos(9, plug);
     w.SetQpos(12, std::array{1.0, 0.0, 0.0, 0.0});
-    w.ZeroQvel(9, 12);  // The plug goes on turning as it did.
+    w.ZeroQvel(9, 12);  // The plug continues to turn as before.
     w.Forward();
     e.obj0 = Observe(w).position;
     e.target = plug + Vec3{0.15, 0, 0};

@@ -29,7 +29,7 @@ def _end_with_parent() -> None:
 
 class LocalService:
     def __init__(self, folder: pathlib.Path, hosts: Sequence[str] = ()):
-        """`folder` gets the service's state and its programs' output. `hosts` are the --host
+        """`folder` gets the service's state and its programs' output. `hosts` are the --simulator
         arguments of mentor-actor.
         """
         missing = [name for name in _PROGRAMS if shutil.which(name) is None]
@@ -50,7 +50,7 @@ class LocalService:
                 "mentor-learner", "--meta_learner", self.server, "--listen", "127.0.0.1:0"
             )
             threads = str(len(os.sched_getaffinity(0)))
-            offers = [word for host in hosts for word in ("--host", host)]
+            offers = [word for host in hosts for word in ("--simulator", host)]
             self._start(
                 *("mentor-actor", "--learner", learner, "--threads", threads, *offers),
                 listens=False,
@@ -75,7 +75,7 @@ class LocalService:
                 raise MentorError(
                     grpc.StatusCode.FAILED_PRECONDITION,
                     f"{name} of the service here has ended ({end}): {self._last_words(name)}; the "
-                    "same command goes on",
+                    "same command continues",
                 )
 
     def close(self) -> None:

@@ -61,11 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         help="run a service of this machine meanwhile; its state: NAME.service",
     )
     top.add_argument(
+        "--simulator",
         "--host",
         metavar="NAME=COMMAND",
         action="append",
         default=[],
-        help="with --local: a host of environments that its actor offers; may be repeated",
+        help="with --local: a simulator that its actor offers; may be repeated (old name: --host)",
     )
     top.add_argument(
         "--plots", metavar="DIR", type=pathlib.Path, help="draw plots into this folder"
@@ -108,7 +109,7 @@ def _dry_run(file: StudyFile, flags: argparse.Namespace) -> None:
             server = flags.server
             if flags.local:
                 state = stack.enter_context(tempfile.TemporaryDirectory(prefix="mentor-sweep-"))
-                service = LocalService(pathlib.Path(state), flags.host)
+                service = LocalService(pathlib.Path(state), flags.simulator)
                 server = stack.enter_context(service).server
             client = stack.enter_context(connect(server, timeout=30.0 if flags.local else 5.0))
             check(file, client)
@@ -128,11 +129,14 @@ def _check_hosts(file: StudyFile, flags: argparse.Namespace) -> None:
     benchmark = file.experiment.spec.benchmark
     options = {one.name: one.value for one in benchmark.option}
     wanted = options.get("host", "") if benchmark.environment == "host" else ""
-    offered = [one.partition("=")[0] for one in flags.host]
-    if flags.host and not flags.local:
-        why = "--host goes with --local; of another service the actors are started with it"
+    offered = [one.partition("=")[0] for one in flags.simulator]
+    if flags.simulator and not flags.local:
+        why = "--simulator goes with --local; actors of another service are started with it"
     elif flags.local and wanted and wanted not in offered:
-        why = f"the spec's environment is of host '{wanted}'; give --host {wanted}='COMMAND', too"
+        why = (
+            f"the spec's environment is of simulator '{wanted}'; "
+            f"give --simulator {wanted}='COMMAND', too"
+        )
     else:
         return
     raise MentorError(grpc.StatusCode.INVALID_ARGUMENT, why, reason="INVALID_FIELD")
@@ -170,7 +174,7 @@ def _sweep(flags: argparse.Namespace) -> int:
         server, local = flags.server, None
         if flags.local:
             folder = pathlib.Path(f"{file.name}.service")
-            local = stack.enter_context(LocalService(folder, flags.host))
+            local = stack.enter_context(LocalService(folder, flags.simulator))
             server = local.server
             print(f"service {server}", flush=True)
         client = stack.enter_context(connect(server))

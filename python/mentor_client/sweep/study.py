@@ -325,7 +325,7 @@ class Study:
             raise MentorError(
                 grpc.StatusCode.ABORTED,
                 f"{_FAILURES_MAX} trials in a row failed, the last one since {why}; mentorctl logs "
-                "says more. The same command goes on",
+                "says more. The same command continues",
             )
 
     def _complete(self, active: _Trial) -> None:

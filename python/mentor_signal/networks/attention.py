@@ -1,5 +1,5 @@
-"""The signal of SAIR and MetaIRN: every step of an episode attends to all steps of it, later ones
-too, as far as they lie inside the segment."""
+"""The signal of SAIR and MetaIRN. Every step of an episode attends to all its steps inside the
+segment, later ones too."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Attention(Network):
     def initial_state(self, lifetimes: int) -> State:
         state = super().initial_state(lifetimes)
         state.recurrent += [
-            torch.zeros(lifetimes, dtype=self.dtype),  # Steps into the episode,
+            # Steps into the episode; then number, mean and sum of squared deviations of the rewards
+            # so far.
+            torch.zeros(lifetimes, dtype=self.dtype),
             # and of the rewards so far: number, mean, sum of squared deviations.
             torch.zeros(lifetimes, 3, self.context.outcomes, dtype=self.dtype),
         ]
@@ -73,7 +75,7 @@ class Attention(Network):
     def _scaled(
         rewards: torch.Tensor, statistics: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Divided by the standard deviation of all that each agent has had, this segment
+        """Divides by the standard deviation of all that each agent has had, this segment
         included."""
         number, mean, squares = statistics.to(torch.float64).unbind(1)
         new = rewards.shape[1]

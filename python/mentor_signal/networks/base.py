@@ -1,5 +1,5 @@
-"""What all signal networks have in common. A network is one file that derives from Network and
-registers itself by its name in Mentor."""
+"""What all signal networks share. A network is one file that derives from Network and registers
+itself under its name in Mentor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Weights = Dict[str, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """What a network was trained for."""
+    """The settings for which a network was trained."""
 
     observation: int
     action: int
@@ -29,7 +29,7 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """All that a network is made from, beside its weights."""
+    """Everything that defines a network beside its weights."""
 
     sizes: Sizes
     role: str
@@ -42,9 +42,9 @@ class Context:
 
 
 class Network:
-    """Weights by name, and what they compute. `reads` names the parts of a Segment that it needs
-    beside the observations. A network that is not `causal` gives a step's signal only when the
-    segment is complete."""
+    """Weights by name, and what they compute. `reads` names the parts of a Segment that the network
+    needs beside the observations. A network that is not `causal` gives a step's signal only when
+    the segment is complete."""
 
     name: ClassVar[str]
     causal: ClassVar[bool] = True
@@ -66,7 +66,8 @@ class Network:
         return State([], torch.zeros(lifetimes, dtype=self.dtype))
 
     def signals(self, segment: Segment, state: State) -> Tuple[torch.Tensor, State]:
-        """[S, T] and the state behind the segment; differentiable in the weights."""
+        """Returns the signals [S, T] and the state after the segment; differentiable in the
+        weights."""
         raise SignalError("network", f"'{self.name}' gives no signals")
 
     # --- Pieces.
@@ -86,7 +87,7 @@ class Network:
         )
 
     def outcomes(self, segment: Segment) -> List[torch.Tensor]:
-        """Each [S, T]: three times the success signal, the shaped reward, or both."""
+        """Returns three times the success signal, the shaped reward, or both, each [S, T]."""
         factor = {"success_signals": 3, "shaped_rewards": 1}
         return [factor[name] * segment.tensor(name).to(self.dtype) for name in self.outcome_names()]
 
@@ -104,7 +105,7 @@ def register(name: str) -> Callable[[Type[Network]], Type[Network]]:
 
 
 def networks() -> Dict[str, Type[Network]]:
-    """Those that there are, by name."""
+    """Returns the registered networks, by name."""
     return dict(sorted(_NETWORKS.items()))
 
 

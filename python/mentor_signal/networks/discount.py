@@ -1,5 +1,5 @@
-"""The meta-gradient of gamma and lambda: the generalised advantage of the task's reward with gamma
-and lambda that were learned."""
+"""The meta-gradient of gamma and lambda: the generalised advantage of the task's reward with a
+learned gamma and lambda."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Discount(Network):
             following = rewards[:, t] + gamma * goes_on * next_value - values[:, t]
             following = following + gamma * lambda_ * goes_on * advantage
             if cut is not None and final is not None:
-                # A limit cut the episode short: one value of what would have followed.
+                # A limit cut the episode short: the value of what would have followed.
                 ended = rewards[:, t] + gamma * final[:, t] - values[:, t]
                 following = torch.where(cut[:, t], ended, following)
             advantage = following

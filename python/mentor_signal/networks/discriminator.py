@@ -22,10 +22,11 @@ class Discriminator(Network):
         return int(self.context.options["skills"])
 
     def log_skills(self, observations: Any) -> torch.Tensor:
-        """[..., n]: ln q(z | o) of observations [..., D]."""
+        """Returns ln q(z | o), [..., n], of observations [..., D]."""
         x = torch.as_tensor(observations).to(self.dtype)
         return torch.log_softmax(self.three_layers("skills", x), -1)
 
     def reward(self, reached: Any, skill: int) -> torch.Tensor:
-        """[...]: of the steps that led to these observations, made with this skill."""
+        """Returns the reward [...] of the steps that led to these observations and were made with
+        this skill."""
         return self.log_skills(reached)[..., skill] + math.log(self.skills)

@@ -1,5 +1,5 @@
-"""The learned loss of evolved policy gradients: two convolutions over an agent's last steps, whose
-mean over time every row of a minibatch sees beside its own step."""
+"""The learned loss of evolved policy gradients: two convolutions over an agent's last steps. Every
+row of a minibatch sees their mean over time beside its own step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRIDE_1, STRIDE_2 = 5, 2
 
 @dataclasses.dataclass
 class LossInputs:
-    """S agents' last N steps, rows oldest first, as `loss` reads them.
+    """The last N steps of S agents, rows oldest first, as `loss` reads them.
 
     observations  [S, N, D]
     actions       [S, N, A]: one-hot, or unclipped
@@ -46,7 +46,7 @@ class LossConv(Network):
         return []
 
     def zeros(self) -> LossInputs:
-        """Of one agent, by shape."""
+        """The weights of one agent, by shape."""
         sizes, steps = self.context.sizes, int(self.context.options["buffer"])
         policy = sizes.action * (1 if sizes.discrete_actions else 2)
         return LossInputs(
@@ -60,7 +60,7 @@ class LossConv(Network):
         )
 
     def loss(self, inputs: LossInputs) -> torch.Tensor:
-        """[S]: of each agent; differentiable in policy and context."""
+        """Returns the loss of each agent, [S]; differentiable in policy and context."""
 
         def tensor(name: str) -> torch.Tensor:
             return torch.as_tensor(getattr(inputs, name)).to(self.dtype)

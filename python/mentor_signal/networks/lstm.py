@@ -34,7 +34,7 @@ class Lstm(Network):
             ],
             -1,
         )
-        num_side = len(side) + 1  # And the last signal.
+        num_side = len(side) + 1  # The last signal is an input, too.
         h, c = state.recurrent
         previous, signals = state.previous, []
         for t in range(known.shape[1]):

@@ -29,7 +29,7 @@ std::string Digests() {
   return text;
 }
 
-// Hidden: what the next test starts as a process.
+// Hidden: the next test starts this as a process.
 TEST_CASE("environments: write digests", "[.]") {
   const char* file = std::getenv("MENTOR_TEST_DIGESTS");
   REQUIRE(file != nullptr);

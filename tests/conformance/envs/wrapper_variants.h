@@ -34,7 +34,7 @@ inline Variant In(const std::string& environment, const std::vector<v1::WrapperS
   return {entry, {}, WrapperList(wrappers.begin(), wrappers.end())};
 }
 
-// Whether the environment can be wrapped so: some wrappers need a simulator.
+// True if the wrapper accepts this environment: some wrappers need physics.
 inline bool Takes(const std::string& environment, const v1::WrapperSpec& wrapper) {
   const Variant variant = In(environment, {wrapper});
   return Wrap(MakeEnvironment(environment, {}).value(), variant.wrappers).ok();
@@ -51,7 +51,7 @@ inline std::vector<Variant> WrapperVariants() {
   std::vector<Variant> variants;
   for (const WrapperEntry* entry : Wrappers()) {
     for (const v1::WrapperSpec& wrapper : Examples(*entry)) {
-      // What touches physics is tried on many kinds of them.
+      // Wrappers that touch physics are tried on many kinds of environments.
       const bool any = Takes("point_reach", wrapper);
       for (const std::string& environment : any ? diverse : simulated)
         variants.push_back(In(environment, {wrapper}));

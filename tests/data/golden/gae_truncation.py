@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the cases of gae.json in which limits cut episodes short, beside those that are there.
+"""Writes those cases of gae.json in which limits cut episodes short; the other cases stay.
 
     python3 tests/data/golden/gae_truncation.py
 
-Not the recursion of the code: each advantage is the sum that defines it, over the steps that are
-left of its episode. Plain float64 Python, so the same bits everywhere.
+This is not the recursion of the code. Each advantage is the sum that defines it, over the remaining
+steps of its episode. Plain float64 Python, so the same bits everywhere.
 """
 
 import json
@@ -23,7 +23,7 @@ DOC = (
 
 
 def advantages(case, ends, s):
-    """Of agent s: A_t = sum over k >= t of (gamma lambda)^(k-t) delta_k within the episode."""
+    """For agent s: A_t = sum over k >= t of (gamma lambda)^(k-t) delta_k within the episode."""
     rewards, values = case["rewards"][s], case["values"][s]
     steps = len(rewards)
     deltas = []
@@ -60,7 +60,7 @@ def make(name, steps, terminated, truncated, gamma=0.99, lam=0.95, seed=0):
         "values": normals(),
         "last_value": [draw.gauss(0, 1) for _ in range(agents)],
         "truncated": flags(truncated),
-        "final_values": normals(),  # Also where they must have no influence.
+        "final_values": normals(),  # Also where they must not matter.
     }
     both = zip(flags(terminated), case["truncated"])
     ends = [[max(a, b) for a, b in zip(*rows)] for rows in both]

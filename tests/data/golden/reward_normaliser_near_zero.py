@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the cases of reward_normaliser.json whose means are near 0 or negative, beside those that
-are there.
+"""Writes those cases of reward_normaliser.json whose means are near 0 or negative; the other cases
+stay.
 
     python3 tests/data/golden/reward_normaliser_near_zero.py
 
-Not the running sums of the code: each number is the mean that defines it, over a list of all
-lifetimes, by math.fsum. Plain float64 Python, so the same bits everywhere.
+These are not the running sums of the code. Each number is the mean that defines it, over a list of
+all lifetimes, by math.fsum. Plain float64 Python, so the same bits everywhere.
 """
 
 import json

@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::actor {
@@ -21,7 +22,7 @@ using mentor::testing::Near;
 Json ReadGolden(const std::string& name) {
   const char* dir = std::getenv("MENTOR_GOLDEN_DIR");
   const std::string path =
-      std::string(dir ? dir : MENTOR_TEST_DATA "/golden") + "/" + name + ".json";
+      std::string(dir ? dir : testing::SourcePath("tests/data/golden")) + "/" + name + ".json";
   std::ifstream file(path);
   INFO(path);
   REQUIRE(file);

@@ -6,6 +6,7 @@
 
 #include "envs/verify.h"
 #include "tests/bundles.h"
+#include "tests/paths.h"
 
 namespace mentor::envs {
 namespace {
@@ -25,7 +26,7 @@ std::optional<TaskVerification> VerifyBundle(const std::string& folder, const st
   }
   const std::string name = example.Offer();
   const auto verified =
-      Verify(std::string(MENTOR_TEST_DATA) + "/" + folder, {task}, [&name](const std::string&) {
+      Verify(testing::SourcePath("tests/data/" + folder), {task}, [&name](const std::string&) {
         return MakeEnvironment("mjcf", Options({{"bundle", name}}));
       });
   INFO(verified.status().ToString());

@@ -5,6 +5,7 @@
 
 #include "envs/mujoco_environment.h"
 #include "envs/verify.h"
+#include "tests/paths.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -13,7 +14,7 @@ namespace {
 TEST_CASE("parity: recorded episodes of every task are replayed to the agreed tolerance",
           "[golden]") {
   const char* folder = std::getenv("MENTOR_PARITY_DIR");
-  const auto verified = Verify(folder ? folder : MENTOR_TEST_DATA "/parity");
+  const auto verified = Verify(folder ? folder : testing::SourcePath("tests/data/parity"));
   INFO(verified.status().ToString());
   REQUIRE(verified.ok());
   INFO(verified->text);
@@ -22,7 +23,7 @@ TEST_CASE("parity: recorded episodes of every task are replayed to the agreed to
   for (const TaskVerification& task : verified->tasks) {
     INFO(task.task);
     CHECK(task.episodes >= 2);
-    // What is asked of this machine and build: the bits of the simulation.
+    // This machine and build must give the same bits of simulation.
     CHECK(task.state == 0);
     CHECK(task.observation == 0);
   }

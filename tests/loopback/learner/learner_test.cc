@@ -1,5 +1,5 @@
-// A learner between a meta-learner that the test plays and real actors: what it does with shards,
-// acknowledgements and lost streams, and with shards, snapshots and actors that fail it.
+// A learner between real actors and a meta-learner that the test plays: shards, acknowledgements
+// and lost streams, and failing shards, snapshots and actors.
 // clang-format off: LibTorch comes before Catch2.
 #include "tests/torch_testing.h"
 // clang-format on
@@ -32,7 +32,7 @@ using mentor::testing::SmallShard;
 
 using ServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
 
-// The meta-learner's end: every connection, and what came over it.
+// The meta-learner's end: every connection, and its messages.
 class FakeMetaLearner : public v1::ShardService::CallbackService {
  public:
   struct Peer {
@@ -94,7 +94,7 @@ class FakeMetaLearner : public v1::ShardService::CallbackService {
     return stream->reactor();
   }
 
-  // The next connection, after its hello and our welcome.
+  // Returns the next connection, after its hello and our welcome.
   std::shared_ptr<Peer> Welcome(const v1::Welcome& welcome = {}) {
     std::shared_ptr<Peer> peer = arrived_.Pop();
     all_.push_back(peer);
@@ -107,7 +107,7 @@ class FakeMetaLearner : public v1::ShardService::CallbackService {
     return peer;
   }
   const v1::Hello& hello() const { return hello_; }
-  // Connections that nobody has welcomed.
+  // Connections without a welcome so far.
   size_t waiting() const { return arrived_.size(); }
   std::shared_ptr<grpc::Channel> Channel() { return server_->InProcessChannel(); }
 
@@ -136,7 +136,7 @@ struct Fixture {
   double Value(const std::string& series) const { return side.Value(series); }
 };
 
-// Actors of their own, until the end of the object.
+// Separate actors, until the end of the object.
 class RealActor {
  public:
   explicit RealActor(const LearnerSide& side)
@@ -155,7 +155,7 @@ void Drain(FakeMetaLearner::Peer* peer) {
   peer->Send(std::move(message));
 }
 
-// What a shard gives when nothing disturbs it: segments, acknowledged at once, and their hash.
+// The results of an undisturbed shard: segments, acknowledged at once, and their hash.
 std::string LiveThrough(FakeMetaLearner::Peer* peer, const v1::Shard& shard) {
   Sha256 hash;
   for (uint32_t i = 0; i < IterationsOf(shard); ++i) {
@@ -188,10 +188,10 @@ TEST_CASE("learner: it says who it is, and its actors must be as the welcome say
   CHECK(hello.threads() == 1);
   CHECK(hello.device() == "cpu");
   CHECK_FALSE(hello.numeric_fingerprint().empty());
-  CHECK(hello.peer_uid() == fixture.side.rollout.uid());  // What its actors log.
+  CHECK(hello.peer_uid() == fixture.side.rollout.uid());  // The name that its actors log.
   Signal().WaitUntil([&] { return fixture.side.rollout.catalogue_hash() == "catalogue"; });
   CHECK(fixture.side.rollout.numeric_fingerprint() == "bits");
-  // An actor with other bits is not let in.
+  // An actor with other bits is refused.
   RealActor actor(fixture.side);
   Signal().WaitUntil(
       [&] { return fixture.Value("mentor_rollout_rejected_total{reason=\"mismatch\"}") >= 1; });
@@ -207,7 +207,7 @@ TEST_CASE("learner: a shard from its first segment to its hash, on one actor or 
   const std::string one = LiveThrough(peer.get(), SmallShard(1));
   RealActor second(fixture.side);
   Signal().WaitUntil([&] { return fixture.side.rollout.actors() == 2; });
-  // The shard's number is no part of its bits.
+  // The shard's number does not affect its bits.
   peer->Give(SmallShard(2));
   CHECK(LiveThrough(peer.get(), SmallShard(2)) == one);
   CHECK(fixture.Value("mentor_learner_shards_total") == 2);
@@ -221,7 +221,7 @@ TEST_CASE("learner: two segments wait for an acknowledgement, not more", "[loopb
   peer->Give(shard);
   CHECK(peer->PopSegment().iteration() == 0);
   CHECK(peer->PopSegment().iteration() == 1);
-  // The third one is computed, and kept back: all its steps are done.
+  // The third segment is computed and kept back: all its steps are done.
   Signal().WaitUntil([&] { return fixture.side.rollout.StepsDone(1) == 3 * 3 * 40; });
   CHECK(peer->messages.size() == 0);
   CHECK(fixture.Value("mentor_learner_updates_total") == 2 * 3);
@@ -310,10 +310,10 @@ TEST_CASE("learner: an old call's shard has its weights, however many newer ones
   send_weights(peer.get(), 5, weights);
   shard.set_shard_id(2);
   peer->Give(shard);
-  // What comes while it is under way does not concern it.
+  // Messages that arrive meanwhile do not affect it.
   send_weights(peer.get(), 1040, weights + 1);
   CHECK(LiveThrough(peer.get(), shard) == alone);
-  // Weights of another call are not taken for those that are missing.
+  // Weights of another call do not replace the missing ones.
   shard.set_shard_id(3);
   shard.set_signal_version(7);
   peer->Give(shard);
@@ -323,7 +323,7 @@ TEST_CASE("learner: an old call's shard has its weights, however many newer ones
 TEST_CASE("learner: dropped shards are not answered, and others go on beside them", "[loopback]") {
   Fixture fixture;
   const auto peer = fixture.meta.Welcome();
-  // Without actors they all wait. How many it gets at once is the meta-learner's affair.
+  // Without actors all shards wait. The meta-learner decides how many it gets at once.
   peer->Give(SmallShard(1));
   peer->Give(SmallShard(2));
   peer->Give(SmallShard(3));
@@ -354,7 +354,7 @@ TEST_CASE("learner: a lost stream takes its shards along, and the learner comes 
   const auto peer = fixture.meta.Welcome();
   Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 0; });
   RealActor actor(fixture.side);
-  // The same number again, as the meta-learner gives it: in a new epoch.
+  // The meta-learner gives the same number again, in a new epoch.
   v1::Shard again = SmallShard(1);
   again.set_epoch(2);
   peer->Give(again);
@@ -374,7 +374,7 @@ TEST_CASE("learner: actors that go away in the middle change no bit", "[loopback
   peer->Give(shard);
   Sha256 hash;
   for (uint32_t i = 0; i < 2; ++i) HashSegment(peer->PopSegment(), &hash);
-  // The third waits for acknowledgements; from then on there is nobody.
+  // The third segment waits for acknowledgements; from then on there is no connection.
   Signal().WaitUntil([&] { return fixture.side.rollout.StepsDone(2) == 3 * 3 * 40; });
   first.reset();
   Signal().WaitUntil([&] { return fixture.side.rollout.actors() == 0; });
@@ -397,13 +397,13 @@ TEST_CASE("learner: drained, it leaves when the meta-learner has all that it hel
   RealActor actor(fixture.side);
   const v1::Shard shard = SmallShard(1);
   for (uint32_t i = 0; i < IterationsOf(shard); ++i) {
-    // Two segments may be under way: with the last but one acknowledged it may have sent all.
+    // Two segments may be under way: after the last acknowledgement but one it may have sent all.
     if (i + 2 < IterationsOf(shard)) CHECK(fixture.drained == 0);
     CHECK(peer->PopSegment().iteration() == i);
     peer->Acknowledge(1, i);
   }
   Signal().WaitUntil([&] { return fixture.drained > 0; });
-  // Its process may end now: nothing is in line any more, since it waited for the stream's end.
+  // Its process may end now. It waited for the stream's end, so no message is in line.
   CHECK(peer->dones == 1);
   CHECK(peer->end.Pop().ok());
   CHECK(peer->PopDone().error().empty());
@@ -449,7 +449,7 @@ TEST_CASE("learner: drained without work, or when its meta-learner is lost, it l
     peer->Give(SmallShard(2));
     Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 6; });
     Drain(peer.get());
-    // An error ends the stream without what is still in line.
+    // An error ends the stream without the messages that are still in line.
     Signal().WaitUntil([&] { return peer->stream->Queued().first == 0; });
     peer->stream->Close(absl::UnavailableError("the meta-learner is stopping"));
     Signal().WaitUntil([&] { return fixture.drained == 1; });

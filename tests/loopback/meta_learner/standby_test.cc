@@ -1,5 +1,4 @@
-// A meta-learner that stands by, over a connection: what it answers while one leads, and while
-// nobody does.
+// The answers of a meta-learner that stands by, with a leader and without one.
 #include "meta_learner/standby.h"
 
 #include <chrono>
@@ -40,7 +39,7 @@ TEST_CASE("standby: between a leader's end and the takeover nobody is named as l
                            .try_only = true})
                     .value();
   const std::string name = testing::CreateSmall(leader.get(), "one").name();
-  // As long as another process has its folder, who stands by cannot take over.
+  // While another process holds its folder, the one that stands by cannot take over.
   const auto held = TakeStateFolder(second.path());
   REQUIRE(held.ok());
 
@@ -87,7 +86,7 @@ TEST_CASE("standby: between a leader's end and the takeover nobody is named as l
   CHECK(ReasonOf(refused) == "NOT_LEADER");
   CHECK_FALSE(MetadataOf(refused, "leader").has_value());
   CHECK(refused.message().find("leader.example") == std::string_view::npos);
-  CHECK(get().ok());  // Reads need nobody who leads.
+  CHECK(get().ok());  // Reads do not need a leader.
   CHECK_FALSE(standby.over());
   CHECK(standby.available());
 }

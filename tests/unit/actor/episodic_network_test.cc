@@ -73,7 +73,7 @@ TEST_CASE("episodic policy: an equal key has its value, others the mean of the n
   v1::PolicyWeights one = Weights(1, 1, 0, {}, {{{1, -1}, {3, 5}}});
   one.mutable_episodic()->set_neighbours(1);
   CHECK(Values(one, {0}) == std::vector<float>{3});
-  // So near that the squared distance is 0 in float32, but another key.
+  // So near that the squared distance is 0 in float32, yet another key.
   CHECK(Values(Weights(1, 1, 0, {}, {{{1e-30F, 4}, {3, 5}}}), {0}) == std::vector<float>{4});
 }
 

@@ -1,4 +1,4 @@
-// Units whose environment a host simulates.
+// Units whose environment runs in a simulator.
 #include <string>
 
 #include <absl/strings/match.h>
@@ -68,7 +68,7 @@ TEST_CASE("unit runner: where no state is saved, the last episode is truncated",
   truncations[19] = truncations[32] = '\1';
   CHECK(result.trajectory().truncations().data() == truncations);
   CHECK(result.trajectory().final_observations().shape(0) == 2);
-  // What the next iteration begins with: step 0 of another episode.
+  // The next iteration begins with this: step 0 of another episode.
   float step = 1;
   std::memcpy(&step, result.trajectory().next_observation().data().data(), sizeof(step));
   CHECK(step == 0);
@@ -87,7 +87,7 @@ TEST_CASE("unit runner: a host that fails is an error of its unit, and no more",
     const v1::Result result = runner.Run(unit);
     INFO(result.error());
     CHECK(absl::StrContains(result.error(),
-                            "host hostile ended at 'save' (exit status 3); its "
+                            "simulator hostile ended at 'save' (exit status 3); its "
                             "last words: cannot go on"));
     CHECK_FALSE(result.has_trajectory());
   }

@@ -153,7 +153,7 @@ TEST_CASE("learner choice: one that refuses is left alone for a minute", "[unit]
   now += seconds(1);
   choice.Ended(kGone, now, 0.5);
   CHECK(three.Next() == ranked[0]);
-  // A full one says when to come back; nobody can send an actor away for longer than a minute.
+  // A full learner says when to come back, but cannot send an actor away for longer than a minute.
   choice.Update({ranked[0]});
   choice.Ended(WithRetryDelay(absl::ResourceExhaustedError("full"), seconds(7)), now, 0.5);
   CHECK(choice.Next(now) == nanoseconds(seconds(7)));
@@ -184,8 +184,8 @@ TEST_CASE("learner choice: an actor without work asks others in turn, a guest on
   CHECK_FALSE(choice.at_home());
   CHECK(choice.ToAsk(/*idle=*/false, now) == Asked{ranked[0]});
   CHECK(choice.ToAsk(/*idle=*/true, now) == Asked{ranked[0], ranked[2], ranked[3]});
-  // Home is where it goes when this one ends, and it has not been held against anybody that it
-  // left.
+  // When this learner ends, the actor goes home. Its earlier leave does not count as a strike of
+  // that learner.
   choice.Ended(kGone, now, 0.5);
   REQUIRE(choice.Next(now) == nanoseconds(0));
   CHECK(choice.current() == ranked[0]);
@@ -206,7 +206,7 @@ TEST_CASE("learner choice: learners that come and go", "[unit]") {
   choice.Update({ranked[2]});
   CHECK(choice.ToAsk(/*idle=*/true, now) == std::vector<std::string>{ranked[2]});
   CHECK(three.Next() == ranked[2]);
-  // One that it should go to is gone before it does.
+  // The learner to which it should go is gone before it moves.
   choice.GoTo(ranked[1]);
   CHECK(three.Next() == ranked[2]);
 }

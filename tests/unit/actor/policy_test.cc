@@ -74,7 +74,7 @@ TEST_CASE("policy: the forward pass for sizes that fill no vector register", "[u
   }
 }
 
-// Where the numbers lie in memory, and what was computed before, must not show in the last bits.
+// The last bits must not depend on addresses in memory or on earlier computations.
 TEST_CASE("policy: bits depend on nothing but weights and observation", "[unit]") {
   for (const auto& [d, h, a] : {std::tuple{39u, 64u, 4u}, {3u, 7u, 2u}, {6u, 10u, 3u}}) {
     const v1::PolicyWeights weights = RandomWeights(d, h, a);
@@ -132,7 +132,7 @@ class Plain {
     output.log_std = Vector(a, Affine(Tanh(Affine(o, h)), 1)[0]);
     return output;
   }
-  // `last`: action, success signal and done of the step before. m: what memory gave.
+  // `last`: action, success signal and done of the step before. m: the features from memory.
   Output Recurrent(const Vector& o, const Vector& last, Vector* h, Vector* c,
                    const Vector& m = {}) {
     const auto& n = weights_.recurrent();
@@ -209,7 +209,7 @@ std::vector<float> TestObservation(uint32_t d, uint32_t step) {
   return observation;
 }
 
-// Mean and density of what the policy does now are those of `want`.
+// The policy now has the mean and density of `want`.
 void CheckOutput(Policy* policy, const std::vector<float>& observation, const Plain::Output& want,
                  std::vector<float>* action) {
   const size_t a = want.mean.size();
@@ -314,7 +314,7 @@ TEST_CASE("policy: a recurrent policy remembers its steps and what came of them"
 TEST_CASE("policy: a recurrent policy finds the cells of earlier episodes again", "[unit]") {
   const uint32_t d = 3, a = 2, steps = 3;
   const std::vector<std::vector<float>> contexts = {{0, 0}, {2, 0}, {0.25f, 0}, {0, 2}, {0, 0}};
-  // Which episode is read, -1: none. With room for two, the first one is gone at the fifth.
+  // The episode that is read; -1: none. With room for two, the first one is gone at the fifth.
   struct {
     uint32_t capacity;
     double radius;

@@ -1,4 +1,5 @@
-// Units are pure functions: whatever ran before, however they are cut, wherever they run.
+// Units are pure functions: their results do not depend on earlier units, on how they are cut, or
+// on the machine.
 #include "actor/unit_runner.h"
 
 #include <algorithm>
@@ -49,7 +50,7 @@ class EndsAtItsLimit final : public envs::Environment {
     std::fill(observation.begin(), observation.end(), shown_ * steps_);
     return envs::StepOutcome{.reward = 1, .terminated = last, .truncated = last};
   }
-  std::string SaveState() const override { return {}; }
+  absl::StatusOr<std::string> SaveState() const override { return ""; }
   absl::Status RestoreState(std::string_view, std::span<double>) override {
     return absl::UnimplementedError("not needed here");
   }
@@ -82,7 +83,7 @@ const envs::RegisterEnvironment kBeyondFloats({
     },
 });
 
-// Index of the first byte that differs; -1: none.
+// Returns the index of the first byte that differs; -1: none.
 int64_t FirstDifference(const std::string& got, const std::string& want) {
   for (size_t i = 0; i < std::max(got.size(), want.size()); ++i) {
     if (i >= got.size() || i >= want.size() || got[i] != want[i]) return static_cast<int64_t>(i);
@@ -139,7 +140,7 @@ TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before",
   v1::Unit broken = PointReachUnit(2, 10);
   broken.mutable_task()->set_environment("no such thing");
   CHECK_FALSE(used.Run(broken).error().empty());
-  // Nor does it matter that the same environment was there in another form.
+  // The same environment in another form does not matter, either.
   v1::Unit wrapped = unit;
   wrapped.mutable_task()->add_wrappers()->set_name("sparse_reward");
   CHECK(Payload(used.Run(wrapped)) != want);
@@ -152,7 +153,7 @@ TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before",
   CHECK(Payload(result) != want);
   CHECK(Payload(used.Run(unit)) == want);
   CHECK(Payload(fresh.Run(unit)) == want);
-  // And other units give others.
+  // Other units give other results.
   CHECK(Payload(fresh.Run(PointReachUnit(2, 120))) != want);
 }
 
@@ -268,7 +269,7 @@ TEST_CASE("unit runner: an episode that ended leaves its last observation", "[un
     if ((k + 1) * episode < t.truncations().data().size())
       CHECK(want[k * d] != Floats(t.observations())[(k + 1) * episode * d]);
   }
-  // Not asked for, nothing else changes.
+  // Without the request, the rest is the same.
   v1::Unit plain = unit;
   plain.clear_return_final_observations();
   v1::Trajectory without = runner.Run(plain).trajectory(), with = t;
@@ -560,7 +561,7 @@ TEST_CASE("unit runner: labels travel with the steps of environments that know t
   CHECK_FALSE(UnitRunner().Run(PointReachUnit(0, 10)).trajectory().has_labels());
 }
 
-// What a memory may take is bounded by the episodes that a unit can have.
+// The size of a memory is bounded by the episodes that a unit can have.
 TEST_CASE("unit runner: a memory that could take too much is refused before it is made", "[unit]") {
   v1::EpisodicMemory memory;
   memory.set_capacity(1'000'000);

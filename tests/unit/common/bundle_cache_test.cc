@@ -54,7 +54,7 @@ std::vector<std::string> Names(const fs::path& folder) {
   return names;
 }
 
-// The order of use is that of the clock's ticks, which may be coarse.
+// The order of use follows the clock's ticks, which may be coarse.
 void UsedAt(const fs::path& bundle, int seconds_ago) {
   fs::last_write_time(bundle, fs::file_time_type::clock::now() - std::chrono::seconds(seconds_ago));
 }
@@ -204,7 +204,7 @@ TEST_CASE("bundle cache: what was used longest ago goes and what is in use stays
     const absl::Status status = cache->FindOrFetch(large.digest(), large.fetch()).status();
     CHECK(status.code() == absl::StatusCode::kResourceExhausted);
     CHECK_FALSE(RetryDelayOf(status));
-    CHECK(Names(path).size() == 2);  // Nothing goes for one that does not fit anyway.
+    CHECK(Names(path).size() == 2);  // Nothing is removed for a bundle that does not fit anyway.
   }
 }
 
@@ -236,7 +236,7 @@ TEST_CASE("bundle cache: processes share a folder and a killed writer leaves not
   REQUIRE(WEXITSTATUS(status) == 9);
   REQUIRE(Names(path).size() == 1);
   REQUIRE(Names(path)[0].starts_with("." + origin.digest()));
-  // Several at once, each with a cache of its own.
+  // Several processes at once, each with its own cache object.
   std::vector<pid_t> children;
   for (int i = 0; i < 4; ++i) {
     const pid_t child = fork();

@@ -193,7 +193,7 @@ TEST_CASE("bundle: folders are bounded in lists from elsewhere as in folders", "
   manifest.files.pop_back();
   manifest.digest = BundleDigest(manifest.files);
   CHECK(CheckManifest(manifest).empty());
-  // Each counts once, also where others stand between their names.
+  // Each counts once, even if other names lie between.
   manifest.files = {{.path = "a-b/f", .bytes = 1, .sha256 = Sha256Hex("x")},
                     {.path = "a/b/f", .bytes = 1, .sha256 = Sha256Hex("x")},
                     {.path = "a/b/g", .bytes = 1, .sha256 = Sha256Hex("x")},

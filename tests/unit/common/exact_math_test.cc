@@ -98,7 +98,7 @@ TEST_CASE("exact math: the normal quantile inverts the distribution function", "
   CHECK(testing::Near(NormalQuantile(0.75), 0.6744897501960817, {.rel = 1e-15}));
   CHECK(testing::Near(NormalQuantile(0.999), 3.090232306167813, {.rel = 1e-15}));
   CHECK(NormalQuantile(0.5) == 0);
-  // The ends of what the generator makes are symmetric and finite.
+  // The extreme outputs of the generator are symmetric and finite.
   CHECK(NormalQuantile(0x1p-53) == -NormalQuantile(1 - 0x1p-53));
   CHECK(NormalQuantile(0x1p-53) > -8.3);
   CHECK(std::isnan(NormalQuantile(0)));
@@ -106,7 +106,7 @@ TEST_CASE("exact math: the normal quantile inverts the distribution function", "
 }
 
 TEST_CASE("exact math: last bits are those recorded", "[unit]") {
-  // These must never change: seeds of old experiments mean these numbers.
+  // These must never change, because seeds of old experiments mean these numbers.
   CHECK(Exp(0.3) == 0x1.599058c8c1a96p+0);
   CHECK(Log(0.3) == -0x1.34378fcbda721p+0);
   CHECK(Tanh(0.3) == 0x1.2a4dda7d914f9p-2);

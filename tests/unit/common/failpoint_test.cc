@@ -91,7 +91,7 @@ TEST_CASE("failpoint: a typo is refused, and what was armed stays", "[unit]") {
   CHECK(One() == "x");
 }
 
-// In a child, since the action ends the process. The child does nothing but hit the point.
+// Runs in a child, because the action ends the process. The child does nothing but hit the point.
 int StatusOfChild(const std::string& text, const std::string& log) {
   REQUIRE(Arm(text).ok());
   setenv("MENTOR_FAILPOINT_LOG", log.c_str(), 1);

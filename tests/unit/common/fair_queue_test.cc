@@ -97,7 +97,7 @@ TEST_CASE("fair queue: a newcomer is neither ahead nor behind, and nobody hoards
     order += next[0];
   }
   CHECK(std::count(order.begin(), order.end(), 'n') == 3);
-  // "new" has nothing to do for long; back again, it has saved 16 turns and no more.
+  // "new" has no work for a long time; when it returns, it has saved 16 turns and no more.
   for (int turn = 0; turn < 1000; ++turn) queue.Charge(*queue.Next({"old"}), 1);
   int in_a_row = 0;
   while (*queue.Next({"old", "new"}) == "new") {
@@ -155,7 +155,7 @@ TEST_CASE("fair queue: in any history the wait of whoever is ready has a bound",
       clients[*next].waited = 0;
       for (const auto& [other, client] : clients) {
         INFO("seed " << seed << ", turn " << turn << ", " << other);
-        // At most 16 saved turns of each of five others at four times the cost and weight, and
+        // At most 16 saved turns of each of five others, at four times the cost and weight, and
         // twenty times as long in the lowest class.
         REQUIRE(client.waited <=
                 (client.share.priority == v1::PRIORITY_LOW ? 20 * 6 * 20 : 6 * 64));
@@ -164,7 +164,7 @@ TEST_CASE("fair queue: in any history the wait of whoever is ready has a bound",
   }
 }
 
-// The turns that an experiment has in a row, against one other.
+// The longest row of turns of an experiment against one other.
 int TurnsInARow(FairQueue* queue, const std::string& name, const std::string& other) {
   int turns = 0;
   while (*queue->Next({name, other}) == name) {
@@ -280,7 +280,7 @@ TEST_CASE("fair queue: owners are told apart within each class alone", "[unit]")
   queue.SetShare("a", {.owner = "ada"});
   queue.SetShare("b", {.owner = "bob"});
   queue.SetShare("h", {.owner = "ada", .priority = v1::PRIORITY_HIGH});
-  // What ada runs in the highest class is not charged to hers in the middle one.
+  // Work of ada in the highest class is not charged to her account in the middle one.
   for (int turn = 0; turn < 10; ++turn) queue.Charge(*queue.Next({"a", "b", "h"}), 1);
   CHECK(*queue.Next({"a", "b"}) == "a");
   queue.Charge("a", 1);

@@ -17,8 +17,8 @@ using mentor::testing::TempFolder;
 
 namespace {
 
-// What makes files durable, while it lives: "sync name (bytes)", "sync folder name", "rename to
-// name". One at a time, of its own thread.
+// While it lives, records the calls that make files durable: "sync name (bytes)", "sync folder
+// name", "rename to name". One at a time, for its own thread.
 class DurableCalls {
  public:
   DurableCalls() { current = &calls_; }
@@ -37,7 +37,7 @@ thread_local std::vector<std::string>* DurableCalls::current = nullptr;
 
 }  // namespace
 
-// In place of the C library's, for all of this program.
+// Replace the C library's functions in this whole program.
 extern "C" int fsync(int descriptor) {
   struct stat info {};
   if (fstat(descriptor, &info) == 0) {
@@ -140,7 +140,8 @@ TEST_CASE("file: an error at any step leaves the old file and no temporary one",
   REQUIRE(failpoint::Arm("store.commit.before_dir_fsync=1:error(EIO)").ok());
   CHECK(WriteFileAtomically(path, "new").code() == absl::StatusCode::kUnavailable);
   REQUIRE(failpoint::Arm("").ok());
-  CHECK(*ReadFile(path, 10) == "new");  // There, though perhaps not after a loss of power.
+  // The file exists, though perhaps not after a loss of power.
+  CHECK(*ReadFile(path, 10) == "new");
 }
 
 TEST_CASE("file: temporary names are known again", "[unit]") {

@@ -1,4 +1,4 @@
-// Signals act on a whole process, so each case is a child; its exit code tells what happened.
+// Signals act on a whole process, so each case is a child; its exit code tells the result.
 #include "common/lifecycle.h"
 
 #include <csignal>
@@ -32,7 +32,7 @@ struct Child {
     close(ready[1]);
   }
   ~Child() { close(ready[0]); }
-  // Waits until the child says so.
+  // Waits until the child is ready.
   void Ready() {
     char byte;
     REQUIRE(read(ready[0], &byte, 1) == 1);
@@ -106,14 +106,14 @@ TEST_CASE("lifecycle: a wait with a limit, and a stop from inside", "[unit]") {
   CHECK(child.Exit() == 0);
 }
 
-// A child that runs into limits: what it says to people, and how it ends.
+// A child that runs into limits: its message and its end.
 struct Limited {
   std::string said;
   int exit;
 };
 
 Limited RunInto(const std::function<void()>& limit) {
-  Child child([&](int pipe) noexcept {  // As in main, nobody catches.
+  Child child([&](int pipe) noexcept {  // As in main, without a handler.
     ExplainLimits();
     dup2(pipe, STDERR_FILENO);
     limit();

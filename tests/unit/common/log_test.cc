@@ -50,7 +50,7 @@ TEST_CASE("log: text of any language stays as it is, other bytes are replaced", 
     CHECK(line["msg"] == text);
     CHECK(line["text"] == text);
   }
-  // What is not UTF-8: a lone byte, an overlong form, half of a character, a surrogate.
+  // Invalid UTF-8: a lone byte, an overlong form, half of a character, a surrogate.
   for (const auto& [bytes, shown] : std::vector<std::pair<std::string, std::string>>{
            {"a\xff"
             "b",
@@ -63,7 +63,7 @@ TEST_CASE("log: text of any language stays as it is, other bytes are replaced", 
     CHECK(line["msg"] == shown);
     CHECK(line["text"] == shown);
   }
-  // "é" is two bytes in a line, not an escape of each.
+  // "é" is two bytes in a line, not an escape for each.
   CHECK(FormatLine(Format::kJson, "", Severity::kInfo, "", "c.cc", 1, "caf\xc3\xa9", {})
             .find("\"msg\":\"caf\xc3\xa9\"") != std::string::npos);
 }

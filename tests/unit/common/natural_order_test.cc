@@ -21,7 +21,7 @@ TEST_CASE("natural order: numbers by their value, the rest by its letters", "[un
   std::vector<std::string> names = ordered;
   std::reverse(names.begin(), names.end());
   std::sort(names.begin(), names.end(), NaturalLess);
-  // Which of two names of one number is first is of no importance, only that one is.
+  // Either of two names for one number may be first; only one of them is.
   CHECK(NaturalLess("episode_01", "episode_1") != NaturalLess("episode_1", "episode_01"));
   std::swap(names[2], names[3]);
   CHECK(names == ordered);

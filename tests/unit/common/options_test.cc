@@ -25,7 +25,7 @@ OptionValues Parse(const testing::Settings& settings, Violations* violations) {
   return OptionValues::Parse(kTable, testing::Options(settings), "rule.option", violations);
 }
 
-// The one violation that setting `name` to `value` gives; empty when there is none.
+// Returns the only violation of setting `name` to `value`; empty if there is none.
 std::string Complaint(const std::string& name, const std::string& value) {
   Violations violations;
   Parse({{name, value}}, &violations);

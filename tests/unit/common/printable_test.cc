@@ -16,7 +16,7 @@ TEST_CASE("printable: what a terminal would obey is shown as a question mark (D1
   CHECK(Printable("\u2066a\u2069\u200e\u200f\u061c") == "?a????");
   CHECK(Printable("a\u200bb\ufeffc\u2028d") == "a?b?c?d");
   CHECK(Printable("tag\U000e0041") == "tag?");
-  // What is only another language stays.
+  // Text in other languages stays.
   CHECK(Printable("Grüße, 学习 \u05e9\u05dc\u05d5\u05dd 🧪") ==
         "Grüße, 学习 \u05e9\u05dc\u05d5\u05dd 🧪");
   CHECK(Printable("\xc0\xaf\xed\xa0\x80\xf5") == "??????");

@@ -34,7 +34,7 @@ class Terminal {
   }
 
   std::FILE* out() { return out_; }
-  // What was written, once it is so long; a terminal hands it over in pieces.
+  // Returns the output once it has this length; a terminal delivers it in pieces.
   std::string Drawn(size_t size) {
     std::string drawn;
     pollfd readable = {.fd = master_, .events = POLLIN, .revents = 0};

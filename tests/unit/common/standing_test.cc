@@ -34,13 +34,13 @@ TEST_CASE("standing: what is delivered widens the window and forgives", "[unit]"
   CHECK(peer.good());
   CHECK(peer.strikes() == 0);
   CHECK(peer.window() == 5);
-  CHECK_FALSE(peer.Strike(seconds(0)));  // Not the second in a row.
+  CHECK_FALSE(peer.Strike(seconds(0)));  // This strike is not the second in a row.
   CHECK_FALSE(peer.good());
   CHECK(peer.Strike(seconds(0)));
   peer.Delivered();
   CHECK_FALSE(peer.InQuarantine(seconds(0)));
   peer.Quarantine(seconds(5));
-  CHECK(peer.until() == seconds(35));  // As the first time.
+  CHECK(peer.until() == seconds(35));  // The same length as the first time.
   for (int i = 0; i < 20; ++i) peer.Delivered();
   CHECK(peer.window() == 10);
 }
@@ -60,7 +60,7 @@ TEST_CASE("tried at: back to who failed after waits that grow, given up after a 
   CHECK(tried.errors() == 6);
   CHECK(tried.IsGivenUp(now, options));
   CHECK(tried.again() - now == seconds(1));  // Somebody else may be left.
-  // Once in a long while is not again and again.
+  // Rare strikes are not strikes in a row.
   TriedAt rarely;
   rarely.Failed("a", seconds(0), options);
   rarely.Failed("b", seconds(100), options);

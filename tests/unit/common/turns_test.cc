@@ -21,8 +21,8 @@ v1::WorkShare Of(const std::string& experiment, v1::Priority priority = v1::PRIO
   return ToProto(experiment, {.owner = owner, .priority = priority, .weight = weight});
 }
 
-// An actor in virtual time. Each experiment has units of one length, given anew as they end,
-// `ahead` in hand; pause points come once a millisecond.
+// An actor in virtual time. Each experiment has units of one length; as they end, new ones come,
+// with `ahead` in hand. Pause points come once a millisecond.
 class Simulation {
  public:
   explicit Simulation(int places) : turns_({.places = places}) {}
@@ -63,7 +63,7 @@ class Simulation {
       Fill();
     }
   }
-  // Shares of the time that all got since the last call.
+  // Returns the shares of time since the last call.
   double ShareOf(const std::string& experiment) {
     double all = 0;
     for (const auto& [name, seconds] : seconds_) all += seconds;
@@ -98,7 +98,7 @@ TEST_CASE("turns: equal experiments get half each, however long their units are"
   for (const int places : {1, 2, 3}) {
     Simulation actor(places);
     actor.Add(Of("long"), kForEver, 2 * places);
-    actor.Run(std::chrono::seconds(2));  // Alone; nobody is owed for that.
+    actor.Run(std::chrono::seconds(2));  // It was alone, so no other experiment is owed time.
     actor.Forget();
     actor.Add(Of("short"), milliseconds(3), 2 * places);
     actor.Run(std::chrono::seconds(5));

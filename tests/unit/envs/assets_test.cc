@@ -1,4 +1,4 @@
-// Models are used only when every byte that they are made of is the package's.
+// Models are used only if every one of their bytes is the package's.
 #include "envs/assets.h"
 
 #include <cstdlib>

@@ -23,7 +23,7 @@ enum class Flaw {
   kHuge,           // Numbers beyond 32 bits.
   kEndsEarly,      // Though independent episodes have all their steps.
   kTakesAnything,  // Bad calls are not refused.
-  kTakesStates,    // Nor are bad states.
+  kTakesStates,    // Accepts bad states, too.
   kCannotSave,     // Says so.
   kSucceeds,       // No flaw: each fifth step reports success.
 };
@@ -77,13 +77,14 @@ class Point : public Environment {
                        .terminated = flaw_ == Flaw::kEndsEarly && steps_ == 9,
                        .truncated = steps_ == kSteps};
   }
-  std::string SaveState() const override {
+  absl::StatusOr<std::string> SaveState() const override {
+    if (!info_.saves_state) return absl::FailedPreconditionError("saves no states");
     const double numbers[] = {place_, flaw_ == Flaw::kForgetsSpeed ? 0 : speed_,
                               static_cast<double>(steps_)};
     return EncodeState("point", numbers);
   }
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
-    if (!info_.saves_state) return absl::UnimplementedError("saves no states");
+    if (!info_.saves_state) return absl::FailedPreconditionError("saves no states");
     std::vector<double> numbers;
     const absl::Status status = DecodeState("point", state, 3, 3, &numbers);
     if (!status.ok()) return flaw_ == Flaw::kTakesStates ? absl::OkStatus() : status;

@@ -134,7 +134,7 @@ TEST_CASE("simulation: a forward pass is reused where a step is known to do no m
     CHECK_FALSE(Simulation(Pulled("", "<" + std::string(kind) + " site1='grip' site2='handle'/>"))
                     .reuses_forward());
   }
-  // And what it then does has the bits of plain steps.
+  // The steps after that have the bits of plain steps.
   const auto model = Pulled("", "<connect body1='mocap' body2='box' anchor='0 0 0'/>");
   Simulation reusing(model), plain(model);
   for (int t = 0; t < 100; ++t) {

@@ -8,6 +8,7 @@
 
 #include "common/file.h"
 #include "common/hash.h"
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -22,8 +23,9 @@ using mentor::testing::TempFolder;
 // A folder with the recording of one task, to be spoilt.
 struct Recorded {
   explicit Recorded(const std::string& task = "reach-v3") : name(task + ".bin") {
-    bytes = *ReadFile(MENTOR_TEST_DATA "/parity/" + name, 1 << 30);
-    const Json all = Json::parse(*ReadFile(MENTOR_TEST_DATA "/parity/manifest.json", 1 << 30));
+    bytes = *ReadFile(testing::SourcePath("tests/data/parity/" + name), 1 << 30);
+    const Json all =
+        Json::parse(*ReadFile(testing::SourcePath("tests/data/parity/manifest.json"), 1 << 30));
     manifest = all;
     manifest["tasks"] = Json::array();
     for (const Json& entry : all.at("tasks")) {
@@ -134,7 +136,7 @@ TEST_CASE("verify: a number that differs is found, whatever it belongs to", "[un
 }
 
 TEST_CASE("verify: recordings that begin at positions and velocities", "[unit]") {
-  // Hopper's third episode ends with step 21 of its 21, its first one goes on.
+  // Hopper's third episode ends with step 21 of its 21; its first one does not end there.
   Recorded hopper("Hopper-v5");
   auto verified = hopper.Run();
   REQUIRE(verified.ok());

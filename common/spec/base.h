@@ -1,0 +1,25 @@
+// Resolves the field `base` of a spec: the spec becomes its base with the changes that its file
+// makes. Reads files; threads may share.
+#pragma once
+
+#include <filesystem>
+
+#include "common/violations.h"
+#include "mentor/v1/spec.pb.h"
+
+namespace mentor::spec {
+
+inline constexpr int kBasesMax = 4;
+
+// Replaces *spec, which was read from `file`, by what it stands for. A base is looked up beside the
+// file that names it, then among the ready specs; it may have a base of its own. Returns false
+// after adding violations when a base cannot be read.
+bool ResolveBase(const std::filesystem::path& file, v1::ExperimentSpec* spec,
+                 Violations* violations);
+
+// Applies `changes` to *merged. Fields override, groups of fields merge, and lists replace. Options
+// override by name. They belong to the part of their group, so a group that names another part, or
+// another environment, begins without the options of *merged.
+void MergeChanges(const google::protobuf::Message& changes, google::protobuf::Message* merged);
+
+}  // namespace mentor::spec

@@ -1,0 +1,66 @@
+// The declared input of every registered signal network, as far as its first layer can show it.
+#include "signals/signal_columns.h"
+
+#include "tests/torch_testing.h"
+
+namespace mentor::learner {
+namespace {
+
+// Columns of the first layer's input; 0 where the network begins with none.
+int64_t InputsOf(const SignalNetwork& network) {
+  const std::vector<int64_t>& shape = network.layout().slices()[0].shape;
+  return shape.size() < 2 ? 0 : shape[1];
+}
+
+TEST_CASE("signal columns: every network names all its inputs", "[conformance]") {
+  for (const SignalEntry* entry : SignalNetworks()) {
+    // The network with its defaults, and with each of its flags inverted.
+    std::vector<std::pair<std::string, std::string>> turns = {{"", ""}};
+    for (const OptionInfo& option : entry->options) {
+      if (option.kind == OptionInfo::Kind::kFlag)
+        turns.push_back({option.name, option.default_value == "true" ? "false" : "true"});
+    }
+    int made = 0;
+    for (const auto& [flag, value] : turns) {
+      for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE, v1::LOSS}) {
+        for (const v1::SignalInput input : {v1::SUCCESS, v1::SHAPED, v1::SUCCESS_AND_SHAPED}) {
+          for (const bool discrete : {false, true}) {
+            const SignalContext context = {.observation_size = 5,
+                                           .action_size = 3,
+                                           .role = role,
+                                           .input = input,
+                                           .episode_steps = 10,
+                                           .steps_per_iteration = 20,
+                                           .discrete_actions = discrete};
+            v1::SignalSpec spec;
+            spec.set_name(entry->name);
+            if (!flag.empty()) {
+              spec.add_option()->set_name(flag);
+              spec.mutable_option(0)->set_value(value);
+            }
+            Violations violations;
+            const auto network = MakeSignalNetwork(spec, context, &violations);
+            if (network == nullptr) continue;
+            ++made;
+            INFO(entry->name << ", " << flag << " " << value << ", "
+                             << v1::SignalInput_Name(input));
+            const OptionValues options =
+                OptionValues::Parse(entry->options, spec.option(), "", &violations);
+            int64_t sum = 0;
+            for (const SignalColumn& column : ColumnsOf(entry->name, context, options)) {
+              CHECK_FALSE(column.name.empty());
+              CHECK(column.size > 0);
+              sum += column.size;
+            }
+            CHECK(sum > 0);
+            if (const int64_t inputs = InputsOf(*network); inputs > 0) CHECK(sum == inputs);
+          }
+        }
+      }
+    }
+    CHECK(made > 0);
+  }
+}
+
+}  // namespace
+}  // namespace mentor::learner

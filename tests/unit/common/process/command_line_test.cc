@@ -1,0 +1,131 @@
+// The program's answers to a wrong command line.
+#include "common/process/command_line.h"
+
+#include <sstream>
+
+#include "common/file.h"
+#include "common/process/completion.h"
+#include "common/process/manual.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
+#include "tests/text.h"
+
+using namespace mentor;
+using mentor::testing::Contains;
+
+namespace {
+
+struct Answer {
+  std::optional<int> code;
+  std::string out, err;
+  int threads = 0;
+  std::string kind;
+};
+
+// A program with one command, one noun and a flag of its own.
+Answer Type(std::vector<std::string> words) {
+  CLI::App app("Does things.");
+  Answer answer;
+  app.require_subcommand(1);
+  app.fallthrough();
+  AddVersionFlag(&app);
+  std::string server, path;
+  app.add_option("--server", server, "Where");
+  CLI::App* run = app.add_subcommand("run", "Run a thing");
+  run->add_option("SPEC", path, "A file")->required();
+  run->add_option("--num_threads", answer.threads, "How many");
+  CLI::App* env = app.add_subcommand("env", "Things around")->require_subcommand(1);
+  CLI::App* show = env->add_subcommand("show", "Show one");
+  show->add_option("--kind", answer.kind, "Which")->check(OneOf({"small", "large"}));
+  env->add_subcommand("list", "Show all");
+
+  std::vector<const char*> argv = {"/somewhere/tool"};
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  const testing::TempFolder folder;
+  const std::string err = (folder.path() / "err").string();
+  std::fflush(stderr);
+  const int kept = dup(STDERR_FILENO);
+  REQUIRE(std::freopen(err.c_str(), "w", stderr) != nullptr);
+  std::ostringstream out;
+  std::streambuf* const before = std::cout.rdbuf(out.rdbuf());
+  answer.code = ParseCommandLine(&app, static_cast<int>(argv.size()), argv.data());
+  std::cout.rdbuf(before);
+  std::fflush(stderr);
+  dup2(kept, STDERR_FILENO);
+  close(kept);
+  answer.out = out.str();
+  answer.err = *ReadFile(err, 1 << 20);
+  return answer;
+}
+
+std::string Error(std::vector<std::string> words) {
+  const Answer answer = Type(std::move(words));
+  CHECK(answer.code == 2);
+  CHECK(answer.out.empty());
+  return answer.err;
+}
+
+}  // namespace
+
+TEST_CASE("command line: a wrong command is answered with the nearest", "[unit]") {
+  CHECK(Error({"rnu", "a.txt", "--num_threads", "2"}) ==
+        "error: there is no 'rnu'; did you mean 'run'?\n'tool --help' says more.\n");
+  CHECK(Error({"env", "shwo"}) ==
+        "error: there is no 'env shwo'; did you mean 'show'?\n'tool env --help' says more.\n");
+  CHECK(Contains(Error({"hlep"}), "did you mean 'help'?"));
+  CHECK(Contains(Error({"xyz"}), "there is no 'xyz'; known: run, env, help\n"));
+}
+
+TEST_CASE("command line: a wrong flag is answered with the nearest, and not backwards", "[unit]") {
+  CHECK(Error({"run", "a.txt", "--num_theads", "3"}) ==
+        "error: 'tool run' has no flag '--num_theads'; did you mean '--num_threads'?\n"
+        "'tool run --help' says more.\n");
+  // Also where it took the place of a required argument.
+  CHECK(Contains(Error({"run", "--sever=x"}), "no flag '--sever'; did you mean '--server'?"));
+  CHECK(Contains(Error({"run", "a.txt", "--zzzzzzzz"}), "'tool run' has no flag '--zzzzzzzz'\n"));
+  CHECK(Contains(Error({"run", "a.txt", "-x"}), "'tool run' has no flag '-x'\n"));
+  CHECK(Contains(Error({"--num_threads", "3", "run", "a.txt"}), "write it behind that"));
+}
+
+TEST_CASE("command line: values and arguments", "[unit]") {
+  CHECK(Contains(Error({"env", "show", "--kind", "smal"}),
+                 "--kind: 'smal' is none of small, large; did you mean 'small'?"));
+  CHECK(Contains(Error({"run"}), "error: SPEC is required\n"));
+  CHECK(Contains(Error({"run", "a.txt", "b.txt"}), "does not know what to do with 'b.txt'"));
+  CHECK(Contains(Error({"run", "a.txt", "--num_threads"}), "--num_threads needs a value\n"));
+  CHECK(Contains(Error({"run", "a.txt", "--num_threads", "x"}),
+                 "--num_threads: 'x' is not a number\n"));
+  CHECK(Contains(Error({"run", "a.txt", "--num_threads", "99999999999"}),
+                 "--num_threads: '99999999999' is too large\n"));
+  CHECK(Contains(Error({"run", "a.txt", "--num_threads", "1.5"}),
+                 "--num_threads: '1.5' is not a whole number\n"));
+  const Answer answer = Type({"run", "a.txt", "--num-threads=3"});
+  CHECK_FALSE(answer.code.has_value());
+  CHECK(answer.threads == 3);
+}
+
+TEST_CASE("command line: help in every way in which it is asked for", "[unit]") {
+  for (const auto& words : std::vector<std::vector<std::string>>{{"help"}, {"--help"}}) {
+    const Answer answer = Type(words);
+    CHECK(answer.code == 0);
+    CHECK(Contains(answer.out, "Does things."));
+    CHECK(Contains(answer.out, "Usage: tool "));
+  }
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"help", "env", "show"}, {"env", "show", "--help"}, {"help", "env", "show", "--help"}}) {
+    const Answer answer = Type(words);
+    CHECK(answer.code == 0);
+    CHECK(Contains(answer.out, "--kind"));
+  }
+  CHECK(Contains(Error({"help", "env", "shwo"}), "there is no 'env shwo'; did you mean 'show'?"));
+  // With nothing: the same, as an error.
+  CHECK(Contains(Error({}), "Does things."));
+  CHECK(Contains(Error({"env"}), "Show one"));
+}
+
+TEST_CASE("command line: the version is said with the program's name", "[unit]") {
+  const Answer answer = Type({"--version"});
+  CHECK(answer.code == 0);
+  CHECK(answer.out.starts_with("tool "));
+  CHECK(answer.out.size() > 6);
+}

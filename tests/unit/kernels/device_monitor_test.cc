@@ -1,0 +1,347 @@
+#include "kernels/device_monitor.h"
+
+#include <c10/core/CPUAllocator.h>
+
+#include <atomic>
+
+#include "agents/agent_trainer.h"
+#include "agents/ppo.h"
+#include "common/failpoint.h"
+#include "common/mutex.h"
+#include "kernels/device_work.h"
+#include "signals/signal_network.h"
+#include "tests/metrics.h"
+#include "tests/normals.h"
+#include "tests/text.h"
+#include "tests/torch_testing.h"
+
+namespace mentor::learner {
+namespace {
+
+using testing::Contains;
+using testing::MetricValue;
+
+// Callbacks that hear of a failed device.
+class Listener {
+ public:
+  std::function<void(const absl::Status&)> Ear(const std::string& name) {
+    return [this, name](const absl::Status& why) {
+      const MutexLock lock(mutex_);
+      heard_.push_back(name + ": " + std::string(why.message()));
+      changed_.NotifyAll();
+    };
+  }
+  std::vector<std::string> WaitFor(size_t count) {
+    MutexLock lock(mutex_);
+    REQUIRE(changed_.WaitFor(
+        lock, std::chrono::seconds(20),
+        [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return heard_.size() >= count; }));
+    return heard_;
+  }
+  std::vector<std::string> heard() {
+    const MutexLock lock(mutex_);
+    return heard_;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<std::string> heard_ ABSL_GUARDED_BY(mutex_);
+};
+
+Device Emulated(const DeviceMonitor::Options& options) {
+  return {.kind = DeviceKind::kEmulated,
+          .name = "emulated",
+          .monitor = std::make_shared<DeviceMonitor>(options)};
+}
+
+class Failpoints {
+ public:
+  explicit Failpoints(const std::string& text) { REQUIRE(failpoint::Arm(text).ok()); }
+  ~Failpoints() { failpoint::Arm("").IgnoreError(); }
+};
+
+torch::Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
+  return testing::Normals({.seed = 3}, step, shape);
+}
+
+// An update of `agents` agents of a size that no kernel is compiled for.
+struct Update {
+  AgentShape shape = {.observation_size = 9, .action_size = 3, .hidden_units = 24};
+  PpoConfig config = {};
+  std::vector<uint32_t> lifetimes = {};
+  AgentBatch agents = {};
+  Segment segment = {};
+
+  Update(uint32_t count, int64_t steps, bool critic) {
+    shape.critic = critic;
+    config.epochs = 2;
+    config.minibatches = 3;
+    for (uint32_t i = 0; i < count; ++i) lifetimes.push_back(i);
+    const int64_t n = count;
+    agents = NewAgents(InitialTheta(shape, 1, /*seed=*/3, Phase::kTraining, lifetimes));
+    segment.observations = Normals({n, steps, shape.observation_size}, 0);
+    segment.actions = Normals({n, steps, shape.action_size}, 1);
+    segment.log_probs = torch::full({n, steps}, -3.0F);
+    segment.prev_done = torch::zeros({n, steps});
+    segment.last_done = torch::zeros({n});
+    segment.next_observations = Normals({n, shape.observation_size}, 2);
+    segment.shaped_rewards = Normals({n, steps}, 4);
+  }
+  absl::StatusOr<UpdateResult> Run(const Device& device) const {
+    return PpoUpdate(shape, agents, segment, segment.shaped_rewards, config,
+                     KeyedOrder(3, Phase::kTraining, 0, lifetimes), {.device = device});
+  }
+  int64_t Bytes() const {
+    return *PpoDeviceBytes(shape, config, static_cast<int64_t>(lifetimes.size()),
+                           segment.shaped_rewards.size(1));
+  }
+  // Counts everything that a GPU would get.
+  int64_t Sent() const {
+    int64_t bytes = 0;
+    for (const torch::Tensor& x : {agents.theta, agents.adam_m, agents.adam_v, agents.adam_steps,
+                                   segment.observations, segment.actions, segment.log_probs})
+      bytes += static_cast<int64_t>(x.nbytes());
+    if (shape.critic) bytes += static_cast<int64_t>(segment.next_observations.nbytes());
+    return bytes;
+  }
+};
+
+// While it lives, records LibTorch's greatest use of the host's memory.
+class CountingAllocator final : public c10::Allocator {
+ public:
+  CountingAllocator() : before_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, 255); }
+  ~CountingAllocator() override { c10::SetCPUAllocator(before_, 255); }
+
+  c10::DataPtr allocate(size_t bytes) override {
+    auto* const block = new Block{before_->allocate(bytes), bytes};
+    now += static_cast<int64_t>(bytes);
+    if (now > most) most = now.load();
+    return {block->data.get(), block, &Free, c10::Device(c10::DeviceType::CPU)};
+  }
+  void copy_data(void* to, const void* from, size_t bytes) const override {
+    default_copy_data(to, from, bytes);
+  }
+
+  static inline std::atomic<int64_t> now = 0, most = 0;
+
+ private:
+  struct Block {
+    c10::DataPtr data;
+    size_t bytes;
+  };
+  static void Free(void* context) {
+    auto* const block = static_cast<Block*>(context);
+    now -= static_cast<int64_t>(block->bytes);
+    delete block;
+  }
+  c10::Allocator* const before_;
+};
+
+template <class F>
+int64_t MostTaken(const F& f) {
+  const CountingAllocator allocator;
+  const int64_t before = CountingAllocator::now;
+  CountingAllocator::most = before;
+  f();
+  return CountingAllocator::most - before;
+}
+
+}  // namespace
+
+TEST_CASE("device monitor: memory is lent out up to the limit, and comes back", "[unit]") {
+  DeviceMonitor monitor({.name = "a GPU", .memory_bytes = 1'000'000'000});
+  {
+    const auto first = monitor.Take(600'000'000, "an update", "take less");
+    REQUIRE(first.ok());
+    const auto second = monitor.Take(500'000'000, "an update", "take less");
+    CHECK(absl::IsResourceExhausted(second.status()));
+    CHECK(second.status().message() ==
+          "a GPU: an update needs 0.500 GB of its memory, 0.400 GB of 1.000 GB are free: take "
+          "less");
+    CHECK(monitor.Take(400'000'000, "an update", "take less").ok());
+  }
+  CHECK(monitor.Take(1'000'000'000, "an update", "take less").ok());
+  // Without a limit there is always room.
+  DeviceMonitor unlimited({});
+  CHECK(unlimited.Take(uint64_t{1} << 60, "an update", "").ok());
+}
+
+TEST_CASE("device monitor: a device that does not answer in time is lost", "[unit]") {
+  Listener listener;
+  DeviceMonitor monitor({.name = "a GPU",
+                         .deadline = std::chrono::milliseconds(30),
+                         .on_lost = listener.Ear("program")});
+  // Many short waits are none.
+  for (int i = 0; i < 1000; ++i) const DeviceMonitor::Waiting waiting(&monitor);
+  CHECK(listener.heard().empty());
+  const DeviceMonitor::Waiting waiting(&monitor);
+  CHECK(listener.WaitFor(1)[0] == "program: a GPU has not answered for 0.03 s");
+}
+
+TEST_CASE("device monitor: a loss is told once, to the program last", "[unit]") {
+  Listener listener;
+  DeviceMonitor monitor({.on_lost = listener.Ear("program")});
+  const DeviceMonitor::Handle learner = monitor.OnLost(listener.Ear("learner"));
+  { const DeviceMonitor::Handle gone = monitor.OnLost(listener.Ear("gone")); }
+  monitor.Lost(absl::InternalError("Xid 79"));
+  monitor.Lost(absl::InternalError("again"));
+  CHECK(listener.heard() == std::vector<std::string>{"learner: Xid 79", "program: Xid 79"});
+}
+
+TEST_CASE("device work: an error that stays with the device loses it, others do not", "[unit]") {
+  Listener listener;
+  const Update update(2, 30, /*critic=*/true);
+  const Device device = Emulated({.on_lost = listener.Ear("program")});
+  Update wrong = update;
+  wrong.segment.actions = torch::zeros({2, 30, 5});
+  CHECK(absl::IsInvalidArgument(wrong.Run(device).status()));
+  CHECK(listener.heard().empty());
+  // Values, values behind the segment, advantages, two epochs.
+  for (int launch = 1; launch <= 5; ++launch) {
+    INFO("launch " << launch);
+    Listener told;
+    const Device fresh = Emulated({.on_lost = told.Ear("program")});
+    const Failpoints failpoints("device.launch=" + std::to_string(launch) + ":error(Xid 79)");
+    CHECK(absl::IsInternal(update.Run(fresh).status()));
+    REQUIRE(told.heard().size() == 1);
+    CHECK(Contains(told.heard()[0], "emulated has failed: launch of a kernel: Xid 79"));
+  }
+  const Failpoints failpoints("device.launch=6:error(Xid 79)");
+  CHECK(update.Run(device).ok());
+  CHECK(listener.heard().empty());
+}
+
+TEST_CASE("device work: a device that hangs is lost", "[unit]") {
+  Listener listener;
+  const Device device = Emulated({.name = "emulated",
+                                  .deadline = std::chrono::milliseconds(20),
+                                  .on_lost = listener.Ear("program")});
+  const Failpoints failpoints("device.wait=2:sleep(300)");
+  static_cast<void>(Update(1, 30, true).Run(device));
+  CHECK(Contains(listener.WaitFor(1)[0], "emulated has not answered for 0.02 s"));
+}
+
+TEST_CASE("device work: time, transfers and memory are counted", "[unit]") {
+  const auto metrics = Metrics::Create();
+  const Update update(2, 30, /*critic=*/true);
+  const auto memory = static_cast<uint64_t>(update.Bytes());
+  const Device device = Emulated({.memory_bytes = memory});
+  device.monitor->Expose(metrics.get());
+  REQUIRE(update.Run(device).ok());
+  CHECK(MetricValue(*metrics, "mentor_device_seconds_total{phase=\"ppo\"}") > 0);
+  CHECK(MetricValue(*metrics, "mentor_device_seconds_total{phase=\"signal\"}") == 0);
+  CHECK(MetricValue(*metrics, "mentor_device_transferred_bytes_total{direction=\"to_device\"}") >=
+        static_cast<double>(update.Sent()));
+  CHECK(MetricValue(*metrics, "mentor_device_transferred_bytes_total{direction=\"to_host\"}") >=
+        static_cast<double>(3 * update.agents.theta.nbytes()));
+  CHECK(MetricValue(*metrics, "mentor_device_memory_bytes{kind=\"used\"}") == 0);
+  CHECK(MetricValue(*metrics, "mentor_device_memory_bytes{kind=\"total\"}") ==
+        static_cast<double>(memory));
+  // One byte less is too little.
+  const auto refused = update.Run(Emulated({.memory_bytes = memory - 1}));
+  CHECK(absl::IsResourceExhausted(refused.status()));
+  CHECK(Contains(refused.status(), "make rule.shard_lifetimes"));
+}
+
+TEST_CASE("device work: an update that nobody wants any more ends between two epochs", "[unit]") {
+  Update update(2, 30, /*critic=*/true);
+  update.config.epochs = 50;
+  const MinibatchOrder keyed = KeyedOrder(3, Phase::kTraining, 0, update.lifetimes);
+  std::atomic<bool> cancel = false;
+  int64_t last = 0;
+  const MinibatchOrder order = [&](int64_t agent, int64_t epoch, std::span<int64_t> rows) {
+    keyed(agent, epoch, rows);
+    last = epoch;
+    if (epoch == 3) cancel = true;
+  };
+  const CallerScope caller(&cancel);
+  const auto result =
+      PpoUpdate(update.shape, update.agents, update.segment, update.segment.shaped_rewards,
+                update.config, order, {.device = Emulated({})});
+  CHECK(absl::IsCancelled(result.status()));
+  CHECK(last == 3);
+}
+
+TEST_CASE("device memory: what an update takes is reckoned, and not far from it", "[unit]") {
+  for (const bool critic : {true, false}) {
+    for (const auto& [agents, steps] : {std::pair<uint32_t, int64_t>{1, 42}, {3, 300}, {30, 600}}) {
+      const Update update(agents, steps, critic);
+      const Device device = Emulated({});
+      const int64_t taken = MostTaken([&] { CHECK(update.Run(device).ok()); }) + update.Sent();
+      INFO(agents << " agents, " << steps << " steps, critic " << critic << ": " << taken
+                  << " taken, " << update.Bytes() << " reckoned");
+      CHECK(update.Bytes() >= taken);
+      CHECK(update.Bytes() < taken + taken / 2);
+    }
+  }
+}
+
+TEST_CASE("device memory: sizes beyond the kernels' counting are the CPU's", "[unit]") {
+  const PpoConfig config;
+  AgentShape shape{.observation_size = 39, .action_size = 4, .hidden_units = 4096};
+  CHECK(PpoDeviceBytes(shape, config, 65536, 100'000).has_value());
+  CHECK_FALSE(PpoDeviceBytes(shape, {.minibatches = 1}, 1, 1'000'000).has_value());
+  CHECK_FALSE(PpoDeviceBytes(shape, config, 1, 5).has_value());
+}
+
+TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it", "[unit]") {
+  v1::SignalSpec spec;
+  spec.set_name("lstm");
+  const Device device = Emulated({});
+  Violations violations;
+  const auto network = MakeSignalNetwork(
+      spec, {.observation_size = 7, .action_size = 2, .device = device}, &violations);
+  REQUIRE(network != nullptr);
+  const torch::Tensor weights = network->InitialWeights(0);
+  for (const auto& [lifetimes, steps] : {std::pair<int64_t, int64_t>{1, 20}, {4, 500}}) {
+    Segment segment;
+    segment.observations = Normals({lifetimes, steps, 7}, 0);
+    segment.actions = Normals({lifetimes, steps, 2}, 1);
+    segment.log_probs = torch::full({lifetimes, steps}, -2.0F);
+    segment.shaped_rewards = segment.success_signals = torch::zeros({lifetimes, steps});
+    segment.prev_done = torch::zeros({lifetimes, steps});
+    SignalState state = network->signals()->InitialState(lifetimes, torch::kFloat32);
+    const torch::Tensor noise = Normals({lifetimes, steps}, 2);
+    SignalOutputs outputs;
+    const auto sent = static_cast<int64_t>(weights.nbytes() + noise.nbytes());
+    const int64_t taken =
+        MostTaken([&] { outputs = network->signals()->Run(weights, segment, noise, &state); }) +
+        sent;
+    INFO(lifetimes << " lifetimes, " << steps << " steps: " << taken << " taken, "
+                   << network->signals()->RunDeviceBytes(lifetimes, steps) << " reckoned");
+    // Features are made on the host, in two copies more.
+    CHECK(network->signals()->RunDeviceBytes(lifetimes, steps) >=
+          taken - 2 * 4 * lifetimes * steps * (7 + 2 + 4) - (1 << 16));
+    CHECK(network->signals()->RunDeviceBytes(lifetimes, steps) <= 1.5 * static_cast<double>(taken));
+
+    const PieceTrainerSetup setup = {
+        .loss = {}, .adam = {}, .group_lifetimes = 2, .piece_steps = steps};
+    const torch::Tensor features =
+        network->density()->Features(segment, torch::zeros({lifetimes, steps})).contiguous();
+    const torch::Tensor advantages = Normals({lifetimes, steps}, 5).to(torch::kFloat64);
+    const PieceTrainerBatch batch{.features = features,
+                                  .cut_features = features,
+                                  .signals = outputs.signals,
+                                  .log_probs = outputs.log_probs,
+                                  .advantages = advantages,
+                                  .returns = advantages};
+    const torch::Tensor m = torch::zeros_like(weights), v = torch::zeros_like(weights);
+    const auto batch_bytes = static_cast<int64_t>(2 * features.nbytes() + 2 * noise.nbytes() +
+                                                  2 * advantages.nbytes() + 3 * weights.nbytes());
+    const int64_t of_trainer = MostTaken([&, steps = steps] {
+      auto trainer = network->density()->NewTrainer(setup, batch, weights, m, v);
+      REQUIRE(trainer.ok());
+      CHECK((*trainer)->BeginEpoch().ok());
+      CHECK((*trainer)->Train(0, steps).ok());
+      CHECK((*trainer)->Step(1).ok());
+    });
+    const int64_t reckoned = network->density()->TrainerDeviceBytes(setup, lifetimes, steps);
+    INFO(of_trainer << " of the trainer and " << batch_bytes << " sent, " << reckoned
+                    << " reckoned");
+    CHECK(reckoned >= of_trainer + batch_bytes);
+    CHECK(static_cast<double>(reckoned) <= 1.5 * static_cast<double>(of_trainer + batch_bytes));
+  }
+}
+
+}  // namespace mentor::learner

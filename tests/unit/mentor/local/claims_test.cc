@@ -1,0 +1,205 @@
+#include "mentor/local/claims.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "common/file.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
+
+namespace mentor {
+namespace {
+
+const std::string kHeader =
+    "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
+    "evaluation,numbers\n";
+const std::string kHash(64, 'a'), kEvaluation(64, '0');
+const std::string kRow =
+    "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,\"A, B\",a/b/c,12,1000," + kHash + "," +
+    kEvaluation + ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
+
+std::string ErrorOf(const std::string& text) {
+  return std::string(ParseClaims(text, "c.csv").status().message());
+}
+
+ClaimRow Row() {
+  const auto rows = ParseClaims(kHeader + kRow, "c.csv");
+  REQUIRE(rows.ok());
+  REQUIRE(rows->size() == 1);
+  return (*rows)[0];
+}
+
+bool Says(const ClaimVerdict& verdict, const std::string& words) {
+  for (const std::string& sentence : verdict.sentences) {
+    if (sentence.find(words) != sentence.npos) return true;
+  }
+  return false;
+}
+
+TEST_CASE("claims: a file is read and written as it was", "[unit]") {
+  const ClaimRow row = Row();
+  CHECK(row.name() == "reach-1");
+  CHECK(row.processor == "A, B");
+  CHECK(row.numbers.at("test.learned.seg2").high == 0.6);
+  CHECK(row.numbers.at("x@last:2").mean == -3);
+  CHECK(std::isnan(row.numbers.at("x@last:2").low));
+  CHECK(PrintClaims({row}) == kHeader +
+                                  "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,"
+                                  "\"A, B\",a/b/c,12,1000," +
+                                  kHash + "," + kEvaluation +
+                                  ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n");
+}
+
+TEST_CASE("claims: a file that is none is refused with row, column and remedy", "[unit]") {
+  CHECK(ErrorOf("a,b\n1,2\n") == "c.csv: has no column 'claim': is it a file of claims?");
+  CHECK(ErrorOf(kHeader + kRow + kRow) == "c.csv:3: there are two rows of reach-1; remove one");
+  const auto with = [](const std::string& run, const std::string& numbers) {
+    return kHeader + "reach," + run + ",,,,,,,,,,," + numbers + "\n";
+  };
+  CHECK(ErrorOf(with("0", "")) ==
+        "c.csv:2: column run is '0', expected a number from 1 on, or 'all'");
+  CHECK(ErrorOf(kHeader + "a/b,1,,,,,,,,,,,\n").find("c.csv:2: column claim is 'a/b', expected") ==
+        0);
+  CHECK(ErrorOf(kHeader + ",1,,,,,,,,,,,\n").find("c.csv:2: column claim is '', expected") == 0);
+  for (const char* wrong : {"seg2", "seg2=", "=1", "seg2=x", "seg2=inf", "seg2=1[2]",
+                            "seg2=1[0.5;2]", "seg2=1[2 3]", "a=1 a=2"}) {
+    CAPTURE(wrong);
+    CHECK(ErrorOf(with("1", wrong)).find("c.csv:2: column numbers has '") == 0);
+  }
+  CHECK(ErrorOf(with("1", "\"seg2=1[2,1]\"")).find("column numbers") != std::string::npos);
+  for (const std::string& hash :
+       {kHash.substr(1), kHash + "a", std::string(64, 'A'), std::string(63, 'a') + "g"}) {
+    CAPTURE(hash);
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,,," + hash + ",,\n")
+              .find("c.csv:2: column hash is '" + hash + "', expected all 64") == 0);
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,,,," + hash + ",\n")
+              .find("c.csv:2: column evaluation is '" + hash + "', expected all 64") == 0);
+  }
+}
+
+TEST_CASE("claims: whether a file can be written is known before anything runs", "[unit]") {
+  const testing::TempFolder folder;
+  const auto file = folder.path() / "c.csv";
+  const auto check = [&](const std::string& text) {
+    REQUIRE(WriteFileAtomically(file, text).ok());
+    return std::string(CheckWritable(file).message());
+  };
+  CHECK(check(PrintClaims({Row()})).empty());
+  CHECK(check("# ours\n" + PrintClaims({Row()})).find("c.csv: comments, columns of") !=
+        std::string::npos);
+  CHECK(check("a,b\n").find("is it a file of claims?") != std::string::npos);
+  CHECK_FALSE(CheckWritable(folder.path() / "none.csv").ok());
+}
+
+TEST_CASE("claims: a name means a run or a claim; others get the nearest ones", "[unit]") {
+  std::vector<ClaimRow> rows(3, Row());
+  rows[1].run = "2";
+  rows[2].run = "all";
+  CHECK(*FindClaim(rows, "reach") == std::vector<size_t>{0, 1, 2});
+  CHECK(*FindClaim(rows, "reach-2") == std::vector<size_t>{1});
+  CHECK(std::string(FindClaim(rows, "raech-2").status().message())
+            .find("there is no claim 'raech-2'; nearest: reach-2") == 0);
+}
+
+TEST_CASE("claims: a command is that of a run and nothing else", "[unit]") {
+  CHECK(SpecOfCommand("mentor run point_reach --set seed=4")->seed() == 4);
+  for (const char* wrong : {"", "mentor", "mentor run", "mentor evaluate runs/a",
+                            "mentor run --list", "mentor run point_reach --out /etc",
+                            "mentor run point_reach --set", "mentor run point_reach; ls",
+                            "mentor run no_such_spec", "mentor run point_reach --set x=1"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(SpecOfCommand(wrong).ok());
+  }
+}
+
+TEST_CASE("claims: measures of meta-training", "[unit]") {
+  std::vector<report::TrainingPoint> training;
+  for (uint32_t update = 1; update <= 5; ++update)
+    training.push_back({.outer_update = update, .metrics = {{"success", 0.2 * update}}});
+  // Means of two: 0.3, 0.5, 0.7, 0.9 after updates 2 to 5.
+  const auto numbers =
+      MeasureTraining("success@last:2 success@first:2:0.69 success@first:2:0.95", training);
+  REQUIRE(numbers.ok());
+  CHECK(numbers->at("success@last:2").mean == Approx(0.9));
+  CHECK(numbers->at("success@first:2:0.69").mean == 4);
+  CHECK(numbers->at("success@first:2:0.95").mean == 0);
+  for (const char* wrong : {"success", "success@last", "success@last:0", "success@mean:2",
+                            "success@first:2", "success@first:2:x", "other@last:2"}) {
+    CAPTURE(wrong);
+    CHECK(std::string(MeasureTraining(wrong, training).status().message()).find("measure '") == 0);
+  }
+  CHECK_FALSE(MeasureTraining("success@last:1", {}).ok());
+}
+
+TEST_CASE("claims: equal hashes are the same bits", "[unit]") {
+  const ClaimVerdict verdict = CompareClaims(Row(), Row());
+  CHECK(verdict.same_bits);
+  CHECK(verdict.numbers_agree);
+  CHECK(verdict.sentences.size() == 1);
+}
+
+TEST_CASE("claims: another hash of the same version and arithmetic has no excuse", "[unit]") {
+  ClaimRow now = Row();
+  now.hash = "other";
+  const ClaimVerdict verdict = CompareClaims(Row(), now);
+  CHECK_FALSE(verdict.same_bits);
+  CHECK_FALSE(verdict.may_differ);
+  CHECK(Says(verdict, "Mentor's bits have changed"));
+}
+
+TEST_CASE("claims: a record of another processor says which part of the fingerprint differs",
+          "[unit]") {
+  ClaimRow now = Row();
+  now.hash = "other";
+  now.fingerprint = "a/x/c";
+  now.numbers["test.learned.seg2"] = {0.62, 0.55, 0.7};
+  ClaimVerdict verdict = CompareClaims(Row(), now);
+  CHECK(verdict.may_differ);
+  CHECK(verdict.numbers_agree);
+  CHECK(Says(verdict, "The fingerprint of the simulator (libm, MuJoCo) differs"));
+  CHECK_FALSE(Says(verdict, "of the learner"));
+  CHECK(Says(verdict, "(the intervals meet)"));
+  // Absent numbers cannot agree.
+  ClaimRow silent = Row();
+  silent.numbers.clear();
+  CHECK_FALSE(CompareClaims(silent, now).numbers_agree);
+  // Beyond what chance explains.
+  now.numbers["test.learned.seg2"] = {0.9, 0.8, 1};
+  verdict = CompareClaims(Row(), now);
+  CHECK_FALSE(verdict.numbers_agree);
+  CHECK(Says(verdict, "beyond the recorded interval, and beyond other meta-seeds"));
+  // Other bits count as another meta-seed. The mean of 0.5, 0.6, 0.7 is 0.6 and s is 0.1. One more
+  // lies within 31.6 * 0.1 * sqrt(4 / 3) = 3.65 of it.
+  std::vector<ClaimRow> runs(3, Row());
+  runs[1].numbers["test.learned.seg2"].mean = 0.6;
+  runs[2].numbers["test.learned.seg2"].mean = 0.7;
+  verdict = CompareClaims(Row(), now, runs);
+  CHECK(verdict.numbers_agree);
+  CHECK(Says(verdict, "as another meta-seed may be"));
+  now.numbers["test.learned.seg2"] = {4.3, 4.3, 4.3};
+  CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
+  now.numbers["test.learned.seg2"] = {4.2, 4.2, 4.2};
+  CHECK(CompareClaims(Row(), now, runs).numbers_agree);
+  // Two say nothing of their spread.
+  runs.pop_back();
+  CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
+}
+
+TEST_CASE("claims: numbers that moved without the bits are told", "[unit]") {
+  ClaimRow now = Row();
+  now.numbers.erase("x@last:2");
+  CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
+  now = Row();
+  now.numbers["x@last:2"].mean = -4;
+  CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
+  // With equal bits the interval must be equal, too.
+  now = Row();
+  now.numbers["test.learned.seg2"].high = 0.61;
+  const ClaimVerdict verdict = CompareClaims(Row(), now);
+  CHECK_FALSE(verdict.numbers_agree);
+  CHECK(Says(verdict, "how it is computed has changed"));
+}
+
+}  // namespace
+}  // namespace mentor

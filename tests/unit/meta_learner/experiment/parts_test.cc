@@ -1,0 +1,171 @@
+#include "meta_learner/experiment/parts.h"
+
+#include "common/spec/spec.h"
+#include "tests/text.h"
+#include "tests/torch_testing.h"
+
+using namespace mentor;
+using mentor::testing::Contains;
+
+TEST_CASE("parts: a network of too many parameters is refused before it has weights (D6)",
+          "[unit]") {
+  const auto message = [](const std::string& signal) {
+    const auto spec =
+        LoadSpec("benchmark { name: 'point_reach' } evaluation { goals: 1 } " + signal, {},
+                 meta_learner::CheckParts);
+    return std::string(spec.status().message());
+  };
+  CHECK(message("") == "");
+  // An LSTM of 4096 units has more than 4 * 4096 * 4096 = 67,108,864.
+  const std::string wide = message("signal { option { name: 'lstm' value: '4096' } }");
+  INFO(wide);
+  CHECK(Contains(wide, "signal.option: make a network of "));
+  CHECK(Contains(wide, "parameters; at most 33554432 are allowed: give narrower or fewer layers"));
+  CHECK_FALSE(Contains(wide, "\n"));
+}
+
+namespace {
+
+const std::string kPoints =
+    "benchmark { name: 'custom' task_set { environment: 'point_reach' range { low: -1 high: 1 } "
+    "range { low: -1 high: 1 } } } lifetime { iterations: 2 steps_per_iteration: 100 } "
+    "rule { name: 'evolution_strategies' lifetimes_per_update: 4 shard_lifetimes: 4 } "
+    "evaluation { goals: 1 } ";
+const std::string kAdr =
+    "curriculum { name: 'adr' option { name: 'parameters' value: 'task' } option { name: 'buffer' "
+    "value: '1' } }";
+
+v1::ExperimentSpec Spec(const std::string& text) {
+  const auto spec = LoadSpec(text, {}, meta_learner::CheckParts);
+  INFO(spec.status().ToString());
+  REQUIRE(spec.ok());
+  return WithDefaults(*spec);
+}
+
+meta_learner::ExperimentParts Parts(const v1::ExperimentSpec& spec) {
+  Violations violations;
+  auto parts = meta_learner::MakeParts(spec, /*pool=*/nullptr, &violations);
+  REQUIRE(violations.empty());
+  return parts;
+}
+
+}  // namespace
+
+TEST_CASE("parts: a spec with a curriculum has it, and the others have none", "[unit]") {
+  const v1::ExperimentSpec with = Spec(kPoints + kAdr);
+  CHECK(Parts(with).curriculum != nullptr);
+  CHECK(Parts(Spec(kPoints)).curriculum == nullptr);
+  CHECK(Contains(meta_learner::PrintWithDefaults(with),
+                 "# option { name: \"threshold_high\" value: \"0.8\" }"));
+  CHECK_FALSE(Contains(meta_learner::PrintWithDefaults(Spec(kPoints)), "curriculum"));
+  const auto refused =
+      LoadSpec(kPoints + "curriculum { name: 'adr' }", {}, meta_learner::CheckParts);
+  CHECK(Contains(std::string(refused.status().message()), "curriculum.option.parameters"));
+}
+
+TEST_CASE("parts: a curriculum is saved and loaded beside the rule", "[unit]") {
+  const v1::ExperimentSpec spec = Spec(kPoints + kAdr);
+  const meta_learner::ExperimentParts parts = Parts(spec);
+  const std::vector<meta_learner::Achievement> achieved(4, {.success = 1, .shaped_reward = 0});
+  for (uint32_t generation = 0; generation < 6; ++generation)
+    REQUIRE(parts.curriculum->Observe(generation, achieved).ok());
+  meta_learner::Checkpoint checkpoint{.outer_step = 6};
+  meta_learner::AddParts(parts, &checkpoint.sections);
+  CHECK(checkpoint.sections.contains("curriculum/ends"));
+  meta_learner::ExperimentParts resumed = Parts(spec);
+  REQUIRE(meta_learner::LoadParts(checkpoint, &resumed).ok());
+  const auto ends = parts.curriculum->Save().at("ends");
+  CHECK(resumed.curriculum->Save().at("ends").equal(ends));
+  CHECK_FALSE(ends.eq(0).all().item<bool>());
+
+  // Without a curriculum the sections are the same as before.
+  std::map<std::string, std::string> plain;
+  meta_learner::AddParts(Parts(Spec(kPoints)), &plain);
+  for (const auto& [name, bytes] : plain) CHECK(name.starts_with("rule/"));
+
+  // A checkpoint of an experiment without a curriculum has no state for one.
+  Violations violations;
+  meta_learner::CheckCheckpoint(Spec(kPoints), spec, {.outer_step = 1, .sections = plain},
+                                &violations);
+  REQUIRE(violations.list().size() == 1);
+  CHECK(violations.list()[0].field == "spec_overrides");
+  CHECK(Contains(violations.list()[0].description, "curriculum"));
+}
+
+TEST_CASE("parts: a curriculum that waits for success where there is none is warned of", "[unit]") {
+  const std::string hopper =
+      "benchmark { name: 'single' environment: 'Hopper-v5' wrapper { name: 'domain_randomization' "
+      "option { name: 'mass_low' value: '0.5' } } } signal { input: SHAPED } evaluation { "
+      "lifetimes_per_goal: 0 } curriculum { name: 'adr' ";
+  const auto warnings = meta_learner::WarningsOfSpec(Spec(hopper + "}"));
+  REQUIRE(warnings.size() == 1);
+  CHECK(Contains(warnings[0], "curriculum.performance: is success"));
+  CHECK(meta_learner::WarningsOfSpec(
+            Spec(hopper + "option { name: 'performance' value: 'shaped' } }"))
+            .empty());
+}
+
+TEST_CASE("parts: regression wants an environment with labels", "[unit]") {
+  const auto message = [](const std::string& environment) {
+    const auto spec = LoadSpec(
+        "benchmark { name: 'single' environment: '" + environment +
+            "' } lifetime { iterations: 1 steps_per_iteration: 40 } rule { name: 'rl2' option { "
+            "name: 'loss' value: 'squared' } option { name: 'k' value: '20' } } evaluation { "
+            "goals: 1 deterministic_episodes: 0 baseline: RANDOM_SIGNAL }",
+        {}, meta_learner::CheckParts);
+    return std::string(spec.status().message());
+  };
+  CHECK(message("quadratic_function") == "");
+  CHECK(Contains(message("point_reach"),
+                 "rule.option.loss: is squared, but point_reach has no labels; set ppo"));
+}
+
+TEST_CASE("parts: a benchmark that there is not is refused under every rule", "[unit]") {
+  for (const auto* rule : meta_learner::OuterRules()) {
+    v1::ExperimentSpec spec;
+    meta_learner::AddExample(*rule, &spec);
+    spec.mutable_benchmark()->Clear();
+    spec.mutable_benchmark()->set_name("hoper");
+    INFO(rule->name);
+    Violations violations;
+    meta_learner::CheckParts(spec, &violations);
+    REQUIRE_FALSE(violations.empty());
+    CHECK(violations.list()[0].field == "benchmark.name");
+    for (const Violation& violation : violations.list()) {
+      INFO(violation.field << ": " << violation.description);
+      CHECK_FALSE(violation.field.starts_with("lifetime"));
+    }
+  }
+}
+
+TEST_CASE("parts: who looks at parts makes no weights", "[unit]") {
+  // Orthogonal weights of 4096 x 4096 are 7e10 products.
+  v1::ExperimentSpec spec;
+  spec.mutable_benchmark()->set_name("point_reach");
+  spec.mutable_evaluation()->set_goals(1);
+  Violations violations;
+  const v1::ExperimentSpec whole = WithDefaults(spec);
+  const auto looked = meta_learner::LookAtParts(whole, &violations);
+  const auto made = meta_learner::MakeParts(whole, /*pool=*/nullptr, &violations);
+  INFO(violations.ToStatus());
+  REQUIRE(violations.empty());
+  CHECK(looked.rule->meta_parameters().numel() == made.rule->meta_parameters().numel());
+  CHECK(looked.rule->meta_parameters().abs().max().item<float>() == 0);
+  CHECK(made.rule->meta_parameters().abs().max().item<float>() > 0);
+}
+
+TEST_CASE("parts: successes in random steps are counted where environments may report some",
+          "[unit]") {
+  using meta_learner::SuccessInRandomSteps;
+  const auto points = [](const std::string& rho) {
+    return Spec(
+        "benchmark { name: 'single' environment: 'point_reach' option { name: 'rho' value: " + rho +
+        " } } evaluation { goals: 1 }");
+  };
+  CHECK(SuccessInRandomSteps(points("9")) == "success: 1000 of 1000 random steps report it");
+  CHECK(Contains(SuccessInRandomSteps(points("1e-6")),
+                 "success: none of 1000 random steps reports it"));
+  CHECK(SuccessInRandomSteps(Spec("benchmark { name: 'single' environment: 'Hopper-v5' } signal { "
+                                  "input: SHAPED } evaluation { lifetimes_per_goal: 0 }"))
+            .empty());
+}

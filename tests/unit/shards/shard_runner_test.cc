@@ -1,0 +1,447 @@
+// One shard from its first segment to its report, with made-up actors: its results, and everything
+// that can go wrong on the way.
+#include "shards/shard_runner.h"
+
+#include <cmath>
+#include <functional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "agents/policy_weights.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/loop_parts.h"
+#include "shards/segment_proto.h"
+#include "shards/shard_done.h"
+#include "tests/shards.h"
+#include "tests/text.h"
+
+namespace mentor::learner {
+namespace {
+
+using mentor::testing::Contains;
+using mentor::testing::MadeUpResult;
+using mentor::testing::SmallShard;
+
+const std::atomic<bool> kGoOn = false;
+
+absl::StatusOr<std::vector<v1::Result>> Simulate(std::vector<v1::Unit> units,
+                                                 const std::atomic<bool>&) {
+  std::vector<v1::Result> results;
+  for (const v1::Unit& unit : units) results.push_back(MadeUpResult(unit));
+  return results;
+}
+
+struct Outcome {
+  absl::StatusOr<ShardReport> report;
+  std::vector<v1::Segment> segments;
+};
+
+Outcome RunIt(const v1::Shard& shard, const RunUnits& run_units = Simulate,
+              const std::atomic<bool>& cancel = kGoOn) {
+  Outcome outcome;
+  outcome.report = RunShard(
+      {.shard = &shard, .unit_shard = 3, .meta_parameters = {}}, run_units,
+      [&](v1::Segment segment) {
+        outcome.segments.push_back(std::move(segment));
+        return absl::OkStatus();
+      },
+      cancel);
+  return outcome;
+}
+
+std::string Bytes(const std::vector<v1::Segment>& segments) {
+  Sha256 hash;
+  for (const v1::Segment& segment : segments) HashSegment(segment, &hash);
+  return hash.Finish();
+}
+
+TEST_CASE("shard runner: segments in order, then the deterministic episodes, and a report",
+          "[unit]") {
+  const v1::Shard shard = SmallShard();
+  REQUIRE(CheckShard(shard).ok());
+  const Outcome outcome = RunIt(shard);
+  INFO(outcome.report.status());
+  REQUIRE(outcome.report.ok());
+  REQUIRE(outcome.segments.size() == 4);
+  for (uint32_t i = 0; i < 4; ++i) {
+    CHECK(outcome.segments[i].iteration() == i);
+    CHECK(outcome.segments[i].shard_id() == 7);
+    CHECK(outcome.segments[i].epoch() == 1);
+    const auto segment = SegmentFromProto(outcome.segments[i], shard);
+    INFO(segment.status());
+    REQUIRE(segment.ok());
+    CHECK(segment->observations.sizes() == torch::IntArrayRef({3, i < 3 ? 40 : 10, 4}));
+  }
+  CHECK(outcome.report->nonfinite_updates == 0);
+  CHECK_FALSE(outcome.report->outer_gradient.defined());
+  // A unit for each of 3 agents and 4 collections, half a second each.
+  CHECK(outcome.report->seconds.rollout() == 0.5 * 3 * 4);
+  CHECK(outcome.report->seconds.wall() >= outcome.report->seconds.stalled());
+  CHECK(outcome.report->snapshot.tensors().empty());  // The shard did not ask for it.
+  // The same again, bit for bit.
+  CHECK(Bytes(RunIt(shard).segments) == Bytes(outcome.segments));
+  v1::Shard other = shard;
+  other.mutable_spec()->set_seed(12);
+  CHECK(Bytes(RunIt(other).segments) != Bytes(outcome.segments));
+}
+
+// Agents that never learn, and collect twice in each iteration.
+class CollectsTwice : public InnerLoop {
+ public:
+  explicit CollectsTwice(const InnerLoopContext& context) : context_(context) {}
+  void Begin() override {}
+  absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport*) override {
+    const absl::StatusOr<Segment> first = collect(Policies());
+    if (!first.ok()) return first;
+    const absl::StatusOr<Segment> second = collect(Policies());
+    if (!second.ok()) return second;
+    return Join({*first, *second});
+  }
+  std::vector<v1::PolicyWeights> Policies() const override {
+    const AgentShape shape = ShapeOfAgents(*context_.shard);
+    return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
+  }
+  void State(StateFields*) override {}
+
+ private:
+  const InnerLoopContext context_;
+};
+const RegisterInnerLoop kCollectsTwice({
+    .name = "collects_twice",
+    .summary = "Two collections an iteration, for tests",
+    .options = {},
+    .collections = 2,
+    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
+      return std::make_unique<CollectsTwice>(context);
+    },
+});
+
+TEST_CASE("shard runner: every collection of a lifetime has its own number", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("collects_twice");
+  shard.set_collections(2);
+  std::set<uint32_t> numbers;
+  const Outcome outcome =
+      RunIt(shard, [&](std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
+        for (const v1::Unit& unit : units) {
+          CHECK(unit.id().iteration() == unit.random().iteration());
+          CHECK(unit.first_step() == 40 * unit.id().iteration());
+        }
+        CHECK(numbers.insert(units[0].id().iteration()).second);
+        return Simulate(std::move(units), cancel);
+      });
+  INFO(outcome.report.status());
+  REQUIRE(outcome.report.ok());
+  CHECK(numbers == std::set<uint32_t>{0, 1, 2, 3, 4, 5, 6});  // The last one's are deterministic.
+}
+
+TEST_CASE("shard runner: how far agents go from common weights is summed over them", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("displacement");
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  shard.set_outer_learning(true);
+  shard.set_deterministic_episodes(0);
+  const torch::Tensor weights =
+      0.1 *
+      testing::Normals({.seed = 5}, 0,
+                       {AgentLayout(ShapeOfAgents(shard.spec().agent(), shard.shape())).size()});
+  const auto gradient = [&](const v1::Shard& of) {
+    const auto report = RunShard(
+        {.shard = &of, .unit_shard = 3, .meta_parameters = weights.to(torch::kFloat32)}, Simulate,
+        [](const v1::Segment&) { return absl::OkStatus(); }, kGoOn);
+    INFO(report.status());
+    REQUIRE(report.ok());
+    return report->outer_gradient;
+  };
+  const torch::Tensor all = gradient(shard);
+  torch::Tensor sum = torch::zeros_like(all);
+  for (const v1::Lifetime& lifetime : shard.lifetimes()) {
+    v1::Shard one = shard;
+    one.clear_lifetimes();
+    *one.add_lifetimes() = lifetime;
+    sum += gradient(one);
+  }
+  CHECK(all.norm().item<double>() > 1e-3);
+  CHECK(torch::allclose(all, sum, 1e-3, 1e-6));
+}
+
+TEST_CASE("shard runner: an evaluation sends outcomes alone", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.set_outcomes_only(true);
+  const Outcome outcome = RunIt(shard);
+  REQUIRE(outcome.segments.size() == 4);
+  for (const v1::NamedTensor& tensor : outcome.segments[0].tensors()) {
+    CHECK(tensor.name() != "observations");
+    CHECK(tensor.name() != "actions");
+  }
+  CHECK(SegmentFromProto(outcome.segments[0], shard).ok());
+}
+
+// Runs the shard's iterations from `first` on, continuing from a snapshot.
+v1::Shard Rest(v1::Shard shard, uint32_t first, const v1::Snapshot& snapshot) {
+  shard.set_first_iteration(first);
+  shard.set_iterations(3 - first);
+  *shard.mutable_snapshot() = snapshot;
+  return shard;
+}
+v1::Snapshot After(uint32_t iterations, std::vector<v1::Segment>* segments) {
+  v1::Shard head = SmallShard();
+  head.set_iterations(iterations);
+  head.set_deterministic_episodes(0);
+  head.set_return_snapshot(true);
+  REQUIRE(CheckShard(head).ok());
+  Outcome outcome = RunIt(head);
+  REQUIRE(outcome.report.ok());
+  *segments = std::move(outcome.segments);
+  return outcome.report->snapshot;
+}
+
+TEST_CASE("shard runner: cut after any iteration, the rest goes on bit for bit", "[unit]") {
+  const std::string want = Bytes(RunIt(SmallShard()).segments);
+  for (const uint32_t first : {1u, 2u}) {
+    std::vector<v1::Segment> all;
+    const v1::Shard rest = Rest(SmallShard(), first, After(first, &all));
+    INFO(CheckShard(rest));
+    REQUIRE(CheckShard(rest).ok());
+    const Outcome tail = RunIt(rest);
+    REQUIRE(tail.report.ok());
+    all.insert(all.end(), tail.segments.begin(), tail.segments.end());
+    CHECK(Bytes(all) == want);
+  }
+}
+
+TEST_CASE("shard runner: a broken snapshot ends the shard and names the tensor", "[unit]") {
+  std::vector<v1::Segment> segments;
+  const v1::Snapshot good = After(1, &segments);
+  const auto index = [&](const std::string& name) {
+    for (int i = 0; i < good.tensors_size(); ++i)
+      if (good.tensors(i).name() == name) return i;
+    FAIL("no tensor " << name);
+    return 0;
+  };
+  struct Case {
+    const char* what;
+    const char* expected;
+    std::function<void(v1::Snapshot*)> damage;
+  };
+  const int theta = index("agents.theta");
+  const Case cases[] = {
+      {"a tensor is missing", "agents.theta",
+       [&](auto* s) { s->mutable_tensors()->DeleteSubrange(theta, 1); }},
+      {"one is there twice", "agents.theta",
+       [&](auto* s) { *s->add_tensors() = s->tensors(theta); }},
+      {"of another shape", "agents.theta",
+       [&](auto* s) {
+         *s->mutable_tensors(theta)->mutable_tensor() = ToProto(torch::zeros({3, 5}));
+       }},
+      {"of another type", "agents.theta",
+       [&](auto* s) {
+         v1::Tensor* tensor = s->mutable_tensors(theta)->mutable_tensor();
+         *tensor = ToProto(FromProto(*tensor, "")->to(torch::kFloat64));
+       }},
+      {"not finite", "agents.theta",
+       [&](auto* s) {
+         v1::Tensor* tensor = s->mutable_tensors(theta)->mutable_tensor();
+         *tensor = ToProto(FromProto(*tensor, "")->fill_(std::nan("")));
+       }},
+      {"shorter than it says", "agents.theta",
+       [&](auto* s) { s->mutable_tensors(theta)->mutable_tensor()->mutable_data()->pop_back(); }},
+  };
+  for (const Case& test : cases) {
+    INFO(test.what);
+    v1::Snapshot snapshot = good;
+    test.damage(&snapshot);
+    const v1::Shard rest = Rest(SmallShard(), 1, snapshot);
+    const Outcome outcome = RunIt(rest);
+    INFO(outcome.report.status());
+    REQUIRE_FALSE(outcome.report.ok());
+    CHECK(Contains(outcome.report.status(), test.expected));
+    CHECK(outcome.segments.empty());
+  }
+}
+
+TEST_CASE("shard done: whatever the next learner could not go on from is refused", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.set_iterations(1);
+  shard.set_deterministic_episodes(0);
+  shard.set_return_snapshot(true);
+  std::vector<v1::Segment> segments;
+  v1::ShardDone good;
+  *good.mutable_snapshot() = After(1, &segments);
+  const auto form = CheckShardDone(shard, good, 0, "");
+  INFO(form.status());
+  REQUIRE(form.ok());
+  CHECK(*CheckShardDone(shard, good, 0, *form) == *form);
+  struct Case {
+    const char* expected;
+    std::function<void(v1::ShardDone*)> damage;
+  };
+  const Case cases[] = {
+      {"3 lifetimes after 8 iterations", [](auto* d) { d->mutable_snapshot()->set_iterations(8); }},
+      {"2 lifetimes after 1",
+       [](auto* d) { d->mutable_snapshot()->mutable_cursors()->RemoveLast(); }},
+      {"stands at step 1000000",
+       [](auto* d) { d->mutable_snapshot()->mutable_cursors(1)->set_step(1'000'000); }},
+      {"with 4 bytes of state",
+       [](auto* d) { d->mutable_snapshot()->mutable_cursors(1)->set_state("junk"); }},
+      {"agents", [](auto* d) { d->mutable_snapshot()->clear_tensors(); }},
+      {"not finite",
+       [](auto* d) {
+         for (v1::NamedTensor& named : *d->mutable_snapshot()->mutable_tensors()) {
+           const torch::Tensor tensor = *FromProto(named.tensor(), "");
+           if (tensor.is_floating_point())
+             *named.mutable_tensor() = ToProto(tensor.clone().fill_(std::nan("")));
+         }
+       }},
+      {"invented", [](auto* d) { (*d->mutable_statistics())["invented"] = 1; }},
+  };
+  for (const Case& test : cases) {
+    INFO(test.expected);
+    for (const std::string& known : {std::string(), *form}) {
+      v1::ShardDone done = good;
+      test.damage(&done);
+      const absl::Status status = CheckShardDone(shard, done, 0, known).status();
+      INFO(status);
+      CHECK(absl::IsInvalidArgument(status));
+      CHECK(Contains(status, test.expected));
+    }
+  }
+}
+
+TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("displacement");
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  shard.set_outer_learning(true);
+  shard.set_deterministic_episodes(0);
+  v1::ShardDone done;
+  CHECK(Contains(CheckShardDone(shard, done, 1, "").status(), "the outer gradient is missing"));
+  done.set_nonfinite_updates(1);  // It says why.
+  CHECK(CheckShardDone(shard, done, 1, "").ok());
+  done.set_nonfinite_updates(0);
+  *done.mutable_outer_gradient() = ToProto(torch::zeros({1}, torch::kFloat64));
+  CHECK(CheckShardDone(shard, done, 1, "").ok());
+  done.clear_outer_gradient();
+  shard.set_outer_learning(false);
+  CHECK(CheckShardDone(shard, done, 1, "").ok());
+}
+
+TEST_CASE("shard runner: a shard that cannot be run is refused by the name of its field",
+          "[unit]") {
+  std::vector<v1::Segment> segments;
+  const v1::Snapshot snapshot = After(1, &segments);
+  struct Case {
+    const char* field;
+    std::function<void(v1::Shard*)> damage;
+  };
+  const Case cases[] = {
+      {"agent.clip", [](auto* s) { s->mutable_spec()->mutable_agent()->set_clip(-1); }},
+      {"shard.lifetimes", [](auto* s) { s->clear_lifetimes(); }},
+      {"shard.shape", [](auto* s) { s->mutable_shape()->set_observation_size(0); }},
+      {"shard.shape", [](auto* s) { s->mutable_shape()->set_action_size(1u << 31); }},
+      {"shard.shape", [](auto* s) { s->mutable_shape()->set_episode_steps(0); }},
+      {"shard.reward_source", [](auto* s) { s->clear_reward_source(); }},
+      {"shard.iterations", [](auto* s) { s->set_iterations(0); }},
+      {"shard.iterations", [](auto* s) { s->set_iterations(4); }},
+      {"shard.collections", [](auto* s) { s->set_collections(0); }},
+      {"shard.collections", [](auto* s) { s->set_collections(17); }},
+      {"shard.deterministic_episodes", [](auto* s) { s->set_iterations(1); }},
+      {"shard.snapshot", [](auto* s) { s->set_first_iteration(1), s->set_iterations(2); }},
+      {"shard.snapshot", [&](auto* s) { *s->mutable_snapshot() = snapshot; }},
+      {"shard.snapshot",
+       [&](auto* s) {
+         *s = Rest(*s, 1, snapshot);
+         s->mutable_snapshot()->mutable_cursors()->RemoveLast();
+       }},
+      {"shard.snapshot", [&](auto* s) { *s = Rest(*s, 2, snapshot); }},
+      {"shard.inner_loop.name", [](auto* s) { s->mutable_inner_loop()->set_name("magic"); }},
+      {"shard.inner_loop.option",
+       [](auto* s) { s->mutable_inner_loop()->add_option()->set_name("speed"); }},
+  };
+  for (const Case& test : cases) {
+    v1::Shard shard = SmallShard();
+    test.damage(&shard);
+    const absl::Status status = CheckShard(shard);
+    INFO(test.field << ": " << status);
+    CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    CHECK(Contains(status, test.field));
+  }
+}
+
+TEST_CASE("shard runner: dropped while actors simulate, nothing more is sent", "[unit]") {
+  std::atomic<bool> cancel = false;
+  int collections = 0;
+  const RunUnits run_units =
+      [&](std::vector<v1::Unit> units,
+          const std::atomic<bool>& flag) -> absl::StatusOr<std::vector<v1::Result>> {
+    if (++collections == 2) {
+      cancel = true;
+      REQUIRE(flag);  // The same flag reaches a shard that waits for actors.
+      return absl::CancelledError("shard 3 is cancelled");
+    }
+    return Simulate(std::move(units), flag);
+  };
+  const Outcome outcome = RunIt(SmallShard(), run_units, cancel);
+  CHECK(absl::IsCancelled(outcome.report.status()));
+  CHECK(outcome.segments.size() == 1);
+  CHECK(collections == 2);
+}
+
+TEST_CASE("shard runner: dropped while it learns, its segment is not sent", "[unit]") {
+  std::atomic<bool> cancel = false;
+  const RunUnits run_units = [&](std::vector<v1::Unit> units, const std::atomic<bool>& flag) {
+    auto results = Simulate(std::move(units), flag);
+    cancel = true;  // The actors had just finished.
+    return results;
+  };
+  const Outcome outcome = RunIt(SmallShard(), run_units, cancel);
+  CHECK(absl::IsCancelled(outcome.report.status()));
+  CHECK(outcome.segments.empty());
+}
+
+TEST_CASE("shard runner: what actors or the receiver say ends the shard with that word", "[unit]") {
+  const auto failing = [](absl::Status status) {
+    return [status](std::vector<v1::Unit>,
+                    const std::atomic<bool>&) -> absl::StatusOr<std::vector<v1::Result>> {
+      return status;
+    };
+  };
+  const absl::Status gone = absl::InternalError("unit 3/0/0/0 failed 3 times");
+  CHECK(RunIt(SmallShard(), failing(gone)).report.status() == gone);
+  const absl::Status stopped = absl::UnavailableError("the learner is stopping");
+  CHECK(RunIt(SmallShard(), failing(stopped)).report.status() == stopped);
+  const v1::Shard shard = SmallShard();
+  int segments = 0;
+  const auto report = RunShard(
+      {.shard = &shard, .unit_shard = 3, .meta_parameters = {}}, Simulate,
+      [&](v1::Segment) {
+        return ++segments == 2 ? absl::CancelledError("the stream has ended") : absl::OkStatus();
+      },
+      kGoOn);
+  CHECK(absl::IsCancelled(report.status()));
+  CHECK(segments == 2);
+}
+
+TEST_CASE("shard runner: an exception ends the shard, not the process", "[unit]") {
+  const Outcome thrown =
+      RunIt(SmallShard(),
+            [](std::vector<v1::Unit>,
+               const std::atomic<bool>&) -> absl::StatusOr<std::vector<v1::Result>> {
+              throw std::runtime_error("out of paper");
+            });
+  CHECK(thrown.report.status() == absl::InternalError("shard 7: out of paper"));
+  // Wrong numbers of elements, which a rollout server would have refused.
+  const Outcome misfit =
+      RunIt(SmallShard(), [](std::vector<v1::Unit> units, const std::atomic<bool>& flag) {
+        auto results = Simulate(std::move(units), flag);
+        results->at(1).mutable_trajectory()->mutable_rewards()->mutable_data()->pop_back();
+        return results;
+      });
+  CHECK(absl::IsInvalidArgument(misfit.report.status()));
+  CHECK(Contains(misfit.report.status(), "rewards"));
+}
+
+}  // namespace
+}  // namespace mentor::learner
