@@ -66,8 +66,7 @@ void CheckDevice(const learner::Device& device, const SpecMemory& memory, Violat
 // Checks specs against the parts, the memory of fleet, device and machine, and the arithmetic.
 class Specs final : public SpecReviewer {
  public:
-  Specs(const ShardBoard* board, const learner::Device& device)
-      : board_(*board), device_(device) {}
+  Specs(const ShardBoard* board, const learner::Device& device) : board_(*board), device_(device) {}
   void Check(const v1::ExperimentSpec& spec, Violations* violations) override {
     check_parts_(spec, violations);
   }
