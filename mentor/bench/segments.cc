@@ -14,6 +14,7 @@
 #include <absl/strings/str_format.h>
 
 #include "agents/segment.h"
+#include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/hash.h"
 #include "common/metrics.h"
