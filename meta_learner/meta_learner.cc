@@ -21,20 +21,11 @@
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/reported_numbers.h"
 #include "meta_learner/experiment/spec_memory.h"
+#include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 namespace {
-
-ShardBroker::Options BrokerOptions(const MetaLearner::Options& options) {
-  return {.catalogue_hash = envs::CatalogueHash(),
-          .actor_fingerprint = envs::NumericFingerprint(),
-          .learner_fingerprint = learner::LearnerFingerprint(),
-          .ingest_threads = options.num_threads,
-          .board = {.retries = options.retries,
-                    .check_every = options.check_every,
-                    .fairness = {.low_share = options.scheduling.low_share}}};
-}
 
 // Returns the memory that a spec needs, from the cache if possible.
 std::optional<SpecMemory> KnownMemory(SpecCache<SpecMemory>* cache,
@@ -46,10 +37,10 @@ std::optional<SpecMemory> KnownMemory(SpecCache<SpecMemory>* cache,
   return memory;
 }
 
-void CheckFleet(const ShardBroker& broker, const SpecMemory& memory, Violations* violations) {
-  const MemoryShortage shortage = broker.ShortageOf(memory.smallest);
+void CheckFleet(const ShardBoard& board, const SpecMemory& memory, Violations* violations) {
+  const MemoryShortage shortage = board.ShortageOf(memory.smallest);
   if (shortage.needed == 0) return;
-  const bool fewer_help = broker.ShortageOf(memory.one_lifetime).needed == 0;
+  const bool fewer_help = board.ShortageOf(memory.one_lifetime).needed == 0;
   violations->Add(
       fewer_help ? "rule.shard_lifetimes" : "agent.hidden_units",
       absl::StrFormat(
@@ -75,8 +66,7 @@ void CheckDevice(const learner::Device& device, const SpecMemory& memory, Violat
 // Checks specs against the parts, the memory of fleet, device and machine, and the arithmetic.
 class Specs final : public SpecReviewer {
  public:
-  Specs(const ShardBroker* broker, const learner::Device& device)
-      : broker_(*broker), device_(device) {}
+  Specs(const ShardBoard* board, const learner::Device& device) : board_(*board), device_(device) {}
   void Check(const v1::ExperimentSpec& spec, Violations* violations) override {
     check_parts_(spec, violations);
   }
@@ -87,7 +77,7 @@ class Specs final : public SpecReviewer {
   void CheckFleet(const v1::ExperimentSpec& spec, Violations* violations) override {
     const auto memory = KnownMemory(&memories_, spec);
     if (!memory) return;
-    meta_learner::CheckFleet(broker_, *memory, violations);
+    meta_learner::CheckFleet(board_, *memory, violations);
     CheckDevice(device_, *memory, violations);
     CheckMachine(*memory, MachineMemoryBytes(), violations);
   }
@@ -110,7 +100,7 @@ class Specs final : public SpecReviewer {
   }
 
  private:
-  const ShardBroker& broker_;
+  const ShardBoard& board_;
   const learner::Device device_;
   const SpecCheck check_parts_ = RememberValid(CheckParts);
   SpecCache<SpecMemory> memories_;
@@ -126,7 +116,15 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
     : store_(options.store),
       shelf_(options.bundles),
       device_(options.device),
-      broker_(BrokerOptions(options), metrics) {
+      board_(WithReports({.retries = options.retries,
+                          .check_every = options.check_every,
+                          .fairness = {.low_share = options.scheduling.low_share}},
+                         metrics)),
+      shards_({.catalogue_hash = envs::CatalogueHash(),
+               .actor_fingerprint = envs::NumericFingerprint(),
+               .learner_fingerprint = learner::LearnerFingerprint(),
+               .ingest_threads = options.num_threads},
+              &board_, metrics) {
   if (options.store == nullptr) {
     MENTOR_CHECK(!options.control.has_value());
     return;
@@ -138,7 +136,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
                                       metrics);
   runner_ = std::make_unique<ExperimentRunner>(
       ExperimentRunner::Options{.store = options.store,
-                                .broker = &broker_,
+                                .board = &board_,
                                 .build = std::string(kBuildVersion),
                                 .fingerprint = ExperimentFingerprint(),
                                 .num_threads = options.num_threads,
@@ -147,7 +145,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
   Scheduler::Options scheduling = options.scheduling;
   scheduling.records = &options.store->records;
   scheduling.results = &options.store->results;
-  scheduling.broker = &broker_;
+  scheduling.board = &board_;
   scheduling.disk = disk_.get();
   if (options.control)
     scheduling.storage_per_owner_max = options.control->per_owner.checkpoint_bytes;
@@ -156,7 +154,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
   };
   scheduler_ = std::make_unique<Scheduler>(std::move(scheduling), metrics);
   if (!options.control) return;
-  specs_ = std::make_unique<Specs>(&broker_, device_);
+  specs_ = std::make_unique<Specs>(&board_, device_);
   ExperimentService::Options control = *options.control;
   control.store = options.store;
   control.bundles = options.bundles;
@@ -191,7 +189,7 @@ std::vector<std::string> MetaLearner::ServiceNames() {
 }
 
 std::vector<grpc::Service*> MetaLearner::services() {
-  std::vector<grpc::Service*> services = {broker_.service()};
+  std::vector<grpc::Service*> services = {shards_.service()};
   if (experiments_ != nullptr) services.push_back(experiments_->service());
   if (bundles_ != nullptr) services.push_back(bundles_->service());
   return services;
@@ -206,7 +204,7 @@ void MetaLearner::StopExperiments() {
 
 void MetaLearner::Stop() {
   StopExperiments();
-  broker_.Stop();
+  shards_.Stop();
 }
 
 }  // namespace mentor::meta_learner

@@ -1,4 +1,4 @@
-// Assembles the meta-learner: the broker that gives shards to learners and, if there is a store,
+// Assembles the meta-learner: the board that gives shards to learners and, if there is a store,
 // the parts that run experiments and serve their users. The owner listens:
 //
 //   MetaLearner meta_learner({.store = store, .control = limits}, metrics);
@@ -22,7 +22,8 @@
 #include "meta_learner/control/experiment_service.h"
 #include "meta_learner/control/logs.h"
 #include "meta_learner/experiment/experiment_runner.h"
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_board.h"
+#include "meta_learner/fleet/shard_service.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/scheduling/scheduler.h"
 #include "meta_learner/store/store.h"
@@ -32,7 +33,7 @@ namespace mentor::meta_learner {
 class MetaLearner : private Operations {
  public:
   struct Options {
-    // Must outlive the meta-learner. Null: no experiments; callers run shards through broker().
+    // Must outlive the meta-learner. Null: no experiments; callers run shards through board().
     Store* store = nullptr;
     BundleShelf* bundles = nullptr;   // Must outlive it too; null: no bundles.
     int num_threads = 1;              // For the outer updates of all experiments.
@@ -52,7 +53,7 @@ class MetaLearner : private Operations {
   // Names of the services that it may serve, for readiness.
   static std::vector<std::string> ServiceNames();
   std::vector<grpc::Service*> services();
-  ShardBroker* broker() { return &broker_; }
+  ShardBoard* board() { return &board_; }
 
   // Stops running experiments at their last checkpoint; they stay RUNNING in the store. Refuses
   // users as draining, and ends waits for bundles in a bucket. Learners stay connected. Idempotent.
@@ -65,10 +66,10 @@ class MetaLearner : private Operations {
   absl::Status CheckRoom() override { return disk_->Check(); }
   void Look(const v1::Experiment& experiment) override { scheduler_->Look(experiment); }
   std::vector<v1::ShardInfo> Shards(const std::string& experiment) override {
-    return broker_.Shards(experiment);
+    return shards_.Shards(experiment);
   }
-  std::vector<v1::Peer> Peers() override { return broker_.Peers(); }
-  absl::Status Drain(const std::string& peer) override { return broker_.Drain(peer); }
+  std::vector<v1::Peer> Peers() override { return shards_.Peers(); }
+  absl::Status Drain(const std::string& peer) override { return shards_.Drain(peer); }
 
   // Reports a device that failed, in this process or the previous one.
   void WatchDevice(Metrics* metrics);
@@ -79,7 +80,8 @@ class MetaLearner : private Operations {
   learner::DeviceMonitor::Handle device_lost_;
   // In order of dependency.
   std::unique_ptr<ExperimentLogs> logs_;  // Before the parts that log about experiments.
-  ShardBroker broker_;
+  ShardBoard board_;
+  ShardService shards_;
   // Null without a store.
   std::unique_ptr<DiskGuard> disk_;
   std::unique_ptr<ExperimentRunner> runner_;

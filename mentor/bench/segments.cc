@@ -14,6 +14,7 @@
 #include <absl/strings/str_format.h>
 
 #include "agents/segment.h"
+#include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/hash.h"
 #include "common/metrics.h"
@@ -28,7 +29,7 @@
 #include "mentor/bench/bench.h"
 #include "mentor/bench/workload.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_service.h"
 #include "shards/segment_proto.h"
 
 namespace mentor::bench {
@@ -190,14 +191,14 @@ absl::Status MeasureIngest(int learners, const v1::Shard& shard, const v1::Segme
   };
   const auto metrics = Metrics::Create();
   prometheus::Counter& cpu_seconds = metrics->Counter("mentor_meta_ingest_seconds_total", "");
-  meta_learner::ShardBroker broker({.catalogue_hash = "simulated",
-                                    .actor_fingerprint = "simulated",
-                                    .learner_fingerprint = "simulated",
-                                    .ingest_threads = ingest_threads,
-                                    .board = {.check_every = 0}},
-                                   metrics.get());
+  meta_learner::ShardBoard board({.check_every = 0});
+  meta_learner::ShardService service({.catalogue_hash = "simulated",
+                                      .actor_fingerprint = "simulated",
+                                      .learner_fingerprint = "simulated",
+                                      .ingest_threads = ingest_threads},
+                                     &board, metrics.get());
   MENTOR_ASSIGN_OR_RETURN(auto server,
-                          rpc::Server::Start({.tls = pair("meta-learner")}, {broker.service()}));
+                          rpc::Server::Start({.tls = pair("meta-learner")}, {service.service()}));
   std::vector<std::unique_ptr<SegmentSender>> senders;
   for (int i = 0; i < learners; ++i) {
     MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = server->address(),
@@ -210,7 +211,7 @@ absl::Status MeasureIngest(int learners, const v1::Shard& shard, const v1::Segme
   for (int round = 0; status.ok() && (round == 0 || seconds < kSecondsPerSize); ++round) {
     const std::vector<v1::Shard> shards(static_cast<size_t>(learners) * kShardSlots, shard);
     const auto start = std::chrono::steady_clock::now();
-    status = broker.Run(shards, {}, cancel, nullptr).status();
+    status = board.Run(shards, {}, cancel, nullptr).status();
     if (round == 0) {  // Learners connect in the first round.
       cpu_before = cpu_seconds.Value();
       continue;
@@ -220,7 +221,7 @@ absl::Status MeasureIngest(int learners, const v1::Shard& shard, const v1::Segme
   }
   const double cpu = cpu_seconds.Value() - cpu_before;
   senders.clear();
-  broker.Stop();
+  service.Stop();
   server->Shutdown(std::chrono::seconds(5));
   const std::string suffix = absl::StrFormat("_%03d_learners", learners);
   (*figures)["bytes_per_second" + suffix] = {bytes / seconds, "bytes/s", ""};

@@ -33,7 +33,7 @@ class Cluster {
     std::optional<meta_learner::ExperimentService::Options> control = {};
   };
   // Store and metrics must outlive the cluster. Without a store there are no experiments: callers
-  // run shards through the meta-learner's broker.
+  // run shards through the meta-learner's board.
   Cluster(const Options& options, meta_learner::Store* store, Metrics* metrics);
   ~Cluster();
 

@@ -250,8 +250,8 @@ absl::StatusOr<bool> RunJobs(const std::vector<meta_learner::EvaluationJob>& job
       for (const auto& job : jobs) {
         status = MakeFolders(job.folder);
         if (status.ok()) {
-          status = meta_learner::RunEvaluation(job, cluster->meta_learner()->broker(), cancel, &own,
-                                               [&](const meta_learner::BrokerProgress&) {
+          status = meta_learner::RunEvaluation(job, cluster->meta_learner()->board(), cancel, &own,
+                                               [&](const meta_learner::RunProgress&) {
                                                  const MutexLock lock(mutex);
                                                  count = own;
                                                });
@@ -266,7 +266,7 @@ absl::StatusOr<bool> RunJobs(const std::vector<meta_learner::EvaluationJob>& job
     while (!done) {
       if (WaitForStopSignal(std::chrono::milliseconds(100)) != 0) {
         cancel = true;
-        cluster->meta_learner()->broker()->Wake();
+        cluster->meta_learner()->board()->Wake();
         break;
       }
       const MutexLock lock(mutex);

@@ -190,7 +190,7 @@ uint32_t NumLifetimes(const EvaluationJob& job) {
       NumEvaluationLifetimes(job.owner.benchmark, job.owner.spec, job.split));
 }
 
-absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
+absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
                            const std::atomic<bool>& cancel, EvaluationCount* count,
                            const ShardBoard::OnProgress& on_progress) {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<SampledTask> tasks, DrawWithin(cancel, [&job] {
@@ -214,7 +214,7 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
     }
     if (shards.empty()) continue;
     MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
-                            broker->Run(std::move(shards), parameters, cancel, on_progress));
+                            board->Run(std::move(shards), parameters, cancel, on_progress));
     for (size_t i = 0; i < results.size(); ++i) {
       MENTOR_RETURN_IF_ERROR(SaveShard(job, indices[i], all[indices[i]], tasks, results[i]));
       count->done += static_cast<uint32_t>(all[indices[i]].lifetimes_size());

@@ -17,7 +17,7 @@
 #include "mentor/v1/evaluation.pb.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_board.h"
 
 namespace mentor::meta_learner {
 
@@ -64,7 +64,7 @@ struct EvaluationCount {
 uint32_t NumLifetimes(const EvaluationJob& job);
 
 // Blocks. Adds to *count. CANCELLED when *cancel became true; finished shards stay.
-absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
+absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
                            const std::atomic<bool>& cancel, EvaluationCount* count,
                            const ShardBoard::OnProgress& on_progress);
 

@@ -13,7 +13,7 @@
 #include "common/metrics.h"
 #include "kernels/device.h"
 #include "mentor/v1/experiment.pb.h"
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_board.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
@@ -24,7 +24,7 @@ class ExperimentRunner {
  public:
   struct Options {
     Store* store = nullptr;
-    ShardBroker* broker = nullptr;
+    ShardBoard* board = nullptr;
     std::string build;
     std::string fingerprint;  // The arithmetic of this process; an experiment keeps to one.
     int num_threads = 1;      // For the outer updates of all experiments.

@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
@@ -32,10 +33,10 @@ absl::Status CheckLearnerArithmetic(const std::filesystem::path& experiment_fold
 }
 
 absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folder,
-                                   const std::string& experiment, ShardBroker* broker) {
+                                   const std::string& experiment, ShardBoard* board) {
   MENTOR_ASSIGN_OR_RETURN(const std::string kept, LearnerArithmetic(experiment_folder));
   const std::filesystem::path file = FileOf(experiment_folder);
-  broker->KeepArithmetic(experiment, kept, [file, experiment](const std::string& arithmetic) {
+  board->KeepArithmetic(experiment, kept, [file, experiment](const std::string& arithmetic) {
     MENTOR_LOG(kInfo, "the experiment keeps to one kind of learner",
                {{"experiment", experiment}, {"arithmetic", arithmetic}});
     return WriteFileAtomically(file, arithmetic);

@@ -8,7 +8,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_board.h"
 
 namespace mentor::meta_learner {
 
@@ -22,9 +22,9 @@ absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& exper
 absl::Status CheckLearnerArithmetic(const std::filesystem::path& experiment_folder,
                                     const std::string& arithmetic);
 
-// From now on the broker gives the experiment's shards only to learners of its arithmetic. The
+// From now on the board gives the experiment's shards only to learners of its arithmetic. The
 // arithmetic of the first results is recorded before they are handed out.
 absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folder,
-                                   const std::string& experiment, ShardBroker* broker);
+                                   const std::string& experiment, ShardBoard* board);
 
 }  // namespace mentor::meta_learner

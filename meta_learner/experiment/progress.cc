@@ -33,7 +33,7 @@ void ProgressReporter::BeginEvaluation(uint32_t lifetimes_total) {
   evaluation_start_ = options_.now();
 }
 
-v1::Progress ProgressReporter::Now(const BrokerProgress& shards) {
+v1::Progress ProgressReporter::Now(const RunProgress& shards) {
   v1::Progress progress;
   progress.set_outer_updates(outer_updates_);
   progress.set_outer_updates_total(options_.outer_updates_total);
@@ -75,7 +75,7 @@ double ProgressReporter::SecondsLeft() const {
   return SecondsSince(evaluation_start_) / fresh * (evaluation_total_ - evaluated_.done);
 }
 
-void ProgressReporter::Report(const std::string& activity, const BrokerProgress& shards) {
+void ProgressReporter::Report(const std::string& activity, const RunProgress& shards) {
   const absl::Status status =
       options_.records->SetProgress(options_.experiment, activity, Now(shards));
   if (!status.ok()) {
@@ -84,7 +84,7 @@ void ProgressReporter::Report(const std::string& activity, const BrokerProgress&
   }
 }
 
-void ProgressReporter::ReportWork(const std::string& activity, const BrokerProgress& shards) {
+void ProgressReporter::ReportWork(const std::string& activity, const RunProgress& shards) {
   const std::string waiting = WaitingFor(shards);
   waits_ = !waiting.empty();
   Report(activity + waiting, shards);

@@ -10,7 +10,7 @@
 
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/experiment/evaluation.h"
-#include "meta_learner/fleet/shard_board.h"
+#include "meta_learner/fleet/shard_verdict.h"
 #include "meta_learner/store/records.h"
 
 namespace mentor::meta_learner {
@@ -35,11 +35,11 @@ class ProgressReporter {
   EvaluationCount* evaluated() { return &evaluated_; }
 
   // `shards`: the work under way, whose steps are not set yet.
-  v1::Progress Now(const BrokerProgress& shards);
+  v1::Progress Now(const RunProgress& shards);
   // Into the store.
-  void Report(const std::string& activity, const BrokerProgress& shards);
+  void Report(const std::string& activity, const RunProgress& shards);
   // The same while learners work: the activity says what it waits for.
-  void ReportWork(const std::string& activity, const BrokerProgress& shards);
+  void ReportWork(const std::string& activity, const RunProgress& shards);
 
  private:
   struct Look {

@@ -117,7 +117,7 @@ absl::Status Session::Run() {
   const std::filesystem::path folder = options_.store->files.ExperimentFolder(uid_);
   MENTOR_RETURN_IF_ERROR(files_.BringBack());
   MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder, options_.fingerprint));
-  MENTOR_RETURN_IF_ERROR(KeepLearnerArithmetic(folder, name_, options_.broker));
+  MENTOR_RETURN_IF_ERROR(KeepLearnerArithmetic(folder, name_, options_.board));
   MENTOR_RETURN_IF_ERROR(files_.Keep());
   MENTOR_RETURN_IF_ERROR(Resume());
   while (state_.outer_step < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
@@ -308,9 +308,9 @@ absl::StatusOr<std::vector<ShardResult>> Session::RunShards(std::vector<v1::Shar
                                                             size_t lifetimes) {
   const Clock::time_point start = Clock::now();
   const uint64_t steps = uint64_t{shards[0].iterations()} * learner::StepsOfIteration(shards[0], 0);
-  auto results = options_.broker->Run(
+  auto results = options_.board->Run(
       std::move(shards), learner::ToProto(meta_parameters), cancel_,
-      [&](const BrokerProgress& work) { progress_.ReportWork("meta-training", work); });
+      [&](const RunProgress& work) { progress_.ReportWork("meta-training", work); });
   if (!results.ok()) return results;
   state_.env_steps += lifetimes * steps;
   progress_.SetSteps(state_.env_steps);
@@ -327,7 +327,7 @@ absl::Status Session::BeginLearning() {
   progress_.Report("meta-training", {});
   // The share as it is now: the owner may have changed it since the update before.
   update_->learning = std::make_unique<Learning>(
-      &cancel_, mentor::ToProto(name_, options_.broker->ShareOf(name_)), pool_);
+      &cancel_, mentor::ToProto(name_, options_.board->ShareOf(name_)), pool_);
   return absl::OkStatus();
 }
 
@@ -373,7 +373,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   step->timings["peak_memory_bytes"] = PeakMemoryBytes();
   progress_.SetTrained(state_.outer_step, state_.env_steps, seconds);
   step->progress = progress_.Now({});
-  step->served_env_steps = options_.broker->TakeServed(name_);
+  step->served_env_steps = options_.board->TakeServed(name_);
   const auto record = [&](const char* event) {
     MENTOR_HISTORY(event, {{"experiment", name_},
                            {"uid", uid_},
@@ -484,8 +484,8 @@ absl::Status Session::Evaluate() {
     const std::string activity = absl::StrFormat("evaluating %s on %s goals",
                                                  NameOf(job.teacher.method), SplitName(job.split));
     MENTOR_RETURN_IF_ERROR(
-        RunEvaluation(job, options_.broker, cancel_, progress_.evaluated(),
-                      [&](const BrokerProgress& work) { progress_.ReportWork(activity, work); }));
+        RunEvaluation(job, options_.board, cancel_, progress_.evaluated(),
+                      [&](const RunProgress& work) { progress_.ReportWork(activity, work); }));
   }
   // The last lifetimes followed the last report.
   progress_.Report("evaluated", {});

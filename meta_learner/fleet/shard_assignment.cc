@@ -6,13 +6,12 @@
 #include <utility>
 #include <vector>
 
-#include <absl/strings/str_format.h>
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
 #include "common/failpoint.h"
 #include "common/history.h"
 #include "meta_learner/fleet/shard_board.h"
-#include "shards/shard_memory.h"
 
 namespace mentor::meta_learner {
 
@@ -37,24 +36,24 @@ void ShardBoard::AssignLocked() {
 
 bool ShardBoard::GiveNextLocked(LearnerId id) {
   Learner& learner = learners_.at(id);
-  if (learner.draining || KeptAwayLocked(learner)) return false;
   std::set<std::string> ready = ReadyLocked(&learner);
   if (learner.shards.size() >= learner.info.slots) ready = BeyondSlotsLocked(learner, ready);
   while (const std::optional<std::string> next = queue_.Next(ready)) {
     const std::deque<uint64_t>& line = waiting_.at(*next);
-    const uint64_t shard = *std::find_if(line.begin(), line.end(),
-                                         [&](uint64_t one) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                                           return MayHaveLocked(learner, *jobs_.at(one));
-                                         });
-    if (HasRoomLocked(learner, *jobs_.at(shard))) {
+    const uint64_t shard = *std::find_if(
+        line.begin(), line.end(), [&](uint64_t one) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+          return JudgeLocked(learner, *jobs_.at(one)).obstacle >= Obstacle::kRoom;
+        });
+    const Job& job = *jobs_.at(shard);
+    if (JudgeLocked(learner, job).obstacle == Obstacle::kNone) {
       GiveLocked(id, shard);
       return true;
     }
     // The shard's turn has come, but the learner has no room for it. Smaller shards must not
     // overtake it for ever, so the learner gets nothing. If only shards of the same owner are in
     // the way, only that owner waits.
-    const std::string owner = OwnerOfLocked(*jobs_.at(shard));
-    if (!HasRoomLocked(learner, *jobs_.at(shard), &owner)) return false;
+    const std::string owner = OwnerOfLocked(job);
+    if (!HasRoom(FactsLocked(learner, &owner), job.memory)) return false;
     std::erase_if(ready, [&](const std::string& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return queue_.ShareOf(experiment).owner == owner;
     });
@@ -93,7 +92,7 @@ std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
   for (const auto& [experiment, line] : waiting_) {
     for (const uint64_t shard : line) {
       const Job& job = *jobs_.at(shard);
-      if (!IsSuspected(job)) continue;
+      if (!IsSuspect(job)) continue;
       // Prefer the host with the fewest losses, then learners older than the loss, then the one
       // with the fewest shards. A learner that joined after the loss may be the lost one,
       // restarted.
@@ -101,9 +100,7 @@ std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
       std::tuple<int, bool, size_t> best_rank;
       for (const auto& entry : learners_) {
         const Learner& learner = entry.second;
-        if (!CouldRunLocked(learner, job) || job.audit.Has(learner.info.name) ||
-            !MayTryLocked(learner, job))
-          continue;
+        if (JudgeLocked(learner, job).obstacle < Obstacle::kSuspect) continue;
         const auto found = job.lost_at.find(learner.info.host);
         const LossesAt losses = found == job.lost_at.end() ? LossesAt{} : found->second;
         const std::tuple rank(losses.count, losses.count > 0 && entry.first > losses.last,
@@ -118,187 +115,184 @@ std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
       return id;
     }
   }
-  // A learner that holds a suspected shard gets no other shard.
   for (const auto& [id, learner] : learners_) {
-    for (const uint64_t shard : learner.shards) {
-      if (IsSuspected(*jobs_.at(shard))) return id;
-    }
+    if (FactsLocked(learner).has_suspect) return id;
   }
   return std::nullopt;
 }
 
 void ShardBoard::GiveLocked(LearnerId id, uint64_t shard) {
-  const auto line = waiting_.find(jobs_.at(shard)->shard->experiment());
-  std::erase(line->second, shard);
+  Learner* const learner = &learners_.at(id);
+  Job& job = *jobs_.at(shard);
+  LeaveLineLocked(job);
+  const uint64_t steps = learner::StepsOf(*job.shard);
+  queue_.Charge(job.shard->experiment(), static_cast<double>(steps));
+  served_[job.shard->experiment()] += steps;
+  job.learner = id;
+  Arithmetic& arithmetic = arithmetics_[job.shard->experiment()];
+  arithmetic.name = learner->info.arithmetic;
+  ++arithmetic.shards;
+  job.epoch = next_epoch_++;
+  job.given = job.progressed = NowNs();
+  job.longest_gap = {};
+  job.hash = std::make_shared<Sha256>();
+  learner->shards.insert(shard);
+  MENTOR_FAILPOINT("shard.assign.before_send");
+  // After a failed send, RemoveLearner follows and reassigns the shard.
+  if (job.shard->reward_source() == v1::REWARD_SOURCE_SIGNAL &&
+      learner->version != job.call->version) {
+    v1::RunResponse weights;
+    weights.mutable_signal_weights()->set_version(job.call->version);
+    *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
+    learner->send(std::move(weights));
+    learner->version = job.call->version;
+  }
+  MENTOR_HISTORY("assigned", {{"shard", shard},
+                              {"epoch", job.epoch},
+                              {"experiment", job.shard->experiment()},
+                              {"work", job.work},
+                              {"learner", learner->info.name}});
+  v1::RunResponse message;
+  *message.mutable_shard() = *job.shard;
+  message.mutable_shard()->set_epoch(job.epoch);
+  *message.mutable_shard()->mutable_share() =
+      ToProto(job.shard->experiment(), queue_.ShareOf(job.shard->experiment()));
+  learner->send(std::move(message));
+}
+
+void ShardBoard::LeaveLineLocked(const Job& job) {
+  const auto line = waiting_.find(job.shard->experiment());
+  if (line == waiting_.end()) return;
+  std::erase(line->second, job.shard->shard_id());
   if (line->second.empty()) waiting_.erase(line);
-  AssignToLocked(id, &learners_.at(id), shard);
 }
 
 std::set<std::string> ShardBoard::ReadyLocked(Learner* learner) {
   std::set<std::string> ready;
   for (const auto& [experiment, shards] : waiting_) {
-    if (FitsLocked(*learner, experiment)) {
-      if (std::any_of(shards.begin(), shards.end(),
-                      [&](uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                        return MayHaveLocked(*learner, *jobs_.at(id));
-                      }))
-        ready.insert(experiment);
-    } else if (learner->mismatched.insert(experiment).second && options_.on_mismatch) {
-      options_.on_mismatch(learner->info, experiment, arithmetics_.at(experiment).name);
+    for (const uint64_t shard : shards) {
+      const Verdict verdict = JudgeLocked(*learner, *jobs_.at(shard));
+      if (verdict.obstacle == Obstacle::kArithmetic) {
+        // A draining learner gets nothing in any case.
+        if (!learner->draining && learner->mismatched.insert(experiment).second &&
+            options_.on_mismatch)
+          options_.on_mismatch(learner->info, experiment, verdict.missing);
+        break;  // The same holds for all shards of the experiment.
+      }
+      if (verdict.obstacle < Obstacle::kRoom) continue;
+      ready.insert(experiment);
+      break;
     }
   }
   return ready;
 }
 
-bool ShardBoard::FitsLocked(const Learner& learner, const std::string& experiment) const {
-  const auto found = arithmetics_.find(experiment);
-  return found == arithmetics_.end() || found->second.name.empty() ||
-         found->second.name == learner.info.arithmetic;
-}
-
-bool ShardBoard::KeptAwayLocked(const Learner& learner) const {
-  return learner.standing.InQuarantine(NowNs());
-}
-
-learner::LearnerMemory ShardBoard::MemoryHeldLocked(const Learner& learner,
-                                                    const std::string* but_owner) const {
-  learner::LearnerMemory held;
+LearnerFacts ShardBoard::FactsLocked(const Learner& learner, const std::string* but_owner) const {
+  LearnerFacts facts{.info = learner.info,
+                     .simulators = learner.simulators,
+                     .standing = learner.standing,
+                     .draining = learner.draining};
   for (const uint64_t shard : learner.shards) {
-    if (but_owner != nullptr && OwnerOfLocked(*jobs_.at(shard)) == *but_owner) continue;
-    const learner::LearnerMemory one = learner.info.Of(jobs_.at(shard)->memory);
-    held.bytes += one.bytes;
-    held.device_bytes += one.device_bytes;
+    const Job& job = *jobs_.at(shard);
+    facts.has_suspect |= IsSuspect(job);
+    if (but_owner != nullptr && OwnerOfLocked(job) == *but_owner) continue;
+    const learner::LearnerMemory one = learner.info.Of(job.memory);
+    facts.held.bytes += one.bytes;
+    facts.held.device_bytes += one.device_bytes;
   }
-  return held;
+  return facts;
 }
 
-bool ShardBoard::HasRoomLocked(const Learner& learner, const Job& job,
-                               const std::string* but_owner) const {
-  const learner::LearnerMemory held = MemoryHeldLocked(learner, but_owner),
-                               more = learner.info.Of(job.memory);
-  return learner.info.Holds(
-      {.bytes = held.bytes + more.bytes, .device_bytes = held.device_bytes + more.device_bytes});
+ShardFacts ShardBoard::FactsLocked(const Job& job) const {
+  const auto found = arithmetics_.find(job.shard->experiment());
+  std::string_view arithmetic;
+  if (found != arithmetics_.end()) arithmetic = found->second.name;
+  return {.memory = job.memory,
+          .simulators = job.simulators,
+          .tried = job.failed_at,
+          .answered = job.audit.learners(),
+          .arithmetic = arithmetic,
+          .is_suspect = IsSuspect(job)};
 }
 
-std::string ShardBoard::MissingHost(const Learner& learner, const Job& job) {
-  for (const std::string& host : job.hosts) {
-    if (!learner.hosts.contains(host)) return host;
-  }
-  return "";
+Verdict ShardBoard::JudgeLocked(const Learner& learner, const Job& job) const {
+  const LearnerFacts facts = FactsLocked(learner);
+  ShardFacts shard = FactsLocked(job);
+  Verdict verdict = Judge(facts, shard, NowNs());
+  if (verdict.obstacle != Obstacle::kTried) return verdict;
+  shard.may_repeat = !AnyReachesLocked(job, Obstacle::kAnswered);
+  return Judge(facts, shard, NowNs());
 }
 
-std::string ShardBoard::HostNowhereLocked(const Job& job) const {
-  std::string missing;
+bool ShardBoard::AnyReachesLocked(const Job& job, Obstacle least) const {
   for (const auto& [id, learner] : learners_) {
-    if (learner.draining || !FitsLocked(learner, job.shard->experiment())) continue;
-    missing = MissingHost(learner, job);
-    if (missing.empty()) break;
+    if (Judge(FactsLocked(learner), FactsLocked(job), NowNs()).obstacle >= least) return true;
   }
-  return missing;
+  return false;
 }
 
-bool ShardBoard::CouldRunLocked(const Learner& learner, const Job& job) const {
-  return !learner.draining && !KeptAwayLocked(learner) &&
-         FitsLocked(learner, job.shard->experiment()) && MissingHost(learner, job).empty() &&
-         learner.info.Holds(learner.info.Of(job.memory));
-}
-
-bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
-  // ReserveForSuspectsLocked assigns suspected shards, and their learners get no other shard.
-  if (IsSuspected(job)) return false;
-  for (const uint64_t held : learner.shards) {
-    if (IsSuspected(*jobs_.at(held))) return false;
+bool ShardBoard::IsFreeElsewhereLocked(const Job& job) const {
+  for (const auto& [id, other] : learners_) {
+    if (id == job.learner || other.shards.size() >= other.info.slots) continue;
+    const LearnerFacts facts = FactsLocked(other);
+    if (Judge(facts, FactsLocked(job), NowNs()).obstacle >= Obstacle::kAnswered &&
+        HasRoom(facts, job.memory))
+      return true;
   }
-  if (job.audit.Has(learner.info.name) || !learner.info.Holds(learner.info.Of(job.memory)))
-    return false;
-  // A shard that waits for a host must not take the place of another.
-  return MissingHost(learner, job).empty() && MayTryLocked(learner, job);
-}
-
-bool ShardBoard::MayTryLocked(const Learner& learner, const Job& job) const {
-  return !job.failed_at.Has(learner.info.name) ||
-         (NowNs() >= job.failed_at.again() && !CanBeTriedElsewhereLocked(job));
-}
-
-bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {
-  return job.failed_at.LeavesSomeOf(
-      learners_,
-      [&](const Learner& learner)
-          ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return CouldRunLocked(learner, job); },
-      [](const Learner& learner) { return learner.info.name; });
-}
-
-template <class Fits>
-MemoryShortage ShardBoard::ShortageLocked(const learner::ShardMemory& memory,
-                                          const Fits& fits) const {
-  MemoryShortage process, device{.of_device = true};
-  const auto note = [](uint64_t needed, uint64_t most, MemoryShortage* shortage) {
-    shortage->needed = std::max(shortage->needed, needed);
-    shortage->most = std::max(shortage->most, most);
-  };
-  for (const auto& [id, learner] : learners_) {
-    const LearnerInfo& info = learner.info;
-    if (!fits(learner)) continue;
-    const learner::LearnerMemory needed = info.Of(memory);
-    if (info.Holds(needed)) return {};
-    if (info.HoldsInProcess(needed)) {
-      note(needed.device_bytes, info.device_memory_bytes, &device);
-    } else {
-      note(learner::kLearnerProcessBytes + needed.bytes, info.memory_bytes, &process);
-    }
-  }
-  // Report the device first: a learner that lacks only device memory is closest to what is needed.
-  return device.needed > 0 ? device : process;
+  return false;
 }
 
 MemoryShortage ShardBoard::ShortageOf(const learner::ShardMemory& memory) const {
   const MutexLock lock(mutex_);
-  return ShortageLocked(memory, [](const Learner&) { return true; });
+  std::vector<Verdict> verdicts;
+  verdicts.reserve(learners_.size());
+  for (const auto& [id, learner] : learners_) verdicts.push_back(JudgeMemory(learner.info, memory));
+  return meta_learner::ShortageOf(verdicts);
 }
 
-void ShardBoard::NoteMemoryLocked(BrokerProgress* progress, const Call* call) const {
-  for (const auto& [id, job] : jobs_) {
-    if (job->call != call || job->done || job->learner) continue;
-    const MemoryShortage shortage =
-        ShortageLocked(job->memory, [&](const Learner& learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(
-                                        mutex_) { return FitsLocked(learner, call->experiment); });
-    if (shortage.needed > progress->memory.needed) progress->memory = shortage;
+RunProgress ShardBoard::ProgressLocked(const Call* call) const {
+  RunProgress progress;
+  if (const auto found = arithmetics_.find(call->experiment); found != arithmetics_.end())
+    progress.arithmetic = found->second.name;
+  std::vector<LearnerFacts> learners;
+  for (const auto& [id, learner] : learners_) {
+    learners.push_back(FactsLocked(learner));
+    if (!learner.info.Computes(progress.arithmetic)) continue;
+    ++progress.learners;
+    progress.actors += static_cast<int>(learner.actors);
   }
+  for (const auto& [id, job] : jobs_) {
+    if (job->call != call) continue;
+    progress.env_steps += job->env_steps;
+    if (job->done) continue;
+    std::string missing = job->missing_simulator;
+    if (!job->learner) {
+      const ShardFacts shard = FactsLocked(*job);
+      std::vector<Verdict> verdicts;
+      verdicts.reserve(learners.size());
+      for (const LearnerFacts& learner : learners)
+        verdicts.push_back(Judge(learner, shard, NowNs()));
+      missing = MissingSimulator(verdicts);
+      const MemoryShortage shortage = meta_learner::ShortageOf(verdicts);
+      if (shortage.needed > progress.memory.needed) progress.memory = shortage;
+    }
+    if (!missing.empty()) progress.missing_simulator = std::move(missing);
+  }
+  progress.diverged = call->diverged;
+  return progress;
 }
 
 std::string ShardBoard::RefusalLocked(const Learner& learner) const {
-  std::set<std::string> unlike, large, hostless;
+  const LearnerFacts facts = FactsLocked(learner);
+  std::map<Obstacle, std::set<std::string>> why;  // One experiment for each obstacle is named.
   for (const auto& [id, job] : jobs_) {
     if (job->done) continue;
-    const std::string& experiment = job->shard->experiment();
-    if (!FitsLocked(learner, experiment)) {
-      unlike.insert(experiment);
-    } else if (!learner.info.Holds(learner.info.Of(job->memory))) {
-      large.insert(experiment);
-    } else if (const std::string host = MissingHost(learner, *job); !host.empty()) {
-      hostless.insert(absl::StrFormat("%s: none of its actors offers host '%s'", experiment, host));
-    }
+    const Verdict verdict = Judge(facts, FactsLocked(*job), NowNs());
+    if (const std::string text = RefusalOf(verdict); !text.empty())
+      why[verdict.obstacle].insert(absl::StrCat(job->shard->experiment(), ": ", text));
   }
-  std::vector<std::string> why;
-  if (!unlike.empty()) {
-    why.push_back(absl::StrFormat("%s: results come from '%s'", *unlike.begin(),
-                                  arithmetics_.at(*unlike.begin()).name));
-  }
-  if (!large.empty()) why.push_back(*large.begin() + ": needs more memory");
-  if (!hostless.empty()) why.push_back(*hostless.begin());
-  return absl::StrJoin(why, "; ");
-}
-
-void ShardBoard::StrikeLocked(Learner* learner, const char* why) {
-  const bool quarantined = learner->standing.Strike(NowNs());
-  if (quarantined) ++counts_.quarantines;
-  if (options_.on_strike) options_.on_strike(learner->info, why, quarantined);
-}
-
-void ShardBoard::AdvancedLocked(Job* job) {
-  const auto now = NowNs();
-  job->longest_gap = std::max(job->longest_gap, now - job->progressed);
-  job->progressed = now;
+  return absl::StrJoin(
+      why, "; ", [](std::string* out, const auto& texts) { out->append(*texts.second.begin()); });
 }
 
 std::chrono::nanoseconds ShardBoard::StallAfterLocked(const Job& job) const {
@@ -309,14 +303,10 @@ std::chrono::nanoseconds ShardBoard::StallAfterLocked(const Job& job) const {
          (int64_t{1} << std::min(job.stalls, 16));
 }
 
-bool ShardBoard::IsFreeElsewhereLocked(const Job& job) const {
-  return std::any_of(learners_.begin(), learners_.end(),
-                     [&](const auto& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                       const Learner& other = candidate.second;
-                       return candidate.first != job.learner && CouldRunLocked(other, job) &&
-                              other.shards.size() < other.info.slots && HasRoomLocked(other, job) &&
-                              !job.failed_at.Has(other.info.name);
-                     });
+void ShardBoard::LookLocked() {
+  MoveStalledLocked();
+  MoveLackingLocked();
+  AssignLocked();
 }
 
 void ShardBoard::MoveStalledLocked() {
@@ -328,8 +318,8 @@ void ShardBoard::MoveStalledLocked() {
     // A stalled audit is always taken back: the first result can stand.
     if (job->audit.empty() && !IsFreeElsewhereLocked(*job)) continue;
     Learner& holder = learners_.at(*job->learner);
-    // A learner without actors, or whose actors lack the host, is not at fault.
-    if (holder.actors > 0 && MissingHost(holder, *job).empty()) StrikeLocked(&holder, kStalled);
+    // A learner without actors, or whose actors lack a simulator, is not at fault.
+    if (holder.actors > 0 && LackedLocked(*job).empty()) StrikeLocked(&holder, kStalled);
     ++job->stalls;
     job->failed_at.Add(holder.info.name);
     ++counts_.stalled;
@@ -343,19 +333,24 @@ void ShardBoard::MoveStalledLocked() {
   if (moved) AssignLocked();
 }
 
-void ShardBoard::MoveHostlessLocked() {
+std::string ShardBoard::LackedLocked(const Job& job) const {
+  const Verdict verdict = Judge(FactsLocked(learners_.at(*job.learner)), FactsLocked(job), NowNs());
+  return verdict.obstacle == Obstacle::kSimulator ? verdict.missing : "";
+}
+
+void ShardBoard::MoveLackingLocked() {
   for (auto& entry : jobs_) {
     Job* const job = entry.second.get();
     if (!job->learner || job->done) continue;
     Learner& holder = learners_.at(*job->learner);
-    const std::string host = MissingHost(holder, *job);
-    if (host.empty()) {
+    const std::string lacked = LackedLocked(*job);
+    if (lacked.empty()) {
       // The shard continues; the stall time starts again.
-      if (std::exchange(job->hostless_since, std::nullopt)) job->progressed = NowNs();
+      if (std::exchange(job->lacking_since, std::nullopt)) job->progressed = NowNs();
       continue;
     }
-    if (!job->hostless_since) job->hostless_since = NowNs();
-    if (NowNs() - *job->hostless_since < options_.host_wait) continue;
+    if (!job->lacking_since) job->lacking_since = NowNs();
+    if (NowNs() - *job->lacking_since < options_.simulator_wait) continue;
     // The shard keeps its place and its results unless moving it helps: another learner is free, or
     // another shard could use the place.
     if (!IsFreeElsewhereLocked(*job) && ReadyLocked(&holder).empty()) continue;
@@ -363,59 +358,37 @@ void ShardBoard::MoveHostlessLocked() {
                {.name = "shard_hostless",
                 .sentence = "a shard lost its host and makes place for others",
                 .learner = holder.info.name,
-                .detail = host});
+                .detail = lacked});
     TakeBackLocked(job);
     AssignLocked();
   }
 }
 
-void ShardBoard::TakeBackLocked(Job* job) {
-  const uint64_t id = job->shard->shard_id();
-  Learner& holder = learners_.at(*job->learner);
+void ShardBoard::DropLocked(const Job& job) {
+  const uint64_t id = job.shard->shard_id();
+  Learner& holder = learners_.at(*job.learner);
   v1::RunResponse message;
   message.mutable_drop_shard()->set_shard_id(id);
-  message.mutable_drop_shard()->set_epoch(job->epoch);
+  message.mutable_drop_shard()->set_epoch(job.epoch);
   holder.send(std::move(message));
   holder.shards.erase(id);
+}
+
+void ShardBoard::TakeBackLocked(Job* job) {
+  DropLocked(*job);
   ++counts_.reassigned;
   ReturnLocked(job);
 }
 
-void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id) {
-  Job& job = *jobs_.at(shard_id);
-  const uint64_t steps = learner::StepsOf(*job.shard);
-  queue_.Charge(job.shard->experiment(), static_cast<double>(steps));
-  served_[job.shard->experiment()] += steps;
-  job.learner = id;
-  Arithmetic& arithmetic = arithmetics_[job.shard->experiment()];
-  arithmetic.name = learner->info.arithmetic;
-  ++arithmetic.shards;
-  job.epoch = next_epoch_++;
-  job.given = job.progressed = NowNs();
-  job.longest_gap = {};
-  job.hash = std::make_shared<Sha256>();
-  learner->shards.insert(shard_id);
-  MENTOR_FAILPOINT("shard.assign.before_send");
-  // After a failed send, RemoveLearner follows and reassigns the shard.
-  if (job.shard->reward_source() == v1::REWARD_SOURCE_SIGNAL &&
-      learner->version != job.call->version) {
-    v1::RunResponse weights;
-    weights.mutable_signal_weights()->set_version(job.call->version);
-    *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
-    learner->send(std::move(weights));
-    learner->version = job.call->version;
-  }
-  MENTOR_HISTORY("assigned", {{"shard", shard_id},
-                              {"epoch", job.epoch},
-                              {"experiment", job.shard->experiment()},
-                              {"work", job.work},
-                              {"learner", learner->info.name}});
-  v1::RunResponse message;
-  *message.mutable_shard() = *job.shard;
-  message.mutable_shard()->set_epoch(job.epoch);
-  *message.mutable_shard()->mutable_share() =
-      ToProto(job.shard->experiment(), queue_.ShareOf(job.shard->experiment()));
-  learner->send(std::move(message));
+void ShardBoard::ReturnLocked(Job* job) {
+  MENTOR_HISTORY("fenced", {{"shard", job->shard->shard_id()}, {"epoch", job->epoch}});
+  LetGoLocked(job->shard->experiment());
+  job->learner.reset();
+  job->missing_simulator.clear();
+  job->lacking_since.reset();
+  job->env_steps = job->counted_steps = 0;
+  job->result = {};
+  waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
 }
 
 bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done) {
@@ -450,26 +423,15 @@ void ShardBoard::DivergedLocked(Job* job) {
     options_.on_divergence(job->shard->experiment(), job->audit.learners());
 }
 
-bool ShardBoard::CanBeAuditedLocked(const Job& job) const {
-  return std::any_of(learners_.begin(), learners_.end(),
-                     [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                       const Learner& learner = entry.second;
-                       return CouldRunLocked(learner, job) && !job.audit.Has(learner.info.name) &&
-                              !job.failed_at.Has(learner.info.name);
-                     });
-}
-
 void ShardBoard::SettleAuditsLocked() {
   for (auto& entry : jobs_) {
     Job* const job = entry.second.get();
     if (job->done || job->learner || job->audit.empty()) continue;
-    if (CanBeAuditedLocked(*job) && job->losses < options_.losses_max) continue;
-    const auto line = waiting_.find(job->shard->experiment());
-    std::erase(line->second, entry.first);
-    if (line->second.empty()) waiting_.erase(line);
+    if (AnyReachesLocked(*job, Obstacle::kSuspect) && job->losses < options_.losses_max) continue;
+    LeaveLineLocked(*job);
     job->result = job->audit.TakeFirst(&job->epoch);
     MENTOR_HISTORY("stands", {{"shard", entry.first}, {"epoch", job->epoch}});
-    FinishLocked(job);
+    job->Finish();
     changed_.NotifyAll();
   }
 }

@@ -28,40 +28,32 @@ template <typename Result>
 class ShardAudit {
  public:
   // True if no learner has answered yet.
-  bool empty() const { return answers_.empty(); }
+  bool empty() const { return learners_.empty(); }
+  // Names of the learners that have answered, in the order of their answers.
+  const std::vector<std::string>& learners() const { return learners_; }
   bool Has(const std::string& learner) const {
-    return std::any_of(answers_.begin(), answers_.end(),
-                       [&](const Answer& answer) { return answer.learner == learner; });
+    return std::find(learners_.begin(), learners_.end(), learner) != learners_.end();
   }
   // True if an earlier answer has this hash.
   bool Agrees(const std::string& hash) const {
-    return std::any_of(answers_.begin(), answers_.end(),
-                       [&](const Answer& answer) { return answer.hash == hash; });
+    return std::find(hashes_.begin(), hashes_.end(), hash) != hashes_.end();
   }
   // Moves the first result out of *result; it stands when no other learner can be asked.
   void Add(const std::string& learner, std::string hash, uint64_t epoch, Result* result) {
-    if (answers_.empty()) {
+    if (empty()) {
       first_ = std::move(*result);
       first_epoch_ = epoch;
     }
-    answers_.push_back({learner, std::move(hash)});
+    learners_.push_back(learner);
+    hashes_.push_back(std::move(hash));
   }
   Result TakeFirst(uint64_t* epoch) {
     *epoch = first_epoch_;
     return std::move(first_);
   }
-  std::vector<std::string> learners() const {
-    std::vector<std::string> names;
-    for (const Answer& answer : answers_) names.push_back(answer.learner);
-    return names;
-  }
 
  private:
-  struct Answer {
-    std::string learner;  // Learner name.
-    std::string hash;
-  };
-  std::vector<Answer> answers_;
+  std::vector<std::string> learners_, hashes_;  // One of each for an answer, in their order.
   Result first_;
   uint64_t first_epoch_ = 0;
 };

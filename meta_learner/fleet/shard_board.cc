@@ -7,28 +7,12 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
-#include "common/failpoint.h"
 #include "common/history.h"
 #include "common/hosts.h"
 #include "common/resources/names.h"
-#include "shards/segment_proto.h"
-#include "shards/shard_done.h"
-#include "shards/tensor_proto.h"
 
 namespace mentor::meta_learner {
 namespace {
-
-constexpr char kNeedsMemory[] =
-    "make rule.shard_lifetimes or agent.hidden_units smaller, or give learners more";
-
-// Share of a shard's steps that counts as progress of its learner.
-constexpr double kProgressShare = 0.01;
-
-// Key of the shards of an experiment whose snapshots have the same form.
-std::pair<std::string, std::string> FormKey(const v1::Shard& shard) {
-  return {shard.experiment(),
-          absl::StrFormat("%d %d", shard.lifetimes_size(), shard.outer_learning())};
-}
 
 // Digest of what a shard computes, regardless of learner and time: equal work has equal results.
 std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
@@ -51,49 +35,18 @@ std::string LifetimesOf(const v1::Shard& shard) {
   return absl::StrJoin(names, ",");
 }
 
-// Returns "1 shard", "2 shards".
-std::string Counted(uint64_t count, std::string_view noun) {
-  return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
-}
-
 }  // namespace
-
-std::string Gigabytes(uint64_t bytes) {
-  const auto count = static_cast<double>(bytes);
-  return count < 5e7 ? absl::StrFormat("%.1f MB", count / 1e6)
-                     : absl::StrFormat("%.1f GB", count / 1e9);
-}
-
-std::string WaitingFor(const BrokerProgress& progress) {
-  if (const MemoryShortage& memory = progress.memory; memory.needed > 0) {
-    return absl::StrFormat(
-        ": waiting for a learner with more memory: a shard needs %s%s, and the largest learner has "
-        "%s; %s",
-        Gigabytes(memory.needed), memory.of_device ? " of a device" : "", Gigabytes(memory.most),
-        kNeedsMemory);
-  }
-  if (progress.diverged)
-    return ": two learners gave other bits for one shard, and are kept away (MentorDivergence)";
-  if (progress.learners > 0 && progress.actors == 0) return ": waiting for actors";
-  if (!progress.missing_host.empty()) {
-    return absl::StrFormat(": waiting for actors that offer host '%s' (mentor-actor --host %s=...)",
-                           progress.missing_host, progress.missing_host);
-  }
-  if (progress.learners > 0) return "";
-  if (progress.arithmetic.empty()) return ": waiting for learners";
-  return ": waiting for learners of kind " + progress.arithmetic;
-}
 
 ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
   const MutexLock lock(mutex_);
   const LearnerId id = next_learner_++;
   ForgiveLossesLocked(info);
-  Standing standing = departed_.Returned(info.name, options_.standing);
-  Learner& learner = learners_
-                         .emplace(id, Learner{.info = std::move(info),
-                                              .send = std::move(send),
-                                              .standing = std::move(standing)})
-                         .first->second;
+  const Standing standing = departed_.Returned(info.name, options_.standing);
+  Learner& learner =
+      learners_
+          .emplace(id,
+                   Learner{.info = std::move(info), .send = std::move(send), .standing = standing})
+          .first->second;
   learner.rate_since = Now();
   TellLocked("", {.name = "learner_joined",
                   .sentence = "a learner came",
@@ -154,15 +107,13 @@ void ShardBoard::RemoveLearner(LearnerId id) {
     }
     if (vanished && job->losses >= options_.losses_max && job->audit.empty()) {
       // Run releases the shard, as every finished shard.
-      FailLocked(
-          job,
-          absl::FailedPreconditionError(absl::StrFormat(
-              "%d learners vanished while they had the same shard, the last ones with "
-              "nothing else to do: it may need more memory than they have (it is reckoned "
-              "at %s; the last one had %s); %s",
-              job->losses, Gigabytes(learner::kLearnerProcessBytes + info.Of(job->memory).bytes),
-              info.memory_bytes == 0 ? "no limit that it knew of" : Gigabytes(info.memory_bytes),
-              kNeedsMemory)));
+      job->Fail(absl::FailedPreconditionError(absl::StrFormat(
+          "%d learners vanished while they had the same shard, the last ones with "
+          "nothing else to do: it may need more memory than they have (it is reckoned "
+          "at %s; the last one had %s); %s",
+          job->losses, Gigabytes(learner::kLearnerProcessBytes + info.Of(job->memory).bytes),
+          info.memory_bytes == 0 ? "no limit that it knew of" : Gigabytes(info.memory_bytes),
+          kNeedsMemory)));
       continue;
     }
     ++counts_.reassigned;
@@ -172,26 +123,16 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   changed_.NotifyAll();
 }
 
-void ShardBoard::ReturnLocked(Job* job) {
-  MENTOR_HISTORY("fenced", {{"shard", job->shard->shard_id()}, {"epoch", job->epoch}});
-  LetGoLocked(job->shard->experiment());
-  job->learner.reset();
-  job->missing_host.clear();
-  job->hostless_since.reset();
-  job->env_steps = job->counted_steps = 0;
-  job->result = {};
-  waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
-}
-
 void ShardBoard::TellLocked(const std::string& experiment, const ShardEvent& event) {
   if (!options_.on_event) return;
   if (!experiment.empty()) return options_.on_event(experiment, event);
   for (const std::string& one : at_work_) options_.on_event(one, event);
 }
 
-void ShardBoard::FailLocked(Job* job, const absl::Status& status) {
-  job->call->status = status;
-  FinishLocked(job);
+void ShardBoard::StrikeLocked(Learner* learner, const char* why) {
+  const bool quarantined = learner->standing.Strike(NowNs());
+  if (quarantined) ++counts_.quarantines;
+  if (options_.on_strike) options_.on_strike(learner->info, why, quarantined);
 }
 
 void ShardBoard::LetGoLocked(const std::string& experiment) {
@@ -302,255 +243,44 @@ std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners()
   std::map<LearnerId, LearnerState> states;
   const MutexLock lock(mutex_);
   for (auto& [id, learner] : learners_) {
-    CountStepsLocked(&learner, 0);  // Lets the rate of a learner without shards fall to 0.
+    learner.CountSteps(0, Now());  // Lets the rate of a learner without shards fall to 0.
+    const learner::LearnerMemory held = FactsLocked(learner).held;
     states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
                   .env_steps_per_second = learner.env_steps_per_second,
                   .draining = learner.draining,
-                  .quarantined = KeptAwayLocked(learner),
+                  .quarantined = learner.standing.InQuarantine(NowNs()),
                   .strikes = static_cast<uint32_t>(learner.standing.strikes()),
-                  .memory_needed = learner::kLearnerProcessBytes + MemoryHeldLocked(learner).bytes,
-                  .device_memory_needed = MemoryHeldLocked(learner).device_bytes,
+                  .memory_needed = learner::kLearnerProcessBytes + held.bytes,
+                  .device_memory_needed = held.device_bytes,
                   .refusal = RefusalLocked(learner)};
   }
   return states;
 }
 
-ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch) {
-  const auto found = jobs_.find(shard_id);
-  if (found == jobs_.end() || found->second->learner != learner || found->second->epoch != epoch) {
-    ++counts_.refused;
-    MENTOR_HISTORY("refused", {{"shard", shard_id}, {"epoch", epoch}});
-    return nullptr;
-  }
-  return found->second.get();
-}
-
-absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment) {
-  return Judge(learner, TakeSegment(learner, segment));
-}
-
-absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
-  return Judge(learner, TakeDone(learner, done));
-}
-
-absl::Status ShardBoard::Judge(LearnerId id, absl::Status status) {
-  if (status.ok()) return status;
-  const MutexLock lock(mutex_);
-  if (const auto learner = learners_.find(id); learner != learners_.end()) {
-    learner->second.broken = true;
-    StrikeLocked(&learner->second, kBroke);
-  }
-  return status;
-}
-
-absl::Status ShardBoard::TakeSegment(LearnerId learner, const v1::Segment& segment) {
-  std::shared_ptr<const v1::Shard> shard;
-  std::shared_ptr<Sha256> hash;
-  {
-    const MutexLock lock(mutex_);
-    const Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
-    if (job == nullptr) return absl::OkStatus();
-    const uint64_t expected = job->shard->first_iteration() + job->result.segments.size();
-    if (segment.iteration() != expected) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("shard %d: segment of iteration %d, expected %d", segment.shard_id(),
-                          segment.iteration(), expected));
+std::vector<std::unique_ptr<ShardBoard::Job>> ShardBoard::JobsOf(std::vector<v1::Shard> shards,
+                                                                 Call* call) const {
+  // All shards of a call are alike, except that the last one may be smaller.
+  const auto memory_of = options_.memory_of ? options_.memory_of : learner::MemoryOf;
+  const int64_t parameters = call->weights.shape().empty() ? 0 : call->weights.shape(0);
+  std::map<int, learner::ShardMemory> memories;
+  std::vector<std::unique_ptr<Job>> jobs;
+  for (v1::Shard& shard : shards) {
+    MENTOR_CHECK(shard.experiment() == call->experiment);
+    auto& job = jobs.emplace_back(std::make_unique<Job>());
+    if (!memories.contains(shard.lifetimes_size()))
+      memories[shard.lifetimes_size()] = memory_of(shard, parameters);
+    job->memory = memories.at(shard.lifetimes_size());
+    for (const v1::Lifetime& lifetime : shard.lifetimes()) {
+      if (std::string simulator = HostOf(lifetime.task()); !simulator.empty())
+        job->simulators.insert(std::move(simulator));
     }
-    shard = job->shard;
-    hash = job->hash;
+    if (history::On()) job->work = WorkOf(shard, call->weights);
+    shard.set_shard_id(call->first_shard + jobs.size() - 1);
+    shard.set_signal_version(call->version);
+    job->shard = std::make_shared<const v1::Shard>(std::move(shard));
+    job->call = call;
   }
-  // Copy, check and hash megabytes without the lock. A learner's messages arrive one at a time, so
-  // their order holds.
-  MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, *shard));
-  learner::HashSegment(segment, hash.get());
-  const MutexLock lock(mutex_);
-  Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
-  if (job == nullptr) return absl::OkStatus();
-  job->result.segments.push_back(std::move(parsed));
-  if (history::On()) {
-    history::Write("accepted", {{"shard", segment.shard_id()},
-                                {"epoch", segment.epoch()},
-                                {"segment", segment.iteration()},
-                                {"hash", learner::DigestOf(segment)}});
-  }
-  AdvancedLocked(job);
-  v1::RunResponse message;
-  message.mutable_ack()->set_shard_id(segment.shard_id());
-  message.mutable_ack()->set_iteration(segment.iteration());
-  learners_.at(learner).send(std::move(message));
-  return absl::OkStatus();
-}
-
-absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
-  std::shared_ptr<const v1::Shard> shard;
-  std::string form;
-  int64_t num_meta_parameters = 0;
-  {
-    const MutexLock lock(mutex_);
-    const Job* job = FindLocked(id, done.shard_id(), done.epoch());
-    if (job == nullptr) return absl::OkStatus();
-    shard = job->shard;
-    const auto known = snapshot_forms_.find(FormKey(*shard));
-    if (known != snapshot_forms_.end()) form = known->second;
-    const v1::Tensor& weights = job->call->weights;
-    if (weights.shape_size() > 0) num_meta_parameters = weights.shape(0);
-  }
-  // Without the lock, as for segments.
-  if (done.error().empty()) {
-    MENTOR_ASSIGN_OR_RETURN(form, learner::CheckShardDone(*shard, done, num_meta_parameters, form));
-  }
-  const MutexLock lock(mutex_);
-  Job* job = FindLocked(id, done.shard_id(), done.epoch());
-  if (job == nullptr) return absl::OkStatus();
-  Learner& learner = learners_.at(id);
-  if (!done.error().empty()) {
-    OnErrorLocked(job, &learner, done);
-    AssignLocked();
-    changed_.NotifyAll();
-    return absl::OkStatus();
-  }
-  MENTOR_RETURN_IF_ERROR(TakeDoneLocked(job, done));
-  if (!form.empty()) snapshot_forms_[FormKey(*shard)] = form;
-  MENTOR_HISTORY("accepted", {{"shard", done.shard_id()},
-                              {"epoch", done.epoch()},
-                              {"segments", job->result.segments.size()},
-                              {"hash", history::Digest(done.segments_hash())}});
-  learner.shards.erase(done.shard_id());
-  CountStepsLocked(&learner, learner::StepsOf(*job->shard) - job->env_steps);
-  AdvancedLocked(job);
-  auto& gap = gaps_[job->shard->experiment()];
-  gap = std::max(gap, job->longest_gap);
-  learner.standing.Delivered();
-  // Strike the learners that failed with this shard.
-  for (auto& [other_id, other] : learners_) {
-    if (other_id != id && job->failed_at.errors() > 0 && job->failed_at.Has(other.info.name))
-      StrikeLocked(&other, kFailed);
-  }
-  if (!AuditLocked(job, learner, done)) FinishLocked(job);
-  AssignLocked();
-  changed_.NotifyAll();
-  return absl::OkStatus();
-}
-
-void ShardBoard::OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& done) {
-  learner->shards.erase(done.shard_id());
-  const TriedAt::Options& retries = options_.retries;
-  job->failed_at.Failed(learner->info.name, NowNs(), retries);
-  job->error_hosts.insert(learner->info.host);
-  const int hosts = static_cast<int>(job->error_hosts.size());
-  const bool may_end = hosts >= retries.errors_max || job->failed_at.IsGivenUp(NowNs(), retries);
-  // A failed audit does not fail the shard (SettleAuditsLocked).
-  if (job->audit.empty() &&
-      (hosts >= 4 * retries.errors_max || (may_end && !CanBeTriedElsewhereLocked(*job)))) {
-    FailLocked(
-        job, absl::InternalError(absl::StrFormat("a shard failed %d times, the last time with: %s",
-                                                 job->failed_at.errors(), done.error())));
-  } else {
-    TellLocked(job->shard->experiment(), {.name = "shard_retried",
-                                          .sentence = "a shard failed and is tried again",
-                                          .learner = learner->info.name,
-                                          .detail = done.error()});
-    ReturnLocked(job);
-  }
-}
-
-absl::Status ShardBoard::TakeDoneLocked(Job* job, const v1::ShardDone& done) {
-  if (job->result.segments.size() != learner::IterationsOf(*job->shard)) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("shard %d: done after %d segments, expected %d", done.shard_id(),
-                        job->result.segments.size(), learner::IterationsOf(*job->shard)));
-  }
-  if (job->hash->Finish() != done.segments_hash()) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "shard %d: its segments do not have the hash it was sent with", done.shard_id()));
-  }
-  if (done.has_outer_gradient()) {
-    MENTOR_ASSIGN_OR_RETURN(
-        job->result.outer_gradient,
-        learner::FromProto(done.outer_gradient(),
-                           absl::StrFormat("shard %d: outer gradient", done.shard_id()),
-                           torch::kFloat64,
-                           {job->call->weights.shape().begin(), job->call->weights.shape().end()}));
-  }
-  job->result.snapshot = done.snapshot();
-  job->result.statistics = {done.statistics().begin(), done.statistics().end()};
-  job->result.seconds = done.seconds();
-  job->result.nonfinite_updates = done.nonfinite_updates();
-  return absl::OkStatus();
-}
-
-void ShardBoard::FinishLocked(Job* job) {
-  job->learner.reset();
-  job->done = true;
-  job->env_steps = learner::StepsOf(*job->shard);
-  --job->call->open;
-}
-
-void ShardBoard::OnActors(LearnerId learner, uint32_t actors, std::set<std::string> hosts) {
-  const MutexLock lock(mutex_);
-  const auto found = learners_.find(learner);
-  if (found == learners_.end()) return;
-  // A learner with shards reports its actors with its progress, which also writes the history.
-  if (found->second.shards.empty()) found->second.actors = actors;
-  if (std::exchange(found->second.hosts, hosts) != hosts) AssignLocked();
-}
-
-void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress) {
-  const MutexLock lock(mutex_);
-  const auto found = learners_.find(learner);
-  if (found == learners_.end()) return;
-  if (std::exchange(found->second.actors, progress.actors()) != progress.actors()) {
-    TellLocked("", {.name = "actors_changed",
-                    .sentence = "actors came or went",
-                    .learner = found->second.info.name,
-                    .detail = Counted(progress.actors(), "actor")});
-  }
-  const auto job = jobs_.find(progress.shard_id());
-  if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
-    Job* const held = job->second.get();
-    held->missing_host = IsHostName(progress.missing_host()) ? progress.missing_host() : "";
-    const uint64_t all = learner::StepsOf(*held->shard);
-    const uint64_t steps = std::max(held->env_steps, std::min(progress.env_steps(), all));
-    CountStepsLocked(&found->second, steps - held->env_steps);
-    held->env_steps = steps;
-    // Single steps do not count as progress.
-    if (steps > held->counted_steps && static_cast<double>(steps - held->counted_steps) >=
-                                           kProgressShare * static_cast<double>(all)) {
-      AdvancedLocked(held);
-      held->counted_steps = steps;
-    }
-  }
-}
-
-void ShardBoard::CountStepsLocked(Learner* learner, uint64_t steps) {
-  learner->new_steps += steps;
-  const auto now = Now();
-  const double seconds = std::chrono::duration<double>(now - learner->rate_since).count();
-  if (seconds < 2) return;
-  learner->env_steps_per_second = static_cast<double>(learner->new_steps) / seconds;
-  learner->new_steps = 0;
-  learner->rate_since = now;
-}
-
-BrokerProgress ShardBoard::ProgressLocked(const Call* call) const {
-  BrokerProgress progress;
-  for (const auto& [id, job] : jobs_) {
-    if (job->call != call) continue;
-    progress.env_steps += job->env_steps;
-    if (job->done) continue;
-    const std::string missing = job->learner ? job->missing_host : HostNowhereLocked(*job);
-    if (!missing.empty()) progress.missing_host = missing;
-  }
-  for (const auto& [id, learner] : learners_) {
-    if (!FitsLocked(learner, call->experiment)) continue;
-    ++progress.learners;
-    progress.actors += static_cast<int>(learner.actors);
-  }
-  if (const auto found = arithmetics_.find(call->experiment); found != arithmetics_.end())
-    progress.arithmetic = found->second.name;
-  progress.diverged = call->diverged;
-  NoteMemoryLocked(&progress, call);
-  return progress;
+  return jobs;
 }
 
 absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> shards,
@@ -559,39 +289,20 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
                                                          const OnProgress& on_progress) {
   Call call;
   call.weights = weights;
+  call.shards = shards.size();
   call.open = static_cast<int>(shards.size());
   if (!shards.empty()) call.experiment = shards[0].experiment();
-  // All shards of a call are alike, except that the last one may be smaller.
-  const auto memory_of = options_.memory_of ? options_.memory_of : learner::MemoryOf;
-  const int64_t parameters = weights.shape().empty() ? 0 : weights.shape(0);
-  std::map<int, learner::ShardMemory> memories;
-  std::vector<std::set<std::string>> hosts;
-  for (const v1::Shard& shard : shards) {
-    if (!memories.contains(shard.lifetimes_size()))
-      memories[shard.lifetimes_size()] = memory_of(shard, parameters);
-    hosts.emplace_back();
-    for (const v1::Lifetime& lifetime : shard.lifetimes()) {
-      if (std::string host = HostOf(lifetime.task()); !host.empty())
-        hosts.back().insert(std::move(host));
-    }
+  {
+    const MutexLock lock(mutex_);
+    call.version = next_version_++;
+    call.first_shard = std::exchange(next_shard_, next_shard_ + shards.size());
   }
-  std::vector<uint64_t> ids;
+  std::vector<std::unique_ptr<Job>> jobs = JobsOf(std::move(shards), &call);
   MutexLock lock(mutex_);
-  call.version = next_version_++;
-  for (size_t i = 0; i < shards.size(); ++i) {
-    v1::Shard& shard = shards[i];
-    MENTOR_CHECK(shard.experiment() == call.experiment);
-    auto job = std::make_unique<Job>();
-    job->memory = memories.at(shard.lifetimes_size());
-    job->hosts = std::move(hosts[i]);
-    if (history::On()) job->work = WorkOf(shard, weights);
-    shard.set_shard_id(next_shard_);
-    shard.set_signal_version(call.version);
-    job->shard = std::make_shared<const v1::Shard>(std::move(shard));
-    job->call = &call;
-    waiting_[job->shard->experiment()].push_back(next_shard_);
-    ids.push_back(next_shard_);
-    jobs_[next_shard_++] = std::move(job);
+  for (std::unique_ptr<Job>& job : jobs) {
+    const uint64_t id = job->shard->shard_id();
+    waiting_[call.experiment].push_back(id);
+    jobs_[id] = std::move(job);
   }
   AssignLocked();
   auto next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
@@ -599,11 +310,9 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     changed_.WaitUntil(lock, next_report);
     if (std::chrono::steady_clock::now() < next_report) continue;
     next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-    MoveStalledLocked();
-    MoveHostlessLocked();
-    AssignLocked();  // A quarantine or the wait before a retry may have ended.
+    LookLocked();  // A quarantine or the wait before a retry may have ended.
     if (on_progress != nullptr) {
-      const BrokerProgress progress = ProgressLocked(&call);
+      const RunProgress progress = ProgressLocked(&call);
       lock.Unlock();
       on_progress(progress);
       lock.Lock();
@@ -619,9 +328,18 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     keep = found->second.keep;
     decided = found->second.name;
   }
-  // Remove the rest of this call from the queue and from the learners.
+  std::vector<ShardResult> results = ReleaseLocked(call, whole);
+  AssignLocked();
+  if (!call.status.ok()) return call.status;
+  if (call.open > 0) return absl::CancelledError("cancelled while shards were at work");
+  lock.Unlock();
+  if (keep != nullptr) MENTOR_RETURN_IF_ERROR(keep(decided));
+  return results;
+}
+
+std::vector<ShardResult> ShardBoard::ReleaseLocked(const Call& call, bool whole) {
   std::vector<ShardResult> results;
-  for (uint64_t id : ids) {
+  for (uint64_t id = call.first_shard; id < call.first_shard + call.shards; ++id) {
     Job& job = *jobs_.at(id);
     if (job.learner || job.done) LetGoLocked(call.experiment);
     if (!job.audit.empty() && !job.done) LetGoLocked(call.experiment);
@@ -632,39 +350,22 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
                       {"experiment", call.experiment},
                       {"phase", job.shard->phase()},
                       {"call", call.version},
-                      {"shards", ids.size()},
+                      {"shards", call.shards},
                       {"lifetimes", LifetimesOf(*job.shard)},
                       {"learning", job.shard->outer_learning()},
                       {"episodes", job.shard->deterministic_episodes()}});
     }
-    if (job.learner) {
-      v1::RunResponse message;
-      message.mutable_drop_shard()->set_shard_id(id);
-      message.mutable_drop_shard()->set_epoch(job.epoch);
-      Learner& learner = learners_.at(*job.learner);
-      learner.send(std::move(message));
-      learner.shards.erase(id);
-    }
-    if (const auto line = waiting_.find(job.shard->experiment()); line != waiting_.end()) {
-      std::erase(line->second, id);
-      if (line->second.empty()) waiting_.erase(line);
-    }
+    if (job.learner) DropLocked(job);
+    LeaveLineLocked(job);
     results.push_back(std::move(job.result));
     jobs_.erase(id);
   }
-  AssignLocked();
-  if (!call.status.ok()) return call.status;
-  if (call.open > 0) return absl::CancelledError("cancelled while shards were at work");
-  lock.Unlock();
-  if (keep != nullptr) MENTOR_RETURN_IF_ERROR(keep(decided));
   return results;
 }
 
 void ShardBoard::Wake() {
   const MutexLock lock(mutex_);
-  MoveStalledLocked();
-  MoveHostlessLocked();
-  AssignLocked();
+  LookLocked();
   changed_.NotifyAll();
 }
 

@@ -1,13 +1,14 @@
-// Bookkeeping behind ShardBroker, without any network: which learner computes which shard, and the
-// results. A learner that vanishes loses its shards to others. Messages of an older assignment
+// Gives shards to learners and collects the results, without any network (shard_service.h has the
+// streams). A learner that vanishes loses its shards to others. Messages of an older assignment
 // (fencing epoch) are refused. A learner that makes no progress with a shard loses it to a free
 // learner. A shard that failed is tried on other learners first. A learner that repeatedly stalls
-// or fails gets no shards for a while (common/standing.h). A learner gets a shard only if its
-// memory holds the shard beside its other shards, and if its actors offer the environment's host.
-// One shard of many is computed twice, by two learners (shard_audit.h). Thread-safe. Sends happen
-// under the board's lock, so they must be quick and must not call back.
+// or fails gets no shards for a while (common/standing.h). The file shard_verdict.h decides which
+// learner may have which shard. One shard of many is computed twice, by two learners
+// (shard_audit.h). Thread-safe. Sends happen under the board's lock, so they must be quick and must
+// not call back.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -32,7 +33,7 @@
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "meta_learner/fleet/shard_audit.h"
-#include "shards/shard_memory.h"
+#include "meta_learner/fleet/shard_verdict.h"
 
 namespace mentor::meta_learner {
 
@@ -46,68 +47,12 @@ struct ShardResult {
   std::map<std::string, double> statistics;
 };
 
-// The memory that no learner has enough of.
-struct MemoryShortage {
-  bool of_device = false;  // Device memory; else process memory.
-  // Bytes that a shard needs, and that the largest learner has. needed 0: no shortage.
-  uint64_t needed = 0, most = 0;
-};
-
-struct BrokerProgress {
-  uint64_t env_steps = 0;  // Steps of this call's shards so far.
-  // Learners whose arithmetic fits the experiment.
-  int learners = 0;
-  int actors = 0;
-  // The arithmetic that the experiment keeps to; empty: that of the first learner.
-  std::string arithmetic = {};
-  MemoryShortage memory = {};  // Shortage of a waiting shard that no learner could hold.
-  // A host that a shard waits for. Either the actors of the shard's learner lack it, or the actors
-  // of all learners do.
-  std::string missing_host = {};
-  // Two learners gave different bits for the same shard.
-  bool diverged = false;
-};
-
-// Returns a suffix for a progress text, for people; empty if nothing is missing. Examples: ":
-// waiting for actors", ": waiting for learners of kind cpu 0b5c...".
-std::string WaitingFor(const BrokerProgress& progress);
-// Returns "1.5 GB" or "1.5 MB", for people.
-std::string Gigabytes(uint64_t bytes);
-
 // An event in the history of an experiment.
 struct ShardEvent {
   const char* name;      // "learner_left", for programs.
   const char* sentence;  // The same, for people.
   std::string learner;
   std::string detail = {};
-};
-
-// A learner as described by its Hello.
-struct LearnerInfo {
-  uint32_t slots = 0;     // Shards at once.
-  std::string name = {};  // For people.
-  std::string host = {};
-  // The device and the hash of its results: "cpu 0b5c...".
-  std::string arithmetic = {};
-  uint64_t memory_bytes = 0;  // For the process and all its shards; 0: no limit.
-  uint32_t threads = 1;
-  // has_device: shards take device memory. device_in_memory: the device uses the process's memory.
-  bool has_device = false, device_in_memory = false;
-  uint64_t device_memory_bytes = 0;  // For all shards; 0: no limit.
-
-  // Returns the memory that a shard takes on this learner.
-  learner::LearnerMemory Of(const learner::ShardMemory& shard) const {
-    const uint64_t device = has_device ? shard.device_bytes : 0;
-    return {.bytes = shard.With(threads) + (device_in_memory ? device : 0), .device_bytes = device};
-  }
-  // True if shards that take this much fit into the learner's memory.
-  bool Holds(const learner::LearnerMemory& shards) const {
-    return HoldsInProcess(shards) &&
-           (device_memory_bytes == 0 || shards.device_bytes <= device_memory_bytes);
-  }
-  bool HoldsInProcess(const learner::LearnerMemory& shards) const {
-    return memory_bytes == 0 || learner::kLearnerProcessBytes + shards.bytes <= memory_bytes;
-  }
 };
 
 class ShardBoard {
@@ -118,7 +63,7 @@ class ShardBoard {
   static constexpr const char* kFailed = "it failed with a shard that another one could do";
   static constexpr const char* kBroke = "it sent what does not fit its shard";
   static constexpr const char* kDiverged = "another one has other bits for the same shard";
-  using OnProgress = std::function<void(const BrokerProgress&)>;
+  using OnProgress = std::function<void(const RunProgress&)>;
 
   struct Options {
     // A shard fails its call once it failed on errors_max hosts or is given up, if no untried
@@ -129,9 +74,9 @@ class ShardBoard {
     // doubles with each stall of the shard.
     std::chrono::nanoseconds stall_min = std::chrono::seconds(60);
     double stall_factor = 8;
-    // How long a shard stays on a learner whose actors no longer offer its host. Then it makes
+    // How long a shard stays on a learner whose actors no longer offer its simulator. Then it makes
     // place for others, or moves.
-    std::chrono::nanoseconds host_wait = std::chrono::seconds(10);
+    std::chrono::nanoseconds simulator_wait = std::chrono::seconds(10);
     // After losses_suspected vanished learners, a shard goes only to learners with no other shard;
     // after losses_max, it fails its call. The shard may need more memory than they have. A learner
     // that returns, or said that it leaves, does not count as vanished. This exemption applies at
@@ -186,9 +131,9 @@ class ShardBoard {
   absl::Status OnSegment(LearnerId learner, const v1::Segment& segment);
   absl::Status OnDone(LearnerId learner, const v1::ShardDone& done);
   void OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress);
-  // Sets the number of a learner's actors, also while it has no shard, and the hosts that the
+  // Sets the number of a learner's actors, also while it has no shard, and the simulators that the
   // actors offer (common/hosts.h).
-  void OnActors(LearnerId learner, uint32_t actors, std::set<std::string> hosts = {});
+  void OnActors(LearnerId learner, uint32_t actors, std::set<std::string> simulators = {});
 
   // SetShare sets what an experiment is entitled to, from its next shard on. RemoveShare must be
   // called when the experiment has ended.
@@ -207,7 +152,11 @@ class ShardBoard {
   using Keep = std::function<absl::Status(const std::string& arithmetic)>;
   void KeepArithmetic(const std::string& experiment, const std::string& arithmetic, Keep keep);
 
-  // See ShardBroker::Run.
+  // Runs all shards with these meta-parameters ([Q] float32) and returns their results in order.
+  // Run sets ids, epochs and the version of the weights. Blocks, and calls on_progress (if set)
+  // from this thread about once a second. Returns CANCELLED when `cancel` becomes true (see Wake),
+  // INTERNAL when a shard fails repeatedly, and FAILED_PRECONDITION when learners vanish with it
+  // repeatedly. Several calls may run at once.
   absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards,
                                                const v1::Tensor& weights,
                                                const std::atomic<bool>& cancel,
@@ -234,7 +183,8 @@ class ShardBoard {
   // Rates are averages since their last computation, which is at least 2 seconds ago.
   std::map<LearnerId, LearnerState> Learners();
 
-  // See ShardBroker.
+  // Returns the memory that connected learners lack for this shard; no shortage if one of them
+  // could hold it or none is connected.
   MemoryShortage ShortageOf(const learner::ShardMemory& memory) const;
 
   struct Counts {
@@ -252,6 +202,8 @@ class ShardBoard {
     uint64_t version = 0;
     std::string experiment;
     v1::Tensor weights;
+    uint64_t first_shard = 0;  // The call has shards with consecutive numbers.
+    size_t shards = 0;
     int open = 0;  // Shards without a result.
     bool diverged = false;
     absl::Status status;
@@ -281,11 +233,23 @@ class ShardBoard {
     std::string work = {};         // Digest of what it computes, for histories.
     ShardResult result;
     ShardAudit<ShardResult> audit;
-    std::set<std::string> hosts = {};  // Hosts that its environments need.
-    std::string missing_host = {};     // Host that its learner reports as missing.
-    // Since when its learner's actors lack a host.
-    std::optional<std::chrono::nanoseconds> hostless_since = {};
+    std::set<std::string> simulators = {};  // Needed by its environments.
+    std::string missing_simulator = {};     // As reported by its learner.
+    // Since when its learner's actors lack a simulator.
+    std::optional<std::chrono::nanoseconds> lacking_since = {};
     bool done = false;
+
+    void Finish();
+    void Fail(const absl::Status& status) {
+      call->status = status;
+      Finish();
+    }
+    void Advanced(std::chrono::nanoseconds now) {
+      longest_gap = std::max(longest_gap, now - progressed);
+      progressed = now;
+    }
+    // Copies what came with the end of the shard into the result.
+    absl::Status Take(const v1::ShardDone& end);
   };
   // The arithmetic of an experiment's shards.
   struct Arithmetic {
@@ -303,7 +267,7 @@ class ShardBoard {
     std::set<uint64_t> shards = {};
     uint64_t version = 0;  // Version of the meta-parameters that were sent last.
     uint32_t actors = 0;
-    std::set<std::string> hosts = {};  // Hosts that the actors offer.
+    std::set<std::string> simulators = {};  // Offered by its actors.
     bool draining = false;
     bool broken = false;   // It broke the protocol; its stream ends.
     bool leaving = false;  // It was told to end.
@@ -312,111 +276,97 @@ class ShardBoard {
     uint64_t new_steps = 0;
     std::chrono::steady_clock::time_point rate_since = {};
     double env_steps_per_second = 0;
+
+    void CountSteps(uint64_t steps, std::chrono::steady_clock::time_point now);
   };
+
+  // Verdicts (shard_assignment.cc).
+  // Returns the facts for Judge; but_owner: without the memory of this owner's shards, if set.
+  LearnerFacts FactsLocked(const Learner& learner, const std::string* but_owner = nullptr) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  ShardFacts FactsLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Verdict JudgeLocked(const Learner& learner, const Job& job) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // True if some learner that has not tried the job gets as far as this obstacle.
+  bool AnyReachesLocked(const Job& job, Obstacle least) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // True if a learner other than the job's could start it now.
+  bool IsFreeElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsSuspect(const Job& job) const { return job.losses >= options_.losses_suspected; }
+  std::string RefusalLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  RunProgress ProgressLocked(const Call* call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Assignment (shard_assignment.cc).
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives the learner one shard. Returns false if it gets none.
+  bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns the experiments with waiting shards that this learner may have, or may have once it has
+  // room.
+  std::set<std::string> ReadyLocked(Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Returns the experiments in `ready` that may use a place beyond the slots of a full learner.
   std::set<std::string> BeyondSlotsLocked(const Learner& learner,
                                           const std::set<std::string>& ready) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Gives the learner one shard. Returns false if it gets none.
-  bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes back the losses blamed on shards of a learner that returned. Its machine slept or the
-  // network was away; no shard ended it.
-  void ForgiveLossesLocked(const LearnerInfo& info) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::string OwnerOfLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Gives a suspected shard to a learner with no other shard. Returns the learner that has such a
-  // shard, or that must first finish its shards to get one: that learner gets no other shard.
+  // Gives a suspect to a learner with no other shard. Returns the learner that has such a shard, or
+  // that must first finish its shards to get one: that learner gets no other shard.
   std::optional<LearnerId> ReserveForSuspectsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool IsSuspected(const Job& job) const { return job.losses >= options_.losses_suspected; }
-  // Returns the memory of the shards that the learner holds, except those of *but_owner if set.
-  learner::LearnerMemory MemoryHeldLocked(const Learner& learner,
-                                          const std::string* but_owner = nullptr) const
+  std::string OwnerOfLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the shard from its experiment's line and sends it to the learner.
+  void GiveLocked(LearnerId id, uint64_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveLineLocked(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::chrono::nanoseconds StallAfterLocked(const Job& job) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // True if the learner has room for the job beside its shards (see MemoryHeldLocked).
-  bool HasRoomLocked(const Learner& learner, const Job& job,
-                     const std::string* but_owner = nullptr) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Returns a host that the job needs and the learner's actors lack; empty if none.
-  static std::string MissingHost(const Learner& learner, const Job& job);
-  // Returns a missing host if no learner offers all hosts of the job. Empty if one learner does, or
-  // if there are no learners.
-  std::string HostNowhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // True if this learner could ever get this shard, by arithmetic, memory, hosts and standing.
-  bool CouldRunLocked(const Learner& learner, const Job& job) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Returns what the learners for which `fits` is true lack for a shard.
-  template <class Fits>
-  MemoryShortage ShortageLocked(const learner::ShardMemory& memory, const Fits& fits) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void NoteMemoryLocked(BrokerProgress* progress, const Call* call) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::string RefusalLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Moves shards, and assigns waiting ones.
+  void LookLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes back stalled shards that a free learner could run.
+  void MoveStalledLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns a simulator that the actors of the shard's learner lack; empty if they have all.
+  std::string LackedLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes back shards that wait for a simulator, if that helps them or other shards.
+  void MoveLackingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the shard from its learner.
+  void DropLocked(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Drops the shard, and returns it to its experiment's line.
+  void TakeBackLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReturnLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Audits a result. Returns true if the result must not be used yet.
+  // Audits (shard_assignment.cc). AuditLocked returns true if the result must not be used yet.
   bool AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool CanBeAuditedLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Accepts the first result of shards that wait for an audit which no learner can do.
   void SettleAuditsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DivergedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Takes the shard from its experiment's line and assigns it.
-  void GiveLocked(LearnerId id, uint64_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Returns the experiments with waiting shards that this learner may have.
-  std::set<std::string> ReadyLocked(Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool FitsLocked(const Learner& learner, const std::string& experiment) const
+  // What learners send (shard_results.cc).
+  absl::Status TakeSegment(LearnerId learner, const v1::Segment& segment);
+  absl::Status TakeDone(LearnerId learner, const v1::ShardDone& done);
+  // Returns the status unchanged; an error strikes the learner.
+  absl::Status Blame(LearnerId learner, absl::Status status);
+  // Returns the job if this learner holds this epoch of it, else null.
+  Job* FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool KeptAwayLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // True if the learner may have this shard; its experiment must fit the learner.
-  bool MayHaveLocked(const Learner& learner, const Job& job) const
+  void OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& done)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // True if the learner may try this job, given the learners on which it failed.
-  bool MayTryLocked(const Learner& learner, const Job& job) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // True if a learner on which the job has not failed could run it.
-  bool CanBeTriedElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // Learners and calls (shard_board.cc).
+  // Takes back the losses blamed on shards of a learner that returned. Its machine slept or the
+  // network was away; no shard ended it.
+  void ForgiveLossesLocked(const LearnerInfo& info) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StrikeLocked(Learner* learner, const char* why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AdvancedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::chrono::nanoseconds StallAfterLocked(const Job& job) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // True if a learner other than the job's could start it now.
-  bool IsFreeElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes back stalled shards that a free learner could run.
-  void MoveStalledLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes back shards that wait for a host, if that helps them or other shards.
-  void MoveHostlessLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Moves a shard from its learner into its experiment's line.
-  void TakeBackLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void FailLocked(Job* job, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reports an event for one experiment, or for all with a share ("").
   void TellLocked(const std::string& experiment, const ShardEvent& event)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Must be called when a learner or a call no longer holds a shard of the experiment.
   void LetGoLocked(const std::string& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id)
+  // Returns the jobs of a call. Needs no lock, as hashes and bounds of memory take time.
+  std::vector<std::unique_ptr<Job>> JobsOf(std::vector<v1::Shard> shards, Call* call) const;
+  // Removes the shards of a call from the board and from their learners, and returns their results.
+  // whole: each shard has one.
+  std::vector<ShardResult> ReleaseLocked(const Call& call, bool whole)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ReturnLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::chrono::nanoseconds NowNs() const { return Now().time_since_epoch(); }
   std::chrono::steady_clock::time_point Now() const {
     return options_.now ? options_.now() : std::chrono::steady_clock::now();
   }
-  void CountStepsLocked(Learner* learner, uint64_t steps) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status TakeSegment(LearnerId learner, const v1::Segment& segment);
-  absl::Status TakeDone(LearnerId learner, const v1::ShardDone& done);
-  // Returns the status unchanged; an error strikes the learner.
-  absl::Status Judge(LearnerId learner, absl::Status status);
-  // Copies what came with the end of a shard into the job's result.
-  absl::Status TakeDoneLocked(Job* job, const v1::ShardDone& done)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& done)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void FinishLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Returns the job if this learner holds this epoch of it, else null.
-  Job* FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  BrokerProgress ProgressLocked(const Call* call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Options options_;
   // Guarded by mutex_.

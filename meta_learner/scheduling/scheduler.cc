@@ -117,14 +117,14 @@ void Scheduler::Look(const v1::Experiment& experiment) {
     if (const auto found = jobs_.find(experiment.name()); found != jobs_.end()) {
       found->second->priority = experiment.priority();
       if (stops) Interrupt(found->second.get(), Stopped::kByUser);
-      options_.broker->SetShare(experiment.name(), {.owner = experiment.owner(),
-                                                    .priority = experiment.priority(),
-                                                    .weight = experiment.weight()});
+      options_.board->SetShare(experiment.name(), {.owner = experiment.owner(),
+                                                   .priority = experiment.priority(),
+                                                   .weight = experiment.weight()});
     }
     ++wakes_;
     changed_.NotifyAll();
   }
-  options_.broker->Wake();
+  options_.board->Wake();
 }
 
 void Scheduler::Stop() {
@@ -134,7 +134,7 @@ void Scheduler::Stop() {
     for (auto& [name, job] : jobs_) job->cancel = true;
     changed_.NotifyAll();
   }
-  options_.broker->Wake();
+  options_.board->Wake();
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -286,7 +286,7 @@ void Scheduler::Work() {
     const bool ended = RunToEnd(*experiment, *job);
     const MutexLock lock(mutex_);
     // Both under one lock; otherwise Look() could add a share that is never removed.
-    options_.broker->RemoveShare(experiment->name());
+    options_.board->RemoveShare(experiment->name());
     jobs_.erase(experiment->name());
     if (!ended) left_.insert(experiment->name());
     ++wakes_;
@@ -338,9 +338,9 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
     MENTOR_LOG(kInfo, "experiment goes on: this meta-learner was started, or has taken over",
                {{"experiment", name}, {"event", "taken_over"}});
   }
-  options_.broker->SetShare(name, {.owner = experiment->owner(),
-                                   .priority = experiment->priority(),
-                                   .weight = experiment->weight()});
+  options_.board->SetShare(name, {.owner = experiment->owner(),
+                                  .priority = experiment->priority(),
+                                  .weight = experiment->weight()});
   const absl::Status status = RunThroughFaults(*experiment, job);
   if (ReasonOf(status) == ReasonName(Reason::kNumericMismatch) && !job.cancel) {
     MENTOR_LOG(kError, "experiment belongs to another kind of machine",
@@ -387,7 +387,7 @@ bool Scheduler::WaitForStorage(const v1::Experiment& experiment, const absl::Sta
 
 void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl::Status& status) {
   const std::string& name = experiment.name();
-  const uint64_t served = options_.broker->TakeServed(name);
+  const uint64_t served = options_.board->TakeServed(name);
   const bool interrupted = job.cancel && MayBeStopped(status);
   const bool disk_full = absl::IsResourceExhausted(status);
   if (disk_full) {
@@ -514,7 +514,7 @@ void Scheduler::Housekeep() {
     // The heads are out of date if an experiment was taken since the read.
     if (heads.ok() && !stopping_ && wakes_ == seen) PreemptFor(*heads);
     lock.Unlock();
-    options_.broker->Wake();
+    options_.board->Wake();
     lock.Lock();
     changed_.WaitUntil(lock, next, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return stopping_ || wakes_ != seen;

@@ -19,7 +19,7 @@
 #include "common/fair_queue.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_board.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/store/records.h"
 #include "meta_learner/store/results.h"
@@ -35,7 +35,7 @@ class Scheduler {
     // These must outlive the scheduler.
     Records* records = nullptr;
     Results* results = nullptr;
-    ShardBroker* broker = nullptr;
+    ShardBoard* board = nullptr;
     DiskGuard* disk = nullptr;
     Run run = {};
     int running_max = 4;  // Experiments at once.

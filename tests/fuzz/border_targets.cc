@@ -21,7 +21,7 @@
 #include "learner/rollout/rollout_server.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 #include "meta_learner/control/catalogue.h"
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_service.h"
 #include "tests/fuzz/targets.h"
 #include "tests/shards.h"
 #include "tests/units.h"
@@ -108,14 +108,15 @@ const Register kRunStream(
     "run_stream",
     [](std::string_view bytes) {
       const auto metrics = Metrics::Create();
-      meta_learner::ShardBroker broker(
-          {.catalogue_hash = "", .actor_fingerprint = "", .learner_fingerprint = "bits"},
+      meta_learner::ShardBoard board({});
+      meta_learner::ShardService service(
+          {.catalogue_hash = "", .actor_fingerprint = "", .learner_fingerprint = "bits"}, &board,
           metrics.get());
-      const auto server = rpc::Server::Start({.address = ""}, {broker.service()});
+      const auto server = rpc::Server::Start({.address = ""}, {service.service()});
       MENTOR_CHECK(server.ok());
       const std::atomic<bool> cancel = false;
       auto run = std::async(std::launch::async, [&] {
-        return broker.Run({testing::OutcomesShard("experiments/a")}, {}, cancel, nullptr);
+        return board.Run({testing::OutcomesShard("experiments/a")}, {}, cancel, nullptr);
       });
       const auto stub = v1::ShardService::NewStub((*server)->InProcessChannel());
       const auto call = [](auto* to, auto* context, auto* reactor) {
@@ -150,7 +151,7 @@ const Register kRunStream(
       MENTOR_CHECK(run.get().ok());
       honest->Close(absl::OkStatus());
       MENTOR_CHECK(gone.get_future().wait_for(kPatience) == std::future_status::ready);
-      broker.Stop();
+      service.Stop();
       (*server)->Shutdown(std::chrono::milliseconds(2000));
       return good;
     },

@@ -22,7 +22,8 @@
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/experiment_runner.h"
 #include "meta_learner/experiment/learner_arithmetic.h"
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/board_reports.h"
+#include "meta_learner/fleet/shard_service.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/scheduling/scheduler.h"
 #include "meta_learner/store/store.h"
@@ -117,24 +118,25 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
   REQUIRE(WriteFileAtomically(kept("on-gpus"), "a GPU bits").ok());
   REQUIRE(WriteFileAtomically(kept("on-cpus"), cpu).ok());
 
-  meta_learner::ShardBroker broker({.catalogue_hash = envs::CatalogueHash(),
-                                    .actor_fingerprint = envs::NumericFingerprint(),
-                                    .learner_fingerprint = cpu.substr(4)},
-                                   metrics.get());
-  auto server = rpc::Server::Start({.address = ""}, {broker.service()});
+  meta_learner::ShardBoard board(meta_learner::WithReports({}, metrics.get()));
+  meta_learner::ShardService service({.catalogue_hash = envs::CatalogueHash(),
+                                      .actor_fingerprint = envs::NumericFingerprint(),
+                                      .learner_fingerprint = cpu.substr(4)},
+                                     &board, metrics.get());
+  auto server = rpc::Server::Start({.address = ""}, {service.service()});
   REQUIRE(server.ok());
   {
     const FleetMember gpu(server->get(), "a GPU", "bits"), own(server->get(), "", "");
     meta_learner::DiskGuard disk((*store)->files.folder(), /*reserve_bytes=*/0, metrics.get());
     meta_learner::ExperimentRunner runner({.store = store->get(),
-                                           .broker = &broker,
+                                           .board = &board,
                                            .build = "test",
                                            .fingerprint = "test",
                                            .metrics = metrics.get()});
     meta_learner::Scheduler scheduler(
         {.records = &(*store)->records,
          .results = &(*store)->results,
-         .broker = &broker,
+         .board = &board,
          .disk = &disk,
          .run =
              [&](const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
@@ -165,7 +167,7 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
   CHECK((chosen == cpu || chosen == "a GPU bits"));
   // Each learner was refused the other's experiment, and one of them the new experiment too.
   CHECK(MetricValue(*metrics, "mentor_meta_numeric_mismatches_total") >= 1);
-  broker.Stop();
+  service.Stop();
   (*server)->Shutdown(std::chrono::seconds(5));
 }
 

@@ -470,7 +470,7 @@ TEST_CASE("shard board: nobody gets a shard that his memory does not hold (D5)",
   FakeLearner small(&board, 2, "cpu bits", "small", WithProcess(2));
   std::promise<std::string> said;
   Running run(&board, 1, "experiments/large",
-              [&, told = false](const BrokerProgress& progress) mutable {
+              [&, told = false](const RunProgress& progress) mutable {
                 if (!std::exchange(told, true)) said.set_value(WaitingFor(progress));
               });
   std::future<std::string> waiting = said.get_future();
@@ -489,27 +489,6 @@ TEST_CASE("shard board: nobody gets a shard that his memory does not hold (D5)",
   FakeLearner unlimited(&board, 1, "cpu bits", "unlimited");
   CHECK(unlimited.Answer(unlimited.WaitForShard(0), 1).ok());
   CHECK(run.Join().ok());
-}
-
-TEST_CASE("shard board: a device's memory is its own, or the process's", "[unit]") {
-  const learner::ShardMemory shard{
-      .bytes = 100, .bytes_per_thread = 10, .device_bytes = uint64_t{2} << 30};
-  const LearnerInfo cpu{.memory_bytes = WithProcess(1), .threads = 2};
-  CHECK(cpu.Of(shard).bytes == 120);
-  CHECK(cpu.Of(shard).device_bytes == 0);
-  CHECK(cpu.Holds(cpu.Of(shard)));
-  LearnerInfo gpu = cpu;
-  gpu.has_device = true;
-  CHECK(gpu.Of(shard).bytes == 120);
-  CHECK(gpu.Holds(gpu.Of(shard)));  // No limit.
-  gpu.device_memory_bytes = uint64_t{1} << 30;
-  CHECK_FALSE(gpu.Holds(gpu.Of(shard)));
-  gpu.device_memory_bytes = uint64_t{2} << 30;
-  CHECK(gpu.Holds(gpu.Of(shard)));
-  LearnerInfo emulated = gpu;
-  emulated.device_in_memory = true;
-  CHECK(emulated.Of(shard).bytes == 120 + (uint64_t{2} << 30));
-  CHECK_FALSE(emulated.Holds(emulated.Of(shard)));
 }
 
 TEST_CASE("shard board: shards go beside each other as far as memory goes", "[unit]") {
@@ -564,10 +543,9 @@ TEST_CASE("shard board: an experiment keeps to the arithmetic of its first learn
   // Later calls too, whoever is there; another experiment takes what it finds.
   board.RemoveLearner(cpu.id);
   std::promise<std::string> waiting;
-  Running next(&board, 1, "experiments/a",
-               [&, told = false](const BrokerProgress& progress) mutable {
-                 if (!std::exchange(told, true)) waiting.set_value(WaitingFor(progress));
-               });
+  Running next(&board, 1, "experiments/a", [&, told = false](const RunProgress& progress) mutable {
+    if (!std::exchange(told, true)) waiting.set_value(WaitingFor(progress));
+  });
   Running other(&board, 1, "experiments/b");
   CHECK(gpu.Answer(gpu.WaitForShard(0), 3).ok());
   CHECK(other.Join().ok());
@@ -898,7 +876,7 @@ TEST_CASE("shard board: a shard goes where its host is offered, and takes nobody
   board.OnActors(plain.id, 1, {"dm"});
   std::promise<std::string> said;
   bool is_said = false;
-  Running hosted(&board, 2, HostedShard("gym"), [&](const BrokerProgress& progress) {
+  Running hosted(&board, 2, HostedShard("gym"), [&](const RunProgress& progress) {
     if (!std::exchange(is_said, true)) said.set_value(WaitingFor(progress));
   });
   auto reason = said.get_future();
@@ -1088,29 +1066,6 @@ TEST_CASE(
   CHECK(learner.Answer(first, 1).ok());
   CHECK(learner.Answer(learner.WaitForShard(5), 1).ok());
   CHECK(large.Join().ok());
-}
-
-TEST_CASE("shard board: what is waited for, in the order in which it helps", "[unit]") {
-  BrokerProgress progress;
-  CHECK(WaitingFor(progress) == ": waiting for learners");
-  progress.arithmetic = "cpu x";
-  CHECK(WaitingFor(progress) == ": waiting for learners of kind cpu x");
-  progress.learners = 2;
-  CHECK(WaitingFor(progress) == ": waiting for actors");
-  progress.actors = 1;
-  CHECK(WaitingFor(progress).empty());
-  progress.missing_host = "gym";
-  CHECK(WaitingFor(progress) ==
-        ": waiting for actors that offer host 'gym' (mentor-actor --host gym=...)");
-  progress.actors = 0;
-  CHECK(WaitingFor(progress) == ": waiting for actors");
-  progress.diverged = true;
-  CHECK(WaitingFor(progress).find("two learners gave other bits") != std::string::npos);
-  progress.memory = {.of_device = true, .needed = 3'000'000'000, .most = 2'000'000};
-  CHECK(WaitingFor(progress).find("needs 3.0 GB of a device, and the largest learner has 2.0 MB") !=
-        std::string::npos);
-  CHECK(Gigabytes(49'000'000) == "49.0 MB");
-  CHECK(Gigabytes(50'000'000) == "0.1 GB");
 }
 
 TEST_CASE("shard board: shards are shown as far as they are, each experiment's by itself",

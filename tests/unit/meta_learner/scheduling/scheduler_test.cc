@@ -47,7 +47,7 @@ class Fixture {
   void Start() {
     options_.records = &store_->records;
     options_.results = &store_->results;
-    options_.broker = &broker_;
+    options_.board = &board_;
     options_.disk = &disk_;
     options_.run = [this](const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
       return Run(experiment.name(), cancel);
@@ -134,7 +134,7 @@ class Fixture {
   }
   void Look(const v1::Experiment& experiment) { scheduler_->Look(experiment); }
   Store* store() { return store_.get(); }
-  std::set<std::string> with_share() const { return broker_.WithShare(); }
+  std::set<std::string> with_share() const { return board_.WithShare(); }
   DiskGuard* disk() { return &disk_; }
   double times_full() const {
     return testing::MetricValue(*metrics_, "mentor_store_disk_full_total");
@@ -166,7 +166,7 @@ class Fixture {
   int late_ = 0;
   const TempFolder folder_;
   const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
-  ShardBroker broker_{{}, metrics_.get()};
+  ShardBoard board_{{}};
   DiskGuard disk_{folder_.path(), 0, metrics_.get()};
   std::unique_ptr<Store> store_;
   std::unique_ptr<Records::Subscription> subscription_;

@@ -1,4 +1,4 @@
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_service.h"
 
 #include <deque>
 #include <map>
@@ -9,7 +9,6 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>
 
 #include "common/cpu_time.h"
@@ -35,69 +34,13 @@ using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
 
 using google::protobuf::util::TimeUtil;
 
-ShardBoard::Options WithReports(ShardBoard::Options options, Metrics* metrics) {
-  prometheus::Counter& mismatches = metrics->Counter(
-      "mentor_meta_numeric_mismatches_total",
-      "Pairs of a learner and an experiment that keeps to another kind of learner.");
-  options.on_mismatch = [&mismatches](const LearnerInfo& learner, const std::string& experiment,
-                                      const std::string& arithmetic) {
-    mismatches.Increment();
-    MENTOR_LOG(kWarning, "learner gets no shards of an experiment",
-               {{"learner", learner.name},
-                {"experiment", experiment},
-                {"why", ArithmeticMismatch(arithmetic, learner.arithmetic)}});
-  };
-  prometheus::Counter& stalled = metrics->Counter(
-      "mentor_meta_shards_stalled_total", "Shards taken from learners that got nowhere with them.");
-  prometheus::Counter& quarantines = metrics->Counter(
-      "mentor_meta_quarantines_total",
-      "Learners kept away for a while, since they failed or held up what others could do.");
-  prometheus::Counter& divergence = metrics->Counter(
-      "mentor_meta_divergence_total",
-      "Results of shards that differ from another learner's: exactness is broken.");
-  options.on_divergence = [&divergence](const std::string& experiment,
-                                        const std::vector<std::string>& learners) {
-    divergence.Increment();
-    MENTOR_LOG(kError,
-               "learners gave other bits for the same shard: one of these machines computes "
-               "wrongly; all of them are kept away for a while",
-               {{"experiment", experiment}, {"learners", absl::StrJoin(learners, ", ")}});
-  };
-  options.on_strike = [&stalled, &quarantines](const LearnerInfo& learner, const char* why,
-                                               bool quarantined) {
-    if (std::string_view(why) == ShardBoard::kStalled) stalled.Increment();
-    if (quarantined) quarantines.Increment();
-    MENTOR_LOG(kWarning, quarantined ? "learner kept away for a while" : "learner struck",
-               {{"learner", learner.name}, {"why", why}});
-  };
-  options.on_event = [](const std::string& experiment, const ShardEvent& event) {
-    MENTOR_LOG(kInfo, event.sentence,
-               {{"experiment", experiment},
-                {"event", event.name},
-                {"learner", event.learner},
-                {"detail", event.detail}});
-  };
-  return options;
-}
-
 }  // namespace
 
-absl::Status ArithmeticMismatch(const std::string& kept, const std::string& got) {
-  return MakeError(
-      absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
-      absl::StrFormat("the experiment's results come from learners that compute with '%s', and "
-                      "this one computes with '%s': their last bits differ; start learners of "
-                      "that device and build, or create the experiment anew (or clone a "
-                      "checkpoint of it), which then takes whichever learners come first",
-                      kept, got),
-      {{"expected", kept}, {"got", got}});
-}
-
-class ShardBroker::Service final : public v1::ShardService::CallbackService {
+class ShardService::Impl final : public v1::ShardService::CallbackService {
  public:
-  Service(Options options, std::shared_ptr<ShardBoard> board, Metrics* metrics)
+  Impl(Options options, ShardBoard* board, Metrics* metrics)
       : options_(std::move(options)),
-        board_(std::move(board)),
+        board_(board),
         server_uid_(NewUuid()),
         learners_(metrics->Gauge("mentor_meta_learners", "Learners connected.")),
         segments_(
@@ -115,7 +58,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     MENTOR_HISTORY("serves", {{"border", "learners"}, {"server", server_uid_}});
   }
 
-  ~Service() override {
+  ~Impl() override {
     {
       const MutexLock lock(mutex_);
       stopping_ = true;
@@ -182,10 +125,17 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     return peers;
   }
 
-  std::string LearnerName(ShardBoard::LearnerId id) const {
+  std::vector<v1::ShardInfo> Shards(const std::string& experiment) const {
+    std::vector<v1::ShardInfo> shards;
+    const std::vector<ShardBoard::ShardState> states = board_->Shards(experiment);
     const MutexLock lock(mutex_);
-    const auto learner = connected_.find(id);
-    return learner == connected_.end() ? "" : learner->second.info.name();
+    for (const ShardBoard::ShardState& state : states) {
+      shards.push_back(state.info);
+      if (!state.learner) continue;
+      if (const auto learner = connected_.find(*state.learner); learner != connected_.end())
+        shards.back().set_learner(learner->second.info.name());
+    }
+    return shards;
   }
 
   absl::Status Drain(const std::string& name) {
@@ -268,7 +218,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       peer->events.pop_front();
       lock.Unlock();
       const double before = ThreadCpuSeconds();
-      Handle(peer, std::move(event));
+      Handle(peer, event);
       ingest_seconds_.Increment(ThreadCpuSeconds() - before);
       lock.Lock();
       peer->taken = !peer->events.empty();
@@ -276,7 +226,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     }
   }
 
-  void Handle(const std::shared_ptr<Peer>& sender, Event event) {
+  void Handle(const std::shared_ptr<Peer>& sender, const Event& event) {
     Peer& peer = *sender;
     if (!event.message) {
       if (peer.learner) {
@@ -292,7 +242,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       return;
     }
     if (peer.broken) return;
-    const absl::Status status = Accept(sender, std::move(*event.message));
+    const absl::Status status = Accept(sender, *event.message);
     if (status.ok()) return;
     peer.broken = true;
     rejected_.Increment();
@@ -300,7 +250,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     peer.stream->Close(status);
   }
 
-  absl::Status Accept(const std::shared_ptr<Peer>& peer, v1::RunRequest message) {
+  absl::Status Accept(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
     if (!peer->learner) return AcceptHello(peer, message);
     switch (message.message_case()) {
       case v1::RunRequest::kSegment:
@@ -459,7 +409,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 
   // Fixed after construction.
   const Options options_;
-  const std::shared_ptr<ShardBoard> board_;
+  ShardBoard* const board_;
   const std::string server_uid_;
   prometheus::Gauge& learners_;
   prometheus::Counter& segments_;
@@ -481,72 +431,35 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   std::vector<std::thread> ingest_;
 };
 
-ShardBroker::ShardBroker(Options options, Metrics* metrics)
-    : board_(std::make_shared<ShardBoard>(WithReports(options.board, metrics))),
-      service_(std::make_unique<Service>(std::move(options), board_, metrics)) {}
-
-ShardBroker::~ShardBroker() = default;
-
-grpc::Service* ShardBroker::service() {
-  return service_.get();
-}
-
-absl::StatusOr<std::vector<ShardResult>> ShardBroker::Run(
-    std::vector<v1::Shard> shards, const v1::Tensor& weights, const std::atomic<bool>& cancel,
-    const ShardBoard::OnProgress& on_progress) {
-  return board_->Run(std::move(shards), weights, cancel, on_progress);
-}
-
-void ShardBroker::SetShare(const std::string& experiment, const Share& share) {
-  board_->SetShare(experiment, share);
-}
-
-void ShardBroker::RemoveShare(const std::string& experiment) {
-  board_->RemoveShare(experiment);
-}
-
-void ShardBroker::KeepArithmetic(const std::string& experiment, const std::string& arithmetic,
-                                 ShardBoard::Keep keep) {
-  board_->KeepArithmetic(experiment, arithmetic, std::move(keep));
-}
-
-uint64_t ShardBroker::TakeServed(const std::string& experiment) {
-  return board_->TakeServed(experiment);
-}
-
-std::vector<v1::ShardInfo> ShardBroker::Shards(const std::string& experiment) const {
-  std::vector<v1::ShardInfo> shards;
-  for (ShardBoard::ShardState& state : board_->Shards(experiment)) {
-    if (state.learner) state.info.set_learner(service_->LearnerName(*state.learner));
-    shards.push_back(std::move(state.info));
-  }
-  return shards;
-}
-
-MemoryShortage ShardBroker::ShortageOf(const learner::ShardMemory& memory) const {
-  return board_->ShortageOf(memory);
-}
-
 prometheus::Gauge& DeviceLostGauge(Metrics* metrics, const char* whose) {
   return metrics->Gauge("mentor_meta_device_lost_timestamp_seconds",
                         "When a device last failed, of a learner or of the meta-learner; 0: never.",
                         {{"of", whose}});
 }
 
-std::vector<v1::Peer> ShardBroker::Peers() const {
-  return service_->Peers();
+ShardService::ShardService(Options options, ShardBoard* board, Metrics* metrics)
+    : impl_(std::make_unique<Impl>(std::move(options), board, metrics)) {}
+
+ShardService::~ShardService() = default;
+
+grpc::Service* ShardService::service() {
+  return impl_.get();
 }
 
-absl::Status ShardBroker::Drain(const std::string& peer) {
-  return service_->Drain(peer);
+std::vector<v1::ShardInfo> ShardService::Shards(const std::string& experiment) const {
+  return impl_->Shards(experiment);
 }
 
-void ShardBroker::Wake() {
-  board_->Wake();
+std::vector<v1::Peer> ShardService::Peers() const {
+  return impl_->Peers();
 }
 
-void ShardBroker::Stop() {
-  service_->Stop();
+absl::Status ShardService::Drain(const std::string& peer) {
+  return impl_->Drain(peer);
+}
+
+void ShardService::Stop() {
+  impl_->Stop();
 }
 
 }  // namespace mentor::meta_learner

@@ -1,6 +1,6 @@
 // The border between learners and the meta-learner over the in-process transport: which learners
 // are admitted, and what ends a stream.
-#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/fleet/shard_service.h"
 
 #include <atomic>
 #include <chrono>
@@ -102,26 +102,27 @@ class RawLearner {
 
 struct Fixture {
   std::unique_ptr<Metrics> metrics = Metrics::Create();
-  ShardBroker broker;
+  ShardBoard board{{}};
+  ShardService service;
   std::unique_ptr<rpc::Server> server;
 
   explicit Fixture(int ingest_threads = 2)
-      : broker({.catalogue_hash = "catalogue",
-                .actor_fingerprint = "actor bits",
-                .learner_fingerprint = "bits",
-                .ingest_threads = ingest_threads},
-               metrics.get()) {
-    auto started = rpc::Server::Start({.address = ""}, {broker.service()});
+      : service({.catalogue_hash = "catalogue",
+                 .actor_fingerprint = "actor bits",
+                 .learner_fingerprint = "bits",
+                 .ingest_threads = ingest_threads},
+                &board, metrics.get()) {
+    auto started = rpc::Server::Start({.address = ""}, {service.service()});
     REQUIRE(started.ok());
     server = *std::move(started);
   }
   ~Fixture() {
-    broker.Stop();
+    service.Stop();
     server->Shutdown(std::chrono::seconds(5));
   }
 };
 
-TEST_CASE("shard broker: a learner is welcomed and told what its actors must have", "[loopback]") {
+TEST_CASE("shard service: a learner is welcomed and told what its actors must have", "[loopback]") {
   Fixture fixture;
   RawLearner learner(fixture.server.get());
   learner.SayHello(RawLearner::GoodHello());
@@ -130,7 +131,7 @@ TEST_CASE("shard broker: a learner is welcomed and told what its actors must hav
   CHECK(welcome.numeric_fingerprint() == "actor bits");
 }
 
-TEST_CASE("shard broker: peers show what a learner computes with and its memory", "[loopback]") {
+TEST_CASE("shard service: peers show what a learner computes with and its memory", "[loopback]") {
   Fixture fixture;
   RawLearner learner(fixture.server.get());
   v1::Hello hello = RawLearner::GoodHello();
@@ -142,23 +143,23 @@ TEST_CASE("shard broker: peers show what a learner computes with and its memory"
   learner.SayHello(hello);
   static_cast<void>(learner.WaitFor(v1::RunResponse::kWelcome));
   std::vector<v1::Peer> peers;
-  while (peers.empty()) peers = fixture.broker.Peers();  // Just after the welcome.
+  while (peers.empty()) peers = fixture.service.Peers();  // Just after the welcome.
   CHECK(peers[0].arithmetic() == "a GPU GPU bits");
   CHECK(peers[0].memory_bytes() == uint64_t{3} << 30);
   CHECK(peers[0].memory_needed_bytes() == learner::kLearnerProcessBytes);
   CHECK(peers[0].device_memory_bytes() == uint64_t{1} << 30);
-  CHECK(fixture.broker.ShortageOf({.bytes = uint64_t{2} << 30}).needed == 0);
-  const MemoryShortage process = fixture.broker.ShortageOf({.bytes = uint64_t{3} << 30});
+  CHECK(fixture.board.ShortageOf({.bytes = uint64_t{2} << 30}).needed == 0);
+  const MemoryShortage process = fixture.board.ShortageOf({.bytes = uint64_t{3} << 30});
   CHECK_FALSE(process.of_device);
   CHECK(process.needed == learner::kLearnerProcessBytes + (uint64_t{3} << 30));
   CHECK(process.most == uint64_t{3} << 30);
-  const MemoryShortage device = fixture.broker.ShortageOf({.device_bytes = uint64_t{2} << 30});
+  const MemoryShortage device = fixture.board.ShortageOf({.device_bytes = uint64_t{2} << 30});
   CHECK(device.of_device);
   CHECK(device.needed == uint64_t{2} << 30);
   CHECK(device.most == uint64_t{1} << 30);
 }
 
-TEST_CASE("shard broker: a learner says that it leaves, and gets no more", "[loopback]") {
+TEST_CASE("shard service: a learner says that it leaves, and gets no more", "[loopback]") {
   Fixture fixture;
   RawLearner learner(fixture.server.get());
   learner.SayHello(RawLearner::GoodHello());
@@ -168,14 +169,14 @@ TEST_CASE("shard broker: a learner says that it leaves, and gets no more", "[loo
   learner.Say(message);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   const auto draining = [&] {
-    const auto peers = fixture.broker.Peers();
+    const auto peers = fixture.service.Peers();
     return !peers.empty() && peers[0].draining();
   };
   while (!draining() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   CHECK(draining());
 }
 
-TEST_CASE("shard broker: a learner says that its device has failed, and gets no more",
+TEST_CASE("shard service: a learner says that its device has failed, and gets no more",
           "[loopback]") {
   Fixture fixture;
   RawLearner learner(fixture.server.get());
@@ -186,7 +187,7 @@ TEST_CASE("shard broker: a learner says that its device has failed, and gets no 
   learner.Say(message);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   const auto draining = [&] {
-    const auto peers = fixture.broker.Peers();
+    const auto peers = fixture.service.Peers();
     return !peers.empty() && peers[0].draining();
   };
   while (!draining() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
@@ -195,7 +196,7 @@ TEST_CASE("shard broker: a learner says that its device has failed, and gets no 
                              "mentor_meta_device_lost_timestamp_seconds{of=\"learner\"}") > 1e9);
 }
 
-TEST_CASE("shard broker: of two streams with one uid the newer one stays (D12)", "[loopback]") {
+TEST_CASE("shard service: of two streams with one uid the newer one stays (D12)", "[loopback]") {
   Fixture fixture;
   const v1::Hello hello = RawLearner::GoodHello();
   RawLearner first(fixture.server.get());
@@ -207,7 +208,7 @@ TEST_CASE("shard broker: of two streams with one uid the newer one stays (D12)",
   CHECK(first.WaitForEnd().code() == absl::StatusCode::kAlreadyExists);
 }
 
-// Reports these actors, and waits until the broker has `expected` peers.
+// Reports these actors, and waits until the service has `expected` peers.
 std::vector<v1::Peer> Report(Fixture* fixture, RawLearner* learner,
                              const std::vector<v1::Peer>& actors, size_t expected) {
   v1::RunRequest message;
@@ -216,7 +217,7 @@ std::vector<v1::Peer> Report(Fixture* fixture, RawLearner* learner,
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   std::vector<v1::Peer> peers;
   while (peers.size() != expected && std::chrono::steady_clock::now() < end)
-    peers = fixture->broker.Peers();
+    peers = fixture->service.Peers();
   REQUIRE(peers.size() == expected);
   return peers;
 }
@@ -228,7 +229,7 @@ v1::Peer ActorNamed(const std::string& name, const std::string& host = "h") {
   return actor;
 }
 
-TEST_CASE("shard broker: what each learner says is heard in its order", "[loopback]") {
+TEST_CASE("shard service: what each learner says is heard in its order", "[loopback]") {
   constexpr int kLearners = 4, kReports = 500;
   Fixture fixture(/*ingest_threads=*/4);
   std::vector<std::unique_ptr<RawLearner>> learners;
@@ -259,14 +260,14 @@ TEST_CASE("shard broker: what each learner says is heard in its order", "[loopba
   std::set<std::string> actors;
   while (actors != last && std::chrono::steady_clock::now() < end) {
     actors.clear();
-    for (const v1::Peer& peer : fixture.broker.Peers()) {
+    for (const v1::Peer& peer : fixture.service.Peers()) {
       if (!peer.learner().empty()) actors.insert(peer.name());
     }
   }
   CHECK(actors == last);
 }
 
-TEST_CASE("shard broker: of the actors that a learner reports, those within bounds are believed",
+TEST_CASE("shard service: of the actors that a learner reports, those within bounds are believed",
           "[loopback]") {
   Fixture fixture;
   RawLearner learner(fixture.server.get());
@@ -297,7 +298,7 @@ TEST_CASE("shard broker: of the actors that a learner reports, those within boun
   CHECK(peers[1].learner() == peers[0].name());
 }
 
-TEST_CASE("shard broker: a drain goes to who has the name, whatever another learner reports",
+TEST_CASE("shard service: a drain goes to who has the name, whatever another learner reports",
           "[loopback]") {
   Fixture fixture;
   RawLearner sick(fixture.server.get()), healthy(fixture.server.get());
@@ -312,14 +313,14 @@ TEST_CASE("shard broker: a drain goes to who has the name, whatever another lear
       &fixture, &sick,
       {ActorNamed("learners/" + hello.peer_uid()), ActorNamed("actors/a"), ActorNamed("actors/b")},
       5);
-  REQUIRE(fixture.broker.Drain("actors/a").ok());
+  REQUIRE(fixture.service.Drain("actors/a").ok());
   CHECK(healthy.WaitFor(v1::RunResponse::kDrainActor).drain_actor().name() == "actors/a");
   CHECK(sick.WaitFor(v1::RunResponse::kDrainActor).drain_actor().name() == "actors/a");
-  REQUIRE(fixture.broker.Drain("learners/" + hello.peer_uid()).ok());
+  REQUIRE(fixture.service.Drain("learners/" + hello.peer_uid()).ok());
   static_cast<void>(healthy.WaitFor(v1::RunResponse::kDrain));
 }
 
-TEST_CASE("shard broker: another version, other bits and a wrong beginning are refused",
+TEST_CASE("shard service: another version, other bits and a wrong beginning are refused",
           "[loopback]") {
   Fixture fixture;
   {
@@ -386,13 +387,13 @@ TEST_CASE("shard broker: another version, other bits and a wrong beginning are r
 }
 
 TEST_CASE(
-    "shard broker: a segment with NaN ends that stream, and the shard goes to another learner",
+    "shard service: a segment with NaN ends that stream, and the shard goes to another learner",
     "[loopback]") {
   Fixture fixture;
   const std::atomic<bool> cancel = false;
   absl::StatusOr<std::vector<ShardResult>> results = absl::UnknownError("not run");
   std::thread run(
-      [&] { results = fixture.broker.Run({testing::OutcomesShard()}, {}, cancel, nullptr); });
+      [&] { results = fixture.board.Run({testing::OutcomesShard()}, {}, cancel, nullptr); });
 
   const auto answer = [](RawLearner* learner, double reward) {
     learner->SayHello(RawLearner::GoodHello());
