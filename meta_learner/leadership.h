@@ -26,7 +26,7 @@ class Leadership {
   struct Options {
     StoreOptions store;  // Leadership sets on_lost and try_only.
     bool standby = false;
-    ExperimentService::Options control;  // For the calls that a standby answers.
+    ExperimentService::Options control = {};  // For the calls that a standby answers.
   };
   Leadership(Options options, Metrics* metrics);
 

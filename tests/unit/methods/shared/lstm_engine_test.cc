@@ -56,7 +56,7 @@ TEST_CASE("lstm on a device: acting has the bits of the CPU, and goes on from it
   auto here = network->signals()->InitialState(kLifetimes, torch::kFloat32), there = here;
   for (int segment = 0; segment < 2; ++segment) {
     const auto want = network->signals()->Run(weights, steps, noise, &here);
-    const auto got = emulated->Run(weights, steps, noise, &there);
+    const auto got = emulated->signals()->Run(weights, steps, noise, &there);
     CHECK(torch::equal(got.signals, want.signals));
     CHECK(got.log_probs.defined() == noisy);
     if (noisy) {
