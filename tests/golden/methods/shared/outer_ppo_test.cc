@@ -31,7 +31,7 @@ Case ReadCase(const Json& test, torch::Dtype dtype) {
                        .entropy_coef = config.at("entropy_coef"),
                        .value_coef = config.at("value_coef")},
               .max_grad_norm = config.at("max_grad_norm"),
-              .target_kl = std::nullopt,
+              .target_kl = 0,
               .k = config.at("k"),
               .num_minibatches = config.value("num_minibatches", 0),
               .rho_error_max = std::numeric_limits<double>::infinity()};
