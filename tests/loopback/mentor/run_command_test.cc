@@ -16,6 +16,7 @@
 #include "meta_learner/experiment/spec_memory.h"
 #include "methods/base/outer_rule.h"
 #include "tests/loopback/mentor/local/tiny_runs.h"
+#include "tests/paths.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
@@ -57,13 +58,13 @@ v1::ExperimentSpec Spec(const meta_learner::RuleEntry& entry,
 double PeakBytes(const v1::ExperimentSpec& spec, const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "spec.txtpb", out = folder / "run";
   REQUIRE(WriteFileAtomically(file, PrintSpec(spec), 0644).ok());
-  const std::string threads = std::to_string(kThreads);
+  const std::string program = testing::BuildPath("bin/mentor"), threads = std::to_string(kThreads);
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
     const int null = open("/dev/null", O_WRONLY);
     dup2(null, STDOUT_FILENO);
-    execl(MENTOR_BIN_DIR "/mentor", "mentor", "run", file.c_str(), "--out", out.c_str(), "--quiet",
+    execl(program.c_str(), "mentor", "run", file.c_str(), "--out", out.c_str(), "--quiet",
           "--threads", threads.c_str(), static_cast<char*>(nullptr));
     _exit(127);
   }
@@ -112,7 +113,7 @@ TEST_CASE("memory: what every rule takes stays below its bound", "[loopback]") {
                         PeakBytes(small_spec, small_folder.path());
     const double bound = BoundBytes(large_spec) - BoundBytes(small_spec);
     constexpr double kMebibyte = 1 << 20;
-    UNSCOPED_INFO(entry->name << ": used " << used / kMebibyte << " MiB, bound "
+    INFO(entry->name << ": used " << used / kMebibyte << " MiB, bound "
                               << bound / kMebibyte << " MiB");
     CHECK(used <= bound);
   }
