@@ -140,7 +140,7 @@ TEST_CASE("spec base: overrides come after the base, and cannot name another", "
   ParseSpec(kWhole, {"base=whole", "clear=seed"}, &violations);
   REQUIRE(violations.list().size() == 2);
   CHECK(violations.list()[0].field == "--set 'base=whole'");
-  CHECK(Contains(violations.list()[0].description, "write it in the file"));
+  CHECK(Contains(violations.list()[0].description, "write it there"));
 }
 
 TEST_CASE("spec base: is looked up beside the file, then among the ready specs", "[unit]") {

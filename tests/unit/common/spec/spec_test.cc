@@ -523,7 +523,7 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "option",
       "--set 'a..b': ExperimentSpec has no field 'a'; known: display_name, seed, benchmark, "
       "lifetime, agent, signal, "
-      "rule, evaluation, checkpoint, curriculum",
+      "rule, evaluation, checkpoint, curriculum, base, clear",
       "agent.gamma: is nan; give a finite number from 0 to 1; the default is 0.99",
   };
   REQUIRE(lines.size() == expected.size());

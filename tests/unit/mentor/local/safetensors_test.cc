@@ -86,11 +86,11 @@ TEST_CASE("safetensors: what is wrong is named", "[unit]") {
       {FileOf(entry(R"({"dtype":"BF16","shape":[2],"data_offsets":[0,4]})"), four), "dtype BF16"},
       {FileOf(entry(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,4]})"), four), "shape"},
       {FileOf(entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,4]})"), four),
-       "not its shape and dtype"},
+       "does not fit its shape and dtype"},
       {FileOf(entry(R"({"dtype":"F32","shape":[1099511627776,1099511627776],)"
                     R"("data_offsets":[0,4]})"),
               four),
-       "not its shape and dtype"},
+       "does not fit its shape and dtype"},
       {FileOf(entry(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})"), four + four),
        "'x' has data from 4 to 8"},
       {FileOf(entry(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})"), ""), "of 0"},
