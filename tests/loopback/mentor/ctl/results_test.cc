@@ -434,7 +434,7 @@ TEST_CASE("mentorctl: doctor finds what is wrong and says what to do", "[loopbac
   CHECK(Contains(lost.out, "bad  server: not asked: "));
 
   fixture.service().SetPeers({});
-  CHECK(Contains(fixture.Run({"doctor"}).out, "bad  learners: none is connected"));
+  CHECK(Contains(fixture.Run({"doctor"}).out, "bad  learners: no learner is connected"));
   fixture.Stop();
   const Outcome gone = fixture.Run({"doctor", "--timeout", "0.5"});
   CHECK(gone.code == 6);
