@@ -55,6 +55,7 @@ v1::WorkRequest CreditMessage(uint32_t units) {
 
 struct Actor::Connection {
   std::shared_ptr<WorkStream> stream;
+  std::chrono::nanoseconds opened{0};  // By Now(); fixed before others see it.
   // Guarded by the actor's mutex_.
   uint32_t credit = 0;       // Units that the learner may still send.
   std::string learner = {};  // Uid of the learner; fixed before the first unit.
@@ -300,6 +301,7 @@ bool Actor::WaitForLearner() {
 std::optional<Actor::WorkStream::Handlers> Actor::Open(std::shared_ptr<WorkStream> stream) {
   auto connection = std::make_shared<Connection>();
   connection->stream = std::move(stream);
+  connection->opened = Now();
   const MutexLock lock(mutex_);
   if (draining_) return std::nullopt;
   connection_ = connection;
@@ -483,6 +485,15 @@ absl::Status Actor::AtPausePoint(Unit* unit) {
   return unit->end;
 }
 
+void Actor::LeaveUnwelcomeLocked(std::chrono::nanoseconds now) {
+  if (connection_ == nullptr || connection_->welcomed ||
+      now - connection_->opened < options_.welcome_deadline)
+    return;
+  connection_->stream->Close(absl::UnavailableError(absl::StrFormat(
+      "the learner did not answer hello within %g s",
+      std::chrono::duration<double>(options_.welcome_deadline).count())));
+}
+
 void Actor::WatchTime() {
   MutexLock lock(mutex_);
   std::chrono::nanoseconds looked{0};
@@ -498,6 +509,7 @@ void Actor::WatchTime() {
     const auto now = Now();
     if (now - looked < kLookAtTime) continue;
     looked = now;
+    LeaveUnwelcomeLocked(now);
     for (const auto& [id, unit] : units_) {
       const char* const piece = unit->piece.load(std::memory_order_relaxed);
       const std::chrono::nanoseconds since{unit->piece_since.load(std::memory_order_relaxed)};

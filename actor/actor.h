@@ -43,6 +43,8 @@ class Actor {
     // Time limit for running units when the actor leaves a learner or ends. Units that run longer
     // are cut, and other actors run them again.
     std::chrono::milliseconds drain_deadline{5'000};
+    // A learner that does not answer hello within this time is left for another.
+    std::chrono::milliseconds welcome_deadline{10'000};
     // A reset or a step with more computing time than this is an error of its unit.
     std::chrono::milliseconds piece_deadline{60'000};
     // Called by Stop after the limit for running units: must end whatever they wait for.
@@ -74,6 +76,8 @@ class Actor {
   void Run(Worker* worker, const std::shared_ptr<Unit>& unit) ABSL_LOCKS_EXCLUDED(mutex_);
   // Asks units for their places when a time slice is over, and ends units that take too long.
   void WatchTime();
+  // Ends the stream to a learner that did not answer hello in time.
+  void LeaveUnwelcomeLocked(std::chrono::nanoseconds now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Waits for the unit's turn if the unit was asked to stop. An error: why the unit must end.
   absl::Status AtPausePoint(Unit* unit);
   // Asks units that lost their places to stop, and lets units begin or continue.

@@ -59,6 +59,8 @@ absl::StatusOr<std::string> FactsPage(const FactsFlags& flags) {
   std::string name;
   MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, ParseOptions(flags.options));
   MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &name, &options));
+  if (flags.hosts.hosts.size() > 1)
+    return BadFlag("--simulator", flags.hosts.hosts[1], "is the second one; ask one at a time");
   if (name.empty())
     return BadFlag("--simulator", "",
                    "give one, for instance --simulator gym='python3 -m mentor_env'");

@@ -133,7 +133,7 @@ class Resolver {
     if (files_.size() > kBasesMax) {
       return Refuse("base",
                     absl::StrCat("is ", Quote(name), ", base number ", files_.size(),
-                                 " in a row; at most ", kBasesMax, " may follow each other"));
+                                 "; a spec may rest on at most ", kBasesMax, " bases in a row"));
     }
     const absl::StatusOr<std::string> text = ReadFile(*path, kSpecBytesMax);
     if (!text.ok()) return Refuse("base", std::string(text.status().message()));
@@ -147,10 +147,14 @@ class Resolver {
   }
 
   absl::StatusOr<Path> FindBase(const std::string& name) const {
+    if (name.empty()) return absl::InvalidArgumentError("is empty; name a spec, or leave base out");
     const Path asked = files_.back().parent_path() / name;
     for (const Path& beside : {asked, Path(asked.string() + kSpecEnding)}) {
       std::error_code error;
       if (std::filesystem::is_regular_file(beside, error)) return beside;
+      if (Path(name).has_extension() && std::filesystem::exists(beside, error))
+        return absl::InvalidArgumentError(
+            absl::StrCat("is ", Quote(name), ", which is a folder or a device; name a file"));
     }
     return FindReadySpec(name);
   }

@@ -167,7 +167,7 @@ void ApplyOverride(const std::string& text, v1::ExperimentSpec* spec, Violations
   const std::string path = text.substr(0, equals), value = text.substr(equals + 1);
   if (path == "base" || path == "clear") {
     violations->Add("--set " + Quote(text),
-                    "changes what the spec's file begins with; write it there");
+                    "sets " + Quote(path) + ", which only a spec's file can do; write it there");
     return;
   }
   const std::optional<Target> target = Resolve(spec, path, violations);

@@ -11,6 +11,7 @@
 #include "common/installed.h"
 #include "common/spec/spec.h"
 #include "common/spec/text.h"
+#include "common/spec/wording.h"
 
 namespace mentor {
 namespace {
@@ -59,7 +60,7 @@ absl::StatusOr<std::filesystem::path> FindReadySpec(const std::string& name) {
     if (!is_path && ready.name == stem) return ready.path;
     names.push_back(ready.name);
   }
-  const std::string missing = absl::StrCat("there is no spec '", name, "'; ");
+  const std::string missing = absl::StrCat("there is no spec ", spec::Quote(name), "; ");
   if (names.empty()) return absl::NotFoundError(missing + "give a file");
   const std::vector<std::string> near = NearestNames(asked.stem().string(), names);
   if (near.empty()) {

@@ -113,7 +113,10 @@ void AddAccessVerbs(Commands* commands) {
         [=](Session& session) { return InitCertificates(session, *flags); }, true);
     command->add_option("folder", flags->folder, "Folder for the files")
         ->type_name("DIR")
-        ->required();
+        ->required()
+        ->check([](const std::string& folder) {
+          return folder.empty() ? "is empty; name a folder" : std::string();
+        });
     Repeatable(command->add_option("--name", flags->request.names,
                                    "A DNS name or an IP address of the servers, beside localhost; "
                                    "meta-learner=HOST or learner=HOST is a name of one of them; "

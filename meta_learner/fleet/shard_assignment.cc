@@ -40,10 +40,15 @@ bool ShardBoard::GiveNextLocked(LearnerId id) {
   if (learner.shards.size() >= learner.info.slots) ready = BeyondSlotsLocked(learner, ready);
   while (const std::optional<std::string> next = queue_.Next(ready)) {
     const std::deque<uint64_t>& line = waiting_.at(*next);
-    const uint64_t shard = *std::find_if(
+    const auto found = std::find_if(
         line.begin(), line.end(), [&](uint64_t one) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
           return JudgeLocked(learner, *jobs_.at(one)).obstacle >= Obstacle::kRoom;
         });
+    if (found == line.end()) {  // A quarantine ended since ReadyLocked looked.
+      ready.erase(*next);
+      continue;
+    }
+    const uint64_t shard = *found;
     const Job& job = *jobs_.at(shard);
     if (JudgeLocked(learner, job).obstacle == Obstacle::kNone) {
       GiveLocked(id, shard);
@@ -356,7 +361,7 @@ void ShardBoard::MoveLackingLocked() {
     if (!IsFreeElsewhereLocked(*job) && ReadyLocked(&holder).empty()) continue;
     TellLocked(job->shard->experiment(),
                {.name = "shard_hostless",
-                .sentence = "a shard lost its host and makes place for others",
+                .sentence = "a shard lost its simulator and makes place for others",
                 .learner = holder.info.name,
                 .detail = lacked});
     TakeBackLocked(job);

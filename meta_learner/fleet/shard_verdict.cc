@@ -74,7 +74,7 @@ std::string RefusalOf(const Verdict& verdict) {
     case Obstacle::kMemory:
       return "needs more memory";
     case Obstacle::kSimulator:
-      return absl::StrFormat("none of its actors offers host '%s'", verdict.missing);
+      return absl::StrFormat("none of its actors offers simulator '%s'", verdict.missing);
     default:
       return "";
   }
@@ -92,7 +92,7 @@ std::string WaitingFor(const RunProgress& progress) {
     return ": two learners gave other bits for one shard, and are kept away (MentorDivergence)";
   if (progress.learners > 0 && progress.actors == 0) return ": waiting for actors";
   if (!progress.missing_simulator.empty()) {
-    return absl::StrFormat(": waiting for actors that offer host '%s' (mentor-actor --host %s=...)",
+    return absl::StrFormat(": waiting for actors that offer simulator '%s' (mentor-actor --simulator %s=...)",
                            progress.missing_simulator, progress.missing_simulator);
   }
   if (progress.learners > 0) return "";

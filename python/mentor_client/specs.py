@@ -195,6 +195,7 @@ def _parse(source: str, text: str) -> ExperimentProto:
 
 
 _BASES_MAX = 4
+_SPEC_BYTES_MAX = 1 << 20
 
 
 def _resolve_base(spec: ExperimentSpec, files: List[pathlib.Path]) -> None:
@@ -212,11 +213,13 @@ def _resolve_base(spec: ExperimentSpec, files: List[pathlib.Path]) -> None:
     if len(files) > _BASES_MAX:
         raise usage(
             "base",
-            f"{place}is '{spec.base}', base number {len(files)} in a row; at most {_BASES_MAX} may "
-            "follow each other",
+            f"{place}is '{spec.base}', base number {len(files)}; a spec may rest on at most "
+            f"{_BASES_MAX} bases in a row",
         )
     merged = ExperimentSpec()
     try:
+        if path.stat().st_size > _SPEC_BYTES_MAX:
+            raise ValueError(f"it has more than {_SPEC_BYTES_MAX} bytes")
         _parse_into(merged, path.read_text(encoding="utf-8"))
     except (OSError, ValueError, text_format.ParseError) as error:
         raise usage("base", f"{place}is '{spec.base}': {path} cannot be read: {error}") from None
@@ -231,9 +234,14 @@ def _resolve_base(spec: ExperimentSpec, files: List[pathlib.Path]) -> None:
 
 
 def _find_base(name: str, file: pathlib.Path, place: str) -> pathlib.Path:
+    if not name:
+        raise usage("base", f"{place}is empty; name a spec, or leave base out")
     for beside in (file.parent / name, file.parent / f"{name}.txtpb"):
-        if beside.is_file():
-            return beside
+        try:
+            if beside.is_file():
+                return beside
+        except (OSError, ValueError) as error:  # Too long, or not a file name.
+            raise usage("base", f"{place}is no file's name: {error}; name a spec") from None
     ready = ready_specs()
     stem = name[: -len(".txtpb")] if name.endswith(".txtpb") else name
     if stem in ready:
@@ -242,16 +250,25 @@ def _find_base(name: str, file: pathlib.Path, place: str) -> pathlib.Path:
 
 
 def _clear(message: Any, path: str, place: str) -> None:
-    *groups, name = path.split(".")
-    try:
-        for group in groups:
-            message = getattr(message, group)
-        is_set = name in [field.name for field, _ in message.ListFields()]
-    except AttributeError:
-        is_set = False
-    if not is_set:
-        raise usage("clear", f"{place}has '{path}': the base does not set it; remove it from clear")
-    message.ClearField(name)
+    names = path.split(".")
+    for at, name in enumerate(names, 1):
+        fields = message.DESCRIPTOR.fields_by_name
+        if name not in fields:
+            raise usage(
+                "clear",
+                f"{place}has '{path}': {message.DESCRIPTOR.name} has no field '{name}'; known: "
+                f"{', '.join(fields)}",
+            )
+        field = fields[name]
+        if at < len(names) and (_is_repeated(field) or field.message_type is None):
+            raise usage("clear", f"{place}has '{path}': '{name}' has no parts; end the path there")
+        if name not in [one.name for one, _ in message.ListFields()]:
+            raise usage(
+                "clear", f"{place}has '{path}': the base does not set it; remove it from clear"
+            )
+        if at < len(names):
+            message = getattr(message, name)
+    message.ClearField(names[-1])
 
 
 def _make_room(changes: Any, merged: Any) -> None:
@@ -306,6 +323,10 @@ def apply_overrides(spec: ExperimentSpec, overrides: Overrides) -> None:
         path, equals, value = str(override).partition("=")
         if not equals or not path:
             raise usage("overrides", f"'{override}' is not of the form path.to.field=value")
+        if path in ("base", "clear"):
+            raise usage(
+                "overrides", f"sets '{path}', which only a spec's file can do; write it there"
+            )
         _set(spec, path, value)
 
 

@@ -91,7 +91,7 @@ class HostsTest(ClusterTest):
         _, meta_address, learner_address = self.cluster()
         self.start_actor(learner_address, 1)
         self.create_experiment(meta_address, "hosted", spec=whole)
-        sentence = "waiting for actors that offer host 'block'"
+        sentence = "waiting for actors that offer simulator 'block'"
         self.wait_until(lambda: sentence in self.mentorctl(meta_address, "get", "hosted"), sentence)
         self.start_actor(learner_address, 1, "--host", BLOCK)
         self.wait_for_state(meta_address, "hosted", "STATE_SUCCEEDED")
@@ -111,7 +111,7 @@ class HostsTest(ClusterTest):
         self.start_actor(learners[0], 1, "--host", f"one={program}")
         self.start_actor(learners[1], 1)
         self.create_experiment(server, "two", spec=specs["two"])
-        sentence = "waiting for actors that offer host 'two'"
+        sentence = "waiting for actors that offer simulator 'two'"
         self.wait_until(lambda: sentence in self.mentorctl(server, "get", "two"), sentence)
         self.create_experiment(server, "one", spec=specs["one"])
         self.create_experiment(server, "plain")

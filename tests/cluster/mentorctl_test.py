@@ -223,7 +223,7 @@ class MentorctlTest(ClusterTest):
         ctl("wait", "one", "--within", "60s", code=7)
         self.assertRegex(ctl("get", "one"), r"Reason +a test\n")
         doctor = ctl("doctor", code=1)
-        self.assertIn("bad  learners: none is connected", doctor)
+        self.assertIn("bad  learners: no learner is connected", doctor)
 
         learner, learner_address, (actor,) = self.start_workers(address, 2)
         self.wait_until(lambda: "actors/" in ctl("peers"), "an actor")

@@ -138,7 +138,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         kept = shard.read_bytes()
         shard.unlink()
         said = self.reproduce("tiny", "--from", out, "--record", code=1)
-        self.assertRegex(said, r"tiny-2: .*/tiny-2: has \d+ evaluated lifetimes of \d+; go on with")
+        self.assertRegex(said, r"tiny-2: .*/tiny-2: has \d+ evaluated lifetimes of \d+; continue the run")
         self.assertRegex(said, r"tiny: .*/tiny-2: has ")
         # The file belongs to another run.
         (other,) = out.glob(f"tiny-1/experiments/*/artifacts/evaluation/{shard.name}")

@@ -412,7 +412,7 @@ class ClientTest(ClusterTest):
               clear: ["signal.option", "evaluation.goals", "benchmark.wrapper"]
               agent { gamma: 0.5 }
               rule { name: "reptile" option { name: "reward" value: "success" } }
-              evaluation { baseline: [PPO_SHAPED] }
+              evaluation { baseline: [PPO_SHAPED] goals: 2 }
             }"""
         )
         ours = client.create(last, id="ours")
@@ -439,9 +439,13 @@ class ClientTest(ClusterTest):
         for text, remedy in (
             ("base: 'smok'", "no spec of Mentor's; did you mean smoke?"),
             ("base: 'smoke' clear: 'agent.clip'", "the base does not set it"),
-            ("base: 'smoke' clear: 'agent.x.y'", "the base does not set it"),
+            ("base: 'smoke' clear: 'agent.x.y'", "AgentSpec has no field 'x'"),
+            ("base: 'smoke' clear: 'agent.__class__.x'", "has no field '__class__'"),
+            ("base: 'smoke' clear: 'seed.x'", "'seed' has no parts"),
+            ("base: ''", "is empty"),
+            (f"base: '{'n' * 2000}'", "is no file's name"),
             ("base: 'circle'", "which leads back to circle.txtpb"),
-            ("base: 'b0'", "base number 5 in a row"),
+            ("base: 'b0'", "base number 5; a spec may rest on at most 4 bases"),
             ("base: 'broken'", "broken.txtpb cannot be read"),
         ):
             (self.folder / "circle.txtpb").write_text("base: 'circle'")

@@ -732,6 +732,35 @@ TEST_CASE("rollout: an actor leaves a learner that sends beyond its credit", "[l
   (*server)->Shutdown(milliseconds(0));
 }
 
+// A learner that keeps the stream open and says nothing.
+class MuteLearner : public v1::RolloutService::CallbackService {
+ public:
+  using Stream = rpc::ServerStream<v1::WorkResponse, v1::WorkRequest>;
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
+      grpc::CallbackServerContext* context) override {
+    auto stream = Stream::Make(context, {});
+    stream->Start({.on_message = [](const v1::WorkRequest&) {},
+                   .on_closed = [this](const absl::Status& status) { closed.Push(status); }});
+    return stream->reactor();
+  }
+  testing::Mailbox<absl::Status> closed;
+};
+
+TEST_CASE("rollout: an actor leaves a learner that does not answer hello", "[loopback]") {
+  MuteLearner service;
+  auto server = rpc::Server::Start({}, {&service});
+  REQUIRE(server.ok());
+  auto channel = rpc::MakeChannel({.address = (*server)->address()});
+  REQUIRE(channel.ok());
+  const auto metrics = Metrics::Create();
+  actor::Actor actor({.channel = [&] { return *channel; }, .welcome_deadline = milliseconds(100)},
+              metrics.get());
+  CHECK_FALSE(service.closed.Pop().ok());
+  CHECK_FALSE(service.closed.Pop().ok());  // It connects again.
+  actor.Stop();
+  (*server)->Shutdown(milliseconds(0));
+}
+
 // A learner that takes a unit back before the actor has begun it.
 class ChangingLearner : public v1::RolloutService::CallbackService {
  public:

@@ -199,7 +199,7 @@ TEST_CASE("report: an evaluation's file of another run or another name is refuse
     std::filesystem::copy_file(from, own / name, std::filesystem::copy_options::overwrite_existing);
     return std::string(ReportOf(run).status().message());
   };
-  CHECK(Contains(put(other / name), name + " is of a run of another spec"));
+  CHECK(Contains(put(other / name), name + " belongs to a run of another spec"));
   CHECK(Contains(put(own / "test-random_signal-00000.binpb"), "it was copied or renamed"));
   CHECK(Mentor({"report", run, "--out", folder.path().string()}) != 0);
   CHECK(put(meta_learner::EvaluationFolder(Experiment(runs.reward)) / name).empty());

@@ -174,8 +174,8 @@ TEST_CASE("spec base: bases of bases end, in a few steps and not in a circle", "
   const std::string b1 = specs.Write("b1", "base: 'b00'").string();
   specs.Write("b00", "base: 'b0'");
   CHECK(specs.Refusal("base: 'b3'") == "base: in " + b1.substr(0, b1.size() - 8) +
-                                           "b00.txtpb: is 'b0', base number 5 in a row; at most "
-                                           "4 may follow each other");
+                                           "b00.txtpb: is 'b0', base number 5; a spec may rest on "
+                                           "at most 4 bases in a row");
   specs.Write("b1", "base: 'b2'");
   CHECK(specs.Refusal("base: 'b2'") ==
         "base: in " + b1 + ": is 'b2', which leads back to b2.txtpb; name another base");

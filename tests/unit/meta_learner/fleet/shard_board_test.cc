@@ -881,9 +881,9 @@ TEST_CASE("shard board: a shard goes where its host is offered, and takes nobody
   });
   auto reason = said.get_future();
   REQUIRE(reason.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
-  CHECK(reason.get() == ": waiting for actors that offer host 'gym' (mentor-actor --host gym=...)");
+  CHECK(reason.get() == ": waiting for actors that offer simulator 'gym' (mentor-actor --simulator gym=...)");
   CHECK(board.Learners().at(plain.id).refusal ==
-        "experiments/hosted: none of its actors offers host 'gym'");
+        "experiments/hosted: none of its actors offers simulator 'gym'");
   Running other(&board, 1, "experiments/b");
   CHECK(plain.Answer(plain.WaitForShard(0), 1).ok());
   CHECK(other.Join().ok());

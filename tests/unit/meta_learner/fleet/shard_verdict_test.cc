@@ -107,7 +107,7 @@ TEST_CASE("shard verdict: people read what a learner lacks, and nothing about wh
   CHECK(RefusalOf(pair.At(seconds(100))) == "needs more memory");
   pair = {};
   pair.needed = {"own"};
-  CHECK(RefusalOf(pair.At(seconds(100))) == "none of its actors offers host 'own'");
+  CHECK(RefusalOf(pair.At(seconds(100))) == "none of its actors offers simulator 'own'");
   for (const Obstacle obstacle :
        {Obstacle::kDraining, Obstacle::kQuarantine, Obstacle::kTried, Obstacle::kAnswered,
         Obstacle::kSuspect, Obstacle::kRoom, Obstacle::kNone})
@@ -174,7 +174,7 @@ TEST_CASE("shard verdict: what is waited for, in the order in which it helps", "
   CHECK(WaitingFor(progress).empty());
   progress.missing_simulator = "gym";
   CHECK(WaitingFor(progress) ==
-        ": waiting for actors that offer host 'gym' (mentor-actor --host gym=...)");
+        ": waiting for actors that offer simulator 'gym' (mentor-actor --simulator gym=...)");
   progress.actors = 0;
   CHECK(WaitingFor(progress) == ": waiting for actors");
   progress.diverged = true;
