@@ -92,8 +92,10 @@ std::string WaitingFor(const RunProgress& progress) {
     return ": two learners gave other bits for one shard, and are kept away (MentorDivergence)";
   if (progress.learners > 0 && progress.actors == 0) return ": waiting for actors";
   if (!progress.missing_simulator.empty()) {
-    return absl::StrFormat(": waiting for actors that offer simulator '%s' (mentor-actor --simulator %s=...)",
-                           progress.missing_simulator, progress.missing_simulator);
+    return absl::StrFormat(
+        ": waiting for actors that offer simulator '%s' "
+        "(mentor-actor --simulator %s=...)",
+        progress.missing_simulator, progress.missing_simulator);
   }
   if (progress.learners > 0) return "";
   if (progress.arithmetic.empty()) return ": waiting for learners";

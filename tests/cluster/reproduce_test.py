@@ -138,13 +138,15 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         kept = shard.read_bytes()
         shard.unlink()
         said = self.reproduce("tiny", "--from", out, "--record", code=1)
-        self.assertRegex(said, r"tiny-2: .*/tiny-2: has \d+ evaluated lifetimes of \d+; continue the run")
+        self.assertRegex(
+            said, r"tiny-2: .*/tiny-2: has \d+ evaluated lifetimes of \d+; continue the run"
+        )
         self.assertRegex(said, r"tiny: .*/tiny-2: has ")
         # The file belongs to another run.
         (other,) = out.glob(f"tiny-1/experiments/*/artifacts/evaluation/{shard.name}")
         shard.write_bytes(other.read_bytes())
         said = self.reproduce("tiny-2", "--from", out, "--record", code=1)
-        self.assertIn(f"{shard.name} is of a run of another spec (", said)
+        self.assertIn(f"{shard.name} belongs to a run of another spec (", said)
         # One bit of the file has flipped.
         shard.write_bytes(kept[:-40] + bytes([kept[-40] ^ 1]) + kept[-39:])
         said = self.reproduce("tiny-2", "--from", out, "--record", code=1)

@@ -881,7 +881,8 @@ TEST_CASE("shard board: a shard goes where its host is offered, and takes nobody
   });
   auto reason = said.get_future();
   REQUIRE(reason.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
-  CHECK(reason.get() == ": waiting for actors that offer simulator 'gym' (mentor-actor --simulator gym=...)");
+  CHECK(reason.get() ==
+        ": waiting for actors that offer simulator 'gym' (mentor-actor --simulator gym=...)");
   CHECK(board.Learners().at(plain.id).refusal ==
         "experiments/hosted: none of its actors offers simulator 'gym'");
   Running other(&board, 1, "experiments/b");
