@@ -489,9 +489,9 @@ void Actor::LeaveUnwelcomeLocked(std::chrono::nanoseconds now) {
   if (connection_ == nullptr || connection_->welcomed ||
       now - connection_->opened < options_.welcome_deadline)
     return;
-  connection_->stream->Close(absl::UnavailableError(absl::StrFormat(
-      "the learner did not answer hello within %g s",
-      std::chrono::duration<double>(options_.welcome_deadline).count())));
+  connection_->stream->Close(absl::UnavailableError(
+      absl::StrFormat("the learner did not answer hello within %g s",
+                      std::chrono::duration<double>(options_.welcome_deadline).count())));
 }
 
 void Actor::WatchTime() {

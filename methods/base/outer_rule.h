@@ -83,7 +83,7 @@ using learner::TensorMap;
 
 // Upper bounds of what a rule holds beside its lifetimes (experiment/spec_memory.h).
 struct RuleSizes {
-  int64_t meta_parameters = 0;         // Numbers that learners get.
+  int64_t meta_parameters = 0;  // Numbers that learners get.
   // State, temporaries of an update, and its checkpoint. At least eight times StateBytes counts.
   double bytes = 0;
   double bytes_per_thread = 0;         // Per thread that works on an update.

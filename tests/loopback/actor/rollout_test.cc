@@ -754,7 +754,7 @@ TEST_CASE("rollout: an actor leaves a learner that does not answer hello", "[loo
   REQUIRE(channel.ok());
   const auto metrics = Metrics::Create();
   actor::Actor actor({.channel = [&] { return *channel; }, .welcome_deadline = milliseconds(100)},
-              metrics.get());
+                     metrics.get());
   CHECK_FALSE(service.closed.Pop().ok());
   CHECK_FALSE(service.closed.Pop().ok());  // It connects again.
   actor.Stop();
