@@ -152,6 +152,7 @@ class Resolver {
     for (const Path& beside : {asked, Path(asked.string() + kSpecEnding)}) {
       std::error_code error;
       if (std::filesystem::is_regular_file(beside, error)) return beside;
+      // Without an ending, a folder may share its name with a ready spec.
       if (Path(name).has_extension() && std::filesystem::exists(beside, error))
         return absl::InvalidArgumentError(
             absl::StrCat("is ", Quote(name), ", which is a folder or a device; name a file"));

@@ -20,8 +20,6 @@
 namespace mentor::envs::mjcf {
 namespace {
 
-// All components of an expression together, with vectors written out.
-constexpr size_t kTextsBytesMax = 1'000'000;
 constexpr int kDepthMax = 100;
 
 struct Function {

@@ -27,8 +27,6 @@ constexpr size_t kRecentPlans = 4;
 constexpr int kObservationMax = 10'000;
 // Limits of mjcf_task.proto, for counts that were refused already.
 constexpr uint32_t kZerosMax = 1000, kActionMax = 1000;
-// All expressions with their vectors written out: each environment has its own program of them.
-constexpr size_t kTextsBytesMax = 1'000'000;
 
 std::vector<double> List(const google::protobuf::RepeatedField<double>& numbers) {
   return {numbers.begin(), numbers.end()};

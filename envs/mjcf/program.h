@@ -13,6 +13,9 @@ namespace mentor::envs::mjcf {
 
 // The limit for one text.
 inline constexpr size_t kProgramTextBytesMax = 19'900;
+// The limit of all expressions of an environment together, so of each one, with vectors written
+// out: each environment has its own program of them.
+inline constexpr size_t kTextsBytesMax = 1'000'000;
 
 // What is wrong with a text.
 struct Flaw {

@@ -36,21 +36,18 @@ void ShardBoard::AssignLocked() {
 
 bool ShardBoard::GiveNextLocked(LearnerId id) {
   Learner& learner = learners_.at(id);
-  std::set<std::string> ready = ReadyLocked(&learner);
+  const LearnerFacts facts = FactsLocked(learner);
+  const std::chrono::nanoseconds now = NowNs();  // All verdicts are of one moment.
+  std::set<std::string> ready = ReadyLocked(&learner, facts, now);
   if (learner.shards.size() >= learner.info.slots) ready = BeyondSlotsLocked(learner, ready);
   while (const std::optional<std::string> next = queue_.Next(ready)) {
     const std::deque<uint64_t>& line = waiting_.at(*next);
-    const auto found = std::find_if(
+    const uint64_t shard = *std::find_if(
         line.begin(), line.end(), [&](uint64_t one) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-          return JudgeLocked(learner, *jobs_.at(one)).obstacle >= Obstacle::kRoom;
+          return JudgeLocked(facts, *jobs_.at(one), now).obstacle >= Obstacle::kRoom;
         });
-    if (found == line.end()) {  // A quarantine ended since ReadyLocked looked.
-      ready.erase(*next);
-      continue;
-    }
-    const uint64_t shard = *found;
     const Job& job = *jobs_.at(shard);
-    if (JudgeLocked(learner, job).obstacle == Obstacle::kNone) {
+    if (JudgeLocked(facts, job, now).obstacle == Obstacle::kNone) {
       GiveLocked(id, shard);
       return true;
     }
@@ -94,6 +91,7 @@ std::set<std::string> ShardBoard::BeyondSlotsLocked(const Learner& learner,
 }
 
 std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
+  const std::chrono::nanoseconds now = NowNs();
   for (const auto& [experiment, line] : waiting_) {
     for (const uint64_t shard : line) {
       const Job& job = *jobs_.at(shard);
@@ -105,7 +103,7 @@ std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
       std::tuple<int, bool, size_t> best_rank;
       for (const auto& entry : learners_) {
         const Learner& learner = entry.second;
-        if (JudgeLocked(learner, job).obstacle < Obstacle::kSuspect) continue;
+        if (JudgeLocked(FactsLocked(learner), job, now).obstacle < Obstacle::kSuspect) continue;
         const auto found = job.lost_at.find(learner.info.host);
         const LossesAt losses = found == job.lost_at.end() ? LossesAt{} : found->second;
         const std::tuple rank(losses.count, losses.count > 0 && entry.first > losses.last,
@@ -172,21 +170,21 @@ void ShardBoard::LeaveLineLocked(const Job& job) {
   if (line->second.empty()) waiting_.erase(line);
 }
 
-std::set<std::string> ShardBoard::ReadyLocked(Learner* learner) {
+std::set<std::string> ShardBoard::ReadyLocked(Learner* learner, const LearnerFacts& facts,
+                                              std::chrono::nanoseconds now) {
   std::set<std::string> ready;
   for (const auto& [experiment, shards] : waiting_) {
     for (const uint64_t shard : shards) {
-      const Verdict verdict = JudgeLocked(*learner, *jobs_.at(shard));
-      if (verdict.obstacle == Obstacle::kArithmetic) {
-        // A draining learner gets nothing in any case.
-        if (!learner->draining && learner->mismatched.insert(experiment).second &&
-            options_.on_mismatch)
-          options_.on_mismatch(learner->info, experiment, verdict.missing);
-        break;  // The same holds for all shards of the experiment.
-      }
-      if (verdict.obstacle < Obstacle::kRoom) continue;
-      ready.insert(experiment);
-      break;
+      const Verdict verdict = JudgeLocked(facts, *jobs_.at(shard), now);
+      // A draining learner gets nothing in any case.
+      if (verdict.obstacle == Obstacle::kArithmetic && !learner->draining &&
+          learner->mismatched.insert(experiment).second && options_.on_mismatch)
+        options_.on_mismatch(learner->info, experiment, verdict.missing);
+      if (verdict.obstacle >= Obstacle::kRoom) ready.insert(experiment);
+      // These verdicts hold for all shards of the experiment, and a ready one is enough.
+      if (verdict.obstacle == Obstacle::kArithmetic || verdict.obstacle == Obstacle::kDraining ||
+          verdict.obstacle == Obstacle::kQuarantine || verdict.obstacle >= Obstacle::kRoom)
+        break;
     }
   }
   return ready;
@@ -220,18 +218,20 @@ ShardFacts ShardBoard::FactsLocked(const Job& job) const {
           .is_suspect = IsSuspect(job)};
 }
 
-Verdict ShardBoard::JudgeLocked(const Learner& learner, const Job& job) const {
-  const LearnerFacts facts = FactsLocked(learner);
+Verdict ShardBoard::JudgeLocked(const LearnerFacts& learner, const Job& job,
+                                std::chrono::nanoseconds now) const {
   ShardFacts shard = FactsLocked(job);
-  Verdict verdict = Judge(facts, shard, NowNs());
+  Verdict verdict = Judge(learner, shard, now);
   if (verdict.obstacle != Obstacle::kTried) return verdict;
-  shard.may_repeat = !AnyReachesLocked(job, Obstacle::kAnswered);
-  return Judge(facts, shard, NowNs());
+  shard.may_repeat = !AnyReachesLocked(job, Obstacle::kAnswered, now);
+  return Judge(learner, shard, now);
 }
 
-bool ShardBoard::AnyReachesLocked(const Job& job, Obstacle least) const {
+bool ShardBoard::AnyReachesLocked(const Job& job, Obstacle least,
+                                  std::chrono::nanoseconds now) const {
+  const ShardFacts shard = FactsLocked(job);
   for (const auto& [id, learner] : learners_) {
-    if (Judge(FactsLocked(learner), FactsLocked(job), NowNs()).obstacle >= least) return true;
+    if (Judge(FactsLocked(learner), shard, now).obstacle >= least) return true;
   }
   return false;
 }
@@ -358,7 +358,8 @@ void ShardBoard::MoveLackingLocked() {
     if (NowNs() - *job->lacking_since < options_.simulator_wait) continue;
     // The shard keeps its place and its results unless moving it helps: another learner is free, or
     // another shard could use the place.
-    if (!IsFreeElsewhereLocked(*job) && ReadyLocked(&holder).empty()) continue;
+    if (!IsFreeElsewhereLocked(*job) && ReadyLocked(&holder, FactsLocked(holder), NowNs()).empty())
+      continue;
     TellLocked(job->shard->experiment(),
                {.name = "shard_hostless",
                 .sentence = "a shard lost its simulator and makes place for others",
@@ -432,7 +433,8 @@ void ShardBoard::SettleAuditsLocked() {
   for (auto& entry : jobs_) {
     Job* const job = entry.second.get();
     if (job->done || job->learner || job->audit.empty()) continue;
-    if (AnyReachesLocked(*job, Obstacle::kSuspect) && job->losses < options_.losses_max) continue;
+    if (AnyReachesLocked(*job, Obstacle::kSuspect, NowNs()) && job->losses < options_.losses_max)
+      continue;
     LeaveLineLocked(*job);
     job->result = job->audit.TakeFirst(&job->epoch);
     MENTOR_HISTORY("stands", {{"shard", entry.first}, {"epoch", job->epoch}});

@@ -285,10 +285,11 @@ class ShardBoard {
   LearnerFacts FactsLocked(const Learner& learner, const std::string* but_owner = nullptr) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ShardFacts FactsLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Verdict JudgeLocked(const Learner& learner, const Job& job) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Verdict JudgeLocked(const LearnerFacts& learner, const Job& job,
+                      std::chrono::nanoseconds now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // True if some learner that has not tried the job gets as far as this obstacle.
-  bool AnyReachesLocked(const Job& job, Obstacle least) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool AnyReachesLocked(const Job& job, Obstacle least, std::chrono::nanoseconds now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // True if a learner other than the job's could start it now.
   bool IsFreeElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsSuspect(const Job& job) const { return job.losses >= options_.losses_suspected; }
@@ -301,7 +302,9 @@ class ShardBoard {
   bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Returns the experiments with waiting shards that this learner may have, or may have once it has
   // room.
-  std::set<std::string> ReadyLocked(Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::set<std::string> ReadyLocked(Learner* learner, const LearnerFacts& facts,
+                                    std::chrono::nanoseconds now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Returns the experiments in `ready` that may use a place beyond the slots of a full learner.
   std::set<std::string> BeyondSlotsLocked(const Learner& learner,
                                           const std::set<std::string>& ready) const

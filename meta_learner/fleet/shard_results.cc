@@ -155,7 +155,7 @@ void ShardBoard::OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& 
   const bool may_end = hosts >= retries.errors_max || job->failed_at.IsGivenUp(NowNs(), retries);
   // A failed audit does not fail the shard (SettleAuditsLocked).
   if (job->audit.empty() && (hosts >= 4 * retries.errors_max ||
-                             (may_end && !AnyReachesLocked(*job, Obstacle::kAnswered)))) {
+                             (may_end && !AnyReachesLocked(*job, Obstacle::kAnswered, NowNs())))) {
     job->Fail(absl::InternalError(absl::StrFormat("a shard failed %d times, the last time with: %s",
                                                   job->failed_at.errors(), done.error())));
   } else {

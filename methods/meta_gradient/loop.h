@@ -1,4 +1,4 @@
-// What the rule meta_gradient asks of its agents' options.
+// Options of the agents of rule meta_gradient, which the rule reads too.
 #pragma once
 
 #include "common/options.h"

@@ -74,6 +74,7 @@ double PeakBytes(const v1::ExperimentSpec& spec, const std::filesystem::path& fo
   if (child == 0) {
     const int null = open("/dev/null", O_WRONLY);
     dup2(null, STDOUT_FILENO);
+    alarm(300);  // Ends a run that hangs; outlives execl.
     execl(program.c_str(), "mentor", "run", file.c_str(), "--out", out.c_str(), "--quiet",
           "--threads", threads.c_str(), static_cast<char*>(nullptr));
     _exit(127);
