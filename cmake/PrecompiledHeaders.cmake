@@ -5,6 +5,11 @@
 option(MENTOR_PCH "Compile the headers of LibTorch, gRPC and Catch2 once" ON)
 
 function(mentor_precompiled target kind)
+  if(kind STREQUAL "plain")
+    # These layers are part of the library of Python's module, too. No property: CMake would compile
+    # programs as -fPIE then, which does not fit the header.
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
   if(NOT MENTOR_PCH)
     return()
   endif()
@@ -15,6 +20,9 @@ function(mentor_precompiled target kind)
     target_link_libraries(mentor_pch_${kind} PRIVATE mentor_flags mentor_proto prometheus-cpp::core
       absl::statusor
       nlohmann_json::nlohmann_json)
+    if(kind STREQUAL "plain")
+      target_compile_options(mentor_pch_${kind} PRIVATE -fPIC)
+    endif()
     if(kind MATCHES "torch")
       target_link_libraries(mentor_pch_${kind} PRIVATE mentor::torch)
     endif()

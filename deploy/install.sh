@@ -101,6 +101,7 @@ install_wheels() {
 
 install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
+install_wheels deploy/requirements-bindings.txt bindings
 if [ "$cuda" -eq 1 ] || [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
 if [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-signal.txt signal; fi
 if [ "$nvcc" -eq 1 ]; then
