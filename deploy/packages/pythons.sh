@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Prints the Pythons of this machine for which the module mentor can be compiled, with semicolons:
+# of each version from 3.10 to 3.13 the first on PATH, or of pyenv, that has its headers. Of 3.12
+# and 3.13 one is enough: their module has the stable interface.
+set -euo pipefail
+
+has_headers() {  # has_headers PYTHON VERSION
+  "$1" - "$2" >/dev/null 2>&1 <<'END'
+import pathlib, sys, sysconfig
+header = pathlib.Path(sysconfig.get_paths()["include"], "Python.h")
+sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1] or not header.exists())
+END
+}
+
+found=() stable=0
+for version in 3.10 3.11 3.12 3.13; do
+  if [ "$stable" -eq 1 ]; then break; fi
+  for python in $(type -aP "python$version") \
+      "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$version".*/bin/python3; do
+    if [ -x "$python" ] && has_headers "$python" "$version"; then
+      found+=("$python")
+      case "$version" in 3.12|3.13) stable=1 ;; esac
+      break
+    fi
+  done
+done
+[ ${#found[@]} -gt 0 ] || { echo "pythons.sh: no Python has headers: install python3-dev" >&2; exit 1; }
+(IFS=';'; echo "${found[*]}")
