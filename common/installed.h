@@ -7,8 +7,10 @@
 
 namespace mentor {
 
-// Returns the folder of this program's file, links resolved.
+// Returns the folder of this program's file, links resolved; or the one that was set.
 std::filesystem::path ProgramFolder();
+// For a library inside a foreign program, as Python is: the folder of our programs.
+void SetProgramFolder(std::filesystem::path folder);
 
 // Returns the possible locations of `name`, best first. If the environment variable `variable` is
 // set, its folder is the only one. Otherwise ../share/mentor/NAME relative to the program, then

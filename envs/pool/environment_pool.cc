@@ -1,0 +1,389 @@
+#include "envs/pool/environment_pool.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/violations.h"
+#include "envs/benchmark.h"
+#include "envs/pool/pool_use.h"
+#include "envs/wrapper.h"
+
+namespace mentor::envs {
+namespace {
+
+constexpr int32_t kNobody = -1;
+// How often a thread looks for work, or for results, before it sleeps: about 20 microseconds. To be
+// woken takes longer than a step of a small environment.
+constexpr int kLooks = 2000;
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Their goals are a list, as those of the Python package.
+bool IsMetaWorld(const EnvironmentEntry& entry) {
+  return entry.suite.starts_with("Meta-World");
+}
+
+}  // namespace
+
+EnvironmentPool::EnvironmentPool(Options options, const EnvironmentEntry& entry)
+    : options_(std::move(options)),
+      entry_(entry),
+      process_(getpid()),
+      slots_(options_.size),
+      work_(options_.size),
+      ready_(options_.size) {
+  for (auto* ring : {&work_, &ready_})
+    for (std::atomic<int32_t>& place : *ring) place = kNobody;
+}
+
+absl::StatusOr<std::unique_ptr<EnvironmentPool>> EnvironmentPool::Make(Options options) {
+  if (options.size < 1 || options.threads < 1) {
+    return absl::InvalidArgumentError("num_envs and num_threads: give integers from 1 on");
+  }
+  const EnvironmentEntry* entry = FindEnvironment(options.environment);
+  if (entry == nullptr) return MakeEnvironment(options.environment, {}).status();
+  auto pool = std::unique_ptr<EnvironmentPool>(new EnvironmentPool(std::move(options), *entry));
+  MENTOR_RETURN_IF_ERROR(pool->Begin());
+  return pool;
+}
+
+absl::Status EnvironmentPool::Begin() {
+  for (Slot& slot : slots_) {
+    MENTOR_ASSIGN_OR_RETURN(slot.environment,
+                            MakeEnvironment(entry_.name, options_.options, "options"));
+    MENTOR_ASSIGN_OR_RETURN(slot.environment,
+                            Wrap(std::move(slot.environment), options_.wrappers, "wrappers"));
+  }
+  Violations none;
+  option_values_ = OptionValues::Parse(entry_.options, options_.options, "options", &none);
+  info_ = slots_[0].environment->info();
+  info_keys_ = slots_[0].environment->InfoKeys();
+  const size_t n = slots_.size(), width = info_.observation_size, keys = info_keys_.size();
+  observations_.resize(n * width);
+  infos_.resize(n * keys);
+  rewards_.resize(n);
+  for (auto* flags : {&terminated_, &truncated_, &successes_}) flags->resize(n);
+  if (options_.autoreset == Autoreset::kSameStep) {
+    final_observations_.resize(n * width);
+    final_infos_.resize(n * keys);
+    final_successes_.resize(n);
+  }
+  actions_.resize(n * info_.action_size);
+  all_.resize(n);
+  for (size_t i = 0; i < n; ++i) all_[i] = static_cast<int32_t>(i);
+  const int helpers = std::min(options_.threads, options_.size) - (options_.asynchronous ? 0 : 1);
+  for (int i = 0; i < helpers; ++i) threads_.emplace_back([this] { Loop(); });
+  return absl::OkStatus();
+}
+
+EnvironmentPool::~EnvironmentPool() {
+  if (getpid() != process_) {
+    // The threads stayed in the other process: there is nothing to join, so this is never freed.
+    new std::vector<std::thread>(std::move(threads_));
+    return;
+  }
+  EndThreads();
+}
+
+void EnvironmentPool::EndThreads() {
+  stop_ = true;
+  wake_.fetch_add(1);
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+absl::Status EnvironmentPool::Close() {
+  // A forked process has no threads to end; its environments go with it.
+  if (getpid() != process_) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  EndThreads();
+  slots_.clear();
+  return absl::OkStatus();
+}
+
+v1::EnvironmentTask EnvironmentPool::TaskOf(const Slot& slot) const {
+  v1::EnvironmentTask task;
+  if (slot.choice.parameters) {
+    task.set_environment(entry_.name);
+    for (const double number : *slot.choice.parameters) task.add_parameters(number);
+  } else if (slot.choice.goal && !goals_.empty()) {
+    task = goals_[*slot.choice.goal];
+  } else {
+    const RandomStream random{.seed = slot.choice.goal ? options_.goal_seed : slot.stream.seed,
+                              .purpose = Purpose::kTasks};
+    task = DrawTask(entry_, option_values_, random, slot.choice.goal.value_or(slot.episode));
+    ExtendTask(options_.wrappers, random, slot.choice.goal.value_or(slot.episode), &task);
+  }
+  if (options_.goal_visible) {
+    task.set_goal_visible(*options_.goal_visible);
+  } else if (IsMetaWorld(entry_)) {
+    task.set_goal_visible(true);
+  }
+  return task;
+}
+
+absl::Status EnvironmentPool::ListGoals(uint32_t goal) {
+  if (!IsMetaWorld(entry_)) return absl::OkStatus();
+  if (goals_.empty()) {
+    v1::BenchmarkSpec spec;
+    spec.set_name("ml1");
+    spec.set_environment(entry_.name);
+    spec.set_goal_seed(options_.goal_seed);
+    Violations violations;
+    const std::unique_ptr<Benchmark> benchmark = MakeBenchmark(spec, &violations);
+    MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+    for (const v1::EnvironmentTask task : benchmark->Tasks(Split::kTrain)[0].tasks)
+      goals_.push_back(task);
+  }
+  if (goal < goals_.size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("options['goal']: is ", goal, ", but ",
+                                                 entry_.name, " has the goals 0 to ",
+                                                 goals_.size() - 1));
+}
+
+absl::Status EnvironmentPool::BeginEpisode(int index) {
+  Slot& slot = slots_[index];
+  slot.begun = false;
+  slot.task = TaskOf(slot);
+  MENTOR_RETURN_IF_ERROR(slot.environment->SetTask(slot.task));
+  MENTOR_RETURN_IF_ERROR(slot.environment->Reset(
+      slot.stream, slot.episode, Row(observations_, index, info_.observation_size)));
+  ++slot.episode;
+  slot.begun = true;
+  slot.ended = false;
+  return absl::OkStatus();
+}
+
+void EnvironmentPool::Clear(int index) {
+  rewards_[index] = 0;
+  terminated_[index] = truncated_[index] = successes_[index] = 0;
+  std::ranges::fill(Row(infos_, index, info_keys_.size()), 0.0);
+}
+
+absl::Status EnvironmentPool::StepOne(int index) {
+  Slot& slot = slots_[index];
+  if (!slot.begun) {
+    return absl::FailedPreconditionError("has no episode: call reset() first, also after an error");
+  }
+  if (slot.ended && options_.autoreset == Autoreset::kNextStep) {
+    Clear(index);
+    return BeginEpisode(index);
+  }
+  if (slot.ended) {
+    return absl::FailedPreconditionError(
+        "its episode has ended: call reset(options={'reset_mask': ...}) for those that have");
+  }
+  const size_t width = info_.observation_size, keys = info_keys_.size();
+  const std::span<double> observation = Row(observations_, index, width);
+  const std::span<const float> action =
+      std::span(actions_).subspan(index * info_.action_size, info_.action_size);
+  const absl::StatusOr<StepOutcome> outcome = slot.environment->Step(action, observation);
+  if (!outcome.ok()) {
+    slot.begun = false;
+    return outcome.status();
+  }
+  rewards_[index] = outcome->reward;
+  terminated_[index] = outcome->terminated;
+  truncated_[index] = outcome->truncated;
+  successes_[index] = outcome->success;
+  slot.ended = outcome->terminated || outcome->truncated;
+  if (keys > 0) std::ranges::copy(slot.environment->Info(), Row(infos_, index, keys).begin());
+  if (!slot.ended || options_.autoreset != Autoreset::kSameStep) return absl::OkStatus();
+  std::ranges::copy(observation, Row(final_observations_, index, width).begin());
+  std::ranges::copy(Row(infos_, index, keys), Row(final_infos_, index, keys).begin());
+  final_successes_[index] = successes_[index];
+  return BeginEpisode(index);
+}
+
+void EnvironmentPool::Work(int index) {
+  Slot& slot = slots_[index];
+  if (slot.resetting) {
+    Clear(index);
+    slot.status = BeginEpisode(index);
+    slot.resetting = false;
+  } else {
+    slot.status = StepOne(index);
+  }
+}
+
+bool EnvironmentPool::WorkOnOne() {
+  uint64_t begin = work_begin_.load(std::memory_order_relaxed);
+  do {
+    if (begin == work_end_.load(std::memory_order_acquire)) return false;
+  } while (!work_begin_.compare_exchange_weak(begin, begin + 1, std::memory_order_acq_rel));
+  const int32_t index = work_[begin % work_.size()].load(std::memory_order_relaxed);
+  Work(index);
+  const uint64_t end = ready_end_.fetch_add(1, std::memory_order_relaxed);
+  std::atomic<int32_t>& place = ready_[end % ready_.size()];
+  place.store(index, std::memory_order_release);
+  place.notify_one();
+  return true;
+}
+
+void EnvironmentPool::Loop() {
+  while (!stop_) {
+    const uint32_t woken = wake_.load(std::memory_order_acquire);
+    while (WorkOnOne()) {
+    }
+    int looks = 0;
+    while (wake_.load(std::memory_order_acquire) == woken && ++looks < kLooks) Pause();
+    if (looks == kLooks && !stop_) wake_.wait(woken, std::memory_order_acquire);
+  }
+}
+
+void EnvironmentPool::Publish(std::span<const int32_t> ids) {
+  uint64_t end = work_end_.load(std::memory_order_relaxed);
+  for (const int32_t id : ids) {
+    slots_[id].at_work = true;
+    work_[end++ % work_.size()].store(id, std::memory_order_relaxed);
+  }
+  at_work_ += static_cast<int>(ids.size());
+  work_end_.store(end, std::memory_order_release);
+  if (threads_.empty()) return;
+  wake_.fetch_add(1, std::memory_order_release);
+  wake_.notify_all();
+}
+
+int32_t EnvironmentPool::NextReady() {
+  std::atomic<int32_t>& place = ready_[ready_begin_ % ready_.size()];
+  int32_t index = place.load(std::memory_order_acquire);
+  for (int looks = 0; index == kNobody; index = place.load(std::memory_order_acquire)) {
+    // The caller's thread works while it would otherwise wait.
+    if (WorkOnOne()) continue;
+    if (++looks < kLooks) {
+      Pause();
+    } else {
+      place.wait(kNobody, std::memory_order_acquire);
+    }
+  }
+  place.store(kNobody, std::memory_order_relaxed);
+  ++ready_begin_;
+  --at_work_;
+  slots_[index].at_work = false;
+  return index;
+}
+
+absl::Status EnvironmentPool::FirstError(std::span<const int32_t> ids) const {
+  int32_t first = kNobody;
+  for (const int32_t id : ids) {
+    if (!slots_[id].status.ok() && (first == kNobody || id < first)) first = id;
+  }
+  if (first == kNobody) return absl::OkStatus();
+  const absl::Status& status = slots_[first].status;
+  return absl::Status(status.code(), options_.size == 1
+                                         ? absl::StrCat(entry_.name, ": ", status.message())
+                                         : absl::StrCat("environment ", first, " (", entry_.name,
+                                                        "): ", status.message()));
+}
+
+absl::Status EnvironmentPool::CheckIdle() const {
+  if (at_work_ == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(at_work_, " environments are at work: call recv() for each send() first"));
+}
+
+absl::StatusOr<std::vector<int32_t>> EnvironmentPool::BeginResets(std::span<const uint64_t> seeds,
+                                                                  std::span<const uint8_t> mask,
+                                                                  const TaskChoice& choice) {
+  MENTOR_RETURN_IF_ERROR(CheckIdle());
+  if (choice.goal && !choice.parameters) MENTOR_RETURN_IF_ERROR(ListGoals(*choice.goal));
+  std::vector<int32_t> chosen;
+  for (int i = 0; i < options_.size; ++i) {
+    if (mask.empty() || mask[i] != 0) chosen.push_back(i);
+  }
+  for (const int32_t i : chosen) {
+    Slot& slot = slots_[i];
+    if (!seeds.empty()) {
+      slot.stream = {.seed = seeds[i], .purpose = Purpose::kEnvironmentReset};
+      slot.episode = 0;
+    }
+    slot.choice = choice;
+    slot.resetting = true;
+  }
+  Publish(chosen);
+  return chosen;
+}
+
+absl::Status EnvironmentPool::Reset(std::span<const uint64_t> seeds, std::span<const uint8_t> mask,
+                                    const TaskChoice& choice) {
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<int32_t> chosen, BeginResets(seeds, mask, choice));
+  for (size_t n = 0; n < chosen.size(); ++n) NextReady();
+  return FirstError(chosen);
+}
+
+absl::Status EnvironmentPool::SendReset(std::span<const uint64_t> seeds,
+                                        std::span<const uint8_t> mask, const TaskChoice& choice) {
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  return BeginResets(seeds, mask, choice).status();
+}
+
+absl::Status EnvironmentPool::CheckActions(std::span<const float> actions, size_t count) const {
+  const size_t width = info_.action_size;
+  if (actions.size() != count * width) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("actions: have ", actions.size(), " numbers; give ", count, " x ", width));
+  }
+  for (size_t i = 0; i < actions.size(); ++i) {
+    if (std::isfinite(actions[i])) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("actions[", i / width, ", ", i % width, "]: is ", actions[i],
+                     "; actions must be finite: has the policy diverged?"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EnvironmentPool::Step(std::span<const float> actions) {
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_RETURN_IF_ERROR(CheckIdle());
+  MENTOR_RETURN_IF_ERROR(CheckActions(actions, all_.size()));
+  std::ranges::copy(actions, actions_.begin());
+  Publish(all_);
+  for (size_t n = 0; n < all_.size(); ++n) NextReady();
+  return FirstError(all_);
+}
+
+absl::Status EnvironmentPool::Send(std::span<const float> actions, std::span<const int32_t> ids) {
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_RETURN_IF_ERROR(CheckActions(actions, ids.size()));
+  std::vector<uint8_t> seen(all_.size());
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= options_.size) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("env_id: ", id, " is not from 0 to ", options_.size - 1));
+    }
+    if (slots_[id].at_work || std::exchange(seen[id], 1) != 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("env_id: environment ", id, " is at work already; recv() it first"));
+    }
+  }
+  const size_t width = info_.action_size;
+  for (size_t i = 0; i < ids.size(); ++i)
+    std::ranges::copy(actions.subspan(i * width, width), actions_.begin() + ids[i] * width);
+  Publish(ids);
+  return absl::OkStatus();
+}
+
+absl::Status EnvironmentPool::Recv(std::span<int32_t> ids) {
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  if (std::cmp_greater(ids.size(), at_work_)) {
+    return absl::FailedPreconditionError(absl::StrCat("recv() waits for ", ids.size(),
+                                                      " environments, but ", at_work_,
+                                                      " are at work: send() actions first"));
+  }
+  for (int32_t& id : ids) id = NextReady();
+  std::ranges::sort(ids);
+  return FirstError(ids);
+}
+
+}  // namespace mentor::envs

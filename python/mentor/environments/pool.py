@@ -1,0 +1,170 @@
+"""What one environment and many have in common: arguments, spaces, seeds and actions."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from mentor import _native
+from mentor.environments import programs  # noqa: F401  # Says where our programs are.
+
+Array = npt.NDArray[Any]
+Wrapper = Mapping[str, Any]
+
+_BUNDLE = "mjcf"
+_RENDER_MODES = ["rgb_array"]
+_PIXELS_MAX = 4096
+
+
+class Pool:
+    """The environments of one Python object: one in MentorEnv, N in MentorVectorEnv."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        path: str | os.PathLike[str] | None,
+        size: int,
+        threads: int,
+        asynchronous: bool,
+        autoreset: str,
+        render_mode: str | None,
+        width: int,
+        height: int,
+        camera: str,
+        goal_visible: bool | None,
+        goal_seed: int,
+        wrappers: Sequence[Wrapper],
+        options: Mapping[str, Any],
+    ) -> None:
+        if render_mode is not None and render_mode not in _RENDER_MODES:
+            raise ValueError(f"render_mode: is {render_mode!r}; give 'rgb_array' or None")
+        for field, pixels in (("width", width), ("height", height)):
+            check_integer(field, pixels, 1, _PIXELS_MAX)
+        check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
+        if goal_visible not in (None, True, False):
+            raise ValueError(f"goal_visible: is {goal_visible!r}; give True or False")
+        values = {field: _text(field, value) for field, value in options.items()}
+        if path is not None:
+            if name not in ("bundle", _BUNDLE):
+                raise ValueError(f"path: only 'mentor/bundle' takes one, not {name!r}")
+            name, values["bundle"] = _BUNDLE, _native.offer_bundle(str(pathlib.Path(path)))
+        elif name in ("bundle", _BUNDLE):
+            raise ValueError("path: give the folder with task.txtpb of a bundle")
+        self._native = _native.Pool(
+            environment=name,
+            options=values,
+            wrappers=[_wrapper(number, one) for number, one in enumerate(wrappers)],
+            goal_visible=goal_visible,
+            goal_seed=goal_seed,
+            size=size,
+            threads=threads,
+            asynchronous=asynchronous,
+            autoreset=autoreset,
+        )
+        facts = self._native.facts()
+        self.name: str = facts["name"]
+        self.size = size
+        self.action_size: int = facts["action_size"]
+        self.discrete: bool = facts["discrete_actions"]
+        self.episode_steps: int = facts["episode_steps"]
+        self.info_keys: list[str] = facts["info_keys"]
+        self.observation_space = spaces.Box(
+            -np.inf, np.inf, (facts["observation_size"],), np.float64
+        )
+        self.action_space: spaces.Box | spaces.Discrete = spaces.Box(
+            facts["action_low"], facts["action_high"], (self.action_size,), np.float32
+        )
+        if self.discrete:
+            self.action_space = spaces.Discrete(self.action_size)
+        self.arrays: dict[str, Array] = self._native.arrays()
+        for flag in ("terminated", "truncated"):
+            self.arrays[flag] = self.arrays[flag].view(np.bool_)
+        step_s = facts["step_s"]
+        self.metadata: dict[str, Any] = {"render_modes": list(_RENDER_MODES)}
+        self.metadata["render_fps"] = round(1 / step_s) if step_s > 0 else 30
+        self._picture = (width, height, camera)
+        self._painter: int | None = None
+        self._one_hot = np.zeros((size, self.action_size), np.float32)
+        self._rows = np.arange(size)
+
+    @property
+    def native(self) -> Any:
+        return self._native
+
+    def actions(self, actions: Any, count: int, field: str) -> npt.NDArray[np.float32]:
+        """Returns [count, A] float32, as the environments read them."""
+        if self.discrete:
+            return self._choices(actions, count, field)
+        try:
+            found = np.ascontiguousarray(actions, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise TypeError(f"{field}: give numbers, not {type(actions).__name__}") from None
+        if np.iscomplexobj(actions):
+            raise TypeError(f"{field}: is complex; give real numbers")
+        if found.size != count * self.action_size or found.shape[-1:] != (self.action_size,):
+            wanted = [self.action_size] if field == "action" else [count, self.action_size]
+            raise ValueError(f"{field}: has shape {list(found.shape)}; give {wanted}")
+        return found.reshape(count, self.action_size)
+
+    def _choices(self, actions: Any, count: int, field: str) -> npt.NDArray[np.float32]:
+        found = np.asarray(actions)
+        if found.dtype.kind not in "iu" or found.size != count:
+            raise ValueError(
+                f"{field}: is {found.dtype} of shape {list(found.shape)}; give {count} integers "
+                f"from 0 to {self.action_size - 1}"
+            )
+        found = found.reshape(count)
+        if found.min(initial=0) < 0 or found.max(initial=0) >= self.action_size:
+            raise ValueError(
+                f"{field}: has {found}; give integers from 0 to {self.action_size - 1}"
+            )
+        self._one_hot[:count] = 0
+        self._one_hot[self._rows[:count], found] = 1
+        return self._one_hot[:count]
+
+    def render(self, index: int) -> npt.NDArray[np.uint8]:
+        """Returns a picture, [height, width, 3]."""
+        here = threading.get_ident()
+        if self._painter not in (None, here):
+            raise RuntimeError("render(): one thread draws, the one that drew first; draw there")
+        width, height, camera = self._picture
+        drawn = self._native.render(index, width, height, camera)
+        self._painter = here
+        return np.frombuffer(drawn, np.uint8).reshape(height, width, 3)
+
+
+def check_integer(field: str, value: object, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ValueError(f"{field}: is {value!r}; give an integer")
+    if not least <= value <= most:
+        raise ValueError(f"{field}: is {value}; give an integer from {least} to {most}")
+    return int(value)
+
+
+def seed_of(field: str, seed: object) -> int:
+    return check_integer(field, seed, 0, 2**64 - 1)
+
+
+def _text(field: str, value: object) -> str:
+    """Returns the value as specs write it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float, str, np.integer, np.floating)):
+        return str(value)
+    raise ValueError(f"{field}: is {value!r}; give a number, a text, True or False")
+
+
+def _wrapper(number: int, wrapper: Wrapper) -> tuple[str, dict[str, str]]:
+    field = f"wrappers[{number}]"
+    if not isinstance(wrapper, Mapping) or not isinstance(wrapper.get("name"), str):
+        raise ValueError(f"{field}: give a dict with 'name' and the wrapper's options")
+    options = {name: _text(f"{field}.{name}", value) for name, value in wrapper.items()}
+    return options.pop("name"), options

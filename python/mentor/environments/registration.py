@@ -1,0 +1,43 @@
+"""Registers the environments with Gymnasium, by name: nothing is loaded before one is made."""
+
+from __future__ import annotations
+
+from gymnasium.envs.registration import register as register_one
+from gymnasium.envs.registration import registry
+
+NAMESPACE = "mentor"
+GYMNASIUM = (
+    "Ant-v5 HalfCheetah-v5 Hopper-v5 Humanoid-v5 HumanoidStandup-v5 InvertedDoublePendulum-v5 "
+    "InvertedPendulum-v5 Pusher-v5 Reacher-v5 Swimmer-v5 Walker2d-v5"
+).split()
+META_WORLD = (
+    "assembly-v3 basketball-v3 bin-picking-v3 box-close-v3 button-press-topdown-v3 "
+    "button-press-topdown-wall-v3 button-press-v3 button-press-wall-v3 coffee-button-v3 "
+    "coffee-pull-v3 coffee-push-v3 dial-turn-v3 disassemble-v3 door-close-v3 door-lock-v3 "
+    "door-open-v3 door-unlock-v3 drawer-close-v3 drawer-open-v3 faucet-close-v3 faucet-open-v3 "
+    "hammer-v3 hand-insert-v3 handle-press-side-v3 handle-press-v3 handle-pull-side-v3 "
+    "handle-pull-v3 lever-pull-v3 peg-insert-side-v3 peg-unplug-side-v3 pick-out-of-hole-v3 "
+    "pick-place-v3 pick-place-wall-v3 plate-slide-back-side-v3 plate-slide-back-v3 "
+    "plate-slide-side-v3 plate-slide-v3 push-back-v3 push-v3 push-wall-v3 reach-v3 reach-wall-v3 "
+    "shelf-place-v3 soccer-v3 stick-pull-v3 stick-push-v3 sweep-into-v3 sweep-v3 window-close-v3 "
+    "window-open-v3"
+).split()
+SMALL = (
+    "bernoulli_bandit box_2d contextual_bandit maze point_mass point_navigation point_reach "
+    "quadratic_function umbrella_length"
+).split()
+NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]
+
+
+def register() -> None:
+    """Registers "mentor/NAME" for each name; a second call changes nothing. Gymnasium calls it when
+    it is imported, by the entry point gymnasium.envs."""
+    for name in NAMES:
+        if f"{NAMESPACE}/{name}" in registry:
+            continue
+        register_one(
+            f"{NAMESPACE}/{name}",
+            entry_point="mentor.environments.environment:MentorEnv",
+            vector_entry_point="mentor.environments.vector:MentorVectorEnv",
+            kwargs={"name": name},
+        )

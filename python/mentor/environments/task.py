@@ -1,0 +1,59 @@
+"""The one task that an episode has, as Python names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Task(NamedTuple):
+    """A task of a benchmark: the environment's name, the task's numbers, and whether observations
+    show the goal."""
+
+    env_name: str
+    parameters: tuple[float, ...]
+    goal_visible: bool = True
+
+
+class Choice(NamedTuple):
+    """What decides the tasks of later episodes. Neither: a fresh task for each episode."""
+
+    goal: int | None = None
+    parameters: Sequence[float] | None = None
+
+    def changed(self, options: Mapping[str, Any] | None) -> Choice:
+        """Returns the choice after reset(options=options). It stays until other options come."""
+        options = dict(options or {})
+        options.pop("reset_mask", None)
+        chosen = {name: options.pop(name) for name in ("goal", "parameters") if name in options}
+        if options:
+            name = next(iter(options))
+            raise ValueError(f"options[{name!r}]: give goal, parameters or reset_mask")
+        if not chosen:
+            return self
+        goal, parameters = chosen.get("goal"), chosen.get("parameters")
+        if goal is not None and parameters is not None:
+            raise ValueError("options: give goal or parameters, not both")
+        return Choice(_goal(goal), _parameters(parameters))
+
+
+def _goal(goal: object) -> int | None:
+    if goal is None:
+        return None
+    if isinstance(goal, bool) or not isinstance(goal, (int, np.integer)) or not 0 <= goal < 2**32:
+        raise ValueError(f"options['goal']: is {goal!r}; give the number of a goal, from 0 on")
+    return int(goal)
+
+
+def _parameters(parameters: Any) -> list[float] | None:
+    if parameters is None:
+        return None
+    try:
+        numbers = np.asarray(parameters, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.full(1, np.nan)
+    if numbers.ndim != 1 or not np.isfinite(numbers).all():
+        raise ValueError("options['parameters']: give the task's numbers, a list of finite floats")
+    return [float(number) for number in numbers]
