@@ -1,0 +1,249 @@
+"""Many environments at once, as Gymnasium's VectorEnv: threads in C++ step them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from mentor.environments.pool import Array, Pool, Wrapper, check_integer, seed_of
+from mentor.environments.task import Choice
+
+Observations = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Infos = dict[str, Any]
+Step = tuple[Observations, npt.NDArray[np.float64], Flags, Flags, Infos]
+
+_ENVIRONMENTS_MAX = 65536
+_THREADS_MAX = 1024
+
+
+class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
+    """N environments of one kind: gymnasium.make_vec("mentor/push-v3", num_envs=8).
+
+    num_envs        N; environment i has the bits of the single one with seed + i, whatever N is
+    num_threads     threads that step them; default: one for each core that this process may use
+    copy            True: each call returns arrays of its own. False: views of one buffer, which the
+                    next call writes again; nothing is copied
+    autoreset_mode  of Gymnasium: NEXT_STEP, SAME_STEP or DISABLED
+    batch_size      how many environments recv() waits for; with less than N, send() and recv() take
+                    the place of step()
+    others          as those of MentorEnv
+
+    Observations are [N, D] float64, rewards [N] float64, actions [N, A] float32 or [N] integers.
+    infos has an array [N] for each key, and "_key" [N] says which environments have it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        num_envs: int = 1,
+        *,
+        num_threads: int | None = None,
+        copy: bool = True,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        batch_size: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 480,
+        camera: str = "",
+        goal_visible: bool | None = None,
+        goal_seed: int = 1,
+        wrappers: Sequence[Wrapper] = (),
+        **options: Any,
+    ) -> None:
+        self.num_envs = check_integer("num_envs", num_envs, 1, _ENVIRONMENTS_MAX)
+        if num_threads is None:
+            num_threads = min(len(os.sched_getaffinity(0)), _THREADS_MAX)
+        check_integer("num_threads", num_threads, 1, _THREADS_MAX)
+        self.batch_size = self.num_envs
+        if batch_size is not None:
+            self.batch_size = check_integer("batch_size", batch_size, 1, self.num_envs)
+        try:
+            mode = AutoresetMode(autoreset_mode)
+        except ValueError:
+            given = [one.value for one in AutoresetMode]
+            raise ValueError(
+                f"autoreset_mode: is {autoreset_mode!r}; give one of {given}"
+            ) from None
+        self._mode = mode
+        self._pool = Pool(
+            name,
+            path=path,
+            size=self.num_envs,
+            threads=min(num_threads, self.num_envs),
+            asynchronous=self.batch_size < self.num_envs,
+            autoreset=mode.value,
+            render_mode=render_mode,
+            width=width,
+            height=height,
+            camera=camera,
+            goal_visible=goal_visible,
+            goal_seed=goal_seed,
+            wrappers=wrappers,
+            options=options,
+        )
+        self.render_mode = render_mode
+        self.metadata = {**self._pool.metadata, "autoreset_mode": mode}
+        self.single_observation_space = self._pool.observation_space
+        self.single_action_space = self._pool.action_space
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._copy = copy
+        self._arrays = self._pool.arrays
+        self._choice = Choice()
+        self._seeded = False
+        self._was_done: Flags = np.zeros(self.num_envs, np.bool_)
+        self._all: Flags = np.ones(self.num_envs, np.bool_)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Observations, Infos]:
+        """Begins episodes.
+
+        seed     environment i gets seed + i; or one seed for each. Without any they go on, at first
+                 from chance
+        options  as those of MentorEnv, for all; with "reset_mask" [N] only where it is True
+        """
+        self._begin(seed, options, wait=True)
+        return self._own(self._arrays["observations"]), {}
+
+    def _begin(self, seed: Any, options: Mapping[str, Any] | None, wait: bool) -> None:
+        mask = self._mask(options)
+        self._choice = self._choice.changed(options)
+        seeds = self._seeds(seed)
+        self._pool.native.reset(
+            seeds, mask.tolist(), self._choice.goal, self._choice.parameters, wait
+        )
+        self._seeded = True
+        self._was_done = self._was_done & ~mask if mask.size else ~self._all
+
+    def _mask(self, options: Mapping[str, Any] | None) -> Flags:
+        if not options or "reset_mask" not in options:
+            return np.zeros(0, np.bool_)
+        mask = np.asarray(options["reset_mask"])
+        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise ValueError(
+                f"options['reset_mask']: is {mask.dtype} of shape {list(mask.shape)}; give "
+                f"[{self.num_envs}] booleans"
+            )
+        if not mask.any():
+            raise ValueError("options['reset_mask']: is nowhere True; there is nothing to reset")
+        return mask
+
+    def _seeds(self, seed: Any) -> list[int]:
+        if seed is None:
+            if self._seeded:
+                return []
+            first = secrets.randbits(63)
+            return [first + i for i in range(self.num_envs)]
+        if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, str):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"seed: has {len(seed)} of them; give {self.num_envs}, or one")
+            return [
+                secrets.randbits(63) if one is None else seed_of(f"seed[{i}]", one)
+                for i, one in enumerate(seed)
+            ]
+        first = seed_of("seed", seed)
+        return [(first + i) % 2**64 for i in range(self.num_envs)]
+
+    def step(self, actions: Any) -> Step:
+        """Steps all environments. actions: [N, A] or [N]."""
+        if self.batch_size < self.num_envs:
+            raise RuntimeError("step(): with a batch_size below num_envs use send() and recv()")
+        self._pool.native.step(self._pool.actions(actions, self.num_envs, "actions"))
+        arrays, own = self._arrays, self._own
+        terminated, truncated = own(arrays["terminated"]), own(arrays["truncated"])
+        present = self._all
+        if self._mode is AutoresetMode.NEXT_STEP:
+            present = ~self._was_done
+            self._was_done = terminated | truncated
+        if self._mode is AutoresetMode.SAME_STEP:
+            infos = self._same_step(terminated | truncated)
+        else:
+            infos = self._infos(arrays["infos"], arrays["successes"], present)
+        return own(arrays["observations"]), own(arrays["rewards"]), terminated, truncated, infos
+
+    def _own(self, array: Array) -> Array:
+        return array.copy() if self._copy else array
+
+    def _infos(self, numbers: Array, successes: Array, present: Flags) -> Infos:
+        numbers = self._own(numbers)
+        infos: Infos = {}
+        for column, key in enumerate(self._pool.info_keys):
+            infos[key], infos[f"_{key}"] = numbers[:, column], present
+        infos["success"], infos["_success"] = successes.astype(np.float64), present
+        return infos
+
+    def _same_step(self, done: Flags) -> Infos:
+        """Of environments whose episode has ended, the last observation and infos are final_obs and
+        final_info; those of the episode that began have none yet."""
+        arrays = self._arrays
+        infos = self._infos(arrays["infos"], arrays["successes"], ~done)
+        if not done.any():
+            return infos
+        final = np.full(self.num_envs, None, dtype=object)
+        for i in np.flatnonzero(done):
+            final[i] = arrays["final_observations"][i].copy()
+        infos["final_obs"], infos["_final_obs"] = final, done
+        infos["final_info"] = self._infos(arrays["final_infos"], arrays["final_successes"], done)
+        infos["_final_info"] = done
+        return infos
+
+    # --- Without waiting for all ---
+
+    def async_reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begins episodes without waiting; recv() gives their first observations."""
+        self._begin(seed, options, wait=False)
+
+    def send(self, actions: Any, env_id: Any = None) -> None:
+        """Lets environments step. actions: [n, A] or [n] for the n environments of env_id, int; for
+        all without it."""
+        ids = np.arange(self.num_envs) if env_id is None else np.asarray(env_id)
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            raise ValueError("env_id: give numbers of environments, as recv() gave them")
+        ids = np.ascontiguousarray(ids, np.int32)
+        self._pool.native.send(self._pool.actions(actions, len(ids), "actions"), ids)
+
+    def recv(self) -> Step:
+        """Waits for batch_size environments. Returns what step() returns, of those alone;
+        infos["env_id"] says which they are."""
+        ids = np.asarray(self._pool.native.recv(self.batch_size))
+        arrays = self._arrays
+        terminated, truncated = arrays["terminated"][ids], arrays["truncated"][ids]
+        infos: Infos = {"env_id": ids}
+        numbers = arrays["infos"][ids]
+        for column, key in enumerate(self._pool.info_keys):
+            infos[key] = numbers[:, column]
+        infos["success"] = arrays["successes"][ids].astype(np.float64)
+        return arrays["observations"][ids], arrays["rewards"][ids], terminated, truncated, infos
+
+    def render(self) -> tuple[npt.NDArray[np.uint8], ...] | None:
+        """Returns a picture of each environment, with render_mode="rgb_array"."""
+        if self.render_mode is None:
+            return None
+        return tuple(self._pool.render(i) for i in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self._pool.native.close()
+
+
+def vector(name: str, num_envs: int = 1, **arguments: Any) -> MentorVectorEnv:
+    """Makes MentorVectorEnv of an environment's name, with the same arguments."""
+    return MentorVectorEnv(name, num_envs, **arguments)

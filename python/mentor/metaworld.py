@@ -1,0 +1,107 @@
+"""Meta-World's benchmarks, used as its own package is used:
+
+    ml1 = mentor.metaworld.ML1("door-close-v3", seed=1)
+    env = ml1.train_classes["door-close-v3"]()
+    env.set_task(random.choice(ml1.train_tasks))
+    observation, info = env.reset()
+
+The goals are those of metaworld 3.1.1, bit for bit, for every seed. MT25, ML25 and CustomML are not
+here.
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Callable
+
+from mentor import _native
+from mentor.environments.environment import MentorEnv
+from mentor.environments.pool import check_integer
+from mentor.environments.registration import META_WORLD
+from mentor.environments.task import Task
+
+__all__ = ["ML1", "ML10", "ML45", "MT1", "MT10", "MT50", "Benchmark", "Task"]
+
+_SEEDS = 2**31
+Classes = dict[str, Callable[..., MentorEnv]]
+
+
+class Benchmark:
+    """Training and test tasks.
+
+    train_classes, test_classes   makes an environment, by its name
+    train_tasks, test_tasks       50 tasks for each environment, in the package's order
+    seed                          of the goals, from 0 to 2^31 - 1; without one, by chance
+    """
+
+    def __init__(self, name: str, seed: int | None, environment: str = "") -> None:
+        self.seed = secrets.randbelow(_SEEDS) if seed is None else seed
+        check_integer("seed", self.seed, 0, _SEEDS - 1)
+        train, test = _native.benchmark(name, environment, self.seed)
+        self.train_tasks = _tasks(train)
+        self.test_tasks = _tasks(test)
+        self.train_classes = _classes(self.train_tasks)
+        self.test_classes = _classes(self.test_tasks)
+
+
+class _OneEnvironment(Benchmark):
+    ENV_NAMES = list(META_WORLD)
+
+    def __init__(self, name: str, env_name: str, seed: int | None) -> None:
+        if env_name not in META_WORLD:
+            raise ValueError(f"env_name: {env_name!r} is none of Meta-World's; see ENV_NAMES")
+        super().__init__(name, seed, env_name)
+
+
+class ML1(_OneEnvironment):
+    """One environment, other goals for tests; observations hide the goal."""
+
+    def __init__(self, env_name: str, seed: int | None = None) -> None:
+        super().__init__("ml1", env_name, seed)
+
+
+class MT1(_OneEnvironment):
+    """One environment; observations show the goal."""
+
+    def __init__(self, env_name: str, seed: int | None = None) -> None:
+        super().__init__("mt1", env_name, seed)
+
+
+class ML10(Benchmark):
+    """10 environments for training, 5 others for tests; observations hide the goal."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__("ml10", seed)
+
+
+class ML45(Benchmark):
+    """45 environments for training, 5 others for tests; observations hide the goal."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__("ml45", seed)
+
+
+class MT10(Benchmark):
+    """10 environments; observations show the goal."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__("mt10", seed)
+
+
+class MT50(Benchmark):
+    """50 environments; observations show the goal."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__("mt50", seed)
+
+
+def _tasks(tasks: list[tuple[str, list[float], bool]]) -> list[Task]:
+    return [Task(name, tuple(parameters), visible) for name, parameters, visible in tasks]
+
+
+def _classes(tasks: list[Task]) -> Classes:
+    return {
+        task.env_name: functools.partial(MentorEnv, task.env_name, goal_visible=task.goal_visible)
+        for task in tasks
+    }
