@@ -44,8 +44,6 @@ class Pool:
         wrappers: Sequence[Wrapper],
         options: Mapping[str, Any],
     ) -> None:
-        if render_mode is not None and render_mode not in _RENDER_MODES:
-            raise ValueError(f"render_mode: is {render_mode!r}; give 'rgb_array' or None")
         for field, pixels in (("width", width), ("height", height)):
             check_integer(field, pixels, 1, _PIXELS_MAX)
         check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
@@ -88,7 +86,11 @@ class Pool:
         for flag in ("terminated", "truncated"):
             self.arrays[flag] = self.arrays[flag].view(np.bool_)
         step_s = facts["step_s"]
-        self.metadata: dict[str, Any] = {"render_modes": list(_RENDER_MODES)}
+        modes = list(_RENDER_MODES) if step_s > 0 else []
+        if render_mode is not None and render_mode not in modes:
+            given = "'rgb_array' or None" if modes else "None: it runs without MuJoCo"
+            raise ValueError(f"render_mode: is {render_mode!r}; {self.name} takes {given}")
+        self.metadata: dict[str, Any] = {"render_modes": modes}
         self.metadata["render_fps"] = round(1 / step_s) if step_s > 0 else 30
         self._picture = (width, height, camera)
         self._painter: int | None = None
