@@ -208,9 +208,13 @@ class Drawn:
     """What the policy said of the next actions: their density, and what they were before
     clipping."""
 
-    def __init__(self, signal: Signal, log_prob: Optional[LogProb], count: int):
+    def __init__(
+        self, signal: Signal, log_prob: Optional[LogProb], space: Any, count: Optional[int] = None
+    ):
+        """space: that of one environment. count: of environments, if they are several."""
         self._signal = signal
         self._log_prob = log_prob
+        self._space = space
         self._count = count
         self._told: Optional[Array] = None
         self._actions: Any = None
@@ -225,13 +229,14 @@ class Drawn:
         self._told = self._of_each(log_prob)
         self._actions = actions
 
-    def take(self, observations: Any, actions: Any) -> Tuple[Any, Optional[Array]]:
+    def take(self, observations: Any, actions: Any) -> Tuple[Array, Optional[Array]]:
         """Returns the actions as they were drawn, and their density if the network reads it."""
         told, drawn = self._told, self._actions
         self._told = self._actions = None
         drawn = actions if drawn is None else drawn
+        checked = checked_actions(drawn, self._space, self._count)
         if "log_probs" not in self._signal.reads:
-            return drawn, None
+            return checked, None
         if told is None and self._log_prob is not None:
             told = self._of_each(self._log_prob(observations, drawn))
         if told is None:
@@ -241,17 +246,18 @@ class Drawn:
                 "drawn(log_prob) before each step(action), or give log_prob=...; for "
                 "Stable-Baselines3 take LearnedVecReward.attach(model)",
             )
-        return drawn, told
+        return checked, told
 
     def _of_each(self, log_prob: Any) -> Array:
         log_probs = as_array(log_prob, "log_prob")
-        if log_probs.size != self._count:
+        count = self._count or 1
+        if log_probs.size != count:
             raise SignalError(
                 "log_prob",
-                f"has shape {list(log_probs.shape)}; give one number for each of "
-                f"{self._count} actions, the sum over the numbers of an action",
+                f"has shape {list(log_probs.shape)}; give one number for each of {count} actions, "
+                "the sum over the numbers of an action",
             )
-        return log_probs.reshape(self._count)
+        return log_probs.reshape(count)
 
 
 class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -273,7 +279,7 @@ class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._mix = mix_of(signal, reward)
         self._success = success
         self._watch = SuccessWatch(success, reads_success(signal, self._mix))
-        self._drawn = Drawn(signal, log_prob, 1)
+        self._drawn = Drawn(signal, log_prob, env.action_space)
         self._lifetime = Lifetimes(signal, 1)
         self._observation: Any = None
         self._over = True
@@ -305,7 +311,6 @@ class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         # Copied, because environments may write the next observation into the same array.
         before = np.array(self._observation)
         drawn, log_probs = self._drawn.take(before, action)
-        drawn = checked_actions(drawn, self.env.action_space)
         self._observation, reward, terminated, truncated, info = self.env.step(
             clipped(action, self.env.action_space)
         )
@@ -329,10 +334,16 @@ def checked_actions(actions: Any, space: Any, count: Optional[int] = None) -> Ar
     if array.shape != shape:
         raise SignalError("action", f"has shape {list(array.shape)}; give {list(shape)}")
     if isinstance(space, gymnasium.spaces.Discrete):
-        if array.dtype.kind not in "iu" or not ((array >= 0) & (array < space.n)).all():
-            raise SignalError("action", f"is {array}; give integers from 0 to {space.n - 1}")
+        wrong = (array < 0) | (array >= space.n) | (array.dtype.kind not in "iu")
+        if np.any(wrong):
+            raise SignalError(
+                "action", f"is {array[wrong][0]}; give integers from 0 to {space.n - 1}"
+            )
     elif not np.isfinite(array).all():
-        raise SignalError("action", f"is {array}; give finite numbers, as the policy drew them")
+        raise SignalError(
+            "action",
+            f"has {array[~np.isfinite(array)][0]}; give finite numbers, as the policy drew them",
+        )
     return array
 
 

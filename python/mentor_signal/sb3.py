@@ -118,9 +118,9 @@ class LearnedVecReward(VecEnvWrapper):
                 f"'{self._signal.network.name}' sees; take PPO, A2C or SAC",
             )
 
-    def new_lifetime(self) -> None:
-        """Begins new agents: the network's state is cleared."""
-        self._lifetimes.reset()
+    def new_lifetime(self, which: Optional[Any] = None) -> None:
+        """Begins new agents: all, or those of a mask or of numbers. Their state is cleared."""
+        self._lifetimes.reset(which)
 
     def reset(self) -> VecEnvObs:
         self._observations = self.venv.reset()

@@ -90,7 +90,7 @@ class LearnedVectorReward(gymnasium.vector.VectorWrapper[Any, Any, Any, Any, Any
         self._mix = mix_of(signal, reward)
         self._success = success
         self._watch = SuccessWatch(success, reads_success(signal, self._mix))
-        self._drawn = Drawn(signal, log_prob, env.num_envs)
+        self._drawn = Drawn(signal, log_prob, env.single_action_space, env.num_envs)
         self._lifetimes = Lifetimes(signal, env.num_envs)
         self._observations: Any = None
         # Environments whose episode has ended and whose next one has not begun.
@@ -140,7 +140,6 @@ class LearnedVectorReward(gymnasium.vector.VectorWrapper[Any, Any, Any, Any, Any
         # Copied, because environments may write the next observations into the same array.
         before = np.array(self._observations)
         drawn, log_probs = self._drawn.take(before, actions)
-        drawn = checked_actions(drawn, space, count)
         self._observations, rewards, terminated, truncated, infos = self.env.step(
             clipped(checked_actions(actions, space, count), space)
         )

@@ -278,7 +278,8 @@ class StudentTest(unittest.TestCase):
             if rollouts:
                 model = taught.TaughtPPO("MlpPolicy", env, signal, **arguments)
             else:
-                env = taught.LearnedVecReward(env, signal)
+                env = signals.LearnedReward(env, signal)
+                self.assertIsInstance(env, taught.LearnedVecReward)
                 # A limit counts as an end, as in TaughtPPO: no value of later steps is added.
                 model = sb3.PPO("MlpPolicy", env, **arguments)
                 env.attach(model)
