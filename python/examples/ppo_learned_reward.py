@@ -132,18 +132,20 @@ def main():
     parser.add_argument("--iterations", type=int)
     arguments = parser.parse_args()
     for name in ("agents", "environments", "iterations"):
-        if (getattr(arguments, name) or 1) < 1:
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
             parser.error(f"--{name}: give at least 1")
     torch.set_num_threads(1)
+    learned = arguments.reward == "learned"
     try:
         signal = mentor_signal.load(arguments.signal, check=True)
+        iterations = arguments.iterations or signal.facts["sizes"]["iterations"]
+        lives = [
+            live(signal, learned, seed, arguments.environments, iterations)
+            for seed in range(arguments.agents)
+        ]
     except mentor_signal.SignalError as error:
         parser.error(f"--signal: {error}")
-    iterations = arguments.iterations or signal.facts["sizes"]["iterations"]
-    lives = [
-        live(signal, arguments.reward == "learned", seed, arguments.environments, iterations)
-        for seed in range(arguments.agents)
-    ]
     for iteration, rate in enumerate(np.mean(lives, 0)):
         print(f"after {iteration} updates: {rate:.2f} of the episodes succeed")
 

@@ -110,6 +110,6 @@ def LearnedReward(
             return LearnedVecReward(env, signal, reward=reward, success=success)
     raise SignalError(
         "env",
-        f"is a {type(env).__name__}; give a gymnasium.Env, a gymnasium.vector.VectorEnv or a VecEnv "
-        "of Stable-Baselines3, as gymnasium.make and make_vec return",
+        f"is a {type(env).__name__}; give what gymnasium.make or make_vec returns, or a VecEnv of "
+        "Stable-Baselines3",
     )

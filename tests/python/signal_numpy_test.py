@@ -1,5 +1,6 @@
-"""mentor_signal without PyTorch: NumPy, safetensors and Gymnasium suffice to use a signal. What needs
-PyTorch names the extra that installs it. Skipped where deploy/install.sh --signal was not run."""
+"""mentor_signal without PyTorch: NumPy, safetensors and Gymnasium suffice to use a signal. What
+needs PyTorch names the extra that installs it. Skipped where deploy/install.sh --signal was not
+run."""
 
 import importlib.util
 import pathlib

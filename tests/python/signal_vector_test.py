@@ -1,7 +1,8 @@
-"""mentor_signal.LearnedReward on vector environments of Gymnasium: each environment gets what it would
-get alone, in every autoreset mode. Skipped where deploy/install.sh --signal was not run."""
+"""mentor_signal.LearnedReward on vector environments of Gymnasium: each environment gets what it
+would get alone, in every autoreset mode. Skipped where deploy/install.sh --signal was not run."""
 
 import importlib
+import subprocess
 import sys
 import unittest
 
@@ -235,6 +236,37 @@ class VectorTest(unittest.TestCase):
         )
         fresh.reset(seed=0)
         self.near(got, fresh.step(actions)[1])
+
+
+class ExampleTest(unittest.TestCase):
+    def run_example(self, *words):
+        path = ":".join(str(folder) for folder in (SOURCE, *signal_modules.WHEELS))
+        done = subprocess.run(
+            [sys.executable, "-B", SOURCE / "examples" / "ppo_learned_reward.py", *words],
+            env={"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def test_a_script_in_the_manner_of_cleanrl_learns(self):
+        signal_modules.make_importable((*signal_modules.WITHOUT_TORCH, "torch"))
+        code, said, complaint = self.run_example("--signal", ZOO, "--agents", "6")
+        self.assertEqual(code, 0, complaint)
+        rates = [float(line.split()[3]) for line in said.splitlines()]
+        self.assertEqual(len(rates), 3)
+        self.assertGreater(rates[-1], rates[0] + 0.1)
+        for folder, says in (
+            (ROOT, "has no signal.json"),
+            (ZOO.parent / "point_reach", "no reward"),
+        ):
+            code, _, said = self.run_example("--signal", folder)
+            self.assertEqual(code, 2)
+            self.assertIn(says, said)
+        code, _, said = self.run_example("--signal", ZOO, "--environments", "0")
+        self.assertEqual(code, 2)
+        self.assertIn("--environments: give at least 1", said)
 
 
 if __name__ == "__main__":
