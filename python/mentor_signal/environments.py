@@ -33,6 +33,12 @@ class SuccessWatch:
     """Warns once that the environment reports no success; the network then sees a constant 0."""
 
     def __init__(self, success: Success, is_read: bool):
+        if not callable(success):
+            raise SignalError(
+                "success",
+                f"is {success!r}; give a function of reward, terminated and info that returns "
+                "whether the step succeeded",
+            )
         self._open = is_read and success is success_in_info
 
     def look(self, info: Dict[str, Any], is_last: bool) -> None:

@@ -109,7 +109,13 @@ class Signal:
         if segment.shaped_rewards is not None and self.reward.scale != 1:
             scaled = segment.array("shaped_rewards") * self.reward.scale
             seen = dataclasses.replace(segment, shaped_rewards=scaled)
-        return self.network.signals(seen, state)
+        with np.errstate(over="ignore", invalid="ignore"):  # What comes of it is looked at.
+            signals, following = self.network.signals(seen, state)
+        if not np.isfinite(signals).all():
+            raise SignalError(
+                "segment", "has numbers that are too large: the signal is not finite; scale them"
+            )
+        return signals, following
 
     def agent_rewards(self, segment: Segment, signals: Any) -> Array:
         """Returns the rewards of the agents that the signal taught, [S, T] float64, from its
@@ -165,9 +171,10 @@ class Signal:
 
     def _check(self, segment: Segment, state: State) -> None:
         shape = list(segment.array("observations").shape)
-        if len(shape) != 3:
+        if len(shape) != 3 or shape[1] == 0:
             raise SignalError(
-                "segment.observations", f"has shape {shape}; give [lifetimes, steps, numbers]"
+                "segment.observations",
+                f"has shape {shape}; give [lifetimes, steps, numbers] of one step or more",
             )
         lifetimes, steps = segment.lifetimes, segment.steps
         if len(state.previous) != lifetimes:
@@ -284,7 +291,10 @@ def load(folder: Path, *, check: Optional[bool] = False, dtype: Any = np.float32
         precision = np.dtype(object)
     if precision not in (np.float32, np.float64):
         raise SignalError("dtype", f"is {dtype}; give numpy.float32 or numpy.float64")
-    path = pathlib.Path(folder)
+    try:
+        path = pathlib.Path(folder)
+    except TypeError:
+        raise SignalError("folder", f"is {folder!r}; give the path of a folder") from None
     facts = _facts(path)
     try:
         weights = _read(path, facts["weights"], "weights")

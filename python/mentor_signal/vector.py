@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 import gymnasium
 import gymnasium.vector
@@ -28,6 +28,11 @@ from .environments import (
 from .errors import SignalError
 from .lifetimes import Array
 from .signal import RewardMix, Signal
+
+if TYPE_CHECKING:
+    VectorWrapper = gymnasium.vector.VectorWrapper[Any, Any, Any, Any, Any]
+else:
+    VectorWrapper = gymnasium.vector.VectorWrapper  # Not generic in every version.
 
 NEXT_STEP, SAME_STEP, DISABLED = "NextStep", "SameStep", "Disabled"
 
@@ -68,7 +73,7 @@ def successes_in_infos(infos: Dict[str, Any], count: int) -> Array:
     return found
 
 
-class LearnedVectorReward(gymnasium.vector.VectorWrapper[Any, Any, Any, Any, Any]):
+class LearnedVectorReward(VectorWrapper):
     """What LearnedReward gives for a gymnasium.vector.VectorEnv: see there. Each of its
     environments is a lifetime. Steps that only begin an episode (autoreset mode NEXT_STEP) are no
     steps of a lifetime: their reward is 0."""
