@@ -31,7 +31,8 @@ from stable_baselines3 import A2C, PPO, SAC
 
 import mentor_signal
 from mentor_signal.sb3 import TaughtPPO
-from students import PointReach, interval, live
+from point_reach import PointReach
+from students import interval, live
 
 TEACHERS = ("learned", "shaped", "sparse")
 

@@ -2,11 +2,11 @@
 
     import mentor_signal
 
-    signal = mentor_signal.load("signals/reach", check=True)
-    env = mentor_signal.LearnedReward(env, signal)
+    env = mentor_signal.LearnedReward(env, "signals/reach")
 
-`mentor export` writes such a folder. `mentor_signal.sb3` has the same for Stable-Baselines3:
-LearnedVecReward and TaughtPPO. Every failure is a SignalError.
+`mentor export` writes such a folder. NumPy, safetensors and Gymnasium suffice. For
+Stable-Baselines3, `mentor_signal.sb3` has LearnedVecReward and TaughtPPO. Every failure is a
+SignalError.
 """
 
 import sys
@@ -14,19 +14,23 @@ import sys
 from .errors import SignalError, explained
 
 try:
-    from .environments import LearnedReward, success_in_info
+    from .environments import LearnedEnvReward, success_in_info
     from .lifetimes import Segment, State, SuccessSignal
     from .networks.base import networks
     from .networks.loss_conv import LossInputs
+    from .rewards import LearnedReward
     from .signal import RewardMix, Signal, compare, load
+    from .vector import LearnedVectorReward
 except ModuleNotFoundError as error:
-    said = explained(error, "signal", "torch safetensors numpy gymnasium")
+    said = explained(error, "signal", "safetensors numpy gymnasium")
     if sys.argv[:1] == ["-m"]:  # A program prints one sentence for its user, not a traceback.
         sys.exit(said)
     raise ModuleNotFoundError(said, name=error.name) from None
 
 __all__ = [
+    "LearnedEnvReward",
     "LearnedReward",
+    "LearnedVectorReward",
     "LossInputs",
     "RewardMix",
     "Segment",

@@ -9,11 +9,14 @@ import gymnasium
 import numpy as np
 
 from .errors import SignalError
-from .lifetimes import Array, Segment, State, SuccessSignal
+from .lifetimes import Array, Segment, State, SuccessSignal, as_array
 from .signal import RewardMix, Signal
 
 # Returns whether a step succeeded, from its reward, terminated and info.
 Success = Callable[[float, bool, Dict[str, Any]], bool]
+
+# Returns the log-density of an action under the policy that drew it, from observation and action.
+LogProb = Callable[[Any, Any], Any]
 
 NORMALISED = (
     "has a NormalizeObservation, but networks see observations as they are; put {} inside of it"
@@ -30,6 +33,12 @@ class SuccessWatch:
     """Warns once that the environment reports no success; the network then sees a constant 0."""
 
     def __init__(self, success: Success, is_read: bool):
+        if not callable(success):
+            raise SignalError(
+                "success",
+                f"is {success!r}; give a function of reward, terminated and info that returns "
+                "whether the step succeeded",
+            )
         self._open = is_read and success is success_in_info
 
     def look(self, info: Dict[str, Any], is_last: bool) -> None:
@@ -103,20 +112,41 @@ class Lifetimes:
     def __init__(self, signal: Signal, lifetimes: int):
         self.signal = signal
         self.lifetimes = lifetimes
+        self.state: State
+        self.success: SuccessSignal
+        self._begins: Array
+        self._born: Array
         self.reset()
 
-    def reset(self) -> None:
-        """Begins new agents."""
-        self.state: State = self.signal.initial_state(self.lifetimes)
-        self.success = SuccessSignal(self.lifetimes, self.signal.sizes.episode_steps)
-        self._begins = np.zeros(self.lifetimes, bool)
-        self._born = False
+    def reset(self, which: Optional[Any] = None) -> None:
+        """Begins new agents: all, or those of a mask or of numbers."""
+        state = self.signal.initial_state(self.lifetimes)
+        success = SuccessSignal(self.lifetimes, self.signal.sizes.episode_steps)
+        begins, born = np.zeros(self.lifetimes, bool), np.zeros(self.lifetimes, bool)
+        if which is not None:
+            others = np.ones(self.lifetimes, bool)
+            try:
+                others[which] = False
+            except (IndexError, ValueError) as error:
+                raise SignalError(
+                    "which", f"{error}; give a mask or numbers of {self.lifetimes} lifetimes"
+                ) from None
+            state = state.with_those(others, self.state.of(others))
+            for new, old in (
+                (success.episode_steps, self.success.episode_steps),
+                (success.succeeded, self.success.succeeded),
+                (begins, self._begins),
+                (born, self._born),
+            ):
+                new[others] = old[others]
+        self.state = state
+        self.success = success
+        self._begins, self._born = begins, born
 
     def begin_episodes(self, which: Any) -> None:
         """Begins new episodes of these lifetimes. The network is not told of a lifetime's first
         one."""
-        if self._born:
-            self._begins |= np.asarray(which, bool)
+        self._begins |= np.asarray(which, bool) & self._born
 
     def step(
         self,
@@ -126,49 +156,118 @@ class Lifetimes:
         rewards: Any,
         successes: Any,
         mix: RewardMix,
+        which: Optional[Array] = None,
     ) -> Tuple[Array, Array]:
         """Returns the rewards of the agents and the signals, each [S]. observations: before the
-        step."""
-        if log_probs is not None and not np.isfinite(np.asarray(log_probs, np.float64)).all():
+        step. which: a mask of the lifetimes that make a step, all if it is None; the others keep
+        their state and get 0."""
+        live = np.ones(self.lifetimes, bool) if which is None else which
+        observations = np.asarray(observations, np.float32).reshape(self.lifetimes, -1)
+        if not np.isfinite(observations[live]).all():
+            lifetime = int(np.argwhere(live & ~np.isfinite(observations).all(1))[0, 0])
             raise SignalError(
-                "log_prob",
-                f"is {log_probs} for actions {actions}; give the finite log-density of the action "
-                "as the policy drew it, before clipping",
+                "observation",
+                f"of environment {lifetime} is not finite, and the network would never forget it: "
+                f"{observations[lifetime]}; mend the environment, or end the episode there",
             )
-        self._born = True
-        starts = self._begins.copy()
-        self._begins[:] = False
+        if log_probs is not None:
+            log_probs = as_array(log_probs, "log_prob").reshape(self.lifetimes)
+            wrong = live & ~np.isfinite(log_probs)
+            if wrong.any():
+                lifetime = int(np.flatnonzero(wrong)[0])
+                raise SignalError(
+                    "log_prob",
+                    f"is {log_probs[lifetime]} for action {actions[lifetime]} of environment "
+                    f"{lifetime}; give the finite log-density of the action as the policy drew it, "
+                    "before clipping",
+                )
+        starts = self._begins & live
+        self._begins &= ~live
+        self._born |= live
         sparse = np.zeros(self.lifetimes)
         if reads_success(self.signal, mix):
-            sparse = self.success.step(starts, successes)
+            sparse = self.success.step(starts, successes, live)
+        task = np.asarray(rewards, np.float64)
         shape = (self.lifetimes, 1)
-        segment = Segment(
-            observations=np.asarray(observations, np.float32).reshape(*shape, -1),
-            actions=one_hot(actions, self.signal).reshape(*shape, -1),
-            log_probs=None if log_probs is None else np.asarray(log_probs).reshape(shape),
-            shaped_rewards=np.asarray(rewards, np.float64).reshape(shape),
-            success_signals=sparse.reshape(shape),
-            prev_done=starts.astype(np.float32).reshape(shape),
-        )
-        signals, self.state = self.signal.run(segment, self.state)
-        task = sparse if mix.task_reward == "success" else np.asarray(rewards, np.float64)
-        given = signals[:, 0].double().numpy()
+        parts = {
+            "observations": observations.reshape(*shape, -1),
+            "actions": one_hot(actions, self.signal).reshape(*shape, -1),
+            "log_probs": None if log_probs is None else log_probs.reshape(shape),
+            "shaped_rewards": task.reshape(shape),
+            "success_signals": sparse.reshape(shape),
+            "prev_done": starts.astype(np.float32).reshape(shape),
+        }
+        given = np.zeros(self.lifetimes)
+        if live.all():
+            signals, self.state = self.signal.run(Segment(**parts), self.state)
+            given[:] = signals[:, 0]
+        elif live.any():
+            some = {name: part if part is None else part[live] for name, part in parts.items()}
+            signals, after = self.signal.run(Segment(**some), self.state.of(live))
+            self.state = self.state.with_those(live, after)
+            given[live] = signals[:, 0]
+        task = sparse if mix.task_reward == "success" else np.where(live, task, 0.0)
         return mix.task * mix.scale * task + mix.signal * given, given
 
 
-class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment whose reward is a learned signal, or contains one.
+class Drawn:
+    """What the policy said of the next actions: their density, and what they were before
+    clipping."""
 
-    signal     of mentor_signal.load: role REWARD, and a network that is causal
-    reward     "as_trained", "replace", "add" or a RewardMix
-    success    of a step: (reward, terminated, info) -> bool
-    log_prob   (observation, action) -> log-density of the action under the policy that drew it;
-               needed where the network sees it (`"log_probs" in signal.reads`)
+    def __init__(
+        self, signal: Signal, log_prob: Optional[LogProb], space: Any, count: Optional[int] = None
+    ):
+        """space: that of one environment. count: of environments, if they are several."""
+        self._signal = signal
+        self._log_prob = log_prob
+        self._space = space
+        self._count = count
+        self._told: Optional[Array] = None
+        self._actions: Any = None
+        if log_prob is not None and not callable(log_prob):
+            raise SignalError(
+                "log_prob",
+                f"is {log_prob!r}; give a function of observation and action, or call drawn(...) "
+                "before each step",
+            )
 
-    Give it actions as the policy drew them, before clipping. A lifetime continues over resets;
-    new_lifetime() begins a new agent. The task's reward and the signal are in info["task_reward"]
-    and info["signal"].
-    """
+    def tell(self, log_prob: Any, actions: Any = None) -> None:
+        self._told = self._of_each(log_prob)
+        self._actions = actions
+
+    def take(self, observations: Any, actions: Any) -> Tuple[Array, Optional[Array]]:
+        """Returns the actions as they were drawn, and their density if the network reads it."""
+        told, drawn = self._told, self._actions
+        self._told = self._actions = None
+        drawn = actions if drawn is None else drawn
+        checked = checked_actions(drawn, self._space, self._count)
+        if "log_probs" not in self._signal.reads:
+            return checked, None
+        if told is None and self._log_prob is not None:
+            told = self._of_each(self._log_prob(observations, drawn))
+        if told is None:
+            raise SignalError(
+                "log_prob",
+                f"is missing: '{self._signal.network.name}' sees the density of actions; call "
+                "drawn(log_prob) before each step(action), or give log_prob=...; for "
+                "Stable-Baselines3 take LearnedVecReward.attach(model)",
+            )
+        return checked, told
+
+    def _of_each(self, log_prob: Any) -> Array:
+        log_probs = as_array(log_prob, "log_prob")
+        count = self._count or 1
+        if log_probs.size != count:
+            raise SignalError(
+                "log_prob",
+                f"has shape {list(log_probs.shape)}; give one number for each of {count} actions, "
+                "the sum over the numbers of an action",
+            )
+        return log_probs.reshape(count)
+
+
+class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """What LearnedReward gives for one environment: see there."""
 
     def __init__(
         self,
@@ -177,32 +276,16 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         *,
         reward: Union[str, RewardMix] = "as_trained",
         success: Success = success_in_info,
-        log_prob: Optional[Callable[[Any, Any], float]] = None,
+        log_prob: Optional[LogProb] = None,
     ):
-        if not isinstance(env, gymnasium.Env):
-            raise SignalError(
-                "env",
-                f"is a {type(env).__name__}, no gymnasium.Env; of several environments wrap each "
-                "before they are put together, or take LearnedVecReward of mentor_signal.sb3",
-            )
         super().__init__(env)
         check_stepwise(signal)
         check_spaces(env.observation_space, env.action_space, signal)
-        inner: Any = env
-        while isinstance(inner, gymnasium.Wrapper):
-            if isinstance(inner, gymnasium.wrappers.NormalizeObservation):
-                raise SignalError("env", NORMALISED.format("LearnedReward"))
-            inner = inner.env
-        if "log_probs" in signal.reads and log_prob is None:
-            raise SignalError(
-                "log_prob",
-                f"is missing: '{signal.network.name}' sees the density of actions; give "
-                "log_prob=..., or LearnedVecReward.attach(model) of mentor_signal.sb3",
-            )
+        check_raw(env)
         self._mix = mix_of(signal, reward)
         self._success = success
         self._watch = SuccessWatch(success, reads_success(signal, self._mix))
-        self._log_prob = log_prob
+        self._drawn = Drawn(signal, log_prob, env.action_space)
         self._lifetime = Lifetimes(signal, 1)
         self._observation: Any = None
         self._over = True
@@ -210,6 +293,11 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     def new_lifetime(self) -> None:
         """Begins a new agent: the network's state is cleared."""
         self._lifetime.reset()
+
+    def drawn(self, log_prob: Any, action: Any = None) -> None:
+        """Call before step() with the log-density of its action under the policy that drew it, if
+        the network reads that, and with the action before clipping, if step() gets another."""
+        self._drawn.tell(log_prob, action)
 
     def reset(
         self, *, seed: Optional[int] = None, options: Optional[Dict[str, Any]] = None
@@ -228,19 +316,56 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
             )
         # Copied, because environments may write the next observation into the same array.
         before = np.array(self._observation)
-        density = None if self._log_prob is None else self._log_prob(before, action)
-        clipped = action
-        if isinstance(self.env.action_space, gymnasium.spaces.Box):
-            clipped = np.clip(action, self.env.action_space.low, self.env.action_space.high)
-        self._observation, reward, terminated, truncated, info = self.env.step(clipped)
+        drawn, log_probs = self._drawn.take(before, action)
+        self._observation, reward, terminated, truncated, info = self.env.step(
+            clipped(action, self.env.action_space)
+        )
         self._over = terminated or truncated
         success = self._success(float(reward), terminated, info)
         self._watch.look(info, self._over)
         rewards, signals = self._lifetime.step(
-            before, action, density, [float(reward)], [success], self._mix
+            before, drawn[None], log_probs, [float(reward)], [success], self._mix
         )
         info = {**info, "task_reward": float(reward), "signal": float(signals[0])}
         return self._observation, float(rewards[0]), terminated, truncated, info
+
+
+def checked_actions(actions: Any, space: Any, count: Optional[int] = None) -> Array:
+    """Returns actions of a space of one environment as an array, [count, ...] if they are those of
+    several."""
+    array = as_array(actions, "action")
+    shape = (*(() if count is None else (count,)), *space.shape)
+    if array.size == int(np.prod(shape)) == 1:
+        array = array.reshape(shape)
+    if array.shape != shape:
+        raise SignalError("action", f"has shape {list(array.shape)}; give {list(shape)}")
+    if isinstance(space, gymnasium.spaces.Discrete):
+        wrong = (array < 0) | (array >= space.n) | (array.dtype.kind not in "iu")
+        if np.any(wrong):
+            raise SignalError(
+                "action", f"is {array[wrong][0]}; give integers from 0 to {space.n - 1}"
+            )
+    elif not np.isfinite(array).all():
+        raise SignalError(
+            "action",
+            f"has {array[~np.isfinite(array)][0]}; give finite numbers, as the policy drew them",
+        )
+    return array
+
+
+def clipped(actions: Any, space: Any) -> Any:
+    """Returns actions as the environment accepts them."""
+    if not isinstance(space, gymnasium.spaces.Box):
+        return actions
+    return np.clip(as_array(actions, "action"), space.low, space.high)
+
+
+def check_raw(env: Any) -> None:
+    """Checks that an environment gives observations as they are."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.NormalizeObservation):
+            raise SignalError("env", NORMALISED.format("LearnedReward"))
+        env = env.env
 
 
 def check_spaces(observations: Any, actions: Any, signal: Signal) -> None:
@@ -252,8 +377,8 @@ def check_spaces(observations: Any, actions: Any, signal: Signal) -> None:
     ):
         raise SignalError(
             "env.observation_space",
-            f"is {observations}, but the signal reads {sizes.observation} numbers; flatten it, or "
-            "take an environment of that size",
+            f"is {observations}, but the signal reads {sizes.observation} numbers; flatten it "
+            "by gymnasium.wrappers.FlattenObservation, or take an environment of that size",
         )
     if sizes.discrete_actions:
         fits = isinstance(actions, gymnasium.spaces.Discrete)

@@ -5,20 +5,32 @@ another."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, List, Optional
+from typing import Any, List
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from .errors import SignalError
 
 Array = npt.NDArray[Any]
 
 
+def as_array(value: Any, field: str) -> Array:
+    """Returns numbers of any library as an array: of NumPy, lists, tensors on any device."""
+    if hasattr(value, "detach"):  # A tensor of PyTorch, whose graph and device stay behind.
+        value = value.detach().cpu()
+    try:
+        array: Array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SignalError(field, f"is no array of numbers ({error}); give one") from None
+    if array.dtype.kind not in "fiub":
+        raise SignalError(field, f"has the type {array.dtype}; give an array of numbers")
+    return array
+
+
 @dataclasses.dataclass
 class Segment:
-    """Consecutive steps, for example a whole inner iteration. Tensors or arrays.
+    """Consecutive steps, for example a whole inner iteration. Arrays, lists or tensors.
 
     observations     [S, T, D]: before each step, as the environment gives them
     actions          [S, T, A]: as the policy drew them, before any clipping; of discrete actions
@@ -49,33 +61,46 @@ class Segment:
     truncated: Any = None
     final_values: Any = None
 
-    def tensor(self, name: str, dtype: Optional[torch.dtype] = None) -> torch.Tensor:
+    def array(self, name: str, dtype: Any = None) -> Array:
+        """Returns a part, as numbers of type `dtype` if one is given."""
         value = getattr(self, name)
         if value is None:
             raise SignalError(
                 f"segment.{name}", "is missing, but the network reads it; give it for every step"
             )
-        tensor: torch.Tensor = torch.as_tensor(value)
-        return tensor if dtype is None else tensor.to(dtype)
+        array = as_array(value, f"segment.{name}")
+        return array if dtype is None else array.astype(dtype, copy=False)
 
     @property
     def lifetimes(self) -> int:
-        return int(self.tensor("observations").shape[0])
+        return int(self.array("observations").shape[0])
 
     @property
     def steps(self) -> int:
-        return int(self.tensor("observations").shape[1])
+        return int(self.array("observations").shape[1])
 
 
 @dataclasses.dataclass
 class State:
     """What a network carries from segment to segment of S lifetimes; zeros at birth."""
 
-    recurrent: List[torch.Tensor]
-    previous: torch.Tensor
+    recurrent: List[Array]
+    previous: Array
 
     def clone(self) -> "State":
-        return State([x.clone() for x in self.recurrent], self.previous.clone())
+        return State([x.copy() for x in self.recurrent], self.previous.copy())
+
+    def of(self, which: Array) -> "State":
+        """Returns the state of some lifetimes: a mask, or their numbers."""
+        return State([x[which] for x in self.recurrent], self.previous[which])
+
+    def with_those(self, which: Array, those: "State") -> "State":
+        """Returns the state in which some lifetimes have the state `those`."""
+        mine = self.clone()
+        mine.previous[which] = those.previous
+        for all_of_them, some in zip(mine.recurrent, those.recurrent):
+            all_of_them[which] = some
+        return mine
 
 
 class SuccessSignal:
@@ -90,22 +115,23 @@ class SuccessSignal:
         self.episode_steps = np.zeros(lifetimes, np.int64)
         self.succeeded = np.zeros(lifetimes, bool)
 
-    def step(self, starts_episode: Any, success: Any) -> npt.NDArray[np.float64]:
+    def step(self, starts_episode: Any, success: Any, which: Any = True) -> npt.NDArray[np.float64]:
         """Returns the signal of the next step, [S]. The environments reported `success` after that
-        step."""
-        starts, success = np.asarray(starts_episode, bool), np.asarray(success, bool)
+        step. which: the lifetimes that make a step; the others get 0."""
+        live = np.broadcast_to(np.asarray(which, bool), self.succeeded.shape)
+        starts, success = np.asarray(starts_episode, bool) & live, np.asarray(success, bool) & live
         self.episode_steps[starts] = 0
         self.succeeded[starts] = False
         k, length = self.episode_steps.copy(), self.max_episode_steps
-        if np.any(k >= length):
+        if np.any(live & (k >= length)):
             raise SignalError(
                 "max_episode_steps",
                 f"is {length}, but an episode is longer, where there is no success signal; cut "
                 "episodes by gymnasium.wrappers.TimeLimit",
             )
-        self.episode_steps += 1
+        self.episode_steps += live
         first = success & ~self.succeeded
-        failed = ~self.succeeded & ~success & (k == length - 1)
+        failed = live & ~self.succeeded & ~success & (k == length - 1)
         self.succeeded |= success
         return np.where(first, 1 - 0.7 * k / length, np.where(failed, -0.2, 0.0))
 
@@ -117,14 +143,14 @@ class SuccessSignal:
         )
 
 
-def episode_steps(prev_done: torch.Tensor, carried: torch.Tensor) -> "tuple[Any, torch.Tensor]":
+def episode_steps(prev_done: Array, carried: Array) -> "tuple[Array, Array]":
     """Returns the steps of the episode before each step, [S, T] float64, and the state to carry
     on."""
-    starts = (prev_done != 0).cpu().numpy()
-    count = carried.detach().cpu().to(torch.float64).numpy().copy()
+    starts = prev_done != 0
+    count = carried.astype(np.float64)
     steps = np.empty(starts.shape, np.float64)
     for t in range(starts.shape[1]):
         count[starts[:, t]] = 0
         steps[:, t] = count
         count += 1
-    return torch.from_numpy(steps), torch.from_numpy(count).to(carried.dtype)
+    return steps, count.astype(carried.dtype)

@@ -8,14 +8,14 @@ from typing import Any, Dict, List, Optional, Union
 
 import gymnasium
 import numpy as np
-import torch
 
 from .errors import SignalError, explained
 
 try:
+    import torch
     from stable_baselines3 import PPO
 except ModuleNotFoundError as error:
-    said = explained(error, "signal,sb3", "stable-baselines3")
+    said = explained(error, "signal,sb3", "torch stable-baselines3")
     raise ModuleNotFoundError(said, name=error.name) from None
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -118,9 +118,9 @@ class LearnedVecReward(VecEnvWrapper):
                 f"'{self._signal.network.name}' sees; take PPO, A2C or SAC",
             )
 
-    def new_lifetime(self) -> None:
-        """Begins new agents: the network's state is cleared."""
-        self._lifetimes.reset()
+    def new_lifetime(self, which: Optional[Any] = None) -> None:
+        """Begins new agents: all, or those of a mask or of numbers. Their state is cleared."""
+        self._lifetimes.reset(which)
 
     def reset(self) -> VecEnvObs:
         self._observations = self.venv.reset()
@@ -322,12 +322,12 @@ class TaughtPPO(PPO):
         )
         signals, self._signal_state = signal.run(segment, self._signal_state)
         if signal.role == "ADVANTAGE":
-            buffer.advantages[:] = signals.numpy().T
+            buffer.advantages[:] = signals.T
             buffer.returns[:] = buffer.advantages + buffer.values
             return
         mix = self.mix
         task = sparse if mix.task_reward == "success" else np.asarray(segment.shaped_rewards)
-        rewards = mix.task * mix.scale * task + mix.signal * signals.double().numpy()
+        rewards = mix.task * mix.scale * task + mix.signal * signals.astype(np.float64)
         if final_values is not None:
             rewards = rewards + self.gamma * np.nan_to_num(final_values)
         buffer.rewards[:] = rewards.T

@@ -7,17 +7,20 @@ import hashlib
 import json
 import math
 import pathlib
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
+from safetensors.numpy import load as load_arrays
 
 from .errors import SignalError
-from .lifetimes import Segment, State
+from .lifetimes import Array, Segment, State, as_array
 from .networks.base import Context, Network, Sizes, make
 from .networks.discriminator import Discriminator
 from .networks.loss_conv import LossConv, LossInputs
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = 1
 TOLERANCE = 1e-5
@@ -39,7 +42,15 @@ class RewardMix:
 
 
 # Errors that numbers of an unexpected kind or shape cause.
-_NOT_WHOLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
+_NOT_WHOLE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 class Signal:
@@ -51,7 +62,7 @@ class Signal:
     facts        all of signal.json
     """
 
-    def __init__(self, facts: Dict[str, Any], weights: Dict[str, torch.Tensor]):
+    def __init__(self, facts: Dict[str, Any], weights: Dict[str, Any]):
         self.facts = facts
         sizes = facts["sizes"]
         self.sizes = Sizes(**{field.name: sizes[field.name] for field in dataclasses.fields(Sizes)})
@@ -59,7 +70,8 @@ class Signal:
         self.reward = RewardMix(**facts["reward"])
         network = facts["network"]
         context = Context(self.sizes, self.role, facts["input"], network["options"])
-        self.network: Network = make(network["name"], context, weights)
+        arrays = {name: as_array(weight, f"weights.{name}") for name, weight in weights.items()}
+        self.network: Network = make(network["name"], context, arrays)
 
     def __repr__(self) -> str:
         trained = self.facts["trained"]
@@ -83,7 +95,7 @@ class Signal:
         episodes."""
         return self.network.initial_state(lifetimes)
 
-    def run(self, segment: Segment, state: State) -> Tuple[torch.Tensor, State]:
+    def run(self, segment: Segment, state: State) -> Tuple[Array, State]:
         """Returns the signals [S, T] of the next steps, and the state after them. Networks that are
         not causal need the segments of training: whole inner iterations."""
         if not self.network.gives_signals:
@@ -95,32 +107,37 @@ class Signal:
         self._check(segment, state)
         seen = segment
         if segment.shaped_rewards is not None and self.reward.scale != 1:
-            scaled = segment.tensor("shaped_rewards") * self.reward.scale
+            scaled = segment.array("shaped_rewards") * self.reward.scale
             seen = dataclasses.replace(segment, shaped_rewards=scaled)
-        with torch.no_grad():
-            return self.network.signals(seen, state)
+        with np.errstate(over="ignore", invalid="ignore"):  # What comes of it is looked at.
+            signals, following = self.network.signals(seen, state)
+        if not np.isfinite(signals).all():
+            raise SignalError(
+                "segment", "has numbers that are too large: the signal is not finite; scale them"
+            )
+        return signals, following
 
-    def agent_rewards(self, segment: Segment, signals: torch.Tensor) -> torch.Tensor:
+    def agent_rewards(self, segment: Segment, signals: Any) -> Array:
         """Returns the rewards of the agents that the signal taught, [S, T] float64, from its
         signals."""
-        rewards = self.reward.signal * signals.to(torch.float64)
+        rewards: Array = self.reward.signal * as_array(signals, "signals").astype(np.float64)
         if self.reward.task == 0:
             return rewards
         name = "success_signals" if self.reward.task_reward == "success" else "shaped_rewards"
-        task = segment.tensor(name, torch.float64) * self.reward.scale
+        task = segment.array(name, np.float64) * self.reward.scale
         return self.reward.task * task + rewards
 
-    def loss(self, inputs: LossInputs) -> torch.Tensor:
-        """Returns a learned loss, [S]; differentiable in `inputs.policy`."""
+    def loss(self, inputs: LossInputs) -> "torch.Tensor":
+        """Returns a learned loss, [S]; differentiable in `inputs.policy`. Needs PyTorch."""
         if not isinstance(self.network, LossConv):
             raise SignalError("role", f"is {self.role}: the network gives signals; use run(...)")
         return self.network.loss(inputs)
 
-    def log_skills(self, observations: Any) -> torch.Tensor:
+    def log_skills(self, observations: Any) -> Array:
         """Returns ln q(skill | observation) of a discriminator, [..., n]."""
         return self._discriminator().log_skills(observations)
 
-    def skill_reward(self, reached: Any, skill: int) -> torch.Tensor:
+    def skill_reward(self, reached: Any, skill: int) -> Array:
         """Returns a discriminator's reward [...] of the steps that led to these observations."""
         return self._discriminator().reward(reached, skill)
 
@@ -153,10 +170,11 @@ class Signal:
         return self.network
 
     def _check(self, segment: Segment, state: State) -> None:
-        shape = list(segment.tensor("observations").shape)
-        if len(shape) != 3:
+        shape = list(segment.array("observations").shape)
+        if len(shape) != 3 or shape[1] == 0:
             raise SignalError(
-                "segment.observations", f"has shape {shape}; give [lifetimes, steps, numbers]"
+                "segment.observations",
+                f"has shape {shape}; give [lifetimes, steps, numbers] of one step or more",
             )
         lifetimes, steps = segment.lifetimes, segment.steps
         if len(state.previous) != lifetimes:
@@ -173,14 +191,21 @@ class Signal:
         }
         for name in sorted(self.reads | {"observations"}):
             wanted = shapes.get(name, [lifetimes, steps])
-            found = list(segment.tensor(name).shape)
-            if found != wanted:
+            array = segment.array(name)
+            if list(array.shape) != wanted:
                 raise SignalError(
-                    f"segment.{name}", f"has shape {found}, but the network reads {wanted}"
+                    f"segment.{name}",
+                    f"has shape {list(array.shape)}, but the network reads {wanted}",
+                )
+            # A state that has seen one NaN gives NaN for ever.
+            if not np.isfinite(array).all():
+                place = np.argwhere(~np.isfinite(array))[0].tolist()
+                raise SignalError(
+                    f"segment.{name}", f"is {array[tuple(place)]} at {place}; give finite numbers"
                 )
 
 
-def _read(folder: pathlib.Path, entry: Dict[str, Any], field: str) -> Dict[str, torch.Tensor]:
+def _read(folder: pathlib.Path, entry: Dict[str, Any], field: str) -> Dict[str, Array]:
     name = entry["file"]
     path = folder / name
     if pathlib.PurePath(name).name != name:
@@ -199,10 +224,10 @@ def _read(folder: pathlib.Path, entry: Dict[str, Any], field: str) -> Dict[str, 
             f"is not that of {path}, which was changed or is damaged: get it anew",
         )
     try:
-        tensors: Dict[str, torch.Tensor] = load_tensors(data)
-    except (SafetensorError, KeyError, ValueError) as error:
+        arrays: Dict[str, Array] = load_arrays(data)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise SignalError(field, f"{path} is no safetensors file: {error}") from None
-    return tensors
+    return arrays
 
 
 def _facts(path: pathlib.Path) -> Dict[str, Any]:
@@ -230,36 +255,50 @@ def _probe(signal: Signal) -> None:
     """Checks that the weights fit the network, by computing two steps of zeros."""
     if not signal.network.weights:
         raise ValueError("there is none")
-    if not all(bool(weight.isfinite().all()) for weight in signal.network.weights.values()):
+    if not all(bool(np.isfinite(weight).all()) for weight in signal.network.weights.values()):
         raise SignalError("weights", "are not all finite: training diverged; export another state")
     sizes = signal.sizes
-    with torch.no_grad():
-        if isinstance(signal.network, Discriminator):
-            signal.log_skills(torch.zeros(sizes.observation))
-        elif isinstance(signal.network, LossConv):
-            signal.loss(signal.network.zeros())
-        else:
-            vectors = {"observations": sizes.observation, "actions": sizes.action}
-            fields = (field.name for field in dataclasses.fields(Segment))
-            zeros = {
-                name: torch.zeros(1, *([] if name.startswith("last_") else [2]))
-                for name in fields
-                if name not in vectors
-            }
-            zeros.update({name: torch.zeros(1, 2, size) for name, size in vectors.items()})
-            signals, _ = signal.run(Segment(**zeros), signal.initial_state())
-            if list(signals.shape) != [1, 2]:
-                raise ValueError(f"two steps have signals of shape {list(signals.shape)}")
+    if isinstance(signal.network, Discriminator):
+        signal.log_skills(np.zeros(sizes.observation))
+    elif isinstance(signal.network, LossConv):
+        signal.network.value(signal.network.zeros())
+    else:
+        count = sum(weight.size for weight in signal.network.weights.values())
+        if "actions" in signal.reads and count < sizes.observation + sizes.action:
+            raise ValueError(f"{count} are fewer than the numbers that the network sees")
+        vectors = {"observations": sizes.observation, "actions": sizes.action}
+        fields = (field.name for field in dataclasses.fields(Segment))
+        zeros = {
+            name: np.zeros([1] if name.startswith("last_") else [1, 2])
+            for name in fields
+            if name not in vectors
+        }
+        zeros.update({name: np.zeros((1, 2, size)) for name, size in vectors.items()})
+        signals, _ = signal.run(Segment(**zeros), signal.initial_state())
+        if list(signals.shape) != [1, 2]:
+            raise ValueError(f"two steps have signals of shape {list(signals.shape)}")
 
 
-def load(folder: Path, *, check: bool = False, dtype: torch.dtype = torch.float32) -> Signal:
+def load(folder: Path, *, check: Optional[bool] = False, dtype: Any = np.float32) -> Signal:
     """Loads the signal of a folder that `mentor export` wrote. With check=True it also computes the
-    recorded lifetime again and compares the numbers with Mentor's."""
-    path = pathlib.Path(folder)
+    recorded lifetime again and compares the numbers with Mentor's; with check=None, if the folder
+    has one. `dtype`: in which the network
+    computes, float32 or float64, as NumPy or PyTorch names them."""
+    kind = str(dtype)[len("torch.") :] if str(dtype).startswith("torch.") else dtype
+    try:
+        precision = np.dtype(kind)
+    except TypeError:
+        precision = np.dtype(object)
+    if precision not in (np.float32, np.float64):
+        raise SignalError("dtype", f"is {dtype}; give numpy.float32 or numpy.float64")
+    try:
+        path = pathlib.Path(folder)
+    except TypeError:
+        raise SignalError("folder", f"is {folder!r}; give the path of a folder") from None
     facts = _facts(path)
     try:
         weights = _read(path, facts["weights"], "weights")
-        signal = Signal(facts, {name: tensor.to(dtype) for name, tensor in weights.items()})
+        signal = Signal(facts, {name: weight.astype(precision) for name, weight in weights.items()})
         signal.student(), repr(signal)  # All that they read is there.
     except _NOT_WHOLE as error:
         raise SignalError("folder", f"{path}/signal.json is not whole: {error!r}") from None
@@ -269,13 +308,13 @@ def load(folder: Path, *, check: bool = False, dtype: torch.dtype = torch.float3
         raise SignalError(
             "weights", f"are not those of network '{signal.network.name}' in signal.json: {error!r}"
         ) from None
-    if check:
+    if check or (check is None and facts.get("check")):
         worst = compare(path, signal)
         if worst > TOLERANCE:
             raise SignalError(
                 "check",
                 f"the numbers differ from Mentor's by up to {worst:.3g}, more than {TOLERANCE:g}; "
-                "report it with the versions of torch and of this package",
+                "report it with the versions of numpy and of this package",
             )
     return signal
 
@@ -296,22 +335,21 @@ def compare(folder: Path, signal: Optional[Signal] = None) -> float:
         raise SignalError("check", f"{path} has no whole recorded lifetime: {error!r}") from None
 
 
-def _compare(signal: Signal, tensors: Dict[str, torch.Tensor]) -> float:
+def _compare(signal: Signal, arrays: Dict[str, Array]) -> float:
     if signal.role == "LOSS":
         names = [field.name for field in dataclasses.fields(LossInputs)]
-        with torch.no_grad():
-            return _difference(
-                signal.loss(LossInputs(**{name: tensors[name] for name in names})), tensors["loss"]
-            )
+        assert isinstance(signal.network, LossConv)
+        inputs = LossInputs(**{name: arrays[name] for name in names})
+        return _difference(signal.network.value(inputs), arrays["loss"])
     if isinstance(signal.network, Discriminator):
-        return _difference(signal.log_skills(tensors["observations"]), tensors["log_skills"])
+        return _difference(signal.log_skills(arrays["observations"]), arrays["log_skills"])
     worst, state = 0.0, None
-    segments = 1 + max(int(name.split("/")[0]) for name in tensors)
+    segments = 1 + max(int(name.split("/")[0]) for name in arrays)
     known = {field.name for field in dataclasses.fields(Segment)}
     for number in range(segments):
         parts = {
-            name.split("/")[1]: tensor
-            for name, tensor in tensors.items()
+            name.split("/")[1]: array
+            for name, array in arrays.items()
             if name.split("/")[0] == str(number)
         }
         segment = Segment(**{name: parts[name] for name in parts if name in known})
@@ -322,9 +360,9 @@ def _compare(signal: Signal, tensors: Dict[str, torch.Tensor]) -> float:
     return worst
 
 
-def _difference(mine: torch.Tensor, recorded: torch.Tensor) -> float:
+def _difference(mine: Array, recorded: Array) -> float:
     if mine.shape != recorded.shape:
         raise SignalError("check", f"shape {list(mine.shape)}, recorded {list(recorded.shape)}")
-    scale = max(1.0, float(recorded.abs().max()))
-    difference = float((mine.to(torch.float64) - recorded.to(torch.float64)).abs().max())
+    scale = max(1.0, float(np.abs(recorded).max()))
+    difference = float(np.abs(mine.astype(np.float64) - recorded.astype(np.float64)).max())
     return math.inf if math.isnan(difference) else difference / scale

@@ -9,11 +9,15 @@ from package import ROOT, SOURCE
 WHEELS = [ROOT / ".deps" / "signal", ROOT / ".deps" / "wheels"]
 
 
-def make_importable():
+# All that the use of a signal needs; importing it loads nothing else.
+WITHOUT_TORCH = ("numpy", "safetensors", "gymnasium")
+
+
+def make_importable(modules=(*WITHOUT_TORCH, "torch", "stable_baselines3")):
     """For setUpModule."""
     sys.path[:0] = [str(SOURCE), *(str(folder) for folder in WHEELS if folder.is_dir())]
     try:
-        for module in ("torch", "safetensors", "gymnasium", "stable_baselines3"):
+        for module in modules:
             importlib.import_module(module)
     except (ImportError, OSError) as error:
         raise unittest.SkipTest(f"deploy/install.sh --signal was not run: {error}") from None

@@ -6,13 +6,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping, Tuple, Type
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 
 from ..errors import SignalError
-from ..lifetimes import Segment, State
+from ..lifetimes import Array, Segment, State
 
-Weights = Dict[str, torch.Tensor]
+Weights = Dict[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,26 +58,35 @@ class Network:
         return ["actions"]
 
     @property
-    def dtype(self) -> torch.dtype:
+    def dtype(self) -> "np.dtype[Any]":
         return next(iter(self.weights.values())).dtype
 
     def initial_state(self, lifetimes: int) -> State:
-        return State([], torch.zeros(lifetimes, dtype=self.dtype))
+        return State([], np.zeros(lifetimes, self.dtype))
 
-    def signals(self, segment: Segment, state: State) -> Tuple[torch.Tensor, State]:
-        """Returns the signals [S, T] and the state after the segment; differentiable in the
-        weights."""
+    def signals(self, segment: Segment, state: State) -> Tuple[Array, State]:
+        """Returns the signals [S, T] and the state after the segment. It leaves `state` as it
+        is."""
         raise SignalError("network", f"'{self.name}' gives no signals")
 
     # --- Pieces.
 
-    def linear(self, x: torch.Tensor, weight: str, bias: str) -> torch.Tensor:
-        return F.linear(x, self.weights[weight], self.weights[bias])
+    def observed(self, segment: Segment, state: State) -> Array:
+        """Returns what the network sees of the observations, [S, T, D]. All networks that give
+        signals see them through this function. `state` is that before the segment."""
+        return segment.array("observations", self.dtype)
 
-    def three_layers(self, name: str, x: torch.Tensor) -> torch.Tensor:
+    def linear(self, x: Array, weight: str, bias: str) -> Array:
+        matrix = self.weights[weight]
+        # In one product of two matrices: NumPy makes one for every matrix of a stack.
+        y = x.reshape(-1, x.shape[-1]) @ matrix.T
+        y += self.weights[bias]
+        return y.reshape(*x.shape[:-1], len(matrix))
+
+    def three_layers(self, name: str, x: Array) -> Array:
         """Two tanh layers and a linear one."""
-        x = torch.tanh(self.linear(x, f"{name}.W1", f"{name}.b1"))
-        x = torch.tanh(self.linear(x, f"{name}.W2", f"{name}.b2"))
+        x = np.tanh(self.linear(x, f"{name}.W1", f"{name}.b1"))
+        x = np.tanh(self.linear(x, f"{name}.W2", f"{name}.b2"))
         return self.linear(x, f"{name}.W3", f"{name}.b3")
 
     def outcome_names(self) -> List[str]:
@@ -86,10 +94,15 @@ class Network:
             self.context.input, ["success_signals", "shaped_rewards"]
         )
 
-    def outcomes(self, segment: Segment) -> List[torch.Tensor]:
+    def outcomes(self, segment: Segment) -> List[Array]:
         """Returns three times the success signal, the shaped reward, or both, each [S, T]."""
         factor = {"success_signals": 3, "shaped_rewards": 1}
-        return [factor[name] * segment.tensor(name).to(self.dtype) for name in self.outcome_names()]
+        return [factor[name] * segment.array(name, self.dtype) for name in self.outcome_names()]
+
+
+def sigmoid(x: Array) -> Array:
+    y: Array = 0.5 + 0.5 * np.tanh(0.5 * x)  # exp(-x) can overflow.
+    return y
 
 
 _NETWORKS: Dict[str, Type[Network]] = {}

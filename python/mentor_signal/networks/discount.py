@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-import torch
+import numpy as np
 
-from ..lifetimes import Segment, State
-from .base import Network, register
+from ..lifetimes import Array, Segment, State
+from .base import Network, register, sigmoid
 
 
 @register("discount")
@@ -20,36 +20,32 @@ class Discount(Network):
 
     @property
     def gamma(self) -> float:
-        return float(torch.sigmoid(self.weights["logit_gamma"].to(torch.float64)))
+        return float(sigmoid(self.weights["logit_gamma"].astype(np.float64)).item())
 
     @property
     def lambda_(self) -> float:
-        return float(torch.sigmoid(self.weights["logit_lambda"].to(torch.float64)))
+        return float(sigmoid(self.weights["logit_lambda"].astype(np.float64)).item())
 
-    def signals(self, segment: Segment, state: State) -> Tuple[torch.Tensor, State]:
-        gamma = torch.sigmoid(self.weights["logit_gamma"].to(torch.float64))
-        lambda_ = torch.sigmoid(self.weights["logit_lambda"].to(torch.float64))
-        rewards = torch.stack(
-            [segment.tensor(name, torch.float64) for name in self.outcome_names()]
-        ).sum(0)
-        values = segment.tensor("values", torch.float64)
-        starts = segment.tensor("prev_done", torch.float64)
-        next_value = segment.tensor("last_values", torch.float64)
-        goes_on = 1 - segment.tensor("last_done", torch.float64)
+    def signals(self, segment: Segment, state: State) -> Tuple[Array, State]:
+        gamma, lambda_ = self.gamma, self.lambda_
+        rewards = np.sum([segment.array(name, np.float64) for name in self.outcome_names()], axis=0)
+        values = segment.array("values", np.float64)
+        starts = segment.array("prev_done", np.float64)
+        next_value = segment.array("last_values", np.float64)
+        goes_on = 1 - segment.array("last_done", np.float64)
         cut = final = None
         if segment.truncated is not None:
-            cut = segment.tensor("truncated") != 0
-            final = segment.tensor("final_values", torch.float64)
-        advantage, advantages = torch.zeros_like(next_value), []
+            cut = segment.array("truncated") != 0
+            final = segment.array("final_values", np.float64)
+        advantage = np.zeros_like(next_value)
+        signals = np.empty(rewards.shape, self.dtype)
         for t in reversed(range(rewards.shape[1])):
             following = rewards[:, t] + gamma * goes_on * next_value - values[:, t]
             following = following + gamma * lambda_ * goes_on * advantage
             if cut is not None and final is not None:
                 # A limit cut the episode short: the value of what would have followed.
                 ended = rewards[:, t] + gamma * final[:, t] - values[:, t]
-                following = torch.where(cut[:, t], ended, following)
-            advantage = following
-            advantages.append(advantage)
+                following = np.where(cut[:, t], ended, following)
+            signals[:, t] = advantage = following
             next_value, goes_on = values[:, t], 1 - starts[:, t]
-        signals = torch.stack(advantages[::-1], 1).to(self.dtype)
-        return signals, State([], signals[:, -1].detach().clone())
+        return signals, State([], signals[:, -1].copy())

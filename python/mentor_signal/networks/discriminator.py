@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, List
 
-import torch
+import numpy as np
 
+from ..lifetimes import Array, as_array
 from .base import Network, register
 
 
@@ -21,12 +22,16 @@ class Discriminator(Network):
     def skills(self) -> int:
         return int(self.context.options["skills"])
 
-    def log_skills(self, observations: Any) -> torch.Tensor:
+    def log_skills(self, observations: Any) -> Array:
         """Returns ln q(z | o), [..., n], of observations [..., D]."""
-        x = torch.as_tensor(observations).to(self.dtype)
-        return torch.log_softmax(self.three_layers("skills", x), -1)
+        x = as_array(observations, "observations").astype(self.dtype, copy=False)
+        x = self.three_layers("skills", x)
+        x = x - x.max(-1, keepdims=True)
+        log_skills: Array = x - np.log(np.exp(x).sum(-1, keepdims=True))
+        return log_skills
 
-    def reward(self, reached: Any, skill: int) -> torch.Tensor:
+    def reward(self, reached: Any, skill: int) -> Array:
         """Returns the reward [...] of the steps that led to these observations and were made with
         this skill."""
-        return self.log_skills(reached)[..., skill] + math.log(self.skills)
+        rewards: Array = self.log_skills(reached)[..., skill] + math.log(self.skills)
+        return rewards

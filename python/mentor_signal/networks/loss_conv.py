@@ -1,16 +1,20 @@
 """The learned loss of evolved policy gradients: two convolutions over an agent's last steps. Every
-row of a minibatch sees their mean over time beside its own step."""
+row of a minibatch sees their mean over time beside its own step. The loss is to be differentiated
+in the policy, so it needs PyTorch, which it loads when it is first used."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, List
+from typing import TYPE_CHECKING, Any, Dict, List
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 
-from ..errors import SignalError
+from ..errors import SignalError, explained
+from ..lifetimes import Array
 from .base import Network, register
+
+if TYPE_CHECKING:
+    import torch
 
 STRIDE_1, STRIDE_2 = 5, 2
 
@@ -38,6 +42,16 @@ class LossInputs:
     context: Any = None
 
 
+def pytorch() -> Any:
+    """Returns the module torch."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        said = explained(error, "signal-loss", "torch")
+        raise SignalError("torch", f"a learned loss is differentiated by PyTorch. {said}") from None
+    return torch
+
+
 @register("loss_conv")
 class LossConv(Network):
     gives_signals = False
@@ -50,20 +64,30 @@ class LossConv(Network):
         sizes, steps = self.context.sizes, int(self.context.options["buffer"])
         policy = sizes.action * (1 if sizes.discrete_actions else 2)
         return LossInputs(
-            observations=torch.zeros(1, steps, sizes.observation),
-            actions=torch.zeros(1, steps, sizes.action),
-            rewards=torch.zeros(1, steps),
-            dones=torch.zeros(1, steps),
-            policy=torch.zeros(1, steps, policy),
-            rows=torch.zeros(1, 1, dtype=torch.int64),
-            context=torch.zeros(1, int(self.context.options["context"])),
+            observations=np.zeros((1, steps, sizes.observation)),
+            actions=np.zeros((1, steps, sizes.action)),
+            rewards=np.zeros((1, steps)),
+            dones=np.zeros((1, steps)),
+            policy=np.zeros((1, steps, policy)),
+            rows=np.zeros((1, 1), np.int64),
+            context=np.zeros((1, int(self.context.options["context"]))),
         )
 
-    def loss(self, inputs: LossInputs) -> torch.Tensor:
-        """Returns the loss of each agent, [S]; differentiable in policy and context."""
+    def value(self, inputs: LossInputs) -> Array:
+        """Returns the loss of each agent, [S], as numbers without a graph."""
+        with pytorch().no_grad():
+            value: Array = self.loss(inputs).numpy()
+        return value
 
-        def tensor(name: str) -> torch.Tensor:
-            return torch.as_tensor(getattr(inputs, name)).to(self.dtype)
+    def loss(self, inputs: LossInputs) -> "torch.Tensor":
+        """Returns the loss of each agent, [S]; differentiable in policy and context."""
+        library = pytorch()
+        weights = {name: library.as_tensor(weight) for name, weight in self.weights.items()}
+        kind = next(iter(weights.values())).dtype
+
+        def tensor(name: str) -> "torch.Tensor":
+            value: "torch.Tensor" = library.as_tensor(getattr(inputs, name)).to(kind)
+            return value
 
         observations = tensor("observations")
         steps, wanted = observations.shape[1], int(self.context.options["buffer"])
@@ -78,8 +102,7 @@ class LossConv(Network):
             if inputs.context is None
             else tensor("context")
         )
-        context = torch.tanh(context).unsqueeze(1)
-        step = torch.cat(
+        step = library.cat(
             [
                 observations,
                 tensor("actions"),
@@ -89,20 +112,36 @@ class LossConv(Network):
             ],
             2,
         )
+        rows = library.as_tensor(inputs.rows).to(library.int64).unsqueeze(2)
+        loss: "torch.Tensor" = _loss(weights, step, library.tanh(context).unsqueeze(1), rows)
+        return loss
 
-        def with_context(x: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-            return torch.cat([x, numbers.expand(-1, x.shape[1], -1)], 2)
 
-        x = with_context(step, context.detach()).transpose(1, 2)
-        x = F.leaky_relu(
-            F.conv1d(x, self.weights["conv1.W"], self.weights["conv1.b"], STRIDE_1), 0.2
-        )
-        x = F.leaky_relu(
-            F.conv1d(x, self.weights["conv2.W"], self.weights["conv2.b"], STRIDE_2), 0.2
-        )
-        trajectory = self.linear(x.mean(2), "traj.W", "traj.b").unsqueeze(1)
-        rows = torch.as_tensor(inputs.rows).to(torch.int64).unsqueeze(2)
-        row = with_context(step.gather(1, rows.expand(-1, -1, step.shape[2])), context)
-        row = torch.cat([row, trajectory.expand(-1, row.shape[1], -1)], 2)
-        row = F.leaky_relu(self.linear(row, "loss1.W", "loss1.b"), 0.2)
-        return self.linear(row, "loss2.W", "loss2.b").mean(1).squeeze(1)
+def _loss(
+    weights: "Dict[str, torch.Tensor]",
+    step: "torch.Tensor",
+    context: "torch.Tensor",
+    rows: "torch.Tensor",
+) -> Any:
+    """Returns the loss of each agent from its steps [S, N, ...], the numbers [S, 1, c] that only
+    the loss reads, and its rows [S, B, 1]."""
+    library = pytorch()
+    functions = library.nn.functional
+
+    def with_context(x: "torch.Tensor", numbers: "torch.Tensor") -> Any:
+        return library.cat([x, numbers.expand(-1, x.shape[1], -1)], 2)
+
+    def linear(x: Any, name: str) -> Any:
+        return functions.linear(x, weights[f"{name}.W"], weights[f"{name}.b"])
+
+    def conv(x: Any, name: str, stride: int) -> Any:
+        y = functions.conv1d(x, weights[f"{name}.W"], weights[f"{name}.b"], stride)
+        return functions.leaky_relu(y, 0.2)
+
+    x = with_context(step, context.detach()).transpose(1, 2)
+    x = conv(conv(x, "conv1", STRIDE_1), "conv2", STRIDE_2)
+    trajectory = linear(x.mean(2), "traj").unsqueeze(1)
+    row = with_context(step.gather(1, rows.expand(-1, -1, step.shape[2])), context)
+    row = library.cat([row, trajectory.expand(-1, row.shape[1], -1)], 2)
+    row = functions.leaky_relu(linear(row, "loss1"), 0.2)
+    return linear(row, "loss2").mean(1).squeeze(1)

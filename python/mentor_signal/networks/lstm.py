@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-import torch
+import numpy as np
 
-from ..lifetimes import Segment, State
-from .base import Network, register
+from ..lifetimes import Array, Segment, State
+from .base import Network, register, sigmoid
 
 
 @register("lstm")
@@ -19,34 +19,37 @@ class Lstm(Network):
     def initial_state(self, lifetimes: int) -> State:
         state = super().initial_state(lifetimes)
         hidden = int(self.context.options["lstm"])
-        state.recurrent += [torch.zeros(lifetimes, hidden, dtype=self.dtype) for _ in range(2)]
+        state.recurrent += [np.zeros((lifetimes, hidden), self.dtype) for _ in range(2)]
         return state
 
-    def signals(self, segment: Segment, state: State) -> Tuple[torch.Tensor, State]:
-        side = [torch.exp(segment.tensor("log_probs", torch.float64)).to(self.dtype)]
+    def signals(self, segment: Segment, state: State) -> Tuple[Array, State]:
+        side = [np.exp(segment.array("log_probs", np.float64)).astype(self.dtype)]
         side += self.outcomes(segment)
-        side.append(2 * segment.tensor("prev_done", self.dtype))
-        known = torch.cat(
+        side.append(2 * segment.array("prev_done", self.dtype))
+        known = np.concatenate(
             [
-                segment.tensor("observations", self.dtype),
-                segment.tensor("actions", self.dtype),
-                torch.stack(side, -1),
+                self.observed(segment, state),
+                segment.array("actions", self.dtype),
+                np.stack(side, -1),
             ],
             -1,
         )
         num_side = len(side) + 1  # The last signal is an input, too.
         h, c = state.recurrent
-        previous, signals = state.previous, []
+        previous, signals = state.previous, np.empty(known.shape[:2], self.dtype)
         for t in range(known.shape[1]):
-            x = torch.cat([known[:, t], previous.unsqueeze(-1)], -1)
+            x = np.concatenate([known[:, t], previous[:, None]], -1)
             seen = x[:, -num_side:]
-            z = torch.cat([torch.relu(self.linear(x, "enc1.W", "enc1.b")), seen], -1)
-            z = torch.cat([torch.relu(self.linear(z, "enc2.W", "enc2.b")), seen], -1)
+            z = np.concatenate([np.maximum(self.linear(x, "enc1.W", "enc1.b"), 0), seen], -1)
+            z = np.concatenate([np.maximum(self.linear(z, "enc2.W", "enc2.b"), 0), seen], -1)
             gates = self.linear(z, "lstm.W_ih", "lstm.b_ih")
-            gates = gates + self.linear(h, "lstm.W_hh", "lstm.b_hh")
-            i, f, g, o = gates.chunk(4, -1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            h = torch.sigmoid(o) * torch.tanh(c)
-            previous = torch.atan(self.three_layers("mean", h).squeeze(-1))
-            signals.append(previous)
-        return torch.stack(signals, 1), State([h.detach(), c.detach()], previous.detach())
+            gates += self.linear(h, "lstm.W_hh", "lstm.b_hh")
+            # The part of tanh is the third.
+            hidden = h.shape[1]
+            i_and_f, o = sigmoid(gates[:, : 2 * hidden]), sigmoid(gates[:, 3 * hidden :])
+            g = np.tanh(gates[:, 2 * hidden : 3 * hidden])
+            c = i_and_f[:, hidden:] * c + i_and_f[:, :hidden] * g
+            h = o * np.tanh(c)
+            previous = np.arctan(self.three_layers("mean", h)[:, 0])
+            signals[:, t] = previous
+        return signals, State([h, c], previous)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-import torch
+import numpy as np
 
-from ..lifetimes import Segment, State, episode_steps
+from ..lifetimes import Array, Segment, State, episode_steps
 from .base import Network, register
 
 
@@ -22,20 +22,20 @@ class Mlp(Network):
     def initial_state(self, lifetimes: int) -> State:
         state = super().initial_state(lifetimes)
         if self.context.options["time"]:
-            state.recurrent.append(torch.zeros(lifetimes, dtype=self.dtype))
+            state.recurrent.append(np.zeros(lifetimes, self.dtype))
         return state
 
-    def signals(self, segment: Segment, state: State) -> Tuple[torch.Tensor, State]:
+    def signals(self, segment: Segment, state: State) -> Tuple[Array, State]:
         options, recurrent = self.context.options, []
-        inputs = [segment.tensor("observations", self.dtype), segment.tensor("actions", self.dtype)]
+        inputs = [self.observed(segment, state), segment.array("actions", self.dtype)]
         if options["outcome"]:
-            inputs += [outcome.unsqueeze(-1) for outcome in self.outcomes(segment)]
+            inputs += [outcome[..., None] for outcome in self.outcomes(segment)]
         if options["time"]:
-            steps, carried = episode_steps(segment.tensor("prev_done"), state.recurrent[0])
+            steps, carried = episode_steps(segment.array("prev_done"), state.recurrent[0])
             length = max(1, self.context.sizes.episode_steps)
-            inputs.append((steps / length).to(self.dtype).unsqueeze(-1))
+            inputs.append((steps / length).astype(self.dtype)[..., None])
             recurrent = [carried]
-        signals = self.three_layers("sig", torch.cat(inputs, -1)).squeeze(-1)
+        signals = self.three_layers("sig", np.concatenate(inputs, -1)).squeeze(-1)
         if options["bounded"]:
-            signals = torch.tanh(signals)
-        return signals, State(recurrent, signals[:, -1].detach().clone())
+            signals = np.tanh(signals)
+        return signals, State(recurrent, signals[:, -1].copy())

@@ -1,0 +1,10 @@
+"""Learned rewards, under the name of Mentor: mentor_signal has them.
+
+import mentor
+
+env = mentor.LearnedReward(env, "signals/door")
+"""
+
+from mentor_signal import LearnedReward, RewardMix, Signal, SignalError, load
+
+__all__ = ["LearnedReward", "RewardMix", "Signal", "SignalError", "load"]
