@@ -4,6 +4,7 @@
     gymnasium.make_vec("mentor/push-v3", num_envs=8)
     mentor.vector("push-v3", 8)             the same, with send() and recv()
     mentor.metaworld.ML1("door-close-v3")   benchmarks with their tasks
+    mentor.LearnedReward(env, "signals/door")
 
 Importing it loads nothing large; docs/python.md has the rest.
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 # What is found here, and the module that has it; a module stands for itself.
 _WHERE = {
+    "LearnedReward": "mentor.rewards",
     "MentorEnv": "mentor.environments.environment",
     "MentorVectorEnv": "mentor.environments.vector",
     "Task": "mentor.environments.task",
