@@ -4,8 +4,8 @@
 #   *.deb                   Debian 12, one for each role: mentor (all in one process), mentor-actor,
 #                           mentor-learner, mentor-meta-learner, mentorctl (with the ready specs);
 #                           and what they share: mentor-libtorch, mentor-simulators
-#   mentor-*.whl            all programs and the libraries that a bare machine lacks; its
-#                           dependencies are the wheels that the build uses
+#   mentor-*.whl            all programs, the module mentor of Python, and the libraries that a
+#                           bare machine lacks; its dependencies are the wheels that the build uses
 #   requirements-lean.txt   those wheels without what LibTorch needs on a GPU only, for Python 3.10
 #                           to 3.13
 #   mentor_client-*.whl     the Python packages of python: the client with mentor-sync and
@@ -71,6 +71,13 @@ for kind in "${kinds[@]}"; do
   case "$kind" in
     debs) deploy/packages/debs.sh "$stage" "$version" "$out" ;;
     wheel)
+      # The module is compiled for each Python that is here with its headers.
+      cmake -D MENTOR_PYTHONS="$(deploy/packages/pythons.sh)" "$build" >/dev/null
+      cmake --build "$build" --parallel "$(nproc)" --target mentor_python >/dev/null
+      mkdir "$stage/python"
+      cp -rL "$build/python/mentor" "$stage/python/mentor"
+      find "$stage/python" -name __pycache__ -prune -exec rm -r {} +
+      strip "$stage"/python/mentor/*.so
       python3 deploy/packages/wheel.py "$stage" "$version" "$out"
       cp deploy/requirements.txt "$out/requirements-lean.txt"
       rm -f "$out"/mentor_client-*.whl

@@ -4,7 +4,8 @@
 Usage: wheel.py STAGE VERSION DIR
   STAGE   what deploy/docker/stage.sh and package.sh have collected
 
-The package mentor_programs holds the programs and their data. LibTorch, MuJoCo and the models are
+The package mentor_programs holds the programs and their data, the package mentor the module for
+Python: one library with the environments, and a thin module for each version. LibTorch, MuJoCo and the models are
 in the wheels that pip puts beside it. auditwheel adds the other libraries, from Debian, and names
 the oldest C library that can run the result.
 """
@@ -43,6 +44,12 @@ def lay_out(stage, version, folder):
             check=True,
         )
     shutil.copytree(stage / "share/mentor", package / "share/mentor")
+    shutil.copytree(stage / "python/mentor", folder / "mentor")
+    for library in (folder / "mentor").glob("*.so"):
+        subprocess.run(
+            ["patchelf", "--force-rpath", "--set-rpath", "$ORIGIN:$ORIGIN/../mujoco", library],
+            check=True,
+        )
     # Below the environment's folder: shells and man look there when the environment is active.
     data = folder / f"mentor-{version}.data/data/share"
     for part in ("man", "bash-completion", "fish"):
@@ -61,6 +68,7 @@ def lay_out(stage, version, folder):
         "Tag: py3-none-linux_x86_64\n"
     )
     lines = [f"{program} = mentor_programs:main" for program in PROGRAMS]
+    lines += ["", "[gymnasium.envs]", "mentor = mentor.environments.registration:register"]
     (info / "entry_points.txt").write_text("[console_scripts]\n" + "\n".join(lines) + "\n")
     add_licences(package / "bin", info / "licenses")
 
