@@ -68,7 +68,6 @@ def lay_out(stage, version, folder):
         "Tag: py3-none-linux_x86_64\n"
     )
     lines = [f"{program} = mentor_programs:main" for program in PROGRAMS]
-    lines += ["", "[gymnasium.envs]", "mentor = mentor.environments.registration:register"]
     (info / "entry_points.txt").write_text("[console_scripts]\n" + "\n".join(lines) + "\n")
     add_licences(package / "bin", info / "licenses")
 

@@ -30,8 +30,8 @@ NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]
 
 
 def register() -> None:
-    """Registers "mentor/NAME" for each name; a second call changes nothing. Gymnasium calls it when
-    it is imported, by the entry point gymnasium.envs."""
+    """Registers "mentor/NAME" for each name, as `import mentor` does; a second call changes nothing.
+    Gymnasium 1.0 and later read no entry points; "mentor:mentor/NAME" imports mentor by itself."""
     for name in NAMES:
         if f"{NAMESPACE}/{name}" in registry:
             continue
