@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from mentor.environments.pool import Pool, Wrapper, seed_of
+from mentor.environments.pool import METADATA, Pool, Wrapper, seed_of
 from mentor.environments.task import Choice, Task
 
 Observation = npt.NDArray[np.float64]
@@ -36,6 +36,9 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
     raise ValueError or TypeError; what the simulator cannot do, a closed environment, a forked
     process or a second thread raise RuntimeError.
     """
+
+    # gymnasium.make asks the class.
+    metadata: dict[str, Any] = dict(METADATA)
 
     def __init__(
         self,

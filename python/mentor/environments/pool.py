@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 Wrapper = Mapping[str, Any]
 
 _BUNDLE = "mjcf"
-_RENDER_MODES = ["rgb_array"]
+METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}
 _PIXELS_MAX = 4096
 
 
@@ -86,12 +86,12 @@ class Pool:
         for flag in ("terminated", "truncated"):
             self.arrays[flag] = self.arrays[flag].view(np.bool_)
         step_s = facts["step_s"]
-        modes = list(_RENDER_MODES) if step_s > 0 else []
+        modes = list(METADATA["render_modes"]) if step_s > 0 else []
         if render_mode is not None and render_mode not in modes:
             given = "'rgb_array' or None" if modes else "None: it runs without MuJoCo"
             raise ValueError(f"render_mode: is {render_mode!r}; {self.name} takes {given}")
         self.metadata: dict[str, Any] = {"render_modes": modes}
-        self.metadata["render_fps"] = round(1 / step_s) if step_s > 0 else 30
+        self.metadata["render_fps"] = round(1 / step_s) if step_s > 0 else METADATA["render_fps"]
         self._picture = (width, height, camera)
         self._painter: int | None = None
         self._one_hot = np.zeros((size, self.action_size), np.float32)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from mentor.environments.pool import Array, Pool, Wrapper, check_integer, seed_of
+from mentor.environments.pool import METADATA, Array, Pool, Wrapper, check_integer, seed_of
 from mentor.environments.task import Choice
 
 Observations = npt.NDArray[np.float64]
@@ -40,6 +40,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
     Observations are [N, D] float64, rewards [N] float64, actions [N, A] float32 or [N] integers.
     infos has an array [N] for each key, and "_key" [N] says which environments have it.
     """
+
+    metadata: dict[str, Any] = dict(METADATA)
 
     def __init__(
         self,
