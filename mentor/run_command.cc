@@ -173,7 +173,7 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
     MENTOR_ASSIGN_OR_RETURN(request->origin, FindSpec(flags.spec));
     MENTOR_ASSIGN_OR_RETURN(text, ReadFile(request->origin, kSpecBytesMax));
     file = request->origin;
-    if (ctl::LooksLikeExperiment(text)) {
+    if (ctl::LooksLikeExperiment(request->origin, text)) {
       return absl::InvalidArgumentError(
           absl::StrCat(flags.spec, " is an experiment for 'mentorctl apply -f ", flags.spec,
                        "'; 'mentor run' takes a spec alone: the text inside spec { }"));
@@ -262,6 +262,7 @@ int Run(const RunFlags& flags) {
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
   const auto memory = meta_learner::MemoryOfSpec(spec);
   if (flags.check_only) {
+    std::fprintf(stderr, "run folder: %s\n", out.string().c_str());
     if (memory) std::fprintf(stderr, "%s\n", MemorySentence(*memory, flags.threads).c_str());
     if (const std::string success = meta_learner::SuccessInRandomSteps(spec); !success.empty())
       std::fprintf(stderr, "%s\n", success.c_str());
@@ -295,9 +296,10 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
   RunFlags& flags = *shared;
   CLI::App* run = app->add_subcommand(
       "run", "Run an experiment in this process; after Ctrl-C, the same command continues it");
-  run->add_option("SPEC", flags.spec,
-                  "The experiment: a file in protobuf's text format, or the name of a spec that "
-                  "comes with Mentor (--list)")
+  run->add_option(
+         "SPEC", flags.spec,
+         "The experiment: a file in protobuf's text format or in YAML (.yaml, .yml), or the "
+         "name of a spec that comes with Mentor (--list)")
       ->type_name("SPEC:FILE");
   run->add_option("--set", flags.overrides,
                   "Change a setting of the spec, for instance --set rule.outer_updates=10")

@@ -14,8 +14,8 @@
 #include "common/file.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
-#include "common/spec/text.h"
 #include "common/spec/wording.h"
+#include "common/spec/yaml.h"
 
 namespace mentor::spec {
 namespace {
@@ -138,7 +138,7 @@ class Resolver {
     const absl::StatusOr<std::string> text = ReadFile(*path, kSpecBytesMax);
     if (!text.ok()) return Refuse("base", std::string(text.status().message()));
     Violations wrong;
-    ParseText(*text, base, &wrong);
+    ParseFile(*path, *text, base, &wrong);
     for (const Violation& violation : wrong.list()) {
       violations_->Add(
           "base", absl::StrCat(path->string(), ", ", violation.field, ": ", violation.description));

@@ -20,6 +20,7 @@
 #include "common/spec/ranges.h"
 #include "common/spec/text.h"
 #include "common/spec/wording.h"
+#include "common/spec/yaml.h"
 #include "common/status.h"
 
 namespace mentor {
@@ -143,20 +144,28 @@ v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::strin
                              Violations* violations, const PartsCheck& check_parts,
                              const std::optional<std::filesystem::path>& file) {
   v1::ExperimentSpec spec;
-  // The check would misjudge a spec whose end, or whose base, is unread.
-  if (!spec::ParseText(text, &spec, violations)) return spec;
-  if (file && !spec::ResolveBase(*file, &spec, violations)) return spec;
+  // The check would misjudge a spec whose end is unread.
+  if (!(file ? spec::ParseFile(*file, text, &spec, violations)
+             : spec::ParseText(text, &spec, violations)))
+    return spec;
+  CompleteSpec(overrides, &spec, violations, check_parts, file);
+  return spec;
+}
+
+void CompleteSpec(const std::vector<std::string>& overrides, v1::ExperimentSpec* spec,
+                  Violations* violations, const PartsCheck& check_parts,
+                  const std::optional<std::filesystem::path>& file) {
+  if (file && !spec::ResolveBase(*file, spec, violations)) return;
   if (overrides.size() > kOverridesMax) {
     violations->Add("--set",
                     absl::StrFormat("is given %d times; give it at most %d times, or write "
                                     "the fields in the file",
                                     overrides.size(), kOverridesMax));
-    return spec;
+    return;
   }
   for (const std::string& override_text : overrides)
-    spec::ApplyOverride(override_text, &spec, violations);
-  CheckSpec(spec, violations, check_parts);
-  return spec;
+    spec::ApplyOverride(override_text, spec, violations);
+  CheckSpec(*spec, violations, check_parts);
 }
 
 absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text,

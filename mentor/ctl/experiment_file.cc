@@ -11,7 +11,7 @@
 #include "common/resources/states.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
-#include "common/spec/text.h"
+#include "common/spec/yaml.h"
 #include "mentor/ctl/values.h"
 
 namespace mentor::ctl {
@@ -41,8 +41,13 @@ void RefuseOutputOnly(const v1::Experiment& experiment, Violations* violations) 
 
 }  // namespace
 
-bool LooksLikeExperiment(std::string_view text) {
+bool LooksLikeExperiment(const std::filesystem::path& file, std::string_view text) {
   if (text.size() > kSpecBytesMax || text.find('\0') != text.npos) return false;
+  if (spec::IsYaml(file)) {
+    Violations ignored;
+    const auto written = spec::TextOfYaml(text, *v1::Experiment::descriptor(), &ignored);
+    return written && LooksLikeExperiment({}, *written);
+  }
   Silence silence;
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&silence);
@@ -74,20 +79,17 @@ ExperimentFile ParseExperimentFile(const std::string& path, std::string_view tex
   if (path != "-") file.id = std::filesystem::path(path).stem().string();
   std::filesystem::path source = path;
   if (path != "-") source = FindSpec(path).value_or(path);
-  const auto parse_spec = [&](std::string_view spec_text) {
-    v1::ExperimentSpec* spec = file.experiment.mutable_spec();
-    *spec = ParseSpec(spec_text, overrides, &file.violations, nullptr, source);
-    if (spec->has_base()) file.readable = false;
-  };
-  if (!LooksLikeExperiment(text)) {
+  v1::ExperimentSpec* spec = file.experiment.mutable_spec();
+  if (!LooksLikeExperiment(source, text)) {
     file.is_spec = true;
-    parse_spec(text);
+    *spec = ParseSpec(text, overrides, &file.violations, nullptr, source);
+    if (spec->has_base()) file.readable = false;
     for (const Violation& violation : file.violations.list()) {
       if (violation.field.starts_with("line ") || violation.field == "spec") file.readable = false;
     }
     return file;
   }
-  if (!spec::ParseText(text, &file.experiment, &file.violations, "experiment") ||
+  if (!spec::ParseFile(source, text, &file.experiment, &file.violations, "experiment") ||
       !file.violations.empty()) {
     file.readable = false;
     return file;
@@ -95,7 +97,9 @@ ExperimentFile ParseExperimentFile(const std::string& path, std::string_view tex
   RefuseOutputOnly(file.experiment, &file.violations);
   if (!file.experiment.name().empty()) file.id = ShortName(file.experiment.name());
   file.experiment.clear_name();
-  parse_spec(PrintSpec(file.experiment.spec()));
+  spec = file.experiment.mutable_spec();
+  CompleteSpec(overrides, spec, &file.violations, nullptr, source);
+  if (spec->has_base()) file.readable = false;
   return file;
 }
 

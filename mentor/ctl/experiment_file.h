@@ -1,7 +1,8 @@
 // The files that create and apply read: a spec, or a whole experiment with labels, priority and so
-// on. Both are in protobuf text format. Pure except for reading files.
+// on. Both are in protobuf text format or in YAML. Pure except for reading files.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,8 +28,8 @@ struct ExperimentFile {
 // when reading fails.
 absl::StatusOr<std::string> ReadInput(const std::string& path);
 
-// True if the text has the field `spec` of an experiment, whatever else it holds.
-bool LooksLikeExperiment(std::string_view text);
+// True if the text of this file has the field `spec` of an experiment, whatever else it holds.
+bool LooksLikeExperiment(const std::filesystem::path& file, std::string_view text);
 
 // Parses text that LooksLikeExperiment as an experiment, and any other text as a spec. Overrides
 // apply to the spec, whose base is looked up beside the file.

@@ -1,42 +1,70 @@
 """Mentor in Python.
 
-    gymnasium.make("mentor/push-v3")        environments (mentor.environments)
+    gymnasium.make("mentor/push-v3")        environments, also of bundles (mentor.environments)
     gymnasium.make_vec("mentor/push-v3", num_envs=8)
     mentor.vector("push-v3", 8)             the same, with send() and recv()
     mentor.metaworld.ML1("door-close-v3")   benchmarks with their tasks
+    mentor.run("point_reach")               trains what the command line trains
+    mentor.spec("point_reach", seed=2)      specs from arguments, dicts, YAML and text
     mentor.LearnedReward(env, "signals/door")
 
-Importing it loads nothing large; docs/python.md has the rest.
+Importing it registers the environments and loads nothing large; docs/python.md has the rest.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# What is found here, and the module that has it; a module stands for itself.
-_WHERE = {
-    "LearnedReward": "mentor.rewards",
-    "MentorEnv": "mentor.environments.environment",
-    "MentorVectorEnv": "mentor.environments.vector",
-    "Task": "mentor.environments.task",
-    "vector": "mentor.environments.vector",
-    "metaworld": "mentor.metaworld",
+if TYPE_CHECKING:
+    from mentor_signal import LearnedReward as LearnedReward
+
+    from . import metaworld as metaworld
+    from .environments.environment import MentorEnv as MentorEnv
+    from .environments.task import Task as Task
+    from .environments.vector import MentorVectorEnv as MentorVectorEnv
+    from .environments.vector import vector as vector
+    from .programs import ProgramError as ProgramError
+    from .runs import STOP as STOP
+    from .runs import Run as Run
+    from .runs import RunError as RunError
+    from .runs import Update as Update
+    from .runs import run as run
+    from .specs import Spec as Spec
+    from .specs import SpecError as SpecError
+    from .specs import Violation as Violation
+    from .specs import spec as spec
+
+# The submodule that has a name; a submodule stands for itself.
+_HOMES = {
+    "LearnedReward": "rewards",
+    "MentorEnv": "environments.environment",
+    "MentorVectorEnv": "environments.vector",
+    "ProgramError": "programs",
+    "STOP": "runs",
+    "Run": "runs",
+    "RunError": "runs",
+    "Spec": "specs",
+    "SpecError": "specs",
+    "Task": "environments.task",
+    "Update": "runs",
+    "Violation": "specs",
+    "metaworld": "metaworld",
+    "run": "runs",
+    "spec": "specs",
+    "vector": "environments.vector",
 }
-__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'mentor' has no attribute {name!r}")
-    module = importlib.import_module(_WHERE[name])
-    found = module if _WHERE[name] == f"mentor.{name}" else getattr(module, name)
-    globals()[name] = found
-    return found
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mentor' has no attribute '{name}'")
+    module = importlib.import_module(f".{_HOMES[name]}", __name__)
+    return module if name == _HOMES[name] else getattr(module, name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+    return sorted([*globals(), *_HOMES])
 
 
 def _register() -> None:

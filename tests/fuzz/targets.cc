@@ -62,6 +62,15 @@ const Register kSpec("spec", [](std::string_view bytes) {
   return true;
 });
 
+const Register kYaml("yaml", [](std::string_view bytes) {
+  Violations violations;
+  const v1::ExperimentSpec spec = ParseSpec(bytes, {}, &violations, nullptr, "fuzz.yaml");
+  for (const Violation& violation : violations.list()) MENTOR_CHECK(!violation.description.empty());
+  if (!violations.empty()) return false;
+  MENTOR_CHECK(SpecHash(LoadSpec(PrintSpec(spec)).value()) == SpecHash(spec));
+  return true;
+});
+
 const Register kOverride("override", [](std::string_view bytes) {
   Violations violations;
   const v1::ExperimentSpec spec =

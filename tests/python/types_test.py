@@ -1,4 +1,4 @@
-"""mentor_client and mentor_env are typed (mentor_signal: signal_test.py). Needs the mypy of
+"""mentor, mentor_client and mentor_env are typed (mentor_signal: signal_test.py). Needs the mypy of
 deploy/install.sh --hosts; without it the test is skipped."""
 
 import os
@@ -17,17 +17,19 @@ class TypesTest(unittest.TestCase):
         if not (HOSTS / "mypy").is_dir() or sys.version_info[:2] != (3, 11):
             self.skipTest("run deploy/install.sh --hosts, and this with Python 3.11")
         folder = package.make_importable()
-        shutil.copytree(
-            package.SOURCE / "mentor_env",
-            folder / "mentor_env",
-            ignore=shutil.ignore_patterns("v1", "__pycache__"),
-            dirs_exist_ok=True,
-        )
+        for name in ("mentor", "mentor_env"):
+            shutil.copytree(
+                package.SOURCE / name,
+                folder / name,
+                ignore=shutil.ignore_patterns("v1", "__pycache__"),
+                dirs_exist_ok=True,
+            )
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "mypy", "--strict", "--no-error-summary"),
                 *("--config-file", package.SOURCE / "pyproject.toml"),
                 *("--cache-dir", os.devnull, "-p", "mentor_client", "-p", "mentor_env"),
+                *("-p", "mentor"),
             ],
             env={**os.environ, "PYTHONPATH": str(HOSTS)},
             capture_output=True,

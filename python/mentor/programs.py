@@ -1,0 +1,118 @@
+"""Finds Mentor's programs, and calls them for an answer.
+
+Training runs in a process of its own: LibTorch never meets the torch of the caller's Python, and a
+run outlives nothing that it depends on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import shutil
+import subprocess
+from typing import Any, Iterable, List, Mapping, Optional, Union
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+class ProgramError(RuntimeError):
+    """A program is missing, or it failed; the text is what it said."""
+
+
+def find(name: str = "mentor") -> pathlib.Path:
+    """Returns the path of one of Mentor's programs."""
+    named = os.environ.get("MENTOR_BIN_DIR")
+    if named:
+        program = pathlib.Path(named) / name
+        if not os.access(program, os.X_OK):
+            raise ProgramError(
+                f"MENTOR_BIN_DIR is {named}, which has no program '{name}'; name the folder with "
+                "Mentor's programs, or unset it"
+            )
+        return program
+    wheel = importlib.util.find_spec("mentor_programs")
+    if wheel is not None and wheel.origin is not None:
+        program = pathlib.Path(wheel.origin).parent / "bin" / name
+        if os.access(program, os.X_OK):
+            problem = importlib.import_module("mentor_programs").problem()
+            if problem:
+                raise ProgramError(f"{name}: {problem}")
+            return program
+    on_path = shutil.which(name)
+    if on_path is None:
+        raise ProgramError(
+            f"there is no program '{name}': install the wheel of Mentor's programs into this "
+            "environment, put the program's folder on PATH, or name the folder in MENTOR_BIN_DIR"
+        )
+    return pathlib.Path(on_path)
+
+
+def call(*words: Any, cwd: Optional[PathLike] = None) -> "subprocess.CompletedProcess[str]":
+    """Runs `mentor WORDS` to its end and returns what it said, whatever its exit status."""
+    command = [str(find()), *(str(word) for word in words)]
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            cwd=cwd,
+        )
+    except (OSError, ValueError) as error:  # Too long, or a zero byte.
+        raise ProgramError(f"{command[0]} cannot be called: {error}") from None
+
+
+def words_of_failure(said: str) -> str:
+    """Returns what a program says from its error on; its last lines where it names none."""
+    lines = said.replace("\r", "\n").rstrip().splitlines()
+    for at, line in enumerate(lines):
+        if line.startswith("error: "):
+            return "\n".join(lines[at:])[len("error: ") :]
+    return "\n".join(lines[-20:])
+
+
+def answer(*words: Any) -> str:
+    """Returns the standard output of `mentor WORDS`; raises ProgramError when it fails."""
+    done = call(*words)
+    if done.returncode != 0:
+        raise ProgramError(
+            words_of_failure(done.stderr) or f"mentor {words[0]} ended with {done.returncode}"
+        )
+    return done.stdout
+
+
+def value_text(value: Any) -> str:
+    """Returns a value as flags of the programs take it: lists as A,B."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(value_text(one) for one in value)
+    if hasattr(value, "item") and not hasattr(value, "__len__"):
+        value = value.item()  # A number of numpy.
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def flags(values: Mapping[str, Any], repeated: Iterable[str] = ()) -> List[str]:
+    """Returns keyword arguments as flags. True is a flag alone; None and False are left out. Lists
+    of the names in `repeated` give the flag once for each entry.
+    """
+    words: List[str] = []
+    for name, value in values.items():
+        if value is None or value is False:
+            continue
+        if name in repeated and not isinstance(value, (str, os.PathLike)):
+            for one in value:
+                words += [f"--{name}", os.fspath(one)]
+        elif value is True:
+            words.append(f"--{name}")
+        else:
+            words += [f"--{name}", value_text(value)]
+    return words
+
+
+def simulator_flags(simulators: Optional[Mapping[str, str]]) -> List[str]:
+    """Returns the flags of simulators in other processes, given as NAME: COMMAND."""
+    if simulators is not None and not isinstance(simulators, Mapping):
+        raise TypeError(f"simulators is {simulators!r}; give a dict of NAME: COMMAND")
+    pairs = (simulators or {}).items()
+    return [word for name, command in pairs for word in ("--simulator", f"{name}={command}")]

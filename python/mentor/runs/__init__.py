@@ -1,0 +1,9 @@
+"""Runs: training in a process of its own, followed from Python, and what it left in its folder."""
+
+from __future__ import annotations
+
+from .follow import Update as Update
+from .result import Run as Run
+from .training import STOP as STOP
+from .training import RunError as RunError
+from .training import run as run

@@ -1,0 +1,163 @@
+"""mentor.run: the run of `mentor run`, followed from Python."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+import time
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+from .. import programs, specs
+from .child import Child
+from .follow import Table, Update
+from .result import Run
+from .show import Progress
+
+_POLL_SECONDS = 0.1
+_EXIT_STOPPED = 130  # The program's exit status after a signal.
+
+
+class _Stop:
+    def __repr__(self) -> str:
+        return "mentor.STOP"
+
+
+STOP = _Stop()  # What on_update returns to end the run at a checkpoint.
+
+
+class RunError(programs.ProgramError):
+    """A run that failed; the text is what the program said. `folder` may be continued."""
+
+    def __init__(self, message: str, folder: pathlib.Path) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
+def run(
+    spec: specs.SpecLike,
+    overrides: specs.Overrides = (),
+    *,
+    out: Optional[programs.PathLike] = None,
+    on_update: Optional[Callable[[Update], Any]] = None,
+    bundles: Sequence[programs.PathLike] = (),
+    simulators: Optional[Mapping[str, str]] = None,
+    actors: Optional[int] = None,
+    threads: Optional[int] = None,
+    device: Optional[str] = None,
+    tensorboard: Optional[programs.PathLike] = None,
+    progress: bool = True,
+    stop_seconds: float = 600,
+) -> Run:
+    """Trains, or continues what the same call began; the same run as `mentor run`.
+
+    `spec` is what mentor.spec takes, and `overrides` changes it: {"rule.learning_rate": 3e-4}. The
+    folder is `out`, or runs/NAME-HASH.
+
+    `on_update` is called with each outer update that this call adds, in order and once. It returns
+    mentor.STOP to end the run at a checkpoint; updates that are under way by then still arrive.
+    After an exception no more arrive, the run ends at a checkpoint, and the exception goes on.
+    Ctrl-C ends the run at a checkpoint, too, and raises KeyboardInterrupt. A second Ctrl-C, or
+    `stop_seconds` without an end, ends it at once: it continues from the last checkpoint.
+    """
+    if on_update is not None and not callable(on_update):
+        raise TypeError(f"on_update is {on_update!r}; give a function of one update")
+    # The check comes first: a refused spec begins no folder, and an error is a SpecError.
+    common = specs.spec_flags(bundles, simulators)
+    with tempfile.TemporaryDirectory(prefix="mentor-run-") as temporary:
+        source, name = _source(spec, bundles, simulators, temporary)
+        common += specs.override_flags(overrides)
+        checked = specs.checked(source, common, name)
+        folder = pathlib.Path(out if out is not None else checked.run_folder).absolute()
+        command = [str(programs.find()), "run", source, *common, "--out", str(folder)]
+        command += programs.flags(
+            {
+                "actors": actors,
+                "threads": threads,
+                "device": device,
+                "tensorboard": None if tensorboard is None else os.fspath(tensorboard),
+            }
+        )
+        table = Table(folder / "metrics.csv")
+        table.read()
+        shown = Progress(name, checked.outer_updates, len(table.updates)) if progress else None
+        code, child = _follow(command, _Delivery(table, on_update), shown, stop_seconds)
+    if code not in (0, _EXIT_STOPPED):
+        raise RunError(
+            programs.words_of_failure(child.said()) or f"mentor run ended with {code}", folder
+        )
+    return Run(folder, summary=child.printed())
+
+
+def _source(
+    spec: specs.SpecLike,
+    bundles: Sequence[programs.PathLike],
+    simulators: Optional[Mapping[str, str]],
+    temporary: str,
+) -> "tuple[str, str]":
+    """Returns the words that name the spec for the program, and its name for people."""
+    if isinstance(spec, os.PathLike) or (isinstance(spec, str) and not specs.is_text(spec)):
+        path = specs.file_word(spec)
+        return path, pathlib.Path(path).stem
+    if not isinstance(spec, specs.Spec):
+        spec = specs.spec(spec, bundles=bundles, simulators=simulators)
+    return str(specs.write(spec.text, temporary, f"{spec.name}.txtpb")), spec.name
+
+
+def _follow(
+    command: Sequence[str],
+    delivery: _Delivery,
+    shown: Optional[Progress],
+    stop_seconds: float,
+) -> "tuple[int, Child]":
+    """Runs the program to its end. Returns its exit status."""
+    table = delivery.table
+    with Child(command, shown.say if shown else lambda line: None) as child:
+        try:
+            code = None
+            while code is None:
+                code = child.wait(_POLL_SECONDS)
+                delivery.deliver(child)
+                if shown:
+                    done = bool(table.updates) and table.updates[-1].step >= shown.total
+                    shown.show(table.updates, "evaluating" if done else "training")
+            if shown and code in (0, _EXIT_STOPPED):
+                shown.show(table.updates, "done" if code == 0 else "stopped", last=True)
+        except BaseException as error:
+            _end(child, stop_seconds)
+            if isinstance(error, KeyboardInterrupt):
+                delivery.deliver(child)
+                if shown:
+                    shown.show(table.updates, "stopped", last=True)
+            raise
+        return code, child
+
+
+class _Delivery:
+    """Calls on_update with each update of a table, once, whenever Ctrl-C comes."""
+
+    def __init__(self, table: Table, on_update: Optional[Callable[[Update], Any]]) -> None:
+        self.table = table
+        self._on_update = on_update
+        self._count = len(table.updates)
+
+    def deliver(self, child: Child) -> None:
+        self.table.read()
+        while self._count < len(self.table.updates):
+            update = self.table.updates[self._count]
+            self._count += 1
+            if self._on_update is not None and self._on_update(update) is STOP:
+                child.stop_once()
+
+
+def _end(child: Child, stop_seconds: float) -> None:
+    """Ends the program at a checkpoint; at once after a second Ctrl-C or the deadline."""
+    deadline = time.monotonic() + stop_seconds
+    try:
+        child.stop_once()
+        while child.wait(min(1.0, max(0.0, deadline - time.monotonic()))) is None:
+            if time.monotonic() >= deadline:
+                break
+    except KeyboardInterrupt:
+        pass
+    child.kill()
