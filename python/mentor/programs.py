@@ -20,32 +20,43 @@ class ProgramError(RuntimeError):
     """A program is missing, or it failed; the text is what it said."""
 
 
-def find(name: str = "mentor") -> pathlib.Path:
-    """Returns the path of one of Mentor's programs."""
+def folders() -> List[pathlib.Path]:
+    """Returns the folders in which Mentor's programs can be, best first: the one that
+    MENTOR_BIN_DIR names, that of the wheel, that of the build of this package, that on PATH."""
     named = os.environ.get("MENTOR_BIN_DIR")
     if named:
-        program = pathlib.Path(named) / name
-        if not os.access(program, os.X_OK):
-            raise ProgramError(
-                f"MENTOR_BIN_DIR is {named}, which has no program '{name}'; name the folder with "
-                "Mentor's programs, or unset it"
-            )
-        return program
+        return [pathlib.Path(named)]
+    found = []
     wheel = importlib.util.find_spec("mentor_programs")
     if wheel is not None and wheel.origin is not None:
-        program = pathlib.Path(wheel.origin).parent / "bin" / name
-        if os.access(program, os.X_OK):
+        found.append(pathlib.Path(wheel.origin).parent / "bin")
+    found.append(pathlib.Path(__file__).absolute().parents[2] / "bin")
+    on_path = shutil.which("mentor")
+    if on_path is not None:
+        found.append(pathlib.Path(on_path).resolve().parent)
+    return found
+
+
+def find(name: str = "mentor") -> pathlib.Path:
+    """Returns the path of one of Mentor's programs."""
+    for folder in folders():
+        program = folder / name
+        if not os.access(program, os.X_OK):
+            continue
+        if folder.parent.name == "mentor_programs":
             problem = importlib.import_module("mentor_programs").problem()
             if problem:
                 raise ProgramError(f"{name}: {problem}")
-            return program
-    on_path = shutil.which(name)
-    if on_path is None:
+        return program
+    if os.environ.get("MENTOR_BIN_DIR"):
         raise ProgramError(
-            f"there is no program '{name}': install the wheel of Mentor's programs into this "
-            "environment, put the program's folder on PATH, or name the folder in MENTOR_BIN_DIR"
+            f"MENTOR_BIN_DIR is {os.environ['MENTOR_BIN_DIR']}, which has no program '{name}'; "
+            "name the folder with Mentor's programs, or unset it"
         )
-    return pathlib.Path(on_path)
+    raise ProgramError(
+        f"there is no program '{name}': install the wheel of Mentor's programs into this "
+        "environment, put the program's folder on PATH, or name the folder in MENTOR_BIN_DIR"
+    )
 
 
 def call(*words: Any, cwd: Optional[PathLike] = None) -> "subprocess.CompletedProcess[str]":
