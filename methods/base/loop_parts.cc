@@ -14,6 +14,10 @@
 namespace mentor::learner {
 namespace {
 
+// Bound of what a network sees of a normalised observation. An agent's first segment has no
+// statistics yet, and is raw within it.
+constexpr double kShownMax = 10;
+
 double Now() {
   return ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds();
 }
@@ -51,6 +55,16 @@ AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape)
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
   return {context.shard->spec().agent().normalize_observations(), context.num_agents(),
           context.shard->shape().observation_size()};
+}
+
+Segment ShownToNetwork(const InnerLoopContext& context, const ObservationNormaliser& normaliser,
+                       const Segment& segment) {
+  const SignalSource* source = context.network ? context.network->signals() : nullptr;
+  if (source == nullptr || !source->sees_normalised()) return segment;
+  Segment shown = segment;
+  for (const SegmentMember member : {&Segment::observations, &Segment::next_observations})
+    shown.*member = normaliser.Normalise(segment.*member).clamp(-kShownMax, kShownMax);
+  return shown;
 }
 
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {

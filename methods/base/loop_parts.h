@@ -32,6 +32,11 @@ AgentShape ShapeOfAgents(const v1::Shard& shard);
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
 // The normaliser that the spec asks for.
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
+// The segment as the shard's network sees it. The same, unless the network asks for normalised
+// observations: then as the agents see it, within -10 and 10
+// (methods/black_box/README.md#normalised-observations).
+Segment ShownToNetwork(const InnerLoopContext& context, const ObservationNormaliser& normaliser,
+                       const Segment& segment);
 // [S, T] float64: the rewards that a baseline's source names.
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
 

@@ -164,8 +164,8 @@ class MetaGradient : public InnerLoop {
 
     // `seen` is the segment with the critic's values, as the network sees it; `normal`, as agents
     // see it.
-    Segment seen = collected;
-    const Segment normal = normaliser_.Normalise(seen);
+    Segment seen = ShownToNetwork(context_, normaliser_, collected);
+    const Segment normal = normaliser_.Normalise(collected);
     const Tensor next = normal.next_observations.unsqueeze(1);
     seen.shaped_rewards = seen.shaped_rewards * config_.reward_scale;
     seen.values = Values(normal.observations);
@@ -243,6 +243,8 @@ class MetaGradient : public InnerLoop {
     lesson_ = std::move(lesson);
     normaliser_.Add(collected.observations);
 
+    collected.observations = seen.observations;
+    collected.next_observations = seen.next_observations;
     collected.signals = signals.cpu();
     Describe(collected, report);
     report->update_seconds += timer.Seconds() - report->signal_seconds;

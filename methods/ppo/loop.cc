@@ -27,17 +27,21 @@ class Ppo : public LearningLoop {
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
                                   LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    MENTOR_ASSIGN_OR_RETURN(const Segment segment, collect(Policies()));
+    // The outer rule learns from what the network saw.
+    Segment shown = segment;
     if (source_ != nullptr) {
       const CpuTimer timer;
-      RunSignal(iteration, &segment);
+      shown = ShownToNetwork(context_, normaliser_, segment);
+      RunSignal(iteration, &shown);
       report->signal_seconds += timer.Seconds();
     }
     const CpuTimer timer;
-    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    if (LearnsAfter(iteration))
+      MENTOR_RETURN_IF_ERROR(Update(iteration, segment, shown.signals, report));
     normaliser_.Add(segment.observations);
     report->update_seconds += timer.Seconds();
-    return segment;
+    return shown;
   }
 
   void State(StateFields* fields) override {
@@ -57,10 +61,11 @@ class Ppo : public LearningLoop {
     segment->signal_values = outputs.values;
   }
 
-  absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
-    const torch::Tensor signal = source_ != nullptr
-                                     ? segment.signals
-                                     : BaselineRewards(segment, context_.shard->reward_source());
+  // signals: [S, T], undefined for baselines.
+  absl::Status Update(uint32_t iteration, const Segment& segment, const torch::Tensor& signals,
+                      LoopReport* report) {
+    const torch::Tensor signal =
+        source_ != nullptr ? signals : BaselineRewards(segment, context_.shard->reward_source());
     return UpdateByPpo(context_, shape_, iteration,
                        /*num_updates=*/context_.shard->spec().lifetime().iterations() - 1,
                        normaliser_.Normalise(segment), signal, &agents_, report);
