@@ -129,7 +129,12 @@ absl::StatusOr<Files> KnownGymFiles(const NewFlags& flags, const std::string& na
   id->set_name("id");
   id->set_value(flags.id);
   std::string environment;
-  MENTOR_RETURN_IF_ERROR(TakeSimulators(hosts, &environment, &options));
+  if (const absl::Status status = TakeSimulators(hosts, &environment, &options); !status.ok()) {
+    return absl::Status(status.code(),
+                        absl::StrCat(std::string(status.message()),
+                                     "; --simulator names a command that serves it, with the "
+                                     "package mentor_env (docs/own_environments.md)"));
+  }
   std::string text;
   for (const v1::Option& option : options) {
     if (option.name() == kFactsOption) text = option.value();

@@ -15,7 +15,7 @@ constexpr int kSegmentSteps = 1000;
 constexpr int kEpisodesMax = 10, kEpisodesMin = 2;
 constexpr int kMinibatchSteps = 25, kMinibatchesMax = 32;
 // Steps of all lifetimes of an outer update.
-constexpr int kUpdateSteps = 64 * 300;
+constexpr int kUpdateSteps = 64 * 600;
 constexpr int kPieceMax = 400;  // The rule's usual k.
 
 // The most minibatches that divide a segment without being short.
