@@ -34,7 +34,7 @@ using templates::Fill;
 using templates::Places;
 
 constexpr size_t kNameBytesMax = 40;
-constexpr int kEpisodeSteps = 10;  // Of the templates' own tasks.
+constexpr int kEpisodeSteps = 10;  // In the templates' own tasks.
 
 struct NewFlags {
   std::string folder, name;

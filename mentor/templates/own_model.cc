@@ -13,7 +13,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <mujoco/mujoco.h>
 
 #include "common/bundle.h"
 #include "common/bundle_finder.h"
@@ -22,31 +21,29 @@
 #include "common/rng.h"
 #include "common/temporary_folder.h"
 #include "envs/environment.h"
-#include "envs/mjcf/bundle_model.h"
-#include "envs/mjcf/plan.h"
+#include "envs/mjcf/model_parts.h"
 #include "envs/render/episode.h"
 #include "mentor/templates/embedded.h"
 
 namespace mentor::templates {
 namespace {
 
+constexpr char kTaskFile[] = "task.txtpb";
 constexpr double kStepSeconds = 0.05;  // About one step of the agent.
 constexpr int kEpisodeSteps = 20;      // One second.
 constexpr int kRollouts = 100;
 // A random episode comes as near as `success` asks in this share of all pairs of episode and mark.
 constexpr double kRandomSuccess = 0.1;
 constexpr double kStillMetres = 1e-4;  // A part that moves less than this does not move.
-constexpr size_t kNamesMax = 12;       // Names in one comment.
+// Scores of sites, above any depth of a body.
+constexpr int kAnySite = 100000, kTellingSite = 200000;
+constexpr size_t kNamesMax = 12;  // Names in one comment.
 
+using envs::mjcf::ModelParts;
 using Point = std::array<double, 3>;
 
 absl::Status Bad(const std::string& flag, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(flag, ": ", what));
-}
-
-std::string NameOf(const mjModel& m, mjtObj kind, int id) {
-  const char* name = mj_id2name(&m, kind, id);
-  return name == nullptr ? "" : name;
 }
 
 // True if the name can be written into task.txtpb as it is.
@@ -77,7 +74,7 @@ absl::StatusOr<Files> ReadFiles(const std::filesystem::path& model) {
                             "; put the model and its files into a folder of their own"));
   }
   for (const BundleFile& file : manifest->files) {
-    if (file.path == envs::mjcf::kTaskFile) continue;
+    if (file.path == kTaskFile) continue;
     MENTOR_ASSIGN_OR_RETURN(files[file.path], ReadFile(folder / file.path, kBundleBytesMax));
   }
   return files;
@@ -95,18 +92,15 @@ struct Part {
   std::string kind, name;  // "site" or "body"
 };
 
-int DepthOf(const mjModel& m, int body) {
-  int depth = 0;
-  for (; body > 0; body = m.body_parentid[body]) ++depth;
-  return depth;
-}
-
-// What looks like the robot's end: a site with a telling name, else the site, else the body, that
-// is farthest from the world in the tree of bodies; the last one among equals.
-absl::StatusOr<Part> EndOf(const mjModel& m, const std::string& site) {
+// What looks like the robot's end. It is a site with a telling name, else a site, else a body; the
+// one farthest from the world, the last one among equals.
+absl::StatusOr<Part> EndOf(const ModelParts& model, const std::string& site) {
   if (!site.empty()) {
-    if (mj_name2id(&m, mjOBJ_SITE, site.c_str()) >= 0) return Part{"site", site};
-    if (mj_name2id(&m, mjOBJ_BODY, site.c_str()) >= 0) return Part{"body", site};
+    for (const auto& [kind, places] : {std::pair("site", &model.sites), {"body", &model.bodies}}) {
+      for (const ModelParts::Place& place : *places) {
+        if (place.name == site && IsPlain(site)) return Part{kind, site};
+      }
+    }
     return Bad("--site", absl::StrCat("the model has no site or body '", site,
                                       "'; give the name of one, or leave it out"));
   }
@@ -118,65 +112,54 @@ absl::StatusOr<Part> EndOf(const mjModel& m, const std::string& site) {
     best = {kind, name};
     best_score = score;
   };
-  for (int id = 1; id < m.nbody; ++id) consider("body", NameOf(m, mjOBJ_BODY, id), DepthOf(m, id));
-  for (int id = 0; id < m.nsite; ++id) {
-    const std::string name = NameOf(m, mjOBJ_SITE, id);
-    const std::string lower = absl::AsciiStrToLower(name);
-    const int depth = DepthOf(m, m.site_bodyid[id]);
-    if (depth == 0) continue;  // It belongs to the world and does not move.
+  for (const ModelParts::Place& body : model.bodies) consider("body", body.name, body.depth);
+  for (const ModelParts::Place& place : model.sites) {
+    if (place.depth == 0) continue;  // It does not move.
+    const std::string lower = absl::AsciiStrToLower(place.name);
     const bool tells = std::any_of(kTelling.begin(), kTelling.end(), [&](const char* word) {
       return absl::StrContains(lower, word);
     });
-    consider("site", name, (tells ? 2000 : 1000) + depth);
+    consider("site", place.name, (tells ? kTellingSite : kAnySite) + place.depth);
   }
   if (best_score > 0) return best;
   return Bad("--model", "no body or site of it has a name; name what is to reach a place");
 }
 
 // A word that names no part of the model yet.
-std::string FreeWord(const mjModel& m, const std::string& word) {
-  std::set<std::string> taken;
-  for (const auto& [kind, count] :
-       {std::pair(mjOBJ_BODY, m.nbody), std::pair(mjOBJ_SITE, m.nsite),
-        std::pair(mjOBJ_GEOM, m.ngeom), std::pair(mjOBJ_JOINT, m.njnt),
-        std::pair(mjOBJ_SENSOR, m.nsensor), std::pair(mjOBJ_ACTUATOR, m.nu)}) {
-    for (int id = 0; id < static_cast<int>(count); ++id) taken.insert(NameOf(m, kind, id));
-  }
+std::string FreeWord(const ModelParts& model, const std::string& word) {
   std::string free = word;
-  for (int i = 2; taken.contains(free); ++i) free = absl::StrCat(word, "_", i);
+  for (int i = 2; model.names.contains(free); ++i) free = absl::StrCat(word, "_", i);
   return free;
 }
 
-std::string ActuatorLines(const mjModel& m) {
+std::string ActuatorLines(const ModelParts& model) {
   std::string lines;
-  for (int id = 0; id < m.nu; ++id) {
-    const std::string name = NameOf(m, mjOBJ_ACTUATOR, id);
+  for (size_t i = 0; i < model.actuators.size(); ++i) {
+    const auto& [name, is_limited] = model.actuators[i];
     absl::StrAppend(
         &lines, "  actuator { ",
-        IsPlain(name) ? absl::StrFormat("name: \"%s\"", name) : absl::StrFormat("index: %d", id),
-        m.actuator_ctrllimited[id] ? "" : " gain: 1", " }\n");
+        IsPlain(name) ? absl::StrFormat("name: \"%s\"", name) : absl::StrFormat("index: %d", i),
+        is_limited ? "" : " gain: 1", " }\n");
   }
   return lines;
 }
 
 // Noise on the hinges and slides that have a name.
-std::string ResetLines(const mjModel& m) {
+std::string ResetLines(const ModelParts& model) {
   std::string lines;
-  for (int id = 0; id < m.njnt; ++id) {
-    const std::string name = NameOf(m, mjOBJ_JOINT, id);
-    if (!IsPlain(name) || (m.jnt_type[id] != mjJNT_HINGE && m.jnt_type[id] != mjJNT_SLIDE))
-      continue;
-    absl::StrAppendFormat(&lines, "  noise { qpos: \"%s\" low: -0.02 high: 0.02 }\n", name);
+  for (const auto& [name, is_scalar] : model.joints) {
+    if (IsPlain(name) && is_scalar)
+      absl::StrAppendFormat(&lines, "  noise { qpos: \"%s\" low: -0.02 high: 0.02 }\n", name);
   }
   return lines.empty() ? lines : absl::StrCat("\nreset {\n", lines, "}\n");
 }
 
 // A comment with the sites that could be named instead.
-std::string OtherSites(const mjModel& m, const std::string& chosen) {
+std::string OtherSites(const ModelParts& model, const std::string& chosen) {
   std::vector<std::string> names;
-  for (int id = 0; id < m.nsite && names.size() < kNamesMax; ++id) {
-    const std::string name = NameOf(m, mjOBJ_SITE, id);
-    if (IsPlain(name) && name != chosen) names.push_back(name);
+  for (const ModelParts::Place& place : model.sites) {
+    if (IsPlain(place.name) && place.name != chosen && names.size() < kNamesMax)
+      names.push_back(place.name);
   }
   if (names.empty()) return "";
   return absl::StrCat(" Other sites of the model:\n#   ", absl::StrJoin(names, "\n#   "));
@@ -191,7 +174,7 @@ absl::StatusOr<std::vector<std::vector<Point>>> Explore(const std::filesystem::p
       "observation { expression: \"{{tip}}\" }\naction {\n{{actuators}}}\n{{reset}}"
       "reward { name: \"none\" expression: \"0\" }\n",
       places);
-  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(bundle / envs::mjcf::kTaskFile, task));
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(bundle / kTaskFile, task));
   MENTOR_ASSIGN_OR_RETURN(const BundleManifest manifest, OfferFolder(bundle));
   v1::EnvironmentTask tried;
   tried.set_environment("mjcf");
@@ -275,12 +258,12 @@ absl::StatusOr<OwnModel> ReadOwnModel(const std::filesystem::path& model, const 
   MENTOR_ASSIGN_OR_RETURN(const BundleManifest manifest, OfferFolder(folder.path()));
   MENTOR_ASSIGN_OR_RETURN(const auto held, FindBundle(BundleName(manifest.digest)));
   const std::string file = model.filename().string();
-  const auto compiled = envs::mjcf::CompileModel(*held, file);
-  if (absl::IsInvalidArgument(compiled.status()))
-    return Bad("--model", std::string(compiled.status().message()));
-  MENTOR_RETURN_IF_ERROR(compiled.status());
-  const mjModel& m = **compiled;
-  if (m.nu == 0) {
+  const auto parts = envs::mjcf::ReadModelParts(*held, file);
+  if (absl::IsInvalidArgument(parts.status()))
+    return Bad("--model", std::string(parts.status().message()));
+  MENTOR_RETURN_IF_ERROR(parts.status());
+  const ModelParts& m = *parts;
+  if (m.actuators.empty()) {
     return Bad("--model",
                "it has no actuators, so nothing can act; add some (<actuator> of MJCF), or write a "
                "task with a mocap body as docs/own_tasks.md says");
@@ -289,9 +272,9 @@ absl::StatusOr<OwnModel> ReadOwnModel(const std::filesystem::path& model, const 
   own.episode_steps = kEpisodeSteps;
   own.places = {
       {"model", file},
-      {"frame_skip", absl::StrCat(std::clamp(
-                         static_cast<int>(std::lround(kStepSeconds / m.opt.timestep)), 1, 1000))},
-      {"timestep", absl::StrFormat("%.4g", m.opt.timestep)},
+      {"frame_skip",
+       absl::StrCat(std::clamp(static_cast<int>(std::lround(kStepSeconds / m.timestep)), 1, 1000))},
+      {"timestep", absl::StrFormat("%.4g", m.timestep)},
       {"episode_steps", absl::StrCat(kEpisodeSteps)},
       {"rollouts", absl::StrCat(kRollouts)},
       {"tip_kind", part.kind},

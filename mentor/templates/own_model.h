@@ -12,8 +12,8 @@
 namespace mentor::templates {
 
 struct OwnModel {
-  Files files;    // Of the bundle, without task.txtpb.
-  Places places;  // Of own_model_task.txtpb and own_model_readme.md, except `name`.
+  Files files;    // The bundle's, without task.txtpb.
+  Places places;  // For the task and the README, except `name` and the sizes.
   int episode_steps = 0;
 };
 
