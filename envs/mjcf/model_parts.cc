@@ -21,7 +21,8 @@ int DepthOf(const mjModel& m, int body) {
 absl::StatusOr<ModelParts> ReadModelParts(const HeldBundle& bundle, const std::string& file) {
   MENTOR_ASSIGN_OR_RETURN(const auto model, CompileModel(bundle, file));
   const mjModel& m = *model;
-  ModelParts parts{.timestep = m.opt.timestep};
+  ModelParts parts;
+  parts.timestep = m.opt.timestep;
   const auto name_of = [&](mjtObj kind, int id) {
     const char* name = mj_id2name(&m, kind, id);
     std::string text = name == nullptr ? "" : name;

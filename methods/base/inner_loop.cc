@@ -1,6 +1,5 @@
 #include "methods/base/inner_loop.h"
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
@@ -89,13 +88,6 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
                                         "a reward; take another network, or the rule of that loop",
                                         name, owner->name));
       }
-    }
-    const SignalSource* source = context->network ? context->network->signals() : nullptr;
-    if (source != nullptr && source->sees_normalised() &&
-        !shard.spec().agent().normalize_observations()) {
-      violations->Add(absl::StrCat("signal.option.", kNormalizeObservations),
-                      "is true, and the network would see observations as its agents do, who see "
-                      "raw ones; set agent.normalize_observations to true too, or leave it out");
     }
     if (context->network != nullptr &&
         (context->network->loss() != nullptr) != entry->learned_loss) {

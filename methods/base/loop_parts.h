@@ -32,11 +32,24 @@ AgentShape ShapeOfAgents(const v1::Shard& shard);
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
 // The normaliser that the spec asks for.
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
-// The segment as the shard's network sees it. The same, unless the network asks for normalised
-// observations: then as the agents see it, within -10 and 10
-// (methods/black_box/README.md#normalised-observations).
-Segment ShownToNetwork(const InnerLoopContext& context, const ObservationNormaliser& normaliser,
-                       const Segment& segment);
+// How the shard's network sees observations. As they are, unless it asks for normalised ones: then
+// divided by their root mean square in the agent's life so far
+// (methods/black_box/README.md#normalised-observations). One thread.
+class NetworkSight {
+ public:
+  explicit NetworkSight(const InnerLoopContext& context);
+  // Counts the segment, and returns it as the network sees it. Call it once for each segment.
+  Segment Show(const Segment& segment);
+  void AddTo(StateFields* fields);
+  // Numbers of four bytes for each step, beside the segment's own; a snapshot has no more in all.
+  int64_t NumbersPerStep() const;
+
+ private:
+  const bool enabled_;
+  const int64_t size_;  // D
+  ObservationNormaliser lived_;
+};
+
 // [S, T] float64: the rewards that a baseline's source names.
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
 

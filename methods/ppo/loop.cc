@@ -18,7 +18,8 @@ class Ppo : public LearningLoop {
   explicit Ppo(const InnerLoopContext& context)
       : LearningLoop(context, ShapeOfAgents(*context.shard)),
         source_(context.network != nullptr ? context.network->signals() : nullptr),
-        weights_(context.meta_parameters) {}
+        weights_(context.meta_parameters),
+        sight_(context) {}
 
   void Begin() override {
     LearningLoop::Begin();
@@ -32,7 +33,7 @@ class Ppo : public LearningLoop {
     Segment shown = segment;
     if (source_ != nullptr) {
       const CpuTimer timer;
-      shown = ShownToNetwork(context_, normaliser_, segment);
+      shown = sight_.Show(segment);
       RunSignal(iteration, &shown);
       report->signal_seconds += timer.Seconds();
     }
@@ -47,6 +48,7 @@ class Ppo : public LearningLoop {
   void State(StateFields* fields) override {
     LearningLoop::State(fields);
     AddSignalState("signal", &signal_, fields);
+    sight_.AddTo(fields);
   }
 
  private:
@@ -73,6 +75,7 @@ class Ppo : public LearningLoop {
 
   const SignalSource* const source_;  // Null for baselines.
   const torch::Tensor weights_;
+  NetworkSight sight_;
   SignalState signal_;
 };
 

@@ -24,42 +24,42 @@ def setUpModule():
 
 
 class NormaliserTest(unittest.TestCase):
-    def test_the_first_segment_is_raw_within_the_bound(self):
-        seen = normaliser.ObservationNormaliser(1, 2).see(np.array([[[3.0, -1000.0]]]))
-        self.assertEqual(seen.dtype, np.float32)
-        self.assertEqual(seen.tolist(), [[[3.0, -10.0]]])
-
-    def test_later_segments_have_the_statistics_of_all_earlier_ones(self):
+    def test_the_scale_is_that_of_the_life_so_far(self):
         random = np.random.default_rng(1)
         scale = np.array([1.0, 1000.0, 0.01])
-        segments = [5 + scale * random.normal(size=(2, steps, 3)) for steps in (7, 20, 11)]
+        segments = [scale * (3 + random.normal(size=(2, steps, 3))) for steps in (7, 20, 11)]
         own = normaliser.ObservationNormaliser(2, 3)
-        for segment in segments[:2]:
-            own.see(segment)
-            own.add(segment)
-        before = np.concatenate(segments[:2], axis=1)
-        mean, std = before.mean(axis=1, keepdims=True), before.std(axis=1, keepdims=True)
-        expected = np.clip((segments[2] - mean) / np.sqrt(std**2 + 1e-8), -10, 10)
-        np.testing.assert_allclose(own.see(segments[2]), expected, rtol=2e-4, atol=2e-4)
+        for i, segment in enumerate(segments):
+            seen = own.show(segment)
+            self.assertEqual(seen.dtype, np.float32)
+            life = np.concatenate(segments[: i + 1], axis=1)
+            square = np.square(life).mean(axis=1, keepdims=True)
+            np.testing.assert_allclose(seen, segment / np.sqrt(square + 1e-8), rtol=1e-5)
 
-    def test_a_constant_observation_is_zero(self):
-        own = normaliser.ObservationNormaliser(1, 1)
-        own.add(np.full((1, 5, 1), 2.0))
-        self.assertEqual(own.see(np.full((1, 1, 1), 2.0)).item(), 0)
+    def test_numbers_are_bounded_and_keep_their_sign(self):
+        x = np.zeros((1, 1000, 1))
+        x[0, 0, 0], x[0, 1, 0] = -7, 1e-3
+        seen = normaliser.ObservationNormaliser(1, 1).show(x)
+        self.assertEqual(seen[0, 0, 0], -10)
+        self.assertGreater(seen[0, 1, 0], 0)
+        self.assertEqual(seen[0, 2, 0], 0)
+
+    def test_what_is_constant_in_a_life_stays_visible(self):
+        seen = normaliser.ObservationNormaliser(1, 2).show(np.tile([500.0, -2.0], (1, 5, 1)))
+        np.testing.assert_allclose(seen[0], np.tile([1, -1], (5, 1)), rtol=1e-6)
 
     def test_lifetimes_do_not_mix(self):
         own = normaliser.ObservationNormaliser(2, 1)
-        own.add(np.array([[[0.0], [2.0]], [[10.0], [30.0]]]))
-        seen = own.see(np.array([[[2.0]], [[30.0]]]))
-        np.testing.assert_allclose(seen.ravel(), [1, 1], rtol=1e-6)
+        seen = own.show(np.array([[[2.0], [2.0]], [[30.0], [30.0]]]))
+        np.testing.assert_allclose(seen.ravel(), [1, 1, 1, 1], rtol=1e-6)
 
     def test_wrong_shapes_are_named(self):
         own = normaliser.ObservationNormaliser(2, 3)
         for shape in ((2, 3), (1, 5, 3), (2, 5, 4)):
             with self.assertRaisesRegex(ValueError, "observations: have the shape"):
-                own.see(np.zeros(shape))
+                own.show(np.zeros(shape))
         with self.assertRaisesRegex(ValueError, "no steps"):
-            own.add(np.zeros((2, 0, 3)))
+            own.show(np.zeros((2, 0, 3)))
 
 
 if __name__ == "__main__":

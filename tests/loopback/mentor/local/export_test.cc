@@ -142,7 +142,6 @@ TEST_CASE("export: a signal of normalised observations has a format that older r
   const testing::TempFolder folder;
   auto spec = SpecWith("lstm");
   REQUIRE(spec.has_value());
-  spec->mutable_agent()->set_normalize_observations(true);
   v1::Option* option = spec->mutable_signal()->add_option();
   option->set_name("normalize_observations");
   option->set_value("true");

@@ -23,7 +23,6 @@ v1::Shard ShardOf(const std::string& loop, const std::string& network, bool on) 
   spec.mutable_agent()->set_hidden_units(8);
   spec.mutable_agent()->set_epochs(1);
   spec.mutable_agent()->set_minibatches(2);
-  spec.mutable_agent()->set_normalize_observations(true);
   spec.mutable_signal()->set_name(network);
   if (network != "lstm") testing::SetOption(spec.mutable_signal(), "density", "true");
   if (on) testing::SetOption(spec.mutable_signal(), "normalize_observations", "true");
@@ -63,7 +62,7 @@ std::vector<Segment> Live(const v1::Shard& shard, const Tensor& weights) {
   return segments;
 }
 
-TEST_CASE("signal networks see observations as agents do when they ask for it, within a bound") {
+TEST_CASE("signal networks that ask for it see observations of scale 1, in every loop") {
   const std::string loop = GENERATE("ppo", "perturbed_ppo", "meta_gradient");
   const std::string network = GENERATE("lstm", "attention", "mlp");
   INFO(loop << " " << network);
@@ -74,17 +73,18 @@ TEST_CASE("signal networks see observations as agents do when they ask for it, w
   const Tensor weights = made->InitialWeights(1) + 0.1 * RandomNormals({made->layout().size()}, 5);
 
   const std::vector<Segment> shown = Live(on, weights), raw = Live(off, weights);
-  const Tensor first = Raw(0).observations, second = Raw(1).observations;
   // Off: everything stays as it was.
-  CHECK(torch::equal(raw[0].observations, first));
-  CHECK(torch::equal(raw[1].observations, second));
-  // On: an agent has no statistics in its first segment, then those of the first.
-  CHECK(torch::equal(shown[0].observations, first.clamp(-10, 10)));
-  const Tensor before = first.to(torch::kFloat64);
-  const Tensor mean = before.mean(1, /*keepdim=*/true),
-               std = (before.var(1, /*unbiased=*/false, /*keepdim=*/true) + 1e-8).sqrt();
-  CHECK(torch::allclose(shown[1].observations.to(torch::kFloat64),
-                        ((second.to(torch::kFloat64) - mean) / std).clamp(-10, 10), 1e-4, 1e-4));
+  for (uint32_t i = 0; i < raw.size(); ++i)
+    CHECK(torch::equal(raw[i].observations, Raw(i).observations));
+  // On: the scale is that of the life so far.
+  Tensor life;
+  for (uint32_t i = 0; i < shown.size(); ++i) {
+    const Tensor now = Raw(i).observations.to(torch::kFloat64);
+    life = life.defined() ? torch::cat({life, now}, 1) : now;
+    const Tensor scale = (life.square().mean(1, /*keepdim=*/true) + 1e-8).sqrt();
+    CHECK(torch::allclose(shown[i].observations.to(torch::kFloat64), (now / scale).clamp(-10, 10),
+                          1e-5, 1e-6));
+  }
   // The signals are those of what was shown.
   SignalState state = made->signals()->InitialState(kAgents, torch::kFloat32);
   for (size_t i = 0; i < shown.size(); ++i) {
@@ -94,17 +94,34 @@ TEST_CASE("signal networks see observations as agents do when they ask for it, w
   }
 }
 
-TEST_CASE("a network cannot see what agents do not: they must normalise too") {
-  v1::Shard shard = ShardOf("ppo", "lstm", true);
-  shard.mutable_spec()->mutable_agent()->set_normalize_observations(false);
+TEST_CASE("a life with normalised observations goes on from a snapshot with the same bits") {
+  const std::string loop = GENERATE("ppo", "meta_gradient");
+  const v1::Shard shard = ShardOf(loop, "mlp", true);
   Violations violations;
-  CHECK(MakeInnerLoop(shard, {}, nullptr, {}, &violations) == nullptr);
-  REQUIRE(violations.list().size() == 1);
-  CHECK(violations.list()[0].field == "signal.option.normalize_observations");
-  // Baselines of the spec have no network, and so no complaint.
-  shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
-  Violations none;
-  CHECK(MakeInnerLoop(shard, {}, nullptr, {}, &none) != nullptr);
+  const auto network =
+      MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
+  REQUIRE(network != nullptr);
+  const Tensor weights = network->InitialWeights(1);
+  const auto live = [](InnerLoop* lives, uint32_t iteration) {
+    LoopReport report;
+    const auto segment = lives->Iterate(
+        iteration,
+        [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<Segment> {
+          return Raw(iteration);
+        },
+        &report);
+    REQUIRE(segment.ok());
+    return *segment;
+  };
+  const auto whole = MakeInnerLoop(shard, weights, nullptr, {}, &violations);
+  REQUIRE(whole != nullptr);
+  whole->Begin();
+  live(whole.get(), 0);
+  const auto resumed = MakeInnerLoop(shard, weights, nullptr, {}, &violations);
+  REQUIRE(resumed->Load(whole->Save()).ok());
+  const Segment a = live(whole.get(), 1), b = live(resumed.get(), 1);
+  CHECK(torch::equal(a.observations, b.observations));
+  CHECK(torch::equal(a.signals, b.signals));
 }
 
 }  // namespace
