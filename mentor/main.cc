@@ -21,6 +21,7 @@
 #include "mentor/export_command.h"
 #include "mentor/fetch.h"
 #include "mentor/hash_command.h"
+#include "mentor/new_command.h"
 #include "mentor/reproduce_command.h"
 #include "mentor/rule_command.h"
 #include "mentor/run_command.h"
@@ -66,6 +67,7 @@ int Main(int argc, char** argv) {
   AddFetchCommand(&app, &action);
   AddExportCommand(&app, &action);
   AddEnvCommand(&app, &action);
+  AddNewCommand(&app, &action);
   AddRuleCommands(&app, &action);
   bench::AddCommand(&app, &action);
   AddShellCommands(&app, &action);
@@ -82,6 +84,8 @@ int Main(int argc, char** argv) {
       "  mentor export runs/fast --out signals/fast                   weights for Python, with a "
       "card\n"
       "  mentor rule list; mentor signal show lstm\n"
+      "  mentor new robot my_robot                                    a task of your own, ready to "
+      "run\n"
       "  mentor env list; mentor env show door-close-v3\n"
       "  mentor env render door-close-v3 --out door.gif\n"
       "  mentor bench env --json");

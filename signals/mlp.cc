@@ -25,6 +25,7 @@ struct MlpConfig {
   bool sees_time = false;
   bool density = false;
   double initial_std = 0.2;
+  bool normalises = false;
 };
 
 const auto kMlpOptions = Bind<MlpConfig>(
@@ -40,7 +41,8 @@ const auto kMlpOptions = Bind<MlpConfig>(
       "leave alone."},
      {&MlpConfig::initial_std, "initial_std", "0.2", 1e-6, 1e3,
       "Standard deviation at birth, with density: 0.2 suits the reward role, 1.0 the advantage "
-      "role."}});
+      "role."},
+     {&MlpConfig::normalises, kNormalizeObservations, false, kNormalizeObservationsHelp}});
 
 class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
  public:
@@ -63,6 +65,7 @@ class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDen
   const SignalGradient* gradient() const override { return this; }
   const SignalDensity* density() const override { return config_.density ? this : nullptr; }
   bool sees_outcome() const override { return config_.sees_outcome; }
+  bool sees_normalised() const override { return config_.normalises; }
   const ParamLayout& layout() const override { return layout_; }
 
   Tensor InitialWeights(uint64_t seed) const override {

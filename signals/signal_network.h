@@ -112,6 +112,9 @@ class SignalSource {
   virtual bool sees_outcome() const { return true; }
   // True if it reads Segment::values and last_values: the agents need a critic in every role.
   virtual bool needs_values() const { return false; }
+  // True if it is to see observations of scale 1 (option `normalize_observations`): inner loops
+  // give it segments as NetworkSight shows them (methods/base/loop_parts.h).
+  virtual bool sees_normalised() const { return false; }
   // The default serves networks without memory.
   virtual SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const;
   // Runs along one segment, lock-step over S lifetimes, without gradients, and advances *state.
@@ -219,6 +222,11 @@ struct SignalEntry {
 };
 
 const std::vector<const SignalEntry*>& SignalNetworks();
+// The option of networks whose observations may be normalised, with its default.
+inline constexpr char kNormalizeObservations[] = "normalize_observations";
+inline constexpr char kNormalizeObservationsHelp[] =
+    "Each number that it sees of the observation is divided by its root mean square in the "
+    "agent's life so far, this segment included, and kept within -10 and 10.";
 // Null, with violations under "signal.", when the spec does not fit.
 std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
                                                  const SignalContext& context,

@@ -429,7 +429,9 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
 
   Json columns;
   const Json network_json = NetworkJson(run, context, &columns);
-  Json json = {{"format", kSignalFormat},
+  const learner::SignalSource* source = network.signals();
+  const bool normalised = source != nullptr && source->sees_normalised();
+  Json json = {{"format", normalised ? kNormalisedSignalFormat : kSignalFormat},
                {"mentor", std::string(kBuildVersion)},
                {"network", network_json},
                {"role", v1::SignalRole_Name(run.spec.signal().role())},
@@ -515,7 +517,7 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
              updates = at("/trained/outer_updates");
   if (!format.is_number())
     return bad("format is no number; take a folder that 'mentor export' has written");
-  if (format != kSignalFormat) {
+  if (format != kSignalFormat && format != kNormalisedSignalFormat) {
     return bad(
         absl::StrFormat("format is %s, but this build reads %d; use the version that "
                         "wrote it",

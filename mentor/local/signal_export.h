@@ -25,6 +25,9 @@ namespace mentor {
 
 inline constexpr char kSignalJson[] = "signal.json";
 inline constexpr int kSignalFormat = 1;
+// The format of signals that see normalised observations, which readers of the first would show raw
+// ones.
+inline constexpr int kNormalisedSignalFormat = 2;
 
 struct ExportOptions {
   std::filesystem::path out = {};

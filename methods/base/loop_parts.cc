@@ -14,6 +14,9 @@
 namespace mentor::learner {
 namespace {
 
+// Bound of what a network sees of a normalised observation, and what is added to the mean square.
+constexpr double kShownMax = 10, kSquareFloor = 1e-8;
+
 double Now() {
   return ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds();
 }
@@ -51,6 +54,34 @@ AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape)
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
   return {context.shard->spec().agent().normalize_observations(), context.num_agents(),
           context.shard->shape().observation_size()};
+}
+
+NetworkSight::NetworkSight(const InnerLoopContext& context)
+    : enabled_(context.network != nullptr && context.network->signals() != nullptr &&
+               context.network->signals()->sees_normalised()),
+      size_(context.shard->shape().observation_size()),
+      lived_(enabled_, context.num_agents(), size_) {}
+
+Segment NetworkSight::Show(const Segment& segment) {
+  if (!enabled_) return segment;
+  lived_.Add(segment.observations);
+  const torch::Tensor& state = lived_.state();  // Count, means, sums of squared differences.
+  const torch::Tensor square = state.narrow(1, 1 + size_, size_) / state.narrow(1, 0, 1) +
+                               state.narrow(1, 1, size_).square();
+  const torch::Tensor scale = (square + kSquareFloor).sqrt().to(segment.observations.scalar_type());
+  Segment shown = segment;
+  shown.observations = (segment.observations / scale.unsqueeze(1)).clamp(-kShownMax, kShownMax);
+  shown.next_observations = (segment.next_observations / scale).clamp(-kShownMax, kShownMax);
+  return shown;
+}
+
+void NetworkSight::AddTo(StateFields* fields) {
+  if (enabled_) fields->Add("signal.observations", lived_.mutable_state());
+}
+
+int64_t NetworkSight::NumbersPerStep() const {
+  // What is shown, and double copies on the way.
+  return enabled_ ? 8 * size_ : 0;
 }
 
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
@@ -122,6 +153,9 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
     sizes.device_bytes = PpoDeviceBytes(shape, config, context.num_agents(), steps).value_or(0);
   }
   // Autograd updates all agents side by side and copies them whole in an optimizer step.
+  const NetworkSight sight(context);
+  sizes.at_once += context.num_agents() * steps * sight.NumbersPerStep();
+  sizes.saved += sight.NumbersPerStep();
   if (shape.discrete) sizes.at_once += context.num_agents() * (6 * p + 2 * rows * graph);
   return sizes;
 }

@@ -32,6 +32,24 @@ AgentShape ShapeOfAgents(const v1::Shard& shard);
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
 // The normaliser that the spec asks for.
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
+// How the shard's network sees observations. As they are, unless it asks for normalised ones: then
+// divided by their root mean square in the agent's life so far
+// (methods/black_box/README.md#normalised-observations). One thread.
+class NetworkSight {
+ public:
+  explicit NetworkSight(const InnerLoopContext& context);
+  // Counts the segment, and returns it as the network sees it. Call it once for each segment.
+  Segment Show(const Segment& segment);
+  void AddTo(StateFields* fields);
+  // Numbers of four bytes for each step, beside the segment's own; a snapshot has no more in all.
+  int64_t NumbersPerStep() const;
+
+ private:
+  const bool enabled_;
+  const int64_t size_;  // D
+  ObservationNormaliser lived_;
+};
+
 // [S, T] float64: the rewards that a baseline's source names.
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
 

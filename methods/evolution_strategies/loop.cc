@@ -44,6 +44,7 @@ class PerturbedNetwork : public SignalNetwork, public SignalSource {
     return network_->signals()->InitialState(num_lifetimes, dtype);
   }
 
+  bool sees_normalised() const override { return network_->signals()->sees_normalised(); }
   SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor&,
                     SignalState* state) const override {
     std::vector<Tensor> signals, previous;

@@ -143,7 +143,8 @@ class MetaGradient : public InnerLoop {
         sight_(Sight()),
         shape_(WithInput(Shape(inside_), sight_.policy ? sight_.discounts.embedding : 0)),
         weights_(context_.meta_parameters),
-        normaliser_(NormaliserOf(context_)) {}
+        normaliser_(NormaliserOf(context_)),
+        network_sight_(context_) {}
 
   void Begin() override {
     const Tensor theta = FreshAgents(context_, WithCritic(shape_)).theta;
@@ -164,8 +165,8 @@ class MetaGradient : public InnerLoop {
 
     // `seen` is the segment with the critic's values, as the network sees it; `normal`, as agents
     // see it.
-    Segment seen = collected;
-    const Segment normal = normaliser_.Normalise(seen);
+    Segment seen = network_sight_.Show(collected);
+    const Segment normal = normaliser_.Normalise(collected);
     const Tensor next = normal.next_observations.unsqueeze(1);
     seen.shaped_rewards = seen.shaped_rewards * config_.reward_scale;
     seen.values = Values(normal.observations);
@@ -243,6 +244,8 @@ class MetaGradient : public InnerLoop {
     lesson_ = std::move(lesson);
     normaliser_.Add(collected.observations);
 
+    collected.observations = seen.observations;
+    collected.next_observations = seen.next_observations;
     collected.signals = signals.cpu();
     Describe(collected, report);
     report->update_seconds += timer.Seconds() - report->signal_seconds;
@@ -265,6 +268,7 @@ class MetaGradient : public InnerLoop {
     AddAgents("extrinsic_critic", &extrinsic_critic_, fields);
     AddAgents("critic", &critic_, fields);
     AddSignalState("signal", &signal_, fields);
+    network_sight_.AddTo(fields);
     if (!KeepsLesson()) return;
     UpdateInputs& inputs = lesson_.inputs;
     AddAgents("lesson.agents", &inputs.agents, fields);
@@ -560,6 +564,7 @@ class MetaGradient : public InnerLoop {
   const AgentShape shape_;  // The networks in theta.
   const Tensor weights_;
   ObservationNormaliser normaliser_;
+  NetworkSight network_sight_;
   AgentBatch agents_;
   AgentBatch extrinsic_critic_;  // psi
   AgentBatch critic_;            // For the mixed reward, unless inside_.

@@ -18,7 +18,8 @@ class Ppo : public LearningLoop {
   explicit Ppo(const InnerLoopContext& context)
       : LearningLoop(context, ShapeOfAgents(*context.shard)),
         source_(context.network != nullptr ? context.network->signals() : nullptr),
-        weights_(context.meta_parameters) {}
+        weights_(context.meta_parameters),
+        sight_(context) {}
 
   void Begin() override {
     LearningLoop::Begin();
@@ -27,22 +28,27 @@ class Ppo : public LearningLoop {
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
                                   LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    MENTOR_ASSIGN_OR_RETURN(const Segment segment, collect(Policies()));
+    // The outer rule learns from what the network saw.
+    Segment shown = segment;
     if (source_ != nullptr) {
       const CpuTimer timer;
-      RunSignal(iteration, &segment);
+      shown = sight_.Show(segment);
+      RunSignal(iteration, &shown);
       report->signal_seconds += timer.Seconds();
     }
     const CpuTimer timer;
-    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    if (LearnsAfter(iteration))
+      MENTOR_RETURN_IF_ERROR(Update(iteration, segment, shown.signals, report));
     normaliser_.Add(segment.observations);
     report->update_seconds += timer.Seconds();
-    return segment;
+    return shown;
   }
 
   void State(StateFields* fields) override {
     LearningLoop::State(fields);
     AddSignalState("signal", &signal_, fields);
+    sight_.AddTo(fields);
   }
 
  private:
@@ -57,10 +63,11 @@ class Ppo : public LearningLoop {
     segment->signal_values = outputs.values;
   }
 
-  absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
-    const torch::Tensor signal = source_ != nullptr
-                                     ? segment.signals
-                                     : BaselineRewards(segment, context_.shard->reward_source());
+  // signals: [S, T], undefined for baselines.
+  absl::Status Update(uint32_t iteration, const Segment& segment, const torch::Tensor& signals,
+                      LoopReport* report) {
+    const torch::Tensor signal =
+        source_ != nullptr ? signals : BaselineRewards(segment, context_.shard->reward_source());
     return UpdateByPpo(context_, shape_, iteration,
                        /*num_updates=*/context_.shard->spec().lifetime().iterations() - 1,
                        normaliser_.Normalise(segment), signal, &agents_, report);
@@ -68,6 +75,7 @@ class Ppo : public LearningLoop {
 
   const SignalSource* const source_;  // Null for baselines.
   const torch::Tensor weights_;
+  NetworkSight sight_;
   SignalState signal_;
 };
 

@@ -59,6 +59,7 @@ struct Config {
   double output_gain;
   bool bounded, sees_reward, scales_reward, sees_time, density;
   double initial_std;
+  bool normalises;
 };
 
 const auto kOptions = Bind<Config>(
@@ -88,7 +89,8 @@ const auto kOptions = Bind<Config>(
       "The head has a standard deviation and a value too, which black-box rules need and rules by "
       "gradient leave alone."},
      {&Config::initial_std, "initial_std", "0.5", 1e-6, 100,
-      "Standard deviation at birth, with density."}});
+      "Standard deviation at birth, with density."},
+     {&Config::normalises, kNormalizeObservations, false, kNormalizeObservationsHelp}});
 
 class AttentionNetwork : public SignalNetwork,
                          public SignalGradient,
@@ -101,6 +103,7 @@ class AttentionNetwork : public SignalNetwork,
         sees_reward_(config.sees_reward),
         scales_reward_(config.scales_reward),
         sees_time_(config.sees_time),
+        normalises_(config.normalises),
         piece_unit_(config.density ? PieceUnit(context) : 1),
         segment_steps_(context.steps_per_iteration),
         output_gain_(config.output_gain) {
@@ -131,6 +134,7 @@ class AttentionNetwork : public SignalNetwork,
   const SignalExplainer* explainer() const override { return this; }
   int64_t piece_unit() const override { return piece_unit_; }
   bool sees_outcome() const override { return sees_reward_; }
+  bool sees_normalised() const override { return normalises_; }
   const ParamLayout& layout() const override { return layout_; }
 
   Tensor InitialWeights(uint64_t seed) const override {
@@ -285,7 +289,7 @@ class AttentionNetwork : public SignalNetwork,
 
   const v1::SignalInput input_;
   const double episode_steps_;
-  const bool sees_reward_, scales_reward_, sees_time_;
+  const bool sees_reward_, scales_reward_, sees_time_, normalises_;
   const int64_t piece_unit_, segment_steps_;
   const double output_gain_;
   AttentionSizes sizes_;

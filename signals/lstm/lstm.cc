@@ -173,7 +173,8 @@ const auto kOptions = Bind<LstmPlain>(
      {In(&LstmPlain::sizes, &LstmSizes::critic), "critic", "512", 1, kUnitsMax,
       "Units of the value head's hidden layer."},
      {&LstmPlain::initial_std, "initial_std", "0.2", 1e-6, 1e3,
-      "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role."}});
+      "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role."},
+     {&LstmPlain::normalises, kNormalizeObservations, false, kNormalizeObservationsHelp}});
 
 class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
  public:
@@ -188,6 +189,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
 
   const SignalGradient* gradient() const override { return this; }
   const SignalDensity* density() const override { return this; }
+  bool sees_normalised() const override { return plain_.normalises; }
   const ParamLayout& layout() const override { return plain_.layout; }
 
   // Run works on one step at a time.

@@ -16,6 +16,7 @@ struct LstmPlain {
   LstmSizes sizes;
   ParamLayout layout;
   double initial_std = 0.2;
+  bool normalises = false;  // Its observations have scale 1.
 
   // features [S, T, features] with 0 as previous signal. Like SignalSource::Run, step by step,
   // with a graph back to weights that require it.

@@ -137,6 +137,26 @@ TEST_CASE("export: the same state gives the same bytes, and the best weights oth
   CHECK(one != bytes("best", true));
 }
 
+TEST_CASE("export: a signal of normalised observations has a format that older readers refuse",
+          "[loopback]") {
+  const testing::TempFolder folder;
+  auto spec = SpecWith("lstm");
+  REQUIRE(spec.has_value());
+  v1::Option* option = spec->mutable_signal()->add_option();
+  option->set_name("normalize_observations");
+  option->set_value("true");
+  const TrainedRun run = MadeUpRun(*spec);
+  const std::filesystem::path out = folder.path() / "out";
+  REQUIRE(ExportSignal(run, {.out = out}).ok());
+  const auto json = nlohmann::json::parse(ReadText(out / kSignalJson));
+  CHECK(json["format"] == 2);
+  CHECK(json["network"]["options"]["normalize_observations"] == true);
+  const auto back = ReadExportedSignal(out);
+  INFO(back.status());
+  REQUIRE(back.ok());
+  CHECK(SpecHash(back->spec) == SpecHash(run.spec));
+}
+
 TEST_CASE("export: what cannot be exported is refused with the remedy", "[loopback]") {
   const testing::TempFolder folder;
   const auto spec = SpecWith("mlp");

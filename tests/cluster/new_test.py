@@ -1,0 +1,243 @@
+"""`mentor new`: what each kind writes works at once. The commands of its README run through the
+real programs, and agents that the learned reward teaches are ahead of those on success alone."""
+
+import csv
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import unittest
+
+from harness import BIN, DEADLINE_S, ROOT, ClusterTest
+
+sys.path.insert(0, str(ROOT / "tests" / "python"))
+import gym_host  # noqa: E402
+
+TEMPLATES = ROOT / "mentor" / "templates"
+# Enough of the whole run's 40 updates for a clear lead.
+FEWER = "--set rule.outer_updates=24"
+ARM = """<mujoco>
+  <option timestep="0.005" gravity="0 0 0"/>
+  <worldbody>
+    <body>
+      <joint name="shoulder" axis="0 0 1" damping="1"/>
+      <geom type="capsule" size="0.02" fromto="0 0 0 0.3 0 0"/>
+      <body pos="0.3 0 0">
+        <joint name="elbow" axis="0 0 1" damping="1" range="-150 150" limited="true"/>
+        <geom type="capsule" size="0.02" fromto="0 0 0 0.3 0 0"/>
+        <site name="hand" pos="0.3 0 0"/>
+      </body>
+    </body>
+    <site name="mark" pos="1 1 0"/>
+  </worldbody>
+  <actuator>
+    <motor joint="shoulder" gear="2"/>
+    <motor name="bend" joint="elbow" ctrlrange="-1 1" ctrllimited="true"/>
+  </actuator>
+</mujoco>
+"""
+
+
+class NewTest(ClusterTest):
+    programs = []  # Folders that come first on the PATH.
+
+    def new(self, *arguments, code=0, env=None):
+        return self.run_to_end("mentor", "new", *arguments, code=code, env=env)
+
+    def refused(self, *arguments, code=2):
+        """Returns what a refused call says; it writes nothing."""
+        before = sorted(self.folder.rglob("*"))
+        said = self.new(*arguments, code=code)
+        self.assertEqual(sorted(self.folder.rglob("*")), before)
+        return said
+
+    def with_gymnasium(self):
+        """Puts a python3 that has mentor_env and Gymnasium first on the PATH of README's commands.
+        Simulators inherit the PATH alone."""
+        path = os.pathsep.join(gym_host.path_of(self.folder / "python"))
+        program = self.folder / "programs" / "python3"
+        program.parent.mkdir()
+        program.write_text(
+            f'#!/bin/sh\nPYTHONPATH={path} MUJOCO_GL=disable exec {sys.executable} "$@"\n'
+        )
+        program.chmod(0o755)
+        self.programs = [str(program.parent)]
+        return {"PATH": os.pathsep.join([*self.programs, os.environ["PATH"]])}
+
+    def follow_readme(self, folder, fewer=FEWER):
+        """Runs the commands of the folder's README in it. Returns what each said."""
+        self.assertNotIn("{{", "".join(p.read_text() for p in folder.glob("*.*")))
+        block = re.search(r"```bash\n(.*?)```", (folder / "README.md").read_text(), re.S).group(1)
+        commands = block.strip().split("\n")
+        self.assertEqual(len(commands), 5)
+        said = {}
+        for command in commands:
+            words = shlex.split(command)
+            name = " ".join(words[:3] if words[:2] == ["mentor", "env"] else words[:2])
+            if name == "mentor doctor" and not has_command("doctor"):
+                continue
+            if name == "mentor run":
+                command += f" --quiet {fewer}"
+            if name == "mentor evaluate":
+                command = re.sub(r"--seeds \d+", "--seeds 1 --goals 4 --quiet", command)
+            path = os.pathsep.join([*self.programs, str(BIN), os.environ["PATH"]])
+            own = {"XDG_CACHE_HOME": str(self.folder / "xdg-cache"), "PATH": path}
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=folder,
+                env={**os.environ, **own},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=DEADLINE_S,
+            )
+            # A doctor may have found something.
+            allowed = (0, 1) if name == "mentor doctor" else (0,)
+            self.assertIn(done.returncode, allowed, f"{command}:\n{done.stdout}")
+            said[name] = done.stdout
+        self.assertEqual(said["mentor env check"].count("BROKEN"), 0)
+        self.assertTrue((folder / "run" / "report.html").exists())
+        return said
+
+    def success(self, run, method, quantity):
+        """The mean of a row of the run's evaluation."""
+        with (run / "report" / "evaluation.csv").open() as file:
+            rows = [
+                float(row["mean"])
+                for row in csv.DictReader(file)
+                if row["method"] == method and row["quantity"] == quantity
+            ]
+        return sum(rows) / len(rows)
+
+    def assert_learned(self, folder):
+        """The learned reward teaches; success alone does not teach as much."""
+        run = folder / "run"
+        before, after = (self.success(run, "learned", part) for part in ("seg0", "seg2"))
+        self.assertGreater(after, before + 0.05)
+        self.assertGreater(after, self.success(run, "PPO sparse", "seg2") + 0.02)
+
+    def test_robot(self):
+        folder = self.folder / "my-robot"
+        self.new("robot", folder)
+        self.follow_readme(folder)
+        self.assertTrue((folder / "my_robot.txtpb").exists())
+        self.assertTrue((folder / "look.png").read_bytes().startswith(b"\x89PNG"))
+        self.assert_learned(folder)
+
+    def test_benchmark(self):
+        folder = self.folder / "mine"
+        self.new("benchmark", folder, "--name", "compass")
+        self.follow_readme(folder)
+        self.assert_learned(folder)
+
+    def test_gym(self):
+        folder = self.folder / "glide"
+        self.new("gym", folder)
+        self.with_gymnasium()
+        self.follow_readme(folder)
+        self.assert_learned(folder)
+
+    def test_gym_that_exists(self):
+        folder = self.folder / "reach"
+        self.new("gym", folder, "--id", "FetchReach-v4", env=self.with_gymnasium())
+        spec = (folder / "reach.txtpb").read_text()
+        self.assertIn("steps_per_iteration: 500", spec)  # Ten episodes of 50 steps.
+        small = "--set rule.outer_updates=1 --set rule.lifetimes_per_update=2 "
+        small += "--set rule.shard_lifetimes=2 --set evaluation.lifetimes_per_goal=2"
+        self.follow_readme(folder, small)
+
+    def test_model_of_ones_own(self):
+        model = self.folder / "arm.xml"
+        model.write_text(ARM)
+        folder = self.folder / "arm"
+        self.new("robot", folder, "--model", model)
+        task = (folder / "bundle" / "task.txtpb").read_text()
+        self.assertIn('quantity { name: "tip" site: "hand" }', task)
+        self.assertIn("actuator { index: 0 gain: 1 }", task)  # It has no name and no ctrlrange.
+        self.assertIn('actuator { name: "bend" }', task)
+        self.assertIn('name: "mark_2"', task)  # The model has a site of the first name.
+        self.assertIn('noise { qpos: "elbow"', task)
+        self.follow_readme(folder)
+        run = folder / "run"
+        before, after = (self.success(run, "learned", part) for part in ("seg0", "seg2"))
+        self.assertGreater(before, 0.02)  # Random agents succeed sometimes,
+        self.assertGreater(after, before)  # taught ones more often.
+
+    def test_model_with_files_beside_it(self):
+        beside = self.folder / "given"
+        beside.mkdir()
+        (beside / "joints.xml").write_text(ARM)
+        (beside / "scene.xml").write_text('<mujoco><include file="joints.xml"/></mujoco>')
+        folder = self.folder / "scene"
+        self.new("robot", folder, "--model", beside / "scene.xml", "--site", "hand")
+        self.assertTrue((folder / "bundle" / "joints.xml").exists())
+        self.run_to_end("mentor", "env", "check", folder / "bundle")
+
+    def test_bad_models_are_refused(self):
+        model, folder = self.folder / "m.xml", self.folder / "out"
+
+        def says(text, remedy, *flags):
+            model.write_text(text)
+            self.assertIn(remedy, self.refused("robot", folder, "--model", model, *flags))
+
+        says("<mujoco>", "--model: ")
+        still = re.sub("<actuator>.*</actuator>", "", ARM, flags=re.S)
+        says(still, "it has no actuators")
+        says(ARM, "no site or body 'foot'", "--site", "foot")
+        says(ARM, "random actions do not move 'mark'", "--site", "mark")
+        says('<mujoco><include file="none.xml"/></mujoco>', "--model: ")
+        model.unlink()
+        self.assertIn("is no file", self.refused("robot", folder, "--model", model))
+        self.assertIn("give a model too", self.refused("robot", folder, "--site", "hand"))
+
+    def test_what_exists_is_left_alone(self):
+        full = self.folder / "full"
+        full.mkdir()
+        (full / "kept").touch()
+        self.assertIn("has files in it", self.refused("robot", full))
+        self.assertIn("is no folder", self.refused("benchmark", full / "kept"))
+        empty = self.folder / "empty"
+        empty.mkdir()
+        self.new("benchmark", f"{empty}/")
+        self.assertTrue((empty / "empty.txtpb").exists())
+
+    def test_names_are_checked(self):
+        for name in ("Robot", "1st", "a b", "a" * 41, "ä", "../x", "x\n"):
+            said = self.refused("robot", self.folder / "out", "--name", name)
+            self.assertIn("--name", said)
+        self.assertIn("--name", self.refused("gym", self.folder / "7"))
+
+    def test_unwritable_folders_are_named(self):
+        if os.geteuid() == 0:
+            target = pathlib.Path("/proc/mentor")
+        else:
+            target = self.folder / "locked"
+            target.mkdir(mode=0o500)
+        said = self.start("mentor", "new", "robot", target / "x")
+        self.assertNotEqual(said.wait(), 0)
+        self.assertIn(str(target), said.output())
+
+    def test_simulators_that_fail_leave_nothing(self):
+        folder, fails = self.folder / "x", ("--simulator", "gym=false")
+        said = self.refused("gym", folder, "--id", "X-v0", *fails, code=1)
+        self.assertIn("--simulator names a command that serves it", said)
+        self.assertIn("--id", self.refused("gym", self.folder / "x", "--id", 'X"'))
+        self.assertIn("--id", self.refused("gym", self.folder / "x", "--simulator", "gym=true"))
+
+    def test_templates_measure_what_they_say(self):
+        for readme in TEMPLATES.rglob("README.md"):
+            self.assertNotIn("MEASURED", readme.read_text())
+
+
+def has_command(name):
+    done = subprocess.run([BIN / "mentor", "--help"], capture_output=True, text=True, timeout=60)
+    return re.search(rf"^  {name}\b", done.stdout, re.M) is not None
+
+
+if __name__ == "__main__":
+    if not shutil.which("bash"):
+        raise SystemExit("bash is missing")
+    unittest.main()
