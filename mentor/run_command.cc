@@ -262,7 +262,8 @@ int Run(const RunFlags& flags) {
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
   const auto memory = meta_learner::MemoryOfSpec(spec);
   if (flags.check_only) {
-    std::fprintf(stderr, "run folder: %s\n", out.string().c_str());
+    std::fprintf(stderr, "run folder: %s\nspec hash: %s\n", out.string().c_str(),
+                 SpecHash(spec).c_str());
     if (memory) std::fprintf(stderr, "%s\n", MemorySentence(*memory, flags.threads).c_str());
     if (const std::string success = meta_learner::SuccessInRandomSteps(spec); !success.empty())
       std::fprintf(stderr, "%s\n", success.c_str());

@@ -52,7 +52,7 @@ class TreeBuilder : public YAML::EventHandler {
  private:
   struct Open {
     YamlNode* node = nullptr;
-    const YamlNode* key = nullptr;  // Of the entry whose value comes next.
+    const YamlNode* key = nullptr;  // The entry whose value comes next.
   };
 
   YamlNode* Add(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,

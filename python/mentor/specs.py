@@ -37,13 +37,14 @@ class SpecError(ValueError):
 class Spec:
     """A spec that was checked. It does not change; `override` returns another one."""
 
-    __slots__ = ("_text", "_name", "_folder")
+    __slots__ = ("_text", "_name", "_folder", "_hash")
     _text: str
     _name: str
     _folder: str
+    _hash: str
 
-    def __init__(self, text: str, name: str, folder: str) -> None:
-        for slot, value in (("_text", text), ("_name", name), ("_folder", folder)):
+    def __init__(self, text: str, name: str, folder: str, hash: str) -> None:
+        for slot, value in zip(self.__slots__, (text, name, folder, hash)):
             object.__setattr__(self, slot, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -52,7 +53,7 @@ class Spec:
     __delattr__ = __setattr__  # type: ignore[assignment]
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        return Spec, (self._text, self._name, self._folder)
+        return Spec, (self._text, self._name, self._folder, self._hash)
 
     @property
     def text(self) -> str:
@@ -66,8 +67,13 @@ class Spec:
 
     @property
     def run_folder(self) -> str:
-        """Where a run of it goes without `out`; its end is the beginning of the spec's hash."""
+        """Where a run of it goes without `out`."""
         return self._folder
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of everything that the result depends on. Specs with the same hash are equal."""
+        return self._hash
 
     @property
     def outer_updates(self) -> int:
@@ -93,10 +99,10 @@ class Spec:
         )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Spec) and self._text == other._text
+        return isinstance(other, Spec) and self._hash == other._hash
 
     def __hash__(self) -> int:
-        return hash(self._text)
+        return hash(self._hash)
 
     def __repr__(self) -> str:
         return f"<Spec {self._name}: {self.outer_updates} outer updates; .text has all settings>"
@@ -207,8 +213,13 @@ def checked(spec_file: str, flags: Sequence[str], name: Optional[str] = None) ->
 def _check(spec_file: str, flags: Sequence[str], name: str, lines: Mapping[int, str]) -> Spec:
     done = programs.call("run", spec_file, *flags, "--check")
     if done.returncode == 0:
-        found = re.search(r"^run folder: (.*)$", done.stderr, re.MULTILINE)
-        return Spec(done.stdout, name, found[1] if found else "")
+        facts = dict(re.findall(r"^(run folder|spec hash): (.*)$", done.stderr, re.MULTILINE))
+        if len(facts) < 2:
+            raise programs.ProgramError(
+                f"{programs.find()} is older than this package: it says no hash of a spec; install "
+                "both in the same version"
+            )
+        return Spec(done.stdout, name, facts["run folder"], facts["spec hash"])
     said = programs.words_of_failure(done.stderr)
     head, _, rest = said.partition("\n")
     violations = []

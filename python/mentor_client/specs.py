@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from .errors import usage
 from .v1.experiment_pb2 import Experiment as ExperimentProto
 from .v1.spec_pb2 import ExperimentSpec
+from .yaml_text import is_yaml, text_of_yaml
 
 SpecLike = Union[ExperimentSpec, ExperimentProto, str, "os.PathLike[str]"]
 # Each "path.to.field=value", or values by path.
@@ -163,7 +164,14 @@ def _parse_into(message: Any, text: str) -> None:
         text_format.Parse(written, message)
 
 
+def _as_text(source: str, text: str) -> str:
+    if not is_yaml(source):
+        return text
+    return text_of_yaml(source, text, ExperimentSpec.DESCRIPTOR, ExperimentProto.DESCRIPTOR)
+
+
 def _parse(source: str, text: str) -> ExperimentProto:
+    text = _as_text(source, text)
     experiment = ExperimentProto()
     try:
         _parse_into(experiment.spec, text)
@@ -220,7 +228,8 @@ def _resolve_base(spec: ExperimentSpec, files: List[pathlib.Path]) -> None:
     try:
         if path.stat().st_size > _SPEC_BYTES_MAX:
             raise ValueError(f"it has more than {_SPEC_BYTES_MAX} bytes")
-        _parse_into(merged, path.read_text(encoding="utf-8"))
+        text = _as_text(str(path), path.read_text(encoding="utf-8"))
+        _parse_into(merged, text)
     except (OSError, ValueError, text_format.ParseError) as error:
         raise usage("base", f"{place}is '{spec.base}': {path} cannot be read: {error}") from None
     _resolve_base(merged, [*files, path])

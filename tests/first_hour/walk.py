@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Walks the path of a newcomer: runs every command of README, tutorial, python.md and operating.md,
-in order and as printed. Fails when a command fails.
+"""Walks the path of a newcomer: runs every command of README, tutorial, python.md,
+client.md and operating.md, in order and as printed. Fails when a command fails.
 
 Usage: tests/first_hour/walk.py [--list | --script] [PAGE...]
   --list     print the commands and what is left out, and run nothing
@@ -31,7 +31,7 @@ import sys
 import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/tutorial.md", "docs/python.md", "docs/operating.md")
+PAGES = ("README.md", "docs/tutorial.md", "docs/python.md", "docs/client.md", "docs/operating.md")
 MARK = re.compile(r"<!-- first_hour: (skip|not|run|with|file) ?(.*?) ?-->$")
 PYTHON = "venv/bin/python"  # As docs/python.md makes it.
 

@@ -74,7 +74,8 @@ class RunTest(Waiting):
         table = opened.evaluate(seeds=1, baselines=["none"])
         self.assertIn("learned", list(table["method"]))
         signal_folder = opened.export(self.folder / "signal", no_check=True)
-        self.assertEqual(json.loads((signal_folder / "signal.json").read_text())["network"]["name"], "lstm")
+        card = json.loads((signal_folder / "signal.json").read_text())
+        self.assertEqual(card["network"]["name"], "lstm")
         with self.assertRaisesRegex(mentor.ProgramError, "--seeds"):
             opened.evaluate(seeds="x")
         with self.assertRaisesRegex(FileNotFoundError, "is no folder of a run"):
@@ -214,6 +215,11 @@ class SpecTest(ClusterTest):
         self.assertEqual(len({first, mentor.spec("smoke")}), 2)
         with self.assertRaisesRegex(AttributeError, "override"):
             first.text = ""
+
+    def test_the_example_in_yaml_is_the_ready_spec(self):
+        example = mentor.spec(ROOT / "docs/examples/point_reach.yaml")
+        self.assertEqual(example, mentor.spec("point_reach"))
+        self.assertEqual(example.run_folder, mentor.spec("point_reach").run_folder)
 
     def test_errors_name_fields(self):
         def fields(*arguments, **changes):
