@@ -1,6 +1,6 @@
 # The compiled part of Python's module mentor, for each interpreter of MENTOR_PYTHONS:
 #
-#   mentor_python_module(NAME _native SRCS module.cc LIBRARY mentor_environments FOLDER build/python)
+#   mentor_python_module(NAME _native SRCS module.cc LIBRARY mentor_environments FOLDER DIR)
 #
 # From Python 3.12 on a module with the stable interface serves all later versions.
 set(MENTOR_PYTHONS "" CACHE STRING

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints the Pythons of this machine for which the module mentor can be compiled, with semicolons:
-# of each version from 3.10 to 3.13 the first on PATH, or of pyenv, that has its headers. Of 3.12
-# and 3.13 one is enough: their module has the stable interface.
+# Prints the Pythons for which the module mentor can be compiled here, with semicolons between them:
+# of each version the first on PATH, or of pyenv, that has its headers. One of 3.12 and 3.13 is
+# enough: their module has the stable interface.
 set -euo pipefail
 
 has_headers() {  # has_headers PYTHON VERSION
@@ -24,5 +24,8 @@ for version in 3.10 3.11 3.12 3.13; do
     fi
   done
 done
-[ ${#found[@]} -gt 0 ] || { echo "pythons.sh: no Python has headers: install python3-dev" >&2; exit 1; }
+if [ ${#found[@]} -eq 0 ]; then
+  echo "pythons.sh: no Python has headers: install python3-dev" >&2
+  exit 1
+fi
 (IFS=';'; echo "${found[*]}")

@@ -5,9 +5,9 @@ Usage: wheel.py STAGE VERSION DIR
   STAGE   what deploy/docker/stage.sh and package.sh have collected
 
 The package mentor_programs holds the programs and their data, the package mentor the module for
-Python: one library with the environments, and a thin module for each version. LibTorch, MuJoCo and the models are
-in the wheels that pip puts beside it. auditwheel adds the other libraries, from Debian, and names
-the oldest C library that can run the result.
+Python: one library with the environments, and a thin module for each version. LibTorch, MuJoCo and
+the models are in the wheels that pip puts beside it. auditwheel adds the other libraries, from
+Debian, and names the oldest C library that can run the result.
 """
 
 import pathlib

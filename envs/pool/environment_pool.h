@@ -49,7 +49,7 @@ class EnvironmentPool {
     google::protobuf::RepeatedPtrField<v1::WrapperSpec> wrappers = {};
     // Absent: the task decides, and Meta-World shows goals.
     std::optional<bool> goal_visible = {};
-    uint32_t goal_seed = 1;  // Of the list of goals.
+    uint32_t goal_seed = 1;  // The list of goals has this seed.
     int size = 1;            // N
     int threads = 1;
     // Send and Recv are used: as many threads work while the caller does something else.
@@ -126,7 +126,7 @@ class EnvironmentPool {
     RandomStream stream = {};
     uint32_t episode = 0;
     TaskChoice choice = {};
-    v1::EnvironmentTask task = {};  // Of the present episode.
+    v1::EnvironmentTask task = {};  // The present episode has it.
     bool begun = false;             // It has had a Reset, and no error since.
     bool ended = false;             // Its episode has ended.
     bool at_work = false;           // Between Send and Recv.

@@ -24,8 +24,8 @@
 namespace mentor::bench {
 namespace {
 
-constexpr auto kVectorSeconds = std::chrono::duration<double>(1.0);
-constexpr auto kVectorWarmUp = std::chrono::duration<double>(0.3);
+constexpr auto kVectorWarmUp = std::chrono::milliseconds(300);
+constexpr auto kVectorSeconds = std::chrono::seconds(1);
 constexpr auto kPythonDeadline = std::chrono::duration<double>(600);
 
 std::string vector_command = "python3 -m mentor.environments.speed";
@@ -91,31 +91,27 @@ absl::StatusOr<double> LoopStepsPerSecond(const envs::EnvironmentEntry& entry, i
     stepped.push_back(std::move(one));
   }
   const int workers = std::min(size, threads);
+  const auto begin = std::chrono::steady_clock::now() + kVectorWarmUp;
+  const auto end = begin + kVectorSeconds;
   std::atomic<uint64_t> steps = 0;
-  std::atomic<bool> counting = false, stop = false;
   std::vector<absl::Status> statuses(workers);
   std::vector<std::jthread> running;
   for (int worker = 0; worker < workers; ++worker) {
     running.emplace_back([&, worker] {
-      while (!stop && statuses[worker].ok()) {
-        for (int i = worker; i < size && statuses[worker].ok(); i += workers) {
-          statuses[worker] = stepped[i].Step();
-          if (counting.load(std::memory_order_relaxed))
-            steps.fetch_add(1, std::memory_order_relaxed);
-        }
+      uint64_t counted = 0;
+      auto now = begin;
+      for (int i = worker; now < end && statuses[worker].ok();) {
+        statuses[worker] = stepped[i].Step();
+        i = i + workers < size ? i + workers : worker;
+        now = std::chrono::steady_clock::now();
+        if (now >= begin && now < end) ++counted;
       }
+      steps += counted;
     });
   }
-  std::this_thread::sleep_for(kVectorWarmUp);
-  const auto begin = std::chrono::steady_clock::now();
-  counting = true;
-  std::this_thread::sleep_for(kVectorSeconds);
-  counting = false;
-  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
-  stop = true;
   running.clear();
   for (const absl::Status& status : statuses) MENTOR_RETURN_IF_ERROR(status);
-  return static_cast<double>(steps) / spent.count();
+  return static_cast<double>(steps) / static_cast<double>(kVectorSeconds.count());
 }
 
 absl::StatusOr<Figures> RunVector(const Settings&) {

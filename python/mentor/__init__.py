@@ -35,6 +35,25 @@ if TYPE_CHECKING:
     from .specs import Violation as Violation
     from .specs import spec as spec
 
+__all__ = [
+    "LearnedReward",
+    "MentorEnv",
+    "MentorVectorEnv",
+    "ProgramError",
+    "Run",
+    "RunError",
+    "STOP",
+    "Spec",
+    "SpecError",
+    "Task",
+    "Update",
+    "Violation",
+    "metaworld",
+    "run",
+    "spec",
+    "vector",
+]
+
 # The submodule that has a name; a submodule stands for itself.
 _HOMES = {
     "LearnedReward": "rewards",

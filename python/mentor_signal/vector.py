@@ -115,9 +115,8 @@ class LearnedVectorReward(VectorWrapper):
         self._lifetimes.reset(which)
 
     def drawn(self, log_prob: Any, actions: Any = None) -> None:
-        """Call before step() with the log-density of each of its actions under the policy that drew
-        it, if the network reads that, and with the actions before clipping, if step() gets
-        others."""
+        """Tells the log-density of each action of the next step() under the policy that drew it, if
+        the network reads that. If step() gets clipped actions, give those before clipping, too."""
         self._drawn.tell(log_prob, actions)
 
     def reset(

@@ -85,6 +85,11 @@ def together(env, told, new_lifetime=None):
     return [rewards[:STEPS] for rewards in made]
 
 
+def unnamed(env):
+    env.metadata = {}
+    return env
+
+
 class VectorTest(unittest.TestCase):
     def setUp(self):
         self.signal = signals.load(ZOO)
@@ -164,10 +169,6 @@ class VectorTest(unittest.TestCase):
             if tell is not None:
                 env.drawn(tell)
             return env.step(np.zeros((3, 2)) if actions is None else actions)
-
-        def unnamed(env):
-            env.metadata = {}
-            return env
 
         def again():
             env = made(AutoresetMode.DISABLED)

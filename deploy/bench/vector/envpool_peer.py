@@ -8,6 +8,7 @@ One round. Its arguments and its loop are those of python3 -m mentor.environment
 brings its own MuJoCo 3.6.0, so the ratio compares whole products.
 """
 
+import importlib
 import json
 import sys
 
@@ -27,7 +28,7 @@ def make(name, size, threads):
 
 if __name__ == "__main__":
     try:
-        import envpool  # noqa: F401
+        importlib.import_module("envpool")
         from mentor.environments import speed
     except ImportError as missing:
         print(json.dumps({"none": f"{missing}: run deploy/install.sh --peers"}))

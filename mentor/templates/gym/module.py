@@ -33,7 +33,7 @@ class Glider(gymnasium.Env):
         return np.array([x, y, pad_x - x, pad_y - y], np.float32)
 
 
-gymnasium.register("{{id}}", Glider, max_episode_steps={{episode_steps}})
+gymnasium.register("{{id}}", Glider, max_episode_steps=int("{{episode_steps}}"))
 
 if __name__ == "__main__":  # Prints an episode of random actions.
     env = gymnasium.make("{{id}}")

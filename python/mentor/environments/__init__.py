@@ -1,2 +1,2 @@
-"""Mentor's environments as Gymnasium's: single ones and many at once. `import mentor` registers them
-as "mentor/NAME"."""
+"""Mentor's environments as Gymnasium's: one, and many at once. `import mentor` registers them as
+"mentor/NAME"."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from mentor import _native
-from mentor.environments import programs  # noqa: F401  # Says where our programs are.
+from mentor.environments import programs
 
 Array = npt.NDArray[Any]
 Wrapper = Mapping[str, Any]
@@ -49,6 +49,7 @@ class Pool:
         check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
         if goal_visible not in (None, True, False):
             raise ValueError(f"goal_visible: is {goal_visible!r}; give True or False")
+        programs.tell()
         values = {field: _text(field, value) for field, value in options.items()}
         if path is not None:
             if name not in ("bundle", _BUNDLE):
@@ -74,14 +75,9 @@ class Pool:
         self.discrete: bool = facts["discrete_actions"]
         self.episode_steps: int = facts["episode_steps"]
         self.info_keys: list[str] = facts["info_keys"]
-        self.observation_space = spaces.Box(
-            -np.inf, np.inf, (facts["observation_size"],), np.float64
-        )
-        self.action_space: spaces.Box | spaces.Discrete = spaces.Box(
-            facts["action_low"], facts["action_high"], (self.action_size,), np.float32
-        )
-        if self.discrete:
-            self.action_space = spaces.Discrete(self.action_size)
+        width_of_observation = facts["observation_size"]
+        self.observation_space = spaces.Box(-np.inf, np.inf, (width_of_observation,), np.float64)
+        self.action_space = _action_space(facts)
         self.arrays: dict[str, Array] = self._native.arrays()
         for flag in ("terminated", "truncated"):
             self.arrays[flag] = self.arrays[flag].view(np.bool_)
@@ -141,6 +137,13 @@ class Pool:
         drawn = self._native.render(index, width, height, camera)
         self._painter = here
         return np.frombuffer(drawn, np.uint8).reshape(height, width, 3)
+
+
+def _action_space(facts: Mapping[str, Any]) -> spaces.Box | spaces.Discrete:
+    if facts["discrete_actions"]:
+        return spaces.Discrete(facts["action_size"])
+    low, high = facts["action_low"], facts["action_high"]
+    return spaces.Box(low, high, (facts["action_size"],), np.float32)
 
 
 def check_integer(field: str, value: object, least: int, most: int) -> int:

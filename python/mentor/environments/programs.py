@@ -4,7 +4,10 @@ of scenes are found from their folder."""
 from mentor import _native
 from mentor.programs import folders
 
-for _folder in folders():
-    if (_folder / "mentor-mjcf").exists():
-        _native.set_program_folder(str(_folder.resolve()))
-        break
+
+def tell() -> None:
+    """Sets the folder; without one, bundles cannot be made."""
+    for folder in folders():
+        if (folder / "mentor-mjcf").exists():
+            _native.set_program_folder(str(folder.resolve()))
+            return

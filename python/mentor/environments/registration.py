@@ -30,8 +30,9 @@ NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]
 
 
 def register() -> None:
-    """Registers "mentor/NAME" for each name, as `import mentor` does; a second call changes nothing.
-    Gymnasium 1.0 and later read no entry points; "mentor:mentor/NAME" imports mentor by itself."""
+    """Registers "mentor/NAME" for each name, as `import mentor` does. A second call changes
+    nothing. Gymnasium 1.0 and later read no entry points; "mentor:mentor/NAME" imports mentor.
+    """
     for name in NAMES:
         if f"{NAMESPACE}/{name}" in registry:
             continue

@@ -56,9 +56,7 @@ def make(name: str, size: int, threads: int) -> tuple[Any, Any]:
     """Returns `size` environments that have been reset, and the space of one action."""
     import gymnasium
 
-    import mentor  # noqa: F401  # Registers the environments.
-
-    environments = gymnasium.make_vec(f"mentor/{name}", num_envs=size, num_threads=threads)
+    environments = gymnasium.make_vec(f"mentor:mentor/{name}", num_envs=size, num_threads=threads)
     environments.reset(seed=1)
     return environments, environments.single_action_space
 

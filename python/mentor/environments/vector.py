@@ -189,8 +189,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         return infos
 
     def _same_step(self, done: Flags) -> Infos:
-        """Of environments whose episode has ended, the last observation and infos are final_obs and
-        final_info; those of the episode that began have none yet."""
+        """Gives the last observation and infos of episodes that have ended, as final_obs and
+        final_info. Episodes that have just begun have no infos yet."""
         arrays = self._arrays
         infos = self._infos(arrays["infos"], arrays["successes"], ~done)
         if not done.any():

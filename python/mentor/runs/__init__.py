@@ -7,3 +7,5 @@ from .result import Run as Run
 from .training import STOP as STOP
 from .training import RunError as RunError
 from .training import run as run
+
+__all__ = ["STOP", "Run", "RunError", "Update", "run"]
