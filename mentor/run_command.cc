@@ -13,25 +13,20 @@
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_replace.h>
 
 #include "common/check.h"
-#include "common/file.h"
 #include "common/log.h"
 #include "common/machine_memory.h"
 #include "common/option_page.h"
 #include "common/process/flags.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
-#include "envs/host/host_environment.h"
-#include "envs/host/host_list.h"
 #include "kernels/device_monitor.h"
 #include "kernels/flags/device_flags.h"
-#include "mentor/ctl/experiment_file.h"
 #include "mentor/local/branch.h"
 #include "mentor/local/local_run.h"
-#include "mentor/local/run_bundles.h"
 #include "mentor/local/run_report.h"
+#include "mentor/spec_request.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/spec_memory.h"
 #include "meta_learner/fleet/shard_board.h"
@@ -44,12 +39,7 @@ int Cores() {
 }
 
 struct RunFlags {
-  std::string spec;
-  std::string from;
-  std::vector<std::string> overrides;
-  std::vector<std::string> bundles;
-  SimulatorFlags hosts;
-  std::string out;
+  SpecFlags source;
   std::string tensorboard;
   int actors = 1;
   int threads = Cores();
@@ -122,90 +112,8 @@ int ListSpecs() {
   return kExitOk;
 }
 
-// The request of the command line.
-struct Request {
-  std::filesystem::path origin;  // The spec's file, or the folder of the run to continue.
-  std::optional<BranchSource> branch;
-  v1::ExperimentSpec spec;
-};
-
-// Returns the --set flag that caused a violation of `field`; null when the spec's own text did.
-const std::string* OverrideOf(const std::vector<std::string>& overrides, const std::string& field) {
-  // "rule.option.k" and "rule.k" name the same field.
-  const auto path_of = [](const std::string& text) {
-    return absl::StrReplaceAll(text.substr(0, text.find('=')), {{".option.", "."}});
-  };
-  const auto found =
-      std::find_if(overrides.rbegin(), overrides.rend(),
-                   // The last --set wins.
-                   [&](const std::string& one) { return path_of(one) == path_of(field); });
-  return found == overrides.rend() ? nullptr : &*found;
-}
-
-// Prints every violation at once on stderr.
-int Refuse(const RunFlags& flags, const Violations& violations) {
-  std::string lines;
-  bool flags_alone = true;
-  for (const Violation& violation : violations.list()) {
-    const std::string* override_text = OverrideOf(flags.overrides, violation.field);
-    const std::string field =
-        override_text == nullptr ? violation.field : "--set " + *override_text;
-    flags_alone &= field.starts_with("--set");
-    absl::StrAppend(&lines, "  ", field, ": ", violation.description, "\n");
-  }
-  const std::string& origin = flags.from.empty() ? flags.spec : flags.from;
-  std::fprintf(stderr,
-               flags_alone ? "error: --set does not fit %s:\n%s" : "error: %s cannot be run:\n%s",
-               origin.c_str(), lines.c_str());
-  return kExitUsage;
-}
-
-std::filesystem::path FolderOf(const RunFlags& flags, const Request& request,
-                               const v1::ExperimentSpec& spec) {
-  return flags.out.empty() ? DefaultRunFolder(request.origin, spec)
-                           : std::filesystem::path(flags.out);
-}
-
-absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* violations) {
-  std::string text;
-  std::optional<std::filesystem::path> file;
-  if (flags.from.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(request->origin, FindSpec(flags.spec));
-    MENTOR_ASSIGN_OR_RETURN(text, ReadFile(request->origin, kSpecBytesMax));
-    file = request->origin;
-    if (ctl::LooksLikeExperiment(request->origin, text)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(flags.spec, " is an experiment for 'mentorctl apply -f ", flags.spec,
-                       "'; 'mentor run' takes a spec alone: the text inside spec { }"));
-    }
-  } else {
-    MENTOR_ASSIGN_OR_RETURN(request->branch, ReadBranch(flags.from));
-    request->origin = request->branch->run;
-    if (!request->origin.has_filename()) request->origin = request->origin.parent_path();
-    text = PrintSpec(request->branch->spec);
-  }
-  // Resolve bundles and simulators first, because the parts' requirements depend on them.
-  Violations early;
-  v1::ExperimentSpec named = ParseSpec(text, flags.overrides, &early, nullptr, file);
-  bool any = false;
-  if (early.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(any, NameBundles(flags.bundles, request->origin, &named));
-    // Use the run's own copies of bundles, when it continues without their folders.
-    if (any) OfferRunBundles(FolderOf(flags, *request, named));
-    MENTOR_ASSIGN_OR_RETURN(const bool learned, envs::LearnFacts(named.mutable_benchmark()));
-    any |= learned;
-    if (any) request->spec = ParseSpec(PrintSpec(named), {}, violations, meta_learner::CheckParts);
-  }
-  if (!any) {
-    request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts, file);
-  }
-  if (request->branch && violations->empty())
-    CheckBranch(*request->branch, request->spec, violations);
-  return absl::OkStatus();
-}
-
 // Returns an error for a branch without changes and without updates left to make.
-absl::Status CheckWork(const Request& request) {
+absl::Status CheckWork(const SpecRequest& request) {
   if (!request.branch) return absl::OkStatus();
   const uint32_t made = request.branch->checkpoint.outer_step,
                  wanted = WithDefaults(request.spec).rule().outer_updates();
@@ -217,7 +125,7 @@ absl::Status CheckWork(const Request& request) {
 }
 
 // Returns an error when a branch would use the folder of its origin.
-absl::Status CheckFolder(const Request& request, const std::filesystem::path& out) {
+absl::Status CheckFolder(const SpecRequest& request, const std::filesystem::path& out) {
   if (!request.branch) return absl::OkStatus();
   const bool same = SpecHash(request.spec) == SpecHash(request.branch->spec);
   std::error_code error;
@@ -239,22 +147,20 @@ int Run(const RunFlags& flags) {
   log::Init({.format = format,
              .least = flags.quiet ? log::Severity::kInfo : log::Severity::kWarning,
              .logger = "mentor"});
-  if (flags.spec.empty() == flags.from.empty()) {
+  if (flags.source.spec.empty() == flags.source.from.empty()) {
     return Fail(absl::InvalidArgumentError(
-        flags.spec.empty() ? "give a spec, or --from RUN; 'mentor run --list' shows the specs that "
-                             "come with Mentor"
-                           : "give a spec or --from RUN, not both: a run has its own spec"));
+        flags.source.spec.empty()
+            ? "give a spec, or --from RUN; 'mentor run --list' shows the specs that "
+              "come with Mentor"
+            : "give a spec or --from RUN, not both: a run has its own spec"));
   }
-  if (const absl::Status status = envs::AllowSimulators(flags.hosts.hosts, flags.hosts.timeout_s);
-      !status.ok())
-    return Fail(status, kExitUsage);
-  Request request;
+  SpecRequest request;
   Violations violations;
-  if (const absl::Status status = ReadRequest(flags, &request, &violations); !status.ok())
+  if (const absl::Status status = ReadRequest(flags.source, &request, &violations); !status.ok())
     return Fail(status, kExitUsage);
-  if (!violations.empty()) return Refuse(flags, violations);
+  if (!violations.empty()) return Refuse(flags.source, violations);
   const v1::ExperimentSpec& spec = request.spec;
-  const std::filesystem::path out = FolderOf(flags, request, spec);
+  const std::filesystem::path out = FolderOf(flags.source, request, spec);
   absl::Status fits = flags.check_only ? absl::OkStatus() : CheckWork(request);
   if (fits.ok()) fits = CheckFolder(request, out);
   if (!fits.ok()) return Fail(fits);
@@ -297,25 +203,14 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
   RunFlags& flags = *shared;
   CLI::App* run = app->add_subcommand(
       "run", "Run an experiment in this process; after Ctrl-C, the same command continues it");
-  run->add_option(
-         "SPEC", flags.spec,
-         "The experiment: a file in protobuf's text format or in YAML (.yaml, .yml), or the "
-         "name of a spec that comes with Mentor (--list)")
-      ->type_name("SPEC:FILE");
-  run->add_option("--set", flags.overrides,
-                  "Change a setting of the spec, for instance --set rule.outer_updates=10")
-      ->allow_extra_args(false);
-  run->add_option("--bundle", flags.bundles,
-                  "Folder of a model and its task, for a spec whose environment takes a bundle. "
-                  "Its name, sha256:HEX, goes into the spec, and a copy into the run folder")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
-  run->add_option("--from", flags.from,
+  AddSpecFlags(run, &flags.source);
+  run->add_option("--from", flags.source.from,
                   "Instead of SPEC: continue from a run in a new folder, longer or with other "
                   "settings (--set): RUN, RUN/20 for its checkpoint after outer update 20, or a "
                   "checkpoint's file")
       ->type_name("RUN");
-  run->add_option("--out", flags.out, "Run folder; default: runs/SPEC-HASH")->type_name("DIR");
+  run->add_option("--out", flags.source.out, "Run folder; default: runs/SPEC-HASH")
+      ->type_name("DIR");
   run->add_option("--tensorboard", flags.tensorboard,
                   "Write TensorBoard event files to DIR/RUN-ID during the run")
       ->type_name("DIR");
@@ -331,7 +226,6 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
   run->add_flag("--check", flags.check_only,
                 "Check the spec, print it with every default, and exit");
   run->add_flag("--list", flags.list, "List the specs that come with Mentor, and exit");
-  AddSimulatorFlags(run, &flags.hosts);
   AddCommonFlags(run, &flags.common);
   run->footer(
       "Examples:\n"
