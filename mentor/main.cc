@@ -16,6 +16,7 @@
 #include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
 #include "mentor/bench/bench.h"
+#include "mentor/doctor_command.h"
 #include "mentor/env_command.h"
 #include "mentor/evaluate_command.h"
 #include "mentor/export_command.h"
@@ -45,6 +46,7 @@ void AddShellCommands(CLI::App* app, std::function<int()>* action) {
                     .exit_meanings = {{kExitOk, "done"},
                                       {kExitFailed, "failed, or stopped before the end"},
                                       {kExitUsage, "wrong usage, or an invalid spec or file"},
+                                      {kExitFound, "mentor doctor has found a problem"},
                                       {kExitInUse, "the run folder is in use by another process"},
                                       {kExitTooNew, "the run folder is of a newer version"},
                                       {kExitDevice, "the device of --device has failed"}}},
@@ -68,6 +70,7 @@ int Main(int argc, char** argv) {
   AddExportCommand(&app, &action);
   AddEnvCommand(&app, &action);
   AddNewCommand(&app, &action);
+  AddDoctorCommand(&app, &action);
   AddRuleCommands(&app, &action);
   bench::AddCommand(&app, &action);
   AddShellCommands(&app, &action);

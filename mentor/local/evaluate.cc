@@ -1,14 +1,11 @@
 #include "mentor/local/evaluate.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <set>
 #include <system_error>
-#include <thread>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/numbers.h>
@@ -22,13 +19,11 @@
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
-#include "common/lifecycle.h"
 #include "common/metrics.h"
-#include "common/mutex.h"
-#include "common/progress_bar.h"
 #include "common/protocol.h"
 #include "common/spec/spec.h"
 #include "mentor/local/cluster.h"
+#include "mentor/local/evaluation_jobs.h"
 #include "mentor/local/look_inside.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/signal_export.h"
@@ -234,52 +229,6 @@ std::vector<meta_learner::EvaluationJob> JobsOf(const Subject& subject,
   return jobs;
 }
 
-// Runs the jobs in a separate thread and shows a progress bar. Returns true if a signal stopped
-// them.
-absl::StatusOr<bool> RunJobs(const std::vector<meta_learner::EvaluationJob>& jobs, bool quiet,
-                             Cluster* cluster) {
-  std::atomic<bool> cancel = false, done = false;
-  Mutex mutex;
-  meta_learner::EvaluationCount count;
-  int total = 0;
-  for (const auto& job : jobs) total += static_cast<int>(meta_learner::NumLifetimes(job));
-  absl::Status status;
-  {
-    std::jthread worker([&] {
-      meta_learner::EvaluationCount own;
-      for (const auto& job : jobs) {
-        status = MakeFolders(job.folder);
-        if (status.ok()) {
-          status = meta_learner::RunEvaluation(job, cluster->meta_learner()->board(), cancel, &own,
-                                               [&](const meta_learner::RunProgress&) {
-                                                 const MutexLock lock(mutex);
-                                                 count = own;
-                                               });
-        }
-        const MutexLock lock(mutex);
-        count = own;
-        if (!status.ok()) break;
-      }
-      done = true;
-    });
-    ProgressBar bar;
-    while (!done) {
-      if (WaitForStopSignal(std::chrono::milliseconds(100)) != 0) {
-        cancel = true;
-        cluster->meta_learner()->board()->Wake();
-        break;
-      }
-      const MutexLock lock(mutex);
-      if (!quiet) bar.Show("evaluating", static_cast<int>(count.done), total, "lifetimes");
-    }
-    worker.join();
-    if (!quiet) bar.Finish();
-  }
-  if (cancel && absl::IsCancelled(status)) return true;
-  MENTOR_RETURN_IF_ERROR(status);
-  return false;
-}
-
 // Stores for the report where the network attends. The last evaluation overwrites earlier maps.
 absl::Status KeepMaps(const Subject& subject) {
   if (subject.run.state_hash.empty() || subject.run.folder.experiment.empty())
@@ -425,7 +374,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
                      .device = options.device},
                     /*store=*/nullptr, metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
-    MENTOR_ASSIGN_OR_RETURN(stopped, RunJobs(jobs, options.quiet, &cluster));
+    MENTOR_ASSIGN_OR_RETURN(stopped, RunEvaluationJobs(jobs, "evaluating", options.quiet, &cluster));
   }
   if (stopped) {
     std::printf("Stopped. Run the same command to continue.\n");

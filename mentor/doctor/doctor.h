@@ -1,0 +1,19 @@
+// What `mentor doctor` says of a spec: measured numbers, findings, and what comes next.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mentor/doctor/findings.h"
+#include "mentor/doctor/measurement.h"
+
+namespace mentor::doctor {
+
+// For people. `next`: the command that runs the spec.
+std::string TextOf(const Measured& measured, const std::vector<Finding>& findings,
+                   const std::string& next);
+// The same as one JSON object.
+std::string JsonOf(const Measured& measured, const std::vector<Finding>& findings,
+                   const std::string& next);
+
+}  // namespace mentor::doctor

@@ -1,0 +1,238 @@
+#include "mentor/doctor/findings.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+namespace mentor::doctor {
+namespace {
+
+constexpr double kSuccessWanted = 0.05;  // Of a newborn agent's episodes.
+constexpr double kGrowth = 0.01;         // Of the share of successes.
+constexpr double kLongGrowth = 0.1;      // The same, in a longer lifetime.
+constexpr double kLargeNumber = 10;      // Far beyond where tanh still tells numbers apart.
+constexpr double kRewardLarge = 100, kRewardSmall = 1e-4;
+constexpr uint32_t kMinibatchSmall = 8;
+
+using Findings = std::vector<Finding>;
+
+std::string Percent(double share) {
+  return absl::StrFormat("%.3g %%", 100 * share);
+}
+
+std::string ChangeText(const Change& change) {
+  return absl::StrCat(Percent(change.first), " to ", Percent(change.last));
+}
+
+double Magnitude(const RandomAgents& random, size_t i) {
+  return std::hypot(random.observation_mean[i], random.observation_deviation[i]);
+}
+
+size_t Largest(const RandomAgents& random) {
+  size_t largest = 0;
+  for (size_t i = 0; i < random.observation_mean.size(); ++i) {
+    if (Magnitude(random, i) > Magnitude(random, largest)) largest = i;
+  }
+  return largest;
+}
+
+int Successes(const Measured& measured) {
+  int sum = measured.random.successes;
+  for (const auto* one : {&measured.sparse, &measured.shaped, &measured.normalized}) {
+    if (one->has_value()) sum += (*one)->successes;
+  }
+  for (const Learning& one : measured.longer) sum += one.successes;
+  return sum;
+}
+
+int Episodes(const Measured& measured) {
+  int sum = measured.random.episodes;
+  for (const auto* one : {&measured.sparse, &measured.shaped, &measured.normalized}) {
+    if (one->has_value()) sum += (*one)->episodes;
+  }
+  for (const Learning& one : measured.longer) sum += one.episodes;
+  return sum;
+}
+
+void JudgeSpec(const Measured& measured, Findings* findings) {
+  for (const std::string& warning : measured.warnings)
+    findings->push_back({"warning-of-the-spec", false, warning, "read what --check prints"});
+  if (measured.iterations < 2) {
+    findings->push_back({"lifetime-without-update", true,
+                         "a lifetime has one inner iteration, and the last one only collects: no "
+                         "agent is ever updated",
+                         "set lifetime.iterations to 2 or more"});
+  }
+  if (measured.episode_steps > 0 &&
+      measured.steps_per_iteration < static_cast<uint32_t>(measured.episode_steps)) {
+    findings->push_back(
+        {"iteration-shorter-than-episode", false,
+         absl::StrFormat("an inner iteration has %d steps, an episode up to %d: agents are updated "
+                         "before they have seen an end",
+                         measured.steps_per_iteration, measured.episode_steps),
+         absl::StrCat("set lifetime.steps_per_iteration to a multiple of ",
+                      measured.episode_steps)});
+  }
+  const uint32_t minibatch = measured.steps_per_iteration / std::max(1u, measured.minibatches);
+  if (minibatch < kMinibatchSmall) {
+    findings->push_back({"minibatch-small", false,
+                         absl::StrFormat("a minibatch has %d steps", minibatch),
+                         "lower agent.minibatches, or raise lifetime.steps_per_iteration"});
+  }
+}
+
+void JudgeEnvironment(const Measured& measured, Findings* findings) {
+  const RandomAgents& random = measured.random;
+  if (!random.error.empty()) {
+    findings->push_back(
+        {"environment-fails", true, random.error, "run 'mentor env check' on the environment"});
+  }
+  const double size = std::max(std::abs(random.reward_mean), random.reward_deviation);
+  if (random.steps > 0 && size > kRewardLarge) {
+    findings->push_back({"reward-large", false,
+                         absl::StrFormat("shaped rewards of a step have mean %.3g and deviation "
+                                         "%.3g: PPO's value function must grow as large",
+                                         random.reward_mean, random.reward_deviation),
+                         "divide the environment's reward"});
+  }
+  if (random.steps > 0 && size < kRewardSmall) {
+    findings->push_back({"reward-small", false,
+                         absl::StrFormat("shaped rewards of a step have mean %.3g and deviation "
+                                         "%.3g: there is hardly anything to learn from",
+                                         random.reward_mean, random.reward_deviation),
+                         "multiply the environment's reward, or shape it"});
+  }
+}
+
+void JudgeSuccess(const Measured& measured, Findings* findings) {
+  if (!measured.reports_success) {
+    findings->push_back({"success-not-reported", false,
+                         "no training environment reports success, so returns are compared",
+                         "fine for a rule that maximises the return; else define success"});
+    return;
+  }
+  const int episodes = Episodes(measured);
+  if (Successes(measured) == 0) {
+    findings->push_back(
+        {"success-impossible", true,
+         absl::StrFormat("none of %d episodes succeeded, of random agents and of PPO on both "
+                         "rewards: the chance is below %s (95 %%)",
+                         episodes, Percent(3.0 / std::max(1, episodes))),
+         "look at an episode (mentor env render) and at the environment's success: can it happen "
+         "at all?"});
+    return;
+  }
+  const double newborn = measured.shaped ? measured.shaped->success.first
+                                         : static_cast<double>(measured.random.successes) /
+                                               std::max(1, measured.random.episodes);
+  if (newborn >= kSuccessWanted) return;
+  if (measured.sparse && measured.sparse->success.grew(kGrowth)) return;
+  findings->push_back(
+      {"success-too-rare", measured.success_alone,
+       absl::StrFormat("newborn agents succeed in %s of their episodes, and PPO on success alone "
+                       "does not learn from that (%s)",
+                       Percent(newborn),
+                       measured.sparse ? ChangeText(measured.sparse->success) : "not measured"),
+       "5 % and more are comfortable: begin nearer to the goal, make goals larger, or give agents "
+       "more steps (lifetime.steps_per_iteration)"});
+}
+
+// The shaped reward leads away from success.
+bool JudgeReward(const Measured& measured, Findings* findings) {
+  if (!measured.shaped || !measured.reports_success) return false;
+  const Learning& shaped = *measured.shaped;
+  std::string text;
+  if (shaped.returns.grew(0) && shaped.success.fell(kGrowth)) {
+    text = absl::StrFormat(
+        "PPO on the shaped reward raises the return from %.3g to %.3g while "
+        "success falls from %s",
+        shaped.returns.first, shaped.returns.last, ChangeText(shaped.success));
+  } else if (shaped.returns_by_success) {
+    const Learning::Returns& returns = *shaped.returns_by_success;
+    if (returns.succeeded < returns.failed - 3 * returns.error) {
+      text = absl::StrFormat("episodes that succeed have a return of %.3g, those that fail %.3g",
+                             returns.succeeded, returns.failed);
+    }
+  }
+  if (text.empty()) return false;
+  findings->push_back({"reward-against-success", true, text,
+                       "look at the reward's sign, and at what an early end costs: a better "
+                       "episode must have a greater return"});
+  return true;
+}
+
+bool JudgeScales(const Measured& measured, Findings* findings) {
+  if (!UnlikeScales(measured.random) || measured.agent_normalizes) return false;
+  const size_t i = Largest(measured.random);
+  const std::string text = absl::StrFormat("observation %d has mean %.3g and deviation %.3g", i,
+                                           measured.random.observation_mean[i],
+                                           measured.random.observation_deviation[i]);
+  const bool helps =
+      measured.normalized && measured.shaped &&
+      (measured.reports_success
+           ? measured.normalized->success.last >
+                 measured.shaped->success.last + 2 * measured.shaped->success.error + kGrowth
+           : measured.normalized->returns.last >
+                 measured.shaped->returns.last + 2 * measured.shaped->returns.error);
+  findings->push_back(
+      {"observations-unlike-scales", helps,
+       helps ? absl::StrFormat("%s; PPO that normalises gets %s where PPO as it is gets %s", text,
+                               ChangeText(measured.normalized->success),
+                               ChangeText(measured.shaped->success))
+             : text,
+       "set agent.normalize_observations: true, and signal.normalize_observations for the "
+       "network"});
+  return helps;
+}
+
+void JudgeLearning(const Measured& measured, Findings* findings) {
+  if (!measured.shaped || Learns(*measured.shaped, measured.reports_success)) return;
+  for (const Learning& longer : measured.longer) {
+    const Change& change = measured.reports_success ? longer.success : longer.returns;
+    if (!change.grew(measured.reports_success ? kLongGrowth : 0)) continue;
+    findings->push_back(
+        {"lifetime-too-short", true,
+         absl::StrFormat("within %d iterations PPO on the shaped reward gets nowhere (%s), within "
+                         "%d it does (%s)",
+                         measured.iterations, ChangeText(measured.shaped->success),
+                         longer.iterations, ChangeText(longer.success)),
+         absl::StrFormat("raise lifetime.iterations towards %d, or agent.epochs and "
+                         "agent.learning_rate",
+                         longer.iterations)});
+    return;
+  }
+  if (measured.reports_success && Successes(measured) == 0) return;  // Said above.
+  const Learning& last = measured.longer.empty() ? *measured.shaped : measured.longer.back();
+  findings->push_back({"ppo-does-not-learn", true,
+                       absl::StrFormat("PPO on the shaped reward does not learn within %d "
+                                       "iterations: success %s, return %.3g to %.3g",
+                                       last.iterations, ChangeText(last.success),
+                                       last.returns.first, last.returns.last),
+                       "try agent.learning_rate x 10 and / 10, then other agent.epochs and "
+                       "agent.gamma"});
+}
+
+}  // namespace
+
+bool Learns(const Learning& learning, bool reports_success) {
+  return reports_success ? learning.success.grew(kGrowth) : learning.returns.grew(0);
+}
+
+bool UnlikeScales(const RandomAgents& random) {
+  return !random.observation_mean.empty() && Magnitude(random, Largest(random)) > kLargeNumber;
+}
+
+std::vector<Finding> Judge(const Measured& measured, const std::string& spec) {
+  Findings findings;
+  JudgeSpec(measured, &findings);
+  JudgeEnvironment(measured, &findings);
+  JudgeSuccess(measured, &findings);
+  const bool explained = JudgeReward(measured, &findings) || JudgeScales(measured, &findings);
+  // What explains it already is not said again.
+  if (!explained) JudgeLearning(measured, &findings);
+  return findings;
+}
+
+}  // namespace mentor::doctor

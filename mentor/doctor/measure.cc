@@ -1,0 +1,225 @@
+#include "mentor/doctor/measure.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "common/metrics.h"
+#include "common/protocol.h"
+#include "common/spec/spec.h"
+#include "common/temporary_folder.h"
+#include "envs/benchmark.h"
+#include "mentor/doctor/findings.h"
+#include "mentor/doctor/random_agents.h"
+#include "mentor/local/cluster.h"
+#include "mentor/local/evaluation_jobs.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
+
+namespace mentor::doctor {
+namespace {
+
+constexpr int kRandomSteps = 20'000;
+constexpr uint32_t kLongerTimes[] = {4, 16};
+constexpr uint32_t kIterationsMax = 1000;  // Of lifetime.iterations.
+constexpr int kLifetimesMin = 4, kLifetimesMax = 128, kLongLifetimesMax = 32;
+constexpr int kGroupMin = 5;  // Episodes that a mean needs.
+
+struct Mean {
+  double sum = 0, squares = 0;
+  int count = 0;
+  void Add(double x) {
+    sum += x;
+    squares += x * x;
+    ++count;
+  }
+  double mean() const { return count > 0 ? sum / count : 0; }
+  // Squared standard error of the mean.
+  double error2() const {
+    if (count < 2) return 0;
+    const double variance = (squares - sum * sum / count) / (count - 1);
+    return std::max(0.0, variance) / count;
+  }
+};
+
+double Part(const google::protobuf::RepeatedField<double>& values, int begin, int end) {
+  double sum = 0;
+  for (int i = begin; i < end; ++i) sum += values[i];
+  return sum / (end - begin);
+}
+
+Learning LearningOf(const std::vector<v1::EvaluationShard>& shards, uint32_t iterations) {
+  Learning learning{.iterations = iterations};
+  Mean first, last, difference, first_return, last_return, return_difference, succeeded, failed;
+  for (const v1::EvaluationShard& shard : shards) {
+    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
+      const auto& success = lifetime.episode_success();
+      const auto& returns = lifetime.episode_return();
+      const auto& ended = lifetime.segment_episodes();
+      if (ended.size() < 2 || success.empty() || returns.size() != success.size()) continue;
+      const int head = static_cast<int>(ended[0]), tail = static_cast<int>(*ended.rbegin());
+      const int all = success.size();
+      if (head == 0 || tail == 0 || head + tail > all) continue;
+      ++learning.lifetimes;
+      const double a = Part(success, 0, head), b = Part(success, all - tail, all);
+      const double c = Part(returns, 0, head), d = Part(returns, all - tail, all);
+      first.Add(a), last.Add(b), difference.Add(b - a);
+      first_return.Add(c), last_return.Add(d), return_difference.Add(d - c);
+      learning.episodes += all;
+      for (int i = 0; i < all; ++i) {
+        learning.successes += success[i] > 0;
+        (success[i] > 0 ? succeeded : failed).Add(returns[i]);
+      }
+    }
+  }
+  learning.success = {first.mean(), last.mean(), std::sqrt(difference.error2())};
+  learning.returns = {first_return.mean(), last_return.mean(),
+                      std::sqrt(return_difference.error2())};
+  if (succeeded.count >= kGroupMin && failed.count >= kGroupMin) {
+    learning.returns_by_success = {succeeded.mean(), failed.mean(),
+                                   std::sqrt(succeeded.error2() + failed.error2())};
+  }
+  return learning;
+}
+
+// The agents of PPO that a spec describes, in lifetimes of any length.
+class Agents {
+ public:
+  Agents(const MeasureOptions& options, const envs::Benchmark& benchmark, Cluster* cluster)
+      : options_(options), benchmark_(benchmark), cluster_(cluster) {}
+
+  absl::StatusOr<Learning> Measure(v1::Baseline reward, uint32_t iterations, int lifetimes,
+                                   bool normalize) {
+    MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-doctor"));
+    v1::ExperimentSpec spec = options_.spec;
+    spec.mutable_lifetime()->set_iterations(iterations);
+    if (normalize) spec.mutable_agent()->set_normalize_observations(true);
+    v1::EvaluationSpec& evaluation = *spec.mutable_evaluation();
+    evaluation.clear_baseline();
+    evaluation.add_baseline(reward);
+    const int sets = static_cast<int>(benchmark_.Tasks(envs::Split::kTrain).size());
+    const int each = std::max(1, lifetimes / sets);
+    int goals = each;
+    for (const envs::TaskSet& set : benchmark_.Tasks(envs::Split::kTrain)) {
+      if (!set.tasks.empty()) goals = std::min<int>(goals, static_cast<int>(set.tasks.size()));
+    }
+    evaluation.set_goals(goals);
+    evaluation.set_lifetimes_per_goal(std::max(1, each / goals));
+    spec.mutable_rule()->set_shard_lifetimes(
+        std::min<uint32_t>(spec.rule().shard_lifetimes(), std::max(1, lifetimes / 2)));
+    const std::string name = "doctor";
+    const std::vector<meta_learner::Teacher> teachers =
+        meta_learner::Teachers(evaluation, {}, /*learned=*/false, /*baselines=*/true);
+    std::vector<meta_learner::EvaluationJob> jobs;
+    jobs.push_back({.owner = {name, spec, benchmark_},
+                    .teacher = teachers[0],
+                    .split = envs::Split::kTrain,
+                    .folder = folder.path()});
+    MENTOR_ASSIGN_OR_RETURN(
+        const bool stopped,
+        RunEvaluationJobs(
+            jobs,
+            absl::StrFormat("PPO%s on %s, %d iterations", normalize ? " that normalises" : "",
+                            reward == v1::PPO_SHAPED ? "the shaped reward" : "success alone",
+                            iterations),
+            options_.quiet, cluster_));
+    if (stopped) return absl::CancelledError("stopped; nothing is kept");
+    MENTOR_ASSIGN_OR_RETURN(const auto shards, meta_learner::ReadShards(folder.path()));
+    return LearningOf(shards, iterations);
+  }
+
+ private:
+  const MeasureOptions& options_;
+  const envs::Benchmark& benchmark_;
+  Cluster* const cluster_;
+};
+
+Measured FactsOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark) {
+  Measured measured{.iterations = spec.lifetime().iterations(),
+                    .steps_per_iteration = spec.lifetime().steps_per_iteration(),
+                    .minibatches = spec.agent().minibatches(),
+                    .episode_steps = benchmark.info().episode_steps,
+                    .agent_normalizes = spec.agent().normalize_observations(),
+                    .warnings = meta_learner::WarningsOfSpec(spec)};
+  for (const v1::Option& option : spec.rule().option())
+    measured.success_alone |= option.name() == "objective" && option.value() == "success";
+  measured.reports_success =
+      std::ranges::any_of(benchmark.Tasks(envs::Split::kTrain), [](const envs::TaskSet& set) {
+        return envs::MaySucceed(set.tasks.empty() ? set.draw({.purpose = Purpose::kTasks}, 0)
+                                                  : set.tasks[0]);
+      });
+  return measured;
+}
+
+int Lifetimes(uint64_t steps, uint64_t lifetime_steps, int most) {
+  return static_cast<int>(
+      std::clamp<uint64_t>(steps / std::max<uint64_t>(1, lifetime_steps), kLifetimesMin, most));
+}
+
+}  // namespace
+
+uint64_t Plan::steps() const {
+  uint64_t sum = 3 * lifetimes * lifetime_steps;
+  for (const Longer& one : longer) sum += one.lifetimes * one.iterations * iteration_steps;
+  return sum;
+}
+
+Plan PlanOf(const v1::ExperimentSpec& spec, uint64_t steps) {
+  const uint32_t iterations = spec.lifetime().iterations();
+  const uint64_t iteration = spec.lifetime().steps_per_iteration();
+  Plan plan{.iteration_steps = iteration, .lifetime_steps = iterations * iteration};
+  plan.lifetimes = Lifetimes(steps / 5, plan.lifetime_steps, kLifetimesMax);
+  for (const uint32_t times : kLongerTimes) {
+    const uint64_t longer = std::min<uint64_t>(uint64_t{times} * iterations, kIterationsMax);
+    if (longer <= iterations || longer * iteration * kLifetimesMin > steps) continue;
+    plan.longer.push_back({static_cast<uint32_t>(longer),
+                           Lifetimes(steps / 5, longer * iteration, kLongLifetimesMax)});
+  }
+  return plan;
+}
+
+absl::StatusOr<Measured> Measure(const MeasureOptions& options) {
+  Violations violations;
+  const auto benchmark = envs::MakeBenchmark(options.spec.benchmark(), &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  Measured measured = FactsOf(options.spec, *benchmark);
+  measured.random =
+      MeasureRandomAgents(*benchmark, options.spec.agent().initial_std(), kRandomSteps);
+  if (!measured.random.error.empty() || measured.iterations < 2) return measured;
+
+  const Plan plan = PlanOf(options.spec, options.steps);
+  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
+  Cluster cluster({.threads_per_actor = options.threads,
+                   .learner_threads = options.threads,
+                   .device = options.device},
+                  /*store=*/nullptr, metrics.get());
+  MENTOR_RETURN_IF_ERROR(cluster.Start());
+  Agents agents(options, *benchmark, &cluster);
+  const auto of_the_spec = [&](v1::Baseline reward, bool normalize) {
+    return agents.Measure(reward, measured.iterations, plan.lifetimes, normalize);
+  };
+  if (measured.reports_success) {
+    MENTOR_ASSIGN_OR_RETURN(measured.sparse, of_the_spec(v1::PPO_SPARSE, false));
+  }
+  MENTOR_ASSIGN_OR_RETURN(measured.shaped, of_the_spec(v1::PPO_SHAPED, false));
+  if (UnlikeScales(measured.random) && !measured.agent_normalizes) {
+    MENTOR_ASSIGN_OR_RETURN(measured.normalized, of_the_spec(v1::PPO_SHAPED, true));
+    if (Learns(*measured.normalized, measured.reports_success)) return measured;
+  }
+  for (const Plan::Longer& longer : plan.longer) {
+    const Learning& last = measured.longer.empty() ? *measured.shaped : measured.longer.back();
+    if (Learns(last, measured.reports_success)) break;
+    MENTOR_ASSIGN_OR_RETURN(Learning learning, agents.Measure(v1::PPO_SHAPED, longer.iterations,
+                                                              longer.lifetimes, false));
+    measured.longer.push_back(std::move(learning));
+  }
+  return measured;
+}
+
+}  // namespace mentor::doctor

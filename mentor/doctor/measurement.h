@@ -1,0 +1,59 @@
+// What `mentor doctor` measures of a spec, as numbers alone; findings.h judges them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mentor::doctor {
+
+// A mean over agents at the beginning and at the end of their lifetimes.
+struct Change {
+  double first = 0, last = 0;
+  double error = 0;  // Standard error of last - first.
+  bool grew(double least) const { return last - first > 2 * error && last - first > least; }
+  bool fell(double least) const { return first - last > 2 * error && first - last > least; }
+};
+
+// Agents of PPO on one reward.
+struct Learning {
+  uint32_t iterations = 0;  // Of a lifetime.
+  int lifetimes = 0;
+  Change success = {};  // Share of the episodes of the first and of the last inner iteration.
+  Change returns = {};  // Their shaped returns.
+  int episodes = 0;     // Of all iterations.
+  int successes = 0;
+  // Mean shaped returns of episodes that succeeded and of those that did not, and the standard
+  // error of the difference; absent below five of each.
+  struct Returns {
+    double succeeded = 0, failed = 0, error = 0;
+  };
+  std::optional<Returns> returns_by_success = {};
+};
+
+// Random actions as newborn agents draw them.
+struct RandomAgents {
+  int steps = 0, episodes = 0, successes = 0;
+  std::vector<double> observation_mean, observation_deviation;  // [D]
+  double reward_mean = 0, reward_deviation = 0;
+  double reward_zero = 0;  // Share of steps whose reward is 0.
+  std::string error;       // Why it ended early; empty: it did not.
+};
+
+struct Measured {
+  // Of the spec.
+  uint32_t iterations = 0, steps_per_iteration = 0, minibatches = 0;
+  int episode_steps = 0;
+  bool agent_normalizes = false;  // agent.normalize_observations
+  bool success_alone = false;     // The outer rule maximises success and sees no shaped reward.
+  bool reports_success = true;    // Some training environment may report it.
+  std::vector<std::string> warnings = {};  // Of --check.
+
+  RandomAgents random = {};
+  std::optional<Learning> sparse = {}, shaped = {};
+  std::vector<Learning> longer = {};        // On the shaped reward, with more iterations.
+  std::optional<Learning> normalized = {};  // On the shaped reward, with normalised observations.
+};
+
+}  // namespace mentor::doctor

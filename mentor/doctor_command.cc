@@ -1,0 +1,96 @@
+#include "mentor/doctor_command.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+#include <absl/strings/str_cat.h>
+
+#include "common/log.h"
+#include "common/process/flags.h"
+#include "common/spec/spec.h"
+#include "kernels/flags/device_flags.h"
+#include "mentor/doctor/doctor.h"
+#include "mentor/doctor/measure.h"
+#include "mentor/spec_request.h"
+
+namespace mentor {
+namespace {
+
+struct DoctorFlags {
+  SpecFlags source;
+  uint64_t steps = doctor::MeasureOptions().steps;
+  int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  learner::DeviceFlags device;
+  bool json = false;
+  bool quiet = false;
+};
+
+int RunDoctor(const DoctorFlags& flags) {
+  log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
+  SpecRequest request;
+  Violations violations;
+  if (const absl::Status status = ReadRequest(flags.source, &request, &violations); !status.ok())
+    return Fail(status, kExitUsage);
+  if (!violations.empty()) return Refuse(flags.source, violations);
+  const auto device = learner::OpenDevice(flags.device);
+  if (!device.ok()) return Fail(device.status());
+  const v1::ExperimentSpec spec = WithDefaults(request.spec);
+  if (!flags.quiet) {
+    const doctor::Plan plan = doctor::PlanOf(spec, flags.steps);
+    std::fprintf(stderr,
+                 "random agents, then PPO in %d lifetimes of %llu steps on each reward, and in "
+                 "longer ones if it learns nothing: at most %.2g million steps\n",
+                 plan.lifetimes, static_cast<unsigned long long>(plan.lifetime_steps),
+                 1e-6 * static_cast<double>(plan.steps()));
+  }
+  const auto measured = doctor::Measure({.spec = spec,
+                                         .steps = flags.steps,
+                                         .threads = flags.threads,
+                                         .device = *device,
+                                         .quiet = flags.quiet});
+  if (!measured.ok()) return Fail(measured.status());
+  const auto findings = doctor::Judge(*measured, flags.source.spec);
+  const std::string next = absl::StrCat("mentor run ", flags.source.spec);
+  const std::string text = flags.json ? doctor::JsonOf(*measured, findings, next)
+                                      : doctor::TextOf(*measured, findings, next);
+  std::printf("%s", text.c_str());
+  return std::ranges::any_of(findings, &doctor::Finding::problem) ? kExitFound : kExitOk;
+}
+
+}  // namespace
+
+void AddDoctorCommand(CLI::App* app, std::function<int()>* action) {
+  const auto shared = std::make_shared<DoctorFlags>();
+  DoctorFlags& flags = *shared;
+  CLI::App* command = app->add_subcommand(
+      "doctor", "Find out why nothing is learned: try a spec's tasks with random agents and PPO");
+  AddSpecFlags(command, &flags.source);
+  command->get_option("SPEC")->required();
+  command
+      ->add_option("--steps", flags.steps,
+                   "Environment steps that all measurements together may take, about")
+      ->check(CLI::Range(1000.0, 1e12))
+      ->capture_default_str();
+  command->add_option("--threads", flags.threads, "Threads that simulate and learn")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  learner::AddDeviceFlags(command, &flags.device);
+  command->add_flag("--json", flags.json, "Print numbers and findings as JSON");
+  command->add_flag("--quiet", flags.quiet, "Show no progress");
+  command->footer(
+      "Examples:\n"
+      "  mentor doctor point_reach\n"
+      "  mentor doctor my_robot.txtpb --bundle my_robot/ --steps 500000\n"
+      "  mentor doctor fetch_reach.yaml --simulator gym='python3 -m mentor_env' --json\n"
+      "It looks in this order: the spec; random agents (do they ever succeed? what do they see?);\n"
+      "PPO on success and on the reward, within the spec's lifetime; PPO in lifetimes 4 and 16\n"
+      "times as long. Exit status: 0 if nothing keeps the spec from learning, 3 if something\n"
+      "does. docs/it_does_not_learn.md explains every finding.");
+  command->callback([action, shared] { *action = [shared] { return RunDoctor(*shared); }; });
+}
+
+}  // namespace mentor
