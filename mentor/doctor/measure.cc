@@ -111,8 +111,6 @@ class Agents {
     }
     evaluation.set_goals(goals);
     evaluation.set_lifetimes_per_goal(std::max(1, each / goals));
-    spec.mutable_rule()->set_shard_lifetimes(
-        std::min<uint32_t>(spec.rule().shard_lifetimes(), std::max(1, lifetimes / 2)));
     const std::string name = "doctor";
     const std::vector<meta_learner::Teacher> teachers =
         meta_learner::Teachers(evaluation, {}, /*learned=*/false, /*baselines=*/true);

@@ -1,0 +1,91 @@
+"""`mentor doctor` names what is wrong with worlds in which nothing is learned, and finds nothing
+where something is."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from harness import BIN, ROOT, ClusterTest
+
+sys.path.insert(0, str(ROOT / "tests" / "python"))
+import gym_host  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+FOUND, USAGE = 3, 2
+DEADLINE_S = 400
+SPEC = """
+base: "point_reach"
+clear: "benchmark"
+benchmark {{
+  name: "single" environment: "host"
+  option {{ name: "host" value: "field" }}
+  option {{ name: "id" value: "Field-v0" }}
+  option {{ name: "independent_episodes" value: "true" }}
+  {options}
+}}
+lifetime {{ iterations: {iterations} steps_per_iteration: 50 }}
+agent {{ learning_rate: {rate} }}
+"""
+
+
+class DoctorTest(ClusterTest):
+    def doctor(self, *words):
+        return subprocess.run(
+            [BIN / "mentor", "doctor", "--quiet", *words],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+
+    def problems(self, rate="0.02", iterations=4, **options):
+        lines = "\n".join(
+            f'option {{ name: "{name}" value: "{value}" }}' for name, value in options.items()
+        )
+        spec = self.folder / "field.txtpb"
+        spec.write_text(SPEC.format(options=lines, rate=rate, iterations=iterations))
+        path = os.pathsep.join([*gym_host.path_of(self.folder / "packages"), str(HERE)])
+        host = f"field=env PYTHONPATH={path} {sys.executable} -m mentor_env --import unlearnable"
+        done = self.doctor(spec, "--simulator", host, "--steps", "60000", "--json")
+        self.assertIn(done.returncode, (0, FOUND), done.stderr)
+        found = json.loads(done.stdout)["findings"]
+        names = [finding["id"] for finding in found if finding["problem"]]
+        self.assertEqual(done.returncode, FOUND if names else 0)
+        return names, [finding["id"] for finding in found if not finding["problem"]], done.stdout
+
+    def test_nothing_is_wrong_where_agents_learn(self):
+        names, notes, said = self.problems()
+        self.assertEqual((names, notes), ([], []), said)
+
+    def test_success_is_impossible(self):
+        names, _, said = self.problems(radius=1e-9)
+        self.assertEqual(names, ["success-impossible"], said)
+
+    def test_success_is_too_rare(self):
+        _, notes, said = self.problems(radius=0.05)
+        self.assertEqual(notes, ["success-too-rare"], said)
+
+    def test_the_reward_has_the_wrong_sign(self):
+        names, _, said = self.problems(sign=-1)
+        self.assertEqual(names, ["reward-against-success"], said)
+
+    def test_the_lifetime_is_too_short(self):
+        names, _, said = self.problems(rate="3e-4", iterations=3)
+        self.assertEqual(names, ["lifetime-too-short"], said)
+
+    def test_observations_have_unlike_scales(self):
+        names, _, said = self.problems(pascal=101_300)
+        self.assertEqual(names, ["observations-unlike-scales"], said)
+
+    def test_a_ready_spec_learns_and_numbers_come_again(self):
+        first, second = self.doctor("point_reach"), self.doctor("point_reach", "--threads", "5")
+        self.assertEqual(first.returncode, 0, first.stderr)
+        self.assertEqual(first.stdout, second.stdout)
+        self.assertIn("Nothing was found", first.stdout)
+        self.assertIn("mentor run point_reach", first.stdout)
+
+    def test_a_wrong_spec_is_refused_by_field(self):
+        done = self.doctor("point_reach", "--set", "agent.gamma=2")
+        self.assertEqual(done.returncode, USAGE)
+        self.assertIn("--set agent.gamma=2", done.stderr)

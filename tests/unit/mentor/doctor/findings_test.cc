@@ -1,0 +1,124 @@
+// What `mentor doctor` finds in measured numbers (mentor/doctor/findings.h).
+#include "mentor/doctor/findings.h"
+
+#include "mentor/doctor/doctor.h"
+#include "tests/testing.h"
+
+namespace mentor::doctor {
+namespace {
+
+Learning Agents(uint32_t iterations, double first, double last, int successes = 100) {
+  return {.iterations = iterations,
+          .lifetimes = 50,
+          .success = {first, last, 0.01},
+          .returns = {1, 2, 0.1},
+          .episodes = 1000,
+          .successes = successes};
+}
+
+Measured Healthy() {
+  Measured measured{.iterations = 3,
+                    .steps_per_iteration = 100,
+                    .minibatches = 4,
+                    .episode_steps = 10,
+                    .random = {.steps = 1000,
+                               .episodes = 100,
+                               .successes = 8,
+                               .observation_mean = {0, 1},
+                               .observation_deviation = {1, 0.1},
+                               .reward_mean = 1,
+                               .reward_deviation = 0.3}};
+  measured.sparse = Agents(3, 0.08, 0.12);
+  measured.shaped = Agents(3, 0.08, 0.3);
+  return measured;
+}
+
+std::vector<std::string> Names(const Measured& measured, bool problems) {
+  std::vector<std::string> names;
+  for (const Finding& finding : Judge(measured, "spec")) {
+    if (finding.problem == problems) names.push_back(finding.id);
+  }
+  return names;
+}
+using List = std::vector<std::string>;
+
+TEST_CASE("doctor: where agents learn nothing is found", "[unit]") {
+  CHECK(Judge(Healthy(), "spec").empty());
+}
+
+TEST_CASE("doctor: without any success the bound on its chance is said", "[unit]") {
+  Measured measured = Healthy();
+  measured.random.successes = 0;
+  measured.sparse = Agents(3, 0, 0, 0);
+  measured.shaped = Agents(3, 0, 0, 0);
+  CHECK(Names(measured, true) == List{"success-impossible"});
+  CHECK(Judge(measured, "spec")[0].text.find("2100 episodes") != std::string::npos);
+  measured.longer = {Agents(12, 0, 0.01, 3)};  // Now it can happen.
+  CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
+}
+
+TEST_CASE("doctor: rare success is a problem where the rule sees nothing else", "[unit]") {
+  Measured measured = Healthy();
+  measured.sparse = Agents(3, 0.01, 0.01);
+  measured.shaped = Agents(3, 0.01, 0.3);
+  CHECK(Names(measured, false) == List{"success-too-rare"});
+  measured.success_alone = true;
+  CHECK(Names(measured, true) == List{"success-too-rare"});
+  measured.sparse = Agents(3, 0.01, 0.1);  // Enough to learn from.
+  CHECK(Judge(measured, "spec").empty());
+}
+
+TEST_CASE("doctor: a reward that leads away from success is found by either sign", "[unit]") {
+  Measured measured = Healthy();
+  measured.shaped = Agents(3, 0.2, 0.05);  // The return grows.
+  CHECK(Names(measured, true) == List{"reward-against-success"});
+  measured.shaped = Agents(3, 0.08, 0.3);
+  measured.shaped->returns_by_success = {.succeeded = 1, .failed = 2, .error = 0.1};
+  CHECK(Names(measured, true) == List{"reward-against-success"});
+  measured.shaped->returns_by_success = {.succeeded = 1.8, .failed = 2, .error = 0.1};
+  CHECK(Judge(measured, "spec").empty());
+}
+
+TEST_CASE("doctor: unlike scales are a problem where normalising helps", "[unit]") {
+  Measured measured = Healthy();
+  measured.random.observation_mean[1] = 1e5;
+  CHECK(Names(measured, false) == List{"observations-unlike-scales"});
+  measured.normalized = Agents(3, 0.08, 0.5);
+  CHECK(Names(measured, true) == List{"observations-unlike-scales"});
+  measured.agent_normalizes = true;
+  CHECK(Judge(measured, "spec").empty());
+}
+
+TEST_CASE("doctor: a lifetime is too short where a longer one learns", "[unit]") {
+  Measured measured = Healthy();
+  measured.shaped = Agents(3, 0.08, 0.085);
+  measured.longer = {Agents(12, 0.08, 0.09), Agents(48, 0.08, 0.6)};
+  CHECK(Names(measured, true) == List{"lifetime-too-short"});
+  CHECK(Judge(measured, "spec").back().remedy.find("48") != std::string::npos);
+  measured.longer.pop_back();
+  CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
+}
+
+TEST_CASE("doctor: sizes that cannot work are found before anything runs", "[unit]") {
+  Measured measured = Healthy();
+  measured.iterations = 1;
+  measured.shaped = measured.sparse = std::nullopt;
+  CHECK(Names(measured, true) == List{"lifetime-without-update"});
+  measured = Healthy();
+  measured.steps_per_iteration = 8;
+  CHECK(Names(measured, false) == List{"iteration-shorter-than-episode", "minibatch-small"});
+}
+
+TEST_CASE("doctor: the text and the JSON carry what was found", "[unit]") {
+  Measured measured = Healthy();
+  measured.shaped = Agents(3, 0.2, 0.05);
+  const auto findings = Judge(measured, "spec");
+  const std::string text = TextOf(measured, findings, "mentor run spec");
+  CHECK(text.find("PROBLEM reward-against-success") != std::string::npos);
+  CHECK(text.find("mentor run spec") == std::string::npos);
+  CHECK(JsonOf(measured, findings, "mentor run spec").find("\"problem\": true") !=
+        std::string::npos);
+}
+
+}  // namespace
+}  // namespace mentor::doctor
