@@ -67,9 +67,9 @@ std::string TextOf(const Measured& measured, const std::vector<Finding>& finding
   bool problem = false;
   for (const Finding& finding : findings) {
     problem |= finding.problem;
-    absl::StrAppendFormat(&text, "\n%s %s\n  %s.\n  Try: %s.\n",
+    absl::StrAppendFormat(&text, "\n%s %s\n  %s.\n  Try: %s%s\n",
                           finding.problem ? "PROBLEM" : "note", finding.id, finding.text,
-                          finding.remedy);
+                          finding.remedy, finding.remedy.ends_with('?') ? "" : ".");
   }
   if (findings.empty())
     absl::StrAppend(&text, "\nNothing was found that keeps it from learning.\n");

@@ -83,6 +83,14 @@ void JudgeSpec(const Measured& measured, Findings* findings) {
   }
 }
 
+void JudgeAgents(const Measured& measured, Findings* findings) {
+  if (!measured.diverged) return;
+  findings->push_back({"agents-diverge", true,
+                       "an agent of PPO on this spec gave actions that are not finite",
+                       "lower agent.learning_rate by 10, and look for rewards or observations that "
+                       "are very large"});
+}
+
 void JudgeEnvironment(const Measured& measured, Findings* findings) {
   const RandomAgents& random = measured.random;
   if (!random.error.empty()) {
@@ -228,6 +236,8 @@ std::vector<Finding> Judge(const Measured& measured, const std::string& spec) {
   Findings findings;
   JudgeSpec(measured, &findings);
   JudgeEnvironment(measured, &findings);
+  JudgeAgents(measured, &findings);
+  if (measured.diverged) return findings;
   JudgeSuccess(measured, &findings);
   const bool explained = JudgeReward(measured, &findings) || JudgeScales(measured, &findings);
   // What explains it already is not said again.

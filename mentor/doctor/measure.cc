@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
@@ -182,6 +183,42 @@ Plan PlanOf(const v1::ExperimentSpec& spec, uint64_t steps) {
   return plan;
 }
 
+namespace {
+
+// What needs agents. Stops where a later measurement would say nothing new.
+absl::Status MeasureAgents(const MeasureOptions& options, const envs::Benchmark& benchmark,
+                           Measured* measured) {
+  const Plan plan = PlanOf(options.spec, options.steps);
+  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
+  Cluster cluster({.threads_per_actor = options.threads,
+                   .learner_threads = options.threads,
+                   .device = options.device},
+                  /*store=*/nullptr, metrics.get());
+  MENTOR_RETURN_IF_ERROR(cluster.Start());
+  Agents agents(options, benchmark, &cluster);
+  const auto of_the_spec = [&](v1::Baseline reward, bool normalize) {
+    return agents.Measure(reward, measured->iterations, plan.lifetimes, normalize);
+  };
+  if (measured->reports_success) {
+    MENTOR_ASSIGN_OR_RETURN(measured->sparse, of_the_spec(v1::PPO_SPARSE, false));
+  }
+  MENTOR_ASSIGN_OR_RETURN(measured->shaped, of_the_spec(v1::PPO_SHAPED, false));
+  if (UnlikeScales(measured->random) && !measured->agent_normalizes) {
+    MENTOR_ASSIGN_OR_RETURN(measured->normalized, of_the_spec(v1::PPO_SHAPED, true));
+    if (Learns(*measured->normalized, measured->reports_success)) return absl::OkStatus();
+  }
+  for (const Plan::Longer& longer : plan.longer) {
+    const Learning& last = measured->longer.empty() ? *measured->shaped : measured->longer.back();
+    if (Learns(last, measured->reports_success)) break;
+    MENTOR_ASSIGN_OR_RETURN(Learning learning, agents.Measure(v1::PPO_SHAPED, longer.iterations,
+                                                              longer.lifetimes, false));
+    measured->longer.push_back(std::move(learning));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<Measured> Measure(const MeasureOptions& options) {
   Violations violations;
   const auto benchmark = envs::MakeBenchmark(options.spec.benchmark(), &violations);
@@ -190,33 +227,10 @@ absl::StatusOr<Measured> Measure(const MeasureOptions& options) {
   measured.random =
       MeasureRandomAgents(*benchmark, options.spec.agent().initial_std(), kRandomSteps);
   if (!measured.random.error.empty() || measured.iterations < 2) return measured;
-
-  const Plan plan = PlanOf(options.spec, options.steps);
-  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
-  Cluster cluster({.threads_per_actor = options.threads,
-                   .learner_threads = options.threads,
-                   .device = options.device},
-                  /*store=*/nullptr, metrics.get());
-  MENTOR_RETURN_IF_ERROR(cluster.Start());
-  Agents agents(options, *benchmark, &cluster);
-  const auto of_the_spec = [&](v1::Baseline reward, bool normalize) {
-    return agents.Measure(reward, measured.iterations, plan.lifetimes, normalize);
-  };
-  if (measured.reports_success) {
-    MENTOR_ASSIGN_OR_RETURN(measured.sparse, of_the_spec(v1::PPO_SPARSE, false));
-  }
-  MENTOR_ASSIGN_OR_RETURN(measured.shaped, of_the_spec(v1::PPO_SHAPED, false));
-  if (UnlikeScales(measured.random) && !measured.agent_normalizes) {
-    MENTOR_ASSIGN_OR_RETURN(measured.normalized, of_the_spec(v1::PPO_SHAPED, true));
-    if (Learns(*measured.normalized, measured.reports_success)) return measured;
-  }
-  for (const Plan::Longer& longer : plan.longer) {
-    const Learning& last = measured.longer.empty() ? *measured.shaped : measured.longer.back();
-    if (Learns(last, measured.reports_success)) break;
-    MENTOR_ASSIGN_OR_RETURN(Learning learning, agents.Measure(v1::PPO_SHAPED, longer.iterations,
-                                                              longer.lifetimes, false));
-    measured.longer.push_back(std::move(learning));
-  }
+  const absl::Status status = MeasureAgents(options, *benchmark, &measured);
+  // The actor says so of such actions (actor/unit_runner.cc).
+  measured.diverged = absl::StrContains(status.message(), "a number that is not finite");
+  if (!status.ok() && !measured.diverged) return status;
   return measured;
 }
 

@@ -38,7 +38,7 @@ struct RandomAgents {
   std::vector<double> observation_mean, observation_deviation;  // [D]
   double reward_mean = 0, reward_deviation = 0;
   double reward_zero = 0;  // Share of steps whose reward is 0.
-  std::string error;       // Why it ended early; empty: it did not.
+  std::string error = {};  // Why it ended early; empty: it did not.
 };
 
 struct Measured {
@@ -48,6 +48,7 @@ struct Measured {
   bool agent_normalizes = false;  // agent.normalize_observations
   bool success_alone = false;     // The outer rule maximises success and sees no shaped reward.
   bool reports_success = true;    // Some training environment may report it.
+  bool diverged = false;          // An agent's policy gave a number that is not finite.
   std::vector<std::string> warnings = {};  // Of --check.
 
   RandomAgents random = {};

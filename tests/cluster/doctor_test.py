@@ -85,6 +85,11 @@ class DoctorTest(ClusterTest):
         self.assertIn("Nothing was found", first.stdout)
         self.assertIn("mentor run point_reach", first.stdout)
 
+    def test_agents_that_diverge_are_a_finding(self):
+        done = self.doctor("point_reach", "--set", "agent.learning_rate=10")
+        self.assertEqual(done.returncode, FOUND, done.stderr)
+        self.assertIn("PROBLEM agents-diverge", done.stdout)
+
     def test_a_wrong_spec_is_refused_by_field(self):
         done = self.doctor("point_reach", "--set", "agent.gamma=2")
         self.assertEqual(done.returncode, USAGE)

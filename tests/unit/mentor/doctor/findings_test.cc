@@ -109,6 +109,13 @@ TEST_CASE("doctor: sizes that cannot work are found before anything runs", "[uni
   CHECK(Names(measured, false) == List{"iteration-shorter-than-episode", "minibatch-small"});
 }
 
+TEST_CASE("doctor: agents that diverge are the first thing to mend", "[unit]") {
+  Measured measured = Healthy();
+  measured.shaped = std::nullopt;
+  measured.diverged = true;
+  CHECK(Names(measured, true) == List{"agents-diverge"});
+}
+
 TEST_CASE("doctor: the text and the JSON carry what was found", "[unit]") {
   Measured measured = Healthy();
   measured.shaped = Agents(3, 0.2, 0.05);
