@@ -53,7 +53,7 @@ int RunDoctor(const DoctorFlags& flags) {
                                          .device = *device,
                                          .quiet = flags.quiet});
   if (!measured.ok()) return Fail(measured.status());
-  const auto findings = doctor::Judge(*measured, flags.source.spec);
+  const auto findings = doctor::Judge(*measured);
   const std::string next = absl::StrCat("mentor run ", flags.source.spec);
   const std::string text = flags.json ? doctor::JsonOf(*measured, findings, next)
                                       : doctor::TextOf(*measured, findings, next);

@@ -22,7 +22,7 @@ namespace mentor {
 
 struct SpecFlags {
   std::string spec;
-  std::string from;  // Of `mentor run` alone.
+  std::string from;  // Only `mentor run` has it.
   std::vector<std::string> overrides;
   std::vector<std::string> bundles;
   SimulatorFlags simulators;

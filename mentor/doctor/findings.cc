@@ -9,8 +9,8 @@
 namespace mentor::doctor {
 namespace {
 
-constexpr double kSuccessWanted = 0.05;  // Of a newborn agent's episodes.
-constexpr double kGrowth = 0.01;         // Of the share of successes.
+constexpr double kSuccessWanted = 0.05;  // A newborn agent's share of successes.
+constexpr double kGrowth = 0.01;         // A growth of that share.
 constexpr double kLongGrowth = 0.1;      // The same, in a longer lifetime.
 constexpr double kLargeNumber = 10;      // Far beyond where tanh still tells numbers apart.
 constexpr double kRewardLarge = 100, kRewardSmall = 1e-4;
@@ -232,7 +232,7 @@ bool UnlikeScales(const RandomAgents& random) {
   return !random.observation_mean.empty() && Magnitude(random, Largest(random)) > kLargeNumber;
 }
 
-std::vector<Finding> Judge(const Measured& measured, const std::string& spec) {
+std::vector<Finding> Judge(const Measured& measured) {
   Findings findings;
   JudgeSpec(measured, &findings);
   JudgeEnvironment(measured, &findings);

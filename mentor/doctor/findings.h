@@ -15,8 +15,8 @@ struct Finding {
   std::string remedy;    // What to do.
 };
 
-// Findings in the order in which one should look at them. `spec`: as the user named it.
-std::vector<Finding> Judge(const Measured& measured, const std::string& spec);
+// Findings in the order in which one should look at them.
+std::vector<Finding> Judge(const Measured& measured);
 
 // True if the shaped reward gets agents somewhere within the lifetime.
 bool Learns(const Learning& learning, bool reports_success);

@@ -28,7 +28,7 @@ namespace {
 
 constexpr int kRandomSteps = 20'000;
 constexpr uint32_t kLongerTimes[] = {4, 16};
-constexpr uint32_t kIterationsMax = 1000;  // Of lifetime.iterations.
+constexpr uint32_t kIterationsMax = 1000;  // The spec's bound.
 constexpr int kLifetimesMin = 4, kLifetimesMax = 128, kLongLifetimesMax = 32;
 constexpr int kGroupMin = 5;  // Episodes that a mean needs.
 

@@ -23,7 +23,7 @@ struct MeasureOptions {
 // How many lifetimes of each kind the steps pay for.
 struct Plan {
   uint64_t iteration_steps = 0, lifetime_steps = 0;
-  int lifetimes = 0;  // Of the spec's length, on each reward.
+  int lifetimes = 0;  // They have the spec's length; on each reward.
   struct Longer {
     uint32_t iterations = 0;
     int lifetimes = 0;

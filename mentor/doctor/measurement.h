@@ -18,11 +18,11 @@ struct Change {
 
 // Agents of PPO on one reward.
 struct Learning {
-  uint32_t iterations = 0;  // Of a lifetime.
+  uint32_t iterations = 0;  // A lifetime's.
   int lifetimes = 0;
   Change success = {};  // Share of the episodes of the first and of the last inner iteration.
   Change returns = {};  // Their shaped returns.
-  int episodes = 0;     // Of all iterations.
+  int episodes = 0;     // All iterations count.
   int successes = 0;
   // Mean shaped returns of episodes that succeeded and of those that did not, and the standard
   // error of the difference; absent below five of each.
@@ -42,14 +42,14 @@ struct RandomAgents {
 };
 
 struct Measured {
-  // Of the spec.
+  // The spec's own numbers.
   uint32_t iterations = 0, steps_per_iteration = 0, minibatches = 0;
   int episode_steps = 0;
   bool agent_normalizes = false;  // agent.normalize_observations
   bool success_alone = false;     // The outer rule maximises success and sees no shaped reward.
   bool reports_success = true;    // Some training environment may report it.
   bool diverged = false;          // An agent's policy gave a number that is not finite.
-  std::vector<std::string> warnings = {};  // Of --check.
+  std::vector<std::string> warnings = {};  // What --check says.
 
   RandomAgents random = {};
   std::optional<Learning> sparse = {}, shaped = {};

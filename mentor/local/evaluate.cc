@@ -374,7 +374,8 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
                      .device = options.device},
                     /*store=*/nullptr, metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
-    MENTOR_ASSIGN_OR_RETURN(stopped, RunEvaluationJobs(jobs, "evaluating", options.quiet, &cluster));
+    MENTOR_ASSIGN_OR_RETURN(stopped,
+                            RunEvaluationJobs(jobs, "evaluating", options.quiet, &cluster));
   }
   if (stopped) {
     std::printf("Stopped. Run the same command to continue.\n");

@@ -8,6 +8,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/evaluation_method.h"
+#include "mentor/report/hints.h"
 #include "mentor/report/words.h"
 
 namespace mentor::report {
@@ -17,11 +18,6 @@ namespace {
 // is a leak, not chance.
 constexpr double kLeakMargin = 0.03;
 constexpr int kFewLifetimes = 20;
-
-std::string Number(double value) {
-  const std::string text = absl::StrFormat("%.2f", value);
-  return text == "-0.00" ? "0.00" : text;
-}
 
 std::string Length(const ReportData& data) {
   const std::string origin = data.origin.empty() ? "" : " of " + data.origin;
@@ -46,18 +42,6 @@ std::string Length(const ReportData& data) {
                             data.outer_updates_paper, 100.0 * done / data.outer_updates_paper);
   }
   return text + ".";
-}
-
-// Returns the finite values of a metric with their outer updates.
-std::vector<std::pair<uint32_t, double>> ValuesOf(const std::vector<TrainingPoint>& training,
-                                                  const std::string& metric) {
-  std::vector<std::pair<uint32_t, double>> values;
-  for (const TrainingPoint& point : training) {
-    const auto found = point.metrics.find(metric);
-    if (found != point.metrics.end() && std::isfinite(found->second))
-      values.emplace_back(point.outer_update, found->second);
-  }
-  return values;
 }
 
 // Compares the first and the last agents that lived to the end of their lifetime.
@@ -112,51 +96,6 @@ std::string Trend(const ReportData& data) {
       success ? "success " + PartWords(data.iterations - 1, static_cast<size_t>(data.iterations))
               : "the shaped return of an episode",
       first_mean, first, last_mean, updates, best->second, best->first);
-}
-
-// Reports meta-training that lost at least half of its gain, by means over a tenth of it. The loss
-// must exceed what chance explains between updates. Adds a remedy.
-std::string Decline(const ReportData& data) {
-  constexpr size_t kFewest = 10;
-  constexpr double kErrors = 4;  // The best of many means exceeds its expectation.
-  // Ranges of a curriculum become harder, and agents of a generation are of any age.
-  if (data.identity.settings.contains("curriculum.name")) return "";
-  if (!data.training.empty() && data.training.front().metrics.contains("generation")) return "";
-  const bool success = SawSuccess(data.training);
-  const auto values = ValuesOf(
-      data.training, success ? absl::StrFormat("seg%d", data.iterations - 1) : "shaped_return");
-  if (values.size() < kFewest) return "";
-  const auto width = static_cast<size_t>(RunningWindow(values.size()));
-  // Running means by their last update.
-  std::vector<double> means;
-  double changes = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (i > 0) changes += std::pow(values[i].second - values[i - 1].second, 2);
-    if (i + 1 < width) continue;
-    double sum = 0;
-    for (size_t j = i + 1 - width; j <= i; ++j) sum += values[j].second;
-    means.push_back(sum / static_cast<double>(width));
-  }
-  const auto [lowest, highest] = std::minmax_element(means.begin(), means.end());
-  const double variance = changes / (2 * static_cast<double>(values.size() - 1)),
-               error = std::sqrt(2 * variance / static_cast<double>(width)),
-               lost = *highest - means.back();
-  if (lost <= kErrors * error || lost < (*highest - *lowest) / 2) return "";
-  const size_t first = static_cast<size_t>(highest - means.begin());
-  std::string text = absl::StrFormat(
-      "It got worse: from %s (outer update %d to %d) to %s at the end.", Number(*highest),
-      values[first].first, values[first + width - 1].first, Number(means.back()));
-  absl::StrAppend(
-      &text,
-      " Take the best weights (--weights best of mentor evaluate and mentor export), or "
-      "train with a smaller learning rate of the rule");
-  // Only rules that train by PPO have this metric, and its weight in their loss.
-  const auto entropy = ValuesOf(data.training, "entropy");
-  if (entropy.size() > 1 && entropy.back().second - entropy.front().second > 1) {
-    absl::StrAppendFormat(&text, " or a smaller entropy_coef: the entropy went from %s to %s",
-                          Number(entropy.front().second), Number(entropy.back().second));
-  }
-  return text + ".";
 }
 
 std::string Verdict(const Comparison& comparison) {
@@ -295,13 +234,13 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
   std::string text = absl::StrFormat(
       "The signal is %s correlated with the shaped reward (Pearson %s, Spearman %s over %s steps "
       "of %s)",
-      Strength(pooled.spearman), Number(pooled.pearson), Number(pooled.spearman),
+      Strength(pooled.spearman), Rounded(pooled.pearson), Rounded(pooled.spearman),
       Grouped(pooled.steps), Several(samples.size(), "lifetime"));
   if (!std::isnan(pooled.change_pearson)) {
     text += absl::StrFormat(
         " and %s with the progress that a step makes, the change of the shaped reward (%s, %s)",
-        Strength(pooled.change_spearman), Number(pooled.change_pearson),
-        Number(pooled.change_spearman));
+        Strength(pooled.change_spearman), Rounded(pooled.change_pearson),
+        Rounded(pooled.change_spearman));
   }
   sentences->push_back(text + ".");
 }
@@ -332,11 +271,11 @@ bool SawSuccess(const std::vector<TrainingPoint>& training) {
 }
 
 std::string FormatInterval(const Interval& interval, const std::vector<double>& by_seed) {
-  const std::string text = absl::StrFormat("%s [%s, %s]", Number(interval.mean),
-                                           Number(interval.low), Number(interval.high));
+  const std::string text = absl::StrFormat("%s [%s, %s]", Rounded(interval.mean),
+                                           Rounded(interval.low), Rounded(interval.high));
   if (by_seed.empty()) return text;
   std::vector<std::string> own;
-  for (const double value : by_seed) own.push_back(std::isfinite(value) ? Number(value) : "-");
+  for (const double value : by_seed) own.push_back(std::isfinite(value) ? Rounded(value) : "-");
   return absl::StrCat(text, " (", absl::StrJoin(own, ", "), ")");
 }
 
@@ -347,8 +286,7 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
   if (data.goes_on) sentences.push_back("The run is still active: these are its results so far.");
   sentences.push_back(Length(data));
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
-  if (std::string decline = Decline(data); !decline.empty())
-    sentences.push_back(std::move(decline));
+  for (const Hint& hint : HintsOf(data)) sentences.push_back(SentenceOf(hint));
   if (data.measures_nothing) {
     sentences.push_back(
         "The spec asks for no outer updates and no baselines, so there is nothing to measure: set "

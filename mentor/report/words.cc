@@ -58,4 +58,9 @@ std::string Grouped(uint64_t number) {
   return grouped;
 }
 
+std::string Rounded(double value) {
+  const std::string text = absl::StrFormat("%.2f", value);
+  return text == "-0.00" ? "0.00" : text;
+}
+
 }  // namespace mentor::report

@@ -30,6 +30,8 @@ std::string Capitalised(std::string text);
 std::string Several(uint64_t count, const std::string& noun);
 // Returns "1 to 3, 7".
 std::string RangesOf(const std::set<uint64_t>& numbers);
+// Returns 0.456 as "0.46".
+std::string Rounded(double value);
 // Returns 1536000 as "1,536,000".
 std::string Grouped(uint64_t number);
 

@@ -11,8 +11,8 @@ STEPS = 10
 
 
 class Field(gymnasium.Env):
-    """radius: how near is success. sign: of the reward. pascal: the air's pressure, which agents see,
-    too."""
+    """radius: how near is success. sign: of the reward. pascal: the air's pressure, which agents
+    see, too."""
 
     observation_space = spaces.Box(-np.inf, np.inf, (5,))
     action_space = spaces.Box(-1, 1, (2,))

@@ -35,7 +35,7 @@ Measured Healthy() {
 
 std::vector<std::string> Names(const Measured& measured, bool problems) {
   std::vector<std::string> names;
-  for (const Finding& finding : Judge(measured, "spec")) {
+  for (const Finding& finding : Judge(measured)) {
     if (finding.problem == problems) names.push_back(finding.id);
   }
   return names;
@@ -43,7 +43,7 @@ std::vector<std::string> Names(const Measured& measured, bool problems) {
 using List = std::vector<std::string>;
 
 TEST_CASE("doctor: where agents learn nothing is found", "[unit]") {
-  CHECK(Judge(Healthy(), "spec").empty());
+  CHECK(Judge(Healthy()).empty());
 }
 
 TEST_CASE("doctor: without any success the bound on its chance is said", "[unit]") {
@@ -52,7 +52,7 @@ TEST_CASE("doctor: without any success the bound on its chance is said", "[unit]
   measured.sparse = Agents(3, 0, 0, 0);
   measured.shaped = Agents(3, 0, 0, 0);
   CHECK(Names(measured, true) == List{"success-impossible"});
-  CHECK(Judge(measured, "spec")[0].text.find("2100 episodes") != std::string::npos);
+  CHECK(Judge(measured)[0].text.find("2100 episodes") != std::string::npos);
   measured.longer = {Agents(12, 0, 0.01, 3)};  // Now it can happen.
   CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
 }
@@ -65,7 +65,7 @@ TEST_CASE("doctor: rare success is a problem where the rule sees nothing else", 
   measured.success_alone = true;
   CHECK(Names(measured, true) == List{"success-too-rare"});
   measured.sparse = Agents(3, 0.01, 0.1);  // Enough to learn from.
-  CHECK(Judge(measured, "spec").empty());
+  CHECK(Judge(measured).empty());
 }
 
 TEST_CASE("doctor: a reward that leads away from success is found by either sign", "[unit]") {
@@ -76,7 +76,7 @@ TEST_CASE("doctor: a reward that leads away from success is found by either sign
   measured.shaped->returns_by_success = {.succeeded = 1, .failed = 2, .error = 0.1};
   CHECK(Names(measured, true) == List{"reward-against-success"});
   measured.shaped->returns_by_success = {.succeeded = 1.8, .failed = 2, .error = 0.1};
-  CHECK(Judge(measured, "spec").empty());
+  CHECK(Judge(measured).empty());
 }
 
 TEST_CASE("doctor: unlike scales are a problem where normalising helps", "[unit]") {
@@ -86,7 +86,7 @@ TEST_CASE("doctor: unlike scales are a problem where normalising helps", "[unit]
   measured.normalized = Agents(3, 0.08, 0.5);
   CHECK(Names(measured, true) == List{"observations-unlike-scales"});
   measured.agent_normalizes = true;
-  CHECK(Judge(measured, "spec").empty());
+  CHECK(Judge(measured).empty());
 }
 
 TEST_CASE("doctor: a lifetime is too short where a longer one learns", "[unit]") {
@@ -94,7 +94,7 @@ TEST_CASE("doctor: a lifetime is too short where a longer one learns", "[unit]")
   measured.shaped = Agents(3, 0.08, 0.085);
   measured.longer = {Agents(12, 0.08, 0.09), Agents(48, 0.08, 0.6)};
   CHECK(Names(measured, true) == List{"lifetime-too-short"});
-  CHECK(Judge(measured, "spec").back().remedy.find("48") != std::string::npos);
+  CHECK(Judge(measured).back().remedy.find("48") != std::string::npos);
   measured.longer.pop_back();
   CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
 }
@@ -119,7 +119,7 @@ TEST_CASE("doctor: agents that diverge are the first thing to mend", "[unit]") {
 TEST_CASE("doctor: the text and the JSON carry what was found", "[unit]") {
   Measured measured = Healthy();
   measured.shaped = Agents(3, 0.2, 0.05);
-  const auto findings = Judge(measured, "spec");
+  const auto findings = Judge(measured);
   const std::string text = TextOf(measured, findings, "mentor run spec");
   CHECK(text.find("PROBLEM reward-against-success") != std::string::npos);
   CHECK(text.find("mentor run spec") == std::string::npos);

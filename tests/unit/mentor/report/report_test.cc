@@ -15,6 +15,7 @@
 #include "mentor/report/chart.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
+#include "mentor/report/hints.h"
 #include "mentor/report/html.h"
 #include "mentor/report/page.h"
 #include "mentor/report/summary.h"
@@ -657,6 +658,30 @@ TEST_CASE("report: what got worse in meta-training is said, with what to do", "[
   ReportData curriculum = Trained(falls, calm);
   curriculum.identity.settings["curriculum.name"] = "\"adr\"";
   CHECK_FALSE(Contains(SummaryOf(curriculum), "It got worse"));
+}
+
+TEST_CASE("report: hints name what the metrics of a run show, and none of a run that learns",
+          "[unit]") {
+  const auto rises = [](uint32_t i) { return 0.1 + 0.015 * i; };
+  const auto with = [&](const std::string& metric, auto&& value) {
+    ReportData data = Trained(rises, [](uint32_t) { return 0.4; });
+    for (TrainingPoint& point : data.training) point.metrics[metric] = value(point.outer_update);
+    std::string ids;
+    for (const Hint& hint : HintsOf(data)) ids += hint.id + " ";
+    return ids;
+  };
+  CHECK(with("epochs", [](uint32_t i) { return i % 5 == 0 ? 1.0 : 3.0; }) == "");
+  CHECK(with("epochs", [](uint32_t i) { return i > 20 ? 1.0 : 3.0; }) == "kl-stops-at-once ");
+  CHECK(with("advantage_floored", [](uint32_t) { return 1.0; }) == "advantage-floored ");
+  CHECK(with("advantage_floored", [](uint32_t i) { return i < 30 ? 1.0 : 0.0; }) == "");
+  CHECK(with("signal_std", [](uint32_t) { return 0.0; }) == "signal-died ");
+  CHECK(with("signal_sd", [](uint32_t i) { return std::pow(2.0, i); }) == "signal-runs-away ");
+  CHECK(with("entropy", [](uint32_t i) { return 0.1 * i; }) == "entropy-grows ");
+  ReportData one_epoch = Trained(rises, [](uint32_t) { return 0.4; });
+  for (TrainingPoint& point : one_epoch.training) point.metrics["epochs"] = 1;
+  one_epoch.identity.settings["rule.epochs"] = "1";
+  CHECK(HintsOf(one_epoch).empty());
+  CHECK(Contains(SentenceOf({"entropy-grows", "It grew."}), "it_does_not_learn.md#entropy-grows"));
 }
 
 TEST_CASE("report: pooled evaluations say which weights, seeds and goals are in", "[unit]") {
