@@ -42,7 +42,7 @@ class FrontPageTest(unittest.TestCase):
             + "\nassert observations.shape == (8, 39), observations.shape"
             + "\nassert len(run.metrics['meta_return']) == 40"
             + "\nenv.reset(seed=1)"
-            + "\nenv.drawn([-1.0, -1.0])"
+            + "\nenv.drawn(-2.0)"
             + "\nprint(env.step(env.action_space.sample())[1])"
         )
         self.assertRegex(said.splitlines()[-1], r"^-?[0-9.]")

@@ -93,7 +93,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         self.observation_space = self._pool.observation_space
         self.action_space = self._pool.action_space
         arrays = self._pool.arrays
-        self._observation = arrays["observations"][0]
+        self._observation: Observation = arrays["observations"][0]
         self._rewards, self._infos = arrays["rewards"], arrays["infos"][0]
         self._terminated, self._truncated = arrays["terminated"], arrays["truncated"]
         self._successes = arrays["successes"]
@@ -134,7 +134,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
             info,
         )
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """Returns a picture, [height, width, 3], with render_mode="rgb_array"."""
         if self.render_mode is None:
             gymnasium.logger.warn(

@@ -101,12 +101,13 @@ class Pool:
         """Returns [count, A] float32, as the environments read them."""
         if self.discrete:
             return self._choices(actions, count, field)
-        try:
-            found = np.ascontiguousarray(actions, dtype=np.float32)
-        except (TypeError, ValueError):
-            raise TypeError(f"{field}: give numbers, not {type(actions).__name__}") from None
         if np.iscomplexobj(actions):
             raise TypeError(f"{field}: is complex; give real numbers")
+        try:
+            with np.errstate(over="ignore"):  # What is too large becomes infinite, and is refused.
+                found = np.ascontiguousarray(actions, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise TypeError(f"{field}: give numbers, not {type(actions).__name__}") from None
         if found.size != count * self.action_size or found.shape[-1:] != (self.action_size,):
             wanted = [self.action_size] if field == "action" else [count, self.action_size]
             raise ValueError(f"{field}: has shape {list(found.shape)}; give {wanted}")

@@ -1,0 +1,263 @@
+"""One environment as Gymnasium's Env: its contract, its tasks, its states, and what is refused."""
+
+import copy
+import os
+import pickle
+import sys
+import threading
+import unittest
+
+import module
+
+module.make_importable()
+import gymnasium  # noqa: E402
+import mentor  # noqa: E402
+import numpy as np  # noqa: E402
+from gymnasium.utils.env_checker import check_env  # noqa: E402
+from mentor import _native  # noqa: E402
+from mentor.environments import registration  # noqa: E402
+
+BUNDLE = module.ROOT / "deploy/bundles/inverted_pendulum"
+# Gymnasium's check wants two steps; these episodes have one.
+OF_ONE_STEP = ("bernoulli_bandit", "contextual_bandit")
+
+
+def run(env, steps, seed=1, **reset):
+    env.action_space.seed(seed)
+    numbers = [env.reset(seed=seed, **reset)[0]]
+    for _ in range(steps):
+        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        numbers.append(np.append(observation, [reward, terminated, truncated, info["success"]]))
+        if terminated or truncated:
+            numbers.append(env.reset()[0])
+    return np.concatenate(numbers)
+
+
+class ContractTest(unittest.TestCase):
+    def test_all_environments_pass_the_check_of_gymnasium(self):
+        names = [name for name in registration.NAMES if name not in (*OF_ONE_STEP, "bundle")]
+        self.assertEqual(len(names), 61 + 7)
+        for name in names:
+            with self.subTest(name):
+                env = gymnasium.make(f"mentor/{name}").unwrapped
+                check_env(env, skip_render_check=True)
+                env.close()
+
+    def test_the_check_of_stable_baselines3_passes(self):
+        module.run_with_torch(
+            """
+import gymnasium, mentor
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_checker import check_env
+for name in ("push-v3", "Hopper-v5", "point_reach"):
+    check_env(gymnasium.make(f"mentor/{name}"), skip_render_check=True)
+PPO("MlpPolicy", gymnasium.make("mentor/reach-v3"), n_steps=64, batch_size=32).learn(128)
+"""
+        )
+
+    def test_the_names_are_those_of_the_catalogue(self):
+        here = [entry["name"] for entry in _native.catalogue()]
+        self.assertEqual(sorted(here), sorted(set(registration.NAMES) - {"bundle"}))
+
+    def test_a_bundle_is_an_environment(self):
+        env = gymnasium.make("mentor/bundle", path=BUNDLE)
+        check_env(env.unwrapped, skip_render_check=True)
+        self.assertEqual(env.reset(seed=1)[0].shape, (4,))
+
+    def test_a_bandit_has_episodes_of_one_step(self):
+        env = gymnasium.make("mentor/bernoulli_bandit")
+        env.reset(seed=1)
+        self.assertTrue(env.step(0)[3])
+
+    def test_pictures_are_drawn(self):
+        env = gymnasium.make("mentor/push-v3", render_mode="rgb_array", width=64, height=48)
+        env.reset(seed=1)
+        picture = env.render()
+        self.assertEqual((picture.shape, picture.dtype), ((48, 64, 3), np.uint8))
+        self.assertGreater(picture.std(), 1)
+        with self.assertRaisesRegex(ValueError, "point_reach takes None"):
+            mentor.MentorEnv("point_reach", render_mode="rgb_array")
+
+
+class TasksTest(unittest.TestCase):
+    def test_the_same_seed_is_the_same_life(self):
+        for name in ("mentor/point_reach", "mentor/Hopper-v5"):
+            first = run(gymnasium.make(name), 60)
+            self.assertTrue((first == run(gymnasium.make(name), 60)).all())
+            self.assertFalse((first[:4] == run(gymnasium.make(name), 60, seed=2)[:4]).all())
+
+    def test_without_a_seed_chance_decides_and_says_how(self):
+        first, second = (mentor.MentorEnv("Hopper-v5") for _ in range(2))
+        a, b = first.reset()[0], second.reset()[0]
+        self.assertFalse((a == b).all())
+        again = mentor.MentorEnv("Hopper-v5")
+        self.assertTrue((again.reset(seed=first.np_random_seed % 2**64)[0] == a).all())
+
+    def test_a_goal_stays_until_other_options_come(self):
+        env = mentor.MentorEnv("door-close-v3", goal_seed=1)
+        goal = env.reset(seed=1, options={"goal": 3})[0]
+        self.assertTrue((env.reset()[0] == goal).all())
+        other = env.reset(options={"goal": 4})[0]
+        self.assertFalse((other == goal).all())
+        task = mentor.metaworld.ML1("door-close-v3", seed=1).train_tasks[3]
+        self.assertTrue((env.reset(options={"parameters": task.parameters})[0] == goal).all())
+        env.reset(options={"goal": None})
+        self.assertFalse((env.reset()[0] == env.reset()[0]).all())
+
+    def test_goals_are_hidden_when_asked(self):
+        shown = mentor.MentorEnv("push-v3").reset(seed=1)[0][36:]
+        hidden = mentor.MentorEnv("push-v3", goal_visible=False).reset(seed=1)[0][36:]
+        self.assertTrue(shown.all())
+        self.assertFalse(hidden.any())
+
+    def test_wrappers_and_options_are_those_of_a_spec(self):
+        plain = mentor.MentorEnv("point_reach", dimension=1)
+        self.assertEqual(plain.action_space.shape, (1,))
+        with self.assertRaisesRegex(ValueError, r"wrappers\[0\].*none_such"):
+            mentor.MentorEnv("point_reach", wrappers=[{"name": "none_such"}])
+        with self.assertRaisesRegex(ValueError, "dimensoin"):
+            mentor.MentorEnv("point_reach", dimensoin=3)
+
+
+class StatesTest(unittest.TestCase):
+    def test_a_saved_state_goes_on_elsewhere(self):
+        for name in ("push-v3", "Hopper-v5", "point_reach"):
+            first, second = mentor.MentorEnv(name), mentor.MentorEnv(name)
+            run(first, 5)
+            second.restore_state(first.save_state())
+            action = first.action_space.sample()
+            for one, two in zip(first.step(action)[:4], second.step(action)[:4]):
+                self.assertTrue(np.array_equal(one, two))
+            with self.assertRaisesRegex(ValueError, "save_state"):
+                second.restore_state(b"no state")
+
+    def test_copies_and_pickles_go_on_where_they_were(self):
+        env = mentor.MentorEnv("Hopper-v5")
+        run(env, 5)
+        copies = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+        action = env.action_space.sample()
+        wanted = env.step(action)[0]
+        for one in copies:
+            self.assertTrue((one.step(action)[0] == wanted).all())
+
+    def test_states_of_the_simulator(self):
+        env = mentor.MentorEnv("Hopper-v5")
+        env.reset(seed=1)
+        whole = env.positions_and_velocities()
+        again = mentor.MentorEnv("Hopper-v5")
+        again.reset(seed=2)
+        again.set_state(whole[:6], whole[6:])
+        self.assertTrue((again.positions_and_velocities() == whole).all())
+        self.assertEqual(env.simulator_state().ndim, 1)
+        with self.assertRaises(RuntimeError):
+            mentor.MentorEnv("point_reach").simulator_state()
+        with self.assertRaisesRegex(ValueError, "qpos"):
+            again.set_state([np.nan], whole[6:])
+
+    def test_a_policy_by_hand_solves_its_task(self):
+        env = mentor.MentorEnv("reach-v3")
+        env.reset(seed=1)
+        success = [env.step(env.scripted_action())[4]["success"] for _ in range(200)]
+        self.assertEqual(max(success), 1.0)
+
+
+class RefusedTest(unittest.TestCase):
+    def test_actions_that_do_not_fit(self):
+        env = mentor.MentorEnv("push-v3")
+        with self.assertRaisesRegex(RuntimeError, "reset"):
+            env.step(np.zeros(4))
+        env.reset(seed=1)
+        for action, kind, words in (
+            (np.zeros(3), ValueError, r"action: has shape \[3\]; give \[4\]"),
+            (np.zeros((2, 4)), ValueError, r"give \[4\]"),
+            (np.full(4, np.nan), ValueError, "finite"),
+            (np.full(4, np.inf), ValueError, "finite"),
+            (np.full(4, 1e300), ValueError, "finite"),
+            (np.ones(4, complex), TypeError, "complex"),
+            ("left", TypeError, "numbers"),
+            (None, (TypeError, ValueError), "action"),
+        ):
+            with self.subTest(repr(action)), self.assertRaisesRegex(kind, words):
+                env.step(action)
+        env.step([0, 0, 0, 1])  # It goes on as if nothing had been.
+        choices = mentor.MentorEnv("bernoulli_bandit")
+        choices.reset(seed=1)
+        for action in (-1, 1000, 0.5, [0, 1]):
+            with self.subTest(action), self.assertRaisesRegex(ValueError, "integers from 0 to"):
+                choices.step(action)
+
+    def test_arguments_that_do_not_fit(self):
+        for words, arguments in (
+            ("pusk-v3.*push-v3", {"name": "pusk-v3"}),
+            ("path: give the folder", {"name": "bundle"}),
+            ("path", {"name": "push-v3", "path": "."}),
+            ("width", {"name": "push-v3", "width": 0}),
+            ("goal_seed", {"name": "push-v3", "goal_seed": -1}),
+            ("goal_visible", {"name": "push-v3", "goal_visible": "yes"}),
+            ("goal_visible", {"name": "Hopper-v5", "goal_visible": True}),
+            ("dimension", {"name": "point_reach", "dimension": [3]}),
+            ("dimension", {"name": "point_reach", "dimension": 10**9}),
+        ):
+            with self.subTest(arguments), self.assertRaisesRegex(ValueError, words):
+                mentor.MentorEnv(**arguments).reset(seed=1)
+        env = mentor.MentorEnv("push-v3")
+        for seed in (-1, 2**64, 1.5, "one"):
+            with self.subTest(seed), self.assertRaisesRegex(ValueError, "seed"):
+                env.reset(seed=seed)
+        for options in ({"goal": 50}, {"goal": -1}, {"goal": 1.5}, {"parameters": "x"}, {"x": 1}):
+            with self.subTest(options), self.assertRaisesRegex(ValueError, "options"):
+                env.reset(seed=1, options=options)
+        with self.assertRaises((ValueError, RuntimeError)):
+            env.reset(seed=1, options={"parameters": [1e9]})
+        env.reset(seed=1, options={"goal": None})
+
+    def test_a_closed_environment(self):
+        env = mentor.MentorEnv("push-v3")
+        env.reset(seed=1)
+        env.close()
+        env.close()
+        for call in (env.reset, env.save_state, lambda: env.step(np.zeros(4))):
+            with self.assertRaisesRegex(RuntimeError, "closed"):
+                call()
+
+    def test_a_forked_process_makes_its_own(self):
+        env = mentor.MentorEnv("Hopper-v5")
+        env.reset(seed=1)
+        child = os.fork()
+        if child == 0:
+            try:
+                env.step(np.zeros(3))
+            except RuntimeError as error:
+                os._exit(0 if "forked" in str(error) else 1)
+            os._exit(2)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        env.step(np.zeros(3))
+
+    def test_two_threads_on_one_environment(self):
+        env = mentor.vector("Ant-v5", 64, num_threads=1)
+        env.reset(seed=1)
+        actions, said = np.zeros((64, 8), np.float32), []
+
+        def work():
+            for _ in range(50):
+                try:
+                    env.step(actions)
+                except RuntimeError as error:
+                    said.append(str(error))
+
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertTrue(said)
+        self.assertIn("another thread is using these environments", said[0])
+        env.step(actions)
+
+    def test_importing_it_loads_neither_torch_nor_grpc(self):
+        for name in ("torch", "grpc", "google.protobuf"):
+            self.assertNotIn(name, sys.modules)
+
+
+if __name__ == "__main__":
+    unittest.main()
