@@ -8,7 +8,6 @@ import module
 
 module.make_importable()
 import gymnasium  # noqa: E402
-import mentor  # noqa: E402,F401  # Registers them.
 import numpy as np  # noqa: E402
 from mentor.environments import registration  # noqa: E402
 
@@ -35,7 +34,7 @@ class ParityTest(unittest.TestCase):
         options = {}
         if "rand_vec" in fields:
             options["goal_visible"] = not recorded.get("partially_observable", True)
-        env = gymnasium.make(f"mentor/{task['task']}", **options)
+        env = gymnasium.make(f"mentor:mentor/{task['task']}", **options)
         observation = self.begin(env, fields, recorded)
         state = env.unwrapped.simulator_state()
         self.assertTrue(np.array_equal(state, fields["init_state"].ravel()), "the start differs")

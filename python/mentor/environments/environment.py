@@ -163,14 +163,14 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
     def restore_state(self, state: bytes) -> Observation:
         """Goes on from what save_state returned; returns the observation there, [D]."""
         self._pool.native.restore_state(0, bytes(state))
-        return self._observation.copy()
+        return np.array(self._observation)
 
     def set_state(self, qpos: Sequence[float], qvel: Sequence[float]) -> Observation:
         """Begins an episode at positions [nq] and velocities [nv]; returns its observation, [D].
         RuntimeError where a reset is a function of the task."""
         self._pool.native.reset_to(0, _numbers("qpos", qpos), _numbers("qvel", qvel))
         self._seeded = True
-        return self._observation.copy()
+        return np.array(self._observation)
 
     def simulator_state(self) -> npt.NDArray[np.float64]:
         """Returns MuJoCo's mjSTATE_INTEGRATION."""

@@ -72,7 +72,7 @@ TEST_CASE("pool: an environment has the same bits in any company and on any thre
 }
 
 TEST_CASE("pool: the three kinds of autoreset tell one story", "[unit]") {
-  constexpr int kEpisode = 10;  // Of point_reach.
+  constexpr int kEpisode = 10;  // An episode of point_reach.
   const auto next = Make({.environment = "point_reach"});
   const auto same = Make({.environment = "point_reach", .autoreset = Autoreset::kSameStep});
   const auto none = Make({.environment = "point_reach", .autoreset = Autoreset::kDisabled});
