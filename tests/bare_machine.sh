@@ -7,8 +7,8 @@
 #   --only COMMAND   may be repeated (default: quickstart, then tests):
 #                    install      deploy/install.sh and cmake's configuration
 #                    quickstart, tests    what README says first
-#                    wheel        pip install of the wheels, a host of Gymnasium, then a report of
-#                                 point_reach
+#                    wheel        pip install of the wheels, a host of Gymnasium, the module of
+#                                 Python with Stable-Baselines3, then a report of point_reach
 #                    lean         the same without what LibTorch needs on a GPU only
 #                    debs         the Debian packages, and the same report
 #                    first_hour   every command of the pages (tests/first_hour/walk.py)
@@ -155,8 +155,9 @@ for command in "${only[@]}"; do
     wheel)
       # shellcheck disable=SC2016  # Expanded inside.
       from_packages wheel 'pip install /packages/mentor-*.whl \
-          "$(echo /packages/mentor_client-*.whl)[env]" &&
-        mentor env check --host gym="python3 -m mentor_env" --option id=CartPole-v1' ;;
+          "$(echo /packages/mentor_client-*.whl)[env,signal]" stable-baselines3 &&
+        mentor env check --simulator gym="python3 -m mentor_env" --option id=CartPole-v1 &&
+        python3 /mentor/python/examples/sb3_push.py --steps 2000' ;;
     lean)
       from_packages lean 'pip install --no-deps -r /packages/requirements-lean.txt &&
         pip install --no-deps /packages/mentor-*.whl' ;;
