@@ -1,13 +1,16 @@
 #include "mentor/doctor_command.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
 
 #include "common/log.h"
 #include "common/process/flags.h"
@@ -22,12 +25,33 @@ namespace {
 
 struct DoctorFlags {
   SpecFlags source;
-  uint64_t steps = doctor::MeasureOptions().steps;
+  uint64_t steps = 0;  // 0: as many as take a minute or two.
   int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   learner::DeviceFlags device;
   bool json = false;
   bool quiet = false;
 };
+
+// Steps for a minute or two. A simulator in another process takes about a millisecond for one.
+constexpr uint64_t kSteps = 2'000'000, kSimulatorSteps = 100'000;
+
+std::string Quoted(const std::string& word) {
+  const bool plain = std::ranges::all_of(word, [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("_-./=:,+@%").find(c) != std::string_view::npos;
+  });
+  if (plain && !word.empty()) return word;
+  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
+}
+
+// The command that runs the same spec.
+std::string RunOf(const SpecFlags& flags) {
+  std::string command = "mentor run " + Quoted(flags.spec);
+  for (const std::string& one : flags.overrides) absl::StrAppend(&command, " --set ", Quoted(one));
+  for (const std::string& one : flags.bundles) absl::StrAppend(&command, " --bundle ", Quoted(one));
+  for (const std::string& one : flags.simulators.hosts)
+    absl::StrAppend(&command, " --simulator ", Quoted(one));
+  return command;
+}
 
 int RunDoctor(const DoctorFlags& flags) {
   log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
@@ -39,8 +63,10 @@ int RunDoctor(const DoctorFlags& flags) {
   const auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
   const v1::ExperimentSpec spec = WithDefaults(request.spec);
+  const uint64_t usual = flags.source.simulators.hosts.empty() ? kSteps : kSimulatorSteps;
+  const uint64_t steps = flags.steps > 0 ? flags.steps : usual;
   if (!flags.quiet) {
-    const doctor::Plan plan = doctor::PlanOf(spec, flags.steps);
+    const doctor::Plan plan = doctor::PlanOf(spec, steps);
     std::fprintf(stderr,
                  "random agents, then PPO in %d lifetimes of %llu steps on each reward, and in "
                  "longer ones if it learns nothing: at most %.2g million steps\n",
@@ -48,13 +74,13 @@ int RunDoctor(const DoctorFlags& flags) {
                  1e-6 * static_cast<double>(plan.steps()));
   }
   const auto measured = doctor::Measure({.spec = spec,
-                                         .steps = flags.steps,
+                                         .steps = steps,
                                          .threads = flags.threads,
                                          .device = *device,
                                          .quiet = flags.quiet});
   if (!measured.ok()) return Fail(measured.status());
   const auto findings = doctor::Judge(*measured);
-  const std::string next = absl::StrCat("mentor run ", flags.source.spec);
+  const std::string next = RunOf(flags.source);
   const std::string text = flags.json ? doctor::JsonOf(*measured, findings, next)
                                       : doctor::TextOf(*measured, findings, next);
   std::printf("%s", text.c_str());
@@ -72,9 +98,9 @@ void AddDoctorCommand(CLI::App* app, std::function<int()>* action) {
   command->get_option("SPEC")->required();
   command
       ->add_option("--steps", flags.steps,
-                   "Environment steps that all measurements together may take, about")
-      ->check(CLI::Range(1000.0, 1e12))
-      ->capture_default_str();
+                   "Environment steps that all measurements together may take, about; default: two "
+                   "million, or 100,000 in simulators of other processes")
+      ->check(CLI::Range(1000.0, 1e12));
   command->add_option("--threads", flags.threads, "Threads that simulate and learn")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

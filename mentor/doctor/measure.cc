@@ -26,7 +26,7 @@
 namespace mentor::doctor {
 namespace {
 
-constexpr int kRandomSteps = 20'000;
+constexpr uint64_t kRandomSteps = 20'000, kRandomPart = 20;
 constexpr uint32_t kLongerTimes[] = {4, 16};
 constexpr uint32_t kIterationsMax = 1000;  // The spec's bound.
 constexpr int kLifetimesMin = 4, kLifetimesMax = 128, kLongLifetimesMax = 32;
@@ -225,7 +225,8 @@ absl::StatusOr<Measured> Measure(const MeasureOptions& options) {
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   Measured measured = FactsOf(options.spec, *benchmark);
   measured.random =
-      MeasureRandomAgents(*benchmark, options.spec.agent().initial_std(), kRandomSteps);
+      MeasureRandomAgents(*benchmark, options.spec.agent().initial_std(),
+                          static_cast<int>(std::min(kRandomSteps, options.steps / kRandomPart)));
   if (!measured.random.error.empty() || measured.iterations < 2) return measured;
   const absl::Status status = MeasureAgents(options, *benchmark, &measured);
   // The actor says so of such actions (actor/unit_runner.cc).

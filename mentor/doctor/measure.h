@@ -13,8 +13,8 @@
 namespace mentor::doctor {
 
 struct MeasureOptions {
-  v1::ExperimentSpec spec;     // Already checked.
-  uint64_t steps = 2'000'000;  // Environment steps of everything together, about.
+  v1::ExperimentSpec spec;  // Already checked.
+  uint64_t steps = 0;       // Environment steps of everything together, about.
   int threads = 1;
   learner::Device device = {};
   bool quiet = false;  // No progress bar.

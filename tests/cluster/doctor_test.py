@@ -83,7 +83,9 @@ class DoctorTest(ClusterTest):
         self.assertEqual(first.returncode, 0, first.stderr)
         self.assertEqual(first.stdout, second.stdout)
         self.assertIn("Nothing was found", first.stdout)
-        self.assertIn("mentor run point_reach", first.stdout)
+        self.assertIn("Next         mentor run point_reach\n", first.stdout)
+        third = self.doctor("point_reach", "--set", "agent.epochs=9", "--set", "display_name='a b'")
+        self.assertIn("--set agent.epochs=9 --set 'display_name=", third.stdout)
 
     def test_agents_that_diverge_are_a_finding(self):
         done = self.doctor("point_reach", "--set", "agent.learning_rate=10")
