@@ -77,8 +77,8 @@ class NewTest(ClusterTest):
         for command in commands:
             words = shlex.split(command)
             name = " ".join(words[:3] if words[:2] == ["mentor", "env"] else words[:2])
-            if name == "mentor doctor" and not has_command("doctor"):
-                continue
+            if name == "mentor doctor":
+                command += " --quiet --steps 20000"
             if name == "mentor run":
                 command += f" --quiet {fewer}"
             if name == "mentor evaluate":
@@ -94,8 +94,8 @@ class NewTest(ClusterTest):
                 text=True,
                 timeout=DEADLINE_S,
             )
-            # A doctor may have found something.
-            allowed = (0, 1) if name == "mentor doctor" else (0,)
+            # So few steps tell little, so the doctor may have found something.
+            allowed = (0, 3) if name == "mentor doctor" else (0,)
             self.assertIn(done.returncode, allowed, f"{command}:\n{done.stdout}")
             said[name] = done.stdout
         self.assertEqual(said["mentor env check"].count("BROKEN"), 0)
@@ -230,11 +230,6 @@ class NewTest(ClusterTest):
     def test_templates_measure_what_they_say(self):
         for readme in TEMPLATES.rglob("README.md"):
             self.assertNotIn("MEASURED", readme.read_text())
-
-
-def has_command(name):
-    done = subprocess.run([BIN / "mentor", "--help"], capture_output=True, text=True, timeout=60)
-    return re.search(rf"^  {name}\b", done.stdout, re.M) is not None
 
 
 if __name__ == "__main__":
