@@ -113,13 +113,13 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
                  numbers themselves. They stay until others come; {"goal": None} ends them. Without
                  them each episode has a fresh task
         """
-        self._choice = self._choice.changed(options)
+        choice = self._choice.changed(options)
         super().reset(seed=None if seed is None else seed_of("seed", seed))
         seeds = []
         if seed is not None or not self._seeded:
             seeds = [self.np_random_seed % 2**64]
-        self._pool.native.reset(seeds, [], self._choice.goal, self._choice.parameters, True)
-        self._seeded = True
+        self._pool.native.reset(seeds, [], choice.goal, choice.parameters, True)
+        self._choice, self._seeded = choice, True
         return self._observation.copy(), {}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:

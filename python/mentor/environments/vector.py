@@ -123,12 +123,10 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
 
     def _begin(self, seed: Any, options: Mapping[str, Any] | None, wait: bool) -> None:
         mask = self._mask(options)
-        self._choice = self._choice.changed(options)
+        choice = self._choice.changed(options)
         seeds = self._seeds(seed)
-        self._pool.native.reset(
-            seeds, mask.tolist(), self._choice.goal, self._choice.parameters, wait
-        )
-        self._seeded = True
+        self._pool.native.reset(seeds, mask.tolist(), choice.goal, choice.parameters, wait)
+        self._choice, self._seeded = choice, True
         self._was_done = self._was_done & ~mask if mask.size else ~self._all
 
     def _mask(self, options: Mapping[str, Any] | None) -> Flags:
