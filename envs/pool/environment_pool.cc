@@ -225,6 +225,9 @@ absl::Status EnvironmentPool::StepOne(int index) {
   std::ranges::copy(observation, Row(final_observations_, index, width).begin());
   std::ranges::copy(Row(infos_, index, keys), Row(final_infos_, index, keys).begin());
   final_successes_[index] = successes_[index];
+  // The episode that begins has none yet.
+  std::ranges::fill(Row(infos_, index, keys), 0.0);
+  successes_[index] = 0;
   return BeginEpisode(index);
 }
 

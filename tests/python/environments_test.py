@@ -87,7 +87,9 @@ class EnvironmentsTest(unittest.TestCase):
 
     def test_an_environment_without_an_episode_is_copied(self):
         env = pickle.loads(pickle.dumps(make("point_reach").unwrapped))
-        self.assertEqual(env.reset(seed=1)[0].tolist(), make("point_reach").reset(seed=1)[0].tolist())
+        self.assertEqual(
+            env.reset(seed=1)[0].tolist(), make("point_reach").reset(seed=1)[0].tolist()
+        )
 
     def test_wrong_actions_are_refused_and_the_episode_goes_on(self):
         env = make("push-v3").unwrapped

@@ -169,7 +169,9 @@ class VectorTest(unittest.TestCase):
 
     def test_more_environments_than_memory_holds_are_refused(self):
         # Refused before the machine's memory is paid for.
-        with self.assertRaisesRegex(ValueError, "num_envs: 65536 x .* MB that this process may use"):
+        with self.assertRaisesRegex(
+            ValueError, "num_envs: 65536 x .* MB that this process may use"
+        ):
             mentor.vector("HumanoidStandup-v5", 65536)
 
 

@@ -179,6 +179,9 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         return array.copy() if self._copy else array
 
     def _infos(self, numbers: Array, successes: Array, present: Flags) -> Infos:
+        """Returns no key where no environment has it, as Gymnasium's own ones do."""
+        if not present.any():
+            return {}
         numbers = self._own(numbers)
         infos: Infos = {}
         for column, key in enumerate(self._pool.info_keys):
@@ -197,7 +200,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         for i in np.flatnonzero(done):
             final[i] = arrays["final_observations"][i].copy()
         infos["final_obs"], infos["_final_obs"] = final, done
-        infos["final_info"] = self._infos(arrays["final_infos"], arrays["final_successes"], done)
+        numbers = np.where(done[:, np.newaxis], arrays["final_infos"], 0)
+        infos["final_info"] = self._infos(numbers, done & arrays["final_successes"], done)
         infos["_final_info"] = done
         return infos
 
@@ -218,6 +222,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         ids = np.arange(self.num_envs) if env_id is None else np.asarray(env_id)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise ValueError("env_id: give numbers of environments, as recv() gave them")
+        if ids.min(initial=0) < 0 or ids.max(initial=0) >= self.num_envs:
+            raise ValueError(f"env_id: has {ids}; give numbers from 0 to {self.num_envs - 1}")
         ids = np.ascontiguousarray(ids, np.int32)
         self._pool.native.send(self._pool.actions(actions, len(ids), "actions"), ids)
 
