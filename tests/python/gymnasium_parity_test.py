@@ -12,11 +12,11 @@ OBSERVATION, REWARD, INFO = 1e-12, 1e-10, 1e-10
 
 
 def setUpModule():
-    global gymnasium, np
+    global gymnasium, mentor, np
     native_modules.make_importable()
     import gymnasium
     import numpy as np
-    import mentor  # noqa: F401 (registers the environments)
+    import mentor
 
 
 class Recorded:

@@ -122,6 +122,10 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         self._choice, self._seeded = choice, True
         return self._observation.copy(), {}
 
+    def _present(self) -> Observation:
+        observation: Observation = self._observation.copy()
+        return observation
+
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
         self._pool.native.step(self._pool.actions(action, 1, "action"))
         info: Info = dict(zip(self._pool.info_keys, self._infos.tolist()))
@@ -134,7 +138,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
             info,
         )
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """Returns a picture, [height, width, 3], with render_mode="rgb_array"."""
         if self.render_mode is None:
             gymnasium.logger.warn(
@@ -163,14 +167,14 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
     def restore_state(self, state: bytes) -> Observation:
         """Goes on from what save_state returned; returns the observation there, [D]."""
         self._pool.native.restore_state(0, bytes(state))
-        return self._observation.copy()
+        return self._present()
 
     def set_state(self, qpos: Sequence[float], qvel: Sequence[float]) -> Observation:
         """Begins an episode at positions [nq] and velocities [nv]; returns its observation, [D].
         RuntimeError where a reset is a function of the task."""
         self._pool.native.reset_to(0, _numbers("qpos", qpos), _numbers("qvel", qvel))
         self._seeded = True
-        return self._observation.copy()
+        return self._present()
 
     def simulator_state(self) -> npt.NDArray[np.float64]:
         """Returns MuJoCo's mjSTATE_INTEGRATION."""

@@ -224,8 +224,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
             raise ValueError("env_id: give numbers of environments, as recv() gave them")
         if ids.min(initial=0) < 0 or ids.max(initial=0) >= self.num_envs:
             raise ValueError(f"env_id: has {ids}; give numbers from 0 to {self.num_envs - 1}")
-        ids = np.ascontiguousarray(ids, np.int32)
-        self._pool.native.send(self._pool.actions(actions, len(ids), "actions"), ids)
+        numbers: npt.NDArray[np.int32] = np.ascontiguousarray(ids, dtype="int32")
+        self._pool.native.send(self._pool.actions(actions, len(ids), "actions"), numbers)
 
     def recv(self) -> Step:
         """Waits for batch_size environments. Returns what step() returns, of those alone;
