@@ -331,7 +331,7 @@ absl::StatusOr<std::vector<int32_t>> EnvironmentPool::BeginResets(std::span<cons
     if (mask.empty() || mask[i] != 0) chosen.push_back(i);
   }
   for (size_t i = 0; i < seeds.size(); ++i) {
-    // Those that have no seed yet get theirs now, for a later reset without one.
+    // An environment without a seed gets its own now, for a later reset without one.
     if (!mask.empty() && mask[i] == 0 && slots_[i].seeded) continue;
     slots_[i].stream = {.seed = seeds[i], .purpose = Purpose::kEnvironmentReset};
     slots_[i].episode = 0;

@@ -192,7 +192,7 @@ class EnvironmentPool {
   std::atomic<uint32_t> wake_ = 0;  // Grows with new work and at the end.
   uint64_t ready_begin_ = 0;
   int at_work_ = 0;
-  bool closed_ = false;  // Whoever holds a PoolUse may read it.
+  bool closed_ = false;  // A call reads it while it holds a PoolUse.
   std::atomic<bool> in_use_ = false, stop_ = false;
   std::vector<std::thread> threads_;
 };
