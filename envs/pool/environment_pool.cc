@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/machine_memory.h"
 #include "common/violations.h"
 #include "envs/benchmark.h"
 #include "envs/pool/pool_use.h"
@@ -56,12 +57,27 @@ absl::StatusOr<std::unique_ptr<EnvironmentPool>> EnvironmentPool::Make(Options o
   return pool;
 }
 
+absl::Status EnvironmentPool::CheckMemory() const {
+  auto* environment = dynamic_cast<MuJoCoEnvironment*>(&slots_[0].environment->unwrapped());
+  const uint64_t machine = MachineMemoryBytes();
+  if (environment == nullptr || machine == 0) return absl::OkStatus();
+  const mjData* data = environment->simulation().data();
+  const auto bytes = static_cast<uint64_t>(data->nbuffer) + static_cast<uint64_t>(data->narena);
+  if (bytes <= machine / slots_.size()) return absl::OkStatus();
+  constexpr uint64_t kMegabyte = 1 << 20;
+  return absl::InvalidArgumentError(
+      absl::StrCat("num_envs: ", slots_.size(), " x ", bytes / kMegabyte + 1,
+                   " MB of simulator data exceed the ", machine / kMegabyte,
+                   " MB that this process may use; give ", machine / bytes, " or fewer"));
+}
+
 absl::Status EnvironmentPool::Begin() {
   for (Slot& slot : slots_) {
     MENTOR_ASSIGN_OR_RETURN(slot.environment,
                             MakeEnvironment(entry_.name, options_.options, "options"));
     MENTOR_ASSIGN_OR_RETURN(slot.environment,
                             Wrap(std::move(slot.environment), options_.wrappers, "wrappers"));
+    if (&slot == slots_.data()) MENTOR_RETURN_IF_ERROR(CheckMemory());
   }
   Violations none;
   option_values_ = OptionValues::Parse(entry_.options, options_.options, "options", &none);
@@ -102,11 +118,18 @@ void EnvironmentPool::EndThreads() {
   threads_.clear();
 }
 
+absl::StatusOr<PoolUse> EnvironmentPool::Use() {
+  MENTOR_ASSIGN_OR_RETURN(PoolUse use, PoolUse::Begin(process_, &in_use_));
+  if (!closed_) return use;
+  return absl::FailedPreconditionError("these environments are closed; make new ones");
+}
+
 absl::Status EnvironmentPool::Close() {
   // A forked process has no threads to end; its environments go with it.
   if (getpid() != process_) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   EndThreads();
+  closed_ = true;
   slots_.clear();
   return absl::OkStatus();
 }
@@ -202,6 +225,9 @@ absl::Status EnvironmentPool::StepOne(int index) {
   std::ranges::copy(observation, Row(final_observations_, index, width).begin());
   std::ranges::copy(Row(infos_, index, keys), Row(final_infos_, index, keys).begin());
   final_successes_[index] = successes_[index];
+  // The episode that begins has none yet.
+  std::ranges::fill(Row(infos_, index, keys), 0.0);
+  successes_[index] = 0;
   return BeginEpisode(index);
 }
 
@@ -217,11 +243,14 @@ void EnvironmentPool::Work(int index) {
 }
 
 bool EnvironmentPool::WorkOnOne() {
-  uint64_t begin = work_begin_.load(std::memory_order_relaxed);
+  // Acquire: the end is then seen at least as far as the thread that moved the begin saw it.
+  uint64_t begin = work_begin_.load(std::memory_order_acquire);
+  int32_t index = kNobody;
   do {
-    if (begin == work_end_.load(std::memory_order_acquire)) return false;
+    if (begin >= work_end_.load(std::memory_order_acquire)) return false;
+    // Read before it is taken: afterwards the ring may go round and write this place again.
+    index = work_[begin % work_.size()].load(std::memory_order_relaxed);
   } while (!work_begin_.compare_exchange_weak(begin, begin + 1, std::memory_order_acq_rel));
-  const int32_t index = work_[begin % work_.size()].load(std::memory_order_relaxed);
   Work(index);
   const uint64_t end = ready_end_.fetch_add(1, std::memory_order_relaxed);
   std::atomic<int32_t>& place = ready_[end % ready_.size()];
@@ -301,12 +330,15 @@ absl::StatusOr<std::vector<int32_t>> EnvironmentPool::BeginResets(std::span<cons
   for (int i = 0; i < options_.size; ++i) {
     if (mask.empty() || mask[i] != 0) chosen.push_back(i);
   }
+  for (size_t i = 0; i < seeds.size(); ++i) {
+    // An environment without a seed gets its own now, for a later reset without one.
+    if (!mask.empty() && mask[i] == 0 && slots_[i].seeded) continue;
+    slots_[i].stream = {.seed = seeds[i], .purpose = Purpose::kEnvironmentReset};
+    slots_[i].episode = 0;
+    slots_[i].seeded = true;
+  }
   for (const int32_t i : chosen) {
     Slot& slot = slots_[i];
-    if (!seeds.empty()) {
-      slot.stream = {.seed = seeds[i], .purpose = Purpose::kEnvironmentReset};
-      slot.episode = 0;
-    }
     slot.choice = choice;
     slot.resetting = true;
   }
@@ -316,7 +348,7 @@ absl::StatusOr<std::vector<int32_t>> EnvironmentPool::BeginResets(std::span<cons
 
 absl::Status EnvironmentPool::Reset(std::span<const uint64_t> seeds, std::span<const uint8_t> mask,
                                     const TaskChoice& choice) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<int32_t> chosen, BeginResets(seeds, mask, choice));
   for (size_t n = 0; n < chosen.size(); ++n) NextReady();
   return FirstError(chosen);
@@ -324,7 +356,7 @@ absl::Status EnvironmentPool::Reset(std::span<const uint64_t> seeds, std::span<c
 
 absl::Status EnvironmentPool::SendReset(std::span<const uint64_t> seeds,
                                         std::span<const uint8_t> mask, const TaskChoice& choice) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   return BeginResets(seeds, mask, choice).status();
 }
 
@@ -344,7 +376,7 @@ absl::Status EnvironmentPool::CheckActions(std::span<const float> actions, size_
 }
 
 absl::Status EnvironmentPool::Step(std::span<const float> actions) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   MENTOR_RETURN_IF_ERROR(CheckActions(actions, all_.size()));
   std::ranges::copy(actions, actions_.begin());
@@ -354,7 +386,7 @@ absl::Status EnvironmentPool::Step(std::span<const float> actions) {
 }
 
 absl::Status EnvironmentPool::Send(std::span<const float> actions, std::span<const int32_t> ids) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckActions(actions, ids.size()));
   std::vector<uint8_t> seen(all_.size());
   for (const int32_t id : ids) {
@@ -375,7 +407,7 @@ absl::Status EnvironmentPool::Send(std::span<const float> actions, std::span<con
 }
 
 absl::Status EnvironmentPool::Recv(std::span<int32_t> ids) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   if (std::cmp_greater(ids.size(), at_work_)) {
     return absl::FailedPreconditionError(absl::StrCat("recv() waits for ", ids.size(),
                                                       " environments, but ", at_work_,

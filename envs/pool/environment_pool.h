@@ -33,6 +33,8 @@ enum class Autoreset {
   kDisabled,  // The caller resets.
 };
 
+class PoolUse;
+
 // Which task an episode has.
 struct TaskChoice {
   // Number of the fixed list of goals; absent: a fresh task for each episode, by seed and episode.
@@ -127,6 +129,7 @@ class EnvironmentPool {
     uint32_t episode = 0;
     TaskChoice choice = {};
     v1::EnvironmentTask task = {};  // The present episode has it.
+    bool seeded = false;            // A Reset gave it a seed.
     bool begun = false;             // It has had a Reset, and no error since.
     bool ended = false;             // Its episode has ended.
     bool at_work = false;           // Between Send and Recv.
@@ -137,6 +140,10 @@ class EnvironmentPool {
   EnvironmentPool(Options options, const EnvironmentEntry& entry);
 
   absl::Status Begin();
+  // INVALID_ARGUMENT for more environments than memory holds, reckoned by the first one.
+  absl::Status CheckMemory() const;
+  // Each call holds it. FAILED_PRECONDITION also once the pool is closed.
+  absl::StatusOr<PoolUse> Use();
   v1::EnvironmentTask TaskOf(const Slot& slot) const;
   absl::StatusOr<MuJoCoEnvironment*> MuJoCoOf(int index);
   // Fills goals_ where the goals are a list, and checks the number.
@@ -185,6 +192,7 @@ class EnvironmentPool {
   std::atomic<uint32_t> wake_ = 0;  // Grows with new work and at the end.
   uint64_t ready_begin_ = 0;
   int at_work_ = 0;
+  bool closed_ = false;  // A call reads it while it holds a PoolUse.
   std::atomic<bool> in_use_ = false, stop_ = false;
   std::vector<std::thread> threads_;
 };

@@ -19,6 +19,20 @@ absl::Status NoState(std::string_view why) {
       "state: ", std::string(why), "; give what save_state() of the same environment returned"));
 }
 
+template <typename Number>
+std::string Bytes(Number number) {
+  return {reinterpret_cast<const char*>(&number), sizeof(number)};
+}
+
+// Moves a number from the front of `saved`; false if it is too short.
+template <typename Number>
+bool Take(std::string_view* saved, Number* number) {
+  if (saved->size() < sizeof(*number)) return false;
+  std::memcpy(number, saved->data(), sizeof(*number));
+  saved->remove_prefix(sizeof(*number));
+  return true;
+}
+
 }  // namespace
 
 absl::StatusOr<MuJoCoEnvironment*> EnvironmentPool::MuJoCoOf(int index) {
@@ -28,36 +42,35 @@ absl::StatusOr<MuJoCoEnvironment*> EnvironmentPool::MuJoCoOf(int index) {
       absl::StrCat(entry_.name, " does not run on MuJoCo: it has no simulator to ask"));
 }
 
-// A saved state:
-//   task_bytes (uint32, little-endian)  task (EnvironmentTask)  ended (uint8)  state
+// A saved state, little-endian; the first three decide the episodes after this one:
+//   seeded (uint8)  seed (uint64)  episode (uint32)
+//   ended (uint8)  task_bytes (uint32)  task (EnvironmentTask)  state
 absl::StatusOr<std::string> EnvironmentPool::SaveState(int index) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   const Slot& slot = slots_[index];
   if (!slot.begun) return absl::FailedPreconditionError("no episode has begun: call reset() first");
   MENTOR_ASSIGN_OR_RETURN(const std::string state, slot.environment->SaveState());
   const std::string task = slot.task.SerializeAsString();
-  const auto task_bytes = static_cast<uint32_t>(task.size());
-  std::string saved(sizeof(task_bytes), '\0');
-  std::memcpy(saved.data(), &task_bytes, sizeof(task_bytes));
-  absl::StrAppend(&saved, task, std::string(1, static_cast<char>(slot.ended)), state);
-  return saved;
+  return absl::StrCat(Bytes<uint8_t>(slot.seeded), Bytes(slot.stream.seed), Bytes(slot.episode),
+                      Bytes<uint8_t>(slot.ended), Bytes(static_cast<uint32_t>(task.size())), task,
+                      state);
 }
 
 absl::Status EnvironmentPool::RestoreState(int index, std::string_view saved) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
-  uint32_t task_bytes = 0;
-  if (saved.size() < sizeof(task_bytes)) return NoState("is too short");
-  std::memcpy(&task_bytes, saved.data(), sizeof(task_bytes));
-  saved.remove_prefix(sizeof(task_bytes));
-  if (saved.size() < size_t{task_bytes} + 1) return NoState("is too short");
+  uint8_t seeded = 0, ended = 0;
+  uint64_t seed = 0;
+  uint32_t episode = 0, task_bytes = 0;
+  if (!Take(&saved, &seeded) || !Take(&saved, &seed) || !Take(&saved, &episode) ||
+      !Take(&saved, &ended) || !Take(&saved, &task_bytes) || saved.size() < task_bytes)
+    return NoState("is too short");
+  if (seeded > 1 || ended > 1) return NoState("has a strange mark");
   v1::EnvironmentTask task;
   if (!task.ParseFromArray(saved.data(), static_cast<int>(task_bytes)))
     return NoState("has no task");
-  const char ended = saved[task_bytes];
-  if (ended != 0 && ended != 1) return NoState("has a strange mark");
-  saved.remove_prefix(size_t{task_bytes} + 1);
+  saved.remove_prefix(task_bytes);
   Slot& slot = slots_[index];
   slot.begun = false;
   MENTOR_RETURN_IF_ERROR(slot.environment->SetTask(task));
@@ -65,6 +78,9 @@ absl::Status EnvironmentPool::RestoreState(int index, std::string_view saved) {
       slot.environment->RestoreState(saved, Row(observations_, index, info_.observation_size)));
   Clear(index);
   slot.task = std::move(task);
+  slot.stream = {.seed = seed, .purpose = Purpose::kEnvironmentReset};
+  slot.episode = episode;
+  slot.seeded = seeded == 1;
   slot.begun = true;
   slot.ended = ended == 1;
   return absl::OkStatus();
@@ -72,7 +88,7 @@ absl::Status EnvironmentPool::RestoreState(int index, std::string_view saved) {
 
 absl::Status EnvironmentPool::ResetTo(int index, std::span<const double> positions,
                                       std::span<const double> velocities) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   MENTOR_ASSIGN_OR_RETURN(MuJoCoEnvironment * environment, MuJoCoOf(index));
   Slot& slot = slots_[index];
@@ -88,28 +104,28 @@ absl::Status EnvironmentPool::ResetTo(int index, std::span<const double> positio
 }
 
 absl::StatusOr<std::vector<double>> EnvironmentPool::SimulatorState(int index) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   MENTOR_ASSIGN_OR_RETURN(MuJoCoEnvironment * environment, MuJoCoOf(index));
   return environment->SimulatorState();
 }
 
 absl::Status EnvironmentPool::SetSimulatorState(int index, std::span<const double> state) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   MENTOR_ASSIGN_OR_RETURN(MuJoCoEnvironment * environment, MuJoCoOf(index));
   return environment->SetSimulatorState(state);
 }
 
 absl::StatusOr<std::vector<double>> EnvironmentPool::PositionsAndVelocities(int index) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   MENTOR_ASSIGN_OR_RETURN(MuJoCoEnvironment * environment, MuJoCoOf(index));
   return environment->PositionsAndVelocities();
 }
 
 absl::StatusOr<std::vector<float>> EnvironmentPool::ScriptedAction(int index) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   if (!slots_[index].begun)
     return absl::FailedPreconditionError("no episode has begun: call reset() first");
@@ -120,7 +136,7 @@ absl::StatusOr<std::vector<float>> EnvironmentPool::ScriptedAction(int index) {
 }
 
 absl::StatusOr<Simulation*> EnvironmentPool::SimulationOf(int index) {
-  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, PoolUse::Begin(process_, &in_use_));
+  MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   MENTOR_ASSIGN_OR_RETURN(MuJoCoEnvironment * environment, MuJoCoOf(index));
   return &environment->simulation();

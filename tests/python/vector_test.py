@@ -133,6 +133,10 @@ class VectorTest(unittest.TestCase):
             episodes += int(np.sum(infos.get("_episode", 0)))
         self.assertGreater(episodes, 0)
 
+    def test_more_environments_than_memory_holds_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "num_envs: 65536 x .* MB that this process may"):
+            mentor.vector("HumanoidStandup-v5", 65536)
+
     def test_what_does_not_fit_is_refused(self):
         for words, arguments in (
             ("num_envs", {"num_envs": 0}),

@@ -93,7 +93,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         self.observation_space = self._pool.observation_space
         self.action_space = self._pool.action_space
         arrays = self._pool.arrays
-        self._observation: Observation = arrays["observations"][0]
+        self._observation = arrays["observations"][0]
         self._rewards, self._infos = arrays["rewards"], arrays["infos"][0]
         self._terminated, self._truncated = arrays["terminated"], arrays["truncated"]
         self._successes = arrays["successes"]
@@ -113,14 +113,18 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
                  numbers themselves. They stay until others come; {"goal": None} ends them. Without
                  them each episode has a fresh task
         """
-        self._choice = self._choice.changed(options)
+        choice = self._choice.changed(options)
         super().reset(seed=None if seed is None else seed_of("seed", seed))
         seeds = []
         if seed is not None or not self._seeded:
             seeds = [self.np_random_seed % 2**64]
-        self._pool.native.reset(seeds, [], self._choice.goal, self._choice.parameters, True)
-        self._seeded = True
+        self._pool.native.reset(seeds, [], choice.goal, choice.parameters, True)
+        self._choice, self._seeded = choice, True
         return self._observation.copy(), {}
+
+    def _present(self) -> Observation:
+        observation: Observation = self._observation.copy()
+        return observation
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
         self._pool.native.step(self._pool.actions(action, 1, "action"))
@@ -163,14 +167,14 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
     def restore_state(self, state: bytes) -> Observation:
         """Goes on from what save_state returned; returns the observation there, [D]."""
         self._pool.native.restore_state(0, bytes(state))
-        return np.array(self._observation)
+        return self._present()
 
     def set_state(self, qpos: Sequence[float], qvel: Sequence[float]) -> Observation:
         """Begins an episode at positions [nq] and velocities [nv]; returns its observation, [D].
         RuntimeError where a reset is a function of the task."""
         self._pool.native.reset_to(0, _numbers("qpos", qpos), _numbers("qvel", qvel))
         self._seeded = True
-        return np.array(self._observation)
+        return self._present()
 
     def simulator_state(self) -> npt.NDArray[np.float64]:
         """Returns MuJoCo's mjSTATE_INTEGRATION."""

@@ -94,7 +94,7 @@ class Pool:
         self._rows = np.arange(size)
 
     @property
-    def native(self) -> Any:
+    def native(self) -> _native.Pool:
         return self._native
 
     def actions(self, actions: Any, count: int, field: str) -> npt.NDArray[np.float32]:

@@ -123,12 +123,10 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
 
     def _begin(self, seed: Any, options: Mapping[str, Any] | None, wait: bool) -> None:
         mask = self._mask(options)
-        self._choice = self._choice.changed(options)
+        choice = self._choice.changed(options)
         seeds = self._seeds(seed)
-        self._pool.native.reset(
-            seeds, mask.tolist(), self._choice.goal, self._choice.parameters, wait
-        )
-        self._seeded = True
+        self._pool.native.reset(seeds, mask.tolist(), choice.goal, choice.parameters, wait)
+        self._choice, self._seeded = choice, True
         self._was_done = self._was_done & ~mask if mask.size else ~self._all
 
     def _mask(self, options: Mapping[str, Any] | None) -> Flags:
@@ -181,6 +179,9 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         return array.copy() if self._copy else array
 
     def _infos(self, numbers: Array, successes: Array, present: Flags) -> Infos:
+        """Returns no key where no environment has it, as Gymnasium's own ones do."""
+        if not present.any():
+            return {}
         numbers = self._own(numbers)
         infos: Infos = {}
         for column, key in enumerate(self._pool.info_keys):
@@ -199,7 +200,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         for i in np.flatnonzero(done):
             final[i] = arrays["final_observations"][i].copy()
         infos["final_obs"], infos["_final_obs"] = final, done
-        infos["final_info"] = self._infos(arrays["final_infos"], arrays["final_successes"], done)
+        numbers = np.where(done[:, np.newaxis], arrays["final_infos"], 0)
+        infos["final_info"] = self._infos(numbers, done & arrays["final_successes"], done)
         infos["_final_info"] = done
         return infos
 
@@ -220,8 +222,10 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         ids = np.arange(self.num_envs) if env_id is None else np.asarray(env_id)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise ValueError("env_id: give numbers of environments, as recv() gave them")
-        ids = np.ascontiguousarray(ids, np.int32)
-        self._pool.native.send(self._pool.actions(actions, len(ids), "actions"), ids)
+        if ids.min(initial=0) < 0 or ids.max(initial=0) >= self.num_envs:
+            raise ValueError(f"env_id: has {ids}; give numbers from 0 to {self.num_envs - 1}")
+        numbers: npt.NDArray[np.int32] = np.ascontiguousarray(ids, dtype="int32")
+        self._pool.native.send(self._pool.actions(actions, len(ids), "actions"), numbers)
 
     def recv(self) -> Step:
         """Waits for batch_size environments. Returns what step() returns, of those alone;

@@ -1,8 +1,8 @@
-// Many environments at once have the bits of single ones, whatever their number and that of the
-// threads (envs/pool/environment_pool.h).
+// EnvironmentPool: the same bits for any size and any number of threads, when episodes begin, and
+// what callers do wrong.
 #include "envs/pool/environment_pool.h"
 
-#include <algorithm>
+#include <limits>
 #include <thread>
 
 #include <absl/strings/match.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "envs/benchmark.h"
+#include "tests/specs.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -19,199 +20,256 @@ using Options = EnvironmentPool::Options;
 
 std::unique_ptr<EnvironmentPool> Make(Options options) {
   auto pool = EnvironmentPool::Make(std::move(options));
-  INFO(pool.status().ToString());
   REQUIRE(pool.ok());
   return *std::move(pool);
 }
 
-std::vector<uint64_t> Seeds(int first, int count) {
-  std::vector<uint64_t> seeds(count);
-  for (int i = 0; i < count; ++i) seeds[i] = first + i;
+std::vector<uint64_t> Seeds(int size) {
+  std::vector<uint64_t> seeds;
+  for (int i = 0; i < size; ++i) seeds.push_back(10 + i);
   return seeds;
 }
 
-// The action of environment `seed` at step t: environments of one seed act alike in all pools.
-void Act(uint64_t seed, uint32_t t, std::span<float> action) {
-  const RandomStream random{.seed = seed, .purpose = Purpose::kTest};
-  for (size_t i = 0; i < action.size(); ++i)
-    action[i] = static_cast<float>(2 * random.Uniform(t, static_cast<uint32_t>(i)) - 1);
+// Actions of environment i at step t: the same wherever it is.
+std::vector<float> Actions(const EnvironmentPool& pool, int t) {
+  std::vector<float> actions;
+  for (int i = 0; i < pool.size(); ++i) {
+    for (int k = 0; k < pool.info().action_size; ++k)
+      actions.push_back(static_cast<float>((7 * i + 3 * t + k) % 11) / 5 - 1);
+  }
+  return actions;
 }
 
-// All numbers of the environment `watched` of a pool whose seeds begin at `first`.
-std::vector<double> Life(Options options, int first, int watched, int steps) {
-  const auto pool = Make(options);
-  const std::vector<uint64_t> seeds = Seeds(first, options.size);
-  REQUIRE(pool->Reset(seeds, {}, {}).ok());
-  const size_t width = pool->info().observation_size, acts = pool->info().action_size;
+// Observation, reward and flags of environment `index`.
+void Append(EnvironmentPool& pool, int index, std::vector<double>* numbers) {
+  const size_t width = pool.info().observation_size;
+  const auto row = pool.observations().subspan(index * width, width);
+  numbers->insert(numbers->end(), row.begin(), row.end());
+  numbers->push_back(pool.rewards()[index]);
+  numbers->push_back(pool.terminated()[index]);
+  numbers->push_back(pool.truncated()[index]);
+  numbers->push_back(pool.successes()[index]);
+}
+
+std::vector<double> History(EnvironmentPool& pool, int index, int steps) {
   std::vector<double> numbers;
-  std::vector<float> actions(options.size * acts);
+  REQUIRE(pool.Reset(Seeds(pool.size()), {}, {}).ok());
+  Append(pool, index, &numbers);
   for (int t = 0; t < steps; ++t) {
-    for (int i = 0; i < options.size; ++i)
-      Act(seeds[i], t, std::span(actions).subspan(i * acts, acts));
-    const absl::Status status = pool->Step(actions);
-    INFO(status.ToString());
-    REQUIRE(status.ok());
-    const auto row = pool->observations().subspan(watched * width, width);
-    numbers.insert(numbers.end(), row.begin(), row.end());
-    numbers.push_back(pool->rewards()[watched]);
-    numbers.push_back(pool->terminated()[watched] + 2 * pool->truncated()[watched] +
-                      4 * pool->successes()[watched]);
+    REQUIRE(pool.Step(Actions(pool, t)).ok());
+    Append(pool, index, &numbers);
   }
   return numbers;
 }
 
-TEST_CASE("pool: an environment has the same bits in any company and on any threads", "[unit]") {
-  for (const char* name : {"point_reach", "Hopper-v5"}) {
-    const std::vector<double> alone = Life({.environment = name}, 5, 0, 300);
-    for (const int threads : {1, 2, 5}) {
-      INFO(name << " on " << threads << " threads");
-      CHECK(Life({.environment = name, .size = 3, .threads = threads}, 4, 1, 300) == alone);
-      CHECK(Life({.environment = name, .size = 8, .threads = threads}, 0, 5, 300) == alone);
+Options Short(Autoreset autoreset, int size = 1, int threads = 1) {
+  return {.environment = "point_reach",
+          .options = mentor::testing::Options({{"episode_steps", "3"}}),
+          .size = size,
+          .threads = threads,
+          .autoreset = autoreset};
+}
+
+TEST_CASE("environment pool: bits do not depend on size and threads", "[unit]") {
+  for (const std::string environment : {"point_reach", "Hopper-v5", "push-v3"}) {
+    const auto alone = Make({.environment = environment});
+    const std::vector<double> expected = History(*alone, 0, 60);
+    for (const int size : {1, 3, 8}) {
+      for (const int threads : {1, 2, 5}) {
+        INFO(environment << " " << size << " " << threads);
+        const auto pool = Make({.environment = environment, .size = size, .threads = threads});
+        CHECK(History(*pool, 0, 60) == expected);
+      }
     }
   }
 }
 
-TEST_CASE("pool: the three kinds of autoreset tell one story", "[unit]") {
-  constexpr int kEpisode = 10;  // An episode of point_reach.
-  const auto next = Make({.environment = "point_reach"});
-  const auto same = Make({.environment = "point_reach", .autoreset = Autoreset::kSameStep});
-  const auto none = Make({.environment = "point_reach", .autoreset = Autoreset::kDisabled});
-  for (const auto* pool : {&next, &same, &none}) REQUIRE((*pool)->Reset(Seeds(1, 1), {}, {}).ok());
-  std::vector<float> action(next->info().action_size);
-  for (int t = 0; t < kEpisode; ++t) {
-    Act(1, t, action);
-    for (const auto* pool : {&next, &same, &none}) REQUIRE((*pool)->Step(action).ok());
+TEST_CASE("environment pool: autoreset on the next step", "[unit]") {
+  const auto pool = Make(Short(Autoreset::kNextStep));
+  REQUIRE(pool->Reset(Seeds(1), {}, {}).ok());
+  for (int t = 0; t < 3; ++t) {
+    CHECK(pool->truncated()[0] == 0);
+    REQUIRE(pool->Step(Actions(*pool, t)).ok());
   }
-  CHECK(next->truncated()[0]);
-  CHECK(same->truncated()[0]);
-  CHECK(std::ranges::equal(next->observations(), none->observations()));
-  CHECK(std::ranges::equal(same->final_observations(), none->observations()));
-  CHECK(same->final_successes()[0] == none->successes()[0]);
-  // Disabled: a step is refused until the reset.
-  const absl::Status ended = none->Step(action);
-  CHECK(ended.code() == absl::StatusCode::kFailedPrecondition);
-  CHECK(absl::StrContains(ended.message(), "reset"));
-  REQUIRE(none->Reset({}, {}, {}).ok());
-  REQUIRE(next->Step(action).ok());
-  CHECK(next->rewards()[0] == 0);
-  CHECK_FALSE(next->truncated()[0]);
-  CHECK(std::ranges::equal(next->observations(), none->observations()));
-  CHECK(std::ranges::equal(same->observations(), none->observations()));
+  CHECK(pool->truncated()[0] == 1);
+  REQUIRE(pool->Step(Actions(*pool, 3)).ok());
+  CHECK(pool->truncated()[0] == 0);
+  CHECK(pool->rewards()[0] == 0);
 }
 
-TEST_CASE("pool: some are reset, the others go on", "[unit]") {
-  const auto pool =
-      Make({.environment = "point_reach", .size = 3, .autoreset = Autoreset::kDisabled});
-  REQUIRE(pool->Reset(Seeds(1, 3), {}, {}).ok());
-  const std::vector<double> first(pool->observations().begin(), pool->observations().end());
-  std::vector<float> actions(size_t{3} * pool->info().action_size, 0.5F);
-  REQUIRE(pool->Step(actions).ok());
-  const std::vector<double> stepped(pool->observations().begin(), pool->observations().end());
-  const std::vector<uint8_t> mask = {0, 1, 0};
-  REQUIRE(pool->Reset(Seeds(1, 3), mask, {}).ok());
-  const size_t width = pool->info().observation_size;
-  const auto row = [&](const auto& all, size_t i) {
-    return std::vector<double>(all.begin() + i * width, all.begin() + (i + 1) * width);
-  };
-  CHECK(row(pool->observations(), 0) == row(stepped, 0));
-  CHECK(row(pool->observations(), 1) == row(first, 1));
-  CHECK(row(pool->observations(), 2) == row(stepped, 2));
+TEST_CASE("environment pool: autoreset in the same step keeps the last observation", "[unit]") {
+  const auto pool = Make(Short(Autoreset::kSameStep));
+  const auto plain = Make(Short(Autoreset::kDisabled));
+  for (auto* one : {pool.get(), plain.get()}) {
+    REQUIRE(one->Reset(Seeds(1), {}, {}).ok());
+    for (int t = 0; t < 3; ++t) REQUIRE(one->Step(Actions(*one, t)).ok());
+    CHECK(one->truncated()[0] == 1);
+  }
+  CHECK(std::ranges::equal(pool->final_observations(), plain->observations()));
+  CHECK(pool->rewards()[0] == plain->rewards()[0]);
+  REQUIRE(plain->Reset({}, {}, {}).ok());
+  CHECK(std::ranges::equal(pool->observations(), plain->observations()));
 }
 
-TEST_CASE("pool: goals are the training goals of ml1", "[unit]") {
-  const auto pool = Make({.environment = "door-close-v3", .goal_seed = 7});
+TEST_CASE("environment pool: without autoreset the caller resets those that ended", "[unit]") {
+  const auto pool = Make(Short(Autoreset::kDisabled, 2, 2));
+  REQUIRE(pool->Reset(Seeds(2), {}, {}).ok());
+  REQUIRE(pool->Step(Actions(*pool, 0)).ok());
+  const std::vector<uint8_t> first = {1, 0};
+  REQUIRE(pool->Reset({}, first, {}).ok());
+  for (int t = 1; t < 3; ++t) REQUIRE(pool->Step(Actions(*pool, t)).ok());
+  CHECK(pool->truncated()[0] == 0);
+  CHECK(pool->truncated()[1] == 1);
+  const double before = pool->observations()[0];
+  const absl::Status status = pool->Step(Actions(*pool, 3));
+  CHECK(absl::IsFailedPrecondition(status));
+  CHECK(status.message().find("environment 1") != std::string::npos);
+  CHECK(status.message().find("reset_mask") != std::string::npos);
+  // The other one made its step.
+  CHECK(pool->truncated()[0] == 1);
+  CHECK(pool->observations()[0] != before);
+}
+
+TEST_CASE("environment pool: those left out of the first reset have their seed", "[unit]") {
+  const auto pool = Make(Short(Autoreset::kDisabled, 2));
+  const auto both = Make(Short(Autoreset::kDisabled, 2));
+  const std::vector<uint8_t> first = {1, 0}, second = {0, 1};
+  REQUIRE(pool->Reset(Seeds(2), first, {}).ok());
+  CHECK(absl::IsFailedPrecondition(pool->Step(Actions(*pool, 0))));
+  REQUIRE(pool->Reset({}, second, {}).ok());
+  REQUIRE(both->Reset(Seeds(2), {}, {}).ok());
+  std::vector<double> found, expected;
+  Append(*pool, 1, &found);
+  Append(*both, 1, &expected);
+  CHECK(found == expected);
+}
+
+TEST_CASE("environment pool: goal i is training goal i of ML1", "[unit]") {
   v1::BenchmarkSpec spec;
   spec.set_name("ml1");
-  spec.set_environment("door-close-v3");
-  spec.set_goal_seed(7);
+  spec.set_environment("reach-v3");
+  spec.set_goal_seed(4);
   Violations violations;
   const auto benchmark = MakeBenchmark(spec, &violations);
-  REQUIRE(benchmark != nullptr);
-  const v1::EnvironmentTask task = benchmark->Tasks(Split::kTrain)[0].tasks[3];
-  REQUIRE(pool->Reset(Seeds(1, 1), {}, {.goal = 3}).ok());
-  const std::vector<double> by_goal(pool->observations().begin(), pool->observations().end());
-  const std::vector<double> parameters(task.parameters().begin(), task.parameters().end());
-  REQUIRE(pool->Reset(Seeds(2, 1), {}, {.parameters = parameters}).ok());
-  CHECK(std::ranges::equal(pool->observations(), by_goal));
+  REQUIRE(violations.ToStatus().ok());
+  const auto tasks = benchmark->Tasks(Split::kTrain)[0].tasks;
+  const auto pool = Make({.environment = "reach-v3", .goal_seed = 4});
+  for (const uint32_t goal : {0U, 7U, 49U}) {
+    const v1::EnvironmentTask task = tasks[goal];
+    REQUIRE(pool->Reset(Seeds(1), {}, {.goal = goal}).ok());
+    const std::vector<double> by_goal(pool->observations().begin(), pool->observations().end());
+    const std::vector<double> numbers(task.parameters().begin(), task.parameters().end());
+    REQUIRE(pool->Reset(Seeds(1), {}, {.parameters = numbers}).ok());
+    CHECK(std::ranges::equal(pool->observations(), by_goal));
+  }
   const absl::Status beyond = pool->Reset({}, {}, {.goal = 50});
-  CHECK(beyond.code() == absl::StatusCode::kInvalidArgument);
-  CHECK(absl::StrContains(beyond.message(), "0 to 49"));
-  // A wrong task is refused, and a reset mends it.
-  CHECK_FALSE(pool->Reset({}, {}, {.parameters = std::vector<double>{1}}).ok());
-  std::vector<float> action(pool->info().action_size);
-  CHECK_FALSE(pool->Step(action).ok());
-  REQUIRE(pool->Reset({}, {}, {.goal = 0}).ok());
-  CHECK(pool->Step(action).ok());
+  CHECK(absl::IsInvalidArgument(beyond));
+  CHECK(beyond.message().find("options['goal']") != std::string::npos);
 }
 
-TEST_CASE("pool: a saved episode goes on in another pool", "[unit]") {
-  const auto first = Make({.environment = "Hopper-v5"});
-  const auto second = Make({.environment = "Hopper-v5", .size = 2});
-  REQUIRE(first->Reset(Seeds(3, 1), {}, {}).ok());
-  std::vector<float> action(first->info().action_size, 0.3F);
-  for (int t = 0; t < 5; ++t) REQUIRE(first->Step(action).ok());
-  const auto state = first->SaveState(0);
-  REQUIRE(state.ok());
-  REQUIRE(second->Reset(Seeds(8, 2), {}, {}).ok());
-  REQUIRE(second->RestoreState(1, *state).ok());
-  REQUIRE(first->Step(action).ok());
-  std::vector<float> both(size_t{2} * action.size(), 0.3F);
-  REQUIRE(second->Step(both).ok());
-  const size_t width = first->info().observation_size;
-  CHECK(std::ranges::equal(first->observations(), second->observations().subspan(width)));
-  for (const std::string& broken :
-       {std::string(), std::string("\xff\xff\xff\xff", 4), state->substr(0, state->size() - 1)}) {
-    CHECK(second->RestoreState(1, broken).code() == absl::StatusCode::kInvalidArgument);
+TEST_CASE("environment pool: a saved state goes on in another pool, episode after episode",
+          "[unit]") {
+  const auto pool = Make(Short(Autoreset::kNextStep));
+  REQUIRE(pool->Reset(Seeds(1), {}, {}).ok());
+  REQUIRE(pool->Step(Actions(*pool, 0)).ok());
+  const std::string state = pool->SaveState(0).value();
+  const auto other = Make(Short(Autoreset::kNextStep));
+  REQUIRE(other->RestoreState(0, state).ok());
+  for (int t = 1; t < 12; ++t) {
+    REQUIRE(pool->Step(Actions(*pool, t)).ok());
+    REQUIRE(other->Step(Actions(*other, t)).ok());
+    CHECK(std::ranges::equal(pool->observations(), other->observations()));
+    CHECK(pool->rewards()[0] == other->rewards()[0]);
   }
+  for (size_t length = 0; length < state.size(); ++length)
+    CHECK_FALSE(other->RestoreState(0, std::string_view(state).substr(0, length)).ok());
+  CHECK_FALSE(other->Step(Actions(*other, 0)).ok());
 }
 
-TEST_CASE("pool: environments that are ready come first, and each comes once", "[unit]") {
-  constexpr int kSize = 6, kBatch = 2, kRounds = 200;
-  const auto pool =
-      Make({.environment = "point_reach", .size = kSize, .threads = 3, .asynchronous = true});
-  REQUIRE(pool->SendReset(Seeds(1, kSize), {}, {}).ok());
-  const std::vector<float> actions(size_t{kBatch} * pool->info().action_size, 0.1F);
-  std::vector<int> answers(kSize);
-  std::vector<int32_t> ids(kBatch);
-  for (int round = 0; round < kRounds; ++round) {
+// The rings go round many times while some environments stay at work.
+TEST_CASE("environment pool: send and recv lose nothing and mix nothing up", "[unit]") {
+  constexpr int kSize = 7, kBatch = 2, kSteps = 400;
+  Options options = Short(Autoreset::kNextStep, kSize, 3);
+  const auto plain = Make(options);
+  options.asynchronous = true;
+  const auto pool = Make(options);
+  std::vector<std::vector<double>> expected(kSize), found(kSize);
+  REQUIRE(plain->Reset(Seeds(kSize), {}, {}).ok());
+  REQUIRE(pool->SendReset(Seeds(kSize), {}, {}).ok());
+  for (int i = 0; i < kSize; ++i) Append(*plain, i, &expected[i]);
+  for (int t = 0; t < kSteps; ++t) {
+    REQUIRE(plain->Step(Actions(*plain, t)).ok());
+    for (int i = 0; i < kSize; ++i) Append(*plain, i, &expected[i]);
+  }
+  std::vector<int> step(kSize);
+  while (pool->at_work() > 0) {
+    std::vector<int32_t> ids(std::min(kBatch, pool->at_work()));
     REQUIRE(pool->Recv(ids).ok());
-    CHECK(ids[0] < ids[1]);
-    for (const int32_t id : ids) ++answers[id];
-    REQUIRE(pool->Send(actions, ids).ok());
+    for (const int32_t id : ids) {
+      Append(*pool, id, &found[id]);
+      if (step[id] == kSteps) continue;
+      const std::vector<float> all = Actions(*pool, step[id]++);
+      const std::vector<int32_t> one = {id};
+      REQUIRE(pool->Send(std::span(all).subspan(id * 2, 2), one).ok());
+    }
   }
-  CHECK(std::ranges::min(answers) > 0);
-  CHECK(pool->at_work() == kSize);
-  CHECK(pool->Send(actions, ids).code() == absl::StatusCode::kFailedPrecondition);
-  std::vector<int32_t> all(kSize), more(kSize + 1);
-  CHECK(pool->Recv(more).code() == absl::StatusCode::kFailedPrecondition);
-  CHECK(pool->Step(std::vector<float>(kSize * actions.size() / kBatch)).code() ==
-        absl::StatusCode::kFailedPrecondition);
-  REQUIRE(pool->Recv(all).ok());
-  CHECK(all == std::vector<int32_t>{0, 1, 2, 3, 4, 5});
-  REQUIRE(pool->Send(actions, std::vector<int32_t>{0, 1}).ok());  // Dropped while at work.
+  CHECK(found == expected);
 }
 
-TEST_CASE("pool: wrong calls are refused, and nothing is lost", "[unit]") {
-  const auto unknown = EnvironmentPool::Make({.environment = "pusk-v3"});
-  CHECK(unknown.status().code() == absl::StatusCode::kNotFound);
-  CHECK(absl::StrContains(unknown.status().message(), "push-v3"));
+TEST_CASE("environment pool: a pool with work in flight ends", "[unit]") {
+  for (int n = 0; n < 50; ++n) {
+    Options options = Short(Autoreset::kNextStep, 16, 3);
+    options.asynchronous = true;
+    const auto pool = Make(options);
+    REQUIRE(pool->SendReset(Seeds(16), {}, {}).ok());
+    if (n % 2 == 0) REQUIRE(pool->Close().ok());
+  }
+}
+
+TEST_CASE("environment pool: errors name the field", "[unit]") {
+  CHECK(absl::IsInvalidArgument(
+      EnvironmentPool::Make({.environment = "point_reach", .size = 0}).status()));
+  CHECK(absl::IsNotFound(EnvironmentPool::Make({.environment = "point_reech"}).status()));
+  const auto many = EnvironmentPool::Make({.environment = "Humanoid-v5", .size = 1 << 18});
+  CHECK(many.status().message().rfind("num_envs: ", 0) == 0);
   const auto pool = Make({.environment = "point_reach", .size = 2});
-  std::vector<float> actions(size_t{2} * pool->info().action_size);
-  CHECK(pool->Step(actions).code() == absl::StatusCode::kFailedPrecondition);
-  REQUIRE(pool->Reset(Seeds(1, 2), {}, {}).ok());
-  actions[1] = std::numeric_limits<float>::quiet_NaN();
-  const absl::Status nan = pool->Step(actions);
-  CHECK(nan.code() == absl::StatusCode::kInvalidArgument);
-  CHECK(absl::StrContains(nan.message(), "actions[0, 1]"));
-  actions[1] = 0;
-  CHECK(pool->Step(std::vector<float>(3)).code() == absl::StatusCode::kInvalidArgument);
-  CHECK(pool->Step(actions).ok());
-  REQUIRE(pool->Close().ok());
+  CHECK(absl::IsFailedPrecondition(pool->Step(Actions(*pool, 0))));
+  REQUIRE(pool->Reset(Seeds(2), {}, {}).ok());
+  const std::vector<float> few(3);
+  CHECK(absl::IsInvalidArgument(pool->Step(few)));
+  std::vector<float> bad = Actions(*pool, 0);
+  bad[3] = std::numeric_limits<float>::quiet_NaN();
+  const absl::Status status = pool->Step(bad);
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(status.message().rfind("actions[1, 1]", 0) == 0);
+  const std::vector<float> one(2);
+  const std::vector<int32_t> beyond = {2};
+  CHECK(absl::IsInvalidArgument(pool->Send(one, beyond)));
+  std::vector<int32_t> ids(1);
+  CHECK(absl::IsFailedPrecondition(pool->Recv(ids)));
 }
 
-TEST_CASE("pool: a forked process is told that the threads stayed behind", "[unit]") {
+TEST_CASE("environment pool: closed while another thread steps", "[unit]") {
+  for (int n = 0; n < 20; ++n) {
+    const auto pool = Make({.environment = "point_reach", .size = 4, .threads = 2});
+    REQUIRE(pool->Reset(Seeds(4), {}, {}).ok());
+    const std::vector<float> actions = Actions(*pool, 0);
+    std::thread other([&] {
+      while (pool->Step(actions).message().find("closed") == std::string_view::npos) {
+      }
+    });
+    while (!pool->Close().ok()) {
+    }
+    other.join();
+    CHECK(absl::IsFailedPrecondition(pool->Step(actions)));
+    CHECK(absl::IsFailedPrecondition(pool->SaveState(0).status()));
+  }
+}
+
+TEST_CASE("environment pool: a forked process is told that the threads stayed behind", "[unit]") {
   const auto pool = Make({.environment = "point_reach", .size = 2, .threads = 2});
-  REQUIRE(pool->Reset(Seeds(1, 2), {}, {}).ok());
+  const std::vector<uint64_t> seeds = {1, 2};
+  REQUIRE(pool->Reset(seeds, {}, {}).ok());
   const std::vector<float> actions(size_t{2} * pool->info().action_size);
   const pid_t child = fork();
   if (child == 0) {
