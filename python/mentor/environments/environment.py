@@ -172,8 +172,9 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
     def set_state(self, qpos: Sequence[float], qvel: Sequence[float]) -> Observation:
         """Begins an episode at positions [nq] and velocities [nv]; returns its observation, [D].
         RuntimeError where a reset is a function of the task."""
+        if not self._seeded:
+            self.reset()
         self._pool.native.reset_to(0, _numbers("qpos", qpos), _numbers("qvel", qvel))
-        self._seeded = True
         return self._present()
 
     def simulator_state(self) -> npt.NDArray[np.float64]:
