@@ -38,22 +38,18 @@ size_t Largest(const RandomAgents& random) {
   return largest;
 }
 
-int Successes(const Measured& measured) {
-  int sum = measured.random.successes;
+// The sum over random agents and all agents of PPO.
+int Sum(const Measured& measured, int RandomAgents::*of_random, int Learning::*of_agents) {
+  int sum = measured.random.*of_random;
   for (const auto* one : {&measured.sparse, &measured.shaped, &measured.normalized}) {
-    if (one->has_value()) sum += (*one)->successes;
+    if (one->has_value()) sum += **one.*of_agents;
   }
-  for (const Learning& one : measured.longer) sum += one.successes;
+  for (const Learning& one : measured.longer) sum += one.*of_agents;
   return sum;
 }
 
-int Episodes(const Measured& measured) {
-  int sum = measured.random.episodes;
-  for (const auto* one : {&measured.sparse, &measured.shaped, &measured.normalized}) {
-    if (one->has_value()) sum += (*one)->episodes;
-  }
-  for (const Learning& one : measured.longer) sum += one.episodes;
-  return sum;
+int Successes(const Measured& measured) {
+  return Sum(measured, &RandomAgents::successes, &Learning::successes);
 }
 
 void JudgeSpec(const Measured& measured, Findings* findings) {
@@ -121,7 +117,7 @@ void JudgeSuccess(const Measured& measured, Findings* findings) {
                          "fine for a rule that maximises the return; else define success"});
     return;
   }
-  const int episodes = Episodes(measured);
+  const int episodes = Sum(measured, &RandomAgents::episodes, &Learning::episodes);
   if (Successes(measured) == 0) {
     findings->push_back(
         {"success-impossible", true,
