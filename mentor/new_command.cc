@@ -64,10 +64,11 @@ absl::StatusOr<std::string> NameOf(const NewFlags& flags) {
     }
   }
   if (IsName(name)) return name;
-  return BadFlag("--name", name,
-                 absl::StrFormat("give a lower-case letter, then letters, digits and '_', %d in "
-                                 "all at most; without it the folder's name is taken",
-                                 kNameBytesMax));
+  const std::string rule = absl::StrFormat(
+      "give a lower-case letter, then letters, digits and '_', %d in all at most", kNameBytesMax);
+  if (!flags.name.empty()) return BadFlag("--name", name, rule);
+  return BadFlag("--name", "", absl::StrCat("is missing, and the folder's name, ", name,
+                                            ", is none for files: ", rule));
 }
 
 void AddLearning(const templates::TaskFacts& facts, Places* places) {

@@ -9,6 +9,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
+#include <absl/strings/str_replace.h>
 
 #include "common/spec/spec.h"
 #include "common/spec/text.h"
@@ -158,6 +159,11 @@ class YamlWriter {
   void Value(const YamlNode& key, const YamlNode& value, const FieldDescriptor* field,
              bool is_option, int depth) {
     const bool is_group = field != nullptr && field->message_type() != nullptr;
+    if (value.kind == YamlNode::Kind::kMap && !is_group && (field != nullptr || is_option)) {
+      Complain(key, absl::StrCat(Quote(key.text),
+                                 " takes one value and has fields; write the value behind it"));
+      return;
+    }
     if (value.kind == YamlNode::Kind::kMap || (value.kind == YamlNode::Kind::kNull && is_group)) {
       Write("{ ", value);
       Fields(value, is_group ? field->message_type() : nullptr, depth + 1);
@@ -192,6 +198,30 @@ class YamlWriter {
                                    ", which is decimal to some and octal to others; write ",
                                    Printable(text.substr(digit), 20)));
     }
+    if (field != nullptr && IsNumber(*field)) return Number(value, text);
+    return IsWord(text) ? std::string(text) : Quoted(text);
+  }
+
+  static bool IsNumber(const FieldDescriptor& field) {
+    using Type = FieldDescriptor::CppType;
+    const Type type = field.cpp_type();
+    return type != Type::CPPTYPE_BOOL && type != Type::CPPTYPE_ENUM &&
+           type != Type::CPPTYPE_STRING && type != Type::CPPTYPE_MESSAGE;
+  }
+
+  // A number as the text format has it. Others are told here: it would name parts of them.
+  std::string Number(const YamlNode& value, std::string_view text) {
+    const std::string lower = absl::AsciiStrToLower(text);
+    if (lower == ".inf" || lower == "-.inf" || lower == ".nan")
+      return absl::StrReplaceAll(lower, {{".", ""}});
+    const auto is_part = [](char c) {
+      return absl::ascii_isdigit(c) || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
+    };
+    const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
+    if (IsWord(text) && absl::ascii_isdigit(digits.front()) && !lower.starts_with("0x") &&
+        !std::all_of(digits.begin(), digits.end(), is_part))
+      Complain(value, absl::StrCat("has ", Quote(text),
+                                   ", which is no number; write it in digits, as 1000 or 1e-4"));
     return IsWord(text) ? std::string(text) : Quoted(text);
   }
 

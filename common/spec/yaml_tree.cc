@@ -3,6 +3,7 @@
 #include <map>
 #include <sstream>
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -63,7 +64,7 @@ class TreeBuilder : public YAML::EventHandler {
     node->line = mark.line;
     if (anchor != 0) anchors_[anchor] = node;
     const bool is_known =
-        tag.empty() || tag == "?" || tag == "!" || tag.starts_with("tag:yaml.org,2002:");
+        tag.empty() || tag == "?" || tag == "!" || tag == "tag:yaml.org,2002:str";
     if (!is_known && violations_.empty()) {
       violations_.Add(LineText(mark), absl::StrCat("has the tag ", Quote(tag),
                                                    ", which a spec does not know; "
@@ -109,7 +110,10 @@ YamlTree ReadYaml(std::string_view yaml, std::string_view what, Violations* viol
     tree.root = first;
   } catch (const YAML::Exception& error) {
     violations->Add(error.mark.is_null() ? std::string(what) : LineText(error.mark),
-                    absl::StrCat("is not YAML: ", Printable(error.msg, 200)));
+                    absl::StrCat("is not YAML: ", Printable(error.msg, 200),
+                                 yaml.starts_with('\t') || absl::StrContains(yaml, "\n\t")
+                                     ? "; indent with spaces: YAML takes no tabs there"
+                                     : ""));
     return tree;
   }
   if (tree.root != nullptr && tree.root->kind == YamlNode::Kind::kNull) tree.root = nullptr;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
@@ -194,9 +195,14 @@ absl::Status SimulatorProcess::End(std::string_view why) {
   // Reads the rest of the pipe, which processes that escaped the group may keep open.
   for (int i = 0; i < 64 && words_ >= 0; ++i) Listen();
   const std::string words = Printable(last_words_);
-  return absl::InternalError(absl::StrCat(
-      "simulator ", host_.name, " ", std::string(why), end,
-      words.empty() ? "; it said nothing" : absl::StrCat("; its last words: ", words)));
+  std::string said =
+      words.empty() ? "; it said nothing" : absl::StrCat("; its last words: ", words);
+  // The package cannot say itself that it is not there.
+  if (absl::StrContains(words, "No module named mentor_env"))
+    absl::StrAppend(&said, "; install it for this python3: pip install './python[env]' in a clone "
+                           "of Mentor, or the wheel of mentor_client with [env]");
+  return absl::InternalError(
+      absl::StrCat("simulator ", host_.name, " ", std::string(why), end, said));
 }
 
 absl::StatusOr<std::string_view> SimulatorProcess::Exchange(std::string_view frame, int descriptor,

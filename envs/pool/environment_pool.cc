@@ -204,7 +204,9 @@ absl::Status EnvironmentPool::StepOne(int index) {
   }
   if (slot.ended) {
     return absl::FailedPreconditionError(
-        "its episode has ended: call reset(options={'reset_mask': ...}) for those that have");
+        slots_.size() == 1
+            ? "its episode has ended: call reset()"
+            : "its episode has ended: call reset(options={'reset_mask': ...}) for those that have");
   }
   const size_t width = info_.observation_size, keys = info_keys_.size();
   const std::span<double> observation = Row(observations_, index, width);

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mentor import _native
-from mentor.environments.environment import MentorEnv
+from mentor.environments.environment import Info, MentorEnv, Observation
 from mentor.environments.pool import check_integer
 from mentor.environments.registration import META_WORLD
 from mentor.environments.task import Task
@@ -24,7 +25,20 @@ from mentor.environments.task import Task
 __all__ = ["ML1", "ML10", "ML45", "MT1", "MT10", "MT50", "Benchmark", "Task"]
 
 _SEEDS = 2**31
-Classes = dict[str, Callable[..., MentorEnv]]
+
+
+class BenchmarkEnv(MentorEnv):
+    """An environment of a benchmark: it begins its episodes with one of the benchmark's tasks."""
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, Info]:
+        if not self.has_task and not options:
+            raise RuntimeError("reset(): has no task yet; call set_task() with one of train_tasks")
+        return super().reset(seed=seed, options=options)
+
+
+Classes = dict[str, Callable[..., BenchmarkEnv]]
 
 
 class Benchmark:
@@ -66,6 +80,7 @@ class MT1(_OneEnvironment):
 
     def __init__(self, env_name: str, seed: int | None = None) -> None:
         super().__init__("mt1", env_name, seed)
+        self.test_classes = self.train_classes  # As metaworld has it; there are no test tasks.
 
 
 class ML10(Benchmark):
@@ -102,6 +117,8 @@ def _tasks(tasks: list[tuple[str, list[float], bool]]) -> list[Task]:
 
 def _classes(tasks: list[Task]) -> Classes:
     return {
-        task.env_name: functools.partial(MentorEnv, task.env_name, goal_visible=task.goal_visible)
+        task.env_name: functools.partial(
+            BenchmarkEnv, task.env_name, goal_visible=task.goal_visible
+        )
         for task in tasks
     }

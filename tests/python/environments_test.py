@@ -175,11 +175,18 @@ class RefusedTest(unittest.TestCase):
             (np.full(4, 1e300), ValueError, "finite"),
             (np.ones(4, complex), TypeError, "complex"),
             ("left", TypeError, "numbers"),
-            (None, (TypeError, ValueError), "action"),
+            (None, TypeError, "action: is no array of real numbers"),
+            ([[1], [2, 3], 4, 5], TypeError, "action: is no array of real numbers"),
+            (0.0, ValueError, r"action: has shape \[\]; give \[4\]"),
         ):
             with self.subTest(repr(action)), self.assertRaisesRegex(kind, words):
                 env.step(action)
         env.step([0, 0, 0, 1])  # It goes on as if nothing had been.
+        for options in ("goal", 5):
+            with self.subTest(options), self.assertRaisesRegex(TypeError, "options: is"):
+                env.reset(options=options)
+        with self.assertRaisesRegex(TypeError, "state: is int; give what save_state"):
+            env.restore_state(10**12)
         choices = mentor.MentorEnv("bernoulli_bandit")
         choices.reset(seed=1)
         for action in (-1, 1000, 0.5, [0, 1]):

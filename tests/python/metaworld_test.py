@@ -56,8 +56,35 @@ class MetaworldTest(unittest.TestCase):
         self.assertEqual(env.step(env.action_space.sample())[0].shape, (39,))
         self.assertEqual(len(mentor.metaworld.MT1.ENV_NAMES), 50)
         self.assertEqual(mentor.metaworld.MT1("push-v3", seed=1).test_tasks, [])
+        one = mentor.metaworld.MT1("push-v3", seed=1)
+        self.assertEqual(one.test_classes, one.train_classes)
         with self.assertRaisesRegex(ValueError, "task.env_name: is 'push-v3'"):
             env.set_task(mentor.metaworld.MT1("push-v3", seed=1).train_tasks[0])
+
+    def test_a_task_says_whether_observations_show_the_goal(self):
+        hidden = mentor.metaworld.ML1("push-v3", seed=1).train_tasks[0]
+        shown = mentor.metaworld.MT1("push-v3", seed=1).train_tasks[0]
+        env = mentor.metaworld.MT1("push-v3", seed=1).train_classes["push-v3"]()
+        seen = []
+        for task in (shown, hidden, shown):
+            env.set_task(task)
+            seen.append(env.reset()[0][36:])
+        self.assertEqual(seen[0].tolist(), seen[2].tolist())
+        self.assertTrue(seen[0].any())
+        self.assertFalse(seen[1].any())
+        self.assertEqual(env.reset()[0][36:].tolist(), seen[0].tolist())
+
+    def test_tasks_that_do_not_fit(self):
+        env = mentor.metaworld.ML1("push-v3", seed=1).train_classes["push-v3"]()
+        with self.assertRaisesRegex(RuntimeError, "has no task yet; call set_task"):
+            env.reset()
+        for task, words in (
+            (None, "task: is NoneType"),
+            (mentor.metaworld.Task("push-v3", "abc"), "task.parameters: give the task's numbers"),
+            (mentor.metaworld.Task("push-v3", None), "task.parameters: is None"),
+        ):
+            with self.subTest(words), self.assertRaisesRegex((TypeError, ValueError), words):
+                env.set_task(task)
 
     def test_seeds_and_names_that_do_not_fit(self):
         self.assertNotEqual(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mentor.environments.pool import METADATA, Pool, Wrapper, seed_of
-from mentor.environments.task import Choice, Task
+from mentor.environments.task import Choice, Task, parameters_of
 
 Observation = npt.NDArray[np.float64]
 Info = dict[str, Any]
@@ -32,7 +32,8 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
 
     Observations are float64, [D]. Actions are float32, [A], or an integer; numbers beyond the
     bounds are clipped by those environments whose originals do it. An episode is truncated after
-    its last step. info has "success" (0.0 or 1.0) and the environment's own terms. Wrong arguments
+    its last step. info has "success" (0.0 or 1.0) and the environment's own numbers; a reset's is
+    empty. Wrong arguments
     raise ValueError or TypeError; what the simulator cannot do, a closed environment, a forked
     process or a second thread raise RuntimeError.
     """
@@ -152,12 +153,27 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         self._pool.native.close()
 
     def set_task(self, task: Task) -> None:
-        """Chooses the task of later episodes, as Meta-World's environments do."""
+        """Chooses the task of later episodes, as Meta-World's environments do. Observations then
+        show the goal, or hide it, as the task says."""
+        if not isinstance(task, Task):
+            raise TypeError(f"task: is {type(task).__name__}; give one of train_tasks or test_tasks")
         if task.env_name != self._pool.name:
             raise ValueError(
                 f"task.env_name: is {task.env_name!r}, but this environment is {self._pool.name!r}"
             )
-        self._choice = Choice(parameters=list(task.parameters))
+        parameters = parameters_of("task.parameters", task.parameters)
+        if parameters is None:
+            raise ValueError("task.parameters: is None; give the task's numbers")
+        if (self._arguments["goal_visible"] is not False) != task.goal_visible:
+            self._arguments["goal_visible"] = bool(task.goal_visible)
+            self._make()
+            self._seeded = False
+        self._choice = Choice(parameters=parameters)
+
+    @property
+    def has_task(self) -> bool:
+        """Whether a task or goal was chosen; without one each episode has a fresh task."""
+        return self._choice != Choice()
 
     def save_state(self) -> bytes:
         """Returns the episode as it is now; restore_state goes on from it bit for bit, in any
@@ -165,7 +181,10 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         return bytes(self._pool.native.save_state(0))
 
     def restore_state(self, state: bytes) -> Observation:
-        """Goes on from what save_state returned; returns the observation there, [D]."""
+        """Goes on from what save_state returned; returns the observation there, [D]. A state that
+        is refused may end the episode."""
+        if not isinstance(state, (bytes, bytearray, memoryview)):
+            raise TypeError(f"state: is {type(state).__name__}; give what save_state() returned")
         self._pool.native.restore_state(0, bytes(state))
         return self._present()
 

@@ -101,17 +101,19 @@ class Pool:
         """Returns [count, A] float32, as the environments read them."""
         if self.discrete:
             return self._choices(actions, count, field)
-        if np.iscomplexobj(actions):
-            raise TypeError(f"{field}: is complex; give real numbers")
+        wanted = [self.action_size] if field == "action" else [count, self.action_size]
         try:
-            with np.errstate(over="ignore"):  # What is too large becomes infinite, and is refused.
-                found = np.ascontiguousarray(actions, dtype=np.float32)
-        except (TypeError, ValueError):
-            raise TypeError(f"{field}: give numbers, not {type(actions).__name__}") from None
+            given = np.asarray(actions)
+        except ValueError:  # Lists of unlike lengths.
+            given = np.asarray(None)
+        if given.dtype.kind not in "fiub":
+            kind = getattr(actions, "dtype", type(actions).__name__)
+            raise TypeError(f"{field}: is no array of real numbers ({kind}); give {wanted}")
+        with np.errstate(over="ignore"):  # What is too large becomes infinite, and is refused.
+            found = given.astype(np.float32, copy=False)
         if found.size != count * self.action_size or found.shape[-1:] != (self.action_size,):
-            wanted = [self.action_size] if field == "action" else [count, self.action_size]
             raise ValueError(f"{field}: has shape {list(found.shape)}; give {wanted}")
-        return found.reshape(count, self.action_size)
+        return np.ascontiguousarray(found.reshape(count, self.action_size))
 
     def _choices(self, actions: Any, count: int, field: str) -> npt.NDArray[np.float32]:
         found = np.asarray(actions)

@@ -25,6 +25,8 @@ class Choice(NamedTuple):
 
     def changed(self, options: Mapping[str, Any] | None) -> Choice:
         """Returns the choice after reset(options=options). It stays until other options come."""
+        if options is not None and not isinstance(options, Mapping):
+            raise TypeError(f"options: is {options!r}; give a dict with goal or parameters")
         options = dict(options or {})
         options.pop("reset_mask", None)
         chosen = {name: options.pop(name) for name in ("goal", "parameters") if name in options}
@@ -36,7 +38,7 @@ class Choice(NamedTuple):
         goal, parameters = chosen.get("goal"), chosen.get("parameters")
         if goal is not None and parameters is not None:
             raise ValueError("options: give goal or parameters, not both")
-        return Choice(_goal(goal), _parameters(parameters))
+        return Choice(_goal(goal), parameters_of("options['parameters']", parameters))
 
 
 def _goal(goal: object) -> int | None:
@@ -47,7 +49,7 @@ def _goal(goal: object) -> int | None:
     return int(goal)
 
 
-def _parameters(parameters: Any) -> list[float] | None:
+def parameters_of(field: str, parameters: Any) -> list[float] | None:
     if parameters is None:
         return None
     try:
@@ -55,5 +57,5 @@ def _parameters(parameters: Any) -> list[float] | None:
     except (TypeError, ValueError):
         numbers = np.full(1, np.nan)
     if numbers.ndim != 1 or not np.isfinite(numbers).all():
-        raise ValueError("options['parameters']: give the task's numbers, a list of finite floats")
+        raise ValueError(f"{field}: give the task's numbers, a list of finite floats")
     return [float(number) for number in numbers]

@@ -86,6 +86,11 @@ TEST_CASE("yaml: errors name the line, and have the words of text format") {
   CHECK(Contains(Refusals("agent: 5\n"), "line 1: 'agent' is a group of fields"));
   CHECK(Contains(Refusals("seed: [1]\n"), "line 1: 'seed' takes one value and has a list"));
   CHECK(Contains(Refusals("seed:\n"), "line 1: 'seed' has no value"));
+  CHECK(Contains(Refusals("seed: {a: 1}\n"), "line 1: 'seed' takes one value and has fields"));
+  CHECK(Contains(Refusals("seed: 1_000\n"), "line 1: has '1_000', which is no number"));
+  CHECK(Contains(Refusals("agent: {gamma: -1_0}\n"), "line 1: has '-1_0', which is no number"));
+  for (const char* number : {".inf", "-.Inf", ".nan"})
+    CHECK_FALSE(Contains(Refusals(absl::StrCat("agent: {gamma: ", number, "}\n")), "no value"));
   CHECK(
       Contains(Refusals("benchmark: {name: point_reach}\nagent: {gamma: 7}"), "agent.gamma: is 7"));
 }
@@ -95,10 +100,12 @@ TEST_CASE("yaml: what is legal YAML and no spec is refused") {
   CHECK(Contains(Refusals("seed: 1\n---\nseed: 2\n"), "line 3: a second document begins here"));
   CHECK(Contains(Refusals("seed: 010\n"), "line 1: has '010'"));
   CHECK(Contains(Refusals("seed: !mine 1\n"), "line 1: has the tag '!mine'"));
+  CHECK(Contains(Refusals("seed: !!int 1\n"), "line 1: has the tag"));
+  CHECK(Contains(Refusals("display_name: !!binary aGVsbG8=\n"), "line 1: has the tag"));
   CHECK(Contains(Refusals("<<: {seed: 1}\n"), "line 1: '<<' merges nothing"));
   CHECK(Contains(Refusals("- seed\n"), "line 1: is no map of fields"));
   CHECK(Contains(Refusals("? [a]\n: b\n"), "line 1: this key is no name of a field"));
-  CHECK(Contains(Refusals("agent:\n\tgamma: 1\n"), "line 2: is not YAML"));
+  CHECK(Contains(Refusals("agent:\n\tgamma: 1\n"), "YAML takes no tabs there"));
   CHECK(Contains(Refusals("seed: *x\n"), "line 1: is not YAML"));
   CHECK(Contains(Refusals("\xff\xfe"), "spec: is UTF-16"));
   for (const char* empty : {"", "# nothing\n", "---\n", "null\n"})
