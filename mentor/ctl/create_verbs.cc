@@ -328,8 +328,8 @@ void AddCreateVerbs(Commands* commands) {
                       [flags](Session& session) { return ApplyFiles(session, *flags); });
     AddFiles(
         command, &flags->files,
-        "Specs or experiments in protobuf text format, or names of specs that come with Mentor, "
-        "each named after its file. Missing ones "
+        "Specs or experiments in protobuf text format or YAML, or names of specs that come with "
+        "Mentor, each named after its file. Missing ones "
         "are created, settings that may change are updated, a changed spec is refused");
     AddOverrides(command, &flags->overrides);
     command->add_option("--id", flags->id, "Name of the experiment, if there is one file")
@@ -346,7 +346,8 @@ void AddCreateVerbs(Commands* commands) {
                       [flags](Session& session) { return Validate(session, *flags); });
     AddFiles(
         command, &flags->files,
-        "Specs or experiments in protobuf text format, or names of specs that come with Mentor");
+        "Specs or experiments in protobuf text format or YAML, or names of specs that come with "
+        "Mentor");
     AddOverrides(command, &flags->overrides);
   }
   {

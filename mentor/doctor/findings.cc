@@ -15,6 +15,7 @@ constexpr double kLongGrowth = 0.1;      // The same, in a longer lifetime.
 constexpr double kLargeNumber = 10;      // Far beyond where tanh still tells numbers apart.
 constexpr double kRewardLarge = 100, kRewardSmall = 1e-4;
 constexpr uint32_t kMinibatchSmall = 8;
+constexpr int kEpisodesMin = 60;  // Fewer without a success say nothing about 5 %.
 
 using Findings = std::vector<Finding>;
 
@@ -118,12 +119,22 @@ void JudgeSuccess(const Measured& measured, Findings* findings) {
     return;
   }
   const int episodes = Sum(measured, &RandomAgents::episodes, &Learning::episodes);
+  if (Successes(measured) == 0 && episodes < kEpisodesMin) {
+    // An environment that fails explains it.
+    if (!measured.random.error.empty()) return;
+    findings->push_back({"success-not-seen", false,
+                         absl::StrFormat("none of %d episodes succeeded, which are too few to say "
+                                         "whether any can",
+                                         episodes),
+                         "raise lifetime.steps_per_iteration, or shorten the episodes"});
+    return;
+  }
   if (Successes(measured) == 0) {
     findings->push_back(
         {"success-impossible", true,
          absl::StrFormat("none of %d episodes succeeded, of random agents and of PPO on both "
                          "rewards: the chance is below %s (95 %%)",
-                         episodes, Percent(3.0 / std::max(1, episodes))),
+                         episodes, Percent(3.0 / episodes)),
          "look at an episode (mentor env render) and at the environment's success: can it happen "
          "at all?"});
     return;
@@ -209,13 +220,30 @@ void JudgeLearning(const Measured& measured, Findings* findings) {
   }
   if (measured.reports_success && Successes(measured) == 0) return;  // Said above.
   const Learning& last = measured.longer.empty() ? *measured.shaped : measured.longer.back();
+  if (measured.reports_success && last.returns.grew(0)) {
+    findings->push_back(
+        {"return-without-success", true,
+         absl::StrFormat("within %d iterations PPO on the shaped reward raises the return from %.3g "
+                         "to %.3g, but success stays: %s",
+                         last.iterations, last.returns.first, last.returns.last,
+                         ChangeText(last.success)),
+         "success asks for more than the reward leads to: make goals larger, let the reward rise up "
+         "to the goal, or give agents more steps"});
+    return;
+  }
+  const auto wrong_size = std::ranges::find_if(*findings, [](const Finding& finding) {
+    return finding.id == "reward-large" || finding.id == "reward-small";
+  });
+  const std::string first =
+      wrong_size == findings->end() ? "" : absl::StrCat("mend ", wrong_size->id, " first; then ");
   findings->push_back({"ppo-does-not-learn", true,
                        absl::StrFormat("PPO on the shaped reward does not learn within %d "
                                        "iterations: success %s, return %.3g to %.3g",
                                        last.iterations, ChangeText(last.success),
                                        last.returns.first, last.returns.last),
-                       "try agent.learning_rate x 10 and / 10, then other agent.epochs and "
-                       "agent.gamma"});
+                       absl::StrCat(first,
+                                    "try agent.learning_rate x 10 and / 10, then other "
+                                    "agent.epochs and agent.gamma")});
 }
 
 }  // namespace

@@ -129,7 +129,8 @@ void Pool::Send(In<float, nb::ndim<2>> actions, In<int32_t, nb::ndim<1>> ids) {
 
 std::vector<int32_t> Pool::Recv(int count) {
   envs::EnvironmentPool& pool = this->pool();
-  std::vector<int32_t> ids(count);
+  // Those that are left when their number is no multiple of `count`.
+  std::vector<int32_t> ids(std::min(count, std::max(pool.at_work(), 1)));
   const nb::gil_scoped_release released;
   Raise(pool.Recv(ids));
   return ids;

@@ -59,6 +59,15 @@ PPO("MlpPolicy", gymnasium.make("mentor/reach-v3"), n_steps=64, batch_size=32).l
         here = [entry["name"] for entry in _native.catalogue()]
         self.assertEqual(sorted(here), sorted(set(registration.NAMES) - {"bundle"}))
 
+    def test_specs_say_how_long_an_episode_is(self):
+        for name in (*registration.GYMNASIUM, *registration.META_WORLD):
+            with self.subTest(name):
+                env = gymnasium.make(f"mentor/{name}")
+                self.assertEqual(env.spec.max_episode_steps, env.unwrapped.episode_steps)
+                env.close()
+        timed = gymnasium.wrappers.TimeAwareObservation(gymnasium.make("mentor/Reacher-v5"))
+        self.assertEqual(timed.reset(seed=1)[0].shape, (11,))
+
     def test_a_bundle_is_an_environment(self):
         env = gymnasium.make("mentor/bundle", path=BUNDLE)
         check_env(env.unwrapped, skip_render_check=True)
@@ -181,6 +190,10 @@ class RefusedTest(unittest.TestCase):
         ):
             with self.subTest(repr(action)), self.assertRaisesRegex(kind, words):
                 env.step(action)
+        copied = copy.deepcopy(env)
+        self.assertEqual(
+            copied.action_space.sample().tolist(), env.action_space.sample().tolist()
+        )
         env.step([0, 0, 0, 1])  # It goes on as if nothing had been.
         for options in ("goal", 5):
             with self.subTest(options), self.assertRaisesRegex(TypeError, "options: is"):
@@ -204,9 +217,18 @@ class RefusedTest(unittest.TestCase):
             ("goal_visible", {"name": "Hopper-v5", "goal_visible": True}),
             ("dimension", {"name": "point_reach", "dimension": [3]}),
             ("dimension", {"name": "point_reach", "dimension": 10**9}),
+            ("goal_visible: is 1", {"name": "push-v3", "goal_visible": 1}),
+            ("name: is None", {"name": None}),
+            ("camera: is 5", {"name": "push-v3", "camera": 5}),
+            ("wrappers: is 5", {"name": "push-v3", "wrappers": 5}),
+            (r"wrappers\[0\]", {"name": "push-v3", "wrappers": [{"name": "time_feature", 5: 1}]}),
+            ("path: is 5", {"name": "bundle", "path": 5}),
+            ("path: is", {"name": "bundle", "path": "a\0b"}),
         ):
-            with self.subTest(arguments), self.assertRaisesRegex(ValueError, words):
+            refused = self.assertRaisesRegex((TypeError, ValueError), words)
+            with self.subTest(arguments), refused:
                 mentor.MentorEnv(**arguments).reset(seed=1)
+        mentor.MentorEnv("push-v3", goal_visible=np.bool_(False))
         env = mentor.MentorEnv("push-v3")
         for seed in (-1, 2**64, 1.5, "one"):
             with self.subTest(seed), self.assertRaisesRegex(ValueError, "seed"):

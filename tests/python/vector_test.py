@@ -116,6 +116,22 @@ class VectorTest(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "at work already"):
             envs.send(action)
 
+    def test_recv_gives_those_that_are_left(self):
+        envs = mentor.vector("point_reach", 7, batch_size=3)
+        with self.assertRaisesRegex(RuntimeError, "no episode has begun; call async_reset"):
+            envs.send(np.zeros((1, 2)), [0])
+        envs.async_reset(seed=1)
+        seen = [list(envs.recv()[4]["env_id"]) for _ in range(3)]
+        self.assertEqual([len(ids) for ids in seen], [3, 3, 1])
+        self.assertEqual(sorted(sum(seen, [])), list(range(7)))
+        with self.assertRaisesRegex(RuntimeError, "0 are at work: send"):
+            envs.recv()
+        for ids in ([], np.zeros(0, int), [0] * 8):
+            with self.assertRaisesRegex(ValueError, "env_id"):
+                envs.send(np.zeros((len(ids), 2)), ids)
+        envs.async_reset(seed=1)
+        self.assertEqual(len(envs.recv()[4]["env_id"]), 3)
+
     def test_goals_and_pictures_of_all(self):
         envs = gymnasium.make_vec("mentor/push-v3", 2, render_mode="rgb_array", width=32, height=32)
         observations = envs.reset(seed=1, options={"goal": 3})[0]
@@ -145,9 +161,12 @@ class VectorTest(unittest.TestCase):
             ("num_threads", {"num_threads": 0}),
             ("batch_size", {"num_envs": 2, "batch_size": 3}),
             ("autoreset_mode", {"autoreset_mode": "never"}),
+            ("copy: is 'x'", {"copy": "x"}),
+            ("max_episode_steps: is 3", {"max_episode_steps": 3}),
         ):
             with self.subTest(arguments), self.assertRaisesRegex(ValueError, words):
                 mentor.MentorVectorEnv("point_reach", **arguments)
+        mentor.vector("point_reach", 2, autoreset_mode="SAME_STEP").close()
         envs = mentor.vector("point_reach", 2)
         with self.assertRaisesRegex(RuntimeError, "environment 0.*reset"):
             envs.step(np.zeros((2, 2)))

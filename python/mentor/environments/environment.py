@@ -215,12 +215,15 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: self.__dict__.get(name) for name in ("_arguments", "_choice", "_seeded")}
         state = self.save_state() if self._seeded else None
+        # The action space has its own random numbers.
+        kept["action_space"] = self.action_space
         return {**kept, "state": state, "spec": self.spec, "_np_random": self._np_random}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        state = kept.pop("state")
+        state, action_space = kept.pop("state"), kept.pop("action_space")
         self.__dict__.update(kept)
         self._make()
+        self.action_space = action_space
         if state is not None:
             self._pool.native.restore_state(0, state)
 

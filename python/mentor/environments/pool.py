@@ -47,13 +47,21 @@ class Pool:
         for field, pixels in (("width", width), ("height", height)):
             check_integer(field, pixels, 1, _PIXELS_MAX)
         check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
-        if goal_visible not in (None, True, False):
+        if not isinstance(name, str):
+            raise TypeError(f"name: is {name!r}; give the name of an environment")
+        if goal_visible is not None and not isinstance(goal_visible, (bool, np.bool_)):
             raise ValueError(f"goal_visible: is {goal_visible!r}; give True or False")
+        if not isinstance(camera, str):
+            raise TypeError(f"camera: is {camera!r}; give the name of a camera of the scene")
+        if not isinstance(wrappers, Sequence) or isinstance(wrappers, str):
+            raise TypeError(f"wrappers: is {wrappers!r}; give a list, as of a spec")
         programs.tell()
         values = {field: _text(field, value) for field, value in options.items()}
         if path is not None:
             if name not in ("bundle", _BUNDLE):
                 raise ValueError(f"path: only 'mentor/bundle' takes one, not {name!r}")
+            if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+                raise TypeError(f"path: is {path!r}; give the folder with task.txtpb of a bundle")
             name, values["bundle"] = _BUNDLE, _native.offer_bundle(str(pathlib.Path(path)))
         elif name in ("bundle", _BUNDLE):
             raise ValueError("path: give the folder with task.txtpb of a bundle")
@@ -61,7 +69,7 @@ class Pool:
             environment=name,
             options=values,
             wrappers=[_wrapper(number, one) for number, one in enumerate(wrappers)],
-            goal_visible=goal_visible,
+            goal_visible=None if goal_visible is None else bool(goal_visible),
             goal_seed=goal_seed,
             size=size,
             threads=threads,
@@ -139,7 +147,7 @@ class Pool:
         width, height, camera = self._picture
         drawn = self._native.render(index, width, height, camera)
         self._painter = here
-        return np.frombuffer(drawn, np.uint8).reshape(height, width, 3)
+        return np.frombuffer(drawn, np.uint8).reshape(height, width, 3).copy()
 
 
 def _action_space(facts: Mapping[str, Any]) -> spaces.Box | spaces.Discrete:
@@ -174,5 +182,7 @@ def _wrapper(number: int, wrapper: Wrapper) -> tuple[str, dict[str, str]]:
     field = f"wrappers[{number}]"
     if not isinstance(wrapper, Mapping) or not isinstance(wrapper.get("name"), str):
         raise ValueError(f"{field}: give a dict with 'name' and the wrapper's options")
+    if not all(isinstance(name, str) for name in wrapper):
+        raise ValueError(f"{field}: has a key that is no text; give names of options")
     options = {name: _text(f"{field}.{name}", value) for name, value in wrapper.items()}
     return options.pop("name"), options

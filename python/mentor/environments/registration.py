@@ -29,6 +29,13 @@ SMALL = (
 NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]
 
 
+def _episode_steps(name: str) -> int | None:
+    """Returns the greatest length of an episode where no option changes it."""
+    if name in META_WORLD:
+        return 500
+    return {"Pusher-v5": 100, "Reacher-v5": 50}.get(name, 1000) if name in GYMNASIUM else None
+
+
 def register() -> None:
     """Registers "mentor/NAME" for each name, as `import mentor` does. A second call changes
     nothing. Gymnasium 1.0 and later read no entry points; "mentor:mentor/NAME" imports mentor.
@@ -40,5 +47,6 @@ def register() -> None:
             f"{NAMESPACE}/{name}",
             entry_point="mentor.environments.environment:MentorEnv",
             vector_entry_point="mentor.environments.vector:MentorVectorEnv",
+            max_episode_steps=_episode_steps(name),
             kwargs={"name": name},
         )

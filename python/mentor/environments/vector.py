@@ -60,6 +60,7 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         goal_visible: bool | None = None,
         goal_seed: int = 1,
         wrappers: Sequence[Wrapper] = (),
+        max_episode_steps: int | None = None,
         **options: Any,
     ) -> None:
         self.num_envs = check_integer("num_envs", num_envs, 1, _ENVIRONMENTS_MAX)
@@ -69,14 +70,9 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         self.batch_size = self.num_envs
         if batch_size is not None:
             self.batch_size = check_integer("batch_size", batch_size, 1, self.num_envs)
-        try:
-            mode = AutoresetMode(autoreset_mode)
-        except ValueError:
-            given = [one.value for one in AutoresetMode]
-            raise ValueError(
-                f"autoreset_mode: is {autoreset_mode!r}; give one of {given}"
-            ) from None
-        self._mode = mode
+        if not isinstance(copy, (bool, np.bool_)):
+            raise ValueError(f"copy: is {copy!r}; give True or False")
+        self._mode = mode = _mode_of(autoreset_mode)
         self._pool = Pool(
             name,
             path=path,
@@ -93,6 +89,11 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
             wrappers=wrappers,
             options=options,
         )
+        if max_episode_steps not in (None, -1, self._pool.episode_steps):
+            raise ValueError(
+                f"max_episode_steps: is {max_episode_steps!r}, but episodes have "
+                f"{self._pool.episode_steps} steps; gymnasium.make() takes others, one at a time"
+            )
         self.render_mode = render_mode
         self.metadata = {**self._pool.metadata, "autoreset_mode": mode}
         self.single_observation_space = self._pool.observation_space
@@ -219,17 +220,21 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
     def send(self, actions: Any, env_id: Any = None) -> None:
         """Lets environments step. actions: [n, A] or [n] for the n environments of env_id, int; for
         all without it."""
+        if not self._seeded:
+            raise RuntimeError("send(): no episode has begun; call async_reset() or reset() first")
         ids = np.arange(self.num_envs) if env_id is None else np.asarray(env_id)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise ValueError("env_id: give numbers of environments, as recv() gave them")
+        if not 0 < len(ids) <= self.num_envs:
+            raise ValueError(f"env_id: has {len(ids)} numbers; give 1 to {self.num_envs}")
         if ids.min(initial=0) < 0 or ids.max(initial=0) >= self.num_envs:
             raise ValueError(f"env_id: has {ids}; give numbers from 0 to {self.num_envs - 1}")
         numbers: npt.NDArray[np.int32] = np.ascontiguousarray(ids, dtype="int32")
         self._pool.native.send(self._pool.actions(actions, len(ids), "actions"), numbers)
 
     def recv(self) -> Step:
-        """Waits for batch_size environments. Returns what step() returns, of those alone;
-        infos["env_id"] says which they are."""
+        """Waits for batch_size environments, or for all at work where these are fewer. Returns what
+        step() returns, of those alone; infos["env_id"] says which they are."""
         ids = np.asarray(self._pool.native.recv(self.batch_size))
         arrays = self._arrays
         terminated, truncated = arrays["terminated"][ids], arrays["truncated"][ids]
@@ -248,6 +253,16 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
 
     def close_extras(self, **kwargs: Any) -> None:
         self._pool.native.close()
+
+
+def _mode_of(mode: object) -> AutoresetMode:
+    """Returns Gymnasium's mode of its value or its name."""
+    for one in AutoresetMode:
+        if mode in (one, one.value, one.name):
+            return one
+    raise ValueError(
+        f"autoreset_mode: is {mode!r}; give one of {[one.name for one in AutoresetMode]}"
+    )
 
 
 def vector(name: str, num_envs: int = 1, **arguments: Any) -> MentorVectorEnv:

@@ -54,7 +54,18 @@ TEST_CASE("doctor: without any success the bound on its chance is said", "[unit]
   CHECK(Names(measured, true) == List{"success-impossible"});
   CHECK(Judge(measured)[0].text.find("2100 episodes") != std::string::npos);
   measured.longer = {Agents(12, 0, 0.01, 3)};  // Now it can happen.
-  CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
+  CHECK(Names(measured, true) == List{"return-without-success"});
+}
+
+TEST_CASE("doctor: few episodes without success prove nothing", "[unit]") {
+  Measured measured = Healthy();
+  measured.random = {.steps = 5, .error = "step 5 gave the reward nan"};
+  measured.sparse = measured.shaped = std::nullopt;
+  CHECK(Names(measured, true) == List{"environment-fails"});
+  CHECK(Names(measured, false).empty());
+  measured.random = {.steps = 5000, .episodes = 10, .reward_mean = 1};
+  CHECK(Names(measured, true).empty());
+  CHECK(Names(measured, false) == List{"success-not-seen"});
 }
 
 TEST_CASE("doctor: rare success is a problem where the rule sees nothing else", "[unit]") {
@@ -96,7 +107,13 @@ TEST_CASE("doctor: a lifetime is too short where a longer one learns", "[unit]")
   CHECK(Names(measured, true) == List{"lifetime-too-short"});
   CHECK(Judge(measured).back().remedy.find("48") != std::string::npos);
   measured.longer.pop_back();
+  CHECK(Names(measured, true) == List{"return-without-success"});
+  CHECK(Judge(measured).back().text.find("from 1 to 2") != std::string::npos);
+  measured.longer.back().returns = {1, 1.1, 0.1};
   CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
+  CHECK(Judge(measured).back().remedy.starts_with("try agent.learning_rate"));
+  measured.random.reward_mean = 1e6;
+  CHECK(Judge(measured).back().remedy.starts_with("mend reward-large first"));
 }
 
 TEST_CASE("doctor: sizes that cannot work are found before anything runs", "[unit]") {
