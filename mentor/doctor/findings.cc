@@ -10,6 +10,7 @@ namespace mentor::doctor {
 namespace {
 
 constexpr double kSuccessWanted = 0.05;  // A newborn agent's share of successes.
+constexpr double kSuccessMost = 0.95;    // More leaves nothing to learn.
 constexpr double kGrowth = 0.01;         // A growth of that share.
 constexpr double kLongGrowth = 0.1;      // The same, in a longer lifetime.
 constexpr double kLargeNumber = 10;      // Far beyond where tanh still tells numbers apart.
@@ -103,7 +104,8 @@ void JudgeEnvironment(const Measured& measured, Findings* findings) {
                          "divide the environment's reward"});
   }
   if (random.steps > 0 && size < kRewardSmall) {
-    findings->push_back({"reward-small", false,
+    // A rule that maximises it would maximise nothing.
+    findings->push_back({"reward-small", !measured.success_alone,
                          absl::StrFormat("shaped rewards of a step have mean %.3g and deviation "
                                          "%.3g: there is hardly anything to learn from",
                                          random.reward_mean, random.reward_deviation),
@@ -142,6 +144,14 @@ void JudgeSuccess(const Measured& measured, Findings* findings) {
   const double newborn = measured.shaped ? measured.shaped->success.first
                                          : static_cast<double>(measured.random.successes) /
                                                std::max(1, measured.random.episodes);
+  if (newborn > kSuccessMost) {
+    findings->push_back({"success-always", true,
+                         absl::StrFormat("newborn agents succeed in %s of their episodes: nothing "
+                                         "is left to learn",
+                                         Percent(newborn)),
+                         "look at the environment's success, or make the task harder"});
+    return;
+  }
   if (newborn >= kSuccessWanted) return;
   if (measured.sparse && measured.sparse->success.grew(kGrowth)) return;
   findings->push_back(
@@ -184,18 +194,20 @@ bool JudgeScales(const Measured& measured, Findings* findings) {
   const std::string text = absl::StrFormat("observation %d has mean %.3g and deviation %.3g", i,
                                            measured.random.observation_mean[i],
                                            measured.random.observation_deviation[i]);
-  const bool helps =
-      measured.normalized && measured.shaped &&
-      (measured.reports_success
-           ? measured.normalized->success.last >
-                 measured.shaped->success.last + 2 * measured.shaped->success.error + kGrowth
-           : measured.normalized->returns.last >
-                 measured.shaped->returns.last + 2 * measured.shaped->returns.error);
+  const auto ends_higher = [&](Change Learning::*of, double least) {
+    const Change &with = (*measured.normalized).*of, &without = (*measured.shaped).*of;
+    return with.last > without.last + 2 * without.error + least;
+  };
+  const bool helps = measured.normalized && measured.shaped &&
+                     (ends_higher(&Learning::returns, 0) ||
+                      (measured.reports_success && ends_higher(&Learning::success, kGrowth)));
   findings->push_back(
       {"observations-unlike-scales", helps,
-       helps ? absl::StrFormat("%s; PPO that normalises gets %s where PPO as it is gets %s", text,
-                               ChangeText(measured.normalized->success),
-                               ChangeText(measured.shaped->success))
+       helps ? absl::StrFormat("%s; PPO that normalises gets %s and a return of %.3g where PPO as "
+                               "it is gets %s and %.3g",
+                               text, ChangeText(measured.normalized->success),
+                               measured.normalized->returns.last,
+                               ChangeText(measured.shaped->success), measured.shaped->returns.last)
              : text,
        "set agent.normalize_observations: true, and signal.normalize_observations for the "
        "network"});
@@ -204,6 +216,7 @@ bool JudgeScales(const Measured& measured, Findings* findings) {
 
 void JudgeLearning(const Measured& measured, Findings* findings) {
   if (!measured.shaped || Learns(*measured.shaped, measured.reports_success)) return;
+  if (measured.reports_success && measured.shaped->success.first > kSuccessMost) return;
   for (const Learning& longer : measured.longer) {
     const Change& change = measured.reports_success ? longer.success : longer.returns;
     if (!change.grew(measured.reports_success ? kLongGrowth : 0)) continue;

@@ -57,6 +57,20 @@ TEST_CASE("doctor: without any success the bound on its chance is said", "[unit]
   CHECK(Names(measured, true) == List{"return-without-success"});
 }
 
+TEST_CASE("doctor: where every episode succeeds nothing is left to learn", "[unit]") {
+  Measured measured = Healthy();
+  measured.sparse = measured.shaped = Agents(3, 1, 1, 1000);
+  CHECK(Names(measured, true) == List{"success-always"});
+}
+
+TEST_CASE("doctor: a rule cannot maximise a reward that is always 0", "[unit]") {
+  Measured measured = Healthy();
+  measured.random.reward_mean = measured.random.reward_deviation = 0;
+  CHECK(Names(measured, true) == List{"reward-small"});
+  measured.success_alone = true;
+  CHECK(Names(measured, false) == List{"reward-small"});
+}
+
 TEST_CASE("doctor: few episodes without success prove nothing", "[unit]") {
   Measured measured = Healthy();
   measured.random = {.steps = 5, .error = "step 5 gave the reward nan"};
@@ -95,6 +109,9 @@ TEST_CASE("doctor: unlike scales are a problem where normalising helps", "[unit]
   measured.random.observation_mean[1] = 1e5;
   CHECK(Names(measured, false) == List{"observations-unlike-scales"});
   measured.normalized = Agents(3, 0.08, 0.5);
+  CHECK(Names(measured, true) == List{"observations-unlike-scales"});
+  measured.normalized = Agents(3, 0.08, 0.3);  // No more success, but a higher return.
+  measured.normalized->returns = {1, 3, 0.1};
   CHECK(Names(measured, true) == List{"observations-unlike-scales"});
   measured.agent_normalizes = true;
   CHECK(Judge(measured).empty());
