@@ -100,7 +100,7 @@ void AddDoctorCommand(CLI::App* app, std::function<int()>* action) {
       ->add_option("--steps", flags.steps,
                    "Environment steps that all measurements together may take, about; default: two "
                    "million, or 100,000 in simulators of other processes")
-      ->check(CLI::Range(1000.0, 1e12));
+      ->check(CLI::Range(uint64_t{1000}, uint64_t{1'000'000'000'000}));
   command->add_option("--threads", flags.threads, "Threads that simulate and learn")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -16,7 +16,8 @@ constexpr double kLongGrowth = 0.1;      // The same, in a longer lifetime.
 constexpr double kLargeNumber = 10;      // Far beyond where tanh still tells numbers apart.
 constexpr double kRewardLarge = 100, kRewardSmall = 1e-4;
 constexpr uint32_t kMinibatchSmall = 8;
-constexpr int kEpisodesMin = 60;  // Fewer without a success say nothing about 5 %.
+constexpr int kEpisodesMin = 60;   // Fewer without a success say nothing about 5 %.
+constexpr int kLifetimesMin = 16;  // Fewer lifetimes say little.
 
 using Findings = std::vector<Finding>;
 
@@ -57,7 +58,12 @@ int Successes(const Measured& measured) {
 void JudgeSpec(const Measured& measured, Findings* findings) {
   for (const std::string& warning : measured.warnings)
     findings->push_back({"warning-of-the-spec", false, warning, "read what --check prints"});
-  if (measured.iterations < 2) {
+  if (measured.iterations < 2 && !measured.inner_updates) {
+    findings->push_back({"agents-without-updates", false,
+                         "agents of this rule are not updated within a lifetime, so PPO was not "
+                         "measured",
+                         "look at random agents above, and at the rule's own page (docs/rules.md)"});
+  } else if (measured.iterations < 2) {
     findings->push_back({"lifetime-without-update", true,
                          "a lifetime has one inner iteration, and the last one only collects: no "
                          "agent is ever updated",
@@ -105,7 +111,7 @@ void JudgeEnvironment(const Measured& measured, Findings* findings) {
   }
   if (random.steps > 0 && size < kRewardSmall) {
     // A rule that maximises it would maximise nothing.
-    findings->push_back({"reward-small", !measured.success_alone,
+    findings->push_back({"reward-small", !measured.success_alone && measured.task_rewards,
                          absl::StrFormat("shaped rewards of a step have mean %.3g and deviation "
                                          "%.3g: there is hardly anything to learn from",
                                          random.reward_mean, random.reward_deviation),
@@ -233,6 +239,15 @@ void JudgeLearning(const Measured& measured, Findings* findings) {
   }
   if (measured.reports_success && Successes(measured) == 0) return;  // Said above.
   const Learning& last = measured.longer.empty() ? *measured.shaped : measured.longer.back();
+  if (measured.longer.empty() && last.lifetimes < kLifetimesMin) {
+    findings->push_back({"lifetimes-too-few", false,
+                         absl::StrFormat("PPO was measured in %d lifetimes, which are too few to "
+                                         "say whether it learns",
+                                         last.lifetimes),
+                         "raise --steps"});
+    return;
+  }
+  if (!measured.task_rewards) return;  // PPO on them is not what the rule does.
   if (measured.reports_success && last.returns.grew(0)) {
     findings->push_back(
         {"return-without-success", true,
@@ -249,11 +264,15 @@ void JudgeLearning(const Measured& measured, Findings* findings) {
   });
   const std::string first =
       wrong_size == findings->end() ? "" : absl::StrCat("mend ", wrong_size->id, " first; then ");
-  findings->push_back({"ppo-does-not-learn", true,
+  const std::string success =
+      measured.reports_success ? absl::StrCat("success ", ChangeText(last.success), ", ") : "";
+  // Agents without foresight may learn from a signal all the same.
+  const std::string blind = measured.sees_ahead ? "" : " (agent.gamma is 0)";
+  findings->push_back({"ppo-does-not-learn", measured.sees_ahead,
                        absl::StrFormat("PPO on the shaped reward does not learn within %d "
-                                       "iterations: success %s, return %.3g to %.3g",
-                                       last.iterations, ChangeText(last.success),
-                                       last.returns.first, last.returns.last),
+                                       "iterations%s: %sreturn %.3g to %.3g",
+                                       last.iterations, blind, success, last.returns.first,
+                                       last.returns.last),
                        absl::StrCat(first,
                                     "try agent.learning_rate x 10 and / 10, then other "
                                     "agent.epochs and agent.gamma")});
@@ -262,7 +281,10 @@ void JudgeLearning(const Measured& measured, Findings* findings) {
 }  // namespace
 
 bool Learns(const Learning& learning, bool reports_success) {
-  return reports_success ? learning.success.grew(kGrowth) : learning.returns.grew(0);
+  if (!reports_success) return learning.returns.grew(0);
+  // Where newborn agents succeed often, the return tells more.
+  return learning.success.grew(kGrowth) ||
+         (learning.success.first >= kSuccessWanted && learning.returns.grew(0));
 }
 
 bool UnlikeScales(const RandomAgents& random) {

@@ -145,7 +145,13 @@ Measured FactsOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmar
                     .minibatches = spec.agent().minibatches(),
                     .episode_steps = benchmark.info().episode_steps,
                     .agent_normalizes = spec.agent().normalize_observations(),
+                    .sees_ahead = spec.agent().gamma() > 0,
                     .warnings = meta_learner::WarningsOfSpec(spec)};
+  Violations none;  // The spec was checked.
+  if (const auto parts = meta_learner::LookAtParts(spec, &none); parts.rule != nullptr) {
+    measured.inner_updates = parts.rule->needs().inner_updates;
+    measured.task_rewards = parts.rule->needs().task_rewards;
+  }
   for (const v1::Option& option : spec.rule().option())
     measured.success_alone |= option.name() == "objective" && option.value() == "success";
   measured.reports_success =

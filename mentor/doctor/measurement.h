@@ -48,6 +48,9 @@ struct Measured {
   bool agent_normalizes = false;  // agent.normalize_observations
   bool success_alone = false;     // The outer rule maximises success and sees no shaped reward.
   bool reports_success = true;    // Some training environment may report it.
+  bool inner_updates = true;      // The rule's agents learn within their lifetimes,
+  bool task_rewards = true;       // and they, or the rule, from the task's rewards.
+  bool sees_ahead = true;         // agent.gamma is above 0.
   bool diverged = false;          // An agent's policy gave a number that is not finite.
   std::vector<std::string> warnings = {};  // What --check says.
 

@@ -54,6 +54,8 @@ struct RuleNeeds {
   bool names_tasks = false;
   // Agents learn within their lifetimes, which takes at least two inner iterations.
   bool inner_updates = true;
+  // Agents or rule learn from the task's own rewards or successes.
+  bool task_rewards = true;
   // Steps have labels (envs::EnvironmentInfo::has_labels).
   bool labels = false;
   // Inner iterations of a lifetime in training; 0: as the spec says. Evaluations follow the spec.

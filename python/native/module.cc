@@ -19,6 +19,7 @@
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "python/native/pool.h"
+#include "python/native/unlocked.h"
 
 namespace mentor::python {
 namespace {
@@ -80,6 +81,7 @@ std::string OfferBundle(const std::string& folder) {
 
 NB_MODULE(_native, m) {
   m.doc() = "Environments in C++; use mentor.environments";
+  nb::module_::import_("atexit").attr("register")(nb::cpp_function(&ParkOtherThreads));
   m.def(
       "set_program_folder", [](const std::string& folder) { SetProgramFolder(folder); },
       "folder"_a);

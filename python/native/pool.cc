@@ -1,11 +1,14 @@
 #include "python/native/pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
+
+#include "python/native/unlocked.h"
 
 namespace mentor::python {
 namespace nb = nanobind;
@@ -59,7 +62,7 @@ Pool::Pool(const std::string& environment, const OptionsOfPython& options,
     wrapper->set_name(name);
     *wrapper->mutable_option() = Options(values);
   }
-  const nb::gil_scoped_release released;
+  const Unlocked unlocked;
   pool_ = ValueOrRaise(envs::EnvironmentPool::Make(std::move(wanted)));
 }
 
@@ -110,20 +113,20 @@ void Pool::Reset(const std::vector<uint64_t>& seeds, const std::vector<uint8_t>&
                  std::optional<uint32_t> goal, std::optional<std::vector<double>> parameters,
                  bool wait) {
   envs::EnvironmentPool& pool = this->pool();
-  const nb::gil_scoped_release released;
+  const Unlocked unlocked;
   const envs::TaskChoice choice{.goal = goal, .parameters = std::move(parameters)};
   Raise(wait ? pool.Reset(seeds, mask, choice) : pool.SendReset(seeds, mask, choice));
 }
 
 void Pool::Step(In<float, nb::ndim<2>> actions) {
   envs::EnvironmentPool& pool = this->pool();
-  const nb::gil_scoped_release released;
+  const Unlocked unlocked;
   Raise(pool.Step({actions.data(), actions.size()}));
 }
 
 void Pool::Send(In<float, nb::ndim<2>> actions, In<int32_t, nb::ndim<1>> ids) {
   envs::EnvironmentPool& pool = this->pool();
-  const nb::gil_scoped_release released;
+  const Unlocked unlocked;
   Raise(pool.Send({actions.data(), actions.size()}, {ids.data(), ids.size()}));
 }
 
@@ -131,7 +134,7 @@ std::vector<int32_t> Pool::Recv(int count) {
   envs::EnvironmentPool& pool = this->pool();
   // Those that are left when their number is no multiple of `count`.
   std::vector<int32_t> ids(std::min(count, std::max(pool.at_work(), 1)));
-  const nb::gil_scoped_release released;
+  const Unlocked unlocked;
   Raise(pool.Recv(ids));
   return ids;
 }

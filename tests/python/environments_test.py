@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import subprocess
 import sys
 import threading
 import unittest
@@ -282,6 +283,29 @@ class RefusedTest(unittest.TestCase):
         self.assertTrue(said)
         self.assertIn("another thread is using these environments", said[0])
         env.step(actions)
+
+    def test_a_daemon_thread_may_outlive_the_interpreter(self):
+        program = """
+import sys, threading, time
+import mentor, numpy as np
+envs = mentor.vector("Hopper-v5", 2)
+envs.reset(seed=1)
+def live():
+    while True:
+        envs.step(np.zeros((2, 3), np.float32))
+threading.Thread(target=live, daemon=True).start()
+time.sleep(float(sys.argv[1]))
+"""
+        for wait in ("0", "0.003", "0.02", "0.1"):
+            with self.subTest(wait):
+                done = subprocess.run(
+                    [sys.executable, "-c", program, wait],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                )
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_importing_it_loads_neither_torch_nor_grpc(self):
         for name in ("torch", "grpc", "google.protobuf"):

@@ -108,6 +108,28 @@ class RunTest(Waiting):
         made = len(mentor.Run(self.folder / "a").metrics["meta_return"])
         self.assertLess(made, UPDATES)
 
+    def test_a_program_that_others_end_is_no_finished_run(self):
+        def end_with(number):
+            def end(update):
+                for pid in pathlib.Path("/proc").glob("[0-9]*"):
+                    try:
+                        name, _, rest = (pid / "stat").read_text().rpartition(")")
+                    except OSError:  # It has ended.
+                        continue
+                    if name.endswith("(mentor") and int(rest.split()[1]) == os.getpid():
+                        os.kill(int(pid.name), number)
+
+            return end
+
+        for number, words in (
+            (signal.SIGKILL, "ended by signal 9 .*memory.*the same call continues"),
+            (signal.SIGTERM, "somebody else stopped the run; the same call continues"),
+        ):
+            with self.subTest(words), self.assertRaisesRegex(mentor.RunError, words):
+                mentor.run(
+                    "smoke", LONG, out=self.folder / "a", on_update=end_with(number), progress=False
+                )
+
     def test_two_runs_at_once_in_threads(self):
         runs = {}
 
@@ -129,6 +151,14 @@ class RunTest(Waiting):
             mentor.run("smoke", out=self.folder / "a", threads=0)
         with self.assertRaisesRegex(TypeError, "on_update"):
             mentor.run("smoke", out=self.folder / "a", on_update=3)
+        file = self.folder / "file"
+        file.write_text("x", encoding="utf-8")
+        for out in (file, self.folder / ("a" * 300)):
+            with self.assertRaisesRegex(OSError, "^out: .*give another"):
+                mentor.run("smoke", out=out)
+        for out in (5, "a\0b", ""):
+            with self.assertRaisesRegex(TypeError, "^out: is .*give the path of a folder"):
+                mentor.run("smoke", out=out)
         with self.assertRaises(mentor.SpecError):
             mentor.run("smoke", {"seed": "x"}, out=self.folder / "a")
         self.assertFalse((self.folder / "a").exists())

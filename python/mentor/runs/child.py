@@ -74,6 +74,11 @@ class Child:
             self._asked = True
             self._process.send_signal(signal.SIGINT)
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether stop_once was called while the program ran."""
+        return self._asked
+
     def kill(self) -> None:
         """Ends the program at once. What it has committed is kept."""
         if self._process.poll() is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import tempfile
 import time
 from typing import Any, Callable, Mapping, Optional, Sequence
@@ -16,6 +17,7 @@ from .show import Progress
 
 _POLL_SECONDS = 0.1
 _EXIT_STOPPED = 130  # The program's exit status after a signal.
+_GO_ON = "the same call continues from the last checkpoint"
 
 
 class _Stop:
@@ -68,25 +70,55 @@ def run(
         source, name = _source(spec, bundles, simulators, temporary)
         common += specs.override_flags(overrides)
         checked = specs.checked(source, common, name)
-        folder = pathlib.Path(out if out is not None else checked.run_folder).absolute()
+        folder = _folder(out if out is not None else checked.run_folder)
         command = [str(programs.find()), "run", source, *common, "--out", str(folder)]
         command += programs.flags(
             {
                 "actors": actors,
                 "threads": threads,
                 "device": device,
-                "tensorboard": None if tensorboard is None else os.fspath(tensorboard),
+                "tensorboard": tensorboard and str(_path("tensorboard", tensorboard)),
             }
         )
         table = Table(folder / "metrics.csv")
         table.read()
         shown = Progress(name, checked.outer_updates, len(table.updates)) if progress else None
         code, child = _follow(command, _Delivery(table, on_update), shown, stop_seconds)
+    if code == _EXIT_STOPPED and not child.was_asked:
+        raise RunError(f"{folder}: somebody else stopped the run; {_GO_ON}", folder)
+    if code < 0:
+        ended = f"mentor run was ended by signal {-code} ({_name_of(-code)})"
+        raise RunError(f"{folder}: {ended}; {_GO_ON}", folder)
     if code not in (0, _EXIT_STOPPED):
         raise RunError(
             programs.words_of_failure(child.said()) or f"mentor run ended with {code}", folder
         )
     return Run(folder, summary=child.printed())
+
+
+def _name_of(number: int) -> str:
+    if number == signal.SIGKILL:
+        return "SIGKILL, as where memory runs out"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def _path(field: str, path: programs.PathLike) -> pathlib.Path:
+    if not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path) or not os.fspath(path):
+        raise TypeError(f"{field}: is {path!r}; give the path of a folder")
+    return pathlib.Path(path)
+
+
+def _folder(out: programs.PathLike) -> pathlib.Path:
+    folder = _path("out", out).absolute()
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"out: {folder} is no folder; give another")
+    except OSError as error:
+        raise type(error)(f"out: {folder}: {error.strerror or error}; give another") from None
+    return folder
 
 
 def _source(

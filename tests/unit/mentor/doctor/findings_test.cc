@@ -119,9 +119,13 @@ TEST_CASE("doctor: unlike scales are a problem where normalising helps", "[unit]
 
 TEST_CASE("doctor: a lifetime is too short where a longer one learns", "[unit]") {
   Measured measured = Healthy();
-  measured.shaped = Agents(3, 0.08, 0.085);
-  measured.longer = {Agents(12, 0.08, 0.09), Agents(48, 0.08, 0.6)};
+  measured.shaped = Agents(3, 0.02, 0.025);
+  measured.longer = {Agents(12, 0.02, 0.03), Agents(48, 0.02, 0.6)};
   CHECK(Names(measured, true) == List{"lifetime-too-short"});
+  // Where they succeed often, a higher return is learning enough.
+  measured.shaped = Agents(3, 0.5, 0.5);
+  CHECK(Judge(measured).empty());
+  measured.shaped = Agents(3, 0.02, 0.025);
   CHECK(Judge(measured).back().remedy.find("48") != std::string::npos);
   measured.longer.pop_back();
   CHECK(Names(measured, true) == List{"return-without-success"});
@@ -131,6 +135,34 @@ TEST_CASE("doctor: a lifetime is too short where a longer one learns", "[unit]")
   CHECK(Judge(measured).back().remedy.starts_with("try agent.learning_rate"));
   measured.random.reward_mean = 1e6;
   CHECK(Judge(measured).back().remedy.starts_with("mend reward-large first"));
+}
+
+TEST_CASE("doctor: rules whose agents do not learn by PPO are not blamed for it", "[unit]") {
+  Measured measured = Healthy();
+  measured.iterations = 1;
+  measured.inner_updates = false;
+  measured.sparse = measured.shaped = std::nullopt;
+  CHECK(Names(measured, true).empty());
+  CHECK(Names(measured, false) == List{"agents-without-updates"});
+  measured = Healthy();
+  measured.shaped = Agents(3, 0.08, 0.08);
+  measured.shaped->returns = {0, 0, 0};
+  CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
+  measured.sees_ahead = false;
+  CHECK(Names(measured, false) == List{"ppo-does-not-learn"});
+  measured.random.reward_mean = measured.random.reward_deviation = 0;
+  measured.task_rewards = false;
+  CHECK(Names(measured, true).empty());
+  CHECK(Names(measured, false) == List{"reward-small"});
+}
+
+TEST_CASE("doctor: few lifetimes say little", "[unit]") {
+  Measured measured = Healthy();
+  measured.shaped = Agents(3, 0, 0.15);
+  measured.shaped->success.error = 0.1;
+  measured.shaped->lifetimes = 4;
+  CHECK(Names(measured, true).empty());
+  CHECK(Names(measured, false) == List{"lifetimes-too-few"});
 }
 
 TEST_CASE("doctor: sizes that cannot work are found before anything runs", "[unit]") {
