@@ -90,126 +90,125 @@ AgentBatch OptimizerStep(const UpdateConfig& config, const AgentBatch& x, const 
   return next;
 }
 
-// Numbers of one step, each [S].
-struct StepTrace {
-  Tensor loss, policy_loss, value_loss, entropy, approx_kl, clip_fraction, grad_norm;
-};
-
-class Update {
+// Optimizer steps down any loss.
+class Steps {
  public:
-  Update(const AgentShape& shape, const UpdateConfig& config, const UpdateInputs& inputs)
-      : layout_(AgentLayout(shape)), config_(config), inputs_(inputs) {
-    MENTOR_CHECK(inputs.steps() > 0 && inputs.values.defined() == shape.critic);
-    MENTOR_CHECK(config.last_n >= 0);
-  }
-
-  // Step k. With `graph`, differentiable from x.theta (and the rest of x) and `advantages` to the
-  // result.
-  AgentBatch Step(const AgentBatch& x, const Tensor& advantages, int64_t k, bool graph) {
-    const c10::AutoGradMode gradients(true);
-    const bool leaf = !graph || config_.first_order;
-    const Tensor at = leaf ? x.theta.detach().requires_grad_(true) : x.theta;
-    LossTerms terms;
-    const Tensor loss =
-        Loss(layout_, config_, inputs_, inputs_.minibatches[k], at, advantages, &terms);
-    Tensor grad = torch::autograd::grad({loss.sum()}, {at}, {}, graph, graph)[0];
-    const c10::AutoGradMode rest(graph);
-    Tensor norm;
-    grad = ClippedGradient(config_, grad, &norm);
-    if (static_cast<int64_t>(trace_.size()) == k) {
-      trace_.push_back(
-          {loss.detach(), terms.policy_loss.detach(),
-           terms.value_loss.defined() ? terms.value_loss.detach() : torch::zeros_like(loss),
-           terms.entropy.detach(), terms.approx_kl.detach(), terms.clip_fraction, norm.detach()});
-    }
-    return OptimizerStep(config_, x, grad);
+  Steps(const UpdateConfig& config, const AgentBatch& agents, int64_t steps, const StepLoss& loss,
+        const std::vector<Tensor>& inputs)
+      : config_(config), agents_(agents), steps_(steps), loss_(loss), inputs_(inputs) {
+    MENTOR_CHECK(steps > 0 && config.last_n >= 0);
   }
 
   // Steps [0, end) without a graph. Adds the agents before each step to *path unless it is null.
   AgentBatch Run(int64_t end, std::vector<AgentBatch>* path) {
-    AgentBatch x = Detached(inputs_.agents);
-    const Tensor advantages = inputs_.advantages.detach();
+    AgentBatch x = Detached(agents_);
+    const std::vector<Tensor> inputs = Leaves(/*graph=*/false);
     for (int64_t k = 0; k < end; ++k) {
       if (path != nullptr) path->push_back(x);
-      x = Step(x, advantages, k, /*graph=*/false);
+      x = Step(x, inputs, k, /*graph=*/false);
     }
     return x;
   }
 
-  // The first step that carries a graph.
-  int64_t FirstStep() const {
-    return config_.last_n == 0 ? 0 : std::max<int64_t>(0, inputs_.steps() - config_.last_n);
-  }
-
-  UpdateGradient Unrolled(const AgentLoss& outer_loss) {
+  StepsGradient Unrolled(const AgentLoss& outer_loss) {
     const int64_t first = FirstStep();
     AgentBatch x = Run(first, nullptr);
     const c10::AutoGradMode gradients(true);
     const Tensor theta = x.theta.requires_grad_(true);
-    const Tensor advantages = inputs_.advantages.detach().requires_grad_(true);
-    for (int64_t k = first; k < inputs_.steps(); ++k) x = Step(x, advantages, k, /*graph=*/true);
-    UpdateGradient result;
+    const std::vector<Tensor> inputs = Leaves(/*graph=*/true);
+    for (int64_t k = first; k < steps_; ++k) x = Step(x, inputs, k, /*graph=*/true);
+    StepsGradient result;
     const Tensor loss = outer_loss(x.theta);
-    const auto grads = torch::autograd::grad({loss.sum()}, {x.theta, theta, advantages}, {},
-                                             /*retain_graph=*/false, /*create_graph=*/false,
-                                             /*allow_unused=*/true);
-    result.after = {Detached(x), Trace()};
+    std::vector<Tensor> by = {x.theta, theta};
+    by.insert(by.end(), inputs.begin(), inputs.end());
+    const auto grads = torch::autograd::grad({loss.sum()}, by, {}, /*retain_graph=*/false,
+                                             /*create_graph=*/false, /*allow_unused=*/true);
+    result.after = Detached(x);
     result.outer_loss = loss.detach();
     result.outer_theta = OrZeros(grads[0], theta);
     result.theta = OrZeros(grads[1], theta);
-    result.advantages = OrZeros(grads[2], advantages);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      result.inputs.push_back(OrZeros(grads[2 + i], inputs[i]));
+    result.grad_norm = GradNorms();
     return result;
   }
 
-  UpdateGradient Replay(const AgentLoss& outer_loss) {
+  StepsGradient Replay(const AgentLoss& outer_loss) {
     std::vector<AgentBatch> path;
-    const AgentBatch after = Run(inputs_.steps(), &path);
+    const AgentBatch after = Run(steps_, &path);
     const c10::AutoGradMode gradients(true);
-    UpdateGradient result;
-    result.after = {after, Trace()};
+    StepsGradient result;
+    result.after = after;
     const Tensor end = after.theta.detach().requires_grad_(true);
     const Tensor loss = outer_loss(end);
     result.outer_loss = loss.detach();
     result.outer_theta = torch::autograd::grad({loss.sum()}, {end})[0];
-    result.advantages = torch::zeros_like(inputs_.advantages);
+    for (const Tensor& input : inputs_) result.inputs.push_back(torch::zeros_like(input));
 
     // Cotangents of (theta, m, v) after step k.
     Tensor theta_bar = result.outer_theta, m_bar = torch::zeros_like(theta_bar),
            v_bar = torch::zeros_like(theta_bar);
-    for (int64_t k = inputs_.steps() - 1; k >= FirstStep(); --k) {
+    for (int64_t k = steps_ - 1; k >= FirstStep(); --k) {
       AgentBatch x = Detached(path[k]);
-      for (Tensor* leaf : {&x.theta, &x.adam_m, &x.adam_v}) leaf->requires_grad_(true);
-      const Tensor advantages = inputs_.advantages.detach().requires_grad_(true);
-      const AgentBatch next = Step(x, advantages, k, /*graph=*/true);
+      std::vector<Tensor> by;
+      for (Tensor* leaf : {&x.theta, &x.adam_m, &x.adam_v})
+        by.push_back(leaf->requires_grad_(true));
+      const std::vector<Tensor> inputs = Leaves(/*graph=*/true);
+      by.insert(by.end(), inputs.begin(), inputs.end());
+      const AgentBatch next = Step(x, inputs, k, /*graph=*/true);
       const Tensor product = (next.theta * theta_bar).sum() + (next.adam_m * m_bar).sum() +
                              (next.adam_v * v_bar).sum();
-      const auto grads =
-          torch::autograd::grad({product}, {x.theta, x.adam_m, x.adam_v, advantages}, {},
-                                /*retain_graph=*/false, /*create_graph=*/false,
-                                /*allow_unused=*/true);
+      const auto grads = torch::autograd::grad({product}, by, {}, /*retain_graph=*/false,
+                                               /*create_graph=*/false, /*allow_unused=*/true);
       theta_bar = OrZeros(grads[0], theta_bar);
       m_bar = OrZeros(grads[1], m_bar);
       v_bar = OrZeros(grads[2], v_bar);
-      result.advantages = result.advantages + OrZeros(grads[3], result.advantages);
+      for (size_t i = 0; i < inputs.size(); ++i)
+        result.inputs[i] = result.inputs[i] + OrZeros(grads[3 + i], inputs[i]);
       path.pop_back();
     }
     result.theta = theta_bar;
+    result.grad_norm = GradNorms();
     return result;
   }
 
-  UpdateTrace Trace() const {
-    const auto column = [&](Tensor StepTrace::*member) {
-      std::vector<Tensor> steps;
-      for (const StepTrace& step : trace_) steps.push_back(step.*member);
-      return torch::stack(steps, 1);
-    };
-    return {column(&StepTrace::loss),       column(&StepTrace::policy_loss),
-            column(&StepTrace::value_loss), column(&StepTrace::entropy),
-            column(&StepTrace::approx_kl),  column(&StepTrace::clip_fraction),
-            column(&StepTrace::grad_norm)};
+  StepsGradient Differentiate(const AgentLoss& outer_loss, UpdateImplementation implementation) {
+    if (implementation == UpdateImplementation::kAuto) {
+      implementation = steps_ > kUnrolledStepsMax ? UpdateImplementation::kReplay
+                                                  : UpdateImplementation::kUnrolled;
+    }
+    return implementation == UpdateImplementation::kReplay ? Replay(outer_loss)
+                                                           : Unrolled(outer_loss);
   }
 
+  // [S, K]
+  Tensor GradNorms() const { return torch::stack(grad_norms_, 1); }
+
  private:
+  // Step k. With `graph`, differentiable from x.theta (and the rest of x) and `inputs` to the
+  // result.
+  AgentBatch Step(const AgentBatch& x, const std::vector<Tensor>& inputs, int64_t k, bool graph) {
+    const c10::AutoGradMode gradients(true);
+    const bool leaf = !graph || config_.first_order;
+    const Tensor at = leaf ? x.theta.detach().requires_grad_(true) : x.theta;
+    const Tensor loss = loss_(at, inputs, k);
+    Tensor grad = torch::autograd::grad({loss.sum()}, {at}, {}, graph, graph)[0];
+    const c10::AutoGradMode rest(graph);
+    Tensor norm;
+    grad = ClippedGradient(config_, grad, &norm);
+    if (static_cast<int64_t>(grad_norms_.size()) == k) grad_norms_.push_back(norm.detach());
+    return OptimizerStep(config_, x, grad);
+  }
+
+  // The first step that carries a graph.
+  int64_t FirstStep() const {
+    return config_.last_n == 0 ? 0 : std::max<int64_t>(0, steps_ - config_.last_n);
+  }
+  std::vector<Tensor> Leaves(bool graph) const {
+    std::vector<Tensor> leaves;
+    for (const Tensor& input : inputs_) leaves.push_back(input.detach().requires_grad_(graph));
+    return leaves;
+  }
   static AgentBatch Detached(const AgentBatch& x) {
     return {x.theta.detach(), x.adam_m.detach(), x.adam_v.detach(), x.adam_steps};
   }
@@ -217,10 +216,59 @@ class Update {
     return x.defined() ? x : torch::zeros_like(like);
   }
 
+  const UpdateConfig& config_;
+  const AgentBatch& agents_;
+  const int64_t steps_;
+  const StepLoss& loss_;
+  const std::vector<Tensor>& inputs_;
+  std::vector<Tensor> grad_norms_;
+};
+
+// The PPO loss of step k by the advantages, and the numbers of each step when it is first made.
+class PpoSteps {
+ public:
+  PpoSteps(const AgentShape& shape, const UpdateConfig& config, const UpdateInputs& inputs)
+      : layout_(AgentLayout(shape)), config_(config), inputs_(inputs) {
+    MENTOR_CHECK(inputs.values.defined() == shape.critic);
+  }
+
+  StepLoss Loss() {
+    return [this](const Tensor& theta, const std::vector<Tensor>& inputs, int64_t k) {
+      LossTerms terms;
+      const Tensor loss = learner::Loss(layout_, config_, inputs_, inputs_.minibatches[k], theta,
+                                        inputs[0], &terms);
+      if (static_cast<int64_t>(trace_.size()) == k) {
+        trace_.push_back(
+            {loss.detach(), terms.policy_loss.detach(),
+             terms.value_loss.defined() ? terms.value_loss.detach() : torch::zeros_like(loss),
+             terms.entropy.detach(), terms.approx_kl.detach(), terms.clip_fraction});
+      }
+      return loss;
+    };
+  }
+
+  UpdateTrace Trace(const Tensor& grad_norms) const {
+    const auto column = [&](Tensor Numbers::*member) {
+      std::vector<Tensor> steps;
+      for (const Numbers& step : trace_) steps.push_back((step.*member).detach());
+      return torch::stack(steps, 1);
+    };
+    return {column(&Numbers::loss),       column(&Numbers::policy_loss),
+            column(&Numbers::value_loss), column(&Numbers::entropy),
+            column(&Numbers::approx_kl),  column(&Numbers::clip_fraction),
+            grad_norms};
+  }
+
+ private:
+  // Of one step, each [S].
+  struct Numbers {
+    Tensor loss, policy_loss, value_loss, entropy, approx_kl, clip_fraction;
+  };
+
   const ParamLayout layout_;
   const UpdateConfig& config_;
   const UpdateInputs& inputs_;
-  std::vector<StepTrace> trace_;
+  std::vector<Numbers> trace_;
 };
 
 }  // namespace
@@ -261,21 +309,33 @@ std::vector<Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_age
 
 UpdateOutputs RunUpdate(const AgentShape& shape, const UpdateConfig& config,
                         const UpdateInputs& inputs) {
-  Update update(shape, config, inputs);
-  AgentBatch after = update.Run(inputs.steps(), nullptr);
-  return {std::move(after), update.Trace()};
+  PpoSteps ppo(shape, config, inputs);
+  const StepLoss loss = ppo.Loss();
+  const std::vector<Tensor> leaves = {inputs.advantages};
+  Steps steps(config, inputs.agents, inputs.steps(), loss, leaves);
+  AgentBatch after = steps.Run(inputs.steps(), nullptr);
+  return {std::move(after), ppo.Trace(steps.GradNorms())};
 }
 
 UpdateGradient DifferentiateUpdate(const AgentShape& shape, const UpdateConfig& config,
                                    const UpdateInputs& inputs, const AgentLoss& outer_loss,
                                    UpdateImplementation implementation) {
-  if (implementation == UpdateImplementation::kAuto) {
-    implementation = inputs.steps() > kUnrolledStepsMax ? UpdateImplementation::kReplay
-                                                        : UpdateImplementation::kUnrolled;
-  }
-  Update update(shape, config, inputs);
-  return implementation == UpdateImplementation::kReplay ? update.Replay(outer_loss)
-                                                         : update.Unrolled(outer_loss);
+  PpoSteps ppo(shape, config, inputs);
+  const StepsGradient steps =
+      DifferentiateSteps(config, inputs.agents, inputs.steps(), ppo.Loss(), {inputs.advantages},
+                         outer_loss, implementation);
+  return {.after = {steps.after, ppo.Trace(steps.grad_norm)},
+          .outer_loss = steps.outer_loss,
+          .outer_theta = steps.outer_theta,
+          .advantages = steps.inputs[0],
+          .theta = steps.theta};
+}
+
+StepsGradient DifferentiateSteps(const UpdateConfig& config, const AgentBatch& agents,
+                                 int64_t steps, const StepLoss& loss,
+                                 const std::vector<Tensor>& inputs, const AgentLoss& outer_loss,
+                                 UpdateImplementation implementation) {
+  return Steps(config, agents, steps, loss, inputs).Differentiate(outer_loss, implementation);
 }
 
 }  // namespace mentor::learner

@@ -107,4 +107,23 @@ UpdateGradient DifferentiateUpdate(
     const AgentShape& shape, const UpdateConfig& config, const UpdateInputs& inputs,
     const AgentLoss& outer_loss, UpdateImplementation implementation = UpdateImplementation::kAuto);
 
+// The same for any loss: K optimizer steps of `config` from `agents`, step k down the gradient of
+// loss(theta, inputs, k). The loss is [S], differentiable in theta [S, P] and in the inputs, and a
+// function of each agent's own theta.
+using StepLoss =
+    std::function<torch::Tensor(const torch::Tensor& theta,
+                                const std::vector<torch::Tensor>& inputs, int64_t k)>;
+struct StepsGradient {
+  AgentBatch after;                   // Detached.
+  torch::Tensor outer_loss;           // [S]
+  torch::Tensor outer_theta;          // [S, P]
+  std::vector<torch::Tensor> inputs;  // Gradients of outer_loss.sum() through the steps,
+  torch::Tensor theta;                // and by theta before.
+  torch::Tensor grad_norm;            // [S, K], before clipping
+};
+StepsGradient DifferentiateSteps(
+    const UpdateConfig& config, const AgentBatch& agents, int64_t steps, const StepLoss& loss,
+    const std::vector<torch::Tensor>& inputs, const AgentLoss& outer_loss,
+    UpdateImplementation implementation = UpdateImplementation::kAuto);
+
 }  // namespace mentor::learner

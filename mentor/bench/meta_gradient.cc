@@ -17,7 +17,7 @@
 #include "common/check.h"
 #include "mentor/bench/bench.h"
 #include "mentor/bench/workload.h"
-#include "methods/meta_gradient/outer_objective.h"
+#include "methods/shared/outer_objective.h"
 
 namespace mentor::bench {
 namespace {

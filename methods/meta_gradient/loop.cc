@@ -20,7 +20,6 @@
 
 #include "agents/adam.h"
 #include "agents/differentiable_update.h"
-#include "agents/episodes.h"
 #include "agents/gae.h"
 #include "agents/policy.h"
 #include "agents/policy_weights.h"
@@ -28,9 +27,10 @@
 #include "methods/base/inner_loop.h"
 #include "methods/base/lifetimes.h"
 #include "methods/base/loop_parts.h"
-#include "methods/meta_gradient/critic.h"
-#include "methods/meta_gradient/outer_objective.h"
+#include "methods/shared/critic.h"
+#include "methods/shared/outer_objective.h"
 #include "methods/shared/folded_input.h"
+#include "methods/shared/segment_summary.h"
 
 namespace mentor::learner {
 namespace {
@@ -247,7 +247,7 @@ class MetaGradient : public InnerLoop {
     collected.observations = seen.observations;
     collected.next_observations = seen.next_observations;
     collected.signals = signals.cpu();
-    Describe(collected, report);
+    ReportSegment(collected, report);
     report->update_seconds += timer.Seconds() - report->signal_seconds;
     return collected;
   }
@@ -508,26 +508,6 @@ class MetaGradient : public InnerLoop {
     statistic("value_loss", after.trace.value_loss.select(1, 0));
   }
 
-  // Statistics that tell whether agents still see new episodes
-  // (methods/meta_gradient/README.md#why-the-published-runs-failed, 1 and 2).
-  static void Describe(const Segment& segment, LoopReport* report) {
-    std::vector<double> returns, lengths;
-    for (const auto& episodes : EndedEpisodes(segment)) {
-      for (const EndedEpisode& episode : episodes) {
-        returns.push_back(episode.shaped_return);
-        lengths.push_back(static_cast<double>(episode.steps));
-      }
-    }
-    const auto describe = [&](const std::string& name, const Tensor& x) {
-      if (x.numel() == 0) return;
-      report->statistics[name + "_mean"] = x.mean().item<double>();
-      report->statistics[name + "_sd"] = x.std(/*unbiased=*/false).item<double>();
-    };
-    describe("signal", segment.signals.to(torch::kFloat64));
-    describe("episode_return", torch::tensor(returns, torch::kFloat64));
-    describe("episode_length", torch::tensor(lengths, torch::kFloat64));
-  }
-
   bool KeepsLesson() const { return config_.fresh && context_.shard->outer_learning(); }
 
   // Tensors of the right shapes, to be filled.
@@ -648,7 +628,7 @@ void CheckConfig(const InnerLoopContext& context, const LoopConfig& config,
 
 MetricTable Metrics() {
   using Panel = MetricInfo::Panel;
-  return {
+  MetricTable metrics = {
       {.name = "outer_loss", .help = "Outer loss of the updated agents."},
       {.name = "outer_clip_fraction", .help = "Share of steps whose ratio the outer loss clips."},
       {.name = "outer_advantage_std",
@@ -676,19 +656,9 @@ MetricTable Metrics() {
        .help = "Value loss of the agents before their update.",
        .label = "value loss of the agents",
        .panel = Panel::kOwn},
-      {.name = "signal_mean", .help = "Mean of the signals."},
-      {.name = "signal_sd", .help = "Standard deviation of the signals."},
-      {.name = "episode_return_mean",
-       .help = "Mean shaped return of the episodes that ended in this inner iteration."},
-      {.name = "episode_return_sd",
-       .help = "Standard deviation of the shaped return of the episodes that ended in this inner "
-               "iteration."},
-      {.name = "episode_length_mean",
-       .help = "Mean length of the episodes that ended in this inner iteration, in steps."},
-      {.name = "episode_length_sd",
-       .help = "Standard deviation of the length of the episodes that ended in this inner "
-               "iteration."},
   };
+  for (const MetricInfo& metric : SegmentMetrics()) metrics.push_back(metric);
+  return metrics;
 }
 
 const RegisterInnerLoop kMetaGradient({

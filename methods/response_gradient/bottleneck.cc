@@ -24,18 +24,21 @@ using torch::Tensor;
 struct Config {
   int64_t hidden, layers, bottleneck;
   double output_gain;
+  bool bounded;
 };
 
 const auto kOptions = Bind<Config>(
     {{&Config::hidden, "hidden", "64", 1, kUnitsMax, "Units of each hidden layer."},
      {&Config::layers, "layers", "2", 1, 8, "Hidden layers."},
      {&Config::bottleneck, "bottleneck", "4", 1, kUnitsMax, "Units of the narrow layer."},
-     {&Config::output_gain, "output_gain", "1", 0, 100, "Gain of the output layer at birth."}});
+     {&Config::output_gain, "output_gain", "1", 0, 100, "Gain of the output layer at birth."},
+     {&Config::bounded, "bounded", true,
+      "A tanh bounds the output to (-1, 1); the manuscript has none."}});
 
 class BottleneckNetwork : public SignalNetwork, public SignalGradient {
  public:
   BottleneckNetwork(const SignalContext& context, const Config& config)
-      : layers_(config.layers), output_gain_(config.output_gain) {
+      : layers_(config.layers), output_gain_(config.output_gain), bounded_(config.bounded) {
     const int64_t hidden = config.hidden, narrow = config.bottleneck;
     NamedShapes parameters;
     for (int64_t i = 1; i <= layers_; ++i) {
@@ -71,7 +74,8 @@ class BottleneckNetwork : public SignalNetwork, public SignalGradient {
     for (int64_t i = 0; i < layers_; ++i, next += 2)
       x = torch::tanh(torch::linear(x, w[next], w[next + 1]));
     x = torch::linear(x, w[next], w[next + 1]);  // The bottleneck has no activation.
-    const Tensor signals = torch::linear(x, w[next + 2], w[next + 3]).squeeze(-1).tanh();
+    Tensor signals = torch::linear(x, w[next + 2], w[next + 3]).squeeze(-1);
+    if (bounded_) signals = signals.tanh();
     state->previous = signals.detach().select(1, -1).clone();
     return signals;
   }
@@ -79,6 +83,7 @@ class BottleneckNetwork : public SignalNetwork, public SignalGradient {
  private:
   const int64_t layers_;
   const double output_gain_;
+  const bool bounded_;
   ParamLayout layout_;
   int64_t conditioning_size_ = 0;
 };

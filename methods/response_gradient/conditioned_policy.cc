@@ -4,6 +4,9 @@
 #include <string>
 #include <utility>
 
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+
 #include "agents/orthogonal.h"
 #include "common/check.h"
 #include "common/exact_math.h"
@@ -15,6 +18,8 @@ using torch::Tensor;
 
 // The printed equation has none (methods/response_gradient/README.md#reading-variance-epsilon).
 constexpr double kVarianceEpsilon = 1e-5;
+// What the names of the maps' tensors begin with.
+constexpr char kLayerNorm[] = "cln.", kFilm[] = "film.";
 
 Tensor Normalised(const Tensor& a) {
   const auto units = static_cast<double>(a.size(-1));
@@ -30,13 +35,23 @@ int64_t ConditioningSize(const SignalNetwork* network) {
   return gradient != nullptr ? gradient->conditioning_size() : 0;
 }
 
-ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size) {
+ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size,
+                              const Conditioning& conditioning) {
   const int64_t hidden = shape.hidden_units;
+  const std::string prefix = conditioning.film ? kFilm : kLayerNorm;
+  const int64_t inputs = conditioning.layers > 0 ? conditioning.units : eta_size;
   NamedShapes tensors = ThreeLayers("actor", shape.observation_size, hidden, shape.action_size);
-  tensors.insert(tensors.end(), {{"cln.Wg", {hidden, eta_size}},
-                                 {"cln.bg", {hidden}},
-                                 {"cln.Wb", {hidden, eta_size}},
-                                 {"cln.bb", {hidden}}});
+  tensors.insert(tensors.end(), {{prefix + "Wg", {hidden, inputs}},
+                                 {prefix + "bg", {hidden}},
+                                 {prefix + "Wb", {hidden, inputs}},
+                                 {prefix + "bb", {hidden}}});
+  for (const char* map : {"g.", "o."}) {
+    for (int64_t i = 1; i <= conditioning.layers; ++i) {
+      tensors.push_back({absl::StrCat(prefix, map, "W", i),
+                         {conditioning.units, i == 1 ? eta_size : conditioning.units}});
+      tensors.push_back({absl::StrCat(prefix, map, "b", i), {conditioning.units}});
+    }
+  }
   if (!shape.discrete) tensors.push_back({"logstd", {shape.action_size}});
   return ParamLayout(std::move(tensors));
 }
@@ -54,9 +69,9 @@ Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape, dou
     Tensor part = parameters.narrow(0, slice.offset, slice.size);
     if (slice.name == "logstd") {
       part.fill_(exact::Log(initial_std));
-    } else if (slice.name == "cln.bg") {
+    } else if (absl::EndsWith(slice.name, ".bg")) {
       part.fill_(1);
-    } else if (slice.name == "cln.Wg" || slice.name == "cln.Wb") {
+    } else if (absl::EndsWith(slice.name, ".Wg") || absl::EndsWith(slice.name, ".Wb")) {
       std::vector<double> normals(static_cast<size_t>(slice.size));
       stream.Normals(number, normals);
       float* to = part.mutable_data_ptr<float>();
@@ -72,13 +87,19 @@ Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape, dou
 
 ConditionedPolicy SplitConditioned(const ParamLayout& layout, const Tensor& theta) {
   const std::vector<Tensor> p = layout.Split(theta);
-  MENTOR_CHECK(p.size() >= 10 && layout.slices()[6].name == "cln.Wg");
-  return {.mlp = {p[0], p[1], p[2], p[3], p[4], p[5]},
-          .gain_map = p[6],
-          .offset_map = p[8],
-          .gain_bias = p[7],
-          .offset_bias = p[9],
-          .log_std = p.size() > 10 ? p[10] : Tensor()};
+  MENTOR_CHECK(p.size() >= 10 && absl::EndsWith(layout.slices()[6].name, ".Wg"));
+  ConditionedPolicy policy{.mlp = {p[0], p[1], p[2], p[3], p[4], p[5]},
+                           .film = absl::StartsWith(layout.slices()[6].name, kFilm),
+                           .gain_map = p[6],
+                           .offset_map = p[8],
+                           .gain_bias = p[7],
+                           .offset_bias = p[9]};
+  size_t end = p.size();
+  if (layout.slices().back().name == "logstd") policy.log_std = p[--end];
+  const auto first = p.begin() + 10, last = p.begin() + static_cast<ptrdiff_t>(end);
+  policy.gain_hidden = {first, first + (last - first) / 2};
+  policy.offset_hidden = {first + (last - first) / 2, last};
+  return policy;
 }
 
 Mlp SplitValue(const ParamLayout& layout, const Tensor& theta) {
@@ -87,15 +108,20 @@ Mlp SplitValue(const ParamLayout& layout, const Tensor& theta) {
 }
 
 Modulation Fold(const ConditionedPolicy& policy, const Tensor& eta) {
-  return {.gain = Affine(eta, policy.gain_map, policy.gain_bias),
-          .offset = Affine(eta, policy.offset_map, policy.offset_bias)};
+  const auto hidden = [&](const std::vector<Tensor>& layers) {
+    Tensor x = eta;
+    for (size_t i = 0; i < layers.size(); i += 2) x = Affine(x, layers[i], layers[i + 1]).tanh();
+    return x;
+  };
+  return {.gain = Affine(hidden(policy.gain_hidden), policy.gain_map, policy.gain_bias),
+          .offset = Affine(hidden(policy.offset_hidden), policy.offset_map, policy.offset_bias)};
 }
 
 Tensor Forward(const ConditionedPolicy& policy, const Modulation& modulation,
                const Tensor& observations) {
   const Mlp& mlp = policy.mlp;
   const Tensor first = Affine(observations, mlp.w1, mlp.b1).tanh();
-  const Tensor z = Normalised(Affine(first, mlp.w2, mlp.b2));
+  const Tensor second = Affine(first, mlp.w2, mlp.b2), z = policy.film ? second : Normalised(second);
   return Affine((modulation.gain * z + modulation.offset).tanh(), mlp.w3, mlp.b3);
 }
 
@@ -103,13 +129,21 @@ std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
                                                const ConditionedPolicy& policy,
                                                const Modulation& modulation) {
   const int64_t agents = modulation.gain.size(0), parts = modulation.gain.size(1);
-  std::vector<Tensor> own;  // Each [S, E, ...], in the order of POLICY_NETWORK_LAYER_NORM.
+  std::vector<Tensor> own;  // Each [S, E, ...], in the order of the network's kind.
+  const auto each = [&](const Tensor& x) {
+    return x.reshape({agents, 1, -1}).expand({agents, parts, -1});
+  };
   const Mlp& mlp = policy.mlp;
-  for (const Tensor& x : {mlp.w1, mlp.b1, mlp.w2, mlp.b2, mlp.w3, mlp.b3, policy.log_std}) {
-    if (x.defined()) own.push_back(x.reshape({agents, 1, -1}).expand({agents, parts, -1}));
+  own = {each(mlp.w1), each(mlp.b1)};
+  if (policy.film) {
+    own.push_back((modulation.gain.unsqueeze(-1) * mlp.w2.unsqueeze(1)).flatten(2));
+    own.push_back(modulation.gain * mlp.b2.unsqueeze(1) + modulation.offset);
+  } else {
+    own.insert(own.end(), {each(mlp.w2), each(mlp.b2)});
   }
-  own.push_back(modulation.gain);
-  own.push_back(modulation.offset);
+  own.insert(own.end(), {each(mlp.w3), each(mlp.b3)});
+  if (policy.log_std.defined()) own.push_back(each(policy.log_std));
+  if (!policy.film) own.insert(own.end(), {modulation.gain, modulation.offset});
   const Tensor rows = torch::cat(own, -1)
                           .detach()
                           .to(torch::kCPU, torch::kFloat32)
@@ -118,7 +152,7 @@ std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
   std::vector<v1::PolicyWeights> policies(rows.size(0));
   for (int64_t i = 0; i < rows.size(0); ++i) {
     v1::PolicyWeights& weights = policies[i];
-    weights.set_network(v1::POLICY_NETWORK_LAYER_NORM);
+    weights.set_network(policy.film ? v1::POLICY_NETWORK_MLP : v1::POLICY_NETWORK_LAYER_NORM);
     weights.set_discrete(shape.discrete);
     weights.set_observation_size(static_cast<uint32_t>(shape.observation_size));
     weights.set_action_size(static_cast<uint32_t>(shape.action_size));

@@ -5,8 +5,9 @@
 //   h1 = tanh(W1 obs + b1)    a = W2 h1 + b2    z = (a - mean(a)) / sqrt(var(a) + 1e-5)
 //   gain = Wg eta + bg        offset = Wb eta + bb        output = W3 tanh(gain z + offset) + b3
 //
-// Gain and offset do not depend on the observation. They are folded once into a plain layer
-// normalisation, which is the form that actors get.
+// The maps may have tanh layers before their last, and with FiLM z is a itself. Gain and offset do
+// not depend on the observation. They are folded once into a plain layer normalisation or, with
+// FiLM, into layer 2: the forms that actors get.
 #pragma once
 
 #include <torch/types.h>
@@ -25,9 +26,17 @@ namespace mentor::learner {
 // How many of the network's last weights a policy can be conditioned on; 0 without a network too.
 int64_t ConditioningSize(const SignalNetwork* network);
 
+struct Conditioning {
+  int64_t layers = 0;  // Hidden tanh layers of both maps,
+  int64_t units = 32;  // and the units of each.
+  bool film = false;   // No normalisation (Perez et al. 2018).
+};
+
 struct ConditionedPolicy {
-  Mlp mlp;                               // Layer 2 is normalised before its tanh.
-  torch::Tensor gain_map, offset_map;    // [S, H, Qe]
+  Mlp mlp;            // Layer 2 is normalised before its tanh, unless film.
+  bool film = false;
+  std::vector<torch::Tensor> gain_hidden, offset_hidden;  // W, b of each hidden layer of the maps.
+  torch::Tensor gain_map, offset_map;    // [S, H, Qe], or [S, H, units]
   torch::Tensor gain_bias, offset_bias;  // [S, H]
   torch::Tensor log_std;                 // [S, A]; undefined for discrete actions.
 };
@@ -37,14 +46,16 @@ struct Modulation {
   torch::Tensor gain, offset;
 };
 
-// actor.W1 b1 W2 b2 W3 b3, cln.Wg bg Wb bb, logstd (continuous). Only the policy: the two value
+// actor.W1 b1 W2 b2 W3 b3, cln.Wg bg Wb bb, cln.g.W1 g.b1 .. o.W1 o.b1 .. (hidden layers of the
+// maps), logstd (continuous). FiLM's begin with film. instead of cln. Only the policy: the two value
 // networks of these agents are not conditioned and have separate parameters.
-ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size);
+ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size,
+                              const Conditioning& conditioning = {});
 // critic.W1 b1 W2 b2 W3 b3.
 ParamLayout ValueLayout(const AgentShape& shape);
 
 // New parameters of one agent, [P] float32. Matrices are orthogonal with the gains of
-// agent_shape.h. The maps from eta are normal with standard deviation map_std; bg = 1. Tensor
+// agent_shape.h. The last maps to gain and offset are normal with deviation map_std; bg = 1. Tensor
 // number = first_tensor + its index in the layout.
 torch::Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape,
                                 double initial_std, double map_std, const RandomStream& stream,

@@ -7,7 +7,7 @@
 //   validation round  eta += Adam(grad_eta mean min(rho A_ex, clip(rho) A_ex)), rewards r_ex,
 //                     theta fixed
 //
-// Terms 12 and 13, through one plain step of the policy round, are added when they have a weight.
+// Terms 12 and 13, through the steps of the policy round, are added when they have a weight.
 // With frozen meta-parameters there is nothing to validate, so both collections are policy rounds.
 #include "methods/response_gradient/loop.h"
 
@@ -56,12 +56,19 @@ const auto kOptions = Bind<Config>(
       "The task reward: the shaped reward or the sparse success signal."},
      {&Config::w11, "w11", "1", 0, 1000, "Weight of the direct term, equation 17."},
      {&Config::w12, "w12", "0", 0, 1000,
-      "Weight of the term through the conditioned policy step (second order)."},
+      "Weight of the term through the conditioned policy round (second order)."},
      {&Config::w13, "w13", "0", 0, 1000,
       "Weight of the term through the learned reward, which alone is LIRPG (second order); above 0 "
       "all of the signal network learns."},
-     {&Config::policy_step, "policy_step", "0.1", 1e-9, 1e6,
-      "Length alpha of the plain policy step of terms 12 and 13."},
+     {In(&Config::conditioning, &Conditioning::film),
+      "conditioning",
+      {{"layer_norm", false}, {"film", true}},
+      "What gain and offset act on: the normalised layer, or the layer as it is (FiLM)."},
+     {In(&Config::conditioning, &Conditioning::layers), "map_layers", "0", 0, 8,
+      "Hidden tanh layers of the maps from eta to gain and offset; 0: linear, as in the "
+      "manuscript."},
+     {In(&Config::conditioning, &Conditioning::units), "map_units", "32", 1, 4096,
+      "Units of each of these."},
      {&Config::round_k,
       "denominator",
       {{"round_k", true}, {"behaviour", false}},
@@ -118,7 +125,7 @@ class ResponseGradient : public InnerLoop {
         shape_(ShapeOfAgents(*context_.shard)),
         gradient_(*context_.network->gradient()),
         eta_size_(gradient_.conditioning_size()),
-        layout_(ConditionedLayout(shape_, eta_size_)),
+        layout_(ConditionedLayout(shape_, eta_size_, config_.conditioning)),
         value_layout_(ValueLayout(shape_)),
         normaliser_(NormaliserOf(context_)) {}
 
@@ -134,20 +141,17 @@ class ResponseGradient : public InnerLoop {
     const bool learning = context_.shard->outer_learning();
     const bool perturbed = learning && config_.perturbation > 0;
     const Tensor none = torch::zeros({num_agents(), 1, eta_size_}, phi().options());
-    const Tensor theta_k = policy_.theta;
-
     const Tensor noise = perturbed ? Noise(iteration, config_.parts, config_.perturbation) : none;
     MENTOR_ASSIGN_OR_RETURN(Segment first_segment, collect(PoliciesWith(noise)));
     Round first = See(&first_segment, noise, report);
-    const Tensor values = Values(inner_value_, first);  // The values that the policy round uses.
-    PolicyRound(iteration, 0, first, report);
+    const TakenRound taken = PolicyRound(iteration, 0, first, report);
 
     MENTOR_ASSIGN_OR_RETURN(Segment second_segment, collect(Policies()));
     Round second = See(&second_segment, none, report);
     if (learning) {
       const CpuTimer timer;
-      ReportRounds(first, second, theta_k, report);
-      Validate(iteration, first, values, second, theta_k, report);
+      ReportRounds(first, second, taken.agents.theta, report);
+      Validate(iteration, first, taken, second, report);
       report->update_seconds += timer.Seconds();
     } else if (iteration + 1 < spec().lifetime().iterations()) {
       PolicyRound(iteration, 1, second, report);
@@ -356,45 +360,57 @@ class ResponseGradient : public InnerLoop {
     Descend(gradient, config, value);
   }
 
+  RowDensities OnRows(const Tensor& theta, const Tensor& eta, const Round& round,
+                      const Tensor& rows) const {
+    const Outputs outputs = Act(theta, eta, round, rows);
+    return {outputs.log_probs, spec().agent().entropy_coef() != 0
+                                   ? Entropy(outputs.output, outputs.log_std)
+                                   : Tensor()};
+  }
+
   // Equation 23. `number`: the round's number in its iteration.
-  void PolicyRound(uint32_t iteration, uint32_t number, const Round& round, LoopReport* report) {
+  TakenRound PolicyRound(uint32_t iteration, uint32_t number, const Round& round,
+                         LoopReport* report) {
     const CpuTimer timer;
     const v1::AgentSpec& agent = spec().agent();
-    const PpoConfig config =
-        PpoConfigFromSpec(agent, iteration + 1, spec().lifetime().iterations());
     const Advantages estimate = AdvantagesOf(round, InnerRewards(round, round.segment.signals),
                                              Values(inner_value_, round));
+    TakenRound taken{
+        .agents = policy_,
+        .log_probs = round.segment.log_probs,
+        .advantages = estimate.advantages,
+        .standardise = agent.normalize_advantage(),
+        .config = PpoConfigFromSpec(agent, iteration + 1, spec().lifetime().iterations()),
+        .minibatches = {}};
+    taken.minibatches =
+        Minibatches(iteration, number, taken.config.epochs, taken.config.minibatches);
     const Tensor advantages = AsUsed(estimate.advantages), eta = EtaOf(phi());
-    const AgentBatch policy_before = policy_, value_before = inner_value_;
-    for (const Tensor& rows : Minibatches(iteration, number, config.epochs, config.minibatches)) {
+    const AgentBatch value_before = inner_value_;
+    for (const Tensor& rows : taken.minibatches) {
       Tensor gradient;
       {
         const torch::AutoGradMode with_gradients(true);
         const Tensor theta = Leaf(policy_.theta);
-        const Outputs outputs = Act(theta, eta, round, rows);
-        Tensor objective =
-            ClippedSurrogate(outputs.log_probs, TakeRows(round.segment.log_probs, rows),
-                             TakeRows(advantages, rows), {.range = config.clip})
-                .objective;
-        if (config.entropy_coef != 0)
-          objective = objective + config.entropy_coef * Entropy(outputs.output, outputs.log_std);
-        gradient = torch::autograd::grad({-objective.sum()}, {theta})[0];
+        const Tensor loss = PolicyLoss(OnRows(theta, eta, round, rows), taken, advantages, rows);
+        gradient = torch::autograd::grad({loss.sum()}, {theta})[0];
       }
-      Descend(gradient, config, &policy_);
+      Descend(gradient, taken.config, &policy_);
       ValueStep(config_.value, TakeRows(round.observations, rows), TakeRows(estimate.returns, rows),
                 &inner_value_);
     }
     const Tensor finite =
         policy_.theta.isfinite().all(1).logical_and(inner_value_.theta.isfinite().all(1));
     report->nonfinite_updates += static_cast<uint64_t>(num_agents() - finite.sum().item<int64_t>());
-    policy_ = ChooseAgents(finite, policy_, policy_before);
+    policy_ = ChooseAgents(finite, policy_, taken.agents);
     inner_value_ = ChooseAgents(finite, inner_value_, value_before);
     report->update_seconds += timer.Seconds();
+    return taken;
   }
 
-  // Equation 24: the gradient by phi, or the step that it made. values: those of the policy round.
-  void Validate(uint32_t iteration, const Round& first, const Tensor& values, const Round& second,
-                const Tensor& theta_k, LoopReport* report) {
+  // Equation 24: the gradient by phi, or the step that it made. `taken`: the policy round.
+  void Validate(uint32_t iteration, const Round& first, const TakenRound& taken,
+                const Round& second, LoopReport* report) {
+    const Tensor& theta_k = taken.agents.theta;
     const Tensor denominator =
         config_.round_k ? Act(theta_k, EtaOf(phi()), second).log_probs : second.segment.log_probs;
     const Advantages estimate =
@@ -409,9 +425,17 @@ class ResponseGradient : public InnerLoop {
     task_value_ = ChooseAgents(task_value_.theta.isfinite().all(1), task_value_, value_before);
     if (iteration < config_.warmup) return;
 
+    // Terms 12 and 13 are taken once, where the steps of eta begin: they lead through the whole
+    // policy round (README.md#reading-terms-once).
+    Tensor through = torch::zeros_like(phi());
+    if (config_.through_round()) {
+      const DirectGradient direct = ThroughPolicy(Density(second), policy_.theta, EtaOf(phi()),
+                                                  denominator, advantages, config_.clipping);
+      through = ThroughRound(first, taken, direct.theta, report);
+    }
     if (!config_.local) {
-      const Tensor gradient = OuterGradient(first, values, second, {}, theta_k, denominator,
-                                            advantages, /*first_step=*/true, report);
+      const Tensor gradient =
+          DirectTerm(second, {}, denominator, advantages, /*first_step=*/true, report) + through;
       if (gradient.isfinite().all().item<bool>()) {
         report->outer_gradient = gradient.cpu().to(torch::kFloat64);
       } else {
@@ -422,9 +446,9 @@ class ResponseGradient : public InnerLoop {
     const AgentBatch before = outer_;
     bool first_step = true;
     for (const Tensor& rows : Minibatches(iteration, 1, config_.epochs, config_.minibatches)) {
-      const Tensor gradient = OuterGradient(first, values, second, rows, theta_k, denominator,
-                                            advantages, first_step, report) /
-                              static_cast<double>(num_agents());
+      const Tensor gradient =
+          (DirectTerm(second, rows, denominator, advantages, first_step, report) + through) /
+          static_cast<double>(num_agents());
       Descend(gradient.unsqueeze(0), config_.outer, &outer_);
       first_step = false;
     }
@@ -441,47 +465,46 @@ class ResponseGradient : public InnerLoop {
         Divergence(second.segment.log_probs, Act(policy_.theta, EtaOf(phi()), second).log_probs));
   }
 
-  // Gradient [Q] of the outer loss (minus the task return), summed over the agents.
-  Tensor OuterGradient(const Round& first, const Tensor& values, const Round& second,
-                       const Tensor& rows, const Tensor& theta_k, const Tensor& denominator,
-                       const Tensor& advantages, bool first_step, LoopReport* report) const {
+  // Gradient [Q] of the outer loss (minus the task return), summed over the agents: term 11 on
+  // these rows,
+  Tensor DirectTerm(const Round& second, const Tensor& rows, const Tensor& denominator,
+                    const Tensor& advantages, bool first_step, LoopReport* report) const {
     const auto of = [&](const Tensor& x) { return rows.defined() ? TakeRows(x, rows) : x; };
-    const Tensor eta = EtaOf(phi());
-    const DirectGradient direct = ThroughPolicy(Density(second, rows), policy_.theta, eta,
-                                                of(denominator), of(advantages), config_.clipping);
+    const DirectGradient direct =
+        ThroughPolicy(Density(second, rows), policy_.theta, EtaOf(phi()), of(denominator),
+                      of(advantages), config_.clipping);
     Tensor gradient = torch::zeros_like(phi());
     EtaOf(gradient).sub_(config_.w11 * direct.eta);
     if (first_step) {
       report->statistics["active_fraction"] = MeanOf(direct.surrogate.active);
       report->statistics["term11_norm"] = direct.eta.norm().item<double>();
     }
-    if (!config_.through_step()) return gradient;
+    return gradient;
+  }
 
+  // and terms 12 and 13, with u [S, P] the task return's gradient after the policy round.
+  Tensor ThroughRound(const Round& first, const TakenRound& taken, const Tensor& u,
+                      LoopReport* report) const {
     Tensor leaf, signals;
     {
       const torch::AutoGradMode with_gradients(true);
       leaf = Leaf(phi());
       signals = SignalsOf(leaf, first);
     }
-    const PolicyStep step{
-        .log_probs = first.segment.log_probs,
-        .advantages = AdvantagesOf(first, InnerRewards(first, signals.detach()), values).advantages,
-        .standardise = spec().agent().normalize_advantage(),
-        .length = config_.policy_step,
-        .clip = spec().agent().clip()};
-    const StepGradient through =
-        ThroughPolicyStep(Density(first), theta_k, eta, step, direct.theta);
+    const StepGradient through = ThroughPolicyRound(
+        [&](const Tensor& theta, const Tensor& eta, const Tensor& rows) {
+          return OnRows(theta, eta, first, rows);
+        },
+        EtaOf(phi()), taken, u);
     const Tensor of_rewards = GaeAdjoint(through.advantages, first.segment.prev_done,
                                          spec().agent().gamma(), spec().agent().gae_lambda());
     const Tensor term13 = torch::autograd::grad(
         {signals}, {leaf},
         {config_.c_in * of_rewards.to(signals.options().requires_grad(false))})[0];
+    Tensor gradient = -config_.w13 * term13;
     EtaOf(gradient).sub_(config_.w12 * through.eta);
-    gradient.sub_(config_.w13 * term13);
-    if (first_step) {
-      report->statistics["term12_norm"] = through.eta.norm().item<double>();
-      report->statistics["term13_norm"] = term13.norm().item<double>();
-    }
+    report->statistics["term12_norm"] = through.eta.norm().item<double>();
+    report->statistics["term13_norm"] = term13.norm().item<double>();
     return gradient;
   }
 
@@ -636,7 +659,7 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const Config config = ReadResponseGradient(context.shard->spec().agent(), context.options);
   const AgentShape shape = ShapeOfAgents(*context.shard);
   const int64_t eta = ConditioningSize(context.network.get());
-  const int64_t policy = ConditionedLayout(shape, eta).size();
+  const int64_t policy = ConditionedLayout(shape, eta, config.conditioning).size();
   const int64_t all = policy + 2 * ValueLayout(shape).size() + num_meta_parameters;
   const int64_t agents = context.num_agents(), steps = context.steps();
   const int64_t graph =
@@ -645,7 +668,7 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
           .saved = 3 * all,
           .policy = policy + (config.parts + 1) * eta,
           // Terms 12 and 13 go through a step of the policy round and back.
-          .at_once = agents * steps * (config.through_step() ? 8 : 4) * graph};
+          .at_once = agents * steps * (config.through_round() ? 8 : 4) * graph};
 }
 
 const RegisterInnerLoop kResponseGradient({

@@ -6,6 +6,7 @@
 #include "agents/ppo_config.h"
 #include "common/options.h"
 #include "mentor/v1/spec.pb.h"
+#include "methods/response_gradient/conditioned_policy.h"
 #include "methods/response_gradient/response_terms.h"
 
 namespace mentor::learner {
@@ -16,7 +17,7 @@ struct ResponseGradientConfig {
   bool shaped_objective = true;
   bool round_k = true;  // Denominator of the validation round.
   Clipping clipping = {};
-  double policy_step = 0.1;  // alpha of terms 12 and 13.
+  Conditioning conditioning = {};
   double map_std = 0.3;
   int64_t warmup = 0;
   double perturbation = 0;
@@ -26,7 +27,7 @@ struct ResponseGradientConfig {
   int64_t epochs = 4, minibatches = 8;
   PpoConfig outer = {}, value = {};
 
-  bool through_step() const { return w12 != 0 || w13 != 0; }
+  bool through_round() const { return w12 != 0 || w13 != 0; }
 };
 
 ResponseGradientConfig ReadResponseGradient(const v1::AgentSpec& agent,

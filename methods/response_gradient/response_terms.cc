@@ -2,6 +2,7 @@
 
 #include <torch/autograd.h>
 
+#include "agents/differentiable_update.h"
 #include "agents/row_statistics.h"
 
 namespace mentor::learner {
@@ -66,6 +67,34 @@ DirectGradient ThroughPolicy(const LogProbs& log_probs, const Tensor& theta, con
       Gradients(surrogate.objective.sum(), {eta_leaf, theta_leaf});
   surrogate.objective = surrogate.objective.detach();
   return {.eta = gradients[0], .theta = gradients[1], .surrogate = surrogate};
+}
+
+Tensor PolicyLoss(const RowDensities& densities, const TakenRound& round,
+                  const Tensor& advantages, const Tensor& rows) {
+  Tensor objective =
+      ClippedSurrogate(densities.log_probs, TakeRows(round.log_probs, rows),
+                       TakeRows(advantages, rows), {.range = round.config.clip})
+          .objective;
+  if (round.config.entropy_coef != 0)
+    objective = objective + round.config.entropy_coef * densities.entropy;
+  return -objective;
+}
+
+StepGradient ThroughPolicyRound(const ActOnRows& act, const Tensor& eta, const TakenRound& round,
+                                const Tensor& u) {
+  UpdateConfig config;
+  config.ppo = round.config;
+  config.stop_second_moment = round.stop_second_moment;
+  const StepsGradient steps = DifferentiateSteps(
+      config, round.agents, static_cast<int64_t>(round.minibatches.size()),
+      [&](const Tensor& theta, const std::vector<Tensor>& inputs, int64_t k) {
+        const Tensor& rows = round.minibatches[k];
+        const Tensor used = round.standardise ? Standardised(inputs[1]) : inputs[1];
+        return PolicyLoss(act(theta, inputs[0], rows), round, used, rows);
+      },
+      {eta, round.advantages},
+      [&](const Tensor& theta) { return (u.detach() * theta).sum(1); });
+  return {.eta = steps.inputs[0], .advantages = steps.inputs[1]};
 }
 
 Tensor AfterPolicyStep(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,

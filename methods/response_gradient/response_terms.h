@@ -1,6 +1,6 @@
 // How the weights eta of the signal network move the task return
 // (methods/response_gradient/README.md#terms-of-the-gradient). Term 11, which is equation 17, acts
-// directly, by conditioning the policy. Terms 12 and 13 act through one policy step that eta
+// directly, by conditioning the policy. Terms 12 and 13 act through the policy round that eta
 // conditioned, or whose reward it gave. Earlier rounds (term 14) are cut off. Functions of a
 // log-density, so any policy will do; generic in dtype and device. Gradients are of quantities to
 // be maximised. Pure; threads may share.
@@ -9,6 +9,10 @@
 #include <torch/types.h>
 
 #include <functional>
+#include <vector>
+
+#include "agents/agent_batch.h"
+#include "agents/ppo_config.h"
 
 namespace mentor::learner {
 
@@ -42,7 +46,37 @@ DirectGradient ThroughPolicy(const LogProbs& log_probs, const torch::Tensor& the
                              const torch::Tensor& eta, const torch::Tensor& denominator,
                              const torch::Tensor& advantages, const Clipping& clipping);
 
-// The policy step of terms 12 and 13: one of plain gradient ascent on all of theta.
+// The policy round of terms 12 and 13 as the agents took it: optimizer steps on minibatches.
+struct TakenRound {
+  AgentBatch agents;         // Before the round.
+  torch::Tensor log_probs;   // [S, T]: the denominator, under the collecting weights.
+  torch::Tensor advantages;  // [S, T]: inner ones, raw.
+  bool standardise = true;   // Standardises them over all T rows; differentiated too.
+  PpoConfig config;          // Optimizer, clip range, greatest norm, entropy_coef.
+  std::vector<torch::Tensor> minibatches;  // Each [S, B]
+  // Adam's second moment is a constant (methods/meta_gradient/README.md#numerical-traps, 1).
+  bool stop_second_moment = true;
+};
+// Log-densities [S, B] of these rows of the round and the policy's mean entropy [S] there.
+struct RowDensities {
+  torch::Tensor log_probs, entropy;
+};
+using ActOnRows = std::function<RowDensities(const torch::Tensor& theta, const torch::Tensor& eta,
+                                             const torch::Tensor& rows)>;
+// The loss [S] of a policy step, to be minimised: equation 23 with the entropy's bonus.
+// `advantages` [S, T] as used.
+torch::Tensor PolicyLoss(const RowDensities& densities, const TakenRound& round,
+                         const torch::Tensor& advantages, const torch::Tensor& rows);
+// See ThroughPolicyRound.
+struct StepGradient {
+  torch::Tensor eta;         // [Qe]: term 12, summed over the agents.
+  torch::Tensor advantages;  // [S, T]: for term 13, to be carried on to the reward (GaeAdjoint).
+};
+// The gradient of u^T theta_{k+1}, theta_{k+1} being the agents after the round.
+StepGradient ThroughPolicyRound(const ActOnRows& act, const torch::Tensor& eta,
+                                const TakenRound& round, const torch::Tensor& u);
+
+// The step of the printed equations 12 and 13: one of plain gradient ascent on all of theta.
 struct PolicyStep {
   torch::Tensor log_probs;   // [S, B]: the denominator, under the collecting weights.
   torch::Tensor advantages;  // [S, B]: inner ones.
@@ -53,10 +87,6 @@ struct PolicyStep {
 // theta + alpha dJ_in/dtheta.
 torch::Tensor AfterPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
                               const torch::Tensor& eta, const PolicyStep& step);
-struct StepGradient {
-  torch::Tensor eta;         // [Qe]: term 12, summed over the agents.
-  torch::Tensor advantages;  // [S, B]: for term 13, to be carried on to the reward (GaeAdjoint).
-};
 // The gradient of u^T theta1 with theta1 = AfterPolicyStep. Differentiating the ratio twice, not
 // its logarithm, keeps the products of scores that the printed equations lack
 // (methods/response_gradient/README.md#reading-product-of-scores).

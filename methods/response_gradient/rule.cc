@@ -24,7 +24,7 @@ class ResponseGradient : public OuterRule {
  public:
   ResponseGradient(const RuleContext& context, const learner::ResponseGradientConfig& agents)
       : local_(agents.local),
-        second_order_(agents.through_step()),
+        second_order_(agents.through_round()),
         lifetimes_(context.spec.rule().lifetimes_per_update()) {
     adam_.learning_rate = agents.outer.learning_rate;
     adam_.max_grad_norm = agents.outer.max_grad_norm;

@@ -6,7 +6,7 @@
 #include "agents/gae.h"
 #include "agents/policy.h"
 #include "common/rng.h"
-#include "methods/meta_gradient/outer_objective.h"
+#include "methods/shared/outer_objective.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

@@ -5,8 +5,8 @@
 #include "agents/differentiable_update.h"
 #include "agents/gae.h"
 #include "agents/policy.h"
-#include "methods/meta_gradient/critic.h"
-#include "methods/meta_gradient/outer_objective.h"
+#include "methods/shared/critic.h"
+#include "methods/shared/outer_objective.h"
 #include "tests/golden.h"
 
 namespace mentor::learner {

@@ -7,6 +7,7 @@
 #include "agents/adam.h"
 #include "agents/differentiable_update.h"
 #include "agents/gae.h"
+#include "agents/row_statistics.h"
 #include "methods/response_gradient/conditioned_policy.h"
 #include "methods/response_gradient/response_terms.h"
 #include "signals/signal_network.h"
@@ -140,6 +141,52 @@ TEST_CASE("response gradient: through the policy step, by eta and by the reward'
       torch::autograd::grad({signals(leaf)}, {leaf},
                             {GaeAdjoint(through.advantages, f.first.prev_done, gamma, lambda)})[0];
   CheckSlopes(f.phi, gradient, [&](const Tensor& phi) { return value(f.eta, phi); });
+}
+
+TEST_CASE("response gradient: through a policy round of Adam, by eta and by the advantages",
+          "[grad]") {
+  const Fixture f;
+  const Tensor u = Doubles(f.theta.sizes(), 7);
+  const Tensor order = torch::arange(kSteps, torch::kInt64).flip(0).repeat({kAgents, 1});
+  const auto act = [&](const Tensor& theta, const Tensor& eta, const Tensor& rows) -> RowDensities {
+    const ConditionedPolicy policy = SplitConditioned(f.layout, theta);
+    const Tensor output =
+        Forward(policy, Fold(policy, eta.expand({kAgents, 1, f.eta_size})),
+                TakeRows(f.first.observations.to(torch::kFloat64), rows));
+    return {LogProb(output, policy.log_std, TakeRows(f.first.actions.to(torch::kFloat64), rows)),
+            Entropy(output, policy.log_std)};
+  };
+  // From a state that is not zero, so that the step of Adam is no sign.
+  TakenRound round{.agents = {f.theta, 0.1 * Doubles(f.theta.sizes(), 40),
+                              0.1 * Doubles(f.theta.sizes(), 41).square() + 1e-3,
+                              torch::full({kAgents}, 3, torch::kInt64)},
+                   .log_probs = f.log_probs,
+                   .advantages = f.advantages,
+                   .config = {.entropy_coef = 0.02, .learning_rate = 0.01},
+                   .minibatches = {order.narrow(1, 0, 8), order.narrow(1, 5, 8),
+                                   order.narrow(1, 12, 8)},
+                   .stop_second_moment = false};
+  const auto value = [&](const Tensor& eta, const Tensor& advantages) {
+    TakenRound moved = round;
+    moved.advantages = advantages;
+    UpdateConfig config;
+    config.ppo = round.config;
+    const Tensor used = Standardised(advantages);
+    const Tensor after =
+        DifferentiateSteps(
+            config, round.agents, 3,
+            [&](const Tensor& theta, const std::vector<Tensor>&, int64_t k) {
+              const Tensor& rows = round.minibatches[k];
+              return PolicyLoss(act(theta, eta, rows), moved, used, rows);
+            },
+            {}, [](const Tensor& theta) { return theta.sum(1); })
+            .after.theta;
+    return (u * after).sum().item<double>();
+  };
+  const StepGradient through = ThroughPolicyRound(act, f.eta, round, u);
+  CheckSlopes(f.eta, through.eta, [&](const Tensor& eta) { return value(eta, f.advantages); });
+  CheckSlopes(f.advantages, through.advantages,
+              [&](const Tensor& advantages) { return value(f.eta, advantages); });
 }
 
 // The same computation as a meta-gradient through one step of gradient descent, judged on fresh

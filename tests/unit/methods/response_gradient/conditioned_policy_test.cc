@@ -66,6 +66,64 @@ TEST_CASE("conditioned policy: weights for actors are the parameters, gain and o
   }
 }
 
+TEST_CASE("conditioned policy: FiLM and maps with hidden layers", "[unit]") {
+  constexpr int64_t kEta = 4;
+  const AgentShape shape = Shape();
+  for (const Conditioning& conditioning :
+       {Conditioning{.layers = 2, .units = 6}, Conditioning{.film = true},
+        Conditioning{.layers = 1, .units = 3, .film = true}}) {
+    const ParamLayout layout = ConditionedLayout(shape, kEta, conditioning);
+    const Tensor theta = RandomNormals({2, layout.size()}, 1, torch::kFloat64);
+    const ConditionedPolicy policy = SplitConditioned(layout, theta);
+    CHECK(policy.film == conditioning.film);
+    CHECK(policy.log_std.defined());
+    CHECK(static_cast<int64_t>(policy.gain_hidden.size()) == 2 * conditioning.layers);
+    CHECK(policy.offset_hidden.size() == policy.gain_hidden.size());
+    const Tensor eta = RandomNormals({2, 3, kEta}, 2, torch::kFloat64);
+    const Modulation modulation = Fold(policy, eta);
+    // Another eta acts otherwise, through every layer of the maps.
+    const Tensor other = Fold(policy, eta + 0.5).gain;
+    CHECK((modulation.gain - other).abs().min().item<double>() > 0);
+    Tensor x = eta;
+    for (size_t i = 0; i < policy.gain_hidden.size(); i += 2) {
+      x = torch::tanh(torch::bmm(x, policy.gain_hidden[i].transpose(1, 2)) +
+                      policy.gain_hidden[i + 1].unsqueeze(1));
+    }
+    const Tensor gain = torch::bmm(x, policy.gain_map.transpose(1, 2)) + policy.gain_bias.unsqueeze(1);
+    CHECK(torch::allclose(modulation.gain, gain, 1e-12, 1e-12));
+    // New parameters: the last maps are normal, their biases 1 and 0.
+    const RandomStream stream{.seed = 4, .purpose = Purpose::kAgentWeights};
+    const ConditionedPolicy fresh = SplitConditioned(
+        layout, InitialParameters(layout, shape, 0.6, 0.3, stream, 0).unsqueeze(0));
+    CHECK(fresh.gain_bias.eq(1).all().item<bool>());
+    CHECK(fresh.offset_bias.eq(0).all().item<bool>());
+    for (const Tensor& one : fresh.gain_hidden) CHECK(one.isfinite().all().item<bool>());
+  }
+}
+
+TEST_CASE("conditioned policy: actors of FiLM get a plain network that acts alike", "[unit]") {
+  const AgentShape shape = Shape();
+  const ParamLayout layout = ConditionedLayout(shape, 4, {.film = true});
+  const ConditionedPolicy policy = SplitConditioned(layout, RandomNormals({2, layout.size()}, 1));
+  const Modulation modulation = Fold(policy, RandomNormals({2, 3, 4}, 2));
+  const auto policies = ToPolicyWeights(shape, policy, modulation);
+  REQUIRE(policies.size() == 6);
+  const v1::PolicyWeights& fourth = policies[1 * 3 + 1];  // Agent 1, part 1.
+  CHECK(fourth.network() == v1::POLICY_NETWORK_MLP);
+  AgentShape plain = shape;
+  plain.critic = false;
+  const ParamLayout plain_layout = AgentLayout(plain);
+  Tensor weights = torch::empty({1, plain_layout.size()});
+  REQUIRE(fourth.weights().size() == weights.nbytes());
+  std::memcpy(weights.mutable_data_ptr(), fourth.weights().data(), weights.nbytes());
+  const Tensor observations = RandomNormals({2, 7, 3}, 3);
+  const Tensor acted =
+      Forward(SplitAgents(plain_layout, weights).policy, observations.narrow(0, 1, 1));
+  const Tensor learned = Forward(
+      policy, {modulation.gain.narrow(1, 1, 1), modulation.offset.narrow(1, 1, 1)}, observations);
+  CHECK(torch::allclose(acted[0], learned[1], 1e-5, 1e-5));
+}
+
 TEST_CASE("conditioned policy: rows have their own gain and offset, or all the same", "[unit]") {
   const ParamLayout layout = ConditionedLayout(Shape(), 4);
   const ConditionedPolicy policy =

@@ -58,9 +58,11 @@ v1::Shard ShardOf(const v1::ExperimentSpec& spec, bool learning = true) {
 }
 
 struct Life {
-  explicit Life(const Settings& options, bool learning = true, bool bootstraps = false)
+  explicit Life(const Settings& options, bool learning = true, bool bootstraps = false,
+                const std::function<void(v1::AgentSpec*)>& edit = nullptr)
       : spec(Spec(options)) {
     if (bootstraps) spec.mutable_agent()->set_bootstrap_on_truncation(true);
+    if (edit) edit(spec.mutable_agent());
     shard = ShardOf(spec, learning);
     Violations violations;
     const auto rule_parts = MakeRule(&violations);
@@ -266,8 +268,8 @@ TEST_CASE("response gradient: warm-up and frozen meta-parameters", "[unit]") {
 }
 
 // In double, the function whose derivatives are the loop's terms. It is the task objective of the
-// validation round, at the policy after the policy round, moved by the change of a plain policy
-// step. The parts of phi that the direct term, the step's condition and the step's reward see are
+// validation round, at the policy after the policy round, moved by the change of that round,
+// which is one plain step here. The parts of phi that the direct term, the step's condition and the step's reward see are
 // separate arguments.
 class OuterObjective {
  public:
@@ -351,13 +353,20 @@ class OuterObjective {
 TEST_CASE("response gradient: each term of the loop is a slope of its objective", "[unit]") {
   for (int term = 0; term < 3; ++term) {
     INFO("term 1" << term + 1);
+    // One plain step is a policy round whose function can be written down again.
     Life life({{"w11", term == 0 ? "1" : "0"},
                {"w12", term == 1 ? "1" : "0"},
                {"w13", term == 2 ? "1" : "0"},
                {"c_in", "0.5"},
                {"c_ex", "0.25"},
-               {"policy_step", "0.7"},
-               {"outer_steps", "one"}});
+               {"outer_steps", "one"}},
+              /*learning=*/true, /*bootstraps=*/false, [](v1::AgentSpec* agent) {
+                agent->set_optimizer(v1::SGD);
+                agent->set_learning_rate(0.7);
+                agent->set_epochs(1);
+                agent->set_minibatches(1);
+                agent->set_max_grad_norm(1e9);
+              });
     REQUIRE(life.spec.agent().gae_lambda() < 1);
     const learner::TensorMap before = life.loop->Save();
     LoopReport report;

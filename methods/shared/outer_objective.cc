@@ -1,4 +1,4 @@
-#include "methods/meta_gradient/outer_objective.h"
+#include "methods/shared/outer_objective.h"
 
 #include "agents/policy.h"
 #include "agents/row_statistics.h"

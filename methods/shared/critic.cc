@@ -1,4 +1,4 @@
-#include "methods/meta_gradient/critic.h"
+#include "methods/shared/critic.h"
 
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>

@@ -1,5 +1,5 @@
 // The outer objective's standardised advantages: what a floor on their standard deviation is for.
-#include "methods/meta_gradient/outer_objective.h"
+#include "methods/shared/outer_objective.h"
 
 #include <torch/csrc/autograd/autograd.h>
 

@@ -1,5 +1,5 @@
 // One critic for several discounts: what it sees of them lets it fit all of them at once.
-#include "methods/meta_gradient/critic.h"
+#include "methods/shared/critic.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // A critic that sees gamma and lambda against golden numbers: values and gradients.
-#include "methods/meta_gradient/critic.h"
+#include "methods/shared/critic.h"
 
 #include <torch/csrc/autograd/autograd.h>
 

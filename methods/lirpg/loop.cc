@@ -1,0 +1,380 @@
+// Agents of LIRPG as its authors released it (README.md). In each minibatch the agents take a step
+// on c_ex r_ex + c_in r_in; then the reward network takes one along the gradient of what that step
+// did for the task. The learner makes all steps of an inner iteration and reports how far the
+// network moved.
+#include "methods/lirpg/loop.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "agents/adam.h"
+#include "agents/gae.h"
+#include "agents/minibatch_order.h"
+#include "agents/policy.h"
+#include "agents/policy_weights.h"
+#include "methods/base/inner_loop.h"
+#include "methods/base/loop_parts.h"
+#include "methods/shared/critic.h"
+#include "methods/shared/segment_summary.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+// Bound of normalised observations that the reward network sees, as released.
+constexpr double kSeenMax = 10;
+
+const auto kOptions = Bind<LirpgSettings>(
+    {{&LirpgSettings::success,
+      "extrinsic",
+      {{"shaped", false}, {"success", true}},
+      "The task's own reward r_ex: the environment's, or the sparse success signal."},
+     {&LirpgSettings::c_ex, "c_ex", "0", 0, 1e30,
+      "Weight of r_ex in the agents' reward; released: 0 and 0.01."},
+     {&LirpgSettings::c_in, "c_in", "1", 0, 1e30,
+      "Weight of the learned reward in the agents' reward; 0: PPO, and nothing is learned beside "
+      "the agents."},
+     {In(&LirpgSettings::reward, &TaskRewardConfig::scaled), "scale_rewards", true,
+      "r_ex is divided by the running deviation of its discounted sum, and bounded by 10."},
+     {In(&LirpgSettings::reward, &TaskRewardConfig::every), "reward_every", "1", 1, 1000000,
+      "Steps whose r_ex is summed and paid with the last of them; released: 20. What is reported is "
+      "not delayed."},
+     {In(&LirpgSettings::outer, &PpoConfig::learning_rate), "learning_rate", "1e-4", 0, 10,
+      "Adam's, of the reward network and the task's critic; 0: nothing is learned beside the "
+      "agents."},
+     {In(&LirpgSettings::outer, &PpoConfig::max_grad_norm), "max_grad_norm", "0.5", 1e-30, 1e30,
+      "Greatest norm of the gradient of both together."},
+     {&LirpgSettings::tensorflow,
+      "forms",
+      {{"torch", false}, {"tensorflow", true}},
+      "Adam's epsilon, clipping by norm and standard deviations as in the other rules, or as "
+      "released: epsilon before the correction of bias, no 1e-6 beside the norm, B rows in a "
+      "deviation."}});
+
+class Lirpg : public InnerLoop {
+ public:
+  explicit Lirpg(InnerLoopContext context)
+      : context_(std::move(context)),
+        settings_(ReadLirpg(spec().agent(), context_.options)),
+        shape_(ShapeOfAgents(*context_.shard)),
+        network_(*context_.network->gradient()),
+        normaliser_(NormaliserOf(context_)),
+        earned_(settings_.reward, context_.num_agents()) {}
+
+  void Begin() override {
+    agents_ = FreshAgents(context_, shape_);
+    const int64_t critic = CriticSize(shape_), size = agents_.theta.size(1);
+    // The task's critics begin as the agents' own.
+    critics_ = NewAgents(agents_.theta.narrow(1, size - critic, critic).clone());
+    outer_ = NewAgents(context_.meta_parameters.unsqueeze(0));
+    signal_ = network_.InitialState(context_.num_agents(), torch::kFloat32);
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment collected, collect(Policies()));
+    const CpuTimer timer;
+    const LirpgConfig config = Config(iteration);
+    const LirpgSegment segment = See(collected);
+    // What the reward network sees, and how it began to see it.
+    const Segment shown = Shown(collected, segment, report);
+    const SignalState before = signal_;
+    collected.signals = network_.Signals(outer_.theta[0], shown, &signal_).detach();
+    report->signal_seconds += timer.Seconds();
+
+    // With frozen meta-parameters the last iteration only collects, as in every loop.
+    const bool teaches = context_.shard->outer_learning();
+    if (teaches && settings_.teaches()) {
+      const LearnedRewards rewards = [&](const Tensor& weights) {
+        SignalState state = before;
+        return network_.Signals(weights, shown, &state);
+      };
+      Teach(config, segment, rewards, Minibatches(iteration, config.update.ppo), report);
+    } else if (teaches || iteration + 1 < spec().lifetime().iterations()) {
+      Learn(config, segment, collected.signals, Minibatches(iteration, config.update.ppo), report);
+    }
+    normaliser_.Add(collected.observations);
+    ReportSegment(collected, report);
+    report->update_seconds += timer.Seconds() - report->signal_seconds;
+    return collected;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
+  }
+
+  void State(StateFields* fields) override {
+    AddAgents("agents", &agents_, fields);
+    AddAgents("critics", &critics_, fields);
+    AddAgents("outer", &outer_, fields);
+    // The meta-learner has the last word on the meta-parameters.
+    fields->AfterLoad([this] { outer_.theta = context_.meta_parameters.unsqueeze(0).clone(); });
+    AddSignalState("signal", &signal_, fields);
+    AddNormaliser(&normaliser_, fields);
+    fields->Add("earned_reward", earned_.mutable_state());
+  }
+
+ private:
+  const v1::ExperimentSpec& spec() const { return context_.shard->spec(); }
+
+  LirpgConfig Config(uint32_t iteration) const {
+    LirpgConfig config;
+    PpoConfig& ppo = config.update.ppo;
+    ppo = PpoConfigFromSpec(spec().agent(), iteration + 1, spec().lifetime().iterations());
+    config.update.tensorflow_clip = config.update.tensorflow_epsilon = settings_.tensorflow;
+    config.update.advantage_ddof = config.outer.advantage_ddof = settings_.tensorflow ? 0 : 1;
+    config.outer.clip = ppo.clip;
+    config.c_in = settings_.c_in;
+    config.value_clip = ppo.clip_value_loss ? ppo.clip : 0;
+    config.value_coef = ppo.value_coef;
+    return config;
+  }
+
+  // The segment as the agents saw it, with what they earned and its values.
+  LirpgSegment See(const Segment& collected) {
+    const Segment normal = normaliser_.Normalise(collected);
+    const Tensor next = normal.next_observations.unsqueeze(1);
+    const int64_t critic = CriticSize(shape_);
+    const Tensor own = agents_.theta.narrow(1, agents_.theta.size(1) - critic, critic);
+    const Tensor ended =
+        torch::cat({collected.prev_done.narrow(1, 1, context_.steps() - 1),
+                    collected.last_done.unsqueeze(1).to(collected.prev_done.options())},
+                   1);
+    const Tensor task = earned_.Earn(
+        settings_.success ? collected.success_signals : collected.shaped_rewards, ended);
+
+    LirpgSegment segment;
+    segment.inputs.observations = normal.observations;
+    segment.inputs.actions = normal.actions;
+    segment.inputs.log_probs = normal.log_probs;
+    segment.inputs.values = CriticValues(shape_, own, normal.observations);
+    segment.task_rewards = settings_.c_ex * task;
+    segment.prev_done = collected.prev_done;
+    segment.last_done = collected.last_done;
+    segment.last_values = CriticValues(shape_, own, next).squeeze(1);
+    segment.task_values = CriticValues(shape_, critics_.theta, normal.observations);
+    segment.task_advantages =
+        Gae(task, segment.task_values, collected.prev_done, collected.last_done,
+            CriticValues(shape_, critics_.theta, next).squeeze(1), spec().agent().gamma(),
+            spec().agent().gae_lambda())
+            .advantages.to(torch::kFloat32);
+    return segment;
+  }
+
+  // The reward network sees the agents' observations within bounds, once these are normalised.
+  Segment Shown(const Segment& collected, const LirpgSegment& segment, LoopReport* report) const {
+    Segment shown = collected;
+    shown.observations = segment.inputs.observations;
+    if (!spec().agent().normalize_observations()) return shown;
+    shown.observations = shown.observations.clamp(-kSeenMax, kSeenMax);
+    report->statistics["inputs_bounded"] = (shown.observations != segment.inputs.observations)
+                                               .to(torch::kFloat64)
+                                               .mean()
+                                               .item<double>();
+    return shown;
+  }
+
+  std::vector<Tensor> Minibatches(uint32_t iteration, const PpoConfig& config) const {
+    const MinibatchOrder order =
+        KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()), iteration,
+                   context_.noise_numbers());
+    return DrawMinibatches(order, context_.num_agents(), context_.steps(), config.epochs,
+                           config.minibatches);
+  }
+
+  // Steps of agents and of the reward network in turn.
+  void Teach(const LirpgConfig& config, const LirpgSegment& segment, const LearnedRewards& rewards,
+             const std::vector<Tensor>& minibatches, LoopReport* report) {
+    const Tensor before = outer_.theta[0].to(torch::kFloat64);
+    double outer_loss = 0, clipped = 0, norm = 0;
+    LirpgGradient step;
+    for (const Tensor& rows : minibatches) {
+      step = LirpgStep(shape_, config, segment, agents_, rewards, outer_.theta[0], critics_.theta,
+                       rows);
+      Adopt(step.agents, report);
+      if (step.weights.isfinite().all().item<bool>() &&
+          step.critics.isfinite().all().item<bool>()) {
+        StepTogether(settings_.outer, settings_.tensorflow, step, &outer_, &critics_);
+      } else {
+        ++report->nonfinite_updates;
+      }
+      outer_loss += step.outer_loss.mean().item<double>();
+      clipped += step.outer.clip_fraction.mean().item<double>();
+      norm += step.weights.norm().item<double>();
+    }
+    const auto count = static_cast<double>(minibatches.size());
+    report->statistics["outer_loss"] = outer_loss / count;
+    report->statistics["outer_clip_fraction"] = clipped / count;
+    report->statistics["outer_step_grad_norm"] = norm / count;
+    ReportTrace(step.trace, report);
+    report->outer_gradient = outer_.theta[0].to(torch::kFloat64) - before;
+  }
+
+  // Steps of the agents alone, on the rewards as they are.
+  void Learn(const LirpgConfig& config, const LirpgSegment& segment, const Tensor& learned,
+             const std::vector<Tensor>& minibatches, LoopReport* report) {
+    UpdateInputs inputs = segment.inputs;
+    inputs.agents = agents_;
+    inputs.advantages = MixedAdvantages(config, segment, learned);
+    inputs.minibatches = minibatches;
+    const UpdateOutputs after = RunUpdate(shape_, config.update, inputs);
+    Adopt(after.agents, report);
+    ReportTrace(after.trace, report);
+  }
+
+  // Agents whose update is not finite stay as they were.
+  void Adopt(const AgentBatch& after, LoopReport* report) {
+    const Tensor finite = after.theta.isfinite()
+                              .all(1)
+                              .logical_and(after.adam_m.isfinite().all(1))
+                              .logical_and(after.adam_v.isfinite().all(1));
+    agents_ = ChooseAgents(finite, after, agents_);
+    report->nonfinite_updates += static_cast<uint64_t>(finite.logical_not().sum().item<int64_t>());
+  }
+
+  // Numbers of the last optimizer step.
+  static void ReportTrace(const UpdateTrace& trace, LoopReport* report) {
+    const auto statistic = [&](const char* name, const Tensor& x) {
+      report->statistics[name] = x.select(1, -1).to(torch::kFloat64).mean().item<double>();
+    };
+    statistic("inner_kl", trace.approx_kl);
+    statistic("inner_clip_fraction", trace.clip_fraction);
+    statistic("entropy", trace.entropy);
+    statistic("value_loss", trace.value_loss);
+  }
+
+  // Fixed after construction.
+  const InnerLoopContext context_;
+  const LirpgSettings settings_;
+  const AgentShape shape_;
+  const SignalGradient& network_;  // The context keeps it.
+  // Between iterations.
+  ObservationNormaliser normaliser_;
+  EarnedReward earned_;
+  AgentBatch agents_;   // theta [S, P], with the critic of the mixed reward
+  AgentBatch critics_;  // Of the task's reward [S, C].
+  AgentBatch outer_;    // phi as its only row, with Adam's state.
+  SignalState signal_;
+};
+
+MetricTable Metrics() {
+  using Panel = MetricInfo::Panel;
+  MetricTable metrics = {
+      {.name = "outer_loss", .help = "Outer loss after a minibatch, mean over the minibatches."},
+      {.name = "outer_clip_fraction",
+       .help = "Share of a minibatch's steps whose ratio the outer loss clips."},
+      {.name = "outer_step_grad_norm",
+       .help = "Norm of the gradient by the reward network's weights, mean over the minibatches.",
+       .log_scale = true},
+      {.name = "inputs_bounded",
+       .help = "Share of normalised observations beyond 10, which the reward network sees as 10."},
+      {.name = "inner_kl",
+       .unit = "nat",
+       .help = "Divergence of an agent's policy from that before its update, in the last step."},
+      {.name = "inner_clip_fraction",
+       .help = "Share of steps whose ratio the agents' loss clips, in the last step."},
+      {.name = "entropy",
+       .unit = "nat",
+       .help = "Entropy of the agents' policies, in the last step.",
+       .label = "entropy of the agents",
+       .panel = Panel::kOwn},
+      {.name = "value_loss",
+       .help = "Value loss of the agents, in the last step.",
+       .label = "value loss of the agents",
+       .panel = Panel::kOwn}};
+  for (const MetricInfo& metric : SegmentMetrics()) metrics.push_back(metric);
+  return metrics;
+}
+
+void Check(const InnerLoopContext& context, Violations* violations) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  const v1::AgentSpec& agent = spec.agent();
+  if (context.network->gradient() == nullptr) {
+    violations->Add("signal.name",
+                    absl::StrFormat("%s has no gradient with respect to its weights, which the "
+                                    "rule needs; use mlp",
+                                    spec.signal().name()));
+  }
+  if (spec.signal().role() != v1::REWARD)
+    violations->Add("signal.role", "is not REWARD; LIRPG learns a reward, so set REWARD");
+  if (context.network->signals() != nullptr && context.network->signals()->sees_normalised())
+    violations->Add("signal.option.normalize_observations",
+                    "is true; the reward network of LIRPG sees what its agents see: leave it out, "
+                    "and set agent.normalize_observations");
+  if (agent.has_target_kl())
+    violations->Add("agent.target_kl",
+                    "an update that stops early cannot be differentiated; remove it");
+  if (agent.bootstrap_on_truncation())
+    violations->Add("agent.bootstrap_on_truncation",
+                    "is true; LIRPG takes the limit of steps as an end, as released: leave it out");
+  const auto fits =
+      CheckMinibatches(agent.minibatches(), agent.normalize_advantage(), context.steps());
+  if (!fits.ok()) violations->Add("agent.minibatches", std::string(fits.message()));
+  if (context.steps() / std::max<int64_t>(1, agent.minibatches()) < 2)
+    violations->Add("agent.minibatches",
+                    absl::StrFormat("is %d for %d steps; the outer objective is standardised over "
+                                    "a minibatch, which needs at least 2 steps",
+                                    agent.minibatches(), context.steps()));
+  if (spec.rule().lifetimes_per_update() > spec.rule().shard_lifetimes())
+    violations->Add("rule.shard_lifetimes",
+                    absl::StrFormat("is %d for %d lifetimes: the learner makes the steps of the "
+                                    "reward network, and only for a single shard; set %d",
+                                    spec.rule().shard_lifetimes(),
+                                    spec.rule().lifetimes_per_update(),
+                                    spec.rule().lifetimes_per_update()));
+}
+
+// Agents and critics with their optimizers, the graph of a minibatch twice differentiated, and that
+// of the reward network along the segment.
+LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
+  const v1::AgentSpec& agent = context.shard->spec().agent();
+  const AgentShape shape = ShapeOfAgents(*context.shard);
+  const int64_t p = AgentLayout(shape).size(), critic = CriticSize(shape);
+  const int64_t agents = context.num_agents(), steps = context.steps();
+  const int64_t rows = 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1);
+  const int64_t graph = GraphNumbersPerStep(shape);
+  const int64_t updates = int64_t{agent.epochs()} * agent.minibatches();
+  return {.state = 9 * (p + critic) + 6 * num_meta_parameters,
+          .saved = 3 * (p + critic) + 3 * num_meta_parameters,
+          .policy = p - critic,
+          .at_once = agents * (steps * (2 * graph + 2 * updates +
+                                        4 * context.network->NumbersPerStep(/*graph=*/true)) +
+                               4 * rows * graph + 10 * p),
+          .per_thread = 4 * num_meta_parameters};
+}
+
+const RegisterInnerLoop kLirpg({
+    .name = "lirpg",
+    .summary = "Steps of agents and of their reward network in turn, minibatch by minibatch",
+    .options = kOptions.table(),
+    .metrics = Metrics(),
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      if (context.network == nullptr) return nullptr;
+      Check(context, violations);
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Lirpg>(context);
+    },
+    .sizes = Sizes,
+    .gives_gradient =
+        [](const InnerLoopContext& context) {
+          return context.shard->outer_learning() &&
+                 ReadLirpg(context.shard->spec().agent(), context.options).teaches();
+        },
+});
+
+}  // namespace
+
+LirpgSettings ReadLirpg(const v1::AgentSpec& agent, const OptionValues& options) {
+  LirpgSettings settings = kOptions.Read(options);
+  settings.reward.gamma = agent.gamma();
+  return settings;
+}
+
+}  // namespace mentor::learner

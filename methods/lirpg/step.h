@@ -1,0 +1,67 @@
+// One minibatch of LIRPG as its authors released it (README.md#a-minibatch): the agents take one
+// optimizer step on the mixed reward, and what that step did for the task is differentiated back to
+// the reward network. Pure functions, generic in dtype and device; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+
+#include "agents/agent_batch.h"
+#include "agents/agent_shape.h"
+#include "agents/differentiable_update.h"
+#include "agents/ppo_config.h"
+#include "methods/shared/outer_objective.h"
+
+namespace mentor::learner {
+
+// A segment of S agents and T steps. Everything but the reward network's weights is a constant.
+struct LirpgSegment {
+  // log_probs, values (of the mixed reward) and observations as the agents saw them; no agents,
+  // advantages or minibatches.
+  UpdateInputs inputs;
+  torch::Tensor task_rewards;            // [S, T] float64: c_ex r_ex, as the agents earn it
+  torch::Tensor prev_done;               // [S, T]
+  torch::Tensor last_done, last_values;  // [S]
+  torch::Tensor task_values;             // [S, T]: of the task's critic when it was collected
+  torch::Tensor task_advantages;         // [S, T]: GAE of r_ex alone, not standardised
+};
+
+struct LirpgConfig {
+  UpdateConfig update;    // The agents' step.
+  double c_in = 1;        // Weight of the learned reward.
+  OuterConfig outer;      // What is differentiated: -J. value_coef is unused.
+  double value_clip = 0;  // Range in which the task's critic may leave its old values; 0: any.
+  double value_coef = 0.5;
+};
+
+// Rewards [S, T] of a segment, with a graph back to weights [Q].
+using LearnedRewards = std::function<torch::Tensor(const torch::Tensor& weights)>;
+
+struct LirpgGradient {
+  AgentBatch agents;      // After the step.
+  UpdateTrace trace;      // [S, 1]
+  torch::Tensor weights;  // [Q]: dJ/dphi, to be minimised; the mean over the agents.
+  torch::Tensor critics;  // [S, C]: of value_coef times the task critics' loss.
+  OuterStatistics outer;
+  torch::Tensor outer_loss;  // [S]
+};
+
+// `rows` [S, B]: the minibatch's steps, for both losses. critics: theta [S, C] of the task's
+// critics (critic.h). An agent whose numbers are not finite gives no gradient.
+LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
+                        const LirpgSegment& segment, const AgentBatch& agents,
+                        const LearnedRewards& rewards, const torch::Tensor& weights,
+                        const torch::Tensor& critics, const torch::Tensor& rows);
+
+// The advantages [S, T] that agents learn from when they earn `learned` [S, T] too.
+torch::Tensor MixedAdvantages(const LirpgConfig& config, const LirpgSegment& segment,
+                              const torch::Tensor& learned);
+
+// One Adam step of the weights and the critics together: the norm over both is clipped to
+// max_grad_norm, where the critics count by their mean over the agents. `hat`: epsilon is added
+// before the correction of bias, as TensorFlow does.
+void StepTogether(const PpoConfig& config, bool hat, const LirpgGradient& gradient,
+                  AgentBatch* weights, AgentBatch* critics);
+
+}  // namespace mentor::learner
