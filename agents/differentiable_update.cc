@@ -253,9 +253,12 @@ class PpoSteps {
       for (const Numbers& step : trace_) steps.push_back((step.*member).detach());
       return torch::stack(steps, 1);
     };
-    return {column(&Numbers::loss),       column(&Numbers::policy_loss),
-            column(&Numbers::value_loss), column(&Numbers::entropy),
-            column(&Numbers::approx_kl),  column(&Numbers::clip_fraction),
+    return {column(&Numbers::loss),
+            column(&Numbers::policy_loss),
+            column(&Numbers::value_loss),
+            column(&Numbers::entropy),
+            column(&Numbers::approx_kl),
+            column(&Numbers::clip_fraction),
             grad_norms};
   }
 
@@ -321,9 +324,8 @@ UpdateGradient DifferentiateUpdate(const AgentShape& shape, const UpdateConfig& 
                                    const UpdateInputs& inputs, const AgentLoss& outer_loss,
                                    UpdateImplementation implementation) {
   PpoSteps ppo(shape, config, inputs);
-  const StepsGradient steps =
-      DifferentiateSteps(config, inputs.agents, inputs.steps(), ppo.Loss(), {inputs.advantages},
-                         outer_loss, implementation);
+  const StepsGradient steps = DifferentiateSteps(config, inputs.agents, inputs.steps(), ppo.Loss(),
+                                                 {inputs.advantages}, outer_loss, implementation);
   return {.after = {steps.after, ppo.Trace(steps.grad_norm)},
           .outer_loss = steps.outer_loss,
           .outer_theta = steps.outer_theta,

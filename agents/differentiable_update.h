@@ -110,9 +110,8 @@ UpdateGradient DifferentiateUpdate(
 // The same for any loss: K optimizer steps of `config` from `agents`, step k down the gradient of
 // loss(theta, inputs, k). The loss is [S], differentiable in theta [S, P] and in the inputs, and a
 // function of each agent's own theta.
-using StepLoss =
-    std::function<torch::Tensor(const torch::Tensor& theta,
-                                const std::vector<torch::Tensor>& inputs, int64_t k)>;
+using StepLoss = std::function<torch::Tensor(const torch::Tensor& theta,
+                                             const std::vector<torch::Tensor>& inputs, int64_t k)>;
 struct StepsGradient {
   AgentBatch after;                   // Detached.
   torch::Tensor outer_loss;           // [S]
@@ -121,9 +120,10 @@ struct StepsGradient {
   torch::Tensor theta;                // and by theta before.
   torch::Tensor grad_norm;            // [S, K], before clipping
 };
-StepsGradient DifferentiateSteps(
-    const UpdateConfig& config, const AgentBatch& agents, int64_t steps, const StepLoss& loss,
-    const std::vector<torch::Tensor>& inputs, const AgentLoss& outer_loss,
-    UpdateImplementation implementation = UpdateImplementation::kAuto);
+StepsGradient DifferentiateSteps(const UpdateConfig& config, const AgentBatch& agents,
+                                 int64_t steps, const StepLoss& loss,
+                                 const std::vector<torch::Tensor>& inputs,
+                                 const AgentLoss& outer_loss,
+                                 UpdateImplementation implementation = UpdateImplementation::kAuto);
 
 }  // namespace mentor::learner

@@ -67,8 +67,9 @@ absl::StatusOr<std::string> NameOf(const NewFlags& flags) {
   const std::string rule = absl::StrFormat(
       "give a lower-case letter, then letters, digits and '_', %d in all at most", kNameBytesMax);
   if (!flags.name.empty()) return BadFlag("--name", name, rule);
-  return BadFlag("--name", "", absl::StrCat("is missing, and the folder's name, ", name,
-                                            ", is none for files: ", rule));
+  return BadFlag(
+      "--name", "",
+      absl::StrCat("is missing, and the folder's name, ", name, ", is none for files: ", rule));
 }
 
 void AddLearning(const templates::TaskFacts& facts, Places* places) {

@@ -63,8 +63,7 @@ class TreeBuilder : public YAML::EventHandler {
     node->kind = kind;
     node->line = mark.line;
     if (anchor != 0) anchors_[anchor] = node;
-    const bool is_known =
-        tag.empty() || tag == "?" || tag == "!" || tag == "tag:yaml.org,2002:str";
+    const bool is_known = tag.empty() || tag == "?" || tag == "!" || tag == "tag:yaml.org,2002:str";
     if (!is_known && violations_.empty()) {
       violations_.Add(LineText(mark), absl::StrCat("has the tag ", Quote(tag),
                                                    ", which a spec does not know; "

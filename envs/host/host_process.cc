@@ -199,8 +199,9 @@ absl::Status SimulatorProcess::End(std::string_view why) {
       words.empty() ? "; it said nothing" : absl::StrCat("; its last words: ", words);
   // The package cannot say itself that it is not there.
   if (absl::StrContains(words, "No module named mentor_env"))
-    absl::StrAppend(&said, "; install it for this python3: pip install './python[env]' in a clone "
-                           "of Mentor, or the wheel of mentor_client with [env]");
+    absl::StrAppend(&said,
+                    "; install it for this python3: pip install './python[env]' in a clone "
+                    "of Mentor, or the wheel of mentor_client with [env]");
   return absl::InternalError(
       absl::StrCat("simulator ", host_.name, " ", std::string(why), end, said));
 }

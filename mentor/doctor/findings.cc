@@ -59,10 +59,11 @@ void JudgeSpec(const Measured& measured, Findings* findings) {
   for (const std::string& warning : measured.warnings)
     findings->push_back({"warning-of-the-spec", false, warning, "read what --check prints"});
   if (measured.iterations < 2 && !measured.inner_updates) {
-    findings->push_back({"agents-without-updates", false,
-                         "agents of this rule are not updated within a lifetime, so PPO was not "
-                         "measured",
-                         "look at random agents above, and at the rule's own page (docs/rules.md)"});
+    findings->push_back(
+        {"agents-without-updates", false,
+         "agents of this rule are not updated within a lifetime, so PPO was not "
+         "measured",
+         "look at random agents above, and at the rule's own page (docs/rules.md)"});
   } else if (measured.iterations < 2) {
     findings->push_back({"lifetime-without-update", true,
                          "a lifetime has one inner iteration, and the last one only collects: no "
@@ -251,11 +252,12 @@ void JudgeLearning(const Measured& measured, Findings* findings) {
   if (measured.reports_success && last.returns.grew(0)) {
     findings->push_back(
         {"return-without-success", true,
-         absl::StrFormat("within %d iterations PPO on the shaped reward raises the return from %.3g "
-                         "to %.3g, but success stays: %s",
-                         last.iterations, last.returns.first, last.returns.last,
-                         ChangeText(last.success)),
-         "success asks for more than the reward leads to: make goals larger, let the reward rise up "
+         absl::StrFormat(
+             "within %d iterations PPO on the shaped reward raises the return from %.3g "
+             "to %.3g, but success stays: %s",
+             last.iterations, last.returns.first, last.returns.last, ChangeText(last.success)),
+         "success asks for more than the reward leads to: make goals larger, let the reward rise "
+         "up "
          "to the goal, or give agents more steps"});
     return;
   }
@@ -268,14 +270,14 @@ void JudgeLearning(const Measured& measured, Findings* findings) {
       measured.reports_success ? absl::StrCat("success ", ChangeText(last.success), ", ") : "";
   // Agents without foresight may learn from a signal all the same.
   const std::string blind = measured.sees_ahead ? "" : " (agent.gamma is 0)";
-  findings->push_back({"ppo-does-not-learn", measured.sees_ahead,
-                       absl::StrFormat("PPO on the shaped reward does not learn within %d "
-                                       "iterations%s: %sreturn %.3g to %.3g",
-                                       last.iterations, blind, success, last.returns.first,
-                                       last.returns.last),
-                       absl::StrCat(first,
-                                    "try agent.learning_rate x 10 and / 10, then other "
-                                    "agent.epochs and agent.gamma")});
+  findings->push_back(
+      {"ppo-does-not-learn", measured.sees_ahead,
+       absl::StrFormat("PPO on the shaped reward does not learn within %d "
+                       "iterations%s: %sreturn %.3g to %.3g",
+                       last.iterations, blind, success, last.returns.first, last.returns.last),
+       absl::StrCat(first,
+                    "try agent.learning_rate x 10 and / 10, then other "
+                    "agent.epochs and agent.gamma")});
 }
 
 }  // namespace

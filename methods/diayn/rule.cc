@@ -72,7 +72,7 @@ class Diayn : public OuterRule {
         weights_(discriminator_->InitialWeights(seed_)),
         adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
 
-  RuleNeeds needs() const override { 
+  RuleNeeds needs() const override {
     return {.decisions_inside_lifetime = true, .task_rewards = false};
   }
   Tensor meta_parameters() const override { return weights_; }

@@ -43,7 +43,8 @@ const auto kOptions = Bind<LirpgSettings>(
      {In(&LirpgSettings::reward, &TaskRewardConfig::scaled), "scale_rewards", true,
       "r_ex is divided by the running deviation of its discounted sum, and bounded by 10."},
      {In(&LirpgSettings::reward, &TaskRewardConfig::every), "reward_every", "1", 1, 1000000,
-      "Steps whose r_ex is summed and paid with the last of them; released: 20. What is reported is "
+      "Steps whose r_ex is summed and paid with the last of them; released: 20. What is reported "
+      "is "
       "not delayed."},
      {In(&LirpgSettings::outer, &PpoConfig::learning_rate), "learning_rate", "1e-4", 0, 10,
       "Adam's, of the reward network and the task's critic; 0: nothing is learned beside the "
@@ -322,12 +323,12 @@ void Check(const InnerLoopContext& context, Violations* violations) {
                                     "a minibatch, which needs at least 2 steps",
                                     agent.minibatches(), context.steps()));
   if (spec.rule().lifetimes_per_update() > spec.rule().shard_lifetimes())
-    violations->Add("rule.shard_lifetimes",
-                    absl::StrFormat("is %d for %d lifetimes: the learner makes the steps of the "
-                                    "reward network, and only for a single shard; set %d",
-                                    spec.rule().shard_lifetimes(),
-                                    spec.rule().lifetimes_per_update(),
-                                    spec.rule().lifetimes_per_update()));
+    violations->Add(
+        "rule.shard_lifetimes",
+        absl::StrFormat("is %d for %d lifetimes: the learner makes the steps of the "
+                        "reward network, and only for a single shard; set %d",
+                        spec.rule().shard_lifetimes(), spec.rule().lifetimes_per_update(),
+                        spec.rule().lifetimes_per_update()));
 }
 
 // Agents and critics with their optimizers, the graph of a minibatch twice differentiated, and that

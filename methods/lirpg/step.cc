@@ -22,8 +22,7 @@ Tensor TaskCriticGradient(const AgentShape& shape, const LirpgConfig& config,
   const Tensor theta = critics.detach().requires_grad_(true);
   const Tensor values = CriticValues(shape, theta, TakeRows(segment.inputs.observations, rows));
   const Tensor before = TakeRows(segment.task_values, rows).to(theta.scalar_type());
-  const Tensor returns =
-      before + TakeRows(segment.task_advantages, rows).to(theta.scalar_type());
+  const Tensor returns = before + TakeRows(segment.task_advantages, rows).to(theta.scalar_type());
   Tensor square = (values - returns).square();
   if (config.value_clip > 0) {
     const Tensor clipped = before + (values - before).clamp(-config.value_clip, config.value_clip);
@@ -91,11 +90,10 @@ LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
                             .logical_and(update.outer_loss.isfinite());
   const Tensor by_advantage =
       torch::where(finite.unsqueeze(1), update.advantages, torch::zeros_like(update.advantages));
-  const Tensor by_reward =
-      GaeAdjoint(by_advantage, segment.prev_done, ppo.gamma, ppo.gae_lambda) *
-      (config.c_in / static_cast<double>(rows.size(0)));
-  result.weights =
-      torch::autograd::grad({learned}, {leaf}, {by_reward.to(learned.options().requires_grad(false))})[0];
+  const Tensor by_reward = GaeAdjoint(by_advantage, segment.prev_done, ppo.gamma, ppo.gae_lambda) *
+                           (config.c_in / static_cast<double>(rows.size(0)));
+  result.weights = torch::autograd::grad({learned}, {leaf},
+                                         {by_reward.to(learned.options().requires_grad(false))})[0];
   const Tensor by_critic = TaskCriticGradient(shape, config, segment, critics, rows);
   result.critics = torch::where(finite.unsqueeze(1), by_critic, torch::zeros_like(by_critic));
   return result;

@@ -28,8 +28,8 @@
 #include "methods/base/lifetimes.h"
 #include "methods/base/loop_parts.h"
 #include "methods/shared/critic.h"
-#include "methods/shared/outer_objective.h"
 #include "methods/shared/folded_input.h"
+#include "methods/shared/outer_objective.h"
 #include "methods/shared/segment_summary.h"
 
 namespace mentor::learner {

@@ -121,7 +121,8 @@ Tensor Forward(const ConditionedPolicy& policy, const Modulation& modulation,
                const Tensor& observations) {
   const Mlp& mlp = policy.mlp;
   const Tensor first = Affine(observations, mlp.w1, mlp.b1).tanh();
-  const Tensor second = Affine(first, mlp.w2, mlp.b2), z = policy.film ? second : Normalised(second);
+  const Tensor second = Affine(first, mlp.w2, mlp.b2),
+               z = policy.film ? second : Normalised(second);
   return Affine((modulation.gain * z + modulation.offset).tanh(), mlp.w3, mlp.b3);
 }
 

@@ -33,12 +33,12 @@ struct Conditioning {
 };
 
 struct ConditionedPolicy {
-  Mlp mlp;            // Layer 2 is normalised before its tanh, unless film.
+  Mlp mlp;  // Layer 2 is normalised before its tanh, unless film.
   bool film = false;
   std::vector<torch::Tensor> gain_hidden, offset_hidden;  // W, b of each hidden layer of the maps.
-  torch::Tensor gain_map, offset_map;    // [S, H, Qe], or [S, H, units]
-  torch::Tensor gain_bias, offset_bias;  // [S, H]
-  torch::Tensor log_std;                 // [S, A]; undefined for discrete actions.
+  torch::Tensor gain_map, offset_map;                     // [S, H, Qe], or [S, H, units]
+  torch::Tensor gain_bias, offset_bias;                   // [S, H]
+  torch::Tensor log_std;                                  // [S, A]; undefined for discrete actions.
 };
 
 // Gain and offset of E values of eta for each agent, [S, E, H].
@@ -47,8 +47,8 @@ struct Modulation {
 };
 
 // actor.W1 b1 W2 b2 W3 b3, cln.Wg bg Wb bb, cln.g.W1 g.b1 .. o.W1 o.b1 .. (hidden layers of the
-// maps), logstd (continuous). FiLM's begin with film. instead of cln. Only the policy: the two value
-// networks of these agents are not conditioned and have separate parameters.
+// maps), logstd (continuous). FiLM's begin with film. instead of cln. Only the policy: the two
+// value networks of these agents are not conditioned and have separate parameters.
 ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size,
                               const Conditioning& conditioning = {});
 // critic.W1 b1 W2 b2 W3 b3.

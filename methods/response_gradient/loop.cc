@@ -470,9 +470,8 @@ class ResponseGradient : public InnerLoop {
   Tensor DirectTerm(const Round& second, const Tensor& rows, const Tensor& denominator,
                     const Tensor& advantages, bool first_step, LoopReport* report) const {
     const auto of = [&](const Tensor& x) { return rows.defined() ? TakeRows(x, rows) : x; };
-    const DirectGradient direct =
-        ThroughPolicy(Density(second, rows), policy_.theta, EtaOf(phi()), of(denominator),
-                      of(advantages), config_.clipping);
+    const DirectGradient direct = ThroughPolicy(Density(second, rows), policy_.theta, EtaOf(phi()),
+                                                of(denominator), of(advantages), config_.clipping);
     Tensor gradient = torch::zeros_like(phi());
     EtaOf(gradient).sub_(config_.w11 * direct.eta);
     if (first_step) {
@@ -491,11 +490,10 @@ class ResponseGradient : public InnerLoop {
       leaf = Leaf(phi());
       signals = SignalsOf(leaf, first);
     }
-    const StepGradient through = ThroughPolicyRound(
-        [&](const Tensor& theta, const Tensor& eta, const Tensor& rows) {
-          return OnRows(theta, eta, first, rows);
-        },
-        EtaOf(phi()), taken, u);
+    const StepGradient through =
+        ThroughPolicyRound([&](const Tensor& theta, const Tensor& eta,
+                               const Tensor& rows) { return OnRows(theta, eta, first, rows); },
+                           EtaOf(phi()), taken, u);
     const Tensor of_rewards = GaeAdjoint(through.advantages, first.segment.prev_done,
                                          spec().agent().gamma(), spec().agent().gae_lambda());
     const Tensor term13 = torch::autograd::grad(

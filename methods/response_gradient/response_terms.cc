@@ -69,12 +69,11 @@ DirectGradient ThroughPolicy(const LogProbs& log_probs, const Tensor& theta, con
   return {.eta = gradients[0], .theta = gradients[1], .surrogate = surrogate};
 }
 
-Tensor PolicyLoss(const RowDensities& densities, const TakenRound& round,
-                  const Tensor& advantages, const Tensor& rows) {
-  Tensor objective =
-      ClippedSurrogate(densities.log_probs, TakeRows(round.log_probs, rows),
-                       TakeRows(advantages, rows), {.range = round.config.clip})
-          .objective;
+Tensor PolicyLoss(const RowDensities& densities, const TakenRound& round, const Tensor& advantages,
+                  const Tensor& rows) {
+  Tensor objective = ClippedSurrogate(densities.log_probs, TakeRows(round.log_probs, rows),
+                                      TakeRows(advantages, rows), {.range = round.config.clip})
+                         .objective;
   if (round.config.entropy_coef != 0)
     objective = objective + round.config.entropy_coef * densities.entropy;
   return -objective;
@@ -92,8 +91,7 @@ StepGradient ThroughPolicyRound(const ActOnRows& act, const Tensor& eta, const T
         const Tensor used = round.standardise ? Standardised(inputs[1]) : inputs[1];
         return PolicyLoss(act(theta, inputs[0], rows), round, used, rows);
       },
-      {eta, round.advantages},
-      [&](const Tensor& theta) { return (u.detach() * theta).sum(1); });
+      {eta, round.advantages}, [&](const Tensor& theta) { return (u.detach() * theta).sum(1); });
   return {.eta = steps.inputs[0], .advantages = steps.inputs[1]};
 }
 

@@ -17,8 +17,8 @@ constexpr auto kPatience = std::chrono::seconds(5);
 struct Gate {
   std::mutex mutex;
   std::condition_variable changed;
-  int asking = 0;            // Threads that ask for the lock.
-  bool closed = false;       // For all threads but
+  int asking = 0;             // Threads that ask for the lock.
+  bool closed = false;        // For all threads but
   std::thread::id last = {};  // this one.
 };
 

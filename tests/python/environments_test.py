@@ -192,9 +192,7 @@ class RefusedTest(unittest.TestCase):
             with self.subTest(repr(action)), self.assertRaisesRegex(kind, words):
                 env.step(action)
         copied = copy.deepcopy(env)
-        self.assertEqual(
-            copied.action_space.sample().tolist(), env.action_space.sample().tolist()
-        )
+        self.assertEqual(copied.action_space.sample().tolist(), env.action_space.sample().tolist())
         env.step([0, 0, 0, 1])  # It goes on as if nothing had been.
         for options in ("goal", 5):
             with self.subTest(options), self.assertRaisesRegex(TypeError, "options: is"):

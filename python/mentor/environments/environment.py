@@ -156,7 +156,9 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         """Chooses the task of later episodes, as Meta-World's environments do. Observations then
         show the goal, or hide it, as the task says."""
         if not isinstance(task, Task):
-            raise TypeError(f"task: is {type(task).__name__}; give one of train_tasks or test_tasks")
+            raise TypeError(
+                f"task: is {type(task).__name__}; give one of train_tasks or test_tasks"
+            )
         if task.env_name != self._pool.name:
             raise ValueError(
                 f"task.env_name: is {task.env_name!r}, but this environment is {self._pool.name!r}"

@@ -229,7 +229,14 @@ def run(case):
 
 
 def net(draw, inputs, hidden, outputs, size=0.6):
-    shapes = [(hidden, inputs), (hidden,), (hidden, hidden), (hidden,), (outputs, hidden), (outputs,)]
+    shapes = [
+        (hidden, inputs),
+        (hidden,),
+        (hidden, hidden),
+        (hidden,),
+        (outputs, hidden),
+        (outputs,),
+    ]
     return {k: F(1) * np.round(draw.normal(0, size, s), 6) for k, s in zip(LAYERS, shapes)}
 
 
@@ -283,7 +290,9 @@ def make(name, seed, **changes):
     for n, x in case["segment"].items():
         if isinstance(x, np.ndarray):
             case["segment"][n] = x.astype(np.float64).astype(F)
-    written = {n: x for n, x in case.items() if n in ("name", "config", "D", "A", "opt_steps_before")}
+    written = {
+        n: x for n, x in case.items() if n in ("name", "config", "D", "A", "opt_steps_before")
+    }
     for part in ("params", "m", "v", "phi", "critic"):
         written[part] = {n: pack(w) for n, w in case[part].items()}
     written["segment"] = {n: pack(x) for n, x in case["segment"].items()}

@@ -94,9 +94,7 @@ def round_of(case, eta, advantages, still=None):
         m = {n: b1 * m[n] + (1 - b1) * grad[n] for n in w}
         v = {n: b2 * v[n] + (1 - b2) * squares[k][n] for n in w}
         c1, c2 = 1 - b1**count, 1 - b2**count
-        w = {
-            n: w[n] - F(c["lr"]) / c1 * m[n] / (np.sqrt(v[n] / c2) + F(c["opt_eps"])) for n in w
-        }
+        w = {n: w[n] - F(c["lr"]) / c1 * m[n] / (np.sqrt(v[n] / c2) + F(c["opt_eps"])) for n in w}
     return w, squares
 
 

@@ -391,8 +391,7 @@ StepGradient ThroughRound(const Json& one, Round kind, Tensor* after) {
                    return PolicyLoss(act(theta, eta, round.minibatches[k]), round, inputs[0],
                                      round.minibatches[k]);
                  },
-                 {Standardised(round.advantages)},
-                 [](const Tensor& theta) { return theta.sum(1); })
+                 {Standardised(round.advantages)}, [](const Tensor& theta) { return theta.sum(1); })
                  .after.theta;
   }
   return ThroughPolicyRound(act, eta, round, Theta(one.at("u")));

@@ -150,37 +150,35 @@ TEST_CASE("response gradient: through a policy round of Adam, by eta and by the 
   const Tensor order = torch::arange(kSteps, torch::kInt64).flip(0).repeat({kAgents, 1});
   const auto act = [&](const Tensor& theta, const Tensor& eta, const Tensor& rows) -> RowDensities {
     const ConditionedPolicy policy = SplitConditioned(f.layout, theta);
-    const Tensor output =
-        Forward(policy, Fold(policy, eta.expand({kAgents, 1, f.eta_size})),
-                TakeRows(f.first.observations.to(torch::kFloat64), rows));
+    const Tensor output = Forward(policy, Fold(policy, eta.expand({kAgents, 1, f.eta_size})),
+                                  TakeRows(f.first.observations.to(torch::kFloat64), rows));
     return {LogProb(output, policy.log_std, TakeRows(f.first.actions.to(torch::kFloat64), rows)),
             Entropy(output, policy.log_std)};
   };
   // From a state that is not zero, so that the step of Adam is no sign.
-  TakenRound round{.agents = {f.theta, 0.1 * Doubles(f.theta.sizes(), 40),
-                              0.1 * Doubles(f.theta.sizes(), 41).square() + 1e-3,
-                              torch::full({kAgents}, 3, torch::kInt64)},
-                   .log_probs = f.log_probs,
-                   .advantages = f.advantages,
-                   .config = {.entropy_coef = 0.02, .learning_rate = 0.01},
-                   .minibatches = {order.narrow(1, 0, 8), order.narrow(1, 5, 8),
-                                   order.narrow(1, 12, 8)},
-                   .stop_second_moment = false};
+  TakenRound round{
+      .agents = {f.theta, 0.1 * Doubles(f.theta.sizes(), 40),
+                 0.1 * Doubles(f.theta.sizes(), 41).square() + 1e-3,
+                 torch::full({kAgents}, 3, torch::kInt64)},
+      .log_probs = f.log_probs,
+      .advantages = f.advantages,
+      .config = {.entropy_coef = 0.02, .learning_rate = 0.01},
+      .minibatches = {order.narrow(1, 0, 8), order.narrow(1, 5, 8), order.narrow(1, 12, 8)},
+      .stop_second_moment = false};
   const auto value = [&](const Tensor& eta, const Tensor& advantages) {
     TakenRound moved = round;
     moved.advantages = advantages;
     UpdateConfig config;
     config.ppo = round.config;
     const Tensor used = Standardised(advantages);
-    const Tensor after =
-        DifferentiateSteps(
-            config, round.agents, 3,
-            [&](const Tensor& theta, const std::vector<Tensor>&, int64_t k) {
-              const Tensor& rows = round.minibatches[k];
-              return PolicyLoss(act(theta, eta, rows), moved, used, rows);
-            },
-            {}, [](const Tensor& theta) { return theta.sum(1); })
-            .after.theta;
+    const Tensor after = DifferentiateSteps(
+                             config, round.agents, 3,
+                             [&](const Tensor& theta, const std::vector<Tensor>&, int64_t k) {
+                               const Tensor& rows = round.minibatches[k];
+                               return PolicyLoss(act(theta, eta, rows), moved, used, rows);
+                             },
+                             {}, [](const Tensor& theta) { return theta.sum(1); })
+                             .after.theta;
     return (u * after).sum().item<double>();
   };
   const StepGradient through = ThroughPolicyRound(act, f.eta, round, u);

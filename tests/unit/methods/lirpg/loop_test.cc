@@ -37,8 +37,8 @@ v1::Shard MakeShard(const Settings& settings, int agents = 1) {
   for (int i = 0; i < agents; ++i) shard.add_lifetimes()->set_number(i);
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   shard.set_outer_learning(true);
-  *shard.mutable_shape() = testing::Shape(
-      {.observation = kObservation, .action = kAction, .episode_steps = kEpisode});
+  *shard.mutable_shape() =
+      testing::Shape({.observation = kObservation, .action = kAction, .episode_steps = kEpisode});
   shard.set_collections(1);
   shard.set_iterations(4);
   shard.mutable_inner_loop()->set_name("lirpg");
@@ -55,8 +55,8 @@ Segment Collected(const v1::Shard& shard, uint32_t number) {
   Segment segment;
   segment.observations = 5 + 3 * normals({agents, kSteps, kObservation}, 0);
   segment.actions = normals({agents, kSteps, kAction}, 1);
-  segment.log_probs = -0.5 * segment.actions.square().sum(-1) -
-                      kAction * 0.5 * std::log(2 * 3.14159265358979);
+  segment.log_probs =
+      -0.5 * segment.actions.square().sum(-1) - kAction * 0.5 * std::log(2 * 3.14159265358979);
   segment.shaped_rewards =
       (normals({agents, kSteps}, 2) + segment.actions.select(2, 0)).to(torch::kFloat64);
   segment.successes = torch::zeros({agents, kSteps});

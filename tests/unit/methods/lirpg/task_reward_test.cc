@@ -48,8 +48,7 @@ TEST_CASE("earned reward: scaled by the deviation of its discounted sum", "[unit
   const Tensor got = EarnedReward({.scaled = true, .gamma = 0.9}, kAgents).Earn(rewards, Ends());
   for (int64_t s = 0; s < kAgents; ++s) {
     const std::vector<double> want = Scaled(rewards[s], 0.9);
-    for (int64_t t = 0; t < kSteps; ++t)
-      CHECK(std::abs(got[s][t].item<double>() - want[t]) < 1e-9);
+    for (int64_t t = 0; t < kSteps; ++t) CHECK(std::abs(got[s][t].item<double>() - want[t]) < 1e-9);
   }
   // The first sums hardly differ, so the bound is reached.
   CHECK(got.abs().max().item<double>() == 10);

@@ -89,7 +89,8 @@ TEST_CASE("conditioned policy: FiLM and maps with hidden layers", "[unit]") {
       x = torch::tanh(torch::bmm(x, policy.gain_hidden[i].transpose(1, 2)) +
                       policy.gain_hidden[i + 1].unsqueeze(1));
     }
-    const Tensor gain = torch::bmm(x, policy.gain_map.transpose(1, 2)) + policy.gain_bias.unsqueeze(1);
+    const Tensor gain =
+        torch::bmm(x, policy.gain_map.transpose(1, 2)) + policy.gain_bias.unsqueeze(1);
     CHECK(torch::allclose(modulation.gain, gain, 1e-12, 1e-12));
     // New parameters: the last maps are normal, their biases 1 and 0.
     const RandomStream stream{.seed = 4, .purpose = Purpose::kAgentWeights};

@@ -269,8 +269,8 @@ TEST_CASE("response gradient: warm-up and frozen meta-parameters", "[unit]") {
 
 // In double, the function whose derivatives are the loop's terms. It is the task objective of the
 // validation round, at the policy after the policy round, moved by the change of that round,
-// which is one plain step here. The parts of phi that the direct term, the step's condition and the step's reward see are
-// separate arguments.
+// which is one plain step here. The parts of phi that the direct term, the step's condition and the
+// step's reward see are separate arguments.
 class OuterObjective {
  public:
   // Before the loop's first iteration, and with the policy after it.
