@@ -263,7 +263,7 @@ class PpoSteps {
   }
 
  private:
-  // Of one step, each [S].
+  // Numbers of one step, each [S].
   struct Numbers {
     Tensor loss, policy_loss, value_loss, entropy, approx_kl, clip_fraction;
   };

@@ -68,7 +68,8 @@ fi
 # One more than cores: many tests wait for processes.
 status=0 results=$PWD/$build/tests.xml
 rm -f "$results"
-ctest --test-dir "$build" --parallel $(($(nproc) + 1)) --output-on-failure --output-junit "$results" \
+ctest --test-dir "$build" --parallel $(($(nproc) + 1)) --output-on-failure \
+  --output-junit "$results" \
   "${repeat[@]}" "${ctest_arguments[@]}" || status=$?
 if [ $all -eq 0 ]; then
   tests/skips.py "$results" || true

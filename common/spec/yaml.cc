@@ -211,7 +211,7 @@ class YamlWriter {
 
   // A number as the text format has it. Others are told here: it would name parts of them.
   std::string Number(const YamlNode& value, std::string_view text) {
-    const std::string lower = absl::AsciiStrToLower(text);
+    const std::string lower = absl::AsciiStrToLower(absl::string_view(text.data(), text.size()));
     if (lower == ".inf" || lower == "-.inf" || lower == ".nan")
       return absl::StrReplaceAll(lower, {{".", ""}});
     const auto is_part = [](char c) {

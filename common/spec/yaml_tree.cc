@@ -3,7 +3,6 @@
 #include <map>
 #include <sstream>
 
-#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -110,7 +109,7 @@ YamlTree ReadYaml(std::string_view yaml, std::string_view what, Violations* viol
   } catch (const YAML::Exception& error) {
     violations->Add(error.mark.is_null() ? std::string(what) : LineText(error.mark),
                     absl::StrCat("is not YAML: ", Printable(error.msg, 200),
-                                 yaml.starts_with('\t') || absl::StrContains(yaml, "\n\t")
+                                 yaml.starts_with('\t') || yaml.find("\n\t") != yaml.npos
                                      ? "; indent with spaces: YAML takes no tabs there"
                                      : ""));
     return tree;

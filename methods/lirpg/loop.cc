@@ -259,7 +259,7 @@ class Lirpg : public InnerLoop {
   ObservationNormaliser normaliser_;
   EarnedReward earned_;
   AgentBatch agents_;   // theta [S, P], with the critic of the mixed reward
-  AgentBatch critics_;  // Of the task's reward [S, C].
+  AgentBatch critics_;  // The task's critics [S, C].
   AgentBatch outer_;    // phi as its only row, with Adam's state.
   SignalState signal_;
 };

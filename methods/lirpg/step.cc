@@ -38,8 +38,9 @@ Tensor IsFinite(const AgentBatch& x) {
       .logical_and(x.adam_v.isfinite().all(1));
 }
 
-// Torch's epsilon that gives TensorFlow's step number `steps`: m / (sqrt(v) + eps) with both
-// corrections of bias in the rate is m / (sqrt(v / c) + eps / sqrt(c)), c = 1 - beta2^steps.
+// Torch's epsilon that gives TensorFlow's step number `steps`. TensorFlow's has both corrections of
+// bias in the rate and m / (sqrt(v) + eps), which is m / (sqrt(v / c) + eps / sqrt(c)) with c = 1 -
+// beta2^steps.
 double EpsilonOf(const PpoConfig& config, int64_t steps) {
   return config.adam_epsilon /
          std::sqrt(1 - std::pow(config.adam_beta2, static_cast<double>(steps)));

@@ -1,6 +1,7 @@
-// One minibatch of LIRPG as its authors released it (README.md#a-minibatch): the agents take one
-// optimizer step on the mixed reward, and what that step did for the task is differentiated back to
-// the reward network. Pure functions, generic in dtype and device; threads may share.
+// One minibatch of LIRPG as its authors released it (methods/lirpg/README.md#a-minibatch). The
+// agents take one optimizer step on the mixed reward. What that step did for the task is
+// differentiated back to the reward network. Pure functions, generic in dtype and device; threads
+// may share.
 #pragma once
 
 #include <torch/types.h>

@@ -1,6 +1,6 @@
-// The task's reward as LIRPG's agents earn it (README.md#the-tasks-reward): divided by the running
-// deviation of its discounted sum, then summed and paid every few steps. Its numbers go on from
-// segment to segment. One thread.
+// The task's reward as LIRPG's agents earn it (methods/lirpg/README.md#the-tasks-reward). It is
+// divided by the running deviation of its discounted sum, then summed and paid every few steps. Its
+// numbers go on from segment to segment. One thread.
 #pragma once
 
 #include <torch/types.h>
@@ -11,7 +11,7 @@ namespace mentor::learner {
 
 struct TaskRewardConfig {
   bool scaled = false;
-  double gamma = 0.99;  // Of the discounted sum.
+  double gamma = 0.99;  // The sum's discount.
   int64_t every = 1;    // Steps between payments, counted from an episode's begin.
 };
 

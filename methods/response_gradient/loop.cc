@@ -426,7 +426,7 @@ class ResponseGradient : public InnerLoop {
     if (iteration < config_.warmup) return;
 
     // Terms 12 and 13 are taken once, where the steps of eta begin: they lead through the whole
-    // policy round (README.md#reading-terms-once).
+    // policy round (methods/response_gradient/README.md#reading-terms-once).
     Tensor through = torch::zeros_like(phi());
     if (config_.through_round()) {
       const DirectGradient direct = ThroughPolicy(Density(second), policy_.theta, EtaOf(phi()),

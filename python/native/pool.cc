@@ -132,7 +132,7 @@ void Pool::Send(In<float, nb::ndim<2>> actions, In<int32_t, nb::ndim<1>> ids) {
 
 std::vector<int32_t> Pool::Recv(int count) {
   envs::EnvironmentPool& pool = this->pool();
-  // Those that are left when their number is no multiple of `count`.
+  // Fewer are left when their number is no multiple of `count`.
   std::vector<int32_t> ids(std::min(count, std::max(pool.at_work(), 1)));
   const Unlocked unlocked;
   Raise(pool.Recv(ids));

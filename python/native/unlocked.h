@@ -1,5 +1,5 @@
-// Releases Python's lock for a scope, also where a daemon thread outlives the interpreter: such a
-// thread cannot have the lock again, and CPython up to 3.13 would unwind it, which aborts in C++.
+// Releases Python's lock for a scope, also where a daemon thread outlives the interpreter. Such a
+// thread cannot have the lock again. CPython up to 3.13 would unwind it, which aborts in C++.
 #pragma once
 
 #include <Python.h>

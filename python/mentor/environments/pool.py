@@ -44,17 +44,7 @@ class Pool:
         wrappers: Sequence[Wrapper],
         options: Mapping[str, Any],
     ) -> None:
-        for field, pixels in (("width", width), ("height", height)):
-            check_integer(field, pixels, 1, _PIXELS_MAX)
-        check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
-        if not isinstance(name, str):
-            raise TypeError(f"name: is {name!r}; give the name of an environment")
-        if goal_visible is not None and not isinstance(goal_visible, (bool, np.bool_)):
-            raise ValueError(f"goal_visible: is {goal_visible!r}; give True or False")
-        if not isinstance(camera, str):
-            raise TypeError(f"camera: is {camera!r}; give the name of a camera of the scene")
-        if not isinstance(wrappers, Sequence) or isinstance(wrappers, str):
-            raise TypeError(f"wrappers: is {wrappers!r}; give a list, as of a spec")
+        _check(name, width, height, camera, goal_visible, goal_seed, wrappers)
         programs.tell()
         values = {field: _text(field, value) for field, value in options.items()}
         if path is not None:
@@ -148,6 +138,29 @@ class Pool:
         drawn = self._native.render(index, width, height, camera)
         self._painter = here
         return np.frombuffer(drawn, np.uint8).reshape(height, width, 3).copy()
+
+
+def _check(
+    name: object,
+    width: object,
+    height: object,
+    camera: object,
+    goal_visible: object,
+    goal_seed: object,
+    wrappers: object,
+) -> None:
+    """Checks the arguments that C++ would refuse in its own words."""
+    for field, pixels in (("width", width), ("height", height)):
+        check_integer(field, pixels, 1, _PIXELS_MAX)
+    check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
+    if not isinstance(name, str):
+        raise TypeError(f"name: is {name!r}; give the name of an environment")
+    if goal_visible is not None and not isinstance(goal_visible, (bool, np.bool_)):
+        raise ValueError(f"goal_visible: is {goal_visible!r}; give True or False")
+    if not isinstance(camera, str):
+        raise TypeError(f"camera: is {camera!r}; give the name of a camera of the scene")
+    if not isinstance(wrappers, Sequence) or isinstance(wrappers, str):
+        raise TypeError(f"wrappers: is {wrappers!r}; give a list, as of a spec")
 
 
 def _action_space(facts: Mapping[str, Any]) -> spaces.Box | spaces.Discrete:

@@ -16,11 +16,12 @@ import numpy as np
 FILE = pathlib.Path(__file__).with_name("stn_adam_round.json")
 DOC = (
     "A tensor is {shape, data}, row-major. One agent; a policy with conditional layer"
-    " normalisation, whose tensors have the names and shapes of the code. advantages [T] are raw and"
-    " standardised over all rows (B - 1). Step k takes minibatches[k]. The loss is -mean(min(rho A,"
-    " clip(rho) A)) - entropy_coef entropy, its norm is clipped by min(1, bound / (norm + 1e-6)),"
-    " and Adam begins at (m, v, opt_steps_before). Expected: theta after the round; the gradients of"
-    " u . theta by eta (term 12) and by the advantages (term 13), with the second moments constant."
+    " normalisation, whose tensors have the names and shapes of the code. advantages [T] are raw,"
+    " and standardised over all rows (B - 1). Step k takes minibatches[k]. The loss is"
+    " -mean(min(rho A, clip(rho) A)) - entropy_coef entropy. Its norm is clipped by min(1, bound /"
+    " (norm + 1e-6)), and Adam begins at (m, v, opt_steps_before). Expected: theta after the round;"
+    " the gradients of u . theta by eta (term 12) and by the advantages (term 13), with the second"
+    " moments constant."
 )
 F = np.longdouble
 NAMES = ("actor.W1", "actor.b1", "actor.W2", "actor.b2", "actor.W3", "actor.b3", "cln.Wg", "cln.bg",

@@ -24,8 +24,8 @@ Tensor Ends() {
   return ended;
 }
 
-// r_t over the deviation of all discounted sums so far, one of which is 0 with weight 1e-4 and
-// square deviation 1; written out from the definition of a mean and a variance.
+// r_t over the deviation of all discounted sums so far, by the definitions of mean and variance.
+// Before them stands a sum of 0 with weight 1e-4, whose square deviation is 1.
 std::vector<double> Scaled(const Tensor& rewards, double gamma) {
   std::vector<double> sums, scaled;
   double sum = 0;
