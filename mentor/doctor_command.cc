@@ -18,6 +18,7 @@
 #include "kernels/flags/device_flags.h"
 #include "mentor/doctor/doctor.h"
 #include "mentor/doctor/measure.h"
+#include "mentor/run_memory.h"
 #include "mentor/spec_request.h"
 
 namespace mentor {
@@ -63,6 +64,11 @@ int RunDoctor(const DoctorFlags& flags) {
   const auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
   const v1::ExperimentSpec spec = WithDefaults(request.spec);
+  if (const auto memory = meta_learner::MemoryOfSpec(spec)) {
+    if (const absl::Status fits = CheckDeviceMemory(*memory, *device); !fits.ok())
+      return Fail(fits, kExitUsage);
+    WarnOfMemory(*memory, *device, flags.threads);
+  }
   const uint64_t usual = flags.source.simulators.hosts.empty() ? kSteps : kSimulatorSteps;
   const uint64_t steps = flags.steps > 0 ? flags.steps : usual;
   if (!flags.quiet) {

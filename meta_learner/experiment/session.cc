@@ -280,13 +280,18 @@ void Session::EndRequests() {
 }
 
 absl::StatusOr<std::vector<SampledTask>> Session::Tasks(const Round& round) const {
+  const RuleNeeds needs = parts_.rule->needs();
+  const int alike = needs.one_task ? 0 : needs.paired_noise ? 2 : 1;
   MENTOR_ASSIGN_OR_RETURN(std::vector<SampledTask> tasks, DrawWithin(cancel_, [&] {
-                            return TrainingTasks(*parts_.benchmark, spec_, round.generation,
-                                                 parts_.rule->needs().paired_noise);
+                            return TrainingTasks(*parts_.benchmark, spec_, round.generation, alike);
                           }));
   if (parts_.curriculum == nullptr) return tasks;
+  // A curriculum changes tasks that are one alike.
+  const size_t sets = parts_.benchmark->Tasks(envs::Split::kTrain).size();
+  const size_t shared = needs.one_task ? tasks.size() / sets : 1;
   for (size_t i = 0; i < tasks.size(); ++i) {
-    parts_.curriculum->ChangeTask(round.generation, static_cast<uint32_t>(i), &tasks[i].task);
+    parts_.curriculum->ChangeTask(round.generation, static_cast<uint32_t>(i - i % shared),
+                                  &tasks[i].task);
   }
   return tasks;
 }

@@ -76,12 +76,12 @@ int EvaluatedGoals(const envs::TaskSet& set, const v1::ExperimentSpec& spec) {
 
 std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
                                        const v1::ExperimentSpec& spec, uint32_t outer_step,
-                                       bool pairs) {
+                                       int alike) {
   const std::vector<envs::TaskSet>& sets = benchmark.Tasks(envs::Split::kTrain);
   const int num_sets = static_cast<int>(sets.size());
-  const int lifetimes_per_task = pairs ? 2 : 1;
-  const int per_set =
-      static_cast<int>(spec.rule().lifetimes_per_update()) / (num_sets * lifetimes_per_task);
+  const int lifetimes = static_cast<int>(spec.rule().lifetimes_per_update()) / num_sets;
+  const int lifetimes_per_task = alike > 0 ? alike : lifetimes;
+  const int per_set = lifetimes / lifetimes_per_task;
   std::vector<SampledTask> tasks;
   const auto add = [&](const SampledTask& task) {
     tasks.insert(tasks.end(), static_cast<size_t>(lifetimes_per_task), task);

@@ -33,11 +33,11 @@ struct SampledTask {
 // (methods/black_box/README.md#outer-loop). One environment: different goals, drawn anew each time;
 // with fewer goals than lifetimes each goal comes floor(n / goals) times and the rest are drawn.
 // Several environments: the same number of lifetimes each; every environment walks through random
-// permutations of its goals. Environments without a list draw every goal afresh. `pairs`: half as
-// many tasks, each for two consecutive lifetimes.
+// permutations of its goals. Environments without a list draw every goal afresh. `alike`: so many
+// consecutive lifetimes of an environment share a task; 0: all of them.
 std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
                                        const v1::ExperimentSpec& spec, uint32_t outer_step,
-                                       bool pairs = false);
+                                       int alike = 1);
 // Listed training tasks of all sets; 0 when some set draws its tasks.
 int64_t NumListedTasks(const envs::Benchmark& benchmark);
 

@@ -49,6 +49,9 @@ struct RuleNeeds {
   // The lifetimes 2i and 2i + 1 share their task and their random numbers. They differ only by what
   // the rule itself varies.
   bool paired_noise = false;
+  // All lifetimes of an environment live on one task, which each outer update draws anew for new
+  // agents.
+  bool one_task = false;
   // The rule names the tasks and lifetimes of its rounds (Fleet::Collect(request)), in place of the
   // benchmark's draw.
   bool names_tasks = false;

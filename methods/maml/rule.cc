@@ -96,26 +96,49 @@ class Maml : public OuterRule {
     fields->AddPart(
         [this](TensorMap* state) {
           (*state)["recent_rewards"] = recent_.clone();
+          if (keeps_successes()) (*state)["recent_successes"] = recent_successes_.clone();
           normaliser_.Save(state);
         },
         [this](const TensorMap& state) { return LoadRewards(state); });
   }
 
  private:
-  // The recent mean rewards, fewer where the spec wants fewer, and the normaliser.
+  // The recent means, fewer where the spec wants fewer, and the normaliser.
   absl::Status LoadRewards(const TensorMap& state) {
-    const auto found = state.find("recent_rewards");
+    MENTOR_ASSIGN_OR_RETURN(Tensor recent, ReadRecent(state, "recent_rewards"));
+    Tensor successes = NoRecent();
+    if (keeps_successes()) {
+      MENTOR_ASSIGN_OR_RETURN(successes, ReadRecent(state, "recent_successes"));
+    }
+    MENTOR_RETURN_IF_ERROR(normaliser_.Load(state));
+    recent_ = std::move(recent);
+    recent_successes_ = std::move(successes);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<Tensor> ReadRecent(const TensorMap& state, const std::string& name) const {
+    const auto found = state.find(name);
     const int64_t count = found != state.end() && found->second.dim() == 1
                               ? std::min(found->second.numel(), config_.mean_lifetimes)
                               : 0;
-    MENTOR_ASSIGN_OR_RETURN(Tensor recent, learner::ReadTensor(state, "recent_rewards", {count},
-                                                               torch::kFloat64, "the rule"));
-    MENTOR_RETURN_IF_ERROR(normaliser_.Load(state));
-    recent_ = std::move(recent);
-    return absl::OkStatus();
+    return learner::ReadTensor(state, name, {count}, torch::kFloat64, "the rule");
+  }
+  static Tensor NoRecent() { return torch::zeros({0}, torch::kFloat64); }
+
+  // The newest of `recent` and these means of lifetimes.
+  Tensor WithNew(const Tensor& recent, const Tensor& means) const {
+    const Tensor all = torch::cat({recent, means});
+    const int64_t kept = std::min(all.numel(), config_.mean_lifetimes);
+    return all.narrow(0, all.numel() - kept, kept).clone();
   }
 
-  double MeanReward() const { return recent_.numel() > 0 ? recent_.mean().item<double>() : 0; }
+  // The objective needs the mean of what it maximises, also where agents adapt to another reward.
+  bool keeps_successes() const {
+    return config_.objective == Objective::kSuccess && config_.adaptation.shaped;
+  }
+  static double MeanOf(const Tensor& recent) {
+    return recent.numel() > 0 ? recent.mean().item<double>() : 0;
+  }
+  double MeanReward() const { return MeanOf(recent_); }
 
   // The rewards that lifetime i maximises, [L] float64, and the reward of its baseline.
   std::pair<Tensor, double> ObjectiveOf(const LifetimeBatch& batch, int64_t i,
@@ -131,7 +154,8 @@ class Maml : public OuterRule {
       case Objective::kSuccess:
         break;
     }
-    return {batch.steps.success_signals[i].to(torch::kFloat64), MeanReward()};
+    return {batch.steps.success_signals[i].to(torch::kFloat64),
+            keeps_successes() ? MeanOf(recent_successes_) : MeanReward()};
   }
 
   MamlLifetime LifetimeOf(const LifetimeBatch& batch, int64_t i,
@@ -215,10 +239,12 @@ class Maml : public OuterRule {
 
     const Tensor means =
         AdaptationRewards(config_.adaptation, batch.steps).to(torch::kFloat64).mean(/*dim=*/1);
-    const Tensor all = torch::cat({recent_, means});
-    const int64_t kept = std::min(all.numel(), config_.mean_lifetimes);
     weights_ = weights;
-    recent_ = all.narrow(0, all.numel() - kept, kept).clone();
+    recent_ = WithNew(recent_, means);
+    if (keeps_successes()) {
+      recent_successes_ =
+          WithNew(recent_successes_, batch.steps.success_signals.to(torch::kFloat64).mean(1));
+    }
     normaliser_ = std::move(normaliser);
     return report;
   }
@@ -230,6 +256,7 @@ class Maml : public OuterRule {
   // Update and Load change both or neither.
   Tensor weights_;  // [P] float32; replaced, never written to
   Tensor recent_;   // [up to mean_lifetimes] float64: adaptation rewards of lifetimes, oldest first
+  Tensor recent_successes_ = NoRecent();  // The same of success signals, if keeps_successes().
   RewardNormaliser normaliser_;
 };
 

@@ -144,7 +144,11 @@ class Pbt : public OuterRule {
   }
 
   RuleNeeds needs() const override {
-    return {.signal_network = false, .decisions_inside_lifetime = true, .segments = false};
+    // Scores on different tasks would compare tasks.
+    return {.signal_network = false,
+            .decisions_inside_lifetime = true,
+            .segments = false,
+            .one_task = true};
   }
   Tensor meta_parameters() const override { return hyperparameters_.flatten().to(torch::kFloat32); }
 

@@ -86,6 +86,28 @@ TEST_CASE("task sampler: several environments share the lifetimes and walk throu
   for (const auto& [key, count] : total) CHECK(count == 2);
 }
 
+TEST_CASE("tasks: consecutive lifetimes share one, or all of an environment", "[unit]") {
+  for (const int sets : {1, 3}) {
+    const FakeBenchmark benchmark(sets, 50);
+    std::set<int> goals;
+    for (uint32_t step = 0; step < 8; ++step) {
+      const auto pairs = TrainingTasks(benchmark, Spec(12), step, /*alike=*/2);
+      const auto one = TrainingTasks(benchmark, Spec(12), step, /*alike=*/0);
+      REQUIRE(pairs.size() == 12);
+      REQUIRE(one.size() == 12);
+      for (size_t i = 0; i < 12; ++i) {
+        CHECK(pairs[i].goal == pairs[i - i % 2].goal);
+        const size_t first = i - i % (12 / sets);
+        CHECK(one[i].goal == one[first].goal);
+        CHECK(one[i].environment == one[first].environment);
+        CHECK(one[i].index == one[first].index);
+      }
+      goals.insert(one[0].goal);
+    }
+    CHECK(goals.size() > 4);  // Each update draws anew.
+  }
+}
+
 TEST_CASE("task sampler: an evaluation of too many lifetimes is refused (D6)", "[unit]") {
   v1::ExperimentSpec spec = Spec(4);
   spec.mutable_evaluation()->set_lifetimes_per_goal(10'000);

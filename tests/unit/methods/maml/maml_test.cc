@@ -283,6 +283,35 @@ TEST_CASE("maml: the mean reward of the last lifetimes travels behind the weight
   CHECK(torch::equal(resumed->meta_parameters(), rule->meta_parameters()));
 }
 
+// Here the shaped reward is the success signal and 2 more, so agents that adapt to either with its
+// own mean as the baseline adapt alike. So must rules that maximise success.
+TEST_CASE("maml: the baseline of success is the mean success, whatever agents adapt to", "[unit]") {
+  const auto update = [](const std::string& adaptation, double mean_reward) {
+    const Settings settings{
+        .options = {{"objective", "success"}, {"adaptation_reward", adaptation}}};
+    const auto rule = MakeRule(settings);
+    learner::TensorMap state = rule->Save();
+    state["recent_rewards"] = torch::full({1}, mean_reward, torch::kFloat64);
+    CHECK(state.contains("recent_successes") == (adaptation == "shaped"));
+    if (adaptation == "shaped")
+      state["recent_successes"] = torch::full({1}, mean_reward - 2, torch::kFloat64);
+    REQUIRE(rule->Load(state).ok());
+    const LifetimeBatch batch = Live(settings, rule->meta_parameters());
+    REQUIRE(rule->Update(batch, 0).ok());
+    if (adaptation == "shaped") {
+      const Tensor means = batch.steps.success_signals.to(torch::kFloat64).mean(1);
+      const Tensor kept = rule->Save().at("recent_successes");
+      CHECK(kept.numel() == 1 + kAgents);
+      CHECK(torch::equal(kept.narrow(0, 1, kAgents), means));
+    }
+    const Tensor parameters = rule->meta_parameters();
+    return parameters.narrow(0, 0, parameters.numel() - 1).clone();
+  };
+  const Tensor want = update("success", 0.5);
+  CHECK(want.allclose(update("shaped", 2.5), 1e-4, 1e-5));
+  CHECK_FALSE(want.allclose(update("success", 2.5), 1e-4, 1e-5));
+}
+
 TEST_CASE("maml: a snapshot between two iterations goes on as the agents would", "[unit]") {
   const Settings settings;
   const v1::Shard shard = Shard(settings);
