@@ -35,10 +35,11 @@ struct Conditioning {
 struct ConditionedPolicy {
   Mlp mlp;  // Layer 2 is normalised before its tanh, unless film.
   bool film = false;
-  std::vector<torch::Tensor> gain_hidden, offset_hidden;  // W, b of each hidden layer of the maps.
-  torch::Tensor gain_map, offset_map;                     // [S, H, Qe], or [S, H, units]
-  torch::Tensor gain_bias, offset_bias;                   // [S, H]
-  torch::Tensor log_std;                                  // [S, A]; undefined for discrete actions.
+  std::vector<torch::Tensor> gain_hidden = {},
+                             offset_hidden = {};  // W, b of each hidden layer of the maps.
+  torch::Tensor gain_map, offset_map;             // [S, H, Qe], or [S, H, units]
+  torch::Tensor gain_bias, offset_bias;           // [S, H]
+  torch::Tensor log_std = {};                     // [S, A]; undefined for discrete actions.
 };
 
 // Gain and offset of E values of eta for each agent, [S, E, H].

@@ -48,12 +48,12 @@ DirectGradient ThroughPolicy(const LogProbs& log_probs, const torch::Tensor& the
 
 // The policy round of terms 12 and 13 as the agents took it: optimizer steps on minibatches.
 struct TakenRound {
-  AgentBatch agents;                       // Before the round.
-  torch::Tensor log_probs;                 // [S, T]: the denominator, under the collecting weights.
-  torch::Tensor advantages;                // [S, T]: inner ones, raw.
-  bool standardise = true;                 // Standardises them over all T rows; differentiated too.
-  PpoConfig config;                        // Optimizer, clip range, greatest norm, entropy_coef.
-  std::vector<torch::Tensor> minibatches;  // Each [S, B]
+  AgentBatch agents = {};         // Before the round.
+  torch::Tensor log_probs = {};   // [S, T]: the denominator, under the collecting weights.
+  torch::Tensor advantages = {};  // [S, T]: inner ones, raw.
+  bool standardise = true;        // Standardises them over all T rows; differentiated too.
+  PpoConfig config = {};          // Optimizer, clip range, greatest norm, entropy_coef.
+  std::vector<torch::Tensor> minibatches = {};  // Each [S, B]
   // Adam's second moment is a constant (methods/meta_gradient/README.md#numerical-traps, 1).
   bool stop_second_moment = true;
 };
