@@ -14,6 +14,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests" / "cluster")]
 import mentor  # noqa: E402
+from mentor.runs.child import Child  # noqa: E402
 from mentor.runs.follow import Table  # noqa: E402
 from harness import BIN, ClusterTest, sets  # noqa: E402
 
@@ -283,6 +284,17 @@ class SpecTest(ClusterTest):
         file.write_text("labels: {team: a}\nspec: {base: smoke, agent: {gamma: 7}}\n")
         done = subprocess.run([BIN / "mentor", "run", file], capture_output=True, text=True)
         self.assertIn("is an experiment for 'mentorctl apply -f", done.stderr)
+
+
+class ChildTest(unittest.TestCase):
+    def test_problems_of_the_program_are_shown(self):
+        lines = ["09:00:00.000 info    all is well", "09:00:00.000 error   the disk is full a=1"]
+        lines += ["warning: old", "an error of others"]
+        said = " ".join(f"'{line}'" for line in lines)
+        shown = []
+        with Child(["/bin/sh", "-c", f"printf '%s\\n' {said} >&2"], shown.append) as child:
+            self.assertEqual(child.wait(DEADLINE_S), 0)
+        self.assertEqual(shown, lines[1:3])
 
 
 class TableTest(ClusterTest):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ if os.getppid() != int(sys.argv[1]):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 _TAIL_LINES = 200
+# A line of the log: a full disk pauses a run, and says so there.
+_PROBLEM = re.compile(r"\S+ (\S+ )?(warning|error) ")
 
 
 class Child:
@@ -58,7 +61,7 @@ class Child:
         for line in self._process.stderr:
             line = line.rstrip()
             self._tail.append(line)
-            if line.startswith("warning: "):
+            if line.startswith("warning: ") or _PROBLEM.match(line):
                 self._warn(line)
 
     def wait(self, seconds: float) -> Optional[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
+import sys
 import tempfile
 import time
 from typing import Any, Callable, Mapping, Optional, Sequence
@@ -136,6 +137,12 @@ def _source(
     return str(specs.write(spec.text, temporary, f"{spec.name}.txtpb")), spec.name
 
 
+def _say(line: str) -> None:
+    """Shows what goes wrong where no progress is shown."""
+    if not line.startswith("warning: "):
+        print(line, file=sys.stderr)
+
+
 def _follow(
     command: Sequence[str],
     delivery: _Delivery,
@@ -144,7 +151,7 @@ def _follow(
 ) -> "tuple[int, Child]":
     """Runs the program to its end. Returns its exit status."""
     table = delivery.table
-    with Child(command, shown.say if shown else lambda line: None) as child:
+    with Child(command, shown.say if shown else _say) as child:
         try:
             code = None
             while code is None:
