@@ -22,7 +22,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 _TAIL_LINES = 200
 # A line of the log: a full disk pauses a run, and says so there.
-_PROBLEM = re.compile(r"\S+ (\S+ )?(warning|error) ")
+_PROBLEM = re.compile(r"\d\S* (\d\S* )?(warning|error) ")
 
 
 class Child:
