@@ -17,7 +17,7 @@ constexpr double kLargeNumber = 10;      // Far beyond where tanh still tells nu
 constexpr double kRewardLarge = 100, kRewardSmall = 1e-4;
 constexpr uint32_t kMinibatchSmall = 8;
 constexpr int kEpisodesMin = 60;   // Fewer without a success say nothing about 5 %.
-constexpr int kLifetimesMin = 16;  // Fewer lifetimes say little.
+constexpr int kLifetimesTold = 16;  // Fewer lifetimes say little.
 
 using Findings = std::vector<Finding>;
 
@@ -240,7 +240,7 @@ void JudgeLearning(const Measured& measured, Findings* findings) {
   }
   if (measured.reports_success && Successes(measured) == 0) return;  // Said above.
   const Learning& last = measured.longer.empty() ? *measured.shaped : measured.longer.back();
-  if (measured.longer.empty() && last.lifetimes < kLifetimesMin) {
+  if (measured.longer.empty() && last.lifetimes < kLifetimesTold) {
     findings->push_back({"lifetimes-too-few", false,
                          absl::StrFormat("PPO was measured in %d lifetimes, which are too few to "
                                          "say whether it learns",

@@ -282,6 +282,7 @@ Table CostTable(const std::vector<Group>& groups) {
   const auto number = [](double value) {
     return Table::Number(value, absl::StrFormat("%.3g", value));
   };
+  const bool alike = EstimateVarianceAlike(groups);
   for (const Group& group : groups) {
     const auto mean = [&](const std::string& metric) {
       return OverRuns(group, [&](const ReportData& data) { return MeanMetric(data, metric); });
@@ -313,8 +314,8 @@ Table CostTable(const std::vector<Group>& groups) {
                               [](const ReportData& data) {
                                 return Greatest(data, "peak_memory_bytes") / (1 << 20);
                               })),
-               number(mean("grad_norm")), number(mean("grad_variance")),
-               number(mean("outer_grad_noise"))});
+               number(mean("grad_norm")), number(alike ? mean("outer_grad_variance") : kNone),
+               number(alike ? mean("outer_grad_noise") : kNone)});
   }
   return table;
 }

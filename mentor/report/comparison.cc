@@ -8,6 +8,7 @@
 #include <set>
 #include <tuple>
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
@@ -20,12 +21,14 @@
 #include "mentor/report/summary.h"
 #include "mentor/report/words.h"
 #include "mentor/report/write.h"
+#include "mentor/v1/spec.pb.h"
 
 namespace mentor::report {
 namespace {
 
 constexpr char kComparisonFolder[] = "comparison";
 constexpr size_t kSeedsForUnit = 3;
+constexpr int64_t kFreedomMin = 5;  // Degrees of freedom of a variance that is compared.
 
 // Returns for each inner iteration the mean over the episodes that ended in it.
 std::vector<double> IterationMeans(const EvaluationRow& row, int iterations, Quantity quantity) {
@@ -338,6 +341,31 @@ std::string WithoutEvaluation(const std::vector<Group>& groups) {
   return absl::StrCat("there is no evaluation of ", absl::StrJoin(without, ", "),
                       ": scores and their meta-seeds are of the other runs alone; end the run, or "
                       "leave it out");
+}
+
+bool EstimateVarianceAlike(const std::vector<Group>& groups) {
+  std::set<std::vector<std::string>> estimators;
+  for (const Group& group : groups) {
+    for (const ComparedRun* run : group.runs) {
+      const Identity& identity = run->data.identity;
+      const auto number = [&](const std::string& setting, int64_t otherwise) {
+        const auto found = identity.settings.find(setting);
+        int64_t value = otherwise;
+        if (found != identity.settings.end()) (void)absl::SimpleAtoi(found->second, &value);
+        return value;
+      };
+      const int64_t lifetimes = identity.lifetimes_per_update;
+      // Rules by gradient have a part for each shard, PPO rules one for each group of lifetimes.
+      const int64_t shard =
+          number("rule.shard_lifetimes", v1::RuleSpec::default_instance().shard_lifetimes());
+      const bool in_groups = identity.settings.contains("rule.gradient_variance");
+      int64_t part = in_groups ? number("rule.group_lifetimes", 0) : shard;
+      if (part <= 0) part = std::max<int64_t>(5, (lifetimes + 11) / 12);
+      if ((lifetimes + part - 1) / part - 1 < kFreedomMin) return false;
+      estimators.insert({identity.rule, absl::StrCat(lifetimes), absl::StrCat(part)});
+    }
+  }
+  return estimators.size() == 1;
 }
 
 std::string MetaSeedName(const std::vector<Group>& groups, const ComparedRun& run) {

@@ -492,6 +492,7 @@ std::map<std::string, MetricInfo> ComparedMetrics(const std::vector<Group>& grou
 void DrawMetrics(const std::vector<Group>& groups, Drawing* drawing) {
   const int window = WindowOf(groups);
   for (const auto& [name, metric] : ComparedMetrics(groups)) {
+    if (name == "outer_grad_variance" && !EstimateVarianceAlike(groups)) continue;
     Panel panel{.x = {.label = kAgainst[0].label, .low = 0},
                 .y = {.label = metric.Axis(), .log = metric.log_scale}};
     for (size_t g = 0; g < groups.size(); ++g)

@@ -53,6 +53,8 @@ struct LoopConfig {
   bool fresh = false;            // Outer data.
   bool separate_critic = false;  // The critic of the mixed reward is outside of theta and U.
   PpoConfig critic;              // Adam settings of the critics outside U.
+
+  bool value_error() const { return outer.form == OuterConfig::Form::kValueError; }
 };
 
 const auto kOptions = Bind<LoopConfig>(
@@ -74,6 +76,12 @@ const auto kOptions = Bind<LoopConfig>(
       "The outer objective's advantages are divided by their standard deviation, but by no less "
       "than this (in units of r_ex times reward_scale), so that a segment in which nothing "
       "happened moves little; 0: by whatever it is."},
+     {In(&LoopConfig::outer, &OuterConfig::form),
+      "objective",
+      {{"policy", OuterConfig::Form::kClippedRatio},
+       {"value_error", OuterConfig::Form::kValueError}},
+      "What the outer step improves: the agents' performance, or the error of their own critic "
+      "against the outer returns, as (G - v)^2 (with the critic inside)."},
      {In(&LoopConfig::update, &UpdateConfig::policy_gradient),
       "inner_loss",
       {{"ppo", false}, {"a2c", true}},
@@ -108,7 +116,7 @@ const auto kOptions = Bind<LoopConfig>(
       "critic",
       {{"inside", false}, {"separate", true}},
       "The agents' critic: updated and differentiated with the policy, or outside of it like the "
-      "extrinsic one (always, in the role ADVANTAGE)."},
+      "extrinsic one (always, in the role ADVANTAGE with objective policy)."},
      {In(&LoopConfig::critic, &PpoConfig::learning_rate), "critic_learning_rate", "1e-3", 0, 10,
       "Adam's, of critics outside the update."},
      {In(&LoopConfig::critic, &PpoConfig::epochs), "critic_epochs", "4", 1, 10000,
@@ -118,7 +126,8 @@ const auto kOptions = Bind<LoopConfig>(
 
 LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
   LoopConfig config = kOptions.Read(options);
-  if (config.update.policy_gradient) config.outer.form = OuterConfig::Form::kRatio;
+  if (config.update.policy_gradient && !config.value_error())
+    config.outer.form = OuterConfig::Form::kRatio;
   config.critic.max_grad_norm = agent.max_grad_norm();
   config.critic.normalize_advantage = false;
   return config;
@@ -139,7 +148,7 @@ class MetaGradient : public InnerLoop {
         config_(std::move(config)),
         gradient_(*context_.network->gradient()),
         is_reward_(context_.shard->spec().signal().role() == v1::REWARD),
-        inside_(is_reward_ && !config_.separate_critic),
+        inside_((is_reward_ && !config_.separate_critic) || config_.value_error()),
         sight_(Sight()),
         shape_(WithInput(Shape(inside_), sight_.policy ? sight_.discounts.embedding : 0)),
         weights_(context_.meta_parameters),
@@ -191,8 +200,8 @@ class MetaGradient : public InnerLoop {
             CriticValues(whole, extrinsic_critic_.theta, next, OuterDiscounts()).squeeze(1),
             config_.gamma_out, config_.lambda_out, outer_truncations);
     const Tensor observations = AsPolicySees(normal.observations);
-    const OuterRows rows{
-        observations, normal.actions, normal.log_probs, ToFloat(outer.advantages), {}};
+    const OuterRows rows{observations, normal.actions, normal.log_probs, ToFloat(outer.advantages),
+                         config_.value_error() ? ToFloat(outer.returns) : Tensor()};
 
     if (teaches && config_.fresh && iteration > 0) {
       lesson_.inputs.minibatches = Minibatches(iteration - 1, Config(iteration - 1).ppo, 0);
@@ -618,6 +627,17 @@ void CheckConfig(const InnerLoopContext& context, const LoopConfig& config,
                     absl::StrFormat("is %d; an update has %d optimizer steps; use at most these, "
                                     "or 0 for all",
                                     config.update.last_n, updates));
+  }
+  if (config.value_error() && config.separate_critic && spec.signal().role() == v1::REWARD) {
+    violations->Add("rule.option.critic",
+                    "is separate; objective value_error differentiates the agents' own critic, "
+                    "which must be inside");
+  }
+  if (config.value_error() && context.network->gradient() != nullptr &&
+      context.network->gradient()->SightOf(torch::zeros({2})).discounts.embedding > 0) {
+    violations->Add("signal.option.critic_sees",
+                    "is true; objective value_error differentiates a critic that sees the "
+                    "observation alone: set it to false");
   }
   if (config.fresh && spec.lifetime().iterations() < 2) {
     violations->Add("lifetime.iterations",

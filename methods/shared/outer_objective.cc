@@ -47,6 +47,8 @@ torch::Tensor OuterLoss(const ParamLayout& layout, const torch::Tensor& theta,
     case OuterConfig::Form::kPolicyGradient:
       loss = -Mean(log_probs * advantages);
       break;
+    case OuterConfig::Form::kValueError:
+      return Mean((Forward(networks.value, rows.observations).squeeze(-1) - rows.returns).square());
   }
   if (config.value_coef == 0) return loss;
   const torch::Tensor values = Forward(networks.value, rows.observations).squeeze(-1);

@@ -16,6 +16,7 @@ struct OuterConfig {
     kClippedRatio,    // -mean min(rho A, clamp(rho) A)
     kRatio,           // -mean rho A (LIRPG on Atari)
     kPolicyGradient,  // -mean A ln pi, whichever policy collected the rows (meta-gradient of gamma)
+    kValueError,      // mean (G - v)^2 of the agents' own critic (Weng 2019; Xu et al. 2018)
   };
   Form form = Form::kClippedRatio;
   double clip = 0.2;
@@ -33,7 +34,7 @@ struct OuterRows {
   torch::Tensor actions;       // [S, N, A]
   torch::Tensor log_probs;     // [S, N]: of the policy that collected them
   torch::Tensor advantages;    // [S, N]: extrinsic, not standardised
-  torch::Tensor returns;       // [S, N]: read with value_coef only
+  torch::Tensor returns;       // [S, N]: G, read with value_coef and by kValueError only
 
   OuterRows Agents(int64_t first, int64_t count) const;
 };

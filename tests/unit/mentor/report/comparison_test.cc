@@ -231,6 +231,33 @@ TEST_CASE("comparison: equal titles are told apart", "[unit]") {
   CHECK(by_settings[2].name == "a [rule.lambda default]");
 }
 
+TEST_CASE("comparison: variances of gradients are compared if they are estimated alike", "[unit]") {
+  std::vector<ComparedRun> runs = {Run("a", 1, 1), Run("b", 1, 1)};
+  const auto alike = [&] { return EstimateVarianceAlike(GroupRuns(runs)); };
+  for (ComparedRun& run : runs) {
+    run.data.identity.lifetimes_per_update = 30;
+    run.data.identity.settings = {{"rule.gradient_variance", "true"}};
+  }
+  CHECK(alike());  // Six groups of five lifetimes.
+  runs[1].data.identity.settings["rule.group_lifetimes"] = "3";
+  CHECK_FALSE(alike());
+  runs[0].data.identity.settings["rule.group_lifetimes"] = "3";
+  CHECK(alike());
+  runs[1].data.identity.lifetimes_per_update = 60;
+  CHECK_FALSE(alike());
+  runs[1].data.identity.lifetimes_per_update = 30;
+  runs[1].data.identity.rule = "rl2";
+  CHECK_FALSE(alike());
+  // A part for each shard; two shards are one degree of freedom.
+  for (ComparedRun& run : runs) {
+    run.data.identity.rule = "meta_gradient";
+    run.data.identity.settings = {};
+  }
+  CHECK_FALSE(alike());
+  for (ComparedRun& run : runs) run.data.identity.settings = {{"rule.shard_lifetimes", "5"}};
+  CHECK(alike());
+}
+
 TEST_CASE("comparison: labels are short names of methods", "[unit]") {
   const std::string title = "A learned reward for a boat, LSTM, 40 updates";
   std::vector<ComparedRun> runs = {Run(title, 1, 1), Run(title, 2, 1), Run("other", 1, 0)};

@@ -166,8 +166,7 @@ TEST_CASE("meta-gradient loop: the gradient is the sum of the agents' own", "[un
 
 // The loop itself, with a weight of the signal and a lambda that are not 1. Its objective is what
 // it reports as its outer loss, in float32, so steps along the gradient are long.
-TEST_CASE("meta-gradient loop: the gradient is the slope of the outer loss", "[unit]") {
-  v1::Shard shard = MakeShard({{"c_in", "0.7"}, {"second_moment", "through"}});
+void CheckSlope(v1::Shard shard) {
   shard.mutable_spec()->mutable_agent()->set_gae_lambda(0.5);
   // Adam's first step is a sign, so it has made some.
   const auto begun = Make(shard);
@@ -192,6 +191,20 @@ TEST_CASE("meta-gradient loop: the gradient is the slope of the outer loss", "[u
   INFO("slope " << slope << ", difference " << difference);
   CHECK(slope > 1e-3);
   CHECK(std::abs(difference - slope) < 0.03 * slope);
+}
+
+TEST_CASE("meta-gradient loop: the gradient is the slope of the outer loss", "[unit]") {
+  CheckSlope(MakeShard({{"c_in", "0.7"}, {"second_moment", "through"}}));
+}
+
+TEST_CASE("meta-gradient loop: objective value_error, of a reward and of gamma and lambda",
+          "[unit]") {
+  const Settings settings = {{"objective", "value_error"}, {"second_moment", "through"}};
+  CheckSlope(MakeShard(settings));
+  v1::Shard discount = MakeShard(settings, v1::ADVANTAGE);
+  discount.mutable_spec()->mutable_signal()->set_name("discount");
+  testing::SetOption(discount.mutable_spec()->mutable_signal(), "critic_sees", "false");
+  CheckSlope(discount);
 }
 
 TEST_CASE("meta-gradient loop: an agent whose numbers are not finite has no part", "[unit]") {
@@ -327,6 +340,10 @@ TEST_CASE("meta-gradient loop: settings that do not fit are refused by name", "[
     CHECK(message.find(field) != std::string::npos);
   };
   refused(MakeShard({{"last_n", "3"}}), "rule.option.last_n");
+  refused(MakeShard({{"objective", "value_error"}, {"critic", "separate"}}), "rule.option.critic");
+  v1::Shard sees = MakeShard({{"objective", "value_error"}}, v1::ADVANTAGE);
+  sees.mutable_spec()->mutable_signal()->set_name("discount");
+  refused(sees, "signal.option.critic_sees");
   refused(MakeShard({{"critic_minibatches", "33"}}), "rule.option.critic_minibatches");
   v1::Shard shard = MakeShard({});
   shard.mutable_spec()->mutable_agent()->set_target_kl(0.01);
