@@ -90,6 +90,8 @@ int RunDoctor(const DoctorFlags& flags) {
   const std::string text = flags.json ? doctor::JsonOf(*measured, findings, next)
                                       : doctor::TextOf(*measured, findings, next);
   std::printf("%s", text.c_str());
+  if (std::fflush(stdout) != 0)
+    return Fail(absl::DataLossError("the findings cannot be written to standard output"));
   return std::ranges::any_of(findings, &doctor::Finding::problem) ? kExitFound : kExitOk;
 }
 

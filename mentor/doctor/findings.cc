@@ -16,7 +16,7 @@ constexpr double kLongGrowth = 0.1;      // The same, in a longer lifetime.
 constexpr double kLargeNumber = 10;      // Far beyond where tanh still tells numbers apart.
 constexpr double kRewardLarge = 100, kRewardSmall = 1e-4;
 constexpr uint32_t kMinibatchSmall = 8;
-constexpr int kEpisodesMin = 60;   // Fewer without a success say nothing about 5 %.
+constexpr int kEpisodesMin = 60;    // Fewer without a success say nothing about 5 %.
 constexpr int kLifetimesTold = 16;  // Fewer lifetimes say little.
 
 using Findings = std::vector<Finding>;

@@ -1,6 +1,7 @@
 #include "mentor/doctor/measure.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/lifecycle.h"
 #include "common/metrics.h"
 #include "common/protocol.h"
 #include "common/spec/spec.h"
@@ -230,9 +232,14 @@ absl::StatusOr<Measured> Measure(const MeasureOptions& options) {
   const auto benchmark = envs::MakeBenchmark(options.spec.benchmark(), &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   Measured measured = FactsOf(options.spec, *benchmark);
-  measured.random =
-      MeasureRandomAgents(*benchmark, options.spec.agent().initial_std(),
-                          static_cast<int>(std::min(kRandomSteps, options.steps / kRandomPart)));
+  bool stopped = false;
+  measured.random = MeasureRandomAgents(
+      *benchmark, options.spec.agent().initial_std(),
+      static_cast<int>(std::min(kRandomSteps, options.steps / kRandomPart)), [&] {
+        stopped |= WaitForStopSignal(std::chrono::milliseconds(0)) != 0;
+        return !stopped;
+      });
+  if (stopped) return absl::CancelledError("stopped; nothing is kept");
   if (!measured.random.error.empty() || measured.iterations < 2) return measured;
   const absl::Status status = MeasureAgents(options, *benchmark, &measured);
   // The actor says so of such actions (actor/unit_runner.cc).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -54,7 +55,7 @@ class RandomWalk {
 
   // One episode, number `index` of this environment.
   absl::Status Episode(envs::Environment& environment, const v1::EnvironmentTask& task,
-                       uint32_t index) {
+                       uint32_t index, const std::function<bool()>& goes_on) {
     MENTOR_RETURN_IF_ERROR(environment.SetTask(task));
     MENTOR_RETURN_IF_ERROR(
         environment.Reset({.seed = kSeed, .purpose = Purpose::kEnvironmentReset, .lifetime = index},
@@ -71,6 +72,7 @@ class RandomWalk {
       ++random_.steps;
       success |= outcome.success;
       if (outcome.terminated || outcome.truncated) break;
+      if (!goes_on()) return absl::OkStatus();
     }
     ++random_.episodes;
     random_.successes += success;
@@ -112,11 +114,12 @@ class RandomWalk {
 
 }  // namespace
 
-RandomAgents MeasureRandomAgents(const envs::Benchmark& benchmark, double initial_std, int steps) {
+RandomAgents MeasureRandomAgents(const envs::Benchmark& benchmark, double initial_std, int steps,
+                                 const std::function<bool()>& goes_on) {
   const std::vector<envs::TaskSet>& sets = benchmark.Tasks(envs::Split::kTrain);
   RandomWalk walk(benchmark.info(), initial_std);
   std::vector<std::unique_ptr<envs::Environment>> environments(sets.size());
-  for (uint32_t index = 0; walk.Result().steps < steps; ++index) {
+  for (uint32_t index = 0; goes_on() && walk.Result().steps < steps; ++index) {
     const size_t i = index % sets.size();
     const auto number = static_cast<uint32_t>(index / sets.size());
     const v1::EnvironmentTask task =
@@ -128,7 +131,7 @@ RandomAgents MeasureRandomAgents(const envs::Benchmark& benchmark, double initia
       status = made.status();
       if (status.ok()) environments[i] = *std::move(made);
     }
-    if (status.ok()) status = walk.Episode(*environments[i], task, index);
+    if (status.ok()) status = walk.Episode(*environments[i], task, index, goes_on);
     if (!status.ok()) {
       RandomAgents random = walk.Result();
       random.error = absl::StrCat(sets[i].name, ": ", status.message());

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <thread>
 
 #include <absl/status/status.h>
@@ -44,6 +45,9 @@ absl::StatusOr<bool> RunEvaluationJobs(const std::vector<meta_learner::Evaluatio
     while (!done) {
       if (WaitForStopSignal(std::chrono::milliseconds(100)) != 0) {
         cancel = true;
+        if (!quiet)
+          std::fputs("\nstopping with the updates under way; a second signal ends it at once\n",
+                     stderr);
         cluster->meta_learner()->board()->Wake();
         break;
       }

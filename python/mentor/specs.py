@@ -137,6 +137,9 @@ def spec(
         source = None
     if source is None:
         return _checked_fields(fields, "spec", flags)
+    if isinstance(source, Spec) and "base" in fields:
+        what = "is set, but the spec is the base already; give mentor.spec(base, ...)"
+        raise SpecError(f"base: {what}", [Violation("base", what)])
     if isinstance(source, Spec):
         return _on_base(source.text, ".txtpb", source.name, fields, flags) if fields else source
     if not isinstance(source, (str, os.PathLike)):
@@ -152,6 +155,9 @@ def spec(
     text = file_word(text)
     if not fields:
         return checked(text, flags)
+    if "base" in fields:
+        what = f"is set, but {text} is the base already; give one of the two"
+        raise SpecError(f"base: {what}", [Violation("base", what)])
     path = pathlib.Path(text)
     base = str(path.resolve()) if path.is_file() else text
     return _checked_fields({"base": base, **fields}, path.stem or "spec", flags)
@@ -304,6 +310,10 @@ class _Document:
         indent = "  " * depth
         for name, value in fields.items():
             here = f"{path}.{name}" if path else str(name)
+            if "." in str(name):
+                group, _, field = str(name).partition(".")
+                what = f"is a path; give {group}={{{field!r}: ...}}, or Spec.override({{{here!r}: ...}})"
+                raise SpecError(f"{here}: {what}", [Violation(here, what)])
             key = f"{first or indent}{json.dumps(str(name), ensure_ascii=False)}:"
             first = ""
             if isinstance(value, collections.abc.Mapping):
@@ -326,7 +336,9 @@ class _Document:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) or type(value).__name__ == "ndarray"
+    if type(value).__name__ == "ndarray":
+        return bool(value.ndim)
+    return isinstance(value, (list, tuple))
 
 
 def _scalar(value: Any, path: str) -> str:

@@ -279,6 +279,17 @@ class SpecTest(ClusterTest):
         with self.assertRaises(TypeError):
             mentor.spec(3)
 
+    def test_paths_and_a_second_base_are_told_apart(self):
+        ready = mentor.spec("smoke")
+        for make, field in (
+            (lambda: mentor.spec("smoke", **{"rule.outer_updates": 3}), "rule.outer_updates"),
+            (lambda: mentor.spec("smoke", base="point_reach"), "base"),
+            (lambda: ready.override(base="point_reach"), "base"),
+        ):
+            with self.subTest(field), self.assertRaises(mentor.SpecError) as caught:
+                make()
+            self.assertEqual([one.field for one in caught.exception.violations], [field])
+
     def test_experiments_may_be_yaml(self):
         file = self.folder / "first.yaml"
         file.write_text("labels: {team: a}\nspec: {base: smoke, agent: {gamma: 7}}\n")
