@@ -101,6 +101,7 @@ void JudgeEnvironment(const Measured& measured, Findings* findings) {
   if (!random.error.empty()) {
     findings->push_back(
         {"environment-fails", true, random.error, "run 'mentor env check' on the environment"});
+    return;
   }
   const double size = std::max(std::abs(random.reward_mean), random.reward_deviation);
   if (random.steps > 0 && size > kRewardLarge) {

@@ -35,7 +35,7 @@ struct Learning {
 // Random actions as newborn agents draw them.
 struct RandomAgents {
   int steps = 0, episodes = 0, successes = 0;
-  std::vector<double> observation_mean, observation_deviation;  // [D]
+  std::vector<double> observation_mean = {}, observation_deviation = {};  // [D]
   double reward_mean = 0, reward_deviation = 0;
   double reward_zero = 0;  // Share of steps whose reward is 0.
   std::string error = {};  // Why it ended early; empty: it did not.

@@ -198,7 +198,8 @@ class Lirpg : public InnerLoop {
     for (const Tensor& rows : minibatches) {
       step = LirpgStep(shape_, config, segment, agents_, rewards, outer_.theta[0], critics_.theta,
                        rows);
-      Adopt(step.agents, report);
+      Adopt(step.agents);
+      report->nonfinite_updates += static_cast<uint64_t>(step.left_out);
       if (step.weights.isfinite().all().item<bool>() &&
           step.critics.isfinite().all().item<bool>()) {
         StepTogether(settings_.outer, settings_.tensorflow, step, &outer_, &critics_);
@@ -225,18 +226,18 @@ class Lirpg : public InnerLoop {
     inputs.advantages = MixedAdvantages(config, segment, learned);
     inputs.minibatches = minibatches;
     const UpdateOutputs after = RunUpdate(shape_, config.update, inputs);
-    Adopt(after.agents, report);
+    report->nonfinite_updates += static_cast<uint64_t>(Adopt(after.agents));
     ReportTrace(after.trace, report);
   }
 
-  // Agents whose update is not finite stay as they were.
-  void Adopt(const AgentBatch& after, LoopReport* report) {
+  // Agents whose update is not finite stay as they were; returns how many.
+  int64_t Adopt(const AgentBatch& after) {
     const Tensor finite = after.theta.isfinite()
                               .all(1)
                               .logical_and(after.adam_m.isfinite().all(1))
                               .logical_and(after.adam_v.isfinite().all(1));
     agents_ = ChooseAgents(finite, after, agents_);
-    report->nonfinite_updates += static_cast<uint64_t>(finite.logical_not().sum().item<int64_t>());
+    return finite.logical_not().sum().item<int64_t>();
   }
 
   // Numbers of the last optimizer step.

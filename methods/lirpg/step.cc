@@ -89,6 +89,7 @@ LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
   const Tensor finite = IsFinite(result.agents)
                             .logical_and(update.advantages.isfinite().all(1))
                             .logical_and(update.outer_loss.isfinite());
+  result.left_out = finite.logical_not().sum().item<int64_t>();
   const Tensor by_advantage =
       torch::where(finite.unsqueeze(1), update.advantages, torch::zeros_like(update.advantages));
   const Tensor by_reward = GaeAdjoint(by_advantage, segment.prev_done, ppo.gamma, ppo.gae_lambda) *

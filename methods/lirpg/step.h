@@ -46,6 +46,7 @@ struct LirpgGradient {
   torch::Tensor critics;  // [S, C]: of value_coef times the task critics' loss.
   OuterStatistics outer;
   torch::Tensor outer_loss;  // [S]
+  int64_t left_out = 0;      // Agents whose numbers are not finite.
 };
 
 // `rows` [S, B]: the minibatch's steps, for both losses. critics: theta [S, C] of the task's

@@ -31,6 +31,12 @@ Tensor Network(const Json& json) {
   return Flat(json, {std::begin(kLayers), std::end(kLayers)});
 }
 
+std::vector<std::string> NamesOf(const ParamLayout& layout) {
+  std::vector<std::string> names;
+  for (const ParamSlice& slice : layout.slices()) names.push_back(slice.name);
+  return names;
+}
+
 enum class Mistake { kNone, kOtherMinibatch, kRawInputs, kStaleWeights, kSecondMoment };
 
 struct Case {
@@ -74,8 +80,7 @@ Case Read(const Json& json) {
   c.config.value_clip = update.ppo.clip_value_loss ? update.ppo.clip : 0;
 
   const ParamLayout layout = AgentLayout(c.shape);
-  std::vector<std::string> names;
-  for (const ParamSlice& slice : layout.slices()) names.push_back(slice.name);
+  const std::vector<std::string> names = NamesOf(layout);
   const auto agents = [&](const char* part) { return Flat(json.at(part), names).unsqueeze(0); };
   c.agents = {agents("params"), agents("m"), agents("v"),
               torch::full({1}, json.at("opt_steps_before").get<int64_t>(), torch::kInt64)};
@@ -144,8 +149,7 @@ TEST_CASE("golden: lirpg_steps", "[golden]") {
     const Case c = Read(json);
     const std::vector<Result> got = RunCase(c);
     REQUIRE(got.size() == json.at("expected").size());
-    std::vector<std::string> names;
-    for (const ParamSlice& slice : AgentLayout(c.shape).slices()) names.push_back(slice.name);
+    const std::vector<std::string> names = NamesOf(AgentLayout(c.shape));
     for (size_t k = 0; k < got.size(); ++k) {
       INFO("minibatch " << k);
       const Json& want = json.at("expected")[k];

@@ -52,14 +52,14 @@ Tensor SignalWeights(const Json& one) {
   return torch::cat(parts);
 }
 
-std::unique_ptr<SignalNetwork> Network(const Json& one) {
+std::unique_ptr<SignalNetwork> Network(const Json& one, bool bounded) {
   v1::SignalSpec spec;
   spec.set_name("bottleneck");
   for (const auto& [name, value] : {std::pair<const char*, int64_t>{"hidden", one.at("H2")},
                                     {"layers", 1},
                                     {"bottleneck", one.at("bottleneck")}})
     testing::SetOption(&spec, name, std::to_string(value));
-  testing::SetOption(&spec, "bounded", "false");  // As in the manuscript.
+  testing::SetOption(&spec, "bounded", bounded ? "true" : "false");
   Violations violations;
   auto network = MakeSignalNetwork(
       spec, {.observation_size = one.at("D"), .action_size = one.at("A")}, &violations);
@@ -96,7 +96,7 @@ TEST_CASE("golden: conditional layer normalisation", "[golden]") {
     INFO(one.at("name").get<std::string>());
     const Json& want = one.at("expected");
     const ParamLayout layout = Layout(one.at("theta"));
-    const auto network = Network(one);
+    const auto network = Network(one, /*bounded=*/false);
     const Tensor weights = SignalWeights(one);
     const int64_t eta_size = network->gradient()->conditioning_size();
     REQUIRE(weights.numel() == network->layout().size());
@@ -133,7 +133,7 @@ TEST_CASE("golden: policy round, validation round and the three terms on a netwo
     const double c_in = config.at("c_in"), c_ex = config.at("c_ex"), gamma = config.at("gamma"),
                  lambda = config.at("lambda"), clip = config.at("clip");
     const ParamLayout layout = Layout(one.at("theta"));
-    const auto network = Network(one);
+    const auto network = Network(one, /*bounded=*/true);
     const Tensor theta = Theta(one.at("theta"));
     const Tensor weights = SignalWeights(one).requires_grad_(true);
     const int64_t eta_size = network->gradient()->conditioning_size(),

@@ -88,7 +88,7 @@ TEST_CASE("task sampler: several environments share the lifetimes and walk throu
 
 TEST_CASE("tasks: consecutive lifetimes share one, or all of an environment", "[unit]") {
   for (const int sets : {1, 3}) {
-    const FakeBenchmark benchmark(sets, 50);
+    const envs::Benchmark benchmark = FakeBenchmark(sets, 50);
     std::set<int> goals;
     for (uint32_t step = 0; step < 8; ++step) {
       const auto pairs = TrainingTasks(benchmark, Spec(12), step, /*alike=*/2);

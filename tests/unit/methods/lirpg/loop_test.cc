@@ -181,7 +181,7 @@ TEST_CASE("lirpg loop: a snapshot is everything that the next iteration depends 
 }
 
 TEST_CASE("lirpg loop: an agent whose numbers are not finite has no part", "[unit]") {
-  const v1::Shard shard = MakeShard({}, /*agents=*/2);
+  const v1::Shard shard = MakeShard({{"c_ex", "0.01"}}, /*agents=*/2);
   const auto loop = Make(shard);
   loop->Begin();
   const Tensor before = loop->Save().at("agents.theta");
@@ -191,7 +191,7 @@ TEST_CASE("lirpg loop: an agent whose numbers are not finite has no part", "[uni
                   0,
                   [&](std::vector<v1::PolicyWeights>) {
                     Segment segment = Collected(shard, 0);
-                    segment.observations[1].fill_(std::nan(""));
+                    segment.shaped_rewards[1].fill_(std::nan(""));
                     return segment;
                   },
                   &report)
