@@ -113,9 +113,8 @@ class Lirpg : public InnerLoop {
   void State(StateFields* fields) override {
     AddAgents("agents", &agents_, fields);
     AddAgents("critics", &critics_, fields);
+    // The meta-learner's weights are these: it adds what this loop reports.
     AddAgents("outer", &outer_, fields);
-    // The meta-learner has the last word on the meta-parameters.
-    fields->AfterLoad([this] { outer_.theta = context_.meta_parameters.unsqueeze(0).clone(); });
     AddSignalState("signal", &signal_, fields);
     AddNormaliser(&normaliser_, fields);
     fields->Add("earned_reward", earned_.mutable_state());

@@ -54,7 +54,7 @@ const RegisterRule kLirpg({
     .metrics = {{.name = "outer_step_norm",
                  .help = "How far the weights of the reward network moved.",
                  .log_scale = true}},
-    .example = "signal { name: 'mlp' }",
+    .example = "signal { name: 'mlp' } rule { shard_lifetimes: 64 }",
     .make = [](const RuleContext& context, const OptionValues&,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       if (context.network == nullptr) {

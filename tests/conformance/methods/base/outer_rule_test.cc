@@ -67,6 +67,7 @@ v1::ExperimentSpec Spec(const RuleEntry& entry) {
   spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
   spec.mutable_rule()->set_lifetimes_per_update(kLifetimes);
   spec.mutable_rule()->set_outer_updates(3);
+  spec.mutable_rule()->set_shard_lifetimes(kLifetimes / 2);
   AddExample(entry, &spec);
   if (spec.has_signal()) return spec;
   // A small lstm, the default.
@@ -133,8 +134,8 @@ std::vector<const RuleEntry*> RulesForRandomLives() {
   return rules;
 }
 
-// Lifetimes whose signals the rule's weights gave, in two shards whose loops report random
-// gradients.
+// Lifetimes whose signals the rule's weights gave, in shards whose loops report random gradients:
+// two, or one where the rule wants that.
 LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed) {
   LifetimeBatch batch;
   batch.environments.assign(kLifetimes, "somewhere");
@@ -143,9 +144,10 @@ LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed
   const int64_t steps = (rule.needs().decisions_inside_lifetime ? 1 : kIterations) * of_iteration;
   batch.steps = RandomSegment(kLifetimes, steps, seed);
   const Tensor weights = rule.meta_parameters();
-  for (uint64_t shard = 0; shard < 2; ++shard) {
+  const int64_t each = std::min<int64_t>(kLifetimes, Spec(entry).rule().shard_lifetimes());
+  for (int64_t shard = 0; shard < kLifetimes / each; ++shard) {
     batch.shards.push_back(
-        {.lifetimes = kLifetimes / 2,
+        {.lifetimes = each,
          .gradient = RandomNormals(weights.sizes(), seed + 20 + shard, torch::kFloat64)});
   }
   if (!rule.needs().segments) return batch;
