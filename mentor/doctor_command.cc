@@ -1,16 +1,13 @@
 #include "mentor/doctor_command.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <thread>
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_replace.h>
 
 #include "common/log.h"
 #include "common/process/flags.h"
@@ -36,21 +33,15 @@ struct DoctorFlags {
 // Steps for a minute or two. A simulator in another process takes about a millisecond for one.
 constexpr uint64_t kSteps = 2'000'000, kSimulatorSteps = 100'000;
 
-std::string Quoted(const std::string& word) {
-  const bool plain = std::ranges::all_of(word, [](unsigned char c) {
-    return std::isalnum(c) != 0 || std::string_view("_-./=:,+@%").find(c) != std::string_view::npos;
-  });
-  if (plain && !word.empty()) return word;
-  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
-}
-
 // The command that runs the same spec.
 std::string RunOf(const SpecFlags& flags) {
-  std::string command = "mentor run " + Quoted(flags.spec);
-  for (const std::string& one : flags.overrides) absl::StrAppend(&command, " --set ", Quoted(one));
-  for (const std::string& one : flags.bundles) absl::StrAppend(&command, " --bundle ", Quoted(one));
+  std::string command = "mentor run " + ShellWord(flags.spec);
+  for (const std::string& one : flags.overrides)
+    absl::StrAppend(&command, " --set ", ShellWord(one));
+  for (const std::string& one : flags.bundles)
+    absl::StrAppend(&command, " --bundle ", ShellWord(one));
   for (const std::string& one : flags.simulators.hosts)
-    absl::StrAppend(&command, " --simulator ", Quoted(one));
+    absl::StrAppend(&command, " --simulator ", ShellWord(one));
   return command;
 }
 

@@ -132,6 +132,9 @@ int Run(const RunFlags& flags) {
       return Fail(fits, kExitUsage);
     WarnOfMemory(*memory, *device, flags.threads);
   }
+  std::string next_flags;
+  for (const std::string& one : flags.source.simulators.hosts)
+    absl::StrAppend(&next_flags, " --simulator ", ShellWord(one));
   const auto code = RunLocally({.spec = spec,
                                 .out = out,
                                 .actors = flags.actors,
@@ -141,7 +144,8 @@ int Run(const RunFlags& flags) {
                                 .metrics_address = flags.common.metrics_address,
                                 .tensorboard = flags.tensorboard,
                                 .branch = std::move(request.branch),
-                                .quiet = flags.quiet});
+                                .quiet = flags.quiet,
+                                .next_flags = next_flags});
   return code.ok() ? *code : Fail(code.status());
 }
 

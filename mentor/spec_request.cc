@@ -1,7 +1,9 @@
 #include "mentor/spec_request.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
+#include <string_view>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -116,6 +118,14 @@ absl::Status ReadRequest(const SpecFlags& flags, SpecRequest* request, Violation
   if (request->branch && violations->empty())
     CheckBranch(*request->branch, request->spec, violations);
   return absl::OkStatus();
+}
+
+std::string ShellWord(const std::string& word) {
+  const bool plain = std::ranges::all_of(word, [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("_-./=:,+@%").find(c) != std::string_view::npos;
+  });
+  if (plain && !word.empty()) return word;
+  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
 }
 
 }  // namespace mentor

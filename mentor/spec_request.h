@@ -45,4 +45,7 @@ int Refuse(const SpecFlags& flags, const Violations& violations);
 std::filesystem::path FolderOf(const SpecFlags& flags, const SpecRequest& request,
                                const v1::ExperimentSpec& spec);
 
+// The word as a shell takes it: quoted where it must be.
+std::string ShellWord(const std::string& word);
+
 }  // namespace mentor

@@ -99,6 +99,7 @@ class Runner {
   }
 
   absl::Status Emit(uint32_t iteration, const Segment& segment) {
+    MENTOR_RETURN_IF_ERROR(CheckSignals(iteration, segment));
     v1::Segment proto;
     proto.set_shard_id(shard_.shard_id());
     proto.set_epoch(shard_.epoch());
@@ -106,6 +107,20 @@ class Runner {
     AddTensors(segment, shard_.outcomes_only(), &proto);
     if (cancel_) return absl::CancelledError("shard dropped");
     return emit_(std::move(proto));
+  }
+
+  // The meta-learner would refuse them as a learner's fault.
+  absl::Status CheckSignals(uint32_t iteration, const Segment& segment) const {
+    for (const SegmentMember member :
+         {&Segment::signals, &Segment::signal_log_probs, &Segment::signal_values}) {
+      const torch::Tensor& x = segment.*member;
+      if (!x.defined() || x.isfinite().all().item<bool>()) continue;
+      return absl::InternalError(absl::StrFormat(
+          "iteration %d: the signal network gave numbers that are not finite, since its weights "
+          "have run away: lower rule.learning_rate, and see docs/it_does_not_learn.md",
+          iteration));
+    }
+    return absl::OkStatus();
   }
 
   const ShardInputs& inputs_;

@@ -147,12 +147,13 @@ v1::EnvironmentTask EnvironmentPool::TaskOf(const Slot& slot) const {
     task = DrawTask(entry_, option_values_, random, slot.choice.goal.value_or(slot.episode));
     ExtendTask(options_.wrappers, random, slot.choice.goal.value_or(slot.episode), &task);
   }
-  if (options_.goal_visible) {
-    task.set_goal_visible(*options_.goal_visible);
-  } else if (IsMetaWorld(entry_)) {
-    task.set_goal_visible(true);
-  }
+  if (const std::optional<bool> visible = GoalVisible()) task.set_goal_visible(*visible);
   return task;
+}
+
+std::optional<bool> EnvironmentPool::GoalVisible() const {
+  if (options_.goal_visible) return options_.goal_visible;
+  return IsMetaWorld(entry_) ? std::optional<bool>(true) : std::nullopt;
 }
 
 absl::Status EnvironmentPool::ListGoals(uint32_t goal) {

@@ -145,6 +145,8 @@ class EnvironmentPool {
   // Each call holds it. FAILED_PRECONDITION also once the pool is closed.
   absl::StatusOr<PoolUse> Use();
   v1::EnvironmentTask TaskOf(const Slot& slot) const;
+  // Whether observations show the goal; nothing where environments know no such choice.
+  std::optional<bool> GoalVisible() const;
   absl::StatusOr<MuJoCoEnvironment*> MuJoCoOf(int index);
   // Fills goals_ where the goals are a list, and checks the number.
   absl::Status ListGoals(uint32_t goal);

@@ -71,6 +71,11 @@ absl::Status EnvironmentPool::RestoreState(int index, std::string_view saved) {
   if (!task.ParseFromArray(saved.data(), static_cast<int>(task_bytes)))
     return NoState("has no task");
   saved.remove_prefix(task_bytes);
+  if (const auto visible = GoalVisible(); visible && *visible != task.goal_visible()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "state: is of an environment whose observations ", task.goal_visible() ? "show" : "hide",
+        " the goal, unlike those of this one; give both the same goal_visible"));
+  }
   Slot& slot = slots_[index];
   slot.begun = false;
   MENTOR_RETURN_IF_ERROR(slot.environment->SetTask(task));

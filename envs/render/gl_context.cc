@@ -32,15 +32,24 @@ absl::StatusOr<std::unique_ptr<GlContext>> GlContext::Create(const std::string& 
   }
   std::unique_ptr<GlContext> made(new GlContext);
   made->destroy_ = destroy;
+  made->make_current_ = make_current;
   made->pixels_.resize(4 * kSize * kSize);
   made->context_ = create(kRgba, /*depth_bits=*/24, /*stencil_bits=*/8, /*accumulator_bits=*/0,
                           /*share_with=*/nullptr);
-  if (made->context_ == nullptr ||
-      !make_current(made->context_, made->pixels_.data(), kUnsignedByte, kSize, kSize)) {
+  if (made->context_ == nullptr || !Use(made.get()).ok()) {
     return absl::FailedPreconditionError(absl::StrCat(
         library, " could not make an OpenGL context; is GALLIUM_DRIVER set to something else?"));
   }
   return made;
+}
+
+GlContext::Use::Use(GlContext* context)
+    : context_(context),
+      ok_(context->make_current_(context->context_, context->pixels_.data(), kUnsignedByte, kSize,
+                                 kSize) != 0) {}
+
+GlContext::Use::~Use() {
+  context_->make_current_(nullptr, nullptr, kUnsignedByte, 0, 0);
 }
 
 GlContext::~GlContext() {

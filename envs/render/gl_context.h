@@ -1,6 +1,6 @@
 // OpenGL in software, without a window, a display or a GPU: Mesa's OSMesa, a library that is loaded
-// when the first picture is drawn, so that nothing else needs it. Current in the thread that made
-// it; used and destroyed there.
+// when the first picture is drawn, so that nothing else needs it. One thread at a time may use and
+// destroy it.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,27 @@ class GlContext {
   GlContext(const GlContext&) = delete;
   GlContext& operator=(const GlContext&) = delete;
 
+  // Makes it current in this thread while it lives. Afterwards none is: a context that is destroyed
+  // while it is current in another thread leaves a dangling pointer there.
+  class Use {
+   public:
+    explicit Use(GlContext* context);
+    ~Use();
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    // False where OSMesa refused.
+    bool ok() const { return ok_; }
+
+   private:
+    GlContext* const context_;
+    const bool ok_;
+  };
+
  private:
   GlContext() = default;
 
   void* context_ = nullptr;
+  unsigned char (*make_current_)(void*, void*, unsigned, int, int) = nullptr;
   void (*destroy_)(void*) = nullptr;
   // OSMesa's own frame buffer. Pictures are drawn into another one of MuJoCo's, of any size.
   std::vector<uint8_t> pixels_;

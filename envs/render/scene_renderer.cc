@@ -49,6 +49,7 @@ absl::StatusOr<std::unique_ptr<SceneRenderer>> SceneRenderer::Create(const mjMod
   view.vis.global.offwidth = options.width;
   view.vis.global.offheight = options.height + kCaptionHeight;
   view.vis.quality.shadowsize = std::min(view.vis.quality.shadowsize, kShadowMapMax);
+  const GlContext::Use use(made->gl_.get());
   MENTOR_RETURN_IF_ERROR(Guard([&] {
     made->data_.reset(mj_makeData(&model));
     mjv_makeScene(&view, &made->scene_, kGeomsMax);
@@ -64,7 +65,10 @@ absl::StatusOr<std::unique_ptr<SceneRenderer>> SceneRenderer::Create(const mjMod
 }
 
 SceneRenderer::~SceneRenderer() {
-  if (gl_ != nullptr) mjr_freeContext(&context_);
+  if (gl_ != nullptr) {
+    const GlContext::Use use(gl_.get());
+    mjr_freeContext(&context_);
+  }
   mjv_freeScene(&scene_);
 }
 
@@ -108,6 +112,8 @@ absl::StatusOr<Picture> SceneRenderer::Draw(const mjModel& model, std::span<cons
   const mjrRect scene = {0, kCaptionHeight, options_.width, options_.height};
   const mjrRect all = {0, 0, options_.width, options_.height + kCaptionHeight};
   Picture upside_down(all.width, all.height), picture = upside_down;
+  const GlContext::Use use(gl_.get());
+  if (!use.ok()) return absl::InternalError("OSMesa cannot use its OpenGL context");
   MENTOR_RETURN_IF_ERROR(Guard([&] {
     mj_setState(&model, data_.get(), state.data(), mjSTATE_INTEGRATION);
     // An integrator may leave derived positions older than the state.

@@ -1,5 +1,5 @@
 // Draws MuJoCo simulations of one model as pictures, on the CPU. The same state gives the same
-// pixels. Used by the thread that made it; others may draw beside it.
+// pixels. One thread at a time uses it, any one; others may draw with others beside it.
 #pragma once
 
 #include <memory>

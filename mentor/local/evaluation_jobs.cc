@@ -12,12 +12,14 @@
 #include "common/lifecycle.h"
 #include "common/mutex.h"
 #include "common/progress_bar.h"
+#include "mentor/local/needed_simulators.h"
 
 namespace mentor {
 
 absl::StatusOr<bool> RunEvaluationJobs(const std::vector<meta_learner::EvaluationJob>& jobs,
                                        std::string_view activity, bool quiet, Cluster* cluster) {
   std::atomic<bool> cancel = false, done = false;
+  for (const auto& job : jobs) MENTOR_RETURN_IF_ERROR(CheckSimulators(job.owner.benchmark));
   Mutex mutex;
   meta_learner::EvaluationCount count;
   int total = 0;

@@ -16,7 +16,9 @@
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
 #include "common/uuid.h"
+#include "envs/benchmark.h"
 #include "mentor/local/cluster.h"
+#include "mentor/local/needed_simulators.h"
 #include "mentor/local/run_bundles.h"
 #include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
@@ -157,6 +159,9 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
                               : options.tensorboard / BoardName(options, experiment)}));
   bool stopped = false;
   if (!IsFinal(experiment.state())) {
+    Violations none;  // The spec was checked.
+    if (const auto benchmark = envs::MakeBenchmark(options.spec.benchmark(), &none))
+      MENTOR_RETURN_IF_ERROR(CheckSimulators(*benchmark));
     MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(
         store->files.ExperimentFolder(experiment.uid()), meta_learner::ExperimentFingerprint()));
     MENTOR_RETURN_IF_ERROR(meta_learner::CheckLearnerArithmetic(
@@ -193,7 +198,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   if (stopped) return 130;
   if (experiment.state() != v1::Experiment::STATE_SUCCEEDED || !files.ok()) return 1;
   if (options.summary)
-    std::printf("Next         mentor evaluate %s --seeds 5\n", options.out.c_str());
+    std::printf("Next         mentor evaluate %s --seeds 5%s\n", options.out.c_str(),
+                options.next_flags.c_str());
   return 0;
 }
 

@@ -361,6 +361,13 @@ absl::Status CheckRun(const TrainedRun& run) {
         "rule.outer_updates: is 0, so the run has learned nothing to export; run the spec with "
         "more outer updates");
   }
+  // Each agent has its own scale there, which no file could hold.
+  if (rule == "lirpg" && run.spec.agent().normalize_observations()) {
+    return absl::FailedPreconditionError(
+        "the reward network of rule lirpg saw observations as its own agent normalised them, which "
+        "other agents cannot repeat; to export one, train with --set "
+        "agent.normalize_observations=false");
+  }
   return absl::OkStatus();
 }
 

@@ -67,8 +67,8 @@ std::string ProtocolOf(const Group& group);
 std::string SharedGoals(const std::vector<Group>& groups);
 // Which runs have no evaluation although others have; as above.
 std::string WithoutEvaluation(const std::vector<Group>& groups);
-// True if the variance of the outer gradient is estimated alike in all runs: by one rule, from as
-// many parts of as many lifetimes, with at least five degrees of freedom.
+// True if all runs estimate the variance of the outer gradient alike: one rule, as many parts of as
+// many lifetimes, at least five degrees of freedom.
 bool EstimateVarianceAlike(const std::vector<Group>& groups);
 // "2", or "2 (goals 3)" where goals of several draws are compared.
 std::string MetaSeedName(const std::vector<Group>& groups, const ComparedRun& run);

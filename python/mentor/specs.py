@@ -312,7 +312,8 @@ class _Document:
             here = f"{path}.{name}" if path else str(name)
             if "." in str(name):
                 group, _, field = str(name).partition(".")
-                what = f"is a path; give {group}={{{field!r}: ...}}, or Spec.override({{{here!r}: ...}})"
+                what = f"is a path; give {group}={{{field!r}: ...}}, "
+                what += f"or Spec.override({{{here!r}: ...}})"
                 raise SpecError(f"{here}: {what}", [Violation(here, what)])
             key = f"{first or indent}{json.dumps(str(name), ensure_ascii=False)}:"
             first = ""

@@ -5,12 +5,13 @@ another."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, List
+from typing import Any, List, Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import SignalError
+from .normaliser import ObservationNormaliser
 
 Array = npt.NDArray[Any]
 
@@ -82,17 +83,24 @@ class Segment:
 
 @dataclasses.dataclass
 class State:
-    """What a network carries from segment to segment of S lifetimes; zeros at birth."""
+    """What a network carries from segment to segment of S lifetimes; zeros at birth. `lived` is the
+    scale of their observations so far, where the network sees normalised ones."""
 
     recurrent: List[Array]
     previous: Array
+    lived: Optional[ObservationNormaliser] = None
 
     def clone(self) -> "State":
-        return State([x.copy() for x in self.recurrent], self.previous.copy())
+        return State(
+            [x.copy() for x in self.recurrent],
+            self.previous.copy(),
+            None if self.lived is None else self.lived.clone(),
+        )
 
     def of(self, which: Array) -> "State":
         """Returns the state of some lifetimes: a mask, or their numbers."""
-        return State([x[which] for x in self.recurrent], self.previous[which])
+        lived = None if self.lived is None else self.lived.of(which)
+        return State([x[which] for x in self.recurrent], self.previous[which], lived)
 
     def with_those(self, which: Array, those: "State") -> "State":
         """Returns the state in which some lifetimes have the state `those`."""
@@ -100,6 +108,8 @@ class State:
         mine.previous[which] = those.previous
         for all_of_them, some in zip(mine.recurrent, those.recurrent):
             all_of_them[which] = some
+        if mine.lived is not None and those.lived is not None:
+            mine.lived = mine.lived.with_those(which, those.lived)
         return mine
 
 

@@ -18,11 +18,13 @@ from .lifetimes import Array, Segment, State, as_array
 from .networks.base import Context, Network, Sizes, make
 from .networks.discriminator import Discriminator
 from .networks.loss_conv import LossConv, LossInputs
+from .normaliser import ObservationNormaliser
 
 if TYPE_CHECKING:
     import torch
 
-FORMAT = 1
+# In format 2 the network sees normalised observations.
+FORMATS = (1, 2)
 TOLERANCE = 1e-5
 # Reads as Mentor does.
 FILE_BYTES_MAX = 1 << 30
@@ -72,6 +74,8 @@ class Signal:
         context = Context(self.sizes, self.role, facts["input"], network["options"])
         arrays = {name: as_array(weight, f"weights.{name}") for name, weight in weights.items()}
         self.network: Network = make(network["name"], context, arrays)
+        # Whether run() scales the observations, which it gets as the environment gives them.
+        self.normalises: bool = network["options"].get("normalize_observations") is True
 
     def __repr__(self) -> str:
         trained = self.facts["trained"]
@@ -93,11 +97,16 @@ class Signal:
     def initial_state(self, lifetimes: int = 1) -> State:
         """Returns the state of agents at birth. It belongs to a lifetime and continues across
         episodes."""
-        return self.network.initial_state(lifetimes)
+        state = self.network.initial_state(lifetimes)
+        if self.normalises:
+            state.lived = ObservationNormaliser(lifetimes, self.sizes.observation)
+        return state
 
-    def run(self, segment: Segment, state: State) -> Tuple[Array, State]:
+    def run(self, segment: Segment, state: State, *, shown: bool = False) -> Tuple[Array, State]:
         """Returns the signals [S, T] of the next steps, and the state after them. Networks that are
-        not causal need the segments of training: whole inner iterations."""
+        not causal need the segments of training: whole inner iterations. So do those that see
+        normalised observations, for the numbers of training: a segment's scale is that of the life
+        up to its end. With `shown` the observations are those that the network sees."""
         if not self.network.gives_signals:
             raise SignalError(
                 "network",
@@ -105,16 +114,27 @@ class Signal:
                 + ("loss(inputs)" if self.role == "LOSS" else "log_skills or skill_reward"),
             )
         self._check(segment, state)
-        seen = segment
+        seen, lived = segment, state.lived
+        if self.normalises and not shown:
+            if lived is None:
+                raise SignalError(
+                    "state",
+                    "has no scale of observations, which the network sees normalised; begin with "
+                    "Signal.initial_state(lifetimes)",
+                )
+            lived = lived.clone()
+            numbers = lived.show(segment.array("observations"))
+            seen = dataclasses.replace(seen, observations=numbers)
         if segment.shaped_rewards is not None and self.reward.scale != 1:
             scaled = segment.array("shaped_rewards") * self.reward.scale
-            seen = dataclasses.replace(segment, shaped_rewards=scaled)
+            seen = dataclasses.replace(seen, shaped_rewards=scaled)
         with np.errstate(over="ignore", invalid="ignore"):  # What comes of it is looked at.
             signals, following = self.network.signals(seen, state)
         if not np.isfinite(signals).all():
             raise SignalError(
                 "segment", "has numbers that are too large: the signal is not finite; scale them"
             )
+        following.lived = lived
         return signals, following
 
     def agent_rewards(self, segment: Segment, signals: Any) -> Array:
@@ -242,11 +262,11 @@ def _facts(path: pathlib.Path) -> Dict[str, Any]:
         raise SignalError("folder", f"{path}/signal.json cannot be read: {error}") from None
     if not isinstance(facts, dict):
         raise SignalError("folder", f"{path}/signal.json is no object: export the signal again")
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in FORMATS:
         raise SignalError(
             "format",
-            f"is {facts.get('format')}, but this version of mentor_signal reads {FORMAT}; install "
-            f"that of Mentor {facts.get('mentor')}",
+            f"is {facts.get('format')}, but this version of mentor_signal reads "
+            f"{FORMATS[0]} and {FORMATS[1]}; install that of Mentor {facts.get('mentor')} or later",
         )
     return facts
 
@@ -355,7 +375,7 @@ def _compare(signal: Signal, arrays: Dict[str, Array]) -> float:
         segment = Segment(**{name: parts[name] for name in parts if name in known})
         if state is None:
             state = signal.initial_state(segment.lifetimes)
-        signals, state = signal.run(segment, state)
+        signals, state = signal.run(segment, state, shown=True)  # As Mentor recorded it.
         worst = max(worst, _difference(signals, parts["signals"]))
     return worst
 

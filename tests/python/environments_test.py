@@ -171,6 +171,30 @@ class StatesTest(unittest.TestCase):
         self.assertEqual(max(success), 1.0)
 
 
+class DrawingTest(unittest.TestCase):
+    def test_one_thread_draws_and_another_lets_go(self):
+        for let_go in (lambda env: env.close(), lambda env: None):
+            for _ in range(6):
+                env = gymnasium.make(
+                    "mentor/reach-v3", render_mode="rgb_array", width=64, height=48
+                )
+                env.reset(seed=1)
+                first = env.render()
+                own = [env]
+                del env
+                drawn = []
+
+                def end():
+                    drawn.append(own[0].render())
+                    let_go(own.pop())
+
+                thread = threading.Thread(target=end)
+                thread.start()
+                thread.join()
+                self.assertTrue(np.array_equal(first, drawn[0]))
+                self.assertTrue(first.flags.writeable)
+
+
 class RefusedTest(unittest.TestCase):
     def test_actions_that_do_not_fit(self):
         env = mentor.MentorEnv("push-v3")
@@ -191,6 +215,11 @@ class RefusedTest(unittest.TestCase):
         ):
             with self.subTest(repr(action)), self.assertRaisesRegex(kind, words):
                 env.step(action)
+        hidden = mentor.MentorEnv("push-v3", goal_visible=False)
+        hidden.reset(seed=1)
+        with self.assertRaisesRegex(ValueError, "state: is of an environment .* show the goal"):
+            hidden.restore_state(env.save_state())
+        hidden.step(np.zeros(4))
         copied = copy.deepcopy(env)
         self.assertEqual(copied.action_space.sample().tolist(), env.action_space.sample().tolist())
         env.step([0, 0, 0, 1])  # It goes on as if nothing had been.

@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests" / "cluster")]
 import mentor  # noqa: E402
 from mentor.runs.child import Child  # noqa: E402
-from mentor.runs.follow import Table  # noqa: E402
+from mentor.runs.follow import Table, Update  # noqa: E402
+from mentor.runs.show import Curve  # noqa: E402
 from harness import BIN, ClusterTest, sets  # noqa: E402
 
 SMOKE_HASH = "d1a7c6fe6b1acab55829c50fd142d569ef684ee5a8d54b3e179317d3d697cb9d"
@@ -295,6 +296,16 @@ class SpecTest(ClusterTest):
         file.write_text("labels: {team: a}\nspec: {base: smoke, agent: {gamma: 7}}\n")
         done = subprocess.run([BIN / "mentor", "run", file], capture_output=True, text=True)
         self.assertIn("is an experiment for 'mentorctl apply -f", done.stderr)
+
+
+class CurveTest(unittest.TestCase):
+    def test_numbers_that_are_not_finite_are_left_out(self):
+        values = [1.0, float("inf"), -1e308, float("nan"), 1e308, float("-inf"), 0.0]
+        updates = [Update(i, {"meta_return": value}) for i, value in enumerate(values)]
+        curve = Curve("meta_return", updates)
+        self.assertEqual(curve.values, [1.0, -1e308, 1e308, 0.0])
+        self.assertEqual(len(curve.blocks()), 4)
+        self.assertIn("<svg", curve._repr_html_())
 
 
 class ChildTest(unittest.TestCase):

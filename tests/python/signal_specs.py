@@ -72,6 +72,13 @@ SPECS = {
         outer_data="fresh",
     ),
     "bottleneck": spec("bottleneck", "response_gradient", lifetimes=1, shard=1),
+    "bottleneck_unbounded": spec(
+        "bottleneck", "response_gradient", options(bounded="false"), lifetimes=1, shard=1
+    ),
+    "lirpg": spec("mlp", "lirpg", "input: SHAPED", lifetimes=1, shard=1),
+    "lstm_normalised": spec(
+        "lstm", "black_box", f"{SMALL} {options(normalize_observations='true')}", k=20
+    ),
     "loss_conv": spec(
         "loss_conv", "epg", "role: LOSS input: SHAPED " + options(buffer=40, context=4)
     ),

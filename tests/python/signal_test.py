@@ -67,6 +67,31 @@ class ExportTest(ClusterTest):
         self.assertEqual(covered, {network["name"] for network in listed})
         self.assertEqual(covered, set(signals.networks()))
 
+    def test_a_signal_that_normalises_takes_raw_observations(self):
+        signal = signals.load(self.export("lstm_normalised"), check=True)
+        self.assertTrue(signal.normalises)
+        random = np.random.default_rng(1)
+        scale = np.linspace(0.01, 1000, signal.sizes.observation)
+        normaliser = signals.normaliser.ObservationNormaliser(3, signal.sizes.observation)
+        raw, seen = signal.initial_state(3), signal.initial_state(3)
+        for number in range(3):
+            parts = {
+                "observations": scale * (3 + random.normal(size=(3, 40, len(scale)))),
+                "actions": random.normal(size=(3, 40, signal.sizes.action)),
+                "log_probs": random.normal(size=(3, 40)),
+                "shaped_rewards": random.normal(size=(3, 40)),
+                "success_signals": random.normal(size=(3, 40)),
+                "prev_done": np.zeros((3, 40)),
+            }
+            mine, raw = signal.run(signals.Segment(**parts), raw)
+            parts["observations"] = normaliser.show(parts["observations"])
+            shown, seen = signal.run(signals.Segment(**parts), seen, shown=True)
+            np.testing.assert_array_equal(mine, shown)
+            # Some lifetimes may go on alone.
+            raw = raw.with_those(np.array([0, 2]), raw.of(np.array([0, 2])))
+        with self.assertRaisesRegex(signals.SignalError, "no scale of observations"):
+            signal.run(signals.Segment(**parts), signal.network.initial_state(3))
+
     def test_a_damaged_export_is_refused(self):
         folder = self.export("mlp")
         self.run_to_end(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -64,7 +65,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
             camera=camera,
             goal_visible=goal_visible,
             goal_seed=goal_seed,
-            wrappers=wrappers,
+            wrappers=copy.deepcopy(wrappers),  # A pickle makes the environment again.
             **options,
         )
         self._make()

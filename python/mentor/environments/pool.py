@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,7 +86,6 @@ class Pool:
         self.metadata: dict[str, Any] = {"render_modes": modes}
         self.metadata["render_fps"] = round(1 / step_s) if step_s > 0 else METADATA["render_fps"]
         self._picture = (width, height, camera)
-        self._painter: int | None = None
         self._one_hot = np.zeros((size, self.action_size), np.float32)
         self._rows = np.arange(size)
 
@@ -131,12 +129,8 @@ class Pool:
 
     def render(self, index: int) -> npt.NDArray[np.uint8]:
         """Returns a picture, [height, width, 3]."""
-        here = threading.get_ident()
-        if self._painter not in (None, here):
-            raise RuntimeError("render(): one thread draws, the one that drew first; draw there")
         width, height, camera = self._picture
         drawn = self._native.render(index, width, height, camera)
-        self._painter = here
         return np.frombuffer(drawn, np.uint8).reshape(height, width, 3).copy()
 
 

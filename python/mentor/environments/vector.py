@@ -149,7 +149,7 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
                 return []
             first = secrets.randbits(63)
             return [first + i for i in range(self.num_envs)]
-        if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, str):
+        if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, (str, bytes)):
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed: has {len(seed)} of them; give {self.num_envs}, or one")
             return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import math
 import shutil
 import sys
 import time
@@ -36,16 +37,18 @@ class Curve:
     def __init__(self, metric: str, updates: Sequence[Update]) -> None:
         self.metric = metric
         pairs = [(update.step, value_of(update, metric)) for update in updates]
-        self.steps = [step for step, value in pairs if value is not None and value == value]
-        self.values = [value for _, value in pairs if value is not None and value == value]
+        # Numbers of a run that diverged are left out.
+        finite = [
+            (step, value) for step, value in pairs if value is not None and math.isfinite(value)
+        ]
+        self.steps = [step for step, _ in finite]
+        self.values = [value for _, value in finite]
 
     def blocks(self, count: int = 40) -> str:
         values = _thinned(self.values, count)
         if not values:
             return ""
-        low, high = min(values), max(values)
-        span = (high - low) or 1.0
-        return "".join(_BLOCKS[round((value - low) / span * 7)] for value in values)
+        return "".join(_BLOCKS[round(share * 7)] for share in _shares(values))
 
     def __repr__(self) -> str:
         if not self.values:
@@ -61,11 +64,11 @@ class Curve:
         width, height, left, below = 480, 160, 56, 22
         values, steps = _thinned(self.values, 400), _thinned(self.steps, 400)
         low, high = min(values), max(values)
-        span, whole = (high - low) or 1.0, (steps[-1] - steps[0]) or 1
+        whole = (steps[-1] - steps[0]) or 1
         points = " ".join(
             f"{left + (step - steps[0]) / whole * (width - left - 8):.1f},"
-            f"{8 + (high - value) / span * (height - below - 8):.1f}"
-            for step, value in zip(steps, values)
+            f"{8 + (1 - share) * (height - below - 8):.1f}"
+            for step, share in zip(steps, _shares(values))
         )
         label = 'font-size="11" fill="currentColor"'
         right = f'text-anchor="end" {label}'
@@ -79,6 +82,12 @@ class Curve:
             f'<text x="{width - 8}" y="{height - 5}" {right}>{steps[-1]} outer updates</text>'
             f'<text x="{left + 8}" y="14" {label}>{html.escape(self.metric)}</text></svg>'
         )
+
+
+def _shares(values: Sequence[float]) -> List[float]:
+    """Returns where each value lies between the least (0) and the greatest (1)."""
+    low, high = min(values) / 2, max(values) / 2  # Halves, whose difference is finite.
+    return [(value / 2 - low) / ((high - low) or 1.0) for value in values]
 
 
 def _thinned(values: Sequence[Any], count: int) -> List[Any]:

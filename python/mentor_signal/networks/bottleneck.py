@@ -19,5 +19,7 @@ class Bottleneck(Network):
         for layer in range(1, int(self.context.options["layers"]) + 1):
             x = np.tanh(self.linear(x, f"body.W{layer}", f"body.b{layer}"))
         x = self.linear(x, "bot.W", "bot.b")
-        signals = np.tanh(self.linear(x, "out.W", "out.b").squeeze(-1))
+        signals = self.linear(x, "out.W", "out.b").squeeze(-1)
+        if self.context.options.get("bounded", True):
+            signals = np.tanh(signals)
         return signals, State([], signals[:, -1].copy())
