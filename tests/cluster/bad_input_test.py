@@ -54,6 +54,12 @@ class BadInputTest(ClusterTest):
         output = self.refused("rule.learning_speed=1")
         self.assertIn("learning_rate", output)
 
+    def test_a_signal_that_runs_away_ends_the_run(self):
+        spec = SMOKE.parent / "point_reach_reward.txtpb"
+        output = self.run_spec(self.folder / "run", *sets("rule.learning_rate=3"), spec=spec, code=1)
+        self.assertIn("the signal network gave numbers that are not finite", output)
+        self.assertIn("lower rule.learning_rate", output)
+
     def test_a_wrong_flag_is_not_blamed_on_the_spec(self):
         output = self.refused("rule.outer_updates")
         self.assertIn("error: --set does not fit", output)

@@ -137,8 +137,16 @@ class NewTest(ClusterTest):
         folder = self.folder / "glide"
         self.new("gym", folder)
         self.with_gymnasium()
-        self.follow_readme(folder)
+        said = self.follow_readme(folder)
         self.assert_learned(folder)
+        # The next command has the simulator; without it nobody could ever simulate.
+        self.assertRegex(said["mentor run"], "Next +mentor evaluate .* --simulator 'gym=python3 ")
+        wanted = "--simulator gym=COMMAND: is missing"
+        for command in (
+            ("evaluate", folder / "run", "--seeds", "7"),
+            ("run", "--from", folder / "run", "--set", "rule.outer_updates=99", "--out", "longer"),
+        ):
+            self.assertIn(wanted, self.run_to_end("mentor", *command, code=1))
 
     def test_gym_that_exists(self):
         folder = self.folder / "reach"
