@@ -62,4 +62,9 @@ std::vector<Achievement> LastAchievements(const std::vector<LifetimeOutcome>& ou
 // CPU seconds of all shards, by phase: "rollout_seconds", ...
 std::map<std::string, double> PhaseTimings(const std::vector<ShardResult>& results);
 
+// How many lifetimes share a task, as TrainingTasks takes it.
+inline int AlikeLifetimes(const RuleNeeds& needs) {
+  return needs.one_task ? 0 : needs.paired_noise ? 2 : 1;
+}
+
 }  // namespace mentor::meta_learner

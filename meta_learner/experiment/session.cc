@@ -281,9 +281,9 @@ void Session::EndRequests() {
 
 absl::StatusOr<std::vector<SampledTask>> Session::Tasks(const Round& round) const {
   const RuleNeeds needs = parts_.rule->needs();
-  const int alike = needs.one_task ? 0 : needs.paired_noise ? 2 : 1;
   MENTOR_ASSIGN_OR_RETURN(std::vector<SampledTask> tasks, DrawWithin(cancel_, [&] {
-                            return TrainingTasks(*parts_.benchmark, spec_, round.generation, alike);
+                            return TrainingTasks(*parts_.benchmark, spec_, round.generation,
+                                                 AlikeLifetimes(needs));
                           }));
   if (parts_.curriculum == nullptr) return tasks;
   // A curriculum changes tasks that are one alike.

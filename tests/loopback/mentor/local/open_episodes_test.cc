@@ -168,7 +168,8 @@ Lives LiveAgain(const v1::ExperimentSpec& spec, const Run& run, uint32_t generat
       state = *read;
     }
     const meta_learner::RuleNeeds needs = parts.rule->needs();
-    const auto tasks = meta_learner::TrainingTasks(*parts.benchmark, spec, generation);
+    const auto tasks = meta_learner::TrainingTasks(*parts.benchmark, spec, generation,
+                                                   meta_learner::AlikeLifetimes(needs));
     const auto shards =
         meta_learner::RoundShards({name, spec, *parts.benchmark}, tasks, needs,
                                   meta_learner::RoundOf(needs, spec, step), state.lives);
