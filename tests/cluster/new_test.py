@@ -143,7 +143,7 @@ class NewTest(ClusterTest):
         self.assertRegex(said["mentor run"], "Next +mentor evaluate .* --simulator 'gym=python3 ")
         wanted = "--simulator gym=COMMAND: is missing"
         for command in (
-            ("evaluate", folder / "run", "--seeds", "7"),
+            ("evaluate", folder / "run", "--seeds", "7", "--name", "other"),
             ("run", "--from", folder / "run", "--set", "rule.outer_updates=99", "--out", "longer"),
         ):
             self.assertIn(wanted, self.run_to_end("mentor", *command, code=1))
