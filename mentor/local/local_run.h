@@ -27,8 +27,9 @@ struct LocalRunOptions {
   std::filesystem::path tensorboard = {};
   // The checked starting point of a new run; nullopt: from scratch.
   std::optional<BranchSource> branch = {};
-  bool quiet = false;           // No progress bar.
-  std::string next_flags = {};  // Of the command that is named at the end: " --simulator ...".
+  bool quiet = false;  // No progress bar.
+  std::string next_flags =
+      {};               // Flags of the command that is named at the end: " --simulator ...".
   bool summary = true;  // At the end, print on stdout what was learned and where the files are.
 };
 

@@ -1,5 +1,4 @@
-// Simulators that the environments of a run need. Nobody else can bring them to a process of its
-// own.
+// Simulators that the environments of a run need: in one process nobody else can bring them.
 #pragma once
 
 #include <absl/status/status.h>

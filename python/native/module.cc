@@ -81,6 +81,8 @@ std::string OfferBundle(const std::string& folder) {
 
 NB_MODULE(_native, m) {
   m.doc() = "Environments in C++; use mentor.environments";
+  // A daemon thread may hold environments when the interpreter ends.
+  nb::set_leak_warnings(false);
   nb::module_::import_("atexit").attr("register")(nb::cpp_function(&ParkOtherThreads));
   m.def(
       "set_program_folder", [](const std::string& folder) { SetProgramFolder(folder); },

@@ -56,7 +56,8 @@ class BadInputTest(ClusterTest):
 
     def test_a_signal_that_runs_away_ends_the_run(self):
         spec = SMOKE.parent / "point_reach_reward.txtpb"
-        output = self.run_spec(self.folder / "run", *sets("rule.learning_rate=3"), spec=spec, code=1)
+        wild = sets("rule.learning_rate=3")
+        output = self.run_spec(self.folder / "run", *wild, spec=spec, code=1)
         self.assertIn("the signal network gave numbers that are not finite", output)
         self.assertIn("lower rule.learning_rate", output)
 

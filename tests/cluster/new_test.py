@@ -144,7 +144,8 @@ class NewTest(ClusterTest):
         wanted = "--simulator gym=COMMAND: is missing"
         for command in (
             ("evaluate", folder / "run", "--seeds", "7", "--name", "other"),
-            ("run", "--from", folder / "run", "--set", "rule.outer_updates=99", "--out", "longer"),
+            ("run", "--from", folder / "run", "--set", "rule.outer_updates=99")
+            + ("--out", self.folder / "longer"),
         ):
             self.assertIn(wanted, self.run_to_end("mentor", *command, code=1))
 

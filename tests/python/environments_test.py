@@ -220,6 +220,7 @@ class RefusedTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "state: is of an environment .* show the goal"):
             hidden.restore_state(env.save_state())
         hidden.step(np.zeros(4))
+        env.action_space.seed(5)
         copied = copy.deepcopy(env)
         self.assertEqual(copied.action_space.sample().tolist(), env.action_space.sample().tolist())
         env.step([0, 0, 0, 1])  # It goes on as if nothing had been.
