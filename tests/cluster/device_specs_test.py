@@ -16,6 +16,7 @@ SHORTER = {
         "ml1_advantage": ["lifetime.iterations=2"],
         "ml1_door_close": ["lifetime.iterations=2"],
         "ml1_maml": [],
+        "ml1_meta_gradient": ["lifetime.iterations=2"],
         "ml1_reward": ["lifetime.iterations=2"],
         "ml1_rl2": [],
         "push_near_far": ["lifetime.iterations=2"],
