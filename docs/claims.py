@@ -12,6 +12,7 @@ A place is {CLAIM NUMBER WORDS}. Its number is one of the column `numbers`; with
 it is that of all runs together, with its interval. Words:
 
     runs       the numbers of the runs, one after the other
+    seeds      the mean over the runs, with its interval over them, and how many of them have ended
     mean       the mean, without its interval; median, low, high: over the runs
     range      the least to the greatest over the runs
     reached    how many runs have a number above 0; count: how many have it at all
@@ -19,14 +20,17 @@ it is that of all runs together, with its interval. Words:
     *N         times N
     .Nf        N digits behind the point (default 2)
 
-In place of a number: `hash` (the first 16 digits), `command`, `cost` (CPU seconds of a run, the
+A place {verdict KIND CLAIM...} says whether what was registered came out (docs/curves.py). In place
+of a number: `hash` (the first 16 digits), `command`, `cost` (CPU seconds of a run, the
 mean), `steps` (environment steps of a run). What is not recorded yet is a dash.
 
 Standard library only.
 """
 
 import csv
+import functools
 import pathlib
+import random
 import re
 import statistics
 
@@ -46,6 +50,7 @@ KINDS = {
     "high": max,
     "interval": None,
     "runs": None,
+    "seeds": None,
     "range": None,
     "reached": None,
     "count": None,
@@ -60,10 +65,29 @@ class Mistakes(Exception):
     """All that is wrong with a page: (line, what)."""
 
 
-def read():
+@functools.cache
+def draws(count):
+    """Which of `count` values each resample of a bootstrap has."""
+    stream = random.Random(1)
+    return [[int(stream.random() * count) for _ in range(count)] for _ in range(2000)]
+
+
+def interval(values, less=None):
+    """The 95 % bootstrap interval of a mean; `less`: of the mean's difference to that of others."""
+    means = [sum(map(values.__getitem__, drawn)) / len(values) for drawn in draws(len(values))]
+    if less:
+        # The other arm's draws are independent: another order of the same.
+        other = [sum(map(less.__getitem__, drawn)) / len(less) for drawn in draws(len(less))]
+        random.Random(2).shuffle(other)
+        means = [a - b for a, b in zip(means, other, strict=True)]
+    ends = statistics.quantiles(means, n=40)
+    return ends[0], ends[-1]
+
+
+def read(file=None):
     """Claims by name: rows by run."""
     claims = {}
-    with CLAIMS.open(encoding="utf-8", newline="") as file:
+    with (file or CLAIMS).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             numbers = {}
             for word in row["numbers"].split():
@@ -132,6 +156,10 @@ def value_of(place, claims):
         values = [value for value in values if value > 0]
         if not values:
             return DASH
+    if kind == "seeds":
+        ended = "" if len(values) == len(runs) else f" ({len(values)} of {len(runs)} seeds)"
+        low, high = map(text, interval(values))
+        return f"{text(statistics.fmean(values))} [{low}, {high}]{ended}"
     if kind == "runs":
         by_run = [row["numbers"].get(number) for row in runs]
         return ", ".join(DASH if one is None else text(one[0]) for one in by_run)
@@ -140,7 +168,7 @@ def value_of(place, claims):
     return text(KINDS[kind](values))
 
 
-def fill(text, claims):
+def fill(text, claims, verdict=None):
     """The page with its tables as the claims have them. Raises Mistakes."""
     mistakes = []
 
@@ -150,7 +178,8 @@ def fill(text, claims):
     def block(found):
         def value(place):
             try:
-                return value_of(place[1], claims)
+                words = place[1].split()
+                return verdict(words[1:]) if words[0] == "verdict" else value_of(place[1], claims)
             except Mistake as mistake:
                 mistakes.append((line_of(found.start(1) + place.start()), str(mistake)))
                 return place[0]

@@ -3,7 +3,7 @@
 protos, docs/errors.md from common/status.h. docs/metrics.md comes from tests/data/metrics.txt,
 which a test compares with the pages of a live run. docs/experiment_metrics.md comes from
 tests/data/experiment_metrics.txt, which a test compares with the metrics of rules and inner loops.
-Also fills tables of README and of docs/ from docs/data/claims.csv (docs/claims.py).
+Also fills tables of README and of docs/ from docs/data/claims.csv (docs/claims.py, docs/curves.py).
 
 Usage: docs/generate.py [--check]
   --check   write nothing; exit status 1 when a page is not what would be written
@@ -19,6 +19,7 @@ import sys
 import textwrap
 
 import claims
+import curves
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROTO = ROOT / "proto" / "mentor" / "v1"
@@ -321,7 +322,7 @@ def main():
     if arguments not in ([], ["--check"]):
         print(__doc__)
         return 0 if arguments in (["--help"], ["-h"]) else 2
-    recorded = claims.read()
+    recorded = curves.Recorded(claims.CLAIMS)
     paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     texts = {path: None for path in paths}
     texts.update((ROOT / "docs" / name, page) for name, page in PAGES.items())
@@ -330,7 +331,7 @@ def main():
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         name = path.relative_to(ROOT)
         try:
-            text = claims.fill(before, recorded) if page is None else written(page)
+            text = written(page) if page else claims.fill(before, recorded.claims, recorded.verdict)
         except claims.Mistakes as mistakes:
             findings += [f"{name}:{line}: {what}" for line, what in mistakes.args[0]]
             continue

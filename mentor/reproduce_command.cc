@@ -294,7 +294,9 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
           "Run nothing: compare existing run folders, DIR/CLAIM-N, for instance of 'mentor fetch'")
       ->type_name("DIR");
   CLI::Option* record =
-      command->add_flag("--record", flags.record, "Write the results into the file of claims");
+      command->add_flag("--record", flags.record,
+                        "Write the results into the file of claims, and the curves of measured "
+                        "metrics into curves/ beside it");
   command
       ->add_flag("--replace", flags.replace,
                  "With --record: also replace another hash of the same version and processor")

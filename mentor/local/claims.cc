@@ -70,6 +70,7 @@ constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
                                               {"evaluation", &ClaimRow::evaluation}}};
 constexpr char kNumbers[] = "numbers";
 constexpr size_t kFingerprintDigits = 12;
+constexpr size_t kCurvePointsMax = 200;
 constexpr size_t kStateHashDigits = 64;
 constexpr std::array kArithmetic = {"environments", "simulator (libm, MuJoCo)",
                                     "learner (LibTorch, kernels)"};
@@ -393,6 +394,12 @@ absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made)
   }
   *row = made;
   std::error_code error;
+  if (!made.curve.empty()) {
+    const std::filesystem::path folder = claims.target.parent_path() / "curves";
+    std::filesystem::create_directories(folder, error);
+    if (error) return FileError("cannot make", folder, error.value());
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / (made.name() + ".csv"), made.curve));
+  }
   const std::filesystem::perms readers =
       std::filesystem::status(claims.target, error).permissions();
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(claims.target, PrintClaims(claims.rows)));
@@ -486,6 +493,35 @@ absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
   return numbers;
 }
 
+std::string CurveOf(const std::string& measures,
+                    const std::vector<report::TrainingPoint>& training) {
+  std::set<std::string> metrics;
+  for (const std::string& measure : Words(measures))
+    metrics.insert(measure.substr(0, measure.find('@')));
+  if (metrics.empty()) return "";
+  std::string text = "env_steps";
+  for (const std::string& metric : metrics) absl::StrAppend(&text, ",", report::CsvField(metric));
+  text += '\n';
+  const size_t block = (training.size() + kCurvePointsMax - 1) / kCurvePointsMax;
+  for (size_t begin = 0; begin < training.size(); begin += block) {
+    const size_t end = std::min(begin + block, training.size());
+    absl::StrAppend(&text, training[end - 1].env_steps);
+    for (const std::string& metric : metrics) {
+      double sum = 0;
+      int count = 0;
+      for (size_t i = begin; i < end; ++i) {
+        const auto found = training[i].metrics.find(metric);
+        if (found == training[i].metrics.end() || !std::isfinite(found->second)) continue;
+        sum += found->second;
+        ++count;
+      }
+      absl::StrAppend(&text, ",", count > 0 ? NumberText(sum / count) : "");
+    }
+    text += '\n';
+  }
+  return text;
+}
+
 absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::path& run) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(row, run));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
@@ -497,6 +533,7 @@ absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::p
   MENTOR_ASSIGN_OR_RETURN(const ClaimNumbers measured,
                           MeasureTraining(row.measures, data.training));
   made.numbers.insert(measured.begin(), measured.end());
+  made.curve = CurveOf(row.measures, data.training);
   if (!data.signals.empty()) {
     const report::Correlation pooled = report::Correlate(data.signals).back();
     const std::pair<const char*, double> correlations[] = {

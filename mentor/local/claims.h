@@ -44,6 +44,8 @@ struct ClaimRow {
   std::string claim, run, row, command, measures, version, processor, fingerprint, cpu_seconds,
       env_steps, hash, evaluation;
   ClaimNumbers numbers;
+  // Not in the file of claims: the measured metrics along the run (CurveOf).
+  std::string curve = {};
 
   bool is_pooled() const { return run == "all"; }
   bool recorded() const { return !hash.empty() || !evaluation.empty(); }
@@ -61,9 +63,9 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
 // Checks that WriteClaim can write the file: it exists in the form that WriteClaim prints, and its
 // folder accepts new files.
 absl::Status CheckWritable(const std::filesystem::path& file);
-// Writes one row into the file. All other rows keep their current contents: several processes may
-// record at once. Returns FAILED_PRECONDITION when the row is missing or writing would lose
-// something.
+// Writes one row into the file, and its curve, if it has one, into curves/CLAIM-RUN.csv beside the
+// file. All other rows keep their current contents: several processes may record at once. Returns
+// FAILED_PRECONDITION when the row is missing or writing would lose something.
 absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made);
 std::string PrintClaims(const std::vector<ClaimRow>& rows);
 
@@ -84,8 +86,15 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command);
 absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
                                              const std::vector<report::TrainingPoint>& training);
 
-// Returns the results of a finished run as a row of its claim: hashes, numbers, costs. The row
-// keeps its name, command and measures. Returns FAILED_PRECONDITION when the folder is not a
+// Returns the curves of the metrics that `measures` names, as CSV with a header (env_steps,METRIC).
+// A line has the means over a block of outer updates, and the environment steps at its end. All
+// blocks but the last are equally long, and there are at most 200. A metric that no update of a
+// block has is empty there. Without measures the text is empty.
+std::string CurveOf(const std::string& measures,
+                    const std::vector<report::TrainingPoint>& training);
+
+// Returns the results of a finished run as a row of its claim: hashes, numbers, costs, curve. The
+// row keeps its name, command and measures. Returns FAILED_PRECONDITION when the folder is not a
 // complete run of that command.
 absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::path& run);
 // As RecordRun, for all runs of a claim together.

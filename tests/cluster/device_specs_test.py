@@ -12,7 +12,7 @@ SHORTER = {
     for name, more in {
         "hopper": ["lifetime.iterations=2"],
         "hopper_randomized": ["lifetime.iterations=2"],
-        "lirpg_hopper": ["lifetime.iterations=2"],
+        "lirpg_hopper": ["lifetime.iterations=2", "lifetime.steps_per_iteration=2048"],
         "lirpg_hopper_delayed": ["lifetime.iterations=2"],
         "ml1_advantage": ["lifetime.iterations=2"],
         "ml1_door_close": ["lifetime.iterations=2"],

@@ -3,6 +3,8 @@
 import csv
 import pathlib
 import shutil
+import subprocess
+import sys
 import unittest
 
 from harness import ClusterTest
@@ -106,6 +108,53 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tiny", "--strict")
         self.assertIn("bit for bit: hash " + rows[0]["evaluation"], said)
         self.assertIn("3 passed, 0 failed", said)
+
+    def test_the_curve_of_a_recorded_run_is_kept_and_drawn(self):
+        short = "mentor run stn_point_mass --set lifetime.iterations=3 --set rule.outer_updates=3"
+        runs = ("stn-hopper-1", "stn-hopper-2", "stn-bounded-hopper-1", "stn-halfcheetah-1")
+        names = [run.rpartition("-") for run in runs]
+        self.write([(claim, run, f"{short} --set seed={run}") for claim, _, run in names])
+        for run in runs:
+            measures = "shaped_return@last:2 signal_mean@last:2 signal_std@last:2"
+            self.edit(run, measures=measures)
+        self.reproduce("stn-hopper-1", "stn-bounded-hopper-1", "--record")
+        self.reproduce("stn-hopper-2", code=1)
+        curves = self.folder / "curves"
+        self.assertEqual(len(list(curves.iterdir())), 2)
+        with (self.folder / "out" / "stn-hopper-1" / "metrics.csv").open() as file:
+            metrics = list(csv.DictReader(file))
+        kept = (curves / "stn-hopper-1.csv").read_text()
+        lines = list(csv.DictReader(kept.splitlines()))
+        self.assertEqual(len(lines), 3)
+        for line, whole in zip(lines, metrics, strict=True):
+            self.assertEqual(
+                list(line), ["env_steps", "shaped_return", "signal_mean", "signal_std"]
+            )
+            for name, text in line.items():
+                self.assertAlmostEqual(
+                    float(text), float(whole[name]), delta=1e-4 * abs(float(text))
+                )
+        # A curve that is missing comes back with its run.
+        (curves / "stn-hopper-1.csv").unlink()
+        self.assertIn("stn-hopper-1 --from RUNS --record", self.draw())
+        self.reproduce("stn-hopper-1", "--from", self.folder / "out", "--record")
+        self.assertEqual((curves / "stn-hopper-1.csv").read_text(), kept)
+        self.assertEqual(self.draw(), "")
+        figure = (self.folder / "stn_reward.svg").read_text(encoding="utf-8")
+        self.assertIn("no tanh (1 of 2 seeds)", figure)
+        self.assertIn("within a tanh (1 seeds)", figure)
+
+    def draw(self):
+        """Draws the figure that the claims of the test above are in."""
+        program = ROOT / "docs" / "curves.py"
+        flags = ["--claims", self.claims, "--out", self.folder]
+        return subprocess.run(
+            [sys.executable, program, *flags, "stn_reward"],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stderr
 
     def test_what_differs_is_explained(self):
         self.reproduce("tiny-1", "--record")

@@ -1,7 +1,10 @@
 #include "mentor/local/claims.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/file.h"
@@ -130,6 +133,31 @@ TEST_CASE("claims: measures of meta-training", "[unit]") {
     CHECK(std::string(MeasureTraining(wrong, training).status().message()).find("measure '") == 0);
   }
   CHECK_FALSE(MeasureTraining("success@last:1", {}).ok());
+}
+
+TEST_CASE("claims: a curve has the means of equal blocks", "[unit]") {
+  std::vector<report::TrainingPoint> training;
+  const auto add = [&](std::map<std::string, double> metrics) {
+    training.push_back({.env_steps = 10 * (training.size() + 1), .metrics = std::move(metrics)});
+  };
+  add({{"return", 1}, {"size", 0.25}, {"other", 7}});
+  add({{"size", 1.0 / 3}});
+  add({{"return", 3}, {"size", NAN}});
+  const std::string measures = "size@last:1 return@last:2 return@first:1:2";
+  CHECK(CurveOf(measures, training) == "env_steps,return,size\n10,1,0.25\n20,,0.33333\n30,3,\n");
+  CHECK(CurveOf("", training).empty());
+  // 401 updates are 134 blocks: of three, and one of two at the end.
+  training.clear();
+  for (int update = 1; update <= 401; ++update) {
+    if (update == 2)
+      add({});
+    else
+      add({{"return", update}});
+  }
+  const std::string curve = CurveOf(measures, training);
+  CHECK(curve.find("env_steps,return,size\n30,2,\n60,5,\n") == 0);
+  CHECK(curve.ends_with("\n3990,398,\n4010,400.5,\n"));
+  CHECK(std::count(curve.begin(), curve.end(), '\n') == 135);
 }
 
 TEST_CASE("claims: equal hashes are the same bits", "[unit]") {
