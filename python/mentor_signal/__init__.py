@@ -16,10 +16,10 @@ from .errors import SignalError, explained
 try:
     from .environments import LearnedEnvReward, success_in_info
     from .lifetimes import Segment, State, SuccessSignal
-    from .networks.base import networks
+    from .networks.base import AttentionMap, networks
     from .networks.loss_conv import LossInputs
     from .rewards import LearnedReward
-    from .signal import RewardMix, Signal, compare, load
+    from .signal import RewardMix, Signal, compare, load, recorded
     from .vector import LearnedVectorReward
 except ModuleNotFoundError as error:
     said = explained(error, "signal", "safetensors numpy gymnasium")
@@ -28,6 +28,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(said, name=error.name) from None
 
 __all__ = [
+    "AttentionMap",
     "LearnedEnvReward",
     "LearnedReward",
     "LearnedVectorReward",
@@ -41,5 +42,6 @@ __all__ = [
     "compare",
     "load",
     "networks",
+    "recorded",
     "success_in_info",
 ]

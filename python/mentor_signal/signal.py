@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import pathlib
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 from safetensors import SafetensorError
@@ -15,7 +15,7 @@ from safetensors.numpy import load as load_arrays
 
 from .errors import SignalError
 from .lifetimes import Array, Segment, State, as_array
-from .networks.base import Context, Network, Sizes, make
+from .networks.base import AttentionMap, Context, Network, Sizes, make
 from .networks.discriminator import Discriminator
 from .networks.loss_conv import LossConv, LossInputs
 from .normaliser import ObservationNormaliser
@@ -30,6 +30,7 @@ TOLERANCE = 1e-5
 FILE_BYTES_MAX = 1 << 30
 
 Path = Union[str, "pathlib.PurePath"]
+Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,21 +114,7 @@ class Signal:
                 f"'{self.network.name}' gives no signals by itself; use "
                 + ("loss(inputs)" if self.role == "LOSS" else "log_skills or skill_reward"),
             )
-        self._check(segment, state)
-        seen, lived = segment, state.lived
-        if self.normalises and not shown:
-            if lived is None:
-                raise SignalError(
-                    "state",
-                    "has no scale of observations, which the network sees normalised; begin with "
-                    "Signal.initial_state(lifetimes)",
-                )
-            lived = lived.clone()
-            numbers = lived.show(segment.array("observations"))
-            seen = dataclasses.replace(seen, observations=numbers)
-        if segment.shaped_rewards is not None and self.reward.scale != 1:
-            scaled = segment.array("shaped_rewards") * self.reward.scale
-            seen = dataclasses.replace(seen, shaped_rewards=scaled)
+        seen, lived = self._seen(segment, state, shown)
         with np.errstate(over="ignore", invalid="ignore"):  # What comes of it is looked at.
             signals, following = self.network.signals(seen, state)
         if not np.isfinite(signals).all():
@@ -136,6 +123,11 @@ class Signal:
             )
         following.lived = lived
         return signals, following
+
+    def explain(self, segment: Segment, state: State, *, shown: bool = False) -> List[AttentionMap]:
+        """Returns what each step of the segment attends to, as maps of all episodes. For networks
+        `attention`; arguments are those of run()."""
+        return self.network.explain(self._seen(segment, state, shown)[0], state)
 
     def agent_rewards(self, segment: Segment, signals: Any) -> Array:
         """Returns the rewards of the agents that the signal taught, [S, T] float64, from its
@@ -188,6 +180,27 @@ class Signal:
         if not isinstance(self.network, Discriminator):
             raise SignalError("network", f"'{self.network.name}' knows no skills; use run(...)")
         return self.network
+
+    def _seen(
+        self, segment: Segment, state: State, shown: bool
+    ) -> Tuple[Segment, Optional[ObservationNormaliser]]:
+        """The segment as the network sees it, and the scale of observations after it."""
+        self._check(segment, state)
+        seen, lived = segment, state.lived
+        if self.normalises and not shown:
+            if lived is None:
+                raise SignalError(
+                    "state",
+                    "has no scale of observations, which the network sees normalised; begin with "
+                    "Signal.initial_state(lifetimes)",
+                )
+            lived = lived.clone()
+            numbers = lived.show(segment.array("observations"))
+            seen = dataclasses.replace(seen, observations=numbers)
+        if segment.shaped_rewards is not None and self.reward.scale != 1:
+            scaled = segment.array("shaped_rewards") * self.reward.scale
+            seen = dataclasses.replace(seen, shaped_rewards=scaled)
+        return seen, lived
 
     def _check(self, segment: Segment, state: State) -> None:
         shape = list(segment.array("observations").shape)
@@ -339,20 +352,48 @@ def load(folder: Path, *, check: Optional[bool] = False, dtype: Any = np.float32
     return signal
 
 
+def recorded(folder: Path) -> List[Tuple[Segment, Array]]:
+    """Returns the recorded lifetime of a network that gives signals: its inner iterations, each
+    with Mentor's signals. Observations are those that the network sees: call run() and explain()
+    with `shown`."""
+    path = pathlib.Path(folder)
+    return _of_recording(path, _facts(path), _segments)
+
+
 def compare(folder: Path, signal: Optional[Signal] = None) -> float:
     """Returns the greatest difference between this package's numbers and those that Mentor
     recorded. It is relative to Mentor's greatest number if that is above 1."""
     path = pathlib.Path(folder)
-    signal = signal or load(path)
-    entry = signal.facts.get("check")
+    own = signal or load(path)
+    return _of_recording(path, own.facts, lambda arrays: _compare(own, arrays))
+
+
+def _of_recording(
+    path: pathlib.Path, facts: Dict[str, Any], use: Callable[[Dict[str, Array]], Result]
+) -> Result:
+    entry = facts.get("check")
     if not entry:
         raise SignalError(
             "check", f"{path} has no recorded lifetime; `mentor export` without --no_check has one"
         )
     try:
-        return _compare(signal, _read(path, entry, "check"))
+        return use(_read(path, entry, "check"))
     except _NOT_WHOLE as error:
         raise SignalError("check", f"{path} has no whole recorded lifetime: {error!r}") from None
+
+
+def _segments(arrays: Dict[str, Array]) -> List[Tuple[Segment, Array]]:
+    known = {field.name for field in dataclasses.fields(Segment)}
+    segments = []
+    for number in range(1 + max(int(name.split("/")[0]) for name in arrays)):
+        parts = {
+            name.split("/")[1]: array
+            for name, array in arrays.items()
+            if name.split("/")[0] == str(number)
+        }
+        kept = {name: parts[name] for name in parts if name in known}
+        segments.append((Segment(**kept), parts["signals"]))
+    return segments
 
 
 def _compare(signal: Signal, arrays: Dict[str, Array]) -> float:
@@ -364,19 +405,11 @@ def _compare(signal: Signal, arrays: Dict[str, Array]) -> float:
     if isinstance(signal.network, Discriminator):
         return _difference(signal.log_skills(arrays["observations"]), arrays["log_skills"])
     worst, state = 0.0, None
-    segments = 1 + max(int(name.split("/")[0]) for name in arrays)
-    known = {field.name for field in dataclasses.fields(Segment)}
-    for number in range(segments):
-        parts = {
-            name.split("/")[1]: array
-            for name, array in arrays.items()
-            if name.split("/")[0] == str(number)
-        }
-        segment = Segment(**{name: parts[name] for name in parts if name in known})
+    for segment, wanted in _segments(arrays):
         if state is None:
             state = signal.initial_state(segment.lifetimes)
         signals, state = signal.run(segment, state, shown=True)  # As Mentor recorded it.
-        worst = max(worst, _difference(signals, parts["signals"]))
+        worst = max(worst, _difference(signals, wanted))
     return worst
 
 

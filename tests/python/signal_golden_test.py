@@ -4,6 +4,7 @@ Skipped where deploy/install.sh --signal was not run."""
 
 import json
 import math
+import re
 import unittest
 
 import signal_modules
@@ -132,6 +133,13 @@ class GoldenTest(unittest.TestCase):
                 )
                 got, _ = network.run(segment, network.initial_state(1))
                 self.near(got[0], tensor(test["expected"]["r_in"]), tolerance)
+                wanted = tensor(test["expected"]["attention"])
+                maps = torch.zeros_like(wanted)
+                for each in network.explain(segment, network.initial_state(1)):
+                    block, head = (int(word) for word in re.findall(r"\d+", each.name))
+                    steps = slice(each.first_step, each.first_step + len(each.weights))
+                    maps[block, head, steps, steps] = torch.as_tensor(each.weights)
+                self.near(maps, wanted, tolerance)
 
     def test_discount(self):
         tests, tolerance = cases("mg_gamma_lambda")

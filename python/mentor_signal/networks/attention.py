@@ -1,15 +1,15 @@
 """The signal of SAIR and MetaIRN. Every step of an episode attends to all its steps inside the
-segment, later ones too."""
+segment, later ones too unless `past_only`."""
 
 from __future__ import annotations
 
 import math
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
 from ..lifetimes import Array, Segment, State, episode_steps
-from .base import Network, register
+from .base import AttentionMap, Network, register
 
 # As in Mentor.
 SCALED_REWARD_MAX = 10.0
@@ -35,13 +35,24 @@ class Attention(Network):
         return state
 
     def signals(self, segment: Segment, state: State) -> Tuple[Array, State]:
+        return self._run(segment, state, None)
+
+    def explain(self, segment: Segment, state: State) -> List[AttentionMap]:
+        maps: List[AttentionMap] = []
+        self._run(segment, state, maps)
+        return maps
+
+    def _run(
+        self, segment: Segment, state: State, maps: Optional[List[AttentionMap]]
+    ) -> Tuple[Array, State]:
+        """Signals and state after the segment; adds its maps where a list is given."""
         options = self.context.options
         inputs, state = self._inputs(segment, state)
         starts = segment.array("prev_done") != 0
         h = self._mlp("enc", inputs, 2 if options["encoder_hidden"] else 1, end=False)
         index = 0
-        for _ in range(int(options["blocks"])):
-            h = self._attend(f"blk.{index}", h, starts)
+        for block in range(int(options["blocks"])):
+            h = self._attend(f"blk.{index}", h, starts, block, maps)
             index += 1
             if options["mlp_hidden"]:
                 y = self._mlp(f"blk.{index}", h, 2, end=True)
@@ -97,7 +108,9 @@ class Attention(Network):
         y: Array = x * self.weights[f"{name}.ln.g"] + self.weights[f"{name}.ln.b"]
         return y
 
-    def _attend(self, name: str, h: Array, starts: Array) -> Array:
+    def _attend(
+        self, name: str, h: Array, starts: Array, block: int, maps: Optional[List[AttentionMap]]
+    ) -> Array:
         lifetimes, steps, width = h.shape
         heads = int(self.context.options["heads"])
 
@@ -106,6 +119,7 @@ class Attention(Network):
             return y.reshape(lifetimes, steps, heads, width // heads).transpose(0, 2, 1, 3)
 
         q, k, v = of_heads("q"), of_heads("k"), of_heads("v")
+        past_only = self.context.options.get("past_only", False)
         q = q / h.dtype.type(math.sqrt(width // heads))
         mixed = np.empty_like(h)
         for lifetime in range(lifetimes):
@@ -113,8 +127,15 @@ class Attention(Network):
             for first, last in zip(borders, borders[1:]):
                 episode = (lifetime, slice(None), slice(first, last))
                 scores = q[episode] @ k[episode].transpose(0, 2, 1)
+                if past_only:
+                    scores += np.triu(np.full_like(scores[0], -np.inf), 1)
                 shares = np.exp(scores - scores.max(-1, keepdims=True))
                 shares /= shares.sum(-1, keepdims=True)
+                if maps is not None:
+                    maps += [
+                        AttentionMap(f"block {block}, head {head}", lifetime, first, shares[head])
+                        for head in range(heads)
+                    ]
                 attended = (shares @ v[episode]).transpose(1, 0, 2)
                 mixed[lifetime, first:last] = attended.reshape(last - first, width)
         return self._norm(name, h + self.linear(mixed, f"{name}.o.W", f"{name}.o.b"))

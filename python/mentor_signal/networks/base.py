@@ -40,6 +40,17 @@ class Context:
         return 2 if self.input == "SUCCESS_AND_SHAPED" else 1
 
 
+@dataclasses.dataclass(frozen=True)
+class AttentionMap:
+    """How the steps of an episode attend to each other: weights[i, j] is the share of step j in
+    what step i sees. `first_step` is the episode's first one in the segment."""
+
+    name: str
+    lifetime: int
+    first_step: int
+    weights: Array
+
+
 class Network:
     """Weights by name, and what they compute. `reads` names the parts of a Segment that the network
     needs beside the observations. A network that is not `causal` gives a step's signal only when
@@ -68,6 +79,10 @@ class Network:
         """Returns the signals [S, T] and the state after the segment. It leaves `state` as it
         is."""
         raise SignalError("network", f"'{self.name}' gives no signals")
+
+    def explain(self, segment: Segment, state: State) -> List[AttentionMap]:
+        """Returns the maps of all episodes, or of their parts inside the segment."""
+        raise SignalError("network", f"'{self.name}' attends to no steps; 'attention' does")
 
     # --- Pieces.
 

@@ -1,0 +1,71 @@
+"""The figures of row 10 of docs/experiments.md: what they count, and that two short runs give them.
+Skipped where deploy/install.sh --signal was not run."""
+
+import shutil
+import subprocess
+import sys
+import unittest
+
+import signal_modules
+from package import ROOT, SOURCE
+from signal_modules import WHEELS
+
+from harness import BIN, ClusterTest
+
+SPEC = ROOT / "experiments" / "umbrella_metairn.txtpb"
+
+
+def setUpModule():
+    global figures, np
+    signal_modules.make_importable((*signal_modules.WITHOUT_TORCH, "matplotlib"))
+    sys.path.insert(0, str(SOURCE / "examples"))
+    import numpy as np
+    import umbrella_figures as figures
+
+
+class UmbrellaTest(ClusterTest):
+    def test_what_counts_as_learned_and_as_a_spike(self):
+        self.assertEqual(figures.episodes_until([0.5] * 4 + [0.95] * 7), (10 * 32, True))
+        self.assertEqual(figures.episodes_until([0.5] * 4 + [0.95] * 5), (9 * 32, False))
+        mean, low, high = figures.interval([32, 64, 96])
+        self.assertTrue(32 <= low < mean == 64 < high <= 96)
+        right, wrong = np.array([0.3, 0.1, -0.1]), np.zeros(3)
+        self.assertTrue(figures.has_spike(right, wrong))
+        self.assertFalse(figures.has_spike(wrong, right))
+        self.assertFalse(figures.has_spike(right, wrong + [0, 0, 0.3]))
+
+    def test_the_figures_of_two_runs(self):
+        runs, out = self.folder / "runs", self.folder / "out"
+        for arm, c_in in (("metairn", 1), ("metairn-plain", 0)):
+            changes = ["benchmark.length=2", "lifetime.steps_per_iteration=64", f"rule.c_in={c_in}"]
+            settings = [word for change in changes for word in ("--set", change)]
+            run = runs / f"{arm}-2-1"
+            self.run_to_end("mentor", "run", SPEC, *settings, "--out", run, "--quiet")
+        path = [SOURCE, *(folder for folder in WHEELS if folder.is_dir())]
+        program = [sys.executable, SOURCE / "examples" / "umbrella_figures.py"]
+
+        def draw():
+            return subprocess.run(
+                [*program, "--runs", runs, "--attention", runs / "metairn-2-1", "--out", out],
+                env={"PYTHONPATH": ":".join(map(str, path)), "PATH": str(BIN)},
+                capture_output=True,
+                text=True,
+            )
+
+        done = draw()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"\| 2 \| 1 of 1, \d+ \| 1 of 1, \d+ \|")
+        signal = (out / "signal.csv").read_text().splitlines()
+        self.assertEqual(len(signal), 1 + 2)
+        # The reward says one thing after the right action and another after the wrong one.
+        _, _, _, right, wrong = signal[1].split(",")
+        self.assertNotEqual(right, wrong)
+        self.assertIn(b"after update 120", (out / "attention.svg").read_bytes())
+        shutil.rmtree(runs / "metairn-plain-2-1")
+        done = draw()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("length 2 has the seeds", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
