@@ -23,6 +23,9 @@
 namespace mentor {
 namespace {
 
+// A watch takes no more names (experiment_service.proto).
+constexpr size_t kWatchedMax = 100;
+
 class Running {
  public:
   Running(ctl::Client* client, const ctl::Output* output, const ctl::GlobalFlags& connection,
@@ -57,7 +60,11 @@ class Running {
                        experiment.state() != v1::Experiment::STATE_UNSPECIFIED;
               },
           .on_lost = ctl::NoteLost(output_)};
-      for (const size_t i : left_) watch.names.push_back(NameOf(i));
+      // Ended runs leave the set, and the next watch begins with the present state of later runs.
+      for (const size_t i : left_) {
+        if (watch.names.size() == kWatchedMax) break;
+        watch.names.push_back(NameOf(i));
+      }
       MENTOR_RETURN_IF_ERROR(ctl::Watch(client_, watch));
       MENTOR_RETURN_IF_ERROR(End(*ended, experiment));
     }

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import ClusterTest
+from harness import SIGINT, ClusterTest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLAIMS = ROOT / "docs" / "data" / "claims.csv"
@@ -293,6 +293,22 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         shutil.rmtree(self.folder / "out")
         said = self.reproduce("tiny-2", "--server", address, code=1)
         self.assertIn("has an experiment of this name with another spec", said)
+
+    def test_a_campaign_has_more_runs_than_a_watch_takes(self):
+        self.write([("tiny", n, f"{TINY} --set seed={n}") for n in range(1, 103)])
+        _, address = self.start_meta_learner(self.folder / "state")
+        campaign = self.start(
+            *["mentor", "reproduce", "--planned", "--server", address],
+            *["--claims", self.claims, "--out", self.folder / "out"],
+        )
+        campaign.wait_for("submitted 102 experiments")
+        # Runs that end outside of the watch are seen once earlier ones have ended.
+        for name in ("tiny-102", "tiny-1", "tiny-2"):
+            self.mentorctl(address, "cancel", name)
+        for name in ("tiny-1", "tiny-2", "tiny-102"):
+            campaign.wait_for(f"^{name}: the experiment is CANCELLED")
+        campaign.signal(SIGINT)
+        self.assertEqual(campaign.wait(), 130)
 
 
 class PublishedClaimsTest(ClusterTest):
