@@ -40,6 +40,7 @@ class ClaimsTest(unittest.TestCase):
     def test_places_have_the_numbers_of_their_claims(self):
         self.assertEqual(self.shown("a seg"), "0.38 [0.20, 0.60]")
         self.assertEqual(self.shown("a seg runs"), "0.50, 0.25, -")
+        self.assertEqual(self.shown("a seg seeds"), "0.38 [0.25, 0.50] (2 of 3 seeds)")
         self.assertEqual(self.shown("a seg mean .3f"), "0.375")
         self.assertEqual(self.shown("a seg range"), "0.25 to 0.50")
         self.assertEqual(self.shown("a first reached"), "1")
