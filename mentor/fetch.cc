@@ -30,6 +30,7 @@
 #include "mentor/ctl/download.h"
 #include "mentor/ctl/experiment_flags.h"
 #include "mentor/ctl/values.h"
+#include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
@@ -301,14 +302,24 @@ class Fetching {
     // An experiment that is still running becomes PAUSED in the copy, because nothing works on the
     // copy.
     const State end = IsFinal(from.state()) ? from.state() : S::STATE_PAUSED;
-    return store->records
-        .Change(name, "",
-                [&](v1::Experiment* here) {
-                  here->set_state(end);
-                  *here->mutable_progress() = from.progress();
-                  if (from.has_error()) *here->mutable_error() = from.error();
-                  return absl::OkStatus();
-                })
+    MENTOR_RETURN_IF_ERROR(store->records
+                               .Change(name, "",
+                                       [&](v1::Experiment* here) {
+                                         here->set_state(end);
+                                         *here->mutable_progress() = from.progress();
+                                         if (from.has_error())
+                                           *here->mutable_error() = from.error();
+                                         return absl::OkStatus();
+                                       })
+                               .status());
+    // A run of this machine has the table, too.
+    return RunMetrics::Open({.points =
+                                 [&](uint32_t step_min, uint32_t step_max) {
+                                   return store->results.Points(experiment.uid(), {}, step_min,
+                                                                step_max);
+                                 },
+                             .experiment = experiment,
+                             .csv = state / kMetricsFile})
         .status();
   }
 

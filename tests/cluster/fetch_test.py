@@ -37,6 +37,9 @@ class FetchTest(ClusterTest):
         evaluation = (here / "report" / "evaluation.csv").read_bytes()
         self.assertEqual((there / "report" / "evaluation.csv").read_bytes(), evaluation)
         self.assertEqual(self.curve(there), self.curve(here))
+        tables = [(run / "metrics.csv").read_text().splitlines() for run in (there, here)]
+        self.assertEqual(tables[0][0], tables[1][0])
+        self.assertEqual(len(tables[0]), 1 + 4)
         # It teaches new agents, and a table shows it beside other runs, but not beside itself.
         more = [
             "--tasks",
