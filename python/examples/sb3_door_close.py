@@ -33,7 +33,8 @@ from stable_baselines3 import PPO
 
 import mentor_signal
 from mentor_signal.sb3 import TaughtPPO
-from students import interval, live
+from intervals import interval
+from students import live
 
 TEACHERS = ("learned", "rollouts", "shaped", "sparse")
 

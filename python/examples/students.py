@@ -78,11 +78,3 @@ def live(algorithm, arguments, teacher, signal, make, iterations):
     model.learn(iterations * sizes.steps_per_iteration, callback=life)
     venv.close()
     return life.rates
-
-
-def interval(values):
-    """Returns the mean, and the two ends of its 95 % bootstrap interval."""
-    values, random = np.asarray(values), np.random.default_rng(0)
-    means = values[random.integers(0, len(values), (10_000, len(values)))].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)

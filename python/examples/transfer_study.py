@@ -32,7 +32,8 @@ from stable_baselines3 import A2C, PPO, SAC
 import mentor_signal
 from mentor_signal.sb3 import TaughtPPO
 from point_reach import PointReach
-from students import interval, live
+from intervals import interval
+from students import live
 
 TEACHERS = ("learned", "shaped", "sparse")
 

@@ -32,6 +32,7 @@ import tempfile
 import numpy as np
 
 import mentor_signal
+from intervals import interval
 
 UPDATE_EPISODES = 32
 WINDOW, BOUND = 6, 0.95
@@ -51,13 +52,6 @@ def episodes_until(success):
     reached = np.flatnonzero(means >= BOUND - 1e-9)
     updates = reached[0] + WINDOW if len(reached) else len(success)
     return int(updates) * UPDATE_EPISODES, len(reached) > 0
-
-
-def interval(values, draws=10000):
-    """Mean and 95 % bootstrap interval."""
-    values = np.asarray(values, float)
-    drawn = np.random.default_rng(0).choice(values, (draws, len(values))).mean(1)
-    return values.mean(), *np.quantile(drawn, (0.025, 0.975))
 
 
 def after_right_and_wrong(recorded):
@@ -171,10 +165,11 @@ def draw(out, runs, signals, maps):
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "umbrella"})
 
     def panels(number):
-        return pyplot.subplots(1, number, figsize=(2.4 * number + 0.6, 2.8), squeeze=False)
+        return pyplot.subplots(
+            1, number, figsize=(2.4 * number + 0.6, 2.8), squeeze=False, layout="constrained"
+        )
 
     def save(figure, name):
-        figure.tight_layout()
         figure.savefig(out / name, metadata={"Date": None})
         pyplot.close(figure)
 
@@ -182,11 +177,11 @@ def draw(out, runs, signals, maps):
     for axis, (length, arms) in zip(axes[0], runs.items()):
         for (arm, name), colour in zip(ARMS.items(), ("C7", "C0")):
             curves = np.array(list(arms[arm].values()))
-            mean, low, high = np.array([interval(column, 1000) for column in curves.T]).T
+            mean, low, high = np.array([interval(column) for column in curves.T]).T
             episodes = UPDATE_EPISODES * np.arange(1, len(mean) + 1)
             axis.plot(episodes, mean, colour, linewidth=1.2, label=name)
             axis.fill_between(episodes, low, high, color=colour, alpha=0.25, linewidth=0)
-        axis.set(title=f"C = {length}", xlabel="episodes", ylim=(0.4, 1.02))
+        axis.set(title=f"C = {length}", xlabel="episodes", xscale="log", ylim=(0.4, 1.02))
     axes[0][0].set_ylabel("success")
     axes[0][-1].legend(loc="lower right", fontsize=7, frameon=False)
     save(figure, "success.svg")
@@ -203,9 +198,10 @@ def draw(out, runs, signals, maps):
 
     figure, axes = panels(len(maps))
     for axis, (step, weights) in zip(axes[0], maps.items()):
-        axis.imshow(weights, cmap="Blues", vmin=0, vmax=max(each.max() for each in maps.values()))
+        image = axis.imshow(weights, cmap="Blues", vmin=0, vmax=np.max(list(maps.values())))
         axis.set(title=f"after update {step}", xlabel="step looked at")
     axes[0][0].set_ylabel("step that asks")
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share")
     save(figure, "attention.svg")
 
 

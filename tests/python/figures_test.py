@@ -1,9 +1,11 @@
-"""The figures of row 10 of docs/experiments.md: what they count, and that two short runs give them.
-Skipped where deploy/install.sh --signal was not run."""
+"""The figures of rows 10, 11 and 12 of docs/experiments.md: what they count and compare, and that
+short runs and recorded claims give them. Skipped where deploy/install.sh --signal was not run."""
 
+import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import signal_modules
@@ -65,6 +67,49 @@ class UmbrellaTest(ClusterTest):
         done = draw()
         self.assertEqual(done.returncode, 1)
         self.assertIn("length 2 has the seeds", done.stderr)
+
+
+CLAIMS_HEADER = "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps"
+
+
+class CampaignTest(unittest.TestCase):
+    def test_the_figures_of_recorded_claims(self):
+        folder = tempfile.TemporaryDirectory(prefix="mentor-figures-")
+        self.addCleanup(folder.cleanup)
+        out = pathlib.Path(folder.name)
+        successes = {"lstm": (0.5, 0.6), "whole": (0.75, 0.95), "past": (0.5, 0.6)}
+        rows = [
+            f"later-{tier}-{network},{run},11,mentor run x,,,,,,,a,b,test.learned.seg2={value}"
+            for tier in "vm"
+            for network, values in successes.items()
+            for run, value in enumerate(values, 1)
+        ]
+
+        def draw(rows):
+            text = "\n".join([f"{CLAIMS_HEADER},hash,evaluation,numbers", *rows, ""])
+            (out / "claims.csv").write_text(text)
+            program = SOURCE / "examples" / "campaign_figures.py"
+            path = ":".join(str(folder) for folder in WHEELS if folder.is_dir())
+            done = subprocess.run(
+                [sys.executable, program, "--claims", out / "claims.csv", "--out", out],
+                env={"PYTHONPATH": path},
+                capture_output=True,
+                text=True,
+            )
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done
+
+        done = draw(rows)
+        # 0.25 and 0.35 by meta-seed.
+        self.assertIn("| V | 0.55 [0.50, 0.60] | 0.85 [0.75, 0.95] | 0.55", done.stdout)
+        self.assertIn("| 0.30 [0.25, 0.35] |", done.stdout)
+        self.assertIn(b"past alone", (out / "later_steps.svg").read_bytes())
+        self.assertIn("settings.svg is left out: not recorded yet: settings-rate", done.stderr)
+        rows[0] = "later-v-lstm,1,11,mentor run x,,,,,,,,,"
+        (out / "later_steps.svg").unlink()
+        done = draw(rows)
+        self.assertIn("later_steps.svg is left out: not recorded yet: later-v-lstm-1", done.stderr)
+        self.assertFalse((out / "later_steps.svg").exists())
 
 
 if __name__ == "__main__":
