@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "agents/adam.h"
@@ -23,7 +24,7 @@ struct Sizes {
   int64_t agents = 3, steps = 40, hidden = 6, reward_hidden = 7, more_weights = 0;
 };
 
-constexpr int64_t kObservation = 5, kAction = 2, kRows = 13;
+constexpr int64_t kObservation = 5, kAction = 2, kRows = 14;
 
 struct Problem {
   AgentShape shape;
@@ -79,7 +80,7 @@ Problem MakeProblem(const Sizes& sizes, const LirpgConfig& config, bool bounded)
       CriticValues(p.shape, p.critics.theta, x.inputs.observations) + 0.2 * normals({s, t});
   x.task_advantages = normals({s, t});
   p.layers.inputs = torch::cat({x.inputs.observations, x.inputs.actions}, -1);
-  const Tensor order = normals({s, t}).argsort(1);
+  const Tensor order = std::get<1>(normals({s, t}).sort(1));
   for (int64_t begin = 0; begin < t; begin += kRows)
     p.minibatches.push_back(order.narrow(1, begin, std::min(kRows, t - begin)));
   return p;
