@@ -109,9 +109,7 @@ StepNumbers KernelSteps<T>::Step(const AgentRows<T>& data, std::span<const int64
   return numbers;
 }
 
-// With theta' = theta - d (beta1 m + (1 - beta1) s(|g|) g), where d has a number for each
-// parameter: g's cotangent is s x + s' <x, g> g / |g| with x = -(1 - beta1) d by_theta. Along this
-// direction the advantages' part in g is differentiated.
+// methods/lirpg/README.md#kernels-of-a-minibatch: u is the direction.
 template <typename T>
 void KernelSteps<T>::Differentiate(const AgentRows<T>& data, std::span<const int64_t> rows,
                                    const AgentState<T>& after, std::span<const T> by_theta,
@@ -159,9 +157,8 @@ absl::StatusOr<UpdateOutputs> RunAgents(const AgentShape& shape, const UpdateCon
     for (const Tensor& minibatch : inputs.minibatches) {
       MENTOR_RETURN_IF_ERROR(PausePoint());
       const Tensor rows = minibatch[s].contiguous();
-      const StepNumbers numbers =
-          steps.Step(data, {rows.const_data_ptr<int64_t>(), static_cast<size_t>(rows.numel())},
-                     agent);
+      const StepNumbers numbers = steps.Step(
+          data, {rows.const_data_ptr<int64_t>(), static_cast<size_t>(rows.numel())}, agent);
       numbers.WriteTo(row);
       row += kNumTraceColumns;
       if (numbers.finite) continue;

@@ -75,7 +75,7 @@ class KernelSteps {
   // Scratch.
   PpoKernels<T> kernels_;
   std::vector<T> grad_, direction_;  // [P]
-  double norm_ = 0, scale_ = 1;      // Of the last gradient: its norm and its factor.
+  double norm_ = 0, scale_ = 1;      // The last gradient's norm and its factor.
 };
 
 // RunUpdate (differentiable_update.h) by the kernels. An agent with a number that is not finite

@@ -164,9 +164,9 @@ void PpoKernels<T>::PolicyLoss(const T* theta, const AgentRows<T>& data,
   result->loss = result->policy_loss - config_.entropy_coef * result->entropy;
 }
 
-// <direction, grad> is the sum over rows of the loss's slopes times derivatives along the direction,
-// of the log-density and of the value. The policy's slopes are linear in the standardised
-// advantages, and those of the value in the targets.
+// <direction, grad> is a sum over rows: the loss's slopes times derivatives along the direction, of
+// the log-density and of the value. The policy's slopes are linear in the standardised advantages,
+// and those of the value in the targets.
 template <typename T>
 void PpoKernels<T>::AdvantageGradient(const AgentRows<T>& data, std::span<const int64_t> rows,
                                       const T* direction, std::span<double> by_advantage) {

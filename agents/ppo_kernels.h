@@ -40,7 +40,7 @@ struct MinibatchLoss {
 
 // What other rules ask for.
 struct KernelOptions {
-  int64_t advantage_ddof = 1;      // Standard deviation over rows - ddof.
+  int64_t advantage_ddof = 1;       // Standard deviation over rows - ddof.
   bool advantage_gradient = false;  // For AdvantageGradient.
 };
 

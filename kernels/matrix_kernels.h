@@ -31,9 +31,9 @@ struct Matrix {
   int64_t stride;
 };
 
-// c [M, N] = a b with b [K, N]. Rows of b, of the bias and, where c is read, of c must be readable up
-// to the next multiple of Simd<T>'s width; writes only N columns of c. Defined for kStore of
-// kColumns, and the others of kRows.
+// c [M, N] = a b with b [K, N]. Rows of b and of the bias must be readable up to the next multiple
+// of Simd<T>'s width, and so must those of c where it is read. Writes only N columns of c. Defined
+// for kStore of kColumns, and the others of kRows.
 template <Left kLeft, Then kThen, typename T>
 void Multiply(int64_t rows, int64_t columns, int64_t k_size, Matrix<const T> a, Matrix<const T> b,
               const T* bias, Matrix<T> c);

@@ -1,5 +1,5 @@
-// Shifts and scales a minibatch's numbers to mean 0 and deviation 1, in double, and takes a gradient
-// back. row_statistics.h does the same by LibTorch. One thread.
+// Shifts and scales a minibatch's numbers to mean 0 and deviation 1, in double, and takes a
+// gradient back. agents/row_statistics.h does the same by LibTorch. One thread.
 #pragma once
 
 #include <cmath>
@@ -32,8 +32,7 @@ class Standardiser {
     const double n = static_cast<double>(x.size());
     double product = 0, sum = 0;
     for (size_t i = 0; i < x.size(); ++i) product += grad[i] * x[i];
-    const double by_deviation =
-        deviation_ > 0 ? product / ((n - ddof_) * deviation_ * scale_) : 0;
+    const double by_deviation = deviation_ > 0 ? product / ((n - ddof_) * deviation_ * scale_) : 0;
     for (size_t i = 0; i < x.size(); ++i) {
       grad[i] = scale_ * (grad[i] - by_deviation * x[i]);
       sum += grad[i];

@@ -175,9 +175,9 @@ void TanhNetwork<T>::Tangents(const T* direction, Matrix<const T> inputs, int64_
   Multiply<Left::kRows, Then::kBiasTanhGrad, T>(rows, hidden, in, inputs, {kept->dw1t.data(), hs},
                                                 kept->db1.data(), {kept->h1.data(), stride});
   LetOthers();
-  Multiply<Left::kRows, Then::kBiasTanhGrad, T>(
-      rows, hidden, hs + hidden, {kept->h1.data(), stride}, {kept->w2t.data(), hs},
-      kept->db2.data(), {kept->h2.data(), stride});
+  Multiply<Left::kRows, Then::kBiasTanhGrad, T>(rows, hidden, hs + hidden,
+                                                {kept->h1.data(), stride}, {kept->w2t.data(), hs},
+                                                kept->db2.data(), {kept->h2.data(), stride});
   Multiply<Left::kRows, Then::kBias, T>(rows, out, hs + hidden, {kept->h2.data(), stride},
                                         {kept->w3t.data(), os}, kept->db3.data(),
                                         {kept->dy.data(), os});

@@ -1,7 +1,7 @@
-// Networks of two tanh layers and a plain one, in -> hidden -> tanh -> hidden -> tanh -> out, on rows
-// of inputs: forwards, backwards, and derivatives along a direction of the parameters. Parameters
-// are W1 b1 W2 b2 W3 b3, with matrices [out, in]. Products are those of matrix_kernels.h, so the bits
-// depend only on the operands. One thread uses a network.
+// Networks of two tanh layers and a plain one, in -> hidden -> tanh -> hidden -> tanh -> out, on
+// rows of inputs: forwards, backwards, and derivatives along a direction of the parameters.
+// Parameters are W1 b1 W2 b2 W3 b3, with matrices [out, in]. Products are those of
+// matrix_kernels.h, so the bits depend only on the operands. One thread uses a network.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ struct TanhRows {
   std::vector<T> y, dy;   // [rows, out]: outputs, and their gradient, which the caller writes
 };
 
-// Of a pass along a direction.
+// What a pass along a direction needs and makes.
 template <typename T>
 struct TanhTangents {
   TanhTangents(const TanhSizes& sizes, int64_t rows);
@@ -44,6 +44,8 @@ struct TanhTangents {
   // [rows, 2 hidden strides]: derivatives of activations, and the activations.
   std::vector<T> h1, h2;
   std::vector<T> dy;  // [rows, out]: derivatives of the outputs
+  // Parameters of the direction, matrices transposed: the second and third below the network's own
+  // matrix.
   std::vector<T> dw1t, w2t, w3t, db1, db2, db3;
 };
 

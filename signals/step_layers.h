@@ -1,5 +1,6 @@
-// Signal networks of two tanh layers on numbers of each step, without memory: rules that have kernels
-// for such networks ask for the layers. A network implements StepLayersSource beside SignalGradient.
+// Signal networks of two tanh layers on numbers of each step, without memory. Rules that have
+// kernels for such networks ask for the layers. A network implements StepLayersSource beside
+// SignalGradient.
 #pragma once
 
 #include <torch/types.h>

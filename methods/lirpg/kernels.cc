@@ -96,9 +96,9 @@ class RewardRows {
 
   TanhNetwork<T> network_;
   const int64_t steps_, stride_;
-  std::vector<T> inputs_;            // [T, F]
+  std::vector<T> inputs_;  // [T, F]
   std::vector<TanhRows<T>> rows_;
-  std::vector<T> part_;              // A gradient.
+  std::vector<T> part_;  // A gradient.
 };
 
 // Where one agent's step is written to.
@@ -245,9 +245,9 @@ class LirpgAgent {
   TanhRows<T> critic_rows_;
   const int64_t critic_stride_;
   std::vector<T> critic_inputs_;
-  std::vector<T> advantages_, returns_;      // [T]
-  std::vector<T> by_theta_;  // [P] without the critic
-  std::vector<double> earned_, by_reward_;   // [T]
+  std::vector<T> advantages_, returns_;     // [T]
+  std::vector<T> by_theta_;                 // [P] without the critic
+  std::vector<double> earned_, by_reward_;  // [T]
   std::vector<double> by_row_;
 };
 
@@ -256,7 +256,10 @@ class LirpgKernelsOf : public LirpgKernels {
  public:
   LirpgKernelsOf(const AgentShape& shape, const LirpgConfig& config, const LirpgSegment& segment,
                  const StepLayers& rewards, int64_t num_weights, int64_t rows_max, WorkerPool* pool)
-      : config_(config), segment_(AsKernelsRead<T>(segment)), num_weights_(num_weights), pool_(pool) {
+      : config_(config),
+        segment_(AsKernelsRead<T>(segment)),
+        num_weights_(num_weights),
+        pool_(pool) {
     const int64_t num_agents = segment_.prev_done.size(0);
     const StepLayers layers = {
         rewards.sizes,

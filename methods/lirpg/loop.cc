@@ -95,8 +95,8 @@ class Lirpg : public InnerLoop {
     // With frozen meta-parameters the last iteration only collects, as in every loop.
     const bool teaches = context_.shard->outer_learning();
     if (teaches && settings_.teaches()) {
-      MENTOR_RETURN_IF_ERROR(Teach(config, segment, shown, before,
-                                   Minibatches(iteration, config.update.ppo), report));
+      MENTOR_RETURN_IF_ERROR(
+          Teach(config, segment, shown, before, Minibatches(iteration, config.update.ppo), report));
     } else if (teaches || iteration + 1 < spec().lifetime().iterations()) {
       MENTOR_RETURN_IF_ERROR(Learn(config, segment, collected.signals,
                                    Minibatches(iteration, config.update.ppo), report));
@@ -193,7 +193,8 @@ class Lirpg : public InnerLoop {
   absl::Status Teach(const LirpgConfig& config, const LirpgSegment& segment, const Segment& seen,
                      const SignalState& state, const std::vector<Tensor>& minibatches,
                      LoopReport* report) {
-    const std::unique_ptr<LirpgKernels> kernels = Kernels(config, segment, seen, state, minibatches);
+    const std::unique_ptr<LirpgKernels> kernels =
+        Kernels(config, segment, seen, state, minibatches);
     const LearnedRewards rewards = [&](const Tensor& weights) {
       SignalState own = state;
       return network_.Signals(weights, seen, &own);
@@ -245,8 +246,8 @@ class Lirpg : public InnerLoop {
     inputs.minibatches = minibatches;
     UpdateOutputs after;
     if (HaveKernelSteps(shape_, config.update)) {
-      MENTOR_ASSIGN_OR_RETURN(
-          after, RunUpdateByKernels(shape_, config.update, inputs, context_.pool));
+      MENTOR_ASSIGN_OR_RETURN(after,
+                              RunUpdateByKernels(shape_, config.update, inputs, context_.pool));
     } else {
       after = RunUpdate(shape_, config.update, inputs);
     }

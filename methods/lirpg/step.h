@@ -1,7 +1,7 @@
 // One minibatch of LIRPG as its authors released it (methods/lirpg/README.md#a-minibatch). The
 // agents take one optimizer step on the mixed reward. What that step did for the task is
-// differentiated back to the reward network. By LibTorch, for any agents and reward networks; kernels.h
-// is faster where it can be used. Pure functions in float or double; threads may share.
+// differentiated back to the reward network. By LibTorch, for any agents and reward networks;
+// kernels.h is faster where it can be used. Pure functions in float or double; threads may share.
 #pragma once
 
 #include <torch/types.h>

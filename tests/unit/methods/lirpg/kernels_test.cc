@@ -1,5 +1,5 @@
-// LIRPG's minibatches by the kernels, against those by LibTorch: random agents, with clipped ratios,
-// values and norms among them.
+// LIRPG's minibatches by the kernels, against those by LibTorch: random agents, with clipped
+// ratios, values and norms among them.
 #include "methods/lirpg/kernels.h"
 
 #include <algorithm>
@@ -67,9 +67,9 @@ Problem MakeProblem(const Sizes& sizes, const LirpgConfig& config, bool bounded)
   x.inputs.actions = normals({s, t, kAction});
   const AgentNetworks networks = SplitAgents(AgentLayout(p.shape), p.agents.theta);
   // Near the agents' own, so that ratios and values are on both sides of their clips.
-  x.inputs.log_probs = LogProb(Forward(networks.policy, x.inputs.observations), networks.log_std,
-                               x.inputs.actions) +
-                       0.2 * normals({s, t});
+  x.inputs.log_probs =
+      LogProb(Forward(networks.policy, x.inputs.observations), networks.log_std, x.inputs.actions) +
+      0.2 * normals({s, t});
   x.inputs.values =
       Forward(networks.value, x.inputs.observations).squeeze(-1) + 0.2 * normals({s, t});
   x.task_rewards = normals({s, t});
@@ -125,9 +125,8 @@ struct Clipped {
 double Compare(const Problem& problem, torch::Dtype dtype, Clipped* clipped = nullptr) {
   const torch::NoGradGuard no_grad;
   Problem p = problem;
-  const auto kernels =
-      NewLirpgKernels(p.shape, p.config, As(p.segment, dtype), p.layers, p.weights.theta.size(1),
-                      kRows, /*pool=*/nullptr);
+  const auto kernels = NewLirpgKernels(p.shape, p.config, As(p.segment, dtype), p.layers,
+                                       p.weights.theta.size(1), kRows, /*pool=*/nullptr);
   double worst = 0;
   const auto compare = [&](const std::string& name, const Tensor& got, const Tensor& want) {
     INFO(name);
@@ -138,9 +137,9 @@ double Compare(const Problem& problem, torch::Dtype dtype, Clipped* clipped = nu
     worst = std::max(worst, off);
   };
   for (const Tensor& rows : p.minibatches) {
-    const LirpgGradient want = LirpgStep(p.shape, p.config, p.segment, p.agents,
-                                         RewardsOf(p.layers), p.weights.theta[0], p.critics.theta,
-                                         rows);
+    const LirpgGradient want =
+        LirpgStep(p.shape, p.config, p.segment, p.agents, RewardsOf(p.layers), p.weights.theta[0],
+                  p.critics.theta, rows);
     const auto got = kernels->Step(As(p.agents, dtype), p.weights.theta[0].to(dtype),
                                    p.critics.theta.to(dtype), rows);
     REQUIRE(got.ok());
@@ -171,7 +170,8 @@ double Compare(const Problem& problem, torch::Dtype dtype, Clipped* clipped = nu
       clipped->norms += (want.trace.grad_norm > most).sum().item<double>();
     }
     p.agents = want.agents;
-    REQUIRE(StepTogether(p.outer, p.config.update.tensorflow_epsilon, want, &p.weights, &p.critics));
+    REQUIRE(
+        StepTogether(p.outer, p.config.update.tensorflow_epsilon, want, &p.weights, &p.critics));
   }
   return worst;
 }
@@ -262,8 +262,8 @@ TEST_CASE("lirpg kernels: an agent that is not finite is left out, the others ar
     broken[1].fill_(std::nan(""));
     const auto kernels = NewLirpgKernels(bad.shape, bad.config, bad.segment, bad.layers,
                                          bad.weights.theta.size(1), kRows, nullptr);
-    const auto got = kernels->Step(bad.agents, bad.weights.theta[0], bad.critics.theta,
-                                   bad.minibatches[0]);
+    const auto got =
+        kernels->Step(bad.agents, bad.weights.theta[0], bad.critics.theta, bad.minibatches[0]);
     REQUIRE(got.ok());
     CHECK(got->left_out == 1);
     CHECK(got->weights.isfinite().all().item<bool>());
