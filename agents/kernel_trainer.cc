@@ -1,21 +1,15 @@
-#include <cmath>
 #include <span>
 
 #include "agents/agent_trainer.h"
+#include "agents/kernel_steps.h"
 #include "agents/ppo_kernels.h"
 #include "agents/trace_column.h"
-#include "common/check.h"
-#include "kernels/optimizer.h"
 
 namespace mentor::learner {
 namespace {
 
 // Rows of one pass when values of a whole segment are computed.
 constexpr int64_t kValueRows = 128;
-
-KernelSizes SizesOf(const AgentShape& shape) {
-  return {shape.observation_size, shape.action_size, shape.hidden_units, shape.critic};
-}
 
 // One agent, by the kernels. Touches only its own rows of *all.
 template <typename T>
@@ -26,12 +20,12 @@ class KernelAgent {
       : config_(setup.config),
         minibatch_order_(setup.order),
         agent_(agent),
-        kernels_(SizesOf(setup.shape), config_, MinibatchRows(config_, data.advantages.size(1))),
+        steps_(setup.shape, {.ppo = config_}, MinibatchRows(config_, data.advantages.size(1)),
+               /*differentiable=*/false),
         agents_(&all->agents),
         theta_(agents_->theta[agent].clone()),
         m_(agents_->adam_m[agent].clone()),
         v_(agents_->adam_v[agent].clone()),
-        grad_(torch::empty_like(theta_)),
         adam_steps_(agents_->adam_steps.data_ptr<int64_t>()[agent]),
         trace_(all->trace[agent].data_ptr<double>()),
         nonfinite_(&all->nonfinite[agent]),
@@ -51,27 +45,11 @@ class KernelAgent {
   void Step(int64_t step, int64_t begin, int64_t count) {
     if (*nonfinite_) return;
     const std::span<const int64_t> rows(order_.data() + begin, static_cast<size_t>(count));
-    T* grad = grad_.data_ptr<T>();
-    const std::span<const T> grad_span(grad, static_cast<size_t>(grad_.numel()));
-    const MinibatchLoss loss =
-        kernels_.LossAndGradient(theta_.const_data_ptr<T>(), rows_, rows, grad);
-    const double norm = std::sqrt(SquaredNorm<T>(grad_span));
-    double* row = trace_ + step * kNumTraceColumns;
-    row[kLoss] = loss.loss;
-    row[kPolicyLoss] = loss.policy_loss;
-    row[kValueLoss] = loss.value_loss;
-    row[kEntropy] = loss.entropy;
-    row[kApproxKl] = loss.approx_kl;
-    row[kClipFraction] = loss.clip_fraction;
-    row[kGradNorm] = norm;
-    last_kl_ = loss.approx_kl;
-    if (!std::isfinite(loss.loss) || !std::isfinite(norm)) {
-      *nonfinite_ = 1;
-      return;
-    }
-    const double scale = config_.max_grad_norm ? ClipScale(norm, *config_.max_grad_norm) : 1.0;
-    AdamStepInPlace<T>(config_.Adam(), ++adam_steps_, scale, grad_span, theta_.data_ptr<T>(),
-                       m_.data_ptr<T>(), v_.data_ptr<T>());
+    const StepNumbers numbers = steps_.Step(
+        rows_, rows, {theta_.data_ptr<T>(), m_.data_ptr<T>(), v_.data_ptr<T>(), &adam_steps_});
+    numbers.WriteTo(trace_ + step * kNumTraceColumns);
+    last_kl_ = numbers.loss.approx_kl;
+    if (!numbers.finite) *nonfinite_ = 1;
   }
 
   bool EndEpoch() { return !*nonfinite_ && !(config_.target_kl && last_kl_ > *config_.target_kl); }
@@ -89,11 +67,11 @@ class KernelAgent {
   const PpoConfig& config_;
   const MinibatchOrder& minibatch_order_;
   const int64_t agent_;
-  PpoKernels<T> kernels_;
+  KernelSteps<T> steps_;
   AgentRows<T> rows_;
   AgentBatch* agents_;
   // Separate copies: whole cache lines, whatever the agent's place in the batch.
-  torch::Tensor theta_, m_, v_, grad_;  // [P]
+  torch::Tensor theta_, m_, v_;  // [P]
   int64_t adam_steps_;
   double* trace_;
   char* nonfinite_;

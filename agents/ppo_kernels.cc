@@ -2,208 +2,144 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "common/check.h"
 #include "common/exact_math.h"
-#include "common/pause_point.h"
 #include "kernels/clipped_surrogate.h"
-#include "kernels/matrix_kernels.h"
 #include "kernels/value_loss.h"
 
 namespace mentor::learner {
-namespace {
-
-int64_t RoundUp(int64_t n, int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
-
-// Distance between rows of n columns: whole registers, and never a multiple of 128 bytes. Otherwise
-// the rows of one tile column compete for a few sets of the first-level cache.
-template <typename T>
-int64_t Stride(int64_t n) {
-  const int64_t stride = RoundUp(n, Simd<T>::kWidth);
-  return stride * sizeof(T) % 128 == 0 ? stride + 64 / sizeof(T) : stride;
-}
 
 template <typename T>
-Matrix<const T> CopyRows(int64_t rows, int64_t columns, Matrix<const T> from, Matrix<T> to) {
-  for (int64_t m = 0; m < rows; ++m)
-    std::copy_n(from.data + m * from.stride, columns, to.data + m * to.stride);
-  return {to.data, to.stride};
+double ValueLoss(std::span<const int64_t> rows, const T* targets, const T* old, const double* clip,
+                 double factor, TanhRows<T>* x, double* curvatures) {
+  double loss = 0;
+  for (size_t b = 0; b < rows.size(); ++b) {
+    const double value = x->y[b * x->out_stride], target = targets[rows[b]];
+    const ValueStep step = clip ? ClippedSquaredError(value, target, old[rows[b]], *clip)
+                                : SquaredError(value, target);
+    loss += 0.5 * step.square;
+    x->dy[b * x->out_stride] = static_cast<T>(factor * step.slope);
+    if (curvatures) curvatures[b] = step.curvature;
+  }
+  return loss;
 }
-
-// Called between two products, which take milliseconds in large networks. Cancellation is checked
-// between minibatches.
-void LetOthers() {
-  static_cast<void>(PausePoint());
-}
-
-}  // namespace
 
 // One network: the place of its parameters in theta, and its scratch.
 template <typename T>
 struct PpoKernels<T>::Network {
-  int64_t in, hidden, out;
-  int64_t w1, b1, w2, b2, w3, b3;  // Offsets in theta.
-  int64_t hidden_stride, out_stride;
-  // Padding stays zero, so it adds neither values nor gradients.
-  std::vector<T> w1t, w2t, w3t;  // Transposed: [in, hidden], [hidden, hidden], [hidden, out]
-  // As in theta, padded; empty when theta's own rows are whole registers.
-  std::vector<T> w2_rows, w3_rows;
-  std::vector<T> bias1, bias2, bias3;
-  std::vector<T> h1, h2;  // [rows, hidden]: activations, then gradients before the tanh
-  std::vector<T> y, dy;   // [rows, out]: output and its gradient
+  const int64_t offset;
+  TanhNetwork<T> layers;
+  TanhRows<T> x;
+  std::optional<TanhTangents<T>> kept;
 
-  Network(int64_t in_size, int64_t hidden_size, int64_t out_size, int64_t offset, int64_t rows)
-      : in(in_size), hidden(hidden_size), out(out_size) {
-    w1 = offset;
-    b1 = w1 + hidden * in;
-    w2 = b1 + hidden;
-    b2 = w2 + hidden * hidden;
-    w3 = b2 + hidden;
-    b3 = w3 + out * hidden;
-    hidden_stride = Stride<T>(hidden);
-    out_stride = RoundUp(out, Simd<T>::kWidth);
-    w1t.resize(in * hidden_stride);
-    w2t.resize(hidden * hidden_stride);
-    w3t.resize(hidden * out_stride);
-    if (hidden % Simd<T>::kWidth != 0) {
-      w2_rows.resize(hidden * hidden_stride);
-      w3_rows.resize(out * hidden_stride);
-    }
-    bias1.resize(hidden_stride);
-    bias2.resize(hidden_stride);
-    bias3.resize(out_stride);
-    h1.resize(rows * hidden_stride);
-    h2.resize(rows * hidden_stride);
-    y.resize(rows * out_stride);
-    dy.resize(rows * out_stride);
+  Network(const TanhSizes& sizes, int64_t first, int64_t rows, bool keeps)
+      : offset(first), layers(sizes), x(sizes, rows) {
+    if (keeps) kept.emplace(sizes, rows);
+  }
+
+  void Forward(const T* theta, Matrix<const T> inputs, int64_t rows) {
+    layers.Load(theta + offset);
+    layers.Forward(inputs, rows, &x);
+  }
+  void Backward(Matrix<const T> inputs, int64_t rows, T* grad) {
+    if (kept) layers.Keep(x, rows, &*kept);
+    layers.Backward(inputs, rows, &x, grad + offset);
   }
 };
 
 template <typename T>
-PpoKernels<T>::PpoKernels(const KernelSizes& sizes, const PpoConfig& config, int64_t rows_max)
-    : sizes_(sizes), config_(config), rows_max_(rows_max) {
+PpoKernels<T>::PpoKernels(const KernelSizes& sizes, const PpoConfig& config, int64_t rows_max,
+                          const KernelOptions& options)
+    : sizes_(sizes),
+      config_(config),
+      rows_max_(rows_max),
+      inputs_stride_(RowStride<T>(sizes.observation_size)),
+      standardiser_(options.advantage_ddof, config.advantage_epsilon) {
   const int64_t d = sizes.observation_size, a = sizes.action_size, h = sizes.hidden_units;
-  MENTOR_CHECK(d > 0 && a > 0 && h > 0 && rows_max > 0);
-  policy_ = std::make_unique<Network>(d, h, a, 0, rows_max);
-  if (sizes.critic) {
-    value_ = std::make_unique<Network>(d, h, 1, policy_->b3 + a + a, rows_max);
-  }
-  inputs_stride_ = Stride<T>(d);
+  MENTOR_CHECK(rows_max > 0);
+  const TanhSizes policy{d, h, a}, value{d, h, 1};
+  const bool keeps = options.advantage_gradient;
+  policy_ = std::make_unique<Network>(policy, 0, rows_max, keeps);
+  if (sizes.critic)
+    value_ = std::make_unique<Network>(value, policy.num_params() + a, rows_max, keeps);
   inputs_.resize(rows_max * inputs_stride_);
   advantages_.resize(rows_max);
   inverse_std_.resize(a);
   dlog_std_.resize(a);
+  mixed_.resize(rows_max);
+  curvatures_.resize(rows_max);
 }
 
 template <typename T>
 PpoKernels<T>::~PpoKernels() = default;
 
 template <typename T>
-void PpoKernels<T>::Forward(const T* theta, Network* n, int64_t rows) {
-  const int64_t hs = n->hidden_stride;
-  Transpose<T>(n->hidden, n->in, {theta + n->w1, n->in}, {n->w1t.data(), hs});
-  Transpose<T>(n->hidden, n->hidden, {theta + n->w2, n->hidden}, {n->w2t.data(), hs});
-  Transpose<T>(n->out, n->hidden, {theta + n->w3, n->hidden}, {n->w3t.data(), n->out_stride});
-  std::copy_n(theta + n->b1, n->hidden, n->bias1.data());
-  std::copy_n(theta + n->b2, n->hidden, n->bias2.data());
-  std::copy_n(theta + n->b3, n->out, n->bias3.data());
-  Multiply<Left::kRows, Then::kBiasTanh, T>(rows, n->hidden, n->in,
-                                            {inputs_.data(), inputs_stride_}, {n->w1t.data(), hs},
-                                            n->bias1.data(), {n->h1.data(), hs});
-  LetOthers();
-  Multiply<Left::kRows, Then::kBiasTanh, T>(rows, n->hidden, n->hidden, {n->h1.data(), hs},
-                                            {n->w2t.data(), hs}, n->bias2.data(),
-                                            {n->h2.data(), hs});
-  Multiply<Left::kRows, Then::kBias, T>(rows, n->out, n->hidden, {n->h2.data(), hs},
-                                        {n->w3t.data(), n->out_stride}, n->bias3.data(),
-                                        {n->y.data(), n->out_stride});
-}
-
-template <typename T>
-void PpoKernels<T>::Backward(const T* theta, Network* n, int64_t rows, T* grad) {
-  const int64_t hs = n->hidden_stride, os = n->out_stride;
-  Matrix<const T> w2 = {theta + n->w2, n->hidden}, w3 = {theta + n->w3, n->hidden};
-  if (!n->w2_rows.empty()) {
-    w2 = CopyRows<T>(n->hidden, n->hidden, w2, {n->w2_rows.data(), hs});
-    w3 = CopyRows<T>(n->out, n->hidden, w3, {n->w3_rows.data(), hs});
-  }
-  // Output layer.
-  Multiply<Left::kColumns, Then::kStore, T>(n->out, n->hidden, rows, {n->dy.data(), os},
-                                            {n->h2.data(), hs}, nullptr, {grad + n->w3, n->hidden});
-  SumRows<T>(rows, n->out, {n->dy.data(), os}, grad + n->b3);
-  // Second hidden layer: h2 becomes its gradient before the tanh.
-  Multiply<Left::kRows, Then::kTanhGrad, T>(rows, n->hidden, n->out, {n->dy.data(), os}, w3,
-                                            nullptr, {n->h2.data(), hs});
-  LetOthers();
-  Multiply<Left::kColumns, Then::kStore, T>(n->hidden, n->hidden, rows, {n->h2.data(), hs},
-                                            {n->h1.data(), hs}, nullptr, {grad + n->w2, n->hidden});
-  SumRows<T>(rows, n->hidden, {n->h2.data(), hs}, grad + n->b2);
-  // First hidden layer.
-  LetOthers();
-  Multiply<Left::kRows, Then::kTanhGrad, T>(rows, n->hidden, n->hidden, {n->h2.data(), hs}, w2,
-                                            nullptr, {n->h1.data(), hs});
-  Multiply<Left::kColumns, Then::kStore, T>(n->hidden, n->in, rows, {n->h1.data(), hs},
-                                            {inputs_.data(), inputs_stride_}, nullptr,
-                                            {grad + n->w1, n->in});
-  SumRows<T>(rows, n->hidden, {n->h1.data(), hs}, grad + n->b1);
-}
-
-template <typename T>
 void PpoKernels<T>::Values(const T* theta, const T* observations, int64_t rows, T* values) {
   MENTOR_CHECK(value_ != nullptr);
   const int64_t d = sizes_.observation_size;
+  value_->layers.Load(theta + value_->offset);
   for (int64_t begin = 0; begin < rows; begin += rows_max_) {
     const int64_t count = std::min(rows_max_, rows - begin);
     for (int64_t b = 0; b < count; ++b) {
       std::copy_n(observations + (begin + b) * d, d, &inputs_[b * inputs_stride_]);
     }
-    Forward(theta, value_.get(), count);
-    for (int64_t b = 0; b < count; ++b) values[begin + b] = value_->y[b * value_->out_stride];
+    value_->layers.Forward(Inputs(), count, &value_->x);
+    for (int64_t b = 0; b < count; ++b) values[begin + b] = value_->x.y[b * value_->x.out_stride];
   }
 }
 
 template <typename T>
 MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>& data,
                                              std::span<const int64_t> rows, T* grad) {
-  const int64_t d = sizes_.observation_size, a = sizes_.action_size,
-                count = static_cast<int64_t>(rows.size());
+  const int64_t a = sizes_.action_size, count = static_cast<int64_t>(rows.size());
   MENTOR_CHECK(count > 0 && count <= rows_max_);
-  for (int64_t b = 0; b < count; ++b) {
-    std::copy_n(data.observations + rows[b] * d, d, &inputs_[b * inputs_stride_]);
-  }
-  Forward(theta, policy_.get(), count);
-  if (value_) Forward(theta, value_.get(), count);
+  GatherRows<T>(data.observations, sizes_.observation_size, rows, {inputs_.data(), inputs_stride_});
+  policy_->Forward(theta, Inputs(), count);
+  if (value_) value_->Forward(theta, Inputs(), count);
 
-  // Advantages: two passes, unbiased.
+  MinibatchLoss result;
+  PolicyLoss(theta, data, rows, &result);
+  const int64_t log_std = policy_->layers.sizes().num_params();
+  for (int64_t j = 0; j < a; ++j)
+    grad[log_std + j] = static_cast<T>(dlog_std_[j] - config_.entropy_coef);
+  policy_->Backward(Inputs(), count, grad);
+  if (!value_) return result;
+
+  const double n = static_cast<double>(count);
+  result.value_loss = ValueLoss<T>(rows, data.returns, data.values,
+                                   config_.clip_value_loss ? &config_.clip : nullptr,
+                                   config_.value_coef / n, &value_->x, curvatures_.data()) /
+                      n;
+  result.loss += config_.value_coef * result.value_loss;
+  value_->Backward(Inputs(), count, grad);
+  return result;
+}
+
+// d log_prob / d mean = z / std and d log_prob / d log_std = z^2 - 1 with z = (action - mean) /
+// std.
+template <typename T>
+void PpoKernels<T>::PolicyLoss(const T* theta, const AgentRows<T>& data,
+                               std::span<const int64_t> rows, MinibatchLoss* result) {
+  const int64_t a = sizes_.action_size, count = static_cast<int64_t>(rows.size());
   const double n = static_cast<double>(count);
   for (int64_t b = 0; b < count; ++b) advantages_[b] = data.advantages[rows[b]];
-  if (config_.normalize_advantage) {
-    double sum = 0, squares = 0;
-    for (int64_t b = 0; b < count; ++b) sum += advantages_[b];
-    const double mean = sum / n;
-    for (int64_t b = 0; b < count; ++b)
-      squares += (advantages_[b] - mean) * (advantages_[b] - mean);
-    const double scale = 1 / (std::sqrt(squares / (n - 1)) + config_.advantage_epsilon);
-    for (int64_t b = 0; b < count; ++b) advantages_[b] = (advantages_[b] - mean) * scale;
-  }
+  if (config_.normalize_advantage) standardiser_.Apply({advantages_.data(), rows.size()});
 
-  // Policy. d log_prob / d mean = z / std and d log_prob / d log_std = z^2 - 1 with
-  // z = (action - mean) / std.
-  MinibatchLoss result;
-  const int64_t log_std = policy_->b3 + a;
+  const T* log_std = theta + policy_->layers.sizes().num_params();
   double log_prob_offset = 0;
   for (int64_t j = 0; j < a; ++j) {
-    log_prob_offset -= theta[log_std + j] + exact::kHalfLogTwoPi;
-    result.entropy += theta[log_std + j] + 0.5 + exact::kHalfLogTwoPi;
-    inverse_std_[j] = exact::Exp(-static_cast<double>(theta[log_std + j]));
+    log_prob_offset -= log_std[j] + exact::kHalfLogTwoPi;
+    result->entropy += log_std[j] + 0.5 + exact::kHalfLogTwoPi;
+    inverse_std_[j] = exact::Exp(-static_cast<double>(log_std[j]));
     dlog_std_[j] = 0;
   }
+  TanhRows<T>& x = policy_->x;
   for (int64_t b = 0; b < count; ++b) {
-    const T* mean = &policy_->y[b * policy_->out_stride];
+    const T* mean = &x.y[b * x.out_stride];
     const T* action = data.actions + rows[b] * a;
-    T* dmean = &policy_->dy[b * policy_->out_stride];
+    T* dmean = &x.dy[b * x.out_stride];
     double log_prob = log_prob_offset;
     for (int64_t j = 0; j < a; ++j) {
       const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
@@ -211,41 +147,57 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
     }
     const ClippedStep step =
         ClippedSurrogate(log_prob, data.log_probs[rows[b]], advantages_[b], config_.clip, n);
-    result.policy_loss += step.loss;
-    result.approx_kl += step.kl;
-    result.clip_fraction += step.clipped;
+    result->policy_loss += step.loss;
+    result->approx_kl += step.kl;
+    result->clip_fraction += step.clipped;
+    // The slope is linear in the advantage, where the loss follows the ratio.
+    mixed_[b] = advantages_[b] != 0 ? step.d_log_prob / advantages_[b] : -step.ratio / n;
     for (int64_t j = 0; j < a; ++j) {
       const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
       dmean[j] = static_cast<T>(step.d_log_prob * z * inverse_std_[j]);
       dlog_std_[j] += step.d_log_prob * (z * z - 1);
     }
   }
-  result.policy_loss /= n;
-  result.approx_kl /= n;
-  result.clip_fraction /= n;
-  result.loss = result.policy_loss - config_.entropy_coef * result.entropy;
-  for (int64_t j = 0; j < a; ++j)
-    grad[log_std + j] = static_cast<T>(dlog_std_[j] - config_.entropy_coef);
-  Backward(theta, policy_.get(), count, grad);
-  if (!value_) return result;
-
-  // Value.
-  const double factor = config_.value_coef / n;
-  for (int64_t b = 0; b < count; ++b) {
-    const double value = value_->y[b * value_->out_stride], target = data.returns[rows[b]];
-    const ValueStep step =
-        config_.clip_value_loss
-            ? ClippedSquaredError(value, target, data.values[rows[b]], config_.clip)
-            : SquaredError(value, target);
-    result.value_loss += 0.5 * step.square;
-    value_->dy[b * value_->out_stride] = static_cast<T>(factor * step.slope);
-  }
-  result.value_loss /= n;
-  result.loss += config_.value_coef * result.value_loss;
-  Backward(theta, value_.get(), count, grad);
-  return result;
+  result->policy_loss /= n;
+  result->approx_kl /= n;
+  result->clip_fraction /= n;
+  result->loss = result->policy_loss - config_.entropy_coef * result->entropy;
 }
 
+// <direction, grad> is a sum over rows: the loss's slopes times derivatives along the direction, of
+// the log-density and of the value. The policy's slopes are linear in the standardised advantages,
+// and those of the value in the targets.
+template <typename T>
+void PpoKernels<T>::AdvantageGradient(const AgentRows<T>& data, std::span<const int64_t> rows,
+                                      const T* direction, std::span<double> by_advantage) {
+  MENTOR_CHECK(policy_->kept && by_advantage.size() == rows.size());
+  const int64_t a = sizes_.action_size, count = static_cast<int64_t>(rows.size());
+  const T* along_log_std = direction + policy_->layers.sizes().num_params();
+  policy_->layers.Tangents(direction, Inputs(), count, &*policy_->kept);
+  for (int64_t b = 0; b < count; ++b) {
+    const T* mean = &policy_->x.y[b * policy_->x.out_stride];
+    const T* along = &policy_->kept->dy[b * policy_->kept->out_stride];
+    const T* action = data.actions + rows[b] * a;
+    double log_prob = 0;
+    for (int64_t j = 0; j < a; ++j) {
+      const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
+      log_prob += z * inverse_std_[j] * along[j] + (z * z - 1) * along_log_std[j];
+    }
+    by_advantage[b] = mixed_[b] * log_prob;
+  }
+  if (config_.normalize_advantage)
+    standardiser_.Adjoint({advantages_.data(), rows.size()}, by_advantage);
+  if (!value_) return;
+  value_->layers.Tangents(direction + value_->offset, Inputs(), count, &*value_->kept);
+  const double factor = config_.value_coef / static_cast<double>(count);
+  for (int64_t b = 0; b < count; ++b)
+    by_advantage[b] -= factor * curvatures_[b] * value_->kept->dy[b * value_->kept->out_stride];
+}
+
+template double ValueLoss<float>(std::span<const int64_t>, const float*, const float*,
+                                 const double*, double, TanhRows<float>*, double*);
+template double ValueLoss<double>(std::span<const int64_t>, const double*, const double*,
+                                  const double*, double, TanhRows<double>*, double*);
 template class PpoKernels<float>;
 template class PpoKernels<double>;
 

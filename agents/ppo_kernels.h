@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "agents/ppo_config.h"
+#include "kernels/standardiser.h"
+#include "kernels/tanh_network.h"
 
 namespace mentor::learner {
 
@@ -36,12 +38,26 @@ struct MinibatchLoss {
   double loss = 0, policy_loss = 0, value_loss = 0, entropy = 0, approx_kl = 0, clip_fraction = 0;
 };
 
+// What other rules ask for.
+struct KernelOptions {
+  int64_t advantage_ddof = 1;       // Standard deviation over rows - ddof.
+  bool advantage_gradient = false;  // For AdvantageGradient.
+};
+
+// Writes count half squared errors' gradient by the outputs of a value network, times `factor`, to
+// x->dy, and returns the sum of the errors. Targets and old values are those of `rows`; a value may
+// move by `clip` from the old one, or freely if `clip` is null.
+template <typename T>
+double ValueLoss(std::span<const int64_t> rows, const T* targets, const T* old, const double* clip,
+                 double factor, TanhRows<T>* x, double* curvatures = nullptr);
+
 // Parameters are in the order of AgentLayout (agent_shape.h). Holds scratch memory; each thread
 // needs its own.
 template <typename T>
 class PpoKernels {
  public:
-  PpoKernels(const KernelSizes& sizes, const PpoConfig& config, int64_t rows_max);
+  PpoKernels(const KernelSizes& sizes, const PpoConfig& config, int64_t rows_max,
+             const KernelOptions& options = {});
   ~PpoKernels();
 
   // Value of `rows` observations [rows, D].
@@ -51,10 +67,17 @@ class PpoKernels {
   MinibatchLoss LossAndGradient(const T* theta, const AgentRows<T>& data,
                                 std::span<const int64_t> rows, T* grad);
 
+  // Writes the gradient of <direction, grad> by the rows' advantages, after LossAndGradient of the
+  // same data and rows. Returns are advantages + values.
+  void AdvantageGradient(const AgentRows<T>& data, std::span<const int64_t> rows,
+                         const T* direction, std::span<double> by_advantage);
+
  private:
   struct Network;
-  void Forward(const T* theta, Network* network, int64_t rows);
-  void Backward(const T* theta, Network* network, int64_t rows, T* grad);
+  Matrix<const T> Inputs() const { return {inputs_.data(), inputs_stride_}; }
+  // Terms of the loss, and its gradient by the outputs of the networks.
+  void PolicyLoss(const T* theta, const AgentRows<T>& data, std::span<const int64_t> rows,
+                  MinibatchLoss* result);
 
   // Fixed after construction.
   const KernelSizes sizes_;
@@ -64,8 +87,11 @@ class PpoKernels {
   std::unique_ptr<Network> policy_, value_;
   std::vector<T> inputs_;
   int64_t inputs_stride_ = 0;
+  Standardiser standardiser_;
   std::vector<double> advantages_;              // [rows]
   std::vector<double> inverse_std_, dlog_std_;  // [A]
+  // [rows]: derivatives of the loss's slopes, of the policy by the advantage and of the value.
+  std::vector<double> mixed_, curvatures_;
 };
 
 }  // namespace mentor::learner

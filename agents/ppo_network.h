@@ -1,6 +1,6 @@
 // The two networks of an agent as blocks of threads compute them. Holds sizes, the place of arrays
 // in the memory of one network, and the passes over the rows of a minibatch. Each pass is one
-// thread's work between two barriers (phases.h). The bits of ppo_kernels.cc. Host and device.
+// thread's work between two barriers (phases.h). The bits of tanh_network.cc. Host and device.
 #pragma once
 
 #include <cstdint>

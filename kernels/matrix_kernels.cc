@@ -39,10 +39,12 @@ void Multiply(int64_t rows, int64_t columns, int64_t k_size, Matrix<const T> a, 
 MENTOR_MULTIPLY(kRows, kBiasTanh, float);
 MENTOR_MULTIPLY(kRows, kBias, float);
 MENTOR_MULTIPLY(kRows, kTanhGrad, float);
+MENTOR_MULTIPLY(kRows, kBiasTanhGrad, float);
 MENTOR_MULTIPLY(kColumns, kStore, float);
 MENTOR_MULTIPLY(kRows, kBiasTanh, double);
 MENTOR_MULTIPLY(kRows, kBias, double);
 MENTOR_MULTIPLY(kRows, kTanhGrad, double);
+MENTOR_MULTIPLY(kRows, kBiasTanhGrad, double);
 MENTOR_MULTIPLY(kColumns, kStore, double);
 #undef MENTOR_MULTIPLY
 

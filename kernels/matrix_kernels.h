@@ -12,10 +12,11 @@ namespace mentor::learner {
 
 // The operation on an element s of the product before it is stored.
 enum class Then {
-  kStore,     // c = s
-  kBias,      // c = s + bias[n]; the sum starts from the bias
-  kBiasTanh,  // c = tanh(s + bias[n])
-  kTanhGrad,  // c = s (1 - c^2): c holds a tanh and becomes the gradient before it
+  kStore,         // c = s
+  kBias,          // c = s + bias[n]; the sum starts from the bias
+  kBiasTanh,      // c = tanh(s + bias[n])
+  kTanhGrad,      // c = s (1 - c^2): c holds a tanh and becomes the gradient before it
+  kBiasTanhGrad,  // c = (s + bias[n]) (1 - c^2)
 };
 
 enum class Left {
@@ -30,9 +31,9 @@ struct Matrix {
   int64_t stride;
 };
 
-// c [M, N] = a b with b [K, N]. Rows of b, of the bias and, with kTanhGrad, of c must be readable
-// up to the next multiple of Simd<T>'s width; writes only N columns of c. Defined for kBiasTanh,
-// kBias and kTanhGrad of kRows, and kStore of kColumns.
+// c [M, N] = a b with b [K, N]. Rows of b and of the bias must be readable up to the next multiple
+// of Simd<T>'s width, and so must those of c where it is read. Writes only N columns of c. Defined
+// for kStore of kColumns, and the others of kRows.
 template <Left kLeft, Then kThen, typename T>
 void Multiply(int64_t rows, int64_t columns, int64_t k_size, Matrix<const T> a, Matrix<const T> b,
               const T* bias, Matrix<T> c);

@@ -11,6 +11,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_columns.h"
 #include "signals/signal_network.h"
+#include "signals/step_layers.h"
 
 namespace mentor::learner {
 namespace {
@@ -44,7 +45,10 @@ const auto kMlpOptions = Bind<MlpConfig>(
       "role."},
      {&MlpConfig::normalises, kNormalizeObservations, false, kNormalizeObservationsHelp}});
 
-class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
+class MlpNetwork : public SignalNetwork,
+                   public SignalGradient,
+                   public SignalDensity,
+                   public StepLayersSource {
  public:
   MlpNetwork(const SignalContext& context, const MlpConfig& config)
       : config_(config),
@@ -93,7 +97,7 @@ class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDen
       const Tensor mean = outputs.signals, log_std = LogStd(w);
       outputs.signals = mean + log_std.exp() * noise.to(weights.options());
       outputs.log_probs = LogDensity(outputs.signals, mean, log_std);
-      outputs.values = Layers(w, 6, x);
+      outputs.values = Output(w, 6, x);
     }
     state->previous = outputs.signals.select(1, -1).clone();
     return outputs;
@@ -104,6 +108,11 @@ class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDen
     Tensor signals = Mean(layout_.Split(weights), x);
     state->previous = signals.detach().select(1, -1).clone();
     return signals;
+  }
+
+  StepLayers Layers(const Segment& segment, SignalState* state) const override {
+    const Tensor x = Inputs(segment, state);
+    return {{x.size(2), config_.hidden, 1, config_.bounded}, x};
   }
 
   Tensor Features(const Segment& segment, const Tensor&) const override {
@@ -118,7 +127,7 @@ class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDen
     const Tensor log_std = LogStd(w);
     return {.log_probs = LogDensity(signals.to(weights.options()), Mean(w, x), log_std),
             .log_stds = log_std.expand({x.size(0), x.size(1)}),
-            .values = Layers(w, 6, x),
+            .values = Output(w, 6, x),
             .final_recurrent = {}};
   }
 
@@ -140,14 +149,14 @@ class MlpNetwork : public SignalNetwork, public SignalGradient, public SignalDen
   }
 
   // One number [S, T] from the three layers that begin with parameter `first`.
-  static Tensor Layers(const std::vector<Tensor>& w, size_t first, const Tensor& x) {
+  static Tensor Output(const std::vector<Tensor>& w, size_t first, const Tensor& x) {
     Tensor h = torch::tanh(torch::linear(x, w[first], w[first + 1]));
     h = torch::tanh(torch::linear(h, w[first + 2], w[first + 3]));
     return torch::linear(h, w[first + 4], w[first + 5]).squeeze(-1);
   }
 
   Tensor Mean(const std::vector<Tensor>& w, const Tensor& x) const {
-    const Tensor y = Layers(w, 0, x);
+    const Tensor y = Output(w, 0, x);
     return config_.bounded ? torch::tanh(y) : y;
   }
 

@@ -7,6 +7,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -14,11 +15,13 @@
 
 #include "agents/adam.h"
 #include "agents/gae.h"
+#include "agents/kernel_steps.h"
 #include "agents/minibatch_order.h"
 #include "agents/policy.h"
 #include "agents/policy_weights.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
+#include "methods/lirpg/kernels.h"
 #include "methods/shared/critic.h"
 #include "methods/shared/segment_summary.h"
 
@@ -92,13 +95,11 @@ class Lirpg : public InnerLoop {
     // With frozen meta-parameters the last iteration only collects, as in every loop.
     const bool teaches = context_.shard->outer_learning();
     if (teaches && settings_.teaches()) {
-      const LearnedRewards rewards = [&](const Tensor& weights) {
-        SignalState state = before;
-        return network_.Signals(weights, shown, &state);
-      };
-      Teach(config, segment, rewards, Minibatches(iteration, config.update.ppo), report);
+      MENTOR_RETURN_IF_ERROR(
+          Teach(config, segment, shown, before, Minibatches(iteration, config.update.ppo), report));
     } else if (teaches || iteration + 1 < spec().lifetime().iterations()) {
-      Learn(config, segment, collected.signals, Minibatches(iteration, config.update.ppo), report);
+      MENTOR_RETURN_IF_ERROR(Learn(config, segment, collected.signals,
+                                   Minibatches(iteration, config.update.ppo), report));
     }
     normaliser_.Add(collected.observations);
     ReportSegment(collected, report);
@@ -188,23 +189,31 @@ class Lirpg : public InnerLoop {
                            config.minibatches);
   }
 
-  // Steps of agents and of the reward network in turn.
-  void Teach(const LirpgConfig& config, const LirpgSegment& segment, const LearnedRewards& rewards,
-             const std::vector<Tensor>& minibatches, LoopReport* report) {
+  // Steps of agents and of the reward network in turn. `seen` and `state`: what the network sees.
+  absl::Status Teach(const LirpgConfig& config, const LirpgSegment& segment, const Segment& seen,
+                     const SignalState& state, const std::vector<Tensor>& minibatches,
+                     LoopReport* report) {
+    const std::unique_ptr<LirpgKernels> kernels =
+        Kernels(config, segment, seen, state, minibatches);
+    const LearnedRewards rewards = [&](const Tensor& weights) {
+      SignalState own = state;
+      return network_.Signals(weights, seen, &own);
+    };
     const Tensor before = outer_.theta[0].to(torch::kFloat64);
     double outer_loss = 0, clipped = 0, norm = 0;
     LirpgGradient step;
     for (const Tensor& rows : minibatches) {
-      step = LirpgStep(shape_, config, segment, agents_, rewards, outer_.theta[0], critics_.theta,
-                       rows);
-      Adopt(step.agents);
-      report->nonfinite_updates += static_cast<uint64_t>(step.left_out);
-      if (step.weights.isfinite().all().item<bool>() &&
-          step.critics.isfinite().all().item<bool>()) {
-        StepTogether(settings_.outer, settings_.tensorflow, step, &outer_, &critics_);
+      if (kernels != nullptr) {
+        MENTOR_ASSIGN_OR_RETURN(step,
+                                kernels->Step(agents_, outer_.theta[0], critics_.theta, rows));
       } else {
-        ++report->nonfinite_updates;
+        step = LirpgStep(shape_, config, segment, agents_, rewards, outer_.theta[0], critics_.theta,
+                         rows);
       }
+      agents_ = step.agents;
+      report->nonfinite_updates += static_cast<uint64_t>(step.left_out);
+      if (!StepTogether(settings_.outer, settings_.tensorflow, step, &outer_, &critics_))
+        ++report->nonfinite_updates;
       outer_loss += step.outer_loss.mean().item<double>();
       clipped += step.outer.clip_fraction.mean().item<double>();
       norm += step.weights.norm().item<double>();
@@ -215,28 +224,40 @@ class Lirpg : public InnerLoop {
     report->statistics["outer_step_grad_norm"] = norm / count;
     ReportTrace(step.trace, report);
     report->outer_gradient = outer_.theta[0].to(torch::kFloat64) - before;
+    return absl::OkStatus();
+  }
+
+  // Null where LibTorch makes the steps. Only the spec decides that.
+  std::unique_ptr<LirpgKernels> Kernels(const LirpgConfig& config, const LirpgSegment& segment,
+                                        const Segment& seen, SignalState state,
+                                        const std::vector<Tensor>& minibatches) const {
+    const auto* layers = dynamic_cast<const StepLayersSource*>(&network_);
+    if (layers == nullptr || !HaveLirpgKernels(shape_, config)) return nullptr;
+    return NewLirpgKernels(shape_, config, segment, layers->Layers(seen, &state),
+                           outer_.theta.size(1), minibatches[0].size(1), context_.pool);
   }
 
   // Steps of the agents alone, on the rewards as they are.
-  void Learn(const LirpgConfig& config, const LirpgSegment& segment, const Tensor& learned,
-             const std::vector<Tensor>& minibatches, LoopReport* report) {
+  absl::Status Learn(const LirpgConfig& config, const LirpgSegment& segment, const Tensor& learned,
+                     const std::vector<Tensor>& minibatches, LoopReport* report) {
     UpdateInputs inputs = segment.inputs;
     inputs.agents = agents_;
     inputs.advantages = MixedAdvantages(config, segment, learned);
     inputs.minibatches = minibatches;
-    const UpdateOutputs after = RunUpdate(shape_, config.update, inputs);
-    report->nonfinite_updates += static_cast<uint64_t>(Adopt(after.agents));
+    UpdateOutputs after;
+    if (HaveKernelSteps(shape_, config.update)) {
+      MENTOR_ASSIGN_OR_RETURN(after,
+                              RunUpdateByKernels(shape_, config.update, inputs, context_.pool));
+    } else {
+      after = RunUpdate(shape_, config.update, inputs);
+    }
+    // Agents whose update is not finite stay as they were, by the kernels anyway.
+    const Tensor steps = agents_.adam_steps;
+    agents_ = ChooseAgents(IsFinite(after.agents), after.agents, agents_);
+    report->nonfinite_updates +=
+        static_cast<uint64_t>(agents_.adam_steps.eq(steps).sum().item<int64_t>());
     ReportTrace(after.trace, report);
-  }
-
-  // Agents whose update is not finite stay as they were; returns how many.
-  int64_t Adopt(const AgentBatch& after) {
-    const Tensor finite = after.theta.isfinite()
-                              .all(1)
-                              .logical_and(after.adam_m.isfinite().all(1))
-                              .logical_and(after.adam_v.isfinite().all(1));
-    agents_ = ChooseAgents(finite, after, agents_);
-    return finite.logical_not().sum().item<int64_t>();
+    return absl::OkStatus();
   }
 
   // Numbers of the last optimizer step.

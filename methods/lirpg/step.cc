@@ -3,11 +3,14 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <span>
 #include <vector>
 
 #include "agents/adam.h"
 #include "agents/gae.h"
+#include "agents/kernel_steps.h"
 #include "agents/row_statistics.h"
+#include "kernels/optimizer.h"
 #include "methods/shared/critic.h"
 
 namespace mentor::learner {
@@ -31,22 +34,39 @@ Tensor TaskCriticGradient(const AgentShape& shape, const LirpgConfig& config,
   return torch::autograd::grad({config.value_coef * 0.5 * Mean(square).sum()}, {theta})[0];
 }
 
-Tensor IsFinite(const AgentBatch& x) {
-  return x.theta.isfinite()
-      .all(1)
-      .logical_and(x.adam_m.isfinite().all(1))
-      .logical_and(x.adam_v.isfinite().all(1));
-}
-
-// Torch's epsilon that gives TensorFlow's step number `steps`. TensorFlow's has both corrections of
-// bias in the rate and m / (sqrt(v) + eps), which is m / (sqrt(v / c) + eps / sqrt(c)) with c = 1 -
-// beta2^steps.
-double EpsilonOf(const PpoConfig& config, int64_t steps) {
-  return config.adam_epsilon /
-         std::sqrt(1 - std::pow(config.adam_beta2, static_cast<double>(steps)));
+template <typename T>
+bool StepTogetherOf(const PpoConfig& config, bool hat, const LirpgGradient& gradient,
+                    AgentBatch* weights, AgentBatch* critics) {
+  const auto row = [](const Tensor& x, int64_t s) {
+    return std::span<const T>(x.const_data_ptr<T>() + s * x.size(-1),
+                              static_cast<size_t>(x.size(-1)));
+  };
+  const int64_t num_agents = gradient.critics.size(0);
+  double square = 0;
+  for (int64_t s = 0; s < num_agents; ++s) square += SquaredNorm(row(gradient.critics, s));
+  square = SquaredNorm(row(gradient.weights, 0)) + square / static_cast<double>(num_agents);
+  if (!std::isfinite(square)) return false;
+  const double scale = ClipFactor(config, hat, std::sqrt(square));
+  const auto step = [&](std::span<const T> grad, const AgentState<T>& x) {
+    const int64_t number = ++*x.adam_steps;
+    AdamStepInPlace<T>(AdamAt(config, hat, number), number, scale, grad, x.theta, x.m, x.v);
+  };
+  *weights = CopyOf(*weights);
+  *critics = CopyOf(*critics);
+  step(row(gradient.weights, 0), StateOfAgent<T>(*weights, 0));
+  for (int64_t s = 0; s < num_agents; ++s)
+    step(row(gradient.critics, s), StateOfAgent<T>(*critics, s));
+  return true;
 }
 
 }  // namespace
+
+Tensor IsFinite(const AgentBatch& agents) {
+  return agents.theta.isfinite()
+      .all(1)
+      .logical_and(agents.adam_m.isfinite().all(1))
+      .logical_and(agents.adam_v.isfinite().all(1));
+}
 
 Tensor MixedAdvantages(const LirpgConfig& config, const LirpgSegment& segment,
                        const Tensor& learned) {
@@ -82,11 +102,11 @@ LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
         return OuterLoss(layout, theta, own, config.outer, &result.outer);
       },
       UpdateImplementation::kUnrolled);
-  result.agents = update.after.agents;
+  result.agents = ChooseAgents(IsFinite(update.after.agents), update.after.agents, agents);
   result.trace = update.after.trace;
   result.outer_loss = update.outer_loss;
 
-  const Tensor finite = IsFinite(result.agents)
+  const Tensor finite = IsFinite(update.after.agents)
                             .logical_and(update.advantages.isfinite().all(1))
                             .logical_and(update.outer_loss.isfinite());
   result.left_out = finite.logical_not().sum().item<int64_t>();
@@ -101,20 +121,11 @@ LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
   return result;
 }
 
-void StepTogether(const PpoConfig& config, bool hat, const LirpgGradient& gradient,
+bool StepTogether(const PpoConfig& config, bool hat, const LirpgGradient& gradient,
                   AgentBatch* weights, AgentBatch* critics) {
-  const double norm = std::sqrt(gradient.weights.square().sum().item<double>() +
-                                gradient.critics.square().sum(1).mean().item<double>());
-  double scale = 1;
-  if (config.max_grad_norm) {
-    // Without the 1e-6 of PyTorch in TensorFlow's form (methods/meta_gradient/README.md).
-    scale = hat ? *config.max_grad_norm / std::max(norm, *config.max_grad_norm)
-                : std::min(1.0, *config.max_grad_norm / (norm + 1e-6));
-  }
-  PpoConfig step = config;
-  if (hat) step.adam_epsilon = EpsilonOf(config, weights->adam_steps[0].item<int64_t>() + 1);
-  *weights = OptimizerStep(*weights, scale * gradient.weights.unsqueeze(0), step);
-  *critics = OptimizerStep(*critics, scale * gradient.critics, step);
+  return weights->theta.scalar_type() == torch::kFloat32
+             ? StepTogetherOf<float>(config, hat, gradient, weights, critics)
+             : StepTogetherOf<double>(config, hat, gradient, weights, critics);
 }
 
 }  // namespace mentor::learner

@@ -1,7 +1,7 @@
 // One minibatch of LIRPG as its authors released it (methods/lirpg/README.md#a-minibatch). The
 // agents take one optimizer step on the mixed reward. What that step did for the task is
-// differentiated back to the reward network. Pure functions, generic in dtype and device; threads
-// may share.
+// differentiated back to the reward network. By LibTorch, for any agents and reward networks;
+// kernels.h is faster where it can be used. Pure functions in float or double; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -40,7 +40,7 @@ struct LirpgConfig {
 using LearnedRewards = std::function<torch::Tensor(const torch::Tensor& weights)>;
 
 struct LirpgGradient {
-  AgentBatch agents;      // After the step.
+  AgentBatch agents;      // After the step; before it where that is not finite.
   UpdateTrace trace;      // [S, 1]
   torch::Tensor weights;  // [Q]: dJ/dphi, to be minimised; the mean over the agents.
   torch::Tensor critics;  // [S, C]: of value_coef times the task critics' loss.
@@ -60,10 +60,14 @@ LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
 torch::Tensor MixedAdvantages(const LirpgConfig& config, const LirpgSegment& segment,
                               const torch::Tensor& learned);
 
+// [S]: true where parameters and moments are finite.
+torch::Tensor IsFinite(const AgentBatch& agents);
+
 // One Adam step of the weights and the critics together: the norm over both is clipped to
 // max_grad_norm, where the critics count by their mean over the agents. `hat`: epsilon is added
-// before the correction of bias, as TensorFlow does.
-void StepTogether(const PpoConfig& config, bool hat, const LirpgGradient& gradient,
+// before the correction of bias, and the norm is clipped, as TensorFlow does. Returns false where a
+// gradient is not finite; then both stay as they are.
+bool StepTogether(const PpoConfig& config, bool hat, const LirpgGradient& gradient,
                   AgentBatch* weights, AgentBatch* critics);
 
 }  // namespace mentor::learner

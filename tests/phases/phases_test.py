@@ -23,6 +23,7 @@ PPO = [
     "kernels/isa.cc",
     "kernels/matrix_kernels.cc",
     "kernels/optimizer.cc",
+    "kernels/tanh_network.cc",
 ]
 LSTM = [
     "common/exact_math.cc",

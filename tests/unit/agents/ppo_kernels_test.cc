@@ -76,7 +76,7 @@ TEMPLATE_TEST_CASE(
           for (int64_t k = 0; k < k_size; ++k) a_columns[k * rows + m] = a[m * k_size + k];
         }
         std::vector<T> stored(rows * b_stride, T{7}), biased = stored, squashed = stored,
-                                                      gradient = h;
+                                                      gradient = h, tangent = h;
         Multiply<Left::kColumns, Then::kStore, T>(rows, columns, k_size, {a_columns.data(), rows},
                                                   {b.data(), b_stride}, nullptr,
                                                   {stored.data(), b_stride});
@@ -89,6 +89,9 @@ TEMPLATE_TEST_CASE(
         Multiply<Left::kRows, Then::kTanhGrad, T>(rows, columns, k_size, {a.data(), k_size},
                                                   {b.data(), b_stride}, nullptr,
                                                   {gradient.data(), b_stride});
+        Multiply<Left::kRows, Then::kBiasTanhGrad, T>(rows, columns, k_size, {a.data(), k_size},
+                                                      {b.data(), b_stride}, bias.data(),
+                                                      {tangent.data(), b_stride});
         double worst = 0;
         bool untouched = true;
         for (int64_t m = 0; m < rows; ++m) {
@@ -96,7 +99,7 @@ TEMPLATE_TEST_CASE(
             const int64_t i = m * b_stride + n;
             if (n >= columns) {
               untouched = untouched && stored[i] == T{7} && biased[i] == T{7} &&
-                          squashed[i] == T{7} && gradient[i] == h[i];
+                          squashed[i] == T{7} && gradient[i] == h[i] && tangent[i] == h[i];
               continue;
             }
             double sum = 0, size = 1;
@@ -106,9 +109,11 @@ TEMPLATE_TEST_CASE(
               size += std::abs(term);
             }
             const double old = h[i];
-            for (double error : {stored[i] - sum, biased[i] - (sum + bias[n]),
-                                 squashed[i] - std::tanh(sum + bias[n]),
-                                 (gradient[i] - sum * (1 - old * old)) / (1 + old * old)}) {
+            for (double error :
+                 {stored[i] - sum, biased[i] - (sum + bias[n]),
+                  squashed[i] - std::tanh(sum + bias[n]),
+                  (gradient[i] - sum * (1 - old * old)) / (1 + old * old),
+                  (tangent[i] - (sum + bias[n]) * (1 - old * old)) / (1 + old * old)}) {
               worst = std::max(worst, std::abs(error) / size);
             }
           }

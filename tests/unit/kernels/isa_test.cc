@@ -73,7 +73,8 @@ std::vector<float> MatrixProducts() {
         const int64_t stride = (columns + 7) / 8 * 8;
         const auto a = Numbers(0, rows * inner), b = Numbers(1, inner * stride),
                    bias = Numbers(2, stride), h = Numbers(4, rows * stride);
-        std::vector<float> c(rows * stride, 7), squashed = c, stored = c, back(h.begin(), h.end());
+        std::vector<float> c(rows * stride, 7), squashed = c, stored = c, back(h.begin(), h.end()),
+                                                along = back;
         const Matrix<const float> left = {a.data(), inner}, columns_of = {a.data(), rows},
                                   right = {b.data(), stride};
         Multiply<Left::kRows, Then::kBias, float>(rows, columns, inner, left, right, bias.data(),
@@ -84,7 +85,9 @@ std::vector<float> MatrixProducts() {
                                                       nullptr, {stored.data(), stride});
         Multiply<Left::kRows, Then::kTanhGrad, float>(rows, columns, inner, left, right, nullptr,
                                                       {back.data(), stride});
-        for (const auto& part : {c, squashed, stored, back})
+        Multiply<Left::kRows, Then::kBiasTanhGrad, float>(rows, columns, inner, left, right,
+                                                          bias.data(), {along.data(), stride});
+        for (const auto& part : {c, squashed, stored, back, along})
           all.insert(all.end(), part.begin(), part.end());
       }
     }

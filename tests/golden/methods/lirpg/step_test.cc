@@ -5,6 +5,7 @@
 #include "agents/adam.h"
 #include "agents/gae.h"
 #include "agents/policy.h"
+#include "methods/lirpg/kernels.h"
 #include "methods/shared/critic.h"
 #include "tests/golden.h"
 
@@ -117,49 +118,64 @@ LearnedRewards RewardsOf(const Case& c, const Tensor& seen) {
   };
 }
 
+std::unique_ptr<LirpgKernels> KernelsOf(const Case& c) {
+  const StepLayers layers = {
+      {c.shape.observation_size + c.shape.action_size, 3, 1, /*bounded=*/true},
+      torch::cat({c.seen, c.segment.inputs.actions}, -1)};
+  return NewLirpgKernels(c.shape, c.config, c.segment, layers, c.weights.theta.size(1),
+                         c.minibatches[0].size(1), /*pool=*/nullptr);
+}
+
 // Everything of one step that a golden case has, flat.
 struct Result {
   Tensor outer_loss, by_weights, by_critic, agents, weights, critic;
 };
 
-std::vector<Result> RunCase(Case c, Mistake mistake = Mistake::kNone) {
+// Or by the kernels; mistakes are of the mathematics, which LibTorch does.
+std::vector<Result> RunCase(Case c, Mistake mistake = Mistake::kNone, bool by_kernels = false) {
   if (mistake == Mistake::kSecondMoment) c.config.update.stop_second_moment = false;
   const Tensor seen = mistake == Mistake::kRawInputs ? c.segment.inputs.observations : c.seen;
   const Tensor first = c.weights.theta[0];
+  const auto kernels = KernelsOf(c);
   std::vector<Result> results;
   for (size_t k = 0; k < c.minibatches.size(); ++k) {
     Tensor rows = c.minibatches[k];
     if (mistake == Mistake::kOtherMinibatch) rows = c.minibatches[(k + 1) % c.minibatches.size()];
-    const LirpgGradient step = LirpgStep(
-        c.shape, c.config, c.segment, c.agents, RewardsOf(c, seen),
-        mistake == Mistake::kStaleWeights ? first : c.weights.theta[0], c.critics.theta, rows);
+    const Tensor weights = mistake == Mistake::kStaleWeights ? first : c.weights.theta[0];
+    const LirpgGradient step = by_kernels
+                                   ? *kernels->Step(c.agents, weights, c.critics.theta, rows)
+                                   : LirpgStep(c.shape, c.config, c.segment, c.agents,
+                                               RewardsOf(c, seen), weights, c.critics.theta, rows);
     c.agents = step.agents;
-    StepTogether(c.outer, c.tensorflow, step, &c.weights, &c.critics);
+    REQUIRE(StepTogether(c.outer, c.tensorflow, step, &c.weights, &c.critics));
     results.push_back({step.outer_loss, step.weights, step.critics[0], c.agents.theta[0],
                        c.weights.theta[0], c.critics.theta[0]});
   }
   return results;
 }
 
+void CheckCase(const Json& json, const Tolerance& tolerance, bool by_kernels) {
+  INFO(json.at("name") << (by_kernels ? ", by kernels" : ""));
+  const Case c = Read(json);
+  const std::vector<Result> got = RunCase(c, Mistake::kNone, by_kernels);
+  REQUIRE(got.size() == json.at("expected").size());
+  const std::vector<std::string> names = NamesOf(AgentLayout(c.shape));
+  for (size_t k = 0; k < got.size(); ++k) {
+    INFO("minibatch " << k);
+    const Json& want = json.at("expected")[k];
+    CheckNear("outer_loss", got[k].outer_loss[0], ToTensor(want.at("outer_loss")), tolerance);
+    CheckNear("dJ_dphi", got[k].by_weights, Network(want.at("dJ_dphi")), tolerance);
+    CheckNear("dL_dcritic", got[k].by_critic, Network(want.at("dL_dcritic")), tolerance);
+    CheckNear("params_after", got[k].agents, Flat(want.at("params_after"), names), tolerance);
+    CheckNear("phi_after", got[k].weights, Network(want.at("phi_after")), tolerance);
+    CheckNear("critic_after", got[k].critic, Network(want.at("critic_after")), tolerance);
+  }
+}
+
 TEST_CASE("golden: lirpg_steps", "[golden]") {
   const Json file = ReadGolden("lirpg_steps");
-  const Tolerance tolerance = GoldenTolerance(file);
   for (const Json& json : file.at("cases")) {
-    INFO(json.at("name"));
-    const Case c = Read(json);
-    const std::vector<Result> got = RunCase(c);
-    REQUIRE(got.size() == json.at("expected").size());
-    const std::vector<std::string> names = NamesOf(AgentLayout(c.shape));
-    for (size_t k = 0; k < got.size(); ++k) {
-      INFO("minibatch " << k);
-      const Json& want = json.at("expected")[k];
-      CheckNear("outer_loss", got[k].outer_loss[0], ToTensor(want.at("outer_loss")), tolerance);
-      CheckNear("dJ_dphi", got[k].by_weights, Network(want.at("dJ_dphi")), tolerance);
-      CheckNear("dL_dcritic", got[k].by_critic, Network(want.at("dL_dcritic")), tolerance);
-      CheckNear("params_after", got[k].agents, Flat(want.at("params_after"), names), tolerance);
-      CheckNear("phi_after", got[k].weights, Network(want.at("phi_after")), tolerance);
-      CheckNear("critic_after", got[k].critic, Network(want.at("critic_after")), tolerance);
-    }
+    for (bool by_kernels : {false, true}) CheckCase(json, GoldenTolerance(file), by_kernels);
   }
 }
 
