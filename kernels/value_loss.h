@@ -24,7 +24,8 @@ MENTOR_HD ValueStep ClippedSquaredError(double value, double target, double old,
   const double change = value - old;
   const double moved = change < -clip ? -clip : change > clip ? clip : change;
   const double error = old + moved - target, square = error * error;
-  const double slope = moved == change ? error : 0, curvature = moved == change ? 1 : 0;
+  const double slope = moved == change ? error : 0;
+  const double curvature = moved == change ? 1 : 0;
   if (plain.square < square) return {square, slope, curvature};
   if (plain.square == square)
     return {plain.square, 0.5 * (plain.slope + slope), 0.5 * (1 + curvature)};

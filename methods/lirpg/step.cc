@@ -10,6 +10,7 @@
 #include "agents/gae.h"
 #include "agents/kernel_steps.h"
 #include "agents/row_statistics.h"
+#include "common/check.h"
 #include "kernels/optimizer.h"
 #include "methods/shared/critic.h"
 
@@ -38,6 +39,7 @@ template <typename T>
 bool StepTogetherOf(const PpoConfig& config, bool hat, const LirpgGradient& gradient,
                     AgentBatch* weights, AgentBatch* critics) {
   const auto row = [](const Tensor& x, int64_t s) {
+    MENTOR_CHECK(x.is_contiguous());
     return std::span<const T>(x.const_data_ptr<T>() + s * x.size(-1),
                               static_cast<size_t>(x.size(-1)));
   };

@@ -57,6 +57,11 @@ Segment Collected(const v1::Shard& shard, uint32_t number) {
   segment.actions = normals({agents, kSteps, kAction}, 1);
   segment.log_probs =
       -0.5 * segment.actions.square().sum(-1) - kAction * 0.5 * std::log(2 * 3.14159265358979);
+  if (shard.shape().discrete_actions()) {
+    segment.actions =
+        (segment.actions == segment.actions.amax(-1, /*keepdim=*/true)).to(torch::kFloat32);
+    segment.log_probs = torch::full({agents, kSteps}, -std::log(kAction));
+  }
   segment.shaped_rewards =
       (normals({agents, kSteps}, 2) + segment.actions.select(2, 0)).to(torch::kFloat64);
   segment.successes = torch::zeros({agents, kSteps});
@@ -153,6 +158,24 @@ TEST_CASE("lirpg loop: the network moves in every minibatch, and reports how far
     CHECK(torch::equal(before[0].to(torch::kFloat64) + report.outer_gradient,
                        state.at("outer.theta")[0].to(torch::kFloat64)));
     CHECK(report.outer_gradient.abs().max().item<double>() > 1e-4);
+  }
+}
+
+TEST_CASE("lirpg loop: what the kernels do not serve learns by LibTorch", "[unit]") {
+  for (const std::string& what : {"discrete actions", "another network"}) {
+    INFO(what);
+    v1::Shard shard = MakeShard({{"forms", "tensorflow"}}, /*agents=*/2);
+    if (what == "discrete actions") {
+      shard.mutable_shape()->set_discrete_actions(true);
+    } else {
+      shard.mutable_spec()->mutable_signal()->set_name("attention");
+    }
+    const auto loop = Make(shard);
+    loop->Begin();
+    const Tensor before = loop->Save().at("agents.theta");
+    const LoopReport report = Live(shard, loop.get(), 0);
+    CHECK(report.outer_gradient.abs().max().item<double>() > 1e-4);
+    CHECK_FALSE(torch::allclose(before, loop->Save().at("agents.theta"), 0, 1e-4));
   }
 }
 
