@@ -162,7 +162,7 @@ TEST_CASE("lirpg loop: the network moves in every minibatch, and reports how far
 }
 
 TEST_CASE("lirpg loop: what the kernels do not serve learns by LibTorch", "[unit]") {
-  for (const std::string& what : {"discrete actions", "another network"}) {
+  for (const std::string what : {"discrete actions", "another network"}) {
     INFO(what);
     v1::Shard shard = MakeShard({{"forms", "tensorflow"}}, /*agents=*/2);
     if (what == "discrete actions") {
