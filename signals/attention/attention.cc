@@ -1,7 +1,8 @@
 // The signal of SAIR (Jiang, Tian, Yang and Peng 2021) and MetaIRN (Link, Heidmann and
 // Liebig-Schultz 2025; methods/meta_gradient/README.md#signal-networks). Every step of an episode
-// attends to all steps of the episode inside the segment, also to later ones. With option
-// `density`, black-box rules can train it (methods/meta_gradient/README.md#attention-density).
+// attends to all steps of the episode inside the segment, also to later ones unless `past_only`.
+// With option `density`, black-box rules can train it
+// (methods/meta_gradient/README.md#attention-density).
 #include <torch/types.h>
 
 #include <algorithm>
@@ -37,9 +38,10 @@ Tensor Rewards(const Segment& segment, v1::SignalInput input) {
   return torch::stack(rewards, -1);
 }
 
-// Divides rewards [S, T, n] by the standard deviation of all rewards that the agent has had, this
-// segment's included. statistics [S, 3, n]: number, mean, sum of squared deviations, since birth.
-Tensor Scaled(const Tensor& rewards, Tensor* statistics) {
+// Divides rewards [S, T, n] by the standard deviation of all rewards that the agent has had: with
+// past_only up to the same step, else this segment's included. statistics [S, 3, n]: number, mean,
+// sum of squared deviations, since birth.
+Tensor Scaled(const Tensor& rewards, bool past_only, Tensor* statistics) {
   const auto old = statistics->to(torch::kFloat64).unbind(1);
   const auto num_new = static_cast<double>(rewards.size(1));
   const Tensor mean = rewards.mean(1), squares = (rewards - mean.unsqueeze(1)).square().sum(1);
@@ -48,7 +50,17 @@ Tensor Scaled(const Tensor& rewards, Tensor* statistics) {
   const Tensor all_squares = old[2] + squares + delta.square() * old[0] * num_new / number;
   *statistics = torch::stack({number, old[1] + delta * num_new / number, all_squares}, 1)
                     .to(statistics->options());
-  return (rewards / (all_squares / number + 1e-8).sqrt().unsqueeze(1))
+  Tensor variance = (all_squares / number).unsqueeze(1);  // [S, T or 1, n]
+  if (past_only) {
+    // About the old mean, up to each step.
+    const Tensor deviations = rewards - old[1].unsqueeze(1);
+    const Tensor numbers =
+        old[0].unsqueeze(1) + torch::ones_like(rewards.narrow(2, 0, 1).narrow(0, 0, 1)).cumsum(1);
+    variance = (old[2].unsqueeze(1) + deviations.square().cumsum(1) -
+                deviations.cumsum(1).square() / numbers) /
+               numbers;
+  }
+  return (rewards / (variance.clamp_min(0) + 1e-8).sqrt())
       .clamp(-kScaledRewardMax, kScaledRewardMax);
 }
 
@@ -57,7 +69,7 @@ struct Config {
   bool residual_mlp;
   int64_t head_hidden;
   double output_gain;
-  bool bounded, sees_reward, scales_reward, sees_time, density;
+  bool bounded, past_only, sees_reward, scales_reward, sees_time, density;
   double initial_std;
   bool normalises;
 };
@@ -78,6 +90,9 @@ const auto kOptions = Bind<Config>(
      {&Config::output_gain, "output_gain", "1", 0, 100, "Gain of the output layer at birth."},
      {&Config::bounded, "bounded", true,
       "A tanh bounds the output to (-1, 1); as published: false."},
+     {&Config::past_only, "past_only", false,
+      "Steps attend to themselves and to earlier steps of the episode, and rewards are divided by "
+      "the deviation of those up to each step: nothing later is seen."},
      {&Config::sees_reward, "signal_sees_reward", true,
       "It sees the outcomes that signal.input names."},
      {&Config::scales_reward, "scale_reward", true,
@@ -121,6 +136,7 @@ class AttentionNetwork : public SignalNetwork,
         sizes_.blocks.push_back({.attends = false, .hidden = hidden});
     }
     sizes_.head_hidden = layers(config.head_hidden);
+    sizes_.past_only = config.past_only;
     sizes_.residual_mlp = config.residual_mlp;
     sizes_.bounded = config.bounded;
     sizes_.density = config.density;
@@ -279,7 +295,7 @@ class AttentionNetwork : public SignalNetwork,
     std::vector<Tensor> inputs = {obs, segment.actions.to(obs.options())};
     if (sees_reward_) {
       Tensor rewards = Rewards(segment, input_);
-      if (scales_reward_) rewards = Scaled(rewards, &state->recurrent[1]);
+      if (scales_reward_) rewards = Scaled(rewards, sizes_.past_only, &state->recurrent[1]);
       inputs.push_back(rewards.to(obs.options()));
     }
     const Tensor steps = EpisodeSteps(segment.prev_done, &state->recurrent[0]);
@@ -329,10 +345,12 @@ const RegisterSignalColumns kAttentionColumns("attention", [](const SignalContex
   const Config config = kOptions.Read(options);
   if (config.sees_reward) {
     const std::string how =
-        config.scales_reward
-            ? "divided by the standard deviation of all that the agent has had, this segment "
-              "included, within -10 and 10"
-            : "";
+        !config.scales_reward ? ""
+        : config.past_only
+            ? "divided by the standard deviation of all that the agent has had up to this step, "
+              "within -10 and 10"
+            : "divided by the standard deviation of all that the agent has had, this segment "
+              "included, within -10 and 10";
     AddOutcomeColumns(context.input, how, how, &columns);
   }
   if (config.sees_time) columns.push_back(TimeColumn());

@@ -126,6 +126,11 @@ AttentionOutputs RunAttention(const AttentionSizes& sizes, const std::vector<Ten
   const int64_t width = sizes.width, heads = sizes.heads, columns = width / heads;
   const auto num_episodes = static_cast<int64_t>(episodes.places.size());
   const auto shape = [&](const Tensor& h) { return h.reshape({x.size(0), x.size(1), -1}); };
+  Tensor hidden = episodes.padded;  // [E, 1, L or 1, L]
+  if (sizes.past_only) {
+    const int64_t longest = episodes.longest;
+    hidden = hidden.logical_or(torch::ones({longest, longest}, hidden.options()).triu(1));
+  }
   Reader reader(weights);
   // One step in each row: [S T, d].
   Tensor h = reader.Mlp(x.reshape({-1, sizes.inputs}), sizes.encoder_hidden.size() + 1, false);
@@ -150,7 +155,7 @@ AttentionOutputs RunAttention(const AttentionSizes& sizes, const std::vector<Ten
     const Tensor scores =
         (torch::bmm(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(columns)))
             .reshape({num_episodes, heads, episodes.longest, episodes.longest})
-            .masked_fill(episodes.padded, kNoScore);
+            .masked_fill(hidden, kNoScore);
     const Tensor map = torch::softmax(scores, -1);
     outputs.maps.push_back(map.detach());
     const Tensor mixed =

@@ -24,6 +24,7 @@ struct AttentionSizes {
   std::vector<Block> blocks;
   // Layers of ReLU units; unset: the output is the only feature itself.
   std::optional<std::vector<int64_t>> head_hidden;
+  bool past_only = false;    // Steps attend to themselves and to earlier steps.
   bool residual_mlp = true;  // LayerNorm(h + mlp(h)); otherwise mlp(h), as published.
   bool bounded = true;       // tanh of the output.
   // The head also has a log-std and a value (methods/meta_gradient/README.md#attention-density).

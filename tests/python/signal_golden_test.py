@@ -141,6 +141,20 @@ class GoldenTest(unittest.TestCase):
                     maps[block, head, steps, steps] = torch.as_tensor(each.weights)
                 self.near(maps, wanted, tolerance)
 
+    def test_with_past_only_rewards_are_scaled_by_those_so_far(self):
+        test = cases("mg_attention")[0][0]
+        network = signal(
+            "attention", named(test["params"]), test["D"], test["A"], past_only=True
+        ).network
+        rewards = np.random.default_rng(1).normal(2, 3, (2, 14, 1))
+        statistics, parts = np.zeros((2, 3, 1)), []
+        for half in (rewards[:, :7], rewards[:, 7:]):
+            scaled, statistics = network._scaled(half, statistics)
+            parts.append(scaled)
+        variance = np.stack([rewards[:, : step + 1].var(1) for step in range(14)], 1)
+        wanted = np.clip(rewards / np.sqrt(variance + 1e-8), -10, 10)
+        np.testing.assert_allclose(np.concatenate(parts, 1), wanted, rtol=1e-9)
+
     def test_discount(self):
         tests, tolerance = cases("mg_gamma_lambda")
         for test in tests:

@@ -64,6 +64,13 @@ SPECS = {
     "attention_density": spec(
         "attention", "black_box", "role: ADVANTAGE " + options(density="true"), k=20, epochs=2
     ),
+    "attention_past": spec(
+        "attention",
+        "black_box",
+        "input: SUCCESS_AND_SHAPED " + options(density="true", past_only="true"),
+        k=20,
+        epochs=2,
+    ),
     "discount": spec(
         "discount",
         "meta_gradient",

@@ -81,10 +81,9 @@ class Attention(Network):
             inputs.append((steps / length).astype(self.dtype)[..., None])
         return np.concatenate(inputs, -1), State([count, statistics], state.previous)
 
-    @staticmethod
-    def _scaled(rewards: Array, statistics: Array) -> Tuple[Array, Array]:
-        """Divides by the standard deviation of all that each agent has had, this segment
-        included."""
+    def _scaled(self, rewards: Array, statistics: Array) -> Tuple[Array, Array]:
+        """Divides by the standard deviation of all that each agent has had, this segment included;
+        with past_only of what it has had up to each step."""
         number, mean, squares = statistics.astype(np.float64).transpose(1, 0, 2)
         new = rewards.shape[1]
         new_mean = rewards.mean(1)
@@ -92,8 +91,19 @@ class Attention(Network):
         total, delta = number + new, new_mean - mean
         all_squares = squares + new_squares + np.square(delta) * number * new / total
         kept = np.stack([total, mean + delta * new / total, all_squares], 1)
-        scaled = rewards / np.sqrt(all_squares / total + 1e-8)[:, None]
+        variance = (all_squares / total)[:, None]
+        if self._past_only:
+            deviations = rewards - mean[:, None]
+            numbers = number[:, None] + np.arange(1, new + 1)[:, None]
+            sums = np.square(deviations).cumsum(1) - np.square(deviations.cumsum(1)) / numbers
+            variance = np.maximum((squares[:, None] + sums) / numbers, 0)
+        scaled = rewards / np.sqrt(variance + 1e-8)
         return np.clip(scaled, -SCALED_REWARD_MAX, SCALED_REWARD_MAX), kept.astype(statistics.dtype)
+
+    @property
+    def _past_only(self) -> bool:
+        """Exports of older versions lack the option."""
+        return bool(self.context.options.get("past_only", False))
 
     def _mlp(self, name: str, x: Array, layers: int, end: bool) -> Array:
         for layer in range(1, layers + 1):
@@ -119,7 +129,6 @@ class Attention(Network):
             return y.reshape(lifetimes, steps, heads, width // heads).transpose(0, 2, 1, 3)
 
         q, k, v = of_heads("q"), of_heads("k"), of_heads("v")
-        past_only = self.context.options.get("past_only", False)
         q = q / h.dtype.type(math.sqrt(width // heads))
         mixed = np.empty_like(h)
         for lifetime in range(lifetimes):
@@ -127,7 +136,7 @@ class Attention(Network):
             for first, last in zip(borders, borders[1:]):
                 episode = (lifetime, slice(None), slice(first, last))
                 scores = q[episode] @ k[episode].transpose(0, 2, 1)
-                if past_only:
+                if self._past_only:
                     scores += np.triu(np.full_like(scores[0], -np.inf), 1)
                 shares = np.exp(scores - scores.max(-1, keepdims=True))
                 shares /= shares.sum(-1, keepdims=True)

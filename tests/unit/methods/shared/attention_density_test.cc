@@ -20,12 +20,13 @@ using torch::Tensor;
 constexpr int64_t kLifetimes = 4, kEpisode = 10, kSteps = 25, kIterations = 5,
                   kTrained = kSteps * (kIterations - 1);
 
-std::shared_ptr<const SignalNetwork> Network(bool independent = true) {
+std::shared_ptr<const SignalNetwork> Network(bool independent = true, bool past_only = false) {
   v1::SignalSpec spec;
   spec.set_name("attention");
   spec.set_input(v1::SUCCESS_AND_SHAPED);
   testing::SetOptions(&spec,
                       testing::Settings{{"density", "true"}, {"width", "8"}, {"blocks", "2"}});
+  if (past_only) testing::SetOption(&spec, "past_only", "true");
   Violations violations;
   auto network = learner::MakeSignalNetwork(spec,
                                             {.observation_size = kObservationSize,
@@ -127,20 +128,37 @@ TEST_CASE("attention with a density: pieces cut anywhere are another network's")
   CHECK(RhoError(*Network(), /*k=*/30, /*displacement=*/17, /*unit=*/1) > 1e-3);
 }
 
-TEST_CASE("attention with a density: an episode is seen as a whole and nothing beyond it") {
-  const auto network = Network();
-  const Tensor weights = Weights(*network);
+// How far the signals move when one step of a segment has other numbers.
+Tensor ChangeByStep(const SignalNetwork& network, int64_t step,
+                    const std::vector<learner::SegmentMember>& numbers) {
+  const Tensor weights = Weights(network);
   const Segment segment = testing::RandomSegment(kLifetimes, kSteps, 71);
   const auto means = [&](const Segment& seen) {
-    learner::SignalState state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
-    return network->signals()->Run(weights, seen, {}, &state).signals;
+    learner::SignalState state = network.signals()->InitialState(kLifetimes, torch::kFloat32);
+    return network.signals()->Run(weights, seen, {}, &state).signals;
   };
   Segment other = segment;
-  other.observations = segment.observations.clone();
-  other.observations.select(1, kEpisode - 1).add_(1);
-  const Tensor change = (means(other) - means(segment)).abs();
+  for (const learner::SegmentMember member : numbers) {
+    other.*member = (segment.*member).clone();
+    (other.*member).select(1, step).add_(1);
+  }
+  return (means(other) - means(segment)).abs();
+}
+
+TEST_CASE("attention with a density: an episode is seen as a whole and nothing beyond it") {
+  const Tensor change = ChangeByStep(*Network(), kEpisode - 1, {&Segment::observations});
   CHECK(change.select(1, 0).min().item<double>() > 1e-5);
   CHECK(change.narrow(1, kEpisode, kSteps - kEpisode).eq(0).all().item<bool>());
+}
+
+TEST_CASE("attention with a density: with past_only no later step is seen, nor its rewards") {
+  constexpr int64_t kStep = kEpisode / 2;
+  const auto network = Network(/*independent=*/true, /*past_only=*/true);
+  const Tensor change =
+      ChangeByStep(*network, kStep,
+                   {&Segment::observations, &Segment::shaped_rewards, &Segment::success_signals});
+  CHECK(change.narrow(1, 0, kStep).eq(0).all().item<bool>());
+  CHECK(change.narrow(1, kStep, kEpisode - kStep).min().item<double>() > 1e-5);
 }
 
 TEST_CASE("attention with a density: without it, weights and signals are as ever") {
