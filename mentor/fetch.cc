@@ -74,15 +74,32 @@ class Fetching {
     const std::filesystem::path out =
         flags_.out.empty() ? std::filesystem::path("runs") / ctl::ShortName(flags_.name)
                            : std::filesystem::path(flags_.out);
-    const std::filesystem::path parts = out.string() + ".part", before = parts / "before";
+    const std::filesystem::path parts = out.string() + ".part", lock = parts / "LOCK";
+    MENTOR_RETURN_IF_ERROR(ctl::OfThisMachine(MakeFolders(parts)));
+    // Two of them would move each other's folders, and evaluations made here might be lost.
+    MENTOR_ASSIGN_OR_RETURN(const auto alone, FileLock::Acquire(lock, "mentor fetch"));
+    const absl::Status status = FetchInto(out, parts);
+    std::error_code error;
+    if (status.ok()) {
+      std::filesystem::remove_all(parts, error);
+    } else if (std::filesystem::directory_iterator rest(parts, error);
+               std::distance(begin(rest), end(rest)) == 1) {
+      std::filesystem::remove_all(parts, error);  // Nothing to go on with but the lock.
+    }
+    return status;
+  }
+
+ private:
+  // Received files stay in `parts` after a lost connection or an exit, so that the next call
+  // resumes.
+  absl::Status FetchInto(const std::filesystem::path& out, const std::filesystem::path& parts) {
+    const std::filesystem::path before = parts / "before";
     std::error_code error;
     // Undo a crash between the two renames at the end.
     if (!std::filesystem::exists(out, error) && std::filesystem::exists(before, error))
       std::filesystem::rename(before, out, error);
     MENTOR_ASSIGN_OR_RETURN(const std::optional<RunFolder> older, FindOlder(out));
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Get(parts));
-    // Received files stay in `parts` after a lost connection or an exit, so that the next call
-    // resumes.
     const std::filesystem::path files = parts / experiment.uid(), state = parts / "state";
     MENTOR_RETURN_IF_ERROR(MakeFolders(files / "checkpoints"));
     Contents contents;
@@ -118,12 +135,10 @@ class Fetching {
       return absl::InternalError(*failed);
     std::filesystem::rename(state, out, error);
     if (error) return ctl::OfThisMachine(FileError("cannot write", out, error.value()));
-    std::filesystem::remove_all(parts, error);
     if (flags_.says) Say(experiment, contents, out);
     return absl::OkStatus();
   }
 
- private:
   // Returns an older copy of the same experiment; only such a copy may be replaced.
   absl::StatusOr<std::optional<RunFolder>> FindOlder(const std::filesystem::path& out) {
     std::error_code error;

@@ -205,17 +205,22 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
   const std::vector<size_t> chosen(score->runs.begin(), score->runs.end());
   if (flags.service()) {
     std::vector<ServiceRun> runs;
+    std::vector<size_t> submitted;
     for (const size_t i : chosen) {
       const ClaimRow& row = (*rows)[i];
       const auto spec = SpecOfCommand(row.command);
-      if (!spec.ok()) return Fail(spec.status(), kExitUsage);
+      if (!spec.ok()) {
+        score->Add(i, spec.status());
+        continue;
+      }
+      submitted.push_back(i);
       runs.push_back({.id = row.name(), .spec = *spec, .out = FolderOf(flags, row)});
     }
     return RunOnService(
         flags.connection, runs,
-        [&](size_t run) { score->Add(chosen[run], Judge(flags, rows, chosen[run])); },
+        [&](size_t run) { score->Add(submitted[run], Judge(flags, rows, submitted[run])); },
         [&](size_t run, const std::string& why) {
-          score->Add(chosen[run], absl::FailedPreconditionError(why));
+          score->Add(submitted[run], absl::FailedPreconditionError(why));
         });
   }
   const auto device = learner::OpenDevice(flags.device);

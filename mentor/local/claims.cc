@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -71,6 +72,7 @@ constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
 constexpr char kNumbers[] = "numbers";
 constexpr size_t kFingerprintDigits = 12;
 constexpr size_t kCurvePointsMax = 200;
+constexpr uint32_t kMeasuredMax = 1'000'000;  // Outer updates of a measure.
 constexpr size_t kStateHashDigits = 64;
 constexpr std::array kArithmetic = {"environments", "simulator (libm, MuJoCo)",
                                     "learner (LibTorch, kernels)"};
@@ -115,6 +117,34 @@ bool ParseNumber(const std::string& text, ClaimNumbers* numbers) {
     mean.resize(bracket);
   }
   return ToNumber(mean, &number.mean) && numbers->emplace(text.substr(0, equals), number).second;
+}
+
+struct Measure {
+  std::string metric;
+  uint32_t window = 0;
+  std::optional<double> bound;  // METRIC@first
+};
+
+absl::Status WrongMeasure(const std::string& word, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("measure '", Printable(word), "': ", what));
+}
+
+absl::StatusOr<Measure> ParseMeasure(const std::string& word) {
+  Measure measure;
+  const std::vector<std::string> parts = absl::StrSplit(word, absl::MaxSplits('@', 1));
+  const std::vector<std::string> how =
+      parts.size() == 2 ? absl::StrSplit(parts[1], ':') : std::vector<std::string>();
+  measure.metric = parts[0];
+  double bound = 0;
+  const bool last = how.size() == 2 && how[0] == "last",
+             first = how.size() == 3 && how[0] == "first" && ToNumber(how[2], &bound);
+  if (first) measure.bound = bound;
+  if ((last || first) && absl::SimpleAtoi(how[1], &measure.window) && measure.window > 0 &&
+      measure.window <= kMeasuredMax)
+    return measure;
+  return WrongMeasure(word, absl::StrCat("expected METRIC@last:N or METRIC@first:N:BOUND, N from 1 "
+                                         "to ",
+                                         kMeasuredMax));
 }
 
 // Names are "seg2" for success rates, and "seg2_return" for environments without success.
@@ -324,6 +354,11 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
     if (!names.insert(row.name()).second) {
       return refuse(absl::StrCat("there are two rows of ", Printable(row.name()), "; remove one"));
     }
+    for (const std::string& word : Words(row.measures)) {
+      // A run of days comes before what it measures.
+      const auto measure = ParseMeasure(word);
+      if (!measure.ok()) return refuse(std::string(measure.status().message()));
+    }
     const std::pair<const char*, const std::string*> hashes[] = {{"hash", &row.hash},
                                                                  {"evaluation", &row.evaluation}};
     for (const auto& [column, hash] : hashes) {
@@ -459,36 +494,31 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
 absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
                                              const std::vector<report::TrainingPoint>& training) {
   ClaimNumbers numbers;
-  for (const std::string& measure : Words(measures)) {
-    const auto refuse = [&](const std::string& what) {
-      return absl::InvalidArgumentError(absl::StrCat("measure '", Printable(measure), "': ", what));
-    };
-    const std::vector<std::string> parts = absl::StrSplit(measure, absl::MaxSplits('@', 1));
-    const std::vector<std::string> how =
-        parts.size() == 2 ? absl::StrSplit(parts[1], ':') : std::vector<std::string>();
-    uint32_t window = 0;
-    double bound = 0;
-    const bool last = how.size() == 2 && how[0] == "last",
-               first = how.size() == 3 && how[0] == "first" && ToNumber(how[2], &bound);
-    if ((!last && !first) || !absl::SimpleAtoi(how[1], &window) || window == 0)
-      return refuse("expected METRIC@last:N or METRIC@first:N:BOUND, N at least 1");
+  for (const std::string& word : Words(measures)) {
+    MENTOR_ASSIGN_OR_RETURN(const Measure measure, ParseMeasure(word));
     std::vector<double> values;
     for (const report::TrainingPoint& point : training) {
-      const auto found = point.metrics.find(parts[0]);
+      const auto found = point.metrics.find(measure.metric);
       values.push_back(found == point.metrics.end() ? kNone : found->second);
     }
     if (std::all_of(values.begin(), values.end(), [](double v) { return std::isnan(v); })) {
-      return refuse(absl::StrCat("the run has no metric '", Printable(parts[0]),
-                                 "'; metrics.csv in its folder names them"));
+      return WrongMeasure(word, absl::StrCat("the run has no metric '", Printable(measure.metric),
+                                             "'; metrics.csv in its folder names them"));
     }
-    const std::vector<double> means = report::RunningMean(values, static_cast<int>(window));
+    const std::vector<double> means = report::RunningMean(values, static_cast<int>(measure.window));
     double value = means.back();
-    if (first) {
+    if (measure.bound) {
       value = 0;
-      for (size_t i = window - 1; i < means.size() && value == 0; ++i)
-        if (means[i] >= bound) value = training[i].outer_update;
+      for (size_t i = measure.window - 1; i < means.size() && value == 0; ++i)
+        if (means[i] >= *measure.bound) value = training[i].outer_update;
     }
-    numbers[measure] = {value, kNone, kNone};
+    if (!std::isfinite(value)) {
+      return WrongMeasure(
+          word, absl::StrCat("the last ", measure.window, " outer updates have ",
+                             std::isnan(value) ? "no such number; take the mean of more"
+                                               : "one that is not finite; change the command"));
+    }
+    numbers[word] = {value, kNone, kNone};
   }
   return numbers;
 }

@@ -82,7 +82,8 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command);
 //   METRIC@last:N          mean of the last N outer updates
 //   METRIC@first:N:BOUND   the first outer update at which the mean of the last N reaches BOUND;
 //                          0: none did
-// INVALID_ARGUMENT names the measure.
+// INVALID_ARGUMENT names the measure. ParseClaims refuses what has another form; here a number must
+// be finite.
 absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
                                              const std::vector<report::TrainingPoint>& training);
 

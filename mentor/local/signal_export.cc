@@ -85,12 +85,25 @@ absl::StatusOr<RewardMix> MixOf(const v1::Shard& shard) {
   const OptionValues options =
       OptionValues::Parse(loop->options, shard.inner_loop().option(), "rule.option", &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  bool changed = false;  // Agents earned the task's reward scaled or delayed.
   for (const OptionInfo& option : loop->options) {
-    const auto number = [&] { return OptionNumber(options.text(option.name)); };
+    const std::string& text = options.text(option.name);
+    const auto number = [&] { return OptionNumber(text); };
     if (option.name == "c_ex") mix.task = number();
     if (option.name == "c_in") mix.signal = number();
     if (option.name == "reward_scale") mix.scale = number();
-    if (option.name == "extrinsic") mix.task_reward = options.text("extrinsic");
+    if (option.name == "extrinsic") mix.task_reward = text;
+    // Rule response_gradient; the values of meta_gradient name another thing.
+    if (option.name == "objective" && text == "success") mix.task_reward = text;
+    if (option.name == "scale_rewards" && text == "true") changed = true;
+    if (option.name == "reward_every" && number() != 1) changed = true;
+  }
+  if (changed && mix.task != 0) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "rule.option.c_ex: is %g, and each agent of rule %s earned the task's reward on a scale of "
+        "its own or delayed, which other agents cannot repeat; to export the signal, train with "
+        "--set rule.c_ex=0, or --set rule.scale_rewards=false --set rule.reward_every=1",
+        mix.task, shard.spec().rule().name()));
   }
   return mix;
 }

@@ -19,6 +19,7 @@
 #include "agents/minibatch_order.h"
 #include "agents/policy.h"
 #include "agents/policy_weights.h"
+#include "agents/worker_pool.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 #include "methods/lirpg/kernels.h"
@@ -203,6 +204,7 @@ class Lirpg : public InnerLoop {
     double outer_loss = 0, clipped = 0, norm = 0;
     LirpgGradient step;
     for (const Tensor& rows : minibatches) {
+      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       if (kernels != nullptr) {
         MENTOR_ASSIGN_OR_RETURN(step,
                                 kernels->Step(agents_, outer_.theta[0], critics_.theta, rows));

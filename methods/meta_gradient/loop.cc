@@ -243,11 +243,14 @@ class MetaGradient : public InnerLoop {
       Adopt(after, report);
       const std::vector<Tensor> minibatches =
           Minibatches(iteration, config_.critic, spec.agent().epochs());
-      extrinsic_critic_ = FitCritic(whole, config_.critic, extrinsic_critic_, normal.observations,
-                                    ToFloat(outer.returns), minibatches, OuterDiscounts());
+      MENTOR_ASSIGN_OR_RETURN(
+          extrinsic_critic_,
+          FitCritic(whole, config_.critic, extrinsic_critic_, normal.observations,
+                    ToFloat(outer.returns), minibatches, OuterDiscounts()));
       if (!inside_) {
-        critic_ = FitCritic(whole, config_.critic, critic_, normal.observations, returns,
-                            minibatches, sight_.discounts);
+        MENTOR_ASSIGN_OR_RETURN(
+            critic_, FitCritic(whole, config_.critic, critic_, normal.observations, returns,
+                               minibatches, sight_.discounts));
       }
     }
     lesson_ = std::move(lesson);

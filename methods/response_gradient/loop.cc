@@ -28,6 +28,7 @@
 #include "agents/minibatch_order.h"
 #include "agents/ppo_config.h"
 #include "agents/row_statistics.h"
+#include "agents/worker_pool.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
@@ -144,17 +145,17 @@ class ResponseGradient : public InnerLoop {
     const Tensor noise = perturbed ? Noise(iteration, config_.parts, config_.perturbation) : none;
     MENTOR_ASSIGN_OR_RETURN(Segment first_segment, collect(PoliciesWith(noise)));
     Round first = See(&first_segment, noise, report);
-    const TakenRound taken = PolicyRound(iteration, 0, first, report);
+    MENTOR_ASSIGN_OR_RETURN(const TakenRound taken, PolicyRound(iteration, 0, first, report));
 
     MENTOR_ASSIGN_OR_RETURN(Segment second_segment, collect(Policies()));
     Round second = See(&second_segment, none, report);
     if (learning) {
       const CpuTimer timer;
       ReportRounds(first, second, taken.agents.theta, report);
-      Validate(iteration, first, taken, second, report);
+      MENTOR_RETURN_IF_ERROR(Validate(iteration, first, taken, second, report));
       report->update_seconds += timer.Seconds();
     } else if (iteration + 1 < spec().lifetime().iterations()) {
-      PolicyRound(iteration, 1, second, report);
+      MENTOR_RETURN_IF_ERROR(PolicyRound(iteration, 1, second, report).status());
     }
     normaliser_.Add(first_segment.observations);
     normaliser_.Add(second_segment.observations);
@@ -368,9 +369,9 @@ class ResponseGradient : public InnerLoop {
                                    : Tensor()};
   }
 
-  // Equation 23. `number`: the round's number in its iteration.
-  TakenRound PolicyRound(uint32_t iteration, uint32_t number, const Round& round,
-                         LoopReport* report) {
+  // Equation 23. `number`: the round's number in its iteration. CANCELLED between two steps.
+  absl::StatusOr<TakenRound> PolicyRound(uint32_t iteration, uint32_t number, const Round& round,
+                                         LoopReport* report) {
     const CpuTimer timer;
     const v1::AgentSpec& agent = spec().agent();
     const Advantages estimate = AdvantagesOf(round, InnerRewards(round, round.segment.signals),
@@ -387,6 +388,7 @@ class ResponseGradient : public InnerLoop {
     const Tensor advantages = AsUsed(estimate.advantages), eta = EtaOf(phi());
     const AgentBatch value_before = inner_value_;
     for (const Tensor& rows : taken.minibatches) {
+      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       Tensor gradient;
       {
         const torch::AutoGradMode with_gradients(true);
@@ -408,8 +410,9 @@ class ResponseGradient : public InnerLoop {
   }
 
   // Equation 24: the gradient by phi, or the step that it made. `taken`: the policy round.
-  void Validate(uint32_t iteration, const Round& first, const TakenRound& taken,
-                const Round& second, LoopReport* report) {
+  // CANCELLED between two steps.
+  absl::Status Validate(uint32_t iteration, const Round& first, const TakenRound& taken,
+                        const Round& second, LoopReport* report) {
     const Tensor& theta_k = taken.agents.theta;
     const Tensor denominator =
         config_.round_k ? Act(theta_k, EtaOf(phi()), second).log_probs : second.segment.log_probs;
@@ -419,11 +422,12 @@ class ResponseGradient : public InnerLoop {
     const AgentBatch value_before = task_value_;
     const v1::AgentSpec& agent = spec().agent();
     for (const Tensor& rows : Minibatches(iteration, 1, agent.epochs(), agent.minibatches())) {
+      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       ValueStep(config_.value, TakeRows(second.observations, rows),
                 TakeRows(estimate.returns, rows), &task_value_);
     }
     task_value_ = ChooseAgents(task_value_.theta.isfinite().all(1), task_value_, value_before);
-    if (iteration < config_.warmup) return;
+    if (iteration < config_.warmup) return absl::OkStatus();
 
     // Terms 12 and 13 are taken once, where the steps of eta begin: they lead through the whole
     // policy round (methods/response_gradient/README.md#reading-terms-once).
@@ -441,11 +445,12 @@ class ResponseGradient : public InnerLoop {
       } else {
         ++report->nonfinite_updates;
       }
-      return;
+      return absl::OkStatus();
     }
     const AgentBatch before = outer_;
     bool first_step = true;
     for (const Tensor& rows : Minibatches(iteration, 1, config_.epochs, config_.minibatches)) {
+      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       const Tensor gradient =
           (DirectTerm(second, rows, denominator, advantages, first_step, report) + through) /
           static_cast<double>(num_agents());
@@ -463,6 +468,7 @@ class ResponseGradient : public InnerLoop {
     report->statistics["eta_displacement"] = EtaOf(report->outer_gradient).norm().item<double>();
     report->statistics["kl_validation_round"] = MeanOf(
         Divergence(second.segment.log_probs, Act(policy_.theta, EtaOf(phi()), second).log_probs));
+    return absl::OkStatus();
   }
 
   // Gradient [Q] of the outer loss (minus the task return), summed over the agents: term 11 on

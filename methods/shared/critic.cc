@@ -8,6 +8,8 @@
 #include "agents/adam.h"
 #include "agents/differentiable_update.h"
 #include "agents/policy.h"
+#include "agents/worker_pool.h"
+#include "common/check.h"
 
 namespace mentor::learner {
 using torch::Tensor;
@@ -43,11 +45,13 @@ Tensor CriticValues(const AgentShape& shape, const Tensor& theta, const Tensor& 
   return Forward({p[0], p[1], p[2], p[3], p[4], p[5]}, observations).squeeze(-1);
 }
 
-AgentBatch FitCritic(const AgentShape& shape, const PpoConfig& config, AgentBatch critic,
-                     const torch::Tensor& observations, const torch::Tensor& returns,
-                     const std::vector<torch::Tensor>& minibatches,
-                     const DiscountInput& discounts) {
+absl::StatusOr<AgentBatch> FitCritic(const AgentShape& shape, const PpoConfig& config,
+                                     AgentBatch critic, const torch::Tensor& observations,
+                                     const torch::Tensor& returns,
+                                     const std::vector<torch::Tensor>& minibatches,
+                                     const DiscountInput& discounts) {
   for (const torch::Tensor& rows : minibatches) {
+    MENTOR_RETURN_IF_ERROR(CheckInterrupt());
     torch::Tensor grad;
     {
       const c10::AutoGradMode gradients(true);

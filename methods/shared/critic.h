@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include <absl/status/statusor.h>
+
 #include "agents/agent_batch.h"
 #include "agents/agent_shape.h"
 #include "agents/param_layout.h"
@@ -30,10 +32,12 @@ torch::Tensor CriticValues(const AgentShape& shape, const torch::Tensor& theta,
                            const torch::Tensor& observations, const DiscountInput& discounts = {});
 
 // For each of `minibatches` ([S, B] int64, DrawMinibatches), makes one step of config's optimizer
-// on half the mean squared error. observations [S, T, D], returns [S, T].
-AgentBatch FitCritic(const AgentShape& shape, const PpoConfig& config, AgentBatch critic,
-                     const torch::Tensor& observations, const torch::Tensor& returns,
-                     const std::vector<torch::Tensor>& minibatches,
-                     const DiscountInput& discounts = {});
+// on half the mean squared error. observations [S, T, D], returns [S, T]. CANCELLED between two
+// steps (CallerScope).
+absl::StatusOr<AgentBatch> FitCritic(const AgentShape& shape, const PpoConfig& config,
+                                     AgentBatch critic, const torch::Tensor& observations,
+                                     const torch::Tensor& returns,
+                                     const std::vector<torch::Tensor>& minibatches,
+                                     const DiscountInput& discounts = {});
 
 }  // namespace mentor::learner

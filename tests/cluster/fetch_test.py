@@ -2,6 +2,7 @@
 run."""
 
 import csv
+import fcntl
 
 from harness import SIGINT, SPECS, ClusterTest, sets
 
@@ -194,6 +195,21 @@ class FetchTest(ClusterTest):
         self.assertEqual(
             [path.name for path in self.folder.iterdir() if path.name.startswith("out")], ["out"]
         )
+
+    def test_two_of_one_folder_do_not_mix(self):
+        self.create_experiment(self.address, "one")
+        out, parts = self.folder / "run", self.folder / "run.part"
+        parts.mkdir()
+        with (parts / "LOCK").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            said = self.fetch("one", out, code=5)
+        self.assertIn("run.part/LOCK is in use by another process", said)
+        self.assertFalse(out.exists())
+        self.fetch("one", out)
+        self.assertFalse(parts.exists())
+        # A failure leaves nothing where nothing was received.
+        self.fetch("none", self.folder / "other", code=3)
+        self.assertEqual(list(self.folder.glob("*.part")), [])
 
     def test_a_signal_ends_it(self):
         process = self.start(

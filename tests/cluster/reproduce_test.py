@@ -293,6 +293,11 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         shutil.rmtree(self.folder / "out")
         said = self.reproduce("tiny-2", "--server", address, code=1)
         self.assertIn("has an experiment of this name with another spec", said)
+        # A command that is none is named, and does not hold up the others.
+        self.edit("tiny-2", command=TINY + " --set agent.hidden_units=0")
+        said = self.reproduce("tiny", "--server", address, code=1)
+        self.assertRegex(said, "tiny-2: agent.hidden_units: is 0")
+        self.assertIn("1 passed, 2 failed", said)
 
     def test_a_campaign_has_more_runs_than_a_watch_takes(self):
         self.write([("tiny", n, f"{TINY} --set seed={n}") for n in range(1, 103)])

@@ -157,6 +157,41 @@ TEST_CASE("export: a signal of normalised observations has a format that older r
   CHECK(SpecHash(back->spec) == SpecHash(run.spec));
 }
 
+// Exports a spec's untrained result; returns which reward of the task its agents earn, or the
+// error.
+std::string TaskRewardOf(const std::string& spec, const std::filesystem::path& out) {
+  const auto loaded = LoadSpec(
+      "benchmark { name: 'point_reach' } lifetime { iterations: 2 steps_per_iteration: 40 } "
+      "evaluation { lifetimes_per_goal: 0 } " +
+      spec);
+  INFO(loaded.status());
+  REQUIRE(loaded.ok());
+  const auto exported = ExportSignal(MadeUpRun(WithDefaults(*loaded)), {.out = out});
+  if (!exported.ok()) return std::string(exported.status().message());
+  return nlohmann::json::parse(ReadText(out / kSignalJson))["reward"]["task_reward"];
+}
+
+TEST_CASE("export: the task's reward is named as the agents earned it", "[loopback]") {
+  const testing::TempFolder folder;
+  const std::string response =
+      "signal { name: 'bottleneck' role: REWARD } rule { name: 'response_gradient' "
+      "lifetimes_per_update: 1 shard_lifetimes: 1 ";
+  CHECK(TaskRewardOf(response + "}", folder.path() / "a") == "shaped");
+  CHECK(TaskRewardOf(response + "option { name: 'objective' value: 'success' } }",
+                     folder.path() / "b") == "success");
+  const std::string lirpg =
+      "signal { name: 'mlp' role: REWARD } rule { name: 'lirpg' lifetimes_per_update: 1 "
+      "shard_lifetimes: 1 option { name: 'extrinsic' value: 'success' } ";
+  CHECK(TaskRewardOf(lirpg + "}", folder.path() / "c") == "success");
+  const std::string half = lirpg + "option { name: 'c_ex' value: '0.5' } ";
+  const std::string unscaled = half + "option { name: 'scale_rewards' value: 'false' } ";
+  CHECK(Contains(TaskRewardOf(half + "}", folder.path() / "d"), "rule.option.c_ex: is 0.5"));
+  CHECK(TaskRewardOf(unscaled + "}", folder.path() / "e") == "success");
+  CHECK(Contains(
+      TaskRewardOf(unscaled + "option { name: 'reward_every' value: '3' } }", folder.path() / "f"),
+      "rule.reward_every=1"));
+}
+
 TEST_CASE("export: what cannot be exported is refused with the remedy", "[loopback]") {
   const testing::TempFolder folder;
   const auto spec = SpecWith("mlp");

@@ -71,6 +71,8 @@ TEST_CASE("claims: a file that is none is refused with row, column and remedy", 
     CHECK(ErrorOf(with("1", wrong)).find("c.csv:2: column numbers has '") == 0);
   }
   CHECK(ErrorOf(with("1", "\"seg2=1[2,1]\"")).find("column numbers") != std::string::npos);
+  CHECK(ErrorOf(kHeader + "reach,1,,,return@last5,,,,,,,,\n")
+            .find("c.csv:2: measure 'return@last5': expected METRIC@last:N") == 0);
   for (const std::string& hash :
        {kHash.substr(1), kHash + "a", std::string(64, 'A'), std::string(63, 'a') + "g"}) {
     CAPTURE(hash);
@@ -127,12 +129,21 @@ TEST_CASE("claims: measures of meta-training", "[unit]") {
   CHECK(numbers->at("success@last:2").mean == Approx(0.9));
   CHECK(numbers->at("success@first:2:0.69").mean == 4);
   CHECK(numbers->at("success@first:2:0.95").mean == 0);
-  for (const char* wrong : {"success", "success@last", "success@last:0", "success@mean:2",
-                            "success@first:2", "success@first:2:x", "other@last:2"}) {
+  for (const char* wrong :
+       {"success", "success@last", "success@last:0", "success@mean:2", "success@first:2",
+        "success@first:2:x", "other@last:2", "success@last:3000000000"}) {
     CAPTURE(wrong);
     CHECK(std::string(MeasureTraining(wrong, training).status().message()).find("measure '") == 0);
   }
   CHECK_FALSE(MeasureTraining("success@last:1", {}).ok());
+  // A file of claims has no place for what is not finite.
+  training.push_back({.outer_update = 6, .metrics = {{"loss", INFINITY}}});
+  CHECK(MeasureTraining("success@last:2", training)->at("success@last:2").mean == Approx(1));
+  for (const char* none : {"success@last:1", "loss@last:1"}) {
+    CAPTURE(none);
+    CHECK(MeasureTraining(none, training).status().message().find("the last 1 outer updates") !=
+          std::string::npos);
+  }
 }
 
 TEST_CASE("claims: a curve has the means of equal blocks", "[unit]") {

@@ -1,4 +1,5 @@
 // The response-gradient rule and its inner loop, fed with random collections.
+#include <atomic>
 #include <functional>
 #include <map>
 #include <string>
@@ -6,6 +7,7 @@
 
 #include "agents/gae.h"
 #include "agents/row_statistics.h"
+#include "agents/worker_pool.h"
 #include "common/spec/spec.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
@@ -134,6 +136,25 @@ std::string Bytes(const std::vector<v1::PolicyWeights>& policies) {
 }
 std::string Bytes(const InnerLoop& loop) {
   return Bytes(loop.Policies());
+}
+
+TEST_CASE("response gradient: both rounds end where their owner interrupts them", "[unit]") {
+  for (const int last : {1, 2}) {
+    Life life(Settings{});
+    std::atomic<bool> interrupt = false;
+    const learner::CallerScope caller(&interrupt);
+    int collections = 0;
+    LoopReport report;
+    const auto segment = life.loop->Iterate(
+        0,
+        [&](const auto&) -> absl::StatusOr<Segment> {
+          interrupt = ++collections == last;
+          return Life::Collected(1);
+        },
+        &report);
+    CHECK(segment.status().code() == absl::StatusCode::kCancelled);
+    CHECK(collections == last);
+  }
 }
 
 TEST_CASE("response gradient: a limit that is no end changes both rounds", "[unit]") {

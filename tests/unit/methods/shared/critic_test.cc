@@ -2,8 +2,10 @@
 #include "methods/shared/critic.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
+#include "agents/worker_pool.h"
 #include "common/rng.h"
 #include "tests/torch_testing.h"
 
@@ -49,7 +51,8 @@ double WorstError(double sees) {
   const std::vector<Tensor> all = {torch::arange(kSteps).unsqueeze(0)};
   for (int step = 0; step < 1500; ++step) {
     const double gamma = kGammas[static_cast<size_t>(step) % kGammas.size()];
-    critic = FitCritic(shape, config, critic, observations, returns(gamma), all, input(gamma));
+    critic =
+        FitCritic(shape, config, critic, observations, returns(gamma), all, input(gamma)).value();
   }
   double worst = 0;
   for (const double gamma : kGammas) {
@@ -65,6 +68,16 @@ TEST_CASE("critic: one that sees gamma fits the returns of several, one that doe
   INFO(sees << ", blind " << blind);
   CHECK(sees <= 0.05);
   CHECK(blind > 1);
+}
+
+TEST_CASE("critic: a fit ends where its owner interrupts it") {
+  const AgentShape shape{.observation_size = 3, .action_size = 1, .hidden_units = 4};
+  const std::atomic<bool> interrupt = true;
+  const CallerScope caller(&interrupt);
+  const auto fit =
+      FitCritic(shape, PpoConfig(), NewAgents(Normals({1, CriticSize(shape)}, 0)),
+                Normals({1, 5, 3}, 1), Normals({1, 5}, 2), {torch::arange(5).unsqueeze(0)});
+  CHECK(fit.status().code() == absl::StatusCode::kCancelled);
 }
 
 TEST_CASE("critic: without an embedding nothing is there to see") {
