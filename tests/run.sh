@@ -44,9 +44,9 @@ case "$preset" in
   *) build=build-$preset ;;
 esac
 
-wanted=(--objects)
+wanted=(--hosts --objects)
 if [ $all -eq 1 ]; then
-  wanted+=(--docs --hosts --manifests --notebook --nvcc --robots --shells --signal --studies)
+  wanted+=(--docs --manifests --notebook --nvcc --robots --shells --signal --studies)
 fi
 if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"

@@ -44,6 +44,7 @@ class ContractTest(unittest.TestCase):
                 check_env(env, skip_render_check=True)
                 env.close()
 
+    @module.needs_signal
     def test_the_check_of_stable_baselines3_passes(self):
         module.run_with_torch(
             """

@@ -1,17 +1,14 @@
 """The Python of README and of docs/python.md's environments runs as it stands there."""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", ROOT / "build/bin")).parent
-LIBRARIES = [BUILD / "python", *(ROOT / ".deps" / part for part in ("hosts", "signal"))]
-DEADLINE_S = 600
+import module
+from module import DEADLINE_S, LIBRARIES, ROOT
 
 
 def blocks(page, heading):
@@ -22,7 +19,7 @@ def blocks(page, heading):
 
 class FrontPageTest(unittest.TestCase):
     def runs(self, program):
-        path = os.pathsep.join(str(library) for library in LIBRARIES)
+        path = os.pathsep.join(LIBRARIES)
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
                 [sys.executable, "-c", program],
@@ -35,6 +32,7 @@ class FrontPageTest(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             return done.stdout
 
+    @module.needs_signal
     def test_the_lines_of_readme_train_and_teach(self):
         (program,) = blocks(ROOT / "README.md", "In Python")
         said = self.runs(

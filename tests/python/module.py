@@ -5,12 +5,16 @@ import os
 import pathlib
 import subprocess
 import sys
+import unittest
 import warnings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", ROOT / "build/bin")).parent
 LIBRARIES = [str(BUILD / "python"), *(str(ROOT / ".deps" / part) for part in ("hosts", "signal"))]
 DEADLINE_S = 600
+needs_signal = unittest.skipUnless(
+    (ROOT / ".deps" / "signal").is_dir(), "deploy/install.sh --signal was not run"
+)
 
 
 def make_importable():
