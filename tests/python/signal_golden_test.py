@@ -144,7 +144,12 @@ class GoldenTest(unittest.TestCase):
     def test_with_past_only_rewards_are_scaled_by_those_so_far(self):
         test = cases("mg_attention")[0][0]
         network = signal(
-            "attention", named(test["params"]), test["D"], test["A"], past_only=True
+            "attention",
+            named(test["params"]),
+            test["D"],
+            test["A"],
+            past_only=True,
+            signal_sees_reward=True,
         ).network
         rewards = np.random.default_rng(1).normal(2, 3, (2, 14, 1))
         statistics, parts = np.zeros((2, 3, 1)), []

@@ -149,7 +149,7 @@ class RunFolder:
             yield step, values
 
     def _stored_rows(self) -> Iterator[Tuple[int, Dict[str, float]]]:
-        """Fetched experiments have their points only in the database."""
+        """Older versions fetched experiments without metrics.csv."""
         by_step: Dict[int, Dict[str, float]] = {}
         for metric, step, value in self._query(
             "SELECT metric, step, value FROM points WHERE uid = ? AND value IS NOT NULL"
