@@ -8,6 +8,7 @@
 
 #include "agents/ppo_loss.h"
 #include "agents/row_statistics.h"
+#include "agents/worker_pool.h"
 #include "common/check.h"
 
 namespace mentor::learner {
@@ -100,23 +101,27 @@ class Steps {
   }
 
   // Steps [0, end) without a graph. Adds the agents before each step to *path unless it is null.
-  AgentBatch Run(int64_t end, std::vector<AgentBatch>* path) {
+  absl::StatusOr<AgentBatch> Run(int64_t end, std::vector<AgentBatch>* path) {
     AgentBatch x = Detached(agents_);
     const std::vector<Tensor> inputs = Leaves(/*graph=*/false);
     for (int64_t k = 0; k < end; ++k) {
+      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       if (path != nullptr) path->push_back(x);
       x = Step(x, inputs, k, /*graph=*/false);
     }
     return x;
   }
 
-  StepsGradient Unrolled(const AgentLoss& outer_loss) {
+  absl::StatusOr<StepsGradient> Unrolled(const AgentLoss& outer_loss) {
     const int64_t first = FirstStep();
-    AgentBatch x = Run(first, nullptr);
+    MENTOR_ASSIGN_OR_RETURN(AgentBatch x, Run(first, nullptr));
     const c10::AutoGradMode gradients(true);
     const Tensor theta = x.theta.requires_grad_(true);
     const std::vector<Tensor> inputs = Leaves(/*graph=*/true);
-    for (int64_t k = first; k < steps_; ++k) x = Step(x, inputs, k, /*graph=*/true);
+    for (int64_t k = first; k < steps_; ++k) {
+      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
+      x = Step(x, inputs, k, /*graph=*/true);
+    }
     StepsGradient result;
     const Tensor loss = outer_loss(x.theta);
     std::vector<Tensor> by = {x.theta, theta};
@@ -133,9 +138,9 @@ class Steps {
     return result;
   }
 
-  StepsGradient Replay(const AgentLoss& outer_loss) {
+  absl::StatusOr<StepsGradient> Replay(const AgentLoss& outer_loss) {
     std::vector<AgentBatch> path;
-    const AgentBatch after = Run(steps_, &path);
+    MENTOR_ASSIGN_OR_RETURN(const AgentBatch after, Run(steps_, &path));
     const c10::AutoGradMode gradients(true);
     StepsGradient result;
     result.after = after;
@@ -149,6 +154,7 @@ class Steps {
     Tensor theta_bar = result.outer_theta, m_bar = torch::zeros_like(theta_bar),
            v_bar = torch::zeros_like(theta_bar);
     for (int64_t k = steps_ - 1; k >= FirstStep(); --k) {
+      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       AgentBatch x = Detached(path[k]);
       std::vector<Tensor> by;
       for (Tensor* leaf : {&x.theta, &x.adam_m, &x.adam_v})
@@ -172,7 +178,8 @@ class Steps {
     return result;
   }
 
-  StepsGradient Differentiate(const AgentLoss& outer_loss, UpdateImplementation implementation) {
+  absl::StatusOr<StepsGradient> Differentiate(const AgentLoss& outer_loss,
+                                              UpdateImplementation implementation) {
     if (implementation == UpdateImplementation::kAuto) {
       implementation = steps_ > kUnrolledStepsMax ? UpdateImplementation::kReplay
                                                   : UpdateImplementation::kUnrolled;
@@ -295,11 +302,13 @@ Tensor TakeRows(const Tensor& x, const Tensor& rows) {
   return x.gather(1, rows.unsqueeze(-1).expand({-1, -1, x.size(-1)}));
 }
 
-std::vector<Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents, int64_t steps,
-                                    int64_t epochs, int64_t minibatches) {
+absl::StatusOr<std::vector<Tensor>> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents,
+                                                    int64_t steps, int64_t epochs,
+                                                    int64_t minibatches) {
   const int64_t size = MinibatchSteps(steps, minibatches);
   std::vector<Tensor> drawn;
   for (int64_t epoch = 0; epoch < epochs; ++epoch) {
+    MENTOR_RETURN_IF_ERROR(CheckInterrupt());
     Tensor rows = torch::empty({num_agents, steps}, torch::kInt64);
     for (int64_t s = 0; s < num_agents; ++s) {
       order(s, epoch, {rows.data_ptr<int64_t>() + s * steps, static_cast<size_t>(steps)});
@@ -310,33 +319,38 @@ std::vector<Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_age
   return drawn;
 }
 
-UpdateOutputs RunUpdate(const AgentShape& shape, const UpdateConfig& config,
-                        const UpdateInputs& inputs) {
+absl::StatusOr<UpdateOutputs> RunUpdate(const AgentShape& shape, const UpdateConfig& config,
+                                        const UpdateInputs& inputs) {
   PpoSteps ppo(shape, config, inputs);
   const StepLoss loss = ppo.Loss();
   const std::vector<Tensor> leaves = {inputs.advantages};
   Steps steps(config, inputs.agents, inputs.steps(), loss, leaves);
-  AgentBatch after = steps.Run(inputs.steps(), nullptr);
-  return {std::move(after), ppo.Trace(steps.GradNorms())};
+  MENTOR_ASSIGN_OR_RETURN(AgentBatch after, steps.Run(inputs.steps(), nullptr));
+  return UpdateOutputs{std::move(after), ppo.Trace(steps.GradNorms())};
 }
 
-UpdateGradient DifferentiateUpdate(const AgentShape& shape, const UpdateConfig& config,
-                                   const UpdateInputs& inputs, const AgentLoss& outer_loss,
-                                   UpdateImplementation implementation) {
+absl::StatusOr<UpdateGradient> DifferentiateUpdate(const AgentShape& shape,
+                                                   const UpdateConfig& config,
+                                                   const UpdateInputs& inputs,
+                                                   const AgentLoss& outer_loss,
+                                                   UpdateImplementation implementation) {
   PpoSteps ppo(shape, config, inputs);
-  const StepsGradient steps = DifferentiateSteps(config, inputs.agents, inputs.steps(), ppo.Loss(),
-                                                 {inputs.advantages}, outer_loss, implementation);
-  return {.after = {steps.after, ppo.Trace(steps.grad_norm)},
-          .outer_loss = steps.outer_loss,
-          .outer_theta = steps.outer_theta,
-          .advantages = steps.inputs[0],
-          .theta = steps.theta};
+  MENTOR_ASSIGN_OR_RETURN(const StepsGradient steps,
+                          DifferentiateSteps(config, inputs.agents, inputs.steps(), ppo.Loss(),
+                                             {inputs.advantages}, outer_loss, implementation));
+  return UpdateGradient{.after = {steps.after, ppo.Trace(steps.grad_norm)},
+                        .outer_loss = steps.outer_loss,
+                        .outer_theta = steps.outer_theta,
+                        .advantages = steps.inputs[0],
+                        .theta = steps.theta};
 }
 
-StepsGradient DifferentiateSteps(const UpdateConfig& config, const AgentBatch& agents,
-                                 int64_t steps, const StepLoss& loss,
-                                 const std::vector<Tensor>& inputs, const AgentLoss& outer_loss,
-                                 UpdateImplementation implementation) {
+absl::StatusOr<StepsGradient> DifferentiateSteps(const UpdateConfig& config,
+                                                 const AgentBatch& agents, int64_t steps,
+                                                 const StepLoss& loss,
+                                                 const std::vector<Tensor>& inputs,
+                                                 const AgentLoss& outer_loss,
+                                                 UpdateImplementation implementation) {
   return Steps(config, agents, steps, loss, inputs).Differentiate(outer_loss, implementation);
 }
 

@@ -23,6 +23,8 @@
 #include <functional>
 #include <vector>
 
+#include <absl/status/statusor.h>
+
 #include "agents/agent_batch.h"
 #include "agents/agent_shape.h"
 #include "agents/minibatch_order.h"
@@ -71,9 +73,11 @@ struct UpdateInputs {
   UpdateInputs Agents(int64_t first, int64_t count) const;
 };
 
-// epochs x minibatches index tensors into a segment, by permutations of its steps.
-std::vector<torch::Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents,
-                                           int64_t steps, int64_t epochs, int64_t minibatches);
+// epochs x minibatches index tensors into a segment, by permutations of its steps. This and the
+// steps below end with an error where the caller is interrupted (worker_pool.h).
+absl::StatusOr<std::vector<torch::Tensor>> DrawMinibatches(const MinibatchOrder& order,
+                                                           int64_t num_agents, int64_t steps,
+                                                           int64_t epochs, int64_t minibatches);
 // Rows [S, B] of x [S, T, ...].
 torch::Tensor TakeRows(const torch::Tensor& x, const torch::Tensor& rows);
 
@@ -88,8 +92,8 @@ struct UpdateOutputs {
 };
 
 // The K steps, without a graph.
-UpdateOutputs RunUpdate(const AgentShape& shape, const UpdateConfig& config,
-                        const UpdateInputs& inputs);
+absl::StatusOr<UpdateOutputs> RunUpdate(const AgentShape& shape, const UpdateConfig& config,
+                                        const UpdateInputs& inputs);
 
 // Loss of each agent [S] as a differentiable function of theta [S, P].
 using AgentLoss = std::function<torch::Tensor(const torch::Tensor& theta)>;
@@ -103,7 +107,7 @@ struct UpdateGradient {
 };
 
 // U and the gradient of an outer loss of its result.
-UpdateGradient DifferentiateUpdate(
+absl::StatusOr<UpdateGradient> DifferentiateUpdate(
     const AgentShape& shape, const UpdateConfig& config, const UpdateInputs& inputs,
     const AgentLoss& outer_loss, UpdateImplementation implementation = UpdateImplementation::kAuto);
 
@@ -120,10 +124,9 @@ struct StepsGradient {
   torch::Tensor theta;                // and by theta before.
   torch::Tensor grad_norm;            // [S, K], before clipping
 };
-StepsGradient DifferentiateSteps(const UpdateConfig& config, const AgentBatch& agents,
-                                 int64_t steps, const StepLoss& loss,
-                                 const std::vector<torch::Tensor>& inputs,
-                                 const AgentLoss& outer_loss,
-                                 UpdateImplementation implementation = UpdateImplementation::kAuto);
+absl::StatusOr<StepsGradient> DifferentiateSteps(
+    const UpdateConfig& config, const AgentBatch& agents, int64_t steps, const StepLoss& loss,
+    const std::vector<torch::Tensor>& inputs, const AgentLoss& outer_loss,
+    UpdateImplementation implementation = UpdateImplementation::kAuto);
 
 }  // namespace mentor::learner

@@ -92,8 +92,12 @@ def read(file=None):
             numbers = {}
             for word in row["numbers"].split():
                 name, _, text = word.rpartition("=")
-                mean, low, high = NUMBER.fullmatch(text).groups()
-                numbers[name] = (float(mean), low and float(low), high and float(high))
+                try:
+                    mean, low, high = NUMBER.fullmatch(text).groups()
+                    numbers[name] = (float(mean), low and float(low), high and float(high))
+                except (AttributeError, ValueError):
+                    where = f"claim {row['claim']}, run {row['run']}"
+                    raise Mistake(f"{where}: '{word}' is no number") from None
             claims.setdefault(row["claim"], {})[row["run"]] = {**row, "numbers": numbers}
     return claims
 
@@ -104,6 +108,8 @@ def value_of(place, claims):
     if name not in claims or not words:
         raise Mistake(f"{{{place}}}: no claim '{name}' with a number in {CLAIMS.name}")
     runs = [row for run, row in claims[name].items() if run != "all"]
+    if not runs:
+        raise Mistake(f"{{{place}}}: claim '{name}' has no runs in {CLAIMS.name}; plan them there")
     whole = claims[name].get("all", runs[0])
     made = [row for row in runs if row["hash"] or row["evaluation"]]
     number, words = words[0], words[1:]

@@ -124,16 +124,26 @@ class Recorded:
         if claim not in self.claims:
             raise claims.Mistake(f"no claim '{claim}'")
         runs = [row for run, row in self.claims[claim].items() if run != "all"]
+        if not runs:
+            raise claims.Mistake(f"claim {claim} has no runs; plan them in the file of claims")
         return runs, [row for row in runs if row["hash"]]
 
     def finals(self, claim):
         """The final returns of the runs that have ended."""
-        return [
-            value[0]
-            for row in self.runs(claim)[1]
-            for number, value in row["numbers"].items()
-            if number.partition("@last:")[0] in RETURNS
-        ]
+        finals = []
+        for row in self.runs(claim)[1]:
+            measured = [
+                value[0]
+                for number, value in row["numbers"].items()
+                if number.partition("@last:")[0] in RETURNS
+            ]
+            if len(measured) != 1:
+                raise claims.Mistake(
+                    f"claim {claim}, run {row['run']}: its measures must name one of "
+                    f"{' and '.join(f'{name}@last:N' for name in RETURNS)}"
+                )
+            finals += measured
+        return finals
 
     def curves(self, claim, shown="return"):
         """[(steps, value), ...] of each run that has ended. Remembers runs that have no curve."""
@@ -145,9 +155,14 @@ class Recorded:
                 continue
             with path.open(encoding="utf-8", newline="") as file:
                 lines = list(csv.DictReader(file))
-            if lines[-1]["env_steps"] != row["env_steps"]:
+            if not lines or lines[-1].get("env_steps") != row["env_steps"]:
                 raise claims.Mistake(f"{path} is the curve of another run; record the run again")
-            curve = [(int(line["env_steps"]), value_of(line, shown)) for line in lines]
+            try:
+                curve = [(int(line["env_steps"]), value_of(line, shown)) for line in lines]
+            except (KeyError, StopIteration, TypeError, ValueError):
+                raise claims.Mistake(
+                    f"{path} has no {shown} in a line; record the run again"
+                ) from None
             curves.append([point for point in curve if point[1] is not None])
         return curves
 
@@ -338,16 +353,18 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=claims.ROOT / "docs" / "images")
     parser.add_argument("figures", nargs="*", metavar="FIGURE")
     flags = parser.parse_args()
-    recorded = Recorded(flags.claims)
     if unknown := set(flags.figures) - set(FIGURES):
         parser.error(f"no figure {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
     try:
+        recorded = Recorded(flags.claims)
         for name in flags.figures or FIGURES:
             draw(name, recorded, flags.out)
     except claims.Mistake as mistake:
         sys.exit(f"curves.py: {mistake}")
     except FileNotFoundError as error:
-        sys.exit(f"curves.py: {error}; gnuplot-nox is a package of Debian, --out a folder")
+        sys.exit(
+            f"curves.py: {error}; --claims is a file, --out a folder; gnuplot is in gnuplot-nox"
+        )
     except subprocess.CalledProcessError as error:
         sys.exit(f"curves.py: gnuplot failed: {error.stderr}")
     if recorded.missing:

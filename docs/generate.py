@@ -322,7 +322,10 @@ def main():
     if arguments not in ([], ["--check"]):
         print(__doc__)
         return 0 if arguments in (["--help"], ["-h"]) else 2
-    recorded = curves.Recorded(claims.CLAIMS)
+    try:
+        recorded = curves.Recorded(claims.CLAIMS)
+    except claims.Mistake as mistake:
+        sys.exit(f"{claims.CLAIMS.name}: {mistake}")
     paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     texts = {path: None for path in paths}
     texts.update((ROOT / "docs" / name, page) for name, page in PAGES.items())

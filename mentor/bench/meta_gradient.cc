@@ -60,7 +60,8 @@ absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
   inputs.values = NormalTensor({kLifetimes, kMetaSteps}, 3);
   inputs.advantages = NormalTensor({kLifetimes, kMetaSteps}, 4);
   inputs.minibatches =
-      learner::DrawMinibatches(order, kLifetimes, kMetaSteps, kMetaEpochs, kMetaMinibatches);
+      learner::DrawMinibatches(order, kLifetimes, kMetaSteps, kMetaEpochs, kMetaMinibatches)
+          .value();
   const learner::OuterRows rows{inputs.observations,
                                 inputs.actions,
                                 inputs.log_probs,
@@ -88,12 +89,13 @@ absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
   const auto differentiate = [&](learner::UpdateImplementation implementation) {
     groups([&](int64_t first, int64_t count) {
       const learner::OuterRows own = rows.Agents(first, count);
-      learner::DifferentiateUpdate(
+      const auto made = learner::DifferentiateUpdate(
           shape, config, inputs.Agents(first, count),
           [&](const torch::Tensor& theta) {
             return learner::OuterLoss(layout, theta, own, learner::OuterConfig{});
           },
           implementation);
+      MENTOR_CHECK(made.ok());
     });
   };
   const auto kernels = [&] {
@@ -103,7 +105,7 @@ absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
   };
   const auto plain = [&] {
     groups([&](int64_t first, int64_t count) {
-      learner::RunUpdate(shape, config, inputs.Agents(first, count));
+      MENTOR_CHECK(learner::RunUpdate(shape, config, inputs.Agents(first, count)).ok());
     });
   };
   const auto replay = [&] { differentiate(learner::UpdateImplementation::kReplay); };

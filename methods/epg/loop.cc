@@ -98,7 +98,7 @@ class EvolvedLoss : public LearningLoop {
     const Segment seen = normaliser_.Normalise(segment);
     Remember(seen);
     report->statistics["mix"] = mix_;
-    if (LearnsAfter(iteration)) Update(iteration, seen, report);
+    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, seen, report));
     normaliser_.Add(segment.observations);
     report->update_seconds += timer.Seconds();
     return segment;
@@ -177,7 +177,7 @@ class EvolvedLoss : public LearningLoop {
     return torch::cat({policy.output, policy.log_std.expand_as(policy.output)}, 2);
   }
 
-  void Update(uint32_t iteration, const Segment& seen, LoopReport* report) {
+  absl::Status Update(uint32_t iteration, const Segment& seen, LoopReport* report) {
     const v1::ExperimentSpec& spec = context_.shard->spec();
     Targets targets{.config = PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1,
                                                 /*num_updates=*/spec.lifetime().iterations() - 1),
@@ -192,14 +192,18 @@ class EvolvedLoss : public LearningLoop {
     const AgentBatch before = agents_;
     Tensor finite = torch::ones({context_.num_agents()}, torch::kBool);
     Tensor first, last;
-    for (const Tensor& rows : DrawMinibatches(order, context_.num_agents(), context_.steps(),
-                                              targets.config.epochs, targets.config.minibatches)) {
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
+                            DrawMinibatches(order, context_.num_agents(), context_.steps(),
+                                            targets.config.epochs, targets.config.minibatches));
+    for (const Tensor& rows : minibatches) {
+      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       last = Step(targets, seen, rows, &finite);
       if (!first.defined()) first = last;
     }
     // An agent with a number that is not finite stays as it was.
     agents_ = ChooseAgents(finite, agents_, before);
     Report(seen, before, finite, first, last, report);
+    return absl::OkStatus();
   }
 
   void AddPpo(const Segment& seen, Targets* targets) const {
@@ -292,6 +296,9 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const int64_t graph =
       GraphNumbersPerStep(shape) + context.network->NumbersPerStep(/*graph=*/true);
   sizes.at_once += context.num_agents() * 2 * loss.steps * graph;
+  // Minibatches' rows as int64, all epochs at once.
+  const int64_t epochs = context.shard->spec().agent().epochs();
+  sizes.at_once += context.num_agents() * 2 * epochs * context.steps();
   return sizes;
 }
 

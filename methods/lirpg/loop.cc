@@ -41,7 +41,7 @@ const auto kOptions = Bind<LirpgSettings>(
       "The task's own reward r_ex: the environment's, or the sparse success signal."},
      {&LirpgSettings::c_ex, "c_ex", "0", 0, 1e30,
       "Weight of r_ex in the agents' reward; released: 0 and 0.01."},
-     {&LirpgSettings::c_in, "c_in", "1", 0, 1e30,
+     {&LirpgSettings::c_in, "c_in", "1", 0, 1000,
       "Weight of the learned reward in the agents' reward; 0: PPO, and nothing is learned beside "
       "the agents."},
      {In(&LirpgSettings::reward, &TaskRewardConfig::scaled), "scale_rewards", true,
@@ -95,12 +95,12 @@ class Lirpg : public InnerLoop {
 
     // With frozen meta-parameters the last iteration only collects, as in every loop.
     const bool teaches = context_.shard->outer_learning();
-    if (teaches && settings_.teaches()) {
-      MENTOR_RETURN_IF_ERROR(
-          Teach(config, segment, shown, before, Minibatches(iteration, config.update.ppo), report));
-    } else if (teaches || iteration + 1 < spec().lifetime().iterations()) {
-      MENTOR_RETURN_IF_ERROR(Learn(config, segment, collected.signals,
-                                   Minibatches(iteration, config.update.ppo), report));
+    if (teaches || iteration + 1 < spec().lifetime().iterations()) {
+      MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
+                              Minibatches(iteration, config.update.ppo));
+      MENTOR_RETURN_IF_ERROR(teaches && settings_.teaches()
+                                 ? Teach(config, segment, shown, before, minibatches, report)
+                                 : Learn(config, segment, collected.signals, minibatches, report));
     }
     normaliser_.Add(collected.observations);
     ReportSegment(collected, report);
@@ -182,7 +182,8 @@ class Lirpg : public InnerLoop {
     return shown;
   }
 
-  std::vector<Tensor> Minibatches(uint32_t iteration, const PpoConfig& config) const {
+  absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration,
+                                                  const PpoConfig& config) const {
     const MinibatchOrder order =
         KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()), iteration,
                    context_.noise_numbers());
@@ -204,13 +205,12 @@ class Lirpg : public InnerLoop {
     double outer_loss = 0, clipped = 0, norm = 0;
     LirpgGradient step;
     for (const Tensor& rows : minibatches) {
-      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       if (kernels != nullptr) {
         MENTOR_ASSIGN_OR_RETURN(step,
                                 kernels->Step(agents_, outer_.theta[0], critics_.theta, rows));
       } else {
-        step = LirpgStep(shape_, config, segment, agents_, rewards, outer_.theta[0], critics_.theta,
-                         rows);
+        MENTOR_ASSIGN_OR_RETURN(step, LirpgStep(shape_, config, segment, agents_, rewards,
+                                                outer_.theta[0], critics_.theta, rows));
       }
       agents_ = step.agents;
       report->nonfinite_updates += static_cast<uint64_t>(step.left_out);
@@ -251,7 +251,7 @@ class Lirpg : public InnerLoop {
       MENTOR_ASSIGN_OR_RETURN(after,
                               RunUpdateByKernels(shape_, config.update, inputs, context_.pool));
     } else {
-      after = RunUpdate(shape_, config.update, inputs);
+      MENTOR_ASSIGN_OR_RETURN(after, RunUpdate(shape_, config.update, inputs));
     }
     // Agents whose update is not finite stay as they were, by the kernels anyway.
     const Tensor steps = agents_.adam_steps;
@@ -363,11 +363,10 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const int64_t agents = context.num_agents(), steps = context.steps();
   const int64_t rows = 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1);
   const int64_t graph = GraphNumbersPerStep(shape);
-  const int64_t updates = int64_t{agent.epochs()} * agent.minibatches();
   return {.state = 9 * (p + critic) + 6 * num_meta_parameters,
           .saved = 3 * (p + critic) + 3 * num_meta_parameters,
           .policy = p - critic,
-          .at_once = agents * (steps * (2 * graph + 2 * updates +
+          .at_once = agents * (steps * (2 * graph + 2 * int64_t{agent.epochs()} +
                                         4 * context.network->NumbersPerStep(/*graph=*/true)) +
                                4 * rows * graph + 10 * p),
           .per_thread = 4 * num_meta_parameters};

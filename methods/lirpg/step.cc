@@ -78,10 +78,10 @@ Tensor MixedAdvantages(const LirpgConfig& config, const LirpgSegment& segment,
       .advantages.to(segment.inputs.values.scalar_type());
 }
 
-LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
-                        const LirpgSegment& segment, const AgentBatch& agents,
-                        const LearnedRewards& rewards, const Tensor& weights, const Tensor& critics,
-                        const Tensor& rows) {
+absl::StatusOr<LirpgGradient> LirpgStep(const AgentShape& shape, const LirpgConfig& config,
+                                        const LirpgSegment& segment, const AgentBatch& agents,
+                                        const LearnedRewards& rewards, const Tensor& weights,
+                                        const Tensor& critics, const Tensor& rows) {
   const PpoConfig& ppo = config.update.ppo;
   LirpgGradient result;
   const at::AutoGradMode gradients(true);
@@ -98,12 +98,13 @@ LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
                       TakeRows(segment.task_advantages, rows).to(inputs.values.scalar_type()),
                       {}};
   const ParamLayout layout = AgentLayout(shape);
-  const UpdateGradient update = DifferentiateUpdate(
-      shape, config.update, inputs,
-      [&](const Tensor& theta) {
-        return OuterLoss(layout, theta, own, config.outer, &result.outer);
-      },
-      UpdateImplementation::kUnrolled);
+  MENTOR_ASSIGN_OR_RETURN(const UpdateGradient update,
+                          DifferentiateUpdate(
+                              shape, config.update, inputs,
+                              [&](const Tensor& theta) {
+                                return OuterLoss(layout, theta, own, config.outer, &result.outer);
+                              },
+                              UpdateImplementation::kUnrolled));
   result.agents = ChooseAgents(IsFinite(update.after.agents), update.after.agents, agents);
   result.trace = update.after.trace;
   result.outer_loss = update.outer_loss;

@@ -51,10 +51,10 @@ struct LirpgGradient {
 
 // `rows` [S, B]: the minibatch's steps, for both losses. critics: theta [S, C] of the task's
 // critics (critic.h). An agent whose numbers are not finite gives no gradient.
-LirpgGradient LirpgStep(const AgentShape& shape, const LirpgConfig& config,
-                        const LirpgSegment& segment, const AgentBatch& agents,
-                        const LearnedRewards& rewards, const torch::Tensor& weights,
-                        const torch::Tensor& critics, const torch::Tensor& rows);
+absl::StatusOr<LirpgGradient> LirpgStep(const AgentShape& shape, const LirpgConfig& config,
+                                        const LirpgSegment& segment, const AgentBatch& agents,
+                                        const LearnedRewards& rewards, const torch::Tensor& weights,
+                                        const torch::Tensor& critics, const torch::Tensor& rows);
 
 // The advantages [S, T] that agents learn from when they earn `learned` [S, T] too.
 torch::Tensor MixedAdvantages(const LirpgConfig& config, const LirpgSegment& segment,

@@ -65,7 +65,7 @@ const auto kOptions = Bind<LoopConfig>(
      {&LoopConfig::reward_scale, "reward_scale", "1", 0, 1e30,
       "Factor on r_ex, for agents, critics and network."},
      {&LoopConfig::c_ex, "c_ex", "1", 0, 1e30, "Weight of r_ex in the agents' reward."},
-     {&LoopConfig::c_in, "c_in", "0.5", 0, 1e30, "Weight of the signal in the agents' reward."},
+     {&LoopConfig::c_in, "c_in", "0.5", 0, 1000, "Weight of the signal in the agents' reward."},
      {&LoopConfig::gamma_out, "gamma_out", "0.99", 0, 1, "Discount of the outer objective."},
      {&LoopConfig::lambda_out, "lambda_out", "0.95", 0, 1,
       "Lambda of the outer objective's advantages."},
@@ -204,7 +204,8 @@ class MetaGradient : public InnerLoop {
                          config_.value_error() ? ToFloat(outer.returns) : Tensor()};
 
     if (teaches && config_.fresh && iteration > 0) {
-      lesson_.inputs.minibatches = Minibatches(iteration - 1, Config(iteration - 1).ppo, 0);
+      MENTOR_ASSIGN_OR_RETURN(lesson_.inputs.minibatches,
+                              Minibatches(iteration - 1, Config(iteration - 1).ppo, 0));
       MENTOR_RETURN_IF_ERROR(
           Teach(Config(iteration - 1), lesson_, rows, report, /*after=*/nullptr));
     }
@@ -231,7 +232,8 @@ class MetaGradient : public InnerLoop {
                      .log_probs = normal.log_probs,
                      .values = inside_ ? seen.values : Tensor(),
                      .advantages = advantages,
-                     .minibatches = Minibatches(iteration, config.ppo, 0)};
+                     .minibatches = {}};
+    MENTOR_ASSIGN_OR_RETURN(lesson.inputs.minibatches, Minibatches(iteration, config.ppo, 0));
     // With frozen meta-parameters the last iteration only collects, as in every loop.
     if (teaches || iteration + 1 < spec.lifetime().iterations()) {
       UpdateOutputs after;
@@ -241,8 +243,8 @@ class MetaGradient : public InnerLoop {
         MENTOR_RETURN_IF_ERROR(Update(config, lesson.inputs, &after));
       }
       Adopt(after, report);
-      const std::vector<Tensor> minibatches =
-          Minibatches(iteration, config_.critic, spec.agent().epochs());
+      MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
+                              Minibatches(iteration, config_.critic, spec.agent().epochs()));
       MENTOR_ASSIGN_OR_RETURN(
           extrinsic_critic_,
           FitCritic(whole, config_.critic, extrinsic_critic_, normal.observations,
@@ -374,8 +376,8 @@ class MetaGradient : public InnerLoop {
   }
 
   // Permutations first_epoch, first_epoch + 1, ... of an iteration.
-  std::vector<Tensor> Minibatches(uint32_t iteration, const PpoConfig& config,
-                                  int64_t first_epoch) const {
+  absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration, const PpoConfig& config,
+                                                  int64_t first_epoch) const {
     const v1::ExperimentSpec& spec = context_.shard->spec();
     const MinibatchOrder order =
         KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
@@ -389,12 +391,11 @@ class MetaGradient : public InnerLoop {
 
   // Calls work(group, first agent, number of agents) side by side.
   absl::Status ForGroups(
-      const std::function<void(int64_t group, int64_t first, int64_t count)>& work) const {
+      const std::function<absl::Status(int64_t group, int64_t first, int64_t count)>& work) const {
     const int64_t agents = context_.num_agents();
     return ParallelFor(context_.pool, NumGroups(), [&](int64_t group) {
       const int64_t first = group * agents / NumGroups();
-      work(group, first, (group + 1) * agents / NumGroups() - first);
-      return absl::OkStatus();
+      return work(group, first, (group + 1) * agents / NumGroups() - first);
     });
   }
   int64_t NumGroups() const { return (context_.num_agents() + kGroupAgents - 1) / kGroupAgents; }
@@ -426,7 +427,8 @@ class MetaGradient : public InnerLoop {
                       UpdateOutputs* after) const {
     std::vector<UpdateOutputs> parts(NumGroups());
     MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
-      parts[group] = RunUpdate(shape_, config, inputs.Agents(first, count));
+      MENTOR_ASSIGN_OR_RETURN(parts[group], RunUpdate(shape_, config, inputs.Agents(first, count)));
+      return absl::OkStatus();
     }));
     *after = Joined(parts);
     return absl::OkStatus();
@@ -445,14 +447,16 @@ class MetaGradient : public InnerLoop {
     MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
       Part& part = parts[group];
       const OuterRows own = rows.Agents(first, count);
-      part.update = DifferentiateUpdate(
-          shape_, config, lesson.inputs.Agents(first, count),
-          [&](const Tensor& theta) {
-            return OuterLoss(layout, theta, own, config_.outer, &part.outer);
-          },
-          config_.implementation);
+      MENTOR_ASSIGN_OR_RETURN(part.update, DifferentiateUpdate(
+                                               shape_, config, lesson.inputs.Agents(first, count),
+                                               [&](const Tensor& theta) {
+                                                 return OuterLoss(layout, theta, own, config_.outer,
+                                                                  &part.outer);
+                                               },
+                                               config_.implementation));
       part.weights =
           WeightsGradient(lesson, first, count, part.update).to(torch::kCPU, torch::kFloat64);
+      return absl::OkStatus();
     }));
     Tensor gradient = torch::zeros({weights_.numel()}, torch::kFloat64);
     for (const Part& part : parts) gradient += part.weights;
@@ -583,6 +587,7 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const bool replays =
       config.implementation == UpdateImplementation::kReplay ||
       (config.implementation == UpdateImplementation::kAuto && differentiated > kUnrolledStepsMax);
+  const int64_t permutations = int64_t{agent.epochs()} + config.critic.epochs;
   const int64_t at_once = replays ? 1 : differentiated;
   const int64_t graph = GraphNumbersPerStep(whole);
   const int64_t signal = context.network->NumbersPerStep(/*graph=*/true);
@@ -594,7 +599,8 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   sizes.saved = 3 * p + 2 * 3 * critic + (config.fresh ? 3 * p + steps * seen : 0);
   sizes.policy = p - critic;
   // Values of all steps, minibatches' rows as int64, and the critics' graph.
-  sizes.at_once = agents * (steps * (2 * graph + 2 * updates + seen) + 2 * critic_rows * graph);
+  sizes.at_once =
+      agents * (steps * (2 * graph + 2 * permutations + seen) + 2 * critic_rows * graph);
   sizes.per_thread =
       group * (3 * updates * p * (replays ? 1 : 0) + at_once * (4 * rows * graph + 10 * p) +
                steps * (2 * graph + 2 * signal)) +

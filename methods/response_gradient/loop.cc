@@ -336,8 +336,8 @@ class ResponseGradient : public InnerLoop {
     return spec().agent().normalize_advantage() ? Standardised(advantages) : advantages;
   }
 
-  std::vector<Tensor> Minibatches(uint32_t iteration, uint32_t round, int64_t epochs,
-                                  int64_t minibatches) const {
+  absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration, uint32_t round,
+                                                  int64_t epochs, int64_t minibatches) const {
     return DrawMinibatches(KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
                                       2 * iteration + round, context_.noise_numbers()),
                            num_agents(), context_.steps(), epochs, minibatches);
@@ -383,8 +383,8 @@ class ResponseGradient : public InnerLoop {
         .standardise = agent.normalize_advantage(),
         .config = PpoConfigFromSpec(agent, iteration + 1, spec().lifetime().iterations()),
         .minibatches = {}};
-    taken.minibatches =
-        Minibatches(iteration, number, taken.config.epochs, taken.config.minibatches);
+    MENTOR_ASSIGN_OR_RETURN(taken.minibatches, Minibatches(iteration, number, taken.config.epochs,
+                                                           taken.config.minibatches));
     const Tensor advantages = AsUsed(estimate.advantages), eta = EtaOf(phi());
     const AgentBatch value_before = inner_value_;
     for (const Tensor& rows : taken.minibatches) {
@@ -421,7 +421,9 @@ class ResponseGradient : public InnerLoop {
     const Tensor advantages = AsUsed(estimate.advantages);
     const AgentBatch value_before = task_value_;
     const v1::AgentSpec& agent = spec().agent();
-    for (const Tensor& rows : Minibatches(iteration, 1, agent.epochs(), agent.minibatches())) {
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> critics_minibatches,
+                            Minibatches(iteration, 1, agent.epochs(), agent.minibatches()));
+    for (const Tensor& rows : critics_minibatches) {
       MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       ValueStep(config_.value, TakeRows(second.observations, rows),
                 TakeRows(estimate.returns, rows), &task_value_);
@@ -435,7 +437,7 @@ class ResponseGradient : public InnerLoop {
     if (config_.through_round()) {
       const DirectGradient direct = ThroughPolicy(Density(second), policy_.theta, EtaOf(phi()),
                                                   denominator, advantages, config_.clipping);
-      through = ThroughRound(first, taken, direct.theta, report);
+      MENTOR_ASSIGN_OR_RETURN(through, ThroughRound(first, taken, direct.theta, report));
     }
     if (!config_.local) {
       const Tensor gradient =
@@ -449,7 +451,9 @@ class ResponseGradient : public InnerLoop {
     }
     const AgentBatch before = outer_;
     bool first_step = true;
-    for (const Tensor& rows : Minibatches(iteration, 1, config_.epochs, config_.minibatches)) {
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
+                            Minibatches(iteration, 1, config_.epochs, config_.minibatches));
+    for (const Tensor& rows : minibatches) {
       MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       const Tensor gradient =
           (DirectTerm(second, rows, denominator, advantages, first_step, report) + through) /
@@ -488,18 +492,19 @@ class ResponseGradient : public InnerLoop {
   }
 
   // and terms 12 and 13, with u [S, P] the task return's gradient after the policy round.
-  Tensor ThroughRound(const Round& first, const TakenRound& taken, const Tensor& u,
-                      LoopReport* report) const {
+  absl::StatusOr<Tensor> ThroughRound(const Round& first, const TakenRound& taken, const Tensor& u,
+                                      LoopReport* report) const {
     Tensor leaf, signals;
     {
       const torch::AutoGradMode with_gradients(true);
       leaf = Leaf(phi());
       signals = SignalsOf(leaf, first);
     }
-    const StepGradient through =
+    MENTOR_ASSIGN_OR_RETURN(
+        const StepGradient through,
         ThroughPolicyRound([&](const Tensor& theta, const Tensor& eta,
                                const Tensor& rows) { return OnRows(theta, eta, first, rows); },
-                           EtaOf(phi()), taken, u);
+                           EtaOf(phi()), taken, u));
     const Tensor of_rewards = GaeAdjoint(through.advantages, first.segment.prev_done,
                                          spec().agent().gamma(), spec().agent().gae_lambda());
     const Tensor term13 = torch::autograd::grad(
@@ -658,7 +663,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
             config.parts));
 }
 
-// Policy, two value networks, and what both rounds hold at once.
+// Policy, two value networks, and what both rounds hold at once, minibatches' rows as int64 too.
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const Config config = ReadResponseGradient(context.shard->spec().agent(), context.options);
   const AgentShape shape = ShapeOfAgents(*context.shard);
@@ -668,11 +673,17 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const int64_t agents = context.num_agents(), steps = context.steps();
   const int64_t graph =
       GraphNumbersPerStep(shape) + context.network->NumbersPerStep(/*graph=*/true);
-  return {.state = 9 * all,
-          .saved = 3 * all,
-          .policy = policy + (config.parts + 1) * eta,
-          // Terms 12 and 13 go through a step of the policy round and back.
-          .at_once = agents * steps * (config.through_round() ? 8 : 4) * graph};
+  const v1::AgentSpec& agent = context.shard->spec().agent();
+  const int64_t permutations = int64_t{agent.epochs()} + config.epochs;
+  // Terms 12 and 13 go through a step of the policy round and back, and keep the agents before
+  // each of its steps.
+  const int64_t kept = int64_t{agent.epochs()} * agent.minibatches() * 3 * policy;
+  return {
+      .state = 9 * all,
+      .saved = 3 * all,
+      .policy = policy + (config.parts + 1) * eta,
+      .at_once = agents * (steps * ((config.through_round() ? 8 : 4) * graph + 2 * permutations) +
+                           (config.through_round() ? kept : 0))};
 }
 
 const RegisterInnerLoop kResponseGradient({

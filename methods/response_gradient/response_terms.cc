@@ -4,6 +4,7 @@
 
 #include "agents/differentiable_update.h"
 #include "agents/row_statistics.h"
+#include "common/check.h"
 
 namespace mentor::learner {
 namespace {
@@ -79,20 +80,22 @@ Tensor PolicyLoss(const RowDensities& densities, const TakenRound& round, const 
   return -objective;
 }
 
-StepGradient ThroughPolicyRound(const ActOnRows& act, const Tensor& eta, const TakenRound& round,
-                                const Tensor& u) {
+absl::StatusOr<StepGradient> ThroughPolicyRound(const ActOnRows& act, const Tensor& eta,
+                                                const TakenRound& round, const Tensor& u) {
   UpdateConfig config;
   config.ppo = round.config;
   config.stop_second_moment = round.stop_second_moment;
-  const StepsGradient steps = DifferentiateSteps(
-      config, round.agents, static_cast<int64_t>(round.minibatches.size()),
-      [&](const Tensor& theta, const std::vector<Tensor>& inputs, int64_t k) {
-        const Tensor& rows = round.minibatches[k];
-        const Tensor used = round.standardise ? Standardised(inputs[1]) : inputs[1];
-        return PolicyLoss(act(theta, inputs[0], rows), round, used, rows);
-      },
-      {eta, round.advantages}, [&](const Tensor& theta) { return (u.detach() * theta).sum(1); });
-  return {.eta = steps.inputs[0], .advantages = steps.inputs[1]};
+  const StepLoss loss = [&](const Tensor& theta, const std::vector<Tensor>& inputs, int64_t k) {
+    const Tensor& rows = round.minibatches[k];
+    const Tensor used = round.standardise ? Standardised(inputs[1]) : inputs[1];
+    return PolicyLoss(act(theta, inputs[0], rows), round, used, rows);
+  };
+  MENTOR_ASSIGN_OR_RETURN(
+      const StepsGradient steps,
+      DifferentiateSteps(config, round.agents, static_cast<int64_t>(round.minibatches.size()), loss,
+                         {eta, round.advantages},
+                         [&](const Tensor& theta) { return (u.detach() * theta).sum(1); }));
+  return StepGradient{.eta = steps.inputs[0], .advantages = steps.inputs[1]};
 }
 
 Tensor AfterPolicyStep(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,

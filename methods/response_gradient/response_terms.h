@@ -73,8 +73,8 @@ struct StepGradient {
   torch::Tensor advantages;  // [S, T]: for term 13, to be carried on to the reward (GaeAdjoint).
 };
 // The gradient of u^T theta_{k+1}, theta_{k+1} being the agents after the round.
-StepGradient ThroughPolicyRound(const ActOnRows& act, const torch::Tensor& eta,
-                                const TakenRound& round, const torch::Tensor& u);
+absl::StatusOr<StepGradient> ThroughPolicyRound(const ActOnRows& act, const torch::Tensor& eta,
+                                                const TakenRound& round, const torch::Tensor& u);
 
 // The step of the printed equations 12 and 13: one of plain gradient ascent on all of theta.
 struct PolicyStep {

@@ -115,6 +115,35 @@ class CurvesTest(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "stn-terms-all-1.csv is the curve of another run"):
             self.main("stn_terms")
 
+    def test_odd_claims_and_curves_are_named(self):
+        arms = list(curves.FIGURES["stn_terms"].panels[0].arms.values())
+        for arm in arms[:2]:
+            self.record(arm, 1, 1, [(100, 5)])
+        self.plan(arms[2], "all")
+        with self.assertRaisesRegex(claims.Mistake, f"{arms[2]} has no runs"):
+            self.said("order", *arms)
+        with self.assertRaisesRegex(claims.Mistake, "has no runs"):
+            claims.value_of(f"{arms[2]} hash", claims.read(self.file))
+        curve = self.folder / "curves" / f"{arms[0]}-1.csv"
+        for text, what in (
+            ("", "of another run"),
+            ("steps\n1\n", "of another run"),
+            ("env_steps,signal_mean\n100,5\n", "no return in a line"),
+            ("env_steps,shaped_return\n100,x\n", "no return in a line"),
+        ):
+            curve.write_text(text, encoding="utf-8")
+            with self.assertRaisesRegex(claims.Mistake, what):
+                self.said("learned", arms[0])
+        whole = self.file.read_text(encoding="utf-8")
+        for number, what in (
+            ("success@last:5", "must name one of"),
+            ("shaped_return", "is no number"),
+        ):
+            word = "shaped_return@last:5=1"
+            self.file.write_text(whole.replace(word, f"{number}={1 if 'succ' in number else 'x'}"))
+            with self.assertRaisesRegex(claims.Mistake, what):
+                self.said("learned", arms[1])
+
     def test_what_has_not_ended_has_no_verdict(self):
         self.record("a", 1, 1, [(EARLY, 5)])
         self.plan("a", 2)

@@ -3,8 +3,11 @@
 
 #include <c10/core/GradMode.h>
 
+#include <atomic>
+
 #include "agents/gae.h"
 #include "agents/policy.h"
+#include "agents/worker_pool.h"
 #include "common/rng.h"
 #include "methods/shared/outer_objective.h"
 #include "tests/normals.h"
@@ -57,7 +60,7 @@ Problem MakeProblem(bool critic, bool discrete, int64_t steps) {
   if (critic) inputs.values = Normals({kAgents, kSteps}, 6);
   inputs.advantages = Normals({kAgents, kSteps}, 7);
   const MinibatchOrder order = KeyedOrder(3, Phase::kTraining, 0, {0, 1});
-  inputs.minibatches = DrawMinibatches(order, kAgents, kSteps, steps, 2);
+  inputs.minibatches = DrawMinibatches(order, kAgents, kSteps, steps, 2).value();
   inputs.minibatches.resize(static_cast<size_t>(steps));
   problem.rows = {Normals({kAgents, kSteps, kObservation}, 8),
                   inputs.actions,
@@ -68,7 +71,7 @@ Problem MakeProblem(bool critic, bool discrete, int64_t steps) {
 }
 
 UpdateGradient Differentiate(const Problem& problem, UpdateImplementation implementation) {
-  return DifferentiateUpdate(
+  return *DifferentiateUpdate(
       problem.shape, problem.config, problem.inputs,
       [&](const Tensor& theta) {
         return OuterLoss(AgentLayout(problem.shape), theta, problem.rows, OuterConfig{});
@@ -79,7 +82,7 @@ UpdateGradient Differentiate(const Problem& problem, UpdateImplementation implem
 double OuterLossAfter(const Problem& problem, const Tensor& advantages) {
   UpdateInputs inputs = problem.inputs;
   inputs.advantages = advantages;
-  const Tensor theta = RunUpdate(problem.shape, problem.config, inputs).agents.theta;
+  const Tensor theta = RunUpdate(problem.shape, problem.config, inputs)->agents.theta;
   return OuterLoss(AgentLayout(problem.shape), theta, problem.rows, OuterConfig{})
       .sum()
       .item<double>();
@@ -112,6 +115,21 @@ TEST_CASE("grad: through updates against finite differences", "[grad]") {
       }
     }
   }
+}
+
+TEST_CASE("updates and the draws of minibatches end where their owner interrupts them") {
+  const Problem problem = MakeProblem(/*critic=*/true, /*discrete=*/false, /*steps=*/3);
+  const std::atomic<bool> interrupt = true;
+  const CallerScope caller(&interrupt);
+  constexpr auto kCode = absl::StatusCode::kCancelled;
+  CHECK(RunUpdate(problem.shape, problem.config, problem.inputs).status().code() == kCode);
+  const AgentLoss loss = [](const Tensor& theta) { return theta.sum(1); };
+  for (UpdateImplementation one : {UpdateImplementation::kReplay, UpdateImplementation::kUnrolled})
+    CHECK(DifferentiateUpdate(problem.shape, problem.config, problem.inputs, loss, one)
+              .status()
+              .code() == kCode);
+  const MinibatchOrder order = KeyedOrder(3, Phase::kTraining, 0, {0, 1});
+  CHECK(DrawMinibatches(order, kAgents, kSteps, 3, 2).status().code() == kCode);
 }
 
 TEST_CASE("grad: both implementations agree, whatever is a constant", "[grad]") {

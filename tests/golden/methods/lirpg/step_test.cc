@@ -144,8 +144,8 @@ std::vector<Result> RunCase(Case c, Mistake mistake = Mistake::kNone, bool by_ke
     const Tensor weights = mistake == Mistake::kStaleWeights ? first : c.weights.theta[0];
     const LirpgGradient step = by_kernels
                                    ? *kernels->Step(c.agents, weights, c.critics.theta, rows)
-                                   : LirpgStep(c.shape, c.config, c.segment, c.agents,
-                                               RewardsOf(c, seen), weights, c.critics.theta, rows);
+                                   : *LirpgStep(c.shape, c.config, c.segment, c.agents,
+                                                RewardsOf(c, seen), weights, c.critics.theta, rows);
     c.agents = step.agents;
     REQUIRE(StepTogether(c.outer, c.tensorflow, step, &c.weights, &c.critics));
     results.push_back({step.outer_loss, step.weights, step.critics[0], c.agents.theta[0],

@@ -392,9 +392,9 @@ StepGradient ThroughRound(const Json& one, Round kind, Tensor* after) {
                                      round.minibatches[k]);
                  },
                  {Standardised(round.advantages)}, [](const Tensor& theta) { return theta.sum(1); })
-                 .after.theta;
+                 ->after.theta;
   }
-  return ThroughPolicyRound(act, eta, round, Theta(one.at("u")));
+  return *ThroughPolicyRound(act, eta, round, Theta(one.at("u")));
 }
 
 TEST_CASE("golden: the terms through a round of Adam", "[golden]") {

@@ -178,10 +178,10 @@ TEST_CASE("response gradient: through a policy round of Adam, by eta and by the 
                                return PolicyLoss(act(theta, eta, rows), moved, used, rows);
                              },
                              {}, [](const Tensor& theta) { return theta.sum(1); })
-                             .after.theta;
+                             ->after.theta;
     return (u * after).sum().item<double>();
   };
-  const StepGradient through = ThroughPolicyRound(act, f.eta, round, u);
+  const StepGradient through = ThroughPolicyRound(act, f.eta, round, u).value();
   CheckSlopes(f.eta, through.eta, [&](const Tensor& eta) { return value(eta, f.advantages); });
   CheckSlopes(f.advantages, through.advantages,
               [&](const Tensor& advantages) { return value(f.eta, advantages); });
@@ -230,7 +230,7 @@ TEST_CASE("response gradient: the term through the reward alone is the meta-grad
       .values = Doubles({kAgents, kSteps}, 34),
       .advantages = inner,
       .minibatches = {torch::arange(kSteps, torch::kInt64).repeat({kAgents, 1})}};
-  const UpdateGradient meta = DifferentiateUpdate(shape, config, inputs, [&](const Tensor& at) {
+  const UpdateGradient meta = *DifferentiateUpdate(shape, config, inputs, [&](const Tensor& at) {
     return -ClippedSurrogate(density(second)(at, none), behaviour, task, {.range = 0.2}).objective;
   });
   CHECK(through.advantages.norm().item<double>() > 1e-3);

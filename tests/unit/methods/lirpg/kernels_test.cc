@@ -139,7 +139,8 @@ double Compare(const Problem& problem, torch::Dtype dtype, Clipped* clipped = nu
   for (const Tensor& rows : p.minibatches) {
     const LirpgGradient want =
         LirpgStep(p.shape, p.config, p.segment, p.agents, RewardsOf(p.layers), p.weights.theta[0],
-                  p.critics.theta, rows);
+                  p.critics.theta, rows)
+            .value();
     const auto got = kernels->Step(As(p.agents, dtype), p.weights.theta[0].to(dtype),
                                    p.critics.theta.to(dtype), rows);
     REQUIRE(got.ok());
@@ -299,7 +300,7 @@ TEST_CASE("lirpg kernels: steps of the agents alone", "[unit]") {
     inputs.agents = p.agents;
     inputs.advantages = p.segment.task_advantages;
     inputs.minibatches = p.minibatches;
-    const UpdateOutputs want = RunUpdate(p.shape, p.config.update, inputs);
+    const UpdateOutputs want = RunUpdate(p.shape, p.config.update, inputs).value();
     const auto got = RunUpdateByKernels(p.shape, p.config.update, inputs, nullptr);
     REQUIRE(got.ok());
     CHECK(torch::allclose(got->agents.theta, want.agents.theta, 0, 1e-10));
