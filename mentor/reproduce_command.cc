@@ -40,7 +40,7 @@ struct ReproduceFlags {
   std::string from;
   double within = 0;
   bool list = false, planned = false, record = false, replace = false, strict = false,
-       quiet = false;
+       quiet = false, lifetimes = false;
   bool on_service = false;
   ctl::GlobalFlags connection;
   int actors = 1;
@@ -147,10 +147,10 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   if (row.is_pooled()) {
     std::vector<std::filesystem::path> folders;
     for (const ClaimRow& run : runs) folders.push_back(FolderOf(flags, run));
-    MENTOR_ASSIGN_OR_RETURN(made, RecordAll(row, runs, folders));
+    MENTOR_ASSIGN_OR_RETURN(made, RecordAll(row, runs, folders, FileOf(flags)));
     runs.clear();
   } else {
-    MENTOR_ASSIGN_OR_RETURN(made, RecordRun(row, FolderOf(flags, row)));
+    MENTOR_ASSIGN_OR_RETURN(made, RecordRun(row, FolderOf(flags, row), flags.lifetimes));
   }
   const auto record = [&]() -> absl::Status {
     if (!flags.record) return absl::OkStatus();
@@ -267,6 +267,22 @@ int RunReproduce(const ReproduceFlags& flags) {
   return score.failed == 0 ? kExitOk : kExitFailed;
 }
 
+void AddRecordFlags(CLI::App* command, ReproduceFlags* flags) {
+  CLI::Option* record =
+      command->add_flag("--record", flags->record,
+                        "Write the results into the file of claims, and the curves of measured "
+                        "metrics into curves/ beside it");
+  command
+      ->add_flag("--replace", flags->replace,
+                 "With --record: also replace another hash of the same version and processor")
+      ->needs(record);
+  command
+      ->add_flag("--lifetimes", flags->lifetimes,
+                 "With --record: also keep the evaluated lifetimes in lifetimes/ beside the file, "
+                 "so that a claim's runs can be pooled without their folders")
+      ->needs(record);
+}
+
 }  // namespace
 
 void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
@@ -278,7 +294,8 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       "Run published claims again and compare hashes and numbers; after Ctrl-C, the same command "
       "continues");
   command->add_option("CLAIM", flags.names,
-                      "Names of --list: a claim with all its runs, or one run (CLAIM-2)");
+                      "Names of --list: a claim with all its runs, one run (CLAIM-2), or its runs "
+                      "together (CLAIM-all)");
   command->add_flag("--list", flags.list, "List the claims, their hashes, costs and commands");
   command
       ->add_option("--within", flags.within,
@@ -298,14 +315,7 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
           "--from", flags.from,
           "Run nothing: compare existing run folders, DIR/CLAIM-N, for instance of 'mentor fetch'")
       ->type_name("DIR");
-  CLI::Option* record =
-      command->add_flag("--record", flags.record,
-                        "Write the results into the file of claims, and the curves of measured "
-                        "metrics into curves/ beside it");
-  command
-      ->add_flag("--replace", flags.replace,
-                 "With --record: also replace another hash of the same version and processor")
-      ->needs(record);
+  AddRecordFlags(command, &flags);
   command->add_flag("--strict", flags.strict,
                     "Fail on another hash, even if another version or processor explains it");
   command->add_option("--actors", flags.actors, "Number of actors")

@@ -34,6 +34,7 @@
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
+#include "mentor/local/kept_lifetimes.h"
 #include "mentor/local/processor.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/csv_reader.h"
@@ -70,6 +71,9 @@ constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
                                               {"hash", &ClaimRow::hash},
                                               {"evaluation", &ClaimRow::evaluation}}};
 constexpr char kNumbers[] = "numbers";
+constexpr char kLifetimesFolder[] = "lifetimes", kLifetimesEnd[] = ".csv.gz";
+constexpr uint64_t kLifetimesBytesMax = uint64_t{64} << 20;
+constexpr int kReadable = 0644;
 constexpr size_t kFingerprintDigits = 12;
 constexpr size_t kCurvePointsMax = 200;
 constexpr uint32_t kMeasuredMax = 1'000'000;  // Outer updates of a measure.
@@ -417,6 +421,19 @@ absl::Status CheckWritable(const std::filesystem::path& file) {
   return OpenToWrite(file).status();
 }
 
+namespace {
+
+absl::Status WriteBeside(const std::filesystem::path& claims, const char* folder,
+                         const std::string& name, const std::string& contents) {
+  const std::filesystem::path path = claims.parent_path() / folder;
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return FileError("cannot make", path, error.value());
+  return WriteFileAtomically(path / name, contents, kReadable);
+}
+
+}  // namespace
+
 absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made) {
   MENTOR_ASSIGN_OR_RETURN(ClaimsToWrite claims, OpenToWrite(file));
   const auto row = std::find_if(claims.rows.begin(), claims.rows.end(), [&](const ClaimRow& known) {
@@ -428,13 +445,13 @@ absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made)
                                                       " with its command any more; run it again"));
   }
   *row = made;
-  std::error_code error;
-  if (!made.curve.empty()) {
-    const std::filesystem::path folder = claims.target.parent_path() / "curves";
-    std::filesystem::create_directories(folder, error);
-    if (error) return FileError("cannot make", folder, error.value());
-    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / (made.name() + ".csv"), made.curve));
+  if (!made.curve.empty())
+    MENTOR_RETURN_IF_ERROR(WriteBeside(claims.target, "curves", made.name() + ".csv", made.curve));
+  if (!made.lifetimes.empty()) {
+    MENTOR_RETURN_IF_ERROR(
+        WriteBeside(claims.target, kLifetimesFolder, made.name() + kLifetimesEnd, made.lifetimes));
   }
+  std::error_code error;
   const std::filesystem::perms readers =
       std::filesystem::status(claims.target, error).permissions();
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(claims.target, PrintClaims(claims.rows)));
@@ -459,7 +476,7 @@ absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
                                               const std::string& name) {
   std::vector<size_t> found;
   for (size_t i = 0; i < rows.size(); ++i)
-    if (rows[i].claim == name || rows[i].name() == name) found.push_back(i);
+    if (rows[i].claim == name || rows[i].claim + "-" + rows[i].run == name) found.push_back(i);
   if (!found.empty()) return found;
   std::set<std::string> names;
   for (const ClaimRow& row : rows) names.insert({row.claim, row.name()});
@@ -552,7 +569,8 @@ std::string CurveOf(const std::string& measures,
   return text;
 }
 
-absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::path& run) {
+absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::path& run,
+                                   bool keep_lifetimes) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(row, run));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
                           report::SummariseEvaluation(data.evaluation, data.iterations));
@@ -560,6 +578,9 @@ absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::p
   made.hash = data.identity.state_hash;
   made.evaluation = EvaluationHash(data.evaluation);
   made.numbers = EvaluationNumbers(results);
+  if (keep_lifetimes && !data.evaluation.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(made.lifetimes, PackLifetimes(data.evaluation));
+  }
   MENTOR_ASSIGN_OR_RETURN(const ClaimNumbers measured,
                           MeasureTraining(row.measures, data.training));
   made.numbers.insert(measured.begin(), measured.end());
@@ -581,8 +602,43 @@ absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::p
   return made;
 }
 
+namespace {
+
+// What the pooled row needs of a run.
+struct PooledRun {
+  std::string state_hash;
+  std::vector<report::EvaluationRow> evaluation;
+  int iterations = 0;
+};
+
+absl::StatusOr<PooledRun> ReadPooledRun(const ClaimRow& run, const std::filesystem::path& folder,
+                                        const std::filesystem::path& claims) {
+  const std::filesystem::path kept =
+      claims.parent_path() / kLifetimesFolder / (run.name() + kLifetimesEnd);
+  std::error_code error;
+  if (!run.recorded() || std::filesystem::exists(folder / "mentor.db", error) ||
+      !std::filesystem::exists(kept, error)) {
+    MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReadWholeRun(run, folder));
+    return PooledRun{data.identity.state_hash, std::move(data.evaluation), data.iterations};
+  }
+  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfCommand(run.command));
+  MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(kept, kLifetimesBytesMax));
+  MENTOR_ASSIGN_OR_RETURN(std::vector<report::EvaluationRow> rows,
+                          UnpackLifetimes(bytes, kept.string()));
+  if (EvaluationHash(rows) != run.evaluation) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(kept.string(), ": has other lifetimes than those recorded for ", run.name(),
+                     "; run it again with --record --lifetimes"));
+  }
+  return PooledRun{run.hash, std::move(rows),
+                   static_cast<int>(WithDefaults(spec).lifetime().iterations())};
+}
+
+}  // namespace
+
 absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimRow>& runs,
-                                   const std::vector<std::filesystem::path>& folders) {
+                                   const std::vector<std::filesystem::path>& folders,
+                                   const std::filesystem::path& claims) {
   MENTOR_CHECK(runs.size() == folders.size());
   if (runs.empty()) {
     return absl::NotFoundError(absl::StrCat(
@@ -594,9 +650,9 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
   int iterations = 0;
   bool any_state = false;
   for (size_t i = 0; i < runs.size(); ++i) {
-    MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(runs[i], folders[i]));
-    any_state = any_state || !data.identity.state_hash.empty();
-    state.Update(data.identity.state_hash + "\n");
+    MENTOR_ASSIGN_OR_RETURN(const PooledRun data, ReadPooledRun(runs[i], folders[i], claims));
+    any_state = any_state || !data.state_hash.empty();
+    state.Update(data.state_hash + "\n");
     evaluation.Update(EvaluationHash(data.evaluation) + "\n");
     iterations = data.iterations;
     for (report::EvaluationRow one : data.evaluation) {

@@ -44,8 +44,9 @@ struct ClaimRow {
   std::string claim, run, row, command, measures, version, processor, fingerprint, cpu_seconds,
       env_steps, hash, evaluation;
   ClaimNumbers numbers;
-  // Not in the file of claims: the measured metrics along the run (CurveOf).
-  std::string curve = {};
+  // Not in the file of claims: the measured metrics along the run (CurveOf), and the evaluated
+  // lifetimes (PackLifetimes).
+  std::string curve = {}, lifetimes = {};
 
   bool is_pooled() const { return run == "all"; }
   bool recorded() const { return !hash.empty() || !evaluation.empty(); }
@@ -63,13 +64,15 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
 // Checks that WriteClaim can write the file: it exists in the form that WriteClaim prints, and its
 // folder accepts new files.
 absl::Status CheckWritable(const std::filesystem::path& file);
-// Writes one row into the file, and its curve, if it has one, into curves/CLAIM-RUN.csv beside the
-// file. All other rows keep their current contents: several processes may record at once. Returns
-// FAILED_PRECONDITION when the row is missing or writing would lose something.
+// Writes one row into the file. Beside the file, curves/CLAIM-RUN.csv has the row's curve, and
+// lifetimes/CLAIM-RUN.csv.gz its lifetimes, if it has them. All other rows keep their current
+// contents: several processes may record at once. Returns FAILED_PRECONDITION when the row is
+// missing or writing would lose something.
 absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made);
 std::string PrintClaims(const std::vector<ClaimRow>& rows);
 
-// Returns the indices of the rows that `name` selects: a run, or a claim with all its runs.
+// Returns the indices of the rows that `name` selects: a claim with all its runs, one run
+// ("door-close-reward-2"), or the runs together ("door-close-reward-all").
 // NOT_FOUND lists the nearest names.
 absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
                                               const std::string& name);
@@ -94,13 +97,16 @@ absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
 std::string CurveOf(const std::string& measures,
                     const std::vector<report::TrainingPoint>& training);
 
-// Returns the results of a finished run as a row of its claim: hashes, numbers, costs, curve. The
-// row keeps its name, command and measures. Returns FAILED_PRECONDITION when the folder is not a
-// complete run of that command.
-absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::path& run);
-// As RecordRun, for all runs of a claim together.
+// Returns the results of a finished run as a row of its claim: hashes, numbers, costs, curve; with
+// `keep_lifetimes` the lifetimes, too. The row keeps its name, command and measures. Returns
+// FAILED_PRECONDITION when the folder is not a complete run of that command.
+absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::path& run,
+                                   bool keep_lifetimes = false);
+// As RecordRun, for all runs of a claim together. A recorded run without a folder is pooled from
+// its lifetimes beside the file `claims`.
 absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimRow>& runs,
-                                   const std::vector<std::filesystem::path>& folders);
+                                   const std::vector<std::filesystem::path>& folders,
+                                   const std::filesystem::path& claims = {});
 
 // Fingerprint of this build on this machine, in the form of the column.
 std::string ClaimFingerprint();

@@ -109,6 +109,23 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn("bit for bit: hash " + rows[0]["evaluation"], said)
         self.assertIn("3 passed, 0 failed", said)
 
+    def test_runs_are_pooled_without_their_folders(self):
+        self.reproduce("tiny", "--record", "--lifetimes")
+        whole = self.rows()
+        for run in ("tiny-1", "tiny-2"):
+            shutil.rmtree(self.folder / "out" / run)
+        self.assertIn("reproduced bit for bit", self.reproduce("tiny-all", "--strict"))
+        # Recorded anew, the row of all runs is what it was.
+        self.edit("tiny-all", hash="", evaluation="", numbers="")
+        self.assertIn("1 passed", self.reproduce("tiny-all", "--record"))
+        self.assertEqual(self.rows(), whole)
+        kept = self.claims.parent / "lifetimes" / "tiny-2.csv.gz"
+        shutil.copy(self.claims.parent / "lifetimes" / "tiny-1.csv.gz", kept)
+        said = self.reproduce("tiny-all", code=1)
+        self.assertIn("has other lifetimes than those recorded for tiny-2", said)
+        kept.unlink()
+        self.assertIn("tiny-2", self.reproduce("tiny-all", code=1))
+
     def test_the_curve_of_a_recorded_run_is_kept_and_drawn(self):
         short = "mentor run stn_point_mass --set lifetime.iterations=3 --set rule.outer_updates=3"
         runs = ("stn-hopper-1", "stn-hopper-2", "stn-bounded-hopper-1", "stn-halfcheetah-1")
