@@ -124,7 +124,7 @@ void Say(const std::string& name, const ClaimVerdict& verdict) {
 // Runs the claim on this machine; an interrupted run resumes.
 absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& device,
                             const ClaimRow& row) {
-  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfCommand(row.command));
+  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfRun(row));
   if (!flags.quiet) std::printf("%s: %s\n", row.name().c_str(), row.command.c_str());
   return RunLocally({.spec = spec,
                      .out = FolderOf(flags, row),
@@ -208,7 +208,7 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
     std::vector<size_t> submitted;
     for (const size_t i : chosen) {
       const ClaimRow& row = (*rows)[i];
-      const auto spec = SpecOfCommand(row.command);
+      const auto spec = SpecOfRun(row);
       if (!spec.ok()) {
         score->Add(i, spec.status());
         continue;

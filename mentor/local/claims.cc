@@ -41,6 +41,7 @@
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/html.h"
+#include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/task_sampler.h"
@@ -271,7 +272,7 @@ absl::Status CheckNewestCheckpoint(const RunFolder& folder, const v1::Experiment
 // the evaluation at the end of the run.
 absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
                                                 const std::filesystem::path& run) {
-  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, SpecOfCommand(row.command));
+  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, SpecOfRun(row));
   spec = WithDefaults(spec);
   MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportOf(run));
   const auto refuse = [&](const std::string& what) {
@@ -508,6 +509,22 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
   return LoadSpecFile(file, overrides, meta_learner::CheckParts);
 }
 
+absl::StatusOr<v1::ExperimentSpec> SpecOfRun(const ClaimRow& row) {
+  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, SpecOfCommand(row.command));
+  const MetricTable metrics = meta_learner::AllMetrics(WithDefaults(spec));
+  for (const std::string& word : Words(row.measures)) {
+    MENTOR_ASSIGN_OR_RETURN(const Measure measure, ParseMeasure(word));
+    if (FindMetric(metrics, measure.metric) != nullptr) continue;
+    std::vector<std::string> names;
+    for (const MetricInfo& metric : metrics) names.push_back(std::string(metric.name));
+    return WrongMeasure(
+        word,
+        absl::StrCat("'", row.command, "' reports no metric '", Printable(measure.metric),
+                     "'; nearest: ", absl::StrJoin(NearestNames(measure.metric, names), ", ")));
+  }
+  return spec;
+}
+
 absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
                                              const std::vector<report::TrainingPoint>& training) {
   ClaimNumbers numbers;
@@ -621,7 +638,7 @@ absl::StatusOr<PooledRun> ReadPooledRun(const ClaimRow& run, const std::filesyst
     MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReadWholeRun(run, folder));
     return PooledRun{data.identity.state_hash, std::move(data.evaluation), data.iterations};
   }
-  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfCommand(run.command));
+  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfRun(run));
   MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(kept, kLifetimesBytesMax));
   MENTOR_ASSIGN_OR_RETURN(std::vector<report::EvaluationRow> rows,
                           UnpackLifetimes(bytes, kept.string()));

@@ -80,6 +80,8 @@ absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
 // Returns the spec of a command. INVALID_ARGUMENT names what is not `mentor run SPEC --set
 // NAME=VALUE`.
 absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command);
+// As SpecOfCommand. INVALID_ARGUMENT also names a measure whose metric such a run never reports.
+absl::StatusOr<v1::ExperimentSpec> SpecOfRun(const ClaimRow& row);
 
 // Returns numbers of meta-training. A measure is
 //   METRIC@last:N          mean of the last N outer updates

@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor {
 namespace {
@@ -115,6 +116,26 @@ TEST_CASE("claims: a command is that of a run and nothing else", "[unit]") {
                             "mentor run no_such_spec", "mentor run point_reach --set x=1"}) {
     CAPTURE(wrong);
     CHECK_FALSE(SpecOfCommand(wrong).ok());
+  }
+}
+
+TEST_CASE("claims: a metric that the runs never report is named before they run", "[unit]") {
+  ClaimRow row;
+  row.command = "mentor run point_reach";
+  row.measures = "meta_return@last:5 seg2@first:1:0.5";
+  CHECK(SpecOfRun(row).ok());
+  row.measures = "meta_retrun@last:5";
+  const auto spec = SpecOfRun(row);
+  CHECK(spec.status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(testing::Contains(spec.status(), "reports no metric 'meta_retrun'; nearest: meta_return"));
+}
+
+TEST_CASE("claims: every measure in the file of claims is of a metric", "[unit]") {
+  const std::vector<ClaimRow> rows = ReadClaims(ClaimsFile()).value();
+  CHECK(rows.size() > 100);
+  for (const ClaimRow& row : rows) {
+    CAPTURE(row.name());
+    CHECK((row.is_pooled() || SpecOfRun(row).ok()));
   }
 }
 
