@@ -65,10 +65,10 @@ if [ "$preset" = asan ]; then
   # Tests that count allocations define their own operator new.
   export ASAN_OPTIONS=alloc_dealloc_mismatch=0
 fi
-# One more than cores: many tests wait for processes.
+# Two more than cores: many tests wait for processes.
 status=0 results=$PWD/$build/tests.xml
 rm -f "$results"
-ctest --test-dir "$build" --parallel $(($(nproc) + 1)) --output-on-failure \
+ctest --test-dir "$build" --parallel $(($(nproc) + 2)) --output-on-failure \
   --output-junit "$results" \
   "${repeat[@]}" "${ctest_arguments[@]}" || status=$?
 if [ $all -eq 0 ]; then
