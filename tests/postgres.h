@@ -40,9 +40,9 @@ class PostgresServer {
   // Also when it runs: connections break.
   void Restart() {
     Stop();
-    auto child =
-        ChildProcess::Start({.command = AsUser({programs_ / "postgres", "-D", data(), "-k",
-                                                socket_folder(), "-c", "listen_addresses="})});
+    auto child = ChildProcess::Start(
+        {.command = AsUser({programs_ / "postgres", "-D", data(), "-k", socket_folder(), "-c",
+                            "fsync=off", "-c", "listen_addresses="})});
     if (!child.ok()) throw std::runtime_error(std::string(child.status().message()));
     child_ = *std::move(child);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
