@@ -1,0 +1,242 @@
+"""Who may see the pages: sessions with their tokens, the sign-in form, and the guard before every
+request."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import ipaddress
+import re
+import secrets
+import time
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
+
+import grpc
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from ..errors import MentorError
+
+if TYPE_CHECKING:
+    from .page import Page, Web
+
+COOKIE = "mentor_web"
+IDLE_S = 12 * 3600.0
+BODY_BYTES_MAX = 64 << 10  # Of an HTTP request: only the sign-in form has a body.
+MESSAGE_BYTES_MAX = 2 << 20  # Of a page's message: a spec has at most 1 MiB.
+_UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED,)
+_PUBLIC = ("/sign_in", "/favicon.ico", "/_nicegui/")
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# A report is a page of scripts and users' names: it gets no cookie, no network, no other page.
+_POLICY_REPORT = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'"
+)
+
+
+class Session:
+    """One browser. The token stays here, in memory."""
+
+    def __init__(self, token: str):
+        self.id = secrets.token_urlsafe(32)
+        self.token = token
+        self.used = time.monotonic()
+        self.dark: Optional[bool] = None  # None: as the browser prefers.
+        self.pages: Set["Page"] = set()
+        self.report = ("", b"")  # The latest one, with its own secret name.
+
+
+class Sessions:
+    def __init__(self, most: int):
+        self._most = most
+        self._known: Dict[str, Session] = {}
+
+    def find(self, id: Any) -> Optional[Session]:
+        session = self._known.get(str(id))
+        if session is None or time.monotonic() - session.used > IDLE_S and not session.pages:
+            return None
+        session.used = time.monotonic()
+        return session
+
+    def begin(self, token: str) -> Optional[Session]:
+        """None if there are as many as there may be, all with open pages."""
+        idle = sorted((s for s in self._known.values() if not s.pages), key=lambda s: s.used)
+        for old in idle[: max(0, len(self._known) - self._most + 1)]:
+            del self._known[old.id]
+        if len(self._known) >= self._most:
+            return None
+        session = Session(token)
+        self._known[session.id] = session
+        return session
+
+    def end(self, session: Session) -> None:
+        self._known.pop(session.id, None)
+        for page in list(session.pages):
+            page.leave()
+
+
+class Guard:
+    """Before every request and socket: refuses other sites and names, long bodies, strangers."""
+
+    def __init__(self, app: Callable[..., Any], web: "Web"):
+        self.app = app  # NiceGUI looks for its application under this name.
+        self._web = web
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = self._refusal(scope, headers) or await self._stranger(scope, headers)
+        if answer is not None:
+            await answer(scope, receive, send)
+            return
+        received = 0
+
+        async def limited() -> Any:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b"")) if scope["type"] == "http" else 0
+            if received > BODY_BYTES_MAX:
+                raise HTTPException(413, f"a body has at most {BODY_BYTES_MAX} bytes")
+            return message
+
+        async def protected(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                policy = _POLICY_REPORT if scope["path"].startswith("/report/") else _POLICY
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", policy.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"referrer-policy", b"same-origin"),
+                ]
+            await send(message)
+
+        await self.app(scope, limited, protected)
+
+    def _refusal(self, scope: Any, headers: Dict[str, str]) -> Optional[Response]:
+        host = headers.get("host", "")
+        if not self._web.answers_to(host):
+            return PlainTextResponse(
+                f"mentor-web does not answer to the name {host!r:.200}; start it with --origin", 421
+            )
+        is_socket = scope["type"] == "websocket"
+        changes = is_socket or scope["method"] not in ("GET", "HEAD")
+        scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+        origins = {f"{scheme}://{host}", *self._web.origins}
+        from_here = headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+        navigates = headers.get("sec-fetch-mode") == "navigate" and not changes
+        if (changes and headers.get("origin") not in origins) or not (from_here or navigates):
+            return PlainTextResponse("requests from other sites are refused", 403)
+        if not from_here and headers.get("sec-fetch-dest", "document") != "document":
+            return PlainTextResponse("other sites may not frame this one", 403)
+        if not is_socket and headers.get("content-length", "0") > "":
+            length = headers.get("content-length", "0")
+            if not length.isdigit() or int(length) > BODY_BYTES_MAX:
+                return PlainTextResponse(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
+        return None
+
+    async def _stranger(self, scope: Any, headers: Dict[str, str]) -> Optional[Response]:
+        """Finds or begins the session; returns the answer for who has none."""
+        session = self._web.sessions.find(scope["session"].get("id"))
+        path = scope["path"]
+        if scope["type"] == "websocket":
+            if session is None or not self._owns(session, scope):
+                return PlainTextResponse("sign in first", 403)
+            return None
+        if session is None and not path.startswith(_PUBLIC):
+            if headers.get("sec-fetch-site") == "cross-site":
+                # A strict cookie does not come along with a link from elsewhere: once more from here.
+                return HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0">')
+            try:
+                session = await self._web.admit("")
+            except MentorError as error:
+                if error.code in _UNKNOWN:
+                    query = scope["query_string"].decode("latin-1")
+                    here = urllib.parse.quote(path + ("?" + query if query else ""), safe="")
+                    return RedirectResponse(f"/sign_in?to={here}", 303)
+                return _page("The service does not answer", _AWAY, str(error), 503, refresh=True)
+            scope["session"]["id"] = session.id
+        scope["mentor"] = session
+        return None
+
+    def _owns(self, session: Session, scope: Any) -> bool:
+        """True if the socket is that of a page of this session."""
+        query = urllib.parse.parse_qs(scope["query_string"].decode("latin-1"))
+        id = query.get("client_id", [""])[0]
+        return any(page.browser.id == id for page in session.pages)
+
+
+_AWAY = "<p>{}</p><p>This page looks again by itself.</p>"
+_FORM = """<form method="post" action="/sign_in">
+<label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+<input name="to" type="hidden" value="{}">
+<button>Sign in</button></form>
+<p class="quiet"><code>mentorctl token new ROLE NAME</code> makes a token; it stays on this
+server until you sign out.</p>"""
+_STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center;
+  background: light-dark(#f5f6fa, #14161c); color: light-dark(#1c1f27, #e7e9ef) }
+main { box-sizing: border-box; width: min(24rem, 100vw); padding: 2rem; border-radius: 12px;
+  background: light-dark(#fff, #1d2029); box-shadow: 0 1px 4px #0003 }
+h1 { margin: 0 0 1rem; font-size: 1.25rem } label { font-weight: 600 }
+input, button { box-sizing: border-box; width: 100%; font: inherit; padding: .55rem .7rem;
+  margin: .3rem 0 .8rem; border-radius: 6px; border: 1px solid #8088 }
+button { background: #3949ab; color: #fff; border: 0; cursor: pointer; font-weight: 600 }
+.quiet { font-size: .85rem; color: light-dark(#565c6b, #a4aaba) }
+.wrong { color: light-dark(#b3261e, #ff9a92); overflow-wrap: anywhere }
+"""
+
+
+def _page(title: str, body: str, text: str, status: int = 200, refresh: bool = False) -> Response:
+    again = '<meta http-equiv="refresh" content="2">' if refresh else ""
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"{again}<title>{title} · Mentor</title><style>{_STYLE}</style>"
+        f"<main><h1>{title}</h1>{body.format(html.escape(text))}</main></html>",
+        status,
+        headers={"cache-control": "no-store"},
+    )
+
+
+def _safe(path: str) -> str:
+    """A path of this site, whatever a link said."""
+    return path if re.fullmatch(r"/(?![/\\])[^\\\s]*", path) else "/"
+
+
+async def form(request: Request) -> Response:
+    return _page("Sign in to Mentor", _FORM, _safe(request.query_params.get("to", "/")))
+
+
+async def sign_in(web: "Web", request: Request) -> Response:
+    fields = urllib.parse.parse_qs((await request.body()).decode("utf-8", "replace"))
+    to = _safe(fields.get("to", ["/"])[0])
+    token = fields.get("token", [""])[0].strip()
+    try:
+        if not re.fullmatch(r"[\x21-\x7e]{1,4096}", token):
+            raise MentorError(grpc.StatusCode.UNAUTHENTICATED, "that is no token")
+        session = await web.admit(token)
+    except MentorError as error:
+        await asyncio.sleep(0.5)
+        wrong = f'<p class="wrong" role="alert">{html.escape(error.message)}</p>'
+        wrong = wrong.replace("{", "&#123;").replace("}", "&#125;")
+        return _page("Sign in to Mentor", wrong + _FORM, to, 401)
+    request.session["id"] = session.id
+    return RedirectResponse(to, 303)
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
