@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import time
 import urllib.parse
 from typing import Any, Callable, Deque, Dict, List, Tuple
 
@@ -13,12 +12,11 @@ from nicegui import ui
 
 from ..client import WatchEvent
 from ..errors import MentorError
-from ..experiment import FINAL, Experiment
+from ..experiment import Experiment
 from ..metrics import MetricPoints
 from ..sync.content import settings
 from . import report, words
 from .charts import Lines
-from .experiments import confirm
 from .page import Page, view, web
 
 _WALL = ("wall_seconds", "collect_wall_seconds", "outer_wall_seconds")
@@ -379,7 +377,7 @@ class View:
             self._page.changed()
 
     async def _cancel(self) -> None:
-        if await confirm(f"Cancel {self._id}?", "Cancel it"):
+        if await self._page.confirm(f"Cancel {self._id}?", "Cancel it"):
             await self._change(self._page.client.cancel)
 
     async def _pin(self, event: Any) -> None:
@@ -422,18 +420,12 @@ class View:
             with ui.element("div").classes("bar"):
                 ui.button("Clone", on_click=clone).props("unelevated no-caps")
                 ui.button("Back", on_click=dialog.close).props("flat no-caps")
-        await dialog
-        dialog.delete()
+        await self._page.answer(dialog)
 
     async def _report(self) -> None:
         with ui.dialog().props("maximized") as dialog, ui.card():
             ui.button("Close", on_click=dialog.close).props("flat no-caps")
-            await asyncio.gather(report.show(self._page, [self._id]), _opened(dialog))
-
-
-async def _opened(dialog: ui.dialog) -> None:
-    await dialog
-    dialog.delete()
+            await asyncio.gather(report.show(self._page, [self._id]), self._page.answer(dialog))
 
 
 @view("/experiments/{id}", "Experiment", listed=False)

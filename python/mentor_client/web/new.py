@@ -32,7 +32,8 @@ const source = context => {
   return {from: word ? word.from : context.pos, options: words, validFor: /^[\\w.-]*$/};
 };
 getElement(%d).editor.dispatch({effects: CM.StateEffect.appendConfig.of(
-  CM.EditorState.languageData.of(() => [{autocomplete: source}]))});
+  [CM.EditorState.languageData.of(() => [{autocomplete: source}]),
+   CM.EditorView.contentAttributes.of({"aria-label": "Spec"})])});
 """
 
 
@@ -153,7 +154,6 @@ class New:
             self._editor = (
                 ui.codemirror("", language="Properties files", line_wrapping=True, indent="  ")
                 .classes("editor")
-                .props('aria-label="Spec"')
                 .on_value_change(self._changed)
             )
         self._said = ui.element("div").props("role=status")

@@ -173,6 +173,24 @@ class Page:
                 close_button="Close" if wrong else False,
             )
 
+    async def answer(self, dialog: ui.dialog) -> Any:
+        """What a dialog was closed with; None if the page went first."""
+        found = await dialog
+        if not self._closed:
+            dialog.delete()
+        return found
+
+    async def confirm(self, question: str, action: str) -> bool:
+        with ui.dialog() as dialog, ui.card():
+            ui.label(question).classes("title")
+            ui.label("An experiment that was cancelled does not go on; its checkpoints stay.")
+            with ui.element("div").classes("bar"):
+                ui.button(action, on_click=lambda: dialog.submit(True)).props(
+                    "unelevated no-caps color=negative"
+                )
+                ui.button("Back", on_click=lambda: dialog.submit(False)).props("flat no-caps")
+        return bool(await self.answer(dialog))
+
     # Streams.
 
     def follow(self, stream: Callable[[], Iterator[_Answer]], take: Callable[[_Answer], None]) -> None:
@@ -286,7 +304,7 @@ def view(path: str, title: str, listed: bool = True) -> Callable[[_Build], _Buil
             page = Page(session)
             page.frame(title)
             names: Dict[str, str] = {**request.query_params, **request.path_params}
-            with ui.element("main").classes("view"):
+            with ui.element("div").classes("view"):
                 build(page, names)
             await page.browser.connected()
             await page.run()
