@@ -20,6 +20,8 @@ def setUpModule():
 
 
 class WebTest(browser.BrowserTest):
+    maxDiff = None
+
     def state(self, page, state):
         page.expect(page.locator(".bar .state")).to_have_text(state)
 
@@ -84,7 +86,9 @@ class WebTest(browser.BrowserTest):
             self.wait_until(lambda: list(self.connect().checkpoints("first"))[-1].pinned, "the pin")
             page.get_by_role("tab", name="Spec").click()
             page.expect(page.locator("tr", has_text="rule.clip").first).to_be_visible()
-            page.expect(page.locator("tr", has_text="rule.k ").locator(".is-default")).to_have_count(0)
+            page.expect(
+                page.locator("tr", has_text="rule.k ").locator(".is-default")
+            ).to_have_count(0)
             page.expect(
                 page.locator("tr", has_text="rule.gamma").locator(".is-default").first
             ).to_be_visible()
@@ -241,7 +245,11 @@ class WebTest(browser.BrowserTest):
 
         with self.page() as page:
             # No cookie.
-            for path in ("/", "/experiments/hers", "/download/experiments/hers/artifacts/log.jsonl"):
+            for path in (
+                "/",
+                "/experiments/hers",
+                "/download/experiments/hers/artifacts/log.jsonl",
+            ):
                 self.assertEqual(self.request("GET", path)[:2][0], 303, path)
             hers, his = sign_in(ann), sign_in(bob)
             self.assertEqual(self.request("GET", "/", cookie=hers)[0], 200)

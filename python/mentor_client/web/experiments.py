@@ -233,7 +233,9 @@ class Experiments:
     async def _draw_curves(self) -> None:
         """Fetches the curves of the rows on the screen that have new points."""
         try:
-            ids = await self._page.browser.run_javascript(_RENDERED.format(self._grid.id), timeout=5)
+            ids = await self._page.browser.run_javascript(
+                _RENDERED.format(self._grid.id), timeout=5
+            )
         except TimeoutError:
             return
         now = time.monotonic()
@@ -284,7 +286,9 @@ class Experiments:
 
     async def _cancel(self) -> None:
         count = len(self._selected)
-        if await self._page.confirm(f"Cancel {count} experiment{'s' * (count > 1)}?", "Cancel them"):
+        if await self._page.confirm(
+            f"Cancel {count} experiment{'s' * (count > 1)}?", "Cancel them"
+        ):
             await self._change("Cancelled", self._page.client.cancel)
 
 

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import concurrent.futures
 import functools
+import os
 import threading
 import urllib.parse
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
@@ -53,13 +54,18 @@ class Web:
             **options,
         )
 
-    async def thread(self, function: Callable[..., _Answer], *arguments: Any, **named: Any) -> _Answer:
+    async def thread(
+        self, function: Callable[..., _Answer], *arguments: Any, **named: Any
+    ) -> _Answer:
         """Calls block, so they never run on the loop's thread."""
         call = functools.partial(function, *arguments, **named)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def admit(self, token: str) -> Session:
         """Begins a session if the service takes this token, or none."""
+        if not token and os.environ.get("MENTOR_TLS_CERT"):
+            # Else the certificate's rights would be everybody's.
+            raise MentorError(grpc.StatusCode.UNAUTHENTICATED, "sign in with a token")
 
         def ask() -> None:
             with self.connect(token) as client:
@@ -144,7 +150,9 @@ class Page:
 
     # Calls.
 
-    async def call(self, function: Callable[..., _Answer], *arguments: Any, **named: Any) -> _Answer:
+    async def call(
+        self, function: Callable[..., _Answer], *arguments: Any, **named: Any
+    ) -> _Answer:
         return await web().thread(function, *arguments, **named)
 
     async def try_call(
@@ -193,7 +201,9 @@ class Page:
 
     # Streams.
 
-    def follow(self, stream: Callable[[], Iterator[_Answer]], take: Callable[[_Answer], None]) -> None:
+    def follow(
+        self, stream: Callable[[], Iterator[_Answer]], take: Callable[[_Answer], None]
+    ) -> None:
         """Reads a stream to its end in a thread of its own, which calls `take`; then draws."""
 
         def read() -> None:
@@ -278,6 +288,26 @@ class Page:
         self.session.pages.discard(self)
         web().pages -= 1
         self._loop.run_in_executor(None, self.client.close)
+
+
+def panel(title: str, wide: bool = False, level: int = 2) -> ui.element:
+    """A titled part of a view; it scrolls sideways where it is narrow."""
+    part = ui.element("section").classes("panel scroll wide" if wide else "panel scroll")
+    part.props["tabindex"], part.props["aria-label"] = 0, title
+    with part:
+        ui.label(title).classes("head").props(f"role=heading aria-level={level}")
+    return part
+
+
+def table(key: str, **titles: str) -> ui.table:
+    """A table of texts: columns by the name of their field."""
+    columns = [
+        {"name": name, "label": title, "field": name, "align": "left", "sortable": True}
+        for name, title in titles.items()
+    ]
+    rows = ui.table(rows=[], columns=columns, row_key=key, pagination=0).classes("table")
+    rows.props('flat dense wrap-cells hide-pagination no-data-label="Nothing here"')
+    return rows
 
 
 _VIEWS: List[Tuple[str, str]] = []
