@@ -4,6 +4,7 @@ package."""
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import pathlib
 import pkgutil
@@ -28,7 +29,7 @@ def application(flags: argparse.Namespace) -> Any:
     page.serve_for(web)
     routes = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     routes.add_route("/sign_in", session.form, methods=["GET"])
-    routes.add_route("/sign_in", lambda request: session.sign_in(web, request), methods=["POST"])
+    routes.add_route("/sign_in", functools.partial(session.sign_in, web), methods=["POST"])
     routes.add_route("/download/{name:path}", _download, methods=["GET"])
     routes.add_route("/report/{key}", _report, methods=["GET"])
     for module in pkgutil.iter_modules([str(pathlib.Path(__file__).parent)]):

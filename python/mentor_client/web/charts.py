@@ -6,6 +6,8 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from nicegui import ui
 
+from .page import panel
+
 # Readable on white and on the dark ground, and apart for eyes that see fewer colours.
 COLOURS = ["#5468d4", "#d9782d", "#2f9e6e", "#c2528b", "#8a7a2f", "#3a9cc2", "#9a62c9", "#7a7f8e"]
 _INK = "#7c8190"
@@ -15,16 +17,10 @@ class Lines:
     """A titled chart. Texts are drawn on a canvas, so they are never markup."""
 
     def __init__(
-        self,
-        title: str,
-        *,
-        share: bool = False,
-        stacked: bool = False,
-        wide: bool = False,
+        self, title: str, *, share: bool = False, stacked: bool = False, wide: bool = False
     ):
         self._stacked = stacked
-        with ui.element("section").classes("panel wide" if wide else "panel"):
-            ui.label(title).classes("head").props("role=heading aria-level=2")
+        with panel(title, wide):
             self._empty = ui.label("No points yet").classes("quiet")
             self.chart = ui.echart(
                 {

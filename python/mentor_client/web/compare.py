@@ -12,8 +12,7 @@ from ..errors import MentorError
 from ..experiment import Experiment
 from . import report, words
 from .charts import Lines
-from .experiment import table
-from .page import Page, view, web
+from .page import Page, panel, table, view, web
 
 _MOST = 16
 _POINTS_AGE_S = 5.0
@@ -29,8 +28,7 @@ class Compare:
         self._wrong = ui.label().classes("wrong").props("role=alert")
         with ui.element("div").classes("panels"):
             self._success = Lines("Success at the end of a lifetime", share=True, wide=True)
-            with ui.element("section").classes("panel scroll wide"):
-                ui.label("Progress and cost").classes("head").props("role=heading aria-level=2")
+            with panel("Progress and cost", wide=True):
                 self._cost = table(
                     "id",
                     id="Name",
@@ -45,8 +43,7 @@ class Compare:
                     "body-cell-id",
                     '<q-td :props="props"><a :href="props.row.href">{{ props.value }}</a></q-td>',
                 )
-            with ui.element("section").classes("panel wide"):
-                ui.label("Statistics").classes("head").props("role=heading aria-level=2")
+            with panel("Statistics", wide=True):
                 ui.label(
                     "Intervals over seeds, interquartile means, differences and cost, from the "
                     "evaluations: the figures of mentor report. Experiments that differ in nothing "
@@ -56,8 +53,7 @@ class Compare:
                     "unelevated no-caps"
                 )
                 self._report = ui.element("div")
-            with ui.element("section").classes("panel scroll wide"):
-                ui.label("Settings that differ").classes("head").props("role=heading aria-level=2")
+            with panel("Settings that differ", wide=True):
                 self._settings = table("path", path="Setting", **_columns(ids))
         page.start(self._begin)
         page.on_change(self._draw)

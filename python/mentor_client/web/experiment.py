@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import time
 import urllib.parse
 from typing import Any, Callable, Deque, Dict, List, Tuple
 
@@ -13,36 +12,21 @@ from nicegui import ui
 
 from ..client import WatchEvent
 from ..errors import MentorError
-from ..experiment import FINAL, Experiment
+from ..experiment import Experiment
 from ..metrics import MetricPoints
 from ..sync.content import settings
 from . import report, words
 from .charts import Lines
-from .experiments import confirm
-from .page import Page, view, web
+from .page import Page, panel, table, view, web
 
 _WALL = ("wall_seconds", "collect_wall_seconds", "outer_wall_seconds")
 _LOG_LINES = 400
-_TABLE = "flat dense wrap-cells hide-pagination"
 _LINK = """<q-td :props="props"><a :href="props.row.href" download>{{ props.value }}</a></q-td>"""
 _PIN = """<q-td :props="props"><q-toggle dense :model-value="props.value"
   :aria-label="'Keep ' + props.row.name" @update:model-value="v => $parent.$emit('pin', props.row, v)"/>
   </q-td>"""
 _SETTING = """<q-td :props="props"><span :class="props.row.plain ? 'is-default' : ''">{{ props.value }}
   </span></q-td>"""
-
-
-def table(key: str, **titles: str) -> ui.table:
-    columns = [
-        {"name": name, "label": title, "field": name, "align": "left", "sortable": True}
-        for name, title in titles.items()
-    ]
-    return (
-        ui.table(rows=[], columns=columns, row_key=key, pagination=0)
-        .props(_TABLE)
-        .props('no-data-label="Nothing here"')
-        .classes("table")
-    )
 
 
 class View:
@@ -82,7 +66,7 @@ class View:
                 )
             }
             self._report_button = ui.button("Report", on_click=self._report).props("flat no-caps")
-        with ui.element("section").classes("panel"):
+        with panel("Progress"):
             self._facts_at = ui.element("div").classes("facts")
             self._bar = ui.linear_progress(0, show_value=False).props('aria-label="Progress"')
         self._facts: Dict[str, ui.label] = {}
@@ -96,11 +80,11 @@ class View:
                 self._success = Lines("Success by part of the lifetime", share=True, wide=True)
                 self._phases = Lines("Phases of an outer update, in seconds", stacked=True)
                 self._speed = Lines("Throughput, in environment steps a second")
-            with ui.tab_panel("Log"), ui.element("section").classes("panel"):
+            with ui.tab_panel("Log"), panel("What the meta-learner logged"):
                 self._log_at = (
                     ui.label("Nothing was logged yet.").classes("log").props("tabindex=0")
                 )
-            with ui.tab_panel("Shards"), ui.element("section").classes("panel scroll"):
+            with ui.tab_panel("Shards"), panel("Shards at work or waiting"):
                 self._shards = table(
                     "shard",
                     shard="Shard",
@@ -117,8 +101,7 @@ class View:
 
     def _build_files(self) -> None:
         with ui.element("div").classes("panels"):
-            with ui.element("section").classes("panel scroll"):
-                ui.label("Checkpoints").classes("head")
+            with panel("Checkpoints"):
                 self._checkpoints = table(
                     "name",
                     name="Outer update",
@@ -130,13 +113,12 @@ class View:
                 self._checkpoints.add_slot("body-cell-name", _LINK)
                 self._checkpoints.add_slot("body-cell-pinned", _PIN)
                 self._checkpoints.on("pin", self._pin)
-            with ui.element("section").classes("panel scroll"):
-                ui.label("Artifacts").classes("head")
+            with panel("Artifacts"):
                 self._artifacts = table("name", name="File", size="Size", kind="Type")
                 self._artifacts.add_slot("body-cell-name", _LINK)
 
     def _build_spec(self) -> None:
-        with ui.element("section").classes("panel scroll"):
+        with panel("Settings"):
             with ui.element("div").classes("bar"):
                 self._other = (
                     ui.input("Difference to", placeholder="name of another experiment")
@@ -379,7 +361,7 @@ class View:
             self._page.changed()
 
     async def _cancel(self) -> None:
-        if await confirm(f"Cancel {self._id}?", "Cancel it"):
+        if await self._page.confirm(f"Cancel {self._id}?", "Cancel it"):
             await self._change(self._page.client.cancel)
 
     async def _pin(self, event: Any) -> None:
@@ -422,18 +404,12 @@ class View:
             with ui.element("div").classes("bar"):
                 ui.button("Clone", on_click=clone).props("unelevated no-caps")
                 ui.button("Back", on_click=dialog.close).props("flat no-caps")
-        await dialog
-        dialog.delete()
+        await self._page.answer(dialog)
 
     async def _report(self) -> None:
         with ui.dialog().props("maximized") as dialog, ui.card():
             ui.button("Close", on_click=dialog.close).props("flat no-caps")
-            await asyncio.gather(report.show(self._page, [self._id]), _opened(dialog))
-
-
-async def _opened(dialog: ui.dialog) -> None:
-    await dialog
-    dialog.delete()
+            await asyncio.gather(report.show(self._page, [self._id]), self._page.answer(dialog))
 
 
 @view("/experiments/{id}", "Experiment", listed=False)

@@ -233,7 +233,9 @@ class Experiments:
     async def _draw_curves(self) -> None:
         """Fetches the curves of the rows on the screen that have new points."""
         try:
-            ids = await self._page.browser.run_javascript(_RENDERED.format(self._grid.id), timeout=5)
+            ids = await self._page.browser.run_javascript(
+                _RENDERED.format(self._grid.id), timeout=5
+            )
         except TimeoutError:
             return
         now = time.monotonic()
@@ -284,22 +286,10 @@ class Experiments:
 
     async def _cancel(self) -> None:
         count = len(self._selected)
-        if await confirm(f"Cancel {count} experiment{'s' * (count > 1)}?", "Cancel them"):
+        if await self._page.confirm(
+            f"Cancel {count} experiment{'s' * (count > 1)}?", "Cancel them"
+        ):
             await self._change("Cancelled", self._page.client.cancel)
-
-
-async def confirm(question: str, action: str) -> bool:
-    with ui.dialog() as dialog, ui.card():
-        ui.label(question).classes("title")
-        ui.label("An experiment that was cancelled does not go on; its checkpoints stay.")
-        with ui.element("div").classes("bar"):
-            ui.button(action, on_click=lambda: dialog.submit(True)).props(
-                "unelevated no-caps color=negative"
-            )
-            ui.button("Back", on_click=lambda: dialog.submit(False)).props("flat no-caps")
-    answer = bool(await dialog)
-    dialog.delete()
-    return answer
 
 
 @view("/", "Experiments")

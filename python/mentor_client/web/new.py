@@ -18,7 +18,7 @@ from ..experiment import Experiment
 from ..v1.experiment_pb2 import CatalogueEntry, Experiment as ExperimentProto
 from ..v1.spec_pb2 import ExperimentSpec
 from . import words
-from .page import Page, view
+from .page import Page, panel, view
 
 _CHARACTERS_MAX = 1 << 20
 _WAIT_S = 0.6  # After the last key, until the service is asked.
@@ -32,7 +32,8 @@ const source = context => {
   return {from: word ? word.from : context.pos, options: words, validFor: /^[\\w.-]*$/};
 };
 getElement(%d).editor.dispatch({effects: CM.StateEffect.appendConfig.of(
-  CM.EditorState.languageData.of(() => [{autocomplete: source}]))});
+  [CM.EditorState.languageData.of(() => [{autocomplete: source}]),
+   CM.EditorView.contentAttributes.of({"aria-label": "Spec", tabindex: "0"})])});
 """
 
 
@@ -149,11 +150,16 @@ class New:
             self._id = ui.input("Name", placeholder="chosen by the service").props("outlined dense")
             self._create = ui.button("Create", on_click=self._submit).props("unelevated no-caps")
         self._long = ui.label().classes("quiet")
-        with ui.element("section").classes("panel"):
+        with panel("Spec"):
             self._editor = (
-                ui.codemirror("", language="Properties files", line_wrapping=True, indent="  ")
+                ui.codemirror(
+                    "",
+                    language="Properties files",
+                    theme="githubLight",
+                    line_wrapping=True,
+                    indent="  ",
+                )
                 .classes("editor")
-                .props('aria-label="Spec"')
                 .on_value_change(self._changed)
             )
         self._said = ui.element("div").props("role=status")

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import concurrent.futures
 import functools
+import os
 import threading
 import urllib.parse
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
@@ -53,13 +54,18 @@ class Web:
             **options,
         )
 
-    async def thread(self, function: Callable[..., _Answer], *arguments: Any, **named: Any) -> _Answer:
+    async def thread(
+        self, function: Callable[..., _Answer], *arguments: Any, **named: Any
+    ) -> _Answer:
         """Calls block, so they never run on the loop's thread."""
         call = functools.partial(function, *arguments, **named)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def admit(self, token: str) -> Session:
         """Begins a session if the service takes this token, or none."""
+        if not token and os.environ.get("MENTOR_TLS_CERT"):
+            # Else the certificate's rights would be everybody's.
+            raise MentorError(grpc.StatusCode.UNAUTHENTICATED, "sign in with a token")
 
         def ask() -> None:
             with self.connect(token) as client:
@@ -144,7 +150,9 @@ class Page:
 
     # Calls.
 
-    async def call(self, function: Callable[..., _Answer], *arguments: Any, **named: Any) -> _Answer:
+    async def call(
+        self, function: Callable[..., _Answer], *arguments: Any, **named: Any
+    ) -> _Answer:
         return await web().thread(function, *arguments, **named)
 
     async def try_call(
@@ -173,9 +181,29 @@ class Page:
                 close_button="Close" if wrong else False,
             )
 
+    async def answer(self, dialog: ui.dialog) -> Any:
+        """What a dialog was closed with; None if the page went first."""
+        found = await dialog
+        if not self._closed:
+            dialog.delete()
+        return found
+
+    async def confirm(self, question: str, action: str) -> bool:
+        with ui.dialog() as dialog, ui.card():
+            ui.label(question).classes("title")
+            ui.label("An experiment that was cancelled does not go on; its checkpoints stay.")
+            with ui.element("div").classes("bar"):
+                ui.button(action, on_click=lambda: dialog.submit(True)).props(
+                    "unelevated no-caps color=negative"
+                )
+                ui.button("Back", on_click=lambda: dialog.submit(False)).props("flat no-caps")
+        return bool(await self.answer(dialog))
+
     # Streams.
 
-    def follow(self, stream: Callable[[], Iterator[_Answer]], take: Callable[[_Answer], None]) -> None:
+    def follow(
+        self, stream: Callable[[], Iterator[_Answer]], take: Callable[[_Answer], None]
+    ) -> None:
         """Reads a stream to its end in a thread of its own, which calls `take`; then draws."""
 
         def read() -> None:
@@ -262,6 +290,26 @@ class Page:
         self._loop.run_in_executor(None, self.client.close)
 
 
+def panel(title: str, wide: bool = False, level: int = 2) -> ui.element:
+    """A titled part of a view; it scrolls sideways where it is narrow."""
+    part = ui.element("section").classes("panel scroll wide" if wide else "panel scroll")
+    part.props["tabindex"], part.props["aria-label"] = 0, title
+    with part:
+        ui.label(title).classes("head").props(f"role=heading aria-level={level}")
+    return part
+
+
+def table(key: str, **titles: str) -> ui.table:
+    """A table of texts: columns by the name of their field."""
+    columns = [
+        {"name": name, "label": title, "field": name, "align": "left", "sortable": True}
+        for name, title in titles.items()
+    ]
+    rows = ui.table(rows=[], columns=columns, row_key=key, pagination=0).classes("table")
+    rows.props('flat dense wrap-cells hide-pagination no-data-label="Nothing here"')
+    return rows
+
+
 _VIEWS: List[Tuple[str, str]] = []
 _Build = Callable[["Page", Dict[str, str]], None]
 
@@ -286,7 +334,7 @@ def view(path: str, title: str, listed: bool = True) -> Callable[[_Build], _Buil
             page = Page(session)
             page.frame(title)
             names: Dict[str, str] = {**request.query_params, **request.path_params}
-            with ui.element("main").classes("view"):
+            with ui.element("div").classes("view"):
                 build(page, names)
             await page.browser.connected()
             await page.run()

@@ -92,7 +92,9 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         answer = self._refusal(scope, headers) or await self._stranger(scope, headers)
         if answer is not None:
             await answer(scope, receive, send)
