@@ -30,6 +30,7 @@ def application(flags: argparse.Namespace) -> Any:
     routes = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     routes.add_route("/sign_in", session.form, methods=["GET"])
     routes.add_route("/sign_in", functools.partial(session.sign_in, web), methods=["POST"])
+    routes.add_route("/healthz", _health, methods=["GET"])
     routes.add_route("/download/{name:path}", _download, methods=["GET"])
     routes.add_route("/report/{key}", _report, methods=["GET"])
     for module in pkgutil.iter_modules([str(pathlib.Path(__file__).parent)]):
@@ -58,6 +59,11 @@ def application(flags: argparse.Namespace) -> Any:
         same_site="strict",
         https_only=secure,
     )
+
+
+async def _health(request: Request) -> Response:
+    """For probes. Without the service these pages say so themselves, so it is not asked."""
+    return PlainTextResponse("ok")
 
 
 async def _download(request: Request) -> Response:

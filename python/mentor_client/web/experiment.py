@@ -22,7 +22,7 @@ from .page import Page, panel, table, view, web
 _WALL = ("wall_seconds", "collect_wall_seconds", "outer_wall_seconds")
 _LOG_LINES = 400
 _LINK = """<q-td :props="props"><a :href="props.row.href" download>{{ props.value }}</a></q-td>"""
-_PIN = """<q-td :props="props"><q-toggle dense :model-value="props.value"
+_PIN = """<q-td :props="props"><q-toggle dense class="changes" :model-value="props.value"
   :aria-label="'Keep ' + props.row.name" @update:model-value="v => $parent.$emit('pin', props.row, v)"/>
   </q-td>"""
 _SETTING = """<q-td :props="props"><span :class="props.row.plain ? 'is-default' : ''">{{ props.value }}
@@ -57,7 +57,7 @@ class View:
         with ui.element("div").classes("bar"):
             change = self._page.client
             self._buttons = {
-                name: ui.button(name, on_click=action).props("outline no-caps")
+                name: ui.button(name, on_click=action).props("outline no-caps").classes("changes")
                 for name, action in (
                     ("Pause", lambda: self._change(change.pause)),
                     ("Resume", lambda: self._change(change.resume)),
@@ -127,7 +127,9 @@ class View:
                 )
                 self._all = ui.switch("Defaults too", value=True, on_change=self._draw_spec)
                 ui.space()
-                ui.link("Start another one like this", f"/new?like={urllib.parse.quote(self._id)}")
+                ui.link(
+                    "Start another one like this", f"/new?like={urllib.parse.quote(self._id)}"
+                ).classes("changes")
             self._spec_wrong = ui.label().classes("wrong").props("role=alert")
             self._spec = table("path", path="Setting", value="Value", other="Other")
             self._spec.add_slot("body-cell-path", _SETTING)

@@ -98,7 +98,9 @@ class Experiments:
                 .on_value_change(self._refilter)
             )
             self._buttons = {
-                name: ui.button(name, on_click=action).props("outline no-caps").classes("action")
+                name: ui.button(name, on_click=action)
+                .props("outline no-caps")
+                .classes("action" if name == "Compare" else "action changes")
                 for name, action in (
                     ("Compare", self._compare),
                     ("Pause", lambda: self._change("Paused", page.client.pause)),
@@ -108,7 +110,7 @@ class Experiments:
             }
             ui.button("New", icon="add", on_click=lambda: ui.navigate.to("/new")).props(
                 "unelevated no-caps"
-            )
+            ).classes("changes")
         self._wrong = ui.label().classes("wrong").props("role=alert")
         self._count = ui.label("Loading …").classes("quiet").props("role=status")
         self._grid = ui.aggrid(

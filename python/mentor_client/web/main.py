@@ -38,6 +38,12 @@ def _parser() -> argparse.ArgumentParser:
         "a proxy protects it",
     )
     top.add_argument(
+        "--read_only",
+        action="store_true",
+        help="pages without what submits or changes experiments; what callers may do is the "
+        "service's to say",
+    )
+    top.add_argument(
         "--origin",
         metavar="URL",
         action="append",

@@ -117,12 +117,14 @@ class Page:
         ui.dark_mode(self.session.dark)
         ui.colors(primary="#3949ab")
         ui.page_title(f"{title} · Mentor")
+        if web().flags.read_only:
+            ui.query("body").classes("read-only")
         with ui.header(elevated=False).classes("top"):
             ui.link("Mentor", "/").classes("brand")
             with ui.element("nav").props('aria-label="Views"'):
                 for path, name in navigation():
                     current = 'aria-current="page"' if name == title else ""
-                    ui.link(name, path).props(current)
+                    ui.link(name, path).props(current).classes("changes" if path == "/new" else "")
             ui.space()
             ui.label(self.client.server).classes("server")
             ui.button(icon="contrast", on_click=self._other_colours).props(

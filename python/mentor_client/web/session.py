@@ -27,7 +27,7 @@ IDLE_S = 12 * 3600.0
 BODY_BYTES_MAX = 64 << 10  # Of an HTTP request: only the sign-in form has a body.
 MESSAGE_BYTES_MAX = 2 << 20  # Of a page's message: a spec has at most 1 MiB.
 _UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED,)
-_PUBLIC = ("/sign_in", "/favicon.ico", "/_nicegui/")
+_PUBLIC = ("/sign_in", "/healthz", "/favicon.ico", "/_nicegui/")
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
