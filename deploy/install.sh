@@ -23,7 +23,7 @@
 #   --manifests    also install what tests of Kubernetes manifests and the Helm chart need (360 MB);
 #                  they need kubectl from 1.22 on, too, which Debian 12 has not
 #   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
-#   --web          also install what mentor-web and its tests need: NiceGUI (110 MB), and --pages
+#   --web          also install what mentor-web needs: NiceGUI (110 MB); its tests need --pages, too
 #
 # Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
@@ -48,7 +48,7 @@ for argument in "$@"; do
     --signal) signal=1 ;;
     --manifests) manifests=1 ;;
     --shells) shells=1 ;;
-    --web) web=1 pages=1 ;;
+    --web) web=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac

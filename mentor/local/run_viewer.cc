@@ -54,7 +54,7 @@ class RunViewer::Nothing final : public meta_learner::Operations {
   std::vector<v1::ShardInfo> Shards(const std::string& /*experiment*/) override { return {}; }
   std::vector<v1::Peer> Peers() override { return {}; }
   absl::Status Drain(const std::string& /*peer*/) override {
-    return absl::PermissionDeniedError(kOnlyShown);
+    return absl::FailedPreconditionError(kOnlyShown);
   }
 };
 

@@ -31,7 +31,7 @@ absl::Status MayAnswer(const ServiceOptions& options,
   if (!options.read_only.empty()) {
     return method.options().GetExtension(v1::required_role) == v1::ROLE_VIEWER
                ? absl::OkStatus()
-               : absl::PermissionDeniedError(options.read_only);
+               : absl::FailedPreconditionError(options.read_only);
   }
   if (method.options().GetExtension(v1::standby_answers)) return absl::OkStatus();
   return options.refusal ? options.refusal() : options.store->Leads();
