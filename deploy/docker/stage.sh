@@ -49,7 +49,8 @@ for program in "${programs[@]}"; do
 done
 
 rm -rf "$context/out" "$context/deploy"
-mkdir -p "$context"/out/{bin,torch,mujoco,assets,state} "$context"/out/web/{bin,lib,share/mentor} "$context/deploy/docker"
+mkdir -p "$context"/out/{bin,torch,mujoco,assets,state} "$context/deploy/docker"
+mkdir -p "$context"/out/web/{bin,lib,share/mentor/experiments}
 out=$(realpath "$context/out")
 chmod 0700 "$out/state"
 cp "$root"/deploy/docker/{Dockerfile,runtime.txt,python.txt,rootfs.sh} "$context/deploy/docker/"
@@ -92,7 +93,6 @@ cp -r "$root/python/mentor_client" "$out/web/lib/mentor-web/"
 python3 "$root/python/generate.py" --out "$out/web/lib/mentor-web"
 find "$out/web" -name __pycache__ -prune -exec rm -r {} +
 rm -rf "$out"/web/lib/mentor-web/{bin,mentor_env}
-mkdir "$out/web/share/mentor/experiments"
 cp "$root"/experiments/*.txtpb "$out/web/share/mentor/experiments/"
 cat >"$out/web/bin/mentor-web" <<'P'
 #!/usr/bin/python3.11
