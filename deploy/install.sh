@@ -8,7 +8,8 @@
 #   --cuda         also install what preset cuda needs: the compiler of --nvcc, and the wheels that
 #                  LibTorch needs on a GPU (about 3 GB)
 #   --nvcc         also install NVIDIA's compiler alone, as tests/gate/ needs it (104 MB)
-#   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node
+#   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node,
+#                  and --manifests and --web
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
 #   --packages     also install what deploy/package.sh needs
 #   --docs         also install what docs/build.sh needs (52 MB)
@@ -35,7 +36,7 @@ for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 nvcc=1 ;;
     --nvcc) nvcc=1 ;;
-    --containers) containers=1 manifests=1 ;;
+    --containers) containers=1 manifests=1 web=1 ;;
     --objects) objects=1 ;;
     --packages) packages=1 ;;
     --docs) docs=1 ;;

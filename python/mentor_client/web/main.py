@@ -110,7 +110,10 @@ def _serve(flags: argparse.Namespace) -> int:
     bound = socket.getsockname()
     shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
     print(f"listening on http{'s' if flags.tls_cert else ''}://{shown}:{bound[1]}", flush=True)
-    uvicorn.Server(config).run(sockets=[socket])
+    try:
+        uvicorn.Server(config).run(sockets=[socket])
+    except KeyboardInterrupt:  # uvicorn raises the signal again when it has ended.
+        pass
     return DONE
 
 
