@@ -107,8 +107,8 @@ class View:
         try:
             self._now = one = await self._page.call(client.get, id)
         except MentorError as error:
-            self._wrong.set_text(error.message)
-            raise
+            self._page.say(error, self._wrong)
+            return
         self._page.changed()
         await self._draw_spec()
         self._page.follow(lambda: client.watch([id], progress=True), self._take)
@@ -251,7 +251,7 @@ class View:
             self._spec.rows = [row for row in rows if self._all.value or not row.get("plain")]
             self._spec_wrong.set_text("")
         except MentorError as error:
-            self._spec_wrong.set_text(error.message)
+            self._page.say(error, self._spec_wrong)
 
     # Changing.
 

@@ -6,7 +6,6 @@ import time
 import urllib.parse
 from typing import Any, Callable, Dict, List, Optional, Set
 
-import grpc
 from nicegui import ui
 
 from ..client import WatchEvent
@@ -121,10 +120,7 @@ class Experiments:
         try:
             found = await self._page.call(ask)
         except MentorError as error:
-            of_filter = error.code == grpc.StatusCode.INVALID_ARGUMENT
-            self._wrong.set_text(error.message if of_filter else "")
-            if not of_filter:
-                self._page.say(error)
+            self._page.say(error, self._wrong)
             return
         if filter != (self._filter.value or ""):
             return  # Typed on meanwhile; that asks again.

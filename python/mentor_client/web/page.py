@@ -161,18 +161,22 @@ class Page:
             self.say(error)
             return None
 
-    def say(self, what: Union[str, MentorError]) -> None:
+    def say(self, what: Union[str, MentorError], place: Optional[ui.label] = None) -> None:
+        """Tells the user, at a place for errors where there is one."""
         if self._closed:
             return
-        if isinstance(what, str):
-            look = {"type": "positive", "message": what}
-        elif what.code == grpc.StatusCode.UNAUTHENTICATED:
+        if isinstance(what, MentorError) and what.code == grpc.StatusCode.UNAUTHENTICATED:
             web().sessions.end(self.session)
             return
-        else:
-            look = {"type": "negative", "message": what.message, "close_button": "Close"}
+        wrong = isinstance(what, MentorError)
+        words = what.message if isinstance(what, MentorError) else what
+        if place is not None:
+            place.set_text(words)
+            return
         with self.browser:
-            ui.notify(**look, position="bottom", timeout=3000 if isinstance(what, str) else 8000)
+            kind, close = ("negative", "Close") if wrong else ("positive", False)
+            span_ms = 8000 if wrong else 3000
+            ui.notify(words, type=kind, close_button=close, timeout=span_ms)
 
     async def answer(self, dialog: ui.dialog) -> Any:
         """What a dialog was closed with; None if the page went first."""
