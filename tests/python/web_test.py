@@ -440,14 +440,20 @@ class WebTest(browser.BrowserTest):
         views = {
             "/": ".ag-row",
             "/new?from=smoke": ".cm-line",
-            "/experiments/s1": ".chart canvas",
             "/compare?names=s1,s2": ".chart canvas",
+            "/experiments/s1": ".chart canvas",
+            "Log": ".log",
+            "Files": "td a",
+            "Spec": "td .is-default",
         }
         found = []
         for width, scheme in ((360, "light"), (360, "dark"), (2560, "light"), (2560, "dark")):
             with self.page({"width": width, "height": 900}, scheme) as page:
                 for path, part in views.items():
-                    page.goto(address + path)
+                    if path.startswith("/"):
+                        page.goto(address + path)
+                    else:
+                        page.get_by_role("tab", name=path).click()
                     page.locator(part).first.wait_for()
                     page.wait_for_timeout(500)
                     where = f"{path} at {width} px, {scheme}"

@@ -39,6 +39,7 @@ def application(flags: argparse.Namespace) -> Any:
     core.sio.eio.transports = ["websocket"]  # Polling would pass messages as bodies.
     core.sio.eio.max_http_buffer_size = session.MESSAGE_BYTES_MAX
     nicegui_app.config.socket_io_js_transports = ["websocket"]
+    nicegui_app.config.quasar_config["loadingBar"] = {"skipHijack": True}
     ui.run_with(
         routes,
         title="Mentor",

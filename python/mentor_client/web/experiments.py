@@ -33,10 +33,10 @@ _RENDERED = "return getElement({}).api.getRenderedNodes().map(node => node.id)"
 _BY_SUCCESS = "(a, b, x, y) => x.data.success - y.data.success"
 _STATE = "p => 'state ' + p.value.toUpperCase()"
 _COLUMNS: List[Dict[str, Any]] = [
-    {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 120, "flex": 2},
+    {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 90, "flex": 2},
     {"field": "title", "headerName": "Title", "flex": 3, "minWidth": 120},
-    {"field": "state", "headerName": "State", "width": 118, ":cellClass": _STATE},
-    {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 2, "minWidth": 110},
+    {"field": "state", "headerName": "State", "width": 112, ":cellClass": _STATE},
+    {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 2, "minWidth": 90},
     {"field": "curve", "headerName": "Success", "width": 210, ":comparator": _BY_SUCCESS},
     {"field": "owner", "headerName": "Owner", "width": 120},
     {"field": "class", "headerName": "Class", "width": 95},
