@@ -2,12 +2,16 @@
 survives."""
 
 import http.client
+import os
 import pathlib
 import re
+import signal
 import socket
+import ssl
 import urllib.parse
 
 import browser
+import peers
 
 from harness import SMOKE
 
@@ -27,6 +31,12 @@ class WebTest(browser.BrowserTest):
 
     def row(self, page, id):
         return page.locator(f".ag-center-cols-container [row-id='{id}']")
+
+    def updates(self, page):
+        """Outer updates of an experiment, as its page shows them; -1 while it does not."""
+        facts = page.locator(".facts")
+        found = re.search(r"Outer updates\n(\d+) of", facts.inner_text() if facts.count() else "")
+        return int(found.group(1)) if found else -1
 
     def tick(self, page, *ids):
         for id in ids:
@@ -159,6 +169,11 @@ class WebTest(browser.BrowserTest):
             page.expect(self.row(page, "bee")).to_be_visible()
             client.create(SMOKE, id="bumblebee", labels={"team": "b"})
             page.expect(self.row(page, "bumblebee")).to_be_visible()
+            # The keyboard opens a row.
+            self.row(page, "bee").locator("[col-id=id]").focus()
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/experiments/bee")
+            page.goto(address)
             client.create(SMOKE, id="another", labels={"team": "a"})
             page.get_by_label("Filter").fill("stat=RUNNING")
             page.expect(page.get_by_role("alert")).to_contain_text("stat")
@@ -311,6 +326,40 @@ class WebTest(browser.BrowserTest):
                 specs.load_text(f'base: "{base}"')
         self.assertEqual(specs.load_text('base: "smoke"').spec.rule.outer_updates, 4)
 
+    def test_tls_a_proxy_and_certificates(self):
+        credentials = peers.Credentials(self.folder / "credentials")
+        self.start_service(
+            *credentials.tls("server"), "--tokens", credentials / "tokens", threads=0
+        )
+        # Its certificate may do everything, which strangers must not get.
+        own = {
+            "MENTOR_TLS_CA": credentials / "ca.crt",
+            "MENTOR_TLS_CERT": credentials / "operator.crt",
+            "MENTOR_TLS_KEY": credentials / "operator.key",
+        }
+        pair = ["--tls_cert", credentials / "server.crt", "--tls_key", credentials / "server.key"]
+        self.at = self.start_web(*pair, "--origin", "https://mentor.example", environment=own)
+        self.assertTrue(self.at.startswith("https://"))
+        context = ssl.create_default_context(cafile=credentials / "ca.crt")
+        port = urllib.parse.urlsplit(self.at).port
+
+        def request(method, path, body=None, **headers):
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=context)
+            self.addCleanup(connection.close)
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("location") or "", answer
+
+        self.assertEqual(request("GET", "/")[:2], (303, "/sign_in?to=%2F"))
+        token = "token=" + credentials.tokens["operator"]
+        for host in (f"127.0.0.1:{port}", "mentor.example"):
+            fields = {"host": host, "origin": f"https://{host}"}
+            status, _, answer = request("POST", "/sign_in", token, **fields)
+            self.assertEqual(status, 303, host)
+            self.assertIn("secure", answer.getheader("set-cookie").lower())
+        fields = {"host": "mentor.example", "origin": "http://mentor.example"}
+        self.assertEqual(request("POST", "/sign_in", token, **fields)[0], 403)
+
     def test_texts_are_shown_as_text(self):
         self.start_service()
         address = self.start_web()
@@ -368,17 +417,38 @@ class WebTest(browser.BrowserTest):
                 self.folder / "state", self.address, "--disk_reserve_mb", 1
             )
             page.expect(page.locator(".banner")).to_be_hidden()
-            done = page.locator(".facts", has_text="Outer updates").inner_text()
-            before = int(re.search(r"Outer updates\n(\d+) of", done).group(1))
-            self.wait_until(
-                lambda: int(
-                    re.search(
-                        r"Outer updates\n(\d+) of", page.locator(".facts").inner_text()
-                    ).group(1)
-                )
-                > before,
-                "new updates on the page",
+            before = self.updates(page)
+            self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
+
+    def test_a_browser_that_stands_still_holds_up_nobody(self):
+        self.start_service()
+        address = self.start_web()
+        client = self.connect()
+        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
+        with self.page() as page:
+            before = browser.chromiums()
+            slow = page.context.browser.browser_type.launch(
+                executable_path=browser.CHROMIUM, args=browser.FLAGS
             )
+            other = slow.new_page()
+            other.expect = page.expect
+            for one in (page, other):
+                one.goto(f"{address}/experiments/long")
+                self.state(one, "Running")
+            stopped = browser.chromiums() - before
+            self.assertTrue(stopped)
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                start, memory = self.updates(page), self.web.resident()
+                self.wait_until(lambda: self.updates(page) > start + 300, "updates on the page")
+                self.assertLess(self.web.resident() - memory, 30 << 20)
+            finally:
+                for pid in stopped:
+                    os.kill(pid, signal.SIGCONT)
+            now = self.updates(page)
+            self.wait_until(lambda: self.updates(other) >= now, "the state of now in the slow one")
+            slow.close()
 
     def test_a_page_before_its_service(self):
         self.start_service(threads=0)

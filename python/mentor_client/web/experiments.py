@@ -29,6 +29,8 @@ _BAR = """p => ({background:
 _NARROW = """e => { const wide = e.clientWidth > 720;
   e.api.setColumnsVisible(['title', 'owner', 'class', 'created'], wide);
   e.api.setColumnsVisible(['curve'], e.clientWidth > 480); }"""
+_OPEN = """e => { if (e.event.key === 'Enter' && e.column.getColId() === 'id')
+  location.href = '/experiments/' + encodeURIComponent(e.data.id); }"""
 _RENDERED = "return getElement({}).api.getRenderedNodes().map(node => node.id)"
 _BY_SUCCESS = "(a, b, x, y) => x.data.success - y.data.success"
 _STATE = "p => 'state ' + p.value.toUpperCase()"
@@ -47,6 +49,7 @@ _GRID = {
     "rowData": [],
     ":getRowId": "p => p.data.id",
     ":onGridSizeChanged": _NARROW,
+    ":onCellKeyDown": _OPEN,
     "defaultColDef": {"sortable": True, "resizable": True, "suppressMovable": True},
     "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
     "selectionColumnDef": {"width": 44, "maxWidth": 44, "pinned": "left"},
