@@ -15,6 +15,7 @@ from harness import BIN, ClusterTest, Process
 
 WHEELS = package.ROOT / ".deps"
 CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 TALL = {"width": 1280, "height": 900}
 
 
@@ -26,7 +27,33 @@ def require():
     if not pathlib.Path(CHROMIUM).exists():
         raise unittest.SkipTest("Debian's chromium is not installed: deploy/install.sh --pages")
     sys.path.insert(0, str(WHEELS / "pages"))
+    os.environ["MENTOR_EXPERIMENTS"] = str(package.ROOT / "experiments")
     return package.make_importable()
+
+
+def chromiums():
+    """The ids of this program's browsers and their processes."""
+    parents, names = {}, {}
+    for file in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, _, rest = file.read_text().partition(" ")
+            name, _, rest = rest.rpartition(") ")
+            parents[int(pid)], names[int(pid)] = int(rest.split()[1]), name
+    found = set()
+    for pid, name in names.items():
+        at = pid
+        while at in parents and at != os.getpid():
+            at = parents[at]
+        if at == os.getpid() and "chrom" in name:
+            found.add(pid)
+    return found
+
+
+class Program(Process):
+    def resident(self):
+        """Its memory, in bytes."""
+        text = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", text).group(1)) << 10
 
 
 class BrowserTest(ClusterTest):
@@ -42,19 +69,19 @@ class BrowserTest(ClusterTest):
             self.start_workers(self.address, threads)
         return self.address
 
-    def start_web(self, *arguments, listen="127.0.0.1:0", server=None):
+    def start_web(self, *arguments, environment=None):
         """Returns the address of its pages."""
         folders = [str(self.CLIENT), str(WHEELS / "web")]
-        process = Process(
-            *(sys.executable, "-m", "mentor_client.web.main", "--server", server or self.address),
-            *("--listen", listen, *arguments),
+        process = Program(
+            *(sys.executable, "-m", "mentor_client.web.main", "--server", self.address),
+            *("--listen", "127.0.0.1:0", *arguments),
             env={
                 "PYTHONPATH": ":".join(folders),
                 "PYTHONDONTWRITEBYTECODE": "",
                 "PYTHONPYCACHEPREFIX": str(package.ROOT / ".cache" / "web"),
                 "PATH": f"{BIN}:{os.environ['PATH']}",
-                "MENTOR_EXPERIMENTS": str(package.ROOT / "experiments"),
                 "MENTOR_TOKEN": "the-token-of-the-program-itself",
+                **(environment or {}),
             },
         )
         self.addCleanup(process.close)
@@ -87,9 +114,7 @@ class BrowserTest(ClusterTest):
         expect.set_options(timeout=30_000)
         wrong = []
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-            )
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             context = browser.new_context(viewport=viewport or TALL, color_scheme=scheme)
             context.set_default_timeout(60_000)
             page = context.new_page()

@@ -2,12 +2,16 @@
 survives."""
 
 import http.client
+import os
 import pathlib
 import re
+import signal
 import socket
+import ssl
 import urllib.parse
 
 import browser
+import peers
 
 from harness import SMOKE
 
@@ -28,9 +32,41 @@ class WebTest(browser.BrowserTest):
     def row(self, page, id):
         return page.locator(f".ag-center-cols-container [row-id='{id}']")
 
+    def updates(self, page):
+        """Outer updates of an experiment, as its page shows them; -1 while it does not."""
+        facts = page.locator(".facts")
+        found = re.search(r"Outer updates\n(\d+) of", facts.inner_text() if facts.count() else "")
+        return int(found.group(1)) if found else -1
+
     def tick(self, page, *ids):
         for id in ids:
             page.locator(f".ag-pinned-left-cols-container [row-id='{id}'] input").check()
+
+    def look_into(self, page):
+        """The tabs of an experiment that has ended."""
+        self.state(page, "Succeeded")
+        page.expect(page.get_by_text("48 of 48")).to_be_visible()
+        page.expect(page.locator(".chart canvas").first).to_be_visible()
+        page.get_by_role("tab", name="Log").click()
+        page.expect(page.locator(".log")).to_contain_text("experiment succeeded")
+        page.get_by_role("tab", name="Files").click()
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name="spec.txtpb").click()
+        got = pathlib.Path(waiting.value.path()).read_text(encoding="utf-8")
+        self.assertIn('name: "point_reach"', got)
+        self.assertEqual(waiting.value.suggested_filename, "first-spec.txtpb")
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name="4", exact=True).click()
+        own = self.connect().download("experiments/first/checkpoints/00000004", self.folder)
+        self.assertEqual(pathlib.Path(waiting.value.path()).read_bytes(), own.read_bytes())
+        page.get_by_label("Keep 4").click()
+        self.wait_until(lambda: list(self.connect().checkpoints("first"))[-1].pinned, "the pin")
+        page.get_by_role("tab", name="Spec").click()
+        page.expect(page.locator("tr", has_text="rule.clip").first).to_be_visible()
+        page.expect(page.locator("tr", has_text="rule.k ").locator(".is-default")).to_have_count(0)
+        page.expect(
+            page.locator("tr", has_text="rule.gamma").locator(".is-default").first
+        ).to_be_visible()
 
     # What one does.
 
@@ -67,32 +103,7 @@ class WebTest(browser.BrowserTest):
             page.expect(text).to_contain_text("steps_per_iteration: 40")
             page.get_by_label("Name").fill("first")
             page.get_by_role("button", name="Create").click()
-            self.state(page, "Succeeded")
-            page.expect(page.get_by_text("48 of 48")).to_be_visible()
-            page.expect(page.locator(".chart canvas").first).to_be_visible()
-            page.get_by_role("tab", name="Log").click()
-            page.expect(page.locator(".log")).to_contain_text("experiment succeeded")
-            page.get_by_role("tab", name="Files").click()
-            with page.expect_download() as waiting:
-                page.get_by_role("link", name="spec.txtpb").click()
-            got = pathlib.Path(waiting.value.path()).read_text(encoding="utf-8")
-            self.assertIn('name: "point_reach"', got)
-            self.assertEqual(waiting.value.suggested_filename, "first-spec.txtpb")
-            with page.expect_download() as waiting:
-                page.get_by_role("link", name="4", exact=True).click()
-            own = self.connect().download("experiments/first/checkpoints/00000004", self.folder)
-            self.assertEqual(pathlib.Path(waiting.value.path()).read_bytes(), own.read_bytes())
-            page.get_by_label("Keep 4").click()
-            self.wait_until(lambda: list(self.connect().checkpoints("first"))[-1].pinned, "the pin")
-            page.get_by_role("tab", name="Spec").click()
-            page.expect(page.locator("tr", has_text="rule.clip").first).to_be_visible()
-            page.expect(
-                page.locator("tr", has_text="rule.k ").locator(".is-default")
-            ).to_have_count(0)
-            page.expect(
-                page.locator("tr", has_text="rule.gamma").locator(".is-default").first
-            ).to_be_visible()
-
+            self.look_into(page)
             client = self.connect()
             client.create(SMOKE, id="second", overrides=["seed=2"]).wait()
             page.goto(address)
@@ -158,6 +169,11 @@ class WebTest(browser.BrowserTest):
             page.expect(self.row(page, "bee")).to_be_visible()
             client.create(SMOKE, id="bumblebee", labels={"team": "b"})
             page.expect(self.row(page, "bumblebee")).to_be_visible()
+            # The keyboard opens a row.
+            self.row(page, "bee").locator("[col-id=id]").focus()
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/experiments/bee")
+            page.goto(address)
             client.create(SMOKE, id="another", labels={"team": "a"})
             page.get_by_label("Filter").fill("stat=RUNNING")
             page.expect(page.get_by_role("alert")).to_contain_text("stat")
@@ -166,7 +182,7 @@ class WebTest(browser.BrowserTest):
             client.delete("another", force=True)
             page.expect(self.row(page, "another")).to_have_count(0)
 
-    # Who may.
+    # Rights.
 
     def test_sign_in_and_out(self):
         ann, viewer = self.token("operator", "ann"), self.token("viewer", "eve")
@@ -275,6 +291,10 @@ class WebTest(browser.BrowserTest):
             self.assertEqual(self.request("POST", "/sign_in", body="token=x")[0], 403)
             got = self.request("GET", "/", cookie=hers, sec_fetch_site="same-site")
             self.assertEqual(got[0], 403)
+            link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+            self.assertIn(b'http-equiv="refresh"', self.request("GET", "/", **link)[2])
+            framed = {**link, "sec_fetch_dest": "iframe"}
+            self.assertEqual(self.request("GET", "/", cookie=hers, **framed)[0], 403)
             self.assertEqual(self.request("GET", "/", cookie=hers, host="evil.example")[0], 421)
             # Long bodies, said or not.
             self.assertEqual(
@@ -283,18 +303,62 @@ class WebTest(browser.BrowserTest):
             pieces = (b"x" * 65536 for _ in range(4))
             got = self.request("POST", "/sign_in", pieces, origin=self.at)
             self.assertIn(got[0], (400, 413), got)
-            # Paths that climb.
-            for path in (
-                "experiments/hers/artifacts/../../../tokens",
-                "experiments/hers/artifacts/..%2f..%2f..%2ftokens",
-                "experiments/hers/artifacts/%2e%2e/%2e%2e/tokens",
-                "experiments/hers/artifacts//etc/passwd",
-                "experiments/../../tokens",
-                "/etc/passwd",
-            ):
-                got = self.request("GET", f"/download/{path}", cookie=hers)
-                self.assertEqual(got[0], 404, (path, got))
-            self.assertEqual(self.request("GET", "/report/x", cookie=hers)[0], 404)
+
+    def test_no_path_leads_out_of_the_files(self):
+        self.start_service(threads=0)
+        self.at = self.start_web()
+        self.connect().create(SMOKE, id="hers")
+        for path in (
+            "experiments/hers/artifacts/../../../tokens",
+            "experiments/hers/artifacts/..%2f..%2f..%2ftokens",
+            "experiments/hers/artifacts/%2e%2e/%2e%2e/tokens",
+            "experiments/hers/artifacts//etc/passwd",
+            "experiments/../../tokens",
+            "/etc/passwd",
+        ):
+            got = self.request("GET", f"/download/{path}")
+            self.assertEqual(got[0], 404, (path, got))
+        # A base in a spec of a stranger is no file either.
+        from mentor_client import MentorError, specs
+
+        for base in ("../../../etc/passwd", "/etc/passwd", str(self.folder / "tokens")):
+            with self.assertRaisesRegex(MentorError, "no spec of Mentor's"):
+                specs.load_text(f'base: "{base}"')
+        self.assertEqual(specs.load_text('base: "smoke"').spec.rule.outer_updates, 4)
+
+    def test_tls_a_proxy_and_certificates(self):
+        credentials = peers.Credentials(self.folder / "credentials")
+        self.start_service(
+            *credentials.tls("server"), "--tokens", credentials / "tokens", threads=0
+        )
+        # Its certificate may do everything, which strangers must not get.
+        own = {
+            "MENTOR_TLS_CA": credentials / "ca.crt",
+            "MENTOR_TLS_CERT": credentials / "operator.crt",
+            "MENTOR_TLS_KEY": credentials / "operator.key",
+        }
+        pair = ["--tls_cert", credentials / "server.crt", "--tls_key", credentials / "server.key"]
+        self.at = self.start_web(*pair, "--origin", "https://mentor.example", environment=own)
+        self.assertTrue(self.at.startswith("https://"))
+        context = ssl.create_default_context(cafile=credentials / "ca.crt")
+        port = urllib.parse.urlsplit(self.at).port
+
+        def request(method, path, body=None, **headers):
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=context)
+            self.addCleanup(connection.close)
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("location") or "", answer
+
+        self.assertEqual(request("GET", "/")[:2], (303, "/sign_in?to=%2F"))
+        token = "token=" + credentials.tokens["operator"]
+        for host in (f"127.0.0.1:{port}", "mentor.example"):
+            fields = {"host": host, "origin": f"https://{host}"}
+            status, _, answer = request("POST", "/sign_in", token, **fields)
+            self.assertEqual(status, 303, host)
+            self.assertIn("secure", answer.getheader("set-cookie").lower())
+        fields = {"host": "mentor.example", "origin": "http://mentor.example"}
+        self.assertEqual(request("POST", "/sign_in", token, **fields)[0], 403)
 
     def test_texts_are_shown_as_text(self):
         self.start_service()
@@ -353,17 +417,38 @@ class WebTest(browser.BrowserTest):
                 self.folder / "state", self.address, "--disk_reserve_mb", 1
             )
             page.expect(page.locator(".banner")).to_be_hidden()
-            done = page.locator(".facts", has_text="Outer updates").inner_text()
-            before = int(re.search(r"Outer updates\n(\d+) of", done).group(1))
-            self.wait_until(
-                lambda: int(
-                    re.search(
-                        r"Outer updates\n(\d+) of", page.locator(".facts").inner_text()
-                    ).group(1)
-                )
-                > before,
-                "new updates on the page",
+            before = self.updates(page)
+            self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
+
+    def test_a_browser_that_stands_still_holds_up_nobody(self):
+        self.start_service()
+        address = self.start_web()
+        client = self.connect()
+        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
+        with self.page() as page:
+            before = browser.chromiums()
+            slow = page.context.browser.browser_type.launch(
+                executable_path=browser.CHROMIUM, args=browser.FLAGS
             )
+            other = slow.new_page()
+            other.expect = page.expect
+            for one in (page, other):
+                one.goto(f"{address}/experiments/long")
+                self.state(one, "Running")
+            stopped = browser.chromiums() - before
+            self.assertTrue(stopped)
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                start, memory = self.updates(page), self.web.resident()
+                self.wait_until(lambda: self.updates(page) > start + 300, "updates on the page")
+                self.assertLess(self.web.resident() - memory, 30 << 20)
+            finally:
+                for pid in stopped:
+                    os.kill(pid, signal.SIGCONT)
+            now = self.updates(page)
+            self.wait_until(lambda: self.updates(other) >= now, "the state of now in the slow one")
+            slow.close()
 
     def test_a_page_before_its_service(self):
         self.start_service(threads=0)
@@ -425,14 +510,20 @@ class WebTest(browser.BrowserTest):
         views = {
             "/": ".ag-row",
             "/new?from=smoke": ".cm-line",
-            "/experiments/s1": ".chart canvas",
             "/compare?names=s1,s2": ".chart canvas",
+            "/experiments/s1": ".chart canvas",
+            "Log": ".log",
+            "Files": "td a",
+            "Spec": "td .is-default",
         }
         found = []
         for width, scheme in ((360, "light"), (360, "dark"), (2560, "light"), (2560, "dark")):
             with self.page({"width": width, "height": 900}, scheme) as page:
                 for path, part in views.items():
-                    page.goto(address + path)
+                    if path.startswith("/"):
+                        page.goto(address + path)
+                    else:
+                        page.get_by_role("tab", name=path).click()
                     page.locator(part).first.wait_for()
                     page.wait_for_timeout(500)
                     where = f"{path} at {width} px, {scheme}"

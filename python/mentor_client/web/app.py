@@ -40,6 +40,7 @@ def application(flags: argparse.Namespace) -> Any:
     core.sio.eio.transports = ["websocket"]  # Polling would pass messages as bodies.
     core.sio.eio.max_http_buffer_size = session.MESSAGE_BYTES_MAX
     nicegui_app.config.socket_io_js_transports = ["websocket"]
+    nicegui_app.config.quasar_config["loadingBar"] = {"skipHijack": True}
     ui.run_with(
         routes,
         title="Mentor",
@@ -47,6 +48,7 @@ def application(flags: argparse.Namespace) -> Any:
         dark=None,
         language="en-US",
         tailwind=False,
+        reconnect_timeout=10.0,
         message_history_length=50,
         show_welcome_message=False,
     )

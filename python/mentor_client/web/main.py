@@ -107,12 +107,13 @@ def _serve(flags: argparse.Namespace) -> int:
     )
     config.load()
     socket = config.bind_socket()
+    socket.listen()  # Who reads the address may connect at once.
     bound = socket.getsockname()
     shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
     print(f"listening on http{'s' if flags.tls_cert else ''}://{shown}:{bound[1]}", flush=True)
     try:
         uvicorn.Server(config).run(sockets=[socket])
-    except KeyboardInterrupt:  # uvicorn raises the signal again when it has ended.
+    except KeyboardInterrupt:  # It has ended in order; the signal comes once more.
         pass
     return DONE
 
