@@ -31,7 +31,9 @@ int Web(const WebFlags& flags) {
   if (!viewer.ok()) return Fail(viewer.status());
   const auto page = WebPage::Start((*viewer)->address(), flags.listen);
   if (!page.ok()) return Fail(page.status());
-  std::printf("%zu experiments on %s, until Ctrl-C\n", (*viewer)->size(), (*page)->url().c_str());
+  const size_t size = (*viewer)->size();
+  std::printf("%zu experiment%s on %s, until Ctrl-C\n", size, size == 1 ? "" : "s",
+              (*page)->url().c_str());
   std::fflush(stdout);
   while (WaitForStopSignal(kLookEvery) == 0) {
     if ((*page)->ended()) return Fail(absl::InternalError("mentor-web has ended"));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <absl/strings/ascii.h>
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
@@ -29,23 +30,6 @@ using sql::Database;
 
 constexpr size_t kIdBytesMax = 63;
 constexpr std::string_view kRunId = "run";  // As `mentor run` names its experiment.
-
-// True if a process holds a lock on the file. Only looks: a lock of our own, however short, could
-// refuse a process that begins now.
-bool IsLocked(const std::filesystem::path& file) {
-  struct stat info {};
-  if (stat(file.c_str(), &info) != 0) return false;
-  const std::string number = absl::StrCat(info.st_ino);
-  std::ifstream locks("/proc/locks");
-  for (std::string line; std::getline(locks, line);) {
-    const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
-    // "1: FLOCK ADVISORY WRITE 1234 fe:00:5678 0 EOF"
-    if (words.size() == 8 && words[1] == "FLOCK" &&
-        std::vector<std::string>(absl::StrSplit(words[5], ':')).back() == number)
-      return true;
-  }
-  return false;
-}
 
 // A log beside the file belongs to a process at work, or to one that was killed. Without a log
 // SQLite would make one, and leave it there.
@@ -152,7 +136,23 @@ absl::Status Link(const std::filesystem::path& to, const std::filesystem::path& 
 
 }  // namespace
 
-GatheredRuns::Mark GatheredRuns::MarkOf(const std::filesystem::path& state) {
+// Only looks: a lock of our own, however short, could refuse a process that begins now.
+std::set<uint64_t> GatheredRuns::LockedFiles() {
+  std::set<uint64_t> inodes;
+  std::ifstream locks("/proc/locks");
+  for (std::string line; std::getline(locks, line);) {
+    // "1: FLOCK ADVISORY WRITE 1234 fe:00:5678 0 EOF"
+    const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    uint64_t inode = 0;
+    if (words.size() == 8 && words[1] == "FLOCK" &&
+        absl::SimpleAtoi(words[5].substr(words[5].rfind(':') + 1), &inode))
+      inodes.insert(inode);
+  }
+  return inodes;
+}
+
+GatheredRuns::Mark GatheredRuns::MarkOf(const std::filesystem::path& state,
+                                        const std::set<uint64_t>& locked) {
   const std::filesystem::path file = state / "mentor.db", log = file.string() + "-wal";
   std::error_code error;
   Mark mark;
@@ -160,7 +160,8 @@ GatheredRuns::Mark GatheredRuns::MarkOf(const std::filesystem::path& state) {
   mark.log = std::filesystem::last_write_time(log, error);
   const uintmax_t bytes = std::filesystem::file_size(log, error);
   mark.log_bytes = error ? 0 : bytes;
-  mark.at_work = IsLocked(state / "LOCK");
+  struct stat lock {};
+  mark.at_work = stat((state / "LOCK").c_str(), &lock) == 0 && locked.contains(lock.st_ino);
   return mark;
 }
 
@@ -183,8 +184,7 @@ std::string GatheredRuns::NewId(const std::string& name,
   }
 }
 
-absl::Status GatheredRuns::Copy(Source* source) {
-  const Mark mark = MarkOf(source->state);
+absl::Status GatheredRuns::Copy(const Mark& mark, Source* source) {
   MENTOR_ASSIGN_OR_RETURN(const auto from, OpenToCopy(source->state));
   MENTOR_RETURN_IF_ERROR(CheckVersion(from.get(), source->state));
   MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
@@ -242,15 +242,17 @@ absl::Status GatheredRuns::Add(const std::filesystem::path& state, const std::st
                         std::filesystem::exists(state, error) ? "is not a run" : "does not exist"));
   }
   Source source{.state = state, .name = name};
-  MENTOR_RETURN_IF_ERROR(Copy(&source));
+  MENTOR_RETURN_IF_ERROR(Copy(MarkOf(state, LockedFiles()), &source));
   sources_.push_back(std::move(source));
   return absl::OkStatus();
 }
 
 absl::Status GatheredRuns::Look() {
   absl::Status first;
+  const std::set<uint64_t> locked = LockedFiles();
   for (Source& source : sources_) {
-    if (MarkOf(source.state) != source.mark) first.Update(Copy(&source));
+    const Mark mark = MarkOf(source.state, locked);
+    if (mark != source.mark) first.Update(Copy(mark, &source));
   }
   return first;
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,9 +54,11 @@ class GatheredRuns {
     int64_t last_step = 0;  // Points before it are copied.
   };
 
-  static Mark MarkOf(const std::filesystem::path& state);
-  // Copies a folder, and marks it as copied.
-  absl::Status Copy(Source* source);
+  // Inodes of the files on which processes hold locks.
+  static std::set<uint64_t> LockedFiles();
+  static Mark MarkOf(const std::filesystem::path& state, const std::set<uint64_t>& locked);
+  // Copies a folder as it is now or later, and marks it.
+  absl::Status Copy(const Mark& mark, Source* source);
   // Returns a legal id, made of `name`, that no known experiment has.
   static std::string NewId(const std::string& name, const std::map<std::string, Known>& known);
 
