@@ -148,3 +148,21 @@ class BrowserTest(ClusterTest):
         """Nothing is asked from another host."""
         if not re.match(r"(https?|wss?)://127\.0\.0\.1:|data:|blob:", url):
             say(f"asks for {url}")
+
+    # What a page shows.
+
+    def state(self, page, state):
+        page.expect(page.locator(".bar .state")).to_have_text(state)
+
+    def row(self, page, id):
+        return page.locator(f".ag-center-cols-container [row-id='{id}']")
+
+    def updates(self, page):
+        """Outer updates of an experiment, as its page shows them; -1 while it does not."""
+        facts = page.locator(".facts")
+        found = re.search(r"Outer updates\n(\d+) of", facts.inner_text() if facts.count() else "")
+        return int(found.group(1)) if found else -1
+
+    def tick(self, page, *ids):
+        for id in ids:
+            page.locator(f".ag-pinned-left-cols-container [row-id='{id}'] input").check()

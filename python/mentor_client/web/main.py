@@ -107,7 +107,7 @@ def _serve(flags: argparse.Namespace) -> int:
     )
     config.load()
     socket = config.bind_socket()
-    socket.listen()  # Who reads the address may connect at once.
+    socket.listen()  # The address below can be connected to at once.
     bound = socket.getsockname()
     shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
     print(f"listening on http{'s' if flags.tls_cert else ''}://{shown}:{bound[1]}", flush=True)
