@@ -93,10 +93,11 @@ absl::StatusOr<std::unique_ptr<WebPage>> WebPage::Start(const std::string& serve
     return absl::ResourceExhaustedError(absl::StrCat("no pipe: ", std::strerror(errno)));
   std::unique_ptr<WebPage> page(new WebPage);
   page->output_ = ends[0];
-  // setpriv becomes the program itself and keeps its settings.
+  // setpriv and nice become the program itself and keep their settings. The page is never worth a
+  // slower run.
   auto process = ChildProcess::Start(
-      {.command = {"setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--", FindProgram(),
-                   "--server=" + server, "--listen=" + listen, "--read_only"},
+      {.command = {"setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--", "nice", "-n", "10",
+                   FindProgram(), "--server=" + server, "--listen=" + listen, "--read_only"},
        .output = ends[1],
        .group = true,
        .variables = Variables()});
