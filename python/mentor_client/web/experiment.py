@@ -300,7 +300,7 @@ class View:
                     )
                     ui.navigate.to(f"/experiments/{made.id}")
                 except MentorError as error:
-                    wrong.set_text(str(error))
+                    wrong.set_text(error.message)
 
             with row():
                 button("Clone", clone, "unelevated")

@@ -168,15 +168,14 @@ class Page:
         if isinstance(what, MentorError) and what.code == grpc.StatusCode.UNAUTHENTICATED:
             web().sessions.end(self.session)
             return
-        wrong = isinstance(what, MentorError)
-        words = what.message if isinstance(what, MentorError) else what
-        if place is not None:
-            place.set_text(words)
-            return
         with self.browser:
-            kind, close = ("negative", "Close") if wrong else ("positive", False)
-            span_ms = 8000 if wrong else 3000
-            ui.notify(words, type=kind, close_button=close, timeout=span_ms)
+            if isinstance(what, str):
+                ui.notify(what, type="positive", timeout=3000)
+            elif place is not None:
+                place.set_text(what.message)
+            else:
+                close = {"label": "Close", "color": "white"}
+                ui.notify(what.message, type="negative", timeout=8000, actions=[close])
 
     async def answer(self, dialog: ui.dialog) -> Any:
         """What a dialog was closed with; None if the page went first."""
