@@ -258,8 +258,7 @@ class View:
     # Changing.
 
     async def _change(self, change: Callable[[str], Experiment]) -> None:
-        self._now = await self._page.try_call(change, self._id) or self._now
-        self._page.changed()
+        await self._page.try_call(change, self._id)  # The watch brings what comes of it.
 
     async def _cancel(self) -> None:
         if await self._page.confirm(f"Cancel {self._id}?", "Cancel it"):

@@ -228,7 +228,8 @@ class Experiments:
             return
         if points:
             curve.last = points[-1][1]
-            curve.text = f"{curve.last:.0%} {words.spark([value for _, value in points])}"
+            value = f"{curve.last:.0%}".rjust(4, "\u2007")  # As wide as a figure.
+            curve.text = f"{value}  {words.spark([share for _, share in points])}"
             self._new.setdefault(one.name, self._known.get(one.id, one))
             self._page.changed()
 
