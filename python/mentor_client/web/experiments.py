@@ -103,11 +103,11 @@ class Experiments:
         self._enable()
         page.on_change(self._draw_rows)
         page.on_change(self._draw_curves)
+        page.soon(self._list)
         page.start(self._begin)
         page.every(_LIST_AGE_S, self._list_again)
 
     async def _begin(self) -> None:
-        await self._list()
         self._page.follow(lambda: self._client.watch(progress=True), self._take)
 
     def _take(self, event: WatchEvent) -> None:

@@ -232,6 +232,10 @@ class Page:
         """Runs once the browser shows the page."""
         self._start.append(action)
 
+    def soon(self, action: _Draw) -> None:
+        """Runs at once, while the browser still loads the page."""
+        background_tasks.create(self._do(action))
+
     def every(self, span_s: float, action: _Action) -> None:
         """Runs now and then, one after the other, while the page is open."""
 
@@ -255,7 +259,7 @@ class Page:
     async def run(self) -> None:
         """Draws what has changed for as long as the page is open."""
         for action in self._start if self.is_open else ():
-            background_tasks.create(self._do(action))
+            self.soon(action)
         while self.is_open:
             await self._changed.wait()
             self._changed.clear()
