@@ -17,6 +17,7 @@ from fastapi import Request
 from nicegui import background_tasks, ui
 
 from ..client import Client
+from ..connection import log
 from ..errors import MentorError
 from .parts import button, row, text
 from .session import Session, Sessions, is_address
@@ -96,8 +97,8 @@ def serve_for(one: Web) -> None:
 
 
 class Page:
-    """One open page: its own connection and streams, all closed with it. Threads collect what
-    changes; the page is drawn from that, never faster than its browser takes it.
+    """One open page: its own connection and streams, all closed with it. It is drawn from what
+    streams and calls have brought, never faster than its browser takes it.
     """
 
     def __init__(self, session: Session):
@@ -199,15 +200,20 @@ class Page:
     def follow(
         self, stream: Callable[[], Iterator[_Answer]], take: Callable[[_Answer], None]
     ) -> None:
-        """Reads a stream to its end in a thread of its own, which calls `take`; then draws."""
+        """Reads a stream to its end in a thread of its own. Each item waits until `take` was called
+        with it, on the loop's thread; then the page is drawn.
+        """
+
+        async def give(item: _Answer) -> None:
+            take(item)
+            self._changed.set()
 
         def read() -> None:
             try:
                 for item in stream():
                     if not self.is_open:
                         return
-                    take(item)
-                    self.changed()
+                    asyncio.run_coroutine_threadsafe(give(item), self._loop).result()
             except MentorError as error:
                 if self.is_open:
                     self._loop.call_soon_threadsafe(self.say, error)
@@ -255,6 +261,8 @@ class Page:
                     await waiting
             except MentorError as error:
                 self.say(error)
+            except Exception:  # The rest of the page goes on.
+                log.exception("a part of a page failed")
 
     async def run(self) -> None:
         """Draws what has changed for as long as the page is open."""
