@@ -32,7 +32,7 @@ _SETTING = """<q-td :props="props"><span :class="props.row.plain ? 'is-default' 
 class View:
     def __init__(self, page: Page, id: str):
         self._page, self._client, self._id = page, page.client, id
-        # What threads collect.
+        # What streams bring.
         self._now: Optional[Experiment] = None
         self._gone = False
         self._points: Dict[str, List[Tuple[int, float]]] = {}
@@ -123,7 +123,7 @@ class View:
             lambda: client.watch_metrics(id, names, after_step=last), self._take_points
         )
 
-    # What threads collect.
+    # What streams bring.
 
     def _take(self, event: WatchEvent) -> None:
         if event.experiment is not None:
@@ -170,7 +170,7 @@ class View:
             ("Report", begun),
         ):
             self._buttons[name].set_enabled(may and not self._gone)
-        self._log_at.set_text("\n".join(list(self._log)) or "Nothing was logged yet.")
+        self._log_at.set_text("\n".join(self._log) or "Nothing was logged yet.")
         if self._last_step != self._drawn_step:
             self._drawn_step = self._last_step
             self._draw_charts(one)
@@ -180,7 +180,7 @@ class View:
             await self._draw_files()
 
     def _draw_charts(self, one: Experiment) -> None:
-        points = {name: list(found) for name, found in self._points.items() if found}
+        points = {name: found for name, found in self._points.items() if found}
         names = [name for name in (*words.success_names(one.spec), "success") if name in points]
         self._success.show({words.part_name(name): points[name] for name in names})
         wall, collect, outer = (dict(points.get(name, [])) for name in _WALL)
@@ -258,8 +258,7 @@ class View:
     # Changing.
 
     async def _change(self, change: Callable[[str], Experiment]) -> None:
-        self._now = await self._page.try_call(change, self._id) or self._now
-        self._page.changed()
+        await self._page.try_call(change, self._id)  # The watch brings what comes of it.
 
     async def _cancel(self) -> None:
         if await self._page.confirm(f"Cancel {self._id}?", "Cancel it"):
@@ -300,7 +299,7 @@ class View:
                     )
                     ui.navigate.to(f"/experiments/{made.id}")
                 except MentorError as error:
-                    wrong.set_text(str(error))
+                    wrong.set_text(error.message)
 
             with row():
                 button("Clone", clone, "unelevated")
