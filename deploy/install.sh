@@ -4,11 +4,12 @@
 #
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
 #                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
-#                         [--signal] [--manifests] [--shells] [--help]
+#                         [--signal] [--manifests] [--shells] [--web] [--help]
 #   --cuda         also install what preset cuda needs: the compiler of --nvcc, and the wheels that
 #                  LibTorch needs on a GPU (about 3 GB)
 #   --nvcc         also install NVIDIA's compiler alone, as tests/gate/ needs it (104 MB)
-#   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node
+#   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node,
+#                  and --manifests and --web
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
 #   --packages     also install what deploy/package.sh needs
 #   --docs         also install what docs/build.sh needs (52 MB)
@@ -23,18 +24,19 @@
 #   --manifests    also install what tests of Kubernetes manifests and the Helm chart need (360 MB);
 #                  they need kubectl from 1.22 on, too, which Debian 12 has not
 #   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
+#   --web          also install what mentor-web needs: NiceGUI (110 MB); its tests need --pages, too
 #
 # Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
-peers=0 robots=0 signal=0 manifests=0 shells=0
+peers=0 robots=0 signal=0 manifests=0 shells=0 web=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 nvcc=1 ;;
     --nvcc) nvcc=1 ;;
-    --containers) containers=1 manifests=1 ;;
+    --containers) containers=1 manifests=1 web=1 ;;
     --objects) objects=1 ;;
     --packages) packages=1 ;;
     --docs) docs=1 ;;
@@ -47,6 +49,7 @@ for argument in "$@"; do
     --signal) signal=1 ;;
     --manifests) manifests=1 ;;
     --shells) shells=1 ;;
+    --web) web=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -119,6 +122,7 @@ if [ "$pages" -eq 1 ]; then
   install_packages deploy/apt-pages.txt
   install_wheels deploy/requirements-pages.txt pages
 fi
+if [ "$web" -eq 1 ]; then install_wheels deploy/requirements-web.txt web; fi
 if [ "$peers" -eq 1 ]; then install_wheels deploy/requirements-peers.txt peers; fi
 if [ "$packages" -eq 1 ]; then
   install_packages deploy/apt-packages.txt

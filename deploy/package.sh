@@ -8,8 +8,9 @@
 #                           bare machine lacks; its dependencies are the wheels that the build uses
 #   requirements-lean.txt   those wheels without what LibTorch needs on a GPU only, for Python 3.10
 #                           to 3.13
-#   mentor_client-*.whl     the Python packages of python: the client with mentor-sync and
-#                           mentor-sweep, mentor_env for hosts, mentor_signal for exported signals
+#   mentor_client-*.whl     the Python packages of python: the client with mentor-sync,
+#                           mentor-sweep and mentor-web, mentor_env for hosts, mentor_signal for
+#                           exported signals
 #
 # Usage: deploy/package.sh [--build BUILD] [--debs | --wheel] [--help] [DIR]
 #   --build BUILD   a folder of cmake with all programs built (default: build)

@@ -5,13 +5,14 @@
 #
 # Usage: deploy/secrets.sh DIR [--host NAME]... [--days N] [--renew] [--help]
 #   DIR           folder to make: ca/ meta-learner/ learner/ actor/ operator/ admin/ viewer/
-#                 grafana/
+#                 web/ grafana/
 #   --host NAME   another name or address at which users reach the meta-learner; may be repeated
 #   --days N      how long certificates of roles are good (default 365; the authority: ten years)
 #   --renew       new certificates from the same authority; tokens stay, nothing needs a restart
 #
 # `mentorctl certs init` and `mentorctl token new` make the contents. A role's folder holds tls.crt,
-# tls.key and ca.crt, as Kubernetes' TLS Secrets do. A client's also holds its token. A server's
+# tls.key and ca.crt, as Kubernetes' TLS Secrets do. A client's also holds its token, except
+# that of the pages (web), whose users sign in with theirs. A server's
 # holds tokens: its clients' names, roles and hashes. If root runs this, files belong to user 10001,
 # as the images need it. Keep ca/ away from the machines that run Mentor.
 #
@@ -64,7 +65,7 @@ umask 077
 mkdir -p "$dir"
 cd "$dir"
 "$mentorctl" certs init ca --days "$days" "${names[@]}" --quiet >/dev/null
-for role in meta-learner learner actor operator admin viewer; do
+for role in meta-learner learner actor operator admin viewer web; do
   mkdir -p "$role"
   # Whole files only: a process may read at any time.
   for file in key crt; do
@@ -86,9 +87,9 @@ if [ $renew = 0 ]; then
 fi
 find . -path ./ca -prune -o -type f -exec chmod 0400 {} +
 if [ "$(id -u)" -eq 0 ]; then
-  chown -R 10001:10001 meta-learner learner actor operator admin viewer
+  chown -R 10001:10001 meta-learner learner actor operator admin viewer web
   chown -R 472 grafana   # The user of Grafana's image.
 else
   echo "secrets.sh: for Compose, give the files to the images' user:" \
-    "sudo chown -R 10001 meta-learner learner actor operator admin viewer" >&2
+    "sudo chown -R 10001 meta-learner learner actor operator admin viewer web" >&2
 fi

@@ -26,6 +26,7 @@
 #include "mentor/reproduce_command.h"
 #include "mentor/rule_command.h"
 #include "mentor/run_command.h"
+#include "mentor/web_command.h"
 
 namespace mentor {
 namespace {
@@ -65,6 +66,7 @@ int Main(int argc, char** argv) {
   AddHashCommand(&app, &action);
   AddEvaluateCommand(&app, &action);
   AddReportCommand(&app, &action);
+  AddWebCommand(&app, &action);
   AddReproduceCommand(&app, &action);
   AddFetchCommand(&app, &action);
   AddExportCommand(&app, &action);
@@ -83,6 +85,7 @@ int Main(int argc, char** argv) {
       "  mentor hash runs/fast                                        one hash over everything "
       "that was learned\n"
       "  mentor evaluate runs/fast --seeds 5; mentor report runs/fast runs/slow --out comparison\n"
+      "  mentor web runs                                              the same in a browser\n"
       "  mentor fetch reach-1; mentor report runs/reach-1             an experiment of a service\n"
       "  mentor export runs/fast --out signals/fast                   weights for Python, with a "
       "card\n"

@@ -24,6 +24,7 @@
 #include "mentor/local/branch.h"
 #include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
+#include "mentor/local/web_page.h"
 #include "mentor/run_memory.h"
 #include "mentor/spec_request.h"
 #include "meta_learner/experiment/parts.h"
@@ -43,6 +44,7 @@ struct RunFlags {
   int actors = 1;
   int threads = Cores();
   learner::DeviceFlags device;
+  std::string web;
   bool quiet = false;
   bool check_only = false;
   bool list = false;
@@ -125,6 +127,10 @@ int Run(const RunFlags& flags) {
     std::printf("%s", meta_learner::PrintWithDefaults(spec).c_str());
     return kExitOk;
   }
+  if (const absl::Status page =
+          flags.web.empty() ? absl::OkStatus() : CheckPage("--web", flags.web);
+      !page.ok())
+    return Fail(page);
   const auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
   if (memory) {
@@ -144,6 +150,7 @@ int Run(const RunFlags& flags) {
                                 .metrics_address = flags.common.metrics_address,
                                 .tensorboard = flags.tensorboard,
                                 .branch = std::move(request.branch),
+                                .web = flags.web,
                                 .quiet = flags.quiet,
                                 .next_flags = next_flags});
   return code.ok() ? *code : Fail(code.status());
@@ -175,6 +182,10 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   learner::AddDeviceFlags(run, &flags.device);
+  run->add_flag(absl::StrCat("--web{", kPageListen, "}"), flags.web,
+                "Show the run in a browser while it goes on, at this HOST:PORT of this machine; "
+                "default: a free port, which is printed. Afterwards: mentor web RUN")
+      ->type_name("HOST:PORT");
   run->add_flag("--quiet", flags.quiet, "Show no progress bar; write a line of log for each event");
   run->add_flag("--check", flags.check_only,
                 "Check the spec, print it with every default, and exit");
@@ -186,6 +197,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --set seed=2 --out runs/fast\n"
       "  mentor run SPEC.txtpb --check > whole.txtpb           with every default\n"
       "  mentor run point_reach --tensorboard tb               then: tensorboard --logdir tb\n"
+      "  mentor run point_reach --web                          in a browser, while it goes on\n"
       "  mentor run SPEC.txtpb --bundle my_robot/              a task of your own\n"
       "  mentor run SPEC.txtpb --simulator gym='python3 -m mentor_env'    one in another process\n"
       "  mentor run --from runs/fast --set rule.outer_updates=80     twice as long\n"

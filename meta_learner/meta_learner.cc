@@ -189,7 +189,13 @@ std::vector<std::string> MetaLearner::ServiceNames() {
 }
 
 std::vector<grpc::Service*> MetaLearner::services() {
-  std::vector<grpc::Service*> services = {shards_.service()};
+  std::vector<grpc::Service*> services = user_services();
+  services.push_back(learner_service());
+  return services;
+}
+
+std::vector<grpc::Service*> MetaLearner::user_services() {
+  std::vector<grpc::Service*> services;
   if (experiments_ != nullptr) services.push_back(experiments_->service());
   if (bundles_ != nullptr) services.push_back(bundles_->service());
   return services;

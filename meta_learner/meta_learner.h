@@ -53,6 +53,9 @@ class MetaLearner : private Operations {
   // Names of the services that it may serve, for readiness.
   static std::vector<std::string> ServiceNames();
   std::vector<grpc::Service*> services();
+  // The parts of services(), for servers of their own.
+  grpc::Service* learner_service() { return shards_.service(); }
+  std::vector<grpc::Service*> user_services();
   ShardBoard* board() { return &board_; }
 
   // Stops running experiments at their last checkpoint; they stay RUNNING in the store. Refuses

@@ -46,7 +46,7 @@ esac
 
 wanted=(--hosts --objects)
 if [ $all -eq 1 ]; then
-  wanted+=(--docs --manifests --notebook --nvcc --robots --shells --signal --studies)
+  wanted+=(--docs --manifests --notebook --nvcc --pages --robots --shells --signal --studies --web)
 fi
 if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"

@@ -421,6 +421,8 @@ absl::StatusOr<std::vector<std::string>> InitCertificates(const std::string& fol
       {.common_name = "operator", .alternative_names = role("operator"), .usage = "clientAuth"},
       {.common_name = "admin", .alternative_names = role("admin"), .usage = "clientAuth"},
       {.common_name = "viewer", .alternative_names = role("viewer"), .usage = "clientAuth"},
+      // Its users' tokens say what mentor-web may do.
+      {.common_name = "web", .alternative_names = "DNS:web", .usage = "clientAuth"},
   };
   for (Wish wish : wishes) {
     wish.days = request.days;

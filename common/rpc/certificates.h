@@ -84,7 +84,7 @@ class TlsReloader {
 //   ca.crt ca.key                     the authority; keep the key away from the machines
 //   meta-learner.crt .key             server
 //   learner.crt .key                  server, and client with the role learner
-//   actor, operator, admin, viewer .crt .key   clients with their roles
+//   actor, operator, admin, viewer, web .crt .key   clients with their roles; web has none
 // To renew certificates, run it again: an existing authority is used, and all pairs are replaced.
 // Keys have mode 0600.
 struct CertificateRequest {

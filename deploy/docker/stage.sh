@@ -2,6 +2,7 @@
 # Collects the contents of images from a build folder, as a folder that is a Docker build context:
 #   out/bin      the programs, without debug information; they find libraries beside themselves
 #   out/torch, out/mujoco, out/assets    parts of /usr/local/lib/mentor, laid out like the wheels
+#   out/web      /usr/local of mentor-web: the program, its packages, the ready specs
 #   out/state    an empty folder with the mode of a state volume
 #   deploy/docker/                       Dockerfile and list of packages
 #
@@ -36,6 +37,9 @@ fi
 [ -d "$wheels/torch/lib" ] ||
   fail "$wheels holds no wheels: run deploy/install.sh, or name the folder with --wheels"
 command -v patchelf >/dev/null || fail "patchelf is missing: apt-get install patchelf"
+packages=$(dirname "$wheels")/web
+[ -d "$packages/nicegui" ] ||
+  fail "$packages holds no NiceGUI, which mentor-web needs: run deploy/install.sh --web"
 cuda=$(cached MENTOR_CUDA)
 
 programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner mentor-mjcf mentor-probe)
@@ -46,9 +50,10 @@ done
 
 rm -rf "$context/out" "$context/deploy"
 mkdir -p "$context"/out/{bin,torch,mujoco,assets,state} "$context/deploy/docker"
+mkdir -p "$context"/out/web/{bin,lib,share/mentor/experiments}
 out=$(realpath "$context/out")
 chmod 0700 "$out/state"
-cp "$root"/deploy/docker/{Dockerfile,runtime.txt,rootfs.sh} "$context/deploy/docker/"
+cp "$root"/deploy/docker/{Dockerfile,runtime.txt,python.txt,rootfs.sh} "$context/deploy/docker/"
 
 for program in "${programs[@]}"; do
   install -s -m 755 "$build/bin/$program" "$out/bin/"
@@ -82,4 +87,20 @@ else
     nvidia/cu13/lib/{libcudart,libcupti}.so.13 \
     'nvidia_cuda_runtime-*.dist-info' 'nvidia_cuda_cupti-*.dist-info'
 fi
+# The licences are in the dist-info folders here, too.
+cp -r "$packages" "$out/web/lib/mentor-web"
+cp -r "$root/python/mentor_client" "$out/web/lib/mentor-web/"
+python3 "$root/python/generate.py" --out "$out/web/lib/mentor-web"
+find "$out/web" -name __pycache__ -prune -exec rm -r {} +
+rm -rf "$out"/web/lib/mentor-web/{bin,mentor_env}
+cp "$root"/experiments/*.txtpb "$out/web/share/mentor/experiments/"
+cat >"$out/web/bin/mentor-web" <<'P'
+#!/usr/bin/python3.11
+import sys
+
+from mentor_client.web.main import main
+
+sys.exit(main())
+P
+chmod 755 "$out/web/bin/mentor-web"
 du -sh "$out"/*

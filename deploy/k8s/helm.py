@@ -32,7 +32,8 @@ COMPONENTS = {
     "prometheus-operator": "prometheusOperator",
     "mtls": "mtls",
 }
-ROLES = {"meta-learner": "metaLearner", "learner": "learner", "actor": "actor"}
+ROLES = {"meta-learner": "metaLearner", "learner": "learner", "actor": "actor", "web": "web"}
+ON_GPU = ("metaLearner", "learner")
 # The secrets of components, and the variables that come from them.
 SECRETS = {
     "database": ("MENTOR_DATABASE", "PGPASSWORD"),
@@ -52,11 +53,12 @@ keda:                                   # actors by KEDA
 prometheusOperator: {enabled: false}    # ServiceMonitors, PodMonitor, PrometheusRule
 mtls: {enabled: false}                  # servers ask clients for certificates
 
-# Secrets that exist already: deploy/secrets.sh makes the contents of the first three.
+# Secrets that exist already: deploy/secrets.sh makes the contents of the first four.
 secrets:
   metaLearner: %(secrets.metaLearner)s
   learner: %(secrets.learner)s
   actor: %(secrets.actor)s
+  web: %(secrets.web)s
   database: %(secrets.database)s           # keys url, password; ca.crt
   objects: %(secrets.objects)s             # keys url, credentials, ca.crt; endpoint, region
 
@@ -75,6 +77,7 @@ NOTES = """\
 Mentor runs in the namespace {{ .Release.Namespace }}. Users reach it by
 
   kubectl -n {{ .Release.Namespace }} port-forward statefulset/meta-learner 50052
+  kubectl -n {{ .Release.Namespace }} port-forward service/web 8080       # http://127.0.0.1:8080
 
 Pods wait for their Secrets: deploy/secrets.sh in the sources makes them, docs/kubernetes.md says
 how.
@@ -333,9 +336,12 @@ def values(defaults):
         more = f'  image: {quoted[f"{role}.image"]}\n'
         if role == "metaLearner":
             more += f"  storage: {{size: {quoted['metaLearner.storage.size']}, className: \"\"}}\n"
-        if role != "actor":
+        if role in ON_GPU:
             more += f'  cudaImage: {quoted[f"{role}.cudaImage"]}\n'
         if role != "metaLearner":
+            more += "  # Browsers need --origin=https://NAME in extraArgs; 0: no pages.\n" * (
+                role == "web"
+            )
             more += f'  replicas: {quoted[f"{role}.replicas"]}\n'
         if role == "actor":
             more += "  # With hpa or keda these count.\n"

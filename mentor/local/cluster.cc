@@ -30,14 +30,19 @@ Cluster::Cluster(const Options& options, meta_learner::Store* store, Metrics* me
 absl::Status Cluster::Start() {
   meta_learner_ = std::make_unique<meta_learner::MetaLearner>(
       meta_learner::MetaLearner::Options{.store = store_,
+                                         .bundles = options_.bundles,
                                          .num_threads = options_.learner_threads,
                                          .device = options_.device,
                                          .retries = kTryAtOnce,
                                          .scheduling = {.running_max = 1},
                                          .control = options_.control},
       metrics_);
-  MENTOR_ASSIGN_OR_RETURN(
-      meta_server_, rpc::Server::Start({.address = options_.listen}, meta_learner_->services()));
+  MENTOR_ASSIGN_OR_RETURN(meta_server_,
+                          rpc::Server::Start({.address = ""}, {meta_learner_->learner_service()}));
+  if (options_.control) {
+    MENTOR_ASSIGN_OR_RETURN(user_server_, rpc::Server::Start({.address = options_.listen},
+                                                             meta_learner_->user_services()));
+  }
   MENTOR_ASSIGN_OR_RETURN(learner_server_,
                           rpc::Server::Start({.address = ""}, {rollout_.service()}));
   learner_ = std::make_unique<learner::Learner>(
@@ -66,6 +71,7 @@ Cluster::~Cluster() {
   rollout_.Stop();
   if (meta_learner_ != nullptr) meta_learner_->Stop();
   if (learner_server_ != nullptr) learner_server_->Shutdown(kShutdownDeadline);
+  if (user_server_ != nullptr) user_server_->Shutdown(kShutdownDeadline);
   if (meta_server_ != nullptr) meta_server_->Shutdown(kShutdownDeadline);
 }
 

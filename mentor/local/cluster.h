@@ -27,10 +27,11 @@ class Cluster {
     int threads_per_actor = 1;
     int learner_threads = 1;      // Threads of the learner and of the meta-learner.
     learner::Device device = {};  // Device of the learner and of the meta-learner.
-    // HOST:PORT of the meta-learner; empty: reachable only from this process.
+    // See MetaLearner::Options. Users come to HOST:PORT of `listen`; learners only from this
+    // process.
     std::string listen = "";
-    // See MetaLearner::Options.
     std::optional<meta_learner::ExperimentService::Options> control = {};
+    meta_learner::BundleShelf* bundles = nullptr;
   };
   // Store and metrics must outlive the cluster. Without a store there are no experiments: callers
   // run shards through the meta-learner's board.
@@ -41,7 +42,8 @@ class Cluster {
   absl::Status Start();
   // Valid after Start.
   meta_learner::MetaLearner* meta_learner() { return meta_learner_.get(); }
-  const std::string& address() const { return meta_server_->address(); }
+  // Valid after Start with `control`.
+  const std::string& address() const { return user_server_->address(); }
 
  private:
   const Options options_;
@@ -51,6 +53,7 @@ class Cluster {
   learner::RolloutServer rollout_;
   std::unique_ptr<meta_learner::MetaLearner> meta_learner_;
   std::unique_ptr<rpc::Server> meta_server_;
+  std::unique_ptr<rpc::Server> user_server_;  // Null without `control`.
   std::unique_ptr<rpc::Server> learner_server_;
   std::unique_ptr<learner::Learner> learner_;
   std::vector<std::unique_ptr<actor::Actor>> actors_;

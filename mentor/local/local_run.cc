@@ -22,6 +22,7 @@
 #include "mentor/local/run_bundles.h"
 #include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
+#include "mentor/local/web_page.h"
 #include "mentor/report/report.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/learner_arithmetic.h"
@@ -34,6 +35,9 @@ using State = v1::Experiment::State;
 
 constexpr char kName[] = "experiments/run";
 constexpr int kLearnedColumns = 100;
+constexpr char kOnlyShown[] =
+    "the page of 'mentor run' only shows the run: Ctrl-C in its terminal stops it, and the same "
+    "command continues it";
 constexpr size_t kHashDigits = 8;  // Digits of the spec's hash in the name of a folder.
 
 // Returns the experiment of the folder, which a new folder gets here.
@@ -67,6 +71,27 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::Store* store,
                                      v1::Experiment::STATE_QUEUED);
   }
   return existing;
+}
+
+Cluster::Options RolesOf(const LocalRunOptions& options, meta_learner::BundleShelf* bundles) {
+  Cluster::Options roles{.actors = options.actors,
+                         .threads_per_actor = options.threads_per_actor,
+                         .learner_threads = options.learner_threads,
+                         .device = options.device};
+  if (options.web.empty()) return roles;
+  roles.listen = "127.0.0.1:0";
+  roles.control = {.read_only = kOnlyShown};
+  roles.bundles = bundles;
+  return roles;
+}
+
+// Returns null if the run has no page.
+absl::StatusOr<std::unique_ptr<WebPage>> StartPage(const LocalRunOptions& options,
+                                                   const Cluster& cluster) {
+  if (options.web.empty()) return nullptr;
+  MENTOR_ASSIGN_OR_RETURN(auto page, WebPage::Start(cluster.address(), options.web));
+  std::fprintf(stderr, "page: %s, until the run ends\n", page->url().c_str());
+  return page;
 }
 
 // Prints a failure of the metrics files once; the run continues without them.
@@ -112,6 +137,7 @@ void Say(const LocalRunOptions& options, const v1::Experiment& experiment, bool 
   std::printf("Checkpoints  %s\n",
               (options.out / "experiments" / experiment.uid() / "checkpoints").c_str());
   if (files.ok()) std::printf("Report       %s\n", files->html.c_str());
+  if (!options.web.empty()) std::printf("Page         mentor web %s\n", options.out.c_str());
   if (const auto hash = HashRun(options.out); hash.ok()) {
     WarnOfDamage(*hash);
     std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
@@ -143,7 +169,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   if (!options.metrics_address.empty())
     MENTOR_RETURN_IF_ERROR(metrics->Expose(options.metrics_address));
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(options.out));
-  MENTOR_RETURN_IF_ERROR(KeepRunBundles(options.spec, options.out));
+  MENTOR_ASSIGN_OR_RETURN(const auto shelf, KeepRunBundles(options.spec, options.out));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
   MENTOR_ASSIGN_OR_RETURN(
       const auto numbers,
@@ -166,12 +192,10 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
         store->files.ExperimentFolder(experiment.uid()), meta_learner::ExperimentFingerprint()));
     MENTOR_RETURN_IF_ERROR(meta_learner::CheckLearnerArithmetic(
         store->files.ExperimentFolder(experiment.uid()), meta_learner::CpuArithmetic()));
-    Cluster cluster({.actors = options.actors,
-                     .threads_per_actor = options.threads_per_actor,
-                     .learner_threads = options.learner_threads,
-                     .device = options.device},
-                    store.get(), metrics.get());
+    Cluster cluster(RolesOf(options, shelf.get()), store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
+    // The page ends before the service that it shows.
+    MENTOR_ASSIGN_OR_RETURN(const auto page, StartPage(options, cluster));
     stopped = Follow(&store->records, options.quiet, numbers.get(), &experiment);
   }
   // The last update may have been committed after the signal.

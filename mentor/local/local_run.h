@@ -27,6 +27,8 @@ struct LocalRunOptions {
   std::filesystem::path tensorboard = {};
   // The checked starting point of a new run; nullopt: from scratch.
   std::optional<BranchSource> branch = {};
+  // HOST:PORT of the page that shows the run while it goes on (web_page.h); empty: none.
+  std::string web = {};
   bool quiet = false;  // No progress bar.
   std::string next_flags =
       {};               // Flags of the command that is named at the end: " --simulator ...".

@@ -106,9 +106,10 @@ void OfferRunBundles(const std::filesystem::path& state) {
   if (std::filesystem::is_directory(folder, ignored)) OfferBundlesIn(folder);
 }
 
-absl::Status KeepRunBundles(const v1::ExperimentSpec& spec, const std::filesystem::path& state) {
+absl::StatusOr<std::shared_ptr<meta_learner::BundleShelf>> KeepRunBundles(
+    const v1::ExperimentSpec& spec, const std::filesystem::path& state) {
   const auto digests = BundlesOf(spec);
-  if (digests.empty()) return absl::OkStatus();
+  if (digests.empty()) return nullptr;
   MENTOR_ASSIGN_OR_RETURN(
       const std::shared_ptr<meta_learner::BundleShelf> shelf,
       meta_learner::BundleShelf::Open({.folder = state / meta_learner::kBundlesFolder}));
@@ -120,7 +121,7 @@ absl::Status KeepRunBundles(const v1::ExperimentSpec& spec, const std::filesyste
                                          std::string(meta_learner::kLocalOwner)));
   }
   SetBundleFinder([shelf](const std::string& digest) { return shelf->Find(digest); });
-  return absl::OkStatus();
+  return shelf;
 }
 
 }  // namespace mentor

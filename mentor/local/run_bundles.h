@@ -27,7 +27,8 @@ absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
 void OfferRunBundles(const std::filesystem::path& state);
 
 // Copies the bundles of the spec into the run's folder, where FindBundle finds them from then on.
-// Does nothing when the spec names none.
-absl::Status KeepRunBundles(const v1::ExperimentSpec& spec, const std::filesystem::path& state);
+// Returns their shelf; null, and nothing is done, when the spec names none.
+absl::StatusOr<std::shared_ptr<meta_learner::BundleShelf>> KeepRunBundles(
+    const v1::ExperimentSpec& spec, const std::filesystem::path& state);
 
 }  // namespace mentor

@@ -234,13 +234,13 @@ class BundleService::Impl : public v1::BundleService::Service {
     MarkMethodRawCallback(
         found->index(),
         new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, Response>(
-            [this, answer](grpc::CallbackServerContext* context, const grpc::ByteBuffer* received,
-                           Response* response) {
+            [this, answer, found](grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* received, Response* response) {
               return calls_.Unary<Request>(
                   Calls::Cost::kFiles, context, *received, response,
-                  [this, answer](const Request& request, const rpc::Caller& caller,
-                                 const Calls::Cancel* cancel) -> absl::StatusOr<Response> {
-                    MENTOR_RETURN_IF_ERROR(OnlyLeader(options_));
+                  [this, answer, found](const Request& request, const rpc::Caller& caller,
+                                        const Calls::Cancel* cancel) -> absl::StatusOr<Response> {
+                    MENTOR_RETURN_IF_ERROR(MayAnswer(options_, *found));
                     return answer(request, caller, cancel);
                   });
             }));

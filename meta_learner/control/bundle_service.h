@@ -16,8 +16,8 @@ namespace mentor::meta_learner {
 
 class BundleService {
  public:
-  // Uses these options: store, refusal, operations, rate and the limits of calls. On a standby the
-  // shelf is null, and every call is refused.
+  // Uses these options: store, refusal, read_only, operations, rate and the limits of calls. On a
+  // standby the shelf is null, and every call is refused.
   BundleService(ServiceOptions options, BundleShelf* shelf);
   ~BundleService();  // Stops.
 

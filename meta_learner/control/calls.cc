@@ -8,6 +8,7 @@
 #include <grpcpp/support/proto_buffer_reader.h>
 
 #include "common/status.h"
+#include "mentor/v1/access.pb.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -25,7 +26,14 @@ constexpr auto kRetrySoon = std::chrono::seconds(1);
 
 }  // namespace
 
-absl::Status OnlyLeader(const ServiceOptions& options) {
+absl::Status MayAnswer(const ServiceOptions& options,
+                       const google::protobuf::MethodDescriptor& method) {
+  if (!options.read_only.empty()) {
+    return method.options().GetExtension(v1::required_role) == v1::ROLE_VIEWER
+               ? absl::OkStatus()
+               : absl::FailedPreconditionError(options.read_only);
+  }
+  if (method.options().GetExtension(v1::standby_answers)) return absl::OkStatus();
   return options.refusal ? options.refusal() : options.store->Leads();
 }
 

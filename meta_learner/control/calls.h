@@ -17,6 +17,7 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
@@ -52,8 +53,9 @@ bool NamesBundles(const Request& request) {
   return false;
 }
 
-// Returns OK if this process leads, else the answer to calls that only the leader may answer.
-absl::Status OnlyLeader(const ServiceOptions& options);
+// Returns OK if this process may answer the method, else the error for the caller.
+absl::Status MayAnswer(const ServiceOptions& options,
+                       const google::protobuf::MethodDescriptor& method);
 // Returns the error for callers while the meta-learner stops.
 absl::Status Draining();
 

@@ -11,7 +11,6 @@
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/status.h"
-#include "mentor/v1/access.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 #include "meta_learner/control/audit.h"
 #include "meta_learner/control/calls.h"
@@ -92,8 +91,10 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   void Register(const char* method, grpc::internal::MethodHandler* handler);
   grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
                                              const grpc::ByteBuffer& received);
-  // Returns OK if this process may answer the method, else the error for the caller.
-  absl::Status MayAnswer(const std::string& method) const;
+  // As in calls.h, for a method of this service.
+  absl::Status MayAnswer(const std::string& method) const {
+    return meta_learner::MayAnswer(options_, *MethodOf(method));
+  }
   void Changed(const Records::Notice& notice);
   void Tick();
   void UpdateGauges();
@@ -232,11 +233,6 @@ void ExperimentService::Impl::RegisterMethods() {
 
 void ExperimentService::Impl::Register(const char* method, grpc::internal::MethodHandler* handler) {
   MarkMethodRawCallback(MethodOf(method)->index(), handler);
-}
-
-absl::Status ExperimentService::Impl::MayAnswer(const std::string& method) const {
-  const bool anyone = MethodOf(method)->options().GetExtension(v1::standby_answers);
-  return anyone ? absl::OkStatus() : OnlyLeader(options_);
 }
 
 void ExperimentService::Impl::Stop() {

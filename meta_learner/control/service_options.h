@@ -70,6 +70,9 @@ struct ServiceOptions {
   // On a standby: returns the answer to calls that only the leader may answer. The service writes
   // nothing then, not even logs, and leaves metrics of experiments to the leader.
   std::function<absl::Status()> refusal = {};
+  // Not empty: every caller may read and nothing more, and other calls are refused with this
+  // sentence.
+  std::string read_only = {};
   int64_t queued_max = 10'000;
   Quotas per_owner = {};
   rpc::RateLimiter::Options rate = {.calls_per_second = 0};  // For each caller; 0: no limit.

@@ -8,8 +8,6 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/str_join.h>
-#include <absl/strings/str_split.h>
 
 #include "common/bundle.h"
 #include "common/check.h"
@@ -27,46 +25,15 @@ namespace mentor::meta_learner {
 namespace {
 
 using sql::Database;
-using sql::Table;
 
 constexpr std::string_view kFormat = "mentor-backup 1\n";
 constexpr uint64_t kManifestBytesMax = uint64_t{1} << 30;
 
-absl::Status CopyTable(const Table& table, Database* from, Database* to) {
-  const std::string columns(table.columns);
-  const std::vector<std::string> names = absl::StrSplit(columns, ", ");
-  auto row = from->Query(
-      absl::StrCat("SELECT ", columns, " FROM ", std::string(table.name), " ORDER BY ", names[0]));
-  const std::string insert =
-      absl::StrCat("INSERT INTO ", std::string(table.name), "(", columns, ") VALUES(",
-                   absl::StrJoin(std::vector<std::string>(table.types.size(), "?"), ", "), ")");
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return absl::OkStatus();
-    auto copy = to->Query(insert);
-    for (int i = 0; i < static_cast<int>(table.types.size()); ++i) {
-      switch (table.types[static_cast<size_t>(i)]) {
-        case 'i':
-          copy.Bind(row.Integer(i));
-          break;
-        case 'r':
-          copy.Bind(row.Double(i));
-          break;
-        case 't':
-          copy.Bind(row.Text(i));
-          break;
-        default:
-          copy.BindBlob(row.Text(i));
-      }
-    }
-    MENTOR_RETURN_IF_ERROR(copy.Run());
-  }
-}
-
 // Copies all rows. Must run within transactions of both databases.
-absl::Status CopyRows(Database* from, Database* to) {
+absl::Status CopyAllRows(Database* from, Database* to) {
   MENTOR_RETURN_IF_ERROR(to->Execute("DELETE FROM meta"));
-  for (const Table& table : sql::Tables()) MENTOR_RETURN_IF_ERROR(CopyTable(table, from, to));
+  for (const sql::Table& table : sql::Tables())
+    MENTOR_RETURN_IF_ERROR(sql::CopyRows(table, "", "", from, to));
   return absl::OkStatus();
 }
 
@@ -313,7 +280,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
     {
       MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
       MENTOR_ASSIGN_OR_RETURN(const auto writing, sql::Transaction::Begin(to.get()));
-      MENTOR_RETURN_IF_ERROR(CopyRows(from.get(), to.get()));
+      MENTOR_RETURN_IF_ERROR(CopyAllRows(from.get(), to.get()));
       MENTOR_RETURN_IF_ERROR(writing->Commit());
     }
     if (const auto error = MENTOR_FAILPOINT("store.backup.before_files"))
@@ -383,7 +350,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
     }
     MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
     MENTOR_ASSIGN_OR_RETURN(const auto writing, sql::Transaction::Begin(to.get()));
-    MENTOR_RETURN_IF_ERROR(CopyRows(from.get(), to.get()));
+    MENTOR_RETURN_IF_ERROR(CopyAllRows(from.get(), to.get()));
     // The restored state is a new store: tokens of the old store must not resume watches here.
     MENTOR_RETURN_IF_ERROR(
         to->Query("UPDATE meta SET value = ? WHERE key = 'store_uid'").Bind(NewUuid()).Run());

@@ -3,8 +3,11 @@
 #include <string>
 #include <vector>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
+#include <absl/strings/str_split.h>
 
 #include "common/check.h"
 #include "common/failpoint.h"
@@ -165,6 +168,44 @@ const std::vector<Table>& Tables() {
       {"deletions", "uid", "t"},
   };
   return tables;
+}
+
+void BindValue(char type, const Query& row, int column, Query* to) {
+  switch (type) {
+    case 'i':
+      to->Bind(row.Integer(column));
+      break;
+    case 'r':
+      to->Bind(row.Double(column));
+      break;
+    case 't':
+      to->Bind(row.Text(column));
+      break;
+    default:
+      to->BindBlob(row.Text(column));
+  }
+}
+
+absl::Status CopyRows(const Table& table, std::string_view key, std::string_view value,
+                      Database* from, Database* to) {
+  const std::string columns(table.columns), name(table.name);
+  const std::vector<std::string> names = absl::StrSplit(columns, ", ");
+  auto row =
+      from->Query(absl::StrCat("SELECT ", columns, " FROM ", name,
+                               key.empty() ? "" : absl::StrCat(" WHERE ", std::string(key), " = ?"),
+                               " ORDER BY ", names[0]));
+  if (!key.empty()) row.Bind(value);
+  const std::string insert =
+      absl::StrCat("INSERT INTO ", name, "(", columns, ") VALUES(",
+                   absl::StrJoin(std::vector<std::string>(table.types.size(), "?"), ", "), ")");
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return absl::OkStatus();
+    auto copy = to->Query(insert);
+    for (size_t i = 0; i < table.types.size(); ++i)
+      BindValue(table.types[i], row, static_cast<int>(i), &copy);
+    MENTOR_RETURN_IF_ERROR(copy.Run());
+  }
 }
 
 }  // namespace mentor::meta_learner::sql

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
+#include <vector>
 
 #include <absl/status/status.h>
 
@@ -28,5 +30,12 @@ struct Table {
   std::string_view types;    // By column: i integer, r real, t text, b blob.
 };
 const std::vector<Table>& Tables();
+
+// Binds a column of a row to the next value of another query, by its type in Table.
+void BindValue(char type, const Query& row, int column, Query* to);
+// Copies the rows of a table whose column `key` has this value, all rows without a key. Must run
+// within transactions of both databases.
+absl::Status CopyRows(const Table& table, std::string_view key, std::string_view value,
+                      Database* from, Database* to);
 
 }  // namespace mentor::meta_learner::sql

@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
@@ -198,6 +199,17 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
   }
 }
 
+absl::StatusOr<std::unique_ptr<Database>> Open(const std::filesystem::path& path,
+                                               const std::string& name, int flags, bool read_only) {
+  sqlite3* connection = nullptr;
+  const int rc = sqlite3_open_v2(name.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  MENTOR_CHECK(connection != nullptr);  // Null only if out of memory.
+  auto database = std::make_unique<SqliteDatabase>(path, connection);
+  if (rc != SQLITE_OK) return database->Error("cannot open", rc);
+  MENTOR_RETURN_IF_ERROR(database->Open(read_only));
+  return database;
+}
+
 }  // namespace
 
 absl::Status MakePrivate(const std::filesystem::path& path) {
@@ -227,14 +239,19 @@ absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path
       if (std::filesystem::exists(beside, error)) MENTOR_RETURN_IF_ERROR(MakePrivate(beside));
     }
   }
-  sqlite3* connection = nullptr;
   const int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  const int rc = sqlite3_open_v2(path.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX, nullptr);
-  MENTOR_CHECK(connection != nullptr);  // Null only if out of memory.
-  auto database = std::make_unique<SqliteDatabase>(path, connection);
-  if (rc != SQLITE_OK) return database->Error("cannot open", rc);
-  MENTOR_RETURN_IF_ERROR(database->Open(read_only));
-  return database;
+  return Open(path, path.string(), flags, read_only);
+}
+
+absl::StatusOr<std::unique_ptr<Database>> OpenSqliteAtRest(const std::filesystem::path& path) {
+  std::string uri = "file:";
+  for (const char c : std::filesystem::absolute(path).string()) {
+    const bool plain = absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '/';
+    absl::StrAppend(
+        &uri, plain ? std::string(1, c) : absl::StrFormat("%%%02x", static_cast<unsigned char>(c)));
+  }
+  return Open(path, uri + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
+              /*read_only=*/true);
 }
 
 }  // namespace mentor::meta_learner::sql

@@ -8,6 +8,7 @@
 //   sql_results.cc    Results: points and the index of checkpoints
 //   run_files.cc      RunFiles: prepares folders, fetches files from the bucket
 //   sql_recovery.cc   compares folders, objects and rows
+//   gathered_runs.cc  copies rows of other stores
 //
 // Thread-safe: one connection writes and one reads, each behind its mutex.
 #pragma once

@@ -28,7 +28,7 @@ except ModuleNotFoundError as error:
         f"mentor_client needs the Python module {error.name}, which {sys.executable} lacks: pip "
         "install ./python in a clone of the repository, or pip install grpcio protobuf"
     )
-    if os.path.basename(sys.argv[0]) in ("-m", "mentor-sync", "mentor-sweep"):
+    if os.path.basename(sys.argv[0]) in ("-m", "mentor-sync", "mentor-sweep", "mentor-web"):
         print(f"error: LIBRARY_MISSING: {said}", file=sys.stderr)  # Same exit code as command.run.
         sys.exit(5)
     raise ModuleNotFoundError(said, name=error.name) from None

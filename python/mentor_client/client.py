@@ -81,6 +81,8 @@ class Client:
     allow_insecure  plain text beyond this machine, where the network protects itself
     timeout      seconds that a call may take, with all its attempts
     patience     seconds that watches wait for a server that is away
+    on_contact   called by watches, in their threads: with the error when the server is lost, with
+                 None when it is back
 
     Calls are repeated after lost connections and exceeded deadlines, and after the delay that a
     busy server names. Calls that create something carry an id, so repeating them is safe. Every
@@ -100,6 +102,7 @@ class Client:
         allow_insecure: bool = False,
         timeout: float = 30.0,
         patience: float = 600.0,
+        on_contact: Optional[Callable[[Optional[MentorError]], None]] = None,
     ):
         if token is not None and token_file is not None:
             raise usage("token", "and token_file exclude each other; give one")
@@ -117,7 +120,11 @@ class Client:
             allow_insecure,
         )
         self._connection = Connection(
-            servers, secret, seconds("timeout", timeout), seconds("patience", patience)
+            servers,
+            secret,
+            seconds("timeout", timeout),
+            seconds("patience", patience),
+            on_contact or (lambda error: None),
         )
 
     def __enter__(self) -> "Client":
@@ -653,6 +660,14 @@ class Client:
         if target.is_dir():
             target = target / own
         return _download.fetch(self._connection, name, target, on_progress)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yields a checkpoint or an artifact (full name) as its bytes come; a break is an error.
+        `download` checks and resumes.
+        """
+        method = "DownloadCheckpoint" if "/checkpoints/" in name else "DownloadArtifact"
+        for piece in self._connection.stream(method, _message(wire.DownloadRequest, name=name)):
+            yield piece.data
 
     def logs(
         self, name: Name, *, tail: int = 0, follow: bool = False, timeout: Optional[float] = None

@@ -173,9 +173,17 @@ def seconds(field: str, value: float) -> float:
 
 
 class Connection:
-    def __init__(self, servers: Servers, token: Token, timeout: float, patience: float):
+    def __init__(
+        self,
+        servers: Servers,
+        token: Token,
+        timeout: float,
+        patience: float,
+        on_contact: Callable[[Optional[MentorError]], None] = lambda error: None,
+    ):
         self.timeout = timeout
         self.patience = patience
+        self._on_contact = on_contact
         self._servers = servers
         self._closed = False
         self._token = token
@@ -289,6 +297,8 @@ class Connection:
             messages = begin()
             try:
                 for message in messages:
+                    if attempt:
+                        self._on_contact(None)
                     attempt, contact = 0, time.monotonic()
                     yield message
                     contact = time.monotonic()  # The caller may have taken long.
@@ -315,6 +325,7 @@ class Connection:
                 raise error
             if attempt == 0:
                 log.warning("lost the server (%s); trying again", error.message)
+                self._on_contact(error)
             attempt += 1
             time.sleep(pause)
 

@@ -69,6 +69,19 @@ def load_experiment(spec: SpecLike, overrides: Overrides = ()) -> ExperimentProt
     return experiment
 
 
+def load_text(text: str) -> ExperimentProto:
+    """Like load_experiment for the text of somebody else: its base is a spec that comes with
+    Mentor, never another file of this machine.
+    """
+    experiment = _parse("the text", text)
+    spec, ready = experiment.spec, ready_specs()
+    if spec.HasField("base"):
+        if spec.base not in ready:
+            raise usage("base", _unknown(spec.base, ready))
+        _resolve_base(spec, [ready[spec.base].with_name("the text")])
+    return experiment
+
+
 def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
     if isinstance(spec, str) and ("\n" in spec or "{" in spec):
         return "spec", spec
@@ -109,7 +122,7 @@ def ready_specs() -> Dict[str, pathlib.Path]:
     return {}
 
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>\[\]:,;]|[^\s{}<>\[\]:,;#"']+"""
 )
 
@@ -118,7 +131,7 @@ def _written_out(text: str, kind: Any) -> str:
     """Expands the short forms of options that Mentor's programs accept: without quotes, and among
     the fields, as in overrides (common/spec/words.h).
     """
-    tokens = [one for one in _TOKEN.finditer(text) if not one.group().startswith("#")]
+    tokens = [one for one in TOKEN.finditer(text) if not one.group().startswith("#")]
     words = [one.group() for one in tokens] + [""] * 3
     edits: List[Tuple[int, int, str]] = []
     groups: List[Optional[Any]] = [kind]  # Types of the open groups; None: unknown.

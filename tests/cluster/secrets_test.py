@@ -7,7 +7,7 @@ import unittest
 
 from harness import BIN, ROOT, ClusterTest
 
-ROLES = ["meta-learner", "learner", "actor", "operator", "admin", "viewer"]
+ROLES = ["meta-learner", "learner", "actor", "operator", "admin", "viewer", "web"]
 
 
 class SecretsTest(ClusterTest):
@@ -48,7 +48,7 @@ class SecretsTest(ClusterTest):
         for role in ROLES:
             files = {file.name for file in (self.secrets / role).iterdir()}
             wanted = {"tls.crt", "tls.key", "ca.crt"}
-            wanted |= {"token"} if role != "meta-learner" else set()
+            wanted |= {"token"} if role not in ("meta-learner", "web") else set()
             wanted |= {"tokens"} if role in ("meta-learner", "learner") else set()
             self.assertEqual(files, wanted)
             for file in (self.secrets / role).iterdir():
@@ -85,6 +85,9 @@ class SecretsTest(ClusterTest):
             renewed = path.name in ("tls.crt", "tls.key")
             self.assertEqual(path.read_bytes() != content, renewed, path)
         self.mentorctl(address, "list", *self.tls("viewer"), *tokens["viewer"])
+        # The pages open the door with their certificate and say who comes with the user's token.
+        self.mentorctl(address, "list", *self.tls("web"), *tokens["viewer"])
+        self.mentorctl(address, "list", *self.tls("web"), code=4)
         self.assertFalse(self.opens("meta-learner", "lab.example.org"))
 
     def test_what_it_cannot_do_is_refused_with_the_remedy(self):

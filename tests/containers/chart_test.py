@@ -117,6 +117,7 @@ class ChartTest(unittest.TestCase):
                 "resources": {"limits": {"cpu": "3"}},
                 "extraArgs": ["--unit_threads=3"],
             },
+            "web": {"replicas": 0, "extraArgs": ["--origin=https://mentor.example.org"]},
         }
         items = rendered(values, "other")
         actor = items["Deployment/actor"]["spec"]["template"]["spec"]
@@ -127,6 +128,10 @@ class ChartTest(unittest.TestCase):
         self.assertEqual(container["resources"]["limits"], {"cpu": "3", "memory": "1Gi"})
         self.assertEqual(actor["imagePullSecrets"], [{"name": "registry"}])
         self.assertEqual(actor["volumes"][0]["secret"]["secretName"], "own")
+        web = items["Deployment/web"]["spec"]
+        self.assertEqual(web["replicas"], 0)
+        args = web["template"]["spec"]["containers"][0]["args"]
+        self.assertEqual(args[-1], values["web"]["extraArgs"][0])
         learner = items["StatefulSet/learner"]["spec"]
         self.assertEqual(learner["replicas"], 5)
         self.assertEqual(learner["template"]["spec"]["nodeSelector"]["x86"], "avx512")

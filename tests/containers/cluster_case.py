@@ -24,6 +24,7 @@ SECRETS = {
     "meta-learner": "mentor-meta-learner",
     "learner": "mentor-learner",
     "actor": "mentor-actor",
+    "web": "mentor-web",
 }
 
 

@@ -23,6 +23,7 @@ ACTORS = 2
 KILLED_AT = {"actor": 50, "learner": 150, "meta-learner": 300}  # Outer updates.
 PORT = "50152"
 PROMETHEUS_PORT = "50190"
+WEB_PORT = "50180"
 
 
 class ComposeTest(ContainerTest):
@@ -45,6 +46,7 @@ class ComposeTest(ContainerTest):
                 "MENTOR_PORT": PORT,
                 "MENTOR_ACTOR_THREADS": "1",
                 "PROMETHEUS_PORT": PROMETHEUS_PORT,
+                "WEB_PORT": WEB_PORT,
                 "PROMETHEUS_IMAGE": "mentor-prometheus:12",
             },
         )
@@ -103,7 +105,7 @@ class ComposeTest(ContainerTest):
         start = time.monotonic()
         self.compose("up", "-d", "--scale", f"actor={ACTORS}", deadline_s=180)
         print(f"  up: {time.monotonic() - start:.1f} s", flush=True)
-        for service, count in (("meta-learner", 1), ("learner", 1), ("actor", ACTORS)):
+        for service, count in (("meta-learner", 1), ("learner", 1), ("actor", ACTORS), ("web", 1)):
             wait_until(lambda: self.healthy(service, count), f"{service} healthy", 60)
 
         # Before any experiment: Prometheus sees every process.
@@ -118,6 +120,7 @@ class ComposeTest(ContainerTest):
             "curl", "--fail", "--silent", f"http://127.0.0.1:{PROMETHEUS_PORT}/consoles/mentor.html"
         )
         self.assertIn("Mentor", page)
+        self.sign_in_to_the_pages()
 
         start = time.monotonic()
         self.compose(
@@ -159,7 +162,8 @@ class ComposeTest(ContainerTest):
 
         # SIGTERM is enough: every role ends by itself, with 0.
         names = {
-            service: self.containers(service) for service in ("meta-learner", "learner", "actor")
+            service: self.containers(service)
+            for service in ("meta-learner", "learner", "actor", "web")
         }
         start = time.monotonic()
         self.compose("stop", deadline_s=120)
@@ -167,6 +171,17 @@ class ComposeTest(ContainerTest):
         for service, containers in names.items():
             for name in containers:
                 self.assertEqual(self.inspect(name)["State"]["ExitCode"], 0, service)
+
+    def sign_in_to_the_pages(self):
+        """Without a token there is a form; with one, the list of experiments."""
+        address = f"http://127.0.0.1:{WEB_PORT}"
+        ask = ("curl", "--fail", "--silent", "--location", "--cookie-jar", self.folder / "cookies")
+        self.assertIn("Sign in to Mentor", self.in_network(*ask, address))
+        page = self.in_network(
+            *(*ask, "--header", f"Origin: {address}", "--data-urlencode"),
+            *(f"token@{self.secrets / 'operator/token'}", f"{address}/sign_in"),
+        )
+        self.assertIn("Experiments", page)
 
     def reachable(self):
         try:

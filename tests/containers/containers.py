@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("MENTOR_BUILD", ROOT / "build"))
 DOCKER_DIR = pathlib.Path(os.environ.get("MENTOR_DOCKER_DIR", ROOT / "build" / "docker"))
-ROLES = ("meta-learner", "learner", "actor", "ctl")
+ROLES = ("meta-learner", "learner", "actor", "ctl", "web")
 VERSION = "test"
 TOOLS = {
     "/usr/sbin/dockerd": "docker.io",
@@ -99,6 +99,8 @@ class ContainerTest(unittest.TestCase):
                 ROOT / "deploy/docker/Dockerfile",
                 "--build-arg",
                 "BASE=mentor-base:12",
+                "--build-arg",
+                "PYTHON=mentor-python:12",
                 "--build-arg",
                 "BINARIES=prebuilt",
                 "--target",

@@ -3,8 +3,8 @@
 # Containers reach each other and nothing else, and the host's packet filter does not change.
 #
 # Usage: tests/containers/docker.sh up DIR | down DIR | run DIR COMMAND...  [--help]
-#   up     start the daemon; make the images mentor-base:12 (what deploy/docker/rootfs.sh
-#          makes) and mentor-prometheus:12 when they are missing
+#   up     start the daemon; make the images mentor-base:12 and mentor-python:12 (what
+#          deploy/docker/rootfs.sh makes) and mentor-prometheus:12 when they are missing
 #   run    run a command with DOCKER_HOST set, in the daemon's network (published ports are there)
 #   down   stop the daemon and its containers; DIR keeps the images and may be deleted afterwards
 #
@@ -33,7 +33,9 @@ make_base() {
   shift
   if $docker image inspect "$image" >/dev/null 2>&1; then return; fi
   "$root/deploy/docker/rootfs.sh" "$dir/rootfs" "$@"
-  install -d -m 1777 "$dir/rootfs/prometheus"
+  if [ "$image" = mentor-prometheus-base:12 ]; then
+    install -d -m 1777 "$dir/rootfs/prometheus"
+  fi
   tar --create --owner=0 --group=0 --directory "$dir/rootfs" . |
     $docker import - "$image" >/dev/null
   rm -rf "$dir/rootfs"
@@ -71,6 +73,7 @@ R
   fi
   if [ "${DOCKER_EMPTY-0}" = 1 ]; then return; fi
   make_base mentor-base:12
+  make_base mentor-python:12 "$root/deploy/docker/python.txt"
   make_base mentor-prometheus-base:12 --packages 'base-files libc6 prometheus'
   if ! $docker image inspect mentor-prometheus:12 >/dev/null 2>&1; then
     printf '%s\n' 'FROM mentor-prometheus-base:12' 'USER 65534:65534' \

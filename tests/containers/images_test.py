@@ -17,6 +17,7 @@ PROGRAMS = {
     "learner": {"mentor-learner", "mentor-probe"},
     "actor": {"mentor-actor", "mentor-mjcf", "mentor-probe"},
     "ctl": {"mentorctl", "mentor-probe"},
+    "web": {"mentor-web", "mentor", "mentor-mjcf", "mentor-probe"},
 }
 ACTOR_BYTES_MAX = 150e6
 
@@ -72,9 +73,10 @@ class ImagesTest(ContainerTest):
                     "a shell",
                 )
                 torch = any("libtorch" in name for name in names)
-                self.assertEqual(torch, role in ("meta-learner", "learner"))
+                self.assertEqual(torch, role in ("meta-learner", "learner", "web"))
                 self.assertEqual(
-                    any("libmujoco" in name for name in names), role in ("meta-learner", "actor")
+                    any("libmujoco" in name for name in names),
+                    role in ("meta-learner", "actor", "web"),
                 )
                 self.assertEqual(
                     [
@@ -86,7 +88,12 @@ class ImagesTest(ContainerTest):
                     "setuid",
                 )
                 self.assertEqual(
-                    [name for name in names if name.endswith((".key", ".pem", "token"))],
+                    [
+                        name
+                        for name in names
+                        if name.endswith((".key", ".pem", "token"))
+                        and not name.endswith("certifi/cacert.pem")  # Public authorities.
+                    ],
                     [],
                     "secrets",
                 )

@@ -74,6 +74,12 @@ def pod(item):
     )
 
 
+def asked_port(probe, ports):
+    """Returns the number of the port that a probe asks, by gRPC or HTTP; None if there is none."""
+    port = probe.get("grpc", probe.get("httpGet", {})).get("port")
+    return {one["name"]: one["containerPort"] for one in ports}.get(port, port)
+
+
 def schema_errors(items, release):
     return [error for item in items for error in item_errors(json.dumps(item), release)]
 
@@ -254,12 +260,14 @@ def policy_errors(items):
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 need(
                     item,
-                    container.get(probe, {}).get("grpc", {}).get("port") in numbers,
+                    asked_port(container.get(probe, {}), container["ports"]) in numbers,
                     f"{name}: {probe} asks no port of it",
                 )
+            liveness = container.get("livenessProbe", {})
             need(
                 item,
-                container.get("livenessProbe", {}).get("grpc", {}).get("service") == "liveness",
+                liveness.get("grpc", {}).get("service") == "liveness"
+                or liveness.get("httpGet", {}).get("path") == "/healthz",
                 f"{name}: liveness asks for more",
             )
             known = {variable["name"] for variable in container.get("env", [])}

@@ -86,6 +86,8 @@ class ManifestsTest(unittest.TestCase):
         self.assertTrue(all(".$(MENTOR_NAMESPACE).svc:" in name for name in names), names)
         learner = get(items, "StatefulSet/learner")["spec"]["template"]["spec"]["containers"][0]
         self.assertIn("--meta_learner=" + ",".join(names), learner["args"])
+        web = get(items, "Deployment/web")["spec"]["template"]["spec"]["containers"][0]
+        self.assertIn("--server=" + ",".join(names), web["args"])
         service = get(items, "Service/meta-learner")["spec"]
         self.assertEqual(service["clusterIP"], "None")
         self.assertTrue(service["publishNotReadyAddresses"])
@@ -130,6 +132,18 @@ class ManifestsTest(unittest.TestCase):
             (
                 lambda items: container(items)["volumeMounts"][0].update(name="secret"),
                 "mounts no volume",
+            ),
+            (
+                lambda items: container(items, "Deployment/web")["readinessProbe"][
+                    "httpGet"
+                ].update(port="https"),
+                "asks no port",
+            ),
+            (
+                lambda items: container(items, "Deployment/web")["livenessProbe"]["httpGet"].update(
+                    path="/"
+                ),
+                "asks for more",
             ),
             (lambda items: container(items).pop("resources"), "no requests"),
             (lambda items: get(items, "Deployment/actor")["spec"].update(replicas=2), "replicas"),

@@ -27,4 +27,7 @@ def main():
     reason = problem()
     if reason:
         sys.exit(f"{name}: {reason}")
+    # `mentor` starts mentor-web, which is beside it where the environment is not active.
+    folders = (os.environ.get("PATH", os.defpath), str(pathlib.Path(sys.argv[0]).parent))
+    os.environ["PATH"] = os.pathsep.join(folders)
     os.execv(HERE / "bin" / name, [name, *sys.argv[1:]])

@@ -86,7 +86,7 @@ TEST_CASE("certificates: names of servers, renewal, and what is refused", "[unit
   const auto made = InitCertificates(root, {.names = {"meta.example.org", "10.1.2.3", "fd00::1"}});
   INFO(made.status());
   REQUIRE(made.ok());
-  CHECK(made->size() == 14);
+  CHECK(made->size() == 16);
   const auto verify = [&](const std::string& name) {
     return std::system(("openssl verify " + name + " -CAfile " + root + "/ca.crt " + root +
                         "/meta-learner.crt >/dev/null 2>&1")

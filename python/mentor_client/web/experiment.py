@@ -1,0 +1,317 @@
+"""View: one experiment, live."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import urllib.parse
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+
+from nicegui import ui
+
+from ..client import WatchEvent
+from ..errors import MentorError
+from ..experiment import Experiment
+from ..metrics import MetricPoints
+from . import report, words
+from .page import Page, view, web
+from .parts import Lines, alert, button, field, heading, panel, row, table, text
+
+_WALL = ("wall_seconds", "collect_wall_seconds", "outer_wall_seconds")
+_LOG_LINES = 400
+_SHARD = {"shard": "Shard", "state": "State", "learner": "Learner", "lifetimes": "Lifetimes"}
+_SHARD.update(done="Inner iterations", steps="Environment steps")
+_LINK = '<q-td :props="props"><a :href="props.row.href" download>{{ props.value }}</a></q-td>'
+_PIN = """<q-td :props="props"><q-toggle dense :model-value="props.value"
+  :aria-label="'Keep ' + props.row.name"
+  @update:model-value="v => $parent.$emit('pin', props.row.name, v)"/></q-td>"""
+_SETTING = """<q-td :props="props"><span :class="props.row.plain ? 'is-default' : ''">
+  {{ props.value }}</span></q-td>"""
+
+
+class View:
+    def __init__(self, page: Page, id: str):
+        self._page, self._client, self._id = page, page.client, id
+        # What streams bring.
+        self._now: Optional[Experiment] = None
+        self._gone = False
+        self._points: Dict[str, List[Tuple[int, float]]] = {}
+        self._last_step = 0
+        self._log: Deque[str] = collections.deque(maxlen=_LOG_LINES)
+        # What is drawn.
+        self._drawn_step, self._drawn_files = -1, ""
+        self._facts: Dict[str, ui.label] = {}
+        self._build()
+        page.on_change(self._draw)
+        page.start(self._begin)
+        page.every(2.0, self._draw_shards)
+
+    def _build(self) -> None:
+        with row():
+            self._title = heading(self._id, "title grow")
+            self._state = text()
+        self._wrong = alert()
+        client = self._client
+        with row():
+            self._buttons = {
+                "Pause": button("Pause", lambda: self._change(client.pause)),
+                "Resume": button("Resume", lambda: self._change(client.resume)),
+                "Cancel": button("Cancel", self._cancel),
+                "Clone": button("Clone", self._clone),
+                "Report": button("Report", self._report, "flat"),
+            }
+        with panel("Progress"):
+            self._facts_at = row("facts")
+            self._bar = ui.linear_progress(0, show_value=False).props('aria-label="Progress"')
+        self._tabs = ui.tabs(on_change=self._page.changed).props("no-caps dense align=left")
+        with self._tabs:
+            for name in ("Curves", "Log", "Shards", "Files", "Spec"):
+                ui.tab(name)
+        with ui.tab_panels(self._tabs, value="Curves", animated=False).props("keep-alive"):
+            with ui.tab_panel("Curves"), row("panels"):
+                self._success = Lines("Success by part of the lifetime", share=True, wide=True)
+                self._phases = Lines("Phases of an outer update, in seconds", stacked=True)
+                self._speed = Lines("Throughput, in environment steps a second")
+            with ui.tab_panel("Log"), panel("What the meta-learner logged"):
+                self._log_at = text("", "log", "tabindex=0")
+            with ui.tab_panel("Shards"), panel("Shards at work or waiting"):
+                self._shards = table("shard", **_SHARD)
+            with ui.tab_panel("Files"), row("panels"):
+                with panel("Checkpoints"):
+                    self._checkpoints = table(
+                        "name", name="Outer update", size="Size", at="Written", pinned="Keep"
+                    )
+                with panel("Artifacts"):
+                    self._artifacts = table("name", name="File", size="Size", kind="Type")
+            with ui.tab_panel("Spec"), panel("Settings"):
+                self._build_spec()
+        for one in (self._checkpoints, self._artifacts):
+            one.add_slot("body-cell-name", _LINK)
+        self._checkpoints.add_slot("body-cell-pinned", _PIN)
+        self._checkpoints.on("pin", self._pin)
+
+    def _build_spec(self) -> None:
+        with row():
+            self._other = field(ui.input("Difference to"), "clearable debounce=400")
+            self._other.on_value_change(self._draw_spec)
+            self._all = ui.switch("Defaults too", value=True, on_change=self._draw_spec)
+            ui.space()
+            ui.link("Start another one like this", f"/new?like={urllib.parse.quote(self._id)}")
+        self._spec_wrong = alert()
+        self._spec = table("path", path="Setting", value="Value", other="")
+        for name in ("path", "value"):
+            self._spec.add_slot(f"body-cell-{name}", _SETTING)
+
+    async def _begin(self) -> None:
+        client, id = self._client, self._id
+        try:
+            self._now = one = await self._page.call(client.get, id)
+        except MentorError as error:
+            self._page.say(error, self._wrong)
+            return
+        self._page.changed()
+        await self._draw_spec()
+        self._page.follow(lambda: client.watch([id], progress=True), self._take)
+        self._page.follow(lambda: client.logs(id, tail=_LOG_LINES, follow=True), self._take_log)
+        names = [*words.success_names(one.spec), "success", "env_steps", *_WALL]
+        found = await self._page.call(client.metrics, id, names, max_points=web().flags.points_max)
+        self._points = {name: list(zip(one.steps, one.mean)) for name, one in found.items()}
+        last = max((one.steps[-1] for one in found.values() if one.steps), default=0)
+        self._last_step = last
+        self._page.changed()
+        self._page.follow(
+            lambda: client.watch_metrics(id, names, after_step=last), self._take_points
+        )
+
+    # What streams bring.
+
+    def _take(self, event: WatchEvent) -> None:
+        if event.experiment is not None:
+            self._gone, self._now = event.kind == "DELETED", event.experiment
+
+    def _take_log(self, line: Any) -> None:
+        at = line.time.ToDatetime().strftime("%m-%d %H:%M:%S")
+        fields = " ".join(f"{key}={value}" for key, value in sorted(line.fields.items()))
+        self._log.append(f"{at}  {line.severity:7}  {line.message}  {fields}")
+
+    def _take_points(self, point: MetricPoints) -> None:
+        for name, value in point.values.items():
+            known = self._points.setdefault(name, [])
+            known.append((point.step, value))
+            if len(known) > 2 * web().flags.points_max:
+                self._points[name] = known[::2]
+        self._last_step = point.step
+
+    # Drawing.
+
+    async def _draw(self) -> None:
+        one = self._now
+        if one is None:
+            return
+        self._title.set_text(one.display_name or one.id)
+        self._state.set_text("Deleted" if self._gone else words.state(one))
+        self._state.classes(replace=f"state {one.state}")
+        why = one.error if one.state != "RUNNING" else None
+        self._wrong.set_text(f"{why.reason}: {why.message}" if why else "")
+        facts = words.facts(one)
+        for name in [*self._facts, *(name for name in facts if name not in self._facts)]:
+            if name not in self._facts:
+                with self._facts_at, row(""):
+                    text(name, "name")
+                    self._facts[name] = text("", "value")
+            self._facts[name].set_text(facts.get(name, "–"))
+        self._bar.set_value(round(words.done(one), 3))
+        begun = one.progress.outer_updates > 0
+        for name, may in (
+            ("Pause", one.state in ("QUEUED", "RUNNING")),
+            ("Resume", one.state in ("PAUSED", "PAUSING")),
+            ("Cancel", not one.is_final and one.state != "CANCELLING"),
+            ("Clone", begun),
+            ("Report", begun),
+        ):
+            self._buttons[name].set_enabled(may and not self._gone)
+        self._log_at.set_text("\n".join(self._log) or "Nothing was logged yet.")
+        if self._last_step != self._drawn_step:
+            self._drawn_step = self._last_step
+            self._draw_charts(one)
+        files = f"{one.state} {one.progress.outer_updates}"
+        if self._tabs.value == "Files" and self._drawn_files != files:
+            self._drawn_files = files
+            await self._draw_files()
+
+    def _draw_charts(self, one: Experiment) -> None:
+        points = {name: found for name, found in self._points.items() if found}
+        names = [name for name in (*words.success_names(one.spec), "success") if name in points]
+        self._success.show({words.part_name(name): points[name] for name in names})
+        wall, collect, outer = (dict(points.get(name, [])) for name in _WALL)
+        both = sorted(wall.keys() & collect.keys() & outer.keys())
+        rest = [(step, max(0.0, wall[step] - collect[step] - outer[step])) for step in both]
+        self._phases.show(
+            {
+                "collecting lifetimes": [(step, collect[step]) for step in both],
+                "outer rule": [(step, outer[step]) for step in both],
+                "the rest": rest,
+            }
+        )
+        steps = points.get("env_steps", [])
+        speeds = [
+            (step, (now - before) / (step - earlier) / wall[step])
+            for (earlier, before), (step, now) in zip(steps, steps[1:])
+            if wall.get(step)
+        ]
+        self._speed.show({"steps a second": speeds})
+
+    async def _draw_shards(self) -> None:
+        if self._tabs.value != "Shards" or self._now is None:
+            return
+        try:
+            found = await self._page.call(self._client.shards, self._id)
+        except MentorError:
+            return  # The banner says that the service is away.
+        self._shards.rows = [
+            {
+                "shard": one.name.rpartition("/")[2],
+                "state": "waiting" if one.state == one.STATE_WAITING else "running",
+                "learner": one.learner.rpartition("/")[2] or "–",
+                "lifetimes": one.lifetimes,
+                "done": f"{one.iterations_done} of {one.iterations_total}",
+                "steps": f"{words.number(one.env_steps)} of {words.number(one.env_steps_total)}",
+            }
+            for one in found[: web().flags.rows_max]
+        ]
+
+    async def _draw_files(self) -> None:
+        client, most = self._client, web().flags.rows_max
+        checkpoints = await self._page.try_call(lambda: list(client.checkpoints(self._id)))
+        artifacts = await self._page.try_call(client.artifacts, self._id)
+
+        def file(one: Any, name: str, **more: Any) -> Dict[str, Any]:
+            href = "/download/" + urllib.parse.quote(one.name)
+            return {"name": name, "href": href, "size": words.size(one.size_bytes), **more}
+
+        self._checkpoints.rows = [
+            file(one, str(one.outer_step), at=words.clock(one.create_time), pinned=one.pinned)
+            for one in reversed((checkpoints or [])[-most:])
+        ]
+        self._artifacts.rows = [
+            file(one, one.name.partition("/artifacts/")[2], kind=one.media_type)
+            for one in (artifacts or [])[:most]
+        ]
+
+    async def _draw_spec(self) -> None:
+        one, other = self._now, (self._other.value or "").strip()
+        if one is None:
+            return
+        try:
+            if other:
+                theirs = (await self._page.call(self._client.get, other)).spec
+                found = words.differences([one.spec, theirs])
+                rows = [{"path": path, "value": a, "other": b} for path, (a, b) in found.items()]
+            else:
+                rows = words.all_settings(one.spec, await self._page.call(self._client.catalogue))
+            self._spec.columns[2]["label"] = other
+            self._spec.rows = [row for row in rows if self._all.value or not row.get("plain")]
+            self._spec_wrong.set_text("")
+        except MentorError as error:
+            self._page.say(error, self._spec_wrong)
+
+    # Changing.
+
+    async def _change(self, change: Callable[[str], Experiment]) -> None:
+        await self._page.try_call(change, self._id)  # The watch brings what comes of it.
+
+    async def _cancel(self) -> None:
+        if await self._page.confirm(f"Cancel {self._id}?", "Cancel it"):
+            await self._change(self._client.cancel)
+
+    async def _pin(self, event: Any) -> None:
+        step, pinned = event.args
+        name = self._client.checkpoint_name(self._id, int(step))
+        await self._page.try_call(self._client.pin, name, bool(pinned))
+        await self._draw_files()
+
+    async def _clone(self) -> None:
+        found = await self._page.try_call(lambda: list(self._client.checkpoints(self._id)))
+        steps = [one.outer_step for one in reversed(found or [])]
+        if not steps:
+            return
+        with ui.dialog() as dialog, ui.card():
+            text(f"Clone {self._id}", "title")
+            at = field(ui.select(steps, value=steps[0], label="After outer update"))
+            id = field(ui.input("Name of the new one", placeholder="chosen by the service"))
+            changed = field(ui.textarea("Changed fields", placeholder="rule.outer_updates=100"))
+            for part in (at, id, changed):
+                part.classes("dialog-field")
+            text("One field a line, as in the spec: rule.learning_rate=3e-4", "quiet")
+            wrong = alert()
+
+            async def clone() -> None:
+                lines = (changed.value or "").splitlines()
+                overrides = [line.strip() for line in lines if line.strip()]
+                own = (id.value or "").strip()
+                try:
+                    made = await self._page.call(
+                        self._client.clone,
+                        self._id,
+                        checkpoint=at.value,
+                        overrides=overrides,
+                        id=own,
+                    )
+                    ui.navigate.to(f"/experiments/{made.id}")
+                except MentorError as error:
+                    wrong.set_text(error.message)
+
+            with row():
+                button("Clone", clone, "unelevated")
+                button("Back", dialog.close, "flat")
+        await self._page.answer(dialog)
+
+    async def _report(self) -> None:
+        with ui.dialog().props("maximized") as dialog, ui.card():
+            button("Close", dialog.close, "flat")
+            await asyncio.gather(report.show(self._page, [self._id]), self._page.answer(dialog))
+
+
+@view("/experiments/{id}", "Experiment", listed=False)
+def experiment(page: Page, names: Dict[str, str]) -> None:
+    View(page, names["id"])

@@ -1,0 +1,228 @@
+"""Sessions with their tokens, the sign-in form, and the guard before every request."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import ipaddress
+import pathlib
+import re
+import secrets
+import string
+import time
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
+
+import grpc
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from ..errors import MentorError
+
+if TYPE_CHECKING:
+    from .page import Page, Web
+
+COOKIE = "mentor_web"
+IDLE_S = 12 * 3600.0
+BODY_BYTES_MAX = 64 << 10  # In an HTTP request: only the sign-in form has a body.
+MESSAGE_BYTES_MAX = 2 << 20  # From a page: a spec has at most 1 MiB.
+_PUBLIC = ("/sign_in", "/healthz", "/favicon.ico", "/_nicegui/")
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# A report is a page of scripts and users' names: it gets no cookie, no network, no other page.
+_POLICY_REPORT = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'"
+)
+
+
+class Session:
+    """One browser. The token stays here, in memory."""
+
+    def __init__(self, token: str):
+        self.id = secrets.token_urlsafe(32)
+        self.token = token
+        self.used = time.monotonic()
+        self.dark: Optional[bool] = None  # None: as the browser prefers.
+        self.pages: Set["Page"] = set()
+
+    def is_over(self) -> bool:
+        return not self.pages and time.monotonic() - self.used > IDLE_S
+
+
+class Sessions:
+    def __init__(self, most: int):
+        self._most = most
+        self._known: Dict[str, Session] = {}
+
+    def find(self, id: Any) -> Optional[Session]:
+        session = self._known.get(str(id))
+        if session is None or session.is_over():
+            return None
+        session.used = time.monotonic()
+        return session
+
+    def begin(self, token: str) -> Optional[Session]:
+        """None if there are as many as there may be, all with open pages."""
+        idle = sorted((s for s in self._known.values() if not s.pages), key=lambda s: s.used)
+        for old in idle:
+            if old.is_over() or len(self._known) >= self._most:
+                del self._known[old.id]
+        if len(self._known) >= self._most:
+            return None
+        session = Session(token)
+        self._known[session.id] = session
+        return session
+
+    def end(self, session: Session) -> None:
+        self._known.pop(session.id, None)
+        for page in list(session.pages):
+            page.leave()
+
+
+class Guard:
+    """Before every request and socket: refuses other sites and names, long bodies, strangers."""
+
+    def __init__(self, app: Callable[..., Any], web: "Web"):
+        self.app = app  # NiceGUI looks for its application under this name.
+        self._web = web
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        answer = self._refusal(scope, headers) or await self._stranger(scope, headers)
+        policy = _POLICY_REPORT if scope["path"].startswith("/report/") else _POLICY
+        received = 0
+
+        async def limited() -> Any:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b"")) if scope["type"] == "http" else 0
+            if received > BODY_BYTES_MAX:
+                raise HTTPException(413, f"a body has at most {BODY_BYTES_MAX} bytes")
+            return message
+
+        async def protected(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", policy.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"referrer-policy", b"same-origin"),
+                ]
+            await send(message)
+
+        await (answer or self.app)(scope, limited, protected)
+
+    def _refusal(self, scope: Any, headers: Dict[str, str]) -> Optional[Response]:
+        host = headers.get("host", "")
+        if not self._web.answers_to(host):
+            return PlainTextResponse(
+                f"mentor-web does not answer to the name {host!r:.200}; start it with --origin", 421
+            )
+        is_socket = scope["type"] == "websocket"
+        changes = is_socket or scope["method"] not in ("GET", "HEAD")
+        scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+        origins = {f"{scheme}://{host}", *self._web.origins}
+        from_here = headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+        navigates = headers.get("sec-fetch-mode") == "navigate" and not changes
+        if (changes and headers.get("origin") not in origins) or not (from_here or navigates):
+            return PlainTextResponse("requests from other sites are refused", 403)
+        if not from_here and headers.get("sec-fetch-dest", "document") != "document":
+            return PlainTextResponse("other sites may not frame this one", 403)
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > BODY_BYTES_MAX:
+            return PlainTextResponse(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
+        return None
+
+    async def _stranger(self, scope: Any, headers: Dict[str, str]) -> Optional[Response]:
+        """Finds or begins the session; returns the answer for who has none."""
+        session = self._web.sessions.find(scope["session"].get("id"))
+        path = scope["path"]
+        if scope["type"] == "websocket":
+            if session is None or not self._owns(session, scope):
+                return PlainTextResponse("sign in first", 403)
+            return None
+        if session is None and not path.startswith(_PUBLIC):
+            if headers.get("sec-fetch-site") == "cross-site":
+                # A strict cookie does not come with a link from elsewhere: once more from here.
+                return HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0">')
+            try:
+                session = await self._web.admit("")
+            except MentorError as error:
+                if error.code == grpc.StatusCode.UNAUTHENTICATED:
+                    query = scope["query_string"].decode("latin-1")
+                    here = urllib.parse.quote(path + ("?" + query if query else ""), safe="")
+                    return RedirectResponse(f"/sign_in?to={here}", 303)
+                return _away(error.message)
+            scope["session"]["id"] = session.id
+        scope["mentor"] = session
+        return None
+
+    def _owns(self, session: Session, scope: Any) -> bool:
+        """True if the socket is that of a page of this session."""
+        query = urllib.parse.parse_qs(scope["query_string"].decode("latin-1"))
+        id = query.get("client_id", [""])[0]
+        return any(page.browser.id == id for page in session.pages)
+
+
+_TEMPLATE = string.Template(
+    pathlib.Path(__file__).with_name("sign_in.html").read_text(encoding="utf-8")
+)
+
+
+def _form(to: str, wrong: str = "", status: int = 200) -> Response:
+    shown = {"title": "Sign in to Mentor", "to": to, "wrong": wrong}
+    return _page(shown, status, {"again": "", "hidden": ""})
+
+
+def _away(why: str) -> Response:
+    """Looks again by itself."""
+    again = {"again": '<meta http-equiv="refresh" content="2">', "hidden": "hidden"}
+    return _page({"title": "The service does not answer", "to": "", "wrong": why}, 503, again)
+
+
+def _page(texts: Dict[str, str], status: int, markup: Dict[str, str]) -> Response:
+    shown = {name: html.escape(text) for name, text in texts.items()}
+    content = _TEMPLATE.substitute(shown, **markup)
+    return HTMLResponse(content, status, headers={"cache-control": "no-store"})
+
+
+def _safe(path: str) -> str:
+    """A path of this site, whatever a link said."""
+    return path if re.fullmatch(r"/(?![/\\])[^\\\s]*", path) else "/"
+
+
+async def form(request: Request) -> Response:
+    return _form(_safe(request.query_params.get("to", "/")))
+
+
+async def sign_in(web: "Web", request: Request) -> Response:
+    fields = urllib.parse.parse_qs((await request.body()).decode("utf-8", "replace"))
+    to = _safe(fields.get("to", ["/"])[0])
+    token = fields.get("token", [""])[0].strip()
+    try:
+        if not re.fullmatch(r"[\x21-\x7e]{1,4096}", token):
+            raise MentorError(grpc.StatusCode.UNAUTHENTICATED, "that is no token")
+        session = await web.admit(token)
+    except MentorError as error:
+        await asyncio.sleep(0.5)
+        return _form(to, error.message, 401)
+    request.session["id"] = session.id
+    return RedirectResponse(to, 303)
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

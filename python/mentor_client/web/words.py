@@ -1,0 +1,173 @@
+"""Numbers and states in words."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, Dict, List, Sequence, Tuple
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from ..client import Client
+from ..experiment import FINAL, Experiment
+from ..sync.content import settings
+from ..v1.experiment_pb2 import CatalogueEntry, Priority
+from ..v1.spec_pb2 import ExperimentSpec
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+ENDED = {name.capitalize() for name in FINAL} | {"Cancelling"}
+
+
+def span(seconds: float) -> str:
+    parts = (86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")
+    for part, unit, rest, small in parts:
+        if seconds >= part:
+            more = int(seconds % part) // rest
+            return f"{int(seconds // part)} {unit}" + f" {more} {small}" * (more > 0)
+    return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
+
+
+def size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.3g} {unit}"
+
+
+def number(value: float) -> str:
+    for factor, unit in ((1e9, " billion"), (1e6, " million"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.1f}{unit}"
+    return f"{value:.0f}"
+
+
+def spark(values: Sequence[float]) -> str:
+    """Success rates as blocks, each on the scale from 0 to 1."""
+    kept = [value for value in values if math.isfinite(value)]
+    return "".join(_BLOCKS[min(7, max(0, int(value * 8)))] for value in kept)
+
+
+def priority(experiment: Experiment) -> str:
+    name: str = Priority.Name(experiment.proto.priority)
+    return name[len("PRIORITY_") :].replace("UNSPECIFIED", "NORMAL").lower()
+
+
+def done(experiment: Experiment) -> float:
+    """The part that is done, 0 to 1, lifetimes of the evaluation included."""
+    now = experiment.progress
+    parts = [
+        (now.outer_updates, now.outer_updates_total),
+        (now.evaluation_lifetimes, now.evaluation_lifetimes_total),
+    ]
+    shares = [min(1.0, part / total) for part, total in parts if total]
+    return 1.0 if experiment.state == "SUCCEEDED" else sum(shares) / max(1, len(shares))
+
+
+def progress(experiment: Experiment) -> str:
+    now = experiment.progress
+    text = f"{now.outer_updates} of {now.outer_updates_total}"
+    if experiment.state == "RUNNING":
+        if now.evaluation_lifetimes_total and now.outer_updates == now.outer_updates_total:
+            text = f"evaluates {now.evaluation_lifetimes} of {now.evaluation_lifetimes_total}"
+        if now.seconds_left > 0:
+            text += f", {span(now.seconds_left)} left"
+    return text
+
+
+def state(experiment: Experiment) -> str:
+    return experiment.state.capitalize()
+
+
+def clock(time: Any) -> str:
+    text: str = time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")
+    return text
+
+
+def facts(one: Experiment) -> Dict[str, str]:
+    now, runs = one.progress, one.state == "RUNNING"
+    evaluated = f"{now.evaluation_lifetimes} of {now.evaluation_lifetimes_total}"
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(one.labels.items()))
+    found = {
+        "Name": one.id,
+        "Now": one.activity or state(one),
+        "Outer updates": f"{now.outer_updates} of {now.outer_updates_total}",
+        "Left": span(now.seconds_left) if runs and now.seconds_left > 0 else "",
+        "Evaluated": evaluated if now.evaluation_lifetimes_total else "",
+        "Environment steps": number(now.env_steps),
+        "Steps a second": number(now.env_steps_per_second) if runs else "",
+        "Owner": one.owner,
+        "Class": f"{priority(one)}, weight {one.proto.weight}",
+        "Age": span(time.time() - one.proto.create_time.seconds),
+        "Labels": labels,
+        "Began from": one.proto.source_checkpoint.replace("experiments/", ""),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def success_names(spec: ExperimentSpec, most: int = 8) -> List[str]:
+    """Metrics of success by part of the lifetime, at most this many, the first and last among
+    them."""
+    last = max(0, spec.lifetime.iterations - 1)
+    parts = sorted({round(last * part / max(1, most - 1)) for part in range(most)})
+    return [f"seg{part}" for part in parts]
+
+
+def curve(client: Client, one: Experiment, most: int) -> List[Tuple[int, float]]:
+    """Success at the end of a lifetime by outer update; a call."""
+    last = success_names(one.spec)[-1]
+    found = client.metrics(one.name, [last, "success"], max_points=most)
+    series = found[last] if found[last].steps else found["success"]
+    return list(zip(series.steps, series.mean))
+
+
+def took(one: Experiment) -> float:
+    """Seconds from the first start to the end; 0 before that."""
+    span_ns = one.proto.end_time.ToNanoseconds() - one.proto.start_time.ToNanoseconds()
+    return max(0.0, span_ns / 1e9)
+
+
+def part_name(metric: str) -> str:
+    """seg0 in words: how often the agent has been updated by then."""
+    if not metric.startswith("seg"):
+        return metric.replace("_", " ")
+    updates = int(metric[3:])
+    return "untrained" if not updates else f"after {updates} update" + "s" * (updates > 1)
+
+
+def all_settings(spec: ExperimentSpec, catalogue: Sequence[CatalogueEntry]) -> List[Dict[str, Any]]:
+    """Every setting by path; `plain` where it is what it would be without a word in the spec."""
+    defaults: Dict[str, str] = {}
+    _add_defaults(spec, "", {(one.kind, one.name): one for one in catalogue}, defaults)
+    given = settings(spec)
+    return [
+        {"path": path, "value": value, "plain": value == defaults.get(path)}
+        for path, value in sorted({**defaults, **given}.items())
+    ]
+
+
+def _add_defaults(message: Any, path: str, parts: Dict[Any, Any], found: Dict[str, str]) -> None:
+    kind = path.rstrip(".").rpartition(".")[2]
+    part = parts.get((kind, getattr(message, "name", "")))
+    for setting in part.settings if part is not None else ():
+        found[path + setting.name] = setting.default_value
+    plain = type(message)()
+    for field in message.DESCRIPTOR.fields:
+        if field.label == FieldDescriptor.LABEL_REPEATED:
+            continue
+        if isinstance(getattr(message, field.name), Message):
+            if message.HasField(field.name):
+                _add_defaults(getattr(message, field.name), f"{path}{field.name}.", parts, found)
+        elif field.has_default_value:
+            setattr(plain, field.name, field.default_value)
+    for name, value in settings(plain).items():
+        found[path + name] = value
+
+
+def differences(specs: Sequence[ExperimentSpec]) -> Dict[str, List[str]]:
+    """The settings in which specs differ, by path, one value for each."""
+    all_settings = [settings(spec) for spec in specs]
+    paths = sorted({path for one in all_settings for path in one} - {"display_name"})
+    rows = {path: [one.get(path, "") for one in all_settings] for path in paths}
+    return {path: values for path, values in rows.items() if len(set(values)) > 1}
