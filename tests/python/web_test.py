@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import sys
 
@@ -269,12 +270,21 @@ class WebTest(browser.BrowserTest):
         views = {
             "/": ".ag-row",
             "/new?from=smoke": ".cm-line",
+            "/sign_in": "form",
             "/compare?names=s1,s2": ".chart canvas",
             "/experiments/s1": ".chart canvas",
             "Log": ".log",
             "Files": "td a",
             "Spec": "td .is-default",
         }
+        with self.page(scheme="dark") as page:
+            page.goto(address)
+            body = page.locator("body")
+            page.expect(body).to_have_class(re.compile("body--dark"))
+            page.get_by_role("button", name="Light or dark").click()
+            page.expect(body).to_have_class(re.compile("body--light"))
+            page.reload()
+            page.expect(body).to_have_class(re.compile("body--light"))
         found = []
         for width, scheme in ((360, "light"), (360, "dark"), (2560, "light"), (2560, "dark")):
             with self.page({"width": width, "height": 900}, scheme) as page:

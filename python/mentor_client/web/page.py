@@ -120,7 +120,7 @@ class Page:
     # The frame.
 
     def frame(self, title: str) -> None:
-        ui.dark_mode(self.session.dark)
+        self._dark = ui.dark_mode(self.session.dark)
         ui.colors(primary="#3949ab")
         ui.page_title(f"{title} · Mentor")
         with ui.header(elevated=False).classes("top"):
@@ -139,11 +139,11 @@ class Page:
         self._banner.set_visibility(False)
         self.on_change(self._draw_banner)
 
-    def _other_colours(self) -> None:
-        self.session.dark = self.session.dark is not True
+    async def _other_colours(self) -> None:
+        is_dark = "return document.body.classList.contains('body--dark')"
+        self.session.dark = not await self.browser.run_javascript(is_dark)
         for page in self.session.pages:
-            with page.browser:
-                ui.dark_mode(self.session.dark)
+            page._dark.set_value(self.session.dark)
 
     def _draw_banner(self) -> None:
         self._banner.set_visibility(self._away is not None)
