@@ -6,11 +6,11 @@ import math
 import time
 from typing import Any, Dict, List, Sequence, Tuple
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from ..client import Client
 from ..experiment import FINAL, Experiment
+from ..specs import _is_repeated
 from ..sync.content import settings
 from ..v1.experiment_pb2 import CatalogueEntry, Priority
 from ..v1.spec_pb2 import ExperimentSpec
@@ -154,7 +154,7 @@ def _add_defaults(message: Any, path: str, parts: Dict[Any, Any], found: Dict[st
         found[path + setting.name] = setting.default_value
     plain = type(message)()
     for field in message.DESCRIPTOR.fields:
-        if field.label == FieldDescriptor.LABEL_REPEATED:
+        if _is_repeated(field):
             continue
         if isinstance(getattr(message, field.name), Message):
             if message.HasField(field.name):
