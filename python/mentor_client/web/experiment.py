@@ -182,7 +182,7 @@ class View:
     def _draw_charts(self, one: Experiment) -> None:
         points = {name: found for name, found in self._points.items() if found}
         names = [name for name in (*words.success_names(one.spec), "success") if name in points]
-        self._success.show({words.part_name(name): points[name] for name in names})
+        self._success.show({words.part_name(name, one.spec): points[name] for name in names})
         wall, collect, outer = (dict(points.get(name, [])) for name in _WALL)
         both = sorted(wall.keys() & collect.keys() & outer.keys())
         rest = [(step, max(0.0, wall[step] - collect[step] - outer[step])) for step in both]

@@ -43,6 +43,10 @@ def number(value: float) -> str:
     return f"{value:.0f}"
 
 
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def spark(values: Sequence[float]) -> str:
     """Success rates as blocks, each on the scale from 0 to 1."""
     kept = [value for value in values if math.isfinite(value)]
@@ -128,12 +132,12 @@ def took(one: Experiment) -> float:
     return max(0.0, span_ns / 1e9)
 
 
-def part_name(metric: str) -> str:
-    """seg0 in words: how often the agent has been updated by then."""
-    if not metric.startswith("seg"):
-        return metric.replace("_", " ")
+def part_name(metric: str, spec: ExperimentSpec) -> str:
+    """The part of a lifetime that seg0 counts, in the words of the report."""
+    if not metric.startswith("seg") or spec.lifetime.iterations == 1:
+        return "whole lifetime"
     updates = int(metric[3:])
-    return "untrained" if not updates else f"after {updates} update" + "s" * (updates > 1)
+    return f"after {updates} update" + "s" * (updates > 1) if updates else "before learning"
 
 
 def all_settings(spec: ExperimentSpec, catalogue: Sequence[CatalogueEntry]) -> List[Dict[str, Any]]:
