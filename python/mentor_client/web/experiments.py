@@ -40,7 +40,7 @@ _COLUMNS: List[Dict[str, Any]] = [
     {"field": "title", "headerName": "Title", "flex": 3, "minWidth": 120},
     {"field": "state", "headerName": "State", "width": 112, ":cellClass": _STATE},
     {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 2, "minWidth": 90},
-    {"field": "curve", "headerName": "Success", "width": 180, ":comparator": _BY_SUCCESS},
+    {"field": "curve", "headerName": "Success", "width": 205, ":comparator": _BY_SUCCESS},
     {"field": "owner", "headerName": "Owner", "width": 120},
     {"field": "class", "headerName": "Class", "width": 95},
     {"field": "created", "headerName": "Age", ":valueFormatter": _AGE, "width": 90, "sort": "desc"},
@@ -228,7 +228,7 @@ class Experiments:
             return
         if points:
             curve.last = points[-1][1]
-            value = f"{curve.last:.0%}".rjust(4, "\u2007")  # As wide as a figure.
+            value = words.percent(curve.last).rjust(5, "\u2007")  # As wide as a figure.
             curve.text = f"{value}  {words.spark([share for _, share in points])}"
             self._new.setdefault(one.name, self._known.get(one.id, one))
             self._page.changed()

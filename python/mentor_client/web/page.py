@@ -112,7 +112,7 @@ class Page:
         self._changed = asyncio.Event()
         self._draw: List[_Draw] = []
         self._start: List[_Action] = []
-        self._away: Optional[str] = None
+        self._away: Optional[MentorError] = None
         session.pages.add(self)
         web().pages += 1
         self.browser.on_delete(self._close)
@@ -120,7 +120,7 @@ class Page:
     # The frame.
 
     def frame(self, title: str) -> None:
-        ui.dark_mode(self.session.dark)
+        self._dark = ui.dark_mode(self.session.dark)
         ui.colors(primary="#3949ab")
         ui.page_title(f"{title} · Mentor")
         if web().flags.read_only:
@@ -141,17 +141,26 @@ class Page:
         self._banner.set_visibility(False)
         self.on_change(self._draw_banner)
 
-    def _other_colours(self) -> None:
-        self.session.dark = self.session.dark is not True
+    async def _other_colours(self) -> None:
+        is_dark = "return document.body.classList.contains('body--dark')"
+        self.session.dark = not await self.browser.run_javascript(is_dark)
         for page in self.session.pages:
-            with page.browser:
-                ui.dark_mode(self.session.dark)
+            page._dark.set_value(self.session.dark)
 
     def _draw_banner(self) -> None:
-        self._banner.set_visibility(self._away is not None)
-        self._banner.set_text(
-            f"The service does not answer; this page goes on when it does. ({self._away})"
-        )
+        error = self._away
+        self._banner.set_visibility(error is not None)
+        if error is not None:
+            busy = error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+            what = (
+                "The service has no room for this page" if busy else "The service does not answer"
+            )
+            self._banner.set_text(f"{what}; it goes on by itself. ({error.message})")
+
+    @property
+    def is_away(self) -> bool:
+        """True while the service does not answer."""
+        return self._away is not None
 
     # Calls.
 
@@ -233,7 +242,7 @@ class Page:
         self._draw.append(draw)
 
     def _contact(self, error: Optional[MentorError]) -> None:
-        self._away = error.message if error else None
+        self._away = error
         self.changed()
 
     def start(self, action: _Action) -> None:
