@@ -188,10 +188,15 @@ class Page:
             dialog.delete()
         return found
 
-    async def confirm(self, question: str, action: str) -> bool:
+    async def confirm(
+        self,
+        question: str,
+        action: str,
+        about: str = "An experiment that was cancelled does not go on; its checkpoints stay.",
+    ) -> bool:
         with ui.dialog() as dialog, ui.card():
             ui.label(question).classes("title")
-            ui.label("An experiment that was cancelled does not go on; its checkpoints stay.")
+            ui.label(about)
             with ui.element("div").classes("bar"):
                 ui.button(action, on_click=lambda: dialog.submit(True)).props(
                     "unelevated no-caps color=negative"
