@@ -26,6 +26,7 @@ def require():
     if not pathlib.Path(CHROMIUM).exists():
         raise unittest.SkipTest("Debian's chromium is not installed: deploy/install.sh --pages")
     sys.path.insert(0, str(WHEELS / "pages"))
+    os.environ["MENTOR_EXPERIMENTS"] = str(package.ROOT / "experiments")
     return package.make_importable()
 
 
@@ -53,7 +54,6 @@ class BrowserTest(ClusterTest):
                 "PYTHONDONTWRITEBYTECODE": "",
                 "PYTHONPYCACHEPREFIX": str(package.ROOT / ".cache" / "web"),
                 "PATH": f"{BIN}:{os.environ['PATH']}",
-                "MENTOR_EXPERIMENTS": str(package.ROOT / "experiments"),
                 "MENTOR_TOKEN": "the-token-of-the-program-itself",
             },
         )

@@ -32,6 +32,32 @@ class WebTest(browser.BrowserTest):
         for id in ids:
             page.locator(f".ag-pinned-left-cols-container [row-id='{id}'] input").check()
 
+    def look_into(self, page):
+        """The tabs of an experiment that has ended."""
+        self.state(page, "Succeeded")
+        page.expect(page.get_by_text("48 of 48")).to_be_visible()
+        page.expect(page.locator(".chart canvas").first).to_be_visible()
+        page.get_by_role("tab", name="Log").click()
+        page.expect(page.locator(".log")).to_contain_text("experiment succeeded")
+        page.get_by_role("tab", name="Files").click()
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name="spec.txtpb").click()
+        got = pathlib.Path(waiting.value.path()).read_text(encoding="utf-8")
+        self.assertIn('name: "point_reach"', got)
+        self.assertEqual(waiting.value.suggested_filename, "first-spec.txtpb")
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name="4", exact=True).click()
+        own = self.connect().download("experiments/first/checkpoints/00000004", self.folder)
+        self.assertEqual(pathlib.Path(waiting.value.path()).read_bytes(), own.read_bytes())
+        page.get_by_label("Keep 4").click()
+        self.wait_until(lambda: list(self.connect().checkpoints("first"))[-1].pinned, "the pin")
+        page.get_by_role("tab", name="Spec").click()
+        page.expect(page.locator("tr", has_text="rule.clip").first).to_be_visible()
+        page.expect(page.locator("tr", has_text="rule.k ").locator(".is-default")).to_have_count(0)
+        page.expect(
+            page.locator("tr", has_text="rule.gamma").locator(".is-default").first
+        ).to_be_visible()
+
     # What one does.
 
     def test_submit_watch_and_compare(self):
@@ -67,32 +93,7 @@ class WebTest(browser.BrowserTest):
             page.expect(text).to_contain_text("steps_per_iteration: 40")
             page.get_by_label("Name").fill("first")
             page.get_by_role("button", name="Create").click()
-            self.state(page, "Succeeded")
-            page.expect(page.get_by_text("48 of 48")).to_be_visible()
-            page.expect(page.locator(".chart canvas").first).to_be_visible()
-            page.get_by_role("tab", name="Log").click()
-            page.expect(page.locator(".log")).to_contain_text("experiment succeeded")
-            page.get_by_role("tab", name="Files").click()
-            with page.expect_download() as waiting:
-                page.get_by_role("link", name="spec.txtpb").click()
-            got = pathlib.Path(waiting.value.path()).read_text(encoding="utf-8")
-            self.assertIn('name: "point_reach"', got)
-            self.assertEqual(waiting.value.suggested_filename, "first-spec.txtpb")
-            with page.expect_download() as waiting:
-                page.get_by_role("link", name="4", exact=True).click()
-            own = self.connect().download("experiments/first/checkpoints/00000004", self.folder)
-            self.assertEqual(pathlib.Path(waiting.value.path()).read_bytes(), own.read_bytes())
-            page.get_by_label("Keep 4").click()
-            self.wait_until(lambda: list(self.connect().checkpoints("first"))[-1].pinned, "the pin")
-            page.get_by_role("tab", name="Spec").click()
-            page.expect(page.locator("tr", has_text="rule.clip").first).to_be_visible()
-            page.expect(
-                page.locator("tr", has_text="rule.k ").locator(".is-default")
-            ).to_have_count(0)
-            page.expect(
-                page.locator("tr", has_text="rule.gamma").locator(".is-default").first
-            ).to_be_visible()
-
+            self.look_into(page)
             client = self.connect()
             client.create(SMOKE, id="second", overrides=["seed=2"]).wait()
             page.goto(address)
@@ -166,7 +167,7 @@ class WebTest(browser.BrowserTest):
             client.delete("another", force=True)
             page.expect(self.row(page, "another")).to_have_count(0)
 
-    # Who may.
+    # Rights.
 
     def test_sign_in_and_out(self):
         ann, viewer = self.token("operator", "ann"), self.token("viewer", "eve")
@@ -275,6 +276,10 @@ class WebTest(browser.BrowserTest):
             self.assertEqual(self.request("POST", "/sign_in", body="token=x")[0], 403)
             got = self.request("GET", "/", cookie=hers, sec_fetch_site="same-site")
             self.assertEqual(got[0], 403)
+            link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+            self.assertIn(b'http-equiv="refresh"', self.request("GET", "/", **link)[2])
+            framed = {**link, "sec_fetch_dest": "iframe"}
+            self.assertEqual(self.request("GET", "/", cookie=hers, **framed)[0], 403)
             self.assertEqual(self.request("GET", "/", cookie=hers, host="evil.example")[0], 421)
             # Long bodies, said or not.
             self.assertEqual(
@@ -283,18 +288,28 @@ class WebTest(browser.BrowserTest):
             pieces = (b"x" * 65536 for _ in range(4))
             got = self.request("POST", "/sign_in", pieces, origin=self.at)
             self.assertIn(got[0], (400, 413), got)
-            # Paths that climb.
-            for path in (
-                "experiments/hers/artifacts/../../../tokens",
-                "experiments/hers/artifacts/..%2f..%2f..%2ftokens",
-                "experiments/hers/artifacts/%2e%2e/%2e%2e/tokens",
-                "experiments/hers/artifacts//etc/passwd",
-                "experiments/../../tokens",
-                "/etc/passwd",
-            ):
-                got = self.request("GET", f"/download/{path}", cookie=hers)
-                self.assertEqual(got[0], 404, (path, got))
-            self.assertEqual(self.request("GET", "/report/x", cookie=hers)[0], 404)
+
+    def test_no_path_leads_out_of_the_files(self):
+        self.start_service(threads=0)
+        self.at = self.start_web()
+        self.connect().create(SMOKE, id="hers")
+        for path in (
+            "experiments/hers/artifacts/../../../tokens",
+            "experiments/hers/artifacts/..%2f..%2f..%2ftokens",
+            "experiments/hers/artifacts/%2e%2e/%2e%2e/tokens",
+            "experiments/hers/artifacts//etc/passwd",
+            "experiments/../../tokens",
+            "/etc/passwd",
+        ):
+            got = self.request("GET", f"/download/{path}")
+            self.assertEqual(got[0], 404, (path, got))
+        # A base in a spec of a stranger is no file either.
+        from mentor_client import MentorError, specs
+
+        for base in ("../../../etc/passwd", "/etc/passwd", str(self.folder / "tokens")):
+            with self.assertRaisesRegex(MentorError, "no spec of Mentor's"):
+                specs.load_text(f'base: "{base}"')
+        self.assertEqual(specs.load_text('base: "smoke"').spec.rule.outer_updates, 4)
 
     def test_texts_are_shown_as_text(self):
         self.start_service()

@@ -46,6 +46,7 @@ def application(flags: argparse.Namespace) -> Any:
         dark=None,
         language="en-US",
         tailwind=False,
+        reconnect_timeout=10.0,
         message_history_length=50,
         show_welcome_message=False,
     )

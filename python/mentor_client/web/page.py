@@ -10,7 +10,7 @@ import functools
 import os
 import threading
 import urllib.parse
-from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
+from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, TypeVar, Union
 
 import grpc
 from fastapi import Request
@@ -18,12 +18,16 @@ from nicegui import background_tasks, ui
 
 from ..client import Client
 from ..errors import MentorError
+from .parts import button, row, text
 from .session import Session, Sessions, is_address
 
 PULSE_S = 0.5  # A page is drawn anew at most this often.
 ANSWER_S = 30.0  # A browser that is silent for this long gets nothing more until it speaks.
 _CALLS_AT_ONCE = 24
+_CANCELLED = "What was cancelled does not go on; its checkpoints stay."
 _Answer = TypeVar("_Answer")
+_Draw = Callable[[], Optional[Awaitable[None]]]
+_Action = Callable[[], Awaitable[None]]
 
 
 class Web:
@@ -54,7 +58,7 @@ class Web:
             **options,
         )
 
-    async def thread(
+    async def call(
         self, function: Callable[..., _Answer], *arguments: Any, **named: Any
     ) -> _Answer:
         """Calls block, so they never run on the loop's thread."""
@@ -71,7 +75,7 @@ class Web:
             with self.connect(token) as client:
                 next(client.list(page_size=1), None)
 
-        await self.thread(ask)
+        await self.call(ask)
         session = self.sessions.begin(token)
         if session is None:
             raise MentorError(
@@ -101,10 +105,11 @@ class Page:
         self.session = session
         self.browser = ui.context.client
         self.client = web().connect(session.token, on_contact=self._contact)
+        self.call = web().call
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._draw: List[Callable[[], Union[None, Awaitable[None]]]] = []
-        self._start: List[Callable[[], Awaitable[None]]] = []
+        self._draw: List[_Draw] = []
+        self._start: List[_Action] = []
         self._away: Optional[str] = None
         self._closed = False
         session.pages.add(self)
@@ -120,24 +125,21 @@ class Page:
         with ui.header(elevated=False).classes("top"):
             ui.link("Mentor", "/").classes("brand")
             with ui.element("nav").props('aria-label="Views"'):
-                for path, name in navigation():
-                    current = 'aria-current="page"' if name == title else ""
-                    ui.link(name, path).props(current)
+                for path, name in sorted(_LISTED.items()):
+                    ui.link(name, path).props("aria-current=page" if name == title else "")
             ui.space()
-            ui.label(self.client.server).classes("server")
-            ui.button(icon="contrast", on_click=self._other_colours).props(
-                'flat round dense color=white aria-label="Light or dark"'
-            )
+            text(self.client.server, "server")
+            colours = button("", self._other_colours, "flat round dense color=white icon=contrast")
+            colours.props('aria-label="Light or dark"')
             if self.session.token:
-                ui.button("Sign out", on_click=lambda: web().sessions.end(self.session)).props(
-                    "flat dense no-caps color=white"
-                )
-        self._banner = ui.label().classes("banner").props("role=status")
+                leave = functools.partial(web().sessions.end, self.session)
+                button("Sign out", leave, "flat dense color=white")
+        self._banner = text("", "banner", "role=status")
         self._banner.set_visibility(False)
         self.on_change(self._draw_banner)
 
     def _other_colours(self) -> None:
-        self.session.dark = {None: True, True: False, False: True}[self.session.dark]
+        self.session.dark = self.session.dark is not True
         for page in self.session.pages:
             with page.browser:
                 ui.dark_mode(self.session.dark)
@@ -149,11 +151,6 @@ class Page:
         )
 
     # Calls.
-
-    async def call(
-        self, function: Callable[..., _Answer], *arguments: Any, **named: Any
-    ) -> _Answer:
-        return await web().thread(function, *arguments, **named)
 
     async def try_call(
         self, function: Callable[..., _Answer], *arguments: Any, **named: Any
@@ -168,18 +165,15 @@ class Page:
     def say(self, what: Union[str, MentorError]) -> None:
         if self._closed:
             return
-        if isinstance(what, MentorError) and what.code == grpc.StatusCode.UNAUTHENTICATED:
+        if isinstance(what, str):
+            look = {"type": "positive", "message": what}
+        elif what.code == grpc.StatusCode.UNAUTHENTICATED:
             web().sessions.end(self.session)
             return
-        wrong = isinstance(what, MentorError)
+        else:
+            look = {"type": "negative", "message": what.message, "close_button": "Close"}
         with self.browser:
-            ui.notify(
-                what.message if isinstance(what, MentorError) else what,
-                type="negative" if wrong else "positive",
-                position="bottom",
-                timeout=8000 if wrong else 3000,
-                close_button="Close" if wrong else False,
-            )
+            ui.notify(**look, position="bottom", timeout=3000 if isinstance(what, str) else 8000)
 
     async def answer(self, dialog: ui.dialog) -> Any:
         """What a dialog was closed with; None if the page went first."""
@@ -188,20 +182,13 @@ class Page:
             dialog.delete()
         return found
 
-    async def confirm(
-        self,
-        question: str,
-        action: str,
-        about: str = "An experiment that was cancelled does not go on; its checkpoints stay.",
-    ) -> bool:
+    async def confirm(self, question: str, action: str, about: str = _CANCELLED) -> bool:
         with ui.dialog() as dialog, ui.card():
-            ui.label(question).classes("title")
-            ui.label(about)
-            with ui.element("div").classes("bar"):
-                ui.button(action, on_click=lambda: dialog.submit(True)).props(
-                    "unelevated no-caps color=negative"
-                )
-                ui.button("Back", on_click=lambda: dialog.submit(False)).props("flat no-caps")
+            text(question, "title")
+            text(about)
+            with row():
+                button(action, lambda: dialog.submit(True), "unelevated color=negative")
+                button("Back", lambda: dialog.submit(False), "flat")
         return bool(await self.answer(dialog))
 
     # Streams.
@@ -231,18 +218,21 @@ class Page:
         except RuntimeError:  # The program ends.
             pass
 
-    def on_change(self, draw: Callable[[], Union[None, Awaitable[None]]]) -> None:
+    def on_change(self, draw: _Draw) -> None:
         self._draw.append(draw)
 
     def _contact(self, error: Optional[MentorError]) -> None:
         self._away = error.message if error else None
         self.changed()
 
-    def start(self, action: Callable[[], Awaitable[None]]) -> None:
+    def start(self, action: _Action) -> None:
         """Runs once the browser shows the page."""
         self._start.append(action)
 
-    def every(self, span_s: float, action: Callable[[], Awaitable[None]]) -> None:
+    def soon(self, action: _Action) -> None:
+        background_tasks.create(self._begin(action))
+
+    def every(self, span_s: float, action: _Action) -> None:
         """Runs now and then, one after the other, while the page is open."""
 
         async def again() -> None:
@@ -253,7 +243,7 @@ class Page:
 
         self.start(again)
 
-    async def _begin(self, action: Callable[[], Awaitable[None]]) -> None:
+    async def _begin(self, action: _Action) -> None:
         with self.browser:
             try:
                 await action()
@@ -262,20 +252,23 @@ class Page:
 
     async def run(self) -> None:
         """Draws what has changed for as long as the page is open."""
-        for action in self._start:
-            background_tasks.create(self._begin(action))
+        for action in self._start if not self._closed else ():
+            self.soon(action)
         while not self._closed:
             await self._changed.wait()
             self._changed.clear()
             with self.browser:
-                for draw in self._draw:
-                    drawn = draw()
-                    if drawn is not None:
-                        await drawn
-            try:  # The latest state waits here for a slow browser.
-                await self.browser.run_javascript("return 1", timeout=ANSWER_S)
-            except TimeoutError:
-                pass
+                try:
+                    for draw in self._draw:
+                        drawn = draw()
+                        if drawn is not None:
+                            await drawn
+                    # The latest state waits here for a slow browser.
+                    await self.browser.run_javascript("return 1", timeout=ANSWER_S)
+                except MentorError as error:
+                    self.say(error)
+                except TimeoutError:
+                    pass
             await asyncio.sleep(PULSE_S)
 
     # The end.
@@ -295,32 +288,8 @@ class Page:
         self._loop.run_in_executor(None, self.client.close)
 
 
-def panel(title: str, wide: bool = False, level: int = 2) -> ui.element:
-    """A titled part of a view; it scrolls sideways where it is narrow."""
-    part = ui.element("section").classes("panel scroll wide" if wide else "panel scroll")
-    part.props["tabindex"], part.props["aria-label"] = 0, title
-    with part:
-        ui.label(title).classes("head").props(f"role=heading aria-level={level}")
-    return part
-
-
-def table(key: str, **titles: str) -> ui.table:
-    """A table of texts: columns by the name of their field."""
-    columns = [
-        {"name": name, "label": title, "field": name, "align": "left", "sortable": True}
-        for name, title in titles.items()
-    ]
-    rows = ui.table(rows=[], columns=columns, row_key=key, pagination=0).classes("table")
-    rows.props('flat dense wrap-cells hide-pagination no-data-label="Nothing here"')
-    return rows
-
-
-_VIEWS: List[Tuple[str, str]] = []
+_LISTED: Dict[str, str] = {}  # Titles by path.
 _Build = Callable[["Page", Dict[str, str]], None]
-
-
-def navigation() -> List[Tuple[str, str]]:
-    return sorted(_VIEWS, key=lambda one: (one[0] != "/", one[0] != "/new", one[1]))
 
 
 def view(path: str, title: str, listed: bool = True) -> Callable[[_Build], _Build]:
@@ -328,18 +297,18 @@ def view(path: str, title: str, listed: bool = True) -> Callable[[_Build], _Buil
     what needs no call. `Page.start` does the rest, once the browser shows that.
     """
     if listed:
-        _VIEWS.append((path, title))
+        _LISTED[path] = title
 
     def register(build: _Build) -> _Build:
         async def show(request: Request) -> None:
             session: Session = request.scope["mentor"]
             if web().pages >= web().flags.pages_max:
-                ui.label(f"{web().pages} pages are open already (--pages_max); close one.")
+                text(f"{web().pages} pages are open already (--pages_max); close one.")
                 return
             page = Page(session)
             page.frame(title)
             names: Dict[str, str] = {**request.query_params, **request.path_params}
-            with ui.element("div").classes("view"):
+            with row("view"):
                 build(page, names)
             await page.browser.connected()
             await page.run()

@@ -1,13 +1,14 @@
-"""Who may see the pages: sessions with their tokens, the sign-in form, and the guard before every
-request."""
+"""Sessions with their tokens, the sign-in form, and the guard before every request."""
 
 from __future__ import annotations
 
 import asyncio
 import html
 import ipaddress
+import pathlib
 import re
 import secrets
+import string
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 COOKIE = "mentor_web"
 IDLE_S = 12 * 3600.0
-BODY_BYTES_MAX = 64 << 10  # Of an HTTP request: only the sign-in form has a body.
-MESSAGE_BYTES_MAX = 2 << 20  # Of a page's message: a spec has at most 1 MiB.
-_UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED,)
+BODY_BYTES_MAX = 64 << 10  # In an HTTP request: only the sign-in form has a body.
+MESSAGE_BYTES_MAX = 2 << 20  # From a page: a spec has at most 1 MiB.
 _PUBLIC = ("/sign_in", "/favicon.ico", "/_nicegui/")
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -96,9 +96,7 @@ class Guard:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         answer = self._refusal(scope, headers) or await self._stranger(scope, headers)
-        if answer is not None:
-            await answer(scope, receive, send)
-            return
+        policy = _POLICY_REPORT if scope["path"].startswith("/report/") else _POLICY
         received = 0
 
         async def limited() -> Any:
@@ -111,7 +109,6 @@ class Guard:
 
         async def protected(message: Any) -> None:
             if message["type"] == "http.response.start":
-                policy = _POLICY_REPORT if scope["path"].startswith("/report/") else _POLICY
                 message["headers"] = [
                     *message["headers"],
                     (b"content-security-policy", policy.encode()),
@@ -120,7 +117,7 @@ class Guard:
                 ]
             await send(message)
 
-        await self.app(scope, limited, protected)
+        await (answer or self.app)(scope, limited, protected)
 
     def _refusal(self, scope: Any, headers: Dict[str, str]) -> Optional[Response]:
         host = headers.get("host", "")
@@ -138,10 +135,9 @@ class Guard:
             return PlainTextResponse("requests from other sites are refused", 403)
         if not from_here and headers.get("sec-fetch-dest", "document") != "document":
             return PlainTextResponse("other sites may not frame this one", 403)
-        if not is_socket and headers.get("content-length", "0") > "":
-            length = headers.get("content-length", "0")
-            if not length.isdigit() or int(length) > BODY_BYTES_MAX:
-                return PlainTextResponse(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > BODY_BYTES_MAX:
+            return PlainTextResponse(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
         return None
 
     async def _stranger(self, scope: Any, headers: Dict[str, str]) -> Optional[Response]:
@@ -154,16 +150,16 @@ class Guard:
             return None
         if session is None and not path.startswith(_PUBLIC):
             if headers.get("sec-fetch-site") == "cross-site":
-                # A strict cookie does not come along with a link from elsewhere: once more from here.
+                # A strict cookie does not come with a link from elsewhere: once more from here.
                 return HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0">')
             try:
                 session = await self._web.admit("")
             except MentorError as error:
-                if error.code in _UNKNOWN:
+                if error.code == grpc.StatusCode.UNAUTHENTICATED:
                     query = scope["query_string"].decode("latin-1")
                     here = urllib.parse.quote(path + ("?" + query if query else ""), safe="")
                     return RedirectResponse(f"/sign_in?to={here}", 303)
-                return _page("The service does not answer", _AWAY, str(error), 503, refresh=True)
+                return _away(error.message)
             scope["session"]["id"] = session.id
         scope["mentor"] = session
         return None
@@ -175,39 +171,26 @@ class Guard:
         return any(page.browser.id == id for page in session.pages)
 
 
-_AWAY = "<p>{}</p><p>This page looks again by itself.</p>"
-_FORM = """<form method="post" action="/sign_in">
-<label for="token">Token</label>
-<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
-<input name="to" type="hidden" value="{}">
-<button>Sign in</button></form>
-<p class="quiet"><code>mentorctl token new ROLE NAME</code> makes a token; it stays on this
-server until you sign out.</p>"""
-_STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center;
-  background: light-dark(#f5f6fa, #14161c); color: light-dark(#1c1f27, #e7e9ef) }
-main { box-sizing: border-box; width: min(24rem, 100vw); padding: 2rem; border-radius: 12px;
-  background: light-dark(#fff, #1d2029); box-shadow: 0 1px 4px #0003 }
-h1 { margin: 0 0 1rem; font-size: 1.25rem } label { font-weight: 600 }
-input, button { box-sizing: border-box; width: 100%; font: inherit; padding: .55rem .7rem;
-  margin: .3rem 0 .8rem; border-radius: 6px; border: 1px solid #8088 }
-button { background: #3949ab; color: #fff; border: 0; cursor: pointer; font-weight: 600 }
-.quiet { font-size: .85rem; color: light-dark(#565c6b, #a4aaba) }
-.wrong { color: light-dark(#b3261e, #ff9a92); overflow-wrap: anywhere }
-"""
+_TEMPLATE = string.Template(
+    pathlib.Path(__file__).with_name("sign_in.html").read_text(encoding="utf-8")
+)
 
 
-def _page(title: str, body: str, text: str, status: int = 200, refresh: bool = False) -> Response:
-    again = '<meta http-equiv="refresh" content="2">' if refresh else ""
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"{again}<title>{title} · Mentor</title><style>{_STYLE}</style>"
-        f"<main><h1>{title}</h1>{body.format(html.escape(text))}</main></html>",
-        status,
-        headers={"cache-control": "no-store"},
-    )
+def _form(to: str, wrong: str = "", status: int = 200) -> Response:
+    shown = {"title": "Sign in to Mentor", "to": to, "wrong": wrong}
+    return _page(shown, status, {"again": "", "hidden": ""})
+
+
+def _away(why: str) -> Response:
+    """Looks again by itself."""
+    again = {"again": '<meta http-equiv="refresh" content="2">', "hidden": "hidden"}
+    return _page({"title": "The service does not answer", "to": "", "wrong": why}, 503, again)
+
+
+def _page(texts: Dict[str, str], status: int, markup: Dict[str, str]) -> Response:
+    shown = {name: html.escape(text) for name, text in texts.items()}
+    content = _TEMPLATE.substitute(shown, **markup)
+    return HTMLResponse(content, status, headers={"cache-control": "no-store"})
 
 
 def _safe(path: str) -> str:
@@ -216,7 +199,7 @@ def _safe(path: str) -> str:
 
 
 async def form(request: Request) -> Response:
-    return _page("Sign in to Mentor", _FORM, _safe(request.query_params.get("to", "/")))
+    return _form(_safe(request.query_params.get("to", "/")))
 
 
 async def sign_in(web: "Web", request: Request) -> Response:
@@ -229,9 +212,7 @@ async def sign_in(web: "Web", request: Request) -> Response:
         session = await web.admit(token)
     except MentorError as error:
         await asyncio.sleep(0.5)
-        wrong = f'<p class="wrong" role="alert">{html.escape(error.message)}</p>'
-        wrong = wrong.replace("{", "&#123;").replace("}", "&#125;")
-        return _page("Sign in to Mentor", wrong + _FORM, to, 401)
+        return _form(to, error.message, 401)
     request.session["id"] = session.id
     return RedirectResponse(to, 303)
 

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from ..experiment import Experiment
+from ..client import Client
+from ..experiment import FINAL, Experiment
 from ..sync.content import settings
 from ..v1.experiment_pb2 import CatalogueEntry, Priority
 from ..v1.spec_pb2 import ExperimentSpec
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+ENDED = {name.capitalize() for name in FINAL} | {"Cancelling"}
 
 
 def span(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            rest = int(seconds % size) // {86400: 3600, 3600: 60, 60: 1}[size]
-            small = {"d": "h", "h": "min", "min": "s"}[unit]
-            return f"{int(seconds // size)} {unit}" + (f" {rest} {small}" if rest else "")
+    parts = (86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")
+    for part, unit, rest, small in parts:
+        if seconds >= part:
+            more = int(seconds % part) // rest
+            return f"{int(seconds // part)} {unit}" + f" {more} {small}" * (more > 0)
     return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
 
 
 def size(count: float) -> str:
     for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < 1000 or unit == "GB":
             break
         count /= 1000
-    return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
+    return f"{count:.3g} {unit}"
 
 
 def number(value: float) -> str:
@@ -78,9 +80,30 @@ def state(experiment: Experiment) -> str:
     return experiment.state.capitalize()
 
 
-def age(experiment: Experiment) -> float:
-    """Seconds since its creation."""
-    return max(0.0, time.time() - experiment.proto.create_time.ToNanoseconds() / 1e9)
+def clock(time: Any) -> str:
+    text: str = time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")
+    return text
+
+
+def facts(one: Experiment) -> Dict[str, str]:
+    now, runs = one.progress, one.state == "RUNNING"
+    evaluated = f"{now.evaluation_lifetimes} of {now.evaluation_lifetimes_total}"
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(one.labels.items()))
+    found = {
+        "Name": one.id,
+        "Now": one.activity or state(one),
+        "Outer updates": f"{now.outer_updates} of {now.outer_updates_total}",
+        "Left": span(now.seconds_left) if runs and now.seconds_left > 0 else "",
+        "Evaluated": evaluated if now.evaluation_lifetimes_total else "",
+        "Environment steps": number(now.env_steps),
+        "Steps a second": number(now.env_steps_per_second) if runs else "",
+        "Owner": one.owner,
+        "Class": f"{priority(one)}, weight {one.proto.weight}",
+        "Age": span(time.time() - one.proto.create_time.seconds),
+        "Labels": labels,
+        "Began from": one.proto.source_checkpoint.replace("experiments/", ""),
+    }
+    return {name: value or "–" for name, value in found.items()}
 
 
 def success_names(spec: ExperimentSpec, most: int = 8) -> List[str]:
@@ -91,7 +114,21 @@ def success_names(spec: ExperimentSpec, most: int = 8) -> List[str]:
     return [f"seg{part}" for part in parts]
 
 
-def part_name(metric: str, spec: ExperimentSpec) -> str:
+def curve(client: Client, one: Experiment, most: int) -> List[Tuple[int, float]]:
+    """Success at the end of a lifetime by outer update; a call."""
+    last = success_names(one.spec)[-1]
+    found = client.metrics(one.name, [last, "success"], max_points=most)
+    series = found[last] if found[last].steps else found["success"]
+    return list(zip(series.steps, series.mean))
+
+
+def took(one: Experiment) -> float:
+    """Seconds from the first start to the end; 0 before that."""
+    span_ns = one.proto.end_time.ToNanoseconds() - one.proto.start_time.ToNanoseconds()
+    return max(0.0, span_ns / 1e9)
+
+
+def part_name(metric: str) -> str:
     """seg0 in words: how often the agent has been updated by then."""
     if not metric.startswith("seg"):
         return metric.replace("_", " ")
@@ -99,11 +136,15 @@ def part_name(metric: str, spec: ExperimentSpec) -> str:
     return "untrained" if not updates else f"after {updates} update" + "s" * (updates > 1)
 
 
-def defaults(spec: ExperimentSpec, catalogue: Sequence[CatalogueEntry]) -> Dict[str, str]:
-    """What each setting would be if the spec left it out, by path."""
-    found: Dict[str, str] = {}
-    _add_defaults(spec, "", {(one.kind, one.name): one for one in catalogue}, found)
-    return found
+def all_settings(spec: ExperimentSpec, catalogue: Sequence[CatalogueEntry]) -> List[Dict[str, Any]]:
+    """Every setting by path; `plain` where it is what it would be without a word in the spec."""
+    defaults: Dict[str, str] = {}
+    _add_defaults(spec, "", {(one.kind, one.name): one for one in catalogue}, defaults)
+    given = settings(spec)
+    return [
+        {"path": path, "value": value, "plain": value == defaults.get(path)}
+        for path, value in sorted({**defaults, **given}.items())
+    ]
 
 
 def _add_defaults(message: Any, path: str, parts: Dict[Any, Any], found: Dict[str, str]) -> None:

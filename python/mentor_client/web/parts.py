@@ -1,0 +1,99 @@
+"""Parts of which views are made."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+
+from nicegui import ui
+
+# Readable on white and on the dark ground, and apart for eyes that see fewer colours.
+_COLOURS = ["#5468d4", "#d9782d", "#2f9e6e", "#c2528b", "#8a7a2f", "#3a9cc2", "#9a62c9", "#7a7f8e"]
+_INK = {"color": "#7c8190"}
+
+
+def text(words: str = "", style: str = "", props: str = "") -> ui.label:
+    return ui.label(words).classes(style).props(props)
+
+
+def heading(words: str, style: str = "title", level: int = 1) -> ui.label:
+    return text(words, style, f"role=heading aria-level={level}")
+
+
+def alert() -> ui.label:
+    """Where an error stands; nothing while there is none."""
+    return text("", "wrong", "role=alert")
+
+
+def button(name: str, action: Callable[[], Any], look: str = "outline") -> ui.button:
+    return ui.button(name, on_click=action).props(f"no-caps {look}")
+
+
+def field(part: Any, more: str = "") -> Any:
+    return part.props(f"dense outlined {more}")
+
+
+def row(style: str = "bar") -> ui.element:
+    return ui.element("div").classes(style)
+
+
+def panel(title: str, wide: bool = False) -> ui.element:
+    """A titled part of a view; it scrolls sideways where it is narrow."""
+    part = ui.element("section").classes("panel scroll wide" if wide else "panel scroll")
+    part.props["tabindex"], part.props["aria-label"] = 0, title
+    with part:
+        heading(title, "head", 2)
+    return part
+
+
+def table(key: str, **titles: str) -> ui.table:
+    """A table of texts: columns by the name of their field."""
+    columns = [
+        {"name": name, "label": title, "field": name, "align": "left", "sortable": True}
+        for name, title in titles.items()
+    ]
+    rows = ui.table(rows=[], columns=columns, row_key=key, pagination=0).classes("table")
+    return rows.props('flat dense wrap-cells hide-pagination no-data-label="Nothing here"')
+
+
+class Lines:
+    """A titled chart over outer updates. Its texts are drawn on a canvas: they are never markup."""
+
+    def __init__(self, title: str, share: bool = False, stacked: bool = False, wide: bool = False):
+        self._area = {"stack": "all", "areaStyle": {"opacity": 0.35}} if stacked else {}
+        x_axis = {"type": "value", "name": "outer update", "nameLocation": "middle", "nameGap": 26}
+        x_axis.update(min="dataMin", max="dataMax", minInterval=1, nameTextStyle=_INK)
+        x_axis.update(axisLabel={**_INK, "hideOverlap": True}, splitLine={"show": False})
+        y_axis = {
+            "type": "value",
+            "axisLabel": _INK,
+            "splitLine": {"lineStyle": {"color": "#8883"}},
+        }
+        legend = {"type": "scroll", "top": 0, "left": 0, "icon": "roundRect", "itemHeight": 4}
+        with panel(title, wide):
+            self._empty = text("No points yet", "quiet")
+            self._chart = ui.echart(
+                {
+                    "animation": False,
+                    "color": _COLOURS,
+                    "grid": {"left": 8, "right": 16, "top": 40, "bottom": 28, "containLabel": True},
+                    "legend": {**legend, "textStyle": _INK},
+                    "tooltip": {"trigger": "axis", "renderMode": "richText", "confine": True},
+                    "xAxis": x_axis,
+                    "yAxis": {**y_axis, **({"min": 0, "max": 1} if share else {})},
+                    "series": [],
+                }
+            ).classes("chart")
+            self._chart.props["role"], self._chart.props["aria-label"] = "img", title
+
+    def show(self, lines: Dict[str, Iterable[Tuple[float, Optional[float]]]]) -> None:
+        """Lines by name, each a sequence of points."""
+        found = {name: [list(point) for point in points] for name, points in lines.items()}
+        series = [
+            {"name": name, "type": "line", "data": points, "showSymbol": len(points) < 2}
+            for name, points in found.items()
+            if points
+        ]
+        self._empty.set_visibility(not series)
+        self._chart.set_visibility(bool(series))
+        self._chart.options["series"] = [{**one, **self._area} for one in series]
+        self._chart.update()
