@@ -43,8 +43,9 @@ class BrowserTest(ClusterTest):
             self.start_workers(self.address, threads)
         return self.address
 
-    def start_web(self, *arguments, listen="127.0.0.1:0", server=None):
-        """Returns the address of its pages."""
+    def start_web(self, *arguments, listen="127.0.0.1:0", server=None, path=""):
+        """Returns the address of its pages. `path`: where it looks for programs; default: Mentor's
+        first."""
         folders = [str(self.CLIENT), str(WHEELS / "web")]
         process = Process(
             *(sys.executable, "-m", "mentor_client.web.main", "--server", server or self.address),
@@ -53,7 +54,7 @@ class BrowserTest(ClusterTest):
                 "PYTHONPATH": ":".join(folders),
                 "PYTHONDONTWRITEBYTECODE": "",
                 "PYTHONPYCACHEPREFIX": str(package.ROOT / ".cache" / "web"),
-                "PATH": f"{BIN}:{os.environ['PATH']}",
+                "PATH": path or f"{BIN}:{os.environ['PATH']}",
                 "MENTOR_TOKEN": "the-token-of-the-program-itself",
             },
         )

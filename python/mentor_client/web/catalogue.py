@@ -10,16 +10,16 @@ import shutil
 import tempfile
 import textwrap
 import urllib.parse
-from typing import Dict, List, NamedTuple, Set, Tuple
+from typing import Dict, List, Tuple
 
 from nicegui import app, ui
-from starlette.requests import Request
 from starlette.responses import Response
 
 from .. import specs
 from ..v1.experiment_pb2 import CatalogueEntry
 from . import words
-from .page import Page, table, view
+from .page import Page, view
+from .parts import button, field, heading, panel, row, table, text
 from .report import run
 
 _TITLES = {
@@ -31,37 +31,30 @@ _TITLES = {
     "wrapper": "Wrappers",
     "bundle": "Bundles",
 }
+_SHOWN_BY = {"environment": "env", "benchmark": "env", "wrapper": "env"}
 _SECONDS_MAX = 60.0
-_NO_PICTURE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240">
-<text x="160" y="124" fill="#7c8190" font-family="sans-serif" font-size="18"
- text-anchor="middle">no scene</text></svg>"""
-_environments: Set[str] = set()  # Names of which a picture may be asked.
-_pictures: Dict[str, bytes] = {}
+_pictures: Dict[str, bytes] = {}  # By environment; empty where there is no scene.
 _one_at_a_time = asyncio.Semaphore(1)
 
 
 @app.get("/picture/{name}")
-async def picture(request: Request, name: str) -> Response:
-    """How an environment begins. The program `mentor` draws it once."""
-    if name not in _environments:
-        return Response("there is no such environment", 404)
-    async with _one_at_a_time:
-        if name not in _pictures and not await request.is_disconnected():
-            _pictures[name] = await _draw(name)
-    found = _pictures.get(name, b"")
-    kind = "image/svg+xml" if found.startswith(b"<svg") else "image/png"
-    return Response(found, media_type=kind, headers={"cache-control": "private, max-age=3600"})
+async def picture(name: str) -> Response:
+    if not _pictures.get(name):
+        return Response("there is no such picture", 404)
+    headers = {"cache-control": "private, max-age=3600"}
+    return Response(_pictures[name], media_type="image/png", headers=headers)
 
 
 async def _draw(name: str) -> bytes:
+    """How an environment begins, by `mentor`."""
+    begin = ("--policy", "random", "--steps", "1", "--frames", "1", "--size", "320x240")
+    asked = ("env", "render", *begin, "--out", "begin.png", "--", name)
     with tempfile.TemporaryDirectory(prefix="mentor-web-") as folder:
-        begin = ("--policy", "random", "--steps", "1", "--frames", "1", "--size", "320x240")
-        words_of_call = ("env", "render", *begin, "--out", "begin.png", "--", name)
         try:
-            await run(pathlib.Path(folder), None, *words_of_call, seconds=_SECONDS_MAX)
+            await run(pathlib.Path(folder), None, *asked, seconds=_SECONDS_MAX)
             return pathlib.Path(folder, "begin.png").read_bytes()
         except (RuntimeError, OSError):
-            return _NO_PICTURE.encode()
+            return b""
 
 
 @functools.lru_cache(maxsize=None)
@@ -71,114 +64,134 @@ def examples() -> Dict[Tuple[str, str], List[str]]:
     for name, path in specs.ready_specs().items():
         spec = specs.load_spec(path)
         parts = {(kind, getattr(spec, kind).name) for kind in ("signal", "rule", "curriculum")}
-        parts |= {("benchmark", spec.benchmark.name), ("environment", spec.benchmark.environment)}
-        for part in parts | {("wrapper", one.name) for one in spec.benchmark.wrapper}:
+        home = spec.benchmark
+        # A benchmark of one environment may have its name.
+        parts |= {("benchmark", home.name), ("environment", home.environment or home.name)}
+        for part in parts | {("wrapper", one.name) for one in home.wrapper}:
             found.setdefault(part, []).append(name)
     return found
 
 
-class Card(NamedTuple):
-    entry: CatalogueEntry
-    text: str
-    element: ui.element
+async def facts(entry: CatalogueEntry) -> str:
+    """What the program `mentor` says of an entry, beside its settings."""
+    asked = (_SHOWN_BY.get(entry.kind, entry.kind), "show", "--", entry.name)
+    with tempfile.TemporaryDirectory(prefix="mentor-web-") as folder:
+        try:
+            said = await run(pathlib.Path(folder), None, *asked, seconds=_SECONDS_MAX)
+        except (RuntimeError, OSError):
+            return ""  # It is another version, which does not know the entry.
+    return textwrap.dedent(re.split(r"\n  (?:options|in a spec) ", said)[0].partition("\n")[2])
 
 
 class Catalogue:
     def __init__(self, page: Page):
         self._page = page
         self._examples: Dict[Tuple[str, str], List[str]] = {}
-        self._cards: List[Card] = []
+        self._cards: List[Tuple[str, str, ui.element]] = []  # Kind, what a search finds, card.
         self._sections: Dict[str, ui.element] = {}
+        self._images: Dict[str, ui.element] = {}  # By environment, until they are drawn.
         self._draws = shutil.which("mentor") is not None
-        ui.label("Catalogue").classes("title").props("role=heading aria-level=1")
-        self._search = ui.input("Search", placeholder="such as door, wrapper or evolution").props(
-            "dense outlined clearable debounce=150 autofocus"
-        )
-        self._search.on_value_change(self._filter)
-        self._count = ui.label("Loading …").classes("quiet").props("role=status")
+        heading("Catalogue")
+        self._search = field(ui.input("Search", on_change=self._filter), "clearable debounce=150")
+        self._count = text("Loading …", "quiet", "role=status")
+        self._kinds = row()
         if not self._draws:
-            ui.label(
+            text(
                 "Pictures and facts come from the program `mentor`, which is not on the PATH of "
-                "mentor-web; put it there and start mentor-web again."
-            ).classes("quiet")
-        self._place = ui.element("div")
+                "mentor-web. Put it there, and start mentor-web again.",
+                "quiet",
+            )
         page.start(self._begin)
+        page.every(0.5, self._draw_next)
+        self._place = ui.element("div")
 
     async def _begin(self) -> None:
         client = self._page.client
         entries = await self._page.call(client.catalogue)
-        for bundle in await self._page.call(client.bundles):
-            about = f"{bundle.file_count} files, {words.size(bundle.size_bytes)}, of {bundle.owner}"
-            entries.append(CatalogueEntry(kind="bundle", name=bundle.name, help=about))
+        for one in await self._page.call(client.bundles):
+            about = f"{one.file_count} files, {words.size(one.size_bytes)}, of {one.owner}"
+            entries.append(CatalogueEntry(kind="bundle", name=one.name, help=about))
         self._examples = await self._page.call(examples)
-        _environments.update(one.name for one in entries if one.kind == "environment")
-        kinds = list(_TITLES)
-        for entry in sorted(entries, key=lambda one: (kinds + [one.kind]).index(one.kind)):
-            if entry.kind not in self._sections:
-                with self._place, ui.element("section"):
-                    title = _TITLES.get(entry.kind, entry.kind)
-                    ui.label(title).classes("head").props("role=heading aria-level=2")
-                    self._sections[entry.kind] = ui.element("div").classes("cards")
-            with self._sections[entry.kind]:
-                self._add(entry)
+        for kind in dict.fromkeys([*_TITLES, *(one.kind for one in entries)]):
+            found = [one for one in entries if one.kind == kind]
+            if not found:
+                continue
+            title = _TITLES.get(kind, kind)
+            with self._kinds:
+                ui.link(f"{title.partition(':')[0]} {len(found)}", f"#{kind}")
+            with self._place, ui.element("section").props(f"id={kind}") as self._sections[kind]:
+                heading(title, "head", 2)
+                with row("cards"):
+                    for one in found:
+                        self._add(one)
         self._filter()
 
     def _add(self, entry: CatalogueEntry) -> None:
         with ui.element("button").classes("card") as card:
-            card.on("click", lambda: self._show(entry))
+            card.on("click", functools.partial(self._show, entry))
             self._picture(entry)
-            ui.label(entry.name).classes("name")
-            ui.label(entry.help).classes("quiet")
-        self._cards.append(Card(entry, f"{entry.name} {entry.help} {entry.kind}".lower(), card))
+            text(entry.name, "name")
+            text(entry.help, "quiet")
+        found_by = f"{entry.name} {entry.help} {_TITLES.get(entry.kind)} {entry.kind}".lower()
+        self._cards.append((entry.kind, found_by, card))
 
     def _picture(self, entry: CatalogueEntry) -> None:
-        if self._draws and entry.kind == "environment":
-            image = ui.element("img").props("loading=lazy width=320 height=240")
-            image.props["src"] = f"/picture/{urllib.parse.quote(entry.name)}"
-            image.props["alt"] = ""
+        if not self._draws or entry.kind != "environment":
+            return
+        image = ui.element("img").props("loading=lazy width=320 height=240")
+        image.props["alt"] = ""
+        if entry.name in _pictures:
+            _fill(image, entry.name)
+        else:
+            self._images[entry.name] = image
+
+    async def _draw_next(self) -> None:
+        """Draws one picture, of what the search shows if it can. The browser never waits for it: a
+        request that waits would hold up others."""
+        shown = [name for name, image in self._images.items() if image.parent_slot.parent.visible]
+        name = next(iter([*shown, *self._images]), "")
+        if not name:
+            return
+        async with _one_at_a_time:
+            if name not in _pictures:
+                _pictures[name] = await _draw(name)
+        _fill(self._images.pop(name), name)
 
     def _filter(self) -> None:
         asked = (self._search.value or "").lower().split()
-        shown = [card for card in self._cards if all(word in card.text for word in asked)]
-        for card in self._cards:
-            card.element.set_visibility(card in shown)
+        kinds = []
+        for kind, found_by, card in self._cards:
+            card.set_visibility(all(word in found_by for word in asked))
+            kinds += [kind] * card.visible
         for kind, section in self._sections.items():
-            visible = any(card.entry.kind == kind for card in shown)
-            assert section.parent_slot is not None
-            section.parent_slot.parent.set_visibility(visible)
-        self._count.set_text(f"{len(shown)} of {len(self._cards)}")
+            section.set_visibility(kind in kinds)
+        self._count.set_text(f"{len(kinds)} of {len(self._cards)}")
 
     async def _show(self, entry: CatalogueEntry) -> None:
         with ui.dialog() as dialog, ui.card().classes("details"):
-            ui.label(entry.name).classes("title").props("role=heading aria-level=2")
-            ui.label(entry.help)
-            self._picture(entry)
-            facts = ui.label().classes("log")
-            settings = table("name", name="Setting", default="Default", help="What, and its bounds")
-            settings.props('no-data-label="It has no settings."').rows = [
-                {"name": one.name, "default": one.default_value, "help": one.help}
-                for one in entry.settings
-            ]
+            heading(entry.name, level=2)
+            text(entry.help)
+            if entry.name in _pictures:
+                self._picture(entry)
+            known = text("", "log", "tabindex=0")
             for name in self._examples.get((entry.kind, entry.name), ())[:5]:
                 ui.link(f"New experiment from {name}", f"/new?from={urllib.parse.quote(name)}")
-            ui.button("Close", on_click=dialog.close).props("flat no-caps")
+            with panel("Settings"):
+                titles = {"name": "Name", "default": "Default", "help": "What, and its bounds"}
+                table("name", **titles).props('no-data-label="It has none."').rows = [
+                    {"name": one.name, "default": one.default_value, "help": one.help}
+                    for one in entry.settings
+                ]
+            button("Close", dialog.close, "flat")
         dialog.open()
-        facts.set_text(await self._facts(entry))
+        if self._draws and entry.kind != "bundle":
+            known.set_text(await facts(entry))
         await self._page.answer(dialog)
 
-    async def _facts(self, entry: CatalogueEntry) -> str:
-        """What `mentor` knows beside the settings."""
-        command = {"environment": "env", "benchmark": "env", "wrapper": "env"}
-        group = command.get(entry.kind, entry.kind)
-        if not self._draws or group == "bundle":
-            return ""
-        try:
-            here = pathlib.Path(tempfile.gettempdir())
-            text = await run(here, None, group, "show", "--", entry.name, seconds=_SECONDS_MAX)
-        except RuntimeError:
-            return ""  # An older program, which does not know it.
-        text = re.split(r"\n  (?:options|in a spec) ", text)[0].partition("\n")[2]
-        return textwrap.dedent(text)
+
+def _fill(image: ui.element, name: str) -> None:
+    image.props["src"] = f"/picture/{urllib.parse.quote(name)}"
+    image.set_visibility(bool(_pictures[name]))
 
 
 @view("/catalogue", "Catalogue")

@@ -59,6 +59,7 @@ class View:
                 "Cancel": button("Cancel", self._cancel),
                 "Clone": button("Clone", self._clone),
                 "Report": button("Report", self._report, "flat"),
+                "Life": button("Life", self._life, "flat"),
             }
         with panel("Progress"):
             self._facts_at = row("facts")
@@ -167,6 +168,7 @@ class View:
             ("Cancel", not one.is_final and one.state != "CANCELLING"),
             ("Clone", begun),
             ("Report", begun),
+            ("Life", begun),
         ):
             self._buttons[name].set_enabled(may and not self._gone)
         self._log_at.set_text("\n".join(list(self._log)) or "Nothing was logged yet.")
@@ -304,6 +306,9 @@ class View:
                 button("Clone", clone, "unelevated")
                 button("Back", dialog.close, "flat")
         await self._page.answer(dialog)
+
+    def _life(self) -> None:
+        ui.navigate.to(f"/experiments/{urllib.parse.quote(self._id)}/life")
 
     async def _report(self) -> None:
         with ui.dialog().props("maximized") as dialog, ui.card():

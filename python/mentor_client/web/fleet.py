@@ -7,13 +7,12 @@ import time
 import urllib.parse
 from typing import Any, Dict, List, Sequence, Tuple
 
-from nicegui import ui
-
 from ..errors import MentorError
 from ..experiment import Experiment
 from ..v1.experiment_pb2 import Experiment as ExperimentProto, Peer, ShardInfo
 from . import words
-from .page import Page, panel, table, view, web
+from .page import Page, view, web
+from .parts import alert, heading, panel, table, text
 
 _LOOK_S = 2.0
 _ACTIVE = "state!=SUCCEEDED AND state!=FAILED AND state!=CANCELLED"
@@ -52,9 +51,10 @@ def waits_for(one: Experiment, active: Sequence[Experiment], peers: Any, shards:
     told = one.activity.partition("waiting for ")[2]
     if told:
         return told
-    if not any(is_learner(peer) for peer in peers):
+    learners = sum(map(is_learner, peers))
+    if not learners:
         return "learners"
-    if all(is_learner(peer) for peer in peers):
+    if learners == len(peers):
         return "actors"
     waiting = sum(
         shard.name.startswith(f"{one.name}/") and shard.state == ShardInfo.STATE_WAITING
@@ -92,61 +92,34 @@ def _memory(peer: Peer) -> str:
 class Fleet:
     def __init__(self, page: Page):
         self._page = page
-        ui.label("Fleet").classes("title").props("role=heading aria-level=1")
-        self._sum = ui.label("Loading …").classes("quiet").props("role=status")
-        self._wrong = ui.label().classes("wrong").props("role=alert")
+        heading("Fleet")
+        self._sum = text("Loading …", "quiet", "role=status")
+        self._wrong = alert()
         with panel("What waits for what"):
-            self._waits = table(
-                "id",
-                id="Experiment",
-                state="State",
-                waits="Waits for",
-                progress="Outer updates",
-                speed="Steps a second",
-                priority="Class",
-            ).props('no-data-label="No experiment runs or waits."')
+            titles = dict(id="Experiment", state="State", waits="Waits for")
+            titles.update(progress="Outer updates", speed="Steps a second", priority="Class")
+            self._waits = table("id", **titles)
+            self._waits.props('no-data-label="No experiment runs or waits."')
             self._waits.add_slot("body-cell-id", _EXPERIMENT)
         with panel("Learners and actors"):
-            self._peers = table(
-                "name",
-                peer="Peer",
-                note="Now",
-                work="Work",
-                speed="Steps a second",
-                threads="Threads",
-                trip="Round trip",
-                since="Connected",
-                host="Host",
-                build="Build",
-                memory="Memory",
-                kind="Kind",
-                drain="",
+            titles = dict(peer="Peer", note="Now", work="Work", speed="Steps a second")
+            titles.update(threads="Threads", trip="Round trip", since="Connected", host="Host")
+            titles.update(build="Build", memory="Memory", kind="Kind", drain="")
+            self._peers = table("name", **titles)
+            self._peers.props["no-data-label"] = (
+                "Nothing is connected. Start mentor-learner with --meta_learner "
+                f"{page.client.server}, and mentor-actor with --learner and its address."
             )
-            self._peers.props(
-                'no-data-label="Nothing is connected. Start mentor-learner with --meta_learner '
-                f'{page.client.server}, and mentor-actor with --learner and its address."'
-            )
-            self._peers.add_slot("body-cell-peer", _PEER)
-            self._peers.add_slot("body-cell-note", _NOTE)
-            self._peers.add_slot("body-cell-drain", _DRAIN)
+            for name, slot in (("peer", _PEER), ("note", _NOTE), ("drain", _DRAIN)):
+                self._peers.add_slot(f"body-cell-{name}", slot)
             self._peers.on("drain", self._drain)
-        with panel("Shards"):
-            self._shards = table(
-                "shard",
-                shard="Shard",
-                state="State",
-                learner="Learner",
-                lifetimes="Lifetimes",
-                done="Inner iterations",
-                steps="Environment steps",
-            ).props('no-data-label="No shard is at work or waits."')
         page.every(_LOOK_S, self._look)
 
     async def _look(self) -> None:
-        client = self._page.client
+        client, most = self._page.client, web().flags.rows_max
 
         def ask() -> Tuple[List[Experiment], List[Peer], List[ShardInfo]]:
-            active = itertools.islice(client.list(_ACTIVE), web().flags.rows_max)
+            active = itertools.islice(client.list(_ACTIVE), most)
             return list(active), client.peers(), client.shards()
 
         try:
@@ -156,8 +129,7 @@ class Fleet:
             return
         self._wrong.set_text("")
         self._draw_sum(active, peers)
-        active.sort(key=lambda one: (one.state != "RUNNING", -one.proto.priority, -words.age(one)))
-        most = web().flags.rows_max
+        active.sort(key=lambda one: (one.state != "RUNNING", -one.proto.priority))
         self._waits.rows = [
             {
                 "id": one.id,
@@ -171,17 +143,6 @@ class Fleet:
             for one in active
         ]
         self._peers.rows = [self._row(peer, peers, shards) for peer in peers[:most]]
-        self._shards.rows = [
-            {
-                "shard": shard.name.removeprefix("experiments/"),
-                "state": "waiting" if shard.state == ShardInfo.STATE_WAITING else "running",
-                "learner": short(shard.learner) if shard.learner else "–",
-                "lifetimes": shard.lifetimes,
-                "done": f"{shard.iterations_done} of {shard.iterations_total}",
-                "steps": f"{words.number(shard.env_steps)} of {words.number(shard.env_steps_total)}",
-            }
-            for shard in shards[:most]
-        ]
 
     def _draw_sum(self, active: Sequence[Experiment], peers: Sequence[Peer]) -> None:
         learners = sum(map(is_learner, peers))
@@ -189,12 +150,12 @@ class Fleet:
         speed = sum(peer.env_steps_per_second for peer in actors if peer.work)
         builds = sorted({peer.build for peer in peers})
         states = [one.state for one in active]
+        counts = (f"{states.count(s.upper())} {s}" for s in ("running", "queued", "paused"))
         self._sum.set_text(
             f"{learners} learner{'s' * (learners != 1)}, {len(actors)} actor"
             f"{'s' * (len(actors) != 1)}, {sum(peer.threads for peer in actors)} threads, "
-            f"{words.number(speed)} steps a second; "
-            + ", ".join(f"{states.count(s.upper())} {s}" for s in ("running", "queued", "paused"))
-            + (f"; builds differ: {', '.join(builds)}" if len(builds) > 1 else "")
+            f"{words.number(speed)} steps a second; {', '.join(counts)}"
+            + f"; builds differ: {', '.join(builds)}" * (len(builds) > 1)
         )
 
     def _row(self, peer: Peer, peers: Any, shards: Any) -> Dict[str, Any]:
@@ -206,13 +167,11 @@ class Fleet:
             "peer": short(peer.name),
             "depth": "" if learner else "indented",
             "note": note(peer, peers, shards),
-            "work": f"{peer.work} of {peer.shard_slots} shards"
-            if learner
-            else f"{peer.work} units",
+            "work": f"{peer.work}/{peer.shard_slots} shards" if learner else f"{peer.work} units",
             "speed": words.number(peer.env_steps_per_second) if peer.work else "–",
             "threads": "–" if learner else peer.threads,
             "trip": f"{trip:.1f} ms" if peer.HasField("round_trip") else "–",
-            "since": words.span(time.time() - peer.connect_time.ToNanoseconds() / 1e9),
+            "since": words.span(time.time() - peer.connect_time.seconds),
             "host": peer.host,
             "build": peer.build,
             "memory": _memory(peer) if learner else "–",
@@ -221,10 +180,8 @@ class Fleet:
         }
 
     async def _drain(self, event: Any) -> None:
-        name = str(event.args)
-        if await self._page.confirm(
-            f"Drain {short(name)}?", "Drain it", "It finishes its work and takes no more."
-        ):
+        name, about = str(event.args), "It finishes its work and takes no more."
+        if await self._page.confirm(f"Drain {short(name)}?", "Drain it", about):
             await self._page.try_call(self._page.client.drain, name)
 
 

@@ -55,18 +55,21 @@ async def run(
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    assert process.stdout is not None and process.stderr is not None
     wrong: List[str] = []
 
-    async def listen(stream: asyncio.StreamReader) -> None:
-        async for line in stream:
+    async def listen() -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
             wrong.append(line.decode("utf-8", "replace").strip())
             tell(wrong[-1])
 
+    async def both() -> bytes:
+        assert process.stdout is not None
+        printed, *_ = await asyncio.gather(process.stdout.read(), listen(), process.wait())
+        return printed
+
     try:
-        printed, *_ = await asyncio.wait_for(
-            asyncio.gather(process.stdout.read(), listen(process.stderr), process.wait()), seconds
-        )
+        printed = await asyncio.wait_for(both(), seconds)
     except asyncio.TimeoutError:
         raise RuntimeError(f"mentor {arguments[0]} took more than {seconds:.0f} s") from None
     finally:
@@ -76,7 +79,7 @@ async def run(
     if process.returncode:
         errors = [line for line in wrong if line.startswith("error:")] or wrong[-3:]
         raise RuntimeError("\n".join(errors)[:2000])
-    return str(printed.decode("utf-8", "replace"))
+    return printed.decode("utf-8", "replace")
 
 
 async def show(page: Page, ids: Sequence[str]) -> None:
