@@ -15,6 +15,7 @@ from harness import BIN, ClusterTest, Process
 
 WHEELS = package.ROOT / ".deps"
 CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 TALL = {"width": 1280, "height": 900}
 
 
@@ -30,6 +31,31 @@ def require():
     return package.make_importable()
 
 
+def chromiums():
+    """The ids of this program's browsers and their processes."""
+    parents, names = {}, {}
+    for file in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, _, rest = file.read_text().partition(" ")
+            name, _, rest = rest.rpartition(") ")
+            parents[int(pid)], names[int(pid)] = int(rest.split()[1]), name
+    found = set()
+    for pid, name in names.items():
+        at = pid
+        while at in parents and at != os.getpid():
+            at = parents[at]
+        if at == os.getpid() and "chrom" in name:
+            found.add(pid)
+    return found
+
+
+class Program(Process):
+    def resident(self):
+        """Its memory, in bytes."""
+        text = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", text).group(1)) << 10
+
+
 class BrowserTest(ClusterTest):
     CLIENT = None  # Folder of the client; set by the module.
 
@@ -43,19 +69,19 @@ class BrowserTest(ClusterTest):
             self.start_workers(self.address, threads)
         return self.address
 
-    def start_web(self, *arguments, listen="127.0.0.1:0", server=None, path=""):
-        """Returns the address of its pages. `path`: where it looks for programs; default: Mentor's
-        first."""
+    def start_web(self, *arguments, environment=None):
+        """Returns the address of its pages."""
         folders = [str(self.CLIENT), str(WHEELS / "web")]
-        process = Process(
-            *(sys.executable, "-m", "mentor_client.web.main", "--server", server or self.address),
-            *("--listen", listen, *arguments),
+        process = Program(
+            *(sys.executable, "-m", "mentor_client.web.main", "--server", self.address),
+            *("--listen", "127.0.0.1:0", *arguments),
             env={
                 "PYTHONPATH": ":".join(folders),
                 "PYTHONDONTWRITEBYTECODE": "",
                 "PYTHONPYCACHEPREFIX": str(package.ROOT / ".cache" / "web"),
-                "PATH": path or f"{BIN}:{os.environ['PATH']}",
+                "PATH": f"{BIN}:{os.environ['PATH']}",
                 "MENTOR_TOKEN": "the-token-of-the-program-itself",
+                **(environment or {}),
             },
         )
         self.addCleanup(process.close)
@@ -88,9 +114,7 @@ class BrowserTest(ClusterTest):
         expect.set_options(timeout=30_000)
         wrong = []
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-            )
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             context = browser.new_context(viewport=viewport or TALL, color_scheme=scheme)
             context.set_default_timeout(60_000)
             page = context.new_page()
@@ -124,3 +148,21 @@ class BrowserTest(ClusterTest):
         """Nothing is asked from another host."""
         if not re.match(r"(https?|wss?)://127\.0\.0\.1:|data:|blob:", url):
             say(f"asks for {url}")
+
+    # What a page shows.
+
+    def state(self, page, state):
+        page.expect(page.locator(".bar .state")).to_have_text(state)
+
+    def row(self, page, id):
+        return page.locator(f".ag-center-cols-container [row-id='{id}']")
+
+    def updates(self, page):
+        """Outer updates of an experiment, as its page shows them; -1 while it does not."""
+        facts = page.locator(".facts")
+        found = re.search(r"Outer updates\n(\d+) of", facts.inner_text() if facts.count() else "")
+        return int(found.group(1)) if found else -1
+
+    def tick(self, page, *ids):
+        for id in ids:
+            page.locator(f".ag-pinned-left-cols-container [row-id='{id}'] input").check()

@@ -1,18 +1,14 @@
-"""mentor-web in a real Chromium: what one does with experiments, who may, and what a page
-survives."""
+"""mentor-web in a real Chromium: what one does with experiments, and what a page survives."""
 
-import http.client
+import os
 import pathlib
-import re
-import socket
-import urllib.parse
+import signal
 
 import browser
 
 from harness import SMOKE
 
 SERIOUS = ("serious", "critical")
-SCRIPT = "<img src=x onerror=window.pwned=1><script>window.pwned=1</script>{{ 7*7 }}"
 
 
 def setUpModule():
@@ -21,16 +17,6 @@ def setUpModule():
 
 class WebTest(browser.BrowserTest):
     maxDiff = None
-
-    def state(self, page, state):
-        page.expect(page.locator(".bar .state")).to_have_text(state)
-
-    def row(self, page, id):
-        return page.locator(f".ag-center-cols-container [row-id='{id}']")
-
-    def tick(self, page, *ids):
-        for id in ids:
-            page.locator(f".ag-pinned-left-cols-container [row-id='{id}'] input").check()
 
     def look_into(self, page):
         """The tabs of an experiment that has ended."""
@@ -159,6 +145,11 @@ class WebTest(browser.BrowserTest):
             page.expect(self.row(page, "bee")).to_be_visible()
             client.create(SMOKE, id="bumblebee", labels={"team": "b"})
             page.expect(self.row(page, "bumblebee")).to_be_visible()
+            # The keyboard opens a row.
+            self.row(page, "bee").locator("[col-id=id]").focus()
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/experiments/bee")
+            page.goto(address)
             client.create(SMOKE, id="another", labels={"team": "a"})
             page.get_by_label("Filter").fill("stat=RUNNING")
             page.expect(page.get_by_role("alert")).to_contain_text("stat")
@@ -166,190 +157,6 @@ class WebTest(browser.BrowserTest):
             page.expect(self.row(page, "another")).to_be_visible()
             client.delete("another", force=True)
             page.expect(self.row(page, "another")).to_have_count(0)
-
-    # Rights.
-
-    def test_sign_in_and_out(self):
-        ann, viewer = self.token("operator", "ann"), self.token("viewer", "eve")
-        self.start_service("--tokens", self.folder / "tokens", threads=0)
-        address = self.start_web()
-        self.connect(token=ann).create(SMOKE, id="hers")
-        with self.page(expected=["401"]) as page:
-            page.goto(f"{address}/experiments/hers")
-            page.get_by_label("Token").fill("wrong")
-            page.get_by_role("button", name="Sign in").click()
-            page.expect(page.get_by_role("alert")).to_contain_text("unknown credentials")
-            page.get_by_label("Token").fill(viewer)
-            page.get_by_role("button", name="Sign in").click()
-            page.wait_for_url("**/experiments/hers")
-            self.state(page, "Running")
-            page.get_by_role("button", name="Pause").click()
-            page.expect(page.locator(".q-notification")).to_contain_text("operator")
-            (cookie,) = page.context.cookies()
-            self.assertTrue(cookie["httpOnly"])
-            self.assertEqual(cookie["sameSite"], "Strict")
-            self.assertNotIn(viewer, urllib.parse.unquote(cookie["value"]) + page.content())
-            page.get_by_role("button", name="Sign out").click()
-            page.wait_for_url("**/sign_in")
-            page.goto(address)
-            page.wait_for_url("**/sign_in?to=*")
-            page.get_by_label("Token").fill(ann)
-            page.get_by_role("button", name="Sign in").click()
-            page.expect(self.row(page, "hers")).to_contain_text("ann")
-            page.goto(f"{address}/experiments/hers")
-            page.get_by_role("button", name="Pause").click()
-            self.state(page, "Paused")
-        self.assertNotIn(ann, self.web.output())
-
-    def request(self, method, path, body=None, **headers):
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        host = urllib.parse.urlsplit(self.at).netloc
-        connection = http.client.HTTPConnection(host, timeout=30)
-        self.addCleanup(connection.close)
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.getheader("location") or "", answer.read()
-
-    def socket_status(self, page_id, **headers):
-        """The status of a socket's handshake."""
-        host = urllib.parse.urlsplit(self.at).netloc
-        fields = {
-            "Host": host,
-            "Upgrade": "websocket",
-            "Connection": "Upgrade",
-            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Version": "13",
-            **headers,
-        }
-        path = f"/_nicegui_ws/socket.io/?EIO=4&transport=websocket&client_id={page_id}"
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {one}" for name, one in fields.items())]
-        with socket.create_connection(host.split(":"), 30) as raw:
-            raw.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-            return int(raw.recv(4096).split()[1])
-
-    def test_strangers_are_refused(self):
-        ann, bob = self.token("operator", "ann"), self.token("operator", "bob")
-        self.start_service("--tokens", self.folder / "tokens", threads=0)
-        self.at = self.start_web()
-        client = self.connect(token=ann)
-        client.create(SMOKE, id="hers")
-
-        def sign_in(token):
-            fields = urllib.parse.urlencode({"token": token, "to": "//evil.example"})
-            host = urllib.parse.urlsplit(self.at).netloc
-            connection = http.client.HTTPConnection(host, timeout=30)
-            self.addCleanup(connection.close)
-            connection.request("POST", "/sign_in", fields, {"origin": self.at})
-            answer = connection.getresponse()
-            self.assertEqual((answer.status, answer.getheader("location")), (303, "/"))
-            return answer.getheader("set-cookie").split(";")[0]
-
-        with self.page() as page:
-            # No cookie.
-            for path in (
-                "/",
-                "/experiments/hers",
-                "/download/experiments/hers/artifacts/log.jsonl",
-            ):
-                self.assertEqual(self.request("GET", path)[:2][0], 303, path)
-            hers, his = sign_in(ann), sign_in(bob)
-            self.assertEqual(self.request("GET", "/", cookie=hers)[0], 200)
-            # A cookie that nobody gave.
-            forged = hers[:-3] + ("AAA" if not hers.endswith("AAA") else "BBB")
-            self.assertEqual(self.request("GET", "/", cookie=forged)[0], 303)
-            # A socket of her page: without her cookie, with another's, from another site.
-            page.context.add_cookies(
-                [{"name": "mentor_web", "value": hers.partition("=")[2], "url": self.at}]
-            )
-            page.goto(f"{self.at}/experiments/hers")
-            self.state(page, "Running")
-            page_id = page.evaluate("window.clientId")
-            self.assertEqual(self.socket_status(page_id, Origin=self.at), 403)
-            self.assertEqual(self.socket_status(page_id, Origin=self.at, Cookie=his), 403)
-            evil = "http://evil.example"
-            self.assertEqual(self.socket_status(page_id, Origin=evil, Cookie=hers), 403)
-            self.assertEqual(self.socket_status(page_id, Cookie=hers), 403)
-            self.assertEqual(self.socket_status(page_id, Origin=self.at, Cookie=hers), 101)
-            # Other sites, and names that are none of ours.
-            posted = {"body": "token=x", "origin": evil}
-            self.assertEqual(self.request("POST", "/sign_in", **posted)[0], 403)
-            self.assertEqual(self.request("POST", "/sign_in", body="token=x")[0], 403)
-            got = self.request("GET", "/", cookie=hers, sec_fetch_site="same-site")
-            self.assertEqual(got[0], 403)
-            link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
-            self.assertIn(b'http-equiv="refresh"', self.request("GET", "/", **link)[2])
-            framed = {**link, "sec_fetch_dest": "iframe"}
-            self.assertEqual(self.request("GET", "/", cookie=hers, **framed)[0], 403)
-            self.assertEqual(self.request("GET", "/", cookie=hers, host="evil.example")[0], 421)
-            # Long bodies, said or not.
-            self.assertEqual(
-                self.request("POST", "/sign_in", origin=self.at, content_length="100000000")[0], 413
-            )
-            pieces = (b"x" * 65536 for _ in range(4))
-            got = self.request("POST", "/sign_in", pieces, origin=self.at)
-            self.assertIn(got[0], (400, 413), got)
-
-    def test_no_path_leads_out_of_the_files(self):
-        self.start_service(threads=0)
-        self.at = self.start_web()
-        self.connect().create(SMOKE, id="hers")
-        for path in (
-            "experiments/hers/artifacts/../../../tokens",
-            "experiments/hers/artifacts/..%2f..%2f..%2ftokens",
-            "experiments/hers/artifacts/%2e%2e/%2e%2e/tokens",
-            "experiments/hers/artifacts//etc/passwd",
-            "experiments/../../tokens",
-            "/etc/passwd",
-        ):
-            got = self.request("GET", f"/download/{path}")
-            self.assertEqual(got[0], 404, (path, got))
-        # A base in a spec of a stranger is no file either.
-        from mentor_client import MentorError, specs
-
-        for base in ("../../../etc/passwd", "/etc/passwd", str(self.folder / "tokens")):
-            with self.assertRaisesRegex(MentorError, "no spec of Mentor's"):
-                specs.load_text(f'base: "{base}"')
-        self.assertEqual(specs.load_text('base: "smoke"').spec.rule.outer_updates, 4)
-
-    def test_texts_are_shown_as_text(self):
-        self.start_service()
-        address = self.start_web()
-        client = self.connect()
-        for id in ("one", "two"):
-            client.create(
-                SMOKE,
-                id=id,
-                display_name=SCRIPT,
-                labels={"team": SCRIPT},
-                overrides=[f"display_name={SCRIPT}", f"seed={len(id) + ord(id[0])}"],
-            )
-        client.create(SMOKE, id="ended", overrides=["rule.outer_updates=100000"])
-        client.cancel("ended", reason=SCRIPT)
-        client.get("one").wait()
-        client.get("two").wait()
-        with self.page() as page:
-            page.goto(address)
-            page.expect(self.row(page, "one")).to_contain_text(SCRIPT)
-            page.goto(f"{address}/experiments/one")
-            page.expect(page.locator(".title")).to_have_text(SCRIPT)
-            page.expect(page.get_by_text(f"team={SCRIPT}")).to_be_visible()
-            page.get_by_role("tab", name="Spec").click()
-            page.expect(page.locator("td", has_text=SCRIPT).first).to_be_visible()
-            page.goto(f"{address}/experiments/ended")
-            page.expect(page.get_by_text(SCRIPT).first).to_be_visible()
-            page.get_by_role("tab", name="Log").click()
-            page.expect(page.locator(".log")).to_contain_text("ancel")
-            page.goto(f"{address}/compare?names=one,two")
-            page.expect(page.locator("td", has_text=SCRIPT).first).to_be_visible()
-            page.get_by_role("button", name="Compute").click()
-            report = page.frame_locator("iframe")
-            page.expect(report.get_by_text("2 runs of 1 method").first).to_be_visible()
-            page.goto(f"{address}/new?like=one")
-            page.expect(page.locator(".cm-content")).to_contain_text("window.pwned=1")
-            name = urllib.parse.quote(SCRIPT.partition("<script>")[0], safe="")
-            page.goto(f"{address}/experiments/{name}")
-            page.expect(page.get_by_role("alert")).to_contain_text("pwned")
-            self.assertIsNone(page.evaluate("window.pwned ?? null"))
 
     # What a page survives.
 
@@ -368,17 +175,38 @@ class WebTest(browser.BrowserTest):
                 self.folder / "state", self.address, "--disk_reserve_mb", 1
             )
             page.expect(page.locator(".banner")).to_be_hidden()
-            done = page.locator(".facts", has_text="Outer updates").inner_text()
-            before = int(re.search(r"Outer updates\n(\d+) of", done).group(1))
-            self.wait_until(
-                lambda: int(
-                    re.search(
-                        r"Outer updates\n(\d+) of", page.locator(".facts").inner_text()
-                    ).group(1)
-                )
-                > before,
-                "new updates on the page",
+            before = self.updates(page)
+            self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
+
+    def test_a_browser_that_stands_still_holds_up_nobody(self):
+        self.start_service()
+        address = self.start_web()
+        client = self.connect()
+        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
+        with self.page() as page:
+            before = browser.chromiums()
+            slow = page.context.browser.browser_type.launch(
+                executable_path=browser.CHROMIUM, args=browser.FLAGS
             )
+            other = slow.new_page()
+            other.expect = page.expect
+            for one in (page, other):
+                one.goto(f"{address}/experiments/long")
+                self.state(one, "Running")
+            stopped = browser.chromiums() - before
+            self.assertTrue(stopped)
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                start, memory = self.updates(page), self.web.resident()
+                self.wait_until(lambda: self.updates(page) > start + 300, "updates on the page")
+                self.assertLess(self.web.resident() - memory, 30 << 20)
+            finally:
+                for pid in stopped:
+                    os.kill(pid, signal.SIGCONT)
+            now = self.updates(page)
+            self.wait_until(lambda: self.updates(other) >= now, "the state of now in the slow one")
+            slow.close()
 
     def test_a_page_before_its_service(self):
         self.start_service(threads=0)
@@ -440,14 +268,20 @@ class WebTest(browser.BrowserTest):
         views = {
             "/": ".ag-row",
             "/new?from=smoke": ".cm-line",
-            "/experiments/s1": ".chart canvas",
             "/compare?names=s1,s2": ".chart canvas",
+            "/experiments/s1": ".chart canvas",
+            "Log": ".log",
+            "Files": "td a",
+            "Spec": "td .is-default",
         }
         found = []
         for width, scheme in ((360, "light"), (360, "dark"), (2560, "light"), (2560, "dark")):
             with self.page({"width": width, "height": 900}, scheme) as page:
                 for path, part in views.items():
-                    page.goto(address + path)
+                    if path.startswith("/"):
+                        page.goto(address + path)
+                    else:
+                        page.get_by_role("tab", name=path).click()
                     page.locator(part).first.wait_for()
                     page.wait_for_timeout(500)
                     where = f"{path} at {width} px, {scheme}"

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import unittest.mock
 
 import browser
 
@@ -115,7 +114,7 @@ class WebViewsTest(browser.BrowserTest):
 
     def test_without_the_program(self):
         self.start_service()
-        address = self.start_web(path="/usr/bin:/bin")
+        address = self.start_web(environment={"PATH": "/usr/bin:/bin"})
         self.connect().create(SMOKE, id="ended").wait()
         with self.page() as page:
             page.goto(f"{address}/catalogue")
@@ -169,8 +168,8 @@ class WebViewsTest(browser.BrowserTest):
         programs.mkdir()
         (programs / "mentor").write_text("#!/bin/sh\nsleep 600\ntrue\n")
         (programs / "mentor").chmod(0o755)
-        with unittest.mock.patch.dict(os.environ, TMPDIR=str(folder)):
-            address = self.start_web(path=f"{programs}:/usr/bin:/bin")
+        own = {"PATH": f"{programs}:/usr/bin:/bin", "TMPDIR": str(folder)}
+        address = self.start_web(environment=own)
         self.connect().create(SMOKE, id="ended").wait()
 
         def processes(*which):

@@ -39,6 +39,7 @@ def application(flags: argparse.Namespace) -> Any:
     core.sio.eio.transports = ["websocket"]  # Polling would pass messages as bodies.
     core.sio.eio.max_http_buffer_size = session.MESSAGE_BYTES_MAX
     nicegui_app.config.socket_io_js_transports = ["websocket"]
+    nicegui_app.config.quasar_config["loadingBar"] = {"skipHijack": True}
     ui.run_with(
         routes,
         title="Mentor",
@@ -93,10 +94,11 @@ async def _download(request: Request) -> Response:
 
 
 async def _report(request: Request) -> Response:
-    name, text = request.scope["mentor"].report
-    if not name or not secrets.compare_digest(name, request.path_params["key"]):
-        return PlainTextResponse("this report is gone; make it again", 404)
-    return Response(text, media_type="text/html", headers={"cache-control": "no-store"})
+    for one in request.scope["mentor"].pages:
+        key, content = one.report
+        if key and secrets.compare_digest(key, request.path_params["key"]):
+            return Response(content, media_type="text/html", headers={"cache-control": "no-store"})
+    return PlainTextResponse("this report is gone; make it again", 404)
 
 
 _ICON = (

@@ -47,10 +47,12 @@ class Compare:
                 self._settings = table("path", path="Setting", **columns)
         page.start(self._begin)
         page.on_change(self._draw)
-        page.every(_POINTS_AGE_S, self._load)
 
     async def _begin(self) -> None:
-        self._page.follow(lambda: self._page.client.watch(self._ids, progress=True), self._take)
+        client = self._page.client
+        self._now = {id: await self._page.call(client.get, id) for id in self._ids}
+        self._page.follow(lambda: client.watch(self._ids, progress=True), self._take)
+        self._page.every(_POINTS_AGE_S, self._load)
 
     def _take(self, event: WatchEvent) -> None:
         if event.experiment is not None:
@@ -73,8 +75,6 @@ class Compare:
     def _draw(self) -> None:
         if len(self._now) < len(self._ids):
             return
-        if len(self._points_at) < len(self._ids):
-            self._page.soon(self._load)
         found = [self._now[id] for id in self._ids]
         self._success.show({id: self._points.get(id, []) for id in self._ids})
         self._cost.rows = [self._row(one) for one in found]

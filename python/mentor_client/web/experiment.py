@@ -99,7 +99,7 @@ class View:
             ui.space()
             ui.link("Start another one like this", f"/new?like={urllib.parse.quote(self._id)}")
         self._spec_wrong = alert()
-        self._spec = table("path", path="Setting", value="Value", other="Other")
+        self._spec = table("path", path="Setting", value="Value", other="")
         for name in ("path", "value"):
             self._spec.add_slot(f"body-cell-{name}", _SETTING)
 
@@ -108,8 +108,8 @@ class View:
         try:
             self._now = one = await self._page.call(client.get, id)
         except MentorError as error:
-            self._wrong.set_text(error.message)
-            raise
+            self._page.say(error, self._wrong)
+            return
         self._page.changed()
         await self._draw_spec()
         self._page.follow(lambda: client.watch([id], progress=True), self._take)
@@ -154,12 +154,13 @@ class View:
         self._state.classes(replace=f"state {one.state}")
         why = one.error if one.state != "RUNNING" else None
         self._wrong.set_text(f"{why.reason}: {why.message}" if why else "")
-        for name, value in words.facts(one).items():
+        facts = words.facts(one)
+        for name in [*self._facts, *(name for name in facts if name not in self._facts)]:
             if name not in self._facts:
                 with self._facts_at, row(""):
                     text(name, "name")
                     self._facts[name] = text("", "value")
-            self._facts[name].set_text(value)
+            self._facts[name].set_text(facts.get(name, "–"))
         self._bar.set_value(round(words.done(one), 3))
         begun = one.progress.outer_updates > 0
         for name, may in (
@@ -250,16 +251,16 @@ class View:
                 rows = [{"path": path, "value": a, "other": b} for path, (a, b) in found.items()]
             else:
                 rows = words.all_settings(one.spec, await self._page.call(self._client.catalogue))
+            self._spec.columns[2]["label"] = other
             self._spec.rows = [row for row in rows if self._all.value or not row.get("plain")]
             self._spec_wrong.set_text("")
         except MentorError as error:
-            self._spec_wrong.set_text(error.message)
+            self._page.say(error, self._spec_wrong)
 
     # Changing.
 
     async def _change(self, change: Callable[[str], Experiment]) -> None:
-        self._now = await self._page.try_call(change, self._id) or self._now
-        self._page.changed()
+        await self._page.try_call(change, self._id)  # The watch brings what comes of it.
 
     async def _cancel(self) -> None:
         if await self._page.confirm(f"Cancel {self._id}?", "Cancel it"):
@@ -300,7 +301,7 @@ class View:
                     )
                     ui.navigate.to(f"/experiments/{made.id}")
                 except MentorError as error:
-                    wrong.set_text(str(error))
+                    wrong.set_text(error.message)
 
             with row():
                 button("Clone", clone, "unelevated")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import urllib.parse
 from typing import Any, Callable, Dict, List, Optional, Set
 
-import grpc
 from nicegui import ui
 
 from ..client import WatchEvent
@@ -18,7 +18,7 @@ from .parts import alert, button, field, row, text
 
 _CURVES_AT_ONCE = 40  # Rows of a screen.
 _CURVE_AGE_S = 5.0
-_LIST_AGE_S = 2.0
+_LIST_AGE_S = 2.0  # A filter is asked again at most this often.
 # Cells are texts; the name is a link whose text is set as text.
 _LINK = """p => { const link = document.createElement('a'); link.textContent = p.value;
   link.href = '/experiments/' + encodeURIComponent(p.value); return link; }"""
@@ -30,24 +30,27 @@ _BAR = """p => ({background:
 _NARROW = """e => { const wide = e.clientWidth > 720;
   e.api.setColumnsVisible(['title', 'owner', 'class', 'created'], wide);
   e.api.setColumnsVisible(['curve'], e.clientWidth > 480); }"""
+_OPEN = """e => { if (e.event.key === 'Enter' && e.column.getColId() === 'id')
+  location.href = '/experiments/' + encodeURIComponent(e.data.id); }"""
 _RENDERED = "return getElement({}).api.getRenderedNodes().map(node => node.id)"
 _BY_SUCCESS = "(a, b, x, y) => x.data.success - y.data.success"
 _STATE = "p => 'state ' + p.value.toUpperCase()"
 _COLUMNS: List[Dict[str, Any]] = [
-    {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 120, "flex": 2},
+    {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 90, "flex": 2},
     {"field": "title", "headerName": "Title", "flex": 3, "minWidth": 120},
-    {"field": "state", "headerName": "State", "width": 118, ":cellClass": _STATE},
-    {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 2, "minWidth": 110},
-    {"field": "curve", "headerName": "Success", "width": 210, ":comparator": _BY_SUCCESS},
+    {"field": "state", "headerName": "State", "width": 112, ":cellClass": _STATE},
+    {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 2, "minWidth": 90},
+    {"field": "curve", "headerName": "Success", "width": 180, ":comparator": _BY_SUCCESS},
     {"field": "owner", "headerName": "Owner", "width": 120},
     {"field": "class", "headerName": "Class", "width": 95},
-    {"field": "created", "headerName": "Age", ":valueFormatter": _AGE, "width": 90},
+    {"field": "created", "headerName": "Age", ":valueFormatter": _AGE, "width": 90, "sort": "desc"},
 ]
 _GRID = {
     "columnDefs": _COLUMNS,
     "rowData": [],
     ":getRowId": "p => p.data.id",
     ":onGridSizeChanged": _NARROW,
+    ":onCellKeyDown": _OPEN,
     "defaultColDef": {"sortable": True, "resizable": True, "suppressMovable": True},
     "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
     "selectionColumnDef": {"width": 44, "maxWidth": 44, "pinned": "left"},
@@ -55,6 +58,9 @@ _GRID = {
     "rowHeight": 36,
     "headerHeight": 38,
 }
+
+
+_Row = Dict[str, Any]
 
 
 class _Curve:
@@ -68,11 +74,12 @@ class Experiments:
     def __init__(self, page: Page, filter: str):
         self._page, self._client = page, page.client
         self._known: Dict[str, Experiment] = {}
-        self._shown: Optional[Set[str]] = None  # What the filter lets in; None: everything.
-        self._rows: Dict[str, Dict[str, Any]] = {}  # As the browser has them.
+        # What the filter lets in; None: everything. Before the first answer: nothing.
+        self._shown: Optional[Set[str]] = set()
+        self._is_stale = False  # The filter may let in something else by now.
+        self._rows: Dict[str, _Row] = {}  # As the browser has them.
         self._curves: Dict[str, _Curve] = {}
         self._new: Dict[str, Optional[Experiment]] = {}  # Since the last drawing; None: gone.
-        self._listed = 0.0
         self._selected: List[str] = []
         client = page.client
         with row():
@@ -97,6 +104,7 @@ class Experiments:
         page.on_change(self._draw_rows)
         page.on_change(self._draw_curves)
         page.start(self._begin)
+        page.every(_LIST_AGE_S, self._list_again)
 
     async def _begin(self) -> None:
         await self._list()
@@ -106,6 +114,7 @@ class Experiments:
         if event.experiment is not None:
             gone = event.kind == "DELETED"
             self._new[event.experiment.name] = None if gone else event.experiment
+            self._is_stale |= event.kind != "PROGRESS"
 
     # The filter.
 
@@ -117,23 +126,24 @@ class Experiments:
             pages = self._client.list(filter, "create_time desc", page_size=1000)
             return [one for one, _ in zip(pages, range(most))]
 
-        self._listed = time.monotonic()
+        self._is_stale = False
         try:
             found = await self._page.call(ask)
         except MentorError as error:
-            of_filter = error.code == grpc.StatusCode.INVALID_ARGUMENT
-            self._wrong.set_text(error.message if of_filter else "")
-            if not of_filter:
-                self._page.say(error)
+            self._page.say(error, self._wrong)
+            self._is_stale = True
             return
         if filter != (self._filter.value or ""):
             return  # Typed on meanwhile; that asks again.
         self._wrong.set_text("")
-        self._known.update((one.name, one) for one in found)
-        self._shown = {one.name for one in found} if filter or len(found) == most else None
-        self._rows = {one.id: self._row_of(one) for one in found}
-        self._grid.run_grid_method("setGridOption", "rowData", list(self._rows.values()))
-        self._say_count()
+        self._shown = {one.id for one in found} if filter or len(found) == most else None
+        self._known.update((one.id, one) for one in found)
+        rows: Dict[str, Optional[_Row]] = {id: None for id in self._rows}
+        self._show({**rows, **{one.id: self._row_of(one) for one in found}})
+
+    async def _list_again(self) -> None:
+        if self._is_stale and self._shown is not None:
+            await self._list()
 
     async def _refilter(self) -> None:
         query = urllib.parse.urlencode({"filter": self._filter.value or ""})
@@ -150,8 +160,8 @@ class Experiments:
 
     # Rows.
 
-    def _row_of(self, one: Experiment) -> Dict[str, Any]:
-        curve = self._curves.get(one.name) or _Curve()
+    def _row_of(self, one: Experiment) -> _Row:
+        curve = self._curves.get(one.id) or _Curve()
         return {
             "id": one.id,
             "title": one.display_name,
@@ -162,60 +172,65 @@ class Experiments:
             "success": curve.last,
             "owner": one.owner,
             "class": words.priority(one),
-            "created": one.proto.create_time.seconds,
+            "created": one.proto.create_time.ToNanoseconds() / 1e9,
         }
 
-    async def _draw_rows(self) -> None:
+    def _show(self, rows: Dict[str, Optional[_Row]]) -> None:
+        """Changes rows by their ids; None: the row goes."""
+        change: Dict[str, List[_Row]] = {"add": [], "update": [], "remove": []}
+        for id, found in rows.items():
+            old = self._rows.pop(id, None)
+            if found is not None:
+                self._rows[id] = found
+            if found is not None and found != old:
+                change["add" if old is None else "update"].append(found)
+            elif found is None and old is not None:
+                change["remove"].append({"id": id})
+        if any(change.values()):
+            self._grid.run_grid_method("applyTransaction", change)
+        self._say_count()
+        self._enable()
+
+    def _draw_rows(self) -> None:
         new, self._new = self._new, {}
-        change: Dict[str, Any] = {"add": [], "update": [], "remove": [], "addIndex": 0}
-        unknown = False
+        rows: Dict[str, Optional[_Row]] = {}
         for name, one in new.items():
             id = name.rpartition("/")[2]
             if one is None:
-                self._known.pop(name, None)
-                change["remove"] += [{"id": id}] if self._rows.pop(id, None) else []
-                continue
-            self._known[name] = one
-            if self._shown is not None and name not in self._shown:
-                unknown = True
-                continue
-            found = self._row_of(one)
-            if found != self._rows.get(id):
-                change["update" if id in self._rows else "add"].append(found)
-                self._rows[id] = found
-        if change["add"] or change["update"] or change["remove"]:
-            self._grid.run_grid_method("applyTransaction", change)
-            self._say_count()
-            self._enable()
-        old = time.monotonic() - self._listed > _LIST_AGE_S
-        if unknown or (self._shown is not None and new and old):
-            await self._list()
+                self._known.pop(id, None)
+                rows[id] = None
+            else:
+                self._known[id] = one
+                if self._shown is None or id in self._shown:
+                    rows[id] = self._row_of(one)
+        if rows:
+            self._show(rows)
 
     async def _draw_curves(self) -> None:
         """Fetches the curves of the rows on the screen that have new points."""
+        rendered = _RENDERED.format(self._grid.id)
         try:
-            ids = await self._page.browser.run_javascript(
-                _RENDERED.format(self._grid.id), timeout=5
-            )
+            ids = await self._page.browser.run_javascript(rendered, timeout=5) or []
         except TimeoutError:
             return
-        for id in (ids or [])[:_CURVES_AT_ONCE]:
-            one = self._known.get(f"experiments/{id}")
-            if one is None or not one.progress.outer_updates:
-                continue
-            curve, now = self._curves.setdefault(one.name, _Curve()), time.monotonic()
-            if curve.updates == one.progress.outer_updates or now - curve.asked < _CURVE_AGE_S:
-                continue
-            curve.updates, curve.asked = one.progress.outer_updates, now
-            try:
-                points = await self._page.call(words.curve, self._client, one, 16)
-            except MentorError:
-                continue
-            if points:
-                curve.last = points[-1][1]
-                curve.text = f"{words.spark([value for _, value in points])} {curve.last:.0%}"
-                self._new.setdefault(one.name, self._known[one.name])
-        if self._new:
+        found = [self._known[id] for id in ids[:_CURVES_AT_ONCE] if id in self._known]
+        await asyncio.gather(*(self._fetch(one) for one in found))
+
+    async def _fetch(self, one: Experiment) -> None:
+        curve = self._curves.setdefault(one.id, _Curve())
+        updates, now = one.progress.outer_updates, time.monotonic()
+        if curve.updates == updates or not updates or now - curve.asked < _CURVE_AGE_S:
+            return
+        curve.updates, curve.asked = updates, now
+        try:
+            points = await self._page.call(words.curve, self._client, one, 12)
+        except MentorError:
+            return
+        if points:
+            curve.last = points[-1][1]
+            value = f"{curve.last:.0%}".rjust(4, "\u2007")  # As wide as a figure.
+            curve.text = f"{value}  {words.spark([share for _, share in points])}"
+            self._new.setdefault(one.name, self._known.get(one.id, one))
             self._page.changed()
 
     # The selection.

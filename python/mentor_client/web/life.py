@@ -25,7 +25,7 @@ from .report import environment, run
 _RESULTS_BYTES_MAX = 64 << 20  # Results of an evaluation, which a page reads whole.
 _RUN_BYTES_MAX = 2 << 30  # A copy of the experiment, while a film is made of it.
 _PICTURE_BYTES_MAX = 8 << 20
-_SECONDS_MAX = 900.0  # Of one program.
+_SECONDS_MAX = 900.0  # For one program.
 _SHAPED = "shaped reward (right axis)"
 _one_at_a_time = asyncio.Semaphore(1)
 _Agent = Tuple[str, str, int]  # Split, environment, goal.

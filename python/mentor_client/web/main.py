@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from typing import Optional, Sequence
 
@@ -88,8 +89,6 @@ def _serve(flags: argparse.Namespace) -> int:
     host, _, port = flags.listen.rpartition(":")
     config = uvicorn.Config(
         application(flags),
-        host=host.strip("[]"),
-        port=int(port),
         ssl_certfile=flags.tls_cert,
         ssl_keyfile=flags.tls_key,
         ws="wsproto",  # As NiceGUI's own server.
@@ -100,11 +99,14 @@ def _serve(flags: argparse.Namespace) -> int:
         timeout_graceful_shutdown=3,
     )
     config.load()
-    socket = config.bind_socket()
-    bound = socket.getsockname()
-    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-    print(f"listening on http{'s' if flags.tls_cert else ''}://{shown}:{bound[1]}", flush=True)
-    uvicorn.Server(config).run(sockets=[socket])
+    family = socket.AF_INET6 if "[" in host else socket.AF_INET
+    listener = socket.create_server((host.strip("[]"), int(port)), family=family)
+    shown = f"{host}:{listener.getsockname()[1]}"
+    print(f"listening on http{'s' if flags.tls_cert else ''}://{shown}", flush=True)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:  # It has ended in order; the signal comes once more.
+        pass
     return DONE
 
 

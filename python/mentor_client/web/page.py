@@ -106,12 +106,13 @@ class Page:
         self.browser = ui.context.client
         self.client = web().connect(session.token, on_contact=self._contact)
         self.call = web().call
+        self.is_open = True
+        self.report = ("", b"")  # The latest one, with its own secret name.
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._draw: List[_Draw] = []
         self._start: List[_Action] = []
         self._away: Optional[str] = None
-        self._closed = False
         session.pages.add(self)
         web().pages += 1
         self.browser.on_delete(self._close)
@@ -162,23 +163,26 @@ class Page:
             self.say(error)
             return None
 
-    def say(self, what: Union[str, MentorError]) -> None:
-        if self._closed:
+    def say(self, what: Union[str, MentorError], place: Optional[ui.label] = None) -> None:
+        """Tells the user, at a place for errors where there is one."""
+        if not self.is_open:
             return
-        if isinstance(what, str):
-            look = {"type": "positive", "message": what}
-        elif what.code == grpc.StatusCode.UNAUTHENTICATED:
+        if isinstance(what, MentorError) and what.code == grpc.StatusCode.UNAUTHENTICATED:
             web().sessions.end(self.session)
             return
-        else:
-            look = {"type": "negative", "message": what.message, "close_button": "Close"}
         with self.browser:
-            ui.notify(**look, position="bottom", timeout=3000 if isinstance(what, str) else 8000)
+            if isinstance(what, str):
+                ui.notify(what, type="positive", timeout=3000)
+            elif place is not None:
+                place.set_text(what.message)
+            else:
+                close = {"label": "Close", "color": "white"}
+                ui.notify(what.message, type="negative", timeout=8000, actions=[close])
 
     async def answer(self, dialog: ui.dialog) -> Any:
         """What a dialog was closed with; None if the page went first."""
         found = await dialog
-        if not self._closed:
+        if self.is_open:
             dialog.delete()
         return found
 
@@ -201,12 +205,12 @@ class Page:
         def read() -> None:
             try:
                 for item in stream():
-                    if self._closed:
+                    if not self.is_open:
                         return
                     take(item)
                     self.changed()
             except MentorError as error:
-                if not self._closed:
+                if self.is_open:
                     self._loop.call_soon_threadsafe(self.say, error)
 
         threading.Thread(target=read, daemon=True, name="stream").start()
@@ -229,46 +233,39 @@ class Page:
         """Runs once the browser shows the page."""
         self._start.append(action)
 
-    def soon(self, action: _Action) -> None:
-        background_tasks.create(self._begin(action))
-
     def every(self, span_s: float, action: _Action) -> None:
         """Runs now and then, one after the other, while the page is open."""
 
         async def again() -> None:
-            while not self._closed:
-                with self.browser:
-                    await action()
+            await self.browser.connected()
+            while self.is_open:
+                await self._do(action)
                 await asyncio.sleep(span_s)
 
-        self.start(again)
+        background_tasks.create(again())
 
-    async def _begin(self, action: _Action) -> None:
+    async def _do(self, action: _Draw) -> None:
         with self.browser:
             try:
-                await action()
+                waiting = action()
+                if waiting is not None:
+                    await waiting
             except MentorError as error:
                 self.say(error)
 
     async def run(self) -> None:
         """Draws what has changed for as long as the page is open."""
-        for action in self._start if not self._closed else ():
-            self.soon(action)
-        while not self._closed:
+        for action in self._start if self.is_open else ():
+            background_tasks.create(self._do(action))
+        while self.is_open:
             await self._changed.wait()
             self._changed.clear()
-            with self.browser:
-                try:
-                    for draw in self._draw:
-                        drawn = draw()
-                        if drawn is not None:
-                            await drawn
-                    # The latest state waits here for a slow browser.
-                    await self.browser.run_javascript("return 1", timeout=ANSWER_S)
-                except MentorError as error:
-                    self.say(error)
-                except TimeoutError:
-                    pass
+            for draw in self._draw:
+                await self._do(draw)
+            try:  # The latest state waits here for a slow browser.
+                await self.browser.run_javascript("return 1", timeout=ANSWER_S)
+            except TimeoutError:
+                pass
             await asyncio.sleep(PULSE_S)
 
     # The end.
@@ -279,9 +276,9 @@ class Page:
         self._close()
 
     def _close(self) -> None:
-        if self._closed:
+        if not self.is_open:
             return
-        self._closed = True
+        self.is_open = False
         self._changed.set()
         self.session.pages.discard(self)
         web().pages -= 1

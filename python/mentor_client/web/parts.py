@@ -97,6 +97,7 @@ class Lines:
                     "series": [],
                 }
             ).classes("chart")
+            self._chart.set_visibility(False)
             self._chart.props["role"], self._chart.props["aria-label"] = "img", title
 
     def show(self, lines: Dict[str, Iterable[Tuple[float, Optional[float]]]]) -> None:

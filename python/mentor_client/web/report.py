@@ -105,7 +105,9 @@ async def show(page: Page, ids: Sequence[str]) -> None:
                 status.set_text(f"The report has more than {_BYTES_MAX >> 20} MiB.")
                 return
             key = secrets.token_urlsafe(16)
-            page.session.report = (key, file.read_bytes())
+            page.report = (key, file.read_bytes())
+    if not page.is_open:
+        return
     status.set_text("By mentor report, of the state at this moment. 95 % intervals.")
     with place:
         ui.element("iframe").classes("report").props(

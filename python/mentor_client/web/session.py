@@ -49,7 +49,9 @@ class Session:
         self.used = time.monotonic()
         self.dark: Optional[bool] = None  # None: as the browser prefers.
         self.pages: Set["Page"] = set()
-        self.report = ("", b"")  # The latest one, with its own secret name.
+
+    def is_over(self) -> bool:
+        return not self.pages and time.monotonic() - self.used > IDLE_S
 
 
 class Sessions:
@@ -59,7 +61,7 @@ class Sessions:
 
     def find(self, id: Any) -> Optional[Session]:
         session = self._known.get(str(id))
-        if session is None or time.monotonic() - session.used > IDLE_S and not session.pages:
+        if session is None or session.is_over():
             return None
         session.used = time.monotonic()
         return session
@@ -67,8 +69,9 @@ class Sessions:
     def begin(self, token: str) -> Optional[Session]:
         """None if there are as many as there may be, all with open pages."""
         idle = sorted((s for s in self._known.values() if not s.pages), key=lambda s: s.used)
-        for old in idle[: max(0, len(self._known) - self._most + 1)]:
-            del self._known[old.id]
+        for old in idle:
+            if old.is_over() or len(self._known) >= self._most:
+                del self._known[old.id]
         if len(self._known) >= self._most:
             return None
         session = Session(token)

@@ -103,7 +103,7 @@ def facts(one: Experiment) -> Dict[str, str]:
         "Labels": labels,
         "Began from": one.proto.source_checkpoint.replace("experiments/", ""),
     }
-    return {name: value or "–" for name, value in found.items()}
+    return {name: value for name, value in found.items() if value}
 
 
 def success_names(spec: ExperimentSpec, most: int = 8) -> List[str]:
