@@ -157,7 +157,7 @@ class WebViewsTest(browser.BrowserTest):
         self.connect().create(SMOKE, id="young")
         with self.page() as page:
             page.goto(f"{address}/experiments/young/life")
-            page.expect(page.get_by_text("There is no evaluation yet")).to_be_visible()
+            page.expect(page.get_by_text("There is no evaluation to show")).to_be_visible()
             page.goto(f"{address}/experiments/nobody/life")
             page.expect(page.get_by_role("alert")).to_contain_text("nobody")
 

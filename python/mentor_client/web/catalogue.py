@@ -13,6 +13,7 @@ import urllib.parse
 from typing import Dict, List, Tuple
 
 from nicegui import app, ui
+from starlette.requests import Request
 from starlette.responses import Response
 
 from .. import specs
@@ -37,12 +38,15 @@ _pictures: Dict[str, bytes] = {}  # By environment; empty where there is no scen
 _one_at_a_time = asyncio.Semaphore(1)
 
 
-@app.get("/picture/{name}")
-async def picture(name: str) -> Response:
-    if not _pictures.get(name):
+async def picture(request: Request) -> Response:
+    found = _pictures.get(request.path_params["name"])
+    if not found:
         return Response("there is no such picture", 404)
     headers = {"cache-control": "private, max-age=3600"}
-    return Response(_pictures[name], media_type="image/png", headers=headers)
+    return Response(found, media_type="image/png", headers=headers)
+
+
+app.add_route("/picture/{name}", picture, methods=["GET"])
 
 
 async def _draw(name: str) -> bytes:
@@ -108,9 +112,9 @@ class Catalogue:
     async def _begin(self) -> None:
         client = self._page.client
         entries = await self._page.call(client.catalogue)
-        for one in await self._page.call(client.bundles):
-            about = f"{one.file_count} files, {words.size(one.size_bytes)}, of {one.owner}"
-            entries.append(CatalogueEntry(kind="bundle", name=one.name, help=about))
+        for bundle in await self._page.call(client.bundles):
+            about = f"{bundle.file_count} files, {words.size(bundle.size_bytes)}, of {bundle.owner}"
+            entries.append(CatalogueEntry(kind="bundle", name=bundle.name, help=about))
         self._examples = await self._page.call(examples)
         for kind in dict.fromkeys([*_TITLES, *(one.kind for one in entries)]):
             found = [one for one in entries if one.kind == kind]

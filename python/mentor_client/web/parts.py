@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from nicegui import ui
 
@@ -73,7 +73,7 @@ class Lines:
         x_axis = {"type": "value", "name": x, "nameLocation": "middle", "nameGap": 26}
         x_axis.update(min="dataMin", max="dataMax", minInterval=1, nameTextStyle=_INK)
         x_axis.update(axisLabel={**_INK, "hideOverlap": True}, splitLine={"show": False})
-        y_axis = {
+        y_axis: Dict[str, Any] = {
             "type": "value",
             "axisLabel": _INK,
             "splitLine": {"lineStyle": {"color": "#8883"}},
@@ -100,7 +100,7 @@ class Lines:
             self._chart.set_visibility(False)
             self._chart.props["role"], self._chart.props["aria-label"] = "img", title
 
-    def show(self, lines: Dict[str, Iterable[Tuple[float, Optional[float]]]]) -> None:
+    def show(self, lines: Mapping[str, Iterable[Tuple[float, Optional[float]]]]) -> None:
         """Lines by name, each a sequence of points."""
         found = {name: [list(point) for point in points] for name, points in lines.items()}
         series = [
