@@ -273,6 +273,9 @@ class WebTest(browser.BrowserTest):
             "Log": ".log",
             "Files": "td a",
             "Spec": "td .is-default",
+            "/experiments/s1/life": ".chart canvas",
+            "/fleet": "td",
+            "/catalogue": ".card",
         }
         found = []
         for width, scheme in ((360, "light"), (360, "dark"), (2560, "light"), (2560, "dark")):
