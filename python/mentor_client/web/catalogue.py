@@ -173,6 +173,7 @@ class Catalogue:
 
     async def _show(self, entry: CatalogueEntry) -> None:
         with ui.dialog() as dialog, ui.card().classes("details"):
+            dialog.props["aria-label"] = entry.name
             heading(entry.name, level=2)
             text(entry.help)
             if entry.name in _pictures:

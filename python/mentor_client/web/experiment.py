@@ -277,7 +277,7 @@ class View:
         steps = [one.outer_step for one in reversed(found or [])]
         if not steps:
             return
-        with ui.dialog() as dialog, ui.card():
+        with ui.dialog().props("aria-label=Clone") as dialog, ui.card():
             text(f"Clone {self._id}", "title")
             at = field(ui.select(steps, value=steps[0], label="After outer update"))
             id = field(ui.input("Name of the new one", placeholder="chosen by the service"))
@@ -312,7 +312,7 @@ class View:
         ui.navigate.to(f"/experiments/{urllib.parse.quote(self._id)}/life")
 
     async def _report(self) -> None:
-        with ui.dialog().props("maximized") as dialog, ui.card():
+        with ui.dialog().props("maximized aria-label=Report") as dialog, ui.card():
             button("Close", dialog.close, "flat")
             await asyncio.gather(report.show(self._page, [self._id]), self._page.answer(dialog))
 

@@ -104,7 +104,7 @@ class Fleet:
         with panel("Learners and actors"):
             titles = dict(peer="Peer", note="Now", work="Work", speed="Steps a second")
             titles.update(threads="Threads", trip="Round trip", since="Connected", host="Host")
-            titles.update(build="Build", memory="Memory", kind="Kind", drain="")
+            titles.update(build="Build", memory="Memory", kind="Kind", drain="Drain")
             self._peers = table("name", **titles)
             self._peers.props["no-data-label"] = (
                 "Nothing is connected. Start mentor-learner with --meta_learner "

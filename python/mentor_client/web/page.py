@@ -188,6 +188,7 @@ class Page:
 
     async def confirm(self, question: str, action: str, about: str = _CANCELLED) -> bool:
         with ui.dialog() as dialog, ui.card():
+            dialog.props["aria-label"] = question
             text(question, "title")
             text(about)
             with row():
