@@ -47,12 +47,13 @@ def parser(program: str, about: str, examples: str) -> argparse.ArgumentParser:
     return top
 
 
-def add_connection(to: argparse.ArgumentParser) -> None:
+def add_connection(to: argparse.ArgumentParser, token: bool = True) -> None:
+    more = ", MENTOR_TOKEN_FILE" * token
     to.add_argument(
         "--server",
         metavar="HOST:PORT",
         help="the meta-learner; default: MENTOR_SERVER, else 127.0.0.1:50052. Credentials come "
-        "from the variables MENTOR_TLS_CA, MENTOR_TLS_CERT, MENTOR_TLS_KEY, MENTOR_TOKEN_FILE",
+        f"from the variables MENTOR_TLS_CA, MENTOR_TLS_CERT, MENTOR_TLS_KEY{more}",
     )
 
 

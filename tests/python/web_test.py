@@ -2,7 +2,9 @@
 
 import os
 import pathlib
+import re
 import signal
+import sys
 
 import browser
 
@@ -268,6 +270,7 @@ class WebTest(browser.BrowserTest):
         views = {
             "/": ".ag-row",
             "/new?from=smoke": ".cm-line",
+            "/sign_in": "form",
             "/compare?names=s1,s2": ".chart canvas",
             "/experiments/s1": ".chart canvas",
             "Log": ".log",
@@ -277,6 +280,14 @@ class WebTest(browser.BrowserTest):
             "/fleet": "td",
             "/catalogue": ".card",
         }
+        with self.page(scheme="dark") as page:
+            page.goto(address)
+            body = page.locator("body")
+            page.expect(body).to_have_class(re.compile("body--dark"))
+            page.get_by_role("button", name="Light or dark").click()
+            page.expect(body).to_have_class(re.compile("body--light"))
+            page.reload()
+            page.expect(body).to_have_class(re.compile("body--light"))
         found = []
         for width, scheme in ((360, "light"), (360, "dark"), (2560, "light"), (2560, "dark")):
             with self.page({"width": width, "height": 900}, scheme) as page:
@@ -299,6 +310,38 @@ class WebTest(browser.BrowserTest):
                             nodes = "; ".join(node["html"][:200] for node in one["nodes"][:3])
                             found.append(f"{where}: {one['id']}: {one['help']}: {nodes}")
         self.assertEqual("\n".join(found), "")
+
+    def test_places_and_numbers_in_words(self):
+        sys.path.insert(0, str(browser.WHEELS / "web"))
+        from mentor_client.web import new, words
+
+        lines = new.lines_of(
+            "# A comment: seed: 2\nseed: 1\nrule {\n  learning_rate: 3e-4  # k: 5\n"
+            '  option { name: "k" value: "4" }\n}\nbenchmark <\n  wrapper { name: "sparse" }\n>'
+        )
+        for field, line in (
+            ("experiment.spec.seed", 2),
+            ("rule.learning_rate", 4),
+            ("experiment.spec.rule.option.k", 5),
+            ("rule.option.unheard_of", 3),
+            ("benchmark.wrapper[0].name", 8),
+            ("agent.epochs", None),
+        ):
+            self.assertEqual(new.line_of(field, lines), line, field)
+        for seconds, said in (
+            (0.2, "under 1 s"),
+            (59, "59 s"),
+            (3700, "1 h 1 min"),
+            (172800, "2 d"),
+        ):
+            self.assertEqual(words.span(seconds), said)
+        self.assertEqual(words.size(1), "1 bytes")
+        self.assertEqual(words.size(227_400), "227 kB")
+        self.assertEqual(words.spark([0, 0.5, 1, float("nan")]), "▁▅█")
+        about = new.about("smoke", SMOKE.read_text(encoding="utf-8"))
+        self.assertTrue(
+            about.startswith("smoke: A whole run in seconds: four outer updates"), about
+        )
 
     def test_wrong_arguments(self):
         self.address = "127.0.0.1:1"

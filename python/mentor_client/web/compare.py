@@ -92,7 +92,7 @@ class Compare:
             "href": "/experiments/" + urllib.parse.quote(one.id),
             "title": one.display_name,
             "state": words.state(one),
-            "last": f"{last[0][1]:.1%}" if last else "–",
+            "last": words.percent(last[0][1]) if last else "–",
             "updates": words.progress(one),
             "steps": words.number(one.progress.env_steps),
             "took": words.span(seconds) if seconds else "–",

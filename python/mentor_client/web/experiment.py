@@ -32,7 +32,7 @@ _SETTING = """<q-td :props="props"><span :class="props.row.plain ? 'is-default' 
 class View:
     def __init__(self, page: Page, id: str):
         self._page, self._client, self._id = page, page.client, id
-        # What threads collect.
+        # What streams bring.
         self._now: Optional[Experiment] = None
         self._gone = False
         self._points: Dict[str, List[Tuple[int, float]]] = {}
@@ -124,7 +124,7 @@ class View:
             lambda: client.watch_metrics(id, names, after_step=last), self._take_points
         )
 
-    # What threads collect.
+    # What streams bring.
 
     def _take(self, event: WatchEvent) -> None:
         if event.experiment is not None:
@@ -172,7 +172,7 @@ class View:
             ("Life", begun),
         ):
             self._buttons[name].set_enabled(may and not self._gone)
-        self._log_at.set_text("\n".join(list(self._log)) or "Nothing was logged yet.")
+        self._log_at.set_text("\n".join(self._log) or "Nothing was logged yet.")
         if self._last_step != self._drawn_step:
             self._drawn_step = self._last_step
             self._draw_charts(one)
@@ -182,9 +182,9 @@ class View:
             await self._draw_files()
 
     def _draw_charts(self, one: Experiment) -> None:
-        points = {name: list(found) for name, found in self._points.items() if found}
+        points = {name: found for name, found in self._points.items() if found}
         names = [name for name in (*words.success_names(one.spec), "success") if name in points]
-        self._success.show({words.part_name(name): points[name] for name in names})
+        self._success.show({words.part_name(name, one.spec): points[name] for name in names})
         wall, collect, outer = (dict(points.get(name, [])) for name in _WALL)
         both = sorted(wall.keys() & collect.keys() & outer.keys())
         rest = [(step, max(0.0, wall[step] - collect[step] - outer[step])) for step in both]

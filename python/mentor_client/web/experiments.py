@@ -40,7 +40,7 @@ _COLUMNS: List[Dict[str, Any]] = [
     {"field": "title", "headerName": "Title", "flex": 3, "minWidth": 120},
     {"field": "state", "headerName": "State", "width": 112, ":cellClass": _STATE},
     {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 2, "minWidth": 90},
-    {"field": "curve", "headerName": "Success", "width": 180, ":comparator": _BY_SUCCESS},
+    {"field": "curve", "headerName": "Success", "width": 205, ":comparator": _BY_SUCCESS},
     {"field": "owner", "headerName": "Owner", "width": 120},
     {"field": "class", "headerName": "Class", "width": 95},
     {"field": "created", "headerName": "Age", ":valueFormatter": _AGE, "width": 90, "sort": "desc"},
@@ -103,11 +103,11 @@ class Experiments:
         self._enable()
         page.on_change(self._draw_rows)
         page.on_change(self._draw_curves)
+        page.soon(self._list)
         page.start(self._begin)
         page.every(_LIST_AGE_S, self._list_again)
 
     async def _begin(self) -> None:
-        await self._list()
         self._page.follow(lambda: self._client.watch(progress=True), self._take)
 
     def _take(self, event: WatchEvent) -> None:
@@ -228,7 +228,7 @@ class Experiments:
             return
         if points:
             curve.last = points[-1][1]
-            value = f"{curve.last:.0%}".rjust(4, "\u2007")  # As wide as a figure.
+            value = words.percent(curve.last).rjust(5, "\u2007")  # As wide as a figure.
             curve.text = f"{value}  {words.spark([share for _, share in points])}"
             self._new.setdefault(one.name, self._known.get(one.id, one))
             self._page.changed()

@@ -23,7 +23,7 @@ mentor-web --listen 0.0.0.0:8080 --allow_insecure --origin https://mentor.lab   
 
 def _parser() -> argparse.ArgumentParser:
     top = parser("mentor-web", _ABOUT, _EXAMPLES)
-    add_connection(top)
+    add_connection(top, token=False)
     top.add_argument(
         "--listen",
         metavar="HOST:PORT",

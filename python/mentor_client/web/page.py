@@ -17,6 +17,7 @@ from fastapi import Request
 from nicegui import background_tasks, ui
 
 from ..client import Client
+from ..connection import log
 from ..errors import MentorError
 from .parts import button, row, text
 from .session import Session, Sessions, is_address
@@ -97,8 +98,8 @@ def serve_for(one: Web) -> None:
 
 
 class Page:
-    """One open page: its own connection and streams, all closed with it. Threads collect what
-    changes; the page is drawn from that, never faster than its browser takes it.
+    """One open page: its own connection and streams, all closed with it. It is drawn from what
+    streams and calls have brought, never faster than its browser takes it.
     """
 
     def __init__(self, session: Session):
@@ -120,7 +121,7 @@ class Page:
     # The frame.
 
     def frame(self, title: str) -> None:
-        ui.dark_mode(self.session.dark)
+        self._dark = ui.dark_mode(self.session.dark)
         ui.colors(primary="#3949ab")
         ui.page_title(f"{title} · Mentor")
         with ui.header(elevated=False).classes("top"):
@@ -139,11 +140,11 @@ class Page:
         self._banner.set_visibility(False)
         self.on_change(self._draw_banner)
 
-    def _other_colours(self) -> None:
-        self.session.dark = self.session.dark is not True
+    async def _other_colours(self) -> None:
+        is_dark = "return document.body.classList.contains('body--dark')"
+        self.session.dark = not await self.browser.run_javascript(is_dark)
         for page in self.session.pages:
-            with page.browser:
-                ui.dark_mode(self.session.dark)
+            page._dark.set_value(self.session.dark)
 
     def _draw_banner(self) -> None:
         self._banner.set_visibility(self._away is not None)
@@ -201,15 +202,20 @@ class Page:
     def follow(
         self, stream: Callable[[], Iterator[_Answer]], take: Callable[[_Answer], None]
     ) -> None:
-        """Reads a stream to its end in a thread of its own, which calls `take`; then draws."""
+        """Reads a stream to its end in a thread of its own. Each item waits until `take` was called
+        with it, on the loop's thread; then the page is drawn.
+        """
+
+        async def give(item: _Answer) -> None:
+            take(item)
+            self._changed.set()
 
         def read() -> None:
             try:
                 for item in stream():
                     if not self.is_open:
                         return
-                    take(item)
-                    self.changed()
+                    asyncio.run_coroutine_threadsafe(give(item), self._loop).result()
             except MentorError as error:
                 if self.is_open:
                     self._loop.call_soon_threadsafe(self.say, error)
@@ -234,6 +240,10 @@ class Page:
         """Runs once the browser shows the page."""
         self._start.append(action)
 
+    def soon(self, action: _Draw) -> None:
+        """Runs at once, while the browser still loads the page."""
+        background_tasks.create(self._do(action))
+
     def every(self, span_s: float, action: _Action) -> None:
         """Runs now and then, one after the other, while the page is open."""
 
@@ -253,11 +263,13 @@ class Page:
                     await waiting
             except MentorError as error:
                 self.say(error)
+            except Exception:  # The rest of the page goes on.
+                log.exception("a part of a page failed")
 
     async def run(self) -> None:
         """Draws what has changed for as long as the page is open."""
         for action in self._start if self.is_open else ():
-            background_tasks.create(self._do(action))
+            self.soon(action)
         while self.is_open:
             await self._changed.wait()
             self._changed.clear()

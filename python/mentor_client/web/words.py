@@ -6,11 +6,11 @@ import math
 import time
 from typing import Any, Dict, List, Sequence, Tuple
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from ..client import Client
 from ..experiment import FINAL, Experiment
+from ..specs import _is_repeated
 from ..sync.content import settings
 from ..v1.experiment_pb2 import CatalogueEntry, Priority
 from ..v1.spec_pb2 import ExperimentSpec
@@ -41,6 +41,10 @@ def number(value: float) -> str:
         if abs(value) >= factor:
             return f"{value / factor:.1f}{unit}"
     return f"{value:.0f}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def spark(values: Sequence[float]) -> str:
@@ -128,12 +132,12 @@ def took(one: Experiment) -> float:
     return max(0.0, span_ns / 1e9)
 
 
-def part_name(metric: str) -> str:
-    """seg0 in words: how often the agent has been updated by then."""
-    if not metric.startswith("seg"):
-        return metric.replace("_", " ")
+def part_name(metric: str, spec: ExperimentSpec) -> str:
+    """The part of a lifetime that seg0 counts, in the words of the report."""
+    if not metric.startswith("seg") or spec.lifetime.iterations == 1:
+        return "whole lifetime"
     updates = int(metric[3:])
-    return "untrained" if not updates else f"after {updates} update" + "s" * (updates > 1)
+    return f"after {updates} update" + "s" * (updates > 1) if updates else "before learning"
 
 
 def all_settings(spec: ExperimentSpec, catalogue: Sequence[CatalogueEntry]) -> List[Dict[str, Any]]:
@@ -154,7 +158,7 @@ def _add_defaults(message: Any, path: str, parts: Dict[Any, Any], found: Dict[st
         found[path + setting.name] = setting.default_value
     plain = type(message)()
     for field in message.DESCRIPTOR.fields:
-        if field.label == FieldDescriptor.LABEL_REPEATED:
+        if _is_repeated(field):
             continue
         if isinstance(getattr(message, field.name), Message):
             if message.HasField(field.name):
