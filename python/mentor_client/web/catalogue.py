@@ -34,6 +34,7 @@ _TITLES = {
 }
 _SHOWN_BY = {"environment": "env", "benchmark": "env", "wrapper": "env"}
 _SECONDS_MAX = 60.0
+_BEGIN = ("--policy", "random", "--steps", "1", "--frames", "1", "--size", "320x240")
 _pictures: Dict[str, bytes] = {}  # By environment; empty where there is no scene.
 _one_at_a_time = asyncio.Semaphore(1)
 
@@ -49,14 +50,12 @@ async def picture(request: Request) -> Response:
 app.add_route("/picture/{name}", picture, methods=["GET"])
 
 
-async def _draw(name: str) -> bytes:
-    """How an environment begins, by `mentor`."""
-    begin = ("--policy", "random", "--steps", "1", "--frames", "1", "--size", "320x240")
-    asked = ("env", "render", *begin, "--out", "begin.png", "--", name)
+async def ask(*words_of_call: str, file: str = "") -> bytes:
+    """What `mentor` prints, or the file that it writes; nothing where it knows no such thing."""
     with tempfile.TemporaryDirectory(prefix="mentor-web-") as folder:
         try:
-            await run(pathlib.Path(folder), None, *asked, seconds=_SECONDS_MAX)
-            return pathlib.Path(folder, "begin.png").read_bytes()
+            said = await run(pathlib.Path(folder), None, *words_of_call, seconds=_SECONDS_MAX)
+            return pathlib.Path(folder, file).read_bytes() if file else said.encode()
         except (RuntimeError, OSError):
             return b""
 
@@ -74,17 +73,6 @@ def examples() -> Dict[Tuple[str, str], List[str]]:
         for part in parts | {("wrapper", one.name) for one in home.wrapper}:
             found.setdefault(part, []).append(name)
     return found
-
-
-async def facts(entry: CatalogueEntry) -> str:
-    """What the program `mentor` says of an entry, beside its settings."""
-    asked = (_SHOWN_BY.get(entry.kind, entry.kind), "show", "--", entry.name)
-    with tempfile.TemporaryDirectory(prefix="mentor-web-") as folder:
-        try:
-            said = await run(pathlib.Path(folder), None, *asked, seconds=_SECONDS_MAX)
-        except (RuntimeError, OSError):
-            return ""  # It is another version, which does not know the entry.
-    return textwrap.dedent(re.split(r"\n  (?:options|in a spec) ", said)[0].partition("\n")[2])
 
 
 class Catalogue:
@@ -158,7 +146,8 @@ class Catalogue:
             return
         async with _one_at_a_time:
             if name not in _pictures:
-                _pictures[name] = await _draw(name)
+                asked = ("env", "render", *_BEGIN, "--out", "begin.png", "--", name)
+                _pictures[name] = await ask(*asked, file="begin.png")
         _fill(self._images.pop(name), name)
 
     def _filter(self) -> None:
@@ -190,7 +179,10 @@ class Catalogue:
             button("Close", dialog.close, "flat")
         dialog.open()
         if self._draws and entry.kind != "bundle":
-            known.set_text(await facts(entry))
+            said = await ask(_SHOWN_BY.get(entry.kind, entry.kind), "show", "--", entry.name)
+            # The settings follow, which the service has told.
+            beside = re.split(r"\n  (?:options|in a spec) ", said.decode())[0]
+            known.set_text(textwrap.dedent(beside.partition("\n")[2]))
         await self._page.answer(dialog)
 
 

@@ -15,6 +15,7 @@ from .page import Page, view, web
 from .parts import alert, heading, panel, table, text
 
 _LOOK_S = 2.0
+_ROWS_MAX = 200  # A table is drawn whole at each look.
 _ACTIVE = "state!=SUCCEEDED AND state!=FAILED AND state!=CANCELLED"
 _EXPERIMENT = '<q-td :props="props"><a :href="props.row.href">{{ props.value }}</a></q-td>'
 _PEER = """<q-td :props="props" :class="props.row.depth">
@@ -92,6 +93,7 @@ def _memory(peer: Peer) -> str:
 class Fleet:
     def __init__(self, page: Page):
         self._page = page
+        self._now: Tuple[List[Experiment], List[Peer], List[ShardInfo]] = ([], [], [])
         heading("Fleet")
         self._sum = text("Loading …", "quiet", "role=status")
         self._wrong = alert()
@@ -113,21 +115,25 @@ class Fleet:
             for name, slot in (("peer", _PEER), ("note", _NOTE), ("drain", _DRAIN)):
                 self._peers.add_slot(f"body-cell-{name}", slot)
             self._peers.on("drain", self._drain)
+        page.on_change(self._draw)
         page.every(_LOOK_S, self._look)
 
     async def _look(self) -> None:
-        client, most = self._page.client, web().flags.rows_max
+        client = self._page.client
 
         def ask() -> Tuple[List[Experiment], List[Peer], List[ShardInfo]]:
-            active = itertools.islice(client.list(_ACTIVE), most)
+            active = itertools.islice(client.list(_ACTIVE), web().flags.rows_max)
             return list(active), client.peers(), client.shards()
 
         try:
-            active, peers, shards = await self._page.call(ask)
+            self._now, wrong = await self._page.call(ask), ""
         except MentorError as error:
-            self._wrong.set_text(error.message)
-            return
-        self._wrong.set_text("")
+            wrong = error.message
+        self._wrong.set_text(wrong)
+        self._page.changed()
+
+    def _draw(self) -> None:
+        active, peers, shards = self._now
         self._draw_sum(active, peers)
         active.sort(key=lambda one: (one.state != "RUNNING", -one.proto.priority))
         self._waits.rows = [
@@ -140,9 +146,9 @@ class Fleet:
                 "speed": words.number(one.progress.env_steps_per_second),
                 "waits": waits_for(one, active, peers, shards) or "–",
             }
-            for one in active
+            for one in active[:_ROWS_MAX]
         ]
-        self._peers.rows = [self._row(peer, peers, shards) for peer in peers[:most]]
+        self._peers.rows = [self._row(peer, peers, shards) for peer in peers[:_ROWS_MAX]]
 
     def _draw_sum(self, active: Sequence[Experiment], peers: Sequence[Peer]) -> None:
         learners = sum(map(is_learner, peers))
@@ -156,6 +162,7 @@ class Fleet:
             f"{'s' * (len(actors) != 1)}, {sum(peer.threads for peer in actors)} threads, "
             f"{words.number(speed)} steps a second; {', '.join(counts)}"
             + f"; builds differ: {', '.join(builds)}" * (len(builds) > 1)
+            + f"; {_ROWS_MAX} of each are shown" * (max(len(active), len(peers)) > _ROWS_MAX)
         )
 
     def _row(self, peer: Peer, peers: Any, shards: Any) -> Dict[str, Any]:

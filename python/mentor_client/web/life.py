@@ -222,16 +222,19 @@ class Life:
         return [(said.replace("film.gif", "").strip(), (folder / "film.gif").read_bytes())]
 
     async def _maps(self, folder: pathlib.Path, variables: Dict[str, str], say: _Say) -> _Pictures:
-        seed = self._one.spec.seed
+        spec = self._one.spec
         one_life = ("--goals", "1", "--lifetimes", "1", "--baselines", "none", "--weights", "last")
-        asked = ("evaluate", "run", "--seeds", f"{seed}-{seed}", *one_life, "--quiet")
+        asked = ("evaluate", "run", "--seeds", f"{spec.seed}-{spec.seed}", *one_life, "--quiet")
         await run(folder, variables, *asked, seconds=_SECONDS_MAX)
         say("Drawing …")
         await run(folder, variables, "report", "run")
         found = folder.glob("run/experiments/*/evaluations/maps.binpb")
         maps = [one for file in found for one in SignalMaps.FromString(file.read_bytes()).map]
-        titles = (f"{one.name}, {words.part_name(f'seg{one.iteration}')}" for one in maps)
+        age = [words.part_name(f"seg{one.iteration}", spec) for one in maps]
+        titles = (f"{one.name}, {when}" for one, when in zip(maps, age))
         files = sorted(folder.glob("run/report/map_*.png"))
+        if maps and not files:
+            raise RuntimeError("gnuplot draws the maps, and is not on the PATH of mentor-web")
         return [(title, file.read_bytes()) for title, file in zip(titles, files)]
 
 
