@@ -244,6 +244,28 @@ class WebTest(browser.BrowserTest):
             page.get_by_label("Filter").fill('labels.n="7"')
             page.expect(page.get_by_text("1 experiment, ")).to_be_visible()
 
+    def test_a_service_without_room_for_another_watch(self):
+        ann = self.token("operator", "ann")
+        self.start_service("--tokens", self.folder / "tokens", threads=0)
+        address = self.start_web()
+        client = self.connect(token=ann)
+        client.create(SMOKE, id="one")
+        others = [self.connect(token=ann) for _ in range(2)]
+        held = [one.watch() for one in others for _ in range(8)]  # As many as one caller may have.
+        for watch in held:
+            next(watch)
+        with self.page() as page:
+            page.goto(address)
+            page.get_by_label("Token").fill(ann)
+            page.get_by_role("button", name="Sign in").click()
+            page.expect(self.row(page, "one")).to_be_visible()
+            page.expect(page.locator(".banner")).to_contain_text("no room for this page")
+            for watch in held:
+                watch.close()
+            page.expect(page.locator(".banner")).to_be_hidden()
+            client.create(SMOKE, id="two")
+            page.expect(self.row(page, "two")).to_be_visible()
+
     def test_limits(self):
         self.start_service(threads=0)
         address = self.start_web("--rows_max", 5, "--pages_max", 1)

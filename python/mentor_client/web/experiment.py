@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import urllib.parse
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from nicegui import ui
 
 from ..client import WatchEvent
 from ..errors import MentorError
 from ..experiment import Experiment
-from ..metrics import MetricPoints
 from . import report, words
 from .page import Page, view, web
 from .parts import Lines, alert, button, field, heading, panel, row, table, text
 
 _WALL = ("wall_seconds", "collect_wall_seconds", "outer_wall_seconds")
-_LOG_LINES = 400
+_LINES = 400  # Last ones of the log.
 _SHARD = {"shard": "Shard", "state": "State", "learner": "Learner", "lifetimes": "Lifetimes"}
 _SHARD.update(done="Inner iterations", steps="Environment steps")
 _LINK = '<q-td :props="props"><a :href="props.row.href" download>{{ props.value }}</a></q-td>'
@@ -32,19 +30,17 @@ _SETTING = """<q-td :props="props"><span :class="props.row.plain ? 'is-default' 
 class View:
     def __init__(self, page: Page, id: str):
         self._page, self._client, self._id = page, page.client, id
-        # What streams bring.
         self._now: Optional[Experiment] = None
         self._gone = False
         self._points: Dict[str, List[Tuple[int, float]]] = {}
         self._last_step = 0
-        self._log: Deque[str] = collections.deque(maxlen=_LOG_LINES)
-        # What is drawn.
-        self._drawn_step, self._drawn_files = -1, ""
+        # State and updates of which something is drawn.
+        self._drawn_points = self._drawn_files = self._drawn_tab = ""
         self._facts: Dict[str, ui.label] = {}
         self._build()
         page.on_change(self._draw)
         page.start(self._begin)
-        page.every(2.0, self._draw_shards)
+        page.every(2.0, self._look)
 
     def _build(self) -> None:
         with row():
@@ -64,7 +60,7 @@ class View:
         with panel("Progress"):
             self._facts_at = row("facts")
             self._bar = ui.linear_progress(0, show_value=False).props('aria-label="Progress"')
-        self._tabs = ui.tabs(on_change=self._page.changed).props("no-caps dense align=left")
+        self._tabs = ui.tabs(on_change=self._opened).props("no-caps dense align=left")
         with self._tabs:
             for name in ("Curves", "Log", "Shards", "Files", "Spec"):
                 ui.tab(name)
@@ -106,42 +102,34 @@ class View:
     async def _begin(self) -> None:
         client, id = self._client, self._id
         try:
-            self._now = one = await self._page.call(client.get, id)
+            self._now = await self._page.call(client.get, id)
         except MentorError as error:
             self._page.say(error, self._wrong)
             return
         self._page.changed()
         await self._draw_spec()
         self._page.follow(lambda: client.watch([id], progress=True), self._take)
-        self._page.follow(lambda: client.logs(id, tail=_LOG_LINES, follow=True), self._take_log)
-        names = [*words.success_names(one.spec), "success", "env_steps", *_WALL]
-        found = await self._page.call(client.metrics, id, names, max_points=web().flags.points_max)
-        self._points = {name: list(zip(one.steps, one.mean)) for name, one in found.items()}
-        last = max((one.steps[-1] for one in found.values() if one.steps), default=0)
-        self._last_step = last
-        self._page.changed()
-        self._page.follow(
-            lambda: client.watch_metrics(id, names, after_step=last), self._take_points
-        )
-
-    # What streams bring.
 
     def _take(self, event: WatchEvent) -> None:
         if event.experiment is not None:
             self._gone, self._now = event.kind == "DELETED", event.experiment
 
-    def _take_log(self, line: Any) -> None:
-        at = line.time.ToDatetime().strftime("%m-%d %H:%M:%S")
-        fields = " ".join(f"{key}={value}" for key, value in sorted(line.fields.items()))
-        self._log.append(f"{at}  {line.severity:7}  {line.message}  {fields}")
+    async def _load_points(self, one: Experiment) -> None:
+        """Fetches the points that are new."""
+        names = [*words.success_names(one.spec), "success", "env_steps", *_WALL]
+        after, most = self._last_step + 1, web().flags.points_max
+        found = await self._page.call(
+            self._client.metrics, self._id, names, step_min=after, max_points=most
+        )
+        for name, new in found.items():
+            if new.steps:  # The last point may stand for several updates.
+                self._last_step = max(self._last_step, new.steps[-1] + new.count[-1] - 1)
+            known = self._points.get(name, []) + list(zip(new.steps, new.mean))
+            self._points[name] = known[::2] if len(known) > 2 * most else known
 
-    def _take_points(self, point: MetricPoints) -> None:
-        for name, value in point.values.items():
-            known = self._points.setdefault(name, [])
-            known.append((point.step, value))
-            if len(known) > 2 * web().flags.points_max:
-                self._points[name] = known[::2]
-        self._last_step = point.step
+    async def _opened(self) -> None:
+        self._page.changed()
+        await self._look()
 
     # Drawing.
 
@@ -172,13 +160,13 @@ class View:
             ("Life", begun),
         ):
             self._buttons[name].set_enabled(may and not self._gone)
-        self._log_at.set_text("\n".join(self._log) or "Nothing was logged yet.")
-        if self._last_step != self._drawn_step:
-            self._drawn_step = self._last_step
+        mark = f"{one.state} {one.progress.outer_updates}"
+        if self._drawn_points != mark:
+            await self._load_points(one)
+            self._drawn_points = mark
             self._draw_charts(one)
-        files = f"{one.state} {one.progress.outer_updates}"
-        if self._tabs.value == "Files" and self._drawn_files != files:
-            self._drawn_files = files
+        if self._tabs.value == "Files" and self._drawn_files != mark:
+            self._drawn_files = mark
             await self._draw_files()
 
     def _draw_charts(self, one: Experiment) -> None:
@@ -203,24 +191,23 @@ class View:
         ]
         self._speed.show({"steps a second": speeds})
 
-    async def _draw_shards(self) -> None:
-        if self._tabs.value != "Shards" or self._now is None:
+    async def _look(self) -> None:
+        """Asks for what no watch brings, while it is on the screen and may change."""
+        one, mark = self._now, f"{self._tabs.value} {self._now and self._now.state}"
+        if one is None or self._page.is_away or (one.is_final and self._drawn_tab == mark):
             return
+        call, client, id = self._page.call, self._client, self._id
         try:
-            found = await self._page.call(self._client.shards, self._id)
+            if self._tabs.value == "Log":
+                lines = await call(lambda: list(client.logs(id, tail=_LINES)))
+                said = "\n".join(words.log_line(line) for line in lines)
+                self._log_at.set_text(said or "Nothing was logged yet.")
+            elif self._tabs.value == "Shards":
+                found = await call(client.shards, id)
+                self._shards.rows = [words.shard(one) for one in found[: web().flags.rows_max]]
+            self._drawn_tab = mark
         except MentorError:
-            return  # The banner says that the service is away.
-        self._shards.rows = [
-            {
-                "shard": one.name.rpartition("/")[2],
-                "state": "waiting" if one.state == one.STATE_WAITING else "running",
-                "learner": one.learner.rpartition("/")[2] or "–",
-                "lifetimes": one.lifetimes,
-                "done": f"{one.iterations_done} of {one.iterations_total}",
-                "steps": f"{words.number(one.env_steps)} of {words.number(one.env_steps_total)}",
-            }
-            for one in found[: web().flags.rows_max]
-        ]
+            pass  # The banner says that the service is away.
 
     async def _draw_files(self) -> None:
         client, most = self._client, web().flags.rows_max

@@ -113,7 +113,7 @@ class Page:
         self._changed = asyncio.Event()
         self._draw: List[_Draw] = []
         self._start: List[_Action] = []
-        self._away: Optional[str] = None
+        self._away: Optional[MentorError] = None
         session.pages.add(self)
         web().pages += 1
         self.browser.on_delete(self._close)
@@ -147,10 +147,19 @@ class Page:
             page._dark.set_value(self.session.dark)
 
     def _draw_banner(self) -> None:
-        self._banner.set_visibility(self._away is not None)
-        self._banner.set_text(
-            f"The service does not answer; this page goes on when it does. ({self._away})"
-        )
+        error = self._away
+        self._banner.set_visibility(error is not None)
+        if error is not None:
+            busy = error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+            what = (
+                "The service has no room for this page" if busy else "The service does not answer"
+            )
+            self._banner.set_text(f"{what}; it goes on by itself. ({error.message})")
+
+    @property
+    def is_away(self) -> bool:
+        """True while the service does not answer."""
+        return self._away is not None
 
     # Calls.
 
@@ -233,7 +242,7 @@ class Page:
         self._draw.append(draw)
 
     def _contact(self, error: Optional[MentorError]) -> None:
-        self._away = error.message if error else None
+        self._away = error
         self.changed()
 
     def start(self, action: _Action) -> None:

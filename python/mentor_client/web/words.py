@@ -12,7 +12,7 @@ from ..client import Client
 from ..experiment import FINAL, Experiment
 from ..specs import _is_repeated
 from ..sync.content import settings
-from ..v1.experiment_pb2 import CatalogueEntry, Priority
+from ..v1.experiment_pb2 import CatalogueEntry, Priority, ShardInfo
 from ..v1.spec_pb2 import ExperimentSpec
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -87,6 +87,22 @@ def state(experiment: Experiment) -> str:
 def clock(time: Any) -> str:
     text: str = time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")
     return text
+
+
+def log_line(line: Any) -> str:
+    fields = " ".join(f"{key}={value}" for key, value in sorted(line.fields.items()))
+    return f"{clock(line.time)}  {line.severity:7}  {line.message}  {fields}"
+
+
+def shard(one: ShardInfo) -> Dict[str, str]:
+    return {
+        "shard": one.name.rpartition("/")[2],
+        "state": "waiting" if one.state == one.STATE_WAITING else "running",
+        "learner": one.learner.rpartition("/")[2] or "–",
+        "lifetimes": str(one.lifetimes),
+        "done": f"{one.iterations_done} of {one.iterations_total}",
+        "steps": f"{number(one.env_steps)} of {number(one.env_steps_total)}",
+    }
 
 
 def facts(one: Experiment) -> Dict[str, str]:
