@@ -46,6 +46,10 @@ def lives_of(shards: Sequence[EvaluationShard]) -> Dict[_Agent, Dict[str, Evalua
     return dict(sorted(found.items()))
 
 
+def _name(agent: _Agent) -> str:
+    return "{1}, goal {2}, {0}".format(*agent)
+
+
 def by_iteration(values: Sequence[float], counts: Sequence[int]) -> List[Tuple[float, float]]:
     """Means over the inner iterations, each of so many values."""
     parts = enumerate(zip(itertools.accumulate(counts), counts))
@@ -102,7 +106,7 @@ class Life:
         teachers = dict.fromkeys(name for lives in self._lives.values() for name in lives)
         self._teacher.set_options({name: name.replace("_", " ") for name in teachers})
         self._teacher.set_value(next(iter(teachers)))
-        self._agent.set_options({one: "{1}, goal {2}, {0}".format(*one) for one in self._lives})
+        self._agent.set_options({one: _name(one) for one in self._lives})
         self._agent.set_value(next(iter(self._lives)))
 
     def _build(self) -> None:
@@ -207,7 +211,7 @@ class Life:
             return await make(folder, variables, say)
 
     async def _film(self, folder: pathlib.Path, variables: Dict[str, str], say: _Say) -> _Pictures:
-        split, home, goal = self._agent.value
+        split, home, goal = agent = self._agent.value
         for option in self._one.spec.benchmark.option:
             if option.name == "bundle":  # The program wants the folder of such an environment.
                 home = f"run/bundles/{option.value.rpartition(':')[2]}"
@@ -219,7 +223,8 @@ class Life:
             seconds=_SECONDS_MAX,
             tell=lambda line: say(re.sub(r" *\[[#-]*\] *", " ", line)),
         )
-        return [(said.replace("film.gif", "").strip(), (folder / "film.gif").read_bytes())]
+        title = f"{_name(agent)}\n{said.replace('film.gif', '').strip()}"
+        return [(title, (folder / "film.gif").read_bytes())]
 
     async def _maps(self, folder: pathlib.Path, variables: Dict[str, str], say: _Say) -> _Pictures:
         spec = self._one.spec
