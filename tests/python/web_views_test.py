@@ -52,6 +52,13 @@ class WebViewsTest(browser.BrowserTest):
             page.expect(self.row(page, "actors/")).to_contain_text("works")
             page.expect(self.row(page, "learners/")).to_contain_text("works")
             page.expect(page.get_by_text("1 learner, 1 actor, 2 threads")).to_be_visible()
+            self.service.kill()
+            page.expect(page.get_by_role("alert")).to_contain_text("looks again by itself")
+            self.service, _ = self.start_meta_learner(
+                self.folder / "state", self.address, "--disk_reserve_mb", 1
+            )
+            page.expect(page.get_by_role("alert")).to_be_hidden()
+            page.expect(self.row(page, "learners/")).to_contain_text("works")
             # By the keyboard alone.
             page.get_by_role("button", name="Drain learners/").press("Enter")
             page.get_by_role("button", name="Drain it").press("Enter")

@@ -128,7 +128,7 @@ class Fleet:
         try:
             self._now, wrong = await self._page.call(ask), ""
         except MentorError as error:
-            wrong = "" if self._page.is_away else error.message  # The banner says that.
+            wrong = f"{error.message}; this page looks again by itself"
         self._wrong.set_text(wrong)
         self._page.changed()
 
