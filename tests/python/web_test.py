@@ -373,6 +373,7 @@ class WebTest(browser.BrowserTest):
             (["--tls_cert", "x"], "belong together"),
             (["--origin", "lab"], "https://HOST"),
             (["--rows_max", "0"], "1 to 10000"),
+            (["--server", "lab:50052"], "ca is missing"),
         ):
             with self.assertRaisesRegex(AssertionError, said):
                 self.start_web(*arguments)

@@ -27,6 +27,7 @@ def application(flags: argparse.Namespace) -> Any:
     """Returns the ASGI application."""
     web = page.Web(flags)
     page.serve_for(web)
+    web.connect("").close()  # A wrong address or certificate is an error now, not on a page.
     routes = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     routes.add_route("/sign_in", session.form, methods=["GET"])
     routes.add_route("/sign_in", functools.partial(session.sign_in, web), methods=["POST"])
