@@ -81,6 +81,7 @@ class BrowserTest(ClusterTest):
                 "PYTHONPYCACHEPREFIX": str(package.ROOT / ".cache" / "web"),
                 "PATH": f"{BIN}:{os.environ['PATH']}",
                 "MENTOR_TOKEN": "the-token-of-the-program-itself",
+                "TMPDIR": str(self.folder),
                 **(environment or {}),
             },
         )

@@ -298,6 +298,9 @@ class WebTest(browser.BrowserTest):
             "Log": ".log",
             "Files": "td a",
             "Spec": "td .is-default",
+            "/experiments/s1/life": ".chart canvas",
+            "/fleet": "td",
+            "/catalogue": ".card",
         }
         with self.page(scheme="dark") as page:
             page.goto(address)

@@ -55,6 +55,7 @@ class View:
                 "Cancel": button("Cancel", self._cancel),
                 "Clone": button("Clone", self._clone),
                 "Report": button("Report", self._report, "flat"),
+                "Life": button("Life", self._life, "flat"),
             }
         with panel("Progress"):
             self._facts_at = row("facts")
@@ -156,6 +157,7 @@ class View:
             ("Cancel", not one.is_final and one.state != "CANCELLING"),
             ("Clone", begun),
             ("Report", begun),
+            ("Life", begun),
         ):
             self._buttons[name].set_enabled(may and not self._gone)
         mark = f"{one.state} {one.progress.outer_updates}"
@@ -262,7 +264,7 @@ class View:
         steps = [one.outer_step for one in reversed(found or [])]
         if not steps:
             return
-        with ui.dialog() as dialog, ui.card():
+        with ui.dialog().props("aria-label=Clone") as dialog, ui.card():
             text(f"Clone {self._id}", "title")
             at = field(ui.select(steps, value=steps[0], label="After outer update"))
             id = field(ui.input("Name of the new one", placeholder="chosen by the service"))
@@ -293,8 +295,11 @@ class View:
                 button("Back", dialog.close, "flat")
         await self._page.answer(dialog)
 
+    def _life(self) -> None:
+        ui.navigate.to(f"/experiments/{urllib.parse.quote(self._id)}/life")
+
     async def _report(self) -> None:
-        with ui.dialog().props("maximized") as dialog, ui.card():
+        with ui.dialog().props("maximized aria-label=Report") as dialog, ui.card():
             button("Close", dialog.close, "flat")
             await asyncio.gather(report.show(self._page, [self._id]), self._page.answer(dialog))
 

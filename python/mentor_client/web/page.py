@@ -25,6 +25,7 @@ from .session import Session, Sessions, is_address
 PULSE_S = 0.5  # A page is drawn anew at most this often.
 ANSWER_S = 30.0  # A browser that is silent for this long gets nothing more until it speaks.
 _CALLS_AT_ONCE = 24
+_CANCELLED = "What was cancelled does not go on; its checkpoints stay."
 _Answer = TypeVar("_Answer")
 _Draw = Callable[[], Optional[Awaitable[None]]]
 _Action = Callable[[], Awaitable[None]]
@@ -197,10 +198,11 @@ class Page:
             dialog.delete()
         return found
 
-    async def confirm(self, question: str, action: str) -> bool:
+    async def confirm(self, question: str, action: str, about: str = _CANCELLED) -> bool:
         with ui.dialog() as dialog, ui.card():
+            dialog.props["aria-label"] = question
             text(question, "title")
-            text("What was cancelled does not go on; its checkpoints stay.")
+            text(about)
             with row():
                 button(action, lambda: dialog.submit(True), "unelevated color=negative")
                 button("Back", lambda: dialog.submit(False), "flat")

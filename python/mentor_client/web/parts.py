@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from nicegui import ui
 
@@ -57,18 +57,30 @@ def table(key: str, **titles: str) -> ui.table:
 
 
 class Lines:
-    """A titled chart over outer updates. Its texts are drawn on a canvas: they are never markup."""
+    """A titled chart. Its texts are drawn on a canvas: they are never markup. The line `right` has
+    an axis of its own."""
 
-    def __init__(self, title: str, share: bool = False, stacked: bool = False, wide: bool = False):
+    def __init__(
+        self,
+        title: str,
+        share: bool = False,
+        stacked: bool = False,
+        wide: bool = False,
+        x: str = "outer update",
+        right: str = "",
+    ):
+        self._right = right
         self._area = {"stack": "all", "areaStyle": {"opacity": 0.35}} if stacked else {}
-        x_axis = {"type": "value", "name": "outer update", "nameLocation": "middle", "nameGap": 26}
+        x_axis = {"type": "value", "name": x, "nameLocation": "middle", "nameGap": 26}
         x_axis.update(min="dataMin", max="dataMax", minInterval=1, nameTextStyle=_INK)
         x_axis.update(axisLabel={**_INK, "hideOverlap": True}, splitLine={"show": False})
-        y_axis = {
+        y_axis: Dict[str, Any] = {
             "type": "value",
             "axisLabel": _INK,
             "splitLine": {"lineStyle": {"color": "#8883"}},
         }
+        if share:
+            y_axis.update(min=0, max=1)
         legend = {"type": "scroll", "top": 0, "left": 0, "icon": "roundRect", "itemHeight": 4}
         with panel(title, wide):
             self._empty = text("No points yet", "quiet")
@@ -80,18 +92,26 @@ class Lines:
                     "legend": {**legend, "textStyle": _INK},
                     "tooltip": {"trigger": "axis", "renderMode": "richText", "confine": True},
                     "xAxis": x_axis,
-                    "yAxis": {**y_axis, **({"min": 0, "max": 1} if share else {})},
+                    "yAxis": [y_axis, {**y_axis, "splitLine": {"show": False}}]
+                    if right
+                    else y_axis,
                     "series": [],
                 }
             ).classes("chart")
             self._chart.set_visibility(False)
             self._chart.props["role"], self._chart.props["aria-label"] = "img", title
 
-    def show(self, lines: Dict[str, Iterable[Tuple[float, Optional[float]]]]) -> None:
+    def show(self, lines: Mapping[str, Iterable[Tuple[float, Optional[float]]]]) -> None:
         """Lines by name, each a sequence of points."""
         found = {name: [list(point) for point in points] for name, points in lines.items()}
         series = [
-            {"name": name, "type": "line", "data": points, "showSymbol": len(points) < 2}
+            {
+                "name": name,
+                "type": "line",
+                "data": points,
+                "showSymbol": len(points) < 2,
+                "yAxisIndex": int(name == self._right),
+            }
             for name, points in found.items()
             if points
         ]

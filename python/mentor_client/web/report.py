@@ -9,7 +9,7 @@ import secrets
 import shutil
 import signal
 import tempfile
-from typing import Dict, List, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 from nicegui import ui
 
@@ -20,8 +20,8 @@ _BYTES_MAX = 16 << 20
 _at_once = asyncio.Semaphore(2)
 
 
-def _environment(page: Page, folder: pathlib.Path) -> Dict[str, str]:
-    """The caller's token, and no other credentials that this program's user may have."""
+def environment(page: Page, folder: pathlib.Path) -> Dict[str, str]:
+    """For `run`: the caller's token, and no other credentials that this program's user may have."""
     kept = {
         name: one
         for name, one in os.environ.items()
@@ -36,28 +36,50 @@ def _environment(page: Page, folder: pathlib.Path) -> Dict[str, str]:
     return kept
 
 
-async def _run(folder: pathlib.Path, environment: Dict[str, str], *arguments: str) -> None:
-    """Raises RuntimeError with the program's error."""
+async def run(
+    folder: pathlib.Path,
+    variables: Optional[Dict[str, str]],
+    *arguments: str,
+    seconds: float = _SECONDS_MAX,
+    tell: Callable[[str], None] = lambda line: None,
+) -> str:
+    """Returns what `mentor` printed; raises RuntimeError with its error. The program has a low
+    priority, and ends with the task that waits for it. `tell` gets each line of its progress.
+    """
     process = await asyncio.create_subprocess_exec(
-        "mentor",
-        *arguments,
+        *("nice", "-n", "10", "mentor", *arguments),
         cwd=folder,
-        env=environment,
+        env=variables,
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
+    wrong: List[str] = []
+
+    async def listen() -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            wrong.append(line.decode("utf-8", "replace").strip())
+            tell(wrong[-1])
+
+    async def both() -> bytes:
+        assert process.stdout is not None
+        printed, *_ = await asyncio.gather(process.stdout.read(), listen(), process.wait())
+        return printed
+
     try:
-        _, wrong = await asyncio.wait_for(process.communicate(), _SECONDS_MAX)
+        printed = await asyncio.wait_for(both(), seconds)
     except asyncio.TimeoutError:
-        raise RuntimeError(f"mentor {arguments[0]} took more than {_SECONDS_MAX:.0f} s") from None
+        raise RuntimeError(f"mentor {arguments[0]} took more than {seconds:.0f} s") from None
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     if process.returncode:
-        lines = [line for line in wrong.decode("utf-8", "replace").splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("error:")] or lines[-3:]
+        errors = [line for line in wrong if line.startswith("error:")] or wrong[-3:]
         raise RuntimeError("\n".join(errors)[:2000])
+    return printed.decode("utf-8", "replace")
 
 
 async def show(page: Page, ids: Sequence[str]) -> None:
@@ -94,13 +116,13 @@ async def show(page: Page, ids: Sequence[str]) -> None:
 
 
 async def _make(page: Page, folder: pathlib.Path, ids: List[str], status: ui.label) -> None:
-    environment = _environment(page, folder)
+    variables = environment(page, folder)
     runs = []
     for number, id in enumerate(ids):
         status.set_text(f"Fetching {id} ({number + 1} of {len(ids)}) …")
         # Folders are numbered: a name from a browser is never a path.
-        await _run(folder, environment, "fetch", "--quiet", "--out", f"run{number}", "--", id)
+        await run(folder, variables, "fetch", "--quiet", "--out", f"run{number}", "--", id)
         runs.append(f"run{number}")
     status.set_text("Computing intervals …")
     out = ("--out", "out") if len(runs) > 1 else ()
-    await _run(folder, environment, "report", *runs, *out)
+    await run(folder, variables, "report", *runs, *out)
