@@ -67,7 +67,8 @@ if [ "$preset" = asan ]; then
 fi
 # Programs sync what they keep. In memory that costs nothing, so tests use memory where there is
 # room. Servers that run as another user make folders there, too.
-if [ -z "${TMPDIR:-}" ] && [ "$(df --output=avail -B 1M /dev/shm | tail -n 1)" -ge 4096 ]; then
+room=$(df --output=avail -B 1M /dev/shm 2>/dev/null | tail -n 1 || echo 0)
+if [ -z "${TMPDIR:-}" ] && [ "$room" -ge 4096 ]; then
   TMPDIR=$(mktemp -d /dev/shm/mentor-tests-XXXXXX)
   export TMPDIR
   chmod 1777 "$TMPDIR"

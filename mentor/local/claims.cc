@@ -630,9 +630,11 @@ struct PooledRun {
 
 absl::StatusOr<PooledRun> ReadPooledRun(const ClaimRow& run, const std::filesystem::path& folder,
                                         const std::filesystem::path& claims) {
-  const std::filesystem::path kept =
-      claims.parent_path() / kLifetimesFolder / (run.name() + kLifetimesEnd);
   std::error_code error;
+  // WriteClaim follows a link, too.
+  const std::filesystem::path target = std::filesystem::weakly_canonical(claims, error);
+  const std::filesystem::path kept =
+      target.parent_path() / kLifetimesFolder / (run.name() + kLifetimesEnd);
   if (!run.recorded() || std::filesystem::exists(folder / "mentor.db", error) ||
       !std::filesystem::exists(kept, error)) {
     MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReadWholeRun(run, folder));

@@ -115,6 +115,12 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         for run in ("tiny-1", "tiny-2"):
             shutil.rmtree(self.folder / "out" / run)
         self.assertIn("reproduced bit for bit", self.reproduce("tiny-all", "--strict"))
+        # Behind a link, too, where the lifetimes are beside the file and not beside the link.
+        (self.folder / "links").mkdir()
+        link = self.folder / "links" / "claims.csv"
+        link.symlink_to(self.claims)
+        words = ("mentor", "reproduce", "tiny-all", "--claims", link, "--out", self.folder / "out")
+        self.assertIn("reproduced bit for bit", self.run_to_end(*words))
         # Recorded anew, the row of all runs is what it was.
         self.edit("tiny-all", hash="", evaluation="", numbers="")
         self.assertIn("1 passed", self.reproduce("tiny-all", "--record"))

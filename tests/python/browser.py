@@ -11,7 +11,7 @@ import unittest
 
 import package
 
-from harness import BIN, ClusterTest, Process
+from harness import BIN, SMOKE, ClusterTest, Process
 
 WHEELS = package.ROOT / ".deps"
 CHROMIUM = "/usr/bin/chromium"
@@ -151,6 +151,19 @@ class BrowserTest(ClusterTest):
             say(f"asks for {url}")
 
     # What a page shows.
+
+    def start_long(self):
+        """A service, its page, and an experiment that goes on. Returns a client and the address."""
+        self.start_service()
+        address = self.start_web()
+        client = self.connect()
+        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
+        return client, address
+
+    def download(self, page, link):
+        with page.expect_download() as waiting:
+            link.click()
+        return waiting.value
 
     def state(self, page, state):
         page.expect(page.locator(".bar .state")).to_have_text(state)

@@ -161,9 +161,8 @@ class WebRunsTest(browser.BrowserTest):
             page.goto(f"{address}/experiments/b-2")
             page.expect(page.locator(".bar .state")).to_have_text("Succeeded")
             page.get_by_role("tab", name="Files").click()
-            with page.expect_download() as waiting:
-                page.get_by_role("link", name="spec.txtpb").click()
-            got = pathlib.Path(waiting.value.path()).read_text(encoding="utf-8")
+            spec = self.download(page, page.get_by_role("link", name="spec.txtpb"))
+            got = pathlib.Path(spec.path()).read_text(encoding="utf-8")
             self.assertIn("seed: 2", got)
             page.goto(f"{address}/compare?names=a,b-2")
             page.get_by_role("button", name="Compute").click()

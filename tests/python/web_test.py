@@ -28,15 +28,13 @@ class WebTest(browser.BrowserTest):
         page.get_by_role("tab", name="Log").click()
         page.expect(page.locator(".log")).to_contain_text("experiment succeeded")
         page.get_by_role("tab", name="Files").click()
-        with page.expect_download() as waiting:
-            page.get_by_role("link", name="spec.txtpb").click()
-        got = pathlib.Path(waiting.value.path()).read_text(encoding="utf-8")
+        spec = self.download(page, page.get_by_role("link", name="spec.txtpb"))
+        got = pathlib.Path(spec.path()).read_text(encoding="utf-8")
         self.assertIn('name: "point_reach"', got)
-        self.assertEqual(waiting.value.suggested_filename, "first-spec.txtpb")
-        with page.expect_download() as waiting:
-            page.get_by_role("link", name="4", exact=True).click()
+        self.assertEqual(spec.suggested_filename, "first-spec.txtpb")
+        checkpoint = self.download(page, page.get_by_role("link", name="4", exact=True))
         own = self.connect().download("experiments/first/checkpoints/00000004", self.folder)
-        self.assertEqual(pathlib.Path(waiting.value.path()).read_bytes(), own.read_bytes())
+        self.assertEqual(pathlib.Path(checkpoint.path()).read_bytes(), own.read_bytes())
         page.get_by_label("Keep 4").click()
         self.wait_until(lambda: list(self.connect().checkpoints("first"))[-1].pinned, "the pin")
         page.get_by_role("tab", name="Spec").click()
@@ -98,10 +96,7 @@ class WebTest(browser.BrowserTest):
             page.expect(report.get_by_text("Interquartile mean").first).to_be_visible()
 
     def test_pause_resume_clone_cancel(self):
-        self.start_service()
-        address = self.start_web()
-        client = self.connect()
-        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
+        client, address = self.start_long()
         with self.page() as page:
             page.goto(f"{address}/experiments/long")
             self.state(page, "Running")
@@ -163,10 +158,7 @@ class WebTest(browser.BrowserTest):
     # What a page survives.
 
     def test_the_service_restarts_under_an_open_page(self):
-        self.start_service()
-        address = self.start_web()
-        client = self.connect()
-        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
+        client, address = self.start_long()
         with self.page() as page:
             page.goto(f"{address}/experiments/long")
             self.state(page, "Running")
@@ -181,10 +173,7 @@ class WebTest(browser.BrowserTest):
             self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
 
     def test_a_browser_that_stands_still_holds_up_nobody(self):
-        self.start_service()
-        address = self.start_web()
-        client = self.connect()
-        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
+        client, address = self.start_long()
         with self.page() as page:
             before = browser.chromiums()
             slow = page.context.browser.browser_type.launch(

@@ -93,7 +93,9 @@ class Life:
             size = sum(one.size_bytes for one in files if "/artifacts/evaluation/" in one.name)
             if size > _RESULTS_BYTES_MAX:
                 raise usage("evaluation", f"has {words.size(size)}: mentor report shows it")
-            self._lives = lives_of(await self._page.call(client.evaluation_shards, self._id))
+            self._lives = await self._page.call(
+                lambda: lives_of(client.evaluation_shards(self._id))
+            )
         except MentorError as error:
             self._wrong.set_text(error.message)
         if not self._lives:
