@@ -294,9 +294,10 @@ void AddFleetVerbs(Commands* commands) {
         "List what a spec can name: environments, benchmarks, signal networks, rules",
         "mentorctl catalogue\nmentorctl catalogue rule\nmentorctl catalogue rule black_box",
         [=](Session& session) { return Catalogue(session, *kind, *name); });
-    command->add_option("kind", *kind, "environment, benchmark, signal, rule or wrapper")
+    command
+        ->add_option("kind", *kind, "environment, benchmark, signal, rule, wrapper or curriculum")
         ->type_name("KIND")
-        ->check(OneOf({"environment", "benchmark", "signal", "rule", "wrapper"}));
+        ->check(OneOf({"environment", "benchmark", "signal", "rule", "wrapper", "curriculum"}));
     command->add_option("entry", *name, "Show this entry with its settings")->type_name("NAME");
   }
 }

@@ -126,6 +126,7 @@ absl::Status WebPage::WaitForAddress() {
     if (ready < 0 && errno == EINTR) continue;
     char bytes[4096];
     const ssize_t count = ready > 0 ? read(output_, bytes, sizeof(bytes)) : 0;
+    if (count < 0 && errno == EINTR) continue;
     if (count <= 0) {
       return absl::FailedPreconditionError(
           absl::StrCat(kProgram, ready > 0 ? " ended at its start" : " does not start",

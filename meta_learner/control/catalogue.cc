@@ -16,6 +16,7 @@
 #include "envs/environment.h"
 #include "envs/wrapper.h"
 #include "meta_learner/control/request_checks.h"
+#include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/store/paging.h"
 #include "methods/base/outer_rule.h"
 #include "signals/signal_network.h"
@@ -60,8 +61,8 @@ void AddEntry(const std::string& kind, const std::string& name, const std::strin
 }  // namespace
 
 absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueRequest& request) {
-  static const std::set<std::string> kinds = {"benchmark", "environment", "rule", "signal",
-                                              "wrapper"};
+  static const std::set<std::string> kinds = {"benchmark", "curriculum", "environment",
+                                              "rule",      "signal",     "wrapper"};
   if (!request.kind().empty() && !kinds.contains(request.kind())) {
     Violations violations;
     violations.Add("kind",
@@ -76,6 +77,10 @@ absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueR
   if (wanted("benchmark")) {
     for (const envs::BenchmarkEntry* entry : envs::Benchmarks())
       AddEntry("benchmark", entry->name, entry->summary, entry->options, &response);
+  }
+  if (wanted("curriculum")) {
+    for (const CurriculumEntry* entry : Curricula())
+      AddEntry("curriculum", entry->name, entry->summary, entry->options, &response);
   }
   if (wanted("environment")) {
     for (const envs::EnvironmentEntry* entry : envs::Catalogue())

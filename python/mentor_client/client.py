@@ -719,8 +719,8 @@ class Client:
         return [shard for page in pages for shard in page.shards]
 
     def catalogue(self, kind: str = "") -> List[experiment_pb2.CatalogueEntry]:
-        """Returns what a spec can name: of one kind (environment, benchmark, signal, rule, wrapper)
-        or all.
+        """Returns what a spec can name: of one kind (environment, benchmark, signal, rule, wrapper,
+        curriculum) or all.
         """
         return list(
             self._connection.call(

@@ -293,7 +293,7 @@ class ClientTest(ClusterTest):
         self.assertIn("black_box", [one.name for one in client.catalogue("rule")])
         self.assertEqual(
             {one.kind for one in client.catalogue()},
-            {"environment", "benchmark", "signal", "rule", "wrapper"},
+            {"environment", "benchmark", "signal", "rule", "wrapper", "curriculum"},
         )
         self.assertGreater(len(list(client.tasks("point_reach"))), 0)
         self.assertEqual(client.shards(), [])

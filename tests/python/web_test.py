@@ -175,15 +175,17 @@ class WebTest(browser.BrowserTest):
     def test_a_browser_that_stands_still_holds_up_nobody(self):
         client, address = self.start_long()
         with self.page() as page:
+            page.goto(f"{address}/experiments/long")
+            self.state(page, "Running")
+            # By now the first browser has all processes that its page needs.
             before = browser.chromiums()
             slow = page.context.browser.browser_type.launch(
                 executable_path=browser.CHROMIUM, args=browser.FLAGS
             )
             other = slow.new_page()
             other.expect = page.expect
-            for one in (page, other):
-                one.goto(f"{address}/experiments/long")
-                self.state(one, "Running")
+            other.goto(f"{address}/experiments/long")
+            self.state(other, "Running")
             stopped = browser.chromiums() - before
             self.assertTrue(stopped)
             for pid in stopped:
@@ -349,6 +351,14 @@ class WebTest(browser.BrowserTest):
         self.assertEqual(words.size(1), "1 bytes")
         self.assertEqual(words.size(227_400), "227 kB")
         self.assertEqual(words.spark([0, 0.5, 1, float("nan")]), "▁▅█")
+        for curve, last, blocks in (
+            (words.Curve(), "–", ""),
+            (words.Curve([(1, 0.0), (2, 0.5)], [(2, 7.0)]), "50 %", "▁▅"),
+            (words.Curve([(2, 0.0)], [(1, -10.0), (2, 1234.5)]), "1.2k", "▁█"),
+            (words.Curve([], [(1, 0.0521)]), "0.0521", "▁"),
+            (words.Curve([(1, 0.0)], []), "0 %", "▁"),
+        ):
+            self.assertEqual((curve.last, curve.blocks), (last, blocks))
         about = new.about("smoke", SMOKE.read_text(encoding="utf-8"))
         self.assertTrue(
             about.startswith("smoke: A whole run in seconds: four outer updates"), about

@@ -1,6 +1,7 @@
 """Views of mentor-web that are not about a list of experiments: fleet, catalogue, life."""
 
 import os
+import re
 import subprocess
 
 import browser
@@ -108,6 +109,8 @@ class WebViewsTest(browser.BrowserTest):
             page.expect(page.locator(".details .log")).to_contain_text("reward_forward")
             page.keyboard.press("Escape")
             page.expect(page.locator(".details")).to_be_hidden()
+            search.fill("curricula adr")
+            page.expect(cards).to_contain_text(["adr"])
             search.fill("point_reach goal")
             page.expect(cards).to_contain_text(["point_reach"])
             cards.click()
@@ -141,7 +144,15 @@ class WebViewsTest(browser.BrowserTest):
         overrides = [f"{name}={value}" for name, value in SMALL.items()]
         self.connect().create(SPECS / "hopper.txtpb", id="hop", overrides=overrides).wait()
         with self.page() as page:
+            page.goto(address)
+            # Nothing succeeds on Hopper, so its return is shown.
+            page.expect(page.locator("[row-id=hop] [col-id=curve]")).to_have_text(
+                re.compile(r"^\s*\d+(\.\d+)?\s+▁$")
+            )
             page.goto(f"{address}/experiments/hop")
+            page.expect(page.get_by_text("Nothing has succeeded so far")).to_be_visible()
+            chart = page.get_by_role("img", name="Shaped return of an episode")
+            page.expect(chart).to_be_visible()
             page.get_by_role("button", name="Life").click()
             page.expect(page.get_by_text("Shaped return along its life")).to_be_visible()
             page.expect(page.locator(".chart canvas")).to_have_count(4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from nicegui import ui
 
@@ -24,12 +24,18 @@ class Compare:
         self._page, self._ids = page, ids
         self._now: Dict[str, Experiment] = {}
         self._points_at: Dict[str, int] = {}
-        self._points: Dict[str, List[Tuple[int, float]]] = {}
+        self._curves: Dict[str, words.Curve] = {}
         heading(f"{len(ids)} experiments")
         with row("panels"):
             self._success = Lines("Success at the end of a lifetime", share=True, wide=True)
+            self._rewards = Lines("Shaped return of an episode", wide=True)
             with panel("Progress and cost", wide=True):
-                titles = {"id": "Name", "title": "Title", "state": "State", "last": "Success"}
+                titles = {
+                    "id": "Name",
+                    "title": "Title",
+                    "state": "State",
+                    "last": "Success or return",
+                }
                 titles.update(updates="Outer updates", steps="Environment steps", took="Took")
                 self._cost = table("id", **titles)
                 self._cost.add_slot("body-cell-id", _LINK)
@@ -66,7 +72,7 @@ class Compare:
             if self._points_at.get(id) == updates:
                 continue
             try:
-                self._points[id] = await self._page.call(words.curve, self._page.client, one, most)
+                self._curves[id] = await self._page.call(words.curve, self._page.client, one, most)
                 self._points_at[id] = updates
             except MentorError:
                 continue
@@ -76,7 +82,13 @@ class Compare:
         if len(self._now) < len(self._ids):
             return
         found = [self._now[id] for id in self._ids]
-        self._success.show({id: self._points.get(id, []) for id in self._ids})
+        curves = {id: self._curves.get(id, words.Curve()) for id in self._ids}
+        succeeds = any(curve.succeeds for curve in curves.values())
+        self._success.show(
+            {id: curve.success for id, curve in curves.items() if succeeds},
+            words.nothing(any(curve.success for curve in curves.values())),
+        )
+        self._rewards.show({id: curve.rewards for id, curve in curves.items()})
         self._cost.rows = [self._row(one) for one in found]
         differs = words.differences([one.spec for one in found])
         self._settings.rows = [
@@ -85,14 +97,13 @@ class Compare:
         ]
 
     def _row(self, one: Experiment) -> Dict[str, Any]:
-        last = self._points.get(one.id, [])[-1:]
         seconds = words.took(one)
         return {
             "id": one.id,
             "href": "/experiments/" + urllib.parse.quote(one.id),
             "title": one.display_name,
             "state": words.state(one),
-            "last": words.percent(last[0][1]) if last else "–",
+            "last": self._curves.get(one.id, words.Curve()).last,
             "updates": words.progress(one),
             "steps": words.number(one.progress.env_steps),
             "took": words.span(seconds) if seconds else "–",

@@ -16,6 +16,7 @@ from .page import Page, view, web
 from .parts import Lines, alert, button, field, heading, panel, row, table, text
 
 _WALL = ("wall_seconds", "collect_wall_seconds", "outer_wall_seconds")
+_MORE = ("success", "shaped_return", "env_steps")
 _LINES = 400  # Last ones of the log.
 _SHARD = {"shard": "Shard", "state": "State", "learner": "Learner", "lifetimes": "Lifetimes"}
 _SHARD.update(done="Inner iterations", steps="Environment steps")
@@ -67,6 +68,7 @@ class View:
         with ui.tab_panels(self._tabs, value="Curves", animated=False).props("keep-alive"):
             with ui.tab_panel("Curves"), row("panels"):
                 self._success = Lines("Success by part of the lifetime", share=True, wide=True)
+                self._rewards = Lines("Shaped return of an episode")
                 self._phases = Lines("Phases of an outer update, in seconds", stacked=True)
                 self._speed = Lines("Throughput, in environment steps a second")
             with ui.tab_panel("Log"), panel("What the meta-learner logged"):
@@ -116,7 +118,7 @@ class View:
 
     async def _load_points(self, one: Experiment) -> None:
         """Fetches the points that are new."""
-        names = [*words.success_names(one.spec), "success", "env_steps", *_WALL]
+        names = [*words.success_names(one.spec), *_MORE, *_WALL]
         after, most = self._last_step + 1, web().flags.points_max
         found = await self._page.call(
             self._client.metrics, self._id, names, step_min=after, max_points=most
@@ -172,7 +174,12 @@ class View:
     def _draw_charts(self, one: Experiment) -> None:
         points = {name: found for name, found in self._points.items() if found}
         names = [name for name in (*words.success_names(one.spec), "success") if name in points]
-        self._success.show({words.part_name(name, one.spec): points[name] for name in names})
+        succeeds = any(value > 0 for name in names for _, value in points[name])
+        self._success.show(
+            {words.part_name(name, one.spec): points[name] for name in names if succeeds},
+            words.nothing(bool(names)),
+        )
+        self._rewards.show({"shaped return": points.get("shaped_return", [])})
         wall, collect, outer = (dict(points.get(name, [])) for name in _WALL)
         both = sorted(wall.keys() & collect.keys() & outer.keys())
         rest = [(step, max(0.0, wall[step] - collect[step] - outer[step])) for step in both]

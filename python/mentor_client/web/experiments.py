@@ -35,12 +35,13 @@ _OPEN = """e => { if (e.event.key === 'Enter' && e.column.getColId() === 'id')
 _RENDERED = "return getElement({}).api.getRenderedNodes().map(node => node.id)"
 _BY_SUCCESS = "(a, b, x, y) => x.data.success - y.data.success"
 _STATE = "p => 'state ' + p.value.toUpperCase()"
+_FIGURE_SPACE = "\u2007"  # A space as wide as a figure.
 _COLUMNS: List[Dict[str, Any]] = [
     {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 90, "flex": 2},
     {"field": "title", "headerName": "Title", "flex": 3, "minWidth": 120},
     {"field": "state", "headerName": "State", "width": 112, ":cellClass": _STATE},
     {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 2, "minWidth": 90},
-    {"field": "curve", "headerName": "Success", "width": 205, ":comparator": _BY_SUCCESS},
+    {"field": "curve", "headerName": "Success or return", "width": 205, ":comparator": _BY_SUCCESS},
     {"field": "owner", "headerName": "Owner", "width": 120},
     {"field": "class", "headerName": "Class", "width": 95},
     {"field": "created", "headerName": "Age", ":valueFormatter": _AGE, "width": 90, "sort": "desc"},
@@ -64,10 +65,10 @@ _Row = Dict[str, Any]
 
 
 class _Curve:
-    """Success by outer update, as of some update."""
+    """Success or return by outer update, as of some update."""
 
     def __init__(self) -> None:
-        self.text, self.last, self.updates, self.asked = "", -1.0, -1, 0.0
+        self.text, self.last, self.updates, self.asked = "", -1e300, -1, 0.0
 
 
 class Experiments:
@@ -223,13 +224,12 @@ class Experiments:
             return
         curve.updates, curve.asked = updates, now
         try:
-            points = await self._page.call(words.curve, self._client, one, 12)
+            found = await self._page.call(words.curve, self._client, one, 12)
         except MentorError:
             return
-        if points:
-            curve.last = points[-1][1]
-            value = words.percent(curve.last).rjust(5, "\u2007")  # As wide as a figure.
-            curve.text = f"{value}  {words.spark([share for _, share in points])}"
+        if found.points:
+            curve.last = found.points[-1][1]
+            curve.text = f"{found.last.rjust(5, _FIGURE_SPACE)}  {found.blocks}"
             self._new.setdefault(one.name, self._known.get(one.id, one))
             self._page.changed()
 

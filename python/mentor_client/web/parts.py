@@ -101,8 +101,12 @@ class Lines:
             self._chart.set_visibility(False)
             self._chart.props["role"], self._chart.props["aria-label"] = "img", title
 
-    def show(self, lines: Mapping[str, Iterable[Tuple[float, Optional[float]]]]) -> None:
-        """Lines by name, each a sequence of points."""
+    def show(
+        self,
+        lines: Mapping[str, Iterable[Tuple[float, Optional[float]]]],
+        nothing: str = "No points yet",
+    ) -> None:
+        """Lines by name, each a sequence of points; where there are none, the words."""
         found = {name: [list(point) for point in points] for name, points in lines.items()}
         series = [
             {
@@ -115,6 +119,7 @@ class Lines:
             for name, points in found.items()
             if points
         ]
+        self._empty.set_text(nothing)
         self._empty.set_visibility(not series)
         self._chart.set_visibility(bool(series))
         self._chart.options["series"] = [{**one, **self._area} for one in series]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from google.protobuf.message import Message
 
@@ -47,9 +47,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def spark(values: Sequence[float]) -> str:
-    """Success rates as blocks, each on the scale from 0 to 1."""
-    kept = [value for value in values if math.isfinite(value)]
+def figure(value: float) -> str:
+    """Three digits."""
+    return number(value) if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def spark(values: Sequence[float], low: float = 0.0, high: float = 1.0) -> str:
+    """Values as blocks, each on the scale from low to high."""
+    span = (high - low) or 1.0
+    kept = [(value - low) / span for value in values if math.isfinite(value)]
     return "".join(_BLOCKS[min(7, max(0, int(value * 8)))] for value in kept)
 
 
@@ -134,18 +140,52 @@ def success_names(spec: ExperimentSpec, most: int = 8) -> List[str]:
     return [f"seg{part}" for part in parts]
 
 
-def curve(client: Client, one: Experiment, most: int) -> List[Tuple[int, float]]:
-    """Success at the end of a lifetime by outer update; a call."""
+class Curve(NamedTuple):
+    """By outer update."""
+
+    success: List[Tuple[int, float]] = []  # At the end of a lifetime.
+    rewards: List[Tuple[int, float]] = []  # The shaped return of an episode.
+
+    @property
+    def succeeds(self) -> bool:
+        return any(share > 0 for _, share in self.success)
+
+    @property
+    def points(self) -> List[Tuple[int, float]]:
+        """Success, or the return where nothing succeeds."""
+        return self.success if self.succeeds else self.rewards or self.success
+
+    @property
+    def last(self) -> str:
+        if not self.points:
+            return "–"
+        return (percent if self.points is self.success else figure)(self.points[-1][1])
+
+    @property
+    def blocks(self) -> str:
+        values = [value for _, value in self.points]
+        if self.points is self.success or not values:
+            return spark(values)
+        return spark(values, min(values), max(values))
+
+
+def curve(client: Client, one: Experiment, most: int) -> Curve:
+    """A call."""
     last = success_names(one.spec)[-1]
-    found = client.metrics(one.name, [last, "success"], max_points=most)
-    series = found[last] if found[last].steps else found["success"]
-    return list(zip(series.steps, series.mean))
+    found = client.metrics(one.name, [last, "success", "shaped_return"], max_points=most)
+    series = found[last] if found[last].steps else found["success"], found["shaped_return"]
+    return Curve(*(list(zip(one.steps, one.mean)) for one in series))
 
 
 def took(one: Experiment) -> float:
     """Seconds from the first start to the end; 0 before that."""
     span_ns = one.proto.end_time.ToNanoseconds() - one.proto.start_time.ToNanoseconds()
     return max(0.0, span_ns / 1e9)
+
+
+def nothing(points: bool) -> str:
+    """In the place of a chart of success."""
+    return "Nothing has succeeded so far" if points else "No points yet"
 
 
 def part_name(metric: str, spec: ExperimentSpec) -> str:
