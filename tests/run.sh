@@ -66,10 +66,12 @@ if [ "$preset" = asan ]; then
   export ASAN_OPTIONS=alloc_dealloc_mismatch=0
 fi
 # Programs sync what they keep. In memory that costs nothing, so tests use memory where there is
-# room. Servers that run as another user make folders there, too.
-room=$(df --output=avail -B 1M /dev/shm 2>/dev/null | tail -n 1 || echo 0)
-if [ -z "${TMPDIR:-}" ] && [ "$room" -ge 4096 ]; then
-  TMPDIR=$(mktemp -d /dev/shm/mentor-tests-XXXXXX)
+# room. What libraries leave in the folder goes with it. Servers that run as another user make
+# folders there, too.
+if [ -z "${TMPDIR:-}" ]; then
+  room=$(df --output=avail -B 1M /dev/shm 2>/dev/null | tail -n 1 || echo 0)
+  if [ "$room" -ge 4096 ]; then TMPDIR=/dev/shm; else TMPDIR=/tmp; fi
+  TMPDIR=$(mktemp -d "$TMPDIR/mentor-tests-XXXXXX")
   export TMPDIR
   chmod 1777 "$TMPDIR"
   trap 'rm -rf "$TMPDIR"' EXIT
