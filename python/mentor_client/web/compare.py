@@ -83,16 +83,15 @@ class Compare:
             return
         found = [self._now[id] for id in self._ids]
         curves = {id: self._curves.get(id, words.Curve()) for id in self._ids}
-        succeeds = any(curve.succeeds for curve in curves.values())
         self._success.show(
-            {id: curve.success for id, curve in curves.items() if succeeds},
+            {id: curve.success if curve.succeeds else [] for id, curve in curves.items()},
             words.nothing(any(curve.success for curve in curves.values())),
         )
         self._rewards.show({id: curve.rewards for id, curve in curves.items()})
         self._cost.rows = [self._row(one) for one in found]
         differs = words.differences([one.spec for one in found])
         self._settings.rows = [
-            {"path": path, **{f"v{number}": value or "–" for number, value in enumerate(values)}}
+            {"path": path, **{f"v{number}": value for number, value in enumerate(values)}}
             for path, values in differs.items()
         ]
 
@@ -112,8 +111,7 @@ class Compare:
     async def _compute(self) -> None:
         self._button.set_enabled(False)
         self._report.clear()
-        with self._report:
-            await report.show(self._page, self._ids)
+        await report.show(self._page, self._ids, self._report)
         self._button.set_enabled(True)
 
 

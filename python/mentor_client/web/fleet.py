@@ -49,9 +49,8 @@ def waits_for(one: Experiment, active: Sequence[Experiment], peers: Any, shards:
         return reasons.get(one.proto.pause_reason, "someone who resumes it")
     if one.state != "RUNNING":
         return ""
-    told = one.activity.partition("waiting for ")[2]
-    if told:
-        return told
+    if words.waits_for(one):
+        return words.waits_for(one)
     learners = sum(map(is_learner, peers))
     if not learners:
         return "learners"
@@ -99,7 +98,7 @@ class Fleet:
         self._wrong = alert()
         with panel("What waits for what"):
             titles = dict(id="Experiment", state="State", waits="Waits for")
-            titles.update(progress="Outer updates", speed="Steps a second", priority="Class")
+            titles.update(progress="Outer updates", speed="Steps a second", priority="Priority")
             self._waits = table("id", **titles)
             self._waits.props('no-data-label="No experiment runs or waits."')
             self._waits.add_slot("body-cell-id", _EXPERIMENT)

@@ -87,9 +87,8 @@ class Lines:
             self._chart = ui.echart(
                 {
                     "animation": False,
-                    "color": _COLOURS,
                     "grid": {"left": 8, "right": 16, "top": 40, "bottom": 28, "containLabel": True},
-                    "legend": {**legend, "textStyle": _INK},
+                    "legend": {**legend, "textStyle": {**_INK, "lineHeight": 18}},
                     "tooltip": {"trigger": "axis", "renderMode": "richText", "confine": True},
                     "xAxis": x_axis,
                     "yAxis": [y_axis, {**y_axis, "splitLine": {"show": False}}]
@@ -115,8 +114,9 @@ class Lines:
                 "data": points,
                 "showSymbol": len(points) < 2,
                 "yAxisIndex": int(name == self._right),
+                "color": _COLOURS[number % len(_COLOURS)],  # The same, whoever else has points.
             }
-            for name, points in found.items()
+            for number, (name, points) in enumerate(found.items())
             if points
         ]
         self._empty.set_text(nothing)
