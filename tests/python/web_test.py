@@ -338,6 +338,8 @@ class WebTest(browser.BrowserTest):
 
     def test_places_and_numbers_in_words(self):
         sys.path.insert(0, str(browser.WHEELS / "web"))
+        from mentor_client.experiment import Experiment
+        from mentor_client.v1.experiment_pb2 import Experiment as ExperimentProto
         from mentor_client.web import new, words
 
         lines = new.lines_of(
@@ -363,6 +365,17 @@ class WebTest(browser.BrowserTest):
         self.assertEqual(words.size(1), "1 bytes")
         self.assertEqual(words.size(227_400), "227 kB")
         self.assertEqual(words.spark([0, 0.5, 1, float("nan")]), "▁▅█")
+        for updates, evaluated, of, done in (
+            (0, 0, 0, 0),
+            (3, 0, 0, 0.75),
+            (4, 0, 8, 0),
+            (4, 6, 8, 0.75),
+        ):
+            proto = ExperimentProto()
+            proto.progress.outer_updates, proto.progress.outer_updates_total = updates, 4
+            proto.progress.evaluation_lifetimes = evaluated
+            proto.progress.evaluation_lifetimes_total = of
+            self.assertEqual(words.done(Experiment(None, proto)), done)
         for curve, last, blocks in (
             (words.Curve(), "–", ""),
             (words.Curve([(1, 0.0), (2, 0.5)], [(2, 7.0)]), "50 %", "▁▅"),

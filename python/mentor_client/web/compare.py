@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from typing import Any, Dict, List
 
 from nicegui import ui
@@ -16,7 +15,6 @@ from .parts import Lines, button, heading, panel, row, table, text
 
 _MOST = 16
 _POINTS_AGE_S = 5.0
-_LINK = '<q-td :props="props"><a :href="props.row.href">{{ props.value }}</a></q-td>'
 
 
 class Compare:
@@ -38,7 +36,6 @@ class Compare:
                 }
                 titles.update(updates="Outer updates", steps="Environment steps", took="Took")
                 self._cost = table("id", **titles)
-                self._cost.add_slot("body-cell-id", _LINK)
             with panel("Statistics", wide=True):
                 text(
                     "Intervals over seeds, interquartile means, differences and cost, from the "
@@ -99,7 +96,7 @@ class Compare:
         seconds = words.took(one)
         return {
             "id": one.id,
-            "href": "/experiments/" + urllib.parse.quote(one.id),
+            "href": f"/experiments/{one.id}",
             "title": one.display_name,
             "state": words.state(one),
             "last": self._curves.get(one.id, words.Curve()).last,

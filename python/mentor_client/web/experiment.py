@@ -19,7 +19,6 @@ _MORE = ("success", "shaped_return", "env_steps")
 _LINES = 400  # Last ones of the log.
 _SHARD = {"shard": "Shard", "state": "State", "learner": "Learner", "lifetimes": "Lifetimes"}
 _SHARD.update(done="Inner iterations", steps="Environment steps")
-_LINK = '<q-td :props="props"><a :href="props.row.href" download>{{ props.value }}</a></q-td>'
 _PIN = """<q-td :props="props"><q-toggle dense :model-value="props.value"
   :aria-label="'Keep ' + props.row.name"
   @update:model-value="v => $parent.$emit('pin', props.row.name, v)"/></q-td>"""
@@ -86,8 +85,6 @@ class View:
                     self._artifacts = table("name", name="File", size="Size", kind="Type")
             with ui.tab_panel("Spec"), panel("Settings"):
                 self._build_spec()
-        for one in (self._checkpoints, self._artifacts):
-            one.add_slot("body-cell-name", _LINK)
         self._checkpoints.add_slot("body-cell-pinned", _PIN)
         self._checkpoints.on("pin", self._pin)
 
@@ -224,8 +221,8 @@ class View:
         artifacts = await self._page.try_call(client.artifacts, self._id)
 
         def file(one: Any, name: str, **more: Any) -> Dict[str, Any]:
-            href = "/download/" + urllib.parse.quote(one.name)
-            return {"name": name, "href": href, "size": words.size(one.size_bytes), **more}
+            link = {"href": "/download/" + urllib.parse.quote(one.name), "download": ""}
+            return {"name": name, **link, "size": words.size(one.size_bytes), **more}
 
         self._checkpoints.rows = [
             file(one, str(one.outer_step), at=words.clock(one.create_time), pinned=one.pinned)

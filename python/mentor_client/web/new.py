@@ -113,7 +113,7 @@ def how_long(client: Client, spec: ExperimentSpec) -> str:
     if last is None or not last.progress.env_steps:
         return said
     seconds = steps / last.progress.env_steps * words.took(last)
-    return f"{said}, about {words.span(seconds)} at the speed of {last.id}"
+    return f"{said}, about {words.span(max(1.0, seconds))} at the speed of {last.id}"
 
 
 class New:

@@ -77,7 +77,7 @@ async def run(
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
-        errors = [line for line in wrong if line.startswith("error:")] or wrong[-3:]
+        errors = [line[7:] for line in wrong if line.startswith("error: ")] or wrong[-3:]
         raise RuntimeError("\n".join(errors)[:2000])
     return printed.decode("utf-8", "replace")
 
