@@ -37,6 +37,11 @@ class WebTest(browser.BrowserTest):
         self.assertEqual(pathlib.Path(checkpoint.path()).read_bytes(), own.read_bytes())
         page.get_by_label("Keep 4").click()
         self.wait_until(lambda: list(self.connect().checkpoints("first"))[-1].pinned, "the pin")
+        page.get_by_role("button", name="Report").click()
+        report = page.frame_locator("iframe")
+        page.expect(report.get_by_text("The run made 4 outer updates").first).to_be_visible()
+        page.get_by_role("button", name="Close").click()
+        page.expect(page.locator("iframe")).to_have_count(0)
         page.get_by_role("tab", name="Spec").click()
         page.expect(page.locator("tr", has_text="rule.clip").first).to_be_visible()
         page.expect(page.locator("tr", has_text="rule.k ").locator(".is-default")).to_have_count(0)
@@ -103,8 +108,15 @@ class WebTest(browser.BrowserTest):
             page.expect(page.locator(".chart canvas").first).to_be_visible()
             page.get_by_role("tab", name="Shards").click()
             page.expect(page.locator("td", has_text="of 3").first).to_be_visible()
+            # More updates than the list has points.
+            self.wait_until(lambda: self.updates(page) > 30, "updates")
             page.get_by_role("button", name="Pause").click()
             self.state(page, "Paused")
+            page.get_by_role("link", name="Experiments").click()
+            last = client.metrics("long", ["seg2"])["seg2"].mean[-1]
+            shown = page.locator("[row-id=long] [col-id=curve]")
+            page.expect(shown).to_have_text(re.compile(rf"^\s*{100 * last:.0f} %\s+.{{12}}$"))
+            page.go_back()
             page.get_by_role("button", name="Clone").click()
             page.get_by_label("Changed fields").fill("rule.nonsense=1")
             page.get_by_label("Name of the new one").fill("copy")
@@ -326,6 +338,8 @@ class WebTest(browser.BrowserTest):
 
     def test_places_and_numbers_in_words(self):
         sys.path.insert(0, str(browser.WHEELS / "web"))
+        from mentor_client.experiment import Experiment
+        from mentor_client.v1.experiment_pb2 import Experiment as ExperimentProto
         from mentor_client.web import new, words
 
         lines = new.lines_of(
@@ -351,6 +365,17 @@ class WebTest(browser.BrowserTest):
         self.assertEqual(words.size(1), "1 bytes")
         self.assertEqual(words.size(227_400), "227 kB")
         self.assertEqual(words.spark([0, 0.5, 1, float("nan")]), "▁▅█")
+        for updates, evaluated, of, done in (
+            (0, 0, 0, 0),
+            (3, 0, 0, 0.75),
+            (4, 0, 8, 0),
+            (4, 6, 8, 0.75),
+        ):
+            proto = ExperimentProto()
+            proto.progress.outer_updates, proto.progress.outer_updates_total = updates, 4
+            proto.progress.evaluation_lifetimes = evaluated
+            proto.progress.evaluation_lifetimes_total = of
+            self.assertEqual(words.done(Experiment(None, proto)), done)
         for curve, last, blocks in (
             (words.Curve(), "–", ""),
             (words.Curve([(1, 0.0), (2, 0.5)], [(2, 7.0)]), "50 %", "▁▅"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from typing import Any, Dict, List
 
 from nicegui import ui
@@ -16,7 +15,6 @@ from .parts import Lines, button, heading, panel, row, table, text
 
 _MOST = 16
 _POINTS_AGE_S = 5.0
-_LINK = '<q-td :props="props"><a :href="props.row.href">{{ props.value }}</a></q-td>'
 
 
 class Compare:
@@ -38,7 +36,6 @@ class Compare:
                 }
                 titles.update(updates="Outer updates", steps="Environment steps", took="Took")
                 self._cost = table("id", **titles)
-                self._cost.add_slot("body-cell-id", _LINK)
             with panel("Statistics", wide=True):
                 text(
                     "Intervals over seeds, interquartile means, differences and cost, from the "
@@ -83,16 +80,15 @@ class Compare:
             return
         found = [self._now[id] for id in self._ids]
         curves = {id: self._curves.get(id, words.Curve()) for id in self._ids}
-        succeeds = any(curve.succeeds for curve in curves.values())
         self._success.show(
-            {id: curve.success for id, curve in curves.items() if succeeds},
+            {id: curve.success if curve.succeeds else [] for id, curve in curves.items()},
             words.nothing(any(curve.success for curve in curves.values())),
         )
         self._rewards.show({id: curve.rewards for id, curve in curves.items()})
         self._cost.rows = [self._row(one) for one in found]
         differs = words.differences([one.spec for one in found])
         self._settings.rows = [
-            {"path": path, **{f"v{number}": value or "–" for number, value in enumerate(values)}}
+            {"path": path, **{f"v{number}": value for number, value in enumerate(values)}}
             for path, values in differs.items()
         ]
 
@@ -100,7 +96,7 @@ class Compare:
         seconds = words.took(one)
         return {
             "id": one.id,
-            "href": "/experiments/" + urllib.parse.quote(one.id),
+            "href": f"/experiments/{one.id}",
             "title": one.display_name,
             "state": words.state(one),
             "last": self._curves.get(one.id, words.Curve()).last,
@@ -112,8 +108,7 @@ class Compare:
     async def _compute(self) -> None:
         self._button.set_enabled(False)
         self._report.clear()
-        with self._report:
-            await report.show(self._page, self._ids)
+        await report.show(self._page, self._ids, self._report)
         self._button.set_enabled(True)
 
 

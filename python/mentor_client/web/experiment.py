@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import urllib.parse
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from ..client import WatchEvent
 from ..errors import MentorError
@@ -20,7 +19,6 @@ _MORE = ("success", "shaped_return", "env_steps")
 _LINES = 400  # Last ones of the log.
 _SHARD = {"shard": "Shard", "state": "State", "learner": "Learner", "lifetimes": "Lifetimes"}
 _SHARD.update(done="Inner iterations", steps="Environment steps")
-_LINK = '<q-td :props="props"><a :href="props.row.href" download>{{ props.value }}</a></q-td>'
 _PIN = """<q-td :props="props"><q-toggle dense :model-value="props.value"
   :aria-label="'Keep ' + props.row.name"
   @update:model-value="v => $parent.$emit('pin', props.row.name, v)"/></q-td>"""
@@ -55,9 +53,12 @@ class View:
                 "Resume": button("Resume", lambda: self._change(client.resume)),
                 "Cancel": button("Cancel", self._cancel),
                 "Clone": button("Clone", self._clone),
+                "New": button("New like this", self._like),
                 "Report": button("Report", self._report, "flat"),
                 "Life": button("Life", self._life, "flat"),
             }
+            for one in self._buttons.values():
+                one.set_enabled(False)  # Until it is known what there is.
         with panel("Progress"):
             self._facts_at = row("facts")
             self._bar = ui.linear_progress(0, show_value=False).props('aria-label="Progress"')
@@ -70,7 +71,7 @@ class View:
                 self._success = Lines("Success by part of the lifetime", share=True, wide=True)
                 self._rewards = Lines("Shaped return of an episode")
                 self._phases = Lines("Phases of an outer update, in seconds", stacked=True)
-                self._speed = Lines("Throughput, in environment steps a second")
+                self._speed = Lines("Throughput, in environment steps a second", wide=True)
             with ui.tab_panel("Log"), panel("What the meta-learner logged"):
                 self._log_at = text("", "log", "tabindex=0")
             with ui.tab_panel("Shards"), panel("Shards at work or waiting"):
@@ -84,18 +85,15 @@ class View:
                     self._artifacts = table("name", name="File", size="Size", kind="Type")
             with ui.tab_panel("Spec"), panel("Settings"):
                 self._build_spec()
-        for one in (self._checkpoints, self._artifacts):
-            one.add_slot("body-cell-name", _LINK)
         self._checkpoints.add_slot("body-cell-pinned", _PIN)
         self._checkpoints.on("pin", self._pin)
 
     def _build_spec(self) -> None:
         with row():
-            self._other = field(ui.input("Difference to"), "clearable debounce=400")
+            name = ui.input("Difference to", placeholder="name of an experiment")
+            self._other = field(name, "clearable stack-label debounce=400")
             self._other.on_value_change(self._draw_spec)
             self._all = ui.switch("Defaults too", value=True, on_change=self._draw_spec)
-            ui.space()
-            ui.link("Start another one like this", f"/new?like={urllib.parse.quote(self._id)}")
         self._spec_wrong = alert()
         self._spec = table("path", path="Setting", value="Value", other="")
         for name in ("path", "value"):
@@ -145,12 +143,12 @@ class View:
         why = one.error if one.state != "RUNNING" else None
         self._wrong.set_text(f"{why.reason}: {why.message}" if why else "")
         facts = words.facts(one)
-        for name in [*self._facts, *(name for name in facts if name not in self._facts)]:
+        for name, value in facts.items():
             if name not in self._facts:
                 with self._facts_at, row(""):
                     text(name, "name")
                     self._facts[name] = text("", "value")
-            self._facts[name].set_text(facts.get(name, "–"))
+            self._facts[name].set_text(value)
         self._bar.set_value(round(words.done(one), 3))
         begun = one.progress.outer_updates > 0
         for name, may in (
@@ -158,8 +156,9 @@ class View:
             ("Resume", one.state in ("PAUSED", "PAUSING")),
             ("Cancel", not one.is_final and one.state != "CANCELLING"),
             ("Clone", begun),
+            ("New", True),
             ("Report", begun),
-            ("Life", begun),
+            ("Life", one.progress.evaluation_lifetimes > 0),
         ):
             self._buttons[name].set_enabled(may and not self._gone)
         mark = f"{one.state} {one.progress.outer_updates}"
@@ -222,8 +221,8 @@ class View:
         artifacts = await self._page.try_call(client.artifacts, self._id)
 
         def file(one: Any, name: str, **more: Any) -> Dict[str, Any]:
-            href = "/download/" + urllib.parse.quote(one.name)
-            return {"name": name, "href": href, "size": words.size(one.size_bytes), **more}
+            link = {"href": "/download/" + urllib.parse.quote(one.name), "download": ""}
+            return {"name": name, **link, "size": words.size(one.size_bytes), **more}
 
         self._checkpoints.rows = [
             file(one, str(one.outer_step), at=words.clock(one.create_time), pinned=one.pinned)
@@ -245,10 +244,12 @@ class View:
                 rows = [{"path": path, "value": a, "other": b} for path, (a, b) in found.items()]
             else:
                 rows = words.all_settings(one.spec, await self._page.call(self._client.catalogue))
+            self._spec.columns[1]["label"] = self._id if other else "Value"
             self._spec.columns[2]["label"] = other
             self._spec.rows = [row for row in rows if self._all.value or not row.get("plain")]
             self._spec_wrong.set_text("")
         except MentorError as error:
+            self._spec.rows = []
             self._page.say(error, self._spec_wrong)
 
     # Changing.
@@ -279,6 +280,7 @@ class View:
             for part in (at, id, changed):
                 part.classes("dialog-field")
             text("One field a line, as in the spec: rule.learning_rate=3e-4", "quiet")
+            text("It goes on with what was learned by then. New like this begins anew.", "quiet")
             wrong = alert()
 
             async def clone() -> None:
@@ -295,20 +297,25 @@ class View:
                     )
                     ui.navigate.to(f"/experiments/{made.id}")
                 except MentorError as error:
-                    wrong.set_text(error.message)
+                    wrong.set_text(error.message.replace("--set ", ""))
 
             with row():
                 button("Clone", clone, "unelevated")
                 button("Back", dialog.close, "flat")
         await self._page.answer(dialog)
 
+    def _like(self) -> None:
+        ui.navigate.to(f"/new?like={urllib.parse.quote(self._id)}")
+
     def _life(self) -> None:
         ui.navigate.to(f"/experiments/{urllib.parse.quote(self._id)}/life")
 
     async def _report(self) -> None:
-        with ui.dialog().props("maximized aria-label=Report") as dialog, ui.card():
+        with ui.dialog().props("maximized aria-label=Report") as dialog, ui.card() as place:
             button("Close", dialog.close, "flat")
-            await asyncio.gather(report.show(self._page, [self._id]), self._page.answer(dialog))
+        making = background_tasks.create(report.show(self._page, [self._id], place))
+        await self._page.answer(dialog)
+        making.cancel()
 
 
 @view("/experiments/{id}", "Experiment", listed=False)

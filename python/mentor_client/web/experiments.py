@@ -28,8 +28,7 @@ _AGE = """p => { const s = Math.max(0, Date.now() / 1000 - p.value);
 _BAR = """p => ({background:
   `linear-gradient(90deg, var(--soft) ${p.data.done * 100}%, transparent 0)`})"""
 _NARROW = """e => { const wide = e.clientWidth > 720;
-  e.api.setColumnsVisible(['title', 'owner', 'class', 'created'], wide);
-  e.api.setColumnsVisible(['curve'], e.clientWidth > 480); }"""
+  e.api.setColumnsVisible(['title', 'owner', 'class', 'created'], wide); }"""
 _OPEN = """e => { if (e.event.key === 'Enter' && e.column.getColId() === 'id')
   location.href = '/experiments/' + encodeURIComponent(e.data.id); }"""
 _RENDERED = "return getElement({}).api.getRenderedNodes().map(node => node.id)"
@@ -37,13 +36,13 @@ _BY_SUCCESS = "(a, b, x, y) => x.data.success - y.data.success"
 _STATE = "p => 'state ' + p.value.toUpperCase()"
 _FIGURE_SPACE = "\u2007"  # A space as wide as a figure.
 _COLUMNS: List[Dict[str, Any]] = [
-    {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 90, "flex": 2},
+    {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 110, "flex": 2},
     {"field": "title", "headerName": "Title", "flex": 3, "minWidth": 120},
     {"field": "state", "headerName": "State", "width": 112, ":cellClass": _STATE},
-    {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 2, "minWidth": 90},
+    {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 3, "minWidth": 110},
     {"field": "curve", "headerName": "Success or return", "width": 205, ":comparator": _BY_SUCCESS},
-    {"field": "owner", "headerName": "Owner", "width": 120},
-    {"field": "class", "headerName": "Class", "width": 95},
+    {"field": "owner", "headerName": "Owner", "width": 90},
+    {"field": "class", "headerName": "Priority", "width": 95},
     {"field": "created", "headerName": "Age", ":valueFormatter": _AGE, "width": 90, "sort": "desc"},
 ]
 _GRID = {
@@ -55,7 +54,7 @@ _GRID = {
     "defaultColDef": {"sortable": True, "resizable": True, "suppressMovable": True},
     "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
     "selectionColumnDef": {"width": 44, "maxWidth": 44, "pinned": "left"},
-    "overlayNoRowsTemplate": "No experiment",
+    "overlayNoRowsTemplate": "No experiment. New begins one.",
     "rowHeight": 36,
     "headerHeight": 38,
 }
@@ -86,7 +85,7 @@ class Experiments:
         with row():
             self._filter = field(
                 ui.input("Filter", placeholder='state=RUNNING AND labels.team="a"', value=filter),
-                "clearable debounce=300 spellcheck=false",
+                "clearable stack-label debounce=300 spellcheck=false",
             )
             self._filter.classes("grow").on_value_change(self._refilter)
             self._buttons = {
@@ -162,12 +161,12 @@ class Experiments:
     # Rows.
 
     def _row_of(self, one: Experiment) -> _Row:
-        curve = self._curves.get(one.id) or _Curve()
+        curve, waits = self._curves.get(one.id) or _Curve(), words.waits_for(one)
         return {
             "id": one.id,
             "title": one.display_name,
             "state": words.state(one),
-            "progress": words.progress(one),
+            "progress": f"{words.progress(one)}{waits and ', waits for '}{waits}",
             "done": words.done(one),
             "curve": curve.text,
             "success": curve.last,
@@ -224,7 +223,7 @@ class Experiments:
             return
         curve.updates, curve.asked = updates, now
         try:
-            found = await self._page.call(words.curve, self._client, one, 12)
+            found = await self._page.call(words.curve, self._client, one, 11)
         except MentorError:
             return
         if found.points:

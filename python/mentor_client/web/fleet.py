@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-import urllib.parse
 from typing import Any, Dict, List, Sequence, Tuple
 
 from ..errors import MentorError
@@ -17,7 +16,6 @@ from .parts import alert, heading, panel, table, text
 _LOOK_S = 2.0
 _ROWS_MAX = 200  # A table is drawn whole at each look.
 _ACTIVE = "state!=SUCCEEDED AND state!=FAILED AND state!=CANCELLED"
-_EXPERIMENT = '<q-td :props="props"><a :href="props.row.href">{{ props.value }}</a></q-td>'
 _PEER = """<q-td :props="props" :class="props.row.depth">
   <span :title="props.row.name">{{ props.value }}</span></q-td>"""
 _NOTE = '<q-td :props="props" style="min-width: 11rem">{{ props.value }}</q-td>'
@@ -49,9 +47,8 @@ def waits_for(one: Experiment, active: Sequence[Experiment], peers: Any, shards:
         return reasons.get(one.proto.pause_reason, "someone who resumes it")
     if one.state != "RUNNING":
         return ""
-    told = one.activity.partition("waiting for ")[2]
-    if told:
-        return told
+    if words.waits_for(one):
+        return words.waits_for(one)
     learners = sum(map(is_learner, peers))
     if not learners:
         return "learners"
@@ -99,10 +96,9 @@ class Fleet:
         self._wrong = alert()
         with panel("What waits for what"):
             titles = dict(id="Experiment", state="State", waits="Waits for")
-            titles.update(progress="Outer updates", speed="Steps a second", priority="Class")
+            titles.update(progress="Outer updates", speed="Steps a second", priority="Priority")
             self._waits = table("id", **titles)
             self._waits.props('no-data-label="No experiment runs or waits."')
-            self._waits.add_slot("body-cell-id", _EXPERIMENT)
         with panel("Learners and actors"):
             titles = dict(peer="Peer", note="Now", work="Work", speed="Steps a second")
             titles.update(threads="Threads", trip="Round trip", since="Connected", host="Host")
@@ -139,7 +135,7 @@ class Fleet:
         self._waits.rows = [
             {
                 "id": one.id,
-                "href": f"/experiments/{urllib.parse.quote(one.id)}",
+                "href": f"/experiments/{one.id}",
                 "state": words.state(one),
                 "priority": words.priority(one),
                 "progress": words.progress(one),

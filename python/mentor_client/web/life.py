@@ -47,7 +47,7 @@ def lives_of(shards: Sequence[EvaluationShard]) -> Dict[_Agent, Dict[str, Evalua
 
 
 def _name(agent: _Agent) -> str:
-    return "{1}, goal {2}, {0}".format(*agent)
+    return "{1}, {0} goal {2}".format(*agent)
 
 
 def by_iteration(values: Sequence[float], counts: Sequence[int]) -> List[Tuple[float, float]]:
@@ -143,9 +143,10 @@ class Life:
                 for name, one in lives.items()
             }
         )
-        done = f"{len(life.episode_success)} episodes, {sum(life.episode_success):.0f} successful."
-        after = life.deterministic_success
-        if after:
+        done, after = f"{len(life.episode_success)} episodes.", life.deterministic_success
+        if self._succeeds:
+            done = f"{done[:-1]}, {sum(life.episode_success):.0f} successful."
+        if after and self._succeeds:
             done += f" After its life, without noise: {sum(after):.0f} of {len(after)}."
         length, count = episode_steps(life), len(life.segment_episodes)
         if not life.signal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -106,11 +107,13 @@ def how_long(client: Client, spec: ExperimentSpec) -> str:
     steps *= spec.lifetime.iterations * spec.lifetime.steps_per_iteration
     said = f"{words.number(steps)} environment steps of meta-training"
     same = f'state=SUCCEEDED AND benchmark="{spec.benchmark.name}"'
-    last = next(client.list(same, "create_time desc", page_size=1), None)
+    newest = itertools.islice(client.list(same, "create_time desc", page_size=10), 10)
+    # A clone counts the steps of its source, and the time of its own ones.
+    last = next((one for one in newest if not one.proto.source_checkpoint), None)
     if last is None or not last.progress.env_steps:
         return said
     seconds = steps / last.progress.env_steps * words.took(last)
-    return f"{said}, about {words.span(seconds)} at the speed of {last.id}"
+    return f"{said}, about {words.span(max(1.0, seconds))} at the speed of {last.id}"
 
 
 class New:
@@ -125,6 +128,7 @@ class New:
             start.classes("grow").on_value_change(lambda event: self._fill(event.value))
             self._id = field(ui.input("Name", placeholder="chosen by the service"))
             self._create = button("Create", self._submit, "unelevated")
+            self._create.set_enabled(False)
         self._long = text("", "quiet")
         with panel("Spec"):
             self._editor = ui.codemirror(
@@ -141,7 +145,9 @@ class New:
         client = self._page.client
         if self._like:
             one = await self._page.call(client.get, self._like)
-            self._editor.set_value(text_format.MessageToString(one.spec, as_utf8=True))
+            spec = text_format.MessageToString(one.spec, as_utf8=True)
+            option = r"option {\s+(name: .*)\s+(value: .*)\s+}"
+            self._editor.set_value(re.sub(option, r"option { \1 \2 }", spec))
         known = json.dumps(completions(await self._page.call(client.catalogue)))
         self._page.browser.run_javascript(_COMPLETE % (known, self._editor.id))
 

@@ -9,6 +9,9 @@ from nicegui import ui
 # Readable on white and on the dark ground, and apart for eyes that see fewer colours.
 _COLOURS = ["#5468d4", "#d9782d", "#2f9e6e", "#c2528b", "#8a7a2f", "#3a9cc2", "#9a62c9", "#7a7f8e"]
 _INK = {"color": "#7c8190"}
+_LINK = """<q-td :props="props"><a v-if="props.row.href" :href="props.row.href"
+  :download="props.row.download">{{ props.value }}</a>
+  <span v-else>{{ props.value }}</span></q-td>"""
 
 
 def text(words: str = "", style: str = "", props: str = "") -> ui.label:
@@ -47,12 +50,14 @@ def panel(title: str, wide: bool = False) -> ui.element:
 
 
 def table(key: str, **titles: str) -> ui.table:
-    """A table of texts: columns by the name of their field."""
+    """A table of texts: columns by the name of their field. The first is a link where a row has an
+    `href`, with `download` of a file."""
     columns = [
         {"name": name, "label": title, "field": name, "align": "left", "sortable": True}
         for name, title in titles.items()
     ]
     rows = ui.table(rows=[], columns=columns, row_key=key, pagination=0).classes("table")
+    rows.add_slot(f"body-cell-{next(iter(titles))}", _LINK)
     return rows.props('flat dense wrap-cells hide-pagination no-data-label="Nothing here"')
 
 
@@ -87,9 +92,8 @@ class Lines:
             self._chart = ui.echart(
                 {
                     "animation": False,
-                    "color": _COLOURS,
                     "grid": {"left": 8, "right": 16, "top": 40, "bottom": 28, "containLabel": True},
-                    "legend": {**legend, "textStyle": _INK},
+                    "legend": {**legend, "textStyle": {**_INK, "lineHeight": 18}},
                     "tooltip": {"trigger": "axis", "renderMode": "richText", "confine": True},
                     "xAxis": x_axis,
                     "yAxis": [y_axis, {**y_axis, "splitLine": {"show": False}}]
@@ -115,8 +119,9 @@ class Lines:
                 "data": points,
                 "showSymbol": len(points) < 2,
                 "yAxisIndex": int(name == self._right),
+                "color": _COLOURS[number % len(_COLOURS)],  # The same, whoever else has points.
             }
-            for name, points in found.items()
+            for number, (name, points) in enumerate(found.items())
             if points
         ]
         self._empty.set_text(nothing)

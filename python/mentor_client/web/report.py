@@ -77,15 +77,15 @@ async def run(
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
-        errors = [line for line in wrong if line.startswith("error:")] or wrong[-3:]
+        errors = [line[7:] for line in wrong if line.startswith("error: ")] or wrong[-3:]
         raise RuntimeError("\n".join(errors)[:2000])
     return printed.decode("utf-8", "replace")
 
 
-async def show(page: Page, ids: Sequence[str]) -> None:
-    """Fetches the experiments, and shows their report or their comparison here."""
-    status = ui.label().classes("quiet").props("role=status")
-    place = ui.element("div")
+async def show(page: Page, ids: Sequence[str], place: ui.element) -> None:
+    """Fetches the experiments, and shows their report or their comparison at the place."""
+    with place:
+        status = ui.label().classes("quiet").props("role=status")
     if shutil.which("mentor") is None:
         status.set_text(
             "Statistics come from the program `mentor`, which is not on the PATH of mentor-web."

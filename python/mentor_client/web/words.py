@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
@@ -65,21 +66,32 @@ def priority(experiment: Experiment) -> str:
 
 
 def done(experiment: Experiment) -> float:
-    """The part that is done, 0 to 1, lifetimes of the evaluation included."""
+    """The part that is done, 0 to 1: of meta-training, or of the evaluation once it has begun."""
     now = experiment.progress
-    parts = [
-        (now.outer_updates, now.outer_updates_total),
-        (now.evaluation_lifetimes, now.evaluation_lifetimes_total),
-    ]
-    shares = [min(1.0, part / total) for part, total in parts if total]
-    return 1.0 if experiment.state == "SUCCEEDED" else sum(shares) / max(1, len(shares))
+    if evaluates(experiment):
+        return now.evaluation_lifetimes / now.evaluation_lifetimes_total
+    return now.outer_updates / max(1, now.outer_updates_total)
+
+
+def evaluates(experiment: Experiment) -> bool:
+    now = experiment.progress
+    return 0 < now.outer_updates_total == now.outer_updates and now.evaluation_lifetimes_total > 0
+
+
+def activity(experiment: Experiment) -> str:
+    """In the service's words; kinds of learners are as short as in the fleet."""
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{24}\b", r"\1", experiment.activity)
+
+
+def waits_for(experiment: Experiment) -> str:
+    return activity(experiment).partition("waiting for ")[2]
 
 
 def progress(experiment: Experiment) -> str:
     now = experiment.progress
     text = f"{now.outer_updates} of {now.outer_updates_total}"
     if experiment.state == "RUNNING":
-        if now.evaluation_lifetimes_total and now.outer_updates == now.outer_updates_total:
+        if evaluates(experiment):
             text = f"evaluates {now.evaluation_lifetimes} of {now.evaluation_lifetimes_total}"
         if now.seconds_left > 0:
             text += f", {span(now.seconds_left)} left"
@@ -115,19 +127,21 @@ def facts(one: Experiment) -> Dict[str, str]:
     now, runs = one.progress, one.state == "RUNNING"
     evaluated = f"{now.evaluation_lifetimes} of {now.evaluation_lifetimes_total}"
     labels = ", ".join(f"{key}={value}" for key, value in sorted(one.labels.items()))
+    source = re.sub("experiments/(.*)/checkpoints/0*", r"\1, update ", one.proto.source_checkpoint)
     found = {
         "Name": one.id,
-        "Now": one.activity or state(one),
+        "Now": activity(one) or state(one),
         "Outer updates": f"{now.outer_updates} of {now.outer_updates_total}",
-        "Left": span(now.seconds_left) if runs and now.seconds_left > 0 else "",
-        "Evaluated": evaluated if now.evaluation_lifetimes_total else "",
+        "Evaluated lifetimes": evaluated if now.evaluation_lifetimes_total else "–",
+        "Left": span(now.seconds_left) if runs and now.seconds_left > 0 else "–",
+        "Took": span(took(one)) if took(one) else "–",
         "Environment steps": number(now.env_steps),
-        "Steps a second": number(now.env_steps_per_second) if runs else "",
+        "Steps a second": number(now.env_steps_per_second) if runs else "–",
         "Owner": one.owner,
-        "Class": f"{priority(one)}, weight {one.proto.weight}",
+        "Priority": f"{priority(one)}, weight {one.proto.weight}",
         "Age": span(time.time() - one.proto.create_time.seconds),
+        "Began from": source,
         "Labels": labels,
-        "Began from": one.proto.source_checkpoint.replace("experiments/", ""),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -172,9 +186,15 @@ class Curve(NamedTuple):
 def curve(client: Client, one: Experiment, most: int) -> Curve:
     """A call."""
     last = success_names(one.spec)[-1]
-    found = client.metrics(one.name, [last, "success", "shaped_return"], max_points=most)
-    series = found[last] if found[last].steps else found["success"], found["shaped_return"]
-    return Curve(*(list(zip(one.steps, one.mean)) for one in series))
+    names = [last, "success", "shaped_return"]
+    found = client.metrics(one.name, names, max_points=most)
+    points = {name: list(zip(found[name].steps, found[name].mean)) for name in names}
+    merged = [name for name in names if points[name] and found[name].count[-1] > 1]
+    if merged:  # The last point stands for several updates: the last update follows alone.
+        step = max(found[name].steps[-1] + found[name].count[-1] - 1 for name in merged)
+        for name, new in client.metrics(one.name, merged, step_min=step).items():
+            points[name] += zip(new.steps, new.mean)
+    return Curve(points[last] or points["success"], points["shaped_return"])
 
 
 def took(one: Experiment) -> float:
@@ -229,5 +249,5 @@ def differences(specs: Sequence[ExperimentSpec]) -> Dict[str, List[str]]:
     """The settings in which specs differ, by path, one value for each."""
     all_settings = [settings(spec) for spec in specs]
     paths = sorted({path for one in all_settings for path in one} - {"display_name"})
-    rows = {path: [one.get(path, "") for one in all_settings] for path in paths}
+    rows = {path: [one.get(path) or "–" for one in all_settings] for path in paths}
     return {path: values for path, values in rows.items() if len(set(values)) > 1}
