@@ -32,7 +32,7 @@ constexpr size_t kTermsMax = 32;
 
 // Value of a field in comparisons. Times are nanoseconds; 0: not set yet.
 using Value = std::variant<std::string, double, int64_t>;
-enum class Kind { kText, kWord, kNumber, kTime };
+enum class Kind { kText, kState, kPriority, kNumber, kTime };
 struct Field {
   Kind kind;
   std::function<Value(const S&)> of;
@@ -45,9 +45,9 @@ Value Time(bool has, const google::protobuf::Timestamp& time) {
 const std::map<std::string, Field, std::less<>>& Fields() {
   static const std::map<std::string, Field, std::less<>> fields = {
       {"name", {Kind::kText, [](const S& e) { return ExperimentIdOf(e.name()).value_or(""); }}},
-      {"state", {Kind::kWord, [](const S& e) { return StateText(e.state()); }}},
+      {"state", {Kind::kState, [](const S& e) { return StateText(e.state()); }}},
       {"owner", {Kind::kText, [](const S& e) { return e.owner(); }}},
-      {"priority", {Kind::kWord, [](const S& e) { return PriorityText(e.priority()); }}},
+      {"priority", {Kind::kPriority, [](const S& e) { return PriorityText(e.priority()); }}},
       {"display_name", {Kind::kText, [](const S& e) { return e.display_name(); }}},
       {"rule", {Kind::kText, [](const S& e) { return e.spec().rule().name(); }}},
       {"benchmark", {Kind::kText, [](const S& e) { return e.spec().benchmark().name(); }}},
@@ -158,11 +158,14 @@ class Parser {
     }
     const auto field = Fields().find(name);
     if (field != Fields().end()) return field->second;
+    SkipSpace();
+    const bool is_word = !name.empty() && at_ == text_.size();
     at_ = begin;
+    const std::string fields = absl::StrJoin(
+        Fields(), ", ", [](std::string* out, const auto& entry) { out->append(entry.first); });
     return Error(absl::StrFormat(
-        "'%s' is not a field; there are %s and labels.KEY", name.substr(0, 60),
-        absl::StrJoin(Fields(), ", ",
-                      [](std::string* out, const auto& entry) { out->append(entry.first); })));
+        "'%s' is not a field; there are %s and labels.KEY%s", name.substr(0, 60), fields,
+        is_word ? absl::StrFormat("; name:%s finds it in names", name.substr(0, 60)) : ""));
   }
 
   absl::StatusOr<Term> ParseTerm() {
@@ -196,14 +199,18 @@ class Parser {
     switch (kind) {
       case Kind::kText:
         return text;
-      case Kind::kWord: {
-        // Enum values are given by name, with or without their prefix.
+      // Enum values are given by name, with or without their prefix.
+      case Kind::kState: {
         if (const auto state = ParseState(text)) return StateText(*state);
-        if (const auto priority = ParsePriority(text)) return PriorityText(*priority);
-        return absl::InvalidArgumentError(
-            absl::StrFormat("'%s' is not a value of this field; give one such as RUNNING or HIGH",
-                            text.substr(0, 60)));
+        std::vector<std::string> states;
+        for (const ExperimentState state : AllStates()) states.push_back(StateText(state));
+        return absl::InvalidArgumentError(absl::StrFormat(
+            "'%s' is not a state; give one of %s", text.substr(0, 60), absl::StrJoin(states, ", ")));
       }
+      case Kind::kPriority:
+        if (const auto priority = ParsePriority(text)) return PriorityText(*priority);
+        return absl::InvalidArgumentError(absl::StrFormat(
+            "'%s' is not a priority; give LOW, NORMAL or HIGH", text.substr(0, 60)));
       case Kind::kNumber: {
         double number = 0;
         if (absl::SimpleAtod(text, &number) && std::isfinite(number)) return number;

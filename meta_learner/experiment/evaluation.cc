@@ -190,6 +190,17 @@ uint32_t NumLifetimes(const EvaluationJob& job) {
       NumEvaluationLifetimes(job.owner.benchmark, job.owner.spec, job.split));
 }
 
+uint64_t EvaluationSteps(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec) {
+  const std::vector<envs::Split> splits = EvaluatedSplits(benchmark, spec);
+  uint64_t lifetimes = 0;
+  for (const envs::Split split : splits) {
+    const auto teachers = Teachers(spec.evaluation(), {}, spec.rule().outer_updates() > 0,
+                                   /*baselines=*/split == splits[0]);
+    lifetimes += NumEvaluationLifetimes(benchmark, spec, split) * teachers.size();
+  }
+  return lifetimes * spec.lifetime().iterations() * spec.lifetime().steps_per_iteration();
+}
+
 absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
                            const std::atomic<bool>& cancel, EvaluationCount* count,
                            const ShardBoard::OnProgress& on_progress) {

@@ -1,5 +1,6 @@
 #include "meta_learner/experiment/progress.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/log.h"
@@ -68,8 +69,12 @@ double ProgressReporter::SecondsSince(Clock::time_point start) const {
 }
 
 double ProgressReporter::SecondsLeft() const {
-  if (const uint32_t left = options_.outer_updates_total - outer_updates_; left > 0)
-    return seconds_per_update_ > 0 ? left * seconds_per_update_ : -1;
+  if (const uint32_t left = options_.outer_updates_total - outer_updates_; left > 0) {
+    if (seconds_per_update_ <= 0) return -1;
+    const double updates_of_evaluation =
+        static_cast<double>(evaluation_steps_) * outer_updates_ / std::max<uint64_t>(1, env_steps_);
+    return (left + updates_of_evaluation) * seconds_per_update_;
+  }
   const uint32_t fresh = evaluated_.done - evaluated_.skipped;
   if (evaluation_total_ == 0 || fresh == 0) return -1;
   return SecondsSince(evaluation_start_) / fresh * (evaluation_total_ - evaluated_.done);

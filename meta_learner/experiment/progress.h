@@ -30,6 +30,8 @@ class ProgressReporter {
   void SetTrained(uint32_t outer_updates, uint64_t env_steps, double seconds);
   // Sets all steps of training so far. Call it when a round's shards are complete.
   void SetSteps(uint64_t env_steps) { env_steps_ = env_steps; }
+  // Counts an evaluation to come into the time left, as if its steps took as long as training's.
+  void ExpectEvaluation(uint64_t env_steps) { evaluation_steps_ = env_steps; }
   // Begins the evaluation, which counts its lifetimes in *evaluated().
   void BeginEvaluation(uint32_t lifetimes_total);
   EvaluationCount* evaluated() { return &evaluated_; }
@@ -56,6 +58,7 @@ class ProgressReporter {
   uint32_t outer_updates_ = 0;
   uint64_t env_steps_ = 0;
   double seconds_per_update_ = 0;
+  uint64_t evaluation_steps_ = 0;  // Expected.
   uint32_t evaluation_total_ = 0;
   EvaluationCount evaluated_;
   Clock::time_point evaluation_start_;

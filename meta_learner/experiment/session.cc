@@ -120,6 +120,7 @@ absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(KeepLearnerArithmetic(folder, name_, options_.board));
   MENTOR_RETURN_IF_ERROR(files_.Keep());
   MENTOR_RETURN_IF_ERROR(Resume());
+  progress_.ExpectEvaluation(EvaluationSteps(*parts_.benchmark, spec_));
   while (state_.outer_step < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
   return Evaluate();
 }

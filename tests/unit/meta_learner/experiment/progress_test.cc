@@ -33,6 +33,8 @@ TEST_CASE("progress: the time left follows from the last outer update, then from
   CHECK(progress.Now({}).seconds_left() == -1);  // Still unknown.
   progress.SetTrained(4, 1000, /*seconds=*/2.5);
   CHECK(progress.Now({}).seconds_left() == Approx(6 * 2.5));
+  progress.ExpectEvaluation(500);  // As many steps as two updates had.
+  CHECK(progress.Now({}).seconds_left() == Approx((6 + 2) * 2.5));
   CHECK(progress.Now({}).outer_updates() == 4);
   CHECK(progress.Now({}).outer_updates_total() == 10);
   progress.SetTrained(10, 5000, 2.5);
