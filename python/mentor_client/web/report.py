@@ -8,6 +8,7 @@ import pathlib
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from typing import Callable, Dict, List, Optional, Sequence
 
@@ -17,11 +18,19 @@ from .page import Page, web
 
 _SECONDS_MAX = 300.0
 _BYTES_MAX = 16 << 20
+# Becomes the program, with a low priority, and is killed when mentor-web is. The image of
+# mentor-web has no programs for that. A function between fork and exec could wait for a lock.
+_BEGIN = """import ctypes, os, sys
+os.nice(10)
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL.
+os.execvp("mentor", ["mentor", *sys.argv[1:]])"""
 _at_once = asyncio.Semaphore(2)
 
 
 def environment(page: Page, folder: pathlib.Path) -> Dict[str, str]:
     """For `run`: the caller's token, and no other credentials that this program's user may have."""
+    if not page.is_open:  # Its browser may still be there, and has signed out.
+        raise RuntimeError("this page is closed")
     kept = {
         name: one
         for name, one in os.environ.items()
@@ -44,10 +53,11 @@ async def run(
     tell: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Returns what `mentor` printed; raises RuntimeError with its error. The program has a low
-    priority, and ends with the task that waits for it. `tell` gets each line of its progress.
+    priority, and ends with the task that waits for it, or with mentor-web. `tell` gets each line of
+    its progress.
     """
     process = await asyncio.create_subprocess_exec(
-        *("nice", "-n", "10", "mentor", *arguments),
+        *(sys.executable, "-I", "-c", _BEGIN, *arguments),
         cwd=folder,
         env=variables,
         stdin=asyncio.subprocess.DEVNULL,
