@@ -1,11 +1,13 @@
 """mentor-web against strangers: sign-in, other sites, long bodies, paths, users' texts."""
 
+import asyncio
 import contextlib
 import http.client
 import socket
 import ssl
 import sys
 import time
+import types
 import urllib.parse
 
 import browser
@@ -182,6 +184,33 @@ class WebSecurityTest(browser.BrowserTest):
                 specs.load_text(text)
             new.lines_of(text)
             self.assertLess(time.process_time() - begin, 10, text[:20])
+
+    def test_who_signs_in_often_signs_out_nobody_else(self):
+        sys.path.insert(0, str(browser.WHEELS / "web"))
+        from mentor_client.web.session import Sessions
+
+        sessions = Sessions(3)
+        ann = sessions.begin("ann")
+        eve = [sessions.begin("eve") for _ in range(4)]
+        self.assertIs(sessions.find(ann.id), ann)
+        self.assertEqual([sessions.find(one.id) for one in eve[:2]], [None, None])
+        bob = sessions.begin("bob")
+        self.assertEqual([sessions.find(one.id) for one in (ann, bob)], [ann, bob])
+
+    def test_nothing_large_is_copied(self):
+        sys.path.insert(0, str(browser.WHEELS / "web"))
+        from mentor_client.web import report
+
+        async def call(function, *arguments):
+            return function(*arguments)
+
+        def files(id):
+            return [types.SimpleNamespace(size_bytes=600 << 20)]
+
+        client = types.SimpleNamespace(checkpoints=files, artifacts=files)
+        page = types.SimpleNamespace(call=call, client=client)
+        with self.assertRaisesRegex(RuntimeError, "a, b: 2.52 GB; mentor fetch takes it"):
+            asyncio.run(report.fetch(page, None, {}, {"run0": "a", "run1": "b"}, self.fail))
 
     def test_numbers_of_a_newer_service(self):
         from mentor_client.experiment import Experiment

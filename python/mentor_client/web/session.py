@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import html
 import ipaddress
 import pathlib
@@ -70,7 +71,11 @@ class Sessions:
 
     def begin(self, token: str) -> Optional[Session]:
         """None if there are as many as there may be, all with open pages."""
-        idle = sorted((s for s in self._known.values() if not s.pages), key=lambda s: s.used)
+        crowd = collections.Counter(one.token for one in self._known.values())
+        idle = sorted(
+            (one for one in self._known.values() if not one.pages),
+            key=lambda one: (not one.is_over(), -crowd[one.token], one.used),
+        )
         for old in idle:
             if old.is_over() or len(self._known) >= self._most:
                 del self._known[old.id]
