@@ -38,7 +38,7 @@ from .errors import MentorError, usage
 from .evaluation import EvaluationResult, summarise
 from .experiment import Experiment
 from .metrics import MetricPoints, Metrics, Series
-from .names import experiment_name, parse_file_name
+from .names import enum_name, experiment_name, parse_file_name
 from .specs import Overrides, SpecLike, load_experiment, override_texts
 from .v1 import bundle_service_pb2, experiment_pb2, experiment_service_pb2 as wire
 from .v1.evaluation_pb2 import EvaluationShard
@@ -322,7 +322,7 @@ class Client:
         messages = self._connection.resumed(begin, deadline)
         try:
             for message in messages:
-                kind = wire.WatchExperimentsResponse.Event.Name(message.event)[len("EVENT_") :]
+                kind = enum_name(wire.WatchExperimentsResponse.Event, message.event, "EVENT_")
                 if message.HasField("experiment"):
                     name = message.experiment.name
                     (known.discard if kind == "DELETED" else known.add)(name)

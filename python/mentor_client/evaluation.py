@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
+from .names import enum_name
 from .v1.evaluation_pb2 import EvaluatedLifetime, EvaluationMethod, EvaluationShard
 
 _SPLITS = {"test": 0, "train": 1}
@@ -56,8 +57,7 @@ def method_name(shard: EvaluationShard) -> str:
     """Returns the teacher's name in lower case. Data of 0.1.0 has a name of its own."""
     if not shard.taught_by:
         return shard.method
-    name: str = EvaluationMethod.Name(shard.taught_by)
-    return name[len("EVALUATION_METHOD_") :].lower()
+    return enum_name(EvaluationMethod, shard.taught_by, "EVALUATION_METHOD_").lower()
 
 
 def summarise(shards: Iterable[EvaluationShard], iterations: int) -> List[EvaluationResult]:

@@ -11,6 +11,7 @@ import grpc
 from .errors import ExperimentEnded, MentorError, from_status, usage
 from .evaluation import EvaluationResult
 from .metrics import MetricPoints, Metrics
+from .names import enum_name
 from .specs import Overrides
 from .v1 import experiment_pb2, experiment_service_pb2
 from .v1.experiment_pb2 import Experiment as ExperimentProto
@@ -65,9 +66,10 @@ class Experiment:
 
     @property
     def state(self) -> str:
-        """QUEUED, RUNNING, PAUSING, PAUSED, CANCELLING, CANCELLED, SUCCEEDED or FAILED."""
-        name: str = experiment_pb2.Experiment.State.Name(self.proto.state)
-        return name[len("STATE_") :]
+        """QUEUED, RUNNING, PAUSING, PAUSED, CANCELLING, CANCELLED, SUCCEEDED or FAILED; UNKNOWN if
+        the server is newer and has others.
+        """
+        return enum_name(experiment_pb2.Experiment.State, self.proto.state, "STATE_")
 
     @property
     def is_final(self) -> bool:

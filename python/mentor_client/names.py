@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 _EXPERIMENTS = "experiments/"
 _CHECKPOINT = re.compile(r"experiments/([^/]+)/checkpoints/([0-9]{8})")
 _ARTIFACT = re.compile(r"experiments/([^/]+)/artifacts/(.+)", re.DOTALL)
+
+
+def enum_name(enum: Any, number: int, prefix: str) -> str:
+    """Returns the name of a value without the prefix; UNKNOWN for values of a newer server."""
+    name: str = enum.Name(number) if number in enum.values() else prefix + "UNKNOWN"
+    return name[len(prefix) :]
 
 
 class FileName(NamedTuple):

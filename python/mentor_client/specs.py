@@ -123,7 +123,7 @@ def ready_specs() -> Dict[str, pathlib.Path]:
 
 
 TOKEN = re.compile(
-    r"""\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>\[\]:,;]|[^\s{}<>\[\]:,;#"']+"""
+    r"""\#[^\n]*|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|[{}<>\[\]:,;]|[^\s{}<>\[\]:,;#"']+"""
 )
 
 
@@ -161,20 +161,29 @@ def _written_out(text: str, kind: Any) -> str:
                 begin, end = tokens[at].start(), tokens[value].end()
                 edits.append((begin, end, f'option {{ name: "{word}" value: {given} }}'))
             at = value + 1
-    for begin, end, written in reversed(edits):
-        text = text[:begin] + written + text[end:]
-    return text
+    pieces, done = [], 0
+    for begin, end, written in edits:
+        pieces += text[done:begin], written
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def _parse_text(message: Any, text: str, **options: Any) -> None:
+    try:
+        text_format.Parse(text, message, **options)
+    except RecursionError:
+        raise text_format.ParseError("too many messages are nested") from None
 
 
 def _parse_into(message: Any, text: str) -> None:
     try:
-        text_format.Parse(text, message)
+        _parse_text(message, text)
     except text_format.ParseError:
         written = _written_out(text, message.DESCRIPTOR)
         if written == text:
             raise
         message.Clear()
-        text_format.Parse(written, message)
+        _parse_text(message, written)
 
 
 def _as_text(source: str, text: str) -> str:
@@ -195,10 +204,10 @@ def _parse(source: str, text: str) -> ExperimentProto:
     around = ExperimentProto()
     text = _written_out(text, around.DESCRIPTOR)
     try:
-        text_format.Parse(text, around, allow_unknown_field=True)
+        _parse_text(around, text, allow_unknown_field=True)
         if around.HasField("spec"):
             around.Clear()
-            text_format.Parse(text, around)
+            _parse_text(around, text)
     except text_format.ParseError as error:
         if around.HasField("spec"):
             raise usage(

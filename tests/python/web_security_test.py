@@ -1,8 +1,13 @@
 """mentor-web against strangers: sign-in, other sites, long bodies, paths, users' texts."""
 
+import asyncio
+import contextlib
 import http.client
 import socket
 import ssl
+import sys
+import time
+import types
 import urllib.parse
 
 import browser
@@ -38,8 +43,13 @@ class WebSecurityTest(browser.BrowserTest):
             self.assertTrue(cookie["httpOnly"])
             self.assertEqual(cookie["sameSite"], "Strict")
             self.assertNotIn(viewer, urllib.parse.unquote(cookie["value"]) + page.content())
+            # A page that stays when its browser signs out has no rights left.
+            page.goto(f"{address}/compare?names=hers,other")
+            page.route("**/sign_in", lambda route: route.fulfill(status=204))
             page.get_by_role("button", name="Sign out").click()
-            page.wait_for_url("**/sign_in")
+            page.get_by_role("button", name="Compute").click()
+            page.expect(page.get_by_text("this page is closed")).to_be_visible()
+            page.unroute("**/sign_in")
             page.goto(address)
             page.wait_for_url("**/sign_in?to=*")
             page.get_by_label("Token").fill(ann)
@@ -98,6 +108,7 @@ class WebSecurityTest(browser.BrowserTest):
             for path in (
                 "/",
                 "/experiments/hers",
+                "/healthz_of_nothing",
                 "/download/experiments/hers/artifacts/log.jsonl",
             ):
                 self.assertEqual(self.request("GET", path)[:2][0], 303, path)
@@ -130,6 +141,9 @@ class WebSecurityTest(browser.BrowserTest):
             framed = {**link, "sec_fetch_dest": "iframe"}
             self.assertEqual(self.request("GET", "/", cookie=hers, **framed)[0], 403)
             self.assertEqual(self.request("GET", "/", cookie=hers, host="evil.example")[0], 421)
+            self.assertEqual(self.request("GET", "/", cookie=hers, host="[")[0], 421)
+            got = self.request("GET", "/_nicegui/nothing")
+            self.assertEqual((got[0], got[2]), (404, b"there is no such page"))
             # Long bodies, said or not.
             self.assertEqual(
                 self.request("POST", "/sign_in", origin=self.at, content_length="100000000")[0], 413
@@ -137,6 +151,77 @@ class WebSecurityTest(browser.BrowserTest):
             pieces = (b"x" * 65536 for _ in range(4))
             got = self.request("POST", "/sign_in", pieces, origin=self.at)
             self.assertIn(got[0], (400, 413), got)
+
+    def test_requests_that_never_end(self):
+        self.start_service(threads=0)
+        self.at = self.start_web()
+        host = urllib.parse.urlsplit(self.at).netloc
+        post = f"POST /sign_in HTTP/1.1\r\nHost: {host}\r\nOrigin: {self.at}\r\n"
+        begun = ("", post, post + "Content-Length: 9\r\n\r\nto", "GET /healthz HTTP/1.1\r\n")
+        with contextlib.ExitStack() as stack:
+            waiting = [socket.create_connection(host.split(":"), 30) for _ in begun]
+            for one, bytes_sent in zip(waiting, begun):
+                stack.enter_context(one).sendall(bytes_sent.encode())
+            for one in waiting:
+                self.assertEqual(one.recv(1), b"")  # Ended, not left open.
+            self.assertEqual(self.request("GET", "/healthz")[0], 200)
+
+    def test_hostile_specs_take_no_time(self):
+        from mentor_client import MentorError, specs
+
+        sys.path.insert(0, str(browser.WHEELS / "web"))
+        from mentor_client.web import new
+
+        for text in (
+            "'\\" * 100_000,
+            "} " + "a{" * 100_000,
+            "benchmark { task {" * 50_000,
+            "a {" * 50_000,
+            "x: } signal {" + "a:1 " * 100_000 + "}",
+        ):
+            begin = time.process_time()
+            with self.assertRaisesRegex(MentorError, "not a spec"):
+                specs.load_text(text)
+            new.lines_of(text)
+            self.assertLess(time.process_time() - begin, 10, text[:20])
+
+    def test_who_signs_in_often_signs_out_nobody_else(self):
+        sys.path.insert(0, str(browser.WHEELS / "web"))
+        from mentor_client.web.session import Sessions
+
+        sessions = Sessions(3)
+        ann = sessions.begin("ann")
+        eve = [sessions.begin("eve") for _ in range(4)]
+        self.assertIs(sessions.find(ann.id), ann)
+        self.assertEqual([sessions.find(one.id) for one in eve[:2]], [None, None])
+        bob = sessions.begin("bob")
+        self.assertEqual([sessions.find(one.id) for one in (ann, bob)], [ann, bob])
+
+    def test_nothing_large_is_copied(self):
+        sys.path.insert(0, str(browser.WHEELS / "web"))
+        from mentor_client.web import report
+
+        async def call(function, *arguments):
+            return function(*arguments)
+
+        def files(id):
+            return [types.SimpleNamespace(size_bytes=600 << 20)]
+
+        client = types.SimpleNamespace(checkpoints=files, artifacts=files)
+        page = types.SimpleNamespace(call=call, client=client)
+        with self.assertRaisesRegex(RuntimeError, "a, b: 2.52 GB; mentor fetch takes it"):
+            asyncio.run(report.fetch(page, None, {}, {"run0": "a", "run1": "b"}, self.fail))
+
+    def test_numbers_of_a_newer_service(self):
+        from mentor_client.experiment import Experiment
+        from mentor_client.v1 import experiment_pb2
+        from mentor_client.web import words
+
+        proto = experiment_pb2.Experiment(state=77, priority=99)
+        proto.progress.seconds_left = float("inf")
+        one = Experiment(None, proto)
+        self.assertEqual((words.state(one), words.priority(one)), ("Unknown", "unknown"))
+        self.assertIn(" d", words.span(one.progress.seconds_left))
 
     def test_no_path_leads_out_of_the_files(self):
         self.start_service(threads=0)
@@ -229,6 +314,8 @@ class WebSecurityTest(browser.BrowserTest):
             page.expect(report.get_by_text("2 runs of 1 method").first).to_be_visible()
             page.goto(f"{address}/new?like=one")
             page.expect(page.locator(".cm-content")).to_contain_text("window.pwned=1")
+            page.locator(".cm-content").fill("a {" * 3000)
+            page.expect(page.get_by_text("no field named").first).to_be_visible()
             name = urllib.parse.quote(SCRIPT.partition("<script>")[0], safe="")
             page.goto(f"{address}/experiments/{name}")
             page.expect(page.get_by_role("alert")).to_contain_text("pwned")

@@ -37,6 +37,7 @@ def application(flags: argparse.Namespace) -> Any:
     for module in pkgutil.iter_modules([str(pathlib.Path(__file__).parent)]):
         if module.name != "main":
             importlib.import_module(f"{__package__}.{module.name}")
+    nicegui_app.add_exception_handler(404, _nothing)  # NiceGUI's own makes a page for each.
     ui.add_css(pathlib.Path(__file__).with_name("style.css").read_text(), shared=True)
     core.sio.eio.transports = ["websocket"]  # Polling would pass messages as bodies.
     core.sio.eio.max_http_buffer_size = session.MESSAGE_BYTES_MAX
@@ -67,6 +68,10 @@ def application(flags: argparse.Namespace) -> Any:
 async def _health(request: Request) -> Response:
     """For probes. Without the service these pages say so themselves, so it is not asked."""
     return PlainTextResponse("ok")
+
+
+async def _nothing(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("there is no such page", 404)
 
 
 async def _download(request: Request) -> Response:

@@ -17,6 +17,7 @@ from .parts import Lines, alert, button, field, heading, panel, row, table, text
 _WALL = ("wall_seconds", "collect_wall_seconds", "outer_wall_seconds")
 _MORE = ("success", "shaped_return", "env_steps")
 _LINES = 400  # Last ones of the log.
+_LOG_S = 10.0  # Until they have come.
 _SHARD = {"shard": "Shard", "state": "State", "learner": "Learner", "lifetimes": "Lifetimes"}
 _SHARD.update(done="Inner iterations", steps="Environment steps")
 _PIN = """<q-td :props="props"><q-toggle dense :model-value="props.value"
@@ -205,7 +206,7 @@ class View:
         call, client, id = self._page.call, self._client, self._id
         try:
             if self._tabs.value == "Log":
-                lines = await call(lambda: list(client.logs(id, tail=_LINES)))
+                lines = await call(lambda: list(client.logs(id, tail=_LINES, timeout=_LOG_S)))
                 said = "\n".join(words.log_line(line) for line in lines)
                 self._log_at.set_text(said or "Nothing was logged yet.")
             elif self._tabs.value == "Shards":

@@ -20,10 +20,9 @@ from ..v1.evaluation_pb2 import EvaluatedLifetime, EvaluationShard, SignalMaps
 from . import words
 from .page import Page, view, web
 from .parts import Lines, alert, button, field, heading, panel, row, text
-from .report import environment, run
+from .report import environment, fetch, run
 
 _RESULTS_BYTES_MAX = 64 << 20  # Results of an evaluation, which a page reads whole.
-_RUN_BYTES_MAX = 2 << 30  # A copy of the experiment, while a picture is made of it.
 _PICTURE_BYTES_MAX = 8 << 20
 _SECONDS_MAX = 900.0  # For one program.
 _SHAPED = "shaped reward (right axis)"
@@ -89,7 +88,6 @@ class Life:
         try:
             self._one = await self._page.call(client.get, self._id)
             files = await self._page.call(client.artifacts, self._id)
-            self._bytes = sum(one.size_bytes for one in files)
             size = sum(one.size_bytes for one in files if "/artifacts/evaluation/" in one.name)
             if size > _RESULTS_BYTES_MAX:
                 raise usage("evaluation", f"has {words.size(size)}: mentor report shows it")
@@ -201,15 +199,10 @@ class Life:
                 self._jobs[name] = background_tasks.create(work())
 
     async def _make(self, make: _Make, say: _Say) -> _Pictures:
-        sizes = (one.size_bytes for one in self._page.client.checkpoints(self._id))
-        size = self._bytes + await self._page.call(lambda: max(sizes, default=0))
-        if size > _RUN_BYTES_MAX:
-            raise RuntimeError(f"the experiment has {words.size(size)}; mentor fetch takes it")
         with tempfile.TemporaryDirectory(prefix="mentor-web-") as name:
             folder = pathlib.Path(name)
             variables = environment(self._page, folder)
-            say(f"Fetching {words.size(size)} …")
-            await run(folder, variables, "fetch", "--quiet", "--out", "run", "--", self._id)
+            await fetch(self._page, folder, variables, {"run": self._id}, say)
             say("Living again …")
             return await make(folder, variables, say)
 

@@ -90,13 +90,14 @@ def _serve(flags: argparse.Namespace) -> int:
 
     import uvicorn
 
-    from .session import MESSAGE_BYTES_MAX
+    from .session import MESSAGE_BYTES_MAX, Impatient
 
     host, _, port = flags.listen.rpartition(":")
     config = uvicorn.Config(
         application(flags),
         ssl_certfile=flags.tls_cert,
         ssl_keyfile=flags.tls_key,
+        http=Impatient,
         ws="wsproto",  # As NiceGUI's own server.
         ws_max_size=MESSAGE_BYTES_MAX,
         log_level="warning",

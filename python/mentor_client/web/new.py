@@ -22,6 +22,9 @@ from .page import Page, view
 from .parts import button, field, heading, panel, row, text
 
 _CHARACTERS_MAX = 1 << 20
+_DEPTH_MAX = 8  # A spec nests fewer messages.
+_SAID_MAX = 50  # Sentences about a spec, of so many characters.
+_SENTENCE_MAX = 1000
 _WAIT_S = 0.6  # After the last key, until the service is asked.
 _BEGIN = "Choose a ready spec, or write one. Ctrl-Space completes names."
 # Gives the editor's own completion fields of the spec, and names and settings of the catalogue.
@@ -57,10 +60,11 @@ def lines_of(spec: str) -> Dict[str, int]:
         if one == "\n":
             line += 1
         elif one in "{<":
-            path, word = [*path, word], ""
+            path.append(word)
+            word = ""
         elif one in "}>":
-            path = path[:-1]
-        elif re.fullmatch(r"[A-Za-z_]\w*", one):
+            del path[-1:]
+        elif len(path) <= _DEPTH_MAX and re.fullmatch(r"[A-Za-z_]\w*", one):
             word = one
             found.setdefault(".".join([*path, one]), line)
         elif one[0] in "\"'" and path[-1:] == ["option"] and word == "name":
@@ -158,6 +162,8 @@ class New:
     async def _changed(self) -> None:
         """Asks the service about the text, once no key has come for a while."""
         self._create.set_enabled(False)
+        if len(self._editor.value or "") > _CHARACTERS_MAX + 1:  # Changes may add up to any size.
+            self._editor.set_value(self._editor.value[: _CHARACTERS_MAX + 1])
         self._asked += 1
         mine = self._asked
         await asyncio.sleep(_WAIT_S)
@@ -175,20 +181,20 @@ class New:
         try:
             if len(spec) > _CHARACTERS_MAX:
                 raise usage("spec", "has more than a million characters; shorten it")
-            asked = specs.load_text(spec)
+            asked = await self._page.call(specs.load_text, spec)
             answer: Experiment = await self._page.call(client.validate, asked)
             self._long.set_text(await self._page.call(how_long, client, answer.spec))
         except MentorError as error:
-            self._refuse(spec, error)
+            await self._refuse(spec, error)
             return None
         self._create.set_enabled(True)
-        lines = lines_of(spec)
+        lines = await self._page.call(lines_of, spec)
         warnings = [(line_of(one.partition(":")[0], lines), one) for one in answer.proto.warnings]
         self._say(warnings, "The spec is valid.")
         return asked
 
-    def _refuse(self, spec: str, error: MentorError) -> None:
-        lines, said = lines_of(spec), []
+    async def _refuse(self, spec: str, error: MentorError) -> None:
+        lines, said = await self._page.call(lines_of, spec), []
         for one in error.violations or [Violation("", error.message)]:
             # The parser of protobuf names the line itself.
             place = re.search(r"\b(\d+):\d+ : ", one.description)
@@ -206,7 +212,8 @@ class New:
         with self._said:
             if not said:
                 text(otherwise, "quiet")
-            for line, words_said in sorted(said, key=lambda one: one[0] or 0):
+            for line, words_said in sorted(said, key=lambda one: one[0] or 0)[:_SAID_MAX]:
+                words_said = words_said[:_SENTENCE_MAX]
                 text(f"Line {line}: {words_said}" if line else words_said, "wrong")
                 if line and line <= len(ends):
                     end = {"kind": "widget", "position": ends[line - 1], "class": "cm-said"}

@@ -45,7 +45,10 @@ class Web:
 
     def answers_to(self, host: str) -> bool:
         """A name that leads here by someone else's choice (DNS rebinding) is none of ours."""
-        name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+        try:
+            name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
         return name in self._names or is_address(name)
 
     def connect(self, token: str, **options: Any) -> Client:

@@ -8,20 +8,32 @@ import pathlib
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from typing import Callable, Dict, List, Optional, Sequence
 
 from nicegui import ui
 
+from ..errors import MentorError
+from . import words
 from .page import Page, web
 
 _SECONDS_MAX = 300.0
 _BYTES_MAX = 16 << 20
+_COPY_BYTES_MAX = 2 << 30  # Experiments, while something is made of them.
+# Becomes the program, with a low priority, and is killed when mentor-web is. The image of
+# mentor-web has no programs for that. A function between fork and exec could wait for a lock.
+_BEGIN = """import ctypes, os, sys
+os.nice(10)
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL.
+os.execvp("mentor", ["mentor", *sys.argv[1:]])"""
 _at_once = asyncio.Semaphore(2)
 
 
 def environment(page: Page, folder: pathlib.Path) -> Dict[str, str]:
     """For `run`: the caller's token, and no other credentials that this program's user may have."""
+    if not page.is_open:  # Its browser may still be there, and has signed out.
+        raise RuntimeError("this page is closed")
     kept = {
         name: one
         for name, one in os.environ.items()
@@ -44,10 +56,11 @@ async def run(
     tell: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Returns what `mentor` printed; raises RuntimeError with its error. The program has a low
-    priority, and ends with the task that waits for it. `tell` gets each line of its progress.
+    priority, and ends with the task that waits for it, or with mentor-web. `tell` gets each line of
+    its progress.
     """
     process = await asyncio.create_subprocess_exec(
-        *("nice", "-n", "10", "mentor", *arguments),
+        *(sys.executable, "-I", "-c", _BEGIN, *arguments),
         cwd=folder,
         env=variables,
         stdin=asyncio.subprocess.DEVNULL,
@@ -97,7 +110,7 @@ async def show(page: Page, ids: Sequence[str], place: ui.element) -> None:
             folder = pathlib.Path(name)
             try:
                 await _make(page, folder, list(ids), status)
-            except (RuntimeError, OSError) as error:
+            except (RuntimeError, OSError, MentorError) as error:
                 status.classes(replace="wrong").set_text(str(error))
                 return
             file = folder / ("out/comparison.html" if len(ids) > 1 else "run0/report.html")
@@ -117,12 +130,31 @@ async def show(page: Page, ids: Sequence[str], place: ui.element) -> None:
 
 async def _make(page: Page, folder: pathlib.Path, ids: List[str], status: ui.label) -> None:
     variables = environment(page, folder)
-    runs = []
-    for number, id in enumerate(ids):
-        status.set_text(f"Fetching {id} ({number + 1} of {len(ids)}) …")
-        # Folders are numbered: a name from a browser is never a path.
-        await run(folder, variables, "fetch", "--quiet", "--out", f"run{number}", "--", id)
-        runs.append(f"run{number}")
+    # Folders are numbered: a name from a browser is never a path.
+    runs = {f"run{number}": id for number, id in enumerate(ids)}
+    await fetch(page, folder, variables, runs, status.set_text)
     status.set_text("Computing intervals …")
     out = ("--out", "out") if len(runs) > 1 else ()
     await run(folder, variables, "report", *runs, *out)
+
+
+async def fetch(
+    page: Page,
+    folder: pathlib.Path,
+    variables: Dict[str, str],
+    runs: Dict[str, str],
+    tell: Callable[[str], None],
+) -> None:
+    """Copies experiments, given by the names of their copies, unless they are large together."""
+
+    def ask(id: str) -> int:
+        sizes = (one.size_bytes for one in page.client.checkpoints(id))
+        newest = max(sizes, default=0)
+        return newest + sum(one.size_bytes for one in page.client.artifacts(id))
+
+    size = sum([await page.call(ask, id) for id in runs.values()])
+    if size > _COPY_BYTES_MAX:
+        raise RuntimeError(f"{', '.join(runs.values())}: {words.size(size)}; mentor fetch takes it")
+    for name, id in runs.items():
+        tell(f"Fetching {id} ({words.size(size)} in all) …")
+        await run(folder, variables, "fetch", "--quiet", "--out", name, "--", id)

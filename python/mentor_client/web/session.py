@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import html
 import ipaddress
 import pathlib
@@ -17,6 +18,7 @@ import grpc
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ..errors import MentorError
 
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 
 COOKIE = "mentor_web"
 IDLE_S = 12 * 3600.0
+REQUEST_S = 10.0  # Until all of a request has come.
 BODY_BYTES_MAX = 64 << 10  # In an HTTP request: only the sign-in form has a body.
 MESSAGE_BYTES_MAX = 2 << 20  # From a page: a spec has at most 1 MiB.
-_PUBLIC = ("/sign_in", "/healthz", "/favicon.ico", "/_nicegui/")
+_PUBLIC = ("/sign_in", "/healthz", "/favicon.ico")  # And what NiceGUI's pages load.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
@@ -68,7 +71,11 @@ class Sessions:
 
     def begin(self, token: str) -> Optional[Session]:
         """None if there are as many as there may be, all with open pages."""
-        idle = sorted((s for s in self._known.values() if not s.pages), key=lambda s: s.used)
+        crowd = collections.Counter(one.token for one in self._known.values())
+        idle = sorted(
+            (one for one in self._known.values() if not one.pages),
+            key=lambda one: (not one.is_over(), -crowd[one.token], one.used),
+        )
         for old in idle:
             if old.is_over() or len(self._known) >= self._most:
                 del self._known[old.id]
@@ -82,6 +89,7 @@ class Sessions:
         self._known.pop(session.id, None)
         for page in list(session.pages):
             page.leave()
+        session.token = ""
 
 
 class Guard:
@@ -151,7 +159,7 @@ class Guard:
             if session is None or not self._owns(session, scope):
                 return PlainTextResponse("sign in first", 403)
             return None
-        if session is None and not path.startswith(_PUBLIC):
+        if session is None and path not in _PUBLIC and not path.startswith("/_nicegui/"):
             if headers.get("sec-fetch-site") == "cross-site":
                 # A strict cookie does not come with a link from elsewhere: once more from here.
                 return HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0">')
@@ -172,6 +180,29 @@ class Guard:
         query = urllib.parse.parse_qs(scope["query_string"].decode("latin-1"))
         id = query.get("client_id", [""])[0]
         return any(page.browser.id == id for page in session.pages)
+
+
+class Impatient(AutoHTTPProtocol):  # type: ignore[misc, unused-ignore]
+    """Speaks HTTP, and ends connections that do not finish their request: they are open files."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, error: Optional[Exception]) -> None:
+        super().connection_lost(error)
+        self._timer.cancel()
+
+    def _wait(self) -> None:
+        self._timer = self.loop.call_later(REQUEST_S, self._look, self.cycle)
+
+    def _look(self, last: Any) -> None:
+        if self.transport.get_protocol() is not self:
+            return  # It became a websocket.
+        if self.cycle is last and (last is None or last.response_complete or last.more_body):
+            self.transport.close()
+        else:
+            self._wait()
 
 
 _TEMPLATE = string.Template(

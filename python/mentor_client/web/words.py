@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from ..client import Client
 from ..experiment import FINAL, Experiment
+from ..names import enum_name
 from ..specs import _is_repeated
 from ..sync.content import settings
 from ..v1.experiment_pb2 import CatalogueEntry, Priority, ShardInfo
@@ -21,6 +22,7 @@ ENDED = {name.capitalize() for name in FINAL} | {"Cancelling"}
 
 
 def span(seconds: float) -> str:
+    seconds = min(seconds, 1e11)  # Infinity has no hours.
     parts = (86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")
     for part, unit, rest, small in parts:
         if seconds >= part:
@@ -61,8 +63,8 @@ def spark(values: Sequence[float], low: float = 0.0, high: float = 1.0) -> str:
 
 
 def priority(experiment: Experiment) -> str:
-    name: str = Priority.Name(experiment.proto.priority)
-    return name[len("PRIORITY_") :].replace("UNSPECIFIED", "NORMAL").lower()
+    name = enum_name(Priority, experiment.proto.priority, "PRIORITY_")
+    return name.replace("UNSPECIFIED", "NORMAL").lower()
 
 
 def done(experiment: Experiment) -> float:
