@@ -161,7 +161,8 @@ def _written_out(text: str, kind: Any) -> str:
                 begin, end = tokens[at].start(), tokens[value].end()
                 edits.append((begin, end, f'option {{ name: "{word}" value: {given} }}'))
             at = value + 1
-    pieces, done = [], 0
+    pieces: List[str] = []
+    done = 0
     for begin, end, written in edits:
         pieces += text[done:begin], written
         done = end
