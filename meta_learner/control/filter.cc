@@ -204,8 +204,9 @@ class Parser {
         if (const auto state = ParseState(text)) return StateText(*state);
         std::vector<std::string> states;
         for (const ExperimentState state : AllStates()) states.push_back(StateText(state));
-        return absl::InvalidArgumentError(absl::StrFormat(
-            "'%s' is not a state; give one of %s", text.substr(0, 60), absl::StrJoin(states, ", ")));
+        return absl::InvalidArgumentError(absl::StrFormat("'%s' is not a state; give one of %s",
+                                                          text.substr(0, 60),
+                                                          absl::StrJoin(states, ", ")));
       }
       case Kind::kPriority:
         if (const auto priority = ParsePriority(text)) return PriorityText(*priority);

@@ -190,7 +190,7 @@ uint32_t NumLifetimes(const EvaluationJob& job) {
       NumEvaluationLifetimes(job.owner.benchmark, job.owner.spec, job.split));
 }
 
-uint64_t EvaluationSteps(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec) {
+EvaluationCount EvaluationCost(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec) {
   const std::vector<envs::Split> splits = EvaluatedSplits(benchmark, spec);
   uint64_t lifetimes = 0;
   for (const envs::Split split : splits) {
@@ -198,7 +198,8 @@ uint64_t EvaluationSteps(const envs::Benchmark& benchmark, const v1::ExperimentS
                                    /*baselines=*/split == splits[0]);
     lifetimes += NumEvaluationLifetimes(benchmark, spec, split) * teachers.size();
   }
-  return lifetimes * spec.lifetime().iterations() * spec.lifetime().steps_per_iteration();
+  const uint64_t steps = spec.lifetime().iterations() * spec.lifetime().steps_per_iteration();
+  return {.done = static_cast<uint32_t>(lifetimes), .env_steps = lifetimes * steps};
 }
 
 absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,

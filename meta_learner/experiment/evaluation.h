@@ -62,8 +62,8 @@ struct EvaluationCount {
 };
 
 uint32_t NumLifetimes(const EvaluationJob& job);
-// Environment steps of the evaluation at the end of a run, without deterministic episodes.
-uint64_t EvaluationSteps(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec);
+// The whole evaluation at the end of a run; deterministic episodes are not counted in its steps.
+EvaluationCount EvaluationCost(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec);
 
 // Blocks. Adds to *count. CANCELLED when *cancel became true; finished shards stay.
 absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,

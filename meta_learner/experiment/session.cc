@@ -120,7 +120,7 @@ absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(KeepLearnerArithmetic(folder, name_, options_.board));
   MENTOR_RETURN_IF_ERROR(files_.Keep());
   MENTOR_RETURN_IF_ERROR(Resume());
-  progress_.ExpectEvaluation(EvaluationSteps(*parts_.benchmark, spec_));
+  progress_.ExpectEvaluation(EvaluationCost(*parts_.benchmark, spec_).env_steps);
   while (state_.outer_step < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
   return Evaluate();
 }
@@ -454,7 +454,7 @@ absl::Status Session::Evaluate() {
     state_hash = StateHash(sections);
   }
   std::vector<EvaluationJob> jobs;
-  uint32_t lifetimes = 0;
+  const uint32_t lifetimes = EvaluationCost(*parts_.benchmark, spec_).done;
   const std::vector<envs::Split> splits = EvaluatedSplits(*parts_.benchmark, spec_);
   for (const envs::Split split : splits) {
     // Baselines ignore which goals were for training, so they run once.
@@ -474,7 +474,6 @@ absl::Status Session::Evaluate() {
            .spec_hash = SpecHash(spec_),
            .state_hash = state_hash,
            .keep = [this](const std::filesystem::path& file) { return files_.KeepResult(file); }});
-      lifetimes += NumLifetimes(jobs.back());
     }
   }
   progress_.BeginEvaluation(lifetimes);
