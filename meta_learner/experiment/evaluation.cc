@@ -198,7 +198,8 @@ EvaluationCount EvaluationCost(const envs::Benchmark& benchmark, const v1::Exper
                                    /*baselines=*/split == splits[0]);
     lifetimes += NumEvaluationLifetimes(benchmark, spec, split) * teachers.size();
   }
-  const uint64_t steps = spec.lifetime().iterations() * spec.lifetime().steps_per_iteration();
+  const uint64_t steps =
+      uint64_t{spec.lifetime().iterations()} * spec.lifetime().steps_per_iteration();
   return {.done = static_cast<uint32_t>(lifetimes), .env_steps = lifetimes * steps};
 }
 

@@ -105,8 +105,9 @@ def draw_settings(pyplot, read):
             dots(axis, place, values, "C7" if place == 1 else "C0")
         axis.set_title(SETTINGS[setting], fontsize=9)
         axis.set_xticks(range(3), ["a third", "as it is", "three times"], fontsize=8)
-        axis.set(ylim=(0, None), xlim=(-0.5, 2.7))
-    axes[0].set_ylabel("success after two updates")
+        axis.set_xlim(-0.5, 2.7)
+    # At the end: a limit keeps later points from widening the axis.
+    axes[0].set(ylim=(0, None), ylabel="success after two updates")
     return figure
 
 
