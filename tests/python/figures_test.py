@@ -1,5 +1,6 @@
-"""The figures of rows 10, 11 and 12 of docs/experiments.md: what they count and compare, and that
-short runs and recorded claims give them. Skipped where deploy/install.sh --signal was not run."""
+"""The figures and numbers of rows 10, 11, 12 and 14 of docs/experiments.md: what they count and
+compare, and that short runs and recorded claims give them. Skipped where deploy/install.sh --signal
+was not run."""
 
 import pathlib
 import shutil
@@ -8,21 +9,24 @@ import sys
 import tempfile
 import unittest
 
+import package
 import signal_modules
 from package import ROOT, SOURCE
 from signal_modules import WHEELS
 
-from harness import BIN, ClusterTest
+from harness import BIN, SMOKE, ClusterTest
 
 SPEC = ROOT / "experiments" / "umbrella_metairn.txtpb"
 
 
 def setUpModule():
-    global figures, np
+    global encodes, figures, np
     signal_modules.make_importable((*signal_modules.WITHOUT_TORCH, "matplotlib"))
+    EncodeTest.client = package.make_importable()
     sys.path.insert(0, str(SOURCE / "examples"))
     import numpy as np
     import umbrella_figures as figures
+    import what_rewards_encode as encodes
 
 
 class UmbrellaTest(ClusterTest):
@@ -110,6 +114,47 @@ class CampaignTest(unittest.TestCase):
         done = draw(rows)
         self.assertIn("later_steps.svg is left out: not recorded yet: later-v-lstm-1", done.stderr)
         self.assertFalse((out / "later_steps.svg").exists())
+
+
+class EncodeTest(ClusterTest):
+    def test_the_correlation_is_that_at_a_given_time(self):
+        random = np.random.default_rng(1)
+        time, progress = np.arange(50.0), random.normal(size=(8, 50))
+        # Both grow with time, and nothing else is common to them.
+        other = random.normal(size=(8, 50))
+        self.assertGreater(
+            np.corrcoef((other + time).ravel(), (progress + time).ravel())[0, 1], 0.9
+        )
+        self.assertLess(abs(encodes.given_time(other + time, progress + time)), 0.15)
+        self.assertAlmostEqual(encodes.given_time(3 * progress - 9 * time, progress), 1)
+        low, high = encodes.interval(progress + other, progress)
+        self.assertTrue(0.5 < low < high < 0.9, (low, high))
+
+    def test_a_run_is_read(self):
+        run = self.folder / "run"
+        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet")
+        path = [self.client, SOURCE, *(folder for folder in WHEELS if folder.is_dir())]
+        program = SOURCE / "examples" / "what_rewards_encode.py"
+
+        def ask(folder):
+            return subprocess.run(
+                [sys.executable, program, folder],
+                env={"PYTHONPATH": ":".join(map(str, path))},
+                capture_output=True,
+                text=True,
+            )
+
+        done = ask(run)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        number = r"-?\d\.\d\d"
+        self.assertRegex(
+            done.stdout, rf"\| run \| 8 \| {number} \[{number}, {number}\] \| {number}, "
+        )
+        for shard in run.rglob("evaluation/*.binpb"):
+            shard.unlink()
+        done = ask(run)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("has no two equally long lives", done.stderr)
 
 
 if __name__ == "__main__":

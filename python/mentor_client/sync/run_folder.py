@@ -90,8 +90,8 @@ class RunFolder:
             return name[len("STATE_") :]
         return ""
 
-    def evaluation(self) -> Optional[Evaluated]:
-        """Returns the evaluation at the end of the run."""
+    def shards(self) -> List[EvaluationShard]:
+        """Returns the results of the evaluation at the end of the run."""
         shards = []
         for file in sorted((self._experiment / "artifacts" / "evaluation").glob("*.binpb")):
             try:
@@ -101,7 +101,11 @@ class RunFolder:
                     grpc.StatusCode.DATA_LOSS,
                     f"{file} is not an evaluation; remove it and run the experiment again",
                 ) from None
-        return evaluated(shards, self.about.spec)
+        return shards
+
+    def evaluation(self) -> Optional[Evaluated]:
+        """Returns the means of the evaluation at the end of the run."""
+        return evaluated(self.shards(), self.about.spec)
 
     def films(self, scratch: pathlib.Path) -> List[pathlib.Path]:
         """Returns the films in the folder of the run or of its experiment."""
