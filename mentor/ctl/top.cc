@@ -57,7 +57,6 @@ struct Fleet {
   int learners = 0;
   int actors = 0;
   uint64_t threads = 0;
-  double steps_per_second = 0;  // Sum over the actors.
 };
 
 Fleet Sum(const FleetPicture& picture) {
@@ -68,8 +67,6 @@ Fleet Sum(const FleetPicture& picture) {
     } else {
       ++fleet.actors;
       fleet.threads += peer.threads();
-      // The last rate of an idle actor is out of date.
-      if (peer.work() > 0) fleet.steps_per_second += peer.env_steps_per_second();
     }
   }
   return fleet;
@@ -133,6 +130,16 @@ std::string WaitsFor(const v1::Experiment& experiment, const FleetPicture& pictu
   }
 }
 
+namespace {
+
+// True if the rates of an experiment, with what it waits for, are those of now.
+bool IsBusy(const v1::Experiment& experiment, const std::string& waits) {
+  return experiment.state() == S::STATE_RUNNING &&
+         (waits.empty() || absl::StartsWith(waits, "a slot"));
+}
+
+}  // namespace
+
 std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int rows, bool color) {
   std::vector<v1::Experiment> experiments = picture.experiments;
   std::stable_sort(experiments.begin(), experiments.end(),
@@ -160,26 +167,31 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
                         absl::FormatTime("%H:%M:%S", picture.now, absl::LocalTimeZone()), "  ",
                         running, " running, ", queued, " queued, ", paused, " paused")),
       Style::kBold, color));
+  std::vector<std::string> waits;
+  double steps_per_second = 0;
+  for (const v1::Experiment& experiment : experiments) {
+    waits.push_back(WaitsFor(experiment, picture));
+    if (IsBusy(experiment, waits.back()))
+      steps_per_second += experiment.progress().env_steps_per_second();
+  }
   lines.push_back(
       clip(absl::StrCat(fleet.learners, fleet.learners == 1 ? " learner, " : " learners, ",
                         fleet.actors, fleet.actors == 1 ? " actor, " : " actors, ", fleet.threads,
-                        " threads, ", Count(fleet.steps_per_second), " steps/s")));
+                        " threads, ", Count(steps_per_second), " steps/s")));
   lines.push_back(Styled(clip(picture.trouble), Style::kWarning, color));
 
   std::vector<Row> table = {
       {"EXPERIMENT", "STATE", "PRIORITY", "PROGRESS", "STEPS/S", "LEFT", "WAITS FOR"}};
-  for (const v1::Experiment& experiment : experiments) {
+  for (size_t i = 0; i < experiments.size(); ++i) {
+    const v1::Experiment& experiment = experiments[i];
     const std::string state = StateText(experiment.state());
     const v1::Progress& progress = experiment.progress();
-    const std::string waits = WaitsFor(experiment, picture);
-    // The last rates of a waiting experiment are out of date.
-    const bool busy = experiment.state() == S::STATE_RUNNING &&
-                      (waits.empty() || absl::StartsWith(waits, "a slot"));
+    const bool busy = IsBusy(experiment, waits[i]);
     table.push_back(
         {ShortName(experiment.name()), Cell(state, StyleOfState(state)),
          PriorityText(experiment.priority()), Bar(progress, columns > 0 && columns < 100 ? 8 : 20),
          busy ? Count(progress.env_steps_per_second()) : "-",
-         busy && progress.seconds_left() > 0 ? Span(progress.seconds_left()) : "-", waits});
+         busy && progress.seconds_left() > 0 ? Span(progress.seconds_left()) : "-", waits[i]});
   }
   // Experiments take the rows that the fleet leaves, but at least half of them.
   std::vector<Row> peers = {

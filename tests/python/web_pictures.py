@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """Makes the pictures of docs/web.md: each view in Chromium, over a service whose experiments learn.
 
 Usage: tests/python/web_pictures.py [FOLDER]     default: docs/images; files web_*.png
@@ -43,12 +44,17 @@ class Pictures(browser.BrowserTest):
                 SPECS / "hopper.txtpb",
                 id=id,
                 display_name="Hopper, learned reward",
-                overrides=["rule.outer_updates=200", "rule.lifetimes_per_update=4"],
+                overrides=[
+                    "rule.outer_updates=200",
+                    "rule.lifetimes_per_update=4",
+                    "rule.shard_lifetimes=2",
+                ],
                 labels={"arm": "hopper"},
             )
 
     def shoot(self, page, name, height=None):
         page.wait_for_timeout(1500)
+        page.evaluate("scrollTo(0, 0)")
         if height:
             page.set_viewport_size({**WIDE, "height": height})
             page.wait_for_timeout(500)
@@ -67,7 +73,12 @@ class Pictures(browser.BrowserTest):
             for arm in ARMS:
                 page.expect(self.row(page, f"{arm}-1")).to_contain_text("%")
             self.tick(page, *(f"{arm}-{seed}" for arm in ARMS for seed in SEEDS))
-            self.shoot(page, "experiments", 560)
+            self.shoot(page, "experiments", 600)
+            page.goto(f"{address}/fleet")
+            page.locator("td").first.wait_for()
+            self.shoot(page, "fleet", 560)
+            client.cancel(LIVE[0])  # The rest takes a while, and shows nothing that is at work.
+            client.cancel(LIVE[1])
             page.goto(f"{address}/experiments/advantage-3")
             page.locator(".chart canvas").first.wait_for()
             self.shoot(page, "experiment", 1000)
@@ -83,16 +94,15 @@ class Pictures(browser.BrowserTest):
                 f"{address}/compare?names={','.join(f'{a}-{s}' for a in ARMS for s in SEEDS)}"
             )
             page.get_by_role("button", name="Compute").click()
-            page.frame_locator("iframe").get_by_text("Interquartile mean").first.wait_for()
+            page.frame_locator("iframe").get_by_text("Interquartile mean").first.wait_for(
+                timeout=300_000
+            )
             self.shoot(page, "compare", 1300)
             page.goto(f"{address}/experiments/attention-1/life")
             page.locator(".chart canvas").first.wait_for()
             page.get_by_role("button", name="Draw the maps").click()
             page.locator("figure img").first.wait_for(timeout=300_000)
-            self.shoot(page, "life", 1300)
-            page.goto(f"{address}/fleet")
-            page.locator("td").first.wait_for()
-            self.shoot(page, "fleet", 560)
+            self.shoot(page, "life", 1100)
             page.goto(f"{address}/catalogue")
             page.get_by_label("Search").fill("MuJoCo")
             self.wait_until(

@@ -149,7 +149,7 @@ class Fleet:
     def _draw_sum(self, active: Sequence[Experiment], peers: Sequence[Peer]) -> None:
         learners = sum(map(is_learner, peers))
         actors = [peer for peer in peers if not is_learner(peer)]
-        speed = sum(peer.env_steps_per_second for peer in actors if peer.work)
+        speed = sum(one.progress.env_steps_per_second for one in active if one.state == "RUNNING")
         builds = sorted({peer.build for peer in peers})
         states = [one.state for one in active]
         counts = (f"{states.count(s.upper())} {s}" for s in ("running", "queued", "paused"))
