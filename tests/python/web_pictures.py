@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/env python3
 """Makes the pictures of docs/web.md: each view in Chromium, over a service whose experiments learn.
 
 Usage: tests/python/web_pictures.py [FOLDER]     default: docs/images; files web_*.png
