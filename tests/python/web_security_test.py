@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import json
 import socket
 import ssl
 import sys
@@ -292,7 +293,15 @@ class WebSecurityTest(browser.BrowserTest):
                 overrides=[f"display_name={SCRIPT}", f"seed={len(id) + ord(id[0])}"],
             )
         client.create(SMOKE, id="ended", overrides=["rule.outer_updates=100000"])
-        client.cancel("ended", reason=SCRIPT)
+        client.cancel("ended", reason=SCRIPT).wait("CANCELLED")
+        (folder,) = (
+            file.parent
+            for file in self.folder.glob("state/experiments/*/experiment.txtpb")
+            if '"experiments/ended"' in file.read_text()
+        )
+        with open(folder / "log.jsonl", "a") as log:
+            line = {"ts": "2026-01-31T12:00:00Z", "severity": "info", "msg": SCRIPT, SCRIPT: SCRIPT}
+            log.write(json.dumps(line) + "\n")
         client.get("one").wait()
         client.get("two").wait()
         with self.page() as page:
@@ -306,7 +315,7 @@ class WebSecurityTest(browser.BrowserTest):
             page.goto(f"{address}/experiments/ended")
             page.expect(page.get_by_text(SCRIPT).first).to_be_visible()
             page.get_by_role("tab", name="Log").click()
-            page.expect(page.locator(".log")).to_contain_text("ancel")
+            page.expect(page.locator(".log")).to_contain_text(f"{SCRIPT}  {SCRIPT}={SCRIPT}")
             page.goto(f"{address}/compare?names=one,two")
             page.expect(page.locator("td", has_text=SCRIPT).first).to_be_visible()
             page.get_by_role("button", name="Compute").click()
