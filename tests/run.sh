@@ -16,7 +16,7 @@
 #
 # Examples:
 #   tests/run.sh                     the check of form, then what is quick: 15 minutes on 2 cores
-#   tests/run.sh --all               everything: 40 minutes
+#   tests/run.sh --all               everything: 30 minutes
 #   tests/run.sh -R dispatcher       tests whose names match
 #   tests/run.sh -L grad             tests of one kind: unit golden grad conformance loopback
 #                                    learning fault fuzz tidy monitoring gate

@@ -81,6 +81,7 @@ class Client:
     allow_insecure  plain text beyond this machine, where the network protects itself
     timeout      seconds that a call may take, with all its attempts
     patience     seconds that watches wait for a server that is away
+    read_only    refuses calls that change something, before they are made
     on_contact   called by watches, in their threads: with the error when the server is lost, with
                  None when it is back
 
@@ -102,6 +103,7 @@ class Client:
         allow_insecure: bool = False,
         timeout: float = 30.0,
         patience: float = 600.0,
+        read_only: bool = False,
         on_contact: Optional[Callable[[Optional[MentorError]], None]] = None,
     ):
         if token is not None and token_file is not None:
@@ -125,6 +127,7 @@ class Client:
             seconds("timeout", timeout),
             seconds("patience", patience),
             on_contact or (lambda error: None),
+            read_only,
         )
 
     def __enter__(self) -> "Client":

@@ -35,6 +35,7 @@ _OPTIONS = [
 _CONNECT_ONE_OF_SEVERAL = ("grpc.min_reconnect_backoff_ms", 3_000)
 _SERVERS_MAX = 16
 _SECONDS_MAX = 1e9
+_READS = ("Get", "List", "Query", "Watch", "Download")
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.1, 2.0
 _BACKOFF_NOT_LEADER_MAX_S = 0.5  # Standby servers check for a lost leader this often.
 _ATTEMPT_S = 10.0
@@ -180,8 +181,10 @@ class Connection:
         timeout: float,
         patience: float,
         on_contact: Callable[[Optional[MentorError]], None] = lambda error: None,
+        read_only: bool = False,
     ):
         self.timeout = timeout
+        self._read_only = read_only
         self.patience = patience
         self._on_contact = on_contact
         self._servers = servers
@@ -220,6 +223,11 @@ class Connection:
         `gone_is_done`: NOT_FOUND after a lost answer means that the earlier attempt succeeded; the
         answer is None.
         """
+        asks = method.startswith(_READS) or getattr(request, "validate_only", False)
+        if self._read_only and not asks:
+            raise MentorError(
+                grpc.StatusCode.PERMISSION_DENIED, f"{method} is a change; this client only reads"
+            )
         span_s = self.timeout if timeout is None else seconds("timeout", timeout)
         deadline = time.monotonic() + span_s
         lost, attempt, led = False, 0, 0

@@ -159,6 +159,17 @@ def findings_of(kernel, limits=LIMITS["kernels"]):
     return found
 
 
+def look_at_all(generations):
+    """The names of all kernels, and what is wrong with them."""
+    names, findings = set(), []
+    for source in sources():
+        for kernel in compile_kernels(source, generations=generations):
+            print(kernel)
+            names.add(kernel.name)
+            findings += findings_of(kernel)
+    return names, findings
+
+
 def main(arguments):
     if arguments and arguments[0].startswith("-"):
         print(__doc__)

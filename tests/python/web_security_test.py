@@ -280,6 +280,23 @@ class WebSecurityTest(browser.BrowserTest):
         fields = {"host": "mentor.example", "origin": "http://mentor.example"}
         self.assertEqual(request("POST", "/sign_in", token, **fields)[0], 403)
 
+    def test_read_only_is_more_than_hidden_buttons(self):
+        self.start_service(threads=0)
+        address = self.start_web("--read_only")
+        client = self.connect()
+        client.create(SMOKE, id="one")
+        with self.page() as page:
+            page.goto(f"{address}/experiments/one")
+            self.state(page, "Running")
+            pause = page.get_by_role("button", name="Pause")
+            page.expect(pause).to_have_count(0)
+            page.evaluate("document.body.classList.remove('read-only')")
+            pause.click()
+            page.expect(page.locator(".q-notification")).to_contain_text("only reads")
+            page.goto(f"{address}/new?from=smoke")
+            page.expect(page.get_by_text("The spec is valid.")).to_be_visible()
+        self.assertEqual([one.state for one in client.list()], ["RUNNING"])
+
     def test_texts_are_shown_as_text(self):
         self.start_service()
         address = self.start_web()

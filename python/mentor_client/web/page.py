@@ -59,6 +59,7 @@ class Web:
             allow_insecure=self.flags.allow_insecure,
             timeout=10.0,
             patience=1e9,
+            read_only=self.flags.read_only,  # What a page hides may be clicked by a script.
             **options,
         )
 
