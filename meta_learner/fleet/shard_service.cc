@@ -11,6 +11,7 @@
 #include <absl/strings/str_format.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/failpoint.h"
 #include "common/history.h"
