@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -22,6 +23,7 @@
 #include "mentor/local/run_bundles.h"
 #include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
+#include "mentor/local/state_experiments.h"
 #include "mentor/local/web_page.h"
 #include "mentor/report/report.h"
 #include "meta_learner/experiment/fingerprint.h"
@@ -45,6 +47,13 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::Store* store,
                                             const LocalRunOptions& options) {
   auto existing = store->records.Get(kName);
   if (absl::IsNotFound(existing.status())) {
+    const std::vector<StateExperiment> others = ExperimentsIn(options.out);
+    if (!others.empty() && others[0].id != "run") {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "%s holds %s, which a service ran; choose another folder with --out. 'mentor hash', "
+          "'mentor report' and 'mentor reproduce --from' read it",
+          options.out.string(), others[0].id));
+    }
     meta_learner::NewExperiment fresh = meta_learner::WithSpec(options.spec, "run");
     if (options.branch) {
       fresh.experiment.set_source_checkpoint(options.branch->file.string());

@@ -302,6 +302,11 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn("submitted 2 experiments", said)
         self.assertIn("3 passed, 0 failed", said)
         by_service = self.rows()
+        # A fetched run is not mixed with one of this machine.
+        said = self.reproduce("tiny-1", code=1)
+        self.assertIn("holds tiny-1, which a service ran; choose another folder", said)
+        said = self.reproduce("tiny", "--strict", "--from", self.folder / "out")
+        self.assertIn("3 passed, 0 failed", said)
         # The same bits as here.
         shutil.rmtree(self.folder / "out")
         self.assertIn("3 passed, 0 failed", self.reproduce("tiny", "--strict"))
