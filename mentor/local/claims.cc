@@ -204,15 +204,9 @@ using Expected =
 Expected ExpectedLifetimes(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark) {
   Expected expected;
   if (spec.evaluation().lifetimes_per_goal() == 0) return expected;
-  const std::vector<envs::Split> splits = meta_learner::EvaluatedSplits(benchmark, spec);
-  for (const envs::Split split : splits) {
-    for (const meta_learner::Teacher& teacher :
-         meta_learner::Teachers(spec.evaluation(), {},
-                                /*learned=*/spec.rule().outer_updates() > 0,
-                                /*baselines=*/split == splits[0])) {
-      expected[{teacher.method, meta_learner::SplitName(split)}] =
-          meta_learner::EvaluationTasks(benchmark, spec, split);
-    }
+  for (const auto& [split, teacher] : meta_learner::EvaluatedTeachers(benchmark, spec, {})) {
+    expected[{teacher.method, meta_learner::SplitName(split)}] =
+        meta_learner::EvaluationTasks(benchmark, spec, split);
   }
   return expected;
 }

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
-#include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -47,12 +46,12 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::Store* store,
                                             const LocalRunOptions& options) {
   auto existing = store->records.Get(kName);
   if (absl::IsNotFound(existing.status())) {
-    const std::vector<StateExperiment> others = ExperimentsIn(options.out);
-    if (!others.empty() && others[0].id != "run") {
+    for (const StateExperiment& other : ExperimentsIn(options.out)) {
+      if (other.id.empty() || other.id == "run") continue;
       return absl::FailedPreconditionError(absl::StrFormat(
           "%s holds %s, which a service ran; choose another folder with --out. 'mentor hash', "
           "'mentor report' and 'mentor reproduce --from' read it",
-          options.out.string(), others[0].id));
+          options.out.string(), other.id));
     }
     meta_learner::NewExperiment fresh = meta_learner::WithSpec(options.spec, "run");
     if (options.branch) {

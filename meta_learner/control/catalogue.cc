@@ -44,13 +44,21 @@ std::string HelpOf(const OptionInfo& option) {
   return help;
 }
 
-void AddEntry(const std::string& kind, const std::string& name, const std::string& summary,
-              const OptionTable& options, v1::ListCatalogueResponse* response) {
+template <typename Entry>
+const OptionTable& OptionsOf(const Entry& entry) {
+  return entry.options;
+}
+OptionTable OptionsOf(const RuleEntry& entry) {
+  return AllOptions(entry);
+}
+
+template <typename Entry>
+void AddEntry(const std::string& kind, const Entry& of, v1::ListCatalogueResponse* response) {
   v1::CatalogueEntry& entry = *response->add_entries();
   entry.set_kind(kind);
-  entry.set_name(name);
-  entry.set_help(summary);
-  for (const OptionInfo& option : options) {
+  entry.set_name(of.name);
+  entry.set_help(of.summary);
+  for (const OptionInfo& option : OptionsOf(of)) {
     v1::CatalogueEntry::Setting& setting = *entry.add_settings();
     setting.set_name(option.name);
     setting.set_default_value(option.default_value);
@@ -71,33 +79,16 @@ absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueR
     return ToStatus(violations);
   }
   v1::ListCatalogueResponse response;
-  const auto wanted = [&](std::string_view kind) {
-    return request.kind().empty() || request.kind() == kind;
+  const auto add = [&](const std::string& kind, const auto& entries) {
+    if (!request.kind().empty() && request.kind() != kind) return;
+    for (const auto* entry : entries) AddEntry(kind, *entry, &response);
   };
-  if (wanted("benchmark")) {
-    for (const envs::BenchmarkEntry* entry : envs::Benchmarks())
-      AddEntry("benchmark", entry->name, entry->summary, entry->options, &response);
-  }
-  if (wanted("curriculum")) {
-    for (const CurriculumEntry* entry : Curricula())
-      AddEntry("curriculum", entry->name, entry->summary, entry->options, &response);
-  }
-  if (wanted("environment")) {
-    for (const envs::EnvironmentEntry* entry : envs::Catalogue())
-      AddEntry("environment", entry->name, entry->summary, entry->options, &response);
-  }
-  if (wanted("rule")) {
-    for (const RuleEntry* entry : OuterRules())
-      AddEntry("rule", entry->name, entry->summary, AllOptions(*entry), &response);
-  }
-  if (wanted("signal")) {
-    for (const learner::SignalEntry* entry : learner::SignalNetworks())
-      AddEntry("signal", entry->name, entry->summary, entry->options, &response);
-  }
-  if (wanted("wrapper")) {
-    for (const envs::WrapperEntry* entry : envs::Wrappers())
-      AddEntry("wrapper", entry->name, entry->summary, entry->options, &response);
-  }
+  add("benchmark", envs::Benchmarks());
+  add("curriculum", Curricula());
+  add("environment", envs::Catalogue());
+  add("rule", OuterRules());
+  add("signal", learner::SignalNetworks());
+  add("wrapper", envs::Wrappers());
   return response;
 }
 

@@ -190,14 +190,24 @@ uint32_t NumLifetimes(const EvaluationJob& job) {
       NumEvaluationLifetimes(job.owner.benchmark, job.owner.spec, job.split));
 }
 
-EvaluationCount EvaluationCost(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec) {
+std::vector<EvaluatedTeacher> EvaluatedTeachers(const envs::Benchmark& benchmark,
+                                                const v1::ExperimentSpec& spec,
+                                                const RunParameters& parameters) {
+  std::vector<EvaluatedTeacher> found;
   const std::vector<envs::Split> splits = EvaluatedSplits(benchmark, spec);
-  uint64_t lifetimes = 0;
   for (const envs::Split split : splits) {
-    const auto teachers = Teachers(spec.evaluation(), {}, spec.rule().outer_updates() > 0,
-                                   /*baselines=*/split == splits[0]);
-    lifetimes += NumEvaluationLifetimes(benchmark, spec, split) * teachers.size();
+    for (Teacher& teacher :
+         Teachers(spec.evaluation(), parameters, /*learned=*/spec.rule().outer_updates() > 0,
+                  /*baselines=*/split == splits[0]))
+      found.push_back({split, std::move(teacher)});
   }
+  return found;
+}
+
+EvaluationCount EvaluationCost(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec) {
+  uint64_t lifetimes = 0;
+  for (const EvaluatedTeacher& one : EvaluatedTeachers(benchmark, spec, {}))
+    lifetimes += NumEvaluationLifetimes(benchmark, spec, one.split);
   const uint64_t steps =
       uint64_t{spec.lifetime().iterations()} * spec.lifetime().steps_per_iteration();
   return {.done = static_cast<uint32_t>(lifetimes), .env_steps = lifetimes * steps};

@@ -40,6 +40,17 @@ Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters);
 std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameters& parameters,
                               bool learned, bool baselines);
 
+// A teacher of the evaluation at the end of a run, and the tasks that it is tried on.
+struct EvaluatedTeacher {
+  envs::Split split = envs::Split::kTest;
+  Teacher teacher;
+};
+// All of them, in the order of the evaluation. Baselines ignore which goals were for training, so
+// they run once.
+std::vector<EvaluatedTeacher> EvaluatedTeachers(const envs::Benchmark& benchmark,
+                                                const v1::ExperimentSpec& spec,
+                                                const RunParameters& parameters);
+
 // The lifetimes of one teacher on the tasks of one split. owner.spec says how agents live: its seed
 // keys their randomness, its evaluation says how many there are.
 struct EvaluationJob {

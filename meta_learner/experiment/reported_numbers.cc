@@ -9,7 +9,6 @@
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
-#include "meta_learner/experiment/task_sampler.h"
 #include "methods/base/experiment_metrics.h"
 
 namespace mentor::meta_learner {
@@ -62,19 +61,14 @@ void AddMetrics(const v1::ExperimentSpec& spec, const ExperimentParts& parts,
 void AddEvaluation(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark,
                    std::vector<std::string>* names) {
   if (spec.evaluation().lifetimes_per_goal() == 0) return;
-  const std::vector<envs::Split> splits = EvaluatedSplits(benchmark, spec);
-  for (const envs::Split split : splits) {
-    for (const Teacher& teacher :
-         Teachers(spec.evaluation(), {}, /*learned=*/spec.rule().outer_updates() > 0,
-                  /*baselines=*/split == splits[0])) {
-      const std::string prefix =
-          absl::StrCat("evaluation/", SplitName(split), "/", TagOf(teacher.method), "/");
-      for (const std::string& segment : Segments(spec.lifetime().iterations()))
-        names->push_back(prefix + segment);
-      names->push_back(prefix + "last");
-      if (spec.evaluation().deterministic_episodes() > 0) names->push_back(prefix + "det");
-      names->push_back(prefix + "return");
-    }
+  for (const EvaluatedTeacher& one : EvaluatedTeachers(benchmark, spec, {})) {
+    const std::string prefix =
+        absl::StrCat("evaluation/", SplitName(one.split), "/", TagOf(one.teacher.method), "/");
+    for (const std::string& segment : Segments(spec.lifetime().iterations()))
+      names->push_back(prefix + segment);
+    names->push_back(prefix + "last");
+    if (spec.evaluation().deterministic_episodes() > 0) names->push_back(prefix + "det");
+    names->push_back(prefix + "return");
   }
 }
 

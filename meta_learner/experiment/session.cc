@@ -454,27 +454,21 @@ absl::Status Session::Evaluate() {
     state_hash = StateHash(sections);
   }
   std::vector<EvaluationJob> jobs;
-  const uint32_t lifetimes = EvaluationCost(*parts_.benchmark, spec_).done;
-  const std::vector<envs::Split> splits = EvaluatedSplits(*parts_.benchmark, spec_);
-  for (const envs::Split split : splits) {
-    // Baselines ignore which goals were for training, so they run once.
-    std::vector<Teacher> teachers =
-        Teachers(spec_.evaluation(),
-                 {.learned = parts_.rule->meta_parameters(),
-                  .best = state_.best.weights,
-                  .initial = initial_parameters_},
-                 /*learned=*/spec_.rule().outer_updates() > 0, /*baselines=*/split == splits[0]);
-    for (Teacher& teacher : teachers) {
-      jobs.push_back(
-          {.owner = Owner(),
-           .teacher = std::move(teacher),
-           .split = split,
-           .folder = folder,
-           .outer_step = state_.outer_step,
-           .spec_hash = SpecHash(spec_),
-           .state_hash = state_hash,
-           .keep = [this](const std::filesystem::path& file) { return files_.KeepResult(file); }});
-    }
+  uint32_t lifetimes = 0;
+  for (EvaluatedTeacher& one : EvaluatedTeachers(*parts_.benchmark, spec_,
+                                                 {.learned = parts_.rule->meta_parameters(),
+                                                 .best = state_.best.weights,
+                                                 .initial = initial_parameters_})) {
+    jobs.push_back(
+        {.owner = Owner(),
+         .teacher = std::move(one.teacher),
+         .split = one.split,
+         .folder = folder,
+         .outer_step = state_.outer_step,
+         .spec_hash = SpecHash(spec_),
+         .state_hash = state_hash,
+         .keep = [this](const std::filesystem::path& file) { return files_.KeepResult(file); }});
+    lifetimes += NumLifetimes(jobs.back());
   }
   progress_.BeginEvaluation(lifetimes);
   MENTOR_LOG(kInfo, "the evaluation begins",
