@@ -531,6 +531,8 @@ class ClientTest(ClusterTest):
         meta, address = self.start_service()
         client = self.client(address, timeout=60)
         watcher = Watcher(client)
+        # What exists before the watch has begun comes without a token.
+        watcher.wait_for_event("BOOKMARK")
         ids = [f"e{number}" for number in range(4)]
         for id in ids[:2]:
             client.create(SMOKE, id=id)
