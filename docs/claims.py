@@ -21,8 +21,13 @@ it is that of all runs together, with its interval. Words:
     .Nf        N digits behind the point (default 2)
 
 A place {verdict KIND CLAIM...} says whether what was registered came out (docs/curves.py). In place
-of a number: `hash` (the first 16 digits), `command`, `cost` (CPU seconds of a run, the
-mean), `steps` (environment steps of a run). What is not recorded yet is a dash.
+of a number: `hash` (the first 16 digits), `command`, `cost` (CPU seconds of a run, the mean),
+`steps` (environment steps of a run). Where runs are not pooled yet, each has its hash. What is not
+recorded yet is a dash.
+
+A place {CLAIM NUMBER WORDS less CLAIM NUMBER} is a difference, paired by run: its mean, and its
+interval over the runs that both claims have. A place {campaign ROW...} is a line of a table for
+each claim of these rows of docs/experiments.md: claim, runs, CPU hours, hashes, command.
 
 Standard library only.
 """
@@ -102,6 +107,66 @@ def read(file=None):
     return claims
 
 
+def difference_of(place, claims):
+    """The text of a place with `less`."""
+    first, second = (side.split() for side in place.split(" less "))
+    numbers = []
+    for name, number, *_ in (first, second):
+        value_of(f"{name} {number}", claims)  # Checks the names.
+        numbers.append(
+            {
+                run: row["numbers"][number][0]
+                for run, row in claims[name].items()
+                if run != "all" and number in row["numbers"]
+            }
+        )
+    pairs = [numbers[0][run] - numbers[1][run] for run in numbers[0] if run in numbers[1]]
+    words = first[2:]
+    if unknown := set(words) - {"runs"}:
+        raise Mistake(f"{{{place}}}: '{unknown.pop()}' is no word of a difference")
+    if not pairs:
+        return DASH
+    if "runs" in words:
+        return ", ".join(f"{value:+.2f}" for value in pairs)
+    if len(pairs) == 1:
+        return f"{pairs[0]:+.2f}"
+    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(statistics.fmean(pairs), *interval(pairs))
+
+
+def either(words):
+    """One word of several commands: NAME=VALUE,VALUE where their values differ."""
+    names, marks, values = zip(*(word.rpartition("=") for word in words), strict=True)
+    return names[0] + marks[0] + ",".join(dict.fromkeys(values))
+
+
+def campaign(rows, claims):
+    """The lines of a table for the claims of these rows of the campaign."""
+    for name, runs in claims.items():
+        made = [row for run, row in runs.items() if run != "all"]
+        if not made or made[0]["row"] not in rows:
+            continue
+        ended = [row for row in made if row["hash"] or row["evaluation"]]
+        hours = sum(float(row["cpu_seconds"]) for row in ended if row["cpu_seconds"]) / 3600
+        hashes = " ".join((row["hash"] or row["evaluation"])[:8] for row in ended)
+        whole = runs.get("all", {})
+        pooled = (whole.get("evaluation") or whole.get("hash") or "")[:8]
+        # A word that differs, such as a seed, with all its values.
+        words = zip(*(row["command"].split() for row in made), strict=False)
+        command = " ".join(map(either, words))
+        yield (
+            f"| {name} | {len(ended)} of {len(made)} | {hours:.2f} | "
+            f"{hashes or DASH} | {pooled or DASH} | `{command}` |"
+        )
+
+
+def hashes_of(whole, made):
+    """The hash of all runs together; while these are not pooled, that of each."""
+    results = [row["hash"] or row["evaluation"] for row in (whole, *made)]
+    if results[0]:
+        results = results[:1]
+    return ", ".join(f"`{result[:16]}`" for result in results if result) or DASH
+
+
 def value_of(place, claims):
     """The text of one place."""
     name, *words = place.split()
@@ -116,8 +181,7 @@ def value_of(place, claims):
     if number == "command":
         return "`" + runs[0]["command"] + "`"
     if number == "hash":
-        result = whole["hash"] or whole["evaluation"]
-        return f"`{result[:16]}`" if result else DASH
+        return hashes_of(whole, made)
     digits, factor, kind, reached = 2, 1.0, "interval", False
     for word in words:
         if re.fullmatch(r"\*\d+(\.\d+)?", word):
@@ -174,6 +238,16 @@ def value_of(place, claims):
     return text(KINDS[kind](values))
 
 
+def text_of(place, claims, verdict=None):
+    """The text of one place of any kind."""
+    kind, *words = place.split()
+    if kind == "verdict":
+        return verdict(words)
+    if kind == "campaign":
+        return "\n".join(campaign(words, claims)) or DASH
+    return difference_of(place, claims) if "less" in words else value_of(place, claims)
+
+
 def fill(text, claims, verdict=None):
     """The page with its tables as the claims have them. Raises Mistakes."""
     mistakes = []
@@ -184,8 +258,7 @@ def fill(text, claims, verdict=None):
     def block(found):
         def value(place):
             try:
-                words = place[1].split()
-                return verdict(words[1:]) if words[0] == "verdict" else value_of(place[1], claims)
+                return text_of(place[1], claims, verdict)
             except Mistake as mistake:
                 mistakes.append((line_of(found.start(1) + place.start()), str(mistake)))
                 return place[0]

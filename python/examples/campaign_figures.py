@@ -1,18 +1,24 @@
 #!/usr/bin/env python3
-"""Draws rows 11 and 12 of docs/experiments.md from the recorded claims. Row 11 asks whether later
-steps are of use to a signal; its registered difference is printed. Row 12 shows what settings
-change on point_reach.
+"""Draws rows 2, 3, 4, 11 and 12 of docs/experiments.md from the recorded claims. Rows 2 to 4 are
+the paper's figures 1 and 3, with its curves beside ours. Row 11 asks whether later steps are of use
+to a signal; its registered difference is printed. Row 12 shows what settings change on point_reach.
 
-Usage: campaign_figures.py [--claims FILE] [--out FOLDER]
-  --claims FILE   default: docs/data/claims.csv of this clone
-  --out FOLDER    for later_steps.svg and settings.svg; default: campaign
+Usage: campaign_figures.py [--claims FILE] [--published FILE] [--out FOLDER]
+  --claims FILE      default: docs/data/claims.csv of this clone
+  --published FILE   the paper's numbers; default: paper_figures.csv beside the claims of this clone
+  --out FOLDER       for rewards.svg, advantages.svg, ml10.svg, later_steps.svg and settings.svg;
+                     default: campaign
 
-Success after two updates on 512 unseen goals; each dot is a meta-seed. Intervals are 95 % bootstrap
-intervals that draw meta-seeds; differences are paired by meta-seed. A row whose runs are not all
-recorded is named and left out. Needs pip install matplotlib.
+Each dot is a meta-seed. The intervals of rows 2 to 4 draw meta-seeds, goals and lifetimes where a
+claim has its line of all runs. All others are 95 % bootstrap intervals that draw meta-seeds, and
+differences are paired by meta-seed. Rows 2 to 4 are drawn as far as their runs have ended. Row 11
+or 12 is named and left out while one of its runs has not. Needs pip install matplotlib.
 """
 
 import argparse
+import collections
+import csv
+import dataclasses
 import pathlib
 import sys
 
@@ -34,6 +40,72 @@ SETTINGS = {
     "lifetimes": "lifetimes in an update",
 }
 UNCHANGED = "point-reach-reward"
+
+PUBLISHED = claims.CLAIMS.with_name("paper_figures.csv")
+# The places of the parts of a life, and the numbers of a claim there.
+PARTS = {"seg0": (1, 4), "seg1": (5, 8), "seg2": (9, 12), "det": (14, 14)}
+DETERMINISTIC = PARTS["det"][0]
+COLOURS = {
+    "learned reward": "#0072b2",
+    "learned advantage": "#009e73",
+    "PPO shaped": "#e69f00",
+    "PPO sparse": "#66727f",
+}
+
+
+@dataclasses.dataclass
+class Arm:
+    """One teacher of a panel: its name in the paper's numbers, its claim, and which numbers."""
+
+    teacher: str
+    claim: str
+    numbers: str  # "test.learned", for instance
+
+
+@dataclasses.dataclass
+class Panel:
+    title: str
+    published: tuple  # (figure, benchmark, split) of the paper's numbers
+    arms: list
+
+
+def reward(task):
+    return Arm("learned reward", f"{task}-reward", "test.learned")
+
+
+def advantage(task):
+    return Arm("learned advantage", f"{task}-advantage", "test.learned")
+
+
+def ppo(task, kind):
+    return Arm(f"PPO {kind}", f"{task}-ppo", f"test.ppo_{kind}")
+
+
+def ml10(split):
+    return [
+        Arm(f"learned {role}", f"ml10-{role}", f"{split}.learned")
+        for role in ("reward", "advantage")
+    ] + [Arm(f"PPO {kind}", "ml10-ppo", f"{split}.ppo_{kind}") for kind in ("shaped", "sparse")]
+
+
+TASKS = ("reach", "door-close", "button-press")
+PANELS = {
+    "rewards": [
+        Panel(
+            task,
+            ("1", f"ml1 {task}", "test"),
+            [reward(task), ppo(task, "shaped"), ppo(task, "sparse")],
+        )
+        for task in TASKS
+    ],
+    "advantages": [
+        Panel(task, ("3", f"ml1 {task}", "test"), [advantage(task), reward(task)]) for task in TASKS
+    ],
+    "ml10": [
+        Panel("training classes", ("3", "ml10", "train"), ml10("train")),
+        Panel("unseen classes", ("3", "ml10", "test"), ml10("test")),
+    ],
+}
 
 
 class Missing(Exception):
@@ -80,6 +152,68 @@ def dots(axis, place, values, colour):
     axis.errorbar(place + 0.15, mean, [[mean - low], [high - mean]], fmt="o", color=colour)
 
 
+def read_published(file):
+    """Success by (figure, benchmark, split, method), as {place of the episode: success}."""
+    read = collections.defaultdict(dict)
+    with file.open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+            episode = row["episode"]
+            place = DETERMINISTIC if episode == "deterministic" else episode
+            key = (row["figure"], row["benchmark"], row["split"], row["method"])
+            # Figure 2 has parts of a life in place of episodes.
+            if str(place).isdigit():
+                read[key][int(place)] = float(row["success"])
+    return read
+
+
+def draw_arm(axis, arm, known):
+    """The parts of a life: means as lines, intervals as bands, meta-seeds as dots."""
+    runs = known.get(arm.claim, {})
+    ended = [row["numbers"] for run, row in runs.items() if run != "all" and row["numbers"]]
+    if not ended:
+        return 0
+    colour = COLOURS[arm.teacher]
+    for part, (first, last) in PARTS.items():
+        number = f"{arm.numbers}.{part}"
+        values = [numbers[number][0] for numbers in ended]
+        whole = runs.get("all", {"numbers": {}})["numbers"].get(number)
+        mean, low, high = whole or interval(values)
+        middle = (first + last) / 2
+        if first == last:
+            axis.errorbar(middle, mean, [[mean - low], [high - mean]], fmt="D", color=colour)
+        else:
+            axis.plot([first, last], [mean, mean], color=colour, linewidth=2)
+            axis.fill_between([first, last], low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.plot([middle] * len(values), values, "o", color=colour, markersize=3, alpha=0.6)
+    return len(ended)
+
+
+def draw_panels(pyplot, panels, known, published):
+    """One panel for each task, with the paper's curves dashed."""
+    figure, axes = pyplot.subplots(
+        1, len(panels), figsize=(3.7 * len(panels), 3.6), layout="constrained"
+    )
+    labels = {}
+    for axis, panel in zip(axes, panels, strict=True):
+        for arm in panel.arms:
+            colour = COLOURS[arm.teacher]
+            labels.setdefault(arm.teacher, pyplot.Line2D([], [], color=colour, linewidth=2))
+            draw_arm(axis, arm, known)
+            curve = dict(published.get((*panel.published, arm.teacher), {}))
+            end = curve.pop(DETERMINISTIC, None)
+            axis.plot(curve.keys(), curve.values(), "--", color=colour, linewidth=1.2)
+            if end is not None:
+                axis.plot(DETERMINISTIC, end, "D", color=colour, fillstyle="none")
+        axis.set(title=panel.title, xlim=(0.5, 15), ylim=(0, None), xlabel="episode of a life")
+        axis.set_xticks([1, 4, 8, 12, DETERMINISTIC], ["1", "4", "8", "12", "mean\nactions"])
+        for update in (4.5, 8.5):
+            axis.axvline(update, color="C7", linewidth=0.6, linestyle=":")
+    axes[0].set_ylabel("success")
+    labels["the paper (Meta-World v2)"] = pyplot.Line2D([], [], color="C7", linestyle="--")
+    figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=len(labels))
+    return figure
+
+
 def draw_later_steps(pyplot, read):
     figure, axes = pyplot.subplots(1, len(read) + 1, figsize=(9, 3), layout="constrained")
     for axis, (tier, values) in zip(axes, read.items()):
@@ -116,6 +250,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--claims", type=pathlib.Path, default=claims.CLAIMS)
+    parser.add_argument("--published", type=pathlib.Path, default=PUBLISHED)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("campaign"))
     arguments = parser.parse_args()
     claims.CLAIMS = arguments.claims
@@ -133,6 +268,16 @@ def main():
         "settings": (read_settings, lambda read: None, draw_settings),
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
+
+    def save(figure, name):
+        figure.savefig(arguments.out / f"{name}.svg", metadata={"Date": None})
+
+    published = read_published(arguments.published)
+    for name, panels in PANELS.items():
+        if not any(known.get(arm.claim) for panel in panels for arm in panel.arms):
+            print(f"{name}.svg is left out: no claim of it is planned", file=sys.stderr)
+            continue
+        save(draw_panels(pyplot, panels, known, published), name)
     for name, (read_row, show, draw) in rows.items():
         try:
             read = read_row(known)
@@ -140,7 +285,7 @@ def main():
             print(f"{name}.svg is left out: not recorded yet: {missing}", file=sys.stderr)
             continue
         show(read)
-        draw(pyplot, read).savefig(arguments.out / f"{name}.svg", metadata={"Date": None})
+        save(draw(pyplot, read), name)
 
 
 if __name__ == "__main__":

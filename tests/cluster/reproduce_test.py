@@ -15,7 +15,7 @@ TINY = (
     "mentor run point_reach --set rule.outer_updates=2 --set rule.lifetimes_per_update=8"
     " --set rule.shard_lifetimes=4 --set evaluation.goals=4"
 )
-# One short claim of each kind that docs/results.md shows. It notices every changed bit in one of
+# One short claim of each kind that docs/ shows. It notices every changed bit in one of
 # their parts.
 SHORT = [
     "point-reach-advantage-1",

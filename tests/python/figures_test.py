@@ -109,6 +109,17 @@ class CampaignTest(unittest.TestCase):
         self.assertIn("| 0.30 [0.25, 0.35] |", done.stdout)
         self.assertIn(b"past alone", (out / "later_steps.svg").read_bytes())
         self.assertIn("settings.svg is left out: not recorded yet: settings-rate", done.stderr)
+        self.assertIn("rewards.svg is left out: no claim of it is planned", done.stderr)
+        # A claim that is planned has its panel; the paper's curves stand beside what has ended.
+        numbers = " ".join(f"test.learned.{part}=0.5" for part in ("seg0", "seg1", "seg2", "det"))
+        rows.append(f"reach-reward,1,2,mentor run x,,,,,,,a,b,{numbers}")
+        rows.append("reach-reward,2,2,mentor run x,,,,,,,,,")
+        self.assertNotIn("rewards.svg", draw(rows).stderr)
+        ended = (out / "rewards.svg").read_bytes()
+        self.assertIn(b"the paper (Meta-World v2)", ended)
+        rows[-2] = "reach-reward,1,2,mentor run x,,,,,,,,,"
+        draw(rows)
+        self.assertLess(len((out / "rewards.svg").read_bytes()), len(ended))
         rows[0] = "later-v-lstm,1,11,mentor run x,,,,,,,,,"
         (out / "later_steps.svg").unlink()
         done = draw(rows)

@@ -35,7 +35,7 @@ class ClaimsTest(unittest.TestCase):
             self.claims = claims.read()
 
     def shown(self, place):
-        return claims.value_of(place, self.claims)
+        return claims.text_of(place, self.claims)
 
     def test_places_have_the_numbers_of_their_claims(self):
         self.assertEqual(self.shown("a seg"), "0.38 [0.20, 0.60]")
@@ -50,6 +50,25 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a steps .0f"), "100")
         self.assertEqual(self.shown("a hash"), "`0123456789abcdef`")
         self.assertEqual(self.shown("a command"), "`mentor run x`")
+
+    def test_a_difference_is_paired_by_run(self):
+        # 0.5 - 3, 0.25 - 0
+        self.assertEqual(self.shown("a seg less a first"), "-1.12 [-2.50, +0.25]")
+        self.assertEqual(self.shown("a seg runs less a first"), "-2.50, +0.25")
+        self.assertEqual(self.shown("a seg less b seg"), "-")
+        with self.assertRaisesRegex(claims.Mistake, "'mean' is no word of a difference"):
+            self.shown("a seg mean less a first")
+        with self.assertRaisesRegex(claims.Mistake, "no claim 'c'"):
+            self.shown("a seg less c seg")
+
+    def test_a_row_of_the_campaign_is_a_table(self):
+        self.assertEqual(
+            self.shown("campaign 1").splitlines()[:2],
+            [
+                "| a | 2 of 3 | 0.01 | abc abd | e | `mentor run x,y,z` |",
+                "| b | 0 of 1 | 0.00 | - | - | `mentor run w` |",
+            ],
+        )
 
     def test_what_is_not_recorded_is_a_dash(self):
         self.assertEqual(self.shown("b seg"), "-")
