@@ -26,7 +26,10 @@ of a number: `hash` (the first 16 digits), `command`, `cost` (CPU seconds of a r
 recorded yet is a dash.
 
 A place {CLAIM NUMBER WORDS less CLAIM NUMBER} is a difference, paired by run: its mean, and its
-interval over the runs that both claims have. A place {campaign ROW...} is a line of a table for
+interval over the runs that both claims have. A place {passes PLACE >= NUMBER} says whether what was
+registered came out: yes, no, or that runs have not ended. PLACE is a number or a difference, and
+`<=` and `within` (in size) are others. A difference that is to be at least 0 or more must be above
+0 in each meta-seed, so its interval excludes 0. A place {campaign ROW...} is a line of a table for
 each claim of these rows of docs/experiments.md: claim, runs, CPU hours, hashes, command.
 
 Standard library only.
@@ -45,6 +48,7 @@ BEGIN = "<!-- claims\n"
 END = "<!-- end of claims -->\n"
 BLOCK = re.compile(f"{BEGIN}(.*?)-->\n(.*?){END}", re.DOTALL)
 PLACE = re.compile(r"\{([^{}]+)\}")
+PASSES = re.compile(r"passes (.+) (>=|<=|within) (-?[\d.]+)")
 NUMBER = re.compile(r"([^\[\]]+)(?:\[([^,\]]+),([^\]]+)\])?")
 DASH = "-"
 # What is shown of the numbers of the runs; None: value_of() makes it.
@@ -107,30 +111,66 @@ def read(file=None):
     return claims
 
 
-def difference_of(place, claims):
-    """The text of a place with `less`."""
+def differences(place, claims):
+    """The differences of a place with `less`, by run, and the words after its first number."""
     first, second = (side.split() for side in place.split(" less "))
-    numbers = []
+    sides = []
     for name, number, *_ in (first, second):
         value_of(f"{name} {number}", claims)  # Checks the names.
-        numbers.append(
+        sides.append(
             {
                 run: row["numbers"][number][0]
                 for run, row in claims[name].items()
                 if run != "all" and number in row["numbers"]
             }
         )
-    pairs = [numbers[0][run] - numbers[1][run] for run in numbers[0] if run in numbers[1]]
-    words = first[2:]
+    return [sides[0][run] - sides[1][run] for run in sides[0] if run in sides[1]], first[2:]
+
+
+def difference_of(place, claims):
+    """The text of a place with `less`."""
+    pairs, words = differences(place, claims)
     if unknown := set(words) - {"runs"}:
         raise Mistake(f"{{{place}}}: '{unknown.pop()}' is no word of a difference")
     if not pairs:
         return DASH
+
+    def text(value):
+        return re.sub(r"[+-](0\.00)", r"\1", f"{value:+.2f}")
+
     if "runs" in words:
-        return ", ".join(f"{value:+.2f}" for value in pairs)
+        return ", ".join(map(text, pairs))
     if len(pairs) == 1:
-        return f"{pairs[0]:+.2f}"
-    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(statistics.fmean(pairs), *interval(pairs))
+        return text(pairs[0])
+    mean, low, high = map(text, (statistics.fmean(pairs), *interval(pairs)))
+    return f"{mean} [{low}, {high}]"
+
+
+def passes(place, claims):
+    """The text of a place {passes ...}."""
+    found = PASSES.fullmatch(place)
+    if not found:
+        raise Mistake(f"{{{place}}}: is not of the form {{passes PLACE >=|<=|within NUMBER}}")
+    what, how, limit = found[1], found[2], float(found[3])
+    name, number, *_ = what.split()
+    if " less " in what:
+        values, _ = differences(what, claims)
+    else:
+        value_of(what, claims)  # Checks the names.
+        values = [
+            row["numbers"][number][0]
+            for run, row in claims[name].items()
+            if run != "all" and number in row["numbers"]
+        ]
+    every = sum(run != "all" for run in claims[name])
+    if len(values) < every:
+        return f"not ended ({len(values)} of {every} runs)"
+    mean = statistics.fmean(values)
+    came = {">=": mean >= limit, "<=": mean <= limit, "within": abs(mean) <= limit}[how]
+    # A method that is to be ahead of another must be so in each meta-seed.
+    if " less " in what and how == ">=" and limit >= 0:
+        came = came and min(values) > 0
+    return "**yes**" if came else "**no**"
 
 
 def either(words):
@@ -243,6 +283,8 @@ def text_of(place, claims, verdict=None):
     kind, *words = place.split()
     if kind == "verdict":
         return verdict(words)
+    if kind == "passes":
+        return passes(place, claims)
     if kind == "campaign":
         return "\n".join(campaign(words, claims)) or DASH
     return difference_of(place, claims) if "less" in words else value_of(place, claims)

@@ -20,6 +20,10 @@ ROWS = (
     "a,3,1,mentor run z,,,,,,,,,\n"
     'a,all,1,,,v,p,f,,,0123456789abcdefff,e,"seg=0.375[0.2,0.6]"\n'
     "b,1,1,mentor run w,,,,,,,,,\n"
+    'half2,1,2,mentor run x,,v,p,f,10,100,abc,e,"seg=0.5 first=0"\n'
+    'half2,2,2,mentor run y,,v,p,f,10,100,abd,e,"seg=0.3 first=1"\n'
+    'low,1,2,mentor run x,,v,p,f,10,100,abc,e,"seg=0.2 first=0.1"\n'
+    'low,2,2,mentor run y,,v,p,f,10,100,abd,e,"seg=0.1 first=0.2"\n'
     'half,1,1,mentor run x,,v,p,f,10,100,abc,e,"test.seg=0.5"\n'
     'half,2,1,mentor run y,,v,p,f,10,100,abd,e,"train.seg=0.5"\n'
 )
@@ -60,6 +64,26 @@ class ClaimsTest(unittest.TestCase):
             self.shown("a seg mean less a first")
         with self.assertRaisesRegex(claims.Mistake, "no claim 'c'"):
             self.shown("a seg less c seg")
+
+    def test_what_was_registered_passes_or_not(self):
+        for place, text in (
+            ("half2 seg >= 0.4", "**yes**"),
+            ("half2 seg >= 0.41", "**no**"),
+            ("half2 seg <= 0.3", "**no**"),
+            ("half2 seg less low seg >= 0.2", "**yes**"),
+            # The mean is, and a meta-seed is not.
+            ("low seg less low first >= -1", "**yes**"),
+            ("half2 first less low first >= 0.1", "**no**"),
+            ("half2 seg less half2 seg within 0", "**yes**"),
+            ("half2 seg less low seg within 0.2", "**no**"),
+            ("a seg >= 0.1", "not ended (2 of 3 runs)"),
+            ("half2 seg less b seg >= 0", "not ended (0 of 2 runs)"),
+        ):
+            self.assertEqual(self.shown(f"passes {place}"), text, place)
+        with self.assertRaisesRegex(claims.Mistake, "is not of the form"):
+            self.shown("passes a seg > 0.1")
+        with self.assertRaisesRegex(claims.Mistake, "no claim 'c'"):
+            self.shown("passes c seg >= 0.1")
 
     def test_a_row_of_the_campaign_is_a_table(self):
         self.assertEqual(
