@@ -111,7 +111,9 @@ class RunTest(Waiting):
         self.assertLess(made, UPDATES)
 
     def test_a_program_that_others_end_is_no_finished_run(self):
-        def end_with(number):
+        def end_with(*numbers):
+            left = list(numbers)
+
             def end(update):
                 for pid in pathlib.Path("/proc").glob("[0-9]*"):
                     try:
@@ -119,17 +121,25 @@ class RunTest(Waiting):
                     except OSError:  # It has ended.
                         continue
                     if name.endswith("(mentor") and int(rest.split()[1]) == os.getpid():
-                        os.kill(int(pid.name), number)
+                        while left:
+                            os.kill(int(pid.name), left.pop())
+                            time.sleep(0.3 if left else 0)  # Two at once would be one.
 
             return end
 
-        for number, words in (
-            (signal.SIGKILL, "ended by signal 9 .*memory.*the same call continues"),
-            (signal.SIGTERM, "somebody else stopped the run; the same call continues"),
+        for numbers, words in (
+            ([signal.SIGKILL], "ended by signal 9 .*memory.*the same call continues"),
+            ([signal.SIGTERM], "somebody else stopped the run; the same call continues"),
+            # Ended at once.
+            ([signal.SIGTERM] * 2, "somebody else stopped the run; the same call continues"),
         ):
-            with self.subTest(words), self.assertRaisesRegex(mentor.RunError, words):
+            with self.subTest(numbers), self.assertRaisesRegex(mentor.RunError, words):
                 mentor.run(
-                    "smoke", LONG, out=self.folder / "a", on_update=end_with(number), progress=False
+                    "smoke",
+                    LONG,
+                    out=self.folder / "a",
+                    on_update=end_with(*numbers),
+                    progress=False,
                 )
 
     def test_two_runs_at_once_in_threads(self):

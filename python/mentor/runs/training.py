@@ -17,7 +17,8 @@ from .result import Run
 from .show import Progress
 
 _POLL_SECONDS = 0.1
-_EXIT_STOPPED = 130  # The program's exit status after a signal.
+# The program's exit status after a signal, and after a second SIGTERM that ended it at once.
+_EXITS_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _GO_ON = "the same call continues from the last checkpoint"
 
 
@@ -85,12 +86,12 @@ def run(
         table.read()
         shown = Progress(name, checked.outer_updates, len(table.updates)) if progress else None
         code, child = _follow(command, _Delivery(table, on_update), shown, stop_seconds)
-    if code == _EXIT_STOPPED and not child.was_asked:
+    if code in _EXITS_STOPPED and not child.was_asked:
         raise RunError(f"{folder}: somebody else stopped the run; {_GO_ON}", folder)
     if code < 0:
         ended = f"mentor run was ended by signal {-code} ({_name_of(-code)})"
         raise RunError(f"{folder}: {ended}; {_GO_ON}", folder)
-    if code not in (0, _EXIT_STOPPED):
+    if code not in (0, *_EXITS_STOPPED):
         raise RunError(
             programs.words_of_failure(child.said()) or f"mentor run ended with {code}", folder
         )
@@ -160,7 +161,7 @@ def _follow(
                 if shown:
                     done = bool(table.updates) and table.updates[-1].step >= shown.total
                     shown.show(table.updates, "evaluating" if done else "training")
-            if shown and code in (0, _EXIT_STOPPED):
+            if shown and code in (0, *_EXITS_STOPPED):
                 shown.show(table.updates, "done" if code == 0 else "stopped", last=True)
         except BaseException as error:
             _end(child, stop_seconds)
