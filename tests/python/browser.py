@@ -112,7 +112,8 @@ class BrowserTest(ClusterTest):
         expected."""
         from playwright.sync_api import expect, sync_playwright
 
-        expect.set_options(timeout=30_000)
+        # Reports are made at a low priority, beside other tests.
+        expect.set_options(timeout=90_000)
         wrong = []
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
