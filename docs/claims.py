@@ -26,11 +26,18 @@ of a number: `hash` (the first 16 digits), `command`, `cost` (CPU seconds of a r
 recorded yet is a dash.
 
 A place {CLAIM NUMBER WORDS less CLAIM NUMBER} is a difference, paired by run: its mean, and its
-interval over the runs that both claims have. A place {passes PLACE >= NUMBER} says whether what was
-registered came out: yes, no, or that runs have not ended. PLACE is a number or a difference, and
-`<=` and `within` (in size) are others. A difference that is to be at least 0 or more must be above
-0 in each meta-seed, so its interval excludes 0. A place {campaign ROW...} is a line of a table for
-each claim of these rows of docs/experiments.md: claim, runs, CPU hours, hashes, command.
+interval over the runs that both claims have. Its words are `runs`, `mean`, `*N` and `.Nf`.
+
+A place {passes PLACE >= NUMBER} says whether what was registered came out: yes, no, or that runs
+have not ended. PLACE is a number or a difference; `<=` and `within` (in size) are others. A
+difference that is to be at least 0 or more must be above 0 in each meta-seed. Then its interval
+excludes 0.
+
+A place {campaign ROW...} is a line of a table for each claim of these rows of docs/experiments.md:
+claim, runs, CPU hours, hashes, command.
+
+A place {paper FIGURE, BENCHMARK, SPLIT, METHOD, EPISODES} is a number of paper_figures.csv: its
+mean over the episodes, such as 5-8 or deterministic. A star stands where some cannot be read.
 
 Standard library only.
 """
@@ -44,6 +51,7 @@ import statistics
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "docs" / "data" / "claims.csv"
+PAPER = CLAIMS.with_name("paper_figures.csv")
 BEGIN = "<!-- claims\n"
 END = "<!-- end of claims -->\n"
 BLOCK = re.compile(f"{BEGIN}(.*?)-->\n(.*?){END}", re.DOTALL)
@@ -130,20 +138,52 @@ def differences(place, claims):
 def difference_of(place, claims):
     """The text of a place with `less`."""
     pairs, words = differences(place, claims)
-    if unknown := set(words) - {"runs"}:
-        raise Mistake(f"{{{place}}}: '{unknown.pop()}' is no word of a difference")
-    if not pairs:
-        return DASH
+    digits, factor, kinds = 2, 1.0, {"runs", "mean"}
+    for word in words:
+        if re.fullmatch(r"\*\d+(\.\d+)?", word):
+            factor = float(word[1:])
+        elif re.fullmatch(r"\.\df", word):
+            digits = int(word[1])
+        elif word not in kinds:
+            raise Mistake(f"{{{place}}}: '{word}' is no word of a difference")
 
     def text(value):
-        return re.sub(r"[+-](0\.00)", r"\1", f"{value:+.2f}")
+        shown = f"{value * factor:+.{digits}f}"
+        return shown if re.search("[1-9]", shown) else shown[1:]
 
+    if not pairs:
+        return DASH
     if "runs" in words:
         return ", ".join(map(text, pairs))
-    if len(pairs) == 1:
-        return text(pairs[0])
+    if len(pairs) == 1 or "mean" in words:
+        return text(statistics.fmean(pairs))
     mean, low, high = map(text, (statistics.fmean(pairs), *interval(pairs)))
     return f"{mean} [{low}, {high}]"
+
+
+@functools.cache
+def paper():
+    """The paper's numbers: by (figure, benchmark, split, method), then by episode."""
+    read = {}
+    with PAPER.open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+            key = (row["figure"], row["benchmark"], row["split"], row["method"])
+            read.setdefault(key, {})[row["episode"]] = float(row["success"])
+    return read
+
+
+def paper_of(place):
+    """The text of a place {paper ...}."""
+    *key, episodes = (word.strip() for word in place.removeprefix("paper ").split(","))
+    known = paper().get(tuple(key))
+    if known is None:
+        raise Mistake(f"{{{place}}}: {PAPER.name} has no such curve")
+    first, _, last = episodes.partition("-")
+    wanted = [str(one) for one in range(int(first), int(last) + 1)] if last else [episodes]
+    found = [known[one] for one in wanted if one in known]
+    if not found:
+        return DASH
+    return f"{statistics.fmean(found):.2f}" + ("" if len(found) == len(wanted) else "*")
 
 
 def passes(place, claims):
@@ -189,7 +229,7 @@ def campaign(rows, claims):
         hours = sum(float(row["cpu_seconds"]) for row in ended if row["cpu_seconds"]) / 3600
         hashes = " ".join((row["hash"] or row["evaluation"])[:8] for row in ended)
         whole = runs.get("all", {})
-        pooled = (whole.get("evaluation") or whole.get("hash") or "")[:8]
+        pooled = (whole.get("hash") or whole.get("evaluation") or "")[:8]
         # A word that differs, such as a seed, with all its values.
         words = zip(*(row["command"].split() for row in made), strict=False)
         command = " ".join(map(either, words))
@@ -283,6 +323,8 @@ def text_of(place, claims, verdict=None):
     kind, *words = place.split()
     if kind == "verdict":
         return verdict(words)
+    if kind == "paper":
+        return paper_of(place)
     if kind == "passes":
         return passes(place, claims)
     if kind == "campaign":

@@ -60,10 +60,22 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a seg less a first"), "-1.12 [-2.50, +0.25]")
         self.assertEqual(self.shown("a seg runs less a first"), "-2.50, +0.25")
         self.assertEqual(self.shown("a seg less b seg"), "-")
-        with self.assertRaisesRegex(claims.Mistake, "'mean' is no word of a difference"):
-            self.shown("a seg mean less a first")
+        self.assertEqual(self.shown("a seg mean *10 .1f less a first"), "-11.2")
+        self.assertEqual(self.shown("a seg .3f less a seg"), "0.000 [0.000, 0.000]")
+        with self.assertRaisesRegex(claims.Mistake, "'often' is no word of a difference"):
+            self.shown("a seg often less a first")
         with self.assertRaisesRegex(claims.Mistake, "no claim 'c'"):
             self.shown("a seg less c seg")
+
+    def test_a_number_of_the_paper(self):
+        curve = "paper 1, ml1 door-close, test, learned reward"
+        self.assertEqual(self.shown(f"{curve}, 5-8"), "0.43")
+        self.assertEqual(self.shown(f"{curve}, deterministic"), "0.85")
+        # One of the first four episodes can be read.
+        self.assertEqual(self.shown(f"{curve}, 1-4"), "0.01*")
+        self.assertEqual(self.shown(f"{curve}, 13-14"), "-")
+        with self.assertRaisesRegex(claims.Mistake, "has no such curve"):
+            self.shown("paper 1, ml1 door-close, learned reward, 5-8")
 
     def test_what_was_registered_passes_or_not(self):
         for place, text in (
@@ -89,7 +101,7 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(
             self.shown("campaign 1").splitlines()[:2],
             [
-                "| a | 2 of 3 | 0.01 | abc abd | e | `mentor run x,y,z` |",
+                "| a | 2 of 3 | 0.01 | abc abd | 01234567 | `mentor run x,y,z` |",
                 "| b | 0 of 1 | 0.00 | - | - | `mentor run w` |",
             ],
         )
