@@ -30,15 +30,19 @@ import claims
 # A return of the game, whatever the agent earned.
 RETURNS = ("shaped_return", "episode_return_mean")
 SIZE = "size of the reward"  # sqrt(mean^2 + deviation^2) of an outer update
+SUCCESS = "success after two updates"
 COLOURS = ("#009e73", "#0072b2", "#b8639a", "#e69f00")  # of mentor/report/theme.cc
 INK, MUTED, GRID = "#1f2933", "#66727f", "#dfe4e9"
 PANEL_WIDTH, PANEL_HEIGHT = 380, 400
+# Millions of steps between the numbers of an axis, where it has fewer steps than that.
+TICS = ((2e6, 0.2), (4e6, 0.5), (40e6, 5), (math.inf, 20))
 
 
 @dataclasses.dataclass
 class Panel:
     title: str
     arms: dict  # claims by their names in the legend
+    steps: int = 0  # The end of the axis, where it is not the figure's.
 
 
 @dataclasses.dataclass
@@ -107,6 +111,32 @@ FIGURES = {
         steps=3014656,
         window=0,
         shown=SIZE,
+    ),
+    "meta_training": Figure(
+        [
+            Panel(
+                task, {"learned reward": f"{task}-reward", "learned advantage": f"{task}-advantage"}
+            )
+            for task in ("reach", "button-press")
+        ]
+        + [
+            Panel(
+                "door-close, learned reward",
+                {
+                    "success alone": "door-close-sparse-only",
+                    "the paper's rate": "door-close-paper-rate",
+                },
+                steps=90000000,
+            ),
+            Panel(
+                "ML10",
+                {"learned reward": "ml10-reward", "learned advantage": "ml10-advantage"},
+                steps=72000000,
+            ),
+        ],
+        steps=27000000,
+        window=20 * 180000,
+        shown=SUCCESS,
     ),
 }
 
@@ -194,6 +224,8 @@ def value_of(line, shown):
     """The value of a line of a curve; None: no episode ended."""
     if shown == SIZE:
         return math.hypot(float(line["signal_mean"]), float(line["signal_std"]))
+    if shown == SUCCESS:
+        return float(line["seg2"])
     text = next(line[name] for name in RETURNS if name in line)
     return float(text) if text else None
 
@@ -241,8 +273,6 @@ def script_of(name, figure, recorded):
         yield f"set {what} textcolor rgb '{INK}' noenhanced"
     yield "set xlabel 'environment steps, millions'"
     yield f"set ylabel {quoted(figure.shown)}"
-    yield f"set xrange [0:{figure.steps / 1e6:.6g}]"
-    yield f"set xtics {0.2 if figure.steps < 2e6 else 0.5}"
     plots = []
     for p, panel in enumerate(figure.panels):
         parts, empty = [], True
@@ -265,7 +295,10 @@ def script_of(name, figure, recorded):
                 f"{block} using 1:3:4 with filledcurves {colour} notitle",
                 f"{block} using 1:2 {line}",
             ]
+        steps = panel.steps or figure.steps
         plots.append(f"set title {quoted(panel.title)}")
+        plots.append(f"set xrange [0:{steps / 1e6:.6g}]")
+        plots.append(f"set xtics {next(tic for most, tic in TICS if steps < most)}")
         plots.append("set yrange [0:1]" if empty else "set yrange [*:*]")
         plots.append("plot " + ", ".join(parts))
     yield f"set multiplot layout 1,{len(figure.panels)}"

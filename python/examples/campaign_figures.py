@@ -6,19 +6,21 @@ to a signal; its registered difference is printed. Row 12 shows what settings ch
 Usage: campaign_figures.py [--claims FILE] [--published FILE] [--out FOLDER]
   --claims FILE      default: docs/data/claims.csv of this clone
   --published FILE   the paper's numbers; default: paper_figures.csv beside the claims of this clone
-  --out FOLDER       for rewards.svg, advantages.svg, ml10.svg, later_steps.svg and settings.svg;
-                     default: campaign
+  --out FOLDER       for rewards.svg, advantages.svg, ml10.svg, ml10_classes.svg, later_steps.svg
+                     and settings.svg; default: campaign
 
 Each dot is a meta-seed. The intervals of rows 2 to 4 draw meta-seeds, goals and lifetimes where a
 claim has its line of all runs. All others are 95 % bootstrap intervals that draw meta-seeds, and
 differences are paired by meta-seed. Rows 2 to 4 are drawn as far as their runs have ended. Row 11
-or 12 is named and left out while one of its runs has not. Needs pip install matplotlib.
+or 12 is named and left out while one of its runs has not. Success by class of ML10 comes from the
+lifetimes that are kept beside the claims, and is printed. Needs pip install matplotlib.
 """
 
 import argparse
 import collections
 import csv
 import dataclasses
+import gzip
 import pathlib
 import sys
 
@@ -214,6 +216,57 @@ def draw_panels(pyplot, panels, known, published):
     return figure
 
 
+def read_classes(folder):
+    """Success in the last part of a life by (teacher of the panels, split), then by class."""
+    read = collections.defaultdict(lambda: collections.defaultdict(list))
+    for arm in ml10("test"):
+        path = folder / "lifetimes" / f"{arm.claim}-1.csv.gz"
+        if not path.exists():
+            raise Missing(path.stem.partition(".")[0])
+        method = arm.numbers.partition(".")[2].removeprefix("ppo_")
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                if row["teacher"] != method:
+                    continue
+                parts = [int(count) for count in row["segment_episodes"].split()]
+                episodes = row["episode_success"].split()[: sum(parts)][-parts[-1] :]
+                read[arm.teacher, row["split"]][row["environment"]] += map(float, episodes)
+    return {
+        arm: {name: float(np.mean(values)) for name, values in sorted(classes.items())}
+        for arm, classes in read.items()
+    }
+
+
+def show_classes(read):
+    for split, title in (("train", "training class"), ("test", "unseen class")):
+        arms = [arm for arm in COLOURS if (arm, split) in read]
+        print(f"| {title} | " + " | ".join(arms) + " |\n|---" + "|---" * len(arms) + "|")
+        for name in read[arms[0], split]:
+            print(
+                f"| {name} | " + " | ".join(f"{read[arm, split][name]:.2f}" for arm in arms) + " |"
+            )
+
+
+def draw_classes(pyplot, read):
+    counts = [len(read["learned reward", split]) for split in ("train", "test")]
+    figure, axes = pyplot.subplots(
+        1, 2, figsize=(11, 3.6), width_ratios=counts, sharey=True, layout="constrained"
+    )
+    for axis, split in zip(axes, ("train", "test"), strict=True):
+        arms = [arm for arm in COLOURS if (arm, split) in read]
+        names = list(read["learned reward", split])
+        for place, arm in enumerate(arms):
+            where = np.arange(len(names)) + 0.2 * (place - (len(arms) - 1) / 2)
+            heights = [read[arm, split][name] for name in names]
+            axis.bar(where, heights, 0.2, color=COLOURS[arm], label=arm)
+        axis.set_xticks(range(len(names)), [name.removesuffix("-v3") for name in names])
+        axis.tick_params(axis="x", rotation=40, labelsize=8)
+        axis.set_title("training classes" if split == "train" else "unseen classes")
+    axes[0].set_ylabel("success in episodes 9 to 12")
+    axes[0].legend(fontsize=8)
+    return figure
+
+
 def draw_later_steps(pyplot, read):
     figure, axes = pyplot.subplots(1, len(read) + 1, figsize=(9, 3), layout="constrained")
     for axis, (tier, values) in zip(axes, read.items()):
@@ -264,6 +317,11 @@ def main():
     # Text stays text, and the bytes are the same each time.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "campaign"})
     rows = {
+        "ml10_classes": (
+            lambda known: read_classes(arguments.claims.parent),
+            show_classes,
+            draw_classes,
+        ),
         "later_steps": (read_later_steps, show_later_steps, draw_later_steps),
         "settings": (read_settings, lambda read: None, draw_settings),
     }

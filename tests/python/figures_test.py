@@ -2,6 +2,7 @@
 compare, and that short runs and recorded claims give them. Skipped where deploy/install.sh --signal
 was not run."""
 
+import gzip
 import pathlib
 import shutil
 import subprocess
@@ -120,6 +121,28 @@ class CampaignTest(unittest.TestCase):
         rows[-2] = "reach-reward,1,2,mentor run x,,,,,,,,,"
         draw(rows)
         self.assertLess(len((out / "rewards.svg").read_bytes()), len(ended))
+
+        # Three episodes with mean actions follow the four of the last part.
+        self.assertIn("ml10_classes.svg is left out: not recorded yet: ml10-reward-1", done.stderr)
+        (out / "lifetimes").mkdir()
+        for claim, teachers in (
+            ("reward", ["learned"]),
+            ("advantage", ["learned"]),
+            ("ppo", ["shaped", "sparse"]),
+        ):
+            lines = ["teacher,split,environment,segment_episodes,episode_success"]
+            lines += [
+                f"{teacher},{split},{name}-v3,4 4 4,0 0 0 0 0 0 0 0 {last} 1 1 1"
+                for teacher in teachers
+                for split, name in (("train", "reach"), ("test", "shelf"))
+                for last in ("1 1 0 0", "0 0 0 1")
+            ]
+            path = out / "lifetimes" / f"ml10-{claim}-1.csv.gz"
+            path.write_bytes(gzip.compress("\n".join(lines).encode()))
+        done = draw(rows)
+        self.assertEqual(done.stdout.count("| reach-v3 | 0.38 | 0.38 | 0.38 | 0.38 |"), 1)
+        self.assertEqual(done.stdout.count("| shelf-v3 | 0.38 | 0.38 | 0.38 | 0.38 |"), 1)
+        self.assertIn(b"unseen classes", (out / "ml10_classes.svg").read_bytes())
         rows[0] = "later-v-lstm,1,11,mentor run x,,,,,,,,,"
         (out / "later_steps.svg").unlink()
         done = draw(rows)
