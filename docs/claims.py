@@ -44,6 +44,7 @@ Standard library only.
 
 import csv
 import functools
+import math
 import pathlib
 import random
 import re
@@ -55,8 +56,12 @@ PAPER = CLAIMS.with_name("paper_figures.csv")
 BEGIN = "<!-- claims\n"
 END = "<!-- end of claims -->\n"
 BLOCK = re.compile(f"{BEGIN}(.*?)-->\n(.*?){END}", re.DOTALL)
+COLUMNS = (
+    "claim run row command measures version processor fingerprint cpu_seconds env_steps hash "
+    "evaluation numbers"
+).split()
 PLACE = re.compile(r"\{([^{}]+)\}")
-PASSES = re.compile(r"passes (.+) (>=|<=|within) (-?[\d.]+)")
+PASSES = re.compile(r"passes (\S+ \S+(?: less \S+ \S+)?) (>=|<=|within) (-?\d+(?:\.\d+)?)")
 NUMBER = re.compile(r"([^\[\]]+)(?:\[([^,\]]+),([^\]]+)\])?")
 DASH = "-"
 # What is shown of the numbers of the runs; None: value_of() makes it.
@@ -101,27 +106,60 @@ def interval(values, less=None):
     return ends[0], ends[-1]
 
 
+def number_of(text):
+    """The text as a finite number. Raises ValueError."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def numbers_of(row):
+    """NAME=MEAN[LOW,HIGH] as {name: (mean, low, high)}."""
+    numbers = {}
+    for word in row["numbers"].split():
+        name, _, text = word.rpartition("=")
+        try:
+            mean, low, high = NUMBER.fullmatch(text).groups()
+            numbers[name] = (number_of(mean), low and number_of(low), high and number_of(high))
+        except (AttributeError, ValueError):
+            raise Mistake(f"'{word}' is no number") from None
+    for column in ("cpu_seconds", "env_steps"):
+        try:
+            number_of(row[column] or 0)
+        except ValueError:
+            raise Mistake(f"{column} is '{row[column]}', no number") from None
+    return numbers
+
+
 def read(file=None):
-    """Claims by name: rows by run."""
+    """Claims by name: rows by run. `mentor reproduce --list` checks more. Raises Mistake."""
     claims = {}
-    with (file or CLAIMS).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            numbers = {}
-            for word in row["numbers"].split():
-                name, _, text = word.rpartition("=")
-                try:
-                    mean, low, high = NUMBER.fullmatch(text).groups()
-                    numbers[name] = (float(mean), low and float(low), high and float(high))
-                except (AttributeError, ValueError):
-                    where = f"claim {row['claim']}, run {row['run']}"
-                    raise Mistake(f"{where}: '{word}' is no number") from None
-            claims.setdefault(row["claim"], {})[row["run"]] = {**row, "numbers": numbers}
+    path = file or CLAIMS
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file)
+        if missing := set(COLUMNS) - set(table.fieldnames or ()):
+            raise Mistake(f"{path}: has no column '{sorted(missing)[0]}'")
+        for row in table:
+            try:
+                if None in row.values() or None in row:
+                    raise Mistake("has more or fewer cells than the header")
+                if row["run"] in claims.get(row["claim"], ()):
+                    raise Mistake("is there twice; remove one")
+                known = {**row, "numbers": numbers_of(row)}
+            except Mistake as mistake:
+                where = f"{path}: claim {row['claim']}, run {row['run']}"
+                raise Mistake(f"{where}: {mistake}") from None
+            claims.setdefault(row["claim"], {})[row["run"]] = known
     return claims
 
 
 def differences(place, claims):
     """The differences of a place with `less`, by run, and the words after its first number."""
-    first, second = (side.split() for side in place.split(" less "))
+    first, *others = (side.split() for side in place.split(" less "))
+    if len(first) < 2 or len(others) != 1 or len(others[0]) != 2:
+        raise Mistake(f"{{{place}}}: is not of the form {{CLAIM NUMBER WORDS less CLAIM NUMBER}}")
+    second = others[0]
     sides = []
     for name, number, *_ in (first, second):
         value_of(f"{name} {number}", claims)  # Checks the names.
@@ -178,11 +216,13 @@ def paper_of(place):
     known = paper().get(tuple(key))
     if known is None:
         raise Mistake(f"{{{place}}}: {PAPER.name} has no such curve")
-    first, _, last = episodes.partition("-")
-    wanted = [str(one) for one in range(int(first), int(last) + 1)] if last else [episodes]
+    if several := re.fullmatch(r"(\d\d?)-(\d\d?)", episodes):
+        wanted = [str(one) for one in range(int(several[1]), int(several[2]) + 1)]
+    else:
+        wanted = [episodes]
     found = [known[one] for one in wanted if one in known]
     if not found:
-        return DASH
+        raise Mistake(f"{{{place}}}: {PAPER.name} has no such episode of this curve")
     return f"{statistics.fmean(found):.2f}" + ("" if len(found) == len(wanted) else "*")
 
 
@@ -227,14 +267,18 @@ def campaign(rows, claims):
             continue
         ended = [row for row in made if row["hash"] or row["evaluation"]]
         hours = sum(float(row["cpu_seconds"]) for row in ended if row["cpu_seconds"]) / 3600
+        trained = any(row["env_steps"] not in ("", "0") for row in ended)
         hashes = " ".join((row["hash"] or row["evaluation"])[:8] for row in ended)
         whole = runs.get("all", {})
         pooled = (whole.get("hash") or whole.get("evaluation") or "")[:8]
         # A word that differs, such as a seed, with all its values.
-        words = zip(*(row["command"].split() for row in made), strict=False)
+        commands = [row["command"].split() for row in made]
+        if len(set(map(len, commands))) > 1:
+            raise Mistake(f"claim {name}: the commands of its runs have unlike numbers of words")
+        words = zip(*commands, strict=True)
         command = " ".join(map(either, words))
         yield (
-            f"| {name} | {len(ended)} of {len(made)} | {hours:.2f} | "
+            f"| {name} | {len(ended)} of {len(made)} | {f'{hours:.2f}' if trained else DASH} | "
             f"{hashes or DASH} | {pooled or DASH} | `{command}` |"
         )
 
@@ -328,7 +372,10 @@ def text_of(place, claims, verdict=None):
     if kind == "passes":
         return passes(place, claims)
     if kind == "campaign":
-        return "\n".join(campaign(words, claims)) or DASH
+        lines = "\n".join(campaign(words, claims))
+        if not lines:
+            raise Mistake(f"{{{place}}}: no claim has such a row of docs/experiments.md")
+        return lines
     return difference_of(place, claims) if "less" in words else value_of(place, claims)
 
 
@@ -354,7 +401,9 @@ def fill(text, claims, verdict=None):
         end, following = (text.find(mark, begin.end()) for mark in (END, BEGIN))
         if end < 0 or 0 <= following < end:
             mistakes.append((line_of(begin.start()), f"no '{END.strip()}' follows this table"))
-    filled = BLOCK.sub(block, text)
+    filled, blocks = BLOCK.subn(block, text)
+    if not mistakes and blocks != len(re.findall(r"<!--\s*claims\b", text)):
+        mistakes.append((1, f"a table begins with '{BEGIN.strip()}', its template ends with '-->'"))
     if mistakes:
         raise Mistakes(mistakes)
     return filled

@@ -18,6 +18,7 @@ Needs gnuplot; else standard library only.
 import argparse
 import csv
 import dataclasses
+import inspect
 import math
 import pathlib
 import re
@@ -198,9 +199,13 @@ class Recorded:
 
     def whole_curves(self, claim, shown="return"):
         """The same; a run without a curve is a mistake."""
-        curves = self.curves(claim, shown)
-        if self.missing:
-            raise claims.Mistake(self.complaint())
+        before, self.missing = self.missing, []
+        try:
+            curves = self.curves(claim, shown)
+            if self.missing:
+                raise claims.Mistake(self.complaint())
+        finally:
+            self.missing = before
         return curves
 
     def complaint(self):
@@ -209,8 +214,10 @@ class Recorded:
 
     def verdict(self, words):
         """The text of a place {verdict KIND CLAIM...}: what came out, or that it has not ended."""
-        kind, *names = words
-        if kind not in VERDICTS or not names:
+        kind, *names = words or [""]
+        try:
+            inspect.signature(VERDICTS[kind]).bind(self, *names)
+        except (KeyError, TypeError):
             raise claims.Mistake(f"{{verdict {' '.join(words)}}}: no verdict of docs/curves.py")
         runs = [self.runs(name) for name in names]
         every, ended = (sum(len(pair[i]) for pair in runs) for i in (0, 1))
@@ -390,6 +397,7 @@ def main():
         parser.error(f"no figure {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
     try:
         recorded = Recorded(flags.claims)
+        flags.out.mkdir(parents=True, exist_ok=True)
         for name in flags.figures or FIGURES:
             draw(name, recorded, flags.out)
     except claims.Mistake as mistake:

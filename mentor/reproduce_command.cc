@@ -54,13 +54,19 @@ std::filesystem::path FileOf(const ReproduceFlags& flags) {
   return flags.claims.empty() ? ClaimsFile() : std::filesystem::path(flags.claims);
 }
 
-// "1.4 h", "12 min", "3 s"
-std::string Cost(const ClaimRow& row) {
-  double seconds = 0;
-  if (!absl::SimpleAtod(row.cpu_seconds, &seconds)) return row.recorded() ? "" : "not run yet";
+// "1.4 CPU hours", "12 CPU minutes", "3 CPU seconds"
+std::string Cost(double seconds) {
   if (seconds >= 3600) return absl::StrFormat("%.1f CPU hours", seconds / 3600);
   if (seconds >= 60) return absl::StrFormat("%.0f CPU minutes", seconds / 60);
   return absl::StrFormat("%.0f CPU seconds", seconds);
+}
+
+// The cost of meta-training.
+std::string Cost(const ClaimRow& row) {
+  double seconds = 0;
+  if (row.evaluation_only()) return "evaluation only";
+  if (!absl::SimpleAtod(row.cpu_seconds, &seconds)) return row.recorded() ? "" : "not run yet";
+  return Cost(seconds);
 }
 
 int List(const std::vector<ClaimRow>& rows, const std::vector<size_t>& chosen) {
@@ -91,6 +97,7 @@ absl::StatusOr<std::vector<size_t>> Choose(const ReproduceFlags& flags,
   for (size_t i = 0; i < rows.size(); ++i) {
     double seconds = 0;
     const bool in_time = flags.within > 0 && !rows[i].is_pooled() && rows[i].recorded() &&
+                         !rows[i].evaluation_only() &&
                          absl::SimpleAtod(rows[i].cpu_seconds, &seconds) && seconds <= flags.within;
     const bool is_planned = flags.planned && !rows[i].recorded();
     const bool all = flags.list && flags.names.empty() && flags.within == 0 && !flags.planned;
@@ -109,9 +116,11 @@ absl::StatusOr<std::vector<size_t>> Choose(const ReproduceFlags& flags,
 // Returns the folder of a run: its own under --out, or the folder given by --from.
 std::filesystem::path FolderOf(const ReproduceFlags& flags, const ClaimRow& row) {
   if (flags.from.empty()) return std::filesystem::path(flags.out) / row.name();
-  const std::filesystem::path inside = std::filesystem::path(flags.from) / row.name();
+  const std::filesystem::path from(flags.from), inside = from / row.name();
   std::error_code error;
-  return std::filesystem::exists(inside, error) ? inside : std::filesystem::path(flags.from);
+  const bool is_run =
+      std::filesystem::exists(from / "mentor.db", error) && !std::filesystem::exists(inside, error);
+  return is_run ? from : inside;
 }
 
 void Say(const std::string& name, const ClaimVerdict& verdict) {
@@ -125,7 +134,10 @@ void Say(const std::string& name, const ClaimVerdict& verdict) {
 absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& device,
                             const ClaimRow& row) {
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfRun(row));
-  if (!flags.quiet) std::printf("%s: %s\n", row.name().c_str(), row.command.c_str());
+  if (!flags.quiet) {
+    std::printf("%s (%s): %s\n", row.name().c_str(), Cost(row).c_str(), row.command.c_str());
+    std::fflush(stdout);
+  }
   return RunLocally({.spec = spec,
                      .out = FolderOf(flags, row),
                      .actors = flags.actors,
@@ -164,12 +176,20 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
                 flags.record ? ", recorded" : "; nothing is recorded yet: --record records it");
     return flags.record;
   }
-  const ClaimVerdict verdict = CompareClaims(row, made, runs);
+  ClaimVerdict verdict = CompareClaims(row, made, runs);
+  if (made.runs_from_lifetimes > 0) {
+    verdict.sentences.push_back(
+        absl::StrFormat("%d of its runs are those kept in lifetimes/ beside "
+                        "the file of claims; they did not run here.",
+                        made.runs_from_lifetimes));
+  }
+  // The first cost of the same bits stays.
+  if (verdict.same_bits) made.cpu_seconds = row.cpu_seconds;
   Say(row.name(), verdict);
   const bool contradicted = !verdict.same_bits && !verdict.may_differ;
   if (flags.record && (flags.replace || !contradicted)) {
     MENTOR_RETURN_IF_ERROR(record());
-    std::printf("  Recorded.\n");
+    std::printf("  Recorded in %s.\n", FileOf(flags).c_str());
     return true;
   }
   return verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict));
@@ -228,7 +248,12 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
   for (const size_t i : chosen) {
     if (flags.from.empty()) {
       const auto code = RunHere(flags, *device, (*rows)[i]);
-      if (code.ok() && *code == kStopped) return kStopped;
+      if (code.ok() && *code == kStopped) {
+        std::fprintf(stderr,
+                     "interrupted, %d of %zu runs are compared; the same command continues\n",
+                     score->held + score->failed, chosen.size());
+        return kStopped;
+      }
       if (!code.ok() || *code != kExitOk) {
         score->Add(i, code.ok() ? absl::FailedPreconditionError("the run failed") : code.status());
         continue;
@@ -237,6 +262,24 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
     score->Add(i, Judge(flags, rows, i));
   }
   return kExitOk;
+}
+
+// Says what comes, before hours of it.
+void Announce(const std::vector<ClaimRow>& rows, const std::set<size_t>& runs) {
+  double all = 0;
+  int unknown = 0;
+  for (const size_t i : runs) {
+    double seconds = 0;
+    if (!rows[i].evaluation_only() && absl::SimpleAtod(rows[i].cpu_seconds, &seconds))
+      all += seconds;
+    else
+      ++unknown;
+  }
+  if (runs.empty()) return;
+  std::printf("%zu run%s: %s of meta-training when recorded, and the evaluations%s\n", runs.size(),
+              runs.size() == 1 ? "" : "s", Cost(all).c_str(),
+              unknown == 0 ? "" : absl::StrCat("; no cost is known of ", unknown).c_str());
+  std::fflush(stdout);
 }
 
 int RunReproduce(const ReproduceFlags& flags) {
@@ -258,6 +301,7 @@ int RunReproduce(const ReproduceFlags& flags) {
   }
   Score score{.flags = flags, .rows = &*rows, .runs = {}, .claims = {}};
   for (const size_t i : *chosen) ((*rows)[i].is_pooled() ? score.claims : score.runs).insert(i);
+  if (flags.from.empty() && !flags.quiet) Announce(*rows, score.runs);
   if (const int code = RunAll(flags, &*rows, &score); code != kExitOk) return code;
   while (!score.claims.empty()) {
     const size_t i = *score.claims.begin();
@@ -297,15 +341,17 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
                       "Names of --list: a claim with all its runs, one run (CLAIM-2), or its runs "
                       "together (CLAIM-all)");
   command->add_flag("--list", flags.list, "List the claims, their hashes, costs and commands");
-  command
-      ->add_option("--within", flags.within,
-                   "All runs whose meta-training took at most this many CPU seconds")
-      ->check(CLI::Range(0.0, 1e9))
-      ->type_name("SECONDS");
-  command->add_flag("--planned", flags.planned, "All runs that are not recorded yet");
+  CLI::Option* within =
+      command
+          ->add_option("--within", flags.within,
+                       "All runs whose meta-training took at most this many CPU seconds")
+          ->check(CLI::Range(0.0, 1e9))
+          ->type_name("SECONDS");
+  command->add_flag("--planned", flags.planned, "All runs that are not recorded yet")
+      ->excludes(within);
   command
       ->add_option("--claims", flags.claims,
-                   "File of claims; default: the one that comes with Mentor")
+                   "File of claims; default: MENTOR_CLAIMS, or the one that comes with Mentor")
       ->type_name("FILE");
   command->add_option("--out", flags.out, "Folder for the runs")
       ->type_name("DIR")
@@ -336,8 +382,8 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       "Examples:\n"
       "  mentor reproduce --list\n"
       "  mentor reproduce point-reach-advantage-3       one run: a minute\n"
-      "  mentor reproduce door-close-reward             three runs of an hour, then all together\n"
-      "  mentor reproduce --within 60                   every claim of a minute\n"
+      "  mentor reproduce door-close-reward             three runs of 75 CPU minutes, then all\n"
+      "  mentor reproduce --within 60                   every run that meta-trained for a minute\n"
       "  mentor reproduce door-close-reward --from runs --record\n"
       "  mentor reproduce --planned --record --service            a campaign of days\n"
       "Exit status 0: every hash is the recorded one; or another version or processor made the\n"

@@ -620,6 +620,7 @@ struct PooledRun {
   std::string state_hash;
   std::vector<report::EvaluationRow> evaluation;
   int iterations = 0;
+  bool from_lifetimes = false;
 };
 
 absl::StatusOr<PooledRun> ReadPooledRun(const ClaimRow& run, const std::filesystem::path& folder,
@@ -631,6 +632,11 @@ absl::StatusOr<PooledRun> ReadPooledRun(const ClaimRow& run, const std::filesyst
       target.parent_path() / kLifetimesFolder / (run.name() + kLifetimesEnd);
   if (!run.recorded() || std::filesystem::exists(folder / "mentor.db", error) ||
       !std::filesystem::exists(kept, error)) {
+    if (!std::filesystem::exists(folder, error)) {
+      return absl::NotFoundError(absl::StrCat(folder.string(),
+                                              ": does not exist, and no lifetimes of ", run.name(),
+                                              " are kept; run 'mentor reproduce ", run.claim, "'"));
+    }
     MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReadWholeRun(run, folder));
     return PooledRun{data.identity.state_hash, std::move(data.evaluation), data.iterations};
   }
@@ -644,7 +650,8 @@ absl::StatusOr<PooledRun> ReadPooledRun(const ClaimRow& run, const std::filesyst
                      "; run it again with --record --lifetimes"));
   }
   return PooledRun{run.hash, std::move(rows),
-                   static_cast<int>(WithDefaults(spec).lifetime().iterations())};
+                   static_cast<int>(WithDefaults(spec).lifetime().iterations()),
+                   /*from_lifetimes=*/true};
 }
 
 }  // namespace
@@ -665,6 +672,7 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
   for (size_t i = 0; i < runs.size(); ++i) {
     MENTOR_ASSIGN_OR_RETURN(const PooledRun data, ReadPooledRun(runs[i], folders[i], claims));
     any_state = any_state || !data.state_hash.empty();
+    made.runs_from_lifetimes += data.from_lifetimes ? 1 : 0;
     state.Update(data.state_hash + "\n");
     evaluation.Update(EvaluationHash(data.evaluation) + "\n");
     iterations = data.iterations;
@@ -700,20 +708,30 @@ std::vector<double> ValuesOf(const std::vector<ClaimRow>& runs, const std::strin
   return values;
 }
 
-// True if `value` lies in the 99.9 % prediction interval of one more normal value after `others`:
-// mean +- t s sqrt(1 + 1/n). False with fewer than three others, which say too little about the
-// spread.
-bool IsLikeOthers(double value, const std::vector<double>& others) {
+// Returns the 99.9 % prediction interval of one more normal value after `others`:
+// mean +- t s sqrt(1 + 1/n). Fewer than three others say too little about the spread: it is empty.
+Interval RangeOfOneMore(const std::vector<double>& others) {
   // Student's t, 0.9995 quantile, by degrees of freedom from 2 on; the last entry serves all larger
   // ones.
   constexpr std::array kT = {31.60, 12.92, 8.610, 6.869, 5.959, 5.408, 5.041, 4.781};
-  if (others.size() < 3) return false;
+  if (others.size() < 3) return {kNone, kNone, kNone};
   const auto n = static_cast<double>(others.size());
   double mean = 0, squares = 0;
   for (const double other : others) mean += other / n;
   for (const double other : others) squares += (other - mean) * (other - mean);
   const double t = kT[std::min(others.size() - 3, kT.size() - 1)];
-  return std::abs(value - mean) <= t * std::sqrt(squares / (n - 1) * (1 + 1 / n));
+  const double reach = t * std::sqrt(squares / (n - 1) * (1 + 1 / n));
+  return {mean, mean - reach, mean + reach};
+}
+
+// Says which part of a result has another hash.
+std::string OtherHash(const ClaimRow& recorded, const ClaimRow& now) {
+  if (recorded.hash == now.hash) {
+    return absl::StrCat("the same hash, other lives in the evaluation: ", now.evaluation,
+                        ", recorded ", recorded.evaluation);
+  }
+  const auto or_none = [](const std::string& hash) { return hash.empty() ? "none" : hash; };
+  return absl::StrCat("another hash: ", or_none(now.hash), ", recorded ", or_none(recorded.hash));
 }
 
 }  // namespace
@@ -725,11 +743,7 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
   if (verdict.same_bits) {
     verdict.sentences.push_back(absl::StrCat("reproduced bit for bit: hash ", now.result()));
   } else {
-    const bool state = recorded.hash != now.hash;
-    verdict.sentences.push_back(
-        state ? absl::StrCat("another hash: ", now.hash, ", recorded ", recorded.hash)
-              : absl::StrCat("the same hash, other lives in the evaluation: ", now.evaluation,
-                             ", recorded ", recorded.evaluation));
+    verdict.sentences.push_back(OtherHash(recorded, now));
     if (recorded.version != now.version) {
       verdict.may_differ = true;
       verdict.sentences.push_back(absl::StrCat("Version ", recorded.version,
@@ -748,8 +762,10 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
     }
     if (!verdict.may_differ) {
       verdict.sentences.push_back(
-          "Version and arithmetic are those of the record, so Mentor's bits have changed or the "
-          "run's folder is damaged. Run it again in a new folder. If the result is the same again, "
+          "Version and arithmetic are those of the record. So Mentor's bits have changed, the "
+          "run's "
+          "folder is damaged, or the record was edited. Run it again in a new folder. If the "
+          "result is the same again, "
           "record it with --record --replace, and update every number in the docs that comes from "
           "it.");
     }
@@ -769,21 +785,30 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
     // Identical lifetimes give identical numbers. Different bits count as another meta-seed.
     const bool known = std::isfinite(number.low) && std::isfinite(own.low);
     const bool meet = known && own.low <= number.high && number.low <= own.high;
+    const Interval range = RangeOfOneMore(ValuesOf(runs, name));
     const bool agrees =
         !verdict.same_bits &&
-        (meet || (verdict.may_differ && IsLikeOthers(own.mean, ValuesOf(runs, name))));
+        (meet || (verdict.may_differ && range.low <= own.mean && own.mean <= range.high));
     verdict.numbers_agree = verdict.numbers_agree && agrees;
     verdict.sentences.push_back(absl::StrCat(
         here, ", recorded ", then.substr(name.size() + 1),
         verdict.same_bits ? " (of the same bits: how it is computed has changed; record it again)"
         : meet            ? " (the intervals meet)"
-        : agrees          ? " (as another meta-seed may be)"
-                          : " (beyond the recorded interval, and beyond other meta-seeds)"));
+        : agrees ? absl::StrCat(" (as one more meta-seed may be: ", NumberText(range.low), " to ",
+                                NumberText(range.high), ")")
+                 : " (beyond the recorded interval, and beyond other meta-seeds)"));
+  }
+  if (recorded.numbers.empty() && !now.numbers.empty()) {
+    verdict.numbers_agree = false;
+    verdict.sentences.push_back("The record has no numbers; record it again.");
   }
   if (verdict.same_bits) return verdict;
   if (recorded.numbers.empty()) {
-    verdict.numbers_agree = false;
-    verdict.sentences.push_back("No numbers are recorded that could be compared.");
+    // A row of all runs has numbers only where lives are evaluated.
+    verdict.numbers_agree = verdict.numbers_agree && recorded.is_pooled() && verdict.may_differ;
+    verdict.sentences.push_back(
+        recorded.is_pooled() ? "It has no numbers of its own; those of its runs are compared."
+                             : "No numbers are recorded that could be compared.");
   } else if (all_equal && verdict.numbers_agree) {
     verdict.sentences.push_back("All numbers are the recorded ones.");
   }

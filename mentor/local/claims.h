@@ -44,12 +44,15 @@ struct ClaimRow {
   std::string claim, run, row, command, measures, version, processor, fingerprint, cpu_seconds,
       env_steps, hash, evaluation;
   ClaimNumbers numbers;
-  // Not in the file of claims: the measured metrics along the run (CurveOf), and the evaluated
-  // lifetimes (PackLifetimes).
+  // Not in the file of claims: the measured metrics along the run (CurveOf), the evaluated
+  // lifetimes (PackLifetimes), and how many runs of a row "all" are pooled from kept lifetimes.
   std::string curve = {}, lifetimes = {};
+  int runs_from_lifetimes = 0;
 
   bool is_pooled() const { return run == "all"; }
   bool recorded() const { return !hash.empty() || !evaluation.empty(); }
+  // Nothing was meta-trained: an evaluation is all of the run.
+  bool evaluation_only() const { return !is_pooled() && recorded() && env_steps == "0"; }
   // The hash that people compare: the evaluation's hash when nothing was learned.
   const std::string& result() const { return hash.empty() ? evaluation : hash; }
   // "door-close-reward-2", or the claim's name for the row "all".

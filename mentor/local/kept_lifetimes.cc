@@ -29,7 +29,7 @@ constexpr std::array kColumns = {
     "teacher",         "split",         "environment", "lifetime",          "goal",
     "goal_seed",       "has_goals",     "seed",        "lifetime_episodes", "segment_episodes",
     "episode_success", "episode_return"};
-constexpr size_t kTextBytesMax = size_t{256} << 20;
+constexpr size_t kTextBytesMax = size_t{64} << 20;
 constexpr char kRemedy[] = "; record the run again with --lifetimes";
 
 // The shortest text that reads back as the same number.
@@ -163,7 +163,8 @@ absl::StatusOr<std::vector<EvaluationRow>> UnpackLifetimes(std::string_view byte
   };
   if (bytes.size() > std::numeric_limits<int>::max()) return refuse("", "is too large");
   const std::optional<std::string> text = Unzipped(bytes);
-  if (!text) return refuse("", "is no whole gzip file of a claim's lifetimes");
+  if (!text)
+    return refuse("", "is no whole gzip file of a claim's lifetimes, or holds more than 64 MiB");
   MENTOR_ASSIGN_OR_RETURN(const report::CsvContent content, report::ParseCsv(*text, file));
   if (content.header.cells != std::vector<std::string>(kColumns.begin(), kColumns.end()))
     return refuse(":1", "has other columns than those of this version");

@@ -26,8 +26,6 @@ import sys
 
 import numpy as np
 
-from intervals import interval
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "docs"))
 import claims  # noqa: E402
 
@@ -108,6 +106,12 @@ PANELS = {
         Panel("unseen classes", ("3", "ml10", "test"), ml10("test")),
     ],
 }
+
+
+def interval(values):
+    """The mean of the meta-seeds, and the two ends of its interval."""
+    values = list(map(float, values))
+    return (sum(values) / len(values), *claims.interval(values))
 
 
 class Missing(Exception):
@@ -306,8 +310,10 @@ def main():
     parser.add_argument("--published", type=pathlib.Path, default=PUBLISHED)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("campaign"))
     arguments = parser.parse_args()
-    claims.CLAIMS = arguments.claims
-    known = claims.read()
+    try:
+        known = claims.read(arguments.claims)
+    except claims.Mistake as mistake:
+        sys.exit(f"campaign_figures.py: {mistake}")
 
     import matplotlib
 

@@ -77,6 +77,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn("nothing is recorded yet: --record records it", said)
         said = self.reproduce("tiny", "--record")
         self.assertIn("3 passed, 0 failed", said)
+        self.assertIn(f"Recorded in {self.claims}", self.reproduce("tiny-1", "--record"))
         first, second, both = self.rows()
         self.assertNotEqual(first["hash"], second["hash"])
         self.assertEqual(len(both["hash"]), 64)
@@ -94,6 +95,10 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertEqual(
             [line.split()[0] for line in listed.splitlines()], ["tiny-2", "tiny-1", "tiny"]
         )
+        words = ("mentor", "reproduce", "tiny-1", "--claims", self.claims)
+        said = self.run_to_end(*words, "--out", self.folder / "loud")
+        self.assertRegex(said, r"(?s)^1 run: \d CPU seconds of .*tiny-1 \(\d CPU seconds\): mentor")
+        self.assertIn("excludes", self.reproduce("--planned", "--within", "60", code=2))
         listed = self.reproduce("--list")
         self.assertIn(TINY + " --set seed=2", listed)
         self.assertIn(first["hash"][:16], listed)
@@ -108,13 +113,17 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tiny", "--strict")
         self.assertIn("bit for bit: hash " + rows[0]["evaluation"], said)
         self.assertIn("3 passed, 0 failed", said)
+        self.assertIn("evaluation only", self.reproduce("--list"))
+        self.assertIn("no recorded claim", self.reproduce("--within", "60", code=2))
 
     def test_runs_are_pooled_without_their_folders(self):
         self.reproduce("tiny", "--record", "--lifetimes")
         whole = self.rows()
         for run in ("tiny-1", "tiny-2"):
             shutil.rmtree(self.folder / "out" / run)
-        self.assertIn("reproduced bit for bit", self.reproduce("tiny-all", "--strict"))
+        said = self.reproduce("tiny-all", "--strict")
+        self.assertIn("reproduced bit for bit", said)
+        self.assertIn("2 of its runs are those kept in lifetimes/", said)
         # Behind a link, too, where the lifetimes are beside the file and not beside the link.
         (self.folder / "links").mkdir()
         link = self.folder / "links" / "claims.csv"
@@ -130,7 +139,8 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tiny-all", code=1)
         self.assertIn("has other lifetimes than those recorded for tiny-2", said)
         kept.unlink()
-        self.assertIn("tiny-2", self.reproduce("tiny-all", code=1))
+        said = self.reproduce("tiny-all", code=1)
+        self.assertIn("no lifetimes of tiny-2 are kept; run 'mentor reproduce tiny'", said)
 
     def test_the_curve_of_a_recorded_run_is_kept_and_drawn(self):
         short = "mentor run stn_point_mass --set lifetime.iterations=3 --set rule.outer_updates=3"

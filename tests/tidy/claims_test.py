@@ -33,9 +33,9 @@ class ClaimsTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        file = pathlib.Path(folder.name) / "claims.csv"
-        file.write_text(HEADER + ROWS, encoding="utf-8")
-        with mock.patch.object(claims, "CLAIMS", file):
+        self.file = pathlib.Path(folder.name) / "claims.csv"
+        self.file.write_text(HEADER + ROWS, encoding="utf-8")
+        with mock.patch.object(claims, "CLAIMS", self.file):
             self.claims = claims.read()
 
     def shown(self, place):
@@ -73,7 +73,9 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown(f"{curve}, deterministic"), "0.85")
         # One of the first four episodes can be read.
         self.assertEqual(self.shown(f"{curve}, 1-4"), "0.01*")
-        self.assertEqual(self.shown(f"{curve}, 13-14"), "-")
+        for episodes in ("13-14", "9-5", "a-b", "0-999999999", ""):
+            with self.assertRaisesRegex(claims.Mistake, "has no such episode"):
+                self.shown(f"{curve}, {episodes}")
         with self.assertRaisesRegex(claims.Mistake, "has no such curve"):
             self.shown("paper 1, ml1 door-close, learned reward, 5-8")
 
@@ -92,8 +94,20 @@ class ClaimsTest(unittest.TestCase):
             ("half2 seg less b seg >= 0", "not ended (0 of 2 runs)"),
         ):
             self.assertEqual(self.shown(f"passes {place}"), text, place)
-        with self.assertRaisesRegex(claims.Mistake, "is not of the form"):
-            self.shown("passes a seg > 0.1")
+        for place in (
+            "passes a seg > 0.1",
+            "passes a seg runs >= 0.1",
+            "passes a seg >= 0.1.1",
+            "passes a seg less b seg less b seg >= 0",
+            "a seg less",
+            "a seg less b",
+            "a seg less b seg less b seg",
+            "a less b seg",
+        ):
+            with self.assertRaisesRegex(
+                claims.Mistake, "is not of the form|no claim|with a number"
+            ):
+                self.shown(place)
         with self.assertRaisesRegex(claims.Mistake, "no claim 'c'"):
             self.shown("passes c seg >= 0.1")
 
@@ -102,9 +116,23 @@ class ClaimsTest(unittest.TestCase):
             self.shown("campaign 1").splitlines()[:2],
             [
                 "| a | 2 of 3 | 0.01 | abc abd | 01234567 | `mentor run x,y,z` |",
-                "| b | 0 of 1 | 0.00 | - | - | `mentor run w` |",
+                "| b | 0 of 1 | - | - | - | `mentor run w` |",
             ],
         )
+
+    def test_a_damaged_file_is_told(self):
+        for rows, words in (
+            (HEADER.replace("row,", "") + ROWS, "has no column 'row'"),
+            (HEADER + ROWS + "short,1,1\n", "claim short, run 1: has more or fewer cells"),
+            (HEADER + ROWS + "b,1,1,,,,,,,,,,\n", "claim b, run 1: is there twice"),
+            (HEADER + "a,1,1,x,,v,p,f,lots,1,a,e,\n", "cpu_seconds is 'lots', no number"),
+            (HEADER + "a,1,1,x,,v,p,f,1,1,a,e,seg=nan\n", "'seg=nan' is no number"),
+        ):
+            self.file.write_text(rows, encoding="utf-8")
+            with self.assertRaisesRegex(claims.Mistake, words):
+                claims.read(self.file)
+        self.file.write_text("\ufeff" + HEADER + ROWS, encoding="utf-8")
+        self.assertEqual(list(claims.read(self.file)), list(self.claims))
 
     def test_what_is_not_recorded_is_a_dash(self):
         self.assertEqual(self.shown("b seg"), "-")

@@ -236,7 +236,7 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   runs[2].numbers["test.learned.seg2"].mean = 0.7;
   verdict = CompareClaims(Row(), now, runs);
   CHECK(verdict.numbers_agree);
-  CHECK(Says(verdict, "as another meta-seed may be"));
+  CHECK(Says(verdict, "as one more meta-seed may be: -3.0489 to 4.2489"));
   now.numbers["test.learned.seg2"] = {4.3, 4.3, 4.3};
   CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
   now.numbers["test.learned.seg2"] = {4.2, 4.2, 4.2};
@@ -244,6 +244,28 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   // Two say nothing of their spread.
   runs.pop_back();
   CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
+}
+
+TEST_CASE("claims: runs together may have no numbers, a run that has some must have them recorded",
+          "[unit]") {
+  ClaimRow recorded = Row(), now = Row();
+  for (ClaimRow* row : {&recorded, &now}) {
+    row->run = "all";
+    row->numbers.clear();
+  }
+  CHECK(CompareClaims(recorded, now).numbers_agree);
+  now.hash = "other";
+  // The same arithmetic gives the same bits.
+  CHECK_FALSE(CompareClaims(recorded, now).numbers_agree);
+  now.version = "newer";
+  const ClaimVerdict verdict = CompareClaims(recorded, now);
+  CHECK(verdict.numbers_agree);
+  CHECK(Says(verdict, "those of its runs are compared"));
+
+  recorded = Row();
+  recorded.numbers.clear();
+  CHECK(Says(CompareClaims(recorded, Row()), "The record has no numbers"));
+  CHECK_FALSE(CompareClaims(recorded, Row()).numbers_agree);
 }
 
 TEST_CASE("claims: numbers that moved without the bits are told", "[unit]") {
