@@ -124,12 +124,18 @@ def numbers_of(row):
             numbers[name] = (number_of(mean), low and number_of(low), high and number_of(high))
         except (AttributeError, ValueError):
             raise Mistake(f"'{word}' is no number") from None
+    return numbers
+
+
+def check(row):
+    """Raises Mistake for cells that are missing, or no numbers where numbers must be."""
+    if None in row.values() or None in row:
+        raise Mistake("has more or fewer cells than the header")
     for column in ("cpu_seconds", "env_steps"):
         try:
             number_of(row[column] or 0)
         except ValueError:
             raise Mistake(f"{column} is '{row[column]}', no number") from None
-    return numbers
 
 
 def read(file=None):
@@ -142,8 +148,7 @@ def read(file=None):
             raise Mistake(f"{path}: has no column '{sorted(missing)[0]}'")
         for row in table:
             try:
-                if None in row.values() or None in row:
-                    raise Mistake("has more or fewer cells than the header")
+                check(row)
                 if row["run"] in claims.get(row["claim"], ()):
                     raise Mistake("is there twice; remove one")
                 known = {**row, "numbers": numbers_of(row)}
@@ -154,36 +159,51 @@ def read(file=None):
     return claims
 
 
+def result_of(row):
+    """The hash that people compare: the evaluation's, where nothing was meta-trained."""
+    return row["hash"] or row["evaluation"]
+
+
+def runs_of(name, claims):
+    """The rows of a claim's runs, without that of all together."""
+    return [row for run, row in claims[name].items() if run != "all"]
+
+
+def by_run(name, number, claims):
+    """A number of the runs that have it, by run. Raises Mistake for names that are wrong."""
+    value_of(f"{name} {number}", claims)
+    rows = runs_of(name, claims)
+    return {row["run"]: row["numbers"][number][0] for row in rows if number in row["numbers"]}
+
+
 def differences(place, claims):
     """The differences of a place with `less`, by run, and the words after its first number."""
     first, *others = (side.split() for side in place.split(" less "))
     if len(first) < 2 or len(others) != 1 or len(others[0]) != 2:
         raise Mistake(f"{{{place}}}: is not of the form {{CLAIM NUMBER WORDS less CLAIM NUMBER}}")
-    second = others[0]
-    sides = []
-    for name, number, *_ in (first, second):
-        value_of(f"{name} {number}", claims)  # Checks the names.
-        sides.append(
-            {
-                run: row["numbers"][number][0]
-                for run, row in claims[name].items()
-                if run != "all" and number in row["numbers"]
-            }
-        )
-    return [sides[0][run] - sides[1][run] for run in sides[0] if run in sides[1]], first[2:]
+    own, other = by_run(*first[:2], claims), by_run(*others[0], claims)
+    return [own[run] - other[run] for run in own if run in other], first[2:]
 
 
-def difference_of(place, claims):
-    """The text of a place with `less`."""
-    pairs, words = differences(place, claims)
-    digits, factor, kinds = 2, 1.0, {"runs", "mean"}
+def form_of(words):
+    """Digits behind the point, factor, and the words that say neither."""
+    digits, factor, left = 2, 1.0, []
     for word in words:
         if re.fullmatch(r"\*\d+(\.\d+)?", word):
             factor = float(word[1:])
         elif re.fullmatch(r"\.\df", word):
             digits = int(word[1])
-        elif word not in kinds:
-            raise Mistake(f"{{{place}}}: '{word}' is no word of a difference")
+        else:
+            left.append(word)
+    return digits, factor, left
+
+
+def difference_of(place, claims):
+    """The text of a place with `less`."""
+    pairs, words = differences(place, claims)
+    digits, factor, kinds = form_of(words)
+    if unknown := set(kinds) - {"runs", "mean"}:
+        raise Mistake(f"{{{place}}}: '{unknown.pop()}' is no word of a difference")
 
     def text(value):
         shown = f"{value * factor:+.{digits}f}"
@@ -191,19 +211,19 @@ def difference_of(place, claims):
 
     if not pairs:
         return DASH
-    if "runs" in words:
+    if "runs" in kinds:
         return ", ".join(map(text, pairs))
-    if len(pairs) == 1 or "mean" in words:
+    if len(pairs) == 1 or "mean" in kinds:
         return text(statistics.fmean(pairs))
     mean, low, high = map(text, (statistics.fmean(pairs), *interval(pairs)))
     return f"{mean} [{low}, {high}]"
 
 
 @functools.cache
-def paper():
+def paper(file=PAPER):
     """The paper's numbers: by (figure, benchmark, split, method), then by episode."""
     read = {}
-    with PAPER.open(encoding="utf-8", newline="") as lines:
+    with file.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(line for line in lines if not line.startswith("#")):
             key = (row["figure"], row["benchmark"], row["split"], row["method"])
             read.setdefault(key, {})[row["episode"]] = float(row["success"])
@@ -232,23 +252,18 @@ def passes(place, claims):
     if not found:
         raise Mistake(f"{{{place}}}: is not of the form {{passes PLACE >=|<=|within NUMBER}}")
     what, how, limit = found[1], found[2], float(found[3])
-    name, number, *_ = what.split()
-    if " less " in what:
+    name, number, *less = what.split()
+    if less:
         values, _ = differences(what, claims)
     else:
-        value_of(what, claims)  # Checks the names.
-        values = [
-            row["numbers"][number][0]
-            for run, row in claims[name].items()
-            if run != "all" and number in row["numbers"]
-        ]
-    every = sum(run != "all" for run in claims[name])
+        values = list(by_run(name, number, claims).values())
+    every = len(runs_of(name, claims))
     if len(values) < every:
         return f"not ended ({len(values)} of {every} runs)"
     mean = statistics.fmean(values)
     came = {">=": mean >= limit, "<=": mean <= limit, "within": abs(mean) <= limit}[how]
     # A method that is to be ahead of another must be so in each meta-seed.
-    if " less " in what and how == ">=" and limit >= 0:
+    if less and how == ">=" and limit >= 0:
         came = came and min(values) > 0
     return "**yes**" if came else "**no**"
 
@@ -262,21 +277,19 @@ def either(words):
 def campaign(rows, claims):
     """The lines of a table for the claims of these rows of the campaign."""
     for name, runs in claims.items():
-        made = [row for run, row in runs.items() if run != "all"]
+        made = runs_of(name, claims)
         if not made or made[0]["row"] not in rows:
             continue
-        ended = [row for row in made if row["hash"] or row["evaluation"]]
+        ended = [row for row in made if result_of(row)]
         hours = sum(float(row["cpu_seconds"]) for row in ended if row["cpu_seconds"]) / 3600
         trained = any(row["env_steps"] not in ("", "0") for row in ended)
-        hashes = " ".join((row["hash"] or row["evaluation"])[:8] for row in ended)
-        whole = runs.get("all", {})
-        pooled = (whole.get("hash") or whole.get("evaluation") or "")[:8]
+        hashes = " ".join(result_of(row)[:8] for row in ended)
+        pooled = result_of(runs["all"])[:8] if "all" in runs else ""
         # A word that differs, such as a seed, with all its values.
         commands = [row["command"].split() for row in made]
         if len(set(map(len, commands))) > 1:
             raise Mistake(f"claim {name}: the commands of its runs have unlike numbers of words")
-        words = zip(*commands, strict=True)
-        command = " ".join(map(either, words))
+        command = " ".join(map(either, zip(*commands, strict=True)))
         yield (
             f"| {name} | {len(ended)} of {len(made)} | {f'{hours:.2f}' if trained else DASH} | "
             f"{hashes or DASH} | {pooled or DASH} | `{command}` |"
@@ -285,10 +298,8 @@ def campaign(rows, claims):
 
 def hashes_of(whole, made):
     """The hash of all runs together; while these are not pooled, that of each."""
-    results = [row["hash"] or row["evaluation"] for row in (whole, *made)]
-    if results[0]:
-        results = results[:1]
-    return ", ".join(f"`{result[:16]}`" for result in results if result) or DASH
+    rows = [whole] if result_of(whole) else made
+    return ", ".join(f"`{result_of(row)[:16]}`" for row in rows) or DASH
 
 
 def value_of(place, claims):
@@ -296,23 +307,20 @@ def value_of(place, claims):
     name, *words = place.split()
     if name not in claims or not words:
         raise Mistake(f"{{{place}}}: no claim '{name}' with a number in {CLAIMS.name}")
-    runs = [row for run, row in claims[name].items() if run != "all"]
+    runs = runs_of(name, claims)
     if not runs:
         raise Mistake(f"{{{place}}}: claim '{name}' has no runs in {CLAIMS.name}; plan them there")
     whole = claims[name].get("all", runs[0])
-    made = [row for row in runs if row["hash"] or row["evaluation"]]
+    made = [row for row in runs if result_of(row)]
     number, words = words[0], words[1:]
     if number == "command":
         return "`" + runs[0]["command"] + "`"
     if number == "hash":
         return hashes_of(whole, made)
-    digits, factor, kind, reached = 2, 1.0, "interval", False
+    digits, factor, words = form_of(words)
+    kind, reached = "interval", False
     for word in words:
-        if re.fullmatch(r"\*\d+(\.\d+)?", word):
-            factor = float(word[1:])
-        elif re.fullmatch(r"\.\df", word):
-            digits = int(word[1])
-        elif word == "of-reached":
+        if word == "of-reached":
             reached = True
         elif word in KINDS:
             kind = word

@@ -199,17 +199,15 @@ class Recorded:
 
     def whole_curves(self, claim, shown="return"):
         """The same; a run without a curve is a mistake."""
-        before, self.missing = self.missing, []
-        try:
-            curves = self.curves(claim, shown)
-            if self.missing:
-                raise claims.Mistake(self.complaint())
-        finally:
-            self.missing = before
+        known = len(self.missing)
+        curves = self.curves(claim, shown)
+        if missing := self.missing[known:]:
+            raise claims.Mistake(self.complaint(missing))
         return curves
 
-    def complaint(self):
-        names = " ".join(dict.fromkeys(self.missing))
+    @staticmethod
+    def complaint(missing):
+        names = " ".join(dict.fromkeys(missing))
         return f"recorded without a curve; 'mentor reproduce {names} --from RUNS --record' keeps it"
 
     def verdict(self, words):
@@ -409,7 +407,7 @@ def main():
     except subprocess.CalledProcessError as error:
         sys.exit(f"curves.py: gnuplot failed: {error.stderr}")
     if recorded.missing:
-        print(f"curves.py: {recorded.complaint()}", file=sys.stderr)
+        print(f"curves.py: {recorded.complaint(recorded.missing)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <system_error>
@@ -61,12 +62,17 @@ std::string Cost(double seconds) {
   return absl::StrFormat("%.0f CPU seconds", seconds);
 }
 
-// The cost of meta-training.
-std::string Cost(const ClaimRow& row) {
+// The CPU seconds that meta-training took, where there was any and they are known.
+std::optional<double> TrainingSeconds(const ClaimRow& row) {
   double seconds = 0;
+  if (row.evaluation_only() || !absl::SimpleAtod(row.cpu_seconds, &seconds)) return std::nullopt;
+  return seconds;
+}
+
+std::string Cost(const ClaimRow& row) {
   if (row.evaluation_only()) return "evaluation only";
-  if (!absl::SimpleAtod(row.cpu_seconds, &seconds)) return row.recorded() ? "" : "not run yet";
-  return Cost(seconds);
+  if (const auto seconds = TrainingSeconds(row)) return Cost(*seconds);
+  return row.recorded() ? "" : "not run yet";
 }
 
 int List(const std::vector<ClaimRow>& rows, const std::vector<size_t>& chosen) {
@@ -95,10 +101,9 @@ absl::StatusOr<std::vector<size_t>> Choose(const ReproduceFlags& flags,
     for (const size_t i : found) add(i);
   }
   for (size_t i = 0; i < rows.size(); ++i) {
-    double seconds = 0;
+    const auto seconds = TrainingSeconds(rows[i]);
     const bool in_time = flags.within > 0 && !rows[i].is_pooled() && rows[i].recorded() &&
-                         !rows[i].evaluation_only() &&
-                         absl::SimpleAtod(rows[i].cpu_seconds, &seconds) && seconds <= flags.within;
+                         seconds && *seconds <= flags.within;
     const bool is_planned = flags.planned && !rows[i].recorded();
     const bool all = flags.list && flags.names.empty() && flags.within == 0 && !flags.planned;
     if (in_time || is_planned || all) add(i);
@@ -250,8 +255,8 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
       const auto code = RunHere(flags, *device, (*rows)[i]);
       if (code.ok() && *code == kStopped) {
         std::fprintf(stderr,
-                     "interrupted, %d of %zu runs are compared; the same command continues\n",
-                     score->held + score->failed, chosen.size());
+                     "interrupted, %zu of %zu runs are compared; the same command continues\n",
+                     chosen.size() - score->runs.size(), chosen.size());
         return kStopped;
       }
       if (!code.ok() || *code != kExitOk) {
@@ -269,16 +274,13 @@ void Announce(const std::vector<ClaimRow>& rows, const std::set<size_t>& runs) {
   double all = 0;
   int unknown = 0;
   for (const size_t i : runs) {
-    double seconds = 0;
-    if (!rows[i].evaluation_only() && absl::SimpleAtod(rows[i].cpu_seconds, &seconds))
-      all += seconds;
-    else
-      ++unknown;
+    all += TrainingSeconds(rows[i]).value_or(0);
+    unknown += rows[i].recorded() ? 0 : 1;
   }
   if (runs.empty()) return;
   std::printf("%zu run%s: %s of meta-training when recorded, and the evaluations%s\n", runs.size(),
               runs.size() == 1 ? "" : "s", Cost(all).c_str(),
-              unknown == 0 ? "" : absl::StrCat("; no cost is known of ", unknown).c_str());
+              unknown == 0 ? "" : absl::StrCat("; ", unknown, " not run yet").c_str());
   std::fflush(stdout);
 }
 

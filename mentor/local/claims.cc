@@ -763,11 +763,9 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
     if (!verdict.may_differ) {
       verdict.sentences.push_back(
           "Version and arithmetic are those of the record. So Mentor's bits have changed, the "
-          "run's "
-          "folder is damaged, or the record was edited. Run it again in a new folder. If the "
-          "result is the same again, "
-          "record it with --record --replace, and update every number in the docs that comes from "
-          "it.");
+          "run's folder is damaged, or the record was edited. Run it again in a new folder. If the "
+          "result is the same again, record it with --record --replace, and update every number in "
+          "the docs that comes from it.");
     }
   }
   bool all_equal = true;
@@ -801,11 +799,11 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
   if (recorded.numbers.empty() && !now.numbers.empty()) {
     verdict.numbers_agree = false;
     verdict.sentences.push_back("The record has no numbers; record it again.");
-  }
-  if (verdict.same_bits) return verdict;
-  if (recorded.numbers.empty()) {
+  } else if (verdict.same_bits) {
+    return verdict;
+  } else if (recorded.numbers.empty()) {
     // A row of all runs has numbers only where lives are evaluated.
-    verdict.numbers_agree = verdict.numbers_agree && recorded.is_pooled() && verdict.may_differ;
+    verdict.numbers_agree = recorded.is_pooled() && verdict.may_differ;
     verdict.sentences.push_back(
         recorded.is_pooled() ? "It has no numbers of its own; those of its runs are compared."
                              : "No numbers are recorded that could be compared.");

@@ -41,7 +41,6 @@ SETTINGS = {
 }
 UNCHANGED = "point-reach-reward"
 
-PUBLISHED = claims.CLAIMS.with_name("paper_figures.csv")
 # The places of the parts of a life, and the numbers of a claim there.
 PARTS = {"seg0": (1, 4), "seg1": (5, 8), "seg2": (9, 12), "det": (14, 14)}
 DETERMINISTIC = PARTS["det"][0]
@@ -158,26 +157,12 @@ def dots(axis, place, values, colour):
     axis.errorbar(place + 0.15, mean, [[mean - low], [high - mean]], fmt="o", color=colour)
 
 
-def read_published(file):
-    """Success by (figure, benchmark, split, method), as {place of the episode: success}."""
-    read = collections.defaultdict(dict)
-    with file.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(line for line in lines if not line.startswith("#")):
-            episode = row["episode"]
-            place = DETERMINISTIC if episode == "deterministic" else episode
-            key = (row["figure"], row["benchmark"], row["split"], row["method"])
-            # Figure 2 has parts of a life in place of episodes.
-            if str(place).isdigit():
-                read[key][int(place)] = float(row["success"])
-    return read
-
-
 def draw_arm(axis, arm, known):
     """The parts of a life: means as lines, intervals as bands, meta-seeds as dots."""
     runs = known.get(arm.claim, {})
     ended = [row["numbers"] for run, row in runs.items() if run != "all" and row["numbers"]]
     if not ended:
-        return 0
+        return
     colour = COLOURS[arm.teacher]
     for part, (first, last) in PARTS.items():
         number = f"{arm.numbers}.{part}"
@@ -191,7 +176,6 @@ def draw_arm(axis, arm, known):
             axis.plot([first, last], [mean, mean], color=colour, linewidth=2)
             axis.fill_between([first, last], low, high, color=colour, alpha=0.15, linewidth=0)
         axis.plot([middle] * len(values), values, "o", color=colour, markersize=3, alpha=0.6)
-    return len(ended)
 
 
 def draw_panels(pyplot, panels, known, published):
@@ -206,8 +190,8 @@ def draw_panels(pyplot, panels, known, published):
             labels.setdefault(arm.teacher, pyplot.Line2D([], [], color=colour, linewidth=2))
             draw_arm(axis, arm, known)
             curve = dict(published.get((*panel.published, arm.teacher), {}))
-            end = curve.pop(DETERMINISTIC, None)
-            axis.plot(curve.keys(), curve.values(), "--", color=colour, linewidth=1.2)
+            end = curve.pop("deterministic", None)
+            axis.plot(list(map(int, curve)), curve.values(), "--", color=colour, linewidth=1.2)
             if end is not None:
                 axis.plot(DETERMINISTIC, end, "D", color=colour, fillstyle="none")
         axis.set(title=panel.title, xlim=(0.5, 15), ylim=(0, None), xlabel="episode of a life")
@@ -307,7 +291,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--claims", type=pathlib.Path, default=claims.CLAIMS)
-    parser.add_argument("--published", type=pathlib.Path, default=PUBLISHED)
+    parser.add_argument("--published", type=pathlib.Path, default=claims.PAPER)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("campaign"))
     arguments = parser.parse_args()
     try:
@@ -336,7 +320,7 @@ def main():
     def save(figure, name):
         figure.savefig(arguments.out / f"{name}.svg", metadata={"Date": None})
 
-    published = read_published(arguments.published)
+    published = claims.paper(arguments.published)
     for name, panels in PANELS.items():
         if not any(known.get(arm.claim) for panel in panels for arm in panel.arms):
             print(f"{name}.svg is left out: no claim of it is planned", file=sys.stderr)
