@@ -76,10 +76,10 @@ if [ -z "${TMPDIR:-}" ]; then
   chmod 1777 "$TMPDIR"
   trap 'rm -rf "$TMPDIR"' EXIT
 fi
-# Two more than cores: many tests wait for processes.
+# Three more than cores: many tests wait for processes.
 status=0 results=$PWD/$build/tests.xml
 rm -f "$results"
-ctest --test-dir "$build" --parallel $(($(nproc) + 2)) --output-on-failure \
+ctest --test-dir "$build" --parallel $(($(nproc) + 3)) --output-on-failure \
   --output-junit "$results" \
   "${repeat[@]}" "${ctest_arguments[@]}" || status=$?
 if [ $all -eq 0 ]; then
