@@ -32,7 +32,7 @@ import claims
 RETURNS = ("shaped_return", "episode_return_mean")
 SIZE = "size of the reward"  # sqrt(mean^2 + deviation^2) of an outer update
 SUCCESS = "success after two updates"
-COLOURS = ("#009e73", "#0072b2", "#b8639a", "#e69f00")  # of mentor/report/theme.cc
+COLOURS = ("#009e73", "#0072b2", "#b8639a", "#e69f00", "#d55e00")  # of mentor/report/theme.cc
 INK, MUTED, GRID = "#1f2933", "#66727f", "#dfe4e9"
 PANEL_WIDTH, PANEL_HEIGHT = 380, 400
 # Millions of steps between the numbers of an axis, where it has fewer steps than that.
@@ -59,6 +59,8 @@ def delayed(name):
         "PPO": f"delayed-ppo-{name}",
         "LIRPG, c_ex 0": f"lirpg-{name}",
         "LIRPG, c_ex 0.01": f"lirpg-task-{name}",
+        "c_ex 0, untrained reward": f"lirpg-untrained-{name}",
+        "c_ex 0.01, untrained reward": f"lirpg-task-untrained-{name}",
     }
 
 

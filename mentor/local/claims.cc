@@ -152,8 +152,16 @@ absl::StatusOr<Measure> ParseMeasure(const std::string& word) {
                                          kMeasuredMax));
 }
 
-// Names are "seg2" for success rates, and "seg2_return" for environments without success.
-ClaimNumbers EvaluationNumbers(const std::vector<report::MethodResult>& results) {
+// Names are "seg2" for success rates, and "seg2_return" for environments without success. Where
+// agents could succeed and none did, success is 0.
+absl::StatusOr<ClaimNumbers> EvaluationNumbers(const ClaimRow& run,
+                                               const std::vector<report::EvaluationRow>& rows,
+                                               int iterations) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfRun(run));
+  std::optional<report::Quantity> quantity;
+  if (meta_learner::HasSuccess(spec)) quantity = report::Quantity::kSuccess;
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
+                          report::SummariseEvaluation(rows, iterations, quantity));
   ClaimNumbers numbers;
   for (const report::MethodResult& result : results) {
     const std::string prefix =
@@ -583,12 +591,10 @@ std::string CurveOf(const std::string& measures,
 absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::path& run,
                                    bool keep_lifetimes) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(row, run));
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
-                          report::SummariseEvaluation(data.evaluation, data.iterations));
   ClaimRow made = MadeHere(row);
   made.hash = data.identity.state_hash;
   made.evaluation = EvaluationHash(data.evaluation);
-  made.numbers = EvaluationNumbers(results);
+  MENTOR_ASSIGN_OR_RETURN(made.numbers, EvaluationNumbers(row, data.evaluation, data.iterations));
   if (keep_lifetimes && !data.evaluation.empty()) {
     MENTOR_ASSIGN_OR_RETURN(made.lifetimes, PackLifetimes(data.evaluation));
   }
@@ -684,9 +690,7 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
   if (any_state) made.hash = ToHex(state.Finish());
   if (rows.empty()) return made;
   made.evaluation = ToHex(evaluation.Finish());
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
-                          report::SummariseEvaluation(rows, iterations));
-  made.numbers = EvaluationNumbers(results);
+  MENTOR_ASSIGN_OR_RETURN(made.numbers, EvaluationNumbers(runs[0], rows, iterations));
   return made;
 }
 

@@ -182,7 +182,7 @@ int SplitPlace(const std::string& split) {
 }
 
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
-    const std::vector<EvaluationRow>& rows, int iterations) {
+    const std::vector<EvaluationRow>& rows, int iterations, std::optional<Quantity> quantity) {
   if (iterations < 1) {
     return absl::InvalidArgumentError(
         absl::StrFormat("iterations is %d, expected at least 1", iterations));
@@ -227,11 +227,11 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
     };
     return key(a) < key(b);
   });
-  const Quantity quantity = QuantityOf(rows);
+  if (!quantity) quantity = QuantityOf(rows);
   std::vector<MethodResult> results;
   for (Group& group : groups) {
     MENTOR_ASSIGN_OR_RETURN(MethodResult result,
-                            SummariseGroup(std::move(group.rows), iterations, quantity));
+                            SummariseGroup(std::move(group.rows), iterations, *quantity));
     result.environment = group.environment;
     results.push_back(std::move(result));
   }

@@ -64,10 +64,11 @@ struct Comparison {
 int SplitPlace(const std::string& split);
 
 // Returns results by split (test goals first) and method. With several environments, results of
-// each follow. Lifetimes in which no episode ended are left out. INVALID_ARGUMENT names the first
-// invalid row.
+// each follow. Lifetimes in which no episode ended are left out. Without a `quantity` it is
+// success, or the return where no episode succeeds. INVALID_ARGUMENT names the first invalid row.
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
-    const std::vector<EvaluationRow>& rows, int iterations);
+    const std::vector<EvaluationRow>& rows, int iterations,
+    std::optional<Quantity> quantity = std::nullopt);
 
 // Returns the levels of a lifetime; in a comparison they include a meta-seed.
 Levels LevelsOf(const EvaluationRow& row, size_t meta_seed = 0);

@@ -116,6 +116,16 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn("evaluation only", self.reproduce("--list"))
         self.assertIn("no recorded claim", self.reproduce("--within", "60", code=2))
 
+    def test_a_success_that_never_comes_is_zero(self):
+        # No agent comes that near to its goal.
+        never = TINY.replace("outer_updates=2", "outer_updates=0") + " --set benchmark.rho=1e-6"
+        self.write([("tiny", n, f"{never} --set seed={n}") for n in (1, 2)])
+        self.reproduce("tiny", "--record", "--lifetimes")
+        for row in self.rows():
+            self.assertIn("test.ppo_sparse.seg0=0[0,0]", row["numbers"])
+            self.assertNotIn("seg0_return", row["numbers"])
+        self.assertIn("3 passed", self.reproduce("tiny", "--strict"))
+
     def test_runs_are_pooled_without_their_folders(self):
         self.reproduce("tiny", "--record", "--lifetimes")
         whole = self.rows()
