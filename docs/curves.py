@@ -272,9 +272,10 @@ def script_of(name, figure, recorded):
     yield f"set border 3 linecolor rgb '{MUTED}' linewidth 1"
     yield f"set tics nomirror textcolor rgb '{INK}' scale 0.5"
     yield f"set grid ytics linecolor rgb '{GRID}' linetype 1 linewidth 1"
-    yield f"set key above left vertical maxrows 4 reverse Left samplen 2 textcolor rgb '{INK}'"
+    rows = max(len(panel.arms) for panel in figure.panels)
+    yield f"set key above left vertical maxrows {rows} reverse Left samplen 2 textcolor rgb '{INK}'"
     # Panels are equally high, whatever their legends have.
-    yield f"set tmargin {2 + 1.3 * max(len(panel.arms) for panel in figure.panels)}"
+    yield f"set tmargin {2 + 1.3 * rows}"
     yield "set style fill transparent solid 0.16 noborder"
     for what in ("xlabel", "ylabel", "title"):
         yield f"set {what} textcolor rgb '{INK}' noenhanced"
