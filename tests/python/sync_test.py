@@ -9,6 +9,8 @@ import shutil
 import signal
 import sqlite3
 import struct
+import subprocess
+import sys
 
 import studies
 
@@ -296,6 +298,59 @@ class SyncTest(studies.Programs, ClusterTest):
         database = sqlite3.connect(self.folder / "mlflow.db")
         active = "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'"
         self.assertEqual(database.execute(active).fetchone(), (1,))
+        database.close()
+
+    def test_a_run_that_its_creator_deletes_is_nobodys(self):
+        # Each creates its run before it looks for others, so both delete theirs, one of them late.
+        import mlflow
+
+        address = f"sqlite:///{self.folder}/mlflow.db"
+        mlflow.MlflowClient(tracking_uri=address).search_experiments()
+        code = (
+            "import pathlib, sys, time\n"
+            "from mlflow.tracking import MlflowClient\n"
+            "from mentor_client.sync.main import main\n"
+            "create, delete = MlflowClient.create_run, MlflowClient.delete_run\n"
+            "def meet(place):\n"
+            "    pathlib.Path(f'{place}-{sys.argv[1]}').touch()\n"
+            "    deadline = time.monotonic() + 100\n"
+            "    while len(list(pathlib.Path().glob(f'{place}-*'))) < 2:\n"
+            "        assert time.monotonic() < deadline\n"
+            "        time.sleep(0.01)\n"
+            "def create_both(*arguments, **options):\n"
+            "    meet('seen')\n"
+            "    made = create(*arguments, **options)\n"
+            "    meet('made')\n"
+            "    return made\n"
+            "def delete_late(*arguments, **options):\n"
+            "    time.sleep(float(sys.argv[1]))\n"
+            "    delete(*arguments, **options)\n"
+            "MlflowClient.create_run, MlflowClient.delete_run = create_both, delete_late\n"
+            "sys.exit(main(sys.argv[2:]))\n"
+        )
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, str(delay), "mlflow", str(RUN)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=self.folder,
+                env=self.environment(XDG_CACHE_HOME=str(self.folder / str(delay))),
+            )
+            for delay in (0, 3)
+        ]
+        for child in children:
+            self.addCleanup(child.stdout.close)
+            self.addCleanup(child.kill)
+        for child in children:
+            output, _ = child.communicate(timeout=400)
+            self.assertEqual(child.returncode, 0, output)
+        self.check_points(RUN, *self.mlflow())
+        database = sqlite3.connect(self.folder / "mlflow.db")
+        deleted = "FROM runs WHERE lifecycle_stage = 'deleted'"
+        self.assertGreaterEqual(database.execute(f"SELECT count(*) {deleted}").fetchone()[0], 2)
+        lost = f"SELECT count(*) FROM params WHERE run_uuid IN (SELECT run_uuid {deleted})"
+        self.assertEqual(database.execute(lost).fetchone(), (0,))
         database.close()
 
     def test_an_experiment_is_followed_through_kills(self):

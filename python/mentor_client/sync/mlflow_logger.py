@@ -15,8 +15,11 @@ INSTALL = "'./python[mlflow]' in a clone of the repository, or mlflow"
 _METRICS_MAX, _PARAMS_MAX, _TAGS_MAX = 1000, 100, 100  # Limits of one log_batch.
 _VALUE_CHARACTERS = 500  # Limit of a parameter on servers of any age.
 _TAG_CHARACTERS = 5000
+_TRIES = 5
+_DISTURBED = ("TEMPORARILY_UNAVAILABLE", "BAD_REQUEST")
 _ENDS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
 _UID = "mentor.uid"
+_DECIDES_S = 20  # A process that creates a run decides within this time whether it keeps the run.
 
 
 class MlflowLogger:
@@ -28,6 +31,7 @@ class MlflowLogger:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         mlflow = needs("mlflow", INSTALL, "mentor-sync mlflow")
         self._entities = needs("mlflow.entities", INSTALL, "mentor-sync mlflow")
+        self._error = mlflow.exceptions.MlflowException
         tracking_uri = (
             tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
         )
@@ -35,7 +39,7 @@ class MlflowLogger:
         self._client = mlflow.MlflowClient(tracking_uri=tracking_uri)
         self._uri, self._name = tracking_uri, experiment
         self._about = about
-        self._experiment_id = self._find_experiment(mlflow, experiment)
+        self._experiment_id = self._find_experiment(experiment)
         self._run = self._find_or_create_run()
         self._known: Dict[str, Set[int]] = {}
         self._had = set(self._run.data.metrics)  # Names with a history.
@@ -92,13 +96,13 @@ class MlflowLogger:
         found: str = self._run.info.run_id
         return found
 
-    def _find_experiment(self, mlflow: Any, name: str) -> str:
+    def _find_experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
                 created: str = self._client.create_experiment(name)
                 return created
-            except mlflow.exceptions.MlflowException:  # Another process created it first.
+            except self._error:  # Another process created it first.
                 found = self._client.get_experiment_by_name(name)
                 if found is None:
                     raise
@@ -113,41 +117,46 @@ class MlflowLogger:
         )
 
     def _find_or_create_run(self) -> Any:
-        """Two processes on two machines may both see no run. So each looks again after it creates a
-        run, and deletes its own if there is another. At least one of the two sees the other's run.
+        """Two processes on two machines may both see no run, and both create one. A process keeps
+        its run if it then sees no other, so at most one is kept. A kept run gets parameters first.
+        A process that finds a run without parameters waits for them. After _DECIDES_S its creator
+        counts as dead, and its run as kept.
         """
+        seen, since = None, 0.0
         while True:
             found = self._runs()
-            if found:
-                return min(found, key=lambda run: (run.info.start_time, run.info.run_id))
-            made = self._client.create_run(
-                self._experiment_id,
-                start_time=int(self._about.began_s * 1000),
-                tags={_UID: self._about.uid},
-                run_name=self._about.name,
-            )
-            if [run.info.run_id for run in self._runs()] == [made.info.run_id]:
-                return made
-            self._client.delete_run(made.info.run_id)
+            ids = {run.info.run_id for run in found}
+            if ids != seen:
+                seen, since = ids, time.monotonic()
+            kept = [run for run in found if run.data.params]
+            if kept or (found and time.monotonic() - since > _DECIDES_S):
+                return min(kept or found, key=lambda run: (run.info.start_time, run.info.run_id))
+            if not found:
+                made = self._client.create_run(
+                    self._experiment_id,
+                    start_time=int(self._about.began_s * 1000),
+                    tags={_UID: self._about.uid},
+                    run_name=self._about.name,
+                )
+                if [run.info.run_id for run in self._runs()] == [made.info.run_id]:
+                    return made
+                self._client.delete_run(made.info.run_id)
             time.sleep(random.uniform(0.1, 1.0))
 
     def _describe(self) -> None:
-        params = {
-            name: value[:_VALUE_CHARACTERS] for name, value in settings(self._about.spec).items()
-        }
-        missing = [
-            self._entities.Param(name, value)
-            for name, value in sorted(params.items())
-            if name not in self._run.data.params
+        params = [
+            self._entities.Param(name, value[:_VALUE_CHARACTERS])
+            for name, value in sorted(settings(self._about.spec).items())
         ]
         tags = [
             self._entities.RunTag(key, value[:_TAG_CHARACTERS])
             for key, value in sorted(self._about.tags().items())
         ]
-        for begin in range(0, len(missing), _PARAMS_MAX):
-            self._client.log_batch(self._id, params=missing[begin : begin + _PARAMS_MAX])
+        params = [param for param in params if param.key not in self._run.data.params]
+        for begin in range(0, len(params), _PARAMS_MAX):
+            self._log_batch(params=params[begin : begin + _PARAMS_MAX])
         for begin in range(0, len(tags), _TAGS_MAX):
-            self._client.log_batch(self._id, tags=tags[begin : begin + _TAGS_MAX])
+            self._log_batch(tags=tags[begin : begin + _TAGS_MAX])
         self._client.log_text(self._id, self._about.spec_text, "spec.txtpb")
 
     def _metric(self, key: str, value: float, step: int, time_s: float) -> List[Any]:
@@ -162,4 +171,16 @@ class MlflowLogger:
 
     def _log(self, metrics: List[Any]) -> None:
         for begin in range(0, len(metrics), _METRICS_MAX):
-            self._client.log_batch(self._id, metrics=metrics[begin : begin + _METRICS_MAX])
+            self._log_batch(metrics=metrics[begin : begin + _METRICS_MAX])
+
+    def _log_batch(self, **batch: List[Any]) -> None:
+        """Logs a batch. MLflow ignores what it has, but two processes that write the same at once
+        may disturb each other: its database is locked, or has a row already. Then it tries again.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._client.log_batch(self._id, **batch)
+            except self._error as error:
+                if not left or error.error_code not in _DISTURBED:
+                    raise
+                time.sleep(random.uniform(0.1, 1.0))
