@@ -13,6 +13,7 @@ it is that of all runs together, with its interval. Words:
 
     runs       the numbers of the runs, one after the other
     seeds      the mean over the runs, with its interval over them, and how many of them have ended
+    t          the mean over the runs, with its interval by Student's t
     mean       the mean, without its interval; median, low, high: over the runs
     range      the least to the greatest over the runs
     reached    how many runs have a number above 0; count: how many have it at all
@@ -26,7 +27,7 @@ of a number: `hash` (the first 16 digits), `command`, `cost` (CPU seconds of a r
 recorded yet is a dash.
 
 A place {CLAIM NUMBER WORDS less CLAIM NUMBER} is a difference, paired by run: its mean, and its
-interval over the runs that both claims have. Its words are `runs`, `mean`, `*N` and `.Nf`.
+interval over the runs that both claims have. Its words are `runs`, `mean`, `t`, `*N` and `.Nf`.
 
 A place {passes PLACE >= NUMBER} says whether what was registered came out: yes, no, or that runs
 have not ended. PLACE is a number or a difference; `<=` and `within` (in size) are others. A
@@ -64,6 +65,8 @@ PLACE = re.compile(r"\{([^{}]+)\}")
 PASSES = re.compile(r"passes (\S+ \S+(?: less \S+ \S+)?) (>=|<=|within) (-?\d+(?:\.\d+)?)")
 NUMBER = re.compile(r"([^\[\]]+)(?:\[([^,\]]+),([^\]]+)\])?")
 DASH = "-"
+# The 97.5 % quantile of Student's t, for means of 2, 3, ... 10 values.
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 # What is shown of the numbers of the runs; None: value_of() makes it.
 KINDS = {
     "mean": statistics.fmean,
@@ -73,6 +76,7 @@ KINDS = {
     "interval": None,
     "runs": None,
     "seeds": None,
+    "t": None,
     "range": None,
     "reached": None,
     "count": None,
@@ -104,6 +108,14 @@ def interval(values, less=None):
         means = [a - b for a, b in zip(means, other, strict=True)]
     ends = statistics.quantiles(means, n=40)
     return ends[0], ends[-1]
+
+
+def student(values):
+    """The 95 % interval of a mean by Student's t: of normal values, from 2 to 10 of them."""
+    if not 2 <= len(values) <= 10:
+        raise Mistake(f"{len(values)} values: the word 't' takes 2 to 10")
+    half = STUDENT[len(values) - 2] * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.fmean(values) - half, statistics.fmean(values) + half
 
 
 def number_of(text):
@@ -202,7 +214,7 @@ def difference_of(place, claims):
     """The text of a place with `less`."""
     pairs, words = differences(place, claims)
     digits, factor, kinds = form_of(words)
-    if unknown := set(kinds) - {"runs", "mean"}:
+    if unknown := set(kinds) - {"runs", "mean", "t"}:
         raise Mistake(f"{{{place}}}: '{unknown.pop()}' is no word of a difference")
 
     def text(value):
@@ -215,7 +227,8 @@ def difference_of(place, claims):
         return ", ".join(map(text, pairs))
     if len(pairs) == 1 or "mean" in kinds:
         return text(statistics.fmean(pairs))
-    mean, low, high = map(text, (statistics.fmean(pairs), *interval(pairs)))
+    ends = student if "t" in kinds else interval
+    mean, low, high = map(text, (statistics.fmean(pairs), *ends(pairs)))
     return f"{mean} [{low}, {high}]"
 
 
@@ -358,9 +371,11 @@ def value_of(place, claims):
         values = [value for value in values if value > 0]
         if not values:
             return DASH
-    if kind == "seeds":
+    if kind == "t" and len(values) == 1:
+        return text(values[0])
+    if kind in ("seeds", "t"):
         ended = "" if len(values) == len(runs) else f" ({len(values)} of {len(runs)} seeds)"
-        low, high = map(text, interval(values))
+        low, high = map(text, (student if kind == "t" else interval)(values))
         return f"{text(statistics.fmean(values))} [{low}, {high}]{ended}"
     if kind == "runs":
         by_run = [row["numbers"].get(number) for row in runs]

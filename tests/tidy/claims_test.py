@@ -45,6 +45,8 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a seg"), "0.38 [0.20, 0.60]")
         self.assertEqual(self.shown("a seg runs"), "0.50, 0.25, -")
         self.assertEqual(self.shown("a seg seeds"), "0.38 [0.25, 0.50] (2 of 3 seeds)")
+        # 0.375, and 12.706 * 0.125 on both sides.
+        self.assertEqual(self.shown("a seg t"), "0.38 [-1.21, 1.96] (2 of 3 seeds)")
         self.assertEqual(self.shown("a seg mean .3f"), "0.375")
         self.assertEqual(self.shown("a seg range"), "0.25 to 0.50")
         self.assertEqual(self.shown("a first reached"), "1")
@@ -59,6 +61,7 @@ class ClaimsTest(unittest.TestCase):
         # 0.5 - 3, 0.25 - 0
         self.assertEqual(self.shown("a seg less a first"), "-1.12 [-2.50, +0.25]")
         self.assertEqual(self.shown("a seg runs less a first"), "-2.50, +0.25")
+        self.assertEqual(self.shown("a seg t less a first"), "-1.12 [-18.60, +16.35]")
         self.assertEqual(self.shown("a seg less b seg"), "-")
         self.assertEqual(self.shown("a seg mean *10 .1f less a first"), "-11.2")
         self.assertEqual(self.shown("a seg .3f less a seg"), "0.000 [0.000, 0.000]")
