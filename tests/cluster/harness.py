@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -115,6 +116,17 @@ class Process:
         self.child.stdout.close()
 
 
+def kept_port(test):
+    """A port that no other process gets until the test ends. The test's own may listen there, one
+    after the other: a socket that is bound and does not listen shares it (SO_REUSEADDR).
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    test.addCleanup(kept.close)
+    return kept.getsockname()[1]
+
+
 class ClusterTest(unittest.TestCase):
     """A test with its own folder and processes."""
 
@@ -198,6 +210,8 @@ class ClusterTest(unittest.TestCase):
 
     def _listen(self, port, *command, env):
         port = str(port).rsplit(":", 1)[-1]
+        if port == "0":
+            port = kept_port(self)
         process = self.start(*command, "--listen", f"127.0.0.1:{port}", env=env)
         return process, process.wait_for(r"listening on (\S+)").group(1)
 

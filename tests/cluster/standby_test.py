@@ -7,7 +7,7 @@ import time
 import unittest
 
 import postgres
-from harness import ClusterTest, sets
+from harness import ClusterTest, kept_port, sets
 
 EVALUATED_LATER = ("evaluation.lifetimes_per_goal=0", "checkpoint.keep_last=3")
 LONG = sets("rule.outer_updates=150", *EVALUATED_LATER)
@@ -28,16 +28,16 @@ class MetaLearner:
 
     def __init__(self, test, database, state):
         self.test, self.database, self.state = test, database, state
-        self.address = None
+        self.address = f"127.0.0.1:{kept_port(test)}"
         self.start()
 
     def start(self):
         self.process = self.test.start(
             "mentor-meta-learner", "--state", self.state, "--standby",
             "--database", SERVER.address(self.database), "--metrics", "127.0.0.1:0",
-            "--admin", "127.0.0.1:0", "--listen", self.address or "127.0.0.1:0",
+            "--admin", "127.0.0.1:0", "--listen", self.address,
         )  # fmt: skip
-        self.address = self.process.wait_for(r"^listening on (\S+)").group(1)
+        self.process.wait_for(r"^listening on ")
         self.admin = self.process.wait_for(r"^admin on (\S+)").group(1)
 
     def metric(self, name):

@@ -15,9 +15,14 @@ from harness import BIN, ClusterTest  # noqa: E402
 EXAMPLES = ROOT / "python/examples"
 WHEELS = ROOT / ".deps/notebook"
 RUN = """
-import sys, nbformat, nbclient
+import os, sys, nbformat, nbclient
+from traitlets.config import Config
+# Sockets of files, since another process may take a port before the kernel listens there.
+os.makedirs(os.environ["JUPYTER_RUNTIME_DIR"], exist_ok=True)
+files = {"transport": "ipc", "ip": os.path.join(os.environ["JUPYTER_RUNTIME_DIR"], "k")}
 notebook = nbformat.read(sys.argv[1], as_version=4)
-nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=sys.argv[2])
+nbclient.NotebookClient(notebook, timeout=300, startup_timeout=300, kernel_name="python3",
+                        config=Config(KernelManager=files)).execute(cwd=sys.argv[2])
 outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
 shown = [output.get("data", {}) for output in outputs]
 print(sum("image/png" in data for data in shown), "pictures")

@@ -6,7 +6,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import walk
 
 sys.path[:0] = [str(walk.ROOT / "tests" / "python")]
 import gym_host  # noqa: E402
+from harness import kept_port  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", walk.ROOT / "build/bin")).resolve()
 DEADLINE_S = 540
@@ -27,15 +27,6 @@ ROBOT = "docs/tutorials/your_robot.md"
 ENVIRONMENT, SCRIPT = "docs/tutorials/your_environment.md", "docs/tutorials/your_training_script.md"
 # What has_python stands for.
 INSTALLATION = ("python3 -m venv", "pip install")
-
-
-def free_ports(count):
-    """Ports that nothing listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(listener.getsockname()[1]) for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
 
 
 class TutorialsTest(unittest.TestCase):
@@ -72,7 +63,7 @@ class TutorialsTest(unittest.TestCase):
                 for page in pages
             }
         )
-        ports = dict(zip(PORTS, free_ports(len(PORTS))))
+        ports = {port: str(kept_port(self)) for port in PORTS}
         for port, free in ports.items():
             script = script.replace(port, free)
         walked = subprocess.Popen(

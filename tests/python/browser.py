@@ -113,12 +113,12 @@ class BrowserTest(ClusterTest):
         from playwright.sync_api import expect, sync_playwright
 
         # Reports are made at a low priority, beside other tests.
-        expect.set_options(timeout=90_000)
+        expect.set_options(timeout=240_000)
         wrong = []
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             context = browser.new_context(viewport=viewport or TALL, color_scheme=scheme)
-            context.set_default_timeout(60_000)
+            context.set_default_timeout(120_000)
             page = context.new_page()
 
             def say(text):

@@ -576,7 +576,10 @@ class StudyTest(unittest.TestCase):
 
             def run(*arguments):
                 done = subprocess.run(
-                    [*program, *arguments], env={"PYTHONPATH": path}, capture_output=True, text=True
+                    [*program, *arguments],
+                    env={"PYTHONPATH": path, "MPLCONFIGDIR": folder},
+                    capture_output=True,
+                    text=True,
                 )
                 return done.returncode, done.stdout, done.stderr
 

@@ -113,7 +113,7 @@ class WebTest(browser.BrowserTest):
             page.get_by_role("button", name="Pause").click()
             self.state(page, "Paused")
             page.get_by_role("link", name="Experiments").click()
-            last = client.metrics("long", ["seg2"])["seg2"].mean[-1]
+            last = client.metrics("long", ["seg2"], max_points=10_000)["seg2"].mean[-1]
             shown = page.locator("[row-id=long] [col-id=curve]")
             page.expect(shown).to_have_text(re.compile(rf"^\s*{100 * last:.0f} %\s+.{{12}}$"))
             page.go_back()

@@ -85,7 +85,7 @@ class MlflowLogger:
 
     def close(self, state: str) -> None:
         if state:
-            self._client.set_tag(self._id, "mentor.state", state)
+            self._log_batch(tags=[self._entities.RunTag("mentor.state", state)])
         if state in _ENDS:
             self._client.set_terminated(self._id, _ENDS[state])
 

@@ -13,7 +13,7 @@ from ..client import WatchEvent
 from ..errors import MentorError
 from ..experiment import Experiment
 from . import words
-from .page import Page, view, web
+from .page import ANSWER_S, Page, view, web
 from .parts import alert, button, field, row, text
 
 _CURVES_AT_ONCE = 40  # Rows of a screen.
@@ -235,7 +235,11 @@ class Experiments:
     # The selection.
 
     async def _select(self) -> None:
-        self._selected = [one["id"] for one in await self._grid.get_selected_rows() or []]
+        try:
+            rows = await self._grid.run_grid_method("getSelectedRows", timeout=ANSWER_S)
+        except TimeoutError:  # The browser stands still.
+            return
+        self._selected = [one["id"] for one in rows or []]
         self._enable()
 
     def _enable(self) -> None:

@@ -148,7 +148,7 @@ class Page:
 
     async def _other_colours(self) -> None:
         is_dark = "return document.body.classList.contains('body--dark')"
-        self.session.dark = not await self.browser.run_javascript(is_dark)
+        self.session.dark = not await self.browser.run_javascript(is_dark, timeout=ANSWER_S)
         for page in self.session.pages:
             page._dark.set_value(self.session.dark)
 
