@@ -11,6 +11,10 @@ import browser
 from harness import SMOKE
 
 SERIOUS = ("serious", "critical")
+# The page stands still for two seconds after the next click.
+STALL = """document.addEventListener("click", () => setTimeout(() => {
+  for (const end = Date.now() + 2000; Date.now() < end;);
+}), {once: true})"""
 
 
 def setUpModule():
@@ -90,6 +94,7 @@ class WebTest(browser.BrowserTest):
             page.goto(address)
             page.expect(self.row(page, "second")).to_contain_text("Succeeded")
             page.expect(self.row(page, "first")).to_contain_text("%")
+            page.evaluate(STALL)
             self.tick(page, "first", "second")
             page.get_by_role("button", name="Compare").click()
             differs = page.locator("section", has_text="Settings that differ").locator("tbody tr")
