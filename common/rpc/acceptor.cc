@@ -207,8 +207,8 @@ void Acceptor::Run(std::stop_token stop) {
 
 void Acceptor::Take(int listener) {
   const auto refuse = [&](int connection, const char* why) {
+    if (refused_ != nullptr) refused_->Increment();  // First: the peer may look when it ends.
     if (connection >= 0) close(connection);
-    if (refused_ != nullptr) refused_->Increment();
     MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a connection is refused",
                      {{"why", why}, {"connections", connections_.size()}});
   };
@@ -266,8 +266,8 @@ void Acceptor::Sweep() {
     } else if (connection.own >= 0 && KnownPeers::Has(connection.peer)) {
       close(std::exchange(connection.own, -1));
     } else if (connection.own >= 0 && BytesReceived(connection.own) > unknown_bytes_max_) {
+      if (ended_ != nullptr) ended_->Increment();  // First: the peer may look when it ends.
       shutdown(connection.own, SHUT_RDWR);
-      if (ended_ != nullptr) ended_->Increment();
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
                        "a connection is ended: it sent much, but no call was admitted",
                        {{"peer", connection.peer}});

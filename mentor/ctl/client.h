@@ -58,6 +58,7 @@ class Client {
                                                                     const Request&, Response*),
                                 const Request& request, std::chrono::milliseconds at_least = {}) {
     const auto deadline = std::chrono::system_clock::now() + std::max(timeout(), at_least);
+    absl::Status before;  // Says why, if the last attempt is cut short by the deadline.
     for (int attempt = 0;; ++attempt) {
       grpc::ClientContext context;
       context.set_deadline(deadline);
@@ -65,15 +66,17 @@ class Client {
       Response response;
       const auto began = std::chrono::steady_clock::now();
       const std::unique_ptr<ServiceStub> stub = NewStub<ServiceStub>();
-      const absl::Status status = StatusOf((stub.get()->*method)(&context, request, &response));
+      absl::Status status = StatusOf((stub.get()->*method)(&context, request, &response));
       End(context, Request::descriptor()->name(), status, began);
       if (status.ok()) return response;
       if (interrupted()) return absl::CancelledError("interrupted");
+      if (absl::IsDeadlineExceeded(status) && !before.ok()) status = before;
       const auto pause = RetryAfter(status, attempt, Uniform());
       if (!pause || std::chrono::system_clock::now() + *pause >= deadline)
         return Explained(status, Request::descriptor()->name());
       if (options_.on_retry && attempt == 2) options_.on_retry(status);
       if (!Wait(*pause)) return absl::CancelledError("interrupted");
+      before = status;
     }
   }
 

@@ -92,6 +92,7 @@ class Neighbours(ServiceTest):
     """User ada owns the good experiment, bob the other one."""
 
     def fleet(self):
+        self.task = None
         _, self.address = self.start_meta(max_running=4)
         _, self.learner_address = self.start_a_learner()
         c = self.credentials
@@ -129,7 +130,7 @@ class Neighbours(ServiceTest):
 
     def endless(self):
         """Returns the settings of an experiment whose resets never end."""
-        if not hasattr(self, "task"):
+        if self.task is None:
             self.task = self.push(120, 'reset { settle_steps: 100000 condition: "0 > 1" }\n')
         return [*OWN, *sets(f"benchmark.bundle={self.task}")]
 
@@ -209,7 +210,7 @@ class Neighbours(ServiceTest):
         """Returns the seconds from SIGTERM to the actor's end."""
         since = time.monotonic()
         self.actor.signal(signal.SIGTERM)
-        self.actor.wait(30)
+        self.actor.wait(60)
         return time.monotonic() - since
 
 

@@ -3,7 +3,6 @@ fetched, named by experiments, and kept in backups."""
 
 import hashlib
 import random
-import time
 
 from harness import ClusterTest
 
@@ -72,9 +71,9 @@ class BundlesTest(ClusterTest):
         copy = self.folder / "copy"
         self.mentorctl(address, "bundles", "pull", folder, copy)
         self.assertEqual(digest_of(copy), name[7:])
-        began = time.monotonic()
-        self.mentorctl(address, "bundles", "push", folder)
-        self.assertLess(time.monotonic() - began, 5, "files that the server has are not sent")
+        # Files that the server has are not sent.
+        said = self.mentorctl(address, "bundles", "push", folder)
+        self.assertNotRegex(said, "pushing|going on with")
 
         # Backups have it.
         self.run_to_end(

@@ -105,13 +105,14 @@ class ServiceTest(ClusterTest):
 
     def test_three_users_five_experiments_and_every_process_killed(self):
         meta, self.address = self.start_meta()
-        learner, self.learner_address = self.start_a_learner()
-        actors = [self.start_an_actor() for _ in range(2)]
         history = self.start(
             "mentorctl", *self.as_user("viewer"), "list", "--watch", "--output", "json"
         )
-
+        # Without workers it sees a1 before the first update.
         self.create("ada", "a1", 1)
+        history.wait_for('"name": ?"experiments/a1"')
+        learner, self.learner_address = self.start_a_learner()
+        actors = [self.start_an_actor() for _ in range(2)]
         self.create("ada", "a2", 2, "--priority", "low")
         self.create("cem", "c1", 3)
         self.wait_until(

@@ -2,6 +2,7 @@
 reads and take over when the leader is killed, stopped or cut off. Experiments end with the hash
 that they have alone, and no acknowledged change is lost."""
 
+import re
 import signal
 import time
 import unittest
@@ -11,7 +12,7 @@ from harness import ClusterTest, kept_port, sets
 
 EVALUATED_LATER = ("evaluation.lifetimes_per_goal=0", "checkpoint.keep_last=3")
 LONG = sets("rule.outer_updates=150", *EVALUATED_LATER)
-TAKEOVER_S = 10
+TAKEOVER_S = 60  # The lease is 6 s; a busy machine adds to it.
 EXIT_USAGE, EXIT_IN_USE = 2, 4
 
 
@@ -143,7 +144,8 @@ class StandbyTest(ClusterTest):
                 "pause", "one",
             )  # fmt: skip
             self.assertNotEqual(process.wait(), 0)
-            if "knows no leader" in process.output():
+            # One that gets no processor for a second has no answer at all.
+            if re.search("knows no leader|DEADLINE", process.output()):
                 return False
             self.assertIn("NOT_LEADER", process.output())
             return f"{first.address} leads" in process.output()

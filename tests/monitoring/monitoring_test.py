@@ -196,7 +196,7 @@ class LiveTest(fleet.Fleet):
         # No alert fires.
         firing = {one["metric"]["alertname"] for one in self.ask("ALERTS{alertstate='firing'}")}
         self.assertEqual(firing, {"MentorWatchdog"})
-        self.assertEqual(float(self.ask("sum(up)")[0]["value"][1]), 4)
+        self.wait_until(lambda: float(self.ask("sum(up)")[0]["value"][1]) == 4, "all are up", 60)
         calls = self.page(self.pages["meta-learner"][0])
         self.assertRegex(
             calls, r'handled_total\{code="NOT_FOUND",method="ExperimentService/GetExperiment"\} 1\b'

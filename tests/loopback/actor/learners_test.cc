@@ -140,11 +140,12 @@ TEST_CASE("learners: an actor without work helps out, and goes home when there i
   Run away(other, Units(300, 2000));
   Signal().WaitUntil([&] { return other.rollout.actors() == 1; });
   CHECK(home.rollout.actors() == 0);
-  CHECK(guest.Moves("idle") == 1);
+  // It counts when the welcome arrives. An actor that finds no unit at home helps out again.
+  Signal().WaitUntil([&] { return guest.Moves("idle") >= 1; });
   // Enough that units wait, whichever actor has some in hand.
   Run at_home(home, Units(50, 2000));
   at_home.CheckEqualToDirect();
-  CHECK(guest.Moves("home") == 1);
+  CHECK(guest.Moves("home") >= 1);
   CHECK_FALSE(away.is_over());
   // The units that the actor held there are given out again. There is no other actor, so it comes
   // back for them.

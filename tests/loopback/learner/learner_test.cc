@@ -337,6 +337,7 @@ TEST_CASE("learner: dropped shards are not answered, and others go on beside the
   drop(3, 2);  // Another epoch's: it stays.
   drop(2, 1);
   drop(1, 1);
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
   RealActor actor(fixture.side);
   LiveThrough(peer.get(), SmallShard(3));
   CHECK(peer->messages.size() == 0);

@@ -76,7 +76,7 @@ TEST_CASE("bench: all measurements in rounds, with a peer beside them", "[loopba
 TEST_CASE("bench: a peer that fails, hangs or says nonsense is named, the rest is kept",
           "[loopback]") {
   const Outcome outcome = Bench(std::string(kSmall) +
-                                " --peer_deadline 0.5"
+                                " --peer_deadline 3"
                                 " --peer 'env/fails=/bin/false'"
                                 " --peer 'env/hangs=sleep 600'"
                                 " --peer 'env/talks=echo tomorrow perhaps'"

@@ -229,7 +229,7 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
 
   const std::string address = fixture.address();
   fixture.Stop();
-  const Outcome gone = fixture.Run({"list", "--timeout", "1"});
+  const Outcome gone = fixture.Run({"list", "--timeout", "3"});
   CHECK(gone.code == 6);
   CHECK(Contains(gone.err, "hint: is mentor-meta-learner running at " + address));
   // A failed handshake looks the same to gRPC.
