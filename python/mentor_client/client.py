@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 Name = Union[str, Experiment]
 Span = Union[float, datetime.timedelta]
 _UNSET: Any = object()
+_UPDATES_MAX = 5
 _Message = TypeVar("_Message", bound=Message)
 
 
@@ -428,13 +429,7 @@ class Client:
             ttl=ttl,
             retries_max=retries_max,
         )
-        experiment = experiment_pb2.Experiment()
         keeps = any(value is not None for value in (keep_last, keep_every, ttl))
-        if keeps:
-            experiment.retention.CopyFrom(self.get(name).proto.retention)
-        _fill(experiment, dict(changes, deadline=None if deadline is _UNSET else deadline))
-        experiment.MergeFrom(_message(experiment_pb2.Experiment, name=_name(name), etag=etag))
-        request = wire.UpdateExperimentRequest(experiment=experiment)
         mask = [
             field
             for field in ("display_name", "labels", "priority", "weight", "retries_max")
@@ -443,8 +438,22 @@ class Client:
         mask += ["retention"] * keeps + ["deadline"] * (deadline is not _UNSET)
         if not mask:
             raise usage("update", "was given nothing to change")
-        request.update_mask.paths.extend(mask)
-        return self._experiment(self._connection.call("UpdateExperiment", request))
+        for left in reversed(range(_UPDATES_MAX)):
+            experiment, known = experiment_pb2.Experiment(), etag
+            if keeps:  # What another changed since it was read must not be lost.
+                now = self.get(name).proto
+                experiment.retention.CopyFrom(now.retention)
+                known = etag or now.etag
+            _fill(experiment, dict(changes, deadline=None if deadline is _UNSET else deadline))
+            experiment.MergeFrom(_message(experiment_pb2.Experiment, name=_name(name), etag=known))
+            request = wire.UpdateExperimentRequest(experiment=experiment)
+            request.update_mask.paths.extend(mask)
+            try:
+                return self._experiment(self._connection.call("UpdateExperiment", request))
+            except MentorError as error:
+                if known == etag or error.reason != "ETAG_MISMATCH" or not left:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     # Bundles.
 

@@ -39,6 +39,7 @@ _READS = ("Get", "List", "Query", "Watch", "Download")
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.1, 2.0
 _BACKOFF_NOT_LEADER_MAX_S = 0.5  # Standby servers check for a lost leader this often.
 _ATTEMPT_S = 10.0
+_ALIVE_S = 30.0  # A stream that lasted this long had its server.
 # Limit of the first attempt with several servers: a stopped leader is replaced by then.
 _FIRST_ATTEMPT_S = 7.0
 
@@ -296,20 +297,21 @@ class Connection:
         ends: bool = False,
     ) -> "Generator[Any, None, None]":
         """Yields the messages of a stream that `begin` restarts whenever it breaks. Stops at the
-        deadline, or after `patience` seconds without a message. `ends`: the server ends the stream
-        when it is complete.
+        deadline, or after `patience` seconds without the server. A stream may be silent for longer.
+        `ends`: the server ends the stream when it is complete.
         """
         patience = self.patience if patience is None else patience
-        attempt, contact = 0, time.monotonic()
+        attempt, away = 0, None  # Since when the server is away.
         while True:
+            began = time.monotonic()
             messages = begin()
             try:
                 for message in messages:
                     if attempt:
                         self._on_contact(None)
-                    attempt, contact = 0, time.monotonic()
+                    attempt, away = 0, None
                     yield message
-                    contact = time.monotonic()  # The caller may have taken long.
+                    began = time.monotonic()  # The caller may have taken long.
                 if ends:
                     return
                 error = MentorError(grpc.StatusCode.UNAVAILABLE, "the server ended the stream")
@@ -319,17 +321,20 @@ class Connection:
                 error = failure
             finally:
                 messages.close()  # type: ignore[attr-defined]
+            now = time.monotonic()
+            if now - began > _ALIVE_S:
+                attempt, away = 0, None
+            away = now if away is None else away
             pause = wait_before(error, attempt)
             if pause is None:
                 if error.code != grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise error
                 pause = _BACKOFF_MAX_S
-            now = time.monotonic()
             if deadline is not None and now + pause >= deadline:
                 raise MentorTimeout(
                     f"the time is over; the server could not be reached: {error.message}"
                 )
-            if now + pause - contact >= patience:
+            if now + pause - away >= patience:
                 raise error
             if attempt == 0:
                 log.warning("lost the server (%s); trying again", error.message)

@@ -195,6 +195,21 @@ class ClientTest(ClusterTest):
         self.assertEqual(
             (experiment.proto.retention.keep_last, experiment.proto.retention.keep_every), (7, 5)
         )
+        # Others change what was just read: the inner one is done first.
+        read, others = client.get, iter([8, 9])
+
+        def get(name):
+            found = read(name)
+            for other in others:
+                read(name).update(keep_last=other)
+                break
+            return found
+
+        client.get = get
+        self.addCleanup(setattr, client, "get", read)
+        kept = client.update("first", keep_every=6).proto.retention
+        client.get = read
+        self.assertEqual((kept.keep_last, kept.keep_every), (8, 6))
         self.assertEqual(
             [one.id for one in client.list('labels.team="b" AND state=PAUSED')], ["first"]
         )
@@ -571,6 +586,20 @@ class ClientTest(ClusterTest):
             if again[-1] == revisions[-1]:
                 break
         self.assertEqual(again, revisions[middle + 1 :])
+
+    def test_a_quiet_stream_is_no_absent_server(self):
+        client, begun = self.client("127.0.0.1:1", patience=0.5), []
+
+        def begin():
+            begun.append(None)
+            if len(begun) == 1:
+                time.sleep(1)
+                raise MentorError(grpc.StatusCode.UNAVAILABLE, "it restarts")
+            yield "again"
+
+        messages = client._connection.resumed(begin, None)
+        self.assertEqual(next(messages), "again")
+        messages.close()
 
     def test_watch_begins_anew_when_the_changes_are_not_kept(self):
         meta, address = self.start_meta_learner(self.state)

@@ -340,6 +340,14 @@ class ChildTest(unittest.TestCase):
             self.assertEqual(child.wait(DEADLINE_S), 0)
         self.assertEqual(shown, lines[1:3])
 
+    def test_a_problem_that_cannot_be_shown_stops_nothing(self):
+        def warn(line):
+            raise OSError(28, "no space left on the device")
+
+        much = "echo 'warning: the disk is full' >&2; head -c 300000 /dev/zero | tr '\\0' '\\n' >&2"
+        with Child(["/bin/sh", "-c", much], warn) as child:
+            self.assertEqual(child.wait(DEADLINE_S), 0)
+
 
 class TableTest(ClusterTest):
     def test_half_lines_new_columns_and_empty_cells(self):

@@ -3,6 +3,7 @@ experiment, and a wrong study is refused as a whole."""
 
 import importlib
 import os
+import re
 import pathlib
 import signal
 import subprocess
@@ -228,6 +229,13 @@ sys.exit(command.run("program", action))
                 (self.folder / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
             )
         self.assertIn("3 complete", self.sweep("--show"))
+
+        # A deleted one is made again.
+        (gone, *_) = sorted({one for one in made if not re.match(r"rates-t\d+-s", one)})
+        with mentor_client.Client(address) as client:
+            client.delete(gone)
+        self.assertIn("fresh seeds: trial", self.sweep("--server", address))
+        self.assertEqual(sorted(self.experiments(address)), sorted(made))
 
         # Another study of the same name does not take over foreign experiments.
         (self.folder / "rates.db").unlink()

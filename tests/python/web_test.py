@@ -230,6 +230,28 @@ class WebTest(browser.BrowserTest):
             )
             page.expect(page.get_by_text("0 experiments, 0 running")).to_be_visible()
 
+    def test_an_experiment_whose_service_is_away_and_whose_name_another_gets(self):
+        self.start_service(threads=0)
+        client = self.connect()
+        client.create(SMOKE, id="x", overrides=["seed=111"])
+        address = self.start_web()
+        with self.page() as page:
+            page.goto(address)
+            page.expect(self.row(page, "x")).to_be_visible()
+            self.service.kill()
+            page.goto(f"{address}/experiments/x")
+            page.expect(page.get_by_text("The service does not answer")).to_be_visible()
+            self.service, _ = self.start_meta_learner(
+                self.folder / "state", self.address, "--disk_reserve_mb", 1
+            )
+            self.state(page, "Running")
+            page.get_by_role("tab", name="Spec").click()
+            page.expect(page.locator("tr", has_text="111").first).to_be_visible()
+            client.delete("x", force=True)
+            client.create(SMOKE, id="x", overrides=["seed=222"])
+            page.expect(page.locator("tr", has_text="222").first).to_be_visible()
+            page.expect(page.locator("tr", has_text="111")).to_have_count(0)
+
     def test_a_thousand_experiments(self):
         self.start_service(threads=0)
         address = self.start_web()

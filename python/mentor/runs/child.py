@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import re
 import signal
@@ -62,7 +63,9 @@ class Child:
             line = line.rstrip()
             self._tail.append(line)
             if line.startswith("warning: ") or _PROBLEM.match(line):
-                self._warn(line)
+                # The program would stop at a pipe that nobody reads.
+                with contextlib.suppress(Exception):
+                    self._warn(line)
 
     def wait(self, seconds: float) -> Optional[int]:
         """Returns the exit status, or None while the program runs."""

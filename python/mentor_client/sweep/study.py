@@ -22,7 +22,6 @@ from .study_file import INSTALL, Parameter, StudyFile
 
 _POLL_S = 1.0
 _FAILURES_MAX = 5  # In a row; more failures mean that the study itself is wrong.
-_NAMESPACE = uuid.UUID("6d656e74-6f72-4e00-8000-737765657000")
 
 
 @dataclasses.dataclass
@@ -179,7 +178,6 @@ class Study:
                 id=id,
                 overrides=overrides,
                 labels={**self._file.experiment.labels, **own},
-                request_id=str(uuid.uuid5(_NAMESPACE, f"{self._uid}/{id}")),
             ).name
         if found.labels.get("study") != self._uid:
             raise MentorError(

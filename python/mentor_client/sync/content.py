@@ -86,8 +86,8 @@ class Logger(Protocol):
     def evaluated(self, evaluated: Evaluated) -> None:
         ...
 
-    def films(self, films: Sequence[pathlib.Path]) -> None:
-        ...
+    def films(self, films: Sequence[pathlib.Path], state: str) -> None:
+        """`state`: the experiment's state by now."""
 
     def close(self, state: str) -> None:
         """`state`: the experiment's state; "" if the call was interrupted."""

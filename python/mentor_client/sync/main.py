@@ -135,7 +135,7 @@ def synchronise(
             logger.evaluated(found)
         with tempfile.TemporaryDirectory(prefix="mentor-sync-") as scratch:
             films = source.films(pathlib.Path(scratch))
-            logger.films(films)
+            logger.films(films, state)
         say(
             f"{state or 'not at work'}: "
             f"{len(found.curves) if found else 0} curves, {len(films)} films"

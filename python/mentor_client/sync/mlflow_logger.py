@@ -77,7 +77,7 @@ class MlflowLogger:
                 batch += self._metric(curve.tag, value, episode, now_s)
         self._log(batch)
 
-    def films(self, films: Sequence[pathlib.Path]) -> None:
+    def films(self, films: Sequence[pathlib.Path], state: str) -> None:
         there = {one.path: one.file_size for one in self._client.list_artifacts(self._id, "films")}
         for film in films:
             if there.get(f"films/{film.name}") != film.stat().st_size:

@@ -75,7 +75,7 @@ class TensorboardLogger:
                 self._add({curve.tag: value}, episode, now_s)
         self._writer.flush()
 
-    def films(self, films: Sequence[pathlib.Path]) -> None:
+    def films(self, films: Sequence[pathlib.Path], state: str) -> None:
         """Adds films as GIFs, the only moving pictures that TensorBoard shows."""
         for film in films:
             tag = f"films/{film.stem}"

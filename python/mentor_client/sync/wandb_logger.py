@@ -97,7 +97,9 @@ class WandbLogger:
             if step > self._last:
                 self._row(row, "evaluation/episode", step)
 
-    def films(self, films: Sequence[pathlib.Path]) -> None:
+    def films(self, films: Sequence[pathlib.Path], state: str) -> None:
+        if not self._run.offline and state not in FINAL:
+            return  # Its row would take the place of the next outer update.
         for film in films:
             key = f"films/{film.stem}"
             if key in self._run.summary.keys():

@@ -99,8 +99,8 @@ class Catalogue:
 
     async def _begin(self) -> None:
         client = self._page.client
-        entries = await self._page.call(client.catalogue)
-        for bundle in await self._page.call(client.bundles):
+        entries = await self._page.call_until_answered(client.catalogue)
+        for bundle in await self._page.call_until_answered(client.bundles):
             about = f"{bundle.file_count} files, {words.size(bundle.size_bytes)}, of {bundle.owner}"
             entries.append(CatalogueEntry(kind="bundle", name=bundle.name, help=about))
         self._examples = await self._page.call(examples)
@@ -177,12 +177,16 @@ class Catalogue:
                     for one in entry.settings
                 ]
             button("Close", dialog.close, "flat")
-        dialog.open()
-        if self._draws and entry.kind != "bundle":
+
+        async def tell() -> None:
             said = await ask(_SHOWN_BY.get(entry.kind, entry.kind), "show", "--", entry.name)
             # The settings follow, which the service has told.
             beside = re.split(r"\n  (?:options|in a spec) ", said.decode())[0]
-            known.set_text(textwrap.dedent(beside.partition("\n")[2]))
+            if not known.is_deleted:
+                known.set_text(textwrap.dedent(beside.partition("\n")[2]))
+
+        if self._draws and entry.kind != "bundle":
+            self._page.soon(tell)  # The dialog does not wait: it may be closed meanwhile.
         await self._page.answer(dialog)
 
 

@@ -53,7 +53,7 @@ class Compare:
 
     async def _begin(self) -> None:
         client = self._page.client
-        self._now = {id: await self._page.call(client.get, id) for id in self._ids}
+        self._now = {id: await self._page.call_until_answered(client.get, id) for id in self._ids}
         self._page.follow(lambda: client.watch(self._ids, progress=True), self._take)
         self._page.every(_POINTS_AGE_S, self._load)
 

@@ -103,7 +103,7 @@ class View:
     async def _begin(self) -> None:
         client, id = self._client, self._id
         try:
-            self._now = await self._page.call(client.get, id)
+            self._now = await self._page.call_until_answered(client.get, id)
         except MentorError as error:
             self._page.say(error, self._wrong)
             return
@@ -112,16 +112,25 @@ class View:
         self._page.follow(lambda: client.watch([id], progress=True), self._take)
 
     def _take(self, event: WatchEvent) -> None:
-        if event.experiment is not None:
-            self._gone, self._now = event.kind == "DELETED", event.experiment
+        if event.experiment is None:
+            return
+        before, self._now = self._now, event.experiment
+        self._gone = event.kind == "DELETED"
+        if before is not None and before.uid != event.experiment.uid:
+            # Another experiment has the name now.
+            self._points, self._last_step = {}, 0
+            self._drawn_points = self._drawn_files = ""
+            self._page.soon(self._draw_spec)
 
     async def _load_points(self, one: Experiment) -> None:
         """Fetches the points that are new."""
         names = [*words.success_names(one.spec), *_MORE, *_WALL]
-        after, most = self._last_step + 1, web().flags.points_max
+        after, most, points = self._last_step + 1, web().flags.points_max, self._points
         found = await self._page.call(
             self._client.metrics, self._id, names, step_min=after, max_points=most
         )
+        if points is not self._points:
+            return
         for name, new in found.items():
             if new.steps:  # The last point may stand for several updates.
                 self._last_step = max(self._last_step, new.steps[-1] + new.count[-1] - 1)
@@ -288,6 +297,7 @@ class View:
                 lines = (changed.value or "").splitlines()
                 overrides = [line.strip() for line in lines if line.strip()]
                 own = (id.value or "").strip()
+                make.set_enabled(False)  # A second click would make a second one.
                 try:
                     made = await self._page.call(
                         self._client.clone,
@@ -299,9 +309,10 @@ class View:
                     ui.navigate.to(f"/experiments/{made.id}")
                 except MentorError as error:
                     wrong.set_text(error.message.replace("--set ", ""))
+                    make.set_enabled(True)
 
             with row():
-                button("Clone", clone, "unelevated")
+                make = button("Clone", clone, "unelevated")
                 button("Back", dialog.close, "flat")
         await self._page.answer(dialog)
 

@@ -77,6 +77,7 @@ class Experiments:
         # What the filter lets in; None: everything. Before the first answer: nothing.
         self._shown: Optional[Set[str]] = set()
         self._is_stale = False  # The filter may let in something else by now.
+        self._is_overtaken = False  # An event came while the last list was on its way.
         self._rows: Dict[str, _Row] = {}  # As the browser has them.
         self._curves: Dict[str, _Curve] = {}
         self._new: Dict[str, Optional[Experiment]] = {}  # Since the last drawing; None: gone.
@@ -140,9 +141,10 @@ class Experiments:
         self._known.update((one.id, one) for one in found)
         rows: Dict[str, Optional[_Row]] = {id: None for id in self._rows}
         self._show({**rows, **{one.id: self._row_of(one) for one in found}})
+        self._is_overtaken = self._is_stale
 
     async def _list_again(self) -> None:
-        if self._is_stale and self._shown is not None:
+        if self._is_stale and (self._shown is not None or self._is_overtaken):
             await self._list()
 
     async def _refilter(self) -> None:
@@ -196,6 +198,9 @@ class Experiments:
         rows: Dict[str, Optional[_Row]] = {}
         for name, one in new.items():
             id = name.rpartition("/")[2]
+            known = self._known.get(id)
+            if one is None or (known is not None and known.uid != one.uid):
+                self._curves.pop(id, None)
             if one is None:
                 self._known.pop(id, None)
                 rows[id] = None
@@ -219,12 +224,17 @@ class Experiments:
     async def _fetch(self, one: Experiment) -> None:
         curve = self._curves.setdefault(one.id, _Curve())
         updates, now = one.progress.outer_updates, time.monotonic()
-        if curve.updates == updates or not updates or now - curve.asked < _CURVE_AGE_S:
+        if curve.updates == updates or not updates:
             return
-        curve.updates, curve.asked = updates, now
+        if now - curve.asked < _CURVE_AGE_S:
+            wait = curve.asked + _CURVE_AGE_S - now
+            asyncio.get_running_loop().call_later(wait, self._page.changed)
+            return
+        before, curve.updates, curve.asked = curve.updates, updates, now
         try:
             found = await self._page.call(words.curve, self._client, one, 11)
         except MentorError:
+            curve.updates = before
             return
         if found.points:
             curve.last = found.points[-1][1]
@@ -253,7 +263,8 @@ class Experiments:
         ui.navigate.to("/compare?" + urllib.parse.urlencode({"names": ",".join(self._selected)}))
 
     async def _change(self, done: str, change: Callable[[str], Experiment]) -> None:
-        ids = [id for id in self._selected if self._rows[id]["state"] not in words.ENDED]
+        rows = [self._rows[id] for id in self._selected if id in self._rows]
+        ids = [one["id"] for one in rows if one["state"] not in words.ENDED]
         changed = [id for id in ids if await self._page.try_call(change, id)]
         if changed:
             self._page.say(f"{done}: {', '.join(changed[:5])}" + " …" * (len(changed) > 5))

@@ -86,7 +86,7 @@ class Life:
     async def _begin(self) -> None:
         client = self._page.client
         try:
-            self._one = await self._page.call(client.get, self._id)
+            self._one = await self._page.call_until_answered(client.get, self._id)
             files = await self._page.call(client.artifacts, self._id)
             size = sum(one.size_bytes for one in files if "/artifacts/evaluation/" in one.name)
             if size > _RESULTS_BYTES_MAX:

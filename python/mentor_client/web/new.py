@@ -122,7 +122,7 @@ def how_long(client: Client, spec: ExperimentSpec) -> str:
 
 class New:
     def __init__(self, page: Page, ready: str, like: str):
-        self._page, self._like, self._asked = page, like, 0
+        self._page, self._like, self._asked, self._submitting = page, like, 0, False
         found = specs.ready_specs().items()
         self._ready = {name: path.read_text(encoding="utf-8") for name, path in found}
         abouts = {name: about(name, spec) for name, spec in self._ready.items()}
@@ -148,11 +148,11 @@ class New:
     async def _begin(self) -> None:
         client = self._page.client
         if self._like:
-            one = await self._page.call(client.get, self._like)
+            one = await self._page.call_until_answered(client.get, self._like)
             spec = text_format.MessageToString(one.spec, as_utf8=True)
             option = r"option {\s+(name: .*)\s+(value: .*)\s+}"
             self._editor.set_value(re.sub(option, r"option { \1 \2 }", spec))
-        known = json.dumps(completions(await self._page.call(client.catalogue)))
+        known = json.dumps(completions(await self._page.call_until_answered(client.catalogue)))
         self._page.browser.run_javascript(_COMPLETE % (known, self._editor.id))
 
     def _fill(self, name: Optional[str]) -> None:
@@ -222,10 +222,17 @@ class New:
         self._editor.decorations = decorations
 
     async def _submit(self) -> None:
-        asked, id = await self._check(), (self._id.value or "").strip()
-        made = await self._page.try_call(self._page.client.create, asked, id=id) if asked else None
-        if made is not None:
-            ui.navigate.to(f"/experiments/{made.id}")
+        if self._submitting:  # A second click would make a second one.
+            return
+        self._submitting = True
+        try:
+            asked, id = await self._check(), (self._id.value or "").strip()
+            create = self._page.client.create
+            made = await self._page.try_call(create, asked, id=id) if asked else None
+            if made is not None:
+                ui.navigate.to(f"/experiments/{made.id}")
+        finally:
+            self._submitting = False
 
 
 @view("/new", "New")

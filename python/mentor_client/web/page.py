@@ -23,6 +23,8 @@ from .parts import button, row, text
 from .session import Session, Sessions, is_address
 
 PULSE_S = 0.5  # A page is drawn anew at most this often.
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_AGAIN_S = 2.0
 ANSWER_S = 30.0  # A browser that is silent for this long gets nothing more until it speaks.
 _CALLS_AT_ONCE = 24
 _CANCELLED = "What was cancelled does not go on; its checkpoints stay."
@@ -168,6 +170,25 @@ class Page:
         return self._away is not None
 
     # Calls.
+
+    async def call_until_answered(
+        self, function: Callable[..., _Answer], *arguments: Any, **named: Any
+    ) -> _Answer:
+        """As call, again and again while the service does not answer and the page is open. For what
+        a page begins with: it would stay empty when the service is back.
+        """
+        while True:
+            try:
+                answer = await self.call(function, *arguments, **named)
+            except MentorError as error:
+                if error.code not in _NO_ANSWER or not self.is_open:
+                    raise
+                self._contact(error)
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                if self.is_away:
+                    self._contact(None)
+                return answer
 
     async def try_call(
         self, function: Callable[..., _Answer], *arguments: Any, **named: Any
