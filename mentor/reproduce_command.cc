@@ -141,6 +141,11 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfRun(row));
   if (!flags.quiet) {
     std::printf("%s (%s): %s\n", row.name().c_str(), Cost(row).c_str(), row.command.c_str());
+    std::error_code error;
+    if (std::filesystem::exists(FolderOf(flags, row) / "mentor.db", error)) {
+      std::printf("  What %s has is kept, and not run again; --out names another folder.\n",
+                  Printable(FolderOf(flags, row).string()).c_str());
+    }
     std::fflush(stdout);
   }
   return RunLocally({.spec = spec,
@@ -185,19 +190,28 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   if (made.runs_from_lifetimes > 0) {
     verdict.sentences.push_back(
         absl::StrFormat("%d of its runs are those kept in lifetimes/ beside "
-                        "the file of claims; they did not run here.",
+                        "the file of claims. They did not run here, and their hashes are the "
+                        "record's own.",
                         made.runs_from_lifetimes));
+  }
+  if (verdict.same_bits && IsOtherCurve(FileOf(flags), made)) {
+    verdict.numbers_agree = false;
+    verdict.sentences.push_back("Its curve in curves/ beside the file of claims is another one.");
   }
   // The first cost of the same bits stays.
   if (verdict.same_bits) made.cpu_seconds = row.cpu_seconds;
+  const bool holds =
+      verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict));
+  const bool records = flags.record && (flags.replace || holds);
+  if (flags.record && !records)
+    verdict.sentences.push_back("It is not recorded: --replace replaces what contradicts it.");
   Say(row.name(), verdict);
-  const bool contradicted = !verdict.same_bits && !verdict.may_differ;
-  if (flags.record && (flags.replace || !contradicted)) {
+  if (records) {
     MENTOR_RETURN_IF_ERROR(record());
     std::printf("  Recorded in %s.\n", FileOf(flags).c_str());
     return true;
   }
-  return verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict));
+  return holds;
 }
 
 // The results so far.
@@ -320,7 +334,8 @@ void AddRecordFlags(CLI::App* command, ReproduceFlags* flags) {
                         "metrics into curves/ beside it");
   command
       ->add_flag("--replace", flags->replace,
-                 "With --record: also replace another hash of the same version and processor")
+                 "With --record: also replace what contradicts the result: another hash of the "
+                 "same version and processor, or other numbers")
       ->needs(record);
   command
       ->add_flag("--lifetimes", flags->lifetimes,
@@ -389,8 +404,8 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor reproduce door-close-reward --from runs --record\n"
       "  mentor reproduce --planned --record --service            a campaign of days\n"
       "Exit status 0: every hash is the recorded one; or another version or processor made the\n"
-      "record, and each number's interval meets the recorded one, or it lies where one more\n"
-      "meta-seed of the recorded runs may lie.");
+      "record, and each number's interval meets the recorded one. Or both lie where one more\n"
+      "meta-seed of the other runs may lie: few runs exclude little, so see CLAIM-all, too.");
   command->callback([action, shared] { *action = [shared] { return RunReproduce(*shared); }; });
 }
 

@@ -43,6 +43,7 @@
 #include "mentor/report/html.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/task_sampler.h"
 #include "meta_learner/store/checkpoint.h"
@@ -72,10 +73,13 @@ constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
                                               {"hash", &ClaimRow::hash},
                                               {"evaluation", &ClaimRow::evaluation}}};
 constexpr char kNumbers[] = "numbers";
-constexpr char kLifetimesFolder[] = "lifetimes", kLifetimesEnd[] = ".csv.gz";
+constexpr char kCurvesFolder[] = "curves", kLifetimesFolder[] = "lifetimes",
+               kLifetimesEnd[] = ".csv.gz";
 constexpr uint64_t kLifetimesBytesMax = uint64_t{64} << 20;
 constexpr int kReadable = 0644;
 constexpr size_t kFingerprintDigits = 12;
+constexpr uint64_t kFingerprintBytesMax = 4096;
+constexpr char kOtherProcessor[] = "another";
 constexpr size_t kCurvePointsMax = 200;
 constexpr uint32_t kMeasuredMax = 1'000'000;  // Outer updates of a measure.
 constexpr size_t kStateHashDigits = 64;
@@ -206,6 +210,25 @@ ClaimRow MadeHere(const ClaimRow& row) {
   return made;
 }
 
+// A run may come from another machine. Then its row has the arithmetic that its folder names, and
+// no processor, since the folder names none.
+absl::Status StampArithmetic(const std::filesystem::path& run, ClaimRow* made) {
+  MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
+  const auto text = ReadFile(folder.experiment / "fingerprint", kFingerprintBytesMax);
+  if (absl::IsNotFound(text.status())) return absl::OkStatus();
+  if (!text.ok()) return text.status();
+  const size_t half = envs::NumericFingerprint().size();
+  if (*text == meta_learner::ExperimentFingerprint() || text->size() < half) {
+    return absl::OkStatus();
+  }
+  made->processor = kOtherProcessor;
+  made->fingerprint =
+      absl::StrJoin({envs::CatalogueHash().substr(0, kFingerprintDigits),
+                     text->substr(0, kFingerprintDigits), text->substr(half, kFingerprintDigits)},
+                    "/");
+  return absl::OkStatus();
+}
+
 // The lifetimes that a run evaluates at its end: the task of each, by method and split.
 using Expected =
     std::map<std::pair<v1::EvaluationMethod, std::string>, std::vector<meta_learner::SampledTask>>;
@@ -327,6 +350,47 @@ absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& fi
   return ParseClaims(*text, file.string());
 }
 
+namespace {
+
+// Checks the cells of a row but its numbers. The message names the column and the remedy.
+absl::Status CheckCells(const ClaimRow& row) {
+  const auto refuse = [](const char* column, const std::string& text, const auto&... expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("column ", column, " is '", Printable(text), "', expected ", expected...));
+  };
+  uint32_t run = 0;
+  if (!row.is_pooled() &&
+      (!absl::SimpleAtoi(row.run, &run) || run == 0 || row.run != absl::StrCat(run)))
+    return refuse("run", row.run, "a number from 1 on, or 'all'");
+  // Folders and experiments of services use these names.
+  if (!IsExperimentId(row.name())) {
+    return refuse("claim", row.claim,
+                  "small letters, digits and '-', a letter first, 61 at most; rename the claim");
+  }
+  for (const std::string& word : Words(row.measures)) {
+    // A run of days comes before what it measures.
+    MENTOR_RETURN_IF_ERROR(ParseMeasure(word).status());
+  }
+  for (const auto& [column, number] :
+       {std::pair("cpu_seconds", &row.cpu_seconds), std::pair("env_steps", &row.env_steps)}) {
+    double value = 0;
+    if (!number->empty() && (!ToNumber(*number, &value) || value < 0))
+      return refuse(column, *number, "a number from 0 on, or nothing");
+  }
+  for (const auto& [column, hash] :
+       {std::pair("hash", &row.hash), std::pair("evaluation", &row.evaluation)}) {
+    if (hash->empty() || (hash->size() == kStateHashDigits &&
+                          hash->find_first_not_of("0123456789abcdef") == hash->npos))
+      continue;
+    return refuse(column, *hash, "all ", kStateHashDigits,
+                  " hexadecimal digits of a hash in small letters, or nothing; empty it and record "
+                  "the run again, or copy it whole");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const std::string& file) {
   MENTOR_ASSIGN_OR_RETURN(const report::CsvContent csv, report::ParseCsv(text, file));
   std::vector<size_t> places;
@@ -340,42 +404,22 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
     places.push_back(*place);
   }
   std::vector<ClaimRow> rows;
+  std::map<std::string, int> counts;  // Runs by claim.
   std::set<std::string> names;
   for (const report::CsvRow& cells : csv.rows) {
-    const auto refuse = [&](const std::string& what) {
+    const auto refuse = [&](absl::string_view what) {
       return absl::InvalidArgumentError(absl::StrCat(file, ":", cells.line, ": ", what));
     };
     ClaimRow row;
     for (size_t i = 0; i < kColumns.size(); ++i) row.*kColumns[i].member = cells.cells[places[i]];
-    uint32_t run = 0;
-    if (!row.is_pooled() && (!absl::SimpleAtoi(row.run, &run) || run == 0)) {
-      return refuse(absl::StrCat("column run is '", Printable(row.run),
-                                 "', expected a number from 1 on, or 'all'"));
-    }
-    // Folders and experiments of services use these names.
-    if (!IsExperimentId(row.name())) {
-      return refuse(absl::StrCat("column claim is '", Printable(row.claim),
-                                 "', expected small letters, digits and '-', a letter first, 61 at "
-                                 "most; rename the claim"));
-    }
-    if (!names.insert(row.name()).second) {
-      return refuse(absl::StrCat("there are two rows of ", Printable(row.name()), "; remove one"));
-    }
-    for (const std::string& word : Words(row.measures)) {
-      // A run of days comes before what it measures.
-      const auto measure = ParseMeasure(word);
-      if (!measure.ok()) return refuse(std::string(measure.status().message()));
-    }
-    const std::pair<const char*, const std::string*> hashes[] = {{"hash", &row.hash},
-                                                                 {"evaluation", &row.evaluation}};
-    for (const auto& [column, hash] : hashes) {
-      if (hash->empty() || (hash->size() == kStateHashDigits &&
-                            hash->find_first_not_of("0123456789abcdef") == hash->npos))
-        continue;
-      return refuse(absl::StrCat("column ", column, " is '", Printable(*hash), "', expected all ",
-                                 kStateHashDigits,
-                                 " hexadecimal digits of a hash in small letters, or "
-                                 "nothing; empty it and record the run again, or copy it whole"));
+    if (const absl::Status right = CheckCells(row); !right.ok()) return refuse(right.message());
+    if (!names.insert(row.name()).second)
+      return refuse(absl::StrCat("there are two rows of ", row.name(), "; remove one"));
+    // All runs together mean runs 1 to N, in this order.
+    if (!row.is_pooled() && row.run != absl::StrCat(++counts[row.claim])) {
+      return refuse(absl::StrCat("column run is '", row.run, "', expected '", counts[row.claim],
+                                 "', the next run of ", row.claim,
+                                 "; add the row that is missing"));
     }
     for (const std::string& word : Words(cells.cells[places.back()])) {
       if (!ParseNumber(word, &row.numbers)) {
@@ -424,6 +468,15 @@ absl::Status CheckWritable(const std::filesystem::path& file) {
   return OpenToWrite(file).status();
 }
 
+bool IsOtherCurve(const std::filesystem::path& file, const ClaimRow& made) {
+  std::error_code error;
+  const std::filesystem::path kept = std::filesystem::weakly_canonical(file, error).parent_path() /
+                                     kCurvesFolder / (made.name() + ".csv");
+  if (made.curve.empty() || !std::filesystem::exists(kept, error)) return false;
+  const auto text = ReadFile(kept, report::kCsvBytesMax);
+  return !text.ok() || *text != made.curve;
+}
+
 namespace {
 
 absl::Status WriteBeside(const std::filesystem::path& claims, const char* folder,
@@ -449,7 +502,8 @@ absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made)
   }
   *row = made;
   if (!made.curve.empty())
-    MENTOR_RETURN_IF_ERROR(WriteBeside(claims.target, "curves", made.name() + ".csv", made.curve));
+    MENTOR_RETURN_IF_ERROR(
+        WriteBeside(claims.target, kCurvesFolder, made.name() + ".csv", made.curve));
   if (!made.lifetimes.empty()) {
     MENTOR_RETURN_IF_ERROR(
         WriteBeside(claims.target, kLifetimesFolder, made.name() + kLifetimesEnd, made.lifetimes));
@@ -592,6 +646,7 @@ absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::p
                                    bool keep_lifetimes) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(row, run));
   ClaimRow made = MadeHere(row);
+  MENTOR_RETURN_IF_ERROR(StampArithmetic(run, &made));
   made.hash = data.identity.state_hash;
   made.evaluation = EvaluationHash(data.evaluation);
   MENTOR_ASSIGN_OR_RETURN(made.numbers, EvaluationNumbers(row, data.evaluation, data.iterations));
@@ -703,9 +758,12 @@ std::string ClaimFingerprint() {
 
 namespace {
 
-std::vector<double> ValuesOf(const std::vector<ClaimRow>& runs, const std::string& name) {
+// The recorded numbers of all runs but `judged`.
+std::vector<double> ValuesOfOthers(const std::vector<ClaimRow>& runs, const ClaimRow& judged,
+                                   const std::string& name) {
   std::vector<double> values;
   for (const ClaimRow& run : runs) {
+    if (run.name() == judged.name()) continue;
     if (const auto found = run.numbers.find(name); found != run.numbers.end())
       values.push_back(found->second.mean);
   }
@@ -728,6 +786,12 @@ Interval RangeOfOneMore(const std::vector<double>& others) {
   return {mean, mean - reach, mean + reach};
 }
 
+// Too few others exclude nothing.
+bool OneMore(const std::vector<double>& others, double value) {
+  const Interval range = RangeOfOneMore(others);
+  return !std::isfinite(range.mean) || (range.low <= value && value <= range.high);
+}
+
 // Says which part of a result has another hash.
 std::string OtherHash(const ClaimRow& recorded, const ClaimRow& now) {
   if (recorded.hash == now.hash) {
@@ -736,6 +800,61 @@ std::string OtherHash(const ClaimRow& recorded, const ClaimRow& now) {
   }
   const auto or_none = [](const std::string& hash) { return hash.empty() ? "none" : hash; };
   return absl::StrCat("another hash: ", or_none(now.hash), ", recorded ", or_none(recorded.hash));
+}
+
+// Says why another hash may be right, if another version or arithmetic made the record.
+void ExplainHash(const ClaimRow& recorded, const ClaimRow& now, ClaimVerdict* verdict) {
+  verdict->sentences.push_back(OtherHash(recorded, now));
+  if (recorded.version != now.version) {
+    verdict->may_differ = true;
+    verdict->sentences.push_back(absl::StrCat("Version ", recorded.version,
+                                              " made the record, this is ", now.version,
+                                              ": the hash may differ."));
+  }
+  const std::vector<std::string> before = absl::StrSplit(recorded.fingerprint, '/'),
+                                 here = absl::StrSplit(now.fingerprint, '/');
+  for (size_t i = 0; i < kArithmetic.size(); ++i) {
+    if (i < before.size() && i < here.size() && before[i] == here[i]) continue;
+    verdict->may_differ = true;
+    verdict->sentences.push_back(absl::StrCat(
+        "The fingerprint of the ", kArithmetic[i], " differs (processor then: ", recorded.processor,
+        "; here: ", now.processor, "): the hash may differ."));
+  }
+  if (verdict->may_differ) return;
+  verdict->sentences.push_back(
+      "Version and arithmetic are those of the record. So Mentor's bits have changed, the run's "
+      "folder is damaged, or the record was edited. Run it again in a new folder. If the result is "
+      "the same again, record it with --record --replace, and update every number in the docs that "
+      "comes from it.");
+}
+
+// Compares one number with the recorded one; `others` are those of the claim's other runs. Returns
+// true if their texts are equal.
+bool CompareNumber(const std::string& name, const Interval& recorded, const Interval& own,
+                   std::vector<double> others, ClaimVerdict* verdict) {
+  const std::string here = NumbersText({{name, own}}), then = NumbersText({{name, recorded}});
+  if (here == then) return true;
+  // Identical lifetimes give identical numbers. Different bits count as another meta-seed.
+  const bool known = std::isfinite(recorded.low) && std::isfinite(own.low);
+  const bool meet = known && own.low <= recorded.high && recorded.low <= own.high;
+  // What is judged must not widen its own range: neither number does.
+  const bool one_more = OneMore(others, own.mean);
+  others.push_back(own.mean);
+  const Interval range = RangeOfOneMore(others);
+  const bool as_recorded = range.low <= recorded.mean && recorded.mean <= range.high;
+  const bool agrees =
+      !verdict->same_bits && (meet || (verdict->may_differ && one_more && as_recorded));
+  verdict->numbers_agree = verdict->numbers_agree && agrees;
+  verdict->sentences.push_back(absl::StrCat(
+      here, ", recorded ", then.substr(name.size() + 1),
+      verdict->same_bits
+          ? " (of the same bits: the record or the run's metrics were edited or damaged, or how it "
+            "is computed has changed)"
+      : meet   ? " (the intervals meet)"
+      : agrees ? absl::StrCat(" (one more meta-seed may have ", NumberText(range.low), " to ",
+                              NumberText(range.high), ")")
+               : " (beyond the recorded interval, and beyond other meta-seeds)"));
+  return false;
 }
 
 }  // namespace
@@ -747,30 +866,12 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
   if (verdict.same_bits) {
     verdict.sentences.push_back(absl::StrCat("reproduced bit for bit: hash ", now.result()));
   } else {
-    verdict.sentences.push_back(OtherHash(recorded, now));
-    if (recorded.version != now.version) {
-      verdict.may_differ = true;
-      verdict.sentences.push_back(absl::StrCat("Version ", recorded.version,
-                                               " made the record, this is ", now.version,
-                                               ": the hash may differ."));
-    }
-    const std::vector<std::string> before = absl::StrSplit(recorded.fingerprint, '/'),
-                                   here = absl::StrSplit(now.fingerprint, '/');
-    for (size_t i = 0; i < kArithmetic.size(); ++i) {
-      if (i < before.size() && i < here.size() && before[i] == here[i]) continue;
-      verdict.may_differ = true;
-      verdict.sentences.push_back(absl::StrCat("The fingerprint of the ", kArithmetic[i],
-                                               " differs (processor then: ", recorded.processor,
-                                               "; here: ", now.processor,
-                                               "): the hash may differ."));
-    }
-    if (!verdict.may_differ) {
-      verdict.sentences.push_back(
-          "Version and arithmetic are those of the record. So Mentor's bits have changed, the "
-          "run's folder is damaged, or the record was edited. Run it again in a new folder. If the "
-          "result is the same again, record it with --record --replace, and update every number in "
-          "the docs that comes from it.");
-    }
+    ExplainHash(recorded, now, &verdict);
+  }
+  if (verdict.same_bits && recorded.env_steps != now.env_steps) {
+    verdict.numbers_agree = false;
+    verdict.sentences.push_back(
+        absl::StrCat("environment steps: ", now.env_steps, ", recorded ", recorded.env_steps));
   }
   bool all_equal = true;
   for (const auto& [name, number] : recorded.numbers) {
@@ -780,25 +881,9 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
       verdict.sentences.push_back(absl::StrCat(name, ": recorded, and not measured here"));
       continue;
     }
-    const Interval& own = found->second;
-    const std::string here = NumbersText({{name, own}}), then = NumbersText({{name, number}});
-    if (here == then) continue;
-    all_equal = false;
-    // Identical lifetimes give identical numbers. Different bits count as another meta-seed.
-    const bool known = std::isfinite(number.low) && std::isfinite(own.low);
-    const bool meet = known && own.low <= number.high && number.low <= own.high;
-    const Interval range = RangeOfOneMore(ValuesOf(runs, name));
-    const bool agrees =
-        !verdict.same_bits &&
-        (meet || (verdict.may_differ && range.low <= own.mean && own.mean <= range.high));
-    verdict.numbers_agree = verdict.numbers_agree && agrees;
-    verdict.sentences.push_back(absl::StrCat(
-        here, ", recorded ", then.substr(name.size() + 1),
-        verdict.same_bits ? " (of the same bits: how it is computed has changed; record it again)"
-        : meet            ? " (the intervals meet)"
-        : agrees ? absl::StrCat(" (as one more meta-seed may be: ", NumberText(range.low), " to ",
-                                NumberText(range.high), ")")
-                 : " (beyond the recorded interval, and beyond other meta-seeds)"));
+    all_equal = CompareNumber(name, number, found->second, ValuesOfOthers(runs, recorded, name),
+                              &verdict) &&
+                all_equal;
   }
   if (recorded.numbers.empty() && !now.numbers.empty()) {
     verdict.numbers_agree = false;

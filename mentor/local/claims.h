@@ -113,6 +113,9 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
                                    const std::vector<std::filesystem::path>& folders,
                                    const std::filesystem::path& claims = {});
 
+// Whether the curve of `made` is not that in curves/ beside the file; false where there is none.
+bool IsOtherCurve(const std::filesystem::path& file, const ClaimRow& made);
+
 // Fingerprint of this build on this machine, in the form of the column.
 std::string ClaimFingerprint();
 
@@ -120,8 +123,8 @@ std::string ClaimFingerprint();
 struct ClaimVerdict {
   bool same_bits = false;   // Hash and evaluation hash are equal.
   bool may_differ = false;  // The record was made by another version or arithmetic.
-  // With the same bits, all numbers are equal. Otherwise each interval meets the recorded interval,
-  // or the number is plausible for one more meta-seed of the recorded runs.
+  // With the same bits, all numbers are equal. Otherwise each interval meets the recorded interval.
+  // Or the number and the recorded one are each plausible for one more meta-seed of the others.
   bool numbers_agree = true;
   std::vector<std::string> sentences = {};
 };

@@ -2,6 +2,7 @@
 
 import csv
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -134,6 +135,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tiny-all", "--strict")
         self.assertIn("reproduced bit for bit", said)
         self.assertIn("2 of its runs are those kept in lifetimes/", said)
+        self.assertIn("their hashes are the record's own", said)
         # Behind a link, too, where the lifetimes are beside the file and not beside the link.
         (self.folder / "links").mkdir()
         link = self.folder / "links" / "claims.csv"
@@ -177,6 +179,13 @@ class ClaimsOfOnesOwnTest(ClusterTest):
                 self.assertAlmostEqual(
                     float(text), float(whole[name]), delta=1e-4 * abs(float(text))
                 )
+        # Another curve is told, and replaced when asked.
+        (curves / "stn-hopper-1.csv").write_text(kept.replace(lines[0]["shaped_return"], "1"))
+        runs_here = ("stn-hopper-1", "--from", self.folder / "out")
+        said = self.reproduce(*runs_here, "--record", code=1)
+        self.assertIn("Its curve in curves/ beside the file of claims is another one.", said)
+        self.reproduce(*runs_here, "--record", "--replace")
+        self.assertEqual((curves / "stn-hopper-1.csv").read_text(), kept)
         # A curve that is missing comes back with its run.
         (curves / "stn-hopper-1.csv").unlink()
         self.assertIn("stn-hopper-1 --from RUNS --record", self.draw())
@@ -268,6 +277,25 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertEqual(self.rows()[0]["hash"], "0" * 64)
         self.reproduce("tiny-1", "--from", out, "--record", "--replace")
         self.assertEqual(self.claims.read_text(encoding="utf-8"), made)
+        # The same holds for another number of the same bits.
+        numbers = self.rows()[0]["numbers"]
+        other = re.sub(r"(test.learned.seg0=)[^\[ ]+", r"\g<1>0.5", numbers)
+        self.assertNotEqual(other, numbers)
+        self.edit("tiny-1", numbers=other)
+        said = self.reproduce("tiny-1", "--from", out, "--record", code=1)
+        self.assertIn("--replace replaces what contradicts it", said)
+        self.assertEqual(self.rows()[0]["numbers"], other)
+        self.reproduce("tiny-1", "--from", out, "--record", "--replace")
+        self.assertEqual(self.claims.read_text(encoding="utf-8"), made)
+        # A run of another machine has its arithmetic, not that of this one.
+        (file,) = (out / "tiny-1").glob("experiments/*/fingerprint")
+        file.write_text("0" * len(file.read_text()))
+        said = self.reproduce("tiny-1", "--from", out)
+        self.assertIn("reproduced bit for bit", said)
+        self.edit("tiny-1", hash="", evaluation="", numbers="")
+        self.reproduce("tiny-1", "--from", out, "--record")
+        self.assertEqual(self.rows()[0]["processor"], "another")
+        self.assertRegex(self.rows()[0]["fingerprint"], "^[0-9a-f]{12}/0{12}/0{12}$")
 
     def test_recording_loses_nothing_of_the_file(self):
         commands = [(f"t{n}", 1, f"{TINY} --set seed={n}") for n in range(1, 5)]

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_cat.h>
+
 #include "common/file.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -61,8 +63,19 @@ TEST_CASE("claims: a file that is none is refused with row, column and remedy", 
   const auto with = [](const std::string& run, const std::string& numbers) {
     return kHeader + "reach," + run + ",,,,,,,,,,," + numbers + "\n";
   };
-  CHECK(ErrorOf(with("0", "")) ==
-        "c.csv:2: column run is '0', expected a number from 1 on, or 'all'");
+  for (const char* run : {"0", "+1", "01", "x"}) {
+    CHECK(ErrorOf(with(run, "")) == absl::StrCat("c.csv:2: column run is '", run,
+                                                 "', expected a number from 1 on, or 'all'"));
+  }
+  CHECK(ErrorOf(with("2", "")) ==
+        "c.csv:2: column run is '2', expected '1', the next run of reach; add the row that is "
+        "missing");
+  for (const char* cost : {"-1", "nan", "inf", "lots"}) {
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,," + cost + ",,,,\n")
+              .find(absl::StrCat("c.csv:2: column cpu_seconds is '", cost, "'")) == 0);
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,," + cost + ",,,\n")
+              .find(absl::StrCat("c.csv:2: column env_steps is '", cost, "'")) == 0);
+  }
   CHECK(ErrorOf(kHeader + "a/b,1,,,,,,,,,,,\n").find("c.csv:2: column claim is 'a/b', expected") ==
         0);
   CHECK(ErrorOf(kHeader + ",1,,,,,,,,,,,\n").find("c.csv:2: column claim is '', expected") == 0);
@@ -229,20 +242,31 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   verdict = CompareClaims(Row(), now);
   CHECK_FALSE(verdict.numbers_agree);
   CHECK(Says(verdict, "beyond the recorded interval, and beyond other meta-seeds"));
-  // Other bits count as another meta-seed. The mean of 0.5, 0.6, 0.7 is 0.6 and s is 0.1. One more
-  // lies within 31.6 * 0.1 * sqrt(4 / 3) = 3.65 of it.
+  // Other bits count as another meta-seed. The mean of 0.6, 0.7 and 0.9 is 0.733 and s is 0.153.
+  // One more lies within 31.6 * 0.153 * sqrt(4 / 3) = 5.57 of it.
   std::vector<ClaimRow> runs(3, Row());
+  runs[1].run = "2";
   runs[1].numbers["test.learned.seg2"].mean = 0.6;
+  runs[2].run = "3";
   runs[2].numbers["test.learned.seg2"].mean = 0.7;
   verdict = CompareClaims(Row(), now, runs);
   CHECK(verdict.numbers_agree);
-  CHECK(Says(verdict, "as one more meta-seed may be: -3.0489 to 4.2489"));
-  now.numbers["test.learned.seg2"] = {4.3, 4.3, 4.3};
-  CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
-  now.numbers["test.learned.seg2"] = {4.2, 4.2, 4.2};
+  CHECK(Says(verdict, "(one more meta-seed may have -4.84"));
+  // A wild record does not widen its own range, nor does a wild result.
+  ClaimRow wild = Row();
+  wild.numbers["test.learned.seg2"] = {7, 6.9, 7.1};
+  runs[0] = wild;
+  CHECK_FALSE(CompareClaims(wild, now, runs).numbers_agree);
+  runs[0] = Row();
+  runs.push_back(Row());
+  runs[3].run = "4";
+  runs[3].numbers["test.learned.seg2"].mean = 0.65;
   CHECK(CompareClaims(Row(), now, runs).numbers_agree);
-  // Two say nothing of their spread.
-  runs.pop_back();
+  now.numbers["test.learned.seg2"] = {4.2, 4.2, 4.2};
+  CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
+  // One other and the result say nothing of the spread.
+  now.numbers["test.learned.seg2"] = {0.9, 0.8, 1};
+  runs.resize(2);
   CHECK_FALSE(CompareClaims(Row(), now, runs).numbers_agree);
 }
 
@@ -281,6 +305,9 @@ TEST_CASE("claims: numbers that moved without the bits are told", "[unit]") {
   const ClaimVerdict verdict = CompareClaims(Row(), now);
   CHECK_FALSE(verdict.numbers_agree);
   CHECK(Says(verdict, "how it is computed has changed"));
+  now = Row();
+  now.env_steps = "999";
+  CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
 }
 
 }  // namespace
