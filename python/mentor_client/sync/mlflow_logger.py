@@ -179,7 +179,8 @@ class MlflowLogger:
         """
         for left in reversed(range(_TRIES)):
             try:
-                return self._client.log_batch(self._id, **batch)
+                self._client.log_batch(self._id, **batch)
+                return
             except self._error as error:
                 if not left or error.error_code not in _DISTURBED:
                     raise
