@@ -14,7 +14,7 @@ import venv
 
 import walk
 
-sys.path[:0] = [str(walk.ROOT / "tests" / "python")]
+sys.path[:0] = [str(walk.ROOT / "tests" / folder) for folder in ("python", "cluster")]
 import gym_host  # noqa: E402
 from harness import kept_port  # noqa: E402
 
