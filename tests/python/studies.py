@@ -58,11 +58,13 @@ class Programs:
             **more,
         }
 
-    def begin(self, program, *arguments, kill=None, **environment):
-        """Starts a program, with its growing output in `.out`."""
+    def begin(self, program, *arguments, kill=None, text=None, **environment):
+        """Starts a program, or `text` in its place."""
         code = ["-m", f"mentor_client.{program}.main"]
         if kill:
             code = ["-c", _SUICIDE % program, *map(str, kill)]
+        if text:
+            code = ["-c", text]
         child = subprocess.Popen(
             [sys.executable, *code, *map(str, arguments)],
             stdout=subprocess.PIPE,

@@ -9,8 +9,6 @@ import shutil
 import signal
 import sqlite3
 import struct
-import subprocess
-import sys
 
 import studies
 
@@ -313,19 +311,13 @@ class SyncTest(studies.Programs, ClusterTest):
             "sys.exit(main(sys.argv[2:]))\n"
         )
         children = [
-            subprocess.Popen(
-                [sys.executable, "-c", code, str(delay), "mlflow", str(LONG_RUN)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                cwd=self.folder,
-                env=self.environment(XDG_CACHE_HOME=str(self.folder / str(delay))),
+            self.begin(
+                *("sync", delay, "mlflow", LONG_RUN),
+                text=code,
+                XDG_CACHE_HOME=str(self.folder / str(delay)),
             )
             for delay in (0, 3)
         ]
-        for child in children:
-            self.addCleanup(child.stdout.close)
-            self.addCleanup(child.kill)
         for child in children:
             output, _ = child.communicate(timeout=400)
             self.assertEqual(child.returncode, 0, output)

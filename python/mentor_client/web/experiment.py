@@ -297,7 +297,6 @@ class View:
                 lines = (changed.value or "").splitlines()
                 overrides = [line.strip() for line in lines if line.strip()]
                 own = (id.value or "").strip()
-                make.set_enabled(False)  # A second click would make a second one.
                 try:
                     made = await self._page.call(
                         self._client.clone,
@@ -309,10 +308,9 @@ class View:
                     ui.navigate.to(f"/experiments/{made.id}")
                 except MentorError as error:
                     wrong.set_text(error.message.replace("--set ", ""))
-                    make.set_enabled(True)
 
             with row():
-                make = button("Clone", clone, "unelevated")
+                button("Clone", clone, "unelevated")
                 button("Back", dialog.close, "flat")
         await self._page.answer(dialog)
 

@@ -77,7 +77,7 @@ class Experiments:
         # What the filter lets in; None: everything. Before the first answer: nothing.
         self._shown: Optional[Set[str]] = set()
         self._is_stale = False  # The filter may let in something else by now.
-        self._is_overtaken = False  # An event came while the last list was on its way.
+        self._lists = 0  # On their way. Events that come meanwhile may be newer, and wait.
         self._rows: Dict[str, _Row] = {}  # As the browser has them.
         self._curves: Dict[str, _Curve] = {}
         self._new: Dict[str, Optional[Experiment]] = {}  # Since the last drawing; None: gone.
@@ -128,12 +128,16 @@ class Experiments:
             return [one for one, _ in zip(pages, range(most))]
 
         self._is_stale = False
+        self._lists += 1
         try:
             found = await self._page.call(ask)
         except MentorError as error:
             self._page.say(error, self._wrong)
             self._is_stale = True
             return
+        finally:
+            self._lists -= 1
+            self._page.changed()
         if filter != (self._filter.value or ""):
             return  # Typed on meanwhile; that asks again.
         self._wrong.set_text("")
@@ -141,10 +145,9 @@ class Experiments:
         self._known.update((one.id, one) for one in found)
         rows: Dict[str, Optional[_Row]] = {id: None for id in self._rows}
         self._show({**rows, **{one.id: self._row_of(one) for one in found}})
-        self._is_overtaken = self._is_stale
 
     async def _list_again(self) -> None:
-        if self._is_stale and (self._shown is not None or self._is_overtaken):
+        if self._is_stale and self._shown is not None:
             await self._list()
 
     async def _refilter(self) -> None:
@@ -194,6 +197,8 @@ class Experiments:
         self._enable()
 
     def _draw_rows(self) -> None:
+        if self._lists:
+            return
         new, self._new = self._new, {}
         rows: Dict[str, Optional[_Row]] = {}
         for name, one in new.items():

@@ -122,7 +122,7 @@ def how_long(client: Client, spec: ExperimentSpec) -> str:
 
 class New:
     def __init__(self, page: Page, ready: str, like: str):
-        self._page, self._like, self._asked, self._submitting = page, like, 0, False
+        self._page, self._like, self._asked = page, like, 0
         found = specs.ready_specs().items()
         self._ready = {name: path.read_text(encoding="utf-8") for name, path in found}
         abouts = {name: about(name, spec) for name, spec in self._ready.items()}
@@ -222,17 +222,10 @@ class New:
         self._editor.decorations = decorations
 
     async def _submit(self) -> None:
-        if self._submitting:  # A second click would make a second one.
-            return
-        self._submitting = True
-        try:
-            asked, id = await self._check(), (self._id.value or "").strip()
-            create = self._page.client.create
-            made = await self._page.try_call(create, asked, id=id) if asked else None
-            if made is not None:
-                ui.navigate.to(f"/experiments/{made.id}")
-        finally:
-            self._submitting = False
+        asked, id = await self._check(), (self._id.value or "").strip()
+        made = await self._page.try_call(self._page.client.create, asked, id=id) if asked else None
+        if made is not None:
+            ui.navigate.to(f"/experiments/{made.id}")
 
 
 @view("/new", "New")

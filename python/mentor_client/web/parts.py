@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
+import inspect
+from typing import Any, Awaitable, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from nicegui import ui
 
@@ -28,8 +29,26 @@ def alert() -> ui.label:
 
 
 def button(name: str, action: Callable[[], Any], look: str = "outline") -> ui.button:
+    """A button takes no second click while its action waits for something."""
+    waits = False
+
+    async def finish(waiting: Awaitable[Any]) -> None:
+        nonlocal waits
+        try:
+            await waiting
+        finally:
+            waits = False
+
+    def click() -> Optional[Awaitable[None]]:
+        nonlocal waits
+        waiting = None if waits else action()
+        if not inspect.iscoroutine(waiting):
+            return None
+        waits = True
+        return finish(waiting)
+
     what = name.lower().replace(" ", "-")
-    return ui.button(name, on_click=action).props(f"no-caps {look}").classes(f"do-{what}")
+    return ui.button(name, on_click=click).props(f"no-caps {look}").classes(f"do-{what}")
 
 
 def field(part: Any, more: str = "") -> Any:
