@@ -118,7 +118,7 @@ FIGURES = {
     "meta_training": Figure(
         [
             Panel(
-                task, {"learned reward": f"{task}-reward", "learned advantage": f"{task}-advantage"}
+                task, {"learned advantage": f"{task}-advantage", "learned reward": f"{task}-reward"}
             )
             for task in ("reach", "button-press")
         ]
@@ -133,7 +133,7 @@ FIGURES = {
             ),
             Panel(
                 "ML10",
-                {"learned reward": "ml10-reward", "learned advantage": "ml10-advantage"},
+                {"learned advantage": "ml10-advantage", "learned reward": "ml10-reward"},
                 steps=72000000,
             ),
         ],

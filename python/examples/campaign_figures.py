@@ -34,7 +34,7 @@ TIERS = {"v": "V", "m": "M"}
 NETWORKS = {"lstm": "LSTM", "whole": "attention", "past": "attention,\npast alone"}
 SETTINGS = {
     "rate": "outer learning rate",
-    "std": "standard deviation at birth",
+    "std": "deviation before training",
     "entropy": "entropy coefficient",
     "target": "target mean of rewards",
     "lifetimes": "lifetimes in an update",
@@ -117,18 +117,20 @@ class Missing(Exception):
     """Runs that are not recorded."""
 
 
-def by_seed(known, name, seeds=None):
+def by_seed(known, name, seeds=None, number=NUMBER):
     """The number of each run of a claim; of the first `seeds` runs."""
     runs = [row for run, row in known.get(name, {}).items() if run != "all"][:seeds]
-    missing = [f"{name}-{row['run']}" for row in runs if NUMBER not in row["numbers"]]
+    missing = [f"{name}-{row['run']}" for row in runs if number not in row["numbers"]]
     if missing or not runs:
         raise Missing(", ".join(missing) or name)
-    return np.array([row["numbers"][NUMBER][0] for row in runs])
+    return np.array([row["numbers"][number][0] for row in runs])
 
 
 def read_later_steps(known):
+    """By tier: the numbers of each network, and of "PPO", which learns from success alone."""
     return {
         tier: {network: by_seed(known, f"later-{tier}-{network}") for network in NETWORKS}
+        | {"PPO": by_seed(known, f"later-{tier}-whole", number="test.ppo_sparse.seg2")}
         for tier in TIERS
     }
 
@@ -178,6 +180,18 @@ def draw_arm(axis, arm, known):
         axis.plot([middle] * len(values), values, "o", color=colour, markersize=3, alpha=0.6)
 
 
+def pieces(curve):
+    """The points of a published curve, cut where an episode is missing and at the agent's updates.
+    `curve` is {episode: success}."""
+    cut = []
+    beginnings = {first for first, _ in PARTS.values()}
+    for episode, value in sorted((int(episode), value) for episode, value in curve.items()):
+        if not cut or episode in beginnings or episode != cut[-1][-1][0] + 1:
+            cut.append([])
+        cut[-1].append((episode, value))
+    return cut
+
+
 def draw_panels(pyplot, panels, known, published):
     """One panel for each task, with the paper's curves dashed."""
     figure, axes = pyplot.subplots(
@@ -191,16 +205,18 @@ def draw_panels(pyplot, panels, known, published):
             draw_arm(axis, arm, known)
             curve = dict(published.get((*panel.published, arm.teacher), {}))
             end = curve.pop("deterministic", None)
-            axis.plot(list(map(int, curve)), curve.values(), "--", color=colour, linewidth=1.2)
+            for piece in pieces(curve):
+                axis.plot(*zip(*piece), "--.", color=colour, linewidth=1.2, markersize=3)
             if end is not None:
                 axis.plot(DETERMINISTIC, end, "D", color=colour, fillstyle="none")
         axis.set(title=panel.title, xlim=(0.5, 15), ylim=(0, None), xlabel="episode of a life")
-        axis.set_xticks([1, 4, 8, 12, DETERMINISTIC], ["1", "4", "8", "12", "mean\nactions"])
+        axis.set_xticks([1, 4, 8, 12, DETERMINISTIC], ["1", "4", "8", "12", "without\nnoise"])
         for update in (4.5, 8.5):
             axis.axvline(update, color="C7", linewidth=0.6, linestyle=":")
     axes[0].set_ylabel("success")
     labels["the paper (Meta-World v2)"] = pyplot.Line2D([], [], color="C7", linestyle="--")
-    figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=len(labels))
+    columns = min(len(labels), 2 * len(panels) - 1)  # As many as the figure is wide.
+    figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=columns)
     return figure
 
 
@@ -260,9 +276,12 @@ def draw_later_steps(pyplot, read):
     for axis, (tier, values) in zip(axes, read.items()):
         for place, network in enumerate(NETWORKS):
             dots(axis, place, values[network], f"C{place}")
+        axis.axhline(values["PPO"].mean(), color="C7", linestyle="--", label="PPO on success alone")
         axis.set(title=f"point_reach {TIERS[tier]}", ylim=(0, 1), xlim=(-0.5, len(NETWORKS) - 0.3))
         axis.set_xticks(range(len(NETWORKS)), NETWORKS.values(), fontsize=8)
     axes[0].set_ylabel("success after two updates")
+    axes[0].legend(fontsize=8)
+    axes[-1].set_ylabel("difference of success")
     axes[-1].axhline(0, color="C7", linewidth=0.6)
     for place, values in enumerate(read.values()):
         dots(axes[-1], place, values["whole"] - values["past"], "C3")

@@ -21,10 +21,11 @@ SPEC = ROOT / "experiments" / "umbrella_metairn.txtpb"
 
 
 def setUpModule():
-    global encodes, figures, np
+    global campaign, encodes, figures, np
     signal_modules.make_importable((*signal_modules.WITHOUT_TORCH, "matplotlib"))
     EncodeTest.client = package.make_importable()
     sys.path.insert(0, str(SOURCE / "examples"))
+    import campaign_figures as campaign
     import numpy as np
     import umbrella_figures as figures
     import what_rewards_encode as encodes
@@ -78,53 +79,75 @@ CLAIMS_HEADER = "claim,run,row,command,measures,version,processor,fingerprint,cp
 
 
 class CampaignTest(unittest.TestCase):
-    def test_the_figures_of_recorded_claims(self):
+    def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="mentor-figures-")
         self.addCleanup(folder.cleanup)
-        out = pathlib.Path(folder.name)
+        self.out = pathlib.Path(folder.name)
         successes = {"lstm": (0.5, 0.6), "whole": (0.75, 0.95), "past": (0.5, 0.6)}
-        rows = [
-            f"later-{tier}-{network},{run},11,mentor run x,,,,,,,a,b,test.learned.seg2={value}"
+        self.rows = [
+            f"later-{tier}-{network},{run},11,mentor run x,,,,,,,a,b,"
+            f"test.learned.seg2={value} test.ppo_sparse.seg2=0.1"
             for tier in "vm"
             for network, values in successes.items()
             for run, value in enumerate(values, 1)
         ]
 
-        def draw(rows):
-            text = "\n".join([f"{CLAIMS_HEADER},hash,evaluation,numbers", *rows, ""])
-            (out / "claims.csv").write_text(text)
-            program = SOURCE / "examples" / "campaign_figures.py"
-            path = ":".join(str(folder) for folder in WHEELS if folder.is_dir())
-            done = subprocess.run(
-                [sys.executable, program, "--claims", out / "claims.csv", "--out", out],
-                env={"PYTHONPATH": path},
-                capture_output=True,
-                text=True,
-            )
-            self.assertEqual(done.returncode, 0, done.stderr)
-            return done
+    def draw(self):
+        text = "\n".join([f"{CLAIMS_HEADER},hash,evaluation,numbers", *self.rows, ""])
+        (self.out / "claims.csv").write_text(text)
+        program = SOURCE / "examples" / "campaign_figures.py"
+        path = ":".join(str(folder) for folder in WHEELS if folder.is_dir())
+        done = subprocess.run(
+            [sys.executable, program, "--claims", self.out / "claims.csv", "--out", self.out],
+            env={"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
 
-        done = draw(rows)
+    def drawn(self, name):
+        return (self.out / name).read_bytes()
+
+    def test_the_figure_of_later_steps(self):
+        done = self.draw()
         # 0.25 and 0.35 by meta-seed.
         self.assertIn("| V | 0.55 [0.50, 0.60] | 0.85 [0.75, 0.95] | 0.55", done.stdout)
         self.assertIn("| 0.30 [0.25, 0.35] |", done.stdout)
-        self.assertIn(b"past alone", (out / "later_steps.svg").read_bytes())
+        self.assertIn(b"past alone", self.drawn("later_steps.svg"))
+        self.assertIn(b"PPO on success alone", self.drawn("later_steps.svg"))
         self.assertIn("settings.svg is left out: not recorded yet: settings-rate", done.stderr)
-        self.assertIn("rewards.svg is left out: no claim of it is planned", done.stderr)
+        self.rows[0] = "later-v-lstm,1,11,mentor run x,,,,,,,,,"
+        (self.out / "later_steps.svg").unlink()
+        done = self.draw()
+        self.assertIn("later_steps.svg is left out: not recorded yet: later-v-lstm-1", done.stderr)
+        self.assertFalse((self.out / "later_steps.svg").exists())
+
+    def test_the_figures_of_the_paper(self):
+        self.assertIn("rewards.svg is left out: no claim of it is planned", self.draw().stderr)
         # A claim that is planned has its panel; the paper's curves stand beside what has ended.
         numbers = " ".join(f"test.learned.{part}=0.5" for part in ("seg0", "seg1", "seg2", "det"))
-        rows.append(f"reach-reward,1,2,mentor run x,,,,,,,a,b,{numbers}")
-        rows.append("reach-reward,2,2,mentor run x,,,,,,,,,")
-        self.assertNotIn("rewards.svg", draw(rows).stderr)
-        ended = (out / "rewards.svg").read_bytes()
+        self.rows.append(f"reach-reward,1,2,mentor run x,,,,,,,a,b,{numbers}")
+        self.rows.append("reach-reward,2,2,mentor run x,,,,,,,,,")
+        self.assertNotIn("rewards.svg", self.draw().stderr)
+        ended = self.drawn("rewards.svg")
         self.assertIn(b"the paper (Meta-World v2)", ended)
-        rows[-2] = "reach-reward,1,2,mentor run x,,,,,,,,,"
-        draw(rows)
-        self.assertLess(len((out / "rewards.svg").read_bytes()), len(ended))
+        self.rows[-2] = "reach-reward,1,2,mentor run x,,,,,,,,,"
+        self.draw()
+        self.assertLess(len(self.drawn("rewards.svg")), len(ended))
 
-        # Three episodes with mean actions follow the four of the last part.
-        self.assertIn("ml10_classes.svg is left out: not recorded yet: ml10-reward-1", done.stderr)
-        (out / "lifetimes").mkdir()
+    def test_a_published_curve_is_cut_at_gaps_and_updates(self):
+        curve = {"1": 0.1, "3": 0.3, "4": 0.4, "5": 0.5, "6": 0.6}
+        self.assertEqual(
+            campaign.pieces(curve), [[(1, 0.1)], [(3, 0.3), (4, 0.4)], [(5, 0.5), (6, 0.6)]]
+        )
+
+    def test_success_by_class(self):
+        self.assertIn(
+            "ml10_classes.svg is left out: not recorded yet: ml10-reward-1", self.draw().stderr
+        )
+        # Three episodes without noise follow the four of the last part.
+        (self.out / "lifetimes").mkdir()
         for claim, teachers in (
             ("reward", ["learned"]),
             ("advantage", ["learned"]),
@@ -137,17 +160,12 @@ class CampaignTest(unittest.TestCase):
                 for split, name in (("train", "reach"), ("test", "shelf"))
                 for last in ("1 1 0 0", "0 0 0 1")
             ]
-            path = out / "lifetimes" / f"ml10-{claim}-1.csv.gz"
+            path = self.out / "lifetimes" / f"ml10-{claim}-1.csv.gz"
             path.write_bytes(gzip.compress("\n".join(lines).encode()))
-        done = draw(rows)
+        done = self.draw()
         self.assertEqual(done.stdout.count("| reach-v3 | 0.38 | 0.38 | 0.38 | 0.38 |"), 1)
         self.assertEqual(done.stdout.count("| shelf-v3 | 0.38 | 0.38 | 0.38 | 0.38 |"), 1)
-        self.assertIn(b"unseen classes", (out / "ml10_classes.svg").read_bytes())
-        rows[0] = "later-v-lstm,1,11,mentor run x,,,,,,,,,"
-        (out / "later_steps.svg").unlink()
-        done = draw(rows)
-        self.assertIn("later_steps.svg is left out: not recorded yet: later-v-lstm-1", done.stderr)
-        self.assertFalse((out / "later_steps.svg").exists())
+        self.assertIn(b"unseen classes", self.drawn("ml10_classes.svg"))
 
 
 class EncodeTest(ClusterTest):
