@@ -25,6 +25,7 @@ import argparse
 import csv
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -213,6 +214,8 @@ def main():
     parser.add_argument("--attention", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("umbrella"))
     arguments = parser.parse_args()
+    if not shutil.which("mentor"):
+        parser.error("the program mentor is not on the PATH: add the folder that has it")
     runs = read_runs(arguments.runs)
     if not runs:
         parser.error(
