@@ -1,5 +1,6 @@
 """docs/claims.py puts the numbers of claims into their places of pages, and names wrong places."""
 
+import json
 import pathlib
 import sys
 import tempfile
@@ -181,6 +182,14 @@ class ClaimsTest(unittest.TestCase):
             claims.fill(page, self.claims)
         words = "no '<!-- end of claims -->' follows this table"
         self.assertEqual(raised.exception.args[0], [(1, words), (11, words)])
+
+    def test_every_signal_of_the_zoo_is_a_recorded_result(self):
+        recorded = {row["hash"] for runs in claims.read().values() for row in runs.values()}
+        cards = list((ROOT / "docs" / "zoo").glob("*/signal.json"))
+        self.assertTrue(cards)
+        for card in cards:
+            made = json.loads(card.read_text(encoding="utf-8"))["trained"]["result_hash"]
+            self.assertIn(made, recorded, f"{card}: export the claim's run again")
 
 
 if __name__ == "__main__":
