@@ -44,6 +44,7 @@ Standard library only.
 """
 
 import csv
+import difflib
 import functools
 import math
 import pathlib
@@ -351,10 +352,11 @@ def value_of(place, claims):
     else:
         for row in made:
             if number not in row["numbers"]:
-                known = ", ".join(sorted(row["numbers"])) or "none"
+                near = difflib.get_close_matches(number, row["numbers"], n=3, cutoff=0)
                 raise Mistake(
                     f"{{{place}}}: run {row['run']} of claim '{name}' is recorded, and has no "
-                    f"number '{number}'; it has: {known}"
+                    f"number '{number}'; of its {len(row['numbers'])} these come nearest: "
+                    f"{', '.join(near) or 'none'}"
                 )
         values = [row["numbers"][number][0] for row in made]
     if not values:

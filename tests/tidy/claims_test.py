@@ -148,7 +148,7 @@ class ClaimsTest(unittest.TestCase):
             ("a", "with a number"),
             (
                 "a set",
-                "run 1 of claim 'a' is recorded, and has no number 'set'; it has: first, seg",
+                "run 1 of claim 'a' is recorded, and has no number 'set'; of its 2 .*: seg, first",
             ),
             # A mean over fewer runs than recorded would be another number.
             ("half test.seg mean", "run 2 of claim 'half' .* no number 'test.seg'; .*: train.seg"),
