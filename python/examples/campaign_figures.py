@@ -10,10 +10,11 @@ Usage: campaign_figures.py [--claims FILE] [--published FILE] [--out FOLDER]
                      and settings.svg; default: campaign
 
 Each dot is a meta-seed. The intervals of rows 2 to 4 draw meta-seeds, goals and lifetimes where a
-claim has its line of all runs. All others are 95 % bootstrap intervals that draw meta-seeds, and
-differences are paired by meta-seed. Rows 2 to 4 are drawn as far as their runs have ended. Row 11
-or 12 is named and left out while one of its runs has not. Success by class of ML10 comes from the
-lifetimes that are kept beside the claims, and is printed. Needs pip install matplotlib.
+claim has one run, or its line of all runs. All others are 95 % bootstrap intervals that draw
+meta-seeds, and differences are paired by meta-seed. Rows 2 to 4 are drawn as far as their runs have
+ended. Row 11 or 12 is named and left out while one of its runs has not. Success by class of ML10
+comes from the lifetimes that are kept beside the claims, and is printed. Needs pip install
+matplotlib.
 """
 
 import argparse
@@ -169,11 +170,12 @@ def draw_arm(axis, arm, known):
     if not ended:
         return
     colour = COLOURS[arm.teacher]
+    # A claim of one run has no line of all runs, and needs none.
+    whole = runs["all"]["numbers"] if "all" in runs else ended[0] if len(runs) == 1 else {}
     for part, (first, last) in PARTS.items():
         number = f"{arm.numbers}.{part}"
         values = [numbers[number][0] for numbers in ended]
-        whole = runs.get("all", {"numbers": {}})["numbers"].get(number)
-        mean, low, high = whole or interval(values)
+        mean, low, high = whole.get(number) or interval(values)
         middle = (first + last) / 2
         if first == last:
             axis.errorbar(middle, mean, [[mean - low], [high - mean]], fmt="D", color=colour)
@@ -272,7 +274,8 @@ def draw_classes(pyplot, read):
         axis.tick_params(axis="x", rotation=40, labelsize=8)
         axis.set_title("training classes" if split == "train" else "unseen classes")
     axes[0].set_ylabel("success in episodes 9 to 12")
-    axes[0].legend(fontsize=8)
+    # The unseen classes have all teachers.
+    axes[0].legend(*axes[1].get_legend_handles_labels(), fontsize=8)
     return figure
 
 
