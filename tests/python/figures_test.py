@@ -136,6 +136,20 @@ class CampaignTest(unittest.TestCase):
         self.draw()
         self.assertLess(len(self.drawn("rewards.svg")), len(ended))
 
+    def test_ml10_has_one_run_and_ppo_on_unseen_classes_alone(self):
+        def planned(claim, *numbers):
+            parts = ("seg0", "seg1", "seg2", "det")
+            made = " ".join(
+                f"{number}.{part}=0.104[0.09,0.12]" for number in numbers for part in parts
+            )
+            self.rows.append(f'{claim},1,4,mentor run x,,,,,,,a,b,"{made}"')
+
+        planned("ml10-reward", "train.learned", "test.learned")
+        planned("ml10-ppo", "test.ppo_shaped", "test.ppo_sparse")
+        self.rows.append("ml10-advantage,1,4,mentor run x,,,,,,,,,")
+        self.draw()
+        self.assertIn(b"training classes", self.drawn("ml10.svg"))
+
     def test_a_published_curve_is_cut_at_gaps_and_updates(self):
         curve = {"1": 0.1, "3": 0.3, "4": 0.4, "5": 0.5, "6": 0.6}
         self.assertEqual(
