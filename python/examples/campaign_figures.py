@@ -170,8 +170,8 @@ def draw_arm(axis, arm, known):
     if not ended:
         return
     colour = COLOURS[arm.teacher]
-    # A claim of one run has no line of all runs, and needs none.
-    whole = runs["all"]["numbers"] if "all" in runs else ended[0] if len(runs) == 1 else {}
+    # A claim of one run has no line of all runs.
+    whole = ended[0] if len(runs) == 1 else runs.get("all", {"numbers": {}})["numbers"]
     for part, (first, last) in PARTS.items():
         number = f"{arm.numbers}.{part}"
         values = [numbers[number][0] for numbers in ended]
