@@ -12,16 +12,13 @@ Usage: campaign_figures.py [--claims FILE] [--published FILE] [--out FOLDER]
 Each dot is a meta-seed. The intervals of rows 2 to 4 draw meta-seeds, goals and lifetimes where a
 claim has one run, or its line of all runs. All others are 95 % bootstrap intervals that draw
 meta-seeds, and differences are paired by meta-seed. Rows 2 to 4 are drawn as far as their runs have
-ended. Row 11 or 12 is named and left out while one of its runs has not. Success by class of ML10
-comes from the lifetimes that are kept beside the claims, and is printed. Needs pip install
-matplotlib.
+ended. Row 11 or 12 is named and left out while one of its runs has not. Success by class of ML10 is
+printed, too. Needs pip install matplotlib.
 """
 
 import argparse
-import collections
 import csv
 import dataclasses
-import gzip
 import pathlib
 import sys
 
@@ -225,27 +222,23 @@ def draw_panels(pyplot, panels, known, published):
     return figure
 
 
-def read_classes(folder):
-    """Success in the last part of a life by (teacher of the panels, split), then by class."""
-    read = collections.defaultdict(lambda: collections.defaultdict(list))
-    for arm in ml10("test"):
-        path = folder / "lifetimes" / f"{arm.claim}-1.csv.gz"
-        if not path.exists():
-            continue
-        method = arm.numbers.partition(".")[2].removeprefix("ppo_")
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
-                if row["teacher"] != method:
-                    continue
-                parts = [int(count) for count in row["segment_episodes"].split()]
-                episodes = row["episode_success"].split()[: sum(parts)][-parts[-1] :]
-                read[arm.teacher, row["split"]][row["environment"]] += map(float, episodes)
+def read_classes(known):
+    """Success in the last part of a life, with its interval, by (teacher, split), then by class."""
+    read = {}
+    for split in ("train", "test"):
+        for arm in ml10(split):
+            prefix = f"{arm.numbers}.seg2/"
+            numbers = known.get(arm.claim, {}).get("1", {"numbers": {}})["numbers"]
+            classes = {
+                name.removeprefix(prefix).removesuffix("-v3"): value
+                for name, value in numbers.items()
+                if name.startswith(prefix)
+            }
+            if classes:
+                read[arm.teacher, split] = classes
     if ("learned reward", "test") not in read:
         raise Missing("ml10-reward-1")
-    return {
-        arm: {name: float(np.mean(values)) for name, values in sorted(classes.items())}
-        for arm, classes in read.items()
-    }
+    return read
 
 
 def show_classes(read):
@@ -253,9 +246,8 @@ def show_classes(read):
         arms = [arm for arm in COLOURS if (arm, split) in read]
         print(f"| {title} | " + " | ".join(arms) + " |\n|---" + "|---" * len(arms) + "|")
         for name in read[arms[0], split]:
-            print(
-                f"| {name} | " + " | ".join(f"{read[arm, split][name]:.2f}" for arm in arms) + " |"
-            )
+            cells = (f"{read[arm, split][name][0]:.2f}" for arm in arms)
+            print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 def draw_classes(pyplot, read):
@@ -268,10 +260,10 @@ def draw_classes(pyplot, read):
         names = list(read["learned reward", split])
         for place, arm in enumerate(arms):
             where = np.arange(len(names)) + 0.2 * (place - (len(arms) - 1) / 2)
-            heights = [read[arm, split][name] for name in names]
-            axis.bar(where, heights, 0.2, color=COLOURS[arm], label=arm)
-        axis.set_xticks(range(len(names)), [name.removesuffix("-v3") for name in names])
-        axis.tick_params(axis="x", rotation=40, labelsize=8)
+            means, lows, highs = np.array([read[arm, split][name] for name in names]).T
+            axis.bar(where, means, 0.2, color=COLOURS[arm], label=arm)
+            axis.errorbar(where, means, [means - lows, highs - means], fmt="none", ecolor="C7")
+        axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
         axis.set_title("training classes" if split == "train" else "unseen classes")
     axes[0].set_ylabel("success in episodes 9 to 12")
     # The unseen classes have all teachers.
@@ -334,11 +326,7 @@ def main():
     # Text stays text, and the bytes are the same each time.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "campaign"})
     rows = {
-        "ml10_classes": (
-            lambda known: read_classes(arguments.claims.parent),
-            show_classes,
-            draw_classes,
-        ),
+        "ml10_classes": (read_classes, show_classes, draw_classes),
         "later_steps": (read_later_steps, show_later_steps, draw_later_steps),
         "settings": (read_settings, lambda read: None, draw_settings),
     }

@@ -2,7 +2,6 @@
 compare, and that short runs and recorded claims give them. Skipped where deploy/install.sh --signal
 was not run."""
 
-import gzip
 import pathlib
 import shutil
 import subprocess
@@ -160,25 +159,24 @@ class CampaignTest(unittest.TestCase):
         self.assertIn(
             "ml10_classes.svg is left out: not recorded yet: ml10-reward-1", self.draw().stderr
         )
-        # Three episodes without noise follow the four of the last part.
-        (self.out / "lifetimes").mkdir()
         for claim, teachers in (
-            ("reward", ["learned"]),
-            ("advantage", ["learned"]),
-            ("ppo", ["shaped", "sparse"]),
+            ("reward", ["train.learned", "test.learned"]),
+            ("advantage", ["train.learned", "test.learned"]),
+            ("ppo", ["test.ppo_shaped", "test.ppo_sparse"]),
         ):
-            lines = ["teacher,split,environment,segment_episodes,episode_success"]
-            lines += [
-                f"{teacher},{split},{name}-v3,4 4 4,0 0 0 0 0 0 0 0 {last} 1 1 1"
+            made = " ".join(
+                f"{teacher}.{number}"
                 for teacher in teachers
-                for split, name in (("train", "reach"), ("test", "shelf"))
-                for last in ("1 1 0 0", "0 0 0 1")
-            ]
-            path = self.out / "lifetimes" / f"ml10-{claim}-1.csv.gz"
-            path.write_bytes(gzip.compress("\n".join(lines).encode()))
+                for number in (
+                    *(f"{part}=0.3[0.2,0.4]" for part in ("seg0", "seg1", "seg2", "det")),
+                    f"seg2/{teacher.partition('.')[0]}-v3=0.38[0.3,0.5]",
+                    f"seg1/{teacher.partition('.')[0]}-v3=0.1[0.1,0.1]",
+                )
+            )
+            self.rows.append(f'ml10-{claim},1,4,mentor run x,,,,,,,a,b,"{made}"')
         done = self.draw()
-        self.assertEqual(done.stdout.count("| reach-v3 | 0.38 | 0.38 | 0.38 | 0.38 |"), 1)
-        self.assertEqual(done.stdout.count("| shelf-v3 | 0.38 | 0.38 | 0.38 | 0.38 |"), 1)
+        self.assertEqual(done.stdout.count("| train | 0.38 | 0.38 |"), 1)
+        self.assertEqual(done.stdout.count("| test | 0.38 | 0.38 | 0.38 | 0.38 |"), 1)
         self.assertIn(b"unseen classes", self.drawn("ml10_classes.svg"))
 
 
