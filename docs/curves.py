@@ -126,6 +126,7 @@ FIGURES = {
             Panel(
                 "door-close, learned reward",
                 {
+                    "shaped reward": "door-close-reward-best",
                     "success alone": "door-close-sparse-only",
                     "the paper's rate": "door-close-paper-rate",
                 },
