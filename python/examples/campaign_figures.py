@@ -17,7 +17,6 @@ printed, too. Needs pip install matplotlib.
 """
 
 import argparse
-import csv
 import dataclasses
 import pathlib
 import sys
