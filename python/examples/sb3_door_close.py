@@ -2,9 +2,10 @@
 """Teaches Stable-Baselines3's PPO on the Python Meta-World package with an exported reward and with
 the task's own rewards. Prints one table of success rates by the number of updates.
 
-Usage: sb3_door_close.py --signal DIR [--environment NAME] [--seeds N] [--goals N] [--teachers
-LIST] [--out FILE]
-  --signal DIR        what `mentor export` wrote, of a run on ML1 of that environment
+Usage: sb3_door_close.py --signal DIR [DIR ...] [--environment NAME] [--seeds N] [--goals N]
+[--teachers LIST] [--out FILE]
+  --signal DIR        what `mentor export` wrote, of a run on ML1 of that environment. The groups of
+                      agents take several signals in turn
   --environment NAME  Meta-World's name; default: door-close-v3
   --seeds N           groups of agents, each with a fresh agent for every goal; default: 3
   --goals N           of the 50 goals that meta-training never saw, the first ones; default: 10
@@ -64,7 +65,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--signal", required=True)
+    parser.add_argument("--signal", required=True, nargs="+")
     parser.add_argument("--environment", default="door-close-v3")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--goals", type=int, default=10)
@@ -75,10 +76,10 @@ def main():
     if unknown := set(teachers) - set(TEACHERS):
         parser.error(f"--teachers: unknown {', '.join(sorted(unknown))}; known: {TEACHERS}")
     torch.set_num_threads(1)
-    signal = mentor_signal.load(arguments.signal, check=True)
+    signals = [mentor_signal.load(signal, check=True) for signal in arguments.signal]
     benchmark = metaworld.ML1(arguments.environment, seed=1)
     tasks = benchmark.test_tasks[: arguments.goals]
-    iterations = signal.facts["sizes"]["iterations"]
+    iterations = signals[0].facts["sizes"]["iterations"]
     # By teacher and seed, the success rates of lifetimes by iteration.
     lives = {teacher: [[] for _ in range(arguments.seeds)] for teacher in teachers}
     with open(arguments.out or os.devnull, "w", newline="", encoding="utf-8") as file:
@@ -87,12 +88,15 @@ def main():
         for seed, (goal, task), teacher in itertools.product(
             range(arguments.seeds), enumerate(tasks), teachers
         ):
+            signal = signals[seed % len(signals)]
             rates = live(
                 TaughtPPO if teacher == "rollouts" else PPO,
                 {**signal.student(), "seed": seed * len(tasks) + goal},
                 teacher,
                 signal,
-                lambda: make_environment(benchmark.test_classes, task, signal.sizes.episode_steps),
+                lambda: make_environment(
+                    benchmark.test_classes, task, signals[0].sizes.episode_steps
+                ),
                 iterations,
             )
             lives[teacher][seed].append(rates)
