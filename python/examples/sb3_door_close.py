@@ -76,10 +76,17 @@ def main():
     if unknown := set(teachers) - set(TEACHERS):
         parser.error(f"--teachers: unknown {', '.join(sorted(unknown))}; known: {TEACHERS}")
     torch.set_num_threads(1)
+    if len(arguments.signal) > arguments.seeds:
+        parser.error("--signal: has more signals than groups of agents; raise --seeds")
     signals = [mentor_signal.load(signal, check=True) for signal in arguments.signal]
     benchmark = metaworld.ML1(arguments.environment, seed=1)
     tasks = benchmark.test_tasks[: arguments.goals]
-    iterations = signals[0].facts["sizes"]["iterations"]
+    lengths = {
+        (signal.facts["sizes"]["iterations"], signal.sizes.episode_steps) for signal in signals
+    }
+    if len(lengths) > 1:
+        parser.error("--signal: lives of these signals differ in length; take them one by one")
+    iterations, steps = lengths.pop()
     # By teacher and seed, the success rates of lifetimes by iteration.
     lives = {teacher: [[] for _ in range(arguments.seeds)] for teacher in teachers}
     with open(arguments.out or os.devnull, "w", newline="", encoding="utf-8") as file:
@@ -94,9 +101,7 @@ def main():
                 {**signal.student(), "seed": seed * len(tasks) + goal},
                 teacher,
                 signal,
-                lambda: make_environment(
-                    benchmark.test_classes, task, signals[0].sizes.episode_steps
-                ),
+                lambda: make_environment(benchmark.test_classes, task, steps),
                 iterations,
             )
             lives[teacher][seed].append(rates)
