@@ -9,7 +9,7 @@ A page holds the template of a table in a comment, and the table below it:
     <!-- end of claims -->
 
 A place is {CLAIM NUMBER WORDS}. Its number is one of the column `numbers`; without further words
-it is that of all runs together, with its interval. Words:
+it is that of all runs together, with its interval. {CLAIM-RUN NUMBER} is that of one run. Words:
 
     runs       the numbers of the runs, one after the other
     seeds      the mean over the runs, with its interval over them, and how many of them have ended
@@ -182,8 +182,17 @@ def runs_of(name, claims):
     return [row for run, row in claims[name].items() if run != "all"]
 
 
+def with_run(name, claims):
+    """The claims; where `name` is CLAIM-RUN, that run is a claim of its own among them."""
+    claim, _, run = name.rpartition("-")
+    if name in claims or run not in claims.get(claim, ()):
+        return claims
+    return {**claims, name: {run: claims[claim][run]}}
+
+
 def by_run(name, number, claims):
     """A number of the runs that have it, by run. Raises Mistake for names that are wrong."""
+    claims = with_run(name, claims)
     value_of(f"{name} {number}", claims)
     rows = runs_of(name, claims)
     return {row["run"]: row["numbers"][number][0] for row in rows if number in row["numbers"]}
@@ -319,6 +328,7 @@ def hashes_of(whole, made):
 def value_of(place, claims):
     """The text of one place."""
     name, *words = place.split()
+    claims = with_run(name, claims)
     if name not in claims or not words:
         raise Mistake(f"{{{place}}}: no claim '{name}' with a number in {CLAIMS.name}")
     runs = runs_of(name, claims)

@@ -58,6 +58,15 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a hash"), "`0123456789abcdef`")
         self.assertEqual(self.shown("a command"), "`mentor run x`")
 
+    def test_a_place_may_name_one_run(self):
+        self.assertEqual(self.shown("a-2 seg"), "0.25 [0.20, 0.30]")
+        self.assertEqual(self.shown("a-2 cost .0f"), "30")
+        self.assertEqual(self.shown("a-3 seg"), "-")
+        # Pairs the runs that both have: run 2 alone.
+        self.assertEqual(self.shown("a-2 seg less a first"), "+0.25")
+        with self.assertRaisesRegex(claims.Mistake, "no claim 'a-4'"):
+            self.shown("a-4 seg")
+
     def test_a_difference_is_paired_by_run(self):
         # 0.5 - 3, 0.25 - 0
         self.assertEqual(self.shown("a seg less a first"), "-1.12 [-2.50, +0.25]")
