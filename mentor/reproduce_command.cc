@@ -16,6 +16,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 
 #include "common/check.h"
 #include "common/file.h"
@@ -39,6 +40,7 @@ struct ReproduceFlags {
   std::string claims;
   std::string out = "reproduced";
   std::string from;
+  std::vector<const CLI::Option*> folders;  // Options with paths.
   double within = 0;
   bool list = false, planned = false, record = false, replace = false, strict = false,
        quiet = false, lifetimes = false;
@@ -83,7 +85,7 @@ int List(const std::vector<ClaimRow>& rows, const std::vector<size_t>& chosen) {
     std::printf("%-*s  %-16s  %-15s  %s\n", static_cast<int>(width), row.name().c_str(),
                 row.recorded() ? row.result().substr(0, 16).c_str() : "-",
                 row.is_pooled() ? "" : Cost(row).c_str(),
-                row.is_pooled() ? "all its runs" : row.command.c_str());
+                row.is_pooled() ? "all its runs" : Printable(row.command).c_str());
   }
   return kExitOk;
 }
@@ -140,7 +142,8 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
                             const ClaimRow& row) {
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfRun(row));
   if (!flags.quiet) {
-    std::printf("%s (%s): %s\n", row.name().c_str(), Cost(row).c_str(), row.command.c_str());
+    std::printf("%s (%s): %s\n", row.name().c_str(), Cost(row).c_str(),
+                Printable(row.command).c_str());
     std::error_code error;
     if (std::filesystem::exists(FolderOf(flags, row) / "mentor.db", error)) {
       std::printf("  What %s has is kept, and not run again; --out names another folder.\n",
@@ -176,10 +179,16 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   }
   const auto record = [&]() -> absl::Status {
     if (!flags.record) return absl::OkStatus();
-    MENTOR_RETURN_IF_ERROR(WriteClaim(FileOf(flags), made));
+    MENTOR_RETURN_IF_ERROR(WriteClaim(FileOf(flags), row, made));
     (*rows)[index] = made;
     return absl::OkStatus();
   };
+  const std::string others =
+      made.other_runs.empty()
+          ? ""
+          : absl::StrCat("not the records of ", absl::StrJoin(made.other_runs, ", "),
+                         ", whose folders have other results: record these with --replace first");
+  if (!row.recorded() && !others.empty()) return absl::FailedPreconditionError(others);
   if (!row.recorded()) {
     MENTOR_RETURN_IF_ERROR(record());
     std::printf("%s: hash %s%s\n", row.name().c_str(), made.result().c_str(),
@@ -198,11 +207,16 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
     verdict.numbers_agree = false;
     verdict.sentences.push_back("Its curve in curves/ beside the file of claims is another one.");
   }
+  // Its own hash is over those of the runs, which must be those of the record.
+  if (!others.empty() && (verdict.same_bits || flags.record)) {
+    verdict.numbers_agree = false;
+    verdict.sentences.push_back(others);
+  }
   // The first cost of the same bits stays.
   if (verdict.same_bits) made.cpu_seconds = row.cpu_seconds;
   const bool holds =
       verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict));
-  const bool records = flags.record && (flags.replace || holds);
+  const bool records = flags.record && (flags.replace || holds) && others.empty();
   if (flags.record && !records)
     verdict.sentences.push_back("It is not recorded: --replace replaces what contradicts it.");
   Say(row.name(), verdict);
@@ -244,22 +258,16 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
   const std::vector<size_t> chosen(score->runs.begin(), score->runs.end());
   if (flags.service()) {
     std::vector<ServiceRun> runs;
-    std::vector<size_t> submitted;
     for (const size_t i : chosen) {
       const ClaimRow& row = (*rows)[i];
-      const auto spec = SpecOfRun(row);
-      if (!spec.ok()) {
-        score->Add(i, spec.status());
-        continue;
-      }
-      submitted.push_back(i);
-      runs.push_back({.id = row.name(), .spec = *spec, .out = FolderOf(flags, row)});
+      runs.push_back(
+          {.id = row.name(), .spec = SpecOfRun(row).value(), .out = FolderOf(flags, row)});
     }
     return RunOnService(
         flags.connection, runs,
-        [&](size_t run) { score->Add(submitted[run], Judge(flags, rows, submitted[run])); },
+        [&](size_t run) { score->Add(chosen[run], Judge(flags, rows, chosen[run])); },
         [&](size_t run, const std::string& why) {
-          score->Add(submitted[run], absl::FailedPreconditionError(why));
+          score->Add(chosen[run], absl::FailedPreconditionError(why));
         });
   }
   const auto device = learner::OpenDevice(flags.device);
@@ -306,6 +314,14 @@ int RunReproduce(const ReproduceFlags& flags) {
                     "give one of them"),
                 kExitUsage);
   }
+  // An unset variable of a shell is no default.
+  for (const CLI::Option* option : flags.folders) {
+    if (option->count() > 0 && option->as<std::string>().empty()) {
+      return Fail(absl::InvalidArgumentError(
+                      absl::StrCat(option->get_name(), " is empty; name a path, or leave it out")),
+                  kExitUsage);
+    }
+  }
   auto rows = ReadClaims(FileOf(flags));
   if (!rows.ok()) return Fail(rows.status(), kExitUsage);
   const auto chosen = Choose(flags, *rows);
@@ -317,6 +333,10 @@ int RunReproduce(const ReproduceFlags& flags) {
   }
   Score score{.flags = flags, .rows = &*rows, .runs = {}, .claims = {}};
   for (const size_t i : *chosen) ((*rows)[i].is_pooled() ? score.claims : score.runs).insert(i);
+  // A mistake in the last command is not found after days of others, nor does it hold them up.
+  for (const size_t run : std::vector<size_t>(score.runs.begin(), score.runs.end())) {
+    if (const auto spec = SpecOfRun((*rows)[run]); !spec.ok()) score.Add(run, spec.status());
+  }
   if (flags.from.empty() && !flags.quiet) Announce(*rows, score.runs);
   if (const int code = RunAll(flags, &*rows, &score); code != kExitOk) return code;
   while (!score.claims.empty()) {
@@ -366,18 +386,19 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
           ->type_name("SECONDS");
   command->add_flag("--planned", flags.planned, "All runs that are not recorded yet")
       ->excludes(within);
-  command
-      ->add_option("--claims", flags.claims,
-                   "File of claims; default: MENTOR_CLAIMS, or the one that comes with Mentor")
-      ->type_name("FILE");
-  command->add_option("--out", flags.out, "Folder for the runs")
-      ->type_name("DIR")
-      ->capture_default_str();
-  command
-      ->add_option(
-          "--from", flags.from,
-          "Run nothing: compare existing run folders, DIR/CLAIM-N, for instance of 'mentor fetch'")
-      ->type_name("DIR");
+  flags.folders = {
+      command
+          ->add_option("--claims", flags.claims,
+                       "File of claims; default: MENTOR_CLAIMS, or the one that comes with Mentor")
+          ->type_name("FILE"),
+      command->add_option("--out", flags.out, "Folder for the runs")
+          ->type_name("DIR")
+          ->capture_default_str(),
+      command
+          ->add_option("--from", flags.from,
+                       "Run nothing: compare existing run folders, DIR/CLAIM-N, for instance of "
+                       "'mentor fetch'")
+          ->type_name("DIR")};
   AddRecordFlags(command, &flags);
   command->add_flag("--strict", flags.strict,
                     "Fail on another hash, even if another version or processor explains it");

@@ -386,6 +386,18 @@ absl::Status CheckCells(const ClaimRow& row) {
                   " hexadecimal digits of a hash in small letters, or nothing; empty it and record "
                   "the run again, or copy it whole");
   }
+  // Without these any other hash would have an excuse.
+  const std::vector<std::string> parts = absl::StrSplit(row.fingerprint, '/');
+  if (row.recorded() && row.version.empty())
+    return refuse("version", "", "that of Mentor which made the record");
+  if (row.recorded() && (parts.size() != kArithmetic.size() ||
+                         !std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
+                           return part.size() == kFingerprintDigits &&
+                                  part.find_first_not_of("0123456789abcdef") == part.npos;
+                         }))) {
+    return refuse("fingerprint", row.fingerprint, "three times ", kFingerprintDigits,
+                  " hexadecimal digits, parted by '/'; copy it whole, or record the run again");
+  }
   return absl::OkStatus();
 }
 
@@ -488,18 +500,31 @@ absl::Status WriteBeside(const std::filesystem::path& claims, const char* folder
   return WriteFileAtomically(path / name, contents, kReadable);
 }
 
+// What a row measured, and what came out.
+std::string ResultText(const ClaimRow& row) {
+  return absl::StrJoin({row.measures, row.version, row.fingerprint, row.hash, row.evaluation,
+                        NumbersText(row.numbers)},
+                       "\n");
+}
+
 }  // namespace
 
-absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made) {
+absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& known, ClaimRow made) {
   MENTOR_ASSIGN_OR_RETURN(ClaimsToWrite claims, OpenToWrite(file));
-  const auto row = std::find_if(claims.rows.begin(), claims.rows.end(), [&](const ClaimRow& known) {
-    return known.name() == made.name() && known.command == made.command;
+  const auto row = std::find_if(claims.rows.begin(), claims.rows.end(), [&](const ClaimRow& row) {
+    return row.name() == made.name() && row.command == made.command;
   });
   if (row == claims.rows.end()) {
     return absl::FailedPreconditionError(absl::StrCat(file.string(), ": has no row of ",
                                                       made.name(),
                                                       " with its command any more; run it again"));
   }
+  if (ResultText(*row) != ResultText(known) && ResultText(*row) != ResultText(made)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(file.string(), ": the row of ", made.name(),
+                     " was changed since it was read; run the same command again"));
+  }
+  made.row = row->row;
   *row = made;
   if (!made.curve.empty())
     MENTOR_RETURN_IF_ERROR(
@@ -570,6 +595,10 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfRun(const ClaimRow& row) {
   const MetricTable metrics = meta_learner::AllMetrics(WithDefaults(spec));
   for (const std::string& word : Words(row.measures)) {
     MENTOR_ASSIGN_OR_RETURN(const Measure measure, ParseMeasure(word));
+    if (spec.rule().outer_updates() > 0 && measure.window > spec.rule().outer_updates()) {
+      return WrongMeasure(word, absl::StrCat("'", row.command, "' has ",
+                                             spec.rule().outer_updates(), " outer updates"));
+    }
     if (FindMetric(metrics, measure.metric) != nullptr) continue;
     std::vector<std::string> names;
     for (const MetricInfo& metric : metrics) names.push_back(std::string(metric.name));
@@ -734,6 +763,9 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
     MENTOR_ASSIGN_OR_RETURN(const PooledRun data, ReadPooledRun(runs[i], folders[i], claims));
     any_state = any_state || !data.state_hash.empty();
     made.runs_from_lifetimes += data.from_lifetimes ? 1 : 0;
+    if (runs[i].recorded() &&
+        (runs[i].hash != data.state_hash || runs[i].evaluation != EvaluationHash(data.evaluation)))
+      made.other_runs.push_back(runs[i].name());
     state.Update(data.state_hash + "\n");
     evaluation.Update(EvaluationHash(data.evaluation) + "\n");
     iterations = data.iterations;
@@ -884,6 +916,14 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
     all_equal = CompareNumber(name, number, found->second, ValuesOfOthers(runs, recorded, name),
                               &verdict) &&
                 all_equal;
+  }
+  if (verdict.same_bits && !recorded.numbers.empty()) {
+    for (const auto& [name, number] : now.numbers) {
+      if (recorded.numbers.contains(name)) continue;
+      verdict.numbers_agree = false;
+      verdict.sentences.push_back(
+          absl::StrCat(NumbersText({{name, number}}), ": measured here, and not in the record"));
+    }
   }
   if (recorded.numbers.empty() && !now.numbers.empty()) {
     verdict.numbers_agree = false;

@@ -48,6 +48,8 @@ struct ClaimRow {
   // lifetimes (PackLifetimes), and how many runs of a row "all" are pooled from kept lifetimes.
   std::string curve = {}, lifetimes = {};
   int runs_from_lifetimes = 0;
+  // Recorded runs of a row "all" whose folders have other results.
+  std::vector<std::string> other_runs = {};
 
   bool is_pooled() const { return run == "all"; }
   bool recorded() const { return !hash.empty() || !evaluation.empty(); }
@@ -68,10 +70,11 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
 // folder accepts new files.
 absl::Status CheckWritable(const std::filesystem::path& file);
 // Writes one row into the file. Beside the file, curves/CLAIM-RUN.csv has the row's curve, and
-// lifetimes/CLAIM-RUN.csv.gz its lifetimes, if it has them. All other rows keep their current
-// contents: several processes may record at once. Returns FAILED_PRECONDITION when the row is
-// missing or writing would lose something.
-absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& made);
+// lifetimes/CLAIM-RUN.csv.gz its lifetimes, if it has them. All other rows, and the row's column
+// `row`, keep their current contents: several processes may record at once, and `known` is the row
+// that the result was compared with. Returns FAILED_PRECONDITION when the row is missing, when it
+// now has other measures or results than `known`, or when writing would lose something.
+absl::Status WriteClaim(const std::filesystem::path& file, const ClaimRow& known, ClaimRow made);
 std::string PrintClaims(const std::vector<ClaimRow>& rows);
 
 // Returns the indices of the rows that `name` selects: a claim with all its runs, one run
@@ -83,7 +86,8 @@ absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
 // Returns the spec of a command. INVALID_ARGUMENT names what is not `mentor run SPEC --set
 // NAME=VALUE`.
 absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command);
-// As SpecOfCommand. INVALID_ARGUMENT also names a measure whose metric such a run never reports.
+// As SpecOfCommand. INVALID_ARGUMENT also names a measure whose metric such a run never reports, or
+// that takes more outer updates than the run has.
 absl::StatusOr<v1::ExperimentSpec> SpecOfRun(const ClaimRow& row);
 
 // Returns numbers of meta-training. A measure is

@@ -217,7 +217,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn("Mentor's bits have changed", said)
         # Another processor explains it.
         environments, _, learner = whole["fingerprint"].split("/")
-        self.edit("tiny-1", fingerprint=f"{environments}/elsewhere/{learner}", processor="Other")
+        self.edit("tiny-1", fingerprint=f"{environments}/{'0' * 12}/{learner}", processor="Other")
         said = self.reproduce("tiny-1")
         self.assertIn("The fingerprint of the simulator (libm, MuJoCo) differs", said)
         self.assertIn("All numbers are the recorded ones.", said)

@@ -22,8 +22,9 @@ const std::string kHeader =
     "evaluation,numbers\n";
 const std::string kHash(64, 'a'), kEvaluation(64, '0');
 const std::string kRow =
-    "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,\"A, B\",a/b/c,12,1000," + kHash + "," +
-    kEvaluation + ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
+    "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,\"A, B\","
+    "aaaaaaaaaaaa/bbbbbbbbbbbb/cccccccccccc,12,1000," +
+    kHash + "," + kEvaluation + ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
 
 std::string ErrorOf(const std::string& text) {
   return std::string(ParseClaims(text, "c.csv").status().message());
@@ -52,7 +53,7 @@ TEST_CASE("claims: a file is read and written as it was", "[unit]") {
   CHECK(std::isnan(row.numbers.at("x@last:2").low));
   CHECK(PrintClaims({row}) == kHeader +
                                   "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,"
-                                  "\"A, B\",a/b/c,12,1000," +
+                                  "\"A, B\",aaaaaaaaaaaa/bbbbbbbbbbbb/cccccccccccc,12,1000," +
                                   kHash + "," + kEvaluation +
                                   ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n");
 }
@@ -141,6 +142,38 @@ TEST_CASE("claims: a metric that the runs never report is named before they run"
   const auto spec = SpecOfRun(row);
   CHECK(spec.status().code() == absl::StatusCode::kInvalidArgument);
   CHECK(testing::Contains(spec.status(), "reports no metric 'meta_retrun'; nearest: meta_return"));
+  row.command += " --set rule.outer_updates=2";
+  row.measures = "meta_return@last:3";
+  CHECK(testing::Contains(SpecOfRun(row).status(), "has 2 outer updates"));
+}
+
+TEST_CASE("claims: a record without its version or arithmetic excuses nothing", "[unit]") {
+  ClaimRow row = Row();
+  row.version = "";
+  CHECK(ErrorOf(PrintClaims({row})).find("column version is ''") != std::string::npos);
+  row = Row();
+  for (const char* wrong : {"", "garbage", "aaaaaaaaaaaa/bbbbbbbbbbbb", "a/b/c"}) {
+    CAPTURE(wrong);
+    row.fingerprint = wrong;
+    CHECK(ErrorOf(PrintClaims({row})).find("column fingerprint is") != std::string::npos);
+  }
+}
+
+TEST_CASE("claims: a row that changed meanwhile is not overwritten", "[unit]") {
+  const testing::TempFolder folder;
+  const std::filesystem::path file = folder.path() / "claims.csv";
+  ClaimRow known = Row(), made = Row(), others = Row();
+  known.hash = known.evaluation = "";
+  known.numbers.clear();
+  others.hash = std::string(64, 'b');
+  others.row = "7";
+  REQUIRE(WriteFileAtomically(file, PrintClaims({others})).ok());
+  CHECK(testing::Contains(WriteClaim(file, known, made), "was changed since it was read"));
+  CHECK(ReadClaims(file)->at(0).hash == others.hash);
+  // Compared with what is there now, it may replace it; the column `row` stays.
+  REQUIRE(WriteClaim(file, others, made).ok());
+  CHECK(ReadClaims(file)->at(0).hash == made.hash);
+  CHECK(ReadClaims(file)->at(0).row == "7");
 }
 
 TEST_CASE("claims: every measure in the file of claims is of a metric", "[unit]") {
@@ -225,7 +258,7 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
           "[unit]") {
   ClaimRow now = Row();
   now.hash = "other";
-  now.fingerprint = "a/x/c";
+  now.fingerprint = "aaaaaaaaaaaa/dddddddddddd/cccccccccccc";
   now.numbers["test.learned.seg2"] = {0.62, 0.55, 0.7};
   ClaimVerdict verdict = CompareClaims(Row(), now);
   CHECK(verdict.may_differ);
@@ -294,6 +327,10 @@ TEST_CASE("claims: runs together may have no numbers, a run that has some must h
 
 TEST_CASE("claims: numbers that moved without the bits are told", "[unit]") {
   ClaimRow now = Row();
+  now.numbers["y"] = {1, 0, 2};
+  CHECK(Says(CompareClaims(Row(), now), "y=1[0,2]: measured here, and not in the record"));
+  CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
+  now = Row();
   now.numbers.erase("x@last:2");
   CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
   now = Row();
