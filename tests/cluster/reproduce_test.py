@@ -343,6 +343,28 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.claims.unlink()
         self.assertIn("name the file of claims with --claims", self.reproduce("--list", code=2))
 
+    def test_runs_together_are_not_recorded_against_the_record_of_a_run(self):
+        self.reproduce("tiny", "--record")
+        self.edit("tiny-1", hash="0" * 64)
+        out = self.folder / "out"
+        said = self.reproduce("tiny-all", "--from", out, code=1)
+        self.assertIn("not the records of tiny-1, whose folders have other results", said)
+        self.edit("tiny-all", hash="", evaluation="", numbers="")
+        before = self.rows()
+        said = self.reproduce("tiny", "--from", out, "--record", code=1)
+        self.assertIn("tiny: not the records of tiny-1", said)
+        self.assertEqual(self.rows(), before)
+        self.reproduce("tiny", "--from", out, "--record", "--replace")
+        self.assertIn("3 passed", self.reproduce("tiny", "--from", out, "--strict"))
+
+    def test_an_empty_path_is_no_default(self):
+        self.assertIn("--from is empty", self.reproduce("tiny-1", "--from", "", code=2))
+
+    def test_a_wrong_command_is_named_before_the_first_run(self):
+        self.edit("tiny-2", command=TINY + " --set seed=x")
+        said = self.reproduce("tiny-1", "tiny-2", code=1)
+        self.assertLess(said.index("tiny-2: seed"), said.index("tiny-1: hash"))
+
     def test_runs_of_a_service_are_fetched_and_recorded(self):
         _, address = self.start_meta_learner(self.folder / "state")
         self.start_workers(address, 2)
