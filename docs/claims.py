@@ -185,7 +185,7 @@ def runs_of(name, claims):
 def with_run(name, claims):
     """The claims; where `name` is CLAIM-RUN, that run is a claim of its own among them."""
     claim, _, run = name.rpartition("-")
-    if name in claims or run not in claims.get(claim, ()):
+    if name in claims or run == "all" or run not in claims.get(claim, ()):
         return claims
     return {**claims, name: {run: claims[claim][run]}}
 

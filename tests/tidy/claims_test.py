@@ -64,8 +64,9 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a-3 seg"), "-")
         # Pairs the runs that both have: run 2 alone.
         self.assertEqual(self.shown("a-2 seg less a first"), "+0.25")
-        with self.assertRaisesRegex(claims.Mistake, "no claim 'a-4'"):
-            self.shown("a-4 seg")
+        for name in ("a-4", "a-all"):
+            with self.assertRaisesRegex(claims.Mistake, f"no claim '{name}'"):
+                self.shown(f"{name} seg")
 
     def test_a_difference_is_paired_by_run(self):
         # 0.5 - 3, 0.25 - 0
