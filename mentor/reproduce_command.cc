@@ -40,7 +40,6 @@ struct ReproduceFlags {
   std::string claims;
   std::string out = "reproduced";
   std::string from;
-  std::vector<const CLI::Option*> folders;  // Options with paths.
   double within = 0;
   bool list = false, planned = false, record = false, replace = false, strict = false,
        quiet = false, lifetimes = false;
@@ -139,8 +138,7 @@ void Say(const std::string& name, const ClaimVerdict& verdict) {
 
 // Runs the claim on this machine; an interrupted run resumes.
 absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& device,
-                            const ClaimRow& row) {
-  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfRun(row));
+                            const ClaimRow& row, const v1::ExperimentSpec& spec) {
   if (!flags.quiet) {
     std::printf("%s (%s): %s\n", row.name().c_str(), Cost(row).c_str(),
                 Printable(row.command).c_str());
@@ -186,8 +184,8 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   const std::string others =
       made.other_runs.empty()
           ? ""
-          : absl::StrCat("not the records of ", absl::StrJoin(made.other_runs, ", "),
-                         ", whose folders have other results: record these with --replace first");
+          : absl::StrCat("the folder of ", absl::StrJoin(made.other_runs, ", that of "),
+                         " has another result than the record; record it with --replace first");
   if (!row.recorded() && !others.empty()) return absl::FailedPreconditionError(others);
   if (!row.recorded()) {
     MENTOR_RETURN_IF_ERROR(record());
@@ -217,7 +215,7 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* r
   const bool holds =
       verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict));
   const bool records = flags.record && (flags.replace || holds) && others.empty();
-  if (flags.record && !records)
+  if (flags.record && !records && others.empty())
     verdict.sentences.push_back("It is not recorded: --replace replaces what contradicts it.");
   Say(row.name(), verdict);
   if (records) {
@@ -255,13 +253,23 @@ struct Score {
 
 // Judges each run of the score as soon as its folder is complete. Returns the exit code.
 int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* score) {
-  const std::vector<size_t> chosen(score->runs.begin(), score->runs.end());
+  std::vector<size_t> chosen;
+  std::vector<v1::ExperimentSpec> specs;
+  // A mistake in the last command is not found after days of others, nor does it hold them up.
+  for (const size_t i : std::vector<size_t>(score->runs.begin(), score->runs.end())) {
+    auto spec = SpecOfRun((*rows)[i]);
+    if (!spec.ok()) {
+      score->Add(i, spec.status());
+      continue;
+    }
+    chosen.push_back(i);
+    specs.push_back(*std::move(spec));
+  }
   if (flags.service()) {
     std::vector<ServiceRun> runs;
-    for (const size_t i : chosen) {
-      const ClaimRow& row = (*rows)[i];
-      runs.push_back(
-          {.id = row.name(), .spec = SpecOfRun(row).value(), .out = FolderOf(flags, row)});
+    for (size_t k = 0; k < chosen.size(); ++k) {
+      const ClaimRow& row = (*rows)[chosen[k]];
+      runs.push_back({.id = row.name(), .spec = specs[k], .out = FolderOf(flags, row)});
     }
     return RunOnService(
         flags.connection, runs,
@@ -272,9 +280,10 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
   }
   const auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
-  for (const size_t i : chosen) {
+  for (size_t k = 0; k < chosen.size(); ++k) {
+    const size_t i = chosen[k];
     if (flags.from.empty()) {
-      const auto code = RunHere(flags, *device, (*rows)[i]);
+      const auto code = RunHere(flags, *device, (*rows)[i], specs[k]);
       if (code.ok() && *code == kStopped) {
         std::fprintf(stderr,
                      "interrupted, %zu of %zu runs are compared; the same command continues\n",
@@ -314,14 +323,6 @@ int RunReproduce(const ReproduceFlags& flags) {
                     "give one of them"),
                 kExitUsage);
   }
-  // An unset variable of a shell is no default.
-  for (const CLI::Option* option : flags.folders) {
-    if (option->count() > 0 && option->as<std::string>().empty()) {
-      return Fail(absl::InvalidArgumentError(
-                      absl::StrCat(option->get_name(), " is empty; name a path, or leave it out")),
-                  kExitUsage);
-    }
-  }
   auto rows = ReadClaims(FileOf(flags));
   if (!rows.ok()) return Fail(rows.status(), kExitUsage);
   const auto chosen = Choose(flags, *rows);
@@ -333,10 +334,6 @@ int RunReproduce(const ReproduceFlags& flags) {
   }
   Score score{.flags = flags, .rows = &*rows, .runs = {}, .claims = {}};
   for (const size_t i : *chosen) ((*rows)[i].is_pooled() ? score.claims : score.runs).insert(i);
-  // A mistake in the last command is not found after days of others, nor does it hold them up.
-  for (const size_t run : std::vector<size_t>(score.runs.begin(), score.runs.end())) {
-    if (const auto spec = SpecOfRun((*rows)[run]); !spec.ok()) score.Add(run, spec.status());
-  }
   if (flags.from.empty() && !flags.quiet) Announce(*rows, score.runs);
   if (const int code = RunAll(flags, &*rows, &score); code != kExitOk) return code;
   while (!score.claims.empty()) {
@@ -345,6 +342,28 @@ int RunReproduce(const ReproduceFlags& flags) {
   }
   std::printf("%d passed, %d failed\n", score.held, score.failed);
   return score.failed == 0 ? kExitOk : kExitFailed;
+}
+
+void AddPathFlags(CLI::App* command, ReproduceFlags* flags) {
+  // An unset variable of a shell is no default.
+  const auto named = [](const std::string& path) {
+    return path.empty() ? "is empty; name a path, or leave it out" : std::string();
+  };
+  command
+      ->add_option("--claims", flags->claims,
+                   "File of claims; default: MENTOR_CLAIMS, or the one that comes with Mentor")
+      ->type_name("FILE")
+      ->check(named);
+  command->add_option("--out", flags->out, "Folder for the runs")
+      ->type_name("DIR")
+      ->check(named)
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--from", flags->from,
+          "Run nothing: compare existing run folders, DIR/CLAIM-N, for instance of 'mentor fetch'")
+      ->type_name("DIR")
+      ->check(named);
 }
 
 void AddRecordFlags(CLI::App* command, ReproduceFlags* flags) {
@@ -386,19 +405,7 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
           ->type_name("SECONDS");
   command->add_flag("--planned", flags.planned, "All runs that are not recorded yet")
       ->excludes(within);
-  flags.folders = {
-      command
-          ->add_option("--claims", flags.claims,
-                       "File of claims; default: MENTOR_CLAIMS, or the one that comes with Mentor")
-          ->type_name("FILE"),
-      command->add_option("--out", flags.out, "Folder for the runs")
-          ->type_name("DIR")
-          ->capture_default_str(),
-      command
-          ->add_option("--from", flags.from,
-                       "Run nothing: compare existing run folders, DIR/CLAIM-N, for instance of "
-                       "'mentor fetch'")
-          ->type_name("DIR")};
+  AddPathFlags(command, &flags);
   AddRecordFlags(command, &flags);
   command->add_flag("--strict", flags.strict,
                     "Fail on another hash, even if another version or processor explains it");

@@ -352,6 +352,10 @@ absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& fi
 
 namespace {
 
+bool IsHex(std::string_view text, size_t digits) {
+  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == text.npos;
+}
+
 // Checks the cells of a row but its numbers. The message names the column and the remedy.
 absl::Status CheckCells(const ClaimRow& row) {
   const auto refuse = [](const char* column, const std::string& text, const auto&... expected) {
@@ -379,9 +383,7 @@ absl::Status CheckCells(const ClaimRow& row) {
   }
   for (const auto& [column, hash] :
        {std::pair("hash", &row.hash), std::pair("evaluation", &row.evaluation)}) {
-    if (hash->empty() || (hash->size() == kStateHashDigits &&
-                          hash->find_first_not_of("0123456789abcdef") == hash->npos))
-      continue;
+    if (hash->empty() || IsHex(*hash, kStateHashDigits)) continue;
     return refuse(column, *hash, "all ", kStateHashDigits,
                   " hexadecimal digits of a hash in small letters, or nothing; empty it and record "
                   "the run again, or copy it whole");
@@ -392,8 +394,7 @@ absl::Status CheckCells(const ClaimRow& row) {
     return refuse("version", "", "that of Mentor which made the record");
   if (row.recorded() && (parts.size() != kArithmetic.size() ||
                          !std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
-                           return part.size() == kFingerprintDigits &&
-                                  part.find_first_not_of("0123456789abcdef") == part.npos;
+                           return IsHex(part, kFingerprintDigits);
                          }))) {
     return refuse("fingerprint", row.fingerprint, "three times ", kFingerprintDigits,
                   " hexadecimal digits, parted by '/'; copy it whole, or record the run again");
@@ -500,7 +501,7 @@ absl::Status WriteBeside(const std::filesystem::path& claims, const char* folder
   return WriteFileAtomically(path / name, contents, kReadable);
 }
 
-// What a row measured, and what came out.
+// Equal texts: the same is measured, and the same came out.
 std::string ResultText(const ClaimRow& row) {
   return absl::StrJoin({row.measures, row.version, row.fingerprint, row.hash, row.evaluation,
                         NumbersText(row.numbers)},
@@ -763,11 +764,11 @@ absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimR
     MENTOR_ASSIGN_OR_RETURN(const PooledRun data, ReadPooledRun(runs[i], folders[i], claims));
     any_state = any_state || !data.state_hash.empty();
     made.runs_from_lifetimes += data.from_lifetimes ? 1 : 0;
-    if (runs[i].recorded() &&
-        (runs[i].hash != data.state_hash || runs[i].evaluation != EvaluationHash(data.evaluation)))
+    const std::string lives = EvaluationHash(data.evaluation);
+    if (runs[i].recorded() && (runs[i].hash != data.state_hash || runs[i].evaluation != lives))
       made.other_runs.push_back(runs[i].name());
     state.Update(data.state_hash + "\n");
-    evaluation.Update(EvaluationHash(data.evaluation) + "\n");
+    evaluation.Update(lives + "\n");
     iterations = data.iterations;
     for (report::EvaluationRow one : data.evaluation) {
       one.meta_seed = i;

@@ -348,17 +348,17 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.edit("tiny-1", hash="0" * 64)
         out = self.folder / "out"
         said = self.reproduce("tiny-all", "--from", out, code=1)
-        self.assertIn("not the records of tiny-1, whose folders have other results", said)
+        self.assertIn("the folder of tiny-1 has another result than the record", said)
         self.edit("tiny-all", hash="", evaluation="", numbers="")
         before = self.rows()
         said = self.reproduce("tiny", "--from", out, "--record", code=1)
-        self.assertIn("tiny: not the records of tiny-1", said)
+        self.assertIn("tiny: the folder of tiny-1 has another result", said)
         self.assertEqual(self.rows(), before)
         self.reproduce("tiny", "--from", out, "--record", "--replace")
         self.assertIn("3 passed", self.reproduce("tiny", "--from", out, "--strict"))
 
     def test_an_empty_path_is_no_default(self):
-        self.assertIn("--from is empty", self.reproduce("tiny-1", "--from", "", code=2))
+        self.assertIn("--from: is empty", self.reproduce("tiny-1", "--from", "", code=2))
 
     def test_a_wrong_command_is_named_before_the_first_run(self):
         self.edit("tiny-2", command=TINY + " --set seed=x")
