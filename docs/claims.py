@@ -21,10 +21,11 @@ it is that of all runs together, with its interval. {CLAIM-RUN NUMBER} is that o
     *N         times N
     .Nf        N digits behind the point (default 2)
 
-A place {verdict KIND CLAIM...} says whether what was registered came out (docs/curves.py). In place
-of a number: `hash` (the first 16 digits), `command`, `cost` (CPU seconds of a run, the mean),
-`steps` (environment steps of a run). Where runs are not pooled yet, each has its hash. What is not
-recorded yet is a dash.
+Every run has the numbers `cost` (CPU seconds) and `steps` (environment steps); without further
+words they are means. In place of a number: `hash` (the first 16 digits), `command`. Where runs are
+not pooled yet, each has its hash. What is not recorded yet is a dash.
+
+A place {verdict KIND CLAIM...} says whether what was registered came out (docs/curves.py).
 
 A place {CLAIM NUMBER WORDS less CLAIM NUMBER} is a difference, paired by run: its mean, and its
 interval over the runs that both claims have. Its words are `runs`, `mean`, `t`, `*N` and `.Nf`.
@@ -46,6 +47,7 @@ Standard library only.
 import csv
 import difflib
 import functools
+import io
 import math
 import pathlib
 import random
@@ -66,15 +68,17 @@ PLACE = re.compile(r"\{([^{}]+)\}")
 PASSES = re.compile(r"passes (\S+ \S+(?: less \S+ \S+)?) (>=|<=|within) (-?\d+(?:\.\d+)?)")
 NUMBER = re.compile(r"([^\[\]]+)(?:\[([^,\]]+),([^\]]+)\])?")
 DASH = "-"
+# Numbers of a run that have a column of their own.
+OF_COLUMNS = {"cost": "cpu_seconds", "steps": "env_steps"}
 # The 97.5 % quantile of Student's t, for means of 2, 3, ... 10 values.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 # What is shown of the numbers of the runs; None: value_of() makes it.
 KINDS = {
+    "interval": None,  # Where no kind is named.
     "mean": statistics.fmean,
     "median": statistics.median,
     "low": min,
     "high": max,
-    "interval": None,
     "runs": None,
     "seeds": None,
     "t": None,
@@ -128,8 +132,12 @@ def number_of(text):
 
 
 def numbers_of(row):
-    """NAME=MEAN[LOW,HIGH] as {name: (mean, low, high)}."""
-    numbers = {}
+    """NAME=MEAN[LOW,HIGH] and OF_COLUMNS as {name: (mean, low, high)}."""
+    numbers = {
+        name: (number_of(row[column]), None, None)
+        for name, column in OF_COLUMNS.items()
+        if row[column]
+    }
     for word in row["numbers"].split():
         name, _, text = word.rpartition("=")
         try:
@@ -144,7 +152,7 @@ def check(row):
     """Raises Mistake for cells that are missing, or no numbers where numbers must be."""
     if None in row.values() or None in row:
         raise Mistake("has more or fewer cells than the header")
-    for column in ("cpu_seconds", "env_steps"):
+    for column in OF_COLUMNS.values():
         try:
             number_of(row[column] or 0)
         except ValueError:
@@ -155,20 +163,23 @@ def read(file=None):
     """Claims by name: rows by run. `mentor reproduce --list` checks more. Raises Mistake."""
     claims = {}
     path = file or CLAIMS
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        if missing := set(COLUMNS) - set(table.fieldnames or ()):
-            raise Mistake(f"{path}: has no column '{sorted(missing)[0]}'")
-        for row in table:
-            try:
-                check(row)
-                if row["run"] in claims.get(row["claim"], ()):
-                    raise Mistake("is there twice; remove one")
-                known = {**row, "numbers": numbers_of(row)}
-            except Mistake as mistake:
-                where = f"{path}: claim {row['claim']}, run {row['run']}"
-                raise Mistake(f"{where}: {mistake}") from None
-            claims.setdefault(row["claim"], {})[row["run"]] = known
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistake(f"{path}: {error}") from None
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    if missing := set(COLUMNS) - set(table.fieldnames or ()):
+        raise Mistake(f"{path}: has no column '{sorted(missing)[0]}'")
+    for row in table:
+        try:
+            check(row)
+            if row["run"] in claims.get(row["claim"], ()):
+                raise Mistake("is there twice; remove one")
+            known = {**row, "numbers": numbers_of(row)}
+        except Mistake as mistake:
+            where = f"{path}: claim {row['claim']}, run {row['run']}"
+            raise Mistake(f"{where}: {mistake}") from None
+        claims.setdefault(row["claim"], {})[row["run"]] = known
     return claims
 
 
@@ -207,25 +218,27 @@ def differences(place, claims):
     return [own[run] - other[run] for run in own if run in other], first[2:]
 
 
-def form_of(words):
-    """Digits behind the point, factor, and the words that say neither."""
-    digits, factor, left = 2, 1.0, []
+def form_of(place, words, kinds):
+    """Digits behind the point, factor, and which of the kinds is named: the first, if none is."""
+    digits, factor, named = 2, 1.0, []
     for word in words:
         if re.fullmatch(r"\*\d+(\.\d+)?", word):
             factor = float(word[1:])
         elif re.fullmatch(r"\.\df", word):
             digits = int(word[1])
+        elif word in kinds:
+            named.append(word)
         else:
-            left.append(word)
-    return digits, factor, left
+            raise Mistake(f"{{{place}}}: '{word}' is none of its words: {', '.join(kinds)}")
+    if len(named) > 1:
+        raise Mistake(f"{{{place}}}: {' and '.join(named)} do not go together")
+    return digits, factor, (named or list(kinds))[0]
 
 
 def difference_of(place, claims):
     """The text of a place with `less`."""
     pairs, words = differences(place, claims)
-    digits, factor, kinds = form_of(words)
-    if unknown := set(kinds) - {"runs", "mean", "t"}:
-        raise Mistake(f"{{{place}}}: '{unknown.pop()}' is no word of a difference")
+    digits, factor, kind = form_of(place, words, ("interval", "runs", "mean", "t"))
 
     def text(value):
         shown = f"{value * factor:+.{digits}f}"
@@ -233,11 +246,11 @@ def difference_of(place, claims):
 
     if not pairs:
         return DASH
-    if "runs" in kinds:
+    if kind == "runs":
         return ", ".join(map(text, pairs))
-    if len(pairs) == 1 or "mean" in kinds:
+    if len(pairs) == 1 or kind == "mean":
         return text(statistics.fmean(pairs))
-    ends = student if "t" in kinds else interval
+    ends = student if kind == "t" else interval
     mean, low, high = map(text, (statistics.fmean(pairs), *ends(pairs)))
     return f"{mean} [{low}, {high}]"
 
@@ -341,34 +354,24 @@ def value_of(place, claims):
         return "`" + runs[0]["command"] + "`"
     if number == "hash":
         return hashes_of(whole, made)
-    digits, factor, words = form_of(words)
-    kind, reached = "interval", False
-    for word in words:
-        if word == "of-reached":
-            reached = True
-        elif word in KINDS:
-            kind = word
-        else:
-            raise Mistake(f"{{{place}}}: '{word}' is no word of docs/claims.py")
+    reached = "of-reached" in words
+    kinds = ("mean", *KINDS) if number in OF_COLUMNS else tuple(KINDS)
+    words = [word for word in words if word != "of-reached"]
+    digits, factor, kind = form_of(place, words, dict.fromkeys(kinds))
 
     def text(value):
         shown = f"{value * factor:,.{digits}f}".replace(",", " ")
         return shown.replace("-0." + "0" * digits, "0." + "0" * digits)
 
-    if number in ("cost", "steps"):
-        column = {"cost": "cpu_seconds", "steps": "env_steps"}[number]
-        values = [float(row[column]) for row in made if row[column]]
-        kind = "mean" if kind == "interval" else kind
-    else:
-        for row in made:
-            if number not in row["numbers"]:
-                near = difflib.get_close_matches(number, row["numbers"], n=3, cutoff=0)
-                raise Mistake(
-                    f"{{{place}}}: run {row['run']} of claim '{name}' is recorded, and has no "
-                    f"number '{number}'; of its {len(row['numbers'])} these come nearest: "
-                    f"{', '.join(near) or 'none'}"
-                )
-        values = [row["numbers"][number][0] for row in made]
+    for row in made:
+        if number not in row["numbers"]:
+            near = difflib.get_close_matches(number, row["numbers"], n=3, cutoff=0)
+            raise Mistake(
+                f"{{{place}}}: run {row['run']} of claim '{name}' is recorded, and has no "
+                f"number '{number}'; of its {len(row['numbers'])} these come nearest: "
+                f"{', '.join(near) or 'none'}"
+            )
+    values = [row["numbers"][number][0] for row in made]
     if not values:
         return DASH
     if kind == "interval":

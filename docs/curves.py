@@ -157,10 +157,10 @@ class Recorded:
         """All runs of a claim, and those that have ended."""
         if claim not in self.claims:
             raise claims.Mistake(f"no claim '{claim}'")
-        runs = [row for run, row in self.claims[claim].items() if run != "all"]
+        runs = claims.runs_of(claim, self.claims)
         if not runs:
             raise claims.Mistake(f"claim {claim} has no runs; plan them in the file of claims")
-        return runs, [row for row in runs if row["hash"]]
+        return runs, [row for row in runs if claims.result_of(row)]
 
     def finals(self, claim):
         """The final returns of the runs that have ended."""

@@ -55,6 +55,8 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a first median of-reached *32 .0f"), "96")
         self.assertEqual(self.shown("a cost .0f"), "20")
         self.assertEqual(self.shown("a steps .0f"), "100")
+        self.assertEqual(self.shown("a cost runs .0f"), "10, 30, -")
+        self.assertEqual(self.shown("b cost"), "-")
         self.assertEqual(self.shown("a hash"), "`0123456789abcdef`")
         self.assertEqual(self.shown("a command"), "`mentor run x`")
 
@@ -76,7 +78,8 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a seg less b seg"), "-")
         self.assertEqual(self.shown("a seg mean *10 .1f less a first"), "-11.2")
         self.assertEqual(self.shown("a seg .3f less a seg"), "0.000 [0.000, 0.000]")
-        with self.assertRaisesRegex(claims.Mistake, "'often' is no word of a difference"):
+        self.assertEqual(self.shown("half2 cost runs .0f less a first"), "+7, +10")
+        with self.assertRaisesRegex(claims.Mistake, "'often' is none of its words: .* runs"):
             self.shown("a seg often less a first")
         with self.assertRaisesRegex(claims.Mistake, "no claim 'c'"):
             self.shown("a seg less c seg")
@@ -105,6 +108,7 @@ class ClaimsTest(unittest.TestCase):
             ("half2 seg less half2 seg within 0", "**yes**"),
             ("half2 seg less low seg within 0.2", "**no**"),
             ("a seg >= 0.1", "not ended (2 of 3 runs)"),
+            ("half2 cost <= 20", "**yes**"),
             ("half2 seg less b seg >= 0", "not ended (0 of 2 runs)"),
         ):
             self.assertEqual(self.shown(f"passes {place}"), text, place)
@@ -145,6 +149,13 @@ class ClaimsTest(unittest.TestCase):
             self.file.write_text(rows, encoding="utf-8")
             with self.assertRaisesRegex(claims.Mistake, words):
                 claims.read(self.file)
+        self.file.write_bytes(b"\xff")
+        for file, words in (
+            (self.file, "can't decode"),
+            (self.file.with_name("none.csv"), "No such file"),
+        ):
+            with self.assertRaisesRegex(claims.Mistake, f"{file.name}: .*{words}"):
+                claims.read(file)
         self.file.write_text("\ufeff" + HEADER + ROWS, encoding="utf-8")
         self.assertEqual(list(claims.read(self.file)), list(self.claims))
 
@@ -158,14 +169,15 @@ class ClaimsTest(unittest.TestCase):
             ("a", "with a number"),
             (
                 "a set",
-                "run 1 of claim 'a' is recorded, and has no number 'set'; of its 2 .*: seg, first",
+                "run 1 of claim 'a' is recorded, and has no number 'set'; of its 4 .*: seg, cost, steps",
             ),
             # A mean over fewer runs than recorded would be another number.
             ("half test.seg mean", "run 2 of claim 'half' .* no number 'test.seg'; .*: train.seg"),
-            ("a seg often", "'often' is no word"),
+            ("a seg often", "'often' is none of its words"),
+            ("a seg mean runs", "mean and runs do not go together"),
             # Also before anything is recorded.
-            ("b seg often", "'often' is no word"),
-            ("a seg *x", r"'\*x' is no word"),
+            ("b seg often", "'often' is none of its words"),
+            ("a seg *x", r"'\*x' is none of its words"),
         ):
             with self.assertRaisesRegex(claims.Mistake, words):
                 self.shown(place)
