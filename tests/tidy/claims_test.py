@@ -169,7 +169,8 @@ class ClaimsTest(unittest.TestCase):
             ("a", "with a number"),
             (
                 "a set",
-                "run 1 of claim 'a' is recorded, and has no number 'set'; of its 4 .*: seg, cost, steps",
+                "run 1 of claim 'a' is recorded, and has no number 'set'; of its 4 .*: seg, cost, "
+                "steps",
             ),
             # A mean over fewer runs than recorded would be another number.
             ("half test.seg mean", "run 2 of claim 'half' .* no number 'test.seg'; .*: train.seg"),
