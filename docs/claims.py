@@ -74,11 +74,11 @@ OF_COLUMNS = {"cost": "cpu_seconds", "steps": "env_steps"}
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 # What is shown of the numbers of the runs; None: value_of() makes it.
 KINDS = {
-    "interval": None,  # Where no kind is named.
     "mean": statistics.fmean,
     "median": statistics.median,
     "low": min,
     "high": max,
+    "interval": None,
     "runs": None,
     "seeds": None,
     "t": None,
@@ -133,11 +133,13 @@ def number_of(text):
 
 def numbers_of(row):
     """NAME=MEAN[LOW,HIGH] and OF_COLUMNS as {name: (mean, low, high)}."""
-    numbers = {
-        name: (number_of(row[column]), None, None)
-        for name, column in OF_COLUMNS.items()
-        if row[column]
-    }
+    numbers = {}
+    for name, column in OF_COLUMNS.items():
+        try:
+            if row[column]:
+                numbers[name] = (number_of(row[column]), None, None)
+        except ValueError:
+            raise Mistake(f"{column} is '{row[column]}', no number") from None
     for word in row["numbers"].split():
         name, _, text = word.rpartition("=")
         try:
@@ -148,17 +150,6 @@ def numbers_of(row):
     return numbers
 
 
-def check(row):
-    """Raises Mistake for cells that are missing, or no numbers where numbers must be."""
-    if None in row.values() or None in row:
-        raise Mistake("has more or fewer cells than the header")
-    for column in OF_COLUMNS.values():
-        try:
-            number_of(row[column] or 0)
-        except ValueError:
-            raise Mistake(f"{column} is '{row[column]}', no number") from None
-
-
 def read(file=None):
     """Claims by name: rows by run. `mentor reproduce --list` checks more. Raises Mistake."""
     claims = {}
@@ -166,13 +157,14 @@ def read(file=None):
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise Mistake(f"{path}: {error}") from None
+        raise Mistake(f"cannot read {path}: {error}") from None
     table = csv.DictReader(io.StringIO(text, newline=""))
     if missing := set(COLUMNS) - set(table.fieldnames or ()):
         raise Mistake(f"{path}: has no column '{sorted(missing)[0]}'")
     for row in table:
         try:
-            check(row)
+            if None in row.values() or None in row:
+                raise Mistake("has more or fewer cells than the header")
             if row["run"] in claims.get(row["claim"], ()):
                 raise Mistake("is there twice; remove one")
             known = {**row, "numbers": numbers_of(row)}
@@ -218,8 +210,8 @@ def differences(place, claims):
     return [own[run] - other[run] for run in own if run in other], first[2:]
 
 
-def form_of(place, words, kinds):
-    """Digits behind the point, factor, and which of the kinds is named: the first, if none is."""
+def form_of(place, words, kinds, default):
+    """Digits behind the point, factor, and the kind that is named, or the default."""
     digits, factor, named = 2, 1.0, []
     for word in words:
         if re.fullmatch(r"\*\d+(\.\d+)?", word):
@@ -229,16 +221,16 @@ def form_of(place, words, kinds):
         elif word in kinds:
             named.append(word)
         else:
-            raise Mistake(f"{{{place}}}: '{word}' is none of its words: {', '.join(kinds)}")
+            raise Mistake(f"{{{place}}}: '{word}' is no word here; docs/claims.py has all")
     if len(named) > 1:
         raise Mistake(f"{{{place}}}: {' and '.join(named)} do not go together")
-    return digits, factor, (named or list(kinds))[0]
+    return digits, factor, (named or [default])[0]
 
 
 def difference_of(place, claims):
     """The text of a place with `less`."""
     pairs, words = differences(place, claims)
-    digits, factor, kind = form_of(place, words, ("interval", "runs", "mean", "t"))
+    digits, factor, kind = form_of(place, words, ("runs", "mean", "t"), "interval")
 
     def text(value):
         shown = f"{value * factor:+.{digits}f}"
@@ -355,9 +347,9 @@ def value_of(place, claims):
     if number == "hash":
         return hashes_of(whole, made)
     reached = "of-reached" in words
-    kinds = ("mean", *KINDS) if number in OF_COLUMNS else tuple(KINDS)
     words = [word for word in words if word != "of-reached"]
-    digits, factor, kind = form_of(place, words, dict.fromkeys(kinds))
+    default = "mean" if number in OF_COLUMNS else "interval"
+    digits, factor, kind = form_of(place, words, KINDS, default)
 
     def text(value):
         shown = f"{value * factor:,.{digits}f}".replace(",", " ")

@@ -405,9 +405,7 @@ def main():
     except claims.Mistake as mistake:
         sys.exit(f"curves.py: {mistake}")
     except FileNotFoundError as error:
-        sys.exit(
-            f"curves.py: {error}; --claims is a file, --out a folder; gnuplot is in gnuplot-nox"
-        )
+        sys.exit(f"curves.py: {error}; gnuplot is in gnuplot-nox")
     except subprocess.CalledProcessError as error:
         sys.exit(f"curves.py: gnuplot failed: {error.stderr}")
     if recorded.missing:
