@@ -32,6 +32,8 @@ import claims
 RETURNS = ("shaped_return", "episode_return_mean")
 SIZE = "size of the reward"  # sqrt(mean^2 + deviation^2) of an outer update
 SUCCESS = "success after two updates"
+# The rule meta_gradient has three outer updates in a generation: agents act in the third after two.
+UPDATES_IN_GENERATION = 3
 COLOURS = ("#009e73", "#0072b2", "#b8639a", "#e69f00", "#d55e00")  # of mentor/report/theme.cc
 INK, MUTED, GRID = "#1f2933", "#66727f", "#dfe4e9"
 PANEL_WIDTH, PANEL_HEIGHT = 380, 400
@@ -142,6 +144,21 @@ FIGURES = {
         window=20 * 180000,
         shown=SUCCESS,
     ),
+    "black_box_or_meta_gradient": Figure(
+        [
+            Panel(
+                f"door-close, meta-seed {seed}",
+                {
+                    "meta-gradient": f"door-close-meta-gradient-{seed}",
+                    "black box": f"door-close-reward-best-{seed}",
+                },
+            )
+            for seed in (1, 2, 3)
+        ],
+        steps=2880000,
+        window=3 * 180000,
+        shown=SUCCESS,
+    ),
 }
 
 
@@ -154,10 +171,11 @@ class Recorded:
         self.missing = []
 
     def runs(self, claim):
-        """All runs of a claim, and those that have ended."""
-        if claim not in self.claims:
+        """All runs of a claim, or the run CLAIM-RUN alone, and those that have ended."""
+        known = claims.with_run(claim, self.claims)
+        if claim not in known:
             raise claims.Mistake(f"no claim '{claim}'")
-        runs = claims.runs_of(claim, self.claims)
+        runs = claims.runs_of(claim, known)
         if not runs:
             raise claims.Mistake(f"claim {claim} has no runs; plan them in the file of claims")
         return runs, [row for row in runs if claims.result_of(row)]
@@ -183,7 +201,7 @@ class Recorded:
         """[(steps, value), ...] of each run that has ended. Remembers runs that have no curve."""
         curves = []
         for row in self.runs(claim)[1]:
-            path = self.folder / f"{claim}-{row['run']}.csv"
+            path = self.folder / f"{row['claim']}-{row['run']}.csv"
             if not path.exists():
                 self.missing.append(path.stem)
                 continue
@@ -191,6 +209,9 @@ class Recorded:
                 lines = list(csv.DictReader(file))
             if not lines or lines[-1].get("env_steps") != row["env_steps"]:
                 raise claims.Mistake(f"{path} is the curve of another run; record the run again")
+            if shown == SUCCESS and "meta_gradient" in row["command"]:
+                thirds = lines[UPDATES_IN_GENERATION - 1 :: UPDATES_IN_GENERATION]
+                lines = [{**line, "seg2": line.get("success")} for line in thirds]
             try:
                 curve = [(int(line["env_steps"]), value_of(line, shown)) for line in lines]
             except (KeyError, StopIteration, TypeError, ValueError):
@@ -289,8 +310,9 @@ def script_of(name, figure, recorded):
             curves = recorded.curves(claim, figure.shown)
             every = len(recorded.runs(claim)[0])
             seeds = f"{every}" if len(curves) == every else f"{len(curves)} of {every}"
+            seeds += " seed" if seeds == "1" else " seeds"
             colour = f"linecolor rgb '{COLOURS[a]}'"
-            line = f"with lines linewidth 2 {colour} title {quoted(f'{label} ({seeds} seeds)')}"
+            line = f"with lines linewidth 2 {colour} title {quoted(f'{label} ({seeds})')}"
             if not curves:
                 parts.append(f"NaN {line}")  # The legend still names the arm.
                 continue
@@ -383,8 +405,29 @@ def order(recorded, *arms):
     return None, "; ".join(said) or "no arm is above another"
 
 
+def same_steps(recorded, claim, other):
+    """Success after two updates in the last updates of meta-training, less the other's so early."""
+    window = FIGURES["black_box_or_meta_gradient"].window
+    pairs = [recorded.whole_curves(name, SUCCESS) for name in (claim, other)]
+    ends = []
+    for curve, others in zip(*pairs, strict=True):
+        end = curve[-1][0]
+        ends.append([smooth(one, window)[end] for one in (curve, others)])
+    gains = [one - two for one, two in ends]
+    low, high = claims.interval(gains)
+    each = [", ".join(f"{value:.2f}" for value in arm) for arm in zip(*ends, strict=True)]
+    gain = f"{statistics.fmean(gains):+.2f} [{low:+.2f}, {high:+.2f}]"
+    return None, f"{each[0]}; {each[1]}; difference {gain}"
+
+
 # What docs/experiments.md registers. Each gives (yes or no, words); None: no threshold was set.
-VERDICTS = {"learned": learned, "not-below": not_below, "grows": grows, "order": order}
+VERDICTS = {
+    "learned": learned,
+    "not-below": not_below,
+    "grows": grows,
+    "order": order,
+    "same-steps": same_steps,
+}
 
 
 def main():

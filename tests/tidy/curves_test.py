@@ -115,6 +115,22 @@ class CurvesTest(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "stn-terms-all-1.csv is the curve of another run"):
             self.main("stn_terms")
 
+    def test_a_meta_gradient_is_shown_where_its_agents_had_two_updates(self):
+        black_box = [(180000 * n, 0, 0.1 * n) for n in range(1, 17)]
+        # In each generation: no update, one, two.
+        gradient = [(60000 * n, (0, 0.5, 0.02 * n)[(n - 1) % 3]) for n in range(1, 49)]
+        self.record("one", 1, 1, black_box, "seg1,seg2")
+        self.record("other", 1, 1, gradient, "success")
+        text = self.file.read_text(encoding="utf-8")
+        text = text.replace("other,1,8,mentor run x", "other,1,8,mentor run ml1_meta_gradient")
+        self.file.write_text(text, encoding="utf-8")
+        curve = curves.Recorded(self.file).curves("other-1", curves.SUCCESS)[0]
+        self.assertEqual(len(curve), 16)
+        self.assertEqual(curve[0], (180000, 0.06))
+        # The last three generations, and the same three updates of the black box.
+        said = self.said("same-steps", "other", "one")
+        self.assertEqual(said, "0.90; 1.50; difference -0.60 [-0.60, -0.60]")
+
     def test_odd_claims_and_curves_are_named(self):
         arms = list(curves.FIGURES["stn_terms"].panels[0].arms.values())
         for arm in arms[:2]:
