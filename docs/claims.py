@@ -57,6 +57,7 @@ import statistics
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "docs" / "data" / "claims.csv"
 PAPER = CLAIMS.with_name("paper_figures.csv")
+PAPER_KEY = ("figure", "benchmark", "split", "method")
 BEGIN = "<!-- claims\n"
 END = "<!-- end of claims -->\n"
 BLOCK = re.compile(f"{BEGIN}(.*?)-->\n(.*?){END}", re.DOTALL)
@@ -150,18 +151,23 @@ def numbers_of(row):
     return numbers
 
 
+def table_of(path, columns):
+    """The rows of a CSV file, without lines that begin with #. Raises Mistake."""
+    try:
+        lines = io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistake(f"cannot read {path}: {error}") from None
+    table = csv.DictReader(line for line in lines if not line.startswith("#"))
+    if missing := set(columns) - set(table.fieldnames or ()):
+        raise Mistake(f"{path}: has no column '{sorted(missing)[0]}'")
+    return table
+
+
 def read(file=None):
     """Claims by name: rows by run. `mentor reproduce --list` checks more. Raises Mistake."""
     claims = {}
     path = file or CLAIMS
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Mistake(f"cannot read {path}: {error}") from None
-    table = csv.DictReader(io.StringIO(text, newline=""))
-    if missing := set(COLUMNS) - set(table.fieldnames or ()):
-        raise Mistake(f"{path}: has no column '{sorted(missing)[0]}'")
-    for row in table:
+    for row in table_of(path, COLUMNS):
         try:
             if None in row.values() or None in row:
                 raise Mistake("has more or fewer cells than the header")
@@ -249,12 +255,16 @@ def difference_of(place, claims):
 
 @functools.cache
 def paper(file=PAPER):
-    """The paper's numbers: by (figure, benchmark, split, method), then by episode."""
+    """The paper's numbers: by (figure, benchmark, split, method), then by episode. Raises
+    Mistake."""
     read = {}
-    with file.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(line for line in lines if not line.startswith("#")):
-            key = (row["figure"], row["benchmark"], row["split"], row["method"])
-            read.setdefault(key, {})[row["episode"]] = float(row["success"])
+    for row in table_of(file, (*PAPER_KEY, "episode", "success")):
+        try:
+            success = number_of(row["success"])
+        except (TypeError, ValueError):
+            raise Mistake(f"{file}: success is '{row['success']}', no number") from None
+        key = tuple(row[column] for column in PAPER_KEY)
+        read.setdefault(key, {})[row["episode"]] = success
     return read
 
 

@@ -314,6 +314,7 @@ def main():
     arguments = parser.parse_args()
     try:
         known = claims.read(arguments.claims)
+        published = claims.paper(arguments.published)
     except claims.Mistake as mistake:
         sys.exit(f"campaign_figures.py: {mistake}")
 
@@ -334,7 +335,6 @@ def main():
     def save(figure, name):
         figure.savefig(arguments.out / f"{name}.svg", metadata={"Date": None})
 
-    published = claims.paper(arguments.published)
     for name, panels in PANELS.items():
         if not any(known.get(arm.claim) for panel in panels for arm in panel.arms):
             print(f"{name}.svg is left out: no claim of it is planned", file=sys.stderr)

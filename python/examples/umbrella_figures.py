@@ -43,7 +43,10 @@ ARMS = {"metairn-plain": "task's reward alone", "metairn": "and learned reward"}
 
 def success_of(run):
     """Success by outer update."""
-    with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
+    path = run / "metrics.csv"
+    if not path.exists():
+        sys.exit(f"{path} is missing: `mentor reproduce {run.name}` makes the run")
+    with path.open(newline="", encoding="utf-8") as file:
         return np.array([float(row["success"]) for row in csv.DictReader(file)])
 
 
@@ -93,6 +96,9 @@ def read_runs(folder):
         if len({frozenset(arms.get(arm, ())) for arm in ARMS}) > 1:
             seeds = {arm: sorted(arms.get(arm, ())) for arm in ARMS}
             sys.exit(f"{folder}: length {length} has the seeds {seeds}; run the missing ones")
+        updates = {f"{arm}-{length}-{n}": len(arms[arm][n]) for arm in ARMS for n in arms[arm]}
+        if short := [run for run, made in updates.items() if made < max(updates.values())]:
+            sys.exit(f"{folder}: not ended: `mentor reproduce {' '.join(short)}` continues")
     return dict(sorted(runs.items()))
 
 
@@ -216,7 +222,7 @@ def main():
     arguments = parser.parse_args()
     if not shutil.which("mentor"):
         parser.error("the program mentor is not on the PATH: add the folder that has it")
-    runs = read_runs(arguments.runs)
+    runs = read_runs(arguments.runs) if arguments.runs.is_dir() else None
     if not runs:
         parser.error(
             f"--runs: {arguments.runs} has no runs; `mentor reproduce metairn-2` makes some"

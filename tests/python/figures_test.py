@@ -68,6 +68,13 @@ class UmbrellaTest(ClusterTest):
         _, _, _, right, wrong = signal[1].split(",")
         self.assertNotEqual(right, wrong)
         self.assertIn(b"after update 120", (out / "attention.svg").read_bytes())
+        metrics = runs / "metairn-plain-2-1" / "metrics.csv"
+        metrics.write_text("\n".join(metrics.read_text().splitlines()[:-1]) + "\n")
+        done = draw()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not ended: `mentor reproduce metairn-plain-2-1`", done.stderr)
+        metrics.unlink()
+        self.assertIn("metrics.csv is missing", draw().stderr)
         shutil.rmtree(runs / "metairn-plain-2-1")
         done = draw()
         self.assertEqual(done.returncode, 1)

@@ -159,6 +159,21 @@ class ClaimsTest(unittest.TestCase):
         self.file.write_text("\ufeff" + HEADER + ROWS, encoding="utf-8")
         self.assertEqual(list(claims.read(self.file)), list(self.claims))
 
+    def test_a_damaged_file_of_the_papers_numbers_is_told(self):
+        header = "figure,benchmark,split,method,episode,success\n"
+        for text, words in (
+            ("1,ml1 reach,test,PPO,1,0.5\n", "has no column 'benchmark'"),
+            (header + "1,ml1 reach,test,PPO,1,some\n", "success is 'some', no number"),
+            (header + "1,ml1 reach,test,PPO\n", "success is 'None', no number"),
+        ):
+            self.file.write_text(text, encoding="utf-8")
+            with self.assertRaisesRegex(claims.Mistake, words):
+                claims.paper(self.file)
+        with self.assertRaisesRegex(claims.Mistake, "none.csv"):
+            claims.paper(self.file.with_name("none.csv"))
+        self.file.write_text("# source\n" + header + "1,a,b,c,4,0.5\n", encoding="utf-8")
+        self.assertEqual(claims.paper(self.file), {("1", "a", "b", "c"): {"4": 0.5}})
+
     def test_what_is_not_recorded_is_a_dash(self):
         self.assertEqual(self.shown("b seg"), "-")
         self.assertEqual(self.shown("b hash"), "-")
