@@ -336,7 +336,7 @@ def campaign(rows, claims):
 
 def hashes_of(whole, made):
     """The hash of all runs together; while these are not pooled, that of each."""
-    rows = [whole] if result_of(whole) else made
+    rows = [whole] if whole and result_of(whole) else made
     return ", ".join(f"`{result_of(row)[:16]}`" for row in rows) or DASH
 
 
@@ -349,7 +349,8 @@ def value_of(place, claims):
     runs = runs_of(name, claims)
     if not runs:
         raise Mistake(f"{{{place}}}: claim '{name}' has no runs in {CLAIMS.name}; plan them there")
-    whole = claims[name].get("all", runs[0])
+    # Several runs without a line of all are not pooled.
+    whole = claims[name].get("all") or (runs[0] if len(runs) == 1 else None)
     made = [row for row in runs if result_of(row)]
     number, words = words[0], words[1:]
     if number == "command":
@@ -377,8 +378,9 @@ def value_of(place, claims):
     if not values:
         return DASH
     if kind == "interval":
-        if whole["numbers"].get(number) and whole["numbers"][number][1] is not None:
-            return "{} [{}, {}]".format(*(text(part) for part in whole["numbers"][number]))
+        pooled = whole and whole["numbers"].get(number)
+        if pooled and pooled[1] is not None:
+            return "{} [{}, {}]".format(*(text(part) for part in pooled))
         kind = "mean" if len(values) == len(runs) == 1 else "runs"
     if kind == "reached":
         return str(sum(value > 0 for value in values))

@@ -54,6 +54,7 @@ class Figure:
     steps: int  # The end of the axis.
     window: int  # Environment steps of the running mean, which are those of the final return.
     shown: str = "return"
+    highest: float = 0  # The end of the vertical axes, where they are alike.
 
 
 def delayed(name):
@@ -158,6 +159,7 @@ FIGURES = {
         steps=2880000,
         window=3 * 180000,
         shown=SUCCESS,
+        highest=0.8,
     ),
 }
 
@@ -310,9 +312,10 @@ def script_of(name, figure, recorded):
             curves = recorded.curves(claim, figure.shown)
             every = len(recorded.runs(claim)[0])
             seeds = f"{every}" if len(curves) == every else f"{len(curves)} of {every}"
-            seeds += " seed" if seeds == "1" else " seeds"
+            if claim in recorded.claims:  # Else it is one run.
+                label += f" ({seeds} seeds)"
             colour = f"linecolor rgb '{COLOURS[a]}'"
-            line = f"with lines linewidth 2 {colour} title {quoted(f'{label} ({seeds})')}"
+            line = f"with lines linewidth 2 {colour} title {quoted(label)}"
             if not curves:
                 parts.append(f"NaN {line}")  # The legend still names the arm.
                 continue
@@ -330,7 +333,8 @@ def script_of(name, figure, recorded):
         plots.append(f"set title {quoted(panel.title)}")
         plots.append(f"set xrange [0:{steps / 1e6:.6g}]")
         plots.append(f"set xtics {next(tic for most, tic in TICS if steps < most)}")
-        plots.append("set yrange [0:1]" if empty else "set yrange [*:*]")
+        highest = figure.highest or (1 if empty else 0)
+        plots.append(f"set yrange [0:{highest}]" if highest else "set yrange [*:*]")
         plots.append("plot " + ", ".join(parts))
     yield f"set multiplot layout 1,{len(figure.panels)}"
     yield from plots
@@ -405,19 +409,21 @@ def order(recorded, *arms):
     return None, "; ".join(said) or "no arm is above another"
 
 
-def same_steps(recorded, claim, other):
-    """Success after two updates in the last updates of meta-training, less the other's so early."""
+def by_steps_of(recorded, claim, other):
+    """Success after two updates in meta-training when it had as many steps as the other has."""
     window = FIGURES["black_box_or_meta_gradient"].window
     pairs = [recorded.whole_curves(name, SUCCESS) for name in (claim, other)]
-    ends = []
-    for curve, others in zip(*pairs, strict=True):
-        end = curve[-1][0]
-        ends.append([smooth(one, window)[end] for one in (curve, others)])
-    gains = [one - two for one, two in ends]
-    low, high = claims.interval(gains)
-    each = [", ".join(f"{value:.2f}" for value in arm) for arm in zip(*ends, strict=True)]
-    gain = f"{statistics.fmean(gains):+.2f} [{low:+.2f}, {high:+.2f}]"
-    return None, f"{each[0]}; {each[1]}; difference {gain}"
+    return [smooth(curve, window)[end[-1][0]] for curve, end in zip(*pairs, strict=True)]
+
+
+def early(recorded, claim, other):
+    return None, ", ".join(f"{value:.2f}" for value in by_steps_of(recorded, claim, other))
+
+
+def early_gain(recorded, claim, other):
+    """The success of a claim in the end, less that of the other after as many steps."""
+    ends = by_steps_of(recorded, claim, claim), by_steps_of(recorded, other, claim)
+    return None, ", ".join(f"{one - two:+.2f}" for one, two in zip(*ends, strict=True))
 
 
 # What docs/experiments.md registers. Each gives (yes or no, words); None: no threshold was set.
@@ -426,7 +432,8 @@ VERDICTS = {
     "not-below": not_below,
     "grows": grows,
     "order": order,
-    "same-steps": same_steps,
+    "early": early,
+    "early-gain": early_gain,
 }
 
 

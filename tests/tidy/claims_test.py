@@ -23,6 +23,8 @@ ROWS = (
     "b,1,1,mentor run w,,,,,,,,,\n"
     'half2,1,2,mentor run x,,v,p,f,10,100,abc,e,"seg=0.5 first=0"\n'
     'half2,2,2,mentor run y,,v,p,f,10,100,abd,e,"seg=0.3 first=1"\n'
+    'apart,1,2,mentor run x,,v,p,f,10,100,abc,e,"seg=0.5[0.4,0.6]"\n'
+    'apart,2,2,mentor run y,,v,p,f,10,100,abd,e,"seg=0.3[0.2,0.4]"\n'
     'low,1,2,mentor run x,,v,p,f,10,100,abc,e,"seg=0.2 first=0.1"\n'
     'low,2,2,mentor run y,,v,p,f,10,100,abd,e,"seg=0.1 first=0.2"\n'
     'half,1,1,mentor run x,,v,p,f,10,100,abc,e,"test.seg=0.5"\n'
@@ -45,6 +47,9 @@ class ClaimsTest(unittest.TestCase):
     def test_places_have_the_numbers_of_their_claims(self):
         self.assertEqual(self.shown("a seg"), "0.38 [0.20, 0.60]")
         self.assertEqual(self.shown("a seg runs"), "0.50, 0.25, -")
+        # Without a line of all, no run stands for the others.
+        self.assertEqual(self.shown("apart seg"), "0.50, 0.30")
+        self.assertEqual(self.shown("apart hash"), "`abc`, `abd`")
         self.assertEqual(self.shown("a seg seeds"), "0.38 [0.25, 0.50] (2 of 3 seeds)")
         # 0.375, and 12.706 * 0.125 on both sides.
         self.assertEqual(self.shown("a seg t"), "0.38 [-1.21, 1.96] (2 of 3 seeds)")

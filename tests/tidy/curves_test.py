@@ -128,8 +128,11 @@ class CurvesTest(unittest.TestCase):
         self.assertEqual(len(curve), 16)
         self.assertEqual(curve[0], (180000, 0.06))
         # The last three generations, and the same three updates of the black box.
-        said = self.said("same-steps", "other", "one")
-        self.assertEqual(said, "0.90; 1.50; difference -0.60 [-0.60, -0.60]")
+        self.assertEqual(self.said("early", "other", "other"), "0.90")
+        self.assertEqual(self.said("early-gain", "other", "one"), "-0.60")
+        black_box += [(180000 * 17, 0, 1)]
+        self.record("longer", 1, 1, black_box, "seg1,seg2")
+        self.assertEqual(self.said("early", "longer", "other"), "1.50")
 
     def test_odd_claims_and_curves_are_named(self):
         arms = list(curves.FIGURES["stn_terms"].panels[0].arms.values())
