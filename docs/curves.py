@@ -16,7 +16,6 @@ Needs gnuplot; else standard library only.
 """
 
 import argparse
-import csv
 import dataclasses
 import inspect
 import math
@@ -207,8 +206,7 @@ class Recorded:
             if not path.exists():
                 self.missing.append(path.stem)
                 continue
-            with path.open(encoding="utf-8", newline="") as file:
-                lines = list(csv.DictReader(file))
+            lines = list(claims.table_of(path, ()))
             if not lines or lines[-1].get("env_steps") != row["env_steps"]:
                 raise claims.Mistake(f"{path} is the curve of another run; record the run again")
             if shown == SUCCESS and "meta_gradient" in row["command"]:
@@ -410,13 +408,21 @@ def order(recorded, *arms):
 
 
 def by_steps_of(recorded, claim, other):
-    """Success after two updates in meta-training when it had as many steps as the other has."""
+    """Success after two updates in meta-training when it had as many steps as the other has, by
+    seed."""
     window = FIGURES["black_box_or_meta_gradient"].window
     pairs = [recorded.whole_curves(name, SUCCESS) for name in (claim, other)]
-    return [smooth(curve, window)[end[-1][0]] for curve, end in zip(*pairs, strict=True)]
+    try:
+        return [smooth(curve, window)[end[-1][0]] for curve, end in zip(*pairs, strict=True)]
+    except (KeyError, ValueError):
+        raise claims.Mistake(
+            f"claims {claim} and {other} must have as many runs, and {claim} the last steps of "
+            f"{other} in each"
+        ) from None
 
 
 def early(recorded, claim, other):
+    """The success of a claim when it had as many steps as the other has in the end."""
     return None, ", ".join(f"{value:.2f}" for value in by_steps_of(recorded, claim, other))
 
 

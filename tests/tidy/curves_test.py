@@ -133,6 +133,14 @@ class CurvesTest(unittest.TestCase):
         black_box += [(180000 * 17, 0, 1)]
         self.record("longer", 1, 1, black_box, "seg1,seg2")
         self.assertEqual(self.said("early", "longer", "other"), "1.50")
+        with self.assertRaisesRegex(claims.Mistake, "other the last steps of longer"):
+            self.said("early", "other", "longer")
+        self.record("longer", 2, 1, black_box, "seg1,seg2")
+        with self.assertRaisesRegex(claims.Mistake, "must have as many runs"):
+            self.said("early", "longer", "other")
+        (self.folder / "curves" / "one-1.csv").write_bytes(b"\xff")
+        with self.assertRaisesRegex(claims.Mistake, "one-1.csv: .*decode"):
+            self.said("early", "one", "one")
 
     def test_odd_claims_and_curves_are_named(self):
         arms = list(curves.FIGURES["stn_terms"].panels[0].arms.values())
