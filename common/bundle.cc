@@ -316,8 +316,7 @@ uint64_t BundleManifest::disk_bytes() const {
 }
 
 bool IsBundleDigest(std::string_view digest) {
-  return digest.size() == kDigestDigits &&
-         digest.find_first_not_of("0123456789abcdef") == digest.npos;
+  return digest.size() == kDigestDigits && IsHex(digest);
 }
 
 std::string BundleName(std::string_view digest) {

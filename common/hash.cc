@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include <absl/strings/escaping.h>
 #include <openssl/evp.h>
 
 #include "common/check.h"
@@ -47,14 +48,11 @@ std::string Sha256Hex(std::string_view bytes) {
 }
 
 std::string ToHex(std::string_view bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(2 * bytes.size());
-  for (const unsigned char byte : bytes) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
+  return absl::BytesToHexString({bytes.data(), bytes.size()});
+}
+
+bool IsHex(std::string_view text) {
+  return text.find_first_not_of("0123456789abcdef") == text.npos;
 }
 
 namespace {

@@ -28,6 +28,7 @@ class Sha256 {
 
 std::string Sha256Hex(std::string_view bytes);
 std::string ToHex(std::string_view bytes);  // Lower case.
+bool IsHex(std::string_view text);          // Lower case, any length.
 
 // Castagnoli's polynomial (RFC 3720). `crc` continues an earlier result: Crc32c(b, Crc32c(a)) ==
 // Crc32c(ab).

@@ -12,6 +12,7 @@
 #include <openssl/sha.h>
 
 #include "common/check.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/known_peers.h"
@@ -35,13 +36,7 @@ std::array<unsigned char, 32> Sha256(std::string_view text) {
 }
 
 std::string Hex(const unsigned char* bytes, size_t size) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (size_t i = 0; i < size; ++i) {
-    text += kDigits[bytes[i] >> 4];
-    text += kDigits[bytes[i] & 15];
-  }
-  return text;
+  return ToHex({reinterpret_cast<const char*>(bytes), size});
 }
 
 bool FromHex(std::string_view text, std::array<unsigned char, 32>* bytes) {

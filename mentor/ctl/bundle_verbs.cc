@@ -45,8 +45,7 @@ absl::StatusOr<std::string> ResourceOf(Client* client, const std::string& given)
   for (const std::string_view prefix : {std::string_view("sha256:"), kBundlesPrefix}) {
     if (digits.starts_with(prefix)) digits.remove_prefix(prefix.size());
   }
-  if (digits.size() < kPrefixDigitsMin ||
-      digits.find_first_not_of("0123456789abcdef") != digits.npos) {
+  if (digits.size() < kPrefixDigitsMin || !IsHex(digits)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("bundle '%s': give its name, at least %d digits of it, or its folder",
                         Printable(given), kPrefixDigitsMin));

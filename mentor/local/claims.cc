@@ -210,10 +210,13 @@ ClaimRow MadeHere(const ClaimRow& row) {
   return made;
 }
 
-// A run may come from another machine. Then its row has the arithmetic that its folder names, and
-// no processor, since the folder names none.
-absl::Status StampArithmetic(const std::filesystem::path& run, ClaimRow* made) {
+// A run may come from another version or machine. Then its row has the version of its last
+// checkpoint and the arithmetic that its folder names. It has no processor, since the folder names
+// none.
+absl::Status StampOrigin(const std::filesystem::path& run, ClaimRow* made) {
   MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
+  if (const auto hash = HashRun(run); hash.ok() && !hash->build.empty())
+    made->version = hash->build;
   const auto text = ReadFile(folder.experiment / "fingerprint", kFingerprintBytesMax);
   if (absl::IsNotFound(text.status())) return absl::OkStatus();
   if (!text.ok()) return text.status();
@@ -352,10 +355,6 @@ absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& fi
 
 namespace {
 
-bool IsHex(std::string_view text, size_t digits) {
-  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == text.npos;
-}
-
 // Checks the cells of a row but its numbers. The message names the column and the remedy.
 absl::Status CheckCells(const ClaimRow& row) {
   const auto refuse = [](const char* column, const std::string& text, const auto&... expected) {
@@ -383,7 +382,7 @@ absl::Status CheckCells(const ClaimRow& row) {
   }
   for (const auto& [column, hash] :
        {std::pair("hash", &row.hash), std::pair("evaluation", &row.evaluation)}) {
-    if (hash->empty() || IsHex(*hash, kStateHashDigits)) continue;
+    if (hash->empty() || (hash->size() == kStateHashDigits && IsHex(*hash))) continue;
     return refuse(column, *hash, "all ", kStateHashDigits,
                   " hexadecimal digits of a hash in small letters, or nothing; empty it and record "
                   "the run again, or copy it whole");
@@ -394,7 +393,7 @@ absl::Status CheckCells(const ClaimRow& row) {
     return refuse("version", "", "that of Mentor which made the record");
   if (row.recorded() && (parts.size() != kArithmetic.size() ||
                          !std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
-                           return IsHex(part, kFingerprintDigits);
+                           return part.size() == kFingerprintDigits && IsHex(part);
                          }))) {
     return refuse("fingerprint", row.fingerprint, "three times ", kFingerprintDigits,
                   " hexadecimal digits, parted by '/'; copy it whole, or record the run again");
@@ -468,9 +467,11 @@ absl::StatusOr<ClaimsToWrite> OpenToWrite(const std::filesystem::path& file) {
     return FileError("cannot write into", target.parent_path(), errno);
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(target, report::kCsvBytesMax));
   MENTOR_ASSIGN_OR_RETURN(claims.rows, ParseClaims(text, file.string()));
-  if (PrintClaims(claims.rows) == text) return claims;
+  const std::string printed = PrintClaims(claims.rows);
+  if (printed == text) return claims;
+  const auto other = std::mismatch(text.begin(), text.end(), printed.begin(), printed.end()).first;
   return absl::FailedPreconditionError(
-      absl::StrCat(file.string(),
+      absl::StrCat(file.string(), ":", 1 + std::count(text.begin(), other, '\n'),
                    ": comments, columns of one's own, other line ends or quotes would be lost "
                    "when it is written; its form is that of docs/data/claims.csv"));
 }
@@ -676,7 +677,7 @@ absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::p
                                    bool keep_lifetimes) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(row, run));
   ClaimRow made = MadeHere(row);
-  MENTOR_RETURN_IF_ERROR(StampArithmetic(run, &made));
+  MENTOR_RETURN_IF_ERROR(StampOrigin(run, &made));
   made.hash = data.identity.state_hash;
   made.evaluation = EvaluationHash(data.evaluation);
   MENTOR_ASSIGN_OR_RETURN(made.numbers, EvaluationNumbers(row, data.evaluation, data.iterations));

@@ -8,6 +8,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/hash.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -165,8 +166,7 @@ std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
   std::string stem = origin.stem().string();
   // Drop the hash of the origin's folder; the new folder gets its own hash.
   const size_t dash = stem.rfind('-');
-  if (dash != stem.npos && stem.size() - dash == 1 + kHashDigits &&
-      stem.find_first_not_of("0123456789abcdef", dash + 1) == stem.npos)
+  if (dash != stem.npos && stem.size() - dash == 1 + kHashDigits && IsHex(stem.substr(dash + 1)))
     stem.resize(dash);
   return std::filesystem::path("runs") /
          absl::StrFormat("%s-%s", stem, SpecHash(spec).substr(0, kHashDigits));

@@ -314,6 +314,13 @@ std::string NameOfFolder(const std::filesystem::path& folder) {
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder) {
   MENTOR_ASSIGN_OR_RETURN(const RunState state, FindRunState(folder));
   const RunFolder& run = state.folder;
+  std::error_code error;
+  // Opening would make an empty store.
+  if (!std::filesystem::exists(run.state / "mentor.db", error)) {
+    return absl::NotFoundError(absl::StrCat(
+        run.state.string(),
+        " has no mentor.db: copy the whole folder, or get the run with 'mentor fetch'"));
+  }
   auto opened = meta_learner::OpenStore(run.state);
   // The store of a running process may be read up to its last commit.
   const bool in_use = ReasonOf(opened.status()) == ReasonName(Reason::kInUse);
@@ -321,7 +328,6 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
   MENTOR_ASSIGN_OR_RETURN(const auto store, std::move(opened));
   MENTOR_ASSIGN_OR_RETURN(const auto experiments, store->records.InStates(AllStates()));
   for (const v1::Experiment& experiment : experiments) {
-    std::error_code error;
     if (!std::filesystem::equivalent(store->files.ExperimentFolder(experiment.uid()),
                                      run.experiment, error))
       continue;
@@ -499,6 +505,7 @@ absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {
       return RunHash{.state_hash = info.state_hash,
                      .outer_step = checkpoint->outer_step,
                      .checkpoint = path,
+                     .build = checkpoint->build,
                      .damaged = std::move(problems)};
     absl::StrAppend(&problems, "\n", std::string(checkpoint.status().message()));
   }

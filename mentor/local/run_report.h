@@ -71,6 +71,7 @@ struct RunHash {
   std::string state_hash;
   uint32_t outer_step = 0;
   std::filesystem::path checkpoint;
+  std::string build;    // The version of Mentor that wrote it.
   std::string damaged;  // Defects of newer checkpoints, one per line.
 };
 absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder);

@@ -1,6 +1,7 @@
 """`mentor reproduce`: the real program runs published claims again, and reports on them."""
 
 import csv
+import hashlib
 import pathlib
 import re
 import shutil
@@ -28,6 +29,24 @@ SHORT = [
     "point-mass-stn-1",
     "box-diayn-1",
 ]
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def with_header(checkpoint, old, new):
+    """Returns a whole checkpoint with `new` for `old`, of equal length, in its header."""
+    end = 12 + int.from_bytes(checkpoint[8:12], "little")
+    header = checkpoint[12:end].replace(old, new)
+    body = checkpoint[:12] + header + checkpoint[end:-52]
+    body += crc32c(header).to_bytes(4, "little") + checkpoint[-48:-40]
+    return body + hashlib.sha256(body).digest() + checkpoint[-8:]
 
 
 class ClaimsOfOnesOwnTest(ClusterTest):
@@ -287,6 +306,23 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertEqual(self.rows()[0]["numbers"], other)
         self.reproduce("tiny-1", "--from", out, "--record", "--replace")
         self.assertEqual(self.claims.read_text(encoding="utf-8"), made)
+        # A run of another version has that version.
+        newest = sorted((out / "tiny-1").glob("experiments/*/checkpoints/*.ckpt"))[-1]
+        whole = newest.read_bytes()
+        version = self.rows()[0]["version"].encode()
+        newest.write_bytes(with_header(whole, version, b"9" + version[1:]))
+        self.edit("tiny-1", hash="", evaluation="", numbers="")
+        self.reproduce("tiny-1", "--from", out, "--record")
+        self.assertEqual(self.rows()[0]["version"].encode(), b"9" + version[1:])
+        newest.write_bytes(whole)
+        self.claims.write_text(made, encoding="utf-8")
+        # Reading makes no store where none is.
+        database = out / "tiny-1" / "mentor.db"
+        database.rename(self.folder / "kept.db")
+        said = self.reproduce("tiny-1", "--from", out, code=1)
+        self.assertIn("has no mentor.db: copy the whole folder", said)
+        self.assertFalse(database.exists())
+        (self.folder / "kept.db").rename(database)
         # A run of another machine has its arithmetic, not that of this one.
         (file,) = (out / "tiny-1").glob("experiments/*/fingerprint")
         file.write_text("0" * len(file.read_text()))

@@ -16,6 +16,14 @@ TEST_CASE("sha256: the vectors of FIPS 180-4, in one piece and in many", "[unit]
         "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST_CASE("hexadecimal digits: lower case, both ways", "[unit]") {
+  CHECK(ToHex(std::string("\x00\x9f\xff", 3)) == "009fff");
+  CHECK(ToHex("").empty());
+  CHECK(IsHex("0123456789abcdef"));
+  CHECK(IsHex(""));
+  for (const char* other : {"A", "0g", " 0", "0x1", "f\n"}) CHECK_FALSE(IsHex(other));
+}
+
 TEST_CASE("crc32c: the vectors of RFC 3720, at every split", "[unit]") {
   CHECK(Crc32c("") == 0);
   CHECK(Crc32c("123456789") == 0xe3069283u);

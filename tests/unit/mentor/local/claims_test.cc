@@ -106,7 +106,9 @@ TEST_CASE("claims: whether a file can be written is known before anything runs",
     return std::string(CheckWritable(file).message());
   };
   CHECK(check(PrintClaims({Row()})).empty());
-  CHECK(check("# ours\n" + PrintClaims({Row()})).find("c.csv: comments, columns of") !=
+  CHECK(check("# ours\n" + PrintClaims({Row()})).find("c.csv:1: comments, columns of") !=
+        std::string::npos);
+  CHECK(check(PrintClaims({Row()}) + "# ours\n").find("c.csv:3: comments, columns of") !=
         std::string::npos);
   CHECK(check("a,b\n").find("is it a file of claims?") != std::string::npos);
   CHECK_FALSE(CheckWritable(folder.path() / "none.csv").ok());
