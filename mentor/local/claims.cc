@@ -417,7 +417,7 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
   }
   std::vector<ClaimRow> rows;
   std::map<std::string, int> counts;  // Runs by claim.
-  std::set<std::string> names;
+  std::set<std::string> names, runs;
   for (const report::CsvRow& cells : csv.rows) {
     const auto refuse = [&](absl::string_view what) {
       return absl::InvalidArgumentError(absl::StrCat(file, ":", cells.line, ": ", what));
@@ -427,6 +427,7 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
     if (const absl::Status right = CheckCells(row); !right.ok()) return refuse(right.message());
     if (!names.insert(row.name()).second)
       return refuse(absl::StrCat("there are two rows of ", row.name(), "; remove one"));
+    if (!row.is_pooled()) runs.insert(row.name());
     // All runs together mean runs 1 to N, in this order.
     if (!row.is_pooled() && row.run != absl::StrCat(++counts[row.claim])) {
       return refuse(absl::StrCat("column run is '", row.run, "', expected '", counts[row.claim],
@@ -440,6 +441,12 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
       }
     }
     rows.push_back(std::move(row));
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (!runs.contains(rows[i].claim)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ":", csv.rows[i].line, ": the claim ", rows[i].claim,
+                     " has the name of another claim's run; rename one of the two"));
   }
   return rows;
 }

@@ -38,6 +38,7 @@ TEST_CASE("csv: marks, carriage returns, comments and empty lines are nothing", 
 }
 
 TEST_CASE("csv: what is wrong is named with its line", "[unit]") {
+  CHECK(ErrorOf("a,b\n1,\xff\n") == "a.csv:2: is not UTF-8; save the file as UTF-8");
   CHECK(ErrorOf("") == "a.csv:1: is empty; the first line names the columns");
   CHECK(ErrorOf("a,b\n1,2\n\n1,2,3\n") ==
         "a.csv:4: has 3 cells, expected 2 as in line 1; put cells that hold a comma in quotes");
