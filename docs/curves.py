@@ -149,7 +149,8 @@ FIGURES = {
             Panel(
                 f"door-close, meta-seed {seed}",
                 {
-                    "meta-gradient": f"door-close-meta-gradient-{seed}",
+                    "meta-gradient, LSTM": f"door-close-meta-gradient-{seed}",
+                    "meta-gradient, mlp": f"door-close-meta-gradient-mlp-{seed}",
                     "black box": f"door-close-reward-best-{seed}",
                 },
             )
