@@ -3,34 +3,219 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <c10/core/GradMode.h>
 
 #include <cstdlib>
+#include <cstring>
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <dlfcn.h>
 
 #include "common/check.h"
+#include "common/hash.h"
+#include "common/rng.h"
 #include "kernels/isa.h"
 
-namespace mentor::learner {
+extern "C" int mkl_serv_intel_cpu_true();  // agents/mkl.cc
 
-absl::Status FixNumerics() {
-  MENTOR_RETURN_IF_ERROR(CheckIsa());
-  // LibTorch and MKL read these at their first kernel. MKL knows its AVX2 branch only on Intel's
-  // CPUs and takes AUTO on others: the same bits from run to run on one kind of CPU, not on all
-  // kinds. COMPATIBLE, the branch that is the same everywhere, takes 2.4 times as long. STRICT
-  // makes the bits independent of memory alignment. STRICT, and AVX2 in place of AVX512, cost
-  // nothing measurable (30 x 128 x 512 products: 48 us in all of them).
+extern char** environ;
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+constexpr char kLibTorch[] = "libtorch_cpu.so";
+constexpr char kInstall[] = "install Mentor again, with the LibTorch of its release";
+constexpr size_t kDigits = sizeof(kArithmetic) - 1;
+// MKL_CBWR_AVX2 | MKL_CBWR_STRICT, and the question for all bits of the setting (mkl_types.h).
+constexpr int kAvx2Strict = 10 | 0x10000, kAllBits = -1;
+
+// Functions of LibTorch's MKL that choose its code, and some that compute. Another library that
+// gives one of them decides bits.
+constexpr const char* kOfLibTorch[] = {"mkl_serv_cbwr_get",
+                                       "mkl_serv_cbwr_get_nolock",
+                                       "mkl_serv_cbwr_set",
+                                       "mkl_serv_cpu_detect",
+                                       "mkl_serv_vml_cpu_detect",
+                                       "mkl_vml_serv_cpu_detect",
+                                       "mkl_serv_get_cpu_type",
+                                       "mkl_serv_intel_cpu",
+                                       "mkl_serv_cpuiszen",
+                                       "mkl_serv_cpuhasnhm",
+                                       "mkl_serv_cpuhaspnr",
+                                       "mkl_serv_cpuisskl",
+                                       "mkl_serv_cpuisclx",
+                                       "mkl_serv_cpuisicx",
+                                       "mkl_serv_cpuisknm",
+                                       "mkl_serv_cpuiscpx",
+                                       "mkl_serv_cpuisbulldozer",
+                                       "mkl_serv_getenv",
+                                       "sgemm_",
+                                       "dgemm_",
+                                       "sgemv_",
+                                       "dgemv_",
+                                       "sdot_",
+                                       "ddot_",
+                                       "cblas_sgemm_batch",
+                                       "cblas_dgemm_batch",
+                                       "saxpy_",
+                                       "daxpy_",
+                                       "vmsExp",
+                                       "vmdExp",
+                                       "vmsLn",
+                                       "vmsTanh",
+                                       "vmdTanh",
+                                       "vmsErf",
+                                       "vmdErf",
+                                       "vmsSin",
+                                       "vmdSin",
+                                       "vmsCos",
+                                       "vmdCos"};
+
+absl::Status OtherArithmetic(const std::string& what, const std::string& remedy) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("this process would compute other bits than Mentor's: ", what, "; ", remedy));
+}
+
+// LibTorch and MKL read these at their first kernel. MKL's other variables change its code, too.
+// STRICT makes the bits independent of memory alignment. AVX2 in place of AVX-512 costs nothing
+// measurable (docs/decisions/0014-one-arithmetic.md).
+void FixEnvironment() {
+  std::vector<std::string> names;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string name(*variable, std::strcspn(*variable, "="));
+    if (absl::StartsWith(name, "MKL_") || absl::StartsWith(name, "ATEN_")) names.push_back(name);
+  }
+  for (const std::string& name : names) unsetenv(name.c_str());
   setenv("ATEN_CPU_CAPABILITY", "avx2", /*overwrite=*/1);
   setenv("MKL_CBWR", "AVX2,STRICT", /*overwrite=*/1);
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/1);
+}
+
+absl::Status CheckCapability() {
   const std::string capability = at::get_cpu_capability();
-  if (capability != "AVX2") {
-    return absl::FailedPreconditionError(
-        absl::StrCat("LibTorch uses ", capability,
-                     " kernels, expected AVX2: the CPU lacks AVX2 and FMA, or LibTorch ",
-                     "was used before FixNumerics(); set ATEN_CPU_CAPABILITY=avx2 "
-                     "MKL_CBWR=AVX2,STRICT in the environment"));
+  if (capability == "AVX2") return absl::OkStatus();
+  return OtherArithmetic(
+      absl::StrCat("LibTorch uses ", capability, " kernels, expected AVX2"),
+      "the processor lacks AVX2 or FMA, or LibTorch was used before FixNumerics()");
+}
+
+std::string LibraryOf(const void* address) {
+  Dl_info info = {};
+  return dladdr(address, &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "a library";
+}
+
+// MKL must ask the program who made the processor, and answer all else itself.
+absl::Status CheckLibraries() {
+  void* const torch = dlopen(kLibTorch, RTLD_LAZY | RTLD_NOLOAD);
+  if (torch == nullptr) return OtherArithmetic(absl::StrCat(kLibTorch, " is not loaded"), kInstall);
+  for (const char* name : kOfLibTorch) {
+    const void* const own = dlsym(torch, name);
+    const void* const used = dlsym(RTLD_DEFAULT, name);
+    if (own == nullptr) {
+      return OtherArithmetic(absl::StrCat(kLibTorch, " has no ", name, " of MKL"), kInstall);
+    }
+    if (used == own) continue;
+    return OtherArithmetic(absl::StrCat(LibraryOf(used), " gives ", name, " in place of LibTorch"),
+                           "start it without that library: see LD_PRELOAD");
   }
+  dlclose(torch);
+  if (dlsym(RTLD_DEFAULT, "mkl_serv_intel_cpu_true") !=
+      reinterpret_cast<void*>(&mkl_serv_intel_cpu_true)) {
+    return OtherArithmetic("MKL does not ask the program who made the processor",
+                           "build Mentor again: its programs must export mkl_serv_intel_cpu_true");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckBranch() {
+  const auto get = reinterpret_cast<int (*)(int)>(dlsym(RTLD_DEFAULT, "mkl_serv_cbwr_get"));
+  const int branch = get(kAllBits);
+  if (branch == kAvx2Strict) return absl::OkStatus();
+  return OtherArithmetic(
+      absl::StrFormat("MKL takes branch %#x, expected %#x (AVX2,STRICT)", branch, kAvx2Strict),
+      absl::StrCat("the processor lacks AVX2, or LibTorch's MKL ignores MKL_CBWR: ", kInstall));
+}
+
+absl::Status CheckResults() {
+  const std::string hash = ArithmeticHash(ArithmeticResults());
+  if (hash == kArithmetic) return absl::OkStatus();
+  const char* const preloaded = std::getenv("LD_PRELOAD");
+  return OtherArithmetic(
+      absl::StrCat("the fingerprint of its arithmetic is ", hash, ", expected ", kArithmetic),
+      preloaded != nullptr
+          ? absl::StrCat("start it without LD_PRELOAD=", preloaded)
+          : absl::StrCat(kInstall, "; if that does not help, the machine computes wrongly"));
+}
+
+Tensor Normals(at::IntArrayRef shape, uint32_t step, torch::Dtype dtype) {
+  Tensor values = torch::empty(shape, torch::kFloat64);
+  RandomStream{.purpose = Purpose::kTest}.Normals(
+      step, {values.mutable_data_ptr<double>(), static_cast<size_t>(values.numel())});
+  return values.to(dtype);
+}
+
+// Shapes of the inner PPO and of the networks: small and larger products choose different code.
+void AddProducts(torch::Dtype dtype, std::vector<Tensor>* results) {
+  const Tensor a = Normals({125, 39}, 0, dtype), b = Normals({39, 64}, 1, dtype),
+               c = Normals({30, 128}, 2, dtype), d = Normals({128, 512}, 3, dtype),
+               v = Normals({39}, 4, dtype), w = Normals({125}, 5, dtype);
+  const Tensor stacked = torch::mm(a, b).reshape({5, 25, 64});
+  results->insert(results->end(),
+                  {stacked, torch::mm(c, d), torch::linear(c, d.t(), d[0]),
+                   torch::bmm(stacked, stacked.transpose(1, 2)), torch::mv(a, v),
+                   torch::mv(a.t(), w), torch::dot(v, v), torch::dot(c.flatten(), c.flatten()),
+                   torch::outer(v, w), torch::addmm(a, a.mm(b), b.t(), 0.5, 0.25)});
+}
+
+void AddFunctions(torch::Dtype dtype, std::vector<Tensor>* results) {
+  const Tensor x = 2 * Normals({997}, 6, dtype), positive = x.square() + 1e-3,
+               rows = x.narrow(0, 0, 990).reshape({30, 33});
+  const Tensor strided = rows.t();  // Not contiguous: LibTorch's own code, not MKL's.
+  for (const Tensor& y : {x, strided}) {
+    results->insert(results->end(), {y.exp(), y.tanh(), y.sigmoid(), y.erf(), y.atan(), y.sin(),
+                                     y.cos(), y.expm1(), torch::softplus(y), torch::elu(y)});
+  }
+  for (const Tensor& y : {positive, positive.narrow(0, 0, 990).reshape({30, 33}).t()}) {
+    results->insert(results->end(),
+                    {y.log(), y.sqrt(), y.rsqrt(), y.log1p(), y.pow(0.7), y.reciprocal()});
+  }
+  results->insert(
+      results->end(),
+      {rows.softmax(-1), rows.log_softmax(-1), rows.logsumexp(-1), x.sum(), x.mean(), rows.sum(0),
+       rows.sum(1), x.std(), rows.var(0), x.norm(), x.cumsum(0), torch::pow(0.999, positive)});
+}
+
+}  // namespace
+
+std::vector<Tensor> ArithmeticResults() {
+  const torch::NoGradGuard no_grad;
+  std::vector<Tensor> results;
+  for (const torch::Dtype dtype : {torch::kFloat32, torch::kFloat64}) {
+    AddProducts(dtype, &results);
+    AddFunctions(dtype, &results);
+  }
+  return results;
+}
+
+std::string ArithmeticHash(const std::vector<Tensor>& results) {
+  Sha256 hash;
+  for (const Tensor& result : results) {
+    const Tensor dense = result.contiguous();
+    hash.Update({static_cast<const char*>(dense.const_data_ptr()), dense.nbytes()});
+  }
+  return ToHex(hash.Finish()).substr(0, kDigits);
+}
+
+absl::Status FixNumerics() {
+  MENTOR_RETURN_IF_ERROR(CheckIsa());
+  FixEnvironment();
+  MENTOR_RETURN_IF_ERROR(CheckCapability());
+  MENTOR_RETURN_IF_ERROR(CheckLibraries());
+  MENTOR_RETURN_IF_ERROR(CheckBranch());
   at::set_num_threads(1);
   static const bool once = [] {
     at::set_num_interop_threads(1);  // LibTorch allows this call once only.
@@ -45,9 +230,11 @@ absl::Status FixNumerics() {
   context.setBenchmarkCuDNN(false);
   context.setAllowTF32CuBLAS(false);
   context.setAllowTF32CuDNN(false);
+  // oneDNN writes code for the processor that it finds.
+  context.setUserEnabledMkldnn(false);
   // Subnormal numbers are kept. Flushing them is a mode of each thread, so results would depend on
   // the thread.
-  return absl::OkStatus();
+  return CheckResults();
 }
 
 }  // namespace mentor::learner

@@ -11,13 +11,11 @@
 
 namespace mentor::learner {
 
-// A hexadecimal hash of LibTorch's results on this CPU, and of the kernels of the inner PPO and the
-// LSTM signal network on the device. A sound device makes the CPU's bits. Call it after
-// FixNumerics; the CPU's is computed once.
+// kArithmetic for the CPU, since FixNumerics proves it, and for a device whose kernels make the
+// CPU's bits, as sound ones do. Otherwise a hash of what the device's kernels compute, as long.
 std::string LearnerFingerprint(const Device& device = {});
 
-// The results that it hashes.
-std::vector<torch::Tensor> LibTorchResults();
+// Results of the kernels of the inner PPO and of the LSTM signal network.
 std::vector<torch::Tensor> KernelResults(const Device& device);
 
 }  // namespace mentor::learner

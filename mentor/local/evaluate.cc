@@ -361,8 +361,10 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   for (const Subject& subject : subjects) {
     MENTOR_RETURN_IF_ERROR(KeepProtocol(subject));
     // All results of an evaluation must come from one kind of arithmetic.
-    MENTOR_RETURN_IF_ERROR(
-        meta_learner::KeepFingerprint(subject.folder, meta_learner::ExperimentFingerprint()));
+    MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(
+        subject.folder, meta_learner::ExperimentFingerprint(), subject.specs[0],
+        absl::StrCat("mentor evaluate ", subject.path, " --name ",
+                     subject.folder.filename().string(), "-anew")));
     for (auto& job : JobsOf(subject, options)) jobs.push_back(std::move(job));
   }
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});

@@ -196,10 +196,13 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     Violations none;  // The spec was checked.
     if (const auto benchmark = envs::MakeBenchmark(options.spec.benchmark(), &none))
       MENTOR_RETURN_IF_ERROR(CheckSimulators(*benchmark));
+    const std::filesystem::path folder = store->files.ExperimentFolder(experiment.uid());
     MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(
-        store->files.ExperimentFolder(experiment.uid()), meta_learner::ExperimentFingerprint()));
-    MENTOR_RETURN_IF_ERROR(meta_learner::CheckLearnerArithmetic(
-        store->files.ExperimentFolder(experiment.uid()), meta_learner::CpuArithmetic()));
+        folder, meta_learner::ExperimentFingerprint(), options.spec,
+        absl::StrFormat("mentor run %s --out %s-anew", (folder / "spec.txtpb").string(),
+                        options.out.string())));
+    MENTOR_RETURN_IF_ERROR(
+        meta_learner::CheckLearnerArithmetic(folder, meta_learner::CpuArithmetic()));
     Cluster cluster(RolesOf(options, shelf.get()), store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     // The page ends before the service that it shows.

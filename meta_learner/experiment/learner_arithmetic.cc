@@ -32,6 +32,12 @@ absl::Status CheckLearnerArithmetic(const std::filesystem::path& experiment_fold
                                             : ArithmeticMismatch(kept, arithmetic);
 }
 
+absl::Status RenameLearnerArithmetic(const std::filesystem::path& experiment_folder,
+                                     const std::string& before, const std::string& now) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string kept, LearnerArithmetic(experiment_folder));
+  return kept == before ? WriteFileAtomically(FileOf(experiment_folder), now) : absl::OkStatus();
+}
+
 absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folder,
                                    const std::string& experiment, ShardBoard* board) {
   MENTOR_ASSIGN_OR_RETURN(const std::string kept, LearnerArithmetic(experiment_folder));

@@ -22,6 +22,10 @@ absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& exper
 absl::Status CheckLearnerArithmetic(const std::filesystem::path& experiment_folder,
                                     const std::string& arithmetic);
 
+// Replaces what is kept, if that is `before`: both names stand for the same bits.
+absl::Status RenameLearnerArithmetic(const std::filesystem::path& experiment_folder,
+                                     const std::string& before, const std::string& now);
+
 // From now on the board gives the experiment's shards only to learners of its arithmetic. The
 // arithmetic of the first results is recorded before they are handed out.
 absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folder,

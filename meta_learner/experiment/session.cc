@@ -116,7 +116,10 @@ absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(MakeAllParts());
   const std::filesystem::path folder = options_.store->files.ExperimentFolder(uid_);
   MENTOR_RETURN_IF_ERROR(files_.BringBack());
-  MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder, options_.fingerprint));
+  MENTOR_RETURN_IF_ERROR(
+      KeepFingerprint(folder, options_.fingerprint, spec_,
+                      absl::StrCat("mentorctl get ", name_.substr(name_.find('/') + 1),
+                                   " --spec | mentorctl create -f -")));
   MENTOR_RETURN_IF_ERROR(KeepLearnerArithmetic(folder, name_, options_.board));
   MENTOR_RETURN_IF_ERROR(files_.Keep());
   MENTOR_RETURN_IF_ERROR(Resume());
