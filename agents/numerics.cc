@@ -151,18 +151,11 @@ absl::Status CheckResults() {
           : absl::StrCat(kInstall, "; if that does not help, the machine computes wrongly"));
 }
 
-Tensor Normals(at::IntArrayRef shape, uint32_t step, torch::Dtype dtype) {
-  Tensor values = torch::empty(shape, torch::kFloat64);
-  RandomStream{.purpose = Purpose::kTest}.Normals(
-      step, {values.mutable_data_ptr<double>(), static_cast<size_t>(values.numel())});
-  return values.to(dtype);
-}
-
 // Shapes of the inner PPO and of the networks: small and larger products choose different code.
 void AddProducts(torch::Dtype dtype, std::vector<Tensor>* results) {
-  const Tensor a = Normals({125, 39}, 0, dtype), b = Normals({39, 64}, 1, dtype),
-               c = Normals({30, 128}, 2, dtype), d = Normals({128, 512}, 3, dtype),
-               v = Normals({39}, 4, dtype), w = Normals({125}, 5, dtype);
+  const Tensor a = ProofNormals({125, 39}, 0, dtype), b = ProofNormals({39, 64}, 1, dtype),
+               c = ProofNormals({30, 128}, 2, dtype), d = ProofNormals({128, 512}, 3, dtype),
+               v = ProofNormals({39}, 4, dtype), w = ProofNormals({125}, 5, dtype);
   const Tensor stacked = torch::mm(a, b).reshape({5, 25, 64});
   results->insert(results->end(),
                   {stacked, torch::mm(c, d), torch::linear(c, d.t(), d[0]),
@@ -172,7 +165,7 @@ void AddProducts(torch::Dtype dtype, std::vector<Tensor>* results) {
 }
 
 void AddFunctions(torch::Dtype dtype, std::vector<Tensor>* results) {
-  const Tensor x = 2 * Normals({997}, 6, dtype), positive = x.square() + 1e-3,
+  const Tensor x = 2 * ProofNormals({997}, 6, dtype), positive = x.square() + 1e-3,
                rows = x.narrow(0, 0, 990).reshape({30, 33});
   const Tensor strided = rows.t();  // Not contiguous: LibTorch's own code, not MKL's.
   for (const Tensor& y : {x, strided}) {
@@ -190,6 +183,13 @@ void AddFunctions(torch::Dtype dtype, std::vector<Tensor>* results) {
 }
 
 }  // namespace
+
+Tensor ProofNormals(at::IntArrayRef shape, uint32_t step, torch::Dtype dtype) {
+  Tensor values = torch::empty(shape, torch::kFloat64);
+  RandomStream{.purpose = Purpose::kTest}.Normals(
+      step, {values.mutable_data_ptr<double>(), static_cast<size_t>(values.numel())});
+  return values.to(dtype);
+}
 
 std::vector<Tensor> ArithmeticResults() {
   const torch::NoGradGuard no_grad;

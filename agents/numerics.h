@@ -23,6 +23,9 @@ absl::Status FixNumerics();
 // Small results of LibTorch's functions, products and sums, in float32 and float64. Takes a few
 // milliseconds.
 std::vector<torch::Tensor> ArithmeticResults();
+// Normals that depend on `step` alone, to compute such results from.
+torch::Tensor ProofNormals(at::IntArrayRef shape, uint32_t step,
+                           torch::Dtype dtype = torch::kFloat32);
 // The digits that kArithmetic has if the results are Mentor's.
 std::string ArithmeticHash(const std::vector<torch::Tensor>& results);
 

@@ -142,6 +142,8 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
   if (!flags.quiet) {
     std::printf("%s (%s): %s\n", row.name().c_str(), Cost(row).c_str(),
                 Printable(row.command).c_str());
+    for (const std::string& sentence : WhatDiffersHere(row))
+      std::printf("  %s\n", Printable(sentence).c_str());
     std::error_code error;
     if (std::filesystem::exists(FolderOf(flags, row) / "mentor.db", error)) {
       std::printf("  What %s has is kept, and not run again; --out names another folder.\n",

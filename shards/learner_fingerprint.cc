@@ -14,7 +14,6 @@
 #include "agents/numerics.h"
 #include "agents/ppo.h"
 #include "common/check.h"
-#include "common/rng.h"
 #include "kernels/device_monitor.h"
 #include "kernels/optimizer.h"
 #include "signals/signal_network.h"
@@ -26,25 +25,18 @@ using torch::Tensor;
 
 constexpr int64_t kAgents = 2, kSteps = 48, kObservation = 39, kAction = 4;
 
-Tensor Normals(at::IntArrayRef shape, uint32_t step) {
-  Tensor values = torch::empty(shape, torch::kFloat64);
-  RandomStream{.purpose = Purpose::kTest}.Normals(
-      step, {values.mutable_data_ptr<double>(), static_cast<size_t>(values.numel())});
-  return values.to(torch::kFloat32);
-}
-
 Segment RandomSegment() {
   Segment segment;
-  segment.observations = Normals({kAgents, kSteps, kObservation}, 5);
-  segment.actions = Normals({kAgents, kSteps, kAction}, 6);
+  segment.observations = ProofNormals({kAgents, kSteps, kObservation}, 5);
+  segment.actions = ProofNormals({kAgents, kSteps, kAction}, 6);
   // Densities of unit normals.
   segment.log_probs = -0.5 * segment.actions.square().sum(-1) - 3.6757541;
-  segment.shaped_rewards = Normals({kAgents, kSteps}, 7);
+  segment.shaped_rewards = ProofNormals({kAgents, kSteps}, 7);
   segment.success_signals = segment.shaped_rewards.gt(1).to(torch::kFloat32);
   segment.prev_done = torch::zeros({kAgents, kSteps});
   segment.prev_done.select(1, kSteps / 2).fill_(1);
   segment.last_done = torch::zeros({kAgents});
-  segment.next_observations = Normals({kAgents, kObservation}, 8);
+  segment.next_observations = ProofNormals({kAgents, kObservation}, 8);
   return segment;
 }
 
@@ -88,7 +80,7 @@ Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor&
                const Segment& segment, const SignalOutputs& acted) {
   const SignalDensity& density = *network.density();
   const Tensor features = density.Features(segment, torch::zeros({kAgents, kSteps})),
-               advantages = Normals({kAgents, kSteps}, 9).to(torch::kFloat64),
+               advantages = ProofNormals({kAgents, kSteps}, 9).to(torch::kFloat64),
                returns = acted.values.to(torch::kFloat64).contiguous();
   const PieceTrainerSetup setup = {.loss = {},
                                    .adam = {.learning_rate = 1e-3},
@@ -164,7 +156,7 @@ std::vector<Tensor> KernelResults(const Device& device) {
   const Tensor weights = network->InitialWeights(/*seed=*/0);
   SignalState state = network->signals()->InitialState(kAgents, torch::kFloat32);
   const SignalOutputs acted =
-      network->signals()->Run(weights, segment, Normals({kAgents, kSteps}, 10), &state);
+      network->signals()->Run(weights, segment, ProofNormals({kAgents, kSteps}, 10), &state);
   return {Updated(device, segment), acted.signals, acted.log_probs, acted.values,
           Trained(device, *network, weights, segment, acted)};
 }

@@ -60,7 +60,7 @@ struct Column {
   const char* name;
   std::string ClaimRow::*member;
 };
-constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
+constexpr std::array<Column, 13> kColumns = {{{"claim", &ClaimRow::claim},
                                               {"run", &ClaimRow::run},
                                               {"row", &ClaimRow::row},
                                               {"command", &ClaimRow::command},
@@ -71,8 +71,9 @@ constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
                                               {"cpu_seconds", &ClaimRow::cpu_seconds},
                                               {"env_steps", &ClaimRow::env_steps},
                                               {"hash", &ClaimRow::hash},
-                                              {"evaluation", &ClaimRow::evaluation}}};
-constexpr char kNumbers[] = "numbers";
+                                              {"evaluation", &ClaimRow::evaluation},
+                                              {"metrics", &ClaimRow::metrics}}};
+constexpr char kNumbers[] = "numbers", kAgentsReturn[] = "meta_return";
 constexpr char kCurvesFolder[] = "curves", kLifetimesFolder[] = "lifetimes",
                kLifetimesEnd[] = ".csv.gz";
 constexpr uint64_t kLifetimesBytesMax = uint64_t{64} << 20;
@@ -196,6 +197,27 @@ std::string EvaluationHash(const std::vector<report::EvaluationRow>& rows) {
                         row.lifetime, row.goal, row.seed, row.lifetime_episodes);
     for (const auto* values : {&row.episode_success, &row.episode_return})
       for (const double value : *values) absl::StrAppendFormat(&text, " %a", value);
+    hash.Update(text + "\n");
+  }
+  return ToHex(hash.Finish());
+}
+
+// Returns a hash over what a run of outer updates measures in each of them: the return of the
+// agents, which shows their bits where the teacher does not, and the metrics of `measures`.
+std::string MetricsHash(const std::string& measures,
+                        const std::vector<report::TrainingPoint>& training) {
+  if (training.empty()) return "";
+  std::set<std::string> metrics = {kAgentsReturn};
+  for (const std::string& measure : Words(measures))
+    metrics.insert(measure.substr(0, measure.find('@')));
+  Sha256 hash;
+  for (const report::TrainingPoint& point : training) {
+    std::string text = absl::StrCat(point.outer_update);
+    for (const std::string& metric : metrics) {
+      const auto found = point.metrics.find(metric);
+      if (found != point.metrics.end())
+        absl::StrAppendFormat(&text, " %s=%a", metric, found->second);
+    }
     hash.Update(text + "\n");
   }
   return ToHex(hash.Finish());
@@ -381,7 +403,8 @@ absl::Status CheckCells(const ClaimRow& row) {
       return refuse(column, *number, "a number from 0 on, or nothing");
   }
   for (const auto& [column, hash] :
-       {std::pair("hash", &row.hash), std::pair("evaluation", &row.evaluation)}) {
+       {std::pair("hash", &row.hash), std::pair("evaluation", &row.evaluation),
+        std::pair("metrics", &row.metrics)}) {
     if (hash->empty() || (hash->size() == kStateHashDigits && IsHex(*hash))) continue;
     return refuse(column, *hash, "all ", kStateHashDigits,
                   " hexadecimal digits of a hash in small letters, or nothing; empty it and record "
@@ -411,7 +434,8 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
     const std::optional<size_t> place = csv.Find(name);
     if (!place) {
       return absl::InvalidArgumentError(
-          absl::StrCat(file, ": has no column '", name, "': is it a file of claims?"));
+          absl::StrCat(file, ": has no column '", name,
+                       "': is it a file of claims? If it is, add the column, empty"));
     }
     places.push_back(*place);
   }
@@ -512,7 +536,7 @@ absl::Status WriteBeside(const std::filesystem::path& claims, const char* folder
 // Equal texts: the same is measured, and the same came out.
 std::string ResultText(const ClaimRow& row) {
   return absl::StrJoin({row.measures, row.version, row.fingerprint, row.hash, row.evaluation,
-                        NumbersText(row.numbers)},
+                        row.metrics, NumbersText(row.numbers)},
                        "\n");
 }
 
@@ -687,6 +711,7 @@ absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::p
   MENTOR_RETURN_IF_ERROR(StampOrigin(run, &made));
   made.hash = data.identity.state_hash;
   made.evaluation = EvaluationHash(data.evaluation);
+  made.metrics = MetricsHash(row.measures, data.training);
   MENTOR_ASSIGN_OR_RETURN(made.numbers, EvaluationNumbers(row, data.evaluation, data.iterations));
   if (keep_lifetimes && !data.evaluation.empty()) {
     MENTOR_ASSIGN_OR_RETURN(made.lifetimes, PackLifetimes(data.evaluation));
@@ -799,6 +824,39 @@ std::string ClaimFingerprint() {
 
 namespace {
 
+// Rows that were recorded before there was such a hash have none.
+bool IsOtherMetrics(const ClaimRow& recorded, const ClaimRow& now) {
+  return !recorded.metrics.empty() && recorded.metrics != now.metrics;
+}
+
+// Returns a sentence for the version, and for each part of the arithmetic, that the record has and
+// this process has not.
+std::vector<std::string> WhatDiffers(const ClaimRow& recorded, const ClaimRow& now) {
+  std::vector<std::string> differs;
+  if (recorded.version != now.version) {
+    differs.push_back(absl::StrCat("Version ", recorded.version, " made the record, this is ",
+                                   now.version, ": the hash may differ."));
+  }
+  const std::vector<std::string> before = absl::StrSplit(recorded.fingerprint, '/'),
+                                 here = absl::StrSplit(now.fingerprint, '/');
+  for (size_t i = 0; i < kArithmetic.size(); ++i) {
+    if (i < before.size() && i < here.size() && before[i] == here[i]) continue;
+    differs.push_back(absl::StrCat("The fingerprint of the ", kArithmetic[i],
+                                   " differs (processor then: ", recorded.processor,
+                                   "; here: ", now.processor, "): the hash may differ."));
+  }
+  return differs;
+}
+
+}  // namespace
+
+std::vector<std::string> WhatDiffersHere(const ClaimRow& recorded) {
+  return recorded.recorded() ? WhatDiffers(recorded, MadeHere(recorded))
+                             : std::vector<std::string>();
+}
+
+namespace {
+
 // The recorded numbers of all runs but `judged`.
 std::vector<double> ValuesOfOthers(const std::vector<ClaimRow>& runs, const ClaimRow& judged,
                                    const std::string& name) {
@@ -835,38 +893,34 @@ bool OneMore(const std::vector<double>& others, double value) {
 
 // Says which part of a result has another hash.
 std::string OtherHash(const ClaimRow& recorded, const ClaimRow& now) {
-  if (recorded.hash == now.hash) {
+  const auto or_none = [](const std::string& hash) { return hash.empty() ? "none" : hash; };
+  if (recorded.hash != now.hash) {
+    return absl::StrCat("another hash: ", or_none(now.hash), ", recorded ", or_none(recorded.hash));
+  }
+  if (recorded.evaluation != now.evaluation) {
     return absl::StrCat("the same hash, other lives in the evaluation: ", now.evaluation,
                         ", recorded ", recorded.evaluation);
   }
-  const auto or_none = [](const std::string& hash) { return hash.empty() ? "none" : hash; };
-  return absl::StrCat("another hash: ", or_none(now.hash), ", recorded ", or_none(recorded.hash));
+  if (IsOtherMetrics(recorded, now)) {
+    return absl::StrCat("the same hash, other metrics along the run: ", or_none(now.metrics),
+                        ", recorded ", recorded.metrics);
+  }
+  return "the same hash, other numbers";
 }
 
-// Says why another hash may be right, if another version or arithmetic made the record.
+// Says why another result may be right, if another version or arithmetic made the record.
 void ExplainHash(const ClaimRow& recorded, const ClaimRow& now, ClaimVerdict* verdict) {
   verdict->sentences.push_back(OtherHash(recorded, now));
-  if (recorded.version != now.version) {
-    verdict->may_differ = true;
-    verdict->sentences.push_back(absl::StrCat("Version ", recorded.version,
-                                              " made the record, this is ", now.version,
-                                              ": the hash may differ."));
+  std::vector<std::string> why = WhatDiffers(recorded, now);
+  verdict->may_differ = !why.empty();
+  if (why.empty()) {
+    why.push_back(
+        "Version and arithmetic are those of the record. So Mentor's bits have changed, the run's "
+        "folder is damaged, or the record was edited. Run it again in a new folder. If the result "
+        "is the same again, record it with --record --replace, and update every number in the docs "
+        "that comes from it.");
   }
-  const std::vector<std::string> before = absl::StrSplit(recorded.fingerprint, '/'),
-                                 here = absl::StrSplit(now.fingerprint, '/');
-  for (size_t i = 0; i < kArithmetic.size(); ++i) {
-    if (i < before.size() && i < here.size() && before[i] == here[i]) continue;
-    verdict->may_differ = true;
-    verdict->sentences.push_back(absl::StrCat(
-        "The fingerprint of the ", kArithmetic[i], " differs (processor then: ", recorded.processor,
-        "; here: ", now.processor, "): the hash may differ."));
-  }
-  if (verdict->may_differ) return;
-  verdict->sentences.push_back(
-      "Version and arithmetic are those of the record. So Mentor's bits have changed, the run's "
-      "folder is damaged, or the record was edited. Run it again in a new folder. If the result is "
-      "the same again, record it with --record --replace, and update every number in the docs that "
-      "comes from it.");
+  verdict->sentences.insert(verdict->sentences.end(), why.begin(), why.end());
 }
 
 // Compares one number with the recorded one; `others` are those of the claim's other runs. Returns
@@ -902,8 +956,12 @@ bool CompareNumber(const std::string& name, const Interval& recorded, const Inte
 
 ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
                            const std::vector<ClaimRow>& runs) {
-  ClaimVerdict verdict{.same_bits =
-                           recorded.hash == now.hash && recorded.evaluation == now.evaluation};
+  const bool same_hashes = recorded.hash == now.hash && recorded.evaluation == now.evaluation &&
+                           !IsOtherMetrics(recorded, now);
+  // What no hash covers may differ by the arithmetic, too: nobody has edited it then.
+  const bool by_arithmetic = NumbersText(recorded.numbers) != NumbersText(now.numbers) &&
+                             !recorded.numbers.empty() && !WhatDiffers(recorded, now).empty();
+  ClaimVerdict verdict{.same_bits = same_hashes && !by_arithmetic};
   if (verdict.same_bits) {
     verdict.sentences.push_back(absl::StrCat("reproduced bit for bit: hash ", now.result()));
   } else {

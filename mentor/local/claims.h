@@ -18,6 +18,9 @@
 //   hash         as `mentor hash`; in the row "all": over the hashes of the runs; empty when
 //                nothing was learned, as for PPO alone
 //   evaluation   hash over all evaluated lifetimes; empty without evaluation
+//   metrics      hash over the measured metrics, and the agents' return, of each outer update;
+//   empty
+//                without outer updates, in the row "all", and in records from before it was kept
 //   numbers      NAME=MEAN[LOW,HIGH] or NAME=VALUE, separated by blanks
 //
 // Functions without state.
@@ -42,7 +45,7 @@ using ClaimNumbers = std::map<std::string, report::Interval>;
 
 struct ClaimRow {
   std::string claim, run, row, command, measures, version, processor, fingerprint, cpu_seconds,
-      env_steps, hash, evaluation;
+      env_steps, hash, evaluation, metrics;
   ClaimNumbers numbers;
   // Not in the file of claims: the measured metrics along the run (CurveOf), the evaluated
   // lifetimes (PackLifetimes), and how many runs of a row "all" are pooled from kept lifetimes.
@@ -123,9 +126,13 @@ bool IsOtherCurve(const std::filesystem::path& file, const ClaimRow& made);
 // Fingerprint of this build on this machine, in the form of the column.
 std::string ClaimFingerprint();
 
+// Returns sentences: which version, and which parts of the arithmetic, made the record and are not
+// those of this process. A result may differ then.
+std::vector<std::string> WhatDiffersHere(const ClaimRow& recorded);
+
 // The comparison of a result with its record.
 struct ClaimVerdict {
-  bool same_bits = false;   // Hash and evaluation hash are equal.
+  bool same_bits = false;   // All hashes are equal, and nothing else differs by the arithmetic.
   bool may_differ = false;  // The record was made by another version or arithmetic.
   // With the same bits, all numbers are equal. Otherwise each interval meets the recorded interval.
   // Or the number and the recorded one are each plausible for one more meta-seed of the others.

@@ -41,7 +41,17 @@ bool IsTrue(const v1::SignalSpec& signal, std::string_view option) {
   });
 }
 
-// True if Mentor's kernels compute all numbers of the experiment.
+absl::Status Mismatch(const std::string& what, const std::string& anew) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+                   absl::StrCat(what, ": the last bits would change; begin it anew: ", anew));
+}
+
+}  // namespace
+
+std::string ExperimentFingerprint() {
+  return envs::NumericFingerprint() + learner::LearnerFingerprint();
+}
+
 bool ByKernelsAlone(const v1::ExperimentSpec& spec) {
   const v1::ExperimentSpec whole = WithDefaults(spec);
   if (std::find(kRulesOfKernels.begin(), kRulesOfKernels.end(), whole.rule().name()) ==
@@ -53,17 +63,6 @@ bool ByKernelsAlone(const v1::ExperimentSpec& spec) {
   Violations violations;
   const auto benchmark = envs::MakeBenchmark(whole.benchmark(), &violations);
   return benchmark != nullptr && !ShapeOf(*benchmark).discrete_actions();
-}
-
-absl::Status Mismatch(const std::string& what, const std::string& anew) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
-                   absl::StrCat(what, ": the last bits would change; begin it anew: ", anew));
-}
-
-}  // namespace
-
-std::string ExperimentFingerprint() {
-  return envs::NumericFingerprint() + learner::LearnerFingerprint();
 }
 
 absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,

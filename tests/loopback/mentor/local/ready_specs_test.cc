@@ -8,7 +8,10 @@
 #include <absl/strings/str_join.h>
 
 #include "agents/numerics.h"
+#include "common/hash.h"
+#include "mentor/local/claims.h"
 #include "mentor/local/run_report.h"
+#include "tests/known_bits.h"
 #include "tests/loopback/mentor/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
@@ -81,7 +84,23 @@ SmallSpec Small(const std::filesystem::path& file) {
   return small;
 }
 
-TEST_CASE("ready specs: each of them makes an outer update", "[loopback]") {
+// Checks all that the run computed: what was learned, the lives, and the agents' returns.
+void CheckResult(const std::string& name, const Overrides& overrides,
+                 const std::filesystem::path& run) {
+  const ClaimRow claim{
+      .claim = "known",
+      .run = "1",
+      .command = absl::StrCat("mentor run ", name, " --set ", absl::StrJoin(overrides, " --set "))};
+  const auto result = RecordRun(claim, run);
+  CHECK(result.status() == absl::OkStatus());
+  if (!result.ok()) return;
+  Sha256 hash;
+  hash.Update(absl::StrJoin({result->hash, result->evaluation, result->metrics}, "\n"));
+  testing::CheckBits("spec " + name, ToHex(hash.Finish()).substr(0, 32));
+}
+
+TEST_CASE("ready specs: each of them makes an outer update, with the bits of every processor",
+          "[loopback]") {
   REQUIRE(fixed.ok());
   const std::vector<ReadySpec> ready = ReadySpecs();
   REQUIRE(ready.size() > 40);
@@ -95,6 +114,7 @@ TEST_CASE("ready specs: each of them makes an outer update", "[loopback]") {
     if (!data.ok()) continue;
     CHECK(data->training.size() == small.spec.rule().outer_updates());
     CHECK(data->training.empty() != data->evaluation.empty());
+    CheckResult(file.name, small.overrides, folder.path());
     if (file.name != "ml45") continue;
     // Untrained agents get no reward at all in some of its environments.
     int environments = 0, without_mean = 0;

@@ -10,6 +10,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/file.h"
+#include "meta_learner/experiment/fingerprint.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -19,12 +20,12 @@ namespace {
 
 const std::string kHeader =
     "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
-    "evaluation,numbers\n";
+    "evaluation,metrics,numbers\n";
 const std::string kHash(64, 'a'), kEvaluation(64, '0');
 const std::string kRow =
     "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,\"A, B\","
     "aaaaaaaaaaaa/bbbbbbbbbbbb/cccccccccccc,12,1000," +
-    kHash + "," + kEvaluation + ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
+    kHash + "," + kEvaluation + ",,\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
 
 std::string ErrorOf(const std::string& text) {
   return std::string(ParseClaims(text, "c.csv").status().message());
@@ -55,16 +56,16 @@ TEST_CASE("claims: a file is read and written as it was", "[unit]") {
                                   "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,"
                                   "\"A, B\",aaaaaaaaaaaa/bbbbbbbbbbbb/cccccccccccc,12,1000," +
                                   kHash + "," + kEvaluation +
-                                  ",\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n");
+                                  ",,\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n");
 }
 
 TEST_CASE("claims: a file that is none is refused with row, column and remedy", "[unit]") {
-  CHECK(ErrorOf("a,b\n1,2\n") == "c.csv: has no column 'claim': is it a file of claims?");
+  CHECK(ErrorOf("a,b\n1,2\n") == "c.csv: has no column 'claim': is it a file of claims? If it is, add the column, empty");
   CHECK(ErrorOf(kHeader + kRow + kRow) == "c.csv:3: there are two rows of reach-1; remove one");
-  CHECK(ErrorOf(kHeader + kRow + "reach-1,1,,mentor run ml1,,,,,,,,,\n") ==
+  CHECK(ErrorOf(kHeader + kRow + "reach-1,1,,mentor run ml1,,,,,,,,,,\n") ==
         "c.csv:3: the claim reach-1 has the name of another claim's run; rename one of the two");
   const auto with = [](const std::string& run, const std::string& numbers) {
-    return kHeader + "reach," + run + ",,,,,,,,,,," + numbers + "\n";
+    return kHeader + "reach," + run + ",,,,,,,,,,,," + numbers + "\n";
   };
   for (const char* run : {"0", "+1", "01", "x"}) {
     CHECK(ErrorOf(with(run, "")) == absl::StrCat("c.csv:2: column run is '", run,
@@ -74,28 +75,28 @@ TEST_CASE("claims: a file that is none is refused with row, column and remedy", 
         "c.csv:2: column run is '2', expected '1', the next run of reach; add the row that is "
         "missing");
   for (const char* cost : {"-1", "nan", "inf", "lots"}) {
-    CHECK(ErrorOf(kHeader + "reach,1,,,,,,," + cost + ",,,,\n")
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,," + cost + ",,,,,\n")
               .find(absl::StrCat("c.csv:2: column cpu_seconds is '", cost, "'")) == 0);
-    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,," + cost + ",,,\n")
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,," + cost + ",,,,\n")
               .find(absl::StrCat("c.csv:2: column env_steps is '", cost, "'")) == 0);
   }
-  CHECK(ErrorOf(kHeader + "a/b,1,,,,,,,,,,,\n").find("c.csv:2: column claim is 'a/b', expected") ==
+  CHECK(ErrorOf(kHeader + "a/b,1,,,,,,,,,,,,\n").find("c.csv:2: column claim is 'a/b', expected") ==
         0);
-  CHECK(ErrorOf(kHeader + ",1,,,,,,,,,,,\n").find("c.csv:2: column claim is '', expected") == 0);
+  CHECK(ErrorOf(kHeader + ",1,,,,,,,,,,,,\n").find("c.csv:2: column claim is '', expected") == 0);
   for (const char* wrong : {"seg2", "seg2=", "=1", "seg2=x", "seg2=inf", "seg2=1[2]",
                             "seg2=1[0.5;2]", "seg2=1[2 3]", "a=1 a=2"}) {
     CAPTURE(wrong);
     CHECK(ErrorOf(with("1", wrong)).find("c.csv:2: column numbers has '") == 0);
   }
   CHECK(ErrorOf(with("1", "\"seg2=1[2,1]\"")).find("column numbers") != std::string::npos);
-  CHECK(ErrorOf(kHeader + "reach,1,,,return@last5,,,,,,,,\n")
+  CHECK(ErrorOf(kHeader + "reach,1,,,return@last5,,,,,,,,,\n")
             .find("c.csv:2: measure 'return@last5': expected METRIC@last:N") == 0);
   for (const std::string& hash :
        {kHash.substr(1), kHash + "a", std::string(64, 'A'), std::string(63, 'a') + "g"}) {
     CAPTURE(hash);
-    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,,," + hash + ",,\n")
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,,," + hash + ",,,\n")
               .find("c.csv:2: column hash is '" + hash + "', expected all 64") == 0);
-    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,,,," + hash + ",\n")
+    CHECK(ErrorOf(kHeader + "reach,1,,,,,,,,,," + hash + ",,\n")
               .find("c.csv:2: column evaluation is '" + hash + "', expected all 64") == 0);
   }
 }
@@ -189,6 +190,17 @@ TEST_CASE("claims: every measure in the file of claims is of a metric", "[unit]"
   }
 }
 
+TEST_CASE("claims: rows of an earlier arithmetic are those that LibTorch computes", "[unit]") {
+  const std::string here = ClaimFingerprint();
+  const std::vector<ClaimRow> rows = ReadClaims(ClaimsFile()).value();
+  for (const ClaimRow& row : rows) {
+    if (row.is_pooled() || !row.recorded() || row.fingerprint == here) continue;
+    CAPTURE(row.name());
+    CHECK_FALSE(meta_learner::ByKernelsAlone(SpecOfRun(row).value()));
+    CHECK(row.processor == "AMD EPYC");  // What the page of experiments says of them.
+  }
+}
+
 TEST_CASE("claims: measures of meta-training", "[unit]") {
   std::vector<report::TrainingPoint> training;
   for (uint32_t update = 1; update <= 5; ++update)
@@ -247,6 +259,36 @@ TEST_CASE("claims: equal hashes are the same bits", "[unit]") {
   CHECK(verdict.same_bits);
   CHECK(verdict.numbers_agree);
   CHECK(verdict.sentences.size() == 1);
+}
+
+TEST_CASE("claims: a control whose teacher learns nothing is known by its metrics", "[unit]") {
+  ClaimRow recorded = Row(), now = Row();
+  recorded.metrics = std::string(64, 'b');
+  now.metrics = std::string(64, 'c');
+  ClaimVerdict verdict = CompareClaims(recorded, now);
+  CHECK_FALSE(verdict.same_bits);
+  CHECK_FALSE(verdict.may_differ);
+  CHECK(Says(verdict, "the same hash, other metrics along the run: cccc"));
+  CHECK(Says(verdict, "Mentor's bits have changed"));
+  now.metrics = recorded.metrics;
+  CHECK(CompareClaims(recorded, now).same_bits);
+  // Records from before have no such hash.
+  recorded.metrics.clear();
+  CHECK(CompareClaims(recorded, now).same_bits);
+}
+
+TEST_CASE("claims: other arithmetic is named before anybody is said to have edited a number",
+          "[unit]") {
+  ClaimRow now = Row();
+  now.fingerprint = "aaaaaaaaaaaa/bbbbbbbbbbbb/dddddddddddd";
+  CHECK(CompareClaims(Row(), now).same_bits);
+  now.numbers["x@last:2"].mean = -4;
+  const ClaimVerdict verdict = CompareClaims(Row(), now);
+  CHECK_FALSE(verdict.same_bits);
+  CHECK(verdict.may_differ);
+  CHECK(Says(verdict, "the same hash, other numbers"));
+  CHECK(Says(verdict, "The fingerprint of the learner (LibTorch, kernels) differs"));
+  CHECK_FALSE(Says(verdict, "edited"));
 }
 
 TEST_CASE("claims: another hash of the same version and arithmetic has no excuse", "[unit]") {
