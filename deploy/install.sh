@@ -4,7 +4,7 @@
 #
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
 #                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
-#                         [--signal] [--manifests] [--shells] [--web] [--help]
+#                         [--signal] [--manifests] [--shells] [--web] [--processors] [--help]
 #   --cuda         also install what preset cuda needs: the compiler of --nvcc, and the wheels that
 #                  LibTorch needs on a GPU (about 3 GB)
 #   --nvcc         also install NVIDIA's compiler alone, as tests/gate/ needs it (104 MB)
@@ -24,6 +24,7 @@
 #   --manifests    also install what tests of Kubernetes manifests and the Helm chart need (360 MB);
 #                  they need kubectl from 1.22 on, too, which Debian 12 has not
 #   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
+#   --processors   also install the emulator of other processors that a test runs Mentor on (97 MB)
 #   --web          also install what mentor-web needs: NiceGUI (110 MB); its tests need --pages, too
 #
 # Example: deploy/install.sh && deploy/build.sh
@@ -31,7 +32,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
-peers=0 robots=0 signal=0 manifests=0 shells=0 web=0
+peers=0 robots=0 signal=0 manifests=0 shells=0 web=0 processors=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 nvcc=1 ;;
@@ -50,6 +51,7 @@ for argument in "$@"; do
     --manifests) manifests=1 ;;
     --shells) shells=1 ;;
     --web) web=1 ;;
+    --processors) processors=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -131,3 +133,4 @@ fi
 if [ "$containers" -eq 1 ]; then install_packages deploy/apt-containers.txt; fi
 if [ "$manifests" -eq 1 ]; then install_wheels deploy/requirements-containers.txt containers; fi
 if [ "$shells" -eq 1 ]; then install_packages deploy/apt-shells.txt; fi
+if [ "$processors" -eq 1 ]; then install_packages deploy/apt-processors.txt; fi

@@ -92,6 +92,10 @@ class ClaimsOfOnesOwnTest(ClusterTest):
             code=code,
         )
 
+    def reproduce_aloud(self, *arguments):
+        words = (*arguments, "--claims", self.claims, "--out", self.folder / "out")
+        return self.run_to_end("mentor", "reproduce", *words)
+
     def test_a_claim_is_recorded_and_holds(self):
         said = self.reproduce("tiny-1", code=1)
         self.assertIn("nothing is recorded yet: --record records it", said)
@@ -235,7 +239,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tiny-1", code=1)
         self.assertIn("Mentor's bits have changed", said)
         # Another processor explains it.
-        environments, _, learner = whole["fingerprint"].split("/")
+        environments, simulator, learner = whole["fingerprint"].split("/")
         self.edit("tiny-1", fingerprint=f"{environments}/{'0' * 12}/{learner}", processor="Other")
         said = self.reproduce("tiny-1")
         self.assertIn("The fingerprint of the simulator (libm, MuJoCo) differs", said)
@@ -244,6 +248,27 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         # Another version.
         self.edit("tiny-1", fingerprint=whole["fingerprint"], version="0.1.9")
         self.assertIn("Version 0.1.9 made the record", self.reproduce("tiny-1"))
+        # Other arithmetic made a number that no hash covers: nobody is said to have edited it.
+        other = re.sub(r"(test.learned.seg0=)[^\[ ]+", r"\g<1>0.5", whole["numbers"])
+        self.assertNotEqual(other, whole["numbers"])
+        self.edit(
+            "tiny-1",
+            hash=whole["hash"],
+            version=whole["version"],
+            numbers=other,
+            fingerprint=f"{environments}/{simulator}/{'0' * 12}",
+        )
+        said = self.reproduce("tiny-1")
+        self.assertIn("the same hash, other numbers", said)
+        self.assertIn("The fingerprint of the learner (LibTorch, kernels) differs", said)
+        self.assertNotIn("edited", said)
+        self.assertIn("The fingerprint of the learner", self.reproduce_aloud("tiny-1"))
+        self.edit("tiny-1", fingerprint=whole["fingerprint"], numbers=whole["numbers"])
+        # The agents count where the teacher has learned nothing.
+        self.edit("tiny-1", metrics="0" * 64)
+        said = self.reproduce("tiny-1", code=1)
+        self.assertIn("the same hash, other metrics along the run", said)
+        self.edit("tiny-1", metrics=whole["metrics"])
         # The lives of the evaluation count, too.
         self.edit("tiny-1", hash=whole["hash"], version=whole["version"], evaluation="0" * 64)
         said = self.reproduce("tiny-1", code=1)

@@ -3,7 +3,11 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <cmath>
+#include <vector>
+
 #include "agents/worker_pool.h"
+#include "common/exact_math.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -24,6 +28,44 @@ TEST_CASE("numerics: kernels for one instruction set, one thread, deterministic 
   CHECK(at::globalContext().deterministicAlgorithms());
   CHECK_FALSE(at::globalContext().allowTF32CuBLAS());
   CHECK(FixNumerics().ok());  // Once more does no harm.
+}
+
+TEST_CASE("numerics: what takes the place of MKL's functions is what LibTorch calls", "[unit]") {
+  const torch::Tensor x = ProofNormals({4000}, 1, torch::kFloat64).square() + 1e-3;
+  const auto agrees = [](const torch::Tensor& got, const torch::Tensor& of, auto function) {
+    for (int64_t i = 0; i < of.numel(); ++i) {
+      const auto want = function(of[i].item<double>());
+      if (got.scalar_type() == torch::kFloat32 ? got[i].item<float>() != static_cast<float>(want)
+                                               : got[i].item<double>() != want)
+        return false;
+    }
+    return true;
+  };
+  CHECK(agrees(x.sqrt(), x, [](double v) { return std::sqrt(v); }));
+  CHECK(agrees(x.log(), x, [](double v) { return exact::Log(v); }));
+  CHECK(agrees(x.atan(), x, [](double v) { return exact::Atan(v); }));
+  CHECK(agrees(x.log2(), x, [](double v) { return std::log2(v); }));
+  CHECK(agrees(x.log10(), x, [](double v) { return std::log10(v); }));
+  const torch::Tensor single = x.to(torch::kFloat32);
+  CHECK(agrees(single.sqrt(), single, [](double v) { return std::sqrt(v); }));
+  CHECK(agrees(single.atan(), single, [](double v) { return exact::Atan(v); }));
+  const torch::Tensor unit = x.sin();
+  CHECK(agrees(unit.asin(), unit, [](double v) { return std::asin(v); }));
+  CHECK(agrees(unit.acos(), unit, [](double v) { return std::acos(v); }));
+}
+
+TEST_CASE("numerics: the results of this processor are those of the one arithmetic", "[unit]") {
+  std::vector<torch::Tensor> results = ArithmeticResults();
+  CHECK(ArithmeticHash(results) == kArithmetic);
+  // The last bit of any result counts, of either precision.
+  for (const size_t i : {size_t{0}, results.size() / 2, results.size() - 1}) {
+    const torch::Tensor whole = results[i];
+    results[i] = whole.clone(at::MemoryFormat::Contiguous);
+    *static_cast<unsigned char*>(results[i].mutable_data_ptr()) ^= 1;
+    CHECK(ArithmeticHash(results) != kArithmetic);
+    results[i] = whole;
+  }
+  CHECK(ArithmeticHash(results) == kArithmetic);
 }
 
 TEST_CASE("numerics: a pool's tasks run with one thread each and without gradients", "[unit]") {

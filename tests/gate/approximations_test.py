@@ -1,0 +1,62 @@
+"""No function of MKL that LibTorch calls begins from an approximation whose bits the processor's
+maker chooses (vrcpps, vrsqrtps), but for those in whose place the programs define their own
+(agents/mkl.cc). A new LibTorch may bring others."""
+
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / ".deps" / "wheels" / "torch" / "lib" / "libtorch_cpu.so"
+PROGRAMS = ("mentor", "mentor-learner", "mentor-meta-learner")
+APPROXIMATION = re.compile(r"\sv?(?:rcp|rsqrt)[a-z0-9]*\s")
+
+
+def lines(*command):
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    return done.stdout.splitlines()
+
+
+class ApproximationsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # Functions that other code of LibTorch calls by name, so that a program can replace them.
+        called = {
+            line.split()[-1].split("@")[0]
+            for line in lines("objdump", "-R", LIBRARY)
+            if "R_X86_64_JUMP_SLOT" in line
+        }
+        cls.vector = {name for name in called if re.fullmatch(r"vm[sd][A-Z]\w+", name)}
+        cls.places = {}
+        for line in lines("nm", "-D", "-S", "--defined-only", LIBRARY):
+            words = line.split()
+            if len(words) == 4:
+                cls.places[words[3].split("@")[0]] = (int(words[0], 16), int(words[1], 16))
+
+    def approximates(self, name):
+        start, size = self.places[name]
+        where = (f"--start-address={start}", f"--stop-address={start + size}")
+        return any(APPROXIMATION.search(line) for line in lines("objdump", "-d", *where, LIBRARY))
+
+    def test_the_programs_define_what_begins_from_an_approximation(self):
+        self.assertGreater(len(self.vector), 20)
+        # vmsExp takes mkl_vml_kernel_sExp_L9HAynn: for AVX2, of high accuracy.
+        found = {
+            name
+            for name in self.vector
+            if self.approximates(f"mkl_vml_kernel_{name[2:]}_L9HAynn")
+        }
+        self.assertIn("vmdSqrt", found)
+        self.assertNotIn("vmsExp", found)
+        programs = pathlib.Path(os.environ["MENTOR_BIN_DIR"])
+        for program in PROGRAMS:
+            exported = {
+                line.split()[-1] for line in lines("nm", "-D", "--defined-only", programs / program)
+            }
+            self.assertLessEqual(found | {"mkl_serv_intel_cpu_true"}, exported, program)
+
+
+if __name__ == "__main__":
+    unittest.main()
