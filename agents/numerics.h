@@ -16,7 +16,7 @@ namespace mentor::learner {
 inline constexpr char kArithmetic[] = "957f735c1af9fd432aa2f7686827311f";
 
 // Call it first in main, before any thread and any other use of LibTorch. FAILED_PRECONDITION names
-// what gives other bits, and the remedy: LibTorch has already chosen its kernels, its MKL takes
+// what gives other bits, and the remedy. LibTorch has already chosen its kernels, its MKL takes
 // another branch, a preloaded library answers in its place, or the results are others.
 absl::Status FixNumerics();
 

@@ -63,8 +63,12 @@ END = "<!-- end of claims -->\n"
 BLOCK = re.compile(f"{BEGIN}(.*?)-->\n(.*?){END}", re.DOTALL)
 COLUMNS = (
     "claim run row command measures version processor fingerprint cpu_seconds env_steps hash "
-    "evaluation numbers"
+    "evaluation metrics numbers"
 ).split()
+# The one arithmetic of learners, as fingerprints of claims have it.
+ARITHMETIC = re.search(
+    r'kArithmetic\[\] = "(\w{12})', (ROOT / "agents" / "numerics.h").read_text(encoding="utf-8")
+)[1]
 PLACE = re.compile(r"\{([^{}]+)\}")
 PASSES = re.compile(r"passes (\S+ \S+(?: less \S+ \S+)?) (>=|<=|within) (-?\d+(?:\.\d+)?)")
 NUMBER = re.compile(r"([^\[\]]+)(?:\[([^,\]]+),([^\]]+)\])?")
@@ -312,6 +316,16 @@ def either(words):
     return names[0] + marks[0] + ",".join(dict.fromkeys(values))
 
 
+def maker_of(rows):
+    """Returns "AMD: " for rows of an arithmetic that ended at this maker's processors."""
+    earlier = {
+        row["processor"].split()[0]
+        for row in rows
+        if row["fingerprint"].rpartition("/")[2] != ARITHMETIC
+    }
+    return f"{'/'.join(sorted(earlier))}: " if earlier else ""
+
+
 def campaign(rows, claims):
     """The lines of a table for the claims of these rows of the campaign."""
     for name, runs in claims.items():
@@ -321,7 +335,7 @@ def campaign(rows, claims):
         ended = [row for row in made if result_of(row)]
         hours = sum(float(row["cpu_seconds"]) for row in ended if row["cpu_seconds"]) / 3600
         trained = any(row["env_steps"] not in ("", "0") for row in ended)
-        hashes = " ".join(result_of(row)[:8] for row in ended)
+        hashes = maker_of(ended) + " ".join(result_of(row)[:8] for row in ended)
         pooled = result_of(runs["all"])[:8] if "all" in runs else ""
         # A word that differs, such as a seed, with all its values.
         commands = [row["command"].split() for row in made]

@@ -81,10 +81,14 @@ int List(const std::vector<ClaimRow>& rows, const std::vector<size_t>& chosen) {
   for (const size_t i : chosen) width = std::max(width, rows[i].name().size());
   for (const size_t i : chosen) {
     const ClaimRow& row = rows[i];
-    std::printf("%-*s  %-16s  %-15s  %s\n", static_cast<int>(width), row.name().c_str(),
-                row.recorded() ? row.result().substr(0, 16).c_str() : "-",
-                row.is_pooled() ? "" : Cost(row).c_str(),
-                row.is_pooled() ? "all its runs" : Printable(row.command).c_str());
+    std::printf(
+        "%-*s  %-16s  %-15s  %s%s\n", static_cast<int>(width), row.name().c_str(),
+        row.recorded() ? row.result().substr(0, 16).c_str() : "-",
+        row.is_pooled() ? "" : Cost(row).c_str(),
+        row.is_pooled() ? "all its runs" : Printable(row.command).c_str(),
+        WhatDiffersHere(row).empty()
+            ? ""
+            : absl::StrCat("  (other arithmetic, on ", Printable(row.processor), ")").c_str());
   }
   return kExitOk;
 }

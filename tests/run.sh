@@ -46,8 +46,8 @@ esac
 
 wanted=(--hosts --objects)
 if [ $all -eq 1 ]; then
-  wanted+=(--docs --manifests --notebook --nvcc --pages --processors --robots --shells --signal --studies
-    --web)
+  wanted+=(--docs --manifests --notebook --nvcc --pages --processors --robots --shells --signal
+    --studies --web)
 fi
 if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"

@@ -202,8 +202,8 @@ std::string EvaluationHash(const std::vector<report::EvaluationRow>& rows) {
   return ToHex(hash.Finish());
 }
 
-// Returns a hash over what a run of outer updates measures in each of them: the return of the
-// agents, which shows their bits where the teacher does not, and the metrics of `measures`.
+// Returns a hash over the metrics of `measures`, and over the return of the agents, in each outer
+// update. The return shows the agents' bits where the teacher does not.
 std::string MetricsHash(const std::string& measures,
                         const std::vector<report::TrainingPoint>& training) {
   if (training.empty()) return "";

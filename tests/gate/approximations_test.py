@@ -1,6 +1,5 @@
-"""No function of MKL that LibTorch calls begins from an approximation whose bits the processor's
-maker chooses (vrcpps, vrsqrtps), but for those in whose place the programs define their own
-(agents/mkl.cc). A new LibTorch may bring others."""
+"""The programs define every function of MKL that begins from vrcpps or vrsqrtps (agents/mkl.cc),
+since the processor's maker chooses what these give. A new LibTorch may bring others."""
 
 import os
 import pathlib
@@ -44,9 +43,7 @@ class ApproximationsTest(unittest.TestCase):
         self.assertGreater(len(self.vector), 20)
         # vmsExp takes mkl_vml_kernel_sExp_L9HAynn: for AVX2, of high accuracy.
         found = {
-            name
-            for name in self.vector
-            if self.approximates(f"mkl_vml_kernel_{name[2:]}_L9HAynn")
+            name for name in self.vector if self.approximates(f"mkl_vml_kernel_{name[2:]}_L9HAynn")
         }
         self.assertIn("vmdSqrt", found)
         self.assertNotIn("vmsExp", found)

@@ -60,7 +60,8 @@ TEST_CASE("claims: a file is read and written as it was", "[unit]") {
 }
 
 TEST_CASE("claims: a file that is none is refused with row, column and remedy", "[unit]") {
-  CHECK(ErrorOf("a,b\n1,2\n") == "c.csv: has no column 'claim': is it a file of claims? If it is, add the column, empty");
+  CHECK(ErrorOf("a,b\n1,2\n") ==
+        "c.csv: has no column 'claim': is it a file of claims? If it is, add the column, empty");
   CHECK(ErrorOf(kHeader + kRow + kRow) == "c.csv:3: there are two rows of reach-1; remove one");
   CHECK(ErrorOf(kHeader + kRow + "reach-1,1,,mentor run ml1,,,,,,,,,,\n") ==
         "c.csv:3: the claim reach-1 has the name of another claim's run; rename one of the two");
