@@ -45,9 +45,7 @@ class ProcessorsTest(ClusterTest):
         """Returns a shared library of this C++ code, to be loaded before all others."""
         source, library = self.folder / f"{name}.cc", self.folder / f"{name}.so"
         source.write_text(f'extern "C" {{ {code} }}\n', encoding="utf-8")
-        subprocess.run(
-            ["c++", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60
-        )
+        subprocess.run(["c++", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
         return library
 
     def answers(self):
