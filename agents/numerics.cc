@@ -6,11 +6,12 @@
 #include <c10/core/GradMode.h>
 
 #include <cstdlib>
-#include <cstring>
+#include <utility>
 
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
 #include <dlfcn.h>
 
 #include "common/check.h"
@@ -80,20 +81,34 @@ absl::Status OtherArithmetic(const std::string& what, const std::string& remedy)
       absl::StrCat("this process would compute other bits than Mentor's: ", what, "; ", remedy));
 }
 
-// LibTorch and MKL read these at their first kernel. MKL's other variables change its code, too.
-// STRICT makes the bits independent of memory alignment. AVX2 in place of AVX-512 costs nothing
-// measurable (docs/decisions/0014-one-arithmetic.md).
-void FixEnvironment() {
-  std::vector<std::string> names;
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    const std::string name(*variable, std::strcspn(*variable, "="));
-    if (absl::StartsWith(name, "MKL_") || absl::StartsWith(name, "ATEN_")) names.push_back(name);
+// LibTorch and MKL read variables at their first kernel. While this lives, there are those that fix
+// the code, and none that chooses other code. Afterwards the environment is as it was: simulators
+// inherit it, and compute in every program as in mentor-actor. STRICT makes the bits independent of
+// memory alignment. AVX2 in place of AVX-512 costs nothing measurable.
+class FixedEnvironment {
+ public:
+  FixedEnvironment() {
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+      const std::pair<std::string, std::string> one =
+          absl::StrSplit(*variable, absl::MaxSplits('=', 1));
+      if (absl::StartsWith(one.first, "MKL_") || absl::StartsWith(one.first, "ATEN_"))
+        before_.push_back(one);
+    }
+    for (const auto& [name, value] : before_) unsetenv(name.c_str());
+    setenv("ATEN_CPU_CAPABILITY", "avx2", /*overwrite=*/1);
+    setenv("MKL_CBWR", "AVX2,STRICT", /*overwrite=*/1);
   }
-  for (const std::string& name : names) unsetenv(name.c_str());
-  setenv("ATEN_CPU_CAPABILITY", "avx2", /*overwrite=*/1);
-  setenv("MKL_CBWR", "AVX2,STRICT", /*overwrite=*/1);
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/1);
-}
+  ~FixedEnvironment() {
+    unsetenv("ATEN_CPU_CAPABILITY");
+    unsetenv("MKL_CBWR");
+    for (const auto& [name, value] : before_) setenv(name.c_str(), value.c_str(), /*overwrite=*/1);
+  }
+  FixedEnvironment(const FixedEnvironment&) = delete;
+  FixedEnvironment& operator=(const FixedEnvironment&) = delete;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> before_;
+};
 
 absl::Status CheckCapability() {
   const std::string capability = at::get_cpu_capability();
@@ -212,7 +227,9 @@ std::string ArithmeticHash(const std::vector<Tensor>& results) {
 
 absl::Status FixNumerics() {
   MENTOR_RETURN_IF_ERROR(CheckIsa());
-  FixEnvironment();
+  // Read when a device is opened.
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/1);
+  const FixedEnvironment environment;
   MENTOR_RETURN_IF_ERROR(CheckCapability());
   MENTOR_RETURN_IF_ERROR(CheckLibraries());
   MENTOR_RETURN_IF_ERROR(CheckBranch());
