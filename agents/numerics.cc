@@ -19,8 +19,6 @@
 #include "common/rng.h"
 #include "kernels/isa.h"
 
-extern "C" int mkl_serv_intel_cpu_true();  // agents/mkl.cc
-
 extern char** environ;
 
 namespace mentor::learner {
@@ -36,45 +34,18 @@ constexpr int kAvx2Strict = 10 | 0x10000, kAllBits = -1;
 
 // Functions of LibTorch's MKL that choose its code, and some that compute. Another library that
 // gives one of them decides bits.
-constexpr const char* kOfLibTorch[] = {"mkl_serv_cbwr_get",
-                                       "mkl_serv_cbwr_get_nolock",
-                                       "mkl_serv_cbwr_set",
-                                       "mkl_serv_cpu_detect",
-                                       "mkl_serv_vml_cpu_detect",
-                                       "mkl_vml_serv_cpu_detect",
-                                       "mkl_serv_get_cpu_type",
-                                       "mkl_serv_intel_cpu",
-                                       "mkl_serv_cpuiszen",
-                                       "mkl_serv_cpuhasnhm",
-                                       "mkl_serv_cpuhaspnr",
-                                       "mkl_serv_cpuisskl",
-                                       "mkl_serv_cpuisclx",
-                                       "mkl_serv_cpuisicx",
-                                       "mkl_serv_cpuisknm",
-                                       "mkl_serv_cpuiscpx",
-                                       "mkl_serv_cpuisbulldozer",
-                                       "mkl_serv_getenv",
-                                       "sgemm_",
-                                       "dgemm_",
-                                       "sgemv_",
-                                       "dgemv_",
-                                       "sdot_",
-                                       "ddot_",
-                                       "cblas_sgemm_batch",
-                                       "cblas_dgemm_batch",
-                                       "saxpy_",
-                                       "daxpy_",
-                                       "vmsExp",
-                                       "vmdExp",
-                                       "vmsLn",
-                                       "vmsTanh",
-                                       "vmdTanh",
-                                       "vmsErf",
-                                       "vmdErf",
-                                       "vmsSin",
-                                       "vmdSin",
-                                       "vmsCos",
-                                       "vmdCos"};
+constexpr char kOfLibTorch[] =
+    "mkl_serv_cbwr_get mkl_serv_cbwr_get_nolock mkl_serv_cbwr_set mkl_serv_cpu_detect "
+    "mkl_serv_vml_cpu_detect mkl_vml_serv_cpu_detect mkl_serv_get_cpu_type "
+    "mkl_serv_intel_cpu mkl_serv_cpuiszen mkl_serv_cpuhasnhm mkl_serv_cpuhaspnr "
+    "mkl_serv_cpuisskl mkl_serv_cpuisclx mkl_serv_cpuisicx mkl_serv_cpuisknm "
+    "mkl_serv_cpuiscpx mkl_serv_cpuisbulldozer mkl_serv_getenv sgemm_ dgemm_ sgemv_ dgemv_ "
+    "sdot_ ddot_ cblas_sgemm_batch cblas_dgemm_batch saxpy_ daxpy_ vmsExp vmdExp vmsLn "
+    "vmsTanh vmdTanh vmsErf vmdErf vmsSin vmdSin vmsCos vmdCos";
+// Functions that the programs define in place of MKL's (agents/mkl.cc).
+constexpr char kOfProgram[] =
+    "mkl_serv_intel_cpu_true vmsSqrt vmdSqrt vmsAtan vmdAtan vmdLn vmsLog2 vmdLog2 vmsLog10 "
+    "vmdLog10 vmsAsin vmdAsin vmsAcos vmdAcos vmsTan";
 
 absl::Status OtherArithmetic(const std::string& what, const std::string& remedy) {
   return absl::FailedPreconditionError(
@@ -123,25 +94,28 @@ std::string LibraryOf(const void* address) {
   return dladdr(address, &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "a library";
 }
 
-// MKL must ask the program who made the processor, and answer all else itself.
+std::vector<std::string> Names(const char* names) {
+  return absl::StrSplit(names, ' ');
+}
+
+// LibTorch must call the program's functions, and otherwise its own.
 absl::Status CheckLibraries() {
   void* const torch = dlopen(kLibTorch, RTLD_LAZY | RTLD_NOLOAD);
   if (torch == nullptr) return OtherArithmetic(absl::StrCat(kLibTorch, " is not loaded"), kInstall);
-  for (const char* name : kOfLibTorch) {
-    const void* const own = dlsym(torch, name);
-    const void* const used = dlsym(RTLD_DEFAULT, name);
-    if (own == nullptr) {
+  const auto its = [torch](const std::string& name) { return dlsym(torch, name.c_str()); };
+  const auto used = [](const std::string& name) { return dlsym(RTLD_DEFAULT, name.c_str()); };
+  for (const std::string& name : Names(kOfLibTorch)) {
+    if (its(name) == nullptr)
       return OtherArithmetic(absl::StrCat(kLibTorch, " has no ", name, " of MKL"), kInstall);
-    }
-    if (used == own) continue;
-    return OtherArithmetic(absl::StrCat(LibraryOf(used), " gives ", name, " in place of LibTorch"),
-                           "start it without that library: see LD_PRELOAD");
+    if (used(name) == its(name)) continue;
+    return OtherArithmetic(
+        absl::StrCat(LibraryOf(used(name)), " gives ", name, " in place of LibTorch"),
+        "start it without that library: see LD_PRELOAD");
   }
-  dlclose(torch);
-  if (dlsym(RTLD_DEFAULT, "mkl_serv_intel_cpu_true") !=
-      reinterpret_cast<void*>(&mkl_serv_intel_cpu_true)) {
-    return OtherArithmetic("MKL does not ask the program who made the processor",
-                           "build Mentor again: its programs must export mkl_serv_intel_cpu_true");
+  for (const std::string& name : Names(kOfProgram)) {
+    if (its(name) != nullptr && used(name) != its(name)) continue;
+    return OtherArithmetic(absl::StrCat("LibTorch does not call ", name, " of the program"),
+                           "build Mentor again: its programs must export what agents/mkl.cc has");
   }
   return absl::OkStatus();
 }
