@@ -87,10 +87,10 @@ SmallSpec Small(const std::filesystem::path& file) {
 // Checks all that the run computed: what was learned, the lives, and the agents' returns.
 void CheckResult(const std::string& name, const Overrides& overrides,
                  const std::filesystem::path& run) {
-  const ClaimRow claim{
-      .claim = "known",
-      .run = "1",
-      .command = absl::StrCat("mentor run ", name, " --set ", absl::StrJoin(overrides, " --set "))};
+  ClaimRow claim;
+  claim.claim = "known";
+  claim.run = "1";
+  claim.command = absl::StrCat("mentor run ", name, " --set ", absl::StrJoin(overrides, " --set "));
   const auto result = RecordRun(claim, run);
   CHECK(result.status() == absl::OkStatus());
   if (!result.ok()) return;
