@@ -79,14 +79,14 @@ absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
   });
   if (earlier == kEarlier.end()) {
     return Mismatch(
-        absl::StrFormat("it began on arithmetic with the fingerprint %s, here it is %s; continue "
+        absl::StrFormat("this began on arithmetic with the fingerprint %s, here it is %s; continue "
                         "it on that kind of machine and build, or else",
                         *written, fingerprint),
         anew);
   }
   if (!ByKernelsAlone(spec)) {
     return Mismatch(
-        absl::StrFormat("it began on a processor of %s, before Mentor had one arithmetic for all "
+        absl::StrFormat("this began on a processor of %s, before Mentor had one arithmetic for all "
                         "processors, and LibTorch computes a part of it",
                         earlier->second),
         anew);

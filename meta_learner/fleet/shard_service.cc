@@ -336,8 +336,8 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     return MakeError(
         absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
         absl::StrFormat("the arithmetic of the learner's CPU differs in its last bits (fingerprint "
-                        "%s, device '%s', build %s; expected %s, build %s): run it on the same "
-                        "kind of CPU with the same build",
+                        "%s, device '%s', build %s; expected %s, build %s): install the same "
+                        "build there",
                         got.empty() ? "not said" : got, hello.device(), hello.build(),
                         options_.learner_fingerprint, std::string(kBuildVersion)),
         {{"expected", options_.learner_fingerprint}, {"got", got}});
