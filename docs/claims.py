@@ -63,7 +63,7 @@ END = "<!-- end of claims -->\n"
 BLOCK = re.compile(f"{BEGIN}(.*?)-->\n(.*?){END}", re.DOTALL)
 COLUMNS = (
     "claim run row command measures version processor fingerprint cpu_seconds env_steps hash "
-    "evaluation metrics numbers"
+    "evaluation numbers"
 ).split()
 # The one arithmetic of learners, as fingerprints of claims have it.
 ARITHMETIC = re.search(

@@ -135,13 +135,16 @@ class ClaimsTest(unittest.TestCase):
             self.shown("passes c seg >= 0.1")
 
     def test_a_row_of_the_campaign_is_a_table(self):
-        self.assertEqual(
-            self.shown("campaign 1").splitlines()[:2],
-            [
-                "| a | 2 of 3 | 0.01 | abc abd | 01234567 | `mentor run x,y,z` |",
-                "| b | 0 of 1 | - | - | - | `mentor run w` |",
-            ],
-        )
+        # Runs of an arithmetic that ended at the processor's maker name the processor.
+        for arithmetic, maker in (("f", ""), ("another", "p: ")):
+            with mock.patch.object(claims, "ARITHMETIC", arithmetic):
+                self.assertEqual(
+                    self.shown("campaign 1").splitlines()[:2],
+                    [
+                        f"| a | 2 of 3 | 0.01 | {maker}abc abd | 01234567 | `mentor run x,y,z` |",
+                        "| b | 0 of 1 | - | - | - | `mentor run w` |",
+                    ],
+                )
 
     def test_a_damaged_file_is_told(self):
         for rows, words in (
