@@ -21,6 +21,7 @@ using torch::Tensor;
 const absl::Status fixed = FixNumerics();
 
 constexpr int64_t kLifetimes = 3, kSteps = 24;
+
 // Sums with weights that are no powers of two, so that each number counts.
 Tensor Weighted(const Tensor& numbers) {
   return (numbers * torch::arange(1, numbers.numel() + 1, numbers.options()).view_as(numbers))
