@@ -202,14 +202,21 @@ std::string EvaluationHash(const std::vector<report::EvaluationRow>& rows) {
   return ToHex(hash.Finish());
 }
 
+// The metrics that measures take: METRIC@...
+std::set<std::string> MetricsOf(const std::string& measures) {
+  std::set<std::string> metrics;
+  for (const std::string& measure : Words(measures))
+    metrics.insert(measure.substr(0, measure.find('@')));
+  return metrics;
+}
+
 // Returns a hash over the metrics of `measures`, and over the return of the agents, in each outer
 // update. The return shows the agents' bits where the teacher does not.
 std::string MetricsHash(const std::string& measures,
                         const std::vector<report::TrainingPoint>& training) {
   if (training.empty()) return "";
-  std::set<std::string> metrics = {kAgentsReturn};
-  for (const std::string& measure : Words(measures))
-    metrics.insert(measure.substr(0, measure.find('@')));
+  std::set<std::string> metrics = MetricsOf(measures);
+  metrics.insert(kAgentsReturn);
   Sha256 hash;
   for (const report::TrainingPoint& point : training) {
     std::string text = absl::StrCat(point.outer_update);
@@ -677,9 +684,7 @@ absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
 
 std::string CurveOf(const std::string& measures,
                     const std::vector<report::TrainingPoint>& training) {
-  std::set<std::string> metrics;
-  for (const std::string& measure : Words(measures))
-    metrics.insert(measure.substr(0, measure.find('@')));
+  const std::set<std::string> metrics = MetricsOf(measures);
   if (metrics.empty()) return "";
   std::string text = "env_steps";
   for (const std::string& metric : metrics) absl::StrAppend(&text, ",", report::CsvField(metric));
