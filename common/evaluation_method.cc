@@ -12,6 +12,7 @@ namespace {
 constexpr EvaluationMethodInfo kMethods[] = {
     {v1::EVALUATION_METHOD_LEARNED, "learned", "learned", /*learned=*/true},
     {v1::EVALUATION_METHOD_LEARNED_BEST, "learned (best)", "best", /*learned=*/true},
+    {v1::EVALUATION_METHOD_LEARNED_AVERAGE, "learned (average)", "average", /*learned=*/true},
     {v1::EVALUATION_METHOD_PPO_SPARSE, "PPO sparse", "sparse", /*learned=*/false},
     {v1::EVALUATION_METHOD_PPO_SHAPED, "PPO shaped", "shaped", /*learned=*/false},
     {v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED, "PPO sparse and shaped", "sparse_and_shaped",

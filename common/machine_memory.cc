@@ -12,6 +12,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_split.h>
 #include <absl/strings/strip.h>
+#include <sys/resource.h>
 
 namespace mentor {
 namespace {
@@ -76,6 +77,12 @@ uint64_t MachineMemoryBytes(const std::filesystem::path& proc,
     least = std::min(least, *free + own);
   }
   return least == kNone ? 0 : least;
+}
+
+double PeakMemoryBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace mentor

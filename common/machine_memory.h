@@ -13,4 +13,7 @@ namespace mentor {
 uint64_t MachineMemoryBytes(const std::filesystem::path& proc = "/proc",
                             const std::filesystem::path& cgroups = "/sys/fs/cgroup");
 
+// The greatest memory of this process so far.
+double PeakMemoryBytes();
+
 }  // namespace mentor

@@ -235,6 +235,8 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor evaluate runs/a runs/b --seeds 5 --out comparison\n"
       "  mentor evaluate runs/door --tasks ml1:door-open-v3 --lifetimes 2\n"
       "  mentor evaluate runs/door --weights best        where training got worse at its end\n"
+      "  mentor evaluate runs/door --weights average:20  the mean of its last 20 checkpoints\n"
+      "  mentor evaluate runs/door --iterations 10       lives of nine updates\n"
       "  mentor evaluate --signal signals/door           what 'mentor export' wrote\n"
       "  mentor evaluate --signal signals/robot --bundle my_robot/\n"
       "Results are kept in RUN/experiments/UID/evaluations/NAME/seed-N. 'mentor report' shows\n"
@@ -274,16 +276,27 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, 100000))
       ->group("Protocol");
   evaluate
+      ->add_option("--iterations", flags.options.iterations,
+                   "Inner iterations of a life, one more than its updates, for instance 10: longer "
+                   "lives than in training; default: the spec's lifetime.iterations")
+      ->check(CLI::Range(1, 1000))
+      ->group("Protocol");
+  evaluate
       ->add_option("--baselines", flags.baselines,
                    "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, random_signal, or none")
       ->group("Protocol")
       ->capture_default_str();
   evaluate
       ->add_option("--weights", flags.options.weights,
-                   "What teaches: the weights after the last outer update, those with the best "
-                   "score in training, or both; default: both, unless the spec sets "
-                   "evaluation.best_weights to false")
-      ->check(OneOf({"last", "best", "both"}))
+                   "What teaches: last, the weights after the last outer update; best, those with "
+                   "the best score in training; both; or average:N, the mean of the N last "
+                   "checkpoints. Default: both, unless the spec sets evaluation.best_weights to "
+                   "false")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return text.starts_with("average:") ? "" : OneOf({"last", "best", "both"})(text);
+          },
+          "WEIGHTS"))
       ->group("Protocol");
   evaluate->add_option("--name", flags.options.name,
                        "Name of the evaluation; default: TASKS-uUPDATES");
@@ -296,6 +309,8 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   learner::AddDeviceFlags(evaluate, &flags.device);
+  evaluate->add_flag("--check", flags.options.check,
+                     "Check everything, and say what would be evaluated; evaluate nothing");
   evaluate->add_flag("--quiet", flags.options.quiet, "Show no progress");
   AddSimulatorFlags(evaluate, &flags.hosts);
   evaluate->callback([action, shared] { *action = [shared] { return RunEvaluate(*shared); }; });

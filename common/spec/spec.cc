@@ -59,6 +59,16 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
             "is %d, which does not divide rule.lifetimes_per_update = %d; give a divisor of it",
             rule.shard_lifetimes(), rule.lifetimes_per_update()));
   }
+  const uint32_t every = std::max(1u, spec.checkpoint().every());
+  const uint32_t checkpoints = (rule.outer_updates() + every - 1) / every;
+  if (const uint32_t wanted = spec.evaluation().averaged_checkpoints();
+      wanted > checkpoints && rule.outer_updates() > 0) {
+    violations->Add(
+        "evaluation.averaged_checkpoints",
+        absl::StrFormat("is %d, but the run makes %d checkpoints (rule.outer_updates = %d, "
+                        "checkpoint.every = %d); give at most %d",
+                        wanted, checkpoints, rule.outer_updates(), every, checkpoints));
+  }
   // Lifetime numbers have 32 bits; the number is the key of their randomness.
   const uint64_t lifetimes = uint64_t{rule.outer_updates()} * rule.lifetimes_per_update();
   if (lifetimes > std::numeric_limits<uint32_t>::max()) {
@@ -259,6 +269,10 @@ std::string SpecHash(const v1::ExperimentSpec& spec) {
   v1::ExperimentSpec merged = WithDefaults(spec);
   merged.clear_display_name();
   merged.clear_checkpoint();
+  // Specs of versions without these fields keep their hash.
+  if (merged.rule().patience() == 0) merged.mutable_rule()->clear_patience();
+  if (merged.evaluation().averaged_checkpoints() == 0)
+    merged.mutable_evaluation()->clear_averaged_checkpoints();
   return Sha256Hex("mentor spec 1\n" + CanonicalText(merged));
 }
 

@@ -43,6 +43,7 @@
 #include "mentor/report/html.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/task_sampler.h"
@@ -277,7 +278,7 @@ Expected ExpectedLifetimes(const v1::ExperimentSpec& spec, const envs::Benchmark
 // Returns the evaluated lifetimes if they are complete. Each lifetime of the spec must occur once,
 // on its task, with agents of its seed and the weights of the last update.
 absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
-    const std::filesystem::path& experiment, const v1::ExperimentSpec& spec) {
+    const std::filesystem::path& experiment, const v1::ExperimentSpec& spec, uint32_t last_update) {
   Violations violations;
   const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
   if (benchmark == nullptr) return violations.ToStatus();
@@ -291,8 +292,7 @@ absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
     for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
       const bool fits =
           tasks != expected.end() && shard.seed() == spec.seed() &&
-          shard.outer_step() == spec.rule().outer_updates() &&
-          lifetime.number() < tasks->second.size() &&
+          shard.outer_step() == last_update && lifetime.number() < tasks->second.size() &&
           tasks->second[lifetime.number()].environment == lifetime.environment() &&
           static_cast<uint32_t>(tasks->second[lifetime.number()].goal) == lifetime.goal() &&
           known.insert({shard.taught_by(), shard.split(), lifetime.number()}).second;
@@ -311,18 +311,23 @@ absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
       absl::StrCat("has ", rows.size(), " evaluated lifetimes of ", wanted));
 }
 
-// Checks the last checkpoint of a run that learns; other runs have no checkpoint.
-absl::Status CheckNewestCheckpoint(const RunFolder& folder, const v1::ExperimentSpec& spec) {
+// Checks the last checkpoint of a run that learns, and returns its outer update. Other runs have no
+// checkpoint.
+absl::StatusOr<uint32_t> LastUpdate(const RunFolder& folder, const v1::ExperimentSpec& spec) {
+  if (spec.rule().outer_updates() == 0) return 0;
   MENTOR_ASSIGN_OR_RETURN(const RunHash hash, HashRun(folder.experiment));
-  if (!hash.damaged.empty() || hash.outer_step != spec.rule().outer_updates()) {
-    return absl::DataLossError(absl::StrCat("its checkpoint after outer update ",
-                                            spec.rule().outer_updates(), " is missing or damaged",
-                                            hash.damaged));
+  if (hash.damaged.empty() && !hash.checkpoint.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(const meta_learner::Checkpoint checkpoint,
+                            meta_learner::ReadCheckpoint(hash.checkpoint));
+    if (checkpoint.spec_hash != SpecHash(spec))
+      return absl::DataLossError("its newest checkpoint is of another spec");
+    MENTOR_ASSIGN_OR_RETURN(const meta_learner::ExperimentState state,
+                            meta_learner::ReadState(checkpoint));
+    if (meta_learner::IsTrained(state, spec.rule())) return checkpoint.outer_step;
   }
-  MENTOR_ASSIGN_OR_RETURN(const meta_learner::Checkpoint checkpoint,
-                          meta_learner::ReadCheckpoint(hash.checkpoint));
-  if (checkpoint.spec_hash == SpecHash(spec)) return absl::OkStatus();
-  return absl::DataLossError("its newest checkpoint is of another spec");
+  return absl::DataLossError(absl::StrCat("its checkpoint after outer update ",
+                                          spec.rule().outer_updates(), " is missing or damaged",
+                                          hash.damaged));
 }
 
 // Returns the data of a finished run with all checkpoints and evaluated lifetimes. Includes only
@@ -345,16 +350,14 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
         absl::StrCat(data.failure.empty() ? "has not ended" : "failed: " + data.failure, remedy));
   }
   MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
-  if (spec.rule().outer_updates() > 0) {
-    const absl::Status whole = CheckNewestCheckpoint(folder, spec);
-    if (!whole.ok()) return refuse(absl::StrCat(std::string(whole.message()), remedy));
-  }
-  auto rows = WholeEvaluation(folder.experiment, spec);
+  const auto last = LastUpdate(folder, spec);
+  if (!last.ok()) return refuse(absl::StrCat(std::string(last.status().message()), remedy));
+  auto rows = WholeEvaluation(folder.experiment, spec, *last);
   if (!rows.ok()) return refuse(absl::StrCat(std::string(rows.status().message()), remedy));
   data.evaluation = *std::move(rows);
-  if (data.training.size() != spec.rule().outer_updates()) {
-    return refuse(absl::StrCat("has metrics of ", data.training.size(), " outer updates of ",
-                               spec.rule().outer_updates(), remedy));
+  if (data.training.size() != *last) {
+    return refuse(
+        absl::StrCat("has metrics of ", data.training.size(), " outer updates of ", *last, remedy));
   }
   return data;
 }

@@ -14,11 +14,13 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
+#include <absl/strings/strip.h>
 #include <google/protobuf/text_format.h>
 
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
+#include "common/machine_memory.h"
 #include "common/metrics.h"
 #include "common/protocol.h"
 #include "common/spec/spec.h"
@@ -33,7 +35,10 @@
 #include "mentor/report/words.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/fingerprint.h"
+#include "meta_learner/experiment/spec_memory.h"
 #include "meta_learner/experiment/task_sampler.h"
+#include "meta_learner/store/checkpoint.h"
+#include "shards/shard_memory.h"
 
 namespace mentor {
 namespace {
@@ -61,8 +66,39 @@ std::string ProtocolText(const Subject& subject) {
   spec.mutable_evaluation()->clear_baseline();
   // The set of teachers is not part of the protocol.
   spec.mutable_evaluation()->set_best_weights(subject.run.spec.evaluation().best_weights());
+  spec.mutable_evaluation()->clear_averaged_checkpoints();
   return absl::StrCat("state_hash: ", subject.run.state_hash,
                       "\nsplit: ", meta_learner::SplitName(subject.split), "\n", PrintSpec(spec));
+}
+
+// The N of "average:N"; 0 for other weights.
+absl::StatusOr<uint32_t> AveragedBy(absl::string_view weights) {
+  uint32_t checkpoints = 0;
+  if (!absl::ConsumePrefix(&weights, "average:")) return checkpoints;
+  if (absl::SimpleAtoi(weights, &checkpoints) && checkpoints > 0) return checkpoints;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--weights average:", weights, ": name how many last checkpoints, for instance average:20"));
+}
+
+// Reads the mean of the last checkpoints of a run.
+absl::StatusOr<torch::Tensor> Average(const Subject& subject, uint32_t checkpoints) {
+  const std::filesystem::path folder = subject.run.folder.experiment / "checkpoints";
+  MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, meta_learner::ListCheckpoints(folder));
+  std::erase_if(steps, [&](uint32_t step) { return step > subject.run.outer_step; });
+  const uint32_t every = subject.run.spec.checkpoint().every();
+  std::vector<std::filesystem::path> files;
+  for (uint32_t step = subject.run.outer_step; files.size() < checkpoints;
+       step = (step - 1) / every * every) {
+    if (step == 0 || !std::binary_search(steps.begin(), steps.end(), step)) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "--weights average:%d: %s has %d checkpoints without a gap up to outer update %d; give "
+          "at most that, fetch the run with --all_checkpoints, or run it with "
+          "checkpoint.keep_last=%d",
+          checkpoints, subject.path, files.size(), subject.run.outer_step, checkpoints));
+    }
+    files.push_back(folder / meta_learner::CheckpointFileName(step));
+  }
+  return meta_learner::AverageParameters(files, subject.run.spec);
 }
 
 absl::Status CheckShape(const Subject& subject) {
@@ -134,7 +170,13 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
   if (options.lifetimes > 0) evaluation.set_lifetimes_per_goal(options.lifetimes);
   if (options.goals > 0) evaluation.set_goals(options.goals);
   if (evaluation.lifetimes_per_goal() == 0) evaluation.set_lifetimes_per_goal(1);
-  if (!options.weights.empty()) evaluation.set_best_weights(options.weights != "last");
+  if (options.iterations > 0)
+    spec.mutable_lifetime()->set_iterations(static_cast<uint32_t>(options.iterations));
+  MENTOR_ASSIGN_OR_RETURN(const uint32_t averaged, AveragedBy(options.weights));
+  if (!options.weights.empty()) {
+    evaluation.set_best_weights(options.weights == "best" || options.weights == "both");
+    evaluation.set_averaged_checkpoints(averaged);
+  }
   evaluation.clear_baseline();
   std::vector<std::string> left_out;
   for (const v1::Baseline baseline : options.baselines) {
@@ -203,12 +245,17 @@ absl::Status KeepProtocol(const Subject& subject) {
                       subject.folder.string()));
 }
 
-std::vector<meta_learner::EvaluationJob> JobsOf(const Subject& subject,
-                                                const EvaluateOptions& options) {
+absl::StatusOr<std::vector<meta_learner::EvaluationJob>> JobsOf(const Subject& subject,
+                                                                const EvaluateOptions& options) {
+  meta_learner::RunParameters parameters = subject.run.parameters();
+  const uint32_t averaged = subject.specs[0].evaluation().averaged_checkpoints();
+  if (averaged > 0 && !subject.run.state_hash.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(parameters.average, Average(subject, averaged));
+  }
   std::vector<meta_learner::Teacher> teachers =
-      meta_learner::Teachers(subject.specs[0].evaluation(), subject.run.parameters(),
+      meta_learner::Teachers(subject.specs[0].evaluation(), parameters,
                              /*learned=*/!subject.run.state_hash.empty(), /*baselines=*/true);
-  if (options.weights == "best") {
+  if (options.weights == "best" || options.weights.starts_with("average:")) {
     std::erase_if(teachers, [](const meta_learner::Teacher& teacher) {
       return teacher.method == v1::EVALUATION_METHOD_LEARNED;
     });
@@ -227,6 +274,39 @@ std::vector<meta_learner::EvaluationJob> JobsOf(const Subject& subject,
     }
   }
   return jobs;
+}
+
+// RESOURCE_EXHAUSTED where the machine has less memory than one shard takes. It grows with the
+// length of the lives.
+absl::Status CheckMemory(const std::vector<meta_learner::EvaluationJob>& jobs, int threads) {
+  const uint64_t machine = MachineMemoryBytes();
+  for (const meta_learner::EvaluationJob& job : jobs) {
+    const auto& parameters = job.teacher.parameters;
+    const uint64_t needed = learner::kLearnerProcessBytes +
+                            learner::MemoryOf(meta_learner::FirstShard(job),
+                                              parameters.defined() ? parameters.numel() : 0)
+                                .With(static_cast<uint32_t>(threads));
+    if (machine == 0 || needed <= machine) continue;
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "--iterations: lives of %d iterations of %d steps take %s of memory, and this machine has "
+        "%s free; give fewer, or make rule.shard_lifetimes of the spec smaller",
+        job.owner.spec.lifetime().iterations(), job.owner.spec.lifetime().steps_per_iteration(),
+        meta_learner::Gigabytes(needed), meta_learner::Gigabytes(machine)));
+  }
+  return absl::OkStatus();
+}
+
+// Says what would be evaluated.
+void PrintPlan(const std::vector<meta_learner::EvaluationJob>& jobs) {
+  uint64_t lifetimes = 0, steps = 0;
+  for (const meta_learner::EvaluationJob& job : jobs) {
+    const uint64_t own = meta_learner::NumLifetimes(job);
+    const v1::LifetimeSpec& life = job.owner.spec.lifetime();
+    lifetimes += own;
+    steps += own * life.iterations() * life.steps_per_iteration();
+  }
+  std::printf("%s, %llu environment steps\n", report::Several(lifetimes, "lifetime").c_str(),
+              static_cast<unsigned long long>(steps));
 }
 
 // Stores for the report where the network attends. The last evaluation overwrites earlier maps.
@@ -359,13 +439,21 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   MENTOR_RETURN_IF_ERROR(CheckOnce(subjects));
   std::vector<meta_learner::EvaluationJob> jobs;
   for (const Subject& subject : subjects) {
+    MENTOR_ASSIGN_OR_RETURN(std::vector<meta_learner::EvaluationJob> own, JobsOf(subject, options));
+    MENTOR_RETURN_IF_ERROR(CheckMemory(own, options.threads));
+    for (auto& job : own) jobs.push_back(std::move(job));
+  }
+  if (options.check) {
+    PrintPlan(jobs);
+    return 0;
+  }
+  for (const Subject& subject : subjects) {
     MENTOR_RETURN_IF_ERROR(KeepProtocol(subject));
     // All results of an evaluation must come from one kind of arithmetic.
     MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(
         subject.folder, meta_learner::ExperimentFingerprint(), subject.specs[0],
         absl::StrCat("mentor evaluate ", subject.path, " --name ",
                      subject.folder.filename().string(), "-anew")));
-    for (auto& job : JobsOf(subject, options)) jobs.push_back(std::move(job));
   }
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
   bool stopped = false;

@@ -29,8 +29,12 @@ struct EvaluateOptions {
   std::vector<uint64_t> seeds = {1, 2, 3};
   int lifetimes = 0;  // Per goal; 0: as in the run's spec.
   int goals = 0;      // Per environment; 0: as in the run's spec.
-  // "last", "best" or "both"; "": as in the run's spec (evaluation.best_weights).
+  // Inner iterations of a lifetime, one more than its updates; 0: as in the run's spec.
+  int iterations = 0;
+  // "last", "best", "both", or "average:N", the mean of the run's N last checkpoints; "": as in the
+  // run's spec.
   std::string weights = {};
+  bool check = false;  // Evaluate nothing.
   std::vector<v1::Baseline> baselines = {v1::PPO_SPARSE, v1::PPO_SHAPED, v1::RANDOM_SIGNAL};
   std::string name = {};  // Name of the evaluation; empty: derived from tasks and outer updates.
   int actors = 1;

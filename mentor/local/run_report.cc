@@ -354,6 +354,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   data.signal_role = absl::AsciiStrToLower(v1::SignalRole_Name(spec.signal().role()));
   data.iterations = static_cast<int>(spec.lifetime().iterations());
   data.outer_updates_total = spec.rule().outer_updates();
+  if (data.succeeded && experiment.progress().outer_updates() < spec.rule().outer_updates())
+    data.patience = spec.rule().patience();
   data.outer_updates_paper = PaperUpdates(spec);
   Violations ignored;
   const auto parts = meta_learner::LookAtParts(spec, &ignored);

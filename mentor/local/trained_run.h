@@ -26,7 +26,7 @@ struct TrainedRun {
   torch::Tensor best_parameters;        // [Q]: with the best score so far
   uint32_t outer_step = 0;
   meta_learner::RunParameters parameters() const {
-    return {learned_parameters, best_parameters, initial_parameters};
+    return {.learned = learned_parameters, .best = best_parameters, .initial = initial_parameters};
   }
   std::string state_hash;  // Empty when nothing is to be learned (rule.outer_updates is 0).
 };

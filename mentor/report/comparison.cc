@@ -145,7 +145,7 @@ Ranking MakeRanking(const std::vector<Group>& groups, const std::string& split, 
                   .quantity = AnySuccess(groups) ? Quantity::kSuccess : Quantity::kReturn};
   std::set<std::string> protocols;
   for (const Group& group : groups) protocols.insert(ProtocolOf(group));
-  std::vector<Builder> learned, best, baselines;
+  std::vector<Builder> learned, best, average, baselines;
   for (size_t g = 0; g < groups.size(); ++g) {
     const Group& group = groups[g];
     const Identity& identity = group.runs[0]->data.identity;
@@ -160,6 +160,9 @@ Ranking MakeRanking(const std::vector<Group>& groups, const std::string& split, 
                                   .method = v1::EVALUATION_METHOD_LEARNED_BEST,
                                   .style = style,
                                   .iteration_steps = identity.iteration_steps}});
+    average.push_back(best.back());
+    average.back().contender.name = group.name + " (average)";
+    average.back().contender.method = v1::EVALUATION_METHOD_LEARNED_AVERAGE;
     for (size_t number = 0; number < group.runs.size(); ++number) {
       const ReportData& run = group.runs[number]->data;
       for (const EvaluationRow& row : run.evaluation) {
@@ -169,6 +172,8 @@ Ranking MakeRanking(const std::vector<Group>& groups, const std::string& split, 
           learned.back().Add(row, number, run);
         } else if (row.method == v1::EVALUATION_METHOD_LEARNED_BEST) {
           best.back().Add(row, number, run);
+        } else if (row.method == v1::EVALUATION_METHOD_LEARNED_AVERAGE) {
+          average.back().Add(row, number, run);
         } else {
           // A random-signal baseline belongs to its method. PPO baselines are shared when the
           // protocols are equal.
@@ -201,7 +206,7 @@ Ranking MakeRanking(const std::vector<Group>& groups, const std::string& split, 
   std::stable_sort(baselines.begin(), baselines.end(), [](const Builder& a, const Builder& b) {
     return PlaceOf(a.contender.method) < PlaceOf(b.contender.method);
   });
-  for (auto* builders : {&learned, &best, &baselines}) {
+  for (auto* builders : {&learned, &best, &average, &baselines}) {
     for (Builder& builder : *builders) {
       if (!builder.contender.rows.empty())
         ranking.contenders.push_back(std::move(builder.contender));

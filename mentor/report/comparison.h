@@ -96,7 +96,8 @@ struct Contender {
   bool learned() const { return IsLearned(method); }
   // True if the numbers differ between meta-seeds.
   bool has_meta_seeds() const { return learned() || method == v1::EVALUATION_METHOD_RANDOM_SIGNAL; }
-  bool best() const { return method == v1::EVALUATION_METHOD_LEARNED_BEST; }
+  // True for other weights than the last: the best ones, or an average.
+  bool best() const { return learned() && method != v1::EVALUATION_METHOD_LEARNED; }
 };
 struct Ranking {
   std::string split;
@@ -120,7 +121,7 @@ Scores ScoresOf(const Ranking& ranking, const Contender& contender, int iteratio
 // True if x and y may be compared: two learned contenders, or a learned one with a baseline of its
 // own.
 inline bool Comparable(const Contender& x, const Contender& y) {
-  return y.learned() ? x.best() == y.best() : y.group.empty() || y.group == x.group;
+  return y.learned() ? x.method == y.method : y.group.empty() || y.group == x.group;
 }
 
 // The budget of one run.

@@ -37,6 +37,8 @@ Style StyleOf(v1::EvaluationMethod method) {
       return {"blue", 7, 1};
     case v1::EVALUATION_METHOD_LEARNED_BEST:
       return {"purple", 9, 1};
+    case v1::EVALUATION_METHOD_LEARNED_AVERAGE:
+      return {"orange", 13, 1};
     case v1::EVALUATION_METHOD_PPO_SPARSE:
       return {"vermillion", 5, 2};
     case v1::EVALUATION_METHOD_PPO_SHAPED:

@@ -129,6 +129,7 @@ struct ReportData {
   std::string signal_role = "reward";
   int iterations = 3;                // Inner iterations of a lifetime: the segments seg0, seg1, ...
   uint32_t outer_updates_total = 0;  // Number that the spec requests.
+  uint32_t patience = 0;             // rule.patience, where it ended the run; 0: it did not.
   uint32_t outer_updates_paper = 0;  // Number published for this benchmark; 0: none.
   // Agents begin alike under every teacher, so seg0 shows leaks. False for rules that learn the
   // agents' first policy or its inputs.

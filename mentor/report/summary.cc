@@ -33,6 +33,8 @@ std::string Length(const ReportData& data) {
   if (data.outer_updates_total > 0)
     text += absl::StrFormat(" of the %s that its spec asks for", Grouped(data.outer_updates_total));
   text += absl::StrFormat(" (%s environment steps)", Grouped(data.training.back().env_steps));
+  if (data.patience > 0)
+    text += absl::StrFormat(", since the last %s brought no better score", Grouped(data.patience));
   if (const uint32_t before = UpdatesBefore(data.training); before > 0) {
     text += before == 1 ? ", the first one" : absl::StrFormat(", the first %s", Grouped(before));
     text += data.origin.empty() ? " before its numbers begin" : " in " + data.origin;

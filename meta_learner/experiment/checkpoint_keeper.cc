@@ -193,14 +193,37 @@ absl::StatusOr<CheckpointInfo> CheckpointKeeper::Write(
   return info;
 }
 
+absl::StatusOr<std::vector<std::filesystem::path>> CheckpointKeeper::Last(
+    uint32_t outer_step) const {
+  const uint32_t every = std::max(1U, options_.every);
+  std::vector<std::filesystem::path> files;
+  for (uint32_t step = outer_step; step > 0 && files.size() < options_.averaged;
+       step = (step - 1) / every * every) {
+    auto file = options_.store->files.OpenCheckpoint(options_.uid, step, options_.cancel);
+    if (absl::IsNotFound(file.status())) {
+      MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
+                              options_.store->records.Get(options_.experiment));
+      // A clone has what it made itself.
+      if (!experiment.source_checkpoint().empty() && !files.empty()) break;
+      return absl::DataLossError(
+          absl::StrCat("the checkpoint after outer update ", step, " is gone, and ",
+                       "evaluation.averaged_checkpoints needs it; run the experiment again"));
+    }
+    MENTOR_RETURN_IF_ERROR(file.status());
+    files.push_back(*std::move(file));
+  }
+  return files;
+}
+
 absl::Status CheckpointKeeper::Retain() {
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
                           options_.store->records.Get(options_.experiment));
   const v1::Retention& wanted = experiment.retention();
-  const CheckpointRetention retention{
+  CheckpointRetention retention{
       .keep_last = wanted.keep_last() > 0 ? wanted.keep_last() : options_.keep_last,
       .keep_every = wanted.keep_every()};
   if (retention.keep_last == 0) return absl::OkStatus();
+  retention.keep_last = std::max(retention.keep_last, options_.averaged);
   const std::filesystem::path folder = options_.store->files.CheckpointFolder(options_.uid);
   MENTOR_RETURN_IF_ERROR(options_.store->Leads());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> here, ListCheckpoints(folder));

@@ -46,6 +46,7 @@ class CheckpointKeeper {
     std::string spec_hash;
     std::string build;       // The program that writes.
     uint32_t keep_last = 0;  // Unless the user sets another number; 0: all.
+    uint32_t averaged = 0;   // The newest that stay whatever the user sets, for Last.
     uint32_t every = 1;      // Outer updates between two checkpoints.
   };
   explicit CheckpointKeeper(Options options);
@@ -58,6 +59,9 @@ class CheckpointKeeper {
   // When it returns OK, the bucket has the checkpoint too.
   absl::StatusOr<CheckpointInfo> Write(uint32_t outer_step,
                                        std::map<std::string, std::string> sections);
+  // The files of the `averaged` newest checkpoints up to this outer update, newest first; fewer
+  // where the experiment has made fewer. DATA_LOSS where one is gone.
+  absl::StatusOr<std::vector<std::filesystem::path>> Last(uint32_t outer_step) const;
   // Removes checkpoints that the user does not want to keep. Retention and pins may change while
   // the experiment runs.
   absl::Status Retain();

@@ -158,6 +158,8 @@ Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters) 
       return {method, v1::REWARD_SOURCE_SIGNAL, parameters.learned};
     case v1::EVALUATION_METHOD_LEARNED_BEST:
       return {method, v1::REWARD_SOURCE_SIGNAL, parameters.best};
+    case v1::EVALUATION_METHOD_LEARNED_AVERAGE:
+      return {method, v1::REWARD_SOURCE_SIGNAL, parameters.average};
     case v1::EVALUATION_METHOD_RANDOM_SIGNAL:
       return {method, v1::REWARD_SOURCE_SIGNAL, parameters.initial};
     case v1::EVALUATION_METHOD_PPO_SPARSE:
@@ -177,6 +179,8 @@ std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameter
   std::vector<v1::EvaluationMethod> methods;
   if (learned) methods.push_back(v1::EVALUATION_METHOD_LEARNED);
   if (learned && spec.best_weights()) methods.push_back(v1::EVALUATION_METHOD_LEARNED_BEST);
+  if (learned && spec.averaged_checkpoints() > 0)
+    methods.push_back(v1::EVALUATION_METHOD_LEARNED_AVERAGE);
   for (int i = 0; baselines && i < spec.baseline_size(); ++i)
     methods.push_back(MethodOf(spec.baseline(i)));
   std::vector<Teacher> teachers;
@@ -188,6 +192,13 @@ std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameter
 uint32_t NumLifetimes(const EvaluationJob& job) {
   return static_cast<uint32_t>(
       NumEvaluationLifetimes(job.owner.benchmark, job.owner.spec, job.split));
+}
+
+v1::Shard FirstShard(const EvaluationJob& job) {
+  const size_t lifetimes =
+      std::min<size_t>(job.owner.spec.rule().shard_lifetimes(), NumLifetimes(job));
+  return EvaluationShards(job.owner, std::vector<SampledTask>(std::max<size_t>(1, lifetimes)),
+                          /*first_number=*/0, job.split, job.teacher.source)[0];
 }
 
 std::vector<EvaluatedTeacher> EvaluatedTeachers(const envs::Benchmark& benchmark,

@@ -30,9 +30,10 @@ struct Teacher {
 
 // Meta-parameters of a run, [Q] each.
 struct RunParameters {
-  torch::Tensor learned;  // After its last outer update,
-  torch::Tensor best;     // with its best score,
-  torch::Tensor initial;  // before its first update.
+  torch::Tensor learned;       // After its last outer update,
+  torch::Tensor best;          // with its best score,
+  torch::Tensor average = {};  // in its last checkpoints (AverageParameters),
+  torch::Tensor initial;       // before its first update.
 };
 Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters);
 // The teachers that a spec's evaluation compares: the learned ones if `learned`, and the baselines
@@ -73,6 +74,8 @@ struct EvaluationCount {
 };
 
 uint32_t NumLifetimes(const EvaluationJob& job);
+// A shard of the greatest size, with lifetimes that name no task: for its memory.
+v1::Shard FirstShard(const EvaluationJob& job);
 // The whole evaluation at the end of a run; deterministic episodes are not counted in its steps.
 EvaluationCount EvaluationCost(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec);
 

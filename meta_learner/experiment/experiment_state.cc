@@ -12,11 +12,12 @@ namespace {
 
 // Sections with the snapshots of running lifetimes, and the one with everything else.
 constexpr char kLives[] = "lives/", kOwn[] = "experiment/";
+constexpr char kBestStep[] = "best_step";
 
 }  // namespace
 
 void BestWeights::Consider(const std::vector<LifetimeOutcome>& outcomes, size_t window,
-                           const torch::Tensor& meta_parameters) {
+                           const torch::Tensor& meta_parameters, uint32_t step) {
   for (const LifetimeOutcome& outcome : outcomes) {
     if (const int episodes = outcome.segment_episodes.back(); episodes > 0)
       scores.push_back(LifetimeScore(outcome, episodes));
@@ -30,16 +31,29 @@ void BestWeights::Consider(const std::vector<LifetimeOutcome>& outcomes, size_t 
   if (mean > score) {
     score = mean;
     weights = meta_parameters.clone();
+    outer_step = step;
   }
 }
 
-void AddState(const ExperimentState& state, std::map<std::string, std::string>* sections) {
+bool IsTrained(const ExperimentState& state, const v1::RuleSpec& rule) {
+  if (state.outer_step >= rule.outer_updates()) return true;
+  // Agents in the middle of their lives have no score yet.
+  return rule.patience() > 0 && state.lives.empty() &&
+         state.outer_step - state.best.outer_step >= rule.patience();
+}
+
+void AddState(const ExperimentState& state, const v1::RuleSpec& rule,
+              std::map<std::string, std::string>* sections) {
   AddTensorSections(
       {{"best_weights", state.best.weights},
        {"best_score", torch::full({}, state.best.score, torch::kFloat64)},
        {"scores", torch::tensor(state.best.scores, torch::kFloat64)},
        {"env_steps", torch::full({}, static_cast<int64_t>(state.env_steps), torch::kInt64)}},
       kOwn, sections);
+  if (rule.patience() > 0) {
+    AddTensorSections({{kBestStep, torch::full({}, int64_t{state.best.outer_step}, torch::kInt64)}},
+                      kAsideSections, sections);
+  }
   for (size_t i = 0; i < state.lives.size(); ++i)
     (*sections)[absl::StrFormat("%s%05d", kLives, i)] = state.lives[i].SerializeAsString();
 }
@@ -55,7 +69,7 @@ absl::StatusOr<ExperimentState> ReadState(const Checkpoint& checkpoint) {
     return absl::DataLossError(
         absl::StrFormat("the checkpoint after outer update %d: section %s%s is missing or has "
                         "another form",
-                        checkpoint.outer_step, kOwn, name));
+                        checkpoint.outer_step, name == kBestStep ? kAsideSections : kOwn, name));
   };
   if (!has("best_weights", torch::kFloat32, 1)) return broken("best_weights");
   if (!has("best_score", torch::kFloat64, 0)) return broken("best_score");
@@ -67,6 +81,16 @@ absl::StatusOr<ExperimentState> ReadState(const Checkpoint& checkpoint) {
   const torch::Tensor scores = own.at("scores").contiguous();
   state.best.scores.assign(scores.const_data_ptr<double>(),
                            scores.const_data_ptr<double>() + scores.numel());
+  MENTOR_ASSIGN_OR_RETURN(const auto aside, TensorsOfSections(checkpoint.sections, kAsideSections));
+  // Patience begins here where the run so far had none.
+  state.best.outer_step = checkpoint.outer_step;
+  if (const auto step = aside.find(kBestStep); step != aside.end()) {
+    const torch::Tensor& number = step->second;
+    if (number.scalar_type() != torch::kInt64 || number.dim() != 0 || number.item<int64_t>() < 0 ||
+        number.item<int64_t>() > checkpoint.outer_step)
+      return broken(kBestStep);
+    state.best.outer_step = static_cast<uint32_t>(number.item<int64_t>());
+  }
   state.env_steps = static_cast<uint64_t>(own.at("env_steps").item<int64_t>());
   for (const auto& [section, bytes] : checkpoint.sections) {
     if (!section.starts_with(kLives)) continue;

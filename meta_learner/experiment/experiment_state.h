@@ -23,12 +23,13 @@ struct BestWeights {
   torch::Tensor weights = {};                               // [Q]
   double score = -std::numeric_limits<double>::infinity();  // Returns may be negative.
   std::vector<double> scores = {};  // Scores of the last lifetimes, oldest first.
+  uint32_t outer_step = 0;          // Outer updates that the weights had made.
 
   // Takes the outcomes of finished lifetimes under these meta-parameters. The mean score of the
   // last `window` lifetimes decides. Lifetimes without an ended episode in their last segment are
   // left out.
   void Consider(const std::vector<LifetimeOutcome>& outcomes, size_t window,
-                const torch::Tensor& meta_parameters);
+                const torch::Tensor& meta_parameters, uint32_t outer_step);
 };
 
 struct ExperimentState {
@@ -39,8 +40,13 @@ struct ExperimentState {
   std::vector<v1::Snapshot> lives = {};
 };
 
+// True after the last outer update: all are made, or rule.patience of them brought no better score.
+bool IsTrained(const ExperimentState& state, const v1::RuleSpec& rule);
+
 // Adds the state to a checkpoint's sections, except outer_step, which the header has.
-void AddState(const ExperimentState& state, std::map<std::string, std::string>* sections);
+// best.outer_step is outside the hash, and only there where the rule has patience.
+void AddState(const ExperimentState& state, const v1::RuleSpec& rule,
+              std::map<std::string, std::string>* sections);
 // DATA_LOSS names the section that is missing or damaged.
 absl::StatusOr<ExperimentState> ReadState(const Checkpoint& checkpoint);
 // True if agents are in the middle of their lives.

@@ -50,6 +50,24 @@ void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& 
   learner::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, {}, violations);
 }
 
+// Patience needs scores that come again and again.
+void CheckPatience(const v1::RuleSpec& rule, const RuleNeeds& needs, uint32_t iterations,
+                   Violations* violations) {
+  if (rule.patience() == 0) return;
+  if (needs.names_tasks || !needs.task_rewards) {
+    violations->Add("rule.patience",
+                    absl::StrFormat("is %d, but rule '%s' has no objective by which one update "
+                                    "would be better than another; leave it out",
+                                    rule.patience(), rule.name()));
+  } else if (needs.decisions_inside_lifetime && rule.patience() < iterations) {
+    violations->Add("rule.patience",
+                    absl::StrFormat("is %d, but agents of rule '%s' have a score at the end of "
+                                    "their lives alone, every lifetime.iterations = %d outer "
+                                    "updates; give at least that",
+                                    rule.patience(), rule.name(), iterations));
+  }
+}
+
 // ---- Defaults of registered parts.
 
 using Options = google::protobuf::RepeatedPtrField<v1::Option>;
@@ -317,6 +335,7 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* p
                     absl::StrFormat("is set, but rule '%s' chooses its tasks itself: leave it out",
                                     spec.rule().name()));
   }
+  CheckPatience(spec.rule(), parts.rule->needs(), spec.lifetime().iterations(), violations);
   if (parts.rule->needs().labels && !parts.benchmark->info().has_labels) {
     violations->Add("rule.option.loss",
                     absl::StrFormat("is squared, but %s has no labels; set ppo, or an environment "
@@ -348,6 +367,24 @@ absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts) {
   return parts->curriculum->Load(curriculum);
 }
 
+absl::StatusOr<torch::Tensor> AverageParameters(const std::vector<std::filesystem::path>& files,
+                                                const v1::ExperimentSpec& spec) {
+  MENTOR_CHECK(!files.empty());
+  Violations violations;
+  ExperimentParts parts = LookAtParts(WithDefaults(spec), &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  torch::Tensor sum;  // [Q] float64, in the order of the files.
+  for (const std::filesystem::path& file : files) {
+    MENTOR_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpoint(file));
+    if (checkpoint.spec_hash != SpecHash(spec))
+      return absl::DataLossError(absl::StrCat(file.string(), " belongs to another spec"));
+    MENTOR_RETURN_IF_ERROR(LoadParts(checkpoint, &parts));
+    const torch::Tensor weights = parts.rule->meta_parameters().to(torch::kFloat64);
+    sum = sum.defined() ? sum + weights : weights;
+  }
+  return (sum / static_cast<double>(files.size())).to(torch::kFloat32);
+}
+
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations) {
   LookAtParts(WithDefaults(spec), violations);
 }
@@ -359,16 +396,27 @@ void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec&
                     absl::StrFormat("is %d, but the checkpoint has %d already; give at least that",
                                     spec.rule().outer_updates(), checkpoint.outer_step));
   }
+  if (const auto state = ReadState(checkpoint);
+      state.ok() && IsTrained(*state, spec.rule()) && spec.rule().patience() > 0 &&
+      spec.rule().outer_updates() > source.rule().outer_updates()) {
+    violations->Add(
+        "rule.patience",
+        absl::StrFormat("is %d, and the checkpoint's last %d updates brought no better "
+                        "score, so no update would follow; give more, or 0",
+                        spec.rule().patience(), checkpoint.outer_step - state->best.outer_step));
+  }
   if (HasRunningLives(checkpoint)) {
     // Agents in the middle of their lives cannot change into others.
     const auto of_lives = [](v1::ExperimentSpec of) {
       of.mutable_rule()->clear_outer_updates();
+      of.mutable_rule()->clear_patience();
       of.clear_evaluation();
       return SpecHash(of);
     };
     if (of_lives(source) != of_lives(spec)) {
       violations->Add("spec_overrides",
-                      "change more than rule.outer_updates and evaluation, but in this checkpoint "
+                      "change more than rule.outer_updates, rule.patience and evaluation, but in "
+                      "this checkpoint "
                       "agents are in the middle of their lives; take the checkpoint after a whole "
                       "generation (a multiple of lifetime.iterations)");
     }

@@ -2,6 +2,9 @@
 // Functions without state.
 #pragma once
 
+#include <torch/types.h>
+
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -41,6 +44,11 @@ ExperimentParts LookAtParts(const v1::ExperimentSpec& spec, Violations* violatio
 // them undefined.
 void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* sections);
 absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts);
+
+// The mean of the meta-parameters [Q] in these checkpoints of a run of the spec. DATA_LOSS names a
+// file that is damaged or of another run.
+absl::StatusOr<torch::Tensor> AverageParameters(const std::vector<std::filesystem::path>& files,
+                                                const v1::ExperimentSpec& spec);
 
 // Checks a spec beyond ranges: registered parts and their demands on each other.
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);

@@ -16,6 +16,7 @@ constexpr double kRateSeconds = 5;
 
 ProgressReporter::ProgressReporter(Options options)
     : options_(std::move(options)),
+      outer_updates_total_(options_.outer_updates_total),
       evaluation_start_(options_.now()),
       looks_({{.time = evaluation_start_}}),
       last_look_(evaluation_start_) {}
@@ -37,7 +38,7 @@ void ProgressReporter::BeginEvaluation(uint32_t lifetimes_total) {
 v1::Progress ProgressReporter::Now(const RunProgress& shards) {
   v1::Progress progress;
   progress.set_outer_updates(outer_updates_);
-  progress.set_outer_updates_total(options_.outer_updates_total);
+  progress.set_outer_updates_total(outer_updates_total_);
   progress.set_evaluation_lifetimes(evaluated_.done);
   progress.set_evaluation_lifetimes_total(evaluation_total_);
   progress.set_env_steps(env_steps_ + shards.env_steps);
@@ -69,7 +70,7 @@ double ProgressReporter::SecondsSince(Clock::time_point start) const {
 }
 
 double ProgressReporter::SecondsLeft() const {
-  if (const uint32_t left = options_.outer_updates_total - outer_updates_; left > 0) {
+  if (const uint32_t left = outer_updates_total_ - outer_updates_; left > 0) {
     if (seconds_per_update_ <= 0) return -1;
     const double updates_of_evaluation =
         static_cast<double>(evaluation_steps_) * outer_updates_ / std::max<uint64_t>(1, env_steps_);

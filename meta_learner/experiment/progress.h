@@ -30,6 +30,8 @@ class ProgressReporter {
   void SetTrained(uint32_t outer_updates, uint64_t env_steps, double seconds);
   // Sets all steps of training so far. Call it when a round's shards are complete.
   void SetSteps(uint64_t env_steps) { env_steps_ = env_steps; }
+  // No outer updates follow those that are made.
+  void EndTraining() { outer_updates_total_ = outer_updates_; }
   // Counts an evaluation to come into the time left, as if its steps took as long as training's.
   void ExpectEvaluation(uint64_t env_steps) { evaluation_steps_ = env_steps; }
   // Begins the evaluation, which counts its lifetimes in *evaluated().
@@ -55,7 +57,7 @@ class ProgressReporter {
   double SecondsLeft() const;
 
   const Options options_;
-  uint32_t outer_updates_ = 0;
+  uint32_t outer_updates_ = 0, outer_updates_total_;
   uint64_t env_steps_ = 0;
   double seconds_per_update_ = 0;
   uint64_t evaluation_steps_ = 0;  // Expected.

@@ -8,7 +8,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <sys/resource.h>
 
 #include "agents/segment.h"
 #include "agents/worker_pool.h"
@@ -20,6 +19,7 @@
 #include "common/file.h"
 #include "common/history.h"
 #include "common/log.h"
+#include "common/machine_memory.h"
 #include "common/pause_point.h"
 #include "common/registry.h"
 #include "common/spec/spec.h"
@@ -55,13 +55,6 @@ std::string LifetimesOf(const RoundRequest& round) {
                                           lifetime.parameters));
   }
   return absl::StrJoin(names, ",");
-}
-
-// The peak memory of this process.
-double PeakMemoryBytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace
@@ -101,6 +94,7 @@ Session::Session(const ExperimentRunner::Options& options, ExperimentMetrics* me
                     .spec_hash = SpecHash(spec_),
                     .build = options.build,
                     .keep_last = spec_.checkpoint().keep_last(),
+                    .averaged = spec_.evaluation().averaged_checkpoints(),
                     .every = spec_.checkpoint().every()}),
       progress_({.records = &options.store->records,
                  .experiment = name_,
@@ -124,7 +118,8 @@ absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(files_.Keep());
   MENTOR_RETURN_IF_ERROR(Resume());
   progress_.ExpectEvaluation(EvaluationCost(*parts_.benchmark, spec_).env_steps);
-  while (state_.outer_step < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
+  while (!IsTrained(state_, spec_.rule())) MENTOR_RETURN_IF_ERROR(OuterUpdate());
+  progress_.EndTraining();
   return Evaluate();
 }
 
@@ -228,7 +223,7 @@ absl::StatusOr<LifetimeBatch> Session::Collect() {
   // Comes before the update, so that the lifetimes belong to the kept weights.
   if (round.last) {
     state_.best.Consider(update_->outcomes, kScoreRounds * spec_.rule().lifetimes_per_update(),
-                         parts_.rule->meta_parameters());
+                         parts_.rule->meta_parameters(), state_.outer_step);
   }
   if (std::isfinite(state_.best.score)) step.results["best_score"] = state_.best.score;
   MENTOR_RETURN_IF_ERROR(BeginLearning());
@@ -367,11 +362,11 @@ absl::Status Session::Report(const RuleReport& report, OuterStep* step) const {
 absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   step->results["env_steps"] = static_cast<double>(state_.env_steps);
   step->step = state_.outer_step;
-  if (state_.outer_step % spec_.checkpoint().every() == 0 ||
-      state_.outer_step == spec_.rule().outer_updates()) {
+  const bool last = IsTrained(state_, spec_.rule());
+  if (state_.outer_step % spec_.checkpoint().every() == 0 || last) {
     std::map<std::string, std::string> sections;
     AddParts(parts_, &sections);
-    AddState(state_, &sections);
+    AddState(state_, spec_.rule(), &sections);
     MENTOR_RETURN_IF_ERROR(files_.Keep());
     MENTOR_RETURN_IF_ERROR(KeepTables());
     MENTOR_ASSIGN_OR_RETURN(step->checkpoint,
@@ -381,6 +376,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   step->timings["wall_seconds"] = seconds;
   step->timings["peak_memory_bytes"] = PeakMemoryBytes();
   progress_.SetTrained(state_.outer_step, state_.env_steps, seconds);
+  if (last) progress_.EndTraining();
   step->progress = progress_.Now({});
   step->served_env_steps = options_.board->TakeServed(name_);
   const auto record = [&](const char* event) {
@@ -393,7 +389,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   MENTOR_RETURN_IF_ERROR(options_.store->results.RecordOuterStep(uid_, *step));
   record("updated");
   progress_.Report("meta-training", {});
-  TellOfUpdate(*step);
+  TellOfUpdate(*step, last);
   return step->checkpoint ? checkpoints_.Retain() : absl::OkStatus();
 }
 
@@ -414,11 +410,10 @@ absl::Status Session::KeepTables() {
 
 // Logs the first and the last update, and fewer in between the longer the run takes, so that the
 // history stays readable after minutes and after weeks.
-void Session::TellOfUpdate(const OuterStep& step) {
+void Session::TellOfUpdate(const OuterStep& step, bool last) {
   constexpr std::chrono::seconds kAtMostEvery{10};
   constexpr int kShare = 50;  // A share of the elapsed time.
   const Clock::time_point now = Clock::now();
-  const bool last = step.step == spec_.rule().outer_updates();
   if (step.checkpoint) told_checkpoint_ = step.step;
   if (now < next_told_ && !last) return;
   next_told_ = now + std::max<Clock::duration>(kAtMostEvery, (now - began_) / kShare);
@@ -453,14 +448,20 @@ absl::Status Session::Evaluate() {
   if (spec_.rule().outer_updates() > 0) {
     std::map<std::string, std::string> sections;
     AddParts(parts_, &sections);
-    AddState(state_, &sections);
+    AddState(state_, spec_.rule(), &sections);
     state_hash = StateHash(sections);
+  }
+  torch::Tensor average;
+  if (spec_.evaluation().averaged_checkpoints() > 0 && spec_.rule().outer_updates() > 0) {
+    MENTOR_ASSIGN_OR_RETURN(const auto files, checkpoints_.Last(state_.outer_step));
+    MENTOR_ASSIGN_OR_RETURN(average, AverageParameters(files, spec_));
   }
   std::vector<EvaluationJob> jobs;
   uint32_t lifetimes = 0;
   for (EvaluatedTeacher& one : EvaluatedTeachers(*parts_.benchmark, spec_,
                                                  {.learned = parts_.rule->meta_parameters(),
                                                  .best = state_.best.weights,
+                                                 .average = average,
                                                  .initial = initial_parameters_})) {
     jobs.push_back(
         {.owner = Owner(),

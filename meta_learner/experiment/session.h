@@ -83,7 +83,7 @@ class Session : private Fleet {
   absl::Status ReadEpisodesBefore();
   // Keeps the rule's tables and the agents' episodes as artifacts.
   absl::Status KeepTables();
-  void TellOfUpdate(const OuterStep& step);
+  void TellOfUpdate(const OuterStep& step, bool last);
   // The series begins with the first value: an earlier 0 would look like a return.
   void ShowReturn(double mean);
 

@@ -108,6 +108,7 @@ std::string StateHash(const std::map<std::string, std::string>& sections) {
   Sha256 hash;
   hash.Update("mentor state 1\n");
   for (const auto& [name, bytes] : sections) {
+    if (name.starts_with(kAsideSections)) continue;
     hash.Update(absl::StrFormat("%d:%s%d:", name.size(), name, bytes.size()));
     hash.Update(bytes);
   }

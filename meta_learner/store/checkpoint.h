@@ -33,8 +33,11 @@ struct CheckpointInfo {
   std::string state_hash;  // StateHash of its sections.
 };
 
-// Returns the SHA-256, in hexadecimal, of the names and bytes of the sections. Equal states have
-// equal hashes, whichever build wrote them.
+// Sections outside the hash: what the spec asks to be counted, and no later weights depend on.
+inline constexpr std::string_view kAsideSections = "aside/";
+
+// Returns the SHA-256, in hexadecimal, of the names and bytes of the sections, without
+// kAsideSections. Equal states have equal hashes, whichever build wrote them.
 std::string StateHash(const std::map<std::string, std::string>& sections);
 
 // Returns "00000042.ckpt" for step 42.

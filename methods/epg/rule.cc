@@ -7,10 +7,8 @@
 namespace mentor::meta_learner {
 namespace {
 
-const auto kOptions = EvolutionOptions({.learning_rate = "0.01",
-                                        .adam_beta1 = "0",
-                                        .weight_decay = "0.001",
-                                        .anneal = EvolutionAnneal::kHalf});
+const auto kOptions = EvolutionOptions(
+    {.learning_rate = "0.01", .adam_beta1 = "0", .weight_decay = "0.001", .anneal = "0.5"});
 
 const RegisterRule kEpg({
     .name = "epg",

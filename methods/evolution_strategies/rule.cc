@@ -4,10 +4,8 @@
 namespace mentor::meta_learner {
 namespace {
 
-const auto kOptions = EvolutionOptions({.learning_rate = "0.01",
-                                        .adam_beta1 = "0.9",
-                                        .weight_decay = "0.005",
-                                        .anneal = EvolutionAnneal::kNone});
+const auto kOptions = EvolutionOptions(
+    {.learning_rate = "0.01", .adam_beta1 = "0.9", .weight_decay = "0.005", .anneal = "0"});
 
 const RegisterRule kEvolutionStrategies({
     .name = "evolution_strategies",

@@ -22,11 +22,12 @@ using torch::Tensor;
 
 struct Config {
   learner::AdamConfig step;
-  double max_grad_norm;
+  double max_grad_norm, anneal;
 };
 
 const auto kOptions =
     Bind<Config>({{&Config::step, AdamOptions("1e-3", "1e-5")},
+                  {&Config::anneal, "anneal", "0", 0, 1, kAnnealHelp},
                   {&Config::max_grad_norm, "max_grad_norm", "0.5", 1e-30, 1e30,
                    "Greatest norm of the outer gradient, the mean over the agents."}});
 
@@ -35,6 +36,7 @@ class MetaGradient : public OuterRule {
   MetaGradient(const RuleContext& context, const Config& config, bool second_order)
       : second_order_(second_order),
         lifetimes_(context.spec.rule().lifetimes_per_update()),
+        outer_updates_(context.spec.rule().outer_updates()),
         config_(config),
         weights_(context.network->InitialWeights(context.spec.seed())),
         adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
@@ -50,7 +52,7 @@ class MetaGradient : public OuterRule {
   void State(learner::StateFields* fields) override { AddTrained(&weights_, &adam_, fields); }
 
  private:
-  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
     MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
     // With fresh outer data the first iteration of new agents gives no gradient.
     if (!sum.defined()) return RuleReport{};
@@ -58,7 +60,8 @@ class MetaGradient : public OuterRule {
     const Tensor mean = ReportGradient(batch.shards, &report);
     const Tensor before = weights_;
     weights_ = weights_.clone();
-    ClipAndStep(config_.step, config_.max_grad_norm, mean.to(torch::kFloat32), weights_, &adam_);
+    ClipAndStep(Annealed(config_.step, config_.anneal, outer_step, outer_updates_),
+                config_.max_grad_norm, mean.to(torch::kFloat32), weights_, &adam_);
     report["outer_step_norm"] = (weights_ - before).norm().item<double>();
     return report;
   }
@@ -66,6 +69,7 @@ class MetaGradient : public OuterRule {
   // Fixed after construction.
   const bool second_order_;
   const int64_t lifetimes_;
+  const uint32_t outer_updates_;
   const Config config_;
   // Changed by Update and Load.
   Tensor weights_;  // [Q] float32; replaced, never written to

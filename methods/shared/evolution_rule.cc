@@ -67,10 +67,7 @@ class EvolutionRule : public OuterRule {
 
   EvolutionConfig ConfigOf(uint32_t outer_step) const {
     EvolutionConfig config = settings_.config;
-    if (settings_.anneal == EvolutionAnneal::kHalf) {
-      const double share = std::min(1.0, 2.0 * outer_step / std::max(1U, outer_updates_));
-      config.adam.learning_rate *= 1 - 0.9 * share;
-    }
+    config.adam = Annealed(config.adam, settings_.anneal, outer_step, outer_updates_);
     return config;
   }
 
@@ -147,18 +144,12 @@ MetricTable EvolutionMetrics() {
 }
 
 BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaults) {
-  // The default comes first.
-  std::vector<std::pair<std::string, EvolutionAnneal>> anneal = {{"none", EvolutionAnneal::kNone},
-                                                                 {"half", EvolutionAnneal::kHalf}};
-  if (defaults.anneal == EvolutionAnneal::kHalf) std::swap(anneal[0], anneal[1]);
   return Bind<EvolutionSettings>(
       {{In(&EvolutionSettings::config, &EvolutionConfig::adam),
         AdamOptions(defaults.learning_rate, "1e-8", defaults.adam_beta1)},
        {In(&EvolutionSettings::config, &EvolutionConfig::weight_decay), "weight_decay",
         defaults.weight_decay, 0, 10, "Times the weights, added to the gradient."},
-       {&EvolutionSettings::anneal, "anneal", std::move(anneal),
-        "Whether the learning rate falls, linearly to a tenth over the first half of "
-        "rule.outer_updates."},
+       {&EvolutionSettings::anneal, "anneal", defaults.anneal, 0, 1, kAnnealHelp},
        {&EvolutionSettings::paired, "paired_noise", true,
         "The two lifetimes of a perturbation have one task, one initial policy and one sequence of "
         "chances, so that only the sign sets them apart."},

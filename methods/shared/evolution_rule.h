@@ -10,20 +10,16 @@
 
 namespace mentor::meta_learner {
 
-// kHalf: falls to a tenth over the first half of training.
-enum class EvolutionAnneal { kNone, kHalf };
-
 struct EvolutionSettings {
   EvolutionConfig config = {};  // sigma is an option of the inner loop.
-  EvolutionAnneal anneal = EvolutionAnneal::kNone;
-  bool success = false;  // Fitness: the sum of success signals, not of shaped rewards.
-  bool paired = true;    // The two lifetimes of a perturbation share their task and random numbers.
+  double anneal = 0;            // See Annealed.
+  bool success = false;         // Fitness: the sum of success signals, not of shaped rewards.
+  bool paired = true;  // The two lifetimes of a perturbation share their task and random numbers.
 };
 
 // Defaults of the rule's own options. sigma is the inner loop's.
 struct EvolutionDefaults {
-  std::string learning_rate, adam_beta1, weight_decay;
-  EvolutionAnneal anneal;
+  std::string learning_rate, adam_beta1, weight_decay, anneal;
 };
 BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaults);
 MetricTable EvolutionMetrics();

@@ -70,6 +70,7 @@ BoundOptions<OuterPpoSettings> OuterPpoOptions(const OuterPpoDefaults& defaults)
   using Settings = OuterPpoSettings;
   return Bind<Settings>(
       {{In(&Settings::ppo, &OuterPpoConfig::adam), AdamOptions(defaults.learning_rate, "1e-5")},
+       {&Settings::anneal, "anneal", "0", 0, 1, kAnnealHelp},
        {In(In(&Settings::ppo, &OuterPpoConfig::loss), &learner::OuterLossConfig::clip), "clip",
         "0.2", 1e-9, 1, "Clip range of the ratio of densities."},
        {In(In(&Settings::ppo, &OuterPpoConfig::loss), &learner::OuterLossConfig::entropy_coef),
@@ -202,6 +203,7 @@ OuterPpoRule::OuterPpoRule(const RuleContext& context, const OuterPpoRuleConfig&
       settings_(config.settings),
       ppo_(settings_.ppo),
       seed_(context.spec.seed()),
+      outer_updates_(context.spec.rule().outer_updates()),
       pool_(context.pool),
       weights_(std::move(weights)),
       adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
@@ -306,13 +308,15 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
 
   const RandomStream stream{
       .seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
+  OuterPpoConfig ppo = ppo_;
+  ppo.adam = Annealed(ppo.adam, settings_.anneal, outer_step, outer_updates_);
   Tensor weights = weights_.clone();
   AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
   const std::vector<int64_t> displacements =
       DrawDisplacements(stream, ppo_.k / ppo_.piece_unit, ppo_.epochs);
   MENTOR_ASSIGN_OR_RETURN(
       const OuterPpoResult result,
-      RunOuterPpo(trained, ppo_, recorded, displacements, weights, &adam, pool_));
+      RunOuterPpo(trained, ppo, recorded, displacements, weights, &adam, pool_));
   weights_ = std::move(weights);
   adam_ = std::move(adam);
   normaliser_ = std::move(normaliser);

@@ -26,6 +26,7 @@ struct OuterPpoSettings {
   OuterPpoConfig ppo;
   bool shaped_objective = true;
   double target_mean = 1e-4, advantage_std_floor = 0;
+  double anneal = 0;  // See Annealed.
   bool gradient_variance = false;
 };
 
@@ -36,8 +37,8 @@ struct OuterPpoDefaults {
   std::string trained;  // "the signal network"
 };
 
-// The options of AdamOptions, and clip, entropy_coef, value_coef, max_grad_norm, target_kl, epochs,
-// k, num_minibatches, gradient_variance, objective, target_mean, advantage_std_floor and
+// The options of AdamOptions, and anneal, clip, entropy_coef, value_coef, max_grad_norm, target_kl,
+// epochs, k, num_minibatches, gradient_variance, objective, target_mean, advantage_std_floor and
 // group_lifetimes.
 BoundOptions<OuterPpoSettings> OuterPpoOptions(const OuterPpoDefaults& defaults);
 // The metrics that OuterPpoRule reports.
@@ -91,6 +92,7 @@ class OuterPpoRule : public OuterRule {
   const OuterPpoSettings settings_;
   const OuterPpoConfig ppo_;
   const uint64_t seed_;
+  const uint32_t outer_updates_;
   learner::WorkerPool* const pool_;
   // Update and Load change both or neither.
   torch::Tensor weights_;  // [P] float32; replaced, never written to

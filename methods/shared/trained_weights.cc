@@ -1,5 +1,6 @@
 #include "methods/shared/trained_weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <string>
@@ -37,6 +38,18 @@ BoundOptions<learner::AdamConfig> AdamOptions(const std::string& learning_rate,
        {&Adam::beta2, "adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."},
        {&Adam::epsilon, "adam_epsilon", epsilon, 1e-30, 1,
         "Adam's epsilon, added after bias correction."}});
+}
+
+const char kAnnealHelp[] =
+    "Share of rule.outer_updates within which the learning rate falls in a line to a tenth; 0: it "
+    "stays.";
+
+learner::AdamConfig Annealed(learner::AdamConfig adam, double anneal, uint32_t outer_step,
+                             uint32_t outer_updates) {
+  if (anneal == 0) return adam;
+  const double fallen = std::min(1.0, outer_step / (anneal * std::max(1U, outer_updates)));
+  adam.learning_rate *= 1 - 0.9 * fallen;
+  return adam;
 }
 
 double GradientNorm(const Tensor& gradient) {

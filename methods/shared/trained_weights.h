@@ -21,6 +21,13 @@ BoundOptions<learner::AdamConfig> AdamOptions(const std::string& learning_rate,
                                               const std::string& epsilon,
                                               const std::string& beta1 = "0.9");
 
+// Share of a run's outer updates within which the learning rate falls in a line to a tenth; 0: it
+// stays. Help of an option `anneal` from 0 to 1.
+extern const char kAnnealHelp[];
+// The settings of outer update `outer_step` (from 0) of `outer_updates`.
+learner::AdamConfig Annealed(learner::AdamConfig adam, double anneal, uint32_t outer_step,
+                             uint32_t outer_updates);
+
 struct AdamState {
   torch::Tensor m;   // [P]
   torch::Tensor v;   // [P]

@@ -13,6 +13,7 @@ namespace {
 RunParameters Parameters() {
   return {.learned = torch::full({1}, 1.0F),
           .best = torch::full({1}, 2.0F),
+          .average = torch::full({1}, 4.0F),
           .initial = torch::full({1}, 3.0F)};
 }
 
@@ -36,6 +37,7 @@ TEST_CASE("evaluation: each method has its source of rewards and its parameters"
   CHECK(number(v1::EVALUATION_METHOD_LEARNED) == 1);
   CHECK(number(v1::EVALUATION_METHOD_LEARNED_BEST) == 2);
   CHECK(number(v1::EVALUATION_METHOD_RANDOM_SIGNAL) == 3);
+  CHECK(number(v1::EVALUATION_METHOD_LEARNED_AVERAGE) == 4);
   CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_SPARSE, parameters).source == v1::REWARD_SOURCE_SPARSE);
   CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_SHAPED, parameters).source == v1::REWARD_SOURCE_SHAPED);
   CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED, parameters).source ==
@@ -59,6 +61,9 @@ TEST_CASE("evaluation: teachers are what was learned and the spec's baselines", 
   CHECK(teachers(false, true).size() == 4);  // Nothing was learned.
   spec.set_best_weights(false);
   CHECK(teachers(true, false) == Methods{v1::EVALUATION_METHOD_LEARNED});
+  spec.set_averaged_checkpoints(20);
+  CHECK(teachers(true, false) ==
+        Methods{v1::EVALUATION_METHOD_LEARNED, v1::EVALUATION_METHOD_LEARNED_AVERAGE});
 }
 
 TEST_CASE("evaluation: files of 0.1.0, with names of methods, are read", "[unit]") {

@@ -120,6 +120,29 @@ std::string MustRefuse(const LifetimeBatch& batch, absl::StatusCode code,
 
 }  // namespace
 
+TEST_CASE("black_box: an annealed learning rate falls in a line to a tenth") {
+  v1::ExperimentSpec spec = Spec({{"epochs", "1"}, {"adam_epsilon", "1e-30"}});
+  spec.mutable_rule()->set_outer_updates(10);
+  // The first step of Adam moves each weight by the learning rate.
+  const auto moved = [&](const std::string& anneal, uint32_t outer_step) {
+    v1::ExperimentSpec own = spec;
+    v1::Option& option = *own.mutable_rule()->add_option();
+    option.set_name("anneal");
+    option.set_value(anneal);
+    const auto rule = MakeRule(own);
+    const Tensor before = rule->meta_parameters().clone();
+    MustUpdate(rule.get(), Collect(before), outer_step);
+    return (rule->meta_parameters() - before).norm().item<double>();
+  };
+  const double whole = moved("0", 7);
+  CHECK(moved("0", 0) == whole);
+  CHECK(moved("1", 0) == whole);
+  CHECK(moved("1", 5) / whole == Approx(0.55).epsilon(1e-2));
+  CHECK(moved("0.5", 5) / whole == Approx(0.1).epsilon(1e-2));
+  CHECK(moved("0.5", 9) == moved("0.5", 5));
+  CHECK_THAT(Refusal(Spec({{"anneal", "100"}})), Contains("rule.option.anneal"));
+}
+
 TEST_CASE("black_box: the gradient's variance is measured on request and changes nothing") {
   const auto quiet = MakeRule(Spec()), measured = MakeRule(Spec({{"gradient_variance", "true"}}));
   const LifetimeBatch batch = Collect(quiet->meta_parameters());

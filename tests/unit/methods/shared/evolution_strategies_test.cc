@@ -174,7 +174,7 @@ TEST_CASE(
     "evolution: the learning rate falls to a tenth over the first half, where it is annealed") {
   for (const char* name : {"epg", "evolution_strategies"}) {
     INFO(name);
-    const double whole = FirstStep(name, {{"anneal", "none"}}, 0);
+    const double whole = FirstStep(name, {{"anneal", "0"}}, 0);
     CHECK(whole > 0);
     const auto share = [&](const mentor::testing::Settings& options, uint32_t outer_step) {
       return FirstStep(name, options, outer_step) / whole;
@@ -183,14 +183,14 @@ TEST_CASE(
     for (const auto& [outer_step, want] : std::vector<std::pair<uint32_t, double>>{
              {0, 1}, {1, 0.775}, {2, 0.55}, {4, 0.1}, {7, 0.1}}) {
       INFO(outer_step);
-      CHECK(share({{"anneal", "half"}}, outer_step) == Approx(want).epsilon(1e-3));
-      CHECK(share({{"anneal", "none"}}, outer_step) == Approx(1).epsilon(1e-3));
+      CHECK(share({{"anneal", "0.5"}}, outer_step) == Approx(want).epsilon(1e-3));
+      CHECK(share({{"anneal", "0"}}, outer_step) == Approx(1).epsilon(1e-3));
     }
   }
   // The default settings.
-  CHECK(FirstStep("epg", {}, 4) == FirstStep("epg", {{"anneal", "half"}}, 4));
+  CHECK(FirstStep("epg", {}, 4) == FirstStep("epg", {{"anneal", "0.5"}}, 4));
   CHECK(FirstStep("evolution_strategies", {}, 4) ==
-        FirstStep("evolution_strategies", {{"anneal", "none"}}, 4));
+        FirstStep("evolution_strategies", {{"anneal", "0"}}, 4));
 }
 
 TEST_CASE("evolution: fitness is the sum of rewards, or of successes, in the last iteration") {
