@@ -143,6 +143,7 @@ class ClaimsTest(unittest.TestCase):
     def test_what_was_registered_passes_or_not(self):
         for place, text in (
             ("half2 seg >= 0.4", "**yes**"),
+            ("half2-2 seg >= 0.4", "**no**"),
             ("half2 seg >= 0.41", "**no**"),
             ("half2 seg <= 0.3", "**no**"),
             ("half2 seg less low seg >= 0.2", "**yes**"),
