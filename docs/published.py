@@ -1,5 +1,6 @@
-"""What others have published: docs/data/paper_figures.csv, and other files of docs/data by name. For
-the places {paper ...}, {welch ...} and {data ...} of docs/claims.py. Standard library only."""
+"""What others have published: docs/data/paper_figures.csv, and other files of docs/data by name.
+These are the places {paper ...}, {welch ...} and {data ...} of docs/claims.py. Standard library
+only."""
 
 import functools
 import math
@@ -12,7 +13,7 @@ from data_files import Mistake, number_of, table_of
 
 PAPER = pathlib.Path(__file__).resolve().parent / "data" / "paper_figures.csv"
 KEY = ("figure", "benchmark", "split", "method")
-SEEDS = {"PPO shaped": 5, "PPO sparse": 5}  # Of the others 3.
+SEEDS = {"PPO shaped": 5, "PPO sparse": 5}  # The others have 3.
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Draws rows 2, 3, 4, 11 and 12 of docs/experiments.md from the recorded claims. Rows 2 to 4 are
-the paper's figures 1 and 3, with its curves and bands beside ours. Row 11 asks whether later steps are of use
-to a signal; its registered difference is printed. Row 12 shows what settings change on point_reach.
+the paper's figures 1 and 3, with its curves and bands beside ours. Row 11 asks whether later steps
+are of use to a signal; its registered difference is printed. Row 12 shows what settings change on
+point_reach.
 
 Usage: campaign_figures.py [--claims FILE] [--published FILE] [--out FOLDER]
   --claims FILE      default: docs/data/claims.csv of this clone
