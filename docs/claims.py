@@ -39,25 +39,36 @@ A place {campaign ROW...} is a line of a table for each claim of these rows of d
 claim, runs, CPU hours, hashes, command.
 
 A place {paper FIGURE, BENCHMARK, SPLIT, METHOD, EPISODES} is a number of paper_figures.csv: its
-mean over the episodes, such as 5-8 or deterministic. A star stands where some cannot be read.
+mean over the episodes, such as 5-8 or deterministic. A star stands where some cannot be read. With
+", band" behind it half of the figure's band follows.
+
+A place {welch CLAIM NUMBER, FIGURE, BENCHMARK, SPLIT, METHOD, EPISODES} compares the runs with the
+paper's seeds. It is four cells: mean and deviation of ours, of the paper's; Welch's t with its p;
+the ratio of the variances with its p.
+
+A place {holm LEVEL, CLAIM NUMBER less CLAIM NUMBER; ...} says how many differences exclude 0 by
+Student's t, alone and by Holm's method.
+
+A place {data FILE, COLUMN, NAME=VALUE, ...} is the mean of a column of docs/data/FILE.csv over the
+rows that have these values.
 
 Standard library only.
 """
 
-import csv
 import difflib
 import functools
-import io
 import math
 import pathlib
 import random
 import re
 import statistics
 
+import published
+import significance
+from data_files import Mistake, number_of, table_of
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "docs" / "data" / "claims.csv"
-PAPER = CLAIMS.with_name("paper_figures.csv")
-PAPER_KEY = ("figure", "benchmark", "split", "method")
 BEGIN = "<!-- claims\n"
 END = "<!-- end of claims -->\n"
 BLOCK = re.compile(f"{BEGIN}(.*?)-->\n(.*?){END}", re.DOTALL)
@@ -93,10 +104,6 @@ KINDS = {
 }
 
 
-class Mistake(Exception):
-    """What is wrong with a place of a page."""
-
-
 class Mistakes(Exception):
     """All that is wrong with a page: (line, what)."""
 
@@ -128,14 +135,6 @@ def student(values):
     return statistics.fmean(values) - half, statistics.fmean(values) + half
 
 
-def number_of(text):
-    """The text as a finite number. Raises ValueError."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError
-    return value
-
-
 def numbers_of(row):
     """NAME=MEAN[LOW,HIGH] and OF_COLUMNS as {name: (mean, low, high)}."""
     numbers = {}
@@ -153,18 +152,6 @@ def numbers_of(row):
         except (AttributeError, ValueError):
             raise Mistake(f"'{word}' is no number") from None
     return numbers
-
-
-def table_of(path, columns):
-    """The rows of a CSV file, without lines that begin with #. Raises Mistake."""
-    try:
-        lines = io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Mistake(f"cannot read {path}: {error}") from None
-    table = csv.DictReader(line for line in lines if not line.startswith("#"))
-    if missing := set(columns) - set(table.fieldnames or ()):
-        raise Mistake(f"{path}: has no column '{sorted(missing)[0]}'")
-    return table
 
 
 def read(file=None):
@@ -257,35 +244,22 @@ def difference_of(place, claims):
     return f"{mean} [{low}, {high}]"
 
 
-@functools.cache
-def paper(file=PAPER):
-    """The paper's numbers: by (figure, benchmark, split, method), then by episode. Raises
-    Mistake."""
-    read = {}
-    for row in table_of(file, (*PAPER_KEY, "episode", "success")):
-        try:
-            success = number_of(row["success"])
-        except (TypeError, ValueError):
-            raise Mistake(f"{file}: success is '{row['success']}', no number") from None
-        key = tuple(row[column] for column in PAPER_KEY)
-        read.setdefault(key, {})[row["episode"]] = success
-    return read
+def welch_of(place, claims):
+    """The cells of a place {welch ...}."""
+    number, *key, episodes = (word.strip() for word in place.removeprefix("welch ").split(","))
+    values = list(by_run(*number.split(), claims).values())
+    if len(values) < 2:
+        return " | ".join([DASH] * 4)
+    return published.compared(place, values, key, episodes)
 
 
-def paper_of(place):
-    """The text of a place {paper ...}."""
-    *key, episodes = (word.strip() for word in place.removeprefix("paper ").split(","))
-    known = paper().get(tuple(key))
-    if known is None:
-        raise Mistake(f"{{{place}}}: {PAPER.name} has no such curve")
-    if several := re.fullmatch(r"(\d\d?)-(\d\d?)", episodes):
-        wanted = [str(one) for one in range(int(several[1]), int(several[2]) + 1)]
-    else:
-        wanted = [episodes]
-    found = [known[one] for one in wanted if one in known]
-    if not found:
-        raise Mistake(f"{{{place}}}: {PAPER.name} has no such episode of this curve")
-    return f"{statistics.fmean(found):.2f}" + ("" if len(found) == len(wanted) else "*")
+def holm_of(place, claims):
+    """The text of a place {holm ...}."""
+    level, *pairs = re.split(r"[,;]\s*", place.removeprefix("holm "))
+    chances = [significance.p_of_mean(differences(pair, claims)[0]) for pair in pairs]
+    below = [f"{chance:.3f}" for chance in sorted(chances) if chance <= float(level)]
+    left = significance.holm(chances, float(level))
+    return f"{len(below)} of {len(chances)} (p {', '.join(below)}), {left} by Holm's method"
 
 
 def passes(place, claims):
@@ -299,7 +273,7 @@ def passes(place, claims):
         values, _ = differences(what, claims)
     else:
         values = list(by_run(name, number, claims).values())
-    every = len(runs_of(name, claims))
+    every = len(runs_of(name, with_run(name, claims)))
     if len(values) < every:
         return f"not ended ({len(values)} of {every} runs)"
     mean = statistics.fmean(values)
@@ -418,15 +392,18 @@ def value_of(place, claims):
     return text(KINDS[kind](values))
 
 
+PLACES = {"holm": holm_of, "passes": passes, "welch": welch_of}
+
+
 def text_of(place, claims, verdict=None):
     """The text of one place of any kind."""
     kind, *words = place.split()
     if kind == "verdict":
         return verdict(words)
-    if kind == "paper":
-        return paper_of(place)
-    if kind == "passes":
-        return passes(place, claims)
+    if kind in ("paper", "data"):
+        return published.paper_of(place) if kind == "paper" else published.data_of(place)
+    if kind in PLACES:
+        return PLACES[kind](place, claims)
     if kind == "campaign":
         lines = "\n".join(campaign(words, claims))
         if not lines:

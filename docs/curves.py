@@ -26,6 +26,7 @@ import subprocess
 import sys
 
 import claims
+import falling_back
 
 # A return of the game, whatever the agent earned.
 RETURNS = ("shaped_return", "episode_return_mean")
@@ -35,6 +36,7 @@ SUCCESS = "success after two updates"
 UPDATES_IN_GENERATION = 3
 COLOURS = ("#009e73", "#0072b2", "#b8639a", "#e69f00", "#d55e00")  # of mentor/report/theme.cc
 INK, MUTED, GRID = "#1f2933", "#66727f", "#dfe4e9"
+UPDATE_STEPS = 180000  # Environment steps of an outer update of ML1 and ML10.
 PANEL_WIDTH, PANEL_HEIGHT = 380, 400
 # Millions of steps between the numbers of an axis, where it has fewer steps than that.
 TICS = ((2e6, 0.2), (4e6, 0.5), (40e6, 5), (math.inf, 20))
@@ -141,7 +143,7 @@ FIGURES = {
             ),
         ],
         steps=27000000,
-        window=20 * 180000,
+        window=20 * UPDATE_STEPS,
         shown=SUCCESS,
     ),
     "black_box_or_meta_gradient": Figure(
@@ -157,7 +159,7 @@ FIGURES = {
             for seed in (1, 2, 3)
         ],
         steps=2880000,
-        window=3 * 180000,
+        window=3 * UPDATE_STEPS,
         shown=SUCCESS,
         highest=0.8,
     ),
@@ -433,6 +435,27 @@ def early_gain(recorded, claim, other):
     return None, ", ".join(f"{one - two:+.2f}" for one, two in zip(*ends, strict=True))
 
 
+def all_falls(recorded, claim):
+    """How far each run falls below its best mean of 20 outer updates of ML1 or ML10."""
+    window = FIGURES["meta_training"].window
+    for curve in recorded.whole_curves(claim, SUCCESS):
+        means = smooth(curve, window)
+        yield falling_back.falls_of({s: mean for s, mean in means.items() if s >= window})
+
+
+def falls(recorded, claim):
+    """Three cells: the last mean, and the worst, in parts of the best before; when, in updates."""
+    found = list(all_falls(recorded, claim))
+    cells = [", ".join(f"{getattr(one, name):.2f}" for one in found) for name in ("end", "worst")]
+    return None, " | ".join([*cells, ", ".join(str(one.steps // UPDATE_STEPS) for one in found)])
+
+
+def fallen(recorded, *names):
+    """How many runs end at no more than the limit."""
+    ends = [one.end for name in names for one in all_falls(recorded, name)]
+    return None, f"{sum(end <= falling_back.LIMIT for end in ends)} of {len(ends)}"
+
+
 # What docs/experiments.md registers. Each gives (yes or no, words); None: no threshold was set.
 VERDICTS = {
     "learned": learned,
@@ -441,6 +464,8 @@ VERDICTS = {
     "order": order,
     "early": early,
     "early-gain": early_gain,
+    "falls": falls,
+    "fallen": fallen,
 }
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Draws rows 2, 3, 4, 11 and 12 of docs/experiments.md from the recorded claims. Rows 2 to 4 are
-the paper's figures 1 and 3, with its curves beside ours. Row 11 asks whether later steps are of use
-to a signal; its registered difference is printed. Row 12 shows what settings change on point_reach.
+the paper's figures 1 and 3, with its curves and bands beside ours. Row 11 asks whether later steps
+are of use to a signal; its registered difference is printed. Row 12 shows what settings change on
+point_reach.
 
 Usage: campaign_figures.py [--claims FILE] [--published FILE] [--out FOLDER]
   --claims FILE      default: docs/data/claims.csv of this clone
@@ -25,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "docs"))
 import claims  # noqa: E402
+import published as papers  # noqa: E402
 
 NUMBER = "test.learned.seg2"
 TIERS = {"v": "V", "m": "M"}
@@ -193,8 +195,24 @@ def pieces(curve):
     return cut
 
 
+def draw_published(axis, key, published, colour):
+    """A curve of the paper, dashed, between dotted ends of its band."""
+    curve, *band = (dict(published[column].get(key, {})) for column in published)
+    end, *ends = (one.pop("deterministic", None) for one in (curve, *band))
+    for piece in pieces(curve):
+        axis.plot(*zip(*piece), "--.", color=colour, linewidth=1.2, markersize=3)
+    for one in band:
+        for piece in pieces(one):
+            axis.plot(*zip(*piece), ":", color=colour, linewidth=0.9)
+    if end is not None:
+        place = DETERMINISTIC + 0.3  # Beside ours.
+        axis.plot(place, end, "D", color=colour, fillstyle="none")
+        if None not in ends:
+            axis.vlines(place, *ends, color=colour, linestyle=":")
+
+
 def draw_panels(pyplot, panels, known, published):
-    """One panel for each task, with the paper's curves dashed."""
+    """One panel for each task, with the paper's curves dashed and its bands dotted."""
     figure, axes = pyplot.subplots(
         1, len(panels), figsize=(3.7 * len(panels), 3.6), layout="constrained"
     )
@@ -204,12 +222,7 @@ def draw_panels(pyplot, panels, known, published):
             colour = COLOURS[arm.teacher]
             labels.setdefault(arm.teacher, pyplot.Line2D([], [], color=colour, linewidth=2))
             draw_arm(axis, arm, known)
-            curve = dict(published.get((*panel.published, arm.teacher), {}))
-            end = curve.pop("deterministic", None)
-            for piece in pieces(curve):
-                axis.plot(*zip(*piece), "--.", color=colour, linewidth=1.2, markersize=3)
-            if end is not None:
-                axis.plot(DETERMINISTIC, end, "D", color=colour, fillstyle="none")
+            draw_published(axis, (*panel.published, arm.teacher), published, colour)
         axis.set(title=panel.title, xlim=(0.5, 15), ylim=(0, None), xlabel="episode of a life")
         axis.set_xticks([1, 4, 8, 12, DETERMINISTIC], ["1", "4", "8", "12", "without\nnoise"])
         for update in (4.5, 8.5):
@@ -309,12 +322,15 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--claims", type=pathlib.Path, default=claims.CLAIMS)
-    parser.add_argument("--published", type=pathlib.Path, default=claims.PAPER)
+    parser.add_argument("--published", type=pathlib.Path, default=papers.PAPER)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("campaign"))
     arguments = parser.parse_args()
     try:
         known = claims.read(arguments.claims)
-        published = claims.paper(arguments.published)
+        published = {
+            column: papers.paper(arguments.published, column)
+            for column in ("success", "low", "high")
+        }
     except claims.Mistake as mistake:
         sys.exit(f"campaign_figures.py: {mistake}")
 

@@ -1,6 +1,7 @@
 """docs/claims.py puts the numbers of claims into their places of pages, and names wrong places."""
 
 import json
+import math
 import pathlib
 import sys
 import tempfile
@@ -10,6 +11,8 @@ from unittest import mock
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 import claims  # noqa: E402
+import published  # noqa: E402
+import significance  # noqa: E402
 
 HEADER = (
     "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
@@ -94,16 +97,53 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown(f"{curve}, 5-8"), "0.43")
         self.assertEqual(self.shown(f"{curve}, deterministic"), "0.85")
         # One of the first four episodes can be read.
-        self.assertEqual(self.shown(f"{curve}, 1-4"), "0.01*")
+        self.assertEqual(self.shown(f"{curve}, 1-4"), "0.00*")
+        self.assertEqual(self.shown(f"{curve}, 9-12, band"), "0.81 ± 0.011")
+        with self.assertRaisesRegex(claims.Mistake, "has no such curve"):
+            self.shown("paper 2, ml1 door-close, test, PPO shaped, after 4000 steps, band")
         for episodes in ("13-14", "9-5", "a-b", "0-999999999", ""):
             with self.assertRaisesRegex(claims.Mistake, "has no such episode"):
                 self.shown(f"{curve}, {episodes}")
         with self.assertRaisesRegex(claims.Mistake, "has no such curve"):
             self.shown("paper 1, ml1 door-close, learned reward, 5-8")
 
+    def test_runs_beside_the_papers_seeds(self):
+        # 0.5 and 0.3, deviation 0.141; half of the band times 1.225.
+        cells = self.shown("welch half2 seg, 1, ml1 door-close, test, learned reward, 9-12")
+        self.assertEqual(cells, "0.40, 0.141 | 0.81, 0.013 | -4.1, 0.15 | 114.8, 0.017")
+        place = "welch b seg, 1, ml1 door-close, test, learned reward, 9-12"
+        self.assertEqual(self.shown(place), "- | - | - | -")
+
+    def test_tests_agree_with_tables(self):
+        # Quantiles of Student's t and of F from tables of 95 %.
+        for freedom, t in ((1, 12.706), (2, 4.303), (9, 2.262)):
+            self.assertAlmostEqual(significance.p_of_t(t, freedom), 0.05, delta=1e-4)
+        self.assertAlmostEqual(significance.p_of_f(39.0, 2, 2), 0.05, delta=1e-4)
+        self.assertAlmostEqual(significance.p_of_f(9.9792, 3, 4), 0.05, delta=1e-4)
+        # Welch: equal sizes and deviations are Student's t with 4 degrees of freedom.
+        t, chance = significance.welch((1, 1, 3), (0, 1, 3))
+        self.assertAlmostEqual(t, math.sqrt(1.5))
+        self.assertAlmostEqual(chance, significance.p_of_t(t, 4))
+
+    def test_holm_counts_every_test(self):
+        self.assertEqual(significance.holm([0.01, 0.04, 0.03], 0.05), 1)
+        self.assertEqual(significance.holm([0.01, 0.02, 0.05], 0.05), 3)
+        self.assertEqual(significance.holm([0.03, 0.04], 0.05), 0)
+        # 0.3 and 0.2: p 0.13; 0 and 1 less 0.1 and 0.2: p 0.7.
+        place = "holm 0.2, half2 seg less low seg; half2 first less low first"
+        self.assertEqual(self.shown(place), "1 of 2 (p 0.126), 0 by Holm's method")
+
+    def test_a_mean_of_another_file(self):
+        (self.file.parent / "other.csv").write_text("# source\nlength,last\n2,1\n2,2\n5,9\n")
+        with mock.patch.object(published, "PAPER", self.file):
+            self.assertEqual(self.shown("data other, last, length=2"), "1.50")
+            with self.assertRaisesRegex(claims.Mistake, "other.csv has no such row"):
+                self.shown("data other, last, length=3")
+
     def test_what_was_registered_passes_or_not(self):
         for place, text in (
             ("half2 seg >= 0.4", "**yes**"),
+            ("half2-2 seg >= 0.4", "**no**"),
             ("half2 seg >= 0.41", "**no**"),
             ("half2 seg <= 0.3", "**no**"),
             ("half2 seg less low seg >= 0.2", "**yes**"),
@@ -176,11 +216,11 @@ class ClaimsTest(unittest.TestCase):
         ):
             self.file.write_text(text, encoding="utf-8")
             with self.assertRaisesRegex(claims.Mistake, words):
-                claims.paper(self.file)
+                published.paper(self.file)
         with self.assertRaisesRegex(claims.Mistake, "none.csv"):
-            claims.paper(self.file.with_name("none.csv"))
+            published.paper(self.file.with_name("none.csv"))
         self.file.write_text("# source\n" + header + "1,a,b,c,4,0.5\n", encoding="utf-8")
-        self.assertEqual(claims.paper(self.file), {("1", "a", "b", "c"): {"4": 0.5}})
+        self.assertEqual(published.paper(self.file), {("1", "a", "b", "c"): {"4": 0.5}})
 
     def test_what_is_not_recorded_is_a_dash(self):
         self.assertEqual(self.shown("b seg"), "-")

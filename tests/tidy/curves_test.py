@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 import claims  # noqa: E402
 import curves  # noqa: E402
+import falling_back  # noqa: E402
 
 HEADER = (
     "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
@@ -70,6 +71,20 @@ class CurvesTest(unittest.TestCase):
         # Where one seed has no episode, there is no point.
         self.assertEqual([one[0] for one in curves.lines_of([first, second[:1]], 20)], [10])
         self.assertEqual(list(curves.lines_of([], 20)), [])
+
+    def test_a_fall_is_measured_from_the_best_mean_before(self):
+        falls = falling_back.falls_of({1: 0.2, 2: 0.4, 3: 0.1, 4: 0.8, 5: 0.6})
+        self.assertEqual((falls.worst, falls.steps), (0.25, 3))
+        self.assertAlmostEqual(falls.end, 0.75)
+        # A run that has had no success yet cannot fall.
+        self.assertEqual(falling_back.falls_of({1: 0.0, 2: 0.0}).worst, 1)
+
+    def test_runs_that_fall_back_are_counted(self):
+        steps = [curves.UPDATE_STEPS * update for update in (20, 40, 60)]
+        self.record("a", 1, 0, [(s, v) for s, v in zip(steps, (0.4, 0.8, 0.2))], "seg2")
+        self.record("a", 2, 0, [(s, v) for s, v in zip(steps, (0.4, 0.6, 0.6))], "seg2")
+        self.assertEqual(self.said("falls", "a"), "0.25, 1.00 | 0.25, 1.00 | 60, 0")
+        self.assertEqual(self.said("fallen", "a"), "1 of 2")
 
     def test_an_interval_narrows_with_the_seeds_and_tells_arms_apart(self):
         low, high = claims.interval([1, 2, 3, 4, 5])
