@@ -2,7 +2,6 @@
 lives that are longer than in training."""
 
 import csv
-import shutil
 
 from harness import ClusterTest, sets
 
@@ -14,6 +13,41 @@ PATIENT = sets(
     "evaluation.baseline=",
     "checkpoint.keep_last=1",
 )
+
+
+def fields(message):
+    """Yields the length-delimited fields of a protobuf message: number and bytes."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        tag = varint()
+        if tag & 7 == 0:
+            varint()
+        elif tag & 7 == 5:
+            at += 4
+        else:
+            size = varint()
+            yield tag >> 3, message[at : at + size]
+            at += size
+
+
+def lives(folder, method):
+    """The lifetimes of a method in an evaluation's folder, byte by byte."""
+    found = []
+    for shard in sorted(folder.glob(f"test-{method}-*.binpb")):
+        found += [value for number, value in fields(shard.read_bytes()) if number == 4]
+    return found
 
 
 def metrics(run):
@@ -35,7 +69,7 @@ class TrainingEndTest(ClusterTest):
         # A score is that of the weights before the update, so the last four are the patience.
         self.assertEqual(len(set(scores[-4:])), 1)
         self.assertGreater(scores[-4], max(scores[:-4], default=-1))
-        said = (run / "report" / "summary.txt").read_text(encoding="utf-8")
+        said = (run / "report.html").read_text(encoding="utf-8")
         self.assertIn("since the last 4 brought no better score", said)
 
         # Killed on the way, it ends after the same update.
@@ -78,41 +112,27 @@ class TrainingEndTest(ClusterTest):
         # They are kept for the average.
         self.assertEqual([int(file.stem) for file in self.checkpoints(run)], [4, 5, 6])
 
-        def lives(folder, method):
-            shards = sorted(folder.glob(f"test-{method}-*.binpb"))
-            self.assertTrue(shards, (folder, method))
-            return [shard.read_bytes() for shard in shards]
-
         experiment = next(run.glob("experiments/*"))
-        own = lives(experiment / "artifacts" / "evaluation", "learned_average")
         evaluate = ("mentor", "evaluate", run, "--seeds", 1, "--baselines", "none", "--quiet")
-        said = self.run_to_end(*evaluate, "--weights", "average:3", "--name", "average")
-        self.assertIn("learned (average)", said)
-        again = lives(experiment / "evaluations" / "average" / "seed-1", "learned_average")
-        self.assertEqual([len(shard) for shard in own], [len(shard) - 6 for shard in again])
-        # An average of one checkpoint is the last one.
-        self.run_to_end(*evaluate, "--weights", "average:1", "--name", "one")
-        self.run_to_end(*evaluate, "--weights", "last", "--name", "last")
-        mean = self.numbers(experiment / "evaluations" / "one" / "seed-1", "learned_average")
-        last = self.numbers(experiment / "evaluations" / "last" / "seed-1", "learned")
-        self.assertEqual(mean, last)
+
+        def again(weights, method):
+            name = weights.replace(":", "-")
+            said = self.run_to_end(*evaluate, "--weights", weights, "--name", name)
+            self.assertIn("learned (average)" if "average" in method else "learned ", said)
+            return lives(experiment / "evaluations" / name / "seed-1", method)
+
+        own = lives(experiment / "artifacts" / "evaluation", "learned_average")
+        self.assertEqual(again("average:3", "learned_average"), own)
+        # An average of one checkpoint is the last one, and that of three is not.
+        last = again("last", "learned")
+        self.assertEqual(again("average:1", "learned_average"), last)
+        self.assertNotEqual(last, own)
 
         said = self.run_to_end(*evaluate, "--weights", "average:4", code=1)
         self.assertIn("--weights average:4", said)
         self.assertIn("checkpoint.keep_last=4", said)
-        said = self.run_to_end(*evaluate, "--weights", "average:none", code=1)
+        said = self.run_to_end(*evaluate, "--weights", "average:none", code=2)
         self.assertIn("for instance average:20", said)
-        # One that is gone ends the run with its name.
-        self.checkpoints(run)[0].unlink()
-        shutil.rmtree(next(run.glob("experiments/*")) / "artifacts" / "evaluation")
-
-    def numbers(self, folder, method):
-        """What agents achieved, without the names of method and run."""
-        said = []
-        for shard in sorted(folder.glob(f"test-{method}-*.binpb")):
-            said.append(shard.read_bytes()[-200:])
-        self.assertTrue(said, folder)
-        return said
 
     def test_longer_lives(self):
         run = self.folder / "run"
@@ -122,7 +142,7 @@ class TrainingEndTest(ClusterTest):
         self.assertRegex(said, r"\d+ lifetimes, \d+ environment steps")
         self.assertFalse(list(run.glob("experiments/*/evaluations/*")))
         said = self.run_to_end(*evaluate, "--iterations", 7, "--name", "long")
-        self.assertIn("after update 6", said)
+        self.assertIn("after 6 updates", said)
         # It is another protocol.
         said = self.run_to_end(*evaluate, "--iterations", 5, "--name", "long", code=1)
         self.assertIn("another protocol", said)
@@ -131,7 +151,7 @@ class TrainingEndTest(ClusterTest):
 
     def test_bad_input(self):
         said = self.check("rule.anneal=1.5")
-        self.assertIn("rule.option.anneal", said)
+        self.assertIn("rule.anneal=1.5", said)
         said = self.check("rule.patience=3", spec="navigation_poet")
         self.assertIn("rule.patience", said)
         self.assertIn("has no objective", said)
