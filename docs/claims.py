@@ -16,6 +16,7 @@ it is that of all runs together, with its interval. {CLAIM-RUN NUMBER} is that o
     t          the mean over the runs, with its interval by Student's t
     mean       the mean, without its interval; median, low, high: over the runs
     range      the least to the greatest over the runs
+    deviation  that of a sample, over the runs
     reached    how many runs have a number above 0; count: how many have it at all
     of-reached what follows or stands before is over the runs that have a number above 0
     *N         times N
@@ -99,6 +100,7 @@ KINDS = {
     "seeds": None,
     "t": None,
     "range": None,
+    "deviation": lambda values: statistics.stdev(values) if len(values) > 1 else math.nan,
     "reached": None,
     "count": None,
 }
