@@ -4,6 +4,7 @@
 #include <chrono>
 #include <iterator>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -200,7 +201,9 @@ absl::StatusOr<std::vector<std::filesystem::path>> CheckpointKeeper::Last(
   for (uint32_t step = outer_step; step > 0 && files.size() < options_.averaged;
        step = (step - 1) / every * every) {
     auto file = options_.store->files.OpenCheckpoint(options_.uid, step, options_.cancel);
-    if (absl::IsNotFound(file.status())) {
+    std::error_code error;
+    if (absl::IsNotFound(file.status()) ||
+        (file.ok() && !std::filesystem::exists(*file, error) && !error)) {
       MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
                               options_.store->records.Get(options_.experiment));
       // A clone has what it made itself.

@@ -11,6 +11,7 @@
 #include "tests/objects.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
+#include "tests/text.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -18,14 +19,15 @@ namespace {
 
 struct Fixture {
   Fixture() { REQUIRE(store->files.PrepareFolder(experiment.uid()).ok()); }
-  CheckpointKeeper Keeper(uint32_t keep_last = 0) {
+  CheckpointKeeper Keeper(uint32_t keep_last = 0, uint32_t averaged = 0) {
     return CheckpointKeeper({.store = store.get(),
                              .metrics = &kept,
                              .experiment = experiment.name(),
                              .uid = experiment.uid(),
                              .spec_hash = "spec",
                              .build = "test",
-                             .keep_last = keep_last});
+                             .keep_last = keep_last,
+                             .averaged = averaged});
   }
   // Does what the runner does: writes a checkpoint, then records it with its outer update.
   void Write(CheckpointKeeper* keeper, uint32_t step) {
@@ -179,6 +181,31 @@ TEST_CASE("checkpoints: as many stay as the user wants, more or fewer than the s
 }
 
 // The leader before reads what the new one commits, and leads no more.
+TEST_CASE("checkpoints: those of an average stay, and one that is gone is named", "[unit]") {
+  Fixture fixture;
+  CheckpointKeeper keeper = fixture.Keeper(/*keep_last=*/1, /*averaged=*/3);
+  const auto last = [&](uint32_t outer_step) {
+    std::vector<std::string> names;
+    const auto files = keeper.Last(outer_step);
+    REQUIRE(files.ok());
+    for (const std::filesystem::path& file : *files) names.push_back(file.filename());
+    return names;
+  };
+  fixture.Write(&keeper, 1);
+  CHECK(last(1) == std::vector<std::string>{"00000001.ckpt"});  // There are no more yet.
+  for (const uint32_t step : {2U, 3U, 4U}) {
+    fixture.Write(&keeper, step);
+    REQUIRE(keeper.Retain().ok());
+  }
+  CHECK(fixture.Files() == std::vector<uint32_t>{2, 3, 4});
+  CHECK(last(4) == std::vector<std::string>{"00000004.ckpt", "00000003.ckpt", "00000002.ckpt"});
+  std::filesystem::remove(fixture.store->files.CheckpointFolder(fixture.experiment.uid()) /
+                          "00000003.ckpt");
+  const absl::Status gone = keeper.Last(4).status();
+  CHECK(absl::IsDataLoss(gone));
+  CHECK(testing::Contains(gone, "after outer update 3"));
+}
+
 TEST_CASE("checkpoints: a deposed leader writes none and removes none", "[unit]") {
   Fixture fixture;
   CheckpointKeeper keeper = fixture.Keeper();
