@@ -36,6 +36,7 @@
 #include "envs/fingerprint.h"
 #include "mentor/local/kept_lifetimes.h"
 #include "mentor/local/processor.h"
+#include "mentor/local/run_bundles.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/csv_reader.h"
 #include "mentor/report/evaluation.h"
@@ -627,6 +628,10 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
     overrides.push_back(words[i + 1]);
   }
   MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file, FindSpec(words[2]));
+  // Folders in the place of bundles come first, because the parts' requirements depend on them.
+  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, LoadSpecFile(file, overrides, nullptr));
+  MENTOR_ASSIGN_OR_RETURN(const bool named, NameBundles({}, file, &spec));
+  if (named) return LoadSpec(PrintSpec(spec), {}, meta_learner::CheckParts);
   return LoadSpecFile(file, overrides, meta_learner::CheckParts);
 }
 
