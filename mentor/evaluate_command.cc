@@ -274,8 +274,10 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, 100000))
       ->group("Protocol");
   evaluate
-      ->add_option("--baselines", flags.baselines,
-                   "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, random_signal, or none")
+      ->add_option(
+          "--baselines", flags.baselines,
+          "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, random_signal, or "
+          "none")
       ->group("Protocol")
       ->capture_default_str();
   evaluate

@@ -312,8 +312,8 @@ absl::StatusOr<std::vector<v1::Baseline>> ParseBaselines(const std::string& text
         baseline == v1::BASELINE_UNSPECIFIED) {
       return absl::InvalidArgumentError(
           absl::StrCat("--baselines ", text, ": unknown '", name,
-                       "'; known: ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, random_signal, "
-                       "or none"));
+                       "'; known: ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, "
+                       "random_signal, or none"));
     }
     baselines.push_back(baseline);
   }

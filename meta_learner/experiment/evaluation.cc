@@ -32,6 +32,8 @@ v1::EvaluationMethod MethodOf(v1::Baseline baseline) {
       return v1::EVALUATION_METHOD_PPO_SHAPED;
     case v1::PPO_SPARSE_AND_SHAPED:
       return v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED;
+    case v1::PPO_POTENTIAL:
+      return v1::EVALUATION_METHOD_PPO_POTENTIAL;
     case v1::RANDOM_SIGNAL:
       return v1::EVALUATION_METHOD_RANDOM_SIGNAL;
     default:
@@ -166,6 +168,8 @@ Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters) 
       return {method, v1::REWARD_SOURCE_SHAPED};
     case v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED:
       return {method, v1::REWARD_SOURCE_SPARSE_AND_SHAPED};
+    case v1::EVALUATION_METHOD_PPO_POTENTIAL:
+      return {method, v1::REWARD_SOURCE_POTENTIAL};
     default:
       MENTOR_CHECK(false);
       return {};
