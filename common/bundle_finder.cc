@@ -34,6 +34,14 @@ void SetBundleFinder(BundleFinder finder) {
   process.finder = std::move(finder);
 }
 
+void AddBundleFinder(BundleFinder finder) {
+  SetBundleFinder([finder = std::move(finder), before = CurrentFinder()](const std::string& digest)
+                      -> absl::StatusOr<std::shared_ptr<const HeldBundle>> {
+    auto found = finder(digest);
+    return absl::IsNotFound(found.status()) && before ? before(digest) : found;
+  });
+}
+
 absl::StatusOr<std::shared_ptr<const HeldBundle>> FindBundle(std::string_view name) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, ParseBundleName(name));
   const BundleFinder finder = CurrentFinder();

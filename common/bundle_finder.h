@@ -43,6 +43,9 @@ using BundleFinder =
 // may still be running.
 void SetBundleFinder(BundleFinder finder);
 
+// Adds a finder that is asked first; the previous one finds what it does not.
+void AddBundleFinder(BundleFinder finder);
+
 // Finds a bundle by name, "sha256:HEX". INVALID_ARGUMENT if that is not a bundle's name;
 // FAILED_PRECONDITION in a process without bundles; else the finder's error.
 absl::StatusOr<std::shared_ptr<const HeldBundle>> FindBundle(std::string_view name);

@@ -166,6 +166,15 @@ OptionInfo BundleOption(std::string name, std::string help) {
   });
 }
 
+OptionInfo OptionalBundleOption(std::string name, std::string help) {
+  OptionInfo info = BundleOption(std::move(name), std::move(help));
+  info.required = false;
+  info.complaint = [named = std::move(info.complaint)](const std::string& value) {
+    return value.empty() ? value : named(value);
+  };
+  return info;
+}
+
 OptionInfo OtherOptions(std::string help) {
   return {.name = "*",
           .kind = OptionInfo::Kind::kOthers,

@@ -46,6 +46,8 @@ OptionInfo RequiredTextOption(std::string name, int bytes_max, std::string help,
                               std::function<std::string(const std::string&)> complaint = {});
 // The name of a bundle that the experiment brings along (common/bundle.h): required.
 OptionInfo BundleOption(std::string name, std::string help);
+// The same where an experiment may bring none: the default is empty.
+OptionInfo OptionalBundleOption(std::string name, std::string help);
 // The last entry of a table. Accepts options that the table does not list, for a program
 // that knows them. Names consist of letters, digits and "._-"; values are texts.
 OptionInfo OtherOptions(std::string help);

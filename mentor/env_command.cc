@@ -410,8 +410,8 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
   render
       ->add_option(
           "--teacher", flags.teacher,
-          "What taught the agent: learned, best or random (signal network), sparse, shaped or "
-          "sparse_and_shaped (reward)")
+          "What taught the agent: learned, best or random (signal network), sparse, shaped, "
+          "sparse_and_shaped or potential (reward)")
       ->check(OneOf(teachers))
       ->group("Run")
       ->capture_default_str();

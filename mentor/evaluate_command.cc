@@ -210,8 +210,7 @@ int RunEvaluate(EvaluateFlags& flags) {
   flags.options.device = *device;
   const auto code = Evaluate(flags.options);
   if (!code.ok()) return Fail(code.status());
-  if (*code != kExitOk) return *code;
-  if (flags.runs.empty()) return kExitOk;
+  if (*code != kExitOk || flags.options.check || flags.runs.empty()) return *code;
   if (flags.out.empty()) {
     std::printf("Next         mentor report %s%s\n", absl::StrJoin(flags.runs, " ").c_str(),
                 flags.runs.size() == 1 ? "" : " --out comparison");
@@ -282,8 +281,10 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, 1000))
       ->group("Protocol");
   evaluate
-      ->add_option("--baselines", flags.baselines,
-                   "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, random_signal, or none")
+      ->add_option(
+          "--baselines", flags.baselines,
+          "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, random_signal, or "
+          "none")
       ->group("Protocol")
       ->capture_default_str();
   evaluate
@@ -294,7 +295,9 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
                    "false")
       ->check(CLI::Validator(
           [](const std::string& text) {
-            return text.starts_with("average:") ? "" : OneOf({"last", "best", "both"})(text);
+            return text.starts_with("average:")
+                       ? ""
+                       : OneOf({"last", "best", "both", "average:N"})(text);
           },
           "WEIGHTS"))
       ->group("Protocol");

@@ -32,6 +32,7 @@ struct ExportFlags {
   std::string run;
   std::string weights = "last";
   bool no_check = false;
+  std::filesystem::path discriminator;
   SimulatorFlags hosts;
   ExportOptions options;
 };
@@ -46,6 +47,12 @@ bool IsExperiment(const std::string& name) {
 }
 
 int RunExport(ExportFlags& flags) {
+  const bool is_bundle = !flags.discriminator.empty();
+  if (is_bundle) flags.options.out = flags.discriminator;
+  if (flags.options.out.empty()) {
+    return Fail(absl::InvalidArgumentError("--out or --discriminator: name the folder to write"),
+                kExitUsage);
+  }
   if (const absl::Status status = envs::AllowSimulators(flags.hosts.hosts, flags.hosts.timeout_s);
       !status.ok())
     return Fail(status, kExitUsage);
@@ -63,7 +70,8 @@ int RunExport(ExportFlags& flags) {
   }
   const auto trained = ReadRun(run);
   if (!trained.ok()) return Fail(trained.status());
-  const auto exported = ExportSignal(*trained, flags.options);
+  const auto exported = is_bundle ? ExportDiscriminator(*trained, flags.options)
+                                  : ExportSignal(*trained, flags.options);
   if (!exported.ok()) return Fail(exported.status());
   const std::string& out = flags.options.out.string();
   std::printf("%s: network %s, %s, after outer update %d\n", out.c_str(),
@@ -71,6 +79,10 @@ int RunExport(ExportFlags& flags) {
               report::Several(exported->parameters, "weight").c_str(), trained->outer_step);
   for (const std::filesystem::path& file : exported->files) std::printf("  %s\n", file.c_str());
   std::printf("%s bytes\n", report::Grouped(exported->bytes).c_str());
+  if (is_bundle) {
+    std::printf("Next         mentor run random_rewards_maml --bundle %s\n", out.c_str());
+    return kExitOk;
+  }
   std::printf(
       "Next         mentor evaluate --signal %s%s; docs/signals.md has the Python package\n",
       out.c_str(), BundlesOf(trained->spec).empty() ? "" : " --bundle DIR");
@@ -93,8 +105,13 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       ->add_option("--out", flags.options.out,
                    "Folder to write: weights (safetensors), signal.json, a card (README.md), and a "
                    "recorded lifetime with which a reader can check its results")
+      ->type_name("DIR");
+  command
+      ->add_option("--discriminator", flags.discriminator,
+                   "Instead of --out: folder for the discriminator of a run of rule diayn, a "
+                   "bundle that gives wrapper random_reward its tasks (mentor run --bundle DIR)")
       ->type_name("DIR")
-      ->required();
+      ->excludes("--out");
   command
       ->add_option(
           "--weights", flags.weights,
@@ -112,6 +129,7 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor export runs/reach --out signals/reach\n"
       "  mentor export runs/reach/20 --out signals/reach-20      after outer update 20\n"
       "  mentor export reach-1 --out signals/reach-1             an experiment of a service\n"
+      "  mentor export runs/skills --discriminator skills\n"
       "  mentor export runs/boat --out signals/boat --simulator gym='python3 -m mentor_env'\n"
       "  mentor evaluate --signal signals/reach\n"
       "The Python package mentor_signal of python loads such a folder. Server and\n"

@@ -217,7 +217,9 @@ class Fetching {
   absl::Status GetCheckpoints(const v1::Experiment& experiment, const std::filesystem::path& folder,
                               Contents* contents) {
     std::vector<v1::Checkpoint> wanted;
-    if (flags_.all_checkpoints) {
+    // Those of an average, too.
+    const size_t averaged = experiment.spec().evaluation().averaged_checkpoints();
+    if (flags_.all_checkpoints || averaged > 0) {
       v1::ListCheckpointsRequest request;
       request.set_parent(experiment.name());
       MENTOR_RETURN_IF_ERROR(
@@ -225,6 +227,8 @@ class Fetching {
             wanted.insert(wanted.end(), page.checkpoints().begin(), page.checkpoints().end());
             return true;
           }));
+      if (!flags_.all_checkpoints && wanted.size() > averaged)
+        wanted.erase(wanted.begin(), wanted.end() - static_cast<int64_t>(averaged));
     } else {
       const auto newest = ctl::NewestCheckpoint(client_, experiment.name());
       if (!newest.ok() && !absl::IsNotFound(newest.status())) return newest.status();

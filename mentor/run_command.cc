@@ -27,6 +27,7 @@
 #include "mentor/local/web_page.h"
 #include "mentor/run_memory.h"
 #include "mentor/spec_request.h"
+#include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/spec_memory.h"
 #include "meta_learner/fleet/shard_board.h"
@@ -66,10 +67,17 @@ int ListSpecs() {
 // Returns an error for a branch without changes and without updates left to make.
 absl::Status CheckWork(const SpecRequest& request) {
   if (!request.branch) return absl::OkStatus();
-  const uint32_t made = request.branch->checkpoint.outer_step,
-                 wanted = WithDefaults(request.spec).rule().outer_updates();
-  if (made < wanted || SpecHash(request.spec) != SpecHash(request.branch->spec))
+  const v1::RuleSpec rule = WithDefaults(request.spec).rule();
+  const uint32_t made = request.branch->checkpoint.outer_step, wanted = rule.outer_updates();
+  MENTOR_ASSIGN_OR_RETURN(const auto state, meta_learner::ReadState(request.branch->checkpoint));
+  if (!meta_learner::IsTrained(state, rule) ||
+      SpecHash(request.spec) != SpecHash(request.branch->spec))
     return absl::OkStatus();
+  if (made < wanted) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--from ", request.branch->run.string(), ": nothing to do: rule.patience ended it after ",
+        made, " outer updates; add --set rule.patience=", 2 * rule.patience()));
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "--from ", request.branch->run.string(), ": nothing to do: ", made, " of ", wanted,
       " outer updates are made; add --set rule.outer_updates=", 2 * std::max(wanted, 1u)));

@@ -63,11 +63,10 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
   const uint32_t checkpoints = (rule.outer_updates() + every - 1) / every;
   if (const uint32_t wanted = spec.evaluation().averaged_checkpoints();
       wanted > checkpoints && rule.outer_updates() > 0) {
-    violations->Add(
-        "evaluation.averaged_checkpoints",
-        absl::StrFormat("is %d, but the run makes %d checkpoints (rule.outer_updates = %d, "
-                        "checkpoint.every = %d); give at most %d",
-                        wanted, checkpoints, rule.outer_updates(), every, checkpoints));
+    violations->Add("evaluation.averaged_checkpoints",
+                    absl::StrFormat("is %d, more than the run makes (rule.outer_updates = %d, "
+                                    "checkpoint.every = %d); give at most %d",
+                                    wanted, rule.outer_updates(), every, checkpoints));
   }
   // Lifetime numbers have 32 bits; the number is the key of their randomness.
   const uint64_t lifetimes = uint64_t{rule.outer_updates()} * rule.lifetimes_per_update();
@@ -268,11 +267,14 @@ std::string PrintSpec(const v1::ExperimentSpec& spec, const SpecNotes& notes) {
 std::string SpecHash(const v1::ExperimentSpec& spec) {
   v1::ExperimentSpec merged = WithDefaults(spec);
   merged.clear_display_name();
-  merged.clear_checkpoint();
   // Specs of versions without these fields keep their hash.
   if (merged.rule().patience() == 0) merged.mutable_rule()->clear_patience();
-  if (merged.evaluation().averaged_checkpoints() == 0)
+  if (merged.evaluation().averaged_checkpoints() == 0) {
     merged.mutable_evaluation()->clear_averaged_checkpoints();
+    merged.clear_checkpoint();
+  }
+  // Which checkpoints there are decides their mean; how many stay does not.
+  if (merged.has_checkpoint()) merged.mutable_checkpoint()->clear_keep_last();
   return Sha256Hex("mentor spec 1\n" + CanonicalText(merged));
 }
 

@@ -1,19 +1,24 @@
-// random_reward: a reward from a random classifier of observations, for meta-learning without a
-// task's own reward (Gupta et al. 2018; methods/diayn/README.md#random-rewards). A task has one
-// more number, its class z. The reward of a step is ln D(z | observation after it); a step succeeds
-// when z is the likeliest class.
+// random_reward: a reward from a random or trained classifier of observations, for meta-learning
+// without a task's own reward (Gupta et al. 2018; methods/diayn/README.md#random-rewards). A task
+// has one more number, its class z. The reward of a step is ln D(z | observation after it); a step
+// succeeds when z is the likeliest class.
 #include "envs/wrappers/random_reward.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 
+#include "common/bundle_finder.h"
 #include "common/check.h"
 #include "common/exact_math.h"
+#include "common/file.h"
 #include "common/orthogonal.h"
+#include "common/safetensors.h"
 #include "envs/state_codec.h"
 #include "envs/wrapper.h"
 
@@ -34,7 +39,49 @@ std::vector<RewardNetwork::Layer> RandomLayers(const std::vector<int>& sizes, do
   return layers;
 }
 
+// The numbers of tensor `name`, whose shape begins with those of `shape` that are not 0. The others
+// are filled in.
+absl::StatusOr<std::vector<double>> Numbers(const SafeTensors& file, const std::string& name,
+                                            std::vector<int64_t>* shape) {
+  const auto tensor = std::find_if(file.tensors.begin(), file.tensors.end(),
+                                   [&](const SafeTensor& one) { return one.name == name; });
+  if (tensor == file.tensors.end())
+    return absl::InvalidArgumentError(absl::StrCat("has no tensor '", name, "'"));
+  bool fits = tensor->dtype == "F32" && tensor->shape.size() == shape->size();
+  for (size_t i = 0; fits && i < shape->size(); ++i) {
+    const int64_t size = tensor->shape[i];
+    fits = size > 0 && ((*shape)[i] == 0 || (*shape)[i] == size);
+  }
+  if (!fits) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor '", name, "' does not fit the tensors before it, or is not F32"));
+  }
+  *shape = tensor->shape;
+  std::vector<float> numbers(tensor->data.size() / sizeof(float));
+  std::memcpy(numbers.data(), tensor->data.data(), tensor->data.size());
+  if (!std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); }))
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor '", name, "' has a number that is not finite"));
+  return std::vector<double>(numbers.begin(), numbers.end());
+}
+
 }  // namespace
+
+absl::StatusOr<RewardNetwork> RewardNetwork::Read(std::string_view bytes) {
+  MENTOR_ASSIGN_OR_RETURN(const SafeTensors file, ReadSafeTensors(bytes));
+  std::vector<Layer> layers;
+  int64_t inputs = 0;
+  for (int i = 1; i <= 3; ++i) {
+    std::vector<int64_t> shape = {0, inputs};
+    Layer layer;
+    MENTOR_ASSIGN_OR_RETURN(layer.weights, Numbers(file, absl::StrCat("skills.W", i), &shape));
+    shape.resize(1);
+    MENTOR_ASSIGN_OR_RETURN(layer.biases, Numbers(file, absl::StrCat("skills.b", i), &shape));
+    inputs = shape[0];
+    layers.push_back(std::move(layer));
+  }
+  return RewardNetwork(std::move(layers));
+}
 
 RewardNetwork::RewardNetwork(int observation_size, int hidden_units, int classes, double gain,
                              uint64_t seed)
@@ -78,11 +125,13 @@ namespace {
 
 constexpr char kName[] = "random_reward";
 constexpr double kLeastProbability = 1e-6;
+constexpr uint64_t kFileBytesMax = 64 << 20;
 
 struct Config {
   int classes, hidden;
   double gain;
   uint64_t seed;
+  std::string bundle;
 };
 
 const auto kOptions = Bind<Config>(
@@ -91,13 +140,48 @@ const auto kOptions = Bind<Config>(
      {&Config::gain, "gain", "3", 1e-3, 100,
       "Gain of its orthogonal weights: with less its output is flatter."},
      {&Config::seed, "reward_seed", "1", 0, 4294967295.0,
-      "Seed of its weights: another seed, other rewards."}});
+      "Seed of its weights: another seed, other rewards."},
+     {&Config::bundle,
+      OptionalBundleOption("bundle",
+                           "A trained classifier, sha256:HEX of a folder that `mentor export RUN "
+                           "--discriminator DIR` has written (--bundle DIR fills it in); hidden, "
+                           "gain and reward_seed then have no effect. Default: a random one.")}});
+
+absl::StatusOr<RewardNetwork> TrainedNetwork(const Config& config, int observation_size) {
+  MENTOR_ASSIGN_OR_RETURN(const auto bundle, FindBundle(config.bundle));
+  const auto refuse = [&](const std::string& what) {
+    return absl::InvalidArgumentError(absl::StrCat("option.bundle: ", what));
+  };
+  const auto bytes = ReadFile(bundle->folder() / kDiscriminatorFile, kFileBytesMax);
+  if (absl::IsNotFound(bytes.status())) {
+    return refuse(absl::StrCat("has no file ", kDiscriminatorFile,
+                               "; take a folder that 'mentor export RUN --discriminator DIR' has "
+                               "written"));
+  }
+  MENTOR_RETURN_IF_ERROR(bytes.status());
+  auto network = RewardNetwork::Read(*bytes);
+  if (!network.ok()) {
+    return refuse(absl::StrCat(kDiscriminatorFile, ": ", network.status().message(),
+                               "; it is damaged or is no discriminator: export it again"));
+  }
+  if (network->observation_size() != observation_size) {
+    return refuse(absl::StrFormat(
+        "the discriminator sees %d numbers, but observations here have %d; take one that was "
+        "trained on this environment, in the same wrappers",
+        network->observation_size(), observation_size));
+  }
+  if (network->classes() != config.classes) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("option.classes: is %d, but the discriminator tells %d skills; set %d",
+                        config.classes, network->classes(), network->classes()));
+  }
+  return network;
+}
 
 class RandomReward : public Wrapper {
  public:
-  RandomReward(std::unique_ptr<Environment> inner, const Config& config)
-      : Wrapper(std::move(inner)),
-        network_(info_.observation_size, config.hidden, config.classes, config.gain, config.seed) {}
+  RandomReward(std::unique_ptr<Environment> inner, RewardNetwork network)
+      : Wrapper(std::move(inner)), network_(std::move(network)) {}
 
   absl::Status SetTask(const v1::EnvironmentTask& task) override {
     const int last = task.parameters_size() - 1;
@@ -150,12 +234,21 @@ class RandomReward : public Wrapper {
 
 const RegisterWrapper kRegister({
     .name = kName,
-    .summary = "Reward by a random classifier of observations; a task has its class z besides.",
+    .summary = "Reward by a random or trained classifier of observations; a task has its class z "
+               "besides.",
     .options = kOptions.table(),
     .examples = {{{"classes", "3"}, {"reward_seed", "7"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<RandomReward>(std::move(inner), kOptions.Read(options));
+      const Config config = kOptions.Read(options);
+      const int size = inner->info().observation_size;
+      if (config.bundle.empty()) {
+        return std::make_unique<RandomReward>(
+            std::move(inner),
+            RewardNetwork(size, config.hidden, config.classes, config.gain, config.seed));
+      }
+      MENTOR_ASSIGN_OR_RETURN(RewardNetwork network, TrainedNetwork(config, size));
+      return std::make_unique<RandomReward>(std::move(inner), std::move(network));
     },
     .extend_task =
         [](const OptionValues& options, const RandomStream& random, uint32_t index,

@@ -36,6 +36,7 @@
 #include "envs/fingerprint.h"
 #include "mentor/local/kept_lifetimes.h"
 #include "mentor/local/processor.h"
+#include "mentor/local/run_bundles.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/csv_reader.h"
 #include "mentor/report/evaluation.h"
@@ -325,9 +326,11 @@ absl::StatusOr<uint32_t> LastUpdate(const RunFolder& folder, const v1::Experimen
                             meta_learner::ReadState(checkpoint));
     if (meta_learner::IsTrained(state, spec.rule())) return checkpoint.outer_step;
   }
-  return absl::DataLossError(absl::StrCat("its checkpoint after outer update ",
-                                          spec.rule().outer_updates(), " is missing or damaged",
-                                          hash.damaged));
+  return absl::DataLossError(absl::StrCat(
+      spec.rule().patience() > 0
+          ? "its last checkpoint"
+          : absl::StrCat("its checkpoint after outer update ", spec.rule().outer_updates()),
+      " is missing or damaged", hash.damaged));
 }
 
 // Returns the data of a finished run with all checkpoints and evaluated lifetimes. Includes only
@@ -630,6 +633,10 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
     overrides.push_back(words[i + 1]);
   }
   MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file, FindSpec(words[2]));
+  // Folders in the place of bundles come first, because the parts' requirements depend on them.
+  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, LoadSpecFile(file, overrides, nullptr));
+  MENTOR_ASSIGN_OR_RETURN(const bool named, NameBundles({}, file, &spec));
+  if (named) return LoadSpec(PrintSpec(spec), {}, meta_learner::CheckParts);
   return LoadSpecFile(file, overrides, meta_learner::CheckParts);
 }
 
@@ -638,9 +645,13 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfRun(const ClaimRow& row) {
   const MetricTable metrics = meta_learner::AllMetrics(WithDefaults(spec));
   for (const std::string& word : Words(row.measures)) {
     MENTOR_ASSIGN_OR_RETURN(const Measure measure, ParseMeasure(word));
-    if (spec.rule().outer_updates() > 0 && measure.window > spec.rule().outer_updates()) {
-      return WrongMeasure(word, absl::StrCat("'", row.command, "' has ",
-                                             spec.rule().outer_updates(), " outer updates"));
+    // A run that patience ends has at least one update more.
+    const uint32_t patience = spec.rule().patience();
+    const uint32_t least = patience > 0 ? std::min(spec.rule().outer_updates(), patience + 1)
+                                        : spec.rule().outer_updates();
+    if (spec.rule().outer_updates() > 0 && measure.window > least) {
+      return WrongMeasure(word, absl::StrCat("'", row.command, "' has ", least, " outer updates",
+                                             patience > 0 ? " at least" : ""));
     }
     if (FindMetric(metrics, measure.metric) != nullptr) continue;
     std::vector<std::string> names;

@@ -64,9 +64,12 @@ std::string ProtocolText(const Subject& subject) {
   v1::ExperimentSpec spec = subject.specs[0];
   spec.clear_seed();
   spec.mutable_evaluation()->clear_baseline();
-  // The set of teachers is not part of the protocol.
+  // The set of teachers is not part of the protocol, but a mean of other checkpoints is another.
   spec.mutable_evaluation()->set_best_weights(subject.run.spec.evaluation().best_weights());
-  spec.mutable_evaluation()->clear_averaged_checkpoints();
+  if (spec.evaluation().averaged_checkpoints() == 0) {
+    spec.mutable_evaluation()->set_averaged_checkpoints(
+        subject.run.spec.evaluation().averaged_checkpoints());
+  }
   return absl::StrCat("state_hash: ", subject.run.state_hash,
                       "\nsplit: ", meta_learner::SplitName(subject.split), "\n", PrintSpec(spec));
 }
@@ -75,30 +78,34 @@ std::string ProtocolText(const Subject& subject) {
 absl::StatusOr<uint32_t> AveragedBy(absl::string_view weights) {
   uint32_t checkpoints = 0;
   if (!absl::ConsumePrefix(&weights, "average:")) return checkpoints;
-  if (absl::SimpleAtoi(weights, &checkpoints) && checkpoints > 0) return checkpoints;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--weights average:", weights, ": name how many last checkpoints, for instance average:20"));
+  if (absl::SimpleAtoi(weights, &checkpoints) && absl::StrCat(checkpoints) == weights &&
+      checkpoints > 0)
+    return checkpoints;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--weights average:", weights,
+                   ": name how many last checkpoints, 1 or more, for instance average:20"));
 }
 
-// Reads the mean of the last checkpoints of a run.
-absl::StatusOr<torch::Tensor> Average(const Subject& subject, uint32_t checkpoints) {
+// The files of the last checkpoints of a run; fewer where it made fewer.
+absl::StatusOr<std::vector<std::filesystem::path>> LastCheckpoints(const Subject& subject,
+                                                                   uint32_t checkpoints) {
   const std::filesystem::path folder = subject.run.folder.experiment / "checkpoints";
   MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, meta_learner::ListCheckpoints(folder));
   std::erase_if(steps, [&](uint32_t step) { return step > subject.run.outer_step; });
   const uint32_t every = subject.run.spec.checkpoint().every();
   std::vector<std::filesystem::path> files;
-  for (uint32_t step = subject.run.outer_step; files.size() < checkpoints;
+  for (uint32_t step = subject.run.outer_step; step > 0 && files.size() < checkpoints;
        step = (step - 1) / every * every) {
-    if (step == 0 || !std::binary_search(steps.begin(), steps.end(), step)) {
+    if (!std::binary_search(steps.begin(), steps.end(), step)) {
       return absl::FailedPreconditionError(absl::StrFormat(
-          "--weights average:%d: %s has %d checkpoints without a gap up to outer update %d; give "
-          "at most that, fetch the run with --all_checkpoints, or run it with "
-          "checkpoint.keep_last=%d",
-          checkpoints, subject.path, files.size(), subject.run.outer_step, checkpoints));
+          "--weights average:%d: %s has %s up to outer update %d without a gap; give at most that, "
+          "fetch the run with --all_checkpoints, or run it with checkpoint.keep_last=%d",
+          checkpoints, subject.path, report::Several(files.size(), "checkpoint"),
+          subject.run.outer_step, checkpoints));
     }
     files.push_back(folder / meta_learner::CheckpointFileName(step));
   }
-  return meta_learner::AverageParameters(files, subject.run.spec);
+  return files;
 }
 
 absl::Status CheckShape(const Subject& subject) {
@@ -204,9 +211,14 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
     subject.specs.back().set_seed(seed);
   }
   MENTOR_RETURN_IF_ERROR(CheckTasksOf(subject));
-  const std::string name = options.name.empty()
-                               ? absl::StrFormat("%s-u%d", subject.label, subject.run.outer_step)
-                               : options.name;
+  std::string name = options.name;
+  if (name.empty()) {
+    name = absl::StrFormat("%s-u%d", subject.label, subject.run.outer_step);
+    if (averaged > 0 && averaged != subject.run.spec.evaluation().averaged_checkpoints())
+      absl::StrAppend(&name, "-average", averaged);
+    if (spec.lifetime().iterations() != subject.run.spec.lifetime().iterations())
+      absl::StrAppend(&name, "-iterations", spec.lifetime().iterations());
+  }
   const bool is_signal = subject.run.folder.experiment.empty();
   subject.folder = (is_signal ? options.results / NameOfFolder(path)
                               : EvaluationsFolder(subject.run.folder.experiment)) /
@@ -229,31 +241,45 @@ absl::Status CheckOnce(const std::vector<Subject>& subjects) {
   return absl::OkStatus();
 }
 
-// Writes the protocol of a new evaluation folder. The protocol of an existing folder must be the
-// same.
-absl::Status KeepProtocol(const Subject& subject) {
-  MENTOR_RETURN_IF_ERROR(MakeFolders(subject.folder));
-  const std::filesystem::path file = subject.folder / "protocol.txtpb";
-  const std::string text = ProtocolText(subject);
-  const auto written = ReadFile(file, kSpecBytesMax + 4096);
-  if (absl::IsNotFound(written.status())) return WriteFileAtomically(file, text);
+std::filesystem::path ProtocolFile(const Subject& subject) {
+  return subject.folder / "protocol.txtpb";
+}
+
+// The protocol of an existing folder must be the same.
+absl::Status CheckProtocol(const Subject& subject) {
+  const auto written = ReadFile(ProtocolFile(subject), kSpecBytesMax + 4096);
+  if (absl::IsNotFound(written.status())) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(written.status());
-  if (*written == text) return absl::OkStatus();
+  if (*written == ProtocolText(subject)) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrFormat("%s holds an evaluation of other weights or another protocol (goals, "
-                      "lifetimes); give this one a name with --name, or remove that folder",
+                      "lifetimes, iterations, averaged checkpoints); give this one a name with "
+                      "--name, or remove that folder",
                       subject.folder.string()));
 }
 
 absl::StatusOr<std::vector<meta_learner::EvaluationJob>> JobsOf(const Subject& subject,
                                                                 const EvaluateOptions& options) {
   meta_learner::RunParameters parameters = subject.run.parameters();
-  const uint32_t averaged = subject.specs[0].evaluation().averaged_checkpoints();
-  if (averaged > 0 && !subject.run.state_hash.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(parameters.average, Average(subject, averaged));
+  v1::EvaluationSpec evaluation = subject.specs[0].evaluation();
+  uint32_t averaged = 0;
+  if (evaluation.averaged_checkpoints() > 0 && !subject.run.state_hash.empty()) {
+    const auto files = LastCheckpoints(subject, evaluation.averaged_checkpoints());
+    if (files.ok()) {
+      averaged = static_cast<uint32_t>(files->size());
+      MENTOR_ASSIGN_OR_RETURN(parameters.average,
+                              meta_learner::AverageParameters(*files, subject.run.spec));
+    } else if (!options.weights.empty()) {
+      return files.status();
+    } else {
+      // Nobody asked for it here.
+      std::fprintf(stderr, "note: without averaged weights: %s\n",
+                   std::string(files.status().message()).c_str());
+      evaluation.clear_averaged_checkpoints();
+    }
   }
   std::vector<meta_learner::Teacher> teachers =
-      meta_learner::Teachers(subject.specs[0].evaluation(), parameters,
+      meta_learner::Teachers(evaluation, parameters,
                              /*learned=*/!subject.run.state_hash.empty(), /*baselines=*/true);
   if (options.weights == "best" || options.weights.starts_with("average:")) {
     std::erase_if(teachers, [](const meta_learner::Teacher& teacher) {
@@ -270,7 +296,8 @@ absl::StatusOr<std::vector<meta_learner::EvaluationJob>> JobsOf(const Subject& s
                       .tasks = subject.label,
                       .outer_step = subject.run.outer_step,
                       .spec_hash = SpecHash(subject.run.spec),
-                      .state_hash = subject.run.state_hash});
+                      .state_hash = subject.run.state_hash,
+                      .averaged_checkpoints = averaged});
     }
   }
   return jobs;
@@ -283,6 +310,7 @@ absl::Status CheckMemory(const std::vector<meta_learner::EvaluationJob>& jobs, i
   for (const meta_learner::EvaluationJob& job : jobs) {
     const auto& parameters = job.teacher.parameters;
     const uint64_t needed = learner::kLearnerProcessBytes +
+                            static_cast<uint64_t>(meta_learner::EvaluationBytes(job.owner.spec)) +
                             learner::MemoryOf(meta_learner::FirstShard(job),
                                               parameters.defined() ? parameters.numel() : 0)
                                 .With(static_cast<uint32_t>(threads));
@@ -392,8 +420,8 @@ absl::StatusOr<std::vector<v1::Baseline>> ParseBaselines(const std::string& text
         baseline == v1::BASELINE_UNSPECIFIED) {
       return absl::InvalidArgumentError(
           absl::StrCat("--baselines ", text, ": unknown '", name,
-                       "'; known: ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, random_signal, "
-                       "or none"));
+                       "'; known: ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, "
+                       "random_signal, or none"));
     }
     baselines.push_back(baseline);
   }
@@ -440,6 +468,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   std::vector<meta_learner::EvaluationJob> jobs;
   for (const Subject& subject : subjects) {
     MENTOR_ASSIGN_OR_RETURN(std::vector<meta_learner::EvaluationJob> own, JobsOf(subject, options));
+    MENTOR_RETURN_IF_ERROR(CheckProtocol(subject));
     MENTOR_RETURN_IF_ERROR(CheckMemory(own, options.threads));
     for (auto& job : own) jobs.push_back(std::move(job));
   }
@@ -448,7 +477,8 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
     return 0;
   }
   for (const Subject& subject : subjects) {
-    MENTOR_RETURN_IF_ERROR(KeepProtocol(subject));
+    MENTOR_RETURN_IF_ERROR(MakeFolders(subject.folder));
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(ProtocolFile(subject), ProtocolText(subject)));
     // All results of an evaluation must come from one kind of arithmetic.
     MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(
         subject.folder, meta_learner::ExperimentFingerprint(), subject.specs[0],

@@ -9,25 +9,24 @@
 #include "common/bundle.h"
 #include "common/bundle_finder.h"
 #include "common/check.h"
+#include "common/registry.h"
 #include "common/spec/bundles.h"
 #include "envs/environment.h"
+#include "envs/wrapper.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor {
 namespace {
 
-bool TakesBundle(const std::string& environment) {
-  const envs::EnvironmentEntry* entry = envs::FindEnvironment(environment);
-  return entry != nullptr &&
-         std::any_of(entry->options.begin(), entry->options.end(),
-                     [](const OptionInfo& option) { return option.name == kBundleOption; });
-}
-
-// Sets the bundle of a benchmark or of a set of tasks. Returns false when its environment takes no
-// bundle.
-template <typename Part>
-bool FillIn(const std::string& environment, const std::string& name, Part* part) {
-  if (!TakesBundle(environment)) return false;
+// Sets the bundle of a benchmark, a set of tasks or a wrapper. Returns false when the environment
+// or wrapper of this entry takes no bundle.
+template <typename Entry, typename Part>
+bool FillIn(const Entry* entry, const std::string& name, Part* part) {
+  const bool takes = entry != nullptr && std::any_of(entry->options.begin(), entry->options.end(),
+                                                     [](const OptionInfo& option) {
+                                                       return option.name == kBundleOption;
+                                                     });
+  if (!takes) return false;
   for (const v1::Option& option : part->option()) {
     if (option.name() == kBundleOption) return true;
   }
@@ -35,6 +34,26 @@ bool FillIn(const std::string& environment, const std::string& name, Part* part)
   option.set_name(kBundleOption);
   option.set_value(name);
   return true;
+}
+
+// Fills in the name of the only bundle. Wrappers take it if no environment does.
+bool FillInBenchmark(const std::string& name, v1::BenchmarkSpec* benchmark) {
+  bool taken =
+      FillIn(envs::FindEnvironment(benchmark->environment().empty() ? benchmark->name()
+                                                                    : benchmark->environment()),
+             name, benchmark);
+  for (v1::TaskSetSpec& set : *benchmark->mutable_task_set())
+    taken |= FillIn(envs::FindEnvironment(set.environment()), name, &set);
+  if (taken) return true;
+  const auto fill_in = [&](google::protobuf::RepeatedPtrField<v1::WrapperSpec>* wrappers) {
+    for (v1::WrapperSpec& wrapper : *wrappers) {
+      taken |=
+          FillIn(Registry<envs::WrapperEntry>::Instance().Find(wrapper.name()), name, &wrapper);
+    }
+  };
+  fill_in(benchmark->mutable_wrapper());
+  for (v1::TaskSetSpec& set : *benchmark->mutable_task_set()) fill_in(set.mutable_wrapper());
+  return taken;
 }
 
 std::filesystem::path PathOf(const std::string& value, const std::filesystem::path& spec_file) {
@@ -68,7 +87,8 @@ absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
   MENTOR_RETURN_IF_ERROR(EditBundles(spec, [&](std::string* value) -> absl::Status {
     const std::filesystem::path path = PathOf(*value, spec_file);
     std::error_code ignored;
-    if (!std::filesystem::is_directory(path, ignored)) return absl::OkStatus();
+    // Empty: this part takes a bundle, but brings none.
+    if (value->empty() || !std::filesystem::is_directory(path, ignored)) return absl::OkStatus();
     const auto manifest = Offer(path);
     if (!manifest.ok()) return Prefixed("bundle " + path.string(), manifest.status());
     *value = BundleName(manifest->digest);
@@ -81,20 +101,14 @@ absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
       if (named.contains(*ParseBundleName(names[i]))) continue;
       return absl::InvalidArgumentError(absl::StrCat(
           "--bundle ", folders[i], ": the spec does not name ", names[i],
-          "; of several bundles each stands in the option `bundle` of its environment"));
+          "; of several bundles each stands in the option `bundle` of its environment or wrapper"));
     }
   } else if (names.size() == 1) {
-    v1::BenchmarkSpec& benchmark = *spec->mutable_benchmark();
-    bool taken =
-        FillIn(benchmark.environment().empty() ? benchmark.name() : benchmark.environment(),
-               names[0], &benchmark);
-    for (v1::TaskSetSpec& set : *benchmark.mutable_task_set())
-      taken |= FillIn(set.environment(), names[0], &set);
-    if (!taken) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--bundle ", folders[0],
-                       ": no environment of the spec takes a bundle; name one that "
-                       "does, for instance benchmark { name: \"single\" environment: \"mjcf\" }"));
+    if (!FillInBenchmark(names[0], spec->mutable_benchmark())) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--bundle ", folders[0],
+          ": no environment and no wrapper of the spec takes a bundle; name one that does, for "
+          "instance benchmark { name: \"single\" environment: \"mjcf\" }"));
     }
   }
   return !BundlesOf(*spec).empty();
@@ -120,7 +134,8 @@ absl::StatusOr<std::shared_ptr<meta_learner::BundleShelf>> KeepRunBundles(
                                          FolderSource(found->folder(), found->manifest()),
                                          std::string(meta_learner::kLocalOwner)));
   }
-  SetBundleFinder([shelf](const std::string& digest) { return shelf->Find(digest); });
+  // `mentor reproduce` makes several runs, each with its own shelf.
+  AddBundleFinder([shelf](const std::string& digest) { return shelf->Find(digest); });
   return shelf;
 }
 

@@ -148,6 +148,25 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
                             meta_learner::ReadShards(folder, &run));
     std::move(more.begin(), more.end(), std::back_inserter(shards));
   }
+  // Lives of another length, and means of other checkpoints, are numbers of their own.
+  const auto others = std::erase_if(shards, [&](const v1::EvaluationShard& shard) {
+    return shard.lifetimes_size() > 0 &&
+           shard.lifetimes(0).segment_episodes_size() != data->iterations;
+  });
+  uint32_t averaged = 0;
+  const auto means = std::erase_if(shards, [&](const v1::EvaluationShard& shard) {
+    if (shard.taught_by() != v1::EVALUATION_METHOD_LEARNED_AVERAGE) return false;
+    if (averaged == 0) averaged = shard.averaged_checkpoints();
+    return shard.averaged_checkpoints() != averaged;
+  });
+  if (others + means > 0) {
+    data->facts.emplace_back("Left out",
+                             others > 0 ? "evaluations of lives of another length, which 'mentor "
+                                          "evaluate' printed"
+                                        : "means of other numbers of checkpoints");
+  }
+  if (averaged > 0)
+    data->facts.emplace_back("Averaged weights", absl::StrFormat("%d checkpoints", averaged));
   std::set<uint64_t>& updates = data->evaluated_before;
   for (const v1::EvaluationShard& shard : shards) updates.insert(shard.outer_step());
   if (updates.empty()) return shards;

@@ -21,11 +21,12 @@
 #include "common/protocol.h"
 #include "common/registry.h"
 #include "common/rng.h"
+#include "common/safetensors.h"
 #include "common/spec/spec.h"
 #include "envs/host/host_facts.h"
+#include "envs/wrappers/random_reward.h"
 #include "mentor/local/relive.h"
 #include "mentor/local/run_report.h"
-#include "mentor/local/safetensors.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
@@ -346,19 +347,20 @@ absl::StatusOr<std::vector<report::MethodResult>> ResultsOf(const TrainedRun& ru
   return report::SummariseEvaluation(rows, static_cast<int>(run.spec.lifetime().iterations()));
 }
 
-absl::Status CheckOut(const ExportOptions& options) {
+// `flag` names the folder; an earlier export has the file `mark`.
+absl::Status CheckOut(const ExportOptions& options, const std::string& flag, const char* mark) {
   std::error_code error;
-  if (options.out.empty()) return absl::InvalidArgumentError("--out: name the folder to write");
   if (!std::filesystem::exists(options.out, error)) return absl::OkStatus();
-  const bool is_export = std::filesystem::exists(options.out / kSignalJson, error);
+  const bool is_export = std::filesystem::exists(options.out / mark, error);
   if (!is_export && std::filesystem::is_directory(options.out, error) &&
       std::filesystem::is_empty(options.out, error))
     return absl::OkStatus();
   if (is_export && options.replace) return absl::OkStatus();
-  return absl::AlreadyExistsError(absl::StrCat(
-      "--out: ", options.out.string(),
-      is_export ? " holds an exported signal; --force writes over it, --out names another folder"
-                : " exists and is no exported signal; name another folder"));
+  return absl::AlreadyExistsError(
+      absl::StrCat(flag, ": ", options.out.string(),
+                   is_export ? absl::StrCat(" holds an earlier export; --force writes over it, ",
+                                            flag, " names another folder")
+                             : " exists and is no earlier export; name another folder"));
 }
 
 absl::Status CheckRun(const TrainedRun& run) {
@@ -408,27 +410,61 @@ Json StepsOfTraining(const TrainedRun& run) {
   return nullptr;
 }
 
-}  // namespace
-
-absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options) {
-  MENTOR_RETURN_IF_ERROR(CheckRun(run));
-  MENTOR_RETURN_IF_ERROR(CheckOut(options));
-  const learner::SignalNetwork& network = *run.parts.network;
+// The weights to export: [Q] float32.
+Tensor WeightsOf(const TrainedRun& run, const ExportOptions& options) {
   const Tensor weights = (options.best ? run.best_parameters : run.learned_parameters)
                              .detach()
                              .cpu()
                              .to(torch::kFloat32)
                              .contiguous();
-  MENTOR_CHECK(weights.numel() == network.layout().size());
+  MENTOR_CHECK(weights.numel() == run.parts.network->layout().size());
+  return weights;
+}
+
+SafeTensors NamedWeights(const learner::ParamLayout& layout, const Tensor& weights) {
+  SafeTensors file;
+  const std::vector<Tensor> parts = layout.Split(weights);
+  for (size_t i = 0; i < parts.size(); ++i)
+    file.tensors.push_back(ToSafeTensor(layout.slices()[i].name, parts[i]));
+  return file;
+}
+
+}  // namespace
+
+absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
+                                                   const ExportOptions& options) {
+  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+  if (learner::AsDiscriminator(run.parts.network) == nullptr) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "signal.name: '%s' tells no skills apart; --discriminator takes a run of rule diayn, and "
+        "--out exports any other signal",
+        run.spec.signal().name()));
+  }
+  MENTOR_RETURN_IF_ERROR(CheckOut(options, "--discriminator", envs::kDiscriminatorFile));
+  const Tensor weights = WeightsOf(run, options);
+  if (!weights.isfinite().all().item<bool>()) {
+    return absl::FailedPreconditionError(
+        "not every weight of the discriminator is finite; export another state of the run "
+        "(RUN/20), or train it with a lower rule.discriminator_rate");
+  }
+  const std::string bytes = WriteSafeTensors(NamedWeights(run.parts.network->layout(), weights));
+  MENTOR_RETURN_IF_ERROR(MakeFolders(options.out, 0755));
+  const std::filesystem::path path = options.out / envs::kDiscriminatorFile;
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(path, bytes, 0644));
+  return ExportedSignal{.files = {path}, .parameters = weights.numel(), .bytes = bytes.size()};
+}
+
+absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options) {
+  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+  MENTOR_RETURN_IF_ERROR(CheckOut(options, "--out", kSignalJson));
+  const learner::SignalNetwork& network = *run.parts.network;
+  const Tensor weights = WeightsOf(run, options);
   const v1::Shard shard = FirstLifetime(run).shard;
   const learner::SignalContext context = learner::SignalContextOf(shard);
   MENTOR_ASSIGN_OR_RETURN(const RewardMix mix, MixOf(shard));
   MENTOR_ASSIGN_OR_RETURN(const auto results, ResultsOf(run));
 
-  SafeTensors file;
-  const std::vector<Tensor> parts = network.layout().Split(weights);
-  for (size_t i = 0; i < parts.size(); ++i)
-    file.tensors.push_back(ToSafeTensor(network.layout().slices()[i].name, parts[i]));
+  SafeTensors file = NamedWeights(network.layout(), weights);
   file.metadata = {{"network", run.spec.signal().name()}, {"result_hash", run.state_hash}};
   const std::string weights_bytes = WriteSafeTensors(file);
 

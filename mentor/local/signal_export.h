@@ -7,6 +7,11 @@
 //   DIR/signal_check.safetensors  the inputs of the network in a lifetime, and its outputs
 //   DIR/README.md                 a card for people
 //
+// A discriminator may also become a bundle for wrapper random_reward, which depends on nothing but
+// its weights:
+//
+//   DIR/discriminator.safetensors
+//
 // The same state gives the same bytes. Functions without state.
 #pragma once
 
@@ -47,6 +52,10 @@ struct ExportedSignal {
 // Returns FAILED_PRECONDITION when the run learns no signal network or has learned nothing yet, and
 // ALREADY_EXISTS when the folder exists.
 absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options);
+// Writes the bundle. Uses `out`, `best` and `replace`. Fails as ExportSignal does, and with
+// FAILED_PRECONDITION when the run's network is no discriminator.
+absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
+                                                   const ExportOptions& options);
 
 // Reads an export for `mentor evaluate`; the result has no run folder.
 absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folder);

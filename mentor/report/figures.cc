@@ -45,6 +45,8 @@ Style StyleOf(v1::EvaluationMethod method) {
       return {"green", 11, 4};
     case v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED:
       return {"brown", 13, 2};
+    case v1::EVALUATION_METHOD_PPO_POTENTIAL:
+      return {"sky", 15, 2};
     case v1::EVALUATION_METHOD_RANDOM_SIGNAL:
       return {"grey", 3, 4};
     default:

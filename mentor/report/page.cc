@@ -333,8 +333,8 @@ the <b>whole lifetime</b>.</li>
 <li><b>last episode</b>: the last one of the lifetime. <b>without noise</b>: episodes after it, in
 which the agent acts deterministically (det in files).</li>
 <li><b>shaped return</b>: the environment's hand-made progress reward, summed over an episode of the
-last segment. It is shown for information; in the evaluation only PPO shaped and PPO sparse and
-shaped learn from it.</li>
+last segment. It is shown for information; in the evaluation only PPO shaped, PPO sparse and shaped
+and PPO potential learn from it.</li>
 <li><b>Brackets and bands</b> are 95 % bootstrap intervals by levels (2000 resamples, always the
 same random numbers): a resample draws goals, and within each goal its lifetimes, in every
 environment. A run has one meta-seed, so its intervals do not cover others. An interval of no width
@@ -342,8 +342,9 @@ means that all lifetimes agreed, not that the rate is certain.</li>
 <li><b>learned</b>: the final weights of the signal network. <b>learned (best)</b>: those with the
 best score on training goals during meta-training. In the evaluation the network gives its mean, in
 meta-training a sample.</li>
-<li><b>PPO sparse</b>, <b>PPO shaped</b>, <b>PPO sparse and shaped</b>: the same agents with
-lifetimes of the same length, taught by the success signal, by the shaped reward, or by their sum.
+<li><b>PPO sparse</b>, <b>PPO shaped</b>, <b>PPO sparse and shaped</b>, <b>PPO potential</b>: the
+same agents with lifetimes of the same length, taught by the success signal, by the shaped reward,
+by their sum, or by success and the change of the shaped reward as a potential.
 <b>random signal</b>: the signal network (of rules without one, whatever they learn) as it was
 before meta-training, with random weights.</li>
 <li><b>generation</b>: where an outer update is one part of a lifetime, the agents that begin

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
@@ -206,11 +207,14 @@ absl::StatusOr<std::vector<std::filesystem::path>> CheckpointKeeper::Last(
         (file.ok() && !std::filesystem::exists(*file, error) && !error)) {
       MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
                               options_.store->records.Get(options_.experiment));
-      // A clone has what it made itself.
-      if (!experiment.source_checkpoint().empty() && !files.empty()) break;
+      // A clone has the checkpoint that it began from, and what it made itself.
+      const std::filesystem::path source = experiment.source_checkpoint();
+      uint32_t first = 0;
+      if (absl::SimpleAtoi(source.stem().string(), &first) && step < first) break;
       return absl::DataLossError(
           absl::StrCat("the checkpoint after outer update ", step, " is gone, and ",
-                       "evaluation.averaged_checkpoints needs it; run the experiment again"));
+                       "evaluation.averaged_checkpoints needs it; leave that setting out, or run ",
+                       "the experiment again"));
     }
     MENTOR_RETURN_IF_ERROR(file.status());
     files.push_back(*std::move(file));

@@ -32,6 +32,8 @@ v1::EvaluationMethod MethodOf(v1::Baseline baseline) {
       return v1::EVALUATION_METHOD_PPO_SHAPED;
     case v1::PPO_SPARSE_AND_SHAPED:
       return v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED;
+    case v1::PPO_POTENTIAL:
+      return v1::EVALUATION_METHOD_PPO_POTENTIAL;
     case v1::RANDOM_SIGNAL:
       return v1::EVALUATION_METHOD_RANDOM_SIGNAL;
     default:
@@ -73,6 +75,8 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
   proto.set_outer_step(job.outer_step);
   proto.set_spec_hash(job.spec_hash);
   proto.set_state_hash(job.state_hash);
+  if (job.teacher.method == v1::EVALUATION_METHOD_LEARNED_AVERAGE)
+    proto.set_averaged_checkpoints(job.averaged_checkpoints);
   for (int i = 0; i < shard.lifetimes_size(); ++i) {
     v1::EvaluatedLifetime& row = *proto.add_lifetimes();
     const uint32_t number = shard.lifetimes(i).number();
@@ -168,6 +172,8 @@ Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters) 
       return {method, v1::REWARD_SOURCE_SHAPED};
     case v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED:
       return {method, v1::REWARD_SOURCE_SPARSE_AND_SHAPED};
+    case v1::EVALUATION_METHOD_PPO_POTENTIAL:
+      return {method, v1::REWARD_SOURCE_POTENTIAL};
     default:
       MENTOR_CHECK(false);
       return {};
@@ -192,6 +198,13 @@ std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameter
 uint32_t NumLifetimes(const EvaluationJob& job) {
   return static_cast<uint32_t>(
       NumEvaluationLifetimes(job.owner.benchmark, job.owner.spec, job.split));
+}
+
+double EvaluationBytes(const v1::ExperimentSpec& spec) {
+  // Signal, shaped reward, success, return and flags of a step, as message and as tensors.
+  constexpr double kStepBytes = 60;
+  return kStepBytes * kShardsAtOnce * spec.rule().shard_lifetimes() * spec.lifetime().iterations() *
+         spec.lifetime().steps_per_iteration();
 }
 
 v1::Shard FirstShard(const EvaluationJob& job) {

@@ -61,8 +61,9 @@ struct EvaluationJob {
   std::filesystem::path folder;  // Exists.
   std::string tasks = {};        // See EvaluationShard.
   uint32_t outer_step = 0;
-  std::string spec_hash = {};   // The run's; its seed and tasks may differ from owner.spec's,
-  std::string state_hash = {};  // and its state's; empty where nothing was to be learned.
+  std::string spec_hash = {};         // The run's; its seed and tasks may differ from owner.spec's,
+  std::string state_hash = {};        // and its state's; empty where nothing was to be learned.
+  uint32_t averaged_checkpoints = 0;  // In RunParameters::average.
   // Called with each written file. Without it, the folder has the only copy.
   std::function<absl::Status(const std::filesystem::path&)> keep = {};
 };
@@ -74,6 +75,8 @@ struct EvaluationCount {
 };
 
 uint32_t NumLifetimes(const EvaluationJob& job);
+// Upper bound of the memory that the results of an evaluation's shards take at once.
+double EvaluationBytes(const v1::ExperimentSpec& spec);
 // A shard of the greatest size, with lifetimes that name no task: for its memory.
 v1::Shard FirstShard(const EvaluationJob& job);
 // The whole evaluation at the end of a run; deterministic episodes are not counted in its steps.

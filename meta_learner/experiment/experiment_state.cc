@@ -1,6 +1,7 @@
 #include "meta_learner/experiment/experiment_state.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <absl/strings/str_format.h>
 
@@ -37,9 +38,9 @@ void BestWeights::Consider(const std::vector<LifetimeOutcome>& outcomes, size_t 
 
 bool IsTrained(const ExperimentState& state, const v1::RuleSpec& rule) {
   if (state.outer_step >= rule.outer_updates()) return true;
-  // Agents in the middle of their lives have no score yet.
-  return rule.patience() > 0 && state.lives.empty() &&
-         state.outer_step - state.best.outer_step >= rule.patience();
+  // Agents in the middle of their lives have no score yet, nor have the newest weights.
+  return rule.patience() > 0 && state.lives.empty() && std::isfinite(state.best.score) &&
+         state.outer_step > state.best.outer_step + uint64_t{rule.patience()};
 }
 
 void AddState(const ExperimentState& state, const v1::RuleSpec& rule,

@@ -40,7 +40,8 @@ struct ExperimentState {
   std::vector<v1::Snapshot> lives = {};
 };
 
-// True after the last outer update: all are made, or rule.patience of them brought no better score.
+// True after the last outer update: all are made, or rule.patience rounds in a row had no better
+// score. The newest weights have none yet.
 bool IsTrained(const ExperimentState& state, const v1::RuleSpec& rule);
 
 // Adds the state to a checkpoint's sections, except outer_step, which the header has.

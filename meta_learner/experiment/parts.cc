@@ -335,6 +335,12 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* p
                     absl::StrFormat("is set, but rule '%s' chooses its tasks itself: leave it out",
                                     spec.rule().name()));
   }
+  if (spec.evaluation().averaged_checkpoints() > 0 && parts.rule->needs().names_tasks) {
+    violations->Add("evaluation.averaged_checkpoints",
+                    absl::StrFormat("is set, but rule '%s' has agents that come and go, so its "
+                                    "checkpoints have no mean; leave it out",
+                                    spec.rule().name()));
+  }
   CheckPatience(spec.rule(), parts.rule->needs(), spec.lifetime().iterations(), violations);
   if (parts.rule->needs().labels && !parts.benchmark->info().has_labels) {
     violations->Add("rule.option.loss",
@@ -375,11 +381,18 @@ absl::StatusOr<torch::Tensor> AverageParameters(const std::vector<std::filesyste
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   torch::Tensor sum;  // [Q] float64, in the order of the files.
   for (const std::filesystem::path& file : files) {
-    MENTOR_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpoint(file));
-    if (checkpoint.spec_hash != SpecHash(spec))
-      return absl::DataLossError(absl::StrCat(file.string(), " belongs to another spec"));
-    MENTOR_RETURN_IF_ERROR(LoadParts(checkpoint, &parts));
+    const auto refuse = [&](const std::string& why) {
+      return absl::DataLossError(
+          absl::StrCat(file.string(), ", which evaluation.averaged_checkpoints needs, ", why,
+                       "; leave that setting out, or run the experiment again"));
+    };
+    const auto checkpoint = ReadCheckpoint(file);
+    if (!checkpoint.ok())
+      return refuse(absl::StrCat("is damaged: ", std::string(checkpoint.status().message())));
+    if (checkpoint->spec_hash != SpecHash(spec)) return refuse("belongs to another spec");
+    MENTOR_RETURN_IF_ERROR(LoadParts(*checkpoint, &parts));
     const torch::Tensor weights = parts.rule->meta_parameters().to(torch::kFloat64);
+    if (sum.defined() && sum.numel() != weights.numel()) return refuse("has other weights");
     sum = sum.defined() ? sum + weights : weights;
   }
   return (sum / static_cast<double>(files.size())).to(torch::kFloat32);
@@ -397,13 +410,25 @@ void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec&
                                     spec.rule().outer_updates(), checkpoint.outer_step));
   }
   if (const auto state = ReadState(checkpoint);
-      state.ok() && IsTrained(*state, spec.rule()) && spec.rule().patience() > 0 &&
-      spec.rule().outer_updates() > source.rule().outer_updates()) {
+      state.ok() && checkpoint.outer_step < spec.rule().outer_updates() &&
+      IsTrained(*state, spec.rule()) &&
+      (!IsTrained(*state, source.rule()) ||
+       spec.rule().outer_updates() > source.rule().outer_updates())) {
     violations->Add(
         "rule.patience",
-        absl::StrFormat("is %d, and the checkpoint's last %d updates brought no better "
-                        "score, so no update would follow; give more, or 0",
+        absl::StrFormat("is %d, and the checkpoint's best weights are %d updates old, "
+                        "so no update would follow; give more, or 0",
                         spec.rule().patience(), checkpoint.outer_step - state->best.outer_step));
+  }
+  const uint32_t every = std::max(1U, spec.checkpoint().every());
+  const uint32_t own = 1 + (std::max(spec.rule().outer_updates(), checkpoint.outer_step) -
+                            checkpoint.outer_step + every - 1) /
+                               every;
+  if (spec.evaluation().averaged_checkpoints() > own) {
+    violations->Add("evaluation.averaged_checkpoints",
+                    absl::StrFormat("is %d, but from the checkpoint on there are %d; give at most "
+                                    "that, or 0",
+                                    spec.evaluation().averaged_checkpoints(), own));
   }
   if (HasRunningLives(checkpoint)) {
     // Agents in the middle of their lives cannot change into others.

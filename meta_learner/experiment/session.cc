@@ -119,6 +119,10 @@ absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(Resume());
   progress_.ExpectEvaluation(EvaluationCost(*parts_.benchmark, spec_).env_steps);
   while (!IsTrained(state_, spec_.rule())) MENTOR_RETURN_IF_ERROR(OuterUpdate());
+  if (state_.outer_step < spec_.rule().outer_updates()) {
+    MENTOR_LOG(kInfo, "training ends: for as long as rule.patience says, no score was better",
+               {{"experiment", name_}, {"event", "patience"}, {"done", state_.outer_step}});
+  }
   progress_.EndTraining();
   return Evaluate();
 }
@@ -451,18 +455,21 @@ absl::Status Session::Evaluate() {
     AddState(state_, spec_.rule(), &sections);
     state_hash = StateHash(sections);
   }
-  torch::Tensor average;
-  if (spec_.evaluation().averaged_checkpoints() > 0 && spec_.rule().outer_updates() > 0) {
-    MENTOR_ASSIGN_OR_RETURN(const auto files, checkpoints_.Last(state_.outer_step));
-    MENTOR_ASSIGN_OR_RETURN(average, AverageParameters(files, spec_));
-  }
+  const bool averages =
+      spec_.evaluation().averaged_checkpoints() > 0 && spec_.rule().outer_updates() > 0;
+  const auto files =
+      averages ? checkpoints_.Last(state_.outer_step) : std::vector<std::filesystem::path>();
+  absl::StatusOr<torch::Tensor> average = torch::Tensor();
+  if (averages) average = files.ok() ? AverageParameters(*files, spec_) : files.status();
   std::vector<EvaluationJob> jobs;
   uint32_t lifetimes = 0;
   for (EvaluatedTeacher& one : EvaluatedTeachers(*parts_.benchmark, spec_,
                                                  {.learned = parts_.rule->meta_parameters(),
                                                  .best = state_.best.weights,
-                                                 .average = average,
+                                                 .average = average.value_or(torch::Tensor()),
                                                  .initial = initial_parameters_})) {
+    // The others need no average.
+    if (!average.ok() && one.teacher.method == v1::EVALUATION_METHOD_LEARNED_AVERAGE) continue;
     jobs.push_back(
         {.owner = Owner(),
          .teacher = std::move(one.teacher),
@@ -471,6 +478,7 @@ absl::Status Session::Evaluate() {
          .outer_step = state_.outer_step,
          .spec_hash = SpecHash(spec_),
          .state_hash = state_hash,
+         .averaged_checkpoints = files.ok() ? static_cast<uint32_t>(files->size()) : 0,
          .keep = [this](const std::filesystem::path& file) { return files_.KeepResult(file); }});
     lifetimes += NumLifetimes(jobs.back());
   }
@@ -492,7 +500,7 @@ absl::Status Session::Evaluate() {
   }
   // The last lifetimes followed the last report.
   progress_.Report("evaluated", {});
-  return absl::OkStatus();
+  return average.status();
 }
 
 }  // namespace mentor::meta_learner

@@ -6,6 +6,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/spec/spec.h"
+#include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/fleet/shard_board.h"
@@ -75,7 +76,8 @@ double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, const Ru
     const double shards = std::ceil(lifetimes / spec.rule().shard_lifetimes());
     numbers += 4 * shards * static_cast<double>(rule.meta_parameters);
   }
-  return kProcessBytes + kMargin * (kNumberBytes * numbers + rule.bytes +
+  const double evaluated = spec.evaluation().lifetimes_per_goal() > 0 ? EvaluationBytes(spec) : 0;
+  return kProcessBytes + kMargin * (std::max(kNumberBytes * numbers, evaluated) + rule.bytes +
                                     kUsualLearnerThreads * rule.bytes_per_thread);
 }
 

@@ -95,6 +95,21 @@ torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
   }
 }
 
+torch::Tensor PotentialRewards(const Segment& segment, double gamma, torch::Tensor* potential) {
+  const torch::Tensor reached = segment.shaped_rewards.to(torch::kFloat64);
+  const torch::Tensor begins = segment.prev_done.to(torch::kFloat64);
+  const int64_t last = reached.size(1) - 1;
+  const torch::Tensor before =
+      torch::cat({potential->unsqueeze(1), reached.narrow(1, 0, last)}, 1) * (1 - begins);
+  torch::Tensor ends = torch::cat(
+      {begins.narrow(1, 1, last), segment.last_done.to(torch::kFloat64).unsqueeze(1)}, 1);
+  // Where the critic bootstraps, its value lacks the potential of that state (Ng et al., theorem
+  // 1).
+  if (segment.truncated.defined()) ends = ends * (1 - segment.truncated.to(torch::kFloat64));
+  *potential = reached.select(1, last).clone();
+  return segment.success_signals.to(torch::kFloat64) + gamma * (1 - ends) * reached - before;
+}
+
 torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration) {
   const int64_t agents = context.num_agents(), steps = context.steps();
   torch::Tensor noise = torch::empty({agents, steps});

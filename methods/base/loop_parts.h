@@ -50,8 +50,13 @@ class NetworkSight {
   ObservationNormaliser lived_;
 };
 
-// [S, T] float64: the rewards that a baseline's source names.
+// [S, T] float64: the rewards that a baseline's source names, except those of a potential.
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
+
+// [S, T] float64: the rewards of REWARD_SOURCE_POTENTIAL (methods/ppo/README.md#a-potential).
+// `potential` [S] float64 is that of the state before the segment, zeros before the first. It
+// becomes that of the last state.
+torch::Tensor PotentialRewards(const Segment& segment, double gamma, torch::Tensor* potential);
 
 // [S, T] float32: standard normals for the signals of one inner iteration, keyed by agent and step.
 torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration);

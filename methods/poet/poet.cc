@@ -110,7 +110,8 @@ double Poet::sigma() const {
 
 bool Poet::transfers_now() const {
   // Where both are due, transfers follow a reproduction, so that new pairs are offered agents.
-  return num_active() > 1 && update_ % config_.transfer_every == 0;
+  return config_.transfer != AgentTransfer::kNone && num_active() > 1 &&
+         update_ % config_.transfer_every == 0;
 }
 
 bool Poet::reproduces_now() const {
@@ -227,16 +228,17 @@ absl::Status Poet::Transfer(const Scorer& scorer, Report* report) {
       if (j != m) pairs.push_back({.agent = j, .environment = m});
     }
   }
+  const bool takes_direct = config_.transfer == AgentTransfer::kBoth;
   MENTOR_ASSIGN_OR_RETURN(const Offers offers,
-                          Offer(std::move(pairs), environments_, config_.direct, scorer));
+                          Offer(std::move(pairs), environments_, takes_direct, scorer));
   const double none = -std::numeric_limits<double>::infinity();
   Tensor proposal = torch::full({n, n}, none, torch::kFloat64),
-         direct = config_.direct ? torch::full({n, n}, none, torch::kFloat64) : Tensor();
+         direct = takes_direct ? torch::full({n, n}, none, torch::kFloat64) : Tensor();
   for (size_t i = 0; i < offers.pairs.size(); ++i) {
     const auto [j, m] = offers.pairs[i];
     const auto place = static_cast<int64_t>(i);
     proposal[m][j] = offers.proposals[place];
-    if (config_.direct) direct[m][j] = offers.direct[place];
+    if (takes_direct) direct[m][j] = offers.direct[place];
   }
   const Transfers chosen = ChooseTransfers(report->scores, recent_, direct, proposal);
   const Tensor before = theta_.clone();
@@ -267,6 +269,11 @@ absl::Status Poet::Reproduce(const Scorer& scorer, Report* report) {
   const std::vector<int64_t> passed = PassedChildren(children->environments, environments_, scores,
                                                      config_.mc_low, config_.mc_high);
   if (passed.empty()) return absl::OkStatus();
+  if (config_.transfer == AgentTransfer::kNone) {
+    Admit(*children, passed, {.pairs = tries, .direct = scores, .stepped = {}, .proposals = {}},
+          report);
+    return absl::OkStatus();
+  }
   std::vector<Try> pairs;
   for (const int64_t child : passed) {
     for (int64_t j = 0; j < num_active(); ++j) pairs.push_back({.agent = j, .environment = child});
@@ -318,7 +325,7 @@ void Poet::Admit(const Children& children, const std::vector<int64_t>& passed, c
     }
   };
   consider(offers.direct, /*is_proposal=*/false);
-  consider(offers.proposals, /*is_proposal=*/true);
+  if (offers.proposals.defined()) consider(offers.proposals, /*is_proposal=*/true);
   const Tensor novelty = Novelty(environments, archive_, config_.neighbours);
   const std::vector<int64_t> admitted = Admitted(config_.order(passed, novelty), best,
                                                  config_.mc_low, config_.mc_high, config_.admit);

@@ -43,6 +43,10 @@ std::vector<int64_t> ByNovelty(const std::vector<int64_t>& passed, const torch::
 std::vector<int64_t> Admitted(const std::vector<int64_t>& order, const torch::Tensor& best_scores,
                               double mc_low, double mc_high, int64_t admit);
 
+// How agents come to other environments: as they are and after a step there, after a step alone, or
+// never. Then a child has its parent's agent.
+enum class AgentTransfer { kBoth, kProposals, kNone };
+
 struct PoetConfig {
   torch::Tensor low = {}, high = {};  // [k] float64: bounds of the environments' numbers
   int64_t population = 64;            // Perturbed agents of one step; even.
@@ -55,7 +59,7 @@ struct PoetConfig {
   double mc_low = 50, mc_high = 300, reproduce = 200;
   int64_t neighbours = 5, children = 8, admit = 1;
   double mutation = 0.1;  // Greatest change of a number, as a share of its range.
-  bool direct = true;     // Agents are also taken over as they are, not only after a step.
+  AgentTransfer transfer = AgentTransfer::kBoth;
   // The order in which children that passed are tried.
   std::function<std::vector<int64_t>(const std::vector<int64_t>& passed,
                                      const torch::Tensor& novelty)>
@@ -130,7 +134,7 @@ class Poet {
     std::vector<Try> pairs;   // The agents are rows of theta_.
     torch::Tensor direct;     // [pairs]: scores as they are; undefined when not asked for.
     torch::Tensor stepped;    // [pairs, P]: the agents after a step there,
-    torch::Tensor proposals;  // [pairs]: and their scores then.
+    torch::Tensor proposals;  // [pairs]: and their scores then; undefined when not asked for.
   };
   struct Children {
     torch::Tensor environments;    // [c, k] float64

@@ -86,11 +86,13 @@ const auto kOptions = Bind<Config>(
             "Greatest change of a number in a child, as a share of its range."},
            {&PoetConfig::children, "children", "8", 1, 1000, "Children of one reproduction,"},
            {&PoetConfig::admit, "admit", "1", 1, 1000, "of which so many are admitted at most."},
-           {&PoetConfig::direct,
+           {&PoetConfig::transfer,
             "transfer",
-            {{"both", true}, {"proposals", false}},
-            "Whether agents are taken over as they are too, or only after a step in the new "
-            "environment (released)."}})},
+            {{"both", AgentTransfer::kBoth},
+             {"proposals", AgentTransfer::kProposals},
+             {"none", AgentTransfer::kNone}},
+            "Whether agents are taken over as they are too, only after a step in the new "
+            "environment (released), or never: then a child has its parent's agent."}})},
      {&Config::start,
       "start",
       {{"middle", Start::kMiddle}, {"low", Start::kLow}, {"high", Start::kHigh}},

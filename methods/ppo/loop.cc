@@ -24,6 +24,8 @@ class Ppo : public LearningLoop {
   void Begin() override {
     LearningLoop::Begin();
     if (source_ != nullptr) signal_ = source_->InitialState(context_.num_agents(), torch::kFloat32);
+    if (Source() == v1::REWARD_SOURCE_POTENTIAL)
+      potential_ = torch::zeros({context_.num_agents()}, torch::kFloat64);
   }
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -49,9 +51,12 @@ class Ppo : public LearningLoop {
     LearningLoop::State(fields);
     AddSignalState("signal", &signal_, fields);
     sight_.AddTo(fields);
+    if (potential_.defined()) fields->Add("potential", &potential_);
   }
 
  private:
+  v1::RewardSource Source() const { return context_.shard->reward_source(); }
+
   // Runs after the segment is complete and before the update that uses the signals
   // (methods/black_box/README.md#when-the-network-runs).
   void RunSignal(uint32_t iteration, Segment* segment) {
@@ -67,7 +72,10 @@ class Ppo : public LearningLoop {
   absl::Status Update(uint32_t iteration, const Segment& segment, const torch::Tensor& signals,
                       LoopReport* report) {
     const torch::Tensor signal =
-        source_ != nullptr ? signals : BaselineRewards(segment, context_.shard->reward_source());
+        source_ != nullptr ? signals
+        : potential_.defined()
+            ? PotentialRewards(segment, context_.shard->spec().agent().gamma(), &potential_)
+            : BaselineRewards(segment, Source());
     return UpdateByPpo(context_, shape_, iteration,
                        /*num_updates=*/context_.shard->spec().lifetime().iterations() - 1,
                        normaliser_.Normalise(segment), signal, &agents_, report);
@@ -77,6 +85,7 @@ class Ppo : public LearningLoop {
   const torch::Tensor weights_;
   NetworkSight sight_;
   SignalState signal_;
+  torch::Tensor potential_;  // [S] of the last state; undefined unless it is the reward's source.
 };
 
 const RegisterInnerLoop kPpo({

@@ -21,6 +21,7 @@ SHORTER = {
         "ml1_rl2": [],
         "push_near_far": ["lifetime.iterations=2"],
         "quickstart": [],
+        "sair_hopper": ["lifetime.iterations=2", "agent.epochs=1"],
         "stn_hopper": ["lifetime.iterations=2"],
     }.items()
 }

@@ -1,5 +1,6 @@
 """Tasks of a user, by the command line. A folder with a model and task.txtpb is checked, shown and
-drawn. It trains in one process, and in a service whose actors are killed and lose their caches."""
+drawn. It trains in one process, and in a service whose actors are killed and lose their caches.
+So does a bundle with the discriminator of another run."""
 
 import json
 import pathlib
@@ -134,6 +135,37 @@ class TrainingTest(ClusterTest):
         self.assertEqual(learner.metric('mentor_bundle_fetches_total{code="OK"}'), 1)
         size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
         self.assertEqual(learner.metric("mentor_bundle_fetched_bytes_total"), size)
+
+    def test_tasks_of_a_trained_discriminator(self):
+        skills, run = self.folder / "skills", self.folder / "diayn"
+        small = sets("rule.outer_updates=5", "lifetime.iterations=5")
+        self.run_spec(run, *small, spec="box_diayn")
+        said = self.run_to_end("mentor", "export", run, "--discriminator", skills)
+        self.assertIn(f"mentor run random_rewards_maml --bundle {skills}", said)
+        self.assertEqual([file.name for file in skills.iterdir()], ["discriminator.safetensors"])
+        train = sets("rule.outer_updates=3", "evaluation.lifetimes_per_goal=0")
+        spec = "random_rewards_maml"
+        random = self.run_hash(self.folder / "random", *train, spec=spec)
+        trained = self.run_hash(self.folder / "trained", *train, "--bundle", skills, spec=spec)
+        self.assertNotEqual(trained, random)
+        again = self.run_hash(
+            self.folder / "again", *train, "--bundle", skills, "--actors", 2, spec=spec
+        )
+        self.assertEqual(again, trained)
+        said = self.run_to_end(
+            *("mentor", "run", spec, *sets("benchmark.wrapper[0].classes=5")),
+            *("--bundle", skills, "--out", self.folder / "five"),
+            code=2,
+        )
+        self.assertIn("classes: is 5, but the discriminator tells 6 skills; set 6", said)
+
+        _, address = self.start_meta_learner(self.folder / "state")
+        name = re.search("sha256:[0-9a-f]{64}", self.mentorctl(address, "bundles", "push", skills))
+        bundle = f"benchmark.wrapper[0].bundle={name.group()}"
+        self.create_experiment(address, "skills", *train, *sets(bundle), spec=spec)
+        self.start_workers(address, 1)
+        self.wait_for_state(address, "skills", "STATE_SUCCEEDED")
+        self.assertEqual(self.hash(self.folder / "state"), trained)
 
     def test_an_experiment_waits_for_a_damaged_bundle(self):
         bundle = BUNDLES / "inverted_pendulum"

@@ -9,12 +9,14 @@
 
 #include "agents/numerics.h"
 #include "common/file.h"
+#include "common/safetensors.h"
+#include "envs/wrappers/random_reward.h"
 #include "mentor/local/evaluate.h"
-#include "mentor/local/safetensors.h"
 #include "mentor/local/signal_export.h"
 #include "mentor/local/trained_run.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "methods/base/outer_rule.h"
+#include "methods/diayn/discriminator.h"
 #include "tests/loopback/mentor/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
@@ -135,6 +137,52 @@ TEST_CASE("export: the same state gives the same bytes, and the best weights oth
   const std::string one = bytes("one", false);
   CHECK(one == bytes("two", false));
   CHECK(one != bytes("best", true));
+}
+
+TEST_CASE("export: a discriminator becomes a bundle with the same probabilities", "[loopback]") {
+  const testing::TempFolder folder;
+  const auto spec = SpecWith("discriminator");
+  REQUIRE(spec.has_value());
+  const TrainedRun run = MadeUpRun(*spec);
+  const ExportOptions options = {.out = folder.path() / "skills"};
+  const auto exported = ExportDiscriminator(run, options);
+  INFO(exported.status());
+  REQUIRE(exported.ok());
+  CHECK(exported->parameters == run.learned_parameters.numel());
+  const std::string bytes = ReadText(options.out / envs::kDiscriminatorFile);
+  auto network = envs::RewardNetwork::Read(bytes);
+  REQUIRE(network.ok());
+  const auto discriminator = learner::AsDiscriminator(run.parts.network);
+  const torch::Tensor observations =
+      torch::linspace(-2, 2, 5 * network->observation_size()).view({5, -1});
+  const torch::Tensor log_skills =
+      discriminator->LogSkills(run.learned_parameters, observations).to(torch::kFloat64);
+  for (int64_t i = 0; i < observations.size(0); ++i) {
+    const torch::Tensor o = observations[i].to(torch::kFloat64);
+    const auto log_d = network->LogD(
+        {o.const_data_ptr<double>(), static_cast<size_t>(network->observation_size())});
+    for (int64_t z = 0; z < network->classes(); ++z)
+      CHECK(log_d[static_cast<size_t>(z)] == Approx(log_skills[i][z].item<double>()).epsilon(1e-5));
+  }
+
+  // The bundle's name depends on the weights alone.
+  TrainedRun other = run;
+  other.state_hash = std::string(64, 'b');
+  REQUIRE(ExportDiscriminator(other, {.out = folder.path() / "other"}).ok());
+  CHECK(ReadText(folder.path() / "other" / envs::kDiscriminatorFile) == bytes);
+  REQUIRE(ExportDiscriminator(run, {.out = folder.path() / "best", .best = true}).ok());
+  CHECK(ReadText(folder.path() / "best" / envs::kDiscriminatorFile) != bytes);
+
+  const absl::Status again = ExportDiscriminator(run, options).status();
+  CHECK(absl::IsAlreadyExists(again));
+  CHECK(Contains(again, "--force writes over it"));
+  CHECK(ExportDiscriminator(run, {.out = options.out, .replace = true}).ok());
+  const absl::Status signal = ExportDiscriminator(MadeUpRun(*SpecWith("mlp")), options).status();
+  CHECK(absl::IsFailedPrecondition(signal));
+  CHECK(Contains(signal, "signal.name: 'mlp' tells no skills apart"));
+  other.learned_parameters[0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(Contains(ExportDiscriminator(other, {.out = folder.path() / "nan"}).status(),
+                 "not every weight of the discriminator is finite"));
 }
 
 TEST_CASE("export: a signal of normalised observations has a format that older readers refuse",

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <set>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_replace.h>
@@ -33,7 +35,8 @@ const std::string kSpec = testing::TinySpec(R"(
   rule { outer_updates: 1 lifetimes_per_update: 4 shard_lifetimes: 4
          option { name: "k" value: "16" } }
   evaluation {
-    lifetimes_per_goal: 2 deterministic_episodes: 1 baseline: [PPO_SPARSE, PPO_SHAPED]
+    lifetimes_per_goal: 2 deterministic_episodes: 1
+    baseline: [PPO_SPARSE, PPO_SHAPED, PPO_POTENTIAL]
   }
 )");
 
@@ -97,6 +100,24 @@ TEST_CASE("relive: episodes and returns are those of the evaluation", "[loopback
     }
   }
   CHECK(compared >= 4);
+}
+
+TEST_CASE("relive: agents of each baseline live alike until the first update, then apart",
+          "[loopback]") {
+  const auto run = FindRun(RunOnce());
+  REQUIRE(run.ok());
+  const auto shards = meta_learner::ReadEvaluation(run->experiment);
+  REQUIRE(shards.ok());
+  std::set<double> first;
+  std::set<std::vector<double>> lives;
+  for (const v1::EvaluationShard& shard : *shards) {
+    if (IsLearned(shard.taught_by()) || shard.split() != "test" || shard.index() != 0) continue;
+    const v1::EvaluatedLifetime& life = shard.lifetimes(0);
+    first.insert(life.episode_return(0));
+    lives.insert({life.episode_return().begin(), life.episode_return().end()});
+  }
+  CHECK(first.size() == 1);
+  CHECK(lives.size() == 3);
 }
 
 TEST_CASE("relive: an episode plays again as it was lived, or says that it does not",

@@ -1,13 +1,20 @@
-// Wrapper random_reward: tasks with a class, rewards and successes of it.
+// Wrapper random_reward: tasks with a class, rewards and successes of it; discriminators from
+// files.
 #include "envs/wrappers/random_reward.h"
 
 #include <cmath>
+#include <limits>
 #include <set>
 
+#include "common/bundle_finder.h"
+#include "common/file.h"
+#include "common/safetensors.h"
 #include "envs/benchmark.h"
 #include "envs/wrapper.h"
 #include "tests/specs.h"
+#include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::envs {
 namespace {
@@ -84,6 +91,102 @@ TEST_CASE("random_reward: the same seed gives the same rewards and another one o
   const auto x = a.LogD(o), y = b.LogD(o), z = c.LogD(o);
   CHECK(std::equal(x.begin(), x.end(), y.begin()));
   CHECK_FALSE(std::equal(x.begin(), x.end(), z.begin()));
+}
+
+SafeTensor Floats(const std::string& name, std::vector<int64_t> shape,
+                  const std::vector<float>& numbers) {
+  return {.name = name,
+          .shape = std::move(shape),
+          .data = std::string(reinterpret_cast<const char*>(numbers.data()),
+                              numbers.size() * sizeof(float))};
+}
+
+// Two skills in the plane, one unit in each hidden layer: logits 2 tanh(tanh(x)) + 0.5 and 0.
+SafeTensors TwoSkills() {
+  return {.tensors = {Floats("skills.W1", {1, 2}, {1, 0}), Floats("skills.b1", {1}, {0}),
+                      Floats("skills.W2", {1, 1}, {1}), Floats("skills.b2", {1}, {0}),
+                      Floats("skills.W3", {2, 1}, {2, 0}), Floats("skills.b3", {2}, {0.5F, 0})}};
+}
+
+TEST_CASE("random_reward: a trained discriminator is read from its file", "[unit]") {
+  auto network = RewardNetwork::Read(WriteSafeTensors(TwoSkills()));
+  REQUIRE(network.ok());
+  CHECK(network->observation_size() == 2);
+  CHECK(network->classes() == 2);
+  for (const double x : {-0.7, 0.0, 0.3}) {
+    const double o[] = {x, 0.9};
+    const double logit = 2 * std::tanh(std::tanh(x)) + 0.5;
+    const auto log_d = network->LogD(o);
+    CHECK(log_d[0] == Approx(-std::log1p(std::exp(-logit))));
+    CHECK(log_d[1] == Approx(-std::log1p(std::exp(logit))));
+  }
+}
+
+TEST_CASE("random_reward: a file that is no discriminator is refused, and says where", "[unit]") {
+  const auto complaint = [](const SafeTensors& file) {
+    return std::string(RewardNetwork::Read(WriteSafeTensors(file)).status().message());
+  };
+  SafeTensors file = TwoSkills();
+  file.tensors.pop_back();
+  CHECK(complaint(file) == "has no tensor 'skills.b3'");
+  file = TwoSkills();
+  file.tensors[2] = Floats("skills.W2", {1, 2}, {1, 1});  // The layer before has one unit.
+  CHECK(complaint(file).starts_with("tensor 'skills.W2' does not fit"));
+  file = TwoSkills();
+  file.tensors[5] = Floats("skills.b3", {3}, {1, 1, 1});
+  CHECK(complaint(file).starts_with("tensor 'skills.b3' does not fit"));
+  file = TwoSkills();
+  file.tensors[0] = {
+      .name = "skills.W1", .dtype = "F64", .shape = {1, 2}, .data = std::string(16, 0)};
+  CHECK(complaint(file).starts_with("tensor 'skills.W1' does not fit"));
+  file = TwoSkills();
+  file.tensors[4] = Floats("skills.W3", {2, 1}, {0, std::numeric_limits<float>::infinity()});
+  CHECK(complaint(file) == "tensor 'skills.W3' has a number that is not finite");
+  file = TwoSkills();
+  file.tensors[0] = Floats("skills.W1", {0, 2}, {});
+  CHECK(complaint(file).starts_with("tensor 'skills.W1' does not fit"));
+  // Every shorter file is refused.
+  const std::string whole = WriteSafeTensors(TwoSkills());
+  for (size_t bytes = 0; bytes < whole.size(); ++bytes)
+    CHECK_FALSE(RewardNetwork::Read(whole.substr(0, bytes)).ok());
+}
+
+TEST_CASE("random_reward: the discriminator of a bundle gives the rewards", "[unit]") {
+  const mentor::testing::TempFolder folder;
+  const auto offer = [&](const std::string& name, const std::string& file,
+                         const std::string& bytes) {
+    const std::filesystem::path path = folder.path() / name;
+    std::filesystem::create_directory(path);
+    REQUIRE(WriteFileAtomically(path / file, bytes, 0644).ok());
+    return BundleName(OfferFolder(path)->digest);
+  };
+  const std::string good = offer("good", kDiscriminatorFile, WriteSafeTensors(TwoSkills()));
+  const auto environment = MakeEnvironment(Task(1, {{"classes", "2"}, {"bundle", good}})).value();
+  std::vector<double> o(2);
+  REQUIRE(environment->Reset({.purpose = Purpose::kEnvironmentReset}, 0, o).ok());
+  const auto outcome = environment->Step(std::vector<float>{-1, 0}, o);
+  REQUIRE(outcome.ok());
+  const double logit = 2 * std::tanh(std::tanh(-0.1)) + 0.5;
+  CHECK(outcome->reward == Approx(-std::log1p(std::exp(logit))));
+  CHECK_FALSE(outcome->success);  // The other class is likelier here.
+
+  const auto complaint = [&](const std::string& bundle, const std::string& classes,
+                             const std::string& inner = "box_2d") {
+    v1::EnvironmentTask task = Task(1, {{"classes", classes}, {"bundle", bundle}});
+    task.set_environment(inner);
+    return std::string(MakeEnvironment(task).status().message());
+  };
+  using mentor::testing::Contains;
+  CHECK(Contains(complaint(good, "6"),
+                 "option.classes: is 6, but the discriminator tells 2 skills; set 2"));
+  CHECK(Contains(complaint(good, "2", "point_reach"),
+                 "option.bundle: the discriminator sees 2 numbers, but observations here have"));
+  const std::string empty = offer("empty", "README.md", "no discriminator");
+  CHECK(Contains(complaint(empty, "2"), "option.bundle: has no file discriminator.safetensors"));
+  const std::string damaged = offer("damaged", kDiscriminatorFile, "damaged");
+  CHECK(Contains(complaint(damaged, "2"), "it is damaged or is no discriminator: export it again"));
+  CHECK(Contains(complaint("sha256:1", "2"), "bundle"));
+  SetBundleFinder(nullptr);
 }
 
 TEST_CASE("random_reward: a task without a class or with another is refused", "[unit]") {

@@ -9,7 +9,10 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "common/bundle_finder.h"
 #include "common/file.h"
+#include "common/safetensors.h"
+#include "common/spec/bundles.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -137,6 +140,32 @@ TEST_CASE("claims: a command is that of a run and nothing else", "[unit]") {
     CAPTURE(wrong);
     CHECK_FALSE(SpecOfCommand(wrong).ok());
   }
+}
+
+TEST_CASE("claims: a folder in the place of a bundle is named by its content", "[unit]") {
+  const testing::TempFolder folder;
+  const auto command = [&] {
+    return "mentor run box_goals_maml --set benchmark.task_set[0].wrapper[0].bundle=" +
+           folder.path().string();
+  };
+  CHECK(testing::Contains(SpecOfCommand(command()).status(), "has no file discriminator"));
+  // Two skills of positions, without hidden units that do anything.
+  const auto zeros = [](const std::string& name, const std::vector<int64_t>& shape) {
+    int64_t count = 1;
+    for (const int64_t size : shape) count *= size;
+    return SafeTensor{.name = name, .shape = shape, .data = std::string(4 * count, 0)};
+  };
+  const SafeTensors file = {.tensors = {zeros("skills.W1", {1, 2}), zeros("skills.b1", {1}),
+                                        zeros("skills.W2", {1, 1}), zeros("skills.b2", {1}),
+                                        zeros("skills.W3", {6, 1}), zeros("skills.b3", {6})}};
+  REQUIRE(
+      WriteFileAtomically(folder.path() / "discriminator.safetensors", WriteSafeTensors(file), 0644)
+          .ok());
+  const auto spec = SpecOfCommand(command());
+  INFO(spec.status());
+  REQUIRE(spec.ok());
+  CHECK(BundlesOf(*spec).size() == 1);
+  SetBundleFinder(nullptr);
 }
 
 TEST_CASE("claims: a metric that the runs never report is named before they run", "[unit]") {

@@ -101,12 +101,17 @@ TEST_CASE("state: comes back from the sections of a checkpoint", "[unit]") {
 TEST_CASE("patience: a run ends when so many updates bring no better score", "[unit]") {
   v1::RuleSpec rule;
   rule.set_outer_updates(10);
-  ExperimentState state{.outer_step = 9, .best = {.weights = torch::ones({1}), .outer_step = 4}};
+  ExperimentState state{.outer_step = 9,
+                        .best = {.weights = torch::ones({1}), .score = 0.5, .outer_step = 4}};
   CHECK_FALSE(IsTrained(state, rule));  // It has no patience, and makes all of them.
-  rule.set_patience(6);
-  CHECK_FALSE(IsTrained(state, rule));
+  // Weights after 5, 6, 7 and 8 updates had no better score. Those after 9 have none.
   rule.set_patience(5);
+  CHECK_FALSE(IsTrained(state, rule));
+  rule.set_patience(4);
   CHECK(IsTrained(state, rule));
+  state.best.score = BestWeights().score;  // No episode has ended.
+  CHECK_FALSE(IsTrained(state, rule));
+  state.best.score = 0.5;
   // Agents in the middle of their lives have no score yet.
   state.lives.emplace_back();
   CHECK_FALSE(IsTrained(state, rule));

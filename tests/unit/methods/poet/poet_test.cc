@@ -249,9 +249,33 @@ TEST_CASE("poet: nobody is replaced who did better in one of the last five updat
   CHECK(taken(10, 30));
 }
 
+TEST_CASE("poet: without transfers a child has its parent's agent, and pairs keep their own") {
+  PoetConfig config = TwoPairs::Config();
+  config.transfer = AgentTransfer::kNone;
+  Poet poet = NewPoet(config, 5);
+  const auto play = [&](const std::vector<std::vector<double>>& rounds) {
+    size_t next = 0;
+    const auto report = poet.Update([&](const Poet::Round& round) {
+      REQUIRE(next < rounds.size());
+      const std::vector<double>& scores = rounds[next++];
+      REQUIRE(round.trials.size() == scores.size());
+      return torch::tensor(scores, torch::kFloat64);
+    });
+    REQUIRE(report.ok());
+    CHECK(next == rounds.size());
+    return *report;
+  };
+  // Signs of the one pair, its score, and what the child gets by its parent. Nothing else is asked.
+  CHECK(play({{1, 0}, {80}, {100}}).admitted == 1);
+  CHECK(torch::equal(poet.agents()[1], poet.agents()[0]));
+  CHECK(poet.Table().find("\n0,born,1,0,") != std::string::npos);
+  // Two pairs, of which neither is offered the other's agent.
+  CHECK(play({{1, 0, 1, 0}, {40, 10}}).transfers == 0);
+}
+
 TEST_CASE("poet: only proposals are taken over when that is asked") {
   PoetConfig config = Toy();
-  config.direct = false;
+  config.transfer = AgentTransfer::kProposals;
   Poet poet = NewPoet(config, 3);
   for (int update = 0; update < 100; ++update) {
     Update(&poet, 3);

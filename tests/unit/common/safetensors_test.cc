@@ -1,4 +1,4 @@
-#include "mentor/local/safetensors.h"
+#include "common/safetensors.h"
 
 #include <cstring>
 
