@@ -217,7 +217,7 @@ class Fetching {
   absl::Status GetCheckpoints(const v1::Experiment& experiment, const std::filesystem::path& folder,
                               Contents* contents) {
     std::vector<v1::Checkpoint> wanted;
-    // Those of an average, too.
+    // An average needs more than the newest.
     const size_t averaged = experiment.spec().evaluation().averaged_checkpoints();
     if (flags_.all_checkpoints || averaged > 0) {
       v1::ListCheckpointsRequest request;

@@ -37,7 +37,6 @@
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/spec_memory.h"
 #include "meta_learner/experiment/task_sampler.h"
-#include "meta_learner/store/checkpoint.h"
 #include "shards/shard_memory.h"
 
 namespace mentor {
@@ -84,28 +83,6 @@ absl::StatusOr<uint32_t> AveragedBy(absl::string_view weights) {
   return absl::InvalidArgumentError(
       absl::StrCat("--weights average:", weights,
                    ": name how many last checkpoints, 1 or more, for instance average:20"));
-}
-
-// The files of the last checkpoints of a run; fewer where it made fewer.
-absl::StatusOr<std::vector<std::filesystem::path>> LastCheckpoints(const Subject& subject,
-                                                                   uint32_t checkpoints) {
-  const std::filesystem::path folder = subject.run.folder.experiment / "checkpoints";
-  MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, meta_learner::ListCheckpoints(folder));
-  std::erase_if(steps, [&](uint32_t step) { return step > subject.run.outer_step; });
-  const uint32_t every = subject.run.spec.checkpoint().every();
-  std::vector<std::filesystem::path> files;
-  for (uint32_t step = subject.run.outer_step; step > 0 && files.size() < checkpoints;
-       step = (step - 1) / every * every) {
-    if (!std::binary_search(steps.begin(), steps.end(), step)) {
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "--weights average:%d: %s has %s up to outer update %d without a gap; give at most that, "
-          "fetch the run with --all_checkpoints, or run it with checkpoint.keep_last=%d",
-          checkpoints, subject.path, report::Several(files.size(), "checkpoint"),
-          subject.run.outer_step, checkpoints));
-    }
-    files.push_back(folder / meta_learner::CheckpointFileName(step));
-  }
-  return files;
 }
 
 absl::Status CheckShape(const Subject& subject) {
@@ -264,15 +241,21 @@ absl::StatusOr<std::vector<meta_learner::EvaluationJob>> JobsOf(const Subject& s
   v1::EvaluationSpec evaluation = subject.specs[0].evaluation();
   uint32_t averaged = 0;
   if (evaluation.averaged_checkpoints() > 0 && !subject.run.state_hash.empty()) {
-    const auto files = LastCheckpoints(subject, evaluation.averaged_checkpoints());
+    const auto files = LastCheckpoints(subject.run, evaluation.averaged_checkpoints());
     if (files.ok()) {
       averaged = static_cast<uint32_t>(files->size());
+      if (!options.weights.empty() && averaged < evaluation.averaged_checkpoints()) {
+        return absl::FailedPreconditionError(
+            absl::StrFormat("--weights average:%d: %s has made %s; give at most that",
+                            evaluation.averaged_checkpoints(), subject.path,
+                            report::Several(averaged, "checkpoint")));
+      }
       MENTOR_ASSIGN_OR_RETURN(parameters.average,
                               meta_learner::AverageParameters(*files, subject.run.spec));
     } else if (!options.weights.empty()) {
       return files.status();
     } else {
-      // Nobody asked for it here.
+      // The user did not ask for it.
       std::fprintf(stderr, "note: without averaged weights: %s\n",
                    std::string(files.status().message()).c_str());
       evaluation.clear_averaged_checkpoints();

@@ -1,6 +1,9 @@
 #include "mentor/local/trained_run.h"
 
+#include <system_error>
+
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 
 #include "common/check.h"
 #include "common/file.h"
@@ -52,6 +55,26 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
   run.outer_step = checkpoint.outer_step;
   run.state_hash = info.state_hash;
   return run;
+}
+
+absl::StatusOr<std::vector<std::filesystem::path>> LastCheckpoints(const TrainedRun& run,
+                                                                   uint32_t count) {
+  const std::filesystem::path folder = run.folder.experiment / "checkpoints";
+  const uint32_t every = run.spec.checkpoint().every();
+  std::vector<std::filesystem::path> files;
+  for (uint32_t step = run.outer_step; step > 0 && files.size() < count;
+       step = (step - 1) / every * every) {
+    const std::filesystem::path file = folder / meta_learner::CheckpointFileName(step);
+    std::error_code error;
+    if (!std::filesystem::exists(file, error)) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "--weights average:%d: %s is missing, and %d newer ones are there; give at most that, "
+          "fetch the run with --all_checkpoints, or run it with checkpoint.keep_last=%d",
+          count, file.string(), files.size(), count));
+    }
+    files.push_back(file);
+  }
+  return files;
 }
 
 }  // namespace mentor

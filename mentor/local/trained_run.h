@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
@@ -33,5 +34,10 @@ struct TrainedRun {
 
 // `path` has the form that FindRunState takes.
 absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path);
+
+// The files of a run's `count` last checkpoints, newest first; fewer where it made fewer.
+// FAILED_PRECONDITION where one is missing.
+absl::StatusOr<std::vector<std::filesystem::path>> LastCheckpoints(const TrainedRun& run,
+                                                                   uint32_t count);
 
 }  // namespace mentor

@@ -45,8 +45,8 @@ ExperimentParts LookAtParts(const v1::ExperimentSpec& spec, Violations* violatio
 void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* sections);
 absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts);
 
-// The mean of the meta-parameters [Q] in these checkpoints of a run of the spec. DATA_LOSS names a
-// file that is damaged or of another run.
+// The mean of the meta-parameters [Q] in these checkpoints of a run of the spec; undefined without
+// any. DATA_LOSS names a file that is damaged or of another run.
 absl::StatusOr<torch::Tensor> AverageParameters(const std::vector<std::filesystem::path>& files,
                                                 const v1::ExperimentSpec& spec);
 

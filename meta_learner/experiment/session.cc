@@ -363,18 +363,21 @@ absl::Status Session::Report(const RuleReport& report, OuterStep* step) const {
   return absl::OkStatus();
 }
 
+std::map<std::string, std::string> Session::Sections() const {
+  std::map<std::string, std::string> sections;
+  AddParts(parts_, &sections);
+  AddState(state_, spec_.rule(), &sections);
+  return sections;
+}
+
 absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   step->results["env_steps"] = static_cast<double>(state_.env_steps);
   step->step = state_.outer_step;
   const bool last = IsTrained(state_, spec_.rule());
   if (state_.outer_step % spec_.checkpoint().every() == 0 || last) {
-    std::map<std::string, std::string> sections;
-    AddParts(parts_, &sections);
-    AddState(state_, spec_.rule(), &sections);
     MENTOR_RETURN_IF_ERROR(files_.Keep());
     MENTOR_RETURN_IF_ERROR(KeepTables());
-    MENTOR_ASSIGN_OR_RETURN(step->checkpoint,
-                            checkpoints_.Write(state_.outer_step, std::move(sections)));
+    MENTOR_ASSIGN_OR_RETURN(step->checkpoint, checkpoints_.Write(state_.outer_step, Sections()));
   }
   const double seconds = SecondsSince(start);
   step->timings["wall_seconds"] = seconds;
@@ -448,19 +451,10 @@ absl::Status Session::Evaluate() {
   const std::filesystem::path folder =
       EvaluationFolder(options_.store->files.ExperimentFolder(uid_));
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
-  std::string state_hash;
-  if (spec_.rule().outer_updates() > 0) {
-    std::map<std::string, std::string> sections;
-    AddParts(parts_, &sections);
-    AddState(state_, spec_.rule(), &sections);
-    state_hash = StateHash(sections);
-  }
-  const bool averages =
-      spec_.evaluation().averaged_checkpoints() > 0 && spec_.rule().outer_updates() > 0;
-  const auto files =
-      averages ? checkpoints_.Last(state_.outer_step) : std::vector<std::filesystem::path>();
-  absl::StatusOr<torch::Tensor> average = torch::Tensor();
-  if (averages) average = files.ok() ? AverageParameters(*files, spec_) : files.status();
+  const std::string state_hash = spec_.rule().outer_updates() > 0 ? StateHash(Sections()) : "";
+  const auto files = checkpoints_.Last(state_.outer_step);
+  const absl::StatusOr<torch::Tensor> average =
+      files.ok() ? AverageParameters(*files, spec_) : files.status();
   std::vector<EvaluationJob> jobs;
   uint32_t lifetimes = 0;
   for (EvaluatedTeacher& one : EvaluatedTeachers(*parts_.benchmark, spec_,

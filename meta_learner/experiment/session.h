@@ -77,6 +77,8 @@ class Session : private Fleet {
   // Tells the curriculum, if any, of finished lifetimes; adds its report to *step.
   absl::Status ObserveLives(const Round& round, const std::vector<Achievement>& lifetimes,
                             OuterStep* step);
+  // What a checkpoint holds now.
+  std::map<std::string, std::string> Sections() const;
   // Writes a checkpoint when one is due, and the store's row.
   absl::Status Record(ProgressReporter::Clock::time_point start, OuterStep* step);
   // Reads the episodes of meta-training before the next outer update.

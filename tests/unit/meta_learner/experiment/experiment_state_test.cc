@@ -104,7 +104,7 @@ TEST_CASE("patience: a run ends when so many updates bring no better score", "[u
   ExperimentState state{.outer_step = 9,
                         .best = {.weights = torch::ones({1}), .score = 0.5, .outer_step = 4}};
   CHECK_FALSE(IsTrained(state, rule));  // It has no patience, and makes all of them.
-  // Weights after 5, 6, 7 and 8 updates had no better score. Those after 9 have none.
+  // Weights after 5, 6, 7 and 8 updates had no better score. The newest, after 9, have none.
   rule.set_patience(5);
   CHECK_FALSE(IsTrained(state, rule));
   rule.set_patience(4);
