@@ -166,7 +166,7 @@ TEST_CASE("export: a discriminator becomes a bundle with the same probabilities"
   }
 
   // The bundle's name depends on the weights alone.
-  TrainedRun other = run;
+  TrainedRun other = MadeUpRun(*spec);
   other.state_hash = std::string(64, 'b');
   REQUIRE(ExportDiscriminator(other, {.out = folder.path() / "other"}).ok());
   CHECK(ReadText(folder.path() / "other" / envs::kDiscriminatorFile) == bytes);
