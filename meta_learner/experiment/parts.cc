@@ -77,7 +77,9 @@ std::vector<std::string> Defaults(const std::string& whose, const OptionTable& t
                                   const Options& set) {
   std::vector<std::string> lines;
   for (const OptionInfo& info : table) {
-    if (info.required || info.kind == OptionInfo::Kind::kOthers) continue;
+    // A spec cannot say that a text is empty.
+    if (info.required || info.kind == OptionInfo::Kind::kOthers || info.default_value.empty())
+      continue;
     if (std::any_of(set.begin(), set.end(),
                     [&](const v1::Option& option) { return option.name() == info.name; }))
       continue;

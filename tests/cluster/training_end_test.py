@@ -66,9 +66,9 @@ class TrainingEndTest(ClusterTest):
         last = len(rows)
         self.assertLess(last, 60)
         scores = [float(row["best_score"]) for row in rows]
-        # A score is that of the weights before the update, so the last four are the patience.
-        self.assertEqual(len(set(scores[-4:])), 1)
-        self.assertGreater(scores[-4], max(scores[:-4], default=-1))
+        # The best round, and four without a better score.
+        self.assertEqual(len(set(scores[-5:])), 1)
+        self.assertGreater(scores[-5], max(scores[:-5], default=-1))
         said = (run / "report.html").read_text(encoding="utf-8")
         self.assertIn("since the last 4 brought no better score", said)
 
@@ -94,11 +94,17 @@ class TrainingEndTest(ClusterTest):
         self.assertEqual(self.hash(fetched), whole)
 
         # Nothing would follow from there, unless its patience is greater.
-        again = ("mentor", "run", "--from", run, "--quiet", "--out", self.folder / "longer",
-                 "--set", "rule.outer_updates=61")  # fmt: skip
+        again = ("mentor", "run", "--from", run, "--quiet", "--out", self.folder / "longer")
+        self.assertIn("nothing to do: rule.patience", self.run_to_end(*again, code=2))
+        again += ("--set", "rule.outer_updates=61")
         self.assertIn("rule.patience: is 4", self.run_to_end(*again, code=2))
         self.run_to_end(*again, "--set", "rule.patience=6")
-        self.assertEqual(self.newest_step(self.folder / "longer"), last + 2)
+        self.assertGreaterEqual(self.newest_step(self.folder / "longer"), last + 2)
+
+        # The average has what the run made, here and in the command that the run names.
+        said = self.run_to_end("mentor", "evaluate", run, "--seeds", 1, "--quiet")
+        self.assertIn("learned (average)", said)
+        self.run_to_end("mentor", "evaluate", fetched, "--seeds", 1, "--quiet")
 
     def test_averaged_weights(self):
         run = self.folder / "run"
@@ -128,6 +134,20 @@ class TrainingEndTest(ClusterTest):
         self.assertEqual(again("average:1", "learned_average"), last)
         self.assertNotEqual(last, own)
 
+        # Another number of checkpoints is another evaluation.
+        same = (*evaluate, "--weights", "average:2", "--name", "average-3", "--check")
+        self.assertIn("averaged checkpoints", self.run_to_end(*same, code=1))
+        self.run_to_end(*evaluate, "--weights", "average:2")
+        self.assertTrue(list(run.glob("experiments/*/evaluations/test-u6-average2")))
+        self.assertNotIn("Next", self.run_to_end(*same[:-3], "--check"))
+        self.run_to_end("mentor", "report", run)
+        self.assertIn("means of other numbers", (run / "report.html").read_text(encoding="utf-8"))
+        # A clone has the checkpoint that it began from, and its own.
+        clone = ("mentor", "run", "--quiet", "--out", self.folder / "clone", "--from")
+        self.run_to_end(*clone, f"{run}/4")
+        said = self.run_to_end(*clone, f"{run}/5", "--set", "seed=2", code=2)
+        self.assertIn("evaluation.averaged_checkpoints: is 3", said)
+
         said = self.run_to_end(*evaluate, "--weights", "average:4", code=1)
         self.assertIn("--weights average:4", said)
         self.assertIn("checkpoint.keep_last=4", said)
@@ -143,6 +163,9 @@ class TrainingEndTest(ClusterTest):
         self.assertFalse(list(run.glob("experiments/*/evaluations/*")))
         said = self.run_to_end(*evaluate, "--iterations", 7, "--name", "long")
         self.assertIn("after 6 updates", said)
+        self.run_to_end("mentor", "report", run)
+        page = (run / "report.html").read_text(encoding="utf-8")
+        self.assertIn("evaluations of lives of another length", page)
         # It is another protocol.
         said = self.run_to_end(*evaluate, "--iterations", 5, "--name", "long", code=1)
         self.assertIn("another protocol", said)
@@ -155,6 +178,8 @@ class TrainingEndTest(ClusterTest):
         said = self.check("rule.patience=3", spec="navigation_poet")
         self.assertIn("rule.patience", said)
         self.assertIn("has no objective", said)
+        said = self.check("evaluation.averaged_checkpoints=2", spec="navigation_poet")
+        self.assertIn("evaluation.averaged_checkpoints", said)
         said = self.check("rule.patience=3", spec="box_diayn")
         self.assertIn("leave it out", said)
         said = self.check("rule.patience=1", spec="lirpg_hopper")

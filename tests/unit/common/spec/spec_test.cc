@@ -187,13 +187,14 @@ TEST_CASE("spec: options need no quotes, and stand among the fields as in --set"
   CHECK(spec.rule().option(2).value() == "true");
   CHECK(spec.rule().option(3).value() == "ab");
   // Places refer to the text as written.
-  CHECK(Complaints("benchmark { name: 'x' }\n"
-                   "rule { k: 3 option { name: 'a' value: 1 }\tagnet: [3] } agnet: 1") ==
-        std::vector<std::string>{
-            "line 2, column 49: RuleSpec has no field 'agnet'; known: name, outer_updates, "
-            "lifetimes_per_update, shard_lifetimes, option; an option is written option { name: "
-            "\"agnet\" value: \"...\" }",
-            "line 2, column 62: ExperimentSpec has no field 'agnet'; did you mean 'agent'?"});
+  CHECK(
+      Complaints("benchmark { name: 'x' }\n"
+                 "rule { k: 3 option { name: 'a' value: 1 }\tagnet: [3] } agnet: 1") ==
+      std::vector<std::string>{
+          "line 2, column 49: RuleSpec has no field 'agnet'; known: name, outer_updates, "
+          "lifetimes_per_update, shard_lifetimes, option, patience; an option is written option { "
+          "name: \"agnet\" value: \"...\" }",
+          "line 2, column 62: ExperimentSpec has no field 'agnet'; did you mean 'agent'?"});
 }
 
 TEST_CASE("spec: every unknown field is reported with its place and the likely name", "[unit]") {
@@ -522,7 +523,7 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "default is 1",
       "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, "
       "shard_lifetimes, "
-      "option",
+      "option, patience",
       "--set 'a..b': ExperimentSpec has no field 'a'; known: display_name, seed, benchmark, "
       "lifetime, agent, signal, "
       "rule, evaluation, checkpoint, curriculum, base, clear",

@@ -148,6 +148,7 @@ TEST_CASE("claims: a folder in the place of a bundle is named by its content", "
     return "mentor run box_goals_maml --set benchmark.task_set[0].wrapper[0].bundle=" +
            folder.path().string();
   };
+  REQUIRE(WriteFileAtomically(folder.path() / "notes.txt", "no weights", 0644).ok());
   CHECK(testing::Contains(SpecOfCommand(command()).status(), "has no file discriminator"));
   // Two skills of positions, without hidden units that do anything.
   const auto zeros = [](const std::string& name, const std::vector<int64_t>& shape) {

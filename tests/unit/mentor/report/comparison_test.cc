@@ -277,7 +277,7 @@ TEST_CASE("comparison: labels are short names of methods", "[unit]") {
   // A baseline, and another method that keeps its title.
   for (const char* taken : {"PPO sparse", "random signal", "other"})
     CHECK(Contains(refused({{title + "-1", taken}}),
-                   "which is taken; give it another one than PPO shaped, PPO sparse, "));
+                   "which is taken; give it another one than PPO potential, PPO shaped, "));
 }
 
 TEST_CASE("comparison: page, tables and figures", "[unit]") {
