@@ -255,7 +255,7 @@ TEST_CASE("export: what cannot be exported is refused with the remedy", "[loopba
   says(ExportSignal(run, {.out = out}).status(), "--force writes over it");
   CHECK(ExportSignal(run, {.out = out, .replace = true}).ok());
   says(ExportSignal(run, {.out = folder.path(), .replace = true}).status(),
-       "is no exported signal");
+       "is no earlier export");
 
   TrainedRun untrained = MadeUpRun(*spec);
   untrained.state_hash.clear();
