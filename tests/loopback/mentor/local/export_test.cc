@@ -254,8 +254,7 @@ TEST_CASE("export: what cannot be exported is refused with the remedy", "[loopba
   CHECK_FALSE(std::filesystem::exists(out / "signal_check.safetensors"));
   says(ExportSignal(run, {.out = out}).status(), "--force writes over it");
   CHECK(ExportSignal(run, {.out = out, .replace = true}).ok());
-  says(ExportSignal(run, {.out = folder.path(), .replace = true}).status(),
-       "is no exported signal");
+  says(ExportSignal(run, {.out = folder.path(), .replace = true}).status(), "is no earlier export");
 
   TrainedRun untrained = MadeUpRun(*spec);
   untrained.state_hash.clear();
