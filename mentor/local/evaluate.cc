@@ -65,9 +65,10 @@ std::string ProtocolText(const Subject& subject) {
   spec.mutable_evaluation()->clear_baseline();
   // The set of teachers is not part of the protocol, but a mean of other checkpoints is another.
   spec.mutable_evaluation()->set_best_weights(subject.run.spec.evaluation().best_weights());
+  const uint32_t own = subject.run.spec.evaluation().averaged_checkpoints();
   if (spec.evaluation().averaged_checkpoints() == 0) {
-    spec.mutable_evaluation()->set_averaged_checkpoints(
-        subject.run.spec.evaluation().averaged_checkpoints());
+    spec.mutable_evaluation()->clear_averaged_checkpoints();
+    if (own > 0) spec.mutable_evaluation()->set_averaged_checkpoints(own);
   }
   return absl::StrCat("state_hash: ", subject.run.state_hash,
                       "\nsplit: ", meta_learner::SplitName(subject.split), "\n", PrintSpec(spec));

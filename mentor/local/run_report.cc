@@ -150,8 +150,9 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
   }
   // Lives of another length, and means of other checkpoints, are numbers of their own.
   const auto others = std::erase_if(shards, [&](const v1::EvaluationShard& shard) {
-    return shard.lifetimes_size() > 0 &&
-           shard.lifetimes(0).segment_episodes_size() != data->iterations;
+    const int iterations =
+        shard.lifetimes_size() > 0 ? shard.lifetimes(0).segment_episodes_size() : 0;
+    return iterations > 0 && iterations != data->iterations;  // 0: an earlier build wrote it.
   });
   uint32_t averaged = 0;
   const auto means = std::erase_if(shards, [&](const v1::EvaluationShard& shard) {
