@@ -4,10 +4,11 @@
 #
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
 #                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
-#                         [--signal] [--manifests] [--shells] [--web] [--processors] [--help]
-#   --cuda         also install what preset cuda needs: the compiler of --nvcc, and the wheels that
-#                  LibTorch needs on a GPU (about 3 GB)
-#   --nvcc         also install NVIDIA's compiler alone, as tests/gate/ needs it (104 MB)
+#                         [--signal] [--manifests] [--shells] [--web] [--processors] [--mutants]
+#                         [--help]
+#   --cuda         also install what --device cuda needs: the compiler of --nvcc, and the wheels
+#                  that LibTorch needs on a GPU (about 3 GB)
+#   --nvcc         also install NVIDIA's compiler, so that programs get kernels (104 MB)
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node,
 #                  and --manifests and --web
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
@@ -25,6 +26,7 @@
 #                  they need kubectl from 1.22 on, too, which Debian 12 has not
 #   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
 #   --processors   also install the emulator of other processors that a test runs Mentor on (97 MB)
+#   --mutants      also install what tests/mutants/ draws bugs with (1 MB)
 #   --web          also install what mentor-web needs: NiceGUI (110 MB); its tests need --pages, too
 #
 # Example: deploy/install.sh && deploy/build.sh
@@ -32,7 +34,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
-peers=0 robots=0 signal=0 manifests=0 shells=0 web=0 processors=0
+peers=0 robots=0 signal=0 manifests=0 shells=0 web=0 processors=0 mutants=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 nvcc=1 ;;
@@ -50,6 +52,7 @@ for argument in "$@"; do
     --signal) signal=1 ;;
     --manifests) manifests=1 ;;
     --shells) shells=1 ;;
+    --mutants) mutants=1 ;;
     --web) web=1 ;;
     --processors) processors=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
@@ -119,6 +122,7 @@ if [ "$docs" -eq 1 ]; then install_wheels deploy/requirements-docs.txt docs; fi
 if [ "$hosts" -eq 1 ]; then install_wheels deploy/requirements-hosts.txt hosts; fi
 if [ "$notebook" -eq 1 ]; then install_wheels deploy/requirements-notebook.txt notebook; fi
 if [ "$robots" -eq 1 ]; then install_wheels deploy/requirements-robots.txt robots; fi
+if [ "$mutants" -eq 1 ]; then install_wheels deploy/requirements-mutants.txt mutants; fi
 if [ "$studies" -eq 1 ]; then install_wheels deploy/requirements-studies.txt studies; fi
 if [ "$pages" -eq 1 ]; then
   install_packages deploy/apt-pages.txt

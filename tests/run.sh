@@ -8,7 +8,8 @@
 #                   kernels for GPUs (labels learning and slow). The libraries of its tests are
 #                   4 GB. A test that is skipped is a failure, but for those in tests/skips.txt
 #   --nightly       also what takes longer: more broken variants that learning must notice, clang's
-#                   analysis of locks (label nightly). Arguments of ctest choose among all tests,
+#                   analysis of locks (label nightly), 20 bugs drawn from the lines that changed
+#                   last (tests/mutants/). Arguments of ctest choose among all tests,
 #                   too.
 #   --preset NAME   build with this preset of CMakePresets.json (default: dev)
 #   --repeat N      run each test N times, until one fails
@@ -49,7 +50,6 @@ if [ $all -eq 1 ]; then
   wanted+=(--docs --manifests --notebook --nvcc --pages --processors --robots --shells --signal
     --studies --web)
 fi
-if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"
 # With --all, check the form first: it fails within seconds.
 if [ ${#ctest_arguments[@]} -eq 0 ]; then
@@ -83,6 +83,11 @@ rm -f "$results"
 ctest --test-dir "$build" --parallel $(($(nproc) + 3)) --output-on-failure \
   --output-junit "$results" \
   "${repeat[@]}" "${ctest_arguments[@]}" || status=$?
+if [ $nightly -eq 1 ]; then
+  deploy/install.sh --mutants
+  # A sample this small only shows where to look.
+  tests/mutants/mutants.py --count 20 --changed --share 0 || status=$?
+fi
 if [ $all -eq 0 ]; then
   tests/skips.py "$results" || true
 else

@@ -1,39 +1,30 @@
 #!/usr/bin/env python3
-"""Measures the tests: plants small bugs, and lists those that no test finds.
+"""Measures the tests: plants bugs that are drawn by chance, and lists those that no test finds.
 
-Each bug (mutant) is in a table beside this file, by the part of the program:
-
-    [[mutant]]
-    name = "lost_shard_keeps_its_segments"
-    file = "meta_learner/fleet/shard_board.cc"
-    old = 'job->result = {};'
-    new = 'if (!MUTANT) job->result = {};'
-    tests = ["unit/meta_learner: shard board*"]
-
-The file has `old` exactly once. `new` takes its place, and MUTANT in it is true when this mutant is
-chosen. `tests` are the binaries that should find it (KIND/GROUP, the binary test_KIND_GROUP), with
-a pattern of Catch2's test cases behind a colon. All mutants are compiled into one copy of the
-sources, behind one switch, the environment variable MENTOR_MUTANT. The sources never have it.
-A mutant is found when one of its tests fails, crashes or does not end in time.
+Bugs (mutants) are drawn from all layers, as many of each: an operator, a bound, a dropped or a
+swapped statement (draw.py). They are compiled at once into a copy of the sources, each behind a
+switch, the environment variable MENTOR_MUTANT. One run of all tests shows which test reaches which
+mutant. Each mutant then meets the tests that reach it until one fails, crashes or does not end: the
+tests of its own layer first, and quick ones before slow ones. A survivor is equal to the
+original, or a missing test, or code that nobody needs.
 
 Examples:
-    tests/mutants/mutants.py                      all of them; half an hour on two cores
-    tests/mutants/mutants.py --only 'scheduler_*' those whose names match
-    tests/mutants/mutants.py --list               their names, files and tests
-    tests/mutants/mutants.py --check              that every text still stands in its file; quick
-    tests/mutants/mutants.py --no-build --jobs 1  again, with the binaries of the last time
-    MENTOR_MUTANT=scheduler_preempts_oldest build-mutants/build/tests/test_unit_meta_learner
-                                                  one of them by hand, after a run
+    tests/mutants/mutants.py                        300 of all layers; some hours on two cores
+    tests/mutants/mutants.py --count 20 --changed   of the lines that the last 50 commits changed
+    tests/mutants/mutants.py --layer shards --count 25 --seed 7
+    tests/mutants/mutants.py --again                the drawn ones that survived last time, after
+                                                    new tests
+    MENTOR_MUTANT=m017 build-mutants/build/tests/test_unit_shards      one by hand, after a run
 
-Exit status: 0 when nine of ten are found, 1 when fewer are, 2 when something is wrong. Wrong is a
-text that its file no longer has, a mutant that does not compile, or a test that fails without one.
+Writes build-mutants/found.json. Exit status: 0 when every layer has the share that --share asks
+for, 1 when not, 2 when something is wrong.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import contextlib
-import dataclasses
-import fnmatch
+import json
 import os
 import pathlib
 import re
@@ -42,129 +33,90 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import draw  # noqa: E402
+
 ROOT = HERE.parent.parent
-KEYS = {"name", "file", "old", "new", "tests"}
-FOUND_SHARE = 0.9
-BUILDS_MAX = 5
-HEADER = """// The switch of tests/mutants/mutants.py.
+BUILDS_MAX = 6
+COMMITS = 50
+# Tests that look at the sources, or compare with what was compiled elsewhere.
+LEFT_OUT = {"nightly", "tidy", "gate", "monitoring"}
+# What does not compile is left out; so many more are drawn.
+SPARE = 1.35
+SWITCH = """// The switch of tests/mutants/mutants.py.
 #pragma once
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 
 namespace mentor {
 
-inline bool Mutant(const char* name) {
+// True for the chosen mutant. Names of all that are reached go to the file MENTOR_MUTANTS_REACHED.
+inline bool Mutant(const char* name, std::atomic<bool>* reached) {
   static const char* const chosen = std::getenv("MENTOR_MUTANT");
+  static const char* const list = std::getenv("MENTOR_MUTANTS_REACHED");
+  if (list != nullptr && !reached->exchange(true)) {
+    const int file = open(list, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (file >= 0) {
+      (void)!write(file, name, std::strlen(name));
+      (void)!write(file, "\\n", 1);
+      close(file);
+    }
+  }
   return chosen != nullptr && std::strcmp(chosen, name) == 0;
 }
 
 }  // namespace mentor
 """
+PYTHON_SWITCH = (
+    "def _mutant_(name, _reached=set()):"
+    " import os; path = os.environ.get('MENTOR_MUTANTS_REACHED');"
+    " path and name not in _reached and (_reached.add(name), open(path, 'a').write(name + '\\n'));"
+    " return os.environ.get('MENTOR_MUTANT') == name\n"
+)
 
 
-@dataclasses.dataclass
-class Mutant:
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: list
-
-    def text(self):
-        """The text in the file, with the switch."""
-        return re.sub(r"\bMUTANT\b", f'::mentor::Mutant("{self.name}")', self.new)
-
-
-@dataclasses.dataclass(frozen=True)
-class Test:
-    """A binary, and its test cases that are run."""
-
-    kind: str
-    group: str
-    pattern: str
-
-    @classmethod
-    def parse(cls, text):
-        folder, _, pattern = text.partition(": ")
-        kind, _, group = folder.partition("/")
-        return cls(kind, group, pattern)
-
-    @property
-    def target(self):
-        return f"test_{self.kind}_{self.group}"
-
-    def __str__(self):
-        return f"{self.kind}/{self.group}" + (f": {self.pattern}" if self.pattern else "")
-
-
-def load_mutants():
-    """-> mutants, errors"""
-    mutants, errors = [], []
-    for table in sorted(HERE.glob("*.toml")):
-        for entry in tomllib.loads(table.read_text()).get("mutant", []):
-            if set(entry) != KEYS:
-                name = entry.get("name", "a mutant")
-                errors.append(f"{table.name}: {name}: has {sorted(entry)}, expected {sorted(KEYS)}")
-                continue
-            mutants.append(Mutant(**entry))
-    return mutants, errors
-
-
-def place(mutant, text, taken):
-    """-> (begin, end) of the old text, or the error."""
-    where = f"{mutant.name}: {mutant.file}"
-    count = text.count(mutant.old)
-    if count != 1:
-        return f"{where}: the old text stands there {count} times, once is expected: {mutant.old}"
-    begin = text.index(mutant.old)
-    end = begin + len(mutant.old)
-    for other_begin, other_end, other in taken:
-        if begin < other_end and other_begin < end:
-            return f"{where}: its text overlaps that of {other.name}"
-    return begin, end
+def switch(mutant):
+    if mutant.file.endswith(".py"):
+        return re.sub(r"\bMUTANT\b", f'_mutant_("{mutant.name}")', mutant.text)
+    call = (
+        f"[] {{ static ::std::atomic<bool> reached{{false}}; "
+        f'return ::mentor::Mutant("{mutant.name}", &reached); }}()'
+    )
+    return re.sub(r"\bMUTANT\b", lambda _: call, mutant.text)
 
 
 def mutated_files(mutants):
-    """-> {file: text with all of its mutants}, errors"""
-    files, errors = {}, []
-    by_file = {}
+    """-> {file: (text with all of its mutants, [(first line, last line, name)])}"""
+    by_file = collections.defaultdict(list)
     for mutant in mutants:
-        by_file.setdefault(mutant.file, []).append(mutant)
+        by_file[mutant.file].append(mutant)
+    files = {}
     for name, own in by_file.items():
-        if not (ROOT / name).is_file():
-            errors += [f"{mutant.name}: there is no file {name}" for mutant in own]
-            continue
-        text, taken = (ROOT / name).read_text(), []
-        for mutant in own:
-            spot = place(mutant, text, taken)
-            if isinstance(spot, str):
-                errors.append(spot)
-            else:
-                taken.append((*spot, mutant))
-        for begin, end, mutant in sorted(taken, key=lambda spot: spot[0], reverse=True):
-            text = text[:begin] + mutant.text() + text[end:]
-        files[name] = '#include "common/mutant.h"\n' + text
-    return files, errors
-
-
-def check(mutants, errors):
-    """Finds every error in the tables that shows without a build."""
-    names = [mutant.name for mutant in mutants]
-    errors += [f"{name}: is there twice" for name in set(names) if names.count(name) > 1]
-    groups = (ROOT / "tests" / "CMakeLists.txt").read_text()
-    for mutant in mutants:
-        if not re.search(r"\bMUTANT\b", mutant.new):
-            errors.append(f"{mutant.name}: MUTANT is not in its new text")
-        if not mutant.tests:
-            errors.append(f"{mutant.name}: has no tests")
-        for test in map(Test.parse, mutant.tests):
-            if f"set(test_folders_{test.group} " not in groups:
-                errors.append(f"{mutant.name}: no group of tests is called {test.group}")
-    return errors + mutated_files(mutants)[1]
+        text, at, parts, spans = (ROOT / name).read_text(), 0, [], []
+        if name.endswith(".py"):
+            # After the docstring and what must come first.
+            begins = r"^(?:import|from (?!__future__)|class|def|[A-Z_]+ =)"
+            first = re.search(begins, text, re.MULTILINE)
+            parts.append(text[: first.start()] + PYTHON_SWITCH)
+            at = first.start()
+        else:
+            parts.append('#include "common/mutant.h"\n')
+        for mutant in sorted(own, key=lambda m: m.begin):
+            parts.append(text[at : mutant.begin])
+            begin = "".join(parts).count("\n") + 1
+            parts.append(switch(mutant))
+            spans.append((begin, "".join(parts).count("\n") + 1, mutant.name))
+            at = mutant.end
+        files[name] = "".join([*parts, text[at:]]), spans
+    return files
 
 
 def sources():
@@ -176,13 +128,11 @@ def sources():
     return {name for name in names.split("\0") if name and (ROOT / name).is_file()}
 
 
-def write_copy(copy, mutants):
+def write_copy(copy, files):
     """Writes the sources with all mutants; unchanged files keep their times."""
-    changed, errors = mutated_files(mutants)
-    assert not errors, errors
     wanted = {name: (ROOT / name).read_bytes() for name in sources()}
-    wanted.update({name: text.encode() for name, text in changed.items()})
-    wanted["common/mutant.h"] = HEADER.encode()
+    wanted.update({name: text.encode() for name, (text, _) in files.items()})
+    wanted["common/mutant.h"] = SWITCH.encode()
     listing = copy / ".files"  # What an earlier call wrote.
     before = set(listing.read_text().split("\n")) if listing.exists() else set()
     for name in before - set(wanted):
@@ -199,110 +149,158 @@ def write_copy(copy, mutants):
         (copy / ".deps").symlink_to((ROOT / ".deps").resolve())
 
 
-def to_blame(copy, output):
-    """Returns the mutants on the lines that the compiler refused, or just above."""
+def to_blame(copy, files, output):
+    """Returns the mutants whose lines the compiler names in an error."""
     names = set()
-    for name, line in re.findall(r"([\w./-]+\.(?:cc|h|cu)):(\d+):\d+: (?:fatal )?error", output):
-        path = pathlib.Path(name) if name.startswith("/") else copy / "build" / name
-        if not path.is_file():
-            continue
-        lines = path.read_text().split("\n")
-        for above in range(int(line) - 1, max(0, int(line) - 6), -1):
-            if found := re.findall(r'mentor::Mutant\("(\w+)"\)', lines[above]):
-                names.update(found)
-                break
+    for path, line in re.findall(r"([\w./-]+\.(?:cc|h)):(\d+):\d+: .*\berror\b", output):
+        file = os.path.relpath(path if path.startswith("/") else copy / "build" / path, copy)
+        for begin, end, name in files.get(file, ("", []))[1]:
+            if begin <= int(line) <= end:
+                names.add(name)
     return names
 
 
-def build(copy, mutants, targets):
-    """Builds the copy -> names of mutants that do not compile and are left out."""
-    broken = set()
+def build(copy, mutants):
+    """Builds the copy -> the mutants that compile."""
+    environment = dict(
+        os.environ, CCACHE_BASEDIR=str(copy), CCACHE_NOHASHDIR="true", CCACHE_INODECACHE="true",
+        CCACHE_SLOPPINESS="pch_defines,time_macros",
+    )  # fmt: skip
     for _ in range(BUILDS_MAX):
-        write_copy(copy, [mutant for mutant in mutants if mutant.name not in broken])
-        made = subprocess.run(
-            [str(copy / "deploy" / "build.sh"), *sorted(targets)],
-            cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        files = mutated_files(mutants)
+        write_copy(copy, files)
+        output = ""
+        for command in (
+            ["cmake", "--preset", "dev", "-D", "MENTOR_NVCC=none"],
+            ["ninja", "-C", "build", "-k", "0"],
+        ):
+            made = subprocess.run(
+                command, cwd=copy, env=environment, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, errors="replace",
+            )  # fmt: skip
+            output += made.stdout
         if made.returncode == 0:
-            return broken
-        blamed = to_blame(copy, made.stdout) - broken
+            return mutants
+        blamed = to_blame(copy, files, output)
+        print(f"{len(blamed)} mutants do not compile", flush=True)
         if not blamed:
-            sys.exit("mutants.py: the copy does not build\n" + made.stdout[-8000:])
-        broken |= blamed
-    sys.exit(f"mutants.py: the copy does not build, even without {', '.join(sorted(broken))}")
+            sys.exit("mutants.py: the copy does not build\n" + output[-8000:])
+        mutants = [mutant for mutant in mutants if mutant.name not in blamed]
+    sys.exit("mutants.py: the copy does not build")
 
 
-HEADING = re.compile(r"^-{70,}\n(.+?)\n-{70,}\n[^\n]+\n\.{70,}$", re.MULTILINE | re.DOTALL)
+class Test:
+    """A test of ctest."""
 
+    def __init__(self, entry):
+        properties = {one["name"]: one["value"] for one in entry["properties"]}
+        self.name, self.command = entry["name"], entry.get("command")
+        self.folder = properties.get("WORKING_DIRECTORY")
+        self.labels = set(properties.get("LABELS", []))
+        self.environment = dict(one.split("=", 1) for one in properties.get("ENVIRONMENT", []))
+        self.timeout = properties.get("TIMEOUT", 900)
+        self.seconds = 0.0
 
-def failed_case(output):
-    """Returns the first test case that the console of Catch2 shows as failed. A case that only
-    warns also has a heading."""
-    failed = re.search(r": FAILED:$", output, re.MULTILINE)
-    name = ""
-    for heading in HEADING.finditer(output, 0, failed.start() if failed else 0):
-        name = " ".join(heading[1].split())
-    return name
+    def layer(self):
+        return (re.match(r"\w+/(\w+)", self.name) or ["", ""])[1]
 
-
-def run_test(copy, test, name, seconds):
-    """Runs a test under the switch -> the failure, or None."""
-    binary = copy / "build" / "tests" / test.target
-    command = [str(binary), "--abort"] + ([test.pattern] if test.pattern else [])
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
+    def run(self, seconds, **environment):
+        """-> whether it ended well within this time"""
         process = subprocess.Popen(
-            command, env=dict(os.environ, MENTOR_MUTANT=name), cwd=binary.parent,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            self.command, cwd=self.folder, env={**os.environ, **self.environment, **environment},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
         try:
-            status = process.wait(seconds)
+            return process.wait(seconds) == 0
         except subprocess.TimeoutExpired:
-            return f"{test}: no end after {seconds} s"
+            return False
         finally:  # And what it has started.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        output.seek(0)
-        said = output.read()
-    if "No test cases matched" in said or "No tests ran" in said:
-        return f"{test}: there is no such test" if name == "" else None
-    if status == 0:
-        return None
-    how = f"ended by signal {-status}" if status < 0 else "failed"
-    return failed_case(said) or f"{test} {how}"
 
 
-def find(copy, mutant, seconds):
-    for test in map(Test.parse, mutant.tests):
-        if failed := run_test(copy, test, mutant.name, seconds):
-            return failed
+def tests_of(copy, pattern):
+    listed = subprocess.run(
+        ["ctest", "--test-dir", str(copy / "build"), "--show-only=json-v1"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    tests = [Test(entry) for entry in json.loads(listed)["tests"] if entry.get("command")]
+    return [t for t in tests if not t.labels & LEFT_OUT and re.search(pattern, t.name)]
+
+
+def record(tests, jobs):
+    """Runs every test once -> {mutant's name: tests that reach it}"""
+    reached = collections.defaultdict(list)
+
+    def one(test):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "reached"
+            begin = time.monotonic()
+            good = test.run(test.timeout, MENTOR_MUTANTS_REACHED=str(path))
+            test.seconds = time.monotonic() - begin
+            return test, good, set(path.read_text().split()) if path.exists() else set()
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for test, good, names in pool.map(one, tests):
+            if not good:
+                print(f"left out, since it fails without a mutant: {test.name}", flush=True)
+                continue
+            for name in names:
+                reached[name].append(test)
+    return reached
+
+
+def find(mutant, tests, budget):
+    """-> the name of the test that fails, or None"""
+    # The tests of the mutant's own layer know it best.
+    tests = sorted(tests, key=lambda test: (test.layer() != mutant.layer, test.seconds))
+    end = time.monotonic() + budget
+    for test in tests:
+        if time.monotonic() > end:
+            break
+        if not test.run(20 + 5 * test.seconds, MENTOR_MUTANT=mutant.name):
+            return test.name
     return None
 
 
-def run(copy, mutants, broken, jobs, seconds):
-    """Tries every mutant, prints the table -> exit status"""
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        tests = sorted({Test.parse(t) for m in mutants for t in m.tests}, key=str)
-        sound = pool.map(lambda test: run_test(copy, test, "", seconds), tests)
-        for failed in filter(None, sound):
-            sys.exit(f"mutants.py: fails without any mutant: {failed}")
-        tried = [mutant for mutant in mutants if mutant.name not in broken]
-        outcomes = pool.map(lambda mutant: find(copy, mutant, seconds), tried)
-        survivors = []
-        width = max(len(mutant.name) for mutant in mutants)
-        for mutant, found in zip(tried, outcomes):
-            print(f"{mutant.name:{width}}  {found or 'SURVIVED'}", flush=True)
-            if found is None:
-                survivors.append(mutant)
-    for name in sorted(broken):
-        print(f"{name:{width}}  BUILD ERROR")
-    found = len(tried) - len(survivors)
-    print(f"{found} of {len(tried)} mutants found", end="")
-    print("; not: " + ", ".join(m.name for m in survivors) if survivors else "")
-    if broken:
-        return 2
-    return 0 if found >= FOUND_SHARE * len(tried) else 1
+def lines_changed():
+    """{file: numbers of the lines that the last commits changed}"""
+    base = subprocess.run(
+        ["git", "rev-list", "--max-count", str(COMMITS), "HEAD"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split()[-1]  # fmt: skip
+    shown = subprocess.run(
+        ["git", "diff", "--unified=0", base, "--", *draw.LAYERS],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    lines, file = collections.defaultdict(set), None
+    for line in shown.split("\n"):
+        if line.startswith("+++ "):
+            file = line[6:]
+        elif found := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line):
+            if file.endswith((".cc", ".h", ".py")) and not file.startswith("python/examples"):
+                begin = int(found[1])
+                lines[file].update(range(begin, begin + int(found[2] or 1)))
+    return lines
+
+
+def report(copy, mutants, found, share):
+    """Prints the table by layer -> exit status"""
+    print(f"\n{'layer':14} drawn  found  not reached")
+    low = False
+    for layer in dict.fromkeys(mutant.layer for mutant in mutants):
+        own = [mutant for mutant in mutants if mutant.layer == layer]
+        number = sum(found[mutant.name] not in (None, "") for mutant in own)
+        missed = sum(found[mutant.name] == "" for mutant in own)
+        low |= number < share * len(own)
+        print(f"{layer:14} {len(own):5}  {number:5}  {missed:11}")
+    number = sum(by not in (None, "") for by in found.values())
+    print(f"{number} of {len(mutants)} mutants found")
+    entries = [{**vars(mutant), "found": found[mutant.name]} for mutant in mutants]
+    (copy / "found.json").write_text(json.dumps(entries, indent=1))
+    return 1 if low else 0
 
 
 def main():
@@ -310,41 +308,65 @@ def main():
     parser = argparse.ArgumentParser(
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", metavar="PATTERN", help="mutants whose names match, as files do")
-    parser.add_argument("--list", action="store_true", help="print them and do nothing")
-    parser.add_argument("--check", action="store_true", help="look at the tables and do nothing")
-    parser.add_argument("--no-build", action="store_true", help="with the binaries of last time")
+    parser.add_argument("--count", type=int, default=300, help="how many (default: 300)")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw (default: 1)")
+    parser.add_argument("--layer", action="append", choices=draw.LAYERS, help="default: all")
+    parser.add_argument("--changed", action="store_true", help="of lines that changed last")
+    parser.add_argument("--again", action="store_true", help="the survivors of the last run")
+    parser.add_argument("--list", action="store_true", help="print what is drawn and do nothing")
+    parser.add_argument("--tests", default="", help="a pattern of tests' names (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="tests at once")
-    parser.add_argument("--timeout", type=int, default=120, help="seconds a test (default: 120)")
+    parser.add_argument("--budget", type=int, default=120, help="seconds a mutant (default: 120)")
+    parser.add_argument("--share", type=float, default=0.8, help="of each layer (default: 0.8)")
     parser.add_argument(
         "--copy", type=pathlib.Path, default=ROOT / "build-mutants",
         help="where the copy lies and is built (default: build-mutants)",
     )  # fmt: skip
     arguments = parser.parse_args()
-    mutants, errors = load_mutants()
-    if errors := check(mutants, errors):
-        sys.stderr.writelines(f"mutants.py: {error}\n" for error in errors)
-        return 2
-    chosen = [m for m in mutants if fnmatch.fnmatch(m.name, arguments.only or "*")]
-    if not chosen:
-        parser.error(f"no mutant is named like '{arguments.only}'")
-    if arguments.list:
-        for mutant in chosen:
-            print(f"{mutant.name}  {mutant.file}  {'; '.join(mutant.tests)}")
-        return 0
-    if arguments.check:
-        print(f"{len(mutants)} mutants, each in its place")
-        return 0
+    if not (ROOT / ".deps" / "mutants").exists():
+        parser.error("universalmutator is missing: run deploy/install.sh --mutants")
     copy = arguments.copy.resolve()
+    count = arguments.count
+    if arguments.again:
+        entries = json.loads((copy / "found.json").read_text())
+        texts = {name: (ROOT / name).read_text() for name in {entry["file"] for entry in entries}}
+        mutants = []
+        for entry in entries:
+            if entry.pop("found") in (None, ""):
+                mutant = draw.Mutant(**entry)
+                fresh = [m for m in draw.mutants_of(mutant.file) if m.text == mutant.text]
+                if not fresh or mutant.file not in texts:
+                    print(f"gone from the sources: {mutant}")
+                    continue
+                fresh[0].name = mutant.name
+                mutants.append(fresh[0])
+    else:
+        lines = lines_changed() if arguments.changed else None
+        layers = arguments.layer or draw.LAYERS
+        mutants = draw.draw(int(count * SPARE), arguments.seed, layers, lines)
+    if arguments.list:
+        print(*mutants, sep="\n")
+        return 0
     copy.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    broken = set()
-    if not arguments.no_build:
-        # All targets, so that a later call with others has nothing to build.
-        targets = {Test.parse(test).target for mutant in chosen for test in mutant.tests}
-        broken = build(copy, mutants, targets) & {mutant.name for mutant in chosen}
-        print(f"built in {time.monotonic() - start:.0f} s", flush=True)
-    return run(copy, chosen, broken, arguments.jobs, arguments.timeout)
+    mutants = build(copy, mutants)
+    if not arguments.again:
+        quota = collections.Counter()
+        number = len({mutant.layer for mutant in mutants})
+        kept = []
+        for mutant in mutants:
+            quota[mutant.layer] += 1
+            if arguments.changed or quota[mutant.layer] <= -(-count // number):
+                kept.append(mutant)
+        mutants = kept[:count]
+    reached = record(tests_of(copy, arguments.tests), arguments.jobs)
+    found = {}
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        tries = pool.map(lambda m: find(m, reached[m.name], arguments.budget), mutants)
+        for mutant, by in zip(mutants, tries):
+            found[mutant.name] = by if reached[mutant.name] else ""
+            word = by or ("SURVIVED" if reached[mutant.name] else "NOT REACHED")
+            print(f"{mutant}\n    {word}", flush=True)
+    return report(copy, mutants, found, arguments.share)
 
 
 if __name__ == "__main__":

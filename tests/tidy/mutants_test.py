@@ -1,4 +1,4 @@
-"""tests/mutants/mutants.py: what it reads from the console of Catch2."""
+"""tests/mutants/draw.py: which statements it finds, and how it writes two versions of one."""
 
 import pathlib
 import sys
@@ -6,35 +6,58 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "mutants"))
-import mutants  # noqa: E402
+import draw  # noqa: E402
 
-RULE, DOTS, WAVES = "-" * 79, "." * 79, "~" * 79
-HEAD = f"\n{WAVES}\ntest_unit_x is a Catch v2.13.9 host application.\nRun with -? for options\n\n"
-WARNS = (
-    f"{RULE}\nlog: warns alone\n{RULE}\n/a/log_test.cc:7\n{DOTS}\n\n"
-    "/a/log_test.cc:9: \nwarning:\n  it took long\n\n"
-)
-FAILS = (
-    f"{RULE}\nlog: is wrong\n  in a section\n{RULE}\n../a/log_test.cc:12\n{DOTS}\n\n"
-    "../a/log_test.cc:14: FAILED:\n  CHECK( 1 == 2 )\n\n"
-)
-LAST = "test cases: 2 | 1 passed | 1 failed\n"
+SOURCE = """\
+namespace a {
+constexpr int kOne = 1;
+struct S {
+  int x = 2;
+};
+int F(int x) {
+  // return 0;
+  if (x < 3) return x;
+  for (int i = 0; i < x; ++i) {
+    G("a;b", [&] { x = i; });
+  }
+  const int y = x + 1;
+  return H({x, y});
+}
+}  // namespace a
+"""
 
 
-class FailedCaseTest(unittest.TestCase):
-    def test_a_test_that_warns_is_not_the_one_that_failed(self):
+class Statements(unittest.TestCase):
+    def test_what_runs_is_found_and_nothing_else(self):
+        text = draw.masked(SOURCE)
+        found = [" ".join(text[a:b].split()) for a, b in draw.statements(text)]
         self.assertEqual(
-            mutants.failed_case(HEAD + WARNS + FAILS + WARNS + LAST), "log: is wrong in a section"
-        )
-        self.assertEqual(mutants.failed_case(HEAD + WARNS + LAST), "")
+            sorted(found),
+            sorted([
+                "if (x < 3) return x;", "for (int i = 0; i < x; ++i)", "x = i;",
+                "G( , [&] { x = i; });", "const int y = x + 1;", "return H({x, y});",
+            ]),
+        )  # fmt: skip
 
-    def test_the_first_that_failed_is_named(self):
-        later = FAILS.replace("log: is wrong", "log: is wrong, too")
-        self.assertEqual(mutants.failed_case(HEAD + FAILS + later), "log: is wrong in a section")
-
-    def test_other_words_name_none(self):
-        self.assertEqual(mutants.failed_case("Segmentation fault\n"), "")
-        self.assertEqual(mutants.failed_case("x.cc:1: FAILED:\n"), "")
+    def test_both_versions_stand_behind_the_switch(self):
+        for old, new, text in [
+            ("f(a);", "/*f(a);*/", "if (MUTANT) { /*f(a);*/ } else { f(a); }"),
+            ("const int y = x + 1;", "const int y = x - 1;",
+             "const int y = MUTANT ? ( x - 1) : ( x + 1);"),
+            ("if (a < b) ", "if (a <= b) ",
+             "if ((MUTANT ? static_cast<bool>(a <= b) : static_cast<bool>(a < b))) "),
+            ("if (int e = F(); e < 0)", "if (int e = F(); e > 0)",
+             "if (int e = F();(MUTANT ? static_cast<bool>( e > 0) : static_cast<bool>( e < 0)))"),
+            ("if (a) f();", "if (a) g();", "if (a) { if (MUTANT) { g(); } else { f(); } }"),
+            ("MENTOR_ASSIGN_OR_RETURN(int a, F(1));", "MENTOR_ASSIGN_OR_RETURN(int a, F(2));",
+             "MENTOR_ASSIGN_OR_RETURN(int a, MUTANT ? ( F(2)) : ( F(1)));"),
+            # What two versions cannot share a scope with.
+            ("int y = 1;", "/*int y = 1;*/", None),
+            ("if (auto e = F(1)) ", "if (auto e = F(2)) ", None),
+            ("static int n = 1;", "static int n = 2;", None),
+        ]:  # fmt: skip
+            with self.subTest(old):
+                self.assertEqual(draw.switched(old, new), text)
 
 
 if __name__ == "__main__":
