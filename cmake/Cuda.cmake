@@ -1,13 +1,15 @@
-# NVIDIA's compiler from the wheels of deploy/install.sh --nvcc. A system toolkit is not used.
-# mentor::cudart is the runtime that LibTorch loads, so that both use the same device state.
-set(MENTOR_NVCC "${CMAKE_SOURCE_DIR}/.deps/nvcc" CACHE PATH
-  "Where deploy/install.sh put NVIDIA's compiler")
+# Kernels for GPUs, in every build that finds NVIDIA's compiler in MENTOR_NVCC. A system toolkit is
+# not used. mentor::cudart is the runtime that LibTorch loads, so that both use the same device
+# state. Sanitizers and clang see the host's side alone.
 set(MENTOR_CUDA_ARCHS "80;90;100" CACHE STRING
   "Generations of GPUs that get code of their own; later ones compile the last one's PTX")
 
 set(nvcc_root ${MENTOR_NVCC}/nvidia/cu13)
-if(NOT EXISTS ${nvcc_root}/bin/nvcc)
-  message(FATAL_ERROR "${nvcc_root}/bin/nvcc is missing: run deploy/install.sh --cuda first")
+set(MENTOR_KERNELS OFF)
+if(EXISTS ${nvcc_root}/bin/nvcc AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT MENTOR_SANITIZE)
+  set(MENTOR_KERNELS ON)
+else()
+  return()
 endif()
 set(CMAKE_CUDA_COMPILER ${nvcc_root}/bin/nvcc)
 set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})

@@ -33,9 +33,7 @@ find_file(MENTOR_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js
   NO_DEFAULT_PATH REQUIRED)
 include(EmbedFiles)
 include(MentorTorch)
-if(MENTOR_CUDA)
-  include(Cuda)
-endif()
+include(Cuda)
 include(MuJoCo)
 
 # ccache and mold are used if they are installed.

@@ -5,9 +5,10 @@ option(MENTOR_UNITY "Compile files of a layer together, where the layer allows i
 #
 #   mentor_layer(NAME agents FOLDER agents DEPS common mentor::torch)
 #     Compiles all sources of one folder except main.cc into an OBJECT library, so that
-#     self-registered parts always reach the binary; with MENTOR_CUDA also its .cu files. DEPS lists
-#     layers by their short names and third-party targets by their full names. These dependencies
-#     are the design's arrows, and tests/tidy/tidy_check.py checks the includes against them.
+#     self-registered parts always reach the binary; where NVIDIA's compiler is installed, its .cu
+#     files too. DEPS lists layers by their short names and third-party
+#     targets by their full names. These dependencies are the design's arrows, and
+#     tests/tidy/tidy_check.py checks the includes against them.
 #     SUBFOLDERS adds sources of subfolders, each of which may include the ones before it. PEERS
 #     adds folders that come after SUBFOLDERS and never include each other. TOGETHER 12 compiles
 #     twelve files at a time, which is several times faster if headers cost more than code. Names in
@@ -38,7 +39,7 @@ if(MENTOR_WERROR)
   endif()
 endif()
 target_compile_options(mentor_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_flags}>")
-if(MENTOR_CUDA)
+if(MENTOR_KERNELS)
   # The host part of a .cu file is compiled like all other code, but contains device pragmas.
   list(APPEND cxx_flags -Wno-unknown-pragmas)
   list(JOIN cxx_flags "," cxx_flags)
@@ -47,7 +48,8 @@ if(MENTOR_CUDA)
     list(APPEND cuda_flags -Werror=all-warnings)
   endif()
   target_compile_options(mentor_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
-  target_compile_definitions(mentor_flags INTERFACE MENTOR_CUDA)
+  # In every layer, so that a kernel whose .cu file is left out is an undefined symbol.
+  target_compile_definitions(mentor_flags INTERFACE MENTOR_KERNELS)
 endif()
 if(MENTOR_SANITIZE)
   target_compile_options(mentor_flags INTERFACE
@@ -94,17 +96,19 @@ function(mentor_layer)
   cmake_parse_arguments(arg "" "NAME;FOLDER;TOGETHER" "SUBFOLDERS;PEERS;ALONE;SRCS;DEPS" ${ARGN})
   set(folder ${CMAKE_SOURCE_DIR}/${arg_FOLDER})
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
+  file(GLOB cuda_sources CONFIGURE_DEPENDS ${folder}/*.cu)
   foreach(subfolder IN LISTS arg_SUBFOLDERS arg_PEERS)
     file(GLOB more CONFIGURE_DEPENDS ${folder}/${subfolder}/*.cc)
+    file(GLOB more_cuda CONFIGURE_DEPENDS ${folder}/${subfolder}/*.cu)
     list(APPEND sources ${more})
+    list(APPEND cuda_sources ${more_cuda})
     if(subfolder IN_LIST arg_ALONE)
       set_source_files_properties(${more} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     endif()
   endforeach()
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
-  set(cuda_sources)
-  if(MENTOR_CUDA)
-    file(GLOB cuda_sources CONFIGURE_DEPENDS ${folder}/*.cu)
+  if(NOT MENTOR_KERNELS)
+    set(cuda_sources)
   endif()
   add_library(mentor_${arg_NAME} OBJECT ${sources} ${cuda_sources} ${arg_SRCS})
   add_library(mentor::${arg_NAME} ALIAS mentor_${arg_NAME})

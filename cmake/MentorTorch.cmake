@@ -12,10 +12,8 @@ add_library(mentor::torch ALIAS mentor_torch)
 target_include_directories(mentor_torch SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/protobuf_first
   ${torch_root}/include ${torch_root}/include/torch/csrc/api/include)
 target_link_directories(mentor_torch INTERFACE ${torch_root}/lib)
-# libtorch.so loads every CUDA library, so only the CUDA build links it.
+# libtorch.so loads every CUDA library; `--device cuda` loads LibTorch's CUDA part by itself.
 target_link_libraries(mentor_torch INTERFACE -Wl,--push-state,--no-as-needed
-  $<$<BOOL:${MENTOR_CUDA}>:torch> $<$<BOOL:${MENTOR_CUDA}>:torch_cuda>
-  $<$<BOOL:${MENTOR_CUDA}>:c10_cuda>
   torch_cpu c10 -Wl,--pop-state)
 target_link_options(mentor_torch INTERFACE
   -Wl,-rpath,${torch_root}/lib

@@ -46,10 +46,9 @@ std::string Listed(const std::vector<Gpu>& gpus) {
 
 }  // namespace
 
-#ifndef MENTOR_CUDA
+#ifndef MENTOR_KERNELS
 absl::StatusOr<std::vector<Gpu>> ListGpus() {
-  return absl::FailedPreconditionError(
-      "this build has no CUDA: build with --preset cuda, or take the image mentor-learner-cuda");
+  return absl::FailedPreconditionError(kNoKernels);
 }
 absl::StatusOr<GpuMemory> MemoryOfGpu(int) {
   return ListGpus().status();

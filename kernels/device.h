@@ -42,12 +42,17 @@ struct Gpu {
   uint64_t shared_bytes = 0;  // Limit for one block.
 };
 
+// Why a program without kernels refuses a GPU, and the remedy.
+inline constexpr char kNoKernels[] =
+    "this program has no kernels for GPUs: it was built without NVIDIA's compiler; run "
+    "deploy/install.sh --cuda and build again";
+
 struct GpuMemory {
   uint64_t free_bytes = 0, total_bytes = 0;
 };
 
-// The GPUs that this process may use. FAILED_PRECONDITION with the remedy in a build without CUDA,
-// or where there is no driver or no GPU.
+// The GPUs that this process may use. FAILED_PRECONDITION with the remedy in a program without
+// kernels, or where there is no driver or no GPU.
 absl::StatusOr<std::vector<Gpu>> ListGpus();
 
 // Begins to use the GPU, which takes some memory of its own.

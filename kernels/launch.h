@@ -14,6 +14,8 @@
 
 #include <absl/status/status.h>
 
+#include "kernels/device.h"
+
 struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it; null is the default stream.
 
 namespace mentor::learner {
@@ -39,10 +41,10 @@ absl::Status LaunchOnDevice(const DeviceKernel& kernel, const void* argument, in
 template <class Kernel>
 absl::Status Launch([[maybe_unused]] const Kernel& kernel, [[maybe_unused]] int64_t clusters,
                     [[maybe_unused]] CUstream_st* stream) {
-#ifdef MENTOR_CUDA
+#ifdef MENTOR_KERNELS
   return LaunchOnDevice(DeviceKernelOf<Kernel>(), &kernel, clusters, stream);
 #else
-  return absl::UnimplementedError("this build has no CUDA: build with --preset cuda");
+  return absl::UnimplementedError(kNoKernels);
 #endif
 }
 

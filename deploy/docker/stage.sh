@@ -6,9 +6,10 @@
 #   out/state    an empty folder with the mode of a state volume
 #   deploy/docker/                       Dockerfile and list of packages
 #
-# Usage: deploy/docker/stage.sh BUILD CONTEXT [--wheels DIR] [--help]
-#   BUILD          a folder of cmake, for example build; that of preset cuda adds CUDA's libraries
+# Usage: deploy/docker/stage.sh BUILD CONTEXT [--cuda] [--wheels DIR] [--help]
+#   BUILD          a folder of cmake, for example build
 #   CONTEXT        folder to make; an old one is replaced
+#   --cuda         with the libraries that LibTorch needs on a GPU
 #   --wheels DIR   where deploy/install.sh put the wheels (default: what BUILD was configured with)
 #
 # Example: deploy/docker/stage.sh build build/images
@@ -17,10 +18,11 @@
 set -euo pipefail
 
 fail() { echo "stage.sh: $1" >&2; exit "${2:-1}"; }
-wheels='' positional=()
+cuda=0 wheels='' positional=()
 while [ $# -gt 0 ]; do
   case "$1" in
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    --cuda) cuda=1; shift ;;
     --wheels) [ $# -ge 2 ] || fail "--wheels needs a folder" 2; wheels=$2; shift 2 ;;
     -*) fail "unknown argument '$1'; see --help" 2 ;;
     *) positional+=("$1"); shift ;;
@@ -40,7 +42,6 @@ command -v patchelf >/dev/null || fail "patchelf is missing: apt-get install pat
 packages=$(dirname "$wheels")/web
 [ -d "$packages/nicegui" ] ||
   fail "$packages holds no NiceGUI, which mentor-web needs: run deploy/install.sh --web"
-cuda=$(cached MENTOR_CUDA)
 
 programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner mentor-mjcf mentor-probe)
 for program in "${programs[@]}"; do
@@ -80,7 +81,7 @@ take mujoco 'mujoco/libmujoco.so.*' 'mujoco-*.dist-info'
 mapfile -t assets < <(awk '{print $2}' "$root/deploy/assets.sha256")
 take assets "${assets[@]}" 'metaworld-*.dist-info' 'gymnasium-*.dist-info'
 # On the CPU LibTorch loads two of CUDA's libraries; with CUDA it loads all.
-if [ "$cuda" = ON ]; then
+if [ "$cuda" -eq 1 ]; then
   take torch 'torch/lib/*.so*' 'torch-*.dist-info' 'nvidia/*/lib' 'nvidia_*.dist-info'
 else
   take torch torch/lib/{libc10.so,libtorch_cpu.so,libgomp.so.1} 'torch-*.dist-info' \

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -16,6 +17,9 @@
 
 namespace mentor::learner {
 namespace {
+
+// Gives LibTorch the tensors on GPUs. No program links it, since it loads every CUDA library.
+constexpr char kTorchForGpus[] = "libtorch_cuda.so";
 
 // Ends the process without cleaning up: work on the device may never end, and no lasting state is
 // in this process only.
@@ -45,7 +49,7 @@ absl::StatusOr<DeviceMonitor::Options> MonitorOf(const Device& device, const Dev
 void AddDeviceFlags(CLI::App* app, DeviceFlags* flags) {
   app->add_option("--device", flags->device,
                   "Where agents and signal networks learn: cpu; cuda, cuda:N or cuda:UUID, a GPU, "
-                  "in a build with the preset cuda; or emulated, a GPU's kernels on the CPU, slow "
+                  "in a program with kernels; or emulated, a GPU's kernels on the CPU, slow "
                   "and for tests. The results have the same bits everywhere")
       ->capture_default_str();
   app->add_option("--device_memory_gb", flags->memory_gb,
@@ -63,6 +67,12 @@ void AddDeviceFlags(CLI::App* app, DeviceFlags* flags) {
 absl::StatusOr<Device> OpenDevice(const DeviceFlags& flags) {
   absl::StatusOr<Device> device = DeviceOfFlag(flags.device);
   if (!device.ok()) return absl::InvalidArgumentError(device.status().message());
+  if (device->kind == DeviceKind::kCuda &&
+      dlopen(kTorchForGpus, RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--device ", flags.device, ": LibTorch's part for GPUs does not load: ", dlerror(),
+        "; run deploy/install.sh --cuda"));
+  }
   const auto options = MonitorOf(*device, flags);
   if (!options.ok()) {
     return absl::InvalidArgumentError(

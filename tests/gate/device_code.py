@@ -72,7 +72,7 @@ def sources():
 def compile_kernels(source, flags=FLAGS, generations=LIMITS["generations"]):
     """The kernels of a .cu file on each generation, as the compiler's last stages describe them."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [NVCC, "-std=c++20", *flags, f"-I{ROOT}", "-DMENTOR_CUDA"]
+        command = [NVCC, "-std=c++20", *flags, f"-I{ROOT}"]
         for one in generations:
             command += ["-gencode", f"arch=compute_{one},code=sm_{one}"]
         command += ["-Xptxas=-v", "-keep", "-keep-dir", folder, "-fatbin", source]

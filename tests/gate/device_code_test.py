@@ -1,5 +1,6 @@
 """Device code keeps its limits and the CPU's arithmetic; the gate finds planted faults."""
 
+import os
 import pathlib
 import unittest
 
@@ -7,6 +8,7 @@ import device_code
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROBE = HERE / "probe.cu"
+PROGRAMS = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", HERE.parents[1] / "build/bin"))
 ROOMY = {"registers": 255, "shared_bytes": 1 << 17}
 
 
@@ -20,6 +22,12 @@ class DeviceCode(unittest.TestCase):
         names, findings = device_code.look_at_all([90])
         self.assertEqual(findings, [])
         self.assertEqual(names, set(device_code.LIMITS["kernels"]), "lines without a kernel")
+
+    def test_programs_that_compute_have_kernels(self):
+        for program in ["mentor", "mentor-learner", "mentor-meta-learner"]:
+            path = PROGRAMS / program
+            sections = device_code.run(["readelf", "--section-headers", "--wide", path]).stdout
+            self.assertIn(".nv_fatbin", sections, program)
 
     def test_faults_in_a_source_are_found(self):
         faults = {
