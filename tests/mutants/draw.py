@@ -8,6 +8,7 @@ chooses one.
 import ast
 import contextlib
 import dataclasses
+import functools
 import io
 import pathlib
 import random
@@ -208,10 +209,19 @@ def switched(old, new):
     return f"if (MUTANT) {{ {new} }} else {{ {old} }}"
 
 
-def mutated_lines(lines, rules):
-    """(index, new line) of what universalmutator makes of the lines."""
+@functools.cache
+def library():
     from universalmutator import mutator
 
+    # It reads the rules anew for each call.
+    read = functools.cache(lambda files: mutator_rules(list(files)))
+    mutator_rules, mutator.parseRules = mutator.parseRules, lambda files: read(tuple(files))
+    return mutator
+
+
+def mutated_lines(lines, rules):
+    """(index, new line) of what universalmutator makes of the lines."""
+    mutator = library()
     with contextlib.redirect_stdout(io.StringIO()):
         made = mutator.mutants_regexp(lines, ruleFiles=rules, ignorePatterns=[])
     # Two rules add a line with break or continue, which seldom compiles.
