@@ -18,7 +18,7 @@
 namespace mentor::learner {
 namespace {
 
-// Gives LibTorch the tensors on GPUs. No program links it, since it loads every CUDA library.
+// LibTorch's part for GPUs. No program links it, since it loads every CUDA library.
 constexpr char kTorchForGpus[] = "libtorch_cuda.so";
 
 // Ends the process without cleaning up: work on the device may never end, and no lasting state is
