@@ -84,7 +84,7 @@ class Pool:
         modes = list(METADATA["render_modes"]) if step_s > 0 else []
         if render_mode is not None and render_mode not in modes:
             given = "'rgb_array' or None" if modes else "None: it runs without MuJoCo"
-            # Stable-Baselines3's make_vec_env asks for pictures, and does without after a TypeError.
+            # Stable-Baselines3's make_vec_env asks for pictures. After TypeError it does without.
             raise TypeError(f"render_mode: is {render_mode!r}; {self.name} takes {given}")
         self.metadata: dict[str, Any] = {"render_modes": modes}
         self.metadata["render_fps"] = round(1 / step_s) if step_s > 0 else METADATA["render_fps"]
