@@ -33,9 +33,9 @@ NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]
 
 
 class Arguments(dict[str, Any]):
-    """The arguments of a registered environment. Gymnasium's make_vec pops an argument `wrappers` of
-    its own from them: functions, which it refuses beside threads in C++. Wrappers of a spec are
-    dicts. They belong to the environment, so they stay.
+    """The arguments of a registered environment. Gymnasium's make_vec pops `wrappers`, functions
+    that it refuses beside threads in C++. Wrappers of a spec are dicts. They belong to the
+    environment, so they stay.
     """
 
     def pop(self, name: str, *default: Any) -> Any:
