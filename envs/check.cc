@@ -500,15 +500,20 @@ RandomSteps CheckManySteps(const Subject& subject, int steps) {
   return result();
 }
 
-std::string SuccessSentence(const RandomSteps& random) {
+bool IsBuiltIn(std::string_view environment) {
+  const EnvironmentEntry* const entry = FindEnvironment(environment);
+  return entry != nullptr && !entry->brought;
+}
+
+std::string SuccessSentence(const RandomSteps& random, bool built_in) {
   if (random.successes > 0) {
     return absl::StrFormat("success: %d of %d random steps report it", random.successes,
                            random.steps);
   }
   return absl::StrFormat(
-      "success: none of %d random steps reports it; where no step ever can, agents that learn from "
-      "success learn from a constant 0",
-      random.steps);
+      "success: none of %d random steps reports it; %s", random.steps,
+      built_in ? "that is usual before anything is learned"
+               : "where no step ever can, agents that learn from success learn from a constant 0");
 }
 
 bool CheckReport::kept() const {
@@ -578,6 +583,7 @@ CheckReport CheckEnvironment(const Subject& subject,
     add(absl::StrCat(kManySteps, " random steps are finite"), report.random.complaints);
     const v1::EnvironmentTask task = subject.task(0);
     report.may_succeed = GiveSuccess(task.wrappers()) || MaySucceed(task);
+    report.built_in = IsBuiltIn(task.environment());
     report.steps_per_second = Speed(subject);
   }
   for (const Promise& promise : report.promises) {
@@ -593,7 +599,7 @@ CheckReport CheckEnvironment(const Subject& subject,
   }
   if (report.random.steps > 0) {
     absl::StrAppend(&report.text,
-                    report.may_succeed ? SuccessSentence(report.random)
+                    report.may_succeed ? SuccessSentence(report.random, report.built_in)
                                        : "success: never reported, as the environment says",
                     "\n");
   }

@@ -369,13 +369,8 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
 
 std::filesystem::path ClaimsFile() {
   std::error_code error;
-  const std::vector<std::filesystem::path> folders =
-      InstalledFolders("MENTOR_CLAIMS", "data", MENTOR_SOURCE_CLAIMS);
-  for (const std::filesystem::path& folder : folders) {
-    if (std::filesystem::is_regular_file(folder, error)) return folder;
-    if (std::filesystem::exists(folder / "claims.csv", error)) return folder / "claims.csv";
-  }
-  return folders.back() / "claims.csv";
+  const std::filesystem::path folder = InstalledFolder("MENTOR_CLAIMS", "data");
+  return std::filesystem::is_regular_file(folder, error) ? folder : folder / "claims.csv";
 }
 
 absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& file) {

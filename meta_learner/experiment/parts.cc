@@ -263,7 +263,9 @@ std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec) {
   constexpr int kSteps = 1000;
   Violations none;
   const auto benchmark = envs::MakeBenchmark(WithDefaults(spec).benchmark(), &none);
-  if (benchmark == nullptr || !AnyHasSuccess(TrainingExamples(*benchmark))) return "";
+  if (benchmark == nullptr) return "";
+  const std::vector<v1::EnvironmentTask> examples = TrainingExamples(*benchmark);
+  if (!AnyHasSuccess(examples)) return "";
   const std::vector<envs::TaskSet>& sets = benchmark->Tasks(envs::Split::kTrain);
   const size_t tried = std::min(sets.size(), kSetsMax);
   envs::RandomSteps all;
@@ -281,7 +283,10 @@ std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec) {
     all.steps += random.steps;
     all.successes += random.successes;
   }
-  return envs::SuccessSentence(all);
+  const bool built_in = std::all_of(
+      examples.begin(), examples.end(),
+      [](const v1::EnvironmentTask& task) { return envs::IsBuiltIn(task.environment()); });
+  return envs::SuccessSentence(all, built_in);
 }
 
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* pool,

@@ -43,6 +43,7 @@ ARM = """<mujoco>
 
 class NewTest(ClusterTest):
     programs = []  # Folders that come first on the PATH.
+    variables = {}  # README's commands get these, too.
 
     def new(self, *arguments, code=0, env=None):
         return self.run_to_end("mentor", "new", *arguments, code=code, env=env)
@@ -55,17 +56,15 @@ class NewTest(ClusterTest):
         return said
 
     def with_gymnasium(self):
-        """Puts a python3 that has mentor_env and Gymnasium first on the PATH of README's commands.
-        Simulators inherit the PATH alone."""
+        """Lets the python3 of README's commands find mentor_env and Gymnasium."""
         path = os.pathsep.join(gym_host.path_of(self.folder / "python"))
+        self.variables = {"PYTHONPATH": path}
         program = self.folder / "programs" / "python3"
         program.parent.mkdir()
-        program.write_text(
-            f'#!/bin/sh\nPYTHONPATH={path} MUJOCO_GL=disable exec {sys.executable} "$@"\n'
-        )
+        program.write_text(f'#!/bin/sh\nMUJOCO_GL=disable exec {sys.executable} "$@"\n')
         program.chmod(0o755)
         self.programs = [str(program.parent)]
-        return {"PATH": os.pathsep.join([*self.programs, os.environ["PATH"]])}
+        return {"PATH": os.pathsep.join([*self.programs, os.environ["PATH"]]), **self.variables}
 
     def follow_readme(self, folder, fewer=FEWER):
         """Runs the commands of the folder's README in it. Returns what each said."""
@@ -88,7 +87,7 @@ class NewTest(ClusterTest):
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=folder,
-                env={**os.environ, **own},
+                env={**os.environ, **self.variables, **own},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -157,6 +156,16 @@ class NewTest(ClusterTest):
         small = "--set rule.outer_updates=1 --set rule.lifetimes_per_update=2 "
         small += "--set rule.shard_lifetimes=2 --set evaluation.lifetimes_per_goal=2"
         self.follow_readme(folder, small)
+
+    def test_gym_where_no_step_succeeds(self):
+        variables = self.with_gymnasium()
+        for id, wanted in (
+            ("CartPole-v1", "input: SHAPED  # None of 1000 random steps reports success."),
+            ("FetchReach-v4", "input: SUCCESS"),
+        ):
+            folder = self.folder / id[:4].lower()
+            self.new("gym", folder, "--id", id, env=variables)
+            self.assertIn(wanted, (folder / f"{folder.name}.txtpb").read_text())
 
     def test_model_of_ones_own(self):
         model = self.folder / "arm.xml"

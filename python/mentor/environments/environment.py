@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from mentor.environments.pool import METADATA, Pool, Wrapper, seed_of
+from mentor.environments.pool import METADATA, Pool, Wrapper, check_options, seed_of
 from mentor.environments.task import Choice, Task, parameters_of
 
 Observation = npt.NDArray[np.float64]
@@ -56,6 +56,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         wrappers: Sequence[Wrapper] = (),
         **options: Any,
     ) -> None:
+        check_options(name, options, MentorEnv)
         self._arguments: dict[str, Any] = dict(
             name=name,
             path=path,
