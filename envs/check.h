@@ -67,6 +67,8 @@ struct RandomSteps {
   Complaints complaints;
   int steps = 0;
   int successes = 0;  // Steps that reported success.
+  int ended = 0;      // Episodes.
+  int cut_early = 0;  // Episodes truncated before the limit of steps.
 };
 RandomSteps CheckManySteps(const Subject& subject, int steps);
 // Their success rate, for people. An environment without any success is legal, but hardly meant.

@@ -43,6 +43,8 @@ from gymnasium import spaces
 from mentor_env.environment import Environment, Facts, Refused, Step, flag, number
 from mentor_env.saving import Saver, is_mujoco
 
+# In the name of an environment: what resets leave as it is (envs/host/host_facts.h).
+NOT_RESET = "not reset: "
 # Actions without bounds of their own.
 UNBOUNDED = 1e6
 
@@ -272,6 +274,17 @@ def _versions(env: gymnasium.Env[Any, Any]) -> dict[str, str]:
     return versions
 
 
+def _not_reset(env: gymnasium.Env[Any, Any]) -> list[str]:
+    """Wrappers whose running statistics outlive reset. `mentor run` warns of them by this name."""
+    names = []
+    while isinstance(env, gymnasium.Wrapper):
+        kinds = [type(value).__name__ for value in vars(env).values()]
+        if "RunningMeanStd" in kinds or type(env).__name__.startswith("Normalize"):
+            names.append(type(env).__name__)
+        env = env.env
+    return names
+
+
 def _numeric_probe() -> bytes:
     """Names the code that numpy chose for its functions: the choice depends on the processor."""
     x = np.linspace(-20, 20, 4001)
@@ -317,8 +330,10 @@ class GymnasiumEnvironment(Environment):
         if self._saver is not None:
             digest.update(self._saver.model_bytes())
         listed = ", ".join(f"{key} {value}" for key, value in sorted(versions.items()))
+        kept = _not_reset(self._env)
+        kept_words = f" [{NOT_RESET}{', '.join(kept)}]" if kept else ""
         self.facts = Facts(
-            name=f"{name} ({listed})"[:200],
+            name=f"{name}{kept_words} ({listed})"[:200],
             observation_size=size,
             action_size=self._actions.size,
             episode_steps=steps,

@@ -348,6 +348,11 @@ class AdapterTest(unittest.TestCase):
         for options in ({"start": "1"}, {"success": "never"}, {"saves": "attributes"}):
             self.assertNotEqual(make(id="Toy-v0", **options).facts.digest, digest)
 
+    def test_facts_name_wrappers_that_outlive_a_reset(self):
+        name = make(id="Normalized-v0").facts.name
+        self.assertIn("Normalized-v0 [not reset: NormalizeObservation] (", name)
+        self.assertNotIn("not reset", make(id="Chances-v0").facts.name)
+
     def test_facts_depend_on_a_module_of_ones_own(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
