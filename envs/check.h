@@ -68,6 +68,8 @@ struct RandomSteps {
   Complaints complaints;
   int steps = 0;
   int successes = 0;  // Steps that reported success.
+  int ended = 0;      // Episodes.
+  int cut_early = 0;  // Episodes truncated before the limit of steps.
 };
 RandomSteps CheckManySteps(const Subject& subject, int steps);
 // True for an environment that comes with Mentor, which says rightly whether it may succeed.

@@ -262,9 +262,10 @@ void AddNewCommand(CLI::App* app, std::function<int()>* action) {
                    "A model of your own in MJCF; what its actuators, joints and sites suggest is "
                    "filled into the task")
       ->type_name("FILE");
-  robot->add_option("--site", flags->site,
-                    "Site or body of the model that is to reach a place; default: one that looks "
-                    "like the robot's end");
+  robot->add_option(
+      "--site", flags->site,
+      "Site, body, geom, hinge or slide of the model that is to reach a place; default: "
+      "one that looks like the robot's end and moves");
   robot->footer(
       "Examples:\n"
       "  mentor new robot my_robot\n"

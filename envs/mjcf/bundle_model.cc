@@ -176,8 +176,10 @@ absl::Status CheckModelSize(const mjModel& m) {
       {"ccd_iterations", static_cast<double>(m.opt.ccd_iterations), 1'000},
       {"sdf_iterations", static_cast<double>(m.opt.sdf_iterations), 1'000},
       {"sdf_initpoints", static_cast<double>(m.opt.sdf_initpoints), 1'000},
-      {"bytes of simulation memory (size memory=)", static_cast<double>(m.narena),
-       256.0 * (1 << 20)}};
+      {m.njmax > 0 ? "bytes of simulation memory (size njmax= reserves its square; leave njmax and "
+                     "nconmax out)"
+                   : "bytes of simulation memory (size memory=)",
+       static_cast<double>(m.narena), 256.0 * (1 << 20)}};
   std::vector<std::string> wrong;
   for (const Bound& bound : bounds) {
     if (!(bound.value <= bound.most))

@@ -93,6 +93,9 @@ class References {
     }
   }
 
+  // What <size> asks for: `njmax="12000"`.
+  const std::string& memory() const { return memory_; }
+
  private:
   // An attribute that names a file or a folder.
   struct Name {
@@ -125,6 +128,13 @@ class References {
 
   void Look(const pugi::xml_node& node, const fs::path& file, const fs::path& base) {
     const std::string kind = node.name();
+    if (kind == "size") {
+      for (const char* name : {"memory", "njmax", "nconmax", "nstack"}) {
+        if (const pugi::xml_attribute attribute = node.attribute(name))
+          memory_ +=
+              std::string(memory_.empty() ? "" : " ") + name + "=\"" + attribute.value() + '"';
+      }
+    }
     if (kind == "plugin" || kind == "extension") {
       Refuse("'" + file.string() + "' has <" + kind +
              ">; plugins are not loaded here: take it out");
@@ -166,6 +176,7 @@ class References {
   std::vector<std::pair<fs::path, fs::path>> open_;
   std::vector<Name> names_;
   std::set<fs::path> mesh_dirs_, texture_dirs_;
+  std::string memory_;
   int elements_ = 0;
 };
 
@@ -181,10 +192,19 @@ void Write(const void* data, size_t size) {
 }
 
 void Compile(const fs::path& root, const std::string& file, uint64_t model_bytes_max) {
-  References(root).Check(file);
+  References references(root);
+  references.Check(file);
   char error[2000] = "";
   mjModel* model = mj_loadXML((root / file).c_str(), nullptr, error, sizeof(error));
-  if (model == nullptr) Refuse(error);
+  if (model == nullptr) {
+    std::string why = error;
+    if (why.find("allocate memory") != std::string::npos && !references.memory().empty()) {
+      why += "; <size> has " + references.memory() +
+             ", and at most 256 MiB of simulation memory are taken, of which njmax reserves its "
+             "square: leave these out, so that MuJoCo takes what it needs, or give memory=\"256M\"";
+    }
+    Refuse(why);
+  }
   const int size = mj_sizeModel(model);
   if (size <= 0 || static_cast<uint64_t>(size) > model_bytes_max) {
     Refuse("has " + std::to_string(size) + " bytes when compiled; at most " +

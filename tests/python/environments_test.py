@@ -61,6 +61,20 @@ PPO("MlpPolicy", gymnasium.make("mentor/reach-v3"), n_steps=64, batch_size=32).l
 """
         )
 
+    def test_environments_say_whether_observations_show_the_goal(self):
+        for name, options, visible in (
+            ("push-v3", {}, True),
+            ("push-v3", {"goal_visible": False}, False),
+            ("Hopper-v5", {}, None),
+        ):
+            env = gymnasium.make(f"mentor/{name}", **options).unwrapped
+            envs = gymnasium.make_vec(f"mentor/{name}", 2, **options)
+            self.assertEqual((env.env_name, env.goal_visible), (name, visible))
+            self.assertEqual(
+                (envs.unwrapped.env_name, envs.unwrapped.goal_visible), (name, visible)
+            )
+            envs.close()
+
     def test_the_names_are_those_of_the_catalogue(self):
         here = [entry["name"] for entry in _native.catalogue()]
         self.assertEqual(sorted(here), sorted(set(registration.NAMES) - {"bundle"}))

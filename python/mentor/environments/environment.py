@@ -106,6 +106,16 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         """After so many steps an episode is truncated."""
         return self._pool.episode_steps
 
+    @property
+    def env_name(self) -> str:
+        """Its name in `mentor env list`."""
+        return self._pool.name
+
+    @property
+    def goal_visible(self) -> bool | None:
+        """Whether observations show the goal. None: nobody chose, and they have none to hide."""
+        return self._pool.goal_visible
+
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Observation, Info]:

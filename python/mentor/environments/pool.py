@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from mentor import _native
 from mentor.environments import programs
+from mentor.environments.registration import META_WORLD
 
 Array = npt.NDArray[Any]
 Wrapper = Mapping[str, Any]
@@ -69,6 +70,10 @@ class Pool:
         )
         facts = self._native.facts()
         self.name: str = facts["name"]
+        # Meta-World's show the goal where nothing is said.
+        self.goal_visible: bool | None = True if self.name in META_WORLD else None
+        if goal_visible is not None:
+            self.goal_visible = bool(goal_visible)
         self.size = size
         self.action_size: int = facts["action_size"]
         self.discrete: bool = facts["discrete_actions"]

@@ -116,6 +116,16 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         self._was_done: Flags = np.zeros(self.num_envs, np.bool_)
         self._all: Flags = np.ones(self.num_envs, np.bool_)
 
+    @property
+    def env_name(self) -> str:
+        """Its name in `mentor env list`."""
+        return self._pool.name
+
+    @property
+    def goal_visible(self) -> bool | None:
+        """As that of MentorEnv."""
+        return self._pool.goal_visible
+
     def reset(
         self,
         *,
