@@ -190,6 +190,9 @@ struct Session::Learning {
 absl::Status Session::OuterUpdate() {
   const Clock::time_point start = Clock::now();
   const RuleNeeds needs = parts_.rule->needs();
+  options_.board->SetStage(name_, {.uid = uid_,
+                                   .done = state_.outer_step,
+                                   .total = spec_.rule().outer_updates()});
   update_ = std::make_unique<Update>();
   const absl::Cleanup ends = [this] { update_.reset(); };
   OuterStep& step = update_->step;
@@ -477,6 +480,8 @@ absl::Status Session::Evaluate() {
     lifetimes += NumLifetimes(jobs.back());
   }
   progress_.BeginEvaluation(lifetimes);
+  options_.board->SetStage(
+      name_, {.uid = uid_, .done = state_.outer_step, .total = state_.outer_step});
   MENTOR_LOG(kInfo, "the evaluation begins",
              {{"experiment", name_}, {"event", "evaluation"}, {"lifetimes", lifetimes}});
   if (parts_.curriculum != nullptr) {
