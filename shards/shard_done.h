@@ -12,8 +12,8 @@
 
 namespace mentor::learner {
 
-// An error that begins so takes a shard back, at work or done: it used numbers that may be wrong, as
-// the rest of the error says. The shard has not failed, and begins again.
+// An error that begins so takes a shard back, at work or done. The shard used numbers that may be
+// wrong, as the rest of the error says. It has not failed, and begins again.
 inline constexpr char kTakenBack[] = "taken back: ";
 inline bool IsTakenBack(const v1::ShardDone& done) {
   return done.error().starts_with(kTakenBack);

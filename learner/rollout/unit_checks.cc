@@ -105,14 +105,15 @@ void UnitDispatcher::EndChecks(uint64_t shard) {
   std::vector<UnitKey> idle;
   for (auto check = checks_.lower_bound({.shard = shard});
        check != checks_.end() && check->first.shard == shard; ++check) {
-    if (check->second.entry.holders.empty() && !check->second.disputed) idle.push_back(check->first);
+    if (check->second.entry.holders.empty() && !check->second.disputed)
+      idle.push_back(check->first);
   }
   for (const UnitKey& key : idle) EndCheck(key);
 }
 
 size_t UnitDispatcher::NumChecks(uint64_t shard) const {
-  return static_cast<size_t>(
-      std::distance(checks_.lower_bound({.shard = shard}), checks_.lower_bound({.shard = shard + 1})));
+  return static_cast<size_t>(std::distance(checks_.lower_bound({.shard = shard}),
+                                           checks_.lower_bound({.shard = shard + 1})));
 }
 
 std::string UnitDispatcher::TaintOf(uint64_t shard) const {
@@ -122,9 +123,9 @@ std::string UnitDispatcher::TaintOf(uint64_t shard) const {
 
 bool UnitDispatcher::HasOpenChecks(uint64_t shard) const {
   const auto users = users_.find(shard);
-  if (users != users_.end() && std::any_of(suspects_.begin(), suspects_.end(), [&](const auto& one) {
-        return users->second.contains(one.first);
-      }))
+  if (users != users_.end() &&
+      std::any_of(suspects_.begin(), suspects_.end(),
+                  [&](const auto& one) { return users->second.contains(one.first); }))
     return true;
   for (auto check = checks_.lower_bound({.shard = shard});
        check != checks_.end() && check->first.shard == shard; ++check) {
@@ -145,10 +146,9 @@ bool UnitDispatcher::MayCheck(const Check& check, ActorId id, const Actor& actor
       suspects_.contains(name) || check.barred.contains(name) ||
       !Offers(actor, check.entry.env_host) || (actor.credit == 0 && actor.held.empty()))
     return false;
-  return !elsewhere || std::none_of(check.answers.begin(), check.answers.end(),
-                                    [&](const Answer& answer) {
-                                      return answer.host == actor.info.host;
-                                    });
+  return !elsewhere ||
+         std::none_of(check.answers.begin(), check.answers.end(),
+                      [&](const Answer& answer) { return answer.host == actor.info.host; });
 }
 
 bool UnitDispatcher::CanBeChecked(const Check& check, bool elsewhere) const {
@@ -198,8 +198,9 @@ void UnitDispatcher::AssignChecks(std::vector<Assignment>* assignments) {
       std::sort(actors.begin(), actors.end());
       EndCheck(key);
       FindOut(names, /*decided=*/false,
-              Sentence(actors) + " gave different results of a unit, and no other actor was there "
-                                 "to decide");
+              Sentence(actors) +
+                  " gave different results of a unit, and no other actor was there "
+                  "to decide");
     }
   }
 }
@@ -289,6 +290,7 @@ void UnitDispatcher::FindOut(const std::set<std::string>& names, bool decided,
     const std::string name = NameOf(id, actor);
     if (!names.contains(name)) continue;
     gone.erase(name);
+    actor.doubted = options_.now();
     if (decided) {
       actor.standing.Ban();
     } else {

@@ -606,7 +606,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   actor.silent = false;
   actor.spoke = options_.now();
   if (result.error().empty()) {
-    actor.standing.Delivered();
+    if (holding.sent > actor.doubted) actor.standing.Delivered();
     if (actor.delivered.size() >= kExperimentsMax) actor.delivered.clear();
     actor.delivered[name] = options_.now();
   }

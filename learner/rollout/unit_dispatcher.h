@@ -79,7 +79,7 @@ class UnitDispatcher {
     double lost_factor = 16;
     // A unit fails its shard when it has failed at errors_max actors in good standing, or when it
     // is given up and every actor has tried.
-    TriedAt::Options retries = {.span = std::chrono::seconds(15)};
+    TriedAt::Options retries = {.span = std::chrono::seconds(10)};
     // Limit of an actor's credit.
     uint32_t credit_max = kCreditMax;
     // One unit in check_every, chosen by chance, is computed again by another actor, and the hashes
@@ -132,7 +132,8 @@ class UnitDispatcher {
   // True when Take has an answer, or the shard is unknown.
   bool Settled(uint64_t shard) const;
 
-  // ---- Checks (unit_checks.cc). Shards count from their first unit to EndChecks, over several Add.
+  // ---- Checks (unit_checks.cc). Shards count from their first unit to EndChecks, over several
+  // Add.
 
   // Actors whose numbers are wrong, or may be.
   struct FoundOut {
@@ -225,7 +226,7 @@ class UnitDispatcher {
     std::set<std::string> good_failed_at;
     std::set<ActorId> holders;
     std::optional<std::chrono::nanoseconds> due = {};  // Key of its place in out_, while it is out.
-    bool is_check = false;  // Of checks_, not of a shard.
+    bool is_check = false;                             // Belongs to checks_, not to a shard.
   };
   // An actor's result of a unit that others compute as well.
   struct Answer {
@@ -263,6 +264,8 @@ class UnitDispatcher {
     // speaks or counts as having lost the unit.
     bool silent = false;
     std::chrono::nanoseconds spoke{-1};  // Time of its last result.
+    // When its results were last doubted. Units that it had then prove nothing.
+    std::chrono::nanoseconds doubted{-1};
     std::map<UnitKey, Holding> held = {};
     // Units about which it was silent; their late results break no rule. Only the newest.
     std::map<UnitKey, Holding> lost = {};

@@ -148,8 +148,8 @@ class ShardBoard {
   // Returns the default share if none was set.
   Share ShareOf(const std::string& experiment) const;
   std::set<std::string> WithShare() const;
-  // Where an experiment is: `done` of `total` outer updates are made. One shard of those that follow
-  // is audited in any case, and warnings name updates. Lasts until RemoveShare.
+  // Where an experiment is: `done` of `total` outer updates are made. One shard of those that
+  // follow is audited in any case, and warnings name updates. Lasts until RemoveShare.
   struct Stage {
     std::string uid;
     uint32_t done = 0, total = 1;
@@ -256,7 +256,7 @@ class ShardBoard {
     ShardResult result;
     bool audited = false;
     ShardAudit<ShardResult> audit;
-    // Whose result is used, once it is done.
+    // The learner and the assignment that gave the result, once the job is done.
     std::string done_by = {};
     uint64_t done_epoch = 0;
     std::string taken_back = {};  // Why it was last taken back; empty: it was not.
@@ -302,6 +302,8 @@ class ShardBoard {
     bool broken = false;   // It broke the protocol; its stream ends.
     bool leaving = false;  // It was told to end.
     Standing standing;
+    // When its results were last doubted. Shards that it had then prove nothing.
+    std::chrono::nanoseconds doubted{-1};
     // Steps since the last computation of the rate, and the time of that.
     uint64_t new_steps = 0;
     std::chrono::steady_clock::time_point rate_since = {};

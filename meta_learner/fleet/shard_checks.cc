@@ -32,8 +32,9 @@ std::string Sentence(const std::set<std::string>& learners) {
 std::string ShardBoard::Warning::Text() const {
   if (!clean) return why + "; what they computed was discarded and is computed again";
   if (*clean == 0)
-    return why + "; the outer updates from the first on may have used their numbers: create the "
-                 "experiment again";
+    return why +
+           "; the outer updates from the first on may have used their numbers: create the "
+           "experiment again";
   return absl::StrFormat(
       "%s; what came after outer update %d may have used their numbers: clone the checkpoint of "
       "outer update %d, or an earlier one (mentorctl clone %s/checkpoints/%d)",
@@ -55,8 +56,8 @@ std::vector<ShardBoard::Warning> ShardBoard::TakeWarnings() {
   return changed;
 }
 
-// Beside the sample, one shard of an experiment is audited: a shard of a call that is drawn among
-// the calls to come, so no learner can wait until it is over.
+// Beside the sample, one shard of an experiment is audited. Its call is drawn among the calls to
+// come, so no learner can wait until it is over.
 void ShardBoard::ChooseAuditsLocked(const Call& call) {
   const uint32_t every = options_.check_every;
   if (every == 0 || call.shards == 0) return;
@@ -81,12 +82,12 @@ void ShardBoard::ChooseAuditsLocked(const Call& call) {
 
 bool ShardBoard::CanBeAuditedElsewhereLocked(const Job& job, std::chrono::nanoseconds now) const {
   const ShardFacts shard = FactsLocked(job);
-  return std::any_of(
-      learners_.begin(), learners_.end(),
-      [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        return !job.audit.HasHost(entry.second.info.host) &&
-               Judge(FactsLocked(entry.second), shard, now).obstacle >= Obstacle::kSuspect;
-      });
+  return std::any_of(learners_.begin(), learners_.end(),
+                     [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                       return !job.audit.HasHost(entry.second.info.host) &&
+                              Judge(FactsLocked(entry.second), shard, now).obstacle >=
+                                  Obstacle::kSuspect;
+                     });
 }
 
 bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done) {
@@ -101,8 +102,7 @@ bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDo
     for (auto& [id, other] : learners_) {
       if (right.contains(other.info.name)) other.standing.Pardon();
     }
-    const std::string why =
-        Sentence(wrong) + " computed a shard wrongly, as two others agree";
+    const std::string why = Sentence(wrong) + " computed a shard wrongly, as two others agree";
     WarnLocked(*job, why);
     FindOutLocked(wrong, /*decided=*/true, why);
     return false;
@@ -111,11 +111,9 @@ bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDo
   // An answer pins the experiment's arithmetic, as a result does: another arithmetic would give
   // other bits.
   if (!differs) ++arithmetics_[job->shard->experiment()].shards;
-  job->audit.Add({.learner = learner.info.name,
-                  .host = learner.info.host,
-                  .hash = hash,
-                  .epoch = job->epoch},
-                 &job->result);
+  job->audit.Add(
+      {.learner = learner.info.name, .host = learner.info.host, .hash = hash, .epoch = job->epoch},
+      &job->result);
   if (differs) DivergedLocked(job);
   // SettleAuditsLocked handles the case that no other learner can be asked.
   ReturnLocked(job);
@@ -132,6 +130,7 @@ void ShardBoard::DivergedLocked(Job* job) {
   ++counts_.divergences;
   for (auto& [id, learner] : learners_) {
     if (!job->audit.Has(learner.info.name)) continue;
+    learner.doubted = NowNs();
     learner.standing.Quarantine(NowNs());
     ++counts_.quarantines;
     if (options_.on_strike) options_.on_strike(learner.info, kDiverged, /*quarantined=*/true);

@@ -138,7 +138,7 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
   job->Advanced(NowNs());
   auto& gap = gaps_[job->shard->experiment()];
   gap = std::max(gap, job->longest_gap);
-  learner.standing.Delivered();
+  if (job->given > learner.doubted) learner.standing.Delivered();
   // Strike the learners that failed with this shard.
   for (auto& [other_id, other] : learners_) {
     if (other_id != id && job->failed_at.errors() > 0 && job->failed_at.Has(other.info.name))

@@ -39,7 +39,8 @@ class BadInputTest(ClusterTest):
     def test_the_address_of_another_program_is_named_with_the_remedy(self):
         _, server = self.start_meta_learner(self.folder / "state")
         self.start_actor(server).wait_for(
-            rf"a mentor-meta-learner answers at {server}, and not a mentor-learner: name .*--learner"
+            rf"a mentor-meta-learner answers at {server}, and not a mentor-learner: name "
+            ".*--learner"
         )
         _, learner = self.start_learner(server)
         lost, _ = self.start_learner(learner)

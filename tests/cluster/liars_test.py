@@ -34,6 +34,11 @@ class LiarsTest(ClusterTest):
             " ".join(experiment.get("warnings", [])),
         )
 
+    def check_bits(self, hash, alone, warnings, check_every=SAMPLE[1]):
+        """A sample may come after an outer update; then the owner is told so."""
+        if check_every == 1 or "may have used" not in warnings:
+            self.assertEqual(hash, alone)
+
     def test_an_actor_that_lies_is_found_out_and_nothing_of_it_is_used(self):
         alone = self.run_hash(self.folder / "alone", *SHORT)
         for when in (ALWAYS, OFTEN):
@@ -46,24 +51,24 @@ class LiarsTest(ClusterTest):
                     self.start_actor(address)
                 self.wait_for_peers(server, "actors", 3)
                 hash, warnings = self.run_beside(server, state, "a")
-                self.assertEqual(hash, alone)
                 self.assertIn("computed a unit wrongly, as two others agree", warnings)
+                self.check_bits(hash, alone, warnings)
                 # The honest ones go on.
                 self.assertEqual(self.mentorctl(server, "peers").count("kept away"), 1)
 
     def test_a_learner_that_lies_is_found_out_and_nothing_of_it_is_used(self):
         alone = self.run_hash(self.folder / "alone", *SHORT)
-        for when in (ALWAYS, OFTEN):
-            with self.subTest(when):
-                state = self.folder / f"state-{len(when)}"
-                _, server = self.start_meta_learner(state, 0, *SAMPLE)
+        for when, check_every in ((ALWAYS, 1), (OFTEN, 1), (ALWAYS, 2)):
+            with self.subTest(when, check_every=check_every):
+                state = self.folder / f"state-{len(when)}-{check_every}"
+                _, server = self.start_meta_learner(state, 0, "--check_every", check_every)
                 for env in (lie("learner.segment.wrong", when), None, None):
                     _, address = self.start_learner(server, env=env)
                     self.start_actor(address)
                 self.wait_for_peers(server, "actors", 3)
                 hash, warnings = self.run_beside(server, state, "a")
-                self.assertEqual(hash, alone)
                 self.assertIn("computed a shard wrongly, as two others agree", warnings)
+                self.check_bits(hash, alone, warnings, check_every=check_every)
 
     def test_of_two_actors_alone_both_are_kept_away_and_the_owner_is_told(self):
         _, server = self.start_meta_learner(self.folder / "state")
@@ -108,9 +113,7 @@ class LiarsTest(ClusterTest):
         self.assertEqual(int(named.group(1)), clean, warning)
         self.assertIn("Warning", self.mentorctl(server, "get", "a"))
         self.mentorctl(server, "cancel", "a")
-        self.mentorctl(
-            server, "clone", f"a/checkpoints/{clean}", "--id", "b", *SHORT, "--wait"
-        )
+        self.mentorctl(server, "clone", f"a/checkpoints/{clean}", "--id", "b", *SHORT, "--wait")
         uid = self.get(server, "b")["uid"]
         self.assertEqual(self.hash(state / "experiments" / uid), alone)
 

@@ -40,7 +40,7 @@ TEST_CASE("checks: a unit is computed again by another process, once", "[unit]")
   REQUIRE(d.Add(1, Units(1, 1)).ok());
   CHECK(Given(&d) == "1:1/0");
   CHECK(d.Accept(first, ResultOf(Key(1, 0), "truth")) == Outcome::kUsed);
-  CHECK(d.Take(1)->ok());  // Nobody could compare: nothing waits.
+  CHECK(d.Take(1)->ok());  // Nothing waits for a comparison that no actor can make.
   d.AddActor(ActorId{9}, {.uid = "1"});
   REQUIRE(d.Offer(ActorId{9}, 4).ok());
   CHECK(d.Assign().empty());  // Another stream of the same process.
@@ -94,7 +94,7 @@ TEST_CASE("checks: a third actor decides; only the liar is kept away, for good",
   const ActorId third = c.Join();
   if (!liar_is_first) CHECK(d.Accept(honest, ResultOf(Key(2, 0), "truth")) == Outcome::kDuplicate);
   CHECK(d.Accept(honest, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
-  CHECK(d.HasOpenChecks(2));  // Of a suspect, until it is decided.
+  CHECK(d.HasOpenChecks(2));  // It used a suspect.
   REQUIRE(d.Add(3, Units(3, 1)).ok());
   CHECK(Given(&d) == "3:1/0 3:3/0");  // Suspects get nothing.
   CHECK(d.Accept(third, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
@@ -119,8 +119,8 @@ TEST_CASE("checks: of two alone nobody is right, and both begin again later", "[
   Checked c;
   auto& d = c.dispatcher;
   const ActorId first = c.Join("a"), second = c.Join("b");
-  REQUIRE(d.Add(1, Units(1, 1)).ok());
-  CHECK(Given(&d) == "2:1/0");
+  REQUIRE(d.Add(1, Units(1, 2)).ok());
+  CHECK(Given(&d) == "2:1/0 2:1/1");
   CHECK(d.Accept(second, ResultOf(Key(1, 0), "lie")) == Outcome::kUsed);
   CHECK(Given(&d) == "1:1/0");
   CHECK(d.Accept(first, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
@@ -131,6 +131,9 @@ TEST_CASE("checks: of two alone nobody is right, and both begin again later", "[
   CHECK(d.InQuarantine(first));
   CHECK(d.InQuarantine(second));
   CHECK(d.quarantines() == 2);
+  // What was under way proves nothing.
+  CHECK(d.Accept(second, ResultOf(Key(1, 1), "truth")) == Outcome::kUsed);
+  CHECK(d.InQuarantine(second));
   CHECK(absl::IsAborted(d.Take(1)->status()));
   static_cast<void>(d.Cancel(1));
   REQUIRE(d.Add(2, Units(2, 1)).ok());
@@ -173,7 +176,9 @@ TEST_CASE("checks: an auditor that fails, goes or keeps its unit holds nothing u
   SECTION("it fails") {
     CHECK(d.Accept(second, ErrorOf(Key(1, 0), "sick")) == Outcome::kError);
   }
-  SECTION("it goes") { d.RemoveActor(second); }
+  SECTION("it goes") {
+    d.RemoveActor(second);
+  }
   SECTION("it says nothing") {
     c.clock.Advance(seconds(59));
     CHECK(d.Assign().empty());

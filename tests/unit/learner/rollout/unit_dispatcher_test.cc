@@ -115,7 +115,7 @@ TEST_CASE("dispatcher: a lagging unit goes to a second actor, the first result w
   REQUIRE((results && results->ok()));
   // After the shard: the hash is still known.
   CHECK(d.Accept(kSecond, ResultOf(Key(1, 1), "two")) == Outcome::kDivergent);
-  CHECK(d.Assign().empty());  // Nobody else is there to decide.
+  CHECK(d.Assign().empty());                            // There is no other actor to decide.
   CHECK(d.NextChange() == f.clock.time + seconds(30));  // Both are kept away for so long.
 }
 
