@@ -119,8 +119,8 @@ struct RunProgress {
   // A simulator that a shard waits for. Either the actors of the shard's learner lack it, or the
   // actors of all learners do.
   std::string missing_simulator = {};
-  // Two learners gave different bits for the same shard.
-  bool diverged = false;
+  // Why a shard is computed again, as numbers of it were or may be wrong; for people.
+  std::string trouble = {};
 };
 
 // Returns a suffix for a progress text, for people; empty if nothing is missing. Examples: ":
