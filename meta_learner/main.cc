@@ -196,6 +196,7 @@ int ReportReindex(const absl::StatusOr<std::vector<Reindexed>>& done) {
     std::printf("%s  %s  PAUSED after outer update %u of %u\n", one.uid.c_str(),
                 one.experiment.name().c_str(), one.experiment.progress().outer_updates(),
                 one.experiment.progress().outer_updates_total());
+    std::printf("  %s\n", PrintableLines(one.spec_from).c_str());
   }
   std::printf("%d of %d experiments are back; folders of the others without a row are in lost/\n",
               back, static_cast<int>(done->size()));

@@ -29,6 +29,7 @@
 #include "common/printable.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
+#include "common/sealed.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "envs/benchmark.h"
@@ -248,8 +249,11 @@ absl::Status StampOrigin(const std::filesystem::path& run, ClaimRow* made) {
   MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
   if (const auto hash = HashRun(run); hash.ok() && !hash->build.empty())
     made->version = hash->build;
-  const auto text = ReadFile(folder.experiment / "fingerprint", kFingerprintBytesMax);
-  if (absl::IsNotFound(text.status())) return absl::OkStatus();
+  const std::filesystem::path file = folder.experiment / "fingerprint";
+  const auto bytes = ReadFile(file, kFingerprintBytesMax);
+  if (absl::IsNotFound(bytes.status())) return absl::OkStatus();
+  if (!bytes.ok()) return bytes.status();
+  const auto text = Unsealed(*bytes, file);
   if (!text.ok()) return text.status();
   const size_t half = envs::NumericFingerprint().size();
   if (*text == meta_learner::ExperimentFingerprint() || text->size() < half) {

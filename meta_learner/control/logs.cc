@@ -1,18 +1,21 @@
 #include "meta_learner/control/logs.h"
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 
+#include <fcntl.h>
 #include <google/protobuf/util/time_util.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/printable.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -31,7 +34,7 @@ v1::WatchLogsResponse ParseLine(const std::string& line) {
   v1::WatchLogsResponse entry;
   const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
-    entry.set_message(line);
+    entry.set_message(Printable(line));  // Damaged, or cut off.
     return entry;
   }
   for (const auto& [key, value] : json.items()) {
@@ -167,7 +170,14 @@ void ExperimentLogs::Append(const std::string& experiment, const std::string& li
   if (std::filesystem::file_size(Newest(folder), error) > kFileBytesMax && !error)
     std::filesystem::rename(Newest(folder), Older(folder), error);
   // Not synced: a crash or a full disk may lose a line, which is not a result.
-  std::ofstream(Newest(folder), std::ios::app) << line + "\n";
+  const int file = open(Newest(folder).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return;
+  const std::string text = line + "\n";
+  ssize_t written;
+  do {
+    written = write(file, text.data(), text.size());
+  } while (written < 0 && errno == EINTR);
+  close(file);
 }
 
 absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(

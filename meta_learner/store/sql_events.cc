@@ -1,15 +1,64 @@
 // Reads all experiments at one revision, and the changes after it.
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include "common/log.h"
+#include "meta_learner/store/row_digest.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
+namespace {
+
+void LogUnreadable(int64_t revision) {
+  MENTOR_LOG_EVERY(std::chrono::seconds(60), kError,
+                   "a stored change cannot be read; watchers do not hear of it",
+                   {{"revision", revision}});
+}
+
+// Gives each change of an existing experiment the spec, which only the experiment's row has. Drops
+// changes whose row cannot be read.
+absl::Status AddSpecs(StoreDatabase* database, std::vector<StoreEvent>* events)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->reader_mutex) {
+  // By UID; null: the row cannot be read.
+  std::map<std::string, std::optional<v1::ExperimentSpec>> specs;
+  std::vector<StoreEvent> readable;
+  for (StoreEvent& event : *events) {
+    const std::string& uid = event.experiment.uid();
+    auto known = specs.find(uid);
+    if (known == specs.end()) {
+      auto row = database->reader->Query(sql::SelectExperiments("WHERE uid = ?"));
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+      known = specs.emplace(uid, v1::ExperimentSpec()).first;
+      if (found) {
+        v1::Experiment experiment;
+        MENTOR_ASSIGN_OR_RETURN(const bool is_readable, database->Read(row, &experiment));
+        known->second.reset();
+        if (is_readable) known->second = std::move(*experiment.mutable_spec());
+      }
+    }
+    if (!known->second) {
+      LogUnreadable(event.revision);
+      continue;
+    }
+    // A deletion has its own.
+    if (!event.experiment.has_spec() && known->second->ByteSizeLong() > 0)
+      *event.experiment.mutable_spec() = *known->second;
+    readable.push_back(std::move(event));
+  }
+  *events = std::move(readable);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::string>& names) {
   Snapshot snapshot;
@@ -18,8 +67,7 @@ absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::stri
                           sql::Transaction::BeginRead(database_->reader.get()));
   MENTOR_ASSIGN_OR_RETURN(snapshot.revision, StoreDatabase::RevisionOf(database_->reader.get()));
   if (names.empty()) {
-    auto row = database_->reader->Query(
-        absl::StrFormat("SELECT %s FROM experiments ORDER BY id", sql::kExperimentColumns));
+    auto row = database_->reader->Query(sql::SelectExperiments("ORDER BY id"));
     MENTOR_ASSIGN_OR_RETURN(snapshot.experiments, database_->ReadAll(&row));
     return snapshot;
   }
@@ -52,26 +100,27 @@ absl::StatusOr<std::vector<StoreEvent>> Records::Events(int64_t after_revision, 
                      "answer has a new token",
                      {{"oldest_revision", absl::StrCat(compacted)}});
   }
-  auto row = database_->reader->Query(
-      "SELECT e.revision, e.kind, e.experiment, x.spec FROM events e LEFT JOIN experiments x ON "
-      "x.uid = e.uid WHERE e.revision > ? ORDER BY e.revision LIMIT ?");
-  row.Bind(after_revision).Bind(int64_t{limit});
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return events;
-    StoreEvent event{.revision = row.Integer(0),
-                     .kind = static_cast<StoreEvent::Kind>(row.Integer(1)),
-                     .experiment = {}};
-    const std::string spec = row.Text(3);
-    if (!event.experiment.ParseFromString(row.Text(2)) ||
-        (!spec.empty() && !event.experiment.mutable_spec()->ParseFromString(spec))) {
-      MENTOR_LOG_EVERY(std::chrono::seconds(60), kError,
-                       "a stored change cannot be read; watchers do not hear of it",
-                       {{"revision", event.revision}});
-      continue;
+  {
+    auto row = database_->reader->Query(
+        absl::StrCat("SELECT ", std::string(sql::TableOf("events").columns),
+                     " FROM events WHERE revision > ? ORDER BY revision LIMIT ?"));
+    row.Bind(after_revision).Bind(int64_t{limit});
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      StoreEvent event{.revision = row.Integer(0),
+                       .kind = static_cast<StoreEvent::Kind>(row.Integer(2)),
+                       .experiment = {}};
+      if (sql::IsProved(sql::TableOf("events"), row) &&
+          event.experiment.ParseFromString(row.Text(4))) {
+        events.push_back(std::move(event));
+      } else {
+        LogUnreadable(event.revision);
+      }
     }
-    events.push_back(std::move(event));
   }
+  MENTOR_RETURN_IF_ERROR(AddSpecs(database_, &events));
+  return events;
 }
 
 const std::string& Records::store_uid() const {

@@ -217,6 +217,11 @@ class StatesTest(unittest.TestCase):
                 self.assertTrue(np.array_equal(one, two))
             with self.assertRaisesRegex(ValueError, "save_state"):
                 second.restore_state(b"no state")
+            state = first.save_state()
+            for at in range(len(state)):
+                damaged = state[:at] + bytes([state[at] ^ 1 << at % 8]) + state[at + 1 :]
+                with self.assertRaisesRegex(ValueError, "is damaged"):
+                    second.restore_state(damaged)
 
     def test_copies_and_pickles_go_on_where_they_were(self):
         env = mentor.MentorEnv("Hopper-v5")

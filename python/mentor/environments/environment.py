@@ -195,8 +195,8 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         return bytes(self._pool.native.save_state(0))
 
     def restore_state(self, state: bytes) -> Observation:
-        """Goes on from what save_state returned; returns the observation there, [D]. A state that
-        is refused may end the episode."""
+        """Goes on from what save_state returned; returns the observation there, [D]. Damaged
+        bytes are refused. A state of something else may end the episode."""
         if not isinstance(state, (bytes, bytearray, memoryview)):
             raise TypeError(f"state: is {type(state).__name__}; give what save_state() returned")
         self._pool.native.restore_state(0, bytes(state))

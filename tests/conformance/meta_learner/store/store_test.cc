@@ -22,7 +22,9 @@
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
 #include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/lease.h"
+#include "meta_learner/store/state_folder.h"
 #include "tests/postgres.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -202,6 +204,40 @@ STORE_CASE("what begins with a checkpoint stands where that does") {
   };
   CHECK(store->records.Create(clone)->progress().outer_updates() == 3);
   CHECK(CreateSmall(store.get(), "one").progress().outer_updates() == 0);
+}
+
+STORE_CASE("a row that is not as it was written is one unreadable row") {
+  // Changes that leave each column readable.
+  const std::vector<std::string> changes = {
+      "owner = 'eve'", "priority = 3",    "spec = submitted_spec", "submitted_spec = spec",
+      "state = 5",     "spec_hash = id",  "deadline = 1",          "served_env_steps = 1",
+      "number = 99",   "create_time = 1", "digest = ''",           "digest = spec_hash"};
+  {
+    const auto store = backend.Open();
+    CreateSmall(store.get(), "good");
+    for (size_t i = 0; i < changes.size(); ++i) CreateSmall(store.get(), absl::StrCat("bad-", i));
+  }
+  {
+    const auto database =
+        OpenStateDatabase({.folder = backend.folder(), .database = backend.database()},
+                          /*read_only=*/false)
+            .value();
+    const auto transaction = sql::Transaction::Begin(database.get()).value();
+    for (size_t i = 0; i < changes.size(); ++i) {
+      const absl::Status done = database->Execute(
+          absl::StrCat("UPDATE experiments SET ", changes[i], " WHERE id = 'bad-", i, "'"));
+      INFO(done.ToString());
+      REQUIRE(done.ok());
+    }
+    REQUIRE(transaction->Commit().ok());
+  }
+  const auto store = backend.Open();
+  CHECK(Names(store->records.List({})->experiments) == std::vector<std::string>{"good"});
+  CHECK(Names(store->records.ReadSnapshot({})->experiments) == std::vector<std::string>{"good"});
+  for (size_t i = 0; i < changes.size(); ++i) {
+    INFO(changes[i]);
+    CHECK(absl::IsDataLoss(store->records.Get(absl::StrCat("experiments/bad-", i)).status()));
+  }
 }
 
 STORE_CASE("unknown names") {
