@@ -282,7 +282,7 @@ TEST_CASE(
 TEST_CASE("dispatcher: a step that no actor can make fails its shard after one confirmation",
           "[unit]") {
   const std::string error = "mjcf: no finite number" + std::string(kFailedStepRemedy);
-  {  // Nobody else could try.
+  {  // The only actor.
     Fixture f;
     auto& d = f.dispatcher;
     REQUIRE(d.Add(1, Units(1, 1)).ok());
