@@ -9,6 +9,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "common/check.h"
+#include "common/failed_step.h"
 #include "common/failpoint.h"
 #include "common/hash.h"
 #include "common/history.h"
@@ -42,7 +43,7 @@ bool AllFinite(const std::string& bytes) {
 }
 
 absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor::DType dtype,
-                         std::initializer_list<int64_t> shape) {
+                         std::initializer_list<int64_t> shape, char greatest_flag = 1) {
   if (tensor.dtype() != dtype) {
     return absl::InvalidArgumentError(absl::StrFormat("%s: type %s, expected %s", name,
                                                       v1::Tensor::DType_Name(tensor.dtype()),
@@ -74,9 +75,10 @@ absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor:
   if (!good) return absl::InvalidArgumentError(absl::StrFormat("%s: a number is not finite", name));
   if (dtype == v1::Tensor::DTYPE_UINT8) {
     good = std::all_of(tensor.data().begin(), tensor.data().end(),
-                       [](char flag) { return flag == 0 || flag == 1; });
+                       [greatest_flag](char flag) { return flag >= 0 && flag <= greatest_flag; });
     if (!good)
-      return absl::InvalidArgumentError(absl::StrFormat("%s: a flag is neither 0 nor 1", name));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s: a flag is not 0 to %d", name, greatest_flag));
   }
   return absl::OkStatus();
 }
@@ -96,7 +98,8 @@ absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
     return CheckTensor("final_observations", trajectory.final_observations(),
                        v1::Tensor::DTYPE_FLOAT32,
                        {std::count(truncations.begin(), truncations.end(), 1) +
-                            std::count(terminations.begin(), terminations.end(), 1),
+                            static_cast<int64_t>(terminations.size()) -
+                            std::count(terminations.begin(), terminations.end(), 0),
                         static_cast<int64_t>(unit.policy().observation_size())});
   }
   if (trajectory.has_final_observations())
@@ -174,7 +177,7 @@ absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result) {
   MENTOR_RETURN_IF_ERROR(CheckTensor("rewards", t.rewards(), v1::Tensor::DTYPE_FLOAT64, {n}));
   MENTOR_RETURN_IF_ERROR(CheckTensor("successes", t.successes(), v1::Tensor::DTYPE_UINT8, {n}));
   MENTOR_RETURN_IF_ERROR(
-      CheckTensor("terminations", t.terminations(), v1::Tensor::DTYPE_UINT8, {n}));
+      CheckTensor("terminations", t.terminations(), v1::Tensor::DTYPE_UINT8, {n}, kStepFailed));
   MENTOR_RETURN_IF_ERROR(CheckTensor("truncations", t.truncations(), v1::Tensor::DTYPE_UINT8, {n}));
   MENTOR_RETURN_IF_ERROR(CheckEnds(unit, t));
   MENTOR_RETURN_IF_ERROR(

@@ -6,6 +6,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/failed_step.h"
 #include "common/history.h"
 #include "common/hosts.h"
 #include "common/status.h"
@@ -492,6 +493,9 @@ bool UnitDispatcher::CanBeTriedElsewhere(const Entry& entry) const {
 
 bool UnitDispatcher::IsHopeless(const Entry& entry) const {
   if (static_cast<int>(entry.good_failed_at.size()) >= options_.retries.errors_max) return true;
+  // One other actor confirms it, where there is one.
+  if (entry.same_everywhere.size() >= 2) return true;
+  if (!entry.same_everywhere.empty() && !CanBeTriedElsewhere(entry)) return true;
   return entry.failed_at.IsGivenUp(options_.now(), options_.retries) && !CanBeTriedElsewhere(entry);
 }
 
@@ -633,6 +637,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
       retries_.insert(experiment.held_until);
     }
     entry->failed_at.Failed(actor.info.uid, options_.now(), options_.retries);
+    if (IsSameEverywhere(result.error())) entry->same_everywhere.insert(actor.info.uid);
     // No unit of the experiment has ever succeeded, wherever it was tried.
     const bool never = static_cast<int>(experiment.failed_at.size()) >= options_.retries.errors_max;
     if ((never || IsHopeless(*entry)) && shard.failure.ok()) {

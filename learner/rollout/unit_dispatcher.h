@@ -224,6 +224,8 @@ class UnitDispatcher {
     // Uids of actors where it failed, and those of them in good standing.
     TriedAt failed_at;
     std::set<std::string> good_failed_at;
+    // Uids of actors that say that every actor would fail so (common/failed_step.h).
+    std::set<std::string> same_everywhere;
     std::set<ActorId> holders;
     std::optional<std::chrono::nanoseconds> due = {};  // Key of its place in out_, while it is out.
     bool is_check = false;                             // Belongs to checks_, not to a shard.

@@ -295,11 +295,11 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
        [&](auto* m) {
          set_number(m, &v1::Trajectory::mutable_log_probs, static_cast<float>(nan));
        }},
-      {"flag of 2", "result", "terminations: a flag is neither 0 nor 1",
+      {"flag of 3", "result", "terminations: a flag is not 0 to 2",
        [&](auto* m) {
-         set_number(m, &v1::Trajectory::mutable_terminations, static_cast<char>(2));
+         set_number(m, &v1::Trajectory::mutable_terminations, static_cast<char>(3));
        }},
-      {"another flag of 2", "result", "truncations: a flag is neither 0 nor 1",
+      {"flag of 2", "result", "truncations: a flag is not 0 to 1",
        [&](auto* m) { set_number(m, &v1::Trajectory::mutable_truncations, static_cast<char>(2)); }},
       {"an end of both kinds", "result", "truncations: step 3 terminated",
        [&](auto* m) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agents/policy_weights.h"
+#include "common/failed_step.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 #include "shards/segment_proto.h"
@@ -309,6 +310,35 @@ TEST_CASE("shard done: whatever the next learner could not go on from is refused
       CHECK(Contains(status, test.expected));
     }
   }
+}
+
+TEST_CASE("shard runner: steps that failed are counted, and end episodes as others do", "[unit]") {
+  v1::Shard shard = SmallShard();
+  const auto run = [&shard](char flag) {
+    return RunIt(shard, [flag](std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
+      auto results = Simulate(std::move(units), cancel);
+      // In each unit the fourth step, which nothing else ends.
+      for (v1::Result& result : *results)
+        (*result.mutable_trajectory()->mutable_terminations()->mutable_data())[3] = flag;
+      return results;
+    });
+  };
+  const Outcome bare = run(kTaskEnded);
+  REQUIRE(bare.report.ok());
+  CHECK_FALSE(bare.report->statistics.contains(kFailedStepsMetric));
+  for (v1::Lifetime& lifetime : *shard.mutable_lifetimes())
+    lifetime.mutable_task()->add_wrappers()->set_name(kFailedStepWrapper);
+  const Outcome ended = run(kTaskEnded), failed = run(kStepFailed);
+  REQUIRE(failed.report.ok());
+  CHECK(ended.report->statistics.at(kFailedStepsMetric) == 0);
+  CHECK(failed.report->statistics.at(kFailedStepsMetric) == 4);  // A unit for each collection.
+  CHECK(Bytes(failed.segments) == Bytes(ended.segments));
+  v1::ShardDone done;
+  done.set_shard_id(shard.shard_id());
+  (*done.mutable_statistics())[kFailedStepsMetric] = 4;
+  const absl::Status status = CheckShardDone(shard, done, 0, "").status();
+  INFO(status);
+  CHECK(status.ok());
 }
 
 TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit]") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/failed_step.h"
 #include "common/rng.h"
 #include "common/status.h"
 #include "tests/dispatched_units.h"
@@ -235,6 +236,37 @@ TEST_CASE(
   CHECK(failure->status().message() ==
         "unit 1/0/0/0 failed 5 times; the last time: the simulator is unstable");
   CHECK(d.Cancel(1).size() == 1);  // unit 1 is still out
+}
+
+TEST_CASE("dispatcher: a step that no actor can make fails its shard after one confirmation",
+          "[unit]") {
+  const std::string error = "mjcf: no finite number" + std::string(kFailedStepRemedy);
+  {  // The only actor.
+    Fixture f;
+    auto& d = f.dispatcher;
+    REQUIRE(d.Add(1, Units(1, 1)).ok());
+    d.AddActor(kFirst);
+    REQUIRE(d.Offer(kFirst, 8).ok());
+    CHECK(Given(&d) == "1:1/0");
+    CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), error)) == Outcome::kError);
+    const auto failure = d.Take(1);
+    REQUIRE(failure.has_value());
+    CHECK(failure->status().message() == "unit 1/0/0/0 failed 1 times; the last time: " + error);
+  }
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  d.AddActor(kFirst, {.uid = "a"});
+  d.AddActor(kSecond, {.uid = "b"});
+  d.AddActor(kThird, {.uid = "c"});
+  REQUIRE(d.Offer(kFirst, 2).ok());
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), error)) == Outcome::kError);
+  CHECK_FALSE(d.Take(1).has_value());
+  CHECK(Given(&d) == "2:1/0");
+  CHECK(d.Accept(kSecond, ErrorOf(Key(1, 0), error)) == Outcome::kError);
+  CHECK_FALSE(d.Take(1)->ok());
 }
 
 TEST_CASE("dispatcher: an actor that always fails fails no shard and is kept away (D4)", "[unit]") {
