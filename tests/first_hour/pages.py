@@ -41,7 +41,7 @@ class PageTest(unittest.TestCase):
         for name in (".deps", "deploy", "docs", "experiments", "python", "tests"):
             (self.folder / name).symlink_to(walk.ROOT / name)
         (self.folder / "build").mkdir(exist_ok=True)
-        for name in ("bin", "python", "share"):
+        for name in ("bin", "man", "python", "share"):
             (self.folder / "build" / name).symlink_to(BIN.parent / name)
         return self.folder
 
@@ -79,7 +79,11 @@ class PageTest(unittest.TestCase):
         walked = subprocess.Popen(
             ["bash", "-c", script],
             cwd=self.scratch(),
-            env={**os.environ, "MENTOR_SERVER": f"127.0.0.1:{ports[META_LEARNER]}"},
+            env={
+                **os.environ,
+                "MENTOR_SERVER": f"127.0.0.1:{ports[META_LEARNER]}",
+                "OMP_NUM_THREADS": "1",  # PyTorch's threads are slow where other tests run.
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
