@@ -13,6 +13,7 @@
 
 #include "common/check.h"
 #include "common/cpu_time.h"
+#include "common/failed_step.h"
 #include "common/hash.h"
 #include "common/hosts.h"
 #include "envs/wrapper.h"
@@ -41,7 +42,9 @@ class Judge {
     return good;
   }
   bool Expect(const absl::Status& status, const std::string& where) {
-    return Expect(status.ok(), absl::StrCat(where, ": ", status.ToString()));
+    return Expect(status.ok(),
+                  absl::StrCat(where, ": ", status.ToString(),
+                               std::string(absl::IsOutOfRange(status) ? kFailedStepRemedy : "")));
   }
   bool ExpectCode(const absl::Status& status, absl::StatusCode code, const std::string& what) {
     return Expect(status.code() == code,
