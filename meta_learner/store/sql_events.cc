@@ -1,33 +1,64 @@
 // Reads all experiments at one revision, and the changes after it.
 #include <algorithm>
 #include <chrono>
+#include <string>
+#include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/log.h"
+#include "meta_learner/store/paging.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
+namespace {
 
-absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::string>& names) {
+// Some databases send all rows of an answer at once, so a piece asks for few.
+constexpr int kPieceRows = 16;
+
+}  // namespace
+
+absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::string>& names,
+                                                        std::string_view after) {
   Snapshot snapshot;
+  std::string first;
+  if (!after.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(first, sql::RequireId(after));
+  }
   const MutexLock lock(database_->reader_mutex);
   MENTOR_ASSIGN_OR_RETURN(const auto transaction,
                           sql::Transaction::BeginRead(database_->reader.get()));
   MENTOR_ASSIGN_OR_RETURN(snapshot.revision, StoreDatabase::RevisionOf(database_->reader.get()));
-  if (names.empty()) {
-    auto row = database_->reader->Query(
-        absl::StrFormat("SELECT %s FROM experiments ORDER BY id", sql::kExperimentColumns));
-    MENTOR_ASSIGN_OR_RETURN(snapshot.experiments, database_->ReadAll(&row));
+  PageRoom room(kPieceRows, kPieceBytesMax);
+  if (!names.empty()) {
+    for (auto name = names.upper_bound(std::string(after)); name != names.end(); ++name) {
+      MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(*name));
+      auto experiment = database_->GetWith(database_->reader.get(), id);
+      if (absl::IsNotFound(experiment.status())) continue;
+      MENTOR_RETURN_IF_ERROR(experiment.status());
+      if (!room.Take(experiment->SpaceUsedLong())) return snapshot;
+      snapshot.last = *name;
+      snapshot.experiments.push_back(*std::move(experiment));
+    }
+    snapshot.last.clear();
     return snapshot;
   }
-  for (const std::string& name : names) {
-    MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
-    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
-                            database_->GetWith(database_->reader.get(), id));
-    snapshot.experiments.push_back(std::move(experiment));
+  auto row = database_->reader->Query(absl::StrFormat(
+      "SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", sql::kExperimentColumns));
+  row.Bind(first).Bind(int64_t{kPieceRows});
+  for (int rows = 0; rows < kPieceRows; ++rows) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) {
+      snapshot.last.clear();
+      return snapshot;
+    }
+    v1::Experiment experiment;
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, database_->Read(row, &experiment));
+    if (!room.Take(readable ? experiment.SpaceUsedLong() : 0)) return snapshot;
+    snapshot.last = ExperimentName(row.Text(1));
+    if (readable) snapshot.experiments.push_back(std::move(experiment));
   }
   return snapshot;
 }
@@ -56,6 +87,7 @@ absl::StatusOr<std::vector<StoreEvent>> Records::Events(int64_t after_revision, 
       "SELECT e.revision, e.kind, e.experiment, x.spec FROM events e LEFT JOIN experiments x ON "
       "x.uid = e.uid WHERE e.revision > ? ORDER BY e.revision LIMIT ?");
   row.Bind(after_revision).Bind(int64_t{limit});
+  PageRoom room(limit, kPieceBytesMax);
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return events;
@@ -70,6 +102,7 @@ absl::StatusOr<std::vector<StoreEvent>> Records::Events(int64_t after_revision, 
                        {{"revision", event.revision}});
       continue;
     }
+    if (!room.Take(event.experiment.SpaceUsedLong())) return events;
     events.push_back(std::move(event));
   }
 }
