@@ -35,7 +35,8 @@ def places(text: str, wanted: Sequence[Union[str, int]]) -> List[Optional[Place]
     """Where the fields stand that the service names, or lines with a number."""
     lines = lines_of(text) if any(isinstance(one, str) for one in wanted) else {}
     numbers = [line_of(one, lines) if isinstance(one, str) else one for one in wanted]
-    last, ends, at = max([one or 0 for one in numbers], default=0), [], -1
+    last, at = max([one or 0 for one in numbers], default=0), -1
+    ends: List[int] = []
     while len(ends) < last and (not ends or ends[-1] < len(text)):
         at = text.find("\n", at + 1)
         ends.append(at if at >= 0 else len(text))

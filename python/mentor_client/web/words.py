@@ -269,7 +269,8 @@ def part_name(metric: str, spec: ExperimentSpec) -> str:
 
 def all_settings(serialized: bytes, catalogue: Sequence[bytes]) -> List[Dict[str, Any]]:
     """Every setting by path; `plain` where it is what it would be without a word in the spec."""
-    spec, defaults = ExperimentSpec.FromString(serialized), {}
+    spec = ExperimentSpec.FromString(serialized)
+    defaults: Dict[str, str] = {}
     entries = map(CatalogueEntry.FromString, catalogue)
     _add_defaults(spec, "", {(one.kind, one.name): one for one in entries}, defaults)
     given = settings(spec)
