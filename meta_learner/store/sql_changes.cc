@@ -315,6 +315,18 @@ absl::Status Records::SetProgress(std::string_view name, std::string_view activi
   return absl::OkStatus();
 }
 
+std::vector<v1::Experiment> Records::AtWork() {
+  std::vector<v1::Experiment> at_work;
+  const MutexLock lock(database_->live_mutex);
+  for (const auto& [id, live] : database_->live) {
+    v1::Experiment& experiment = at_work.emplace_back();
+    experiment.set_name(ExperimentName(id));
+    experiment.set_activity(live.activity);
+    *experiment.mutable_progress() = live.progress;
+  }
+  return at_work;
+}
+
 std::unique_ptr<Records::Subscription> Records::Subscribe(ChangeHub::Callback callback) {
   return database_->hub->Add(std::move(callback));
 }

@@ -10,6 +10,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/log.h"
+#include "meta_learner/store/paging.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
@@ -25,8 +26,8 @@ void LogUnreadable(int64_t revision) {
 }
 
 // Gives each change of an existing experiment the spec, which only the experiment's row has. Drops
-// changes whose row cannot be read.
-absl::Status AddSpecs(StoreDatabase* database, std::vector<StoreEvent>* events)
+// changes whose row cannot be read, and those that find no room.
+absl::Status AddSpecs(StoreDatabase* database, PageRoom room, std::vector<StoreEvent>* events)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->reader_mutex) {
   // By UID; null: the row cannot be read.
   std::map<std::string, std::optional<v1::ExperimentSpec>> specs;
@@ -52,30 +53,57 @@ absl::Status AddSpecs(StoreDatabase* database, std::vector<StoreEvent>* events)
     // A deletion has its own.
     if (!event.experiment.has_spec() && known->second->ByteSizeLong() > 0)
       *event.experiment.mutable_spec() = *known->second;
+    if (!room.Take(event.experiment.SpaceUsedLong())) break;
     readable.push_back(std::move(event));
   }
   *events = std::move(readable);
   return absl::OkStatus();
 }
 
+// Some databases send all rows of an answer at once, so a piece asks for few.
+constexpr int kPieceRows = 16;
+
 }  // namespace
 
-absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::string>& names) {
+absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::string>& names,
+                                                        std::string_view after) {
   Snapshot snapshot;
+  std::string first;
+  if (!after.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(first, sql::RequireId(after));
+  }
   const MutexLock lock(database_->reader_mutex);
   MENTOR_ASSIGN_OR_RETURN(const auto transaction,
                           sql::Transaction::BeginRead(database_->reader.get()));
   MENTOR_ASSIGN_OR_RETURN(snapshot.revision, StoreDatabase::RevisionOf(database_->reader.get()));
-  if (names.empty()) {
-    auto row = database_->reader->Query(sql::SelectExperiments("ORDER BY id"));
-    MENTOR_ASSIGN_OR_RETURN(snapshot.experiments, database_->ReadAll(&row));
+  PageRoom room(kPieceRows, kPieceBytesMax);
+  if (!names.empty()) {
+    for (auto name = names.upper_bound(std::string(after)); name != names.end(); ++name) {
+      MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(*name));
+      auto experiment = database_->GetWith(database_->reader.get(), id);
+      if (absl::IsNotFound(experiment.status())) continue;
+      MENTOR_RETURN_IF_ERROR(experiment.status());
+      if (!room.Take(experiment->SpaceUsedLong())) return snapshot;
+      snapshot.last = *name;
+      snapshot.experiments.push_back(*std::move(experiment));
+    }
+    snapshot.last.clear();
     return snapshot;
   }
-  for (const std::string& name : names) {
-    MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
-    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
-                            database_->GetWith(database_->reader.get(), id));
-    snapshot.experiments.push_back(std::move(experiment));
+  auto row =
+      database_->reader->Query(sql::SelectExperiments("WHERE id > ? ORDER BY id LIMIT ?"));
+  row.Bind(first).Bind(int64_t{kPieceRows});
+  for (int rows = 0; rows < kPieceRows; ++rows) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) {
+      snapshot.last.clear();
+      return snapshot;
+    }
+    v1::Experiment experiment;
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, database_->Read(row, &experiment));
+    if (!room.Take(readable ? experiment.SpaceUsedLong() : 0)) return snapshot;
+    snapshot.last = ExperimentName(row.Text(sql::kIdColumn));
+    if (readable) snapshot.experiments.push_back(std::move(experiment));
   }
   return snapshot;
 }
@@ -119,7 +147,7 @@ absl::StatusOr<std::vector<StoreEvent>> Records::Events(int64_t after_revision, 
       }
     }
   }
-  MENTOR_RETURN_IF_ERROR(AddSpecs(database_, &events));
+  MENTOR_RETURN_IF_ERROR(AddSpecs(database_, PageRoom(limit, kPieceBytesMax), &events));
   return events;
 }
 

@@ -77,6 +77,20 @@ void LogDamaged(std::string_view what, std::string_view uid, int64_t step) {
                    {{"experiment_uid", uid}, {"what", Printable(what)}, {"step", step}});
 }
 
+// Steps through the index from name to name, since an experiment may have millions of points.
+absl::StatusOr<std::set<std::string>> MetricsOf(StoreDatabase* database, std::string_view uid)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->reader_mutex) {
+  std::set<std::string> metrics;
+  while (true) {
+    auto row = database->reader->Query(
+        "SELECT metric FROM points WHERE uid = ? AND metric > ? ORDER BY metric LIMIT 1");
+    row.Bind(uid).Bind(metrics.empty() ? std::string() : *metrics.rbegin());
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return metrics;
+    metrics.insert(row.Text(0));
+  }
+}
+
 absl::Status DeleteCheckpointRow(StoreDatabase* database, std::string_view uid, uint32_t step)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->writer_mutex) {
   return database->writer->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
@@ -143,25 +157,68 @@ absl::Status Results::RecordPoints(std::string_view uid, uint32_t step,
 
 absl::StatusOr<std::map<std::string, Series>> Results::Points(std::string_view uid,
                                                               const std::set<std::string>& metrics,
-                                                              uint32_t step_min,
-                                                              uint32_t step_max) {
+                                                              uint32_t step_min, uint32_t step_max,
+                                                              uint32_t points_max) {
   std::map<std::string, Series> points;
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(
-      "SELECT metric, step, value, crc32c FROM points WHERE uid = ? AND step >= ? AND step <= ? "
-      "ORDER BY metric, step");
-  row.Bind(uid).Bind(int64_t{step_min}).Bind(int64_t{step_max});
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return points;
-    std::string metric = row.Text(0);
-    if (!metrics.empty() && !metrics.contains(metric)) continue;
-    if (!sql::IsProvedPoint(row.Integer(3), uid, metric, row.Integer(1), row.Double(2))) {
-      LogDamaged(metric, uid, row.Integer(1));
-      continue;
-    }
-    points[std::move(metric)].emplace_back(static_cast<uint32_t>(row.Integer(1)), row.Double(2));
+  // All metrics as of one moment.
+  MENTOR_ASSIGN_OR_RETURN(const auto transaction,
+                          sql::Transaction::BeginRead(database_->reader.get()));
+  std::set<std::string> names = metrics;
+  if (names.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(names, MetricsOf(database_, uid));
   }
+  uint32_t last = step_max;  // The last step that is complete here.
+  for (const std::string& metric : names) {
+    auto row = database_->reader->Query(
+        "SELECT step, value, crc32c FROM points WHERE uid = ? AND metric = ? AND step >= ? AND "
+        "step <= ? ORDER BY step LIMIT ?");
+    row.Bind(uid).Bind(metric).Bind(int64_t{step_min}).Bind(int64_t{last});
+    row.Bind(int64_t{points_max});
+    Series series;
+    uint32_t rows = 0, read = 0;
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      read = static_cast<uint32_t>(row.Integer(0));
+      ++rows;
+      if (sql::IsProvedPoint(row.Integer(2), uid, metric, read, row.Double(1))) {
+        series.emplace_back(read, row.Double(1));
+      } else {
+        LogDamaged(metric, uid, read);
+      }
+    }
+    if (rows == points_max) last = read;
+    if (!series.empty()) points[metric] = std::move(series);
+  }
+  for (auto& [metric, series] : points)
+    std::erase_if(series, [last](const auto& point) { return point.first > last; });
+  std::erase_if(points, [](const auto& entry) { return entry.second.empty(); });
+  return points;
+}
+
+absl::StatusOr<std::map<std::string, Series>> Results::LastPoints(std::string_view uid) {
+  std::map<std::string, Series> points;
+  const MutexLock lock(database_->reader_mutex);
+  MENTOR_ASSIGN_OR_RETURN(const auto transaction,
+                          sql::Transaction::BeginRead(database_->reader.get()));
+  MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> metrics, MetricsOf(database_, uid));
+  for (const std::string& metric : metrics) {
+    auto row = database_->reader->Query(
+        "SELECT step, value, crc32c FROM points WHERE uid = ? AND metric = ? ORDER BY step DESC");
+    row.Bind(uid).Bind(metric);
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      const auto step = static_cast<uint32_t>(row.Integer(0));
+      if (sql::IsProvedPoint(row.Integer(2), uid, metric, step, row.Double(1))) {
+        points[metric] = {{step, row.Double(1)}};
+        break;
+      }
+      LogDamaged(metric, uid, step);
+    }
+  }
+  return points;
 }
 
 absl::StatusOr<std::vector<CheckpointRow>> Results::Checkpoints(std::string_view uid) {

@@ -786,7 +786,7 @@ STORE_CASE("every change is one revision, in order, also after opening again") {
   CHECK((*events)[3].experiment.SerializeAsString() ==
         store->records.Get("experiments/two")->SerializeAsString());
   CHECK(store->records.Events(4, 1)->at(0).revision == 5);
-  CHECK(absl::IsNotFound(store->records.ReadSnapshot({"experiments/one"}).status()));
+  CHECK(store->records.ReadSnapshot({"experiments/one"})->experiments.empty());
   CHECK(Names(store->records.ReadSnapshot({"experiments/two"})->experiments) == Strings{"two"});
 
   // A watch cannot continue from compacted events.
@@ -829,6 +829,14 @@ STORE_CASE("checkpoints are pinned, points are read in parts") {
   const auto points = store->results.Points(one.uid(), {"b"}, 2, 3);
   REQUIRE(points->size() == 1);
   CHECK(points->at("b") == Series{{2, -2.0}, {3, -3.0}});
+  // The first steps, each with all of its points, also where a metric has none at some steps.
+  REQUIRE(store->results.RecordPoints(one.uid(), 3, {{"c", 3}}, {}).ok());
+  REQUIRE(store->results.RecordPoints(one.uid(), 9, {{"c", 9}}, {}).ok());
+  const auto first = store->results.Points(one.uid(), {}, 2, UINT32_MAX, 2);
+  CHECK(*first == std::map<std::string, Series>{
+                      {"a", {{2, 2}, {3, 3}}}, {"b", {{2, -2}, {3, -3}}}, {"c", {{3, 3}}}});
+  CHECK(*store->results.LastPoints(one.uid()) ==
+        std::map<std::string, Series>{{"a", {{4, 4}}}, {"b", {{4, -4}}}, {"c", {{9, 9}}}});
 }
 
 STORE_CASE("an edit leaves alone what is not a user's, and keeps what the scheduler says") {
