@@ -104,15 +104,15 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
               {"outer_step", absl::StrCat(scan.newest->outer_step)},
               {"state_hash", scan.newest_info.state_hash}});
   if (options_.objects != nullptr) MENTOR_RETURN_IF_ERROR(Upload(folder, known));
-  MENTOR_ASSIGN_OR_RETURN(std::vector<CheckpointInfo> infos, WithoutRow(folder, scan.newest->outer_step, known));
+  MENTOR_ASSIGN_OR_RETURN(std::vector<CheckpointInfo> infos,
+                          WithoutRow(folder, scan.newest->outer_step, known));
   infos.push_back(scan.newest_info);
   MENTOR_RETURN_IF_ERROR(UpdateIndex(infos));
   return std::move(scan.newest);
 }
 
 absl::StatusOr<std::vector<CheckpointInfo>> CheckpointKeeper::WithoutRow(
-    const std::filesystem::path& folder, uint32_t newest,
-    const std::vector<CheckpointRow>& known) {
+    const std::filesystem::path& folder, uint32_t newest, const std::vector<CheckpointRow>& known) {
   std::set<uint32_t> indexed;
   for (const CheckpointRow& row : known) indexed.insert(row.outer_step);
   std::vector<CheckpointInfo> infos;

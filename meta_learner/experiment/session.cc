@@ -406,8 +406,7 @@ absl::Status Session::KeepTables() {
   const std::filesystem::path folder = options_.store->files.ExperimentFolder(uid_);
   std::map<std::string, std::string> files;
   for (auto& [name, text] : parts_.rule->Tables()) files["artifacts/" + name] = std::move(text);
-  if (!episodes_.generations().empty())
-    files[kEpisodesFile] = SealedEpisodes(episodes_);
+  if (!episodes_.generations().empty()) files[kEpisodesFile] = SealedEpisodes(episodes_);
   for (const auto& [name, bytes] : files) {
     MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "artifacts"));
     MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, bytes));

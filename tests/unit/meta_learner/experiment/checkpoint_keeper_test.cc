@@ -69,13 +69,14 @@ TEST_CASE("checkpoints: a damaged row is written again, and a whole file of anot
   CHECK(fixture.Rows() == std::vector<uint32_t>{1, 2, 3});
 
   const auto folder = fixture.store->files.CheckpointFolder(fixture.experiment.uid());
-  REQUIRE(WriteCheckpoint(folder, {.experiment_uid = fixture.experiment.uid(),
-                                   .outer_step = 4,
-                                   .spec_hash = "another"})
+  REQUIRE(WriteCheckpoint(
+              folder,
+              {.experiment_uid = fixture.experiment.uid(), .outer_step = 4, .spec_hash = "another"})
               .ok());
   const auto refused = keeper.FindNewest();
   CHECK(absl::IsDataLoss(refused.status()));
-  CHECK(testing::Contains(refused.status(), "has the hash another, and that of the experiment spec"));
+  CHECK(
+      testing::Contains(refused.status(), "has the hash another, and that of the experiment spec"));
   CHECK(fixture.Files() == std::vector<uint32_t>{1, 2, 3, 4});
 }
 
