@@ -103,7 +103,7 @@ class WebTest(browser.BrowserTest):
             page.get_by_role("button", name="Compute").click()
             report = page.frame_locator("iframe")
             page.expect(report.get_by_text("2 runs of 1 method").first).to_be_visible()
-            page.expect(report.get_by_text("Interquartile mean").first).to_be_visible()
+            page.expect(report.get_by_text("at the end of a lifetime").first).to_be_visible()
 
     def test_pause_resume_clone_cancel(self):
         client, address = self.start_long()

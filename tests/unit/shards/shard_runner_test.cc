@@ -88,6 +88,45 @@ TEST_CASE("shard runner: segments in order, then the deterministic episodes, and
   CHECK(Bytes(RunIt(other).segments) != Bytes(outcome.segments));
 }
 
+// Agents whose iterations take two seconds for signals and five for updates, they say.
+class SaysItsSeconds : public InnerLoop {
+ public:
+  explicit SaysItsSeconds(const InnerLoopContext& context) : context_(context) {}
+  void Begin() override {}
+  absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport* report) override {
+    report->signal_seconds += 2;
+    report->update_seconds += 5;
+    return collect(Policies());
+  }
+  std::vector<v1::PolicyWeights> Policies() const override {
+    const AgentShape shape = ShapeOfAgents(*context_.shard);
+    return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
+  }
+  void State(StateFields*) override {}
+
+ private:
+  const InnerLoopContext context_;
+};
+const RegisterInnerLoop kSaysItsSeconds({
+    .name = "says_its_seconds",
+    .summary = "Seconds that are known, for tests",
+    .options = {},
+    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
+      return std::make_unique<SaysItsSeconds>(context);
+    },
+    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
+});
+
+TEST_CASE("shard runner: seconds of signals and of updates are each their own", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("says_its_seconds");
+  const Outcome outcome = RunIt(shard);
+  INFO(outcome.report.status());
+  REQUIRE(outcome.report.ok());
+  CHECK(outcome.report->seconds.signal() == 3 * 2);
+  CHECK(outcome.report->seconds.update() == 3 * 5);
+}
+
 // Agents that never learn, and collect twice in each iteration.
 class CollectsTwice : public InnerLoop {
  public:
