@@ -25,11 +25,12 @@ std::string Sealed(std::string_view contents) {
 }
 
 bool IsSealed(std::string_view file) {
-  return file.starts_with('#');
+  // No file that earlier versions wrote begins like this, and no single byte hides the line.
+  return file.starts_with(kSealMark[0]) ||
+         (!file.empty() && file.substr(1).starts_with(kSealMark.substr(1)));
 }
 
 absl::StatusOr<std::string> Unsealed(std::string_view file, const std::filesystem::path& path) {
-  // No file that earlier versions wrote begins with this character.
   if (!IsSealed(file)) return std::string(file);
   constexpr size_t kLineBytes = kSealMark.size() + kSealDigits + 1;
   const std::string_view contents = file.substr(std::min(file.size(), kLineBytes));

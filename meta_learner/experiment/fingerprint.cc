@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/printable.h"
 #include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
@@ -84,7 +85,7 @@ absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
     return Mismatch(
         absl::StrFormat("this began on arithmetic with the fingerprint %s, here it is %s; continue "
                         "it on that kind of machine and build, or else",
-                        *written, fingerprint),
+                        Printable(*written), fingerprint),
         anew);
   }
   if (!ByKernelsAlone(spec)) {

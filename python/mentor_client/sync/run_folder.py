@@ -184,7 +184,7 @@ def _unsealed(path: pathlib.Path) -> str:
     """The first line has the SHA-256 of the others (common/sealed.h), but for earlier versions."""
     data = path.read_bytes()
     line, _, contents = data.partition(b"\n")
-    if not line.startswith(b"#"):
+    if not line.startswith(b"#") and not line[1:].startswith(b" sha256 "):
         return data.decode("utf-8")
     if line != b"# sha256 " + hashlib.sha256(contents).hexdigest().encode():
         raise MentorError(

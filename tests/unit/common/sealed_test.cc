@@ -21,7 +21,6 @@ TEST_CASE("sealed: cut or changed anywhere, it is damaged and named", "[unit]") 
   const std::string whole = Sealed("a: 1\nb: 2\n");
   const auto check = [](const std::string& damaged) {
     const auto found = Unsealed(damaged, "folder/file");
-    if (!IsSealed(damaged)) return;  // As an earlier version's: its form is checked by the reader.
     CHECK(absl::IsDataLoss(found.status()));
     CHECK(found.status().message().find("folder/file is damaged") != absl::string_view::npos);
   };
@@ -31,7 +30,7 @@ TEST_CASE("sealed: cut or changed anywhere, it is damaged and named", "[unit]") 
       changed[at] ^= static_cast<char>(1 << bit);
       check(changed);
     }
-    check(whole.substr(0, at));
+    if (at > 0) check(whole.substr(0, at));
   }
   check(whole + "c");
 }
