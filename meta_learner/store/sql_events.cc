@@ -90,8 +90,7 @@ absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::stri
     snapshot.last.clear();
     return snapshot;
   }
-  auto row =
-      database_->reader->Query(sql::SelectExperiments("WHERE id > ? ORDER BY id LIMIT ?"));
+  auto row = database_->reader->Query(sql::SelectExperiments("WHERE id > ? ORDER BY id LIMIT ?"));
   row.Bind(first).Bind(int64_t{kPieceRows});
   for (int rows = 0; rows < kPieceRows; ++rows) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
