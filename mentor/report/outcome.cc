@@ -218,6 +218,8 @@ std::optional<OuterCurve> OuterCurveOf(const ReportData& data) {
                    .window = quarter,
                    .first = PartMean(curve.values, 0, quarter),
                    .last = PartMean(curve.values, count - quarter, quarter)};
+  if (const uint32_t before = UpdatesBefore(data.training); before > 0)
+    absl::StrAppendFormat(&found.unit, " since update %d", before);
   const double change = found.last - found.first;
   found.change = {change, change - 2 * error, change + 2 * error};
   found.movement = MovementOf(

@@ -18,7 +18,7 @@ namespace mentor::report {
 // How the agents of meta-training changed from its first quarter to its last one.
 struct OuterCurve {
   std::string quantity;  // "success after 2 updates"
-  std::string unit;      // "outer updates" or "generations"
+  std::string unit;      // "outer updates", "outer updates since update 20", "generations"
   size_t window = 0;     // Their number in each of the two quarters.
   double first = 0, last = 0;
   // 95 %, from the noise between neighbouring updates, which a trend does not widen.

@@ -139,7 +139,7 @@ class NewTest(ClusterTest):
         said = self.follow_readme(folder)
         self.assert_learned(folder)
         # The next command has the simulator; without it nobody could ever simulate.
-        self.assertRegex(said["mentor run"], "Next +mentor evaluate .* --simulator 'gym=python3 ")
+        self.assertRegex(said["mentor run"], "Next +mentor .* --simulator 'gym=python3 ")
         wanted = "--simulator gym=COMMAND: is missing"
         for command in (
             ("evaluate", folder / "run", "--seeds", "7", "--name", "other"),
