@@ -115,9 +115,7 @@ void UnitDispatcher::DropRoom(Experiment* experiment, ActorId id) {
 void UnitDispatcher::SetRoom(const std::string& name, Experiment* experiment, ActorId id,
                              const Actor& actor) {
   DropRoom(experiment, id);
-  if (actor.leaving || actor.refused || actor.silent || KeptAway(actor) ||
-      suspects_.contains(NameOf(id, actor)))
-    return;
+  if (actor.leaving || actor.refused || actor.silent || KeptAway(actor)) return;
   // The actor's room also depends on what it has earned: an actor that offers much and has done
   // nothing does not come first. Each experiment has separate room, so units of others do not shut
   // it out.
@@ -384,7 +382,9 @@ std::optional<ActorId> UnitDispatcher::Choose(const Entry& entry, bool proven) c
   std::optional<ActorId> second;
   for (auto room = rooms.rbegin(); room != rooms.rend(); ++room) {
     const Actor& actor = actors_.at(room->second);
-    if (entry.holders.contains(room->second) || !Offers(actor, entry.env_host)) continue;
+    if (entry.holders.contains(room->second) || !Offers(actor, entry.env_host) ||
+        suspects_.contains(NameOf(room->second, actor)))
+      continue;
     if (!anyone && entry.failed_at.Has(actor.info.uid)) continue;
     if (!proven || actor.standing.good()) return room->second;
     if (!second) second = room->second;
