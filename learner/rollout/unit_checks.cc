@@ -73,7 +73,6 @@ UnitDispatcher::Check& UnitDispatcher::BeginCheck(const UnitKey& key,
   check.entry.is_check = true;
   check.barred.insert(first.actor);
   check.answers.push_back(std::move(first));
-  CountReady(check.entry, 1);
   return check;
 }
 
@@ -81,7 +80,7 @@ void UnitDispatcher::EndCheck(const UnitKey& key) {
   const auto found = checks_.find(key);
   if (found == checks_.end()) return;
   Check& check = found->second;
-  if (std::exchange(check.entry.ready, false)) CountReady(check.entry, -1);
+  check.entry.ready = false;
   check.entry.done = true;
   SetOut(key, &check.entry);
   Dispute(&check, false);
@@ -153,7 +152,7 @@ std::optional<ActorId> UnitDispatcher::ChooseAuditor(const Check& check) const {
   for (auto room = rooms.rbegin(); room != rooms.rend(); ++room) {
     const ActorId id = room->second;
     const Actor& actor = actors_.at(id);
-    // Who is in one dispute may decide another: the results are compared.
+    // A suspect of one dispute may decide another: the results are compared.
     if (!check.disputed && suspects_.contains(NameOf(id, actor))) continue;
     if (!check.entry.holders.contains(id) && !actor.held.contains(ToKey(check.entry.unit->id())) &&
         MayCheck(check, id, actor, elsewhere))
@@ -175,7 +174,7 @@ void UnitDispatcher::AssignChecks(std::vector<Assignment>* assignments) {
     const v1::WorkShare& share = check.entry.unit->share();
     if (!experiments_.contains(share.experiment())) ExperimentOf(share);
     if (const auto auditor = ChooseAuditor(check)) {
-      if (std::exchange(check.entry.ready, false)) CountReady(check.entry, -1);
+      check.entry.ready = false;
       Give(key, &check.entry, *auditor, assignments);
     } else if (check.disputed && check.entry.holders.empty() &&
                !CanBeChecked(check, /*elsewhere=*/false)) {

@@ -82,6 +82,7 @@ absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
     if (!shard.entries.emplace(key, std::move(entry)).second) {
       return absl::InvalidArgumentError(ToString(key) + " is there twice");
     }
+    EndCheck(key);  // A unit of this name was done before, for another run.
     shard.queue.push_back(key);
   }
   shard.missing = shard.queue.size();
@@ -321,8 +322,9 @@ bool UnitDispatcher::Requeue(const UnitKey& key) {
   if (entry == nullptr || entry->ready || entry->done) return false;
   entry->ready = true;
   SetOut(key, entry);
+  if (entry->is_check) return true;
   CountReady(*entry, 1);
-  if (!entry->is_check) shards_.at(key.shard).queue.push_front(key);
+  shards_.at(key.shard).queue.push_front(key);
   return true;
 }
 

@@ -80,7 +80,7 @@ class UnitDispatcher {
     double lost_factor = 16;
     // A unit fails its shard when it has failed at errors_max actors in good standing, or when it
     // is given up and every actor has tried.
-    TriedAt::Options retries = {.span = std::chrono::seconds(10)};
+    TriedAt::Options retries = {.span = std::chrono::seconds(8)};
     // Limit of an actor's credit.
     uint32_t credit_max = kCreditMax;
     // One unit in check_every, chosen by chance, is computed again by another actor, and the hashes
@@ -88,7 +88,7 @@ class UnitDispatcher {
     uint32_t check_every = 1000;
     // Limits of the wait after the last few units of an experiment all failed.
     std::chrono::nanoseconds hold_min = std::chrono::milliseconds(100);
-    std::chrono::nanoseconds hold_max = std::chrono::seconds(5);
+    std::chrono::nanoseconds hold_max = std::chrono::seconds(2);
     // How actors are trusted.
     Standing::Options standing = {};
     // Monotonic time.
@@ -150,7 +150,7 @@ class UnitDispatcher {
   bool HasOpenChecks(uint64_t shard) const;
   // Forgets checks of the shard that nobody has begun.
   void EndChecks(uint64_t shard);
-  bool HasChecks() const { return !checks_.empty(); }
+  size_t num_checks() const { return checks_.size(); }
   // Grows with each check that ends.
   uint64_t checks_ended() const { return checks_ended_; }
 

@@ -226,7 +226,7 @@ Verdict ShardBoard::JudgeLocked(const LearnerFacts& learner, const Job& job,
     shard.may_repeat = !AnyReachesLocked(job, Obstacle::kAnswered, now);
     verdict = Judge(learner, shard, now);
   }
-  // Who is in one dispute may decide another: the results are compared.
+  // A suspect of one dispute may decide another: the results are compared.
   if (verdict.obstacle > Obstacle::kQuarantine && !job.audit.disputed() &&
       suspects_.contains(learner.info.name))
     verdict.obstacle = Obstacle::kQuarantine;

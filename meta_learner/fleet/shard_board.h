@@ -91,8 +91,8 @@ class ShardBoard {
     int losses_suspected = 2, losses_max = 8, returns_max = 32;
     Standing::Options standing = {};
     // About one shard in check_every, chosen by chance, is computed again by another learner before
-    // its results are used; more of a learner's first ones, and one of each experiment (see
-    // SetStage). 0: never.
+    // its results are used. A learner's first shards are chosen more often, and so is one of each
+    // experiment (see SetStage). 0: never.
     uint32_t check_every = 1000;
     // Shards that take longer than this do not free their slots soon. Then an experiment that holds
     // fewer shards than the learner has slots may get a place beyond the slots, if memory allows

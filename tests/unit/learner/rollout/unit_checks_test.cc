@@ -238,9 +238,9 @@ TEST_CASE("checks: each experiment has some, and later ones follow the sample", 
     d.RemoveActor(ActorId{2});
     d.EndChecks(1);
     run(2, 90);
-    CHECK(d.counts().ready >= 5);   // One of 1, of 2-3, of 4-7, ... of 32-63.
-    CHECK(d.counts().ready <= 20);  // The spans of the actor come on top.
-    late += static_cast<int>(d.counts().ready);
+    CHECK(d.num_checks() >= 5);   // One of 1, of 2-3, of 4-7, ... of 32-63.
+    CHECK(d.num_checks() <= 20);  // The spans of the actor come on top.
+    late += static_cast<int>(d.num_checks());
   }
   INFO(late);
   CHECK(late > 5 * kTrials);
