@@ -1,5 +1,7 @@
 #include "common/secret_choice.h"
 
+#include <algorithm>
+
 #include <sys/random.h>
 
 #include "common/check.h"
@@ -19,6 +21,17 @@ uint64_t SecretBelow(uint64_t limit) {
 
 bool SecretOneIn(uint32_t every) {
   return every > 0 && SecretBelow(every) == 0;
+}
+
+bool SecretSpans::Next(uint32_t every) {
+  const uint64_t number = number_++;
+  if (number >= every) return false;
+  if (number == end_) {
+    const uint64_t span = std::max<uint64_t>(1, number);
+    end_ = number + span;
+    chosen_ = number + SecretBelow(span);
+  }
+  return number == chosen_;
 }
 
 }  // namespace mentor

@@ -36,13 +36,6 @@ void Standing::Quarantine(std::chrono::nanoseconds now) {
   quarantine_ = std::min(2 * quarantine_, options_.quarantine_max);
 }
 
-void Standing::Pardon() {
-  if (banned()) return;
-  strikes_ = 0;
-  quarantine_ = options_.quarantine_min;
-  until_.reset();
-}
-
 void Standing::Ban() {
   strikes_ = std::max(strikes_, options_.strikes_max);
   window_ = 1;

@@ -32,8 +32,6 @@ class Standing {
   void Delivered();
   // Begins a quarantine now, whatever the peer did before.
   void Quarantine(std::chrono::nanoseconds now);
-  // Ends a quarantine that the peer did not deserve.
-  void Pardon();
   // Begins a quarantine without end, for a peer whose numbers are known to be wrong.
   void Ban();
   // Records a strike. Returns true if it begins a quarantine.

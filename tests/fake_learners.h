@@ -1,6 +1,7 @@
 // Learners of a ShardBoard without network, scripted by the test, and calls of its Run.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
@@ -94,9 +95,10 @@ class FakeLearner {
     if (!right_hash) done.set_segments_hash(std::string(32, 'x'));
     return board_->OnDone(id, done);
   }
-  // Answers the shards that it has not answered yet; returns their number.
-  size_t AnswerAll(double reward) {
+  // Answers the shards that it has not answered yet, from this one on; returns their number.
+  size_t AnswerAll(double reward, size_t from = 0) {
     size_t answered = 0;
+    answered_ = std::max(answered_, from);
     for (; answered_ < num_shards(); ++answered_, ++answered)
       REQUIRE(Answer(WaitForShard(answered_), reward).ok());
     return answered;

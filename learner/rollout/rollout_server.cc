@@ -789,7 +789,7 @@ void RolloutServer::TellOfChecks() {
     const MutexLock lock(mutex_);
     const uint64_t ended = dispatcher_.checks_ended();
     // Without an actor that can make them, open checks hold nothing up.
-    if (std::exchange(checks_told_, ended) != ended || dispatcher_.HasChecks())
+    if (std::exchange(checks_told_, ended) != ended || dispatcher_.num_checks() > 0)
       changed_.NotifyAll();
     if (!dispatcher_.HasFoundOut()) return;
   }
@@ -897,6 +897,7 @@ absl::Status RolloutServer::AwaitChecks(uint64_t shard, const std::atomic<bool>&
          dispatcher_.HasOpenChecks(shard)) {
     changed_.Wait(lock);
   }
+  SetGauges();
   const std::string why = dispatcher_.TaintOf(shard);
   absl::Status status;
   if (stopping_) {

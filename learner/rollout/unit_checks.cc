@@ -39,31 +39,19 @@ std::string UnitDispatcher::NameOf(ActorId id, const Actor& actor) {
   return actor.info.uid.empty() ? absl::StrCat("#", static_cast<uint64_t>(id)) : actor.info.uid;
 }
 
-// Beside the sample, one unit of each span is checked. Spans double (1, 1, 2, 4, ...) up to
-// check_every. So each experiment has a check, however small it is, and no actor can wait until the
-// first one is over.
-bool UnitDispatcher::IsChosen(Experiment* experiment) const {
-  const uint64_t every = options_.check_every;
-  if (every == 0) return false;
-  const uint64_t number = experiment->used++;
-  if (number == experiment->span_end && number < every) {
-    const uint64_t span = std::max<uint64_t>(1, number);
-    experiment->span_end = number + span;
-    experiment->checked = number + SecretBelow(span);
-  }
-  return SecretOneIn(options_.check_every) ||
-         (number == experiment->checked && number < experiment->span_end);
-}
-
 void UnitDispatcher::CountUse(const UnitKey& key, ActorId id, const Entry& entry,
                               const std::string& hash) {
   if (tainted_.contains(key.shard)) return;  // It is about to begin again.
-  const Actor& actor = actors_.at(id);
+  Actor& actor = actors_.at(id);
   Answer answer{.actor = NameOf(id, actor), .host = actor.info.host, .hash = hash};
   users_[key.shard].insert(answer.actor);
   KeepNewest(&users_);
   Remember(key, answer);
-  if (IsChosen(&experiments_.at(entry.unit->share().experiment())))
+  // So each experiment and each actor has a check, however few its units are.
+  Experiment& experiment = experiments_.at(entry.unit->share().experiment());
+  const bool early = experiment.spans.Next(options_.check_every),
+             new_here = actor.spans.Next(options_.check_every);
+  if (early || new_here || SecretOneIn(options_.check_every))
     BeginCheck(key, entry.unit, std::move(answer));
 }
 
@@ -85,7 +73,6 @@ UnitDispatcher::Check& UnitDispatcher::BeginCheck(const UnitKey& key,
   check.entry.is_check = true;
   check.barred.insert(first.actor);
   check.answers.push_back(std::move(first));
-  CountReady(check.entry, 1);
   return check;
 }
 
@@ -93,7 +80,7 @@ void UnitDispatcher::EndCheck(const UnitKey& key) {
   const auto found = checks_.find(key);
   if (found == checks_.end()) return;
   Check& check = found->second;
-  if (std::exchange(check.entry.ready, false)) CountReady(check.entry, -1);
+  check.entry.ready = false;
   check.entry.done = true;
   SetOut(key, &check.entry);
   Dispute(&check, false);
@@ -143,8 +130,8 @@ bool UnitDispatcher::MayCheck(const Check& check, ActorId id, const Actor& actor
                               bool elsewhere) const {
   const std::string name = NameOf(id, actor);
   if (actor.leaving || actor.refused || actor.silent || KeptAway(actor) ||
-      suspects_.contains(name) || check.barred.contains(name) ||
-      !Offers(actor, check.entry.env_host) || (actor.credit == 0 && actor.held.empty()))
+      check.barred.contains(name) || !Offers(actor, check.entry.env_host) ||
+      (actor.credit == 0 && actor.held.empty()))
     return false;
   return !elsewhere ||
          std::none_of(check.answers.begin(), check.answers.end(),
@@ -165,6 +152,8 @@ std::optional<ActorId> UnitDispatcher::ChooseAuditor(const Check& check) const {
   for (auto room = rooms.rbegin(); room != rooms.rend(); ++room) {
     const ActorId id = room->second;
     const Actor& actor = actors_.at(id);
+    // A suspect of one dispute may decide another: the results are compared.
+    if (!check.disputed && suspects_.contains(NameOf(id, actor))) continue;
     if (!check.entry.holders.contains(id) && !actor.held.contains(ToKey(check.entry.unit->id())) &&
         MayCheck(check, id, actor, elsewhere))
       return id;
@@ -185,7 +174,7 @@ void UnitDispatcher::AssignChecks(std::vector<Assignment>* assignments) {
     const v1::WorkShare& share = check.entry.unit->share();
     if (!experiments_.contains(share.experiment())) ExperimentOf(share);
     if (const auto auditor = ChooseAuditor(check)) {
-      if (std::exchange(check.entry.ready, false)) CountReady(check.entry, -1);
+      check.entry.ready = false;
       Give(key, &check.entry, *auditor, assignments);
     } else if (check.disputed && check.entry.holders.empty() &&
                !CanBeChecked(check, /*elsewhere=*/false)) {
@@ -265,7 +254,6 @@ void UnitDispatcher::Dispute(Check* check, bool disputed) {
   // One more actor may have joined a dispute.
   const auto count = [&](const std::string& name, int change) {
     if ((suspects_[name] += change) == 0) suspects_.erase(name);
-    RefreshNamed(name);
   };
   if (disputed) {
     for (const std::string& name : names) {
@@ -277,12 +265,6 @@ void UnitDispatcher::Dispute(Check* check, bool disputed) {
   check->disputed = disputed;
 }
 
-void UnitDispatcher::RefreshNamed(const std::string& name) {
-  for (auto& [id, actor] : actors_) {
-    if (NameOf(id, actor) == name) Refresh(id, &actor);
-  }
-}
-
 void UnitDispatcher::FindOut(const std::set<std::string>& names, bool decided,
                              const std::string& why) {
   std::set<std::string> gone = names;
@@ -291,21 +273,13 @@ void UnitDispatcher::FindOut(const std::set<std::string>& names, bool decided,
     if (!names.contains(name)) continue;
     gone.erase(name);
     actor.doubted = options_.now();
-    if (decided) {
-      actor.standing.Ban();
-    } else {
-      actor.standing.Quarantine(options_.now());
-    }
+    decided ? actor.standing.Ban() : actor.standing.Quarantine(options_.now());
     ++quarantines_;
     Refresh(id, &actor);
   }
   for (const std::string& name : gone) {
     Standing standing = departed_.Returned(name, options_.standing);
-    if (decided) {
-      standing.Ban();
-    } else {
-      standing.Quarantine(options_.now());
-    }
+    decided ? standing.Ban() : standing.Quarantine(options_.now());
     departed_.Left(name, standing);
   }
   FoundOut& found = found_out_.emplace_back(FoundOut{.why = why, .shards = {}});

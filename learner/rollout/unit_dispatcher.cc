@@ -83,6 +83,7 @@ absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
     if (!shard.entries.emplace(key, std::move(entry)).second) {
       return absl::InvalidArgumentError(ToString(key) + " is there twice");
     }
+    EndCheck(key);  // A unit of this name was done before, for another run.
     shard.queue.push_back(key);
   }
   shard.missing = shard.queue.size();
@@ -116,9 +117,7 @@ void UnitDispatcher::DropRoom(Experiment* experiment, ActorId id) {
 void UnitDispatcher::SetRoom(const std::string& name, Experiment* experiment, ActorId id,
                              const Actor& actor) {
   DropRoom(experiment, id);
-  if (actor.leaving || actor.refused || actor.silent || KeptAway(actor) ||
-      suspects_.contains(NameOf(id, actor)))
-    return;
+  if (actor.leaving || actor.refused || actor.silent || KeptAway(actor)) return;
   // The actor's room also depends on what it has earned: an actor that offers much and has done
   // nothing does not come first. Each experiment has separate room, so units of others do not shut
   // it out.
@@ -324,8 +323,9 @@ bool UnitDispatcher::Requeue(const UnitKey& key) {
   if (entry == nullptr || entry->ready || entry->done) return false;
   entry->ready = true;
   SetOut(key, entry);
+  if (entry->is_check) return true;
   CountReady(*entry, 1);
-  if (!entry->is_check) shards_.at(key.shard).queue.push_front(key);
+  shards_.at(key.shard).queue.push_front(key);
   return true;
 }
 
@@ -385,7 +385,9 @@ std::optional<ActorId> UnitDispatcher::Choose(const Entry& entry, bool proven) c
   std::optional<ActorId> second;
   for (auto room = rooms.rbegin(); room != rooms.rend(); ++room) {
     const Actor& actor = actors_.at(room->second);
-    if (entry.holders.contains(room->second) || !Offers(actor, entry.env_host)) continue;
+    if (entry.holders.contains(room->second) || !Offers(actor, entry.env_host) ||
+        suspects_.contains(NameOf(room->second, actor)))
+      continue;
     if (!anyone && entry.failed_at.Has(actor.info.uid)) continue;
     if (!proven || actor.standing.good()) return room->second;
     if (!second) second = room->second;

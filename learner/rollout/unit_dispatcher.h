@@ -35,6 +35,7 @@
 
 #include "common/fair_queue.h"
 #include "common/protocol.h"
+#include "common/secret_choice.h"
 #include "common/standing.h"
 #include "mentor/v1/rollout_service.pb.h"
 
@@ -79,15 +80,15 @@ class UnitDispatcher {
     double lost_factor = 16;
     // A unit fails its shard when it has failed at errors_max actors in good standing, or when it
     // is given up and every actor has tried.
-    TriedAt::Options retries = {.span = std::chrono::seconds(10)};
+    TriedAt::Options retries = {.span = std::chrono::seconds(8)};
     // Limit of an actor's credit.
     uint32_t credit_max = kCreditMax;
     // One unit in check_every, chosen by chance, is computed again by another actor, and the hashes
-    // are compared; of an experiment's first units more than that. 0: never.
+    // are compared; more of the first units of an experiment or actor. 0: never.
     uint32_t check_every = 1000;
     // Limits of the wait after the last few units of an experiment all failed.
     std::chrono::nanoseconds hold_min = std::chrono::milliseconds(100);
-    std::chrono::nanoseconds hold_max = std::chrono::seconds(5);
+    std::chrono::nanoseconds hold_max = std::chrono::seconds(2);
     // How actors are trusted.
     Standing::Options standing = {};
     // Monotonic time.
@@ -149,7 +150,7 @@ class UnitDispatcher {
   bool HasOpenChecks(uint64_t shard) const;
   // Forgets checks of the shard that nobody has begun.
   void EndChecks(uint64_t shard);
-  bool HasChecks() const { return !checks_.empty(); }
+  size_t num_checks() const { return checks_.size(); }
   // Grows with each check that ends.
   uint64_t checks_ended() const { return checks_ended_; }
 
@@ -268,6 +269,7 @@ class UnitDispatcher {
     std::chrono::nanoseconds spoke{-1};  // Time of its last result.
     // When its results were last doubted. Units that it had then prove nothing.
     std::chrono::nanoseconds doubted{-1};
+    SecretSpans spans = {};  // Chooses among its used units.
     std::map<UnitKey, Holding> held = {};
     // Units about which it was silent; their late results break no rule. Only the newest.
     std::map<UnitKey, Holding> lost = {};
@@ -286,8 +288,7 @@ class UnitDispatcher {
     bool succeeded = false;
     // Actors in good standing where it failed, while nothing has succeeded.
     std::set<std::string> failed_at = {};
-    // Used units so far; the end of the span that they are in, and the unit of it to check.
-    uint64_t used = 0, span_end = 0, checked = 0;
+    SecretSpans spans = {};  // Chooses among its used units.
   };
   class Line;
 
@@ -332,7 +333,6 @@ class UnitDispatcher {
 
   // Checks. The name of an actor: its uid, so that all its streams are one.
   static std::string NameOf(ActorId id, const Actor& actor);
-  bool IsChosen(Experiment* experiment) const;
   // Records a used result, and begins a check if chance says so.
   void CountUse(const UnitKey& key, ActorId id, const Entry& entry, const std::string& hash);
   Check& BeginCheck(const UnitKey& key, std::shared_ptr<const v1::Unit> unit, Answer first);
@@ -349,7 +349,6 @@ class UnitDispatcher {
                   const v1::Result& result);
   // Sets whether those who answered wait for the decision without work.
   void Dispute(Check* check, bool disputed);
-  void RefreshNamed(const std::string& name);
   // Nothing that these actors computed may be used. decided: they are known to be wrong.
   void FindOut(const std::set<std::string>& names, bool decided, const std::string& why);
   // Median turnaround of units of this kind; nothing before the first.

@@ -226,6 +226,10 @@ Verdict ShardBoard::JudgeLocked(const LearnerFacts& learner, const Job& job,
     shard.may_repeat = !AnyReachesLocked(job, Obstacle::kAnswered, now);
     verdict = Judge(learner, shard, now);
   }
+  // A suspect of one dispute may decide another: the results are compared.
+  if (verdict.obstacle > Obstacle::kQuarantine && !job.audit.disputed() &&
+      suspects_.contains(learner.info.name))
+    verdict.obstacle = Obstacle::kQuarantine;
   // A host that computes wrongly would confirm its own results.
   if (verdict.obstacle > Obstacle::kAnswered && job.audit.HasHost(learner.info.host) &&
       CanBeAuditedElsewhereLocked(job, now))

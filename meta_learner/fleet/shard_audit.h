@@ -45,11 +45,11 @@ class ShardAudit {
     return std::any_of(answers_.begin(), answers_.end(),
                        [&](const Answer& answer) { return answer.hash == hash; });
   }
-  // Names of the learners whose answers have this hash, or another one.
-  std::set<std::string> With(const std::string& hash, bool same) const {
+  // Names of the learners whose answers have another hash.
+  std::set<std::string> OthersThan(const std::string& hash) const {
     std::set<std::string> names;
     for (const Answer& answer : answers_) {
-      if ((answer.hash == hash) == same) names.insert(answer.learner);
+      if (answer.hash != hash) names.insert(answer.learner);
     }
     return names;
   }

@@ -252,7 +252,8 @@ std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners()
     states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
                   .env_steps_per_second = learner.env_steps_per_second,
                   .draining = learner.draining,
-                  .quarantined = learner.standing.InQuarantine(NowNs()),
+                  .quarantined = learner.standing.InQuarantine(NowNs()) ||
+                                 suspects_.contains(learner.info.name),
                   .strikes = static_cast<uint32_t>(learner.standing.strikes()),
                   .memory_needed = learner::kLearnerProcessBytes + held.bytes,
                   .device_memory_needed = held.device_bytes,

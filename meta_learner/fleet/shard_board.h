@@ -29,6 +29,7 @@
 #include "common/fair_queue.h"
 #include "common/hash.h"
 #include "common/mutex.h"
+#include "common/secret_choice.h"
 #include "common/standing.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
@@ -90,7 +91,8 @@ class ShardBoard {
     int losses_suspected = 2, losses_max = 8, returns_max = 32;
     Standing::Options standing = {};
     // About one shard in check_every, chosen by chance, is computed again by another learner before
-    // its results are used, and one of each experiment (see SetStage). 0: never.
+    // its results are used. A learner's first shards are chosen more often, and so is one of each
+    // experiment (see SetStage). 0: never.
     uint32_t check_every = 1000;
     // Shards that take longer than this do not free their slots soon. Then an experiment that holds
     // fewer shards than the learner has slots may get a place beyond the slots, if memory allows
@@ -304,6 +306,7 @@ class ShardBoard {
     Standing standing;
     // When its results were last doubted. Shards that it had then prove nothing.
     std::chrono::nanoseconds doubted{-1};
+    SecretSpans spans = {};  // Chooses among its results.
     // Steps since the last computation of the rate, and the time of that.
     uint64_t new_steps = 0;
     std::chrono::steady_clock::time_point rate_since = {};
@@ -369,14 +372,17 @@ class ShardBoard {
 
   // Audits (shard_checks.cc).
   void ChooseAuditsLocked(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsChosenLocked(const Job& job, Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool CanBeAuditedElsewhereLocked(const Job& job, std::chrono::nanoseconds now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // AuditLocked returns true if the result must not be used yet.
-  bool AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done)
+  bool AuditLocked(Job* job, Learner* from, const v1::ShardDone& done)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends audits that no learner can decide: a single result stands, and of several none does.
   void SettleAuditsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DivergedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountSuspectsLocked(const std::vector<std::string>& names, int change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Forgets the answers of the job's audit, if any.
   void EndAuditLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Nothing that these learners computed may be used. decided: they are known to be wrong.
@@ -448,6 +454,8 @@ class ShardBoard {
     bool audited = false;
   };
   std::map<std::string, Progressing> stages_ ABSL_GUARDED_BY(mutex_);
+  // Learners in disputes, with the number of them: they get other work once it is decided.
+  std::map<std::string, int> suspects_ ABSL_GUARDED_BY(mutex_);
   // The newest shards whose results were used, by number.
   struct Used {
     std::string experiment, uid, learner;

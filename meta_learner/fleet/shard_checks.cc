@@ -56,18 +56,15 @@ std::vector<ShardBoard::Warning> ShardBoard::TakeWarnings() {
   return changed;
 }
 
-// Beside the sample, one shard of an experiment is audited. Its call is drawn among the calls to
-// come, so no learner can wait until it is over.
+// Beside the sample, one shard of an experiment is audited in any case. Its call is drawn among the
+// calls to come, so no learner can wait until it is over.
 void ShardBoard::ChooseAuditsLocked(const Call& call) {
   const uint32_t every = options_.check_every;
   if (every == 0 || call.shards == 0) return;
-  bool any = false;
-  for (uint64_t id = call.first_shard; id < call.first_shard + call.shards; ++id)
-    any |= jobs_.at(id)->audited = SecretOneIn(every);
   const auto found = stages_.find(call.experiment);
   if (found == stages_.end()) return;
   Progressing& own = found->second;
-  if (own.audited || std::exchange(own.audited, any)) return;
+  if (own.audited) return;
   const Stage& stage = own.stage;
   const uint64_t calls = stage.total > stage.done ? stage.total - stage.done : 0;
   if (!own.calls_left) own.calls_left = SecretBelow(std::clamp<uint64_t>(calls, 1, every));
@@ -80,6 +77,17 @@ void ShardBoard::ChooseAuditsLocked(const Call& call) {
   own.audited = true;
 }
 
+// The choice is made when the first result is there. It includes early shards of each learner, so
+// one whose results are all wrong is found before an outer update uses any.
+bool ShardBoard::IsChosenLocked(const Job& job, Learner* learner) {
+  const uint32_t every = options_.check_every;
+  const auto at = stages_.find(job.shard->experiment());
+  const bool early = at != stages_.end() && learner->spans.Next(every);
+  if (!early && !SecretOneIn(every)) return false;
+  if (at != stages_.end()) at->second.audited = true;
+  return true;
+}
+
 bool ShardBoard::CanBeAuditedElsewhereLocked(const Job& job, std::chrono::nanoseconds now) const {
   const ShardFacts shard = FactsLocked(job);
   return std::any_of(learners_.begin(), learners_.end(),
@@ -90,18 +98,16 @@ bool ShardBoard::CanBeAuditedElsewhereLocked(const Job& job, std::chrono::nanose
                      });
 }
 
-bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done) {
+bool ShardBoard::AuditLocked(Job* job, Learner* from, const v1::ShardDone& done) {
+  const Learner& learner = *from;
+  if (!job->audited) job->audited = IsChosenLocked(*job, from);
   if (!job->audited) return false;
   const std::string hash = HashOfAnswer(done);
   if (job->audit.Agrees(hash)) {
     ++counts_.audited;
-    const std::set<std::string> right = job->audit.With(hash, /*same=*/true),
-                                wrong = job->audit.With(hash, /*same=*/false);
+    const std::set<std::string> wrong = job->audit.OthersThan(hash);
     EndAuditLocked(job);
     if (wrong.empty()) return false;
-    for (auto& [id, other] : learners_) {
-      if (right.contains(other.info.name)) other.standing.Pardon();
-    }
     const std::string why = Sentence(wrong) + " computed a shard wrongly, as two others agree";
     WarnLocked(*job, why);
     FindOutLocked(wrong, /*decided=*/true, why);
@@ -123,18 +129,21 @@ bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDo
 void ShardBoard::EndAuditLocked(Job* job) {
   if (job->audit.empty()) return;
   LetGoLocked(job->shard->experiment());
+  if (job->audit.disputed()) CountSuspectsLocked(job->audit.learners(), -1);
   job->audit = {};
+}
+
+void ShardBoard::CountSuspectsLocked(const std::vector<std::string>& names, int change) {
+  for (const std::string& name : names) {
+    if ((suspects_[name] += change) == 0) suspects_.erase(name);
+  }
 }
 
 void ShardBoard::DivergedLocked(Job* job) {
   ++counts_.divergences;
-  for (auto& [id, learner] : learners_) {
-    if (!job->audit.Has(learner.info.name)) continue;
-    learner.doubted = NowNs();
-    learner.standing.Quarantine(NowNs());
-    ++counts_.quarantines;
-    if (options_.on_strike) options_.on_strike(learner.info, kDiverged, /*quarantined=*/true);
-  }
+  const std::vector<std::string>& names = job->audit.learners();
+  if (names.size() == 2) CountSuspectsLocked(names, 1);
+  if (names.size() > 2) CountSuspectsLocked({names.back()}, 1);
   if (options_.on_divergence)
     options_.on_divergence(job->shard->experiment(), job->audit.learners());
 }
@@ -173,11 +182,14 @@ void ShardBoard::FindOutLocked(const std::set<std::string>& names, bool decided,
   for (auto& [id, learner] : learners_) {
     if (!names.contains(learner.info.name)) continue;
     gone.erase(learner.info.name);
-    if (decided) learner.standing.Ban();
+    learner.doubted = NowNs();
+    decided ? learner.standing.Ban() : learner.standing.Quarantine(NowNs());
+    ++counts_.quarantines;
+    if (options_.on_strike) options_.on_strike(learner.info, kDiverged, /*quarantined=*/true);
   }
   for (const std::string& name : gone) {
     Standing standing = departed_.Returned(name, options_.standing);
-    if (decided) standing.Ban();
+    decided ? standing.Ban() : standing.Quarantine(NowNs());
     departed_.Left(name, standing);
   }
   for (auto& [id, job] : jobs_) {
@@ -214,7 +226,9 @@ bool ShardBoard::TakeBackResultLocked(Job* job, const std::string& learner,
 }
 
 void ShardBoard::TakenBack(LearnerId id, const v1::ShardDone& done) {
-  const std::string why = done.error().substr(sizeof(learner::kTakenBack) - 1, kWhyBytesMax);
+  std::string why = done.error().substr(sizeof(learner::kTakenBack) - 1, kWhyBytesMax);
+  std::ranges::replace_if(
+      why, [](char c) { return c < ' ' || c > '~'; }, '?');
   const MutexLock lock(mutex_);
   Learner& learner = learners_.at(id);
   const auto found = jobs_.find(done.shard_id());

@@ -144,7 +144,7 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
     if (other_id != id && job->failed_at.errors() > 0 && job->failed_at.Has(other.info.name))
       StrikeLocked(&other, kFailed);
   }
-  if (!AuditLocked(job, learner, done)) {
+  if (!AuditLocked(job, &learner, done)) {
     job->done_by = learner.info.name;
     job->done_epoch = job->epoch;
     job->Finish();

@@ -30,6 +30,8 @@ constexpr auto kEmptyLogEvery = std::chrono::seconds(5);
 constexpr int kStoreDoublingsMax = 5;
 // The wait before a retry doubles each time, at most this many times.
 constexpr int kRetryDoublingsMax = 6;
+// Warnings of an experiment; more are only logged.
+constexpr int kWarningsMax = 20;
 
 int64_t NowNs() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -543,7 +545,7 @@ void Scheduler::KeepWarnings() {
           });
           if (same != all.end()) {
             *same = text;
-          } else {
+          } else if (all.size() < kWarningsMax) {
             now->add_warnings(text);
           }
           return absl::OkStatus();
