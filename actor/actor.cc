@@ -261,6 +261,11 @@ void Actor::Connect() {
   rpc::KeepOpen<v1::RolloutService, v1::WorkRequest, v1::WorkResponse>(
       &reconnector_,
       {.server = "learner",
+       .flag = "--learner",
+       .address =
+           [this] {
+             return options_.learners != nullptr ? options_.learners->address() : "this address";
+           },
        .channel =
            [this] {
              return options_.learners != nullptr ? options_.learners->channel()

@@ -135,6 +135,11 @@ std::shared_ptr<grpc::Channel> LearnerList::channel() {
   return channel_;
 }
 
+std::string LearnerList::address() {
+  const MutexLock lock(mutex_);
+  return choice_.current();
+}
+
 std::string LearnerList::Connected() {
   const MutexLock lock(mutex_);
   const std::string address = choice_.current();

@@ -161,6 +161,8 @@ void Learner::Connect() {
   rpc::KeepOpen<v1::ShardService, v1::RunRequest, v1::RunResponse>(
       &reconnector_,
       {.server = "meta-learner",
+       .flag = "--meta_learner",
+       .address = options_.meta_learner_address,
        .channel = options_.meta_learner,
        .on_ended = options_.on_meta_learner_ended,
        .refused_wait = kRefusedWait,

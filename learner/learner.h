@@ -42,6 +42,8 @@ class Learner {
     Device device = {};   // Where signal network and PPO run.
     int shard_slots = 2;  // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
+    std::function<std::string()> meta_learner_address =
+        {};  // The address of that channel; may be null.
     // Called with the status of an ended stream; the next stream may go elsewhere. May be null.
     std::function<void(const absl::Status&)> on_meta_learner_ended = {};
     RolloutServer* rollout = nullptr;  // Outlives the learner.
