@@ -117,6 +117,7 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
       MENTOR_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));
     }
     v1::Experiment row = sql::DetailsOf(submitted.experiment);
+    row.clear_warnings();
     row.set_uid(uid);
     row.set_name(ExperimentName(id));
     row.set_owner(submitted.owner);

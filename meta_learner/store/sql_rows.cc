@@ -72,6 +72,7 @@ v1::Experiment DetailsOf(const v1::Experiment& experiment) {
   details.set_pause_reason(experiment.pause_reason());
   details.set_source_checkpoint(experiment.source_checkpoint());
   if (experiment.has_error()) *details.mutable_error() = experiment.error();
+  *details.mutable_warnings() = experiment.warnings();
   return details;
 }
 

@@ -151,7 +151,8 @@ class View:
         self._state.set_text("Deleted" if self._gone else words.state(one))
         self._state.classes(replace=f"state {one.state}")
         why = one.error if one.state != "RUNNING" else None
-        self._wrong.set_text(f"{why.reason}: {why.message}" if why else "")
+        wrong = [f"{why.reason}: {why.message}"] if why else []
+        self._wrong.set_text("\n".join([*wrong, *one.proto.warnings]))
         facts = words.facts(one)
         for name, value in facts.items():
             if name not in self._facts:

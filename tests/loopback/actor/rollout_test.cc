@@ -79,6 +79,7 @@ TEST_CASE("rollout: units come back in order and equal to a direct run, whatever
                      count, metrics.get()));
     }
     CheckEqual(learner.rollout.RunUnits(units, kGoOn), want);
+    CHECK(learner.rollout.AwaitChecks(1, kGoOn).ok());
     CHECK(learner.rollout.StepsDone(1) > 0);
     CHECK(learner.Value("mentor_rollout_results_total{outcome=\"used\"}") ==
           static_cast<double>(units.size()));
