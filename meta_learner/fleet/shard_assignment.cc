@@ -194,7 +194,8 @@ LearnerFacts ShardBoard::FactsLocked(const Learner& learner, const std::string* 
   LearnerFacts facts{.info = learner.info,
                      .simulators = learner.simulators,
                      .standing = learner.standing,
-                     .draining = learner.draining};
+                     .draining = learner.draining,
+                     .actorless = learner.actorless};
   for (const uint64_t shard : learner.shards) {
     const Job& job = *jobs_.at(shard);
     facts.has_suspect |= IsSuspect(job);
@@ -230,9 +231,10 @@ Verdict ShardBoard::JudgeLocked(const LearnerFacts& learner, const Job& job,
   if (verdict.obstacle > Obstacle::kQuarantine && !job.audit.disputed() &&
       suspects_.contains(learner.info.name))
     verdict.obstacle = Obstacle::kQuarantine;
-  // A host that computes wrongly would confirm its own results.
-  if (verdict.obstacle > Obstacle::kAnswered && job.audit.HasHost(learner.info.host) &&
-      CanBeAuditedElsewhereLocked(job, now))
+  // A host that computes wrongly would confirm its own results, and audits do not wait for actors.
+  if (verdict.obstacle > Obstacle::kAnswered && !job.audit.empty() &&
+      (learner.actorless ||
+       (job.audit.HasHost(learner.info.host) && CanBeAuditedLocked(job, /*elsewhere=*/true))))
     verdict.obstacle = Obstacle::kAnswered;
   return verdict;
 }
@@ -331,7 +333,8 @@ void ShardBoard::MoveStalledLocked() {
   for (auto& entry : jobs_) {
     Job* const job = entry.second.get();
     if (!job->learner || job->done) continue;
-    const bool lacks_actors = LacksActorsLocked(job) && IsFreeElsewhereLocked(*job, true);
+    const bool lacks_actors =
+        LacksActorsLocked(job) && (!job->audit.empty() || IsFreeElsewhereLocked(*job, true));
     if (!lacks_actors && NowNs() - job->progressed < StallAfterLocked(*job)) continue;
     // A stalled audit is always taken back: the first result can stand.
     if (!lacks_actors && job->audit.empty() && !IsFreeElsewhereLocked(*job)) continue;

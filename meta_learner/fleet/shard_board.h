@@ -299,6 +299,11 @@ class ShardBoard {
     std::set<uint64_t> shards = {};
     uint64_t version = 0;  // Version of the meta-parameters that were sent last.
     uint32_t actors = 0;
+    bool actorless = false;  // It said that it has none.
+    void SetActors(uint32_t count) {
+      actors = count;
+      actorless = count == 0;
+    }
     std::set<std::string> simulators = {};  // Offered by its actors.
     bool draining = false;
     bool broken = false;   // It broke the protocol; its stream ends.
@@ -373,7 +378,8 @@ class ShardBoard {
   // Audits (shard_checks.cc).
   void ChooseAuditsLocked(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsChosenLocked(const Job& job, Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool CanBeAuditedElsewhereLocked(const Job& job, std::chrono::nanoseconds now) const
+  // True if a learner could audit the job. elsewhere: on a host that has not answered.
+  bool CanBeAuditedLocked(const Job& job, bool elsewhere) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // AuditLocked returns true if the result must not be used yet.
   bool AuditLocked(Job* job, Learner* from, const v1::ShardDone& done)

@@ -88,14 +88,15 @@ bool ShardBoard::IsChosenLocked(const Job& job, Learner* learner) {
   return true;
 }
 
-bool ShardBoard::CanBeAuditedElsewhereLocked(const Job& job, std::chrono::nanoseconds now) const {
+bool ShardBoard::CanBeAuditedLocked(const Job& job, bool elsewhere) const {
   const ShardFacts shard = FactsLocked(job);
-  return std::any_of(learners_.begin(), learners_.end(),
-                     [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                       return !job.audit.HasHost(entry.second.info.host) &&
-                              Judge(FactsLocked(entry.second), shard, now).obstacle >=
-                                  Obstacle::kSuspect;
-                     });
+  return std::any_of(
+      learners_.begin(), learners_.end(),
+      [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        const Learner& learner = entry.second;
+        return !learner.actorless && !(elsewhere && job.audit.HasHost(learner.info.host)) &&
+               Judge(FactsLocked(learner), shard, NowNs()).obstacle >= Obstacle::kSuspect;
+      });
 }
 
 bool ShardBoard::AuditLocked(Job* job, Learner* from, const v1::ShardDone& done) {
@@ -152,7 +153,7 @@ void ShardBoard::SettleAuditsLocked() {
   for (auto& entry : jobs_) {
     Job* const job = entry.second.get();
     if (job->done || job->learner || job->audit.empty()) continue;
-    if (AnyReachesLocked(*job, Obstacle::kSuspect, NowNs()) && job->losses < options_.losses_max)
+    if (CanBeAuditedLocked(*job, /*elsewhere=*/false) && job->losses < options_.losses_max)
       continue;
     if (job->audit.disputed()) {
       const std::set<std::string> names(job->audit.learners().begin(), job->audit.learners().end());

@@ -213,7 +213,7 @@ void ShardBoard::OnActors(LearnerId learner, uint32_t actors, std::set<std::stri
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
   // A learner with shards reports its actors with its progress, which also writes the history.
-  if (found->second.shards.empty()) found->second.actors = actors;
+  if (found->second.shards.empty()) found->second.SetActors(actors);
   if (found->second.simulators == simulators) return;
   found->second.simulators = std::move(simulators);
   AssignLocked();
@@ -223,7 +223,9 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   const MutexLock lock(mutex_);
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
-  if (std::exchange(found->second.actors, progress.actors()) != progress.actors()) {
+  const uint32_t before = found->second.actors;
+  found->second.SetActors(progress.actors());
+  if (before != progress.actors()) {
     TellLocked("", {.name = "actors_changed",
                     .sentence = "actors came or went",
                     .learner = found->second.info.name,

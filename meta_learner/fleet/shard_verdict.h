@@ -50,6 +50,7 @@ struct LearnerFacts {
   const std::set<std::string>& simulators;  // Offered by its actors (common/hosts.h).
   const Standing& standing;
   bool draining = false;             // It gets no more shards.
+  bool actorless = false;            // It said that no actor of it answers; ShardBoard judges this.
   bool has_suspect = false;          // It holds a shard that must be alone.
   learner::LearnerMemory held = {};  // Memory of its shards.
 };

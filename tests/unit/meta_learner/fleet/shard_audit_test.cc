@@ -2,6 +2,8 @@
 // that differ.
 #include "meta_learner/fleet/shard_audit.h"
 
+#include <absl/strings/str_cat.h>
+
 #include "shards/shard_done.h"
 #include "tests/fake_learners.h"
 #include "tests/metrics.h"
@@ -172,7 +174,7 @@ TEST_CASE("shard audit: a learner takes back shards that its actors spoilt", "[u
     v1::ShardDone done;
     done.set_shard_id(shard.shard_id());
     done.set_epoch(shard.epoch());
-    done.set_error(std::string(learner::kTakenBack) + "actor x lies");
+    done.set_error(absl::StrCat(learner::kTakenBack, "actor x lies"));
     return board.OnDone(learner.id, done);
   };
   Running run(&board, 2);
@@ -315,6 +317,33 @@ TEST_CASE("shard audit: a second opinion that does not come holds nothing up", "
     CHECK(RewardOf(results->at(0)) == 3);
   }
   CHECK(first.num_shards() == 1);
+}
+
+TEST_CASE("shard audit: a learner without an actor that answers audits nothing", "[unit]") {
+  BoardClock clock;
+  ShardBoard::Options options = clock.Options();
+  options.check_every = 1;
+  ShardBoard board(options);
+  FakeLearner first(&board, 1, "cpu bits", "first"), other(&board, 1, "cpu bits", "other");
+  SECTION("from the start") {
+    board.OnActors(other.id, 1);
+    board.OnActors(other.id, 0);
+    Running run(&board, 1);
+    CHECK(first.Answer(first.WaitForShard(0), 3).ok());
+    CHECK(run.Join().ok());
+    CHECK(other.num_shards() == 0);
+  }
+  SECTION("from some time on") {
+    Running run(&board, 1);
+    CHECK(first.Answer(first.WaitForShard(0), 3).ok());
+    const v1::Shard shard = other.WaitForShard(0);
+    other.Progress(shard, 0, /*actors=*/0);
+    board.Wake();
+    clock.Advance(std::chrono::seconds(5));
+    board.Wake();
+    CHECK(other.WasDropped(shard));
+    CHECK(run.Join().ok());
+  }
 }
 
 TEST_CASE("shard audit: answers hold the arithmetic until their call ends", "[unit]") {
