@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agents/policy_weights.h"
+#include "common/failed_step.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 #include "shards/segment_proto.h"
@@ -85,6 +86,45 @@ TEST_CASE("shard runner: segments in order, then the deterministic episodes, and
   v1::Shard other = shard;
   other.mutable_spec()->set_seed(12);
   CHECK(Bytes(RunIt(other).segments) != Bytes(outcome.segments));
+}
+
+// Agents whose iterations take two seconds for signals and five for updates, they say.
+class SaysItsSeconds : public InnerLoop {
+ public:
+  explicit SaysItsSeconds(const InnerLoopContext& context) : context_(context) {}
+  void Begin() override {}
+  absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport* report) override {
+    report->signal_seconds += 2;
+    report->update_seconds += 5;
+    return collect(Policies());
+  }
+  std::vector<v1::PolicyWeights> Policies() const override {
+    const AgentShape shape = ShapeOfAgents(*context_.shard);
+    return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
+  }
+  void State(StateFields*) override {}
+
+ private:
+  const InnerLoopContext context_;
+};
+const RegisterInnerLoop kSaysItsSeconds({
+    .name = "says_its_seconds",
+    .summary = "Seconds that are known, for tests",
+    .options = {},
+    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
+      return std::make_unique<SaysItsSeconds>(context);
+    },
+    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
+});
+
+TEST_CASE("shard runner: seconds of signals and of updates are each their own", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("says_its_seconds");
+  const Outcome outcome = RunIt(shard);
+  INFO(outcome.report.status());
+  REQUIRE(outcome.report.ok());
+  CHECK(outcome.report->seconds.signal() == 3 * 2);
+  CHECK(outcome.report->seconds.update() == 3 * 5);
 }
 
 // Agents that never learn, and collect twice in each iteration.
@@ -309,6 +349,35 @@ TEST_CASE("shard done: whatever the next learner could not go on from is refused
       CHECK(Contains(status, test.expected));
     }
   }
+}
+
+TEST_CASE("shard runner: steps that failed are counted, and end episodes as others do", "[unit]") {
+  v1::Shard shard = SmallShard();
+  const auto run = [&shard](char flag) {
+    return RunIt(shard, [flag](std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
+      auto results = Simulate(std::move(units), cancel);
+      // In each unit the fourth step, which nothing else ends.
+      for (v1::Result& result : *results)
+        (*result.mutable_trajectory()->mutable_terminations()->mutable_data())[3] = flag;
+      return results;
+    });
+  };
+  const Outcome bare = run(kTaskEnded);
+  REQUIRE(bare.report.ok());
+  CHECK_FALSE(bare.report->statistics.contains(kFailedStepsMetric));
+  for (v1::Lifetime& lifetime : *shard.mutable_lifetimes())
+    lifetime.mutable_task()->add_wrappers()->set_name(kFailedStepWrapper);
+  const Outcome ended = run(kTaskEnded), failed = run(kStepFailed);
+  REQUIRE(failed.report.ok());
+  CHECK(ended.report->statistics.at(kFailedStepsMetric) == 0);
+  CHECK(failed.report->statistics.at(kFailedStepsMetric) == 4);  // A unit for each collection.
+  CHECK(Bytes(failed.segments) == Bytes(ended.segments));
+  v1::ShardDone done;
+  done.set_shard_id(shard.shard_id());
+  (*done.mutable_statistics())[kFailedStepsMetric] = 4;
+  const absl::Status status = CheckShardDone(shard, done, 0, "").status();
+  INFO(status);
+  CHECK(status.ok());
 }
 
 TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit]") {
