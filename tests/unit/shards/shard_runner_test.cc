@@ -303,54 +303,6 @@ TEST_CASE("shard runner: a broken snapshot ends the shard and names the tensor",
   }
 }
 
-TEST_CASE("shard done: whatever the next learner could not go on from is refused", "[unit]") {
-  v1::Shard shard = SmallShard();
-  shard.set_iterations(1);
-  shard.set_deterministic_episodes(0);
-  shard.set_return_snapshot(true);
-  std::vector<v1::Segment> segments;
-  v1::ShardDone good;
-  *good.mutable_snapshot() = After(1, &segments);
-  const auto form = CheckShardDone(shard, good, 0, "");
-  INFO(form.status());
-  REQUIRE(form.ok());
-  CHECK(*CheckShardDone(shard, good, 0, *form) == *form);
-  struct Case {
-    const char* expected;
-    std::function<void(v1::ShardDone*)> damage;
-  };
-  const Case cases[] = {
-      {"3 lifetimes after 8 iterations", [](auto* d) { d->mutable_snapshot()->set_iterations(8); }},
-      {"2 lifetimes after 1",
-       [](auto* d) { d->mutable_snapshot()->mutable_cursors()->RemoveLast(); }},
-      {"stands at step 1000000",
-       [](auto* d) { d->mutable_snapshot()->mutable_cursors(1)->set_step(1'000'000); }},
-      {"with 4 bytes of state",
-       [](auto* d) { d->mutable_snapshot()->mutable_cursors(1)->set_state("junk"); }},
-      {"agents", [](auto* d) { d->mutable_snapshot()->clear_tensors(); }},
-      {"not finite",
-       [](auto* d) {
-         for (v1::NamedTensor& named : *d->mutable_snapshot()->mutable_tensors()) {
-           const torch::Tensor tensor = *FromProto(named.tensor(), "");
-           if (tensor.is_floating_point())
-             *named.mutable_tensor() = ToProto(tensor.clone().fill_(std::nan("")));
-         }
-       }},
-      {"invented", [](auto* d) { (*d->mutable_statistics())["invented"] = 1; }},
-  };
-  for (const Case& test : cases) {
-    INFO(test.expected);
-    for (const std::string& known : {std::string(), *form}) {
-      v1::ShardDone done = good;
-      test.damage(&done);
-      const absl::Status status = CheckShardDone(shard, done, 0, known).status();
-      INFO(status);
-      CHECK(absl::IsInvalidArgument(status));
-      CHECK(Contains(status, test.expected));
-    }
-  }
-}
-
 TEST_CASE("shard runner: steps that failed are counted, and end episodes as others do", "[unit]") {
   v1::Shard shard = SmallShard();
   const auto run = [&shard](char flag) {
@@ -378,24 +330,6 @@ TEST_CASE("shard runner: steps that failed are counted, and end episodes as othe
   const absl::Status status = CheckShardDone(shard, done, 0, "").status();
   INFO(status);
   CHECK(status.ok());
-}
-
-TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit]") {
-  v1::Shard shard = SmallShard();
-  shard.mutable_inner_loop()->set_name("displacement");
-  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
-  shard.set_outer_learning(true);
-  shard.set_deterministic_episodes(0);
-  v1::ShardDone done;
-  CHECK(Contains(CheckShardDone(shard, done, 1, "").status(), "the outer gradient is missing"));
-  done.set_nonfinite_updates(1);  // It says why.
-  CHECK(CheckShardDone(shard, done, 1, "").ok());
-  done.set_nonfinite_updates(0);
-  *done.mutable_outer_gradient() = ToProto(torch::zeros({1}, torch::kFloat64));
-  CHECK(CheckShardDone(shard, done, 1, "").ok());
-  done.clear_outer_gradient();
-  shard.set_outer_learning(false);
-  CHECK(CheckShardDone(shard, done, 1, "").ok());
 }
 
 TEST_CASE("shard runner: a shard that cannot be run is refused by the name of its field",
