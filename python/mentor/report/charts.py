@@ -1,0 +1,458 @@
+"""The grammar of every chart: lines with bands, rows with intervals, bars, clouds of points, images.
+Each is an Altair chart (Vega-Lite) over numbers in CSV; drawing.py makes pictures of them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import altair as alt
+import numpy as np
+
+from . import theme
+from .statistics import Interval
+
+_SINGLE_POINTS = 20_000  # Of all single lines of a chart.
+_HOVERED = 3_000  # More places under the pointer make a page slow.
+_MARKED = 40  # Places of a line that have a point.
+
+Place = Tuple[float, Interval]
+
+
+@dataclasses.dataclass
+class Line:
+    """A line, with a band where places have intervals."""
+
+    name: str
+    colour: str
+    places: List[Place]
+    dash: Tuple[int, ...] = ()
+    hollow: bool = False  # Published elsewhere.
+    # Lines behind the mean, one of each meta-seed: ("meta-seed 2", x, y).
+    singles: List[Tuple[str, Any, Any]] = dataclasses.field(default_factory=list)
+    points: bool = False  # `singles` are single updates, and points.
+
+
+@dataclasses.dataclass
+class Row:
+    """A value with its interval on a line of its own; seeds are small marks."""
+
+    name: str
+    colour: str
+    value: Interval
+    seeds: Sequence[float] = ()
+
+
+@dataclasses.dataclass
+class Figure:
+    name: str  # Of its files, without ending.
+    section: str
+    title: str
+    caption: str
+    chart: Any  # Of Altair.
+    csv: str
+    words: str  # What it shows, for those who cannot see it.
+    wide: bool = False
+
+
+def line(xs: Any, ys: Any) -> List[Place]:
+    """Places without intervals."""
+    return [(float(x), Interval(float(y), math.nan, math.nan)) for x, y in zip(xs, ys)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.5g}" if math.isfinite(value) else ""
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _data(header: Sequence[str], rows: Sequence[Sequence[Any]], texts: Sequence[str]) -> Any:
+    parse = {name: "string" if name in texts else "number" for name in header}
+    return alt.InlineData(
+        values=_csv(header, rows), format=alt.CsvDataFormat(type="csv", parse=parse)
+    )
+
+
+def _thinned(count: int, most: int) -> Any:
+    """Places of at most so many of `count`; the ends stay."""
+    return np.unique(np.linspace(0, count - 1, min(count, max(most, 2))).astype(int))
+
+
+def rates(highest: float) -> Tuple[float, float]:
+    """The ends of an axis of rates: 0 to 1 for high ones."""
+    return 0.0, 1.0 if highest > 0.5 else max(0.1, 1.1 * highest)
+
+
+def _steps(low: float, high: float) -> str:
+    """The format of an axis: 1.5M for large numbers."""
+    return "~s" if max(abs(low), abs(high)) >= 10_000 else ","
+
+
+def _legend(names: Sequence[str]) -> Any:
+    if len(names) < 2:
+        return None
+    widest = 70 + 7 * max(map(len, names))
+    return alt.Legend(columns=alt.ExprRef(f"max(1, floor(width / {widest}))"), symbolType="stroke")
+
+
+def _scales(lines: Sequence[Line], names: Sequence[str]) -> Dict[str, Any]:
+    first = {one.name: one for one in reversed(lines)}
+    colours = [theme.colour(first[name].colour) for name in names]
+    dashes = [list(first[name].dash) or [1, 0] for name in names]
+    legend = _legend(names)
+    kept: Dict[str, Any] = {
+        "color": alt.Color(
+            "series:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend
+        )
+    }
+    if any(one.dash for one in lines):
+        kept["strokeDash"] = alt.StrokeDash(
+            "series:N", scale=alt.Scale(domain=list(names), range=dashes), legend=legend
+        )
+    return kept
+
+
+def lines(
+    found: Sequence[Line],
+    x: str,
+    y: str,
+    *,
+    x_domain: Optional[Tuple[float, float]] = None,
+    y_domain: Optional[Tuple[float, float]] = None,
+    log: bool = False,
+    marks: Sequence[Tuple[float, str]] = (),
+    height: int = 280,
+) -> Tuple[Any, str]:
+    """Lines against a number. A click on the legend hides a line; a pointer shows its numbers."""
+    names = list(dict.fromkeys(one.name for one in found))
+    rows, singles = _line_rows(found, names)
+    header = ("s", "seed", "x", "y", "low", "high")
+    base = alt.Chart(_data(header, rows + singles, ("seed",))).transform_calculate(
+        series=f"{json.dumps(names)}[datum.s]"
+    )
+    shown = alt.selection_point(
+        name="shown",
+        fields=["series"],
+        bind="legend",
+        toggle="true",
+        value=[{"series": name} for name in names],
+        empty=False,
+    )
+    every = [row[2] for row in rows + singles]
+    most = max(every, default=0.0)
+    span = x_domain or (min(every, default=0.0), most)
+    scale = {"type": "log"} if log else {"zero": False, "nice": True}
+    y_scale = alt.Scale(domain=list(y_domain), nice=False) if y_domain else alt.Scale(**scale)
+    x_axis = alt.X(
+        "x:Q",
+        title=x,
+        scale=alt.Scale(domain=list(span), nice=False),
+        axis=alt.Axis(format=_steps(*span), tickMinStep=1 if most > 3 else 0, tickCount=6),
+    )
+    kept = _scales(found, names)
+    color = {"color": kept["color"]}
+    base = base.transform_filter(shown) if len(names) > 1 else base
+    mean, single = base.transform_filter("datum.seed === ''"), "datum.seed !== ''"
+    layers = [_marks(marks)] if marks else []
+    layers.append(
+        mean.transform_filter("isValid(datum.low)")
+        .mark_area(opacity=0.14)
+        .encode(x=x_axis, y=alt.Y("low:Q", title=y, scale=y_scale), y2="high:Q", **color)
+    )
+    if singles:
+        many = len({(row[0], row[1]) for row in singles})
+        faint = max(0.06, min(0.45, 4 / max(many, 1)))
+        cloud = base.transform_filter(single)
+        if any(one.points for one in found):
+            part = cloud.mark_circle(size=14, opacity=0.35)
+        else:
+            part = cloud.mark_line(strokeWidth=1, opacity=faint, clip=True)
+        layers.append(part.encode(x=x_axis, y=alt.Y("y:Q", title=y), detail="seed:N", **color))
+    layers.append(
+        mean.mark_line(strokeWidth=2.5, clip=True, strokeJoin="round").encode(
+            x=x_axis, y=alt.Y("y:Q", title=y), **kept
+        )
+    )
+    if max(len(one.places) for one in found) <= _MARKED:
+        hollow = [one.name for one in found if one.hollow]
+        layers.append(_points(mean, x_axis, y, color, hollow))
+    layers.append(_hover(base, x_axis, x, y, kept, len(rows) + len(singles) <= _HOVERED))
+    chart = alt.layer(*layers).properties(width="container", height=height)
+    if len(names) > 1:
+        chart = chart.add_params(shown)
+    return chart, _line_csv(found)
+
+
+def _line_rows(found: Sequence[Line], names: Sequence[str]) -> Tuple[List[Any], List[Any]]:
+    count = sum(len(one.singles) for one in found)
+    each = max(2, _SINGLE_POINTS // max(count, 1))
+    rows, singles = [], []
+    for one in found:
+        s = names.index(one.name)
+        keep = _thinned(len(one.places), 600) if one.places else []
+        for x, value in (one.places[i] for i in keep):
+            rows.append((s, "", float(_number(x) or 0), *map(_number, value)))
+        for seed, xs, ys in one.singles:
+            for i in _thinned(len(xs), each) if len(xs) else []:
+                if math.isfinite(ys[i]):
+                    singles.append((s, seed, float(_number(xs[i])), _number(ys[i]), "", ""))
+    return rows, singles
+
+
+def _line_csv(found: Sequence[Line]) -> str:
+    rows = []
+    for one in found:
+        rows += [(one.name, "", f"{x:.10g}", *map(_exact, value)) for x, value in one.places]
+        for seed, xs, ys in one.singles:
+            rows += [(one.name, seed, f"{a:.10g}", _exact(b), "", "") for a, b in zip(xs, ys)]
+    return _csv(("series", "meta_seed", "x", "value", "low", "high"), rows)
+
+
+def _exact(value: float) -> str:
+    return f"{value:.10g}" if math.isfinite(value) else ""
+
+
+def _points(mean: Any, x_axis: Any, y: str, color: Dict[str, Any], hollow: List[str]) -> Any:
+    test = f"indexof({json.dumps(hollow)}, datum.series) >= 0"
+    return mean.mark_point(filled=True, size=34, opacity=1, strokeWidth=1.5).encode(
+        x=x_axis,
+        y=alt.Y("y:Q", title=y),
+        fillOpacity=alt.condition(test, alt.value(0), alt.value(1)) if hollow else alt.value(1),
+        **color,
+    )
+
+
+def _hover(base: Any, x_axis: Any, x: str, y: str, kept: Dict[str, Any], seeds: bool) -> Any:
+    """Places under the pointer. The pictures in files do without."""
+    places = base if seeds else base.transform_filter("datum.seed === ''")
+    between = "isValid(datum.low) ? format(datum.low, '.3~g') + ' to ' + format(datum.high, '.3~g')"
+    return (
+        places.transform_calculate(interval=f"{between} : ''")
+        .mark_point(size=140, opacity=0, filled=True)
+        .encode(
+            x=x_axis,
+            y=alt.Y("y:Q", title=y),
+            detail="series:N",
+            tooltip=[
+                alt.Tooltip("series:N", title="line"),
+                alt.Tooltip("seed:N", title="single"),
+                alt.Tooltip("x:Q", title=x, format=",.5~g"),
+                alt.Tooltip("y:Q", title=y, format=".3~g"),
+                alt.Tooltip("interval:N", title="95 %"),
+            ],
+        )
+        .properties(name="hover")
+    )
+
+
+def _marks(marks: Sequence[Tuple[float, str]]) -> Any:
+    """Vertical lines, with words at their upper ends."""
+    base = alt.Chart(_data(("x", "label"), list(marks), ("label",)))
+    rule = base.mark_rule(color=theme.colour("grid"), strokeDash=[2, 3]).encode(x="x:Q")
+    label = base.mark_text(
+        align="left", baseline="top", dx=4, fontSize=11, color=theme.colour("muted")
+    ).encode(x="x:Q", y=alt.value(0), text="label:N")
+    return rule + label
+
+
+def rows(found: Sequence[Row], x: str, domain: Optional[Tuple[float, float]] = None,
+         mark: Optional[float] = None) -> Tuple[Any, str]:
+    """A value with its interval in each row, its name above it. Small marks are meta-seeds."""
+    header = ("place", "name", "y", "low", "high", "text", "color")
+    table = [
+        (i, one.name, *map(_number, one.value), _said(one.value), theme.colour(one.colour))
+        for i, one in enumerate(found)
+    ]
+    texts = ("name", "text", "color")
+    base = alt.Chart(_data(header, table, texts))
+    y = alt.Y("place:O", axis=None, scale=alt.Scale(paddingInner=0.4, paddingOuter=0.4))
+    scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False, nice=True)
+    axis = alt.Axis(grid=True, format=".3~g", tickCount=5)
+    color = alt.Color("color:N", scale=None, legend=None)
+    x_of = lambda field: alt.X(f"{field}:Q", title=x, scale=scale, axis=axis)  # noqa: E731
+    layers = []
+    if mark is not None:
+        one_mark = alt.Chart(_data(("x",), [(mark,)], ()))
+        layers.append(one_mark.mark_rule(color=theme.colour("muted")).encode(x=x_of("x")))
+    seeds = [
+        (i, one.name, _number(seed), theme.colour(one.colour))
+        for i, one in enumerate(found)
+        for seed in one.seeds
+    ]
+    if seeds:
+        many = max(len(one.seeds) for one in found)
+        small = alt.Chart(_data(("place", "name", "y", "color"), seeds, ("name", "color")))
+        layers.append(
+            small.mark_tick(thickness=1.5, size=22, opacity=max(0.12, min(0.6, 20 / many))).encode(
+                x=x_of("y"),
+                y=y,
+                color=color,
+                tooltip=[
+                    alt.Tooltip("name:N", title="single meta-seed of"),
+                    alt.Tooltip("y:Q", title=x, format=".3~g"),
+                ],
+            )
+        )
+    layers += [
+        base.mark_rule(strokeWidth=3, strokeCap="round").encode(
+            x=x_of("low"), x2="high:Q", y=y, color=color
+        ),
+        base.mark_point(filled=True, size=110, opacity=1).encode(
+            x=x_of("y"),
+            y=y,
+            color=color,
+            tooltip=[alt.Tooltip("name:N", title="row"), alt.Tooltip("text:N", title=x)],
+        ),
+        base.mark_text(align="left", dy=-17).encode(x=alt.value(0), y=y, text="name:N"),
+        base.mark_text(align="right", dy=-17, color=theme.colour("muted")).encode(
+            x=alt.value("width"), y=y, text="text:N"
+        ),
+    ]
+    chart = alt.layer(*layers).properties(width="container", height=48 * len(found) + 10)
+    lines_of_file = [
+        (one.name, *map(_exact, one.value), " ".join(map(_exact, one.seeds))) for one in found
+    ]
+    return chart, _csv(("row", "value", "low", "high", "by_meta_seed"), lines_of_file)
+
+
+def _said(value: Interval) -> str:
+    text = f"{value.mean:.2f}"
+    return f"{text} [{value.low:.2f}, {value.high:.2f}]" if math.isfinite(value.low) else text
+
+
+def parts(found: Sequence[Tuple[str, str, List[Tuple[str, Interval]]]], y: str,
+          domain: Optional[Tuple[float, float]]) -> Tuple[Any, str]:
+    """Values by name along the axis: (series, colour, [(name, value)]), side by side."""
+    names = list(dict.fromkeys(name for _, _, values in found for name, _ in values))
+    table = [
+        (series, name, *map(_number, value)) for series, _, values in found for name, value in values
+    ]
+    header = ("series", "name", "y", "low", "high")
+    base = alt.Chart(_data(header, table, ("series", "name")))
+    series = [series for series, _, _ in found]
+    scale = alt.Scale(domain=series, range=[theme.colour(colour) for _, colour, _ in found])
+    x = alt.X(
+        "name:N",
+        sort=names,
+        title=None,
+        axis=alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')", labelLimit=90),
+    )
+    encoded = {
+        "x": x,
+        "xOffset": alt.XOffset("series:N", sort=series, scale=alt.Scale(paddingOuter=0.35)),
+        "color": alt.Color("series:N", scale=scale, legend=_legend(series)),
+    }
+    y_scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False)
+    rule = base.mark_rule(strokeWidth=2.5, strokeCap="round").encode(
+        y=alt.Y("low:Q", title=y, scale=y_scale), y2="high:Q", **encoded
+    )
+    point = base.mark_point(filled=True, size=60, opacity=1).encode(
+        y=alt.Y("y:Q", title=y),
+        tooltip=[
+            alt.Tooltip("series:N", title="line"),
+            alt.Tooltip("name:N", title="part"),
+            alt.Tooltip("y:Q", title=y, format=".3~g"),
+            alt.Tooltip("low:Q", format=".3~g"),
+            alt.Tooltip("high:Q", format=".3~g"),
+        ],
+        **encoded,
+    )
+    exact = [
+        (series, name, *map(_exact, value)) for series, _, values in found for name, value in values
+    ]
+    chart = (rule + point).properties(width="container", height=260)
+    return chart, _csv(("series", "part", "value", "low", "high"), exact)
+
+
+def stacked(xs: Any, table: Any, names: Sequence[str], colours: Sequence[str], x: str,
+            y: str) -> Tuple[Any, str]:
+    """Quantities that add up, [x][names]; bars where there are few, else areas."""
+    keep = _thinned(len(xs), 300)
+    values = [
+        (name, float(xs[i]), _number(table[i][n]))
+        for n, name in enumerate(names)
+        for i in keep
+        if math.isfinite(table[i][n])
+    ]
+    base = alt.Chart(_data(("series", "x", "y"), values, ("series",)))
+    few = len(keep) <= 60
+    mark = base.mark_bar() if few else base.mark_area(interpolate="step")
+    scale = alt.Scale(domain=list(names), range=[theme.colour(colour) for colour in colours])
+    chart = mark.encode(
+        x=alt.X("x:O" if few else "x:Q", title=x, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+        y=alt.Y("y:Q", title=y, stack="zero", axis=alt.Axis(format="~s")),
+        color=alt.Color("series:N", scale=scale, legend=_legend(names)),
+        order=alt.Order("place:Q"),
+        tooltip=[
+            alt.Tooltip("series:N", title="phase"),
+            alt.Tooltip("x:Q", title=x),
+            alt.Tooltip("y:Q", title=y, format=".3~g"),
+        ],
+    ).transform_calculate(place=f"indexof({json.dumps(list(names))}, datum.series)")
+    exact = [
+        (name, f"{xs[i]:.10g}", _exact(table[i][n]))
+        for n, name in enumerate(names)
+        for i in range(len(xs))
+    ]
+    return chart.properties(width="container", height=260), _csv(("series", "x", "value"), exact)
+
+
+def bars(edges: Any, shares: Any, x: str, y: str) -> Tuple[Any, str]:
+    """A histogram."""
+    table = [(_number(a), _number(b), _number(s)) for a, b, s in zip(edges, edges[1:], shares)]
+    base = alt.Chart(_data(("low", "high", "y"), table, ()))
+    chart = base.mark_bar(color=theme.colour("blue"), opacity=0.85, binSpacing=1).encode(
+        x=alt.X("low:Q", title=x, bin="binned", axis=alt.Axis(format=".3~g", grid=False)),
+        x2="high:Q",
+        y=alt.Y("y:Q", title=y),
+        tooltip=[alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("low", "high", "y")],
+    )
+    rows = [(_exact(a), _exact(b), _exact(s)) for a, b, s in zip(edges, edges[1:], shares)]
+    return chart.properties(width="container", height=240), _csv(("low", "high", "share"), rows)
+
+
+def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str) -> Tuple[Any, str]:
+    """Points, and a line through means of them."""
+    table = [(_number(a), _number(b)) for a, b in zip(xs, ys)]
+    quantitative = {
+        "x": alt.X("x:Q", title=x, scale=alt.Scale(zero=False)),
+        "y": alt.Y("y:Q", title=y, scale=alt.Scale(zero=False)),
+    }
+    points = alt.Chart(_data(("x", "y"), table, ())).mark_circle(
+        color=theme.colour("sky"), size=12, opacity=0.5
+    )
+    through = alt.Chart(_data(("x", "y"), list(trend), ())).mark_line(
+        color=theme.colour("vermillion"), strokeWidth=2.5, point={"color": theme.colour("vermillion")}
+    )
+    chart = points.encode(**quantitative) + through.encode(**quantitative)
+    return chart.properties(width="container", height=280), _csv(("x", "y"), table)
+
+
+def image(rows_in: int, columns: int, values: Sequence[float], x: str, y: str) -> Tuple[Any, str]:
+    """A stronger colour is a greater value."""
+    table = [
+        (i % columns, i // columns, _number(value))
+        for i, value in enumerate(values)
+        if i < rows_in * columns
+    ]
+    axis = alt.Axis(labelAngle=0, labelOverlap=True, domain=False)
+    chart = alt.Chart(_data(("x", "y", "value"), table, ())).mark_rect().encode(
+        x=alt.X("x:O", title=x, axis=axis),
+        y=alt.Y("y:O", title=y, axis=axis),
+        color=alt.Color("value:Q", scale=alt.Scale(scheme="blues"), legend=None),
+        tooltip=["x:Q", "y:Q", alt.Tooltip("value:Q", format=".3~g")],
+    )
+    return (
+        chart.properties(width="container", height=380),
+        _csv(("column", "row", "value"), table),
+    )

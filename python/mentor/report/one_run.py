@@ -1,0 +1,380 @@
+"""The report of one run: RUN/report.html, and its numbers in RUN/report/."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Dict, List, Sequence, Set
+
+import numpy as np
+
+from . import beside, evaluation, figures, outcome, reading, tables, training, words
+from .evaluation import Comparison, Result
+from .page import Chapter, Page
+from .published import Published
+from .records import METHODS, Life, Run
+from .tables import Column, Table
+
+
+class Report:
+    """Everything that is said about a run, before it is drawn."""
+
+    def __init__(self, run: Run, published: Published, last_episodes: int) -> None:
+        self.run, self.published, self.n = run, published, last_episodes
+        self.results = evaluation.results_of(run.lives, run.iterations)
+        self.comparisons = evaluation.compared(self.results)
+        self.outcome = outcome.outcome_of(run, self.results, self.comparisons)
+        self.hints = training.hints(run)
+        self.opening = outcome.opening(run, self.outcome, self.comparisons)
+        self.cohorts = beside.of_run(run)
+        self.warnings = _warnings(run, self.results, published)
+        self.tables: List[Table] = []
+
+    def summary(self) -> List[str]:
+        """The page's words, the answer first."""
+        evaluated = outcome.of_evaluation(self.outcome) or [self._unevaluated()]
+        steps = [f"{step.text}: {step.command}" for step in self.outcome.next]
+        said = beside.sentences(self.cohorts, self.n)
+        rest = [self._length(), *self._curve(), *evaluated, *said]
+        first = self.opening if self.run.record["failure"] or self.run.record["goes_on"] else []
+        last = [one for one in self.opening if one not in first]
+        return [*first, self.outcome.sentence, *steps, *last, *rest]
+
+    def _length(self) -> str:
+        return outcome.length(self.run)
+
+    def _curve(self) -> List[str]:
+        curve = self.outcome.curve
+        return [f"{words.capitalised(str(curve))}."] if curve is not None else []
+
+    def _unevaluated(self) -> str:
+        if not self.run.lives:
+            return "There are no evaluated episodes."
+        return "No episode ended within a lifetime, so there are no success rates."
+
+    def page(self, folder: pathlib.Path, date: str) -> Page:
+        run, found = self.run, self.outcome
+        name = run.path.absolute().name
+        drawn = figures.evaluation(run, self.results, self.published)
+        trained = figures.meta_training(run)
+        first = next(iter([*drawn, *trained]), None)
+
+        def rest(section: str) -> List[figures.Figure]:
+            return [one for one in [*drawn, *trained] if one.section == section and one is not first]
+
+        chapters = [
+            self._evaluation(rest("evaluation")),
+            Chapter(
+                "beside",
+                "Last episodes of agents",
+                beside.sentences(self.cohorts, self.n),
+                figures.agents_beside(self.cohorts, self.n),
+                tables=self._kept([beside.table(self.cohorts, self.n)] if self.cohorts else []),
+            ),
+            Chapter("meta-training", "Meta-training", [self._length(), *self._curve()],
+                    rest("training")),
+            Chapter("rule", "The outer rule", small=rest("rule") + rest("statistics")),
+            self._signal(),
+            Chapter("films", "Films", films=_films(run, folder)),
+            self._cost(),
+            self._exactness(),
+            Chapter("reading", "How to read this page", reading=reading.RUN),
+        ]
+        return Page(
+            title=f"{run.title}: {name}, seed {run.seed}",
+            date=date,
+            answer=found.answer,
+            headline=found.headline,
+            lede=[found.details] if found.details else [],
+            next=found.next,
+            cautions=[*self.opening, *(f"{words.capitalised(one)}." for one in self.warnings)],
+            first=first,
+            chapters=chapters,
+        )
+
+    def _kept(self, found: List[Table]) -> List[Table]:
+        self.tables += found
+        return found
+
+    def _evaluation(self, drawn: List[figures.Figure]) -> Chapter:
+        chapter = Chapter("evaluation", "Evaluation", outcome.of_evaluation(self.outcome))
+        if not self.results:
+            chapter.sentences = [self._unevaluated()]
+            return chapter
+        chapter.sentences.append(
+            "Success rates with frozen signal weights and fresh agents."
+            if self.results[0].success
+            else "No episode reports success, so the numbers are shaped returns of an episode, with "
+            "frozen signal weights and fresh agents."
+        )
+        chapter.figures = drawn
+        shown = [result_table(self.results, alone) for alone in (False, True)]
+        chapter.tables = self._kept([*shown, *self._differences(), *self._goals(),
+                                     *self._published()])
+        chapter.tables = [one for one in chapter.tables if one.rows]
+        chapter.notes = [evaluated_words(self.run)]
+        self.tables += [_numbers(self.results), _compared(self.comparisons)]
+        return chapter
+
+    def _differences(self) -> List[Table]:
+        found = Table("differences", "Differences of two methods", [
+            Column("comparison"), Column("goals"), Column("part of the lifetime"),
+            Column("difference", "interval"), Column("reading"), Column("paired by goal"),
+        ])
+        for one in self.comparisons:
+            segments = len(one.result.segments)
+            found.add(
+                f"{one.result.name} minus {one.baseline.name}",
+                words.goals(one.result.split, one.result.has_goals),
+                words.part(one.segment, segments),
+                tables.value(one.difference),
+                words.verdict(one.difference),
+                "yes" if one.paired else "no",
+            )
+        return [found]
+
+    def _goals(self) -> List[Table]:
+        """The last segment by goal, of the tasks that come first."""
+        own = [one for one in figures.by_split(self.results)[0]] if self.results else []
+        if not own or not own[0].has_goals:
+            return []
+        methods = [one for _, one in figures.shown(own)]
+        several = len({level.environment for one in own for level in one.levels}) > 1
+        found = Table(
+            "goals", f"By goal: {words.quantity(own[0].success)} at the end of a lifetime, "
+            f"{words.goals(own[0].split)}",
+            [*([Column("environment")] if several else []), Column("goal"),
+             Column("lifetimes of each", "number"), *(Column(one.name, "number") for one in methods)],
+        )
+        for level in sorted({level for one in own for level in one.levels}):
+            values = [
+                one.rates[[i for i, l in enumerate(one.levels) if l == level], -1] for one in methods
+            ]
+            where = [level.environment] if several else []
+            found.add(*where, str(level.goal), tables.number(max(map(len, values))), *(
+                tables.number(float(v.mean()), f"{v.mean():.2f}") if len(v) else tables.NONE
+                for v in values
+            ))
+        return [found]
+
+    def _published(self) -> List[Table]:
+        found = []
+        for own in figures.by_split(self.results):
+            if not own[0].success or not all(one.episodes for one in own):
+                continue
+            ours = {}
+            for name, one in figures.shown(own):
+                for alias, mine in figures.aliases(self.run).items():
+                    if mine in (one.name, name):
+                        ours[alias] = (name, one.segments, one.det)
+            table = figures.published_table(
+                own[0].split, own[0].has_goals, own[0].lifetime_episodes, len(own[0].segments),
+                self.published, ours,
+            )
+            found += [table] if table is not None else []
+        return found
+
+    def _signal(self) -> Chapter:
+        drawn = figures.signal(self.run)
+        chapter = Chapter(
+            "signal", "The signal",
+            [] if drawn or not self.run.record["signal_role"]
+            else ["No signals have been recorded yet."],
+            [one for one in drawn if not one.name.startswith(("signal_first", "signal_last"))],
+            [one for one in drawn if one.name.startswith(("signal_first", "signal_last"))],
+        )
+        if not drawn:
+            return chapter
+        found = Table("signal_correlation", "Correlation of the signal with the shaped reward", [
+            Column("lifetime"), Column("steps", "number"), Column("Pearson", "number"),
+            Column("Spearman", "number"), Column("Pearson with its change", "number"),
+            Column("Spearman with its change", "number"),
+        ])
+        for lifetime, steps, values in figures.correlations(self.run):
+            found.add(lifetime, tables.number(steps),
+                      *(tables.number(value, f"{value:.3f}") for value in values))
+        chapter.tables = self._kept([found])
+        chapter.notes = [
+            "Its change is the shaped reward of a step minus that of the step before, within an "
+            "episode: the progress of that step."
+        ]
+        return chapter
+
+    def _cost(self) -> Chapter:
+        trained = self.run.training
+        speed, seconds = training.mean_speed(trained), training.phase_seconds(trained)
+        chapter = Chapter("cost", "Throughput and cost", figures=figures.cost(self.run))
+        if not len(trained):
+            return Chapter("cost", "Throughput and cost", ["No times have been recorded yet."])
+        if np.isfinite(speed):
+            chapter.sentences.append(
+                f"{speed:,.0f} environment steps a second of wall time, learning included."
+            )
+        if np.isfinite(seconds).any():
+            means = np.nanmean(seconds, axis=0)
+            found = Table("phase_means", "CPU seconds of one outer update (mean)",
+                          [Column("phase"), Column("seconds", "number"), Column("share", "number")])
+            for name, value in zip(training.PHASES, means):
+                share = value / means.sum() if means.sum() else 0
+                found.add(name, tables.number(value, f"{value:.3g}"),
+                          tables.number(share, f"{100 * share:.0f} %"))
+            found.add("all", tables.number(means.sum(), f"{means.sum():.3g}"), tables.NONE)
+            chapter.tables = self._kept([found])
+        return chapter
+
+    def _exactness(self) -> Chapter:
+        """What must be known to make the numbers again."""
+        record = self.run.record
+        found = Table("facts", "The run", [Column("fact"), Column("value")])
+        for name, value in record["facts"]:
+            found.add(name, value)
+        command = f"mentor run {record['spec_file']} --out {record['folder']}-again"
+        again = (
+            "The same spec and version give the same weights on any machine, bit by bit; compare "
+            "the hashes of 'mentor hash'."
+        )
+        texts = [("The command that repeats it", command, True),
+                 ("Specification, with every default", record["spec_text"], False)]
+        return Chapter("run", "The run, exactly", [again], tables=self._kept([found]), texts=texts)
+
+
+def _warnings(run: Run, results: Sequence[Result], published: Published) -> List[str]:
+    """Reasons for caution, without their stops."""
+    found = []
+    damaged = run.record["damaged_checkpoints"]
+    if damaged:
+        found.append(
+            "a newer checkpoint is damaged; the one after outer update "
+            f"{run.record['outer_updates_made']} is used instead: {' '.join(damaged.split())}"
+        )
+    shown = [(own[0].split, own[0].success, all(one.episodes for one in own))
+             for own in figures.by_split(results)]
+    return found + not_shown(shown, published)
+
+
+def not_shown(shown: Sequence[tuple[str, bool, bool]], published: Published) -> List[str]:
+    """Why published curves have no place: (split, by success, lifetimes are alike)."""
+    drawn = {split for split, success, alike in shown if success and alike}
+    missing = sorted({curve.split for curve in published.curves} - drawn)
+    if not missing:
+        return []
+    reasons = [
+        f"{split} has lifetimes with other numbers of episodes" if not alike
+        else f"no episode of {split} succeeded"
+        for split, success, alike in shown
+        if split in missing
+    ]
+    known = sorted({split for split, _, _ in shown})
+    if not known:
+        reasons.append("there is no evaluation")
+    elif not set(missing) <= set(known):
+        reasons.append(
+            f"the evaluation has goals of split {', '.join(known)} alone; give the rows one of these "
+            "names in column split, or leave them out with --published_rows"
+        )
+    return [f"published curves of split {', '.join(missing)} are not shown: {'; '.join(reasons)}"]
+
+
+def result_table(results: Sequence[Result], by_environment: bool) -> Table:
+    """Parts of the lifetime in columns; the first, the last and some between where there are many."""
+    own = [one for one in results if bool(one.environment) == by_environment]
+    segments = max((len(one.segments) for one in own), default=1)
+    parts = np.unique(np.linspace(0, segments - 1, min(segments, 5)).astype(int))
+    names = [words.part(int(s), segments) for s in parts] + [words.LAST_EPISODE]
+    has_det, has_return = (any(getattr(one, n) for one in own) for n in ("det", "last_return"))
+    names += [words.WITHOUT_NOISE] * has_det + ["shaped return"] * has_return
+    quantity = words.capitalised(words.quantity(not own or own[0].success))
+    place = "by environment" if by_environment else "by method"
+    found = Table(
+        "results_by_environment" if by_environment else "results",
+        f"{quantity} {place}, with 95 % intervals",
+        [Column("method"), *([Column("environment")] if by_environment else []),
+         *(Column(name, "interval") for name in names)],
+    )
+    for one in own:
+        where = words.goals(one.split, one.has_goals)
+        values = [one.segments[s] if s < len(one.segments) else None for s in parts]
+        values += [one.last, *([one.det] if has_det else []),
+                   *([one.last_return] if has_return else [])]
+        found.add(
+            tables.Cell(one.name, f"{where}, {words.several(len(one.lives), 'lifetime')}"),
+            *([one.environment] if by_environment else []),
+            *(tables.value(value) for value in values),
+        )
+    return found
+
+
+def _numbers(results: Sequence[Result]) -> Table:
+    """Every result by part, for programs: evaluation.csv."""
+    found = Table("evaluation", "Results", [
+        Column("split"), Column("environment"), Column("method"), Column("lifetimes", "number"),
+        Column("goals", "number"), Column("quantity"), Column("mean", "interval"),
+    ])
+    for one in results:
+        values = [(f"seg{s}", value) for s, value in enumerate(one.segments)]
+        values += [("last", one.last), ("det", one.det), ("return", one.last_return)]
+        for name, value in values:
+            if value is not None:
+                found.add(one.split, one.environment, one.name, tables.number(len(one.lives)),
+                          tables.number(one.goals), name, tables.value(value))
+    return found
+
+
+def _compared(comparisons: Sequence[Comparison]) -> Table:
+    found = Table("comparisons", "Comparisons", [
+        Column("split"), Column("method"), Column("baseline"), Column("quantity"), Column("paired"),
+        Column("difference", "interval"),
+    ])
+    for one in comparisons:
+        found.add(one.result.split, one.result.name, one.baseline.name, f"seg{one.segment}",
+                  "yes" if one.paired else "no", tables.value(one.difference))
+    return found
+
+
+def evaluated_words(run: Run) -> str:
+    """Which weights, goals and seeds the evaluation holds: the evaluation at the end of the run and
+    those of `mentor evaluate` may be pooled."""
+    parts, update = [], int(run.record["evaluated_update"])
+    if update:
+        best = training.best_update(run.training, update)
+        more = (
+            f"; {METHODS['best'].name}: after outer update {best}, which had the best score on the "
+            "training goals" if best is not None else ""
+        )
+        parts.append(f"Weights after outer update {update}{more}.")
+    by_split: Dict[str, Dict[int, Set[int]]] = {}
+    for life in run.lives:
+        by_split.setdefault(life.split, {}).setdefault(life.seed, set()).add(life.goal)
+    for split, seeds in sorted(by_split.items()):
+        of: Dict[tuple[int, ...], List[int]] = {}
+        for seed, goals in seeds.items():
+            of.setdefault(tuple(sorted(goals)), []).append(seed)
+        said = [
+            f"seed{'' if len(own) == 1 else 's'} of agents {words.ranges(own)} on "
+            f"goal{'' if len(goals) == 1 else 's'} {words.ranges(goals)}"
+            for goals, own in sorted(of.items())
+        ]
+        parts.append(f"{words.capitalised(words.goals(split))}: {'; '.join(said)}.")
+    before = run.record["evaluated_before"]
+    if before:
+        parts.append(
+            "Evaluations of older weights are not here: after outer "
+            f"update{'' if len(before) == 1 else 's'} {words.ranges(before)}."
+        )
+    return " ".join(parts)
+
+
+def _films(run: Run, folder: pathlib.Path) -> List[Dict[str, str]]:
+    return [
+        {"name": film.name,
+         "link": pathlib.PurePath(os.path.relpath(film, folder)).as_posix().replace("%", "%25")
+         .replace("#", "%23").replace("?", "%3F")}
+        for film in run.films
+    ]
+
+
+def any_beside(runs: Sequence[Run]) -> bool:
+    return any(run.beside for run in runs)
+
+
+__all__ = ["Life", "Report", "any_beside", "not_shown"]

@@ -1,0 +1,99 @@
+"""Tables of a report: cells for people, numbers for CSV, Markdown for papers."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from typing import List, Sequence, Tuple, Union
+
+from . import words
+from .statistics import Interval
+
+
+@dataclasses.dataclass
+class Cell:
+    text: str
+    note: str = ""  # Small, below the text.
+    value: Union[None, float, Interval] = None
+    seeds: Tuple[float, ...] = ()
+
+
+NONE = Cell("-")
+
+
+def number(value: float, text: str = "") -> Cell:
+    """A whole number, unless a text says otherwise."""
+    if not math.isfinite(value):
+        return NONE
+    return Cell(text or f"{value:,.0f}", value=value)
+
+
+def value(found: "Interval | None", seeds: Sequence[float] = ()) -> Cell:
+    """A mean with its interval below it, and the numbers of single meta-seeds."""
+    if found is None or not math.isfinite(found.mean):
+        return NONE
+    text = words.interval(found, seeds)
+    mean, _, rest = text.partition(" ")
+    return Cell(mean, rest, found, tuple(seeds))
+
+
+@dataclasses.dataclass
+class Column:
+    name: str
+    kind: str = "text"  # "text", "number", "interval"
+    seeds: bool = False  # CSV has a column with the numbers of single meta-seeds.
+
+
+@dataclasses.dataclass
+class Table:
+    name: str  # Of its file, without ending.
+    title: str
+    columns: List[Column]
+    rows: List[List[Cell]] = dataclasses.field(default_factory=list)
+
+    def add(self, *cells: "Cell | str") -> None:
+        self.rows.append([Cell(one) if isinstance(one, str) else one for one in cells])
+
+    def csv(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        header = []
+        for column in self.columns:
+            header.append(column.name)
+            if column.kind == "interval":
+                header += [f"{column.name}_low", f"{column.name}_high"]
+                header += [f"{column.name}_by_meta_seed"] if column.seeds else []
+        writer.writerow(header)
+        for row in self.rows:
+            line: List[str] = []
+            for column, cell in zip(self.columns, row):
+                if column.kind == "text":
+                    line.append(cell.text)
+                elif column.kind == "number":
+                    line.append(_digits(cell.value))
+                else:
+                    ends = cell.value if isinstance(cell.value, Interval) else (None, None, None)
+                    line += [_digits(one) for one in ends]
+                    line += [" ".join(map(_digits, cell.seeds))] if column.seeds else []
+            writer.writerow(line)
+        return text.getvalue()
+
+    def markdown(self) -> str:
+        rows = [[column.name for column in self.columns]]
+        rows += [[f"{cell.text} {cell.note}".strip() for cell in row] for row in self.rows]
+        lines = ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
+        marks = "".join("---|" if c.kind == "text" else "---:|" for c in self.columns)
+        return "\n".join([f"### {self.title}\n", lines[0], "|" + marks, *lines[1:]]) + "\n"
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _digits(found: "float | Interval | None") -> str:
+    """Ten significant digits; empty where there is no number."""
+    if found is None or isinstance(found, Interval) or not math.isfinite(found):
+        return ""
+    return f"{found:.10g}"
