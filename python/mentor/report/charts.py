@@ -8,7 +8,7 @@ import dataclasses
 import io
 import json
 import math
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import altair as alt
 import numpy as np
@@ -16,9 +16,10 @@ import numpy as np
 from . import theme
 from .statistics import Interval
 
+HIDDEN = "hidden"  # The signal with the names of what a reader hides.
 _SINGLE_POINTS = 20_000  # Of all single lines of a chart.
 _HOVERED = 3_000  # More places under the pointer make a page slow.
-_MARKED = 40  # Places of a line that have a point.
+_MARKED = 24  # Places of a line that have a point.
 
 Place = Tuple[float, Interval]
 
@@ -47,16 +48,28 @@ class Row:
     seeds: Sequence[float] = ()
 
 
+class Key(NamedTuple):
+    """An entry of a legend."""
+
+    name: str
+    colour: str
+    dash: Tuple[int, ...] = ()
+
+
+class Drawn(NamedTuple):
+    chart: Any  # Of Altair.
+    csv: str  # Its numbers in full.
+    legend: Sequence[Key] = ()  # Of two or more.
+
+
 @dataclasses.dataclass
 class Figure:
     name: str  # Of its files, without ending.
     section: str
     title: str
     caption: str
-    chart: Any  # Of Altair.
-    csv: str
+    drawn: Drawn
     words: str  # What it shows, for those who cannot see it.
-    wide: bool = False
 
 
 def line(xs: Any, ys: Any) -> List[Place]:
@@ -99,10 +112,18 @@ def _steps(low: float, high: float) -> str:
 
 
 def _legend(names: Sequence[str]) -> Any:
+    """In files; a page has a legend of its own."""
     if len(names) < 2:
         return None
-    widest = 70 + 7 * max(map(len, names))
-    return alt.Legend(columns=alt.ExprRef(f"max(1, floor(width / {widest}))"), symbolType="stroke")
+    widest = 60 + 7 * max(map(len, names))
+    return alt.Legend(columns=max(1, 720 // widest), symbolType="stroke", symbolOpacity=1)
+
+
+def _hides(chart: Any) -> Any:
+    return chart.add_params(alt.param(name=HIDDEN, value=[]))
+
+
+_SHOWN = f"indexof({HIDDEN}, datum.series) < 0"
 
 
 def _scales(lines: Sequence[Line], names: Sequence[str]) -> Dict[str, Any]:
@@ -132,7 +153,7 @@ def lines(
     log: bool = False,
     marks: Sequence[Tuple[float, str]] = (),
     height: int = 280,
-) -> Tuple[Any, str]:
+) -> Drawn:
     """Lines against a number. A click on the legend hides a line; a pointer shows its numbers."""
     names = list(dict.fromkeys(one.name for one in found))
     rows, singles = _line_rows(found, names)
@@ -140,15 +161,8 @@ def lines(
     base = alt.Chart(_data(header, rows + singles, ("seed",))).transform_calculate(
         series=f"{json.dumps(names)}[datum.s]"
     )
-    shown = alt.selection_point(
-        name="shown",
-        fields=["series"],
-        bind="legend",
-        toggle="true",
-        value=[{"series": name} for name in names],
-        empty=False,
-    )
     every = [row[2] for row in rows + singles]
+    whole = all(x == int(x) for x in every)
     most = max(every, default=0.0)
     span = x_domain or (min(every, default=0.0), most)
     scale = {"type": "log"} if log else {"zero": False, "nice": True}
@@ -157,18 +171,20 @@ def lines(
         "x:Q",
         title=x,
         scale=alt.Scale(domain=list(span), nice=False),
-        axis=alt.Axis(format=_steps(*span), tickMinStep=1 if most > 3 else 0, tickCount=6),
+        axis=alt.Axis(format=_steps(*span), tickMinStep=int(whole), tickCount=6),
     )
     kept = _scales(found, names)
     color = {"color": kept["color"]}
-    base = base.transform_filter(shown) if len(names) > 1 else base
-    mean, single = base.transform_filter("datum.seed === ''"), "datum.seed !== ''"
-    layers = [_marks(marks)] if marks else []
-    layers.append(
-        mean.transform_filter("isValid(datum.low)")
-        .mark_area(opacity=0.14)
-        .encode(x=x_axis, y=alt.Y("low:Q", title=y, scale=y_scale), y2="high:Q", **color)
-    )
+    base = base.transform_filter(_SHOWN)
+    mean, single = base.transform_filter("!datum.seed"), "datum.seed"
+    layers = _marks(marks, span) if marks else []
+    if any(math.isfinite(value.low) for one in found for _, value in one.places):
+        band = (
+            mean.transform_filter("isValid(datum.low)")
+            .mark_area(opacity=max(0.07, 0.2 - 0.03 * len(names)))
+            .encode(x=x_axis, y=alt.Y("low:Q", title=y), y2="high:Q", **color)
+        )
+        layers.append(band)
     if singles:
         many = len({(row[0], row[1]) for row in singles})
         faint = max(0.06, min(0.45, 4 / max(many, 1)))
@@ -178,19 +194,22 @@ def lines(
         else:
             part = cloud.mark_line(strokeWidth=1, opacity=faint, clip=True)
         layers.append(part.encode(x=x_axis, y=alt.Y("y:Q", title=y), detail="seed:N", **color))
+    high = max((abs(value.mean) for one in found for _, value in one.places), default=0.0)
+    y_axis = alt.Axis(format="~s") if high >= 10_000 else alt.Axis(format=".4~g")
     layers.append(
         mean.mark_line(strokeWidth=2.5, clip=True, strokeJoin="round").encode(
-            x=x_axis, y=alt.Y("y:Q", title=y), **kept
+            x=x_axis, y=alt.Y("y:Q", title=y, scale=y_scale, axis=y_axis), **kept
         )
     )
-    if max(len(one.places) for one in found) <= _MARKED:
+    smooth = any(one.points and one.singles for one in found)
+    if max(len(one.places) for one in found) <= _MARKED and not smooth:
         hollow = [one.name for one in found if one.hollow]
         layers.append(_points(mean, x_axis, y, color, hollow))
     layers.append(_hover(base, x_axis, x, y, kept, len(rows) + len(singles) <= _HOVERED))
     chart = alt.layer(*layers).properties(width="container", height=height)
-    if len(names) > 1:
-        chart = chart.add_params(shown)
-    return chart, _line_csv(found)
+    first = {one.name: one for one in reversed(found)}
+    legend = [Key(name, first[name].colour, first[name].dash) for name in names]
+    return Drawn(_hides(chart), _line_csv(found), legend)
 
 
 def _line_rows(found: Sequence[Line], names: Sequence[str]) -> Tuple[List[Any], List[Any]]:
@@ -234,7 +253,7 @@ def _points(mean: Any, x_axis: Any, y: str, color: Dict[str, Any], hollow: List[
 
 def _hover(base: Any, x_axis: Any, x: str, y: str, kept: Dict[str, Any], seeds: bool) -> Any:
     """Places under the pointer. The pictures in files do without."""
-    places = base if seeds else base.transform_filter("datum.seed === ''")
+    places = base if seeds else base.transform_filter("!datum.seed")
     between = "isValid(datum.low) ? format(datum.low, '.3~g') + ' to ' + format(datum.high, '.3~g')"
     return (
         places.transform_calculate(interval=f"{between} : ''")
@@ -255,18 +274,22 @@ def _hover(base: Any, x_axis: Any, x: str, y: str, kept: Dict[str, Any], seeds: 
     )
 
 
-def _marks(marks: Sequence[Tuple[float, str]]) -> Any:
-    """Vertical lines, with words at their upper ends."""
+def _marks(marks: Sequence[Tuple[float, str]], span: Tuple[float, float]) -> List[Any]:
+    """Vertical lines, with words at their upper ends; on the left of a line at the right edge."""
+    edge = span[0] + 0.75 * (span[1] - span[0])
     base = alt.Chart(_data(("x", "label"), list(marks), ("label",)))
-    rule = base.mark_rule(color=theme.colour("grid"), strokeDash=[2, 3]).encode(x="x:Q")
-    label = base.mark_text(
-        align="left", baseline="top", dx=4, fontSize=11, color=theme.colour("muted")
-    ).encode(x="x:Q", y=alt.value(0), text="label:N")
-    return rule + label
+    found = [base.mark_rule(color=theme.colour("grid"), strokeDash=[2, 3]).encode(x="x:Q")]
+    sides = ((f"datum.x <= {edge}", "left", 5, 3), (f"datum.x > {edge}", "right", -5, 17))
+    for test, align, dx, dy in sides:
+        text = base.transform_filter(test).mark_text(
+            align=align, baseline="top", dx=dx, dy=dy, fontSize=11, color=theme.colour("muted")
+        )
+        found.append(text.encode(x="x:Q", y=alt.value(0), text="label:N"))
+    return found
 
 
 def rows(found: Sequence[Row], x: str, domain: Optional[Tuple[float, float]] = None,
-         mark: Optional[float] = None) -> Tuple[Any, str]:
+         mark: Optional[float] = None) -> Drawn:
     """A value with its interval in each row, its name above it. Small marks are meta-seeds."""
     header = ("place", "name", "y", "low", "high", "text", "color")
     table = [
@@ -322,7 +345,7 @@ def rows(found: Sequence[Row], x: str, domain: Optional[Tuple[float, float]] = N
     lines_of_file = [
         (one.name, *map(_exact, one.value), " ".join(map(_exact, one.seeds))) for one in found
     ]
-    return chart, _csv(("row", "value", "low", "high", "by_meta_seed"), lines_of_file)
+    return Drawn(chart, _csv(("row", "value", "low", "high", "by_meta_seed"), lines_of_file))
 
 
 def _said(value: Interval) -> str:
@@ -331,14 +354,14 @@ def _said(value: Interval) -> str:
 
 
 def parts(found: Sequence[Tuple[str, str, List[Tuple[str, Interval]]]], y: str,
-          domain: Optional[Tuple[float, float]]) -> Tuple[Any, str]:
+          domain: Optional[Tuple[float, float]]) -> Drawn:
     """Values by name along the axis: (series, colour, [(name, value)]), side by side."""
     names = list(dict.fromkeys(name for _, _, values in found for name, _ in values))
     table = [
         (series, name, *map(_number, value)) for series, _, values in found for name, value in values
     ]
     header = ("series", "name", "y", "low", "high")
-    base = alt.Chart(_data(header, table, ("series", "name")))
+    base = alt.Chart(_data(header, table, ("series", "name"))).transform_filter(_SHOWN)
     series = [series for series, _, _ in found]
     scale = alt.Scale(domain=series, range=[theme.colour(colour) for _, colour, _ in found])
     x = alt.X(
@@ -371,11 +394,12 @@ def parts(found: Sequence[Tuple[str, str, List[Tuple[str, Interval]]]], y: str,
         (series, name, *map(_exact, value)) for series, _, values in found for name, value in values
     ]
     chart = (rule + point).properties(width="container", height=260)
-    return chart, _csv(("series", "part", "value", "low", "high"), exact)
+    legend = [Key(series, colour) for series, colour, _ in found]
+    return Drawn(_hides(chart), _csv(("series", "part", "value", "low", "high"), exact), legend)
 
 
 def stacked(xs: Any, table: Any, names: Sequence[str], colours: Sequence[str], x: str,
-            y: str) -> Tuple[Any, str]:
+            y: str) -> Drawn:
     """Quantities that add up, [x][names]; bars where there are few, else areas."""
     keep = _thinned(len(xs), 300)
     values = [
@@ -384,7 +408,7 @@ def stacked(xs: Any, table: Any, names: Sequence[str], colours: Sequence[str], x
         for i in keep
         if math.isfinite(table[i][n])
     ]
-    base = alt.Chart(_data(("series", "x", "y"), values, ("series",)))
+    base = alt.Chart(_data(("series", "x", "y"), values, ("series",))).transform_filter(_SHOWN)
     few = len(keep) <= 60
     mark = base.mark_bar() if few else base.mark_area(interpolate="step")
     scale = alt.Scale(domain=list(names), range=[theme.colour(colour) for colour in colours])
@@ -404,10 +428,12 @@ def stacked(xs: Any, table: Any, names: Sequence[str], colours: Sequence[str], x
         for n, name in enumerate(names)
         for i in range(len(xs))
     ]
-    return chart.properties(width="container", height=260), _csv(("series", "x", "value"), exact)
+    chart = _hides(chart.properties(width="container", height=260))
+    legend = [Key(name, colour) for name, colour in zip(names, colours)]
+    return Drawn(chart, _csv(("series", "x", "value"), exact), legend)
 
 
-def bars(edges: Any, shares: Any, x: str, y: str) -> Tuple[Any, str]:
+def bars(edges: Any, shares: Any, x: str, y: str) -> Drawn:
     """A histogram."""
     table = [(_number(a), _number(b), _number(s)) for a, b, s in zip(edges, edges[1:], shares)]
     base = alt.Chart(_data(("low", "high", "y"), table, ()))
@@ -418,10 +444,11 @@ def bars(edges: Any, shares: Any, x: str, y: str) -> Tuple[Any, str]:
         tooltip=[alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("low", "high", "y")],
     )
     rows = [(_exact(a), _exact(b), _exact(s)) for a, b, s in zip(edges, edges[1:], shares)]
-    return chart.properties(width="container", height=240), _csv(("low", "high", "share"), rows)
+    chart = chart.properties(width="container", height=240)
+    return Drawn(chart, _csv(("low", "high", "share"), rows))
 
 
-def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str) -> Tuple[Any, str]:
+def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str) -> Drawn:
     """Points, and a line through means of them."""
     table = [(_number(a), _number(b)) for a, b in zip(xs, ys)]
     quantitative = {
@@ -435,10 +462,10 @@ def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str
         color=theme.colour("vermillion"), strokeWidth=2.5, point={"color": theme.colour("vermillion")}
     )
     chart = points.encode(**quantitative) + through.encode(**quantitative)
-    return chart.properties(width="container", height=280), _csv(("x", "y"), table)
+    return Drawn(chart.properties(width="container", height=280), _csv(("x", "y"), table))
 
 
-def image(rows_in: int, columns: int, values: Sequence[float], x: str, y: str) -> Tuple[Any, str]:
+def image(rows_in: int, columns: int, values: Sequence[float], x: str, y: str) -> Drawn:
     """A stronger colour is a greater value."""
     table = [
         (i % columns, i // columns, _number(value))
@@ -452,7 +479,5 @@ def image(rows_in: int, columns: int, values: Sequence[float], x: str, y: str) -
         color=alt.Color("value:Q", scale=alt.Scale(scheme="blues"), legend=None),
         tooltip=["x:Q", "y:Q", alt.Tooltip("value:Q", format=".3~g")],
     )
-    return (
-        chart.properties(width="container", height=380),
-        _csv(("column", "row", "value"), table),
-    )
+    chart = chart.properties(width="container", height=380)
+    return Drawn(chart, _csv(("column", "row", "value"), table))

@@ -83,7 +83,7 @@ def _read(given: argparse.Namespace) -> Tuple[List[records.Run], published.Publi
         records.read(name, pathlib.Path(where[name]) if name in where else None) for name in names
     ]
     compare.label(runs, _pairs("--label", given.label, names))
-    if given.last_episodes is not None and not one_run.any_beside(runs):
+    if given.last_episodes is not None and not any(run.beside for run in runs):
         raise RecordError(
             "--last_episodes: no episodes of agents that learned beside their signal are recorded in "
             f"{', '.join(names)}: only rules that decide inside a lifetime have such agents, and "

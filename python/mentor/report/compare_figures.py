@@ -44,7 +44,7 @@ def _scores(ranking: Ranking, section: str) -> List[Figure]:
     if ranking.success:
         highest = max(max([row.value.high, *row.seeds]) for row in rows)
         domain = charts.rates(highest if math.isfinite(highest) else 1.0)
-    chart, csv = charts.rows(rows, f"mean {quantity}", domain)
+    drawn = charts.rows(rows, f"mean {quantity}", domain)
     seeds = any(row.seeds for row in rows)
     return [
         Figure(
@@ -54,8 +54,7 @@ def _scores(ranking: Ranking, section: str) -> List[Figure]:
             f"{words.goals(ranking.split, ranking.has_goals)}",
             "Mean at the end of a lifetime, with 95 % intervals."
             + (" Small marks are single meta-seeds; of PPO, draws of goals." if seeds else ""),
-            chart,
-            csv,
+            drawn,
             "; ".join(f"{row.name} {words.interval(row.value)}" for row in rows) + ".",
         )
     ]
@@ -185,7 +184,7 @@ def _improvement(ranking: Ranking, section: str) -> List[Figure]:
             rows.append(Row(f"{x.name} > {y.name}", x.colour, chance))
     if not rows:
         return []
-    chart, csv = charts.rows(
+    drawn = charts.rows(
         rows, "probability that a score of the first is higher", (0, 1), mark=0.5
     )
     return [
@@ -193,7 +192,7 @@ def _improvement(ranking: Ranking, section: str) -> List[Figure]:
             f"probability_of_improvement_{figures.file_name(ranking.split)}", section,
             "Probability of improvement",
             "Probability that a score of the first is higher than one of the second; 0.5 means no "
-            "difference.", chart, csv,
+            "difference.", drawn,
             "; ".join(f"{row.name} {words.interval(row.value)}" for row in rows) + ".",
         )
     ]

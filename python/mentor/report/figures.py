@@ -40,8 +40,8 @@ def line_figure(
         ends = [max(v.mean, v.high) if v.high == v.high else v.mean for o in found for _, v in o.places]
         singles = [float(np.nanmax(ys)) for o in found for _, _, ys in o.singles if len(ys)]
         how["y_domain"] = charts.rates(max([e for e in ends if math.isfinite(e)] + singles))
-    chart, csv = charts.lines(found, x, y, **how)
-    return [Figure(name, section, title, caption, chart, csv, describe(found, y))]
+    drawn = charts.lines(found, x, y, **how)
+    return [Figure(name, section, title, caption, drawn, describe(found, y))]
 
 
 # --- Evaluation ---
@@ -202,7 +202,7 @@ def _parts(own: Sequence[Result], methods: Sequence[Tuple[str, Result]]) -> Figu
         highest = max([highest, *(value.high for _, value in values if value.high == value.high)])
         found.append((name, METHODS[one.teacher].colour, values))
     quantity, success = words.quantity(own[0].success), own[0].success
-    chart, csv = charts.parts(found, quantity, charts.rates(highest) if success else None)
+    drawn = charts.parts(found, quantity, charts.rates(highest) if success else None)
     where = words.goals(own[0].split, own[0].has_goals)
     said = "; ".join(f"{name} {words.interval(values[-1][1])}" for name, _, values in found)
     return Figure(
@@ -210,7 +210,7 @@ def _parts(own: Sequence[Result], methods: Sequence[Tuple[str, Result]]) -> Figu
         f"{words.capitalised(quantity)} by part of the lifetime, {where}",
         "Means with 95 % intervals over goals and lifetimes. Last episode: the lifetime's last one. "
         "Without noise: deterministic episodes after it.",
-        chart, csv, f"{words.capitalised(quantity)} at the end: {said}.",
+        drawn, f"{words.capitalised(quantity)} at the end: {said}.",
     )
 
 
@@ -320,7 +320,7 @@ def _metrics(run: Run, said: str) -> List[Figure]:
         xs, ys = run.training.known(name)
         if not len(ys):
             continue
-        title = words.capitalised(info.get("label") or name)
+        title = words.capitalised(info.get("label") or name.replace("_", " "))
         unit = info.get("unit", "1")
         log = bool(info.get("log_scale")) and bool((ys > 0).all())
         found += line_figure(
@@ -378,23 +378,23 @@ def signal(run: Run) -> List[Figure]:
                 )
     found += _age(run)
     counts, edges = np.histogram(values, bins=1 if values.min() == values.max() else 40)
-    chart, csv = charts.bars(edges, 100 * counts / len(values), "signal", "share of the steps, %")
+    drawn = charts.bars(edges, 100 * counts / len(values), "signal", "share of the steps, %")
     found.append(Figure(
         "signal_histogram", "signal", "Distribution of the signal",
         f"Every step of {words.several(len(run.signals), 'lifetime')} "
         f"({words.several(len(values), 'step')}): the network's output, as the agents used it.",
-        chart, csv, f"The signal lies between {values.min():.3g} and {values.max():.3g}.",
+        drawn, f"The signal lies between {values.min():.3g} and {values.max():.3g}.",
     ))
     order = np.argsort(shaped, kind="stable")
     tenths = [(shaped[part].mean(), values[part].mean()) for part in np.array_split(order, 10)
               if len(part)]
     keep = slice(None, None, -(-len(values) // _SCATTER))
-    chart, csv = charts.cloud(shaped[keep], values[keep], tenths,
+    drawn = charts.cloud(shaped[keep], values[keep], tenths,
                               "shaped reward of the same step", "signal")
     found.append(Figure(
         "signal_scatter", "signal", "The signal against the task's progress",
         "The line joins the means of ten equal groups of steps, ordered by shaped reward.",
-        chart, csv, f"Their correlation is {pearson(values, shaped):.3f}.",
+        drawn, f"Their correlation is {pearson(values, shaped):.3f}.",
     ))
     return found + _maps(run)
 
@@ -425,14 +425,14 @@ def _maps(run: Run) -> List[Figure]:
         counts[one["name"]] = counts.get(one["name"], 0) + 1
         if counts[one["name"]] > 4 or one["rows"] < 1 or one["columns"] < 1:
             continue
-        chart, csv = charts.image(one["rows"], one["columns"], one["values"],
+        drawn = charts.image(one["rows"], one["columns"], one["values"],
                                   "step looked at", "step that asks")
         found.append(Figure(
             f"map_{len(found)}", "signal",
             f"{one['name']}, lifetime {one['lifetime']}, "
             f"{words.part(one['iteration'], run.iterations)}",
             "A stronger colour is a greater value. Rows are steps that ask, columns steps that are "
-            "looked at.", chart, csv, f"{one['rows']} rows of {one['columns']} columns.",
+            "looked at.", drawn, f"{one['rows']} rows of {one['columns']} columns.",
         ))
     return found
 
@@ -473,12 +473,12 @@ def cost(run: Run) -> List[Figure]:
     seconds = training.phase_seconds(trained)
     if np.isfinite(seconds).any():
         colours = ("blue", "sky", "orange", "green", "purple")
-        chart, csv = charts.stacked(trained.updates, seconds, training.PHASES, colours,
+        drawn = charts.stacked(trained.updates, seconds, training.PHASES, colours,
                                     "outer updates", "CPU seconds of an outer update")
         found.append(Figure(
             "phases", "cost", "CPU time by phase",
             "CPU seconds of all threads for one outer update. Simulation is the rollout without "
-            "policy and noise; inner updates are those of the agents.", chart, csv,
+            "policy and noise; inner updates are those of the agents.", drawn,
             "; ".join(f"{name} {np.nanmean(seconds[:, i]):.3g} s"
                       for i, name in enumerate(training.PHASES)) + ".",
         ))

@@ -8,11 +8,12 @@ from typing import Dict, List, Sequence, Set
 
 import numpy as np
 
-from . import beside, evaluation, figures, outcome, reading, tables, training, words
+from . import beside, evaluation, figures, outcome, reading, statistics, tables, training, words
 from .evaluation import Comparison, Result
 from .page import Chapter, Page
 from .published import Published
-from .records import METHODS, Life, Run
+from .records import METHODS, Run
+from .statistics import Array, Interval, Level, Sample
 from .tables import Column, Table
 
 
@@ -144,17 +145,17 @@ class Report:
             "goals", f"By goal: {words.quantity(own[0].success)} at the end of a lifetime, "
             f"{words.goals(own[0].split)}",
             [*([Column("environment")] if several else []), Column("goal"),
-             Column("lifetimes of each", "number"), *(Column(one.name, "number") for one in methods)],
+             Column("lifetimes of each", "number"), *(Column(one.name, "interval") for one in methods)],
         )
         for level in sorted({level for one in own for level in one.levels}):
-            values = [
+            lives = [
                 one.rates[[i for i, l in enumerate(one.levels) if l == level], -1] for one in methods
             ]
             where = [level.environment] if several else []
-            found.add(*where, str(level.goal), tables.number(max(map(len, values))), *(
-                tables.number(float(v.mean()), f"{v.mean():.2f}") if len(v) else tables.NONE
-                for v in values
-            ))
+            found.add(
+                *where, str(level.goal), tables.number(max(map(len, lives))),
+                *(tables.value(_of_goal(rates)) for rates in lives),
+            )
         return [found]
 
     def _published(self) -> List[Table]:
@@ -236,6 +237,13 @@ class Report:
         texts = [("The command that repeats it", command, True),
                  ("Specification, with every default", record["spec_text"], False)]
         return Chapter("run", "The run, exactly", [again], tables=self._kept([found]), texts=texts)
+
+
+def _of_goal(rates: Array) -> "Interval | None":
+    """A single lifetime has no interval."""
+    if len(rates) < 2:
+        return Interval(float(rates[0]), np.nan, np.nan) if len(rates) else None
+    return statistics.interval_of(Sample((Level(),) * len(rates), rates))
 
 
 def _warnings(run: Run, results: Sequence[Result], published: Published) -> List[str]:
@@ -372,9 +380,3 @@ def _films(run: Run, folder: pathlib.Path) -> List[Dict[str, str]]:
         for film in run.films
     ]
 
-
-def any_beside(runs: Sequence[Run]) -> bool:
-    return any(run.beside for run in runs)
-
-
-__all__ = ["Life", "Report", "any_beside", "not_shown"]

@@ -63,7 +63,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def render(page: Page, specs: Dict[str, Any], stills: Dict[str, str]) -> str:
+def render(page: Page, charts: Dict[str, Any], stills: Dict[str, str]) -> str:
     script = f"\n{drawing.script()}\n{(_HERE / 'page.js').read_text(encoding='utf-8')}"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
@@ -89,7 +89,7 @@ def render(page: Page, specs: Dict[str, Any], stills: Dict[str, str]) -> str:
             "dark": theme.variables(dark=True),
             "style": (_HERE / "style.css").read_text(encoding="utf-8"),
             "stills": stills,
-            "charts": _json(specs),
+            "charts": _json(charts),
             "script": script,
         }
     )
@@ -106,21 +106,22 @@ def write(
     `pictures` says which files of figures: "svg", "png"."""
     beside = file.with_suffix("")
     figures = page.figures()
-    specs = {one.name: drawing.spec(one) for one in figures}
-    stills = {name: drawing.still(spec) for name, spec in specs.items()}
-    written = {f"{one.name}.csv": one.csv for one in figures}
+    stills = {one.name: drawing.still(one) for one in figures}
+    charts = {one.name: drawing.live(one) for one in figures}
+    written = {f"{one.name}.csv": one.drawn.csv for one in figures}
     written.update({f"{one.name}.csv": one.csv() for one in tables if one.rows})
     written.update(texts)
-    if "svg" in pictures or "png" in pictures:
-        alone = {name: theme.light(svg) for name, svg in stills.items()}
-        written.update({f"{name}.svg": svg for name, svg in alone.items() if "svg" in pictures})
+    alone = {
+        one.name: theme.light(drawing.still(one, legend=True)) for one in figures if pictures
+    }
+    written.update({f"{name}.svg": svg for name, svg in alone.items() if "svg" in pictures})
     try:
         beside.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():
             (beside / name).write_text(text, encoding="utf-8")
         for name, svg in alone.items() if "png" in pictures else []:
             (beside / f"{name}.png").write_bytes(drawing.png(svg))
-        file.write_text(render(page, specs, stills), encoding="utf-8")
+        file.write_text(render(page, charts, stills), encoding="utf-8")
     except OSError as error:
         raise RecordError(
             f"{error.filename}: cannot be written: {error.strerror}; name another folder with --out"

@@ -46,7 +46,7 @@ def config() -> Dict[str, Any]:
         "background": None,
         "font": _FONT,
         "autosize": {"type": "fit-x", "contains": "padding"},
-        "padding": {"left": 0, "right": 8, "top": 4, "bottom": 0},
+        "padding": {"left": 0, "right": 8, "top": 4, "bottom": 6},
         "view": {"stroke": None},
         "axis": {
             **text,
@@ -71,7 +71,7 @@ def config() -> Dict[str, Any]:
             "title": None,
             "columnPadding": 18,
             "unselectedOpacity": 0.25,
-            "offset": 22,
+            "offset": 36,
         },
         "header": {"labelColor": colour("muted")},
         "text": {"color": colour("ink"), "fontSize": 13},
