@@ -38,7 +38,7 @@ def life(teacher, lifetime, success, goal=None, **changed):
 
 
 def lives(rng, teachers, goals, each=1, **changed):
-    """Agents that begin at 5 % and end at the rate of their teacher; hard goals are hard for all."""
+    """Agents begin at 5 % and end at the rate of their teacher; hard goals are hard for all."""
     rows = []
     ease = rng.normal(0, 0.15, goals)
     for teacher, rate in teachers.items():
@@ -95,8 +95,10 @@ def record(folder, title, seed, **changed):
         "metrics": METRICS, "evaluated_update": 40, "evaluated_before": [], "beside_known": 0,
         "episode_steps": 10,
         "identity": {
-            "experiment": f"{title}-{seed}", "method": title, "protocol": "one", "rule": "black_box",
-            "signal": "lstm", "settings": {"rule.name": '"black_box"'}, "seed": seed, "goal_seed": 1,
+            "experiment": f"{title}-{seed}", "method": title, "protocol": "one",
+            "rule": "black_box", "signal": "lstm", "settings": {"rule.name": "x"},
+            "seed": seed,
+            "goal_seed": 1,
             "training_goals": [], "test_goals": [], "state_hash": "0123456789abcdef" * 4,
             "lifetimes_per_update": 64, "baseline_iteration_steps": 400, "iteration_steps": 400,
         },
@@ -122,12 +124,30 @@ def write(folder, record, files, maps=()):
     return pathlib.Path(folder)
 
 
-def run(folder, title="Reach", seed=1, *, learned=0.6, end=None, updates=40, goals=10, each=2,
-        teachers=None, evaluated=True, signal=True, **changed):
+def run(
+    folder,
+    title="Reach",
+    seed=1,
+    *,
+    learned=0.6,
+    end=None,
+    updates=40,
+    goals=10,
+    each=2,
+    teachers=None,
+    evaluated=True,
+    signal=True,
+    **changed,
+):
     """A whole run; learned: how often its agents succeed at their end."""
     rng = np.random.default_rng(seed + 1000 * len(title))
-    teachers = teachers or {"learned": learned, "best": learned, "sparse": 0.08, "shaped": 0.25,
-                            "random": 0.05}
+    teachers = teachers or {
+        "learned": learned,
+        "best": learned,
+        "sparse": 0.08,
+        "shaped": 0.25,
+        "random": 0.05,
+    }
     files = {}
     if updates:
         files["training.csv"] = training(rng, updates, learned if end is None else end)

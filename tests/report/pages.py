@@ -6,8 +6,9 @@ Usage: tests/report/pages.py PAGE.html... [--out FOLDER] [--help]
   PAGE.html     report.html of a run, comparison.html, or another page of one file
   --out FOLDER  where the pictures go (default: pages)
 
-Fails on a serious finding of axe, a page that scrolls sideways, an error in the console, an empty
-or missing chart, or a page above 1.5 MB. It also fails if the page shows less without JavaScript.
+Fails on a serious finding of axe, a page that scrolls sideways, an error in the console, or an
+empty chart. It also fails on a page above 2 MB, on a legend that hides nothing, and if the page
+shows less without JavaScript.
 Needs deploy/install.sh --pages (Debian's chromium, playwright with axe-core). By hand only; look at
 the pictures afterwards.
 
@@ -24,16 +25,25 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / ".deps" / "pages"))
 
 WIDTHS = (390, 1100, 1920)
-BYTES_MAX = 1_500_000
+BYTES_MAX = 2_000_000
 SERIOUS = ("serious", "critical")
-# True if every canvas has more than one colour.
-EMPTY = """() => [...document.querySelectorAll("canvas")].filter((canvas) => {
-  const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const pixels = new Uint32Array(image.data.buffer);
-  return pixels.every((pixel) => pixel === pixels[0]);
-}).map((canvas) => canvas.closest("figure").id)"""
-UNDRAWN = """() => [...document.querySelectorAll("[data-figure]")]
-  .filter((figure) => !figure.querySelector("canvas")).map((figure) => figure.dataset.figure)"""
+# Charts are drawn when they come near.
+SCROLL = """async () => { for (const chart of document.querySelectorAll("[data-chart]")) {
+  chart.scrollIntoView(); await new Promise((done) => setTimeout(done, 30)); } }"""
+DRAWN = """() => [...document.querySelectorAll("[data-chart]")].every(
+  (chart) => chart.parentNode.classList.contains("drawn"))"""
+EMPTY = """() => [...document.querySelectorAll("[data-chart]")]
+  .filter((chart) => !chart.querySelector(".mark-line path, .mark-symbol path, .mark-rect path, "
+    + ".mark-area path, .mark-rule line")).map((chart) => chart.dataset.chart)"""
+# The paths of lines and bars in the first chart with a legend, before and after a click on it.
+HIDES = """async () => {
+  const key = document.querySelector(".legend button"), figure = key.closest("figure");
+  const count = () => figure.querySelectorAll(
+    ".live .mark-line path, .live .mark-rect path").length;
+  const before = count(); key.click();
+  await new Promise((done) => setTimeout(done, 300));
+  const after = count(); key.click();
+  return [before, after]; }"""
 # Text that leaves the screen, unless it lies in an element that scrolls.
 WIDE = """() => [...document.querySelectorAll("body *")].filter((part) =>
   part.getBoundingClientRect().right > document.documentElement.clientWidth + 1 &&
@@ -80,17 +90,20 @@ def look(browser, axe, path, out):
             page.on("pageerror", lambda error, say=say: say(f"script: {error}"))
             page.on("requestfailed", lambda request, say=say: say(f"asks for {request.url}"))
             page.goto(path.resolve().as_uri())
-            page.wait_for_function("document.documentElement.dataset.drawn !== undefined")
-            page.wait_for_timeout(300)
+            page.evaluate(SCROLL)
+            page.wait_for_function(DRAWN)
+            page.evaluate("scrollTo(0, 0)")
             overflow = page.evaluate(
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             )
             if overflow > 0:
                 say(f"scrolls sideways by {overflow} px: {page.evaluate(WIDE)[:5]}")
-            for figure in page.evaluate(UNDRAWN):
-                say(f"{figure}: not drawn")
             for figure in page.evaluate(EMPTY):
                 say(f"{figure}: empty")
+            if page.locator(".legend button").count():
+                before, after = page.evaluate(HIDES)
+                if not after < before:
+                    say(f"a click on the legend leaves {after} of {before} lines")
             page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=True)
             if width == 1100 and scheme == "dark":
                 page.pdf(path=out / f"{name}.pdf", format="A4")
@@ -106,7 +119,7 @@ def look(browser, axe, path, out):
     page = context.new_page()
     page.goto(path.resolve().as_uri())
     figures = page.locator("figure[id]").count()
-    pictures = page.locator("figure[id] svg").count()
+    pictures = page.locator("figure[id] .still svg").count()
     if pictures < figures:
         wrong.append(f"{name}: without JavaScript {figures - pictures} figures have no picture")
     page.screenshot(path=out / f"{name}-without-javascript.png", full_page=True)

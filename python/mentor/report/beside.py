@@ -145,7 +145,8 @@ def any_success(cohorts: Sequence[Cohort]) -> bool:
 
 
 def _is_baseline(cohorts: Sequence[Cohort], ppo: Cohort, beside: Cohort) -> bool:
-    """PPO belongs to the group of these agents, to all groups, or to a group without such agents."""
+    """PPO belongs to the group of these agents, to all groups, or to a group without such
+    agents."""
     groups = {one.group for one in cohorts if one.beside}
     return ppo.ppo and (ppo.group in ("", beside.group) or ppo.group not in groups)
 
@@ -156,7 +157,8 @@ def _episodes(n: int) -> str:
 
 def table(cohorts: Sequence[Cohort], n: int) -> Table:
     """Agents beside their signal get a row at all their steps, and a second one at the steps of
-    evaluated agents if those are fewer. Rows of evaluated agents stop at the steps of the others."""
+    evaluated agents if those are fewer. Rows of evaluated agents stop at the steps of the others.
+    """
     columns = [
         Column("agents"),
         Column("env steps", "number"),
@@ -180,7 +182,9 @@ def table(cohorts: Sequence[Cohort], n: int) -> Table:
             last = measure(one, n, at)
             if last is None:
                 continue
-            each = f"{last.fewest:,}" if last.fewest == last.most else f"{last.fewest} to {last.most}"
+            each = (
+                f"{last.fewest:,}" if last.fewest == last.most else f"{last.fewest} to {last.most}"
+            )
             found.add(
                 one.name,
                 tables.number(last.env_steps),

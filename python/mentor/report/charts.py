@@ -1,5 +1,6 @@
-"""The grammar of every chart: lines with bands, rows with intervals, bars, clouds of points, images.
-Each is an Altair chart (Vega-Lite) over numbers in CSV; drawing.py makes pictures of them."""
+"""The grammar of every chart: lines with bands, rows with intervals, bars, clouds of points,
+images. Each is an Altair chart (Vega-Lite) over numbers in CSV; drawing.py makes pictures of
+them."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from . import theme
 from .statistics import Interval
 
 HIDDEN = "hidden"  # The signal with the names of what a reader hides.
-_SINGLE_POINTS = 20_000  # Of all single lines of a chart.
+_SINGLE_POINTS = 6_000  # The most of all single lines of a chart.
 _HOVERED = 3_000  # More places under the pointer make a page slow.
 _MARKED = 24  # Places of a line that have a point.
 
@@ -33,7 +34,7 @@ class Line:
     places: List[Place]
     dash: Tuple[int, ...] = ()
     hollow: bool = False  # Published elsewhere.
-    # Lines behind the mean, one of each meta-seed: ("meta-seed 2", x, y).
+    # Lines behind the mean, one of each meta-seed: ("2", x, y).
     singles: List[Tuple[str, Any, Any]] = dataclasses.field(default_factory=list)
     points: bool = False  # `singles` are single updates, and points.
 
@@ -57,14 +58,14 @@ class Key(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    chart: Any  # Of Altair.
+    chart: Any  # A chart of Altair.
     csv: str  # Its numbers in full.
-    legend: Sequence[Key] = ()  # Of two or more.
+    legend: Sequence[Key] = ()  # Empty, or two and more.
 
 
 @dataclasses.dataclass
 class Figure:
-    name: str  # Of its files, without ending.
+    name: str  # The name of its files, without ending.
     section: str
     title: str
     caption: str
@@ -73,12 +74,15 @@ class Figure:
 
 
 def line(xs: Any, ys: Any) -> List[Place]:
-    """Places without intervals."""
     return [(float(x), Interval(float(y), math.nan, math.nan)) for x, y in zip(xs, ys)]
 
 
-def _number(value: float) -> str:
-    return f"{value:.5g}" if math.isfinite(value) else ""
+def _number(value: float, digits: int = 5) -> str:
+    return f"{value:.{digits}g}" if math.isfinite(value) else ""
+
+
+def _exact(value: float) -> str:
+    return _number(value, 10)
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -108,7 +112,7 @@ def rates(highest: float) -> Tuple[float, float]:
 
 def _steps(low: float, high: float) -> str:
     """The format of an axis: 1.5M for large numbers."""
-    return "~s" if max(abs(low), abs(high)) >= 10_000 else ","
+    return "~s" if max(abs(low), abs(high)) >= 10_000 else ",.4~r"
 
 
 def _legend(names: Sequence[str]) -> Any:
@@ -154,7 +158,7 @@ def lines(
     marks: Sequence[Tuple[float, str]] = (),
     height: int = 280,
 ) -> Drawn:
-    """Lines against a number. A click on the legend hides a line; a pointer shows its numbers."""
+    """Lines against a number; a pointer shows the numbers."""
     names = list(dict.fromkeys(one.name for one in found))
     rows, singles = _line_rows(found, names)
     header = ("s", "seed", "x", "y", "low", "high")
@@ -214,17 +218,17 @@ def lines(
 
 def _line_rows(found: Sequence[Line], names: Sequence[str]) -> Tuple[List[Any], List[Any]]:
     count = sum(len(one.singles) for one in found)
-    each = max(2, _SINGLE_POINTS // max(count, 1))
+    each = min(max(2, _SINGLE_POINTS // max(count, 1)), 250)
     rows, singles = [], []
     for one in found:
         s = names.index(one.name)
-        keep = _thinned(len(one.places), 600) if one.places else []
+        keep = _thinned(len(one.places), 300) if one.places else []
         for x, value in (one.places[i] for i in keep):
             rows.append((s, "", float(_number(x) or 0), *map(_number, value)))
         for seed, xs, ys in one.singles:
             for i in _thinned(len(xs), each) if len(xs) else []:
                 if math.isfinite(ys[i]):
-                    singles.append((s, seed, float(_number(xs[i])), _number(ys[i]), "", ""))
+                    singles.append((s, seed, float(_number(xs[i])), _number(ys[i], 4), "", ""))
     return rows, singles
 
 
@@ -235,10 +239,6 @@ def _line_csv(found: Sequence[Line]) -> str:
         for seed, xs, ys in one.singles:
             rows += [(one.name, seed, f"{a:.10g}", _exact(b), "", "") for a, b in zip(xs, ys)]
     return _csv(("series", "meta_seed", "x", "value", "low", "high"), rows)
-
-
-def _exact(value: float) -> str:
-    return f"{value:.10g}" if math.isfinite(value) else ""
 
 
 def _points(mean: Any, x_axis: Any, y: str, color: Dict[str, Any], hollow: List[str]) -> Any:
@@ -264,7 +264,7 @@ def _hover(base: Any, x_axis: Any, x: str, y: str, kept: Dict[str, Any], seeds: 
             detail="series:N",
             tooltip=[
                 alt.Tooltip("series:N", title="line"),
-                alt.Tooltip("seed:N", title="single"),
+                alt.Tooltip("seed:N", title="meta-seed"),
                 alt.Tooltip("x:Q", title=x, format=",.5~g"),
                 alt.Tooltip("y:Q", title=y, format=".3~g"),
                 alt.Tooltip("interval:N", title="95 %"),
@@ -288,8 +288,12 @@ def _marks(marks: Sequence[Tuple[float, str]], span: Tuple[float, float]) -> Lis
     return found
 
 
-def rows(found: Sequence[Row], x: str, domain: Optional[Tuple[float, float]] = None,
-         mark: Optional[float] = None) -> Drawn:
+def rows(
+    found: Sequence[Row],
+    x: str,
+    domain: Optional[Tuple[float, float]] = None,
+    mark: Optional[float] = None,
+) -> Drawn:
     """A value with its interval in each row, its name above it. Small marks are meta-seeds."""
     header = ("place", "name", "y", "low", "high", "text", "color")
     table = [
@@ -299,10 +303,15 @@ def rows(found: Sequence[Row], x: str, domain: Optional[Tuple[float, float]] = N
     texts = ("name", "text", "color")
     base = alt.Chart(_data(header, table, texts))
     y = alt.Y("place:O", axis=None, scale=alt.Scale(paddingInner=0.4, paddingOuter=0.4))
-    scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False, nice=True)
+    scale = (
+        alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False, nice=True)
+    )
     axis = alt.Axis(grid=True, format=".3~g", tickCount=5)
     color = alt.Color("color:N", scale=None, legend=None)
-    x_of = lambda field: alt.X(f"{field}:Q", title=x, scale=scale, axis=axis)  # noqa: E731
+
+    def x_of(field: str) -> Any:
+        return alt.X(f"{field}:Q", title=x, scale=scale, axis=axis)
+
     layers = []
     if mark is not None:
         one_mark = alt.Chart(_data(("x",), [(mark,)], ()))
@@ -336,16 +345,16 @@ def rows(found: Sequence[Row], x: str, domain: Optional[Tuple[float, float]] = N
             color=color,
             tooltip=[alt.Tooltip("name:N", title="row"), alt.Tooltip("text:N", title=x)],
         ),
-        base.mark_text(align="left", dy=-17).encode(x=alt.value(0), y=y, text="name:N"),
+        base.mark_text(align="left", dy=-17, limit=alt.ExprRef("width - 130")).encode(
+            x=alt.value(0), y=y, text="name:N"
+        ),
         base.mark_text(align="right", dy=-17, color=theme.colour("muted")).encode(
             x=alt.value("width"), y=y, text="text:N"
         ),
     ]
     chart = alt.layer(*layers).properties(width="container", height=48 * len(found) + 10)
-    lines_of_file = [
-        (one.name, *map(_exact, one.value), " ".join(map(_exact, one.seeds))) for one in found
-    ]
-    return Drawn(chart, _csv(("row", "value", "low", "high", "by_meta_seed"), lines_of_file))
+    file = [(one.name, *map(_exact, one.value), " ".join(map(_exact, one.seeds))) for one in found]
+    return Drawn(chart, _csv(("row", "value", "low", "high", "by_meta_seed"), file))
 
 
 def _said(value: Interval) -> str:
@@ -353,12 +362,17 @@ def _said(value: Interval) -> str:
     return f"{text} [{value.low:.2f}, {value.high:.2f}]" if math.isfinite(value.low) else text
 
 
-def parts(found: Sequence[Tuple[str, str, List[Tuple[str, Interval]]]], y: str,
-          domain: Optional[Tuple[float, float]]) -> Drawn:
-    """Values by name along the axis: (series, colour, [(name, value)]), side by side."""
+def parts(
+    found: Sequence[Tuple[str, str, List[Tuple[str, Interval]]]],
+    y: str,
+    domain: Optional[Tuple[float, float]],
+) -> Drawn:
+    """Values by name along the axis, side by side: (series, colour, [(name, value)])."""
     names = list(dict.fromkeys(name for _, _, values in found for name, _ in values))
     table = [
-        (series, name, *map(_number, value)) for series, _, values in found for name, value in values
+        (series, name, *map(_number, value))
+        for series, _, values in found
+        for name, value in values
     ]
     header = ("series", "name", "y", "low", "high")
     base = alt.Chart(_data(header, table, ("series", "name"))).transform_filter(_SHOWN)
@@ -398,8 +412,9 @@ def parts(found: Sequence[Tuple[str, str, List[Tuple[str, Interval]]]], y: str,
     return Drawn(_hides(chart), _csv(("series", "part", "value", "low", "high"), exact), legend)
 
 
-def stacked(xs: Any, table: Any, names: Sequence[str], colours: Sequence[str], x: str,
-            y: str) -> Drawn:
+def stacked(
+    xs: Any, table: Any, names: Sequence[str], colours: Sequence[str], x: str, y: str
+) -> Drawn:
     """Quantities that add up, [x][names]; bars where there are few, else areas."""
     keep = _thinned(len(xs), 300)
     values = [
@@ -423,18 +438,14 @@ def stacked(xs: Any, table: Any, names: Sequence[str], colours: Sequence[str], x
             alt.Tooltip("y:Q", title=y, format=".3~g"),
         ],
     ).transform_calculate(place=f"indexof({json.dumps(list(names))}, datum.series)")
-    exact = [
-        (name, f"{xs[i]:.10g}", _exact(table[i][n]))
-        for n, name in enumerate(names)
-        for i in range(len(xs))
-    ]
+    cells = [(n, i) for n in range(len(names)) for i in range(len(xs))]
+    exact = [(names[n], _exact(xs[i]), _exact(table[i][n])) for n, i in cells]
     chart = _hides(chart.properties(width="container", height=260))
     legend = [Key(name, colour) for name, colour in zip(names, colours)]
     return Drawn(chart, _csv(("series", "x", "value"), exact), legend)
 
 
 def bars(edges: Any, shares: Any, x: str, y: str) -> Drawn:
-    """A histogram."""
     table = [(_number(a), _number(b), _number(s)) for a, b, s in zip(edges, edges[1:], shares)]
     base = alt.Chart(_data(("low", "high", "y"), table, ()))
     chart = base.mark_bar(color=theme.colour("blue"), opacity=0.85, binSpacing=1).encode(
@@ -459,7 +470,9 @@ def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str
         color=theme.colour("sky"), size=12, opacity=0.5
     )
     through = alt.Chart(_data(("x", "y"), list(trend), ())).mark_line(
-        color=theme.colour("vermillion"), strokeWidth=2.5, point={"color": theme.colour("vermillion")}
+        color=theme.colour("vermillion"),
+        strokeWidth=2.5,
+        point={"color": theme.colour("vermillion")},
     )
     chart = points.encode(**quantitative) + through.encode(**quantitative)
     return Drawn(chart.properties(width="container", height=280), _csv(("x", "y"), table))
@@ -473,11 +486,15 @@ def image(rows_in: int, columns: int, values: Sequence[float], x: str, y: str) -
         if i < rows_in * columns
     ]
     axis = alt.Axis(labelAngle=0, labelOverlap=True, domain=False)
-    chart = alt.Chart(_data(("x", "y", "value"), table, ())).mark_rect().encode(
-        x=alt.X("x:O", title=x, axis=axis),
-        y=alt.Y("y:O", title=y, axis=axis),
-        color=alt.Color("value:Q", scale=alt.Scale(scheme="blues"), legend=None),
-        tooltip=["x:Q", "y:Q", alt.Tooltip("value:Q", format=".3~g")],
+    chart = (
+        alt.Chart(_data(("x", "y", "value"), table, ()))
+        .mark_rect()
+        .encode(
+            x=alt.X("x:O", title=x, axis=axis),
+            y=alt.Y("y:O", title=y, axis=axis),
+            color=alt.Color("value:Q", scale=alt.Scale(scheme="blues"), legend=None),
+            tooltip=["x:Q", "y:Q", alt.Tooltip("value:Q", format=".3~g")],
+        )
     )
     chart = chart.properties(width="container", height=380)
     return Drawn(chart, _csv(("column", "row", "value"), table))

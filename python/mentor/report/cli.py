@@ -20,30 +20,60 @@ def _arguments(given: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m mentor.report",
         description="Draws the report of a run, or compares several runs, from their records.",
-        epilog="Runs whose specs differ in nothing but seed and benchmark.goal_seed are meta-seeds of "
-        "one method. 'mentor report RUN...' takes the same flags, and writes the records first.",
+        epilog="Runs whose specs differ in nothing but seed and benchmark.goal_seed are meta-seeds "
+        "of one method. 'mentor report RUN...' takes the same flags, and writes the records first.",
     )
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="run folders")
-    add("--out", type=pathlib.Path, metavar="DIR",
-        help="folder to write to; default: the run folder, or ./comparison for several runs")
+    add(
+        "--out",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="folder to write to; default: the run folder, or ./comparison for several runs",
+    )
     add("--title", default="", help="title of a comparison")
-    add("--label", action="append", default=[], metavar="RUN=NAME",
-        help="name of a run's method in figures and tables; meta-seeds share it")
-    add("--unit", choices=("auto", "seed", "lifetime"), default="auto",
-        help="what one score of a comparison is: an agent's lifetime, or the mean over the lifetimes "
-        "of a meta-seed; auto: seed, if every method has three meta-seeds")
-    add("--last_episodes", type=int, metavar="N",
-        help="number of last episodes that count for an agent that learned beside its signal")
-    add("--published", type=pathlib.Path, metavar="FILE",
-        help="success by episode from other publications, drawn dashed beside the runs' curves")
-    add("--published_rows", default="", metavar="COLUMN=VALUE,...",
-        help="rows of the file that are drawn; default: all")
+    add(
+        "--label",
+        action="append",
+        default=[],
+        metavar="RUN=NAME",
+        help="name of a run's method in figures and tables; meta-seeds share it",
+    )
+    add(
+        "--unit",
+        choices=("auto", "seed", "lifetime"),
+        default="auto",
+        help="what one score of a comparison is: an agent's lifetime, or the mean over the "
+        "lifetimes of a meta-seed; auto: seed, if every method has three meta-seeds",
+    )
+    add(
+        "--last_episodes",
+        type=int,
+        metavar="N",
+        help="number of last episodes that count for an agent that learned beside its signal",
+    )
+    add(
+        "--published",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="success by episode from other publications, drawn dashed beside the runs' curves",
+    )
+    add(
+        "--published_rows",
+        default="",
+        metavar="COLUMN=VALUE,...",
+        help="rows of the file that are drawn; default: all",
+    )
     add("--published_name", default="published", help="what legends call them")
     add("--svg", action="store_true", help="also write each figure as SVG")
     add("--png", action="store_true", help="also write each figure as PNG")
-    add("--records", action="append", default=[], metavar="RUN=DIR",
-        help="where the records of a run lie that cannot be written; default: RUN/records")
+    add(
+        "--records",
+        action="append",
+        default=[],
+        metavar="RUN=DIR",
+        help="where the records of a run lie that cannot be written; default: RUN/records",
+    )
     add("--say", action="store_true", help="say what was learned, and draw nothing")
     add("--json", action="store_true", help="say it as JSON")
     return parser.parse_args(given)
@@ -85,9 +115,10 @@ def _read(given: argparse.Namespace) -> Tuple[List[records.Run], published.Publi
     compare.label(runs, _pairs("--label", given.label, names))
     if given.last_episodes is not None and not any(run.beside for run in runs):
         raise RecordError(
-            "--last_episodes: no episodes of agents that learned beside their signal are recorded in "
-            f"{', '.join(names)}: only rules that decide inside a lifetime have such agents, and "
-            "versions before 0.2.0 did not record them; leave the flag out, or run the spec again"
+            "--last_episodes: no episodes of agents that learned beside their signal are recorded "
+            f"in {', '.join(names)}: only rules that decide inside a lifetime have such agents, "
+            "and versions before 0.2.0 did not record them; leave the flag out, or run the spec "
+            "again"
         )
     curves = published.Published()
     if given.published is not None:
@@ -117,8 +148,9 @@ def _one(given: argparse.Namespace, run: records.Run, curves: published.Publishe
         return _EXIT_FOUND if report.outcome.answer == "nothing" else 0
     folder = given.out or pathlib.Path(run.name)
     drawn = report.page(folder, _today())
-    texts = {"outcome.json": _json({**answer, "summary": report.summary(),
-                                    "warnings": report.warnings})}
+    texts = {
+        "outcome.json": _json({**answer, "summary": report.summary(), "warnings": report.warnings})
+    }
     _write(given, drawn, folder / "report.html", report, texts)
     return 0
 
@@ -135,18 +167,27 @@ def _several(
         return 0
     for run in runs:
         if run.record["goes_on"]:
-            print(f"warning: {run.name} is still running: these are its numbers so far",
-                  file=sys.stderr)
+            print(
+                f"warning: {run.name} is still running: these are its numbers so far",
+                file=sys.stderr,
+            )
     folder = given.out or pathlib.Path("comparison")
     drawn = comparison.page(folder, _today())
-    texts = {"tables.md": comparison.markdown(),
-             "outcome.json": _json(several_runs.as_json(comparison))}
+    texts = {
+        "tables.md": comparison.markdown(),
+        "outcome.json": _json(several_runs.as_json(comparison)),
+    }
     _write(given, drawn, folder / "comparison.html", comparison, texts)
     return 0
 
 
-def _write(given: argparse.Namespace, drawn: page.Page, file: pathlib.Path, said: Any,
-           texts: Dict[str, str]) -> None:
+def _write(
+    given: argparse.Namespace,
+    drawn: page.Page,
+    file: pathlib.Path,
+    said: Any,
+    texts: Dict[str, str],
+) -> None:
     pictures = [kind for kind in ("svg", "png") if getattr(given, kind)]
     page.write(drawn, file, said.tables, texts, pictures)
     print("\n".join([*said.summary(), str(file)]))

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pathlib
+import re
 import tempfile
 from typing import Any, Dict
 
@@ -15,42 +16,47 @@ import vl_convert
 from . import theme
 from .charts import Figure
 
+_WORDS = re.compile(r' (aria-[a-z]+|role)="[^"]*"| aria-hidden="true"')
 _STILL = 720  # Width of a picture; on a page a chart is as wide as its column.
 
 
-def spec(figure: Figure, legend: bool = False) -> Dict[str, Any]:
-    """The chart for Vega-Lite."""
+def spec(figure: Figure) -> Dict[str, Any]:
+    """The chart for Vega-Lite, with its legend."""
     found: Dict[str, Any] = figure.drawn.chart.to_dict(validate=False)
     found["config"] = theme.config()
-    if legend:  # A picture that stands alone.
-        found["background"] = theme.colour("page")
-    else:
-        _without_legend(found)
     return found
 
 
-def _without_legend(chart: Any) -> None:
-    for encoding in chart.get("encoding", {}).values():
-        if isinstance(encoding, dict) and "scale" in encoding and "axis" not in encoding:
-            encoding["legend"] = None
-    for layer in chart.get("layer", []):
-        _without_legend(layer)
+def without_legend(chart: Dict[str, Any]) -> Dict[str, Any]:
+    """The same for a page, which has a legend of its own."""
+    found = dict(chart)
+    if "layer" in found:
+        found["layer"] = [without_legend(layer) for layer in found["layer"]]
+    if "encoding" in found:
+        found["encoding"] = {
+            name: {**one, "legend": None} if name in ("color", "strokeDash") else one
+            for name, one in found["encoding"].items()
+        }
+    return found
 
 
-def live(figure: Figure) -> Dict[str, Any]:
+def live(chart: Dict[str, Any]) -> Dict[str, Any]:
     """The chart for Vega, which browsers draw."""
-    return compact(vl_convert.vegalite_to_vega(spec(figure)))
+    return compact(vl_convert.vegalite_to_vega(chart))
 
 
-def still(figure: Figure, legend: bool = False) -> str:
+def still(chart: Dict[str, Any]) -> str:
     """The chart as SVG in the colours of the page, without what a pointer finds."""
-    flat = spec(figure, legend)
-    flat["layer"] = [one for one in flat.get("layer", []) if one.get("name") != "hover"]
-    if not flat["layer"]:
-        del flat["layer"]
-    flat["width"] = _STILL
-    svg: str = vl_convert.vegalite_to_svg(flat)
-    return svg
+    flat = {**chart, "width": _STILL}
+    if "layer" in flat:
+        flat["layer"] = [one for one in flat["layer"] if one.get("name") != "hover"]
+    # Figures have words of their own; those of each point make a page large.
+    return _WORDS.sub("", vl_convert.vegalite_to_svg(flat))
+
+
+def alone(chart: Dict[str, Any]) -> str:
+    """The chart as SVG for a file: with its legend, on a light page."""
+    return theme.light(still({**chart, "background": theme.colour("page")}))
 
 
 def compact(chart: Dict[str, Any]) -> Dict[str, Any]:
@@ -68,8 +74,8 @@ def png(svg: str) -> bytes:
 
 
 def script() -> str:
-    """Vega, Vega-Lite and vega-embed as one script. Bundling takes a second or two, so it is kept in
-    the user's cache."""
+    """Vega, Vega-Lite and vega-embed as one script. Bundling takes a second or two, so it is kept
+    in the user's cache."""
     version = f"{vl_convert.__version__}-{vl_convert.get_vega_version()}"
     name = f"vega-{hashlib.sha256(version.encode()).hexdigest()[:12]}.js"
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
@@ -81,7 +87,9 @@ def script() -> str:
     bundle: str = vl_convert.javascript_bundle()
     try:  # Whole or not at all, since reports are written at the same time.
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as new:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=file.parent, delete=False, encoding="utf-8"
+        ) as new:
             new.write(bundle)
         os.replace(new.name, file)
     except OSError:  # A folder that cannot be written costs a second next time.

@@ -8,7 +8,8 @@ from typing import Dict, List, Sequence, Set
 
 import numpy as np
 
-from . import beside, evaluation, figures, outcome, reading, statistics, tables, training, words
+from . import beside, evaluation, figures, outcome, reading, signal_figures, statistics, tables
+from . import training, training_figures, words
 from .evaluation import Comparison, Result
 from .page import Chapter, Page
 from .published import Published
@@ -57,11 +58,13 @@ class Report:
         run, found = self.run, self.outcome
         name = run.path.absolute().name
         drawn = figures.evaluation(run, self.results, self.published)
-        trained = figures.meta_training(run)
+        trained = training_figures.meta_training(run)
         first = next(iter([*drawn, *trained]), None)
 
         def rest(section: str) -> List[figures.Figure]:
-            return [one for one in [*drawn, *trained] if one.section == section and one is not first]
+            return [
+                one for one in [*drawn, *trained] if one.section == section and one is not first
+            ]
 
         chapters = [
             self._evaluation(rest("evaluation")),
@@ -72,8 +75,9 @@ class Report:
                 figures.agents_beside(self.cohorts, self.n),
                 tables=self._kept([beside.table(self.cohorts, self.n)] if self.cohorts else []),
             ),
-            Chapter("meta-training", "Meta-training", [self._length(), *self._curve()],
-                    rest("training")),
+            Chapter(
+                "meta-training", "Meta-training", [self._length(), *self._curve()], rest("training")
+            ),
             Chapter("rule", "The outer rule", small=rest("rule") + rest("statistics")),
             self._signal(),
             Chapter("films", "Films", films=_films(run, folder)),
@@ -105,23 +109,32 @@ class Report:
         chapter.sentences.append(
             "Success rates with frozen signal weights and fresh agents."
             if self.results[0].success
-            else "No episode reports success, so the numbers are shaped returns of an episode, with "
-            "frozen signal weights and fresh agents."
+            else "No episode reports success, so the numbers are shaped returns of an episode, "
+            "with frozen signal weights and fresh agents."
         )
         chapter.figures = drawn
         shown = [result_table(self.results, alone) for alone in (False, True)]
-        chapter.tables = self._kept([*shown, *self._differences(), *self._goals(),
-                                     *self._published()])
+        chapter.tables = self._kept(
+            [*shown, *self._differences(), *self._goals(), *self._published()]
+        )
         chapter.tables = [one for one in chapter.tables if one.rows]
         chapter.notes = [evaluated_words(self.run)]
         self.tables += [_numbers(self.results), _compared(self.comparisons)]
         return chapter
 
     def _differences(self) -> List[Table]:
-        found = Table("differences", "Differences of two methods", [
-            Column("comparison"), Column("goals"), Column("part of the lifetime"),
-            Column("difference", "interval"), Column("reading"), Column("paired by goal"),
-        ])
+        found = Table(
+            "differences",
+            "Differences of two methods",
+            [
+                Column("comparison"),
+                Column("goals"),
+                Column("part of the lifetime"),
+                Column("difference", "interval"),
+                Column("reading"),
+                Column("paired by goal"),
+            ],
+        )
         for one in self.comparisons:
             segments = len(one.result.segments)
             found.add(
@@ -142,18 +155,26 @@ class Report:
         methods = [one for _, one in figures.shown(own)]
         several = len({level.environment for one in own for level in one.levels}) > 1
         found = Table(
-            "goals", f"By goal: {words.quantity(own[0].success)} at the end of a lifetime, "
+            "goals",
+            f"By goal: {words.quantity(own[0].success)} at the end of a lifetime, "
             f"{words.goals(own[0].split)}",
-            [*([Column("environment")] if several else []), Column("goal"),
-             Column("lifetimes of each", "number"), *(Column(one.name, "interval") for one in methods)],
+            [
+                *([Column("environment")] if several else []),
+                Column("goal"),
+                Column("lifetimes of each", "number"),
+                *(Column(one.name, "interval") for one in methods),
+            ],
         )
         for level in sorted({level for one in own for level in one.levels}):
             lives = [
-                one.rates[[i for i, l in enumerate(one.levels) if l == level], -1] for one in methods
+                one.rates[[i for i, l in enumerate(one.levels) if l == level], -1]
+                for one in methods
             ]
             where = [level.environment] if several else []
             found.add(
-                *where, str(level.goal), tables.number(max(map(len, lives))),
+                *where,
+                str(level.goal),
+                tables.number(max(map(len, lives))),
                 *(tables.value(_of_goal(rates)) for rates in lives),
             )
         return [found]
@@ -169,31 +190,47 @@ class Report:
                     if mine in (one.name, name):
                         ours[alias] = (name, one.segments, one.det)
             table = figures.published_table(
-                own[0].split, own[0].has_goals, own[0].lifetime_episodes, len(own[0].segments),
-                self.published, ours,
+                own[0].split,
+                own[0].has_goals,
+                own[0].lifetime_episodes,
+                len(own[0].segments),
+                self.published,
+                ours,
             )
             found += [table] if table is not None else []
         return found
 
     def _signal(self) -> Chapter:
-        drawn = figures.signal(self.run)
+        drawn = signal_figures.signal(self.run)
         chapter = Chapter(
-            "signal", "The signal",
-            [] if drawn or not self.run.record["signal_role"]
+            "signal",
+            "The signal",
+            []
+            if drawn or not self.run.record["signal_role"]
             else ["No signals have been recorded yet."],
             [one for one in drawn if not one.name.startswith(("signal_first", "signal_last"))],
             [one for one in drawn if one.name.startswith(("signal_first", "signal_last"))],
         )
         if not drawn:
             return chapter
-        found = Table("signal_correlation", "Correlation of the signal with the shaped reward", [
-            Column("lifetime"), Column("steps", "number"), Column("Pearson", "number"),
-            Column("Spearman", "number"), Column("Pearson with its change", "number"),
-            Column("Spearman with its change", "number"),
-        ])
-        for lifetime, steps, values in figures.correlations(self.run):
-            found.add(lifetime, tables.number(steps),
-                      *(tables.number(value, f"{value:.3f}") for value in values))
+        found = Table(
+            "signal_correlation",
+            "Correlation of the signal with the shaped reward",
+            [
+                Column("lifetime"),
+                Column("steps", "number"),
+                Column("Pearson", "number"),
+                Column("Spearman", "number"),
+                Column("Pearson with its change", "number"),
+                Column("Spearman with its change", "number"),
+            ],
+        )
+        for lifetime, steps, values in signal_figures.correlations(self.run):
+            found.add(
+                lifetime,
+                tables.number(steps),
+                *(tables.number(value, f"{value:.3f}") for value in values),
+            )
         chapter.tables = self._kept([found])
         chapter.notes = [
             "Its change is the shaped reward of a step minus that of the step before, within an "
@@ -204,7 +241,7 @@ class Report:
     def _cost(self) -> Chapter:
         trained = self.run.training
         speed, seconds = training.mean_speed(trained), training.phase_seconds(trained)
-        chapter = Chapter("cost", "Throughput and cost", figures=figures.cost(self.run))
+        chapter = Chapter("cost", "Throughput and cost", figures=training_figures.cost(self.run))
         if not len(trained):
             return Chapter("cost", "Throughput and cost", ["No times have been recorded yet."])
         if np.isfinite(speed):
@@ -213,12 +250,18 @@ class Report:
             )
         if np.isfinite(seconds).any():
             means = np.nanmean(seconds, axis=0)
-            found = Table("phase_means", "CPU seconds of one outer update (mean)",
-                          [Column("phase"), Column("seconds", "number"), Column("share", "number")])
+            found = Table(
+                "phase_means",
+                "CPU seconds of one outer update (mean)",
+                [Column("phase"), Column("seconds", "number"), Column("share", "number")],
+            )
             for name, value in zip(training.PHASES, means):
                 share = value / means.sum() if means.sum() else 0
-                found.add(name, tables.number(value, f"{value:.3g}"),
-                          tables.number(share, f"{100 * share:.0f} %"))
+                found.add(
+                    name,
+                    tables.number(value, f"{value:.3g}"),
+                    tables.number(share, f"{100 * share:.0f} %"),
+                )
             found.add("all", tables.number(means.sum(), f"{means.sum():.3g}"), tables.NONE)
             chapter.tables = self._kept([found])
         return chapter
@@ -234,8 +277,10 @@ class Report:
             "The same spec and version give the same weights on any machine, bit by bit; compare "
             "the hashes of 'mentor hash'."
         )
-        texts = [("The command that repeats it", command, True),
-                 ("Specification, with every default", record["spec_text"], False)]
+        texts = [
+            ("The command that repeats it", command, True),
+            ("Specification, with every default", record["spec_text"], False),
+        ]
         return Chapter("run", "The run, exactly", [again], tables=self._kept([found]), texts=texts)
 
 
@@ -255,8 +300,10 @@ def _warnings(run: Run, results: Sequence[Result], published: Published) -> List
             "a newer checkpoint is damaged; the one after outer update "
             f"{run.record['outer_updates_made']} is used instead: {' '.join(damaged.split())}"
         )
-    shown = [(own[0].split, own[0].success, all(one.episodes for one in own))
-             for own in figures.by_split(results)]
+    shown = [
+        (own[0].split, own[0].success, all(one.episodes for one in own))
+        for own in figures.by_split(results)
+    ]
     return found + not_shown(shown, published)
 
 
@@ -267,7 +314,8 @@ def not_shown(shown: Sequence[tuple[str, bool, bool]], published: Published) -> 
     if not missing:
         return []
     reasons = [
-        f"{split} has lifetimes with other numbers of episodes" if not alike
+        f"{split} has lifetimes with other numbers of episodes"
+        if not alike
         else f"no episode of {split} succeeded"
         for split, success, alike in shown
         if split in missing
@@ -277,14 +325,15 @@ def not_shown(shown: Sequence[tuple[str, bool, bool]], published: Published) -> 
         reasons.append("there is no evaluation")
     elif not set(missing) <= set(known):
         reasons.append(
-            f"the evaluation has goals of split {', '.join(known)} alone; give the rows one of these "
-            "names in column split, or leave them out with --published_rows"
+            f"the evaluation has goals of split {', '.join(known)} alone; give the rows one of "
+            "these names in column split, or leave them out with --published_rows"
         )
     return [f"published curves of split {', '.join(missing)} are not shown: {'; '.join(reasons)}"]
 
 
 def result_table(results: Sequence[Result], by_environment: bool) -> Table:
-    """Parts of the lifetime in columns; the first, the last and some between where there are many."""
+    """Parts of the lifetime in columns; the first, the last and some between where there are
+    many."""
     own = [one for one in results if bool(one.environment) == by_environment]
     segments = max((len(one.segments) for one in own), default=1)
     parts = np.unique(np.linspace(0, segments - 1, min(segments, 5)).astype(int))
@@ -296,14 +345,20 @@ def result_table(results: Sequence[Result], by_environment: bool) -> Table:
     found = Table(
         "results_by_environment" if by_environment else "results",
         f"{quantity} {place}, with 95 % intervals",
-        [Column("method"), *([Column("environment")] if by_environment else []),
-         *(Column(name, "interval") for name in names)],
+        [
+            Column("method"),
+            *([Column("environment")] if by_environment else []),
+            *(Column(name, "interval") for name in names),
+        ],
     )
     for one in own:
         where = words.goals(one.split, one.has_goals)
         values = [one.segments[s] if s < len(one.segments) else None for s in parts]
-        values += [one.last, *([one.det] if has_det else []),
-                   *([one.last_return] if has_return else [])]
+        values += [
+            one.last,
+            *([one.det] if has_det else []),
+            *([one.last_return] if has_return else []),
+        ]
         found.add(
             tables.Cell(one.name, f"{where}, {words.several(len(one.lives), 'lifetime')}"),
             *([one.environment] if by_environment else []),
@@ -314,28 +369,58 @@ def result_table(results: Sequence[Result], by_environment: bool) -> Table:
 
 def _numbers(results: Sequence[Result]) -> Table:
     """Every result by part, for programs: evaluation.csv."""
-    found = Table("evaluation", "Results", [
-        Column("split"), Column("environment"), Column("method"), Column("lifetimes", "number"),
-        Column("goals", "number"), Column("quantity"), Column("mean", "interval"),
-    ])
+    found = Table(
+        "evaluation",
+        "Results",
+        [
+            Column("split"),
+            Column("environment"),
+            Column("method"),
+            Column("lifetimes", "number"),
+            Column("goals", "number"),
+            Column("quantity"),
+            Column("mean", "interval"),
+        ],
+    )
     for one in results:
         values = [(f"seg{s}", value) for s, value in enumerate(one.segments)]
         values += [("last", one.last), ("det", one.det), ("return", one.last_return)]
         for name, value in values:
             if value is not None:
-                found.add(one.split, one.environment, one.name, tables.number(len(one.lives)),
-                          tables.number(one.goals), name, tables.value(value))
+                found.add(
+                    one.split,
+                    one.environment,
+                    one.name,
+                    tables.number(len(one.lives)),
+                    tables.number(one.goals),
+                    name,
+                    tables.value(value),
+                )
     return found
 
 
 def _compared(comparisons: Sequence[Comparison]) -> Table:
-    found = Table("comparisons", "Comparisons", [
-        Column("split"), Column("method"), Column("baseline"), Column("quantity"), Column("paired"),
-        Column("difference", "interval"),
-    ])
+    found = Table(
+        "comparisons",
+        "Comparisons",
+        [
+            Column("split"),
+            Column("method"),
+            Column("baseline"),
+            Column("quantity"),
+            Column("paired"),
+            Column("difference", "interval"),
+        ],
+    )
     for one in comparisons:
-        found.add(one.result.split, one.result.name, one.baseline.name, f"seg{one.segment}",
-                  "yes" if one.paired else "no", tables.value(one.difference))
+        found.add(
+            one.result.split,
+            one.result.name,
+            one.baseline.name,
+            f"seg{one.segment}",
+            "yes" if one.paired else "no",
+            tables.value(one.difference),
+        )
     return found
 
 
@@ -347,7 +432,9 @@ def evaluated_words(run: Run) -> str:
         best = training.best_update(run.training, update)
         more = (
             f"; {METHODS['best'].name}: after outer update {best}, which had the best score on the "
-            "training goals" if best is not None else ""
+            "training goals"
+            if best is not None
+            else ""
         )
         parts.append(f"Weights after outer update {update}{more}.")
     by_split: Dict[str, Dict[int, Set[int]]] = {}
@@ -374,9 +461,13 @@ def evaluated_words(run: Run) -> str:
 
 def _films(run: Run, folder: pathlib.Path) -> List[Dict[str, str]]:
     return [
-        {"name": film.name,
-         "link": pathlib.PurePath(os.path.relpath(film, folder)).as_posix().replace("%", "%25")
-         .replace("#", "%23").replace("?", "%3F")}
+        {
+            "name": film.name,
+            "link": pathlib.PurePath(os.path.relpath(film, folder))
+            .as_posix()
+            .replace("%", "%25")
+            .replace("#", "%23")
+            .replace("?", "%3F"),
+        }
         for film in run.films
     ]
-

@@ -32,7 +32,7 @@ class Outcome:
     answer: str
     sentence: str
     headline: str  # The sentence without its comparisons.
-    details: str  # Those comparisons.
+    details: str  # The comparisons with baselines.
     curve: Optional[OuterCurve]
     learned: Optional[Result]  # The evaluated weights that the answer is about.
     comparisons: List[Comparison]  # With baselines, at the end of a lifetime.
@@ -80,8 +80,9 @@ class Outcome:
             one = self.learned
             lines.append(
                 f"evaluation       {one.name} {words.quantity(one.success)} "
-                f"{words.interval(one.segments[-1])}, of {words.several(len(one.lives), 'lifetime')} "
-                f"on {words.goals(one.split, one.has_goals)}"
+                f"{words.interval(one.segments[-1])}, of "
+                f"{words.several(len(one.lives), 'lifetime')} on "
+                f"{words.goals(one.split, one.has_goals)}"
             )
             if len(one.segments) > 1:
                 lines.append(f"{'':17}within a lifetime {words.interval(one.growth())}")
@@ -100,9 +101,7 @@ def against(comparison: Comparison) -> str:
     return f"{verdict} (difference {words.interval(comparison.difference)})"
 
 
-def outcome_of(
-    run: Run, results: Sequence[Result], comparisons: Sequence[Comparison]
-) -> Outcome:
+def outcome_of(run: Run, results: Sequence[Result], comparisons: Sequence[Comparison]) -> Outcome:
     # Final weights if there are any, on the tasks that come first.
     learned = next(
         (
@@ -166,9 +165,7 @@ def _without_evaluation(run: Run, curve: Optional[OuterCurve], answer: str) -> s
     )
 
 
-def _headline(
-    run: Run, answer: str, learned: Result, comparisons: Sequence[Comparison]
-) -> str:
+def _headline(run: Run, answer: str, learned: Result, comparisons: Sequence[Comparison]) -> str:
     begin = {
         "worked": "It worked: ",
         "partly": "It worked in part: ",
@@ -228,9 +225,7 @@ def _next(run: Run, ppo: Optional[Result]) -> List[Step]:
         and len(ppo.segments) > 1
         and words.movement(ppo.growth(), words.LEAST_OF_SUCCESS) != "rises"
     )
-    doctor = Step(
-        "What keeps agents from learning", f"mentor doctor {run.record['spec_file']}"
-    )
+    doctor = Step("What keeps agents from learning", f"mentor doctor {run.record['spec_file']}")
     return [longer, more, doctor] if life_first else [more, longer, doctor]
 
 
@@ -356,4 +351,3 @@ def of_evaluation(outcome: Outcome) -> List[str]:
         f"{words.several(len(learned.lives), 'lifetime')}), not other meta-seeds."
     )
     return found
-

@@ -18,7 +18,7 @@ from .records import RecordError
 from .tables import Table
 
 _HERE = pathlib.Path(__file__).parent
-_ANSWERS = {"worked": "green", "partly": "green", "learning": "orange", "nothing": "vermillion"}
+_ANSWERS = {"worked": "good", "partly": "good", "learning": "fair", "nothing": "poor"}
 
 
 @dataclasses.dataclass
@@ -31,12 +31,21 @@ class Chapter:
     tables: List[Table] = dataclasses.field(default_factory=list)
     notes: List[str] = dataclasses.field(default_factory=list)
     films: List[Dict[str, str]] = dataclasses.field(default_factory=list)
-    texts: List[Tuple[str, str, bool]] = dataclasses.field(default_factory=list)  # Title, text, open.
+    texts: List[Tuple[str, str, bool]] = dataclasses.field(
+        default_factory=list
+    )  # Title, text, open.
     reading: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.sentences or self.figures or self.small or self.tables or self.films
-                    or self.texts or self.reading)
+        return bool(
+            self.sentences
+            or self.figures
+            or self.small
+            or self.tables
+            or self.films
+            or self.texts
+            or self.reading
+        )
 
 
 @dataclasses.dataclass
@@ -102,18 +111,18 @@ def write(
     texts: Dict[str, str],
     pictures: Sequence[str] = (),
 ) -> List[pathlib.Path]:
-    """Writes the page, and into the folder of its name the tables and the numbers of figures as CSV.
-    `pictures` says which files of figures: "svg", "png"."""
+    """Writes the page, and into the folder of its name the tables and the numbers of figures as
+    CSV. `pictures` says which files of figures: "svg", "png"."""
     beside = file.with_suffix("")
     figures = page.figures()
-    stills = {one.name: drawing.still(one) for one in figures}
-    charts = {one.name: drawing.live(one) for one in figures}
+    specs = {one.name: drawing.spec(one) for one in figures}
+    plain = {name: drawing.without_legend(spec) for name, spec in specs.items()}
+    stills = {name: drawing.still(spec) for name, spec in plain.items()}
+    charts = {name: drawing.live(spec) for name, spec in plain.items()}
     written = {f"{one.name}.csv": one.drawn.csv for one in figures}
     written.update({f"{one.name}.csv": one.csv() for one in tables if one.rows})
     written.update(texts)
-    alone = {
-        one.name: theme.light(drawing.still(one, legend=True)) for one in figures if pictures
-    }
+    alone = {name: drawing.alone(spec) for name, spec in specs.items() if pictures}
     written.update({f"{name}.svg": svg for name, svg in alone.items() if "svg" in pictures})
     try:
         beside.mkdir(parents=True, exist_ok=True)

@@ -56,8 +56,8 @@ def read(file: pathlib.Path, selection: str = "", name: str = "published") -> Pu
         if curve is None:
             if sum(c.split == split for c in found.curves) >= _CURVES_MAX:
                 raise RecordError(
-                    f"{file}:{line}: the {_CURVES_MAX + 1}th method on split {split}, and more than "
-                    f"{_CURVES_MAX} curves cannot be told apart: choose fewer with "
+                    f"{file}:{line}: the {_CURVES_MAX + 1}th method on split {split}, and more "
+                    f"than {_CURVES_MAX} curves cannot be told apart: choose fewer with "
                     "--published_rows COLUMN=VALUE"
                 )
             found.curves.append(curve := Curve(split, method))
@@ -109,8 +109,8 @@ def _select(rows: _Rows, columns: List[str], selection: str, file: pathlib.Path)
         column, equals, value = (side.strip() for side in pair.partition("="))
         if not column or not equals:
             raise RecordError(
-                f"--published_rows: '{pair}' is not COLUMN=VALUE, as in figure=1; quote a value that "
-                "holds a comma"
+                f"--published_rows: '{pair}' is not COLUMN=VALUE, as in figure=1; quote a value "
+                "that holds a comma"
             )
         if column not in columns:
             raise RecordError(

@@ -40,7 +40,7 @@ class RecordError(Exception):
 class Method:
     name: str  # In reports.
     learned: bool
-    colour: str  # Of the theme.
+    colour: str  # A name of the theme.
     dash: Tuple[int, ...] = ()
 
 
@@ -69,7 +69,7 @@ class Life:
     goal: int
     goal_seed: int  # Lives of equal environment, goal_seed and goal had the same goal.
     has_goals: bool  # The environment's tasks differ.
-    seed: int  # Of the agents' randomness.
+    seed: int  # Decides the agents' randomness.
     lifetime_episodes: int
     segment_episodes: List[int]  # Episodes that ended in each inner iteration; empty: equally many.
     success: Array
@@ -208,8 +208,8 @@ class _Reader:
         if not path.is_file():
             what = "is not there" if self._folder.parent.is_dir() else "is no run folder"
             raise RecordError(
-                f"{path}: {what}: a run that an older version made, or that was copied in part, has "
-                f"no records; this writes them: mentor report {self._run}"
+                f"{path}: {what}: a run that an older version made, or that was copied in part, "
+                f"has no records; this writes them: mentor report {self._run}"
             )
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -256,7 +256,9 @@ class _Reader:
             frame = polars.read_csv(text.encode(), infer_schema=False)
             frame = frame.with_columns(polars.all().cast(polars.Float64))
         except polars.exceptions.PolarsError as error:
-            raise self._wrong(file, f"is no table of numbers: {str(error).splitlines()[0]}") from None
+            raise self._wrong(
+                file, f"is no table of numbers: {str(error).splitlines()[0]}"
+            ) from None
         self._count(file, len(frame))
         return frame.fill_null(float("nan"))
 

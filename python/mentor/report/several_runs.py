@@ -6,7 +6,18 @@ import math
 import pathlib
 from typing import Dict, List, Sequence
 
-from . import beside, compare, compare_figures, figures, one_run, reading, words
+from . import (
+    beside,
+    compare,
+    compare_figures,
+    compare_tables,
+    compare_training,
+    compared_words,
+    figures,
+    one_run,
+    reading,
+    words,
+)
 from .charts import Figure
 from .page import Chapter, Page
 from .published import Published
@@ -29,9 +40,9 @@ class Comparison:
         self.title = title or (
             " / ".join(names) if len(names) <= 3 else f"Comparison of {len(names)} methods"
         )
-        self.said = compare.summary(self.groups, self.ranked)
+        self.said = compared_words.summary(self.groups, self.ranked)
         self.said += beside.sentences(self.cohorts, last_episodes)
-        self.tables: List[Table] = compare_figures.tabulate(self.groups, self.ranked)
+        self.tables: List[Table] = compare_tables.tabulate(self.groups, self.ranked)
         if self.cohorts:
             self.tables.append(beside.table(self.cohorts, last_episodes))
         self.warnings: List[str] = []
@@ -48,31 +59,46 @@ class Comparison:
             self.tables += [table] if table is not None else []
             alike = any(one.name.startswith("episodes_") for one in found)
             shown.append((ranking.split, ranking.success, alike))
-        trained = compare_figures.meta_training(self.groups, self.ranked)
+        trained = compare_training.meta_training(self.groups, self.ranked)
         first = next(iter([*(drawn[self.ranked[0].split] if self.ranked else []), *trained]), None)
         self.warnings = [
             text
             for text in (
-                compare.without_evaluation(self.groups),
-                compare.shared_goals(self.groups),
+                compared_words.without_evaluation(self.groups),
+                compared_words.shared_goals(self.groups),
                 *one_run.not_shown(shown, self.published),
             )
             if text
         ]
-        chapters = [self._evaluation(ranking, drawn[ranking.split], first) for ranking in self.ranked]
+        chapters = [
+            self._evaluation(ranking, drawn[ranking.split], first) for ranking in self.ranked
+        ]
+        chapters.insert(0, Chapter("words", "In words", self.said[1:]))
         chapters += [
             Chapter("budgets", "Budgets", tables=self._of("budgets")),
-            Chapter("beside", "Last episodes of agents",
-                    figures=figures.agents_beside(self.cohorts, self.n),
-                    tables=self._of("last_episodes")),
-            Chapter("meta-training", "Meta-training",
-                    figures=[one for one in trained if one is not first]),
-            Chapter("cost", "Cost", small=compare_figures.metrics(self.groups),
-                    tables=self._of("cost")),
-            Chapter("runs", "The runs", tables=self._of("runs"), texts=[
-                (f"Specification of {own.name}", own.runs[0].record["spec_text"], False)
-                for own in self.groups
-            ]),
+            Chapter(
+                "beside",
+                "Last episodes of agents",
+                figures=figures.agents_beside(self.cohorts, self.n),
+                tables=self._of("last_episodes"),
+            ),
+            Chapter(
+                "meta-training",
+                "Meta-training",
+                figures=[one for one in trained if one is not first],
+            ),
+            Chapter(
+                "cost", "Cost", small=compare_training.metrics(self.groups), tables=self._of("cost")
+            ),
+            Chapter(
+                "runs",
+                "The runs",
+                tables=self._of("runs"),
+                texts=[
+                    (f"Specification of {own.name}", own.runs[0].record["spec_text"], False)
+                    for own in self.groups
+                ],
+            ),
             Chapter("reading", "How to read this page", reading=reading.COMPARISON),
         ]
         return Page(
@@ -80,7 +106,7 @@ class Comparison:
             date=date,
             answer="",
             headline=self.said[0],
-            lede=self.said[1:],
+            lede=[],
             next=[],
             cautions=[f"{words.capitalised(one)}." for one in self.warnings],
             first=first,
@@ -116,6 +142,12 @@ def as_json(comparison: Comparison) -> Dict[str, object]:
             if sample is not None:
                 found = compare.aggregate(sample)
                 own = [seed if math.isfinite(seed) else None for seed in found.seeds]
-                means.append({"split": ranking.split, "method": one.name,
-                              "value": found.interval._asdict(), "by_meta_seed": own})
+                means.append(
+                    {
+                        "split": ranking.split,
+                        "method": one.name,
+                        "value": found.interval._asdict(),
+                        "by_meta_seed": own,
+                    }
+                )
     return {"sentences": comparison.said, "means": means}

@@ -219,8 +219,8 @@ def interval_of(
 def intervals_of_columns(
     levels: Sequence[Level], rows: Array, resamples: int = RESAMPLES
 ) -> List[Interval]:
-    """The mean of each column of [lifetimes][columns], all from the same resamples. NaN is a missing
-    number."""
+    """The mean of each column of [lifetimes][columns], all from the same resamples. NaN is a
+    missing number."""
     order, sizes = _nested(levels)
     weights = _weights(sizes, resamples)
     own = rows[order]
@@ -324,10 +324,11 @@ class Difference(NamedTuple):
 
 
 def difference_of_means(a: Sample, b: Sample, pair: bool = True) -> Difference:
-    """mean(a) - mean(b), paired by goal (unless told not to be) where every meta-seed of one lived on the goals of some
-    meta-seed of the other. A resample then draws goals, and lifetimes within each goal, once for
-    both, and the meta-seeds of each by itself (Owen 2007, "The pigeonhole bootstrap"). So what makes
-    a goal easy cancels out. Meta-seeds with goals of their own are drawn together with them."""
+    """mean(a) - mean(b), paired by goal (unless told not to be) where every meta-seed of one lived
+    on the goals of some meta-seed of the other. A resample then draws goals, and lifetimes within
+    each goal, once for both, and the meta-seeds of each by itself (Owen 2007, "The pigeonhole
+    bootstrap"). So what makes a goal easy cancels out. Meta-seeds with goals of their own are drawn
+    together with them."""
     value = mean(_pool(a))[0] - mean(_pool(b))[0]
     blocks = _blocks(a.levels, b.levels) if pair else None
     if blocks is None:

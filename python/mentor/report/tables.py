@@ -17,7 +17,11 @@ class Cell:
     text: str
     note: str = ""  # Small, below the text.
     value: Union[None, float, Interval] = None
-    seeds: Tuple[float, ...] = ()
+    seeds: Tuple[float, ...] = ()  # The numbers of single meta-seeds.
+
+    @property
+    def below(self) -> str:
+        return f"({words.listed(self.seeds)})" if self.seeds else ""
 
 
 NONE = Cell("-")
@@ -34,9 +38,8 @@ def value(found: "Interval | None", seeds: Sequence[float] = ()) -> Cell:
     """A mean with its interval below it, and the numbers of single meta-seeds."""
     if found is None or not math.isfinite(found.mean):
         return NONE
-    text = words.interval(found, seeds)
-    mean, _, rest = text.partition(" ")
-    return Cell(mean, rest, found, tuple(seeds))
+    mean, _, interval = words.interval(found).partition(" ")
+    return Cell(mean, interval, found, tuple(seeds))
 
 
 @dataclasses.dataclass
@@ -48,7 +51,7 @@ class Column:
 
 @dataclasses.dataclass
 class Table:
-    name: str  # Of its file, without ending.
+    name: str  # The name of its file, without ending.
     title: str
     columns: List[Column]
     rows: List[List[Cell]] = dataclasses.field(default_factory=list)
@@ -82,7 +85,9 @@ class Table:
 
     def markdown(self) -> str:
         rows = [[column.name for column in self.columns]]
-        rows += [[f"{cell.text} {cell.note}".strip() for cell in row] for row in self.rows]
+        rows += [
+            [f"{cell.text} {cell.note} {cell.below}".strip() for cell in row] for row in self.rows
+        ]
         lines = ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
         marks = "".join("---|" if c.kind == "text" else "---:|" for c in self.columns)
         return "\n".join([f"### {self.title}\n", lines[0], "|" + marks, *lines[1:]]) + "\n"

@@ -1,5 +1,5 @@
-"""Colours of a report, light and dark, and how charts look. Charts take their colours from the page,
-as variables of CSS; `light` puts the light ones in for files."""
+"""Colours of a report, light and dark, and how charts look. Charts take their colours from the
+page, as variables of CSS; `light` puts the light ones in for files."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ COLOURS = {
     "orange": ("#e69f00", "#f0b840"),
     "brown": ("#8c564b", "#b98376"),
     "olive": ("#8a8d1e", "#bdc04c"),
+    # Words of an answer.
+    "good": ("#00785a", "#38c49b"),
+    "fair": ("#8f5f00", "#f0b840"),
+    "poor": ("#b34700", "#f08a45"),
 }
 _FONT = 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif'
 
@@ -59,8 +63,14 @@ def config() -> Dict[str, Any]:
             "labelFlush": False,
         },
         "axisX": {"grid": False, "domain": True, "domainColor": colour("grid")},
-        "axisY": {"titleAnchor": "end", "titleAngle": 0, "titleAlign": "left", "titleX": 0,
-                  "titleY": -14, "tickCount": 5},
+        "axisY": {
+            "titleAnchor": "end",
+            "titleAngle": 0,
+            "titleAlign": "left",
+            "titleX": 0,
+            "titleY": -14,
+            "tickCount": 5,
+        },
         "legend": {
             "labelColor": colour("ink"),
             "labelFontSize": 13,

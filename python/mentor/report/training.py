@@ -61,8 +61,8 @@ class OuterCurve:
     def __str__(self) -> str:
         return (
             f"{self.quantity} {self.movement} in meta-training: {words.rounded(self.first)} "
-            f"(first {self.window} {self.unit}) to {words.rounded(self.last)} (last {self.window}), "
-            f"change {words.interval(self.change)}"
+            f"(first {self.window} {self.unit}) to {words.rounded(self.last)} (last "
+            f"{self.window}), change {words.interval(self.change)}"
         )
 
 
@@ -141,7 +141,7 @@ def steps_of_updates(training: Training) -> Array:
         return np.zeros(0)
     steps = np.diff(training.env_steps, prepend=0.0)
     if training.before:
-        steps[0] = np.nan  # Those of the earlier run are unknown.
+        steps[0] = np.nan  # The steps of the earlier run are unknown.
     return np.where(steps > 0, steps, np.nan)
 
 
@@ -263,9 +263,9 @@ def _decline(run: Run) -> str:
         return ""
     text = (
         f"It got worse: from {words.rounded(means.max())} (outer update {updates[first]:.0f} to "
-        f"{updates[first + width - 1]:.0f}) to {words.rounded(means[-1])} at the end. Take the best "
-        "weights (--weights best of mentor evaluate and mentor export), or train with a smaller "
-        "learning rate of the rule"
+        f"{updates[first + width - 1]:.0f}) to {words.rounded(means[-1])} at the end. Take the "
+        "best weights (--weights best of mentor evaluate and mentor export), or train with a "
+        "smaller learning rate of the rule"
     )
     # Only rules that train by PPO have this metric, and its weight in their loss.
     entropy = run.training.known("entropy")[1]

@@ -96,7 +96,10 @@ def interval(value: Interval, seeds: Sequence[float] = ()) -> str:
     text = rounded(value.mean)
     if math.isfinite(value.low):  # A single agent has no interval.
         text += f" [{rounded(value.low)}, {rounded(value.high)}]"
+    return f"{text} ({listed(seeds)})" if len(seeds) else text
+
+
+def listed(seeds: Sequence[float]) -> str:
+    """The numbers of single meta-seeds; charts and CSV have all of many."""
     own = [rounded(one) if math.isfinite(one) else "-" for one in seeds]
-    if len(own) > 12:  # The chart has them all.
-        own = [*own[:6], f"and {len(own) - 6} others"]
-    return f"{text} ({', '.join(own)})" if own else text
+    return ", ".join(own if len(own) <= 12 else [*own[:6], f"and {len(own) - 6} others"])

@@ -1,0 +1,294 @@
+"""The tables of a comparison."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, List, Sequence
+
+import numpy as np
+
+from . import compare, compared_words, figures, statistics, tables, training, words
+from .compare import Group, Ranking
+from .records import Run
+from .tables import Cell, Column, Table
+
+
+def tabulate(groups: Sequence[Group], ranked: Sequence[Ranking]) -> List[Table]:
+    found = [_budget_table(groups)]
+    for ranking in ranked:
+        found += [
+            _score_table(ranking),
+            _part_table(ranking),
+            _environments(ranking),
+            _differences(ranking),
+        ]
+    return [*found, _cost_table(groups), _run_table(groups)]
+
+
+def _budget_table(groups: Sequence[Group]) -> Table:
+    resources = [*compared_words.RESOURCES, "evaluated lifetimes"]
+    found = Table(
+        "budgets",
+        "Budget of a run of each method: what meta-training had, and how many lifetimes its "
+        "weights were evaluated on",
+        [Column("method"), Column("runs", "number"), *(Column(r, "number") for r in resources)],
+    )
+    for own in groups:
+        cells = [
+            tables.number(
+                compared_words.mean_budget(own.runs, r), compared_words.range_of(own.runs, r)
+            )
+            for r in resources
+        ]
+        found.add(own.name, tables.number(len(own.runs)), *cells)
+    return found
+
+
+def _score_table(ranking: Ranking) -> Table:
+    middle = ranking.middle_tells()
+    names = ["mean", "IQM", "median"] if middle else ["mean"]
+    unit = (
+        "the mean over the lifetimes of one meta-seed (of PPO: of one goal seed)"
+        if ranking.of_seeds
+        else "that of one agent's lifetime"
+    )
+    rest = "" if middle else "; most are 0 or 1, so only their mean means something"
+    found = Table(
+        f"scores_{figures.file_name(ranking.split)}",
+        f"Scores at the end of a lifetime: {ranking.title}; a score is {unit}{rest}",
+        [
+            Column("method"),
+            Column("meta-seeds", "number"),
+            Column("scores", "number"),
+            Column("lifetimes", "number"),
+            *(Column(name, "interval", True) for name in names),
+        ],
+    )
+    for one in ranking.contenders:
+        sample = ranking.scores(one)
+        if sample is None:
+            continue
+        seeds = len(statistics.by_seed(sample))
+        measures = [statistics.mean, statistics.interquartile_mean, statistics.median]
+        found.add(
+            one.name,
+            tables.number(seeds) if one.learned or seeds > 1 else tables.NONE,
+            tables.number(sum(map(len, statistics.pool(sample)))),
+            tables.number(len(one.lives)),
+            *(_aggregate(compare.aggregate(sample, m)) for m in measures[: len(names)]),
+        )
+    return found
+
+
+def _aggregate(one: compare.Aggregate) -> Cell:
+    return tables.value(one.interval, one.seeds)
+
+
+def _part_table(ranking: Ranking) -> Table:
+    longest = max(len(means) for one in ranking.contenders for means in one.means)
+    parts = np.unique(np.linspace(0, longest - 1, min(6, longest)).astype(int))
+    names = [words.part(int(part), longest) for part in parts]
+    names += [words.LAST_EPISODE, words.WITHOUT_NOISE, "shaped return"]
+    found = Table(
+        f"parts_{figures.file_name(ranking.split)}",
+        f"Means by part of the lifetime: {ranking.title}",
+        [Column("method"), *(Column(name, "interval", True) for name in names)],
+    )
+    for one in ranking.contenders:
+        levels, rows, seeds = [], [], []
+        for (seed, life, iterations), means in zip(one.lives, one.means):
+            if life.environment not in ranking.environments:
+                continue
+            values, end = (
+                life.success if ranking.success else life.returns
+            ), life.lifetime_episodes
+            own = life.segment_episodes[-1] if life.segment_episodes else end // iterations
+            last = life.returns[max(0, end - max(1, own)) : end]
+            rows.append(
+                [
+                    *(means[part] if part < len(means) else np.nan for part in parts),
+                    values[end - 1],
+                    values[end:].mean() if len(values) > end else np.nan,
+                    last.mean() if len(last) else np.nan,
+                ]
+            )
+            levels.append(life.level(seed))
+            seeds.append(seed)
+        table, which = np.array(rows, float), np.array(seeds)
+        own_means = np.array([_column_means(table[which == seed]) for seed in sorted(set(seeds))])
+        several = len(own_means) > 1
+        found.add(
+            one.name,
+            *(
+                tables.value(value, own_means[:, c].tolist() if several else ())
+                for c, value in enumerate(statistics.intervals_of_columns(levels, table))
+            ),
+        )
+    return found
+
+
+def _column_means(table: Any) -> Any:
+    known = np.isfinite(table)
+    sums = np.where(known, table, 0).sum(0)
+    return np.divide(sums, known.sum(0), out=np.full(table.shape[1], np.nan), where=known.any(0))
+
+
+def _environments(ranking: Ranking) -> Table:
+    found = Table(
+        f"environments_{figures.file_name(ranking.split)}",
+        f"By environment: mean {ranking.title} at the end of a lifetime",
+        [Column("environment"), Column("method"), Column("mean", "interval", True)],
+    )
+    for environment in ranking.environments if len(ranking.environments) > 1 else []:
+        one = Ranking(
+            ranking.split,
+            ranking.has_goals,
+            ranking.success,
+            ranking.of_seeds,
+            [environment],
+            ranking.contenders,
+        )
+        for contender in ranking.contenders:
+            if (sample := one.scores(contender)) is not None:
+                mean = _aggregate(compare.aggregate(sample))
+                found.add(environment, contender.name, mean)
+    return found
+
+
+def _differences(ranking: Ranking) -> Table:
+    found = Table(
+        f"differences_{figures.file_name(ranking.split)}",
+        "Differences of two means, and the probability that a score of one method is higher than "
+        f"one of the other: {ranking.title}",
+        [
+            Column("method"),
+            Column("against"),
+            Column("difference", "interval"),
+            Column("reading"),
+            Column("paired by goal"),
+            Column("probability", "interval"),
+        ],
+    )
+    for x, y in compare.pairs(ranking.contenders):
+        own, other = ranking.scores(x), ranking.scores(y)
+        if own is not None and other is not None:
+            difference, paired = statistics.difference_of_means(own, other)
+            chance = statistics.probability_of_improvement(own, other)
+            found.add(
+                x.name,
+                y.name,
+                tables.value(difference),
+                words.verdict(difference),
+                "yes" if paired else "no",
+                tables.value(chance),
+            )
+    return found
+
+
+def _cost_table(groups: Sequence[Group]) -> Table:
+    names = (
+        "outer updates",
+        "env steps",
+        "wall s",
+        "wall s / update",
+        "env steps / s",
+        *training.PHASES,
+        "peak MiB",
+        "gradient norm",
+        "gradient variance",
+        "gradient noise",
+    )
+    found = Table(
+        "cost",
+        "What meta-training cost: means over the runs of a method; CPU seconds are of one outer "
+        "update, gradient noise is the variance of the outer gradient as a share of its squared "
+        "norm",
+        [
+            Column("method"),
+            Column("rule"),
+            Column("runs", "number"),
+            *(Column(name, "number") for name in names),
+        ],
+    )
+    alike = compare.variance_alike(groups)
+    for own in groups:
+
+        def mean(metric: str, own: Group = own) -> float:
+            return compare.over_runs(own.runs, lambda run: _mean(run.training.known(metric)[1]))
+
+        def phase(place: int, own: Group = own) -> float:
+            return compare.over_runs(
+                own.runs,
+                lambda run: _mean(training.phase_seconds(run.training)[:, place])
+                if len(run.training)
+                else math.nan,
+            )
+
+        wall = compare.over_runs(
+            own.runs,
+            lambda run: math.nan
+            if run.training.before
+            else float(np.nansum(run.training.of("wall_seconds"))) or math.nan,
+        )
+        memory = compare.over_runs(
+            own.runs, lambda run: _greatest(run, "peak_memory_bytes") / 2**20
+        )
+        short = [
+            wall,
+            mean("wall_seconds"),
+            compare.over_runs(own.runs, lambda run: training.mean_speed(run.training)),
+            *(phase(i) for i in range(5)),
+        ]
+        gradient = [
+            mean("grad_norm"),
+            *(mean(f"outer_grad_{n}") if alike else math.nan for n in ("variance", "noise")),
+        ]
+        found.add(
+            own.name,
+            own.runs[0].identity["rule"],
+            tables.number(len(own.runs)),
+            tables.number(compared_words.mean_budget(own.runs, "outer updates")),
+            tables.number(compared_words.mean_budget(own.runs, "environment steps")),
+            *(tables.number(value, f"{value:.3g}") for value in short),
+            tables.number(memory),
+            *(tables.number(value, f"{value:.3g}") for value in gradient),
+        )
+    return found
+
+
+def _mean(values: Any) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _greatest(run: Run, metric: str) -> float:
+    known = run.training.known(metric)[1]
+    return float(known.max()) if len(known) else math.nan
+
+
+def _run_table(groups: Sequence[Group]) -> Table:
+    found = Table(
+        "runs",
+        "The runs",
+        [
+            Column("method"),
+            Column("run"),
+            Column("meta-seed"),
+            Column("outer updates", "number"),
+            Column("best weights", "number"),
+            Column("hash"),
+        ],
+    )
+    for own in groups:
+        for run in own.runs:
+            best = training.best_update(run.training, int(run.record["evaluated_update"]))
+            updates = run.training.updates
+            found.add(
+                own.name,
+                run.name,
+                compare.seed_name(groups, run),
+                tables.number(updates[-1] if len(updates) else 0),
+                tables.NONE if best is None else tables.number(best),
+                str(run.identity["state_hash"])[:16] or "-",
+            )
+    return found
