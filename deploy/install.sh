@@ -5,7 +5,7 @@
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
 #                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
 #                         [--signal] [--manifests] [--shells] [--web] [--processors] [--mutants]
-#                         [--help]
+#                         [--no-report] [--help]
 #   --cuda         also install what --device cuda needs: the compiler of --nvcc, and the wheels
 #                  that LibTorch needs on a GPU (about 3 GB)
 #   --nvcc         also install NVIDIA's compiler, so that programs get kernels (104 MB)
@@ -28,13 +28,14 @@
 #   --processors   also install the emulator of other processors that a test runs Mentor on (97 MB)
 #   --mutants      also install what tests/mutants/ draws bugs with (1 MB)
 #   --web          also install what mentor-web needs: NiceGUI (110 MB); its tests need --pages, too
+#   --no-report    leave out what reports are drawn with (103 MB); runs then end with their records
 #
 # Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
-peers=0 robots=0 signal=0 manifests=0 shells=0 web=0 processors=0 mutants=0
+peers=0 robots=0 signal=0 manifests=0 shells=0 web=0 processors=0 mutants=0 report=1
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 nvcc=1 ;;
@@ -54,6 +55,7 @@ for argument in "$@"; do
     --shells) shells=1 ;;
     --mutants) mutants=1 ;;
     --web) web=1 ;;
+    --no-report) report=0 ;;
     --processors) processors=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
@@ -110,6 +112,7 @@ install_wheels() {
 install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
 install_wheels deploy/requirements-bindings.txt bindings
+if [ "$report" -eq 1 ]; then install_wheels deploy/requirements-report.txt report; fi
 if [ "$cuda" -eq 1 ] || [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
 if [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-signal.txt signal; fi
 if [ "$nvcc" -eq 1 ]; then

@@ -129,15 +129,15 @@ def measure(
             counts.append(end - begin)
     if not levels:
         return None
-    samples = [Sample(tuple(levels), np.array(values)) for values in (returns, successes)]
-    means = [
+    own, other = (Sample(tuple(levels), np.array(values)) for values in (returns, successes))
+    mean_return, mean_success = (
         statistics.interval_of(sample, resamples=resamples)
         if len(levels) > 1
         else Interval(float(sample.values[0]), np.nan, np.nan)  # A single agent has none.
-        for sample in samples
-    ]
+        for sample in (own, other)
+    )
     steps = min(env_steps // cohort.iteration_steps * cohort.iteration_steps, cohort.env_steps)
-    return Last(steps, *samples, min(counts), max(counts), *means)
+    return Last(steps, own, other, min(counts), max(counts), mean_return, mean_success)
 
 
 def any_success(cohorts: Sequence[Cohort]) -> bool:

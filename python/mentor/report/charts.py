@@ -101,7 +101,7 @@ def _data(header: Sequence[str], rows: Sequence[Sequence[Any]], texts: Sequence[
 
 
 def _thinned(count: int, most: int) -> Any:
-    """Places of at most so many of `count`; the ends stay."""
+    """At most so many places of `count`; the ends stay."""
     return np.unique(np.linspace(0, count - 1, min(count, max(most, 2))).astype(int))
 
 
@@ -178,8 +178,7 @@ def lines(
         axis=alt.Axis(format=_steps(*span), tickMinStep=int(whole), tickCount=6),
     )
     kept = _scales(found, names)
-    color = {"color": kept["color"]}
-    base = base.transform_filter(_SHOWN)
+    color, base = {"color": kept["color"]}, base.transform_filter(_SHOWN)
     mean, single = base.transform_filter("!datum.seed"), "datum.seed"
     layers = _marks(marks, span) if marks else []
     if any(math.isfinite(value.low) for one in found for _, value in one.places):
@@ -280,6 +279,7 @@ def _marks(marks: Sequence[Tuple[float, str]], span: Tuple[float, float]) -> Lis
     base = alt.Chart(_data(("x", "label"), list(marks), ("label",)))
     found = [base.mark_rule(color=theme.colour("grid"), strokeDash=[2, 3]).encode(x="x:Q")]
     sides = ((f"datum.x <= {edge}", "left", 5, 3), (f"datum.x > {edge}", "right", -5, 17))
+    align: Any
     for test, align, dx, dy in sides:
         text = base.transform_filter(test).mark_text(
             align=align, baseline="top", dx=dx, dy=dy, fontSize=11, color=theme.colour("muted")

@@ -62,7 +62,8 @@ def _episodes(
 ) -> Tuple[List[Figure], Optional[Table]]:
     """Nothing where lifetimes differ in their number of episodes: equal indices are then not equal
     parts of a lifetime."""
-    lines, ours = [], {}
+    lines: List[Line] = []
+    ours: Dict[str, Tuple[str, List[Interval], Optional[Interval]]] = {}
     aliases: Dict[str, str] = {}
     alive = segments = 0
     for one in ranking.shown():

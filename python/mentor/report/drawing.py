@@ -76,7 +76,7 @@ def png(svg: str) -> bytes:
 def script() -> str:
     """Vega, Vega-Lite and vega-embed as one script. Bundling takes a second or two, so it is kept
     in the user's cache."""
-    version = f"{vl_convert.__version__}-{vl_convert.get_vega_version()}"
+    version = f"{vl_convert.get_vega_version()} {vl_convert.get_vega_embed_version()}"
     name = f"vega-{hashlib.sha256(version.encode()).hexdigest()[:12]}.js"
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     file = cache / "mentor" / name
@@ -84,7 +84,7 @@ def script() -> str:
         return file.read_text(encoding="utf-8")
     except OSError:
         pass
-    bundle: str = vl_convert.javascript_bundle()
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     try:  # Whole or not at all, since reports are written at the same time.
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(

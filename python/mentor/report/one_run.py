@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import Dict, List, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from . import beside, evaluation, figures, outcome, reading, signal_figures, statistics, tables
 from . import training, training_figures, words
+from .charts import Figure
 from .evaluation import Comparison, Result
 from .page import Chapter, Page
 from .published import Published
@@ -61,7 +62,7 @@ class Report:
         trained = training_figures.meta_training(run)
         first = next(iter([*drawn, *trained]), None)
 
-        def rest(section: str) -> List[figures.Figure]:
+        def rest(section: str) -> List[Figure]:
             return [
                 one for one in [*drawn, *trained] if one.section == section and one is not first
             ]
@@ -101,7 +102,7 @@ class Report:
         self.tables += found
         return found
 
-    def _evaluation(self, drawn: List[figures.Figure]) -> Chapter:
+    def _evaluation(self, drawn: List[Figure]) -> Chapter:
         chapter = Chapter("evaluation", "Evaluation", outcome.of_evaluation(self.outcome))
         if not self.results:
             chapter.sentences = [self._unevaluated()]
@@ -383,7 +384,9 @@ def _numbers(results: Sequence[Result]) -> Table:
         ],
     )
     for one in results:
-        values = [(f"seg{s}", value) for s, value in enumerate(one.segments)]
+        values: List[Tuple[str, Optional[Interval]]] = [
+            (f"seg{s}", value) for s, value in enumerate(one.segments)
+        ]
         values += [("last", one.last), ("det", one.det), ("return", one.last_return)]
         for name, value in values:
             if value is not None:

@@ -38,7 +38,8 @@ def read(file: pathlib.Path, selection: str = "", name: str = "published") -> Pu
     rows = _select(rows, columns, selection, file)
     if not rows:
         raise RecordError(f"{file}:1: no rows follow; expected a row for each method and episode")
-    found, known = Published(name), {}
+    found = Published(name)
+    known: Dict[Tuple[str, str, int], Tuple[int, Dict[str, str]]] = {}
     for line, row in rows:
         split, method = row.get("split", "test"), row["method"]
         for column, value in (("method", method), ("split", split)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 
@@ -18,7 +18,8 @@ _SCATTER = 1500  # More points make the page heavy without adding information.
 def correlations(run: Run) -> List[Tuple[str, int, List[float]]]:
     """Correlates the signal of each lifetime, and of all together, with the shaped reward and with
     its change in a step: Pearson and Spearman each."""
-    length, pooled = int(run.record["episode_steps"]), []
+    length = int(run.record["episode_steps"])
+    pooled: List[Tuple[Any, ...]] = []
     for sample in run.signals:
         change = np.zeros(0, int)
         if length:
@@ -136,7 +137,7 @@ def _age(run: Run) -> List[Figure]:
 
 def _maps(run: Run) -> List[Figure]:
     counts: dict[str, int] = {}
-    found = []
+    found: List[Figure] = []
     for one in run.maps:
         counts[one["name"]] = counts.get(one["name"], 0) + 1
         if counts[one["name"]] > 4 or one["rows"] < 1 or one["columns"] < 1:

@@ -196,7 +196,7 @@ def _mean(values: Array) -> Array:
     known = ~np.isnan(values)
     count = known.sum(-1)
     sums = np.where(known, values, 0.0).sum(-1)
-    return np.divide(sums, count, out=np.full(sums.shape, np.nan), where=count > 0)
+    return np.asarray(np.divide(sums, count, out=np.full(sums.shape, np.nan), where=count > 0))
 
 
 def percentile(value: float, resampled: Array) -> Interval:
@@ -342,13 +342,14 @@ def difference_of_means(a: Sample, b: Sample, pair: bool = True) -> Difference:
 
 # For each stratum, for each set of goals: the meta-seeds of a and those of b, each a tuple over
 # goals of the places of its lifetimes.
-_Seeds = Tuple[Tuple[Tuple[int, ...], ...], ...]
+_Seed = Tuple[Tuple[int, ...], ...]
+_Seeds = Tuple[_Seed, ...]
 _Blocks = Tuple[Tuple[Tuple[_Seeds, _Seeds], ...], ...]
 
 
 def _blocks(a: Sequence[Level], b: Sequence[Level]) -> "_Blocks | None":
     """None where the goals differ."""
-    found: Dict[Tuple[str, Tuple[Tuple[int, int], ...]], Tuple[list, list]] = {}
+    found: Dict[Tuple[str, Tuple[Tuple[int, int], ...]], Tuple[List[_Seed], List[_Seed]]] = {}
     for side, levels in enumerate((a, b)):
         seeds: Dict[Tuple[str, int], Dict[Tuple[int, int], List[int]]] = {}
         for i, level in enumerate(levels):
@@ -358,7 +359,7 @@ def _blocks(a: Sequence[Level], b: Sequence[Level]) -> "_Blocks | None":
             key = environment, tuple(sorted(goals))
             block = found.setdefault(key, ([], []))
             block[side].append(tuple(tuple(goals[goal]) for goal in sorted(goals)))
-    strata: Dict[str, list] = {}
+    strata: Dict[str, List[Tuple[_Seeds, _Seeds]]] = {}
     for (environment, _), (of_a, of_b) in sorted(found.items()):
         if not of_a or not of_b:
             return None
@@ -382,9 +383,9 @@ def _paired(blocks: _Blocks, resamples: int, of_seeds: bool) -> Tuple[Array, Arr
             chosen = _below(count, step, draw, 0)
             draw += 1
             for number, block in enumerate(stratum):
-                own = np.flatnonzero(chosen == number)
-                if len(own):
-                    draw[own] = _draw_block(block, own, draw[own], weights, of_seeds)
+                which = np.flatnonzero(chosen == number)
+                if len(which):
+                    draw[which] = _draw_block(block, which, draw[which], weights, of_seeds)
     return weights
 
 
@@ -413,17 +414,17 @@ def _draw_block(
         for s, seed in enumerate(side):
             for g, own in enumerate(seed):
                 places[s, g, : len(own)] = own
-        for seed in chosen:
+        for drawn_seed in chosen:
             at = first
-            total = sum(lives[seed, goal] for goal in goals) if of_seeds else np.ones(len(step))
-            for goal in goals:
-                count = lives[seed, goal]
+            counts = np.stack([lives[drawn_seed, goal] for goal in goals])
+            total = counts.sum(0) if of_seeds else np.ones(len(step))
+            for goal, count in zip(goals, counts):
                 for life in range(lives.max()):
                     living = life < count
                     drawn = np.where(count > 1, _below(np.maximum(count, 1), step, at, 0), 0)
                     np.add.at(
                         weight,
-                        (step[living], places[seed, goal, drawn][living]),
+                        (step[living], places[drawn_seed, goal, drawn][living]),
                         1 / total[living],
                     )
                     at = at + living
