@@ -28,9 +28,6 @@ add_library(mentor_libcsv INTERFACE)
 add_library(libcsv::libcsv ALIAS mentor_libcsv)
 target_include_directories(mentor_libcsv SYSTEM INTERFACE ${MENTOR_CSV_INCLUDE})
 target_link_libraries(mentor_libcsv INTERFACE ${MENTOR_CSV_LIBRARY})
-# Draws the charts of reports.
-find_file(MENTOR_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js
-  NO_DEFAULT_PATH REQUIRED)
 include(EmbedFiles)
 include(MentorTorch)
 include(Cuda)

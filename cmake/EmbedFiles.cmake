@@ -1,6 +1,6 @@
 # Embeds text files as constants of the program:
 #
-#   mentor_embed(OUT out.cc HEADER path/embedded.h NAMESPACE mentor::report
+#   mentor_embed(OUT out.cc HEADER path/embedded.h NAMESPACE mentor::templates
 #                kPageScript page.js  kPageStyle page.css)
 #
 # The call writes the file OUT, for SRCS of a layer, with a std::string_view for each name. OUT is

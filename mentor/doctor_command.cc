@@ -16,9 +16,7 @@
 #include "mentor/doctor/doctor.h"
 #include "mentor/doctor/measure.h"
 #include "mentor/local/run_report.h"
-#include "mentor/report/evaluation.h"
-#include "mentor/report/hints.h"
-#include "mentor/report/outcome.h"
+#include "mentor/report/program.h"
 #include "mentor/run_memory.h"
 #include "mentor/spec_request.h"
 
@@ -64,15 +62,11 @@ int AskRun(const DoctorFlags& flags) {
                      " is a run, which the doctor only reads: leave out --set and --steps, or "
                      "give the spec")));
   }
-  const auto data = ReportOf(flags.source.spec);
-  if (!data.ok()) return Fail(data.status());
-  const auto results = report::SummariseEvaluation(data->evaluation, data->iterations);
-  if (!results.ok()) return Fail(results.status());
-  const report::Outcome outcome =
-      report::OutcomeOf(*data, *results, report::CompareWithBaselines(*results));
-  const std::vector<report::Hint> hints = report::HintsOf(*data);
-  return Print(flags.json ? doctor::JsonOf(outcome, hints) : doctor::TextOf(outcome, hints),
-               outcome.answer == report::Answer::kNothing);
+  const auto records = WriteRecordsOf(flags.source.spec, /*otherwise=*/{});
+  if (!records.ok()) return Fail(records.status());
+  return Fail(report::BecomeReportProgram(
+      {flags.source.spec, absl::StrCat("--records=", flags.source.spec, "=", records->string()),
+       flags.json ? "--json" : "--say"}));
 }
 
 int RunDoctor(const DoctorFlags& flags) {

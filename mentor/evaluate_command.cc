@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
 #include "common/bundle_finder.h"
@@ -25,9 +25,8 @@
 #include "mentor/env_subject.h"
 #include "mentor/local/evaluate.h"
 #include "mentor/local/run_report.h"
-#include "mentor/report/comparison.h"
-#include "mentor/report/published.h"
-#include "mentor/report/report.h"
+#include "mentor/report/program.h"
+#include "mentor/report/records.h"
 #include "meta_learner/experiment/trained_episodes.h"
 
 namespace mentor {
@@ -39,106 +38,46 @@ struct ReportFlags {
   std::string out;
   std::string unit = "auto";
   std::string title = {};
-  int last_episodes = report::ReportOptions().last_episodes;
-  bool asks_for_episodes = false;
+  int last_episodes = 0;  // 0: as many as the report counts by itself.
+  bool svg = false, png = false;
   std::string published = {}, published_rows = {}, published_name = "published";
 };
 
-// Returns an error when requested episodes are missing.
-absl::Status CheckEpisodes(const ReportFlags& flags, bool recorded) {
-  if (!flags.asks_for_episodes || recorded) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      "--last_episodes: no episodes of agents that learned beside their signal are recorded in " +
-      absl::StrJoin(flags.runs, ", ") +
-      ": only rules that decide inside a lifetime have such agents, and versions before 0.2.0 did "
-      "not record them; leave the flag out, or run the spec again");
-}
-
-void Print(const report::ReportFiles& files) {
-  std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
-  for (const std::string& warning : files.warnings)
-    std::fprintf(stderr, "warning: %s\n", warning.c_str());
-}
-
-void WarnOfDamage(const report::ReportData& data) {
-  RunHash used;
-  used.outer_step = data.outer_updates_made;
-  used.damaged = data.damaged_checkpoints;
-  mentor::WarnOfDamage(used);
-}
-
-// Returns the names of --label by run. RUN may contain a "=".
-absl::StatusOr<std::map<std::string, std::string>> LabelsOf(const ReportFlags& flags) {
-  std::map<std::string, std::string> labels;
-  for (const std::string& label : flags.labels) {
-    const auto run = std::find_if(flags.runs.begin(), flags.runs.end(), [&](const auto& one) {
-      return absl::StartsWith(label, one + "=");
-    });
-    if (run == flags.runs.end() || label.size() == run->size() + 1) {
-      return BadFlag("--label", label,
-                     "give RUN=NAME, with a run as it is named in this command: " +
-                         absl::StrJoin(flags.runs, ", "));
-    }
-    labels[*run] = label.substr(run->size() + 1);
-  }
-  return labels;
-}
-
-absl::Status WriteOne(const ReportFlags& flags, const report::ReportOptions& options) {
-  const std::string& run = flags.runs[0];
-  MENTOR_ASSIGN_OR_RETURN(const auto labels, LabelsOf(flags));
-  MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportOf(run));
-  WarnOfDamage(data);
-  if (!labels.empty()) data.title = labels.at(run);
-  MENTOR_RETURN_IF_ERROR(CheckEpisodes(flags, !data.beside.empty()));
-  MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
-                          report::WriteReport(data, flags.out.empty() ? run : flags.out, options));
-  Print(files);
-  return absl::OkStatus();
-}
-
-absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptions& options) {
-  MENTOR_ASSIGN_OR_RETURN(const auto labels, LabelsOf(flags));
-  report::ComparisonData data{.title = flags.title, .runs = {}};
-  data.unit = flags.unit == "seed"       ? report::Unit::kSeed
-              : flags.unit == "lifetime" ? report::Unit::kLifetime
-                                         : report::Unit::kAuto;
-  {
-    ProgressBar bar;
-    const int runs = static_cast<int>(flags.runs.size());
-    for (int i = 0; i < runs; ++i) {
-      bar.Show("reading runs", i, runs, "runs");
-      MENTOR_ASSIGN_OR_RETURN(report::ReportData one, ReportOf(flags.runs[i]));
-      data.runs.push_back({.name = flags.runs[i], .data = std::move(one)});
-    }
-    bar.Show("reading runs", runs, runs, "runs");
-    bar.Finish();
-  }
-  MENTOR_RETURN_IF_ERROR(report::LabelMethods(labels, &data.runs));
-  for (const auto& run : data.runs) {
-    WarnOfDamage(run.data);
-    if (run.data.goes_on)
-      std::fprintf(stderr, "warning: %s is still running: these are its numbers so far\n",
-                   run.name.c_str());
-  }
-  MENTOR_RETURN_IF_ERROR(
-      CheckEpisodes(flags, std::any_of(data.runs.begin(), data.runs.end(),
-                                       [](const auto& run) { return !run.data.beside.empty(); })));
-  MENTOR_ASSIGN_OR_RETURN(
-      const report::ReportFiles files,
-      report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out, options));
-  Print(files);
-  return absl::OkStatus();
-}
-
-absl::Status WriteReports(const ReportFlags& flags) {
-  report::ReportOptions options{.last_episodes = flags.last_episodes};
+// What the program of reports takes, besides runs and their records.
+std::vector<std::string> ArgumentsOf(const ReportFlags& flags) {
+  std::vector<std::string> arguments = {"--unit=" + flags.unit, "--title=" + flags.title};
+  for (const std::string& label : flags.labels) arguments.push_back("--label=" + label);
+  if (!flags.out.empty()) arguments.push_back("--out=" + flags.out);
+  if (flags.last_episodes > 0)
+    arguments.push_back(absl::StrCat("--last_episodes=", flags.last_episodes));
   if (!flags.published.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(
-        options.published,
-        report::ReadPublished(flags.published, flags.published_rows, flags.published_name));
+    arguments.insert(arguments.end(),
+                     {"--published=" + flags.published, "--published_rows=" + flags.published_rows,
+                      "--published_name=" + flags.published_name});
   }
-  return flags.runs.size() == 1 ? WriteOne(flags, options) : WriteComparison(flags, options);
+  for (const auto& [wanted, flag] : {std::pair(flags.svg, "--svg"), std::pair(flags.png, "--png")})
+    if (wanted) arguments.emplace_back(flag);
+  return arguments;
+}
+
+// Writes the records of all runs, and becomes the program that draws reports from them.
+absl::Status WriteReports(const ReportFlags& flags) {
+  std::vector<std::string> arguments = ArgumentsOf(flags);
+  ProgressBar bar;
+  const int runs = static_cast<int>(flags.runs.size());
+  const std::filesystem::path out = flags.out.empty() ? "comparison" : flags.out;
+  for (int i = 0; i < runs; ++i) {
+    if (runs > 1) bar.Show("reading runs", i, runs, "runs");
+    MENTOR_ASSIGN_OR_RETURN(
+        const std::filesystem::path records,
+        WriteRecordsOf(flags.runs[i], out / report::kRecordsFolder / absl::StrCat(i)));
+    arguments.push_back(absl::StrCat("--records=", flags.runs[i], "=", records.string()));
+  }
+  if (runs > 1) bar.Show("reading runs", runs, runs, "runs");
+  bar.Finish();
+  arguments.emplace_back("--");
+  arguments.insert(arguments.end(), flags.runs.begin(), flags.runs.end());
+  return report::BecomeReportProgram(arguments);
 }
 
 // Returns the folders without comparisons, which `mentor report runs/*/` also matches.
@@ -216,8 +155,7 @@ int RunEvaluate(EvaluateFlags& flags) {
                 flags.runs.size() == 1 ? "" : " --out comparison");
     return kExitOk;
   }
-  const absl::Status status = WriteReports({.runs = flags.runs, .out = flags.out});
-  return status.ok() ? kExitOk : Fail(status);
+  return Fail(WriteReports({.runs = flags.runs, .out = flags.out}));
 }
 
 }  // namespace
@@ -350,13 +288,13 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
                    "lifetimes of a meta-seed; auto: seed, if every method has three meta-seeds")
       ->check(OneOf({"auto", "seed", "lifetime"}))
       ->capture_default_str();
-  CLI::Option* last_episodes =
-      report
-          ->add_option(
-              "--last_episodes", flags->last_episodes,
-              "Number of last episodes that count for an agent that learned beside its signal")
-          ->check(CLI::Range(1, static_cast<int>(meta_learner::kEpisodesOfAgent)))
-          ->capture_default_str();
+  report
+      ->add_option("--last_episodes", flags->last_episodes,
+                   "Number of last episodes that count for an agent that learned beside its "
+                   "signal; default: 100")
+      ->check(CLI::Range(1, static_cast<int>(meta_learner::kEpisodesOfAgent)));
+  report->add_flag("--svg", flags->svg, "Also write each figure as SVG");
+  report->add_flag("--png", flags->png, "Also write each figure as PNG");
   constexpr char kPublished[] = "Published curves";
   CLI::Option* published =
       report
@@ -378,12 +316,10 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       ->needs(published)
       ->capture_default_str()
       ->group(kPublished);
-  report->callback([action, flags, last_episodes] {
-    flags->asks_for_episodes = last_episodes->count() > 0;
+  report->callback([action, flags] {
     *action = [flags] {
       flags->runs = RunsAmong(flags->runs);
-      const absl::Status status = WriteReports(*flags);
-      return status.ok() ? static_cast<int>(kExitOk) : Fail(status);
+      return Fail(WriteReports(*flags));
     };
   });
 }

@@ -1,5 +1,5 @@
-// What `mentor doctor` says of a spec, from measured numbers and findings, and of a run, from what
-// it has learned.
+// What `mentor doctor` says of a spec, from measured numbers and findings. The program of reports
+// says it of a run.
 #pragma once
 
 #include <string>
@@ -7,8 +7,6 @@
 
 #include "mentor/doctor/findings.h"
 #include "mentor/doctor/measurement.h"
-#include "mentor/report/hints.h"
-#include "mentor/report/outcome.h"
 
 namespace mentor::doctor {
 
@@ -18,9 +16,5 @@ std::string TextOf(const Measured& measured, const std::vector<Finding>& finding
 // The same as one JSON object.
 std::string JsonOf(const Measured& measured, const std::vector<Finding>& findings,
                    const std::string& next);
-
-// The same of a run.
-std::string TextOf(const report::Outcome& outcome, const std::vector<report::Hint>& hints);
-std::string JsonOf(const report::Outcome& outcome, const std::vector<report::Hint>& hints);
 
 }  // namespace mentor::doctor

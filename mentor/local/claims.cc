@@ -40,9 +40,9 @@
 #include "mentor/local/run_bundles.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/csv_reader.h"
+#include "mentor/report/csv_table.h"
 #include "mentor/report/evaluation.h"
-#include "mentor/report/figures.h"
-#include "mentor/report/html.h"
+#include "mentor/report/measures.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/experiment_state.h"
@@ -739,7 +739,7 @@ absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::p
   made.numbers.insert(measured.begin(), measured.end());
   made.curve = CurveOf(row.measures, data.training);
   if (!data.signals.empty()) {
-    const report::Correlation pooled = report::Correlate(data.signals).back();
+    const report::Correlation pooled = report::Correlate(data.signals);
     const std::pair<const char*, double> correlations[] = {
         {"signal.shaped_pearson", pooled.pearson},
         {"signal.shaped_spearman", pooled.spearman},

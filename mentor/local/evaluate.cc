@@ -31,8 +31,6 @@
 #include "mentor/local/signal_export.h"
 #include "mentor/local/trained_run.h"
 #include "mentor/report/evaluation.h"
-#include "mentor/report/outcome.h"
-#include "mentor/report/summary.h"
 #include "mentor/report/words.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/fingerprint.h"

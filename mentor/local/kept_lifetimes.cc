@@ -1,7 +1,6 @@
 #include "mentor/local/kept_lifetimes.h"
 
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -16,7 +15,7 @@
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "mentor/report/csv_reader.h"
-#include "mentor/report/csv_table.h"
+#include "mentor/report/records.h"
 
 namespace mentor {
 namespace {
@@ -25,27 +24,8 @@ using google::protobuf::io::GzipInputStream;
 using google::protobuf::io::GzipOutputStream;
 using report::EvaluationRow;
 
-constexpr std::array kLifetimeColumns = {
-    "teacher",         "split",         "environment", "lifetime",          "goal",
-    "goal_seed",       "has_goals",     "seed",        "lifetime_episodes", "segment_episodes",
-    "episode_success", "episode_return"};
 constexpr size_t kTextBytesMax = size_t{64} << 20;
 constexpr char kRemedy[] = "; record the run again with --lifetimes";
-
-// The shortest text that reads back as the same number.
-template <typename T>
-std::string NumberText(T value) {
-  std::array<char, 32> text{};
-  const std::to_chars_result end = std::to_chars(text.data(), text.data() + text.size(), value);
-  return {text.data(), end.ptr};
-}
-
-template <typename T>
-std::string NumbersText(const std::vector<T>& values) {
-  std::string text;
-  for (const T value : values) absl::StrAppend(&text, text.empty() ? "" : " ", NumberText(value));
-  return text;
-}
 
 bool Read(const std::string& text, double* value) {
   return absl::SimpleAtod(text, value) && std::isfinite(*value);
@@ -68,8 +48,8 @@ bool Read(const std::string& text, v1::EvaluationMethod* method) {
   return found.has_value();
 }
 
-// Returns the column whose cell cannot be read; null when all can.
-const char* ReadRow(const std::vector<std::string>& cells, EvaluationRow* row) {
+// Returns the column whose cell cannot be read; empty when all can.
+std::string ReadRow(const std::vector<std::string>& cells, EvaluationRow* row) {
   uint32_t has_goals = 0;
   row->split = cells[1];
   row->environment = cells[2];
@@ -87,8 +67,8 @@ const char* ReadRow(const std::vector<std::string>& cells, EvaluationRow* row) {
                            Read(cells[11], &row->episode_return)};
   row->has_goals = has_goals == 1;
   for (size_t i = 0; i < read.size(); ++i)
-    if (!read[i]) return kLifetimeColumns[i];
-  return nullptr;
+    if (!read[i]) return report::LifetimeColumns()[i];
+  return "";
 }
 
 // nullopt: not a whole gzip file, or one with a longer text than is read.
@@ -117,24 +97,9 @@ std::optional<std::string> Unzipped(std::string_view bytes) {
 }  // namespace
 
 absl::StatusOr<std::string> PackLifetimes(const std::vector<EvaluationRow>& rows) {
-  report::CsvTable table({kLifetimeColumns.begin(), kLifetimeColumns.end()});
-  for (const EvaluationRow& row : rows) {
-    table.Add(report::CsvTable::Row()
-                  .Text(InfoOf(row.method).option)
-                  .Text(row.split)
-                  .Text(row.environment)
-                  .Text(NumberText(row.lifetime))
-                  .Text(NumberText(row.goal))
-                  .Text(NumberText(row.goal_seed))
-                  .Text(row.has_goals ? "1" : "0")
-                  .Text(NumberText(row.seed))
-                  .Text(NumberText(row.lifetime_episodes))
-                  .Text(NumbersText(row.segment_episodes))
-                  .Text(NumbersText(row.episode_success))
-                  .Text(NumbersText(row.episode_return)));
-  }
-  if (table.text().size() > kTextBytesMax) {
-    return absl::OutOfRangeError(absl::StrCat("the lifetimes are ", table.text().size(),
+  const std::string text = report::LifetimesCsv(rows);
+  if (text.size() > kTextBytesMax) {
+    return absl::OutOfRangeError(absl::StrCat("the lifetimes are ", text.size(),
                                               " bytes of text; at most ", kTextBytesMax,
                                               " are kept: record without --lifetimes"));
   }
@@ -143,12 +108,11 @@ absl::StatusOr<std::string> PackLifetimes(const std::vector<EvaluationRow>& rows
   GzipOutputStream::Options options;
   options.compression_level = 9;
   GzipOutputStream stream(&out, options);
-  for (size_t written = 0; written < table.text().size();) {
+  for (size_t written = 0; written < text.size();) {
     void* data = nullptr;
     int size = 0;
     MENTOR_CHECK(stream.Next(&data, &size));
-    const size_t part =
-        table.text().copy(static_cast<char*>(data), static_cast<size_t>(size), written);
+    const size_t part = text.copy(static_cast<char*>(data), static_cast<size_t>(size), written);
     written += part;
     stream.BackUp(size - static_cast<int>(part));
   }
@@ -166,13 +130,12 @@ absl::StatusOr<std::vector<EvaluationRow>> UnpackLifetimes(std::string_view byte
   if (!text)
     return refuse("", "is no whole gzip file of a claim's lifetimes, or holds more than 64 MiB");
   MENTOR_ASSIGN_OR_RETURN(const report::CsvContent content, report::ParseCsv(*text, file));
-  if (content.header.cells !=
-      std::vector<std::string>(kLifetimeColumns.begin(), kLifetimeColumns.end()))
+  if (content.header.cells != report::LifetimeColumns())
     return refuse(":1", "has other columns than those of this version");
   std::vector<EvaluationRow> rows;
   for (const report::CsvRow& line : content.rows) {
-    const char* wrong = ReadRow(line.cells, &rows.emplace_back());
-    if (wrong != nullptr)
+    const std::string wrong = ReadRow(line.cells, &rows.emplace_back());
+    if (!wrong.empty())
       return refuse(absl::StrCat(":", line.line),
                     absl::StrCat("column ", wrong, " is not as written"));
   }

@@ -1,11 +1,6 @@
 // Evaluated lifetimes of a run as compressed CSV, which a repository can keep when the run's folder
 // is gone: the lifetimes of several runs are pooled from it. Functions without state.
-//
-//   teacher           as on the command line: learned, ppo_sparse, ...
-//   split, environment, lifetime, goal, goal_seed, has_goals, seed, lifetime_episodes
-//                     as report::EvaluationRow
-//   segment_episodes, episode_success, episode_return
-//                     numbers separated by blanks; a number is written in full
+// report::LifetimesCsv has the columns.
 #pragma once
 
 #include <string>

@@ -25,6 +25,8 @@
 #include "mentor/local/run_report.h"
 #include "mentor/local/state_experiments.h"
 #include "mentor/local/web_page.h"
+#include "mentor/report/program.h"
+#include "mentor/report/records.h"
 #include "mentor/report/report.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/learner_arithmetic.h"
@@ -133,25 +135,61 @@ bool Follow(meta_learner::Records* records, bool quiet, RunMetrics* metrics,
 }
 
 void Say(const LocalRunOptions& options, const v1::Experiment& experiment, bool stopped,
-         const absl::StatusOr<report::ReportFiles>& files, const std::string& learned) {
+         const absl::StatusOr<report::Said>& report, const std::string& learned) {
   if (stopped) {
     std::printf("Stopped after outer update %d. Run the same command to continue.\n",
                 experiment.progress().outer_updates());
-  } else if (experiment.state() != v1::Experiment::STATE_FAILED && files.ok()) {
-    std::printf("%s\n", files->summary.c_str());
+  } else if (experiment.state() != v1::Experiment::STATE_FAILED && report.ok()) {
+    std::printf("%s\n", report->summary.c_str());
   }
   if (!learned.empty()) std::printf("Training     %s\n", learned.c_str());
   std::printf("Run folder   %s\n", options.out.c_str());
   std::printf("Metrics      %s\n", (options.out / kMetricsFile).c_str());
   std::printf("Checkpoints  %s\n",
               (options.out / "experiments" / experiment.uid() / "checkpoints").c_str());
-  if (files.ok()) std::printf("Report       %s\n", files->html.c_str());
+  std::printf("Records      %s\n", (options.out / report::kRecordsFolder).c_str());
+  if (report.ok()) std::printf("Report       %s\n", (options.out / "report.html").c_str());
   if (!options.web.empty()) std::printf("Page         mentor web %s\n", options.out.c_str());
   if (const auto hash = HashRun(options.out); hash.ok()) {
     WarnOfDamage(*hash);
     std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
                 hash->outer_step);
   }
+}
+
+// Writes the records, draws the report from them, and says how the run ended. Returns the exit
+// code.
+int End(const LocalRunOptions& options, const report::ReportData& data,
+        const v1::Experiment& experiment, bool stopped, const std::string& learned) {
+  const absl::Status recorded = report::WriteRecords(data, options.out / report::kRecordsFolder);
+  const auto report = recorded.ok() ? report::DrawReport(options.out) : recorded;
+  // Without Python a run ends with its records.
+  const bool failed = !report.ok() && !absl::IsNotFound(report.status());
+  if (!stopped && experiment.state() == v1::Experiment::STATE_FAILED) {
+    std::fprintf(stderr, "error: the experiment failed: %s\n",
+                 experiment.error().message().c_str());
+  }
+  if (failed) {
+    std::fprintf(stderr, "error: no report: %s\nFree space, then run: mentor report %s\n",
+                 std::string(report.status().message()).c_str(), options.out.c_str());
+  } else if (!report.ok()) {
+    std::fprintf(stderr, "note: no report: %s; then run: mentor report %s\n",
+                 std::string(report.status().message()).c_str(), options.out.c_str());
+  } else if (options.summary) {
+    for (const std::string& warning : report->warnings)
+      std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  }
+  if (options.summary) Say(options, experiment, stopped, report, learned);
+  if (stopped) return 130;
+  if (experiment.state() != v1::Experiment::STATE_SUCCEEDED || failed) return 1;
+  if (options.summary) {
+    const std::string next =
+        report.ok() && !report->next.empty()
+            ? report->next
+            : absl::StrCat("mentor evaluate ", options.out.string(), " --seeds 5");
+    std::printf("Next         %s%s\n", next.c_str(), options.next_flags.c_str());
+  }
+  return 0;
 }
 
 // A unique name for TensorBoard: runs/a/1 and runs/b/1 have the same last part.
@@ -217,28 +255,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   if (!options.quiet) std::fprintf(stderr, "drawing the report\n");
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
   if (data.succeeded) Keep(numbers->AddEvaluation(data), &kept);
-  const auto files = report::WriteReport(data, options.out);
-  if (!stopped && experiment.state() == v1::Experiment::STATE_FAILED) {
-    std::fprintf(stderr, "error: the experiment failed: %s\n",
-                 experiment.error().message().c_str());
-  }
-  if (!files.ok()) {
-    std::fprintf(stderr, "error: no report: %s\nFree space, then run: mentor report %s\n",
-                 std::string(files.status().message()).c_str(), options.out.c_str());
-  } else if (options.summary) {
-    for (const std::string& warning : files->warnings)
-      std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  }
-  if (options.summary) Say(options, experiment, stopped, files, numbers->Learned(kLearnedColumns));
-  if (stopped) return 130;
-  if (experiment.state() != v1::Experiment::STATE_SUCCEEDED || !files.ok()) return 1;
-  if (options.summary) {
-    const std::string next =
-        files->next.empty() ? absl::StrCat("mentor evaluate ", options.out.string(), " --seeds 5")
-                            : files->next;
-    std::printf("Next         %s%s\n", next.c_str(), options.next_flags.c_str());
-  }
-  return 0;
+  return End(options, data, experiment, stopped, numbers->Learned(kLearnedColumns));
 }
 
 }  // namespace mentor

@@ -14,7 +14,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <absl/time/clock.h>
 #include <absl/time/time.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
@@ -30,8 +29,10 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
+#include "mentor/local/processor.h"
 #include "mentor/local/run_bundles.h"
 #include "mentor/local/state_experiments.h"
+#include "mentor/report/records.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/trained_episodes.h"
@@ -201,23 +202,6 @@ std::string DateText(absl::Time time) {
   return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone());
 }
 
-// Returns films in the folder of the run or of its experiment.
-std::vector<std::filesystem::path> FilmsOf(const std::filesystem::path& experiment) {
-  std::vector<std::filesystem::path> films;
-  for (const auto& folder : {experiment.parent_path().parent_path(), experiment}) {
-    std::error_code error;
-    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-         entry.increment(error)) {
-      const std::string ending = entry->path().extension().string();
-      std::error_code ignored;
-      if ((ending == ".gif" || ending == ".mp4") && entry->is_regular_file(ignored))
-        films.push_back(entry->path());
-    }
-  }
-  std::sort(films.begin(), films.end());
-  return films;
-}
-
 // Adds the newest of the generations whose agents have lived longest.
 absl::Status AddBeside(const std::filesystem::path& experiment, report::ReportData* data) {
   MENTOR_ASSIGN_OR_RETURN(const v1::TrainedLifetimes all, meta_learner::ReadEpisodes(experiment));
@@ -358,6 +342,23 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
   return absl::NotFoundError(run.experiment.string() + " is not in its store");
 }
 
+absl::StatusOr<std::filesystem::path> WriteRecordsOf(const std::filesystem::path& run,
+                                                     const std::filesystem::path& otherwise) {
+  MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportOf(run));
+  if (!data.damaged_checkpoints.empty()) {
+    RunHash used;
+    used.outer_step = data.outer_updates_made;
+    used.damaged = data.damaged_checkpoints;
+    WarnOfDamage(used);
+  }
+  const std::filesystem::path own = std::filesystem::path(data.folder) / report::kRecordsFolder;
+  const absl::Status written = report::WriteRecords(data, own);
+  if (written.ok()) return own;
+  if (otherwise.empty()) return written;
+  MENTOR_RETURN_IF_ERROR(report::WriteRecords(data, otherwise));
+  return otherwise;
+}
+
 absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
                                                 const v1::Experiment& experiment) {
   const v1::ExperimentSpec spec = WithDefaults(experiment.spec());
@@ -396,6 +397,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   data.facts = {{"Seed", absl::StrCat(spec.seed())},
                 {"Spec", data.spec_hash.substr(0, 16)},
                 {"Mentor", std::string(kBuildVersion)},
+                {"Records written on", ProcessorName()},
                 {"State", StateText(experiment.state())}};
   if (data.identity.goal_seed > 0)
     data.facts.emplace_back("Goal seed", absl::StrCat(data.identity.goal_seed));
@@ -415,7 +417,6 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
     data.facts.emplace_back("Began", DateText(absl::FromTimeT(experiment.start_time().seconds())));
   if (experiment.has_end_time())
     data.facts.emplace_back("Ended", DateText(absl::FromTimeT(experiment.end_time().seconds())));
-  data.date = DateText(absl::Now());
   if (const auto hash = HashRun(store->files.ExperimentFolder(experiment.uid())); hash.ok()) {
     data.facts.emplace_back(absl::StrFormat("Hash after outer update %d", hash->outer_step),
                             hash->state_hash);
@@ -429,7 +430,6 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   data.training = TrainingPoints(points);
 
   const std::filesystem::path folder = store->files.ExperimentFolder(experiment.uid());
-  data.films = FilmsOf(folder);
   MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
   MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder, &data));
   MENTOR_RETURN_IF_ERROR(AddBeside(folder, &data));

@@ -37,6 +37,11 @@ report::EvaluationRow RowOf(const v1::EvaluationShard& shard, const v1::Evaluate
 // reading only.
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder);
 
+// Writes the records of a run into its folder, or into `otherwise` where that cannot be written;
+// empty: nowhere else. Returns where they lie. Takes paths as ReportOf does.
+absl::StatusOr<std::filesystem::path> WriteRecordsOf(const std::filesystem::path& run,
+                                                     const std::filesystem::path& otherwise);
+
 // Returns "a" for "runs/a" and "runs/a/", without following links.
 std::string NameOfFolder(const std::filesystem::path& folder);
 

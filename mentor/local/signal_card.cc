@@ -10,7 +10,6 @@
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "mentor/local/signal_export.h"
-#include "mentor/report/summary.h"
 #include "mentor/report/words.h"
 
 namespace mentor {

@@ -7,10 +7,13 @@
 #include <vector>
 
 #include "common/check.h"
-#include "mentor/report/html.h"
-#include "mentor/report/statistics.h"
 
 namespace mentor::report {
+
+// Quotes a CSV field when RFC 4180 requires it.
+std::string CsvField(std::string_view text);
+// Formats ten significant digits; empty when not finite.
+std::string CsvNumber(double value);
 
 class CsvTable {
  public:
@@ -28,13 +31,6 @@ class CsvTable {
       cells_.push_back(CsvNumber(value));
       return *this;
     }
-    Row& Mean(const Interval& interval) {
-      return Number(interval.mean).Number(interval.low).Number(interval.high);
-    }
-    Row& Empty(int count) {
-      cells_.insert(cells_.end(), static_cast<size_t>(count), "");
-      return *this;
-    }
 
    private:
     friend class CsvTable;
@@ -45,8 +41,6 @@ class CsvTable {
     MENTOR_CHECK(row.cells_.size() == columns_);
     AddLine(std::move(row.cells_));
   }
-  // Adds an empty line, which breaks the line of a plot.
-  void AddGap() { text_ += '\n'; }
   const std::string& text() const { return text_; }
 
  private:

@@ -1,33 +1,22 @@
-// The report of one run: a self-contained HTML page with charts, the figures drawn by gnuplot (SVG,
-// PNG), and every number as CSV. Reads only its argument, and writes only below one folder:
-//
-//   FOLDER/report.html              the page; opens without a network
-//   FOLDER/report/*.csv             the numbers: training, evaluation, signals, and each figure's
-//   FOLDER/report/*.{gp,svg,png}    one gnuplot script and two pictures for each figure
-//
-// The same data give the same numbers every time: intervals use keyed random numbers. Every part of
-// the data may be missing; the page then says so. Functions without state; thread-safe for
-// different folders.
+// What is known of a run: the data that its records hold (records.h), and that programs summarise
+// in words. Reports are drawn from the records, in Python (python/mentor/report). Every part of the
+// data may be missing. Plain data; threads may share.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <absl/status/statusor.h>
-
 #include "common/metric_info.h"
-#include "mentor/report/published.h"
 #include "mentor/v1/evaluation.pb.h"
 
 namespace mentor::report {
 
-// One outer update. ReportData::metrics declares how the page shows metrics. The page also knows
-// these names:
+// One outer update. ReportData::metrics declares how reports show metrics. They also know these
+// names:
 //   seg0, seg1, ...     success rate of the episodes of inner iteration 0, 1, ... on training goals
 //                       with sampled signals
 //   generation iteration success
@@ -124,9 +113,6 @@ struct ReportData {
   std::string spec_text;                 // Text format, every default written out.
   // Shown as a table: seed, versions, hash, threads, ...
   std::vector<std::pair<std::string, std::string>> facts;
-  std::string date = {};  // Date of the report for people; may be empty.
-  // Films of agents (.gif, .mp4), which the page shows and links to.
-  std::vector<std::filesystem::path> films = {};
   // "reward" or "advantage", for texts. Empty: no signal is learned.
   std::string signal_role = "reward";
   int iterations = 3;                // Inner iterations of a lifetime: the segments seg0, seg1, ...
@@ -152,26 +138,5 @@ struct ReportData {
   std::vector<MapSample> maps;
   Identity identity;
 };
-
-struct ReportOptions {
-  Published published = {};                   // Drawn beside the run's curves.
-  std::filesystem::path gnuplot = "gnuplot";  // Searched on PATH when it has no slash.
-  int last_episodes = 100;  // Per agent that learned beside its signal (last_episodes.h).
-};
-
-struct ReportFiles {
-  std::filesystem::path html;
-  std::vector<std::filesystem::path> others;
-  std::string summary;    // The page's words: plain text, one line per statement, the answer first.
-  std::string next = {};  // A command where nothing was learned; empty otherwise.
-  // Reasons for caution with the page's numbers. Also names published curves that are not shown.
-  // Explains missing SVG and PNG files, for instance without gnuplot; the page's own charts do not
-  // need them.
-  std::vector<std::string> warnings = {};
-};
-
-// INVALID_ARGUMENT names the invalid row. Returns UNAVAILABLE when a file cannot be written.
-absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::filesystem::path& folder,
-                                        const ReportOptions& options = {});
 
 }  // namespace mentor::report

@@ -40,15 +40,10 @@ class Resampler {
     strata_.push_back(seeds_.size() - 1);
   }
 
-  struct Sample {
-    std::vector<size_t> rows;          // Drawn lifetimes by stratum and meta-seed.
-    std::vector<size_t> seed_ends;     // End of each drawn meta-seed in `rows`.
-    std::vector<size_t> stratum_ends;  // End of each stratum in `seed_ends`.
-  };
-  // Returns one resample; nullopt returns the sample itself.
-  Sample Draw(const RandomStream& random, std::optional<uint32_t> resample) const {
-    Sample sample;
-    sample.rows.reserve(order_.size());
+  // Returns the lifetimes of one resample; nullopt returns the sample itself.
+  std::vector<size_t> Draw(const RandomStream& random, std::optional<uint32_t> resample) const {
+    std::vector<size_t> rows;
+    rows.reserve(order_.size());
     uint32_t draw = 0;
     // Returns a random member of first .. end-1 in place of member i. A single member needs no
     // draw.
@@ -64,13 +59,11 @@ class Resampler {
         for (size_t g = first_goal; g < end_goal; ++g) {
           const size_t goal = choose(first_goal, end_goal, g);
           for (size_t i = goals_[goal]; i < goals_[goal + 1]; ++i)
-            sample.rows.push_back(order_[choose(goals_[goal], goals_[goal + 1], i)]);
+            rows.push_back(order_[choose(goals_[goal], goals_[goal + 1], i)]);
         }
-        sample.seed_ends.push_back(sample.rows.size());
       }
-      sample.stratum_ends.push_back(sample.seed_ends.size());
     }
-    return sample;
+    return rows;
   }
 
  private:
@@ -103,9 +96,9 @@ class PairedResampler {
     return pairs;
   }
 
-  std::pair<Resampler::Sample, Resampler::Sample> Draw(const RandomStream& random,
-                                                       std::optional<uint32_t> resample) const {
-    std::pair<Resampler::Sample, Resampler::Sample> samples;
+  std::pair<std::vector<size_t>, std::vector<size_t>> Draw(const RandomStream& random,
+                                                           std::optional<uint32_t> resample) const {
+    std::pair<std::vector<size_t>, std::vector<size_t>> samples;
     uint32_t draws = 0;
     for (const auto& [environment, blocks] : strata_) {
       for (size_t i = 0; i < blocks.size(); ++i) {
@@ -121,23 +114,20 @@ class PairedResampler {
         };
         const std::vector<const Rows*> a = choose_seeds(block.a), b = choose_seeds(block.b);
         const uint32_t first = draws;  // Lifetimes of all seeds use the same draws.
-        const auto add = [&](const std::vector<const Rows*>& seeds, Resampler::Sample* sample) {
+        const auto add = [&](const std::vector<const Rows*>& seeds, std::vector<size_t>* sample) {
           for (const Rows* rows : seeds) {
             uint32_t draw = first;
             for (const size_t goal : drawn) {
               const std::vector<size_t>& lives = (*rows)[goal];
               for (size_t i = 0; i < lives.size(); ++i)
-                sample->rows.push_back(lives[Choose(random, resample, lives.size(), i, draw++)]);
+                sample->push_back(lives[Choose(random, resample, lives.size(), i, draw++)]);
             }
             draws = std::max(draws, draw);
-            sample->seed_ends.push_back(sample->rows.size());
           }
         };
         add(a, &samples.first);
         add(b, &samples.second);
       }
-      for (auto* sample : {&samples.first, &samples.second})
-        sample->stratum_ends.push_back(sample->seed_ends.size());
     }
     return samples;
   }
@@ -219,35 +209,21 @@ std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows,
   return means;
 }
 
-PooledScores Pool(const Scores& scores, const Resampler::Sample& sample) {
-  PooledScores pooled;
-  size_t seed = 0, row = 0;
-  for (const size_t end : sample.stratum_ends) {
-    std::vector<double>& stratum = pooled.emplace_back();
-    for (; seed < end; ++seed) {
-      double sum = 0;
-      const size_t first = row;
-      for (; row < sample.seed_ends[seed]; ++row) {
-        const double value = scores.values[sample.rows[row]];
-        sum += value;
-        if (!scores.of_seeds) stratum.push_back(value);
-      }
-      if (scores.of_seeds) stratum.push_back(sum / static_cast<double>(row - first));
-    }
-  }
-  return pooled;
+double MeanOf(const Scores& scores, const std::vector<size_t>& rows) {
+  double sum = 0;
+  for (const size_t row : rows) sum += scores.values[row];
+  return sum / static_cast<double>(rows.size());
 }
 
-Interval BootstrapPair(const Scores& a, const Scores& b, const RandomStream& random, int resamples,
-                       const std::function<double(const PooledScores&, const PooledScores&)>& of) {
-  MENTOR_CHECK(random.purpose == Purpose::kBootstrap);
+Interval DifferenceOfIndependent(const Scores& a, const Scores& b, const RandomStream& random,
+                                 int resamples) {
   RandomStream random_b = random;
   ++random_b.iteration;
   const Resampler from_a(a.levels), from_b(b.levels);
   return PercentileIntervals(
       [&](std::optional<uint32_t> resample) {
-        return std::vector<double>{
-            of(Pool(a, from_a.Draw(random, resample)), Pool(b, from_b.Draw(random_b, resample)))};
+        return std::vector<double>{MeanOf(a, from_a.Draw(random, resample)) -
+                                   MeanOf(b, from_b.Draw(random_b, resample))};
       },
       resamples)[0];
 }
@@ -262,12 +238,6 @@ double Quantile(std::span<const double> sorted, double q) {
   return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
-std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows) {
-  std::vector<size_t> all(rows.size());
-  std::iota(all.begin(), all.end(), size_t{0});
-  return ColumnMeans(rows, all);
-}
-
 std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
                                      const std::vector<std::vector<double>>& rows,
                                      const RandomStream& random, int resamples) {
@@ -277,7 +247,7 @@ std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
   const Resampler resampler(levels);
   return PercentileIntervals(
       [&](std::optional<uint32_t> resample) {
-        return ColumnMeans(rows, resampler.Draw(random, resample).rows);
+        return ColumnMeans(rows, resampler.Draw(random, resample));
       },
       resamples);
 }
@@ -293,119 +263,20 @@ Interval BootstrapMeanOfSeeds(std::span<const double> seeds, const RandomStream&
   return BootstrapMeans(levels, rows, random, resamples)[0];
 }
 
-namespace {
-
-std::vector<double> Sorted(std::span<const double> x) {
+double Median(std::span<const double> x) {
   std::vector<double> sorted(x.begin(), x.end());
   std::sort(sorted.begin(), sorted.end());
-  return sorted;
-}
-
-std::vector<double> Flat(const PooledScores& scores) {
-  std::vector<double> all;
-  for (const auto& stratum : scores) all.insert(all.end(), stratum.begin(), stratum.end());
-  return all;
-}
-
-}  // namespace
-
-double InterquartileMean(std::span<const double> x) {
-  MENTOR_CHECK(!x.empty());
-  const std::vector<double> sorted = Sorted(x);
-  const size_t cut = sorted.size() / 4;
-  return Mean(std::span(sorted).subspan(cut, sorted.size() - 2 * cut));
-}
-
-double Median(std::span<const double> x) {
-  return Quantile(Sorted(x), 0.5);
-}
-
-PooledScores Pool(const Scores& scores) {
-  return Pool(scores, Resampler(scores.levels).Draw(BootstrapStream(), std::nullopt));
-}
-
-std::vector<Scores> BySeed(const Scores& scores) {
-  std::map<size_t, Scores> seeds;
-  for (size_t i = 0; i < scores.values.size(); ++i) {
-    Scores& own = seeds[scores.levels[i].meta_seed];
-    own.of_seeds = scores.of_seeds;
-    own.levels.push_back(scores.levels[i]);
-    own.values.push_back(scores.values[i]);
-  }
-  std::vector<Scores> all;
-  for (auto& [seed, own] : seeds) all.push_back(std::move(own));
-  return all;
-}
-
-std::vector<Interval> BootstrapStratified(const Scores& scores, const Statistic& statistic,
-                                          const RandomStream& random, int resamples) {
-  MENTOR_CHECK(random.purpose == Purpose::kBootstrap);
-  const Resampler resampler(scores.levels);
-  return PercentileIntervals(
-      [&](std::optional<uint32_t> resample) {
-        return statistic(Pool(scores, resampler.Draw(random, resample)));
-      },
-      resamples);
-}
-
-double InterquartileMean(const PooledScores& scores) {
-  return InterquartileMean(Flat(scores));
-}
-
-double Mean(const PooledScores& scores) {
-  return Mean(Flat(scores));
-}
-
-std::vector<double> PerformanceProfile(const PooledScores& scores,
-                                       std::span<const double> thresholds) {
-  std::vector<double> shares(thresholds.size(), 0.0);
-  for (const auto& stratum : scores) {
-    const std::vector<double> sorted = Sorted(stratum);
-    for (size_t i = 0; i < thresholds.size(); ++i) {
-      const auto above =
-          sorted.end() - std::upper_bound(sorted.begin(), sorted.end(), thresholds[i]);
-      shares[i] += static_cast<double>(above) / static_cast<double>(sorted.size());
-    }
-  }
-  for (double& share : shares) share /= static_cast<double>(scores.size());
-  return shares;
-}
-
-double ProbabilityOfImprovement(const PooledScores& a, const PooledScores& b) {
-  MENTOR_CHECK(a.size() == b.size() && !a.empty());
-  double sum = 0;
-  for (size_t s = 0; s < a.size(); ++s) {
-    const std::vector<double> sorted = Sorted(b[s]);
-    double wins = 0;
-    for (const double x : a[s]) {
-      const auto [begin, end] = std::equal_range(sorted.begin(), sorted.end(), x);
-      wins += static_cast<double>(begin - sorted.begin()) + 0.5 * static_cast<double>(end - begin);
-    }
-    sum += wins / (static_cast<double>(a[s].size()) * static_cast<double>(b[s].size()));
-  }
-  return sum / static_cast<double>(a.size());
-}
-
-Interval BootstrapImprovement(const Scores& a, const Scores& b, const RandomStream& random,
-                              int resamples) {
-  return BootstrapPair(a, b, random, resamples, ProbabilityOfImprovement);
-}
-
-Interval BootstrapDifference(const Scores& a, const Scores& b, const RandomStream& random,
-                             int resamples) {
-  return BootstrapPair(a, b, random, resamples, [](const PooledScores& x, const PooledScores& y) {
-    return Mean(x) - Mean(y);
-  });
+  return Quantile(sorted, 0.5);
 }
 
 Difference DifferenceOfMeans(const Scores& a, const Scores& b, const RandomStream& random,
                              int resamples) {
   MENTOR_CHECK(random.purpose == Purpose::kBootstrap);
   const auto pairs = PairedResampler::Of(a.levels, b.levels);
-  if (!pairs) return {BootstrapDifference(a, b, random, resamples), false};
+  if (!pairs) return {DifferenceOfIndependent(a, b, random, resamples), false};
   const auto difference = [&](std::optional<uint32_t> resample) {
     const auto [of_a, of_b] = pairs->Draw(random, resample);
-    return std::vector<double>{Mean(Pool(a, of_a)) - Mean(Pool(b, of_b))};
+    return std::vector<double>{MeanOf(a, of_a) - MeanOf(b, of_b)};
   };
   return {PercentileIntervals(difference, resamples)[0], true};
 }
@@ -465,23 +336,6 @@ std::vector<double> RunningMean(std::span<const double> x, int window) {
     if (count > 0) means[i] = sum / count;
   }
   return means;
-}
-
-std::vector<Bin> Histogram(std::span<const double> x, int bins) {
-  MENTOR_CHECK(bins > 0);
-  if (x.empty()) return {};
-  const auto [least, greatest] = std::minmax_element(x.begin(), x.end());
-  const double low = *least, high = *greatest;
-  if (low == high) return {{low, high, x.size()}};
-  std::vector<Bin> histogram(bins);
-  const double width = (high - low) / bins;
-  for (int b = 0; b < bins; ++b)
-    histogram[b] = {low + b * width, b + 1 == bins ? high : low + (b + 1) * width, 0};
-  for (const double value : x) {
-    const int bin = static_cast<int>((value - low) / width);
-    ++histogram[std::clamp(bin, 0, bins - 1)].count;
-  }
-  return histogram;
 }
 
 }  // namespace mentor::report

@@ -1,15 +1,13 @@
-// Statistics of the report: means with bootstrap intervals, interquartile means, performance
-// profiles and probabilities of improvement (Agarwal et al. 2021), correlations, running means,
-// histograms. Pure functions.
+// Means with bootstrap intervals, differences of means, correlations and running means, for what
+// programs print. Reports compute theirs in Python, with the same definitions and the same random
+// numbers (python/mentor/report/statistics.py). Pure functions.
 #pragma once
 
 #include <compare>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "common/rng.h"
@@ -58,9 +56,6 @@ struct Levels {
   auto operator<=>(const Levels&) const = default;
 };
 
-// Returns the means of the columns of rows, [rows][columns]. NaN marks a missing value.
-std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows);
-
 // Returns percentile intervals (Efron 1979) of the mean of each column. `rows` is
 // [levels.size()][columns] and not empty. A resample draws whole rows, so columns stay together.
 // `random` has purpose kBootstrap: its step is the index of the resample, and draws are counted
@@ -74,63 +69,20 @@ std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
 Interval BootstrapMeanOfSeeds(std::span<const double> seeds, const RandomStream& random,
                               int resamples = kBootstrapResamples);
 
-// --- Scores of several runs on several tasks (Agarwal et al. 2021, "Deep reinforcement learning at
-// the edge of the statistical precipice", and their library rliable) ---
-
-// Returns the mean of the middle half: floor(n / 4) of the least and of the greatest values are
-// left out. `x` must not be empty.
-double InterquartileMean(std::span<const double> x);
-double Median(std::span<const double> x);
+double Median(std::span<const double> x);  // `x` must not be empty.
 
 // The scores of one method.
 struct Scores {
   std::vector<Levels> levels = {};  // Per lifetime.
   std::vector<double> values = {};  // Per lifetime.
-  // True if a score is the mean over the lifetimes of one meta-seed in one environment. Otherwise
-  // each lifetime is a score.
-  bool of_seeds = false;
-
-  bool empty() const { return values.empty(); }
 };
-// [stratum][score], ordered by meta-seed.
-using PooledScores = std::vector<std::vector<double>>;
-PooledScores Pool(const Scores& scores);
-// Returns the scores of each meta-seed, in order.
-std::vector<Scores> BySeed(const Scores& scores);
-
-// Returns percentile intervals of a statistic of the pooled scores. All its values come from the
-// same resamples by levels. With one lifetime of one goal per meta-seed, the intervals are those of
-// rliable.
-using Statistic = std::function<std::vector<double>(const PooledScores&)>;
-std::vector<Interval> BootstrapStratified(const Scores& scores, const Statistic& statistic,
-                                          const RandomStream& random,
-                                          int resamples = kBootstrapResamples);
-
-// Returns the interquartile mean of all scores of all strata.
-double InterquartileMean(const PooledScores& scores);
-double Mean(const PooledScores& scores);
-
-// Returns the share of runs with a score above each threshold, as the mean over the strata.
-// `thresholds` must rise.
-std::vector<double> PerformanceProfile(const PooledScores& scores,
-                                       std::span<const double> thresholds);
-
-// Returns the probability that a run of a has a higher score than a run of b, as the mean over the
-// strata. Ties count half (Mann and Whitney's U). The strata of a and b are the same.
-double ProbabilityOfImprovement(const PooledScores& a, const PooledScores& b);
-
-// Return intervals of that probability and of mean(a) - mean(b), for independent samples. b uses
-// iteration + 1 of `random`.
-Interval BootstrapImprovement(const Scores& a, const Scores& b, const RandomStream& random,
-                              int resamples = kBootstrapResamples);
-Interval BootstrapDifference(const Scores& a, const Scores& b, const RandomStream& random,
-                             int resamples = kBootstrapResamples);
 
 // mean(a) - mean(b), paired by goal where every meta-seed of one lived on the goals of some
 // meta-seed of the other. A resample then draws goals, and lifetimes within each goal, once for
 // both, and the meta-seeds of each by itself. So what makes a goal easy cancels out. Meta-seeds
 // cross goals, as rows cross columns in Owen (2007, "The pigeonhole bootstrap"); meta-seeds with
-// goals of their own are first drawn together with these goals. Otherwise as BootstrapDifference.
+// goals of their own are first drawn together with these goals. Otherwise the samples are
+// independent, and b uses iteration + 1 of `random`.
 struct Difference {
   Interval interval = {};
   bool paired = false;
@@ -146,14 +98,5 @@ std::vector<double> MidRanks(std::span<const double> x);  // From 1; ties share 
 // Returns the mean of the last `window` values at each place (fewer at the beginning). NaN values
 // are left out.
 std::vector<double> RunningMean(std::span<const double> x, int window);
-
-struct Bin {
-  double low = 0;
-  double high = 0;
-  uint64_t count = 0;
-};
-// Returns equal bins from the least to the greatest value; the last bin includes its upper end.
-// Equal values give one bin.
-std::vector<Bin> Histogram(std::span<const double> x, int bins);
 
 }  // namespace mentor::report

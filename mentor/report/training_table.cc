@@ -4,7 +4,7 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "mentor/report/html.h"
+#include "mentor/report/csv_table.h"
 
 namespace mentor::report {
 

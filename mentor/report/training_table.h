@@ -1,5 +1,5 @@
-// The table of meta-training as CSV, one row per outer update: the report's training.csv, and the
-// metrics.csv that grows during a run. Pure; thread-safe.
+// The table of meta-training as CSV, one row per outer update: the records' training.csv, and
+// the metrics.csv that grows during a run. Pure; thread-safe.
 #pragma once
 
 #include <set>

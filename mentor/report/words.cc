@@ -1,20 +1,17 @@
 #include "mentor/report/words.h"
 
-#include <iterator>
-
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+
+#include "common/evaluation_method.h"
+#include "mentor/report/verdict.h"
 
 namespace mentor::report {
 
 std::string PartName(int segment, size_t segments) {
   if (segments == 1) return "whole lifetime";
   return segment == 0 ? "before learning" : "after " + Several(segment, "update");
-}
-
-std::string PartWords(int segment, size_t segments) {
-  return (segments == 1 ? "in the " : "") + PartName(segment, segments);
 }
 
 std::string GoalsOf(const std::string& split, bool has_goals) {
@@ -36,18 +33,6 @@ std::string Several(uint64_t count, const std::string& noun) {
   return absl::StrFormat("%s %s%s", Grouped(count), noun, count == 1 ? "" : "s");
 }
 
-std::string RangesOf(const std::set<uint64_t>& numbers) {
-  std::string text;
-  for (auto first = numbers.begin(); first != numbers.end();) {
-    auto last = first, next = std::next(first);
-    while (next != numbers.end() && *next == *last + 1) last = next++;
-    absl::StrAppend(&text, text.empty() ? "" : ", ", *first);
-    if (last != first) absl::StrAppend(&text, " to ", *last);
-    first = next;
-  }
-  return text;
-}
-
 std::string Grouped(uint64_t number) {
   const std::string digits = absl::StrCat(number);
   std::string grouped;
@@ -58,9 +43,18 @@ std::string Grouped(uint64_t number) {
   return grouped;
 }
 
-std::string Rounded(double value) {
-  const std::string text = absl::StrFormat("%.2f", value);
-  return text == "-0.00" ? "0.00" : text;
+std::string FormatInterval(const Interval& interval) {
+  const auto rounded = [](double value) {
+    const std::string text = absl::StrFormat("%.2f", value);
+    return text == "-0.00" ? "0.00" : text;
+  };
+  return absl::StrFormat("%s [%s, %s]", rounded(interval.mean), rounded(interval.low),
+                         rounded(interval.high));
+}
+
+std::string WordsOf(const Comparison& comparison) {
+  return absl::StrCat(WordsOf(VerdictOf(comparison.difference), NameOf(comparison.baseline)),
+                      " (difference ", FormatInterval(comparison.difference), ")");
 }
 
 }  // namespace mentor::report

@@ -3,20 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <set>
 #include <string>
 
 #include "mentor/report/evaluation.h"
+#include "mentor/report/statistics.h"
 
 namespace mentor::report {
 
 // Names segment 0, 1, 2, ... of a lifetime: "before learning", "after 1 update", "after 2 updates".
 // A single segment is the "whole lifetime".
 std::string PartName(int segment, size_t segments);
-// Returns the name within a sentence: "in the whole lifetime".
-std::string PartWords(int segment, size_t segments);
-inline constexpr char kLastEpisode[] = "last episode";
-inline constexpr char kWithoutNoise[] = "without noise";
 
 // Names a split: "unseen goals", "training goals", or the split's own name. Without goals, only the
 // agents are new.
@@ -28,10 +24,10 @@ std::string Capitalised(std::string text);
 
 // Returns "1 run" or "3 runs".
 std::string Several(uint64_t count, const std::string& noun);
-// Returns "1 to 3, 7".
-std::string RangesOf(const std::set<uint64_t>& numbers);
-// Returns 0.456 as "0.46".
-std::string Rounded(double value);
+// Returns "0.45 [0.41, 0.49]".
+std::string FormatInterval(const Interval& interval);
+// Returns "better than PPO shaped (difference 0.06 [0.01, 0.11])".
+std::string WordsOf(const Comparison& comparison);
 // Returns 1536000 as "1,536,000".
 std::string Grouped(uint64_t number);
 

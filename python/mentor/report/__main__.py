@@ -1,9 +1,12 @@
+"""Begins the program; python/mentor/report/cli.py has it."""
+
 import sys
 
 _NEEDED = ("altair", "jinja2", "numpy", "polars", "vl_convert")
 
 
-def _main() -> int:
+def start() -> int:
+    """Runs the program; 4 where a library is missing, which Mentor's programs know."""
     try:
         from .cli import main
     except ModuleNotFoundError as missing:
@@ -19,4 +22,4 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(start())

@@ -179,8 +179,12 @@ def read(folder: "pathlib.Path | str", records: "pathlib.Path | None" = None) ->
     where = records or path / FOLDER
     reader = _Reader(where, name)
     record = reader.record()
-    # Commands name the run as the user does, wherever its folder was when it was recorded.
-    record["folder"] = name
+    # Commands name the run as the user does, wherever its folder was when it was recorded. RUN/20
+    # and the like name no folder.
+    if path.is_dir():
+        record["folder"] = name
+    else:
+        path = pathlib.Path(record["folder"])
     return Run(
         path=path,
         name=name,
@@ -282,7 +286,7 @@ class _Reader:
         lives = []
         for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
             try:
-                lives.append(_life(row))
+                lives.append(_life(row, named=file == "lifetimes.csv"))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise self._wrong(f"{file}:{line}", f"is not as written: {error}") from None
         self._count(file, len(lives))
@@ -315,7 +319,7 @@ def _newer(found: Any) -> bool:
     return isinstance(found, int) and found > FORMAT
 
 
-def _life(row: Dict[str, str]) -> Life:
+def _life(row: Dict[str, str], named: bool) -> Life:
     if row["teacher"] not in METHODS:
         raise ValueError(f"teacher is '{row['teacher']}', expected one of {', '.join(METHODS)}")
     life = Life(
@@ -333,7 +337,7 @@ def _life(row: Dict[str, str]) -> Life:
         returns=np.array(row["episode_return"].split(), float),
     )
     episodes = len(life.success)
-    if not life.split:
+    if named and not life.split:
         raise ValueError("split is empty")
     if not 0 <= life.lifetime_episodes <= episodes:
         raise ValueError(f"lifetime_episodes is {life.lifetime_episodes} of {episodes} episodes")

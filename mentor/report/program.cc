@@ -1,0 +1,122 @@
+#include "mentor/report/program.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <system_error>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/child_process.h"
+#include "common/file.h"
+#include "common/installed.h"
+#include "mentor/report/records.h"
+
+namespace mentor::report {
+namespace {
+
+// What the program ends with where a library is missing (python/mentor/report/__main__.py).
+constexpr int kNoLibrary = 4;
+constexpr uint64_t kOutcomeBytesMax = uint64_t{16} << 20;
+
+// A Python without the package says so as one without its libraries does.
+constexpr char kStart[] = R"(import sys
+try:
+    from mentor.report.__main__ import start
+except ModuleNotFoundError as missing:
+    print(f"error: a report needs the Python package mentor.report, and {sys.executable} has no "
+          f"{missing.name}: install the wheel of Mentor's programs, or name another interpreter in "
+          "MENTOR_PYTHON", file=sys.stderr)
+    sys.exit(4)
+sys.exit(start())
+)";
+
+// The value of PYTHONPATH: the folders of the package and of its libraries, then the user's own.
+std::string PythonPath() {
+  const std::filesystem::path programs = ProgramFolder();
+  std::vector<std::string> folders;
+  // A build folder; a wheel; a clone with its libraries.
+  for (const char* place : {"../python", "../..", "../../python", "../../.deps/report"}) {
+    const std::filesystem::path folder = (programs / place).lexically_normal();
+    std::error_code error;
+    if (std::filesystem::exists(folder / "mentor/report", error) ||
+        std::filesystem::exists(folder / "altair", error))
+      folders.push_back(folder.string());
+  }
+  if (const char* own = std::getenv("PYTHONPATH"); own != nullptr && *own != '\0')
+    folders.emplace_back(own);
+  return absl::StrJoin(folders, ":");
+}
+
+std::vector<std::string> Command(const std::vector<std::string>& arguments) {
+  const char* named = std::getenv("MENTOR_PYTHON");
+  std::vector<std::string> command = {"env", absl::StrCat("PYTHONPATH=", PythonPath()),
+                                      named == nullptr || *named == '\0' ? "python3" : named, "-c",
+                                      kStart};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
+}
+
+absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kOutcomeBytesMax));
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("summary") || !json["summary"].is_array())
+    return absl::UnavailableError(absl::StrCat(file.string(), " is not as written"));
+  Said said;
+  std::vector<std::string> lines;
+  for (const auto& line : json["summary"])
+    if (line.is_string()) lines.push_back(line.get<std::string>());
+  said.summary = absl::StrJoin(lines, "\n");
+  const auto next = json.find("next");
+  if (next != json.end() && next->is_array() && !next->empty() && next->front().is_object())
+    said.next = next->front().value("command", "");
+  const auto warnings = json.find("warnings");
+  if (warnings == json.end() || !warnings->is_array()) return said;
+  for (const auto& warning : *warnings)
+    if (warning.is_string()) said.warnings.push_back(warning.get<std::string>());
+  return said;
+}
+
+}  // namespace
+
+absl::Status BecomeReportProgram(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command = Command(arguments);
+  std::vector<char*> words;
+  for (std::string& word : command) words.push_back(word.data());
+  words.push_back(nullptr);
+  // This process blocks SIGTERM and SIGINT; the program must not inherit that.
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  std::fflush(nullptr);
+  execvp(words[0], words.data());
+  return absl::NotFoundError(absl::StrCat("cannot run '", command[0], "': ", std::strerror(errno)));
+}
+
+absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
+  const std::filesystem::path log = run / kRecordsFolder / "report.log";
+  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (output < 0) return FileError("writing", log, errno);
+  const auto child = ChildProcess::Start({.command = Command({run.string()}), .output = output});
+  close(output);
+  MENTOR_RETURN_IF_ERROR(child.status());
+  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
+  if (code == 0) return ReadSaid(run / "report" / "outcome.json");
+  const auto said = ReadFile(log, kOutcomeBytesMax);
+  std::string words = said.ok() ? *said : std::string(said.status().message());
+  absl::StripAsciiWhitespace(&words);
+  if (words.starts_with("error: ")) words.erase(0, sizeof("error: ") - 1);
+  // 127: env has found no such interpreter.
+  const bool missing = code == kNoLibrary || code == 127;
+  return missing ? absl::NotFoundError(words) : absl::UnavailableError(words);
+}
+
+}  // namespace mentor::report

@@ -1,0 +1,29 @@
+// Starts the program that draws reports from records (records.h) and says what a run has learned:
+// Python with the package mentor.report. The variable MENTOR_PYTHON names the interpreter; default:
+// python3. The package and its libraries are looked for beside this program, too: in a build
+// folder, in a clone, and where a wheel was installed. One thread.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+namespace mentor::report {
+
+// This process becomes the program, with its arguments. Returns only where there is no Python.
+absl::Status BecomeReportProgram(const std::vector<std::string>& arguments);
+
+// What a report says, of RUN/report/outcome.json.
+struct Said {
+  std::string summary;    // Plain text, one line for each statement, the answer first.
+  std::string next = {};  // A command where nothing was learned; empty otherwise.
+  std::vector<std::string> warnings = {};
+};
+// Draws RUN/report.html from RUN/records. NOT_FOUND where Python or a library is missing: the
+// message says how to get it. UNAVAILABLE has the program's own words.
+absl::StatusOr<Said> DrawReport(const std::filesystem::path& run);
+
+}  // namespace mentor::report
