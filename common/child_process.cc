@@ -34,7 +34,7 @@ class SpawnSettings {
     } else {
       posix_spawn_file_actions_addopen(&actions_, 1, "/dev/null", O_WRONLY, 0);
     }
-    posix_spawn_file_actions_adddup2(&actions_, 1, 2);
+    posix_spawn_file_actions_adddup2(&actions_, options.errors >= 0 ? options.errors : 1, 2);
     if (options.socket >= 0) {
       posix_spawn_file_actions_adddup2(&actions_, options.socket, 3);
       posix_spawn_file_actions_addclosefrom_np(&actions_, 4);

@@ -1,4 +1,4 @@
-// Another program, run as a child of this process: gnuplot, ffmpeg, the simulator of an
+// Another program, run as a child of this process: Python, gnuplot, ffmpeg, the simulator of an
 // environment. The child reads nothing or one of our descriptors, and has no signal blocked. For
 // one thread.
 #pragma once
@@ -23,6 +23,7 @@ class ChildProcess {
     std::filesystem::path folder = ".";  // Working folder.
     int input = -1;                      // Descriptor for its stdin; negative: /dev/null.
     int output = -1;  // Descriptor for its stdout and stderr; negative: /dev/null.
+    int errors = -1;  // Descriptor for its stderr; negative: as its stdout.
     // Own process group: killed as a whole, and not hit by a terminal's Ctrl-C.
     bool group = false;
     // Becomes its descriptor 3, and no other is then inherited; negative: none.

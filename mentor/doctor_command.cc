@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/process/flags.h"
@@ -62,11 +65,17 @@ int AskRun(const DoctorFlags& flags) {
                      " is a run, which the doctor only reads: leave out --set and --steps, or "
                      "give the spec")));
   }
-  const auto records = WriteRecordsOf(flags.source.spec, /*otherwise=*/{});
+  // A folder that cannot be written leaves its records here while the program reads them.
+  const std::filesystem::path otherwise =
+      std::filesystem::temp_directory_path() / absl::StrCat("mentor-doctor-", getpid());
+  const auto records = WriteRecordsOf(flags.source.spec, otherwise);
   if (!records.ok()) return Fail(records.status());
-  return Fail(report::BecomeReportProgram(
+  const auto code = report::RunReportProgram(
       {flags.source.spec, absl::StrCat("--records=", flags.source.spec, "=", records->string()),
-       flags.json ? "--json" : "--say"}));
+       flags.json ? "--json" : "--say"});
+  std::error_code ignored;
+  std::filesystem::remove_all(otherwise, ignored);
+  return code.ok() ? *code : Fail(code.status());
 }
 
 int RunDoctor(const DoctorFlags& flags) {

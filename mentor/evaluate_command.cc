@@ -60,24 +60,26 @@ std::vector<std::string> ArgumentsOf(const ReportFlags& flags) {
   return arguments;
 }
 
-// Writes the records of all runs, and becomes the program that draws reports from them.
-absl::Status WriteReports(const ReportFlags& flags) {
+// Writes the records of all runs, and draws reports from them. Returns the exit status.
+absl::StatusOr<int> WriteReports(const ReportFlags& flags) {
   std::vector<std::string> arguments = ArgumentsOf(flags);
   ProgressBar bar;
   const int runs = static_cast<int>(flags.runs.size());
-  const std::filesystem::path out = flags.out.empty() ? "comparison" : flags.out;
+  const std::filesystem::path out = flags.out.empty() && runs > 1 ? "comparison" : flags.out;
   for (int i = 0; i < runs; ++i) {
     if (runs > 1) bar.Show("reading runs", i, runs, "runs");
-    MENTOR_ASSIGN_OR_RETURN(
-        const std::filesystem::path records,
-        WriteRecordsOf(flags.runs[i], out / report::kRecordsFolder / absl::StrCat(i)));
+    // A folder that cannot be written leaves its records with the report.
+    const std::filesystem::path otherwise =
+        out.empty() ? out : out / report::kRecordsFolder / absl::StrCat(i);
+    MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path records,
+                            WriteRecordsOf(flags.runs[i], otherwise));
     arguments.push_back(absl::StrCat("--records=", flags.runs[i], "=", records.string()));
   }
   if (runs > 1) bar.Show("reading runs", runs, runs, "runs");
   bar.Finish();
   arguments.emplace_back("--");
   arguments.insert(arguments.end(), flags.runs.begin(), flags.runs.end());
-  return report::BecomeReportProgram(arguments);
+  return report::RunReportProgram(arguments);
 }
 
 // Returns the folders without comparisons, which `mentor report runs/*/` also matches.
@@ -155,7 +157,8 @@ int RunEvaluate(EvaluateFlags& flags) {
                 flags.runs.size() == 1 ? "" : " --out comparison");
     return kExitOk;
   }
-  return Fail(WriteReports({.runs = flags.runs, .out = flags.out}));
+  const auto written = WriteReports({.runs = flags.runs, .out = flags.out});
+  return written.ok() ? *written : Fail(written.status());
 }
 
 }  // namespace
@@ -319,7 +322,8 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
   report->callback([action, flags] {
     *action = [flags] {
       flags->runs = RunsAmong(flags->runs);
-      return Fail(WriteReports(*flags));
+      const auto code = WriteReports(*flags);
+      return code.ok() ? *code : Fail(code.status());
     };
   });
 }

@@ -1,10 +1,8 @@
 #include "mentor/report/program.h"
 
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <system_error>
 
 #include <absl/strings/ascii.h>
@@ -87,18 +85,12 @@ absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
 
 }  // namespace
 
-absl::Status BecomeReportProgram(const std::vector<std::string>& arguments) {
-  std::vector<std::string> command = Command(arguments);
-  std::vector<char*> words;
-  for (std::string& word : command) words.push_back(word.data());
-  words.push_back(nullptr);
-  // This process blocks SIGTERM and SIGINT; the program must not inherit that.
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments) {
   std::fflush(nullptr);
-  execvp(words[0], words.data());
-  return absl::NotFoundError(absl::StrCat("cannot run '", command[0], "': ", std::strerror(errno)));
+  MENTOR_ASSIGN_OR_RETURN(const auto child, ChildProcess::Start({.command = Command(arguments),
+                                                                 .output = STDOUT_FILENO,
+                                                                 .errors = STDERR_FILENO}));
+  return child->Wait();
 }
 
 absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {

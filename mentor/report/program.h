@@ -13,8 +13,9 @@
 
 namespace mentor::report {
 
-// This process becomes the program, with its arguments. Returns only where there is no Python.
-absl::Status BecomeReportProgram(const std::vector<std::string>& arguments);
+// Runs the program with these arguments, on this process's stdout and stderr. Returns its exit
+// status. NOT_FOUND where there is no `env`.
+absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments);
 
 // What a report says, of RUN/report/outcome.json.
 struct Said {

@@ -180,7 +180,7 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
        {"means_test", "profiles_test", "sample_efficiency_test", "probability_of_improvement_test",
         "training_by_steps", "training_by_wall"}) {
     INFO(figure);
-    CHECK(Contains(page, std::string(figure) + "-svg"));
+    CHECK(Contains(page, "<figure id=\"" + std::string(figure) + "\""));
   }
   const std::string cost = ReadText(files / "cost.csv");
   CHECK(Contains(cost, "\ntiny reward,black_box,1,2,960,"));  // 2 x 4 x 120 steps
@@ -275,7 +275,7 @@ TEST_CASE("evaluate: the best weights alone, the last ones, or both; labels of a
   CHECK(Contains(scores, "\ntiny advantage,"));
   CHECK(Mentor({"report", runs.reward, "--label", "other=R", "--out", out}) == 2);
   REQUIRE(Mentor({"report", runs.reward, "--label", runs.reward + "=R=1", "--out", out}) == 0);
-  CHECK(Contains(ReadText(std::filesystem::path(out) / "report.html"), "<h1>R=1: "));
+  CHECK(Contains(ReadText(std::filesystem::path(out) / "report.html"), "<title>R=1: "));
   std::filesystem::remove_all(out);
 }
 
@@ -309,8 +309,8 @@ TEST_CASE("evaluate: other tasks of the same shape, and what does not fit", "[lo
   // The run's report shows them beside its own goals.
   REQUIRE(Mentor({"report", runs.reward, "--out", folder.path().string()}) == 0);
   const std::string page = ReadText(folder.path() / "report.html");
-  CHECK(Contains(page, "evaluation_test-svg"));
-  CHECK(Contains(page, "evaluation_far-svg"));
+  CHECK(Contains(page, "<figure id=\"evaluation_test\""));
+  CHECK(Contains(page, "<figure id=\"evaluation_far\""));
   CHECK(Contains(page, "random signal"));
   std::filesystem::remove_all(Experiment(runs.reward) / "evaluations" / "far-u2");
 }

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "mentor/report/html.h"
+#include "mentor/report/csv_table.h"
 #include "tests/testing.h"
 
 namespace mentor::report {

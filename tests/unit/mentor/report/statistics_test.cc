@@ -23,34 +23,6 @@ std::vector<Levels> OnOwnGoals(size_t lifetimes) {
   return levels;
 }
 
-// One goal to a meta-seed: values[environment][meta-seed][lifetime].
-Scores Nested(const std::vector<std::vector<std::vector<double>>>& values, bool of_seeds = false) {
-  Scores scores{.of_seeds = of_seeds};
-  for (size_t e = 0; e < values.size(); ++e) {
-    for (size_t s = 0; s < values[e].size(); ++s) {
-      for (const double value : values[e][s]) {
-        scores.levels.push_back({.environment = std::to_string(e), .meta_seed = s});
-        scores.values.push_back(value);
-      }
-    }
-  }
-  return scores;
-}
-
-// Returns the draws, resample by resample.
-std::vector<PooledScores> Resamples(const Scores& scores, int resamples) {
-  std::vector<PooledScores> drawn;
-  BootstrapStratified(
-      scores,
-      [&](const PooledScores& pooled) {
-        drawn.push_back(pooled);
-        return std::vector<double>{0};
-      },
-      kRandom, resamples);
-  drawn.erase(drawn.begin());  // The sample itself.
-  return drawn;
-}
-
 // `seeds` meta-seeds of n goals with m lifetimes each: 0, and normal effects of each level.
 struct Effects {
   double seed = 0, goal = 0, lifetime = 0;
@@ -150,7 +122,8 @@ TEST_CASE("statistics: a difference of independent samples adds both variances",
     a.values.push_back(i % 2 == 0 ? 0 : 2);
     b.values.push_back(i % 2 == 0 ? -1 : 1);
   }
-  const Interval difference = BootstrapDifference(a, b, kRandom);
+  for (Levels& level : b.levels) level.goal += 1000;  // Other goals.
+  const Interval difference = DifferenceOfMeans(a, b, kRandom).interval;
   CHECK(difference.mean == 1);
   CHECK(Near(difference.low, 1 - 1.96 * std::sqrt(0.02), {.abs = 0.03}));
   CHECK(Near(difference.high, 1 + 1.96 * std::sqrt(0.02), {.abs = 0.03}));
@@ -185,14 +158,13 @@ TEST_CASE("statistics: what makes a goal easy cancels out of a difference", "[un
   CHECK(paired.interval.mean == 1);
   CHECK(Near(paired.interval.low, 1 - 1.96 * 0.1, {.abs = 0.02}));
   CHECK(Near(paired.interval.high, 1 + 1.96 * 0.1, {.abs = 0.02}));
-  CHECK(BootstrapDifference(a, b, kRandom).low < 0.3);  // sqrt(2 * 8.25 / 100) = 0.41
 
   // Other goals: independent samples.
   Scores other = b;
   other.levels[5].goal = 1000;
   const Difference apart = DifferenceOfMeans(a, other, kRandom);
   CHECK_FALSE(apart.paired);
-  CHECK(apart.interval.low == BootstrapDifference(a, other, kRandom).low);
+  CHECK(apart.interval.low < 0.3);  // sqrt(2 * 8.25 / 100) = 0.41
 }
 
 TEST_CASE("statistics: pairs of goals leave the chance of meta-seeds in", "[unit]") {
@@ -219,10 +191,6 @@ TEST_CASE("statistics: pairs of goals leave the chance of meta-seeds in", "[unit
   CHECK(nested.paired);
   CHECK(Near(nested.interval.low, 2, {.abs = 1e-12}));
   CHECK(Near(nested.interval.high, 2, {.abs = 1e-12}));
-  // Scores of meta-seeds have the same mean.
-  Scores a = seeds(3), b = seeds(1);
-  a.of_seeds = b.of_seeds = true;
-  CHECK(DifferenceOfMeans(a, b, kRandom).interval.low == crossed.interval.low);
 }
 
 TEST_CASE("statistics: correlations of series that are known by hand", "[unit]") {
@@ -256,83 +224,6 @@ TEST_CASE("statistics: a running mean begins with what there is and leaves gaps 
   CHECK(means[1] == 2);
   CHECK(means[2] == 2);
   CHECK(means[3] == 3);
-}
-
-TEST_CASE("statistics: a histogram counts every value once", "[unit]") {
-  const auto bins = Histogram(std::vector<double>{0, 0.1, 0.5, 0.99, 1}, 2);
-  REQUIRE(bins.size() == 2);
-  CHECK(bins[0].count == 2);
-  CHECK(bins[1].count == 3);  // 0.5 begins the second bin, 1 ends it.
-  CHECK(bins[1].high == 1);
-  CHECK(Histogram(std::vector<double>{2, 2}, 10).size() == 1);
-  CHECK(Histogram(std::vector<double>{}, 10).empty());
-}
-
-// Numbers of rliable's definitions, worked out by hand.
-TEST_CASE("statistics: the interquartile mean leaves a quarter out at each end", "[unit]") {
-  // scipy.stats.trim_mean(x, 0.25): floor(n / 4) values go at each end.
-  CHECK(InterquartileMean(std::vector<double>{7, 0, 6, 1, 5, 2, 4, 3}) == 3.5);  // 2 3 4 5
-  CHECK(InterquartileMean(std::vector<double>{100, 1, 2, 3, -50}) == 2);         // 1 2 3
-  CHECK(Near(InterquartileMean(std::vector<double>{0, 0, 1}), 1.0 / 3, {.abs = 1e-15}));
-  CHECK(InterquartileMean(std::vector<double>{5}) == 5);
-  // Over all strata together: of 0 0 0 1 1 1 2 9 the middle 0 1 1 1.
-  CHECK(InterquartileMean(PooledScores{{0, 0, 1, 1}, {9, 2, 0, 1}}) == 0.75);
-  CHECK(Median(std::vector<double>{4, 1, 3, 2}) == 2.5);
-}
-
-TEST_CASE("statistics: a resample draws meta-seeds, within them goals, within these lifetimes",
-          "[unit]") {
-  uint32_t draw = 0;
-  const auto below = [&](uint64_t n, uint32_t resample) {
-    return n == 1 ? 0 : kRandom.Below(n, resample, draw++);  // A choice of one needs no draw.
-  };
-  // Two environments, meta-seeds, goals and lifetimes, in no order; 1000 s + 100 g + i.
-  const std::vector<std::vector<std::vector<size_t>>> lifetimes = {{{1, 2}, {3}}, {{2, 1}}};
-  Scores scores;
-  for (size_t e = lifetimes.size(); e-- > 0;) {
-    for (size_t s = 0; s < lifetimes[e].size(); ++s) {
-      for (size_t g = 0; g < lifetimes[e][s].size(); ++g) {
-        for (size_t i = 0; i < lifetimes[e][s][g]; ++i) {
-          scores.levels.push_back({.environment = std::to_string(e),
-                                   .meta_seed = s,
-                                   .goal_seed = s,
-                                   .goal = static_cast<uint32_t>(g)});
-          scores.values.push_back(static_cast<double>(1000 * s + 100 * g + i));
-        }
-      }
-    }
-  }
-  const auto drawn = Resamples(scores, 20);
-  scores.of_seeds = true;
-  const auto means = Resamples(scores, 20);
-  REQUIRE(drawn.size() == 20);
-  for (uint32_t r = 0; r < 20; ++r) {
-    draw = 0;
-    PooledScores expected(2), expected_means(2);
-    for (size_t e = 0; e < lifetimes.size(); ++e) {
-      for (size_t unused = 0; unused < lifetimes[e].size(); ++unused) {
-        const size_t s = below(lifetimes[e].size(), r);
-        std::vector<double> own;
-        for (size_t one = 0; one < lifetimes[e][s].size(); ++one) {
-          const size_t g = below(lifetimes[e][s].size(), r), many = lifetimes[e][s][g];
-          for (size_t i = 0; i < many; ++i)
-            own.push_back(static_cast<double>(1000 * s + 100 * g + below(many, r)));
-        }
-        expected[e].insert(expected[e].end(), own.begin(), own.end());
-        expected_means[e].push_back(std::accumulate(own.begin(), own.end(), 0.0) /
-                                    static_cast<double>(own.size()));
-      }
-    }
-    CHECK(drawn[r] == expected);
-    CHECK(means[r] == expected_means);
-  }
-  scores.of_seeds = false;
-  CHECK(Pool(scores) == PooledScores{{0, 100, 101, 1000, 1001, 1002}, {0, 1, 100}});
-  // Each meta-seed's own, in their order.
-  const auto seeds = BySeed(scores);
-  REQUIRE(seeds.size() == 2);
-  CHECK(Pool(seeds[0]) == PooledScores{{0, 100, 101}, {0, 1, 100}});
-  CHECK(Pool(seeds[1]) == PooledScores{{1000, 1001, 1002}});
 }
 
 TEST_CASE("statistics: with one lifetime to a goal the levels are the bootstrap over goals",
@@ -411,56 +302,6 @@ TEST_CASE("statistics: means leave out rows without the number", "[unit]") {
   CHECK(std::isnan(means[1].low));
   CHECK(means[2].mean == 4);
   CHECK(means[2].low == 4);
-}
-
-TEST_CASE("statistics: stratified bootstrap intervals are quantiles of the resamples", "[unit]") {
-  // Three runs 1, 2, 3: the mean of a resample is 1 with probability 1/27 > 2.5 %, so the interval
-  // ends there; the same above.
-  const auto mean = [](const PooledScores& s) {
-    return std::vector<double>{Mean(s), InterquartileMean(s)};
-  };
-  const auto intervals = BootstrapStratified(Nested({{{1}, {2}, {3}}}), mean, kRandom);
-  CHECK(intervals[0].mean == 2);
-  CHECK(intervals[0].low == 1);
-  CHECK(intervals[0].high == 3);
-  // Computed by hand from the same draws.
-  const Scores scores = Nested({{{0.1}, {0.4}, {0.35}, {0.8}}, {{0.9, 0.2}, {0.5, 0.6}}});
-  std::vector<double> resampled;
-  for (const PooledScores& drawn : Resamples(scores, 2000))
-    resampled.push_back(InterquartileMean(drawn));
-  std::sort(resampled.begin(), resampled.end());
-  const Interval iqm = BootstrapStratified(scores, mean, kRandom)[1];
-  CHECK(iqm.mean == InterquartileMean(Pool(scores)));
-  CHECK(iqm.low == Quantile(resampled, 0.025));
-  CHECK(iqm.high == Quantile(resampled, 0.975));
-  // Meta-seeds that differ move the interval, however many agents each has taught.
-  const std::vector<double> zeros(50, 0.0), ones(50, 1.0);
-  const Interval wide = BootstrapStratified(Nested({{zeros, ones}}), mean, kRandom)[0];
-  CHECK(wide.low == 0);
-  CHECK(wide.high == 1);
-}
-
-TEST_CASE("statistics: performance profiles and probabilities of improvement", "[unit]") {
-  const std::vector<double> thresholds = {0, 0.5, 0.9};
-  // Above 0, 0.5, 0.9: 2/3, 1/3, 1/3 of the first stratum, all of the second.
-  const auto profile = PerformanceProfile({{0, 0.5, 1}, {1, 1}}, thresholds);
-  CHECK(Near(profile[0], (2.0 / 3 + 1) / 2, {.abs = 1e-15}));
-  CHECK(Near(profile[1], (1.0 / 3 + 1) / 2, {.abs = 1e-15}));
-  CHECK(profile[2] == profile[1]);
-
-  // 1 ties 1 and loses to 3, 2 beats 1 and loses to 3: (0.5 + 0 + 1 + 0) / 4.
-  CHECK(ProbabilityOfImprovement({{1, 2}}, {{1, 3}}) == 0.375);
-  CHECK(ProbabilityOfImprovement({{1, 3}}, {{1, 2}}) == 0.625);
-  CHECK(ProbabilityOfImprovement({{1, 2}, {5}}, {{1, 3}, {4}}) == 0.6875);  // Mean with 1.
-  const Interval certain =
-      BootstrapImprovement(Nested({{{2}, {3}}}), Nested({{{0}, {1}}}), kRandom);
-  CHECK(certain.low == 1);
-  CHECK(certain.mean == 1);
-  const Interval even =
-      BootstrapImprovement(Nested({{{1}, {2}, {3}, {4}}}), Nested({{{1}, {2}, {3}, {4}}}), kRandom);
-  CHECK(even.mean == 0.5);
-  CHECK(even.low < 0.3);
-  CHECK(even.high > 0.7);
 }
 
 }  // namespace
