@@ -43,6 +43,10 @@ packages=$(dirname "$wheels")/web
 [ -d "$packages/nicegui" ] ||
   fail "$packages holds no NiceGUI, which mentor-web needs: run deploy/install.sh --web"
 
+reports=$(dirname "$wheels")/report
+[ -d "$reports/altair" ] ||
+  fail "$reports holds no Altair, which reports need: run deploy/install.sh"
+
 programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner mentor-mjcf mentor-probe)
 for program in "${programs[@]}"; do
   [ -x "$build/bin/$program" ] ||
@@ -91,6 +95,10 @@ fi
 # The licences are in the dist-info folders here, too.
 cp -r "$packages" "$out/web/lib/mentor-web"
 cp -r "$root/python/mentor_client" "$out/web/lib/mentor-web/"
+# Reports need no compiled module of the package mentor.
+cp -rn "$reports/." "$out/web/lib/mentor-web"
+mkdir -p "$out/web/lib/mentor-web/mentor"
+cp -r "$root"/python/mentor/{__init__.py,report} "$out/web/lib/mentor-web/mentor/"
 python3 "$root/python/generate.py" --out "$out/web/lib/mentor-web"
 find "$out/web" -name __pycache__ -prune -exec rm -r {} +
 rm -rf "$out"/web/lib/mentor-web/{bin,mentor_env}

@@ -21,8 +21,9 @@
 namespace mentor::report {
 namespace {
 
-// What the program ends with where a library is missing (python/mentor/report/__main__.py).
-constexpr int kNoLibrary = 4;
+// What the program ends with where a library is missing (python/mentor/report/__main__.py), and
+// what env does where there is no interpreter.
+constexpr int kNoLibrary = 4, kNoProgram = 127;
 constexpr uint64_t kOutcomeBytesMax = uint64_t{16} << 20;
 
 // A Python without the package says so as one without its libraries does.
@@ -54,13 +55,23 @@ std::string PythonPath() {
   return absl::StrJoin(folders, ":");
 }
 
-std::vector<std::string> Command(const std::vector<std::string>& arguments) {
+std::string Interpreter() {
   const char* named = std::getenv("MENTOR_PYTHON");
+  return named == nullptr || *named == '\0' ? "python3" : named;
+}
+
+std::vector<std::string> Command(const std::vector<std::string>& arguments) {
   std::vector<std::string> command = {"env", absl::StrCat("PYTHONPATH=", PythonPath()),
-                                      named == nullptr || *named == '\0' ? "python3" : named, "-c",
-                                      kStart};
+                                      Interpreter(), "-c", kStart};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return command;
+}
+
+absl::Status NoInterpreter() {
+  return absl::NotFoundError(
+      absl::StrCat("there is no program ", Interpreter(),
+                   ": install Python, and in it mentor-client[report]; MENTOR_PYTHON names another "
+                   "interpreter"));
 }
 
 absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
@@ -87,10 +98,13 @@ absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
 
 absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments) {
   std::fflush(nullptr);
-  MENTOR_ASSIGN_OR_RETURN(const auto child, ChildProcess::Start({.command = Command(arguments),
-                                                                 .output = STDOUT_FILENO,
-                                                                 .errors = STDERR_FILENO}));
-  return child->Wait();
+  const auto child = ChildProcess::Start(
+      {.command = Command(arguments), .output = STDOUT_FILENO, .errors = STDERR_FILENO});
+  if (absl::IsNotFound(child.status())) return NoInterpreter();
+  MENTOR_RETURN_IF_ERROR(child.status());
+  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
+  if (code == kNoProgram) return NoInterpreter();
+  return code;
 }
 
 absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
@@ -99,16 +113,16 @@ absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
   if (output < 0) return FileError("writing", log, errno);
   const auto child = ChildProcess::Start({.command = Command({run.string()}), .output = output});
   close(output);
+  if (absl::IsNotFound(child.status())) return NoInterpreter();
   MENTOR_RETURN_IF_ERROR(child.status());
   MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
   if (code == 0) return ReadSaid(run / "report" / "outcome.json");
+  if (code == kNoProgram) return NoInterpreter();
   const auto said = ReadFile(log, kOutcomeBytesMax);
   std::string words = said.ok() ? *said : std::string(said.status().message());
   absl::StripAsciiWhitespace(&words);
   if (words.starts_with("error: ")) words.erase(0, sizeof("error: ") - 1);
-  // 127: env has found no such interpreter.
-  const bool missing = code == kNoLibrary || code == 127;
-  return missing ? absl::NotFoundError(words) : absl::UnavailableError(words);
+  return code == kNoLibrary ? absl::NotFoundError(words) : absl::UnavailableError(words);
 }
 
 }  // namespace mentor::report

@@ -14,7 +14,7 @@
 namespace mentor::report {
 
 // Runs the program with these arguments, on this process's stdout and stderr. Returns its exit
-// status. NOT_FOUND where there is no `env`.
+// status; NOT_FOUND where there is no Python.
 absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments);
 
 // What a report says, of RUN/report/outcome.json.

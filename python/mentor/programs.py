@@ -11,7 +11,8 @@ import os
 import pathlib
 import shutil
 import subprocess
-from typing import Any, Iterable, List, Mapping, Optional, Union
+import sys
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -59,6 +60,12 @@ def find(name: str = "mentor") -> pathlib.Path:
     )
 
 
+def variables() -> Dict[str, str]:
+    """Returns the environment of programs: they draw reports with this interpreter, unless
+    MENTOR_PYTHON names another."""
+    return {"MENTOR_PYTHON": sys.executable, **os.environ}
+
+
 def call(*words: Any, cwd: Optional[PathLike] = None) -> "subprocess.CompletedProcess[str]":
     """Runs `mentor WORDS` to its end and returns what it said, whatever its exit status."""
     command = [str(find()), *(str(word) for word in words)]
@@ -70,6 +77,7 @@ def call(*words: Any, cwd: Optional[PathLike] = None) -> "subprocess.CompletedPr
             errors="replace",
             stdin=subprocess.DEVNULL,
             cwd=cwd,
+            env=variables(),
         )
     except (OSError, ValueError) as error:  # Too long, or a zero byte.
         raise ProgramError(f"{command[0]} cannot be called: {error}") from None

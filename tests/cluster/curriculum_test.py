@@ -25,7 +25,7 @@ class CurriculumTest(ClusterTest):
         settings = sets(*SMALL, *assignments)
         whole = self.folder / "whole"
         want = self.run_hash(whole, *settings, "--threads", 1, spec=spec)
-        columns = (whole / "report" / "training.csv").read_text().splitlines()[0]
+        columns = (whole / "records" / "training.csv").read_text().splitlines()[0]
         self.assertIn("range_entropy", columns)
         self.assertIn("boundary_lifetimes", columns)
         run = self.folder / "run"

@@ -128,7 +128,7 @@ class FetchTest(ClusterTest):
 
     def curve(self, run):
         """Returns the values that do not depend on time, by outer update."""
-        with open(run / "report" / "training.csv", newline="") as file:
+        with open(run / "records" / "training.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         self.assertEqual(len(rows), 4)
         return [

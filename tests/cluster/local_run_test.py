@@ -134,7 +134,7 @@ class WhileItRunsTest(ClusterTest):
         (run / "report.html").unlink()
         (run / "report.html").mkdir()
         said = self.run_to_end("mentor", "run", "smoke", "--out", run, code=1)
-        self.assertIn("error: no report: cannot write", said)
+        self.assertIn("cannot be written", said)
         self.assertIn(f"Free space, then run: mentor report {run}", said)
 
     def test_a_terminal_is_redrawn_with_a_curve(self):
@@ -197,7 +197,7 @@ class WhileItRunsTest(ClusterTest):
         self.assertEqual(len(with_tag(b"_hparams_/session_start_info")), 1)
         self.assertEqual(len(with_tag(b"evaluation/test/learned/seg0")), 1)
         # The report's table has the same rows.
-        with open(run / "report" / "training.csv", encoding="utf-8") as file:
+        with open(run / "records" / "training.csv", encoding="utf-8") as file:
             self.assertEqual(without_times(csv.DictReader(file)), without_times(rows(run)))
 
 
@@ -276,7 +276,7 @@ class InstalledTest(ClusterTest):
         self.assertEqual(len(self.mentor("run", "--list").stdout.splitlines()), 2)
         done = self.mentor("run", "installed", "--set", "rule.outer_updates=0", "--quiet")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertTrue(list((self.folder / "runs").glob("installed-*/report.html")))
+        self.assertTrue(list((self.folder / "runs").glob("installed-*/records/run.json")))
         # The variable comes first.
         env = {"MENTOR_EXPERIMENTS": str(SPECS)}
         self.assertIn("quickstart", self.mentor("run", "--list", env=env).stdout)

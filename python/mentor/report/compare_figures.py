@@ -239,7 +239,7 @@ def _budgets(groups: Sequence[Group], ranking: Ranking, section: str) -> List[Fi
                 lines.append(Line(one.name, one.colour, [(at, statistics.interval_of(sample))]))
         if len({line.places[0][0] for line in lines}) > 1:
             found += figures.line_figure(
-                f"scores_by_{resource.split()[0].lower()}_{figures.file_name(ranking.split)}",
+                f"scores_by_{resource.split()[-1]}_{figures.file_name(ranking.split)}",
                 section,
                 f"Scores against {resource} of meta-training",
                 "Mean at the end of a lifetime against the mean budget of the method's runs. "

@@ -11,7 +11,7 @@ import numpy as np
 from . import beside, evaluation, figures, outcome, reading, signal_figures, statistics, tables
 from . import training, training_figures, words
 from .charts import Figure
-from .evaluation import Comparison, Result
+from .evaluation import Result
 from .page import Chapter, Page
 from .published import Published
 from .records import METHODS, Run
@@ -120,7 +120,7 @@ class Report:
         )
         chapter.tables = [one for one in chapter.tables if one.rows]
         chapter.notes = [evaluated_words(self.run)]
-        self.tables += [_numbers(self.results), _compared(self.comparisons)]
+        self.tables.append(_numbers(self.results))
         return chapter
 
     def _differences(self) -> List[Table]:
@@ -370,60 +370,20 @@ def result_table(results: Sequence[Result], by_environment: bool) -> Table:
 
 def _numbers(results: Sequence[Result]) -> Table:
     """Every result by part, for programs: evaluation.csv."""
-    found = Table(
-        "evaluation",
-        "Results",
-        [
-            Column("split"),
-            Column("environment"),
-            Column("method"),
-            Column("lifetimes", "number"),
-            Column("goals", "number"),
-            Column("quantity"),
-            Column("mean", "interval"),
-        ],
-    )
+    columns = [Column(name) for name in ("split", "environment", "method")]
+    columns += [Column("lifetimes", "number"), Column("goals", "number"), Column("quantity")]
+    columns += [Column(name, "number") for name in ("mean", "low", "high")]
+    found = Table("evaluation", "Results", columns)
     for one in results:
+        counts = tables.number(len(one.lives)), tables.number(one.goals)
         values: List[Tuple[str, Optional[Interval]]] = [
             (f"seg{s}", value) for s, value in enumerate(one.segments)
         ]
         values += [("last", one.last), ("det", one.det), ("return", one.last_return)]
         for name, value in values:
-            if value is not None:
-                found.add(
-                    one.split,
-                    one.environment,
-                    one.name,
-                    tables.number(len(one.lives)),
-                    tables.number(one.goals),
-                    name,
-                    tables.value(value),
-                )
-    return found
-
-
-def _compared(comparisons: Sequence[Comparison]) -> Table:
-    found = Table(
-        "comparisons",
-        "Comparisons",
-        [
-            Column("split"),
-            Column("method"),
-            Column("baseline"),
-            Column("quantity"),
-            Column("paired"),
-            Column("difference", "interval"),
-        ],
-    )
-    for one in comparisons:
-        found.add(
-            one.result.split,
-            one.result.name,
-            one.baseline.name,
-            f"seg{one.segment}",
-            "yes" if one.paired else "no",
-            tables.value(one.difference),
-        )
+            ends = [tables.number(end) for end in value or ()]
+            if ends:
+                found.add(one.split, one.environment, one.name, *counts, name, *ends)
     return found
 
 

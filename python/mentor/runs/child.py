@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import Any, Callable, Deque, List, Optional, Sequence
 
+from ..programs import variables
+
 # Runs between Python and the program, since Python must not run code of its own in a child that a
 # thread forks. The kernel signals the program when the thread that started it ends, by kill -9 too.
 _LAUNCH = """
@@ -44,6 +46,7 @@ class Child:
             text=True,
             errors="replace",
             start_new_session=True,
+            env=variables(),
         )
         self._readers = [
             threading.Thread(target=self._read_out, daemon=True),

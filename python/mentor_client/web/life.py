@@ -240,14 +240,14 @@ class Life:
         asked = ("evaluate", "run", "--seeds", f"{spec.seed}-{spec.seed}", *one_life, "--quiet")
         await run(folder, variables, *asked, seconds=_SECONDS_MAX)
         say("Drawing …")
-        await run(folder, variables, "report", "run")
+        await run(folder, variables, "report", "run", "--png")
         found = folder.glob("run/experiments/*/evaluations/maps.binpb")
         maps = [one for file in found for one in SignalMaps.FromString(file.read_bytes()).map]
         age = [words.part_name(f"seg{one.iteration}", spec) for one in maps]
         titles = (f"{one.name}, {when}" for one, when in zip(maps, age))
         files = sorted(folder.glob("run/report/map_*.png"))
         if maps and not files:
-            raise RuntimeError("gnuplot draws the maps, and is not on the PATH of mentor-web")
+            raise RuntimeError("the report has no pictures of the maps")
         return [(title, file.read_bytes()) for title, file in zip(titles, files)]
 
 

@@ -46,6 +46,8 @@ def environment(page: Page, folder: pathlib.Path) -> Dict[str, str]:
     kept["MENTOR_TOKEN"] = page.session.token
     if web().flags.allow_insecure:
         kept["MENTOR_ALLOW_INSECURE"] = "1"
+    # Reports are drawn by this interpreter, with the libraries that it has.
+    kept.update(MENTOR_PYTHON=sys.executable, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
     return kept
 
 
