@@ -34,7 +34,7 @@ SIZE = "size of the reward"  # sqrt(mean^2 + deviation^2) of an outer update
 SUCCESS = "success after two updates"
 # The rule meta_gradient has three outer updates in a generation: agents act in the third after two.
 UPDATES_IN_GENERATION = 3
-COLOURS = ("#009e73", "#0072b2", "#b8639a", "#e69f00", "#d55e00")  # of mentor/report/theme.cc
+COLOURS = ("#009e73", "#0072b2", "#b8639a", "#e69f00", "#d55e00")  # of mentor.report
 INK, MUTED, GRID = "#1f2933", "#66727f", "#dfe4e9"
 UPDATE_STEPS = 180000  # Environment steps of an outer update of ML1 and ML10.
 PANEL_WIDTH, PANEL_HEIGHT = 380, 400

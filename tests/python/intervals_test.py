@@ -27,8 +27,7 @@ class StatisticsTest(unittest.TestCase):
         return Sample(levels, np.asarray(values, float))
 
     def test_random_numbers_are_those_of_the_programs(self):
-        # tests/data/golden: Random123's own answer for counter and key 0 is 6627e8d5e169c58d...
-        # Here the purpose is in the counter, so the words come from the C++ code.
+        # Intervals that the programs computed, of `mentor run smoke`.
         golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
         for case in golden["evaluations"]:
             levels = [Level(goal=goal) for goal in case["goals"]]
