@@ -1,6 +1,7 @@
 """The statistics of reports, against the programs' own intervals, against definitions of scipy and
 rliable, and against variances that are known by hand."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -10,13 +11,18 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WHEELS = pathlib.Path(os.environ.get("MENTOR_REPORT_WHEELS", ROOT / ".deps/report"))
 sys.path[:0] = [str(WHEELS), str(ROOT / "python")]
-try:
+MISSING = importlib.util.find_spec("numpy") is None
+if not MISSING:
     import numpy as np
-except ImportError as missing:
-    raise unittest.SkipTest(f"{missing}: deploy/install.sh --report") from None
 
-from mentor.report import statistics  # noqa: E402
-from mentor.report.statistics import Level, Sample  # noqa: E402
+    from mentor.report import statistics
+    from mentor.report.statistics import Level, Sample
+
+
+def setUpModule():
+    if MISSING:
+        raise unittest.SkipTest("what reports are drawn with is missing: deploy/install.sh")
+
 
 GOLDEN = pathlib.Path(__file__).parent / "data" / "report_intervals.json"
 

@@ -208,7 +208,8 @@ def lines(
     if max(len(one.places) for one in found) <= _MARKED and not smooth:
         hollow = [one.name for one in found if one.hollow]
         layers.append(_points(mean, x_axis, y, color, hollow))
-    layers.append(_hover(base, x_axis, x, y, kept, len(rows) + len(singles) <= _HOVERED))
+    kind = "update" if smooth else "meta-seed"
+    layers.append(_hover(base, x_axis, x, y, kind, len(rows) + len(singles) <= _HOVERED))
     chart = alt.layer(*layers).properties(width="container", height=height)
     first = {one.name: one for one in reversed(found)}
     legend = [Key(name, first[name].colour, first[name].dash) for name in names]
@@ -250,20 +251,22 @@ def _points(mean: Any, x_axis: Any, y: str, color: Dict[str, Any], hollow: List[
     )
 
 
-def _hover(base: Any, x_axis: Any, x: str, y: str, kept: Dict[str, Any], seeds: bool) -> Any:
+def _hover(base: Any, x_axis: Any, x: str, y: str, single: str, seeds: bool) -> Any:
     """Places under the pointer. The pictures in files do without."""
     places = base if seeds else base.transform_filter("!datum.seed")
-    between = "isValid(datum.low) ? format(datum.low, '.3~g') + ' to ' + format(datum.high, '.3~g')"
+    ends = "format(datum.low, '.3~g') + ' to ' + format(datum.high, '.3~g')"
     return (
-        places.transform_calculate(interval=f"{between} : ''")
+        places.transform_calculate(
+            line=f"datum.series + (datum.seed ? ', {single} ' + datum.seed : '')",
+            interval=f"isValid(datum.low) ? {ends} : '-'",
+        )
         .mark_point(size=140, opacity=0, filled=True)
         .encode(
             x=x_axis,
             y=alt.Y("y:Q", title=y),
             detail="series:N",
             tooltip=[
-                alt.Tooltip("series:N", title="line"),
-                alt.Tooltip("seed:N", title="meta-seed"),
+                alt.Tooltip("line:N"),
                 alt.Tooltip("x:Q", title=x, format=",.5~g"),
                 alt.Tooltip("y:Q", title=y, format=".3~g"),
                 alt.Tooltip("interval:N", title="95 %"),
@@ -480,11 +483,8 @@ def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str
 
 def image(rows_in: int, columns: int, values: Sequence[float], x: str, y: str) -> Drawn:
     """A stronger colour is a greater value."""
-    table = [
-        (i % columns, i // columns, _number(value))
-        for i, value in enumerate(values)
-        if i < rows_in * columns
-    ]
+    numbers = map(_number, values[: rows_in * columns])
+    table = [(i % columns, i // columns, number) for i, number in enumerate(numbers)]
     axis = alt.Axis(labelAngle=0, labelOverlap=True, domain=False)
     chart = (
         alt.Chart(_data(("x", "y", "value"), table, ()))

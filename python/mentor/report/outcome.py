@@ -31,7 +31,7 @@ class Outcome:
     # rises; "nothing"; "unknown": there are too few numbers.
     answer: str
     sentence: str
-    headline: str  # The sentence without its comparisons.
+    headline: str  # The sentence with the baseline's number in place of comparisons.
     details: str  # The comparisons with baselines.
     curve: Optional[OuterCurve]
     learned: Optional[Result]  # The evaluated weights that the answer is about.
@@ -127,7 +127,7 @@ def outcome_of(run: Run, results: Sequence[Result], comparisons: Sequence[Compar
     found = Outcome(
         answer=answer,
         sentence=headline + (f", {details}" if own else f"; {details}" if details else "") + ".",
-        headline=headline + ".",
+        headline=headline + _beside(learned, _ppo(results)) + ".",
         details=words.capitalised(details) + ("." if details else ""),
         curve=curve,
         learned=learned,
@@ -188,6 +188,13 @@ def _headline(run: Run, answer: str, learned: Result, comparisons: Sequence[Comp
     segments = len(learned.segments)
     where = f" on {words.goals(learned.split)}" if learned.has_goals else ""
     return f"{begin}{taught} {does} {words.in_part(segments - 1, segments)}{where}"
+
+
+def _beside(learned: Optional[Result], ppo: Optional[Result]) -> str:
+    """What PPO reaches on the same tasks by itself."""
+    if learned is None or ppo is None:
+        return ""
+    return f", where {ppo.name} alone has {words.interval(ppo.segments[-1])}"
 
 
 def _details(comparisons: Sequence[Comparison], curve: Optional[OuterCurve], answer: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, List, Tuple
 
 import numpy as np
@@ -142,8 +143,9 @@ def _maps(run: Run) -> List[Figure]:
         counts[one["name"]] = counts.get(one["name"], 0) + 1
         if counts[one["name"]] > 4 or one["rows"] < 1 or one["columns"] < 1:
             continue
+        values = [math.nan if value is None else value for value in one["values"]]
         drawn = charts.image(
-            one["rows"], one["columns"], one["values"], "step looked at", "step that asks"
+            one["rows"], one["columns"], values, "step looked at", "step that asks"
         )
         found.append(
             Figure(

@@ -16,7 +16,7 @@ from .statistics import running_mean
 def smooth(name: str, colour: str, xs: Any, ys: Any) -> Line:
     """The running mean, with points for single updates behind it."""
     window = training.window_of(len(ys))
-    single = [("single", xs, ys)] if window > 1 else []
+    single = [("alone", xs, ys)] if window > 1 else []
     return Line(name, colour, charts.line(xs, running_mean(ys, window)), (), False, single, True)
 
 
