@@ -133,7 +133,7 @@ timed() {  # timed NAME COMMAND...
 
 apt='DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0'
 first_report='rm -rf runs && mentor run point_reach --out runs/first &&
-  ls -l runs/first/report.html && mentor hash runs/first'
+  ls -l runs/first/records/run.json && mentor hash runs/first'
 # from_packages NAME COMMAND: makes a new environment of Python, runs COMMAND in it, and reports.
 from_packages() {
   timed python in_root "$apt update && $apt install --no-install-recommends python3-venv"
@@ -155,7 +155,8 @@ for command in "${only[@]}"; do
     wheel)
       # shellcheck disable=SC2016  # Expanded inside.
       from_packages wheel 'pip install /packages/mentor-*.whl \
-          "$(echo /packages/mentor_client-*.whl)[env,signal]" stable-baselines3 &&
+          "$(echo /packages/mentor_client-*.whl)[env,report,signal]" stable-baselines3 &&
+        python3 -c "import mentor.report.cli" &&
         mentor env check --simulator gym="python3 -m mentor_env" --option id=CartPole-v1 &&
         python3 /mentor/python/examples/sb3_push.py --steps 2000' ;;
     lean)
