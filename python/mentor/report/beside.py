@@ -12,7 +12,7 @@ from . import evaluation, statistics, tables, words
 from .compare import Group, Ranking
 from .records import METHODS, PLACES, Life, Run
 from .statistics import Interval, Sample
-from .tables import Column, Table
+from .tables import Table
 
 _CURVE_RESAMPLES = 500
 _PLACES_MAX = 100
@@ -159,14 +159,7 @@ def table(cohorts: Sequence[Cohort], n: int) -> Table:
     """Agents beside their signal get a row at all their steps, and a second one at the steps of
     evaluated agents if those are fewer. Rows of evaluated agents stop at the steps of the others.
     """
-    columns = [
-        Column("agents"),
-        Column("env steps", "number"),
-        Column("number", "number"),
-        Column("episodes of each"),
-        Column("return", "interval"),
-        Column("success", "interval"),
-    ]
+    columns = ["agents", "env steps #", "number #", "episodes of each", "return ~", "success ~"]
     title = f"{words.capitalised(_episodes(n))} of each agent, by environment steps of the agent"
     found = Table("last_episodes", title, columns)
     success = any_success(cohorts)

@@ -10,7 +10,7 @@ import numpy as np
 from . import compare, compared_words, figures, statistics, tables, training, words
 from .compare import Group, Ranking
 from .records import Run
-from .tables import Cell, Column, Table
+from .tables import Cell, Table
 
 
 def tabulate(groups: Sequence[Group], ranked: Sequence[Ranking]) -> List[Table]:
@@ -31,7 +31,7 @@ def _budget_table(groups: Sequence[Group]) -> Table:
         "budgets",
         "Budget of a run of each method: what meta-training had, and how many lifetimes its "
         "weights were evaluated on",
-        [Column("method"), Column("runs", "number"), *(Column(r, "number") for r in resources)],
+        ["method", "runs #", *(f"{r} #" for r in resources)],
     )
     for own in groups:
         cells = [
@@ -56,13 +56,7 @@ def _score_table(ranking: Ranking) -> Table:
     found = Table(
         f"scores_{figures.file_name(ranking.split)}",
         f"Scores at the end of a lifetime: {ranking.title}; a score is {unit}{rest}",
-        [
-            Column("method"),
-            Column("meta-seeds", "number"),
-            Column("scores", "number"),
-            Column("lifetimes", "number"),
-            *(Column(name, "interval", True) for name in names),
-        ],
+        ["method", "meta-seeds #", "scores #", "lifetimes #", *(f"{name} ~*" for name in names)],
     )
     for one in ranking.contenders:
         sample = ranking.scores(one)
@@ -92,7 +86,7 @@ def _part_table(ranking: Ranking) -> Table:
     found = Table(
         f"parts_{figures.file_name(ranking.split)}",
         f"Means by part of the lifetime: {ranking.title}",
-        [Column("method"), *(Column(name, "interval", True) for name in names)],
+        ["method", *(f"{name} ~*" for name in names)],
     )
     for one in ranking.contenders:
         levels, rows, seeds = [], [], []
@@ -137,7 +131,7 @@ def _environments(ranking: Ranking) -> Table:
     found = Table(
         f"environments_{figures.file_name(ranking.split)}",
         f"By environment: mean {ranking.title} at the end of a lifetime",
-        [Column("environment"), Column("method"), Column("mean", "interval", True)],
+        ["environment", "method", "mean ~*"],
     )
     for environment in ranking.environments if len(ranking.environments) > 1 else []:
         one = Ranking(
@@ -160,14 +154,7 @@ def _differences(ranking: Ranking) -> Table:
         f"differences_{figures.file_name(ranking.split)}",
         "Differences of two means, and the probability that a score of one method is higher than "
         f"one of the other: {ranking.title}",
-        [
-            Column("method"),
-            Column("against"),
-            Column("difference", "interval"),
-            Column("reading"),
-            Column("paired by goal"),
-            Column("probability", "interval"),
-        ],
+        ["method", "against", "difference ~", "reading", "paired by goal", "probability ~"],
     )
     for x, y in compare.pairs(ranking.contenders):
         own, other = ranking.scores(x), ranking.scores(y)
@@ -203,12 +190,7 @@ def _cost_table(groups: Sequence[Group]) -> Table:
         "What meta-training cost: means over the runs of a method; CPU seconds are of one outer "
         "update, gradient noise is the variance of the outer gradient as a share of its squared "
         "norm",
-        [
-            Column("method"),
-            Column("rule"),
-            Column("runs", "number"),
-            *(Column(name, "number") for name in names),
-        ],
+        ["method", "rule", "runs #", *(f"{name} #" for name in names)],
     )
     alike = compare.variance_alike(groups)
     for own in groups:
@@ -270,14 +252,7 @@ def _run_table(groups: Sequence[Group]) -> Table:
     found = Table(
         "runs",
         "The runs",
-        [
-            Column("method"),
-            Column("run"),
-            Column("meta-seed"),
-            Column("outer updates", "number"),
-            Column("best weights", "number"),
-            Column("hash"),
-        ],
+        ["method", "run", "meta-seed", "outer updates #", "best weights #", "hash"],
     )
     for own in groups:
         for run in own.runs:

@@ -13,7 +13,7 @@ from .evaluation import Result
 from .published import Curve, Published
 from .records import METHODS, Run
 from .statistics import Interval
-from .tables import NONE, Cell, Column, Table, number, value
+from .tables import NONE, Cell, Table, number, value
 
 
 def describe(lines: Sequence[Line], y: str) -> str:
@@ -193,13 +193,13 @@ def published_table(
     name, segments, without noise."""
     curves = [curve for curve in published.curves if curve.split == split]
     columns = [
-        Column("published method"),
-        Column("part of the lifetime"),
-        Column("episodes"),
-        Column("published", "number"),
-        Column("ours"),
-        Column("success rate", "interval"),
-        Column("difference", "number"),
+        "published method",
+        "part of the lifetime",
+        "episodes",
+        "published #",
+        "ours",
+        "success rate ~",
+        "difference #",
     ]
     title = f"Beside what is published ({published.name}), {words.goals(split, has_goals)}"
     found = Table(f"published_{file_name(split)}", title, columns)

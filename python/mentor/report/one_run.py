@@ -16,7 +16,7 @@ from .page import Chapter, Page
 from .published import Published
 from .records import METHODS, Run
 from .statistics import Array, Interval, Level, Sample
-from .tables import Column, Table
+from .tables import Table
 
 
 class Report:
@@ -128,12 +128,12 @@ class Report:
             "differences",
             "Differences of two methods",
             [
-                Column("comparison"),
-                Column("goals"),
-                Column("part of the lifetime"),
-                Column("difference", "interval"),
-                Column("reading"),
-                Column("paired by goal"),
+                "comparison",
+                "goals",
+                "part of the lifetime",
+                "difference ~",
+                "reading",
+                "paired by goal",
             ],
         )
         for one in self.comparisons:
@@ -160,10 +160,10 @@ class Report:
             f"By goal: {words.quantity(own[0].success)} at the end of a lifetime, "
             f"{words.goals(own[0].split)}",
             [
-                *([Column("environment")] if several else []),
-                Column("goal"),
-                Column("lifetimes of each", "number"),
-                *(Column(one.name, "interval") for one in methods),
+                *(["environment"] if several else []),
+                "goal",
+                "lifetimes of each #",
+                *(f"{one.name} ~" for one in methods),
             ],
         )
         for level in sorted({level for one in own for level in one.levels}):
@@ -218,12 +218,12 @@ class Report:
             "signal_correlation",
             "Correlation of the signal with the shaped reward",
             [
-                Column("lifetime"),
-                Column("steps", "number"),
-                Column("Pearson", "number"),
-                Column("Spearman", "number"),
-                Column("Pearson with its change", "number"),
-                Column("Spearman with its change", "number"),
+                "lifetime",
+                "steps #",
+                "Pearson #",
+                "Spearman #",
+                "Pearson with its change #",
+                "Spearman with its change #",
             ],
         )
         for lifetime, steps, values in signal_figures.correlations(self.run):
@@ -254,7 +254,7 @@ class Report:
             found = Table(
                 "phase_means",
                 "CPU seconds of one outer update (mean)",
-                [Column("phase"), Column("seconds", "number"), Column("share", "number")],
+                ["phase", "seconds #", "share #"],
             )
             for name, value in zip(training.PHASES, means):
                 share = value / means.sum() if means.sum() else 0
@@ -270,7 +270,7 @@ class Report:
     def _exactness(self) -> Chapter:
         """What must be known to make the numbers again."""
         record = self.run.record
-        found = Table("facts", "The run", [Column("fact"), Column("value")])
+        found = Table("facts", "The run", ["fact", "value"])
         for name, value in record["facts"]:
             found.add(name, value)
         command = f"mentor run {record['spec_file']} --out {record['folder']}-again"
@@ -346,11 +346,7 @@ def result_table(results: Sequence[Result], by_environment: bool) -> Table:
     found = Table(
         "results_by_environment" if by_environment else "results",
         f"{quantity} {place}, with 95 % intervals",
-        [
-            Column("method"),
-            *([Column("environment")] if by_environment else []),
-            *(Column(name, "interval") for name in names),
-        ],
+        ["method", *(["environment"] if by_environment else []), *(f"{name} ~" for name in names)],
     )
     for one in own:
         where = words.goals(one.split, one.has_goals)
@@ -370,9 +366,9 @@ def result_table(results: Sequence[Result], by_environment: bool) -> Table:
 
 def _numbers(results: Sequence[Result]) -> Table:
     """Every result by part, for programs: evaluation.csv."""
-    columns = [Column(name) for name in ("split", "environment", "method")]
-    columns += [Column("lifetimes", "number"), Column("goals", "number"), Column("quantity")]
-    columns += [Column(name, "number") for name in ("mean", "low", "high")]
+    columns = [name for name in ("split", "environment", "method")]
+    columns += ["lifetimes #", "goals #", "quantity"]
+    columns += [f"{name} #" for name in ("mean", "low", "high")]
     found = Table("evaluation", "Results", columns)
     for one in results:
         counts = tables.number(len(one.lives)), tables.number(one.goals)

@@ -246,23 +246,13 @@ def _weights(sizes: _Sizes, resamples: int) -> npt.NDArray[np.uint16]:
     return weights
 
 
-def interval_of_seeds(values: Sequence[float], resamples: int = RESAMPLES) -> Interval:
-    """The mean of one value for each meta-seed."""
-    levels = tuple(Level(meta_seed=seed) for seed in range(len(values)))
-    return interval_of(Sample(levels, np.asarray(values, float)), resamples=resamples)
-
-
 def by_seed(sample: Sample) -> List[Sample]:
     """The scores of each meta-seed, in order."""
     own: Dict[int, List[int]] = {}
     for i, level in enumerate(sample.levels):
         own.setdefault(level.meta_seed, []).append(i)
     return [
-        Sample(
-            tuple(sample.levels[i] for i in places),
-            sample.values[places],
-            sample.of_seeds,
-        )
+        Sample(tuple(sample.levels[i] for i in places), sample.values[places], sample.of_seeds)
         for _, places in sorted(own.items())
     ]
 

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import math
-from typing import List, Sequence, Tuple, Union
+from typing import List, NamedTuple, Sequence, Tuple, Union
 
 from . import words
 from .statistics import Interval
@@ -42,19 +42,29 @@ def value(found: "Interval | None", seeds: Sequence[float] = ()) -> Cell:
     return Cell(mean, interval, found, tuple(seeds))
 
 
-@dataclasses.dataclass
-class Column:
+class Column(NamedTuple):
     name: str
-    kind: str = "text"  # "text", "number", "interval"
-    seeds: bool = False  # CSV has a column with the numbers of single meta-seeds.
+    kind: str  # "text", "number", "interval"
+    seeds: bool  # CSV has a column with the numbers of single meta-seeds.
 
 
-@dataclasses.dataclass
+_KINDS = {"#": ("number", False), "~": ("interval", False), "~*": ("interval", True)}
+
+
 class Table:
-    name: str  # The name of its file, without ending.
-    title: str
-    columns: List[Column]
-    rows: List[List[Cell]] = dataclasses.field(default_factory=list)
+    """`columns` are names, with a mark of their kind behind: "runs #" for numbers, "mean ~" for
+    means with intervals, "mean ~*" where single meta-seeds have numbers, too."""
+
+    def __init__(self, name: str, title: str, columns: Sequence[str]) -> None:
+        self.name, self.title = name, title  # The name is that of its file, without ending.
+        self.rows: List[List[Cell]] = []
+        self.columns = []
+        for column in columns:
+            words_of, _, mark = column.rpartition(" ")
+            known = _KINDS.get(mark) if words_of else None
+            self.columns.append(
+                Column(words_of, *known) if known else Column(column, "text", False)
+            )
 
     def add(self, *cells: "Cell | str") -> None:
         self.rows.append([Cell(one) if isinstance(one, str) else one for one in cells])
