@@ -28,6 +28,8 @@ constexpr uint64_t kOutcomeBytesMax = uint64_t{16} << 20;
 
 // A Python without the package says so as one without its libraries does.
 constexpr char kStart[] = R"(import sys
+if sys.path[0] == "":
+    del sys.path[0]  # Files of the working folder are nobody's modules.
 try:
     from mentor.report.__main__ import start
 except ModuleNotFoundError as missing:
@@ -46,7 +48,7 @@ std::string PythonPath() {
   for (const char* place : {"../python", "../..", "../../python", "../../.deps/report"}) {
     const std::filesystem::path folder = (programs / place).lexically_normal();
     std::error_code error;
-    if (std::filesystem::exists(folder / "mentor/report", error) ||
+    if (std::filesystem::exists(folder / "mentor/report/__init__.py", error) ||
         std::filesystem::exists(folder / "altair", error))
       folders.push_back(folder.string());
   }
