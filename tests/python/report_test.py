@@ -209,6 +209,69 @@ class FoldersTest(ReportTest):
             self.report(made_runs.run(folder, **parts))
             self.assertTrue(Page(folder / "report.html").headings[0])
 
+    def test_several_environments_and_episodes_that_end_early(self):
+        rng, teachers = np.random.default_rng(1), {"learned": 0.6, "sparse": 0.1}
+        rows = made_runs.lives(rng, teachers, 6, environment="near")
+        rows += made_runs.lives(rng, teachers, 6, environment="far")
+        for row in rows[::3]:
+            for name in ("episode_success", "episode_return"):
+                row[name] = " ".join(row[name].split()[:10])
+            row.update(lifetime_episodes=9, segment_episodes="4 4 1")
+        runs = [
+            made_runs.write(
+                self.folder / f"r{seed}",
+                made_runs.record(self.folder / f"r{seed}", "Two", seed),
+                {"lifetimes.csv": rows},
+            )
+            for seed in (1, 2)
+        ]
+        self.report(runs[0])
+        page = Page(runs[0] / "report.html")
+        self.assertIn("Success rate by environment", page.text)
+        # Equal numbers of episodes are not equal parts of a life.
+        self.assertNotIn("episodes_test", page.charts)
+        self.assertIn("evaluation_test", page.charts)
+        self.report(*runs, "--out", self.folder / "both")
+        table = (self.folder / "both" / "comparison" / "environments_test.csv").read_text()
+        self.assertIn("\nfar,Two,", table)
+
+    def test_agents_that_live_across_updates_have_curves_by_generation(self):
+        rows = [
+            {
+                "outer_update": update,
+                "env_steps": 1000 * update,
+                "generation": (update - 1) // 10,
+                "iteration": (update - 1) % 10,
+                "success": 0.05 * ((update - 1) % 10) + 0.004 * update,
+                "shaped_return": 1,
+            }
+            for update in range(1, 101)
+        ]
+        record = made_runs.record(self.folder / "run", "Lives", 1, iterations=10)
+        run = made_runs.write(self.folder / "run", record, {"training.csv": rows})
+        said = self.report(run)
+        self.assertIn("It learns: success at the end of a lifetime rises in meta-training", said)
+        self.assertIn("(first 2 generations) to", said)
+        curves = (run / "report" / "training_lives.csv").read_text()
+        for generation in (0, 3, 6, 9):
+            self.assertIn(f"generation {generation},", curves)
+
+    def test_where_nothing_can_succeed_returns_are_compared(self):
+        rows = made_runs.lives(np.random.default_rng(1), {"learned": 0.9, "shaped": 0.1}, 8)
+        for row in rows:
+            row["episode_success"] = " ".join("0" * 13)
+        record = made_runs.record(self.folder / "run", "Returns", 1)
+        run = made_runs.write(self.folder / "run", record, {"lifetimes.csv": rows})
+        said = self.report(run)
+        self.assertIn("It worked: agents taught by the learned reward have a shaped return", said)
+        self.assertIn("No episode reports success", Page(run / "report.html").text)
+
+    def test_a_run_that_failed_says_so_first(self):
+        run = made_runs.run(self.folder / "run", failure="the disk is full", updates=12)
+        said = self.report(run)
+        self.assertTrue(said.startswith("The run failed: the disk is full\n"))
+        self.assertEqual(Page(run / "report.html").headings[0], "The run failed:")
+
     def test_maps_of_attention_are_drawn(self):
         seen = {"name": "attention", "lifetime": 0, "iteration": 1, "rows": 2, "columns": 2}
         maps = [{**seen, "values": [0.25, None, 1, 0.5]}] * 6

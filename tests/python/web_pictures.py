@@ -3,7 +3,7 @@
 
 Usage: tests/python/web_pictures.py [FOLDER]     default: docs/images; files web_*.png
 
-Needs the programs, deploy/install.sh --web --pages, gnuplot, and some ten minutes of two cores.
+Needs the programs, deploy/install.sh --web --pages, and some ten minutes of two cores.
 """
 
 import pathlib

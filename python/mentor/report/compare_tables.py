@@ -131,7 +131,7 @@ def _environments(ranking: Ranking) -> Table:
     found = Table(
         f"environments_{figures.file_name(ranking.split)}",
         f"By environment: mean {ranking.title} at the end of a lifetime",
-        ["environment", "method", "mean ~*"],
+        "environment | method | mean ~*",
     )
     for environment in ranking.environments if len(ranking.environments) > 1 else []:
         one = Ranking(
@@ -154,7 +154,7 @@ def _differences(ranking: Ranking) -> Table:
         f"differences_{figures.file_name(ranking.split)}",
         "Differences of two means, and the probability that a score of one method is higher than "
         f"one of the other: {ranking.title}",
-        ["method", "against", "difference ~", "reading", "paired by goal", "probability ~"],
+        "method | against | difference ~ | reading | paired by goal | probability ~",
     )
     for x, y in compare.pairs(ranking.contenders):
         own, other = ranking.scores(x), ranking.scores(y)
@@ -250,9 +250,7 @@ def _greatest(run: Run, metric: str) -> float:
 
 def _run_table(groups: Sequence[Group]) -> Table:
     found = Table(
-        "runs",
-        "The runs",
-        ["method", "run", "meta-seed", "outer updates #", "best weights #", "hash"],
+        "runs", "The runs", "method | run | meta-seed | outer updates # | best weights # | hash"
     )
     for own in groups:
         for run in own.runs:

@@ -57,7 +57,10 @@ class Report:
 
     def page(self, folder: pathlib.Path, date: str) -> Page:
         run, found = self.run, self.outcome
-        name = run.path.absolute().name
+        path = run.path.absolute()
+        # An experiment of a service is known by its name, a run by that of its folder.
+        name = run.record.get("run") if path.parent.name == "experiments" else path.name
+        failure = run.record["failure"]
         drawn = figures.evaluation(run, self.results, self.published)
         trained = training_figures.meta_training(run)
         first = next(iter([*drawn, *trained]), None)
@@ -89,11 +92,14 @@ class Report:
         return Page(
             title=f"{run.title}: {name}, seed {run.seed}",
             date=date,
-            answer=found.answer,
-            headline=found.headline,
-            lede=[found.details] if found.details else [],
+            answer="nothing" if failure else found.answer,
+            headline=f"The run failed: {failure}" if failure else found.headline,
+            lede=[found.sentence] if failure else [found.details] if found.details else [],
             next=found.next,
-            cautions=[*self.opening, *(f"{words.capitalised(one)}." for one in self.warnings)],
+            cautions=[
+                *self.opening[bool(failure) :],
+                *(f"{words.capitalised(one)}." for one in self.warnings),
+            ],
             first=first,
             chapters=chapters,
         )
@@ -127,14 +133,7 @@ class Report:
         found = Table(
             "differences",
             "Differences of two methods",
-            [
-                "comparison",
-                "goals",
-                "part of the lifetime",
-                "difference ~",
-                "reading",
-                "paired by goal",
-            ],
+            "comparison | goals | part of the lifetime | difference ~ | reading | paired by goal",
         )
         for one in self.comparisons:
             segments = len(one.result.segments)
@@ -217,14 +216,8 @@ class Report:
         found = Table(
             "signal_correlation",
             "Correlation of the signal with the shaped reward",
-            [
-                "lifetime",
-                "steps #",
-                "Pearson #",
-                "Spearman #",
-                "Pearson with its change #",
-                "Spearman with its change #",
-            ],
+            "lifetime | steps # | Pearson # | Spearman # | Pearson with its change # | "
+            "Spearman with its change #",
         )
         for lifetime, steps, values in signal_figures.correlations(self.run):
             found.add(
@@ -254,7 +247,7 @@ class Report:
             found = Table(
                 "phase_means",
                 "CPU seconds of one outer update (mean)",
-                ["phase", "seconds #", "share #"],
+                "phase | seconds # | share #",
             )
             for name, value in zip(training.PHASES, means):
                 share = value / means.sum() if means.sum() else 0
@@ -270,7 +263,7 @@ class Report:
     def _exactness(self) -> Chapter:
         """What must be known to make the numbers again."""
         record = self.run.record
-        found = Table("facts", "The run", ["fact", "value"])
+        found = Table("facts", "The run", "fact | value")
         for name, value in record["facts"]:
             found.add(name, value)
         command = f"mentor run {record['spec_file']} --out {record['folder']}-again"

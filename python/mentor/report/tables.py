@@ -52,14 +52,15 @@ _KINDS = {"#": ("number", False), "~": ("interval", False), "~*": ("interval", T
 
 
 class Table:
-    """`columns` are names, with a mark of their kind behind: "runs #" for numbers, "mean ~" for
-    means with intervals, "mean ~*" where single meta-seeds have numbers, too."""
+    """`columns` are names, as "method | runs # | mean ~" or one by one. A mark behind a name says
+    its kind: # for numbers, ~ for means with intervals, ~* where single meta-seeds have numbers,
+    too."""
 
-    def __init__(self, name: str, title: str, columns: Sequence[str]) -> None:
+    def __init__(self, name: str, title: str, columns: "str | Sequence[str]") -> None:
         self.name, self.title = name, title  # The name is that of its file, without ending.
         self.rows: List[List[Cell]] = []
         self.columns = []
-        for column in columns:
+        for column in columns.split(" | ") if isinstance(columns, str) else columns:
             words_of, _, mark = column.rpartition(" ")
             known = _KINDS.get(mark) if words_of else None
             self.columns.append(
@@ -67,6 +68,7 @@ class Table:
             )
 
     def add(self, *cells: "Cell | str") -> None:
+        assert len(cells) == len(self.columns), self.name
         self.rows.append([Cell(one) if isinstance(one, str) else one for one in cells])
 
     def csv(self) -> str:
