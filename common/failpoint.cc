@@ -29,7 +29,7 @@ struct State {
   std::map<std::string, uint64_t> hits ABSL_GUARDED_BY(mutex);
 };
 
-State& TheFailpoints() {
+State& TheState() {
   static State* const state = new State;  // Failpoints may be hit while statics are destroyed.
   return *state;
 }
@@ -170,7 +170,7 @@ absl::StatusOr<std::map<std::string, Rule>> Parse(std::string_view text) {
 }
 
 bool Register(const char* name) {
-  State& state = TheFailpoints();
+  State& state = TheState();
   MutexLock lock(state.mutex);
   state.names.insert(name);
   return true;
@@ -181,7 +181,7 @@ std::optional<std::string> HitArmed(const char* name) {
     std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
     _exit(2);
   }
-  State& state = TheFailpoints();
+  State& state = TheState();
   Rule rule;
   uint64_t hit = 0;
   {
