@@ -72,6 +72,30 @@ TEST_CASE("disk guard: a disk without inodes is full, however many bytes it has"
   CHECK(RoomOnDiskOf(folder.path() / "none").bytes == 0);
 }
 
+TEST_CASE("disk guard: room is for two reserves, twice the greatest wish and a megabyte beside",
+          "[unit]") {
+  const testing::TempFolder folder;
+  const auto metrics = Metrics::Create();
+  constexpr uint64_t kReserve = 100'000, kSlack = 1 << 20;
+  DiskRoom room = {.bytes = uint64_t{1} << 40, .files = 1000};
+  DiskGuard disk(folder.path(), kReserve, metrics.get(), [&](const auto&) { return room; });
+  room.bytes = kSlack;
+  disk.Look();
+  CHECK_FALSE(disk.full());
+  room.bytes = kSlack - 1;
+  disk.Look();
+  CHECK(disk.full());
+  disk.Full("a", 700);
+  disk.Full("b", 3000);
+  room.bytes = 2 * kReserve + 2 * 3000 + kSlack - 1;
+  CHECK_FALSE(disk.TryRecover());
+  CHECK(testing::MetricValue(*metrics, "mentor_store_full") == 1);
+  CHECK(testing::MetricValue(*metrics, "mentor_store_free_bytes") == 1'254'575);
+  ++room.bytes;
+  CHECK(disk.TryRecover());
+  CHECK(testing::MetricValue(*metrics, "mentor_store_full") == 0);
+}
+
 TEST_CASE("disk guard: no room is believed in before something could be written", "[unit]") {
   const testing::TempFolder folder;
   const auto metrics = Metrics::Create();
@@ -107,6 +131,10 @@ TEST_CASE("disk guard: what is full again and again is looked at less and less o
   now += std::chrono::seconds(30);
   disk.Full("a", 1, now);
   CHECK(disk.TryRecover(now));
+  now += std::chrono::seconds(30) - kSoon;
+  disk.Full("a", 1, now);
+  CHECK_FALSE(disk.TryRecover(now));
+  CHECK(disk.TryRecover(now + std::chrono::seconds(1)));
 }
 
 }  // namespace
