@@ -137,8 +137,11 @@ class Fixture {
   Store* store() { return store_.get(); }
   std::set<std::string> with_share() const { return board_.WithShare(); }
   DiskGuard* disk() { return &disk_; }
-  double times_full() const {
-    return testing::MetricValue(*metrics_, "mentor_store_disk_full_total");
+  double Count(const std::string& series) const { return testing::MetricValue(*metrics_, series); }
+  double times_full() const { return Count("mentor_store_disk_full_total"); }
+  // First waits in the queue.
+  double waits(const std::string& priority) const {
+    return Count("mentor_experiment_queue_wait_seconds_count{priority=\"" + priority + "\"}");
   }
 
  private:
@@ -353,6 +356,36 @@ TEST_CASE("scheduler: each retry waits twice as long as the one before", "[unit]
   const auto times = fixture.begun_at();
   for (size_t i = 1; i < 5; ++i)
     CHECK(times[i] - times[i - 1] >= std::chrono::milliseconds(10 << (i - 1)));
+}
+
+TEST_CASE("scheduler: retries, failures, preemptions and first waits are counted, each once",
+          "[unit]") {
+  Fixture fixture({.running_max = 1, .low_share = 0});
+  const auto counts = [&](const std::string& what, double number) {
+    return fixture.WaitFor(
+        [&] { return fixture.Count("mentor_experiment_" + what + "_total") == number; });
+  };
+  fixture.Create("a", v1::PRIORITY_NORMAL, "ada",
+                 [](v1::Experiment* experiment) { experiment->set_retries_max(1); });
+  for (int i = 0; i < 2; ++i) fixture.End("a", absl::InternalError("again"));
+  fixture.Start();
+  REQUIRE(counts("failures", 1));
+  CHECK(fixture.Count("mentor_experiment_retries_total") == 1);
+  CHECK(fixture.waits("normal") == 1);  // Not that for its retry.
+  fixture.Create("low", v1::PRIORITY_LOW);
+  REQUIRE(fixture.WaitForRunning({"low"}));
+  fixture.Create("high", v1::PRIORITY_HIGH);
+  REQUIRE(fixture.WaitForRunning({"high"}));
+  fixture.End("high");
+  REQUIRE(fixture.WaitForRunning({"low"}));
+  CHECK(counts("preemptions", 1));
+  CHECK(fixture.waits("high") == 1);
+  CHECK(fixture.waits("low") == 1);  // Nor that of who goes on.
+  fixture.Create("late", v1::PRIORITY_LOW, "ada", [](v1::Experiment* experiment) {
+    *experiment->mutable_deadline() = TimeUtil::SecondsToTimestamp(1000);
+  });
+  CHECK(counts("failures", 2));
+  CHECK(fixture.Count("mentor_experiment_retries_total") == 1);
 }
 
 TEST_CASE("scheduler: what is being taken pushes nobody out", "[unit]") {
