@@ -710,6 +710,17 @@ TEST_CASE("rollout: who says goodbye and then breaks off gives its units back on
   const auto unit = other.Read();
   REQUIRE((unit && unit->has_unit()));
   CHECK(unit->unit().attempt() == 2);
+  // Until it has gone it is shown, with its unit, and counts for nothing.
+  CHECK(learner.rollout.actors() == 1);
+  CHECK(learner.rollout.answering_actors() == 1);
+  CHECK(learner.rollout.actor_threads() == 1);
+  int draining = 0;
+  for (const v1::Peer& peer : learner.rollout.Peers()) {
+    draining += peer.draining() ? 1 : 0;
+    CHECK(peer.work() == 1);
+    CHECK(peer.strikes() == 0);
+  }
+  CHECK(draining == 1);
   leaves.reset();
   Signal().WaitUntil(
       [&] { return learner.Value("mentor_rollout_peer_deaths_total{cause=\"closed\"}") == 1; });
@@ -717,7 +728,7 @@ TEST_CASE("rollout: who says goodbye and then breaks off gives its units back on
   CHECK(learner.Value("mentor_rollout_reissued_total{reason=\"lost\"}") == 0);
   CHECK(learner.Value("mentor_rollout_units_outstanding") == 1);
   CHECK(learner.Value("mentor_rollout_units_ready") == 0);
-  CHECK(learner.rollout.actors() == 1);
+  CHECK(learner.rollout.Peers().size() == 1);
   other.stream->Write(good);
   CheckEqual(run.Get(), Direct(units));
   CHECK(learner.Value("mentor_rollout_results_total{outcome=\"used\"}") == 1);
