@@ -118,7 +118,6 @@ TEST_CASE("rollout: nobody there: units wait for the first actor", "[loopback]")
   auto actor = StartActor([&] { return learner.Tcp(); }, 1, metrics.get());
   CheckEqual(run.Get(), Direct(units));
   CHECK(learner.rollout.actors() == 1);
-  CHECK(learner.rollout.actor_threads() == 1);
   CHECK(learner.rollout.catalogue_hash() == envs::CatalogueHash());
   CHECK(learner.rollout.numeric_fingerprint() == envs::NumericFingerprint());
 }
@@ -713,7 +712,6 @@ TEST_CASE("rollout: who says goodbye and then breaks off gives its units back on
   // Until it has gone it is shown, with its unit, and counts for nothing.
   CHECK(learner.rollout.actors() == 1);
   CHECK(learner.rollout.answering_actors() == 1);
-  CHECK(learner.rollout.actor_threads() == 1);
   int draining = 0;
   for (const v1::Peer& peer : learner.rollout.Peers()) {
     draining += peer.draining() ? 1 : 0;
