@@ -1,5 +1,10 @@
 #include "meta_learner/scheduling/disk_guard.h"
 
+#include <filesystem>
+#include <fstream>
+
+#include <sys/stat.h>
+
 #include "common/failpoint.h"
 #include "common/status.h"
 #include "tests/metrics.h"
@@ -70,6 +75,25 @@ TEST_CASE("disk guard: a disk without inodes is full, however many bytes it has"
   CHECK(RoomOnDiskOf(folder.path()).files > 0);
   CHECK(RoomOnDiskOf(folder.path()).bytes > 0);
   CHECK(RoomOnDiskOf(folder.path() / "none").bytes == 0);
+}
+
+TEST_CASE("disk guard: a reserve of the right size without blocks is none yet", "[unit]") {
+  const testing::TempFolder folder;
+  const auto metrics = Metrics::Create();
+  constexpr uint64_t kReserve = 100'000;
+  const auto reserve = folder.path() / "reserve";
+  std::ofstream(reserve).close();
+  std::filesystem::resize_file(reserve, kReserve);
+  const auto held = [&] {
+    struct stat info {};
+    REQUIRE(stat(reserve.c_str(), &info) == 0);
+    CHECK(info.st_size == kReserve);
+    return static_cast<uint64_t>(info.st_blocks) * 512;
+  };
+  REQUIRE(held() < kReserve);
+  const DiskGuard disk(folder.path(), kReserve, metrics.get());
+  CHECK_FALSE(disk.full());
+  CHECK(held() >= kReserve);
 }
 
 TEST_CASE("disk guard: room is for two reserves, twice the greatest wish and a megabyte beside",
