@@ -54,7 +54,7 @@ absl::Status CheckEpisodes(const ReportFlags& flags, bool recorded) {
       "not record them; leave the flag out, or run the spec again");
 }
 
-void Print(const report::ReportFiles& files) {
+void PrintFiles(const report::ReportFiles& files) {
   std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
   for (const std::string& warning : files.warnings)
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
@@ -93,7 +93,7 @@ absl::Status WriteOne(const ReportFlags& flags, const report::ReportOptions& opt
   MENTOR_RETURN_IF_ERROR(CheckEpisodes(flags, !data.beside.empty()));
   MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
                           report::WriteReport(data, flags.out.empty() ? run : flags.out, options));
-  Print(files);
+  PrintFiles(files);
   return absl::OkStatus();
 }
 
@@ -127,7 +127,7 @@ absl::Status WriteComparison(const ReportFlags& flags, const report::ReportOptio
   MENTOR_ASSIGN_OR_RETURN(
       const report::ReportFiles files,
       report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out, options));
-  Print(files);
+  PrintFiles(files);
   return absl::OkStatus();
 }
 

@@ -26,7 +26,8 @@ constexpr Resource kResources[] = {{"outer updates", &Budget::updates},
                                    {"CPU seconds", &Budget::cpu_seconds}};
 
 // Returns the least and the greatest value of the runs; NaN when no value is known.
-std::pair<double, double> RangeOf(const std::vector<Budget>& budgets, double Budget::*member) {
+std::pair<double, double> RangeOfBudget(const std::vector<Budget>& budgets,
+                                        double Budget::*member) {
   double least = kNone, greatest = kNone;
   for (const Budget& budget : budgets) {
     const double value = budget.*member;
@@ -73,7 +74,7 @@ double MeanOf(const std::vector<Budget>& budgets, double Budget::*member) {
 }
 
 std::string RangeWords(const std::vector<Budget>& budgets, double Budget::*member) {
-  const auto [least, greatest] = RangeOf(budgets, member);
+  const auto [least, greatest] = RangeOfBudget(budgets, member);
   if (!std::isfinite(least)) return "";
   const std::string low = Grouped(static_cast<uint64_t>(std::llround(least))),
                     high = Grouped(static_cast<uint64_t>(std::llround(greatest)));

@@ -325,8 +325,8 @@ struct TrainingSeries {
 };
 // Agents that live across updates count only at the end of their lives, if there are several
 // generations. Whole lifetimes show the same.
-TrainingSeries SeriesOf(const ReportData& data, const std::string& metric, const Against& against,
-                        int window) {
+TrainingSeries ComparedSeries(const ReportData& data, const std::string& metric,
+                              const Against& against, int window) {
   TrainingSeries series;
   const size_t generations = LifeCurves(data.training).size();
   double x = 0;
@@ -357,7 +357,7 @@ Series TrainingCurve(const Group& group, const std::string& metric, const Agains
   for (const ComparedRun* run : group.runs) {
     if (against.seconds && UpdatesBefore(run->data.training) > 0) continue;
     ++runs;
-    const TrainingSeries series = SeriesOf(run->data, metric, against, window);
+    const TrainingSeries series = ComparedSeries(run->data, metric, against, window);
     for (size_t i = 0; i < series.updates.size(); ++i)
       by_update[series.updates[i]].emplace_back(series.x[i], series.values[i]);
   }

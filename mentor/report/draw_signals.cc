@@ -41,7 +41,7 @@ struct PooledSteps {
             Spearman(signal_of_change, change)};
   }
 };
-PooledSteps Pool(const std::vector<SignalSample>& samples) {
+PooledSteps PoolSignals(const std::vector<SignalSample>& samples) {
   PooledSteps pooled;
   for (const SignalSample& sample : samples) pooled.Add(sample);
   return pooled;
@@ -147,14 +147,14 @@ void DrawMaps(const std::vector<MapSample>& maps, int iterations, Drawing* drawi
 std::vector<Correlation> Correlate(const std::vector<SignalSample>& samples) {
   std::vector<Correlation> correlations;
   for (size_t i = 0; i < samples.size(); ++i) {
-    correlations.push_back(Pool({samples[i]}).Correlate(absl::StrFormat("%d", i + 1)));
+    correlations.push_back(PoolSignals({samples[i]}).Correlate(absl::StrFormat("%d", i + 1)));
   }
-  correlations.push_back(Pool(samples).Correlate("pooled"));
+  correlations.push_back(PoolSignals(samples).Correlate("pooled"));
   return correlations;
 }
 
 void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
-  const PooledSteps pooled = Pool(samples);
+  const PooledSteps pooled = PoolSignals(samples);
   if (pooled.signal.empty()) return;
 
   CsvTable steps({"lifetime", "step", "signal", "shaped_reward"});

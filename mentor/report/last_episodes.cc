@@ -47,7 +47,7 @@ void AddBeside(const ReportData& data, size_t meta_seed, Cohort* cohort) {
 }
 
 // Returns the number of episodes in the first iterations of a lifetime.
-int EpisodesOf(const Cohort::Life& life, int iterations) {
+int LastEpisodesOf(const Cohort::Life& life, int iterations) {
   const EvaluationRow& row = *life.row;
   if (static_cast<int>(row.segment_episodes.size()) != life.iterations)
     return row.lifetime_episodes * iterations / life.iterations;  // Equally many per iteration.
@@ -78,7 +78,7 @@ Table::Cell ValueCell(const Interval& value) {
   return {Table::Cell::Kind::kInterval, ValueText(value), value};
 }
 
-bool AnySuccess(const std::vector<Cohort>& cohorts) {
+bool AnyLastSuccess(const std::vector<Cohort>& cohorts) {
   for (const Cohort& cohort : cohorts) {
     for (const Cohort::Life& life : cohort.lives) {
       const auto& success = life.row->episode_success;
@@ -189,7 +189,7 @@ std::optional<LastEpisodes> Measure(const Cohort& cohort, int n, uint64_t env_st
     const EvaluationRow& row = *life.row;
     const int iterations = static_cast<int>(
         std::min<uint64_t>(static_cast<uint64_t>(life.iterations), env_steps / iteration_steps));
-    const int end = EpisodesOf(life, iterations), begin = std::max(0, end - n);
+    const int end = LastEpisodesOf(life, iterations), begin = std::max(0, end - n);
     const bool older_are_missing =
         cohort.episodes_known > 0 &&
         static_cast<size_t>(row.lifetime_episodes) >= cohort.episodes_known;
@@ -210,7 +210,7 @@ std::optional<LastEpisodes> Measure(const Cohort& cohort, int n, uint64_t env_st
 
 Table LastEpisodesTable(const std::vector<Cohort>& cohorts, int n) {
   using Kind = Table::Cell::Kind;
-  const bool success = AnySuccess(cohorts);
+  const bool success = AnyLastSuccess(cohorts);
   Table table("last_episodes",
               absl::StrFormat("Last %s of each agent, by environment steps of the agent",
                               n == 1 ? "episode" : absl::StrFormat("%d episodes", n)),
@@ -246,7 +246,7 @@ Table LastEpisodesTable(const std::vector<Cohort>& cohorts, int n) {
 }
 
 std::vector<std::string> LastEpisodesWords(const std::vector<Cohort>& cohorts, int n) {
-  const bool success = AnySuccess(cohorts);
+  const bool success = AnyLastSuccess(cohorts);
   std::vector<std::string> sentences;
   const auto words = [&](const LastEpisodes& last) {
     std::string text = "a return of " + ValueText(last.mean_return);
@@ -326,7 +326,7 @@ void DrawLastEpisodes(const std::vector<Cohort>& cohorts, int n, Drawing* drawin
                     n == 1 ? "episode" : absl::StrFormat("last %d episodes", n)),
                 .panels = {std::move(returns)},
                 .columns = 2};
-  if (AnySuccess(cohorts)) figure.panels.push_back(std::move(successes));
+  if (AnyLastSuccess(cohorts)) figure.panels.push_back(std::move(successes));
   AddFigure(std::move(figure), drawing);
 }
 

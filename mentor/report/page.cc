@@ -170,7 +170,7 @@ std::string CorrelationTable(const std::vector<SignalSample>& samples) {
          "before, within an episode: the progress of that step.</p>\n";
 }
 
-std::string CostTable(const std::vector<TrainingPoint>& training) {
+std::string PageCostTable(const std::vector<TrainingPoint>& training) {
   const std::vector<PhaseCost> costs = CostByPhase(training);
   if (costs.empty()) return "";
   Table table("phases", "CPU seconds of one outer update (mean)",
@@ -427,7 +427,7 @@ std::string MakePage(const PageParts& parts) {
                           Figures(parts, "signal") + CorrelationTable(data.signals)});
   if (!data.films.empty()) chapters.push_back({"films", "Films", Films(parts)});
   const double speed = StepsPerSecond(data.training);
-  chapter = CostTable(data.training) + Figures(parts, "cost");
+  chapter = PageCostTable(data.training) + Figures(parts, "cost");
   if (chapter.empty()) chapter = "<p>No times have been recorded yet.</p>\n";
   if (speed > 0) {
     chapter = "<p>" + Grouped(static_cast<uint64_t>(speed)) +

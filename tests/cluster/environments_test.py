@@ -139,7 +139,7 @@ class MetaWorldBenchmarksTest(ClusterTest):
             {"learned", "learned (best)", "PPO sparse", "PPO shaped"},
         )
         page = (run / "report.html").read_text()
-        self.assertIn("On training goals", page)
+        self.assertIn("on training goals", page)
         self.assertIn('id="signal_histogram"', page)
 
 

@@ -230,7 +230,7 @@ TEST_CASE("mentorctl: a download that is slow and moves goes on past its timeout
   const std::string bytes = Noise(30'000), out = (fixture.folder() / "x.ckpt").string();
   fixture.service().SetFile("experiments/one/checkpoints/00000007", bytes);
   fixture.service().BreakAfterEachPiece();
-  const Outcome slow = fixture.Run({"download", "one", "--out", out, "--timeout", "2s"});
+  const Outcome slow = fixture.Run({"download", "one", "--out", out, "--timeout", "2"});
   INFO(slow.err);
   CHECK(slow.code == 0);
   CHECK(ReadText(out) == bytes);
