@@ -14,9 +14,11 @@
 #include "common/pause_point.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
+#include "common/result_hash.h"
 #include "common/rpc/keep_open.h"
 #include "common/status.h"
 #include "common/wait.h"
+#include "common/wrong_numbers.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "envs/host/host_list.h"
@@ -49,6 +51,13 @@ v1::WorkRequest CreditMessage(uint32_t units) {
   v1::WorkRequest message;
   message.mutable_credit()->set_units(units);
   return message;
+}
+
+// What an actor that lies would send (a failpoint).
+void Falsify(v1::Result* result) {
+  if (!result->error().empty()) return;
+  MakeWrong(result->mutable_trajectory()->mutable_rewards());
+  result->set_result_hash(ResultHash(result->trajectory(), result->final_state()));
 }
 
 }  // namespace
@@ -261,6 +270,11 @@ void Actor::Connect() {
   rpc::KeepOpen<v1::RolloutService, v1::WorkRequest, v1::WorkResponse>(
       &reconnector_,
       {.server = "learner",
+       .flag = "--learner",
+       .address =
+           [this] {
+             return options_.learners != nullptr ? options_.learners->address() : "this address";
+           },
        .channel =
            [this] {
              return options_.learners != nullptr ? options_.learners->channel()
@@ -571,6 +585,7 @@ void Actor::Run(Worker* worker, const std::shared_ptr<Unit>& unit) {
   instruments_->unit_seconds.Observe(
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   MENTOR_FAILPOINT("actor.result.before_send");
+  if (MENTOR_FAILPOINT("actor.result.wrong")) Falsify(&result);
   bool cancelled;
   {
     const MutexLock guard(mutex_);

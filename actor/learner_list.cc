@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<LearnerList>> LearnerList::Make(const std::string
                                                                const rpc::ChannelOptions& options,
                                                                Metrics* metrics) {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                          rpc::SplitAddresses(options.address, kNamesMax));
+                          rpc::ParseAddresses(options.address, kNamesMax));
   rpc::ChannelOptions one = options;
   one.address = names.front();
   MENTOR_ASSIGN_OR_RETURN(auto source, rpc::ChannelSource::Make(one));
@@ -133,6 +133,11 @@ std::chrono::milliseconds LearnerList::Next() {
 std::shared_ptr<grpc::Channel> LearnerList::channel() {
   const MutexLock lock(mutex_);
   return channel_;
+}
+
+std::string LearnerList::address() {
+  const MutexLock lock(mutex_);
+  return choice_.current();
 }
 
 std::string LearnerList::Connected() {

@@ -33,6 +33,8 @@ class LearnerList {
   // system's resolver does.
   std::chrono::milliseconds Next();
   std::shared_ptr<grpc::Channel> channel();
+  // The address of that channel, for people.
+  std::string address();
   // Reports that the learner has welcomed this actor; returns its address.
   std::string Connected();
   // Reports how the attempt or the stream ended.

@@ -13,6 +13,7 @@
 #include "common/cell_memory.h"
 #include "common/check.h"
 #include "common/cpu_time.h"
+#include "common/failed_step.h"
 #include "common/failpoint.h"
 #include "common/hosts.h"
 #include "common/pause_point.h"
@@ -92,7 +93,7 @@ class TrajectoryWriter {
     log_probs_.Add(log_prob);
     rewards_.Add(outcome.reward);
     successes_.Add(outcome.success ? 1 : 0);
-    terminations_.Add(outcome.terminated ? 1 : 0);
+    terminations_.Add(outcome.failed ? kStepFailed : outcome.terminated ? kTaskEnded : 0);
     truncations_.Add(WasCut(outcome) ? 1 : 0);
     if (labels_) labels_->Add(outcome.label);
   }
@@ -128,7 +129,7 @@ absl::Status ToFloats(std::span<const double> from, uint32_t step, std::span<flo
   for (size_t i = 0; i < from.size(); ++i) {
     to[i] = static_cast<float>(from[i]);
     if (std::isfinite(to[i])) continue;
-    return absl::InternalError(absl::StrFormat(
+    return absl::OutOfRangeError(absl::StrFormat(
         "before step %d, number %d of the observation is %g, which is not finite in 32 bits", step,
         i, from[i]));
   }
@@ -265,7 +266,10 @@ v1::Result UnitRunner::Run(const v1::Unit& unit) {
     result.Clear();
     *result.mutable_id() = unit.id();
     result.set_attempt(unit.attempt());
-    result.set_error(absl::StrCat(unit.task().environment(), ": ", status.message()));
+    result.set_error(absl::StrCat(unit.task().environment(), ": ", status.message(),
+                                  std::string(!absl::IsOutOfRange(status) ? ""
+                                              : is_resetting_             ? kFailedResetRemedy
+                                                                          : kFailedStepRemedy)));
     // A failed simulator may be in any state; simulators of other tasks are unaffected.
     environments_.erase(KeyOf(unit.task()));
   }
@@ -331,6 +335,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   std::vector<float> shown(d), next(d), action(a), clipped(a), final_observations;
   std::vector<double> observation(d);
   uint32_t episode = unit.first_episode();
+  is_resetting_ = true;
   if (unit.state().empty()) {
     BeginPiece(kReset);
     MENTOR_RETURN_IF_ERROR(environment->Reset(reset, episode, observation));
@@ -338,6 +343,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     MENTOR_RETURN_IF_ERROR(environment->RestoreState(unit.state(), observation));
   }
   MENTOR_RETURN_IF_ERROR(ToFloats(observation, unit.first_step(), shown));
+  is_resetting_ = false;
 
   TrajectoryWriter trajectory(unit.steps(), info, result->mutable_trajectory());
   PolicyTimer timer(unit.policy().network());
@@ -356,7 +362,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
 
     MENTOR_ASSIGN_OR_RETURN(envs::StepOutcome outcome, environment->Step(clipped, observation));
     if (!std::isfinite(static_cast<float>(outcome.reward))) {
-      return absl::InternalError(absl::StrFormat(
+      return absl::OutOfRangeError(absl::StrFormat(
           "step %d gave the reward %g, which is not finite in 32 bits", step, outcome.reward));
     }
     MENTOR_RETURN_IF_ERROR(ToFloats(observation, step + 1, next));
@@ -375,9 +381,11 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       final_observations.insert(final_observations.end(), next.begin(), next.end());
     policy_.Remember(action, static_cast<float>(signal), done);
     if (done) {
+      is_resetting_ = true;
       BeginPiece(kReset);
       MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));
       MENTOR_RETURN_IF_ERROR(ToFloats(observation, step + 1, next));
+      is_resetting_ = false;
     }
     shown.swap(next);
   }

@@ -41,6 +41,7 @@ class UnitRunner {
   Policy policy_;
   std::vector<double> noise_;  // [A]
   double encode_seconds_ = 0;
+  bool is_resetting_ = false;  // Says in an error whether a reset or a step failed.
   std::map<std::string, std::unique_ptr<envs::Environment>> environments_;
 };
 

@@ -1,16 +1,15 @@
-# Kernels for GPUs, in every build that finds NVIDIA's compiler in MENTOR_NVCC. A system toolkit is
-# not used. mentor::cudart is the runtime that LibTorch loads, so that both use the same device
-# state. Sanitizers and clang see the host's side alone.
+# Kernels for GPUs, in every build that finds NVIDIA's compiler in MENTOR_NVCC. The build uses no
+# toolkit of the system. mentor::cudart is the runtime that LibTorch loads, so both share the state
+# of a device. Builds by clang and with sanitizers have no kernels.
 set(MENTOR_CUDA_ARCHS "80;90;100" CACHE STRING
   "Generations of GPUs that get code of their own; later ones compile the last one's PTX")
 
 set(nvcc_root ${MENTOR_NVCC}/nvidia/cu13)
 set(MENTOR_KERNELS OFF)
-if(EXISTS ${nvcc_root}/bin/nvcc AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT MENTOR_SANITIZE)
-  set(MENTOR_KERNELS ON)
-else()
+if(NOT EXISTS ${nvcc_root}/bin/nvcc OR NOT CMAKE_CXX_COMPILER_ID STREQUAL GNU OR MENTOR_SANITIZE)
   return()
 endif()
+set(MENTOR_KERNELS ON)
 set(CMAKE_CUDA_COMPILER ${nvcc_root}/bin/nvcc)
 set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
 set(CMAKE_CUDA_ARCHITECTURES ${MENTOR_CUDA_ARCHS})

@@ -5,10 +5,10 @@ option(MENTOR_UNITY "Compile files of a layer together, where the layer allows i
 #
 #   mentor_layer(NAME agents FOLDER agents DEPS common mentor::torch)
 #     Compiles all sources of one folder except main.cc into an OBJECT library, so that
-#     self-registered parts always reach the binary; where NVIDIA's compiler is installed, its .cu
-#     files too. DEPS lists layers by their short names and third-party
-#     targets by their full names. These dependencies are the design's arrows, and
-#     tests/tidy/tidy_check.py checks the includes against them.
+#     self-registered parts always reach the binary. Its .cu files are compiled where NVIDIA's
+#     compiler is installed. DEPS lists layers by their short names and third-party targets by their
+#     full names. These dependencies are the design's arrows, and tests/tidy/tidy_check.py checks
+#     the includes against them.
 #     SUBFOLDERS adds sources of subfolders, each of which may include the ones before it. PEERS
 #     adds folders that come after SUBFOLDERS and never include each other. TOGETHER 12 compiles
 #     twelve files at a time, which is several times faster if headers cost more than code. Names in
@@ -40,7 +40,7 @@ if(MENTOR_WERROR)
 endif()
 target_compile_options(mentor_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_flags}>")
 if(MENTOR_KERNELS)
-  # The host part of a .cu file is compiled like all other code, but contains device pragmas.
+  # The host's part of a .cu file is compiled like all other code, but contains device pragmas.
   list(APPEND cxx_flags -Wno-unknown-pragmas)
   list(JOIN cxx_flags "," cxx_flags)
   set(cuda_flags ${MENTOR_DEVICE_FLAGS} -Xcompiler=${cxx_flags})
@@ -95,27 +95,21 @@ endfunction()
 function(mentor_layer)
   cmake_parse_arguments(arg "" "NAME;FOLDER;TOGETHER" "SUBFOLDERS;PEERS;ALONE;SRCS;DEPS" ${ARGN})
   set(folder ${CMAKE_SOURCE_DIR}/${arg_FOLDER})
-  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
-  file(GLOB cuda_sources CONFIGURE_DEPENDS ${folder}/*.cu)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc ${folder}/*.cu)
   foreach(subfolder IN LISTS arg_SUBFOLDERS arg_PEERS)
-    file(GLOB more CONFIGURE_DEPENDS ${folder}/${subfolder}/*.cc)
-    file(GLOB more_cuda CONFIGURE_DEPENDS ${folder}/${subfolder}/*.cu)
+    file(GLOB more CONFIGURE_DEPENDS ${folder}/${subfolder}/*.cc ${folder}/${subfolder}/*.cu)
     list(APPEND sources ${more})
-    list(APPEND cuda_sources ${more_cuda})
     if(subfolder IN_LIST arg_ALONE)
       set_source_files_properties(${more} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     endif()
   endforeach()
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   if(NOT MENTOR_KERNELS)
-    set(cuda_sources)
+    list(FILTER sources EXCLUDE REGEX "\\.cu$")
   endif()
-  add_library(mentor_${arg_NAME} OBJECT ${sources} ${cuda_sources} ${arg_SRCS})
+  add_library(mentor_${arg_NAME} OBJECT ${sources} ${arg_SRCS})
   add_library(mentor::${arg_NAME} ALIAS mentor_${arg_NAME})
   target_link_libraries(mentor_${arg_NAME} PUBLIC mentor_flags)
-  if(cuda_sources)
-    target_link_libraries(mentor_${arg_NAME} PUBLIC mentor::cudart)
-  endif()
   mentor_link(mentor_${arg_NAME} ${arg_DEPS})
   if(MENTOR_UNITY AND arg_TOGETHER)
     set_target_properties(mentor_${arg_NAME} PROPERTIES

@@ -172,6 +172,15 @@ absl::StatusOr<std::unique_ptr<BundleCache>> BundleCache::Open(Options options) 
   std::error_code error;
   options.folder = fs::canonical(options.folder, error);
   if (error) return FileError("cannot look at", options.folder, error.value());
+  struct stat facts {};
+  if (stat(options.folder.c_str(), &facts) != 0)
+    return FileError("cannot look at", options.folder, errno);
+  if (facts.st_uid != 0 && facts.st_uid != geteuid()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the cache of bundles %s belongs to user %d, who could change what is simulated; name a "
+        "folder of your own with --bundle_cache, or set HOME",
+        options.folder.string(), facts.st_uid));
+  }
   MENTOR_RETURN_IF_ERROR(RemoveRests(options.folder));
   return std::unique_ptr<BundleCache>(new BundleCache(std::move(options)));
 }

@@ -1,5 +1,7 @@
 #include "common/experiment_metrics.h"
 
+#include "common/failed_step.h"
+
 namespace mentor {
 
 // Metrics with kNone have no panel here, since reports show them on pages of their own.
@@ -42,6 +44,8 @@ const MetricTable& CommonMetrics() {
       {.name = "nonfinite_updates",
        .help = "Agent updates skipped because a number was not finite.",
        .panel = kNone},
+      {.name = kFailedStepsMetric,
+       .help = "Steps of a lifetime without a result, which ended their episode (failed_step)."},
       {.name = "wall_seconds",
        .unit = "s",
        .help = "Wall time of the outer update, collection included.",

@@ -28,14 +28,9 @@ std::filesystem::path ProgramFolder() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
 }
 
-std::vector<std::filesystem::path> InstalledFolders(const char* variable, std::string_view name,
-                                                    const std::filesystem::path& built) {
-  if (const char* value = std::getenv(variable); value != nullptr && *value != '\0') return {value};
-  std::vector<std::filesystem::path> folders;
-  if (const std::filesystem::path program = ProgramFolder(); !program.empty())
-    folders.push_back(program.parent_path() / "share" / "mentor" / name);
-  folders.push_back(built);
-  return folders;
+std::filesystem::path InstalledFolder(const char* variable, std::string_view name) {
+  if (const char* value = std::getenv(variable); value != nullptr && *value != '\0') return value;
+  return ProgramFolder().parent_path() / "share" / "mentor" / name;
 }
 
 }  // namespace mentor

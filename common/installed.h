@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <string_view>
-#include <vector>
 
 namespace mentor {
 
@@ -12,10 +11,9 @@ std::filesystem::path ProgramFolder();
 // For a library inside a foreign program, as Python is: the folder of our programs.
 void SetProgramFolder(std::filesystem::path folder);
 
-// Returns the possible locations of `name`, best first. If the environment variable `variable` is
-// set, its folder is the only one. Otherwise ../share/mentor/NAME relative to the program, then
-// `built`, the location in the source tree of this build.
-std::vector<std::filesystem::path> InstalledFolders(const char* variable, std::string_view name,
-                                                    const std::filesystem::path& built);
+// Returns the folder that the environment variable `variable` names; if it is unset or empty,
+// ../share/mentor/NAME relative to the program. A build folder has links there. Python looks in the
+// same places (python/mentor_client/installed.py).
+std::filesystem::path InstalledFolder(const char* variable, std::string_view name);
 
 }  // namespace mentor

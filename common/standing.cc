@@ -12,6 +12,7 @@ constexpr size_t kDepartedMax = 1024;
 }  // namespace
 
 void Standing::Delivered() {
+  if (banned()) return;
   window_ = std::min(window_ + 1, options_.window_max);
   quarantine_ = options_.quarantine_min;
   strikes_ = 0;
@@ -28,10 +29,17 @@ bool Standing::Strike(std::chrono::nanoseconds now) {
 }
 
 void Standing::Quarantine(std::chrono::nanoseconds now) {
+  if (banned()) return;
   strikes_ = std::max(strikes_, options_.strikes_max);
   window_ = 1;
   until_ = now + quarantine_;
   quarantine_ = std::min(2 * quarantine_, options_.quarantine_max);
+}
+
+void Standing::Ban() {
+  strikes_ = std::max(strikes_, options_.strikes_max);
+  window_ = 1;
+  until_ = std::chrono::nanoseconds::max();
 }
 
 Standing DepartedStandings::Returned(const std::string& name, const Standing::Options& options) {

@@ -32,6 +32,8 @@ class Standing {
   void Delivered();
   // Begins a quarantine now, whatever the peer did before.
   void Quarantine(std::chrono::nanoseconds now);
+  // Begins a quarantine without end, for a peer whose numbers are known to be wrong.
+  void Ban();
   // Records a strike. Returns true if it begins a quarantine.
   bool Strike(std::chrono::nanoseconds now);
 
@@ -43,6 +45,7 @@ class Standing {
   uint32_t window() const { return window_; }
   // End of the quarantine; nullopt if there was none since the last good work.
   std::optional<std::chrono::nanoseconds> until() const { return until_; }
+  bool banned() const { return until_ == std::chrono::nanoseconds::max(); }
   bool InQuarantine(std::chrono::nanoseconds now) const { return until_ && now < *until_; }
 
  private:

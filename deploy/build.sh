@@ -2,9 +2,10 @@
 # Configures and builds, with as many compilers at once as cores and memory allow. After a change,
 # run it again: it builds only what the change touches.
 #
-# Usage: deploy/build.sh [--preset NAME] [--werror] [--help] [TARGETS]
+# Usage: deploy/build.sh [--preset NAME] [--werror] [--keep-going] [--help] [TARGETS]
 #   --preset NAME   of CMakePresets.json (default: dev)
 #   --werror        a warning of the compiler is an error
+#   --keep-going    show every error, not the first ones alone
 #   TARGETS         programs or test binaries (default: everything, tests too)
 #
 # Examples:
@@ -13,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=dev werror=OFF targets=()
+preset=dev werror=OFF targets=() native=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --preset)
@@ -21,6 +22,7 @@ while [ $# -gt 0 ]; do
       preset=$2
       shift 2 ;;
     --werror) werror=ON; shift ;;
+    --keep-going) native=(-- -k 0); shift ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     -*) echo "build.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
     *) targets+=("$1"); shift ;;
@@ -37,4 +39,5 @@ jobs=$((memory_jobs < cores ? memory_jobs : cores))
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true CCACHE_INODECACHE=true \
   CCACHE_SLOPPINESS=pch_defines,time_macros
 cmake --preset "$preset" -D MENTOR_WERROR="$werror"
-cmake --build --preset "$preset" --parallel "$jobs" ${targets:+--target "${targets[@]}"}
+cmake --build --preset "$preset" --parallel "$jobs" ${targets:+--target "${targets[@]}"} \
+  "${native[@]}"

@@ -1,5 +1,6 @@
 #include "envs/assets.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -90,14 +91,14 @@ absl::Status CheckAssets(const std::string& root, const std::string& folder,
 }  // namespace
 
 std::string AssetsFolder(std::string_view folder) {
-  auto roots = InstalledFolders("MENTOR_ASSETS", "assets", MENTOR_INSTALLED_ASSETS);
+  const std::filesystem::path found = InstalledFolder("MENTOR_ASSETS", "assets") / folder;
+  if (const char* named = std::getenv("MENTOR_ASSETS"); named != nullptr && *named != '\0')
+    return found;
   // A wheel has its programs in PACKAGE/bin and the wheels that it depends on beside PACKAGE.
-  if (roots.size() > 1) roots.insert(roots.end() - 1, ProgramFolder().parent_path().parent_path());
-  for (const std::filesystem::path& root : roots) {
-    std::error_code error;
-    if (std::filesystem::is_directory(root / folder, error)) return root / folder;
-  }
-  return roots.back() / folder;
+  const auto beside = ProgramFolder().parent_path().parent_path() / folder;
+  std::error_code error;
+  const bool here = std::filesystem::is_directory(found, error);
+  return here || !std::filesystem::is_directory(beside, error) ? found : beside;
 }
 
 absl::StatusOr<std::string> ModelFile(std::string_view folder, const std::string& xml) {

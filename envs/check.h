@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -67,10 +68,15 @@ struct RandomSteps {
   Complaints complaints;
   int steps = 0;
   int successes = 0;  // Steps that reported success.
+  int ended = 0;      // Episodes.
+  int cut_early = 0;  // Episodes truncated before the limit of steps.
 };
 RandomSteps CheckManySteps(const Subject& subject, int steps);
+// True for an environment that comes with Mentor, which says rightly whether it may succeed.
+bool IsBuiltIn(std::string_view environment);
 // Their success rate, for people. An environment without any success is legal, but hardly meant.
-std::string SuccessSentence(const RandomSteps& random);
+// built_in: all environments are known to report success, if rarely before agents learn.
+std::string SuccessSentence(const RandomSteps& random, bool built_in);
 
 // The report of a command.
 struct Promise {
@@ -82,6 +88,7 @@ struct CheckReport {
   std::vector<Promise> promises;
   RandomSteps random;
   bool may_succeed = true;      // By the environment's own word.
+  bool built_in = false;        // It comes with Mentor.
   double steps_per_second = 0;  // One thread, resets among them; 0: nothing ran.
   bool kept() const;
   std::string text;  // For people.

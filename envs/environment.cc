@@ -50,7 +50,9 @@ std::string CatalogueHash() {
   };
   for (const EnvironmentEntry* entry : Catalogue()) add_part(entry->name, entry->options);
   add("wrappers");
-  for (const WrapperEntry* entry : Wrappers()) add_part(entry->name, entry->options);
+  for (const WrapperEntry* entry : Wrappers()) {
+    if (entry->in_catalogue_hash) add_part(entry->name, entry->options);
+  }
   return Sha256Hex(text);
 }
 

@@ -45,6 +45,7 @@ struct StepOutcome {
   bool success = false;     // Reported after this step.
   bool terminated = false;  // The task ended.
   bool truncated = false;   // Step M of the episode; the task may have ended with it.
+  bool failed = false;      // The step had no result and ended the episode (wrapper failed_step).
   // [A]: the right action, from environments that know it; valid until the next call.
   std::span<const float> label = {};
 };
@@ -70,7 +71,9 @@ class Environment {
   virtual absl::Status Reset(const RandomStream& random, uint32_t episode,
                              std::span<double> observation) = 0;
   // One control step. action: [A], unclipped, finite. A step beyond the end of an episode is
-  // FAILED_PRECONDITION; an unstable simulator is INTERNAL and ends the unit.
+  // FAILED_PRECONDITION. A step without a result (a number that is not finite, an unstable
+  // simulation) is OUT_OF_RANGE: task, key and actions alone decide it, and a reset begins anew.
+  // INTERNAL errors may be the machine's.
   virtual absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                            std::span<double> observation) = 0;
   // Returns everything that Step needs to continue bit for bit in another process, after SetTask

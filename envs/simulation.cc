@@ -304,7 +304,7 @@ absl::Status Simulation::CheckWarnings() const {
     const mjWarningStat& warning = data_->warning[i];
     if (warning.number == 0) continue;
     const bool unstable = i == mjWARN_BADQPOS || i == mjWARN_BADQVEL || i == mjWARN_BADQACC;
-    return absl::InternalError(absl::StrCat(
+    return absl::OutOfRangeError(absl::StrCat(
         "MuJoCo warned ", warning.number,
         " times: ", mju_warningText(i, static_cast<size_t>(warning.lastinfo)),
         unstable ? "; give the model a smaller timestep, its actuators a smaller gear, "

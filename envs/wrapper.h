@@ -73,6 +73,9 @@ struct WrapperEntry {
                      v1::EnvironmentTask* task)>
       extend_task = {};
   bool gives_success = false;  // Steps report success, whatever is inside.
+  // False for a wrapper that came after the catalogue had a hash which recorded results carry. An
+  // actor without it refuses its units by name.
+  bool in_catalogue_hash = true;
 };
 
 // Ordered by name. Filled before main; read-only afterwards.

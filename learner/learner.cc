@@ -6,6 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include <absl/cleanup/cleanup.h>
+#include <absl/strings/str_cat.h>
+
 #include "agents/numerics.h"
 #include "common/check.h"
 #include "common/failpoint.h"
@@ -16,8 +19,10 @@
 #include "common/protocol.h"
 #include "common/rpc/keep_open.h"
 #include "common/status.h"
+#include "common/wrong_numbers.h"
 #include "shards/learner_fingerprint.h"
 #include "shards/segment_proto.h"
+#include "shards/shard_done.h"
 #include "shards/shard_runner.h"
 #include "shards/tensor_proto.h"
 
@@ -28,6 +33,8 @@ namespace {
 constexpr uint32_t kWindow = 2;
 // Shards that run at once; more of them wait.
 constexpr size_t kThreadsMax = 64;
+// Shards that can be taken back after their end.
+constexpr size_t kEndedMax = 65'536;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
 // Longest time from the last shard of a drained learner to its end: the queue may still hold
 // hundreds of megabytes. Missing heartbeats end a silent meta-learner's stream sooner.
@@ -40,6 +47,13 @@ constexpr std::chrono::milliseconds kSayGoodbyeWithin{2'000};
 
 // Shards are reported every second; the fleet every second time, and at once after a change.
 constexpr int kLooksPerFleetReport = 2;
+
+// What a learner that lies would send (a failpoint).
+void Falsify(v1::Segment* segment) {
+  for (v1::NamedTensor& one : *segment->mutable_tensors()) {
+    if (one.name() == "shaped_rewards") MakeWrong(one.mutable_tensor());
+  }
+}
 
 }  // namespace
 
@@ -106,6 +120,7 @@ Learner::Learner(Options options, Metrics* metrics)
     device_lost_ =
         options_.device.monitor->OnLost([this](const absl::Status& why) { TellDeviceLost(why); });
   }
+  options_.rollout->OnFoundOut([this] { TakeBackEnded(); });
   const MutexLock lock(mutex_);
   threads_.emplace_back([this] { Connect(); });
   threads_.emplace_back([this] { ReportProgress(); });
@@ -126,6 +141,7 @@ void Learner::Stop() {
     changed_.NotifyAll();
   }
   reconnector_.Stop();
+  options_.rollout->OnFoundOut(nullptr);
   if (connection != nullptr) {
     SayGoodbye(connection.get());
     connection->stream->Close(absl::CancelledError("the learner is stopping"));
@@ -161,6 +177,8 @@ void Learner::Connect() {
   rpc::KeepOpen<v1::ShardService, v1::RunRequest, v1::RunResponse>(
       &reconnector_,
       {.server = "meta-learner",
+       .flag = "--meta_learner",
+       .address = options_.meta_learner_address,
        .channel = options_.meta_learner,
        .on_ended = options_.on_meta_learner_ended,
        .refused_wait = kRefusedWait,
@@ -225,6 +243,7 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       }
       options_.rollout->Expect(message.welcome().catalogue_hash(),
                                message.welcome().numeric_fingerprint());
+      TakeBackEnded();
       return;
     case v1::RunResponse::kSignalWeights: {
       auto weights =
@@ -388,6 +407,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
       if (job->cancel || job->connection->closed)
         return absl::CancelledError("the shard was dropped");
     }
+    if (MENTOR_FAILPOINT("learner.segment.wrong")) Falsify(&segment);
     HashSegment(segment, &hash);
     ++sent;
     updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
@@ -428,10 +448,16 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
   // A dropped shard also ends in the middle of its update.
   const CallerScope caller(&job->cancel, &job->shard.share());
   absl::StatusOr<ShardReport> report = run();
+  const absl::Cleanup ends = [&] { options_.rollout->ForgetChecks(job->unit_shard); };
+  if (report.ok()) {
+    CountPhase(/*learning=*/-1, /*simulating=*/+1);
+    const absl::Status checked = options_.rollout->AwaitChecks(job->unit_shard, job->cancel);
+    CountPhase(/*learning=*/+1, /*simulating=*/-1);
+    if (!checked.ok()) report = checked;
+  }
   if (job->cancel) return;
 
-  v1::RunRequest message;
-  v1::ShardDone& done = *message.mutable_shard_done();
+  v1::ShardDone done;
   done.set_shard_id(job->shard.shard_id());
   done.set_epoch(job->shard.epoch());
   if (report.ok()) {
@@ -452,19 +478,78 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     // For rules that want no segments, one shard is one iteration.
     if (sent == 0) updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
     last_update_.SetToCurrentTime();
-  } else {
+  } else if (options_.rollout->StillGood(job->unit_shard).ok()) {
     MENTOR_LOG(kError, "shard failed",
                {{"experiment", job->shard.experiment()},
                 {"shard", job->shard.shard_id()},
                 {"why", report.status()}});
     done.set_error(std::string(report.status().message()));
   }
-  MENTOR_HISTORY("sent", {{"server", job->connection->server},
-                          {"shard", done.shard_id()},
-                          {"epoch", done.epoch()},
-                          {"hash", history::Digest(done.segments_hash())},
-                          {"error", done.error()}});
-  job->connection->stream->Send(std::move(message));
+  SendDone(*job, std::move(done));
+}
+
+void Learner::SendDone(const Job& job, v1::ShardDone done) {
+  // Comes first, as the end of this shard may end its round.
+  TakeBackEnded();
+  const auto taint = [&]() -> std::string {
+    const absl::Status good = options_.rollout->StillGood(job.unit_shard);
+    return good.ok() ? "" : absl::StrCat(kTakenBack, good.message());
+  };
+  const auto send = [&](const v1::ShardDone& end) {
+    MENTOR_HISTORY("sent", {{"server", job.connection->server},
+                            {"shard", end.shard_id()},
+                            {"epoch", end.epoch()},
+                            {"hash", history::Digest(end.segments_hash())},
+                            {"error", end.error()}});
+    v1::RunRequest message;
+    *message.mutable_shard_done() = end;
+    job.connection->stream->Send(std::move(message));
+  };
+  v1::ShardDone taken_back;
+  taken_back.set_shard_id(done.shard_id());
+  taken_back.set_epoch(done.epoch());
+  taken_back.set_error(taint());
+  if (!taken_back.error().empty()) return send(taken_back);
+  const bool ended_well = done.error().empty();
+  send(done);
+  if (!ended_well) return;
+  {
+    const MutexLock lock(mutex_);
+    ended_[job.unit_shard] = {job.connection->server, done.shard_id(), done.epoch()};
+    if (ended_.size() > kEndedMax) ended_.erase(ended_.begin());
+  }
+  // Found out since: TakeBackEnded may have looked too early.
+  taken_back.set_error(taint());
+  if (taken_back.error().empty()) return;
+  {
+    const MutexLock lock(mutex_);
+    if (ended_.erase(job.unit_shard) == 0) return;
+  }
+  send(taken_back);
+}
+
+void Learner::TakeBackEnded() {
+  const MutexLock one_at_a_time(take_back_mutex_);
+  const std::vector<UnitDispatcher::FoundOut> found = options_.rollout->TakeFoundOut();
+  MutexLock lock(mutex_);
+  for (const UnitDispatcher::FoundOut& one : found) {
+    MENTOR_LOG(kError, "an actor was found out; the shards that used its results begin again",
+               {{"why", one.why}, {"shards", one.shards.size()}});
+    for (const uint64_t shard : one.shards) {
+      if (auto ended = ended_.extract(shard))
+        taken_back_.emplace_back(std::move(ended.mapped()), one.why);
+    }
+  }
+  const std::shared_ptr<Connection> connection = connection_;
+  if (connection == nullptr || !connection->welcomed) return;
+  for (const auto& [shard, why] : std::exchange(taken_back_, {})) {
+    if (shard.server != connection->server) continue;  // That meta-learner is gone.
+    v1::RunRequest message;
+    message.mutable_shard_done()->set_shard_id(shard.shard_id);
+    message.mutable_shard_done()->set_epoch(shard.epoch);
+    message.mutable_shard_done()->set_error(absl::StrCat(kTakenBack, why));
+    connection->stream->Send(std::move(message));
+  }
 }
 
 void Learner::ReportProgress() {
@@ -481,7 +566,7 @@ void Learner::ReportProgress() {
         connection_ != nullptr && connection_->welcomed ? connection_ : nullptr;
     lock.Unlock();
     CountPhase(/*learning=*/0, /*simulating=*/0);  // Counts a long phase while it lasts.
-    const int actors = options_.rollout->actors();
+    const int actors = options_.rollout->answering_actors();
     const bool changed = connection != told || actors != told_actors;
     if (connection != nullptr && (changed || ++looks % kLooksPerFleetReport == 0)) {
       told = connection;

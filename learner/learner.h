@@ -42,6 +42,8 @@ class Learner {
     Device device = {};   // Where signal network and PPO run.
     int shard_slots = 2;  // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
+    std::function<std::string()> meta_learner_address =
+        {};  // The address of that channel; may be null.
     // Called with the status of an ended stream; the next stream may go elsewhere. May be null.
     std::function<void(const absl::Status&)> on_meta_learner_ended = {};
     RolloutServer* rollout = nullptr;  // Outlives the learner.
@@ -72,6 +74,10 @@ class Learner {
   void Work();
   void RunJob(const std::shared_ptr<Job>& job);
   void ReportProgress();
+  // Sends the end of a shard, and takes it back when it used numbers that are found to be wrong.
+  void SendDone(const Job& job, v1::ShardDone done);
+  // Takes back ended shards that used results of actors that were found out.
+  void TakeBackEnded();
   // Call it without the lock after each change of the shards it holds.
   void LeaveWhenDrained();
   // Reports a planned end, so that the shards it holds are not suspected of killing it. The stream
@@ -102,6 +108,7 @@ class Learner {
   prometheus::Gauge& queue_items_;
   prometheus::Gauge& queue_capacity_;
   rpc::Reconnector reconnector_;  // Thread-safe.
+  Mutex take_back_mutex_;         // Keeps the order of such messages. Before mutex_.
   // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;
@@ -113,6 +120,13 @@ class Learner {
   int num_simulating_ ABSL_GUARDED_BY(mutex_) = 0;  // Shards that wait for actors.
   std::chrono::steady_clock::time_point phase_since_ ABSL_GUARDED_BY(mutex_) =
       std::chrono::steady_clock::now();
+  // The newest shards that have ended, by unit_shard, and those to take back, with the reason.
+  struct Ended {
+    std::string server;
+    uint64_t shard_id = 0, epoch = 0;
+  };
+  std::map<uint64_t, Ended> ended_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::pair<Ended, std::string>> taken_back_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool drained_ ABSL_GUARDED_BY(mutex_) = false;  // Drained, and on_drained was called.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -101,6 +101,7 @@ int Main(int argc, char** argv) {
        .device = *compute,
        .shard_slots = slots,
        .meta_learner = [&] { return (*channels)->Get(); },
+       .meta_learner_address = [&] { return (*channels)->address(); },
        .on_meta_learner_ended = [&](const absl::Status& why) { (*channels)->Failed(why); },
        .rollout = &rollout,
        .on_drained = [] { RequestStop("drained"); }},

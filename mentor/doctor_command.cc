@@ -15,6 +15,10 @@
 #include "kernels/flags/device_flags.h"
 #include "mentor/doctor/doctor.h"
 #include "mentor/doctor/measure.h"
+#include "mentor/local/run_report.h"
+#include "mentor/report/evaluation.h"
+#include "mentor/report/hints.h"
+#include "mentor/report/outcome.h"
 #include "mentor/run_memory.h"
 #include "mentor/spec_request.h"
 
@@ -45,8 +49,35 @@ std::string RunOf(const SpecFlags& flags) {
   return command;
 }
 
+int Print(const std::string& text, bool found) {
+  std::printf("%s", text.c_str());
+  if (std::fflush(stdout) != 0)
+    return Fail(absl::DataLossError("the findings cannot be written to standard output"));
+  return found ? kExitFound : kExitOk;
+}
+
+// Says what a run has learned.
+int AskRun(const DoctorFlags& flags) {
+  if (!flags.source.overrides.empty() || flags.steps > 0) {
+    return Fail(absl::InvalidArgumentError(
+        absl::StrCat(flags.source.spec,
+                     " is a run, which the doctor only reads: leave out --set and --steps, or "
+                     "give the spec")));
+  }
+  const auto data = ReportOf(flags.source.spec);
+  if (!data.ok()) return Fail(data.status());
+  const auto results = report::SummariseEvaluation(data->evaluation, data->iterations);
+  if (!results.ok()) return Fail(results.status());
+  const report::Outcome outcome =
+      report::OutcomeOf(*data, *results, report::CompareWithBaselines(*results));
+  const std::vector<report::Hint> hints = report::HintsOf(*data);
+  return Print(flags.json ? doctor::JsonOf(outcome, hints) : doctor::TextOf(outcome, hints),
+               outcome.answer == report::Answer::kNothing);
+}
+
 int RunDoctor(const DoctorFlags& flags) {
   log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
+  if (FindRunState(flags.source.spec).ok()) return AskRun(flags);
   SpecRequest request;
   Violations violations;
   if (const absl::Status status = ReadRequest(flags.source, &request, &violations); !status.ok())
@@ -78,12 +109,9 @@ int RunDoctor(const DoctorFlags& flags) {
   if (!measured.ok()) return Fail(measured.status());
   const auto findings = doctor::Judge(*measured);
   const std::string next = RunOf(flags.source);
-  const std::string text = flags.json ? doctor::JsonOf(*measured, findings, next)
-                                      : doctor::TextOf(*measured, findings, next);
-  std::printf("%s", text.c_str());
-  if (std::fflush(stdout) != 0)
-    return Fail(absl::DataLossError("the findings cannot be written to standard output"));
-  return std::ranges::any_of(findings, &doctor::Finding::problem) ? kExitFound : kExitOk;
+  return Print(flags.json ? doctor::JsonOf(*measured, findings, next)
+                          : doctor::TextOf(*measured, findings, next),
+               std::ranges::any_of(findings, &doctor::Finding::problem));
 }
 
 }  // namespace
@@ -92,9 +120,12 @@ void AddDoctorCommand(CLI::App* app, std::function<int()>* action) {
   const auto shared = std::make_shared<DoctorFlags>();
   DoctorFlags& flags = *shared;
   CLI::App* command = app->add_subcommand(
-      "doctor", "Find out why nothing is learned: try a spec's tasks with random agents and PPO");
+      "doctor",
+      "Find out why nothing is learned: try a spec's tasks with random agents and PPO, or read "
+      "what a run has learned");
   AddSpecFlags(command, &flags.source);
-  command->get_option("SPEC")->required();
+  command->get_option("SPEC")->required()->description(
+      "A spec as 'mentor run' takes it, or the folder of a run");
   command
       ->add_option("--steps", flags.steps,
                    "Environment steps that all measurements together may take, about; default: two "
@@ -109,12 +140,15 @@ void AddDoctorCommand(CLI::App* app, std::function<int()>* action) {
   command->footer(
       "Examples:\n"
       "  mentor doctor point_reach\n"
+      "  mentor doctor runs/mine                          was anything learned, and what next?\n"
       "  mentor doctor my_robot.txtpb --bundle my_robot/ --steps 500000\n"
       "  mentor doctor fetch_reach.yaml --simulator gym='python3 -m mentor_env' --json\n"
       "It looks in this order: the spec; random agents (do they ever succeed? what do they see?);\n"
       "PPO on success and on the reward, within the spec's lifetime; PPO in lifetimes 4 and 16\n"
-      "times as long. Exit status: 0 if nothing keeps the spec from learning, 3 if something\n"
-      "does. docs/it_does_not_learn.md explains every finding.");
+      "times as long. Of a run it reads whether success moved in meta-training, and what the\n"
+      "evaluation says against PPO. Exit status: 0 if nothing keeps the spec from learning, or "
+      "the\n"
+      "run learned; 3 otherwise. docs/it_does_not_learn.md explains every finding.");
   command->callback([action, shared] { *action = [shared] { return RunDoctor(*shared); }; });
 }
 

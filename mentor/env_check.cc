@@ -81,6 +81,8 @@ std::string ReportJson(const std::string& name, const envs::CheckReport& report)
   json["may_succeed"] = report.may_succeed;
   json["random_steps"] = report.random.steps;
   json["random_steps_with_success"] = report.random.successes;
+  json["random_episodes"] = report.random.ended;
+  json["random_episodes_cut_early"] = report.random.cut_early;
   json["steps_per_second"] = report.steps_per_second;
   return json.dump(2) + "\n";
 }

@@ -16,6 +16,17 @@
 namespace mentor {
 namespace {
 
+// The hash of an earlier checkpoint is not the hash of the run.
+bool IsDamaged(const RunHash& hash) {
+  if (hash.damaged.empty()) return false;
+  std::fprintf(
+      stderr,
+      "error: the newest checkpoint is damaged, so the hash of this run is not known; after "
+      "outer update %u it was %s; run or resume the experiment again, or restore a backup%s\n",
+      hash.outer_step, hash.state_hash.c_str(), PrintableLines(hash.damaged).c_str());
+  return true;
+}
+
 // Prints a line for each experiment in the style of sha256sum: hash, name, folder.
 int HashAll(const std::vector<StateExperiment>& experiments) {
   size_t name_width = 0;
@@ -30,7 +41,7 @@ int HashAll(const std::vector<StateExperiment>& experiments) {
       continue;
     }
     any = true;
-    WarnOfDamage(*hash);
+    if (IsDamaged(*hash)) continue;
     std::printf("%s  %-*s  %s\n", hash->state_hash.c_str(), static_cast<int>(name_width),
                 Printable(one.id).c_str(), one.folder.c_str());
   }
@@ -42,7 +53,7 @@ int Hash(const std::string& folder) {
   if (experiments.size() > 1) return HashAll(experiments);
   const auto hash = HashRun(folder);
   if (!hash.ok()) return Fail(hash.status());
-  WarnOfDamage(*hash);
+  if (IsDamaged(*hash)) return kExitFailed;
   std::printf("%s\n", hash->state_hash.c_str());
   return kExitOk;
 }

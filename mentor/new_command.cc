@@ -18,6 +18,7 @@
 #include "common/lifecycle.h"
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
+#include "envs/check.h"
 #include "envs/host/host_facts.h"
 #include "mentor/env_subject.h"
 #include "mentor/host_command.h"
@@ -111,6 +112,24 @@ std::string Quoted(const std::string& text) {
   return absl::StrFormat("\"%s\"", text);
 }
 
+// Simulators rarely know whether a step may ever report success. So random actions look, for some
+// episodes. Returns the steps if none succeeds, else 0.
+absl::StatusOr<int> StepsWithoutSuccess(const v1::EnvironmentFacts& facts,
+                                        const std::string& environment,
+                                        const EnvironmentOptions& options) {
+  constexpr int kStepsMin = 1000, kStepsMax = 10'000;
+  if (!facts.has_success()) return 0;
+  const int steps = std::clamp(2 * static_cast<int>(facts.episode_steps()), kStepsMin, kStepsMax);
+  const auto random = envs::CheckManySteps(
+      envs::SubjectOf(*envs::FindEnvironment(environment), options, {}), steps);
+  if (!random.complaints.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the environment breaks in random steps: ", random.complaints[0],
+                     "; 'mentor env check' says more"));
+  }
+  return random.successes > 0 ? 0 : random.steps;
+}
+
 // A spec for an environment that exists, from the facts that its simulator states.
 absl::StatusOr<Files> KnownGymFiles(const NewFlags& flags, const std::string& name) {
   const auto legal = [](unsigned char c) {
@@ -142,6 +161,7 @@ absl::StatusOr<Files> KnownGymFiles(const NewFlags& flags, const std::string& na
     if (option.name() == kFactsOption) text = option.value();
   }
   MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentFacts facts, envs::ParseFacts(text));
+  MENTOR_ASSIGN_OR_RETURN(const int silent, StepsWithoutSuccess(facts, environment, options));
   const std::string host = hosts.hosts[0].substr(0, hosts.hosts[0].find('='));
   Places places = {{"name", name},
                    {"id", flags.id},
@@ -150,7 +170,8 @@ absl::StatusOr<Files> KnownGymFiles(const NewFlags& flags, const std::string& na
                    {"options", OptionLine("host", host) + OptionLine("id", flags.id)}};
   AddLearning({.episode_steps = static_cast<int>(facts.episode_steps()),
                .draws_tasks = facts.parameters_size() > 0,
-               .has_success = facts.has_success()},
+               .has_success = facts.has_success(),
+               .steps_without_success = silent},
               &places);
   return Files{{name + ".txtpb", Fill(templates::kGymSpec, places)},
                {"README.md", Fill(templates::kKnownGymReadme, places)}};
@@ -241,9 +262,10 @@ void AddNewCommand(CLI::App* app, std::function<int()>* action) {
                    "A model of your own in MJCF; what its actuators, joints and sites suggest is "
                    "filled into the task")
       ->type_name("FILE");
-  robot->add_option("--site", flags->site,
-                    "Site or body of the model that is to reach a place; default: one that looks "
-                    "like the robot's end");
+  robot->add_option(
+      "--site", flags->site,
+      "Site, body, geom, hinge or slide of the model that is to reach a place; default: "
+      "one that looks like the robot's end and moves");
   robot->footer(
       "Examples:\n"
       "  mentor new robot my_robot\n"

@@ -196,23 +196,27 @@ int ReportReindex(const absl::StatusOr<std::vector<Reindexed>>& done) {
     std::printf("%s  %s  PAUSED after outer update %u of %u\n", one.uid.c_str(),
                 one.experiment.name().c_str(), one.experiment.progress().outer_updates(),
                 one.experiment.progress().outer_updates_total());
+    std::printf("  %s\n", PrintableLines(one.spec_from).c_str());
   }
   std::printf("%d of %d experiments are back; folders of the others without a row are in lost/\n",
               back, static_cast<int>(done->size()));
   return back == static_cast<int>(done->size()) ? kExitOk : kExitFailed;
 }
 
-// Returns an error for flags that cannot be combined.
-absl::Status CheckFlags(const Flags& flags) {
-  if (flags.standby && flags.database.empty()) {
+// Returns an error for flags that cannot be combined, and trims the address.
+absl::Status CheckFlags(Flags* flags) {
+  if (flags->standby && flags->database.empty()) {
     return absl::InvalidArgumentError(
         "--standby needs --database: those that stand by share a PostgreSQL database and the "
         "folder --state; with SQLite the folder has one process");
   }
-  if (flags.advertise.empty()) return absl::OkStatus();
-  const absl::Status status = rpc::CheckAddress(flags.advertise, rpc::AddressOf::kPeer);
-  return status.ok() ? status
-                     : absl::InvalidArgumentError("--advertise: " + std::string(status.message()));
+  if (flags->advertise.empty()) return absl::OkStatus();
+  const auto address = rpc::ParseAddress(flags->advertise, rpc::AddressOf::kPeer);
+  if (!address.ok()) {
+    return absl::InvalidArgumentError("--advertise: " + std::string(address.status().message()));
+  }
+  flags->advertise = *address;
+  return absl::OkStatus();
 }
 
 // Returns the bucket that the flags name, after a check; null if they name none.
@@ -223,8 +227,8 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
   options.metrics = metrics;
   const std::string endpoint = S3EndpointOr(options.endpoint);
   const size_t host = endpoint.find("://");
-  options.allow_plain = flags.security.allow_insecure ||
-                        (host != endpoint.npos && rpc::IsLoopback(endpoint.substr(host + 3)));
+  options.without_proxy = host != endpoint.npos && rpc::IsLoopback(endpoint.substr(host + 3));
+  options.allow_plain = flags.security.allow_insecure || options.without_proxy;
   MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> objects, MakeS3Store(options));
   const absl::Status usable = CheckObjectStore(objects.get());
   // A standby needs the bucket only when it takes over.
@@ -236,8 +240,8 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
   return objects;
 }
 
-int Serve(const Flags& flags) {
-  if (const absl::Status status = CheckFlags(flags); !status.ok()) return Fail(status);
+int Serve(Flags flags) {
+  if (const absl::Status status = CheckFlags(&flags); !status.ok()) return Fail(status);
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)},
                                                  {"torch", TORCH_VERSION},

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <map>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -12,6 +13,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "common/failed_step.h"
 #include "common/metric_info.h"
 #include "common/violations.h"
 #include "methods/base/inner_loop.h"
@@ -82,8 +84,9 @@ absl::StatusOr<std::string> CheckEnd(const v1::Shard& shard, const v1::ShardDone
                                      int64_t num_meta_parameters, const std::string& known_form) {
   const std::string& name = shard.inner_loop().name();
   const InnerLoopEntry* entry = FindInnerLoop(name);
-  MENTOR_RETURN_IF_ERROR(CheckDeclared(entry == nullptr ? MetricTable() : entry->metrics,
-                                       {done.statistics().begin(), done.statistics().end()},
+  std::map<std::string, double> of_loop = {done.statistics().begin(), done.statistics().end()};
+  of_loop.erase(kFailedStepsMetric);  // The learner's own.
+  MENTOR_RETURN_IF_ERROR(CheckDeclared(entry == nullptr ? MetricTable() : entry->metrics, of_loop,
                                        "inner loop '" + name + "'"));
   if (!done.has_outer_gradient() && done.nonfinite_updates() == 0 && GivesGradient(shard))
     return absl::InvalidArgumentError("the outer gradient is missing");

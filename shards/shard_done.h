@@ -12,6 +12,13 @@
 
 namespace mentor::learner {
 
+// An error that begins so takes a shard back, at work or done. The shard used numbers that may be
+// wrong, as the rest of the error says. It has not failed, and begins again.
+inline constexpr char kTakenBack[] = "taken back: ";
+inline bool IsTakenBack(const v1::ShardDone& done) {
+  return done.error().starts_with(kTakenBack);
+}
+
 // INVALID_ARGUMENT names what is missing or does not fit. `known_form` is the form of a snapshot of
 // this kind that an inner loop accepted; any other form, or "", is tried on an inner loop. Returns
 // the form of the snapshot; "" without one.

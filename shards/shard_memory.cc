@@ -63,8 +63,9 @@ double NumbersOfStep(const v1::Shard& shard, const Sizes& sizes, const SignalNet
 }  // namespace
 
 ShardMemory MemoryOf(const v1::Shard& shard, int64_t num_meta_parameters) {
+  if (shard.lifetimes().empty()) return {};  // Loops divide by their number.
   const std::optional<LoopSizes> loop = SizesOfLoop(shard, num_meta_parameters);
-  if (!loop || shard.lifetimes().empty()) return {};
+  if (!loop) return {};
   const Sizes sizes = SizesOf(shard);
   Violations violations;
   std::unique_ptr<SignalNetwork> network;

@@ -1,11 +1,13 @@
 #include "shards/shard_runner.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/failed_step.h"
 #include "common/spec/spec.h"
 #include "methods/base/inner_loop.h"
 #include "shards/segment_proto.h"
@@ -14,6 +16,17 @@
 
 namespace mentor::learner {
 namespace {
+
+// True if its tasks end episodes at steps that fail, so that there is something to count.
+bool EndsFailedSteps(const v1::Shard& shard) {
+  return std::any_of(
+      shard.lifetimes().begin(), shard.lifetimes().end(), [](const v1::Lifetime& lifetime) {
+        const auto& wrappers = lifetime.task().wrappers();
+        return std::any_of(wrappers.begin(), wrappers.end(), [](const auto& wrapper) {
+          return wrapper.name() == kFailedStepWrapper;
+        });
+      });
+}
 
 class Runner {
  public:
@@ -74,6 +87,10 @@ class Runner {
                                          "inner loop '" + loop_name + "'"));
     report_.outer_gradient = report.outer_gradient;
     report_.statistics = std::move(report.statistics);
+    if (EndsFailedSteps(shard_)) {
+      report_.statistics[kFailedStepsMetric] =
+          static_cast<double>(failed_steps_) / static_cast<double>(shard_.lifetimes_size());
+    }
     report_.nonfinite_updates = report.nonfinite_updates;
     report_.seconds.set_signal(report.signal_seconds);
     report_.seconds.set_update(report.update_seconds);
@@ -94,6 +111,7 @@ class Runner {
     for (const v1::Result& result : results) {
       seconds.set_rollout(seconds.rollout() + result.cpu_seconds());
       seconds.set_policy(seconds.policy() + result.policy_cpu_seconds());
+      failed_steps_ += CountFailedSteps(result.trajectory().terminations().data());
     }
     return AssembleSegment(shard_, plan, units, std::move(results), &cursors_);
   }
@@ -131,6 +149,7 @@ class Runner {
 
   std::vector<v1::EpisodeCursor> cursors_;
   ShardReport report_;
+  int64_t failed_steps_ = 0;
 };
 
 }  // namespace

@@ -57,7 +57,8 @@ absl::Status Misfit(const v1::Shard& shard, const v1::Unit& unit, const char* na
 }
 
 int64_t CountOf(const v1::Tensor& flags) {
-  return std::count(flags.data().begin(), flags.data().end(), 1);
+  const std::string& data = flags.data();
+  return static_cast<int64_t>(data.size()) - std::count(data.begin(), data.end(), 0);
 }
 
 // The last observations of the episodes that ended in a unit, [K, D].
@@ -123,7 +124,7 @@ class RowsOfUnits {
       if (!CopyInto(trajectory.labels(), &to))
         return Misfit(shard_, unit, "labels", trajectory.labels(), to);
     }
-    rows(dones_).add_(rows(truncated_));
+    rows(dones_).clamp_max_(1).add_(rows(truncated_));  // A step that failed is an end like others.
     filled_[agent] = begin + steps;
     if (!segment_.final_observations.defined()) return absl::OkStatus();
     MENTOR_ASSIGN_OR_RETURN(torch::Tensor last, LastObservations(shard_, unit, trajectory));

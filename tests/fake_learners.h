@@ -1,6 +1,7 @@
 // Learners of a ShardBoard without network, scripted by the test, and calls of its Run.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
@@ -94,6 +95,14 @@ class FakeLearner {
     if (!right_hash) done.set_segments_hash(std::string(32, 'x'));
     return board_->OnDone(id, done);
   }
+  // Answers the shards that it has not answered yet, from this one on; returns their number.
+  size_t AnswerAll(double reward, size_t from = 0) {
+    size_t answered = 0;
+    answered_ = std::max(answered_, from);
+    for (; answered_ < num_shards(); ++answered_, ++answered)
+      REQUIRE(Answer(WaitForShard(answered_), reward).ok());
+    return answered;
+  }
   absl::Status Fail(const v1::Shard& shard) {
     v1::ShardDone done;
     done.set_shard_id(shard.shard_id());
@@ -119,6 +128,7 @@ class FakeLearner {
   }
 
   ShardBoard* const board_;
+  size_t answered_ = 0;  // By AnswerAll.
   Mutex mutex_;
   CondVar changed_;
   std::vector<v1::RunResponse> messages_ ABSL_GUARDED_BY(mutex_);

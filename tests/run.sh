@@ -8,9 +8,9 @@
 #                   kernels for GPUs (labels learning and slow). The libraries of its tests are
 #                   4 GB. A test that is skipped is a failure, but for those in tests/skips.txt
 #   --nightly       also what takes longer: more broken variants that learning must notice, clang's
-#                   analysis of locks (label nightly), 20 bugs drawn from the lines that changed
-#                   last (tests/mutants/). Arguments of ctest choose among all tests,
-#                   too.
+#                   analysis of locks (label nightly), and 20 bugs drawn from the lines that
+#                   changed last (tests/mutants/). Arguments of ctest choose among all tests, too,
+#                   and draw no bugs.
 #   --preset NAME   build with this preset of CMakePresets.json (default: dev)
 #   --repeat N      run each test N times, until one fails
 #   --werror        a warning of the compiler is an error
@@ -83,7 +83,7 @@ rm -f "$results"
 ctest --test-dir "$build" --parallel $(($(nproc) + 3)) --output-on-failure \
   --output-junit "$results" \
   "${repeat[@]}" "${ctest_arguments[@]}" || status=$?
-if [ $nightly -eq 1 ]; then
+if [ $nightly -eq 1 ] && [ ${#ctest_arguments[@]} -eq 0 ]; then
   deploy/install.sh --mutants
   # A sample this small only shows where to look.
   tests/mutants/mutants.py --count 20 --changed --share 0 || status=$?

@@ -10,10 +10,12 @@
 #include <absl/strings/str_format.h>
 #include <unistd.h>
 
+#include "common/check.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/printable.h"
 #include "common/process/command_line.h"
+#include "common/rpc/address.h"
 #include "common/status.h"
 
 namespace mentor {
@@ -134,11 +136,13 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
 
 absl::Status ExposeMetrics(const CommonFlags& flags, Metrics* metrics) {
   if (flags.metrics_address.empty()) return absl::OkStatus();
-  if (absl::Status status = metrics->Expose(flags.metrics_address); !status.ok()) return status;
-  const std::string& address = flags.metrics_address;
-  const size_t colon = address.rfind(':');
-  std::printf("metrics on %s%d\n",
-              colon == std::string::npos ? "" : address.substr(0, colon + 1).c_str(),
+  const auto address = rpc::ParseAddress(flags.metrics_address, rpc::AddressOf::kServer);
+  if (!address.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--metrics: %s", std::string(address.status().message())));
+  }
+  MENTOR_RETURN_IF_ERROR(metrics->Expose(*address));
+  std::printf("metrics on %s%d\n", address->substr(0, address->rfind(':') + 1).c_str(),
               metrics->port());
   std::fflush(stdout);
   return absl::OkStatus();

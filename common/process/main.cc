@@ -5,12 +5,12 @@
 
 #include <CLI/CLI.hpp>
 #include <grpcpp/channel.h>
-#include <grpcpp/create_channel.h>
 
 #include "common/lifecycle.h"
 #include "common/process/command_line.h"
 #include "common/rpc/address.h"
 #include "common/rpc/health.h"
+#include "common/rpc/proxy.h"
 
 namespace mentor {
 namespace {
@@ -32,11 +32,12 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   AddVersionFlag(&app);
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
-  if (const absl::Status status = rpc::CheckAddress(address, rpc::AddressOf::kPeer); !status.ok()) {
-    std::fprintf(stderr, "error: --address: %s\n", std::string(status.message()).c_str());
+  const auto server = rpc::ParseAddress(address, rpc::AddressOf::kPeer);
+  if (!server.ok()) {
+    std::fprintf(stderr, "error: --address: %s\n", std::string(server.status().message()).c_str());
     return 2;
   }
-  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  const auto channel = rpc::ConnectTo(*server, grpc::InsecureChannelCredentials());
   const auto health = rpc::AskHealth(
       channel, service, std::chrono::milliseconds(static_cast<int64_t>(timeout_s * 1000)));
   if (!health.ok()) {

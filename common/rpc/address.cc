@@ -6,11 +6,14 @@
 #include <string>
 
 #include <absl/cleanup/cleanup.h>
+#include <absl/strings/ascii.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 #include <arpa/inet.h>
 #include <netdb.h>
+
+#include "common/check.h"
 
 namespace mentor::rpc {
 namespace {
@@ -21,46 +24,73 @@ std::string_view WithoutDns(std::string_view address) {
   return address;
 }
 
+// True for what gRPC resolves in another way than HOST:PORT.
 bool HasScheme(std::string_view address) {
-  if (address.find("://") != std::string_view::npos) return true;
   for (const std::string_view scheme : {"dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:"}) {
     if (address.starts_with(scheme)) return true;
   }
   return false;
 }
 
+bool IsGraphic(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return absl::ascii_isgraph(c); });
+}
+
+// Returns what is wrong with HOST; empty if nothing is. The host becomes a header of calls, in
+// which gRPC takes printable characters only.
+std::string WrongHost(std::string_view host) {
+  if (host.empty() || host == "[]") return "the host is missing; expected HOST:PORT";
+  const bool brackets = host.size() > 1 && host.front() == '[' && host.back() == ']';
+  if (brackets) host = host.substr(1, host.size() - 2);
+  if (!brackets && host.find(':') != host.npos)
+    return "a host with ':' stands in brackets, as in [::1]:50052";
+  const std::string_view others = brackets ? ":.%-_" : ".-_";
+  const bool good = std::all_of(host.begin(), host.end(), [&](char c) {
+    return absl::ascii_isalnum(c) || others.find(c) != others.npos;
+  });
+  return good ? "" : "a host has letters of ASCII, digits, '.', '-' and '_' only";
+}
+
 }  // namespace
 
-absl::Status CheckAddress(std::string_view address, AddressOf of) {
-  if (of == AddressOf::kPeer) address = WithoutDns(address);
-  if (of == AddressOf::kPeer && HasScheme(address)) return absl::OkStatus();
-  const std::string text(address);
+absl::StatusOr<std::string> ParseAddress(std::string_view text, AddressOf of) {
+  const std::string all(absl::StripAsciiWhitespace(absl::string_view(text.data(), text.size())));
   const auto wrong = [&](const std::string& why) {
-    return absl::InvalidArgumentError(absl::StrCat("address '", text, "': ", why));
+    return absl::InvalidArgumentError(absl::StrCat("address '", all, "': ", why));
   };
-  const size_t colon = text.rfind(':');
-  if (colon == std::string::npos) return wrong("expected HOST:PORT");
-  const std::string host = text.substr(0, colon), port = text.substr(colon + 1);
-  if (host.empty() || host == "[]") return wrong("the host is missing; expected HOST:PORT");
-  if (host.find(':') != std::string::npos && (host.front() != '[' || host.back() != ']')) {
-    return wrong("a host with ':' stands in brackets, as in [::1]:50052");
+  std::string_view address = all;
+  if (of == AddressOf::kPeer) address = WithoutDns(address);
+  if (of == AddressOf::kPeer && HasScheme(address) && IsGraphic(address)) return all;
+  if (const size_t scheme = address.find("://"); scheme != address.npos) {
+    const std::string_view rest = address.substr(scheme + 3);
+    return wrong(absl::StrCat("leave out ", std::string(address.substr(0, scheme + 3)), ": give ",
+                              std::string(rest.substr(0, rest.find('/')))));
   }
-  const bool digits = std::all_of(port.begin(), port.end(),
-                                  [](unsigned char byte) { return byte >= '0' && byte <= '9'; });
+  const size_t colon = address.rfind(':');
+  if (colon == address.npos) return wrong("expected HOST:PORT");
+  if (const std::string why = WrongHost(address.substr(0, colon)); !why.empty()) return wrong(why);
+  const std::string port(address.substr(colon + 1));
+  const bool digits = std::all_of(port.begin(), port.end(), absl::ascii_isdigit);
   const int least = of == AddressOf::kServer ? 0 : 1;
   int number = -1;
   if (port.empty() || port.size() > 5 || !digits || !absl::SimpleAtoi(port, &number) ||
       number < least || number > 65535) {
     return wrong(absl::StrCat("the port must be a number from ", least, " to 65535"));
   }
-  return absl::OkStatus();
+  return all;
 }
 
-absl::StatusOr<std::vector<std::string>> SplitAddresses(const std::string& list, size_t most) {
-  std::vector<std::string> addresses = absl::StrSplit(list, ',');
-  if (addresses.size() <= most) return addresses;
-  return absl::InvalidArgumentError(
-      absl::StrCat("there are ", addresses.size(), " addresses; give at most ", most));
+absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list, size_t most) {
+  std::vector<std::string> addresses =
+      absl::StrSplit(absl::string_view(list.data(), list.size()), ',');
+  if (addresses.size() > most) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there are ", addresses.size(), " addresses; give at most ", most));
+  }
+  for (std::string& address : addresses) {
+    MENTOR_ASSIGN_OR_RETURN(address, ParseAddress(address, AddressOf::kPeer));
+  }
+  return addresses;
 }
 
 std::string HostOf(std::string_view address) {

@@ -1,6 +1,7 @@
 // Addresses HOST:PORT as in flags. Threads may share; pure except for ResolveAddress.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,19 +11,24 @@
 
 namespace mentor::rpc {
 
+// Servers of one service that a flag may name.
+inline constexpr size_t kServersMax = 16;
+
 enum class AddressOf {
   kServer,  // Address to listen on: port 0 chooses a free one.
-  // Address to connect to. "dns:///HOST:PORT" means HOST:PORT. Names with another scheme of gRPC
-  // ("unix:/run/mentor") are not checked.
+  // Address to connect to. "dns:///HOST:PORT" means HOST:PORT. What follows another scheme of gRPC
+  // ("unix:/run/mentor") is not checked.
   kPeer,
 };
 
-// INVALID_ARGUMENT says what is wrong with the address. Does not resolve the host.
-absl::Status CheckAddress(std::string_view address, AddressOf of);
+// Returns the address without blanks around it. INVALID_ARGUMENT says what is wrong with it. Does
+// not resolve the host. python/mentor_client/addresses.py reads addresses in the same way;
+// tests/data/connections.json has cases for both.
+absl::StatusOr<std::string> ParseAddress(std::string_view text, AddressOf of);
 
-// Splits "A:50051,B:50051", a flag that names several servers. INVALID_ARGUMENT for more than
-// `most`. Does not check the addresses.
-absl::StatusOr<std::vector<std::string>> SplitAddresses(const std::string& list, size_t most);
+// Returns the addresses in "A:50051, B:50051", as a flag names several servers. INVALID_ARGUMENT
+// for more than `most`, and for an address that is wrong.
+absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list, size_t most);
 
 // Returns the host of HOST:PORT, without scheme and brackets.
 std::string HostOf(std::string_view address);

@@ -4,13 +4,13 @@
 #include <cmath>
 #include <random>
 
-#include <grpcpp/create_channel.h>
 #include <grpcpp/support/client_interceptor.h>
 
 #include "common/check.h"
 #include "common/log.h"
 #include "common/rpc/address.h"
 #include "common/rpc/callback_threads.h"
+#include "common/rpc/proxy.h"
 #include "common/rpc/server.h"
 
 namespace mentor::rpc {
@@ -53,11 +53,12 @@ absl::StatusOr<std::shared_ptr<TokenFile>> OpenToken(const ChannelOptions& optio
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
     const ChannelOptions& options, const TlsTexts& tls, const std::shared_ptr<TokenFile>& token) {
-  MENTOR_RETURN_IF_ERROR(CheckAddress(options.address, AddressOf::kPeer));
+  MENTOR_ASSIGN_OR_RETURN(const std::string address,
+                          ParseAddress(options.address, AddressOf::kPeer));
   bool token_apart = false;
   MENTOR_ASSIGN_OR_RETURN(
       auto credentials,
-      MakeChannelCredentials(options.address, tls, token, options.allow_insecure, &token_apart));
+      MakeChannelCredentials(address, tls, token, options.allow_insecure, &token_apart));
   KeepCallbackThreads();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
@@ -71,17 +72,14 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 20'000);
   // Keeps channels of one process to one address from sharing a connection by accident.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  const std::string& target = options.endpoint.empty() ? options.address : options.endpoint;
   if (!options.tls_server_name.empty()) {
     arguments.SetSslTargetNameOverride(options.tls_server_name);
-  } else if (target != options.address && !tls.authority.empty()) {
-    arguments.SetSslTargetNameOverride(HostOf(options.address));
+  } else if (!options.endpoint.empty() && options.endpoint != address && !tls.authority.empty()) {
+    arguments.SetSslTargetNameOverride(HostOf(address));
   }
-  if (!token_apart) return grpc::CreateCustomChannel(target, credentials, arguments);
-  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<TokenInterceptorFactory>(token));
-  return grpc::experimental::CreateCustomChannelWithInterceptors(target, credentials, arguments,
-                                                                 std::move(interceptors));
+  ChannelParts parts = {.endpoint = options.endpoint, .arguments = std::move(arguments)};
+  if (token_apart) parts.interceptors.push_back(std::make_unique<TokenInterceptorFactory>(token));
+  return ConnectTo(address, credentials, std::move(parts));
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 namespace mentor::rpc {
 namespace {
 
-constexpr size_t kAddressesMax = 16;
 // Time for which a failed address is tried after the others. Until a takeover, a standby server
 // names a leader that is gone.
 constexpr std::chrono::seconds kBroken{2};
@@ -46,7 +45,7 @@ void AddressChoice::Failed(const absl::Status& status, Clock::time_point now) {
 
 absl::StatusOr<std::unique_ptr<ChannelList>> ChannelList::Make(const ChannelOptions& options) {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> addresses,
-                          SplitAddresses(options.address, kAddressesMax));
+                          ParseAddresses(options.address, kServersMax));
   ChannelOptions one = options;
   if (addresses.size() > 1) one.connect = kConnectOneOfSeveral;
   std::vector<std::unique_ptr<ChannelSource>> sources;

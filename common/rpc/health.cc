@@ -41,4 +41,11 @@ absl::StatusOr<Health> AskHealth(const std::shared_ptr<grpc::Channel>& channel,
   return answer == std::string("\x08\x01") ? Health::kServing : Health::kNotServing;
 }
 
+std::string ProgramAt(const std::shared_ptr<grpc::Channel>& channel) {
+  constexpr std::chrono::seconds kLimit{2};
+  if (AskHealth(channel, "mentor.v1.RolloutService", kLimit).ok()) return "mentor-learner";
+  if (AskHealth(channel, "mentor.v1.ExperimentService", kLimit).ok()) return "mentor-meta-learner";
+  return "";
+}
+
 }  // namespace mentor::rpc

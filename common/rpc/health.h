@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include <absl/status/statusor.h>
@@ -16,5 +17,9 @@ enum class Health { kServing, kNotServing };
 // answer. Blocks.
 absl::StatusOr<Health> AskHealth(const std::shared_ptr<grpc::Channel>& channel,
                                  std::string_view service, std::chrono::milliseconds limit);
+
+// Returns which of Mentor's servers answers, by the services that it knows: "mentor-meta-learner",
+// "mentor-learner"; empty: neither, or no answer. Blocks for a few seconds at most.
+std::string ProgramAt(const std::shared_ptr<grpc::Channel>& channel);
 
 }  // namespace mentor::rpc

@@ -24,12 +24,15 @@ struct KeepOpenOptions {
   using Handlers = typename Stream<Out, In>::Handlers;
 
   std::string server;  // Name of the server, for the log: "learner".
+  std::string flag;    // How a user names its address: "--learner".
+  // Returns the address of the channel, for people.
+  std::function<std::string()> address;
   // Returns a channel to the server; called for each stream.
   std::function<std::shared_ptr<grpc::Channel>()> channel;
   // Receives the status of each ended stream; may be null.
   std::function<void(const absl::Status&)> on_ended = {};
   // Delay after FAILED_PRECONDITION, which only a person can cure: another version, other last
-  // bits.
+  // bits, the address of another program.
   std::chrono::milliseconds refused_wait{10'000};
   // Waits until the next stream is due; returns false to end the loop. Empty: the reconnector's
   // delays.
@@ -40,6 +43,10 @@ struct KeepOpenOptions {
   // Receives a stream before it starts; nullopt ends the loop.
   std::function<std::optional<Handlers>(std::shared_ptr<Stream<Out, In>>)> on_open;
 };
+
+// Explains UNIMPLEMENTED: what answers there, and what to name instead. Blocks for a few seconds.
+absl::Status WrongServer(const std::shared_ptr<grpc::Channel>& channel, const std::string& wanted,
+                         const std::string& flag, const std::function<std::string()>& address);
 
 // call(stub, context, reactor) starts the method of the asynchronous stub. To end the loop, stop
 // the reconnector, then close the stream; KeepOpen returns after that stream's on_closed.
@@ -64,8 +71,10 @@ void KeepOpen(Reconnector* reconnector, const KeepOpenOptions<Out, In>& options,
     stream->Send(options.hello());
     // Stop may have closed the stream before it was open, which had no effect.
     if (reconnector->stopped()) stream->Close(absl::CancelledError("stopped"));
-    const absl::Status status = ended->get_future().get();
+    absl::Status status = ended->get_future().get();
     if (reconnector->stopped()) return;
+    if (absl::IsUnimplemented(status))
+      status = WrongServer(channel, options.server, options.flag, options.address);
     if (options.on_ended) options.on_ended(status);
     at_least =
         absl::IsFailedPrecondition(status) ? options.refused_wait : std::chrono::milliseconds(0);

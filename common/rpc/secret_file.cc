@@ -11,6 +11,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/rpc/token.h"
 
 namespace mentor::rpc {
 namespace {
@@ -64,21 +65,9 @@ absl::StatusOr<std::string> ReadFileOfMode(std::string_view flag, const std::str
 
 absl::StatusOr<Secret> ReadToken(const std::string& path) {
   MENTOR_ASSIGN_OR_RETURN(std::string text, ReadSecretFile("--token_file", path));
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string::npos) {
-    return absl::InvalidArgumentError("--token_file: '" + path +
-                                      "' is empty; write the token into it");
-  }
-  const std::string token = text.substr(begin, text.find_last_not_of(" \t\r\n") + 1 - begin);
+  auto token = ParseToken("--token_file: '" + path + "'", text);
   OPENSSL_cleanse(text.data(), text.size());
-  for (const char c : token) {
-    if (c <= ' ' || c > '~') {
-      return absl::InvalidArgumentError(
-          "--token_file: '" + path +
-          "' must hold one token in printable characters and nothing else");
-    }
-  }
-  return Secret(token);
+  return token;
 }
 
 }  // namespace

@@ -30,14 +30,15 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOf(
     const ServerOptions& options) {
-  MENTOR_RETURN_IF_ERROR(CheckAddress(options.address, AddressOf::kServer));
-  return MakeServerCredentials(options.address, {.tls = options.tls,
-                                                 .tokens = options.tokens,
-                                                 .roles = options.roles,
-                                                 .client_certificates = options.client_certificates,
-                                                 .allow_insecure = options.allow_insecure,
-                                                 .metrics = options.metrics,
-                                                 .reload_period = options.reload_period});
+  MENTOR_ASSIGN_OR_RETURN(const std::string address,
+                          ParseAddress(options.address, AddressOf::kServer));
+  return MakeServerCredentials(address, {.tls = options.tls,
+                                         .tokens = options.tokens,
+                                         .roles = options.roles,
+                                         .client_certificates = options.client_certificates,
+                                         .allow_insecure = options.allow_insecure,
+                                         .metrics = options.metrics,
+                                         .reload_period = options.reload_period});
 }
 
 }  // namespace
@@ -60,7 +61,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 
 absl::StatusOr<std::unique_ptr<Server>> Server::StartAdmin(const std::string& address,
                                                            std::vector<std::string> health_names) {
-  MENTOR_RETURN_IF_ERROR(CheckAddress(address, AddressOf::kServer));
   return Start({.address = address,
                 .streams_per_connection_max = 16,
                 .reflection = false,
@@ -85,9 +85,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   server->credentials_ = credentials;
   grpc::ServerBuilder builder;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> handle;
+  std::string address;
   if (credentials != nullptr) {
+    MENTOR_ASSIGN_OR_RETURN(address, ParseAddress(options.address, AddressOf::kServer));
     MENTOR_ASSIGN_OR_RETURN(server->acceptor_,
-                            Acceptor::Listen({.address = options.address,
+                            Acceptor::Listen({.address = address,
                                               .connections_max = options.connections_max,
                                               .metrics = options.metrics}));
     handle = builder.experimental().AddExternalConnectionAcceptor(
@@ -128,8 +130,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   if (server->server_ == nullptr) return absl::InternalError("gRPC cannot start a server");
   if (server->acceptor_ != nullptr) {
     server->port_ = server->acceptor_->port();
-    server->address_ =
-        options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(server->port_);
+    server->address_ = address.substr(0, address.rfind(':') + 1) + std::to_string(server->port_);
   }
   server->SetReady(false);
   server->SetLive(true);

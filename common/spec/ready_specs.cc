@@ -16,16 +16,6 @@
 namespace mentor {
 namespace {
 
-// Returns the first folder that exists.
-std::filesystem::path SpecsFolder() {
-  std::error_code error;
-  for (const std::filesystem::path& folder :
-       InstalledFolders("MENTOR_EXPERIMENTS", "experiments", MENTOR_SOURCE_EXPERIMENTS)) {
-    if (std::filesystem::is_directory(folder, error)) return folder;
-  }
-  return {};
-}
-
 std::string TitleOf(const std::filesystem::path& path) {
   const auto text = ReadFile(path, kSpecBytesMax);
   if (!text.ok()) return "";
@@ -38,9 +28,10 @@ std::string TitleOf(const std::filesystem::path& path) {
 }  // namespace
 
 std::vector<ReadySpec> ReadySpecs() {
+  const std::filesystem::path folder = InstalledFolder("MENTOR_EXPERIMENTS", "experiments");
   std::vector<ReadySpec> specs;
   std::error_code error;
-  for (std::filesystem::directory_iterator entry(SpecsFolder(), error), end; !error && entry != end;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::filesystem::path& path = entry->path();
     if (path.extension() == kSpecEnding)

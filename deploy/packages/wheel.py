@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-meta-learner")
 # Programs that other programs run, from their own folder.
 INNER = ("mentor-mjcf",)
+# Folders of other wheels where programs find their libraries.
+LIBRARIES = ("torch/lib", "mujoco", "nvidia/cu13/lib")
 # Libraries of other wheels; those know themselves where their libraries are.
 ELSEWHERE = ("libtorch_cpu.so", "libc10.so", "libmujoco.so.*", "libcudart.so.*", "libcupti.so.*")
 
@@ -40,7 +42,7 @@ def lay_out(stage, version, folder):
         shutil.copy2(stage / "out/bin" / program, package / "bin" / program)
         subprocess.run(
             ["patchelf", "--force-rpath", "--set-rpath"]
-            + ["$ORIGIN/../../torch/lib:$ORIGIN/../../mujoco", package / "bin" / program],
+            + [":".join(f"$ORIGIN/../../{one}" for one in LIBRARIES), package / "bin" / program],
             check=True,
         )
     shutil.copytree(stage / "share/mentor", package / "share/mentor")

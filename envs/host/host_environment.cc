@@ -134,9 +134,14 @@ class SimulatorEnvironment : public Environment {
     arrays_->SetAction(clipped_);
     steps_before_ = std::exchange(steps_, -1);  // Until everything succeeds.
     MENTOR_RETURN_IF_ERROR(Ended(process_->Do(step_frame_, "step")));
-    MENTOR_RETURN_IF_ERROR(Believe(arrays_->ReadObservation(observation), "step"));
     const auto outcome = arrays_->ReadOutcome();
-    MENTOR_RETURN_IF_ERROR(Believe(outcome.status(), "step"));
+    absl::Status answer = arrays_->ReadObservation(observation);
+    if (answer.ok()) answer = outcome.status();
+    if (absl::IsOutOfRange(answer)) {  // The simulator goes on with the next reset.
+      return absl::OutOfRangeError(absl::StrFormat("simulator %s: step %d of the episode: %s",
+                                                   host_, steps_before_ + 1, answer.message()));
+    }
+    MENTOR_RETURN_IF_ERROR(Believe(answer, "step"));
     steps_ = steps_before_ + 1;
     const bool is_last = steps_ == info_.episode_steps;
     ended_ = outcome->terminated || outcome->truncated || is_last;

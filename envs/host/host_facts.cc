@@ -108,6 +108,14 @@ EnvironmentInfo InfoOf(const v1::EnvironmentFacts& facts) {
           .saves_state = facts.saves_state()};
 }
 
+std::string NotReset(const v1::EnvironmentFacts& facts) {
+  constexpr std::string_view kBegin = " [not reset: ";  // mentor_env/gymnasium_adapter.py
+  const size_t begin = facts.name().find(kBegin);
+  if (begin == std::string::npos) return "";
+  const size_t names = begin + kBegin.size();
+  return facts.name().substr(names, facts.name().find(']', names) - names);
+}
+
 std::string DifferencesOfFacts(const v1::EnvironmentFacts& got,
                                const v1::EnvironmentFacts& expected) {
   const auto* type = v1::EnvironmentFacts::descriptor();

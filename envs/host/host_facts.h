@@ -21,6 +21,9 @@ absl::Status CheckFacts(const v1::EnvironmentFacts& facts);
 std::string FactsText(const v1::EnvironmentFacts& facts);
 absl::StatusOr<v1::EnvironmentFacts> ParseFacts(const std::string& text);
 EnvironmentInfo InfoOf(const v1::EnvironmentFacts& facts);
+// What the simulator's name says that resets leave as it is: "NormalizeObservation". Empty:
+// nothing.
+std::string NotReset(const v1::EnvironmentFacts& facts);
 // "observation_size is 11, expected 10, ..."; empty: they are equal.
 std::string DifferencesOfFacts(const v1::EnvironmentFacts& got,
                                const v1::EnvironmentFacts& expected);

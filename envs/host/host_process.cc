@@ -44,7 +44,8 @@ std::vector<std::string> VariablesOfSimulator() {
       "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1",
       // Otherwise Python's sets have another order in each process.
       "PYTHONHASHSEED=0", "PYTHONUNBUFFERED=1"};
-  for (const char* name : {"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}) {
+  for (const char* name :
+       {"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV"}) {
     if (const char* value = std::getenv(name)) variables.push_back(absl::StrCat(name, "=", value));
   }
   return variables;

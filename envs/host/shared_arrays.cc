@@ -1,9 +1,9 @@
 #include "envs/host/shared_arrays.h"
 
+#include <bit>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include <absl/strings/str_cat.h>
 #include <fcntl.h>
@@ -14,6 +14,15 @@ namespace mentor::envs {
 namespace {
 
 constexpr size_t kNumFlags = 3;
+
+// A NaN that no arithmetic gives: what has it was not written.
+const double kNoNumber = std::bit_cast<double>(uint64_t{0x7ff8'4d45'4e54'4f52});
+
+absl::Status NotFinite(const std::string& what, double number) {
+  if (std::bit_cast<uint64_t>(number) == std::bit_cast<uint64_t>(kNoNumber))
+    return absl::InvalidArgumentError(what + " was not written");
+  return absl::OutOfRangeError(absl::StrCat(what, " is ", number, ", which is not finite"));
+}
 
 uint64_t RoundUp(uint64_t bytes) {
   return (bytes + 7) / 8 * 8;
@@ -56,7 +65,6 @@ SharedArrays::~SharedArrays() {
 }
 
 void SharedArrays::Spoil() {
-  constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
   for (uint64_t at = layout_.observation(); at <= layout_.reward(); at += sizeof(double))
     std::memcpy(At(at), &kNoNumber, sizeof(double));
   std::memset(At(layout_.flags()), 0xff, kNumFlags);
@@ -69,10 +77,8 @@ void SharedArrays::SetAction(std::span<const float> action) {
 absl::Status SharedArrays::ReadObservation(std::span<double> observation) const {
   std::memcpy(observation.data(), At(layout_.observation()), observation_bytes_);
   for (size_t i = 0; i < observation.size(); ++i) {
-    if (!std::isfinite(observation[i])) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("observation[", i, "] is ", observation[i], ", which is not finite"));
-    }
+    if (!std::isfinite(observation[i]))
+      return NotFinite(absl::StrCat("observation[", i, "]"), observation[i]);
   }
   return absl::OkStatus();
 }
@@ -82,10 +88,7 @@ absl::StatusOr<SharedArrays::Outcome> SharedArrays::ReadOutcome() const {
   uint8_t flags[kNumFlags];
   std::memcpy(&outcome.reward, At(layout_.reward()), sizeof(double));
   std::memcpy(flags, At(layout_.flags()), kNumFlags);
-  if (!std::isfinite(outcome.reward)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the reward is ", outcome.reward, ", which is not finite"));
-  }
+  if (!std::isfinite(outcome.reward)) return NotFinite("the reward", outcome.reward);
   const char* names[kNumFlags] = {"success", "terminated", "truncated"};
   bool* values[kNumFlags] = {&outcome.success, &outcome.terminated, &outcome.truncated};
   for (size_t i = 0; i < kNumFlags; ++i) {

@@ -27,7 +27,8 @@ class SharedArrays {
   // Call it before a question: what the simulator does not write is then no valid number or flag.
   void Spoil();
   void SetAction(std::span<const float> action);
-  // Call it after an answer; copies. INVALID_ARGUMENT for a number that is not finite.
+  // Call it after an answer; copies. OUT_OF_RANGE for a number that is not finite, INVALID_ARGUMENT
+  // for one that was not written.
   absl::Status ReadObservation(std::span<double> observation) const;
   struct Outcome {
     double reward = 0;

@@ -307,7 +307,7 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
                          .hand0 = facts_.hand0};
   outcome_ = task_->Reward(view, episode_);
   if (!std::isfinite(outcome_.reward)) {
-    return absl::InternalError(
+    return absl::OutOfRangeError(
         absl::StrCat(info_.name, ": the reward of step ", step + 1,
                      " is not finite: the task's parameters do not suit its reward"));
   }

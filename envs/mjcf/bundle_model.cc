@@ -1,9 +1,10 @@
 #include "envs/mjcf/bundle_model.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <semaphore>
 #include <string_view>
 #include <system_error>
 #include <thread>
@@ -13,14 +14,18 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/asker.h"
 #include "common/check.h"
 #include "common/child_process.h"
 #include "common/installed.h"
+#include "common/pause_point.h"
 #include "common/printable.h"
+#include "envs/mjcf/compiler_places.h"
 #include "envs/simulation.h"
 
 namespace mentor::envs::mjcf {
@@ -29,7 +34,7 @@ namespace {
 constexpr char kProgram[] = "mentor-mjcf";
 constexpr size_t kWordsBytesMax = 2000;
 constexpr int kKilled = 128 + 9;  // SIGKILL: from us, or from a machine without memory.
-constexpr int kAtOnce = 2;  // Compilers of a process at once: a slow one does not delay all others.
+constexpr int kAtOnce = 2;        // Compilers of a process at once.
 
 // Closes itself.
 class Descriptor {
@@ -81,21 +86,37 @@ std::string LastWords(int descriptor) {
   return PrintableLines(words);
 }
 
-std::string Ending(int status, const CompilerLimits& limits) {
+std::string Ending(int status, int cpu_seconds, std::chrono::seconds wall) {
   constexpr int kSignal = 128;
   switch (status) {
     case kSignal + 24:  // SIGXCPU
-      return absl::StrFormat("the compiler was ended after %d s of CPU time", limits.cpu_seconds);
+      return absl::StrFormat("the compiler was ended after %d s of CPU time", cpu_seconds);
     case kKilled:
       return absl::StrFormat(
           "the compiler was ended: it took longer than %d s or more memory than "
           "there is",
-          static_cast<int>(limits.wall.count()));
+          static_cast<int>(wall.count()));
     default:
       if (status > kSignal)
         return absl::StrFormat("the compiler crashed (signal %d)", status - kSignal);
       return "";
   }
+}
+
+// Returns the child's status. A pause point: returns its error when the work must end; the child
+// may still run then.
+absl::StatusOr<int> WaitForEnd(ChildProcess* child, std::chrono::seconds wall) {
+  const auto last = std::chrono::steady_clock::now() + wall;
+  while (child->handle() >= 0 && std::chrono::steady_clock::now() < last) {
+    pollfd ended = {child->handle(), POLLIN, 0};
+    if (poll(&ended, 1, static_cast<int>(kLook.count())) > 0) break;
+    // The model is not at fault, whatever code the error has.
+    if (const absl::Status goes_on = PausePoint(); !goes_on.ok())
+      return absl::CancelledError(goes_on.message());
+  }
+  const auto rest = last - std::chrono::steady_clock::now();
+  return child->Wait(std::max(std::chrono::milliseconds(0),
+                              std::chrono::duration_cast<std::chrono::milliseconds>(rest)));
 }
 
 }  // namespace
@@ -104,10 +125,12 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
                                                             const std::string& file,
                                                             const CompilerLimits& limits) {
   MENTOR_ASSIGN_OR_RETURN(const std::string program, FindCompiler());
-  // Each may take the whole memory limit.
-  static std::counting_semaphore<kAtOnce> slots(kAtOnce);
-  slots.acquire();
-  const absl::Cleanup leave = [] { slots.release(); };
+  const Asker& asker = CurrentAsker();
+  const int cpu_seconds = asker.program_cpu_seconds == 0
+                              ? limits.cpu_seconds
+                              : std::min(limits.cpu_seconds, asker.program_cpu_seconds);
+  static CompilerPlaces& places = *new CompilerPlaces(kAtOnce);  // Threads may outlive statics.
+  MENTOR_ASSIGN_OR_RETURN(const auto place, places.Take(asker.owner));
   const auto bad = [&file](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat("model '", file, "': ", what));
   };
@@ -119,23 +142,25 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
 
   // The child's standard input is the descriptor to which it writes the model.
   MENTOR_ASSIGN_OR_RETURN(
-      const std::unique_ptr<ChildProcess> child,
-      ChildProcess::Start(
-          {.command = {program, std::filesystem::absolute(bundle.folder()).string(), file,
-                       absl::StrCat(limits.memory_bytes), absl::StrCat(limits.cpu_seconds),
-                       absl::StrCat(limits.model_bytes)},
-           .folder = "/",
-           .input = compiled.get(),
-           .output = words_out.get(),
-           .group = true}));
+      std::unique_ptr<ChildProcess> child,
+      ChildProcess::Start({.command = {program, std::filesystem::absolute(bundle.folder()).string(),
+                                       file, absl::StrCat(limits.memory_bytes),
+                                       absl::StrCat(cpu_seconds), absl::StrCat(limits.model_bytes)},
+                           .folder = "/",
+                           .input = compiled.get(),
+                           .output = words_out.get(),
+                           .group = true}));
   words_out.Close();
   std::string words;
   std::jthread listener([&words, descriptor = words_in.get()] { words = LastWords(descriptor); });
-  MENTOR_ASSIGN_OR_RETURN(const int status, child->Wait(limits.wall));
+  const absl::StatusOr<int> ended = WaitForEnd(child.get(), limits.wall);
+  child.reset();  // Ends it, if its caller has gone.
   listener.join();
+  MENTOR_RETURN_IF_ERROR(ended.status());
+  const int status = *ended;
 
   if (status != 0) {
-    std::string why = Ending(status, limits);
+    std::string why = Ending(status, cpu_seconds, limits.wall);
     if (!why.empty() && !words.empty()) why += "; its last words: ";
     why += words;
     // An overloaded machine is not the model's fault.
@@ -176,8 +201,10 @@ absl::Status CheckModelSize(const mjModel& m) {
       {"ccd_iterations", static_cast<double>(m.opt.ccd_iterations), 1'000},
       {"sdf_iterations", static_cast<double>(m.opt.sdf_iterations), 1'000},
       {"sdf_initpoints", static_cast<double>(m.opt.sdf_initpoints), 1'000},
-      {"bytes of simulation memory (size memory=)", static_cast<double>(m.narena),
-       256.0 * (1 << 20)}};
+      {m.njmax > 0 ? "bytes of simulation memory (size njmax= reserves its square; leave njmax and "
+                     "nconmax out)"
+                   : "bytes of simulation memory (size memory=)",
+       static_cast<double>(m.narena), 256.0 * (1 << 20)}};
   std::vector<std::string> wrong;
   for (const Bound& bound : bounds) {
     if (!(bound.value <= bound.most))

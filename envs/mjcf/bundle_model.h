@@ -1,6 +1,7 @@
 // The model of a bundle, compiled by a separate process: this process's MJCF parser never sees a
 // foreign file. `mentor-mjcf` (envs/mjcf/main.cc) may read only the bundle's folder, within bounds
-// of memory and time. This process loads its output. Thread-safe.
+// of memory and time. This process loads its output. Owners share the places for such processes
+// (common/asker.h names the owner). Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -23,7 +24,8 @@ struct CompilerLimits {
 };
 
 // INVALID_ARGUMENT when the model is bad, too large, or ends the compiler, with its last words.
-// UNAVAILABLE when this took too long or was killed. NOT_FOUND without the program.
+// UNAVAILABLE when this took too long or was killed. NOT_FOUND without the program. A pause point
+// (common/pause_point.h): CANCELLED when the work must end, and the compiler with it.
 absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bundle,
                                                             const std::string& file,
                                                             const CompilerLimits& limits = {});

@@ -97,8 +97,8 @@ struct Code {
   }
 };
 
-// A part of an expression: one code, or one for each component of a vector.
-struct Part {
+// A term of an expression: one code, or one for each component of a vector.
+struct Term {
   std::vector<Code> components = std::vector<Code>(1);
   size_t column = 0;  // Where the number of components comes from.
 
@@ -115,16 +115,16 @@ absl::Status TooLong(size_t column) {
   return At(column, "the expression is too long with its vectors written out; name parts of it");
 }
 
-// Returns a part of one word. The space is needed: muParser would read "1" and "2" side by side
+// Returns a term of one word. The space is needed: muParser would read "1" and "2" side by side
 // as 12.
-Part Piece(std::string_view text, size_t column) {
-  Part part{.column = column};
+Term Piece(std::string_view text, size_t column) {
+  Term part{.column = column};
   part.components[0].Add(std::string(text) + " ", column);
   return part;
 }
 
 // Appends a part; one component stands for a vector of equal ones.
-absl::Status Append(const Part& more, Part* part) {
+absl::Status Append(const Term& more, Term* part) {
   const size_t size = more.components.size();
   if (size > 1 && part->components.size() == 1) {
     part->components.resize(size, Code(part->components[0]));
@@ -162,9 +162,9 @@ class Reader {
 
   // Reads up to the end. Within a function's or plain parentheses, reads up to the closing one or a
   // comma.
-  absl::StatusOr<Part> Read(bool nested, int depth) {
+  absl::StatusOr<Term> Read(bool nested, int depth) {
     if (depth > kDepthMax) return At(at_ + 1, "parentheses lie too deep in each other");
-    Part part;
+    Term part;
     bool compared = false;  // A comparison came before, and this may belong to it.
     while (at_ < text_.size()) {
       const char c = text_[at_];
@@ -178,7 +178,7 @@ class Reader {
         continue;
       }
       const bool digit = IsDigit(c) || (c == '.' && IsDigit(Next(1)));
-      MENTOR_ASSIGN_OR_RETURN(const Part next, c == '('      ? Group(depth)
+      MENTOR_ASSIGN_OR_RETURN(const Term next, c == '('      ? Group(depth)
                                                : c == '['    ? Vector(depth)
                                                : digit       ? Number()
                                                : IsLetter(c) ? Word(depth)
@@ -201,15 +201,15 @@ class Reader {
     return length;
   }
 
-  Part Take(size_t count) {
+  Term Take(size_t count) {
     at_ += count;
     return Piece(text_.substr(at_ - count, count), at_ - count + 1);
   }
 
   // '(' ... ')', with commas inside after a function's name.
-  absl::StatusOr<Part> Group(int depth) {
-    Part group = Take(1);
-    MENTOR_ASSIGN_OR_RETURN(const Part inner, Read(/*nested=*/true, depth + 1));
+  absl::StatusOr<Term> Group(int depth) {
+    Term group = Take(1);
+    MENTOR_ASSIGN_OR_RETURN(const Term inner, Read(/*nested=*/true, depth + 1));
     if (Next(0) != ')')
       return At(at_ + 1, "')' is missing; commas belong between the arguments of a function");
     if (inner.empty()) return At(at_ + 1, "nothing stands between the parentheses");
@@ -219,11 +219,11 @@ class Reader {
   }
 
   // "[x, y, z]"
-  absl::StatusOr<Part> Vector(int depth) {
-    Part vector{.components = {}, .column = at_ + 1};
-    MENTOR_ASSIGN_OR_RETURN(const std::vector<Part> components,
+  absl::StatusOr<Term> Vector(int depth) {
+    Term vector{.components = {}, .column = at_ + 1};
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<Term> components,
                             List(']', "a component of the vector is missing", depth));
-    for (const Part& component : components) {
+    for (const Term& component : components) {
       if (component.components.size() > 1)
         return At(vector.column, "a component of the vector is a vector; give numbers");
       Code& code = vector.components.emplace_back();
@@ -235,8 +235,8 @@ class Reader {
   }
 
   // Reads from an opening parenthesis or bracket up to `end`, with commas between the parts.
-  absl::StatusOr<std::vector<Part>> List(char end, const char* missing, int depth) {
-    std::vector<Part> parts;
+  absl::StatusOr<std::vector<Term>> List(char end, const char* missing, int depth) {
+    std::vector<Term> parts;
     do {
       ++at_;
       MENTOR_ASSIGN_OR_RETURN(parts.emplace_back(), Read(/*nested=*/true, depth + 1));
@@ -247,7 +247,7 @@ class Reader {
     return parts;
   }
 
-  absl::StatusOr<Part> Number() {
+  absl::StatusOr<Term> Number() {
     size_t length = 0;
     while (IsDigit(Next(length)) || Next(length) == '.') ++length;
     if (Next(length) == 'e' || Next(length) == 'E') {
@@ -266,7 +266,7 @@ class Reader {
 
   // `compared`: a comparison came before, and this may belong to it. a < b < c would compare 0 or 1
   // with c.
-  absl::StatusOr<Part> Operator(bool* compared) {
+  absl::StatusOr<Term> Operator(bool* compared) {
     constexpr std::string_view kOperators[] = {"<=", ">=", "==", "!=", "<", ">", "&&", "||",
                                                "?",  ":",  "+",  "-",  "*", "/", "^"};
     constexpr int kComparisons = 6, kEndsComparison = 10;  // The first ones of these.
@@ -294,7 +294,7 @@ class Reader {
     return Take(found->size());
   }
 
-  absl::StatusOr<Part> Word(int depth) {
+  absl::StatusOr<Term> Word(int depth) {
     const size_t column = at_ + 1, length = WordLength(0);
     const std::string word(text_.substr(at_, length));
     at_ += length;
@@ -331,20 +331,20 @@ class Reader {
     return At(column, std::string(places.status().message()));
   }
 
-  Part Variables(const std::vector<int>& places, size_t column) {
+  Term Variables(const std::vector<int>& places, size_t column) {
     places_.insert(places.begin(), places.end());
-    Part part{.components = {}, .column = column};
+    Term part{.components = {}, .column = column};
     for (const int place : places)
       part.components.emplace_back().Add(absl::StrCat("v", place, " "), column);
     return part;
   }
 
   // At the '(' after a function's name.
-  absl::StatusOr<Part> Call(const std::string& name, size_t column, int depth) {
+  absl::StatusOr<Term> Call(const std::string& name, size_t column, int depth) {
     const Function* function = FindFunction(name);
     if (function == nullptr) return At(column, UnknownFunction(name));
     if (name == "contact" || name == "force") return ModelParts(name, column);
-    MENTOR_ASSIGN_OR_RETURN(const std::vector<Part> arguments,
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<Term> arguments,
                             List(')', "an argument is missing", depth));
     const int count = static_cast<int>(arguments.size());
     if (count < function->least || count > function->most) {
@@ -356,7 +356,7 @@ class Reader {
                                          : ""));
     }
     if (name == "norm" || name == "dist") return Norm(name, arguments, column);
-    Part call = Piece(name + "(", column);
+    Term call = Piece(name + "(", column);
     for (int i = 0; i < count; ++i) {
       if (i > 0) MENTOR_RETURN_IF_ERROR(Append(Piece(",", column), &call));
       MENTOR_RETURN_IF_ERROR(Append(arguments[i], &call));
@@ -366,10 +366,10 @@ class Reader {
   }
 
   // The length of a vector, or of the difference of two.
-  static absl::StatusOr<Part> Norm(const std::string& name, const std::vector<Part>& arguments,
+  static absl::StatusOr<Term> Norm(const std::string& name, const std::vector<Term>& arguments,
                                    size_t column) {
     size_t size = 1;
-    for (const Part& argument : arguments) {
+    for (const Term& argument : arguments) {
       const size_t own = argument.components.size();
       if (own > 1 && size > 1 && own != size) {
         return At(column, absl::StrCat(name, " of vectors with ", size, " and ", own,
@@ -377,7 +377,7 @@ class Reader {
       }
       size = std::max(size, own);
     }
-    Part norm{.column = column};
+    Term norm{.column = column};
     Code& code = norm.components[0];
     code.Add("norm_(", column);
     for (size_t i = 0; i < size; ++i) {
@@ -393,7 +393,7 @@ class Reader {
   }
 
   // contact(a, b) and force(a): their arguments are names in the model, with any characters.
-  absl::StatusOr<Part> ModelParts(const std::string& name, size_t column) {
+  absl::StatusOr<Term> ModelParts(const std::string& name, size_t column) {
     ++at_;
     const size_t end = text_.find(')', at_);
     if (end == text_.npos) return At(text_.size() + 1, "')' is missing");
@@ -422,7 +422,7 @@ class Reader {
 
 absl::StatusOr<Expression> Compile(std::string_view text, Scope& scope) {
   Reader reader(text, scope);
-  MENTOR_ASSIGN_OR_RETURN(const Part part, reader.Read(/*nested=*/false, 0));
+  MENTOR_ASSIGN_OR_RETURN(const Term part, reader.Read(/*nested=*/false, 0));
   if (part.empty()) return At(1, "is empty; give an expression");
   Expression expression;
   for (const Code& code : part.components) {

@@ -4,6 +4,7 @@
 // the kernel has Landlock, every file but the bundle's. Its output for people goes to descriptor 1.
 //
 //   mentor-mjcf FOLDER FILE MEMORY_BYTES CPU_SECONDS MODEL_BYTES
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -32,6 +33,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kElementsMax = 1'000'000;
+// The same with the copies that MuJoCo makes. A few thousand bodies have fewer; making more copies
+// takes longer than their number says.
+constexpr double kCopiesMax = 50'000;
 constexpr int kFilesMax = 2000;
 constexpr size_t kFoldersMax = 100;
 
@@ -73,16 +77,20 @@ void StayWithin(const char* folder) {
 
 // Names of files in MJCF, checked before MuJoCo opens any. None may lead out of the bundle, from
 // whichever folder MuJoCo counts it.
+//
+// Reckons also what the model costs, since MuJoCo makes all copies of <replicate> and its kin
+// before it looks at any bound.
 class References {
  public:
-  explicit References(fs::path root) : root_(std::move(root)) {}
+  References(fs::path root, uint64_t model_bytes_max)
+      : root_(std::move(root)), model_bytes_max_(static_cast<double>(model_bytes_max)) {}
 
   void Check(const fs::path& file) {
-    open_.emplace_back(file, file.parent_path());
+    ModelOf(file);
     while (!open_.empty()) {
-      const auto [next, base] = open_.back();
+      const File next = open_.back();
       open_.pop_back();
-      if (seen_.insert({next.string(), base.string()}).second) Read(next, base);
+      if (seen_.insert({next.path.string(), next.model}).second) Read(next);
       if (static_cast<int>(seen_.size()) > kFilesMax)
         Refuse("includes more files than a bundle has");
     }
@@ -91,7 +99,19 @@ class References {
       Within(name.base, name);
       for (const fs::path& folder : name.texture ? texture_dirs_ : mesh_dirs_) Within(folder, name);
     }
+    if (const double copies = CopiesIn(0); copies > kCopiesMax) {
+      Refuse("has " + Rounded(copies) +
+             " elements with the copies of replicate, composite, flexcomp and attach, at most " +
+             Rounded(kCopiesMax) + "; lower their counts");
+    }
+    if (bytes_ > model_bytes_max_) {
+      Refuse("has " + Rounded(bytes_) + " bytes in height fields and textures, at most " +
+             Rounded(model_bytes_max_) + "; make them smaller");
+    }
   }
+
+  // What <size> asks for: `njmax="12000"`.
+  const std::string& memory() const { return memory_; }
 
  private:
   // An attribute that names a file or a folder.
@@ -101,7 +121,88 @@ class References {
     bool texture = false;
   };
 
-  void Read(const fs::path& file, const fs::path& base) {
+  // A file to read: the root of a model, or included in one.
+  struct File {
+    fs::path path;
+    size_t model;
+    double times;  // Copies of what it has.
+  };
+  struct Model {
+    fs::path file;
+    double elements = 0;      // As written.
+    double copies = 0;        // Elements that replicate, composite and flexcomp make.
+    double attached = 0;      // Copies of other models.
+    std::set<size_t> others;  // Models that it names.
+    bool counting = false;
+    double total = -1;  // All copies; negative: not counted yet.
+  };
+
+  static std::string Rounded(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), value < 1e15 ? "%.0f" : "%.3g", value);
+    return text;
+  }
+
+  // The number of a model, which is read later.
+  size_t ModelOf(const fs::path& file) {
+    for (size_t i = 0; i < models_.size(); ++i) {
+      if (models_[i].file == file) return i;
+    }
+    models_.emplace_back().file = file;
+    open_.push_back({file, models_.size() - 1, 1});
+    return models_.size() - 1;
+  }
+
+  double CopiesIn(size_t number) {
+    Model& model = models_[number];
+    if (model.total >= 0) return model.total;
+    if (std::exchange(model.counting, true))
+      Refuse("'" + model.file.string() + "' is a model that has itself as a part");
+    double largest = 0, total = model.copies;
+    for (const size_t other : model.others) {
+      total += CopiesIn(other);
+      largest = std::max(largest, CopiesIn(other) + models_[other].elements);
+    }
+    // Which one an <attach> means is MuJoCo's to find out.
+    return model.total = total + model.attached * largest;
+  }
+
+  // The product of up to three numbers.
+  static double Product(const char* text) {
+    double product = 1;
+    for (int i = 0; i < 3; ++i) {
+      char* end = nullptr;
+      const double value = std::strtod(text, &end);
+      if (end == text) break;
+      product *= std::max(1.0, value);
+      text = end;
+    }
+    return product;
+  }
+
+  // Counts an element of which there are so many copies. Returns how many there are of each element
+  // in it.
+  double Count(const pugi::xml_node& node, double times, Model* model) {
+    const std::string_view kind = node.name();
+    const auto number = [&](const char* name) {
+      return std::max(0.0, node.attribute(name).as_double(0));
+    };
+    if (kind == "hfield") bytes_ += 4 * number("nrow") * number("ncol");
+    if (kind == "texture") {
+      const std::string_view type = node.attribute("type").value();
+      bytes_ += 3 * number("width") * number("height") * (type == "2d" ? 1 : 6);
+    }
+    if (kind == "attach") model->attached += times;
+    const bool copies = kind == "replicate" || kind == "composite" || kind == "flexcomp";
+    if (copies) times *= Product(node.attribute("count").value());
+    model->elements += 1;
+    if (copies || times > 1) model->copies += times;
+    return times;
+  }
+
+  void Read(const File& from) {
+    const fs::path& file = from.path;
+    const fs::path base = models_[from.model].file.parent_path();
     pugi::xml_document document;
     const pugi::xml_parse_result parsed = document.load_file((root_ / file).c_str());
     if (!parsed) {
@@ -113,18 +214,27 @@ class References {
     }
     if (std::strcmp(document.document_element().name(), "robot") == 0)
       Refuse("'" + file.string() + "' is a URDF file; give MJCF");
-    std::vector<pugi::xml_node> nodes = {document};
+    std::vector<std::pair<pugi::xml_node, double>> nodes = {{document, from.times}};
     while (!nodes.empty()) {
-      const pugi::xml_node node = nodes.back();
+      const auto [node, outside] = nodes.back();
       nodes.pop_back();
       if (++elements_ > kElementsMax) Refuse("has more elements than a model needs");
-      Look(node, file, base);
-      for (const pugi::xml_node child : node.children()) nodes.push_back(child);
+      const double times = Count(node, outside, &models_[from.model]);
+      Look(node, {file, from.model, times}, base);
+      for (const pugi::xml_node child : node.children()) nodes.emplace_back(child, times);
     }
   }
 
-  void Look(const pugi::xml_node& node, const fs::path& file, const fs::path& base) {
+  void Look(const pugi::xml_node& node, const File& from, const fs::path& base) {
+    const fs::path& file = from.path;
     const std::string kind = node.name();
+    if (kind == "size") {
+      for (const char* name : {"memory", "njmax", "nconmax", "nstack"}) {
+        if (const pugi::xml_attribute attribute = node.attribute(name))
+          memory_ +=
+              std::string(memory_.empty() ? "" : " ") + name + "=\"" + attribute.value() + '"';
+      }
+    }
     if (kind == "plugin" || kind == "extension") {
       Refuse("'" + file.string() + "' has <" + kind +
              ">; plugins are not loaded here: take it out");
@@ -141,9 +251,10 @@ class References {
         if (mesh_dirs_.size() + texture_dirs_.size() > kFoldersMax)
           Refuse("names more folders than a bundle needs");
       } else if (kind == "include") {
-        open_.emplace_back(path, base);
+        open_.push_back({path, from.model, from.times});
       } else if (kind == "model") {
-        open_.emplace_back(path, path.parent_path());
+        const size_t other = ModelOf(path);
+        models_[from.model].others.insert(other);
       } else {
         names_.push_back(named);
       }
@@ -162,10 +273,14 @@ class References {
   }
 
   const fs::path root_;
-  std::set<std::pair<std::string, std::string>> seen_;  // Files, and their models' folders.
-  std::vector<std::pair<fs::path, fs::path>> open_;
+  const double model_bytes_max_;
+  std::set<std::pair<std::string, size_t>> seen_;  // Files, and the models that they are part of.
+  std::vector<File> open_;
+  std::vector<Model> models_;  // The first one is compiled.
+  double bytes_ = 0;           // Height fields and textures.
   std::vector<Name> names_;
   std::set<fs::path> mesh_dirs_, texture_dirs_;
+  std::string memory_;
   int elements_ = 0;
 };
 
@@ -181,10 +296,19 @@ void Write(const void* data, size_t size) {
 }
 
 void Compile(const fs::path& root, const std::string& file, uint64_t model_bytes_max) {
-  References(root).Check(file);
+  References references(root, model_bytes_max);
+  references.Check(file);
   char error[2000] = "";
   mjModel* model = mj_loadXML((root / file).c_str(), nullptr, error, sizeof(error));
-  if (model == nullptr) Refuse(error);
+  if (model == nullptr) {
+    std::string why = error;
+    if (why.find("allocate memory") != std::string::npos && !references.memory().empty()) {
+      why += "; <size> has " + references.memory() +
+             ", and at most 256 MiB of simulation memory are taken, of which njmax reserves its "
+             "square: leave these out, so that MuJoCo takes what it needs, or give memory=\"256M\"";
+    }
+    Refuse(why);
+  }
   const int size = mj_sizeModel(model);
   if (size <= 0 || static_cast<uint64_t>(size) > model_bytes_max) {
     Refuse("has " + std::to_string(size) + " bytes when compiled; at most " +

@@ -90,7 +90,7 @@ absl::Status MjcfEnvironment::Run(std::vector<Stage>& stages) {
     const std::span<double> results(results_.data(), stage.program.size());
     if (!stage.program.Run(results)) {
       const size_t culprit = stage.program.Culprit();
-      return absl::InternalError(
+      return absl::OutOfRangeError(
           absl::StrCat(stage.batch->names[culprit],
                        " of the bundle: a division by zero, or a result that is no "
                        "finite number, ",

@@ -39,7 +39,8 @@ absl::StatusOr<ModelParts> ReadModelParts(const HeldBundle& bundle, const std::s
   }
   for (int id = 0; id < m.nu; ++id)
     parts.actuators.push_back({name_of(mjOBJ_ACTUATOR, id), m.actuator_ctrllimited[id] != 0});
-  for (int id = 0; id < m.ngeom; ++id) name_of(mjOBJ_GEOM, id);
+  for (int id = 0; id < m.ngeom; ++id)
+    parts.geoms.push_back({name_of(mjOBJ_GEOM, id), DepthOf(m, m.geom_bodyid[id])});
   for (int id = 0; id < m.nsensor; ++id) name_of(mjOBJ_SENSOR, id);
   return parts;
 }

@@ -26,8 +26,8 @@ struct ModelParts {
     std::string name;
     bool is_limited = false;  // It has a ctrlrange.
   };
-  double timestep = 0;               // Seconds.
-  std::vector<Place> bodies, sites;  // Without the world.
+  double timestep = 0;                      // Seconds.
+  std::vector<Place> bodies, sites, geoms;  // Without the world.
   std::vector<Joint> joints;
   std::vector<Actuator> actuators;
   std::set<std::string> names;  // All names that expressions of a task may have.

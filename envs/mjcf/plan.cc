@@ -17,6 +17,7 @@
 #include "common/pause_point.h"
 #include "common/printable.h"
 #include "common/spec/spec.h"
+#include "envs/mjcf/compiler_places.h"
 #include "envs/mjcf/program.h"
 
 namespace mentor::envs::mjcf {
@@ -874,7 +875,11 @@ absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
         return found->second.first;
       // One thread at a time, or several would compile the same model.
       if (known.in_the_making.insert(name).second) break;
-      known.changed.Wait(lock);
+      known.changed.WaitFor(lock, kLook);
+      lock.Unlock();
+      const absl::Status goes_on = PausePoint();
+      lock.Lock();
+      MENTOR_RETURN_IF_ERROR(goes_on);
     }
   }
   absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlanOf(name);

@@ -6,6 +6,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
+#include "common/hash.h"
 #include "envs/pool/environment_pool.h"
 #include "envs/pool/pool_use.h"
 
@@ -13,6 +14,8 @@ namespace mentor::envs {
 namespace {
 
 static_assert(std::endian::native == std::endian::little);
+
+constexpr size_t kDigestBytes = 32;
 
 absl::Status NoState(std::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -33,6 +36,12 @@ bool Take(std::string_view* saved, Number* number) {
   return true;
 }
 
+std::string DigestOf(std::string_view bytes) {
+  Sha256 hash;
+  hash.Update(bytes);
+  return hash.Finish();
+}
+
 }  // namespace
 
 absl::StatusOr<MuJoCoEnvironment*> EnvironmentPool::MuJoCoOf(int index) {
@@ -45,6 +54,7 @@ absl::StatusOr<MuJoCoEnvironment*> EnvironmentPool::MuJoCoOf(int index) {
 // A saved state, little-endian; the first three decide the episodes after this one:
 //   seeded (uint8)  seed (uint64)  episode (uint32)
 //   ended (uint8)  task_bytes (uint32)  task (EnvironmentTask)  state
+//   SHA-256 (32 bytes) of everything before it
 absl::StatusOr<std::string> EnvironmentPool::SaveState(int index) {
   MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
@@ -52,14 +62,20 @@ absl::StatusOr<std::string> EnvironmentPool::SaveState(int index) {
   if (!slot.begun) return absl::FailedPreconditionError("no episode has begun: call reset() first");
   MENTOR_ASSIGN_OR_RETURN(const std::string state, slot.environment->SaveState());
   const std::string task = slot.task.SerializeAsString();
-  return absl::StrCat(Bytes<uint8_t>(slot.seeded), Bytes(slot.stream.seed), Bytes(slot.episode),
-                      Bytes<uint8_t>(slot.ended), Bytes(static_cast<uint32_t>(task.size())), task,
-                      state);
+  const std::string saved = absl::StrCat(Bytes<uint8_t>(slot.seeded), Bytes(slot.stream.seed),
+                                         Bytes(slot.episode), Bytes<uint8_t>(slot.ended),
+                                         Bytes(static_cast<uint32_t>(task.size())), task, state);
+  return saved + DigestOf(saved);
 }
 
 absl::Status EnvironmentPool::RestoreState(int index, std::string_view saved) {
   MENTOR_ASSIGN_OR_RETURN(const PoolUse use, Use());
   MENTOR_RETURN_IF_ERROR(CheckIdle());
+  if (saved.size() < kDigestBytes) return NoState("is too short");
+  const std::string_view digest = saved.substr(saved.size() - kDigestBytes);
+  saved.remove_suffix(kDigestBytes);
+  // The episode goes on where it was if the bytes are damaged.
+  if (DigestOf(saved) != digest) return NoState("is damaged, or no state: its SHA-256 is wrong");
   uint8_t seeded = 0, ended = 0;
   uint64_t seed = 0;
   uint32_t episode = 0, task_bytes = 0;

@@ -9,6 +9,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "common/check.h"
+#include "common/failed_step.h"
 #include "common/failpoint.h"
 #include "common/hash.h"
 #include "common/history.h"
@@ -42,7 +43,7 @@ bool AllFinite(const std::string& bytes) {
 }
 
 absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor::DType dtype,
-                         std::initializer_list<int64_t> shape) {
+                         std::initializer_list<int64_t> shape, char greatest_flag = 1) {
   if (tensor.dtype() != dtype) {
     return absl::InvalidArgumentError(absl::StrFormat("%s: type %s, expected %s", name,
                                                       v1::Tensor::DType_Name(tensor.dtype()),
@@ -74,9 +75,10 @@ absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor:
   if (!good) return absl::InvalidArgumentError(absl::StrFormat("%s: a number is not finite", name));
   if (dtype == v1::Tensor::DTYPE_UINT8) {
     good = std::all_of(tensor.data().begin(), tensor.data().end(),
-                       [](char flag) { return flag == 0 || flag == 1; });
+                       [greatest_flag](char flag) { return flag >= 0 && flag <= greatest_flag; });
     if (!good)
-      return absl::InvalidArgumentError(absl::StrFormat("%s: a flag is neither 0 nor 1", name));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s: a flag is not 0 to %d", name, greatest_flag));
   }
   return absl::OkStatus();
 }
@@ -96,7 +98,8 @@ absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
     return CheckTensor("final_observations", trajectory.final_observations(),
                        v1::Tensor::DTYPE_FLOAT32,
                        {std::count(truncations.begin(), truncations.end(), 1) +
-                            std::count(terminations.begin(), terminations.end(), 1),
+                            static_cast<int64_t>(terminations.size()) -
+                            std::count(terminations.begin(), terminations.end(), 0),
                         static_cast<int64_t>(unit.policy().observation_size())});
   }
   if (trajectory.has_final_observations())
@@ -174,7 +177,7 @@ absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result) {
   MENTOR_RETURN_IF_ERROR(CheckTensor("rewards", t.rewards(), v1::Tensor::DTYPE_FLOAT64, {n}));
   MENTOR_RETURN_IF_ERROR(CheckTensor("successes", t.successes(), v1::Tensor::DTYPE_UINT8, {n}));
   MENTOR_RETURN_IF_ERROR(
-      CheckTensor("terminations", t.terminations(), v1::Tensor::DTYPE_UINT8, {n}));
+      CheckTensor("terminations", t.terminations(), v1::Tensor::DTYPE_UINT8, {n}, kStepFailed));
   MENTOR_RETURN_IF_ERROR(CheckTensor("truncations", t.truncations(), v1::Tensor::DTYPE_UINT8, {n}));
   MENTOR_RETURN_IF_ERROR(CheckEnds(unit, t));
   MENTOR_RETURN_IF_ERROR(
@@ -350,6 +353,15 @@ int RolloutServer::actors() const {
   }));
 }
 
+int RolloutServer::answering_actors() const {
+  const MutexLock lock(mutex_);
+  return static_cast<int>(std::count_if(
+      sessions_.begin(), sessions_.end(),
+      [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        return entry.second->welcomed && !entry.second->leaving && dispatcher_.Answers(entry.first);
+      }));
+}
+
 int RolloutServer::actor_threads() const {
   MutexLock lock(mutex_);
   uint64_t threads = 0;
@@ -502,7 +514,7 @@ std::vector<v1::Peer> RolloutServer::Peers() {
     peer.set_draining(session->leaving);
     peer.set_units(session->units);
     peer.set_work(static_cast<uint32_t>(dispatcher_.NumHeld(id)));
-    peer.set_quarantined(dispatcher_.InQuarantine(id));
+    peer.set_quarantined(!dispatcher_.Answers(id));
     peer.set_strikes(static_cast<uint32_t>(dispatcher_.StandingOf(id)->strikes()));
     peer.set_env_steps_per_second(static_cast<double>(std::exchange(session->new_steps, 0)) /
                                   seconds);
@@ -671,7 +683,7 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
       MENTOR_LOG(kError,
                  "two results of one unit differ: exactness is broken, look for an actor of "
                  "another build or a faulty machine",
-                 {{"unit", ToString(key)}});
+                 {{"experiment", unit->share().experiment()}, {"unit", ToString(key)}});
       [[fallthrough]];
     case UnitDispatcher::Outcome::kDuplicate:
       MENTOR_FAILPOINT("learner.result.duplicate");
@@ -760,6 +772,7 @@ void RolloutServer::Dispatch() {
     SetGauges();
     if (!out.empty() && std::exchange(watch_is_idle_, false)) lag_changed_.NotifyAll();
   }
+  TellOfChecks();
   for (const auto& [stream, assignment] : out) {
     v1::WorkResponse message;
     *message.mutable_unit() = *assignment.unit;
@@ -769,6 +782,29 @@ void RolloutServer::Dispatch() {
     // If the stream has just ended, OnClosed gives the unit to another.
     stream->Send(std::move(message));
   }
+}
+
+void RolloutServer::TellOfChecks() {
+  {
+    const MutexLock lock(mutex_);
+    const uint64_t ended = dispatcher_.checks_ended();
+    // Without an actor that can make them, open checks hold nothing up.
+    if (std::exchange(checks_told_, ended) != ended || dispatcher_.num_checks() > 0)
+      changed_.NotifyAll();
+    if (!dispatcher_.HasFoundOut()) return;
+  }
+  const MutexLock lock(listener_mutex_);
+  if (on_found_out_) on_found_out_();
+}
+
+void RolloutServer::OnFoundOut(std::function<void()> callback) {
+  const MutexLock lock(listener_mutex_);
+  on_found_out_ = std::move(callback);
+}
+
+std::vector<UnitDispatcher::FoundOut> RolloutServer::TakeFoundOut() {
+  const MutexLock lock(mutex_);
+  return dispatcher_.TakeFoundOut();
 }
 
 // Reassigns units that begin to lag or are lost while no message comes.
@@ -805,6 +841,7 @@ absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::
       return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
                        "the learner is stopping");
     if (cancel) return absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
+    if (std::string why = dispatcher_.TaintOf(shard); !why.empty()) return absl::AbortedError(why);
     MENTOR_RETURN_IF_ERROR(dispatcher_.Add(shard, std::move(units)));
     running_.insert(shard);
   }
@@ -840,6 +877,42 @@ absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::
   running_.erase(shard);
   changed_.NotifyAll();
   return results;
+}
+
+void RolloutServer::ForgetChecks(uint64_t shard) {
+  const MutexLock lock(mutex_);
+  dispatcher_.EndChecks(shard);
+}
+
+absl::Status RolloutServer::StillGood(uint64_t shard) const {
+  const MutexLock lock(mutex_);
+  const std::string why = dispatcher_.TaintOf(shard);
+  return why.empty() ? absl::OkStatus() : absl::AbortedError(why);
+}
+
+absl::Status RolloutServer::AwaitChecks(uint64_t shard, const std::atomic<bool>& cancel) {
+  MutexLock lock(mutex_);
+  running_.insert(shard);
+  while (!stopping_ && !cancel && dispatcher_.TaintOf(shard).empty() &&
+         dispatcher_.HasOpenChecks(shard)) {
+    changed_.Wait(lock);
+  }
+  SetGauges();
+  const std::string why = dispatcher_.TaintOf(shard);
+  absl::Status status;
+  if (stopping_) {
+    status =
+        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
+  } else if (cancel) {
+    status = absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
+  } else if (!why.empty()) {
+    status = absl::AbortedError(why);
+  }
+  // The destructor waits for this, as for RunUnits.
+  cancelled_.erase(shard);
+  running_.erase(shard);
+  changed_.NotifyAll();
+  return status;
 }
 
 void RolloutServer::Cancel(uint64_t shard) {

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -53,13 +54,26 @@ class RolloutServer {
 
   // Simulates units of one shard (equal id.shard) and returns their results in the same order.
   // Blocks until then; without actors, forever. CANCELLED when Cancel is called for the shard, or
-  // *cancel was true at the start. UNAVAILABLE after Stop. Otherwise the message of a unit that
-  // failed wherever it was tried.
+  // *cancel was true at the start. UNAVAILABLE after Stop. ABORTED when an actor was found out
+  // whose results the shard used: it must begin again. Otherwise the message of a unit that failed
+  // wherever it was tried.
   absl::StatusOr<std::vector<v1::Result>> RunUnits(std::vector<v1::Unit> units,
                                                    const std::atomic<bool>& cancel);
   // Ends RunUnits of this shard, if it runs, and tells actors to drop its units. Set the flag
   // `cancel` first.
   void Cancel(uint64_t shard);
+
+  // Call after the last RunUnits of a shard, before its results are used. Waits for the checks of
+  // its units, as long as an actor can make them. Errors as those of RunUnits.
+  absl::Status AwaitChecks(uint64_t shard, const std::atomic<bool>& cancel);
+  // Call when the shard has ended, in whatever way.
+  void ForgetChecks(uint64_t shard);
+  // ABORTED when the shard used results of an actor that was found out, also after its end.
+  absl::Status StillGood(uint64_t shard) const;
+  // What was found out since the last call, for shards that have ended.
+  std::vector<UnitDispatcher::FoundOut> TakeFoundOut();
+  // Calls back when something was found out, from any thread and without locks. Null: nobody.
+  void OnFoundOut(std::function<void()> callback);
 
   // Sets the values that actors must report from now on; empty: unchanged. Ends actors that differ.
   void Expect(const std::string& catalogue_hash, const std::string& numeric_fingerprint);
@@ -70,8 +84,9 @@ class RolloutServer {
   uint64_t UnitsWaiting(const std::set<std::string>& env_hosts = {}) const;
   // A simulator that units of the shard need and no actor offers; empty: none.
   std::string MissingHost(uint64_t shard) const;
-  // Connected actors and their threads.
+  // Connected actors, those of them that answer, and their threads.
   int actors() const;
+  int answering_actors() const;
   int actor_threads() const;
   // All connected actors; rates are over the time since the last call.
   std::vector<v1::Peer> Peers();
@@ -102,6 +117,8 @@ class RolloutServer {
   // Sends the dispatcher's assignments.
   void Dispatch() ABSL_LOCKS_EXCLUDED(mutex_);
   void SetGauges() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Wakes shards that wait for checks, and tells who listens. Call after the dispatcher was used.
+  void TellOfChecks() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckFleet(const v1::Hello& hello) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WatchLag();
 
@@ -130,7 +147,11 @@ class RolloutServer {
   std::chrono::steady_clock::time_point peers_since_ ABSL_GUARDED_BY(mutex_);
   bool watch_is_idle_ ABSL_GUARDED_BY(mutex_) =
       false;  // True if no unit was out when the lag watch fell asleep.
+  uint64_t checks_told_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // Held during the callback, so that none is under way once it is replaced. Before mutex_.
+  Mutex listener_mutex_;
+  std::function<void()> on_found_out_ ABSL_GUARDED_BY(listener_mutex_);
 
   // Last, so that it stops first.
   std::thread lag_watch_;

@@ -6,6 +6,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/failed_step.h"
 #include "common/history.h"
 #include "common/hosts.h"
 #include "common/status.h"
@@ -15,28 +16,16 @@ namespace {
 
 // Turnarounds behind a median, and environments that have one.
 constexpr size_t kTurnarounds = 64, kEnvironments = 256;
-// Results whose hash is kept for late copies, and units that an actor is known to have lost.
-constexpr size_t kHashes = 4096, kLostMax = 1024;
-// Units that wait to be computed again.
+// Checks of a shard that may be open before its next iteration.
 constexpr size_t kChecksMax = 64;
+// Units that an actor is known to have lost.
+constexpr size_t kLostMax = 1024;
 // Hosts whose strikes are remembered.
 constexpr size_t kHostsMax = 1024;
 // Experiments that are remembered.
 constexpr size_t kExperimentsMax = 64;
 // Failures in a row after which an experiment is held back.
 constexpr int kErrorsInARow = 3;
-
-// A function of the key only, so the actor cannot choose.
-bool IsChecked(const UnitKey& key, uint32_t every) {
-  if (every == 0) return false;
-  uint64_t mixed = 0;
-  for (const uint64_t word :
-       {key.shard, uint64_t{key.iteration}, uint64_t{key.agent}, uint64_t{key.part}}) {
-    mixed = (mixed ^ word) * 0x9e3779b97f4a7c15;  // Fibonacci hashing.
-    mixed ^= mixed >> 29;
-  }
-  return mixed % every == 0;
-}
 
 // Units of one kind take about equally long: an experiment's, of one environment or simulator.
 std::string KindOf(const v1::Unit& unit) {
@@ -94,6 +83,7 @@ absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
     if (!shard.entries.emplace(key, std::move(entry)).second) {
       return absl::InvalidArgumentError(ToString(key) + " is there twice");
     }
+    EndCheck(key);  // A unit of this name was done before, for another run.
     shard.queue.push_back(key);
   }
   shard.missing = shard.queue.size();
@@ -180,8 +170,9 @@ std::vector<std::pair<ActorId, UnitKey>> UnitDispatcher::Cancel(uint64_t number)
 std::optional<absl::StatusOr<std::vector<v1::Result>>> UnitDispatcher::Take(uint64_t number) {
   const auto shard = shards_.find(number);
   MENTOR_CHECK(shard != shards_.end());
+  if (std::string why = TaintOf(number); !why.empty()) return absl::AbortedError(why);
   if (!shard->second.failure.ok()) return shard->second.failure;
-  if (shard->second.missing > 0) return std::nullopt;
+  if (!Settled(number)) return std::nullopt;
   std::vector<v1::Result> results = std::move(shard->second.results);
   --experiments_.at(shard->second.experiment).shards;
   shards_.erase(shard);
@@ -190,7 +181,10 @@ std::optional<absl::StatusOr<std::vector<v1::Result>>> UnitDispatcher::Take(uint
 
 bool UnitDispatcher::Settled(uint64_t number) const {
   const auto shard = shards_.find(number);
-  return shard == shards_.end() || shard->second.missing == 0 || !shard->second.failure.ok();
+  if (shard == shards_.end() || !shard->second.failure.ok() || tainted_.contains(number))
+    return true;
+  // Checks that lag behind hold their units, so there is a limit.
+  return shard->second.missing == 0 && (NumChecks(number) <= kChecksMax || !HasOpenChecks(number));
 }
 
 std::map<ActorId, UnitDispatcher::Actor>::iterator UnitDispatcher::FindUid(const std::string& uid) {
@@ -290,7 +284,7 @@ void UnitDispatcher::RemoveActor(ActorId id) {
   const bool lost = !actor.leaving && !actor.refused &&
                     std::any_of(actor.held.begin(), actor.held.end(), [&](const auto& held) {
                       const Entry* entry = Find(held.first);
-                      return entry != nullptr && !entry->done;
+                      return entry != nullptr && !entry->done && entry->holders.contains(id);
                     });
   const auto now = options_.now();
   if (const auto same = FindUid(actor.info.uid); same != actors_.end()) {
@@ -317,6 +311,7 @@ void UnitDispatcher::RemoveActor(ActorId id) {
 }
 
 UnitDispatcher::Entry* UnitDispatcher::Find(const UnitKey& key) {
+  if (const auto check = checks_.find(key); check != checks_.end()) return &check->second.entry;
   const auto shard = shards_.find(key.shard);
   if (shard == shards_.end()) return nullptr;
   const auto entry = shard->second.entries.find(key);
@@ -328,6 +323,7 @@ bool UnitDispatcher::Requeue(const UnitKey& key) {
   if (entry == nullptr || entry->ready || entry->done) return false;
   entry->ready = true;
   SetOut(key, entry);
+  if (entry->is_check) return true;
   CountReady(*entry, 1);
   shards_.at(key.shard).queue.push_front(key);
   return true;
@@ -389,7 +385,9 @@ std::optional<ActorId> UnitDispatcher::Choose(const Entry& entry, bool proven) c
   std::optional<ActorId> second;
   for (auto room = rooms.rbegin(); room != rooms.rend(); ++room) {
     const Actor& actor = actors_.at(room->second);
-    if (entry.holders.contains(room->second) || !Offers(actor, entry.env_host)) continue;
+    if (entry.holders.contains(room->second) || !Offers(actor, entry.env_host) ||
+        suspects_.contains(NameOf(room->second, actor)))
+      continue;
     if (!anyone && entry.failed_at.Has(actor.info.uid)) continue;
     if (!proven || actor.standing.good()) return room->second;
     if (!second) second = room->second;
@@ -451,6 +449,7 @@ class UnitDispatcher::Line {
 std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
   Expire();
   std::vector<Assignment> assignments;
+  AssignChecks(&assignments);
   std::map<std::string, Line> lines;
   std::set<std::string> ready, waiting;
   for (auto& [number, shard] : shards_) {
@@ -470,54 +469,18 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
     if (line.waits()) waiting.insert(next);
     ready.erase(next);
   }
-  // When nothing waits, idle actors take lagging units, then units to compare.
+  // When nothing waits, idle actors take lagging units.
   const std::vector<UnitKey> lagging(lagging_.begin(), lagging_.end());
   for (const UnitKey& key : lagging) {
     Entry* entry = Find(key);
     if (waiting.contains(entry->unit->share().experiment())) continue;
+    if (entry->is_check) continue;
     if (const auto actor = Choose(*entry, /*proven=*/true)) {
       Give(key, entry, *actor, &assignments);
       ++reissued_.lagging;
     }
   }
-  AssignChecks(waiting, &assignments);
   return assignments;
-}
-
-void UnitDispatcher::AssignChecks(const std::set<std::string>& waiting,
-                                  std::vector<Assignment>* assignments) {
-  for (size_t left = checks_.size(); left > 0; --left) {
-    auto check = std::move(checks_.front());
-    checks_.pop_front();
-    const auto used = hashes_.find(check.first);
-    const std::string& name = check.second->share().experiment();
-    const auto experiment = experiments_.find(name);
-    if (used == hashes_.end() || experiment == experiments_.end()) continue;  // Too long ago.
-    const auto& rooms = experiment->second.rooms;
-    const auto first = actors_.find(used->second.actor);
-    const auto other = std::find_if(rooms.rbegin(), rooms.rend(), [&](const auto& candidate) {
-      const Actor& actor = actors_.at(candidate.second);
-      return !waiting.contains(name) && candidate.second != used->second.actor &&
-             !actor.held.contains(check.first) && Offers(actor, HostOf(check.second->task())) &&
-             (first == actors_.end() || actor.info.uid != first->second.info.uid);
-    });
-    if (other == rooms.rend()) {
-      checks_.push_back(std::move(check));
-      continue;
-    }
-    const ActorId id = other->second;
-    Hold(id, &actors_.at(id), check.first,
-         {.unit = check.second, .sent = options_.now(), .lagging = true});
-    assignments->push_back({.actor = id, .key = check.first, .unit = check.second});
-  }
-}
-
-void UnitDispatcher::KeepAway(ActorId id) {
-  const auto found = actors_.find(id);
-  if (found == actors_.end()) return;
-  found->second.standing.Quarantine(options_.now());
-  ++quarantines_;
-  Refresh(id, &found->second);
 }
 
 bool UnitDispatcher::CanBeTriedElsewhere(const Entry& entry) const {
@@ -532,6 +495,9 @@ bool UnitDispatcher::CanBeTriedElsewhere(const Entry& entry) const {
 
 bool UnitDispatcher::IsHopeless(const Entry& entry) const {
   if (static_cast<int>(entry.good_failed_at.size()) >= options_.retries.errors_max) return true;
+  // One other actor confirms it, where there is one.
+  if (entry.same_everywhere.size() >= 2) return true;
+  if (!entry.same_everywhere.empty() && !CanBeTriedElsewhere(entry)) return true;
   return entry.failed_at.IsGivenUp(options_.now(), options_.retries) && !CanBeTriedElsewhere(entry);
 }
 
@@ -587,6 +553,7 @@ void UnitDispatcher::Expire() {
       const bool was_at_work = WasAtWork(actor, holding);
       actor.lost.insert_or_assign(key, *LetGo(&actor, key));
       entry->holders.erase(id);
+      if (entry->is_check) checks_.at(key).barred.insert(NameOf(id, actor));
       actor.silent = false;
       SetCredit(id, &actor, actor.credit + 1);
       if (!was_at_work) Strike(id);
@@ -611,7 +578,7 @@ std::optional<std::chrono::nanoseconds> UnitDispatcher::NextChange() const {
   if (!retries_.empty() && (!next || *retries_.begin() < *next)) next = *retries_.begin();
   for (const ActorId id : struck_) {
     const Actor& actor = actors_.at(id);
-    if (actor.credit > 0 && !actor.leaving && KeptAway(actor) &&
+    if (actor.credit > 0 && !actor.leaving && KeptAway(actor) && !actor.standing.banned() &&
         (!next || *actor.standing.until() < *next))
       next = actor.standing.until();
   }
@@ -625,15 +592,6 @@ std::shared_ptr<const v1::Unit> UnitDispatcher::Held(ActorId id, const UnitKey& 
     if (const auto held = holdings->find(key); held != holdings->end()) return held->second.unit;
   }
   return nullptr;
-}
-
-void UnitDispatcher::Remember(const UnitKey& key, std::string hash, ActorId actor) {
-  if (!hashes_.emplace(key, Used{std::move(hash), actor}).second) return;
-  hashes_order_.push_back(key);
-  if (hashes_order_.size() > kHashes) {
-    hashes_.erase(hashes_order_.front());
-    hashes_order_.pop_front();
-  }
 }
 
 UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
@@ -654,7 +612,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   actor.silent = false;
   actor.spoke = options_.now();
   if (result.error().empty()) {
-    actor.standing.Delivered();
+    if (holding.sent > actor.doubted) actor.standing.Delivered();
     if (actor.delivered.size() >= kExperimentsMax) actor.delivered.clear();
     actor.delivered[name] = options_.now();
   }
@@ -664,16 +622,9 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   Refresh(id, &actor);
 
   Entry* entry = Find(key);
-  if (entry != nullptr) entry->holders.erase(id);
-  if (entry == nullptr || entry->done) {
-    const auto hash = hashes_.find(key);
-    if (hash == hashes_.end() || !result.error().empty()) return Outcome::kLate;
-    if (hash->second.hash == result.result_hash()) return Outcome::kDuplicate;
-    // It is unknown which of the two is wrong.
-    KeepAway(id);
-    KeepAway(hash->second.actor);
-    return Outcome::kDivergent;
-  }
+  const bool was_holder = entry != nullptr && entry->holders.erase(id) > 0;
+  if (entry == nullptr || entry->done || entry->is_check)
+    return Compare(id, key, holding, was_holder, result);
   Shard& shard = shards_.at(key.shard);
   if (!result.error().empty()) {
     Experiment& experiment = experiments_.at(name);
@@ -688,6 +639,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
       retries_.insert(experiment.held_until);
     }
     entry->failed_at.Failed(actor.info.uid, options_.now(), options_.retries);
+    if (IsSameEverywhere(result.error())) entry->same_everywhere.insert(actor.info.uid);
     // No unit of the experiment has ever succeeded, wherever it was tried.
     const bool never = static_cast<int>(experiment.failed_at.size()) >= options_.retries.errors_max;
     if ((never || IsHopeless(*entry)) && shard.failure.ok()) {
@@ -728,11 +680,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
                         std::max(1U, holding.unit->steps()));
   if (turnarounds.size() > kTurnarounds) turnarounds.pop_front();
   last_turnaround_ = turnaround;
-  Remember(key, result.result_hash(), id);
-  if (IsChecked(key, options_.check_every)) {
-    if (checks_.size() >= kChecksMax) checks_.pop_front();
-    checks_.emplace_back(key, entry->unit);
-  }
+  CountUse(key, id, *entry, result.result_hash());
   shard.results[entry->index] = std::move(result);
   --shard.missing;
   return Outcome::kUsed;

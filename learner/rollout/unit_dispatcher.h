@@ -1,5 +1,6 @@
 // Hands rollout units to actors and takes each unit's first result; later copies are compared,
-// counted and dropped. Pure policy: no clock of its own, no I/O, no gRPC. Owned by the rollout
+// counted and dropped. Some units are computed again by another actor, so that wrong numbers are
+// found (unit_checks.cc). Pure policy: no clock of its own, no I/O, no gRPC. Owned by the rollout
 // server, whose lock guards it.
 //
 // A unit is ready (in its shard's queue), out (held by one actor or more) or done. It returns to
@@ -34,6 +35,7 @@
 
 #include "common/fair_queue.h"
 #include "common/protocol.h"
+#include "common/secret_choice.h"
 #include "common/standing.h"
 #include "mentor/v1/rollout_service.pb.h"
 
@@ -78,15 +80,15 @@ class UnitDispatcher {
     double lost_factor = 16;
     // A unit fails its shard when it has failed at errors_max actors in good standing, or when it
     // is given up and every actor has tried.
-    TriedAt::Options retries = {.span = std::chrono::seconds(15)};
+    TriedAt::Options retries = {.span = std::chrono::seconds(8)};
     // Limit of an actor's credit.
     uint32_t credit_max = kCreditMax;
-    // One unit in check_every is computed again by an idle actor, and the hashes are compared. 0:
-    // never.
+    // One unit in check_every, chosen by chance, is computed again by another actor, and the hashes
+    // are compared; more of the first units of an experiment or actor. 0: never.
     uint32_t check_every = 1000;
     // Limits of the wait after the last few units of an experiment all failed.
     std::chrono::nanoseconds hold_min = std::chrono::milliseconds(100);
-    std::chrono::nanoseconds hold_max = std::chrono::seconds(5);
+    std::chrono::nanoseconds hold_max = std::chrono::seconds(2);
     // How actors are trusted.
     Standing::Options standing = {};
     // Monotonic time.
@@ -101,8 +103,7 @@ class UnitDispatcher {
   enum class Outcome {
     kUsed,        // The first result.
     kDuplicate,   // Another actor was faster; the hashes are equal.
-    kDivergent,   // Another actor was faster and had another hash: exactness is broken. Both are
-                  // kept away.
+    kDivergent,   // Another actor was faster and had another hash: exactness is broken.
     kLate,        // The shard is cancelled or gone, or forgotten.
     kError,       // The unit failed there; it is tried elsewhere, or its shard has failed.
     kUnexpected,  // The actor does not hold this unit: a broken rule.
@@ -132,6 +133,27 @@ class UnitDispatcher {
   // True when Take has an answer, or the shard is unknown.
   bool Settled(uint64_t shard) const;
 
+  // ---- Checks (unit_checks.cc). Shards count from their first unit to EndChecks, over several
+  // Add.
+
+  // Actors whose numbers are wrong, or may be.
+  struct FoundOut {
+    std::string why;            // Names the actors, for people.
+    std::set<uint64_t> shards;  // The newest shards that used their results.
+  };
+  // What was found out since the last call.
+  std::vector<FoundOut> TakeFoundOut() { return std::exchange(found_out_, {}); }
+  bool HasFoundOut() const { return !found_out_.empty(); }
+  // Why the shard must begin again; empty: it need not.
+  std::string TaintOf(uint64_t shard) const;
+  // True if checks may still taint the shard: one is under way without delay, or can begin.
+  bool HasOpenChecks(uint64_t shard) const;
+  // Forgets checks of the shard that nobody has begun.
+  void EndChecks(uint64_t shard);
+  size_t num_checks() const { return checks_.size(); }
+  // Grows with each check that ends.
+  uint64_t checks_ended() const { return checks_ended_; }
+
   void AddActor(ActorId actor, const ActorInfo& info = {});
   // INVALID_ARGUMENT beyond credit_max.
   absl::Status Offer(ActorId actor, uint32_t units);
@@ -143,8 +165,8 @@ class UnitDispatcher {
   // strike for the next stream of its uid or, soon after, for the next process on its host.
   void RemoveActor(ActorId actor);
 
-  // Gives ready units, then lagging ones, to actors with room for their experiment, most room
-  // first. Lagging units prefer actors that have delivered before.
+  // Gives units to check, then ready ones, then lagging ones, to actors with room for their
+  // experiment, most room first. Lagging units prefer actors that have delivered before.
   std::vector<Assignment> Assign();
   // The next moment at which time alone changes something: a unit begins to lag or is lost, or may
   // be tried again where it failed, or a quarantine ends. Nothing when there is none. Units that
@@ -169,6 +191,11 @@ class UnitDispatcher {
   bool InQuarantine(ActorId actor) const {
     const auto found = actors_.find(actor);
     return found != actors_.end() && KeptAway(found->second);
+  }
+  // True if the actor gets work and answers.
+  bool Answers(ActorId actor) const {
+    const auto found = actors_.find(actor);
+    return found != actors_.end() && !found->second.silent && !KeptAway(found->second);
   }
 
   size_t NumInQuarantine() const {
@@ -198,8 +225,22 @@ class UnitDispatcher {
     // Uids of actors where it failed, and those of them in good standing.
     TriedAt failed_at;
     std::set<std::string> good_failed_at;
+    // Uids of actors that say that every actor would fail so (common/failed_step.h).
+    std::set<std::string> same_everywhere;
     std::set<ActorId> holders;
     std::optional<std::chrono::nanoseconds> due = {};  // Key of its place in out_, while it is out.
+    bool is_check = false;                             // Belongs to checks_, not to a shard.
+  };
+  // An actor's result of a unit that others compute as well.
+  struct Answer {
+    std::string actor, host, hash;  // The actor as NameOf says.
+  };
+  // A finished unit that other actors compute again, until two have the same result.
+  struct Check {
+    Entry entry;
+    std::vector<Answer> answers;   // The first one was used.
+    std::set<std::string> barred;  // Actors that answered, or failed at it.
+    bool disputed = false;         // Answers differ.
   };
   struct Shard {
     std::string experiment;
@@ -226,6 +267,9 @@ class UnitDispatcher {
     // speaks or counts as having lost the unit.
     bool silent = false;
     std::chrono::nanoseconds spoke{-1};  // Time of its last result.
+    // When its results were last doubted. Units that it had then prove nothing.
+    std::chrono::nanoseconds doubted{-1};
+    SecretSpans spans = {};  // Chooses among its used units.
     std::map<UnitKey, Holding> held = {};
     // Units about which it was silent; their late results break no rule. Only the newest.
     std::map<UnitKey, Holding> lost = {};
@@ -244,6 +288,7 @@ class UnitDispatcher {
     bool succeeded = false;
     // Actors in good standing where it failed, while nothing has succeeded.
     std::set<std::string> failed_at = {};
+    SecretSpans spans = {};  // Chooses among its used units.
   };
   class Line;
 
@@ -284,10 +329,28 @@ class UnitDispatcher {
   // True if an actor that has not failed at it could run it.
   bool CanBeTriedElsewhere(const Entry& entry) const;
   bool IsHopeless(const Entry& entry) const;
-  void Remember(const UnitKey& key, std::string hash, ActorId actor);
-  // Gives finished units to another actor for comparison, but not those of waiting experiments.
-  void AssignChecks(const std::set<std::string>& waiting, std::vector<Assignment>* assignments);
-  void KeepAway(ActorId id);
+  void Remember(const UnitKey& key, Answer answer);
+
+  // Checks. The name of an actor: its uid, so that all its streams are one.
+  static std::string NameOf(ActorId id, const Actor& actor);
+  // Records a used result, and begins a check if chance says so.
+  void CountUse(const UnitKey& key, ActorId id, const Entry& entry, const std::string& hash);
+  Check& BeginCheck(const UnitKey& key, std::shared_ptr<const v1::Unit> unit, Answer first);
+  void EndCheck(const UnitKey& key);
+  // True if the actor could compute the unit. elsewhere: only on a host without an answer.
+  bool MayCheck(const Check& check, ActorId id, const Actor& actor, bool elsewhere) const;
+  bool CanBeChecked(const Check& check, bool elsewhere) const;
+  std::optional<ActorId> ChooseAuditor(const Check& check) const;
+  size_t NumChecks(uint64_t shard) const;
+  // Gives units to other actors for comparison; settles disputes that nobody can decide.
+  void AssignChecks(std::vector<Assignment>* assignments);
+  // Takes a result of a finished unit. was_auditor: the actor had it for a check.
+  Outcome Compare(ActorId id, const UnitKey& key, const Holding& holding, bool was_auditor,
+                  const v1::Result& result);
+  // Sets whether those who answered wait for the decision without work.
+  void Dispute(Check* check, bool disputed);
+  // Nothing that these actors computed may be used. decided: they are known to be wrong.
+  void FindOut(const std::set<std::string>& names, bool decided, const std::string& why);
   // Median turnaround of units of this kind; nothing before the first.
   std::optional<double> ExpectedNs(const v1::Unit& unit) const;
   std::chrono::nanoseconds After(const v1::Unit& unit, std::chrono::nanoseconds least,
@@ -316,14 +379,15 @@ class UnitDispatcher {
   std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_;
   std::set<UnitKey> lagging_;  // Lagging units that wait for one more actor.
   std::map<std::string, std::deque<double>> step_ns_;  // The last turnarounds by environment.
-  struct Used {
-    std::string hash;
-    ActorId actor;
-  };
-  std::map<UnitKey, Used> hashes_;  // Recent results, to compare late copies with.
-  std::deque<UnitKey> hashes_order_;
-  // Finished units that wait for a check.
-  std::deque<std::pair<UnitKey, std::shared_ptr<const v1::Unit>>> checks_;
+  std::map<UnitKey, Answer> used_;  // Recent results, to compare late copies with.
+  std::deque<UnitKey> used_order_;
+  std::map<UnitKey, Check> checks_;
+  uint64_t checks_ended_ = 0;
+  std::map<std::string, int> suspects_;  // Actors in disputes, with the number of them.
+  // By shard, the newest: actors whose results it used, and why it must begin again.
+  std::map<uint64_t, std::set<std::string>> users_;
+  std::map<uint64_t, std::string> tainted_;
+  std::vector<FoundOut> found_out_;
   size_t ready_count_ = 0;
   std::map<std::string, size_t> ready_of_host_;  // Ready units that need a simulator.
   Reissued reissued_;

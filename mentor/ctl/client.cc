@@ -61,19 +61,16 @@ std::shared_ptr<grpc::Channel> Client::Channel() {
 }
 
 absl::Status Client::Explained(absl::Status status, const std::string& request) {
-  constexpr std::chrono::seconds kLimit{2};
   if (!absl::IsUnimplemented(status) || !status.message().empty()) return status;
-  const auto serves = [&](std::string_view service) {
-    return rpc::AskHealth(channels_->Get(), service, kLimit).ok();
-  };
+  const std::string program = rpc::ProgramAt(channels_->Get());
   const std::string call = request.substr(0, request.rfind("Request"));
-  if (serves("mentor.v1.RolloutService")) {
+  if (program == "mentor-learner") {
     return absl::UnimplementedError(absl::StrFormat(
         "a mentor-learner answers at %s, which takes actors: name a mentor-meta-learner with "
         "--server",
         server()));
   }
-  if (serves("mentor.v1.ExperimentService")) {
+  if (program == "mentor-meta-learner") {
     return absl::UnimplementedError(
         absl::StrFormat("the mentor-meta-learner at %s does not know %s: it is older than this "
                         "program; use the same version",

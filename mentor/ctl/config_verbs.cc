@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_split.h>
+#include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
 #include "common/protocol.h"
@@ -106,16 +106,13 @@ int SetContext(Session& session, const std::string& name, const GlobalFlags& fla
         "--allow_insecure"));
   }
   if (flags.server) {
-    const std::vector<std::string> addresses = absl::StrSplit(*flags.server, ',');
-    for (const std::string& address : addresses) {
-      const absl::Status status = rpc::CheckAddress(address, rpc::AddressOf::kPeer);
-      if (!status.ok()) return session.output.Fail(status);
-    }
+    const auto addresses = rpc::ParseAddresses(*flags.server, rpc::kServersMax);
+    if (!addresses.ok()) return session.output.Fail(addresses.status());
+    context->set_server(absl::StrJoin(*addresses, ","));
   }
   const auto absolute = [](const std::string& path) {
     return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
   };
-  if (flags.server) context->set_server(*flags.server);
   if (flags.allow_insecure) context->set_allow_insecure(true);
   if (flags.tls_ca) context->set_tls_ca(absolute(*flags.tls_ca));
   if (flags.tls_cert) context->set_tls_cert(absolute(*flags.tls_cert));

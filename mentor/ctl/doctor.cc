@@ -19,6 +19,8 @@
 #include "common/file.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
+#include "common/rpc/address.h"
+#include "common/rpc/proxy.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/experiment_flags.h"
 #include "mentor/ctl/values.h"
@@ -247,6 +249,14 @@ void CheckOwnSide(const Settings& settings, std::vector<Finding>* findings) {
        ""});
   for (const std::string& warning : settings.warnings()) {
     findings->push_back({Grade::kBad, "config", warning, "chmod go-w it"});
+  }
+  const auto servers = rpc::ParseAddresses(settings.server(), rpc::kServersMax);
+  for (const std::string& server : servers.value_or(std::vector<std::string>())) {
+    if (const auto proxy = rpc::ProxyFor(server)) {
+      findings->push_back(
+          {Grade::kNotice, "proxy",
+           absl::StrCat(server, " is called through ", rpc::Describe(*proxy, server)), ""});
+    }
   }
   const rpc::TlsFiles tls = settings.tls();
   const absl::Time now = absl::Now();

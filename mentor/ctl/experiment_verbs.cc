@@ -57,6 +57,7 @@ std::vector<Row> ExperimentRows(const v1::Experiment& experiment, absl::Time now
   } else {
     add("Error", experiment.error().message(), Style::kBad);
   }
+  for (const std::string& warning : experiment.warnings()) add("Warning", warning, Style::kBad);
   add("Updates", Updates(progress));
   if (progress.evaluation_lifetimes_total() > 0) {
     add("Evaluation", absl::StrFormat("%d/%d lifetimes", progress.evaluation_lifetimes(),

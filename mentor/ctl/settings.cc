@@ -14,6 +14,7 @@
 #include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/rpc/secret_file.h"
+#include "common/rpc/token.h"
 #include "mentor/ctl/values.h"
 
 namespace mentor::ctl {
@@ -294,18 +295,10 @@ rpc::TlsFiles Settings::tls() const {
 
 absl::StatusOr<Secret> Settings::Token() const {
   const Setting* file = Find("token_file");
-  if (file == nullptr) return token_;
+  if (file == nullptr) return rpc::ParseToken("MENTOR_TOKEN", token_.Reveal());
   if (file->value.empty()) return Secret();
   MENTOR_ASSIGN_OR_RETURN(const std::string text, rpc::ReadSecretFile(file->source, file->value));
-  Secret token(std::string(absl::StripAsciiWhitespace(text)));
-  const std::string& word = token.Reveal();
-  const bool printable =
-      std::all_of(word.begin(), word.end(), [](char c) { return absl::ascii_isgraph(c); });
-  if (word.empty() || !printable) {
-    return absl::InvalidArgumentError(absl::StrCat(file->source, ": '", file->value,
-                                                   "' holds no token: give a file with one line"));
-  }
-  return token;
+  return rpc::ParseToken(absl::StrCat(file->source, ": '", file->value, "'"), text);
 }
 
 }  // namespace mentor::ctl

@@ -6,12 +6,21 @@
 #include <absl/strings/str_format.h>
 #include <nlohmann/json.hpp>
 
+#include "common/evaluation_method.h"
+#include "mentor/report/evaluation.h"
+#include "mentor/report/summary.h"
+#include "mentor/report/words.h"
+
 namespace mentor::doctor {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
 constexpr char kPage[] = "docs/it_does_not_learn.md";
+
+Json JsonOf(const report::Interval& interval) {
+  return {{"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}};
+}
 
 std::string RandomLine(const Measured& measured) {
   const RandomAgents& random = measured.random;
@@ -34,23 +43,98 @@ std::string LearningLine(const char* name, const Learning& learning, bool succes
   std::string line = absl::StrFormat("%-16s %d iterations, %d lifetimes: ", name,
                                      learning.iterations, learning.lifetimes);
   if (success) {
-    absl::StrAppendFormat(&line, "success %.1f %% to %.1f %%, ", 100 * learning.success.first,
-                          100 * learning.success.last);
+    absl::StrAppendFormat(&line, "success %.1f %% to %.1f %%, %s, ", 100 * learning.success.first,
+                          100 * learning.success.last, PointsText(learning.success.change));
   }
   absl::StrAppendFormat(&line, "return %.4g to %.4g\n", learning.returns.first,
                         learning.returns.last);
   return line;
 }
 
+void AddChange(const std::string& name, const Change& change, Json* json) {
+  (*json)[name + "_first"] = change.first;
+  (*json)[name + "_last"] = change.last;
+  (*json)[name + "_change"] = JsonOf(change.change);
+  (*json)[name] = WordOf(change.movement());
+}
+
 Json JsonOfLearning(const Learning& learning) {
-  return {{"iterations", learning.iterations},       {"lifetimes", learning.lifetimes},
-          {"episodes", learning.episodes},           {"successes", learning.successes},
-          {"success_first", learning.success.first}, {"success_last", learning.success.last},
-          {"success_error", learning.success.error}, {"return_first", learning.returns.first},
-          {"return_last", learning.returns.last},    {"return_error", learning.returns.error}};
+  Json json = {{"iterations", learning.iterations},
+               {"lifetimes", learning.lifetimes},
+               {"episodes", learning.episodes},
+               {"successes", learning.successes}};
+  AddChange("success", learning.success, &json);
+  AddChange("return", learning.returns, &json);
+  return json;
 }
 
 }  // namespace
+
+std::string TextOf(const report::Outcome& outcome, const std::vector<report::Hint>& hints) {
+  std::string text;
+  if (outcome.curve) absl::StrAppend(&text, "meta-training    ", WordsOf(*outcome.curve), "\n");
+  if (outcome.learned) {
+    const report::MethodResult& learned = *outcome.learned;
+    const size_t parts = learned.segments.size();
+    absl::StrAppendFormat(&text, "evaluation       %s %s %s, of %s on %s\n", NameOf(learned.method),
+                          report::QuantityWords(learned.quantity),
+                          report::FormatInterval(learned.segments.back()),
+                          report::Several(static_cast<uint64_t>(learned.lifetimes), "lifetime"),
+                          report::GoalsOf(learned.split, learned.has_goals));
+    if (parts > 1) {
+      absl::StrAppendFormat(&text, "                 within a lifetime %s\n",
+                            report::FormatInterval(GrowthWithinLifetime(learned)));
+    }
+  }
+  for (const report::Comparison& comparison : outcome.comparisons) {
+    absl::StrAppend(&text, "                 ", WordsOf(comparison),
+                    comparison.paired ? ", paired by goal\n" : "\n");
+  }
+  absl::StrAppend(&text, text.empty() ? "" : "\n", outcome.sentence, "\n");
+  for (const report::Hint& hint : hints)
+    absl::StrAppendFormat(&text, "\n%s %s\n", "note", SentenceOf(hint));
+  for (const report::Outcome::Step& step : outcome.next)
+    absl::StrAppendFormat(&text, "\n%s:\n  %s\n", step.text, step.command);
+  return text;
+}
+
+std::string JsonOf(const report::Outcome& outcome, const std::vector<report::Hint>& hints) {
+  Json json;
+  json["answer"] = WordOf(outcome.answer);
+  json["sentence"] = outcome.sentence;
+  if (const auto& curve = outcome.curve) {
+    json["meta_training"] = {{"quantity", curve->quantity},
+                             {"unit", curve->unit},
+                             {"window", curve->window},
+                             {"first", curve->first},
+                             {"last", curve->last},
+                             {"change", JsonOf(curve->change)},
+                             {"verdict", WordOf(curve->movement)}};
+  }
+  if (const auto& learned = outcome.learned) {
+    json["evaluation"] = {{"method", NameOf(learned->method)},
+                          {"split", learned->split},
+                          {"quantity", report::QuantityWords(learned->quantity)},
+                          {"lifetimes", learned->lifetimes},
+                          {"goals", learned->goals},
+                          {"value", JsonOf(learned->segments.back())},
+                          {"within_lifetime", JsonOf(GrowthWithinLifetime(*learned))}};
+  }
+  json["comparisons"] = Json::array();
+  for (const report::Comparison& comparison : outcome.comparisons) {
+    json["comparisons"].push_back({{"baseline", NameOf(comparison.baseline)},
+                                   {"difference", JsonOf(comparison.difference)},
+                                   {"paired", comparison.paired},
+                                   {"verdict", WordOf(report::VerdictOf(comparison.difference))}});
+  }
+  json["hints"] = Json::array();
+  for (const report::Hint& hint : hints)
+    json["hints"].push_back({{"id", hint.id}, {"text", hint.text}});
+  json["next"] = Json::array();
+  for (const report::Outcome::Step& step : outcome.next)
+    json["next"].push_back({{"text", step.text}, {"command", step.command}});
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
 std::string TextOf(const Measured& measured, const std::vector<Finding>& findings,
                    const std::string& next) {

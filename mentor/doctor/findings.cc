@@ -11,8 +11,7 @@ namespace {
 
 constexpr double kSuccessWanted = 0.05;  // A newborn agent's share of successes.
 constexpr double kSuccessMost = 0.95;    // More leaves nothing to learn.
-constexpr double kGrowth = 0.01;         // A growth of that share.
-constexpr double kLongGrowth = 0.1;      // The same, in a longer lifetime.
+constexpr double kLongGrowth = 0.05;     // A certain growth that is worth a longer lifetime.
 constexpr double kLargeNumber = 10;      // Far beyond where tanh still tells numbers apart.
 constexpr double kRewardLarge = 100, kRewardSmall = 1e-4;
 constexpr uint32_t kMinibatchSmall = 8;
@@ -27,6 +26,17 @@ std::string Percent(double share) {
 
 std::string ChangeText(const Change& change) {
   return absl::StrCat(Percent(change.first), " to ", Percent(change.last));
+}
+
+// "success does not move in this lifetime: 15 % to 15.2 %, change 0.2 [-1.1, 1.5] points"
+std::string SuccessWords(const Change& success) {
+  return absl::StrFormat("success %s in this lifetime: %s, change %s", WordOf(success.movement()),
+                         ChangeText(success), PointsText(success.change));
+}
+std::string ReturnWords(const Change& returns) {
+  return absl::StrFormat("return %.4g to %.4g, change %.3g [%.3g, %.3g]", returns.first,
+                         returns.last, returns.change.mean, returns.change.low,
+                         returns.change.high);
 }
 
 double Magnitude(const RandomAgents& random, size_t i) {
@@ -161,7 +171,7 @@ void JudgeSuccess(const Measured& measured, Findings* findings) {
     return;
   }
   if (newborn >= kSuccessWanted) return;
-  if (measured.sparse && measured.sparse->success.grew(kGrowth)) return;
+  if (measured.sparse && measured.sparse->success.rises()) return;
   findings->push_back(
       {"success-too-rare", measured.success_alone,
        absl::StrFormat("newborn agents succeed in %s of their episodes, and PPO on success alone "
@@ -177,14 +187,15 @@ bool JudgeReward(const Measured& measured, Findings* findings) {
   if (!measured.shaped || !measured.reports_success) return false;
   const Learning& shaped = *measured.shaped;
   std::string text;
-  if (shaped.returns.grew(0) && shaped.success.fell(kGrowth)) {
+  if (shaped.returns.rises() && shaped.success.movement() == report::Movement::kFalls) {
     text = absl::StrFormat(
         "PPO on the shaped reward raises the return from %.3g to %.3g while "
         "success falls from %s",
         shaped.returns.first, shaped.returns.last, ChangeText(shaped.success));
   } else if (shaped.returns_by_success) {
     const Learning::Returns& returns = *shaped.returns_by_success;
-    if (returns.succeeded < returns.failed - 3 * returns.error) {
+    if (returns.succeeded < returns.failed - 3 * returns.error &&
+        returns.succeeded < returns.failed - report::kLeastOfDeviation * returns.deviation) {
       text = absl::StrFormat("episodes that succeed have a return of %.3g, those that fail %.3g",
                              returns.succeeded, returns.failed);
     }
@@ -202,13 +213,14 @@ bool JudgeScales(const Measured& measured, Findings* findings) {
   const std::string text = absl::StrFormat("observation %d has mean %.3g and deviation %.3g", i,
                                            measured.random.observation_mean[i],
                                            measured.random.observation_deviation[i]);
-  const auto ends_higher = [&](Change Learning::*of, double least) {
+  // Newborn agents are the same with and without: their growths are compared.
+  const auto grows_more = [&](Change Learning::*of) {
     const Change &with = (*measured.normalized).*of, &without = (*measured.shaped).*of;
-    return with.last > without.last + 2 * without.error + least;
+    return with.rises() && with.change.low > without.change.high &&
+           with.change.mean >= without.change.mean + with.least;
   };
   const bool helps = measured.normalized && measured.shaped &&
-                     (ends_higher(&Learning::returns, 0) ||
-                      (measured.reports_success && ends_higher(&Learning::success, kGrowth)));
+                     grows_more(measured.reports_success ? &Learning::success : &Learning::returns);
   findings->push_back(
       {"observations-unlike-scales", helps,
        helps ? absl::StrFormat("%s; PPO that normalises gets %s and a return of %.3g where PPO as "
@@ -222,72 +234,84 @@ bool JudgeScales(const Measured& measured, Findings* findings) {
   return helps;
 }
 
+// What to change where PPO moves nothing, not even in longer lifetimes.
+std::string RemedyWithoutMove(const Measured& measured, const Learning& last,
+                              const Findings& findings) {
+  const auto wrong_size = std::ranges::find_if(findings, [](const Finding& finding) {
+    return finding.id == "reward-large" || finding.id == "reward-small";
+  });
+  std::string remedy =
+      wrong_size == findings.end() ? "" : absl::StrCat("mend ", wrong_size->id, " first; then ");
+  absl::StrAppend(&remedy,
+                  "try agent.learning_rate x 10 and / 10, then other agent.epochs and agent.gamma");
+  if (measured.reports_success) {
+    absl::StrAppend(&remedy,
+                    "; where the return rises all the same, larger goals or a reward that rises up "
+                    "to the goal");
+  }
+  if (last.iterations < 4 * measured.iterations) {
+    absl::StrAppendFormat(&remedy, "; or lifetime.iterations=%d, which --steps did not pay for",
+                          4 * measured.iterations);
+  }
+  return remedy;
+}
+
 void JudgeLearning(const Measured& measured, Findings* findings) {
   if (!measured.shaped || Learns(*measured.shaped, measured.reports_success)) return;
-  if (measured.reports_success && measured.shaped->success.first > kSuccessMost) return;
+  const Learning& shaped = *measured.shaped;
+  if (measured.reports_success && shaped.success.first > kSuccessMost) return;
+  const std::string moves =
+      measured.reports_success
+          ? absl::StrFormat("PPO on the shaped reward: %s, over %d lifetimes of %d iterations (%s)",
+                            SuccessWords(shaped.success), shaped.lifetimes, shaped.iterations,
+                            ReturnWords(shaped.returns))
+          : absl::StrFormat(
+                "PPO on the shaped reward: the return %s in this lifetime of %d "
+                "iterations (%s)",
+                WordOf(shaped.returns.movement()), shaped.iterations, ReturnWords(shaped.returns));
   for (const Learning& longer : measured.longer) {
-    const Change& change = measured.reports_success ? longer.success : longer.returns;
-    if (!change.grew(measured.reports_success ? kLongGrowth : 0)) continue;
+    if (!Learns(longer, measured.reports_success) ||
+        (measured.reports_success && longer.success.change.low < kLongGrowth))
+      continue;
     findings->push_back(
         {"lifetime-too-short", true,
-         absl::StrFormat("within %d iterations PPO on the shaped reward gets nowhere (%s), within "
-                         "%d it does (%s)",
-                         measured.iterations, ChangeText(measured.shaped->success),
-                         longer.iterations, ChangeText(longer.success)),
+         absl::StrFormat(
+             "%s; within %d iterations it does (%s)", moves, longer.iterations,
+             measured.reports_success ? ChangeText(longer.success) : ReturnWords(longer.returns)),
          absl::StrFormat("raise lifetime.iterations towards %d, or agent.epochs and "
                          "agent.learning_rate",
                          longer.iterations)});
     return;
   }
   if (measured.reports_success && Successes(measured) == 0) return;  // Said above.
-  const Learning& last = measured.longer.empty() ? *measured.shaped : measured.longer.back();
-  if (measured.longer.empty() && last.lifetimes < kLifetimesTold) {
-    findings->push_back({"lifetimes-too-few", false,
-                         absl::StrFormat("PPO was measured in %d lifetimes, which are too few to "
-                                         "say whether it learns",
-                                         last.lifetimes),
-                         "raise --steps"});
+  if (shaped.lifetimes < kLifetimesTold) {
+    findings->push_back(
+        {"lifetimes-too-few", false,
+         absl::StrCat(moves, "; these are too few lifetimes to say so for certain"),
+         absl::StrFormat("raise --steps %d-fold",
+                         (kLifetimesTold + shaped.lifetimes - 1) / std::max(1, shaped.lifetimes))});
     return;
   }
   if (!measured.task_rewards) return;  // PPO on them is not what the rule does.
-  if (measured.reports_success && last.returns.grew(0)) {
-    findings->push_back(
-        {"return-without-success", true,
-         absl::StrFormat(
-             "within %d iterations PPO on the shaped reward raises the return from %.3g "
-             "to %.3g, but success stays: %s",
-             last.iterations, last.returns.first, last.returns.last, ChangeText(last.success)),
-         "success asks for more than the reward leads to: make goals larger, let the reward rise "
-         "up "
-         "to the goal, or give agents more steps"});
-    return;
-  }
-  const auto wrong_size = std::ranges::find_if(*findings, [](const Finding& finding) {
-    return finding.id == "reward-large" || finding.id == "reward-small";
-  });
-  const std::string first =
-      wrong_size == findings->end() ? "" : absl::StrCat("mend ", wrong_size->id, " first; then ");
-  const std::string success =
-      measured.reports_success ? absl::StrCat("success ", ChangeText(last.success), ", ") : "";
+  const Learning& last = measured.longer.empty() ? shaped : measured.longer.back();
+  const std::string still =
+      measured.longer.empty() ? "" : absl::StrFormat("; nor within %d", last.iterations);
   // Agents without foresight may learn from a signal all the same.
   const std::string blind = measured.sees_ahead ? "" : " (agent.gamma is 0)";
-  findings->push_back(
-      {"ppo-does-not-learn", measured.sees_ahead,
-       absl::StrFormat("PPO on the shaped reward does not learn within %d "
-                       "iterations%s: %sreturn %.3g to %.3g",
-                       last.iterations, blind, success, last.returns.first, last.returns.last),
-       absl::StrCat(first,
-                    "try agent.learning_rate x 10 and / 10, then other "
-                    "agent.epochs and agent.gamma")});
+  findings->push_back({measured.reports_success ? "success-does-not-move" : "ppo-does-not-learn",
+                       measured.sees_ahead, absl::StrCat(moves, still, blind),
+                       RemedyWithoutMove(measured, last, *findings)});
 }
 
 }  // namespace
 
 bool Learns(const Learning& learning, bool reports_success) {
-  if (!reports_success) return learning.returns.grew(0);
-  // Where newborn agents succeed often, the return tells more.
-  return learning.success.grew(kGrowth) ||
-         (learning.success.first >= kSuccessWanted && learning.returns.grew(0));
+  return reports_success ? learning.success.rises() : learning.returns.rises();
+}
+
+std::string PointsText(const report::Interval& change) {
+  return absl::StrFormat("%.1f [%.1f, %.1f] points", 100 * change.mean, 100 * change.low,
+                         100 * change.high);
 }
 
 bool UnlikeScales(const RandomAgents& random) {

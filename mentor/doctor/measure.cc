@@ -22,6 +22,8 @@
 #include "mentor/doctor/random_agents.h"
 #include "mentor/local/cluster.h"
 #include "mentor/local/evaluation_jobs.h"
+#include "mentor/local/run_report.h"
+#include "mentor/report/evaluation.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 
@@ -43,50 +45,61 @@ struct Mean {
     ++count;
   }
   double mean() const { return count > 0 ? sum / count : 0; }
-  // Squared standard error of the mean.
-  double error2() const {
-    if (count < 2) return 0;
-    const double variance = (squares - sum * sum / count) / (count - 1);
-    return std::max(0.0, variance) / count;
+  double variance() const {
+    return count < 2 ? 0 : std::max(0.0, (squares - sum * sum / count) / (count - 1));
   }
+  double deviation() const { return std::sqrt(variance()); }
+  // Squared standard error of the mean.
+  double error2() const { return count > 0 ? variance() / count : 0; }
 };
 
-double Part(const google::protobuf::RepeatedField<double>& values, int begin, int end) {
-  double sum = 0;
-  for (int i = begin; i < end; ++i) sum += values[i];
-  return sum / (end - begin);
+// The change from the first part of a lifetime to the last one, as reports have it.
+absl::StatusOr<Change> ChangeOf(const std::vector<report::EvaluationRow>& rows, int iterations,
+                                report::Quantity quantity) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
+                          report::SummariseEvaluation(rows, iterations, quantity));
+  if (results.empty()) return Change{};
+  const report::MethodResult& all = results[0];  // Over all environments.
+  Mean newborn;
+  for (const std::vector<double>& rates : all.segment_rates) newborn.Add(rates.front());
+  return Change{.first = all.segments.front().mean,
+                .last = all.segments.back().mean,
+                .change = report::GrowthWithinLifetime(all),
+                .least = quantity == report::Quantity::kSuccess
+                             ? report::kLeastOfSuccess
+                             : report::kLeastOfDeviation * newborn.deviation()};
 }
 
-Learning LearningOf(const std::vector<v1::EvaluationShard>& shards, uint32_t iterations) {
+absl::StatusOr<Learning> LearningOf(const std::vector<v1::EvaluationShard>& shards,
+                                    const envs::Benchmark& benchmark, uint32_t iterations) {
   Learning learning{.iterations = iterations};
-  Mean first, last, difference, first_return, last_return, return_difference, succeeded, failed;
+  Mean succeeded, failed, all;
+  std::vector<report::EvaluationRow> rows;
   for (const v1::EvaluationShard& shard : shards) {
     for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
-      const auto& success = lifetime.episode_success();
-      const auto& returns = lifetime.episode_return();
-      const auto& ended = lifetime.segment_episodes();
-      if (ended.size() < 2 || success.empty() || returns.size() != success.size()) continue;
-      const int head = static_cast<int>(ended[0]), tail = static_cast<int>(*ended.rbegin());
-      const int all = success.size();
-      if (head == 0 || tail == 0 || head + tail > all) continue;
+      report::EvaluationRow row = RowOf(shard, lifetime, &benchmark, /*goal_seed=*/0);
+      // Deterministic episodes after the lifetime say nothing about learning.
+      row.episode_success.resize(row.lifetime_episodes);
+      row.episode_return.resize(row.lifetime_episodes);
+      if (row.lifetime_episodes < 2) continue;
       ++learning.lifetimes;
-      const double a = Part(success, 0, head), b = Part(success, all - tail, all);
-      const double c = Part(returns, 0, head), d = Part(returns, all - tail, all);
-      first.Add(a), last.Add(b), difference.Add(b - a);
-      first_return.Add(c), last_return.Add(d), return_difference.Add(d - c);
-      learning.episodes += all;
-      for (int i = 0; i < all; ++i) {
-        learning.successes += success[i] > 0;
-        (success[i] > 0 ? succeeded : failed).Add(returns[i]);
+      learning.episodes += row.lifetime_episodes;
+      for (int i = 0; i < row.lifetime_episodes; ++i) {
+        const bool success = row.episode_success[i] > 0;
+        learning.successes += success;
+        (success ? succeeded : failed).Add(row.episode_return[i]);
+        all.Add(row.episode_return[i]);
       }
+      rows.push_back(std::move(row));
     }
   }
-  learning.success = {first.mean(), last.mean(), std::sqrt(difference.error2())};
-  learning.returns = {first_return.mean(), last_return.mean(),
-                      std::sqrt(return_difference.error2())};
+  const int parts = static_cast<int>(iterations);
+  MENTOR_ASSIGN_OR_RETURN(learning.success, ChangeOf(rows, parts, report::Quantity::kSuccess));
+  MENTOR_ASSIGN_OR_RETURN(learning.returns, ChangeOf(rows, parts, report::Quantity::kReturn));
   if (succeeded.count >= kGroupMin && failed.count >= kGroupMin) {
     learning.returns_by_success = {succeeded.mean(), failed.mean(),
-                                   std::sqrt(succeeded.error2() + failed.error2())};
+                                   std::sqrt(succeeded.error2() + failed.error2()),
+                                   all.deviation()};
   }
   return learning;
 }
@@ -132,7 +145,7 @@ class Agents {
             options_.quiet, cluster_));
     if (stopped) return absl::CancelledError("stopped; nothing is kept");
     MENTOR_ASSIGN_OR_RETURN(const auto shards, meta_learner::ReadShards(folder.path()));
-    return LearningOf(shards, iterations);
+    return LearningOf(shards, benchmark_, iterations);
   }
 
  private:

@@ -6,14 +6,17 @@
 #include <string>
 #include <vector>
 
+#include "mentor/report/verdict.h"
+
 namespace mentor::doctor {
 
-// A mean over agents at the beginning and at the end of their lifetimes.
+// A mean over agents in the first and in the last part of their lifetimes.
 struct Change {
   double first = 0, last = 0;
-  double error = 0;  // Standard error of last - first.
-  bool grew(double least) const { return last - first > 2 * error && last - first > least; }
-  bool fell(double least) const { return first - last > 2 * error && first - last > least; }
+  report::Interval change = {};  // 95 %, by goal and lifetime.
+  double least = 0;              // A smaller change does not count.
+  report::Movement movement() const { return report::MovementOf(change, least); }
+  bool rises() const { return movement() == report::Movement::kRises; }
 };
 
 // Agents of PPO on one reward.
@@ -24,10 +27,10 @@ struct Learning {
   Change returns = {};  // Their shaped returns.
   int episodes = 0;     // All iterations count.
   int successes = 0;
-  // Mean shaped returns of episodes that succeeded and of those that did not, and the standard
-  // error of the difference; absent below five of each.
+  // Mean shaped returns of episodes that succeeded and of those that did not, the standard error
+  // of the difference, and the deviation of an episode; absent below five of each.
   struct Returns {
-    double succeeded = 0, failed = 0, error = 0;
+    double succeeded = 0, failed = 0, error = 0, deviation = 0;
   };
   std::optional<Returns> returns_by_success = {};
 };

@@ -29,6 +29,7 @@
 #include "common/printable.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
+#include "common/sealed.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "envs/benchmark.h"
@@ -248,8 +249,11 @@ absl::Status StampOrigin(const std::filesystem::path& run, ClaimRow* made) {
   MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
   if (const auto hash = HashRun(run); hash.ok() && !hash->build.empty())
     made->version = hash->build;
-  const auto text = ReadFile(folder.experiment / "fingerprint", kFingerprintBytesMax);
-  if (absl::IsNotFound(text.status())) return absl::OkStatus();
+  const std::filesystem::path file = folder.experiment / "fingerprint";
+  const auto bytes = ReadFile(file, kFingerprintBytesMax);
+  if (absl::IsNotFound(bytes.status())) return absl::OkStatus();
+  if (!bytes.ok()) return bytes.status();
+  const auto text = Unsealed(*bytes, file);
   if (!text.ok()) return text.status();
   const size_t half = envs::NumericFingerprint().size();
   if (*text == meta_learner::ExperimentFingerprint() || text->size() < half) {
@@ -369,13 +373,8 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
 
 std::filesystem::path ClaimsFile() {
   std::error_code error;
-  const std::vector<std::filesystem::path> folders =
-      InstalledFolders("MENTOR_CLAIMS", "data", MENTOR_SOURCE_CLAIMS);
-  for (const std::filesystem::path& folder : folders) {
-    if (std::filesystem::is_regular_file(folder, error)) return folder;
-    if (std::filesystem::exists(folder / "claims.csv", error)) return folder / "claims.csv";
-  }
-  return folders.back() / "claims.csv";
+  const std::filesystem::path folder = InstalledFolder("MENTOR_CLAIMS", "data");
+  return std::filesystem::is_regular_file(folder, error) ? folder : folder / "claims.csv";
 }
 
 absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& file) {

@@ -31,6 +31,7 @@
 #include "mentor/local/signal_export.h"
 #include "mentor/local/trained_run.h"
 #include "mentor/report/evaluation.h"
+#include "mentor/report/outcome.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/words.h"
 #include "meta_learner/experiment/evaluation.h"
@@ -363,6 +364,10 @@ absl::Status PrintTable(const Subject& subject) {
     }
     std::printf("%s%s\n", line.c_str(),
                 result.quantity == report::Quantity::kReturn ? "  (shaped return)" : "");
+  }
+  for (const report::Comparison& comparison : report::CompareWithBaselines(results)) {
+    if (comparison.segment + 1 == static_cast<int>(results[0].segments.size()))
+      std::printf("  %s: %s\n", NameOf(comparison.method).c_str(), WordsOf(comparison).c_str());
   }
   std::printf("Results      %s\n", subject.folder.c_str());
   return absl::OkStatus();

@@ -25,7 +25,7 @@ using google::protobuf::io::GzipInputStream;
 using google::protobuf::io::GzipOutputStream;
 using report::EvaluationRow;
 
-constexpr std::array kColumns = {
+constexpr std::array kLifetimeColumns = {
     "teacher",         "split",         "environment", "lifetime",          "goal",
     "goal_seed",       "has_goals",     "seed",        "lifetime_episodes", "segment_episodes",
     "episode_success", "episode_return"};
@@ -87,7 +87,7 @@ const char* ReadRow(const std::vector<std::string>& cells, EvaluationRow* row) {
                            Read(cells[11], &row->episode_return)};
   row->has_goals = has_goals == 1;
   for (size_t i = 0; i < read.size(); ++i)
-    if (!read[i]) return kColumns[i];
+    if (!read[i]) return kLifetimeColumns[i];
   return nullptr;
 }
 
@@ -117,7 +117,7 @@ std::optional<std::string> Unzipped(std::string_view bytes) {
 }  // namespace
 
 absl::StatusOr<std::string> PackLifetimes(const std::vector<EvaluationRow>& rows) {
-  report::CsvTable table({kColumns.begin(), kColumns.end()});
+  report::CsvTable table({kLifetimeColumns.begin(), kLifetimeColumns.end()});
   for (const EvaluationRow& row : rows) {
     table.Add(report::CsvTable::Row()
                   .Text(InfoOf(row.method).option)
@@ -166,7 +166,8 @@ absl::StatusOr<std::vector<EvaluationRow>> UnpackLifetimes(std::string_view byte
   if (!text)
     return refuse("", "is no whole gzip file of a claim's lifetimes, or holds more than 64 MiB");
   MENTOR_ASSIGN_OR_RETURN(const report::CsvContent content, report::ParseCsv(*text, file));
-  if (content.header.cells != std::vector<std::string>(kColumns.begin(), kColumns.end()))
+  if (content.header.cells !=
+      std::vector<std::string>(kLifetimeColumns.begin(), kLifetimeColumns.end()))
     return refuse(":1", "has other columns than those of this version");
   std::vector<EvaluationRow> rows;
   for (const report::CsvRow& line : content.rows) {

@@ -232,9 +232,12 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   if (options.summary) Say(options, experiment, stopped, files, numbers->Learned(kLearnedColumns));
   if (stopped) return 130;
   if (experiment.state() != v1::Experiment::STATE_SUCCEEDED || !files.ok()) return 1;
-  if (options.summary)
-    std::printf("Next         mentor evaluate %s --seeds 5%s\n", options.out.c_str(),
-                options.next_flags.c_str());
+  if (options.summary) {
+    const std::string next =
+        files->next.empty() ? absl::StrCat("mentor evaluate ", options.out.string(), " --seeds 5")
+                            : files->next;
+    std::printf("Next         %s%s\n", next.c_str(), options.next_flags.c_str());
+  }
   return 0;
 }
 

@@ -364,7 +364,10 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   report::ReportData data;
   // A run is alone in its folder and takes its name; a fetched experiment has its own name.
   const std::string id = ExperimentIdOf(experiment.name()).value_or("run");
+  const std::filesystem::path own = store->files.ExperimentFolder(experiment.uid());
   data.run = id == "run" ? NameOfFolder(store->files.folder()) : id;
+  data.folder = (id == "run" ? store->files.folder() : own).string();
+  data.spec_file = (own / "spec.txtpb").string();
   if (experiment.state() == v1::Experiment::STATE_FAILED)
     data.failure = experiment.error().message();
   data.succeeded = experiment.state() == v1::Experiment::STATE_SUCCEEDED;

@@ -72,10 +72,10 @@ std::vector<std::string> Variables() {
 }  // namespace
 
 absl::Status CheckPage(std::string_view flag, const std::string& listen) {
-  const absl::Status address = rpc::CheckAddress(listen, rpc::AddressOf::kServer);
+  const auto address = rpc::ParseAddress(listen, rpc::AddressOf::kServer);
   if (!address.ok())
-    return absl::InvalidArgumentError(absl::StrFormat("%s: %s", flag, address.message()));
-  if (!rpc::IsLoopback(listen)) {
+    return absl::InvalidArgumentError(absl::StrFormat("%s: %s", flag, address.status().message()));
+  if (!rpc::IsLoopback(*address)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("%s: %s is beyond this machine, and the page has no sign-in: give "
                         "127.0.0.1 and a port; from another machine use ssh -L",

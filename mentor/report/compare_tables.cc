@@ -12,6 +12,7 @@
 
 #include "mentor/report/comparison.h"
 #include "mentor/report/summary.h"
+#include "mentor/report/verdict.h"
 #include "mentor/report/words.h"
 
 namespace mentor::report {
@@ -63,34 +64,50 @@ Table::Cell CellOf(const Aggregate& aggregate) {
   return Table::Value(aggregate.interval, aggregate.by_seed);
 }
 
-std::vector<double> MiddleMeanMedian(const PooledScores& scores) {
+std::vector<double> MeanMiddleMedian(const PooledScores& scores) {
   std::vector<double> all;
   for (const auto& stratum : scores) all.insert(all.end(), stratum.begin(), stratum.end());
-  std::sort(all.begin(), all.end());
-  return {InterquartileMean(all), Mean(PooledScores{all}), Median(all)};
+  return {Mean(scores), InterquartileMean(scores), Median(all)};
+}
+
+// Adds the columns of statistics, or the cells of a row below them.
+void AddStatistics(bool middle, std::vector<Table::Column>* columns) {
+  for (const char* name : {"mean", "IQM", "median"}) {
+    columns->push_back({name, Kind::kInterval, /*by_seed=*/true});
+    if (!middle) return;
+  }
+}
+void AddStatistics(bool middle, const Scores& scores, std::vector<Table::Cell>* cells) {
+  for (const Aggregate& aggregate : AggregatesOf(scores, MeanMiddleMedian)) {
+    cells->push_back(CellOf(aggregate));
+    if (!middle) return;
+  }
 }
 
 Table ScoreTable(const Ranking& ranking) {
-  Table table("scores_" + FileName(ranking.split),
-              absl::StrFormat("Scores at the end of a lifetime: %s; a score is %s",
-                              SplitTitle(ranking), UnitWords(ranking)),
-              {{"method"},
-               {"meta-seeds", Kind::kNumber},
-               {"scores", Kind::kNumber},
-               {"lifetimes", Kind::kNumber},
-               {"IQM", Kind::kInterval, /*by_seed=*/true},
-               {"mean", Kind::kInterval, /*by_seed=*/true},
-               {"median", Kind::kInterval, /*by_seed=*/true}});
+  const bool middle = MiddleTells(ranking);
+  std::vector<Table::Column> columns = {{"method"},
+                                        {"meta-seeds", Kind::kNumber},
+                                        {"scores", Kind::kNumber},
+                                        {"lifetimes", Kind::kNumber}};
+  AddStatistics(middle, &columns);
+  Table table(
+      "scores_" + FileName(ranking.split),
+      absl::StrFormat("Scores at the end of a lifetime: %s; a score is %s%s", SplitTitle(ranking),
+                      UnitWords(ranking),
+                      middle ? "" : "; most are 0 or 1, so only their mean means something"),
+      columns);
   for (const Contender& contender : ranking.contenders) {
     const Scores scores = ScoresOf(ranking, contender);
     if (scores.empty()) continue;
-    const std::vector<Aggregate> aggregates = AggregatesOf(scores, MiddleMeanMedian);
     const size_t seeds = BySeed(scores).size();
-    table.Add({Table::Text(contender.name),
-               contender.learned() || seeds > 1 ? Whole(static_cast<double>(seeds)) : Table::None(),
-               Whole(static_cast<double>(Count(scores))),
-               Whole(static_cast<double>(contender.rows.size())), CellOf(aggregates[0]),
-               CellOf(aggregates[1]), CellOf(aggregates[2])});
+    std::vector<Table::Cell> cells = {
+        Table::Text(contender.name),
+        contender.learned() || seeds > 1 ? Whole(static_cast<double>(seeds)) : Table::None(),
+        Whole(static_cast<double>(Count(scores))),
+        Whole(static_cast<double>(contender.rows.size()))};
+    AddStatistics(middle, scores, &cells);
+    table.Add(std::move(cells));
   }
   return table;
 }
@@ -163,11 +180,8 @@ Table PartTable(const Ranking& ranking) {
 
 Table EnvironmentTable(const Ranking& ranking) {
   Table table("environments_" + FileName(ranking.split),
-              "By environment: " + SplitTitle(ranking) + " at the end of a lifetime",
-              {{"environment"},
-               {"method"},
-               {"IQM", Kind::kInterval, /*by_seed=*/true},
-               {"mean", Kind::kInterval, /*by_seed=*/true}});
+              "By environment: mean " + SplitTitle(ranking) + " at the end of a lifetime",
+              {{"environment"}, {"method"}, {"mean", Kind::kInterval, /*by_seed=*/true}});
   if (ranking.environments.size() < 2) return table;
   for (const std::string& environment : ranking.environments) {
     Ranking one{.split = ranking.split,
@@ -178,33 +192,24 @@ Table EnvironmentTable(const Ranking& ranking) {
     for (const Contender& contender : ranking.contenders) {
       const Scores scores = ScoresOf(one, contender);
       if (scores.empty()) continue;
-      const std::vector<Aggregate> aggregates = AggregatesOf(scores, MiddleMeanMedian);
-      table.Add({Table::Text(environment), Table::Text(contender.name), CellOf(aggregates[0]),
-                 CellOf(aggregates[1])});
+      table.Add({Table::Text(environment), Table::Text(contender.name),
+                 CellOf(AggregatesOf(scores, MeanMiddleMedian)[0])});
     }
   }
   return table;
 }
 
-// True if the interval of the probability of improvement excludes 0.5, so one method is better.
-bool IsClear(const Interval& p) {
-  return p.low > 0.5 || p.high < 0.5;
-}
-// Thresholds of Vargha and Delaney (2000), "A critique and improvement of the CL common language
-// effect size statistics".
-std::string HowMuch(const Interval& p) {
-  const double distance = std::abs(p.mean - 0.5);
-  return std::string(distance < 0.14   ? "a little "
-                     : distance < 0.21 ? ""
-                                       : "much ") +
-         (p.mean > 0.5 ? "better" : "worse");
-}
-
-Table ImprovementTable(const Ranking& ranking) {
-  Table table("improvement_" + FileName(ranking.split),
-              "Probability that a score of one method is higher than one of another: " +
+Table DifferenceTable(const Ranking& ranking) {
+  Table table("differences_" + FileName(ranking.split),
+              "Differences of two means, and the probability that a score of one method is higher "
+              "than one of the other: " +
                   SplitTitle(ranking),
-              {{"method"}, {"against"}, {"probability", Kind::kInterval}, {"reading"}});
+              {{"method"},
+               {"against"},
+               {"difference", Kind::kInterval},
+               {"reading"},
+               {"paired by goal"},
+               {"probability", Kind::kInterval}});
   for (size_t a = 0; a < ranking.contenders.size(); ++a) {
     const Contender& x = ranking.contenders[a];
     if (!x.learned()) continue;
@@ -215,9 +220,10 @@ Table ImprovementTable(const Ranking& ranking) {
       if (a == b || (y.learned() && b < a) || !Comparable(x, y)) continue;
       const Scores own = ScoresOf(ranking, x), other = ScoresOf(ranking, y);
       if (own.empty() || other.empty()) continue;
-      const Interval p = BootstrapImprovement(own, other, BootstrapStream());
-      table.Add({Table::Text(x.name), Table::Text(y.name), Table::Value(p),
-                 Table::Text(IsClear(p) ? HowMuch(p) : "not distinguishable")});
+      const auto [difference, paired] = DifferenceOfMeans(own, other, BootstrapStream());
+      table.Add({Table::Text(x.name), Table::Text(y.name), Table::Value(difference),
+                 Table::Text(WordOf(VerdictOf(difference))), Table::Text(paired ? "yes" : "no"),
+                 Table::Value(BootstrapImprovement(own, other, BootstrapStream()))});
     }
   }
   return table;
@@ -350,39 +356,36 @@ std::string AgainstOthers(const Ranking& ranking, const Contender& x,
   for (const Contender* y : others) {
     const Scores own = ScoresOf(ranking, x), other = ScoresOf(ranking, *y);
     if (own.empty() || other.empty()) continue;
-    const Interval p = BootstrapImprovement(own, other, BootstrapStream());
-    words.push_back(
-        absl::StrFormat("%s %s (higher in %.0f %% of pairs [%.0f %%, %.0f %%])",
-                        IsClear(p) ? "is " + HowMuch(p) + " than" : "cannot be told apart from",
-                        y->name, 100 * p.mean, 100 * p.low, 100 * p.high));
+    const Interval difference = DifferenceOfMeans(own, other, BootstrapStream()).interval;
+    const Verdict verdict = VerdictOf(difference);
+    words.push_back(absl::StrCat(verdict == Verdict::kAlike ? "" : "is ", WordsOf(verdict, y->name),
+                                 " (difference ", FormatInterval(difference), ")"));
   }
   return words.empty() ? "" : x.name + " " + absl::StrJoin(words, "; ") + ".";
 }
 
 // Summarises the ranking in words. The best method against the others comes first. The order of
-// the interquartile means and the methods that beat the baselines follow.
+// the means and the methods that beat the baselines follow.
 void Say(const Ranking& ranking, std::vector<std::string>* summary) {
   struct Ranked {
     const Contender* contender;
-    Aggregate iqm;
+    Aggregate mean;
   };
   std::vector<Ranked> order;
   for (const Contender& contender : ranking.contenders) {
     const Scores scores = ScoresOf(ranking, contender);
     if (scores.empty() || contender.best()) continue;
-    order.push_back({&contender, AggregatesOf(scores, [](const PooledScores& s) {
-                       return std::vector<double>{InterquartileMean(s)};
-                     })[0]});
+    order.push_back({&contender, AggregatesOf(scores, MeanMiddleMedian)[0]});
   }
   std::stable_sort(order.begin(), order.end(), [](const Ranked& a, const Ranked& b) {
-    return a.iqm.interval.mean > b.iqm.interval.mean;
+    return a.mean.interval.mean > b.mean.interval.mean;
   });
   std::vector<std::string> words;
   std::vector<const Contender*> learned;
   bool by_seed = false;
-  for (const auto& [contender, iqm] : order) {
-    words.push_back(contender->name + " " + FormatInterval(iqm.interval, iqm.by_seed));
-    by_seed = by_seed || !iqm.by_seed.empty();
+  for (const auto& [contender, mean] : order) {
+    words.push_back(contender->name + " " + FormatInterval(mean.interval, mean.by_seed));
+    by_seed = by_seed || !mean.by_seed.empty();
     if (contender->learned()) learned.push_back(contender);
   }
   if (learned.size() > 1) {
@@ -391,7 +394,7 @@ void Say(const Ranking& ranking, std::vector<std::string>* summary) {
       summary->insert(summary->begin(), std::move(text));
   }
   summary->push_back(absl::StrFormat(
-      "Interquartile mean of the %s, at the end of a lifetime%s: %s.", SplitTitle(ranking),
+      "Mean %s, at the end of a lifetime%s: %s.", SplitTitle(ranking),
       by_seed ? " (in parentheses: of each meta-seed)" : "", absl::StrJoin(words, ", ")));
   for (const Contender& x : ranking.contenders) {
     if (!x.learned() || x.best()) continue;
@@ -405,6 +408,25 @@ void Say(const Ranking& ranking, std::vector<std::string>* summary) {
 }
 
 }  // namespace
+
+bool MiddleTells(const Ranking& ranking) {
+  if (ranking.quantity == Quantity::kReturn) return true;
+  return std::none_of(ranking.contenders.begin(), ranking.contenders.end(),
+                      [&](const Contender& contender) {
+                        const Scores scores = ScoresOf(ranking, contender);
+                        if (scores.empty()) return false;
+                        size_t all = 0, at_ends = 0;
+                        double least = 1, greatest = 0;
+                        for (const auto& stratum : Pool(scores)) {
+                          for (const double score : stratum) {
+                            ++all;
+                            at_ends += score == 0 || score == 1;
+                            least = std::min(least, score), greatest = std::max(greatest, score);
+                          }
+                        }
+                        return 2 * at_ends > all && least < greatest;
+                      });
+}
 
 ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Ranking>& rankings) {
   ComparisonTables result;
@@ -429,7 +451,7 @@ ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Ra
     result.tables.push_back(ScoreTable(ranking));
     result.tables.push_back(PartTable(ranking));
     result.tables.push_back(EnvironmentTable(ranking));
-    result.tables.push_back(ImprovementTable(ranking));
+    result.tables.push_back(DifferenceTable(ranking));
   }
   result.tables.push_back(CostTable(groups));
   result.tables.push_back(RunTable(groups));

@@ -461,19 +461,19 @@ constexpr char kHowToCompare[] = R"(<details><summary>How to read this page</sum
 <ul>
 <li><b>score</b>: the success rate (where nothing succeeds, the shaped return) at the end of a
 lifetime, after the agent's last update. <b>IQM</b>: the interquartile mean, the mean of the middle
-half of all scores. Outliers move it less than the mean, and it is less noisy than the
-median.</li>
+half of all scores. IQM and median are left out where most scores of a method are 0 or 1: they then
+hide what differs.</li>
 <li><b>Intervals</b> are 95 % percentile bootstrap intervals by levels (2000 resamples, always the
 same random numbers): a resample draws meta-seeds, within each of them goals, and within each goal
 lifetimes, in every environment. Where a method has one meta-seed, its interval does not cover other
 meta-seeds. The numbers in parentheses are those of each meta-seed alone, in the order of the table
 of runs; those of PPO are of each draw of goals.</li>
+<li><b>Differences</b> of means are paired by goal where both methods lived on the same goals: a
+resample draws the goals once for both. A method is <b>better</b> or <b>worse</b> where the interval
+leaves 0 out; otherwise the two <b>cannot be told apart</b>.</li>
 <li><b>Performance profile</b>: the share of scores above each value. A curve that lies higher is
-better there.</li>
-<li><b>Probability of improvement</b>: in how many of all pairs a score of one method is higher than
-one of another; ties count half. 0.5 means no difference. Where the interval leaves 0.5 out, <b>a
-little better</b> means below 64 % of pairs, <b>better</b> below 71 %, <b>much better</b> 71 % and
-more (Vargha and Delaney, 2000).</li>
+better there. <b>Probability of improvement</b>: in how many of all pairs a score of one method is
+higher than one of another; ties count half.</li>
 <li><b>meta-seed</b>: the seed of a spec, which decides the first weights of the signal network and
 all chance in meta-training, together with the goal seed, which draws the lists of goals where a
 benchmark has some. Runs whose specs differ in these two alone are one method. <b>Seed of
@@ -498,7 +498,7 @@ equal.</li>
 <p>Agarwal, Schwarzer, Castro, Courville and Bellemare (2021), Deep reinforcement learning at the
 edge of the statistical precipice. Davison and Hinkley (1997), Bootstrap methods and their
 application, section 3.8. Saravanan, Berman and Sober (2020), Application of the hierarchical
-bootstrap to multi-level data in neuroscience.</p></details>
+bootstrap to multi-level data in neuroscience. Owen (2007), The pigeonhole bootstrap.</p></details>
 )";
 
 std::string MakeComparisonPage(const std::string& title, const std::string& date,
@@ -542,7 +542,7 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
         {"evaluation-" + split, "Evaluation: " + GoalsOf(ranking.split, ranking.has_goals),
          tables_of("scores_" + split) + tables_of("published_" + split) +
              figures_of("evaluation_" + split) + tables_of("parts_" + split) +
-             tables_of("environments_" + split) + tables_of("improvement_" + split)});
+             tables_of("environments_" + split) + tables_of("differences_" + split)});
   }
   if (rankings.empty()) {
     chapters.push_back({"evaluation", "Evaluation", "<p>There are no scores to compare.</p>\n"});

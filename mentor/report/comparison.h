@@ -118,6 +118,10 @@ std::vector<Ranking> Rankings(const std::vector<Group>& groups, Unit unit);
 // has none.
 Scores ScoresOf(const Ranking& ranking, const Contender& contender, int iteration = -1);
 
+// True if an interquartile mean and a median say something: where most scores of a method are 0 or
+// 1, and not all alike, both leave out what differs.
+bool MiddleTells(const Ranking& ranking);
+
 // True if x and y may be compared: two learned contenders, or a learned one with a baseline of its
 // own.
 inline bool Comparable(const Contender& x, const Contender& y) {

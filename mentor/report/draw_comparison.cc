@@ -68,29 +68,29 @@ std::vector<const Contender*> Shown(const Ranking& ranking) {
   return shown;
 }
 
+// The mean score of a contender after inner iteration `iteration`; -1: the last.
+std::optional<Interval> MeanScore(const Ranking& ranking, const Contender& contender,
+                                  int iteration = -1, int resamples = kBootstrapResamples) {
+  const Scores scores = ScoresOf(ranking, contender, iteration);
+  if (scores.empty()) return std::nullopt;
+  return BootstrapStratified(
+      scores, [](const PooledScores& s) { return std::vector<double>{Mean(s)}; }, BootstrapStream(),
+      resamples)[0];
+}
+
 void DrawScores(const Ranking& ranking, Drawing* drawing) {
-  const std::string quantity = QuantityWords(ranking.quantity);
-  Panel iqm = Rows("interquartile mean of the " + quantity), mean = Rows("mean " + quantity);
-  iqm.title = "Interquartile mean";
-  mean.title = "Mean";
-  for (const Contender* contender : Shown(ranking)) {
-    const auto values = BootstrapStratified(
-        ScoresOf(ranking, *contender),
-        [](const PooledScores& s) {
-          return std::vector<double>{InterquartileMean(s), Mean(s)};
-        },
-        BootstrapStream());
-    AddRow(contender->name, contender->name, contender->style, values[0], &iqm);
-    AddRow(contender->name, contender->name, contender->style, values[1], &mean);
-  }
+  Panel panel = Rows("mean " + QuantityWords(ranking.quantity));
+  for (const Contender* contender : Shown(ranking))
+    AddRow(contender->name, contender->name, contender->style, *MeanScore(ranking, *contender),
+           &panel);
   const std::string split = FileName(ranking.split);
-  const int rows = static_cast<int>(iqm.x.names.size());
-  AddFigure({.name = "interquartile_means_" + split,
+  const int height = 100 + 34 * static_cast<int>(panel.x.names.size());
+  AddFigure({.name = "means_" + split,
              .section = "evaluation_" + split,
-             .title = "Interquartile mean and mean of the " + quantity,
-             .caption = "At the end of a lifetime, with 95 % intervals.",
-             .panels = {std::move(iqm), std::move(mean)},
-             .height = 2 * (100 + 34 * rows)},
+             .title = Capitalised(QuantityWords(ranking.quantity)) + " by method",
+             .caption = "Mean at the end of a lifetime, with 95 % intervals.",
+             .panels = {std::move(panel)},
+             .height = height},
             drawing);
 }
 
@@ -187,19 +187,15 @@ std::optional<EpisodeCurve> CurveOf(const std::vector<Group>& groups, const Rank
 void DrawEfficiency(const Ranking& ranking, Drawing* drawing) {
   const std::string quantity = QuantityWords(ranking.quantity);
   Panel panel{.x = {.label = "environment steps of the lifetime", .low = 0},
-              .y = {.label = "interquartile mean of the " + quantity}};
+              .y = {.label = "mean " + quantity}};
   for (const Contender* contender : Shown(ranking)) {
     Series curve = Line(contender->name, contender->style, true);
     int iterations = 0;
     for (const auto& means : contender->iterations)
       iterations = std::max(iterations, static_cast<int>(means.size()));
     for (int i = 0; i < iterations; ++i) {
-      const Scores scores = ScoresOf(ranking, *contender, i);
-      if (scores.empty()) continue;
-      const Interval iqm = BootstrapStratified(
-          scores, [](const PooledScores& s) { return std::vector<double>{InterquartileMean(s)}; },
-          BootstrapStream(), /*resamples=*/500)[0];
-      curve.places.push_back({static_cast<double>(i + 1) * contender->iteration_steps, iqm});
+      if (const auto mean = MeanScore(ranking, *contender, i, /*resamples=*/500))
+        curve.places.push_back({static_cast<double>(i + 1) * contender->iteration_steps, *mean});
     }
     panel.series.push_back(std::move(curve));
   }
@@ -208,7 +204,7 @@ void DrawEfficiency(const Ranking& ranking, Drawing* drawing) {
   AddFigure({.name = "sample_efficiency_" + split,
              .section = "evaluation_" + split,
              .title = "Sample efficiency of the agents",
-             .caption = "Interquartile mean after each part of a lifetime, against the environment "
+             .caption = "Mean after each part of a lifetime, against the environment "
                         "steps of the agent until then. The first place is before any update.",
              .panels = {std::move(panel)}},
             drawing);
@@ -251,7 +247,7 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Ranking& ranking
                 .section = "evaluation_" + FileName(ranking.split),
                 .title = "Scores against what meta-training cost",
                 .caption =
-                    "Interquartile mean at the end of a lifetime, with 95 % intervals, "
+                    "Mean at the end of a lifetime, with 95 % intervals, "
                     "against the mean budget of the method's runs. Higher and further left "
                     "is better.",
                 .panels = {},
@@ -263,7 +259,7 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Ranking& ranking
   for (const auto& [label, member] : budgets) {
     Panel panel{.title = "Against " + label.substr(0, label.find(" of")),
                 .x = {.label = label, .low = 0},
-                .y = {.label = "interquartile mean of the " + quantity}};
+                .y = {.label = "mean " + quantity}};
     for (const Contender* contender : Shown(ranking)) {
       if (!contender->learned()) continue;
       std::vector<Budget> own;
@@ -276,13 +272,7 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Ranking& ranking
       panel.series.push_back({.name = contender->name,
                               .style = contender->style,
                               .kind = Series::Kind::kIntervals,
-                              .places = {{cost, BootstrapStratified(
-                                                    ScoresOf(ranking, *contender),
-                                                    [](const PooledScores& s) {
-                                                      return std::vector<double>{
-                                                          InterquartileMean(s)};
-                                                    },
-                                                    BootstrapStream())[0]}},
+                              .places = {{cost, *MeanScore(ranking, *contender)}},
                               .intervals = true});
     }
     if (ranking.quantity == Quantity::kSuccess) FitRates(&panel);

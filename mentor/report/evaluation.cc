@@ -164,13 +164,6 @@ Scores SegmentScores(const MethodResult& result, int segment) {
   return scores;
 }
 
-// Returns the mean difference over lifetimes that a and b share.
-Interval PairedDifference(const Scores& a, const Scores& b) {
-  std::vector<std::vector<double>> differences;
-  for (size_t i = 0; i < a.values.size(); ++i) differences.push_back({a.values[i] - b.values[i]});
-  return BootstrapMeans(a.levels, differences, BootstrapStream())[0];
-}
-
 }  // namespace
 
 Levels LevelsOf(const EvaluationRow& row, size_t meta_seed) {
@@ -248,12 +241,11 @@ std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& re
       if (!learned.environment.empty() || !baseline.environment.empty()) continue;
       if (learned.segments.size() != baseline.segments.size()) continue;
       const int last = static_cast<int>(learned.segments.size()) - 1;
-      const bool paired = learned.keys == baseline.keys;
       for (const int segment : std::set<int>{last, 0}) {
-        const Scores a = SegmentScores(learned, segment), b = SegmentScores(baseline, segment);
-        comparisons.push_back(
-            {learned.method, baseline.method, learned.split, learned.has_goals, segment, paired,
-             paired ? PairedDifference(a, b) : BootstrapDifference(a, b, BootstrapStream())});
+        const auto [difference, paired] = DifferenceOfMeans(
+            SegmentScores(learned, segment), SegmentScores(baseline, segment), BootstrapStream());
+        comparisons.push_back({learned.method, baseline.method, learned.split, learned.has_goals,
+                               segment, paired, difference});
       }
     }
   }
@@ -262,7 +254,8 @@ std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& re
 
 Interval GrowthWithinLifetime(const MethodResult& result) {
   const int last = static_cast<int>(result.segments.size()) - 1;
-  return PairedDifference(SegmentScores(result, last), SegmentScores(result, 0));
+  return DifferenceOfMeans(SegmentScores(result, last), SegmentScores(result, 0), BootstrapStream())
+      .interval;
 }
 
 }  // namespace mentor::report

@@ -56,7 +56,7 @@ struct Comparison {
   std::string split;
   bool has_goals = true;
   int segment = 0;
-  bool paired = false;  // Lifetimes with equal goals and numbers were subtracted pairwise.
+  bool paired = false;  // By goal: both methods lived on the same ones.
   Interval difference;
 };
 

@@ -12,6 +12,7 @@
 
 #include "common/evaluation_method.h"
 #include "mentor/report/summary.h"
+#include "mentor/report/verdict.h"
 #include "mentor/report/words.h"
 
 namespace mentor::report {
@@ -267,9 +268,10 @@ std::vector<std::string> LastEpisodesWords(const std::vector<Cohort>& cohorts, i
           "Over the %s of an agent, after %s environment steps of it: %s have %s, %s %s", episodes,
           Grouped(own->env_steps), cohort.name, words(*own), ppo.name, words(*other));
       if (own->returns.values.size() > 1 && other->returns.values.size() > 1) {
-        text +=
-            "; difference of the returns " +
-            FormatInterval(BootstrapDifference(own->returns, other->returns, BootstrapStream()));
+        const Interval difference =
+            BootstrapDifference(own->returns, other->returns, BootstrapStream());
+        text += absl::StrCat("; their returns: ", WordsOf(VerdictOf(difference), ppo.name),
+                             " (difference ", FormatInterval(difference), ")");
       }
       sentences.push_back(text + ".");
     }

@@ -21,6 +21,7 @@
 #include "mentor/report/summary.h"
 #include "mentor/report/table.h"
 #include "mentor/report/theme.h"
+#include "mentor/report/verdict.h"
 #include "mentor/report/words.h"
 
 namespace mentor::report {
@@ -30,6 +31,12 @@ using Kind = Table::Cell::Kind;
 
 std::string Paragraph(const std::string& text) {
   return "<p>" + EscapeHtml(text) + "</p>\n";
+}
+
+std::string Paragraphs(const std::vector<std::string>& sentences) {
+  std::string html;
+  for (const std::string& sentence : sentences) html += Paragraph(sentence);
+  return html;
 }
 
 std::string ResultTable(const PageParts& parts, bool by_environment) {
@@ -125,15 +132,12 @@ std::string ComparisonTable(const PageParts& parts) {
     table.Add({Table::Text(NameOf(comparison.method) + " minus " + NameOf(comparison.baseline)),
                Table::Text(GoalsOf(comparison.split, comparison.has_goals)),
                Table::Text(PartName(comparison.segment, parts.results[0].segments.size())),
-               Table::Value(d),
-               Table::Text(d.low > 0    ? "higher"
-                           : d.high < 0 ? "lower"
-                                        : "not distinguishable")});
+               Table::Value(d), Table::Text(WordOf(VerdictOf(d)))});
     all_paired = all_paired && comparison.paired;
   }
   return "<h3>Differences</h3>\n" + table.Html() + "<p class=\"note\">" +
-         (all_paired ? "Differences are paired: both methods use the same goals and random numbers."
-                     : "Where two methods lived different lifetimes, their samples are compared as "
+         (all_paired ? "Differences are paired by goal: both methods lived on the same ones."
+                     : "Where two methods lived on different goals, their samples are compared as "
                        "independent ones.") +
          "</p>\n";
 }
@@ -309,10 +313,22 @@ std::string FigureHtml(const Figure& figure, const std::map<std::string, std::st
 
 namespace {
 
+// The chart that answers whether it worked: the evaluation, or else the curve of meta-training.
+const Figure* FirstFigure(const Drawing& drawing) {
+  for (const char* section : {"evaluation", "training"}) {
+    for (const Figure& figure : drawing.figures) {
+      if (figure.section == section) return &figure;
+    }
+  }
+  return nullptr;
+}
+
+// Returns the figures of a section, without the one that opens the page.
 std::string Figures(const PageParts& parts, const std::string& section) {
   std::string html;
   for (const Figure& figure : parts.drawing.figures) {
-    if (figure.section == section) html += FigureHtml(figure, parts.svgs, parts.files_folder);
+    if (figure.section == section && &figure != FirstFigure(parts.drawing))
+      html += FigureHtml(figure, parts.svgs, parts.files_folder);
   }
   return html.empty() ? "" : "<div class=\"figures\">\n" + html + "</div>\n";
 }
@@ -376,27 +392,21 @@ std::string MakePage(const PageParts& parts) {
   std::string title = data.title.empty() ? "Mentor run" : data.title;
   if (!data.run.empty())
     absl::StrAppendFormat(&title, ": %s, seed %d", data.run, data.identity.seed);
-  std::string html = PageHead(title);
-  html += "<p class=\"sub\">What meta-training showed in this run: " +
-          EscapeHtml(data.signal_role.empty()
-                         ? absl::StrCat("what ", data.identity.rule, " gives agents to begin with")
-                         : "a network that gives agents their " + data.signal_role) +
-          "." + (data.date.empty() ? "" : " Report of " + EscapeHtml(data.date) + ".") +
-          "</p>\n<div class=\"summary\">\n";
-  for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
-  html += "</div>\n";
+  std::string html = PageHead(title) + "<div class=\"summary\">\n" +
+                     Paragraphs(parts.summary.opening) + "</div>\n";
+  if (const Figure* first = FirstFigure(parts.drawing))
+    html += FigureHtml(*first, parts.svgs, parts.files_folder);
+  if (!data.date.empty()) html += "<p class=\"sub\">Report of " + EscapeHtml(data.date) + ".</p>\n";
   for (const std::string& warning : parts.warnings) html += Warning(warning);
   html += kHowToRead;
 
   std::vector<Chapter> chapters;
-  std::string chapter;
-  if (parts.results.empty()) {
-    chapter = "<p>There are no evaluated episodes.</p>\n";
-  } else {
-    chapter = parts.results[0].quantity == Quantity::kSuccess
-                  ? "<p>Success rates with frozen signal weights and fresh agents.</p>\n"
-                  : "<p>No episode reports success, so the numbers are shaped returns of an "
-                    "episode, with frozen signal weights and fresh agents.</p>\n";
+  std::string chapter = Paragraphs(parts.summary.evaluation);
+  if (!parts.results.empty()) {
+    chapter += parts.results[0].quantity == Quantity::kSuccess
+                   ? "<p>Success rates with frozen signal weights and fresh agents.</p>\n"
+                   : "<p>No episode reports success, so the numbers are shaped returns of an "
+                     "episode, with frozen signal weights and fresh agents.</p>\n";
     chapter += EvaluatedWords(parts) + ResultTable(parts, false);
     if (std::string table = ResultTable(parts, true); !table.empty())
       chapter += "<h3>By environment</h3>\n" + table;
@@ -407,11 +417,11 @@ std::string MakePage(const PageParts& parts) {
   chapters.push_back({"evaluation", "Evaluation", std::move(chapter)});
   if (!parts.last_episodes.empty()) {
     chapters.push_back(
-        {"beside", kBesideTitle, parts.last_episodes.Html() + Figures(parts, kBesideSection)});
+        {"beside", kBesideTitle,
+         Paragraphs(parts.beside) + parts.last_episodes.Html() + Figures(parts, kBesideSection)});
   }
   chapters.push_back({"meta-training", "Meta-training",
-                      data.training.empty() ? "<p>No outer update has been made yet.</p>\n"
-                                            : Figures(parts, "training")});
+                      Paragraphs(parts.summary.training) + Figures(parts, "training")});
   chapters.push_back({"signal", "The signal",
                       (data.signals.empty() ? "<p>No signals have been recorded yet.</p>\n" : "") +
                           Figures(parts, "signal") + CorrelationTable(data.signals)});

@@ -11,17 +11,19 @@
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/report.h"
+#include "mentor/report/summary.h"
 #include "mentor/report/table.h"
 
 namespace mentor::report {
 
 struct PageParts {
   const ReportData& data;
-  const std::vector<std::string>& summary;
+  const Summary& summary;
   const std::vector<MethodResult>& results;
   const std::vector<Comparison>& comparisons;
-  const Table& last_episodes;           // Empty when no agent learned beside its signal.
-  const std::vector<Table>& published;  // Comparisons with published curves.
+  const std::vector<std::string>& beside;  // Sentences above the table:
+  const Table& last_episodes;              // Empty when no agent learned beside its signal.
+  const std::vector<Table>& published;     // Comparisons with published curves.
   const Drawing& drawing;
   std::map<std::string, std::string> svgs;  // gnuplot's SVG files by name of the figure.
   std::vector<std::string> warnings;        // Warnings of ReportFiles.

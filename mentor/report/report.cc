@@ -63,9 +63,9 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
                           SummariseEvaluation(data.evaluation, data.iterations));
   const std::vector<Comparison> comparisons = CompareWithBaselines(results);
   const std::vector<Cohort> cohorts = CohortsOf(data);
-  std::vector<std::string> summary = Summarise(data, results, comparisons);
-  for (std::string& sentence : LastEpisodesWords(cohorts, options.last_episodes))
-    summary.push_back(std::move(sentence));
+  const Outcome outcome = OutcomeOf(data, results, comparisons);
+  const Summary summary = Summarise(data, results, comparisons, outcome);
+  const std::vector<std::string> beside = LastEpisodesWords(cohorts, options.last_episodes);
   const Table last_episodes = LastEpisodesTable(cohorts, options.last_episodes);
   Drawing drawing;
   const std::vector<EpisodeCurves> episodes = EpisodesOfRun(results, data);
@@ -83,9 +83,13 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
 
   const std::filesystem::path files = folder / kReportFolder;
   MENTOR_ASSIGN_OR_RETURN(WrittenDrawing written, WriteDrawing(drawing, files, options.gnuplot));
+  std::vector<std::string> words;
+  for (const auto* sentences : {&summary.opening, &summary.training, &summary.evaluation, &beside})
+    words.insert(words.end(), sentences->begin(), sentences->end());
   ReportFiles report{.html = folder / "report.html",
                      .others = std::move(written.files),
-                     .summary = absl::StrJoin(summary, "\n"),
+                     .summary = absl::StrJoin(words, "\n"),
+                     .next = outcome.next.empty() ? "" : outcome.next[0].command,
                      .warnings = {}};
   AddWarnings({NotShown(episodes, options.published), MissingPictures(written.drawn)},
               &report.warnings);
@@ -93,6 +97,7 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
                         .summary = summary,
                         .results = results,
                         .comparisons = comparisons,
+                        .beside = beside,
                         .last_episodes = last_episodes,
                         .published = published,
                         .drawing = drawing,

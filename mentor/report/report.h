@@ -50,7 +50,7 @@ struct EvaluationRow {
   std::string split;        // "test" or "train": goals never seen, or goals of meta-training;
                             // otherwise a name of the tasks
   std::string environment;  // Optional; more than one gives a table for each.
-  // Index in its phase. Rows of two methods with equal indices and goals are compared in pairs.
+  // Index in its phase. Lives of equal index, goal and seed begin with the same agent.
   uint32_t lifetime = 0;
   uint32_t goal = 0;
   bool has_goals = true;  // The environment's tasks differ.
@@ -109,6 +109,8 @@ struct ReportData {
   std::string title;  // Title of the experiment.
   std::string run =
       {};  // Name of its folder, which tells experiments of one title apart; may be empty.
+  // As commands name the run, and the file of its spec. Empty: no command is proposed.
+  std::string folder = {}, spec_file = {};
   std::string failure = {};  // Cause of a failure; empty without a failure.
   bool succeeded = false;    // The run and its evaluation are complete.
   bool goes_on = false;      // A process is working on the run.
@@ -160,7 +162,8 @@ struct ReportOptions {
 struct ReportFiles {
   std::filesystem::path html;
   std::vector<std::filesystem::path> others;
-  std::string summary;  // First words of the page: plain text, one line per statement.
+  std::string summary;    // The page's words: plain text, one line per statement, the answer first.
+  std::string next = {};  // A command where nothing was learned; empty otherwise.
   // Reasons for caution with the page's numbers. Also names published curves that are not shown.
   // Explains missing SVG and PNG files, for instance without gnuplot; the page's own charts do not
   // need them.

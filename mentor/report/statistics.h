@@ -126,6 +126,18 @@ Interval BootstrapImprovement(const Scores& a, const Scores& b, const RandomStre
 Interval BootstrapDifference(const Scores& a, const Scores& b, const RandomStream& random,
                              int resamples = kBootstrapResamples);
 
+// mean(a) - mean(b), paired by goal where every meta-seed of one lived on the goals of some
+// meta-seed of the other. A resample then draws goals, and lifetimes within each goal, once for
+// both, and the meta-seeds of each by itself. So what makes a goal easy cancels out. Meta-seeds
+// cross goals, as rows cross columns in Owen (2007, "The pigeonhole bootstrap"); meta-seeds with
+// goals of their own are first drawn together with these goals. Otherwise as BootstrapDifference.
+struct Difference {
+  Interval interval = {};
+  bool paired = false;
+};
+Difference DifferenceOfMeans(const Scores& a, const Scores& b, const RandomStream& random,
+                             int resamples = kBootstrapResamples);
+
 // Return correlations of series of equal length. NaN when a series is constant or shorter than two.
 double Pearson(std::span<const double> x, std::span<const double> y);
 double Spearman(std::span<const double> x, std::span<const double> y);  // Pearson of mid-ranks.

@@ -8,13 +8,19 @@
 
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
+#include "mentor/report/outcome.h"
 #include "mentor/report/report.h"
 
 namespace mentor::report {
 
-// Returns sentences in order; plain text.
-std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,
-                                   const std::vector<Comparison>& comparisons);
+// Sentences in order; plain text.
+struct Summary {
+  // Whether it worked, with what to do where it did not, and what is wrong with the run.
+  std::vector<std::string> opening = {};
+  std::vector<std::string> evaluation = {}, training = {};  // For these chapters.
+};
+Summary Summarise(const ReportData& data, const std::vector<MethodResult>& results,
+                  const std::vector<Comparison>& comparisons, const Outcome& outcome);
 
 // Returns the outer update whose weights had the best score on the training goals, among the first
 // `updates`; nullopt when unknown.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -14,7 +15,6 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
-#include "common/bundle.h"
 #include "common/bundle_finder.h"
 #include "common/check.h"
 #include "common/file.h"
@@ -24,6 +24,7 @@
 #include "envs/mjcf/model_parts.h"
 #include "envs/render/episode.h"
 #include "mentor/templates/embedded.h"
+#include "mentor/templates/model_files.h"
 
 namespace mentor::templates {
 namespace {
@@ -34,13 +35,15 @@ constexpr int kEpisodeSteps = 20;      // One second.
 constexpr int kRollouts = 100;
 // A random episode comes as near as `success` asks in this share of all pairs of episode and mark.
 constexpr double kRandomSuccess = 0.1;
-constexpr double kStillMetres = 1e-4;  // A part that moves less than this does not move.
-// Scores of sites, above any depth of a body.
-constexpr int kAnySite = 100000, kTellingSite = 200000;
+constexpr double kStill = 1e-4;  // A part that moves less than this does not move: metres, radians.
+// Scores of kinds, farther apart than any depth.
+constexpr int kJoint = 0, kGeom = 100000, kBody = 200000, kAnySite = 300000, kTellingSite = 400000;
+constexpr size_t kTriedMax = 200;
 constexpr size_t kNamesMax = 12;  // Names in one comment.
 
 using envs::mjcf::ModelParts;
-using Point = std::array<double, 3>;
+using Point = std::vector<double>;  // A place, or the position of a joint.
+using Path = std::vector<Point>;    // Along an episode.
 
 absl::Status Bad(const std::string& flag, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(flag, ": ", what));
@@ -54,32 +57,6 @@ bool IsPlain(const std::string& name) {
          });
 }
 
-// The files of the model: itself, or with its folder where it refers to other files.
-absl::StatusOr<Files> ReadFiles(const std::filesystem::path& model) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(model, error))
-    return Bad("--model", absl::StrCat(model.string(), " is no file; give a model in MJCF"));
-  if (!IsPlain(model.filename().string()))
-    return Bad("--model", "the file's name has special characters; rename it");
-  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(model, kBundleBytesMax));
-  Files files = {{model.filename().string(), text}};
-  if (!absl::StrContains(text, "file=") && !absl::StrContains(text, "file =")) return files;
-  const std::filesystem::path folder = std::filesystem::absolute(model, error).parent_path();
-  const auto manifest = ReadBundle(folder);
-  if (!manifest.ok()) {
-    return Bad("--model",
-               absl::StrCat("refers to other files, so its folder is taken with it, which cannot "
-                            "be: ",
-                            std::string(manifest.status().message()),
-                            "; put the model and its files into a folder of their own"));
-  }
-  for (const BundleFile& file : manifest->files) {
-    if (file.path == kTaskFile) continue;
-    MENTOR_ASSIGN_OR_RETURN(files[file.path], ReadFile(folder / file.path, kBundleBytesMax));
-  }
-  return files;
-}
-
 absl::Status WriteFiles(const std::filesystem::path& folder, const Files& files) {
   for (const auto& [name, text] : files) {
     MENTOR_RETURN_IF_ERROR(MakeFolders((folder / name).parent_path()));
@@ -88,41 +65,66 @@ absl::Status WriteFiles(const std::filesystem::path& folder, const Files& files)
   return absl::OkStatus();
 }
 
+// What may reach a place.
 struct Part {
-  std::string kind, name;  // "site" or "body"
+  std::string kind, name;  // "site", "body", "geom" or "joint"
+  int score = 0;
+  int numbers() const { return kind == "joint" ? 1 : 3; }
 };
 
-// What looks like the robot's end. It is a site with a telling name, else a site, else a body; the
-// one farthest from the world, the last one among equals.
-absl::StatusOr<Part> EndOf(const ModelParts& model, const std::string& site) {
-  if (!site.empty()) {
-    for (const auto& [kind, places] : {std::pair("site", &model.sites), {"body", &model.bodies}}) {
-      for (const ModelParts::Place& place : *places) {
-        if (place.name == site && IsPlain(site)) return Part{kind, site};
-      }
-    }
-    return Bad("--site", absl::StrCat("the model has no site or body '", site,
-                                      "'; give the name of one, or leave it out"));
-  }
+// What looks like the robot's end, likeliest first: sites with a telling name, other sites, bodies,
+// geoms, joints. Parts far from the world come first within a kind, the last one among equals.
+std::vector<Part> Ends(const ModelParts& model) {
   constexpr std::array kTelling = {"tip", "tool", "tcp", "eef", "end", "grip", "hand", "finger"};
-  Part best;
-  int best_score = 0;
+  std::vector<Part> ends;
   const auto consider = [&](const char* kind, const std::string& name, int score) {
-    if (!IsPlain(name) || score < best_score) return;
-    best = {kind, name};
-    best_score = score;
+    if (IsPlain(name)) ends.push_back({kind, name, score});
   };
-  for (const ModelParts::Place& body : model.bodies) consider("body", body.name, body.depth);
-  for (const ModelParts::Place& place : model.sites) {
-    if (place.depth == 0) continue;  // It does not move.
-    const std::string lower = absl::AsciiStrToLower(place.name);
-    const bool tells = std::any_of(kTelling.begin(), kTelling.end(), [&](const char* word) {
-      return absl::StrContains(lower, word);
-    });
-    consider("site", place.name, (tells ? kTellingSite : kAnySite) + place.depth);
+  for (const ModelParts::Joint& joint : model.joints) {
+    if (joint.is_scalar) consider("joint", joint.name, kJoint);
   }
-  if (best_score > 0) return best;
-  return Bad("--model", "no body or site of it has a name; name what is to reach a place");
+  // What belongs to the world does not move.
+  for (const auto& [kind, places, score] : {std::tuple("geom", &model.geoms, kGeom),
+                                            {"body", &model.bodies, kBody},
+                                            {"site", &model.sites, kAnySite}}) {
+    for (const ModelParts::Place& place : *places) {
+      if (place.depth == 0) continue;
+      const std::string lower = absl::AsciiStrToLower(place.name);
+      const bool tells =
+          score == kAnySite && std::any_of(kTelling.begin(), kTelling.end(), [&](const char* word) {
+            return absl::StrContains(lower, word);
+          });
+      consider(kind, place.name, (tells ? kTellingSite : score) + place.depth);
+    }
+  }
+  std::reverse(ends.begin(), ends.end());
+  std::stable_sort(ends.begin(), ends.end(),
+                   [](const Part& a, const Part& b) { return a.score > b.score; });
+  if (ends.size() > kTriedMax) ends.erase(ends.begin() + kTriedMax, ends.end());
+  return ends;
+}
+
+// The parts to try, likeliest first.
+absl::StatusOr<std::vector<Part>> PartsToTry(const ModelParts& model, const std::string& site) {
+  if (site.empty()) {
+    std::vector<Part> ends = Ends(model);
+    if (!ends.empty()) return ends;
+    return Bad("--model",
+               "no site, body, geom, hinge or slide of it has a name; name what is to reach a "
+               "place");
+  }
+  for (const auto& [kind, places] :
+       {std::pair("site", &model.sites), {"body", &model.bodies}, {"geom", &model.geoms}}) {
+    for (const ModelParts::Place& place : *places) {
+      if (place.name == site && IsPlain(site)) return std::vector{Part{kind, site}};
+    }
+  }
+  for (const ModelParts::Joint& joint : model.joints) {
+    if (joint.name == site && joint.is_scalar && IsPlain(site))
+      return std::vector{Part{"joint", site}};
+  }
+  return Bad("--site", absl::StrCat("the model has no site, body, geom, hinge or slide '", site,
+                                    "'; give the name of one, or leave it out"));
 }
 
 // A word that names no part of the model yet.
@@ -165,13 +167,22 @@ std::string OtherSites(const ModelParts& model, const std::string& chosen) {
   return absl::StrCat(" Other sites of the model:\n#   ", absl::StrJoin(names, "\n#   "));
 }
 
-// Places of the part along random episodes, the reset included: [kRollouts][steps + 1].
-absl::StatusOr<std::vector<std::vector<Point>>> Explore(const std::filesystem::path& bundle,
-                                                        const Places& places) {
+// What the parts do along random episodes, the reset included: [parts][kRollouts][steps + 1].
+absl::StatusOr<std::vector<std::vector<Path>>> Explore(const std::filesystem::path& bundle,
+                                                       const std::vector<Part>& parts,
+                                                       const ModelParts& model, Places places) {
+  std::string seen;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const std::string word = FreeWord(model, absl::StrCat("part_", i));
+    absl::StrAppendFormat(&seen,
+                          "quantity { name: \"%s\" %s: \"%s\" }\n"
+                          "observation { expression: \"%s\" }\n",
+                          word, parts[i].kind, parts[i].name, word);
+  }
+  places["seen"] = seen;
   const std::string task = Fill(
       "model: \"{{model}}\" frame_skip: {{frame_skip}} episode_steps: {{episode_steps}}\n"
-      "quantity { name: \"{{tip}}\" {{tip_kind}}: \"{{tip_part}}\" }\n"
-      "observation { expression: \"{{tip}}\" }\naction {\n{{actuators}}}\n{{reset}}"
+      "{{seen}}action {\n{{actuators}}}\n{{reset}}"
       "reward { name: \"none\" expression: \"0\" }\n",
       places);
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(bundle / kTaskFile, task));
@@ -183,20 +194,25 @@ absl::StatusOr<std::vector<std::vector<Point>>> Explore(const std::filesystem::p
   option->set_value(BundleName(manifest.digest));
   MENTOR_ASSIGN_OR_RETURN(const auto environment, envs::MakeEnvironment(tried));
   const envs::Act random = envs::RandomPolicy(environment->info(), /*seed=*/1);
-  std::vector<double> observation(3);
+  std::vector<double> observation(environment->info().observation_size);
   std::vector<float> action(environment->info().action_size);
-  const auto here = [&] { return Point{observation[0], observation[1], observation[2]}; };
-  std::vector<std::vector<Point>> paths;
+  std::vector<std::vector<Path>> paths(parts.size(), std::vector<Path>(kRollouts));
+  const auto remember = [&](int rollout) {
+    auto number = observation.begin();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      paths[i][rollout].emplace_back(number, number + parts[i].numbers());
+      number += parts[i].numbers();
+    }
+  };
   for (int i = 0; i < kRollouts; ++i) {
     const RandomStream reset{.seed = 1, .purpose = Purpose::kEnvironmentReset};
     MENTOR_RETURN_IF_ERROR(environment->Reset(reset, i, observation));
-    std::vector<Point>& path = paths.emplace_back();
-    path.push_back(here());
+    remember(i);
     for (int step = 0; step < kEpisodeSteps; ++step) {
       MENTOR_RETURN_IF_ERROR(random(observation, action));
       MENTOR_ASSIGN_OR_RETURN(const envs::StepOutcome outcome,
                               environment->Step(action, observation));
-      path.push_back(here());
+      remember(i);
       if (outcome.terminated || outcome.truncated) break;
     }
   }
@@ -204,32 +220,48 @@ absl::StatusOr<std::vector<std::vector<Point>>> Explore(const std::filesystem::p
 }
 
 double DistanceOf(const Point& a, const Point& b) {
-  return std::hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return std::sqrt(sum);
+}
+
+// The box of the ends of random episodes.
+struct Box {
+  Point low, high;
+  double reach() const { return DistanceOf(low, high) / 2; }
+};
+Box BoxOf(const std::vector<Path>& paths) {
+  Box box{paths[0].back(), paths[0].back()};
+  for (const Path& path : paths) {
+    for (size_t i = 0; i < box.low.size(); ++i) {
+      box.low[i] = std::min(box.low[i], path.back()[i]);
+      box.high[i] = std::max(box.high[i], path.back()[i]);
+    }
+  }
+  return box;
+}
+
+// True if the part moves within an episode; its places at resets differ by noise.
+bool Moves(const std::vector<Path>& paths) {
+  return std::any_of(paths.begin(), paths.end(), [](const Path& path) {
+    return std::any_of(path.begin(), path.end(), [&path](const Point& point) {
+      return DistanceOf(point, path.front()) >= kStill;
+    });
+  });
 }
 
 // Sets the marks' box, its size, and the radius of success.
-absl::Status AddMarks(const std::vector<std::vector<Point>>& paths, const std::string& part,
-                      Places* places) {
-  Point low{1e30, 1e30, 1e30}, high{-1e30, -1e30, -1e30};
-  for (const auto& path : paths) {
-    for (int axis = 0; axis < 3; ++axis) {
-      low[axis] = std::min(low[axis], path.back()[axis]);
-      high[axis] = std::max(high[axis], path.back()[axis]);
-    }
-  }
-  const double reach = DistanceOf(low, high) / 2;
-  if (reach < kStillMetres) {
-    return Bad("--site", absl::StrFormat("random actions do not move '%s'; name a site or body "
-                                         "that actuators move",
-                                         part));
-  }
+void AddMarks(const std::vector<Path>& paths, Places* places) {
+  const Box box = BoxOf(paths);
   const RandomStream stream{.seed = 1, .purpose = Purpose::kTasks};
   std::vector<double> nearest;
   for (int i = 0; i < kRollouts; ++i) {
-    Point mark;
-    for (int axis = 0; axis < 3; ++axis)
-      mark[axis] = low[axis] + stream.Uniform(i, axis) * (high[axis] - low[axis]);
-    for (const auto& path : paths) {
+    Point mark(box.low.size());
+    for (size_t axis = 0; axis < mark.size(); ++axis) {
+      mark[axis] = box.low[axis] + stream.Uniform(i, static_cast<uint32_t>(axis)) *
+                                       (box.high[axis] - box.low[axis]);
+    }
+    for (const Path& path : paths) {
       double least = 1e30;
       for (size_t step = 1; step < path.size(); ++step)
         least = std::min(least, DistanceOf(path[step], mark));
@@ -239,26 +271,28 @@ absl::Status AddMarks(const std::vector<std::vector<Point>>& paths, const std::s
   const auto place = nearest.begin() + static_cast<int64_t>(kRandomSuccess * nearest.size());
   std::nth_element(nearest.begin(), place, nearest.end());
   const auto text = [](const Point& p) {
-    return absl::StrFormat("%.4g, %.4g, %.4g", p[0], p[1], p[2]);
+    return absl::StrJoin(p, ", ",
+                         [](std::string* out, double x) { absl::StrAppendFormat(out, "%.4g", x); });
   };
-  (*places)["low"] = text(low);
-  (*places)["high"] = text(high);
-  (*places)["reach"] = absl::StrFormat("%.3g", reach);
+  (*places)["low"] = text(box.low);
+  (*places)["high"] = text(box.high);
+  (*places)["reach"] = absl::StrFormat("%.3g", box.reach());
   (*places)["radius"] = absl::StrFormat("%.3g", *place);
-  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<OwnModel> ReadOwnModel(const std::filesystem::path& model, const std::string& site) {
   OwnModel own;
-  MENTOR_ASSIGN_OR_RETURN(own.files, ReadFiles(model));
+  MENTOR_ASSIGN_OR_RETURN(ModelFiles given, ReadModelFiles(model));
+  if (!IsPlain(given.model))
+    return Bad("--model", "the file's path has special characters; rename it");
+  own.files = std::move(given.files);
   MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-new"));
   MENTOR_RETURN_IF_ERROR(WriteFiles(folder.path(), own.files));
   MENTOR_ASSIGN_OR_RETURN(const BundleManifest manifest, OfferFolder(folder.path()));
   MENTOR_ASSIGN_OR_RETURN(const auto held, FindBundle(BundleName(manifest.digest)));
-  const std::string file = model.filename().string();
-  const auto parts = envs::mjcf::ReadModelParts(*held, file);
+  const auto parts = envs::mjcf::ReadModelParts(*held, given.model);
   if (absl::IsInvalidArgument(parts.status()))
     return Bad("--model", std::string(parts.status().message()));
   MENTOR_RETURN_IF_ERROR(parts.status());
@@ -268,28 +302,41 @@ absl::StatusOr<OwnModel> ReadOwnModel(const std::filesystem::path& model, const 
                "it has no actuators, so nothing can act; add some (<actuator> of MJCF), or write a "
                "task with a mocap body as docs/own_tasks.md says");
   }
-  MENTOR_ASSIGN_OR_RETURN(const Part part, EndOf(m, site));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<Part> tried, PartsToTry(m, site));
   own.episode_steps = kEpisodeSteps;
   own.places = {
-      {"model", file},
+      {"model", given.model},
       {"frame_skip",
        absl::StrCat(std::clamp(static_cast<int>(std::lround(kStepSeconds / m.timestep)), 1, 1000))},
       {"timestep", absl::StrFormat("%.4g", m.timestep)},
       {"episode_steps", absl::StrCat(kEpisodeSteps)},
       {"rollouts", absl::StrCat(kRollouts)},
-      {"tip_kind", part.kind},
-      {"tip_part", part.name},
       {"tip", FreeWord(m, "tip")},
       {"mark", FreeWord(m, "mark")},
       {"distance", FreeWord(m, "distance")},
-      {"others", OtherSites(m, part.name)},
       {"actuators", ActuatorLines(m)},
       {"reset", ResetLines(m)}};
-  const auto paths = Explore(folder.path(), own.places);
+  const auto paths = Explore(folder.path(), tried, m, own.places);
   if (absl::IsInvalidArgument(paths.status()))
     return Bad("--model", std::string(paths.status().message()));
   MENTOR_RETURN_IF_ERROR(paths.status());
-  MENTOR_RETURN_IF_ERROR(AddMarks(*paths, part.name, &own.places));
+  const auto moving = std::find_if(paths->begin(), paths->end(), Moves);
+  if (moving == paths->end()) {
+    if (!site.empty()) {
+      return Bad("--site", absl::StrFormat("random actions do not move '%s'; name a site, body, "
+                                           "geom or joint that actuators move",
+                                           site));
+    }
+    return Bad("--model",
+               "random actions move no site, body, geom, hinge or slide of it that has "
+               "a name; name one that actuators move, as a site away from the axis, "
+               "and look at their gear and ctrlrange");
+  }
+  const Part& part = tried[static_cast<size_t>(moving - paths->begin())];
+  own.places["tip_kind"] = part.kind;
+  own.places["tip_part"] = part.name;
+  own.places["others"] = OtherSites(m, part.name);
+  AddMarks(*moving, &own.places);
   return own;
 }
 

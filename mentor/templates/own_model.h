@@ -18,7 +18,7 @@ struct OwnModel {
 };
 
 // Compiles the model, reads its parts, and tries random actions. `site`: what is to reach the
-// place; empty: a site or body that looks like the robot's end. INVALID_ARGUMENT names the flag
+// place; empty: what looks like the robot's end and moves. INVALID_ARGUMENT names the flag
 // --model or --site and the remedy.
 absl::StatusOr<OwnModel> ReadOwnModel(const std::filesystem::path& model, const std::string& site);
 

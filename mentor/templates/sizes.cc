@@ -54,9 +54,15 @@ Places SizesFor(const TaskFacts& facts) {
       {"total_steps", absl::StrCat(int64_t{kOuterUpdates} * lifetimes * kIterations * steps)},
       {"trained_steps", absl::StrCat((kIterations - 1) * steps)},
       {"k", absl::StrCat(std::min(steps / 2, kPieceMax))}};
-  places["input"] = facts.has_success
-                        ? "input: SUCCESS  # SHAPED: the environment's reward instead."
-                        : "input: SHAPED  # No step of this environment ever reports success.";
+  if (!facts.has_success) {
+    places["input"] = "input: SHAPED  # No step of this environment ever reports success.";
+  } else if (facts.steps_without_success > 0) {
+    places["input"] = absl::StrFormat(
+        "input: SHAPED  # None of %d random steps reports success. SUCCESS: if later ones may.",
+        facts.steps_without_success);
+  } else {
+    places["input"] = "input: SUCCESS  # SHAPED: the environment's reward instead.";
+  }
   if (facts.goals > 0) {
     places["evaluation"] = "lifetimes_per_goal: 2  # On each task for tests.";
   } else if (facts.draws_tasks) {

@@ -10,7 +10,9 @@ struct TaskFacts {
   int episode_steps = 1;    // M
   bool draws_tasks = true;  // Each lifetime has a task of its own, without end.
   bool has_success = true;  // Steps may report it.
-  int goals = 0;            // Tasks for tests, where they are listed; 0: they are drawn.
+  // After so many random steps without success; 0: nobody has looked.
+  int steps_without_success = 0;
+  int goals = 0;  // Tasks for tests, where they are listed; 0: they are drawn.
 };
 
 // The sizes by the names of their places in learning.txtpb.

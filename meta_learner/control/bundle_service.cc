@@ -123,11 +123,14 @@ absl::StatusOr<v1::FetchBundleResponse> Fetch(rpc::BundlePieces* pieces,
 // Returns FAILED_PRECONDITION BUNDLE_IN_USE if an experiment names the bundle. `title` names the
 // bundle for people.
 absl::Status CheckUnnamed(Records* records, const std::string& digest, const std::string& title) {
-  MENTOR_ASSIGN_OR_RETURN(const Records::Snapshot all, records->ReadSnapshot({}));
   std::vector<std::string> names;
-  for (const v1::Experiment& experiment : all.experiments) {
-    if (BundlesOf(experiment.spec()).contains(digest)) names.push_back(experiment.name());
-  }
+  Records::Snapshot piece;
+  do {
+    MENTOR_ASSIGN_OR_RETURN(piece, records->ReadSnapshot({}, piece.last));
+    for (const v1::Experiment& experiment : piece.experiments) {
+      if (BundlesOf(experiment.spec()).contains(digest)) names.push_back(experiment.name());
+    }
+  } while (!piece.last.empty());
   if (names.empty()) return absl::OkStatus();
   std::string shown;
   for (size_t i = 0; i < std::min(names.size(), kNamesShown); ++i)

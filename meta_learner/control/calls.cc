@@ -13,14 +13,16 @@
 namespace mentor::meta_learner {
 namespace {
 
-constexpr int kThreads = 2;
+constexpr int kThreads = 3;
 constexpr int kHeavyThreads = 3;
-constexpr int kSlowThreads = 3;
+constexpr int kSlowThreads = 6;  // These threads mostly wait for compilers, of which there are few.
 constexpr int kFileThreads = 4;  // These threads mostly wait.
-// Running calls of one caller, in lines of long calls.
+// Running calls and streams of one caller, in each line.
 constexpr int kPerCallerMax = 2;
-// CPU time of one call for drawing tasks; the compiler of models has the same limit.
+// CPU time of one call for drawing tasks.
 constexpr double kCpuSecondsMax = 60;
+// CPU time of one call for compiling a model: what takes longer delays every check of its spec.
+constexpr int kCompilerSecondsMax = 10;
 // Retry delay for callers where waiting helps, since the line moves.
 constexpr auto kRetrySoon = std::chrono::seconds(1);
 
@@ -49,7 +51,7 @@ Calls::Calls(const ServiceOptions& options)
       streams_(
           std::make_shared<StreamRegistry>(options.streams_max, options.streams_per_caller_max)),
       limiter_(options.rate),
-      light_(kThreads, options.calls_waiting_max),
+      light_(kThreads, options.calls_waiting_max, kPerCallerMax),
       slow_(kSlowThreads, options.heavy_calls_waiting_max, kPerCallerMax),
       heavy_(kHeavyThreads, options.heavy_calls_waiting_max, kPerCallerMax),
       files_(kFileThreads, options.calls_waiting_max, kPerCallerMax) {}
@@ -65,6 +67,10 @@ Executor& Calls::LineOf(Cost cost) {
     default:
       return light_;
   }
+}
+
+Asker Calls::AskerOf(const Caller& caller) {
+  return {.owner = caller.counted_as(), .program_cpu_seconds = kCompilerSecondsMax};
 }
 
 BoundedTurn::Options Calls::TurnOptions(const Cancel* cancelled) const {
@@ -105,7 +111,7 @@ absl::Status Calls::ReadRequest(const grpc::ByteBuffer& received,
 
 absl::Status Calls::Enqueue(Cost cost, const Caller& caller, std::function<void()> task) {
   const bool heavy = cost == Cost::kHeavy || cost == Cost::kSlow;
-  if (LineOf(cost).Post(std::move(task), TurnOf(cost, caller))) return absl::OkStatus();
+  if (LineOf(cost).Post(std::move(task), caller.counted_as())) return absl::OkStatus();
   if (stopping_) return Draining();
   return WithRetryDelay(
       MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,

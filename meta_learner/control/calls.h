@@ -4,9 +4,10 @@
 // only on such a thread: a message takes up to a hundred times its bytes. Three kinds of slow work
 // have their own lines and threads, so that they do not delay other calls. These are making the
 // parts of a spec, compiling a user's model, and waiting for a bucket or reading whole files. In
-// these lines one caller cannot take all threads. Drawing tasks ends when the caller has gone, and
-// has a limit of processor time. Streams are produced one message at a time (streams.h). Access is
-// decided before a call arrives here (common/rpc/auth.h). Owned by the service. Thread-safe.
+// each line callers take turns, and one caller cannot take all threads. Drawing tasks ends when the
+// caller has gone, and has a limit of processor time. Streams are produced one message at a time
+// (streams.h). Access is decided before a call arrives here (common/rpc/auth.h). Owned by the
+// service. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -22,6 +23,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include "common/asker.h"
 #include "common/check.h"
 #include "common/pause_point.h"
 #include "common/rpc/auth.h"
@@ -82,6 +84,7 @@ class Calls {
                                                                         const Caller& caller) {
                     BoundedTurn turn(TurnOptions(&reactor->cancelled));
                     const TurnScope scope(&turn);
+                    const AskerScope asker(AskerOf(caller));
                     absl::StatusOr<Response> made = answer(request, caller, &reactor->cancelled);
                     // The turn was interrupted, so the request is not at fault: report why the turn
                     // ended.
@@ -107,8 +110,9 @@ class Calls {
   // `open` takes the request and a Cancel*, and returns the function that produces the messages. It
   // may read the store, so it runs as the first piece of work of the stream.
   template <typename Request, typename Response, typename Open>
-  grpc::ServerWriteReactor<Response>* Stream(Cost cost, grpc::CallbackServerContext* context,
-                                             const grpc::ByteBuffer& received, Open open) {
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Stream(Cost cost,
+                                                     grpc::CallbackServerContext* context,
+                                                     const grpc::ByteBuffer& received, Open open) {
     const Caller caller = rpc::CallerOf(*context);
     absl::Status admitted = limiter_.Admit(caller.counted_as());
     admitted.Update(CheckLength(received));
@@ -116,7 +120,7 @@ class Calls {
     grpc::ByteBuffer kept = admitted.ok() ? received : grpc::ByteBuffer();
     const auto cancel = std::make_shared<Cancel>(false);
     return PullStream<Response>::Start(
-        streams_, &LineOf(cost), caller.counted_as(), TurnOf(cost, caller), cancel,
+        streams_, &LineOf(cost), caller.counted_as(), cancel,
         [admitted, cancel, kept = std::move(kept), open = std::move(open),
          produce = typename PullStream<Response>::Produce()](
             Response* response) mutable -> absl::StatusOr<Produced> {
@@ -151,10 +155,7 @@ class Calls {
   };
 
   Executor& LineOf(Cost cost);
-  // Light calls and streams run in order of arrival.
-  static std::string TurnOf(Cost cost, const Caller& caller) {
-    return cost == Cost::kLight ? "" : caller.counted_as();
-  }
+  static Asker AskerOf(const Caller& caller);
   // Limits of a call on its thread, checked at pause points.
   BoundedTurn::Options TurnOptions(const Cancel* cancelled) const;
   static absl::Status CheckLength(const grpc::ByteBuffer& received);

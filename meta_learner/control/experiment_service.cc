@@ -143,7 +143,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
 // The same for a stream; the expression is the function that produces its messages.
 #define MENTOR_STREAM(cost, method, Request, Response, ...)                                     \
   Register(#method,                                                                             \
-           new CallbackServerStreamingHandler<grpc::ByteBuffer, Response>(                      \
+           new CallbackServerStreamingHandler<grpc::ByteBuffer, grpc::ByteBuffer>(              \
                [this](grpc::CallbackServerContext* context, const grpc::ByteBuffer* received) { \
                  return calls_.Stream<Request, Response>(                                       \
                      Calls::Cost::cost, context, *received,                                     \

@@ -68,15 +68,30 @@ const std::map<std::string, Field, std::less<>>& Fields() {
 
 struct Term {
   Field field;
-  std::string op;
+  std::string op;  // Empty: `value` is plain text, and any field of texts may have it.
   Value value;
 };
 
+bool Contains(const std::string& text, const Value& part) {
+  return absl::StrContains(absl::AsciiStrToLower(text),
+                           absl::AsciiStrToLower(std::get<std::string>(part)));
+}
+
+bool AnyContains(const S& experiment, const Value& part) {
+  for (const auto& [name, field] : Fields()) {
+    if (field.kind == Kind::kText && Contains(std::get<std::string>(field.of(experiment)), part))
+      return true;
+  }
+  for (const auto& [key, label] : experiment.labels()) {
+    if (Contains(label, part)) return true;
+  }
+  return false;
+}
+
 bool Holds(const Term& term, const S& experiment) {
+  if (term.op.empty()) return AnyContains(experiment, term.value);
   const Value found = term.field.of(experiment);
-  if (term.op == ":")
-    return absl::StrContains(absl::AsciiStrToLower(std::get<std::string>(found)),
-                             absl::AsciiStrToLower(std::get<std::string>(term.value)));
+  if (term.op == ":") return Contains(std::get<std::string>(found), term.value);
   // A time that is not set yet is neither before nor after any time.
   if (term.field.kind == Kind::kTime && std::get<int64_t>(found) == 0) return term.op == "!=";
   if (term.op == "=") return found == term.value;
@@ -101,10 +116,11 @@ class Parser {
       SkipSpace();
       if (at_ == text_.size()) return terms;
       const size_t word_at = at_;
-      if (Word() != "AND") {
-        at_ = word_at;
+      if (Word() == "AND") continue;
+      at_ = word_at;
+      // Between two words of plain text nothing needs to stand.
+      if (!terms.back().op.empty() || !IsText())
         return Error("expected AND between two conditions");
-      }
     }
   }
 
@@ -158,28 +174,47 @@ class Parser {
     }
     const auto field = Fields().find(name);
     if (field != Fields().end()) return field->second;
-    SkipSpace();
-    const bool is_word = !name.empty() && at_ == text_.size();
     at_ = begin;
     const std::string fields = absl::StrJoin(
         Fields(), ", ", [](std::string* out, const auto& entry) { out->append(entry.first); });
-    return Error(absl::StrFormat(
-        "'%s' is not a field; there are %s and labels.KEY%s", name.substr(0, 60), fields,
-        is_word ? absl::StrFormat("; name:%s finds it in names", name.substr(0, 60)) : ""));
+    return Error(absl::StrFormat("'%s' is not a field; there are %s and labels.KEY",
+                                 name.substr(0, 60), fields));
+  }
+
+  std::string_view Operator() {
+    SkipSpace();
+    for (const char* op : {"!=", "<=", ">=", "=", "<", ">", ":"}) {
+      if (text_.substr(at_).starts_with(op)) return op;
+    }
+    return "";
+  }
+
+  // True if plain text stands here: neither a field nor something that is compared.
+  bool IsText() {
+    const size_t begin = at_;
+    const std::string word = Word();
+    const bool compares = !Operator().empty();
+    const bool ends = at_ == text_.size();
+    at_ = begin;
+    if (word.empty()) return !compares && !ends;
+    return !compares && word != "AND" && word != "OR" && word != "NOT" &&
+           !Fields().contains(word) && !word.starts_with("labels.");
   }
 
   absl::StatusOr<Term> ParseTerm() {
     SkipSpace();
     Term term;
-    MENTOR_ASSIGN_OR_RETURN(term.field, ParseField());
-    SkipSpace();
-    for (const char* op : {"!=", "<=", ">=", "=", "<", ">", ":"}) {
-      if (text_.substr(at_).starts_with(op)) {
-        term.op = op;
-        break;
-      }
+    if (IsText()) {
+      MENTOR_ASSIGN_OR_RETURN(term.value, ValueText());
+      return term;
     }
-    if (term.op.empty()) return Error("expected one of = != < <= > >= and :");
+    MENTOR_ASSIGN_OR_RETURN(term.field, ParseField());
+    term.op = std::string(Operator());
+    if (term.op.empty()) {
+      return Error(
+          "expected one of = != < <= > >= and :; quotes around the word look for it as "
+          "text");
+    }
     if (term.op == ":" && term.field.kind != Kind::kText)
       return Error("':' looks into texts only; compare with = here");
     at_ += term.op.size();

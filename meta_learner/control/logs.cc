@@ -1,18 +1,22 @@
 #include "meta_learner/control/logs.h"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 
+#include <fcntl.h>
 #include <google/protobuf/util/time_util.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/printable.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -31,7 +35,7 @@ v1::WatchLogsResponse ParseLine(const std::string& line) {
   v1::WatchLogsResponse entry;
   const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
-    entry.set_message(line);
+    entry.set_message(Printable(line));  // Damaged, or cut off.
     return entry;
   }
   for (const auto& [key, value] : json.items()) {
@@ -51,21 +55,23 @@ v1::WatchLogsResponse ParseLine(const std::string& line) {
 
 // Reads the lines logged since the last Read: whole lines, each once, across rotations. The reader
 // keeps its file open, which stays readable after a rotation renames or removes it. So lines are
-// lost only if three rotations happen between two reads.
+// lost only if three rotations happen between two reads. Reads a piece at a time, since a slow
+// watcher could keep whole files in memory.
 class LogReader {
  public:
   explicit LogReader(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
+  // Adds the lines of the next piece; adds none at the end.
   void Read(std::deque<std::string>* lines) {
-    const auto [older, newest] = Open();
-    // After Open: a file that was already renamed then gets no more lines.
-    ReadRest(lines);
-    if (newest.is(file_)) return;
-    for (const File& next : {older, newest}) {
-      if (!next.stream || next.is(file_)) continue;
+    while (lines->empty()) {
+      const auto [older, newest] = Open();
+      // After Open: a file that was already renamed then gets no more lines.
+      if (ReadPiece(lines)) continue;
+      if (newest.is(file_)) return;
+      const File& next = older.stream && !older.is(file_) ? older : newest;
+      if (!next.stream) return;
       file_ = next;
       rest_.clear();
-      ReadRest(lines);
     }
   }
 
@@ -107,22 +113,35 @@ class LogReader {
     return {};
   }
 
-  void ReadRest(std::deque<std::string>* lines) {
-    if (!file_.stream) return;
+  // Returns false at the end of the file.
+  bool ReadPiece(std::deque<std::string>* lines) {
+    if (!file_.stream) return false;
     std::array<char, 1 << 16> piece;
     std::clearerr(file_.stream.get());  // Clears the end-of-file flag.
-    while (const size_t got = std::fread(piece.data(), 1, piece.size(), file_.stream.get()))
-      rest_.append(piece.data(), got);
+    const size_t got = std::fread(piece.data(), 1, piece.size(), file_.stream.get());
+    rest_.append(piece.data(), got);
     size_t begin = 0;
     for (size_t end; (end = rest_.find('\n', begin)) != rest_.npos; begin = end + 1)
       lines->push_back(rest_.substr(begin, end - begin));
     rest_.erase(0, begin);
+    return got > 0;
   }
 
   const std::filesystem::path folder_;
   File file_;         // The file being read.
   std::string rest_;  // Beginning of an unfinished line.
 };
+
+size_t CountLines(const std::filesystem::path& folder) {
+  LogReader reader(folder);
+  size_t count = 0;
+  std::deque<std::string> lines;
+  for (reader.Read(&lines); !lines.empty(); reader.Read(&lines)) {
+    count += lines.size();
+    lines.clear();
+  }
+  return count;
+}
 
 }  // namespace
 
@@ -167,7 +186,14 @@ void ExperimentLogs::Append(const std::string& experiment, const std::string& li
   if (std::filesystem::file_size(Newest(folder), error) > kFileBytesMax && !error)
     std::filesystem::rename(Newest(folder), Older(folder), error);
   // Not synced: a crash or a full disk may lose a line, which is not a result.
-  std::ofstream(Newest(folder), std::ios::app) << line + "\n";
+  const int file = open(Newest(folder).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return;
+  const std::string text = line + "\n";
+  ssize_t written;
+  do {
+    written = write(file, text.data(), text.size());
+  } while (written < 0 && errno == EINTR);
+  close(file);
 }
 
 absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
@@ -175,23 +201,30 @@ absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(request.name()));
   struct State {
     LogReader reader;
+    size_t skipped = 0;  // Lines before the wanted ones.
     std::deque<std::string> ready = {};
-    bool ended = false;
   };
-  auto state = std::make_shared<State>(
-      State{.reader = LogReader(files->ExperimentFolder(experiment.uid()))});
-  state->reader.Read(&state->ready);
-  if (request.tail() > 0 && state->ready.size() > request.tail())
-    state->ready.erase(state->ready.begin(), state->ready.end() - request.tail());
+  const std::filesystem::path folder = files->ExperimentFolder(experiment.uid());
+  auto state = std::make_shared<State>(State{.reader = LogReader(folder)});
+  if (request.tail() > 0) {
+    const size_t lines = CountLines(folder);
+    state->skipped = lines - std::min<size_t>(lines, request.tail());
+  }
   return [records, state, name = request.name(),
           follow = request.follow()](v1::WatchLogsResponse* response) -> absl::StatusOr<Produced> {
-    if (state->ready.empty() && follow && !state->ended) {
-      // Read the state before the lines, so that the lines of the end are included.
-      const auto now = records->Get(name);
-      state->ended = !now.ok() || IsFinal(now->state());
+    bool ended = !follow;
+    while (state->ready.empty()) {
+      if (follow) {
+        // Read the state before the lines, so that the lines of the end are included.
+        const auto now = records->Get(name);
+        ended = !now.ok() || IsFinal(now->state());
+      }
       state->reader.Read(&state->ready);
+      if (state->ready.empty()) return ended ? Produced::kEnd : Produced::kNothing;
+      const size_t skipped = std::min(state->skipped, state->ready.size());
+      state->ready.erase(state->ready.begin(), state->ready.begin() + skipped);
+      state->skipped -= skipped;
     }
-    if (state->ready.empty()) return follow && !state->ended ? Produced::kNothing : Produced::kEnd;
     *response = ParseLine(state->ready.front());
     state->ready.pop_front();
     return Produced::kMessage;

@@ -103,7 +103,7 @@ absl::Status CheckMetricNames(Results* results, const v1::Experiment& experiment
     if (FindMetric(declared, name) == nullptr) unknown.insert(name);
   }
   if (unknown.empty()) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const auto recorded, results->Points(experiment.uid()));
+  MENTOR_ASSIGN_OR_RETURN(const auto recorded, results->LastPoints(experiment.uid()));
   std::vector<std::string> known = Ordered(recorded);
   // Without recorded metrics, suggest declared ones, although some may get no values here.
   for (const MetricInfo& metric : declared) {
@@ -160,7 +160,7 @@ absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(Records* records, Results*
 absl::StatusOr<v1::ListMetricsResponse> ListMetrics(Records* records, Results* results,
                                                     const v1::ListMetricsRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, records->Get(request.name()));
-  MENTOR_ASSIGN_OR_RETURN(const auto points, results->Points(experiment.uid()));
+  MENTOR_ASSIGN_OR_RETURN(const auto points, results->LastPoints(experiment.uid()));
   return DescribeMetrics(points, Declared(experiment));
 }
 

@@ -1,6 +1,7 @@
 // Streams of answers for watches, points, logs and downloads. Only one message is in memory at a
-// time; the executor's threads make the next one when it is written. So a slow reader costs nothing
-// but its place.
+// time, as the bytes that are sent; the executor's threads make the next one when it is written. So
+// a slow reader costs its place and one message. What produces the messages keeps to this: it reads
+// the next piece of the store or of a file when its turn comes.
 #pragma once
 
 #include <atomic>
@@ -15,6 +16,8 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include "common/mutex.h"
@@ -65,22 +68,20 @@ class StreamRegistry {
 };
 
 template <typename Response>
-class PullStream final : public grpc::ServerWriteReactor<Response>,
+class PullStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                          public AnyStream,
                          public std::enable_shared_from_this<PullStream<Response>> {
  public:
   // Called on the executor, one call at a time.
   using Produce = std::function<absl::StatusOr<Produced>(Response*)>;
 
-  // Opens a stream and begins to produce, with `turn` as the executor's caller. The executor must
-  // live until the registry's Stop. Sets *cancel when the stream ends.
-  static grpc::ServerWriteReactor<Response>* Start(std::shared_ptr<StreamRegistry> registry,
-                                                   Executor* executor, const std::string& caller,
-                                                   std::string turn,
-                                                   std::shared_ptr<std::atomic<bool>> cancel,
-                                                   Produce produce) {
+  // Opens a stream of this caller and begins to produce. The executor must live until the
+  // registry's Stop. Sets *cancel when the stream ends.
+  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(
+      std::shared_ptr<StreamRegistry> registry, Executor* executor, const std::string& caller,
+      std::shared_ptr<std::atomic<bool>> cancel, Produce produce) {
     auto stream = std::shared_ptr<PullStream>(
-        new PullStream(registry, executor, std::move(turn), std::move(cancel), std::move(produce)));
+        new PullStream(registry, executor, caller, std::move(cancel), std::move(produce)));
     if (const absl::Status added = registry->Add(stream, caller); !added.ok()) {
       stream->End(added);
     } else {
@@ -108,6 +109,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   void OnWriteDone(bool ok) override {
     const MutexLock lock(mutex_);
     writing_ = false;
+    message_.Clear();
     if (!ok && !end_) end_ = grpc::Status::CANCELLED;
     if (end_) {
       this->Finish(*end_);
@@ -129,17 +131,17 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   }
 
  private:
-  PullStream(std::shared_ptr<StreamRegistry> registry, Executor* executor, std::string turn,
+  PullStream(std::shared_ptr<StreamRegistry> registry, Executor* executor, std::string caller,
              std::shared_ptr<std::atomic<bool>> cancel, Produce produce)
       : registry_(std::move(registry)),
         executor_(executor),
-        turn_(std::move(turn)),
+        caller_(std::move(caller)),
         cancel_(std::move(cancel)),
         produce_(std::move(produce)) {}
 
   void Run() {
-    Response response;
-    const absl::StatusOr<Produced> produced = produce_(&response);
+    grpc::ByteBuffer message;
+    const absl::StatusOr<Produced> produced = ProduceMessage(&message);
     const MutexLock lock(mutex_);
     if (end_) return;
     if (!produced.ok() || *produced == Produced::kEnd) {
@@ -156,14 +158,27 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
     }
     if (*produced == Produced::kAgain) return PostLocked();
     if (*produced == Produced::kLast) end_ = grpc::Status::OK;
-    response_ = std::move(response);
+    message_.Swap(&message);
     writing_ = true;
-    this->StartWrite(&response_);
+    this->StartWrite(&message_);
+  }
+
+  // A message for a reader that does not read waits as its bytes: parsed it takes many times more.
+  absl::StatusOr<Produced> ProduceMessage(grpc::ByteBuffer* message) {
+    Response response;
+    absl::StatusOr<Produced> produced = produce_(&response);
+    if (produced.ok() && (*produced == Produced::kMessage || *produced == Produced::kLast)) {
+      bool own_buffer = false;
+      const grpc::Status written =
+          grpc::SerializationTraits<Response>::Serialize(response, message, &own_buffer);
+      if (!written.ok()) return absl::InternalError(written.error_message());
+    }
+    return produced;
   }
 
   void PostLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const bool posted =
-        executor_->PostAlways([self = this->shared_from_this()] { self->Run(); }, turn_);
+        executor_->PostAlways([self = this->shared_from_this()] { self->Run(); }, caller_);
     if (!posted) EndLocked(grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping"));
   }
   void EndLocked(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -176,7 +191,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   // Fixed after construction.
   const std::shared_ptr<StreamRegistry> registry_;
   Executor* const executor_;
-  const std::string turn_;
+  const std::string caller_;
   const std::shared_ptr<std::atomic<bool>> cancel_;
   const Produce produce_;
   // Guarded by mutex_.
@@ -187,7 +202,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<grpc::Status> end_
       ABSL_GUARDED_BY(mutex_);  // Set: only the message being written follows.
-  Response response_ ABSL_GUARDED_BY(mutex_);
+  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mutex_);  // While writing_.
 };
 
 }  // namespace mentor::meta_learner

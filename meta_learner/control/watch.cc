@@ -29,10 +29,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kBookmarkEvery = std::chrono::seconds(10);
-constexpr int kEventsAtOnce = 100;
+constexpr int kEventsAtOnce = 16;
 // A watch that was up to date and falls this many changes behind is ended; it may resume.
 constexpr int64_t kLagMax = 1000;
 constexpr int kNamesMax = 100;
+constexpr int kPointsAtOnce = 100;  // Points of each metric.
 
 std::string HashOfNames(const std::vector<std::string>& names) {
   const std::set<std::string> sorted(names.begin(), names.end());
@@ -72,7 +73,7 @@ class ExperimentWatch {
         progress_(request.progress()),
         lag_events_(lag_events),
         revision_(revision.value_or(0)),
-        dumped_(revision.has_value()) {}
+        listed_(revision.has_value()) {}
 
   absl::StatusOr<Produced> Next(v1::WatchExperimentsResponse* response) {
     if (const auto error = MENTOR_FAILPOINT("api.watch.send"))
@@ -85,35 +86,51 @@ class ExperimentWatch {
 
  private:
   absl::StatusOr<bool> Say(v1::WatchExperimentsResponse* response) {
-    if (!dumped_) {
-      MENTOR_ASSIGN_OR_RETURN(Records::Snapshot snapshot, records_->ReadSnapshot(selected_));
-      revision_ = snapshot.revision;
-      std::move(snapshot.experiments.begin(), snapshot.experiments.end(),
-                std::back_inserter(dump_));
-      dumped_ = bookmark_due_ = true;
-    }
+    if (rows_.empty() && !listed_) MENTOR_RETURN_IF_ERROR(ReadRows());
     if (!std::exchange(said_, true)) {
       MENTOR_HISTORY(
           "watches",
           {{"watch", number_}, {"revision", revision_}, {"names", absl::StrJoin(names_, " ")}});
     }
-    if (!dump_.empty()) {
-      // No token: a watcher that breaks off in the middle of the dump must begin again.
+    if (!rows_.empty()) {
+      // No token: a watcher that breaks off before the first bookmark must begin again.
       response->set_event(v1::WatchExperimentsResponse::EVENT_CREATED);
-      *response->mutable_experiment() = std::move(dump_.front());
-      dump_.pop_front();
+      *response->mutable_experiment() = std::move(rows_.front());
+      rows_.pop_front();
       return true;
     }
-    if (std::exchange(bookmark_due_, false)) return Bookmark(response);
+    if (bookmark_due_ && revision_ >= listed_at_) return Bookmark(response);
     MENTOR_ASSIGN_OR_RETURN(const bool changed, SayChange(response));
     if (changed) return true;
     caught_up_ = true;
-    if (Clock::now() - last_message_ >= kBookmarkEvery) return Bookmark(response);
+    if (bookmark_due_ || Clock::now() - last_message_ >= kBookmarkEvery) return Bookmark(response);
     if (progress_) return SayProgress(response);
     return false;
   }
 
+  // The rows of the present state are read in pieces, since a slow watcher could keep the whole
+  // store in memory. Rows of later pieces may be newer than the first piece: the watch says the
+  // changes since the first piece, without those that a row already shows (IsShown).
+  absl::Status ReadRows() {
+    MENTOR_ASSIGN_OR_RETURN(Records::Snapshot piece, records_->ReadSnapshot(selected_, after_));
+    if (after_.empty()) revision_ = piece.revision;
+    if (piece.revision == listed_at_) pieces_.erase(after_);
+    pieces_[piece.last] = listed_at_ = piece.revision;
+    after_ = piece.last;
+    listed_ = bookmark_due_ = after_.empty();
+    std::move(piece.experiments.begin(), piece.experiments.end(), std::back_inserter(rows_));
+    return absl::OkStatus();
+  }
+
+  // True if the rows that were sent first were read after this change.
+  bool IsShown(const StoreEvent& event) const {
+    if (event.revision > listed_at_) return false;
+    const auto piece = pieces_.lower_bound(event.experiment.name());
+    return event.revision <= (piece == pieces_.end() ? listed_at_ : piece->second);
+  }
+
   bool Bookmark(v1::WatchExperimentsResponse* response) {
+    bookmark_due_ = false;
     response->set_event(v1::WatchExperimentsResponse::EVENT_BOOKMARK);
     response->set_resume_token(MakeResumeToken(*records_, revision_, names_));
     return true;
@@ -125,18 +142,7 @@ class ExperimentWatch {
         MENTOR_ASSIGN_OR_RETURN(std::vector<StoreEvent> events,
                                 records_->Events(revision_, kEventsAtOnce));
         if (events.empty()) return false;
-        if (events.size() == static_cast<size_t>(kEventsAtOnce)) {
-          MENTOR_ASSIGN_OR_RETURN(const int64_t newest, records_->Revision());
-          if (caught_up_ && newest - revision_ > kLagMax) {
-            return WithRetryDelay(
-                MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                          absl::StrFormat("the watch is %d changes behind; resume it with the last "
-                                          "token, and read faster",
-                                          newest - revision_)),
-                std::chrono::seconds(1));
-          }
-        }
-        if (caught_up_) lag_events_->Observe(static_cast<double>(events.size()));
+        if (caught_up_) MENTOR_RETURN_IF_ERROR(CheckLag());
         std::move(events.begin(), events.end(), std::back_inserter(events_));
       }
       StoreEvent event = std::move(events_.front());
@@ -146,29 +152,40 @@ class ExperimentWatch {
       MENTOR_HISTORY(
           "saw",
           {{"watch", number_}, {"revision", revision_}, {"experiment", event.experiment.name()}});
+      if (IsShown(event)) continue;
       response->set_event(static_cast<v1::WatchExperimentsResponse::Event>(event.kind));
       *response->mutable_experiment() = std::move(event.experiment);
-      response->set_resume_token(MakeResumeToken(*records_, revision_, names_));
+      if (!bookmark_due_) response->set_resume_token(MakeResumeToken(*records_, revision_, names_));
       return true;
     }
   }
 
+  absl::Status CheckLag() {
+    MENTOR_ASSIGN_OR_RETURN(const int64_t newest, records_->Revision());
+    const int64_t lag = newest - revision_;
+    lag_events_->Observe(static_cast<double>(lag));
+    if (lag <= kLagMax) return absl::OkStatus();
+    return WithRetryDelay(
+        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                  absl::StrFormat("the watch is %d changes behind; resume it with the last token, "
+                                  "and read faster",
+                                  lag)),
+        std::chrono::seconds(1));
+  }
+
   // Sends one experiment at work (RUNNING, PAUSING or CANCELLING) whose live state has changed
-  // since it was last sent.
+  // since it was last sent. Reads only that one's row.
   absl::StatusOr<bool> SayProgress(v1::WatchExperimentsResponse* response) {
-    MENTOR_ASSIGN_OR_RETURN(
-        std::vector<v1::Experiment> at_work,
-        records_->InStates({v1::Experiment::STATE_RUNNING, v1::Experiment::STATE_PAUSING,
-                            v1::Experiment::STATE_CANCELLING}));
+    const std::vector<v1::Experiment> at_work = records_->AtWork();
     std::map<std::string, std::string> sent;
-    v1::Experiment* news = nullptr;
-    for (v1::Experiment& experiment : at_work) {
+    std::string news;
+    for (const v1::Experiment& experiment : at_work) {
       if (!selected_.empty() && !selected_.contains(experiment.name())) continue;
       if (experiment.activity().empty()) continue;  // No activity was reported yet.
-      std::string live = experiment.activity() + experiment.progress().SerializeAsString();
+      std::string live = LiveOf(experiment);
       const auto before = sent_.find(experiment.name());
-      if (news == nullptr && (before == sent_.end() || before->second != live)) {
-        news = &experiment;
+      if (news.empty() && (before == sent_.end() || before->second != live)) {
+        news = experiment.name();
       } else if (before != sent_.end()) {
         live = before->second;
       } else {
@@ -177,10 +194,19 @@ class ExperimentWatch {
       sent[experiment.name()] = std::move(live);
     }
     sent_ = std::move(sent);
-    if (news == nullptr) return false;
+    if (news.empty()) return false;
+    absl::StatusOr<v1::Experiment> experiment = records_->Get(news);
+    if (absl::IsNotFound(experiment.status())) return false;
+    MENTOR_RETURN_IF_ERROR(experiment.status());
+    if (!IsAtWork(experiment->state())) return false;  // Its end is a change, which follows.
+    sent_[news] = LiveOf(*experiment);
     response->set_event(v1::WatchExperimentsResponse::EVENT_PROGRESS);
-    *response->mutable_experiment() = std::move(*news);
+    *response->mutable_experiment() = *std::move(experiment);
     return true;
+  }
+
+  static std::string LiveOf(const v1::Experiment& experiment) {
+    return experiment.activity() + experiment.progress().SerializeAsString();
   }
 
   Records* const records_;
@@ -188,14 +214,19 @@ class ExperimentWatch {
   const std::set<std::string> selected_;  // Empty: all.
   const bool progress_;
   prometheus::Histogram* const lag_events_;
-  int64_t revision_;
-  bool dumped_;
+  int64_t revision_;  // Changes up to here were said.
+  // The present state, which comes first.
+  bool listed_;            // All rows were read.
+  std::string after_;      // The last piece's end, while !listed_.
+  int64_t listed_at_ = 0;  // The store's revision at the newest piece.
+  // The same by the last name of each piece; pieces of one revision are one.
+  std::map<std::string, int64_t> pieces_;
+  std::deque<v1::Experiment> rows_;
   bool bookmark_due_ = false;
   static inline std::atomic<uint64_t> watches_ = 0;
   const uint64_t number_ = ++watches_;  // For histories.
   bool said_ = false;                   // The start was written to the history.
   bool caught_up_ = false;
-  std::deque<v1::Experiment> dump_;
   std::deque<StoreEvent> events_;
   std::map<std::string, std::string> sent_;  // Live state by name.
   Clock::time_point last_message_ = Clock::now();
@@ -257,9 +288,10 @@ absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
       if (!std::exchange(state->checked, true)) {
         MENTOR_RETURN_IF_ERROR(CheckMetricNames(results, experiment, names));
       }
-      state->ended = IsFinal(experiment.state());
-      MENTOR_ASSIGN_OR_RETURN(const auto points,
-                              results->Points(experiment.uid(), metrics, state->from));
+      // A part of the steps, since a slow reader could keep all of them in memory.
+      MENTOR_ASSIGN_OR_RETURN(
+          const auto points,
+          results->Points(experiment.uid(), metrics, state->from, UINT32_MAX, kPointsAtOnce));
       for (const auto& [metric, series] : points) {
         for (const auto& [step, value] : series) {
           // A step may get more points later, for instance from an evaluation.
@@ -268,6 +300,7 @@ absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
           (*state->ready[step].mutable_values())[metric] = value;
         }
       }
+      state->ended = state->ready.empty() && IsFinal(experiment.state());
     }
     if (state->ready.empty()) return state->ended ? Produced::kEnd : Produced::kNothing;
     auto first = state->ready.extract(state->ready.begin());

@@ -104,8 +104,26 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
               {"outer_step", absl::StrCat(scan.newest->outer_step)},
               {"state_hash", scan.newest_info.state_hash}});
   if (options_.objects != nullptr) MENTOR_RETURN_IF_ERROR(Upload(folder, known));
-  MENTOR_RETURN_IF_ERROR(UpdateIndex({scan.newest_info}));
+  MENTOR_ASSIGN_OR_RETURN(std::vector<CheckpointInfo> infos,
+                          WithoutRow(folder, scan.newest->outer_step, known));
+  infos.push_back(scan.newest_info);
+  MENTOR_RETURN_IF_ERROR(UpdateIndex(infos));
   return std::move(scan.newest);
+}
+
+absl::StatusOr<std::vector<CheckpointInfo>> CheckpointKeeper::WithoutRow(
+    const std::filesystem::path& folder, uint32_t newest, const std::vector<CheckpointRow>& known) {
+  std::set<uint32_t> indexed;
+  for (const CheckpointRow& row : known) indexed.insert(row.outer_step);
+  std::vector<CheckpointInfo> infos;
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps, ListCheckpoints(folder));
+  for (const uint32_t step : steps) {
+    CheckpointInfo info;
+    if (step < newest && !indexed.contains(step) &&
+        ReadCheckpoint(folder / CheckpointFileName(step), &info).ok())
+      infos.push_back(std::move(info));
+  }
+  return infos;
 }
 
 absl::Status CheckpointKeeper::ScanBucket(const std::filesystem::path& folder,

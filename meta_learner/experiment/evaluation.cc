@@ -11,6 +11,7 @@
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/log.h"
 #include "common/printable.h"
 #include "meta_learner/experiment/outcomes.h"
 #include "shards/tensor_proto.h"
@@ -154,6 +155,33 @@ absl::Status CheckOwner(const std::filesystem::path& file, const v1::EvaluationS
                              ", and in this folder ", state));
 }
 
+absl::StatusOr<v1::EvaluationShard> ReadOne(const std::filesystem::path& file,
+                                            const EvaluatedRun* run) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, uint64_t{1} << 30));
+  v1::EvaluationShard shard;
+  if (!shard.ParseFromString(bytes) || !IsWhole(bytes, shard) || !GiveMethod(&shard)) {
+    return absl::DataLossError(
+        file.string() +
+        " is damaged, or not an evaluation; fetch it again, or remove it and evaluate again; a "
+        "run that has ended must run again in a new folder");
+  }
+  MENTOR_RETURN_IF_ERROR(CheckOwner(file, shard, run));
+  shard.clear_crc32c();
+  return shard;
+}
+
+// True if an earlier start evaluated this shard. A damaged file is evaluated again.
+absl::StatusOr<bool> IsEvaluated(const EvaluationJob& job, size_t index) {
+  const std::filesystem::path file = ShardFile(job, index);
+  const auto shard = ReadOne(file, /*run=*/nullptr);
+  if (shard.ok()) return true;
+  if (absl::IsNotFound(shard.status())) return false;
+  if (!absl::IsDataLoss(shard.status())) return shard.status();
+  MENTOR_LOG(kWarning, "a result is damaged; it is computed again",
+             {{"experiment", job.owner.experiment}, {"file", file.string()}});
+  return false;
+}
+
 }  // namespace
 
 Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters) {
@@ -251,7 +279,8 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
     std::vector<size_t> indices;
     std::vector<v1::Shard> shards;
     for (; begin < all.size() && shards.size() < kShardsAtOnce; ++begin) {
-      if (std::filesystem::exists(ShardFile(job, begin))) {
+      MENTOR_ASSIGN_OR_RETURN(const bool is_done, IsEvaluated(job, begin));
+      if (is_done) {
         count->done += static_cast<uint32_t>(all[begin].lifetimes_size());
         count->skipped += static_cast<uint32_t>(all[begin].lifetimes_size());
         continue;
@@ -292,16 +321,8 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesyste
   }
   std::sort(files.begin(), files.end());
   for (const auto& file : files) {
-    MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, uint64_t{1} << 30));
-    v1::EvaluationShard& shard = shards.emplace_back();
-    if (!shard.ParseFromString(bytes) || !IsWhole(bytes, shard) || !GiveMethod(&shard)) {
-      return absl::DataLossError(
-          file.string() +
-          " is damaged, or not an evaluation; fetch it again, or remove it and evaluate again; a "
-          "run that has ended must run again in a new folder");
-    }
-    MENTOR_RETURN_IF_ERROR(CheckOwner(file, shard, run));
-    shard.clear_crc32c();
+    MENTOR_ASSIGN_OR_RETURN(v1::EvaluationShard shard, ReadOne(file, run));
+    shards.push_back(std::move(shard));
   }
   return shards;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/asker.h"
 #include "meta_learner/experiment/session.h"
 
 namespace mentor::meta_learner {
@@ -16,6 +17,7 @@ ExperimentRunner::~ExperimentRunner() = default;
 
 absl::Status ExperimentRunner::Run(const v1::Experiment& experiment,
                                    const std::atomic<bool>& cancel) {
+  const AskerScope asker({.owner = experiment.owner()});
   return Session(options_, metrics_.get(), &pool_, experiment, cancel).Run();
 }
 

@@ -11,6 +11,8 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/printable.h"
+#include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
@@ -69,8 +71,10 @@ absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
                              const std::string& fingerprint, const v1::ExperimentSpec& spec,
                              const std::string& anew) {
   const std::filesystem::path file = experiment_folder / "fingerprint";
-  const auto written = ReadFile(file, kBytesMax);
-  if (absl::IsNotFound(written.status())) return WriteFileAtomically(file, fingerprint);
+  const auto bytes = ReadFile(file, kBytesMax);
+  if (absl::IsNotFound(bytes.status())) return WriteFileAtomically(file, Sealed(fingerprint));
+  MENTOR_RETURN_IF_ERROR(bytes.status());
+  const auto written = Unsealed(*bytes, file);
   MENTOR_RETURN_IF_ERROR(written.status());
   if (*written == fingerprint) return absl::OkStatus();
   const std::string simulators = envs::NumericFingerprint();
@@ -81,7 +85,7 @@ absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
     return Mismatch(
         absl::StrFormat("this began on arithmetic with the fingerprint %s, here it is %s; continue "
                         "it on that kind of machine and build, or else",
-                        *written, fingerprint),
+                        Printable(*written), fingerprint),
         anew);
   }
   if (!ByKernelsAlone(spec)) {
@@ -96,7 +100,7 @@ absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
   // The file of the fingerprint comes last: after a crash in between, all of this happens again.
   MENTOR_RETURN_IF_ERROR(RenameLearnerArithmetic(
       experiment_folder, absl::StrCat("cpu ", earlier->first), CpuArithmetic()));
-  return WriteFileAtomically(file, fingerprint);
+  return WriteFileAtomically(file, Sealed(fingerprint));
 }
 
 }  // namespace mentor::meta_learner

@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/sealed.h"
 #include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 
@@ -20,9 +21,11 @@ std::string CpuArithmetic() {
 }
 
 absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& experiment_folder) {
-  auto written = ReadFile(FileOf(experiment_folder), /*bytes_max=*/4096);
+  const std::filesystem::path file = FileOf(experiment_folder);
+  const auto written = ReadFile(file, /*bytes_max=*/4096);
   if (absl::IsNotFound(written.status())) return std::string();
-  return written;
+  MENTOR_RETURN_IF_ERROR(written.status());
+  return Unsealed(*written, file);
 }
 
 absl::Status CheckLearnerArithmetic(const std::filesystem::path& experiment_folder,
@@ -35,7 +38,8 @@ absl::Status CheckLearnerArithmetic(const std::filesystem::path& experiment_fold
 absl::Status RenameLearnerArithmetic(const std::filesystem::path& experiment_folder,
                                      const std::string& before, const std::string& now) {
   MENTOR_ASSIGN_OR_RETURN(const std::string kept, LearnerArithmetic(experiment_folder));
-  return kept == before ? WriteFileAtomically(FileOf(experiment_folder), now) : absl::OkStatus();
+  return kept == before ? WriteFileAtomically(FileOf(experiment_folder), Sealed(now))
+                        : absl::OkStatus();
 }
 
 absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folder,
@@ -45,7 +49,7 @@ absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folde
   board->KeepArithmetic(experiment, kept, [file, experiment](const std::string& arithmetic) {
     MENTOR_LOG(kInfo, "the experiment keeps to one kind of learner",
                {{"experiment", experiment}, {"arithmetic", arithmetic}});
-    return WriteFileAtomically(file, arithmetic);
+    return WriteFileAtomically(file, Sealed(arithmetic));
   });
   return absl::OkStatus();
 }

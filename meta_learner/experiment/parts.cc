@@ -7,12 +7,14 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/hosts.h"
 #include "common/orthogonal.h"
 #include "common/registry.h"
 #include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "envs/check.h"
 #include "envs/environment.h"
+#include "envs/host/host_facts.h"
 #include "envs/wrapper.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/shards.h"
@@ -154,6 +156,24 @@ std::string CutEpisodes(const envs::Benchmark& benchmark, const v1::ExperimentSp
       info.summary, steps);
 }
 
+// Simulators of these tasks whose episodes leave something behind, as their facts say.
+std::set<std::string> Leftovers(const std::vector<v1::EnvironmentTask>& tasks) {
+  std::set<std::string> warnings;
+  for (const v1::EnvironmentTask& task : tasks) {
+    for (const v1::Option& option : task.options()) {
+      if (task.environment() != kHostEnvironment || option.name() != kFactsOption) continue;
+      const auto facts = envs::ParseFacts(option.value());
+      const std::string names = facts.ok() ? envs::NotReset(*facts) : "";
+      if (names.empty()) continue;
+      warnings.insert(absl::StrFormat(
+          "%s: the running statistics of %s outlive a reset, so bits depend on what each actor has "
+          "simulated before; leave the wrapper out, and set agent.normalize_observations",
+          facts->name().substr(0, facts->name().find(' ')), names));
+    }
+  }
+  return warnings;
+}
+
 bool AnyHasSuccess(const std::vector<v1::EnvironmentTask>& tasks) {
   return std::any_of(tasks.begin(), tasks.end(), [](const v1::EnvironmentTask& task) {
     return envs::GiveSuccess(task.wrappers()) || envs::MaySucceed(task);
@@ -238,6 +258,8 @@ std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
   if (const std::string cut = CutEpisodes(*parts.benchmark, spec); !cut.empty())
     warnings.push_back(absl::StrCat("benchmark.environment: ", cut));
   const std::vector<v1::EnvironmentTask> examples = TrainingExamples(*parts.benchmark);
+  for (const std::string& leftover : Leftovers(examples))
+    warnings.push_back(absl::StrCat("benchmark.environment: ", leftover));
   if (AnyHasSuccess(examples)) return warnings;
   std::set<std::string> environments;
   for (const v1::EnvironmentTask& task : examples) environments.insert(task.environment());
@@ -263,7 +285,9 @@ std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec) {
   constexpr int kSteps = 1000;
   Violations none;
   const auto benchmark = envs::MakeBenchmark(WithDefaults(spec).benchmark(), &none);
-  if (benchmark == nullptr || !AnyHasSuccess(TrainingExamples(*benchmark))) return "";
+  if (benchmark == nullptr) return "";
+  const std::vector<v1::EnvironmentTask> examples = TrainingExamples(*benchmark);
+  if (!AnyHasSuccess(examples)) return "";
   const std::vector<envs::TaskSet>& sets = benchmark->Tasks(envs::Split::kTrain);
   const size_t tried = std::min(sets.size(), kSetsMax);
   envs::RandomSteps all;
@@ -281,7 +305,10 @@ std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec) {
     all.steps += random.steps;
     all.successes += random.successes;
   }
-  return envs::SuccessSentence(all);
+  const bool built_in = std::all_of(
+      examples.begin(), examples.end(),
+      [](const v1::EnvironmentTask& task) { return envs::IsBuiltIn(task.environment()); });
+  return envs::SuccessSentence(all, built_in);
 }
 
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* pool,

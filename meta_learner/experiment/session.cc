@@ -190,6 +190,7 @@ struct Session::Learning {
 absl::Status Session::OuterUpdate() {
   const Clock::time_point start = Clock::now();
   const RuleNeeds needs = parts_.rule->needs();
+  options_.board->SetStage(name_, {uid_, state_.outer_step, spec_.rule().outer_updates()});
   update_ = std::make_unique<Update>();
   const absl::Cleanup ends = [this] { update_.reset(); };
   OuterStep& step = update_->step;
@@ -400,23 +401,21 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   return step->checkpoint ? checkpoints_.Retain() : absl::OkStatus();
 }
 
-// Precedes the checkpoint: if the process dies between them, the same update writes the tables
-// again.
+// Precedes the checkpoint: if the process dies between them, the same update writes both again.
 absl::Status Session::KeepTables() {
   const std::filesystem::path folder = options_.store->files.ExperimentFolder(uid_);
   std::map<std::string, std::string> files;
   for (auto& [name, text] : parts_.rule->Tables()) files["artifacts/" + name] = std::move(text);
-  if (!episodes_.generations().empty()) files[kEpisodesFile] = episodes_.SerializeAsString();
+  if (!episodes_.generations().empty()) files[kEpisodesFile] = SealedEpisodes(episodes_);
   for (const auto& [name, bytes] : files) {
     MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "artifacts"));
-    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, bytes, 0644));
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, bytes));
     MENTOR_RETURN_IF_ERROR(files_.KeepResult(folder / name));
   }
   return absl::OkStatus();
 }
 
-// Logs the first and the last update, and fewer in between the longer the run takes, so that the
-// history stays readable after minutes and after weeks.
+// Logs the first and the last update, and fewer in between the longer the run takes.
 void Session::TellOfUpdate(const OuterStep& step, bool last) {
   constexpr std::chrono::seconds kAtMostEvery{10};
   constexpr int kShare = 50;  // A share of the elapsed time.
@@ -477,6 +476,7 @@ absl::Status Session::Evaluate() {
     lifetimes += NumLifetimes(jobs.back());
   }
   progress_.BeginEvaluation(lifetimes);
+  options_.board->SetStage(name_, {uid_, state_.outer_step, state_.outer_step});
   MENTOR_LOG(kInfo, "the evaluation begins",
              {{"experiment", name_}, {"event", "evaluation"}, {"lifetimes", lifetimes}});
   if (parts_.curriculum != nullptr) {

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "common/sealed.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -97,6 +98,10 @@ void ForgetFrom(const Round& next, v1::TrainedLifetimes* all) {
       generations->end());
 }
 
+std::string SealedEpisodes(const v1::TrainedLifetimes& all) {
+  return Sealed(all.SerializeAsString());
+}
+
 absl::StatusOr<v1::TrainedLifetimes> ReadEpisodes(const std::filesystem::path& experiment_folder) {
   v1::TrainedLifetimes all;
   const std::filesystem::path file = experiment_folder / kEpisodesFile;
@@ -107,7 +112,8 @@ absl::StatusOr<v1::TrainedLifetimes> ReadEpisodes(const std::filesystem::path& e
     return absl::DataLossError(file.string() +
                                " does not hold the episodes of meta-training; remove it");
   };
-  if (!all.ParseFromString(*bytes)) return damaged();
+  MENTOR_ASSIGN_OR_RETURN(const std::string episodes, Unsealed(*bytes, file));
+  if (!all.ParseFromString(episodes)) return damaged();
   for (const v1::TrainedGeneration& generation : all.generations()) {
     for (const v1::EvaluatedLifetime& lifetime : generation.lifetimes()) {
       int64_t ended = 0;

@@ -34,6 +34,8 @@ void AddRound(const Round& round, const std::vector<SampledTask>& tasks,
 // Removes the round `next` and later ones, which will be made again.
 void ForgetFrom(const Round& next, v1::TrainedLifetimes* all);
 
+// The contents of the file (common/sealed.h).
+std::string SealedEpisodes(const v1::TrainedLifetimes& all);
 // Nothing when there is no file. DATA_LOSS when it is damaged.
 absl::StatusOr<v1::TrainedLifetimes> ReadEpisodes(const std::filesystem::path& experiment_folder);
 

@@ -194,7 +194,8 @@ LearnerFacts ShardBoard::FactsLocked(const Learner& learner, const std::string* 
   LearnerFacts facts{.info = learner.info,
                      .simulators = learner.simulators,
                      .standing = learner.standing,
-                     .draining = learner.draining};
+                     .draining = learner.draining,
+                     .actorless = learner.actorless};
   for (const uint64_t shard : learner.shards) {
     const Job& job = *jobs_.at(shard);
     facts.has_suspect |= IsSuspect(job);
@@ -222,9 +223,20 @@ Verdict ShardBoard::JudgeLocked(const LearnerFacts& learner, const Job& job,
                                 std::chrono::nanoseconds now) const {
   ShardFacts shard = FactsLocked(job);
   Verdict verdict = Judge(learner, shard, now);
-  if (verdict.obstacle != Obstacle::kTried) return verdict;
-  shard.may_repeat = !AnyReachesLocked(job, Obstacle::kAnswered, now);
-  return Judge(learner, shard, now);
+  if (verdict.obstacle == Obstacle::kTried) {
+    shard.may_repeat = !AnyReachesLocked(job, Obstacle::kAnswered, now);
+    verdict = Judge(learner, shard, now);
+  }
+  // A suspect of one dispute may decide another: the results are compared.
+  if (verdict.obstacle > Obstacle::kQuarantine && !job.audit.disputed() &&
+      suspects_.contains(learner.info.name))
+    verdict.obstacle = Obstacle::kQuarantine;
+  // A host that computes wrongly would confirm its own results, and audits do not wait for actors.
+  if (verdict.obstacle > Obstacle::kAnswered && !job.audit.empty() &&
+      (learner.actorless ||
+       (job.audit.HasHost(learner.info.host) && CanBeAuditedLocked(job, /*elsewhere=*/true))))
+    verdict.obstacle = Obstacle::kAnswered;
+  return verdict;
 }
 
 bool ShardBoard::AnyReachesLocked(const Job& job, Obstacle least,
@@ -236,9 +248,10 @@ bool ShardBoard::AnyReachesLocked(const Job& job, Obstacle least,
   return false;
 }
 
-bool ShardBoard::IsFreeElsewhereLocked(const Job& job) const {
+bool ShardBoard::IsFreeElsewhereLocked(const Job& job, bool with_actors) const {
   for (const auto& [id, other] : learners_) {
     if (id == job.learner || other.shards.size() >= other.info.slots) continue;
+    if (with_actors && other.actors == 0) continue;
     const LearnerFacts facts = FactsLocked(other);
     if (Judge(facts, FactsLocked(job), NowNs()).obstacle >= Obstacle::kAnswered &&
         HasRoom(facts, job.memory))
@@ -270,6 +283,8 @@ RunProgress ShardBoard::ProgressLocked(const Call* call) const {
     if (job->call != call) continue;
     progress.env_steps += job->env_steps;
     if (job->done) continue;
+    if (!job->taken_back.empty()) progress.trouble = job->taken_back;
+    if (job->audit.disputed()) progress.trouble = kDisputed;
     std::string missing = job->missing_simulator;
     if (!job->learner) {
       const ShardFacts shard = FactsLocked(*job);
@@ -283,7 +298,6 @@ RunProgress ShardBoard::ProgressLocked(const Call* call) const {
     }
     if (!missing.empty()) progress.missing_simulator = std::move(missing);
   }
-  progress.diverged = call->diverged;
   return progress;
 }
 
@@ -319,9 +333,11 @@ void ShardBoard::MoveStalledLocked() {
   for (auto& entry : jobs_) {
     Job* const job = entry.second.get();
     if (!job->learner || job->done) continue;
-    if (NowNs() - job->progressed < StallAfterLocked(*job)) continue;
+    const bool lacks_actors =
+        LacksActorsLocked(job) && (!job->audit.empty() || IsFreeElsewhereLocked(*job, true));
+    if (!lacks_actors && NowNs() - job->progressed < StallAfterLocked(*job)) continue;
     // A stalled audit is always taken back: the first result can stand.
-    if (job->audit.empty() && !IsFreeElsewhereLocked(*job)) continue;
+    if (!lacks_actors && job->audit.empty() && !IsFreeElsewhereLocked(*job)) continue;
     Learner& holder = learners_.at(*job->learner);
     // A learner without actors, or whose actors lack a simulator, is not at fault.
     if (holder.actors > 0 && LackedLocked(*job).empty()) StrikeLocked(&holder, kStalled);
@@ -336,6 +352,16 @@ void ShardBoard::MoveStalledLocked() {
     moved = true;
   }
   if (moved) AssignLocked();
+}
+
+bool ShardBoard::LacksActorsLocked(Job* job) {
+  if (learners_.at(*job->learner).actors > 0) {
+    job->actorless_since.reset();
+    return false;
+  }
+  if (!job->actorless_since) job->actorless_since = NowNs();
+  return NowNs() - *job->actorless_since >=
+         options_.actors_wait * (int64_t{1} << std::min(job->stalls, 16));
 }
 
 std::string ShardBoard::LackedLocked(const Job& job) const {
@@ -392,55 +418,10 @@ void ShardBoard::ReturnLocked(Job* job) {
   job->learner.reset();
   job->missing_simulator.clear();
   job->lacking_since.reset();
+  job->actorless_since.reset();
   job->env_steps = job->counted_steps = 0;
   job->result = {};
   waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
-}
-
-bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done) {
-  if (!IsAudited(*job->shard, options_.check_every)) return false;
-  std::string hash = HashOfAnswer(done);
-  if (!job->audit.empty() && job->audit.Agrees(hash)) {
-    ++counts_.audited;
-    LetGoLocked(job->shard->experiment());
-    return false;
-  }
-  const bool differs = !job->audit.empty();
-  // An answer pins the experiment's arithmetic, as a result does: another arithmetic would give
-  // other bits.
-  if (!differs) ++arithmetics_[job->shard->experiment()].shards;
-  job->audit.Add(learner.info.name, std::move(hash), job->epoch, &job->result);
-  if (differs) DivergedLocked(job);
-  // SettleAuditsLocked handles the case that no other learner can be asked.
-  ReturnLocked(job);
-  return true;
-}
-
-void ShardBoard::DivergedLocked(Job* job) {
-  ++counts_.divergences;
-  job->call->diverged = true;
-  for (auto& [id, learner] : learners_) {
-    if (!job->audit.Has(learner.info.name)) continue;
-    learner.standing.Quarantine(NowNs());
-    ++counts_.quarantines;
-    if (options_.on_strike) options_.on_strike(learner.info, kDiverged, /*quarantined=*/true);
-  }
-  if (options_.on_divergence)
-    options_.on_divergence(job->shard->experiment(), job->audit.learners());
-}
-
-void ShardBoard::SettleAuditsLocked() {
-  for (auto& entry : jobs_) {
-    Job* const job = entry.second.get();
-    if (job->done || job->learner || job->audit.empty()) continue;
-    if (AnyReachesLocked(*job, Obstacle::kSuspect, NowNs()) && job->losses < options_.losses_max)
-      continue;
-    LeaveLineLocked(*job);
-    job->result = job->audit.TakeFirst(&job->epoch);
-    MENTOR_HISTORY("stands", {{"shard", entry.first}, {"epoch", job->epoch}});
-    job->Finish();
-    changed_.NotifyAll();
-  }
 }
 
 }  // namespace mentor::meta_learner

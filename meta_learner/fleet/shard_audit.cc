@@ -7,19 +7,6 @@
 
 namespace mentor::meta_learner {
 
-bool IsAudited(const v1::Shard& shard, uint32_t every) {
-  if (every == 0) return false;
-  uint64_t mixed = 0;
-  for (const uint64_t word :
-       {uint64_t{shard.spec().seed()}, uint64_t{shard.phase()},
-        static_cast<uint64_t>(shard.reward_source()), uint64_t{shard.first_iteration()},
-        shard.lifetimes().empty() ? uint64_t{0} : uint64_t{shard.lifetimes(0).number()}}) {
-    mixed = (mixed ^ word) * 0x9e3779b97f4a7c15;  // Fibonacci hashing.
-    mixed ^= mixed >> 29;
-  }
-  return mixed % every == 0;
-}
-
 std::string HashOfAnswer(const v1::ShardDone& done) {
   v1::ShardDone answer = done;
   answer.clear_shard_id();

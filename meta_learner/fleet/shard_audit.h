@@ -1,13 +1,13 @@
 // Audits results: a learner that sends wrong but finite numbers would otherwise be believed. One
 // shard of many is computed by a second learner, and its result is used when both have the same
-// bits. If the results differ, a third learner decides. If no other learner can run the shard, the
-// first result stands. This file selects the shards and remembers their answers; ShardBoard does
-// the rest. Not thread-safe.
+// bits. If the results differ, a third learner decides. If no other learner can run the shard, a
+// single answer stands, and answers that differ do not. This file remembers the answers; ShardBoard
+// does the rest (shard_checks.cc). Not thread-safe.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,46 +16,62 @@
 
 namespace mentor::meta_learner {
 
-// True if the shard is audited: about one of `every` shards; 0: none. Depends only on what the
-// shard computes, not on its number or learner. So a replay audits the same shards, and no learner
-// can choose them.
-bool IsAudited(const v1::Shard& shard, uint32_t every);
-
 // Returns the SHA-256 of the answer without its shard id, epoch and times.
 std::string HashOfAnswer(const v1::ShardDone& done);
 
+// The answers of one shard, all with different bits: an answer that agrees with one ends the audit.
 template <typename Result>
 class ShardAudit {
  public:
   // True if no learner has answered yet.
   bool empty() const { return learners_.empty(); }
+  bool disputed() const { return learners_.size() > 1; }
   // Names of the learners that have answered, in the order of their answers.
   const std::vector<std::string>& learners() const { return learners_; }
   bool Has(const std::string& learner) const {
     return std::find(learners_.begin(), learners_.end(), learner) != learners_.end();
   }
+  bool HasAnswer(const std::string& learner, uint64_t epoch) const {
+    return std::any_of(answers_.begin(), answers_.end(), [&](const Answer& answer) {
+      return answer.learner == learner && answer.epoch == epoch;
+    });
+  }
+  bool HasHost(const std::string& host) const {
+    return std::any_of(answers_.begin(), answers_.end(),
+                       [&](const Answer& answer) { return answer.host == host; });
+  }
   // True if an earlier answer has this hash.
   bool Agrees(const std::string& hash) const {
-    return std::find(hashes_.begin(), hashes_.end(), hash) != hashes_.end();
+    return std::any_of(answers_.begin(), answers_.end(),
+                       [&](const Answer& answer) { return answer.hash == hash; });
   }
-  // Moves the first result out of *result; it stands when no other learner can be asked.
-  void Add(const std::string& learner, std::string hash, uint64_t epoch, Result* result) {
-    if (empty()) {
-      first_ = std::move(*result);
-      first_epoch_ = epoch;
+  // Names of the learners whose answers have another hash.
+  std::set<std::string> OthersThan(const std::string& hash) const {
+    std::set<std::string> names;
+    for (const Answer& answer : answers_) {
+      if (answer.hash != hash) names.insert(answer.learner);
     }
-    learners_.push_back(learner);
-    hashes_.push_back(std::move(hash));
+    return names;
   }
-  Result TakeFirst(uint64_t* epoch) {
-    *epoch = first_epoch_;
+  struct Answer {
+    std::string learner, host, hash;
+    uint64_t epoch = 0;
+  };
+  // Moves the first result out of *result; it stands when no other learner can be asked.
+  void Add(Answer answer, Result* result) {
+    if (empty()) first_ = std::move(*result);
+    learners_.push_back(answer.learner);
+    answers_.push_back(std::move(answer));
+  }
+  Result TakeFirst(Answer* answer) {
+    *answer = answers_.front();
     return std::move(first_);
   }
 
  private:
-  std::vector<std::string> learners_, hashes_;  // One of each for an answer, in their order.
+  std::vector<std::string> learners_;
+  std::vector<Answer> answers_;
   Result first_;
-  uint64_t first_epoch_ = 0;
 };
 
 }  // namespace mentor::meta_learner

@@ -14,6 +14,9 @@
 namespace mentor::meta_learner {
 namespace {
 
+// Shards that can be named as wrong after their results were used.
+constexpr size_t kUsedMax = 65'536;
+
 // Digest of what a shard computes, regardless of learner and time: equal work has equal results.
 std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
   Sha256 hash;
@@ -195,6 +198,7 @@ void ShardBoard::RemoveShare(const std::string& experiment) {
   at_work_.erase(experiment);
   served_.erase(experiment);
   gaps_.erase(experiment);
+  stages_.erase(experiment);
   std::erase_if(snapshot_forms_,
                 [&](const auto& entry) { return entry.first.first == experiment; });
   const auto found = arithmetics_.find(experiment);
@@ -248,7 +252,8 @@ std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners()
     states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
                   .env_steps_per_second = learner.env_steps_per_second,
                   .draining = learner.draining,
-                  .quarantined = learner.standing.InQuarantine(NowNs()),
+                  .quarantined = learner.standing.InQuarantine(NowNs()) ||
+                                 suspects_.contains(learner.info.name),
                   .strikes = static_cast<uint32_t>(learner.standing.strikes()),
                   .memory_needed = learner::kLearnerProcessBytes + held.bytes,
                   .device_memory_needed = held.device_bytes,
@@ -304,6 +309,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     waiting_[call.experiment].push_back(id);
     jobs_[id] = std::move(job);
   }
+  ChooseAuditsLocked(call);
   AssignLocked();
   auto next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
   while (call.open > 0 && call.status.ok() && !cancel) {
@@ -357,6 +363,14 @@ std::vector<ShardResult> ShardBoard::ReleaseLocked(const Call& call, bool whole)
     }
     if (job.learner) DropLocked(job);
     LeaveLineLocked(job);
+    if (const auto at = stages_.find(call.experiment); whole && at != stages_.end()) {
+      used_[id] = {.experiment = call.experiment,
+                   .uid = at->second.stage.uid,
+                   .learner = job.done_by,
+                   .epoch = job.done_epoch,
+                   .done = at->second.stage.done};
+      if (used_.size() > kUsedMax) used_.erase(used_.begin());
+    }
     results.push_back(std::move(job.result));
     jobs_.erase(id);
   }

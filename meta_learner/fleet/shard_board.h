@@ -29,6 +29,7 @@
 #include "common/fair_queue.h"
 #include "common/hash.h"
 #include "common/mutex.h"
+#include "common/secret_choice.h"
 #include "common/standing.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
@@ -63,6 +64,8 @@ class ShardBoard {
   static constexpr const char* kFailed = "it failed with a shard that another one could do";
   static constexpr const char* kBroke = "it sent what does not fit its shard";
   static constexpr const char* kDiverged = "another one has other bits for the same shard";
+  static constexpr const char* kDisputed =
+      "two learners gave different bits for one shard, and a third one decides";
   using OnProgress = std::function<void(const RunProgress&)>;
 
   struct Options {
@@ -74,6 +77,10 @@ class ShardBoard {
     // doubles with each stall of the shard.
     std::chrono::nanoseconds stall_min = std::chrono::seconds(60);
     double stall_factor = 8;
+    // A shard moves to a free learner with actors after this time on a learner without an actor
+    // that answers. The limit doubles with each stall: a shard of slow units must not move for
+    // ever.
+    std::chrono::nanoseconds actors_wait = std::chrono::seconds(5);
     // How long a shard stays on a learner whose actors no longer offer its simulator. Then it makes
     // place for others, or moves.
     std::chrono::nanoseconds simulator_wait = std::chrono::seconds(10);
@@ -83,8 +90,9 @@ class ShardBoard {
     // most returns_max times to one shard.
     int losses_suspected = 2, losses_max = 8, returns_max = 32;
     Standing::Options standing = {};
-    // About one shard in check_every is computed again by another learner before its results are
-    // used. 0: never.
+    // About one shard in check_every, chosen by chance, is computed again by another learner before
+    // its results are used. A learner's first shards are chosen more often, and so is one of each
+    // experiment (see SetStage). 0: never.
     uint32_t check_every = 1000;
     // Shards that take longer than this do not free their slots soon. Then an experiment that holds
     // fewer shards than the learner has slots may get a place beyond the slots, if memory allows
@@ -142,6 +150,23 @@ class ShardBoard {
   // Returns the default share if none was set.
   Share ShareOf(const std::string& experiment) const;
   std::set<std::string> WithShare() const;
+  // Where an experiment is: `done` of `total` outer updates are made. One shard of those that
+  // follow is audited in any case, and warnings name updates. Lasts until RemoveShare.
+  struct Stage {
+    std::string uid;
+    uint32_t done = 0, total = 1;
+  };
+  void SetStage(const std::string& experiment, Stage stage);
+  // Something that the owner of an experiment must know, also after its end.
+  struct Warning {
+    std::string experiment, uid;
+    std::string why;  // Names the peers.
+    // The newest outer update without their numbers; nothing: their numbers went nowhere.
+    std::optional<uint32_t> clean = {};
+    std::string Text() const;
+  };
+  // Returns warnings that are new or have changed since the last call.
+  std::vector<Warning> TakeWarnings();
   // Returns the environment steps assigned for an experiment since the last call.
   uint64_t TakeServed(const std::string& experiment);
 
@@ -205,7 +230,6 @@ class ShardBoard {
     uint64_t first_shard = 0;  // The call has shards with consecutive numbers.
     size_t shards = 0;
     int open = 0;  // Shards without a result.
-    bool diverged = false;
     absl::Status status;
   };
   struct LossesAt {
@@ -232,9 +256,17 @@ class ShardBoard {
     std::shared_ptr<Sha256> hash;  // Hash of this assignment's segments.
     std::string work = {};         // Digest of what it computes, for histories.
     ShardResult result;
+    bool audited = false;
     ShardAudit<ShardResult> audit;
+    // The learner and the assignment that gave the result, once the job is done.
+    std::string done_by = {};
+    uint64_t done_epoch = 0;
+    std::string taken_back = {};  // Why it was last taken back; empty: it was not.
+    int times_taken_back = 0;
     std::set<std::string> simulators = {};  // Needed by its environments.
     std::string missing_simulator = {};     // As reported by its learner.
+    // Since when its learner has no actor that answers.
+    std::optional<std::chrono::nanoseconds> actorless_since = {};
     // Since when its learner's actors lack a simulator.
     std::optional<std::chrono::nanoseconds> lacking_since = {};
     bool done = false;
@@ -267,11 +299,19 @@ class ShardBoard {
     std::set<uint64_t> shards = {};
     uint64_t version = 0;  // Version of the meta-parameters that were sent last.
     uint32_t actors = 0;
+    bool actorless = false;  // It said that it has none.
+    void SetActors(uint32_t count) {
+      actors = count;
+      actorless = count == 0;
+    }
     std::set<std::string> simulators = {};  // Offered by its actors.
     bool draining = false;
     bool broken = false;   // It broke the protocol; its stream ends.
     bool leaving = false;  // It was told to end.
     Standing standing;
+    // When its results were last doubted. Shards that it had then prove nothing.
+    std::chrono::nanoseconds doubted{-1};
+    SecretSpans spans = {};  // Chooses among its results.
     // Steps since the last computation of the rate, and the time of that.
     uint64_t new_steps = 0;
     std::chrono::steady_clock::time_point rate_since = {};
@@ -290,8 +330,11 @@ class ShardBoard {
   // True if some learner that has not tried the job gets as far as this obstacle.
   bool AnyReachesLocked(const Job& job, Obstacle least, std::chrono::nanoseconds now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // True if a learner other than the job's could start it now.
-  bool IsFreeElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // True if a learner other than the job's could start it now. with_actors: one that has actors.
+  bool IsFreeElsewhereLocked(const Job& job, bool with_actors = false) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // True if the job's learner has had no actor that answers for too long.
+  bool LacksActorsLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsSuspect(const Job& job) const { return job.losses >= options_.losses_suspected; }
   std::string RefusalLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   RunProgress ProgressLocked(const Call* call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -332,12 +375,33 @@ class ShardBoard {
   void TakeBackLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReturnLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Audits (shard_assignment.cc). AuditLocked returns true if the result must not be used yet.
-  bool AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done)
+  // Audits (shard_checks.cc).
+  void ChooseAuditsLocked(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsChosenLocked(const Job& job, Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // True if a learner could audit the job. elsewhere: on a host that has not answered.
+  bool CanBeAuditedLocked(const Job& job, bool elsewhere) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Accepts the first result of shards that wait for an audit which no learner can do.
+  // AuditLocked returns true if the result must not be used yet.
+  bool AuditLocked(Job* job, Learner* from, const v1::ShardDone& done)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends audits that no learner can decide: a single result stands, and of several none does.
   void SettleAuditsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DivergedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountSuspectsLocked(const std::vector<std::string>& names, int change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Forgets the answers of the job's audit, if any.
+  void EndAuditLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Nothing that these learners computed may be used. decided: they are known to be wrong.
+  void FindOutLocked(const std::set<std::string>& names, bool decided, const std::string& why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A learner takes back its shard, as an actor of it was found out.
+  void TakenBack(LearnerId learner, const v1::ShardDone& done);
+  // Takes back what the job has from this learner, except a running assignment; false: nothing.
+  bool TakeBackResultLocked(Job* job, const std::string& learner, std::optional<uint64_t> epoch,
+                            const std::string& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WarnLocked(const std::string& experiment, const std::string& uid, const std::string& why,
+                  std::optional<uint32_t> clean) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WarnLocked(const Job& job, const std::string& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // What learners send (shard_results.cc).
   absl::Status TakeSegment(LearnerId learner, const v1::Segment& segment);
@@ -389,6 +453,28 @@ class ShardBoard {
   // Standing of learners that left with strikes, by name, for their return.
   DepartedStandings departed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Arithmetic> arithmetics_ ABSL_GUARDED_BY(mutex_);  // By experiment.
+  struct Progressing {
+    Stage stage;
+    // Calls until the one with an audit in any case; nothing: not yet drawn.
+    std::optional<uint64_t> calls_left;
+    bool audited = false;
+  };
+  std::map<std::string, Progressing> stages_ ABSL_GUARDED_BY(mutex_);
+  // Learners in disputes, with the number of them: they get other work once it is decided.
+  std::map<std::string, int> suspects_ ABSL_GUARDED_BY(mutex_);
+  // The newest shards whose results were used, by number.
+  struct Used {
+    std::string experiment, uid, learner;
+    uint64_t epoch = 0;
+    uint32_t done = 0;  // Outer updates before.
+  };
+  std::map<uint64_t, Used> used_ ABSL_GUARDED_BY(mutex_);
+  struct Told {
+    Warning warning;
+    bool changed = true;
+  };
+  std::map<std::pair<std::string, std::string>, Told> warnings_
+      ABSL_GUARDED_BY(mutex_);  // By uid of the experiment, and `why`.
   std::map<LearnerId, Learner> learners_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_shard_ ABSL_GUARDED_BY(mutex_) = 1;
   uint64_t next_version_ ABSL_GUARDED_BY(mutex_) = 1;

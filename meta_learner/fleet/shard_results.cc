@@ -96,6 +96,10 @@ absl::Status ShardBoard::TakeSegment(LearnerId learner, const v1::Segment& segme
 }
 
 absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
+  if (learner::IsTakenBack(done)) {
+    TakenBack(id, done);
+    return absl::OkStatus();
+  }
   std::shared_ptr<const v1::Shard> shard;
   std::string form;
   int64_t num_meta_parameters = 0;
@@ -134,13 +138,17 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
   job->Advanced(NowNs());
   auto& gap = gaps_[job->shard->experiment()];
   gap = std::max(gap, job->longest_gap);
-  learner.standing.Delivered();
+  if (job->given > learner.doubted) learner.standing.Delivered();
   // Strike the learners that failed with this shard.
   for (auto& [other_id, other] : learners_) {
     if (other_id != id && job->failed_at.errors() > 0 && job->failed_at.Has(other.info.name))
       StrikeLocked(&other, kFailed);
   }
-  if (!AuditLocked(job, learner, done)) job->Finish();
+  if (!AuditLocked(job, &learner, done)) {
+    job->done_by = learner.info.name;
+    job->done_epoch = job->epoch;
+    job->Finish();
+  }
   AssignLocked();
   changed_.NotifyAll();
   return absl::OkStatus();
@@ -194,6 +202,7 @@ absl::Status ShardBoard::Job::Take(const v1::ShardDone& end) {
 
 void ShardBoard::Job::Finish() {
   learner.reset();
+  taken_back.clear();
   done = true;
   env_steps = learner::StepsOf(*shard);
   --call->open;
@@ -204,7 +213,7 @@ void ShardBoard::OnActors(LearnerId learner, uint32_t actors, std::set<std::stri
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
   // A learner with shards reports its actors with its progress, which also writes the history.
-  if (found->second.shards.empty()) found->second.actors = actors;
+  if (found->second.shards.empty()) found->second.SetActors(actors);
   if (found->second.simulators == simulators) return;
   found->second.simulators = std::move(simulators);
   AssignLocked();
@@ -214,7 +223,9 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   const MutexLock lock(mutex_);
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
-  if (std::exchange(found->second.actors, progress.actors()) != progress.actors()) {
+  const uint32_t before = found->second.actors;
+  found->second.SetActors(progress.actors());
+  if (before != progress.actors()) {
     TellLocked("", {.name = "actors_changed",
                     .sentence = "actors came or went",
                     .learner = found->second.info.name,

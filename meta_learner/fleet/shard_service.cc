@@ -282,7 +282,7 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     uint32_t actors = 0;
     std::set<std::string> hosts;
     for (const v1::Peer& actor : reports.actors) {
-      if (actor.draining()) continue;
+      if (actor.draining() || actor.quarantined()) continue;
       ++actors;
       hosts.insert(actor.hosts().begin(), actor.hosts().end());
     }

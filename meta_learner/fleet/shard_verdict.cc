@@ -88,8 +88,7 @@ std::string WaitingFor(const RunProgress& progress) {
         Gigabytes(memory.needed), memory.of_device ? " of a device" : "", Gigabytes(memory.most),
         kNeedsMemory);
   }
-  if (progress.diverged)
-    return ": two learners gave other bits for one shard, and are kept away (MentorDivergence)";
+  if (!progress.trouble.empty()) return ": computed again: " + progress.trouble;
   if (progress.learners > 0 && progress.actors == 0) return ": waiting for actors";
   if (!progress.missing_simulator.empty()) {
     return absl::StrFormat(

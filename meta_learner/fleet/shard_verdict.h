@@ -50,6 +50,7 @@ struct LearnerFacts {
   const std::set<std::string>& simulators;  // Offered by its actors (common/hosts.h).
   const Standing& standing;
   bool draining = false;             // It gets no more shards.
+  bool actorless = false;            // It said that no actor of it answers; ShardBoard judges this.
   bool has_suspect = false;          // It holds a shard that must be alone.
   learner::LearnerMemory held = {};  // Memory of its shards.
 };
@@ -119,8 +120,8 @@ struct RunProgress {
   // A simulator that a shard waits for. Either the actors of the shard's learner lack it, or the
   // actors of all learners do.
   std::string missing_simulator = {};
-  // Two learners gave different bits for the same shard.
-  bool diverged = false;
+  // Why a shard is computed again, as numbers of it were or may be wrong; for people.
+  std::string trouble = {};
 };
 
 // Returns a suffix for a progress text, for people; empty if nothing is missing. Examples: ":

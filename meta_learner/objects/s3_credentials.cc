@@ -15,7 +15,8 @@ namespace {
 
 std::string Variable(const char* name) {
   const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
+  // Values become headers, where a newline from a file would begin another one.
+  return std::string(absl::StripAsciiWhitespace(value == nullptr ? "" : value));
 }
 
 }  // namespace

@@ -34,6 +34,8 @@ struct S3Options {
   std::string addressing = "auto";
   // Allows an endpoint with plain http: on this machine, or in a protected network.
   bool allow_plain = false;
+  // The endpoint is of this machine, so no proxy is used, whatever the variables say.
+  bool without_proxy = false;
   const ObjectMetrics* metrics = nullptr;  // Must outlive the store. Null: no metrics.
   // A try ends after this long without progress.
   std::chrono::seconds stall{10};

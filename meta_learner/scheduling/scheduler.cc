@@ -30,6 +30,8 @@ constexpr auto kEmptyLogEvery = std::chrono::seconds(5);
 constexpr int kStoreDoublingsMax = 5;
 // The wait before a retry doubles each time, at most this many times.
 constexpr int kRetryDoublingsMax = 6;
+// Warnings of an experiment; more are only logged.
+constexpr int kWarningsMax = 20;
 
 int64_t NowNs() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -387,6 +389,7 @@ bool Scheduler::WaitForStorage(const v1::Experiment& experiment, const absl::Sta
 
 void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl::Status& status) {
   const std::string& name = experiment.name();
+  KeepWarnings();  // They are there when its end is seen.
   const uint64_t served = options_.board->TakeServed(name);
   const bool interrupted = job.cancel && MayBeStopped(status);
   const bool disk_full = absl::IsResourceExhausted(status);
@@ -492,6 +495,7 @@ void Scheduler::Housekeep() {
     auto next = Clock::now() + options_.look_every;
     const std::set<std::string> except = NotForNow(&next);
     lock.Unlock();
+    KeepWarnings();
     EndPastDeadline();
     DeleteExpired();
     options_.disk->Look();
@@ -519,6 +523,40 @@ void Scheduler::Housekeep() {
     changed_.WaitUntil(lock, next, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return stopping_ || wakes_ != seen;
     });
+  }
+}
+
+void Scheduler::KeepWarnings() {
+  std::vector<ShardBoard::Warning> warnings = options_.board->TakeWarnings();
+  {
+    const MutexLock lock(mutex_);
+    warnings.insert(warnings.begin(), unwritten_.begin(), unwritten_.end());
+    unwritten_.clear();
+  }
+  for (const ShardBoard::Warning& warning : warnings) {
+    const std::string text = warning.Text();
+    const auto kept =
+        options_.records->Change(warning.experiment, "", [&](v1::Experiment* now) -> absl::Status {
+          if (now->uid() != warning.uid) return absl::NotFoundError("it is another one");
+          // What is known about a peer may have grown.
+          auto& all = *now->mutable_warnings();
+          const auto same = std::find_if(all.begin(), all.end(), [&](const std::string& one) {
+            return one.starts_with(warning.why);
+          });
+          if (same != all.end()) {
+            *same = text;
+          } else if (all.size() < kWarningsMax) {
+            now->add_warnings(text);
+          }
+          return absl::OkStatus();
+        });
+    if (kept.ok()) {
+      MENTOR_LOG(kError, "wrong numbers were found",
+                 {{"experiment", warning.experiment}, {"event", "warning"}, {"why", text}});
+    } else if (!absl::IsNotFound(kept.status())) {
+      const MutexLock lock(mutex_);
+      unwritten_.push_back(warning);
+    }
   }
 }
 

@@ -106,6 +106,8 @@ class Scheduler {
   // Returns false when the job was interrupted. `waits` counts the earlier waits in a row.
   bool WaitForStorage(const v1::Experiment& experiment, const absl::Status& why, int waits,
                       const Job& job);
+  // Adds the board's warnings to their experiments, which may have ended.
+  void KeepWarnings();
   void EndPastDeadline();
   void DeleteExpired();
   // Drops the room requests of experiments that ended or are paused for another reason.
@@ -143,6 +145,7 @@ class Scheduler {
   std::map<std::string, Clock::time_point> not_before_
       ABSL_GUARDED_BY(mutex_);  // When to retry, or to write the outcome again.
   LowTurns low_turns_ ABSL_GUARDED_BY(mutex_);
+  std::vector<ShardBoard::Warning> unwritten_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t wakes_ ABSL_GUARDED_BY(mutex_) = 0;
   // Last member, so that the threads stop first.

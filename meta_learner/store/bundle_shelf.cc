@@ -20,6 +20,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/resources/names.h"
+#include "common/sealed.h"
 #include "common/status.h"
 #include "meta_learner/store/experiment_objects.h"
 
@@ -85,13 +86,14 @@ std::string TextOf(const v1::Bundle& bundle) {
   google::protobuf::TextFormat::Printer printer;
   printer.SetUseUtf8StringEscaping(true);
   MENTOR_CHECK(printer.PrintToString(bundle, &text));
-  return text;
+  return Sealed(text);
 }
 
 absl::StatusOr<v1::Bundle> ParseAbout(const std::string& text, const std::string& digest,
                                       const std::string& where) {
   v1::Bundle bundle;
-  if (google::protobuf::TextFormat::ParseFromString(text, &bundle) &&
+  const auto whole = Unsealed(text, where);
+  if (whole.ok() && google::protobuf::TextFormat::ParseFromString(*whole, &bundle) &&
       CheckManifest(ManifestOf(bundle, digest)).empty()) {
     return bundle;
   }

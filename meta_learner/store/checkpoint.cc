@@ -54,6 +54,12 @@ absl::Status Corrupt(const std::filesystem::path& path, std::string_view why) {
                    absl::StrFormat("%s is not a whole checkpoint: %s", path.string(), why));
 }
 
+// The bytes are those that were written, so an earlier checkpoint would not make it good.
+absl::Status NotOurs(const std::filesystem::path& path, std::string_view why) {
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "%s was written wrong: its SHA-256 is right, but %s; move it away", path.string(), why));
+}
+
 std::string SerializeHeader(const v1::CheckpointHeader& header) {
   std::string bytes;
   {
@@ -100,6 +106,28 @@ absl::StatusOr<std::filesystem::path> MoveAway(const std::filesystem::path& path
   MENTOR_RETURN_IF_ERROR(SyncFolder(folder));
   MENTOR_RETURN_IF_ERROR(SyncFolder(path.parent_path()));
   return target;
+}
+
+// Returns DATA_LOSS if a whole checkpoint is not what its place says.
+absl::Status CheckBelongs(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                          uint32_t step, std::string_view experiment_uid,
+                          std::string_view spec_hash) {
+  std::string why;
+  if (checkpoint.outer_step != step) {
+    why = absl::StrFormat("it is of outer step %d", checkpoint.outer_step);
+  } else if (checkpoint.experiment_uid != experiment_uid) {
+    why = absl::StrFormat("it belongs to experiment %s, not %s", checkpoint.experiment_uid,
+                          experiment_uid);
+  } else if (checkpoint.spec_hash != spec_hash) {
+    why = absl::StrFormat("its spec has the hash %s, and that of the experiment %s",
+                          checkpoint.spec_hash, spec_hash);
+  } else {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                   absl::StrFormat("%s is whole, but %s; it stays where it is: restore the state "
+                                   "from a backup, or move away what does not belong there",
+                                   path.string(), why));
 }
 
 }  // namespace
@@ -191,22 +219,26 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   if (hash.Finish() != digest)
     return Corrupt(path, "its SHA-256 differs from the one in its trailer");
 
-  // The hash matches, so the bytes are as written: an error from here on was written that way.
+  // The hash matches, so the bytes are as written: an error from here on was written that way, and
+  // is none that an earlier checkpoint makes good.
   const uint64_t header_length = ReadInteger<uint32_t>(file.substr(kMagic.size()));
   if (header_length > kHeaderBytesMax ||
       start_bytes + header_length + kTrailerBytes > file.size()) {
-    return Corrupt(path, absl::StrFormat("its header claims %d bytes", header_length));
+    return NotOurs(path, absl::StrFormat("its header claims %d bytes", header_length));
   }
   const std::string_view header_bytes = file.substr(start_bytes, header_length);
   if (Crc32c(header_bytes) != ReadInteger<uint32_t>(trailer))
-    return Corrupt(path, "its header's CRC32C is wrong");
+    return NotOurs(path, "its header's CRC32C is wrong");
   v1::CheckpointHeader header;
   if (!header.ParseFromArray(header_bytes.data(), static_cast<int>(header_bytes.size()))) {
-    return Corrupt(path, "its header cannot be parsed");
+    return NotOurs(path, "its header cannot be parsed");
   }
   if (header.format() != kFormat) {
-    return Corrupt(
-        path, absl::StrFormat("it has format %d, this program reads %d", header.format(), kFormat));
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+        absl::StrFormat(
+            "%s: it has format %d, this program reads %d; use the program that wrote it",
+            path.string(), header.format(), kFormat));
   }
   const std::string_view body = file.substr(
       start_bytes + header_length, file.size() - start_bytes - header_length - kTrailerBytes);
@@ -218,19 +250,19 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   uint64_t offset = 0;
   for (const auto& section : header.sections()) {
     if (section.offset() != offset || section.length() > body.size() - offset) {
-      return Corrupt(path, absl::StrFormat("section %s does not fit", section.name()));
+      return NotOurs(path, absl::StrFormat("section %s does not fit", section.name()));
     }
     const std::string_view bytes = body.substr(offset, section.length());
     offset += section.length();
     if (Crc32c(bytes) != section.crc32c()) {
-      return Corrupt(path, absl::StrFormat("the CRC32C of section %s is wrong", section.name()));
+      return NotOurs(path, absl::StrFormat("the CRC32C of section %s is wrong", section.name()));
     }
     if (!checkpoint.sections.emplace(section.name(), bytes).second) {
-      return Corrupt(path, absl::StrFormat("section %s is there twice", section.name()));
+      return NotOurs(path, absl::StrFormat("section %s is there twice", section.name()));
     }
   }
   if (offset != body.size())
-    return Corrupt(path, absl::StrFormat("%d bytes belong to no section", body.size() - offset));
+    return NotOurs(path, absl::StrFormat("%d bytes belong to no section", body.size() - offset));
   if (info != nullptr) {
     *info = {.path = path,
              .outer_step = checkpoint.outer_step,
@@ -257,23 +289,14 @@ absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
     auto checkpoint = ReadCheckpoint(path, &scan.newest_info);
     if (!checkpoint.ok() && checkpoint.status().code() != absl::StatusCode::kDataLoss)
       return checkpoint.status();
-    absl::Status status = checkpoint.status();
-    if (status.ok() && checkpoint->outer_step != *step) {
-      status = Corrupt(path, absl::StrFormat("it is of outer step %d", checkpoint->outer_step));
-    } else if (status.ok() && checkpoint->experiment_uid != experiment_uid) {
-      status = Corrupt(path, absl::StrFormat("it belongs to experiment %s, not %s",
-                                             checkpoint->experiment_uid, experiment_uid));
-    } else if (status.ok() && checkpoint->spec_hash != spec_hash) {
-      status = Corrupt(
-          path, absl::StrFormat("its spec has hash %s, not %s", checkpoint->spec_hash, spec_hash));
-    }
-    if (status.ok()) {
+    if (checkpoint.ok()) {
+      MENTOR_RETURN_IF_ERROR(CheckBelongs(path, *checkpoint, *step, experiment_uid, spec_hash));
       scan.newest = *std::move(checkpoint);
       return scan;
     }
     scan.newest_info = {};
     MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path moved, MoveAway(path));
-    scan.corrupt.push_back({moved, std::string(status.message())});
+    scan.corrupt.push_back({moved, std::string(checkpoint.status().message())});
   }
   return scan;
 }

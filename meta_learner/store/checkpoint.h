@@ -47,7 +47,9 @@ std::string CheckpointFileName(uint32_t outer_step);
 absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
                                                const Checkpoint& checkpoint);
 
-// Reads and verifies a whole file. Returns DATA_LOSS with the error and its place.
+// Reads and verifies a whole file. Returns DATA_LOSS with the error and its place when the bytes
+// are not those that were written, FAILED_PRECONDITION when they are and no checkpoint of this
+// program.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path,
                                           CheckpointInfo* info = nullptr);
 
@@ -63,10 +65,11 @@ struct CheckpointScan {
   int temporary_files_removed = 0;
 };
 
-// Finds the newest whole checkpoint of this experiment and spec, up to `outer_step_max`. Moves
-// newer files that are damaged, or belong to another experiment or spec, to DIR/corrupt/ and names
-// them in the result. Removes leftovers of interrupted writes. Returns an error if the folder could
-// not be read at all.
+// Finds the newest whole checkpoint, up to `outer_step_max`. Moves newer files that are damaged to
+// DIR/corrupt/ and names them in the result. Removes leftovers of interrupted writes. Returns
+// DATA_LOSS, and moves nothing more, when the newest whole file is of another experiment, spec or
+// step: its bytes are right, so something else is wrong. Returns an error if the folder could not
+// be read at all.
 absl::StatusOr<CheckpointScan> FindNewestWhole(
     const std::filesystem::path& dir, std::string_view experiment_uid, std::string_view spec_hash,
     std::optional<uint32_t> outer_step_max = std::nullopt);

@@ -19,6 +19,7 @@
 #include "common/resources/states.h"
 #include "common/status.h"
 #include "meta_learner/store/schema.h"
+#include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sqlite.h"
 #include "meta_learner/store/state.h"
 #include "meta_learner/store/store_database.h"
@@ -49,12 +50,6 @@ absl::Status CheckVersion(Database* database, const std::filesystem::path& state
                       state.string(), state.string()));
 }
 
-const sql::Table& TableOf(std::string_view name) {
-  const auto& tables = sql::Tables();
-  return *std::find_if(tables.begin(), tables.end(),
-                       [&](const sql::Table& table) { return table.name == name; });
-}
-
 // Nothing works on an experiment at rest, so it is shown as PAUSED.
 v1::Progress AtRest(v1::Progress progress) {
   progress.clear_env_steps_per_second();
@@ -65,7 +60,7 @@ v1::Progress AtRest(v1::Progress progress) {
 // Writes the row of `row`, which has the columns of the table experiments.
 absl::Status WriteRow(const sql::Query& row, const std::string& id, int64_t revision, bool at_work,
                       Database* to) {
-  const sql::Table& table = TableOf("experiments");
+  const sql::Table& table = sql::TableOf("experiments");
   const std::vector<std::string> names = absl::StrSplit(std::string(table.columns), ", ");
   std::vector<std::string> kept, changes;
   for (const std::string& name : names) {
@@ -80,7 +75,9 @@ absl::Status WriteRow(const sql::Query& row, const std::string& id, int64_t revi
   const auto column = [&](std::string_view name) {
     return static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   };
-  const State state = static_cast<State>(row.Integer(column("state")));
+  // A copy must not prove what the original does not.
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, sql::ExperimentOf(row));
+  const State state = experiment.state();
   const bool rests = !at_work && !IsFinal(state);
   for (const std::string& name : kept) {
     const int i = column(name);
@@ -91,37 +88,38 @@ absl::Status WriteRow(const sql::Query& row, const std::string& id, int64_t revi
     } else if (name == "state") {
       copy.Bind(int64_t{rests ? v1::Experiment::STATE_PAUSED : state});
     } else if (name == "progress" && rests) {
-      v1::Progress progress;
-      if (!progress.ParseFromString(row.Text(i)))
-        return absl::DataLossError("the progress of an experiment cannot be read");
-      copy.BindBlob(AtRest(progress).SerializeAsString());
+      copy.BindBlob(AtRest(experiment.progress()).SerializeAsString());
     } else {
       sql::BindValue(table.types[static_cast<size_t>(i)], row, i, &copy);
     }
   }
-  return copy.Run();
+  MENTOR_RETURN_IF_ERROR(copy.Run());
+  return sql::SealExperiment(experiment.uid(), to);
 }
 
 absl::Status CopyCheckpoints(const std::string& uid, Database* from, Database* to) {
   MENTOR_RETURN_IF_ERROR(to->Query("DELETE FROM checkpoints WHERE uid = ?").Bind(uid).Run());
-  return sql::CopyRows(TableOf("checkpoints"), "uid", uid, from, to);
+  return sql::CopyRows(sql::TableOf("checkpoints"), "uid", uid, from, to);
 }
 
 // Copies the points from `*last_step` on, and moves it. Earlier ones never change.
 absl::Status CopyPoints(const std::string& uid, int64_t* last_step, Database* from, Database* to) {
-  auto row = from->Query("SELECT metric, step, value FROM points WHERE uid = ? AND step >= ?");
+  auto row =
+      from->Query("SELECT metric, step, value, crc32c FROM points WHERE uid = ? AND step >= ?");
   row.Bind(uid).Bind(*last_step);
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return absl::OkStatus();
     *last_step = std::max(*last_step, row.Integer(1));
     MENTOR_RETURN_IF_ERROR(
-        to->Query("INSERT INTO points(uid, metric, step, value) VALUES(?, ?, ?, ?) ON "
-                  "CONFLICT(uid, metric, step) DO UPDATE SET value = excluded.value")
+        to->Query("INSERT INTO points(uid, metric, step, value, crc32c) VALUES(?, ?, ?, ?, ?) ON "
+                  "CONFLICT(uid, metric, step) DO UPDATE SET value = excluded.value, crc32c = "
+                  "excluded.crc32c")
             .Bind(uid)
             .Bind(row.Text(0))
             .Bind(row.Integer(1))
             .Bind(row.Double(2))
+            .Bind(row.Integer(3))
             .Run());
   }
 }
@@ -195,7 +193,7 @@ absl::Status GatheredRuns::Copy(const Mark& mark, Source* source) {
     const MutexLock lock(database->writer_mutex);
     Database* const to = database->writer.get();
     MENTOR_ASSIGN_OR_RETURN(const auto writing, database->BeginWriting());
-    auto row = from->Query(absl::StrCat("SELECT ", std::string(TableOf("experiments").columns),
+    auto row = from->Query(absl::StrCat("SELECT ", std::string(sql::TableOf("experiments").columns),
                                         " FROM experiments ORDER BY number"));
     while (true) {
       MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());

@@ -20,24 +20,24 @@ int PageSize(int asked, Violations* violations);
 // Bytes of a page. A response may be twice as long (common/rpc/server.h).
 inline constexpr size_t kPageBytesMax = 4 << 20;
 
-// Counts what still fits into a page: items_max items and kPageBytesMax. The first item always
+// Counts what still fits into a page: items_max items and bytes_max bytes. The first item always
 // fits.
 class PageRoom {
  public:
   // items_max 0: only the bytes count.
-  explicit PageRoom(int items_max) : items_max_(static_cast<size_t>(items_max)) {}
+  explicit PageRoom(int items_max, size_t bytes_max = kPageBytesMax)
+      : items_max_(static_cast<size_t>(items_max)), bytes_max_(bytes_max) {}
   // Returns false if the item must begin the next page.
   bool Take(size_t bytes) {
     constexpr size_t kAround = 8;  // Tag and length.
-    if (items_ > 0 && (items_ == items_max_ || bytes_ + bytes + kAround > kPageBytesMax))
-      return false;
+    if (items_ > 0 && (items_ == items_max_ || bytes_ + bytes + kAround > bytes_max_)) return false;
     ++items_;
     bytes_ += bytes + kAround;
     return true;
   }
 
  private:
-  const size_t items_max_;
+  const size_t items_max_, bytes_max_;
   size_t items_ = 0, bytes_ = 0;
 };
 

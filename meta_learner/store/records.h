@@ -95,6 +95,9 @@ struct OwnerUsage {
 // Returns QUOTA_EXCEEDED when the owner's checkpoints take bytes_max or more; 0: no limit.
 absl::Status CheckStorage(std::string_view owner, const OwnerUsage& usage, int64_t bytes_max);
 
+// Rows that are read ahead of their use take no more memory.
+inline constexpr size_t kPieceBytesMax = 256 << 10;
+
 class Records {
  public:
   Records(StoreDatabase* database, RunFiles* files) : database_(database), files_(files) {}
@@ -135,6 +138,9 @@ class Records {
   // Removes the files of interrupted deletions; the bucket's objects follow on a thread.
   absl::Status FinishDeletions();
 
+  // Returns activity and progress of the experiments at work, as last set. Their other fields are
+  // missing.
+  std::vector<v1::Experiment> AtWork();
   // Sets activity and progress. Readers and watchers see them at once; the next durable change
   // writes them.
   absl::Status SetProgress(std::string_view name, std::string_view activity,
@@ -153,14 +159,19 @@ class Records {
 
   // ---- Changes.
 
+  // A piece of the store: a few rows, at most kPieceBytesMax of memory beyond the first one.
   struct Snapshot {
-    int64_t revision = 0;
+    int64_t revision = 0;                     // The store's, when the piece was read.
     std::vector<v1::Experiment> experiments;  // By name.
+    std::string last;  // Where the next piece begins; empty: nothing follows this one.
   };
-  // Returns all experiments, or the named ones, at one moment.
-  absl::StatusOr<Snapshot> ReadSnapshot(const std::set<std::string>& names);
-  // Returns the changes after a revision, in order. Returns OUT_OF_RANGE WATCH_COMPACTED when they
-  // are no longer kept, or the revision is not of this store.
+  // Returns the next piece of all experiments, or of the named ones that exist. `after`: `last` of
+  // the piece before.
+  absl::StatusOr<Snapshot> ReadSnapshot(const std::set<std::string>& names,
+                                        std::string_view after = "");
+  // Returns changes after a revision, in order: at most `limit`, and kPieceBytesMax of memory
+  // beyond the first one. Returns OUT_OF_RANGE WATCH_COMPACTED when they are no longer kept, or the
+  // revision is not of this store.
   absl::StatusOr<std::vector<StoreEvent>> Events(int64_t after_revision, int limit);
   absl::StatusOr<int64_t> Revision();
   // Drops all but the newest `keep` events, and events older than an age.

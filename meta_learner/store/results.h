@@ -54,10 +54,14 @@ class Results {
                             const std::map<std::string, double>& results,
                             const std::map<std::string, double>& timings);
   // Returns the points of steps in [step_min, step_max], by metric name. No names: all metrics.
+  // With more than points_max of a metric, only the first steps, each with all its points.
   absl::StatusOr<std::map<std::string, Series>> Points(std::string_view uid,
                                                        const std::set<std::string>& metrics = {},
                                                        uint32_t step_min = 0,
-                                                       uint32_t step_max = UINT32_MAX);
+                                                       uint32_t step_max = UINT32_MAX,
+                                                       uint32_t points_max = UINT32_MAX);
+  // Returns the last point of each metric.
+  absl::StatusOr<std::map<std::string, Series>> LastPoints(std::string_view uid);
 
   // Returns the rows of checkpoints, by step. Paths are in this state folder.
   absl::StatusOr<std::vector<CheckpointRow>> Checkpoints(std::string_view uid);

@@ -9,6 +9,8 @@
 
 #include <absl/strings/str_format.h>
 
+#include "common/spec/spec.h"
+#include "common/status.h"
 #include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
@@ -24,17 +26,23 @@ absl::Status RunFiles::PrepareFolder(std::string_view uid) {
   // A former leader that wakes up still reads the new leader's experiments. It must not touch their
   // files.
   MENTOR_RETURN_IF_ERROR(Leads());
-  std::string submitted, merged;
+  sql::RowSpecs specs;
   {
     const MutexLock lock(database_->reader_mutex);
-    auto row =
-        database_->reader->Query("SELECT submitted_spec, spec FROM experiments WHERE uid = ?");
+    auto row = database_->reader->Query(sql::SelectExperiments("WHERE uid = ?"));
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
     if (!found) return sql::NoSuchExperiment(uid);
-    submitted = row.Text(0);
-    merged = row.Text(1);
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, sql::ExperimentOf(row));
+    specs = sql::SpecsOf(row);
+    if (const std::string hash = SpecHash(experiment.spec()); hash != specs.hash) {
+      return MakeError(
+          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          absl::StrFormat("%s: its spec has the hash %s here, and had %s when it was created; "
+                          "go on with the build that created it, or clone it",
+                          experiment.name(), hash, specs.hash));
+    }
   }
-  return PrepareExperimentFolder(ExperimentFolder(uid), submitted, merged);
+  return PrepareExperimentFolder(ExperimentFolder(uid), specs.submitted, specs.merged);
 }
 
 absl::StatusOr<std::filesystem::path> RunFiles::FetchOnce(

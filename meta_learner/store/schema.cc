@@ -1,6 +1,9 @@
 #include "meta_learner/store/schema.h"
 
+#include <algorithm>
+#include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -11,8 +14,11 @@
 
 #include "common/check.h"
 #include "common/failpoint.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
+#include "mentor/v1/spec.pb.h"
+#include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/sqlite.h"
 
 namespace mentor::meta_learner::sql {
@@ -82,7 +88,17 @@ CREATE TABLE events(
   experiment {blob} NOT NULL);                 -- After the change, without the spec unless deleted.
 CREATE TABLE deletions(
   uid {text} PRIMARY KEY) {without_rowid};     -- Whose files are still to be removed.
+)sql",
+    R"sql(
+-- Proofs of what a row says (row_digest.h).
+ALTER TABLE experiments ADD COLUMN digest {text} NOT NULL DEFAULT '';
+ALTER TABLE requests ADD COLUMN digest {text} NOT NULL DEFAULT '';
+ALTER TABLE checkpoints ADD COLUMN digest {text} NOT NULL DEFAULT '';
+ALTER TABLE events ADD COLUMN digest {text} NOT NULL DEFAULT '';
+ALTER TABLE points ADD COLUMN crc32c {integer} NOT NULL DEFAULT -1;  -- -1: of an earlier version.
 )sql"};
+// Rows get their digests on the way from this version to the next.
+constexpr int kVersionWithoutDigests = 2;
 constexpr int kSchemaVersion = static_cast<int>(std::size(kMigrations));
 
 std::string InDialect(std::string_view sql, const Dialect& dialect) {
@@ -125,6 +141,40 @@ absl::Status CheckSchema(Database* database) {
                       database->name(), found, kSchemaVersion));
 }
 
+namespace {
+
+// True if a row of an earlier version has the spec that it was created with.
+bool HasItsSpec(const Query& row) {
+  v1::ExperimentSpec spec;
+  return spec.ParseFromString(row.Text(1)) && SpecHash(spec) == row.Text(2);
+}
+
+// Gives digests to the rows of an earlier version, as they are. Only the specs of experiments have
+// a hash to be checked against: a row that differs gets no digest, so it stays unreadable.
+absl::Status SealAllRows(Database* database) {
+  std::set<std::string> doubtful;
+  {
+    auto row = database->Query("SELECT uid, spec, spec_hash FROM experiments");
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      if (!HasItsSpec(row)) doubtful.insert(row.Text(0));
+    }
+  }
+  for (const Table& table : Tables()) {
+    if (table.key.empty()) continue;
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<RowKey> keys, KeysOf(table, database));
+    for (const RowKey& key : keys) {
+      const bool is_experiment = table.name == "experiments";
+      if (is_experiment && doubtful.contains(std::get<std::string>(key[0]))) continue;
+      MENTOR_RETURN_IF_ERROR(Seal(table, key, database));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
   MENTOR_ASSIGN_OR_RETURN(const int found, KnownVersion(database));
   const auto file = folder / "mentor.db";
@@ -144,6 +194,7 @@ absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
       MENTOR_RETURN_IF_ERROR(
           database->Execute("INSERT INTO meta(key, value) VALUES('revision', '0')"));
     }
+    if (version == kVersionWithoutDigests) MENTOR_RETURN_IF_ERROR(SealAllRows(database));
     if (const auto error = MENTOR_FAILPOINT("store.migrate.step"))
       return absl::UnavailableError("failpoint: " + *error);
     MENTOR_RETURN_IF_ERROR(database->SetSchemaVersion(version + 1));
@@ -158,16 +209,25 @@ const std::vector<Table>& Tables() {
       {"experiments",
        "number, uid, id, submitted_spec, spec, spec_hash, state, error, progress, create_time, "
        "update_time, start_time, end_time, revision, owner, priority, deadline, expire_time, "
-       "served_env_steps, details",
-       "ittbbtitbiiiiitiiiib"},
-      {"requests", "request_id, body_hash, response, expire_time", "ttbi"},
-      {"checkpoints", "uid, outer_step, size_bytes, sha256, state_hash, create_time, pinned",
-       "tiittii"},
-      {"points", "uid, metric, step, value", "ttir"},
-      {"events", "revision, uid, kind, time, experiment", "itiib"},
+       "served_env_steps, details, digest",
+       "ittbbtitbiiiiitiiiibt", "uid"},
+      {"requests", "request_id, body_hash, response, expire_time, digest", "ttbit", "request_id"},
+      {"checkpoints",
+       "uid, outer_step, size_bytes, sha256, state_hash, create_time, pinned, digest", "tiittiit",
+       "uid, outer_step"},
+      {"points", "uid, metric, step, value, crc32c", "ttiri"},
+      {"events", "revision, uid, kind, time, experiment, digest", "itiibt", "revision"},
       {"deletions", "uid", "t"},
   };
   return tables;
+}
+
+const Table& TableOf(std::string_view name) {
+  const auto& tables = Tables();
+  const auto found = std::find_if(tables.begin(), tables.end(),
+                                  [&](const Table& table) { return table.name == name; });
+  MENTOR_CHECK(found != tables.end());
+  return *found;
 }
 
 void BindValue(char type, const Query& row, int column, Query* to) {

@@ -28,8 +28,11 @@ struct Table {
   std::string_view name;
   std::string_view columns;  // "uid, id, ..."
   std::string_view types;    // By column: i integer, r real, t text, b blob.
+  // Columns that name one row, where rows have a digest (row_digest.h) as last column.
+  std::string_view key = "";
 };
 const std::vector<Table>& Tables();
+const Table& TableOf(std::string_view name);
 
 // Binds a column of a row to the next value of another query, by its type in Table.
 void BindValue(char type, const Query& row, int column, Query* to);

@@ -5,15 +5,19 @@
 #include <utility>
 
 #include <absl/cleanup/cleanup.h>
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>
 
 #include "common/failpoint.h"
 #include "common/log.h"
+#include "common/printable.h"
 #include "common/spec/spec.h"
 #include "common/uuid.h"
 #include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/row_digest.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
 #include "meta_learner/store/store_database.h"
@@ -38,20 +42,25 @@ absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(StoreDatabase* data
   if (experiment.request_id.empty()) return std::nullopt;
   // Versions before 0.2.0 wrote the bare id.
   auto row = database->writer->Query(
-      "SELECT body_hash, response FROM requests WHERE request_id IN (?, ?) AND expire_time > ? "
-      "ORDER BY length(request_id) DESC");
+      absl::StrCat("SELECT ", std::string(sql::TableOf("requests").columns),
+                   " FROM requests WHERE request_id IN (?, ?) AND expire_time > ? "
+                   "ORDER BY length(request_id) DESC"));
   row.Bind(RequestKey(experiment)).Bind(experiment.request_id).Bind(now_ns);
   MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return std::nullopt;
-  if (row.Text(0) != experiment.request_hash) {
+  v1::Experiment response;
+  if (!sql::IsProved(sql::TableOf("requests"), row) || !response.ParseFromString(row.Text(2))) {
+    return MakeError(
+        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        absl::StrFormat("the answer to the request_id %s is damaged in the database; look whether "
+                        "the experiment exists, else take a new request_id",
+                        experiment.request_id));
+  }
+  if (row.Text(1) != experiment.request_hash) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, Reason::kRequestIdReused,
         absl::StrFormat("request_id %s was used for another request; take a new one for each",
                         experiment.request_id));
-  }
-  v1::Experiment response;
-  if (!response.ParseFromString(row.Text(1))) {
-    return absl::InternalError("a stored answer cannot be read");
   }
   return response;
 }
@@ -117,6 +126,7 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
       MENTOR_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));
     }
     v1::Experiment row = sql::DetailsOf(submitted.experiment);
+    row.clear_warnings();
     row.set_uid(uid);
     row.set_name(ExperimentName(id));
     row.set_owner(submitted.owner);
@@ -154,6 +164,8 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
                                  .BindBlob(experiment.SerializeAsString())
                                  .Bind(now_ns + kRequestKeptNs)
                                  .Run());
+      MENTOR_RETURN_IF_ERROR(
+          sql::Seal(sql::TableOf("requests"), {RequestKey(submitted)}, database_->writer.get()));
     }
     MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("api.create.before_commit")));
     // A commit with a lost answer may have succeeded, so keep the folder; the next start decides.
@@ -218,6 +230,7 @@ absl::StatusOr<v1::Experiment> Records::Change(std::string_view name, std::strin
             .BindBlob(sql::BytesOf(sql::DetailsOf(experiment)))
             .Bind(id)
             .Run());
+    MENTOR_RETURN_IF_ERROR(sql::SealExperiment(before.uid(), database_->writer.get()));
     MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
     MENTOR_RETURN_IF_ERROR(
         database_->WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
@@ -302,6 +315,18 @@ absl::Status Records::SetProgress(std::string_view name, std::string_view activi
   return absl::OkStatus();
 }
 
+std::vector<v1::Experiment> Records::AtWork() {
+  std::vector<v1::Experiment> at_work;
+  const MutexLock lock(database_->live_mutex);
+  for (const auto& [id, live] : database_->live) {
+    v1::Experiment& experiment = at_work.emplace_back();
+    experiment.set_name(ExperimentName(id));
+    experiment.set_activity(live.activity);
+    *experiment.mutable_progress() = live.progress;
+  }
+  return at_work;
+}
+
 std::unique_ptr<Records::Subscription> Records::Subscribe(ChangeHub::Callback callback) {
   return database_->hub->Add(std::move(callback));
 }
@@ -318,6 +343,12 @@ void Records::OnCommit(std::function<void(double)> callback) {
 
 absl::Status Records::RemoveFiles(std::string_view uid) {
   MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.delete.before_files")));
+  if (!IsUuid(uid)) {
+    // An empty one would remove every folder.
+    MENTOR_LOG(kError, "a row in the database is damaged, and left out",
+               {{"what", "deletion"}, {"uid", Printable(uid)}});
+    return absl::OkStatus();
+  }
   std::error_code error;
   std::filesystem::remove_all(files_->ExperimentFolder(uid), error);
   if (error) return FileError("cannot remove", files_->ExperimentFolder(uid), error.value());

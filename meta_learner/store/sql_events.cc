@@ -1,33 +1,108 @@
 // Reads all experiments at one revision, and the changes after it.
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include "common/log.h"
+#include "meta_learner/store/paging.h"
+#include "meta_learner/store/row_digest.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
+namespace {
 
-absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::string>& names) {
+void LogUnreadable(int64_t revision) {
+  MENTOR_LOG_EVERY(std::chrono::seconds(60), kError,
+                   "a stored change cannot be read; watchers do not hear of it",
+                   {{"revision", revision}});
+}
+
+// Gives each change of an existing experiment the spec, which only the experiment's row has. Drops
+// changes whose row cannot be read, and those that find no room.
+absl::Status AddSpecs(StoreDatabase* database, PageRoom room, std::vector<StoreEvent>* events)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->reader_mutex) {
+  // By UID; null: the row cannot be read.
+  std::map<std::string, std::optional<v1::ExperimentSpec>> specs;
+  std::vector<StoreEvent> readable;
+  for (StoreEvent& event : *events) {
+    const std::string& uid = event.experiment.uid();
+    auto known = specs.find(uid);
+    if (known == specs.end()) {
+      auto row = database->reader->Query(sql::SelectExperiments("WHERE uid = ?"));
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+      known = specs.emplace(uid, v1::ExperimentSpec()).first;
+      if (found) {
+        v1::Experiment experiment;
+        MENTOR_ASSIGN_OR_RETURN(const bool is_readable, database->Read(row, &experiment));
+        known->second.reset();
+        if (is_readable) known->second = std::move(*experiment.mutable_spec());
+      }
+    }
+    if (!known->second) {
+      LogUnreadable(event.revision);
+      continue;
+    }
+    // A deletion has its own.
+    if (!event.experiment.has_spec() && known->second->ByteSizeLong() > 0)
+      *event.experiment.mutable_spec() = *known->second;
+    if (!room.Take(event.experiment.SpaceUsedLong())) break;
+    readable.push_back(std::move(event));
+  }
+  *events = std::move(readable);
+  return absl::OkStatus();
+}
+
+// Some databases send all rows of an answer at once, so a piece asks for few.
+constexpr int kPieceRows = 16;
+
+}  // namespace
+
+absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::string>& names,
+                                                        std::string_view after) {
   Snapshot snapshot;
+  std::string first;
+  if (!after.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(first, sql::RequireId(after));
+  }
   const MutexLock lock(database_->reader_mutex);
   MENTOR_ASSIGN_OR_RETURN(const auto transaction,
                           sql::Transaction::BeginRead(database_->reader.get()));
   MENTOR_ASSIGN_OR_RETURN(snapshot.revision, StoreDatabase::RevisionOf(database_->reader.get()));
-  if (names.empty()) {
-    auto row = database_->reader->Query(
-        absl::StrFormat("SELECT %s FROM experiments ORDER BY id", sql::kExperimentColumns));
-    MENTOR_ASSIGN_OR_RETURN(snapshot.experiments, database_->ReadAll(&row));
+  PageRoom room(kPieceRows, kPieceBytesMax);
+  if (!names.empty()) {
+    for (auto name = names.upper_bound(std::string(after)); name != names.end(); ++name) {
+      MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(*name));
+      auto experiment = database_->GetWith(database_->reader.get(), id);
+      if (absl::IsNotFound(experiment.status())) continue;
+      MENTOR_RETURN_IF_ERROR(experiment.status());
+      if (!room.Take(experiment->SpaceUsedLong())) return snapshot;
+      snapshot.last = *name;
+      snapshot.experiments.push_back(*std::move(experiment));
+    }
+    snapshot.last.clear();
     return snapshot;
   }
-  for (const std::string& name : names) {
-    MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
-    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
-                            database_->GetWith(database_->reader.get(), id));
-    snapshot.experiments.push_back(std::move(experiment));
+  auto row = database_->reader->Query(sql::SelectExperiments("WHERE id > ? ORDER BY id LIMIT ?"));
+  row.Bind(first).Bind(int64_t{kPieceRows});
+  for (int rows = 0; rows < kPieceRows; ++rows) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) {
+      snapshot.last.clear();
+      return snapshot;
+    }
+    v1::Experiment experiment;
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, database_->Read(row, &experiment));
+    if (!room.Take(readable ? experiment.SpaceUsedLong() : 0)) return snapshot;
+    snapshot.last = ExperimentName(row.Text(sql::kIdColumn));
+    if (readable) snapshot.experiments.push_back(std::move(experiment));
   }
   return snapshot;
 }
@@ -52,26 +127,27 @@ absl::StatusOr<std::vector<StoreEvent>> Records::Events(int64_t after_revision, 
                      "answer has a new token",
                      {{"oldest_revision", absl::StrCat(compacted)}});
   }
-  auto row = database_->reader->Query(
-      "SELECT e.revision, e.kind, e.experiment, x.spec FROM events e LEFT JOIN experiments x ON "
-      "x.uid = e.uid WHERE e.revision > ? ORDER BY e.revision LIMIT ?");
-  row.Bind(after_revision).Bind(int64_t{limit});
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return events;
-    StoreEvent event{.revision = row.Integer(0),
-                     .kind = static_cast<StoreEvent::Kind>(row.Integer(1)),
-                     .experiment = {}};
-    const std::string spec = row.Text(3);
-    if (!event.experiment.ParseFromString(row.Text(2)) ||
-        (!spec.empty() && !event.experiment.mutable_spec()->ParseFromString(spec))) {
-      MENTOR_LOG_EVERY(std::chrono::seconds(60), kError,
-                       "a stored change cannot be read; watchers do not hear of it",
-                       {{"revision", event.revision}});
-      continue;
+  {
+    auto row = database_->reader->Query(
+        absl::StrCat("SELECT ", std::string(sql::TableOf("events").columns),
+                     " FROM events WHERE revision > ? ORDER BY revision LIMIT ?"));
+    row.Bind(after_revision).Bind(int64_t{limit});
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      StoreEvent event{.revision = row.Integer(0),
+                       .kind = static_cast<StoreEvent::Kind>(row.Integer(2)),
+                       .experiment = {}};
+      if (sql::IsProved(sql::TableOf("events"), row) &&
+          event.experiment.ParseFromString(row.Text(4))) {
+        events.push_back(std::move(event));
+      } else {
+        LogUnreadable(event.revision);
+      }
     }
-    events.push_back(std::move(event));
   }
+  MENTOR_RETURN_IF_ERROR(AddSpecs(database_, PageRoom(limit, kPieceBytesMax), &events));
+  return events;
 }
 
 const std::string& Records::store_uid() const {

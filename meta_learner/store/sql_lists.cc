@@ -23,8 +23,7 @@ absl::StatusOr<ExperimentPage> ListByName(StoreDatabase* database, const ListQue
     MENTOR_RETURN_IF_ERROR(count.Step().status());
     page.total_size = count.Integer(0);
   }
-  auto row = database->reader->Query(absl::StrFormat(
-      "SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", sql::kExperimentColumns));
+  auto row = database->reader->Query(sql::SelectExperiments("WHERE id > ? ORDER BY id LIMIT ?"));
   row.Bind(after).Bind(int64_t{page_size} + 1);
   // Unreadable rows count towards the size of a page.
   PageRoom room(page_size);
@@ -38,7 +37,7 @@ absl::StatusOr<ExperimentPage> ListByName(StoreDatabase* database, const ListQue
       page.next_page_token = MakePageToken(query.key, last);
       return page;
     }
-    last = row.Text(1);
+    last = row.Text(sql::kIdColumn);
     if (readable) page.experiments.push_back(std::move(experiment));
   }
 }
@@ -75,8 +74,7 @@ absl::StatusOr<ExperimentPage> Records::List(const ListQuery& query) {
   std::map<std::string, std::pair<size_t, v1::Experiment>, decltype(before)> rest(before);
   size_t rest_bytes = 0;
   std::optional<std::string> cut;  // The first key that did not fit.
-  auto row = database_->reader->Query(
-      absl::StrFormat("SELECT %s FROM experiments ORDER BY id", sql::kExperimentColumns));
+  auto row = database_->reader->Query(sql::SelectExperiments("ORDER BY id"));
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) break;
@@ -111,8 +109,7 @@ absl::StatusOr<std::vector<v1::Experiment>> Records::InStates(const std::set<Sta
       states, ", ", [](std::string* out, State state) { out->append(std::to_string(state)); });
   const MutexLock lock(database_->reader_mutex);
   auto row = database_->reader->Query(
-      absl::StrFormat("SELECT %s FROM experiments WHERE state IN (%s) ORDER BY number",
-                      sql::kExperimentColumns, list));
+      sql::SelectExperiments(absl::StrFormat("WHERE state IN (%s) ORDER BY number", list)));
   return database_->ReadAll(&row);
 }
 
@@ -179,19 +176,17 @@ absl::StatusOr<std::map<std::string, OwnerUsage>> Records::Usage() {
 
 absl::StatusOr<std::vector<v1::Experiment>> Records::PastDeadline(int64_t now_ns) {
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(absl::StrFormat(
-      "SELECT %s FROM experiments WHERE deadline > 0 AND deadline <= ? AND state NOT IN (%d, %d, "
-      "%d) ORDER BY number",
-      sql::kExperimentColumns, v1::Experiment::STATE_CANCELLED, v1::Experiment::STATE_SUCCEEDED,
-      v1::Experiment::STATE_FAILED));
+  auto row = database_->reader->Query(sql::SelectExperiments(absl::StrFormat(
+      "WHERE deadline > 0 AND deadline <= ? AND state NOT IN (%d, %d, %d) ORDER BY number",
+      v1::Experiment::STATE_CANCELLED, v1::Experiment::STATE_SUCCEEDED,
+      v1::Experiment::STATE_FAILED)));
   return database_->ReadAll(&row.Bind(now_ns));
 }
 
 absl::StatusOr<std::vector<v1::Experiment>> Records::Expired(int64_t now_ns) {
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(absl::StrFormat(
-      "SELECT %s FROM experiments WHERE expire_time > 0 AND expire_time <= ? ORDER BY number",
-      sql::kExperimentColumns));
+  auto row = database_->reader->Query(
+      sql::SelectExperiments("WHERE expire_time > 0 AND expire_time <= ? ORDER BY number"));
   return database_->ReadAll(&row.Bind(now_ns));
 }
 

@@ -14,6 +14,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 
 #include "common/log.h"
 #include "common/spec/spec.h"
@@ -22,6 +23,7 @@
 #include "common/wait.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/experiment_objects.h"
+#include "meta_learner/store/remembered.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
 #include "meta_learner/store/store_database.h"
@@ -40,7 +42,10 @@ const std::string kAboutKey(kAboutFile);
 absl::Status Recovery::Check(bool folders_need_rows) {
   MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> without_row, FoldersWithoutRow());
   MENTOR_RETURN_IF_ERROR(RemoveLeftByCreate(&without_row));
-  if (folders_need_rows) MENTOR_RETURN_IF_ERROR(RefuseWithoutRow(without_row));
+  if (folders_need_rows) {
+    MENTOR_RETURN_IF_ERROR(LeaveOutGhosts(&without_row));
+    MENTOR_RETURN_IF_ERROR(RefuseWithoutRow(without_row));
+  }
   if (files_->objects() == nullptr) return NameLostCheckpoints();
   return folders_need_rows ? RefuseObjectsWithoutRow() : absl::OkStatus();
 }
@@ -64,6 +69,7 @@ absl::StatusOr<std::vector<std::string>> Recovery::FoldersWithoutRow() {
     if (!IsUuid(uid) || !entry->is_directory(ignored)) continue;
     if (rows.contains(uid)) {
       MENTOR_RETURN_IF_ERROR(RemoveNewMark(entry->path()));
+      MENTOR_RETURN_IF_ERROR(TakeOthersRights(entry->path()));
     } else {
       without.push_back(uid);
     }
@@ -87,6 +93,34 @@ absl::Status Recovery::RemoveLeftByCreate(std::vector<std::string>* without_row)
     return !std::filesystem::exists(files_->ExperimentFolder(uid), error);
   });
   return absl::OkStatus();
+}
+
+absl::Status Recovery::LeaveOutGhosts(std::vector<std::string>* without_row) {
+  if (without_row->empty()) return absl::OkStatus();
+  std::set<std::string> ghosts;
+  {
+    const MutexLock lock(database_->reader_mutex);
+    auto row = database_->reader->Query(sql::SelectExperiments("ORDER BY uid"));
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      if (IsGhost(row)) ghosts.insert(ExperimentName(row.Text(sql::kIdColumn)));
+    }
+  }
+  std::erase_if(*without_row, [&](const std::string& uid) {
+    const auto about = ReadAbout(files_->ExperimentFolder(uid));
+    if (!about.ok() || !ghosts.contains(about->name())) return false;
+    MENTOR_LOG(kError, "the row of an experiment is damaged; lists leave it out, reindex mends it",
+               {{"name", about->name()}, {"uid", uid}});
+    return true;
+  });
+  return absl::OkStatus();
+}
+
+bool Recovery::IsGhost(const sql::Query& row) const {
+  std::error_code error;
+  return absl::IsDataLoss(sql::ExperimentOf(row).status()) &&
+         !std::filesystem::exists(files_->ExperimentFolder(row.Text(sql::kUidColumn)), error);
 }
 
 absl::Status Recovery::RefuseWithoutRow(const std::vector<std::string>& without_row) const {
@@ -145,30 +179,40 @@ absl::Status Recovery::NameLostCheckpoints() {
 absl::StatusOr<std::vector<std::string>> Recovery::RowsUnreadable() {
   std::vector<std::string> uids;
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(
-      absl::StrFormat("SELECT %s FROM experiments ORDER BY uid", sql::kExperimentColumns));
+  auto row = database_->reader->Query(sql::SelectExperiments("ORDER BY uid"));
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return uids;
     v1::Experiment experiment;
     MENTOR_ASSIGN_OR_RETURN(const bool readable, database_->Read(row, &experiment));
-    if (!readable) uids.push_back(row.Text(0));
+    const std::string uid = row.Text(sql::kUidColumn);
+    std::error_code error;
+    // A damaged UID leads to no folder: that folder has no row.
+    if (!readable && IsUuid(uid) && std::filesystem::exists(files_->ExperimentFolder(uid), error))
+      uids.push_back(uid);
   }
 }
 
-absl::StatusOr<std::vector<CheckpointInfo>> Recovery::CheckpointsOf(const std::string& uid,
-                                                                    const std::string& spec_hash) {
+absl::StatusOr<Recovery::Checkpoints> Recovery::CheckpointsOf(const std::string& uid) {
   std::map<uint32_t, CheckpointInfo> infos;
-  if (const auto steps = ListCheckpoints(files_->CheckpointFolder(uid)); steps.ok()) {
+  std::set<std::string> spec_hashes;
+  const std::filesystem::path folder = files_->CheckpointFolder(uid);
+  if (const auto steps = ListCheckpoints(folder); steps.ok()) {
     for (const uint32_t step : *steps) {
       CheckpointInfo info;
-      const auto checkpoint =
-          ReadCheckpoint(files_->CheckpointFolder(uid) / CheckpointFileName(step), &info);
+      const auto checkpoint = ReadCheckpoint(folder / CheckpointFileName(step), &info);
       // Damaged files are moved away when the experiment continues.
-      if (checkpoint.ok() && checkpoint->experiment_uid == uid &&
-          checkpoint->spec_hash == spec_hash && checkpoint->outer_step == step)
-        infos[step] = std::move(info);
+      if (!checkpoint.ok() || checkpoint->experiment_uid != uid || checkpoint->outer_step != step)
+        continue;
+      infos[step] = std::move(info);
+      spec_hashes.insert(checkpoint->spec_hash);
     }
+  }
+  if (spec_hashes.size() > 1) {
+    return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                     absl::StrFormat("%s holds whole checkpoints of different specs, with the "
+                                     "hashes %s; move away those that do not belong there",
+                                     folder.string(), absl::StrJoin(spec_hashes, " and ")));
   }
   if (files_->objects() != nullptr) {
     ExperimentObjects objects(files_->objects(), uid, nullptr);
@@ -177,16 +221,25 @@ absl::StatusOr<std::vector<CheckpointInfo>> Recovery::CheckpointsOf(const std::s
       const auto manifest = objects.Manifest(step);
       if (absl::IsDataLoss(manifest.status())) continue;
       MENTOR_RETURN_IF_ERROR(manifest.status());
-      infos[step] = {.path = files_->CheckpointFolder(uid) / CheckpointFileName(step),
+      infos[step] = {.path = folder / CheckpointFileName(step),
                      .outer_step = step,
                      .size_bytes = manifest->size_bytes(),
                      .sha256 = manifest->sha256(),
                      .state_hash = manifest->state_hash()};
     }
   }
-  std::vector<CheckpointInfo> list;
-  for (auto& [step, info] : infos) list.push_back(std::move(info));
-  return list;
+  // A fresh machine has none of the bucket's checkpoints yet.
+  for (auto step = infos.rbegin(); spec_hashes.empty() && step != infos.rend(); ++step) {
+    const auto file = files_->OpenCheckpoint(uid, step->first);
+    if (absl::IsDataLoss(file.status()) || absl::IsNotFound(file.status())) continue;
+    MENTOR_RETURN_IF_ERROR(file.status());
+    MENTOR_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpoint(*file));
+    spec_hashes.insert(checkpoint.spec_hash);
+  }
+  Checkpoints found;
+  if (!spec_hashes.empty()) found.spec_hash = *spec_hashes.begin();
+  for (auto& [step, info] : infos) found.infos.push_back(std::move(info));
+  return found;
 }
 
 absl::StatusOr<std::vector<std::string>> Recovery::ObjectsWithoutRow(
@@ -249,11 +302,19 @@ absl::Status Recovery::FetchFoldersWithoutRow() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Experiment> Recovery::BringBackOne(const std::string& uid, bool has_row) {
-  const std::filesystem::path folder = files_->ExperimentFolder(uid);
-  MENTOR_ASSIGN_OR_RETURN(v1::Experiment row, ReadAbout(folder));
-  const std::string spec_hash = SpecHash(WithDefaults(row.spec()));
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointInfo> infos, CheckpointsOf(uid, spec_hash));
+absl::Status Recovery::BringBackOne(Reindexed* one, bool has_row) {
+  const std::string& uid = one->uid;
+  MENTOR_ASSIGN_OR_RETURN(const Checkpoints checkpoints, CheckpointsOf(uid));
+  Remembered remembered(files_->ExperimentFolder(uid));
+  MENTOR_RETURN_IF_ERROR(remembered.ReadFolder());
+  if (has_row) {
+    const MutexLock lock(database_->reader_mutex);
+    auto row = database_->reader->Query(sql::SelectExperiments("WHERE uid = ?"));
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+    if (found) remembered.ReadRow(row);
+  }
+  MENTOR_ASSIGN_OR_RETURN(v1::Experiment row,
+                          remembered.Choose(checkpoints.spec_hash, &one->spec_from));
   row.set_uid(uid);
   row.set_state(v1::Experiment::STATE_PAUSED);
   row.set_pause_reason(v1::Experiment::PAUSE_REASON_USER);
@@ -261,52 +322,70 @@ absl::StatusOr<v1::Experiment> Recovery::BringBackOne(const std::string& uid, bo
   if (row.priority() == v1::PRIORITY_UNSPECIFIED) row.set_priority(v1::PRIORITY_NORMAL);
   // The deadline may have passed, and must not fail the experiment now.
   row.clear_deadline();
+  const std::vector<CheckpointInfo>& infos = checkpoints.infos;
   row.mutable_progress()->set_outer_updates(infos.empty() ? 0 : infos.back().outer_step);
   row.mutable_progress()->set_outer_updates_total(WithDefaults(row.spec()).rule().outer_updates());
   row.mutable_progress()->set_seconds_left(-1);
+  MENTOR_ASSIGN_OR_RETURN(one->experiment, WriteRow(std::move(row), has_row, infos));
+  return absl::OkStatus();
+}
 
+absl::StatusOr<std::string> Recovery::NameFor(const v1::Experiment& row) {
+  const std::string id = ExperimentIdOf(row.name()).value_or("");
+  bool is_free = IsExperimentId(id), is_ghost = false;
+  {
+    auto same = database_->writer->Query(sql::SelectExperiments("WHERE id = ?"));
+    MENTOR_ASSIGN_OR_RETURN(const bool found, same.Bind(id).Step());
+    is_ghost = found && IsGhost(same);
+    is_free = is_free && (!found || is_ghost || same.Text(sql::kUidColumn) == row.uid());
+  }
+  if (!is_free) return ExperimentName("exp-" + UuidBase32(row.uid(), 10));
+  if (is_ghost) {
+    MENTOR_RETURN_IF_ERROR(
+        database_->writer->Query("DELETE FROM experiments WHERE id = ?").Bind(id).Run());
+  }
+  return ExperimentName(id);
+}
+
+absl::StatusOr<v1::Experiment> Recovery::WriteRow(v1::Experiment row, bool has_row,
+                                                  const std::vector<CheckpointInfo>& infos) {
   const MutexLock lock(database_->writer_mutex);
   MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
   const int64_t now_ns = StoreDatabase::NowNs();
-  if (has_row) {
-    // Name and owner have their own columns, which are readable.
-    auto old = database_->writer->Query("SELECT id, owner FROM experiments WHERE uid = ?");
-    MENTOR_ASSIGN_OR_RETURN(const bool found, old.Bind(uid).Step());
-    if (!found) return sql::NoSuchExperiment(uid);
-    row.set_name(ExperimentName(old.Text(0)));
-    row.set_owner(old.Text(1));
-  } else {
-    std::string id = ExperimentIdOf(row.name()).value_or("");
-    auto same = database_->writer->Query("SELECT 1 FROM experiments WHERE id = ?");
-    MENTOR_ASSIGN_OR_RETURN(const bool taken, same.Bind(id).Step());
-    if (taken || !IsExperimentId(id)) id = "exp-" + UuidBase32(uid, 10);
-    row.set_name(ExperimentName(id));
-  }
+  MENTOR_ASSIGN_OR_RETURN(const std::string name, NameFor(row));
+  row.set_name(name);
+  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
   MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
   if (has_row) {
     // Update the row in place, since metrics refer to it.
+    const v1::ExperimentSpec spec = WithDefaults(row.spec());
     MENTOR_RETURN_IF_ERROR(
         database_->writer
-            ->Query("UPDATE experiments SET submitted_spec = ?, spec = ?, spec_hash = ?, state = "
-                    "?, error = '', progress = ?, update_time = ?, revision = ?, priority = ?, "
-                    "deadline = 0, expire_time = 0, details = ? WHERE uid = ?")
+            ->Query("UPDATE experiments SET id = ?, owner = ?, submitted_spec = ?, spec = ?, "
+                    "spec_hash = ?, state = ?, error = '', progress = ?, create_time = ?, "
+                    "update_time = ?, start_time = 0, end_time = 0, revision = ?, priority = ?, "
+                    "deadline = 0, expire_time = 0, served_env_steps = 0, details = ? WHERE uid = "
+                    "?")
+            .Bind(id)
+            .Bind(row.owner())
             .BindBlob(row.spec().SerializeAsString())
-            .BindBlob(WithDefaults(row.spec()).SerializeAsString())
-            .Bind(spec_hash)
+            .BindBlob(spec.SerializeAsString())
+            .Bind(SpecHash(spec))
             .Bind(int64_t{row.state()})
             .BindBlob(row.progress().SerializeAsString())
+            .Bind(sql::Nanoseconds(row.has_create_time(), row.create_time()))
             .Bind(now_ns)
             .Bind(revision)
             .Bind(int64_t{row.priority()})
             .BindBlob(sql::BytesOf(sql::DetailsOf(row)))
-            .Bind(uid)
+            .Bind(row.uid())
             .Run());
+    MENTOR_RETURN_IF_ERROR(sql::SealExperiment(row.uid(), database_->writer.get()));
   } else {
     MENTOR_RETURN_IF_ERROR(database_->InsertRow(row, now_ns, revision));
   }
   for (const CheckpointInfo& info : infos)
-    MENTOR_RETURN_IF_ERROR(database_->WriteCheckpointRow(uid, info));
-  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(row.name()));
+    MENTOR_RETURN_IF_ERROR(database_->WriteCheckpointRow(row.uid(), info));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
                           database_->GetWith(database_->writer.get(), id));
   MENTOR_RETURN_IF_ERROR(
@@ -322,19 +401,17 @@ absl::StatusOr<std::vector<Reindexed>> Recovery::BringBack() {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> unreadable, RowsUnreadable());
   std::vector<Reindexed> done;
   for (const std::string& uid : unreadable) {
-    auto back = BringBackOne(uid, /*has_row=*/true);
-    done.push_back({.uid = uid, .experiment = {}, .status = back.status()});
-    if (back.ok()) done.back().experiment = *std::move(back);
+    Reindexed& one = done.emplace_back();
+    one.uid = uid;
+    one.status = BringBackOne(&one, /*has_row=*/true);
   }
   for (const std::string& uid : without_row) {
-    auto back = BringBackOne(uid, /*has_row=*/false);
-    done.push_back({.uid = uid, .experiment = {}, .status = back.status()});
-    if (back.ok()) {
-      done.back().experiment = *std::move(back);
-      continue;
-    }
+    Reindexed& one = done.emplace_back();
+    one.uid = uid;
+    one.status = BringBackOne(&one, /*has_row=*/false);
+    if (one.status.ok()) continue;
     // Put aside only folders with missing or damaged files, not those with I/O errors.
-    if (!absl::IsNotFound(back.status()) && !absl::IsDataLoss(back.status())) return back.status();
+    if (!absl::IsNotFound(one.status) && !absl::IsDataLoss(one.status)) return one.status;
     const std::filesystem::path lost = files_->folder() / "lost";
     MENTOR_RETURN_IF_ERROR(MakeFolders(lost));
     std::error_code error;

@@ -10,7 +10,9 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/store.h"
+#include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
 
@@ -30,6 +32,11 @@ class Recovery {
   absl::StatusOr<std::set<std::string>> UidsOfRows();
   // Removes folders left by interrupted creations, from the disk and from the list.
   absl::Status RemoveLeftByCreate(std::vector<std::string>* without_row);
+  // True for a damaged row whose UID leads to no folder.
+  bool IsGhost(const sql::Query& row) const;
+  // Drops folders from the list, and logs them, whose row is a ghost of the same name: one damaged
+  // row does not keep the others from starting.
+  absl::Status LeaveOutGhosts(std::vector<std::string>* without_row);
   // Returns DATA_LOSS and logs each UID, unless the list is empty.
   absl::Status RefuseWithoutRow(const std::vector<std::string>& without_row) const;
   // Returns the UIDs of experiments in the bucket without a row or pending deletion, in order.
@@ -37,15 +44,26 @@ class Recovery {
   absl::Status RefuseObjectsWithoutRow();
   // Fetches what BringBackOne needs into the folders of such experiments.
   absl::Status FetchFoldersWithoutRow();
-  // Returns the whole checkpoints of folder and bucket.
-  absl::StatusOr<std::vector<CheckpointInfo>> CheckpointsOf(const std::string& uid,
-                                                            const std::string& spec_hash);
+  // The whole checkpoints of folder and bucket.
+  struct Checkpoints {
+    std::vector<CheckpointInfo> infos;
+    std::string spec_hash;  // Empty: there are none, or only in the bucket.
+  };
+  // Returns DATA_LOSS when they are of different specs.
+  absl::StatusOr<Checkpoints> CheckpointsOf(const std::string& uid);
   // Logs each experiment whose checkpoints have rows but no folder.
   absl::Status NameLostCheckpoints();
-  // Returns the UIDs of unreadable rows.
+  // Returns the UIDs of unreadable rows that have a folder.
   absl::StatusOr<std::vector<std::string>> RowsUnreadable();
   // Writes a new row for one folder whose row is missing or unreadable.
-  absl::StatusOr<v1::Experiment> BringBackOne(const std::string& uid, bool has_row);
+  absl::Status BringBackOne(Reindexed* one, bool has_row);
+  // Writes the row of an experiment, and gives it a name that no other one has.
+  absl::StatusOr<v1::Experiment> WriteRow(v1::Experiment row, bool has_row,
+                                          const std::vector<CheckpointInfo>& infos);
+  // Returns the name that a restored experiment gets. An unreadable row without a folder does not
+  // keep a name, and is removed.
+  absl::StatusOr<std::string> NameFor(const v1::Experiment& row)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(database_->writer_mutex);
 
   StoreDatabase* const database_;
   RunFiles* const files_;

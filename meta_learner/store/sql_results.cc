@@ -1,11 +1,17 @@
 // Results of experiments: points by outer update, and the index of checkpoints.
+#include <chrono>
 #include <cmath>
+#include <string>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/failpoint.h"
 #include "common/log.h"
+#include "common/printable.h"
 #include "common/resources/states.h"
+#include "meta_learner/store/row_digest.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/store_database.h"
 
@@ -17,17 +23,13 @@ namespace {
 // Returns the id of an experiment at work; FAILED_PRECONDITION in other states.
 absl::StatusOr<std::string> RequireAtWork(StoreDatabase* database, std::string_view uid)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->writer_mutex) {
-  auto row = database->writer->Query("SELECT id, state FROM experiments WHERE uid = ?");
-  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
-  if (!found) return sql::NoSuchExperiment(uid);
-  const State state = static_cast<State>(row.Integer(1));
-  if (!IsAtWork(state)) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
-                     absl::StrFormat("experiments/%s is %s: nothing more is written for it",
-                                     row.Text(0), StateText(state)),
-                     {{"state", std::string(StateText(state))}});
-  }
-  return row.Text(0);
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
+                          database->GetByUid(database->writer.get(), uid));
+  if (IsAtWork(experiment.state())) return sql::RequireId(experiment.name());
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+                   absl::StrFormat("%s is %s: nothing more is written for it", experiment.name(),
+                                   StateText(experiment.state())),
+                   {{"state", std::string(StateText(experiment.state()))}});
 }
 
 absl::Status WritePoints(StoreDatabase* database, std::string_view uid, uint32_t step,
@@ -36,10 +38,13 @@ absl::Status WritePoints(StoreDatabase* database, std::string_view uid, uint32_t
   for (const auto& [metric, value] : points) {
     if (reproducible) {
       auto old = database->writer->Query(
-          "SELECT value FROM points WHERE uid = ? AND metric = ? AND step = ?");
+          "SELECT value, crc32c FROM points WHERE uid = ? AND metric = ? AND step = ?");
       MENTOR_ASSIGN_OR_RETURN(const bool found,
                               old.Bind(uid).Bind(metric).Bind(int64_t{step}).Step());
-      const double before = found ? old.Double(0) : value;
+      // What is damaged is written again, and says nothing about exactness.
+      const bool is_known =
+          found && sql::IsProvedPoint(old.Integer(1), uid, metric, step, old.Double(0));
+      const double before = is_known ? old.Double(0) : value;
       if (before != value && !(std::isnan(before) && std::isnan(value))) {
         ++database->replay_mismatches;
         MENTOR_LOG(kError, "a replayed outer step computed another result: exactness is broken",
@@ -52,15 +57,38 @@ absl::Status WritePoints(StoreDatabase* database, std::string_view uid, uint32_t
     }
     MENTOR_RETURN_IF_ERROR(
         database->writer
-            ->Query("INSERT INTO points(uid, metric, step, value) VALUES(?, ?, ?, ?) ON "
-                    "CONFLICT(uid, metric, step) DO UPDATE SET value = excluded.value")
+            ->Query("INSERT INTO points(uid, metric, step, value, crc32c) VALUES(?, ?, ?, ?, ?) ON "
+                    "CONFLICT(uid, metric, step) DO UPDATE SET value = excluded.value, crc32c = "
+                    "excluded.crc32c")
             .Bind(uid)
             .Bind(metric)
             .Bind(int64_t{step})
             .Bind(value)
+            .Bind(sql::PointCrc(uid, metric, step, value))
             .Run());
   }
   return absl::OkStatus();
+}
+
+// Says that a row is left out because it is not as it was written.
+void LogDamaged(std::string_view what, std::string_view uid, int64_t step) {
+  MENTOR_LOG_EVERY(std::chrono::seconds(10), kError,
+                   "a row in the database is damaged, and left out",
+                   {{"experiment_uid", uid}, {"what", Printable(what)}, {"step", step}});
+}
+
+// Steps through the index from name to name, since an experiment may have millions of points.
+absl::StatusOr<std::set<std::string>> MetricsOf(StoreDatabase* database, std::string_view uid)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->reader_mutex) {
+  std::set<std::string> metrics;
+  while (true) {
+    auto row = database->reader->Query(
+        "SELECT metric FROM points WHERE uid = ? AND metric > ? ORDER BY metric LIMIT 1");
+    row.Bind(uid).Bind(metrics.empty() ? std::string() : *metrics.rbegin());
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return metrics;
+    metrics.insert(row.Text(0));
+  }
 }
 
 absl::Status DeleteCheckpointRow(StoreDatabase* database, std::string_view uid, uint32_t step)
@@ -98,6 +126,7 @@ absl::Status Results::RecordOuterStep(std::string_view uid, const OuterStep& ste
             .Bind(static_cast<int64_t>(step.served_env_steps))
             .Bind(uid)
             .Run());
+    MENTOR_RETURN_IF_ERROR(sql::SealExperiment(uid, database_->writer.get()));
     MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
                             database_->GetWith(database_->writer.get(), id));
     *experiment.mutable_progress() = step.progress;
@@ -128,41 +157,90 @@ absl::Status Results::RecordPoints(std::string_view uid, uint32_t step,
 
 absl::StatusOr<std::map<std::string, Series>> Results::Points(std::string_view uid,
                                                               const std::set<std::string>& metrics,
-                                                              uint32_t step_min,
-                                                              uint32_t step_max) {
+                                                              uint32_t step_min, uint32_t step_max,
+                                                              uint32_t points_max) {
   std::map<std::string, Series> points;
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(
-      "SELECT metric, step, value FROM points WHERE uid = ? AND step >= ? AND step <= ? ORDER BY "
-      "metric, step");
-  row.Bind(uid).Bind(int64_t{step_min}).Bind(int64_t{step_max});
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return points;
-    std::string metric = row.Text(0);
-    if (!metrics.empty() && !metrics.contains(metric)) continue;
-    points[std::move(metric)].emplace_back(static_cast<uint32_t>(row.Integer(1)), row.Double(2));
+  // All metrics as of one moment.
+  MENTOR_ASSIGN_OR_RETURN(const auto transaction,
+                          sql::Transaction::BeginRead(database_->reader.get()));
+  std::set<std::string> names = metrics;
+  if (names.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(names, MetricsOf(database_, uid));
   }
+  uint32_t last = step_max;  // The last step that is complete here.
+  for (const std::string& metric : names) {
+    auto row = database_->reader->Query(
+        "SELECT step, value, crc32c FROM points WHERE uid = ? AND metric = ? AND step >= ? AND "
+        "step <= ? ORDER BY step LIMIT ?");
+    row.Bind(uid).Bind(metric).Bind(int64_t{step_min}).Bind(int64_t{last});
+    row.Bind(int64_t{points_max});
+    Series series;
+    uint32_t rows = 0, read = 0;
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      read = static_cast<uint32_t>(row.Integer(0));
+      ++rows;
+      if (sql::IsProvedPoint(row.Integer(2), uid, metric, read, row.Double(1))) {
+        series.emplace_back(read, row.Double(1));
+      } else {
+        LogDamaged(metric, uid, read);
+      }
+    }
+    if (rows == points_max) last = read;
+    if (!series.empty()) points[metric] = std::move(series);
+  }
+  for (auto& [metric, series] : points)
+    std::erase_if(series, [last](const auto& point) { return point.first > last; });
+  std::erase_if(points, [](const auto& entry) { return entry.second.empty(); });
+  return points;
+}
+
+absl::StatusOr<std::map<std::string, Series>> Results::LastPoints(std::string_view uid) {
+  std::map<std::string, Series> points;
+  const MutexLock lock(database_->reader_mutex);
+  MENTOR_ASSIGN_OR_RETURN(const auto transaction,
+                          sql::Transaction::BeginRead(database_->reader.get()));
+  MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> metrics, MetricsOf(database_, uid));
+  for (const std::string& metric : metrics) {
+    auto row = database_->reader->Query(
+        "SELECT step, value, crc32c FROM points WHERE uid = ? AND metric = ? ORDER BY step DESC");
+    row.Bind(uid).Bind(metric);
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      const auto step = static_cast<uint32_t>(row.Integer(0));
+      if (sql::IsProvedPoint(row.Integer(2), uid, metric, step, row.Double(1))) {
+        points[metric] = {{step, row.Double(1)}};
+        break;
+      }
+      LogDamaged(metric, uid, step);
+    }
+  }
+  return points;
 }
 
 absl::StatusOr<std::vector<CheckpointRow>> Results::Checkpoints(std::string_view uid) {
   std::vector<CheckpointRow> rows;
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(
-      "SELECT outer_step, size_bytes, sha256, state_hash, create_time, pinned FROM checkpoints "
-      "WHERE uid = ? ORDER BY outer_step");
+  auto row = database_->reader->Query(sql::SelectCheckpoints("WHERE uid = ? ORDER BY outer_step"));
   row.Bind(uid);
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return rows;
+    if (!sql::IsProved(sql::TableOf("checkpoints"), row)) {
+      LogDamaged("checkpoint", uid, row.Integer(1));
+      continue;
+    }
     CheckpointRow& read = rows.emplace_back();
-    read.outer_step = static_cast<uint32_t>(row.Integer(0));
+    read.outer_step = static_cast<uint32_t>(row.Integer(1));
     read.path = files_->CheckpointFolder(uid) / CheckpointFileName(read.outer_step);
-    read.size_bytes = static_cast<uint64_t>(row.Integer(1));
-    read.sha256 = row.Text(2);
-    read.state_hash = row.Text(3);
-    read.create_time_ns = row.Integer(4);
-    read.pinned = row.Integer(5) != 0;
+    read.size_bytes = static_cast<uint64_t>(row.Integer(2));
+    read.sha256 = row.Text(3);
+    read.state_hash = row.Text(4);
+    read.create_time_ns = row.Integer(5);
+    read.pinned = row.Integer(6) != 0;
   }
 }
 
@@ -171,13 +249,7 @@ absl::StatusOr<CheckpointRow> Results::PinCheckpoint(std::string_view uid, uint3
   {
     const MutexLock lock(database_->writer_mutex);
     MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
-    MENTOR_RETURN_IF_ERROR(
-        database_->writer
-            ->Query("UPDATE checkpoints SET pinned = ? WHERE uid = ? AND outer_step = ?")
-            .Bind(int64_t{pinned})
-            .Bind(uid)
-            .Bind(int64_t{step})
-            .Run());
+    MENTOR_RETURN_IF_ERROR(database_->SetPinned(uid, step, pinned));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
   }
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows, Checkpoints(uid));
@@ -194,13 +266,7 @@ absl::StatusOr<std::vector<uint32_t>> Results::ReleaseCheckpoints(
   const MutexLock lock(database_->writer_mutex);
   MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
   for (const uint32_t step : steps) {
-    bool pinned = false;
-    {
-      auto row = database_->writer->Query(
-          "SELECT pinned FROM checkpoints WHERE uid = ? AND outer_step = ?");
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Bind(int64_t{step}).Step());
-      pinned = found && row.Integer(0) != 0;
-    }
+    MENTOR_ASSIGN_OR_RETURN(const bool pinned, database_->IsPinned(uid, step));
     if (pinned) continue;
     MENTOR_RETURN_IF_ERROR(DeleteCheckpointRow(database_, uid, step));
     released.push_back(step);

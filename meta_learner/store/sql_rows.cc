@@ -3,14 +3,18 @@
 #include <utility>
 
 #include <absl/strings/escaping.h>
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "common/printable.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/status.h"
+#include "meta_learner/store/row_digest.h"
+#include "meta_learner/store/schema.h"
 
 namespace mentor::meta_learner::sql {
 namespace {
@@ -18,46 +22,100 @@ namespace {
 using S = v1::Experiment;
 using google::protobuf::util::TimeUtil;
 
+// Columns of the table, in its order (schema.cc).
+enum : int {
+  kSubmittedSpec = kIdColumn + 1,
+  kSpec,
+  kSpecHash,
+  kState,
+  kError,
+  kProgress,
+  kCreateTime,
+  kUpdateTime,
+  kStartTime,
+  kEndTime,
+  kRevision,
+  kOwner,
+  kPriority,
+  kDeadline,
+  kExpireTime,
+  kServedEnvSteps,
+  kDetails,
+};
+
+const Table& Experiments() {
+  static const Table& table = TableOf("experiments");
+  return table;
+}
+
 }  // namespace
 
+std::string SelectExperiments(std::string_view condition) {
+  return absl::StrCat("SELECT ", std::string(Experiments().columns), " FROM experiments ",
+                      std::string(condition));
+}
+
+std::string SelectCheckpoints(std::string_view condition) {
+  return absl::StrCat("SELECT ", std::string(TableOf("checkpoints").columns), " FROM checkpoints ",
+                      std::string(condition));
+}
+
 absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row) {
-  const std::string id = row.Text(1);
-  v1::Experiment experiment;
-  if (!experiment.ParseFromString(row.Text(16)) ||
-      !experiment.mutable_spec()->ParseFromString(row.Text(2)) ||
-      !experiment.mutable_progress()->ParseFromString(row.Text(5))) {
+  const std::string id = row.Text(kIdColumn);
+  const auto damaged = [&](std::string_view why) {
     return MakeError(
         absl::StatusCode::kDataLoss, Reason::kDataLoss,
         absl::StrFormat(
-            "the row of experiments/%s cannot be read; restore the state from a backup, "
+            "the row of experiments/%s in the database %s; restore the state from a backup, "
             "or stop the meta-learner and run 'mentor-meta-learner --state DIR "
             "reindex', which takes what the experiment's folder has",
-            id));
-  }
-  experiment.set_uid(row.Text(0));
+            Printable(id), why));
+  };
+  if (!IsProved(Experiments(), row))
+    return damaged("is damaged: its SHA-256 is not the one that was written with it");
+  v1::Experiment experiment;
+  if (!experiment.ParseFromString(row.Text(kDetails)) ||
+      !experiment.mutable_spec()->ParseFromString(row.Text(kSpec)) ||
+      !experiment.mutable_progress()->ParseFromString(row.Text(kProgress)))
+    return damaged("cannot be read");
+  experiment.set_uid(row.Text(kUidColumn));
   experiment.set_name(ExperimentName(id));
-  experiment.set_state(static_cast<ExperimentState>(row.Integer(3)));
+  experiment.set_state(static_cast<ExperimentState>(row.Integer(kState)));
   // Schema version 1 kept the error as a sentence.
-  if (const std::string error = row.Text(4); !error.empty() && !experiment.has_error())
+  if (const std::string error = row.Text(kError); !error.empty() && !experiment.has_error())
     *experiment.mutable_error() = StatusToProto(absl::UnknownError(error));
   const auto set_time = [&](int column, auto member) {
     if (row.Integer(column) != 0)
       *(experiment.*member)() = TimeUtil::NanosecondsToTimestamp(row.Integer(column));
   };
-  set_time(6, &S::mutable_create_time);
-  set_time(7, &S::mutable_update_time);
-  set_time(8, &S::mutable_start_time);
-  set_time(9, &S::mutable_end_time);
-  experiment.set_etag(EtagOf(row.Integer(10)));
-  experiment.set_owner(row.Text(11));
-  experiment.set_priority(static_cast<v1::Priority>(row.Integer(12)));
-  set_time(13, &S::mutable_deadline);
-  set_time(14, &S::mutable_expire_time);
-  experiment.set_served_env_steps(static_cast<uint64_t>(row.Integer(15)));
+  set_time(kCreateTime, &S::mutable_create_time);
+  set_time(kUpdateTime, &S::mutable_update_time);
+  set_time(kStartTime, &S::mutable_start_time);
+  set_time(kEndTime, &S::mutable_end_time);
+  experiment.set_etag(EtagOf(row.Integer(kRevision)));
+  experiment.set_owner(row.Text(kOwner));
+  experiment.set_priority(static_cast<v1::Priority>(row.Integer(kPriority)));
+  set_time(kDeadline, &S::mutable_deadline);
+  set_time(kExpireTime, &S::mutable_expire_time);
+  experiment.set_served_env_steps(static_cast<uint64_t>(row.Integer(kServedEnvSteps)));
   if (experiment.weight() == 0) experiment.set_weight(1);
   if (experiment.display_name().empty())
     experiment.set_display_name(experiment.spec().display_name());
   return experiment;
+}
+
+RowSpecs SpecsOf(const Query& row) {
+  return {.submitted = row.Text(kSubmittedSpec),
+          .merged = row.Text(kSpec),
+          .hash = row.Text(kSpecHash)};
+}
+
+std::string OwnerOf(const Query& row) {
+  return row.Text(kOwner);
+}
+
+absl::Status SealExperiment(std::string_view uid, Database* database) {
+  return Seal(Experiments(), {std::string(uid)}, database);
 }
 
 v1::Experiment DetailsOf(const v1::Experiment& experiment) {
@@ -72,6 +130,7 @@ v1::Experiment DetailsOf(const v1::Experiment& experiment) {
   details.set_pause_reason(experiment.pause_reason());
   details.set_source_checkpoint(experiment.source_checkpoint());
   if (experiment.has_error()) *details.mutable_error() = experiment.error();
+  *details.mutable_warnings() = experiment.warnings();
   return details;
 }
 

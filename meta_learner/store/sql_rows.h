@@ -1,6 +1,6 @@
-// Converts experiments to rows of the database and back. Fields that queries use have columns; the
-// others are in `details`. Queries, and state that is only in memory, are in store_database.h. Pure
-// functions; thread-safe.
+// Converts experiments to rows of the database and back, if the rows are proved (row_digest.h).
+// Fields that queries use have columns; the others are in `details`. Queries, and state that is
+// only in memory, are in store_database.h. Pure functions; thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,23 @@
 
 namespace mentor::meta_learner::sql {
 
-// Columns of a SELECT for ExperimentOf.
-inline constexpr char kExperimentColumns[] =
-    "uid, id, spec, state, error, progress, create_time, update_time, start_time, end_time, "
-    "revision, owner, priority, deadline, expire_time, served_env_steps, details";
+// "SELECT <all columns> FROM experiments ", for the functions below, and the condition.
+std::string SelectExperiments(std::string_view condition);
+std::string SelectCheckpoints(std::string_view condition);
+// Columns of a row of experiments that also damaged rows may be named by.
+inline constexpr int kUidColumn = 1, kIdColumn = 2;
 
-// Converts a row to an experiment. Returns DATA_LOSS when the row cannot be read.
+// Converts a row to an experiment. Returns DATA_LOSS when the row is not as it was written.
 absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row);
+// Specs of a row that ExperimentOf has converted: as submitted, with every default, and the hash.
+struct RowSpecs {
+  std::string submitted, merged, hash;
+};
+RowSpecs SpecsOf(const Query& row);
+std::string OwnerOf(const Query& row);
+
+// Writes the digest of the row; must follow each change of it.
+absl::Status SealExperiment(std::string_view uid, Database* database);
 
 // Returns the fields of the resource that have no column.
 v1::Experiment DetailsOf(const v1::Experiment& experiment);

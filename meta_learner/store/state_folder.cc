@@ -1,6 +1,7 @@
 #include "meta_learner/store/state_folder.h"
 
 #include <cerrno>
+#include <charconv>
 #include <fstream>
 #include <string_view>
 #include <system_error>
@@ -9,11 +10,12 @@
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
 #include <google/protobuf/text_format.h>
-#include <google/protobuf/util/time_util.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/printable.h"
+#include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/store/postgres.h"
@@ -22,16 +24,31 @@
 namespace mentor::meta_learner {
 namespace {
 
-constexpr std::string_view kStateFormat = "mentor-state 1\n";
+constexpr std::string_view kStateFormat = "mentor-state 1\n", kFormatName = "mentor-state ";
 constexpr std::string_view kStoreFile = "STORE";
 constexpr uint64_t kAboutBytesMax = kSpecBytesMax * 8;
 
-absl::Status TooNew(std::string_view what, std::string_view found, std::string_view known) {
-  return MakeError(
-      absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
-      absl::StrFormat(
-          "%s is of version %s, this program knows %s: use the newer program, or another folder",
-          what, found, known));
+// Returns what is wrong with a FORMAT that is not kStateFormat.
+absl::Status OtherFormat(const std::filesystem::path& file, std::string_view format) {
+  const std::string remedy = absl::StrFormat(
+      "restore it from a backup, or, if the folder is a state folder of this version, write "
+      "'mentor-state 1' and a line end into it");
+  uint32_t version = 0;
+  if (format.starts_with(kFormatName)) {
+    const std::string_view number = format.substr(kFormatName.size());
+    std::from_chars(number.data(), number.data() + number.size(), version);
+  }
+  if (version > 1 && format == absl::StrFormat("%s%d\n", kFormatName, version)) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+        absl::StrFormat("%s is of version 'mentor-state %d', this program knows 'mentor-state 1': "
+                        "use the newer program, or another folder; if no newer program has used "
+                        "it, %s is damaged: %s",
+                        file.parent_path().string(), version, file.string(), remedy));
+  }
+  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                   absl::StrFormat("%s is damaged: it holds '%s' and not 'mentor-state 1'; %s",
+                                   file.string(), Printable(format.substr(0, 60)), remedy));
 }
 
 // Returns true for a state folder, false for an empty one, and an error for anything else. Only
@@ -51,9 +68,7 @@ absl::StatusOr<bool> IsStateFolder(const std::filesystem::path& folder) {
   const auto format = ReadFile(file, 1000);
   if (format.ok()) {
     if (*format == kStateFormat) return true;
-    std::string shown = format->substr(0, 60);
-    shown.erase(shown.find_last_not_of(" \n") + 1);
-    return TooNew(folder.string(), "'" + shown + "'", "'mentor-state 1'");
+    return OtherFormat(file, *format);
   }
   if (format.status().code() != absl::StatusCode::kNotFound) return format.status();
   if (other.empty()) return false;
@@ -149,37 +164,43 @@ absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experimen
   MENTOR_CHECK(printer.PrintToString(experiment, &text));
   // Not synced: only needed if the database loses its rows.
   const std::filesystem::path path = folder / kAboutFile;
+  MENTOR_RETURN_IF_ERROR(sql::MakePrivate(path));
   std::ofstream file(path);
-  file << text;
+  file << Sealed(text);
   file.close();
   return file ? absl::OkStatus() : FileError("cannot write", path, errno);
 }
 
 absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / kAboutFile;
+  MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, kAboutBytesMax));
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, Unsealed(bytes, file));
   v1::Experiment experiment;
-  const auto text = ReadFile(folder / kAboutFile, kAboutBytesMax);
-  if (text.ok() && !text->empty()) {
-    if (!google::protobuf::TextFormat::ParseFromString(*text, &experiment) ||
-        !experiment.has_spec()) {
-      return absl::DataLossError((folder / kAboutFile).string() + " cannot be read");
-    }
+  if (google::protobuf::TextFormat::ParseFromString(text, &experiment) && experiment.has_spec())
     return experiment;
+  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                   file.string() + " is damaged: it cannot be read");
+}
+
+absl::StatusOr<v1::ExperimentSpec> ReadSpecFile(const std::filesystem::path& file) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kSpecBytesMax * 4));
+  auto spec = LoadSpec(text);
+  if (spec.ok()) return spec;
+  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                   absl::StrFormat("%s is not a spec of this build: %s", file.string(),
+                                   spec.status().message()));
+}
+
+absl::Status TakeOthersRights(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code gone;
+    const std::filesystem::file_status status = entry->symlink_status(gone);
+    if (!gone && std::filesystem::is_regular_file(status))
+      MENTOR_RETURN_IF_ERROR(sql::MakePrivate(entry->path()));
   }
-  if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
-  const std::filesystem::path file = folder / "spec.txtpb";
-  MENTOR_ASSIGN_OR_RETURN(const std::string spec, ReadFile(file, kSpecBytesMax * 4));
-  const auto parsed = LoadSpec(spec);
-  if (!parsed.ok()) {
-    return absl::DataLossError(absl::StrFormat("%s is not a spec of this build: %s", file.string(),
-                                               parsed.status().message()));
-  }
-  *experiment.mutable_spec() = *parsed;
-  struct stat info {};
-  if (stat(file.c_str(), &info) == 0) {
-    *experiment.mutable_create_time() =
-        google::protobuf::util::TimeUtil::TimeTToTimestamp(info.st_mtime);
-  }
-  return experiment;
+  return error ? FileError("cannot list", folder, error.value()) : absl::OkStatus();
 }
 
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,
@@ -189,7 +210,7 @@ absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,
   MENTOR_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));  // MakeNewFolder did not.
   MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   for (const auto& [name, bytes] :
-       {std::pair("spec.txtpb", &submitted_spec), std::pair("merged.txtpb", &merged_spec)}) {
+       {std::pair(kSpecFile, &submitted_spec), std::pair(kMergedSpecFile, &merged_spec)}) {
     v1::ExperimentSpec spec;
     if (!spec.ParseFromString(*bytes)) return absl::DataLossError("a stored spec cannot be read");
     const std::string text = PrintSpec(spec);

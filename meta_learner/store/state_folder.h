@@ -52,12 +52,17 @@ absl::Status RemoveNewMark(const std::filesystem::path& folder);
 bool IsLeftByCreate(const std::filesystem::path& folder);
 
 // File that restores an experiment whose row is lost. Holds name, owner, create_time, settings and
-// the spec as created, as text.
+// the spec as created, as sealed text (common/sealed.h).
 inline constexpr std::string_view kAboutFile = "experiment.txtpb";
+// The specs of an experiment that has run.
+inline constexpr std::string_view kSpecFile = "spec.txtpb", kMergedSpecFile = "merged.txtpb";
 absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experiment& experiment);
-// Reads kAboutFile; in folders of older versions, spec.txtpb. Returns NOT_FOUND when both are
-// missing, DATA_LOSS when the file is unreadable.
+// Reads kAboutFile, or a file with a spec. Returns NOT_FOUND when it is missing, DATA_LOSS when it
+// is not as it was written.
 absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder);
+absl::StatusOr<v1::ExperimentSpec> ReadSpecFile(const std::filesystem::path& file);
+// Takes the rights of others from files of an experiment that earlier versions gave them.
+absl::Status TakeOthersRights(const std::filesystem::path& folder);
 
 // Makes the folders of an experiment that is about to run, and writes both specs as text.
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,

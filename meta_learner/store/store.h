@@ -83,11 +83,13 @@ absl::StatusOr<std::unique_ptr<Store>> OpenStoreToRead(const StoreOptions& optio
 struct Reindexed {
   std::string uid;
   v1::Experiment experiment;  // The restored experiment.
+  std::string spec_from;      // What its spec was taken from, and why it is believed.
   absl::Status status;        // Error if not restored; then its folder is in STATE/lost/.
 };
 // Writes new rows for experiment folders whose row is missing or unreadable, from the files in them
-// and in the bucket. The experiments become PAUSED at the newest whole checkpoint. Metrics are
-// lost, since folders do not hold them. Returns the results by UID.
+// and in the bucket. The spec is the one whose hash the whole checkpoints have. The experiments
+// become PAUSED at the newest whole checkpoint. Metrics are lost, since folders do not hold them.
+// Returns the results by UID.
 absl::StatusOr<std::vector<Reindexed>> Reindex(const StoreOptions& options);
 
 }  // namespace mentor::meta_learner

@@ -1,10 +1,14 @@
 #include "meta_learner/store/store_database.h"
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_format.h>
 
 #include "common/log.h"
+#include "common/printable.h"
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
+#include "meta_learner/store/row_digest.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 
 namespace mentor::meta_learner {
@@ -16,10 +20,40 @@ absl::StatusOr<std::string> StoreUidOf(sql::Database* database) {
   return row.Text(0);
 }
 
+namespace {
+
+absl::Status NoRevision(const sql::Database& database, std::string_view found) {
+  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                   absl::StrFormat("%s is damaged: the revision of the store is '%s'; restore the "
+                                   "state from a backup, or move the database away and bring the "
+                                   "experiments back without their metrics with "
+                                   "'mentor-meta-learner --state DIR reindex'",
+                                   database.name(), Printable(found)));
+}
+
+// Changes are numbered from this value on, and no two may have one number.
+absl::Status CheckRevision(sql::Database* database) {
+  int64_t last_change = 0, revision = 0;
+  {
+    auto row = database->Query("SELECT MAX(revision) FROM events");
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (found) last_change = row.Integer(0);
+  }
+  auto row = database->Query("SELECT value FROM meta WHERE key = 'revision'");
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return NoRevision(*database, "");
+  const std::string text = row.Text(0);
+  if (!absl::SimpleAtoi(text, &revision) || revision < last_change)
+    return NoRevision(*database, text);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status StoreDatabase::Start() {
   const MutexLock locked(reader_mutex);
   MENTOR_ASSIGN_OR_RETURN(store_uid, StoreUidOf(reader.get()));
-  return absl::OkStatus();
+  return CheckRevision(reader.get());
 }
 
 int64_t StoreDatabase::NowNs() {
@@ -38,7 +72,8 @@ absl::Status StoreDatabase::Hit(const std::optional<std::string>& error) {
 
 absl::StatusOr<v1::Experiment> StoreDatabase::FromRow(const sql::Query& row) {
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, sql::ExperimentOf(row));
-  if (const std::optional<Live> now = LiveOf(row.Text(1)); now && IsAtWork(experiment.state())) {
+  if (const std::optional<Live> now = LiveOf(row.Text(sql::kIdColumn));
+      now && IsAtWork(experiment.state())) {
     experiment.set_activity(now->activity);
     *experiment.mutable_progress() = now->progress;
   }
@@ -47,10 +82,17 @@ absl::StatusOr<v1::Experiment> StoreDatabase::FromRow(const sql::Query& row) {
 
 absl::StatusOr<v1::Experiment> StoreDatabase::GetWith(sql::Database* database,
                                                       const std::string& id) {
-  auto row = database->Query(
-      absl::StrFormat("SELECT %s FROM experiments WHERE id = ?", sql::kExperimentColumns));
+  auto row = database->Query(sql::SelectExperiments("WHERE id = ?"));
   MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(id).Step());
   if (!found) return sql::NoSuchExperiment(ExperimentName(id));
+  return FromRow(row);
+}
+
+absl::StatusOr<v1::Experiment> StoreDatabase::GetByUid(sql::Database* database,
+                                                       std::string_view uid) {
+  auto row = database->Query(sql::SelectExperiments("WHERE uid = ?"));
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+  if (!found) return sql::NoSuchExperiment(uid);
   return FromRow(row);
 }
 
@@ -61,7 +103,7 @@ absl::StatusOr<bool> StoreDatabase::Read(const sql::Query& row, v1::Experiment* 
     return true;
   }
   if (!absl::IsDataLoss(read.status())) return read.status();
-  const std::string id = row.Text(1);
+  const std::string id = row.Text(sql::kIdColumn);
   bool first = false;
   {
     const MutexLock locked(live_mutex);
@@ -69,7 +111,9 @@ absl::StatusOr<bool> StoreDatabase::Read(const sql::Query& row, v1::Experiment* 
   }
   if (first) {
     MENTOR_LOG(kError, "the row of an experiment cannot be read; lists leave it out",
-               {{"name", ExperimentName(id)}, {"uid", row.Text(0)}, {"why", read.status()}});
+               {{"name", Printable(ExperimentName(id))},
+                {"uid", Printable(row.Text(sql::kUidColumn))},
+                {"why", read.status()}});
   }
   return false;
 }
@@ -96,7 +140,7 @@ absl::StatusOr<int64_t> StoreDatabase::NextRevision() {
       "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE key = 'revision' "
       "RETURNING value");
   MENTOR_ASSIGN_OR_RETURN(const bool found, next.Step());
-  MENTOR_CHECK(found);
+  if (!found) return NoRevision(*writer, "");
   last_revision = next.Integer(0);
   MENTOR_RETURN_IF_ERROR(next.Run());
   return last_revision;
@@ -112,12 +156,11 @@ std::optional<StoreDatabase::Live> StoreDatabase::LiveOf(const std::string& id) 
 absl::Status StoreDatabase::InsertRow(const v1::Experiment& row, int64_t now_ns, int64_t revision) {
   MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(row.name()));
   const v1::ExperimentSpec spec = WithDefaults(row.spec());
-  return writer
-      ->Query(
-          "INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, progress, "
-          "create_time, update_time, revision, owner, priority, deadline, details) VALUES(?, ?, ?, "
-          "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .Bind(row.uid())
+  auto insert = writer->Query(
+      "INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, progress, "
+      "create_time, update_time, revision, owner, priority, deadline, details) VALUES(?, ?, ?, "
+      "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.Bind(row.uid())
       .Bind(id)
       .BindBlob(row.spec().SerializeAsString())
       .BindBlob(spec.SerializeAsString())
@@ -130,8 +173,9 @@ absl::Status StoreDatabase::InsertRow(const v1::Experiment& row, int64_t now_ns,
       .Bind(row.owner())
       .Bind(int64_t{row.priority()})
       .Bind(sql::Nanoseconds(row.has_deadline(), row.deadline()))
-      .BindBlob(sql::BytesOf(sql::DetailsOf(row)))
-      .Run();
+      .BindBlob(sql::BytesOf(sql::DetailsOf(row)));
+  MENTOR_RETURN_IF_ERROR(insert.Run());
+  return sql::SealExperiment(row.uid(), writer.get());
 }
 
 absl::StatusOr<std::vector<std::string>> StoreDatabase::Deletions() {
@@ -152,29 +196,66 @@ absl::Status StoreDatabase::WriteEvent(StoreEvent::Kind kind, int64_t revision, 
   kept.clear_activity();
   // Specs of existing experiments are in their rows.
   if (kind != StoreEvent::Kind::kDeleted) kept.clear_spec();
-  return writer
-      ->Query("INSERT INTO events(revision, uid, kind, time, experiment) VALUES(?, ?, ?, ?, ?)")
-      .Bind(revision)
-      .Bind(experiment.uid())
-      .Bind(static_cast<int64_t>(kind))
-      .Bind(now_ns)
-      .BindBlob(sql::BytesOf(kept))
-      .Run();
+  MENTOR_RETURN_IF_ERROR(
+      writer
+          ->Query("INSERT INTO events(revision, uid, kind, time, experiment) VALUES(?, ?, ?, ?, ?)")
+          .Bind(revision)
+          .Bind(experiment.uid())
+          .Bind(static_cast<int64_t>(kind))
+          .Bind(now_ns)
+          .BindBlob(sql::BytesOf(kept))
+          .Run());
+  return sql::Seal(sql::TableOf("events"), {revision}, writer.get());
 }
 
+namespace {
+
+sql::RowKey CheckpointKey(std::string_view uid, uint32_t step) {
+  return {std::string(uid), int64_t{step}};
+}
+
+}  // namespace
+
 absl::Status StoreDatabase::WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info) {
-  return writer
-      ->Query(
-          "INSERT INTO checkpoints(uid, outer_step, size_bytes, sha256, state_hash, create_time) "
-          "VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(uid, outer_step) DO UPDATE SET size_bytes = "
-          "excluded.size_bytes, sha256 = excluded.sha256, state_hash = excluded.state_hash")
-      .Bind(uid)
-      .Bind(int64_t{info.outer_step})
-      .Bind(static_cast<int64_t>(info.size_bytes))
-      .Bind(info.sha256)
-      .Bind(info.state_hash)
-      .Bind(NowNs())
-      .Run();
+  MENTOR_ASSIGN_OR_RETURN(const bool pinned, IsPinned(uid, info.outer_step));
+  MENTOR_RETURN_IF_ERROR(
+      writer
+          ->Query("INSERT INTO checkpoints(uid, outer_step, size_bytes, sha256, state_hash, "
+                  "create_time, pinned) VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(uid, outer_step) "
+                  "DO UPDATE SET size_bytes = excluded.size_bytes, sha256 = excluded.sha256, "
+                  "state_hash = excluded.state_hash, pinned = excluded.pinned")
+          .Bind(uid)
+          .Bind(int64_t{info.outer_step})
+          .Bind(static_cast<int64_t>(info.size_bytes))
+          .Bind(info.sha256)
+          .Bind(info.state_hash)
+          .Bind(NowNs())
+          .Bind(int64_t{pinned})
+          .Run());
+  return sql::Seal(sql::TableOf("checkpoints"), CheckpointKey(uid, info.outer_step), writer.get());
+}
+
+absl::StatusOr<bool> StoreDatabase::IsPinned(std::string_view uid, uint32_t step) {
+  auto row = writer->Query(sql::SelectCheckpoints("WHERE uid = ? AND outer_step = ?"));
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Bind(int64_t{step}).Step());
+  if (!found) return false;
+  constexpr int kPinned = 6;
+  return row.Integer(kPinned) != 0 || !sql::IsProved(sql::TableOf("checkpoints"), row);
+}
+
+absl::Status StoreDatabase::SetPinned(std::string_view uid, uint32_t step, bool pinned) {
+  {
+    auto row = writer->Query(sql::SelectCheckpoints("WHERE uid = ? AND outer_step = ?"));
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Bind(int64_t{step}).Step());
+    if (!found || !sql::IsProved(sql::TableOf("checkpoints"), row)) return absl::OkStatus();
+  }
+  MENTOR_RETURN_IF_ERROR(
+      writer->Query("UPDATE checkpoints SET pinned = ? WHERE uid = ? AND outer_step = ?")
+          .Bind(int64_t{pinned})
+          .Bind(uid)
+          .Bind(int64_t{step})
+          .Run());
+  return sql::Seal(sql::TableOf("checkpoints"), CheckpointKey(uid, step), writer.get());
 }
 
 }  // namespace mentor::meta_learner

@@ -123,14 +123,15 @@ struct StoreDatabase {
   // Converts a failpoint's text to an error.
   static absl::Status Hit(const std::optional<std::string>& error);
 
-  // Returns the experiment of a row of sql::kExperimentColumns, with the state that is only in
-  // memory.
+  // Returns the experiment of a row of sql::SelectExperiments, with the state that is only in
+  // memory. Returns DATA_LOSS when the row is not as it was written.
   absl::StatusOr<v1::Experiment> FromRow(const sql::Query& row);
   absl::StatusOr<v1::Experiment> GetWith(sql::Database* database, const std::string& id);
+  absl::StatusOr<v1::Experiment> GetByUid(sql::Database* database, std::string_view uid);
   // Reads a row. Returns false if the row is unreadable, which is logged once; returns other
   // errors.
   absl::StatusOr<bool> Read(const sql::Query& row, v1::Experiment* experiment);
-  // Returns the readable experiments of a query on sql::kExperimentColumns with bound values.
+  // Returns the readable experiments of a query of sql::SelectExperiments with bound values.
   absl::StatusOr<std::vector<v1::Experiment>> ReadAll(sql::Query* row);
   static absl::StatusOr<int64_t> RevisionOf(sql::Database* database);
   std::optional<Live> LiveOf(const std::string& id);
@@ -147,7 +148,14 @@ struct StoreDatabase {
   absl::Status WriteEvent(StoreEvent::Kind kind, int64_t revision, int64_t now_ns,
                           const v1::Experiment& experiment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex);
+  // A checkpoint whose row was damaged becomes pinned, since it may have been.
   absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex);
+  // True also if the row is damaged; false if there is none.
+  absl::StatusOr<bool> IsPinned(std::string_view uid, uint32_t step)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex);
+  // Leaves a damaged row as it is.
+  absl::Status SetPinned(std::string_view uid, uint32_t step, bool pinned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex);
 
   // Fixed after Start; the objects do their own locking.

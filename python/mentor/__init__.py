@@ -14,6 +14,8 @@ Importing it registers the environments and loads nothing large; docs/python.md 
 from __future__ import annotations
 
 import importlib
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,9 +90,17 @@ def __dir__() -> list[str]:
 
 def _register() -> None:
     try:
-        from mentor.environments.registration import register
-    except ImportError:  # Without Gymnasium there is nothing to register with.
+        import gymnasium
+    except ModuleNotFoundError:  # Without Gymnasium there is nothing to register with.
         return
+    version = re.match(r"(\d+)\.(\d+)", getattr(gymnasium, "__version__", "0.0"))
+    if version is None or tuple(map(int, version.groups())) < (1, 1):
+        raise ImportError(
+            f"mentor needs Gymnasium 1.1 or later, and {sys.executable} has "
+            f"{getattr(gymnasium, '__version__', 'none')}: pip install 'gymnasium>=1.1'"
+        )
+    from mentor.environments.registration import register
+
     register()
 
 

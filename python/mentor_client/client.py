@@ -109,12 +109,14 @@ class Client:
     ):
         if token is not None and token_file is not None:
             raise usage("token", "and token_file exclude each other; give one")
+        source = "token"
         if token is None and token_file is None:
             token_file = from_environment(None, "MENTOR_TOKEN_FILE")
             token = None if token_file else from_environment(None, "MENTOR_TOKEN")
+            source = "MENTOR_TOKEN"
         allow_insecure = allow_insecure or os.environ.get("MENTOR_ALLOW_INSECURE") == "1"
         self.server = from_environment(server, "MENTOR_SERVER", "127.0.0.1:50052") or ""
-        secret = Token(token, os.fspath(token_file) if token_file else None)
+        secret = Token(token, os.fspath(token_file) if token_file else None, source)
         servers = open_servers(
             self.server,
             from_environment(ca, "MENTOR_TLS_CA"),

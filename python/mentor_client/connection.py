@@ -7,12 +7,14 @@ import logging
 import os
 import pathlib
 import random
+import re
 import threading
 import time
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 import grpc
 
+from .addresses import is_loopback, parse_addresses, proxy_for, through
 from .errors import MentorError, MentorTimeout, from_call, usage
 from .servers import Servers
 
@@ -33,7 +35,6 @@ _OPTIONS = [
 ]
 # With several servers, a silent one is abandoned sooner than a single one would be.
 _CONNECT_ONE_OF_SEVERAL = ("grpc.min_reconnect_backoff_ms", 3_000)
-_SERVERS_MAX = 16
 _SECONDS_MAX = 1e9
 _READS = ("Get", "List", "Query", "Watch", "Download")
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.1, 2.0
@@ -44,26 +45,27 @@ _ALIVE_S = 30.0  # A stream that lasted this long had its server.
 _FIRST_ATTEMPT_S = 7.0
 
 
-def is_loopback(server: str) -> bool:
-    """True if the address is of this machine, whatever a resolver says."""
-    if server.startswith(("unix:", "unix-abstract:")):
-        return True
-    for scheme in ("dns:///", "dns:", "ipv4:", "ipv6:"):
-        if server.startswith(scheme):
-            server = server[len(scheme) :]
-            break
-    host = server[1 : server.find("]")] if server.startswith("[") else server.rpartition(":")[0]
-    return host in ("localhost", "::1") or (
-        host.startswith("127.") and set(host) <= set("0123456789.")
-    )
+def parse_token(field: str, text: str) -> str:
+    """Returns the token in a text, without blanks around it. gRPC prints headers with other
+    characters; the error does not show them.
+    """
+    token = text.strip(" \t\n\v\f\r")
+    if not re.fullmatch(r"[!-~]+", token):
+        what = "holds no token: give one line of printable ASCII characters without blanks"
+        raise usage(
+            field,
+            f"{what if token else 'is empty, give a token'}; `mentorctl token new ROLE NAME` "
+            "prints a token",
+        )
+    return token
 
 
 class Token:
     """A token, or a token file that is read again when it changes."""
 
-    def __init__(self, token: Optional[str], path: Optional[str]):
+    def __init__(self, token: Optional[str], path: Optional[str], source: str = "token"):
         self._path = pathlib.Path(path) if path else None
-        self._token = token.strip() if token else None
+        self._token = parse_token(source, token) if token else None
         self._mark: Any = None
         self._lock = threading.Lock()
         if self._path:
@@ -71,19 +73,14 @@ class Token:
                 self._look()
             except OSError as error:
                 raise usage("token_file", f"cannot be read: {error}") from None
-            if not self._token:
-                raise usage(
-                    "token_file",
-                    f"{self._path} is empty; `mentorctl token new ROLE NAME --out FILE` makes a "
-                    "token",
-                )
 
     def _look(self) -> None:
         assert self._path
         stat = self._path.stat()
         mark = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if mark != self._mark:
-            self._token = self._path.read_text(encoding="utf-8").strip() or self._token
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+            self._token = parse_token("token_file", text)
             self._mark = mark
 
     def metadata(self) -> List[Tuple[str, str]]:
@@ -91,7 +88,10 @@ class Token:
             if self._path:
                 try:
                     self._look()
-                except OSError:  # The file is being replaced: the old token is still valid.
+                except (
+                    OSError,
+                    MentorError,
+                ):  # The file is being replaced: the old token is valid.
                     pass
             return [("authorization", f"Bearer {self._token}")] if self._token else []
 
@@ -112,14 +112,23 @@ def open_servers(
     server: str, ca: Optional[str], cert: Optional[str], key: Optional[str], allow_insecure: bool
 ) -> Servers:
     """Splits one address, or several separated by commas, of which one leads."""
-    addresses = server.split(",")
-    if len(addresses) > _SERVERS_MAX:
-        raise usage("server", f"names {len(addresses)} addresses; give at most {_SERVERS_MAX}")
+    addresses = parse_addresses("server", server)
     options = _OPTIONS
     if len(addresses) > 1:
         options = [option for option in _OPTIONS if option[0] != _CONNECT_ONE_OF_SEVERAL[0]]
         options.append(_CONNECT_ONE_OF_SEVERAL)
     return Servers(addresses, lambda one: open_channel(one, ca, cert, key, allow_insecure, options))
+
+
+def _proxy_options(server: str) -> List[Tuple[str, Any]]:
+    """Turns proxies off where none may be used, whatever the variables say."""
+    if proxy_for(server, os.environ) is not None:
+        return []
+    # The second option outvotes GRPC_ADDRESS_HTTP_PROXY_ENABLED_ADDRESSES of newer versions.
+    return [
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.address_http_proxy_enabled_addresses", ""),
+    ]
 
 
 def open_channel(
@@ -128,10 +137,9 @@ def open_channel(
     cert: Optional[str],
     key: Optional[str],
     allow_insecure: bool,
-    options: List[Tuple[str, int]],
+    options: List[Tuple[str, Any]],
 ) -> grpc.Channel:
-    if ":" not in server:
-        raise usage("server", f"is '{server}'; give HOST:PORT")
+    options = [*options, *_proxy_options(server)]
     if (cert is None) != (key is None):
         raise usage(
             "cert" if cert is None else "key", "is missing: a certificate and its key go together"
@@ -201,14 +209,17 @@ class Connection:
         if error.code == grpc.StatusCode.UNAVAILABLE and not error.reason:  # No server answered.
             return MentorError(
                 error.code,
-                f"{error.message}; is a meta-learner at work at {self._servers.names}? Another one "
-                "is named by server=HOST:PORT or MENTOR_SERVER",
+                f"{error.message}{self._through()}; is a meta-learner at work at "
+                f"{self._servers.names}? Another one is named by server=HOST:PORT or MENTOR_SERVER",
                 retry_delay=error.retry_delay,
             )
         if error.code != grpc.StatusCode.CANCELLED or self._closed:
             return error
         # The server ends, for instance a standby that takes over now.
         return MentorError(grpc.StatusCode.UNAVAILABLE, "the server ended the call")
+
+    def _through(self) -> str:
+        return "".join(through(one, os.environ) for one in self._servers.names.split(","))
 
     def _ended(self) -> MentorError:
         """gRPC raises ValueError for calls on a closed channel."""

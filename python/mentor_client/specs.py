@@ -7,7 +7,6 @@ import difflib
 import os
 import pathlib
 import re
-import shutil
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from google.protobuf import text_format
@@ -15,6 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from .errors import usage
+from .installed import installed_folder
 from .v1.experiment_pb2 import Experiment as ExperimentProto
 from .v1.spec_pb2 import ExperimentSpec
 from .yaml_text import is_yaml, text_of_yaml
@@ -87,11 +87,11 @@ def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
         return "spec", spec
     try:
         path = pathlib.Path(spec)
-        ready = ready_specs() if path.name == str(spec) and not path.is_file() else {}
-        if path.name in ready:
-            path = ready[path.name]
-        elif ready:
-            raise usage("spec", _unknown(path.name, ready))
+        if path.name == str(spec) and not path.is_file():
+            ready, name = ready_specs(), str(spec).removesuffix(".txtpb")
+            if name not in ready:
+                raise usage("spec", _unknown(name, ready))
+            path = ready[name]
         return str(path), path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # Not UTF-8, or not a file name.
         raise usage(
@@ -100,26 +100,21 @@ def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
 
 
 def _unknown(name: str, ready: Mapping[str, pathlib.Path]) -> str:
+    if not ready:
+        return (
+            f"is '{name}', which is no file, and no specs of Mentor's are installed here; put the "
+            "folder of Mentor's programs on PATH, or name the folder of specs in MENTOR_EXPERIMENTS"
+        )
     near = difflib.get_close_matches(name, ready, 3)
     known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ready)}"
     return f"is '{name}', which is no file and no spec of Mentor's; {known}"
 
 
 def ready_specs() -> Dict[str, pathlib.Path]:
-    """Returns the specs that come with Mentor, by name. They are in the folder of
-    MENTOR_EXPERIMENTS, beside the program `mentor`, or in the source tree of this package.
-    """
-    named, program = os.environ.get("MENTOR_EXPERIMENTS"), shutil.which("mentor")
-    folders = [pathlib.Path(named)] if named else []
-    if not named and program:
-        prefix = pathlib.Path(program).resolve().parents[1]
-        folders.append(prefix / "share" / "mentor" / "experiments")
-    if not named:
-        folders.append(pathlib.Path(__file__).resolve().parents[2] / "experiments")
-    for folder in folders:
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.txtpb"))}
-    return {}
+    """Returns the specs that come with Mentor, by name."""
+    folder = installed_folder("MENTOR_EXPERIMENTS", "experiments")
+    files = sorted(folder.glob("*.txtpb")) if folder is not None else []
+    return {path.stem: path for path in files}
 
 
 TOKEN = re.compile(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,30 @@ Floats = npt.NDArray[np.floating]
 
 class Refused(Exception):
     """The environment does not accept these options or this task; the message says what to give."""
+
+
+def number(value: Any, name: str) -> float:
+    """Returns a number of Python or numpy, or that of an array of one; a text is none."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.ravel()[0]
+    if isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
+        return float(value)
+    raise TypeError(f"{name} is {value!r:.200}, of type {type(value).__name__}; give a number")
+
+
+def flag(value: Any, name: str, remedy: str = "") -> bool:
+    """Returns whether a bool, or a number that is 0 or 1, is true. Everything else would be taken
+    for true, "False" and NaN as well."""
+    try:
+        known = number(value, name) if np.ndim(value) == 0 else math.nan
+    except TypeError:
+        known = math.nan
+    if known in (0.0, 1.0):
+        return known == 1.0
+    raise TypeError(
+        f"{name} is {value!r:.200}, of type {type(value).__name__}; give True or False, or 0 or 1"
+        + remedy
+    )
 
 
 @dataclasses.dataclass(frozen=True)

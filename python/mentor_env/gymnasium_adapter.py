@@ -4,8 +4,9 @@ id             what gymnasium.make takes, for instance FetchReach-v4; required. 
                registers it is the operator's to name: python3 -m mentor_env --import MODULE
 episode_steps  the last step of an episode; default: the environment's own limit
 success        when a step reports success. auto: info says is_success or success; info:KEY: info
-               says KEY; terminated: the task ended; return:X: the episode's return has reached X;
-               never
+               says KEY; info:KEY>=X: info's number KEY has reached X; terminated: the task ended;
+               return:X: the episode's return has reached X; never. What info says is true or
+               false, 1 or 0; None says nothing
 observation    of a Dict: which of its keys, with commas between them; default: all of them
 independent_episodes  true: all episodes have episode_steps steps and depend on their seed alone, so
                that those of one agent are simulated side by side; nothing but mentor env check
@@ -39,9 +40,11 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from mentor_env.environment import Environment, Facts, Refused, Step
+from mentor_env.environment import Environment, Facts, Refused, Step, flag, number
 from mentor_env.saving import Saver, is_mujoco
 
+# In the name of an environment: what resets leave as it is (envs/host/host_facts.h).
+NOT_RESET = "not reset: "
 # Actions without bounds of their own.
 UNBOUNDED = 1e6
 
@@ -195,27 +198,64 @@ def _observer(
     return size, lambda value: np.ravel(np.asarray(spaces.flatten(space, value))), "flattened"
 
 
-def _success(rule: str) -> Callable[[Mapping[str, Any], bool, float], bool]:
+# What a step's success is told by: info, terminated and the episode's return.
+_Success = Callable[[Mapping[str, Any], bool, float], bool]
+
+
+def _limit(rule: str, text: str) -> float:
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not math.isfinite(limit):
+        raise Refused(f"success is '{rule}', but '{text}' is no finite number")
+    return limit
+
+
+def _said(keys: tuple[str, ...]) -> _Success:
+    """The first key that info has has the say; None says nothing."""
+
+    def succeeds(info: Mapping[str, Any], terminated: bool, total: float) -> bool:
+        for key in keys:
+            if info.get(key) is not None:
+                remedy = f"; of a share, set the option success=info:{key}>=0.5"
+                return flag(info[key], f"info['{key}']", remedy)
+        return False
+
+    return succeeds
+
+
+def _reaches(key: str, limit: float) -> _Success:
+    def succeeds(info: Mapping[str, Any], terminated: bool, total: float) -> bool:
+        if info.get(key) is None:
+            return False
+        name = f"info['{key}']"
+        share = number(info[key], name)
+        if math.isnan(share):
+            raise ValueError(f"{name} is nan, which is neither above nor below {limit:g}")
+        return share >= limit
+
+    return succeeds
+
+
+def _success(rule: str) -> _Success:
     """Decides success from info, terminated and the episode's return."""
     if rule == "auto":
-        return lambda info, terminated, total: bool(
-            info.get("is_success", info.get("success", False))
-        )
+        return _said(("is_success", "success"))
     if rule.startswith("info:") and len(rule) > 5:
-        key = rule[5:]
-        return lambda info, terminated, total: bool(info.get(key, False))
+        key, reaches, limit = rule[5:].rpartition(">=")
+        return _reaches(key, _limit(rule, limit)) if reaches and key else _said((rule[5:],))
     if rule == "terminated":
         return lambda info, terminated, total: terminated
     if rule == "never":
         return lambda info, terminated, total: False
     if rule.startswith("return:"):
-        try:
-            threshold = float(rule[7:])
-        except ValueError:
-            pass
-        else:
-            return lambda info, terminated, total: total >= threshold
-    raise Refused(f"success is '{rule}'; give auto, info:KEY, terminated, return:NUMBER or never")
+        least = _limit(rule, rule[7:])
+        return lambda info, terminated, total: total >= least
+    raise Refused(
+        f"success is '{rule}'; give auto, info:KEY, info:KEY>=NUMBER, terminated, return:NUMBER "
+        "or never"
+    )
 
 
 def _versions(env: gymnasium.Env[Any, Any]) -> dict[str, str]:
@@ -232,6 +272,17 @@ def _versions(env: gymnasium.Env[Any, Any]) -> dict[str, str]:
             source = pathlib.Path(inspect.getfile(kind)).read_bytes()
             versions[package] = hashlib.sha256(source).hexdigest()[:12]
     return versions
+
+
+def _not_reset(env: gymnasium.Env[Any, Any]) -> list[str]:
+    """Wrappers whose running statistics outlive reset. `mentor run` warns of them by this name."""
+    names = []
+    while isinstance(env, gymnasium.Wrapper):
+        kinds = [type(value).__name__ for value in vars(env).values()]
+        if "RunningMeanStd" in kinds or type(env).__name__.startswith("Normalize"):
+            names.append(type(env).__name__)
+        env = env.env
+    return names
 
 
 def _numeric_probe() -> bytes:
@@ -279,8 +330,10 @@ class GymnasiumEnvironment(Environment):
         if self._saver is not None:
             digest.update(self._saver.model_bytes())
         listed = ", ".join(f"{key} {value}" for key, value in sorted(versions.items()))
+        kept = _not_reset(self._env)
+        kept_words = f" [{NOT_RESET}{', '.join(kept)}]" if kept else ""
         self.facts = Facts(
-            name=f"{name} ({listed})"[:200],
+            name=f"{name}{kept_words} ({listed})"[:200],
             observation_size=size,
             action_size=self._actions.size,
             episode_steps=steps,
@@ -312,16 +365,11 @@ class GymnasiumEnvironment(Environment):
         observation, reward, terminated, truncated, info = self._env.step(
             self._actions.take(action)
         )
-        value = float(reward)
+        value, ended = number(reward, "reward"), flag(terminated, "terminated")
         self._return += value
         self._last = self._view(observation)
-        return Step(
-            self._last,
-            value,
-            self._succeeds(info, bool(terminated), self._return),
-            bool(terminated),
-            bool(truncated),
-        )
+        success = self._succeeds(info, ended, self._return)
+        return Step(self._last, value, success, ended, flag(truncated, "truncated"))
 
     def save(self) -> bytes:
         if self._saver is None:

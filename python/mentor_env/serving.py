@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from mentor_env.environment import Environment, Facts, Refused
+from mentor_env.environment import Environment, Facts, Refused, Step, flag, number
 from mentor_env.v1 import environment_host_pb2 as wire
 
 PROTOCOL_VERSION = 1
@@ -140,10 +140,13 @@ class _Server:
         environment, arrays = self._environment, self._arrays
         if environment is None or arrays is None:
             raise ValueError("step before open and attach")
-        observation, reward, success, terminated, truncated = environment.step(arrays.action.copy())
+        observation, reward, *flags = environment.step(arrays.action.copy())
         arrays.show(observation)
         _OUTCOME.pack_into(
-            arrays.memory, arrays.outcome, reward, bool(success), bool(terminated), bool(truncated)
+            arrays.memory,
+            arrays.outcome,
+            number(reward, "reward"),
+            *(flag(value, name) for value, name in zip(flags, Step._fields[2:])),
         )
         return _DONE
 

@@ -11,9 +11,10 @@ SignalError.
 
 import sys
 
-from .errors import SignalError, explained
+from .errors import SignalError, check_gymnasium, explained
 
 try:
+    check_gymnasium()
     from .environments import LearnedEnvReward, success_in_info
     from .lifetimes import Segment, State, SuccessSignal
     from .networks.base import AttentionMap, networks

@@ -9,8 +9,17 @@ import gymnasium
 import numpy as np
 
 from .errors import SignalError
-from .lifetimes import Array, Segment, State, SuccessSignal, as_array
+from .lifetimes import (
+    OF_A_SHARE,
+    Array,
+    Segment,
+    State,
+    SuccessSignal,
+    as_array,
+    as_flag,
+)
 from .signal import RewardMix, Signal
+from .tasks import TaskCheck
 
 # Returns whether a step succeeded, from its reward, terminated and info.
 Success = Callable[[float, bool, Dict[str, Any]], bool]
@@ -23,10 +32,17 @@ NORMALISED = (
 )
 
 
+# The keys under which Meta-World, Gymnasium-Robotics and Mentor's environments report success. The
+# first one that is there has the say.
+SUCCESS_KEYS = ("success", "is_success")
+
+
 def success_in_info(reward: float, terminated: bool, info: Dict[str, Any]) -> bool:
-    """The keys under which Meta-World, Gymnasium-Robotics and Mentor's environments report
-    success."""
-    return bool(info.get("success", info.get("is_success", False)))
+    """What SUCCESS_KEYS say; None says nothing."""
+    for key in SUCCESS_KEYS:
+        if info.get(key) is not None:
+            return as_flag(info[key], f"info['{key}']", OF_A_SHARE)
+    return False
 
 
 class SuccessWatch:
@@ -43,10 +59,11 @@ class SuccessWatch:
 
     def look(self, info: Dict[str, Any], is_last: bool) -> None:
         """Call with the info of each step. is_last: the episode ends with this step."""
-        if not self._open or not (is_last or "success" in info or "is_success" in info):
+        said = any(info.get(key) is not None for key in SUCCESS_KEYS)
+        if not self._open or not (is_last or said):
             return
         self._open = False
-        if "success" not in info and "is_success" not in info:
+        if not said:
             warnings.warn(
                 "the network sees success, but no info has 'success' or 'is_success' at the end of "
                 "an episode: to the network nothing ever succeeds; give success=(lambda reward, "
@@ -282,6 +299,8 @@ class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         check_stepwise(signal)
         check_spaces(env.observation_space, env.action_space, signal)
         check_raw(env)
+        self._task = TaskCheck(signal.facts)
+        self._task.look(env)
         self._mix = mix_of(signal, reward)
         self._success = success
         self._watch = SuccessWatch(success, reads_success(signal, self._mix))
@@ -302,6 +321,7 @@ class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: Optional[int] = None, options: Optional[Dict[str, Any]] = None
     ) -> Tuple[Any, Dict[str, Any]]:
+        self._task.look(self.env)  # Tasks of Meta-World's kind decide anew.
         self._observation, info = self.env.reset(seed=seed, options=options)
         self._over = False
         self._lifetime.begin_episodes([True])
@@ -320,6 +340,8 @@ class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._observation, reward, terminated, truncated, info = self.env.step(
             clipped(action, self.env.action_space)
         )
+        terminated = as_flag(terminated, "terminated")
+        truncated = as_flag(truncated, "truncated")
         self._over = terminated or truncated
         success = self._success(float(reward), terminated, info)
         self._watch.look(info, self._over)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 
@@ -12,6 +13,16 @@ class SignalError(Exception):
     def __init__(self, field: str, message: str):
         self.field = field
         super().__init__(f"{field}: {message}")
+
+
+def check_gymnasium() -> None:
+    """Gymnasium has wrappers of vectors since 1.0."""
+    version = getattr(importlib.import_module("gymnasium"), "__version__", "0")
+    if not version.partition(".")[0].isdigit() or int(version.partition(".")[0]) < 1:
+        raise ImportError(
+            f"mentor_signal needs Gymnasium 1.0 or later, and {sys.executable} has {version}: "
+            "pip install 'gymnasium>=1.0'"
+        )
 
 
 def explained(error: ModuleNotFoundError, extras: str, packages: str) -> str:

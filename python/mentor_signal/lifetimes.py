@@ -29,6 +29,33 @@ def as_array(value: Any, field: str) -> Array:
     return array
 
 
+OF_A_SHARE = "; of a share, success=(lambda reward, terminated, info: info['KEY'] >= 0.5)"
+
+
+def as_flags(values: Any, field: str, remedy: str = "", *, one: bool = False) -> Array:
+    """Returns bools, or numbers that are 0 or 1, as bools. Everything else would be taken for true,
+    "False" and NaN as well. one: an array of one is none."""
+    found = values
+    try:
+        array = as_array(values, field)
+        wrong = (array != 0) & (array != 1)
+        if not wrong.any() and not (one and array.ndim):
+            return array.astype(bool)
+        found = values if one else array[wrong].flat[0].item()
+    except SignalError:
+        pass  # It is no array of numbers.
+    raise SignalError(
+        field,
+        f"is {found!r:.200}, of type {type(found).__name__}; give True or False, or 0 or 1"
+        + remedy,
+    )
+
+
+def as_flag(value: Any, field: str, remedy: str = "") -> bool:
+    """The same for one."""
+    return bool(as_flags(value, field, remedy, one=True))
+
+
 @dataclasses.dataclass
 class Segment:
     """Consecutive steps, for example a whole inner iteration. Arrays, lists or tensors.
@@ -129,7 +156,8 @@ class SuccessSignal:
         """Returns the signal of the next step, [S]. The environments reported `success` after that
         step. which: the lifetimes that make a step; the others get 0."""
         live = np.broadcast_to(np.asarray(which, bool), self.succeeded.shape)
-        starts, success = np.asarray(starts_episode, bool) & live, np.asarray(success, bool) & live
+        starts = np.asarray(starts_episode, bool) & live
+        success = as_flags(success, "success", OF_A_SHARE) & live
         self.episode_steps[starts] = 0
         self.succeeded[starts] = False
         k, length = self.episode_steps.copy(), self.max_episode_steps
@@ -147,7 +175,7 @@ class SuccessSignal:
 
     def steps(self, prev_done: Any, successes: Any) -> npt.NDArray[np.float64]:
         """The same for T steps: [S, T]."""
-        starts, flags = np.asarray(prev_done, bool), np.asarray(successes, bool)
+        starts, flags = np.asarray(prev_done, bool), as_flags(successes, "successes", OF_A_SHARE)
         return np.stack(
             [self.step(starts[:, t], flags[:, t]) for t in range(flags.shape[1])], axis=1
         )

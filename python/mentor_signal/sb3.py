@@ -38,6 +38,7 @@ from .environments import (
 )
 from .lifetimes import Array, Segment, State, SuccessSignal
 from .signal import RewardMix, Signal
+from .tasks import TaskCheck
 
 __all__ = ["LearnedVecReward", "TaughtPPO"]
 
@@ -75,6 +76,7 @@ class LearnedVecReward(VecEnvWrapper):
         if any(venv.env_is_wrapped(gymnasium.wrappers.NormalizeObservation)):
             raise SignalError("venv", NORMALISED.format("LearnedVecReward"))
         check_spaces(venv.observation_space, venv.action_space, signal)
+        TaskCheck(signal.facts).look(venv)
         self._signal = signal
         self._mix = mix_of(signal, reward)
         self._success = success
@@ -265,6 +267,7 @@ class TaughtPPO(PPO):
         super().__init__(policy, env, **arguments)
         if signal is not None and self.env is not None:
             check_spaces(self.observation_space, self.action_space, signal)
+            TaskCheck(signal.facts).look(self.env)
 
     def new_lifetime(self) -> None:
         """Begins a new agent: the network's state is cleared."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from .environments import (
     NORMALISED,
+    SUCCESS_KEYS,
     Drawn,
     Lifetimes,
     LogProb,
@@ -26,8 +27,9 @@ from .environments import (
     success_in_info,
 )
 from .errors import SignalError
-from .lifetimes import Array
+from .lifetimes import OF_A_SHARE, Array, as_flags
 from .signal import RewardMix, Signal
+from .tasks import TaskCheck
 
 if TYPE_CHECKING:
     VectorWrapper = gymnasium.vector.VectorWrapper[Any, Any, Any, Any, Any]
@@ -66,10 +68,14 @@ def info_of(infos: Dict[str, Any], index: int) -> Dict[str, Any]:
 def successes_in_infos(infos: Dict[str, Any], count: int) -> Array:
     """success_in_info of each environment."""
     found = np.zeros(count, bool)
-    for key in ("is_success", "success"):  # The last one has the say where both are.
+    for key in reversed(SUCCESS_KEYS):  # The last one has the say where several are.
         if key in infos:
-            known = np.asarray(infos.get(f"_{key}", True), bool)
-            found = np.where(known, np.asarray(infos[key]).astype(bool), found)
+            values = np.asarray(infos[key])
+            known = np.broadcast_to(np.asarray(infos.get(f"_{key}", True), bool), values.shape)
+            if values.dtype == object:
+                known = known & np.array([value is not None for value in values])
+            said = values[known].tolist()
+            found[known] = as_flags(said, f"info['{key}']", OF_A_SHARE)
     return found
 
 
@@ -91,6 +97,7 @@ class LearnedVectorReward(VectorWrapper):
         check_stepwise(signal)
         check_spaces(env.single_observation_space, env.single_action_space, signal)
         self._check_raw(env)
+        TaskCheck(signal.facts).look(env)
         self._mode = autoreset_mode(env)
         self._mix = mix_of(signal, reward)
         self._success = success
@@ -147,7 +154,7 @@ class LearnedVectorReward(VectorWrapper):
         self._observations, rewards, terminated, truncated, infos = self.env.step(
             clipped(checked_actions(actions, space, count), space)
         )
-        done = np.logical_or(terminated, truncated)
+        done = as_flags(terminated, "terminated") | as_flags(truncated, "truncated")
         self._lifetimes.begin_episodes(self._over)
         self._over = np.zeros(count, bool) if self._mode == SAME_STEP else done.copy()
         task = np.array(rewards, np.float64)

@@ -36,6 +36,19 @@ class BadInputTest(ClusterTest):
         ):
             self.assertRegex(output, rf"{field}.*{value}")
 
+    def test_the_address_of_another_program_is_named_with_the_remedy(self):
+        _, server = self.start_meta_learner(self.folder / "state")
+        self.start_actor(server).wait_for(
+            rf"a mentor-meta-learner answers at {server}, and not a mentor-learner: name "
+            ".*--learner"
+        )
+        _, learner = self.start_learner(server)
+        lost, _ = self.start_learner(learner)
+        lost.wait_for(
+            rf"a mentor-learner answers at {learner}, and not a mentor-meta-learner: name "
+            ".*--meta_learner"
+        )
+
     def test_malformed_spec_names_line_and_column(self):
         spec = self.folder / "bad.txtpb"
         spec.write_text('benchmark { name: "point_reach" }\nagent { gama: 0.9 }\n')

@@ -4,6 +4,7 @@ where something is."""
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -39,7 +40,7 @@ class DoctorTest(ClusterTest):
             timeout=DEADLINE_S,
         )
 
-    def problems(self, rate="0.02", iterations=4, **options):
+    def problems(self, rate="0.02", iterations=4, steps=60_000, **options):
         lines = "\n".join(
             f'option {{ name: "{name}" value: "{value}" }}' for name, value in options.items()
         )
@@ -47,7 +48,7 @@ class DoctorTest(ClusterTest):
         spec.write_text(SPEC.format(options=lines, rate=rate, iterations=iterations))
         path = os.pathsep.join([*gym_host.path_of(self.folder / "packages"), str(HERE)])
         host = f"field=env PYTHONPATH={path} {sys.executable} -m mentor_env --import unlearnable"
-        done = self.doctor(spec, "--simulator", host, "--steps", "60000", "--json")
+        done = self.doctor(spec, "--simulator", host, "--steps", str(steps), "--json")
         self.assertIn(done.returncode, (0, FOUND), done.stderr)
         found = json.loads(done.stdout)["findings"]
         names = [finding["id"] for finding in found if finding["problem"]]
@@ -74,6 +75,16 @@ class DoctorTest(ClusterTest):
         names, _, said = self.problems(rate="3e-4", iterations=3)
         self.assertEqual(names, ["lifetime-too-short"], said)
 
+    def test_success_that_does_not_move_is_a_problem_at_every_budget(self):
+        # The reward pays for each step, wherever it leads, so the return creeps up.
+        for steps in (20_000, 60_000, 200_000):
+            with self.subTest(steps=steps):
+                names, _, said = self.problems(iterations=3, steps=steps, drift=1)
+                shutil.rmtree(self.folder / "packages")
+                self.assertEqual(names, ["success-does-not-move"], said)
+                self.assertIn("success does not move in this lifetime", said)
+                self.assertEqual(json.loads(said)["shaped"]["success"], "does not move")
+
     def test_observations_have_unlike_scales(self):
         names, _, said = self.problems(pascal=101_300)
         self.assertEqual(names, ["observations-unlike-scales"], said)
@@ -96,3 +107,24 @@ class DoctorTest(ClusterTest):
         done = self.doctor("point_reach", "--set", "agent.gamma=2")
         self.assertEqual(done.returncode, USAGE)
         self.assertIn("--set agent.gamma=2", done.stderr)
+
+    def test_a_run_says_whether_it_learned_as_its_report_does(self):
+        run = self.folder / "run"
+        said = self.run_spec(run)
+        done = self.doctor(run)
+        self.assertIn(done.returncode, (0, FOUND), done.stderr)
+        asked = json.loads(self.doctor(run, "--json").stdout)
+        self.assertIn(asked["sentence"], done.stdout)
+        self.assertIn(asked["sentence"], said)
+        self.assertEqual(done.returncode, FOUND if asked["answer"] == "nothing" else 0)
+        self.assertIn("evaluation", asked)
+        for step in asked["next"]:
+            self.assertIn(f"{step['text']}:\n  {step['command']}\n", done.stdout)
+            self.assertIn(f"{step['text']}: {step['command']}\n", said)
+        # What it advises can be done.
+        more = next(step for step in asked["next"] if "outer_updates" in step["command"])
+        self.assertRegex(more["text"], r"^More updates, 200 in place of \d+$")
+        self.run_to_end(*more["command"].split(), "--check")
+        refused = self.doctor(run, "--set", "seed=2")
+        self.assertEqual(refused.returncode, USAGE)
+        self.assertIn("is a run, which the doctor only reads", refused.stderr)

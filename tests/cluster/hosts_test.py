@@ -228,6 +228,18 @@ class GymnasiumTest(ClusterTest):
         self.wait_for_state(meta_address, "hopper", "STATE_SUCCEEDED")
         self.assertEqual(self.hash(state), alone)
 
+    def test_what_outlives_a_reset_is_told(self):
+        worlds = self.gym.replace("PYTHONPATH=", f"PYTHONPATH={ROOT / 'tests' / 'python'}:")
+        worlds += " --import toy_worlds"
+        for name in ("Normalized-v0", "Counted-v0", "Drawn-v0"):
+            check = ["mentor", "env", "check", "--host", worlds, "--option", f"id={name}"]
+            said = self.run_to_end(*check, code=1)
+            self.assertIn("something outlives a reset", said)
+        spec = HostsTest.spec(self, of_host("gym", id="Normalized-v0"))
+        said = self.run_to_end("mentor", "run", spec, "--check", "--host", worlds)
+        self.assertIn("the running statistics of NormalizeObservation outlive a reset", said)
+        self.assertIn("set agent.normalize_observations", said)
+
     def test_a_learned_reward_in_fetch_reach(self):
         """A rule with all its parts on an environment of a third party."""
         spec = self.spec_of_fetch()

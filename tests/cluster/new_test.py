@@ -43,6 +43,7 @@ ARM = """<mujoco>
 
 class NewTest(ClusterTest):
     programs = []  # Folders that come first on the PATH.
+    variables = {}  # README's commands get these, too.
 
     def new(self, *arguments, code=0, env=None):
         return self.run_to_end("mentor", "new", *arguments, code=code, env=env)
@@ -55,17 +56,15 @@ class NewTest(ClusterTest):
         return said
 
     def with_gymnasium(self):
-        """Puts a python3 that has mentor_env and Gymnasium first on the PATH of README's commands.
-        Simulators inherit the PATH alone."""
+        """Lets the python3 of README's commands find mentor_env and Gymnasium."""
         path = os.pathsep.join(gym_host.path_of(self.folder / "python"))
+        self.variables = {"PYTHONPATH": path}
         program = self.folder / "programs" / "python3"
         program.parent.mkdir()
-        program.write_text(
-            f'#!/bin/sh\nPYTHONPATH={path} MUJOCO_GL=disable exec {sys.executable} "$@"\n'
-        )
+        program.write_text(f'#!/bin/sh\nMUJOCO_GL=disable exec {sys.executable} "$@"\n')
         program.chmod(0o755)
         self.programs = [str(program.parent)]
-        return {"PATH": os.pathsep.join([*self.programs, os.environ["PATH"]])}
+        return {"PATH": os.pathsep.join([*self.programs, os.environ["PATH"]]), **self.variables}
 
     def follow_readme(self, folder, fewer=FEWER):
         """Runs the commands of the folder's README in it. Returns what each said."""
@@ -88,7 +87,7 @@ class NewTest(ClusterTest):
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=folder,
-                env={**os.environ, **own},
+                env={**os.environ, **self.variables, **own},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -140,7 +139,7 @@ class NewTest(ClusterTest):
         said = self.follow_readme(folder)
         self.assert_learned(folder)
         # The next command has the simulator; without it nobody could ever simulate.
-        self.assertRegex(said["mentor run"], "Next +mentor evaluate .* --simulator 'gym=python3 ")
+        self.assertRegex(said["mentor run"], "Next +mentor .* --simulator 'gym=python3 ")
         wanted = "--simulator gym=COMMAND: is missing"
         for command in (
             ("evaluate", folder / "run", "--seeds", "7", "--name", "other"),
@@ -157,6 +156,16 @@ class NewTest(ClusterTest):
         small = "--set rule.outer_updates=1 --set rule.lifetimes_per_update=2 "
         small += "--set rule.shard_lifetimes=2 --set evaluation.lifetimes_per_goal=2"
         self.follow_readme(folder, small)
+
+    def test_gym_where_no_step_succeeds(self):
+        variables = self.with_gymnasium()
+        for id, wanted in (
+            ("CartPole-v1", "input: SHAPED  # None of 1000 random steps reports success."),
+            ("FetchReach-v4", "input: SUCCESS"),
+        ):
+            folder = self.folder / id[:4].lower()
+            self.new("gym", folder, "--id", id, env=variables)
+            self.assertIn(wanted, (folder / f"{folder.name}.txtpb").read_text())
 
     def test_model_of_ones_own(self):
         model = self.folder / "arm.xml"
@@ -185,6 +194,77 @@ class NewTest(ClusterTest):
         self.assertTrue((folder / "bundle" / "joints.xml").exists())
         self.run_to_end("mentor", "env", "check", folder / "bundle")
 
+    def test_a_single_hinge(self):
+        """A body's origin lies on the axis, so its geom or the joint itself is what moves."""
+        hinge = """<mujoco><worldbody><body name="pole">
+          <joint name="hinge" axis="0 1 0" damping="0.1"/>{geom}
+          </body></worldbody>
+          <actuator><motor joint="hinge" ctrlrange="-1 1"{gear}/></actuator></mujoco>"""
+        rod = '<geom {name}type="capsule" fromto="0 0 0 0 0 .5" size=".02"/>'
+        model = self.folder / "m.xml"
+        for number, (name, found) in enumerate(
+            (('name="rod" ', 'geom: "rod"'), ("", 'joint: "hinge"'))
+        ):
+            model.write_text(hinge.format(geom=rod.format(name=name), gear=""))
+            folder = self.folder / f"pole_{number}"
+            self.new("robot", folder, "--model", model)
+            task = (folder / "bundle" / "task.txtpb").read_text()
+            self.assertIn('quantity { name: "tip" ' + found, task)
+            self.run_to_end("mentor", "env", "check", folder / "bundle")
+        model.write_text(hinge.format(geom=rod.format(name=""), gear=' gear="0"'))
+        model.write_text(model.read_text().replace('axis="0 1 0"', 'axis="0 0 1"'))
+        said = self.refused("robot", self.folder / "out", "--model", model)
+        self.assertIn("random actions move no site, body, geom, hinge or slide", said)
+
+    def test_a_model_whose_files_lie_elsewhere(self):
+        def write(path, text):
+            file = self.folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            return file
+
+        points = "v 0 0 0\nv .1 0 0\nv 0 .1 0\nv 0 0 .1\n"
+        write("robot/meshes/link.obj", points + "f 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
+        write("robot/other.txt", "not of the model")
+        link = '<asset><mesh name="link" file="link.obj"/></asset>'
+        mesh = ARM.replace('fromto="0 0 0 0.3 0 0"', "", 1)
+        mesh = mesh.replace(
+            '<geom type="capsule" size="0.02" />', '<geom type="mesh" mesh="link"/>'
+        )
+        self.assertIn('mesh="link"', mesh)
+        compiler = '<mujoco><compiler meshdir="{}"/>' + link
+        model = write("robot/xml/arm.xml", mesh.replace("<mujoco>", compiler.format("../meshes")))
+        scene = write("robot/scenes/scene.xml", '<mujoco><include file="../xml/arm.xml"/></mujoco>')
+        for number, given in enumerate((model, scene)):
+            folder = self.folder / f"arm_{number}"
+            self.new("robot", folder, "--model", given)
+            files = [str(p.relative_to(folder)) for p in sorted((folder / "bundle").rglob("*.*"))]
+            wanted = ["bundle/meshes/link.obj", "bundle/task.txtpb", "bundle/xml/arm.xml"]
+            if given == scene:
+                wanted.insert(1, "bundle/scenes/scene.xml")
+            self.assertEqual(files, wanted)
+            self.run_to_end("mentor", "env", "check", folder / "bundle")
+        for place, remedy in (
+            (str(self.folder / "robot" / "meshes"), "is no relative path"),
+            ("package://robot/meshes", "is no relative path"),
+            ("../nowhere", "is no file at .*nowhere/link.obj"),
+        ):
+            model.write_text(mesh.replace("<mujoco>", compiler.format(place)))
+            said = self.refused("robot", self.folder / "out", "--model", model)
+            self.assertRegex(said, remedy)
+        model.write_text('<robot name="r"><link name="a"/></robot>')
+        self.assertIn("is URDF", self.refused("robot", self.folder / "out", "--model", model))
+
+    def test_a_model_that_reserves_memory_as_old_ones_do(self):
+        model = self.folder / "m.xml"
+        for size in ('njmax="12000" nconmax="6000"', 'njmax="6000"', 'memory="10G"'):
+            model.write_text(ARM.replace("<worldbody>", f"<size {size}/><worldbody>", 1))
+            said = self.refused("robot", self.folder / "out", "--model", model)
+            self.assertIn(size.split("=")[0], said)
+            self.assertRegex(said, "256 MiB|at most 268435456")
+        model.write_text(ARM.replace("<worldbody>", '<size njmax="500"/><worldbody>', 1))
+        self.new("robot", self.folder / "fits", "--model", model)
+
     def test_bad_models_are_refused(self):
         model, folder = self.folder / "m.xml", self.folder / "out"
 
@@ -195,7 +275,7 @@ class NewTest(ClusterTest):
         says("<mujoco>", "--model: ")
         still = re.sub("<actuator>.*</actuator>", "", ARM, flags=re.S)
         says(still, "it has no actuators")
-        says(ARM, "no site or body 'foot'", "--site", "foot")
+        says(ARM, "no site, body, geom, hinge or slide 'foot'", "--site", "foot")
         says(ARM, "random actions do not move 'mark'", "--site", "mark")
         says('<mujoco><include file="none.xml"/></mujoco>', "--model: ")
         model.unlink()

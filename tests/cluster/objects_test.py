@@ -124,7 +124,7 @@ class ObjectsTest(ClusterTest):
         return {
             "AWS_ACCESS_KEY_ID": self.key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret,
-            "NO_PROXY": "127.0.0.1",
+            "http_proxy": "http://127.0.0.1:1",  # Not asked within this machine.
             **more,
         }
 

@@ -2,6 +2,7 @@
 drawn. It trains in one process, and in a service whose actors are killed and lose their caches.
 So does a bundle with the discriminator of another run."""
 
+import csv
 import json
 import pathlib
 import re
@@ -52,6 +53,40 @@ class CommandsTest(ClusterTest):
         self.assertIn("BROKEN        sizes, finite numbers", said)
         self.assertIn("reward 'late' of the bundle: a division by zero", said)
         self.assertIn("in step 30", said)
+
+    def test_a_step_without_a_result_ends_its_episode_on_request(self):
+        folder = self.bundle()
+        task = folder / "task.txtpb"
+        rare = "abs(action[0]) < 0.001 ? 1 / (step - step) : 0"
+        task.write_text(task.read_text() + f'reward {{ name: "rare" expression: "{rare}" }}\n')
+
+        def spec(name, wrapper):
+            path = self.folder / f"{name}.yaml"
+            path.write_text(
+                "base: point_reach\n"
+                f"benchmark: {{name: single, environment: mjcf{wrapper}}}\n"
+                "lifetime: {iterations: 2, steps_per_iteration: 150}\n"
+                "rule: {outer_updates: 3, lifetimes_per_update: 8, shard_lifetimes: 8}\n"
+                "evaluation: {lifetimes_per_goal: 0}\n"
+            )
+            return path, "--bundle", folder
+
+        bare = spec("bare", "")
+        said = self.run_to_end("mentor", "run", *bare, "--out", self.folder / "bare", code=1)
+        self.assertIn('end episodes there by benchmark.wrapper { name: "failed_step" }', said)
+        self.assertRegex(said, r"unit \S+ failed 1 times")  # Not again on the only actor.
+        ended = spec("ended", ", wrapper: [{name: failed_step}]")
+        hashes = set()
+        for actors in (1, 3):
+            out = self.folder / f"ended_{actors}"
+            self.run_to_end(
+                "mentor", "run", *ended, "--out", out, "--actors", actors, "--threads", 1
+            )
+            hashes.add(self.hash(out))
+        self.assertEqual(len(hashes), 1)
+        with (out / "metrics.csv").open() as file:
+            counts = [float(row["failed_steps"]) for row in csv.DictReader(file)]
+        self.assertGreater(sum(counts), 0)
 
     def test_what_is_wrong_with_a_task_is_said_at_once(self):
         folder = self.bundle()

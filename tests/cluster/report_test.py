@@ -104,7 +104,7 @@ class ReportTest(ClusterTest):
         longer = sets("rule.outer_updates=8")
         self.run_to_end("mentor", "run", "--from", short, "--out", long, *longer)
         text = Page(long / "report.html").text
-        self.assertIn(f"(outer update 5, where this run began, from {short})", text)
+        self.assertIn(f" environment steps), the first 4 in {short}", text)
         self.assertIn(f"{short}, after outer update 4", text)
         self.assertIn(": long, seed ", text)
         # Equal weights are not a second meta-seed.

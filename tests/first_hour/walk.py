@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Walks the path of a newcomer: runs every command of README, tutorial, python.md,
-client.md and operating.md, in order and as printed. Fails when a command fails.
+"""Walks the path of a newcomer: runs every command of README and of pages of docs/, in order and as
+printed. Fails when a command fails.
 
 Usage: tests/first_hour/walk.py [--list | --script] [PAGE...]
   --list     print the commands and what is left out, and run nothing
@@ -12,8 +12,9 @@ Examples:
   tests/first_hour/walk.py docs/tutorial.md    here, with what is built
 
 The log says of each command how long it took. Exit status 1 when one failed. Pages are walked in a
-shell each; what a page leaves running is stopped at its end. What a page needs beyond its text, or
-what cannot run everywhere, is said in a comment before a block, one or several:
+shell each, its blocks of Python in one interpreter; what a page leaves running is stopped at its
+end. What a page needs beyond its text, or what cannot run everywhere, is said in a comment before a
+block, one or several:
 
   <!-- first_hour: skip, REASON -->            the block is not run
   <!-- first_hour: not COMMAND, REASON -->     its commands that begin so are not run
@@ -31,9 +32,39 @@ import sys
 import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/tutorial.md", "docs/python.md", "docs/client.md", "docs/operating.md")
+PAGES = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/python.md",
+    "docs/client.md",
+    "docs/operating.md",
+    "docs/signals.md",
+    "docs/own_environments.md",
+    "docs/environments.md",
+    "docs/it_does_not_learn.md",
+    "docs/mentorctl.md",
+    "docs/security.md",
+    "docs/studies.md",
+    "docs/web.md",
+    "python/README.md",
+)
+# Pages with commands that are walked elsewhere, or nowhere for a reason.
+ELSEWHERE = {
+    "docs/tutorials/": "tutorials_test.py walks them",
+    "docs/zoo/": "tutorials_test.py walks them",
+    "docs/containers.md": "it needs Docker; tests/containers runs the same commands",
+    "docs/kubernetes.md": "it needs a cluster; tests/containers runs the same commands",
+    "docs/monitoring.md": "it needs Prometheus; tests/monitoring has one",
+    "docs/architecture.md": "these are the tests themselves, for hours",
+    "docs/reliability.md": "these are the tests themselves, for hours",
+    "docs/performance.md": "measurements of hours, on an idle machine",
+    "docs/benchmarks_results.md": "measurements of hours, on an idle machine",
+    "docs/measurements.md": "runs of hours; mentor reproduce checks what came out",
+    "docs/experiments.md": "runs of weeks; mentor reproduce checks what came out",
+    "docs/results.md": "tests/cluster/reproduce_test.py runs mentor reproduce",
+    "docs/licences.md": "questions about packages, which differ by machine",
+}
 MARK = re.compile(r"<!-- first_hour: (skip|not|run|with|file) ?(.*?) ?-->$")
-PYTHON = "venv/bin/python"  # As docs/python.md makes it.
 
 
 class Step(typing.NamedTuple):
@@ -76,7 +107,8 @@ def steps(page):
     lines = (ROOT / page).read_text().split("\n")
     found, marks, number = [], [], 0
     while number < len(lines):
-        line = lines[number]
+        indent = lines[number][: -len(lines[number].lstrip())]  # A block may be in a list.
+        line = lines[number].strip()
         mark = MARK.match(line)
         if "first_hour:" in line and not mark:
             raise Problem(f"{page}:{number + 1}: not a mark of first_hour: {line}")
@@ -85,8 +117,9 @@ def steps(page):
         elif line in ("```bash", "```python") or (
             line.startswith("```") and any(kind == "file" for kind, _ in marks)
         ):
-            end = lines.index("```", number)
-            found += block(page, line[3:], number + 2, lines[number + 1 : end], marks)
+            end = lines.index(f"{indent}```", number)
+            text = [one.removeprefix(indent) for one in lines[number + 1 : end]]
+            found += block(page, line[3:], number + 2, text, marks)
             marks, number = [], end
         elif line and marks:
             raise Problem(f"{page}:{number + 1}: a mark of first_hour, and no block behind it")
@@ -101,7 +134,7 @@ def block(page, language, first_line, text, marks):
             yield Step(page, first_line - 1, words, "")
     names = [words for kind, words in marks if kind == "file"]
     if names or language == "python":
-        start = f"cat > {shlex.quote(names[0])}" if names else f"{PYTHON} -"
+        start = f"cat > {shlex.quote(names[0])}" if names else "python_block"
         lines = "\n".join(text)
         parts = [(first_line, f"{start} <<'END_OF_BLOCK'\n{lines}\nEND_OF_BLOCK")]
     else:
@@ -129,6 +162,7 @@ def block(page, language, first_line, text, marks):
 HEAD = r"""#!/usr/bin/env bash
 # The walk of tests/first_hour/walk.py.
 report=$(mktemp)
+root=$PWD
 step() {
   local begin=$SECONDS
   status=0
@@ -139,12 +173,30 @@ step() {
   printf '%5d s  exit %-3d  %-24s %s\n' $((SECONDS - begin)) "$status" "$1" "${2%%$'\n'*}" |
     cut -c 1-160 | tee -a "$report"
 }
+# The blocks of a page share one interpreter, that of venv (docs/python.md).
+python_block() {
+  if [ -z "${session:-}" ]; then
+    session=$(mktemp -d)
+    mkfifo "$session/ask" "$session/answer"
+    (cd "$session" && exec "$root/venv/bin/python" "$root/tests/first_hour/session.py") \
+      <"$session/ask" 3>"$session/answer" &
+    exec 8>"$session/ask" 9<"$session/answer"
+  fi
+  cat >"$session/block"
+  env -0 >"$session/environment"
+  pwd >"$session/folder"
+  (trap '' PIPE && echo next >&8) 2>/dev/null
+  local code=1
+  read -r code <&9
+  return "${code:-1}"
+}
 left_out() { printf '  not run          %-24s %s: %s\n' "$1" "$2" "$3" >> "$report"; }
 # Stops what a page has left running.
 stop() {
   local pids
   pids=$(jobs -p)
   [ -z "$pids" ] || { kill $pids; wait $pids; } 2>/dev/null
+  [ -z "${session:-}" ] || rm -rf "$session"
 }
 """
 TAIL = r"""

@@ -1,7 +1,10 @@
 """The pages can be walked: bash reads every command, and every mark fits its block."""
 
+import os
 import pathlib
+import re
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -12,7 +15,50 @@ class WalkTest(unittest.TestCase):
     def test_every_page_is_understood(self):
         for page in walk.PAGES:
             with self.subTest(page):
-                self.assertGreater(len(walk.steps(page)), 4)
+                self.assertTrue(walk.steps(page))
+
+    def test_every_page_with_commands_is_walked_or_says_why_not(self):
+        listed = subprocess.run(
+            ["git", "ls-files", "*.md"], cwd=walk.ROOT, capture_output=True, text=True, check=True
+        )
+        found = {
+            page
+            for page in listed.stdout.split()
+            if page.startswith(("README.md", "docs/", "python/"))
+            and re.search(r"(?m)^ *```(bash|python|sh)$", (walk.ROOT / page).read_text())
+        }
+        elsewhere = {page for page in found if page.startswith(tuple(walk.ELSEWHERE))}
+        self.assertEqual(found - elsewhere, set(walk.PAGES))
+
+    def test_blocks_of_python_share_what_they_make(self):
+        def python(line, text):
+            return walk.block("a.md", "python", line, text.split("\n"), [])
+
+        steps = [
+            *python(2, "made = 6 * 7"),
+            walk.Step("a.md", 5, "export WORD=there; mkdir -p sub; cd sub", ""),
+            *python(6, "import os\nprint(made, os.environ['WORD'], os.path.basename(os.getcwd()))"),
+            *python(9, "1 / 0"),
+            *python(12, "raise SystemExit(made)"),
+            *python(15, "os._exit(0)"),
+            *python(18, "print('never')"),
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(walk.ROOT / "tests", f"{folder}/tests")
+            os.makedirs(f"{folder}/venv/bin")
+            os.symlink(sys.executable, f"{folder}/venv/bin/python")
+            done = subprocess.run(
+                ["bash", "-c", walk.script({"a.md": steps})],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        self.assertIn("\n42 there sub\n", done.stdout)
+        self.assertIn("ZeroDivisionError", done.stderr)
+        for line, status in ((9, 1), (12, 42), (15, 1), (18, 1)):
+            self.assertRegex(done.stdout, rf"exit {status} +a.md:{line} ")
+        self.assertIn("4 commands failed", done.stdout)
 
     def test_a_command_that_fails_fails_the_walk(self):
         steps = [walk.Step("a.md", 1, "for i in 1 2; do\n  test $i = 2\ndone", "")]

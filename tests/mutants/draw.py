@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import itertools
 import pathlib
 import random
 import re
@@ -27,6 +28,10 @@ LAYERS = [
 ]  # fmt: skip
 CC_RULES = ["universal.rules", "c_like.rules", "cpp.rules"]
 PY_RULES = ["universal.rules", "python.rules"]
+# A longer statement holds lambdas, whose own statements are drawn.
+STATEMENT_MAX = 1500
+# A string in Python, roughly.
+STRING = re.compile(r"([\"']).*?\1")
 # What is written for people, and what the compiler alone sees.
 SKIPPED = re.compile(
     r"^\s*(MENTOR_LOG|static_assert|using|template|typedef|friend|static|constexpr|thread_local|"
@@ -240,7 +245,7 @@ def cc_mutants(name, text):
         while blank[begin:end].lstrip() != blank[begin:end]:  # Comments before it.
             begin += len(blank[begin:end]) - len(blank[begin:end].lstrip())
         old = text[begin:end]
-        if not old.strip() or end - begin > 1500:
+        if not old.strip() or end - begin > STATEMENT_MAX:
             continue
         lines = [line + "\n" for line in old.split("\n")]
         for index, new in mutated_lines(lines, CC_RULES):
@@ -254,57 +259,58 @@ def cc_mutants(name, text):
                 yield Mutant(name, at, begin, end, lines[index], new, form)
 
 
-def py_mutants(name, text):
-    """Every mutant of a Python file: of statements without a body, and of conditions."""
-    lines = text.splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
+def py_statements(text):
+    """(node, whether it is a condition) of what runs in functions of a Python file."""
     simple = (
         ast.Expr, ast.Assign, ast.AugAssign, ast.Return, ast.Raise, ast.Delete, ast.Continue,
         ast.Break,
     )  # fmt: skip
+    functions = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    # A function within a function is walked by both.
+    for node in dict.fromkeys(node for function in functions for node in ast.walk(function)):
+        if isinstance(node, (ast.If, ast.While)):
+            yield node.test, True
+        elif isinstance(node, simple):
+            if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+                yield node, False
+
+
+def py_mutants(name, text):
+    """Every mutant of a Python file: of statements without a body, and of conditions."""
+    if not text.isascii():
+        return  # Python counts columns in bytes.
     warnings.simplefilter("ignore", SyntaxWarning)
-    for function in ast.walk(ast.parse(text)):
-        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            continue
-        for node in ast.walk(function):
-            if isinstance(node, (ast.If, ast.While)):
-                node, is_test = node.test, True
-            elif isinstance(node, simple) and not (
-                isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            ):
-                is_test = False
+    lines = text.splitlines(keepends=True)
+    starts = [0, *itertools.accumulate(map(len, lines))]
+    for node, is_test in py_statements(text):
+        first, last = node.lineno - 1, node.end_lineno - 1
+        indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
+        if not is_test and lines[first][: node.col_offset].strip():
+            continue  # Behind another one on its line.
+        begin, end = starts[first] + node.col_offset, starts[last] + node.end_col_offset
+        old = text[begin:end]
+        own = [line + "\n" for line in old.split("\n")]
+        for index, new in mutated_lines(own, PY_RULES):
+            changed = "".join([*own[:index], new, *own[index + 1 :]])[:-1]
+            if is_test:
+                form = f"(({changed}) if MUTANT else ({old}))"
             else:
+                deeper = "\n" + indent + " "
+                form = (
+                    f"if MUTANT:{deeper}{changed.replace(chr(10), deeper)}\n"
+                    f"{indent}else:{deeper}{old}"
+                )
+            try:
+                same = ast.dump(ast.parse(changed.strip())) == ast.dump(ast.parse(old.strip()))
+                compile(text[:begin] + form.replace("MUTANT", "M") + text[end:], name, "exec")
+            except (SyntaxError, ValueError):
                 continue
-            first, last = node.lineno - 1, node.end_lineno - 1
-            indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
-            if not is_test and lines[first][: node.col_offset].strip():
-                continue  # Behind another one on its line.
-            begin, end = starts[first] + node.col_offset, starts[last] + node.end_col_offset
-            old = text[begin:end]
-            if not text.isascii():
-                continue  # Offsets are of bytes.
-            own = [line + "\n" for line in old.split("\n")]
-            for index, new in mutated_lines(own, PY_RULES):
-                changed = "".join([*own[:index], new, *own[index + 1 :]])[:-1]
-                if is_test:
-                    form = f"(({changed}) if MUTANT else ({old}))"
-                else:
-                    deeper = "\n" + indent + " "
-                    form = (
-                        f"if MUTANT:{deeper}{changed.replace(chr(10), deeper)}\n"
-                        f"{indent}else:{deeper}{old}"
-                    )
-                try:
-                    same = ast.dump(ast.parse(changed.strip())) == ast.dump(ast.parse(old.strip()))
-                    compile(text[:begin] + form.replace("MUTANT", "M") + text[end:], name, "exec")
-                except (SyntaxError, ValueError):
-                    continue
-                if not same and not re.sub(r"([\"']).*?\1", "", changed) == re.sub(
-                    r"([\"']).*?\1", "", old
-                ):
-                    yield Mutant(name, first + index + 1, begin, end, own[index], new, form)
+            if not same and STRING.sub("", changed) != STRING.sub("", old):
+                yield Mutant(name, first + index + 1, begin, end, own[index], new, form)
 
 
 def files_of(layer):

@@ -24,6 +24,7 @@ import argparse
 import collections
 import concurrent.futures
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -46,6 +47,7 @@ COMMITS = 50
 LEFT_OUT = {"nightly", "tidy", "gate", "monitoring"}
 # What does not compile is left out; so many more are drawn.
 SPARE = 1.35
+SURVIVED, NOT_REACHED = "SURVIVED", "NOT REACHED"
 SWITCH = """// The switch of tests/mutants/mutants.py.
 #pragma once
 
@@ -81,6 +83,11 @@ PYTHON_SWITCH = (
     " path and name not in _reached and (_reached.add(name), open(path, 'a').write(name + '\\n'));"
     " return os.environ.get('MENTOR_MUTANT') == name\n"
 )
+
+
+def fail(why):
+    print(f"mutants.py: {why}", file=sys.stderr)
+    sys.exit(2)
 
 
 def switch(mutant):
@@ -162,31 +169,27 @@ def to_blame(copy, files, output):
 
 def build(copy, mutants):
     """Builds the copy -> the mutants that compile."""
-    environment = dict(
-        os.environ, CCACHE_BASEDIR=str(copy), CCACHE_NOHASHDIR="true", CCACHE_INODECACHE="true",
-        CCACHE_SLOPPINESS="pch_defines,time_macros",
-    )  # fmt: skip
+
+    def run(*command):
+        return subprocess.run(
+            command, cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace",
+        )  # fmt: skip
+
     for _ in range(BUILDS_MAX):
         files = mutated_files(mutants)
         write_copy(copy, files)
-        output = ""
-        for command in (
-            ["cmake", "--preset", "dev", "-D", "MENTOR_NVCC=none"],
-            ["ninja", "-C", "build", "-k", "0"],
-        ):
-            made = subprocess.run(
-                command, cwd=copy, env=environment, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="replace",
-            )  # fmt: skip
-            output += made.stdout
+        # NVIDIA's compiler does not know the switch.
+        run("cmake", "--preset", "dev", "-D", "MENTOR_NVCC=none")
+        made = run("deploy/build.sh", "--keep-going")
         if made.returncode == 0:
             return mutants
-        blamed = to_blame(copy, files, output)
+        blamed = to_blame(copy, files, made.stdout)
         print(f"{len(blamed)} mutants do not compile", flush=True)
         if not blamed:
-            sys.exit("mutants.py: the copy does not build\n" + output[-8000:])
+            fail("the copy does not build\n" + made.stdout[-8000:])
         mutants = [mutant for mutant in mutants if mutant.name not in blamed]
-    sys.exit("mutants.py: the copy does not build")
+    fail("the copy does not build, even without these mutants")
 
 
 class Test:
@@ -253,7 +256,7 @@ def record(tests, jobs):
 
 
 def find(mutant, tests, budget):
-    """-> the name of the test that fails, or None"""
+    """-> the name of the test that fails, SURVIVED or NOT_REACHED"""
     # The tests of the mutant's own layer know it best.
     tests = sorted(tests, key=lambda test: (test.layer() != mutant.layer, test.seconds))
     end = time.monotonic() + budget
@@ -262,7 +265,7 @@ def find(mutant, tests, budget):
             break
         if not test.run(20 + 5 * test.seconds, MENTOR_MUTANT=mutant.name):
             return test.name
-    return None
+    return SURVIVED if tests else NOT_REACHED
 
 
 def lines_changed():
@@ -286,18 +289,47 @@ def lines_changed():
     return lines
 
 
+def survivors(copy):
+    """The mutants that no test found in the last run, as they are in the sources now."""
+    mutants, known = [], {}
+    for entry in json.loads((copy / "found.json").read_text()):
+        if entry.pop("found") not in (SURVIVED, NOT_REACHED):
+            continue
+        old = draw.Mutant(**entry)
+        if old.file not in known:
+            known[old.file] = draw.mutants_of(old.file) if (ROOT / old.file).is_file() else []
+        now = next((mutant for mutant in known[old.file] if mutant.text == old.text), None)
+        if now is None:
+            print(f"gone from the sources: {old}")
+            continue
+        now.name = old.name
+        mutants.append(now)
+    return mutants
+
+
+def even(mutants, count):
+    """The first mutants of each layer, as many of each, `count` in all."""
+    share = -(-count // len({mutant.layer for mutant in mutants}))
+    taken, kept = collections.Counter(), []
+    for mutant in mutants:
+        taken[mutant.layer] += 1
+        if taken[mutant.layer] <= share:
+            kept.append(mutant)
+    return kept[:count]
+
+
 def report(copy, mutants, found, share):
     """Prints the table by layer -> exit status"""
     print(f"\n{'layer':14} drawn  found  not reached")
-    low = False
+    low, total = False, 0
     for layer in dict.fromkeys(mutant.layer for mutant in mutants):
         own = [mutant for mutant in mutants if mutant.layer == layer]
-        number = sum(found[mutant.name] not in (None, "") for mutant in own)
-        missed = sum(found[mutant.name] == "" for mutant in own)
+        number = sum(found[mutant.name] not in (SURVIVED, NOT_REACHED) for mutant in own)
+        missed = sum(found[mutant.name] == NOT_REACHED for mutant in own)
         low |= number < share * len(own)
+        total += number
         print(f"{layer:14} {len(own):5}  {number:5}  {missed:11}")
-    number = sum(by not in (None, "") for by in found.values())
-    print(f"{number} of {len(mutants)} mutants found")
+    print(f"{total} of {len(mutants)} mutants found")
     entries = [{**vars(mutant), "found": found[mutant.name]} for mutant in mutants]
     (copy / "found.json").write_text(json.dumps(entries, indent=1))
     return 1 if low else 0
@@ -328,44 +360,34 @@ def main():
     copy = arguments.copy.resolve()
     count = arguments.count
     if arguments.again:
-        entries = json.loads((copy / "found.json").read_text())
-        texts = {name: (ROOT / name).read_text() for name in {entry["file"] for entry in entries}}
-        mutants = []
-        for entry in entries:
-            if entry.pop("found") in (None, ""):
-                mutant = draw.Mutant(**entry)
-                fresh = [m for m in draw.mutants_of(mutant.file) if m.text == mutant.text]
-                if not fresh or mutant.file not in texts:
-                    print(f"gone from the sources: {mutant}")
-                    continue
-                fresh[0].name = mutant.name
-                mutants.append(fresh[0])
+        if not (copy / "found.json").exists():
+            parser.error(f"--again: {copy} has no run; leave --again out first")
+        mutants = survivors(copy)
     else:
         lines = lines_changed() if arguments.changed else None
         layers = arguments.layer or draw.LAYERS
         mutants = draw.draw(int(count * SPARE), arguments.seed, layers, lines)
-    if arguments.list:
+    if arguments.list or not mutants:
         print(*mutants, sep="\n")
         return 0
     copy.mkdir(parents=True, exist_ok=True)
+    lock = (copy / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fail(f"another run uses {copy}: wait for it, or give --copy")
     mutants = build(copy, mutants)
-    if not arguments.again:
-        quota = collections.Counter()
-        number = len({mutant.layer for mutant in mutants})
-        kept = []
-        for mutant in mutants:
-            quota[mutant.layer] += 1
-            if arguments.changed or quota[mutant.layer] <= -(-count // number):
-                kept.append(mutant)
-        mutants = kept[:count]
+    if arguments.changed:
+        mutants = mutants[:count]
+    elif not arguments.again:
+        mutants = even(mutants, count)
     reached = record(tests_of(copy, arguments.tests), arguments.jobs)
     found = {}
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         tries = pool.map(lambda m: find(m, reached[m.name], arguments.budget), mutants)
         for mutant, by in zip(mutants, tries):
-            found[mutant.name] = by if reached[mutant.name] else ""
-            word = by or ("SURVIVED" if reached[mutant.name] else "NOT REACHED")
-            print(f"{mutant}\n    {word}", flush=True)
+            found[mutant.name] = by
+            print(f"{mutant}\n    {by}", flush=True)
     return report(copy, mutants, found, arguments.share)
 
 

@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -411,6 +412,26 @@ class ClientTest(ClusterTest):
             with self.subTest(wrong), self.assertRaises(MentorError) as caught:
                 mentor_client.load_spec(wrong)
             self.assertIn(remedy, str(caught.exception))
+
+    def test_specs_that_come_with_mentor_are_beside_its_programs(self):
+        ready = mentor_client.specs.ready_specs
+        programs = os.path.realpath(os.environ["MENTOR_BIN_DIR"])
+        for variables in ({"PATH": programs}, {"MENTOR_BIN_DIR": programs}):
+            with mock.patch.dict(os.environ, variables, clear=True):
+                self.assertEqual(mentor_client.load_spec("smoke"), mentor_client.load_spec(SMOKE))
+        share = self.folder / "share/mentor/experiments"
+        share.mkdir(parents=True)
+        shutil.copyfile(SMOKE, share / "own.txtpb")
+        (self.folder / "bin").mkdir()
+        program = self.folder / "bin/mentor-web"
+        program.touch()
+        with mock.patch.dict(os.environ, {"PATH": ""}, clear=True):
+            with mock.patch.object(sys, "argv", [str(program)]):
+                self.assertEqual(list(ready()), ["own"])
+            with mock.patch.object(sys, "argv", ["-c"]), self.assertRaisesRegex(
+                MentorError, "no specs of Mentor's are installed here; .*MENTOR_EXPERIMENTS"
+            ):
+                mentor_client.load_spec("smoke")
 
     def test_a_spec_with_a_base_is_what_mentorctl_makes_of_it(self):
         _, address = self.start_meta_learner(self.state)

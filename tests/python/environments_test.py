@@ -2,9 +2,11 @@
 
 import copy
 import os
+import pathlib
 import pickle
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -51,11 +53,27 @@ class ContractTest(unittest.TestCase):
 import gymnasium, mentor
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.env_util import make_vec_env
 for name in ("push-v3", "Hopper-v5", "point_reach"):
     check_env(gymnasium.make(f"mentor/{name}"), skip_render_check=True)
+    make_vec_env(f"mentor/{name}", n_envs=2).reset()
 PPO("MlpPolicy", gymnasium.make("mentor/reach-v3"), n_steps=64, batch_size=32).learn(128)
 """
         )
+
+    def test_environments_say_whether_observations_show_the_goal(self):
+        for name, options, visible in (
+            ("push-v3", {}, True),
+            ("push-v3", {"goal_visible": False}, False),
+            ("Hopper-v5", {}, None),
+        ):
+            env = gymnasium.make(f"mentor/{name}", **options).unwrapped
+            envs = gymnasium.make_vec(f"mentor/{name}", 2, **options)
+            self.assertEqual((env.env_name, env.goal_visible), (name, visible))
+            self.assertEqual(
+                (envs.unwrapped.env_name, envs.unwrapped.goal_visible), (name, visible)
+            )
+            envs.close()
 
     def test_the_names_are_those_of_the_catalogue(self):
         here = [entry["name"] for entry in _native.catalogue()]
@@ -86,7 +104,7 @@ PPO("MlpPolicy", gymnasium.make("mentor/reach-v3"), n_steps=64, batch_size=32).l
         picture = env.render()
         self.assertEqual((picture.shape, picture.dtype), ((48, 64, 3), np.uint8))
         self.assertGreater(picture.std(), 1)
-        with self.assertRaisesRegex(ValueError, "point_reach takes None"):
+        with self.assertRaisesRegex(TypeError, "point_reach takes None"):
             mentor.MentorEnv("point_reach", render_mode="rgb_array")
 
 
@@ -126,8 +144,66 @@ class TasksTest(unittest.TestCase):
         self.assertEqual(plain.action_space.shape, (1,))
         with self.assertRaisesRegex(ValueError, r"wrappers\[0\].*none_such"):
             mentor.MentorEnv("point_reach", wrappers=[{"name": "none_such"}])
-        with self.assertRaisesRegex(ValueError, "dimensoin"):
-            mentor.MentorEnv("point_reach", dimensoin=3)
+        for wrong, meant in (
+            ({"dimensoin": 3}, "dimensoin: .* did you mean 'dimension'"),
+            ({"goal_visibel": True}, "goal_visibel: .* did you mean 'goal_visible'"),
+            ({"banana": 3}, "banana: .* dimension, .* arguments are .* goal_visible"),
+        ):
+            for make in (gymnasium.make, gymnasium.make_vec):
+                with self.assertRaisesRegex(ValueError, meant):
+                    make("mentor/point_reach", **wrong)
+        with self.assertRaisesRegex(ValueError, "num_thread: .* did you mean 'num_threads'"):
+            gymnasium.make_vec("mentor/push-v3", 2, num_thread=2)
+
+    def test_wrappers_of_a_spec_are_those_of_vectors_too(self):
+        wrappers = [{"name": "sparse_reward"}]
+        actions = np.full((2, 2), 0.1, np.float32)
+
+        def rewards(envs):
+            envs.reset(seed=1)
+            found = [envs.step(actions)[1] for _ in range(30)]
+            envs.close()
+            return np.array(found)
+
+        def make(mode, **arguments):
+            return gymnasium.make_vec("mentor/point_reach", 2, vectorization_mode=mode, **arguments)
+
+        plain = rewards(make(None))
+        envs = make(None, wrappers=wrappers)
+        self.assertIsInstance(envs.unwrapped, mentor.MentorVectorEnv)
+        again = gymnasium.make_vec(envs.spec)
+        sparse = rewards(envs)
+        self.assertFalse((sparse == plain).all())
+        self.assertTrue((rewards(again) == sparse).all())
+        self.assertTrue((rewards(make("sync", wrappers=wrappers)) == sparse).all())
+        clipped = make("sync", wrappers=[gymnasium.wrappers.ClipAction])
+        self.assertIsInstance(clipped.envs[0], gymnasium.wrappers.ClipAction)
+        with self.assertRaisesRegex(gymnasium.error.Error, "vector_entry_point"):
+            make(None, wrappers=[gymnasium.wrappers.ClipAction])
+
+    def test_old_versions_of_gymnasium_are_refused_with_words(self):
+        for package, version, wanted in (
+            ("mentor", "0.29.1", "1.1"),
+            ("mentor", "1.0.0", "1.1"),
+            ("mentor_signal", "0.29.1", "1.0"),
+        ):
+            with self.subTest(f"{package} {version}"), tempfile.TemporaryDirectory() as folder:
+                old = pathlib.Path(folder, "gymnasium")
+                old.mkdir()
+                (old / "__init__.py").write_text(f'__version__ = "{version}"\n')
+                path = os.pathsep.join([folder, *module.LIBRARIES])
+                done = subprocess.run(
+                    [sys.executable, "-c", f"import {package}"],
+                    env={**os.environ, "PYTHONPATH": path},
+                    capture_output=True,
+                    text=True,
+                    timeout=module.DEADLINE_S,
+                )
+                self.assertEqual(
+                    done.stderr.splitlines()[-1],
+                    f"ImportError: {package} needs Gymnasium {wanted} or later, and "
+                    f"{sys.executable} has {version}: pip install 'gymnasium>={wanted}'",
+                )
 
 
 class StatesTest(unittest.TestCase):
@@ -141,6 +217,11 @@ class StatesTest(unittest.TestCase):
                 self.assertTrue(np.array_equal(one, two))
             with self.assertRaisesRegex(ValueError, "save_state"):
                 second.restore_state(b"no state")
+            state = first.save_state()
+            for at in range(len(state)):
+                damaged = state[:at] + bytes([state[at] ^ 1 << at % 8]) + state[at + 1 :]
+                with self.assertRaisesRegex(ValueError, "is damaged"):
+                    second.restore_state(damaged)
 
     def test_copies_and_pickles_go_on_where_they_were(self):
         env = mentor.MentorEnv("Hopper-v5")

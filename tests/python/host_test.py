@@ -128,6 +128,39 @@ class ServingTest(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertRegex(done.stderr, "^mentor_env needs the Python module gymnasium.*pip install")
 
+    def test_outcomes_of_a_wrong_type(self):
+        from mentor_env import serving
+        from mentor_env.v1 import environment_host_pb2 as wire
+
+        class Told(mentor_env.Environment):
+            facts = mentor_env.Facts(name="x", observation_size=1, action_size=1, episode_steps=3)
+            told = {}
+
+            def reset(self, seed):
+                return [1.0]
+
+            def step(self, action):
+                return mentor_env.Step(**{"observation": [1.0], "reward": 0.0, **self.told})
+
+        server = serving._Server(lambda options: Told(), None)
+        server._environment = Told()
+        descriptor = os.memfd_create("x")
+        os.ftruncate(descriptor, 64)
+        layout = wire.AttachMemory(bytes=64, action=0, observation=8, reward=16, flags=24)
+        server._arrays = serving._Arrays(layout, descriptor, Told.facts)
+        for name in ("success", "terminated", "truncated"):
+            for value in ("False", float("nan"), 0.01, None, [True]):
+                Told.told = {name: value}
+                with self.subTest(name, value=value):
+                    reply = server._safely(server._step)
+                    self.assertIn(f"{name} is ".encode(), reply)
+                    self.assertIn(b"give True or False, or 0 or 1", reply)
+            for value in (True, np.False_, 1.0, 0):
+                Told.told = {name: value}
+                self.assertEqual(server._safely(server._step), serving._DONE)
+        Told.told = {"reward": "1.0"}
+        self.assertIn(b"reward is '1.0', of type str", server._safely(server._step))
+
     def test_an_observation_of_another_size(self):
         class Small(mentor_env.Environment):
             facts = mentor_env.Facts(name="x", observation_size=2, action_size=1, episode_steps=3)
@@ -210,6 +243,48 @@ class AdapterTest(unittest.TestCase):
         self.assertEqual(successes("return:5.5"), [False, False, False, True, True, True])
         self.assertFalse(make(id="Toy-v0", success="never").facts.has_success)
 
+    def told(self, info=None, rule="auto", terminated=False, truncated=False):
+        toy = make(id="Toy-v0", success=rule)
+        toy.reset(1)
+        inner = toy._env.unwrapped
+        inner.step = lambda action: (inner.observe(), 0.0, terminated, truncated, info or {})
+        return toy.step(np.zeros(2, "f4"))
+
+    def test_success_is_a_bool_or_0_or_1(self):
+        for yes in (True, 1, 1.0, np.True_, np.int8(1), np.float32(1), np.array(1.0)):
+            self.assertIs(self.told({"is_success": yes}).success, True, repr(yes))
+            self.assertIs(self.told({"far": yes}, "info:far").success, True, repr(yes))
+        for no in (False, 0, 0.0, -0.0, np.False_, np.uint8(0), np.float64(0), None):
+            self.assertIs(self.told({"is_success": no}).success, False, repr(no))
+            self.assertIs(self.told({"far": no}, "info:far").success, False, repr(no))
+        wrong = ("False", "", b"1", float("nan"), -1, 2, 0.01, np.float32(0.5), [], {}, [True])
+        for value in (*wrong, np.array([True]), np.inf, 1j, object()):
+            for key, rule in (("is_success", "auto"), ("success", "auto"), ("far", "info:far")):
+                with self.subTest(repr(value), key=key):
+                    words = rf"(?s)info\['{key}'\] is .*, of type {type(value).__name__}; give True"
+                    with self.assertRaisesRegex(TypeError, words + f".*success=info:{key}>=0.5"):
+                        self.told({key: value}, rule)
+
+    def test_none_leaves_the_word_to_the_next_key(self):
+        self.assertTrue(self.told({"is_success": None, "success": True}).success)
+        self.assertFalse(self.told({"is_success": False, "success": True}).success)
+        self.assertFalse(self.told({"is_success": None, "success": None}).success)
+
+    def test_shares_of_success(self):
+        for value, succeeds in ((0.5, True), (0.49, False), (np.float32(1), True), (None, False)):
+            self.assertIs(self.told({"share": value}, "info:share>=0.5").success, succeeds)
+        self.assertFalse(self.told({}, "info:share>=0.5").success)
+        for value in ("0.7", [0.7], float("nan")):
+            with self.subTest(value), self.assertRaisesRegex((TypeError, ValueError), "'share'"):
+                self.told({"share": value}, "info:share>=0.5")
+
+    def test_ends_are_bools_or_0_or_1(self):
+        self.assertEqual(self.told(terminated=np.True_, truncated=0)[3:], (True, False))
+        for name in ("terminated", "truncated"):
+            for value in ("False", None, float("nan"), 0.3, [False]):
+                with self.subTest(value), self.assertRaisesRegex(TypeError, f"{name} is "):
+                    self.told(**{name: value})
+
     def test_choices(self):
         chances = make(id="Chances-v0")
         self.assertTrue(chances.facts.discrete_actions)
@@ -242,6 +317,8 @@ class AdapterTest(unittest.TestCase):
             ({"id": "Toy-v0", "nonsense": "1"}, "gymnasium.make"),
             ({"id": "Toy-v0", "success": "maybe"}, "success is 'maybe'; give auto"),
             ({"id": "Toy-v0", "success": "return:x"}, "success is 'return:x'"),
+            ({"id": "Toy-v0", "success": "return:nan"}, "'nan' is no finite number"),
+            ({"id": "Toy-v0", "success": "info:far>=x"}, "'x' is no finite number"),
             ({"id": "Toy-v0", "observation": "sum,nose"}, "nose; there are"),
             ({"id": "Chances-v0", "observation": "sum"}, "are no Dict"),
             ({"id": "Toy-v0", "saves": "perhaps"}, "give one of auto, attributes, never"),
@@ -270,6 +347,11 @@ class AdapterTest(unittest.TestCase):
         self.assertEqual(make(id="Toy-v0").facts.digest, digest)
         for options in ({"start": "1"}, {"success": "never"}, {"saves": "attributes"}):
             self.assertNotEqual(make(id="Toy-v0", **options).facts.digest, digest)
+
+    def test_facts_name_wrappers_that_outlive_a_reset(self):
+        name = make(id="Normalized-v0").facts.name
+        self.assertIn("Normalized-v0 [not reset: NormalizeObservation] (", name)
+        self.assertNotIn("not reset", make(id="Chances-v0").facts.name)
 
     def test_facts_depend_on_a_module_of_ones_own(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))

@@ -79,6 +79,11 @@ class RunTest(Waiting):
         self.assertIn("<iframe", opened.report()._repr_html_())
         self.assertTrue(opened.report().path.is_file())
         self.assertIn("<svg", opened.plot("meta_return")._repr_html_())
+        # As for `mentor run`, success is that of the last segment.
+        for curve in (opened.plot(), opened.plot("success")):
+            self.assertEqual(curve.metric, "seg2")
+            self.assertEqual(curve.values, [float(one) for one in opened.metrics["seg2"]])
+            self.assertTrue(repr(curve).startswith("success after 2 updates of an agent (seg2): "))
         with self.assertRaisesRegex(KeyError, "this run has .*meta_return"):
             opened.plot("nothing")
         table = opened.evaluate(seeds=1, baselines=["none"])

@@ -479,6 +479,13 @@ class StudentTest(unittest.TestCase):
         with self.assertRaisesRegex(signals.SignalError, "reward: is 'both'"):
             signals.LearnedReward(point_environment(), signal, reward="both", **arguments)
 
+    def test_a_goal_that_training_hid_is_refused(self):
+        signal, venv = self.signal("point_reach_reward"), vec_env.DummyVecEnv([with_a_goal])
+        with self.assertRaisesRegex(signals.SignalError, "env: shows its goal"):
+            taught.LearnedVecReward(venv, signal)
+        with self.assertRaisesRegex(signals.SignalError, "env: shows its goal"):
+            taught.TaughtPPO("MlpPolicy", venv, signal, **signal.student())
+
     def test_what_does_not_fit_is_refused_with_the_remedy(self):
         reward, advantage = self.signal("point_reach_reward"), self.signal("point_reach")
 
@@ -549,6 +556,12 @@ class StudentTest(unittest.TestCase):
         ):
             with self.subTest(says), self.assertRaisesRegex(signals.SignalError, says):
                 make()
+
+
+def with_a_goal():
+    env = point_environment()
+    env.unwrapped.goal_visible = True
+    return env
 
 
 def step_once(env):

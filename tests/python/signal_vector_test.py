@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 import unittest
+import warnings
 
 import signal_modules
 from package import ROOT, SOURCE
@@ -14,12 +15,12 @@ STEPS = 40
 
 
 def setUpModule():
-    global gymnasium, np, signals, AutoresetMode, SyncVectorEnv, PointReach
+    global gymnasium, np, signals, AsyncVectorEnv, AutoresetMode, SyncVectorEnv, PointReach
     signal_modules.make_importable(signal_modules.WITHOUT_TORCH)
     sys.path[:0] = [str(SOURCE / "examples")]
     import gymnasium
     import numpy as np
-    from gymnasium.vector import AutoresetMode, SyncVectorEnv
+    from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
     from point_reach import PointReach
     import mentor_signal as signals
 
@@ -85,9 +86,162 @@ def together(env, told, new_lifetime=None):
     return [rewards[:STEPS] for rewards in made]
 
 
+def of_door(benchmark, environment="door-close-v3", spec=""):
+    """A signal that says that it was trained there."""
+    signal = signals.load(ZOO)
+    facts = {**signal.facts, "evaluation": [], "spec": spec}
+    facts["trained"] = {**facts["trained"], "benchmark": benchmark, "environment": environment}
+    signal.facts = facts
+    return signal
+
+
+class Named:
+    """Maker of an environment as Mentor's say what they are; callable in other processes."""
+
+    def __init__(self, visible=None, name=None, partially=None):
+        self.visible, self.name, self.partially = visible, name, partially
+
+    def __call__(self):
+        env = point(3)
+        if self.visible is not None:
+            env.goal_visible = self.visible
+        if self.name is not None:
+            env.env_name = self.name
+        if self.partially is not None:
+            env._partially_observable = self.partially
+        return env
+
+
 def unnamed(env):
     env.metadata = {}
     return env
+
+
+class TaskTest(unittest.TestCase):
+    """A hidden goal is zeros, so sizes do not tell it from a shown one."""
+
+    def learned(self, signal, env):
+        made = signals.LearnedReward(env, signal, log_prob=density)
+        self.addCleanup(made.close)
+        return made
+
+    def vectors(self, make):
+        yield make()
+        for vector_of in (SyncVectorEnv, AsyncVectorEnv):
+            made = vector_of([make, make])
+            self.addCleanup(made.close)
+            yield made
+
+    def test_a_goal_that_training_hid_is_refused(self):
+        for env in self.vectors(Named(visible=True)):
+            with self.assertRaisesRegex(signals.SignalError, "env: shows.*goal_visible=False"):
+                self.learned(of_door("ml1"), env)
+        for env in self.vectors(Named(visible=False)):
+            with self.assertRaisesRegex(signals.SignalError, "env: hides.*goal_visible=True"):
+                self.learned(of_door("mt1"), env)
+        for env in self.vectors(Named(partially=False)):
+            with self.assertRaisesRegex(signals.SignalError, "take ML1"):
+                self.learned(of_door("ml10", ""), env)
+
+    def test_what_training_saw_is_taken(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for benchmark, named in (
+                ("ml1", Named(visible=False, name="door-close-v3")),
+                ("mt1", Named(visible=True, name="door-close-v3")),
+                ("ml1", Named()),
+                ("ml1", Named(partially=True)),
+                ("single", Named(visible=False)),
+            ):
+                for env in self.vectors(named):
+                    self.learned(of_door(benchmark), env)
+
+    def test_sets_of_tasks_say_what_they_showed(self):
+        shown, hidden = "task_set { goal_visible: true }", "task_set { }"
+        for spec, visible, refused in (
+            (shown, False, True),
+            (shown, True, False),
+            (hidden, True, True),
+            (shown + hidden, True, False),
+        ):
+            with self.subTest(spec):
+                env = Named(visible=visible)()
+                if refused:
+                    with self.assertRaisesRegex(signals.SignalError, "its goal"):
+                        self.learned(of_door("custom", "", spec), env)
+                else:
+                    self.learned(of_door("custom", "", spec), env)
+
+    def test_a_goal_that_a_task_shows_later_is_refused(self):
+        env = Named(visible=False)()
+        made = self.learned(of_door("ml1"), env)
+        made.reset(seed=1)
+        env.goal_visible = True
+        with self.assertRaisesRegex(signals.SignalError, "shows its goal"):
+            made.reset(seed=1)
+
+    def test_another_environment_is_told_once(self):
+        for env in self.vectors(Named(visible=False, name="push-v3")):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                self.learned(of_door("ml1"), env).reset(seed=1)
+            said = [str(one.message) for one in caught if "trained on" in str(one.message)]
+            self.assertEqual(len(said), 1)
+            self.assertIn("is push-v3, but the signal was trained on door-close-v3", said[0])
+
+
+class FlagsTest(unittest.TestCase):
+    """Success, terminated and truncated are bools, or 0 and 1."""
+
+    def told(self, info, terminated=False, truncated=False):
+        env = point(10)
+        inner = env.step
+        env.step = lambda action: (*inner(action)[:2], terminated, truncated, info)
+        made = signals.LearnedReward(env, signals.load(ZOO), log_prob=density)
+        made.reset(seed=1)
+        return made.step(np.zeros(2, "f4"))
+
+    def test_success_of_a_wrong_type_is_refused(self):
+        for value in ("False", float("nan"), -1, 0.01, [], [True], b"1", object()):
+            for key in ("success", "is_success"):
+                with self.subTest(repr(value)), self.assertRaisesRegex(
+                    signals.SignalError, rf"info\['{key}'\]: is .*of type .*of a share, success="
+                ):
+                    self.told({key: value})
+        for value in (True, 1.0, np.True_, np.float32(0), None):
+            self.told({"success": value})
+
+    def test_none_leaves_the_word_to_the_next_key(self):
+        success = signals.success_in_info
+        self.assertTrue(success(0, False, {"success": None, "is_success": True}))
+        self.assertFalse(success(0, False, {"success": 0, "is_success": True}))
+        self.assertFalse(success(0, False, {"success": None}))
+        from mentor_signal.vector import successes_in_infos
+
+        infos = {
+            "success": np.array([None, True, None, False], object),
+            "is_success": np.array([1.0, 0.0, 0.5, 1.0]),
+            "_is_success": np.array([True, True, False, True]),
+        }
+        self.assertEqual(successes_in_infos(infos, 4).tolist(), [True, True, False, False])
+        with self.assertRaisesRegex(signals.SignalError, "is 0.5, of type float"):
+            successes_in_infos({"success": np.array([0.5, 1.0])}, 2)
+
+    def test_what_a_function_of_success_returns(self):
+        env = signals.LearnedReward(
+            point(10), signals.load(ZOO), log_prob=density, success=lambda *_: "no"
+        )
+        env.reset(seed=1)
+        with self.assertRaisesRegex(signals.SignalError, "success: is .*'no'"):
+            env.step(np.zeros(2, "f4"))
+
+    def test_ends_of_a_wrong_type_are_refused(self):
+        for name in ("terminated", "truncated"):
+            for value in ("False", None, float("nan"), 0.3):
+                with self.subTest(name, value=value), self.assertRaisesRegex(
+                    signals.SignalError, f"{name}: is "
+                ):
+                    self.told({"success": False}, **{name: value})
 
 
 class VectorTest(unittest.TestCase):

@@ -398,6 +398,8 @@ class SyncTest(studies.Programs, ClusterTest):
         self.assertIn("4 new of 4", damaged("metrics.csv", lambda data: b"", code=0))
         said = damaged("experiments/*/experiment.txtpb", lambda data: b"")
         self.assertIn("does not say which experiment it is of", said)
+        said = damaged("experiments/*/experiment.txtpb", lambda data: data[:-9] + b"1" + data[-8:])
+        self.assertIn("experiment.txtpb is damaged: its SHA-256 is not the one", said)
         name = self.folder / os.fsdecode(b"no \xff UTF-8")
         shutil.copytree(RUN, name)
         self.assertIn("4 new of 4", self.sync("tensorboard", name))

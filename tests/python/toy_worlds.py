@@ -68,5 +68,31 @@ class Chances(gymnasium.Env):
         return np.array([self.draw() + action]), float(action), False, False, {}
 
 
-for name, entry in (("Toy-v0", Toy), ("Chances-v0", Chances)):
+OF_THE_MODULE = np.random.default_rng(0)
+
+
+class Counted(Chances):
+    """Starts farther away with each episode of any instance."""
+
+    episodes = 0
+
+    def draw(self):
+        Counted.episodes += 1
+        return 0.01 * Counted.episodes
+
+
+class Drawn(Chances):
+    """Draws from a generator that nobody seeds."""
+
+    def draw(self):
+        return OF_THE_MODULE.random()
+
+
+for name, entry in (
+    ("Toy-v0", Toy),
+    ("Chances-v0", Chances),
+    ("Counted-v0", Counted),
+    ("Drawn-v0", Drawn),
+    ("Normalized-v0", lambda: gymnasium.wrappers.NormalizeObservation(Chances())),
+):
     gymnasium.register(name, entry, max_episode_steps=30)

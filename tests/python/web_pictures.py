@@ -94,7 +94,7 @@ class Pictures(browser.BrowserTest):
                 f"{address}/compare?names={','.join(f'{a}-{s}' for a in ARMS for s in SEEDS)}"
             )
             page.get_by_role("button", name="Compute").click()
-            page.frame_locator("iframe").get_by_text("Interquartile mean").first.wait_for(
+            page.frame_locator("iframe").get_by_text("at the end of a lifetime").first.wait_for(
                 timeout=300_000
             )
             self.shoot(page, "compare", 1300)

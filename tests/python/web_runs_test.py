@@ -125,7 +125,7 @@ class WebRunsTest(browser.BrowserTest):
             self.connect().pause("run")
         # Learners find no way in.
         learner, _ = self.start_learner(self.address)
-        learner.wait_for("UNIMPLEMENTED")
+        learner.wait_for("and not a mentor-meta-learner")
         self.assertEqual(self.connect().get("run").state, "RUNNING")
 
     def server_of(self, program):

@@ -171,7 +171,7 @@ class WebSecurityTest(browser.BrowserTest):
         from mentor_client import MentorError, specs
 
         sys.path.insert(0, str(browser.WHEELS / "web"))
-        from mentor_client.web import new
+        from mentor_client.web import spec_text
 
         for text in (
             "'\\" * 100_000,
@@ -183,7 +183,7 @@ class WebSecurityTest(browser.BrowserTest):
             begin = time.process_time()
             with self.assertRaisesRegex(MentorError, "not a spec"):
                 specs.load_text(text)
-            new.lines_of(text)
+            spec_text.lines_of(text)
             self.assertLess(time.process_time() - begin, 10, text[:20])
 
     def test_who_signs_in_often_signs_out_nobody_else(self):

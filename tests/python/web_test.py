@@ -103,7 +103,7 @@ class WebTest(browser.BrowserTest):
             page.get_by_role("button", name="Compute").click()
             report = page.frame_locator("iframe")
             page.expect(report.get_by_text("2 runs of 1 method").first).to_be_visible()
-            page.expect(report.get_by_text("Interquartile mean").first).to_be_visible()
+            page.expect(report.get_by_text("at the end of a lifetime").first).to_be_visible()
 
     def test_pause_resume_clone_cancel(self):
         client, address = self.start_long()
@@ -367,9 +367,9 @@ class WebTest(browser.BrowserTest):
         sys.path.insert(0, str(browser.WHEELS / "web"))
         from mentor_client.experiment import Experiment
         from mentor_client.v1.experiment_pb2 import Experiment as ExperimentProto
-        from mentor_client.web import new, words
+        from mentor_client.web import new, spec_text, words
 
-        lines = new.lines_of(
+        lines = spec_text.lines_of(
             "# A comment: seed: 2\nseed: 1\nrule {\n  learning_rate: 3e-4  # k: 5\n"
             '  option { name: "k" value: "4" }\n}\nbenchmark <\n  wrapper { name: "sparse" }\n>'
         )
@@ -381,7 +381,7 @@ class WebTest(browser.BrowserTest):
             ("benchmark.wrapper[0].name", 8),
             ("agent.epochs", None),
         ):
-            self.assertEqual(new.line_of(field, lines), line, field)
+            self.assertEqual(spec_text.line_of(field, lines), line, field)
         for seconds, said in (
             (0.2, "under 1 s"),
             (59, "59 s"),

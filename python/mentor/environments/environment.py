@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from mentor.environments.pool import METADATA, Pool, Wrapper, seed_of
+from mentor.environments.pool import METADATA, Pool, Wrapper, check_options, seed_of
 from mentor.environments.task import Choice, Task, parameters_of
 
 Observation = npt.NDArray[np.float64]
@@ -56,6 +56,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         wrappers: Sequence[Wrapper] = (),
         **options: Any,
     ) -> None:
+        check_options(name, options, MentorEnv)
         self._arguments: dict[str, Any] = dict(
             name=name,
             path=path,
@@ -104,6 +105,16 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
     def episode_steps(self) -> int:
         """After so many steps an episode is truncated."""
         return self._pool.episode_steps
+
+    @property
+    def env_name(self) -> str:
+        """Its name in `mentor env list`."""
+        return self._pool.name
+
+    @property
+    def goal_visible(self) -> bool | None:
+        """Whether observations show the goal. None: nobody chose, and they have none to hide."""
+        return self._pool.goal_visible
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -184,8 +195,8 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         return bytes(self._pool.native.save_state(0))
 
     def restore_state(self, state: bytes) -> Observation:
-        """Goes on from what save_state returned; returns the observation there, [D]. A state that
-        is refused may end the episode."""
+        """Goes on from what save_state returned; returns the observation there, [D]. Damaged
+        bytes are refused. A state of something else may end the episode."""
         if not isinstance(state, (bytes, bytearray, memoryview)):
             raise TypeError(f"state: is {type(state).__name__}; give what save_state() returned")
         self._pool.native.restore_state(0, bytes(state))

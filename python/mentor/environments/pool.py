@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from gymnasium import spaces
 
 from mentor import _native
 from mentor.environments import programs
+from mentor.environments.registration import META_WORLD
 
 Array = npt.NDArray[Any]
 Wrapper = Mapping[str, Any]
@@ -67,6 +70,10 @@ class Pool:
         )
         facts = self._native.facts()
         self.name: str = facts["name"]
+        # Meta-World's show the goal where nothing is said.
+        self.goal_visible: bool | None = True if self.name in META_WORLD else None
+        if goal_visible is not None:
+            self.goal_visible = bool(goal_visible)
         self.size = size
         self.action_size: int = facts["action_size"]
         self.discrete: bool = facts["discrete_actions"]
@@ -82,7 +89,8 @@ class Pool:
         modes = list(METADATA["render_modes"]) if step_s > 0 else []
         if render_mode is not None and render_mode not in modes:
             given = "'rgb_array' or None" if modes else "None: it runs without MuJoCo"
-            raise ValueError(f"render_mode: is {render_mode!r}; {self.name} takes {given}")
+            # Stable-Baselines3's make_vec_env asks for pictures. After TypeError it does without.
+            raise TypeError(f"render_mode: is {render_mode!r}; {self.name} takes {given}")
         self.metadata: dict[str, Any] = {"render_modes": modes}
         self.metadata["render_fps"] = round(1 / step_s) if step_s > 0 else METADATA["render_fps"]
         self._picture = (width, height, camera)
@@ -155,6 +163,34 @@ def _check(
         raise TypeError(f"camera: is {camera!r}; give the name of a camera of the scene")
     if not isinstance(wrappers, Sequence) or isinstance(wrappers, str):
         raise TypeError(f"wrappers: is {wrappers!r}; give a list, as of a spec")
+
+
+def check_options(name: str, options: Mapping[str, object], made: type) -> None:
+    """Refuses options that the environment lacks. One may be an argument of the class `made` with
+    an error of writing.
+    """
+    if not options or not isinstance(name, str):
+        return
+    known = {one["name"]: one["options"] for one in _native.catalogue()}.get(name)
+    if known is None:  # A bundle's, or a name that C++ refuses with better words.
+        return
+    arguments = [
+        parameter.name
+        for parameter in inspect.signature(made).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "path"
+    ]
+    for option in options:
+        if option in known:
+            continue
+        near = difflib.get_close_matches(option, [*arguments, *known], n=1)
+        raise ValueError(
+            f"{option}: is no option of {name}; "
+            + (
+                f"did you mean '{near[0]}'?"
+                if near
+                else f"it has {', '.join(known) or 'none'}; arguments are {', '.join(arguments)}"
+            )
+        )
 
 
 def _action_space(facts: Mapping[str, Any]) -> spaces.Box | spaces.Discrete:

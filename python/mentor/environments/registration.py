@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gymnasium.envs.registration import register as register_one
 from gymnasium.envs.registration import registry
 
@@ -29,6 +32,23 @@ SMALL = (
 NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]
 
 
+class Arguments(dict[str, Any]):
+    """The arguments of a registered environment. Gymnasium's make_vec pops `wrappers`, functions
+    that it refuses beside threads in C++. Wrappers of a spec are dicts. They belong to the
+    environment, so they stay.
+    """
+
+    def pop(self, name: str, *default: Any) -> Any:
+        found = self.get(name, *default)
+        if name == "wrappers" and found and all(isinstance(one, Mapping) for one in found):
+            self[name] = found
+            return []
+        return super().pop(name, *default)
+
+    def copy(self) -> Arguments:
+        return Arguments(self)
+
+
 def _episode_steps(name: str) -> int | None:
     """Returns the greatest length of an episode where no option changes it."""
     if name in META_WORLD:
@@ -48,5 +68,5 @@ def register() -> None:
             entry_point="mentor.environments.environment:MentorEnv",
             vector_entry_point="mentor.environments.vector:MentorVectorEnv",
             max_episode_steps=_episode_steps(name),
-            kwargs={"name": name},
+            kwargs=Arguments(name=name),
         )

@@ -13,7 +13,15 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from mentor.environments.pool import METADATA, Array, Pool, Wrapper, check_integer, seed_of
+from mentor.environments.pool import (
+    METADATA,
+    Array,
+    Pool,
+    Wrapper,
+    check_integer,
+    check_options,
+    seed_of,
+)
 from mentor.environments.task import Choice
 
 Observations = npt.NDArray[np.float64]
@@ -63,6 +71,7 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         max_episode_steps: int | None = None,
         **options: Any,
     ) -> None:
+        check_options(name, options, MentorVectorEnv)
         self.num_envs = check_integer("num_envs", num_envs, 1, _ENVIRONMENTS_MAX)
         if num_threads is None:
             num_threads = min(len(os.sched_getaffinity(0)), _THREADS_MAX)
@@ -106,6 +115,16 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         self._seeded = False
         self._was_done: Flags = np.zeros(self.num_envs, np.bool_)
         self._all: Flags = np.ones(self.num_envs, np.bool_)
+
+    @property
+    def env_name(self) -> str:
+        """Its name in `mentor env list`."""
+        return self._pool.name
+
+    @property
+    def goal_visible(self) -> bool | None:
+        """As that of MentorEnv."""
+        return self._pool.goal_visible
 
     def reset(
         self,

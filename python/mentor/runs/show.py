@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import importlib
 import math
+import re
 import shutil
 import sys
 import time
@@ -14,28 +15,37 @@ from .follow import Update
 
 # What people look at first; the first that a run has is drawn.
 _CURVES = ("success", "meta_return", "shaped_return", "loss")
+_SEGMENT = re.compile(r"seg(\d+)")
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def success_of(update: Update) -> Optional[float]:
-    """Returns the mean success over an update's segments."""
-    segments: List[float] = []
-    while f"seg{len(segments)}" in update.metrics:
-        segments.append(update.metrics[f"seg{len(segments)}"])
-    return sum(segments) / len(segments) if segments else None
+def metric_of(update: Update, metric: str) -> str:
+    """Returns the name of a metric; "success" is that of the last segment, as for `mentor run`."""
+    segments = [int(found[1]) for found in map(_SEGMENT.fullmatch, update.metrics) if found]
+    if metric != "success" or metric in update.metrics or not segments:
+        return metric
+    return f"seg{max(segments)}"
 
 
 def value_of(update: Update, metric: str) -> Optional[float]:
-    if metric == "success" and metric not in update.metrics:
-        return success_of(update)
-    return update.metrics.get(metric)
+    return update.metrics.get(metric_of(update, metric))
+
+
+def _label(metric: str) -> str:
+    """Says what a metric is, where its name does not."""
+    segment = _SEGMENT.fullmatch(metric)
+    if segment is None:
+        return metric
+    updates = int(segment[1])
+    return f"success after {updates} update{'s' * (updates != 1)} of an agent ({metric})"
 
 
 class Curve:
     """A metric over outer updates: drawn in a notebook, small blocks in a text."""
 
     def __init__(self, metric: str, updates: Sequence[Update]) -> None:
-        self.metric = metric
+        self.metric = metric_of(updates[-1], metric) if updates else metric
+        self.label = _label(self.metric)
         pairs = [(update.step, value_of(update, metric)) for update in updates]
         # Numbers of a run that diverged are left out.
         finite = [
@@ -52,9 +62,9 @@ class Curve:
 
     def __repr__(self) -> str:
         if not self.values:
-            return f"{self.metric}: no values yet"
+            return f"{self.label}: no values yet"
         return (
-            f"{self.metric}: {self.values[-1]:.4g} after update {self.steps[-1]} "
+            f"{self.label}: {self.values[-1]:.4g} after outer update {self.steps[-1]} "
             f"(from {min(self.values):.4g} to {max(self.values):.4g})  {self.blocks()}"
         )
 
@@ -80,7 +90,7 @@ class Curve:
             f'<text x="{left - 6}" y="{height - below}" {right}>{low:.3g}</text>'
             f'<text x="{left}" y="{height - 5}" {label}>{steps[0]}</text>'
             f'<text x="{width - 8}" y="{height - 5}" {right}>{steps[-1]} outer updates</text>'
-            f'<text x="{left + 8}" y="14" {label}>{html.escape(self.metric)}</text></svg>'
+            f'<text x="{left + 8}" y="14" {label}>{html.escape(self.label)}</text></svg>'
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import pathlib
@@ -34,7 +35,7 @@ class RunFolder:
         proto = ExperimentProto()
         merged = self._experiment / "merged.txtpb"
         try:
-            text_format.Parse((self._experiment / "experiment.txtpb").read_text("utf-8"), proto)
+            text_format.Parse(_unsealed(self._experiment / "experiment.txtpb"), proto)
             spec_text = merged.read_text("utf-8") if merged.exists() else ""
             if spec_text:
                 proto.spec.Clear()
@@ -177,6 +178,21 @@ class RunFolder:
                 database.close()
         except sqlite3.Error:  # The database is of another version.
             return []
+
+
+def _unsealed(path: pathlib.Path) -> str:
+    """The first line has the SHA-256 of the others (common/sealed.h), but for earlier versions."""
+    data = path.read_bytes()
+    line, _, contents = data.partition(b"\n")
+    if not line.startswith(b"#") and not line[1:].startswith(b" sha256 "):
+        return data.decode("utf-8")
+    if line != b"# sha256 " + hashlib.sha256(contents).hexdigest().encode():
+        raise MentorError(
+            grpc.StatusCode.DATA_LOSS,
+            f"{path} is damaged: its SHA-256 is not the one in its first line; put a good copy in "
+            "its place",
+        )
+    return contents.decode("utf-8")
 
 
 def _printable(name: str) -> str:

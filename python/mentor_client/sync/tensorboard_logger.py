@@ -19,7 +19,7 @@ _FILM_WIDTH, _FILM_FPS = 320, 10
 _TIMES = re.compile(r"\w+_(seconds|bytes)")
 _LIFETIMES = re.compile(
     r"(seg\d+|success(_episode_\d+)?|shaped_return|meta_return|generation|iteration|best_score"
-    r"|env_steps|nonfinite_updates)(/.*)?"
+    r"|env_steps|nonfinite_updates|failed_steps)(/.*)?"
 )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from nicegui import app as nicegui_app, core, ui
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -80,19 +79,21 @@ async def _download(request: Request) -> Response:
     parts = parse_file_name(name)
     if parts is None:
         return PlainTextResponse("there is no such file", 404)
-    client = page.web().connect(request.scope["mentor"].token)
+    web, session = page.web(), request.scope["mentor"]
+    client = web.connect(session.token)
     pieces = client.pieces(name)
     try:
-        first = await run_in_threadpool(next, pieces, b"")
+        first = await web.call(session.owner, next, pieces, b"")
     except MentorError as error:
         client.close()
         return PlainTextResponse(error.message, 404 if error.reason == "NOT_FOUND" else 502)
 
     async def body() -> Any:
+        piece = first
         try:
-            yield first
-            async for piece in iterate_in_threadpool(pieces):
+            while piece:
                 yield piece
+                piece = await web.call(session.owner, next, pieces, b"")
         finally:
             client.close()
 

@@ -11,9 +11,9 @@ from ..errors import MentorError
 from ..experiment import Experiment
 from . import report, words
 from .page import Page, view, web
-from .parts import Lines, button, heading, panel, row, table, text
+from .parts import Lines, button, columns_of, heading, panel, row, table, text
 
-_MOST = 16
+_MOST = 64
 _POINTS_AGE_S = 5.0
 
 
@@ -22,6 +22,8 @@ class Compare:
         self._page, self._ids = page, ids
         self._now: Dict[str, Experiment] = {}
         self._points_at: Dict[str, int] = {}
+        self._compared: List[str] = []  # Experiments whose settings are shown, by uid.
+        self._methods: Dict[str, List[str]] = {}
         self._curves: Dict[str, words.Curve] = {}
         heading(f"{len(ids)} experiments")
         with row("panels"):
@@ -46,8 +48,7 @@ class Compare:
                 self._button = button("Compute", self._compute, "unelevated")
                 self._report = row("")
             with panel("Settings that differ", wide=True):
-                columns = {f"v{number}": id for number, id in enumerate(ids)}
-                self._settings = table("path", path="Setting", **columns)
+                self._settings = table("path", path="Setting")
         page.start(self._begin)
         page.on_change(self._draw)
 
@@ -75,22 +76,43 @@ class Compare:
                 continue
         self._page.changed()
 
-    def _draw(self) -> None:
+    async def _draw(self) -> None:
         if len(self._now) < len(self._ids):
             return
         found = [self._now[id] for id in self._ids]
+        await self._draw_settings(found)
+        methods = self._methods
         curves = {id: self._curves.get(id, words.Curve()) for id in self._ids}
-        self._success.show(
-            {id: curve.success if curve.succeeds else [] for id, curve in curves.items()},
-            words.nothing(any(curve.success for curve in curves.values())),
-        )
-        self._rewards.show({id: curve.rewards for id, curve in curves.items()})
+        success, rewards, parts = {}, {}, {}
+        for name, ids in methods.items():
+            of = [curves[id] for id in ids]
+            # Where one seed succeeds, those that do not count as well.
+            shown = {
+                id: one.success if any(other.succeeds for other in of) else []
+                for id, one in zip(ids, of)
+            }
+            success[name] = words.mean([*shown.values()])
+            rewards[name] = words.mean([one.rewards for one in of])
+            if len(ids) > 1:
+                success.update(shown)
+                rewards.update({id: one.rewards for id, one in zip(ids, of)})
+                parts.update({id: name for id in ids})
+        nothing = words.nothing(any(curve.success for curve in curves.values()))
+        self._success.show(success, nothing, parts)
+        self._rewards.show(rewards, parts=parts)
         self._cost.rows = [self._row(one) for one in found]
-        differs = words.differences([one.spec for one in found])
-        self._settings.rows = [
-            {"path": path, **{f"v{number}": value for number, value in enumerate(values)}}
-            for path, values in differs.items()
-        ]
+
+    async def _draw_settings(self, found: List[Experiment]) -> None:
+        if self._compared == [one.uid for one in found]:
+            return  # A spec never changes.
+        self._compared = [one.uid for one in found]
+        specs = {one.id: one.spec.SerializeToString() for one in found}
+        self._methods = words.methods([*specs], [*specs.values()])
+        if len(self._methods) > 1:  # Within a method nothing but seeds differs.
+            specs = {name: specs[ids[0]] for name, ids in self._methods.items()}
+        columns = {f"v{number}": name for number, name in enumerate(specs)}
+        self._settings.columns = columns_of(path="Setting", **columns)
+        self._settings.rows = await self._page.read(words.differences, [*specs.values()])
 
     def _row(self, one: Experiment) -> Dict[str, Any]:
         seconds = words.took(one)

@@ -151,7 +151,8 @@ class View:
         self._state.set_text("Deleted" if self._gone else words.state(one))
         self._state.classes(replace=f"state {one.state}")
         why = one.error if one.state != "RUNNING" else None
-        self._wrong.set_text(f"{why.reason}: {why.message}" if why else "")
+        wrong = [f"{why.reason}: {why.message}"] if why else []
+        self._wrong.set_text("\n".join([*wrong, *one.proto.warnings]))
         facts = words.facts(one)
         for name, value in facts.items():
             if name not in self._facts:
@@ -250,10 +251,15 @@ class View:
         try:
             if other:
                 theirs = (await self._page.call(self._client.get, other)).spec
-                found = words.differences([one.spec, theirs])
-                rows = [{"path": path, "value": a, "other": b} for path, (a, b) in found.items()]
+                both = [one.spec.SerializeToString(), theirs.SerializeToString()]
+                rows = await self._page.read(words.differences, both)
             else:
-                rows = words.all_settings(one.spec, await self._page.call(self._client.catalogue))
+                catalogue = await self._page.call(self._client.catalogue)
+                entries = [entry.SerializeToString() for entry in catalogue]
+                spec = one.spec.SerializeToString()
+                rows = await self._page.read(words.all_settings, spec, entries)
+            mine, theirs_at = ("v0", "v1") if other else ("value", "other")
+            self._spec.columns[1]["field"], self._spec.columns[2]["field"] = mine, theirs_at
             self._spec.columns[1]["label"] = self._id if other else "Value"
             self._spec.columns[2]["label"] = other
             self._spec.rows = [row for row in rows if self._all.value or not row.get("plain")]

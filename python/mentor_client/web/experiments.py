@@ -12,6 +12,7 @@ from nicegui import ui
 from ..client import WatchEvent
 from ..errors import MentorError
 from ..experiment import Experiment
+from ..v1.experiment_pb2 import Experiment as ExperimentProto
 from . import words
 from .page import ANSWER_S, Page, view, web
 from .parts import alert, button, field, row, text
@@ -21,14 +22,24 @@ _CURVE_AGE_S = 5.0
 _LIST_AGE_S = 2.0  # A filter is asked again at most this often.
 # Cells are texts; the name is a link whose text is set as text.
 _LINK = """p => { const link = document.createElement('a'); link.textContent = p.value;
-  link.href = '/experiments/' + encodeURIComponent(p.value); return link; }"""
+  link.href = '/experiments/' + encodeURIComponent(p.value); link.title = p.value;
+  return link; }"""
 _AGE = """p => { const s = Math.max(0, Date.now() / 1000 - p.value);
   return s < 90 ? Math.round(s) + ' s' : s < 5400 ? Math.round(s / 60) + ' min'
   : s < 129600 ? Math.round(s / 3600) + ' h' : Math.round(s / 86400) + ' d'; }"""
 _BAR = """p => ({background:
   `linear-gradient(90deg, var(--soft) ${p.data.done * 100}%, transparent 0)`})"""
-_NARROW = """e => { const wide = e.clientWidth > 720;
-  e.api.setColumnsVisible(['title', 'owner', 'class', 'created'], wide); }"""
+# A column that says the same of several rows gives its room to the names.
+_FIT = """e => { const wide = document.querySelector('.grid').clientWidth > 720;
+  const said = {title: new Set(['']), owner: new Set(), class: new Set(['normal'])};
+  let rows = 0;
+  e.api.forEachNode(node => { ++rows;
+    Object.keys(said).forEach(key => said[key].add(node.data[key])); });
+  said.owner.add(rows < 2 ? '' : [...said.owner][0]);
+  const shown = Object.keys(said).filter(key => wide && said[key].size > 1);
+  e.api.setColumnsVisible(Object.keys(said).filter(key => !shown.includes(key)), false);
+  e.api.setColumnsVisible(shown, true);
+  e.api.setColumnsVisible(['created'], wide); }"""
 _OPEN = """e => { if (e.event.key === 'Enter' && e.column.getColId() === 'id')
   location.href = '/experiments/' + encodeURIComponent(e.data.id); }"""
 _RENDERED = "return getElement({}).api.getRenderedNodes().map(node => node.id)"
@@ -36,7 +47,7 @@ _BY_SUCCESS = "(a, b, x, y) => x.data.success - y.data.success"
 _STATE = "p => 'state ' + p.value.toUpperCase()"
 _FIGURE_SPACE = "\u2007"  # A space as wide as a figure.
 _COLUMNS: List[Dict[str, Any]] = [
-    {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 110, "flex": 2},
+    {"field": "id", "headerName": "Name", ":cellRenderer": _LINK, "minWidth": 200, "flex": 3},
     {"field": "title", "headerName": "Title", "flex": 3, "minWidth": 120},
     {"field": "state", "headerName": "State", "width": 112, ":cellClass": _STATE},
     {"field": "progress", "headerName": "Progress", ":cellStyle": _BAR, "flex": 3, "minWidth": 110},
@@ -49,7 +60,8 @@ _GRID = {
     "columnDefs": _COLUMNS,
     "rowData": [],
     ":getRowId": "p => p.data.id",
-    ":onGridSizeChanged": _NARROW,
+    ":onGridSizeChanged": _FIT,
+    ":onModelUpdated": _FIT,
     ":onCellKeyDown": _OPEN,
     "defaultColDef": {"sortable": True, "resizable": True, "suppressMovable": True},
     "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
@@ -61,6 +73,16 @@ _GRID = {
 
 
 _Row = Dict[str, Any]
+
+
+def _slim(one: Experiment) -> Experiment:
+    """Without what the list does not show: a page may know thousands."""
+    iterations = one.spec.lifetime.iterations
+    one.proto.ClearField("spec")
+    kept = ExperimentProto()
+    kept.CopyFrom(one.proto)  # The memory of the spec goes with the old message.
+    kept.spec.lifetime.iterations = iterations
+    return Experiment(one._client, kept)
 
 
 class _Curve:
@@ -85,7 +107,11 @@ class Experiments:
         client = page.client
         with row():
             self._filter = field(
-                ui.input("Filter", placeholder='state=RUNNING AND labels.team="a"', value=filter),
+                ui.input(
+                    "Filter",
+                    placeholder='words, or state=RUNNING AND labels.team="a"',
+                    value=filter,
+                ),
                 "clearable stack-label debounce=300 spellcheck=false",
             )
             self._filter.classes("grow").on_value_change(self._refilter)
@@ -114,7 +140,7 @@ class Experiments:
     def _take(self, event: WatchEvent) -> None:
         if event.experiment is not None:
             gone = event.kind == "DELETED"
-            self._new[event.experiment.name] = None if gone else event.experiment
+            self._new[event.experiment.name] = None if gone else _slim(event.experiment)
             self._is_stale |= event.kind != "PROGRESS"
 
     # The filter.
@@ -125,7 +151,7 @@ class Experiments:
 
         def ask() -> List[Experiment]:
             pages = self._client.list(filter, "create_time desc", page_size=1000)
-            return [one for one, _ in zip(pages, range(most))]
+            return [_slim(one) for one, _ in zip(pages, range(most))]
 
         self._is_stale = False
         self._lists += 1

@@ -20,13 +20,15 @@ from ..v1.evaluation_pb2 import EvaluatedLifetime, EvaluationShard, SignalMaps
 from . import words
 from .page import Page, view, web
 from .parts import Lines, alert, button, field, heading, panel, row, text
+from .places import Places
 from .report import environment, fetch, run
 
 _RESULTS_BYTES_MAX = 64 << 20  # Results of an evaluation, which a page reads whole.
+_LIFE_NUMBERS_MAX = 1 << 20  # Steps of a life that is drawn.
 _PICTURE_BYTES_MAX = 8 << 20
 _SECONDS_MAX = 900.0  # For one program.
 _SHAPED = "shaped reward (right axis)"
-_one_at_a_time = asyncio.Semaphore(1)
+_at_once = Places(2, 1)
 _Agent = Tuple[str, str, int]  # Split, environment, goal.
 _Say = Callable[[str], None]
 _Pictures = List[Tuple[str, bytes]]
@@ -43,6 +45,13 @@ def lives_of(shards: Sequence[EvaluationShard]) -> Dict[_Agent, Dict[str, Evalua
             if life.number < known.number:
                 lives[method_name(shard)] = life
     return dict(sorted(found.items()))
+
+
+def _read(shards: Sequence[EvaluationShard]) -> Tuple[Dict[_Agent, Any], bool]:
+    """The lives, and whether any of them succeeds. A call."""
+    found = lives_of(shards)
+    every = (life for lives in found.values() for life in lives.values())
+    return found, any(any(life.episode_success) for life in every)
 
 
 def _name(agent: _Agent) -> str:
@@ -70,6 +79,7 @@ class Life:
     def __init__(self, page: Page, id: str):
         self._page, self._id = page, id
         self._lives: Dict[_Agent, Dict[str, EvaluatedLifetime]] = {}
+        self._succeeds = False
         self._jobs: Dict[str, "asyncio.Task[Any]"] = {}
         heading(f"A life in {id}")
         ui.link("The experiment", f"/experiments/{urllib.parse.quote(id)}")
@@ -91,8 +101,8 @@ class Life:
             size = sum(one.size_bytes for one in files if "/artifacts/evaluation/" in one.name)
             if size > _RESULTS_BYTES_MAX:
                 raise usage("evaluation", f"has {words.size(size)}: mentor report shows it")
-            self._lives = await self._page.call(
-                lambda: lives_of(client.evaluation_shards(self._id))
+            self._lives, self._succeeds = await self._page.call(
+                lambda: _read(client.evaluation_shards(self._id))
             )
         except MentorError as error:
             self._wrong.set_text(error.message)
@@ -111,7 +121,6 @@ class Life:
 
     def _build(self) -> None:
         every = [life for lives in self._lives.values() for life in lives.values()]
-        self._succeeds = any(any(life.episode_success) for life in every)
         what, age = "Success" if self._succeeds else "Shaped return", "updates that it has made"
         with self._place:
             self._success = Lines(f"{what} along its life", self._succeeds, x=age)
@@ -152,6 +161,9 @@ class Life:
         elif not length:
             done += " Its episodes differ in length: the charts by step show inner iterations."
             length = len(life.signal) // count
+        if len(life.shaped) > _LIFE_NUMBERS_MAX:
+            self._about.set_text(f"{done} Its signals are too many for a page.")
+            return
         self._about.set_text(done)
         known = {"signal (left axis)": list(life.signal), _SHAPED: list(life.shaped)}
         counts, most = [len(life.signal) // count] * count, min(length, web().flags.points_max)
@@ -179,7 +191,7 @@ class Life:
             begin.set_text("Stop")
             said.classes(replace="quiet").set_text("Waits for other work on this host …")
             try:
-                async with _one_at_a_time:
+                async with _at_once.of(self._page.session.owner):
                     pictures = await self._make(make, said.set_text)
                 place.clear()
                 with place:

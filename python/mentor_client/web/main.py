@@ -9,7 +9,7 @@ from typing import Optional, Sequence
 
 from .. import command
 from ..command import DONE, add_connection, parser, run, with_underscores
-from ..connection import is_loopback
+from ..addresses import is_loopback, parse_address
 from ..errors import usage
 
 _ABOUT = """Shows the experiments of a service in a browser: submits, watches, compares and changes
@@ -64,9 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(flags: argparse.Namespace) -> None:
-    host, _, port = flags.listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise usage("listen", f"is '{flags.listen}'; give HOST:PORT, such as 127.0.0.1:8080")
+    flags.listen = parse_address("listen", flags.listen, least_port=0)
     if bool(flags.tls_cert) != bool(flags.tls_key):
         raise usage("tls_cert", "and tls_key belong together; give both")
     if not flags.tls_cert and not flags.allow_insecure and not is_loopback(flags.listen):

@@ -6,23 +6,20 @@ import asyncio
 import itertools
 import json
 import re
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from google.protobuf import text_format
 from nicegui import ui
 
 from .. import specs
 from ..client import Client
-from ..errors import MentorError, Violation, usage
+from ..errors import MentorError, Violation
 from ..experiment import Experiment
 from ..v1.experiment_pb2 import CatalogueEntry, Experiment as ExperimentProto
 from ..v1.spec_pb2 import ExperimentSpec
-from . import words
+from . import spec_text, words
 from .page import Page, view
 from .parts import button, field, heading, panel, row, text
 
-_CHARACTERS_MAX = 1 << 20
-_DEPTH_MAX = 8  # A spec nests fewer messages.
 _SAID_MAX = 50  # Sentences about a spec, of so many characters.
 _SENTENCE_MAX = 1000
 _WAIT_S = 0.6  # After the last key, until the service is asked.
@@ -39,7 +36,7 @@ getElement(%d).editor.dispatch({effects: CM.StateEffect.appendConfig.of([
   CM.EditorState.languageData.of(() => [{autocomplete: source}]),
   CM.EditorView.contentAttributes.of({"aria-label": "Spec", tabindex: "0"})])});
 """
-_Said = List[Tuple[Optional[int], str]]  # Lines from 1, None for the whole, and sentences.
+_Said = List[Tuple[Optional[spec_text.Place], str]]  # None: about the whole. And sentences.
 
 
 def about(name: str, spec: str) -> str:
@@ -47,38 +44,6 @@ def about(name: str, spec: str) -> str:
     comment = re.match(r"(#.*\n)*", spec)
     lines = [line.lstrip("# ") for line in comment[0].splitlines()] if comment else []
     return f"{name}: " + re.split(r"(?<=[.!?])\s+(?=[A-Z])", " ".join(lines), maxsplit=1)[0]
-
-
-def lines_of(spec: str) -> Dict[str, int]:
-    """The line of each field of a spec in text format, by path; of options by their own name
-    too."""
-    found: Dict[str, int] = {}
-    path: List[str] = []
-    word, line = "", 1
-    for token in re.finditer(specs.TOKEN.pattern + r"|\n", spec, specs.TOKEN.flags):
-        one = token.group()
-        if one == "\n":
-            line += 1
-        elif one in "{<":
-            path.append(word)
-            word = ""
-        elif one in "}>":
-            del path[-1:]
-        elif len(path) <= _DEPTH_MAX and re.fullmatch(r"[A-Za-z_]\w*", one):
-            word = one
-            found.setdefault(".".join([*path, one]), line)
-        elif one[0] in "\"'" and path[-1:] == ["option"] and word == "name":
-            found.setdefault(".".join([*path[:-1], one[1:-1]]), line)
-    return found
-
-
-def line_of(name: str, lines: Dict[str, int]) -> Optional[int]:
-    """The line of a field that the service names, or of the nearest message around it."""
-    path = re.sub(r"\[\d+\]|^(experiment\.)?(spec\.)?|\boption\.", "", name).split(".")
-    for end in range(len(path), 0, -1):
-        if ".".join(path[:end]) in lines:
-            return lines[".".join(path[:end])]
-    return None
 
 
 def completions(catalogue: Sequence[CatalogueEntry]) -> List[Dict[str, str]]:
@@ -123,6 +88,7 @@ def how_long(client: Client, spec: ExperimentSpec) -> str:
 class New:
     def __init__(self, page: Page, ready: str, like: str):
         self._page, self._like, self._asked = page, like, 0
+        self._checking: Optional["asyncio.Task[Optional[ExperimentProto]]"] = None
         found = specs.ready_specs().items()
         self._ready = {name: path.read_text(encoding="utf-8") for name, path in found}
         abouts = {name: about(name, spec) for name, spec in self._ready.items()}
@@ -149,9 +115,8 @@ class New:
         client = self._page.client
         if self._like:
             one = await self._page.call_until_answered(client.get, self._like)
-            spec = text_format.MessageToString(one.spec, as_utf8=True)
-            option = r"option {\s+(name: .*)\s+(value: .*)\s+}"
-            self._editor.set_value(re.sub(option, r"option { \1 \2 }", spec))
+            spec = one.spec.SerializeToString()
+            self._editor.set_value(await self._page.read(spec_text.written, spec))
         known = json.dumps(completions(await self._page.call_until_answered(client.catalogue)))
         self._page.browser.run_javascript(_COMPLETE % (known, self._editor.id))
 
@@ -162,16 +127,30 @@ class New:
     async def _changed(self) -> None:
         """Asks the service about the text, once no key has come for a while."""
         self._create.set_enabled(False)
-        if len(self._editor.value or "") > _CHARACTERS_MAX + 1:  # Changes may add up to any size.
-            self._editor.set_value(self._editor.value[: _CHARACTERS_MAX + 1])
+        most = spec_text.CHARACTERS_MAX + 1
+        if len(self._editor.value or "") > most:  # Changes may add up to any size.
+            self._editor.set_value(self._editor.value[:most])
         self._asked += 1
         mine = self._asked
+        self._stop()
         await asyncio.sleep(_WAIT_S)
         if mine == self._asked:
             await self._check()
 
+    def _stop(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
+
     async def _check(self) -> Optional[ExperimentProto]:
-        """Returns what can be created."""
+        """Returns what can be created. A page has one check at a time, of its latest text."""
+        self._stop()
+        self._checking = asyncio.create_task(self._check_text())
+        try:
+            return await self._checking
+        except asyncio.CancelledError:
+            return None
+
+    async def _check_text(self) -> Optional[ExperimentProto]:
         spec, client = self._editor.value or "", self._page.client
         self._long.set_text("")
         self._create.set_enabled(False)
@@ -179,44 +158,48 @@ class New:
             self._say([], _BEGIN)
             return None
         try:
-            if len(spec) > _CHARACTERS_MAX:
-                raise usage("spec", "has more than a million characters; shorten it")
-            asked = await self._page.call(specs.load_text, spec)
+            asked = ExperimentProto.FromString(await self._page.read(spec_text.load, spec))
             answer: Experiment = await self._page.call(client.validate, asked)
             self._long.set_text(await self._page.call(how_long, client, answer.spec))
         except MentorError as error:
             await self._refuse(spec, error)
             return None
         self._create.set_enabled(True)
-        lines = await self._page.call(lines_of, spec)
-        warnings = [(line_of(one.partition(":")[0], lines), one) for one in answer.proto.warnings]
-        self._say(warnings, "The spec is valid.")
+        warnings = list(answer.proto.warnings)[:_SAID_MAX]
+        fields = [one.partition(":")[0] for one in warnings]
+        places = await self._page.read(spec_text.places, spec, fields)
+        self._say(list(zip(places, warnings)), "The spec is valid.")
         return asked
 
     async def _refuse(self, spec: str, error: MentorError) -> None:
-        lines, said = await self._page.call(lines_of, spec), []
-        for one in error.violations or [Violation("", error.message)]:
+        wanted: List[Union[str, int]] = []
+        said: List[str] = []
+        for one in (error.violations or [Violation("", error.message)])[:_SAID_MAX]:
             # The parser of protobuf names the line itself.
             place = re.search(r"\b(\d+):\d+ : ", one.description)
             name = re.sub(r"^experiment\.(spec\.)?", "", one.field)
-            line = int(place[1]) if place else line_of(one.field, lines)
+            wanted.append(int(place[1]) if place else one.field)
             words_said = one.description[place.end() :] if place else f"{name} {one.description}"
-            said.append((line, words_said.strip()))
-        self._say(said, "")
+            said.append(words_said.strip())
+        try:
+            places = await self._page.read(spec_text.places, spec, wanted)
+        except MentorError:  # The text is too long even for that.
+            places = [None] * len(wanted)
+        self._say(list(zip(places, said)), "")
 
     def _say(self, said: _Said, otherwise: str) -> None:
         """Shows each sentence below the editor, and at the end of its line."""
-        ends = [match.start() for match in re.finditer(r"\n|\Z", self._editor.value or "")]
         decorations: List[Dict[str, Any]] = []
         self._said.clear()
         with self._said:
             if not said:
                 text(otherwise, "quiet")
-            for line, words_said in sorted(said, key=lambda one: one[0] or 0)[:_SAID_MAX]:
+            for place, words_said in sorted(said, key=lambda one: one[0] or (0, 0)):
                 words_said = words_said[:_SENTENCE_MAX]
-                text(f"Line {line}: {words_said}" if line else words_said, "wrong")
-                if line and line <= len(ends):
-                    end = {"kind": "widget", "position": ends[line - 1], "class": "cm-said"}
+                text(f"Line {place[0]}: {words_said}" if place else words_said, "wrong")
+                if place is not None:
+                    line, position = place
+                    end = {"kind": "widget", "position": position, "class": "cm-said"}
                     decorations.append({"kind": "line", "line": line, "class": "cm-violation"})
                     decorations.append({**end, "text": words_said})
         self._editor.decorations = decorations

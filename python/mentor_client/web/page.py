@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import os
 import threading
@@ -19,14 +20,20 @@ from nicegui import background_tasks, ui
 from ..client import Client
 from ..connection import log
 from ..errors import MentorError
+from . import apart
 from .parts import button, row, text
-from .session import Session, Sessions, is_address
+from .places import Places
+from .session import Session, Sessions, is_address, share
 
 PULSE_S = 0.5  # A page is drawn anew at most this often.
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _AGAIN_S = 2.0
 ANSWER_S = 30.0  # A browser that is silent for this long gets nothing more until it speaks.
 _CALLS_AT_ONCE = 24
+_CALLS_EACH = 6  # Calls of one owner.
+_READS_AT_ONCE = 6
+_READS_EACH = 2
+_READ_HERE = 64 << 10  # Longer texts are read apart.
 _CANCELLED = "What was cancelled does not go on; its checkpoints stay."
 _Answer = TypeVar("_Answer")
 _Draw = Callable[[], Optional[Awaitable[None]]]
@@ -44,6 +51,8 @@ class Web:
         self.sessions = Sessions(flags.sessions_max)
         self.pages = 0
         self._threads = concurrent.futures.ThreadPoolExecutor(_CALLS_AT_ONCE, "call")
+        self._calls = Places(_CALLS_AT_ONCE, _CALLS_EACH)
+        self._reads = Places(_READS_AT_ONCE, _READS_EACH)
 
     def answers_to(self, host: str) -> bool:
         """A name that leads here by someone else's choice (DNS rebinding) is none of ours."""
@@ -66,14 +75,29 @@ class Web:
         )
 
     async def call(
-        self, function: Callable[..., _Answer], *arguments: Any, **named: Any
+        self, owner: str, function: Callable[..., _Answer], *arguments: Any, **named: Any
     ) -> _Answer:
-        """Calls block, so they never run on the loop's thread."""
-        call = functools.partial(function, *arguments, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        """Calls block, so they never run on the loop's thread. Owners share the threads."""
+        give_back = await self._calls.take(owner)
+        loop = asyncio.get_running_loop()
 
-    async def admit(self, token: str) -> Session:
-        """Begins a session if the service takes this token, or none."""
+        def done(_: Any) -> None:
+            with contextlib.suppress(RuntimeError):  # The program ends.
+                loop.call_soon_threadsafe(give_back)
+
+        job = self._threads.submit(functools.partial(function, *arguments, **named))
+        job.add_done_callback(done)  # Later than the end of a task that was cancelled.
+        return await asyncio.wrap_future(job)
+
+    async def read(self, owner: str, function: Callable[..., _Answer], *texts: Any) -> _Answer:
+        """Calls a function with what users wrote: texts, messages as bytes, or lists of them."""
+        async with self._reads.of(owner):
+            if sum(map(_length, texts)) <= _READ_HERE:
+                return await self.call(owner, function, *texts)
+            return await apart.run(function, *texts)
+
+    async def admit(self, token: str, peer: str) -> Session:
+        """Begins a session if the service takes this token, or none. `peer`: who asks."""
         if not token and os.environ.get("MENTOR_TLS_CERT"):
             # Else the certificate's rights would be everybody's.
             raise MentorError(grpc.StatusCode.UNAUTHENTICATED, "sign in with a token")
@@ -82,7 +106,7 @@ class Web:
             with self.connect(token) as client:
                 next(client.list(page_size=1), None)
 
-        await self.call(ask)
+        await self.call(f"peer {peer}", ask)
         session = self.sessions.begin(token)
         if session is None:
             raise MentorError(
@@ -90,6 +114,12 @@ class Web:
                 f"{self.flags.sessions_max} browsers are signed in already (--sessions_max)",
             )
         return session
+
+
+def _length(part: Any) -> int:
+    if isinstance(part, (str, bytes)):
+        return len(part)
+    return sum(map(_length, part)) if isinstance(part, (list, tuple)) else 1
 
 
 _web: List[Web] = []
@@ -112,7 +142,8 @@ class Page:
         self.session = session
         self.browser = ui.context.client
         self.client = web().connect(session.token, on_contact=self._contact)
-        self.call = web().call
+        self.call = functools.partial(web().call, session.owner)
+        self.read = functools.partial(web().read, session.owner)
         self.is_open = True
         self.report = ("", b"")  # The latest one, with its own secret name.
         self._loop = asyncio.get_running_loop()
@@ -348,8 +379,11 @@ def view(path: str, title: str, listed: bool = True) -> Callable[[_Build], _Buil
     def register(build: _Build) -> _Build:
         async def show(request: Request) -> None:
             session: Session = request.scope["mentor"]
-            if web().pages >= web().flags.pages_max:
-                text(f"{web().pages} pages are open already (--pages_max); close one.")
+            open_now, most = web().pages, web().flags.pages_max
+            if open_now < most:
+                open_now, most = web().sessions.pages_of(session.owner), share(most)
+            if open_now >= most:
+                text(f"{open_now} pages are open already (--pages_max); close one.")
                 return
             page = Page(session)
             page.frame(title)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Awaitable, Callable, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Awaitable, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from nicegui import ui
 
 # Readable on white and on the dark ground, and apart for eyes that see fewer colours.
 _COLOURS = ["#5468d4", "#d9782d", "#2f9e6e", "#c2528b", "#8a7a2f", "#3a9cc2", "#9a62c9", "#7a7f8e"]
 _INK = {"color": "#7c8190"}
+_FAINT = {"lineStyle": {"width": 1, "opacity": 0.35}, "z": 1, "tooltip": {"show": False}}
 _LINK = """<q-td :props="props"><a v-if="props.row.href" :href="props.row.href"
   :download="props.row.download">{{ props.value }}</a>
   <span v-else>{{ props.value }}</span></q-td>"""
@@ -68,13 +69,18 @@ def panel(title: str, wide: bool = False) -> ui.element:
     return part
 
 
-def table(key: str, **titles: str) -> ui.table:
-    """A table of texts: columns by the name of their field. The first is a link where a row has an
-    `href`, with `download` of a file."""
-    columns = [
+def columns_of(**titles: str) -> List[Dict[str, Any]]:
+    """The columns of a table, by the name of their field."""
+    return [
         {"name": name, "label": title, "field": name, "align": "left", "sortable": True}
         for name, title in titles.items()
     ]
+
+
+def table(key: str, **titles: str) -> ui.table:
+    """A table of texts. The first column is a link where a row has an `href`, with `download` of a
+    file."""
+    columns = columns_of(**titles)
     rows = ui.table(rows=[], columns=columns, row_key=key, pagination=0).classes("table")
     rows.add_slot(f"body-cell-{next(iter(titles))}", _LINK)
     return rows.props('flat dense wrap-cells hide-pagination no-data-label="Nothing here"')
@@ -128,9 +134,14 @@ class Lines:
         self,
         lines: Mapping[str, Iterable[Tuple[float, Optional[float]]]],
         nothing: str = "No points yet",
+        parts: Mapping[str, str] = {},
     ) -> None:
-        """Lines by name, each a sequence of points; where there are none, the words."""
+        """Lines by name, each a sequence of points; where there are none, the words. `parts`: lines
+        of which another one is the mean, drawn faintly in its colour."""
         found = {name: [list(point) for point in points] for name, points in lines.items()}
+        # The same colour, whoever else has points.
+        whole = [name for name in found if name not in parts]
+        colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(whole)}
         series = [
             {
                 "name": name,
@@ -138,11 +149,13 @@ class Lines:
                 "data": points,
                 "showSymbol": len(points) < 2,
                 "yAxisIndex": int(name == self._right),
-                "color": _COLOURS[number % len(_COLOURS)],  # The same, whoever else has points.
+                "color": colours[parts.get(name, name)],
+                **(_FAINT if name in parts else {}),
             }
-            for number, (name, points) in enumerate(found.items())
+            for name, points in found.items()
             if points
         ]
+        self._chart.options["legend"]["data"] = [name for name in whole if found[name]]
         self._empty.set_text(nothing)
         self._empty.set_visibility(not series)
         self._chart.set_visibility(bool(series))

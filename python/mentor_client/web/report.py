@@ -17,6 +17,7 @@ from nicegui import ui
 from ..errors import MentorError
 from . import words
 from .page import Page, web
+from .places import Places
 
 _SECONDS_MAX = 300.0
 _BYTES_MAX = 16 << 20
@@ -27,7 +28,7 @@ _BEGIN = """import ctypes, os, sys
 os.nice(10)
 ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL.
 os.execvp("mentor", ["mentor", *sys.argv[1:]])"""
-_at_once = asyncio.Semaphore(2)
+_at_once = Places(2, 1)
 
 
 def environment(page: Page, folder: pathlib.Path) -> Dict[str, str]:
@@ -105,7 +106,7 @@ async def show(page: Page, ids: Sequence[str], place: ui.element) -> None:
         )
         return
     status.set_text("Waiting for other reports …")
-    async with _at_once:
+    async with _at_once.of(page.session.owner):
         with tempfile.TemporaryDirectory(prefix="mentor-web-") as name:
             folder = pathlib.Path(name)
             try:

@@ -30,6 +30,11 @@ IDLE_S = 12 * 3600.0
 REQUEST_S = 10.0  # Until all of a request has come.
 BODY_BYTES_MAX = 64 << 10  # In an HTTP request: only the sign-in form has a body.
 MESSAGE_BYTES_MAX = 2 << 20  # From a page: a spec has at most 1 MiB.
+# From all pages of an owner: a steady rate, and what may come at once. A message costs more than it
+# is long.
+_BYTES_A_SECOND = 2 << 20
+_BURST_S = 4.0
+_MESSAGE_COST_BYTES = 4 << 10
 _PUBLIC = ("/sign_in", "/healthz", "/favicon.ico")  # And what NiceGUI's pages load.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -43,6 +48,11 @@ _POLICY_REPORT = (
 )
 
 
+def share(most: int) -> int:
+    """How much of something one owner may have: a quarter stays for others."""
+    return most - most // 4
+
+
 class Session:
     """One browser. The token stays here, in memory."""
 
@@ -52,6 +62,11 @@ class Session:
         self.used = time.monotonic()
         self.dark: Optional[bool] = None  # None: as the browser prefers.
         self.pages: Set["Page"] = set()
+
+    @property
+    def owner(self) -> str:
+        """The owner of its work: all browsers with a token share what one owner gets."""
+        return self.token or self.id
 
     def is_over(self) -> bool:
         return not self.pages and time.monotonic() - self.used > IDLE_S
@@ -71,19 +86,24 @@ class Sessions:
 
     def begin(self, token: str) -> Optional[Session]:
         """None if there are as many as there may be, all with open pages."""
-        crowd = collections.Counter(one.token for one in self._known.values())
+        crowd = collections.Counter(one.owner for one in self._known.values())
         idle = sorted(
             (one for one in self._known.values() if not one.pages),
-            key=lambda one: (not one.is_over(), -crowd[one.token], one.used),
+            key=lambda one: (not one.is_over(), -crowd[one.owner], one.used),
         )
         for old in idle:
-            if old.is_over() or len(self._known) >= self._most:
+            is_full = old.token == token and crowd[old.owner] >= share(self._most)
+            if old.is_over() or is_full or len(self._known) >= self._most:
                 del self._known[old.id]
-        if len(self._known) >= self._most:
+                crowd[old.owner] -= 1
+        if len(self._known) >= self._most or crowd[token] >= share(self._most):
             return None
         session = Session(token)
         self._known[session.id] = session
         return session
+
+    def pages_of(self, owner: str) -> int:
+        return sum(len(one.pages) for one in self._known.values() if one.owner == owner)
 
     def end(self, session: Session) -> None:
         self._known.pop(session.id, None)
@@ -98,6 +118,7 @@ class Guard:
     def __init__(self, app: Callable[..., Any], web: "Web"):
         self.app = app  # NiceGUI looks for its application under this name.
         self._web = web
+        self._due: Dict[str, float] = {}  # When what an owner has sent is paid for.
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -107,12 +128,15 @@ class Guard:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         answer = self._refusal(scope, headers) or await self._stranger(scope, headers)
+        socket = scope["mentor"] if scope["type"] == "websocket" and answer is None else None
         policy = _POLICY_REPORT if scope["path"].startswith("/report/") else _POLICY
         received = 0
 
         async def limited() -> Any:
             nonlocal received
             message = await receive()
+            if socket is not None:
+                await self._pace(socket.owner, message)
             received += len(message.get("body", b"")) if scope["type"] == "http" else 0
             if received > BODY_BYTES_MAX:
                 raise HTTPException(413, f"a body has at most {BODY_BYTES_MAX} bytes")
@@ -129,6 +153,17 @@ class Guard:
             await send(message)
 
         await (answer or self.app)(scope, limited, protected)
+
+    async def _pace(self, owner: str, message: Any) -> None:
+        """Reads the messages of an owner's pages no faster than the one loop of all may take them.
+        The socket is not read meanwhile."""
+        size = len(message.get("text") or message.get("bytes") or "") + _MESSAGE_COST_BYTES
+        now = time.monotonic()
+        due = max(self._due.get(owner, 0.0), now - _BURST_S)
+        self._due = {one: at for one, at in self._due.items() if at > now - _BURST_S}
+        self._due[owner] = due + size / _BYTES_A_SECOND
+        if self._due[owner] > now:
+            await asyncio.sleep(self._due[owner] - now)
 
     def _refusal(self, scope: Any, headers: Dict[str, str]) -> Optional[Response]:
         host = headers.get("host", "")
@@ -158,13 +193,14 @@ class Guard:
         if scope["type"] == "websocket":
             if session is None or not self._owns(session, scope):
                 return PlainTextResponse("sign in first", 403)
+            scope["mentor"] = session
             return None
         if session is None and path not in _PUBLIC and not path.startswith("/_nicegui/"):
             if headers.get("sec-fetch-site") == "cross-site":
                 # A strict cookie does not come with a link from elsewhere: once more from here.
                 return HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0">')
             try:
-                session = await self._web.admit("")
+                session = await self._web.admit("", _peer(scope))
             except MentorError as error:
                 if error.code == grpc.StatusCode.UNAUTHENTICATED:
                     query = scope["query_string"].decode("latin-1")
@@ -243,12 +279,17 @@ async def sign_in(web: "Web", request: Request) -> Response:
     try:
         if not re.fullmatch(r"[\x21-\x7e]{1,4096}", token):
             raise MentorError(grpc.StatusCode.UNAUTHENTICATED, "that is no token")
-        session = await web.admit(token)
+        session = await web.admit(token, _peer(request.scope))
     except MentorError as error:
         await asyncio.sleep(0.5)
         return _form(to, error.message, 401)
     request.session["id"] = session.id
     return RedirectResponse(to, 303)
+
+
+def _peer(scope: Any) -> str:
+    """The place that a sign-in comes from: those of a stranger delay nobody elsewhere."""
+    return str((scope.get("client") or ("",))[0])
 
 
 def is_address(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os.path
 import re
 import time
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
@@ -18,6 +19,8 @@ from ..v1.experiment_pb2 import CatalogueEntry, Priority, ShardInfo
 from ..v1.spec_pb2 import ExperimentSpec
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_VALUE_MAX = 1000  # Characters of a setting's value.
+_SETTINGS_MAX = 2000  # Rows of a table of settings.
 ENDED = {name.capitalize() for name in FINAL} | {"Cancelling"}
 
 
@@ -68,8 +71,11 @@ def priority(experiment: Experiment) -> str:
 
 
 def done(experiment: Experiment) -> float:
-    """The part that is done, 0 to 1: of meta-training, or of the evaluation once it has begun."""
+    """The part that is done, 0 to 1: of meta-training, or of the evaluation once it has begun.
+    Success is all of it, also where patience left something out."""
     now = experiment.progress
+    if experiment.state == "SUCCEEDED":
+        return 1.0
     if evaluates(experiment):
         return now.evaluation_lifetimes / now.evaluation_lifetimes_total
     return now.outer_updates / max(1, now.outer_updates_total)
@@ -199,6 +205,49 @@ def curve(client: Client, one: Experiment, most: int) -> Curve:
     return Curve(points[last] or points["success"], points["shaped_return"])
 
 
+def methods(ids: Sequence[str], specs: Sequence[bytes]) -> Dict[str, List[str]]:
+    """Ids by method: experiments that differ in nothing but seed and title are one. A method of
+    several has the beginning that their ids share as its name."""
+    groups: Dict[bytes, List[str]] = {}
+    for id, serialized in zip(ids, specs):
+        spec = ExperimentSpec.FromString(serialized)
+        spec.ClearField("seed")
+        spec.ClearField("display_name")
+        groups.setdefault(spec.SerializeToString(deterministic=True), []).append(id)
+    named: Dict[str, List[str]] = {}
+    for ids in groups.values():
+        name = ids[0]
+        if len(ids) > 1:
+            shared = os.path.commonprefix(ids).rstrip("-_.0123456789")
+            name = f"{shared or ids[0]}, mean of {len(ids)} seeds"
+            if name in named:
+                name = f"{ids[0]} and like it, mean of {len(ids)} seeds"
+        named[name] = ids
+    return named
+
+
+def mean(curves: Sequence[Sequence[Tuple[int, float]]]) -> List[Tuple[int, float]]:
+    """The mean of curves where each of them has begun and goes on, between their points too."""
+    kept = [curve for curve in curves if curve]
+    if not kept:
+        return []
+    first, last = max(one[0][0] for one in kept), min(one[-1][0] for one in kept)
+    steps = sorted({step for one in kept for step, _ in one if first <= step <= last})
+    values = [_at(steps, one) for one in kept]
+    return [(step, sum(column) / len(kept)) for step, *column in zip(steps, *values)]
+
+
+def _at(steps: Sequence[int], curve: Sequence[Tuple[int, float]]) -> List[float]:
+    found, at = [], 0
+    for step in steps:
+        while at + 1 < len(curve) and curve[at + 1][0] <= step:
+            at += 1
+        (here, value), (then, later) = curve[at], curve[min(at + 1, len(curve) - 1)]
+        part = (step - here) / (then - here) if then > here else 0.0
+        found.append(value + part * (later - value))
+    return found
+
+
 def took(one: Experiment) -> float:
     """Seconds from the first start to the end; 0 before that."""
     span_ns = one.proto.end_time.ToNanoseconds() - one.proto.start_time.ToNanoseconds()
@@ -218,15 +267,29 @@ def part_name(metric: str, spec: ExperimentSpec) -> str:
     return f"after {updates} update" + "s" * (updates > 1) if updates else "before learning"
 
 
-def all_settings(spec: ExperimentSpec, catalogue: Sequence[CatalogueEntry]) -> List[Dict[str, Any]]:
+def all_settings(serialized: bytes, catalogue: Sequence[bytes]) -> List[Dict[str, Any]]:
     """Every setting by path; `plain` where it is what it would be without a word in the spec."""
+    spec = ExperimentSpec.FromString(serialized)
     defaults: Dict[str, str] = {}
-    _add_defaults(spec, "", {(one.kind, one.name): one for one in catalogue}, defaults)
+    entries = map(CatalogueEntry.FromString, catalogue)
+    _add_defaults(spec, "", {(one.kind, one.name): one for one in entries}, defaults)
     given = settings(spec)
-    return [
-        {"path": path, "value": value, "plain": value == defaults.get(path)}
+    rows = [
+        {"path": path, "value": _cut(value), "plain": value == defaults.get(path)}
         for path, value in sorted({**defaults, **given}.items())
     ]
+    return _few(rows)
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= _VALUE_MAX else f"{value[:_VALUE_MAX]} …"
+
+
+def _few(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    if len(rows) <= _SETTINGS_MAX:
+        return rows
+    more = {"path": "…", "value": f"and {len(rows) - _SETTINGS_MAX} more"}
+    return [*rows[:_SETTINGS_MAX], more]
 
 
 def _add_defaults(message: Any, path: str, parts: Dict[Any, Any], found: Dict[str, str]) -> None:
@@ -247,9 +310,14 @@ def _add_defaults(message: Any, path: str, parts: Dict[Any, Any], found: Dict[st
         found[path + name] = value
 
 
-def differences(specs: Sequence[ExperimentSpec]) -> Dict[str, List[str]]:
-    """The settings in which specs differ, by path, one value for each."""
-    all_settings = [settings(spec) for spec in specs]
+def differences(specs: Sequence[bytes]) -> List[Dict[str, Any]]:
+    """The settings in which specs differ: a row each, with the values v0, v1 and so on."""
+    all_settings = [settings(ExperimentSpec.FromString(spec)) for spec in specs]
     paths = sorted({path for one in all_settings for path in one} - {"display_name"})
     rows = {path: [one.get(path) or "–" for one in all_settings] for path in paths}
-    return {path: values for path, values in rows.items() if len(set(values)) > 1}
+    found = [
+        {"path": path, **{f"v{number}": _cut(value) for number, value in enumerate(values)}}
+        for path, values in rows.items()
+        if len(set(values)) > 1
+    ]
+    return _few(found)

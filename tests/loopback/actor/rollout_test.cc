@@ -79,6 +79,7 @@ TEST_CASE("rollout: units come back in order and equal to a direct run, whatever
                      count, metrics.get()));
     }
     CheckEqual(learner.rollout.RunUnits(units, kGoOn), want);
+    CHECK(learner.rollout.AwaitChecks(1, kGoOn).ok());
     CHECK(learner.rollout.StepsDone(1) > 0);
     CHECK(learner.Value("mentor_rollout_results_total{outcome=\"used\"}") ==
           static_cast<double>(units.size()));
@@ -295,11 +296,11 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
        [&](auto* m) {
          set_number(m, &v1::Trajectory::mutable_log_probs, static_cast<float>(nan));
        }},
-      {"flag of 2", "result", "terminations: a flag is neither 0 nor 1",
+      {"flag of 3", "result", "terminations: a flag is not 0 to 2",
        [&](auto* m) {
-         set_number(m, &v1::Trajectory::mutable_terminations, static_cast<char>(2));
+         set_number(m, &v1::Trajectory::mutable_terminations, static_cast<char>(3));
        }},
-      {"another flag of 2", "result", "truncations: a flag is neither 0 nor 1",
+      {"flag of 2", "result", "truncations: a flag is not 0 to 1",
        [&](auto* m) { set_number(m, &v1::Trajectory::mutable_truncations, static_cast<char>(2)); }},
       {"an end of both kinds", "result", "truncations: step 3 terminated",
        [&](auto* m) {

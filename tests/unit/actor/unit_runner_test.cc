@@ -10,6 +10,7 @@
 
 #include <absl/strings/str_format.h>
 
+#include "common/failed_step.h"
 #include "common/result_hash.h"
 #include "common/rng.h"
 #include "common/success_signal.h"
@@ -305,11 +306,37 @@ TEST_CASE("unit runner: an observation that 32 bits cannot hold fails its unit",
   v1::Unit unit = PointReachUnit(0, 2);
   unit.mutable_task()->Clear();
   unit.mutable_task()->set_environment(EndsAtItsLimit::kHugeName);
-  CHECK(
-      UnitRunner().Run(unit).error() ==
-      absl::StrFormat("test-beyond-32-bits: before step %d, number 0 of the observation is 1e+39, "
-                      "which is not finite in 32 bits",
-                      unit.first_step() + 1));
+  const std::string error = UnitRunner().Run(unit).error();
+  CHECK(error == absl::StrFormat(
+                     "test-beyond-32-bits: before step %d, number 0 of the observation is 1e+39, "
+                     "which is not finite in 32 bits",
+                     unit.first_step() + 1) +
+                     std::string(kFailedStepRemedy));
+  CHECK(IsSameEverywhere(error));
+}
+
+TEST_CASE("unit runner: a step that fails ends its episode on request, and is marked", "[unit]") {
+  v1::Unit unit = PointReachUnit(0, 5);
+  unit.mutable_task()->Clear();
+  unit.mutable_task()->set_environment(EndsAtItsLimit::kHugeName);
+  v1::WrapperSpec* wrapper = unit.mutable_task()->add_wrappers();
+  wrapper->set_name(kFailedStepWrapper);
+  v1::Option* reward = wrapper->add_option();
+  reward->set_name("reward");
+  reward->set_value("-2");
+  unit.set_return_final_observations(true);
+  const v1::Result result = UnitRunner().Run(unit);
+  REQUIRE(result.error().empty());
+  const v1::Trajectory& t = result.trajectory();
+  // Each episode's first step fails; the agent saw the reset's zeros last.
+  CHECK(t.terminations().data() == std::string(5, kStepFailed));
+  CHECK(CountFailedSteps(t.terminations().data()) == 5);
+  CHECK(t.truncations().data() == std::string(5, '\0'));
+  CHECK(t.successes().data() == std::string(5, '\0'));
+  for (const float number : Floats(t.final_observations())) CHECK(number == 0);
+  double rewards[5];
+  std::memcpy(rewards, t.rewards().data().data(), sizeof(rewards));
+  for (const double number : rewards) CHECK(number == -2);
 }
 
 TEST_CASE("unit runner: episodes that end early are followed by the next one's own reset",

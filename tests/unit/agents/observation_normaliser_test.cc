@@ -29,6 +29,33 @@ TEST_CASE("observation normaliser: segment by segment it is the mean and std of 
   CHECK(torch::allclose(normaliser.Normalise(x), want, 1e-12, 1e-12));
 }
 
+TEST_CASE("observation normaliser: each agent and each number has its own mean and deviation",
+          "[unit]") {
+  ObservationNormaliser normaliser(/*enabled=*/true, 2, 3);
+  // Agent 0 sees 0 and 2 twice, agent 1 what is 10 and 100 times as large, and shifted.
+  const auto seen = [](double a, double b, double c) {
+    return torch::tensor({a, b, c}, torch::kFloat64);
+  };
+  const torch::Tensor first = torch::stack({torch::stack({seen(0, 0, 0), seen(2, 4, 8)}),
+                                            torch::stack({seen(10, 100, 5), seen(30, 500, 5)})}),
+                      again = first.clone();
+  normaliser.Add(first);
+  normaliser.Add(again);
+  const torch::Tensor want = torch::stack(
+      {torch::cat({torch::tensor({4.0}, torch::kFloat64), seen(1, 2, 4), seen(4, 16, 64)}),
+       torch::cat(
+           {torch::tensor({4.0}, torch::kFloat64), seen(20, 300, 5), seen(400, 160'000, 0)})});
+  CHECK(torch::equal(normaliser.state(), want));
+  // What one agent sees moves nobody else.
+  torch::Tensor other = again.clone();
+  other[1] += 1000;
+  ObservationNormaliser beside(true, 2, 3);
+  beside.Add(first);
+  beside.Add(other);
+  CHECK(torch::equal(beside.state()[0], normaliser.state()[0]));
+  CHECK_FALSE(torch::equal(beside.state()[1], normaliser.state()[1]));
+}
+
 TEST_CASE("observation normaliser: before the first segment, and disabled, nothing changes",
           "[unit]") {
   const torch::Tensor x = Observations(2, 4, 9);

@@ -12,8 +12,10 @@
 #include "common/status.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 using namespace mentor;
+using mentor::testing::Contains;
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
 
@@ -206,6 +208,20 @@ TEST_CASE("bundle cache: what was used longest ago goes and what is in use stays
     CHECK_FALSE(RetryDelayOf(status));
     CHECK(Names(path).size() == 2);  // Nothing is removed for a bundle that does not fit anyway.
   }
+}
+
+TEST_CASE("bundle cache: a folder of another user is refused", "[unit]") {
+  const TempFolder folder;
+  const auto cache = folder.path() / "mentor-bundles-0";
+  std::filesystem::create_directory(cache);
+  REQUIRE(BundleCache::Open({.folder = cache}).ok());
+  if (chown(cache.c_str(), 12345, 12345) != 0) return;  // Only root may.
+  const auto opened = BundleCache::Open({.folder = cache});
+  CHECK(absl::IsFailedPrecondition(opened.status()));
+  CHECK(Contains(opened.status(), "belongs to user 12345"));
+  CHECK(Contains(opened.status(), "--bundle_cache"));
+  std::filesystem::create_directory_symlink(cache, folder.path() / "link");
+  CHECK_FALSE(BundleCache::Open({.folder = folder.path() / "link"}).ok());
 }
 
 TEST_CASE("bundle cache: processes share a folder and a killed writer leaves nothing for long",

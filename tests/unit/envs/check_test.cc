@@ -26,6 +26,10 @@ enum class Flaw {
   kTakesStates,    // Accepts bad states, too.
   kCannotSave,     // Says so.
   kSucceeds,       // No flaw: each fifth step reports success.
+  kLeavesBehind,   // Each episode of an instance begins farther away.
+  kLeavesLate,     // The same from the hundredth episode on, in a simulator.
+  kCutsEarly,      // Truncates before the limit.
+  kMayCutEarly,    // No flaw: a simulator may.
 };
 
 constexpr int kSteps = 20;
@@ -37,6 +41,8 @@ class Point : public Environment {
     info_ = {.name = "point", .summary = "", .observation_size = 2, .action_size = 1};
     info_.episode_steps = kSteps;
     info_.saves_state = flaw != Flaw::kCannotSave;
+    info_.independent_episodes = flaw < Flaw::kLeavesBehind;
+    if (flaw == Flaw::kLeavesLate || flaw == Flaw::kMayCutEarly) info_.name = "host";
   }
   const EnvironmentInfo& info() const override { return info_; }
   absl::Status SetTask(const v1::EnvironmentTask& task) override {
@@ -55,6 +61,9 @@ class Point : public Environment {
     static std::atomic<int> resets = 0;
     place_ = random.Uniform(episode, 0);
     if (flaw_ == Flaw::kCountsResets) place_ += ++resets;
+    ++episodes_;
+    if (flaw_ == Flaw::kLeavesBehind) place_ += episodes_;
+    if (flaw_ == Flaw::kLeavesLate && episodes_ > 100) place_ += 1;
     speed_ = 0;
     steps_ = 0;
     Show(observation);
@@ -62,9 +71,10 @@ class Point : public Environment {
   }
   absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                    std::span<double> observation) override {
+    const bool cuts = flaw_ == Flaw::kCutsEarly || flaw_ == Flaw::kMayCutEarly;
     if (flaw_ != Flaw::kTakesAnything) {
       MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
-      MENTOR_RETURN_IF_ERROR(CheckStep(info_, steps_, action));
+      MENTOR_RETURN_IF_ERROR(CheckStep(info_, steps_, action, cuts && steps_ >= 9));
     }
     speed_ += 0.1 * action[0];
     place_ += speed_;
@@ -75,7 +85,7 @@ class Point : public Environment {
     return StepOutcome{.reward = place_,
                        .success = flaw_ == Flaw::kSucceeds && steps_ % 5 == 0,
                        .terminated = flaw_ == Flaw::kEndsEarly && steps_ == 9,
-                       .truncated = steps_ == kSteps};
+                       .truncated = steps_ == kSteps || (cuts && steps_ == 9)};
   }
   absl::StatusOr<std::string> SaveState() const override {
     if (!info_.saves_state) return absl::FailedPreconditionError("saves no states");
@@ -107,7 +117,7 @@ class Point : public Environment {
   EnvironmentInfo info_;
   bool has_task_ = false;
   double place_ = 0, speed_ = 0;
-  int steps_ = -1;
+  int steps_ = -1, episodes_ = 0;
 };
 
 Subject Of(Flaw flaw) {
@@ -116,9 +126,9 @@ Subject Of(Flaw flaw) {
             return std::make_unique<Point>(flaw);
           },
           .task =
-              [](uint32_t) {
+              [flaw](uint32_t) {
                 v1::EnvironmentTask task;
-                task.set_environment("point");
+                task.set_environment(Point(flaw).info().name);
                 return task;
               }};
 }
@@ -153,6 +163,8 @@ TEST_CASE("check: each broken promise is found, and no other one", "[unit]") {
   CHECK(Starts(Broken(Flaw::kHuge), "sizes, finite numbers"));
   CHECK(Starts(Broken(Flaw::kEndsEarly), "sizes, finite numbers"));
   CHECK(Starts(Broken(Flaw::kTakesStates), "states that are cut"));
+  CHECK(Starts(Broken(Flaw::kCutsEarly), "sizes, finite numbers"));
+  CHECK(Broken(Flaw::kMayCutEarly).empty());
   CHECK(CheckBadCalls(Of(Flaw::kTakesAnything)).size() >= 4);
   CHECK(CheckManySteps(Of(Flaw::kNone), 100).complaints.empty());
   CHECK(CheckManySteps(Of(Flaw::kInfinite), 100).complaints.size() == 1);
@@ -183,6 +195,28 @@ TEST_CASE("check: successes in random steps are counted, and none is said", "[un
   };
   CHECK(Contains(text(Flaw::kSucceeds), "success: 200 of 1000 random steps report it\n"));
   CHECK(Contains(text(Flaw::kNone), "success: none of 1000 random steps reports it; where"));
+}
+
+TEST_CASE("check: what outlives a reset is found, also where episodes are not independent",
+          "[unit]") {
+  for (const Flaw flaw : {Flaw::kLeavesBehind, Flaw::kLeavesLate}) {
+    const Complaints found = CheckSameBits(Of(flaw));
+    REQUIRE(!found.empty());
+    CHECK(Contains(found[0], "so something outlives a reset"));
+    CHECK(Contains(found[0], "number 0 of the reset's observation differs"));
+  }
+  CHECK(CheckSameBits(Of(Flaw::kMayCutEarly)).empty());
+}
+
+TEST_CASE("check: episodes that a simulator cuts early are counted", "[unit]") {
+  const RandomSteps random = CheckManySteps(Of(Flaw::kMayCutEarly), 1000);
+  CHECK(random.ended == 1000 / 9);
+  CHECK(random.cut_early == random.ended);
+  const Subject subject = Of(Flaw::kMayCutEarly);
+  const CheckReport report = CheckEnvironment(
+      subject, [&] { return absl::StatusOr<std::string>(EpisodeDigest(subject)); });
+  CHECK(report.kept());
+  CHECK(Contains(report.text, "truncation: 111 of 111 episodes of random steps were cut"));
 }
 
 TEST_CASE("check: what is not promised is not asked for", "[unit]") {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agents/policy_weights.h"
+#include "common/failed_step.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 #include "shards/segment_proto.h"
@@ -85,6 +86,45 @@ TEST_CASE("shard runner: segments in order, then the deterministic episodes, and
   v1::Shard other = shard;
   other.mutable_spec()->set_seed(12);
   CHECK(Bytes(RunIt(other).segments) != Bytes(outcome.segments));
+}
+
+// Agents whose iterations take two seconds for signals and five for updates, they say.
+class SaysItsSeconds : public InnerLoop {
+ public:
+  explicit SaysItsSeconds(const InnerLoopContext& context) : context_(context) {}
+  void Begin() override {}
+  absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport* report) override {
+    report->signal_seconds += 2;
+    report->update_seconds += 5;
+    return collect(Policies());
+  }
+  std::vector<v1::PolicyWeights> Policies() const override {
+    const AgentShape shape = ShapeOfAgents(*context_.shard);
+    return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
+  }
+  void State(StateFields*) override {}
+
+ private:
+  const InnerLoopContext context_;
+};
+const RegisterInnerLoop kSaysItsSeconds({
+    .name = "says_its_seconds",
+    .summary = "Seconds that are known, for tests",
+    .options = {},
+    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
+      return std::make_unique<SaysItsSeconds>(context);
+    },
+    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
+});
+
+TEST_CASE("shard runner: seconds of signals and of updates are each their own", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("says_its_seconds");
+  const Outcome outcome = RunIt(shard);
+  INFO(outcome.report.status());
+  REQUIRE(outcome.report.ok());
+  CHECK(outcome.report->seconds.signal() == 3 * 2);
+  CHECK(outcome.report->seconds.update() == 3 * 5);
 }
 
 // Agents that never learn, and collect twice in each iteration.
@@ -263,70 +303,33 @@ TEST_CASE("shard runner: a broken snapshot ends the shard and names the tensor",
   }
 }
 
-TEST_CASE("shard done: whatever the next learner could not go on from is refused", "[unit]") {
+TEST_CASE("shard runner: steps that failed are counted, and end episodes as others do", "[unit]") {
   v1::Shard shard = SmallShard();
-  shard.set_iterations(1);
-  shard.set_deterministic_episodes(0);
-  shard.set_return_snapshot(true);
-  std::vector<v1::Segment> segments;
-  v1::ShardDone good;
-  *good.mutable_snapshot() = After(1, &segments);
-  const auto form = CheckShardDone(shard, good, 0, "");
-  INFO(form.status());
-  REQUIRE(form.ok());
-  CHECK(*CheckShardDone(shard, good, 0, *form) == *form);
-  struct Case {
-    const char* expected;
-    std::function<void(v1::ShardDone*)> damage;
+  const auto run = [&shard](char flag) {
+    return RunIt(shard, [flag](std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
+      auto results = Simulate(std::move(units), cancel);
+      // In each unit the fourth step, which nothing else ends.
+      for (v1::Result& result : *results)
+        (*result.mutable_trajectory()->mutable_terminations()->mutable_data())[3] = flag;
+      return results;
+    });
   };
-  const Case cases[] = {
-      {"3 lifetimes after 8 iterations", [](auto* d) { d->mutable_snapshot()->set_iterations(8); }},
-      {"2 lifetimes after 1",
-       [](auto* d) { d->mutable_snapshot()->mutable_cursors()->RemoveLast(); }},
-      {"stands at step 1000000",
-       [](auto* d) { d->mutable_snapshot()->mutable_cursors(1)->set_step(1'000'000); }},
-      {"with 4 bytes of state",
-       [](auto* d) { d->mutable_snapshot()->mutable_cursors(1)->set_state("junk"); }},
-      {"agents", [](auto* d) { d->mutable_snapshot()->clear_tensors(); }},
-      {"not finite",
-       [](auto* d) {
-         for (v1::NamedTensor& named : *d->mutable_snapshot()->mutable_tensors()) {
-           const torch::Tensor tensor = *FromProto(named.tensor(), "");
-           if (tensor.is_floating_point())
-             *named.mutable_tensor() = ToProto(tensor.clone().fill_(std::nan("")));
-         }
-       }},
-      {"invented", [](auto* d) { (*d->mutable_statistics())["invented"] = 1; }},
-  };
-  for (const Case& test : cases) {
-    INFO(test.expected);
-    for (const std::string& known : {std::string(), *form}) {
-      v1::ShardDone done = good;
-      test.damage(&done);
-      const absl::Status status = CheckShardDone(shard, done, 0, known).status();
-      INFO(status);
-      CHECK(absl::IsInvalidArgument(status));
-      CHECK(Contains(status, test.expected));
-    }
-  }
-}
-
-TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit]") {
-  v1::Shard shard = SmallShard();
-  shard.mutable_inner_loop()->set_name("displacement");
-  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
-  shard.set_outer_learning(true);
-  shard.set_deterministic_episodes(0);
+  const Outcome bare = run(kTaskEnded);
+  REQUIRE(bare.report.ok());
+  CHECK_FALSE(bare.report->statistics.contains(kFailedStepsMetric));
+  for (v1::Lifetime& lifetime : *shard.mutable_lifetimes())
+    lifetime.mutable_task()->add_wrappers()->set_name(kFailedStepWrapper);
+  const Outcome ended = run(kTaskEnded), failed = run(kStepFailed);
+  REQUIRE(failed.report.ok());
+  CHECK(ended.report->statistics.at(kFailedStepsMetric) == 0);
+  CHECK(failed.report->statistics.at(kFailedStepsMetric) == 4);  // A unit for each collection.
+  CHECK(Bytes(failed.segments) == Bytes(ended.segments));
   v1::ShardDone done;
-  CHECK(Contains(CheckShardDone(shard, done, 1, "").status(), "the outer gradient is missing"));
-  done.set_nonfinite_updates(1);  // It says why.
-  CHECK(CheckShardDone(shard, done, 1, "").ok());
-  done.set_nonfinite_updates(0);
-  *done.mutable_outer_gradient() = ToProto(torch::zeros({1}, torch::kFloat64));
-  CHECK(CheckShardDone(shard, done, 1, "").ok());
-  done.clear_outer_gradient();
-  shard.set_outer_learning(false);
-  CHECK(CheckShardDone(shard, done, 1, "").ok());
+  done.set_shard_id(shard.shard_id());
+  (*done.mutable_statistics())[kFailedStepsMetric] = 4;
+  const absl::Status status = CheckShardDone(shard, done, 0, "").status();
+  INFO(status);
+  CHECK(status.ok());
 }
 
 TEST_CASE("shard runner: a shard that cannot be run is refused by the name of its field",

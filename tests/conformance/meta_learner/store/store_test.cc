@@ -22,7 +22,9 @@
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
 #include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/lease.h"
+#include "meta_learner/store/state_folder.h"
 #include "tests/postgres.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -202,6 +204,40 @@ STORE_CASE("what begins with a checkpoint stands where that does") {
   };
   CHECK(store->records.Create(clone)->progress().outer_updates() == 3);
   CHECK(CreateSmall(store.get(), "one").progress().outer_updates() == 0);
+}
+
+STORE_CASE("a row that is not as it was written is one unreadable row") {
+  // Changes that leave each column readable.
+  const std::vector<std::string> changes = {
+      "owner = 'eve'", "priority = 3",    "spec = submitted_spec", "submitted_spec = spec",
+      "state = 5",     "spec_hash = id",  "deadline = 1",          "served_env_steps = 1",
+      "number = 99",   "create_time = 1", "digest = ''",           "digest = spec_hash"};
+  {
+    const auto store = backend.Open();
+    CreateSmall(store.get(), "good");
+    for (size_t i = 0; i < changes.size(); ++i) CreateSmall(store.get(), absl::StrCat("bad-", i));
+  }
+  {
+    const auto database =
+        OpenStateDatabase({.folder = backend.folder(), .database = backend.database()},
+                          /*read_only=*/false)
+            .value();
+    const auto transaction = sql::Transaction::Begin(database.get()).value();
+    for (size_t i = 0; i < changes.size(); ++i) {
+      const absl::Status done = database->Execute(
+          absl::StrCat("UPDATE experiments SET ", changes[i], " WHERE id = 'bad-", i, "'"));
+      INFO(done.ToString());
+      REQUIRE(done.ok());
+    }
+    REQUIRE(transaction->Commit().ok());
+  }
+  const auto store = backend.Open();
+  CHECK(Names(store->records.List({})->experiments) == std::vector<std::string>{"good"});
+  CHECK(Names(store->records.ReadSnapshot({})->experiments) == std::vector<std::string>{"good"});
+  for (size_t i = 0; i < changes.size(); ++i) {
+    INFO(changes[i]);
+    CHECK(absl::IsDataLoss(store->records.Get(absl::StrCat("experiments/bad-", i)).status()));
+  }
 }
 
 STORE_CASE("unknown names") {
@@ -750,7 +786,7 @@ STORE_CASE("every change is one revision, in order, also after opening again") {
   CHECK((*events)[3].experiment.SerializeAsString() ==
         store->records.Get("experiments/two")->SerializeAsString());
   CHECK(store->records.Events(4, 1)->at(0).revision == 5);
-  CHECK(absl::IsNotFound(store->records.ReadSnapshot({"experiments/one"}).status()));
+  CHECK(store->records.ReadSnapshot({"experiments/one"})->experiments.empty());
   CHECK(Names(store->records.ReadSnapshot({"experiments/two"})->experiments) == Strings{"two"});
 
   // A watch cannot continue from compacted events.
@@ -793,6 +829,14 @@ STORE_CASE("checkpoints are pinned, points are read in parts") {
   const auto points = store->results.Points(one.uid(), {"b"}, 2, 3);
   REQUIRE(points->size() == 1);
   CHECK(points->at("b") == Series{{2, -2.0}, {3, -3.0}});
+  // The first steps, each with all of its points, also where a metric has none at some steps.
+  REQUIRE(store->results.RecordPoints(one.uid(), 3, {{"c", 3}}, {}).ok());
+  REQUIRE(store->results.RecordPoints(one.uid(), 9, {{"c", 9}}, {}).ok());
+  const auto first = store->results.Points(one.uid(), {}, 2, UINT32_MAX, 2);
+  CHECK(*first == std::map<std::string, Series>{
+                      {"a", {{2, 2}, {3, 3}}}, {"b", {{2, -2}, {3, -3}}}, {"c", {{3, 3}}}});
+  CHECK(*store->results.LastPoints(one.uid()) ==
+        std::map<std::string, Series>{{"a", {{4, 4}}}, {"b", {{4, -4}}}, {"c", {{9, 9}}}});
 }
 
 STORE_CASE("an edit leaves alone what is not a user's, and keeps what the scheduler says") {

@@ -118,6 +118,11 @@ class FakeService final : public v1::ExperimentService::Service {
     files_[name] = std::move(bytes);
     break_after_ = break_after;
   }
+  // Every stream of a file ends after one piece.
+  void BreakAfterEachPiece() {
+    const MutexLock lock(mutex_);
+    breaks_always_ = true;
+  }
   void CorruptNextPiece() {
     const MutexLock lock(mutex_);
     corrupt_ = true;
@@ -640,6 +645,8 @@ class FakeService final : public v1::ExperimentService::Service {
       corrupt_ = false;
       piece.set_size_bytes(bytes.size());
       writer->Write(piece);
+      if (breaks_always_ && at + kPiece < bytes.size())
+        return ToGrpc(absl::UnavailableError("connection reset"));
     }
     v1::DownloadResponse last;
     last.set_size_bytes(bytes.size());
@@ -670,6 +677,7 @@ class FakeService final : public v1::ExperimentService::Service {
   std::map<std::string, v1::Checkpoint> checkpoints_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> files_ ABSL_GUARDED_BY(mutex_);
   size_t break_after_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool breaks_always_ ABSL_GUARDED_BY(mutex_) = false;
   bool corrupt_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<uint64_t> offsets_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::Peer> peers_ ABSL_GUARDED_BY(mutex_);

@@ -419,6 +419,44 @@ TEST_CASE("mentorctl: the token goes with each call and is never shown", "[loopb
   CHECK(fixture.Run({"list", "--token_file", "/nowhere"}).code == 2);
 }
 
+TEST_CASE("mentorctl: a token that cannot be a header is refused, and not shown", "[loopback]") {
+  Fixture fixture;
+  for (const std::string token : {"canary two", "canary-\u00e9", "canary\x01", "\n"}) {
+    const std::string file = fixture.Write("token", token);
+    chmod(file.c_str(), 0600);
+    fixture.environment = {"MENTOR_TOKEN=" + token};
+    for (const Outcome& outcome : {fixture.Run({"list"}), fixture.Run({"doctor"}),
+                                   fixture.Run({"list", "--token_file", file})}) {
+      INFO(outcome.err);
+      CHECK((outcome.code == 1 || outcome.code == 2));
+      CHECK(!Contains(outcome.out + outcome.err, "canary"));
+    }
+    CHECK(fixture.Run({"list"}).code == 2);
+  }
+  fixture.environment = {"MENTOR_TOKEN= canary-three\n"};
+  CHECK(fixture.Run({"list"}).code == 0);
+  CHECK(fixture.service().authorization() == "Bearer canary-three");
+}
+
+TEST_CASE("mentorctl: no proxy within this machine; elsewhere errors name the proxy",
+          "[loopback]") {
+  Fixture fixture;
+  // Nothing listens on port 1.
+  for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy", "HTTP_PROXY", "HTTPS_PROXY"})
+    fixture.environment.push_back(std::string(name) + "=http://ann:canary@127.0.0.1:1");
+  CHECK(fixture.Run({"list"}).code == 0);
+  const std::string through =
+      "the proxy 127.0.0.1:1 of grpc_proxy; no_proxy=lab.invalid leaves it out";
+  for (const char* verb : {"list", "doctor"}) {
+    const Outcome outcome = fixture.RunPlain(
+        {verb, "--server", "lab.invalid:1", "--allow_insecure", "--timeout", "0.2"});
+    INFO(outcome.out << outcome.err);
+    CHECK(outcome.code == 6);
+    CHECK(Contains(outcome.out + outcome.err, through));
+    CHECK(!Contains(outcome.out + outcome.err, "canary"));
+  }
+}
+
 TEST_CASE("mentorctl: every verb's help has examples", "[loopback]") {
   Fixture fixture;
   const Outcome all = fixture.RunPlain({"--help"});

@@ -221,6 +221,22 @@ TEST_CASE("mentorctl: a download goes on where it broke off and is checked", "[l
   CHECK(ReadText(out) == bytes);  // The file that was there is untouched.
 }
 
+TEST_CASE("mentorctl: a download that is slow and moves goes on past its timeout", "[loopback]") {
+  Fixture fixture;
+  fixture.Make("one");
+  fixture.service().AddCheckpoint("experiments/one", 7);
+  // Thirty streams of a piece each, with the shortest pause of some 90 ms after each: more than the
+  // timeout together, and far less from piece to piece.
+  const std::string bytes = Noise(30'000), out = (fixture.folder() / "x.ckpt").string();
+  fixture.service().SetFile("experiments/one/checkpoints/00000007", bytes);
+  fixture.service().BreakAfterEachPiece();
+  const Outcome slow = fixture.Run({"download", "one", "--out", out, "--timeout", "2s"});
+  INFO(slow.err);
+  CHECK(slow.code == 0);
+  CHECK(ReadText(out) == bytes);
+  CHECK(fixture.service().offsets().size() == 30);
+}
+
 TEST_CASE("mentorctl: a download of what is not there leaves no part behind", "[loopback]") {
   Fixture fixture;
   fixture.Make("one");

@@ -177,8 +177,8 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
   CHECK(Contains(markdown, "| method | meta-seeds | scores |"));
   const std::string page = ReadText(std::filesystem::path(out) / "comparison.html");
   for (const char* figure :
-       {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
-        "probability_of_improvement_test", "training_by_steps", "training_by_wall"}) {
+       {"means_test", "profiles_test", "sample_efficiency_test", "probability_of_improvement_test",
+        "training_by_steps", "training_by_wall"}) {
     INFO(figure);
     CHECK(Contains(page, std::string(figure) + "-svg"));
   }

@@ -30,14 +30,12 @@
 #include "tests/loopback/mentor/local/tiny_runs.h"
 #include "tests/metrics.h"
 #include "tests/temp_folder.h"
-#include "tests/text.h"
 #include "tests/torch_testing.h"
 
 namespace mentor {
 namespace {
 
 using mentor::testing::MetricValue;
-using mentor::testing::ReadText;
 
 // Before anything else uses LibTorch.
 const absl::Status fixed = learner::FixNumerics();
@@ -161,9 +159,12 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
     CHECK(own.shards() > 0);
     scheduler.Stop();
   }
-  CHECK(ReadText(kept("on-gpus")) == "a GPU bits");
-  CHECK(ReadText(kept("on-cpus")) == cpu);
-  const std::string chosen = ReadText(kept("new"));
+  const auto arithmetic = [&](const std::string& id) {
+    return meta_learner::LearnerArithmetic(folders.at("experiments/" + id)).value();
+  };
+  CHECK(arithmetic("on-gpus") == "a GPU bits");
+  CHECK(arithmetic("on-cpus") == cpu);
+  const std::string chosen = arithmetic("new");
   CHECK((chosen == cpu || chosen == "a GPU bits"));
   // Each learner was refused the other's experiment, and one of them the new experiment too.
   CHECK(MetricValue(*metrics, "mentor_meta_numeric_mismatches_total") >= 1);

@@ -269,8 +269,8 @@ TEST_CASE("hosts: one that misbehaves is ended, with its last words", "[unit]") 
       {"bad_name", "none", "name: is no plain text"},
       {"many_ranges", "none", "parameters: has 10000 entries"},
       {"nan", "none", "answered 'reset' with nonsense: observation[1] is nan"},
-      {"silent", "none", "answered 'reset' with nonsense: observation[0] is nan"},
-      {"infinite_reward", "none", "answered 'step' with nonsense: the reward is inf"},
+      {"silent", "none", "answered 'reset' with nonsense: observation[0] was not written"},
+      {"infinite_reward", "none", "step 1 of the episode: the reward is inf, which is not finite"},
       {"bad_flag", "none", "answered 'step' with nonsense: the flag 'terminated' is 2"},
   };
   for (const auto& [fault, at, error] : cases) {
@@ -342,6 +342,41 @@ TEST_CASE("hosts: independent episodes have all their steps", "[unit]") {
   const OfferedHosts offered({HostileHost("short", "none")});
   CHECK(absl::StrContains(Text(LiveThrough(HostileTask(facts))),
                           "the episode ended with step 7, but its facts say that all have 20"));
+}
+
+TEST_CASE("hosts: a step without a finite number ends no host, and the episode on request",
+          "[unit]") {
+  const OfferedHosts offered({HostileHost("infinite_reward", "none")});
+  v1::EnvironmentTask task = HostileTask();
+  std::vector<double> observation(2);
+  const std::vector<float> action(2);
+  const auto bare = MakeEnvironment(task);
+  REQUIRE(bare.ok());
+  for (uint32_t episode = 0; episode < 2; ++episode) {
+    REQUIRE((*bare)->Reset(kReset, episode, observation).ok());
+    CHECK(absl::IsOutOfRange((*bare)->Step(action, observation).status()));
+    CHECK(absl::IsFailedPrecondition((*bare)->Step(action, observation).status()));
+  }
+  v1::WrapperSpec* wrapper = task.add_wrappers();
+  wrapper->set_name("failed_step");
+  v1::Option* reward = wrapper->add_option();
+  reward->set_name("reward");
+  reward->set_value("-3");
+  const auto wrapped = MakeEnvironment(task);
+  REQUIRE(wrapped.ok());
+  CHECK_FALSE((*wrapped)->info().independent_episodes);
+  REQUIRE((*wrapped)->Reset(kReset, 0, observation).ok());
+  const std::vector<double> before = observation;
+  const auto outcome = (*wrapped)->Step(action, observation);
+  REQUIRE(outcome.ok());
+  CHECK(outcome->failed);
+  CHECK(outcome->terminated);
+  CHECK_FALSE(outcome->success);
+  CHECK(outcome->reward == -3);
+  CHECK(observation == before);
+  CHECK(absl::IsFailedPrecondition((*wrapped)->Step(action, observation).status()));
+  CHECK(absl::IsFailedPrecondition((*wrapped)->SaveState().status()));
+  CHECK((*wrapped)->Reset(kReset, 1, observation).ok());
 }
 
 TEST_CASE("hosts: an environment begins anew after its host has failed", "[unit]") {

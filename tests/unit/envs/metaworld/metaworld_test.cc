@@ -226,7 +226,7 @@ TEST_CASE(
     push->simulation().data()->qvel[3] = speed;
     push->simulation().Touch();
     const auto outcome = push->Step(action, observation);
-    CHECK(outcome.status().code() == absl::StatusCode::kInternal);
+    CHECK(outcome.status().code() == absl::StatusCode::kOutOfRange);
     CHECK(push->Step(action, observation).status().code() == absl::StatusCode::kFailedPrecondition);
     REQUIRE(push->Reset({}, 0, observation).ok());
     REQUIRE(push->Step(action, observation).ok());

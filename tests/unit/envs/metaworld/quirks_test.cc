@@ -244,6 +244,34 @@ TEST_CASE("quirk: of all tasks, only the sticks want more than a place for succe
   CHECK_FALSE(pull.Reward(through).success);
 }
 
+TEST_CASE("stick-pull: each limit of success, from both sides", "[unit]") {
+  Stage pull("stick-pull-v3");
+  const Vec3 end = pull.world.At(pull.names.Site("stick_end"));
+  // The handle lies at `from_end` of the stick's end, the container's target at `off` of it.
+  const auto succeeds = [&](const Vec3& from_end, const Vec3& off) {
+    StepView s = pull.View();
+    s.o2 = end + from_end;
+    pull.episode.target = s.o2 + off;
+    return pull.Reward(s).success;
+  };
+  constexpr double kNear = 1e-6;
+  for (const double sign : {1.0, -1.0}) {
+    INFO(sign);
+    // Beside the handle and above or below it, on either side.
+    CHECK(succeeds({0, sign * (0.04 - kNear), 0}, {0, 0, 0}));
+    CHECK_FALSE(succeeds({0, sign * (0.04 + kNear), 0}, {0, 0, 0}));
+    CHECK(succeeds({0, 0, sign * (0.06 - kNear)}, {0, 0, 0}));
+    CHECK_FALSE(succeeds({0, 0, sign * (0.06 + kNear)}, {0, 0, 0}));
+    // From the target.
+    CHECK(succeeds({0, 0, 0}, {sign * (0.12 - kNear), 0, 0}));
+    CHECK_FALSE(succeeds({0, 0, 0}, {sign * (0.12 + kNear), 0, 0}));
+  }
+  // The end is through the handle, not before it; how far does not matter.
+  CHECK(succeeds({-kNear, 0, 0}, {0, 0, 0}));
+  CHECK(succeeds({-0.3, 0, 0}, {0, 0, 0}));
+  CHECK_FALSE(succeeds({kNear, 0, 0}, {0, 0, 0}));
+}
+
 TEST_CASE("quirk: handle-pull takes the handle's y for its height", "[unit]") {
   for (const char* name : {"handle-pull-v3", "handle-pull-side-v3"}) {
     INFO(name);

@@ -1,10 +1,18 @@
 // Broken or malicious models of bundles: each is refused with a message, and this process lives on.
 #include "envs/mjcf/bundle_model.h"
 
+#include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "common/asker.h"
+#include "common/file.h"
+#include "common/pause_point.h"
 #include "tests/bundles.h"
 #include "tests/text.h"
 
@@ -166,29 +174,149 @@ TEST_CASE("mjcf model: sizes of old models are taken, and sizes beyond the bound
   CHECK(Contains(CheckModelSize(with), "has plugins, which are not loaded here"));
 }
 
+// Geoms beside each other, in nested copies.
+std::string Replicated(const std::vector<int>& counts, const std::string& inside = "") {
+  std::string text = inside;
+  for (const int count : counts) {
+    text =
+        "<replicate count='" + std::to_string(count) + "' offset='1 0 0'>" + text + "</replicate>";
+  }
+  return text;
+}
+constexpr char kGeom[] = "<geom size='.1'/>";
+
+// A compiler of its own: a script.
+class Script {
+ public:
+  explicit Script(const std::string& commands) {
+    tools_.Write("compiler.sh", "#!/bin/sh\ncd " + tools_.root().string() + "\n" + commands);
+    const std::filesystem::path script = tools_.root() / "compiler.sh";
+    std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+    setenv("MENTOR_MJCF", script.c_str(), 1);
+  }
+  ~Script() { unsetenv("MENTOR_MJCF"); }
+  std::filesystem::path folder() const { return tools_.root(); }
+
+ private:
+  const BundleFolder tools_{Files{}};
+};
+
 TEST_CASE("mjcf model: a compiler that takes too much memory or time is ended", "[unit]") {
-  // A million of a million bodies.
-  const std::string endless = World(
-      "<replicate count='1000000' offset='0 0 1'><replicate count='1000000' offset='1 0 0'>"
-      "<body><freejoint/><geom size='.1'/></body></replicate></replicate>");
-  const auto begin = std::chrono::steady_clock::now();
+  const std::string slow = World(kBody + Replicated({24'000}, kGeom));
   CompilerLimits limits;
-  limits.memory_bytes = uint64_t{1} << 30;
-  limits.cpu_seconds = 5;
-  const std::string refusal = RefusalOf(endless, limits);
+  limits.cpu_seconds = 1;
+  CHECK(Contains(RefusalOf(slow, limits), "the compiler was ended after 1 s of CPU time"));
+  // A caller may have less time.
+  {
+    const AskerScope asker({.owner = "ann", .program_cpu_seconds = 1});
+    CHECK(Contains(RefusalOf(slow), "the compiler was ended after 1 s of CPU time"));
+  }
+  limits = {};
+  limits.memory_bytes = uint64_t{200} << 20;
+  const std::string large =
+      World(kBody, "<asset><hfield name='h' nrow='8000' ncol='8000' size='1 1 1 1'/></asset>");
+  const std::string refusal = RefusalOf(large, limits);
   INFO(refusal);
-  CHECK((Contains(refusal, "memory") || Contains(refusal, "CPU time") ||
-         Contains(refusal, "crashed")));
-  limits.wall = std::chrono::seconds(1);
-  limits.memory_bytes = uint64_t{8} << 30;
-  const absl::Status late = Compile(BundleFolder(Files{{"cart.xml", endless}}), limits);
-  CHECK(absl::IsUnavailable(late));
-  CHECK(Contains(late, "the compiler was ended"));
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(60));
+  CHECK((Contains(refusal, "memory") || Contains(refusal, "crashed")));
   // A compiled model beyond its bound.
   limits = {};
   limits.model_bytes = 2000;
   CHECK(Contains(RefusalOf(kCartModel, limits), "bytes when compiled; at most 2000 are taken"));
+  const Script waits("exec tail -f /dev/null");
+  limits.wall = std::chrono::seconds(1);
+  const absl::Status late = Compile(BundleFolder(Files{{"cart.xml", kCartModel}}), limits);
+  CHECK(absl::IsUnavailable(late));
+  CHECK(Contains(late, "the compiler was ended"));
+}
+
+TEST_CASE("mjcf model: copies are counted before they are made", "[unit]") {
+  const auto refused = [](const std::string& world, const std::string& before = "",
+                          Files others = {}) {
+    others["cart.xml"] = World(kBody + world, before);
+    // Too little time to make the copies.
+    const absl::Status status = Compile(BundleFolder(others), {.cpu_seconds = 1});
+    INFO(world << before << status.ToString());
+    CHECK(absl::IsInvalidArgument(status));
+    CHECK(Contains(status,
+                   "elements with the copies of replicate, composite, flexcomp and attach, "
+                   "at most 50000; lower their counts"));
+  };
+  refused(Replicated({60'000}, kGeom));
+  refused(Replicated({60'000}));
+  refused(Replicated({1'000'000, 1'000'000}, kBody));
+  refused(Replicated({30, 30, 30, 30}));
+  refused(Replicated({10'000}, kGeom) + Replicated({10'000}, kGeom) + Replicated({10'000}, kGeom));
+  refused("<frame>" + Replicated({300}, "<body>" + Replicated({300}, kGeom) + "</body>") +
+          "</frame>");
+  refused("<composite prefix='p' type='cable' count='100000 1 1' size='1'/>");
+  refused("<composite prefix='p' type='particle' count='100 100 100' spacing='1'>" +
+          std::string(kGeom) + "</composite>");
+  refused("<flexcomp name='f' type='grid' count='60 60 60' spacing='1 1 1'/>");
+  refused(Replicated({300}, "<include file='inside.xml'/>"), "",
+          {{"inside.xml", "<mujocoinclude>" + Replicated({300}, kGeom) + "</mujocoinclude>"}});
+  // Models that attach models.
+  const auto attaches = [](const std::string& other, const std::string& world) {
+    return "<mujoco><asset><model name='m' file='" + other +
+           "'/></asset><worldbody><body name='b'>" + world + "</body></worldbody></mujoco>";
+  };
+  std::string many;
+  for (int i = 0; i < 40; ++i)
+    many += "<attach model='m' body='b' prefix='p" + std::to_string(i) + "'/>";
+  refused(many, "<asset><model name='m' file='1.xml'/></asset>",
+          {{"1.xml", attaches("2.xml", many)},
+           {"2.xml", attaches("3.xml", many)},
+           {"3.xml",
+            "<mujoco><worldbody><body name='b'><geom size='1'/></body></worldbody>"
+            "</mujoco>"}});
+  CHECK(Contains(Compile(BundleFolder(Files{{"cart.xml", attaches("cart.xml", many)}})),
+                 "has itself as a part"));
+  // What a person builds is taken.
+  for (const std::string& world :
+       {Replicated({10}, "<body>" + Replicated({20}, kGeom) + "</body>"), Replicated({2000}, kGeom),
+        std::string("<body>") + many + "</body>"}) {
+    const absl::Status status = Compile(BundleFolder(
+        {{"cart.xml", World(kBody + world, "<asset><model name='m' file='3.xml'/></asset>")},
+         {"3.xml",
+          "<mujoco><worldbody><body name='b'><geom size='.1' contype='0' "
+          "conaffinity='0'/></body></worldbody></mujoco>"}}));
+    INFO(world.substr(0, 200) << status.ToString());
+    CHECK(status.ok());
+  }
+}
+
+TEST_CASE("mjcf model: height fields and textures are weighed before they are made", "[unit]") {
+  for (const char* asset :
+       {"<hfield name='h' nrow='12000' ncol='12000' size='1 1 1 1'/>",
+        "<hfield name='h' nrow='2000000000' ncol='2000000000' size='1 1 1 1'/>",
+        "<texture name='t' type='2d' builtin='checker' width='20000' height='10000'/>",
+        "<texture name='t' type='cube' builtin='flat' width='6000' height='6000'/>"}) {
+    INFO(asset);
+    CHECK(Contains(RefusalOf(World(kBody, "<asset>" + std::string(asset) + "</asset>")),
+                   "bytes in height fields and textures, at most 536870912; make them smaller"));
+  }
+}
+
+TEST_CASE("mjcf model: a compiler ends when its caller has gone", "[unit]") {
+  // A compiler that never ends by itself, and a caller that goes once it runs.
+  const Script waits("echo $$ > pid.new\nmv pid.new pid\nexec tail -f /dev/null");
+  struct Gone final : Turn {
+    explicit Gone(std::filesystem::path file) : file(std::move(file)) {}
+    absl::Status Continue() override {
+      if (!std::filesystem::exists(file)) return absl::OkStatus();
+      return absl::InvalidArgumentError("the caller has gone");
+    }
+    void Begin(const char* /*name*/) override {}
+    const std::filesystem::path file;
+  } turn(waits.folder() / "pid");
+  const TurnScope scope(&turn);
+  const BundleFolder bundle(
+      Files{{"cart.xml", std::string(kCartModel) + "<!-- of one who goes -->"},
+            {"task.txtpb", kCartTask}});
+  const absl::Status status = bundle.Make().status();
+  CHECK(absl::IsCancelled(status));
+  CHECK(Contains(status, "the caller has gone"));
+  const int pid = std::stoi(ReadFile(turn.file, 100).value());
+  CHECK((kill(pid, 0) != 0 && errno == ESRCH));
 }
 
 TEST_CASE("mjcf model: XML that would be gigabytes when written out is not", "[unit]") {

@@ -181,9 +181,27 @@ TEST_CASE("environment pool: a saved state goes on in another pool, episode afte
     CHECK(std::ranges::equal(pool->observations(), other->observations()));
     CHECK(pool->rewards()[0] == other->rewards()[0]);
   }
+}
+
+TEST_CASE("environment pool: a state with any bit changed is refused, and the episode goes on",
+          "[unit]") {
+  const auto pool = Make(Short(Autoreset::kNextStep)), other = Make(Short(Autoreset::kNextStep));
+  REQUIRE(pool->Reset(Seeds(1), {}, {}).ok());
+  REQUIRE(other->Reset(Seeds(1), {}, {}).ok());
+  const std::string state = pool->SaveState(0).value();
   for (size_t length = 0; length < state.size(); ++length)
     CHECK_FALSE(other->RestoreState(0, std::string_view(state).substr(0, length)).ok());
-  CHECK_FALSE(other->Step(Actions(*other, 0)).ok());
+  for (size_t bit = 0; bit < 8 * state.size(); ++bit) {
+    std::string damaged = state;
+    damaged[bit / 8] ^= static_cast<char>(1 << bit % 8);
+    const absl::Status refused = other->RestoreState(0, damaged);
+    if (!absl::IsInvalidArgument(refused) ||
+        refused.message().find("is damaged") == absl::string_view::npos)
+      FAIL("bit " << bit << ": " << refused.ToString());
+  }
+  REQUIRE(pool->Step(Actions(*pool, 0)).ok());
+  REQUIRE(other->Step(Actions(*other, 0)).ok());
+  CHECK(std::ranges::equal(pool->observations(), other->observations()));
 }
 
 // The rings go round many times while some environments stay at work.

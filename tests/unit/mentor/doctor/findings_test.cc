@@ -7,11 +7,17 @@
 namespace mentor::doctor {
 namespace {
 
+// A change with the ends of its interval two errors away.
+Change ChangeOf(double first, double last, double error, double least) {
+  const double change = last - first;
+  return {first, last, {change, change - 2 * error, change + 2 * error}, least};
+}
+
 Learning Agents(uint32_t iterations, double first, double last, int successes = 100) {
   return {.iterations = iterations,
           .lifetimes = 50,
-          .success = {first, last, 0.01},
-          .returns = {1, 2, 0.1},
+          .success = ChangeOf(first, last, 0.01, report::kLeastOfSuccess),
+          .returns = ChangeOf(1, 2, 0.1, 0.1),
           .episodes = 1000,
           .successes = successes};
 }
@@ -54,7 +60,7 @@ TEST_CASE("doctor: without any success the bound on its chance is said", "[unit]
   CHECK(Names(measured, true) == List{"success-impossible"});
   CHECK(Judge(measured)[0].text.find("2100 episodes") != std::string::npos);
   measured.longer = {Agents(12, 0, 0.01, 3)};  // Now it can happen.
-  CHECK(Names(measured, true) == List{"return-without-success"});
+  CHECK(Names(measured, true) == List{"success-does-not-move"});
 }
 
 TEST_CASE("doctor: where every episode succeeds nothing is left to learn", "[unit]") {
@@ -98,9 +104,14 @@ TEST_CASE("doctor: a reward that leads away from success is found by either sign
   measured.shaped = Agents(3, 0.2, 0.05);  // The return grows.
   CHECK(Names(measured, true) == List{"reward-against-success"});
   measured.shaped = Agents(3, 0.08, 0.3);
-  measured.shaped->returns_by_success = {.succeeded = 1, .failed = 2, .error = 0.1};
+  measured.shaped->returns_by_success = {.succeeded = 1, .failed = 2, .error = 0.1, .deviation = 3};
   CHECK(Names(measured, true) == List{"reward-against-success"});
-  measured.shaped->returns_by_success = {.succeeded = 1.8, .failed = 2, .error = 0.1};
+  measured.shaped->returns_by_success = {
+      .succeeded = 1.8, .failed = 2, .error = 0.1, .deviation = 0.5};
+  CHECK(Judge(measured).empty());
+  // Certain after many episodes, and still next to nothing.
+  measured.shaped->returns_by_success = {
+      .succeeded = 1.9, .failed = 2, .error = 0.001, .deviation = 3};
   CHECK(Judge(measured).empty());
 }
 
@@ -110,9 +121,12 @@ TEST_CASE("doctor: unlike scales are a problem where normalising helps", "[unit]
   CHECK(Names(measured, false) == List{"observations-unlike-scales"});
   measured.normalized = Agents(3, 0.08, 0.5);
   CHECK(Names(measured, true) == List{"observations-unlike-scales"});
-  measured.normalized = Agents(3, 0.08, 0.3);  // No more success, but a higher return.
-  measured.normalized->returns = {1, 3, 0.1};
+  measured.normalized = Agents(3, 0.08, 0.3);  // No more success; a higher return is none.
+  measured.normalized->returns = ChangeOf(1, 3, 0.1, 0.1);
+  CHECK(Names(measured, false) == List{"observations-unlike-scales"});
+  measured.reports_success = false;
   CHECK(Names(measured, true) == List{"observations-unlike-scales"});
+  measured.reports_success = true;
   measured.agent_normalizes = true;
   CHECK(Judge(measured).empty());
 }
@@ -122,19 +136,43 @@ TEST_CASE("doctor: a lifetime is too short where a longer one learns", "[unit]")
   measured.shaped = Agents(3, 0.02, 0.025);
   measured.longer = {Agents(12, 0.02, 0.03), Agents(48, 0.02, 0.6)};
   CHECK(Names(measured, true) == List{"lifetime-too-short"});
-  // Where they succeed often, a higher return is learning enough.
-  measured.shaped = Agents(3, 0.5, 0.5);
-  CHECK(Judge(measured).empty());
-  measured.shaped = Agents(3, 0.02, 0.025);
   CHECK(Judge(measured).back().remedy.find("48") != std::string::npos);
+  CHECK(Judge(measured).back().text.find("success does not move in this lifetime: 2 % to 2.5 %") !=
+        std::string::npos);
   measured.longer.pop_back();
-  CHECK(Names(measured, true) == List{"return-without-success"});
-  CHECK(Judge(measured).back().text.find("from 1 to 2") != std::string::npos);
-  measured.longer.back().returns = {1, 1.1, 0.1};
-  CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
+  CHECK(Names(measured, true) == List{"success-does-not-move"});
+  CHECK(Judge(measured).back().text.find("nor within 12") != std::string::npos);
   CHECK(Judge(measured).back().remedy.starts_with("try agent.learning_rate"));
   measured.random.reward_mean = 1e6;
   CHECK(Judge(measured).back().remedy.starts_with("mend reward-large first"));
+}
+
+TEST_CASE("doctor: success that does not move is a problem, whatever the return does", "[unit]") {
+  // 15 % to 15 % over ever more lifetimes, while the return creeps up.
+  std::string text;
+  for (const double error : {0.04, 0.01, 0.001}) {
+    Measured measured = Healthy();
+    measured.shaped = Agents(3, 0.15, 0.15);
+    measured.shaped->success = ChangeOf(0.15, 0.15, error, report::kLeastOfSuccess);
+    measured.shaped->returns = ChangeOf(1, 1.2, error, 0.1);
+    CHECK(Names(measured, true) == List{"success-does-not-move"});
+    const std::string own = Judge(measured)[0].text;
+    CHECK(own.find("success does not move in this lifetime: 15 % to 15 %") != std::string::npos);
+    // The same words at each budget, up to the numbers of the interval.
+    if (!text.empty())
+      CHECK(own.substr(0, own.find(", change")) == text.substr(0, text.find(", change")));
+    text = own;
+  }
+  // A change that is certain and worth nothing is none; one that is worth something is.
+  Measured measured = Healthy();
+  measured.shaped = Agents(3, 0.15, 0.155);
+  measured.shaped->success = ChangeOf(0.15, 0.155, 0.0001, report::kLeastOfSuccess);
+  CHECK(Names(measured, true) == List{"success-does-not-move"});
+  measured.shaped->success = ChangeOf(0.15, 0.17, 0.0001, report::kLeastOfSuccess);
+  CHECK(Judge(measured).empty());
+  // Its interval has the last word: a large mean that may be chance does not count.
+  measured.shaped->success = ChangeOf(0.15, 0.25, 0.06, report::kLeastOfSuccess);
+  CHECK(Names(measured, true) == List{"success-does-not-move"});
 }
 
 TEST_CASE("doctor: rules whose agents do not learn by PPO are not blamed for it", "[unit]") {
@@ -146,12 +184,15 @@ TEST_CASE("doctor: rules whose agents do not learn by PPO are not blamed for it"
   CHECK(Names(measured, false) == List{"agents-without-updates"});
   measured = Healthy();
   measured.shaped = Agents(3, 0.08, 0.08);
-  measured.shaped->returns = {0, 0, 0};
-  CHECK(Names(measured, true) == List{"ppo-does-not-learn"});
+  CHECK(Names(measured, true) == List{"success-does-not-move"});
   measured.sees_ahead = false;
-  CHECK(Names(measured, false) == List{"ppo-does-not-learn"});
+  CHECK(Names(measured, false) == List{"success-does-not-move"});
+  measured.reports_success = false;
+  measured.shaped->returns = ChangeOf(1, 1.05, 0.01, 0.1);
+  CHECK(Names(measured, false) == List{"success-not-reported", "ppo-does-not-learn"});
   measured.random.reward_mean = measured.random.reward_deviation = 0;
   measured.task_rewards = false;
+  measured.reports_success = true;
   CHECK(Names(measured, true).empty());
   CHECK(Names(measured, false) == List{"reward-small"});
 }
@@ -159,10 +200,11 @@ TEST_CASE("doctor: rules whose agents do not learn by PPO are not blamed for it"
 TEST_CASE("doctor: few lifetimes say little", "[unit]") {
   Measured measured = Healthy();
   measured.shaped = Agents(3, 0, 0.15);
-  measured.shaped->success.error = 0.1;
+  measured.shaped->success = ChangeOf(0, 0.15, 0.1, report::kLeastOfSuccess);
   measured.shaped->lifetimes = 4;
   CHECK(Names(measured, true).empty());
   CHECK(Names(measured, false) == List{"lifetimes-too-few"});
+  CHECK(Judge(measured)[0].remedy == "raise --steps 4-fold");
 }
 
 TEST_CASE("doctor: sizes that cannot work are found before anything runs", "[unit]") {

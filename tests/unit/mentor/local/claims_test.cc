@@ -243,6 +243,18 @@ TEST_CASE("claims: measures of meta-training", "[unit]") {
   CHECK(numbers->at("success@last:2").mean == Approx(0.9));
   CHECK(numbers->at("success@first:2:0.69").mean == 4);
   CHECK(numbers->at("success@first:2:0.95").mean == 0);
+  // The first place at or above the bound, on a series that falls.
+  std::vector<report::TrainingPoint> falling;
+  for (const double value : {1.0, 0.75, 0.5, 0.75})
+    falling.push_back({.outer_update = static_cast<uint32_t>(10 * (falling.size() + 1)),
+                       .metrics = {{"success", value}}});
+  const auto falls = MeasureTraining(
+      "success@first:1:0.75 success@first:1:1 success@first:1:0.5 success@first:2:0.625", falling);
+  REQUIRE(falls.ok());
+  CHECK(falls->at("success@first:1:0.75").mean == 10);   // Not the last one above it,
+  CHECK(falls->at("success@first:1:1").mean == 10);      // at the bound,
+  CHECK(falls->at("success@first:1:0.5").mean == 10);    // nor the last one at it.
+  CHECK(falls->at("success@first:2:0.625").mean == 20);  // A window has all its updates.
   for (const char* wrong :
        {"success", "success@last", "success@last:0", "success@mean:2", "success@first:2",
         "success@first:2:x", "other@last:2", "success@last:3000000000"}) {

@@ -7,8 +7,8 @@
 #include <sstream>
 #include <string>
 
-#include "common/evaluation_method.h"
 #include "mentor/report/gnuplot.h"
+#include "tests/compared_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -19,61 +19,9 @@ namespace {
 using mentor::testing::Contains;
 using mentor::testing::Near;
 using mentor::testing::ReadText;
+using mentor::testing::Row;
+using mentor::testing::Run;
 using mentor::testing::TempFolder;
-
-// Two inner iterations of two episodes; only the last two succeed, or none.
-EvaluationRow Row(const std::string& method, uint64_t seed, uint32_t lifetime,
-                  std::vector<double> success, const std::string& environment = "reach") {
-  EvaluationRow row;
-  row.method = MethodNamed(method).value();
-  row.split = "test";
-  row.environment = environment;
-  row.lifetime = lifetime;
-  row.goal = lifetime;
-  row.seed = seed;
-  row.lifetime_episodes = 4;
-  row.segment_episodes = {2, 2};
-  row.episode_return = {1, 2, 3, 4};
-  row.episode_success = std::move(success);
-  return row;
-}
-
-ComparedRun Run(const std::string& title, uint64_t seed, double late) {
-  ComparedRun run{.name = title + "-" + std::to_string(seed), .data = {}};
-  run.data.title = title;
-  run.data.iterations = 2;
-  run.data.spec_text = "seed: " + std::to_string(seed);
-  run.data.identity.method = title;
-  run.data.identity.protocol = "one";
-  run.data.identity.rule = "black_box";
-  run.data.identity.seed = seed;
-  run.data.identity.state_hash = "0123456789abcdef0123";
-  run.data.identity.iteration_steps = 100;
-  run.data.identity.baseline_iteration_steps = 50;
-  run.data.metrics = {{.name = "grad_norm",
-                       .label = "norm of <it>",
-                       .panel = MetricInfo::Panel::kCompared,
-                       .log_scale = true},
-                      {.name = "seg*", .panel = MetricInfo::Panel::kNone}};
-  for (uint32_t i = 1; i <= 3; ++i) {
-    TrainingPoint point;
-    point.outer_update = i;
-    point.env_steps = 1000 * i;
-    point.metrics = {{"seg0", 0.0},          {"seg1", 0.1 * i},
-                     {"wall_seconds", 2.0},  {"rollout_seconds", 1.0},
-                     {"grad_norm", 0.5},     {"peak_memory_bytes", 1 << 20},
-                     {"outer_seconds", 0.25}};
-    run.data.training.push_back(point);
-  }
-  for (const uint64_t agents : {1, 2, 3}) {
-    for (const uint32_t lifetime : {0u, 1u}) {
-      run.data.evaluation.push_back(Row("learned", agents, lifetime, {0, 0, 1, late}));
-      run.data.evaluation.push_back(Row("PPO sparse", agents, lifetime, {0, 0, 0, 0}));
-      run.data.evaluation.push_back(Row("random signal", agents, lifetime, {0, 0, 0, 1}));
-    }
-  }
-  return run;
-}
 
 TEST_CASE("comparison: runs that differ in the seed are one method; baselines stand once",
           "[unit]") {
@@ -292,9 +240,9 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   CHECK_FALSE(Contains(page.substr(0, page.find("<script")), "src="));
   CHECK_FALSE(Contains(page, "<b> / "));
   for (const char* figure :
-       {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
-        "probability_of_improvement_test", "training_by_steps", "training_by_wall",
-        "training_by_cpu", "scores_by_budget_test", "metric_grad_norm"}) {
+       {"means_test", "profiles_test", "sample_efficiency_test", "probability_of_improvement_test",
+        "training_by_steps", "training_by_wall", "training_by_cpu", "scores_by_budget_test",
+        "metric_grad_norm"}) {
     INFO(figure);
     CHECK(Contains(page, "<figure id=\"" + std::string(figure) + "\""));
     CHECK(Contains(page, std::string(figure) + "-svg"));
@@ -304,11 +252,11 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   const auto csv = [&](const std::string& name) {
     return ReadText(folder.path() / "comparison" / (name + ".csv"));
   };
-  CHECK(Contains(csv("scores_test"), ",IQM,IQM_low,IQM_high,IQM_by_meta_seed,mean,"));
+  CHECK(Contains(csv("scores_test"), ",mean,mean_low,mean_high,mean_by_meta_seed,IQM,"));
   CHECK(Contains(csv("scores_test"), "\nreward <b>,2,12,12,1,1,1,1 1,1,1,1,1 1,1,1,1,1 1\n"));
   CHECK(Contains(csv("scores_test"), "\nadvantage,1,6,6,0.5,0.5,0.5,,0.5,"));
   CHECK(Contains(csv("scores_test"), "\nPPO sparse,,6,6,0,0,0,,"));
-  CHECK(Contains(csv("improvement_test"), "\nreward <b>,advantage,1,1,1,much better\n"));
+  CHECK(Contains(csv("differences_test"), "\nreward <b>,advantage,0.5,0.5,0.5,better,yes,1,1,1\n"));
   CHECK(Contains(csv("parts_test"), "\nadvantage,0,0,0,,0.5,0.5,0.5,,0,0,0,,,,,,3.5,3.5,3.5,\n"));
   CHECK(Contains(csv("cost"), "\nadvantage,black_box,1,3,3000,6,2,500,1,,,,0.25,1,0.5,,\n"));
   CHECK(Contains(csv("runs"), "\nadvantage,advantage-1,1,3,,0123456789abcdef\n"));
@@ -323,8 +271,8 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   CHECK(Contains(written->summary, "One seed (advantage): the intervals cover other goals and "));
   // Which method is better comes first.
   CHECK(written->summary.starts_with(
-      "reward <b> is much better than advantage (higher in 100 % of pairs [100 %, 100 %]).\n"));
-  CHECK(Contains(written->summary, "advantage is much better than PPO sparse (higher in 100 %"));
+      "reward <b> is better than advantage (difference 0.50 [0.50, 0.50]).\n"));
+  CHECK(Contains(written->summary, "advantage is better than PPO sparse (difference 0.50"));
   // The same data, the same bytes.
   const TempFolder other;
   REQUIRE(WriteComparison(data, other.path()).ok());
@@ -392,25 +340,6 @@ TEST_CASE("comparison: seconds of a run that went on from another one are not kn
   CHECK(Contains(csv("training_by_steps"), "\na,2,0.2,0.2,0.2\n"));
 }
 
-TEST_CASE("comparison: the words follow the size of the effect", "[unit]") {
-  // Scores of single lifetimes: of pairs, half are ties or better.
-  const auto said = [](int wins) {
-    std::vector<ComparedRun> runs = {Run("a", 1, 1), Run("b", 1, 1)};
-    for (ComparedRun& run : runs) run.data.evaluation.clear();
-    for (uint32_t lifetime = 0; lifetime < 400; ++lifetime) {
-      const double more = static_cast<int>(lifetime % 100) < wins ? 1 : 0;
-      runs[0].data.evaluation.push_back(Row("learned", 1, lifetime, {0, 0, more, more}));
-      runs[1].data.evaluation.push_back(Row("learned", 1, lifetime, {0, 0, 0, 0}));
-    }
-    const auto groups = GroupRuns(runs);
-    return Tabulate(groups, Rankings(groups, Unit::kLifetime)).summary[0];
-  };
-  CHECK(said(0) == "a cannot be told apart from b (higher in 50 % of pairs [50 %, 50 %]).");
-  CHECK(Contains(said(20), "a is a little better than b (higher in 60 % of pairs ["));
-  CHECK(Contains(said(36), "a is better than b (higher in 68 % of pairs ["));
-  CHECK(Contains(said(80), "a is much better than b (higher in 90 % of pairs ["));
-}
-
 TEST_CASE("comparison: titles of runs survive gnuplot and the page", "[unit]") {
   const TempFolder folder;
   const std::string title = "signal 'a' <b> & $x \\n _1 ^2 {c} </script> % `date`";
@@ -421,7 +350,7 @@ TEST_CASE("comparison: titles of runs survive gnuplot and the page", "[unit]") {
   const std::string svg = ReadText(folder.path() / "comparison" / "training_by_steps.svg");
   CHECK(Contains(svg, "signal 'a' &lt;b> &amp; $x \\n _1 ^2 {c} &lt;/script> % `date`"));
   // At an axis, where a name is a format of gnuplot's.
-  const std::string rows = ReadText(folder.path() / "comparison" / "interquartile_means_test.svg");
+  const std::string rows = ReadText(folder.path() / "comparison" / "means_test.svg");
   CHECK(Contains(rows, "`date`"));
   CHECK_FALSE(Contains(rows, "%%"));
   const std::string page = ReadText(written->html);

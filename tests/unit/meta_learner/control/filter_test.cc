@@ -36,36 +36,22 @@ bool Matches(const std::string& text) {
 }
 
 TEST_CASE("filter: fields of every kind", "[unit]") {
-  for (const char* text : {"state=RUNNING",
-                           "state = running",
-                           "state=STATE_RUNNING",
-                           "state!=QUEUED",
-                           "owner=ada",
-                           "owner=\"ada\"",
-                           "name=door-1",
-                           "name:OOR",
-                           "display_name:\"door close\"",
-                           "priority=HIGH",
-                           "rule=black_box",
-                           "benchmark=ml1",
-                           "environment:door",
-                           "seed=7",
-                           "seed>6.5",
-                           "seed<=7",
-                           "weight>=2",
-                           "create_time>2026-01-01T00:00:00Z",
-                           "create_time<=2026-03-01T12:00:00Z",
-                           "labels.team=\"robots and \\\"friends\\\"\"",
-                           "labels.none=\"\"",
-                           "labels.team:robots",
-                           "end_time!=2026-01-01T00:00:00Z",
-                           "state=RUNNING AND owner=ada AND seed=7"}) {
+  for (const char* text :
+       {"state=RUNNING", "state = running", "state=STATE_RUNNING", "state!=QUEUED", "owner=ada",
+        "owner=\"ada\"", "name=door-1", "name:OOR", "display_name:\"door close\"", "priority=HIGH",
+        "rule=black_box", "benchmark=ml1", "environment:door", "seed=7", "seed>6.5", "seed<=7",
+        "weight>=2", "create_time>2026-01-01T00:00:00Z", "create_time<=2026-03-01T12:00:00Z",
+        "labels.team=\"robots and \\\"friends\\\"\"", "labels.none=\"\"", "labels.team:robots",
+        "end_time!=2026-01-01T00:00:00Z", "state=RUNNING AND owner=ada AND seed=7",
+        // Plain text, wherever it is.
+        "OOR", "door-1", "Close", "robots", "\"door close\"", "ada robots box",
+        "door AND state=RUNNING", "state=RUNNING AND door ada"}) {
     CHECK(Matches(text));
   }
-  for (const char* text :
-       {"state=QUEUED", "owner=bob", "seed!=7", "seed>7", "create_time>2026-03-01T12:00:00Z",
-        "labels.team=robots", "labels.none:x", "end_time<2030-01-01T00:00:00Z",
-        "end_time>=2000-01-01T00:00:00Z", "state=RUNNING AND owner=bob"}) {
+  for (const char* text : {"bob", "door bob", "\"close door\"", "running", "state=QUEUED",
+                           "owner=bob", "seed!=7", "seed>7", "create_time>2026-03-01T12:00:00Z",
+                           "labels.team=robots", "labels.none:x", "end_time<2030-01-01T00:00:00Z",
+                           "end_time>=2000-01-01T00:00:00Z", "state=RUNNING AND owner=bob"}) {
     CHECK_FALSE(Matches(text));
   }
   CHECK(*ParseFilter("") == nullptr);
@@ -77,7 +63,11 @@ TEST_CASE("filter: what is wrong is named, with its place", "[unit]") {
       {"colour=red", "'colour' is not a field; there are benchmark, create_time"},
       {"state", "expected one of ="},
       {"state=", "a value is missing"},
-      {"reach ", "labels.KEY; name:reach finds it in names, at character 1"},
+      {"reach=1", "labels.KEY, at character 1"},
+      {"door OR close", "expected AND between two conditions, at character 6"},
+      {"OR", "'OR' is not a field"},
+      {"state=RUNNING door", "expected AND between two conditions, at character 15"},
+      {"door state=RUNNING", "expected AND between two conditions, at character 6"},
       {"state=ASLEEP", "'ASLEEP' is not a state; give one of QUEUED, "},
       {"state=HIGH", "'HIGH' is not a state"},
       {"priority=RUNNING", "'RUNNING' is not a priority; give LOW, NORMAL or HIGH"},

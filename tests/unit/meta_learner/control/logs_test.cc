@@ -1,6 +1,7 @@
 // The log of an experiment: kept in two files, read to its end, and followed.
 #include "meta_learner/control/logs.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -53,9 +54,9 @@ std::ostream& operator<<(std::ostream& out, const Said& said) {
   for (const std::string& message : said.messages) out << message << " ";
   return out << (said.ended ? "end" : "");
 }
-Said Ask(const PullStream<v1::WatchLogsResponse>::Produce& watch) {
+Said Ask(const PullStream<v1::WatchLogsResponse>::Produce& watch, size_t most = 100) {
   Said said;
-  while (said.messages.size() < 100) {
+  while (said.messages.size() < most) {
     v1::WatchLogsResponse response;
     const auto produced = watch(&response);
     REQUIRE(produced.ok());
@@ -81,6 +82,21 @@ TEST_CASE("logs: the older file comes first, and a tail is the last of both", "[
   v1::WatchLogsRequest none;
   none.set_name("experiments/none");
   CHECK(absl::IsNotFound(WatchLogs(&fixture.store->records, &fixture.store->files, none).status()));
+}
+
+TEST_CASE("logs: a long log is read in pieces, and its tail has the lines that were asked for",
+          "[unit]") {
+  Fixture fixture;
+  Messages all;
+  for (int i = 0; i < 3000; ++i) all.push_back(std::to_string(i) + std::string(100, '.'));
+  Fixture::Append(fixture.Older(), {all.begin(), all.begin() + 1000});
+  Fixture::Append(fixture.Newest(), {all.begin() + 1000, all.end()});
+  CHECK(Ask(fixture.Watch(false), 5000) == Said{all, true});
+  CHECK(Ask(fixture.Watch(true), 5000) == Said{all, false});
+  for (const uint32_t tail : {1, 700, 2500, 9000}) {
+    const size_t count = std::min<size_t>(tail, all.size());
+    CHECK(Ask(fixture.Watch(false, tail), 5000) == Said{{all.end() - count, all.end()}, true});
+  }
 }
 
 TEST_CASE("logs: what follows is told once, whole lines alone, until the experiment ends",

@@ -55,6 +55,31 @@ struct Fixture {
   v1::Experiment experiment = testing::StartSmall(store.get(), "e");
 };
 
+TEST_CASE("checkpoints: a damaged row is written again, and a whole file of another spec stays",
+          "[unit]") {
+  Fixture fixture;
+  CheckpointKeeper keeper = fixture.Keeper();
+  for (const uint32_t step : {1u, 2u, 3u}) fixture.Write(&keeper, step);
+  {
+    const auto database = sql::OpenSqlite(fixture.folder.path() / "mentor.db", false).value();
+    REQUIRE(database->Execute("UPDATE checkpoints SET sha256 = 'f' WHERE outer_step = 1").ok());
+  }
+  CHECK(fixture.Rows() == std::vector<uint32_t>{2, 3});
+  REQUIRE(keeper.FindNewest().ok());
+  CHECK(fixture.Rows() == std::vector<uint32_t>{1, 2, 3});
+
+  const auto folder = fixture.store->files.CheckpointFolder(fixture.experiment.uid());
+  REQUIRE(WriteCheckpoint(
+              folder,
+              {.experiment_uid = fixture.experiment.uid(), .outer_step = 4, .spec_hash = "another"})
+              .ok());
+  const auto refused = keeper.FindNewest();
+  CHECK(absl::IsDataLoss(refused.status()));
+  CHECK(
+      testing::Contains(refused.status(), "has the hash another, and that of the experiment spec"));
+  CHECK(fixture.Files() == std::vector<uint32_t>{1, 2, 3, 4});
+}
+
 TEST_CASE("checkpoints: the newest whole one is found, and a broken one is counted", "[unit]") {
   Fixture fixture;
   CheckpointKeeper keeper = fixture.Keeper();

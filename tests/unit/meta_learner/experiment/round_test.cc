@@ -168,10 +168,16 @@ TEST_CASE("round: seconds of shards add up by phase", "[unit]") {
   results[0].seconds.set_rollout(1);
   results[1].seconds.set_rollout(2);
   results[1].seconds.set_stalled(4);
+  results[0].seconds.set_signal(8);
+  results[1].seconds.set_policy(16);
+  results[0].seconds.set_update(32);
+  results[1].seconds.set_update(64);
   const auto timings = PhaseTimings(results);
   CHECK(timings.at("rollout_seconds") == 3);
   CHECK(timings.at("stalled_seconds") == 4);
-  CHECK(timings.at("update_seconds") == 0);
+  CHECK(timings.at("signal_seconds") == 8);
+  CHECK(timings.at("policy_seconds") == 16);
+  CHECK(timings.at("update_seconds") == 96);
 }
 
 }  // namespace

@@ -141,8 +141,18 @@ TEST_CASE("trained episodes: a file that is not there is none, a damaged one is 
   AddRound(At(0, 0), kTasks, Ended({{1}, {2, 3}}), &all);
   REQUIRE(MakeFolders(folder.path() / "artifacts").ok());
   const std::filesystem::path file = folder.path() / kEpisodesFile;
-  REQUIRE(WriteFileAtomically(file, all.SerializeAsString()).ok());
-  CHECK(ReadEpisodes(folder.path())->SerializeAsString() == all.SerializeAsString());
+  // Earlier versions wrote no SHA-256.
+  for (const std::string& bytes : {SealedEpisodes(all), all.SerializeAsString()}) {
+    REQUIRE(WriteFileAtomically(file, bytes).ok());
+    CHECK(ReadEpisodes(folder.path())->SerializeAsString() == all.SerializeAsString());
+  }
+  const std::string whole = SealedEpisodes(all);
+  for (size_t at = 0; at < whole.size(); ++at) {
+    std::string changed = whole;
+    changed[at] ^= 1;
+    REQUIRE(WriteFileAtomically(file, changed).ok());
+    CHECK(absl::IsDataLoss(ReadEpisodes(folder.path()).status()));
+  }
 
   all.mutable_generations(0)->mutable_lifetimes(1)->set_segment_episodes(0, 3);
   for (const std::string& bytes : {std::string("no"), all.SerializeAsString()}) {

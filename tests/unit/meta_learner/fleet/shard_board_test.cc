@@ -1268,5 +1268,44 @@ TEST_CASE("shard board: what learners lack is reckoned by the largest of them", 
   CHECK(board.ShortageOf(shard).most == WithProcess(1));
 }
 
+TEST_CASE("shard board: a learner without an actor that answers loses its shard to one that has",
+          "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  FakeLearner stuck(&board, 1, "cpu bits", "stuck");
+  Running run(&board, 1);
+  const v1::Shard shard = stuck.WaitForShard(0);
+  const auto pass = [&](std::chrono::seconds time) {
+    clock.Advance(time);
+    board.Wake();
+  };
+  stuck.Progress(shard, 1, /*actors=*/0);
+  pass(std::chrono::seconds(0));
+  pass(std::chrono::seconds(20));
+  FakeLearner free(&board, 1, "cpu bits", "free");
+  pass(std::chrono::seconds(0));
+  CHECK(free.num_shards() == 0);  // It has no actor either.
+  stuck.Progress(shard, 1, /*actors=*/1);
+  pass(std::chrono::seconds(0));
+  board.OnActors(free.id, 1);
+  stuck.Progress(shard, 1, /*actors=*/0);
+  pass(std::chrono::seconds(0));
+  pass(std::chrono::seconds(4));
+  CHECK(free.num_shards() == 0);
+  pass(std::chrono::seconds(1));
+  CHECK(stuck.WasDropped(shard));
+  const v1::Shard moved = free.WaitForShard(0);
+  CHECK(board.Learners().at(stuck.id).strikes == 0);
+  // The next time it has twice as long.
+  FakeLearner third(&board, 1, "cpu bits", "third");
+  board.OnActors(third.id, 1);
+  free.Progress(moved, 1, /*actors=*/0);
+  pass(std::chrono::seconds(0));
+  pass(std::chrono::seconds(9));
+  CHECK_FALSE(free.WasDropped(moved));
+  pass(std::chrono::seconds(1));
+  CHECK(free.WasDropped(moved));
+}
+
 }  // namespace
 }  // namespace mentor::meta_learner

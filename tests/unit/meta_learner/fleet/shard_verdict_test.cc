@@ -177,8 +177,8 @@ TEST_CASE("shard verdict: what is waited for, in the order in which it helps", "
         ": waiting for actors that offer simulator 'gym' (mentor-actor --simulator gym=...)");
   progress.actors = 0;
   CHECK(WaitingFor(progress) == ": waiting for actors");
-  progress.diverged = true;
-  CHECK(WaitingFor(progress).find("two learners gave other bits") != std::string::npos);
+  progress.trouble = "a reason";
+  CHECK(WaitingFor(progress).find("a reason") != std::string::npos);
   progress.memory = {.of_device = true, .needed = 3'000'000'000, .most = 2'000'000};
   CHECK(WaitingFor(progress).find("needs 3.0 GB of a device, and the largest learner has 2.0 MB") !=
         std::string::npos);

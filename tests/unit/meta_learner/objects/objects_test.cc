@@ -37,12 +37,13 @@ std::string ErrorXml(const std::string& code) {
 }
 
 std::unique_ptr<ObjectStore> StoreAt(const std::string& endpoint, int tries = 3) {
-  setenv("NO_PROXY", "127.0.0.1", 1);
+  setenv("http_proxy", "http://127.0.0.1:1", 1);  // Where nothing listens.
   setenv("AWS_ACCESS_KEY_ID", "key", 0);
-  setenv("AWS_SECRET_ACCESS_KEY", "secret", 0);
+  setenv("AWS_SECRET_ACCESS_KEY", "secret\n", 0);
   return MakeS3Store({.url = "s3://bucket/a",
                       .endpoint = endpoint,
                       .allow_plain = true,
+                      .without_proxy = true,
                       .stall = std::chrono::seconds(1),
                       .tries = tries,
                       .first_wait = std::chrono::milliseconds(1)})

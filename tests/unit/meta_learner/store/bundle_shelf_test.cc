@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/failpoint.h"
+#include "common/file.h"
 #include "common/hash.h"
 #include "common/spec/bundles.h"
 #include "common/spec/spec.h"
@@ -350,6 +351,26 @@ TEST_CASE("bundle shelf: damaged files are not given out and are mended by a pus
   REQUIRE(Delete(shelf.get(), manifest->digest).ok());
   CHECK_FALSE(fs::exists(mesh));
   CHECK(Delete(shelf.get(), manifest->digest).ok());
+}
+
+TEST_CASE("bundle shelf: with any byte changed, a bundle is refused", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const std::string digest = OpenShelf(folder.path())->AddFolder(origin, "ann")->digest;
+  const fs::path own = folder.path() / "bundles";
+  for (const fs::path& file :
+       {own / (digest + ".txtpb"), own / digest / "robot.xml", own / digest / "meshes/arm.stl"}) {
+    const std::string whole = *ReadFile(file, 1 << 20);
+    for (size_t at = 0; at < whole.size(); ++at) {
+      std::string damaged = whole;
+      damaged[at] ^= static_cast<char>(1 << at % 8);
+      std::ofstream(file, std::ios::binary) << damaged;
+      const absl::Status refused = OpenShelf(folder.path())->Find(digest).status();
+      if (!absl::IsDataLoss(refused)) FAIL(file << ", byte " << at << ": " << refused.ToString());
+    }
+    std::ofstream(file, std::ios::binary) << whole;
+    CHECK(OpenShelf(folder.path())->Find(digest).ok());
+  }
 }
 
 TEST_CASE("bundle shelf: a bucket brings back what a new folder lacks", "[unit]") {

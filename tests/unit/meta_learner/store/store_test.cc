@@ -17,6 +17,8 @@
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
 #include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/row_digest.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sqlite.h"
 #include "tests/objects.h"
 #include "tests/paths.h"
@@ -98,17 +100,22 @@ TEST_CASE("store: nobody else may read the database, its log and its copies (D14
     return info.st_mode & 0777;
   };
   const auto state = folder.path() / "state";
+  std::filesystem::path about;
   {
     const auto store = Open(state);
     CreateSmall(store.get(), "one");
-    for (const char* name : {"mentor.db", "mentor.db-wal", "mentor.db-shm"})
-      CHECK(mode(state / name) == 0600);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(state))
+      CHECK(mode(entry.path()) == (entry.is_directory() ? 0700 : 0600));
+    about = store->files.ExperimentFolder(store->records.Get("experiments/one")->uid()) /
+            "experiment.txtpb";
     REQUIRE(BackUp({.folder = state}, folder.path() / "backup").ok());
     CHECK(mode(folder.path() / "backup/mentor.db") == 0600);
   }
-  // An older version left this file open to all.
-  REQUIRE(chmod((state / "mentor.db").c_str(), 0644) == 0);
+  // Older versions left these files open to all.
+  for (const std::filesystem::path& path : {state / "mentor.db", about})
+    REQUIRE(chmod(path.c_str(), 0644) == 0);
   const auto store = Open(state);
+  CHECK(mode(about) == 0600);
   for (const char* name : {"mentor.db", "mentor.db-wal", "mentor.db-shm"})
     CHECK(mode(state / name) == 0600);
   umask(before);
@@ -349,6 +356,7 @@ TEST_CASE("store: a request is remembered for a day, and no longer", "[unit]") {
               ->Execute("UPDATE requests SET request_id = '" + first.request_id +
                         "' WHERE request_id LIKE '%" + first.request_id + "'")
               .ok());
+  REQUIRE(sql::Seal(sql::TableOf("requests"), {first.request_id}, database.get()).ok());
   CHECK(store->records.Create(first)->name() == name);
   REQUIRE(database->Execute("UPDATE requests SET expire_time = 1").ok());
   CHECK_FALSE(store->records.Answered(second)->has_value());
@@ -383,7 +391,7 @@ TEST_CASE("store: folders of a newer program or of something else are left alone
     REQUIRE((*database)->Execute("PRAGMA user_version=99").ok());
   }
   refused = OpenStore(state).status();
-  CHECK(refused.message().find("mentor.db is of version 99, this program knows 2") !=
+  CHECK(refused.message().find("mentor.db is of version 99, this program knows 3") !=
         std::string_view::npos);
   CHECK(ReasonOf(refused) == "TOO_NEW");
 

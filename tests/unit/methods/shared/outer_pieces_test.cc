@@ -211,6 +211,27 @@ TEST_CASE("reward normaliser: one unusual update leaves a clear mean alone") {
   CHECK_FALSE(is_clear({50, -49.9}));
 }
 
+TEST_CASE("reward normaliser: an environment takes no sums of another, whatever the order") {
+  // Lives of a: means 1 and 3; of b: 100, below zero in its second update.
+  RewardNormaliser together;
+  together.Add("b", torch::tensor({100.0}, torch::kFloat64));
+  for (const double mean : {1.0, 3.0}) together.Add("a", torch::tensor({mean}, torch::kFloat64));
+  together.AddSquares({"a", "b", "a"}, torch::tensor({{1.0}, {100.0}, {3.0}}, torch::kFloat64));
+  CHECK(together.Mean("a") == 2);
+  CHECK(together.Mean("b") == 100);
+  for (int i = 0; i < 2; ++i) together.Add("a", torch::tensor({-9.0}, torch::kFloat64));
+  together.Add("b", torch::tensor({-500.0}, torch::kFloat64));
+  together.AddSquares({"a", "b", "a"}, torch::tensor({{-9.0}, {-500.0}, {-9.0}}, torch::kFloat64));
+  // Squares of the second update alone: 81 and 81, and 500^2.
+  const auto& statistics = together.statistics();
+  CHECK(statistics.at("a").sum == 1 + 3 - 18);
+  CHECK(statistics.at("a").square_sum == 162);
+  CHECK(statistics.at("a").square_count == 2);
+  CHECK(statistics.at("b").sum == -400);
+  CHECK(statistics.at("b").square_sum == 250'000);
+  CHECK(statistics.at("b").square_count == 1);
+}
+
 TEST_CASE("reward normaliser: squares are part of the state where there are any") {
   RewardNormaliser normaliser;
   Update(&normaliser, "clear", {1, 2});
@@ -253,6 +274,28 @@ TEST_CASE("pieces: cover the steps in order, lengths differ by at most one") {
         CHECK((length == first || length == first - 1));
       }
       CHECK(pieces.back().end == n);
+    }
+  }
+}
+
+TEST_CASE("pieces: the greatest one is the longest of any displacement, in whole units") {
+  // 20 steps of k 6 in units of 2 are 10 and 3: two parts after the first piece. A displacement of
+  // 1 unit leaves 9, cut into 5 and 4: 10 steps. 12 steps: 6 and 3, a part of 5 units.
+  CHECK(GreatestPiece(20, 6, 2) == 10);
+  CHECK(GreatestPiece(12, 6, 2) == 10);
+  CHECK(GreatestPiece(20, 6, 1) == 10);
+  CHECK(GreatestPiece(40, 10, 10) == 10);  // Four pieces of a unit.
+  for (const int64_t unit : {1, 2, 5, 10}) {
+    for (int64_t k = unit; k <= 40; k += unit) {
+      for (int64_t n = 2 * k; n <= 200; n += unit) {
+        int64_t longest = 0;
+        for (int64_t d = 1; d <= k / unit; ++d) {
+          for (const Piece& piece : SplitIntoPieces(n, k, d, unit))
+            longest = std::max(longest, piece.end - piece.begin);
+        }
+        INFO("n " << n << ", k " << k << ", unit " << unit);
+        REQUIRE(GreatestPiece(n, k, unit) == longest);
+      }
     }
   }
 }

@@ -1,0 +1,97 @@
+#include "common/rpc/proxy.h"
+
+#include <initializer_list>
+#include <utility>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
+#include <grpcpp/create_channel.h>
+
+#include "common/rpc/address.h"
+#include "common/rpc/credentials.h"
+
+namespace mentor::rpc {
+namespace {
+
+// Appends the proxy to the errors of connections. A server's own errors carry details.
+class ProxyNamer final : public grpc::experimental::Interceptor {
+ public:
+  explicit ProxyNamer(std::string what) : what_(std::move(what)) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::POST_RECV_STATUS)) {
+      grpc::Status* const status = methods->GetRecvStatus();
+      const bool connection = status->error_code() == grpc::StatusCode::UNAVAILABLE ||
+                              status->error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+      if (connection && status->error_details().empty())
+        *status = grpc::Status(status->error_code(), status->error_message() + what_);
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::string what_;
+};
+
+class ProxyNamerFactory final : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit ProxyNamerFactory(std::string what) : what_(std::move(what)) {}
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
+    return new ProxyNamer(what_);
+  }
+
+ private:
+  const std::string what_;
+};
+
+}  // namespace
+
+std::optional<Proxy> ProxyFor(std::string_view address,
+                              const std::function<const char*(const char* variable)>& environment) {
+  if (IsLoopback(address)) return std::nullopt;
+  const auto first_of = [&](std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+      if (const char* const value = environment(name); value != nullptr)
+        return std::pair<std::string, std::string>(name, value);
+    }
+    return std::pair<std::string, std::string>();
+  };
+  const std::string host = HostOf(address);
+  const auto excluded = first_of({"no_grpc_proxy", "no_proxy"}).second;
+  for (const absl::string_view entry : absl::StrSplit(excluded, ',')) {
+    const absl::string_view end = absl::StripAsciiWhitespace(entry);
+    if (end == "*" || (!end.empty() && absl::EndsWithIgnoreCase(host, end))) return std::nullopt;
+  }
+  const auto [variable, uri] = first_of({"grpc_proxy", "https_proxy", "http_proxy"});
+  constexpr std::string_view kScheme = "http://";  // gRPC takes no other.
+  if (!absl::StartsWithIgnoreCase(uri, "http://")) return std::nullopt;
+  std::string authority =
+      uri.substr(kScheme.size(), uri.find('/', kScheme.size()) - kScheme.size());
+  authority.erase(0, authority.rfind('@') + 1);
+  if (authority.empty()) return std::nullopt;
+  return Proxy{.address = authority, .variable = variable};
+}
+
+std::string Describe(const Proxy& proxy, std::string_view address) {
+  return absl::StrCat("the proxy ", proxy.address, " of ", proxy.variable,
+                      "; no_proxy=", HostOf(address), " leaves it out");
+}
+
+std::shared_ptr<grpc::Channel> ConnectTo(
+    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    ChannelParts parts) {
+  const std::string& target = parts.endpoint.empty() ? address : parts.endpoint;
+  const auto proxy = IsLoopback(target) ? std::nullopt : ProxyFor(address);
+  parts.arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, proxy.has_value());
+  if (proxy) {
+    parts.interceptors.push_back(std::make_unique<ProxyNamerFactory>(
+        absl::StrCat(" (through ", Describe(*proxy, address), ")")));
+  }
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      target, credentials, parts.arguments, std::move(parts.interceptors));
+}
+
+}  // namespace mentor::rpc

@@ -1,0 +1,38 @@
+"""Finds the files that are installed beside Mentor's programs, where the programs look for them,
+too (common/installed.h)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import shutil
+import sys
+from typing import List, Optional
+
+
+def _programs() -> List[pathlib.Path]:
+    """Returns the folders in which Mentor's programs can be, best first: the one that
+    MENTOR_BIN_DIR names; those of this program, of the wheel and of `mentor` on PATH."""
+    named = os.environ.get("MENTOR_BIN_DIR")
+    if named:
+        return [pathlib.Path(named)]
+    this = pathlib.Path(sys.argv[0]) if sys.argv else pathlib.Path()
+    found = [this.resolve().parent] if this.is_file() else []
+    wheel = importlib.util.find_spec("mentor_programs")
+    if wheel is not None and wheel.origin is not None:
+        found.append(pathlib.Path(wheel.origin).parent / "bin")
+    on_path = shutil.which("mentor")
+    return found + ([pathlib.Path(on_path).resolve().parent] if on_path else [])
+
+
+def installed_folder(variable: str, name: str) -> Optional[pathlib.Path]:
+    """Returns the folder that a variable of the environment names. If it is unset or empty, returns
+    ../share/mentor/NAME beside the programs, else NAME in the source tree of this package. None if
+    there is no such folder.
+    """
+    named = os.environ.get(variable)
+    folders = [folder.parent / "share" / "mentor" / name for folder in _programs()]
+    folders.append(pathlib.Path(__file__).resolve().parents[2] / name)
+    candidates = [pathlib.Path(named)] if named else folders
+    return next((folder for folder in candidates if folder.is_dir()), None)

@@ -1,0 +1,250 @@
+// Units that are computed twice: who computes them, who is found out, and what begins again.
+#include "learner/rollout/unit_dispatcher.h"
+#include "tests/dispatched_units.h"
+#include "tests/testing.h"
+
+namespace mentor::learner {
+namespace {
+
+using namespace testing::units;  // NOLINT
+
+// A dispatcher that checks every unit, with actors "1", "2", ... that have room.
+struct Checked {
+  explicit Checked(uint32_t check_every = 1)
+      : dispatcher({.check_every = check_every, .now = [this] { return clock.time; }}) {}
+  ActorId Join(const std::string& host = "") {
+    const ActorId id{++actors};
+    dispatcher.AddActor(id, {.uid = std::to_string(actors), .host = host});
+    REQUIRE(dispatcher.Offer(id, 100).ok());
+    return id;
+  }
+  // The reasons why shards begin again, and the shards.
+  std::string FoundOut() {
+    std::string text;
+    for (const UnitDispatcher::FoundOut& found : dispatcher.TakeFoundOut()) {
+      text += found.why + ":";
+      for (const uint64_t shard : found.shards) text += " " + std::to_string(shard);
+    }
+    return text;
+  }
+
+  FakeClock clock;
+  UnitDispatcher dispatcher;
+  uint64_t actors = 0;
+};
+
+TEST_CASE("checks: a unit is computed again by another process, once", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join();
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(first, ResultOf(Key(1, 0), "truth")) == Outcome::kUsed);
+  CHECK(d.Take(1)->ok());  // Nothing waits for a comparison that no actor can make.
+  d.AddActor(ActorId{9}, {.uid = "1"});
+  REQUIRE(d.Offer(ActorId{9}, 4).ok());
+  CHECK(d.Assign().empty());  // Another stream of the same process.
+  CHECK_FALSE(d.HasOpenChecks(1));
+  const ActorId second = c.Join();
+  CHECK(d.HasOpenChecks(1));
+  CHECK(Given(&d) == "2:1/0");
+  CHECK(d.Accept(second, ResultOf(Key(1, 0), "truth")) == Outcome::kDuplicate);
+  CHECK_FALSE(d.HasOpenChecks(1));
+  CHECK(d.Assign().empty());
+  CHECK(c.FoundOut().empty());
+}
+
+TEST_CASE("checks: they come before other work, so a busy fleet makes them too", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join();
+  REQUIRE(d.Add(1, Units(1, 200)).ok());
+  CHECK(d.Assign().size() == 8);  // What a new actor may hold.
+  CHECK(d.Accept(first, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  c.Join();
+  CHECK(Given(&d).starts_with("2:1/0 "));
+}
+
+TEST_CASE("checks: an auditor on another host is preferred", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join("rack");
+  REQUIRE(d.Add(1, Units(1, 2)).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1");
+  CHECK(d.Accept(first, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  c.Join("rack");
+  const ActorId far = c.Join("elsewhere");
+  CHECK(Given(&d) == "3:1/0");
+  d.RemoveActor(far);
+  CHECK(Given(&d) == "2:1/0");  // Better than none.
+}
+
+TEST_CASE("checks: a third actor decides; only the liar is kept away, for good", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId liar = c.Join();
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  CHECK(Given(&d) == "1:1/0 1:2/0");
+  CHECK(d.Accept(liar, ResultOf(Key(1, 0), "lie")) == Outcome::kUsed);
+  CHECK(d.Accept(liar, ResultOf(Key(2, 0), "truth")) == Outcome::kUsed);
+  const ActorId honest = c.Join();
+  const bool liar_is_first = GENERATE(true, false);
+  CHECK(Given(&d) == "2:1/0 2:2/0");
+  const ActorId third = c.Join();
+  if (!liar_is_first) CHECK(d.Accept(honest, ResultOf(Key(2, 0), "truth")) == Outcome::kDuplicate);
+  CHECK(d.Accept(honest, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
+  CHECK(d.HasOpenChecks(2));  // It used a suspect.
+  REQUIRE(d.Add(3, Units(3, 1)).ok());
+  CHECK(Given(&d) == "3:1/0 3:3/0");  // Suspects get nothing.
+  CHECK(d.Accept(third, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
+  CHECK(c.FoundOut() == "actor 1 on  computed a unit wrongly, as two others agree: 1 2");
+  CHECK(d.InQuarantine(liar));
+  CHECK_FALSE(d.InQuarantine(honest));
+  CHECK_FALSE(d.InQuarantine(third));
+  // Both shards begin again, however right a part of their units was.
+  CHECK(absl::IsAborted(d.Take(1)->status()));
+  CHECK(absl::IsAborted(d.Take(2)->status()));
+  CHECK_FALSE(d.TaintOf(2).empty());
+  CHECK(d.TaintOf(3).empty());
+  c.clock.Advance(std::chrono::hours(24));
+  for (const auto& given : d.Assign()) CHECK(given.actor != liar);
+  CHECK(d.InQuarantine(liar));
+  d.RemoveActor(liar);
+  d.AddActor(ActorId{9}, {.uid = "1"});
+  CHECK(d.InQuarantine(ActorId{9}));
+}
+
+TEST_CASE("checks: of two alone nobody is right, and both begin again later", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join("a"), second = c.Join("b");
+  REQUIRE(d.Add(1, Units(1, 3)).ok());
+  CHECK(Given(&d) == "2:1/0 1:1/1 2:1/2");
+  CHECK(d.Accept(second, ResultOf(Key(1, 0), "lie")) == Outcome::kUsed);
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(first, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
+  CHECK(d.Assign().empty());
+  CHECK(c.FoundOut() ==
+        "actors 1 on a and 2 on b gave different results of a unit, and no other actor was there "
+        "to decide: 1");
+  CHECK(d.InQuarantine(first));
+  CHECK(d.InQuarantine(second));
+  CHECK(d.quarantines() == 2);
+  // What was under way proves nothing.
+  CHECK(d.Accept(second, ResultOf(Key(1, 2), "truth")) == Outcome::kUsed);
+  CHECK(d.InQuarantine(second));
+  CHECK(absl::IsAborted(d.Take(1)->status()));
+  static_cast<void>(d.Cancel(1));
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  CHECK(d.Assign().empty());
+  c.clock.Advance(seconds(30));
+  CHECK_FALSE(d.Assign().empty());
+}
+
+TEST_CASE("checks: who is in one dispute decides another", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId liar = c.Join();
+  REQUIRE(d.Add(1, Units(1, 2)).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1");
+  CHECK(d.Accept(liar, ResultOf(Key(1, 0), "lie")) == Outcome::kUsed);
+  CHECK(d.Accept(liar, ResultOf(Key(1, 1), "lie")) == Outcome::kUsed);
+  const ActorId second = c.Join(), third = c.Join();
+  CHECK(Given(&d) == "3:1/0 2:1/1");
+  CHECK(d.Accept(second, ResultOf(Key(1, 1), "truth")) == Outcome::kDivergent);
+  CHECK(d.Accept(third, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
+  CHECK(Given(&d) == "2:1/0 3:1/1");
+  CHECK(d.Accept(second, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
+  CHECK(c.FoundOut() == "actor 1 on  computed a unit wrongly, as two others agree: 1");
+  CHECK_FALSE(d.InQuarantine(second));
+  CHECK_FALSE(d.InQuarantine(third));
+  CHECK(d.Accept(third, ResultOf(Key(1, 1), "truth")) == Outcome::kLate);
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  CHECK(d.Assign().size() == 1);
+}
+
+TEST_CASE("checks: a late copy that differs is decided in the same way", "[unit]") {
+  Checked c(0);
+  auto& d = c.dispatcher;
+  const ActorId slow = c.Join();
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  c.clock.Advance(seconds(5));
+  const ActorId fast = c.Join();
+  CHECK(Given(&d) == "2:1/0");
+  CHECK(d.Accept(fast, ResultOf(Key(1, 0), "truth")) == Outcome::kUsed);
+  CHECK(d.Take(1)->ok());
+  const ActorId third = c.Join();
+  CHECK(d.Accept(slow, ResultOf(Key(1, 0), "lie")) == Outcome::kDivergent);
+  CHECK(Given(&d) == "3:1/0");
+  CHECK(d.Accept(third, ResultOf(Key(1, 0), "truth")) == Outcome::kDuplicate);
+  CHECK(c.FoundOut() == "actor 1 on  computed a unit wrongly, as two others agree:");
+  CHECK(d.TaintOf(1).empty());  // It used the right one.
+  CHECK_FALSE(d.InQuarantine(fast));
+}
+
+TEST_CASE("checks: an auditor that fails, goes or keeps its unit holds nothing up", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join();
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  c.clock.Advance(seconds(1));
+  CHECK(d.Accept(first, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  CHECK(d.Take(1)->ok());
+  const ActorId second = c.Join();
+  CHECK(Given(&d) == "2:1/0");
+  SECTION("it fails") {
+    CHECK(d.Accept(second, ErrorOf(Key(1, 0), "sick")) == Outcome::kError);
+  }
+  SECTION("it goes") {
+    d.RemoveActor(second);
+  }
+  SECTION("it says nothing") {
+    c.clock.Advance(seconds(59));
+    CHECK(d.Assign().empty());
+    CHECK_FALSE(d.HasOpenChecks(1));  // It may still answer, but nobody waits.
+    c.clock.Advance(seconds(2));
+    CHECK(d.Assign().empty());
+  }
+  CHECK_FALSE(d.HasOpenChecks(1));
+  const ActorId third = c.Join();
+  CHECK(Given(&d) == "3:1/0");
+  CHECK(d.Accept(third, ResultOf(Key(1, 0))) == Outcome::kDuplicate);
+  CHECK_FALSE(d.HasOpenChecks(1));
+}
+
+TEST_CASE("checks: each experiment has some, and later ones follow the sample", "[unit]") {
+  int late = 0;
+  constexpr int kTrials = 50;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    Checked c(1000);
+    auto& d = c.dispatcher;
+    const ActorId first = c.Join();
+    const auto run = [&](uint64_t shard, uint32_t count) {
+      REQUIRE(d.Add(shard, Units(shard, count)).ok());
+      for (uint32_t i = 0; i < count; ++i) {
+        for (const auto& given : d.Assign())
+          CHECK(d.Accept(given.actor, ResultOf(given.key)) == Outcome::kUsed);
+        REQUIRE(d.Offer(first, 1).ok());
+        if (d.Settled(shard)) break;
+      }
+      REQUIRE(d.Take(shard)->ok());
+    };
+    run(1, 1);
+    c.Join();
+    CHECK(Given(&d) == "2:1/0");
+    d.RemoveActor(ActorId{2});
+    d.EndChecks(1);
+    run(2, 90);
+    CHECK(d.num_checks() >= 5);   // One of 1, of 2-3, of 4-7, ... of 32-63.
+    CHECK(d.num_checks() <= 20);  // The spans of the actor come on top.
+    late += static_cast<int>(d.num_checks());
+  }
+  INFO(late);
+  CHECK(late > 5 * kTrials);
+}
+
+}  // namespace
+}  // namespace mentor::learner

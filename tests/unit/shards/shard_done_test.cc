@@ -1,0 +1,103 @@
+// What a learner says when its shard is done, checked before anything of it is used.
+#include "shards/shard_done.h"
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "shards/segment_proto.h"
+#include "shards/shard_runner.h"
+#include "tests/shards.h"
+#include "tests/text.h"
+
+namespace mentor::learner {
+namespace {
+
+using mentor::testing::Contains;
+using mentor::testing::MadeUpResult;
+using mentor::testing::SmallShard;
+
+// The snapshot that a learner of this shard reports, with made-up actors.
+v1::Snapshot SnapshotAtTheEnd(const v1::Shard& shard) {
+  const std::atomic<bool> go_on = false;
+  const auto report = RunShard(
+      {.shard = &shard, .unit_shard = 3, .meta_parameters = {}},
+      [](std::vector<v1::Unit> units,
+         const std::atomic<bool>&) -> absl::StatusOr<std::vector<v1::Result>> {
+        std::vector<v1::Result> results;
+        for (const v1::Unit& unit : units) results.push_back(MadeUpResult(unit));
+        return results;
+      },
+      [](const v1::Segment&) { return absl::OkStatus(); }, go_on);
+  REQUIRE(report.ok());
+  return report->snapshot;
+}
+
+TEST_CASE("shard done: whatever the next learner could not go on from is refused", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.set_iterations(1);
+  shard.set_deterministic_episodes(0);
+  shard.set_return_snapshot(true);
+  v1::ShardDone good;
+  *good.mutable_snapshot() = SnapshotAtTheEnd(shard);
+  const auto form = CheckShardDone(shard, good, 0, "");
+  INFO(form.status());
+  REQUIRE(form.ok());
+  CHECK(*CheckShardDone(shard, good, 0, *form) == *form);
+  struct Case {
+    const char* expected;
+    std::function<void(v1::ShardDone*)> damage;
+  };
+  const Case cases[] = {
+      {"3 lifetimes after 8 iterations", [](auto* d) { d->mutable_snapshot()->set_iterations(8); }},
+      {"2 lifetimes after 1",
+       [](auto* d) { d->mutable_snapshot()->mutable_cursors()->RemoveLast(); }},
+      {"stands at step 1000000",
+       [](auto* d) { d->mutable_snapshot()->mutable_cursors(1)->set_step(1'000'000); }},
+      {"with 4 bytes of state",
+       [](auto* d) { d->mutable_snapshot()->mutable_cursors(1)->set_state("junk"); }},
+      {"agents", [](auto* d) { d->mutable_snapshot()->clear_tensors(); }},
+      {"not finite",
+       [](auto* d) {
+         for (v1::NamedTensor& named : *d->mutable_snapshot()->mutable_tensors()) {
+           const torch::Tensor tensor = *FromProto(named.tensor(), "");
+           if (tensor.is_floating_point())
+             *named.mutable_tensor() = ToProto(tensor.clone().fill_(std::nan("")));
+         }
+       }},
+      {"invented", [](auto* d) { (*d->mutable_statistics())["invented"] = 1; }},
+  };
+  for (const Case& test : cases) {
+    INFO(test.expected);
+    for (const std::string& known : {std::string(), *form}) {
+      v1::ShardDone done = good;
+      test.damage(&done);
+      const absl::Status status = CheckShardDone(shard, done, 0, known).status();
+      INFO(status);
+      CHECK(absl::IsInvalidArgument(status));
+      CHECK(Contains(status, test.expected));
+    }
+  }
+}
+
+TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("displacement");
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  shard.set_outer_learning(true);
+  shard.set_deterministic_episodes(0);
+  v1::ShardDone done;
+  CHECK(Contains(CheckShardDone(shard, done, 1, "").status(), "the outer gradient is missing"));
+  done.set_nonfinite_updates(1);  // It says why.
+  CHECK(CheckShardDone(shard, done, 1, "").ok());
+  done.set_nonfinite_updates(0);
+  *done.mutable_outer_gradient() = ToProto(torch::zeros({1}, torch::kFloat64));
+  CHECK(CheckShardDone(shard, done, 1, "").ok());
+  done.clear_outer_gradient();
+  shard.set_outer_learning(false);
+  CHECK(CheckShardDone(shard, done, 1, "").ok());
+}
+
+}  // namespace
+}  // namespace mentor::learner
