@@ -187,17 +187,23 @@ class PhaseTrainer : public AgentTrainer {
       MENTOR_ASSIGN_OR_RETURN(*to, work().ToHost(*from, old->sizes()));
     }
     MENTOR_ASSIGN_OR_RETURN(trained->trace, work().ToHost(trace, empty_trace.sizes()));
-    for (int64_t s = 0; s < num_agents; ++s) {
+    Settle(states, agents, trained);
+    return absl::OkStatus();
+  }
+
+  // Agents whose numbers are not finite stay as they were.
+  static void Settle(std::span<const PpoAgentState> states, const AgentBatch& before,
+                     TrainedAgents* trained) {
+    for (int64_t s = 0; s < std::ssize(states); ++s) {
       trained->nonfinite.push_back(states[s].stop == PpoStop::kNonfinite);
       if (!trained->nonfinite.back()) {
         trained->agents.adam_steps.data_ptr<int64_t>()[s] = states[s].adam_steps;
         continue;
       }
-      trained->agents.theta[s].copy_(agents.theta[s]);
-      trained->agents.adam_m[s].copy_(agents.adam_m[s]);
-      trained->agents.adam_v[s].copy_(agents.adam_v[s]);
+      trained->agents.theta[s].copy_(before.theta[s]);
+      trained->agents.adam_m[s].copy_(before.adam_m[s]);
+      trained->agents.adam_v[s].copy_(before.adam_v[s]);
     }
-    return absl::OkStatus();
   }
 
   // [S, T] for all agents, on the device. CANCELLED when the update is cancelled.

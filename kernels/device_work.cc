@@ -140,8 +140,7 @@ absl::Status OnDevice(const Device& device, DevicePhase phase,
   try {
     status = work(here);
     // Also when it is not wanted any more: what was started uses the caller's memory.
-    const absl::Status ended = here.Wait();
-    if (status.ok()) status = ended;
+    if (!here.goes_on()) status.Update(here.Wait());
   } catch (const c10::Error& error) {
     status = absl::InternalError(error.what_without_backtrace());
   } catch (const std::exception& error) {

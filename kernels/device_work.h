@@ -116,6 +116,9 @@ class DeviceWork {
   }
   // Waits until all started work has ended.
   absl::Status Wait();
+  // OnDevice() returns while the started work goes on: it uses no memory that its caller changes.
+  void GoOn() { goes_on_ = true; }
+  bool goes_on() const { return goes_on_; }
   // A test injected an error of the device.
   bool injected() const { return injected_; }
 
@@ -137,11 +140,11 @@ class DeviceWork {
   const DevicePhase phase_;
   const std::shared_ptr<GpuStream> stream_;
   std::chrono::steady_clock::time_point begun_;
-  bool injected_ = false;
+  bool injected_ = false, goes_on_ = false;
 };
 
-// Calls work(...) and waits for what it started. Exceptions of LibTorch become errors. An error
-// that stays with the device ends its use (DeviceMonitor::Lost).
+// Calls work(...) and waits for what it started, unless it goes on. Exceptions of LibTorch become
+// errors. An error that stays with the device ends its use (DeviceMonitor::Lost).
 absl::Status OnDevice(const Device& device, DevicePhase phase,
                       const std::function<absl::Status(DeviceWork&)>& work);
 

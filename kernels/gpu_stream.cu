@@ -112,7 +112,7 @@ class Stream : public GpuStream {
   // Pinned memory, from which nothing waits for a copy to the GPU.
   struct Chunk {
     void* memory = nullptr;
-    cudaEvent_t event = nullptr;  // Of the last copy.
+    cudaEvent_t event = nullptr;  // After the last copy.
   };
   static constexpr size_t kChunks = 4, kChunkBytes = 4 << 20;
 

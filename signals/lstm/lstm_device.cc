@@ -60,9 +60,9 @@ class Trainer : public PieceTrainer {
     for (DeviceArray<float>* state : {&h_, &c_}) {
       MENTOR_ASSIGN_OR_RETURN(*state, work->Allocate<float>(shape.lifetimes * shape.sizes.hidden));
     }
-    groups_.resize(GroupsOf(shape.lifetimes, setup_.group_lifetimes));
-    MENTOR_ASSIGN_OR_RETURN(sums_, work->ToDevice(std::span<const OuterLossTerms>(groups_)));
-    MENTOR_ASSIGN_OR_RETURN(norm_, work->Allocate<double>(1));
+    groups_ = GroupsOf(shape.lifetimes, setup_.group_lifetimes);
+    MENTOR_ASSIGN_OR_RETURN(sums_, work->Allocate<OuterLossTerms>(setup_.pieces * groups_));
+    MENTOR_ASSIGN_OR_RETURN(norms_, work->Allocate<double>(setup_.pieces));
     batch_ = {.lifetimes = shape.lifetimes,
               .steps = batch.signals.size(1),
               .features = features_.data(),
@@ -75,38 +75,55 @@ class Trainer : public PieceTrainer {
   }
 
   // Memory of all of it. Features may exist twice: a second time for cuts.
-  static int64_t Bytes(const LstmEngineShape& shape, int64_t steps) {
+  static int64_t Bytes(const LstmEngineShape& shape, int64_t pieces, int64_t steps) {
     const int64_t floats = shape.lifetimes *
                                (steps * (2 * shape.sizes.features + 2) + 2 * shape.sizes.hidden) +
                            3 * shape.sizes.NumWeights(),
-                  doubles = shape.lifetimes * (2 * steps + kTerms) + 1;
+                  groups = GroupsOf(shape.lifetimes, shape.group_lifetimes),
+                  doubles = 2 * shape.lifetimes * steps + pieces * (groups * kTerms + 1);
     return LstmEngineBytes<float>(shape) + 4 * floats + 8 * doubles;
   }
 
   absl::Status BeginEpoch() override {
-    return OnDevice(device_, kPhase, [&](DeviceWork& work) {
+    pieces_ = 0;
+    return OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
+      work.GoOn();
       MENTOR_RETURN_IF_ERROR(work.Zero(h_));
       return work.Zero(c_);
     });
   }
 
-  absl::StatusOr<Piece> Train(int64_t begin, int64_t end) override {
-    Piece piece;
-    MENTOR_RETURN_IF_ERROR(OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
-      MENTOR_RETURN_IF_ERROR(work.Run([&] {
+  absl::Status Train(int64_t begin, int64_t end) override {
+    MENTOR_CHECK(pieces_ < setup_.pieces);
+    return OnDevice(device_, kPhase, [&](DeviceWork& work) {
+      work.GoOn();
+      const int64_t piece = pieces_++;
+      return work.Run([&] {
         return engine_->TrainPiece(setup_.loss, weights_.data(), batch_, begin, end, h_.data(),
-                                   c_.data(), sums_.data(), norm_.data());
-      }));
-      // The only wait of a piece for the device.
-      MENTOR_RETURN_IF_ERROR(work.ToHost(sums_, std::span<OuterLossTerms>(groups_)));
-      piece.groups = groups_;
-      return work.ToHost(norm_, std::span<double>(&piece.grad_norm, 1));
+                                   c_.data(), sums_.data() + piece * groups_,
+                                   norms_.data() + piece);
+      });
+    });
+  }
+
+  absl::StatusOr<std::vector<Piece>> EndEpoch() override {
+    std::vector<OuterLossTerms> sums(sums_.size());
+    std::vector<double> norms(norms_.size());
+    MENTOR_RETURN_IF_ERROR(OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
+      MENTOR_RETURN_IF_ERROR(work.ToHost(sums_, std::span<OuterLossTerms>(sums)));
+      return work.ToHost(norms_, std::span<double>(norms));
     }));
-    return piece;
+    std::vector<Piece> pieces;
+    for (int64_t i = 0; i < pieces_; ++i) {
+      const auto first = sums.begin() + i * groups_;
+      pieces.push_back({.groups = {first, first + groups_}, .grad_norm = norms[i]});
+    }
+    return pieces;
   }
 
   absl::Status Step(int64_t step) override {
     return OnDevice(device_, kPhase, [&](DeviceWork& work) {
+      work.GoOn();
       return work.Run([&] {
         return engine_->ClipAndStep(setup_.adam, step, setup_.max_grad_norm, weights_.data(),
                                     m_.data(), v_.data());
@@ -133,9 +150,10 @@ class Trainer : public PieceTrainer {
   const PieceTrainerSetup setup_;
   Engine engine_;
   DeviceArray<float> features_, cut_features_, signals_, log_probs_, weights_, m_, v_, h_, c_;
-  DeviceArray<double> advantages_, returns_, norm_;
-  DeviceArray<OuterLossTerms> sums_;
-  std::vector<OuterLossTerms> groups_;
+  DeviceArray<double> advantages_, returns_;
+  int64_t groups_ = 0, pieces_ = 0;   // A piece's; pieces since the epoch began.
+  DeviceArray<OuterLossTerms> sums_;  // [pieces, groups]
+  DeviceArray<double> norms_;         // [pieces]
   LstmBatch<float> batch_;
 };
 
@@ -226,7 +244,7 @@ LstmEngineShape ShapeOf(const LstmOnDevice& network, const PieceTrainerSetup& se
 
 int64_t LstmOnDevice::TrainerBytes(const PieceTrainerSetup& setup, int64_t lifetimes,
                                    int64_t steps) const {
-  return Trainer::Bytes(ShapeOf(*this, setup, lifetimes), steps);
+  return Trainer::Bytes(ShapeOf(*this, setup, lifetimes), setup.pieces, steps);
 }
 
 absl::StatusOr<std::unique_ptr<PieceTrainer>> LstmOnDevice::NewTrainer(
@@ -235,7 +253,8 @@ absl::StatusOr<std::unique_ptr<PieceTrainer>> LstmOnDevice::NewTrainer(
   const LstmEngineShape shape = ShapeOf(*this, setup, batch.signals.size(0));
   MENTOR_ASSIGN_OR_RETURN(
       DeviceLease lease,
-      TakeMemory(device, Trainer::Bytes(shape, batch.signals.size(1)), "the outer update",
+      TakeMemory(device, Trainer::Bytes(shape, setup.pieces, batch.signals.size(1)),
+                 "the outer update",
                  "make rule.lifetimes_per_update or rule.option.k smaller, or take another "
                  "device"));
   auto trainer = std::make_unique<Trainer>(std::move(lease), device, setup);
