@@ -2,13 +2,10 @@
 # Installs what Mentor needs to build, run and be tested on Debian 12. Packages come from apt.txt,
 # wheels from requirements*.txt into .deps/. A second run is safe and changes nothing.
 #
-# Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
-#                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
-#                         [--signal] [--manifests] [--shells] [--web] [--processors] [--mutants]
-#                         [--help]
-#   --cuda         also install what --device cuda needs: the compiler of --nvcc, and the wheels
-#                  that LibTorch needs on a GPU (about 3 GB)
-#   --nvcc         also install NVIDIA's compiler, so that programs get kernels (104 MB)
+# Usage: deploy/install.sh [--nvcc] [--containers] [--objects] [--packages] [--docs] [--hosts]
+#                         [--notebook] [--studies] [--pages] [--peers] [--robots] [--signal]
+#                         [--manifests] [--shells] [--web] [--processors] [--mutants] [--help]
+#   --nvcc         also install NVIDIA's compiler, so that programs get kernels for GPUs (104 MB)
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node,
 #                  and --manifests and --web
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
@@ -21,7 +18,7 @@
 #   --peers        also install what the peers of `mentor bench` need: JAX, EnvPool (1.2 GB)
 #   --robots       also install the models of the bundles fetch_* and panda_* (47 MB)
 #   --signal       also install what tests of mentor_signal need: Stable-Baselines3, mypy, and the
-#                  libraries of --cuda, without which PyTorch does not load (3 GB)
+#                  libraries of NVIDIA's without which `import torch` fails (3 GB)
 #   --manifests    also install what tests of Kubernetes manifests and the Helm chart need (360 MB);
 #                  they need kubectl from 1.22 on, too, which Debian 12 has not
 #   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
@@ -33,11 +30,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
+nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
 peers=0 robots=0 signal=0 manifests=0 shells=0 web=0 processors=0 mutants=0
 for argument in "$@"; do
   case "$argument" in
-    --cuda) cuda=1 nvcc=1 ;;
     --nvcc) nvcc=1 ;;
     --containers) containers=1 manifests=1 web=1 ;;
     --objects) objects=1 ;;
@@ -110,7 +106,6 @@ install_wheels() {
 install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
 install_wheels deploy/requirements-bindings.txt bindings
-if [ "$cuda" -eq 1 ] || [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
 if [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-signal.txt signal; fi
 if [ "$nvcc" -eq 1 ]; then
   install_wheels deploy/requirements-nvcc.txt nvcc
