@@ -48,6 +48,8 @@ std::string Listed(const std::vector<Gpu>& gpus) {
 
 }  // namespace
 
+constinit const std::string_view kKernels = "kernels for GPUs: " MENTOR_GENERATIONS;
+
 #ifndef MENTOR_KERNELS
 absl::StatusOr<std::vector<Gpu>> ListGpus() {
   return absl::FailedPreconditionError(kNoKernels);

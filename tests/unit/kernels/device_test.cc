@@ -162,7 +162,7 @@ TEST_CASE("device: a program without kernels says how it gets them", "[unit]") {
   CHECK(device.status() ==
         absl::FailedPreconditionError(
             "--device cuda: this program has no kernels for GPUs: it was built without NVIDIA's "
-            "compiler; run deploy/install.sh --cuda and build again"));
+            "compiler; run deploy/install.sh --nvcc and build again"));
   CHECK(!MemoryOfGpu(0).ok());
   struct Kernel {};
   CHECK(absl::IsUnimplemented(Launch(Kernel{}, 1, nullptr)));
