@@ -770,7 +770,7 @@ PLANTED = [
     ("proto/mentor/v1/t.proto", "// A.\nmessage A {\n  int32 b = 1;\n}\n", "no comment"),
     ("deploy/requirements-x.txt", "torch==2.11.0\n", "does not read this list"),
     ("deploy/requirements.txt", "torch==2.11.0\n", "has not four hashes"),
-    ("deploy/requirements-cuda.txt", "nvidia==2.11.0\n", "no exact version with a hash"),
+    ("deploy/requirements-nvcc.txt", "nvidia==2.11.0\n", "no exact version with a hash"),
     (
         "deploy/install.sh",
         "#!/usr/bin/env bash\nset -euo pipefail\ncat deploy/requirements.txt deploy/apt.txt\n",
