@@ -59,14 +59,14 @@ template <typename T, class Launcher>
 class PhaseTrainer : public AgentTrainer {
  public:
   PhaseTrainer(const TrainerSetup& setup, Launcher launcher)
-      : AgentTrainer(setup), launcher_(std::move(launcher)) {}
+      : AgentTrainer(setup), work_(*setup.work), launcher_(std::move(launcher)) {}
 
   absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                        const torch::Tensor& observations) override {
     const int64_t num_agents = theta.size(0), rows = observations.size(1);
     MENTOR_ASSIGN_OR_RETURN(const T* const weights, There(theta));
     MENTOR_ASSIGN_OR_RETURN(const T* const seen, There(observations));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> values, work().Allocate<T>(num_agents * rows));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> values, work_.Allocate<T>(num_agents * rows));
     MENTOR_RETURN_IF_ERROR(WithPpoSizes<T>(
         launcher_.has_clusters, PpoSizesOf(setup_.shape, std::min(rows, kValueRows)),
         [&]<class S>(const S& sizes) -> absl::Status {
@@ -81,7 +81,7 @@ class PhaseTrainer : public AgentTrainer {
                                                 .workspace = workspace.data()}),
                         num_agents * blocks);
         }));
-    return work().ToHost(values, {num_agents, rows});
+    return work_.ToHost(values, {num_agents, rows});
   }
 
   absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents, const TrainingData& data) override {
@@ -101,10 +101,9 @@ class PhaseTrainer : public AgentTrainer {
   }
 
  private:
-  DeviceWork& work() { return *setup_.work; }
   template <class Kernel>
   absl::Status Launch(const Kernel& kernel, int64_t clusters) {
-    return work().Run([&] { return launcher_.Launch(kernel, clusters); });
+    return work_.Run([&] { return launcher_.Launch(kernel, clusters); });
   }
 
   // What the device holds of a tensor, which is sent there once.
@@ -112,13 +111,13 @@ class PhaseTrainer : public AgentTrainer {
     if (!x.defined()) return nullptr;
     for (const auto& [here, there] : sent_)
       if (here.is_same(x)) return there.data();
-    MENTOR_ASSIGN_OR_RETURN(DeviceArray<T> there, work().ToDevice<T>(x));
+    MENTOR_ASSIGN_OR_RETURN(DeviceArray<T> there, work_.ToDevice<T>(x));
     sent_.emplace_back(x, std::move(there));
     return sent_.back().second.data();
   }
   template <class S>
   absl::StatusOr<DeviceArray<T>> Workspace(int64_t networks, const PpoLayout<S>& layout) {
-    return work().Allocate<T>(S::kShared ? 0 : networks * layout.num_numbers(false));
+    return work_.Allocate<T>(S::kShared ? 0 : networks * layout.num_numbers(false));
   }
 
   template <class S, int blocks>
@@ -132,11 +131,12 @@ class PhaseTrainer : public AgentTrainer {
     for (int64_t s = 0; s < num_agents; ++s)
       states[s].adam_steps = agents.adam_steps.const_data_ptr<int64_t>()[s];
 
-    PpoEpochData<T> epoch_data = {.constants = ConstantsOf(config),
-                                  .critic = setup_.shape.critic,
-                                  .steps = static_cast<int32_t>(steps),
-                                  .minibatch = static_cast<int32_t>(MinibatchRows(config, steps)),
-                                  .trace_rows = empty_trace.size(1)};
+    PpoEpochData<T> epoch_data{};
+    epoch_data.constants = ConstantsOf(config);
+    epoch_data.critic = setup_.shape.critic;
+    epoch_data.steps = static_cast<int32_t>(steps);
+    epoch_data.minibatch = static_cast<int32_t>(MinibatchRows(config, steps));
+    epoch_data.trace_rows = empty_trace.size(1);
     for (const auto& [to, from] : {std::pair(&epoch_data.observations, &data.observations),
                                    {&epoch_data.actions, &data.actions},
                                    {&epoch_data.log_probs, &data.log_probs},
@@ -146,16 +146,16 @@ class PhaseTrainer : public AgentTrainer {
       MENTOR_ASSIGN_OR_RETURN(*to, There(*from));
     }
     MENTOR_ASSIGN_OR_RETURN(const T* const before, There(agents.theta));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> theta, work().Copy(before, agents.theta.numel()));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> m, work().ToDevice<T>(agents.adam_m));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> v, work().ToDevice<T>(agents.adam_v));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> theta, work_.Copy(before, agents.theta.numel()));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> m, work_.ToDevice<T>(agents.adam_m));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> v, work_.ToDevice<T>(agents.adam_v));
     MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> workspace, Workspace(num_agents * 2, layout));
     MENTOR_ASSIGN_OR_RETURN(
         const DeviceArray<double> double_workspace,
-        work().Allocate<double>(S::kShared ? 0 : num_agents * 2 * layout.num_doubles()));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<double> trace, work().ToDevice<double>(empty_trace));
+        work_.Allocate<double>(S::kShared ? 0 : num_agents * 2 * layout.num_doubles()));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<double> trace, work_.ToDevice<double>(empty_trace));
     MENTOR_ASSIGN_OR_RETURN(const DeviceArray<PpoAgentState> states_there,
-                            work().ToDevice(std::span<const PpoAgentState>(states)));
+                            work_.ToDevice(std::span<const PpoAgentState>(states)));
     epoch_data.theta = theta.data();
     epoch_data.m = m.data();
     epoch_data.v = v.data();
@@ -164,7 +164,7 @@ class PhaseTrainer : public AgentTrainer {
     epoch_data.workspace = workspace.data();
     epoch_data.double_workspace = double_workspace.data();
     const auto read_states = [&] {
-      return work().ToHost(states_there, std::span<PpoAgentState>(states));
+      return work_.ToHost(states_there, std::span<PpoAgentState>(states));
     };
     for (int64_t epoch = 0; epoch < config.epochs; ++epoch) {
       // A cancelled update ends here.
@@ -180,13 +180,13 @@ class PhaseTrainer : public AgentTrainer {
     }
 
     MENTOR_RETURN_IF_ERROR(read_states());
-    trained->agents = {.adam_steps = agents.adam_steps.clone()};
+    trained->agents.adam_steps = agents.adam_steps.clone();
     for (const auto& [to, from, old] : {std::tuple(&trained->agents.theta, &theta, &agents.theta),
                                         {&trained->agents.adam_m, &m, &agents.adam_m},
                                         {&trained->agents.adam_v, &v, &agents.adam_v}}) {
-      MENTOR_ASSIGN_OR_RETURN(*to, work().ToHost(*from, old->sizes()));
+      MENTOR_ASSIGN_OR_RETURN(*to, work_.ToHost(*from, old->sizes()));
     }
-    MENTOR_ASSIGN_OR_RETURN(trained->trace, work().ToHost(trace, empty_trace.sizes()));
+    MENTOR_ASSIGN_OR_RETURN(trained->trace, work_.ToHost(trace, empty_trace.sizes()));
     Settle(states, agents, trained);
     return absl::OkStatus();
   }
@@ -215,9 +215,10 @@ class PhaseTrainer : public AgentTrainer {
       std::copy(rows.begin(), rows.end(), order.begin() + s * steps);
       return absl::OkStatus();
     }));
-    return work().ToDevice(std::span<const uint32_t>(order));
+    return work_.ToDevice(std::span<const uint32_t>(order));
   }
 
+  DeviceWork& work_;
   Launcher launcher_;
   std::vector<std::pair<torch::Tensor, DeviceArray<T>>> sent_;
 };
