@@ -15,7 +15,7 @@ namespace mentor::learner {
 namespace {
 
 constexpr std::chrono::seconds kMemoryEvery{1};
-constexpr std::align_val_t kAlignment{256};
+constexpr std::align_val_t kAlignment{kArrayAlignment};
 
 void ShowMemory(const Device& device) {
   if (device.monitor == nullptr) return;

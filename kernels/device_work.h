@@ -29,8 +29,11 @@
 
 namespace mentor::learner {
 
-// Numbers in the memory of a GPU, or of the host where a device is emulated; aligned to 256 bytes.
-// Null by default.
+// Bytes that an array may take beside its numbers, since it begins at a multiple of them.
+inline constexpr int64_t kArrayAlignment = 256;
+
+// Numbers in the memory of a GPU, or of the host where a device is emulated. Null by
+// default.
 template <typename T>
 class DeviceArray {
  public:

@@ -13,6 +13,8 @@ namespace {
 
 using torch::Tensor;
 
+constexpr int64_t kArrays = 16;  // At most as many at once, with the engine's one.
+
 int64_t GroupsOf(int64_t lifetimes, int64_t group) {
   return (lifetimes + group - 1) / group;
 }
@@ -81,7 +83,7 @@ class Trainer : public PieceTrainer {
                            3 * shape.sizes.NumWeights(),
                   groups = GroupsOf(shape.lifetimes, shape.group_lifetimes),
                   doubles = 2 * shape.lifetimes * steps + pieces * (groups * kTerms + 1);
-    return LstmEngineBytes<float>(shape) + 4 * floats + 8 * doubles;
+    return LstmEngineBytes<float>(shape) + 4 * floats + 8 * doubles + kArrays * kArrayAlignment;
   }
 
   absl::Status BeginEpoch() override {
@@ -169,7 +171,8 @@ int64_t LstmOnDevice::RunBytes(int64_t lifetimes, int64_t steps) const {
   // Features, noise, signals, log-densities and values of each step; states before and after.
   const int64_t floats =
       lifetimes * (steps * (sizes.features + 4) + 4 * sizes.hidden + 2) + sizes.NumWeights();
-  return LstmEngineBytes<float>({.sizes = sizes, .lifetimes = lifetimes}) + 4 * floats;
+  return LstmEngineBytes<float>({.sizes = sizes, .lifetimes = lifetimes}) + 4 * floats +
+         kArrays * kArrayAlignment;
 }
 
 SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, const Tensor& noise,
