@@ -246,7 +246,7 @@ TEST_CASE("mentorctl: a download of which nothing more comes ends and keeps its 
   fixture.Write("x.ckpt.part", bytes.substr(0, 1000));
   fixture.service().FailNext(1000, absl::UnavailableError("away"));
   const Outcome still =
-      fixture.Run({"download", "one/checkpoints/7", "--out", out, "--timeout", "1s"});
+      fixture.Run({"download", "one/checkpoints/7", "--out", out, "--timeout", "1"});
   INFO(still.err);
   CHECK(still.code == 6);
   CHECK(ReadText(out + ".part") == bytes.substr(0, 1000));
