@@ -31,7 +31,7 @@ struct TrainerSetup {
   const PpoConfig& config;
   const MinibatchOrder& order;
   WorkerPool* pool;
-  DeviceWork* work;  // Its device holds all tensors that trainers take and return.
+  DeviceWork* work;  // Trainers take and return tensors of the host.
 };
 
 // The data of all minibatches; contiguous, dtype of theta.
@@ -54,12 +54,6 @@ class AgentTrainer {
   // Values [S, R] of contiguous observations [S, R, D].
   virtual absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                                const torch::Tensor& observations) = 0;
-  // Advantages and returns [S, T] of Gae() (gae.h), rounded to the dtype of values. Final values
-  // lie on the device; the other tensors on the host.
-  virtual absl::StatusOr<Advantages> Targets(const torch::Tensor& rewards,
-                                             const torch::Tensor& values, const Segment& segment,
-                                             const torch::Tensor& last_values,
-                                             const Truncations& truncations);
   // Tensors of `agents` are contiguous, with the dtype of theta; Train does not change them.
   virtual absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents,
                                               const TrainingData& data) = 0;
@@ -88,7 +82,7 @@ inline int64_t StepsOfEpoch(const PpoConfig& config, int64_t steps) {
 }
 
 // [S, optimizer steps, columns], NaN everywhere.
-torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data, torch::Device device);
+torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data);
 
 // The steps of an update (methods/ppo/README.md#the-update). Agents has
 //   void BeginEpoch(int64_t epoch);

@@ -12,8 +12,7 @@
 namespace mentor::learner {
 namespace {
 
-// All agents at once, by LibTorch, on any device. Copies to the host only once an epoch, with a
-// target KL.
+// All agents at once, by LibTorch.
 class StackedAgents {
  public:
   StackedAgents(const TrainerSetup& setup, const TrainingData& data, AgentBatch agents)
@@ -30,7 +29,7 @@ class StackedAgents {
         first_row_(
             torch::arange(num_agents_, running_.options().dtype(torch::kInt64)).unsqueeze(1) *
             steps_),
-        trace_(EmptyTrace(config_, data, running_.device())) {}
+        trace_(EmptyTrace(config_, data)) {}
 
   void BeginEpoch(int64_t epoch) {
     torch::Tensor order = torch::empty({num_agents_, steps_}, torch::kInt64);
@@ -38,7 +37,7 @@ class StackedAgents {
       minibatch_order_(s, epoch,
                        {order.data_ptr<int64_t>() + s * steps_, static_cast<size_t>(steps_)});
     }
-    rows_ = order.to(running_.device()) + first_row_;
+    rows_ = order + first_row_;
   }
 
   void Step(int64_t step, int64_t begin, int64_t count) {
@@ -116,9 +115,9 @@ class AutogradTrainer : public AgentTrainer {
   absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents, const TrainingData& data) override {
     StackedAgents stacked(setup_, data, agents);
     MENTOR_RETURN_IF_ERROR(RunEpochs(setup_.config, data.advantages.size(1), &stacked));
-    const torch::Tensor flags = stacked.nonfinite().cpu();
+    const torch::Tensor flags = stacked.nonfinite();
     const bool* nonfinite = flags.const_data_ptr<bool>();
-    return TrainedAgents{stacked.Finish(), stacked.trace().cpu(),
+    return TrainedAgents{stacked.Finish(), stacked.trace(),
                          std::vector<char>(nonfinite, nonfinite + flags.numel())};
   }
 };

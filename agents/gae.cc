@@ -1,6 +1,6 @@
 #include "agents/gae.h"
 
-#include "agents/gae_phases.h"
+#include "agents/gae_of_agent.h"
 #include "common/check.h"
 
 namespace mentor::learner {

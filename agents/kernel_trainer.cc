@@ -102,7 +102,7 @@ class KernelTrainer : public AgentTrainer {
     const int64_t num_agents = data.advantages.size(0), steps = data.advantages.size(1);
     TrainedAgents all{{agents.theta.clone(), agents.adam_m.clone(), agents.adam_v.clone(),
                        agents.adam_steps.clone()},
-                      EmptyTrace(setup_.config, data, torch::kCPU),
+                      EmptyTrace(setup_.config, data),
                       std::vector<char>(num_agents, 0)};
     MENTOR_RETURN_IF_ERROR(ParallelFor(setup_.pool, num_agents, [&](int64_t s) {
       KernelAgent<T> agent(setup_, data, s, &all);

@@ -26,21 +26,23 @@ std::optional<int64_t> PpoDeviceBytes(const AgentShape& shape, const PpoConfig& 
   const PpoLayout<AnyPpoSizes> train{PpoSizesOf(shape, rows)}, values{PpoSizesOf(shape, pass)};
   const int64_t params = AgentLayout(shape).size(),
                 optimizer_steps = config.epochs * StepsOfEpoch(config, steps);
-  // theta and moments as received, as trained and as returned.
-  int64_t floats = num_agents * 9 * params;
-  // The data of minibatches, and the order of one epoch and of the next one.
-  floats += num_agents * steps * (inputs + actions + 2 + 2 * critic + 2);
-  // For the advantages: observations and values after the segment and at truncations; rewards and
-  // ends as doubles.
+  // theta as received and as trained, and both moments.
+  int64_t floats = num_agents * 4 * params;
+  // The data of minibatches, and the order of an epoch.
+  floats += num_agents * steps * (inputs + actions + 2 + 2 * critic + 1);
+  // Observations after the segment and at truncations.
   const int64_t cut = config.bootstrap_on_truncation ? 1 : 0;
-  floats += critic * num_agents * (2 * (inputs + 2) + steps * (2 * 2 + cut * (inputs + 2 + 3)));
-  // The two run one after the other.
-  floats += std::max(num_agents * 2 * train.num_numbers(false),
-                     critic * num_agents * ValueBlocks(values.sizes, num_agents, steps) *
-                         values.num_numbers(false));
+  floats += critic * num_agents * (1 + cut * steps) * inputs;
+  // The two run one after the other; the second one has its values besides.
+  floats += std::max(
+      num_agents * 2 * train.num_numbers(false),
+      critic * num_agents *
+          (steps + ValueBlocks(values.sizes, num_agents, steps) * values.num_numbers(false)));
   const int64_t doubles =
       num_agents * 2 * train.num_doubles() + num_agents * (optimizer_steps * kNumTraceColumns + 6);
-  return floats * int64_t{sizeof(float)} + doubles * int64_t{sizeof(double)};
+  constexpr int64_t kArrays = 20;
+  return floats * int64_t{sizeof(float)} + doubles * int64_t{sizeof(double)} +
+         kArrays * kArrayAlignment;
 }
 
 }  // namespace mentor::learner

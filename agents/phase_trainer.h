@@ -1,15 +1,16 @@
-// The PPO update by kernels made of phases (ppo_step.h), all agents side by side. The launcher
-// (launch.h) starts kernels and owns their memory: a device, or its emulation.
+// The PPO update by kernels made of phases (ppo_step.h), all agents side by side, on a device or
+// its emulation. The launcher (launch.h) starts kernels.
 #pragma once
 
 #include <torch/types.h>
 
 #include <algorithm>
+#include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "agents/agent_trainer.h"
-#include "agents/gae_phases.h"
 #include "agents/ppo_constants.h"
 #include "agents/ppo_step.h"
 #include "agents/ppo_values.h"
@@ -58,56 +59,29 @@ template <typename T, class Launcher>
 class PhaseTrainer : public AgentTrainer {
  public:
   PhaseTrainer(const TrainerSetup& setup, Launcher launcher)
-      : AgentTrainer(setup), launcher_(std::move(launcher)) {}
+      : AgentTrainer(setup), work_(*setup.work), launcher_(std::move(launcher)) {}
 
   absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                        const torch::Tensor& observations) override {
     const int64_t num_agents = theta.size(0), rows = observations.size(1);
-    torch::Tensor values = torch::empty({num_agents, rows}, theta.options());
+    MENTOR_ASSIGN_OR_RETURN(const T* const weights, There(theta));
+    MENTOR_ASSIGN_OR_RETURN(const T* const seen, There(observations));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> values, work_.Allocate<T>(num_agents * rows));
     MENTOR_RETURN_IF_ERROR(WithPpoSizes<T>(
         launcher_.has_clusters, PpoSizesOf(setup_.shape, std::min(rows, kValueRows)),
-        [&]<class S>(const S& sizes) {
+        [&]<class S>(const S& sizes) -> absl::Status {
           const int64_t blocks = ValueBlocks(sizes, num_agents, rows);
-          const torch::Tensor workspace = Workspace(num_agents * blocks, PpoLayout<S>{sizes});
-          return Launch(PpoValues<T, S>(sizes, {.theta = theta.const_data_ptr<T>(),
-                                                .observations = observations.const_data_ptr<T>(),
-                                                .values = values.data_ptr<T>(),
+          MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> workspace,
+                                  Workspace(num_agents * blocks, PpoLayout<S>{sizes}));
+          return Launch(PpoValues<T, S>(sizes, {.theta = weights,
+                                                .observations = seen,
+                                                .values = values.data(),
                                                 .rows = static_cast<int32_t>(rows),
                                                 .blocks = static_cast<int32_t>(blocks),
-                                                .workspace = workspace.data_ptr<T>()}),
+                                                .workspace = workspace.data()}),
                         num_agents * blocks);
         }));
-    return values;
-  }
-
-  absl::StatusOr<Advantages> Targets(const torch::Tensor& rewards, const torch::Tensor& values,
-                                     const Segment& segment, const torch::Tensor& last_values,
-                                     const Truncations& truncations) override {
-    const int64_t num_agents = values.size(0);
-    Advantages targets{torch::empty_like(values), torch::empty_like(values)};
-    const auto wide = [&](const torch::Tensor& x) {
-      return setup_.work->ToDevice(x, torch::kFloat64);
-    };
-    const torch::Tensor r = wide(rewards), done = wide(segment.prev_done),
-                        last_done = wide(segment.last_done), cut = wide(truncations.truncated),
-                        last = last_values.contiguous(),
-                        final_values = cut.defined() ? truncations.final_values.contiguous() : cut;
-    const GaeKernel<T> kernel = {
-        .in = {.gamma = setup_.config.gamma,
-               .lambda = setup_.config.gae_lambda,
-               .steps = values.size(1),
-               .rewards = r.const_data_ptr<double>(),
-               .prev_done = done.const_data_ptr<double>(),
-               .last_done = last_done.const_data_ptr<double>(),
-               .values = values.const_data_ptr<T>(),
-               .last_values = last.const_data_ptr<T>(),
-               .truncated = cut.defined() ? cut.const_data_ptr<double>() : nullptr,
-               .final_values = cut.defined() ? final_values.const_data_ptr<T>() : nullptr},
-        .num_agents = num_agents,
-        .advantages = targets.advantages.data_ptr<T>(),
-        .returns = targets.returns.data_ptr<T>()};
-    MENTOR_RETURN_IF_ERROR(Launch(kernel, kernel.Clusters()));
-    return targets;
+    return work_.ToHost(values, {num_agents, rows});
   }
 
   absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents, const TrainingData& data) override {
@@ -129,16 +103,21 @@ class PhaseTrainer : public AgentTrainer {
  private:
   template <class Kernel>
   absl::Status Launch(const Kernel& kernel, int64_t clusters) {
-    return setup_.work->Run([&] { return launcher_.Launch(kernel, clusters); });
+    return work_.Run([&] { return launcher_.Launch(kernel, clusters); });
   }
 
-  torch::TensorOptions Options(torch::Dtype dtype) const {
-    return torch::TensorOptions(dtype).device(setup_.work->memory());
+  // What the device holds of a tensor, which is sent there once.
+  absl::StatusOr<const T*> There(const torch::Tensor& x) {
+    if (!x.defined()) return nullptr;
+    for (const auto& [here, there] : sent_)
+      if (here.is_same(x)) return there.data();
+    MENTOR_ASSIGN_OR_RETURN(DeviceArray<T> there, work_.ToDevice<T>(x));
+    sent_.emplace_back(x, std::move(there));
+    return sent_.back().second.data();
   }
   template <class S>
-  torch::Tensor Workspace(int64_t networks, const PpoLayout<S>& layout) const {
-    return torch::empty({S::kShared ? 0 : networks, layout.num_numbers(false)},
-                        Options(c10::CppTypeToScalarType<T>::value));
+  absl::StatusOr<DeviceArray<T>> Workspace(int64_t networks, const PpoLayout<S>& layout) {
+    return work_.Allocate<T>(S::kShared ? 0 : networks * layout.num_numbers(false));
   }
 
   template <class S, int blocks>
@@ -147,82 +126,101 @@ class PhaseTrainer : public AgentTrainer {
     const PpoConfig& config = setup_.config;
     const PpoLayout<S> layout{sizes};
     const int64_t num_agents = data.advantages.size(0), steps = data.advantages.size(1);
-    const torch::Tensor theta = agents.theta.clone(), m = agents.adam_m.clone(),
-                        v = agents.adam_v.clone(), workspace = Workspace(num_agents * 2, layout),
-                        double_workspace =
-                            torch::empty({S::kShared ? 0 : num_agents * 2, layout.num_doubles()},
-                                         Options(torch::kFloat64)),
-                        trace = EmptyTrace(config, data, setup_.work->memory());
-    // The device's layout; 16 bytes each.
-    static_assert(sizeof(PpoAgentState) == 2 * sizeof(int64_t));
-    torch::Tensor states = torch::zeros({num_agents, 2}, Options(torch::kInt64));
-    states.select(1, 0).copy_(agents.adam_steps);
+    const torch::Tensor empty_trace = EmptyTrace(config, data);
+    std::vector<PpoAgentState> states(num_agents);
+    for (int64_t s = 0; s < num_agents; ++s)
+      states[s].adam_steps = agents.adam_steps.const_data_ptr<int64_t>()[s];
 
-    const auto pointer = [](const torch::Tensor& x) {
-      return x.defined() ? x.const_data_ptr<T>() : nullptr;
+    PpoEpochData<T> epoch_data{};
+    epoch_data.constants = ConstantsOf(config);
+    epoch_data.critic = setup_.shape.critic;
+    epoch_data.steps = static_cast<int32_t>(steps);
+    epoch_data.minibatch = static_cast<int32_t>(MinibatchRows(config, steps));
+    epoch_data.trace_rows = empty_trace.size(1);
+    for (const auto& [to, from] : {std::pair(&epoch_data.observations, &data.observations),
+                                   {&epoch_data.actions, &data.actions},
+                                   {&epoch_data.log_probs, &data.log_probs},
+                                   {&epoch_data.advantages, &data.advantages},
+                                   {&epoch_data.returns, &data.returns},
+                                   {&epoch_data.values, &data.values}}) {
+      MENTOR_ASSIGN_OR_RETURN(*to, There(*from));
+    }
+    MENTOR_ASSIGN_OR_RETURN(const T* const before, There(agents.theta));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> theta, work_.Copy(before, agents.theta.numel()));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> m, work_.ToDevice<T>(agents.adam_m));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> v, work_.ToDevice<T>(agents.adam_v));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> workspace, Workspace(num_agents * 2, layout));
+    MENTOR_ASSIGN_OR_RETURN(
+        const DeviceArray<double> double_workspace,
+        work_.Allocate<double>(S::kShared ? 0 : num_agents * 2 * layout.num_doubles()));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<double> trace, work_.ToDevice<double>(empty_trace));
+    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<PpoAgentState> states_there,
+                            work_.ToDevice(std::span<const PpoAgentState>(states)));
+    epoch_data.theta = theta.data();
+    epoch_data.m = m.data();
+    epoch_data.v = v.data();
+    epoch_data.states = states_there.data();
+    epoch_data.trace = trace.data();
+    epoch_data.workspace = workspace.data();
+    epoch_data.double_workspace = double_workspace.data();
+    const auto read_states = [&] {
+      return work_.ToHost(states_there, std::span<PpoAgentState>(states));
     };
-    PpoEpochData<T> epoch_data = {.constants = ConstantsOf(config),
-                                  .critic = setup_.shape.critic,
-                                  .steps = static_cast<int32_t>(steps),
-                                  .minibatch = static_cast<int32_t>(MinibatchRows(config, steps)),
-                                  .observations = pointer(data.observations),
-                                  .actions = pointer(data.actions),
-                                  .log_probs = pointer(data.log_probs),
-                                  .advantages = pointer(data.advantages),
-                                  .returns = pointer(data.returns),
-                                  .values = pointer(data.values),
-                                  .order = nullptr,
-                                  .theta = theta.data_ptr<T>(),
-                                  .m = m.data_ptr<T>(),
-                                  .v = v.data_ptr<T>(),
-                                  .states = static_cast<PpoAgentState*>(states.data_ptr()),
-                                  .trace = trace.data_ptr<double>(),
-                                  .trace_rows = trace.size(1),
-                                  .first_trace_row = 0,
-                                  .workspace = workspace.data_ptr<T>(),
-                                  .double_workspace = double_workspace.data_ptr<double>()};
     for (int64_t epoch = 0; epoch < config.epochs; ++epoch) {
       // A cancelled update ends here.
-      MENTOR_ASSIGN_OR_RETURN(const torch::Tensor order, Order(epoch, num_agents, steps));
-      epoch_data.order = static_cast<const uint32_t*>(order.const_data_ptr());
+      MENTOR_ASSIGN_OR_RETURN(const DeviceArray<uint32_t> order, Order(epoch, num_agents, steps));
+      epoch_data.order = order.data();
       epoch_data.first_trace_row = epoch * StepsOfEpoch(config, steps);
       MENTOR_RETURN_IF_ERROR(Launch(PpoEpoch<T, S, blocks>(sizes, epoch_data), num_agents));
       if (config.target_kl) {
-        MENTOR_ASSIGN_OR_RETURN(const torch::Tensor now, setup_.work->ToHost(states));
-        if (Stops(now).ne(kNone).all().template item<bool>()) break;
+        MENTOR_RETURN_IF_ERROR(read_states());
+        const auto runs = [](const PpoAgentState& one) { return one.stop == PpoStop::kNone; };
+        if (std::none_of(states.begin(), states.end(), runs)) break;
       }
     }
 
-    const torch::Tensor nonfinite = Stops(states).eq(kNonfinite), rows = nonfinite.unsqueeze(1);
-    trained->agents = {torch::where(rows, agents.theta, theta),
-                       torch::where(rows, agents.adam_m, m), torch::where(rows, agents.adam_v, v),
-                       torch::where(nonfinite, agents.adam_steps, states.select(1, 0))};
-    MENTOR_ASSIGN_OR_RETURN(trained->trace, setup_.work->ToHost(trace));
-    MENTOR_ASSIGN_OR_RETURN(const torch::Tensor flags, setup_.work->ToHost(nonfinite));
-    trained->nonfinite.assign(flags.const_data_ptr<bool>(),
-                              flags.const_data_ptr<bool>() + num_agents);
+    MENTOR_RETURN_IF_ERROR(read_states());
+    trained->agents.adam_steps = agents.adam_steps.clone();
+    for (const auto& [to, from, old] : {std::tuple(&trained->agents.theta, &theta, &agents.theta),
+                                        {&trained->agents.adam_m, &m, &agents.adam_m},
+                                        {&trained->agents.adam_v, &v, &agents.adam_v}}) {
+      MENTOR_ASSIGN_OR_RETURN(*to, work_.ToHost(*from, old->sizes()));
+    }
+    MENTOR_ASSIGN_OR_RETURN(trained->trace, work_.ToHost(trace, empty_trace.sizes()));
+    Settle(states, agents, trained);
     return absl::OkStatus();
   }
 
-  static constexpr auto kNone = static_cast<int32_t>(PpoStop::kNone),
-                        kNonfinite = static_cast<int32_t>(PpoStop::kNonfinite);
-  static torch::Tensor Stops(const torch::Tensor& states) {
-    return states.view(torch::kInt32).select(1, 2);
+  // Agents whose numbers are not finite stay as they were.
+  static void Settle(std::span<const PpoAgentState> states, const AgentBatch& before,
+                     TrainedAgents* trained) {
+    for (int64_t s = 0; s < std::ssize(states); ++s) {
+      trained->nonfinite.push_back(states[s].stop == PpoStop::kNonfinite);
+      if (!trained->nonfinite.back()) {
+        trained->agents.adam_steps.data_ptr<int64_t>()[s] = states[s].adam_steps;
+        continue;
+      }
+      trained->agents.theta[s].copy_(before.theta[s]);
+      trained->agents.adam_m[s].copy_(before.adam_m[s]);
+      trained->agents.adam_v[s].copy_(before.adam_v[s]);
+    }
   }
 
   // [S, T] for all agents, on the device. CANCELLED when the update is cancelled.
-  absl::StatusOr<torch::Tensor> Order(int64_t epoch, int64_t num_agents, int64_t steps) const {
-    torch::Tensor order = torch::empty({num_agents, steps}, torch::kInt32);
+  absl::StatusOr<DeviceArray<uint32_t>> Order(int64_t epoch, int64_t num_agents, int64_t steps) {
+    std::vector<uint32_t> order(num_agents * steps);
     MENTOR_RETURN_IF_ERROR(ParallelFor(setup_.pool, num_agents, [&](int64_t s) {
       std::vector<int64_t> rows(steps);
       setup_.order(s, epoch, rows);
-      std::copy(rows.begin(), rows.end(), order.data_ptr<int32_t>() + s * steps);
+      std::copy(rows.begin(), rows.end(), order.begin() + s * steps);
       return absl::OkStatus();
     }));
-    return setup_.work->ToDevice(order, torch::kInt32);
+    return work_.ToDevice(std::span<const uint32_t>(order));
   }
 
+  DeviceWork& work_;
   Launcher launcher_;
+  std::vector<std::pair<torch::Tensor, DeviceArray<T>>> sent_;
 };
 
 }  // namespace mentor::learner

@@ -132,7 +132,9 @@ absl::Status CheckedUpdate(const AgentShape& shape, const AgentBatch& agents,
   const torch::Dtype dtype = agents.theta.scalar_type();
   const std::unique_ptr<AgentTrainer> trainer =
       NewTrainer({shape, config, order, options.pool, work}, dtype, options.engine);
-  const auto convert = [&](const torch::Tensor& x) { return work->ToDevice(x, dtype); };
+  const auto convert = [&](const torch::Tensor& x) {
+    return x.defined() ? x.detach().to(dtype).contiguous() : x;
+  };
   const torch::Tensor theta = convert(agents.theta);
 
   UpdateResult& result = *done;
@@ -148,36 +150,30 @@ absl::Status CheckedUpdate(const AgentShape& shape, const AgentBatch& agents,
         trainer->Values(theta, convert(segment.next_observations).unsqueeze(1)));
     Truncations truncations;
     if (config.bootstrap_on_truncation) {
-      MENTOR_ASSIGN_OR_RETURN(torch::Tensor of_final,
+      MENTOR_ASSIGN_OR_RETURN(const torch::Tensor of_final,
                               trainer->Values(theta, convert(segment.final_observations)));
-      MENTOR_ASSIGN_OR_RETURN(of_final, work->ToHost(of_final));
       result.final_values = AtTruncations(of_final, segment.truncated);
-      truncations = {segment.truncated, convert(result.final_values)};
+      truncations = {segment.truncated, result.final_values};
     }
-    MENTOR_ASSIGN_OR_RETURN(
-        const Advantages targets,
-        trainer->Targets(signal, data.values, segment, last.squeeze(1), truncations));
-    data.advantages = targets.advantages;
-    data.returns = targets.returns;
-    MENTOR_ASSIGN_OR_RETURN(result.last_values, work->ToHost(last.squeeze(1)));
-    MENTOR_ASSIGN_OR_RETURN(result.values, work->ToHost(data.values));
-    MENTOR_ASSIGN_OR_RETURN(result.advantages, work->ToHost(data.advantages));
-    MENTOR_ASSIGN_OR_RETURN(result.returns, work->ToHost(data.returns));
+    result.last_values = last.squeeze(1);
+    result.values = data.values;
+    const Advantages targets =
+        Gae(signal, data.values, segment.prev_done, segment.last_done, result.last_values,
+            config.gamma, config.gae_lambda, truncations);
+    data.advantages = result.advantages = convert(targets.advantages);
+    data.returns = result.returns = convert(targets.returns);
   } else {
     data.advantages = convert(signal);
   }
 
   MENTOR_ASSIGN_OR_RETURN(TrainedAgents trained,
                           trainer->Train({theta, convert(agents.adam_m), convert(agents.adam_v),
-                                          work->ToDevice(agents.adam_steps, torch::kInt64)},
+                                          agents.adam_steps.to(torch::kInt64).contiguous()},
                                          data));
   result.reports = Reports(trained.trace, trained.nonfinite);
   result.nonfinite = std::count(trained.nonfinite.begin(), trained.nonfinite.end(), 1);
   result.trace = std::move(trained.trace);
-  MENTOR_ASSIGN_OR_RETURN(result.agents.theta, work->ToHost(trained.agents.theta));
-  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_m, work->ToHost(trained.agents.adam_m));
-  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_v, work->ToHost(trained.agents.adam_v));
-  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_steps, work->ToHost(trained.agents.adam_steps));
+  result.agents = std::move(trained.agents);
   return absl::OkStatus();
 }
 
@@ -187,21 +183,10 @@ bool HavePpoKernels(const AgentShape& shape, const PpoConfig& config) {
   return !shape.discrete && config.adam;
 }
 
-torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data, torch::Device device) {
+torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data) {
   const int64_t steps = config.epochs * StepsOfEpoch(config, data.advantages.size(1));
   return torch::full({data.advantages.size(0), steps, kNumTraceColumns},
-                     std::numeric_limits<double>::quiet_NaN(),
-                     torch::TensorOptions(torch::kFloat64).device(device));
-}
-
-absl::StatusOr<Advantages> AgentTrainer::Targets(const torch::Tensor& rewards,
-                                                 const torch::Tensor& values,
-                                                 const Segment& segment,
-                                                 const torch::Tensor& last_values,
-                                                 const Truncations& truncations) {
-  const Advantages targets = Gae(rewards, values, segment.prev_done, segment.last_done, last_values,
-                                 setup_.config.gamma, setup_.config.gae_lambda, truncations);
-  return Advantages{targets.advantages.to(values.options()), targets.returns.to(values.options())};
+                     std::numeric_limits<double>::quiet_NaN(), torch::kFloat64);
 }
 
 absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch& agents,

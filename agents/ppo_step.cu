@@ -1,5 +1,4 @@
 // The kernels of phase_trainer.h for a device.
-#include "agents/gae_phases.h"
 #include "agents/ppo_step.h"
 #include "agents/ppo_values.h"
 #include "kernels/run_phases.cuh"
@@ -14,6 +13,5 @@ template DeviceKernel DeviceKernelOf<PpoEpoch<float, AnyPpoSizes, 1>>();
 template DeviceKernel DeviceKernelOf<PpoValues<float, CommonPpoSizes>>();
 template DeviceKernel DeviceKernelOf<PpoValues<float, SharedPpoSizes>>();
 template DeviceKernel DeviceKernelOf<PpoValues<float, AnyPpoSizes>>();
-template DeviceKernel DeviceKernelOf<GaeKernel<float>>();
 
 }  // namespace mentor::learner

@@ -12,8 +12,8 @@ add_library(mentor::torch ALIAS mentor_torch)
 target_include_directories(mentor_torch SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/protobuf_first
   ${torch_root}/include ${torch_root}/include/torch/csrc/api/include)
 target_link_directories(mentor_torch INTERFACE ${torch_root}/lib)
-# libtorch.so loads every CUDA library, so nothing links it: `--device cuda` loads LibTorch's part
-# for GPUs (kernels/flags/device_flags.cc).
+# LibTorch's part for the CPU alone: GPUs run kernels of our own, and libtorch.so loads every CUDA
+# library.
 target_link_libraries(mentor_torch INTERFACE -Wl,--push-state,--no-as-needed
   torch_cpu c10 -Wl,--pop-state)
 target_link_options(mentor_torch INTERFACE

@@ -28,7 +28,7 @@ struct State {
   Observer observer ABSL_GUARDED_BY(observer_mutex);
 };
 
-State& TheState() {
+State& TheLog() {
   static State* const state = new State;  // Threads may log while statics are destroyed.
   return *state;
 }
@@ -94,7 +94,7 @@ Field::Field(std::string_view key, double value) : key_(key) {
 }
 
 void Init(const Options& options) {
-  TheState().options = options;
+  TheLog().options = options;
   gpr_set_log_function(GrpcLog);
 }
 
@@ -111,7 +111,7 @@ absl::Status ParseFormat(std::string_view text, Format* format) {
 }
 
 void SetObserver(Observer observer) {
-  State& state = TheState();
+  State& state = TheLog();
   const MutexLock lock(state.observer_mutex);
   state.observer = std::move(observer);
 }
@@ -119,7 +119,7 @@ void SetObserver(Observer observer) {
 std::array<uint64_t, 4> Counts() {
   std::array<uint64_t, 4> counts{};
   for (size_t i = 0; i < counts.size(); ++i)
-    counts[i] = TheState().counts[i].load(std::memory_order_relaxed);
+    counts[i] = TheLog().counts[i].load(std::memory_order_relaxed);
   return counts;
 }
 
@@ -145,12 +145,12 @@ std::string FormatLine(Format format, std::string_view time, Severity severity,
 
 void Write(Severity severity, const char* file, int line, std::string_view message,
            std::initializer_list<Field> fields) {
-  WriteFor(TheState().options.logger, severity, file, line, message, fields);
+  WriteFor(TheLog().options.logger, severity, file, line, message, fields);
 }
 
 void WriteFor(std::string_view logger, Severity severity, const char* file, int line,
               std::string_view message, std::initializer_list<Field> fields) {
-  State& state = TheState();
+  State& state = TheLog();
   if (severity < state.options.least) return;
   state.counts[static_cast<size_t>(severity)].fetch_add(1, std::memory_order_relaxed);
   const std::string time =

@@ -21,7 +21,7 @@ namespace {
 
 // Parses the whole text as a number: no blanks, no trailing characters, no infinity.
 template <typename T>
-bool ParseNumber(const std::string& text, T* value) {
+bool ParseOption(const std::string& text, T* value) {
   const char* end = text.data() + text.size();
   const auto [stopped, error] = std::from_chars(text.data(), end, *value);
   return error == std::errc() && stopped == end && std::isfinite(static_cast<double>(*value));
@@ -67,12 +67,12 @@ std::string Complaint(const OptionInfo& info, const std::string& text) {
   switch (info.kind) {
     case OptionInfo::Kind::kNumber: {
       double number = 0;
-      if (ParseNumber(text, &number) && number >= info.min && number <= info.max) return "";
+      if (ParseOption(text, &number) && number >= info.min && number <= info.max) return "";
       return absl::StrCat("is '", text, "'; give a number", Bounds(info), remedy);
     }
     case OptionInfo::Kind::kInteger: {
       int64_t number = 0;
-      if (ParseNumber(text, &number) && static_cast<double>(number) >= info.min &&
+      if (ParseOption(text, &number) && static_cast<double>(number) >= info.min &&
           static_cast<double>(number) <= info.max) {
         return "";
       }
@@ -246,13 +246,13 @@ const std::string& OptionValues::text(std::string_view name) const {
 
 double OptionNumber(const std::string& text) {
   double number = 0;
-  MENTOR_CHECK(ParseNumber(text, &number));
+  MENTOR_CHECK(ParseOption(text, &number));
   return number;
 }
 
 int64_t OptionInteger(const std::string& text) {
   int64_t number = 0;
-  MENTOR_CHECK(ParseNumber(text, &number));
+  MENTOR_CHECK(ParseOption(text, &number));
   return number;
 }
 

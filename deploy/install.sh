@@ -2,13 +2,11 @@
 # Installs what Mentor needs to build, run and be tested on Debian 12. Packages come from apt.txt,
 # wheels from requirements*.txt into .deps/. A second run is safe and changes nothing.
 #
-# Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
-#                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
-#                         [--signal] [--manifests] [--shells] [--web] [--processors] [--mutants]
-#                         [--no-report] [--help]
-#   --cuda         also install what --device cuda needs: the compiler of --nvcc, and the wheels
-#                  that LibTorch needs on a GPU (about 3 GB)
-#   --nvcc         also install NVIDIA's compiler, so that programs get kernels (104 MB)
+# Usage: deploy/install.sh [--nvcc] [--containers] [--objects] [--packages] [--docs] [--hosts]
+#                         [--notebook] [--studies] [--pages] [--peers] [--robots] [--signal]
+#                         [--manifests] [--shells] [--web] [--processors] [--mutants] [--no-report]
+#                         [--help]
+#   --nvcc         also install NVIDIA's compiler, so that programs get kernels for GPUs (104 MB)
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node,
 #                  and --manifests and --web
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
@@ -21,7 +19,7 @@
 #   --peers        also install what the peers of `mentor bench` need: JAX, EnvPool (1.2 GB)
 #   --robots       also install the models of the bundles fetch_* and panda_* (47 MB)
 #   --signal       also install what tests of mentor_signal need: Stable-Baselines3, mypy, and the
-#                  libraries of --cuda, without which PyTorch does not load (3 GB)
+#                  libraries of NVIDIA's without which `import torch` fails (3 GB)
 #   --manifests    also install what tests of Kubernetes manifests and the Helm chart need (360 MB);
 #                  they need kubectl from 1.22 on, too, which Debian 12 has not
 #   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
@@ -34,29 +32,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
-peers=0 robots=0 signal=0 manifests=0 shells=0 web=0 processors=0 mutants=0 report=1
+report=1 options=()
 for argument in "$@"; do
   case "$argument" in
-    --cuda) cuda=1 nvcc=1 ;;
-    --nvcc) nvcc=1 ;;
-    --containers) containers=1 manifests=1 web=1 ;;
-    --objects) objects=1 ;;
-    --packages) packages=1 ;;
-    --docs) docs=1 ;;
-    --hosts) hosts=1 ;;
-    --notebook) notebook=1 ;;
-    --studies) studies=1 ;;
-    --pages) pages=1 ;;
-    --peers) peers=1 ;;
-    --robots) robots=1 ;;
-    --signal) signal=1 ;;
-    --manifests) manifests=1 ;;
-    --shells) shells=1 ;;
-    --mutants) mutants=1 ;;
-    --web) web=1 ;;
     --no-report) report=0 ;;
-    --processors) processors=1 ;;
+    --containers) options+=(containers manifests web) ;;
+    --nvcc|--objects|--packages|--docs|--hosts|--notebook|--studies|--pages|--peers|--robots|\
+    --signal|--manifests|--shells|--web|--processors|--mutants) options+=("${argument#--}") ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -113,31 +95,31 @@ install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
 install_wheels deploy/requirements-bindings.txt bindings
 if [ "$report" -eq 1 ]; then install_wheels deploy/requirements-report.txt report; fi
-if [ "$cuda" -eq 1 ] || [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
-if [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-signal.txt signal; fi
-if [ "$nvcc" -eq 1 ]; then
-  install_wheels deploy/requirements-nvcc.txt nvcc
-  # nvcc looks here for its libraries when it links.
-  ln -sfn lib .deps/nvcc/nvidia/cu13/lib64
-fi
-if [ "$objects" -eq 1 ]; then install_wheels deploy/requirements-objects.txt objects; fi
-if [ "$docs" -eq 1 ]; then install_wheels deploy/requirements-docs.txt docs; fi
-if [ "$hosts" -eq 1 ]; then install_wheels deploy/requirements-hosts.txt hosts; fi
-if [ "$notebook" -eq 1 ]; then install_wheels deploy/requirements-notebook.txt notebook; fi
-if [ "$robots" -eq 1 ]; then install_wheels deploy/requirements-robots.txt robots; fi
-if [ "$mutants" -eq 1 ]; then install_wheels deploy/requirements-mutants.txt mutants; fi
-if [ "$studies" -eq 1 ]; then install_wheels deploy/requirements-studies.txt studies; fi
-if [ "$pages" -eq 1 ]; then
-  install_packages deploy/apt-pages.txt
-  install_wheels deploy/requirements-pages.txt pages
-fi
-if [ "$web" -eq 1 ]; then install_wheels deploy/requirements-web.txt web; fi
-if [ "$peers" -eq 1 ]; then install_wheels deploy/requirements-peers.txt peers; fi
-if [ "$packages" -eq 1 ]; then
-  install_packages deploy/apt-packages.txt
-  install_wheels deploy/requirements-packages.txt packages
-fi
-if [ "$containers" -eq 1 ]; then install_packages deploy/apt-containers.txt; fi
-if [ "$manifests" -eq 1 ]; then install_wheels deploy/requirements-containers.txt containers; fi
-if [ "$shells" -eq 1 ]; then install_packages deploy/apt-shells.txt; fi
-if [ "$processors" -eq 1 ]; then install_packages deploy/apt-processors.txt; fi
+for option in "${options[@]}"; do
+  case "$option" in
+    nvcc)
+      install_wheels deploy/requirements-nvcc.txt nvcc
+      # nvcc looks here for its libraries when it links.
+      ln -sfn lib .deps/nvcc/nvidia/cu13/lib64 ;;
+    containers) install_packages deploy/apt-containers.txt ;;
+    objects) install_wheels deploy/requirements-objects.txt objects ;;
+    packages)
+      install_packages deploy/apt-packages.txt
+      install_wheels deploy/requirements-packages.txt packages ;;
+    docs) install_wheels deploy/requirements-docs.txt docs ;;
+    hosts) install_wheels deploy/requirements-hosts.txt hosts ;;
+    notebook) install_wheels deploy/requirements-notebook.txt notebook ;;
+    studies) install_wheels deploy/requirements-studies.txt studies ;;
+    pages)
+      install_packages deploy/apt-pages.txt
+      install_wheels deploy/requirements-pages.txt pages ;;
+    peers) install_wheels deploy/requirements-peers.txt peers ;;
+    robots) install_wheels deploy/requirements-robots.txt robots ;;
+    signal) install_wheels deploy/requirements-signal.txt signal ;;
+    manifests) install_wheels deploy/requirements-containers.txt containers ;;
+    shells) install_packages deploy/apt-shells.txt ;;
+    web) install_wheels deploy/requirements-web.txt web ;;
+    processors) install_packages deploy/apt-processors.txt ;;
+    mutants) install_wheels deploy/requirements-mutants.txt mutants ;;
+  esac
+done

@@ -6,8 +6,8 @@
 #                           and what they share: mentor-libtorch, mentor-simulators
 #   mentor-*.whl            all programs, the module mentor of Python, and the libraries that a
 #                           bare machine lacks; its dependencies are the wheels that the build uses
-#   requirements-lean.txt   those wheels without what LibTorch needs on a GPU only, for Python 3.10
-#                           to 3.13
+#   requirements-lean.txt   those wheels for Python 3.10 to 3.13, without 3.7 GB that torch asks for
+#                           and Mentor does not use, on a GPU neither
 #   mentor_client-*.whl     the Python packages of python: the client with mentor-sync,
 #                           mentor-sweep and mentor-web, mentor_env for hosts, mentor_signal for
 #                           exported signals
@@ -17,7 +17,7 @@
 #   --debs          only the Debian packages
 #   --wheel         only the wheels
 #
-# Example: deploy/build.sh --preset release && deploy/package.sh
+# Example: deploy/install.sh --nvcc && deploy/build.sh --preset release && deploy/package.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -87,3 +87,7 @@ for kind in "${kinds[@]}"; do
   esac
 done
 (cd "$out" && ls -sh --block-size=M -- *)
+if "$build/bin/mentor" --version | grep -q 'GPUs: none'; then
+  echo "package.sh: these programs have no kernels for GPUs: run deploy/install.sh --nvcc, then" \
+    "build and package again" >&2
+fi

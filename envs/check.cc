@@ -75,8 +75,8 @@ bool AllFinite(std::span<const double> numbers) {
                      [](double number) { return std::isfinite(static_cast<float>(number)); });
 }
 
-void Append(Trace* trace, const absl::StatusOr<StepOutcome>& outcome,
-            const std::vector<double>& observation) {
+void AppendStep(Trace* trace, const absl::StatusOr<StepOutcome>& outcome,
+                const std::vector<double>& observation) {
   if (!outcome.ok()) {
     trace->error = outcome.status().ToString();
     return;
@@ -103,7 +103,7 @@ size_t Continue(Environment& environment, const std::vector<std::vector<float>>&
   std::vector<double> observation(environment.info().observation_size);
   for (size_t t = begin; t < end; ++t) {
     const absl::StatusOr<StepOutcome> outcome = environment.Step(actions[t], observation);
-    Append(trace, outcome, observation);
+    AppendStep(trace, outcome, observation);
     if (!outcome.ok()) return t;
     if (outcome->terminated || outcome->truncated) return t + 1;
   }

@@ -10,6 +10,8 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "kernels/gpu_stream.h"
+
 namespace mentor::learner {
 namespace {
 
@@ -46,6 +48,8 @@ std::string Listed(const std::vector<Gpu>& gpus) {
 
 }  // namespace
 
+constinit const std::string_view kKernels = "kernels for GPUs: " MENTOR_GENERATIONS;
+
 #ifndef MENTOR_KERNELS
 absl::StatusOr<std::vector<Gpu>> ListGpus() {
   return absl::FailedPreconditionError(kNoKernels);
@@ -54,6 +58,9 @@ absl::StatusOr<GpuMemory> MemoryOfGpu(int) {
   return ListGpus().status();
 }
 absl::Status ProbeGpu(int) {
+  return ListGpus().status();
+}
+absl::StatusOr<std::shared_ptr<GpuStream>> GpuStream::OfThread(int) {
   return ListGpus().status();
 }
 #endif

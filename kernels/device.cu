@@ -5,13 +5,36 @@
 
 namespace mentor::learner {
 
+namespace {
+
+// Why CUDA counts no GPU, and the remedy.
+std::string WhyNoGpu(cudaError_t error) {
+  int driver = 0;  // 1000 times the major version and 10 times the minor one of CUDA; 0: none.
+  cudaDriverGetVersion(&driver);
+  if (driver == 0) {
+    return "this machine shows no NVIDIA driver: install one, 580 or later (a container needs the "
+           "NVIDIA Container Toolkit, and --gpus); or learn on the CPU";
+  }
+  if (error == cudaErrorInsufficientDriver) {
+    return absl::StrCat("the NVIDIA driver is too old, for CUDA ", driver / 1000, ".",
+                        driver % 1000 / 10, ": CUDA ", CUDART_VERSION / 1000,
+                        " needs driver 580 or later; update it, or learn on the CPU");
+  }
+  if (error == cudaErrorNoDevice) {
+    return "the NVIDIA driver shows this process no GPU: see nvidia-smi -L and "
+           "CUDA_VISIBLE_DEVICES; or learn on the CPU";
+  }
+  return absl::StrCat("no GPU is usable (", cudaGetErrorString(error),
+                      "): see nvidia-smi; or learn on the CPU");
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<Gpu>> ListGpus() {
   int count = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) {
     cudaGetLastError();
-    return absl::FailedPreconditionError(absl::StrCat(
-        "no GPU is usable (", cudaGetErrorString(error), "): nvidia-smi must show one, with a ",
-        "driver for CUDA 13 (580 or later); a container needs it handed in; or learn on the CPU"));
+    return absl::FailedPreconditionError(WhyNoGpu(error));
   }
   std::vector<Gpu> gpus;
   for (int index = 0; index < count; ++index) {

@@ -45,7 +45,10 @@ struct Gpu {
 // Why a program without kernels refuses a GPU, and the remedy.
 inline constexpr char kNoKernels[] =
     "this program has no kernels for GPUs: it was built without NVIDIA's compiler; run "
-    "deploy/install.sh --cuda and build again";
+    "deploy/install.sh --nvcc and build again";
+
+// What --version says of this program: the GPUs that its kernels are compiled for, or none.
+extern const std::string_view kKernels;
 
 struct GpuMemory {
   uint64_t free_bytes = 0, total_bytes = 0;

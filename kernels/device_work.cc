@@ -1,10 +1,10 @@
 #include "kernels/device_work.h"
 
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
+#include <cstring>
 #include <exception>
-#include <map>
+#include <new>
 #include <string>
 
 #include <absl/strings/str_cat.h>
@@ -15,28 +15,10 @@ namespace mentor::learner {
 namespace {
 
 constexpr std::chrono::seconds kMemoryEvery{1};
-
-torch::Device MemoryOf(const Device& device) {
-  if (device.kind != DeviceKind::kCuda) return torch::kCPU;
-  return {torch::kCUDA, static_cast<c10::DeviceIndex>(device.index)};
-}
-
-// This thread's stream. LibTorch has 32 for each device and hands them out in turn, so up to 32
-// threads share none.
-c10::Stream StreamOf(torch::Device memory) {
-  thread_local std::map<c10::DeviceIndex, c10::Stream> streams;
-  const auto found = streams.find(memory.index());
-  if (found != streams.end()) return found->second;
-  const c10::impl::VirtualGuardImpl gpu(memory.type());
-  return streams.emplace(memory.index(), gpu.getStreamFromGlobalPool(memory)).first->second;
-}
-
-bool IsGpu(const Device& device) {
-  return device.kind == DeviceKind::kCuda;
-}
+constexpr std::align_val_t kAlignment{kArrayAlignment};
 
 void ShowMemory(const Device& device) {
-  if (!IsGpu(device) || device.monitor == nullptr) return;
+  if (device.monitor == nullptr) return;
   // A call of the driver; not after each of many small pieces.
   thread_local std::chrono::steady_clock::time_point next;
   const auto now = std::chrono::steady_clock::now();
@@ -46,35 +28,70 @@ void ShowMemory(const Device& device) {
     device.monitor->SetMemory(memory->total_bytes - memory->free_bytes, memory->total_bytes);
 }
 
+// Classifies an error of work on a device, which may mean that the device has failed.
+absl::Status Judge(const Device& device, bool injected, absl::Status status) {
+  if (!absl::IsInternal(status) || device.kind == DeviceKind::kCpu) return status;
+  absl::Status fault;
+  if (injected) {
+    fault = status;
+  } else if (device.kind == DeviceKind::kCuda) {
+    const DeviceMonitor::Waiting waiting(device.monitor.get());
+    fault = ProbeGpu(device.index);
+  }
+  if (fault.ok() || device.monitor == nullptr) return status;
+  device.monitor->Lost(absl::InternalError(
+      absl::StrCat(device.name, " has failed: ", std::string(status.message()),
+                   fault == status ? "" : absl::StrCat(" (", std::string(fault.message()), ")"))));
+  return status;
+}
+
 }  // namespace
 
-DeviceWork::DeviceWork(const Device& device, DevicePhase phase)
-    : device_(device), phase_(phase), memory_(MemoryOf(device)) {
-  if (!IsGpu(device_)) return;
-  const c10::Stream stream = StreamOf(memory_);
-  guard_.emplace(stream);
-  const c10::impl::VirtualGuardImpl gpu(memory_.type());
-  stream_ = static_cast<CUstream_st*>(gpu.getStreamNativeHandle(stream));
+absl::StatusOr<std::unique_ptr<void, std::function<void(void*)>>> DeviceWork::AllocateBytes(
+    int64_t bytes) {
+  // An array without numbers is not null.
+  const size_t size = std::max<size_t>(1, static_cast<size_t>(bytes));
+  if (!IsGpu()) {
+    return std::unique_ptr<void, std::function<void(void*)>>(
+        ::operator new(size, kAlignment),
+        [](void* memory) { ::operator delete(memory, kAlignment); });
+  }
+  MENTOR_ASSIGN_OR_RETURN(void* const memory, stream_->Allocate(size));
+  return std::unique_ptr<void, std::function<void(void*)>>(
+      memory, [stream = stream_](void* freed) { stream->Free(freed); });
 }
 
-torch::Tensor DeviceWork::ToDevice(const torch::Tensor& x, torch::Dtype dtype) {
-  if (!x.defined()) return x;
-  torch::Tensor here = x.detach().to(dtype).contiguous();
-  if (device_.monitor != nullptr && device_.kind != DeviceKind::kCpu)
-    device_.monitor->AddTransfer(Direction::kToDevice, here.nbytes());
-  if (!IsGpu(device_)) return here;
-  const DeviceMonitor::Waiting waiting(device_.monitor.get());
-  // From pinned memory nothing waits for the copy; LibTorch keeps that until it is done.
-  return here.pin_memory().to(memory_, /*non_blocking=*/true);
+absl::Status DeviceWork::ZeroBytes(void* memory, size_t bytes) {
+  if (IsGpu()) return stream_->Zero(memory, bytes);
+  std::memset(memory, 0, bytes);
+  return absl::OkStatus();
 }
 
-absl::StatusOr<torch::Tensor> DeviceWork::ToHost(const torch::Tensor& x) {
-  if (!x.defined()) return x;
-  if (device_.kind == DeviceKind::kCpu) return x;
+absl::Status DeviceWork::CopyBytes(void* to, const void* from, size_t bytes) {
+  if (IsGpu()) return stream_->Copy(to, from, bytes);
+  std::memcpy(to, from, bytes);
+  return absl::OkStatus();
+}
+
+absl::Status DeviceWork::Send(void* to, const void* from, size_t bytes) {
+  if (device_.monitor != nullptr) device_.monitor->AddTransfer(Direction::kToDevice, bytes);
+  if (IsGpu()) {
+    const DeviceMonitor::Waiting waiting(device_.monitor.get());
+    return stream_->ToGpu(to, from, bytes);
+  }
+  if (bytes > 0) std::memcpy(to, from, bytes);
+  return absl::OkStatus();
+}
+
+absl::Status DeviceWork::Fetch(void* to, const void* from, size_t bytes) {
   MENTOR_RETURN_IF_ERROR(Wait());
-  if (device_.monitor != nullptr) device_.monitor->AddTransfer(Direction::kToHost, x.nbytes());
-  const DeviceMonitor::Waiting waiting(device_.monitor.get());
-  return x.cpu();
+  if (device_.monitor != nullptr) device_.monitor->AddTransfer(Direction::kToHost, bytes);
+  if (IsGpu()) {
+    const DeviceMonitor::Waiting waiting(device_.monitor.get());
+    return stream_->ToHost(to, from, bytes);
+  }
+  if (bytes > 0) std::memcpy(to, from, bytes);
+  return absl::OkStatus();
 }
 
 absl::Status DeviceWork::Begin() {
@@ -82,23 +99,18 @@ absl::Status DeviceWork::Begin() {
     injected_ = true;
     return absl::InternalError(absl::StrCat("launch of a kernel: ", *error));
   }
-  if (IsGpu(device_)) {
-    runs_.emplace_back(c10::Event(memory_.type(), c10::EventFlag::BACKEND_DEFAULT),
-                       c10::Event(memory_.type(), c10::EventFlag::BACKEND_DEFAULT));
-    runs_.back().first.record(guard_->current_stream());
-  } else {
-    begun_ = std::chrono::steady_clock::now();
-  }
+  if (IsGpu()) return stream_->BeginSpan();
+  begun_ = std::chrono::steady_clock::now();
   return absl::OkStatus();
 }
 
-void DeviceWork::End() {
-  if (IsGpu(device_)) {
-    runs_.back().second.record(guard_->current_stream());
-  } else if (device_.monitor != nullptr) {
+absl::Status DeviceWork::End() {
+  if (IsGpu()) return stream_->EndSpan();
+  if (device_.monitor != nullptr) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begun_;
     device_.monitor->AddSeconds(phase_, seconds.count());
   }
+  return absl::OkStatus();
 }
 
 absl::Status DeviceWork::Wait() {
@@ -108,52 +120,33 @@ absl::Status DeviceWork::Wait() {
     injected_ = true;
     return absl::InternalError(absl::StrCat("waiting for the device: ", *error));
   }
-  if (!IsGpu(device_)) return absl::OkStatus();
-  guard_->current_stream().synchronize();
-  for (const auto& [begin, end] : runs_) {
-    // Milliseconds.
-    if (device_.monitor != nullptr)
-      device_.monitor->AddSeconds(phase_, 1e-3 * begin.elapsedTime(end));
-  }
-  runs_.clear();
+  if (!IsGpu()) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(const double seconds, stream_->Wait());
+  if (device_.monitor != nullptr) device_.monitor->AddSeconds(phase_, seconds);
   ShowMemory(device_);
   return absl::OkStatus();
 }
 
-absl::Status DeviceWork::Judge(absl::Status status) const {
-  if (!absl::IsInternal(status) || device_.kind == DeviceKind::kCpu) return status;
-  absl::Status fault;
-  if (injected_) {
-    fault = status;
-  } else if (IsGpu(device_)) {
-    const DeviceMonitor::Waiting waiting(device_.monitor.get());
-    fault = ProbeGpu(device_.index);
-  }
-  if (fault.ok() || device_.monitor == nullptr) return status;
-  device_.monitor->Lost(absl::InternalError(
-      absl::StrCat(device_.name, " has failed: ", std::string(status.message()),
-                   fault == status ? "" : absl::StrCat(" (", std::string(fault.message()), ")"))));
-  return status;
-}
-
 absl::Status OnDevice(const Device& device, DevicePhase phase,
                       const std::function<absl::Status(DeviceWork&)>& work) {
-  std::optional<DeviceWork> here;
+  absl::StatusOr<std::shared_ptr<GpuStream>> stream = nullptr;
+  if (device.kind == DeviceKind::kCuda) {
+    const DeviceMonitor::Waiting waiting(device.monitor.get());
+    stream = GpuStream::OfThread(device.index);
+  }
+  if (!stream.ok()) return Judge(device, /*injected=*/false, stream.status());
+  DeviceWork here(device, phase, *std::move(stream));
   absl::Status status;
   try {
-    here.emplace(device, phase);
-    status = work(*here);
+    status = work(here);
     // Also when it is not wanted any more: what was started uses the caller's memory.
-    const absl::Status ended = here->Wait();
-    if (status.ok()) status = ended;
-  } catch (const c10::OutOfMemoryError& error) {
-    return absl::ResourceExhaustedError(error.what_without_backtrace());
+    if (!here.goes_on()) status.Update(here.Wait());
   } catch (const c10::Error& error) {
     status = absl::InternalError(error.what_without_backtrace());
   } catch (const std::exception& error) {
     status = absl::InternalError(error.what());
   }
-  return here ? here->Judge(std::move(status)) : status;
+  return Judge(device, here.injected(), std::move(status));
 }
 
 }  // namespace mentor::learner

@@ -1,20 +1,23 @@
 #include <limits>
+#include <set>
+#include <utility>
 
+#include "common/check.h"
 #include "kernels/cuda_status.cuh"
 #include "kernels/launch.h"
 
 namespace mentor::learner {
 
-absl::Status LaunchOnDevice(const DeviceKernel& kernel, const void* argument, int64_t clusters,
-                            CUstream_st* stream) {
-  if (clusters == 0) return absl::OkStatus();
-  if (clusters < 0 || clusters > std::numeric_limits<int>::max() / kernel.ranks) {
-    return absl::InvalidArgumentError(absl::StrCat("a kernel was to run ", clusters,
-                                                   " clusters of ", kernel.ranks,
-                                                   " blocks; CUDA runs 0 to 2^31 - 1 blocks"));
-  }
-  int device = 0, has_clusters = 0, shared_bytes_max = 0;
+namespace {
+
+// Sees that this thread's device can run the kernel, and tells it of the shared memory. The driver
+// is asked once a thread, since its answers take as long as a launch.
+absl::Status Prepare(const DeviceKernel& kernel) {
+  thread_local std::set<std::pair<int, const void*>> prepared;
+  int device = 0;
   cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess && prepared.contains({device, kernel.function})) return absl::OkStatus();
+  int has_clusters = 0, shared_bytes_max = 0;
   if (error == cudaSuccess)
     error = cudaDeviceGetAttribute(&has_clusters, cudaDevAttrClusterLaunch, device);
   if (error == cudaSuccess) {
@@ -32,10 +35,24 @@ absl::Status LaunchOnDevice(const DeviceKernel& kernel, const void* argument, in
                                                  " bytes of shared memory a block, and device ",
                                                  device, " has ", shared_bytes_max));
   }
-  // Each device keeps its own attribute; setting it costs less than the launch.
   error = cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(kernel.shared_bytes));
   if (error != cudaSuccess) return CudaStatus(error, "shared memory of a kernel");
+  prepared.emplace(device, kernel.function);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status LaunchOnDevice(const DeviceKernel& kernel, const void* argument, int64_t clusters,
+                            CUstream_st* stream) {
+  if (clusters == 0) return absl::OkStatus();
+  if (clusters < 0 || clusters > std::numeric_limits<int>::max() / kernel.ranks) {
+    return absl::InvalidArgumentError(absl::StrCat("a kernel was to run ", clusters,
+                                                   " clusters of ", kernel.ranks,
+                                                   " blocks; CUDA runs 0 to 2^31 - 1 blocks"));
+  }
+  MENTOR_RETURN_IF_ERROR(Prepare(kernel));
   cudaLaunchAttribute cluster{};
   cluster.id = cudaLaunchAttributeClusterDimension;
   cluster.val.clusterDim = {static_cast<unsigned>(kernel.ranks), 1, 1};

@@ -15,6 +15,7 @@
 #include "common/rpc/bundles.h"
 #include "common/rpc/channel_list.h"
 #include "common/rpc/server.h"
+#include "kernels/device.h"
 #include "kernels/device_monitor.h"
 #include "kernels/flags/device_flags.h"
 #include "learner/learner.h"
@@ -67,6 +68,7 @@ int Main(int argc, char** argv) {
   AddBundleFlags(&app, &bundles);
   AddSecurityFlags(&app, &security, Side::kBoth);
   AddCommonFlags(&app, &common);
+  AddVersionFlag(&app, std::string(learner::kKernels));
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(common, "learner");
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);

@@ -15,6 +15,7 @@
 #include "common/process/flags.h"
 #include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
+#include "kernels/device.h"
 #include "mentor/bench/bench.h"
 #include "mentor/doctor_command.h"
 #include "mentor/env_command.h"
@@ -59,7 +60,7 @@ int Main(int argc, char** argv) {
       "Meta-learns training signals: intrinsic rewards and advantages that teach "
       "reinforcement-learning agents.");
   app.require_subcommand(1);
-  AddVersionFlag(&app);
+  AddVersionFlag(&app, std::string(learner::kKernels));
   std::function<int()> action;
 
   AddRunCommand(&app, &action);

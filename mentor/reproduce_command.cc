@@ -76,7 +76,7 @@ std::string Cost(const ClaimRow& row) {
   return row.recorded() ? "" : "not run yet";
 }
 
-int List(const std::vector<ClaimRow>& rows, const std::vector<size_t>& chosen) {
+int ListClaims(const std::vector<ClaimRow>& rows, const std::vector<size_t>& chosen) {
   size_t width = 0;
   for (const size_t i : chosen) width = std::max(width, rows[i].name().size());
   for (const size_t i : chosen) {
@@ -333,7 +333,7 @@ int RunReproduce(const ReproduceFlags& flags) {
   if (!rows.ok()) return Fail(rows.status(), kExitUsage);
   const auto chosen = Choose(flags, *rows);
   if (!chosen.ok()) return Fail(chosen.status(), kExitUsage);
-  if (flags.list) return List(*rows, *chosen);
+  if (flags.list) return ListClaims(*rows, *chosen);
   if (flags.record) {
     const absl::Status writable = CheckWritable(FileOf(flags));
     if (!writable.ok()) return Fail(writable, kExitUsage);

@@ -25,6 +25,7 @@
 #include "common/rpc/server.h"
 #include "common/status.h"
 #include "envs/fingerprint.h"
+#include "kernels/device.h"
 #include "kernels/device_monitor.h"
 #include "kernels/flags/device_flags.h"
 #include "meta_learner/leadership.h"
@@ -172,6 +173,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   AddRateLimitFlags(app, &flags->rate);
   AddSecurityFlags(app, &flags->security, Side::kServer);
   AddCommonFlags(app, &flags->common);
+  AddVersionFlag(app, std::string(learner::kKernels));
 }
 
 int ReportMove(const absl::StatusOr<BackupSummary>& summary) {

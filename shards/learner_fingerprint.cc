@@ -86,7 +86,8 @@ Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor&
                                    .adam = {.learning_rate = 1e-3},
                                    .max_grad_norm = 0.5,
                                    .group_lifetimes = kAgents,
-                                   .piece_steps = kSteps};
+                                   .piece_steps = kSteps,
+                                   .pieces = 1};
   Tensor trained = weights.clone(), m = torch::zeros_like(weights), v = torch::zeros_like(weights);
   auto trainer = density.NewTrainer(setup,
                                     {.features = features,
@@ -98,9 +99,8 @@ Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor&
                                     trained, m, v);
   MustWork(device, trainer.status());
   if (*trainer != nullptr) {
-    for (const absl::Status& status :
-         {(*trainer)->BeginEpoch(), (*trainer)->Train(0, kSteps).status(), (*trainer)->Step(1),
-          (*trainer)->Read(trained, m, v)})
+    for (const absl::Status& status : {(*trainer)->BeginEpoch(), (*trainer)->Train(0, kSteps),
+                                       (*trainer)->Step(1), (*trainer)->Read(trained, m, v)})
       MustWork(device, status);
     return trained;
   }

@@ -33,6 +33,7 @@ struct PieceTrainerSetup {
   double max_grad_norm = 0;
   int64_t group_lifetimes = 1;  // Lifetimes whose gradient is one sum.
   int64_t piece_steps = 0;      // Steps of a piece, at most.
+  int64_t pieces = 0;           // How many make an epoch.
   WorkerPool* pool = nullptr;   // For an emulated device.
 };
 
@@ -47,10 +48,12 @@ class PieceTrainer {
   virtual ~PieceTrainer() = default;
   // Begins lifetimes: their memories are empty.
   virtual absl::Status BeginEpoch() = 0;
-  // Loss and gradient of steps [begin, end).
-  virtual absl::StatusOr<Piece> Train(int64_t begin, int64_t end) = 0;
+  // Loss and gradient of steps [begin, end). A device may still be at it after the return.
+  virtual absl::Status Train(int64_t begin, int64_t end) = 0;
   // An optimizer step with the gradients since the last one. Steps count from 1.
   virtual absl::Status Step(int64_t step) = 0;
+  // The pieces of the epoch, in order.
+  virtual absl::StatusOr<std::vector<Piece>> EndEpoch() = 0;
   // Copies the present weights and moments [P] into the tensors that it was made from, which are
   // the host's.
   virtual absl::Status Read(torch::Tensor weights, torch::Tensor m, torch::Tensor v) = 0;

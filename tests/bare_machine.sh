@@ -9,7 +9,7 @@
 #                    quickstart, tests    what README says first
 #                    wheel        pip install of the wheels, a host of Gymnasium, the module of
 #                                 Python with Stable-Baselines3, then a report of point_reach
-#                    lean         the same without what LibTorch needs on a GPU only
+#                    lean         the same without what torch asks for and Mentor does not use
 #                    debs         the Debian packages, and the same report
 #                    first_hour   every command of the pages (tests/first_hour/walk.py)
 #   --packages DIR   what deploy/package.sh has made (default: build/packages)
@@ -132,8 +132,9 @@ timed() {  # timed NAME COMMAND...
 }
 
 apt='DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0'
-first_report='rm -rf runs && mentor run point_reach --out runs/first &&
-  ls -l runs/first/records/run.json && mentor hash runs/first'
+first_report='mentor --version | grep "GPUs: sm_" && rm -rf runs &&
+  mentor run point_reach --out runs/first && ls -l runs/first/records/run.json &&
+  mentor hash runs/first'
 # from_packages NAME COMMAND: makes a new environment of Python, runs COMMAND in it, and reports.
 from_packages() {
   timed python in_root "$apt update && $apt install --no-install-recommends python3-venv"

@@ -178,13 +178,14 @@ std::optional<int> ParseCommandLine(CLI::App* app, int argc, const char* const* 
   }
 }
 
-void AddVersionFlag(CLI::App* app) {
+void AddVersionFlag(CLI::App* app, const std::string& build) {
   app->set_version_flag(
       "--version",
-      [app] {
-        const CLI::App* root = app;
-        while (root->get_parent() != nullptr) root = root->get_parent();
-        return absl::StrCat(root->get_name(), " ", std::string(kBuildVersion));
+      [app, build] {
+        if (const CLI::App* program = app->get_parent(); program != nullptr)
+          return program->version();
+        return absl::StrCat(app->get_name(), " ", std::string(kBuildVersion),
+                            build.empty() ? "" : "\n", build);
       },
       "Print the version and exit");
 }

@@ -20,8 +20,9 @@ namespace mentor {
 // program must end: kExitOk after --help or --version, kExitUsage after an error.
 std::optional<int> ParseCommandLine(CLI::App* app, int argc, const char* const* argv);
 
-// --version: "PROGRAM VERSION".
-void AddVersionFlag(CLI::App* app);
+// --version: "PROGRAM VERSION", and `build` on a second line. Takes the place of an earlier one; a
+// command says what its program says.
+void AddVersionFlag(CLI::App* app, const std::string& build = "");
 
 // Accepts one of `names`. Its type is "{a,b}", which completion reads. Other values are answered
 // with the nearest names.

@@ -6,10 +6,9 @@
 #   out/state    an empty folder with the mode of a state volume
 #   deploy/docker/                       Dockerfile and list of packages
 #
-# Usage: deploy/docker/stage.sh BUILD CONTEXT [--cuda] [--wheels DIR] [--help]
+# Usage: deploy/docker/stage.sh BUILD CONTEXT [--wheels DIR] [--help]
 #   BUILD          a folder of cmake, for example build
 #   CONTEXT        folder to make; an old one is replaced
-#   --cuda         with the libraries that LibTorch needs on a GPU
 #   --wheels DIR   where deploy/install.sh put the wheels (default: what BUILD was configured with)
 #
 # Example: deploy/docker/stage.sh build build/images
@@ -18,11 +17,10 @@
 set -euo pipefail
 
 fail() { echo "stage.sh: $1" >&2; exit "${2:-1}"; }
-cuda=0 wheels='' positional=()
+wheels='' positional=()
 while [ $# -gt 0 ]; do
   case "$1" in
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-    --cuda) cuda=1; shift ;;
     --wheels) [ $# -ge 2 ] || fail "--wheels needs a folder" 2; wheels=$2; shift 2 ;;
     -*) fail "unknown argument '$1'; see --help" 2 ;;
     *) positional+=("$1"); shift ;;
@@ -84,14 +82,10 @@ take() {
 take mujoco 'mujoco/libmujoco.so.*' 'mujoco-*.dist-info'
 mapfile -t assets < <(awk '{print $2}' "$root/deploy/assets.sha256")
 take assets "${assets[@]}" 'metaworld-*.dist-info' 'gymnasium-*.dist-info'
-# On the CPU LibTorch loads two of CUDA's libraries; with CUDA it loads all.
-if [ "$cuda" -eq 1 ]; then
-  take torch 'torch/lib/*.so*' 'torch-*.dist-info' 'nvidia/*/lib' 'nvidia_*.dist-info'
-else
-  take torch torch/lib/{libc10.so,libtorch_cpu.so,libgomp.so.1} 'torch-*.dist-info' \
-    nvidia/cu13/lib/{libcudart,libcupti}.so.13 \
-    'nvidia_cuda_runtime-*.dist-info' 'nvidia_cuda_cupti-*.dist-info'
-fi
+# LibTorch loads two of NVIDIA's libraries, and kernels need the first of them.
+take torch torch/lib/{libc10.so,libtorch_cpu.so,libgomp.so.1} 'torch-*.dist-info' \
+  nvidia/cu13/lib/{libcudart,libcupti}.so.13 \
+  'nvidia_cuda_runtime-*.dist-info' 'nvidia_cuda_cupti-*.dist-info'
 # The licences are in the dist-info folders here, too.
 cp -r "$packages" "$out/web/lib/mentor-web"
 cp -r "$root/python/mentor_client" "$out/web/lib/mentor-web/"

@@ -33,7 +33,6 @@ COMPONENTS = {
     "mtls": "mtls",
 }
 ROLES = {"meta-learner": "metaLearner", "learner": "learner", "actor": "actor", "web": "web"}
-ON_GPU = ("metaLearner", "learner")
 # The secrets of components, and the variables that come from them.
 SECRETS = {
     "database": ("MENTOR_DATABASE", "PGPASSWORD"),
@@ -122,16 +121,13 @@ def identity(item):
 
 
 def values_of(who):
-    """Returns path in an object -> value. A component's name is in the path where only its text is
-    meant."""
+    """Returns path in an object -> value."""
     kind, name = who.split("/")
     found = {}
     if name in ROLES and kind in ("StatefulSet", "Deployment"):
         role, pod = ROLES[name], "spec.template.spec"
         box = f"{pod}.containers.{name}"
         found[f"{box}.image"] = f"{role}.image"
-        for component in ("gpu", "gpu-meta-learner"):
-            found[f"{component}:{box}.image"] = f"{role}.cudaImage"
         for bound in ("requests", "limits"):
             for what in ("cpu", "memory"):
                 path = f"resources.{bound}.{what}"
@@ -207,8 +203,8 @@ class Template:
         self.values, self.extras, self.defaults = values_of(who), extras(who), defaults
         self.lines = []
 
-    def scalar(self, value, path, component, indent):
-        name = self.values.get(f"{component}:{path}") or self.values.get(path)
+    def scalar(self, value, path, indent):
+        name = self.values.get(path)
         if name:
             if self.defaults.setdefault(name, value) != value:
                 raise SystemExit(f"helm.py: {name} has two defaults")
@@ -228,7 +224,7 @@ class Template:
     def say(self, indent, text):
         self.lines.append(" " * indent + text)
 
-    def entry(self, lead, value, variants, path, indent, component=None):
+    def entry(self, lead, value, variants, path, indent):
         """`lead` is "key:" or "-"; variants: component -> another value."""
         if isinstance(value, (dict, list)) and value:
             same = all(isinstance(other, type(value)) and other for other in variants.values())
@@ -236,7 +232,7 @@ class Template:
                 raise SystemExit(f"helm.py: {path}: a component changes its type")
             if isinstance(value, dict) and lead == "-":
                 at = len(self.lines)
-                self.mapping(value, variants, path, indent + 2, component)
+                self.mapping(value, variants, path, indent + 2)
                 # The dash is in the first line of an item; an `if` there would need a second dash.
                 if self.lines[at].strip().startswith("{{"):
                     self.lines.insert(at, " " * indent + "-")
@@ -245,22 +241,22 @@ class Template:
                 return
             self.say(indent, lead)
             if isinstance(value, dict):
-                self.mapping(value, variants, path, indent + 2, component)
+                self.mapping(value, variants, path, indent + 2)
             else:
-                self.items(value, variants, path, indent + (0 if lead != "-" else 2), component)
+                self.items(value, variants, path, indent + (0 if lead != "-" else 2))
             return
         opening = "if"
         for name, other in variants.items():
             self.say(0, condition([name]).replace("{{- if", f"{{{{- {opening}"))
-            self.say(indent, f"{lead} {self.scalar(other, path, name, indent)}")
+            self.say(indent, f"{lead} {self.scalar(other, path, indent)}")
             opening = "else if"
         if variants:
             self.say(0, "{{- else }}")
-        self.say(indent, f"{lead} {self.scalar(value, path, component, indent)}")
+        self.say(indent, f"{lead} {self.scalar(value, path, indent)}")
         if variants:
             self.say(0, "{{- end }}")
 
-    def mapping(self, base, variants, path, indent, component=None):
+    def mapping(self, base, variants, path, indent):
         def below(key):
             return f"{path}.{key}".lstrip(".")
 
@@ -273,7 +269,7 @@ class Template:
             }
             if gone:
                 self.say(0, condition(gone, negate=True))
-            self.entry(f"{key}:", base[key], changed, below(key), indent, component)
+            self.entry(f"{key}:", base[key], changed, below(key), indent)
             if gone:
                 self.say(0, "{{- end }}")
         for name, other in variants.items():
@@ -281,7 +277,7 @@ class Template:
             if new:
                 self.say(0, condition([name]))
                 for key in new:
-                    self.entry(f"{key}:", other[key], {}, below(key), indent, name)
+                    self.entry(f"{key}:", other[key], {}, below(key), indent)
                 self.say(0, "{{- end }}")
         self.add(path, indent)
 
@@ -289,7 +285,7 @@ class Template:
         for line in self.extras.get(path, []):
             self.say(0 if line.startswith("{{") else indent, line)
 
-    def items(self, base, variants, path, indent, component=None):
+    def items(self, base, variants, path, indent):
         def below(item, index):
             name = identity(item)
             return f"{path}.{name if isinstance(item, dict) and name[0] != '{' else index}"
@@ -315,14 +311,14 @@ class Template:
             for name, new in added[index]:
                 self.say(0, condition([name]))
                 for number, item in enumerate(new):
-                    self.entry("-", item, {}, below(item, number), indent, name)
+                    self.entry("-", item, {}, below(item, number), indent)
                 self.say(0, "{{- end }}")
             if index == len(base):
                 break
             if gone[index]:
                 self.say(0, condition(gone[index], negate=True))
             item = base[index]
-            self.entry("-", item, changed[index], below(item, index), indent, component)
+            self.entry("-", item, changed[index], below(item, index), indent)
             if gone[index]:
                 self.say(0, "{{- end }}")
         self.add(path, indent)
@@ -336,8 +332,6 @@ def values(defaults):
         more = f'  image: {quoted[f"{role}.image"]}\n'
         if role == "metaLearner":
             more += f"  storage: {{size: {quoted['metaLearner.storage.size']}, className: \"\"}}\n"
-        if role in ON_GPU:
-            more += f'  cudaImage: {quoted[f"{role}.cudaImage"]}\n'
         if role != "metaLearner":
             more += "  # Browsers need --origin=https://NAME in extraArgs; 0: no pages.\n" * (
                 role == "web"
@@ -393,7 +387,7 @@ def chart():
             template.mapping(alone[who], variants, "", 0)
         else:
             template.say(0, condition([owner]).replace("{{-", "{{"))
-            template.mapping(with_[owner][who], {}, "", 0, owner)
+            template.mapping(with_[owner][who], {}, "", 0)
             template.say(0, "{{- end }}")
         name = who.replace("/", "-").lower()
         files[CHART / f"templates/{name}.yaml"] = HEAD + "\n".join(template.lines) + "\n"

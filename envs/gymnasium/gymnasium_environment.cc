@@ -12,7 +12,7 @@
 namespace mentor::envs::gymnasium {
 namespace {
 
-absl::Status Wrong(const TaskFacts& facts, const std::string& path, const std::string& what) {
+absl::Status WrongModel(const TaskFacts& facts, const std::string& path, const std::string& what) {
   return absl::FailedPreconditionError(
       absl::StrCat("model ", path, " of ", facts.name, ": ", what,
                    "; expected the models of gymnasium 1.4.0: run deploy/install.sh or correct "
@@ -99,13 +99,13 @@ absl::StatusOr<std::unique_ptr<Environment>> GymnasiumEnvironment::Make(
   MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const mjModel> model, LoadModel(path, [](mjModel&) {}));
   const TaskFacts::Sizes sizes = {model->nq, model->nv, model->nu, model->nbody, model->nsite};
   if (sizes != facts.sizes) {
-    return Wrong(facts, path,
-                 absl::StrCat("has ", Describe(sizes), ", not ", Describe(facts.sizes)));
+    return WrongModel(facts, path,
+                      absl::StrCat("has ", Describe(sizes), ", not ", Describe(facts.sizes)));
   }
   std::vector<int> body_ids;
   for (const char* name : facts.bodies) {
     body_ids.push_back(mj_name2id(model.get(), mjOBJ_BODY, name));
-    if (body_ids.back() < 0) return Wrong(facts, path, absl::StrCat("has no body ", name));
+    if (body_ids.back() < 0) return WrongModel(facts, path, absl::StrCat("has no body ", name));
   }
   return std::unique_ptr<Environment>(
       new GymnasiumEnvironment(facts, std::move(task), std::move(model), std::move(body_ids)));

@@ -47,7 +47,7 @@ double ClipOf(double x, double low, double high) {
 }
 
 // muParser asks for the number behind each name of a text: "v12".
-double* NumberOf(const char* name, void* variables) {
+double* NumberOfVariable(const char* name, void* variables) {
   const auto& numbers = *static_cast<std::span<double>*>(variables);
   size_t place = 0;
   MENTOR_CHECK(absl::SimpleAtoi(name + 1, &place) && place < numbers.size());
@@ -115,7 +115,7 @@ Program::Program(std::vector<std::string> texts, std::span<double> variables)
   const auto end_part = [&] {
     if (joined.empty()) return;
     mu::Parser& part = parsers_->parts.emplace_back();
-    Prepare(NumberOf, &parsers_->variables, joined, &part);
+    Prepare(NumberOfVariable, &parsers_->variables, joined, &part);
     // The first evaluation reads the text; later ones allocate nothing.
     int count = 0;
     part.Eval(count);

@@ -53,7 +53,7 @@ int CountOf(const mjModel& m, mjtObj type) {
   }
 }
 
-absl::Status Bad(const std::string& what) {
+absl::Status BadQuantity(const std::string& what) {
   return absl::InvalidArgumentError(what);
 }
 
@@ -214,17 +214,18 @@ absl::StatusOr<Part> Quantities::FindPart(const std::string& name,
       }
     }
     if (names.empty()) {
-      return Bad(absl::StrCat("there is no ", absl::StrJoin(kinds, ", "), " '", Printable(name),
-                              "', and the model names none; name it there"));
+      return BadQuantity(absl::StrCat("there is no ", absl::StrJoin(kinds, ", "), " '",
+                                      Printable(name),
+                                      "', and the model names none; name it there"));
     }
-    return Bad(absl::StrCat("there is no ", absl::StrJoin(kinds, ", "), " '", Printable(name),
-                            "'; ", NameHint(name, names)));
+    return BadQuantity(absl::StrCat("there is no ", absl::StrJoin(kinds, ", "), " '",
+                                    Printable(name), "'; ", NameHint(name, names)));
   }
   kinds.clear();
   for (const Part& part : found) kinds.emplace_back(KindOf(part.type));
-  return Bad(absl::StrCat("'", Printable(name), "' is a ", absl::StrJoin(kinds, " and a "),
-                          "; say which one: quantity { name: \"NAME\" ", kinds[0], ": \"",
-                          Printable(name), "\" } gives it a name of its own"));
+  return BadQuantity(absl::StrCat("'", Printable(name), "' is a ", absl::StrJoin(kinds, " and a "),
+                                  "; say which one: quantity { name: \"NAME\" ", kinds[0], ": \"",
+                                  Printable(name), "\" } gives it a name of its own"));
 }
 
 absl::StatusOr<std::vector<int>> Quantities::Find(const std::string& name,
@@ -234,10 +235,11 @@ absl::StatusOr<std::vector<int>> Quantities::Find(const std::string& name,
     const std::vector<std::string> axes = Axes(own->second.size());
     const int index = own->second.size() == 1 && component != "0" ? -1 : IndexOf(component, axes);
     if (index >= 0) return std::vector<int>{own->second[index]};
-    return Bad(absl::StrCat("'", name, "' has no component '", Printable(component), "'; ",
-                            own->second.size() == 1 ? "it is one number"
-                                                    : absl::StrCat("it has ", own->second.size(),
-                                                                   ", from ", name, "[0] on")));
+    return BadQuantity(
+        absl::StrCat("'", name, "' has no component '", Printable(component), "'; ",
+                     own->second.size() == 1
+                         ? "it is one number"
+                         : absl::StrCat("it has ", own->second.size(), ", from ", name, "[0] on")));
   }
   bool known = aliases_.contains(name);
   for (const mjtObj type : kNamed) known = known || mj_name2id(&model_, type, name.c_str()) >= 0;
@@ -309,8 +311,8 @@ absl::StatusOr<std::vector<int>> Quantities::OfPart(const Part& part,
     const int index = component.empty() ? 0 : IndexOf(component, names);
     if (index >= 0) return std::vector<int>{CopyOf(arrays[index], part.id)};
   }
-  return Bad(absl::StrCat(NameOf(model_, part), " has no component '", Printable(component),
-                          "'; there are ", absl::StrJoin(names, ", ")));
+  return BadQuantity(absl::StrCat(NameOf(model_, part), " has no component '", Printable(component),
+                                  "'; there are ", absl::StrJoin(names, ", ")));
 }
 
 absl::StatusOr<int> Quantities::Contact(const std::string& geom, const std::string& other) {
@@ -331,8 +333,8 @@ absl::StatusOr<int> Quantities::Force(const std::string& sensor) {
   MENTOR_ASSIGN_OR_RETURN(const Part part, FindPart(sensor, kSensor));
   const int type = model_.sensor_type[part.id];
   if (type != mjSENS_TOUCH && type != mjSENS_FORCE && type != mjSENS_TORQUE) {
-    return Bad(absl::StrCat(NameOf(model_, part),
-                            " measures no force; give a touch, force or torque sensor"));
+    return BadQuantity(absl::StrCat(NameOf(model_, part),
+                                    " measures no force; give a touch, force or torque sensor"));
   }
   const auto [known, added] = known_.try_emplace(absl::StrCat("force ", part.id), 0);
   if (added) {

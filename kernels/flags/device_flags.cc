@@ -7,7 +7,6 @@
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -17,9 +16,6 @@
 
 namespace mentor::learner {
 namespace {
-
-// LibTorch's part for GPUs. No program links it, since it loads every CUDA library.
-constexpr char kTorchForGpus[] = "libtorch_cuda.so";
 
 // Ends the process without cleaning up: work on the device may never end, and no lasting state is
 // in this process only.
@@ -67,12 +63,6 @@ void AddDeviceFlags(CLI::App* app, DeviceFlags* flags) {
 absl::StatusOr<Device> OpenDevice(const DeviceFlags& flags) {
   absl::StatusOr<Device> device = DeviceOfFlag(flags.device);
   if (!device.ok()) return absl::InvalidArgumentError(device.status().message());
-  if (device->kind == DeviceKind::kCuda &&
-      dlopen(kTorchForGpus, RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--device ", flags.device, ": LibTorch's part for GPUs does not load: ", dlerror(),
-        "; run deploy/install.sh --cuda"));
-  }
   const auto options = MonitorOf(*device, flags);
   if (!options.ok()) {
     return absl::InvalidArgumentError(

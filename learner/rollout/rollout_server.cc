@@ -362,15 +362,6 @@ int RolloutServer::answering_actors() const {
       }));
 }
 
-int RolloutServer::actor_threads() const {
-  MutexLock lock(mutex_);
-  uint64_t threads = 0;
-  for (const auto& [id, session] : sessions_) {
-    if (session->welcomed && !session->leaving) threads += session->hello.threads();
-  }
-  return static_cast<int>(std::min<uint64_t>(threads, 1 << 30));
-}
-
 uint64_t RolloutServer::UnitsWaiting(const std::set<std::string>& env_hosts) const {
   MutexLock lock(mutex_);
   return stopping_ ? 0 : dispatcher_.NumReadyFor(env_hosts);

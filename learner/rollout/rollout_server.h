@@ -84,10 +84,9 @@ class RolloutServer {
   uint64_t UnitsWaiting(const std::set<std::string>& env_hosts = {}) const;
   // A simulator that units of the shard need and no actor offers; empty: none.
   std::string MissingHost(uint64_t shard) const;
-  // Connected actors, those of them that answer, and their threads.
+  // Connected actors, and those of them that answer.
   int actors() const;
   int answering_actors() const;
-  int actor_threads() const;
   // All connected actors; rates are over the time since the last call.
   std::vector<v1::Peer> Peers();
   // "actors/{uid}" finishes its units and leaves. False when no actor has that name.

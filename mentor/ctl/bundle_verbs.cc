@@ -196,7 +196,8 @@ int DeleteBundles(Session& session, const std::vector<std::string>& names, bool 
     v1::DeleteBundleRequest request;
     request.set_name(*name);
     request.set_allow_missing(allow_missing);
-    const auto empty = session.client->Call(&BundleStub::DeleteBundle, request);
+    const auto empty = session.client->Call(&BundleStub::DeleteBundle, request, /*at_least=*/{},
+                                            /*gone_is_done=*/true);
     if (!empty.ok()) return session.output.Fail(empty.status(), kHint);
     v1::Bundle bundle;
     bundle.set_name(*name);

@@ -52,13 +52,16 @@ class Client {
 
   // Calls the server and retries until the timeout while a retry may help. Every method may be
   // repeated; creation carries a request_id. Returns CANCELLED after Interrupt. `at_least` extends
-  // the timeout of slow calls.
+  // the timeout of slow calls. `gone_is_done`: NOT_FOUND after a lost answer is success, since an
+  // earlier attempt did the work.
   template <typename Request, typename Response, typename ServiceStub>
   absl::StatusOr<Response> Call(grpc::Status (ServiceStub::*method)(grpc::ClientContext*,
                                                                     const Request&, Response*),
-                                const Request& request, std::chrono::milliseconds at_least = {}) {
+                                const Request& request, std::chrono::milliseconds at_least = {},
+                                bool gone_is_done = false) {
     const auto deadline = std::chrono::system_clock::now() + std::max(timeout(), at_least);
     absl::Status before;  // Says why, if the last attempt is cut short by the deadline.
+    bool lost = false;    // An earlier attempt may have done the work.
     for (int attempt = 0;; ++attempt) {
       grpc::ClientContext context;
       context.set_deadline(deadline);
@@ -70,12 +73,14 @@ class Client {
       End(context, Request::descriptor()->name(), status, began);
       if (status.ok()) return response;
       if (interrupted()) return absl::CancelledError("interrupted");
+      if (gone_is_done && lost && absl::IsNotFound(status)) return Response();
       if (absl::IsDeadlineExceeded(status) && !before.ok()) status = before;
       const auto pause = RetryAfter(status, attempt, Uniform());
       if (!pause || std::chrono::system_clock::now() + *pause >= deadline)
         return Explained(status, Request::descriptor()->name());
       if (options_.on_retry && attempt == 2) options_.on_retry(status);
       if (!Wait(*pause)) return absl::CancelledError("interrupted");
+      lost = lost || absl::IsUnavailable(status);
       before = status;
     }
   }

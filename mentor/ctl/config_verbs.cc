@@ -24,7 +24,7 @@ void PrintValue(const Output& output, const nlohmann::ordered_json& value) {
   }
 }
 
-int View(Session& session) {
+int ViewConfig(Session& session) {
   const Output& output = session.output;
   std::vector<Row> rows = {{"SETTING", "VALUE", "FROM"}};
   for (const Setting& setting : session.settings.all()) {
@@ -143,7 +143,7 @@ void AddConfigVerbs(Commands* commands) {
   commands->AddUnder(
       noun, "view", "Show every setting, its value and where it comes from",
       "mentorctl config view\nMENTOR_SERVER=lab:50052 mentorctl config view",
-      [](Session& session) { return View(session); }, true);
+      [](Session& session) { return ViewConfig(session); }, true);
   commands->AddUnder(
       noun, "list", "List the contexts of the config file", "mentorctl config list",
       [](Session& session) { return ListContexts(session); }, true);

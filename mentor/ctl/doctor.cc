@@ -34,7 +34,7 @@ using S = v1::Experiment;
 constexpr absl::Duration kExpiresSoon = absl::Hours(24 * 30);
 constexpr absl::Duration kFarAway = absl::Milliseconds(100);
 
-absl::Time TimeOf(const ASN1_TIME* time) {
+absl::Time TimeOfCertificate(const ASN1_TIME* time) {
   tm parts = {};
   ASN1_TIME_to_tm(time, &parts);
   return absl::FromTM(parts, absl::UTCTimeZone());
@@ -66,8 +66,8 @@ Finding CheckCertificate(const std::string& subject, const std::string& pem, abs
   if (!certificate) {
     return {Grade::kBad, subject, "is not a PEM certificate", "make one: mentorctl certs init DIR"};
   }
-  const absl::Time from = TimeOf(X509_get0_notBefore(certificate.get()));
-  const absl::Time to = TimeOf(X509_get0_notAfter(certificate.get()));
+  const absl::Time from = TimeOfCertificate(X509_get0_notBefore(certificate.get()));
+  const absl::Time to = TimeOfCertificate(X509_get0_notAfter(certificate.get()));
   const std::string name = "'" + Printable(SubjectOf(certificate.get())) + "'";
   if (now < from) {
     return {Grade::kBad, subject,

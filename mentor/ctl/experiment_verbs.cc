@@ -360,7 +360,8 @@ int Delete(Session& session, const std::vector<std::string>& names,
     request.set_name(FullName(name));
     // With allow_missing the server would not say whether the experiment existed.
     request.set_allow_missing(false);
-    const auto empty = session.client->Call(&Stub::DeleteExperiment, request);
+    const auto empty = session.client->Call(&Stub::DeleteExperiment, request, /*at_least=*/{},
+                                            /*gone_is_done=*/true);
     const bool missing = flags.allow_missing() && absl::IsNotFound(empty.status());
     if (!empty.ok() && !missing) {
       const bool busy = absl::IsFailedPrecondition(empty.status()) && !flags.force();

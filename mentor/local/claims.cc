@@ -99,16 +99,16 @@ bool ToNumber(const std::string& text, double* value) {
 }
 
 // Five digits suffice for a table and hide the last bits of a mean.
-std::string NumberText(double value) {
+std::string ShortNumber(double value) {
   return absl::StrFormat("%.5g", value);
 }
 
-std::string NumbersText(const ClaimNumbers& numbers) {
+std::string ShortNumbers(const ClaimNumbers& numbers) {
   std::vector<std::string> parts;
   for (const auto& [name, number] : numbers) {
-    std::string text = name + "=" + NumberText(number.mean);
+    std::string text = name + "=" + ShortNumber(number.mean);
     if (std::isfinite(number.low))
-      absl::StrAppend(&text, "[", NumberText(number.low), ",", NumberText(number.high), "]");
+      absl::StrAppend(&text, "[", ShortNumber(number.low), ",", ShortNumber(number.high), "]");
     parts.push_back(std::move(text));
   }
   return absl::StrJoin(parts, " ");
@@ -548,7 +548,7 @@ absl::Status WriteBeside(const std::filesystem::path& claims, const char* folder
 // Equal texts: the same is measured, and the same came out.
 std::string ResultText(const ClaimRow& row) {
   return absl::StrJoin({row.measures, row.version, row.fingerprint, row.hash, row.evaluation,
-                        row.metrics, NumbersText(row.numbers)},
+                        row.metrics, ShortNumbers(row.numbers)},
                        "\n");
 }
 
@@ -594,7 +594,7 @@ std::string PrintClaims(const std::vector<ClaimRow>& rows) {
   for (const ClaimRow& row : rows) {
     for (const Column& column : kColumns)
       absl::StrAppend(&text, report::CsvField(row.*column.member), ",");
-    absl::StrAppend(&text, report::CsvField(NumbersText(row.numbers)), "\n");
+    absl::StrAppend(&text, report::CsvField(ShortNumbers(row.numbers)), "\n");
   }
   return text;
 }
@@ -715,7 +715,7 @@ std::string CurveOf(const std::string& measures,
         sum += found->second;
         ++count;
       }
-      absl::StrAppend(&text, ",", count > 0 ? NumberText(sum / count) : "");
+      absl::StrAppend(&text, ",", count > 0 ? ShortNumber(sum / count) : "");
     }
     text += '\n';
   }
@@ -945,7 +945,7 @@ void ExplainHash(const ClaimRow& recorded, const ClaimRow& now, ClaimVerdict* ve
 // true if their texts are equal.
 bool CompareNumber(const std::string& name, const Interval& recorded, const Interval& own,
                    std::vector<double> others, ClaimVerdict* verdict) {
-  const std::string here = NumbersText({{name, own}}), then = NumbersText({{name, recorded}});
+  const std::string here = ShortNumbers({{name, own}}), then = ShortNumbers({{name, recorded}});
   if (here == then) return true;
   // Identical lifetimes give identical numbers. Different bits count as another meta-seed.
   const bool known = std::isfinite(recorded.low) && std::isfinite(own.low);
@@ -964,8 +964,8 @@ bool CompareNumber(const std::string& name, const Interval& recorded, const Inte
           ? " (of the same bits: the record or the run's metrics were edited or damaged, or how it "
             "is computed has changed)"
       : meet   ? " (the intervals meet)"
-      : agrees ? absl::StrCat(" (one more meta-seed may have ", NumberText(range.low), " to ",
-                              NumberText(range.high), ")")
+      : agrees ? absl::StrCat(" (one more meta-seed may have ", ShortNumber(range.low), " to ",
+                              ShortNumber(range.high), ")")
                : " (beyond the recorded interval, and beyond other meta-seeds)"));
   return false;
 }
@@ -977,7 +977,7 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
   const bool same_hashes = recorded.hash == now.hash && recorded.evaluation == now.evaluation &&
                            !IsOtherMetrics(recorded, now);
   // What no hash covers may differ by the arithmetic, too: nobody has edited it then.
-  const bool by_arithmetic = NumbersText(recorded.numbers) != NumbersText(now.numbers) &&
+  const bool by_arithmetic = ShortNumbers(recorded.numbers) != ShortNumbers(now.numbers) &&
                              !recorded.numbers.empty() && !WhatDiffers(recorded, now).empty();
   ClaimVerdict verdict{.same_bits = same_hashes && !by_arithmetic};
   if (verdict.same_bits) {
@@ -1007,7 +1007,7 @@ ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
       if (recorded.numbers.contains(name)) continue;
       verdict.numbers_agree = false;
       verdict.sentences.push_back(
-          absl::StrCat(NumbersText({{name, number}}), ": measured here, and not in the record"));
+          absl::StrCat(ShortNumbers({{name, number}}), ": measured here, and not in the record"));
     }
   }
   if (recorded.numbers.empty() && !now.numbers.empty()) {

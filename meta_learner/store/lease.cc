@@ -25,13 +25,22 @@ absl::Status NotLeader(const std::string& leader) {
       facts);
 }
 
+absl::Status HeldLease::At(Clock::time_point now) const {
+  const auto age = now - confirmed_;
+  if (age < kLease) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kUnavailable, Reason::kNotLeader,
+                   absl::StrFormat("this meta-learner has not reached its database for %d s; "
+                                   "another one may lead now",
+                                   std::chrono::duration_cast<std::chrono::seconds>(age).count()));
+}
+
 LeaseKeeper::LeaseKeeper(std::string database, int64_t number, std::string advertise,
                          std::function<void(const absl::Status&)> on_lost)
     : address_(std::move(database)),
       number_(number),
       on_lost_(std::move(on_lost)),
       advertise_(std::move(advertise)),
-      confirmed_(std::chrono::steady_clock::now()) {
+      lease_(HeldLease::Clock::now()) {
   Beat();
   thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
 }
@@ -45,10 +54,10 @@ void LeaseKeeper::Run(const std::stop_token& stop) {
 }
 
 void LeaseKeeper::Beat() {
-  const auto began = std::chrono::steady_clock::now();
   std::string advertise;
   {
     const MutexLock lock(mutex_);
+    lease_.Sent(HeldLease::Clock::now());
     advertise = advertise_;
   }
   const auto beat = [&]() -> absl::StatusOr<bool> {
@@ -71,7 +80,7 @@ void LeaseKeeper::Beat() {
   }
   if (!*done) return Lost();
   const MutexLock lock(mutex_);
-  confirmed_ = began;
+  lease_.Confirmed();
 }
 
 void LeaseKeeper::Lost() {
@@ -92,12 +101,7 @@ void LeaseKeeper::Lost() {
 absl::Status LeaseKeeper::Leads() {
   const MutexLock lock(mutex_);
   MENTOR_RETURN_IF_ERROR(lost_);
-  const auto age = std::chrono::steady_clock::now() - confirmed_;
-  if (age < kLease) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kNotLeader,
-                   absl::StrFormat("this meta-learner has not reached its database for %d s; "
-                                   "another one may lead now",
-                                   std::chrono::duration_cast<std::chrono::seconds>(age).count()));
+  return lease_.At(HeldLease::Clock::now());
 }
 
 void LeaseKeeper::Advertise(const std::string& address) {

@@ -28,6 +28,23 @@ inline constexpr std::chrono::milliseconds kLease{6000};
 // Returns UNAVAILABLE NOT_LEADER with the address of the leader; empty: no leader is known.
 absl::Status NotLeader(const std::string& leader);
 
+// How long a leader may trust its beats. A beat counts from its sending, since a standby may have
+// seen it long before a slow database answers. Does no I/O.
+class HeldLease {
+ public:
+  using Clock = std::chrono::steady_clock;
+  // The lease was taken at `now`.
+  explicit HeldLease(Clock::time_point now) : sent_(now), confirmed_(now) {}
+  void Sent(Clock::time_point now) { sent_ = now; }
+  // The beat that was sent last has been answered.
+  void Confirmed() { confirmed_ = sent_; }
+  // Returns UNAVAILABLE once the last confirmed beat is kLease old.
+  absl::Status At(Clock::time_point now) const;
+
+ private:
+  Clock::time_point sent_, confirmed_;
+};
+
 // Beats for the writer with a fencing number, on its own connection. Thread-safe.
 class LeaseKeeper {
  public:
@@ -56,7 +73,7 @@ class LeaseKeeper {
   // Guarded by mutex_.
   Mutex mutex_;
   std::string advertise_ ABSL_GUARDED_BY(mutex_);
-  std::chrono::steady_clock::time_point confirmed_ ABSL_GUARDED_BY(mutex_);
+  HeldLease lease_ ABSL_GUARDED_BY(mutex_);
   absl::Status lost_ ABSL_GUARDED_BY(mutex_);
   // Last member, so that it stops first.
   std::jthread thread_;

@@ -82,7 +82,8 @@ learner::PieceTrainerSetup SetupOf(const OuterPpoConfig& config, int64_t lifetim
           .adam = config.adam,
           .max_grad_norm = config.max_grad_norm,
           .group_lifetimes = GroupLifetimes(config, lifetimes),
-          .piece_steps = GreatestPiece(steps, config.k, config.piece_unit)};
+          .piece_steps = GreatestPiece(steps, config.k, config.piece_unit),
+          .pieces = NumPieces(steps, config.k)};
 }
 
 PieceReport ReportOf(const learner::OuterLossConfig& loss, const Piece& piece, int64_t lifetimes,
@@ -152,17 +153,17 @@ class GroupTrainer : public learner::PieceTrainer {
         pool_(pool) {}
 
   absl::Status BeginEpoch() override {
+    pieces_.clear();
     recurrent_ = network_.initial_recurrent(batch_.advantages.size(0), weights_.scalar_type());
     return absl::OkStatus();
   }
-  absl::StatusOr<Piece> Train(int64_t begin, int64_t end) override {
+  absl::Status Train(int64_t begin, int64_t end) override {
     PieceResult now;
-    Piece trained;
     MENTOR_RETURN_IF_ERROR(EvaluateGroups(network_, config_, batch_, {begin, end}, weights_,
-                                          recurrent_, pool_, &now, &trained));
+                                          recurrent_, pool_, &now, &pieces_.emplace_back()));
     recurrent_ = std::move(now.final_recurrent);
     gradient_ = gradient_.defined() ? gradient_ + now.gradient : now.gradient;
-    return trained;
+    return absl::OkStatus();
   }
   absl::Status Step(int64_t step) override {
     ClipAndStep(config_.adam, config_.max_grad_norm, gradient_, weights_, adam_);
@@ -170,6 +171,7 @@ class GroupTrainer : public learner::PieceTrainer {
     gradient_ = Tensor();
     return absl::OkStatus();
   }
+  absl::StatusOr<std::vector<Piece>> EndEpoch() override { return std::move(pieces_); }
   absl::Status Read(Tensor, Tensor, Tensor) override { return absl::OkStatus(); }
 
  private:
@@ -181,7 +183,8 @@ class GroupTrainer : public learner::PieceTrainer {
   learner::WorkerPool* pool_;
   // Detached at every cut; computed with the weights of earlier steps of the epoch.
   std::vector<Tensor> recurrent_;
-  Tensor gradient_;  // Since the last optimizer step.
+  Tensor gradient_;            // Since the last optimizer step.
+  std::vector<Piece> pieces_;  // Since the epoch began.
 };
 
 absl::StatusOr<std::unique_ptr<learner::PieceTrainer>> NewTrainer(const TrainedNetwork& network,
@@ -206,9 +209,17 @@ absl::StatusOr<std::unique_ptr<learner::PieceTrainer>> NewTrainer(const TrainedN
   return std::make_unique<GroupTrainer>(network, config, batch, std::move(weights), adam, pool);
 }
 
-absl::Status CheckFirstPiece(const OuterPpoConfig& config, const PieceReport& report) {
+// Epochs count from 1, pieces from 0.
+absl::Status CheckPiece(const OuterPpoConfig& config, size_t epoch, size_t index,
+                        const PieceReport& report) {
+  const bool first = epoch == 1 && index == 0;
   // The comparison is written so that NaN fails too.
-  if (report.rho_error <= config.rho_error_max) return absl::OkStatus();
+  if (!first || report.rho_error <= config.rho_error_max) {
+    if (std::isfinite(report.loss) && std::isfinite(report.grad_norm)) return absl::OkStatus();
+    return absl::InternalError(absl::StrFormat(
+        "outer PPO, epoch %d, steps [%d, %d): loss %g and gradient norm %g are not both finite",
+        epoch, report.piece.begin, report.piece.end, report.loss, report.grad_norm));
+  }
   return absl::FailedPreconditionError(absl::StrFormat(
       "the network that is trained is not the one that acted: before the first optimizer step, max "
       "|rho - 1| is %g, "
@@ -310,26 +321,22 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
     const std::vector<int64_t> boundaries =
         StepBoundaries(static_cast<int64_t>(pieces.size()), config.num_minibatches);
     MENTOR_RETURN_IF_ERROR(trainer->BeginEpoch());
-    std::vector<PieceReport>& reports = result.epochs.emplace_back();
-    double kl = 0;
-    for (const Piece& piece : pieces) {
+    for (int64_t i = 0; i < std::ssize(pieces); ++i) {
       MENTOR_RETURN_IF_ERROR(learner::CheckInterrupt());
-      MENTOR_ASSIGN_OR_RETURN(const auto trained, trainer->Train(piece.begin, piece.end));
-      const PieceReport report = ReportOf(config.loss, piece, batch.advantages.size(0), trained);
-      reports.push_back(report);
-      if (result.epochs.size() == 1 && reports.size() == 1)
-        MENTOR_RETURN_IF_ERROR(CheckFirstPiece(config, report));
-      if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm)) {
-        return absl::InternalError(absl::StrFormat(
-            "outer PPO, epoch %d, steps [%d, %d): loss %g and gradient norm %g are not both finite",
-            result.epochs.size(), piece.begin, piece.end, report.loss, report.grad_norm));
-      }
-      kl += report.kl;
-      if (std::binary_search(boundaries.begin(), boundaries.end(),
-                             static_cast<int64_t>(reports.size()))) {
+      MENTOR_RETURN_IF_ERROR(trainer->Train(pieces[i].begin, pieces[i].end));
+      if (std::ranges::binary_search(boundaries, i + 1)) {
         MENTOR_RETURN_IF_ERROR(trainer->Step(++step));
         ++result.optimizer_steps;
       }
+    }
+    // A device is waited for once an epoch.
+    MENTOR_ASSIGN_OR_RETURN(const auto trained, trainer->EndEpoch());
+    double kl = 0;
+    std::vector<PieceReport>& reports = result.epochs.emplace_back();
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      reports.push_back(ReportOf(config.loss, pieces[i], batch.advantages.size(0), trained[i]));
+      MENTOR_RETURN_IF_ERROR(CheckPiece(config, result.epochs.size(), i, reports.back()));
+      kl += reports.back().kl;
     }
     if (config.target_kl > 0 && kl / static_cast<double>(pieces.size()) > config.target_kl) break;
   }

@@ -6,13 +6,17 @@
 
 namespace mentor::meta_learner {
 
+int64_t NumPieces(int64_t n, int64_t k) {
+  return n / k;
+}
+
 std::vector<Piece> SplitIntoPieces(int64_t n, int64_t k, int64_t displacement, int64_t unit) {
   MENTOR_CHECK(unit >= 1 && n % unit == 0 && k % unit == 0);
   n /= unit;
   k /= unit;
   MENTOR_CHECK(k >= 1 && n >= 2 * k && displacement >= 1 && displacement <= k);
   std::vector<Piece> pieces = {{0, displacement}};
-  const int64_t parts = n / k - 1;
+  const int64_t parts = NumPieces(n, k) - 1;
   const int64_t length = (n - displacement) / parts, longer = (n - displacement) % parts;
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t begin = pieces.back().end;
@@ -27,7 +31,7 @@ std::vector<Piece> SplitIntoPieces(int64_t n, int64_t k, int64_t displacement, i
 }
 
 int64_t GreatestPiece(int64_t n, int64_t k, int64_t unit) {
-  const int64_t parts = n / k - 1;
+  const int64_t parts = NumPieces(n, k) - 1;
   return std::max(k, (n / unit - 1 + parts - 1) / parts * unit);
 }
 

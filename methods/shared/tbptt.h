@@ -17,6 +17,9 @@ struct Piece {
 // of `unit` steps, as n and k are; the displacement is given in units.
 std::vector<Piece> SplitIntoPieces(int64_t n, int64_t k, int64_t displacement, int64_t unit = 1);
 
+// The pieces that SplitIntoPieces makes of n steps, for any displacement.
+int64_t NumPieces(int64_t n, int64_t k);
+
 // Steps of the longest piece that SplitIntoPieces makes of n steps, for any displacement.
 int64_t GreatestPiece(int64_t n, int64_t k, int64_t unit = 1);
 

@@ -1,5 +1,6 @@
 #include "signals/lstm/lstm_device.h"
 
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,8 @@ namespace {
 
 using torch::Tensor;
 
+constexpr int64_t kArrays = 16;  // At most as many at once, with the engine's one.
+
 int64_t GroupsOf(int64_t lifetimes, int64_t group) {
   return (lifetimes + group - 1) / group;
 }
@@ -19,114 +22,122 @@ int64_t GroupsOf(int64_t lifetimes, int64_t group) {
 // An engine and its memory.
 class Engine {
  public:
-  Engine(const LstmEngineShape& shape, const DeviceWork& work, WorkerPool* pool)
-      : memory_(torch::empty({Bytes(shape)},
-                             torch::TensorOptions(torch::kUInt8).device(work.memory()))) {
-    auto at = reinterpret_cast<uintptr_t>(memory_.mutable_data_ptr());
-    at = (at + kAlignment - 1) / kAlignment * kAlignment;
-    auto* const memory = reinterpret_cast<void*>(at);
-    engine_ = work.device().kind == DeviceKind::kCuda
-                  ? MakeCudaLstmEngine(shape, memory, work.stream(), work.device().has_clusters)
-                  : MakeEmulatedLstmEngine<float>(shape, memory, pool);
-  }
-  static int64_t Bytes(const LstmEngineShape& shape) {
-    return LstmEngineBytes<float>(shape) + int64_t{kAlignment};
+  absl::Status Open(const LstmEngineShape& shape, DeviceWork* work, WorkerPool* pool) {
+    MENTOR_ASSIGN_OR_RETURN(memory_, work->Allocate<char>(LstmEngineBytes<float>(shape)));
+    const Device& device = work->device();
+    engine_ = device.kind == DeviceKind::kCuda
+                  ? MakeCudaLstmEngine(shape, memory_.data(), work->stream(), device.has_clusters)
+                  : MakeEmulatedLstmEngine<float>(shape, memory_.data(), pool);
+    return absl::OkStatus();
   }
   LstmEngine<float>* operator->() const { return engine_.get(); }
 
  private:
-  static constexpr uintptr_t kAlignment = 256;
-  Tensor memory_;
+  DeviceArray<char> memory_;
   std::unique_ptr<LstmEngine<float>> engine_;
 };
 
 // One thread makes all calls, so all work goes to one stream.
 class Trainer : public PieceTrainer {
  public:
-  Trainer(DeviceLease lease, const PieceTrainerSetup& setup, const LstmEngineShape& shape,
-          const PieceTrainerBatch& batch, const Tensor& weights, const Tensor& m, const Tensor& v,
-          DeviceWork* work)
-      : device_(work->device()),
-        lease_(std::move(lease)),
-        setup_(setup),
-        engine_(shape, *work, setup.pool),
-        features_(work->ToDevice(batch.features, torch::kFloat32)),
-        cut_features_(work->ToDevice(batch.cut_features, torch::kFloat32)),
-        signals_(work->ToDevice(batch.signals, torch::kFloat32)),
-        log_probs_(work->ToDevice(batch.log_probs, torch::kFloat32)),
-        advantages_(work->ToDevice(batch.advantages, torch::kFloat64)),
-        returns_(work->ToDevice(batch.returns, torch::kFloat64)),
-        weights_(work->ToDevice(weights, torch::kFloat32).clone()),
-        m_(work->ToDevice(m, torch::kFloat32).clone()),
-        v_(work->ToDevice(v, torch::kFloat32).clone()),
-        h_(torch::zeros({shape.lifetimes, shape.sizes.hidden}, features_.options())),
-        c_(torch::zeros_like(h_)),
-        sums_(torch::zeros({GroupsOf(shape.lifetimes, setup.group_lifetimes), kTerms},
-                           advantages_.options())),
-        norm_(torch::zeros({1}, advantages_.options())),
-        batch_{.lifetimes = shape.lifetimes,
-               .steps = signals_.size(1),
-               .features = features_.const_data_ptr<float>(),
-               .cut_features =
-                   cut_features_.defined() ? cut_features_.const_data_ptr<float>() : nullptr,
-               .signals = signals_.const_data_ptr<float>(),
-               .log_probs = log_probs_.const_data_ptr<float>(),
-               .advantages = advantages_.const_data_ptr<double>(),
-               .targets = returns_.const_data_ptr<double>()} {}
+  Trainer(DeviceLease lease, const Device& device, const PieceTrainerSetup& setup)
+      : device_(device), lease_(std::move(lease)), setup_(setup) {}
+
+  absl::Status Open(const LstmEngineShape& shape, const PieceTrainerBatch& batch,
+                    const Tensor& weights, const Tensor& m, const Tensor& v, DeviceWork* work) {
+    MENTOR_RETURN_IF_ERROR(engine_.Open(shape, work, setup_.pool));
+    for (const auto& [to, from] : {std::pair(&features_, &batch.features),
+                                   {&cut_features_, &batch.cut_features},
+                                   {&signals_, &batch.signals},
+                                   {&log_probs_, &batch.log_probs},
+                                   {&weights_, &weights},
+                                   {&m_, &m},
+                                   {&v_, &v}}) {
+      MENTOR_ASSIGN_OR_RETURN(*to, work->ToDevice<float>(*from));
+    }
+    for (const auto& [to, from] :
+         {std::pair(&advantages_, &batch.advantages), {&returns_, &batch.returns}}) {
+      MENTOR_ASSIGN_OR_RETURN(*to, work->ToDevice<double>(*from));
+    }
+    for (DeviceArray<float>* state : {&h_, &c_}) {
+      MENTOR_ASSIGN_OR_RETURN(*state, work->Allocate<float>(shape.lifetimes * shape.sizes.hidden));
+    }
+    groups_ = GroupsOf(shape.lifetimes, setup_.group_lifetimes);
+    MENTOR_ASSIGN_OR_RETURN(sums_, work->Allocate<OuterLossTerms>(setup_.pieces * groups_));
+    MENTOR_ASSIGN_OR_RETURN(norms_, work->Allocate<double>(setup_.pieces));
+    batch_ = {.lifetimes = shape.lifetimes,
+              .steps = batch.signals.size(1),
+              .features = features_.data(),
+              .cut_features = cut_features_.data(),
+              .signals = signals_.data(),
+              .log_probs = log_probs_.data(),
+              .advantages = advantages_.data(),
+              .targets = returns_.data()};
+    return absl::OkStatus();
+  }
 
   // Memory of all of it. Features may exist twice: a second time for cuts.
-  static int64_t Bytes(const LstmEngineShape& shape, int64_t steps) {
+  static int64_t Bytes(const LstmEngineShape& shape, int64_t pieces, int64_t steps) {
     const int64_t floats = shape.lifetimes *
                                (steps * (2 * shape.sizes.features + 2) + 2 * shape.sizes.hidden) +
-                           // As received, and as they change.
-                           6 * shape.sizes.NumWeights(),
-                  doubles = shape.lifetimes * (2 * steps + kTerms) + 1;
-    return Engine::Bytes(shape) + 4 * floats + 8 * doubles;
+                           3 * shape.sizes.NumWeights(),
+                  groups = GroupsOf(shape.lifetimes, shape.group_lifetimes),
+                  doubles = 2 * shape.lifetimes * steps + pieces * (groups * kTerms + 1);
+    return LstmEngineBytes<float>(shape) + 4 * floats + 8 * doubles + kArrays * kArrayAlignment;
   }
 
   absl::Status BeginEpoch() override {
-    return OnDevice(device_, kPhase, [&](DeviceWork&) {
-      h_.zero_();
-      c_.zero_();
-      return absl::OkStatus();
+    pieces_ = 0;
+    return OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
+      work.GoOn();
+      MENTOR_RETURN_IF_ERROR(work.Zero(h_));
+      return work.Zero(c_);
     });
   }
 
-  absl::StatusOr<Piece> Train(int64_t begin, int64_t end) override {
-    Piece piece;
+  absl::Status Train(int64_t begin, int64_t end) override {
+    MENTOR_CHECK(pieces_ < setup_.pieces);
+    return OnDevice(device_, kPhase, [&](DeviceWork& work) {
+      work.GoOn();
+      const int64_t piece = pieces_++;
+      return work.Run([&] {
+        return engine_->TrainPiece(setup_.loss, weights_.data(), batch_, begin, end, h_.data(),
+                                   c_.data(), sums_.data() + piece * groups_,
+                                   norms_.data() + piece);
+      });
+    });
+  }
+
+  absl::StatusOr<std::vector<Piece>> EndEpoch() override {
+    std::vector<OuterLossTerms> sums(sums_.size());
+    std::vector<double> norms(norms_.size());
     MENTOR_RETURN_IF_ERROR(OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
-      MENTOR_RETURN_IF_ERROR(work.Run([&] {
-        return engine_->TrainPiece(setup_.loss, weights_.const_data_ptr<float>(), batch_, begin,
-                                   end, h_.mutable_data_ptr<float>(), c_.mutable_data_ptr<float>(),
-                                   static_cast<OuterLossTerms*>(sums_.mutable_data_ptr()),
-                                   norm_.mutable_data_ptr<double>());
-      }));
-      // The only wait of a piece for the device.
-      MENTOR_ASSIGN_OR_RETURN(const Tensor sums, work.ToHost(sums_));
-      MENTOR_ASSIGN_OR_RETURN(const Tensor norm, work.ToHost(norm_));
-      const auto* groups = static_cast<const OuterLossTerms*>(sums.const_data_ptr());
-      piece = {.groups = {groups, groups + sums.size(0)},
-               .grad_norm = *norm.const_data_ptr<double>()};
-      return absl::OkStatus();
+      MENTOR_RETURN_IF_ERROR(work.ToHost(sums_, std::span<OuterLossTerms>(sums)));
+      return work.ToHost(norms_, std::span<double>(norms));
     }));
-    return piece;
+    std::vector<Piece> pieces;
+    for (int64_t i = 0; i < pieces_; ++i) {
+      const auto first = sums.begin() + i * groups_;
+      pieces.push_back({.groups = {first, first + groups_}, .grad_norm = norms[i]});
+    }
+    return pieces;
   }
 
   absl::Status Step(int64_t step) override {
     return OnDevice(device_, kPhase, [&](DeviceWork& work) {
+      work.GoOn();
       return work.Run([&] {
-        return engine_->ClipAndStep(setup_.adam, step, setup_.max_grad_norm,
-                                    weights_.mutable_data_ptr<float>(),
-                                    m_.mutable_data_ptr<float>(), v_.mutable_data_ptr<float>());
+        return engine_->ClipAndStep(setup_.adam, step, setup_.max_grad_norm, weights_.data(),
+                                    m_.data(), v_.data());
       });
     });
   }
 
   absl::Status Read(Tensor weights, Tensor m, Tensor v) override {
     return OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
-      for (const auto& [to, from] : {std::pair(weights, weights_), {m, m_}, {v, v_}}) {
-        MENTOR_ASSIGN_OR_RETURN(const Tensor now, work.ToHost(from));
-        to.copy_(now);
+      for (const auto& [to, from] : {std::pair(&weights, &weights_), {&m, &m_}, {&v, &v_}}) {
+        MENTOR_ASSIGN_OR_RETURN(const Tensor now, work.ToHost(*from, to->sizes()));
+        to->copy_(now);
       }
       return absl::OkStatus();
     });
@@ -139,11 +150,13 @@ class Trainer : public PieceTrainer {
   const Device device_;  // Its monitor outlives the lease.
   const DeviceLease lease_;
   const PieceTrainerSetup setup_;
-  const Engine engine_;
-  // On the device.
-  Tensor features_, cut_features_, signals_, log_probs_, advantages_, returns_;
-  Tensor weights_, m_, v_, h_, c_, sums_, norm_;
-  const LstmBatch<float> batch_;
+  Engine engine_;
+  DeviceArray<float> features_, cut_features_, signals_, log_probs_, weights_, m_, v_, h_, c_;
+  DeviceArray<double> advantages_, returns_;
+  int64_t groups_ = 0, pieces_ = 0;   // A piece's; pieces since the epoch began.
+  DeviceArray<OuterLossTerms> sums_;  // [pieces, groups]
+  DeviceArray<double> norms_;         // [pieces]
+  LstmBatch<float> batch_;
 };
 
 absl::StatusOr<DeviceLease> TakeMemory(const Device& device, int64_t bytes, const char* what,
@@ -158,7 +171,8 @@ int64_t LstmOnDevice::RunBytes(int64_t lifetimes, int64_t steps) const {
   // Features, noise, signals, log-densities and values of each step; states before and after.
   const int64_t floats =
       lifetimes * (steps * (sizes.features + 4) + 4 * sizes.hidden + 2) + sizes.NumWeights();
-  return Engine::Bytes({.sizes = sizes, .lifetimes = lifetimes}) + 4 * floats;
+  return LstmEngineBytes<float>({.sizes = sizes, .lifetimes = lifetimes}) + 4 * floats +
+         kArrays * kArrayAlignment;
 }
 
 SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, const Tensor& noise,
@@ -167,38 +181,45 @@ SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, c
   const int64_t lifetimes = features.size(0), steps = features.size(1);
   SignalOutputs outputs;
   const auto run = [&](DeviceWork& work) -> absl::Status {
-    const auto here = [&](const Tensor& x) { return work.ToDevice(x, torch::kFloat32); };
-    const Tensor w = here(weights), x = here(features), z = here(noise);
-    Tensor h = here(state->recurrent[0]).clone(), c = here(state->recurrent[1]).clone(),
-           previous = here(state->previous).clone();
-    const Tensor signals = torch::empty({lifetimes, steps}, x.options());
-    LstmRun<float> run{.lifetimes = lifetimes,
-                       .steps = steps,
-                       .log_initial_std = log_initial_std,
-                       .features = x.const_data_ptr<float>(),
-                       .h = h.mutable_data_ptr<float>(),
-                       .c = c.mutable_data_ptr<float>(),
-                       .previous = previous.mutable_data_ptr<float>(),
-                       .signals = signals.mutable_data_ptr<float>()};
-    Tensor log_probs, values;
-    if (noise.defined()) {
-      log_probs = torch::empty_like(signals);
-      values = torch::empty_like(signals);
-      run.noise = z.const_data_ptr<float>();
-      run.log_probs = log_probs.mutable_data_ptr<float>();
-      run.values = values.mutable_data_ptr<float>();
+    DeviceArray<float> w, x, z, h, c, previous, signals, log_probs, values;
+    for (const auto& [to, from] : {std::pair(&w, &weights),
+                                   {&x, &features},
+                                   {&z, &noise},
+                                   {&h, &state->recurrent[0]},
+                                   {&c, &state->recurrent[1]},
+                                   {&previous, &state->previous}}) {
+      MENTOR_ASSIGN_OR_RETURN(*to, work.ToDevice<float>(*from));
     }
-    const Engine engine(
-        {.sizes = sizes, .log_initial_std = log_initial_std, .lifetimes = lifetimes}, work,
-        /*pool=*/nullptr);
-    MENTOR_RETURN_IF_ERROR(work.Run([&] { return engine->Act(w.const_data_ptr<float>(), run); }));
-    for (const auto& [to, from] : {std::pair(&outputs.signals, signals),
-                                   {&outputs.log_probs, log_probs},
-                                   {&outputs.values, values},
-                                   {&state->recurrent[0], h},
-                                   {&state->recurrent[1], c},
-                                   {&state->previous, previous}}) {
-      MENTOR_ASSIGN_OR_RETURN(*to, work.ToHost(from));
+    MENTOR_ASSIGN_OR_RETURN(signals, work.Allocate<float>(lifetimes * steps));
+    if (noise.defined()) {
+      MENTOR_ASSIGN_OR_RETURN(log_probs, work.Allocate<float>(lifetimes * steps));
+      MENTOR_ASSIGN_OR_RETURN(values, work.Allocate<float>(lifetimes * steps));
+    }
+    const LstmRun<float> run{.lifetimes = lifetimes,
+                             .steps = steps,
+                             .log_initial_std = log_initial_std,
+                             .features = x.data(),
+                             .noise = z.data(),
+                             .h = h.data(),
+                             .c = c.data(),
+                             .previous = previous.data(),
+                             .signals = signals.data(),
+                             .log_probs = log_probs.data(),
+                             .values = values.data()};
+    Engine engine;
+    MENTOR_RETURN_IF_ERROR(
+        engine.Open({.sizes = sizes, .log_initial_std = log_initial_std, .lifetimes = lifetimes},
+                    &work, /*pool=*/nullptr));
+    MENTOR_RETURN_IF_ERROR(work.Run([&] { return engine->Act(w.data(), run); }));
+    for (const auto& [to, from] : {std::pair(&outputs.signals, &signals),
+                                   {&outputs.log_probs, &log_probs},
+                                   {&outputs.values, &values}}) {
+      MENTOR_ASSIGN_OR_RETURN(*to, work.ToHost(*from, {lifetimes, steps}));
+    }
+    for (const auto& [to, from] : {std::pair(&state->recurrent[0], &h),
+                                   {&state->recurrent[1], &c},
+                                   {&state->previous, &previous}}) {
+      MENTOR_ASSIGN_OR_RETURN(*to, work.ToHost(*from, to->sizes()));
     }
     return absl::OkStatus();
   };
@@ -226,7 +247,7 @@ LstmEngineShape ShapeOf(const LstmOnDevice& network, const PieceTrainerSetup& se
 
 int64_t LstmOnDevice::TrainerBytes(const PieceTrainerSetup& setup, int64_t lifetimes,
                                    int64_t steps) const {
-  return Trainer::Bytes(ShapeOf(*this, setup, lifetimes), steps);
+  return Trainer::Bytes(ShapeOf(*this, setup, lifetimes), setup.pieces, steps);
 }
 
 absl::StatusOr<std::unique_ptr<PieceTrainer>> LstmOnDevice::NewTrainer(
@@ -235,14 +256,13 @@ absl::StatusOr<std::unique_ptr<PieceTrainer>> LstmOnDevice::NewTrainer(
   const LstmEngineShape shape = ShapeOf(*this, setup, batch.signals.size(0));
   MENTOR_ASSIGN_OR_RETURN(
       DeviceLease lease,
-      TakeMemory(device, Trainer::Bytes(shape, batch.signals.size(1)), "the outer update",
+      TakeMemory(device, Trainer::Bytes(shape, setup.pieces, batch.signals.size(1)),
+                 "the outer update",
                  "make rule.lifetimes_per_update or rule.option.k smaller, or take another "
                  "device"));
-  std::unique_ptr<PieceTrainer> trainer;
+  auto trainer = std::make_unique<Trainer>(std::move(lease), device, setup);
   MENTOR_RETURN_IF_ERROR(OnDevice(device, DevicePhase::kOuter, [&](DeviceWork& work) {
-    trainer =
-        std::make_unique<Trainer>(std::move(lease), setup, shape, batch, weights, m, v, &work);
-    return absl::OkStatus();
+    return trainer->Open(shape, batch, weights, m, v, &work);
   }));
   return trainer;
 }

@@ -100,8 +100,14 @@ class BadInputTest(ClusterTest):
         ):
             self.assertIn(near, self.run_to_end("mentor", *words, code=2))
         self.assertIn("Usage: mentor env show ", self.run_to_end("mentor", "help", "env", "show"))
-        for program in ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-probe"):
-            self.assertRegex(self.run_to_end(program, "--version"), rf"^{program} \d+\.\d+\.\d+$")
+        kernels = {"mentor", "mentor-learner", "mentor-meta-learner"}
+        for program in (*kernels, "mentorctl", "mentor-actor", "mentor-probe"):
+            more = r"\nkernels for GPUs: (none|sm_.*)" * (program in kernels)
+            said = self.run_to_end(program, "--version")
+            self.assertRegex(said, rf"^{program} \d+\.\d+\.\d+{more}$")
+        self.assertEqual(
+            self.run_to_end("mentor", "run", "--version"), self.run_to_end("mentor", "--version")
+        )
         self.assertIn("complete -F _mentor mentor", self.run_to_end("mentor", "completion", "bash"))
 
     def test_a_wrong_override_is_answered_with_the_nearest_field(self):

@@ -282,7 +282,7 @@ class InstalledTest(ClusterTest):
         self.assertIn("quickstart", self.mentor("run", "--list", env=env).stdout)
 
         wheels = os.environ["MENTOR_INSTALLED_ASSETS"]
-        whole = self.mentor("env", "show", "door-close-v3")
+        whole = self.mentor("env", "show", "door-close-v3", env={"MENTOR_ASSETS": wheels})
         self.assertEqual(whole.returncode, 0, whole.stderr)
         # Installed models are used, and a damaged one is noticed.
         models = self.share / "assets" / "metaworld" / "assets"

@@ -111,6 +111,7 @@ class ImagesTest(ContainerTest):
                     config.get("Volumes"), "would lie over a volume that is mounted further up"
                 )
                 self.assertIn("org.opencontainers.image.version", config["Labels"])
+                self.assertNotIn("NVIDIA_", str(config["Env"]), "would take GPUs unasked")
 
     def test_sizes(self):
         size = {

@@ -14,6 +14,7 @@ kernels that limits.toml does not know. Exit status 1 when there is a finding.
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) by
 USED = re.compile(r"Used (\d+) registers(?:.*?, (\d+) bytes smem)?")
 PTX_FUNCTION = re.compile(r"^(?:\.\w+ )*\.(entry|func) .*?(\w+)\($", re.MULTILINE)
 INSTRUCTION = re.compile(r"^\s*(?:@!?%p\d+\s+)?([a-z][\w.:]*)\s", re.MULTILINE)
+FATBIN = re.compile(r" \.nv_fatbin +PROGBITS +\S+ (\S+) (\S+)")
+FATBIN_MAGIC, PTX, MACHINE_CODE = 0xBA55ED50, 1, 2
 FLOAT = re.compile(r"\.(b?f16|b?f16x2|f32|f32x2|f64)\b")
 
 
@@ -112,6 +115,28 @@ def instructions(ptx):
         if start[1] == "entry":
             bodies[start[2]] = counts
     return bodies
+
+
+def inside(program):
+    """What a program holds of each .cu file: {(PTX or MACHINE_CODE, generation): kernels}. The PTX
+    is compressed, so its kernels are not read."""
+    sections = run(["readelf", "--section-headers", "--wide", program]).stdout
+    place = FATBIN.search(sections)
+    begin, size = (int(word, 16) for word in place.groups()) if place else (0, 0)
+    data = pathlib.Path(program).read_bytes()[begin : begin + size]
+    found, at = [], 0
+    while at < size:
+        magic, head, length = struct.unpack_from("<I2xHQ", data, at)
+        if magic != FATBIN_MAGIC:
+            raise RuntimeError(f"{program}: no fatbin at byte {at} of .nv_fatbin")
+        found.append({})
+        at, end = at + head, at + head + length
+        while at < end:
+            kind, head, length, generation = struct.unpack_from("<H2xIQ12xI", data, at)
+            names = re.findall(rb"\.text\.(\w+)\0", data[at + head : at + head + length])
+            found[-1][kind, generation] = {Kernel(one.decode(), generation).name for one in names}
+            at += head + length
+    return found
 
 
 def fault_of(instruction, fused_doubles):

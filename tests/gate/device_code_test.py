@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import unittest
 
 import device_code
@@ -9,6 +10,7 @@ import device_code
 HERE = pathlib.Path(__file__).resolve().parent
 PROBE = HERE / "probe.cu"
 PROGRAMS = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", HERE.parents[1] / "build/bin"))
+COMPUTING = ("mentor", "mentor-learner", "mentor-meta-learner")
 ROOMY = {"registers": 255, "shared_bytes": 1 << 17}
 
 
@@ -23,11 +25,34 @@ class DeviceCode(unittest.TestCase):
         self.assertEqual(findings, [])
         self.assertEqual(names, set(device_code.LIMITS["kernels"]), "lines without a kernel")
 
-    def test_programs_that_compute_have_kernels(self):
-        for program in ["mentor", "mentor-learner", "mentor-meta-learner"]:
-            path = PROGRAMS / program
-            sections = device_code.run(["readelf", "--section-headers", "--wide", path]).stdout
-            self.assertIn(".nv_fatbin", sections, program)
+    def test_programs_that_compute_have_every_kernel_for_every_generation(self):
+        generations = device_code.LIMITS["generations"]
+        kinds = {(device_code.MACHINE_CODE, one) for one in generations}
+        kinds.add((device_code.PTX, generations[-1]))
+        kernels = {name for name in device_code.LIMITS["kernels"] if not name.startswith("Probe<")}
+        said = f"for GPUs: sm_{', sm_'.join(map(str, generations))}, PTX for later ones\n"
+        for program in COMPUTING:
+            with self.subTest(program):
+                sources = device_code.inside(PROGRAMS / program)
+                for one in sources:
+                    self.assertEqual(one.keys(), kinds)
+                for one in generations:
+                    names = set().union(
+                        *(source[device_code.MACHINE_CODE, one] for source in sources)
+                    )
+                    self.assertEqual(names, kernels, f"sm_{one}")
+                version = device_code.run([PROGRAMS / program, "--version"]).stdout
+                self.assertTrue(version.endswith(said), version)
+
+    def test_programs_need_nothing_of_nvidia_but_the_runtime(self):
+        """Beside it, LibTorch for the CPU loads CUPTI."""
+        for program in COMPUTING:
+            needed = device_code.run(["ldd", PROGRAMS / program]).stdout
+            elsewhere = set(re.findall(r"^\t(\S+) => (?!/lib/|/usr/)", needed, re.MULTILINE))
+            elsewhere -= {"libmujoco.so.3.3.0", "libgomp.so.1"}
+            self.assertEqual(
+                elsewhere, {"libtorch_cpu.so", "libc10.so", "libcudart.so.13", "libcupti.so.13"}
+            )
 
     def test_faults_in_a_source_are_found(self):
         faults = {

@@ -123,6 +123,8 @@ REGISTRY_HOST = re.compile(
     r"|registry\.npmjs\.org|crates\.io|proxy\.golang\.org"
     r"|conda\.anaconda\.org|download\.pytorch\.org)\b"
 )
+# The name of a function in an unnamed namespace.
+FREE_FUNCTION = re.compile(r"(?!return\b|using\b)[A-Za-z_][\w:<>,&*\[\] ]*[ *&>](\w+)\(")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -164,6 +166,7 @@ class Layers:
     def __init__(self, tree):
         self.folders = {}  # Folder: (layer, place among the folders of its layer).
         self.peers = set()  # Folders that never include each other.
+        self.together = {}  # Folder whose files are compiled together: its layer.
         self.deps = {}  # Layer: names after DEPS.
         self.tests = {"folders": {}, "layers": {}, "groups": {}}  # What TEST_GROUP finds.
         self.mains = {}  # main.cc: layers that its program names.
@@ -190,6 +193,8 @@ class Layers:
                 subfolders = ["", *lists["SUBFOLDERS"], *lists["PEERS"]]
                 for place, subfolder in enumerate(subfolders):
                     self.folders[f"{folder}/{subfolder}".rstrip("/")] = (layer, place)
+                    if lists["TOGETHER"] and subfolder not in lists["ALONE"]:
+                        self.together[f"{folder}/{subfolder}".rstrip("/")] = layer
                 self.peers.update(f"{folder}/{peer}" for peer in lists["PEERS"])
             for source, deps in BINARY.findall(text):
                 self.mains[f"{name.removesuffix('CMakeLists.txt')}{source}"] = deps.split()
@@ -299,6 +304,28 @@ def check_arrows(tree):
                     f'"{match[2]}" is against the arrows: its folder comes later among the folders '
                     "of "
                     f"{layer}",
+                )
+
+
+def check_together(tree):
+    """Functions of one name in files that are compiled together become overloads, and the better
+    fit is called. A new file changes which ones are together."""
+    together, known = Layers(tree).together, {}
+    for name in tree.code(".cc"):
+        layer = together.get(name.rpartition("/")[0])
+        if layer is None:
+            continue
+        hidden = False
+        for number, line in enumerate(tree.lines(name), 1):
+            if line.startswith(("namespace {", "}  // namespace")):
+                hidden = line.startswith("namespace {")
+            match = FREE_FUNCTION.match(line) if hidden else None
+            if match and known.setdefault((layer, match[1]), name) != name:
+                tree.find(
+                    name,
+                    number,
+                    f"{match[1]} is a function of {known[layer, match[1]]}, too, which is compiled "
+                    "together with this file: rename one",
                 )
 
 
@@ -643,6 +670,7 @@ CHECKS = [
     check_line_lengths,
     check_version,
     check_arrows,
+    check_together,
     check_third_parties,
     check_headers,
     check_banned,
@@ -673,7 +701,7 @@ PLANTED = [
         "mentor_layer(NAME common FOLDER common)\n"
         "mentor_layer(NAME rpc FOLDER common/rpc DEPS common)\n"
         "mentor_layer(NAME envs FOLDER envs SUBFOLDERS small big DEPS common mentor::mujoco)\n"
-        "mentor_layer(NAME actor FOLDER actor DEPS rpc envs)\n"
+        "mentor_layer(NAME actor FOLDER actor TOGETHER 12 DEPS rpc envs)\n"
         "mentor_layer(NAME agents FOLDER agents DEPS common mentor::torch)\n"
         "mentor_layer(NAME rollout FOLDER learner/rollout\n  DEPS rpc)\n"
         "mentor_layer(NAME learner FOLDER learner DEPS agents rollout)\n"
@@ -714,6 +742,8 @@ PLANTED = [
     ("envs/k.cc", "std::mt19937 generator;\n", "common/rng.h"),
     ("envs/l.cc", "#include <format>\n", "str_format"),
     ("tests/unit/envs/m_test.cc", "#include <catch2/catch.hpp>\n", "tests/testing.h"),
+    ("actor/once.cc", "namespace {\nint Sum(int a) {\n}\n}  // namespace\n", ""),
+    ("actor/twice.cc", "namespace {\ndouble Sum(double a) {\n}\n}  // namespace\n", "rename one"),
     ("actor/n.cc", "std::this_thread::sleep_for(1s);\n", "deadline"),
     ("actor/mutex.cc", "std::mutex mutex_;\n", "common/mutex.h"),
     ("actor/o.cc", "// TODO: later\n", "names its issue"),
@@ -740,7 +770,7 @@ PLANTED = [
     ("proto/mentor/v1/t.proto", "// A.\nmessage A {\n  int32 b = 1;\n}\n", "no comment"),
     ("deploy/requirements-x.txt", "torch==2.11.0\n", "does not read this list"),
     ("deploy/requirements.txt", "torch==2.11.0\n", "has not four hashes"),
-    ("deploy/requirements-cuda.txt", "nvidia==2.11.0\n", "no exact version with a hash"),
+    ("deploy/requirements-nvcc.txt", "nvidia==2.11.0\n", "no exact version with a hash"),
     (
         "deploy/install.sh",
         "#!/usr/bin/env bash\nset -euo pipefail\ncat deploy/requirements.txt deploy/apt.txt\n",

@@ -2,8 +2,9 @@
 """Peer of `mentor bench ppo --device cuda`: one optimizer step of stacked agents in PyTorch, as a
 CUDA graph and without one.
 
-Needs a Python with torch 2.11 for CUDA. It has never run on a GPU. --try runs the step on the CPU,
-with few agents and without a graph, to check its arithmetic.
+Needs a GPU, and a python3 on PATH with torch 2.11 for CUDA, which Mentor's own folders have not.
+It has never run on a GPU. --try runs the step on the CPU, with few agents and without a graph, to
+check its arithmetic.
 
 One round: milliseconds by the wall clock of one optimizer step of one agent, without values,
 advantages and permutations, which are a small part. Products are in float32 without TF32.
@@ -123,7 +124,7 @@ if __name__ == "__main__":
     try:
         import torch
     except ImportError as absent:
-        none(f"{absent}: use a Python with torch for CUDA")
+        none(f"{absent}: put a Python with torch 2.11 for CUDA first on PATH")
     if "--try" in sys.argv:
         few = Agents(2, "cpu")
         before = few.loss().item()
@@ -132,5 +133,5 @@ if __name__ == "__main__":
         print(f"the loss of two agents goes from {before:.4f} to {few.loss().item():.4f}")
         sys.exit(0)
     if not torch.cuda.is_available():
-        none("this torch has no GPU")
+        none("torch finds no GPU: run it where one is, with torch 2.11 for CUDA")
     main()

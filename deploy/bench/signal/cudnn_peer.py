@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Peer of `mentor bench signal --device cuda`: cuDNN's LSTM along a segment, through PyTorch.
 
-Needs a Python with torch 2.11 for CUDA. It has never run on a GPU; --try runs it on the CPU.
+Needs a GPU, and a python3 on PATH with torch 2.11 for CUDA, which Mentor's own folders have not.
+It has never run on a GPU; --try runs it on the CPU.
 
 One round: microseconds by the wall clock of one step of all lifetimes. cuDNN gets all steps at once
 and has nothing but the recurrent cells. It has no encoder, no heads, and no signal that enters the
@@ -48,10 +49,10 @@ if __name__ == "__main__":
     try:
         import torch
     except ImportError as absent:
-        none(f"{absent}: use a Python with torch for CUDA")
+        none(f"{absent}: put a Python with torch 2.11 for CUDA first on PATH")
     if trial:
         main("cpu", (2,), 50)
         sys.exit(0)
     if not torch.cuda.is_available():
-        none("this torch has no GPU")
+        none("torch finds no GPU: run it where one is, with torch 2.11 for CUDA")
     main("cuda", LIFETIMES, STEPS)

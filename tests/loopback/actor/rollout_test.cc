@@ -118,7 +118,6 @@ TEST_CASE("rollout: nobody there: units wait for the first actor", "[loopback]")
   auto actor = StartActor([&] { return learner.Tcp(); }, 1, metrics.get());
   CheckEqual(run.Get(), Direct(units));
   CHECK(learner.rollout.actors() == 1);
-  CHECK(learner.rollout.actor_threads() == 1);
   CHECK(learner.rollout.catalogue_hash() == envs::CatalogueHash());
   CHECK(learner.rollout.numeric_fingerprint() == envs::NumericFingerprint());
 }
@@ -690,6 +689,48 @@ TEST_CASE("rollout: a lost actor's units go to another one; a copy that differs 
   Signal().WaitUntil([&] { return learner.Value("mentor_rollout_divergence_total") == 1; });
   CHECK(learner.Value("mentor_rollout_results_total{outcome=\"duplicate\"}") == 1);
   CHECK(learner.rollout.actors() == 2);
+}
+
+TEST_CASE("rollout: who says goodbye and then breaks off gives its units back once", "[loopback]") {
+  LearnerSide learner({.catalogue_hash = "c", .numeric_fingerprint = "n"});
+  auto units = SomeUnits(1, 1, 0, 7);
+  units[0].set_return_state(false);
+  Run run(learner, units);
+  v1::WorkRequest good, goodbye;
+  *good.mutable_result() = actor::UnitRunner().Run(units[0]);
+  goodbye.mutable_leaving();
+
+  auto leaves = std::make_unique<FakeActor>(learner);
+  leaves->Join();
+  REQUIRE(leaves->Read()->has_unit());
+  leaves->stream->Write(goodbye);
+  FakeActor other(learner);
+  other.Join();
+  const auto unit = other.Read();
+  REQUIRE((unit && unit->has_unit()));
+  CHECK(unit->unit().attempt() == 2);
+  // Until it has gone it is shown, with its unit, and counts for nothing.
+  CHECK(learner.rollout.actors() == 1);
+  CHECK(learner.rollout.answering_actors() == 1);
+  int draining = 0;
+  for (const v1::Peer& peer : learner.rollout.Peers()) {
+    draining += peer.draining() ? 1 : 0;
+    CHECK(peer.work() == 1);
+    CHECK(peer.strikes() == 0);
+  }
+  CHECK(draining == 1);
+  leaves.reset();
+  Signal().WaitUntil(
+      [&] { return learner.Value("mentor_rollout_peer_deaths_total{cause=\"closed\"}") == 1; });
+  CHECK(learner.Value("mentor_rollout_reissued_total{reason=\"leaving\"}") == 1);
+  CHECK(learner.Value("mentor_rollout_reissued_total{reason=\"lost\"}") == 0);
+  CHECK(learner.Value("mentor_rollout_units_outstanding") == 1);
+  CHECK(learner.Value("mentor_rollout_units_ready") == 0);
+  CHECK(learner.rollout.Peers().size() == 1);
+  other.stream->Write(good);
+  CheckEqual(run.Get(), Direct(units));
+  CHECK(learner.Value("mentor_rollout_results_total{outcome=\"used\"}") == 1);
+  CHECK(learner.Value("mentor_rollout_quarantines_total") == 0);
 }
 
 // --- A learner that breaks a rule.

@@ -162,5 +162,34 @@ TEST_CASE("turns: actors say what their time went to", "[loopback]") {
   CHECK(fleet.learner.rollout.Peers()[0].time_size() == 0);
 }
 
+TEST_CASE("turns: an actor's rate is over the time since the last look, and 0 without work",
+          "[loopback]") {
+  using Clock = std::chrono::steady_clock;
+  Fleet fleet;
+  learner::RolloutServer& rollout = fleet.learner.rollout;
+  const auto units = Units(1, "experiments/a", 60);
+  const auto before = Clock::now();
+  rollout.Peers();
+  const auto begin = Clock::now();
+  CheckEqual(rollout.RunUnits(units, kGoOn), Direct(units));
+  const auto end = Clock::now();
+  const auto worked = rollout.Peers();
+  const auto after = Clock::now();
+  REQUIRE(worked.size() == 1);
+  const auto rate_over = [](Clock::duration span) {
+    return 60 * 500 / std::chrono::duration<double>(span).count();
+  };
+  CHECK(worked[0].env_steps_per_second() <= rate_over(end - begin));
+  CHECK(worked[0].env_steps_per_second() >= rate_over(after - before));
+  CHECK(worked[0].units() == 60);
+  const auto idle = rollout.Peers();
+  REQUIRE(idle.size() == 1);
+  CHECK(idle[0].env_steps_per_second() == 0);
+  CHECK(idle[0].work() == 0);
+  CHECK(idle[0].units() == 60);
+  fleet.actor->Stop();
+  Signal().WaitUntil([&] { return rollout.Peers().empty(); });
+}
+
 }  // namespace
 }  // namespace mentor

@@ -51,5 +51,27 @@ TEST_CASE("episodes: one that ended with the segment before is not counted again
   CHECK(episodes[0][1].success);
 }
 
+TEST_CASE("episodes: each agent has its own open episode", "[unit]") {
+  // Agent 0 ends the episode that was open; agent 1 began one, ends it, and leaves another open.
+  Segment segment;
+  segment.shaped_rewards = torch::tensor({{1.0, 2.0}, {3.0, 4.0}}, torch::kFloat64);
+  segment.successes = torch::zeros({2, 2});
+  segment.prev_done = torch::tensor({{0.0F, 0.0F}, {1.0F, 1.0F}});
+  segment.last_done = torch::tensor({1.0F, 0.0F});
+  segment.open_steps = torch::tensor({7.0F, 0.0F});
+  segment.open_returns = torch::tensor({100.0, 0.0}, torch::kFloat64);
+  segment.open_successes = torch::tensor({1.0F, 0.0F});
+  const auto episodes = EndedEpisodes(segment);
+  REQUIRE(episodes.size() == 2);
+  REQUIRE(episodes[0].size() == 1);
+  CHECK(episodes[0][0].steps == 9);
+  CHECK(episodes[0][0].shaped_return == 103);
+  CHECK(episodes[0][0].success);
+  REQUIRE(episodes[1].size() == 1);
+  CHECK(episodes[1][0].steps == 1);
+  CHECK(episodes[1][0].shaped_return == 3);
+  CHECK_FALSE(episodes[1][0].success);
+}
+
 }  // namespace
 }  // namespace mentor::learner

@@ -106,5 +106,21 @@ TEST_CASE("segment: sizes of a shard's iterations", "[unit]") {
   CHECK(SizesOf(shard, 0).observation == 7);
 }
 
+TEST_CASE("segment: steps of a shard, of an iteration, and of deterministic episodes", "[unit]") {
+  v1::Shard shard;
+  shard.mutable_spec()->mutable_lifetime()->set_iterations(4);
+  shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(5);
+  shard.mutable_shape()->set_episode_steps(11);
+  shard.set_iterations(2);
+  shard.set_collections(3);
+  for (int i = 0; i < 7; ++i) shard.add_lifetimes();
+  CHECK(StepsOf(shard) == 2 * 3 * 5 * 7);
+  CHECK(StepsOfIteration(shard, 3) == 3 * 5);
+  CHECK(StepsOfIteration(shard, 4) == 0);
+  shard.set_deterministic_episodes(2);
+  CHECK(StepsOfIteration(shard, 4) == 2 * 11);
+  CHECK(StepsOf(shard) == 2 * 3 * 5 * 7);  // Deterministic episodes do not count.
+}
+
 }  // namespace
 }  // namespace mentor::learner

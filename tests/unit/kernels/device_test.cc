@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include <unistd.h>
+
 #include "kernels/launch.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -147,8 +149,11 @@ TEST_CASE("device: a machine without a GPU is told what a GPU needs", "[unit]") 
   }
   const auto device = DeviceOfFlag("cuda");
   CHECK(absl::IsFailedPrecondition(device.status()));
-  CHECK(absl::StartsWith(device.status().message(), "--device cuda: no GPU is usable ("));
-  CHECK(Contains(device.status(), "nvidia-smi must show one, with a driver for CUDA 13"));
+  CHECK(absl::StartsWith(device.status().message(), "--device cuda: "));
+  CHECK(Contains(device.status(), "; or learn on the CPU"));
+  // Machines of continuous integration have no driver.
+  if (access("/dev/nvidiactl", F_OK) != 0)
+    CHECK(Contains(device.status(), "this machine shows no NVIDIA driver: install one"));
   CHECK(!MemoryOfGpu(0).ok());
 }
 #else
@@ -157,7 +162,7 @@ TEST_CASE("device: a program without kernels says how it gets them", "[unit]") {
   CHECK(device.status() ==
         absl::FailedPreconditionError(
             "--device cuda: this program has no kernels for GPUs: it was built without NVIDIA's "
-            "compiler; run deploy/install.sh --cuda and build again"));
+            "compiler; run deploy/install.sh --nvcc and build again"));
   CHECK(!MemoryOfGpu(0).ok());
   struct Kernel {};
   CHECK(absl::IsUnimplemented(Launch(Kernel{}, 1, nullptr)));

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,58 @@ TEST_CASE("shard done: whatever the next learner could not go on from is refused
       CHECK(Contains(status, test.expected));
     }
   }
+}
+
+TEST_CASE("shard done: a lifetime stands inside an episode with its state, or between two without",
+          "[unit]") {
+  v1::Shard shard = SmallShard();  // Episodes of 10 steps; 40 steps so far, so at most 40 episodes.
+  shard.set_iterations(1);
+  shard.set_deterministic_episodes(0);
+  shard.set_return_snapshot(true);
+  v1::ShardDone good;
+  *good.mutable_snapshot() = SnapshotAtTheEnd(shard);
+  struct Case {
+    bool is_good;
+    uint32_t step, episode;
+    const char* state;
+    bool prev_done;
+    double shaped_return;
+  };
+  const Case cases[] = {
+      {true, 0, 4, "", true, 0},
+      {true, 0, 0, "", false, 0},
+      {true, 1, 0, "s", false, 2.5},
+      {true, 9, 40, "s", false, -1e300},
+      {false, 10, 4, "s", false, 0},  // Longer than an episode.
+      {false, 9, 41, "s", false, 0},  // More episodes than steps.
+      {false, 9, 4, "", false, 0},    // Inside an episode without a state,
+      {false, 0, 4, "s", true, 0},    // and with one between two.
+      {false, 9, 4, "s", true, 0},    // Inside an episode that has ended.
+      {false, 9, 4, "s", false, std::nan("")},
+      {false, 9, 4, "s", false, std::numeric_limits<double>::infinity()},
+  };
+  for (const Case& test : cases) {
+    for (int lifetime = 0; lifetime < 3; ++lifetime) {
+      CAPTURE(test.step, test.episode, test.state, test.prev_done, test.shaped_return, lifetime);
+      v1::ShardDone done = good;
+      v1::EpisodeCursor& cursor = *done.mutable_snapshot()->mutable_cursors(lifetime);
+      cursor.set_step(test.step);
+      cursor.set_episode(test.episode);
+      cursor.set_state(test.state);
+      cursor.set_prev_done(test.prev_done);
+      cursor.set_shaped_return(test.shaped_return);
+      CHECK(CheckShardDone(shard, done, 0, "").ok() == test.is_good);
+    }
+  }
+  // Two collections are twice as many steps, and so are two iterations.
+  v1::ShardDone later = good;
+  later.mutable_snapshot()->mutable_cursors(0)->set_episode(41);
+  shard.set_collections(2);
+  CHECK(CheckShardDone(shard, later, 0, "").ok());
+  shard.set_collections(1);
+  shard.set_iterations(2);
+  later.mutable_snapshot()->set_iterations(2);
+  CHECK(CheckShardDone(shard, later, 0, "").ok());
 }
 
 TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit]") {

@@ -3,7 +3,10 @@
 #include "shards/shard_memory.h"
 
 #include <cmath>
+#include <string>
 
+#include "methods/base/inner_loop.h"
+#include "signals/signal_network.h"
 #include "tests/shards.h"
 #include "tests/torch_testing.h"
 
@@ -41,6 +44,33 @@ TEST_CASE("shard memory: a second collection is kept beside the first", "[unit]"
                 kMargin * kNumber * kAgents * kSteps * kOfStep));
   // None said is one.
   CHECK(Added(SmallShard(), [](v1::Shard* shard) { shard->clear_collections(); }) == 0);
+}
+
+TEST_CASE("shard memory: a signal network reads each step of all collections", "[unit]") {
+  const std::string name = GENERATE("lstm", "mlp");
+  v1::Shard shard = SmallShard();
+  shard.mutable_spec()->mutable_signal()->set_name(name);
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  Violations violations;
+  const auto network =
+      MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
+  REQUIRE(network != nullptr);
+  // Its input of observation, action and five numbers twice, and what it makes of them.
+  const double of_network = 2 * (kObservation + kAction + 5) +
+                            static_cast<double>(network->NumbersPerStep(/*graph=*/false));
+  const auto twice = [](v1::Shard* s) { s->set_collections(2); };
+  CHECK(
+      IsAbout(Added(shard, twice), kMargin * kNumber * kAgents * kSteps * (kOfStep + of_network)));
+  // On a device it runs along the steps of all collections at once.
+  v1::Shard two = shard;
+  twice(&two);
+  const auto of_run = [&](int64_t steps) {
+    return static_cast<double>(network->signals()->RunDeviceBytes(3, steps));
+  };
+  const double more = static_cast<double>(MemoryOf(two, 0).device_bytes) -
+                      static_cast<double>(MemoryOf(shard, 0).device_bytes);
+  CHECK(IsAbout(more, kMargin * (of_run(80) - of_run(40))));
+  CHECK((more > 0) == (name == "lstm"));  // The other one has no kernels of its own.
 }
 
 TEST_CASE("shard memory: deterministic episodes count where they are longer than a collection",

@@ -374,6 +374,35 @@ TEST_CASE("shard runner: a shard that cannot be run is refused by the name of it
   }
 }
 
+TEST_CASE("shard runner: the greatest sizes are allowed, and one more is not", "[unit]") {
+  struct Case {
+    const char* field;
+    uint32_t most;
+    std::function<void(v1::Shard*, uint32_t)> set;
+  };
+  const Case cases[] = {
+      {"shard.lifetimes", 65'536,
+       [](auto* s, uint32_t n) {
+         s->clear_lifetimes();
+         for (uint32_t i = 0; i < n; ++i) s->add_lifetimes()->set_number(i);
+       }},
+      {"shard.shape", 65'536,
+       [](auto* s, uint32_t n) { s->mutable_shape()->set_observation_size(n); }},
+      {"shard.shape", 4096, [](auto* s, uint32_t n) { s->mutable_shape()->set_action_size(n); }},
+      {"shard.collections", 16, [](auto* s, uint32_t n) { s->set_collections(n); }},
+      {"shard.iterations", 3, [](auto* s, uint32_t n) { s->set_iterations(n); }},
+  };
+  for (const Case& test : cases) {
+    INFO(test.field << " " << test.most);
+    for (const uint32_t more : {0u, 1u}) {
+      v1::Shard shard = SmallShard();
+      shard.set_reward_source(v1::REWARD_SOURCE_UNSPECIFIED);  // So no loop is made.
+      test.set(&shard, test.most + more);
+      CHECK(Contains(CheckShard(shard), test.field) == (more == 1));
+    }
+  }
+}
+
 TEST_CASE("shard runner: dropped while actors simulate, nothing more is sent", "[unit]") {
   std::atomic<bool> cancel = false;
   int collections = 0;

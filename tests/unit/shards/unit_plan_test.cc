@@ -1,6 +1,7 @@
 // How a collection is cut into units, and joined again: borders, numbers and what carries over.
 #include "shards/unit_plan.h"
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -102,6 +103,7 @@ TEST_CASE("unit plan: a unit names its steps, its noise and its task", "[unit]")
   v1::Shard shard = ShardOf(150, 600);
   shard.set_phase(1);
   shard.mutable_lifetimes(2)->set_number(9);
+  shard.mutable_share()->set_experiment("experiments/a");
   CollectionPlan plan = PlanOf(shard, 500);  // Shorter than an iteration.
   std::vector<v1::EpisodeCursor> cursors = FirstCursors(3);
   cursors[2].set_state("open");
@@ -113,6 +115,7 @@ TEST_CASE("unit plan: a unit names its steps, its noise and its task", "[unit]")
     CHECK(unit.id().iteration() == 2);
     CHECK(unit.id().agent() == 2);
     CHECK(unit.attempt() == 1);
+    CHECK(unit.share().experiment() == "experiments/a");
     CHECK(unit.task().parameters(1) == shard.lifetimes(2).task().parameters(1));
     CHECK(unit.random().seed() == 11);
     CHECK(unit.random().lifetime() == NoiseNumber(shard.lifetimes(2)));
@@ -292,6 +295,46 @@ TEST_CASE("unit plan: what does not fit is refused by name", "[unit]") {
   // Whole episodes have 30 steps: none can end in four.
   CHECK(Contains(std::string(other.Assemble().status().message()),
                  "its episodes do not all have 30 steps"));
+}
+
+TEST_CASE("unit plan: a part of a trajectory that has another size is refused by its name",
+          "[unit]") {
+  using Part = std::function<v1::Tensor*(v1::Trajectory*)>;
+  const std::pair<const char*, Part> parts[] = {
+      {"observations", [](auto* t) { return t->mutable_observations(); }},
+      {"actions", [](auto* t) { return t->mutable_actions(); }},
+      {"log_probs", [](auto* t) { return t->mutable_log_probs(); }},
+      {"rewards", [](auto* t) { return t->mutable_rewards(); }},
+      {"successes", [](auto* t) { return t->mutable_successes(); }},
+      {"terminations", [](auto* t) { return t->mutable_terminations(); }},
+      {"truncations", [](auto* t) { return t->mutable_truncations(); }},
+      {"next_observation", [](auto* t) { return t->mutable_next_observation(); }},
+      {"final_observations", [](auto* t) { return t->mutable_final_observations(); }}};
+  for (const auto& [name, part] : parts) {
+    INFO(name);
+    Joined joined;
+    part(joined.results[0].mutable_trajectory())->mutable_data()->push_back('\0');
+    CHECK(Contains(std::string(joined.Assemble().status().message()),
+                   "shard 7, agent 0: " + std::string(name) + " has "));
+  }
+  Joined without;
+  without.plan.labels = true;
+  CHECK(Contains(std::string(without.Assemble().status().message()),
+                 "shard 7, agent 0: labels has 0 bytes for 8 numbers"));
+}
+
+TEST_CASE("unit plan: a segment has room for the agent that was cut most often", "[unit]") {
+  Joined joined;
+  joined.results[1] =
+      ResultOf(joined.units[1], {5, 6, 7, 8}, {0, 0, 0, 0}, {1, 1, 0, 1}, {0, 0, 0, 0});
+  const auto segment = joined.Assemble();
+  INFO(segment.status());
+  REQUIRE(segment.ok());
+  REQUIRE(segment->final_observations.sizes() == torch::IntArrayRef({2, 3, 4}));
+  CHECK(Row(segment->final_observations[0].select(1, 0)) == List{53, 0, 0});
+  CHECK(Row(segment->final_observations[1].select(1, 0)) == List{55, 56, 58});
+  CHECK(joined.cursors[1].episode() == 8);
+  CHECK(joined.cursors[0].episode() == 1);
 }
 
 }  // namespace

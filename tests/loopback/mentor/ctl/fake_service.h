@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -190,13 +191,9 @@ class FakeService final : public v1::ExperimentService::Service {
     experiments_[name] = experiment;
     Record(v1::WatchExperimentsResponse::EVENT_CREATED, &experiments_[name]);
     *response = answers_[request->request_id()] = experiments_[name];
-    // The work is done, the answer is lost.
-    if (lose_answer_) {
-      lose_answer_ = false;
-      return ToGrpc(absl::UnavailableError("connection reset"));
-    }
-    return grpc::Status::OK;
+    return Answer();
   }
+  // The next creation or deletion does its work, and its answer is lost.
   void LoseNextAnswer() {
     const MutexLock lock(mutex_);
     lose_answer_ = true;
@@ -284,7 +281,7 @@ class FakeService final : public v1::ExperimentService::Service {
     }
     Record(v1::WatchExperimentsResponse::EVENT_DELETED, &experiment);
     experiments_.erase(request->name());
-    return grpc::Status::OK;
+    return Answer();
   }
 
   grpc::Status CloneExperiment(Context* context, const v1::CloneExperimentRequest* request,
@@ -580,6 +577,10 @@ class FakeService final : public v1::ExperimentService::Service {
     const absl::Status status = failures_.front();
     failures_.pop_front();
     return status;
+  }
+  grpc::Status Answer() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return std::exchange(lose_answer_, false) ? ToGrpc(absl::UnavailableError("connection reset"))
+                                              : grpc::Status::OK;
   }
   grpc::Status Find(Context* context, const char* method, const std::string& name,
                     v1::Experiment* response) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {

@@ -272,6 +272,23 @@ TEST_CASE("mentorctl: a create whose answer was lost is repeated with its reques
   CHECK(fixture.service().size() == 1);
 }
 
+TEST_CASE("mentorctl: a deletion whose answer was lost is done, one that was refused is not",
+          "[loopback]") {
+  Fixture fixture;
+  fixture.Make("one");
+  fixture.service().LoseNextAnswer();
+  CHECK(fixture.Run({"delete", "one", "--force"}).out == "experiments/one deleted\n");
+  CHECK(fixture.service().calls("DeleteExperiment") == 2);
+  CHECK(fixture.service().size() == 0);
+  // A server whose queue is full has done nothing.
+  fixture.service().FailNext(2, FakeService::Busy(1));
+  CHECK(fixture.Run({"delete", "one", "--force"}).code == 3);
+  fixture.Make("two");
+  fixture.service().FailNext(2, FakeService::Busy(1));
+  CHECK(fixture.Run({"delete", "two", "--force"}).out == "experiments/two deleted\n");
+  CHECK(fixture.service().calls("DeleteExperiment") == 8);
+}
+
 TEST_CASE(
     "mentorctl: a wrong spec is answered with everything that is wrong, also what only the server "
     "knows",

@@ -230,11 +230,27 @@ TEST_CASE("mentorctl: a download that is slow and moves goes on past its timeout
   const std::string bytes = Noise(30'000), out = (fixture.folder() / "x.ckpt").string();
   fixture.service().SetFile("experiments/one/checkpoints/00000007", bytes);
   fixture.service().BreakAfterEachPiece();
-  const Outcome slow = fixture.Run({"download", "one", "--out", out, "--timeout", "2s"});
+  const Outcome slow = fixture.Run({"download", "one", "--out", out, "--timeout", "2"});
   INFO(slow.err);
   CHECK(slow.code == 0);
   CHECK(ReadText(out) == bytes);
   CHECK(fixture.service().offsets().size() == 30);
+}
+
+TEST_CASE("mentorctl: a download of which nothing more comes ends and keeps its part",
+          "[loopback]") {
+  Fixture fixture;
+  fixture.Make("one");
+  const std::string bytes = Noise(3000), out = (fixture.folder() / "x.ckpt").string();
+  fixture.service().SetFile("experiments/one/checkpoints/00000007", bytes);
+  fixture.Write("x.ckpt.part", bytes.substr(0, 1000));
+  fixture.service().FailNext(1000, absl::UnavailableError("away"));
+  const Outcome still =
+      fixture.Run({"download", "one/checkpoints/7", "--out", out, "--timeout", "1"});
+  INFO(still.err);
+  CHECK(still.code == 6);
+  CHECK(ReadText(out + ".part") == bytes.substr(0, 1000));
+  CHECK(!std::filesystem::exists(out));
 }
 
 TEST_CASE("mentorctl: a download of what is not there leaves no part behind", "[loopback]") {

@@ -28,10 +28,11 @@ Answer Type(std::vector<std::string> words) {
   Answer answer;
   app.require_subcommand(1);
   app.fallthrough();
-  AddVersionFlag(&app);
+  AddVersionFlag(&app, "with parts");
   std::string server, path;
   app.add_option("--server", server, "Where");
   CLI::App* run = app.add_subcommand("run", "Run a thing");
+  AddVersionFlag(run);
   run->add_option("SPEC", path, "A file")->required();
   run->add_option("--num_threads", answer.threads, "How many");
   CLI::App* env = app.add_subcommand("env", "Things around")->require_subcommand(1);
@@ -123,9 +124,12 @@ TEST_CASE("command line: help in every way in which it is asked for", "[unit]") 
   CHECK(Contains(Error({"env"}), "Show one"));
 }
 
-TEST_CASE("command line: the version is said with the program's name", "[unit]") {
-  const Answer answer = Type({"--version"});
-  CHECK(answer.code == 0);
-  CHECK(answer.out.starts_with("tool "));
-  CHECK(answer.out.size() > 6);
+TEST_CASE("command line: the version is said with the program's name and parts", "[unit]") {
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{"--version"}, {"run", "--version"}}) {
+    const Answer answer = Type(words);
+    CHECK(answer.code == 0);
+    CHECK(answer.out.starts_with("tool "));
+    CHECK(answer.out.ends_with("\nwith parts\n"));
+  }
 }

@@ -215,6 +215,159 @@ TEST_CASE("checks: an auditor that fails, goes or keeps its unit holds nothing u
   CHECK_FALSE(d.HasOpenChecks(1));
 }
 
+TEST_CASE("checks: an actor does not confirm itself, and who contradicts itself is found out",
+          "[unit]") {
+  const bool lies = GENERATE(false, true);
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join("rack");
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  c.clock.Advance(seconds(5));
+  CHECK(d.Assign().empty());
+  c.clock.Advance(seconds(55));
+  CHECK(Given(&d) == "1:1/0");  // It seems to have lost the unit.
+  CHECK(d.Accept(first, ResultOf(Key(1, 0), "truth")) == Outcome::kUsed);
+  CHECK(d.num_checks() == 1);
+  const Outcome outcome = d.Accept(first, ResultOf(Key(1, 0), lies ? "lie" : "truth"));
+  if (lies) {
+    CHECK(outcome == Outcome::kDivergent);
+    CHECK(c.FoundOut() == "actor 1 on rack gave two results of one unit that differ: 1");
+    CHECK(d.num_checks() == 0);
+    CHECK(absl::IsAborted(d.Take(1)->status()));
+  } else {
+    CHECK(outcome == Outcome::kDuplicate);
+    CHECK(c.FoundOut().empty());
+    CHECK(d.num_checks() == 1);
+  }
+  CHECK(d.InQuarantine(first) == lies);
+}
+
+TEST_CASE("checks: a liar that has gone meanwhile is kept away when it comes back", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId liar = c.Join();
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(liar, ResultOf(Key(1, 0), "lie")) == Outcome::kUsed);
+  const ActorId honest = c.Join();
+  CHECK(Given(&d) == "2:1/0");
+  CHECK(d.Accept(honest, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
+  const ActorId third = c.Join();
+  CHECK(Given(&d) == "3:1/0");
+  d.RemoveActor(liar);
+  CHECK(d.Accept(third, ResultOf(Key(1, 0), "truth")) == Outcome::kDivergent);
+  CHECK(d.quarantines() == 0);  // It is not here.
+  d.AddActor(ActorId{9}, {.uid = "1"});
+  c.clock.Advance(std::chrono::hours(24));
+  CHECK(d.InQuarantine(ActorId{9}));
+}
+
+TEST_CASE("checks: a shard waits until 64 of its checks are open", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join();
+  REQUIRE(d.Add(1, Units(1, 66)).ok());
+  while (d.counts().ready + d.counts().outstanding > 0) {
+    const auto given = d.Assign();
+    REQUIRE_FALSE(given.empty());
+    for (const auto& unit : given) CHECK(d.Accept(first, ResultOf(unit.key)) == Outcome::kUsed);
+  }
+  CHECK(d.num_checks() == 66);
+  CHECK(d.Settled(1));  // As long as nobody can make them.
+  const ActorId second = c.Join();
+  CHECK_FALSE(d.Take(1).has_value());
+  const auto checks = d.Assign();
+  REQUIRE(checks.size() == 8);
+  CHECK(d.Accept(second, ResultOf(checks[0].key)) == Outcome::kDuplicate);
+  CHECK_FALSE(d.Settled(1));
+  CHECK(d.Accept(second, ResultOf(checks[1].key)) == Outcome::kDuplicate);
+  CHECK(d.Settled(1));
+  CHECK(d.Take(1)->ok());
+}
+
+TEST_CASE("checks: a unit that is done anew under its name has no check of the run before",
+          "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join();
+  for (int run = 0; run < 2; ++run) {
+    REQUIRE(d.Add(1, Units(1, 1)).ok());
+    CHECK(d.num_checks() == 0);
+    CHECK(Given(&d) == "1:1/0");
+    CHECK(d.Accept(first, ResultOf(Key(1, 0))) == Outcome::kUsed);
+    CHECK(d.num_checks() == 1);
+    CHECK(d.Take(1)->ok());
+  }
+}
+
+TEST_CASE("checks: the end of a shard drops its idle checks alone", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join();
+  REQUIRE(d.Add(1, Units(1, 2)).ok());
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1 1:2/0");
+  for (const UnitKey& key : {Key(1, 0), Key(1, 1), Key(2, 0)})
+    CHECK(d.Accept(first, ResultOf(key)) == Outcome::kUsed);
+  d.AddActor(kSecond, {.uid = "2"});
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  CHECK(Given(&d) == "2:1/0");
+  d.EndChecks(1);
+  CHECK(d.num_checks() == 2);  // One is at work, one is of another shard.
+  CHECK(d.checks_ended() == 1);
+  REQUIRE(d.Offer(kSecond, 5).ok());
+  CHECK(Given(&d) == "2:2/0");
+}
+
+TEST_CASE("checks: units of a simulator are checked where it is", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const auto join = [&](uint64_t number, const std::set<std::string>& env_hosts) {
+    d.AddActor(ActorId{number}, {.uid = std::to_string(number), .env_hosts = env_hosts});
+    REQUIRE(d.Offer(ActorId{number}, 1).ok());
+  };
+  std::vector<v1::Unit> units = Units(1, 1);
+  units[0].mutable_task()->set_environment("host");
+  v1::Option* const option = units[0].mutable_task()->add_options();
+  option->set_name("host");
+  option->set_value("gym");
+  REQUIRE(d.Add(1, std::move(units)).ok());
+  join(1, {"gym"});
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  join(2, {});
+  CHECK(d.Assign().empty());
+  CHECK_FALSE(d.HasOpenChecks(1));
+  join(3, {"gym"});
+  CHECK(d.HasOpenChecks(1));
+  CHECK(Given(&d) == "3:1/0");
+}
+
+TEST_CASE("checks: late copies are compared with the last 4096 results", "[unit]") {
+  const uint32_t others = GENERATE(4095u, 4096u);
+  Checked c(0);
+  auto& d = c.dispatcher;
+  const ActorId slow = c.Join();
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  c.clock.Advance(seconds(5));
+  const ActorId fast = c.Join();
+  CHECK(Given(&d) == "2:1/0");
+  CHECK(d.Accept(fast, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  REQUIRE(d.Add(2, Units(2, others)).ok());
+  while (!d.Settled(2)) {
+    const auto given = d.Assign();
+    REQUIRE_FALSE(given.empty());
+    for (const auto& unit : given) {
+      REQUIRE(d.Accept(fast, ResultOf(unit.key)) == Outcome::kUsed);
+      REQUIRE(d.Offer(fast, 1).ok());
+    }
+  }
+  CHECK(d.Accept(slow, ResultOf(Key(1, 0))) ==
+        (others == 4095 ? Outcome::kDuplicate : Outcome::kLate));
+}
+
 TEST_CASE("checks: each experiment has some, and later ones follow the sample", "[unit]") {
   int late = 0;
   constexpr int kTrials = 50;

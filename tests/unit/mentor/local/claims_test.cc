@@ -255,6 +255,18 @@ TEST_CASE("claims: measures of meta-training", "[unit]") {
   CHECK(falls->at("success@first:1:1").mean == 10);      // at the bound,
   CHECK(falls->at("success@first:1:0.5").mean == 10);    // nor the last one at it.
   CHECK(falls->at("success@first:2:0.625").mean == 20);  // A window has all its updates.
+  // One that rises, falls and rises again: the first rise counts, then the last update, then none.
+  std::vector<report::TrainingPoint> waves;
+  for (const double value : {0.25, 0.75, 0.5, 1.0})
+    waves.push_back({.outer_update = static_cast<uint32_t>(10 * (waves.size() + 1)),
+                     .metrics = {{"success", value}}});
+  const std::map<std::string, double> firsts = {
+      {"success@first:1:0.75", 20},  {"success@first:1:0.76", 40},  {"success@first:1:1.01", 0},
+      {"success@first:2:0.625", 30}, {"success@first:4:0.625", 40}, {"success@first:5:0.1", 0}};
+  for (const auto& [word, update] : firsts) {
+    CAPTURE(word);
+    CHECK(MeasureTraining(word, waves)->at(word).mean == update);
+  }
   for (const char* wrong :
        {"success", "success@last", "success@last:0", "success@mean:2", "success@first:2",
         "success@first:2:x", "other@last:2", "success@last:3000000000"}) {

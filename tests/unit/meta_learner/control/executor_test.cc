@@ -60,6 +60,27 @@ TEST_CASE("executor: a line that one caller has filled takes some of another's",
   CHECK(done[1] == "b");
 }
 
+TEST_CASE("executor: what must be done is queued however full the line is, until the end",
+          "[unit]") {
+  Fixture fixture(1);
+  REQUIRE(fixture.Post("a"));
+  CHECK_FALSE(fixture.Post("b"));
+  for (int i = 0; i < 3; ++i)
+    CHECK(fixture.executor.PostAlways([&] { fixture.done.push_back("always"); }));
+  CHECK(fixture.Go() == std::vector<std::string>{"a", "always", "always", "always"});
+  CHECK_FALSE(fixture.Post("a"));
+  CHECK_FALSE(fixture.executor.PostAlways([] {}));
+}
+
+TEST_CASE("executor: a full line has room again once work has begun", "[unit]") {
+  std::vector<std::promise<void>> tasks(3);
+  Executor executor(1, 1);
+  for (std::promise<void>& task : tasks) {
+    REQUIRE(executor.Post([&task] { task.set_value(); }));
+    REQUIRE(task.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  }
+}
+
 TEST_CASE("executor: one caller's long tasks leave threads to another's", "[unit]") {
   std::promise<void> go, done;
   const std::shared_future<void> gone = go.get_future().share();

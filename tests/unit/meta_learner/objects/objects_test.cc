@@ -58,6 +58,8 @@ TEST_CASE("objects: keys and prefixes are plain", "[unit]") {
   for (const char* key : {"a", "a/b_c-1.txt", "00000042"}) CHECK(IsObjectKey(key));
   for (const char* key : {"", "/a", "a/", "a//b", ".", "a/../b", "a b", "a=b", "\xc3\xa4"})
     CHECK_FALSE(IsObjectKey(key));
+  CHECK(IsObjectKey(std::string(900, 'k')));
+  CHECK_FALSE(IsObjectKey(std::string(901, 'k')));
   for (const char* url : {"", "bucket", "s3://", "s3://b_b", "s3://b/a b", "s3://b/../a"})
     CHECK(absl::IsInvalidArgument(MakeS3Store({.url = url}).status()));
   CHECK(absl::IsInvalidArgument(
@@ -91,6 +93,7 @@ TEST_CASE("objects: a list is a list, whole or with a token", "[unit]") {
   REQUIRE(page->items.size() == 1);
   CHECK(page->items[0].key == "a/b&c");
   CHECK(page->items[0].size_bytes == 7);
+  CHECK(page->items[0].modified_s == 1'795'273'542);
   CHECK(page->folders == std::vector<std::string>{"a/"});
   for (const char* other :
        {"", "<html>", "<html></html>", "<ListBucketResult/>",
@@ -111,6 +114,21 @@ TEST_CASE("objects: only the store's own word makes an object lost", "[unit]") {
   const auto moved = S3Error("GET", 301, ErrorXml("PermanentRedirect"));
   CHECK(absl::IsFailedPrecondition(moved));
   CHECK(absl::StrContains(moved.message(), "--objects_region"));
+}
+
+TEST_CASE("objects: an answer without S3's word means what HTTP says", "[unit]") {
+  for (const long http : {408, 409, 429, 500, 599})
+    CHECK(absl::IsUnavailable(S3Error("PUT", http, "")));
+  for (const long http : {301, 400, 407, 410, 428, 499})
+    CHECK(absl::IsFailedPrecondition(S3Error("PUT", http, "")));
+  for (const long http : {401, 403}) CHECK(absl::IsPermissionDenied(S3Error("PUT", http, "")));
+  for (const char* token : {"InvalidToken", "ExpiredToken"})
+    CHECK(absl::IsPermissionDenied(S3Error("PUT", 400, ErrorXml(token))));
+  CHECK(S3Error("PUT a", 499, "").message() == "PUT a: 499 without a code of S3");
+  CHECK(S3Error("PUT a", 499, ErrorXml("Odd")).message() == "PUT a: 499 Odd: m");
+  // No more of a foreign text than fits into a line.
+  CHECK(S3Error("PUT a", 499, ErrorXml(std::string(101, 'c'))).message() ==
+        "PUT a: 499 " + std::string(100, 'c') + ": m");
 }
 
 TEST_CASE("objects: errors that may pass are tried again, others are not", "[unit]") {

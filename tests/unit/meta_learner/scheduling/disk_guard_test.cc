@@ -1,5 +1,10 @@
 #include "meta_learner/scheduling/disk_guard.h"
 
+#include <filesystem>
+#include <fstream>
+
+#include <sys/stat.h>
+
 #include "common/failpoint.h"
 #include "common/status.h"
 #include "tests/metrics.h"
@@ -72,6 +77,49 @@ TEST_CASE("disk guard: a disk without inodes is full, however many bytes it has"
   CHECK(RoomOnDiskOf(folder.path() / "none").bytes == 0);
 }
 
+TEST_CASE("disk guard: a reserve of the right size without blocks is none yet", "[unit]") {
+  const testing::TempFolder folder;
+  const auto metrics = Metrics::Create();
+  constexpr uint64_t kReserve = 100'000;
+  const auto reserve = folder.path() / "reserve";
+  std::ofstream(reserve).close();
+  std::filesystem::resize_file(reserve, kReserve);
+  const auto held = [&] {
+    struct stat info {};
+    REQUIRE(stat(reserve.c_str(), &info) == 0);
+    CHECK(info.st_size == kReserve);
+    return static_cast<uint64_t>(info.st_blocks) * 512;
+  };
+  REQUIRE(held() < kReserve);
+  const DiskGuard disk(folder.path(), kReserve, metrics.get());
+  CHECK_FALSE(disk.full());
+  CHECK(held() >= kReserve);
+}
+
+TEST_CASE("disk guard: room is for two reserves, twice the greatest wish and a megabyte beside",
+          "[unit]") {
+  const testing::TempFolder folder;
+  const auto metrics = Metrics::Create();
+  constexpr uint64_t kReserve = 100'000, kSlack = 1 << 20;
+  DiskRoom room = {.bytes = uint64_t{1} << 40, .files = 1000};
+  DiskGuard disk(folder.path(), kReserve, metrics.get(), [&](const auto&) { return room; });
+  room.bytes = kSlack;
+  disk.Look();
+  CHECK_FALSE(disk.full());
+  room.bytes = kSlack - 1;
+  disk.Look();
+  CHECK(disk.full());
+  disk.Full("a", 700);
+  disk.Full("b", 3000);
+  room.bytes = 2 * kReserve + 2 * 3000 + kSlack - 1;
+  CHECK_FALSE(disk.TryRecover());
+  CHECK(testing::MetricValue(*metrics, "mentor_store_full") == 1);
+  CHECK(testing::MetricValue(*metrics, "mentor_store_free_bytes") == 1'254'575);
+  ++room.bytes;
+  CHECK(disk.TryRecover());
+  CHECK(testing::MetricValue(*metrics, "mentor_store_full") == 0);
+}
+
 TEST_CASE("disk guard: no room is believed in before something could be written", "[unit]") {
   const testing::TempFolder folder;
   const auto metrics = Metrics::Create();
@@ -107,6 +155,10 @@ TEST_CASE("disk guard: what is full again and again is looked at less and less o
   now += std::chrono::seconds(30);
   disk.Full("a", 1, now);
   CHECK(disk.TryRecover(now));
+  now += std::chrono::seconds(30) - kSoon;
+  disk.Full("a", 1, now);
+  CHECK_FALSE(disk.TryRecover(now));
+  CHECK(disk.TryRecover(now + std::chrono::seconds(1)));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "common/failpoint.h"
+#include "common/log.h"
 #include "common/mutex.h"
 #include "common/status.h"
 #include "meta_learner/store/sqlite.h"
@@ -136,8 +137,11 @@ class Fixture {
   Store* store() { return store_.get(); }
   std::set<std::string> with_share() const { return board_.WithShare(); }
   DiskGuard* disk() { return &disk_; }
-  double times_full() const {
-    return testing::MetricValue(*metrics_, "mentor_store_disk_full_total");
+  double Count(const std::string& series) const { return testing::MetricValue(*metrics_, series); }
+  double times_full() const { return Count("mentor_store_disk_full_total"); }
+  // First waits in the queue.
+  double waits(const std::string& priority) const {
+    return Count("mentor_experiment_queue_wait_seconds_count{priority=\"" + priority + "\"}");
   }
 
  private:
@@ -354,6 +358,36 @@ TEST_CASE("scheduler: each retry waits twice as long as the one before", "[unit]
     CHECK(times[i] - times[i - 1] >= std::chrono::milliseconds(10 << (i - 1)));
 }
 
+TEST_CASE("scheduler: retries, failures, preemptions and first waits are counted, each once",
+          "[unit]") {
+  Fixture fixture({.running_max = 1, .low_share = 0});
+  const auto counts = [&](const std::string& what, double number) {
+    return fixture.WaitFor(
+        [&] { return fixture.Count("mentor_experiment_" + what + "_total") == number; });
+  };
+  fixture.Create("a", v1::PRIORITY_NORMAL, "ada",
+                 [](v1::Experiment* experiment) { experiment->set_retries_max(1); });
+  for (int i = 0; i < 2; ++i) fixture.End("a", absl::InternalError("again"));
+  fixture.Start();
+  REQUIRE(counts("failures", 1));
+  CHECK(fixture.Count("mentor_experiment_retries_total") == 1);
+  CHECK(fixture.waits("normal") == 1);  // Not that for its retry.
+  fixture.Create("low", v1::PRIORITY_LOW);
+  REQUIRE(fixture.WaitForRunning({"low"}));
+  fixture.Create("high", v1::PRIORITY_HIGH);
+  REQUIRE(fixture.WaitForRunning({"high"}));
+  fixture.End("high");
+  REQUIRE(fixture.WaitForRunning({"low"}));
+  CHECK(counts("preemptions", 1));
+  CHECK(fixture.waits("high") == 1);
+  CHECK(fixture.waits("low") == 1);  // Nor that of who goes on.
+  fixture.Create("late", v1::PRIORITY_LOW, "ada", [](v1::Experiment* experiment) {
+    *experiment->mutable_deadline() = TimeUtil::SecondsToTimestamp(1000);
+  });
+  CHECK(counts("failures", 2));
+  CHECK(fixture.Count("mentor_experiment_retries_total") == 1);
+}
+
 TEST_CASE("scheduler: what is being taken pushes nobody out", "[unit]") {
   Fixture fixture({.running_max = 2, .low_share = 0});
   fixture.Create("low", v1::PRIORITY_LOW);
@@ -425,7 +459,7 @@ TEST_CASE("scheduler: storage that is away is waited out, without retries (D3, D
 
 TEST_CASE("scheduler: storage that is away takes nobody's place, and its progress stays",
           "[unit]") {
-  Fixture fixture({.running_max = 1, .low_share = 0, .store_wait = std::chrono::seconds(20)});
+  Fixture fixture({.running_max = 1, .low_share = 0, .store_wait = std::chrono::hours(1)});
   fixture.Create("high", v1::PRIORITY_HIGH);
   fixture.Create("low", v1::PRIORITY_LOW);
   fixture.Start();
@@ -495,20 +529,70 @@ TEST_CASE("scheduler: who cannot begin anyway takes nobody's place", "[unit]") {
 }
 
 TEST_CASE("scheduler: one that waits for its retry takes nobody's place", "[unit]") {
-  Fixture fixture({.running_max = 1, .low_share = 0, .retry_wait = std::chrono::seconds(20)});
-  fixture.Create("high", v1::PRIORITY_HIGH, "ada",
-                 [](v1::Experiment* experiment) { experiment->set_retries_max(1); });
+  Fixture fixture({.running_max = 1, .low_share = 0, .retry_wait = std::chrono::hours(1)});
+  const auto one_retry = [](v1::Experiment* experiment) { experiment->set_retries_max(1); };
+  fixture.Create("high", v1::PRIORITY_HIGH, "ada", one_retry);
   fixture.Create("normal");
   fixture.End("high", absl::InternalError("once"));
   fixture.Start();
   REQUIRE(fixture.WaitForRunning({"normal"}));
   REQUIRE(fixture.LookedAgain());
   CHECK(fixture.Get("normal").preemptions() == 0);
-  // A new experiment of that name does not wait.
+  // A new experiment of that name does not wait, and has all of its own retries.
   fixture.Move("high", S::STATE_QUEUED, S::STATE_CANCELLED);
   REQUIRE(fixture.store()->records.Delete("experiments/high", "").ok());
-  fixture.Create("high", v1::PRIORITY_HIGH);
+  REQUIRE(fixture.LookedAgain());
+  CHECK(fixture.begun() == Strings{"high", "normal"});  // Nothing is left to retry.
+  fixture.Create("high", v1::PRIORITY_HIGH, "ada", one_retry);
   REQUIRE(fixture.WaitForRunning({"high"}));
+  CHECK(fixture.Get("high").retries() == 0);
+  CHECK_FALSE(fixture.Get("high").has_error());
+  CHECK(fixture.begun() == Strings{"high", "normal", "high"});
+  fixture.End("high", absl::InternalError("again"));
+  REQUIRE(fixture.WaitForState("high", S::STATE_QUEUED));
+  CHECK(fixture.Get("high").retries() == 1);
+}
+
+// Collects the waits that are logged while it lives.
+class LoggedWaits {
+ public:
+  LoggedWaits() {
+    log::SetObserver([this](std::string_view, const std::string& line) {
+      constexpr std::string_view kKey = "\"wait_ms\":";
+      const size_t at = line.find(kKey);
+      if (at == line.npos) return;
+      const MutexLock lock(mutex_);
+      waits_.push_back(std::stoi(line.substr(at + kKey.size())));
+    });
+  }
+  ~LoggedWaits() { log::SetObserver(nullptr); }
+  std::vector<int> waits() {
+    const MutexLock lock(mutex_);
+    return waits_;
+  }
+
+ private:
+  Mutex mutex_;
+  std::vector<int> waits_ ABSL_GUARDED_BY(mutex_);
+};
+
+TEST_CASE("scheduler: waits for a retry double six times, and those for storage five times",
+          "[unit]") {
+  const bool retried = GENERATE(true, false);
+  LoggedWaits logged;
+  Fixture fixture({.running_max = 1,
+                   .retry_wait = std::chrono::milliseconds(1),
+                   .store_wait = std::chrono::milliseconds(1)});
+  fixture.Create("a", v1::PRIORITY_NORMAL, "ada",
+                 [](v1::Experiment* experiment) { experiment->set_retries_max(8); });
+  for (int i = 0; i < 8; ++i) {
+    fixture.End("a", retried ? absl::InternalError("again") : absl::UnavailableError("away"));
+  }
+  fixture.Start();
+  REQUIRE(fixture.WaitFor([&] { return fixture.begun().size() == 9; }));
+  CHECK(logged.waits() == (retried ? std::vector<int>{1, 2, 4, 8, 16, 32, 64, 64}
+                                   : std::vector<int>{1, 2, 4, 8, 16, 32, 32, 32}));
+  CHECK(fixture.Get("a").retries() == (retried ? 8 : 0));
 }
 
 TEST_CASE("scheduler: who could not be resumed after a full disk is looked at again (D8)",

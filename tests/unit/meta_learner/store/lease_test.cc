@@ -53,6 +53,41 @@ TEST_CASE("lease: what keeps the leader from beating too is not held against it"
   }
 }
 
+TEST_CASE("lease: a standby counts a beat from the end of the look that saw it", "[unit]") {
+  // The slowest look that proves something takes a third of the lease: 2 s.
+  constexpr milliseconds kSlow = kLease / 3;
+  Watch watch;
+  CHECK_FALSE(watch.After(milliseconds(0), Beating(7), /*took=*/kSlow));
+  // The beat may have come just before the answer; the next look counts to its beginning.
+  CHECK_FALSE(watch.After(kLease - milliseconds(1), Beating(7)));
+  CHECK(watch.After(milliseconds(1), Beating(7)));
+  watch.watch.Failed();
+  CHECK_FALSE(watch.After(milliseconds(0), Beating(7)));
+  CHECK_FALSE(watch.After(kLease - milliseconds(1), Beating(7), /*took=*/kSlow));
+  CHECK(watch.After(milliseconds(0), Beating(7)));
+  // One that takes longer begins the wait again.
+  CHECK_FALSE(watch.After(milliseconds(0), Beating(7), kSlow + milliseconds(1)));
+  CHECK_FALSE(watch.After(milliseconds(0), Beating(7)));
+  CHECK_FALSE(watch.After(kLease - milliseconds(1), Beating(7)));
+  CHECK(watch.After(milliseconds(1), Beating(7)));
+}
+
+TEST_CASE("lease: a leader counts a beat from its sending, however slow the answer is", "[unit]") {
+  const Clock::time_point begin{std::chrono::hours(1)};
+  HeldLease lease(begin);
+  CHECK(lease.At(begin + kLease - milliseconds(1)).ok());
+  CHECK(absl::IsUnavailable(lease.At(begin + kLease)));
+  // The answer is still under way, and comes late.
+  lease.Sent(begin + milliseconds(1000));
+  CHECK_FALSE(lease.At(begin + kLease).ok());
+  lease.Confirmed();
+  CHECK(lease.At(begin + milliseconds(1000) + kLease - milliseconds(1)).ok());
+  const absl::Status late = lease.At(begin + milliseconds(1000) + kLease);
+  CHECK(ReasonOf(late) == "NOT_LEADER");
+  CHECK(late.message() ==
+        "this meta-learner has not reached its database for 6 s; another one may lead now");
+}
+
 TEST_CASE("lease: versions that do not beat, and locks that nobody holds, are never ended",
           "[unit]") {
   Watch watch;

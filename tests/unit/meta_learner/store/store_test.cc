@@ -20,6 +20,7 @@
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/state_folder.h"
 #include "tests/objects.h"
 #include "tests/paths.h"
 #include "tests/stores.h"
@@ -202,6 +203,40 @@ TEST_CASE("store: folders without rows refuse the start, and reindex brings them
   CHECK(store->records.Get("experiments/never-run")->state() == S::STATE_PAUSED);
   CHECK(store->records.Get("experiments/exp-" + UuidBase32(older, 10))->owner() == "local");
   CHECK(store->records.Transition("experiments/mine", {S::STATE_PAUSED}, S::STATE_QUEUED).ok());
+}
+
+TEST_CASE("store: a deadline that passed before a reindex fails nothing after it", "[unit]") {
+  const bool row_is_lost = GENERATE(true, false);
+  const TempFolder folder;
+  const auto state = folder.path() / "state";
+  {
+    const auto store = Open(state);
+    NewExperiment mine = testing::SmallExperiment("mine");
+    mine.experiment.mutable_deadline()->set_seconds(1000);
+    mine.experiment.mutable_retention()->mutable_ttl()->set_seconds(60);
+    const auto made = store->records.Create(mine);
+    REQUIRE(made.ok());
+    REQUIRE(ReadAbout(store->files.ExperimentFolder(made->uid()))->has_deadline());
+    REQUIRE(store->records.PastDeadline(INT64_MAX)->size() == 1);
+  }
+  if (row_is_lost) {
+    RemoveDatabase(state, {"", "-wal", "-shm"});
+  } else {
+    REQUIRE(sql::OpenSqlite(state / "mentor.db", /*read_only=*/false)
+                .value()
+                ->Execute("UPDATE experiments SET details = x'ffff' WHERE id = 'mine'")
+                .ok());
+  }
+  REQUIRE(Reindex({.folder = state})->size() == 1);
+  const auto store = Open(state);
+  CHECK(store->records.PastDeadline(INT64_MAX)->empty());
+  CHECK(store->records.Expired(INT64_MAX)->empty());
+  const auto resumed =
+      store->records.Transition("experiments/mine", {S::STATE_PAUSED}, S::STATE_QUEUED);
+  REQUIRE(resumed.ok());
+  CHECK_FALSE(resumed->has_deadline());
+  CHECK(resumed->retention().ttl().seconds() == 60);  // Other settings are kept.
+  CHECK(store->records.PastDeadline(INT64_MAX)->empty());
 }
 
 TEST_CASE("store: with the log gone, little is gone, and it is said (D10)", "[unit]") {

@@ -290,8 +290,9 @@ TEST_CASE("pieces: the greatest one is the longest of any displacement, in whole
       for (int64_t n = 2 * k; n <= 200; n += unit) {
         int64_t longest = 0;
         for (int64_t d = 1; d <= k / unit; ++d) {
-          for (const Piece& piece : SplitIntoPieces(n, k, d, unit))
-            longest = std::max(longest, piece.end - piece.begin);
+          const std::vector<Piece> pieces = SplitIntoPieces(n, k, d, unit);
+          REQUIRE(NumPieces(n, k) == std::ssize(pieces));
+          for (const Piece& piece : pieces) longest = std::max(longest, piece.end - piece.begin);
         }
         INFO("n " << n << ", k " << k << ", unit " << unit);
         REQUIRE(GreatestPiece(n, k, unit) == longest);

@@ -1,11 +1,7 @@
-// Generalised advantage estimation of one agent (gae.h), in double, for host and device; and as a
-// kernel of phases. Pure; threads may share.
+// Generalised advantage estimation of one agent (gae.h), in double. Pure; threads may share.
 #pragma once
 
 #include <cstdint>
-
-#include "common/device_code.h"
-#include "kernels/phases.h"
 
 namespace mentor::learner {
 
@@ -14,7 +10,7 @@ template <typename T>
 struct GaeInput {
   double gamma, lambda;
   int64_t steps;            // T
-  const double* rewards;    // [T], as all arrays; of S agents in GaeKernel
+  const double* rewards;    // [T], as all arrays; of S agents before Of
   const double* prev_done;  // Not 0 where an episode began.
   const double* last_done;  // [1]
   const T *values, *last_values;
@@ -22,7 +18,7 @@ struct GaeInput {
   const double* truncated;
   const T* final_values;
 
-  MENTOR_HD GaeInput Of(int64_t agent) const {
+  GaeInput Of(int64_t agent) const {
     GaeInput own = *this;
     own.rewards += agent * steps;
     own.prev_done += agent * steps;
@@ -38,7 +34,7 @@ struct GaeInput {
 };
 
 template <typename T>
-MENTOR_HD void GaeOfAgent(const GaeInput<T>& in, T* advantages, T* returns) {
+void GaeOfAgent(const GaeInput<T>& in, T* advantages, T* returns) {
   double next_advantage = 0, next_value = *in.last_values, next_done = *in.last_done;
   for (int64_t t = in.steps - 1; t >= 0; --t) {
     const double value = in.values[t];
@@ -60,28 +56,5 @@ MENTOR_HD void GaeOfAgent(const GaeInput<T>& in, T* advantages, T* returns) {
     next_done = in.prev_done[t];
   }
 }
-
-// One thread for each agent.
-template <typename T>
-struct GaeKernel {
-  static constexpr int kThreads = 32, kRanks = 1;
-  struct Shared {};
-  struct Registers {};
-
-  GaeInput<T> in;  // [S, T]
-  int64_t num_agents;
-  T *advantages, *returns;  // [S, T]
-
-  int64_t Clusters() const { return (num_agents + kThreads - 1) / kThreads; }
-
-  template <class Run>
-  MENTOR_HD void Phases(int64_t cluster, const Run& run) const {
-    run.Block([&](const auto& t) {
-      const int64_t agent = cluster * kThreads + t.tid;
-      if (agent < num_agents)
-        GaeOfAgent(in.Of(agent), advantages + agent * in.steps, returns + agent * in.steps);
-    });
-  }
-};
 
 }  // namespace mentor::learner
