@@ -52,9 +52,9 @@ programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner)
 # The programs write their manual pages and completions themselves.
 man=$stage/share/man/man1
 mkdir -p "$man" "$stage"/share/{bash-completion/completions,zsh/vendor-completions} \
-  "$stage"/share/{fish/vendor_completions.d,mentor/experiments,mentor/data}
+  "$stage"/share/{fish/vendor_completions.d,mentor/experiments,mentor/results}
 cp experiments/*.txtpb "$stage/share/mentor/experiments/"
-cp docs/data/*.csv "$stage/share/mentor/data/"
+cp results/*.csv "$stage/share/mentor/results/"
 for program in "${programs[@]}"; do
   help=--help
   if "$build/bin/$program" __man >/dev/null 2>&1; then help=__man; fi  # More than --help says.

@@ -3,7 +3,7 @@
 protos, docs/errors.md from common/status.h. docs/metrics.md comes from tests/data/metrics.txt,
 which a test compares with the pages of a live run. docs/experiment_metrics.md comes from
 tests/data/experiment_metrics.txt, which a test compares with the metrics of rules and inner loops.
-Also fills tables of README and of docs/ from docs/data/claims.csv (docs/claims.py, docs/curves.py).
+results/generate.py fills the tables of results.
 
 Usage: docs/generate.py [--check]
   --check   write nothing; exit status 1 when a page is not what would be written
@@ -17,9 +17,6 @@ import pathlib
 import re
 import sys
 import textwrap
-
-import claims
-import curves
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROTO = ROOT / "proto" / "mentor" / "v1"
@@ -322,26 +319,14 @@ def main():
     if arguments not in ([], ["--check"]):
         print(__doc__)
         return 0 if arguments in (["--help"], ["-h"]) else 2
-    try:
-        recorded = curves.Recorded(claims.CLAIMS)
-    except claims.Mistake as mistake:
-        sys.exit(f"{claims.CLAIMS.name}: {mistake}")
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    texts = {path: None for path in paths}
-    texts.update((ROOT / "docs" / name, page) for name, page in PAGES.items())
     findings = []
-    for path, page in texts.items():
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        name = path.relative_to(ROOT)
-        try:
-            text = written(page) if page else claims.fill(before, recorded.claims, recorded.verdict)
-        except claims.Mistakes as mistakes:
-            findings += [f"{name}:{line}: {what}" for line, what in mistakes.args[0]]
-            continue
-        if text == before:
+    for name, page in PAGES.items():
+        path = ROOT / "docs" / name
+        text = written(page)
+        if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if arguments:
-            findings.append(f"{name}:1: not what its source says: run docs/generate.py")
+            findings.append(f"docs/{name}:1: not what its source says: run docs/generate.py")
         else:
             path.write_text(text, encoding="utf-8")
     for finding in findings:

@@ -270,7 +270,7 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor report runs/a-* runs/b-* --out paper    paper/comparison.html and its tables\n"
       "  mentor report runs/a-* runs/b-* --label runs/a-1=LSTM --label runs/b-1=attention\n"
       "  mentor report runs/lirpg-* --last_episodes 100 agents beside their signal, and PPO\n"
-      "  mentor report runs/door-* --published docs/data/paper_figures.csv \\\n"
+      "  mentor report runs/door-* --published results/paper_figures.csv \\\n"
       "    --published_rows \"figure=1,benchmark=ml1 door-close\" --published_name \"the paper\"\n"
       "Runs whose specs differ in nothing but seed and benchmark.goal_seed are meta-seeds of one\n"
       "method. Rules such as meta_gradient and response_gradient decide inside a lifetime: agents\n"

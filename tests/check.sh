@@ -90,6 +90,7 @@ if [ "$fix" -eq 1 ]; then
   [ ${#cpp[@]} -eq 0 ] || clang-format-14 -i "${cpp[@]}"
   [ ${#python[@]} -eq 0 ] || black --config pyproject.toml --quiet "${python[@]}"
   python3 docs/generate.py
+  python3 results/generate.py
   python3 deploy/k8s/generate.py --rules
 fi
 
@@ -106,6 +107,7 @@ trap 'rm -f "$findings"' EXIT
   [ ${#python[@]} -eq 0 ] || pyflakes3 "${python[@]}" 2>&1
   [ ${#shell[@]} -eq 0 ] || shellcheck --format gcc "${shell[@]}" 2>&1
   python3 docs/generate.py --check 2>&1
+  python3 results/generate.py --check 2>&1
   python3 deploy/k8s/generate.py --rules --check 2>&1
   python3 tests/tidy/tidy_check.py . 2>&1 | grep -v ' files read, '
   python3 tests/tidy/limits.py 2>&1

@@ -373,7 +373,7 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
 
 std::filesystem::path ClaimsFile() {
   std::error_code error;
-  const std::filesystem::path folder = InstalledFolder("MENTOR_CLAIMS", "data");
+  const std::filesystem::path folder = InstalledFolder("MENTOR_CLAIMS", "results");
   return std::filesystem::is_regular_file(folder, error) ? folder : folder / "claims.csv";
 }
 
@@ -516,7 +516,7 @@ absl::StatusOr<ClaimsToWrite> OpenToWrite(const std::filesystem::path& file) {
   return absl::FailedPreconditionError(
       absl::StrCat(file.string(), ":", 1 + std::count(text.begin(), other, '\n'),
                    ": comments, columns of one's own, other line ends or quotes would be lost "
-                   "when it is written; its form is that of docs/data/claims.csv"));
+                   "when it is written; its form is that of results/claims.csv"));
 }
 
 }  // namespace

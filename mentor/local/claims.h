@@ -1,4 +1,4 @@
-// Published numbers that every reader can reproduce. For each claim, docs/data/claims.csv names the
+// Published numbers that every reader can reproduce. For each claim, results/claims.csv names the
 // command, the build and machine, the hashes of the results, and the numbers.
 //
 // A claim consists of one or several runs of `mentor run`, which differ in their meta-seeds. The
@@ -8,7 +8,7 @@
 //
 //   claim        name, by which `mentor reproduce` finds it
 //   run          "1", "2", ...; "all": the runs together
-//   row          of docs/experiments.md
+//   row          of results/experiments.md
 //   command      mentor run SPEC --set NAME=VALUE ...; empty in the row "all"
 //   measures     numbers of meta-training to record, separated by blanks: see MeasureTraining
 //   version      of Mentor; this and the following columns are empty before the first run

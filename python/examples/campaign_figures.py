@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draws rows 2, 3, 4, 11 and 12 of docs/experiments.md from the recorded claims. Rows 2 to 4 are
+"""Draws rows 2, 3, 4, 11 and 12 of results/experiments.md from the recorded claims. Rows 2 to 4 are
 the paper's figures 1 and 3, with its curves and bands beside ours. Row 11 asks whether later steps
 are of use to a signal; its registered difference is printed. Row 12 shows what settings change on
 point_reach.
 
 Usage: campaign_figures.py [--claims FILE] [--published FILE] [--out FOLDER]
-  --claims FILE      default: docs/data/claims.csv of this clone
+  --claims FILE      default: results/claims.csv of this clone
   --published FILE   the paper's numbers; default: paper_figures.csv beside the claims of this clone
   --out FOLDER       for rewards.svg, advantages.svg, ml10.svg, ml10_classes.svg, later_steps.svg
                      and settings.svg; default: campaign

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What does a learned reward add for an agent that sees rewards ahead? This program compares the
-runs of row 10 of docs/experiments.md on Umbrella Length: claims metairn-C with the learned reward,
+runs of row 10 of results/experiments.md on Umbrella Length: claims metairn-C with the learned reward,
 and metairn-plain-C without. It prints the registered numbers and draws three figures.
 
 Usage: umbrella_figures.py [--runs FOLDER] [--attention RUN] [--out FOLDER]

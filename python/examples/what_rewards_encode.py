@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What does a learned signal encode? This is row 14 of docs/experiments.md. Does an agent that is
+"""What does a learned signal encode? This is row 14 of results/experiments.md. Does an agent that is
 further than others at the same step of its life get a greater signal?
 
 Usage: what_rewards_encode.py RUN...

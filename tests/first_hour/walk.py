@@ -59,9 +59,9 @@ ELSEWHERE = {
     "docs/reliability.md": "these are the tests themselves, for hours",
     "docs/performance.md": "measurements of hours, on an idle machine",
     "docs/benchmarks_results.md": "measurements of hours, on an idle machine",
-    "docs/measurements.md": "runs of hours; mentor reproduce checks what came out",
-    "docs/experiments.md": "runs of weeks; mentor reproduce checks what came out",
-    "docs/results.md": "tests/cluster/reproduce_test.py runs mentor reproduce",
+    "results/measurements.md": "runs of hours; mentor reproduce checks what came out",
+    "results/experiments.md": "runs of weeks; mentor reproduce checks what came out",
+    "results/README.md": "tests/cluster/reproduce_test.py runs mentor reproduce",
     "docs/licences.md": "questions about packages, which differ by machine",
 }
 MARK = re.compile(r"<!-- first_hour: (skip|not|run|with|file) ?(.*?) ?-->$")

@@ -1,4 +1,4 @@
-"""The figures and numbers of rows 10, 11, 12 and 14 of docs/experiments.md: what they count and
+"""The figures and numbers of rows 10, 11, 12 and 14 of results/experiments.md: what they count and
 compare, and that short runs and recorded claims give them. Skipped where deploy/install.sh --signal
 was not run."""
 

@@ -50,8 +50,12 @@ def still(chart: Dict[str, Any]) -> str:
     flat = {**chart, "width": _STILL}
     if "layer" in flat:
         flat["layer"] = [one for one in flat["layer"] if one.get("name") != "hover"]
+    return picture(flat)
+
+
+def picture(chart: Dict[str, Any]) -> str:
     # Figures have words of their own; those of each point make a page large.
-    return _WORDS.sub("", vl_convert.vegalite_to_svg(flat))
+    return _WORDS.sub("", vl_convert.vegalite_to_svg(chart))
 
 
 def alone(chart: Dict[str, Any]) -> str:

@@ -89,7 +89,7 @@ TEST_CASE("learning: tier M, broken advantage, forgets at each episode", "[learn
         kAdvantageThresholdM - kBrokenMargin);
 }
 // Seeds differ in when agents begin to explore: within 100 updates five of eight do
-// (docs/measurements.md), and which they are hangs on the last bits of a processor's arithmetic. A
+// (results/measurements.md), and which they are hangs on the last bits of a processor's arithmetic. A
 // signal that cannot infer reaches the threshold with none.
 TEST_CASE("learning: tier H, a learned advantage infers the goal", "[learning]") {
   double best = 0;

@@ -1,0 +1,44 @@
+"""Where the results lie, and how their CSV files are read. Finds the libraries of mentor.report."""
+
+import csv
+import io
+import math
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+CLAIMS = RESULTS / "claims.csv"
+# Behind the folder of the script: python/ has a generate.py, too.
+sys.path[1:1] = [os.environ.get("MENTOR_REPORT_WHEELS", f"{ROOT}/.deps/report"), f"{ROOT}/python"]
+
+
+class Mistake(Exception):
+    """What is wrong with a file, or with a place of a page."""
+
+
+def number_of(text):
+    """The text as a finite number. Raises ValueError."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def rows_of(text, name, columns):
+    """The rows of CSV, without lines that begin with #. Raises Mistake."""
+    lines = io.StringIO(text.removeprefix("\ufeff"), newline="")
+    table = csv.DictReader(line for line in lines if not line.startswith("#"))
+    if missing := set(columns) - set(table.fieldnames or ()):
+        raise Mistake(f"{name}: has no column '{sorted(missing)[0]}'")
+    return table
+
+
+def table_of(path, columns):
+    """The same of a file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistake(f"cannot read {path}: {error}") from None
+    return rows_of(text, path, columns)

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Records runs: their rows in claims.csv, and their lives and curves in the archive.
+
+Usage: results/record.py [--replace] [RUNS | --from FOLDER]
+  RUNS           folder of `mentor reproduce --out RUNS`: NAME.csv of each run, beside its folder
+  --from FOLDER  a file of claims with all numbers, and beside it curves/ and lifetimes/, as
+                 `mentor reproduce --record` of version 0.2.0 wrote them; rows that it has and
+                 claims.csv has not join it
+  --replace      also replace results that contradict the recorded ones
+
+Without either, claims.csv gets the numbers that pages and figures ask for by now. Afterwards
+results/generate.py makes the pages.
+
+Example: mentor reproduce door-close-low-rate --out runs; results/record.py runs
+"""
+
+import argparse
+import gzip
+import pathlib
+import sys
+
+import archive
+import claims
+from claims import name_of, result_of
+from data_files import CLAIMS, Mistake, rows_of
+
+NUMBERS = "numbers.csv"
+# Where files that commands name were before they came here.
+MOVED = {"../docs/data/discriminators/": "../results/discriminators/"}
+RESULT = ("hash", "evaluation", "metrics", "env_steps", "numbers")
+
+
+def text_of(path):
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistake(f"cannot read {path}: {error}") from None
+
+
+class Book:
+    """All that is recorded: rows with all their numbers, and the files of the archive."""
+
+    def __init__(self):
+        self.files = archive.read()
+        self.rows = claims.parsed(text_of(CLAIMS), CLAIMS) if CLAIMS.exists() else []
+        kept = rows_of(self.files.get(NUMBERS, "claim,run,numbers\n"), NUMBERS, ["numbers"])
+        numbers = {name_of(row): row["numbers"] for row in kept}
+        for row in self.rows:
+            row["numbers"] = numbers.get(name_of(row), row["numbers"])
+
+    def add(self, made, replace):
+        """Takes a row with its results; returns whether it brought any. Raises Mistake."""
+        for old, new in MOVED.items():
+            made["command"] = made["command"].replace(old, new)
+        known = {name_of(row): row for row in self.rows}.get(name_of(made))
+        if known is None:
+            after = [i for i, row in enumerate(self.rows) if row["claim"] == made["claim"]]
+            self.rows.insert(after[-1] + 1 if after else len(self.rows), made)
+            return bool(result_of(made))
+        if known["command"] != made["command"]:
+            raise Mistake(f"{name_of(made)}: is recorded with another command: {known['command']}")
+        if not result_of(made):
+            return False
+        other = [column for column in RESULT if known[column] != made[column]]
+        if result_of(known) and other and not replace:
+            raise Mistake(
+                f"{name_of(made)}: another {other[0]} is recorded; --replace takes this one"
+            )
+        known.update({**made, "row": known["row"]})
+        return True
+
+    def write(self):
+        self.files[NUMBERS] = claims.printed(self.rows, ("claim", "run", "numbers"))
+        archive.write(self.files)
+        asked = numbers_asked(
+            claims.claims_of((dict(row) for row in self.rows), CLAIMS), self.files
+        )
+        CLAIMS.write_text(
+            claims.printed({**row, "numbers": slim(row, asked)} for row in self.rows),
+            encoding="utf-8",
+        )
+
+
+def numbers_asked(known, files):
+    """The numbers that pages and figures ask for, by CLAIM-RUN."""
+    import curves
+    import figures
+    import generate
+
+    recorded = curves.Recorded(known, files)
+    _, findings = generate.made_pages(recorded)
+    if findings:
+        raise Mistake("\n".join(findings))
+    figures.data(recorded)
+    return {name_of(row): row["numbers"].asked for runs in known.values() for row in runs.values()}
+
+
+def slim(row, asked):
+    """The numbers of a row that are asked for. Where there are none, a run keeps its measures, or
+    its last episode: another processor's results are compared by them."""
+    words = row["numbers"].split()
+    names = [word.rpartition("=")[0] for word in words]
+    kept = asked[name_of(row)].intersection(names)
+    if not kept and row["run"] != "all":
+        kept = {name for name in names if "@" in name} or {n for n in names if ".last" in n}
+    return " ".join(word for word, name in zip(words, names, strict=True) if name in kept)
+
+
+def metrics_of(row):
+    return sorted({word.partition("@")[0] for word in row["measures"].split()})
+
+
+def add_runs(book, folder, replace):
+    """What `mentor reproduce` found: NAME.csv, and records/ in the folder NAME."""
+    found = sorted(folder.glob("*.csv"))
+    if not found:
+        raise Mistake(f"{folder}: has no NAME.csv of a run; name the --out of mentor reproduce")
+    for path in found:
+        for row in claims.parsed(text_of(path), path):
+            name = name_of(row)
+            if not book.add(row, replace) or row["run"] == "all":
+                continue
+            records = folder / name / "records"
+            lives, training = (records / f"{one}.csv" for one in ("lifetimes", "training"))
+            if row["evaluation"]:
+                book.files[f"lives/{name}.csv"] = archive.lives_of(text_of(lives), lives)
+            if metrics := metrics_of(row):
+                text = archive.curve_of(text_of(training), training, metrics)
+                book.files[f"curves/{name}.csv"] = text
+            print(f"{name}: recorded, {result_of(row)[:16]}")
+
+
+def add_old(book, folder, replace):
+    """Rows, curves and lives as version 0.2.0 wrote them."""
+    file = folder / "claims.csv"
+    for row in claims.parsed(text_of(file), file):
+        name, before = name_of(row), {name_of(one): dict(one) for one in book.rows}
+        if book.add(row, replace) and before.get(name, {}).get("hash") != row["hash"]:
+            print(f"{name}: recorded, {result_of(row)[:16]}")
+        curve, lives = folder / "curves" / f"{name}.csv", folder / "lifetimes" / f"{name}.csv.gz"
+        if curve.exists():
+            book.files[f"curves/{name}.csv"] = text_of(curve)
+        if lives.exists():
+            text = gzip.decompress(lives.read_bytes()).decode("utf-8")
+            book.files[f"lives/{name}.csv"] = archive.lives_of(text, lives)
+    for name in ("evaluations.csv", "ml10_ppo_training.csv"):
+        if (folder / name).exists():
+            book.files[name] = text_of(folder / name)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="?", type=pathlib.Path, metavar="RUNS")
+    parser.add_argument("--from", dest="old", type=pathlib.Path, metavar="FOLDER")
+    parser.add_argument("--replace", action="store_true")
+    flags = parser.parse_args()
+    if flags.runs and flags.old:
+        parser.error("give RUNS or --from FOLDER")
+    try:
+        book = Book()
+        if flags.runs:
+            add_runs(book, flags.runs, flags.replace)
+        elif flags.old:
+            add_old(book, flags.old, flags.replace)
+        book.write()
+    except Mistake as mistake:
+        sys.exit(f"results/record.py: {mistake}")
+
+
+if __name__ == "__main__":
+    main()
