@@ -26,8 +26,8 @@ class Recorded:
 
     def __init__(self, known, files):
         self.claims = known
-        self.files = files
-        self.missing = []
+        self.files = files  # Of the archive.
+        self.missing = []  # Runs that are recorded without a curve.
 
     def runs(self, claim):
         """All runs of a claim, or the run CLAIM-RUN alone, and those that have ended."""

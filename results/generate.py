@@ -77,6 +77,8 @@ def main():
         recorded = curves.Recorded(claims.read(CLAIMS), archive.read())
         if flags.figures is not None:
             figures.draw(recorded, flags.figures, ROOT / "docs" / "images")
+            if recorded.missing:
+                print(f"results/generate.py: {recorded.complaint(recorded.missing)}")
             return 0
         findings = write_pages(recorded, flags.check)
     except Mistake as mistake:
