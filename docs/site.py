@@ -64,13 +64,14 @@ def page(path):
 
 
 def pages(folders):
-    """The pages of folders of docs/, or the README.md of each folder in one outside of docs/."""
+    """The pages of folders of docs/; of others their own, or the README.md of each folder."""
     found = []
     for folder in folders.split():
         if (ROOT / "docs" / folder).is_dir():
             found += sorted((ROOT / "docs" / folder).glob("*.md"))
         else:
-            found += sorted((ROOT / folder).glob("*/README.md"))
+            own = sorted((ROOT / folder).glob("*.md"))
+            found += own or sorted((ROOT / folder).glob("*/README.md"))
     return [place(path) for path in found]
 
 

@@ -5,12 +5,11 @@
     lives/CLAIM-RUN.csv      evaluated lives
     evaluations.csv          lives of `mentor evaluate` that pages quote; ml10_ppo_training.csv, too
 
-A line of lives is a life: teacher (as in the options of programs), split, environment, its number,
-goal and draw of the goals, whether tasks differ, the agents' seed, how many episodes it learned in,
-and how many of them in each iteration. `successes` has a digit for each episode; those without
-noise come last. `returns` are of the shaped reward, with four digits. Where no life succeeds they
-are those of all episodes; else two means, of the last iteration and without noise. The column
-`evaluation` of claims.csv is a hash over all episodes in full.
+A line of lives is a life. Its columns are those of records/lifetimes.csv in a run's folder, but for
+two. `successes` has a digit for each episode; those without noise come last. `returns` are of the
+shaped reward, with four digits. Where no life succeeds they are those of all episodes; else two
+means, of the last iteration and without noise. The column `evaluation` of claims.csv is a hash over
+all episodes in full.
 
 `tar -xf results/archive.tar.xz` unpacks it. Standard library only.
 """

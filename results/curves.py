@@ -1,4 +1,4 @@
-"""Learning curves of claims, and what was registered about them: the places {verdict KIND CLAIM...}.
+"""Learning curves of claims, and what was registered about them: places {verdict KIND CLAIM...}.
 
 The archive has the curve of a run: the metrics that its measures name, against environment steps.
 """
@@ -26,7 +26,7 @@ class Recorded:
 
     def __init__(self, known, files):
         self.claims = known
-        self.files = files  # Of the archive.
+        self.files = files  # The archive's, by name.
         self.missing = []  # Runs that are recorded without a curve.
 
     def runs(self, claim):
@@ -248,7 +248,7 @@ def fallen(recorded, *names):
     return None, f"{sum(end <= LIMIT for end in ends)} of {len(ends)}"
 
 
-# What experiments.md registers. Each gives (yes or no, words); None: no threshold was set.
+# What results/experiments.md registers. Each gives (yes or no, words); None: no threshold was set.
 VERDICTS = {
     "learned": learned,
     "not-below": not_below,

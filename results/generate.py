@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Makes all tables and figures of results from claims.csv, paper_figures.csv and the archive: the
-tables of README.md, docs/ and results/ (places.py, tables.txt), and pictures in docs/images.
+"""Makes all tables and figures of results from claims.csv, paper_figures.csv and the archive.
+Tables are those of README.md, docs/ and results/ (places.py, tables.txt), pictures are in
+docs/images.
 
 Usage: results/generate.py [--check] [--figures [NAME...]]
   --check     write nothing; exit status 1 when a page is not what would be written

@@ -34,12 +34,13 @@ have not ended. PLACE is a number or a difference; `<=` and `within` (in size) a
 difference that is to be at least 0 or more must be above 0 in each meta-seed. Then its interval
 excludes 0.
 
-A place {campaign ROW...} is a line of a table for each claim of these rows of experiments.md: claim,
-runs, CPU hours, hashes, command.
+A place {campaign ROW...} is a line of a table for each claim of these rows of
+results/experiments.md: claim, runs, CPU hours, hashes, command.
 
 A place {paper FIGURE, BENCHMARK, SPLIT, METHOD, EPISODES} is a number of paper_figures.csv: its
 mean over the episodes that can be read, such as 5-8 or deterministic. With ", band" behind it half
-of the figure's band follows.
+of the figure's band follows. {paper ... less METHOD, EPISODES} is a difference of two; more words
+before METHOD are those of the other curve.
 
 A place {welch CLAIM NUMBER, FIGURE, BENCHMARK, SPLIT, METHOD, EPISODES} compares the runs with the
 paper's seeds. It is four cells: mean and deviation of ours, of the paper's; Welch's t with its p;
@@ -155,8 +156,7 @@ def difference_of(place, claims):
     digits, factor, kind = form_of(place, words, ("runs", "mean", "t"), "interval")
 
     def text(value):
-        shown = f"{value * factor:+.{digits}f}"
-        return shown if re.search("[1-9]", shown) else shown[1:]
+        return published.signed(value * factor, digits)
 
     if not pairs:
         return DASH
@@ -334,7 +334,7 @@ def text_of(place, claims, verdict=None):
     if kind == "campaign":
         lines = "\n".join(campaign(words, claims))
         if not lines:
-            raise Mistake(f"{{{place}}}: no claim has such a row of docs/experiments.md")
+            raise Mistake(f"{{{place}}}: no claim has such a row of results/experiments.md")
         return lines
     return difference_of(place, claims) if "less" in words else value_of(place, claims)
 

@@ -55,13 +55,24 @@ def half_band(place, key, episodes):
     return (high - low) / 2
 
 
+def signed(value, digits=2):
+    shown = f"{value:+.{digits}f}"
+    return shown if re.search("[1-9]", shown) else shown[1:]
+
+
 def paper_of(place):
     """The text of a place {paper ...}."""
-    *key, episodes = (word.strip() for word in place.removeprefix("paper ").split(","))
+    first, _, second = place.removeprefix("paper ").partition(" less ")
+    *key, episodes = (word.strip() for word in first.split(","))
     if band := episodes == "band":
         *key, episodes = key
-    text = f"{statistics.fmean(paper_values(place, key, episodes)):.2f}"
-    return f"{text} ± {half_band(place, key, episodes):.3f}" if band else text
+    mean = statistics.fmean(paper_values(place, key, episodes))
+    if not second:
+        return f"{mean:.2f} ± {half_band(place, key, episodes):.3f}" if band else f"{mean:.2f}"
+    # The words that differ are the last ones.
+    *other, those = (word.strip() for word in second.split(","))
+    other = [*key[: len(key) - len(other)], *other]
+    return signed(mean - statistics.fmean(paper_values(place, other, those)))
 
 
 def compared(place, values, key, episodes):

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Records runs: their rows in claims.csv, and their lives and curves in the archive.
 
-Usage: results/record.py [--replace] [RUNS | --from FOLDER]
+Usage: results/record.py [--replace] [RUNS | --from FOLDER | --planned]
   RUNS           folder of `mentor reproduce --out RUNS`: NAME.csv of each run, beside its folder
   --from FOLDER  a file of claims with all numbers, and beside it curves/ and lifetimes/, as
                  `mentor reproduce --record` of version 0.2.0 wrote them; rows that it has and
                  claims.csv has not join it
+  --planned      write nothing, and name the runs that are not recorded yet
   --replace      also replace results that contradict the recorded ones
 
-Without either, claims.csv gets the numbers that pages and figures ask for by now. Afterwards
+Without these, claims.csv gets the numbers that pages and figures ask for by now. Afterwards
 results/generate.py makes the pages.
 
 Example: mentor reproduce door-close-low-rate --out runs; results/record.py runs
@@ -154,12 +155,17 @@ def main():
     )
     parser.add_argument("runs", nargs="?", type=pathlib.Path, metavar="RUNS")
     parser.add_argument("--from", dest="old", type=pathlib.Path, metavar="FOLDER")
+    parser.add_argument("--planned", action="store_true")
     parser.add_argument("--replace", action="store_true")
     flags = parser.parse_args()
-    if flags.runs and flags.old:
-        parser.error("give RUNS or --from FOLDER")
+    if sum(map(bool, (flags.runs, flags.old, flags.planned))) > 1:
+        parser.error("give one of RUNS, --from FOLDER and --planned")
     try:
         book = Book()
+        if flags.planned:
+            names = (name_of(row) for row in book.rows if not result_of(row))
+            print(*names)
+            return
         if flags.runs:
             add_runs(book, flags.runs, flags.replace)
         elif flags.old:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What does a learned reward add for an agent that sees rewards ahead? This program compares the
-runs of row 10 of results/experiments.md on Umbrella Length: claims metairn-C with the learned reward,
-and metairn-plain-C without. It prints the registered numbers and draws three figures.
+runs of row 10 of results/experiments.md on Umbrella Length: claims metairn-C with the learned
+reward, and metairn-plain-C without. It prints the registered numbers and draws three figures.
 
 Usage: umbrella_figures.py [--runs FOLDER] [--attention RUN] [--out FOLDER]
   --runs FOLDER    as `mentor reproduce` fills it: metairn-5-1, metairn-plain-5-1, ...; default:

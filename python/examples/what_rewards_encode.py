@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What does a learned signal encode? This is row 14 of results/experiments.md. Does an agent that is
-further than others at the same step of its life get a greater signal?
+"""What does a learned signal encode? This is row 14 of results/experiments.md. Does an agent that
+is further than others at the same step of its life get a greater signal?
 
 Usage: what_rewards_encode.py RUN...
   RUN   folder of `mentor run`, `mentor reproduce` or `mentor fetch` whose evaluation has ended

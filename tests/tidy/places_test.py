@@ -1,4 +1,4 @@
-"""results/places.py puts the numbers of claims into their places of pages, and names wrong places."""
+"""results/places.py puts the numbers of claims into places of pages, and names wrong ones."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""results/record.py takes runs into claims.csv and the archive, and refuses what contradicts them."""
+"""results/record.py takes runs into claims.csv and the archive, or says what contradicts them."""
 
 import contextlib
 import gzip
@@ -84,7 +84,7 @@ class RecordTest(unittest.TestCase):
         self.assertEqual(self.run_it("--from", self.old).count("recorded"), 3)
         known = self.known()
         self.assertEqual(known["tiny-1"]["numbers"], "test.learned.seg2=0.5[0.4,0.6]")
-        # Of a run that no page asks, its last episodes stay: reproduce compares them.
+        # No page asks this run: its last episodes stay, for reproduce to compare.
         self.assertEqual(known["tiny-2"]["numbers"], "test.learned.last=0.25")
         self.assertIn("=../results/discriminators/box_1", known["tiny-2"]["command"])
         self.assertEqual(known["tiny-3"]["hash"], "")
@@ -105,6 +105,7 @@ class RecordTest(unittest.TestCase):
     def test_a_run_that_ends_later_fills_its_row(self):
         self.write_old(row("1"), planned("2"), row("all", command=""))
         self.run_it("--from", self.old)
+        self.assertEqual(self.run_it("--planned"), "tiny-2\n")
         self.write_old(row("1"), row("2", row="9"), row("all", command="", hash="c" * 64))
         with self.assertRaisesRegex(SystemExit, "tiny-all: another hash is recorded; --replace"):
             self.run_it("--from", self.old)

@@ -88,9 +88,9 @@ TEST_CASE("learning: tier M, broken advantage, forgets at each episode", "[learn
   CHECK(LearnTier("point_reach.txtpb", kTierM, {"signal.name=lstm_forgetful"}) <
         kAdvantageThresholdM - kBrokenMargin);
 }
-// Seeds differ in when agents begin to explore: within 100 updates five of eight do
-// (results/measurements.md), and which they are hangs on the last bits of a processor's arithmetic. A
-// signal that cannot infer reaches the threshold with none.
+// Seeds differ in when agents begin to explore: within 100 updates five of eight do. Which they are
+// hangs on the last bits of a processor's arithmetic (results/measurements.md). A signal that
+// cannot infer reaches the threshold with none.
 TEST_CASE("learning: tier H, a learned advantage infers the goal", "[learning]") {
   double best = 0;
   for (const char* seed : {"seed=3", "seed=6", "seed=7", "seed=8"}) {
