@@ -8,7 +8,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -16,7 +15,6 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/str_join.h>
 
 #include "common/check.h"
 #include "common/file.h"
@@ -26,6 +24,8 @@
 #include "kernels/flags/device_flags.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/settings.h"
+#include "mentor/local/claim_results.h"
+#include "mentor/local/claim_verdict.h"
 #include "mentor/local/claims.h"
 #include "mentor/local/local_run.h"
 #include "mentor/service_runs.h"
@@ -33,16 +33,14 @@
 namespace mentor {
 namespace {
 
+constexpr int kReadable = 0644;
 constexpr int kStopped = 130;  // The same code as `mentor run` and ctl::kInterrupted.
 
 struct ReproduceFlags {
   std::vector<std::string> names;
   std::string claims;
   std::string out = "reproduced";
-  std::string from;
-  double within = 0;
-  bool list = false, planned = false, record = false, replace = false, strict = false,
-       quiet = false, lifetimes = false;
+  bool list = false, quiet = false;
   bool on_service = false;
   ctl::GlobalFlags connection;
   int actors = 1;
@@ -105,32 +103,13 @@ absl::StatusOr<std::vector<size_t>> Choose(const ReproduceFlags& flags,
     MENTOR_ASSIGN_OR_RETURN(const std::vector<size_t> found, FindClaim(rows, name));
     for (const size_t i : found) add(i);
   }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const auto seconds = TrainingSeconds(rows[i]);
-    const bool in_time = flags.within > 0 && !rows[i].is_pooled() && rows[i].recorded() &&
-                         seconds && *seconds <= flags.within;
-    const bool is_planned = flags.planned && !rows[i].recorded();
-    const bool all = flags.list && flags.names.empty() && flags.within == 0 && !flags.planned;
-    if (in_time || is_planned || all) add(i);
-  }
+  for (size_t i = 0; flags.list && flags.names.empty() && i < rows.size(); ++i) add(i);
   if (!chosen.empty()) return chosen;
-  return absl::InvalidArgumentError(
-      flags.within > 0
-          ? absl::StrFormat("no recorded claim took at most %g CPU seconds; raise --within",
-                            flags.within)
-      : flags.planned
-          ? "every claim is recorded"
-          : "name a claim, or give --within SECONDS; 'mentor reproduce --list' shows all");
+  return absl::InvalidArgumentError("name a claim; 'mentor reproduce --list' shows all");
 }
 
-// Returns the folder of a run: its own under --out, or the folder given by --from.
 std::filesystem::path FolderOf(const ReproduceFlags& flags, const ClaimRow& row) {
-  if (flags.from.empty()) return std::filesystem::path(flags.out) / row.name();
-  const std::filesystem::path from(flags.from), inside = from / row.name();
-  std::error_code error;
-  const bool is_run =
-      std::filesystem::exists(from / "mentor.db", error) && !std::filesystem::exists(inside, error);
-  return is_run ? from : inside;
+  return std::filesystem::path(flags.out) / row.name();
 }
 
 void Say(const std::string& name, const ClaimVerdict& verdict) {
@@ -148,11 +127,6 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
                 Printable(row.command).c_str());
     for (const std::string& sentence : WhatDiffersHere(row))
       std::printf("  %s\n", Printable(sentence).c_str());
-    std::error_code error;
-    if (std::filesystem::exists(FolderOf(flags, row) / "mentor.db", error)) {
-      std::printf("  What %s has is kept, and not run again; --out names another folder.\n",
-                  Printable(FolderOf(flags, row).string()).c_str());
-    }
     std::fflush(stdout);
   }
   return RunLocally({.spec = spec,
@@ -165,84 +139,57 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
                      .summary = false});
 }
 
-// Compares the folders of a claim or run with its record. Returns true if the record holds.
-absl::StatusOr<bool> Judge(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, size_t index) {
-  const ClaimRow row = (*rows)[index];
-  ClaimRow made;
+// Writes what came out as OUT/NAME.csv, for results/record.py.
+absl::Status Keep(const ReproduceFlags& flags, const ClaimRow& made) {
+  return WriteFileAtomically(std::filesystem::path(flags.out) / (made.name() + ".csv"),
+                             PrintClaims({made}), kReadable);
+}
+
+// Returns the results of a run, or of all runs of a claim together.
+absl::StatusOr<ClaimRow> Measured(const ReproduceFlags& flags, const ClaimRow& row,
+                                  const std::vector<ClaimRow>& runs) {
+  if (!row.is_pooled()) return MeasureRun(row, FolderOf(flags, row));
+  std::vector<std::filesystem::path> folders;
+  for (const ClaimRow& run : runs) folders.push_back(FolderOf(flags, run));
+  return MeasureAll(row, runs, folders);
+}
+
+// Compares the folders of a claim or run with its record. Returns true if the record holds, and
+// where there is none.
+absl::StatusOr<bool> Judge(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows,
+                           size_t index) {
+  const ClaimRow& row = rows[index];
   std::vector<ClaimRow> runs;
-  for (const ClaimRow& run : *rows) {
+  for (const ClaimRow& run : rows) {
     if (run.claim == row.claim && !run.is_pooled()) runs.push_back(run);
   }
-  if (row.is_pooled()) {
-    std::vector<std::filesystem::path> folders;
-    for (const ClaimRow& run : runs) folders.push_back(FolderOf(flags, run));
-    MENTOR_ASSIGN_OR_RETURN(made, RecordAll(row, runs, folders, FileOf(flags)));
-    runs.clear();
-  } else {
-    MENTOR_ASSIGN_OR_RETURN(made, RecordRun(row, FolderOf(flags, row), flags.lifetimes));
-  }
-  const auto record = [&]() -> absl::Status {
-    if (!flags.record) return absl::OkStatus();
-    MENTOR_RETURN_IF_ERROR(WriteClaim(FileOf(flags), row, made));
-    (*rows)[index] = made;
-    return absl::OkStatus();
-  };
-  const std::string others =
-      made.other_runs.empty()
-          ? ""
-          : absl::StrCat("the folder of ", absl::StrJoin(made.other_runs, ", that of "),
-                         " has another result than the record; record it with --replace first");
-  if (!row.recorded() && !others.empty()) return absl::FailedPreconditionError(others);
+  MENTOR_ASSIGN_OR_RETURN(ClaimRow made, Measured(flags, row, runs));
   if (!row.recorded()) {
-    MENTOR_RETURN_IF_ERROR(record());
-    std::printf("%s: hash %s%s\n", row.name().c_str(), made.result().c_str(),
-                flags.record ? ", recorded" : "; nothing is recorded yet: --record records it");
-    return flags.record;
-  }
-  ClaimVerdict verdict = CompareClaims(row, made, runs);
-  if (made.runs_from_lifetimes > 0) {
-    verdict.sentences.push_back(
-        absl::StrFormat("%d of its runs are those kept in lifetimes/ beside "
-                        "the file of claims. They did not run here, and their hashes are the "
-                        "record's own.",
-                        made.runs_from_lifetimes));
-  }
-  if (verdict.same_bits && IsOtherCurve(FileOf(flags), made)) {
-    verdict.numbers_agree = false;
-    verdict.sentences.push_back("Its curve in curves/ beside the file of claims is another one.");
-  }
-  // Its own hash is over those of the runs, which must be those of the record.
-  if (!others.empty() && (verdict.same_bits || flags.record)) {
-    verdict.numbers_agree = false;
-    verdict.sentences.push_back(others);
-  }
-  // The first cost of the same bits stays.
-  if (verdict.same_bits) made.cpu_seconds = row.cpu_seconds;
-  const bool holds =
-      verdict.numbers_agree && (verdict.same_bits || (verdict.may_differ && !flags.strict));
-  const bool records = flags.record && (flags.replace || holds) && others.empty();
-  if (flags.record && !records && others.empty())
-    verdict.sentences.push_back("It is not recorded: --replace replaces what contradicts it.");
-  Say(row.name(), verdict);
-  if (records) {
-    MENTOR_RETURN_IF_ERROR(record());
-    std::printf("  Recorded in %s.\n", FileOf(flags).c_str());
+    MENTOR_RETURN_IF_ERROR(Keep(flags, made));
+    std::printf("%s: hash %s; nothing is recorded that it could be compared with\n",
+                row.name().c_str(), made.result().c_str());
     return true;
   }
-  return holds;
+  const ClaimVerdict verdict =
+      CompareClaims(row, made, row.is_pooled() ? std::vector<ClaimRow>() : runs);
+  // The first cost of the same bits stays.
+  if (verdict.same_bits) made.cpu_seconds = row.cpu_seconds;
+  MENTOR_RETURN_IF_ERROR(Keep(flags, made));
+  Say(row.name(), verdict);
+  return verdict.numbers_agree && (verdict.same_bits || verdict.may_differ);
 }
 
 // The results so far.
 struct Score {
   const ReproduceFlags& flags;
-  std::vector<ClaimRow>* const rows;
+  const std::vector<ClaimRow>& rows;
   std::set<size_t> runs, claims;  // Rows that are not judged yet.
   int held = 0, failed = 0;
 
   void Add(size_t index, const absl::StatusOr<bool>& holds) {
     runs.erase(index);
     claims.erase(index);
-    const ClaimRow& row = (*rows)[index];
+    const ClaimRow& row = rows[index];
     if (!holds.ok()) {
       std::fprintf(stderr, "%s: %s\n", row.name().c_str(),
                    PrintableLines(std::string(holds.status().message())).c_str());
@@ -250,7 +197,7 @@ struct Score {
     ++(holds.ok() && *holds ? held : failed);
     std::fflush(stdout);
     // Judge a claim as a whole after its last run.
-    const auto same = [&](size_t i) { return (*rows)[i].claim == row.claim; };
+    const auto same = [&](size_t i) { return rows[i].claim == row.claim; };
     const auto whole = std::find_if(claims.begin(), claims.end(), same);
     if (whole != claims.end() && std::none_of(runs.begin(), runs.end(), same))
       Add(*whole, Judge(flags, rows, *whole));
@@ -258,12 +205,12 @@ struct Score {
 };
 
 // Judges each run of the score as soon as its folder is complete. Returns the exit code.
-int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* score) {
+int RunAll(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows, Score* score) {
   std::vector<size_t> chosen;
   std::vector<v1::ExperimentSpec> specs;
   // A mistake in the last command is not found after days of others, nor does it hold them up.
   for (const size_t i : std::vector<size_t>(score->runs.begin(), score->runs.end())) {
-    auto spec = SpecOfRun((*rows)[i]);
+    auto spec = SpecOfRun(rows[i]);
     if (!spec.ok()) {
       score->Add(i, spec.status());
       continue;
@@ -274,7 +221,7 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
   if (flags.service()) {
     std::vector<ServiceRun> runs;
     for (size_t k = 0; k < chosen.size(); ++k) {
-      const ClaimRow& row = (*rows)[chosen[k]];
+      const ClaimRow& row = rows[chosen[k]];
       runs.push_back({.id = row.name(), .spec = specs[k], .out = FolderOf(flags, row)});
     }
     return RunOnService(
@@ -288,8 +235,9 @@ int RunAll(const ReproduceFlags& flags, std::vector<ClaimRow>* rows, Score* scor
   if (!device.ok()) return Fail(device.status());
   for (size_t k = 0; k < chosen.size(); ++k) {
     const size_t i = chosen[k];
-    if (flags.from.empty()) {
-      const auto code = RunHere(flags, *device, (*rows)[i], specs[k]);
+    // A whole run is compared and not run again.
+    if (!MeasureRun(rows[i], FolderOf(flags, rows[i])).ok()) {
+      const auto code = RunHere(flags, *device, rows[i], specs[k]);
       if (code.ok() && *code == kStopped) {
         std::fprintf(stderr,
                      "interrupted, %zu of %zu runs are compared; the same command continues\n",
@@ -323,28 +271,18 @@ void Announce(const std::vector<ClaimRow>& rows, const std::set<size_t>& runs) {
 
 int RunReproduce(const ReproduceFlags& flags) {
   log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
-  if (flags.service() && !flags.from.empty()) {
-    return Fail(absl::InvalidArgumentError(
-                    "--from runs nothing, and --service, --server or --context run on a service: "
-                    "give one of them"),
-                kExitUsage);
-  }
-  auto rows = ReadClaims(FileOf(flags));
+  const auto rows = ReadClaims(FileOf(flags));
   if (!rows.ok()) return Fail(rows.status(), kExitUsage);
   const auto chosen = Choose(flags, *rows);
   if (!chosen.ok()) return Fail(chosen.status(), kExitUsage);
   if (flags.list) return ListClaims(*rows, *chosen);
-  if (flags.record) {
-    const absl::Status writable = CheckWritable(FileOf(flags));
-    if (!writable.ok()) return Fail(writable, kExitUsage);
-  }
-  Score score{.flags = flags, .rows = &*rows, .runs = {}, .claims = {}};
+  Score score{.flags = flags, .rows = *rows, .runs = {}, .claims = {}};
   for (const size_t i : *chosen) ((*rows)[i].is_pooled() ? score.claims : score.runs).insert(i);
-  if (flags.from.empty() && !flags.quiet) Announce(*rows, score.runs);
-  if (const int code = RunAll(flags, &*rows, &score); code != kExitOk) return code;
+  if (!flags.quiet) Announce(*rows, score.runs);
+  if (const int code = RunAll(flags, *rows, &score); code != kExitOk) return code;
   while (!score.claims.empty()) {
     const size_t i = *score.claims.begin();
-    score.Add(i, Judge(flags, &*rows, i));
+    score.Add(i, Judge(flags, *rows, i));
   }
   std::printf("%d passed, %d failed\n", score.held, score.failed);
   return score.failed == 0 ? kExitOk : kExitFailed;
@@ -364,29 +302,6 @@ void AddPathFlags(CLI::App* command, ReproduceFlags* flags) {
       ->type_name("DIR")
       ->check(named)
       ->capture_default_str();
-  command
-      ->add_option(
-          "--from", flags->from,
-          "Run nothing: compare existing run folders, DIR/CLAIM-N, for instance of 'mentor fetch'")
-      ->type_name("DIR")
-      ->check(named);
-}
-
-void AddRecordFlags(CLI::App* command, ReproduceFlags* flags) {
-  CLI::Option* record =
-      command->add_flag("--record", flags->record,
-                        "Write the results into the file of claims, and the curves of measured "
-                        "metrics into curves/ beside it");
-  command
-      ->add_flag("--replace", flags->replace,
-                 "With --record: also replace what contradicts the result: another hash of the "
-                 "same version and processor, or other numbers")
-      ->needs(record);
-  command
-      ->add_flag("--lifetimes", flags->lifetimes,
-                 "With --record: also keep the evaluated lifetimes in lifetimes/ beside the file, "
-                 "so that a claim's runs can be pooled without their folders")
-      ->needs(record);
 }
 
 }  // namespace
@@ -403,18 +318,7 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
                       "Names of --list: a claim with all its runs, one run (CLAIM-2), or its runs "
                       "together (CLAIM-all)");
   command->add_flag("--list", flags.list, "List the claims, their hashes, costs and commands");
-  CLI::Option* within =
-      command
-          ->add_option("--within", flags.within,
-                       "All runs whose meta-training took at most this many CPU seconds")
-          ->check(CLI::Range(0.0, 1e9))
-          ->type_name("SECONDS");
-  command->add_flag("--planned", flags.planned, "All runs that are not recorded yet")
-      ->excludes(within);
   AddPathFlags(command, &flags);
-  AddRecordFlags(command, &flags);
-  command->add_flag("--strict", flags.strict,
-                    "Fail on another hash, even if another version or processor explains it");
   command->add_option("--actors", flags.actors, "Number of actors")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -434,9 +338,8 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor reproduce --list\n"
       "  mentor reproduce point-reach-advantage-3       one run: a minute\n"
       "  mentor reproduce door-close-reward             three runs of 75 CPU minutes, then all\n"
-      "  mentor reproduce --within 60                   every run that meta-trained for a minute\n"
-      "  mentor reproduce door-close-reward --from runs --record\n"
-      "  mentor reproduce --planned --record --service            a campaign of days\n"
+      "  mentor reproduce point-reach-reward --service  on a service\n"
+      "What came out is written to OUT/NAME.csv, from which results/record.py records it.\n"
       "Exit status 0: every hash is the recorded one; or another version or processor made the\n"
       "record, and each number's interval meets the recorded one. Or both lie where one more\n"
       "meta-seed of the other runs may lie: few runs exclude little, so see CLAIM-all, too.");

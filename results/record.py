@@ -63,6 +63,8 @@ class Book:
         if not result_of(made):
             return False
         other = [column for column in RESULT if known[column] != made[column]]
+        if not known["metrics"] and "metrics" in other:
+            other.remove("metrics")  # Older records have none.
         if result_of(known) and other and not replace:
             raise Mistake(
                 f"{name_of(made)}: another {other[0]} is recorded; --replace takes this one"

@@ -139,17 +139,12 @@ File SignalsOf(const std::vector<SignalSample>& samples) {
   return {rows, table.text()};
 }
 
-}  // namespace
-
-std::vector<std::string> LifetimeColumns() {
-  return {
-      "teacher",         "split",         "environment", "lifetime",          "goal",
-      "goal_seed",       "has_goals",     "seed",        "lifetime_episodes", "segment_episodes",
-      "episode_success", "episode_return"};
-}
-
+// A line for each evaluated lifetime. Teachers are named as in the options of programs, the rest is
+// as in EvaluationRow.
 std::string LifetimesCsv(const std::vector<EvaluationRow>& rows) {
-  CsvTable table(LifetimeColumns());
+  CsvTable table({"teacher", "split", "environment", "lifetime", "goal", "goal_seed", "has_goals",
+                  "seed", "lifetime_episodes", "segment_episodes", "episode_success",
+                  "episode_return"});
   for (const EvaluationRow& row : rows) {
     // Agents beside their signal are taught by what is learned.
     const auto method = row.method == v1::EVALUATION_METHOD_UNSPECIFIED
@@ -171,6 +166,8 @@ std::string LifetimesCsv(const std::vector<EvaluationRow>& rows) {
   }
   return table.text();
 }
+
+}  // namespace
 
 absl::Status WriteRecords(const ReportData& data, const std::filesystem::path& folder) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder, kFolderMode));

@@ -9,7 +9,7 @@
 
 #include "agents/numerics.h"
 #include "common/hash.h"
-#include "mentor/local/claims.h"
+#include "mentor/local/claim_results.h"
 #include "mentor/local/run_report.h"
 #include "tests/known_bits.h"
 #include "tests/loopback/mentor/local/tiny_runs.h"
@@ -91,7 +91,7 @@ void CheckResult(const std::string& name, const Overrides& overrides,
   claim.claim = "known";
   claim.run = "1";
   claim.command = absl::StrCat("mentor run ", name, " --set ", absl::StrJoin(overrides, " --set "));
-  const auto result = RecordRun(claim, run);
+  const auto result = MeasureRun(claim, run);
   CHECK(result.status() == absl::OkStatus());
   if (!result.ok()) return;
   Sha256 hash;
