@@ -38,7 +38,7 @@ class PageTest(unittest.TestCase):
 
     def scratch(self):
         """Makes a folder with the content of a clone after a build, without its results."""
-        for name in (".deps", "deploy", "docs", "experiments", "python", "tests"):
+        for name in (".deps", "deploy", "docs", "experiments", "python", "results", "tests"):
             (self.folder / name).symlink_to(walk.ROOT / name)
         (self.folder / "build").mkdir(exist_ok=True)
         for name in ("bin", "man", "python", "share"):

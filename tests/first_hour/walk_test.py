@@ -24,7 +24,7 @@ class WalkTest(unittest.TestCase):
         found = {
             page
             for page in listed.stdout.split()
-            if page.startswith(("README.md", "docs/", "python/"))
+            if page.startswith(("README.md", "docs/", "python/", "results/"))
             and re.search(r"(?m)^ *```(bash|python|sh)$", (walk.ROOT / page).read_text())
         }
         elsewhere = {page for page in found if page.startswith(tuple(walk.ELSEWHERE))}

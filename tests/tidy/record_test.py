@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "results"))
 import archive  # noqa: E402
 import claims  # noqa: E402
+import data_files  # noqa: E402
 import record  # noqa: E402
 
 LIVES = (
@@ -148,9 +149,28 @@ class RecordTest(unittest.TestCase):
 
 
 class RecordedTest(unittest.TestCase):
-    def test_claims_have_what_pages_and_figures_ask_for(self):
+    def setUp(self):
         if importlib.util.find_spec("vl_convert") is None:
             self.skipTest("what reports are drawn with is missing: deploy/install.sh")
+
+    def test_lives_of_the_archive_give_the_recorded_numbers(self):
+        import numpy as np
+
+        from mentor.report.statistics import Level, Sample, interval_of
+
+        files, levels, values = archive.read(), [], []
+        for run in range(3):
+            name = f"lives/button-press-reward-{run + 1}.csv"
+            for life in data_files.rows_of(files[name], name, archive.LIVES):
+                if (life["teacher"], life["split"]) != ("learned", "test"):
+                    continue
+                levels.append(Level("", run, int(life["goal_seed"]), int(life["goal"])))
+                values.append(np.mean([int(one) for one in life["successes"][8:12]]))
+        pooled = interval_of(Sample(tuple(levels), np.array(values)))
+        recorded = claims.read()["button-press-reward"]["all"]["numbers"]["test.learned.seg2"]
+        self.assertEqual(tuple(float(f"{one:.5g}") for one in pooled), recorded)
+
+    def test_claims_have_what_pages_and_figures_ask_for(self):
         book = record.Book()
         asked = record.numbers_asked(
             claims.claims_of((dict(one) for one in book.rows), "x"), book.files
