@@ -278,6 +278,8 @@ def value_of(place, claims):
     digits, factor, kind = form_of(place, words, KINDS, default)
 
     def text(value):
+        if math.isnan(value):
+            return DASH
         shown = f"{value * factor:,.{digits}f}".replace(",", " ")
         return shown.replace("-0." + "0" * digits, "0." + "0" * digits)
 

@@ -58,6 +58,9 @@ class Book:
             after = [i for i, row in enumerate(self.rows) if row["claim"] == made["claim"]]
             self.rows.insert(after[-1] + 1 if after else len(self.rows), made)
             return bool(result_of(made))
+        if not result_of(known):
+            known.update(made)  # A plan may have changed.
+            return bool(result_of(made))
         if known["command"] != made["command"]:
             raise Mistake(f"{name_of(made)}: is recorded with another command: {known['command']}")
         if not result_of(made):
@@ -65,7 +68,7 @@ class Book:
         other = [column for column in RESULT if known[column] != made[column]]
         if not known["metrics"] and "metrics" in other:
             other.remove("metrics")  # Older records have none.
-        if result_of(known) and other and not replace:
+        if other and not replace:
             raise Mistake(
                 f"{name_of(made)}: another {other[0]} is recorded; --replace takes this one"
             )

@@ -77,6 +77,8 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a steps .0f"), "100")
         self.assertEqual(self.shown("a cost runs .0f"), "10, 30, -")
         self.assertEqual(self.shown("b cost"), "-")
+        # One run has no deviation.
+        self.assertEqual(self.shown("a-2 seg deviation"), "-")
         self.assertEqual(self.shown("a hash"), "`0123456789abcdef`")
         self.assertEqual(self.shown("a command"), "`mentor run x`")
 

@@ -115,7 +115,7 @@ class RecordTest(unittest.TestCase):
         known = self.known()
         self.assertEqual(list(known), ["tiny-1", "tiny-2", "tiny-all"])
         self.assertEqual(known["tiny-all"]["hash"], "c" * 64)
-        self.assertEqual((known["tiny-2"]["hash"], known["tiny-2"]["row"]), ("a" * 64, "1"))
+        self.assertEqual((known["tiny-2"]["hash"], known["tiny-2"]["row"]), ("a" * 64, "9"))
         self.write_old(row("1", command="mentor run y"))
         with self.assertRaisesRegex(SystemExit, "tiny-1: is recorded with another command"):
             self.run_it("--from", self.old, "--replace")
