@@ -22,7 +22,7 @@ CONFIG, WEIGHTS, RECORDING, CARD = (
     "signal_check.safetensors",
     "README.md",
 )
-# What config.json was called before 0.3.
+# Its name in earlier exports.
 OLD_CONFIG = "signal.json"
 # In format 2 the network sees normalised observations.
 FORMATS = (1, 2)

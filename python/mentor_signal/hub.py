@@ -49,7 +49,7 @@ def fetch(name: str) -> pathlib.Path:
     library = _library()
     try:
         info = library.HfApi().model_info(repo, revision=revision, files_metadata=True)
-    except library.errors.HfHubHTTPError as error:
+    except (library.errors.HfHubHTTPError, ValueError) as error:
         raise SignalError("folder", f"{name} cannot be read: {_first_line(error)}") from None
     except Exception as error:  # There is no connection: the errors of several HTTP libraries.
         return _fetched_before(library, name, repo, revision, error)
@@ -72,7 +72,7 @@ def _fetched_before(
                 repo, revision=revision, allow_patterns=list(FILES), local_files_only=True
             )
         )
-    except library.errors.LocalEntryNotFoundError:
+    except (OSError, ValueError):
         raise SignalError(
             "folder", f"{name} cannot be reached, and was not fetched before: {_first_line(error)}"
         ) from None
