@@ -41,7 +41,7 @@ inline constexpr int kNormalisedSignalFormat = 2;
 struct ExportOptions {
   std::filesystem::path out = {};
   std::string name = {};     // Name on the card; empty: the folder's name.
-  std::string license = {};  // Of the weights, as the Hub names it; empty: the card names none.
+  std::string license = {};  // The weights' license, as the Hub names it; empty: none.
   bool best = false;         // Export the weights with the best score instead of the last ones.
   bool replace = false;      // Overwrite an earlier export.
   bool check = true;         // Simulate a lifetime for signal_check.safetensors.

@@ -1,7 +1,6 @@
-// Commands that run our packages in Python: with the interpreter that the variable MENTOR_PYTHON
-// names (default: python3), and with the folders of the packages and of their libraries on its
-// path. Those are looked for beside this program: in a build folder, in a clone, and where a wheel
-// was installed. Functions without state.
+// Commands that run our packages in Python. The variable MENTOR_PYTHON names the interpreter;
+// default: python3. The packages and their libraries are looked for beside this program, too: in a
+// build folder, in a clone, and where a wheel was installed. Functions without state.
 #pragma once
 
 #include <string>
