@@ -368,10 +368,7 @@ class VectorTest(unittest.TestCase):
             (lambda: made(wrapper=unnamed), "autoreset_mode'.: is None"),
             (lambda: made(AutoresetMode.NEXT_STEP, normalised), "env: has a NormalizeObservation"),
             (lambda: signals.LearnedReward(inside, self.signal), "has a NormalizeObservation"),
-            (
-                lambda: signals.LearnedReward(point(3), 7),
-                "signal: is a int; give a name or a folder",
-            ),
+            (lambda: signals.LearnedReward(point(3), 7), "signal: is a int; give a name"),
             (lambda: signals.LearnedReward(point(3), ROOT), "folder: .* has no config.json"),
             (lambda: signals.LearnedReward([point(3)], ZOO), "env: is a list"),
             (
