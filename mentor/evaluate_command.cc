@@ -118,7 +118,7 @@ absl::Status CheckSubjects(const EvaluateFlags& flags) {
   }
   if (!flags.out.empty() && !flags.signals.empty()) {
     return absl::InvalidArgumentError(
-        "--out: a report needs a run, and a signal has none; leave --out or --signal out");
+        "--out: a report needs a run, and a signal has none; leave --out or the signal out");
   }
   if (!flags.options.weights.empty() && !flags.signals.empty()) {
     return absl::InvalidArgumentError(
