@@ -58,6 +58,8 @@ def fetch(name: str) -> pathlib.Path:
         for file in info.siblings:
             if file.rfilename in FILES:
                 path = library.hf_hub_download(repo, file.rfilename, revision=info.sha)
+        # Without a connection the cache then knows the commit of the branch.
+        library.hf_hub_download(repo, CONFIG, revision=revision)
     except Exception as error:
         raise SignalError("folder", f"{name} cannot be fetched: {_first_line(error)}") from None
     return pathlib.Path(path).parent
