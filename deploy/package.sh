@@ -55,6 +55,8 @@ mkdir -p "$man" "$stage"/share/{bash-completion/completions,zsh/vendor-completio
   "$stage"/share/{fish/vendor_completions.d,mentor/experiments,mentor/results}
 cp experiments/*.txtpb "$stage/share/mentor/experiments/"
 cp results/*.csv "$stage/share/mentor/results/"
+find zoo -name __pycache__ -prune -o -type f -not -name '*.py' -print0 |
+  xargs -0 cp --parents -t "$stage/share/mentor/"
 for program in "${programs[@]}"; do
   help=--help
   if "$build/bin/$program" __man >/dev/null 2>&1; then help=__man; fi  # More than --help says.

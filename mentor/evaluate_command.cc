@@ -27,6 +27,7 @@
 #include "mentor/local/run_report.h"
 #include "mentor/report/program.h"
 #include "mentor/report/records.h"
+#include "mentor/signal_names.h"
 #include "meta_learner/experiment/trained_episodes.h"
 
 namespace mentor {
@@ -113,11 +114,11 @@ struct EvaluateFlags {
 absl::Status CheckSubjects(const EvaluateFlags& flags) {
   if (flags.runs.empty() && flags.signals.empty()) {
     return absl::InvalidArgumentError(
-        "RUN: name a run folder, or an exported signal with --signal DIR");
+        "RUN: name a run folder or an exported signal: its folder, zoo:NAME or hf://OWNER/NAME");
   }
   if (!flags.out.empty() && !flags.signals.empty()) {
     return absl::InvalidArgumentError(
-        "--out: a report needs a run, and a signal has none; leave --out or --signal out");
+        "--out: a report needs a run, and a signal has none; leave --out or the signal out");
   }
   if (!flags.options.weights.empty() && !flags.signals.empty()) {
     return absl::InvalidArgumentError(
@@ -127,7 +128,16 @@ absl::Status CheckSubjects(const EvaluateFlags& flags) {
   return absl::OkStatus();
 }
 
+// Moves signals from the runs to the signals.
+void SortSubjects(EvaluateFlags* flags) {
+  std::vector<std::string> runs;
+  for (const std::string& subject : flags->runs)
+    (IsSignal(subject) ? flags->signals : runs).push_back(subject);
+  flags->runs = std::move(runs);
+}
+
 int RunEvaluate(EvaluateFlags& flags) {
+  SortSubjects(&flags);
   if (const absl::Status status = envs::AllowSimulators(flags.hosts.hosts, flags.hosts.timeout_s);
       !status.ok())
     return Fail(status, kExitUsage);
@@ -138,10 +148,14 @@ int RunEvaluate(EvaluateFlags& flags) {
   flags.options.seeds = *seeds;
   flags.options.baselines = *baselines;
   flags.options.runs.assign(flags.runs.begin(), flags.runs.end());
-  flags.options.signals.assign(flags.signals.begin(), flags.signals.end());
   flags.options.results = flags.results;
   if (const absl::Status status = CheckSubjects(flags); !status.ok())
     return Fail(status, kExitUsage);
+  for (const std::string& signal : flags.signals) {
+    const auto folder = FindSignal(signal);
+    if (!folder.ok()) return Fail(folder.status(), kExitUsage);
+    flags.options.signals.push_back(*folder);
+  }
   for (const std::string& folder : flags.bundles) {
     if (const absl::Status status = OfferFolder(folder).status(); !status.ok())
       return Fail(BadFlag("--bundle", folder, std::string(status.message())), kExitUsage);
@@ -177,15 +191,17 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor evaluate runs/door --weights best        where training got worse at its end\n"
       "  mentor evaluate runs/door --weights average:20  the mean of its last 20 checkpoints\n"
       "  mentor evaluate runs/door --iterations 10       lives of nine updates\n"
-      "  mentor evaluate --signal signals/door           what 'mentor export' wrote\n"
-      "  mentor evaluate --signal signals/robot --bundle my_robot/\n"
+      "  mentor evaluate zoo:point-reach-reward          a signal that comes with Mentor\n"
+      "  mentor evaluate hf://OWNER/NAME                 one of the Hugging Face Hub\n"
+      "  mentor evaluate signals/robot --bundle my_robot/   what 'mentor export' wrote\n"
       "Results are kept in RUN/experiments/UID/evaluations/NAME/seed-N. 'mentor report' shows\n"
       "those of the newest weights that were evaluated. With the same seed, all runs teach the\n"
       "same newborn agents: the same weights, goals and random numbers.");
-  evaluate->add_option("RUN", flags.runs, "Run folders, or checkpoints of them");
+  evaluate->add_option("RUN", flags.runs,
+                       "Run folders, checkpoints of them, or exported signals: folders that "
+                       "'mentor export' wrote, zoo:NAME or hf://OWNER/NAME");
   ctl::Repeatable(
-      evaluate->add_option("--signal", flags.signals,
-                           "An exported signal ('mentor export'), instead of a run or in addition"))
+      evaluate->add_option("--signal", flags.signals, "An exported signal, as RUN takes it"))
       ->type_name("DIR");
   ctl::Repeatable(
       evaluate->add_option("--bundle", flags.bundles,

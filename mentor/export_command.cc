@@ -83,9 +83,8 @@ int RunExport(ExportFlags& flags) {
     std::printf("Next         mentor run random_rewards_maml --bundle %s\n", out.c_str());
     return kExitOk;
   }
-  std::printf(
-      "Next         mentor evaluate --signal %s%s; docs/signals.md has the Python package\n",
-      out.c_str(), BundlesOf(trained->spec).empty() ? "" : " --bundle DIR");
+  std::printf("Next         mentor evaluate %s%s; docs/signals.md has the Python package\n",
+              out.c_str(), BundlesOf(trained->spec).empty() ? "" : " --bundle DIR");
   return kExitOk;
 }
 
@@ -103,8 +102,9 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       ->required();
   command
       ->add_option("--out", flags.options.out,
-                   "Folder to write: weights (safetensors), signal.json, a card (README.md), and a "
-                   "recorded lifetime with which a reader can check its results")
+                   "Folder to write, which the Hugging Face Hub takes as it is: weights "
+                   "(model.safetensors), config.json, a card (README.md), and a recorded lifetime "
+                   "with which a reader can check its results")
       ->type_name("DIR");
   command
       ->add_option("--discriminator", flags.discriminator,
@@ -120,6 +120,9 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       ->capture_default_str();
   command->add_option("--name", flags.options.name,
                       "Title of the card; default: the folder's name");
+  command->add_option("--license", flags.options.license,
+                      "License of the weights on the card, as the Hugging Face Hub names it "
+                      "(apache-2.0); default: the card names none");
   command->add_flag("--force", flags.options.replace, "Write over an earlier export");
   command->add_flag("--no_check", flags.no_check, "Leave the recorded lifetime out");
   AddSimulatorFlags(command, &flags.hosts);
@@ -131,7 +134,7 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor export reach-1 --out signals/reach-1             an experiment of a service\n"
       "  mentor export runs/skills --discriminator skills\n"
       "  mentor export runs/boat --out signals/boat --simulator gym='python3 -m mentor_env'\n"
-      "  mentor evaluate --signal signals/reach\n"
+      "  mentor evaluate signals/reach\n"
       "The Python package mentor_signal of python loads such a folder. Server and\n"
       "credentials are found as in mentorctl.");
   command->callback([action, shared] { *action = [shared] { return RunExport(*shared); }; });

@@ -25,6 +25,15 @@ except SystemExit as missing:
     OLDEST, MISSING = {"protobuf": "3.20.2", "grpcio": "1.51"}, str(missing)
 
 
+def zoo_folder():
+    """That of the repository, or of a source distribution."""
+    return next((zoo for zoo in (HERE.parent / "zoo", HERE / "zoo") if zoo.is_dir()), None)
+
+
+def copy_zoo(zoo, target):
+    shutil.copytree(zoo, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py", "__*"))
+
+
 class BuildWithStubs(build_py):
     def run(self):
         super().run()
@@ -33,6 +42,9 @@ class BuildWithStubs(build_py):
             raise SystemExit(MISSING)
         target = HERE if getattr(self, "editable_mode", False) else pathlib.Path(self.build_lib)
         shutil.copytree(stubs, target, dirs_exist_ok=True)
+        zoo = zoo_folder()
+        if target != HERE and zoo is not None:
+            copy_zoo(zoo, target / "mentor_signal/zoo")
 
 
 class SdistWithProtos(sdist):
@@ -42,6 +54,9 @@ class SdistWithProtos(sdist):
             target = pathlib.Path(base_dir, "proto", source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(generate.protos() / source, target)
+        zoo = zoo_folder()
+        if zoo is not None:
+            copy_zoo(zoo, pathlib.Path(base_dir, "zoo"))
         for name in ("generate.py", "build_backend.py"):
             shutil.copyfile(HERE / name, pathlib.Path(base_dir, name))
 

@@ -83,7 +83,7 @@ package mentor-meta-learner "$torch, $simulators" 'mentorctl' \
   'meta-learns training signals: queue, outer rules, results'
 program mentor
 mkdir -p "$work/mentor/usr/share/mentor"
-cp -a "$stage/share/mentor/results" "$work/mentor/usr/share/mentor/"
+cp -a "$stage"/share/mentor/{results,zoo} "$work/mentor/usr/share/mentor/"
 package mentor "mentorctl (= $version), $torch, $simulators" \
   'python3, ffmpeg, libosmesa6' \
   'meta-learns training signals in one process'

@@ -28,6 +28,59 @@ std::string TasksOf(const CardJson& trained) {
                       environment.empty() ? "" : absl::StrCat(", `", environment, "`"));
 }
 
+// Returns a text in quotes, as YAML takes it whatever is in it.
+std::string YamlText(const std::string& text) {
+  return CardJson(text).dump(-1, ' ', /*ensure_ascii=*/false, CardJson::error_handler_t::replace);
+}
+
+// Returns how agents did that these weights taught, in the form of the Hub's "model-index". Empty
+// without an evaluation.
+std::string HeadResults(const std::string& name, const CardJson& facts,
+                        const std::vector<report::MethodResult>& results) {
+  const v1::EvaluationMethod method = TextAt(facts.at("weights"), "which") == "best"
+                                          ? v1::EVALUATION_METHOD_LEARNED_BEST
+                                          : v1::EVALUATION_METHOD_LEARNED;
+  const std::string benchmark = TextAt(facts.at("trained"), "benchmark");
+  std::string rows;
+  const char* metric = "";
+  for (const report::MethodResult& result : results) {
+    if (result.method != method || !result.environment.empty()) continue;
+    const int last = static_cast<int>(result.segments.size()) - 1;
+    metric = result.quantity == report::Quantity::kSuccess ? "success_rate" : "mean_reward";
+    absl::StrAppend(
+        &rows, "  - task:\n      type: reinforcement-learning\n    dataset:\n      type: ",
+        YamlText(benchmark), "\n      name: ",
+        YamlText(absl::StrCat(benchmark, ", ", report::GoalsOf(result.split, result.has_goals))),
+        "\n    metrics:\n    - type: ", metric,
+        "\n      value: ", absl::StrFormat("%.4f", result.segments[last].mean), "\n      name: ",
+        YamlText(absl::StrCat(report::QuantityWords(result.quantity), " ",
+                              report::PartName(last, result.segments.size()), ", ",
+                              report::FormatInterval(result.segments[last]))),
+        "\n");
+  }
+  if (rows.empty()) return rows;
+  return absl::StrCat("metrics:\n- ", metric, "\nmodel-index:\n- name: ", YamlText(name),
+                      "\n  results:\n", rows);
+}
+
+// Returns the head by which the Hugging Face Hub sorts and finds a card
+// (https://huggingface.co/docs/hub/model-cards).
+std::string CardHead(const std::string& name, const std::string& license, const CardJson& facts,
+                     const std::vector<report::MethodResult>& results) {
+  const CardJson& trained = facts.at("trained");
+  std::string head = "---\nlibrary_name: mentor\n";
+  if (!license.empty()) absl::StrAppend(&head, "license: ", YamlText(license), "\n");
+  absl::StrAppend(&head,
+                  "pipeline_tag: reinforcement-learning\ntags:\n- reinforcement-learning\n"
+                  "- meta-learning\n- mentor\n- ",
+                  absl::AsciiStrToLower(TextAt(facts, "role")), "\n");
+  for (const char* tag : {"benchmark", "environment"}) {
+    if (const std::string text = TextAt(trained, tag); !text.empty())
+      absl::StrAppend(&head, "- ", YamlText(text), "\n");
+  }
+  return absl::StrCat(head, HeadResults(name, facts, results), "---\n");
+}
+
 std::string RoleOf(const CardJson& facts) {
   const std::string role = TextAt(facts, "role");
   if (role == "LOSS") return "the loss that the agent descends";
@@ -87,7 +140,7 @@ std::string Limits(const CardJson& facts) {
                           : absl::StrFormat("actions of %d", action)),
       "Tasks unlike those that it was trained on. The table says how agents did on the goals named "
       "there, and nothing of others.",
-      "Agents unlike those that it taught (`agent` in signal.json): another algorithm, another "
+      "Agents unlike those that it taught (`agent` in config.json): another algorithm, another "
       "length of life or another learning rate may learn nothing from it. Measure before you rely "
       "on it, against the task's own reward.",
       "Safety: it was never asked to keep a machine or a person from harm."};
@@ -98,14 +151,16 @@ std::string Limits(const CardJson& facts) {
 
 }  // namespace
 
-std::string SignalCard(const std::string& name, const std::string& facts,
-                       const std::vector<report::MethodResult>& results) {
+std::string SignalCard(const std::string& name, const std::string& license,
+                       const std::string& facts, const std::vector<report::MethodResult>& results) {
   const CardJson json = CardJson::parse(facts);
   const CardJson& trained = json.at("trained");
   const CardJson& sizes = json.at("sizes");
   const CardJson& weights = json.at("weights");
   const CardJson& steps = trained.at("environment_steps");
-  std::string card = absl::StrFormat(
+  std::string card = CardHead(name, license, json, results);
+  absl::StrAppendFormat(
+      &card,
       "# %s\n\nA training signal that was meta-learned with Mentor %s: network `%s` (%s), whose "
       "output is %s.\n\n",
       name, TextAt(json, "mentor"), TextAt(json.at("network"), "name"),
@@ -125,16 +180,15 @@ std::string SignalCard(const std::string& name, const std::string& facts,
       TextAt(weights, "which") == "best" ? "with the best score in training"
                                          : "after the last outer update",
       " |\n| result | ", TextAt(trained, "result_hash"), " |\n\n");
-  absl::StrAppend(&card, "## What it sees\n\n", ColumnsTable(json), "\n## How agents did\n\n",
-                  ResultsTable(results), "\n## What it is not for\n\n", Limits(json),
-                  "\n## How to use it\n\n```python\nimport mentor_signal\n\nsignal = "
-                  "mentor_signal.load(\"",
-                  name,
-                  "\")          # verifies the files, and the recorded lifetime with check=True\n"
-                  "```\n\nor `mentor evaluate --signal ",
-                  name,
-                  "`. signal.json holds the spec: the same spec and seed give the same "
-                  "weights.\n");
+  absl::StrAppend(
+      &card, "## What it sees\n\n", ColumnsTable(json), "\n## How agents did\n\n",
+      ResultsTable(results), "\n## What it is not for\n\n", Limits(json),
+      "\n## How to use it\n\n```python\nimport mentor_signal\n\nsignal = "
+      "mentor_signal.load(\"",
+      name,
+      "\")          # verifies the files, and the recorded lifetime with check=True\n"
+      "```\n\nor `mentor evaluate DIR` with this folder. config.json holds the spec: the "
+      "same spec and seed give the same weights.\n");
   return card;
 }
 

@@ -41,7 +41,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using torch::Tensor;
 
-constexpr char kWeightsFile[] = "signal.safetensors";
+constexpr char kWeightsFile[] = "model.safetensors";
+constexpr char kOldWeightsFile[] = "signal.safetensors";
 constexpr char kCheckFile[] = "signal_check.safetensors";
 constexpr char kCardFile[] = "README.md";
 constexpr uint64_t kExportBytesMax = uint64_t{1} << 30;
@@ -456,7 +457,7 @@ absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
 
 absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options) {
   MENTOR_RETURN_IF_ERROR(CheckRun(run));
-  MENTOR_RETURN_IF_ERROR(CheckOut(options, "--out", kSignalJson));
+  MENTOR_RETURN_IF_ERROR(CheckOut(options, "--out", kSignalConfig));
   const learner::SignalNetwork& network = *run.parts.network;
   const Tensor weights = WeightsOf(run, options);
   const v1::Shard shard = FirstLifetime(run).shard;
@@ -532,15 +533,15 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
   const std::string facts = json.dump(2) + "\n";
   const std::string name = options.name.empty() ? NameOfFolder(options.out) : options.name;
 
-  // The file kSignalJson marks a complete export: it is removed first and written last.
+  // The file kSignalConfig marks a complete export: it is removed first and written last.
   MENTOR_RETURN_IF_ERROR(MakeFolders(options.out, 0755));
   std::error_code error;
-  std::filesystem::remove(options.out / kSignalJson, error);
+  std::filesystem::remove(options.out / kSignalConfig, error);
   std::filesystem::remove(options.out / kCheckFile, error);
   std::vector<std::pair<const char*, std::string>> files = {{kWeightsFile, weights_bytes}};
   if (options.check) files.emplace_back(kCheckFile, check_bytes);
-  files.emplace_back(kCardFile, SignalCard(name, facts, results));
-  files.emplace_back(kSignalJson, facts);
+  files.emplace_back(kCardFile, SignalCard(name, options.license, facts, results));
+  files.emplace_back(kSignalConfig, facts);
   for (const auto& [file_name, bytes] : files) {
     MENTOR_RETURN_IF_ERROR(WriteFileAtomically(options.out / file_name, bytes, 0644));
     exported.files.push_back(options.out / file_name);
@@ -550,11 +551,15 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
 }
 
 absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / kSignalJson;
+  std::error_code error;
+  const bool is_old = !std::filesystem::exists(folder / kSignalConfig, error) &&
+                      std::filesystem::exists(folder / kOldSignalConfig, error);
+  const std::filesystem::path path = folder / (is_old ? kOldSignalConfig : kSignalConfig);
+  const std::string weights_file = is_old ? kOldWeightsFile : kWeightsFile;
   const auto bytes = ReadFile(path, kExportBytesMax);
   if (absl::IsNotFound(bytes.status())) {
     return absl::NotFoundError(absl::StrCat(
-        folder.string(), " is no exported signal: it has no ", kSignalJson,
+        folder.string(), " is no exported signal: it has no ", kSignalConfig,
         "; 'mentor export RUN --out DIR' writes one, and 'mentor evaluate RUN' takes a run"));
   }
   MENTOR_RETURN_IF_ERROR(bytes.status());
@@ -571,8 +576,11 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   };
   const Json format = at("/format"), spec = at("/spec"), hash = at("/weights/sha256"),
              updates = at("/trained/outer_updates");
-  if (!format.is_number())
-    return bad("format is no number; take a folder that 'mentor export' has written");
+  if (!format.is_number()) {
+    return bad(
+        "format is no number, so it describes no signal of Mentor; take a folder that 'mentor "
+        "export' has written");
+  }
   if (format != kSignalFormat && format != kNormalisedSignalFormat) {
     return bad(
         absl::StrFormat("format is %s, but this build reads %d; use the version that "
@@ -604,33 +612,33 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   MENTOR_RETURN_IF_ERROR(CheckRun(run));
 
   MENTOR_ASSIGN_OR_RETURN(const std::string weights,
-                          ReadFile(folder / kWeightsFile, kExportBytesMax));
+                          ReadFile(folder / weights_file, kExportBytesMax));
   if (Sha256Hex(weights) != run.state_hash) {
-    return bad(absl::StrCat("weights.sha256 differs from the SHA-256 of ", kWeightsFile,
+    return bad(absl::StrCat("weights.sha256 differs from the SHA-256 of ", weights_file,
                             "; the file was changed or is damaged: fetch or export it again"));
   }
   const auto read = ReadSafeTensors(weights);
   if (!read.ok())
-    return bad(absl::StrCat("weights: ", kWeightsFile, ": ", read.status().message()));
+    return bad(absl::StrCat("weights: ", weights_file, ": ", read.status().message()));
   const SafeTensors& file = *read;
   const learner::ParamLayout& layout = run.parts.network->layout();
   run.learned_parameters = torch::zeros({layout.size()}, torch::kFloat32);
   if (file.tensors.size() != layout.slices().size())
-    return bad(absl::StrFormat("weights: %s has %d tensors, but the network %d", kWeightsFile,
+    return bad(absl::StrFormat("weights: %s has %d tensors, but the network %d", weights_file,
                                file.tensors.size(), layout.slices().size()));
   for (const SafeTensor& tensor : file.tensors) {
     const auto slice =
         std::find_if(layout.slices().begin(), layout.slices().end(),
                      [&](const learner::ParamSlice& one) { return one.name == tensor.name; });
     if (slice == layout.slices().end() || slice->shape != tensor.shape || tensor.dtype != "F32") {
-      return bad(absl::StrCat("weights: '", tensor.name, "' of ", kWeightsFile,
+      return bad(absl::StrCat("weights: '", tensor.name, "' of ", weights_file,
                               " is no part of the spec's network, or of another shape"));
     }
     std::memcpy(run.learned_parameters.mutable_data_ptr<float>() + slice->offset,
                 tensor.data.data(), tensor.data.size());
   }
   if (!run.learned_parameters.isfinite().all().item<bool>()) {
-    return bad(absl::StrCat("weights: not every number of ", kWeightsFile,
+    return bad(absl::StrCat("weights: not every number of ", weights_file,
                             " is finite; export another state of the run"));
   }
   run.initial_parameters = run.parts.rule->meta_parameters().clone();

@@ -1,11 +1,14 @@
 // Exports what a run has learned as files for other programs (docs/signals.md), and reads such
 // exports.
 //
-//   DIR/signal.safetensors        the network's weights by name
-//   DIR/signal.json               all facts needed to use them: network, sizes, inputs, role, how
+//   DIR/model.safetensors         the network's weights by name
+//   DIR/config.json               all facts needed to use them: network, sizes, inputs, role, how
 //                                 agents learn from it, the spec, the result's hash
 //   DIR/signal_check.safetensors  the inputs of the network in a lifetime, and its outputs
-//   DIR/README.md                 a card for people
+//   DIR/README.md                 a card for people, with a head for the Hugging Face Hub
+//
+// The Hub takes such a folder as it is. Earlier exports have other names of the first two files,
+// which are still read: signal.safetensors and signal.json.
 //
 // A discriminator may also become a bundle for wrapper random_reward, which depends on nothing but
 // its weights:
@@ -28,7 +31,8 @@
 
 namespace mentor {
 
-inline constexpr char kSignalJson[] = "signal.json";
+inline constexpr char kSignalConfig[] = "config.json";
+inline constexpr char kOldSignalConfig[] = "signal.json";
 inline constexpr int kSignalFormat = 1;
 // The format of signals that see normalised observations, which readers of the first would show raw
 // ones.
@@ -36,10 +40,11 @@ inline constexpr int kNormalisedSignalFormat = 2;
 
 struct ExportOptions {
   std::filesystem::path out = {};
-  std::string name = {};  // Name on the card; empty: the folder's name.
-  bool best = false;      // Export the weights with the best score instead of the last ones.
-  bool replace = false;   // Overwrite an earlier export.
-  bool check = true;      // Simulate a lifetime for signal_check.safetensors.
+  std::string name = {};     // Name on the card; empty: the folder's name.
+  std::string license = {};  // The weights' license, as the Hub names it; empty: none.
+  bool best = false;         // Export the weights with the best score instead of the last ones.
+  bool replace = false;      // Overwrite an earlier export.
+  bool check = true;         // Simulate a lifetime for signal_check.safetensors.
 };
 
 struct ExportedSignal {
@@ -60,8 +65,8 @@ absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
 // Reads an export for `mentor evaluate`; the result has no run folder.
 absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folder);
 
-// Returns the text of the card. `facts` is the content of signal.json.
-std::string SignalCard(const std::string& name, const std::string& facts,
-                       const std::vector<report::MethodResult>& results);
+// Returns the text of the card. `facts` is the content of config.json; `license` may be empty.
+std::string SignalCard(const std::string& name, const std::string& license,
+                       const std::string& facts, const std::vector<report::MethodResult>& results);
 
 }  // namespace mentor

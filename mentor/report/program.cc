@@ -2,8 +2,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
-#include <system_error>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
@@ -15,15 +13,14 @@
 #include "common/check.h"
 #include "common/child_process.h"
 #include "common/file.h"
-#include "common/installed.h"
+#include "mentor/report/python.h"
 #include "mentor/report/records.h"
 
 namespace mentor::report {
 namespace {
 
-// What the program ends with where a library is missing (python/mentor/report/__main__.py), and
-// what env does where there is no interpreter.
-constexpr int kNoLibrary = 4, kNoProgram = 127;
+// What the program ends with where a library is missing (python/mentor/report/__main__.py).
+constexpr int kNoLibrary = 4;
 constexpr uint64_t kOutcomeBytesMax = uint64_t{16} << 20;
 
 // A Python without the package says so as one without its libraries does.
@@ -40,40 +37,8 @@ except ModuleNotFoundError as missing:
 sys.exit(start())
 )";
 
-// The value of PYTHONPATH: the folders of the package and of its libraries, then the user's own.
-std::string PythonPath() {
-  const std::filesystem::path programs = ProgramFolder();
-  std::vector<std::string> folders;
-  // A build folder; a wheel; a clone with its libraries.
-  for (const char* place : {"../python", "../..", "../../python", "../../.deps/report"}) {
-    const std::filesystem::path folder = (programs / place).lexically_normal();
-    std::error_code error;
-    if (std::filesystem::exists(folder / "mentor/report/__init__.py", error) ||
-        std::filesystem::exists(folder / "altair", error))
-      folders.push_back(folder.string());
-  }
-  if (const char* own = std::getenv("PYTHONPATH"); own != nullptr && *own != '\0')
-    folders.emplace_back(own);
-  return absl::StrJoin(folders, ":");
-}
-
-std::string Interpreter() {
-  const char* named = std::getenv("MENTOR_PYTHON");
-  return named == nullptr || *named == '\0' ? "python3" : named;
-}
-
-std::vector<std::string> Command(const std::vector<std::string>& arguments) {
-  std::vector<std::string> command = {"env", absl::StrCat("PYTHONPATH=", PythonPath()),
-                                      Interpreter(), "-c", kStart};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return command;
-}
-
 absl::Status NoInterpreter() {
-  return absl::NotFoundError(
-      absl::StrCat("there is no program ", Interpreter(),
-                   ": install Python, and in it mentor-client[report]; MENTOR_PYTHON names another "
-                   "interpreter"));
+  return NoPython("mentor-client[report]");
 }
 
 absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
@@ -100,12 +65,13 @@ absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
 
 absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments) {
   std::fflush(nullptr);
-  const auto child = ChildProcess::Start(
-      {.command = Command(arguments), .output = STDOUT_FILENO, .errors = STDERR_FILENO});
+  const auto child = ChildProcess::Start({.command = PythonCommand(kStart, arguments),
+                                          .output = STDOUT_FILENO,
+                                          .errors = STDERR_FILENO});
   if (absl::IsNotFound(child.status())) return NoInterpreter();
   MENTOR_RETURN_IF_ERROR(child.status());
   MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
-  if (code == kNoProgram) return NoInterpreter();
+  if (code == kNoPython) return NoInterpreter();
   return code;
 }
 
@@ -113,13 +79,14 @@ absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
   const std::filesystem::path log = run / kRecordsFolder / "report.log";
   const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (output < 0) return FileError("writing", log, errno);
-  const auto child = ChildProcess::Start({.command = Command({run.string()}), .output = output});
+  const auto child =
+      ChildProcess::Start({.command = PythonCommand(kStart, {run.string()}), .output = output});
   close(output);
   if (absl::IsNotFound(child.status())) return NoInterpreter();
   MENTOR_RETURN_IF_ERROR(child.status());
   MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
   if (code == 0) return ReadSaid(run / "report" / "outcome.json");
-  if (code == kNoProgram) return NoInterpreter();
+  if (code == kNoPython) return NoInterpreter();
   const auto said = ReadFile(log, kOutcomeBytesMax);
   std::string words = said.ok() ? *said : std::string(said.status().message());
   absl::StripAsciiWhitespace(&words);

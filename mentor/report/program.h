@@ -1,7 +1,5 @@
 // Starts the program that draws reports from records (records.h) and says what a run has learned:
-// Python with the package mentor.report. The variable MENTOR_PYTHON names the interpreter; default:
-// python3. The package and its libraries are looked for beside this program, too: in a build
-// folder, in a clone, and where a wheel was installed. One thread.
+// Python with the package mentor.report (python.h). One thread.
 #pragma once
 
 #include <filesystem>

@@ -13,7 +13,7 @@ Usage: transfer_study.py --signal DIR... [--lifetimes N] [--iterations N] [--stu
   --out FOLDER      writes transfer.csv, a line for each lifetime, and transfer.svg there
   --draw            only draws transfer.svg again, from FOLDER/transfer.csv
 
-Example: transfer_study.py --signal docs/zoo/point_reach_reward --lifetimes 16 --out study
+Example: transfer_study.py --signal point-reach-reward --lifetimes 16 --out study
 
 A student differs from Mentor's own agents only in what its name says; `as taught` has all their
 settings. Needs pip install './python[signal,sb3]' matplotlib.

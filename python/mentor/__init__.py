@@ -6,7 +6,7 @@
     mentor.metaworld.ML1("door-close-v3")   benchmarks with their tasks
     mentor.run("point_reach")               trains what the command line trains
     mentor.spec("point_reach", seed=2)      specs from arguments, dicts, YAML and text
-    mentor.LearnedReward(env, "signals/door")
+    mentor.LearnedReward(env, "point-reach-reward")
 
 Importing it registers the environments and loads nothing large; docs/python.md has the rest.
 """

@@ -2,7 +2,7 @@
 
 import mentor
 
-env = mentor.LearnedReward(env, "signals/door")
+env = mentor.LearnedReward(env, "point-reach-reward")
 """
 
 from mentor_signal import LearnedReward, RewardMix, Signal, SignalError, load

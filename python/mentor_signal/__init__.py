@@ -2,11 +2,11 @@
 
     import mentor_signal
 
-    env = mentor_signal.LearnedReward(env, "signals/reach")
+    env = mentor_signal.LearnedReward(env, "point-reach-reward")
 
-`mentor export` writes such a folder. NumPy, safetensors and Gymnasium suffice. For
-Stable-Baselines3, `mentor_signal.sb3` has LearnedVecReward and TaughtPPO. Every failure is a
-SignalError.
+That is a signal of the zoo; `mentor export` writes folders like it. NumPy, safetensors and
+Gymnasium suffice. For Stable-Baselines3, `mentor_signal.sb3` has LearnedVecReward and TaughtPPO.
+Every failure is a SignalError.
 """
 
 import sys
@@ -17,6 +17,7 @@ try:
     check_gymnasium()
     from .environments import LearnedEnvReward, success_in_info
     from .lifetimes import Segment, State, SuccessSignal
+    from .names import zoo
     from .networks.base import AttentionMap, networks
     from .networks.loss_conv import LossInputs
     from .rewards import LearnedReward
@@ -45,4 +46,5 @@ __all__ = [
     "networks",
     "recorded",
     "success_in_info",
+    "zoo",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
@@ -11,27 +10,14 @@ import gymnasium.vector
 
 from .environments import LearnedEnvReward, LogProb, Success, success_in_info
 from .errors import SignalError
-from .signal import Path, RewardMix, Signal, load
+from .names import Path
+from .signal import RewardMix, Signal, signal_of
 from .vector import LearnedVectorReward
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
     from .sb3 import LearnedVecReward
-
-
-def signal_of(signal: Union[Signal, Path]) -> Signal:
-    """Returns a signal, or that of a folder, whose numbers are compared with Mentor's if the folder
-    has a recorded lifetime."""
-    if isinstance(signal, Signal):
-        return signal
-    if not isinstance(signal, (str, os.PathLike)):
-        raise SignalError(
-            "signal",
-            f"is a {type(signal).__name__}; give a folder that `mentor export` wrote, or what "
-            "load(folder) returned",
-        )
-    return load(signal, check=None)
 
 
 @overload
@@ -81,8 +67,8 @@ def LearnedReward(
 
     env        a gymnasium.Env, a gymnasium.vector.VectorEnv in any autoreset mode, or a VecEnv of
                Stable-Baselines3
-    signal     the folder that `mentor export` wrote, or what load(folder) returned: of role REWARD,
-               and of a network that is causal
+    signal     a name or a folder, as load() takes them, or what it returned: of role REWARD, and of
+               a network that is causal
     reward     "as_trained", "replace", "add" or a RewardMix
     success    of a step of one environment: (reward, terminated, info) -> bool
     log_prob   (observation, action) -> log-density of the action under the policy that drew it; of

@@ -37,7 +37,8 @@ from .environments import (
     success_in_info,
 )
 from .lifetimes import Array, Segment, State, SuccessSignal
-from .signal import RewardMix, Signal
+from .names import Path
+from .signal import RewardMix, Signal, signal_of
 from .tasks import TaskCheck
 
 __all__ = ["LearnedVecReward", "TaughtPPO"]
@@ -60,12 +61,13 @@ class LearnedVecReward(VecEnvWrapper):
     def __init__(
         self,
         venv: VecEnv,
-        signal: Signal,
+        signal: Union[Signal, Path],
         *,
         reward: Union[str, RewardMix] = "as_trained",
         success: Success = success_in_info,
     ):
         super().__init__(venv)
+        signal = signal_of(signal)
         check_stepwise(signal)
         if unwrap_vec_normalize(venv) is not None:
             raise SignalError(
@@ -225,7 +227,7 @@ class TaughtPPO(PPO):
     """PPO that takes its rewards or advantages from a learned signal. The network sees each rollout
     when it is complete, as in Mentor's learner. Works with every network that gives signals.
 
-    signal     of mentor_signal.load
+    signal     a name or a folder, as mentor_signal.load takes them, or what it returned
     reward     of role REWARD: "as_trained", "replace", "add" or a RewardMix
     success    of a step: (reward, terminated, info) -> bool
     bootstrap  whether an episode that a limit cut short goes on with the value of its last
@@ -240,13 +242,14 @@ class TaughtPPO(PPO):
         self,
         policy: Any,
         env: Any,
-        signal: Optional[Signal] = None,
+        signal: Union[Signal, Path, None] = None,
         *,
         reward: Union[str, RewardMix] = "as_trained",
         success: Success = success_in_info,
         bootstrap: Optional[bool] = None,
         **arguments: Any,
     ):
+        signal = None if signal is None else signal_of(signal)
         self.signal = signal
         self.success = success
         self.mix = RewardMix()
@@ -263,7 +266,9 @@ class TaughtPPO(PPO):
             if signal.role == "ADVANTAGE" and "values" not in signal.reads:
                 arguments["vf_coef"] = 0.0
         elif arguments.get("_init_setup_model", True):
-            raise SignalError("signal", "is missing; give one of mentor_signal.load")
+            raise SignalError(
+                "signal", "is missing; give a name, or what mentor_signal.load returned"
+            )
         super().__init__(policy, env, **arguments)
         if signal is not None and self.env is not None:
             check_spaces(self.observation_space, self.action_space, signal)

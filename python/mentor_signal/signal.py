@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
+import os
 import pathlib
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
 
+from . import hub
 from .errors import SignalError
+from .files import read_facts, read_tensors, read_weights
 from .lifetimes import Array, Segment, State, as_array
-from .networks.base import AttentionMap, Context, Network, Sizes, make
+from .names import Path, folder_of
+from .networks.base import AttentionMap, Context, Network, Sizes, network_named
 from .networks.discriminator import Discriminator
 from .networks.loss_conv import LossConv, LossInputs
 from .normaliser import ObservationNormaliser
@@ -23,13 +23,8 @@ from .normaliser import ObservationNormaliser
 if TYPE_CHECKING:
     import torch
 
-# In format 2 the network sees normalised observations.
-FORMATS = (1, 2)
 TOLERANCE = 1e-5
-# Reads as Mentor does.
-FILE_BYTES_MAX = 1 << 30
 
-Path = Union[str, "pathlib.PurePath"]
 Result = TypeVar("Result")
 
 
@@ -53,6 +48,7 @@ _NOT_WHOLE = (
     IndexError,
     RuntimeError,
     MemoryError,
+    ArithmeticError,
 )
 
 
@@ -62,21 +58,26 @@ class Signal:
     role         "REWARD", "ADVANTAGE", or "LOSS" (of a loss network)
     sizes        what it was trained for
     reward       how agents make their reward of the task's and the signal
-    facts        all of signal.json
+    facts        all of config.json
+    folder       whose files these are, if it was loaded
     """
 
-    def __init__(self, facts: Dict[str, Any], weights: Dict[str, Any]):
+    def __init__(
+        self,
+        facts: Dict[str, Any],
+        weights: Dict[str, Any],
+        folder: Optional[pathlib.Path] = None,
+    ):
         self.facts = facts
-        sizes = facts["sizes"]
-        self.sizes = Sizes(**{field.name: sizes[field.name] for field in dataclasses.fields(Sizes)})
+        self.folder = folder
+        context = _context(facts)
+        self.sizes = context.sizes
         self.role: str = facts["role"]
         self.reward = RewardMix(**facts["reward"])
-        network = facts["network"]
-        context = Context(self.sizes, self.role, facts["input"], network["options"])
         arrays = {name: as_array(weight, f"weights.{name}") for name, weight in weights.items()}
-        self.network: Network = make(network["name"], context, arrays)
+        self.network: Network = network_named(facts["network"]["name"])(context, arrays)
         # Whether run() scales the observations, which it gets as the environment gives them.
-        self.normalises: bool = network["options"].get("normalize_observations") is True
+        self.normalises: bool = context.options.get("normalize_observations") is True
 
     def __repr__(self) -> str:
         trained = self.facts["trained"]
@@ -84,6 +85,25 @@ class Signal:
             f"<Signal {self.network.name}, {self.role}, trained on {trained['benchmark']} "
             f"{trained['environment']}".rstrip() + f", {trained['outer_updates']} outer updates>"
         )
+
+    @classmethod
+    def from_pretrained(cls, name: Path, *, revision: Optional[str] = None) -> "Signal":
+        """Loads a folder, or the repository OWNER/NAME of the Hugging Face Hub. load() takes names
+        of the zoo, too."""
+        if not os.path.isdir(name):
+            name = f"{hub.SCHEME}{name}" + (f"@{revision}" if revision else "")
+        return load(name, check=None)
+
+    def save_pretrained(self, folder: Path) -> pathlib.Path:
+        """Writes the files that this signal was loaded from into a folder, and returns it."""
+        return hub.copy(self.folder, pathlib.Path(folder))
+
+    def push_to_hub(
+        self, repo_id: str, *, private: Optional[bool] = None, commit_message: Optional[str] = None
+    ) -> str:
+        """Writes them into a repository of the Hugging Face Hub, and returns the commit's address.
+        `hf auth login` says who you are."""
+        return hub.push(self.folder, repo_id, private, commit_message)
 
     @property
     def causal(self) -> bool:
@@ -238,56 +258,13 @@ class Signal:
                 )
 
 
-def _read(folder: pathlib.Path, entry: Dict[str, Any], field: str) -> Dict[str, Array]:
-    name = entry["file"]
-    path = folder / name
-    if pathlib.PurePath(name).name != name:
-        raise SignalError(f"{field}.file", f"is '{name}'; files of an export are in its folder")
-    try:
-        if not path.is_file() or path.stat().st_size > FILE_BYTES_MAX:
-            raise SignalError(
-                f"{field}.file", f"{path} is no file of at most {FILE_BYTES_MAX} bytes: get it anew"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise SignalError(field, f"{path} cannot be read: {error.strerror}") from None
-    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise SignalError(
-            f"{field}.sha256",
-            f"is not that of {path}, which was changed or is damaged: get it anew",
-        )
-    try:
-        arrays: Dict[str, Array] = load_arrays(data)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise SignalError(field, f"{path} is no safetensors file: {error}") from None
-    return arrays
-
-
-def _facts(path: pathlib.Path) -> Dict[str, Any]:
-    try:
-        facts = json.loads((path / "signal.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SignalError(
-            "folder",
-            f"{path} has no signal.json; `mentor export RUN --out DIR` writes such a folder",
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise SignalError("folder", f"{path}/signal.json cannot be read: {error}") from None
-    if not isinstance(facts, dict):
-        raise SignalError("folder", f"{path}/signal.json is no object: export the signal again")
-    if facts.get("format") not in FORMATS:
-        raise SignalError(
-            "format",
-            f"is {facts.get('format')}, but this version of mentor_signal reads "
-            f"{FORMATS[0]} and {FORMATS[1]}; install that of Mentor {facts.get('mentor')} or later",
-        )
-    return facts
+def _context(facts: Dict[str, Any]) -> Context:
+    sizes = {field.name: facts["sizes"][field.name] for field in dataclasses.fields(Sizes)}
+    return Context(Sizes(**sizes), facts["role"], facts["input"], facts["network"]["options"])
 
 
 def _probe(signal: Signal) -> None:
-    """Checks that the weights fit the network, by computing two steps of zeros."""
-    if not signal.network.weights:
-        raise ValueError("there is none")
+    """Checks that the numbers and options can be computed with, by two steps of zeros."""
     if not all(bool(np.isfinite(weight).all()) for weight in signal.network.weights.values()):
         raise SignalError("weights", "are not all finite: training diverged; export another state")
     sizes = signal.sizes
@@ -296,9 +273,6 @@ def _probe(signal: Signal) -> None:
     elif isinstance(signal.network, LossConv):
         signal.network.value(signal.network.zeros())
     else:
-        count = sum(weight.size for weight in signal.network.weights.values())
-        if "actions" in signal.reads and count < sizes.observation + sizes.action:
-            raise ValueError(f"{count} are fewer than the numbers that the network sees")
         vectors = {"observations": sizes.observation, "actions": sizes.action}
         fields = (field.name for field in dataclasses.fields(Segment))
         zeros = {
@@ -312,11 +286,12 @@ def _probe(signal: Signal) -> None:
             raise ValueError(f"two steps have signals of shape {list(signals.shape)}")
 
 
-def load(folder: Path, *, check: Optional[bool] = False, dtype: Any = np.float32) -> Signal:
-    """Loads the signal of a folder that `mentor export` wrote. With check=True it also computes the
-    recorded lifetime again and compares the numbers with Mentor's; with check=None, if the folder
-    has one. `dtype`: in which the network
-    computes, float32 or float64, as NumPy or PyTorch names them."""
+def load(name: Path, *, check: Optional[bool] = False, dtype: Any = np.float32) -> Signal:
+    """Loads a signal: of the zoo by its name ("door-close-reward"), of a folder that `mentor
+    export` wrote, or of the Hugging Face Hub ("hf://OWNER/NAME", with @REVISION if need be). With
+    check=True it also computes the recorded lifetime again and compares the numbers with Mentor's;
+    with check=None, if there is one. `dtype`: in which the network computes, float32 or float64, as
+    NumPy or PyTorch names them."""
     kind = str(dtype)[len("torch.") :] if str(dtype).startswith("torch.") else dtype
     try:
         precision = np.dtype(kind)
@@ -324,22 +299,21 @@ def load(folder: Path, *, check: Optional[bool] = False, dtype: Any = np.float32
         precision = np.dtype(object)
     if precision not in (np.float32, np.float64):
         raise SignalError("dtype", f"is {dtype}; give numpy.float32 or numpy.float64")
+    path = folder_of(name)
+    facts = read_facts(path)
     try:
-        path = pathlib.Path(folder)
-    except TypeError:
-        raise SignalError("folder", f"is {folder!r}; give the path of a folder") from None
-    facts = _facts(path)
-    try:
-        weights = _read(path, facts["weights"], "weights")
-        signal = Signal(facts, {name: weight.astype(precision) for name, weight in weights.items()})
+        context, network = _context(facts), facts["network"]["name"]
+        weights = read_weights(path, facts, network, network_named(network).shapes(context))
+        arrays = {name: weight.astype(precision) for name, weight in weights.items()}
+        signal = Signal(facts, arrays, path)
         signal.student(), repr(signal)  # All that they read is there.
     except _NOT_WHOLE as error:
-        raise SignalError("folder", f"{path}/signal.json is not whole: {error!r}") from None
+        raise SignalError("folder", f"{path}/config.json is not whole: {error!r}") from None
     try:
         _probe(signal)
     except _NOT_WHOLE as error:
         raise SignalError(
-            "weights", f"are not those of network '{signal.network.name}' in signal.json: {error!r}"
+            "weights", f"are not those of network '{signal.network.name}' in config.json: {error!r}"
         ) from None
     if check or (check is None and facts.get("check")):
         worst = compare(path, signal)
@@ -352,18 +326,31 @@ def load(folder: Path, *, check: Optional[bool] = False, dtype: Any = np.float32
     return signal
 
 
-def recorded(folder: Path) -> List[Tuple[Segment, Array]]:
+def signal_of(signal: Union[Signal, Path]) -> Signal:
+    """Returns a signal, or loads it. Its numbers are then compared with Mentor's if there is a
+    recorded lifetime."""
+    if isinstance(signal, Signal):
+        return signal
+    if not isinstance(signal, (str, os.PathLike)):
+        raise SignalError(
+            "signal",
+            f"is a {type(signal).__name__}; give a name or a folder, or what load(NAME) returned",
+        )
+    return load(signal, check=None)
+
+
+def recorded(name: Path) -> List[Tuple[Segment, Array]]:
     """Returns the recorded lifetime of a network that gives signals: its inner iterations, each
     with Mentor's signals. Observations are those that the network sees: call run() and explain()
     with `shown`."""
-    path = pathlib.Path(folder)
-    return _of_recording(path, _facts(path), _segments)
+    path = folder_of(name)
+    return _of_recording(path, read_facts(path), _segments)
 
 
-def compare(folder: Path, signal: Optional[Signal] = None) -> float:
+def compare(name: Path, signal: Optional[Signal] = None) -> float:
     """Returns the greatest difference between this package's numbers and those that Mentor
     recorded. It is relative to Mentor's greatest number if that is above 1."""
-    path = pathlib.Path(folder)
+    path = folder_of(name)
     own = signal or load(path)
     return _of_recording(path, own.facts, lambda arrays: _compare(own, arrays))
 
@@ -377,7 +364,7 @@ def _of_recording(
             "check", f"{path} has no recorded lifetime; `mentor export` without --no_check has one"
         )
     try:
-        return use(_read(path, entry, "check"))
+        return use(read_tensors(path, entry, "check"))
     except _NOT_WHOLE as error:
         raise SignalError("check", f"{path} has no whole recorded lifetime: {error!r}") from None
 

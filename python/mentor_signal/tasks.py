@@ -18,7 +18,7 @@ class Task(NamedTuple):
 
 
 def trained_names(facts: Dict[str, Any]) -> FrozenSet[str]:
-    """Names of the environments of training, as signal.json knows them."""
+    """Names of the environments of training, as config.json knows them."""
     trained, spec = facts["trained"], str(facts.get("spec"))
     names = {str(trained["environment"]).split(" ")[0]}
     # Benchmarks of several environments; results name those of tests beside them.

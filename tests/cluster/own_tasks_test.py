@@ -128,7 +128,7 @@ class TrainingTest(ClusterTest):
         run, signal = self.folder / "run", self.folder / "signal"
         self.run_spec(run, *RUN, *sets("rule.outer_updates=1"), "--bundle", bundle)
         said = self.run_to_end("mentor", "export", run, "--out", signal)
-        self.assertIn(f"mentor evaluate --signal {signal} --bundle DIR", said)
+        self.assertIn(f"mentor evaluate {signal} --bundle DIR", said)
         evaluate = [
             *("mentor", "evaluate", "--signal", signal, "--results", self.folder / "results"),
             *("--seeds", 1, "--lifetimes", 1, "--baselines", "none"),

@@ -77,4 +77,4 @@ class NotebookTest(ClusterTest):
             self.assertIn(once, shown)
         self.assertRegex(shown, "[3-9] <svg")
         self.assertEqual(len(list(self.folder.glob("runs/point_reach-*/report.html"))), 1)
-        self.assertTrue((self.folder / "signals/point_reach/signal.json").is_file())
+        self.assertTrue((self.folder / "signals/point_reach/config.json").is_file())

@@ -24,10 +24,10 @@ class PagesTest(PageTest):
 
     def test_the_zoo(self):
         self.has_all_of_python()
-        pages = sorted((walk.ROOT / "docs/zoo").glob("*/README.md"))
+        pages = sorted((walk.ROOT / "zoo").glob("*/README.md"))
         names = [str(page.relative_to(walk.ROOT)) for page in pages]
-        self.assertEqual(len(names), 3)
-        self.walk(*names, only=PYTHON, before=("cd docs/zoo",))
+        self.assertGreaterEqual(len(names), 3)
+        self.walk(*names, only=PYTHON, before=("cd zoo",))
 
     def test_own_environments(self):
         self.has_all_of_python()

@@ -52,7 +52,7 @@ class TutorialsTest(PageTest):
         output = self.walk(ENVIRONMENT, SCRIPT, without=("python3", "pip install"))
         self.assertIn("kept          the same bits in another process", output)
         self.assertIn("independent_episodes: true", output)
-        self.assertIn("signals/boat/signal.safetensors", output)
+        self.assertIn("signals/boat/model.safetensors", output)
         self.assertIn("trained on | benchmark `single`, `Boat-v0 (boat ", output)
 
     def test_your_training_script(self):

@@ -51,7 +51,6 @@ PAGES = (
 # Pages with commands that are walked elsewhere, or nowhere for a reason.
 ELSEWHERE = {
     "docs/tutorials/": "tutorials_test.py walks them",
-    "docs/zoo/": "tutorials_test.py walks them",
     "docs/containers.md": "it needs Docker; tests/containers runs the same commands",
     "docs/kubernetes.md": "it needs a cluster; tests/containers runs the same commands",
     "docs/monitoring.md": "it needs Prometheus; tests/monitoring has one",

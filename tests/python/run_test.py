@@ -89,7 +89,7 @@ class RunTest(Waiting):
         table = opened.evaluate(seeds=1, baselines=["none"])
         self.assertIn("learned", list(table["method"]))
         signal_folder = opened.export(self.folder / "signal", no_check=True)
-        card = json.loads((signal_folder / "signal.json").read_text())
+        card = json.loads((signal_folder / "config.json").read_text())
         self.assertEqual(card["network"]["name"], "lstm")
         with self.assertRaisesRegex(mentor.ProgramError, "--seeds"):
             opened.evaluate(seeds="x")

@@ -1,5 +1,6 @@
 """mentor_signal for tests, with its libraries from .deps or from the interpreter's own packages."""
 
+import hashlib
 import importlib
 import sys
 import unittest
@@ -21,3 +22,12 @@ def make_importable(modules=(*WITHOUT_TORCH, "torch", "stable_baselines3")):
             importlib.import_module(module)
     except (ImportError, OSError) as error:
         raise unittest.SkipTest(f"deploy/install.sh --signal was not run: {error}") from None
+
+
+def add_examples():
+    """Makes the environments of python/examples importable."""
+    sys.path.insert(0, str(SOURCE / "examples"))
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()

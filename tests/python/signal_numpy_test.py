@@ -12,7 +12,7 @@ import unittest
 import signal_modules
 from package import ROOT, SOURCE
 
-ZOO = ROOT / "docs" / "zoo"
+ZOO = ROOT / "zoo"
 # numpy.libs holds what its modules load; the others are what Gymnasium imports.
 NEEDED = ("numpy", "safetensors", "gymnasium", "cloudpickle", "typing_extensions")
 MORE = ("numpy.libs", "farama_notifications")
@@ -80,7 +80,7 @@ class WithoutTorchTest(unittest.TestCase):
         )
 
     def test_the_numbers_are_mentors(self):
-        folders = sorted(path.parent for path in ZOO.glob("*/signal.json"))
+        folders = sorted(path.parent for path in ZOO.glob("*/config.json"))
         self.assertTrue(folders)
         for folder in folders:
             with self.subTest(folder.name):
@@ -89,7 +89,7 @@ class WithoutTorchTest(unittest.TestCase):
                 self.assertIn("greatest difference from Mentor", done.stdout)
 
     def test_environments_get_the_reward(self):
-        done = self.run_python("-c", USE, ZOO / "point_reach_reward")
+        done = self.run_python("-c", USE, ZOO / "point-reach-reward")
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_a_learned_loss_names_what_it_needs(self):
@@ -109,7 +109,7 @@ class ImportTest(unittest.TestCase):
         signal_modules.make_importable(signal_modules.WITHOUT_TORCH)
         path = [SOURCE, SOURCE / "examples", *signal_modules.WHEELS]
         done = subprocess.run(
-            [sys.executable, "-B", "-c", USE, ZOO / "point_reach_reward"],
+            [sys.executable, "-B", "-c", USE, ZOO / "point-reach-reward"],
             env={"PYTHONPATH": ":".join(map(str, path))},
             capture_output=True,
             text=True,

@@ -10,7 +10,7 @@ import warnings
 import signal_modules
 from package import ROOT, SOURCE
 
-ZOO = ROOT / "docs" / "zoo" / "point_reach_reward"
+ZOO = ROOT / "zoo" / "point-reach-reward"
 STEPS = 40
 
 
@@ -368,8 +368,8 @@ class VectorTest(unittest.TestCase):
             (lambda: made(wrapper=unnamed), "autoreset_mode'.: is None"),
             (lambda: made(AutoresetMode.NEXT_STEP, normalised), "env: has a NormalizeObservation"),
             (lambda: signals.LearnedReward(inside, self.signal), "has a NormalizeObservation"),
-            (lambda: signals.LearnedReward(point(3), 7), "signal: is a int; give a folder"),
-            (lambda: signals.LearnedReward(point(3), ROOT), "folder: .* has no signal.json"),
+            (lambda: signals.LearnedReward(point(3), 7), "signal: is a int; give a name"),
+            (lambda: signals.LearnedReward(point(3), ROOT), "folder: .* has no config.json"),
             (lambda: signals.LearnedReward([point(3)], ZOO), "env: is a list"),
             (
                 lambda: signals.LearnedReward(
@@ -416,8 +416,8 @@ class ExampleTest(unittest.TestCase):
         self.assertEqual(len(rates), 3)
         self.assertGreater(rates[-1], rates[0] + 0.1)
         for folder, says in (
-            (ROOT, "has no signal.json"),
-            (ZOO.parent / "point_reach", "no reward"),
+            (ROOT, "has no config.json"),
+            (ZOO.parent / "point-reach-advantage", "no reward"),
         ):
             code, _, said = self.run_example("--signal", folder)
             self.assertEqual(code, 2)

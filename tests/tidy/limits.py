@@ -32,7 +32,7 @@ SLASHES = (".h", ".cc", ".cuh", ".cu", ".inc", ".proto", ".js")
 HASHES = (".sh", ".cmake", ".txtpb", ".yaml", ".yml", ".toml")
 # Generated pages, foreign files, records, and texts that other programs read.
 SKIPPED = re.compile(
-    r"^(proto/google/|tests/fuzz/corpus/|tests/data/|docs/zoo/|LICENSE|CHANGELOG)"
+    r"^(proto/google/|tests/fuzz/corpus/|tests/data/|zoo/|LICENSE|CHANGELOG)"
     r"|^docs/(api|errors|metrics|experiment_metrics|mentorctl|licences)\.md$|\.(ipynb|json|svg)$"
 )
 

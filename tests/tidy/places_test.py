@@ -294,7 +294,7 @@ class ClaimsTest(unittest.TestCase):
 
     def test_every_signal_of_the_zoo_is_a_recorded_result(self):
         recorded = {row["hash"] for runs in claims.read().values() for row in runs.values()}
-        cards = list((ROOT / "docs" / "zoo").glob("*/signal.json"))
+        cards = list((ROOT / "zoo").glob("*/config.json"))
         self.assertTrue(cards)
         for card in cards:
             made = json.loads(card.read_text(encoding="utf-8"))["trained"]["result_hash"]

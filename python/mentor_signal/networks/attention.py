@@ -8,8 +8,18 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from ..errors import SignalError
 from ..lifetimes import Array, Segment, State, episode_steps
-from .base import AttentionMap, Network, register
+from .base import (
+    LAYERS_MAX,
+    AttentionMap,
+    Context,
+    Network,
+    Shapes,
+    layer_shapes,
+    linear_shapes,
+    register,
+)
 
 # As in Mentor.
 SCALED_REWARD_MAX = 10.0
@@ -18,6 +28,38 @@ SCALED_REWARD_MAX = 10.0
 @register("attention")
 class Attention(Network):
     causal = False
+
+    @classmethod
+    def shapes(cls, context: Context) -> Shapes:
+        options, width = context.options, context.count("width")
+        heads = context.count("heads")
+        if heads == 0 or width % heads:
+            raise SignalError("network.options.heads", f"{heads} do not divide the width {width}")
+        inputs = context.seen + bool(options["time"])
+        inputs += context.outcomes if options["signal_sees_reward"] else 0
+
+        def mlp(name: str, first: int, hidden: str, last: int) -> Shapes:
+            units = context.count(hidden)
+            return layer_shapes(name, first, *([units] if units else []), last)
+
+        shapes = mlp("enc", inputs, "encoder_hidden", width)
+        index = 0
+        for _ in range(context.count("blocks", LAYERS_MAX)):
+            name = f"blk.{index}"
+            for part in "qkvo":
+                parts = (f"{name}.{part}.W", f"{name}.{part}.b")
+                shapes.update(linear_shapes(*parts, width, width))
+            shapes.update({f"{name}.ln.g": (width,), f"{name}.ln.b": (width,)})
+            index += 1
+            if options["mlp_hidden"]:
+                name = f"blk.{index}"
+                shapes.update(mlp(name, width, "mlp_hidden", width))
+                if options["residual_mlp"]:
+                    shapes.update({f"{name}.ln.g": (width,), f"{name}.ln.b": (width,)})
+                index += 1
+        # With a density the head also gives its logarithm of the deviation, and a value.
+        outputs = 3 if options.get("density") else 1
+        return {**shapes, **mlp("head", width, "head_hidden", outputs)}
 
     def _reads(self) -> List[str]:
         names = ["actions", "prev_done"]

@@ -4,14 +4,33 @@ itself under its name in Mentor."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping, Tuple, Type
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ClassVar,
+    Dict,
+    FrozenSet,
+    List,
+    Mapping,
+    Tuple,
+    Type,
+)
 
 import numpy as np
 
 from ..errors import SignalError
 from ..lifetimes import Array, Segment, State
 
+if TYPE_CHECKING:
+    from ..onnx import Graph
+
 Weights = Dict[str, Array]
+Shapes = Dict[str, Tuple[int, ...]]
+
+# The most that Mentor takes, of units and of layers.
+UNITS_MAX = 65536
+LAYERS_MAX = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +58,20 @@ class Context:
     def outcomes(self) -> int:
         return 2 if self.input == "SUCCESS_AND_SHAPED" else 1
 
+    @property
+    def seen(self) -> int:
+        """Numbers of an observation and an action."""
+        return self.sizes.observation + self.sizes.action
+
+    def count(self, option: str, most: int = UNITS_MAX) -> int:
+        """Returns an option that counts something. Shapes are made of it."""
+        value = self.options[option]
+        if type(value) is not int or not 0 <= value <= most:
+            raise SignalError(
+                f"network.options.{option}", f"is {value!r:.200}, and no number from 0 to {most}"
+            )
+        return value
+
 
 @dataclasses.dataclass(frozen=True)
 class AttentionMap:
@@ -65,6 +98,11 @@ class Network:
         self.weights = weights
         self.reads: FrozenSet[str] = frozenset(self._reads())
 
+    @classmethod
+    def shapes(cls, context: Context) -> Shapes:
+        """Returns the names and shapes of the weights."""
+        raise NotImplementedError
+
     def _reads(self) -> List[str]:
         return ["actions"]
 
@@ -83,6 +121,13 @@ class Network:
     def explain(self, segment: Segment, state: State) -> List[AttentionMap]:
         """Returns the maps of all episodes, or of their parts inside the segment."""
         raise SignalError("network", f"'{self.name}' attends to no steps; 'attention' does")
+
+    def step_graph(self, graph: "Graph") -> str:
+        """Adds signals() of one step to an ONNX graph, and returns the name of the signal."""
+        raise SignalError(
+            "network",
+            f"'{self.name}' gives no signal step by step, so it has no ONNX graph of a step",
+        )
 
     # --- Pieces.
 
@@ -115,6 +160,18 @@ class Network:
         return [factor[name] * segment.array(name, self.dtype) for name in self.outcome_names()]
 
 
+def linear_shapes(weight: str, bias: str, inputs: int, outputs: int) -> Shapes:
+    return {weight: (outputs, inputs), bias: (outputs,)}
+
+
+def layer_shapes(name: str, *sizes: int) -> Shapes:
+    """Returns those of the layers NAME.W1, NAME.W2, ... from the first size to the last."""
+    shapes: Shapes = {}
+    for number, (inputs, outputs) in enumerate(zip(sizes, sizes[1:]), 1):
+        shapes.update(linear_shapes(f"{name}.W{number}", f"{name}.b{number}", inputs, outputs))
+    return shapes
+
+
 def sigmoid(x: Array) -> Array:
     y: Array = 0.5 + 0.5 * np.tanh(0.5 * x)  # exp(-x) can overflow.
     return y
@@ -137,7 +194,7 @@ def networks() -> Dict[str, Type[Network]]:
     return dict(sorted(_NETWORKS.items()))
 
 
-def make(name: str, context: Context, weights: Weights) -> Network:
+def network_named(name: str) -> Type[Network]:
     kind = _NETWORKS.get(name)
     if kind is None:
         raise SignalError(
@@ -145,4 +202,4 @@ def make(name: str, context: Context, weights: Weights) -> Network:
             f"'{name}' is unknown to this version of mentor_signal, which knows "
             f"{', '.join(networks())}; install the version that the export names",
         )
-    return kind(context, weights)
+    return kind

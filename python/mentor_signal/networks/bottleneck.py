@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import TYPE_CHECKING, Tuple
 
 import numpy as np
 
 from ..lifetimes import Array, Segment, State
-from .base import Network, register
+from .base import (
+    LAYERS_MAX,
+    Context,
+    Network,
+    Shapes,
+    layer_shapes,
+    linear_shapes,
+    register,
+)
+
+if TYPE_CHECKING:
+    from ..onnx import Graph
 
 
 @register("bottleneck")
 class Bottleneck(Network):
+    @classmethod
+    def shapes(cls, context: Context) -> Shapes:
+        hidden, narrow = context.count("hidden"), context.count("bottleneck")
+        layers = context.count("layers", LAYERS_MAX)
+        return {
+            **layer_shapes("body", context.seen, *[hidden] * layers),
+            **linear_shapes("bot.W", "bot.b", hidden, narrow),
+            **linear_shapes("out.W", "out.b", narrow, 1),
+        }
+
     def signals(self, segment: Segment, state: State) -> Tuple[Array, State]:
         x = np.concatenate(
             [self.observed(segment, state), segment.array("actions", self.dtype)], -1
@@ -23,3 +44,10 @@ class Bottleneck(Network):
         if self.context.options.get("bounded", True):
             signals = np.tanh(signals)
         return signals, State([], signals[:, -1].copy())
+
+    def step_graph(self, graph: "Graph") -> str:
+        x = graph.concat([graph.observations, graph.actions])
+        for layer in range(1, int(self.context.options["layers"]) + 1):
+            x = graph.op("Tanh", graph.linear(x, f"body.W{layer}", f"body.b{layer}"))
+        signal = graph.linear(graph.linear(x, "bot.W", "bot.b"), "out.W", "out.b")
+        return graph.op("Tanh", signal) if self.context.options.get("bounded", True) else signal

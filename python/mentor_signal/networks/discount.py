@@ -8,12 +8,16 @@ from typing import List, Tuple
 import numpy as np
 
 from ..lifetimes import Array, Segment, State
-from .base import Network, register, sigmoid
+from .base import Context, Network, Shapes, register, sigmoid
 
 
 @register("discount")
 class Discount(Network):
     causal = False
+
+    @classmethod
+    def shapes(cls, context: Context) -> Shapes:
+        return {"logit_gamma": (1,), "logit_lambda": (1,)}
 
     def _reads(self) -> List[str]:
         return ["prev_done", "last_done", "values", "last_values", *self.outcome_names()]

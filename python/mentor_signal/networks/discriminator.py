@@ -8,12 +8,17 @@ from typing import Any, List
 import numpy as np
 
 from ..lifetimes import Array, as_array
-from .base import Network, register
+from .base import Context, Network, Shapes, layer_shapes, register
 
 
 @register("discriminator")
 class Discriminator(Network):
     gives_signals = False
+
+    @classmethod
+    def shapes(cls, context: Context) -> Shapes:
+        hidden, skills = context.count("hidden"), context.count("skills")
+        return layer_shapes("skills", context.sizes.observation, hidden, hidden, skills)
 
     def _reads(self) -> List[str]:
         return []

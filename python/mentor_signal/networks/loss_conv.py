@@ -11,12 +11,13 @@ import numpy as np
 
 from ..errors import SignalError, explained
 from ..lifetimes import Array
-from .base import Network, register
+from .base import Context, Network, Shapes, linear_shapes, register
 
 if TYPE_CHECKING:
     import torch
 
 STRIDE_1, STRIDE_2 = 5, 2
+KERNEL_1, KERNEL_2 = 6, 4
 
 
 @dataclasses.dataclass
@@ -56,12 +57,28 @@ def pytorch() -> Any:
 class LossConv(Network):
     gives_signals = False
 
+    @classmethod
+    def shapes(cls, context: Context) -> Shapes:
+        names = ("conv1", "conv2", "trajectory", "loss", "context")
+        conv1, conv2, trajectory, loss, agent = (context.count(name) for name in names)
+        policy = context.sizes.action * (1 if context.sizes.discrete_actions else 2)
+        features = context.seen + 2 + policy + agent
+        return {
+            "conv1.W": (conv1, features, KERNEL_1),
+            "conv1.b": (conv1,),
+            "conv2.W": (conv2, conv1, KERNEL_2),
+            "conv2.b": (conv2,),
+            **linear_shapes("traj.W", "traj.b", conv2, trajectory),
+            **linear_shapes("loss1.W", "loss1.b", features + trajectory, loss),
+            **linear_shapes("loss2.W", "loss2.b", loss, 1),
+        }
+
     def _reads(self) -> List[str]:
         return []
 
     def zeros(self) -> LossInputs:
         """The weights of one agent, by shape."""
-        sizes, steps = self.context.sizes, int(self.context.options["buffer"])
+        sizes, steps = self.context.sizes, self.context.count("buffer")
         policy = sizes.action * (1 if sizes.discrete_actions else 2)
         return LossInputs(
             observations=np.zeros((1, steps, sizes.observation)),

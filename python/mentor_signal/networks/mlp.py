@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import TYPE_CHECKING, List, Tuple
 
 import numpy as np
 
 from ..lifetimes import Array, Segment, State, episode_steps
-from .base import Network, register
+from .base import Context, Network, Shapes, layer_shapes, register
+
+if TYPE_CHECKING:
+    from ..onnx import Graph
 
 
 @register("mlp")
 class Mlp(Network):
+    @classmethod
+    def shapes(cls, context: Context) -> Shapes:
+        options, hidden = context.options, context.count("hidden")
+        inputs = context.seen + bool(options["time"])
+        inputs += context.outcomes if options["outcome"] else 0
+        shapes = layer_shapes("sig", inputs, hidden, hidden, 1)
+        if options.get("density"):
+            shapes.update(layer_shapes("critic", inputs, hidden, hidden, 1), log_std=(1,))
+        return shapes
+
     def _reads(self) -> List[str]:
         options = self.context.options
         names = ["actions"]
@@ -39,3 +52,17 @@ class Mlp(Network):
         if options["bounded"]:
             signals = np.tanh(signals)
         return signals, State(recurrent, signals[:, -1].copy())
+
+    def step_graph(self, graph: "Graph") -> str:
+        options = self.context.options
+        inputs = [graph.observations, graph.actions]
+        if options["outcome"]:
+            inputs += graph.outcomes(self)
+        if options["time"]:
+            goes_on = graph.op("Sub", graph.number(1), graph.input("prev_done"))
+            steps = graph.op("Mul", graph.state("episode_steps", 1), goes_on)
+            graph.carry(episode_steps=graph.op("Add", steps, graph.number(1)))
+            length = max(1, self.context.sizes.episode_steps)
+            inputs.append(graph.op("Div", steps, graph.number(length)))
+        signal = graph.three_layers("sig", graph.concat(inputs))
+        return graph.op("Tanh", signal) if options["bounded"] else signal

@@ -102,7 +102,7 @@ TEST_CASE("export: every registered signal network leaves and comes back", "[loo
     REQUIRE(exported.ok());
     CHECK(exported->files.size() == 4);
     CHECK(exported->check_steps > 0);
-    const auto json = nlohmann::json::parse(ReadText(out / kSignalJson));
+    const auto json = nlohmann::json::parse(ReadText(out / kSignalConfig));
     CHECK(json["network"]["name"] == entry->name);
     CHECK(json["network"]["options"].size() == entry->options.size());
     CHECK(json["trained"]["outer_updates"] == 7);
@@ -110,6 +110,7 @@ TEST_CASE("export: every registered signal network leaves and comes back", "[loo
     const std::string card = ReadText(out / "README.md");
     for (const char* part : {"trained on", "How agents did", "not evaluated", "not for"})
       CHECK(Contains(card, part));
+    CHECK(card.starts_with("---\nlibrary_name: mentor\npipeline_tag: "));
     const auto back = ReadExportedSignal(out);
     INFO(back.status());
     REQUIRE(back.ok());
@@ -130,7 +131,7 @@ TEST_CASE("export: the same state gives the same bytes, and the best weights oth
     REQUIRE(ExportSignal(run, {.out = out, .best = best}).ok());
     std::string all;
     for (const char* file :
-         {"signal.safetensors", "signal_check.safetensors", "signal.json", "README.md"})
+         {"model.safetensors", "signal_check.safetensors", "config.json", "README.md"})
       all += ReadText(out / file);
     return all;
   };
@@ -196,7 +197,7 @@ TEST_CASE("export: a signal of normalised observations has a format that older r
   const TrainedRun run = MadeUpRun(*spec);
   const std::filesystem::path out = folder.path() / "out";
   REQUIRE(ExportSignal(run, {.out = out}).ok());
-  const auto json = nlohmann::json::parse(ReadText(out / kSignalJson));
+  const auto json = nlohmann::json::parse(ReadText(out / kSignalConfig));
   CHECK(json["format"] == 2);
   CHECK(json["network"]["options"]["normalize_observations"] == true);
   const auto back = ReadExportedSignal(out);
@@ -216,7 +217,7 @@ std::string TaskRewardOf(const std::string& spec, const std::filesystem::path& o
   REQUIRE(loaded.ok());
   const auto exported = ExportSignal(MadeUpRun(WithDefaults(*loaded)), {.out = out});
   if (!exported.ok()) return std::string(exported.status().message());
-  return nlohmann::json::parse(ReadText(out / kSignalJson))["reward"]["task_reward"];
+  return nlohmann::json::parse(ReadText(out / kSignalConfig))["reward"]["task_reward"];
 }
 
 TEST_CASE("export: the task's reward is named as the agents earned it", "[loopback]") {
@@ -275,21 +276,37 @@ TEST_CASE("export: what cannot be exported is refused with the remedy", "[loopba
   REQUIRE(ExportSignal(diverged, {.out = folder.path() / "c", .check = false}).ok());
   says(ReadExportedSignal(folder.path() / "c").status(), "is finite");
   // A weight that changed.
-  std::string weights = ReadText(out / "signal.safetensors");
+  std::string weights = ReadText(out / "model.safetensors");
   weights.back() = static_cast<char>(weights.back() ^ 1);
-  REQUIRE(WriteFileAtomically(out / "signal.safetensors", weights).ok());
+  REQUIRE(WriteFileAtomically(out / "model.safetensors", weights).ok());
   says(ReadExportedSignal(out).status(), "weights.sha256");
 }
 
-TEST_CASE("export: what is wrong with a signal.json is named in words", "[loopback]") {
+TEST_CASE("export: earlier exports, whose files have other names, are read", "[loopback]") {
+  const testing::TempFolder folder;
+  const auto spec = SpecWith("mlp");
+  REQUIRE(spec.has_value());
+  const TrainedRun run = MadeUpRun(*spec);
+  const std::filesystem::path out = folder.path() / "out";
+  REQUIRE(ExportSignal(run, {.out = out, .license = "apache-2.0"}).ok());
+  CHECK(Contains(ReadText(out / "README.md"), "\nlicense: \"apache-2.0\"\n"));
+  std::filesystem::rename(out / kSignalConfig, out / kOldSignalConfig);
+  std::filesystem::rename(out / "model.safetensors", out / "signal.safetensors");
+  const auto back = ReadExportedSignal(out);
+  INFO(back.status());
+  REQUIRE(back.ok());
+  CHECK(torch::equal(back->learned_parameters, run.learned_parameters));
+}
+
+TEST_CASE("export: what is wrong with a config.json is named in words", "[loopback]") {
   const testing::TempFolder folder;
   const auto spec = SpecWith("mlp");
   REQUIRE(spec.has_value());
   const std::filesystem::path out = folder.path() / "out";
   REQUIRE(ExportSignal(MadeUpRun(*spec), {.out = out, .check = false}).ok());
-  const auto good = nlohmann::json::parse(ReadText(out / kSignalJson));
+  const auto good = nlohmann::json::parse(ReadText(out / kSignalConfig));
   const auto refused = [&](const std::string& text, const char* words) {
-    REQUIRE(WriteFileAtomically(out / kSignalJson, text).ok());
+    REQUIRE(WriteFileAtomically(out / kSignalConfig, text).ok());
     const std::string said(ReadExportedSignal(out).status().message());
     INFO(said);
     CHECK(Contains(said, words));
@@ -342,10 +359,13 @@ TEST_CASE("export: a signal teaches as the run that it came from", "[loopback]")
   const auto exported = ExportSignal(*run, {.out = signal});
   INFO(exported.status());
   REQUIRE(exported.ok());
-  const auto json = nlohmann::json::parse(ReadText(signal / kSignalJson));
+  const auto json = nlohmann::json::parse(ReadText(signal / kSignalConfig));
   CHECK(json["trained"]["environment_steps"] == 2 * 4 * 3 * 40);
   CHECK(json["evaluation"].size() >= 2);
-  CHECK(Contains(ReadText(signal / "README.md"), "| learned | unseen goals | 4 |"));
+  const std::string card = ReadText(signal / "README.md");
+  CHECK(Contains(card, "| learned | unseen goals | 4 |"));
+  CHECK(Contains(card, "model-index:\n- name: \"signal\"\n  results:\n  - task:\n"));
+  CHECK(Contains(card, "    - type: success_rate\n      value: 0."));
 
   EvaluateOptions options{.runs = {out}, .seeds = {1}, .baselines = {}, .quiet = true};
   REQUIRE(Evaluate(options).value() == 0);
