@@ -28,15 +28,18 @@ class SlurmTest(harness.ClusterTest):
         cls.shared = cls.enterClassContext(harness.ClusterTest.alone())
         cls.slurm = Cluster(cls.shared, harness.kept_port)
 
-    def sbatch(self, *words, env=None):
+    def sbatch(self, *words):
         """Submits a job in the test's folder; returns its number."""
-        path = {"PATH": f"{harness.BIN}:{self.slurm.env['PATH']}"}
+        own = {
+            "PATH": f"{harness.BIN}:{self.slurm.env['PATH']}",
+            "XDG_CACHE_HOME": str(self.folder / "xdg-cache"),
+        }
         folder = f"--chdir={self.folder}"
         words = ("sbatch", "--parsable", folder, *words)
-        return self.slurm.command(*words, env={**path, **(env or {})}).strip()
+        return self.slurm.command(*words, env=own).strip()
 
-    def mentor(self, *words, slurm=("--nodes=1",), env=None):
-        return self.sbatch(*slurm, SCRIPT, *words, env=env)
+    def mentor(self, *words, slurm=("--nodes=1",)):
+        return self.sbatch(*slurm, SCRIPT, *words)
 
     def said(self, number):
         return (self.folder / f"slurm-{number}.out").read_text(encoding="utf-8")
@@ -148,7 +151,7 @@ class BadInputTest(SlurmTest):
                 "no programs": (("smoke", "--bin", "nowhere"), "2", ("nowhere/mentor", "--bin")),
                 "used port": (("smoke", "--port", used), "2", ("cannot listen", "in use")),
                 "unknown role": (("smoke", "--flags", "judge=-v"), "2", ("'judge' is no role",)),
-                "unknown flag": (("smoke", "--flags", "learner=--nix"), "1", ("--nix",)),
+                "unknown flag": (("smoke", "--flags", "learner=--nix"), "2", ("--nix",)),
             }
             for name, (words, code, sentences) in cases.items():
                 with self.subTest(name):
@@ -160,11 +163,10 @@ class BadInputTest(SlurmTest):
             words = ("smoke", "--set", "seed=2")
             self.assertEqual(self.refused(words, "is not what", "choose another --folder"), "2")
 
+    @unittest.skipIf(os.path.exists("/dev/nvidiactl"), "here the GPU would learn")
     def test_gpu_of_the_node_goes_to_the_learner(self):
-        sentences = ("learner-n3 ended with", "--device")
-        if "no kernels" not in self.run_to_end("mentor-learner", "--version"):
-            sentences = sentences[:1]
-        self.refused(("smoke",), *sentences, slurm=("--gres=gpu:1",))
+        sentences = ("learner-n3 ended with 2", "--device cuda:0")
+        self.assertEqual(self.refused(("smoke",), *sentences, slurm=("--gres=gpu:1",)), "2")
 
     def test_without_slurm(self):
         said = self.run_script({"PATH": os.environ["PATH"]}, code=2)
@@ -178,8 +180,8 @@ class BadInputTest(SlurmTest):
         return done.stdout
 
 
-class LockTest(unittest.TestCase):
-    """The lock of a job's folder, without a job."""
+class ScriptTest(unittest.TestCase):
+    """Parts of the script, without a job."""
 
     def setUp(self):
         loader = importlib.machinery.SourceFileLoader("mentor_sbatch", str(SCRIPT))
@@ -204,6 +206,26 @@ class LockTest(unittest.TestCase):
             ):
                 with self.assertRaisesRegex(self.script.Refused, "without locks .No locks"):
                     self.script.lock(self.folder)
+
+    def test_time_limit_that_lets_nothing_be_done(self):
+        job = self.script.Job.__new__(self.script.Job)
+        job.folder, job.id = self.folder, "7"
+        requeued = self.enterContext(
+            unittest.mock.patch.object(self.script, "output", return_value=(0, "", ""))
+        )
+        kept = self.folder / "state/experiments/uid/checkpoints/1.ckpt"
+        job.requeue(job.kept())
+        job.requeue(job.kept())
+        before = job.kept()
+        kept.parent.mkdir(parents=True)
+        kept.touch()
+        job.requeue(before)
+        job.requeue(job.kept())
+        job.requeue(job.kept())
+        self.assertEqual(requeued.call_count, 5)
+        with self.assertRaisesRegex(self.script.Refused, "raise --time"):
+            job.requeue(job.kept())
+        self.assertEqual(requeued.call_count, 5)
 
 
 if __name__ == "__main__":
