@@ -153,7 +153,7 @@ class Cluster:
 
     def kill(self, number, program):
         """kill -9 of a job's program."""
-        pids = self.command("scontrol", "listpids", number, "n1").splitlines()[1:]
+        pids = self.command("scontrol", "listpids", number, self.nodes(number)[0]).splitlines()[1:]
         named = [int(line.split()[0]) for line in pids]
         named = [pid for pid in named if comm(pid) == program[:15]]
         self.test.assertEqual(len(named), 1, f"{program} of job {number}: {pids}")
@@ -163,6 +163,10 @@ class Cluster:
         """What Slurm knows of a job; an array's task is NUMBER_TASK."""
         shown = self.command("scontrol", "--oneliner", "show", "job", number)
         return dict(re.findall(r"(\w+)=(\S*)", shown))
+
+    def nodes(self, number):
+        listed = self.job(number)["NodeList"]
+        return self.command("scontrol", "show", "hostnames", listed).split()
 
     def wait_for(self, number, *states, deadline_s=240):
         self.wait_until(
@@ -179,7 +183,7 @@ class Cluster:
                 self.command("scontrol", "update", f"jobid={number}", "starttime=now")
             return job["JobState"] == "RUNNING" and job["Restarts"] == str(times)
 
-        self.wait_until(runs, f"{number} runs after {times} restarts")
+        self.wait_until(runs, f"{number} runs after {times} restarts", 90)
 
     def cancel_all(self):
         self.command("scancel", "--user", getpass.getuser())
