@@ -179,11 +179,15 @@ class Cluster:
 
         def runs():
             job = self.job(number)
+            self.test.assertIn(job["JobState"], ("PENDING", "COMPLETING", "RUNNING"), job)
             if job["JobState"] == "PENDING" and job["Reason"] == "BeginTime":
                 self.command("scontrol", "update", f"jobid={number}", "starttime=now")
             return job["JobState"] == "RUNNING" and job["Restarts"] == str(times)
 
-        self.wait_until(runs, f"{number} runs after {times} restarts", 90)
+        try:
+            self.wait_until(runs, f"{number} runs after {times} restarts", 180)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.job(number)}") from None
 
     def cancel_all(self):
         self.command("scancel", "--user", getpass.getuser())
