@@ -4,8 +4,8 @@
 #
 # Usage: deploy/install.sh [--nvcc] [--containers] [--objects] [--packages] [--docs] [--hosts]
 #                         [--notebook] [--studies] [--pages] [--peers] [--robots] [--signal]
-#                         [--manifests] [--shells] [--web] [--processors] [--mutants] [--no-report]
-#                         [--help]
+#                         [--manifests] [--shells] [--slurm] [--web] [--processors] [--mutants]
+#                         [--no-report] [--help]
 #   --nvcc         also install NVIDIA's compiler, so that programs get kernels for GPUs (104 MB)
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node,
 #                  and --manifests and --web
@@ -23,6 +23,8 @@
 #   --manifests    also install what tests of Kubernetes manifests and the Helm chart need (360 MB);
 #                  they need kubectl from 1.22 on, too, which Debian 12 has not
 #   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
+#   --slurm        also install the Slurm that tests of deploy/slurm need (13 MB); its services need
+#                  /etc/slurm/slurm.conf, and do not start without
 #   --processors   also install the emulator of other processors that a test runs Mentor on (97 MB)
 #   --mutants      also install what tests/mutants/ draws bugs with (1 MB)
 #   --web          also install what mentor-web needs: NiceGUI (110 MB); its tests need --pages, too
@@ -38,7 +40,8 @@ for argument in "$@"; do
     --no-report) report=0 ;;
     --containers) options+=(containers manifests web) ;;
     --nvcc|--objects|--packages|--docs|--hosts|--notebook|--studies|--pages|--peers|--robots|\
-    --signal|--manifests|--shells|--web|--processors|--mutants) options+=("${argument#--}") ;;
+    --signal|--manifests|--shells|--slurm|--web|--processors|\
+    --mutants) options+=("${argument#--}") ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -118,6 +121,7 @@ for option in "${options[@]}"; do
     signal) install_wheels deploy/requirements-signal.txt signal ;;
     manifests) install_wheels deploy/requirements-containers.txt containers ;;
     shells) install_packages deploy/apt-shells.txt ;;
+    slurm) install_packages deploy/apt-slurm.txt ;;
     web) install_wheels deploy/requirements-web.txt web ;;
     processors) install_packages deploy/apt-processors.txt ;;
     mutants) install_wheels deploy/requirements-mutants.txt mutants ;;

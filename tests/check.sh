@@ -67,7 +67,7 @@ for file in "${files[@]}"; do
     proto/google/*) ;;
     *.cc) cpp+=("$file"); sources+=("$file") ;;
     *.h|*.cuh|*.cu|*.proto) cpp+=("$file") ;;
-    *.py) python+=("$file") ;;
+    *.py|*.sbatch) python+=("$file") ;;
     *.sh|.ci/*) shell+=("$file") ;;
   esac
 done

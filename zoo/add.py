@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Adds a signal to the zoo: the best weights of a run that docs/data/claims.csv records.
+"""Adds a signal to the zoo: the best weights of a run that results/claims.csv records.
 
 Usage: zoo/add.py CLAIM [--run RUN] [--name NAME] [--weights best|last] [--force] [-- FLAG...]
 
-  CLAIM      of docs/data/claims.csv, for its first run, or one of its runs (door-close-reward-2)
+  CLAIM      of results/claims.csv, for its first run, or one of its runs (door-close-reward-2)
   --run      its folder, or its name on a service; default: runs/CLAIM-N if it exists, as
              `mentor reproduce` writes it, else CLAIM-N on the service
   --name     in the zoo; default: that of the claim, without "-best"

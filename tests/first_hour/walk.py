@@ -53,6 +53,7 @@ ELSEWHERE = {
     "docs/tutorials/": "tutorials_test.py walks them",
     "docs/containers.md": "it needs Docker; tests/containers runs the same commands",
     "docs/kubernetes.md": "it needs a cluster; tests/containers runs the same commands",
+    "docs/slurm.md": "it needs Slurm; tests/slurm runs the same commands",
     "docs/monitoring.md": "it needs Prometheus; tests/monitoring has one",
     "docs/architecture.md": "these are the tests themselves, for hours",
     "docs/reliability.md": "these are the tests themselves, for hours",
