@@ -27,7 +27,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LICENSE = "apache-2.0"  # Of the repository.
-sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "python")]
+sys.path[:0] = [str(ROOT / "results"), str(ROOT / "python")]
 
 
 def recorded(name):
