@@ -222,6 +222,44 @@ TEST_CASE("checks: an auditor that fails, goes or keeps its unit holds nothing u
   CHECK_FALSE(d.HasOpenChecks(1));
 }
 
+TEST_CASE("checks: none waits for a newcomer that is silent about units of others (D4)", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join();
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(first, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  CHECK(d.Take(1)->ok());
+  d.EndChecks(1);
+  const ActorId second{++c.actors};
+  d.AddActor(second, {.uid = "silent"});
+  REQUIRE(d.Offer(second, 1).ok());
+  d.Leaving(first);  // The newcomer gets the next unit, and has no room for more.
+  REQUIRE(d.Add(2, Units(2, 2)).ok());
+  CHECK(Given(&d) == "2:2/0");
+  const ActorId third = c.Join();
+  CHECK(Given(&d) == "3:2/1");
+  CHECK(d.Accept(third, ResultOf(Key(2, 1))) == Outcome::kUsed);
+  CHECK(d.HasOpenChecks(2));
+  SECTION("another one has done its unit") {
+    c.clock.Advance(std::chrono::milliseconds(500));
+    CHECK(Given(&d) == "3:2/0");
+    CHECK(d.Accept(third, ResultOf(Key(2, 0))) == Outcome::kUsed);
+  }
+  SECTION("its shard is cancelled") {
+    d.Cancel(2);
+    REQUIRE(d.Add(3, Units(3, 1)).ok());
+    CHECK(Given(&d) == "3:3/0");
+    CHECK(d.Accept(third, ResultOf(Key(3, 0))) == Outcome::kUsed);
+    CHECK(d.HasOpenChecks(3));
+    CHECK(d.NextChange() == c.clock.time + std::chrono::milliseconds(500));
+    c.clock.Advance(std::chrono::milliseconds(500));
+  }
+  CHECK(d.Assign().empty());
+  CHECK_FALSE(d.HasOpenChecks(2));
+  CHECK_FALSE(d.HasOpenChecks(3));
+}
+
 TEST_CASE("checks: an actor does not confirm itself, and who contradicts itself is found out",
           "[unit]") {
   const bool lies = GENERATE(false, true);
