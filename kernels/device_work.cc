@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -47,18 +48,15 @@ absl::Status Judge(const Device& device, bool injected, absl::Status status) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<void, std::function<void(void*)>>> DeviceWork::AllocateBytes(
-    int64_t bytes) {
+absl::StatusOr<DeviceMemory> DeviceWork::AllocateBytes(int64_t bytes) {
   // An array without numbers is not null.
   const size_t size = std::max<size_t>(1, static_cast<size_t>(bytes));
   if (!IsGpu()) {
-    return std::unique_ptr<void, std::function<void(void*)>>(
-        ::operator new(size, kAlignment),
-        [](void* memory) { ::operator delete(memory, kAlignment); });
+    return DeviceMemory(::operator new(size, kAlignment),
+                        [](void* memory) { ::operator delete(memory, kAlignment); });
   }
   MENTOR_ASSIGN_OR_RETURN(void* const memory, stream_->Allocate(size));
-  return std::unique_ptr<void, std::function<void(void*)>>(
-      memory, [stream = stream_](void* freed) { stream->Free(freed); });
+  return DeviceMemory(memory, [stream = stream_](void* freed) { stream->Free(freed); });
 }
 
 absl::Status DeviceWork::ZeroBytes(void* memory, size_t bytes) {

@@ -32,8 +32,10 @@ namespace mentor::learner {
 // Bytes that an array may take beside its numbers, since it begins at a multiple of them.
 inline constexpr int64_t kArrayAlignment = 256;
 
-// Numbers in the memory of a GPU, or of the host where a device is emulated. Null by
-// default.
+// Owns bytes of a device's memory.
+using DeviceMemory = std::unique_ptr<void, std::function<void(void*)>>;
+
+// Numbers in the memory of a GPU, or of the host where a device is emulated. Null by default.
 template <typename T>
 class DeviceArray {
  public:
@@ -43,10 +45,9 @@ class DeviceArray {
 
  private:
   friend class DeviceWork;
-  using Memory = std::unique_ptr<void, std::function<void(void*)>>;
-  DeviceArray(Memory memory, int64_t size) : memory_(std::move(memory)), size_(size) {}
+  DeviceArray(DeviceMemory memory, int64_t size) : memory_(std::move(memory)), size_(size) {}
 
-  Memory memory_{nullptr, [](void*) {}};
+  DeviceMemory memory_{nullptr, [](void*) {}};
   int64_t size_ = 0;
 };
 
@@ -64,7 +65,7 @@ class DeviceWork {
   // Memory with any content; RESOURCE_EXHAUSTED when the device is full.
   template <typename T>
   absl::StatusOr<DeviceArray<T>> Allocate(int64_t count) {
-    MENTOR_ASSIGN_OR_RETURN(auto memory, AllocateBytes(count * int64_t{sizeof(T)}));
+    MENTOR_ASSIGN_OR_RETURN(DeviceMemory memory, AllocateBytes(count * int64_t{sizeof(T)}));
     return DeviceArray<T>(std::move(memory), count);
   }
   template <typename T>
@@ -113,9 +114,9 @@ class DeviceWork {
     // The queue of started work may be full.
     const DeviceMonitor::Waiting waiting(IsGpu() ? device_.monitor.get() : nullptr);
     MENTOR_RETURN_IF_ERROR(Begin());
-    const absl::Status status = start();
-    const absl::Status ended = End();
-    return status.ok() ? ended : status;
+    absl::Status status = start();
+    status.Update(End());
+    return status;
   }
   // Waits until all started work has ended.
   absl::Status Wait();
@@ -131,7 +132,7 @@ class DeviceWork {
     return static_cast<size_t>(array.size()) * sizeof(T);
   }
   bool IsGpu() const { return stream_ != nullptr; }
-  absl::StatusOr<std::unique_ptr<void, std::function<void(void*)>>> AllocateBytes(int64_t bytes);
+  absl::StatusOr<DeviceMemory> AllocateBytes(int64_t bytes);
   absl::Status ZeroBytes(void* memory, size_t bytes);
   absl::Status CopyBytes(void* to, const void* from, size_t bytes);
   absl::Status Send(void* to, const void* from, size_t bytes);

@@ -7,7 +7,6 @@
 #include "kernels/launch.h"
 
 namespace mentor::learner {
-
 namespace {
 
 // Sees that this thread's device can run the kernel, and tells it of the shared memory. The driver

@@ -1,4 +1,4 @@
-// Units and results for tests of UnitDispatcher.
+// A dispatcher, units and results for tests of UnitDispatcher.
 #pragma once
 
 #include <chrono>
@@ -22,6 +22,12 @@ inline constexpr ActorId kFirst{1}, kSecond{2}, kThird{3};
 struct FakeClock {
   nanoseconds time{0};
   void Advance(nanoseconds by) { time += by; }
+};
+
+// A dispatcher that checks nothing, at a time that the test sets.
+struct Fixture {
+  FakeClock clock;
+  UnitDispatcher dispatcher{{.check_every = 0, .now = [this] { return clock.time; }}};
 };
 
 inline std::vector<v1::Unit> Units(uint64_t shard, uint32_t count) {

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "common/rng.h"
@@ -23,6 +26,19 @@ inline v1::PolicyWeights RandomPolicy(uint32_t d, uint32_t h, uint32_t a, uint32
     weights.mutable_weights()->append(reinterpret_cast<const char*>(&value), sizeof(value));
   }
   return weights;
+}
+
+// The tensors that every trajectory has, with their names.
+using TrajectoryPart = std::pair<std::string, std::function<v1::Tensor*(v1::Trajectory*)>>;
+inline std::vector<TrajectoryPart> TrajectoryParts() {
+  return {{"observations", [](auto* t) { return t->mutable_observations(); }},
+          {"actions", [](auto* t) { return t->mutable_actions(); }},
+          {"log_probs", [](auto* t) { return t->mutable_log_probs(); }},
+          {"rewards", [](auto* t) { return t->mutable_rewards(); }},
+          {"successes", [](auto* t) { return t->mutable_successes(); }},
+          {"terminations", [](auto* t) { return t->mutable_terminations(); }},
+          {"truncations", [](auto* t) { return t->mutable_truncations(); }},
+          {"next_observation", [](auto* t) { return t->mutable_next_observation(); }}};
 }
 
 inline v1::Unit NewUnit(uint32_t agent, uint32_t steps) {

@@ -525,6 +525,15 @@ std::chrono::nanoseconds UnitDispatcher::DueOf(const Holding& holding) const {
                             (int64_t{1} << std::min(holding.attempt - 1, 16U));
 }
 
+std::optional<std::chrono::nanoseconds> UnitDispatcher::SilentFrom(const Actor& actor) const {
+  std::optional<std::chrono::nanoseconds> first;
+  for (const auto& [key, holding] : actor.held) {
+    if (holding.lagging || actor.spoke > holding.sent) continue;
+    if (const auto due = DueOf(holding); !first || due < *first) first = due;
+  }
+  return first;
+}
+
 void UnitDispatcher::Expire() {
   const auto now = options_.now();
   while (!out_.empty() && out_.begin()->first <= now) {
@@ -538,6 +547,8 @@ void UnitDispatcher::Expire() {
       if (holding.early) {
         holding.early = false;
         lagging_.insert(key);
+        actor.silent = actor.spoke <= holding.sent;
+        Refresh(id, &actor);
         continue;
       }
       if (!holding.lagging) {
@@ -576,6 +587,11 @@ std::optional<std::chrono::nanoseconds> UnitDispatcher::NextChange() const {
   std::optional<std::chrono::nanoseconds> next;
   if (!out_.empty()) next = out_.begin()->first;
   if (!retries_.empty() && (!next || *retries_.begin() < *next)) next = *retries_.begin();
+  // A check waits no longer for an actor that becomes silent.
+  for (auto actor = actors_.begin(); !checks_.empty() && actor != actors_.end(); ++actor) {
+    const auto from = SilentFrom(actor->second);
+    if (from && *from > options_.now() && (!next || *from < *next)) next = from;
+  }
   for (const ActorId id : struck_) {
     const Actor& actor = actors_.at(id);
     if (actor.credit > 0 && !actor.leaving && KeptAway(actor) && !actor.standing.banned() &&

@@ -263,8 +263,8 @@ class UnitDispatcher {
     Standing standing;
     uint32_t credit = 0;
     bool leaving = false, refused = false;
-    // The actor holds a lagging unit and has said nothing since it got it. It gets no work until it
-    // speaks or counts as having lost the unit.
+    // The actor had a unit when its limit passed, and has said nothing since it got it. It gets no
+    // work until it speaks or counts as having lost the unit.
     bool silent = false;
     std::chrono::nanoseconds spoke{-1};  // Time of its last result.
     // When its results were last doubted. Units that it had then prove nothing.
@@ -324,6 +324,9 @@ class UnitDispatcher {
   // Sets its place in out_ by its holders' limits; none when it is ready or done.
   void SetOut(const UnitKey& key, Entry* entry);
   std::chrono::nanoseconds DueOf(const Holding& holding) const;
+  // When a unit that the actor holds makes it silent, if it says nothing before. Also counts units
+  // that others have finished, or whose shard is gone. Nothing when there is none.
+  std::optional<std::chrono::nanoseconds> SilentFrom(const Actor& actor) const;
   // Marks lagging units, and takes lost ones from their actors.
   void Expire();
   // True if an actor that has not failed at it could run it.

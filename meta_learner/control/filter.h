@@ -1,4 +1,5 @@
-// The filter of ListExperiments: `field op value` joined by AND. Pure functions; thread-safe.
+// The filter of ListExperiments: words and `field op value`, joined by AND. Pure functions;
+// thread-safe.
 #pragma once
 
 #include <functional>

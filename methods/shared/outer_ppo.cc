@@ -214,17 +214,17 @@ absl::Status CheckPiece(const OuterPpoConfig& config, size_t epoch, size_t index
                         const PieceReport& report) {
   const bool first = epoch == 1 && index == 0;
   // The comparison is written so that NaN fails too.
-  if (!first || report.rho_error <= config.rho_error_max) {
-    if (std::isfinite(report.loss) && std::isfinite(report.grad_norm)) return absl::OkStatus();
-    return absl::InternalError(absl::StrFormat(
-        "outer PPO, epoch %d, steps [%d, %d): loss %g and gradient norm %g are not both finite",
-        epoch, report.piece.begin, report.piece.end, report.loss, report.grad_norm));
+  if (first && !(report.rho_error <= config.rho_error_max)) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("the network that is trained is not the one that acted: before the first "
+                        "optimizer step, max |rho - 1| is %g, expected at most %g; recorded "
+                        "signals, densities, inputs or weights do not belong together",
+                        report.rho_error, config.rho_error_max));
   }
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "the network that is trained is not the one that acted: before the first optimizer step, max "
-      "|rho - 1| is %g, "
-      "expected at most %g; recorded signals, densities, inputs or weights do not belong together",
-      report.rho_error, config.rho_error_max));
+  if (std::isfinite(report.loss) && std::isfinite(report.grad_norm)) return absl::OkStatus();
+  return absl::InternalError(absl::StrFormat(
+      "outer PPO, epoch %d, steps [%d, %d): loss %g and gradient norm %g are not both finite",
+      epoch, report.piece.begin, report.piece.end, report.loss, report.grad_norm));
 }
 
 }  // namespace

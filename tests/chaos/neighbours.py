@@ -180,14 +180,24 @@ class Neighbours(ServiceTest):
 
         return end
 
+    def peers(self):
+        said = self.ctl("viewer", "peers", "--output", "json").splitlines()
+        return [json.loads(line) for line in said if line.startswith("{")]
+
+    def num_holders(self):
+        """Returns the number of actors that hold units and have never answered."""
+        return sum(
+            peer["name"].startswith("actors/") and peer.get("work", 0) > 0 and not peer.get("units")
+            for peer in self.peers()
+        )
+
     def rate_and_time(self, seconds):
         """Returns its rate, and its part of the actors' time: 0 to 1."""
         good = total = 0.0
         before, since = self.updates(), time.monotonic()
         while time.monotonic() < since + seconds:
             time.sleep(1)
-            said = self.ctl("viewer", "peers", "--output", "json").splitlines()
-            for peer in (json.loads(line) for line in said if line.startswith("{")):
+            for peer in self.peers():
                 for spent in peer.get("time", []):
                     total += spent["share"]
                     good += spent["share"] * (spent["experiment"] == "experiments/good")

@@ -1,7 +1,6 @@
 // How a collection is cut into units, and joined again: borders, numbers and what carries over.
 #include "shards/unit_plan.h"
 
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "tests/shards.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
+#include "tests/units.h"
 
 namespace mentor::learner {
 namespace {
@@ -299,17 +299,9 @@ TEST_CASE("unit plan: what does not fit is refused by name", "[unit]") {
 
 TEST_CASE("unit plan: a part of a trajectory that has another size is refused by its name",
           "[unit]") {
-  using Part = std::function<v1::Tensor*(v1::Trajectory*)>;
-  const std::pair<const char*, Part> parts[] = {
-      {"observations", [](auto* t) { return t->mutable_observations(); }},
-      {"actions", [](auto* t) { return t->mutable_actions(); }},
-      {"log_probs", [](auto* t) { return t->mutable_log_probs(); }},
-      {"rewards", [](auto* t) { return t->mutable_rewards(); }},
-      {"successes", [](auto* t) { return t->mutable_successes(); }},
-      {"terminations", [](auto* t) { return t->mutable_terminations(); }},
-      {"truncations", [](auto* t) { return t->mutable_truncations(); }},
-      {"next_observation", [](auto* t) { return t->mutable_next_observation(); }},
-      {"final_observations", [](auto* t) { return t->mutable_final_observations(); }}};
+  auto parts = testing::TrajectoryParts();
+  parts.emplace_back("final_observations",
+                     [](v1::Trajectory* t) { return t->mutable_final_observations(); });
   for (const auto& [name, part] : parts) {
     INFO(name);
     Joined joined;

@@ -9,11 +9,6 @@ namespace {
 
 using namespace testing::units;  // NOLINT
 
-struct Fixture {
-  FakeClock clock;
-  UnitDispatcher dispatcher{{.check_every = 0, .now = [this] { return clock.time; }}};
-};
-
 TEST_CASE("dispatcher: who says that it leaves and then breaks off costs no unit and no strike",
           "[unit]") {
   Fixture f;

@@ -10,11 +10,6 @@ namespace {
 
 using namespace testing::units;  // NOLINT
 
-struct Fixture {
-  FakeClock clock;
-  UnitDispatcher dispatcher{{.check_every = 0, .now = [this] { return clock.time; }}};
-};
-
 std::vector<v1::Unit> UnitsOf(const std::string& experiment, uint64_t shard, uint32_t count) {
   std::vector<v1::Unit> units = Units(shard, count);
   for (v1::Unit& unit : units) *unit.mutable_share() = mentor::ToProto(experiment, {});

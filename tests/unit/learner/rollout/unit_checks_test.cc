@@ -1,4 +1,6 @@
 // Units that are computed twice: who computes them, who is found out, and what begins again.
+#include <utility>
+
 #include "learner/rollout/unit_dispatcher.h"
 #include "tests/dispatched_units.h"
 #include "tests/testing.h"
@@ -17,6 +19,16 @@ struct Checked {
     dispatcher.AddActor(id, {.uid = std::to_string(actors), .host = host});
     REQUIRE(dispatcher.Offer(id, 100).ok());
     return id;
+  }
+  // Gives unit 0 of shard 1 to a slow actor, and after 5 s to a second one. Returns both.
+  std::pair<ActorId, ActorId> GiveTwice() {
+    const ActorId slow = Join();
+    REQUIRE(dispatcher.Add(1, Units(1, 1)).ok());
+    CHECK(Given(&dispatcher) == "1:1/0");
+    clock.Advance(seconds(5));
+    const ActorId fast = Join();
+    CHECK(Given(&dispatcher) == "2:1/0");
+    return {slow, fast};
   }
   // The reasons why shards begin again, and the shards.
   std::string FoundOut() {
@@ -167,12 +179,7 @@ TEST_CASE("checks: who is in one dispute decides another", "[unit]") {
 TEST_CASE("checks: a late copy that differs is decided in the same way", "[unit]") {
   Checked c(0);
   auto& d = c.dispatcher;
-  const ActorId slow = c.Join();
-  REQUIRE(d.Add(1, Units(1, 1)).ok());
-  CHECK(Given(&d) == "1:1/0");
-  c.clock.Advance(seconds(5));
-  const ActorId fast = c.Join();
-  CHECK(Given(&d) == "2:1/0");
+  const auto [slow, fast] = c.GiveTwice();
   CHECK(d.Accept(fast, ResultOf(Key(1, 0), "truth")) == Outcome::kUsed);
   CHECK(d.Take(1)->ok());
   const ActorId third = c.Join();
@@ -213,6 +220,44 @@ TEST_CASE("checks: an auditor that fails, goes or keeps its unit holds nothing u
   CHECK(Given(&d) == "3:1/0");
   CHECK(d.Accept(third, ResultOf(Key(1, 0))) == Outcome::kDuplicate);
   CHECK_FALSE(d.HasOpenChecks(1));
+}
+
+TEST_CASE("checks: none waits for a newcomer that is silent about units of others (D4)", "[unit]") {
+  Checked c;
+  auto& d = c.dispatcher;
+  const ActorId first = c.Join();
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(first, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  CHECK(d.Take(1)->ok());
+  d.EndChecks(1);
+  const ActorId second{++c.actors};
+  d.AddActor(second, {.uid = "silent"});
+  REQUIRE(d.Offer(second, 1).ok());
+  d.Leaving(first);  // The newcomer gets the next unit, and has no room for more.
+  REQUIRE(d.Add(2, Units(2, 2)).ok());
+  CHECK(Given(&d) == "2:2/0");
+  const ActorId third = c.Join();
+  CHECK(Given(&d) == "3:2/1");
+  CHECK(d.Accept(third, ResultOf(Key(2, 1))) == Outcome::kUsed);
+  CHECK(d.HasOpenChecks(2));
+  SECTION("another one has done its unit") {
+    c.clock.Advance(std::chrono::milliseconds(500));
+    CHECK(Given(&d) == "3:2/0");
+    CHECK(d.Accept(third, ResultOf(Key(2, 0))) == Outcome::kUsed);
+  }
+  SECTION("its shard is cancelled") {
+    d.Cancel(2);
+    REQUIRE(d.Add(3, Units(3, 1)).ok());
+    CHECK(Given(&d) == "3:3/0");
+    CHECK(d.Accept(third, ResultOf(Key(3, 0))) == Outcome::kUsed);
+    CHECK(d.HasOpenChecks(3));
+    CHECK(d.NextChange() == c.clock.time + std::chrono::milliseconds(500));
+    c.clock.Advance(std::chrono::milliseconds(500));
+  }
+  CHECK(d.Assign().empty());
+  CHECK_FALSE(d.HasOpenChecks(2));
+  CHECK_FALSE(d.HasOpenChecks(3));
 }
 
 TEST_CASE("checks: an actor does not confirm itself, and who contradicts itself is found out",
@@ -348,12 +393,7 @@ TEST_CASE("checks: late copies are compared with the last 4096 results", "[unit]
   const uint32_t others = GENERATE(4095u, 4096u);
   Checked c(0);
   auto& d = c.dispatcher;
-  const ActorId slow = c.Join();
-  REQUIRE(d.Add(1, Units(1, 1)).ok());
-  CHECK(Given(&d) == "1:1/0");
-  c.clock.Advance(seconds(5));
-  const ActorId fast = c.Join();
-  CHECK(Given(&d) == "2:1/0");
+  const auto [slow, fast] = c.GiveTwice();
   CHECK(d.Accept(fast, ResultOf(Key(1, 0))) == Outcome::kUsed);
   REQUIRE(d.Add(2, Units(2, others)).ok());
   while (!d.Settled(2)) {

@@ -13,11 +13,6 @@ namespace {
 
 using namespace testing::units;  // NOLINT
 
-struct Fixture {
-  FakeClock clock;
-  UnitDispatcher dispatcher{{.check_every = 0, .now = [this] { return clock.time; }}};
-};
-
 TEST_CASE("dispatcher: units go out in order within the credit, results come back in order",
           "[unit]") {
   Fixture f;

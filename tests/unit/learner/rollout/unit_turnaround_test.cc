@@ -8,11 +8,6 @@ namespace {
 
 using namespace testing::units;  // NOLINT
 
-struct Fixture {
-  FakeClock clock;
-  UnitDispatcher dispatcher{{.check_every = 0, .now = [this] { return clock.time; }}};
-};
-
 TEST_CASE("dispatcher: the median turnaround is that of the last 64 units", "[unit]") {
   Fixture f;
   auto& d = f.dispatcher;

@@ -1,5 +1,4 @@
 // What a learner checks of a result, by its unit alone: every tensor, flag, state and time.
-#include <functional>
 #include <limits>
 #include <string>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "learner/rollout/rollout_server.h"
 #include "tests/testing.h"
 #include "tests/text.h"
+#include "tests/units.h"
 
 namespace mentor::learner {
 namespace {
@@ -57,18 +57,8 @@ struct Pair {
 };
 
 TEST_CASE("result: each tensor has its type, shape and length", "[unit]") {
-  using Part = std::function<T*(v1::Trajectory*)>;
-  const std::pair<const char*, Part> parts[] = {
-      {"observations", [](auto* t) { return t->mutable_observations(); }},
-      {"actions", [](auto* t) { return t->mutable_actions(); }},
-      {"log_probs", [](auto* t) { return t->mutable_log_probs(); }},
-      {"rewards", [](auto* t) { return t->mutable_rewards(); }},
-      {"successes", [](auto* t) { return t->mutable_successes(); }},
-      {"terminations", [](auto* t) { return t->mutable_terminations(); }},
-      {"truncations", [](auto* t) { return t->mutable_truncations(); }},
-      {"next_observation", [](auto* t) { return t->mutable_next_observation(); }}};
   CHECK(Pair().Wrong().empty());
-  for (const auto& [name, part] : parts) {
+  for (const auto& [name, part] : mentor::testing::TrajectoryParts()) {
     INFO(name);
     const std::string begin = std::string(name) + ": ";
     Pair shorter, longer, other_shape, more_axes, other_type;
