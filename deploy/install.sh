@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what Mentor needs to build, run and be tested on Debian 12. Packages come from apt.txt,
-# wheels from requirements*.txt into .deps/. A second run is safe and changes nothing.
+# Installs what Mentor needs to build, run and be tested on Debian 12. The lists are those of
+# deploy/requirements: apt*.txt of packages, the others of wheels, which go to .deps/. A second run
+# is safe and changes nothing.
 #
 # Usage: deploy/install.sh [--nvcc] [--containers] [--objects] [--packages] [--docs] [--hosts]
 #                         [--notebook] [--studies] [--pages] [--peers] [--robots] [--signal]
@@ -94,36 +95,36 @@ install_wheels() {
   sha256sum "$list" > "$stamp"
 }
 
-install_packages deploy/apt.txt
-install_wheels deploy/requirements.txt
-install_wheels deploy/requirements-bindings.txt bindings
-if [ "$report" -eq 1 ]; then install_wheels deploy/requirements-report.txt report; fi
+install_packages deploy/requirements/apt.txt
+install_wheels deploy/requirements/wheels.txt
+install_wheels deploy/requirements/bindings.txt bindings
+if [ "$report" -eq 1 ]; then install_wheels deploy/requirements/report.txt report; fi
 for option in "${options[@]}"; do
   case "$option" in
     nvcc)
-      install_wheels deploy/requirements-nvcc.txt nvcc
+      install_wheels deploy/requirements/nvcc.txt nvcc
       # nvcc looks here for its libraries when it links.
       ln -sfn lib .deps/nvcc/nvidia/cu13/lib64 ;;
-    containers) install_packages deploy/apt-containers.txt ;;
-    objects) install_wheels deploy/requirements-objects.txt objects ;;
+    containers) install_packages deploy/requirements/apt-containers.txt ;;
+    objects) install_wheels deploy/requirements/objects.txt objects ;;
     packages)
-      install_packages deploy/apt-packages.txt
-      install_wheels deploy/requirements-packages.txt packages ;;
-    docs) install_wheels deploy/requirements-docs.txt docs ;;
-    hosts) install_wheels deploy/requirements-hosts.txt hosts ;;
-    notebook) install_wheels deploy/requirements-notebook.txt notebook ;;
-    studies) install_wheels deploy/requirements-studies.txt studies ;;
+      install_packages deploy/requirements/apt-packages.txt
+      install_wheels deploy/requirements/packages.txt packages ;;
+    docs) install_wheels deploy/requirements/docs.txt docs ;;
+    hosts) install_wheels deploy/requirements/hosts.txt hosts ;;
+    notebook) install_wheels deploy/requirements/notebook.txt notebook ;;
+    studies) install_wheels deploy/requirements/studies.txt studies ;;
     pages)
-      install_packages deploy/apt-pages.txt
-      install_wheels deploy/requirements-pages.txt pages ;;
-    peers) install_wheels deploy/requirements-peers.txt peers ;;
-    robots) install_wheels deploy/requirements-robots.txt robots ;;
-    signal) install_wheels deploy/requirements-signal.txt signal ;;
-    manifests) install_wheels deploy/requirements-containers.txt containers ;;
-    shells) install_packages deploy/apt-shells.txt ;;
-    slurm) install_packages deploy/apt-slurm.txt ;;
-    web) install_wheels deploy/requirements-web.txt web ;;
-    processors) install_packages deploy/apt-processors.txt ;;
-    mutants) install_wheels deploy/requirements-mutants.txt mutants ;;
+      install_packages deploy/requirements/apt-pages.txt
+      install_wheels deploy/requirements/pages.txt pages ;;
+    peers) install_wheels deploy/requirements/peers.txt peers ;;
+    robots) install_wheels deploy/requirements/robots.txt robots ;;
+    signal) install_wheels deploy/requirements/signal.txt signal ;;
+    manifests) install_wheels deploy/requirements/containers.txt containers ;;
+    shells) install_packages deploy/requirements/apt-shells.txt ;;
+    slurm) install_packages deploy/requirements/apt-slurm.txt ;;
+    web) install_wheels deploy/requirements/web.txt web ;;
+    processors) install_packages deploy/requirements/apt-processors.txt ;;
+    mutants) install_wheels deploy/requirements/mutants.txt mutants ;;
   esac
 done

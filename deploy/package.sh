@@ -82,7 +82,7 @@ for kind in "${kinds[@]}"; do
       find "$stage/python" -name __pycache__ -prune -exec rm -r {} +
       strip "$stage"/python/mentor/*.so
       python3 deploy/packages/wheel.py "$stage" "$version" "$out"
-      cp deploy/requirements.txt "$out/requirements-lean.txt"
+      cp deploy/requirements/wheels.txt "$out/requirements-lean.txt"
       rm -f "$out"/mentor_client-*.whl
       python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
         --wheel-dir "$out" ./python ;;

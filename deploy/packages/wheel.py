@@ -29,7 +29,7 @@ ELSEWHERE = ("libtorch_cpu.so", "libc10.so", "libmujoco.so.*", "libcudart.so.*",
 
 def requirements():
     """The wheels of the build, in its versions. torch's own requirements are left to torch."""
-    text = (ROOT / "deploy/requirements.txt").read_text()
+    text = (ROOT / "deploy/requirements/wheels.txt").read_text()
     found = re.findall(r"^([a-z0-9-]+==\S+)", text, re.MULTILINE)
     return [wheel for wheel in found if not wheel.startswith("nvidia-")]
 

@@ -6,7 +6,7 @@ clean.
 Usage: compose_test.py [-v] [TEST...]
 Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, where the daemon
 keeps its data (default: build/docker); MENTOR_COMPOSE, the command (default: docker-compose). Needs
-root and the packages of deploy/apt-containers.txt."""
+root and the packages of deploy/requirements/apt-containers.txt."""
 
 import json
 import os

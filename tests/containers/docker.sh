@@ -8,9 +8,9 @@
 #   run    run a command with DOCKER_HOST set, in the daemon's network (published ports are there)
 #   down   stop the daemon and its containers; DIR keeps the images and may be deleted afterwards
 #
-# Needs root and the packages of deploy/apt-containers.txt. DOCKER_NETWORK=host leaves the daemon in
-# the host's network, for builds that install packages. DOCKER_FLAGS are further flags of dockerd;
-# DOCKER_EMPTY=1 makes no images.
+# Needs root and the packages of deploy/requirements/apt-containers.txt. DOCKER_NETWORK=host leaves
+# the daemon in the host's network, for builds that install packages. DOCKER_FLAGS are further flags
+# of dockerd; DOCKER_EMPTY=1 makes no images.
 #
 # Example: tests/containers/docker.sh up /tmp/d && tests/containers/docker.sh run /tmp/d docker ps
 set -euo pipefail

@@ -3,7 +3,8 @@
 
 Usage: images_test.py [-v] [TEST...]
 Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, where the daemon
-keeps its data (default: build/docker). Needs root and the packages of deploy/apt-containers.txt."""
+keeps its data (default: build/docker). Needs root and the
+packages of deploy/requirements/apt-containers.txt."""
 
 import json
 import re

@@ -1,6 +1,6 @@
 """Draws bugs by chance: mutated statements of the sources, each behind a switch.
 
-universalmutator (deploy/requirements-mutants.txt) makes the mutated lines. This module finds the
+universalmutator (deploy/requirements/mutants.txt) makes the mutated lines. This module finds the
 statement that a line belongs to, and writes both versions of it, so that a running program
 chooses one.
 """

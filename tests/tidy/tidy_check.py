@@ -432,14 +432,12 @@ def check_protos(tree):
 
 
 def check_dependency_lists(tree):
-    lists = [
-        name for name in tree.files if re.match(r"deploy/(apt|requirements)[\w-]*\.txt$", name)
-    ]
+    lists = [name for name in tree.files if re.match(r"deploy/requirements/[\w-]+\.txt$", name)]
     script = tree.text("deploy/install.sh") if "deploy/install.sh" in tree.files else ""
     for name in lists:
         if name not in script:
             tree.find(name, 1, "deploy/install.sh does not read this list")
-        if "requirements" in name:
+        if not name.startswith("deploy/requirements/apt"):
             joined = re.sub(r"\\\n\s*", " ", tree.text(name))
             for line in joined.splitlines():
                 if (
@@ -452,12 +450,12 @@ def check_dependency_lists(tree):
                     tree.find(name, 1, f"'{line.split()[0]}' has no exact version with a hash")
                 # The lean list of the packages is for Python 3.10 to 3.13, a wheel each.
                 if (
-                    name == "deploy/requirements.txt"
+                    name == "deploy/requirements/wheels.txt"
                     and line.startswith(("torch==", "mujoco=="))
                     and line.count("--hash=") != 4
                 ):
                     tree.find(name, 1, f"'{line.split()[0]}' has not four hashes")
-    for mentioned in re.findall(r"deploy/(?:apt|requirements)[\w-]*\.txt", script):
+    for mentioned in re.findall(r"deploy/requirements/[\w-]+\.txt", script):
         if mentioned not in lists:
             tree.find("deploy/install.sh", 1, f"reads {mentioned}, which is not there")
 
@@ -770,12 +768,13 @@ PLANTED = [
     ),
     ("docs/good.md", "[here](q.md)\n```cpp\nint y;\n```\n", ""),
     ("proto/mentor/v1/t.proto", "// A.\nmessage A {\n  int32 b = 1;\n}\n", "no comment"),
-    ("deploy/requirements-x.txt", "torch==2.11.0\n", "does not read this list"),
-    ("deploy/requirements.txt", "torch==2.11.0\n", "has not four hashes"),
-    ("deploy/requirements-nvcc.txt", "nvidia==2.11.0\n", "no exact version with a hash"),
+    ("deploy/requirements/x.txt", "torch==2.11.0\n", "does not read this list"),
+    ("deploy/requirements/wheels.txt", "torch==2.11.0\n", "has not four hashes"),
+    ("deploy/requirements/nvcc.txt", "nvidia==2.11.0\n", "no exact version with a hash"),
     (
         "deploy/install.sh",
-        "#!/usr/bin/env bash\nset -euo pipefail\ncat deploy/requirements.txt deploy/apt.txt\n",
+        "#!/usr/bin/env bash\nset -euo pipefail\n"
+        "cat deploy/requirements/wheels.txt deploy/requirements/apt.txt\n",
         "which is not there",
     ),
     ("deploy/u.sh", "#!/usr/bin/env bash\necho\n", "-euo pipefail"),
