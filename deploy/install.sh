@@ -21,8 +21,7 @@
 #   --robots       also install the models of the bundles fetch_* and panda_* (47 MB)
 #   --signal       also install what tests of mentor_signal need: Stable-Baselines3, mypy, and the
 #                  libraries of NVIDIA's without which `import torch` fails (3 GB)
-#   --manifests    also install what tests of Kubernetes manifests and the Helm chart need (360 MB);
-#                  they need kubectl from 1.22 on, too, which Debian 12 has not
+#   --manifests    also install what tests of the Helm chart need (360 MB)
 #   --shells       also install zsh and fish, whose completions of mentorctl a test reads (37 MB)
 #   --slurm        also install the Slurm that tests of deploy/slurm need (13 MB); its services need
 #                  /etc/slurm/slurm.conf, and do not start without

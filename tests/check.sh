@@ -91,7 +91,6 @@ if [ "$fix" -eq 1 ]; then
   [ ${#python[@]} -eq 0 ] || black --config pyproject.toml --quiet "${python[@]}"
   python3 docs/generate.py
   python3 results/generate.py
-  python3 deploy/k8s/generate.py --rules
 fi
 
 findings=$(mktemp)
@@ -108,7 +107,6 @@ trap 'rm -f "$findings"' EXIT
   [ ${#shell[@]} -eq 0 ] || shellcheck --format gcc "${shell[@]}" 2>&1
   python3 docs/generate.py --check 2>&1
   python3 results/generate.py --check 2>&1
-  python3 deploy/k8s/generate.py --rules --check 2>&1
   python3 tests/tidy/tidy_check.py . 2>&1 | grep -v ' files read, '
   python3 tests/tidy/limits.py 2>&1
   [ "$all" -eq 0 ] || python3 tests/tidy/tidy_check.py --self-test 2>&1 | grep -v ', 0 failures$'

@@ -1,13 +1,9 @@
 #!/usr/bin/env python3
-"""deploy/helm/mentor offline: it is what deploy/k8s/generate.py writes. With any switches, Helm's
-own engine renders the objects that kustomize makes of the same components.
+"""The switches and values of the chart deploy/helm/mentor, offline.
 
 Usage: chart_test.py [-v] [TEST...]
-Needs kubectl from 1.22 on and deploy/install.sh --manifests."""
+Needs deploy/install.sh --manifests."""
 
-import contextlib
-import io
-import sys
 import unittest
 
 try:
@@ -15,88 +11,47 @@ try:
 except unittest.SkipTest as reason:
     manifests = None
     skipped = str(reason)
-else:
-    sys.path.insert(0, str(manifests.ROOT / "deploy/k8s"))
-    import generate
-    import helm
-    import yaml
 
-    try:
-        import helm_python
-    except ImportError:
-        helm_python = None
-
-# One of each, and components that go together.
-CHOICES = (
-    (),
-    *((name,) for name in ("ha", "objects", "gpu", "gpu-meta-learner", "hpa", "keda")),
-    *((name,) for name in ("prometheus-operator", "mtls")),
-    ("gpu", "gpu-meta-learner", "hpa", "prometheus-operator"),
-    ("ha", "objects", "gpu", "gpu-meta-learner", "keda", "prometheus-operator", "mtls"),
-)
+# Together all switches but hpa, which excludes keda.
+SWITCHES = "ha objects gpu gpuMetaLearner keda prometheusOperator mtls".split()
 
 
 def setUpModule():
     if manifests is None:
         raise unittest.SkipTest(skipped)
-    manifests.need_kubectl()
 
 
-def engine():
-    if helm_python is None:
-        raise unittest.SkipTest("helm_python is not installed: deploy/install.sh --manifests")
-    return helm_python
-
-
-def rendered(values, namespace="mentor"):
-    with engine().Chart.load(str(helm.CHART)) as chart:
-        files = chart.render(values, name="mentor", namespace=namespace)
-    items = [
-        item
-        for name, text in files.items()
-        if not name.endswith("NOTES.txt")
-        for item in yaml.safe_load_all(text)
-        if item
-    ]
+def named(items):
     return {manifests.who(item): item for item in items}
 
 
-def switches(components):
-    return {helm.COMPONENTS[name]: {"enabled": True} for name in components}
-
-
 class ChartTest(unittest.TestCase):
-    def test_written_files_are_up_to_date(self):
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out):
-            stale = generate.main(["--check"])
-        self.assertEqual((stale, out.getvalue()), (0, ""))
-
     def test_rules_are_those_of_prometheus(self):
         """The groups of the PrometheusRule are those of rules.yml and alerts.yml."""
-        groups = yaml.safe_load(generate.RULES.read_text())["spec"]["groups"]
+        items = named(manifests.with_values({"prometheusOperator": {"enabled": True}}))
+        groups = items["PrometheusRule/mentor"]["spec"]["groups"]
         want = []
         for name in ("rules.yml", "alerts.yml"):
-            want += yaml.safe_load((generate.PROMETHEUS / name).read_text())["groups"]
+            text = (manifests.ROOT / "deploy/prometheus" / name).read_text()
+            want += manifests.yaml.safe_load(text)["groups"]
         self.assertEqual(groups, want)
         self.assertGreater(sum(len(group["rules"]) for group in groups), 20)
 
-    def test_chart_is_the_kustomization(self):
-        for components in CHOICES:
-            with self.subTest(components=components):
-                self.assertEqual(rendered(switches(components)), helm.objects(*components))
-
-    def test_all_components_together(self):
-        """All components, also those that no overlay has: against schemas and policy."""
-        items = [item for item in yaml.safe_load_all(helm.render(*CHOICES[-1])) if item]
-        for release in manifests.RELEASES:
-            self.assertEqual(manifests.schema_errors(items, release), [])
-        self.assertEqual(manifests.policy_errors(items), [])
-        used = set(CHOICES[-1]) | {"hpa"}
-        self.assertEqual(used, {path.name for path in (generate.HERE / "components").iterdir()})
+    def test_switches(self):
+        """Each alone and all together, against schemas and policy."""
+        values = manifests.yaml.safe_load((manifests.CHART / "values.yaml").read_text())
+        known = {name for name, value in values.items() if "enabled" in (value or ())}
+        self.assertEqual({*SWITCHES, "hpa"}, known)
+        for names in (SWITCHES, *([name] for name in sorted(known))):
+            with self.subTest(names=names):
+                items = manifests.with_values({name: {"enabled": True} for name in names})
+                self.assertNotEqual(items, manifests.with_values({}))
+                for release in manifests.RELEASES:
+                    self.assertEqual(manifests.schema_errors(items, release), [])
+                self.assertEqual(manifests.policy_errors(items), [])
 
     def test_lint(self):
-        report = engine().lint(str(helm.CHART))
+        report = manifests.helm_python.lint(str(manifests.CHART))
         self.assertEqual(report["errors"], [])
         bad = [message for message in report["messages"] if message["severity"] > 1]
         self.assertEqual(bad, [])
@@ -119,7 +74,7 @@ class ChartTest(unittest.TestCase):
             },
             "web": {"replicas": 0, "extraArgs": ["--origin=https://mentor.example.org"]},
         }
-        items = rendered(values, "other")
+        items = named(manifests.with_values(values, "other"))
         actor = items["Deployment/actor"]["spec"]["template"]["spec"]
         container = actor["containers"][0]
         self.assertEqual(container["image"], values["actor"]["image"])
@@ -154,8 +109,10 @@ class ChartTest(unittest.TestCase):
             ({"learner": {"replicas": "two"}}, "replicas"),
             ({"hpa": {"enabled": True}, "keda": {"enabled": True}}, "both scale"),
         ):
-            with self.subTest(values=values), self.assertRaises(engine().HelmError) as caught:
-                rendered(values)
+            with self.subTest(values=values), self.assertRaises(
+                manifests.helm_python.HelmError
+            ) as caught:
+                manifests.with_values(values)
             self.assertIn(word, str(caught.exception))
 
 

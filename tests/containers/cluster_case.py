@@ -156,19 +156,18 @@ class ClusterTest(ContainerTest):
         self.assertNotIn(state, {"STATE_FAILED", "STATE_CANCELLED"}, self.ctl("get", "first"))
         return state == "STATE_SUCCEEDED"
 
-    def install(self, overlay, counts, change=lambda items: None):
-        """Applies an overlay with the images of this build and waits for it; returns the folder of
+    def install(self, flavour, counts, change=lambda items: None):
+        """Applies a flavour with the images of this build and waits for it; returns the folder of
         its volume."""
-        state = self.folder / f"volume-{overlay}"
+        state = self.folder / f"volume-{flavour}"
         state.mkdir(mode=0o700)
         os.chown(state, 10001, 10001)  # A volume of this kind ignores fsGroup.
-        items = manifests.lower(manifests.render(overlay))
+        items = manifests.lower(manifests.render(flavour))
         for item in items:
             if manifests.pod(item):
                 container = manifests.pod(item)["spec"]["containers"][0]
                 container["image"] = container["image"].rpartition(":")[0] + f":{VERSION}"
-        change(items)
-        self.apply([item for item in items if item["kind"] == "Namespace"])
+        self.apply([manifests.namespace()])
         self.addCleanup(
             self.cluster.kubectl,
             "delete",
@@ -177,12 +176,13 @@ class ClusterTest(ContainerTest):
             "--timeout=90s",
             "--ignore-not-found",
         )
+        change(items)
         for role, name in SECRETS.items():
             self.kubectl("create", "secret", "generic", name, f"--from-file={self.secrets / role}")
         volume = {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
-            "metadata": {"name": f"state-{overlay}"},
+            "metadata": {"name": f"state-{flavour}"},
             "spec": {
                 "capacity": {"storage": "20Gi"},
                 "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
@@ -193,7 +193,7 @@ class ClusterTest(ContainerTest):
             self.cluster.kubectl,
             "delete",
             "pv",
-            f"state-{overlay}",
+            f"state-{flavour}",
             "--ignore-not-found",
             "--wait=false",
         )

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""deploy/k8s/ on a real API server and a real node (cluster.py). Every overlay is accepted. Then
-the overlay dev runs an experiment to its end while its pods are deleted, evicted, killed and
-replaced. The hash is that of a single process.
+"""The chart deploy/helm/mentor on a real API server and a real node (cluster.py). It is accepted
+with every file of values. Then dev runs an experiment to its end while its pods are deleted,
+evicted, killed and replaced. The hash is that of a single process.
 
 Usage: kubernetes_test.py [-v] [TEST...]
 Environment: MENTOR_KUBE_DIR, where `cluster.py build` put Kubernetes (default: build/kubernetes);
@@ -20,36 +20,33 @@ OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
 
 
 class KubernetesTest(ClusterTest):
-    def test_overlays_are_accepted(self):
+    def test_flavours_are_accepted(self):
         """Admission accepts them, and a second time without a change."""
-        for overlay in sorted(path.name for path in manifests.OVERLAYS.iterdir()):
-            with self.subTest(overlay=overlay):
-                items = manifests.lower(manifests.render(overlay))
-                for item in items:  # Each has its own namespace; nothing may run.
-                    item["metadata"][
-                        "namespace" if item["kind"] != "Namespace" else "name"
-                    ] = f"try-{overlay}"
+        for flavour in manifests.FLAVOURS:
+            with self.subTest(flavour=flavour):
+                place = f"try-{flavour}"  # Each has its own namespace; nothing may run.
+                items = manifests.lower(manifests.render(flavour))
+                for item in items:
+                    item["metadata"]["namespace"] = place
                     if item["kind"] in ("StatefulSet", "Deployment"):
                         item["spec"]["replicas"] = 0
                     if item["kind"] == "HorizontalPodAutoscaler":
                         item["spec"]["scaleTargetRef"]["name"] = "none"
 
                 def generations():
-                    objects = self.cluster.get(
-                        "deploy,sts,pdb,hpa,netpol,svc,pvc", "-n", f"try-{overlay}"
-                    )["items"]
+                    objects = self.cluster.get("deploy,sts,pdb,hpa,netpol,svc,pvc", "-n", place)[
+                        "items"
+                    ]
                     return {
                         manifests.who(item): item["metadata"].get("generation") for item in objects
                     }
 
-                self.apply(items)
+                self.apply([manifests.namespace(place), *items])
                 first = generations()
                 self.apply(items)
                 self.assertEqual(generations(), first)
-                self.assertEqual(
-                    len(first), len([item for item in items if item["kind"] != "Namespace"])
-                )
-                self.cluster.kubectl("delete", "namespace", f"try-{overlay}", "--timeout=60s")
+                self.assertEqual(len(first), len(items))
+                self.cluster.kubectl("delete", "namespace", place, "--timeout=60s")
 
     def test_experiment_survives_operations(self):
         want = self.reference_hash(SPEC, *OVERRIDES)

@@ -1,30 +1,30 @@
-"""Kubernetes manifests of deploy/k8s/: rendered, and checked against published schemas and our own
-policy. Also lowered to the API of Kubernetes 1.20, the newest for which Debian 12 has the source of
-server and node."""
+"""Kubernetes manifests of the chart deploy/helm/mentor: rendered by Helm's own engine, and checked
+against published schemas and our own policy. Also lowered to the API of Kubernetes 1.20, the newest
+for which Debian 12 has the source of server and node."""
 
 import functools
 import json
 import pathlib
 import re
-import shutil
-import subprocess
 import sys
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OVERLAYS = ROOT / "deploy/k8s/overlays"
+CHART = ROOT / "deploy/helm/mentor"
+# The files of values beside the chart.
+FLAVOURS = sorted(path.stem for path in CHART.parent.glob("*.yaml"))
 # 1.27 is the oldest release where probes by gRPC are stable.
 RELEASES = ("1.27.0", "1.31.0", "1.34.0", "1.37.0")
 # Kinds of the Prometheus operator and KEDA, from their CustomResourceDefinitions (Apache-2.0). Only
 # shapes are kept, without descriptions, defaults and rules in CEL. Unknown fields are refused.
 FOREIGN = json.loads(pathlib.Path(__file__).with_name("foreign_schemas.json").read_text())
-CLUSTER_WIDE = {"Namespace"}
 # Fields that Kubernetes 1.20 does not know.
 LATER = {"minReadySeconds", "unhealthyPodEvictionPolicy"}
 DRAIN_BUDGET_S = 40
 
 sys.path.insert(0, str(ROOT / ".deps/containers"))
 try:
+    import helm_python
     import jsonschema
     import kubernetes_validate
     import yaml
@@ -34,31 +34,31 @@ except ImportError as error:
     ) from None
 
 
-def need_kubectl():
-    if shutil.which("kubectl") is None:
-        raise unittest.SkipTest("kubectl is not installed")
-
-
-def render(overlay):
-    """The objects of an overlay."""
-    return [item for item in yaml.safe_load_all(rendered(overlay)) if item]
-
-
 @functools.cache
-def rendered(overlay):
-    need_kubectl()
-    done = subprocess.run(
-        ["kubectl", "kustomize", str(OVERLAYS / overlay)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if done.returncode != 0:
-        if "unknown field" in done.stderr or "components" in done.stderr:
-            raise unittest.SkipTest("kubectl is older than 1.22")
-        raise AssertionError(done.stderr)
-    return done.stdout
+def chart():
+    return helm_python.Chart.load(str(CHART))
+
+
+def render(flavour):
+    """The objects with a file of values."""
+    return with_values(yaml.safe_load((CHART.parent / f"{flavour}.yaml").read_text()))
+
+
+def with_values(values, namespace="mentor"):
+    files = chart().render(values, name="mentor", namespace=namespace)
+    return [
+        item
+        for name, text in files.items()
+        if not name.endswith("NOTES.txt")
+        for item in yaml.safe_load_all(text)
+        if item
+    ]
+
+
+def namespace(name="mentor"):
+    """As docs/kubernetes.md has it made, since no chart makes its own."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def who(item):
@@ -86,7 +86,7 @@ def schema_errors(items, release):
 
 @functools.cache
 def item_errors(text, release):
-    """Most objects are the same in every overlay."""
+    """Most objects are the same with all values."""
     item = json.loads(text)
     foreign = FOREIGN.get(f'{item["apiVersion"]}/{item["kind"]}')
     try:
@@ -138,7 +138,7 @@ def policy_errors(items):
             "its target sets replicas, too",
         )
 
-    namespaces = {item["metadata"]["name"] for item in items if item["kind"] == "Namespace"}
+    place = items[0]["metadata"]["namespace"]
     budgets = {item["metadata"]["name"] for item in items if item["kind"] == "PodDisruptionBudget"}
     scalers = [
         item for item in items if item["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
@@ -147,12 +147,11 @@ def policy_errors(items):
         need(item, False, f"scales beside {who(scalers[0])}")
     for item in items:
         kind, spec = item["kind"], item.get("spec", {})
-        if kind not in CLUSTER_WIDE:
-            need(
-                item,
-                item["metadata"].get("namespace") in namespaces,
-                "not in the namespace of the others",
-            )
+        need(
+            item,
+            item["metadata"].get("namespace") == place,
+            "not in the namespace of the others",
+        )
         if kind == "Secret":
             need(
                 item, not item.get("data") and not item.get("stringData"), "a secret in a manifest"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""deploy/k8s/ offline: every overlay against the schemas of several Kubernetes releases and our
-policy. The checks themselves are tried on planted mistakes.
+"""The chart deploy/helm/mentor offline: with every file of values, against the schemas of several
+Kubernetes releases and our policy. The checks themselves are tried on planted mistakes.
 
 Usage: manifests_test.py [-v] [TEST...]
-Needs kubectl from 1.22 on and deploy/install.sh --manifests."""
+Needs deploy/install.sh --manifests."""
 
 import copy
 import unittest
@@ -25,30 +25,29 @@ def get(items, name):
 
 
 class ManifestsTest(unittest.TestCase):
-    def test_overlays(self):
-        overlays = sorted(path.name for path in manifests.OVERLAYS.iterdir())
-        self.assertEqual(overlays, ["cpu", "dev", "gpu", "ha", "secure"])
-        for overlay in overlays:
-            items = manifests.render(overlay)
+    def test_flavours(self):
+        self.assertEqual(manifests.FLAVOURS, ["cpu", "dev", "gpu", "ha", "secure"])
+        for flavour in manifests.FLAVOURS:
+            items = manifests.render(flavour)
             for release in manifests.RELEASES:
-                with self.subTest(overlay=overlay, release=release):
+                with self.subTest(flavour=flavour, release=release):
                     self.assertEqual(manifests.schema_errors(items, release), [])
-            with self.subTest(overlay=overlay):
+            with self.subTest(flavour=flavour):
                 self.assertEqual(manifests.policy_errors(items), [])
 
-    def test_what_overlays_change(self):
-        def container(overlay, role):
-            return get(manifests.render(overlay), f"StatefulSet/{role}")["spec"]["template"][
+    def test_what_flavours_change(self):
+        def container(flavour, role):
+            return get(manifests.render(flavour), f"StatefulSet/{role}")["spec"]["template"][
                 "spec"
             ]["containers"][0]
 
-        def flags(overlay, name):
-            return get(manifests.render(overlay), name)["spec"]["template"]["spec"]["containers"][
+        def flags(flavour, name):
+            return get(manifests.render(flavour), name)["spec"]["template"]["spec"]["containers"][
                 0
             ]["args"]
 
         for role in ("learner", "meta-learner"):
-            there, elsewhere = (container(overlay, role) for overlay in ("gpu", "cpu"))
+            there, elsewhere = (container(flavour, role) for flavour in ("gpu", "cpu"))
             self.assertEqual(there["image"], elsewhere["image"])
             self.assertEqual(there["resources"]["limits"]["nvidia.com/gpu"], "1")
             self.assertIn("--device=cuda", there["args"])
@@ -66,7 +65,7 @@ class ManifestsTest(unittest.TestCase):
         )
 
     def test_three_meta_learners(self):
-        """The overlay ha: the learners' list names every replica as it advertises itself and as its
+        """With ha, the learners' list names every replica as it advertises itself and as its
         certificate says."""
         items = manifests.render("ha")
         stateful = get(items, "StatefulSet/meta-learner")["spec"]
@@ -83,7 +82,7 @@ class ManifestsTest(unittest.TestCase):
             advertised.removeprefix("--advertise=").replace("$(MENTOR_POD)", f"meta-learner-{n}")
             for n in range(stateful["replicas"])
         ]
-        self.assertTrue(all(".$(MENTOR_NAMESPACE).svc:" in name for name in names), names)
+        self.assertTrue(all(".mentor.svc:" in name for name in names), names)
         learner = get(items, "StatefulSet/learner")["spec"]["template"]["spec"]["containers"][0]
         self.assertIn("--meta_learner=" + ",".join(names), learner["args"])
         web = get(items, "Deployment/web")["spec"]["template"]["spec"]["containers"][0]
@@ -110,8 +109,7 @@ class ManifestsTest(unittest.TestCase):
         self.assertEqual(query, f'sum({metric}{{namespace="mentor"}})')
 
     def test_mistakes_are_found(self):
-        """Each entry: a change to the objects of the overlays cpu and ha, and a word of the
-        complaint."""
+        """Each entry: a change to the objects of cpu and ha, and a word of the complaint."""
 
         def container(items, name="Deployment/actor"):
             return get(items, name)["spec"]["template"]["spec"]["containers"][0]

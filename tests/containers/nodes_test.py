@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""deploy/k8s/ on a Kubernetes of several nodes (nodes.py), one of which dies with a meta-learner on
-it. With one meta-learner its pods move to the other node; with three another one takes over. The
-experiment continues, and the hash is that of a single process.
+"""The chart deploy/helm/mentor on a Kubernetes of several nodes (nodes.py), one of which dies with
+a meta-learner on it. With one meta-learner its pods move to the other node; with three another one
+takes over. The experiment continues, and the hash is that of a single process.
 
 Usage: nodes_test.py [-v] [TEST...]
 Environment and needs: as kubernetes_test.py; a Docker daemon for each node and one for the control
@@ -221,7 +221,6 @@ class StandbyTest(NodesCase):
                     item["spec"]["template"]["spec"]["containers"][0]["resources"] = SMALL
                 if item["kind"] == "Deployment":
                     item["spec"]["replicas"] = 2
-            self.apply([item for item in items if item["kind"] == "Namespace"])
             self.kubectl(
                 "create",
                 "secret",

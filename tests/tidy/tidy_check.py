@@ -623,8 +623,9 @@ def check_line_lengths(tree):
 
 # Where the version is written besides CMakeLists.txt; the last group is the version.
 VERSIONS = [
-    (r"^deploy/(k8s|compose)/.*\.yaml$", r"\b(image: |\")mentor-[\w-]+:(\d[\w.]*)"),
-    (r"^deploy/(k8s|compose)/.*\.yaml$", r"(newTag: |MENTOR_VERSION:-|\(mentor, )(\d[\w.]*\d)"),
+    (r"^deploy/helm/.*\.yaml$", r"\b(image: |\")mentor-[\w-]+:(\d[\w.]*)"),
+    (r"^deploy/helm/mentor/Chart\.yaml$", r"^(version: |appVersion: \")(\d[\w.]*)"),
+    (r"^deploy/compose/.*\.yaml$", r"(MENTOR_VERSION:-|\(mentor, )(\d[\w.]*\d)"),
     (r"^deploy/docker/(hosts/)?Dockerfile$", r"^(ARG VERSION=)(\S+)"),
     (r"^python/mentor_client/__init__\.py$", r"^(__version__ = \")([^\"]+)"),
     (r"^docs/[\w/]+\.md$", r"\b(mentor-[a-z-]+:)(\d+\.[\w.]*\w)"),
@@ -794,8 +795,9 @@ PLANTED = [
     ),
     ("deploy/docker/Dockerfile", "ARG VERSION=1.2.2\n", "CMakeLists.txt says 1.2.3"),
     ("deploy/docker/hosts/Dockerfile", "ARG VERSION=1.2.2\n", "CMakeLists.txt says 1.2.3"),
-    ("deploy/k8s/base/a.yaml", "image: mentor-actor:1.2.2\n", "CMakeLists.txt says 1.2.3"),
-    ("deploy/k8s/base/b.yaml", "image: mentor-actor:1.2.3\n", ""),
+    ("deploy/helm/mentor/values.yaml", "image: mentor-actor:1.2.2\n", "CMakeLists.txt says 1.2.3"),
+    ("deploy/helm/mentor/Chart.yaml", "version: 1.2.2\n", "CMakeLists.txt says 1.2.3"),
+    ("deploy/helm/b.yaml", "image: mentor-actor:1.2.3\n", ""),
     (
         "deploy/compose/c.yaml",
         "image: ${X:-mentor}-actor:${MENTOR_VERSION:-1.2}\n",
