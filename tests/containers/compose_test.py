@@ -116,10 +116,6 @@ class ComposeTest(ContainerTest):
             "alerts are evaluated",
             60,
         )
-        page = self.in_network(
-            "curl", "--fail", "--silent", f"http://127.0.0.1:{PROMETHEUS_PORT}/consoles/mentor.html"
-        )
-        self.assertIn("Mentor", page)
         self.sign_in_to_the_pages()
 
         start = time.monotonic()

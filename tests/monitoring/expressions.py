@@ -63,27 +63,6 @@ def rules(name):
     return found
 
 
-def console():
-    page = (PROMETHEUS / "consoles" / "mentor.html").read_text(encoding="utf-8")
-    return json.loads(
-        re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
-    )
-
-
-def of_console():
-    data = console()
-    for tile in data["tiles"]:
-        yield Expression(f"console tile '{tile['title']}'", tile["expr"])
-        if "of" in tile:
-            yield Expression(f"console tile '{tile['title']}'", tile["of"])
-    for panel in data["panels"]:
-        for line in panel["lines"]:
-            yield Expression(f"console panel '{panel['title']}'", line["expr"])
-    for item in data["broken"]:
-        yield Expression(f"console, broken '{item['title']}'", item["expr"])
-    yield Expression("console, alerts", data["alerts"], may_be_empty=True)
-
-
 def of_rules():
     for rule in rules("rules.yml"):
         yield Expression(f"rule {rule['record']}", rule["expr"])
@@ -120,7 +99,7 @@ def of_grafana():
 
 
 def every():
-    return [*of_rules(), *of_console(), *of_grafana()]
+    return [*of_rules(), *of_grafana()]
 
 
 def names(text):

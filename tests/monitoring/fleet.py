@@ -133,7 +133,6 @@ class Fleet(ClusterTest):
                 f"--config.file={folder}/prometheus.yml",
                 f"--storage.tsdb.path={folder}/tsdb",
                 f"--web.listen-address=127.0.0.1:{port}",
-                f"--web.console.templates={folder}/consoles",
                 "--log.level=warn",
             )
             self.addCleanup(process.close)

@@ -116,7 +116,7 @@ class FilesTest(unittest.TestCase):
                 self.assertEqual(panel["datasource"]["uid"], "${datasource}", where)
                 self.assertTrue(panel["targets"], where)
                 for target in panel["targets"]:
-                    self.assertEqual(target["datasource"]["uid"], "${datasource}", where)
+                    self.assertNotIn("datasource", target, where)  # It is the panel's.
         self.assertEqual(len(uids), 2)
 
     def test_the_reader_of_expressions_finds_what_it_should(self):
@@ -202,9 +202,6 @@ class LiveTest(fleet.Fleet):
             calls, r'handled_total\{code="NOT_FOUND",method="ExperimentService/GetExperiment"\} 1\b'
         )
         self.assertRegex(calls, r'mentor_grpc_server_streams\{method="ShardService/Run"\} 1\b')
-        page = fleet.get(self.prometheus + "/consoles/mentor.html")
-        self.assertNotIn("{{", page)
-        self.assertIn('const prefix = "', page)
 
     def answered(self, expression):
         try:
