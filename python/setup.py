@@ -17,12 +17,7 @@ import generate  # noqa: E402
 
 SCRATCH = pathlib.Path(tempfile.mkdtemp(prefix="mentor-client-"))
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
-MISSING = ""
-try:
-    OLDEST = generate.generate(SCRATCH / "stubs")
-except SystemExit as missing:
-    # `setup.py sdist` and the first questions of pip come before the generator is installed.
-    OLDEST, MISSING = {"protobuf": "3.20.2", "grpcio": "1.51"}, str(missing)
+OLDEST = generate.generate(SCRATCH / "stubs")
 
 
 def zoo_folder():
@@ -37,11 +32,8 @@ def copy_zoo(zoo, target):
 class BuildWithStubs(build_py):
     def run(self):
         super().run()
-        stubs = SCRATCH / "stubs"
-        if not stubs.exists() or not any(stubs.iterdir()):
-            raise SystemExit(MISSING)
         target = HERE if getattr(self, "editable_mode", False) else pathlib.Path(self.build_lib)
-        shutil.copytree(stubs, target, dirs_exist_ok=True)
+        shutil.copytree(SCRATCH / "stubs", target, dirs_exist_ok=True)
         zoo = zoo_folder()
         if target != HERE and zoo is not None:
             copy_zoo(zoo, target / "mentor_signal/zoo")
@@ -57,8 +49,7 @@ class SdistWithProtos(sdist):
         zoo = zoo_folder()
         if zoo is not None:
             copy_zoo(zoo, pathlib.Path(base_dir, "zoo"))
-        for name in ("generate.py", "build_backend.py"):
-            shutil.copyfile(HERE / name, pathlib.Path(base_dir, name))
+        shutil.copyfile(HERE / "generate.py", pathlib.Path(base_dir, "generate.py"))
 
 
 setup(
