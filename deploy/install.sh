@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what Mentor needs to build, run and be tested on Debian 12. The lists are those of
-# deploy/requirements: apt*.txt of packages, the others of wheels, which go to .deps/. A second run
-# is safe and changes nothing.
+# Installs what Mentor needs to build, run and be tested on Debian 12. An option stands for the
+# lists of its name in deploy/requirements: apt-*.txt of packages, the others of wheels, which go to
+# a folder of .deps. A second run is safe and changes nothing.
 #
 # Usage: deploy/install.sh [--nvcc] [--containers] [--objects] [--packages] [--docs] [--hosts]
 #                         [--notebook] [--studies] [--pages] [--peers] [--robots] [--signal]
@@ -34,16 +34,21 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-report=1 options=()
+lists=deploy/requirements report=report options=()
 for argument in "$@"; do
+  option=${argument#--}
   case "$argument" in
-    --no-report) report=0 ;;
-    --containers) options+=(containers manifests web) ;;
-    --nvcc|--objects|--packages|--docs|--hosts|--notebook|--studies|--pages|--peers|--robots|\
-    --signal|--manifests|--shells|--slurm|--web|--processors|\
-    --mutants) options+=("${argument#--}") ;;
+    --no-report) report= ;;
+    --containers) options+=(containers web) ;;
+    --manifests) options+=(manifests) ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-    *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
+    *)
+      if [[ $argument != --[a-z]* || $option = apt* ]] ||
+          [[ ! -f $lists/$option.txt && ! -f $lists/apt-$option.txt ]]; then
+        echo "install.sh: unknown argument '$argument'; see --help" >&2
+        exit 2
+      fi
+      options+=("$option") ;;
   esac
 done
 
@@ -58,7 +63,7 @@ as_root() {
 
 install_packages() {
   local wanted missing=()
-  mapfile -t wanted < <(grep -v '^#' "$1")
+  mapfile -t wanted < <(grep -v '^#' "$lists/$1.txt")
   for package in "${wanted[@]}"; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
       missing+=("$package")
@@ -78,9 +83,8 @@ assets_are_whole() {
 # The build uses only the wheels' C++ headers, libraries and data. So one fixed Python tag serves
 # any Python here.
 install_wheels() {
-  local list=$1 target=.deps/${2-wheels} stamp
-  stamp=".deps/$(basename "$list").sha256"
-  if sha256sum --quiet --check "$stamp" >/dev/null 2>&1 && assets_are_whole; then return; fi
+  local list=$lists/$1.txt target=.deps/$1
+  if cmp --quiet "$list" "$target.txt" && assets_are_whole; then return; fi
   echo "Installing wheels of $list into $target"
   mkdir -p "$target"
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
@@ -91,39 +95,15 @@ install_wheels() {
     --platform manylinux_2_17_x86_64 \
     --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
     -r "$list"
-  sha256sum "$list" > "$stamp"
+  cp "$list" "$target.txt"
 }
 
-install_packages deploy/requirements/apt.txt
-install_wheels deploy/requirements/wheels.txt
-install_wheels deploy/requirements/bindings.txt bindings
-if [ "$report" -eq 1 ]; then install_wheels deploy/requirements/report.txt report; fi
-for option in "${options[@]}"; do
-  case "$option" in
-    nvcc)
-      install_wheels deploy/requirements/nvcc.txt nvcc
-      # nvcc looks here for its libraries when it links.
-      ln -sfn lib .deps/nvcc/nvidia/cu13/lib64 ;;
-    containers) install_packages deploy/requirements/apt-containers.txt ;;
-    objects) install_wheels deploy/requirements/objects.txt objects ;;
-    packages)
-      install_packages deploy/requirements/apt-packages.txt
-      install_wheels deploy/requirements/packages.txt packages ;;
-    docs) install_wheels deploy/requirements/docs.txt docs ;;
-    hosts) install_wheels deploy/requirements/hosts.txt hosts ;;
-    notebook) install_wheels deploy/requirements/notebook.txt notebook ;;
-    studies) install_wheels deploy/requirements/studies.txt studies ;;
-    pages)
-      install_packages deploy/requirements/apt-pages.txt
-      install_wheels deploy/requirements/pages.txt pages ;;
-    peers) install_wheels deploy/requirements/peers.txt peers ;;
-    robots) install_wheels deploy/requirements/robots.txt robots ;;
-    signal) install_wheels deploy/requirements/signal.txt signal ;;
-    manifests) install_wheels deploy/requirements/containers.txt containers ;;
-    shells) install_packages deploy/requirements/apt-shells.txt ;;
-    slurm) install_packages deploy/requirements/apt-slurm.txt ;;
-    web) install_wheels deploy/requirements/web.txt web ;;
-    processors) install_packages deploy/requirements/apt-processors.txt ;;
-    mutants) install_wheels deploy/requirements/mutants.txt mutants ;;
-  esac
+install_packages apt
+for option in wheels bindings $report "${options[@]}"; do
+  if [ "$option" = manifests ]; then option=containers
+  elif [ -f "$lists/apt-$option.txt" ]; then install_packages "apt-$option"
+  fi
+  if [ -f "$lists/$option.txt" ]; then install_wheels "$option"; fi
+  # nvcc looks here for its libraries when it links.
+  if [ "$option" = nvcc ]; then ln -sfn lib .deps/nvcc/nvidia/cu13/lib64; fi
 done

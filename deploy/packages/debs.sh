@@ -12,17 +12,16 @@ trap 'rm -rf "$work"' EXIT
 # package NAME DEPENDS RECOMMENDS DESCRIPTION: makes a package of the tree $work/NAME. It also
 # depends on the packages of the libraries that its programs load.
 package() {
-  local name=$1 depends=$2 recommends=$3 description=$4 tree=$work/$1 programs libraries
+  local name=$1 depends=$2 recommends=$3 description=$4 tree=$work/$1 folders programs libraries
   mkdir -p "$tree/usr/share/doc/$name" "$tree/DEBIAN" "$work/debian"
   cp LICENSE "$tree/usr/share/doc/$name/copyright"
   if [ -d "$tree/usr/bin" ]; then
     # dpkg-shlibdeps needs a source package around it; our own libraries do not belong to one yet.
     printf 'Source: mentor\n\nPackage: %s\nArchitecture: amd64\n' "$name" > "$work/debian/control"
     programs=("$tree"/usr/bin/*)
+    mapfile -t folders < <(find "$work"/*/usr/lib/mentor -name '*.so*' -printf '-l%h\n' | sort -u)
     libraries=$(cd "$work" && dpkg-shlibdeps -O --ignore-missing-info \
-      -l"$work/mentor-libtorch/usr/lib/mentor/torch/lib" \
-      -l"$work/mentor-libtorch/usr/lib/mentor/nvidia/cu13/lib" \
-      -l"$work/mentor-simulators/usr/lib/mentor/mujoco" "${programs[@]}" 2>"$work/log" |
+      "${folders[@]}" "${programs[@]}" 2>"$work/log" |
       sed -n 's/^shlibs:Depends=//p') || { cat "$work/log" >&2; exit 1; }
     depends=${depends:+$depends, }$libraries
   fi

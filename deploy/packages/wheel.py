@@ -21,8 +21,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-meta-learner")
 # Programs that other programs run, from their own folder.
 INNER = ("mentor-mjcf",)
-# Folders of other wheels where programs find their libraries.
-LIBRARIES = ("torch/lib", "mujoco", "nvidia/cu13/lib")
 # Libraries of other wheels; those know themselves where their libraries are.
 ELSEWHERE = ("libtorch_cpu.so", "libc10.so", "libmujoco.so.*", "libcudart.so.*", "libcupti.so.*")
 
@@ -34,24 +32,26 @@ def requirements():
     return [wheel for wheel in found if not wheel.startswith("nvidia-")]
 
 
+def set_folders(binary, folders):
+    """Sets where a program or library finds the libraries that it loads."""
+    if folders:
+        subprocess.run(["patchelf", "--force-rpath", "--set-rpath", folders, binary], check=True)
+
+
 def lay_out(stage, version, folder):
     package = folder / "mentor_programs"
     shutil.copytree(ROOT / "deploy/packages/mentor_programs", package)
     (package / "bin").mkdir()
     for program in PROGRAMS + INNER:
-        shutil.copy2(stage / "out/bin" / program, package / "bin" / program)
-        subprocess.run(
-            ["patchelf", "--force-rpath", "--set-rpath"]
-            + [":".join(f"$ORIGIN/../../{one}" for one in LIBRARIES), package / "bin" / program],
-            check=True,
-        )
+        copy = shutil.copy2(stage / "out/bin" / program, package / "bin" / program)
+        # The folders of an image, which are those of the wheels beside this one.
+        asked = ["patchelf", "--print-rpath", copy]
+        folders = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+        set_folders(copy, folders.replace("/../lib/mentor/", "/../../"))
     shutil.copytree(stage / "share/mentor", package / "share/mentor")
     shutil.copytree(stage / "python/mentor", folder / "mentor")
     for library in (folder / "mentor").glob("*.so"):
-        subprocess.run(
-            ["patchelf", "--force-rpath", "--set-rpath", "$ORIGIN:$ORIGIN/../mujoco", library],
-            check=True,
-        )
+        set_folders(library, "$ORIGIN:$ORIGIN/../mujoco")
     # Below the environment's folder: shells and man look there when the environment is active.
     data = folder / f"mentor-{version}.data/data/share"
     for part in ("man", "bash-completion", "fish"):

@@ -435,7 +435,8 @@ def check_dependency_lists(tree):
     lists = [name for name in tree.files if re.match(r"deploy/requirements/[\w-]+\.txt$", name)]
     script = tree.text("deploy/install.sh") if "deploy/install.sh" in tree.files else ""
     for name in lists:
-        if name not in script:
+        stem = re.sub(r"^(apt-)?([\w-]+)\.txt$", r"\2", name.rpartition("/")[2])
+        if not re.search(rf"(--|\b){stem}\b", script):
             tree.find(name, 1, "deploy/install.sh does not read this list")
         if not name.startswith("deploy/requirements/apt"):
             joined = re.sub(r"\\\n\s*", " ", tree.text(name))
@@ -455,9 +456,10 @@ def check_dependency_lists(tree):
                     and line.count("--hash=") != 4
                 ):
                     tree.find(name, 1, f"'{line.split()[0]}' has not four hashes")
-    for mentioned in re.findall(r"deploy/requirements/[\w-]+\.txt", script):
-        if mentioned not in lists:
-            tree.find("deploy/install.sh", 1, f"reads {mentioned}, which is not there")
+    for option in re.findall(r"^#   --([a-z]+) ", script, re.M):
+        if not any(re.search(rf"/(apt-)?{option}\.txt$", name) for name in lists):
+            if f'"$option" = {option}' not in script:  # A name of its own for another's list.
+                tree.find("deploy/install.sh", 1, f"--{option} has no list")
 
 
 def check_scripts(tree):
@@ -774,9 +776,9 @@ PLANTED = [
     ("deploy/requirements/nvcc.txt", "nvidia==2.11.0\n", "no exact version with a hash"),
     (
         "deploy/install.sh",
-        "#!/usr/bin/env bash\nset -euo pipefail\n"
-        "cat deploy/requirements/wheels.txt deploy/requirements/apt.txt\n",
-        "which is not there",
+        "#!/usr/bin/env bash\n#   --nvcc   also\n#   --gone   also\nset -euo pipefail\n"
+        "install_wheels wheels\n",
+        "--gone has no list",
     ),
     ("deploy/u.sh", "#!/usr/bin/env bash\necho\n", "-euo pipefail"),
     ("deploy/v.sh", "#!/bin/sh\n", "begins with"),
