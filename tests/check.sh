@@ -91,6 +91,7 @@ if [ "$fix" -eq 1 ]; then
   [ ${#python[@]} -eq 0 ] || black --config pyproject.toml --quiet "${python[@]}"
   python3 docs/generate.py
   python3 results/generate.py
+  python3 tests/tidy/limits.py --shrink >/dev/null || true  # Its findings come below.
 fi
 
 findings=$(mktemp)
