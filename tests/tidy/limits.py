@@ -33,14 +33,14 @@ FUNCTION_LINES = 70
 FILE_LINES = 500
 SENTENCE_WORDS = 30
 OPENERS = re.compile(r"^(Of|Who|Whose|Those|Nobody|Whoever)\b")
-# A comment that begins with these needs a verb in what follows, up to CLAUSE; Whether up to a comma.
+# A comment that begins with these needs a verb up to CLAUSE; after Whether up to a comma.
 FRAGMENTS = re.compile(r"(Nothing|None|Empty|All|Null|Whether)\b(.*)", re.DOTALL)
 CLAUSE = re.compile(
     r"[,:;]|\b(where|when|if|unless|until|while|once|that|which|who|whose|because|since|as)\b"
 )
 # Add what is missing.
 VERBS = re.compile(
-    r"\b(is|are|was|were|has|have|had|do|does|did|can|cannot|may|must|will|would|should|goes|happened"
+    r"\b(is|are|was|were|has|have|had|do|does|did|can|cannot|may|must|will|would|should|goes"
     r"|(become|begin|belong|change|come|count|depend|end|fall|follow|give|go|happen|help|hold|know"
     r"|lead|leave|listen|make|mean|mount|move|need|open|read|run|say|see|share|show|stand|stay"
     r"|succeed|take|touch|use|wait|work|write)(s|es|d|ed)?)\b"
@@ -251,7 +251,7 @@ def check(name, text):
 
 
 def folder_of(name):
-    """Returns the folder at the top whose lines of sources a file counts among, or an empty text."""
+    """Returns the folder at the top that a source belongs to; an empty text for other files."""
     folder = name.partition("/")[0]
     code = name.endswith((".cc", ".h", ".cu", ".cuh", ".inc", ".py")) and "/" in name
     return folder if code and folder not in ("tests", "docs") else ""
