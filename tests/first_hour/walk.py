@@ -60,7 +60,6 @@ ELSEWHERE = {
     "docs/architecture.md": "these are the tests themselves, for hours",
     "docs/reliability.md": "these are the tests themselves, for hours",
     "docs/performance.md": "measurements of hours, on an idle machine",
-    "docs/benchmarks_results.md": "measurements of hours, on an idle machine",
     "results/measurements.md": "runs of hours; mentor reproduce checks what came out",
     "results/experiments.md": "runs of weeks; mentor reproduce checks what came out",
     "results/README.md": "tests/cluster/reproduce_test.py runs mentor reproduce",
