@@ -104,7 +104,7 @@ absl::StatusOr<Files> RobotFiles(const NewFlags& flags, const std::string& name)
 }
 
 std::string OptionLine(const std::string& name, const std::string& value) {
-  return absl::StrFormat("  option { name: \"%s\" value: \"%s\" }\n", name, value);
+  return absl::StrFormat("  %s: \"%s\"\n", name, value);
 }
 
 // The word of a shell for this text.
@@ -190,8 +190,7 @@ absl::StatusOr<Files> GymFiles(const NewFlags& flags, const std::string& name) {
                    {"title", "the environment of " + name + "_world.py"},
                    {"options", OptionLine("host", "gym") + OptionLine("id", name + "-v0") +
                                    "  # All episodes have the same length and depend on their "
-                                   "seed alone.\n" +
-                                   OptionLine("independent_episodes", "true")}};
+                                   "seed alone.\n  independent_episodes: true\n"}};
   AddLearning({.episode_steps = kEpisodeSteps, .draws_tasks = false}, &places);
   return Files{{name + "_world.py", Fill(templates::kGymModule, places)},
                {name + ".txtpb", Fill(templates::kGymSpec, places)},
@@ -201,10 +200,8 @@ absl::StatusOr<Files> GymFiles(const NewFlags& flags, const std::string& name) {
 absl::StatusOr<Files> BenchmarkFiles(const NewFlags&, const std::string& name) {
   Places places = {
       {"name", name},
-      {"environment", absl::StrFormat("option { name: \"dt\" value: \"0.12\" }\n"
-                                      "    option { name: \"episode_steps\" value: \"%d\" }\n"
-                                      "    option { name: \"view\" value: \"visible\" }",
-                                      kEpisodeSteps)}};
+      {"environment",
+       absl::StrFormat("dt: 0.12\n    episode_steps: %d\n    view: visible", kEpisodeSteps)}};
   AddLearning({.episode_steps = kEpisodeSteps, .goals = 130}, &places);
   return Files{{name + ".txtpb", Fill(templates::kBenchmarkSpec, places)},
                {"README.md", Fill(templates::kBenchmarkReadme, places)}};

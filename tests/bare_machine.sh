@@ -6,7 +6,7 @@
 # Usage: tests/bare_machine.sh [OPTIONS]
 #   --only COMMAND   may be repeated (default: quickstart, then tests):
 #                    install      deploy/install.sh and cmake's configuration
-#                    quickstart, tests    what README says first
+#                    quickstart, tests    deploy/quickstart.sh, tests/run.sh
 #                    wheel        pip install of the wheels, a host of Gymnasium, the module of
 #                                 Python with Stable-Baselines3, then a report of point_reach
 #                    lean         the same without what torch asks for and Mentor does not use

@@ -6,7 +6,7 @@ Usage: submit_watch_plot.py [--server HOST:PORT] [--spec FILE] [--set PATH=VALUE
 curve goes to learning_curve.svg, its numbers to learning_curve.csv. FILE may also end in .png or
 .pdf (matplotlib).
 
-Needs a running service (README.md, "Separate processes") and the client: pip install
+Needs a running service (docs/tutorial.md, "A service") and the client: pip install
 './python[plot]'.
 """
 

@@ -4,6 +4,7 @@ where something is."""
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ sys.path.insert(0, str(ROOT / "tests" / "python"))
 import gym_host  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
+PAGE = ROOT / "docs/it_does_not_learn.md"
 FOUND, USAGE = 3, 2
 DEADLINE_S = 400
 SPEC = """
@@ -121,6 +123,7 @@ class DoctorTest(ClusterTest):
         for step in asked["next"]:
             self.assertIn(f"{step['text']}:\n  {step['command']}\n", done.stdout)
             self.assertIn(f"{step['text']}: {step['command']}\n", said)
+            self.assertIn(f"\n| {re.split('[,:]', step['text'])[0]}", PAGE.read_text())
         # What it advises can be done.
         more = next(step for step in asked["next"] if "outer_updates" in step["command"])
         self.assertRegex(more["text"], r"^More updates, 200 in place of \d+$")

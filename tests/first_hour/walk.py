@@ -13,8 +13,9 @@ Examples:
 
 The log says of each command how long it took. Exit status 1 when one failed. Pages are walked in a
 shell each, its blocks of Python in one interpreter; what a page leaves running is stopped at its
-end. What a page needs beyond its text, or what cannot run everywhere, is said in a comment before a
-block, one or several:
+end. What a page needs beyond its text, or what cannot run everywhere, is said by marks before a
+block, one or several. The marks of README are in readme_marks.txt, under the first line of their
+block:
 
   <!-- first_hour: skip, REASON -->            the block is not run
   <!-- first_hour: not COMMAND, REASON -->     its commands that begin so are not run
@@ -36,6 +37,7 @@ PAGES = (
     "README.md",
     "docs/tutorial.md",
     "docs/python.md",
+    "docs/reports.md",
     "docs/client.md",
     "docs/operating.md",
     "docs/signals.md",
@@ -58,13 +60,15 @@ ELSEWHERE = {
     "docs/architecture.md": "these are the tests themselves, for hours",
     "docs/reliability.md": "these are the tests themselves, for hours",
     "docs/performance.md": "measurements of hours, on an idle machine",
-    "docs/benchmarks_results.md": "measurements of hours, on an idle machine",
     "results/measurements.md": "runs of hours; mentor reproduce checks what came out",
     "results/experiments.md": "runs of weeks; mentor reproduce checks what came out",
     "results/README.md": "tests/cluster/reproduce_test.py runs mentor reproduce",
     "docs/licences.md": "questions about packages, which differ by machine",
 }
-MARK = re.compile(r"<!-- first_hour: (skip|not|run|with|file) ?(.*?) ?-->$")
+WORDS = r"(skip|not|run|with|file) ?(.*?)"
+MARK = re.compile(rf"<!-- first_hour: {WORDS} ?-->$")
+# Pages whose marks are in a file: people see the page before anything else of the project.
+MARKS = {"README.md": ROOT / "tests/first_hour/readme_marks.txt"}
 
 
 class Step(typing.NamedTuple):
@@ -102,9 +106,24 @@ def commands(text, first_line):
         raise Problem(f"line {begin}: bash does not understand this command")
 
 
+def marks_in(file):
+    """Returns the marks of a page that are in a file, by the first line of their block."""
+    found, of_block = {}, None
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        mark = re.fullmatch(rf"  {WORDS}", line)
+        if mark and of_block is not None:
+            of_block.append((mark[1], mark[2].lstrip(", ")))
+        elif line.startswith(" "):
+            raise Problem(f"{file.name}:{number}: not a mark, or one without a block: {line}")
+        elif line and not line.startswith("#"):
+            of_block = found.setdefault(line, [])
+    return found
+
+
 def steps(page):
     """Returns the steps of a page."""
     lines = (ROOT / page).read_text().split("\n")
+    listed = marks_in(MARKS[page]) if page in MARKS else {}
     found, marks, number = [], [], 0
     while number < len(lines):
         indent = lines[number][: -len(lines[number].lstrip())]  # A block may be in a list.
@@ -119,11 +138,14 @@ def steps(page):
         ):
             end = lines.index(f"{indent}```", number)
             text = [one.removeprefix(indent) for one in lines[number + 1 : end]]
+            marks += listed.pop(text[0], [])
             found += block(page, line[3:], number + 2, text, marks)
             marks, number = [], end
         elif line and marks:
             raise Problem(f"{page}:{number + 1}: a mark of first_hour, and no block behind it")
         number += 1
+    for first in listed:
+        raise Problem(f"{MARKS[page].name}: no block of {page} begins with this line: {first}")
     return found
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 import walk
 
@@ -81,6 +82,15 @@ class WalkTest(unittest.TestCase):
             script = walk.script({"a.md": [step]})
             subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, check=True)
             self.assertEqual(pathlib.Path(folder, "five six").read_text(), "\n".join(text) + "\n")
+
+    def test_marks_in_a_file_belong_to_blocks_of_the_page(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, "marks.txt")
+            with unittest.mock.patch.dict(walk.MARKS, {"SECURITY.md": file}):
+                for text in ("no such line\n  skip, slow\n", "  skip, slow\n", "a\n  jump\n"):
+                    file.write_text(text)
+                    with self.assertRaises(walk.Problem, msg=text):
+                        walk.steps("SECURITY.md")
 
     def test_marks_that_say_nothing_are_refused(self):
         for marks in ([("not", "mentor run, slow")], [("with", "NAME as first")]):

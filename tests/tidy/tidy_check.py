@@ -631,6 +631,7 @@ VERSIONS = [
     (r"^deploy/docker/(hosts/)?Dockerfile$", r"^(ARG VERSION=)(\S+)"),
     (r"^python/mentor_client/__init__\.py$", r"^(__version__ = \")([^\"]+)"),
     (r"^docs/[\w/]+\.md$", r"\b(mentor-[a-z-]+:)(\d+\.[\w.]*\w)"),
+    (r"^(README\.md|CITATION\.cff)$", r"^.*\b(version(?: = \{|: ))(\d[\w.]*)"),
 ]
 
 
