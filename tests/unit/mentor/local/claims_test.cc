@@ -15,8 +15,8 @@
 #include "mentor/local/claim_verdict.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "tests/temp_folder.h"
-#include "tests/testing.h"
 #include "tests/text.h"
+#include "tests/torch_testing.h"
 
 namespace mentor {
 namespace {
