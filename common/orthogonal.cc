@@ -6,24 +6,10 @@
 #include "common/check.h"
 
 namespace mentor {
-namespace {
-
-thread_local bool without_initial_weights = false;
-
-}  // namespace
-
-WithoutInitialWeights::WithoutInitialWeights() : outer_(without_initial_weights) {
-  without_initial_weights = true;
-}
-
-WithoutInitialWeights::~WithoutInitialWeights() {
-  without_initial_weights = outer_;
-}
 
 std::vector<double> OrthogonalMatrix(int64_t out, int64_t in, double gain,
                                      const RandomStream& stream, uint32_t tensor_number) {
   MENTOR_CHECK(out > 0 && in > 0);
-  if (without_initial_weights) return std::vector<double>(out * in);
   const int64_t rows = std::max(out, in), columns = std::min(out, in);
   std::vector<double> normals(rows * columns);
   stream.Normals(tensor_number, normals);

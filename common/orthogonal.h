@@ -14,17 +14,4 @@ namespace mentor {
 std::vector<double> OrthogonalMatrix(int64_t out, int64_t in, double gain,
                                      const RandomStream& stream, uint32_t tensor_number);
 
-// While an instance exists, OrthogonalMatrix returns zeros to this thread, without computing. For
-// checks that build networks without training them.
-class WithoutInitialWeights {
- public:
-  WithoutInitialWeights();
-  ~WithoutInitialWeights();
-  WithoutInitialWeights(const WithoutInitialWeights&) = delete;
-  WithoutInitialWeights& operator=(const WithoutInitialWeights&) = delete;
-
- private:
-  const bool outer_;
-};
-
 }  // namespace mentor

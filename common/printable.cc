@@ -72,6 +72,15 @@ std::string Shown(std::string_view text, bool keep_lines) {
 
 }  // namespace
 
+bool IsUtf8(std::string_view text) {
+  Decoded next;
+  for (size_t at = 0; at < text.size(); at += next.bytes) {
+    next = DecodeAt(text, at);
+    if (!next.valid) return false;
+  }
+  return true;
+}
+
 std::string Printable(std::string_view text) {
   return Shown(text, /*keep_lines=*/false);
 }

@@ -18,6 +18,10 @@ class Violations {
   void Add(std::string field, std::string description) {
     list_.push_back({std::move(field), std::move(description)});
   }
+  // Adds these, with `prefix` before their fields.
+  void AddAll(const Violations& others, const std::string& prefix = "") {
+    for (const Violation& one : others.list_) Add(prefix + one.field, one.description);
+  }
   bool empty() const { return list_.empty(); }
   const std::vector<Violation>& list() const { return list_; }
   // Returns OK, or INVALID_ARGUMENT with one line "field: description" for each violation.

@@ -14,7 +14,6 @@
 
 #include "common/log.h"
 #include "common/process/flags.h"
-#include "common/spec/spec.h"
 #include "kernels/flags/device_flags.h"
 #include "mentor/doctor/doctor.h"
 #include "mentor/doctor/measure.h"
@@ -88,23 +87,21 @@ int RunDoctor(const DoctorFlags& flags) {
   if (!violations.empty()) return Refuse(flags.source, violations);
   const auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
-  const v1::ExperimentSpec spec = WithDefaults(request.spec);
-  if (const auto memory = meta_learner::MemoryOfSpec(spec)) {
-    if (const absl::Status fits = CheckDeviceMemory(*memory, *device); !fits.ok())
-      return Fail(fits, kExitUsage);
-    WarnOfMemory(*memory, *device, flags.threads);
-  }
+  const meta_learner::SpecMemory& memory = request.checked.memory;
+  if (const absl::Status fits = CheckDeviceMemory(memory, *device); !fits.ok())
+    return Fail(fits, kExitUsage);
+  WarnOfMemory(memory, *device, flags.threads);
   const uint64_t usual = flags.source.simulators.hosts.empty() ? kSteps : kSimulatorSteps;
   const uint64_t steps = flags.steps > 0 ? flags.steps : usual;
   if (!flags.quiet) {
-    const doctor::Plan plan = doctor::PlanOf(spec, steps);
+    const doctor::Plan plan = doctor::PlanOf(request.checked.spec, steps);
     std::fprintf(stderr,
                  "random agents, then PPO in %d lifetimes of %llu steps on each reward, and in "
                  "longer ones if it learns nothing: at most %.2g million steps\n",
                  plan.lifetimes, static_cast<unsigned long long>(plan.lifetime_steps),
                  1e-6 * static_cast<double>(plan.steps()));
   }
-  const auto measured = doctor::Measure({.spec = spec,
+  const auto measured = doctor::Measure({.checked = request.checked,
                                          .steps = steps,
                                          .threads = flags.threads,
                                          .device = *device,

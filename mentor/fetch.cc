@@ -23,7 +23,6 @@
 #include "common/resources/states.h"
 #include "common/rpc/bundles.h"
 #include "common/spec/bundles.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/ctl/commands.h"
@@ -32,8 +31,8 @@
 #include "mentor/ctl/values.h"
 #include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
+#include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/evaluation.h"
-#include "meta_learner/experiment/parts.h"
 #include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/store.h"
@@ -189,7 +188,7 @@ class Fetching {
         (client_->Call<v1::GetExperimentRequest, v1::Experiment>(&Stub::GetExperiment, request)));
     MENTOR_RETURN_IF_ERROR(GetBundles(experiment.spec(), parts / meta_learner::kBundlesFolder));
     Violations violations;
-    CheckSpec(experiment.spec(), &violations, meta_learner::CheckParts);
+    meta_learner::Check(experiment.spec(), &violations);
     if (!violations.empty() || !IsExperimentId(ctl::ShortName(experiment.name())) ||
         !IsUuid(experiment.uid())) {
       return absl::FailedPreconditionError(absl::StrCat(

@@ -121,7 +121,7 @@ void Say(const std::string& name, const ClaimVerdict& verdict) {
 
 // Runs the claim on this machine; an interrupted run resumes.
 absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& device,
-                            const ClaimRow& row, const v1::ExperimentSpec& spec) {
+                            const ClaimRow& row, const meta_learner::CheckedSpec& checked) {
   if (!flags.quiet) {
     std::printf("%s (%s): %s\n", row.name().c_str(), Cost(row).c_str(),
                 Printable(row.command).c_str());
@@ -129,7 +129,7 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
       std::printf("  %s\n", Printable(sentence).c_str());
     std::fflush(stdout);
   }
-  return RunLocally({.spec = spec,
+  return RunLocally({.checked = checked,
                      .out = FolderOf(flags, row),
                      .actors = flags.actors,
                      .threads_per_actor = flags.threads,
@@ -207,7 +207,7 @@ struct Score {
 // Judges each run of the score as soon as its folder is complete. Returns the exit code.
 int RunAll(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows, Score* score) {
   std::vector<size_t> chosen;
-  std::vector<v1::ExperimentSpec> specs;
+  std::vector<meta_learner::CheckedSpec> specs;
   // A mistake in the last command is not found after days of others, nor does it hold them up.
   for (const size_t i : std::vector<size_t>(score->runs.begin(), score->runs.end())) {
     auto spec = SpecOfRun(rows[i]);
@@ -222,7 +222,7 @@ int RunAll(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows, Score
     std::vector<ServiceRun> runs;
     for (size_t k = 0; k < chosen.size(); ++k) {
       const ClaimRow& row = rows[chosen[k]];
-      runs.push_back({.id = row.name(), .spec = specs[k], .out = FolderOf(flags, row)});
+      runs.push_back({.id = row.name(), .spec = specs[k].given, .out = FolderOf(flags, row)});
     }
     return RunOnService(
         flags.connection, runs,

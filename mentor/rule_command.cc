@@ -10,12 +10,10 @@
 #include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
-#include "common/check.h"
 #include "common/option_page.h"
 #include "common/options.h"
 #include "common/process/flags.h"
 #include "common/registry.h"
-#include "common/spec/spec.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/experiment/parts.h"
 #include "methods/base/inner_loop.h"
@@ -41,7 +39,7 @@ std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& 
   spec.mutable_signal()->MergeFrom(signal);
   spec.mutable_evaluation()->set_lifetimes_per_goal(0);
   Violations violations;
-  const auto parts = meta_learner::LookAtParts(WithDefaults(spec), &violations);
+  const auto parts = meta_learner::LookAtParts(spec, &violations);
   if (parts.rule == nullptr || !violations.empty()) return std::nullopt;
   return parts.rule->needs();
 }
@@ -90,19 +88,18 @@ Json MetricsJson(const MetricTable& metrics) {
 }
 
 Json RuleJson(const meta_learner::RuleEntry& entry) {
-  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(entry.inner_loop);
-  MENTOR_CHECK(loop != nullptr);
+  const learner::InnerLoopEntry& loop = meta_learner::LoopOf(entry);
   Json rule = {
       {"name", entry.name},
       {"summary", entry.summary},
       {"inner_loop",
-       {{"name", loop->name}, {"summary", loop->summary}, {"collections", loop->collections}}}};
+       {{"name", loop.name}, {"summary", loop.summary}, {"collections", loop.collections}}}};
   AddNeeds(entry, &rule);
   rule["example"] = entry.example;
   rule["options"] = OptionsJson(entry.options);
-  rule["inner_loop_options"] = OptionsJson(loop->options);
+  rule["inner_loop_options"] = OptionsJson(loop.options);
   rule["metrics"] = MetricsJson(entry.metrics);
-  rule["inner_loop_metrics"] = MetricsJson(loop->metrics);
+  rule["inner_loop_metrics"] = MetricsJson(loop.metrics);
   return rule;
 }
 
@@ -241,6 +238,16 @@ std::string List(const std::vector<const Entry*>& entries, const std::string& ti
   return json ? all.dump(2) + "\n" : text + "Details: mentor " + kind + " show NAME\n";
 }
 
+template <typename Entry>
+absl::StatusOr<std::string> Show(const char* kind, const std::string& name, bool json,
+                                 Json (*describe)(const Entry&), std::string (*page)(const Json&)) {
+  const auto& registry = Registry<Entry>::Instance();
+  const Entry* entry = registry.Find(name);
+  if (entry == nullptr) return absl::NotFoundError(registry.Unknown(kind, name));
+  const Json found = describe(*entry);
+  return json ? found.dump(2) + "\n" : page(found);
+}
+
 }  // namespace
 
 std::string DescribeParts(const std::string& kind, bool json) {
@@ -251,25 +258,9 @@ std::string DescribeParts(const std::string& kind, bool json) {
 
 absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::string& name,
                                          bool json) {
-  if (kind == "rule") {
-    const auto& registry = Registry<meta_learner::RuleEntry>::Instance();
-    const auto* entry = registry.Find(name);
-    if (entry == nullptr) return absl::NotFoundError(registry.Unknown("outer rule", name));
-    const Json rule = RuleJson(*entry);
-    return json ? rule.dump(2) + "\n" : RuleText(rule);
-  }
-  if (kind == "curriculum") {
-    const auto& registry = Registry<meta_learner::CurriculumEntry>::Instance();
-    const auto* entry = registry.Find(name);
-    if (entry == nullptr) return absl::NotFoundError(registry.Unknown("curriculum", name));
-    const Json curriculum = CurriculumJson(*entry);
-    return json ? curriculum.dump(2) + "\n" : CurriculumText(curriculum);
-  }
-  const auto& registry = Registry<learner::SignalEntry>::Instance();
-  const auto* entry = registry.Find(name);
-  if (entry == nullptr) return absl::NotFoundError(registry.Unknown("signal network", name));
-  const Json signal = SignalJson(*entry);
-  return json ? signal.dump(2) + "\n" : SignalText(signal);
+  if (kind == "rule") return Show("outer rule", name, json, RuleJson, RuleText);
+  if (kind == "curriculum") return Show("curriculum", name, json, CurriculumJson, CurriculumText);
+  return Show("signal network", name, json, SignalJson, SignalText);
 }
 
 void AddRuleCommands(CLI::App* app, std::function<int()>* action) {

@@ -28,8 +28,6 @@
 #include "mentor/run_memory.h"
 #include "mentor/spec_request.h"
 #include "meta_learner/experiment/experiment_state.h"
-#include "meta_learner/experiment/parts.h"
-#include "meta_learner/experiment/spec_memory.h"
 #include "meta_learner/fleet/shard_board.h"
 
 namespace mentor {
@@ -67,11 +65,11 @@ int ListSpecs() {
 // Returns an error for a branch without changes and without updates left to make.
 absl::Status CheckWork(const SpecRequest& request) {
   if (!request.branch) return absl::OkStatus();
-  const v1::RuleSpec rule = WithDefaults(request.spec).rule();
+  const v1::RuleSpec& rule = request.checked.spec.rule();
   const uint32_t made = request.branch->checkpoint.outer_step, wanted = rule.outer_updates();
   MENTOR_ASSIGN_OR_RETURN(const auto state, meta_learner::ReadState(request.branch->checkpoint));
   if (!meta_learner::IsTrained(state, rule) ||
-      SpecHash(request.spec) != SpecHash(request.branch->spec))
+      SpecHash(request.checked.spec) != SpecHash(request.branch->spec))
     return absl::OkStatus();
   if (made < wanted) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -86,14 +84,14 @@ absl::Status CheckWork(const SpecRequest& request) {
 // Returns an error when a branch would use the folder of its origin.
 absl::Status CheckFolder(const SpecRequest& request, const std::filesystem::path& out) {
   if (!request.branch) return absl::OkStatus();
-  const bool same = SpecHash(request.spec) == SpecHash(request.branch->spec);
+  const bool same = SpecHash(request.checked.spec) == SpecHash(request.branch->spec);
   std::error_code error;
   if (!std::filesystem::equivalent(out, request.branch->run, error)) return absl::OkStatus();
   const std::string run = request.branch->run.string();
   return absl::InvalidArgumentError(
       same ? absl::StrCat("--from ", run,
                           ": nothing changes; add for instance --set rule.outer_updates=",
-                          2 * WithDefaults(request.spec).rule().outer_updates(),
+                          2 * request.checked.spec.rule().outer_updates(),
                           ", or give --out to repeat its updates in another folder")
            : absl::StrCat("--out ", run, ": is the run to continue from; give another folder"));
 }
@@ -118,21 +116,21 @@ int Run(const RunFlags& flags) {
   if (const absl::Status status = ReadRequest(flags.source, &request, &violations); !status.ok())
     return Fail(status, kExitUsage);
   if (!violations.empty()) return Refuse(flags.source, violations);
-  const v1::ExperimentSpec& spec = request.spec;
-  const std::filesystem::path out = FolderOf(flags.source, request, spec);
+  const meta_learner::CheckedSpec& checked = request.checked;
+  const std::filesystem::path out = FolderOf(flags.source, request, checked.spec);
   absl::Status fits = flags.check_only ? absl::OkStatus() : CheckWork(request);
   if (fits.ok()) fits = CheckFolder(request, out);
   if (!fits.ok()) return Fail(fits);
-  for (const std::string& warning : meta_learner::WarningsOfSpec(spec))
+  for (const std::string& warning : checked.warnings)
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  const auto memory = meta_learner::MemoryOfSpec(spec);
   if (flags.check_only) {
     std::fprintf(stderr, "run folder: %s\nspec hash: %s\n", out.string().c_str(),
-                 SpecHash(spec).c_str());
-    if (memory) std::fprintf(stderr, "%s\n", MemorySentence(*memory, flags.threads).c_str());
-    if (const std::string success = meta_learner::SuccessInRandomSteps(spec); !success.empty())
+                 SpecHash(checked.spec).c_str());
+    std::fprintf(stderr, "%s\n", MemorySentence(checked.memory, flags.threads).c_str());
+    if (const std::string success = meta_learner::SuccessInRandomSteps(checked); !success.empty())
       std::fprintf(stderr, "%s\n", success.c_str());
-    std::printf("%s", meta_learner::PrintWithDefaults(spec).c_str());
+    std::printf(
+        "%s", meta_learner::PrintWithDefaults(checked.spec, checked.needs.signal_network).c_str());
     return kExitOk;
   }
   if (const absl::Status page =
@@ -141,15 +139,13 @@ int Run(const RunFlags& flags) {
     return Fail(page);
   const auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
-  if (memory) {
-    if (const absl::Status fits = CheckDeviceMemory(*memory, *device); !fits.ok())
-      return Fail(fits, kExitUsage);
-    WarnOfMemory(*memory, *device, flags.threads);
-  }
+  fits = CheckDeviceMemory(checked.memory, *device);
+  if (!fits.ok()) return Fail(fits, kExitUsage);
+  WarnOfMemory(checked.memory, *device, flags.threads);
   std::string next_flags;
   for (const std::string& one : flags.source.simulators.hosts)
     absl::StrAppend(&next_flags, " --simulator ", ShellWord(one));
-  const auto code = RunLocally({.spec = spec,
+  const auto code = RunLocally({.checked = checked,
                                 .out = out,
                                 .actors = flags.actors,
                                 .threads_per_actor = flags.threads,

@@ -6,6 +6,7 @@
 
 #include "common/machine_memory.h"
 #include "kernels/device_monitor.h"
+#include "meta_learner/fleet/shard_verdict.h"
 #include "shards/shard_memory.h"
 
 namespace mentor {

@@ -19,7 +19,6 @@
 #include "mentor/ctl/experiment_file.h"
 #include "mentor/local/local_run.h"
 #include "mentor/local/run_bundles.h"
-#include "meta_learner/experiment/parts.h"
 
 namespace mentor {
 namespace {
@@ -83,40 +82,38 @@ std::filesystem::path FolderOf(const SpecFlags& flags, const SpecRequest& reques
 
 absl::Status ReadRequest(const SpecFlags& flags, SpecRequest* request, Violations* violations) {
   MENTOR_RETURN_IF_ERROR(envs::AllowSimulators(flags.simulators.hosts, flags.simulators.timeout_s));
-  std::string text;
-  std::optional<std::filesystem::path> file;
+  v1::ExperimentSpec given;
+  bool is_read = false;
   if (flags.from.empty()) {
     MENTOR_ASSIGN_OR_RETURN(request->origin, FindSpec(flags.spec));
-    MENTOR_ASSIGN_OR_RETURN(text, ReadFile(request->origin, kSpecBytesMax));
-    file = request->origin;
+    MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(request->origin, kSpecBytesMax));
     if (ctl::LooksLikeExperiment(request->origin, text)) {
       return absl::InvalidArgumentError(
           absl::StrCat(flags.spec, " is an experiment for 'mentorctl apply -f ", flags.spec,
                        "'; 'mentor run' takes a spec alone: the text inside spec { }"));
     }
+    is_read = ReadSpec(text, flags.overrides, &given, violations, request->origin);
   } else {
     MENTOR_ASSIGN_OR_RETURN(request->branch, ReadBranch(flags.from));
     request->origin = request->branch->run;
     if (!request->origin.has_filename()) request->origin = request->origin.parent_path();
-    text = PrintSpec(request->branch->spec);
+    given = request->branch->spec;
+    is_read = CompleteSpec(flags.overrides, &given, violations);
   }
+  if (!is_read) return absl::OkStatus();
   // Resolve bundles and simulators first, because the parts' requirements depend on them.
-  Violations early;
-  v1::ExperimentSpec named = ParseSpec(text, flags.overrides, &early, nullptr, file);
-  bool any = false;
+  Violations early = *violations;
+  CheckSpec(given, &early);
   if (early.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(any, NameBundles(flags.bundles, request->origin, &named));
+    MENTOR_ASSIGN_OR_RETURN(const bool named, NameBundles(flags.bundles, request->origin, &given));
     // Use the run's own copies of bundles, when it continues without their folders.
-    if (any) OfferRunBundles(FolderOf(flags, *request, named));
-    MENTOR_ASSIGN_OR_RETURN(const bool learned, envs::LearnFacts(named.mutable_benchmark()));
-    any |= learned;
-    if (any) request->spec = ParseSpec(PrintSpec(named), {}, violations, meta_learner::CheckParts);
+    if (named) OfferRunBundles(FolderOf(flags, *request, given));
+    MENTOR_RETURN_IF_ERROR(envs::LearnFacts(given.mutable_benchmark()).status());
   }
-  if (!any) {
-    request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts, file);
-  }
-  if (request->branch && violations->empty())
-    CheckBranch(*request->branch, request->spec, violations);
+  auto checked = meta_learner::Check(given, violations);
+  if (!checked) return absl::OkStatus();
+  request->checked = *std::move(checked);
+  if (request->branch) CheckBranch(*request->branch, request->checked.spec, violations);
   return absl::OkStatus();
 }
 

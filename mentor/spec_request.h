@@ -12,7 +12,7 @@
 #include "common/process/flags.h"
 #include "common/violations.h"
 #include "mentor/local/branch.h"
-#include "mentor/v1/spec.pb.h"
+#include "meta_learner/experiment/checked_spec.h"
 
 namespace CLI {
 class App;
@@ -34,7 +34,7 @@ void AddSpecFlags(CLI::App* command, SpecFlags* flags);
 struct SpecRequest {
   std::filesystem::path origin;  // The spec's file, or the folder of the run to continue.
   std::optional<BranchSource> branch;
-  v1::ExperimentSpec spec;
+  meta_learner::CheckedSpec checked;
 };
 
 // Fills the request, or the violations of the spec. An error names a flag or a file.

@@ -17,25 +17,13 @@
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "meta_learner/control/spec_checks.h"
+#include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/fingerprint.h"
-#include "meta_learner/experiment/parts.h"
-#include "meta_learner/experiment/reported_numbers.h"
-#include "meta_learner/experiment/spec_memory.h"
 #include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 namespace {
-
-// Returns the memory that a spec needs, from the cache if possible.
-std::optional<SpecMemory> KnownMemory(SpecCache<SpecMemory>* cache,
-                                      const v1::ExperimentSpec& spec) {
-  const std::string key = SpecKey(spec);
-  if (const auto known = cache->Find(key)) return known;
-  const auto memory = MemoryOfSpec(spec);
-  if (memory) cache->Add(key, *memory);
-  return memory;
-}
 
 void CheckFleet(const ShardBoard& board, const SpecMemory& memory, Violations* violations) {
   const MemoryShortage shortage = board.ShortageOf(memory.smallest);
@@ -68,42 +56,40 @@ class Specs final : public SpecReviewer {
  public:
   Specs(const ShardBoard* board, const learner::Device& device) : board_(*board), device_(device) {}
   void Check(const v1::ExperimentSpec& spec, Violations* violations) override {
-    check_parts_(spec, violations);
+    facts_.Get(spec, violations);
   }
   void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
                        const Checkpoint& checkpoint, Violations* violations) override {
     meta_learner::CheckCheckpoint(source, spec, checkpoint, violations);
   }
   void CheckFleet(const v1::ExperimentSpec& spec, Violations* violations) override {
-    const auto memory = KnownMemory(&memories_, spec);
-    if (!memory) return;
-    meta_learner::CheckFleet(board_, *memory, violations);
-    CheckDevice(device_, *memory, violations);
-    CheckMachine(*memory, MachineMemoryBytes(), violations);
+    Violations none;
+    const auto facts = facts_.Get(spec, &none);
+    if (!facts) return;
+    meta_learner::CheckFleet(board_, facts->memory, violations);
+    CheckDevice(device_, facts->memory, violations);
+    CheckMachine(facts->memory, MachineMemoryBytes(), violations);
   }
-  v1::MemoryNeeds MemoryNeeds(const v1::ExperimentSpec& spec) override {
-    v1::MemoryNeeds needs;
-    if (const auto memory = KnownMemory(&memories_, spec)) {
-      needs.set_learner_bytes(learner::kLearnerProcessBytes +
-                              memory->largest.With(kUsualLearnerThreads));
-      needs.set_meta_learner_bytes(memory->meta_learner_bytes);
-      needs.set_learner_device_bytes(memory->largest.device_bytes);
-      needs.set_meta_learner_device_bytes(memory->meta_learner_device_bytes);
-    }
-    return needs;
-  }
-  std::vector<std::string> Warnings(const v1::ExperimentSpec& spec) override {
-    return WarningsOfSpec(spec);
-  }
-  std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec) override {
-    return meta_learner::ReportedNumbers(spec);
+  void Describe(const v1::ExperimentSpec& spec, v1::Experiment* experiment) override {
+    Violations none;
+    const auto facts = facts_.Get(spec, &none);
+    if (!facts) return;
+    v1::MemoryNeeds& needs = *experiment->mutable_memory_needs();
+    const SpecMemory& memory = facts->memory;
+    needs.set_learner_bytes(learner::kLearnerProcessBytes +
+                            memory.largest.With(kUsualLearnerThreads));
+    needs.set_meta_learner_bytes(memory.meta_learner_bytes);
+    needs.set_learner_device_bytes(memory.largest.device_bytes);
+    needs.set_meta_learner_device_bytes(memory.meta_learner_device_bytes);
+    *experiment->mutable_warnings() = {facts->warnings.begin(), facts->warnings.end()};
+    *experiment->mutable_reported_numbers() = {facts->reported_numbers.begin(),
+                                               facts->reported_numbers.end()};
   }
 
  private:
   const ShardBoard& board_;
   const learner::Device device_;
-  const SpecCheck check_parts_ = RememberValid(CheckParts);
-  SpecCache<SpecMemory> memories_;
+  SpecCache<SpecFacts> facts_{CheckParts};
 };
 
 // File with the reason of a device failure, written before the process ends. The next process

@@ -16,11 +16,7 @@ class FakeSpecs : public meta_learner::SpecReviewer {
                        const meta_learner::Checkpoint& /*checkpoint*/,
                        Violations* /*violations*/) override {}
   void CheckFleet(const v1::ExperimentSpec& /*spec*/, Violations* /*violations*/) override {}
-  v1::MemoryNeeds MemoryNeeds(const v1::ExperimentSpec& /*spec*/) override { return {}; }
-  std::vector<std::string> Warnings(const v1::ExperimentSpec& /*spec*/) override { return {}; }
-  std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& /*spec*/) override {
-    return {};
-  }
+  void Describe(const v1::ExperimentSpec& /*spec*/, v1::Experiment* /*experiment*/) override {}
 };
 
 class FakeOperations : public meta_learner::Operations {

@@ -8,6 +8,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/printable.h"
 #include "common/spec/wording.h"
 #include "mentor/v1/spec.pb.h"
 

@@ -153,28 +153,31 @@ v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::strin
                              Violations* violations, const PartsCheck& check_parts,
                              const std::optional<std::filesystem::path>& file) {
   v1::ExperimentSpec spec;
-  // The check would misjudge a spec whose end is unread.
-  if (!(file ? spec::ParseFile(*file, text, &spec, violations)
-             : spec::ParseText(text, &spec, violations)))
-    return spec;
-  CompleteSpec(overrides, &spec, violations, check_parts, file);
+  if (ReadSpec(text, overrides, &spec, violations, file)) CheckSpec(spec, violations, check_parts);
   return spec;
 }
 
-void CompleteSpec(const std::vector<std::string>& overrides, v1::ExperimentSpec* spec,
-                  Violations* violations, const PartsCheck& check_parts,
-                  const std::optional<std::filesystem::path>& file) {
-  if (file && !spec::ResolveBase(*file, spec, violations)) return;
+bool ReadSpec(std::string_view text, const std::vector<std::string>& overrides,
+              v1::ExperimentSpec* spec, Violations* violations,
+              const std::optional<std::filesystem::path>& file) {
+  return (file ? spec::ParseFile(*file, text, spec, violations)
+               : spec::ParseText(text, spec, violations)) &&
+         CompleteSpec(overrides, spec, violations, file);
+}
+
+bool CompleteSpec(const std::vector<std::string>& overrides, v1::ExperimentSpec* spec,
+                  Violations* violations, const std::optional<std::filesystem::path>& file) {
+  if (file && !spec::ResolveBase(*file, spec, violations)) return false;
   if (overrides.size() > kOverridesMax) {
     violations->Add("--set",
                     absl::StrFormat("is given %d times; give it at most %d times, or write "
                                     "the fields in the file",
                                     overrides.size(), kOverridesMax));
-    return;
+    return false;
   }
   for (const std::string& override_text : overrides)
     spec::ApplyOverride(override_text, spec, violations);
-  CheckSpec(*spec, violations, check_parts);
+  return true;
 }
 
 absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text,
@@ -208,8 +211,7 @@ void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
     own.Add("clear", "is set without a base, so there is nothing to clear; remove it");
   spec::CheckRanges(spec, &own);
   CheckTogether(spec, &own);
-  for (const Violation& violation : own.list())
-    violations->Add(violation.field, violation.description);
+  violations->AddAll(own);
   if (!check_parts) return;
   // The range check stopped early, so the rest may be invalid.
   if (own.list().size() >= spec::kRangeViolationsMax) return;

@@ -26,23 +26,27 @@ inline constexpr size_t kOverridesMax = 1000;
 // Adds violations of the rules of registered parts. Its specs have legal ranges and all defaults.
 using PartsCheck = std::function<void(const v1::ExperimentSpec& spec, Violations* violations)>;
 
-// Parses protobuf text format, or YAML if `file` says so (yaml.h), resolves `base`, applies the
-// overrides, then runs CheckSpec. All violations are added. Returns as much of the spec as could be
-// read, without explicit defaults. The base is looked up from `file`, where the text comes from
-// (base.h); "-" is the working folder. Without a file a base is refused, as the text comes from a
-// run or from the network.
+// Parses protobuf text format, or YAML if `file` says so (yaml.h), resolves `base`, and applies the
+// overrides. All violations are added. Gives as much of the spec as could be read, without explicit
+// defaults; false: a check would misjudge it, as some of it is unread. The base is looked up from
+// `file`, where the text comes from (base.h); "-" is the working folder. Without a file a base is
+// left to CheckSpec, which refuses it, as the text comes from a run or from the network.
 //
 // An override is "path.to.field=value". Enums are given by name. A list of enums or numbers takes
 // "A,B" and is replaced. Entries of other lists are given by number:
 // "benchmark.wrapper[0].name=...". Options of registered parts are given by their own name:
 // "rule.learning_rate=3e-4" or "rule.option.learning_rate=3e-4".
+bool ReadSpec(std::string_view text, const std::vector<std::string>& overrides,
+              v1::ExperimentSpec* spec, Violations* violations,
+              const std::optional<std::filesystem::path>& file = std::nullopt);
+// The same for a spec that is parsed already.
+bool CompleteSpec(const std::vector<std::string>& overrides, v1::ExperimentSpec* spec,
+                  Violations* violations,
+                  const std::optional<std::filesystem::path>& file = std::nullopt);
+// ReadSpec, then CheckSpec.
 v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,
                              Violations* violations, const PartsCheck& check_parts = nullptr,
                              const std::optional<std::filesystem::path>& file = std::nullopt);
-// The same for a spec that is read already.
-void CompleteSpec(const std::vector<std::string>& overrides, v1::ExperimentSpec* spec,
-                  Violations* violations, const PartsCheck& check_parts = nullptr,
-                  const std::optional<std::filesystem::path>& file = std::nullopt);
 // The same with a status.
 absl::StatusOr<v1::ExperimentSpec> LoadSpec(
     std::string_view text, const std::vector<std::string>& overrides = {},

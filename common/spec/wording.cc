@@ -8,6 +8,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/edit_distance.h"
+#include "common/printable.h"
 
 namespace mentor::spec {
 namespace {
@@ -19,28 +20,6 @@ using CppType = FieldDescriptor::CppType;
 constexpr size_t kQuoteBytesMax = 60;  // Maximum length of a quotation of user text in a message.
 
 }  // namespace
-
-bool IsUtf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const unsigned char lead = text[i];
-    const int length = lead < 0x80                   ? 1
-                       : lead >= 0xc2 && lead < 0xe0 ? 2
-                       : (lead & 0xf0) == 0xe0       ? 3
-                       : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                     : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    uint32_t code = length == 1 ? lead : lead & (0xff >> (length + 1));
-    for (int k = 1; k < length; ++k) {
-      const unsigned char next = text[i + k];
-      if ((next & 0xc0) != 0x80) return false;
-      code = (code << 6) | (next & 0x3f);
-    }
-    const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
-    if (overlong || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff) return false;
-    i += length;
-  }
-  return true;
-}
 
 std::string Printable(std::string_view text, size_t bytes_max) {
   std::string printable(text.substr(0, bytes_max));

@@ -12,7 +12,6 @@
 
 namespace mentor::spec {
 
-bool IsUtf8(std::string_view text);
 // Returns the user's text, shortened and printable, whatever bytes it has.
 std::string Printable(std::string_view text, size_t bytes_max);
 // The same in quotes, short enough for a sentence.

@@ -266,7 +266,7 @@ std::optional<std::string> TextOfYaml(std::string_view yaml, const Descriptor& t
   const YamlTree tree = ReadYaml(yaml, what, &found);
   YamlWriter writer(&found);
   if (found.empty() && tree.root) writer.Fields(*tree.root, &type, 0);
-  for (const Violation& one : found.list()) violations->Add(one.field, one.description);
+  violations->AddAll(found);
   if (!found.empty()) return std::nullopt;
   return writer.text();
 }

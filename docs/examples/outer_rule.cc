@@ -27,7 +27,7 @@ class Reinforce : public OuterRule {
   Reinforce(const RuleContext& context, const Config& config)
       : network_(context.network),
         learning_rate_(config.learning_rate),
-        weights_(network_->InitialWeights(context.spec.seed())) {}
+        weights_(context.InitialNetwork()) {}
 
   RuleNeeds needs() const override { return {.signal_density = true}; }
   Tensor meta_parameters() const override { return weights_; }

@@ -98,7 +98,7 @@ ExperimentFile ParseExperimentFile(const std::string& path, std::string_view tex
   if (!file.experiment.name().empty()) file.id = ShortName(file.experiment.name());
   file.experiment.clear_name();
   spec = file.experiment.mutable_spec();
-  CompleteSpec(overrides, spec, &file.violations, nullptr, source);
+  if (CompleteSpec(overrides, spec, &file.violations, source)) CheckSpec(*spec, &file.violations);
   if (spec->has_base()) file.readable = false;
   return file;
 }

@@ -15,7 +15,6 @@
 #include "common/lifecycle.h"
 #include "common/metrics.h"
 #include "common/protocol.h"
-#include "common/spec/spec.h"
 #include "common/temporary_folder.h"
 #include "envs/benchmark.h"
 #include "mentor/doctor/findings.h"
@@ -25,7 +24,6 @@
 #include "mentor/local/run_report.h"
 #include "mentor/report/evaluation.h"
 #include "meta_learner/experiment/evaluation.h"
-#include "meta_learner/experiment/parts.h"
 
 namespace mentor::doctor {
 namespace {
@@ -113,7 +111,7 @@ class Agents {
   absl::StatusOr<Learning> Measure(v1::Baseline reward, uint32_t iterations, int lifetimes,
                                    bool normalize) {
     MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-doctor"));
-    v1::ExperimentSpec spec = options_.spec;
+    v1::ExperimentSpec spec = options_.checked.spec;
     spec.mutable_lifetime()->set_iterations(iterations);
     if (normalize) spec.mutable_agent()->set_normalize_observations(true);
     v1::EvaluationSpec& evaluation = *spec.mutable_evaluation();
@@ -154,19 +152,17 @@ class Agents {
   Cluster* const cluster_;
 };
 
-Measured FactsOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchmark) {
+Measured FactsOf(const meta_learner::CheckedSpec& checked, const envs::Benchmark& benchmark) {
+  const v1::ExperimentSpec& spec = checked.spec;
   Measured measured{.iterations = spec.lifetime().iterations(),
                     .steps_per_iteration = spec.lifetime().steps_per_iteration(),
                     .minibatches = spec.agent().minibatches(),
                     .episode_steps = benchmark.info().episode_steps,
                     .agent_normalizes = spec.agent().normalize_observations(),
                     .sees_ahead = spec.agent().gamma() > 0,
-                    .warnings = meta_learner::WarningsOfSpec(spec)};
-  Violations none;  // The spec was checked.
-  if (const auto parts = meta_learner::LookAtParts(spec, &none); parts.rule != nullptr) {
-    measured.inner_updates = parts.rule->needs().inner_updates;
-    measured.task_rewards = parts.rule->needs().task_rewards;
-  }
+                    .warnings = checked.warnings};
+  measured.inner_updates = checked.needs.inner_updates;
+  measured.task_rewards = checked.needs.task_rewards;
   for (const v1::Option& option : spec.rule().option())
     measured.success_alone |= option.name() == "objective" && option.value() == "success";
   measured.reports_success =
@@ -209,7 +205,7 @@ namespace {
 // What needs agents. Stops where a later measurement would say nothing new.
 absl::Status MeasureAgents(const MeasureOptions& options, const envs::Benchmark& benchmark,
                            Measured* measured) {
-  const Plan plan = PlanOf(options.spec, options.steps);
+  const Plan plan = PlanOf(options.checked.spec, options.steps);
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
   Cluster cluster({.threads_per_actor = options.threads,
                    .learner_threads = options.threads,
@@ -242,12 +238,12 @@ absl::Status MeasureAgents(const MeasureOptions& options, const envs::Benchmark&
 
 absl::StatusOr<Measured> Measure(const MeasureOptions& options) {
   Violations violations;
-  const auto benchmark = envs::MakeBenchmark(options.spec.benchmark(), &violations);
+  const auto benchmark = envs::MakeBenchmark(options.checked.spec.benchmark(), &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
-  Measured measured = FactsOf(options.spec, *benchmark);
+  Measured measured = FactsOf(options.checked, *benchmark);
   bool stopped = false;
   measured.random = MeasureRandomAgents(
-      *benchmark, options.spec.agent().initial_std(),
+      *benchmark, options.checked.spec.agent().initial_std(),
       static_cast<int>(std::min(kRandomSteps, options.steps / kRandomPart)), [&] {
         stopped |= WaitForStopSignal(std::chrono::milliseconds(0)) != 0;
         return !stopped;

@@ -8,13 +8,13 @@
 
 #include "kernels/device.h"
 #include "mentor/doctor/measurement.h"
-#include "mentor/v1/spec.pb.h"
+#include "meta_learner/experiment/checked_spec.h"
 
 namespace mentor::doctor {
 
 struct MeasureOptions {
-  v1::ExperimentSpec spec;  // Already checked.
-  uint64_t steps = 0;       // Environment steps of everything together, about.
+  meta_learner::CheckedSpec checked;
+  uint64_t steps = 0;  // Environment steps of everything together, about.
   int threads = 1;
   learner::Device device = {};
   bool quiet = false;  // No progress bar.

@@ -6,7 +6,7 @@
 #include "common/file.h"
 #include "common/spec/spec.h"
 #include "mentor/local/run_report.h"
-#include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/checked_spec.h"
 
 namespace mentor {
 absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from) {
@@ -31,7 +31,7 @@ absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from) {
 void CheckBranch(const BranchSource& source, const v1::ExperimentSpec& spec,
                  Violations* violations) {
   Violations found;
-  meta_learner::CheckCheckpoint(source.spec, WithDefaults(spec), source.checkpoint, &found);
+  meta_learner::CheckCheckpoint(source.spec, spec, source.checkpoint, &found);
   for (const Violation& violation : found.list()) {
     // Rename the field of the clone API to the flag of this command.
     violations->Add(violation.field == "spec_overrides" ? "--set" : violation.field,

@@ -23,7 +23,8 @@ struct BranchSource {
 // `from` has the form that FindRunState takes.
 absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from);
 
-// Adds a violation for each field of the valid `spec` that the checkpoint does not allow.
+// Adds a violation for each field of the valid `spec`, with its defaults, that the checkpoint does
+// not allow.
 void CheckBranch(const BranchSource& source, const v1::ExperimentSpec& spec,
                  Violations* violations);
 

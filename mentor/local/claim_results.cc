@@ -34,7 +34,6 @@
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/fingerprint.h"
-#include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/task_sampler.h"
 #include "meta_learner/store/checkpoint.h"
 #include "shards/learner_fingerprint.h"
@@ -49,12 +48,10 @@ constexpr uint64_t kFingerprintBytesMax = 4096;
 
 // Names are "seg2" for success rates, and "seg2_return" for environments without success. Where
 // agents could succeed and none did, success is 0.
-absl::StatusOr<ClaimNumbers> EvaluationNumbers(const ClaimRow& run,
-                                               const std::vector<report::EvaluationRow>& rows,
-                                               int iterations) {
-  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfRun(run));
+absl::StatusOr<ClaimNumbers> EvaluationNumbers(const std::vector<report::EvaluationRow>& rows,
+                                               int iterations, bool has_success) {
   std::optional<report::Quantity> quantity;
-  if (meta_learner::HasSuccess(spec)) quantity = report::Quantity::kSuccess;
+  if (has_success) quantity = report::Quantity::kSuccess;
   MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
                           report::SummariseEvaluation(rows, iterations, quantity));
   ClaimNumbers numbers;
@@ -161,13 +158,11 @@ Expected ExpectedLifetimes(const v1::ExperimentSpec& spec, const envs::Benchmark
 // Returns the evaluated lifetimes if they are complete. Each lifetime of the spec must occur once,
 // on its task, with agents of its seed and the weights of the last update.
 absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
-    const std::filesystem::path& experiment, const v1::ExperimentSpec& spec, uint32_t last_update) {
-  Violations violations;
-  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
-  if (benchmark == nullptr) return violations.ToStatus();
+    const std::filesystem::path& experiment, const v1::ExperimentSpec& spec,
+    const envs::Benchmark& benchmark, uint32_t last_update) {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<v1::EvaluationShard> shards,
                           meta_learner::ReadEvaluation(experiment));
-  const Expected expected = ExpectedLifetimes(spec, *benchmark);
+  const Expected expected = ExpectedLifetimes(spec, benchmark);
   std::vector<report::EvaluationRow> rows;
   std::set<std::tuple<v1::EvaluationMethod, std::string, uint32_t>> known;
   for (const v1::EvaluationShard& shard : shards) {
@@ -184,7 +179,7 @@ absl::StatusOr<std::vector<report::EvaluationRow>> WholeEvaluation(
             "its evaluation has a lifetime of another run (", NameOf(shard.taught_by()), ", ",
             shard.split(), ", number ", lifetime.number(), ")"));
       }
-      rows.push_back(RowOf(shard, lifetime, benchmark.get(), spec.benchmark().goal_seed()));
+      rows.push_back(RowOf(shard, lifetime, &benchmark, spec.benchmark().goal_seed()));
     }
   }
   size_t wanted = 0;
@@ -215,12 +210,19 @@ absl::StatusOr<uint32_t> LastUpdate(const RunFolder& folder, const v1::Experimen
       " is missing or damaged", hash.damaged));
 }
 
-// Returns the data of a finished run with all checkpoints and evaluated lifetimes. Includes only
-// the evaluation at the end of the run.
-absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
-                                                const std::filesystem::path& run) {
-  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, SpecOfRun(row));
+// The data of a finished run with all checkpoints and evaluated lifetimes. Includes only the
+// evaluation at the end of the run.
+struct WholeRun {
+  report::ReportData data;
+  bool has_success = false;  // Its agents may succeed.
+};
+
+absl::StatusOr<WholeRun> ReadWholeRun(const ClaimRow& row, const std::filesystem::path& run) {
+  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, SpecOfCommand(row.command));
   spec = WithDefaults(spec);
+  Violations violations;
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
+  if (benchmark == nullptr) return violations.ToStatus();
   MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportOf(run));
   const auto refuse = [&](const std::string& what) {
     return absl::FailedPreconditionError(absl::StrCat(run.string(), ": ", what));
@@ -237,14 +239,14 @@ absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
   MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
   const auto last = LastUpdate(folder, spec);
   if (!last.ok()) return refuse(absl::StrCat(std::string(last.status().message()), remedy));
-  auto rows = WholeEvaluation(folder.experiment, spec, *last);
+  auto rows = WholeEvaluation(folder.experiment, spec, *benchmark, *last);
   if (!rows.ok()) return refuse(absl::StrCat(std::string(rows.status().message()), remedy));
   data.evaluation = *std::move(rows);
   if (data.training.size() != *last) {
     return refuse(
         absl::StrCat("has metrics of ", data.training.size(), " outer updates of ", *last, remedy));
   }
-  return data;
+  return WholeRun{std::move(data), meta_learner::HasSuccess(*benchmark)};
 }
 
 }  // namespace
@@ -291,7 +293,8 @@ absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
 }
 
 absl::StatusOr<ClaimRow> MeasureRun(const ClaimRow& row, const std::filesystem::path& run) {
-  MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(row, run));
+  MENTOR_ASSIGN_OR_RETURN(const WholeRun whole, ReadWholeRun(row, run));
+  const report::ReportData& data = whole.data;
   const std::filesystem::path records = run / report::kRecordsFolder;
   std::error_code error;
   if (!std::filesystem::exists(records / "run.json", error))
@@ -301,7 +304,8 @@ absl::StatusOr<ClaimRow> MeasureRun(const ClaimRow& row, const std::filesystem::
   made.hash = data.identity.state_hash;
   made.evaluation = EvaluationHash(data.evaluation);
   made.metrics = MetricsHash(row.measures, data.training);
-  MENTOR_ASSIGN_OR_RETURN(made.numbers, EvaluationNumbers(row, data.evaluation, data.iterations));
+  MENTOR_ASSIGN_OR_RETURN(made.numbers,
+                          EvaluationNumbers(data.evaluation, data.iterations, whole.has_success));
   MENTOR_ASSIGN_OR_RETURN(const ClaimNumbers measured,
                           MeasureTraining(row.measures, data.training));
   made.numbers.insert(measured.begin(), measured.end());
@@ -333,14 +337,16 @@ absl::StatusOr<ClaimRow> MeasureAll(const ClaimRow& row, const std::vector<Claim
   Sha256 state, evaluation;
   std::vector<report::EvaluationRow> rows;
   int iterations = 0;
-  bool any_state = false;
+  bool any_state = false, has_success = false;
   for (size_t i = 0; i < runs.size(); ++i) {
     std::error_code error;
     if (!std::filesystem::exists(folders[i], error)) {
       return absl::NotFoundError(absl::StrCat(folders[i].string(), ": does not exist; run 'mentor ",
                                               "reproduce ", runs[i].claim, "'"));
     }
-    MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(runs[i], folders[i]));
+    MENTOR_ASSIGN_OR_RETURN(const WholeRun whole, ReadWholeRun(runs[i], folders[i]));
+    const report::ReportData& data = whole.data;
+    if (i == 0) has_success = whole.has_success;
     any_state = any_state || !data.identity.state_hash.empty();
     state.Update(data.identity.state_hash + "\n");
     evaluation.Update(EvaluationHash(data.evaluation) + "\n");
@@ -353,7 +359,7 @@ absl::StatusOr<ClaimRow> MeasureAll(const ClaimRow& row, const std::vector<Claim
   if (any_state) made.hash = ToHex(state.Finish());
   if (rows.empty()) return made;
   made.evaluation = ToHex(evaluation.Finish());
-  MENTOR_ASSIGN_OR_RETURN(made.numbers, EvaluationNumbers(runs[0], rows, iterations));
+  MENTOR_ASSIGN_OR_RETURN(made.numbers, EvaluationNumbers(rows, iterations, has_success));
   return made;
 }
 

@@ -14,6 +14,7 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
+#include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/hash.h"
@@ -22,10 +23,11 @@
 #include "common/resources/names.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
+#include "common/status.h"
 #include "mentor/local/run_bundles.h"
 #include "mentor/report/csv_reader.h"
 #include "mentor/report/csv_table.h"
-#include "meta_learner/experiment/parts.h"
+#include "meta_learner/curricula/curriculum.h"
 
 namespace mentor {
 namespace {
@@ -287,23 +289,25 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
     overrides.push_back(words[i + 1]);
   }
   MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file, FindSpec(words[2]));
-  // Folders in the place of bundles come first, because the parts' requirements depend on them.
-  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, LoadSpecFile(file, overrides, nullptr));
-  MENTOR_ASSIGN_OR_RETURN(const bool named, NameBundles({}, file, &spec));
-  if (named) return LoadSpec(PrintSpec(spec), {}, meta_learner::CheckParts);
-  return LoadSpecFile(file, overrides, meta_learner::CheckParts);
+  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, LoadSpecFile(file, overrides));
+  MENTOR_RETURN_IF_ERROR(NameBundles({}, file, &spec).status());
+  return spec;
 }
 
-absl::StatusOr<v1::ExperimentSpec> SpecOfRun(const ClaimRow& row) {
-  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, SpecOfCommand(row.command));
-  const MetricTable metrics = meta_learner::AllMetrics(WithDefaults(spec));
+absl::StatusOr<meta_learner::CheckedSpec> SpecOfRun(const ClaimRow& row) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, SpecOfCommand(row.command));
+  Violations violations;
+  auto checked = meta_learner::Check(spec, &violations);
+  if (!checked) return ToStatus(violations);
+  const v1::RuleSpec& rule = spec.rule();
+  const MetricTable metrics = meta_learner::AllMetrics(spec);
   for (const std::string& word : MeasuresOf(row.measures)) {
     MENTOR_ASSIGN_OR_RETURN(const Measure measure, ParseMeasure(word));
     // A run that patience ends has at least one update more.
-    const uint32_t patience = spec.rule().patience();
-    const uint32_t least = patience > 0 ? std::min(spec.rule().outer_updates(), patience + 1)
-                                        : spec.rule().outer_updates();
-    if (spec.rule().outer_updates() > 0 && measure.window > least) {
+    const uint32_t patience = rule.patience();
+    const uint32_t least =
+        patience > 0 ? std::min(rule.outer_updates(), patience + 1) : rule.outer_updates();
+    if (rule.outer_updates() > 0 && measure.window > least) {
       return WrongMeasure(word, absl::StrCat("'", row.command, "' has ", least, " outer updates",
                                              patience > 0 ? " at least" : ""));
     }
@@ -315,7 +319,7 @@ absl::StatusOr<v1::ExperimentSpec> SpecOfRun(const ClaimRow& row) {
         absl::StrCat("'", row.command, "' reports no metric '", Printable(measure.metric),
                      "'; nearest: ", absl::StrJoin(NearestNames(measure.metric, names), ", ")));
   }
-  return spec;
+  return *std::move(checked);
 }
 
 }  // namespace mentor

@@ -21,7 +21,7 @@
 #include <absl/status/statusor.h>
 
 #include "mentor/report/statistics.h"
-#include "mentor/v1/spec.pb.h"
+#include "meta_learner/experiment/checked_spec.h"
 
 namespace mentor {
 
@@ -75,11 +75,11 @@ std::vector<std::string> MeasuresOf(const std::string& measures);
 absl::StatusOr<Measure> ParseMeasure(const std::string& word);
 absl::Status WrongMeasure(const std::string& word, const std::string& what);
 
-// Returns the spec of a command. INVALID_ARGUMENT names what is not `mentor run SPEC --set
-// NAME=VALUE`.
+// Returns the spec of a command, whose parts nobody has checked. INVALID_ARGUMENT names what is not
+// `mentor run SPEC --set NAME=VALUE`.
 absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command);
-// As SpecOfCommand. INVALID_ARGUMENT also names a measure whose metric such a run never reports, or
-// that takes more outer updates than the run has.
-absl::StatusOr<v1::ExperimentSpec> SpecOfRun(const ClaimRow& row);
+// The same, checked. INVALID_ARGUMENT also names a measure whose metric such a run never reports,
+// or that takes more outer updates than the run has.
+absl::StatusOr<meta_learner::CheckedSpec> SpecOfRun(const ClaimRow& row);
 
 }  // namespace mentor

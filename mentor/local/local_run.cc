@@ -56,12 +56,12 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::Store* store,
           "'mentor report' and 'mentor reproduce --from' read it",
           options.out.string(), other.id));
     }
-    meta_learner::NewExperiment fresh = meta_learner::WithSpec(options.spec, "run");
+    meta_learner::NewExperiment fresh = meta_learner::WithSpec(options.checked.given, "run");
     if (options.branch) {
       fresh.experiment.set_source_checkpoint(options.branch->file.string());
       fresh.fill_folder = [&](const std::string& uid, const std::filesystem::path& folder) {
         meta_learner::Checkpoint checkpoint = options.branch->checkpoint;
-        checkpoint.spec_hash = SpecHash(options.spec);
+        checkpoint.spec_hash = SpecHash(options.checked.spec);
         checkpoint.experiment_uid = uid;
         return meta_learner::WriteCheckpoint(folder / "checkpoints", checkpoint).status();
       };
@@ -69,7 +69,7 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::Store* store,
     return store->records.Create(fresh);
   }
   MENTOR_RETURN_IF_ERROR(existing.status());
-  if (SpecHash(existing->spec()) != SpecHash(options.spec)) {
+  if (SpecHash(existing->spec()) != SpecHash(options.checked.spec)) {
     return absl::FailedPreconditionError(absl::StrFormat(
         "%s holds a run of another spec; choose another folder with --out, go on from that run "
         "with 'mentor run --from %s --set ... --out NEW', or continue it with its spec, %s",
@@ -215,7 +215,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   if (!options.metrics_address.empty())
     MENTOR_RETURN_IF_ERROR(metrics->Expose(options.metrics_address));
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(options.out));
-  MENTOR_ASSIGN_OR_RETURN(const auto shelf, KeepRunBundles(options.spec, options.out));
+  MENTOR_ASSIGN_OR_RETURN(const auto shelf, KeepRunBundles(options.checked.spec, options.out));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
   MENTOR_ASSIGN_OR_RETURN(
       const auto numbers,
@@ -225,6 +225,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
                  return store->results.Points(experiment.uid(), {}, step_min, step_max);
                },
            .experiment = experiment,
+           .has_success = options.checked.has_success,
            .csv = options.out / kMetricsFile,
            .tensorboard = options.tensorboard.empty()
                               ? std::filesystem::path()
@@ -232,11 +233,11 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   bool stopped = false;
   if (!IsFinal(experiment.state())) {
     Violations none;  // The spec was checked.
-    if (const auto benchmark = envs::MakeBenchmark(options.spec.benchmark(), &none))
+    if (const auto benchmark = envs::MakeBenchmark(options.checked.spec.benchmark(), &none))
       MENTOR_RETURN_IF_ERROR(CheckSimulators(*benchmark));
     const std::filesystem::path folder = store->files.ExperimentFolder(experiment.uid());
     MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(
-        folder, meta_learner::ExperimentFingerprint(), options.spec,
+        folder, meta_learner::ExperimentFingerprint(), options.checked.spec,
         absl::StrFormat("mentor run %s --out %s-anew", (folder / "spec.txtpb").string(),
                         options.out.string())));
     MENTOR_RETURN_IF_ERROR(

@@ -11,12 +11,12 @@
 
 #include "kernels/device.h"
 #include "mentor/local/branch.h"
-#include "mentor/v1/spec.pb.h"
+#include "meta_learner/experiment/checked_spec.h"
 
 namespace mentor {
 
 struct LocalRunOptions {
-  v1::ExperimentSpec spec;    // Already checked.
+  meta_learner::CheckedSpec checked;
   std::filesystem::path out;  // State folder; one experiment.
   int actors = 1;
   int threads_per_actor = 1;

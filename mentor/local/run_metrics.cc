@@ -18,12 +18,10 @@
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
-#include "common/spec/spec.h"
 #include "common/spec/spec_event.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/sparkline.h"
 #include "mentor/report/evaluation.h"
-#include "meta_learner/experiment/parts.h"
 
 namespace mentor {
 namespace {
@@ -66,15 +64,12 @@ Shown LastAndBest(const std::vector<double>& numbers) {
 
 }  // namespace
 
-RunMetrics::RunMetrics(Options options, bool has_success)
+RunMetrics::RunMetrics(Options options)
     : options_(std::move(options)),
-      has_success_(has_success),
-      last_seg_(absl::StrCat(
-          "seg", WithDefaults(options_.experiment.spec()).lifetime().iterations() - 1)) {}
+      last_seg_(absl::StrCat("seg", options_.experiment.spec().lifetime().iterations() - 1)) {}
 
 absl::StatusOr<std::unique_ptr<RunMetrics>> RunMetrics::Open(Options options) {
-  const bool has_success = meta_learner::HasSuccess(options.experiment.spec());
-  std::unique_ptr<RunMetrics> metrics(new RunMetrics(std::move(options), has_success));
+  std::unique_ptr<RunMetrics> metrics(new RunMetrics(std::move(options)));
   if (!metrics->options_.tensorboard.empty()) MENTOR_RETURN_IF_ERROR(metrics->OpenEvents());
   MENTOR_RETURN_IF_ERROR(metrics->Update());
   return metrics;
@@ -200,7 +195,7 @@ absl::Status RunMetrics::Update() {
 }
 
 std::string RunMetrics::Learned(int columns) const {
-  const std::vector<double>& curve = has_success_ && !success_.empty() ? success_ : return_;
+  const std::vector<double>& curve = options_.has_success && !success_.empty() ? success_ : return_;
   if (curve.empty()) return "";
   const size_t updates = std::min(kShown, curve.size());
   std::string text =

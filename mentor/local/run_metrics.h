@@ -33,6 +33,7 @@ class RunMetrics {
   struct Options {
     Points points;
     v1::Experiment experiment;
+    bool has_success = false;   // Some environment reports success.
     std::filesystem::path csv;  // The CSV file; it is written anew.
     // Folder for TensorBoard's event file, created when missing; empty: none.
     std::filesystem::path tensorboard = {};
@@ -50,7 +51,7 @@ class RunMetrics {
   std::string Learned(int columns) const;
 
  private:
-  RunMetrics(Options options, bool has_success);
+  explicit RunMetrics(Options options);
 
   absl::Status OpenEvents();
   absl::Status AddEvents(const std::vector<report::TrainingPoint>& points);
@@ -59,7 +60,6 @@ class RunMetrics {
 
   // Constant after construction.
   const Options options_;
-  const bool has_success_;      // Some environment reports success.
   const std::string last_seg_;  // Metric name: success rate of the last inner iteration.
 
   report::MetricSet columns_;  // Columns of the CSV file.

@@ -15,8 +15,6 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <absl/time/time.h>
-#include <google/protobuf/message.h>
-#include <google/protobuf/text_format.h>
 
 #include "agents/numerics.h"
 #include "common/check.h"
@@ -26,6 +24,7 @@
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/spec/canonical.h"
+#include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
@@ -33,6 +32,7 @@
 #include "mentor/local/run_bundles.h"
 #include "mentor/local/state_experiments.h"
 #include "mentor/report/records.h"
+#include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/trained_episodes.h"
@@ -59,33 +59,6 @@ int EpisodeSteps(const envs::Benchmark* benchmark) {
   return benchmark != nullptr && benchmark->info().independent_episodes
              ? benchmark->info().episode_steps
              : 0;
-}
-
-// Adds the set fields of a message by their paths; options appear under the path of their owner.
-void AddSettings(const google::protobuf::Message& message, const std::string& path,
-                 std::map<std::string, std::string>* settings) {
-  const auto* reflection = message.GetReflection();
-  std::vector<const google::protobuf::FieldDescriptor*> fields;
-  reflection->ListFields(message, &fields);
-  for (const auto* field : fields) {
-    const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field->name());
-    const int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
-    for (int i = 0; i < count; ++i) {
-      const std::string here = field->is_repeated() ? absl::StrFormat("%s[%d]", name, i) : name;
-      if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
-        google::protobuf::TextFormat::PrintFieldValueToString(
-            message, field, field->is_repeated() ? i : -1, &(*settings)[here]);
-        continue;
-      }
-      const auto& part = field->is_repeated() ? reflection->GetRepeatedMessage(message, field, i)
-                                              : reflection->GetMessage(message, field);
-      if (const auto* option = dynamic_cast<const v1::Option*>(&part)) {
-        (*settings)[absl::StrCat(path, ".", option->name())] = option->value();
-      } else {
-        AddSettings(part, here, settings);
-      }
-    }
-  }
 }
 
 std::set<std::string> ListedTasks(const envs::Benchmark& benchmark, envs::Split split) {
@@ -117,7 +90,7 @@ report::Identity IdentityOf(const v1::ExperimentSpec& spec, const envs::Benchmar
   method.clear_seed();
   method.mutable_benchmark()->clear_goal_seed();
   identity.method = CanonicalText(method);
-  AddSettings(method, "", &identity.settings);
+  identity.settings = FlatSpec(method);
   method.clear_rule();
   method.clear_signal();
   method.clear_evaluation();
@@ -374,7 +347,6 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   data.succeeded = experiment.state() == v1::Experiment::STATE_SUCCEEDED;
   data.spec_hash = SpecHash(spec);
   data.title = spec.display_name().empty() ? experiment.name() : spec.display_name();
-  data.spec_text = meta_learner::PrintWithDefaults(spec);
   data.signal_role = absl::AsciiStrToLower(v1::SignalRole_Name(spec.signal().role()));
   data.iterations = static_cast<int>(spec.lifetime().iterations());
   data.outer_updates_total = spec.rule().outer_updates();
@@ -383,11 +355,11 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   data.outer_updates_paper = PaperUpdates(spec);
   Violations ignored;
   const auto parts = meta_learner::LookAtParts(spec, &ignored);
-  if (parts.rule != nullptr) {
-    const meta_learner::RuleNeeds needs = parts.rule->needs();
-    data.seg0_is_control = needs.signal_network && !needs.conditioned_policy;
-    if (!needs.signal_network) data.signal_role.clear();
-  }
+  meta_learner::RuleNeeds needs;
+  if (parts.rule != nullptr) needs = parts.rule->needs();
+  data.seg0_is_control = needs.signal_network && !needs.conditioned_policy;
+  if (!needs.signal_network) data.signal_role.clear();
+  data.spec_text = meta_learner::PrintWithDefaults(spec, needs.signal_network);
   data.measures_nothing =
       spec.rule().outer_updates() == 0 &&
       (spec.evaluation().baseline().empty() || spec.evaluation().lifetimes_per_goal() == 0);
@@ -406,7 +378,9 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
         "Evaluation",
         "the benchmark's own tasks: at the limits of the curriculum, not where training is now");
   }
-  if (const std::string cut = meta_learner::CutEpisodes(spec); !cut.empty())
+  if (const std::string cut =
+          benchmark == nullptr ? "" : meta_learner::CutEpisodes(*benchmark, spec);
+      !cut.empty())
     data.facts.emplace_back("Episodes", cut);
   if (const auto origin = OriginOf(experiment)) {
     data.origin = origin->name;

@@ -601,14 +601,10 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   TrainedRun run;
   run.outer_step = updates.get<uint32_t>();
   run.state_hash = hash.get<std::string>();
-  Violations spec_violations;
-  run.spec = WithDefaults(
-      ParseSpec(spec.get<std::string>(), {}, &spec_violations, meta_learner::CheckParts));
-  if (!spec_violations.empty())
-    return bad("spec is none of this build: " + spec_violations.ToStatus().ToString());
   Violations violations;
-  run.parts = meta_learner::MakeParts(run.spec, /*pool=*/nullptr, &violations);
-  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  run.spec = ReadTrainedSpec(spec.get<std::string>(), &run.parts, &violations);
+  if (!violations.empty())
+    return bad("spec is none of this build: " + violations.ToStatus().ToString());
   MENTOR_RETURN_IF_ERROR(CheckRun(run));
 
   MENTOR_ASSIGN_OR_RETURN(const std::string weights,

@@ -20,13 +20,11 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
   const std::filesystem::path spec_file = run.folder.experiment / "spec.txtpb";
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(spec_file, kSpecBytesMax));
   Violations violations;
-  run.spec = WithDefaults(ParseSpec(text, {}, &violations, meta_learner::CheckParts));
+  run.spec = ReadTrainedSpec(text, &run.parts, &violations);
   if (!violations.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         spec_file.string(), " is not a spec of this build: ", violations.ToStatus().ToString()));
   }
-  run.parts = meta_learner::MakeParts(run.spec, /*pool=*/nullptr, &violations);
-  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   run.initial_parameters = run.best_parameters = run.learned_parameters =
       run.parts.rule->meta_parameters().clone();
   std::filesystem::path file = state.checkpoint;
@@ -55,6 +53,16 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
   run.outer_step = checkpoint.outer_step;
   run.state_hash = info.state_hash;
   return run;
+}
+
+v1::ExperimentSpec ReadTrainedSpec(std::string_view text, meta_learner::ExperimentParts* parts,
+                                   Violations* violations) {
+  v1::ExperimentSpec whole;
+  ParseSpec(text, {}, violations, [&](const v1::ExperimentSpec& spec, Violations* found) {
+    whole = spec;
+    *parts = meta_learner::MakeParts(spec, /*pool=*/nullptr, found);
+  });
+  return whole;
 }
 
 absl::StatusOr<std::vector<std::filesystem::path>> LastCheckpoints(const TrainedRun& run,

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <absl/status/statusor.h>
 
+#include "common/violations.h"
 #include "mentor/local/run_report.h"
 #include "mentor/v1/spec.pb.h"
 #include "meta_learner/experiment/evaluation.h"
@@ -34,6 +36,10 @@ struct TrainedRun {
 
 // `path` has the form that FindRunState takes.
 absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path);
+
+// The spec of a run with its defaults, and its parts before the first update.
+v1::ExperimentSpec ReadTrainedSpec(std::string_view text, meta_learner::ExperimentParts* parts,
+                                   Violations* violations);
 
 // The files of a run's `count` last checkpoints, newest first; fewer where it made fewer.
 // FAILED_PRECONDITION where one is missing.

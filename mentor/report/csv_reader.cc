@@ -9,7 +9,6 @@
 #include <csv.h>
 
 #include "common/printable.h"
-#include "common/spec/wording.h"
 
 namespace mentor::report {
 namespace {
@@ -79,7 +78,7 @@ absl::StatusOr<CsvContent> ParseCsv(std::string_view text, const std::string& fi
     const std::string_view own =
         text.substr(0, end == std::string_view::npos ? text.size() : end + 1);
     text.remove_prefix(own.size());
-    if (!spec::IsUtf8(own)) return Wrong(file, line, "is not UTF-8; save the file as UTF-8");
+    if (!IsUtf8(own)) return Wrong(file, line, "is not UTF-8; save the file as UTF-8");
     reader.Next();
     if (!reader.in_row() && own.starts_with('#')) continue;
     if (!reader.in_row() && own.find_first_not_of(" \t\r\n") == std::string_view::npos) continue;

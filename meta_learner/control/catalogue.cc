@@ -10,7 +10,6 @@
 #include "common/check.h"
 #include "common/options.h"
 #include "common/spec/ranges.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
 #include "envs/environment.h"
@@ -101,13 +100,9 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
   // Check the ranges first: they bound the work below.
   Violations of_ranges;
   spec::CheckRanges(request.benchmark(), &of_ranges);
-  for (const Violation& violation : of_ranges.list())
-    violations.Add("benchmark." + violation.field, violation.description);
+  violations.AddAll(of_ranges, "benchmark.");
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
-  v1::ExperimentSpec spec;
-  *spec.mutable_benchmark() = request.benchmark();
-  const v1::ExperimentSpec merged = WithDefaults(spec);
-  const auto benchmark = envs::MakeBenchmark(merged.benchmark(), &violations);
+  const auto benchmark = envs::MakeBenchmark(request.benchmark(), &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
   v1::ListTasksResponse response;
   size_t before = 0;  // Tasks of the sets before this one.
@@ -119,7 +114,7 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
       const size_t listed = std::max<size_t>(set.tasks.size(), 1);
       for (size_t at = std::max<size_t>(first, before); at < std::min(end, before + listed); ++at) {
         v1::TaskInfo task;
-        task.set_name(absl::StrFormat("benchmarks/%s/tasks/%d", merged.benchmark().name(), at));
+        task.set_name(absl::StrFormat("benchmarks/%s/tasks/%d", request.benchmark().name(), at));
         task.set_environment(set.name);
         task.set_split(split == envs::Split::kTrain ? "train" : "test");
         if (!set.tasks.empty()) {

@@ -78,12 +78,11 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
 absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec,
                                             const std::string& prefix) {
   Violations large, violations;
-  options_.specs->CheckFleet(WithDefaults(spec), &large);
+  options_.specs->CheckFleet(spec, &large);
   // An interrupted check found no violations, so report the interruption.
   if (const absl::Status status = PausePoint(); !status.ok())
     large.Add("benchmark", std::string(status.message()));
-  for (const Violation& violation : large.list())
-    violations.Add(prefix + violation.field, violation.description);
+  violations.AddAll(large, prefix);
   return ShortStatus(violations);
 }
 
@@ -138,13 +137,12 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
   } else {
     Violations of_spec;
     CheckSpec(request.experiment().spec(), &of_spec, check_parts_);
-    for (const Violation& violation : of_spec.list()) {
-      violations.Add("experiment.spec." + violation.field, violation.description);
-    }
+    violations.AddAll(of_spec, "experiment.spec.");
   }
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
 
-  const absl::Status fits = CheckFleet(request.experiment().spec(), "experiment.spec.");
+  const v1::ExperimentSpec whole = WithDefaults(request.experiment().spec());
+  const absl::Status fits = CheckFleet(whole, "experiment.spec.");
   if (request.validate_only()) {
     MENTOR_RETURN_IF_ERROR(fits);
     if (!request.experiment_id().empty()) {
@@ -158,14 +156,11 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     }
     MENTOR_RETURN_IF_ERROR(CheckRoom(owner));
     v1::Experiment experiment = request.experiment();
-    *experiment.mutable_spec() = WithDefaults(request.experiment().spec());
-    *experiment.mutable_memory_needs() = options_.specs->MemoryNeeds(experiment.spec());
+    *experiment.mutable_spec() = whole;
+    experiment.clear_memory_needs();
     experiment.clear_warnings();
-    for (std::string& warning : options_.specs->Warnings(experiment.spec()))
-      experiment.add_warnings(std::move(warning));
     experiment.clear_reported_numbers();
-    for (std::string& name : options_.specs->ReportedNumbers(experiment.spec()))
-      experiment.add_reported_numbers(std::move(name));
+    options_.specs->Describe(experiment.spec(), &experiment);
     experiment.clear_name();
     experiment.clear_uid();
     return experiment;
@@ -200,9 +195,10 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   const v1::Experiment& experiment = source.first;
   const std::vector<std::string> overrides(request.spec_overrides().begin(),
                                            request.spec_overrides().end());
-  const v1::ExperimentSpec spec =
-      ParseSpec(PrintSpec(experiment.spec()), overrides, &violations, check_parts_);
+  v1::ExperimentSpec spec = experiment.spec();
+  if (CompleteSpec(overrides, &spec, &violations)) CheckSpec(spec, &violations, check_parts_);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
+  const v1::ExperimentSpec whole = WithDefaults(spec);
   auto read = ReadSource(&options_.store->files, source, cancel);
   if (absl::IsNotFound(read.status()) || absl::IsDataLoss(read.status())) {
     MENTOR_LOG(kWarning, "a checkpoint that is to be cloned cannot be read",
@@ -214,9 +210,9 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
     return ToStatus(violations);
   }
   MENTOR_ASSIGN_OR_RETURN(Checkpoint checkpoint, std::move(read));
-  options_.specs->CheckCheckpoint(experiment.spec(), WithDefaults(spec), checkpoint, &violations);
+  options_.specs->CheckCheckpoint(experiment.spec(), whole, checkpoint, &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
-  checkpoint.spec_hash = SpecHash(WithDefaults(spec));
+  checkpoint.spec_hash = SpecHash(spec);
 
   v1::Experiment& fresh = submitted.experiment;
   *fresh.mutable_spec() = spec;
@@ -232,7 +228,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
     checkpoint.experiment_uid = uid;
     return WriteCheckpoint(folder / "checkpoints", checkpoint).status();
   };
-  return Submit(submitted, CheckFleet(spec, /*prefix=*/""));
+  return Submit(submitted, CheckFleet(whole, /*prefix=*/""));
 }
 
 }  // namespace mentor::meta_learner

@@ -34,8 +34,8 @@ class ExperimentCreation {
   // Returns RESOURCE_EXHAUSTED when queue, quota or disk have no room for one more experiment.
   absl::Status CheckRoom(const std::string& owner);
 
-  // Returns INVALID_ARGUMENT when no connected learner could hold a shard of the spec. `prefix`
-  // goes before the names of fields.
+  // Returns INVALID_ARGUMENT when no connected learner could hold a shard of the spec, which
+  // has its defaults. `prefix` goes before the names of fields.
   absl::Status CheckFleet(const v1::ExperimentSpec& spec, const std::string& prefix);
   // Returns null for a spec without bundles, and FAILED_PRECONDITION when a bundle is missing.
   absl::StatusOr<std::unique_ptr<BundleShelf::Turn>> HoldBundles(const v1::ExperimentSpec& spec);

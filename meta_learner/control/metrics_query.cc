@@ -15,7 +15,6 @@
 #include "common/metric_info.h"
 #include "common/natural_order.h"
 #include "common/printable.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/store/paging.h"
@@ -36,7 +35,7 @@ std::vector<std::string> Ordered(const std::map<std::string, Series>& points) {
 }
 
 MetricTable Declared(const v1::Experiment& experiment) {
-  return AllMetrics(WithDefaults(experiment.spec()));
+  return AllMetrics(experiment.spec());
 }
 
 // Merges neighbouring points into groups of nearly equal size, in the order of the steps.

@@ -38,12 +38,8 @@ class SpecReviewer {
                                const Checkpoint& checkpoint, Violations* violations) = 0;
   // Adds violations if no connected learner could hold a shard. The spec must be valid.
   virtual void CheckFleet(const v1::ExperimentSpec& spec, Violations* violations) = 0;
-  // Returns the memory that a valid spec needs.
-  virtual v1::MemoryNeeds MemoryNeeds(const v1::ExperimentSpec& spec) = 0;
-  // Returns what in a valid spec is probably a mistake, as "FIELD: why".
-  virtual std::vector<std::string> Warnings(const v1::ExperimentSpec& spec) = 0;
-  // Returns the names of the numbers that an experiment with a valid spec may report.
-  virtual std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec) = 0;
+  // Sets memory_needs, warnings and reported_numbers for a valid spec.
+  virtual void Describe(const v1::ExperimentSpec& spec, v1::Experiment* experiment) = 0;
 };
 
 // What is at work: the queue, the fleet, the disk. Thread-safe.

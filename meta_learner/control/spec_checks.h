@@ -1,54 +1,55 @@
-// Caches the results of checking specs. A check makes the spec's parts, which takes tens of
+// Caches what checks of specs found. A check makes the spec's parts, which takes tens of
 // milliseconds, and sweeps submit the same spec with many seeds. Thread-safe.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "common/mutex.h"
+#include "common/spec/spec.h"
 #include "common/violations.h"
-#include "mentor/v1/spec.pb.h"
 
 namespace mentor::meta_learner {
 
-using SpecCheck = std::function<void(const v1::ExperimentSpec& spec, Violations* violations)>;
-
-// Returns `check`, but skips specs whose SpecKey was found valid recently. `check` must not depend
-// on fields that SpecKey leaves out.
-SpecCheck RememberValid(SpecCheck check);
-
-// Results for the most recent specs, by SpecKey.
-template <typename T>
+template <typename Facts>
 class SpecCache {
  public:
-  std::optional<T> Find(const std::string& key) const {
+  // `check` finds nothing, with violations, where a spec does not fit. It must not depend on seed,
+  // title and checkpoint of a spec.
+  using Check =
+      std::function<std::optional<Facts>(const v1::ExperimentSpec& spec, Violations* violations)>;
+  explicit SpecCache(Check check) : check_(std::move(check)) {}
+
+  // What the check finds, or has found recently for a spec that differs in these only.
+  std::optional<Facts> Get(v1::ExperimentSpec spec, Violations* violations) {
+    const uint64_t seed = spec.seed();
+    spec.clear_seed();
+    const std::string key = SpecHash(spec);
+    {
+      const MutexLock lock(mutex_);
+      if (const auto found = known_.find(key); found != known_.end()) return found->second;
+    }
+    spec.set_seed(seed);
+    std::optional<Facts> facts = check_(spec, violations);
     const MutexLock lock(mutex_);
-    const auto found = known_.find(key);
-    return found == known_.end() ? std::nullopt : std::optional<T>(found->second);
-  }
-  void Add(const std::string& key, T value) {
-    const MutexLock lock(mutex_);
-    if (!known_.emplace(key, std::move(value)).second) return;
+    if (!facts || !known_.emplace(key, *facts).second) return facts;
     order_.push_back(key);
-    if (order_.size() <= kRemembered) return;
+    if (order_.size() <= kRemembered) return facts;
     known_.erase(order_.front());
     order_.pop_front();
+    return facts;
   }
 
  private:
   static constexpr size_t kRemembered = 1024;
-  mutable Mutex mutex_;
-  std::map<std::string, T> known_ ABSL_GUARDED_BY(mutex_);
+  const Check check_;
+  Mutex mutex_;
+  std::map<std::string, Facts> known_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::string> order_ ABSL_GUARDED_BY(mutex_);  // Oldest first.
 };
-
-// Returns the same key for specs that differ only in seed, title and checkpoint. The parts of an
-// experiment and their memory do not depend on these.
-std::string SpecKey(const v1::ExperimentSpec& spec);
 
 }  // namespace mentor::meta_learner

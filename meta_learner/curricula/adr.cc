@@ -187,8 +187,7 @@ std::unique_ptr<Curriculum> Make(const CurriculumContext& context, const OptionV
   }
   if (of_parameters.empty() && !config.of_wrapper)
     ProbeTasks(context.spec, config.parameters, &of_parameters);
-  for (const Violation& violation : of_parameters.list())
-    violations->Add(violation.field, violation.description);
+  violations->AddAll(of_parameters);
   if (!violations->empty()) return nullptr;
   for (AdrParameter& parameter : config.parameters) {
     for (int side = 0; side < 2; ++side) {

@@ -26,8 +26,7 @@ std::unique_ptr<Curriculum> MakeCurriculum(const CurriculumContext& context,
       OptionValues::Parse(entry->options, spec.option(), "curriculum.option", &own);
   std::unique_ptr<Curriculum> curriculum =
       own.empty() ? entry->make(context, options, &own) : nullptr;
-  for (const Violation& violation : own.list())
-    violations->Add(violation.field, violation.description);
+  violations->AddAll(own);
   return own.empty() ? std::move(curriculum) : nullptr;
 }
 

@@ -13,7 +13,6 @@
 #include "common/log.h"
 #include "common/printable.h"
 #include "common/sealed.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
 #include "envs/fingerprint.h"
@@ -55,15 +54,14 @@ std::string ExperimentFingerprint() {
 }
 
 bool ByKernelsAlone(const v1::ExperimentSpec& spec) {
-  const v1::ExperimentSpec whole = WithDefaults(spec);
-  if (std::find(kRulesOfKernels.begin(), kRulesOfKernels.end(), whole.rule().name()) ==
+  if (std::find(kRulesOfKernels.begin(), kRulesOfKernels.end(), spec.rule().name()) ==
       kRulesOfKernels.end())
     return false;
-  if (whole.signal().name() != "lstm" || IsTrue(whole.signal(), learner::kNormalizeObservations) ||
-      whole.agent().normalize_observations() || whole.agent().optimizer() != v1::ADAM)
+  if (spec.signal().name() != "lstm" || IsTrue(spec.signal(), learner::kNormalizeObservations) ||
+      spec.agent().normalize_observations() || spec.agent().optimizer() != v1::ADAM)
     return false;
   Violations violations;
-  const auto benchmark = envs::MakeBenchmark(whole.benchmark(), &violations);
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
   return benchmark != nullptr && !ShapeOf(*benchmark).discrete_actions();
 }
 

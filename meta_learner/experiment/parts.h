@@ -31,13 +31,12 @@ struct ExperimentParts {
   std::unique_ptr<Curriculum> curriculum;  // Also null where the spec names none.
 };
 
-// Adds violations where the spec does not fit. pool and device serve the outer update; a null pool
-// runs on the calling thread.
+// Adds violations where the spec, which has its defaults, does not fit. pool and device serve the
+// outer update; a null pool runs on the calling thread.
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* pool,
                           Violations* violations, const learner::Device& device = {});
 
-// The same for looking at parts only: weights are zeros, in the right number. Orthogonal weights of
-// the widest legal network take minutes.
+// The same for looking at parts only: weights are zeros (RuleContext::draws_weights).
 ExperimentParts LookAtParts(const v1::ExperimentSpec& spec, Violations* violations);
 
 // Writes the states of parts into a checkpoint's sections, and reads them back. An error leaves
@@ -49,31 +48,5 @@ absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts);
 // any. DATA_LOSS names a file that is damaged or of another run.
 absl::StatusOr<torch::Tensor> AverageParameters(const std::vector<std::filesystem::path>& files,
                                                 const v1::ExperimentSpec& spec);
-
-// Checks a spec beyond ranges: registered parts and their demands on each other.
-void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);
-
-// Prints the spec as a text file with every default: fields, and the settings of its registered
-// parts as comments. Parses back to the same spec.
-std::string PrintWithDefaults(const v1::ExperimentSpec& spec);
-
-// True if an environment that the spec trains on ever reports success.
-bool HasSuccess(const v1::ExperimentSpec& spec);
-
-// Says why episodes of the spec's environments cannot continue from one inner iteration to the
-// next. Empty: they do.
-std::string CutEpisodes(const v1::ExperimentSpec& spec);
-
-// Settings that are legal but hardly meant, as "FIELD: why and what else": learning from success
-// where nothing ever succeeds, episodes that are cut.
-std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& spec);
-
-// Says how often random steps of the training environments succeed. Empty where none reports
-// success, by its own word, or where one cannot be tried here. Takes a second.
-std::string SuccessInRandomSteps(const v1::ExperimentSpec& spec);
-
-// Checks that a spec can continue from a checkpoint of an experiment with another spec.
-void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
-                     const Checkpoint& checkpoint, Violations* violations);
 
 }  // namespace mentor::meta_learner

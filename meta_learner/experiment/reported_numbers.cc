@@ -6,7 +6,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/evaluation_method.h"
-#include "common/spec/spec.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "methods/base/experiment_metrics.h"
@@ -74,11 +73,8 @@ void AddEvaluation(const v1::ExperimentSpec& spec, const envs::Benchmark& benchm
 
 }  // namespace
 
-std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& submitted) {
-  const v1::ExperimentSpec spec = WithDefaults(submitted);
-  Violations none;
-  const ExperimentParts parts = LookAtParts(spec, &none);
-  if (!none.empty() || parts.rule == nullptr || parts.benchmark == nullptr) return {};
+std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec,
+                                         const ExperimentParts& parts) {
   std::vector<std::string> names;
   if (spec.rule().outer_updates() > 0) AddMetrics(spec, parts, &names);
   AddEvaluation(spec, *parts.benchmark, &names);

@@ -9,9 +9,13 @@
 
 namespace mentor::meta_learner {
 
-// For a valid spec: metrics by outer update, then evaluation/SPLIT/METHOD/NUMBER, the means over
-// the lifetimes of all environments. A last `*` stands for a number or an environment, as in
-// MetricInfo. A metric that depends on a part's settings may be listed and never come.
-std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec);
+struct ExperimentParts;
+
+// For a spec with its defaults and its parts: metrics by outer update, then
+// evaluation/SPLIT/METHOD/NUMBER, the means over the lifetimes of all environments. A last `*`
+// stands for a number or an environment, as in MetricInfo. A metric that depends on a part's
+// settings may be listed and never come.
+std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec,
+                                         const ExperimentParts& parts);
 
 }  // namespace mentor::meta_learner

@@ -5,7 +5,6 @@
 
 #include <absl/strings/str_format.h>
 
-#include "common/spec/spec.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/shards.h"
@@ -83,11 +82,7 @@ double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, const Ru
 
 }  // namespace
 
-std::optional<SpecMemory> MemoryOfSpec(const v1::ExperimentSpec& given) {
-  const v1::ExperimentSpec spec = WithDefaults(given);
-  Violations violations;
-  const ExperimentParts parts = LookAtParts(spec, &violations);
-  if (!violations.empty()) return std::nullopt;
+SpecMemory MemoryOfParts(const v1::ExperimentSpec& spec, const ExperimentParts& parts) {
   const RuleNeeds needs = parts.rule->needs();
   RuleSizes rule = parts.rule->Sizes();
   rule.bytes = std::max(rule.bytes, kStateCopies * static_cast<double>(parts.rule->StateBytes()));
@@ -103,14 +98,13 @@ std::optional<SpecMemory> MemoryOfSpec(const v1::ExperimentSpec& given) {
     return Larger(training, learner::MemoryOf(BaselineOf(std::move(shard)), parameters));
   };
   const uint32_t last = all % whole;
-  return SpecMemory{
-      .largest = memory_of(std::min(whole, all)),
-      .smallest = memory_of(last > 0 ? last : std::min(whole, all)),
-      .one_lifetime = memory_of(1),
-      .meta_learner_bytes =
-          static_cast<uint64_t>(MetaLearnerBytes(ShardOf(spec, *parts.benchmark, 1), needs, rule)),
-      .meta_learner_device_bytes =
-          static_cast<uint64_t>(kMargin * static_cast<double>(parts.rule->DeviceBytes()))};
+  return {.largest = memory_of(std::min(whole, all)),
+          .smallest = memory_of(last > 0 ? last : std::min(whole, all)),
+          .one_lifetime = memory_of(1),
+          .meta_learner_bytes = static_cast<uint64_t>(
+              MetaLearnerBytes(ShardOf(spec, *parts.benchmark, 1), needs, rule)),
+          .meta_learner_device_bytes =
+              static_cast<uint64_t>(kMargin * static_cast<double>(parts.rule->DeviceBytes()))};
 }
 
 void CheckMachine(const SpecMemory& memory, uint64_t machine_bytes, Violations* violations) {

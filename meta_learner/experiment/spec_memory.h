@@ -2,13 +2,15 @@
 // before it runs. shards/shard_memory.h estimates one shard. Pure functions.
 #pragma once
 
-#include <optional>
+#include <cstdint>
 
 #include "common/violations.h"
 #include "mentor/v1/spec.pb.h"
 #include "shards/shard_memory.h"
 
 namespace mentor::meta_learner {
+
+struct ExperimentParts;
 
 // Threads of a learner by default (learner/main.cc).
 inline constexpr uint32_t kUsualLearnerThreads = 2;
@@ -20,8 +22,8 @@ struct SpecMemory {
   uint64_t meta_learner_device_bytes = 0;  // On its device, unless that is the CPU.
 };
 
-// Nothing for a spec that cannot be run.
-std::optional<SpecMemory> MemoryOfSpec(const v1::ExperimentSpec& spec);
+// For a spec with its defaults, whose parts were made without violations.
+SpecMemory MemoryOfParts(const v1::ExperimentSpec& spec, const ExperimentParts& parts);
 // Adds a violation when the meta-learner's machine has less memory; 0 bytes: unknown.
 void CheckMachine(const SpecMemory& memory, uint64_t machine_bytes, Violations* violations);
 

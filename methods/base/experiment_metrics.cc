@@ -1,6 +1,5 @@
 #include "methods/base/experiment_metrics.h"
 
-#include "common/check.h"
 #include "common/registry.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/outer_rule.h"
@@ -8,11 +7,9 @@
 namespace mentor::meta_learner {
 
 MetricTable AllMetrics(const RuleEntry& entry) {
-  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(entry.inner_loop);
-  MENTOR_CHECK(loop != nullptr);
   MetricTable all = CommonMetrics();
-  all.insert(all.end(), entry.metrics.begin(), entry.metrics.end());
-  all.insert(all.end(), loop->metrics.begin(), loop->metrics.end());
+  for (const MetricTable* more : {&entry.metrics, &LoopOf(entry).metrics})
+    all.insert(all.end(), more->begin(), more->end());
   return all;
 }
 

@@ -128,8 +128,7 @@ std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor m
   const InnerLoopEntry* entry = ReadLoop(shard, &context, &own);
   std::unique_ptr<InnerLoop> loop;
   if (entry != nullptr) loop = entry->make(context, &own);
-  for (const Violation& violation : own.list())
-    violations->Add(violation.field, violation.description);
+  violations->AddAll(own);
   return own.empty() ? std::move(loop) : nullptr;
 }
 

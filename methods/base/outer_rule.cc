@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/registry.h"
+#include "common/rng.h"
 #include "methods/base/inner_loop.h"
 
 namespace mentor::meta_learner {
@@ -160,11 +161,33 @@ absl::StatusOr<RuleReport> OuterRule::Update(const LifetimeBatch& batch, uint32_
   return Run(&fleet, outer_step);
 }
 
-OptionTable AllOptions(const RuleEntry& entry) {
-  OptionTable all = entry.options;
+torch::Tensor RuleContext::Initial(int64_t size, const std::function<torch::Tensor()>& draw) const {
+  return draws_weights ? draw() : torch::zeros({size}, torch::kFloat32);
+}
+
+torch::Tensor RuleContext::InitialNetwork() const {
+  return Initial(network->layout().size(), [&] { return network->InitialWeights(spec.seed()); });
+}
+
+torch::Tensor RuleContext::InitialAgent(const learner::AgentShape& agent) const {
+  return Initial(learner::AgentLayout(agent).size(), [&] {
+    const uint32_t first_lifetime = 0;
+    return learner::InitialTheta(agent, spec.agent().initial_std(), spec.seed(), Phase::kTraining,
+                                 {&first_lifetime, 1})
+        .squeeze(0);
+  });
+}
+
+const learner::InnerLoopEntry& LoopOf(const RuleEntry& entry) {
   const learner::InnerLoopEntry* loop = learner::FindInnerLoop(entry.inner_loop);
   MENTOR_CHECK(loop != nullptr);
-  all.insert(all.end(), loop->options.begin(), loop->options.end());
+  return *loop;
+}
+
+OptionTable AllOptions(const RuleEntry& entry) {
+  OptionTable all = entry.options;
+  const OptionTable& more = LoopOf(entry).options;
+  all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 
@@ -179,12 +202,11 @@ void AddExample(const RuleEntry& entry, v1::ExperimentSpec* spec) {
 v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec) {
   const RuleEntry* rule = Registry<RuleEntry>::Instance().Find(spec.name());
   MENTOR_CHECK(rule != nullptr);
-  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(rule->inner_loop);
-  MENTOR_CHECK(loop != nullptr);
+  const learner::InnerLoopEntry& loop = LoopOf(*rule);
   v1::InnerLoopSpec inner_loop;
-  inner_loop.set_name(loop->name);
+  inner_loop.set_name(loop.name);
   for (const v1::Option& option : spec.option()) {
-    for (const OptionInfo& known : loop->options) {
+    for (const OptionInfo& known : loop.options) {
       if (known.name == option.name()) *inner_loop.add_option() = option;
     }
   }
@@ -208,8 +230,7 @@ std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations*
             "is 1, so no agent is ever updated and there is nothing to learn from; give at least "
             "2, or set rule.outer_updates to 0");
   }
-  for (const Violation& violation : own.list())
-    violations->Add(violation.field, violation.description);
+  violations->AddAll(own);
   return own.empty() ? std::move(rule) : nullptr;
 }
 

@@ -15,6 +15,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "agents/agent_shape.h"
 #include "agents/segment.h"
 #include "common/metric_info.h"
 #include "common/options.h"
@@ -27,6 +28,7 @@
 
 namespace mentor::learner {
 class WorkerPool;
+struct InnerLoopEntry;
 }  // namespace mentor::learner
 
 namespace mentor::meta_learner {
@@ -139,6 +141,15 @@ struct RuleContext {
   // The process's pool for parallel updates. Null: everything runs on the calling thread. Never
   // changes a bit of the result. Outlives the rule.
   learner::WorkerPool* pool = nullptr;
+  // False for a rule that is only looked at: its first weights are zeros, in the right number.
+  // Orthogonal weights of the widest legal network take minutes.
+  bool draws_weights = true;
+
+  // The first weights: draw(), which has `size` of them.
+  torch::Tensor Initial(int64_t size, const std::function<torch::Tensor()>& draw) const;
+  // The same for the signal network, and for the agent of the first lifetime.
+  torch::Tensor InitialNetwork() const;
+  torch::Tensor InitialAgent(const learner::AgentShape& agent) const;
 };
 
 struct RuleEntry {
@@ -158,6 +169,7 @@ struct RuleEntry {
 };
 
 const std::vector<const RuleEntry*>& OuterRules();
+const learner::InnerLoopEntry& LoopOf(const RuleEntry& entry);
 // The rule's own options and its inner loop's.
 OptionTable AllOptions(const RuleEntry& entry);
 // Adds the rule's name and its example to a spec.

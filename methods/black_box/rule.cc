@@ -104,7 +104,7 @@ void Check(const v1::ExperimentSpec& spec, const OuterPpoRuleConfig& config,
 class BlackBox final : public OuterPpoRule {
  public:
   BlackBox(const RuleContext& context, const OuterPpoRuleConfig& config, bool zero_prev_at_cut)
-      : OuterPpoRule(context, config, context.network->InitialWeights(context.spec.seed())),
+      : OuterPpoRule(context, config, context.InitialNetwork()),
         network_(context.network),
         trained_steps_(config.trained_steps),
         zero_prev_at_cut_(zero_prev_at_cut) {}

@@ -69,7 +69,7 @@ class Diayn : public OuterRule {
         iterations_(context.spec.lifetime().iterations()),
         seed_(context.spec.seed()),
         pool_(context.pool),
-        weights_(discriminator_->InitialWeights(seed_)),
+        weights_(context.InitialNetwork()),
         adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
 
   RuleNeeds needs() const override {

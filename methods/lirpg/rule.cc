@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include <absl/strings/str_format.h>
+
 #include "methods/base/outer_rule.h"
 #include "methods/lirpg/loop.h"
 
@@ -17,7 +19,7 @@ class Lirpg : public OuterRule {
  public:
   explicit Lirpg(const RuleContext& context)
       : lifetimes_(context.spec.rule().lifetimes_per_update()),
-        weights_(context.network->InitialWeights(context.spec.seed())) {}
+        weights_(context.InitialNetwork()) {}
 
   RuleNeeds needs() const override {
     return {.signal_gradient = true,

@@ -100,9 +100,9 @@ Tensor ObjectiveAdvantages(const Tensor& rewards, double gamma) {
 
 class Maesn : public OuterRule {
  public:
-  Maesn(const MaesnConfig& config, learner::WorkerPool* pool)
-      : config_(config), layout_(LatentLayout(config.latent, config.tasks)), pool_(pool) {
-    weights_ = InitialWeights();
+  Maesn(const RuleContext& context, const MaesnConfig& config)
+      : config_(config), layout_(LatentLayout(config.latent, config.tasks)), pool_(context.pool) {
+    weights_ = context.Initial(layout_.size(), [&] { return InitialWeights(); });
     adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
   }
 
@@ -369,7 +369,7 @@ const RegisterRule kMaesn({
                         "with a list of tasks");
       }
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Maesn>(config, context.pool);
+      return std::make_unique<Maesn>(context, config);
     },
 });
 

@@ -69,9 +69,11 @@ MamlConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
 
 class Maml : public OuterRule {
  public:
-  Maml(const MamlConfig& config, learner::WorkerPool* pool)
-      : config_(config), policy_(config.adaptation.policy), pool_(pool) {
-    weights_ = policy_.InitialWeights({.seed = config_.seed, .purpose = Purpose::kAgentWeights});
+  Maml(const RuleContext& context, const MamlConfig& config)
+      : config_(config), policy_(config.adaptation.policy), pool_(context.pool) {
+    weights_ = context.Initial(policy_.layout().size(), [&] {
+      return policy_.InitialWeights({.seed = config_.seed, .purpose = Purpose::kAgentWeights});
+    });
     recent_ = torch::zeros({0}, torch::kFloat64);
   }
 
@@ -299,7 +301,7 @@ const RegisterRule kMaml({
       const MamlConfig config = ReadConfig(context, options);
       learner::CheckAdaptation(config.adaptation, context.spec, violations);
       if (!violations->empty()) return nullptr;
-      return std::make_unique<Maml>(config, context.pool);
+      return std::make_unique<Maml>(context, config);
     },
 });
 

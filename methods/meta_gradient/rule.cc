@@ -38,7 +38,7 @@ class MetaGradient : public OuterRule {
         lifetimes_(context.spec.rule().lifetimes_per_update()),
         outer_updates_(context.spec.rule().outer_updates()),
         config_(config),
-        weights_(context.network->InitialWeights(context.spec.seed())),
+        weights_(context.InitialNetwork()),
         adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
 
   RuleNeeds needs() const override {

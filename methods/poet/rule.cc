@@ -107,7 +107,7 @@ class PoetRule : public OuterRule {
         episode_steps_(context.shape.episode_steps()),
         updates_(context.spec.rule().outer_updates()),
         poet_(std::move(config.poet), context.spec.seed(), First(context, config.start),
-              Agent(context)) {}
+              context.InitialAgent(PolicyShape(context))) {}
 
   RuleNeeds needs() const override {
     return {
@@ -215,13 +215,6 @@ class PoetRule : public OuterRule {
   static Tensor First(const RuleContext& context, Start start) {
     const auto [low, high] = *RangesOf(context.spec);
     return start == Start::kLow ? low : start == Start::kHigh ? high : (low + high) / 2;
-  }
-
-  static Tensor Agent(const RuleContext& context) {
-    const uint32_t first_lifetime = 0;
-    return learner::InitialTheta(PolicyShape(context), context.spec.agent().initial_std(),
-                                 context.spec.seed(), Phase::kTraining, {&first_lifetime, 1})
-        .squeeze(0);
   }
 
   const uint32_t episodes_;  // Episodes of a score, beside those of the lifetime.

@@ -35,14 +35,9 @@ class Reptile : public OuterRule {
   Reptile(const RuleContext& context, const Config& config)
       : config_(config),
         updates_(context.spec.rule().outer_updates()),
-        lifetimes_(context.spec.rule().lifetimes_per_update()) {
-    const v1::AgentSpec& agent = context.spec.agent();
-    const uint32_t first_lifetime = 0;
-    weights_ =
-        learner::InitialTheta(learner::ShapeOfAgents(agent, context.shape), agent.initial_std(),
-                              context.spec.seed(), Phase::kTraining, {&first_lifetime, 1})
-            .squeeze(0);
-  }
+        lifetimes_(context.spec.rule().lifetimes_per_update()),
+        weights_(
+            context.InitialAgent(learner::ShapeOfAgents(context.spec.agent(), context.shape))) {}
 
   RuleNeeds needs() const override { return {.signal_network = false, .segments = false}; }
   Tensor meta_parameters() const override { return weights_; }

@@ -28,7 +28,7 @@ class ResponseGradient : public OuterRule {
         lifetimes_(context.spec.rule().lifetimes_per_update()) {
     adam_.learning_rate = agents.outer.learning_rate;
     adam_.max_grad_norm = agents.outer.max_grad_norm;
-    state_ = learner::NewAgents(context.network->InitialWeights(context.spec.seed()).unsqueeze(0));
+    state_ = learner::NewAgents(context.InitialNetwork().unsqueeze(0));
   }
 
   RuleNeeds needs() const override {

@@ -43,14 +43,17 @@ const auto kOptions =
 class Rl2 final : public OuterPpoRule {
  public:
   Rl2(const RuleContext& context, const Config& config, const learner::RecurrentPolicy& policy)
-      : OuterPpoRule(
-            context,
-            {.settings = config.settings,
-             .advantage = config.advantage,
-             .lifetimes = context.spec.rule().lifetimes_per_update(),
-             .lifetime_steps = context.spec.lifetime().steps_per_iteration(),
-             .trained_steps = context.spec.lifetime().steps_per_iteration()},
-            policy.InitialWeights(context.spec.agent().initial_std(), context.spec.seed())),
+      : OuterPpoRule(context,
+                     {.settings = config.settings,
+                      .advantage = config.advantage,
+                      .lifetimes = context.spec.rule().lifetimes_per_update(),
+                      .lifetime_steps = context.spec.lifetime().steps_per_iteration(),
+                      .trained_steps = context.spec.lifetime().steps_per_iteration()},
+                     context.Initial(policy.Layout().size(),
+                                     [&] {
+                                       return policy.InitialWeights(
+                                           context.spec.agent().initial_std(), context.spec.seed());
+                                     })),
         policy_(policy),
         regression_(config.settings.ppo.regression) {}
 

@@ -24,7 +24,7 @@ class EvolutionRule : public OuterRule {
         lifetimes_(context.spec.rule().lifetimes_per_update()),
         lifetime_steps_(int64_t{context.spec.lifetime().iterations()} *
                         context.spec.lifetime().steps_per_iteration()) {
-    weights_ = context.network->InitialWeights(seed_);
+    weights_ = context.InitialNetwork();
     adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
   }
 

@@ -13,9 +13,8 @@
 
 #include "common/file.h"
 #include "common/spec/spec.h"
-#include "meta_learner/experiment/parts.h"
-#include "meta_learner/experiment/spec_memory.h"
 #include "methods/base/outer_rule.h"
+#include "tests/checked_spec.h"
 #include "tests/loopback/mentor/local/tiny_runs.h"
 #include "tests/paths.h"
 #include "tests/temp_folder.h"
@@ -29,9 +28,8 @@ using Overrides = std::vector<std::string>;
 constexpr int kThreads = 1;
 
 double BoundBytes(const v1::ExperimentSpec& spec) {
-  const auto memory = meta_learner::MemoryOfSpec(spec);
-  REQUIRE(memory.has_value());
-  return static_cast<double>(memory->meta_learner_bytes + memory->largest.With(kThreads));
+  const meta_learner::SpecMemory memory = testing::CheckedSpecOf(spec).memory;
+  return static_cast<double>(memory.meta_learner_bytes + memory.largest.With(kThreads));
 }
 
 // A small experiment with the rule and its example. From each line it has the first settings that

@@ -15,8 +15,8 @@
 #include "envs/environment.h"
 #include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
-#include "meta_learner/experiment/parts.h"
 #include "signals/signal_network.h"
+#include "tests/checked_spec.h"
 #include "tests/paths.h"
 #include "tests/specs.h"
 #include "tests/temp_folder.h"
@@ -177,7 +177,7 @@ TEST_CASE("adding: six new parts make an experiment with the same hash every tim
   std::string hashes[2];
   for (int i = 0; i < 2; ++i) {
     const TempFolder folder;
-    const auto code = RunLocally({.spec = Spec(),
+    const auto code = RunLocally({.checked = testing::CheckedSpecOf(Spec()),
                                   .out = folder.path(),
                                   .actors = 1 + i,
                                   .threads_per_actor = 1,

@@ -14,9 +14,9 @@
 #include "mentor/local/run_report.h"
 #include "mentor/local/trained_run.h"
 #include "meta_learner/experiment/evaluation.h"
-#include "meta_learner/experiment/parts.h"
 #include "meta_learner/store/store.h"
 #include "methods/base/outer_rule.h"
+#include "tests/checked_spec.h"
 #include "tests/learning/broken_parts.h"
 #include "tests/paths.h"
 #include "tests/temp_folder.h"
@@ -102,8 +102,7 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
   static const absl::Status numerics = learner::FixNumerics();
   REQUIRE(numerics.ok());
   RegisterFlippedRules();
-  const auto spec = LoadSpecFile(SourcePath(absl::StrCat("experiments/", file)), overrides,
-                                 meta_learner::CheckParts);
+  const auto spec = LoadSpecFile(SourcePath(absl::StrCat("experiments/", file)), overrides);
   INFO(spec.status());
   REQUIRE(spec.ok());
   std::string settings;
@@ -114,7 +113,7 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
 
 Learned Run(const v1::ExperimentSpec& spec, int workers) {
   const TempFolder folder;
-  REQUIRE(RunLocally({.spec = spec,
+  REQUIRE(RunLocally({.checked = CheckedSpecOf(spec),
                       .out = folder.path(),
                       .actors = workers,
                       .threads_per_actor = 1,

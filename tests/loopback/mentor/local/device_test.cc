@@ -12,8 +12,10 @@ const absl::Status fixed = learner::FixNumerics();
 
 std::string HashOn(const v1::ExperimentSpec& spec, const learner::Device& device) {
   const testing::TempFolder folder;
-  const auto code =
-      RunLocally({.spec = spec, .out = folder.path(), .device = device, .quiet = true});
+  const auto code = RunLocally({.checked = testing::CheckedSpecOf(spec),
+                                .out = folder.path(),
+                                .device = device,
+                                .quiet = true});
   REQUIRE(code.ok());
   REQUIRE(*code == 0);
   const auto hash = HashRun(folder.path());

@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/spec/spec.h"
 #include "mentor/local/relive.h"
+#include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/round.h"

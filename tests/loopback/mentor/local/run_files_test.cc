@@ -48,8 +48,10 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
   REQUIRE(fixed.ok());
   const testing::TempFolder folder;
   const std::filesystem::path run = folder.path() / "run", tensorboard = folder.path() / "tb";
-  const LocalRunOptions options{
-      .spec = Spec(), .out = run, .tensorboard = tensorboard, .quiet = true};
+  const LocalRunOptions options{.checked = testing::CheckedSpecOf(Spec()),
+                                .out = run,
+                                .tensorboard = tensorboard,
+                                .quiet = true};
   REQUIRE(RunLocally(options).value() == 0);
   const auto data = ReportOf(run);
   REQUIRE(data.ok());
@@ -97,8 +99,10 @@ TEST_CASE("run files: TensorBoard has the evaluation once, whatever was torn bef
   v1::ExperimentSpec spec = Spec();
   spec.mutable_evaluation()->set_lifetimes_per_goal(1);
   spec.mutable_evaluation()->set_goals(2);
-  const LocalRunOptions options{
-      .spec = spec, .out = run, .tensorboard = tensorboard, .quiet = true};
+  const LocalRunOptions options{.checked = testing::CheckedSpecOf(spec),
+                                .out = run,
+                                .tensorboard = tensorboard,
+                                .quiet = true};
   REQUIRE(RunLocally(options).value() == 0);
   const std::filesystem::path events = OnlyFileIn(OnlyFileIn(tensorboard));
   const auto values = [&events] {
@@ -145,7 +149,7 @@ TEST_CASE("run files: runs of one name in two folders have a folder each for Ten
   const testing::TempFolder folder;
   const std::filesystem::path boards = folder.path() / "tb";
   for (const char* parent : {"a", "b"}) {
-    const LocalRunOptions options{.spec = Spec(),
+    const LocalRunOptions options{.checked = testing::CheckedSpecOf(Spec()),
                                   .out = folder.path() / parent / "run",
                                   .tensorboard = boards,
                                   .quiet = true};
@@ -165,7 +169,9 @@ TEST_CASE("run files: a hash that is not of the newest checkpoint says so", "[lo
   REQUIRE(fixed.ok());
   const testing::TempFolder folder;
   const std::filesystem::path run = folder.path() / "run";
-  REQUIRE(RunLocally({.spec = Spec(), .out = run, .quiet = true}).value() == 0);
+  REQUIRE(
+      RunLocally({.checked = testing::CheckedSpecOf(Spec()), .out = run, .quiet = true}).value() ==
+      0);
   const auto whole = HashRun(run);
   REQUIRE(whole.ok());
   CHECK(whole->damaged.empty());

@@ -10,7 +10,7 @@
 
 #include "common/spec/spec.h"
 #include "mentor/local/local_run.h"
-#include "meta_learner/experiment/parts.h"
+#include "tests/checked_spec.h"
 
 namespace mentor::testing {
 
@@ -32,12 +32,12 @@ inline std::string TinySpec(const std::string& rest) {
 
 inline v1::ExperimentSpec Checked(std::string_view text,
                                   const std::vector<std::string>& overrides = {}) {
-  return LoadSpec(text, overrides, meta_learner::CheckParts).value();
+  return LoadSpec(text, overrides).value();
 }
 
 // Runs to the end, quietly. The exit code.
 inline int RunQuietly(const v1::ExperimentSpec& spec, const std::filesystem::path& out) {
-  return RunLocally({.spec = spec, .out = out, .quiet = true}).value();
+  return RunLocally({.checked = CheckedSpecOf(spec), .out = out, .quiet = true}).value();
 }
 
 }  // namespace mentor::testing

@@ -223,8 +223,8 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
     if (spec.agent().hidden_units() > limits_.hidden_units_max)
       violations->Add("agent.hidden_units", "no learner has room for them");
   }
-  std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& /*spec*/) override {
-    return {"seg0", "reward_mean/*"};
+  void Describe(const v1::ExperimentSpec& /*spec*/, v1::Experiment* experiment) override {
+    for (const char* name : {"seg0", "reward_mean/*"}) experiment->add_reported_numbers(name);
   }
   absl::Status CheckRoom() override {
     return limits_.check_room ? limits_.check_room() : absl::OkStatus();

@@ -15,8 +15,8 @@
 #include "mentor/local/claim_verdict.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "tests/temp_folder.h"
-#include "tests/testing.h"
 #include "tests/text.h"
+#include "tests/torch_testing.h"
 
 namespace mentor {
 namespace {
@@ -128,12 +128,11 @@ TEST_CASE("claims: a command is that of a run and nothing else", "[unit]") {
 
 TEST_CASE("claims: a folder in the place of a bundle is named by its content", "[unit]") {
   const testing::TempFolder folder;
-  const auto command = [&] {
-    return "mentor run box_goals_maml --set benchmark.task_set[0].wrapper[0].bundle=" +
-           folder.path().string();
-  };
+  ClaimRow row;
+  row.command = "mentor run box_goals_maml --set benchmark.task_set[0].wrapper[0].bundle=" +
+                folder.path().string();
   REQUIRE(WriteFileAtomically(folder.path() / "notes.txt", "no weights", 0644).ok());
-  CHECK(testing::Contains(SpecOfCommand(command()).status(), "has no file discriminator"));
+  CHECK(testing::Contains(SpecOfRun(row).status(), "has no file discriminator"));
   // Two skills of positions, without hidden units that do anything.
   const auto zeros = [](const std::string& name, const std::vector<int64_t>& shape) {
     int64_t count = 1;
@@ -146,10 +145,10 @@ TEST_CASE("claims: a folder in the place of a bundle is named by its content", "
   REQUIRE(
       WriteFileAtomically(folder.path() / "discriminator.safetensors", WriteSafeTensors(file), 0644)
           .ok());
-  const auto spec = SpecOfCommand(command());
+  const auto spec = SpecOfRun(row);
   INFO(spec.status());
   REQUIRE(spec.ok());
-  CHECK(BundlesOf(*spec).size() == 1);
+  CHECK(BundlesOf(spec->spec).size() == 1);
   SetBundleFinder(nullptr);
 }
 
@@ -194,7 +193,7 @@ TEST_CASE("claims: rows of an earlier arithmetic are those that LibTorch compute
   for (const ClaimRow& row : rows) {
     if (row.is_pooled() || !row.recorded() || row.fingerprint == here) continue;
     CAPTURE(row.name());
-    CHECK_FALSE(meta_learner::ByKernelsAlone(SpecOfRun(row).value()));
+    CHECK_FALSE(meta_learner::ByKernelsAlone(SpecOfRun(row).value().spec));
     CHECK(row.processor == "AMD EPYC");  // What the page of experiments says of them.
   }
 }

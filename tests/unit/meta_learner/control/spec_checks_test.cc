@@ -1,7 +1,7 @@
 // The memory of checked specs.
 #include "meta_learner/control/spec_checks.h"
 
-#include <string>
+#include <optional>
 
 #include "tests/testing.h"
 
@@ -11,14 +11,16 @@ namespace {
 TEST_CASE("spec checks: a valid spec is checked once, whatever its seed, title and checkpoints",
           "[unit]") {
   int checked = 0;
-  const SpecCheck check =
-      RememberValid([&](const v1::ExperimentSpec& spec, Violations* violations) {
+  SpecCache<int> cache(
+      [&](const v1::ExperimentSpec& spec, Violations* violations) -> std::optional<int> {
         ++checked;
-        if (spec.agent().hidden_units() == 13) violations->Add("agent.hidden_units", "is 13");
+        if (spec.agent().hidden_units() != 13) return checked;
+        violations->Add("agent.hidden_units", "is 13");
+        return std::nullopt;
       });
   const auto violations = [&](const v1::ExperimentSpec& spec) {
     Violations found;
-    check(spec, &found);
+    cache.Get(spec, &found);
     return found.list().size();
   };
   v1::ExperimentSpec spec;
@@ -39,17 +41,26 @@ TEST_CASE("spec checks: a valid spec is checked once, whatever its seed, title a
 }
 
 TEST_CASE("spec checks: the oldest of many is forgotten", "[unit]") {
-  constexpr int kRemembered = 1024;
-  SpecCache<int> cache;
-  CHECK_FALSE(cache.Find("0").has_value());
-  for (int i = 0; i < kRemembered; ++i) cache.Add(std::to_string(i), i);
-  cache.Add("0", -1);  // It is known already.
-  CHECK(cache.Find("0") == 0);
-  CHECK(cache.Find("1023") == 1023);
-  cache.Add("one more", 7);
-  CHECK_FALSE(cache.Find("0").has_value());
-  CHECK(cache.Find("1") == 1);
-  CHECK(cache.Find("one more") == 7);
+  constexpr uint32_t kRemembered = 1024;
+  uint32_t checked = 0;
+  SpecCache<uint32_t> cache([&](const v1::ExperimentSpec& spec, Violations*) {
+    ++checked;
+    return std::optional(spec.rule().outer_updates());
+  });
+  Violations none;
+  const auto found = [&](uint32_t updates) {
+    v1::ExperimentSpec spec;
+    spec.mutable_rule()->set_outer_updates(updates);
+    return cache.Get(spec, &none);
+  };
+  for (uint32_t i = 0; i < kRemembered; ++i) CHECK(found(i) == i);
+  CHECK(found(0) == 0u);
+  CHECK(checked == kRemembered);
+  CHECK(found(kRemembered) == kRemembered);
+  CHECK(found(1) == 1u);
+  CHECK(checked == kRemembered + 1);
+  CHECK(found(0) == 0u);
+  CHECK(checked == kRemembered + 2);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <absl/strings/str_split.h>
 
 #include "common/spec/spec.h"
-#include "meta_learner/experiment/parts.h"
+#include "tests/checked_spec.h"
 #include "tests/paths.h"
 #include "tests/torch_testing.h"
 
@@ -20,6 +20,16 @@ v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>&
   INFO(spec.status().ToString());
   REQUIRE(spec.ok());
   return *spec;
+}
+
+std::string PrintedWithDefaults(const v1::ExperimentSpec& given) {
+  const auto checked = testing::CheckedSpecOf(given);
+  return meta_learner::PrintWithDefaults(checked.spec, checked.needs.signal_network);
+}
+
+std::vector<std::string> Warnings(const std::string& name,
+                                  const std::vector<std::string>& overrides = {}) {
+  return testing::CheckedSpecOf(Load(name, overrides)).warnings;
 }
 
 }  // namespace
@@ -87,7 +97,7 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
     if (entry.path().extension() != ".txtpb") continue;
     INFO(entry.path().string());
     const v1::ExperimentSpec spec = Load(entry.path().stem());
-    const std::string text = meta_learner::PrintWithDefaults(spec);
+    const std::string text = PrintedWithDefaults(spec);
     const auto read = LoadSpec(text, {}, meta_learner::CheckParts);
     REQUIRE(read.ok());
     CHECK(PrintSpec(*read) == PrintSpec(WithDefaults(spec)));
@@ -102,17 +112,16 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
     INFO(whole.status().ToString());
     CHECK(whole.ok());
   }
-  const std::string text = meta_learner::PrintWithDefaults(Load("ml10"));
+  const std::string text = PrintedWithDefaults(Load("ml10"));
   CHECK(absl::StrContains(text, "  # Defaults of black_box and its inner loop ppo:\n"));
   CHECK(absl::StrContains(text, "  # option { name: \"adam_beta1\" value: \"0.9\" }\n"));
   CHECK(absl::StrContains(text, "  # option { name: \"initial_std\" value: "));
   // A field that the spec sets is not a default.
-  const std::string set = meta_learner::PrintWithDefaults(Load("smoke"));
+  const std::string set = PrintedWithDefaults(Load("smoke"));
   CHECK(absl::StrContains(set, "    name: \"learning_rate\"\n    value: \"3e-3\"\n"));
   CHECK_FALSE(absl::StrContains(set, "# option { name: \"learning_rate\""));
-  CHECK(absl::StrContains(meta_learner::PrintWithDefaults(Load("smoke")),
-                          "# Defaults of point_reach:"));
-  CHECK(absl::StrContains(meta_learner::PrintWithDefaults(Load("ml1_maml")),
+  CHECK(absl::StrContains(PrintedWithDefaults(Load("smoke")), "# Defaults of point_reach:"));
+  CHECK(absl::StrContains(PrintedWithDefaults(Load("ml1_maml")),
                           "# Rule maml uses no signal network."));
 }
 
@@ -122,16 +131,16 @@ TEST_CASE("committed specs: learning from success where nothing ever succeeds is
        std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
     INFO(entry.path().string());
-    CHECK(meta_learner::WarningsOfSpec(Load(entry.path().stem())).empty());
+    CHECK(Warnings(entry.path().stem()).empty());
   }
-  CHECK(meta_learner::WarningsOfSpec(Load("hopper", {"signal.input=SUCCESS"})) ==
+  CHECK(Warnings("hopper", {"signal.input=SUCCESS"}) ==
         std::vector<std::string>{
             "signal.input: is SUCCESS, but Hopper-v5 never reports success, so the network would "
             "see no outcome; set SHAPED"});
-  CHECK(meta_learner::WarningsOfSpec(Load("hopper", {"rule.objective=success"})) ==
+  CHECK(Warnings("hopper", {"rule.objective=success"}) ==
         std::vector<std::string>{
             "rule.objective: is success, but Hopper-v5 never reports success, so there is nothing "
             "to learn from; set shaped"});
   // It does not look at outcomes.
-  CHECK(meta_learner::WarningsOfSpec(Load("stn_hopper", {"signal.input=SUCCESS"})).empty());
+  CHECK(Warnings("stn_hopper", {"signal.input=SUCCESS"}).empty());
 }

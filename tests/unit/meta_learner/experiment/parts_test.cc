@@ -1,6 +1,7 @@
 #include "meta_learner/experiment/parts.h"
 
 #include "common/spec/spec.h"
+#include "meta_learner/experiment/checked_spec.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
@@ -55,9 +56,9 @@ TEST_CASE("parts: a spec with a curriculum has it, and the others have none", "[
   const v1::ExperimentSpec with = Spec(kPoints + kAdr);
   CHECK(Parts(with).curriculum != nullptr);
   CHECK(Parts(Spec(kPoints)).curriculum == nullptr);
-  CHECK(Contains(meta_learner::PrintWithDefaults(with),
+  CHECK(Contains(meta_learner::PrintWithDefaults(with, true),
                  "# option { name: \"threshold_high\" value: \"0.8\" }"));
-  CHECK_FALSE(Contains(meta_learner::PrintWithDefaults(Spec(kPoints)), "curriculum"));
+  CHECK_FALSE(Contains(meta_learner::PrintWithDefaults(Spec(kPoints), true), "curriculum"));
   const auto refused =
       LoadSpec(kPoints + "curriculum { name: 'adr' }", {}, meta_learner::CheckParts);
   CHECK(Contains(std::string(refused.status().message()), "curriculum.option.parameters"));
@@ -90,19 +91,6 @@ TEST_CASE("parts: a curriculum is saved and loaded beside the rule", "[unit]") {
   REQUIRE(violations.list().size() == 1);
   CHECK(violations.list()[0].field == "spec_overrides");
   CHECK(Contains(violations.list()[0].description, "curriculum"));
-}
-
-TEST_CASE("parts: a curriculum that waits for success where there is none is warned of", "[unit]") {
-  const std::string hopper =
-      "benchmark { name: 'single' environment: 'Hopper-v5' wrapper { name: 'domain_randomization' "
-      "option { name: 'mass_low' value: '0.5' } } } signal { input: SHAPED } evaluation { "
-      "lifetimes_per_goal: 0 } curriculum { name: 'adr' ";
-  const auto warnings = meta_learner::WarningsOfSpec(Spec(hopper + "}"));
-  REQUIRE(warnings.size() == 1);
-  CHECK(Contains(warnings[0], "curriculum.performance: is success"));
-  CHECK(meta_learner::WarningsOfSpec(
-            Spec(hopper + "option { name: 'performance' value: 'shaped' } }"))
-            .empty());
 }
 
 TEST_CASE("parts: regression wants an environment with labels", "[unit]") {
@@ -152,20 +140,4 @@ TEST_CASE("parts: who looks at parts makes no weights", "[unit]") {
   CHECK(looked.rule->meta_parameters().numel() == made.rule->meta_parameters().numel());
   CHECK(looked.rule->meta_parameters().abs().max().item<float>() == 0);
   CHECK(made.rule->meta_parameters().abs().max().item<float>() > 0);
-}
-
-TEST_CASE("parts: successes in random steps are counted where environments may report some",
-          "[unit]") {
-  using meta_learner::SuccessInRandomSteps;
-  const auto points = [](const std::string& rho) {
-    return Spec(
-        "benchmark { name: 'single' environment: 'point_reach' option { name: 'rho' value: " + rho +
-        " } } evaluation { goals: 1 }");
-  };
-  CHECK(SuccessInRandomSteps(points("9")) == "success: 1000 of 1000 random steps report it");
-  CHECK(Contains(SuccessInRandomSteps(points("1e-6")),
-                 "success: none of 1000 random steps reports it; that is usual before"));
-  CHECK(SuccessInRandomSteps(Spec("benchmark { name: 'single' environment: 'Hopper-v5' } signal { "
-                                  "input: SHAPED } evaluation { lifetimes_per_goal: 0 }"))
-            .empty());
 }

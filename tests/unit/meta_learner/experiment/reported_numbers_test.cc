@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/spec/spec.h"
-#include "meta_learner/experiment/parts.h"
+#include "tests/checked_spec.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -13,10 +13,10 @@ namespace {
 
 std::set<std::string> Names(const std::string& text,
                             const std::vector<std::string>& overrides = {}) {
-  const auto spec = LoadSpec(text, overrides, CheckParts);
+  const auto spec = LoadSpec(text, overrides);
   INFO(spec.status().ToString());
   REQUIRE(spec.ok());
-  const std::vector<std::string> names = ReportedNumbers(*spec);
+  const std::vector<std::string> names = testing::CheckedSpecOf(*spec).reported_numbers;
   const std::set<std::string> once(names.begin(), names.end());
   CHECK(once.size() == names.size());
   return once;

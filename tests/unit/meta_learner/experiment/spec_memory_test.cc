@@ -4,8 +4,8 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/spec/spec.h"
-#include "meta_learner/experiment/parts.h"
 #include "meta_learner/fleet/shard_board.h"
+#include "tests/checked_spec.h"
 #include "tests/paths.h"
 #include "tests/torch_testing.h"
 
@@ -15,18 +15,19 @@ using namespace mentor::meta_learner;
 namespace {
 
 v1::ExperimentSpec Spec(const std::string& name, const std::vector<std::string>& overrides = {}) {
-  const auto spec =
-      LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides, CheckParts);
+  const auto spec = LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides);
   INFO(spec.status());
   REQUIRE(spec.ok());
   return *spec;
 }
 
+SpecMemory MemoryOfSpec(const v1::ExperimentSpec& spec) {
+  return testing::CheckedSpecOf(spec).memory;
+}
+
 double LearnerBytes(const v1::ExperimentSpec& spec) {
-  const auto memory = MemoryOfSpec(spec);
-  REQUIRE(memory.has_value());
   return static_cast<double>(learner::kLearnerProcessBytes +
-                             memory->largest.With(kUsualLearnerThreads));
+                             MemoryOfSpec(spec).largest.With(kUsualLearnerThreads));
 }
 
 }  // namespace
@@ -73,7 +74,7 @@ TEST_CASE("spec memory: a bound of what was measured, and not far from it (D5)",
     v1::ExperimentSpec spec = Spec(measured.spec, measured.overrides);
     spec.mutable_evaluation()->set_lifetimes_per_goal(0);  // As measured.
     const double learner = LearnerBytes(spec) / (1 << 20);
-    const double meta = static_cast<double>(MemoryOfSpec(spec)->meta_learner_bytes) / (1 << 20);
+    const double meta = static_cast<double>(MemoryOfSpec(spec).meta_learner_bytes) / (1 << 20);
     INFO(measured.spec << ": learner " << learner << ", measured " << measured.learner_mebibytes
                        << "; meta-learner " << meta << ", measured "
                        << measured.meta_learner_mebibytes);
@@ -120,10 +121,9 @@ TEST_CASE("spec memory: of a run in one process too, whatever its rounds hold", 
     v1::ExperimentSpec spec = Spec(measured.spec, measured.overrides);
     spec.mutable_evaluation()->set_lifetimes_per_goal(0);
     const auto memory = MemoryOfSpec(spec);
-    REQUIRE(memory.has_value());
-    const double mebibytes = static_cast<double>(memory->meta_learner_bytes +
-                                                 memory->largest.With(kUsualLearnerThreads)) /
-                             (1 << 20);
+    const double mebibytes =
+        static_cast<double>(memory.meta_learner_bytes + memory.largest.With(kUsualLearnerThreads)) /
+        (1 << 20);
     INFO(measured.spec << ": " << mebibytes << ", measured " << measured.mebibytes);
     CHECK(mebibytes >= measured.mebibytes);
     CHECK(mebibytes <= 2 * measured.mebibytes);
@@ -132,23 +132,22 @@ TEST_CASE("spec memory: of a run in one process too, whatever its rounds hold", 
 
 TEST_CASE("spec memory: a machine that cannot hold an outer update is named with both", "[unit]") {
   const auto memory = MemoryOfSpec(Spec("navigation_poet", kManyPairs));
-  REQUIRE(memory.has_value());
   Violations violations;
-  CheckMachine(*memory, /*machine_bytes=*/0, &violations);  // Unknown.
-  CheckMachine(*memory, memory->meta_learner_bytes, &violations);
+  CheckMachine(memory, /*machine_bytes=*/0, &violations);  // Unknown.
+  CheckMachine(memory, memory.meta_learner_bytes, &violations);
   CHECK(violations.empty());
-  CheckMachine(*memory, 1'000'000'000, &violations);
+  CheckMachine(memory, 1'000'000'000, &violations);
   REQUIRE(violations.list().size() == 1);
   CHECK(violations.list()[0].field == "rule");
   const std::string& text = violations.list()[0].description;
   INFO(text);
-  CHECK(text.find(Gigabytes(memory->meta_learner_bytes)) != std::string::npos);
+  CHECK(text.find(Gigabytes(memory.meta_learner_bytes)) != std::string::npos);
   CHECK(text.find(Gigabytes(1'000'000'000)) != std::string::npos);
 }
 
 TEST_CASE("spec memory: rules that keep something of each lifetime hold as much of it", "[unit]") {
   const auto meta = [](const char* spec, const std::vector<std::string>& overrides) {
-    return static_cast<double>(MemoryOfSpec(Spec(spec, overrides))->meta_learner_bytes);
+    return static_cast<double>(MemoryOfSpec(Spec(spec, overrides)).meta_learner_bytes);
   };
   struct Case {
     const char* spec;
@@ -189,9 +188,8 @@ TEST_CASE("spec memory: grows with what a spec has more of", "[unit]") {
   const auto memory =
       MemoryOfSpec(Spec("smoke", {"agent.hidden_units=2048", "rule.shard_lifetimes=64",
                                   "rule.lifetimes_per_update=64"}));
-  REQUIRE(memory.has_value());
-  CHECK(memory->largest.With(2) > uint64_t{8} << 30);
-  CHECK(learner::kLearnerProcessBytes + memory->one_lifetime.With(2) < 1'500'000'000);
+  CHECK(memory.largest.With(2) > uint64_t{8} << 30);
+  CHECK(learner::kLearnerProcessBytes + memory.one_lifetime.With(2) < 1'500'000'000);
 }
 
 TEST_CASE("spec memory: every rule has a bound", "[unit]") {
@@ -205,8 +203,7 @@ TEST_CASE("spec memory: every rule has a bound", "[unit]") {
     AddExample(*rule, &spec);
     spec.mutable_evaluation()->set_lifetimes_per_goal(0);
     const auto memory = MemoryOfSpec(spec);
-    REQUIRE(memory.has_value());
-    CHECK(memory->largest.bytes > 0);
-    CHECK(memory->one_lifetime.bytes <= memory->largest.bytes);
+    CHECK(memory.largest.bytes > 0);
+    CHECK(memory.one_lifetime.bytes <= memory.largest.bytes);
   }
 }
