@@ -74,7 +74,7 @@ class Figure:
 
 
 def line(xs: Any, ys: Any) -> List[Place]:
-    return [(float(x), Interval(float(y), math.nan, math.nan)) for x, y in zip(xs, ys)]
+    return [(float(x), Interval(float(y))) for x, y in zip(xs, ys)]
 
 
 def _number(value: float, digits: int = 5) -> str:
