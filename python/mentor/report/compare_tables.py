@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any, List, Sequence
 
@@ -130,14 +131,7 @@ def _environments(ranking: Ranking) -> Table:
         "environment | method | mean ~*",
     )
     for environment in ranking.environments if len(ranking.environments) > 1 else []:
-        one = Ranking(
-            ranking.split,
-            ranking.has_goals,
-            ranking.success,
-            ranking.of_seeds,
-            [environment],
-            ranking.contenders,
-        )
+        one = dataclasses.replace(ranking, environments=[environment])
         for contender in ranking.contenders:
             if (sample := one.scores(contender)) is not None:
                 mean = _aggregate(compare.aggregate(sample))
@@ -169,18 +163,9 @@ def _differences(ranking: Ranking) -> Table:
 
 
 def _cost_table(groups: Sequence[Group]) -> Table:
-    names = (
-        "outer updates",
-        "env steps",
-        "wall s",
-        "wall s / update",
-        "env steps / s",
-        *training.PHASES,
-        "peak MiB",
-        "gradient norm",
-        "gradient variance",
-        "gradient noise",
-    )
+    names = "outer updates | env steps | wall s | wall s / update | env steps / s".split(" | ")
+    names += [*training.PHASES, "peak MiB"]
+    names += [f"gradient {name}" for name in ("norm", "variance", "noise")]
     found = Table(
         "cost",
         "What meta-training cost: means over the runs of a method; CPU seconds are of one outer "

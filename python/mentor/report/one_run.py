@@ -360,10 +360,8 @@ def result_table(results: Sequence[Result], by_environment: bool) -> Table:
 
 def _numbers(results: Sequence[Result]) -> Table:
     """Every result by part, for programs: evaluation.csv."""
-    columns = [name for name in ("split", "environment", "method")]
-    columns += ["lifetimes #", "goals #", "quantity"]
-    columns += [f"{name} #" for name in ("mean", "low", "high")]
-    found = Table("evaluation", "Results", columns)
+    columns = "split | environment | method | lifetimes # | goals # | quantity"
+    found = Table("evaluation", "Results", f"{columns} | mean # | low # | high #")
     for one in results:
         counts = tables.number(len(one.lives)), tables.number(one.goals)
         values: List[Tuple[str, Optional[Interval]]] = [
