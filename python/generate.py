@@ -98,42 +98,27 @@ def generate(out, tools=None):
         shutil.copyfile(protos() / HOST_SOURCE, folder / host)  # It imports nothing.
         names = [f"{PACKAGE}/{target}" for target in SOURCES.values()]
         services = [name for name in names if name.endswith("_service.proto")]
-        if use_installed:
-
-            def compile_protos(*arguments):
-                done = subprocess.run(
-                    ["protoc", "-I", str(folder), *arguments], capture_output=True, text=True
-                )
-                if done.returncode != 0:
-                    raise SystemExit(f"generate.py: protoc failed:\n{done.stderr}")
-
-        else:
-
-            def compile_protos(*arguments):
-                try:
-                    import grpc_tools
-                    from grpc_tools import protoc
-                except ImportError:
-                    raise SystemExit(
-                        "generate.py: install protobuf-compiler and protobuf-compiler-grpc, or "
-                        "grpcio-tools"
-                    ) from None
-                well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
-                arguments = [
-                    word.replace("--grpc_out", "--grpc_python_out")
-                    for word in arguments
-                    if not word.startswith("--plugin")
-                ]
-                if (
-                    protoc.main(["protoc", "-I", str(folder), "-I", str(well_known), *arguments])
-                    != 0
-                ):
-                    raise SystemExit("generate.py: grpcio-tools failed; what is wrong stands above")
-
+        program = ["protoc"] if use_installed else [sys.executable, "-m", "grpc_tools.protoc"]
+        plugin = [
+            f"--plugin=protoc-gen-grpc={shutil.which('grpc_python_plugin')}",
+            f"--grpc_out={out}",
+        ]
+        stubs = plugin if use_installed else [f"--grpc_python_out={out}"]
         out.mkdir(parents=True, exist_ok=True)
-        compile_protos(f"--python_out={out}", f"--pyi_out={out}", *names, host)
-        plugin = shutil.which("grpc_python_plugin") or "grpc_python_plugin"
-        compile_protos(f"--plugin=protoc-gen-grpc={plugin}", f"--grpc_out={out}", *services)
+        for words in (
+            [f"--python_out={out}", f"--pyi_out={out}", *names, host],
+            [*stubs, *services],
+        ):
+            done = subprocess.run(
+                [*program, "-I", str(folder), *words], capture_output=True, text=True
+            )
+            if done.returncode != 0:
+                remedy = (
+                    ""
+                    if use_installed
+                    else ("; install protobuf-compiler and protobuf-compiler-grpc, or grpcio-tools")
+                )
+                raise SystemExit(f"generate.py: {program[-1]} failed{remedy}:\n{done.stderr}")
     for target in [*names, host]:
         (out / target).parent.joinpath("__init__.py").write_text(
             '"""Generated from the protos."""\n'

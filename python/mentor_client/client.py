@@ -227,27 +227,19 @@ class Client:
         """
         source = _text(source)
         name = source if "/checkpoints/" in source else self.checkpoint_name(source, checkpoint)
-        return self._experiment(
-            self._connection.call(
-                "CloneExperiment",
-                _message(
-                    wire.CloneExperimentRequest,
-                    source_checkpoint=name,
-                    experiment_id=id,
-                    spec_overrides=_list(override_texts(overrides), "overrides"),
-                    request_id=request_id or str(uuid.uuid4()),
-                ),
-            )
+        made = self._call(
+            "CloneExperiment",
+            source_checkpoint=name,
+            experiment_id=id,
+            spec_overrides=_list(override_texts(overrides), "overrides"),
+            request_id=request_id or str(uuid.uuid4()),
         )
+        return self._experiment(made)
 
     # Looking.
 
     def get(self, name: Name) -> Experiment:
-        return self._experiment(
-            self._connection.call(
-                "GetExperiment", _message(wire.GetExperimentRequest, name=_name(name))
-            )
-        )
+        return self._answer("GetExperiment", name)
 
     def list(
         self, filter: str = "", order_by: str = "", page_size: int = 0
@@ -256,11 +248,8 @@ class Client:
         instance 'state=RUNNING AND labels.team="a"'; `order_by`: name, create_time, update_time,
         state or priority, with " desc".
         """
-        request = _message(
-            wire.ListExperimentsRequest, filter=filter, order_by=order_by, page_size=page_size
-        )
-        for page in self._pages("ListExperiments", request):
-            yield from map(self._experiment, page.experiments)
+        asked = {"filter": filter, "order_by": order_by, "page_size": page_size}
+        return map(self._experiment, self._pages("ListExperiments", "experiments", **asked))
 
     def watch(
         self,
@@ -361,29 +350,14 @@ class Client:
         of this and other methods: only if the experiment has not changed since (ABORTED
         ETAG_MISMATCH).
         """
-        return self._experiment(
-            self._connection.call(
-                "PauseExperiment",
-                _message(wire.PauseExperimentRequest, name=_name(name), etag=etag),
-            )
-        )
+        return self._answer("PauseExperiment", name, etag=etag)
 
     def resume(self, name: Name, etag: str = "") -> Experiment:
-        return self._experiment(
-            self._connection.call(
-                "ResumeExperiment",
-                _message(wire.ResumeExperimentRequest, name=_name(name), etag=etag),
-            )
-        )
+        return self._answer("ResumeExperiment", name, etag=etag)
 
     def cancel(self, name: Name, reason: str = "", etag: str = "") -> Experiment:
         """Ends an experiment; its checkpoints stay."""
-        return self._experiment(
-            self._connection.call(
-                "CancelExperiment",
-                _message(wire.CancelExperimentRequest, name=_name(name), etag=etag, reason=reason),
-            )
-        )
+        return self._answer("CancelExperiment", name, etag=etag, reason=reason)
 
     def delete(
         self, name: Name, *, force: bool = False, allow_missing: bool = False, etag: str = ""
@@ -391,17 +365,9 @@ class Client:
         """Removes an experiment with all its files. `force` first cancels an experiment that has
         not ended.
         """
-        self._connection.call(
-            "DeleteExperiment",
-            _message(
-                wire.DeleteExperimentRequest,
-                name=_name(name),
-                etag=etag,
-                force=force,
-                allow_missing=allow_missing,
-            ),
-            gone_is_done=True,
-        )
+        fields = {"etag": etag, "force": force, "allow_missing": allow_missing}
+        request = _request("DeleteExperiment", name=_name(name), **fields)
+        self._connection.call("DeleteExperiment", request, gone_is_done=True)
 
     def update(
         self,
@@ -467,24 +433,13 @@ class Client:
 
     def bundles(self) -> List[Bundle]:
         """Returns all bundles, by name."""
-        found: List[Bundle] = []
-        request = bundle_service_pb2.ListBundlesRequest(page_size=1000)
-        while True:
-            page = self._connection.call("ListBundles", request)
-            found += [_bundles.bundle_of(bundle) for bundle in page.bundles]
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return [*map(_bundles.bundle_of, self._pages("ListBundles", "bundles", page_size=1000))]
 
     def delete_bundle(self, name: str, *, allow_missing: bool = False) -> None:
         """Removes a bundle that no experiment names."""
-        self._connection.call(
-            "DeleteBundle",
-            bundle_service_pb2.DeleteBundleRequest(
-                name=_bundles.resource_of(name), allow_missing=allow_missing
-            ),
-            gone_is_done=True,
-        )
+        own = _bundles.resource_of(name)
+        request = _request("DeleteBundle", name=own, allow_missing=allow_missing)
+        self._connection.call("DeleteBundle", request, gone_is_done=True)
 
     # Results.
 
@@ -530,35 +485,20 @@ class Client:
         without values gives a Series without points.
         """
         wanted = _list(names)
-        request = _message(
-            wire.QueryMetricsRequest,
-            name=_name(name),
-            metrics=wanted,
-            step_min=step_min,
-            step_max=step_max,
-            max_points=max_points,
-            page_size=1000,
-        )
-        metrics = Metrics(
-            {
-                one.metric: Series(
-                    list(one.steps), list(one.mean), list(one.min), list(one.max), list(one.count)
-                )
-                for page in self._pages("QueryMetrics", request)
-                for one in page.series
-            }
-        )
+        asked = {"step_min": step_min, "step_max": step_max, "max_points": max_points}
+        own, metrics = _name(name), Metrics()
+        for one in self._pages(
+            "QueryMetrics", "series", name=own, metrics=wanted, page_size=1000, **asked
+        ):
+            columns = (one.steps, one.mean, one.min, one.max, one.count)
+            metrics[one.metric] = Series(*map(list, columns))
         for metric in wanted:
             metrics.setdefault(metric, Series([], [], [], [], []))
         return metrics.frame() if frame else metrics
 
     def metric_names(self, name: Name) -> List[wire.MetricDescriptor]:
         """Names, units and last values of an experiment's metrics."""
-        return list(
-            self._connection.call(
-                "ListMetrics", _message(wire.ListMetricsRequest, name=_name(name))
-            ).descriptors
-        )
+        return list(self._call("ListMetrics", name=_name(name)).descriptors)
 
     def watch_metrics(
         self,
@@ -586,9 +526,7 @@ class Client:
 
     def checkpoints(self, name: Name) -> Iterator[experiment_pb2.Checkpoint]:
         """Yields checkpoints by outer update."""
-        request = _message(wire.ListCheckpointsRequest, parent=_name(name))
-        for page in self._pages("ListCheckpoints", request):
-            yield from page.checkpoints
+        return self._pages("ListCheckpoints", "checkpoints", parent=_name(name))
 
     def checkpoint_name(self, name: Name, checkpoint: Union[int, str, None] = None) -> str:
         """Returns the full name of a checkpoint, given by its outer update, or None for the
@@ -626,10 +564,7 @@ class Client:
 
     def artifacts(self, name: Name) -> List[experiment_pb2.Artifact]:
         """Yields the files that the experiment has produced."""
-        pages = self._pages(
-            "ListArtifacts", _message(wire.ListArtifactsRequest, parent=_name(name))
-        )
-        return [artifact for page in pages for artifact in page.artifacts]
+        return list(self._pages("ListArtifacts", "artifacts", parent=_name(name)))
 
     def evaluation(self, name: Name) -> List[EvaluationResult]:
         """Returns the results of the final evaluation, by split and method; empty before the
@@ -717,8 +652,7 @@ class Client:
 
     def peers(self) -> List[experiment_pb2.Peer]:
         """Returns the connected learners, each followed by its actors."""
-        pages = self._pages("ListPeers", wire.ListPeersRequest())
-        return [peer for page in pages for peer in page.peers]
+        return list(self._pages("ListPeers", "peers"))
 
     def drain(self, peer: str) -> None:
         """Drains actors/... or learners/...: the peer finishes its work and gets no more."""
@@ -729,18 +663,13 @@ class Client:
     def shards(self, name: Optional[Name] = None) -> List[experiment_pb2.ShardInfo]:
         """Returns shards at work or waiting, of one experiment or of all."""
         parent = "" if name is None else _name(name)
-        pages = self._pages("ListShards", _message(wire.ListShardsRequest, parent=parent))
-        return [shard for page in pages for shard in page.shards]
+        return list(self._pages("ListShards", "shards", parent=parent))
 
     def catalogue(self, kind: str = "") -> List[experiment_pb2.CatalogueEntry]:
         """Returns what a spec can name: of one kind (environment, benchmark, signal, rule, wrapper,
         curriculum) or all.
         """
-        return list(
-            self._connection.call(
-                "ListCatalogue", _message(wire.ListCatalogueRequest, kind=kind)
-            ).entries
-        )
+        return list(self._call("ListCatalogue", kind=kind).entries)
 
     def tasks(self, benchmark: Union[str, BenchmarkSpec]) -> Iterator[experiment_pb2.TaskInfo]:
         """Returns the tasks of a benchmark, given by its name or as in a spec: training, then test
@@ -748,17 +677,23 @@ class Client:
         """
         if isinstance(benchmark, str):
             benchmark = _message(BenchmarkSpec, {"name": "benchmark"}, name=benchmark)
-        request = _message(wire.ListTasksRequest, benchmark=benchmark)
-        for page in self._pages("ListTasks", request):
-            yield from page.tasks
+        return self._pages("ListTasks", "tasks", benchmark=benchmark)
 
     # Inside.
 
-    def _pages(self, method: str, request: Any) -> Iterator[Any]:
-        """Yields the answers of a List method, from this request's page to the last."""
+    def _call(self, method: str, /, **fields: Any) -> Any:
+        return self._connection.call(method, _request(method, **fields))
+
+    def _answer(self, method: str, name: Name, **fields: Any) -> Experiment:
+        """The experiment as it is after a call about it."""
+        return self._experiment(self._call(method, name=_name(name), **fields))
+
+    def _pages(self, method: str, items: str, /, **fields: Any) -> Iterator[Any]:
+        """Yields the items of all pages."""
+        request = _request(method, **fields)
         while True:
             page = self._connection.call(method, request)
-            yield page
+            yield from getattr(page, items)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -797,6 +732,12 @@ def _message(
         except (TypeError, ValueError, OverflowError) as error:
             raise usage(arguments.get(field, field), f"is {value!r:.200}: {error}") from None
     return message
+
+
+def _request(method: str, /, **fields: Any) -> Any:
+    """Returns the request of a method of either service."""
+    name = f"{method}Request"
+    return _message(getattr(wire, name, None) or getattr(bundle_service_pb2, name), **fields)
 
 
 def _deadline(timeout: Optional[float]) -> Optional[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from .names import enum_name
 from .v1.evaluation_pb2 import EvaluatedLifetime, EvaluationMethod, EvaluationShard
@@ -36,23 +36,6 @@ class EvaluationResult:
     returns: List[float]
 
 
-class _Row:
-    def __init__(self, shard: EvaluationShard, life: EvaluatedLifetime):
-        self.split = shard.tasks or shard.split
-        self.method = method_name(shard)
-        self.key = (life.environment, life.goal, life.number, shard.seed)
-        self.success = list(life.episode_success)
-        self.returns = list(life.episode_return)
-        self.det_success = list(life.deterministic_success)
-        self.det_returns = list(life.deterministic_return)
-        self.segments = list(life.segment_episodes)
-
-    def of(self, quantity: str, deterministic: bool = False) -> List[float]:
-        if quantity == "success":
-            return self.det_success if deterministic else self.success
-        return self.det_returns if deterministic else self.returns
-
-
 def method_name(shard: EvaluationShard) -> str:
     """Returns the teacher's name in lower case. Data of 0.1.0 has a name of its own."""
     if not shard.taught_by:
@@ -67,74 +50,74 @@ def summarise(shards: Iterable[EvaluationShard], iterations: int) -> List[Evalua
     """
     kept = list(shards)
     newest = max((shard.outer_step for shard in kept), default=0)
-    rows: List[_Row] = []
-    known: Set[Tuple[Any, ...]] = set()
+    lives: Dict[Tuple[Any, ...], EvaluatedLifetime] = {}
     for shard in kept:
         for life in shard.lifetimes if shard.outer_step == newest else ():
-            row = _Row(shard, life)
-            if row.success and (row.split, row.method, row.key) not in known:
-                known.add((row.split, row.method, row.key))
-                rows.append(row)
-    successful = any(any(row.success) or any(row.det_success) for row in rows)
-    quantity = "success" if successful or not all(row.returns for row in rows) else "return"
-    environments = sorted({row.key[0] for row in rows})
+            of = (shard.tasks or shard.split, method_name(shard))
+            if life.episode_success:
+                key = (*of, life.environment, life.goal, life.number, shard.seed)
+                lives.setdefault(key, life)
+    every = lives.values()
+    succeeds = any(any(one.episode_success) or any(one.deterministic_success) for one in every)
+    quantity = "success" if succeeds or not all(one.episode_return for one in every) else "return"
+    environments = sorted({life.environment for life in every})
     results = []
-    for environment in [""] + (environments if len(environments) > 1 else []):
-        chosen = [row for row in rows if environment in ("", row.key[0])]
-        chosen.sort(key=lambda row: (_SPLITS.get(row.split, 2), row.split, row.method))
-        for (split, method), group in itertools.groupby(
-            chosen, key=lambda row: (row.split, row.method)
-        ):
-            results.append(
-                _summary(split, environment, method, sorted(group, key=_key), iterations, quantity)
-            )
+    for environment in ["", *(environments if len(environments) > 1 else [])]:
+        groups: Dict[Tuple[int, str, str], List[EvaluatedLifetime]] = {}
+        for (split, method, *_), life in sorted(lives.items(), key=lambda item: item[0]):
+            if environment in ("", life.environment):
+                groups.setdefault((_SPLITS.get(split, 2), split, method), []).append(life)
+        for (_, split, method), own in sorted(groups.items(), key=lambda item: item[0]):
+            results.append(_summary(split, environment, method, own, iterations, quantity))
     return results
-
-
-def _key(row: _Row) -> Tuple[Any, ...]:
-    return row.key
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _bounds(row: _Row, segments: int, by_iteration: bool) -> List[int]:
-    """Returns the first episodes of the segments, and their end."""
-    if by_iteration:
-        return [0, *itertools.accumulate(row.segments)]
-    return [len(row.success) * s // segments for s in range(segments + 1)]
-
-
 def _summary(
-    split: str, environment: str, method: str, rows: List[_Row], iterations: int, quantity: str
+    split: str,
+    environment: str,
+    method: str,
+    lives: List[EvaluatedLifetime],
+    iterations: int,
+    quantity: str,
 ) -> EvaluationResult:
-    alive = min(len(row.success) for row in rows)
-    iterations = iterations or len(rows[0].segments) or 1
-    by_iteration = all(len(row.segments) == iterations and all(row.segments) for row in rows)
-    segments = iterations if by_iteration else min(iterations, alive)
-    has_returns = all(row.returns for row in rows)
+    counts = {len(one.episode_success) for one in lives}
+    iterations = iterations or len(lives[0].segment_episodes) or 1
+    counted = all(
+        len(one.segment_episodes) == iterations and all(one.segment_episodes) for one in lives
+    )
+    segments = iterations if counted else min(iterations, *counts)
+    has_returns = all(one.episode_return for one in lives)
     parts: Dict[str, List[float]] = {}
-    for row in rows:
-        values, bounds = row.of(quantity), _bounds(row, segments, by_iteration)
-        for s, (begin, end) in enumerate(zip(bounds, bounds[1:])):
+    for one in lives:
+        values, without_noise = one.episode_success, one.deterministic_success
+        if quantity == "return":
+            values, without_noise = one.episode_return, one.deterministic_return
+        ends = [len(one.episode_success) * s // segments for s in range(segments + 1)]
+        if counted:
+            ends = [0, *itertools.accumulate(one.segment_episodes)]
+        for s, (begin, end) in enumerate(zip(ends, ends[1:])):
             parts.setdefault(f"seg{s}", []).append(_mean(values[begin:end]))
         parts.setdefault("last", []).append(values[-1])
-        if row.det_success:
-            parts.setdefault("det", []).append(_mean(row.of(quantity, deterministic=True)))
+        if one.deterministic_success:
+            parts.setdefault("det", []).append(_mean(without_noise))
         if has_returns:
-            parts.setdefault("return", []).append(_mean(row.returns[bounds[-2] : bounds[-1]]))
-    equally = all(len(row.success) == alive for row in rows)
+            parts.setdefault("return", []).append(_mean(one.episode_return[ends[-2] : ends[-1]]))
+
+    def by_episode(name: str) -> List[float]:
+        columns = zip(*(getattr(one, name) for one in lives)) if len(counts) == 1 else ()
+        return [_mean(column) for column in columns]
+
     return EvaluationResult(
         split,
         environment,
         method,
-        len(rows),
+        len(lives),
         quantity,
         {name: _mean(values) for name, values in parts.items()},
-        [_mean([row.success[e] for row in rows]) for e in range(alive if equally else 0)],
-        [
-            _mean([row.returns[e] for row in rows])
-            for e in range(alive if equally and has_returns else 0)
-        ],
+        by_episode("episode_success"),
+        by_episode("episode_return") if has_returns else [],
     )

@@ -3,6 +3,7 @@ program or is gone."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import mmap
 import os
@@ -40,20 +41,9 @@ def _plain(text: str) -> str:
 
 
 def _facts_message(facts: Facts) -> wire.EnvironmentFacts:
-    return wire.EnvironmentFacts(
-        name=facts.name,
-        observation_size=facts.observation_size,
-        action_size=facts.action_size,
-        episode_steps=facts.episode_steps,
-        action_low=facts.action_low,
-        action_high=facts.action_high,
-        discrete_actions=facts.discrete_actions,
-        independent_episodes=facts.independent_episodes,
-        saves_state=facts.saves_state,
-        has_success=facts.has_success,
-        parameters=[wire.TaskRange(low=low, high=high) for low, high in facts.parameters],
-        digest=facts.digest,
-    )
+    ranges = [wire.TaskRange(low=low, high=high) for low, high in facts.parameters]
+    known = {field.name: getattr(facts, field.name) for field in dataclasses.fields(Facts)}
+    return wire.EnvironmentFacts(**{**known, "parameters": ranges})
 
 
 class _Arrays:

@@ -126,9 +126,14 @@ class Lifetimes:
     """The learner's side of S lifetimes, step by step. It feeds the network in the learner's order,
     across the borders of episodes. The wrappers use it."""
 
-    def __init__(self, signal: Signal, lifetimes: int):
+    def __init__(
+        self, signal: Signal, lifetimes: int, reward: Union[str, RewardMix], success: Success
+    ):
+        check_stepwise(signal)
         self.signal = signal
         self.lifetimes = lifetimes
+        self.mix = mix_of(signal, reward)
+        self.watch = SuccessWatch(success, reads_success(signal, self.mix))
         self.state: State
         self.success: SuccessSignal
         self._begins: Array
@@ -172,7 +177,6 @@ class Lifetimes:
         log_probs: Optional[Any],
         rewards: Any,
         successes: Any,
-        mix: RewardMix,
         which: Optional[Array] = None,
     ) -> Tuple[Array, Array]:
         """Returns the rewards of the agents and the signals, each [S]. observations: before the
@@ -202,6 +206,7 @@ class Lifetimes:
         self._begins &= ~live
         self._born |= live
         sparse = np.zeros(self.lifetimes)
+        mix = self.mix
         if reads_success(self.signal, mix):
             sparse = self.success.step(starts, successes, live)
         task = np.asarray(rewards, np.float64)
@@ -296,16 +301,13 @@ class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         log_prob: Optional[LogProb] = None,
     ):
         super().__init__(env)
-        check_stepwise(signal)
+        self._lifetime = Lifetimes(signal, 1, reward, success)
         check_spaces(env.observation_space, env.action_space, signal)
         check_raw(env)
         self._task = TaskCheck(signal.facts)
         self._task.look(env)
-        self._mix = mix_of(signal, reward)
         self._success = success
-        self._watch = SuccessWatch(success, reads_success(signal, self._mix))
         self._drawn = Drawn(signal, log_prob, env.action_space)
-        self._lifetime = Lifetimes(signal, 1)
         self._observation: Any = None
         self._over = True
 
@@ -344,9 +346,9 @@ class LearnedEnvReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         truncated = as_flag(truncated, "truncated")
         self._over = terminated or truncated
         success = self._success(float(reward), terminated, info)
-        self._watch.look(info, self._over)
+        self._lifetime.watch.look(info, self._over)
         rewards, signals = self._lifetime.step(
-            before, drawn[None], log_probs, [float(reward)], [success], self._mix
+            before, drawn[None], log_probs, [float(reward)], [success]
         )
         info = {**info, "task_reward": float(reward), "signal": float(signals[0])}
         return self._observation, float(rewards[0]), terminated, truncated, info

@@ -68,7 +68,7 @@ class LearnedVecReward(VecEnvWrapper):
     ):
         super().__init__(venv)
         signal = signal_of(signal)
-        check_stepwise(signal)
+        self._lifetimes = Lifetimes(signal, venv.num_envs, reward, success)
         if unwrap_vec_normalize(venv) is not None:
             raise SignalError(
                 "venv",
@@ -80,10 +80,7 @@ class LearnedVecReward(VecEnvWrapper):
         check_spaces(venv.observation_space, venv.action_space, signal)
         TaskCheck(signal.facts).look(venv)
         self._signal = signal
-        self._mix = mix_of(signal, reward)
         self._success = success
-        self._watch = SuccessWatch(success, reads_success(signal, self._mix))
-        self._lifetimes = Lifetimes(signal, venv.num_envs)
         self._observations: Any = None
         self._actions: Any = None
         self._drawn: Optional[Array] = None
@@ -152,13 +149,11 @@ class LearnedVecReward(VecEnvWrapper):
             self._success(float(reward), _terminated(bool(done), info), info)
             for reward, done, info in zip(rewards, dones, infos)
         ]
-        given, signals = self._lifetimes.step(
-            before, actions, log_probs, rewards, successes, self._mix
-        )
+        given, signals = self._lifetimes.step(before, actions, log_probs, rewards, successes)
         self._observations = observations
         self._lifetimes.begin_episodes(dones)
         for index, info in enumerate(infos):
-            self._watch.look(info, bool(dones[index]))
+            self._lifetimes.watch.look(info, bool(dones[index]))
             info["task_reward"] = float(rewards[index])
             info["signal"] = float(signals[index])
         return observations, given.astype(np.float32), dones, infos

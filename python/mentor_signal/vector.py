@@ -16,14 +16,10 @@ from .environments import (
     Lifetimes,
     LogProb,
     Success,
-    SuccessWatch,
     check_raw,
     check_spaces,
-    check_stepwise,
     checked_actions,
     clipped,
-    mix_of,
-    reads_success,
     success_in_info,
 )
 from .errors import SignalError
@@ -94,16 +90,13 @@ class LearnedVectorReward(VectorWrapper):
         log_prob: Optional[LogProb] = None,
     ):
         super().__init__(env)
-        check_stepwise(signal)
+        self._lifetimes = Lifetimes(signal, env.num_envs, reward, success)
         check_spaces(env.single_observation_space, env.single_action_space, signal)
         self._check_raw(env)
         TaskCheck(signal.facts).look(env)
         self._mode = autoreset_mode(env)
-        self._mix = mix_of(signal, reward)
         self._success = success
-        self._watch = SuccessWatch(success, reads_success(signal, self._mix))
         self._drawn = Drawn(signal, log_prob, env.single_action_space, env.num_envs)
-        self._lifetimes = Lifetimes(signal, env.num_envs)
         self._observations: Any = None
         # Environments whose episode has ended and whose next one has not begun.
         self._over = np.ones(env.num_envs, bool)
@@ -158,15 +151,8 @@ class LearnedVectorReward(VectorWrapper):
         self._lifetimes.begin_episodes(self._over)
         self._over = np.zeros(count, bool) if self._mode == SAME_STEP else done.copy()
         task = np.array(rewards, np.float64)
-        given, signals = self._lifetimes.step(
-            before,
-            drawn,
-            log_probs,
-            task,
-            self._successes(infos, task, terminated, done),
-            self._mix,
-            live,
-        )
+        successes = self._successes(infos, task, terminated, done)
+        given, signals = self._lifetimes.step(before, drawn, log_probs, task, successes, live)
         if self._mode == SAME_STEP:
             self._lifetimes.begin_episodes(done)
         infos = {
@@ -180,7 +166,7 @@ class LearnedVectorReward(VectorWrapper):
         the same step, the info of the step is the final one."""
         final: Dict[str, Any] = infos.get("final_info") or {}
         ended = np.asarray(infos.get("_final_info", done), bool) if final else np.zeros_like(done)
-        self._watch.look({**infos, **final}, bool(done.any()))
+        self._lifetimes.watch.look({**infos, **final}, bool(done.any()))
         if self._success is not success_in_info:
             return np.array(
                 [

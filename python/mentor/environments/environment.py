@@ -67,29 +67,15 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
             goal_visible=goal_visible,
             goal_seed=goal_seed,
             wrappers=copy.deepcopy(wrappers),  # A pickle makes the environment again.
-            **options,
+            options=options,
         )
         self._make()
         self._choice = Choice()
         self._seeded = False
 
     def _make(self) -> None:
-        options = dict(self._arguments)
         self._pool = Pool(
-            options.pop("name"),
-            path=options.pop("path"),
-            size=1,
-            threads=1,
-            asynchronous=False,
-            autoreset="Disabled",
-            render_mode=options.pop("render_mode"),
-            width=options.pop("width"),
-            height=options.pop("height"),
-            camera=options.pop("camera"),
-            goal_visible=options.pop("goal_visible"),
-            goal_seed=options.pop("goal_seed"),
-            wrappers=options.pop("wrappers"),
-            options=options,
+            **self._arguments, size=1, threads=1, asynchronous=False, autoreset="Disabled"
         )
         self.render_mode: str | None = self._arguments["render_mode"]
         self.metadata = self._pool.metadata

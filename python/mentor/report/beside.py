@@ -133,7 +133,7 @@ def measure(
     mean_return, mean_success = (
         statistics.interval_of(sample, resamples=resamples)
         if len(levels) > 1
-        else Interval(float(sample.values[0]), np.nan, np.nan)  # A single agent has none.
+        else Interval(float(sample.values[0]))
         for sample in (own, other)
     )
     steps = min(env_steps // cohort.iteration_steps * cohort.iteration_steps, cohort.env_steps)

@@ -21,6 +21,7 @@ HIDDEN = "hidden"  # The signal with the names of what a reader hides.
 _SINGLE_POINTS = 6_000  # The most of all single lines of a chart.
 _HOVERED = 3_000  # More places under the pointer make a page slow.
 _MARKED = 24  # Places of a line that have a point.
+_THREE = ".3~g"  # Digits.
 
 Place = Tuple[float, Interval]
 
@@ -74,7 +75,7 @@ class Figure:
 
 
 def line(xs: Any, ys: Any) -> List[Place]:
-    return [(float(x), Interval(float(y), math.nan, math.nan)) for x, y in zip(xs, ys)]
+    return [(float(x), Interval(float(y))) for x, y in zip(xs, ys)]
 
 
 def _number(value: float, digits: int = 5) -> str:
@@ -98,6 +99,14 @@ def _data(header: Sequence[str], rows: Sequence[Sequence[Any]], texts: Sequence[
     return alt.InlineData(
         values=_csv(header, rows), format=alt.CsvDataFormat(type="csv", parse=parse)
     )
+
+
+def _tip(field: str, title: Any = alt.Undefined, format: Any = alt.Undefined) -> Any:
+    return alt.Tooltip(field, title=title, format=format)
+
+
+def _sized(chart: Any, height: int) -> Any:
+    return chart.properties(width="container", height=height)
 
 
 def _thinned(count: int, most: int) -> Any:
@@ -210,10 +219,9 @@ def lines(
         layers.append(_points(mean, x_axis, y, color, hollow))
     kind = "update" if smooth else "meta-seed"
     layers.append(_hover(base, x_axis, x, y, kind, len(rows) + len(singles) <= _HOVERED))
-    chart = alt.layer(*layers).properties(width="container", height=height)
     first = {one.name: one for one in reversed(found)}
     legend = [Key(name, first[name].colour, first[name].dash) for name in names]
-    return Drawn(_hides(chart), _line_csv(found), legend)
+    return Drawn(_hides(_sized(alt.layer(*layers), height)), _line_csv(found), legend)
 
 
 def _line_rows(found: Sequence[Line], names: Sequence[str]) -> Tuple[List[Any], List[Any]]:
@@ -266,10 +274,10 @@ def _hover(base: Any, x_axis: Any, x: str, y: str, single: str, seeds: bool) -> 
             y=alt.Y("y:Q", title=y),
             detail="series:N",
             tooltip=[
-                alt.Tooltip("line:N"),
-                alt.Tooltip("x:Q", title=x, format=",.5~g"),
-                alt.Tooltip("y:Q", title=y, format=".3~g"),
-                alt.Tooltip("interval:N", title="95 %"),
+                _tip("line:N"),
+                _tip("x:Q", x, ",.5~g"),
+                _tip("y:Q", y, _THREE),
+                _tip("interval:N", "95 %"),
             ],
         )
         .properties(name="hover")
@@ -309,7 +317,7 @@ def rows(
     scale = (
         alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False, nice=True)
     )
-    axis = alt.Axis(grid=True, format=".3~g", tickCount=5)
+    axis = alt.Axis(grid=True, format=_THREE, tickCount=5)
     color = alt.Color("color:N", scale=None, legend=None)
 
     def x_of(field: str) -> Any:
@@ -332,10 +340,7 @@ def rows(
                 x=x_of("y"),
                 y=y,
                 color=color,
-                tooltip=[
-                    alt.Tooltip("name:N", title="single meta-seed of"),
-                    alt.Tooltip("y:Q", title=x, format=".3~g"),
-                ],
+                tooltip=[_tip("name:N", "single meta-seed of"), _tip("y:Q", x, _THREE)],
             )
         )
     layers += [
@@ -346,7 +351,7 @@ def rows(
             x=x_of("y"),
             y=y,
             color=color,
-            tooltip=[alt.Tooltip("name:N", title="row"), alt.Tooltip("text:N", title=x)],
+            tooltip=[_tip("name:N", "row"), _tip("text:N", x)],
         ),
         base.mark_text(align="left", dy=-17, limit=alt.ExprRef("width - 130")).encode(
             x=alt.value(0), y=y, text="name:N"
@@ -355,7 +360,7 @@ def rows(
             x=alt.value("width"), y=y, text="text:N"
         ),
     ]
-    chart = alt.layer(*layers).properties(width="container", height=48 * len(found) + 10)
+    chart = _sized(alt.layer(*layers), 48 * len(found) + 10)
     file = [(one.name, *map(_exact, one.value), " ".join(map(_exact, one.seeds))) for one in found]
     return Drawn(chart, _csv(("row", "value", "low", "high", "by_meta_seed"), file))
 
@@ -372,11 +377,8 @@ def parts(
 ) -> Drawn:
     """Values by name along the axis, side by side: (series, colour, [(name, value)])."""
     names = list(dict.fromkeys(name for _, _, values in found for name, _ in values))
-    table = [
-        (series, name, *map(_number, value))
-        for series, _, values in found
-        for name, value in values
-    ]
+    every = [(series, *part) for series, _, values in found for part in values]
+    table = [(series, name, *map(_number, value)) for series, name, value in every]
     header = ("series", "name", "y", "low", "high")
     base = alt.Chart(_data(header, table, ("series", "name"))).transform_filter(_SHOWN)
     series = [series for series, _, _ in found]
@@ -399,18 +401,15 @@ def parts(
     point = base.mark_point(filled=True, size=60, opacity=1).encode(
         y=alt.Y("y:Q", title=y),
         tooltip=[
-            alt.Tooltip("series:N", title="line"),
-            alt.Tooltip("name:N", title="part"),
-            alt.Tooltip("y:Q", title=y, format=".3~g"),
-            alt.Tooltip("low:Q", format=".3~g"),
-            alt.Tooltip("high:Q", format=".3~g"),
+            _tip("series:N", "line"),
+            _tip("name:N", "part"),
+            _tip("y:Q", y, _THREE),
+            *(_tip(f"{end}:Q", format=_THREE) for end in ("low", "high")),
         ],
         **encoded,
     )
-    exact = [
-        (series, name, *map(_exact, value)) for series, _, values in found for name, value in values
-    ]
-    chart = (rule + point).properties(width="container", height=260)
+    exact = [(series, name, *map(_exact, value)) for series, name, value in every]
+    chart = _sized(rule + point, 260)
     legend = [Key(series, colour) for series, colour, _ in found]
     return Drawn(_hides(chart), _csv(("series", "part", "value", "low", "high"), exact), legend)
 
@@ -435,31 +434,25 @@ def stacked(
         y=alt.Y("y:Q", title=y, stack="zero", axis=alt.Axis(format="~s")),
         color=alt.Color("series:N", scale=scale, legend=_legend(names)),
         order=alt.Order("place:Q"),
-        tooltip=[
-            alt.Tooltip("series:N", title="phase"),
-            alt.Tooltip("x:Q", title=x),
-            alt.Tooltip("y:Q", title=y, format=".3~g"),
-        ],
+        tooltip=[_tip("series:N", "phase"), _tip("x:Q", x), _tip("y:Q", y, _THREE)],
     ).transform_calculate(place=f"indexof({json.dumps(list(names))}, datum.series)")
     cells = [(n, i) for n in range(len(names)) for i in range(len(xs))]
     exact = [(names[n], _exact(xs[i]), _exact(table[i][n])) for n, i in cells]
-    chart = _hides(chart.properties(width="container", height=260))
     legend = [Key(name, colour) for name, colour in zip(names, colours)]
-    return Drawn(chart, _csv(("series", "x", "value"), exact), legend)
+    return Drawn(_hides(_sized(chart, 260)), _csv(("series", "x", "value"), exact), legend)
 
 
 def bars(edges: Any, shares: Any, x: str, y: str) -> Drawn:
     table = [(_number(a), _number(b), _number(s)) for a, b, s in zip(edges, edges[1:], shares)]
     base = alt.Chart(_data(("low", "high", "y"), table, ()))
     chart = base.mark_bar(color=theme.colour("blue"), opacity=0.85, binSpacing=1).encode(
-        x=alt.X("low:Q", title=x, bin="binned", axis=alt.Axis(format=".3~g", grid=False)),
+        x=alt.X("low:Q", title=x, bin="binned", axis=alt.Axis(format=_THREE, grid=False)),
         x2="high:Q",
         y=alt.Y("y:Q", title=y),
-        tooltip=[alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("low", "high", "y")],
+        tooltip=[_tip(f"{name}:Q", format=_THREE) for name in ("low", "high", "y")],
     )
     rows = [(_exact(a), _exact(b), _exact(s)) for a, b, s in zip(edges, edges[1:], shares)]
-    chart = chart.properties(width="container", height=240)
-    return Drawn(chart, _csv(("low", "high", "share"), rows))
+    return Drawn(_sized(chart, 240), _csv(("low", "high", "share"), rows))
 
 
 def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str) -> Drawn:
@@ -478,7 +471,7 @@ def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str
         point={"color": theme.colour("vermillion")},
     )
     chart = points.encode(**quantitative) + through.encode(**quantitative)
-    return Drawn(chart.properties(width="container", height=280), _csv(("x", "y"), table))
+    return Drawn(_sized(chart, 280), _csv(("x", "y"), table))
 
 
 def image(rows_in: int, columns: int, values: Sequence[float], x: str, y: str) -> Drawn:
@@ -493,8 +486,7 @@ def image(rows_in: int, columns: int, values: Sequence[float], x: str, y: str) -
             x=alt.X("x:O", title=x, axis=axis),
             y=alt.Y("y:O", title=y, axis=axis),
             color=alt.Color("value:Q", scale=alt.Scale(scheme="blues"), legend=None),
-            tooltip=["x:Q", "y:Q", alt.Tooltip("value:Q", format=".3~g")],
+            tooltip=["x:Q", "y:Q", _tip("value:Q", format=_THREE)],
         )
     )
-    chart = chart.properties(width="container", height=380)
-    return Drawn(chart, _csv(("column", "row", "value"), table))
+    return Drawn(_sized(chart, 380), _csv(("column", "row", "value"), table))

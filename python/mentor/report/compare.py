@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import math
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
@@ -360,5 +359,4 @@ Measure = Callable[[Run], float]
 
 def over_runs(runs: Sequence[Run], measure: Measure) -> float:
     """The mean over the runs that have the number."""
-    known = [value for run in runs if math.isfinite(value := measure(run))]
-    return float(np.mean(known)) if known else math.nan
+    return float(statistics.known_mean(np.array([measure(run) for run in runs], float)))

@@ -41,20 +41,18 @@ def _scores(ranking: Ranking, section: str) -> List[Figure]:
     if ranking.success:
         highest = max(max([row.value.high, *row.seeds]) for row in rows)
         domain = charts.rates(highest if math.isfinite(highest) else 1.0)
-    drawn = charts.rows(rows, f"mean {quantity}", domain)
     seeds = any(row.seeds for row in rows)
-    return [
-        Figure(
-            f"means_{figures.file_name(ranking.split)}",
-            section,
-            f"{words.capitalised(quantity)} by method, "
-            f"{words.goals(ranking.split, ranking.has_goals)}",
-            "Mean at the end of a lifetime, with 95 % intervals."
-            + (" Small marks are single meta-seeds; of PPO, draws of goals." if seeds else ""),
-            drawn,
-            "; ".join(f"{row.name} {words.interval(row.value)}" for row in rows) + ".",
-        )
-    ]
+    return figures.row_figure(
+        f"means_{figures.file_name(ranking.split)}",
+        section,
+        f"{words.capitalised(quantity)} by method, "
+        f"{words.goals(ranking.split, ranking.has_goals)}",
+        "Mean at the end of a lifetime, with 95 % intervals."
+        + (" Small marks are single meta-seeds; of PPO, draws of goals." if seeds else ""),
+        rows,
+        f"mean {quantity}",
+        domain=domain,
+    )
 
 
 def _episodes(
@@ -146,24 +144,12 @@ def _profiles(ranking: Ranking, section: str) -> List[Figure]:
     lines = []
     for one, sample in samples:
         assert sample is not None
-        # The shares change at scores alone.
-        places = np.unique(np.linspace(low, high, 26))
-        lines.append(
-            Line(
-                one.name,
-                one.colour,
-                [
-                    (
-                        float(at),
-                        statistics.interval_of(
-                            sample, statistics.share_above(at), _CURVE_RESAMPLES
-                        ),
-                    )
-                    for at in places
-                ],
-                one.dash,
-            )
-        )
+        places = []
+        for at in np.unique(np.linspace(low, high, 26)):
+            above = statistics.share_above(at)
+            share = statistics.interval_of(sample, above, _CURVE_RESAMPLES)
+            places.append((float(at), share))
+        lines.append(Line(one.name, one.colour, places, one.dash))
     return figures.line_figure(
         f"profiles_{figures.file_name(ranking.split)}",
         section,
@@ -211,20 +197,17 @@ def _improvement(ranking: Ranking, section: str) -> List[Figure]:
         if own is not None and other is not None:
             chance = statistics.probability_of_improvement(own, other)
             rows.append(Row(f"{x.name} > {y.name}", x.colour, chance))
-    if not rows:
-        return []
-    drawn = charts.rows(rows, "probability that a score of the first is higher", (0, 1), mark=0.5)
-    return [
-        Figure(
-            f"probability_of_improvement_{figures.file_name(ranking.split)}",
-            section,
-            "Probability of improvement",
-            "Probability that a score of the first is higher than one of the second; 0.5 means no "
-            "difference.",
-            drawn,
-            "; ".join(f"{row.name} {words.interval(row.value)}" for row in rows) + ".",
-        )
-    ]
+    return figures.row_figure(
+        f"probability_of_improvement_{figures.file_name(ranking.split)}",
+        section,
+        "Probability of improvement",
+        "Probability that a score of the first is higher than one of the second; 0.5 means no "
+        "difference.",
+        rows,
+        "probability that a score of the first is higher",
+        domain=(0, 1),
+        mark=0.5,
+    )
 
 
 def _budgets(groups: Sequence[Group], ranking: Ranking, section: str) -> List[Figure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any, List, Sequence
 
@@ -109,7 +110,9 @@ def _part_table(ranking: Ranking) -> Table:
             levels.append(life.level(seed))
             seeds.append(seed)
         table, which = np.array(rows, float), np.array(seeds)
-        own_means = np.array([_column_means(table[which == seed]) for seed in sorted(set(seeds))])
+        own_means = np.array(
+            [statistics.known_mean(table[which == seed].T) for seed in sorted(set(seeds))]
+        )
         several = len(own_means) > 1
         found.add(
             one.name,
@@ -121,12 +124,6 @@ def _part_table(ranking: Ranking) -> Table:
     return found
 
 
-def _column_means(table: Any) -> Any:
-    known = np.isfinite(table)
-    sums = np.where(known, table, 0).sum(0)
-    return np.divide(sums, known.sum(0), out=np.full(table.shape[1], np.nan), where=known.any(0))
-
-
 def _environments(ranking: Ranking) -> Table:
     found = Table(
         f"environments_{figures.file_name(ranking.split)}",
@@ -134,14 +131,7 @@ def _environments(ranking: Ranking) -> Table:
         "environment | method | mean ~*",
     )
     for environment in ranking.environments if len(ranking.environments) > 1 else []:
-        one = Ranking(
-            ranking.split,
-            ranking.has_goals,
-            ranking.success,
-            ranking.of_seeds,
-            [environment],
-            ranking.contenders,
-        )
+        one = dataclasses.replace(ranking, environments=[environment])
         for contender in ranking.contenders:
             if (sample := one.scores(contender)) is not None:
                 mean = _aggregate(compare.aggregate(sample))
@@ -173,18 +163,9 @@ def _differences(ranking: Ranking) -> Table:
 
 
 def _cost_table(groups: Sequence[Group]) -> Table:
-    names = (
-        "outer updates",
-        "env steps",
-        "wall s",
-        "wall s / update",
-        "env steps / s",
-        *training.PHASES,
-        "peak MiB",
-        "gradient norm",
-        "gradient variance",
-        "gradient noise",
-    )
+    names = "outer updates | env steps | wall s | wall s / update | env steps / s".split(" | ")
+    names += [*training.PHASES, "peak MiB"]
+    names += [f"gradient {name}" for name in ("norm", "variance", "noise")]
     found = Table(
         "cost",
         "What meta-training cost: means over the runs of a method; CPU seconds are of one outer "
@@ -194,58 +175,39 @@ def _cost_table(groups: Sequence[Group]) -> Table:
     )
     alike = compare.variance_alike(groups)
     for own in groups:
-
-        def mean(metric: str, own: Group = own) -> float:
-            return compare.over_runs(own.runs, lambda run: _mean(run.training.known(metric)[1]))
-
-        def phase(place: int, own: Group = own) -> float:
-            return compare.over_runs(
-                own.runs,
-                lambda run: _mean(training.phase_seconds(run.training)[:, place])
-                if len(run.training)
-                else math.nan,
-            )
-
-        wall = compare.over_runs(
-            own.runs,
-            lambda run: math.nan
-            if run.training.before
-            else float(np.nansum(run.training.of("wall_seconds"))) or math.nan,
-        )
-        memory = compare.over_runs(
-            own.runs, lambda run: _greatest(run, "peak_memory_bytes") / 2**20
-        )
-        short = [
-            wall,
-            mean("wall_seconds"),
-            compare.over_runs(own.runs, lambda run: training.mean_speed(run.training)),
-            *(phase(i) for i in range(5)),
+        measured = [_costs(run, alike) for run in own.runs]
+        means = statistics.known_mean(np.array(measured, float).T)
+        cells = [tables.number(value, f"{value:.3g}") for value in means]
+        cells[8] = tables.number(means[8])  # Whole MiB.
+        budget = [
+            tables.number(compared_words.mean_budget(own.runs, name))
+            for name in ("outer updates", "environment steps")
         ]
-        gradient = [
-            mean("grad_norm"),
-            *(mean(f"outer_grad_{n}") if alike else math.nan for n in ("variance", "noise")),
-        ]
-        found.add(
-            own.name,
-            own.runs[0].identity["rule"],
-            tables.number(len(own.runs)),
-            tables.number(compared_words.mean_budget(own.runs, "outer updates")),
-            tables.number(compared_words.mean_budget(own.runs, "environment steps")),
-            *(tables.number(value, f"{value:.3g}") for value in short),
-            tables.number(memory),
-            *(tables.number(value, f"{value:.3g}") for value in gradient),
-        )
+        runs = tables.number(len(own.runs))
+        found.add(own.name, own.runs[0].identity["rule"], runs, *budget, *cells)
     return found
 
 
-def _mean(values: Any) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else math.nan
+def _costs(run: Run, alike: bool) -> List[float]:
+    """The numbers of one run, as the table has them from its wall time on; NaN: unknown."""
+    trained = run.training
 
+    def known(metric: str) -> Any:
+        return trained.known(metric)[1]
 
-def _greatest(run: Run, metric: str) -> float:
-    known = run.training.known(metric)[1]
-    return float(known.max()) if len(known) else math.nan
+    def mean(metric: str) -> float:
+        return float(statistics.known_mean(known(metric)))
+
+    wall, seconds = float(known("wall_seconds").sum()), training.phase_seconds(trained)
+    return [
+        math.nan if trained.before or not wall else wall,
+        mean("wall_seconds"),
+        training.mean_speed(trained),
+        *statistics.known_mean(seconds.T),
+        max(known("peak_memory_bytes"), default=math.nan) / 2**20,
+        mean("grad_norm"),
+        *(mean(f"outer_grad_{name}") if alike else math.nan for name in ("variance", "noise")),
+    ]
 
 
 def _run_table(groups: Sequence[Group]) -> Table:

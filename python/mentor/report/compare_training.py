@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Callable, List, Sequence, Tuple
 
 import numpy as np
@@ -79,7 +78,7 @@ def _curve(
             (compare.seed_name(groups, run), x, y) for run, (_, x, y) in zip(runs, series)
         ]
     else:
-        values = [Interval(float(y), math.nan, math.nan) for y in table[0, :, 1]]
+        values = [Interval(float(y)) for y in table[0, :, 1]]
     line.places = [(float(x), value) for x, value in zip(table[:, :, 0].mean(0), values)]
     return line
 

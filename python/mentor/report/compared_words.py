@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 from . import statistics, training, words
-from .compare import Contender, Group, Ranking, aggregate, comparable
+from .compare import Contender, Group, Ranking, aggregate, comparable, over_runs
 from .records import Run
 
 RESOURCES = ("outer updates", "lifetimes", "environment steps", "CPU seconds")
@@ -43,8 +43,7 @@ def range_of(runs: Sequence[Run], resource: str) -> str:
 
 
 def mean_budget(runs: Sequence[Run], resource: str) -> float:
-    known = [value for run in runs if math.isfinite(value := budget(run)[resource])]
-    return float(np.mean(known)) if known else math.nan
+    return over_runs(runs, lambda run: budget(run)[resource])
 
 
 def budget_words(groups: Sequence[Group]) -> str:

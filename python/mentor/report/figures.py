@@ -8,7 +8,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 
 from . import beside, charts, words
-from .charts import Figure, Line
+from .charts import Figure, Line, Row
 from .evaluation import Result
 from .published import Curve, Published
 from .records import METHODS, Run
@@ -48,6 +48,15 @@ def line_figure(
         how["y_domain"] = charts.rates(max([e for e in ends if math.isfinite(e)] + singles))
     drawn = charts.lines(found, x, y, **how)
     return [Figure(name, section, title, caption, drawn, describe(found, y))]
+
+
+def row_figure(
+    name: str, section: str, title: str, caption: str, found: Sequence[Row], x: str, **how: Any
+) -> List[Figure]:
+    """Nothing without rows."""
+    said = "; ".join(f"{row.name} {words.interval(row.value)}" for row in found) + "."
+    drawn = charts.rows(found, x, **how) if found else None
+    return [Figure(name, section, title, caption, drawn, said)] if drawn else []
 
 
 def same_lives(a: Result, b: Result) -> bool:
@@ -192,17 +201,13 @@ def published_table(
     """What is published beside our numbers, by part of the lifetime. `ours` is by lower-case name:
     name, segments, without noise."""
     curves = [curve for curve in published.curves if curve.split == split]
-    columns = [
-        "published method",
-        "part of the lifetime",
-        "episodes",
-        "published #",
-        "ours",
-        "success rate ~",
-        "difference #",
-    ]
     title = f"Beside what is published ({published.name}), {words.goals(split, has_goals)}"
-    found = Table(f"published_{file_name(split)}", title, columns)
+    found = Table(
+        f"published_{file_name(split)}",
+        title,
+        "published method | part of the lifetime | episodes | published # | ours | success rate ~ | "
+        "difference #",
+    )
     for curve in curves:
         name, rates, det = ours.get(curve.method.lower(), ("-", [], None))
         rows: List[Tuple[str, str, List[float], Optional[Interval]]] = []

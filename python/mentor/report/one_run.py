@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+import urllib.parse
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from . import beside, evaluation, figures, outcome, reading, signal_figures, statistics, tables
+from . import beside, evaluation, figures, outcome, signal_figures, statistics, tables
 from . import training, training_figures, words
 from .charts import Figure
 from .evaluation import Result
@@ -87,7 +88,7 @@ class Report:
             Chapter("films", "Films", films=_films(run, folder)),
             self._cost(),
             self._exactness(),
-            Chapter("reading", "How to read this page", reading=reading.RUN),
+            Chapter("reading", "How to read this page", reading="reading_run.html"),
         ]
         return Page(
             title=f"{run.title}: {name}, seed {run.seed}",
@@ -281,7 +282,7 @@ class Report:
 def _of_goal(rates: Array) -> "Interval | None":
     """A single lifetime has no interval."""
     if len(rates) < 2:
-        return Interval(float(rates[0]), np.nan, np.nan) if len(rates) else None
+        return Interval(float(rates[0])) if len(rates) else None
     return statistics.interval_of(Sample((Level(),) * len(rates), rates))
 
 
@@ -359,10 +360,8 @@ def result_table(results: Sequence[Result], by_environment: bool) -> Table:
 
 def _numbers(results: Sequence[Result]) -> Table:
     """Every result by part, for programs: evaluation.csv."""
-    columns = [name for name in ("split", "environment", "method")]
-    columns += ["lifetimes #", "goals #", "quantity"]
-    columns += [f"{name} #" for name in ("mean", "low", "high")]
-    found = Table("evaluation", "Results", columns)
+    columns = "split | environment | method | lifetimes # | goals # | quantity"
+    found = Table("evaluation", "Results", f"{columns} | mean # | low # | high #")
     for one in results:
         counts = tables.number(len(one.lives)), tables.number(one.goals)
         values: List[Tuple[str, Optional[Interval]]] = [
@@ -412,14 +411,5 @@ def evaluated_words(run: Run) -> str:
 
 
 def _films(run: Run, folder: pathlib.Path) -> List[Dict[str, str]]:
-    return [
-        {
-            "name": film.name,
-            "link": pathlib.PurePath(os.path.relpath(film, folder))
-            .as_posix()
-            .replace("%", "%25")
-            .replace("#", "%23")
-            .replace("?", "%3F"),
-        }
-        for film in run.films
-    ]
+    links = ((film.name, pathlib.PurePath(os.path.relpath(film, folder))) for film in run.films)
+    return [{"name": name, "link": urllib.parse.quote(link.as_posix())} for name, link in links]

@@ -34,18 +34,11 @@ class Chapter:
     texts: List[Tuple[str, str, bool]] = dataclasses.field(
         default_factory=list
     )  # Title, text, open.
-    reading: str = ""
+    reading: str = ""  # A file that says how to read the page.
 
     def __bool__(self) -> bool:
-        return bool(
-            self.sentences
-            or self.figures
-            or self.small
-            or self.tables
-            or self.films
-            or self.texts
-            or self.reading
-        )
+        parts = (self.sentences, self.figures, self.small, self.tables, self.films, self.texts)
+        return bool(self.reading) or any(parts)
 
 
 @dataclasses.dataclass

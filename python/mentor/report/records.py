@@ -222,13 +222,11 @@ class _Reader:
         except json.JSONDecodeError as error:
             raise self._wrong("run.json", f"is cut or changed: {error}") from None
         found = record.get("format") if isinstance(record, dict) else None
+        what = f"has format {found}, and this version reads {FORMAT}"
+        if isinstance(found, int) and found > FORMAT:
+            raise RecordError(f"{path}: {what}; update the Python package of Mentor")
         if found != FORMAT:
-            remedy = "update the Python package of Mentor" if _newer(found) else ""
-            if remedy:
-                raise RecordError(
-                    f"{path}: has format {found}, and this version reads {FORMAT}; {remedy}"
-                )
-            raise self._wrong("run.json", f"has format {found}, and this version reads {FORMAT}")
+            raise self._wrong("run.json", what)
         missing = [key for key in ("identity", "iterations", "files") if key not in record]
         if missing:
             raise self._wrong("run.json", f"lacks {', '.join(missing)}")
@@ -313,10 +311,6 @@ class _Reader:
             raise self._wrong("maps.json", f"is cut or changed: {error}") from None
         self._count("maps.json", len(maps))
         return list(maps)
-
-
-def _newer(found: Any) -> bool:
-    return isinstance(found, int) and found > FORMAT
 
 
 def _life(row: Dict[str, str], named: bool) -> Life:

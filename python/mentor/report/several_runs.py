@@ -15,7 +15,6 @@ from . import (
     compared_words,
     figures,
     one_run,
-    reading,
     words,
 )
 from .charts import Figure
@@ -99,7 +98,7 @@ class Comparison:
                     for own in self.groups
                 ],
             ),
-            Chapter("reading", "How to read this page", reading=reading.COMPARISON),
+            Chapter("reading", "How to read this page", reading="reading_comparison.html"),
         ]
         return Page(
             title=self.title,

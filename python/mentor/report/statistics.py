@@ -34,11 +34,8 @@ class Interval(NamedTuple):
     """A mean with its 95 % interval."""
 
     mean: float
-    low: float
-    high: float
-
-
-NO_INTERVAL = Interval(np.nan, np.nan, np.nan)
+    low: float = float("nan")  # A single value has none.
+    high: float = float("nan")
 
 
 class Level(NamedTuple):
@@ -181,7 +178,7 @@ def _pool(sample: Sample, resamples: int = 0, stream: int = 0) -> Pooled:
         part = drawn[:, at : at + seeds_in * width]
         at += seeds_in * width
         if sample.of_seeds:
-            part = _mean(part.reshape(len(part), seeds_in, width))
+            part = known_mean(part.reshape(len(part), seeds_in, width))
         pooled.append(part)
     return pooled
 
@@ -191,7 +188,7 @@ def pool(sample: Sample) -> List[Array]:
     return [part[0][~np.isnan(part[0])] for part in _pool(sample)]
 
 
-def _mean(values: Array) -> Array:
+def known_mean(values: Array) -> Array:
     """The mean over the last axis without NaN; NaN where there is nothing else."""
     known = ~np.isnan(values)
     count = known.sum(-1)
@@ -203,7 +200,7 @@ def percentile(value: float, resampled: Array) -> Interval:
     """The 95 % interval of a value from its resamples (Efron 1979)."""
     known = resampled[~np.isnan(resampled)]
     if not len(known):
-        return Interval(float(value), np.nan, np.nan)
+        return Interval(float(value))
     low, high = np.quantile(known, [0.025, 0.975])
     return Interval(float(value), float(low), float(high))
 
@@ -261,7 +258,7 @@ def by_seed(sample: Sample) -> List[Sample]:
 
 
 def mean(pooled: Pooled) -> Array:
-    return _mean(np.concatenate(pooled, axis=1))
+    return known_mean(np.concatenate(pooled, axis=1))
 
 
 def interquartile_mean(pooled: Pooled) -> Array:
@@ -269,7 +266,7 @@ def interquartile_mean(pooled: Pooled) -> Array:
     scores = np.sort(np.concatenate(pooled, axis=1), axis=1)  # NaN comes last.
     count = (~np.isnan(scores)).sum(1, keepdims=True)
     place, cut = np.arange(scores.shape[1])[None, :], count // 4
-    return _mean(np.where((place >= cut) & (place < count - cut), scores, np.nan))
+    return known_mean(np.where((place >= cut) & (place < count - cut), scores, np.nan))
 
 
 def median(pooled: Pooled) -> Array:
@@ -281,7 +278,7 @@ def share_above(threshold: float) -> Statistic:
     performance profile."""
 
     def share(pooled: Pooled) -> Array:
-        above = [_mean(np.where(np.isnan(p), np.nan, p > threshold)) for p in pooled]
+        above = [known_mean(np.where(np.isnan(p), np.nan, p > threshold)) for p in pooled]
         return np.asarray(np.mean(above, axis=0))
 
     return share
