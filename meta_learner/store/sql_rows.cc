@@ -3,7 +3,6 @@
 #include <utility>
 
 #include <absl/strings/escaping.h>
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -49,16 +48,6 @@ const Table& Experiments() {
 }
 
 }  // namespace
-
-std::string SelectExperiments(std::string_view condition) {
-  return absl::StrCat("SELECT ", std::string(Experiments().columns), " FROM experiments ",
-                      std::string(condition));
-}
-
-std::string SelectCheckpoints(std::string_view condition) {
-  return absl::StrCat("SELECT ", std::string(TableOf("checkpoints").columns), " FROM checkpoints ",
-                      std::string(condition));
-}
 
 absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row) {
   const std::string id = row.Text(kIdColumn);
@@ -132,6 +121,14 @@ v1::Experiment DetailsOf(const v1::Experiment& experiment) {
   if (experiment.has_error()) *details.mutable_error() = experiment.error();
   *details.mutable_warnings() = experiment.warnings();
   return details;
+}
+
+absl::Status WritePoint(std::string_view uid, std::string_view metric, int64_t step, double value,
+                        int64_t crc, Database* database) {
+  return database->Run(
+      "INSERT INTO points(uid, metric, step, value, crc32c) VALUES(?, ?, ?, ?, ?) ON CONFLICT(uid, "
+      "metric, step) DO UPDATE SET value = excluded.value, crc32c = excluded.crc32c",
+      uid, metric, step, value, crc);
 }
 
 std::string EtagOf(int64_t revision) {
