@@ -32,14 +32,6 @@ absl::StatusOr<std::string> DigestOf(const std::string& name) {
   return BadName("name", name, "bundles/{digest}, 64 digits of lower case");
 }
 
-v1::PushBundleResponse ToProto(const BundleShelf::Standing& standing) {
-  v1::PushBundleResponse response;
-  response.set_next_offset(standing.next_offset);
-  response.set_size_bytes(standing.size_bytes);
-  response.set_complete(standing.complete);
-  return response;
-}
-
 absl::StatusOr<v1::PushBundleResponse> AddPiece(BundleShelf* shelf, const std::string& digest,
                                                 const std::string& owner,
                                                 const v1::PushBundleRequest& request,
@@ -56,9 +48,7 @@ absl::StatusOr<v1::PushBundleResponse> AddPiece(BundleShelf* shelf, const std::s
         "is not the CRC32C of the data, which may be damaged on the way; send the piece again");
   }
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
-  MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
-                          shelf->Add(digest, owner, request.offset(), request.data(), cancel));
-  return ToProto(standing);
+  return shelf->Add(digest, owner, request.offset(), request.data(), cancel);
 }
 
 absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Caller& caller,
@@ -73,9 +63,7 @@ absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Calle
   }
   const BundleManifest manifest = rpc::ManifestFromProto(digest, request.files());
   MENTOR_RETURN_IF_ERROR(ShortStatus(CheckManifest(manifest)));
-  MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
-                          shelf->Begin(manifest, caller.name, cancel));
-  return ToProto(standing);
+  return shelf->Begin(manifest, caller.name, cancel);
 }
 
 // Audits the begin, the end and the errors of a push, but not each piece.

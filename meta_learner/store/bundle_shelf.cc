@@ -57,6 +57,14 @@ absl::Status NoBundle(const std::string& digest) {
                    {{"name", BundleResource(digest)}});
 }
 
+v1::PushBundleResponse Pushed(uint64_t next, uint64_t size, bool complete = false) {
+  v1::PushBundleResponse response;
+  response.set_next_offset(next);
+  response.set_size_bytes(size);
+  response.set_complete(complete);
+  return response;
+}
+
 BundleManifest ManifestOf(const v1::Bundle& bundle, const std::string& digest) {
   BundleManifest manifest;
   for (const v1::BundleFile& file : bundle.files())
@@ -446,16 +454,9 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
       {{"owner", owner}});
 }
 
-BundleShelf::Standing BundleShelf::StandingOf(const v1::Bundle& bundle,
-                                              const std::string& upload) const {
-  return {.next_offset = std::min(SizeOrZero(UploadOf(upload, kPart)), bundle.size_bytes()),
-          .size_bytes = bundle.size_bytes(),
-          .complete = false};
-}
-
-absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& manifest,
-                                                         const std::string& owner,
-                                                         const Cancel* cancel) {
+absl::StatusOr<v1::PushBundleResponse> BundleShelf::Begin(const BundleManifest& manifest,
+                                                          const std::string& owner,
+                                                          const Cancel* cancel) {
   MENTOR_RETURN_IF_ERROR(ToStatus(CheckManifest(manifest)));
   const std::string& digest = manifest.digest;
   const std::string upload = digest + OwnerSuffix(owner);
@@ -465,8 +466,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
   Forget(digest);
   if (const absl::Status there = FindInTurn(digest).status(); there.ok()) {
     RemoveUpload(upload);
-    return Standing{
-        .next_offset = manifest.bytes(), .size_bytes = manifest.bytes(), .complete = true};
+    return Pushed(manifest.bytes(), manifest.bytes(), /*complete=*/true);
   } else if (absl::IsNotFound(there)) {
     // Another meta-learner has removed the bundle, so its owner is not kept.
     std::error_code ignored;
@@ -475,8 +475,8 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
     return there;
   }
   if (auto begun = ReadAboutFile(UploadOf(upload, kAbout), digest); begun.ok()) {
-    const Standing standing = StandingOf(*begun, upload);
-    if (standing.next_offset < standing.size_bytes) return standing;
+    const uint64_t next = std::min(SizeOrZero(UploadOf(upload, kPart)), begun->size_bytes());
+    if (next < begun->size_bytes()) return Pushed(next, begun->size_bytes());
     return Finish(*std::move(begun), digest, upload, cancel);
   }
   const v1::Bundle bundle = AboutBundle(manifest, owner);
@@ -489,48 +489,47 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
     MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(upload, kAbout), TextOf(bundle)));
   }
   if (manifest.bytes() == 0) return Finish(bundle, digest, upload, cancel);
-  return Standing{.next_offset = 0, .size_bytes = manifest.bytes(), .complete = false};
+  return Pushed(0, manifest.bytes());
 }
 
-absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest,
-                                                       const std::string& owner, uint64_t offset,
-                                                       std::string_view data,
-                                                       const Cancel* cancel) {
+absl::StatusOr<v1::PushBundleResponse> BundleShelf::Add(const std::string& digest,
+                                                        const std::string& owner, uint64_t offset,
+                                                        std::string_view data,
+                                                        const Cancel* cancel) {
   const std::string upload = digest + OwnerSuffix(owner);
   const Turn turn(this, {digest});
   MENTOR_RETURN_IF_ERROR(GoesOn(cancel));
   auto begun = ReadAboutFile(UploadOf(upload, kAbout), digest);
   if (absl::IsNotFound(begun.status())) {
     // The answer to the last piece was lost, or another owner finished first.
-    if (const auto about = ReadAbout(digest); about.ok()) {
-      return Standing{
-          .next_offset = about->size_bytes(), .size_bytes = about->size_bytes(), .complete = true};
-    }
+    if (const auto about = ReadAbout(digest); about.ok())
+      return Pushed(about->size_bytes(), about->size_bytes(), /*complete=*/true);
     return absl::FailedPreconditionError(absl::StrFormat(
         "'%s' has not begun to push %s; begin with its list of files", owner, BundleName(digest)));
   }
   MENTOR_RETURN_IF_ERROR(begun.status());
-  Standing standing = StandingOf(*begun, upload);
-  if (offset > standing.next_offset) {
-    return absl::OutOfRangeError(absl::StrFormat(
-        "offset is %d, but only %d bytes of %s are here; go on at %d", offset, standing.next_offset,
-        BundleTitle(ManifestOf(*begun, digest)), standing.next_offset));
+  const uint64_t size = begun->size_bytes();
+  uint64_t next = std::min(SizeOrZero(UploadOf(upload, kPart)), size);
+  if (offset > next) {
+    return absl::OutOfRangeError(
+        absl::StrFormat("offset is %d, but only %d bytes of %s are here; go on at %d", offset, next,
+                        BundleTitle(ManifestOf(*begun, digest)), next));
   }
-  if (offset + data.size() > standing.size_bytes) {
+  if (offset + data.size() > size) {
     Violations violations;
     violations.Add("data", absl::StrFormat("ends at %d, but the files have %d bytes; push the "
                                            "bundle again",
-                                           offset + data.size(), standing.size_bytes));
+                                           offset + data.size(), size));
     return ToStatus(violations);
   }
   if (const auto error = MENTOR_FAILPOINT("bundle_shelf.write"))
     return absl::UnavailableError(*error);
-  if (const uint64_t there = standing.next_offset - offset; there < data.size()) {
+  if (const uint64_t there = next - offset; there < data.size()) {
     data.remove_prefix(there);
-    MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(upload, kPart), standing.next_offset, data));
-    standing.next_offset += data.size();
+    MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(upload, kPart), next, data));
+    next += data.size();
   }
-  if (standing.next_offset < standing.size_bytes) return standing;
+  if (next < size) return Pushed(next, size);
   return Finish(*std::move(begun), digest, upload, cancel);
 }
 
@@ -548,10 +547,10 @@ absl::Status BundleShelf::WriteFiles(const BundleManifest& manifest, const Bundl
   return SyncFolder(options_.folder);
 }
 
-absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle bundle,
-                                                          const std::string& digest,
-                                                          const std::string& upload,
-                                                          const Cancel* cancel) {
+absl::StatusOr<v1::PushBundleResponse> BundleShelf::Finish(v1::Bundle bundle,
+                                                           const std::string& digest,
+                                                           const std::string& upload,
+                                                           const Cancel* cancel) {
   const BundleManifest manifest = ManifestOf(bundle, digest);
   const absl::Status written = WriteFiles(manifest, PartSource(UploadOf(upload, kPart)), cancel);
   if (absl::IsDataLoss(written)) RemoveUpload(upload);
@@ -574,8 +573,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle bundle,
   MENTOR_LOG(
       kInfo, "a bundle was pushed",
       {{"bundle", BundleName(digest)}, {"owner", bundle.owner()}, {"bytes", bundle.size_bytes()}});
-  return Standing{
-      .next_offset = bundle.size_bytes(), .size_bytes = bundle.size_bytes(), .complete = true};
+  return Pushed(bundle.size_bytes(), bundle.size_bytes(), /*complete=*/true);
 }
 
 void BundleShelf::RemoveUpload(const std::string& upload) {
@@ -631,10 +629,10 @@ absl::StatusOr<BundleManifest> BundleShelf::AddFolder(const fs::path& folder,
 
 absl::Status BundleShelf::AddAll(const BundleManifest& manifest, const BundleSource& source,
                                  const std::string& owner) {
-  MENTOR_ASSIGN_OR_RETURN(Standing standing, Begin(manifest, owner));
-  while (!standing.complete) {
-    MENTOR_ASSIGN_OR_RETURN(const std::string piece, source(standing.next_offset));
-    MENTOR_ASSIGN_OR_RETURN(standing, Add(manifest.digest, owner, standing.next_offset, piece));
+  MENTOR_ASSIGN_OR_RETURN(v1::PushBundleResponse done, Begin(manifest, owner));
+  while (!done.complete()) {
+    MENTOR_ASSIGN_OR_RETURN(const std::string piece, source(done.next_offset()));
+    MENTOR_ASSIGN_OR_RETURN(done, Add(manifest.digest, owner, done.next_offset(), piece));
   }
   return absl::OkStatus();
 }
