@@ -29,9 +29,7 @@ constexpr std::chrono::seconds kHeldFor{60};
 constexpr std::chrono::seconds kHeldAtLeast{5};
 
 absl::Status NotABundle(const std::string& name) {
-  Violations violations;
-  violations.Add("name", absl::StrFormat("is '%s'; give bundles/{digest}", name.substr(0, 100)));
-  return ToStatus(violations);
+  return BadField("name", absl::StrFormat("is '%s'; give bundles/{digest}", name.substr(0, 100)));
 }
 
 absl::Status Draining() {
@@ -159,8 +157,7 @@ absl::StatusOr<v1::FetchBundleResponse> BundleServer::Answer(
     const v1::FetchBundleRequest& request) {
   const auto digest = BundleDigestOf(request.name());
   if (!digest) return NotABundle(request.name());
-  if (const auto error = MENTOR_FAILPOINT("bundle.fetch.answer"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("bundle.fetch.answer")));
   return pieces_.Read(*digest, request.offset());
 }
 
