@@ -56,11 +56,8 @@ absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Calle
                                             const Calls::Cancel* cancel) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
   if (request.files().empty()) return AddPiece(shelf, digest, caller.name, request, cancel);
-  if (!request.data().empty()) {
-    Violations violations;
-    violations.Add("data", "comes without files; send the files first, then pieces");
-    return ToStatus(violations);
-  }
+  if (!request.data().empty())
+    return BadField("data", "comes without files; send the files first, then pieces");
   const BundleManifest manifest = rpc::ManifestFromProto(digest, request.files());
   MENTOR_RETURN_IF_ERROR(ShortStatus(CheckManifest(manifest)));
   return shelf->Begin(manifest, caller.name, cancel);
@@ -130,16 +127,6 @@ absl::Status CheckUnnamed(Records* records, const std::string& digest, const std
                    {{"experiment", names.front()}});
 }
 
-absl::Status NotOwner(const std::string& name, const std::string& owner,
-                      const rpc::Caller& caller) {
-  return MakeError(
-      absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
-      absl::StrFormat(
-          "%s belongs to '%s', not to '%s'; ask its owner, or a user with the role admin", name,
-          owner, caller.name),
-      {{"owner", owner}, {"caller", caller.name}});
-}
-
 absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc::Caller& caller,
                     const v1::DeleteBundleRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
@@ -150,7 +137,7 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
   if (!absl::IsDataLoss(bundle.status()) && !absl::IsNotFound(bundle.status())) {
     MENTOR_RETURN_IF_ERROR(bundle.status());
     if (!caller.MayChange(bundle->owner()))
-      return NotOwner(request.name(), bundle->owner(), caller);
+      return NotOwner(caller, request.name(), bundle->owner());
   }
   if (!absl::IsNotFound(bundle.status())) {
     const std::string title = bundle.ok()
@@ -168,7 +155,7 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
   }
   if (!absl::IsNotFound(bundle.status())) return shelf->Delete(turn);
   if (ended) return absl::OkStatus();
-  if (!pushers.empty()) return NotOwner(request.name(), pushers.front(), caller);
+  if (!pushers.empty()) return NotOwner(caller, request.name(), pushers.front());
   return request.allow_missing() ? absl::OkStatus() : bundle.status();
 }
 

@@ -134,18 +134,13 @@ absl::Status CopyBundle(const std::filesystem::path& from, const std::filesystem
 absl::Status CopyBundles(const StoreOptions& source, const std::filesystem::path& folder,
                          Manifest* manifest, BackupSummary* summary) {
   const std::filesystem::path from = source.folder / kBundlesFolder, to = folder / kBundlesFolder;
-  std::vector<std::string> digests;
+  const auto names = NamesIn(from);
+  if (absl::IsNotFound(names.status())) return absl::OkStatus();
+  MENTOR_RETURN_IF_ERROR(names.status());
   std::error_code error;
-  auto entry = std::filesystem::directory_iterator(from, error);
-  if (error == std::errc::no_such_file_or_directory) return absl::OkStatus();
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::filesystem::path name = entry->path().filename();
-    if (name.extension() == ".txtpb" && IsBundleDigest(name.stem().string()))
-      digests.push_back(name.stem());
-  }
-  if (error) return FileError("cannot list", from, error.value());
-  std::sort(digests.begin(), digests.end());
-  for (const std::string& digest : digests) {
+  for (const std::filesystem::path name : *names) {
+    const std::string digest = name.stem();
+    if (name.extension() != ".txtpb" || !IsBundleDigest(digest)) continue;
     BackupSummary size;
     Manifest copied;
     const absl::Status status = CopyBundle(from, to, digest, &copied, &size);
@@ -275,8 +270,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
       MENTOR_RETURN_IF_ERROR(CopyAllRows(from.get(), to.get()));
       MENTOR_RETURN_IF_ERROR(writing->Commit());
     }
-    if (const auto error = MENTOR_FAILPOINT("store.backup.before_files"))
-      return absl::UnavailableError(*error);
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.backup.before_files")));
     // Before the experiments that name the bundles: FollowRemovals handles experiments that are
     // deleted meanwhile.
     MENTOR_RETURN_IF_ERROR(CopyBundles(source, folder, &manifest, &summary));

@@ -120,25 +120,14 @@ uint64_t SizeOrZero(const fs::path& path) {
   return error ? 0 : size;
 }
 
-absl::StatusOr<std::vector<fs::path>> EntriesOf(const fs::path& folder) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  auto entry = fs::directory_iterator(folder, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
-    entries.push_back(entry->path());
-  if (error) return FileError("cannot list", folder, error.value());
-  return entries;
-}
-
 // Returns the digests of the files HEX.txtpb in a folder.
 absl::StatusOr<std::vector<std::string>> AboutsIn(const fs::path& folder) {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
   std::vector<std::string> digests;
-  for (const fs::path& entry : entries) {
+  for (const fs::path entry : names) {
     if (entry.extension() == kAbout && IsBundleDigest(entry.stem().string()))
       digests.push_back(entry.stem());
   }
-  std::sort(digests.begin(), digests.end());
   return digests;
 }
 
@@ -150,26 +139,20 @@ std::string DigestOfUpload(const std::string& upload) {
   return upload.substr(0, kDigestSize);
 }
 absl::StatusOr<std::vector<std::string>> UploadsIn(const fs::path& folder) {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
   std::vector<std::string> uploads;
-  for (const fs::path& entry : entries) {
+  for (const fs::path entry : names) {
     const std::string name = entry.stem();
     if (entry.extension() == kAbout && name.size() == kDigestSize + 1 + kOwnerHashSize &&
         IsBundleDigest(DigestOfUpload(name)))
       uploads.push_back(name);
   }
-  std::sort(uploads.begin(), uploads.end());
   return uploads;
 }
 
 // The turn for an owner's quota; never equal to a digest.
 std::string OwnerTurn(const std::string& owner) {
   return "owner " + owner;
-}
-
-// True for an unfinished file or folder that a crash left.
-bool IsTemporary(const fs::path& path) {
-  return path.filename().string().starts_with('.');
 }
 
 // A source that reads a whole file.
@@ -286,10 +269,11 @@ absl::StatusOr<std::vector<std::string>> BundleShelf::UploadsOf(const std::strin
 absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(options.folder / kUploads));
   for (const fs::path& folder : {options.folder, options.folder / kUploads}) {
-    MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
     std::error_code ignored;
-    for (const fs::path& entry : entries) {
-      if (IsTemporary(entry)) fs::remove_all(entry, ignored);
+    for (const std::string& name : names) {
+      // An unfinished file or folder that a crash left.
+      if (name.starts_with('.')) fs::remove_all(folder / name, ignored);
     }
   }
   std::unique_ptr<BundleShelf> shelf(new BundleShelf(std::move(options)));
@@ -298,9 +282,10 @@ absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) 
 }
 
 absl::Status BundleShelf::RemoveOldUploads() {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries,
-                          EntriesOf(options_.folder / kUploads));
-  for (const fs::path& entry : entries) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          NamesIn(options_.folder / kUploads));
+  for (const std::string& name : names) {
+    const fs::path entry = options_.folder / kUploads / name;
     // Skip bundles with a turn: their push may be about to resume.
     const Turn turn(this, DigestOfUpload(entry.stem()), Turn::IfFree());
     std::error_code ignored;
@@ -516,14 +501,11 @@ absl::StatusOr<v1::PushBundleResponse> BundleShelf::Add(const std::string& diges
                         BundleTitle(ManifestOf(*begun, digest)), next));
   }
   if (offset + data.size() > size) {
-    Violations violations;
-    violations.Add("data", absl::StrFormat("ends at %d, but the files have %d bytes; push the "
-                                           "bundle again",
-                                           offset + data.size(), size));
-    return ToStatus(violations);
+    return BadField("data", absl::StrFormat("ends at %d, but the files have %d bytes; push the "
+                                            "bundle again",
+                                            offset + data.size(), size));
   }
-  if (const auto error = MENTOR_FAILPOINT("bundle_shelf.write"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("bundle_shelf.write")));
   if (const uint64_t there = next - offset; there < data.size()) {
     data.remove_prefix(there);
     MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(upload, kPart), next, data));
@@ -564,8 +546,7 @@ absl::StatusOr<v1::PushBundleResponse> BundleShelf::Finish(v1::Bundle bundle,
     MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about, cancel));
     SetDurable(digest);
   }
-  if (const auto error = MENTOR_FAILPOINT("bundle_shelf.before_about"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("bundle_shelf.before_about")));
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), about));
   Forget(digest);
   MENTOR_ASSIGN_OR_RETURN(const auto uploads, UploadsOf(digest));

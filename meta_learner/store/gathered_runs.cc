@@ -21,7 +21,6 @@
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sqlite.h"
-#include "meta_learner/store/state.h"
 #include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {

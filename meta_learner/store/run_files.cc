@@ -1,5 +1,3 @@
-#include "meta_learner/store/run_files.h"
-
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -15,6 +13,7 @@
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
+#include "meta_learner/store/store.h"
 #include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {

@@ -190,8 +190,7 @@ absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
           database->Execute("INSERT INTO meta(key, value) VALUES('revision', '0')"));
     }
     if (version == kVersionWithoutDigests) MENTOR_RETURN_IF_ERROR(SealAllRows(database));
-    if (const auto error = MENTOR_FAILPOINT("store.migrate.step"))
-      return absl::UnavailableError("failpoint: " + *error);
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.migrate.step")));
     MENTOR_RETURN_IF_ERROR(database->SetSchemaVersion(version + 1));
     MENTOR_RETURN_IF_ERROR(transaction->Commit());
   }

@@ -159,14 +159,14 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
       MENTOR_RETURN_IF_ERROR(
           sql::Seal(sql::TableOf("requests"), {RequestKey(submitted)}, database_->writer.get()));
     }
-    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("api.create.before_commit")));
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.create.before_commit")));
     // A commit with a lost answer may have succeeded, so keep the folder; the next start decides.
     std::move(remove_folder).Cancel();
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     // If the mark stays, the next start or the first run removes it.
     RemoveNewMark(folder).IgnoreError();
   }
-  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("api.create.after_commit")));
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.create.after_commit")));
   database_->hub->Notify({.name = experiment.name()});
   return experiment;
 }
@@ -217,7 +217,7 @@ absl::StatusOr<v1::Experiment> Records::Change(std::string_view name, std::strin
     MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
     MENTOR_RETURN_IF_ERROR(
         database_->WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
-    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.transition.before_commit")));
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.transition.before_commit")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     if (!IsAtWork(to)) {
       const MutexLock live_lock(database_->live_mutex);
@@ -323,7 +323,7 @@ void Records::OnCommit(std::function<void(double)> callback) {
 }
 
 absl::Status Records::RemoveFiles(std::string_view uid) {
-  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.delete.before_files")));
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.delete.before_files")));
   if (!IsUuid(uid)) {
     // An empty one would remove every folder.
     MENTOR_LOG(kError, "a row in the database is damaged, and left out",

@@ -16,6 +16,7 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
@@ -61,22 +62,20 @@ absl::StatusOr<std::set<std::string>> Recovery::UidsOfRows() {
 absl::StatusOr<std::vector<std::string>> Recovery::FoldersWithoutRow() {
   MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
   std::vector<std::string> without;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(files_->folder() / "experiments", error), end;
-       !error && entry != end; entry.increment(error)) {
-    const std::string uid = entry->path().filename();
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          NamesIn(files_->folder() / "experiments"));
+  for (const std::string& uid : names) {
+    const std::filesystem::path folder = files_->ExperimentFolder(uid);
     std::error_code ignored;
     // Skip foreign entries.
-    if (!IsUuid(uid) || !entry->is_directory(ignored)) continue;
+    if (!IsUuid(uid) || !std::filesystem::is_directory(folder, ignored)) continue;
     if (rows.contains(uid)) {
-      MENTOR_RETURN_IF_ERROR(RemoveNewMark(entry->path()));
-      MENTOR_RETURN_IF_ERROR(TakeOthersRights(entry->path()));
+      MENTOR_RETURN_IF_ERROR(RemoveNewMark(folder));
+      MENTOR_RETURN_IF_ERROR(TakeOthersRights(folder));
     } else {
       without.push_back(uid);
     }
   }
-  if (error) return FileError("cannot list", files_->folder() / "experiments", error.value());
-  std::sort(without.begin(), without.end());
   return without;
 }
 

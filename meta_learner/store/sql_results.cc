@@ -91,7 +91,7 @@ absl::Status DeleteCheckpointRow(StoreDatabase* database, std::string_view uid, 
 }  // namespace
 
 absl::Status Results::RecordOuterStep(std::string_view uid, const OuterStep& step) {
-  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.before_db")));
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.commit.before_db")));
   std::string id;
   {
     const MutexLock lock(database_->writer_mutex);
@@ -116,14 +116,14 @@ absl::Status Results::RecordOuterStep(std::string_view uid, const OuterStep& ste
     *experiment.mutable_progress() = step.progress;
     MENTOR_RETURN_IF_ERROR(
         database_->WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
-    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.in_db")));
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.commit.in_db")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     // After the commit: otherwise readers would see progress that the database may not have, and
     // the next transition would keep it.
     const MutexLock live_lock(database_->live_mutex);
     database_->live[id].progress = step.progress;
   }
-  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.before_ack")));
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.commit.before_ack")));
   database_->hub->Notify({.name = ExperimentName(id)});
   return absl::OkStatus();
 }

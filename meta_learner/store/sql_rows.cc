@@ -8,6 +8,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "common/check.h"
 #include "common/printable.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
@@ -141,7 +142,7 @@ std::string BytesOf(const google::protobuf::Message& message) {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    message.SerializeToCodedStream(&coded);
+    MENTOR_CHECK(message.SerializeToCodedStream(&coded));
   }
   return bytes;
 }

@@ -62,14 +62,6 @@ int64_t StoreDatabase::NowNs() {
       .count();
 }
 
-absl::Status StoreDatabase::Hit(const std::optional<std::string>& error) {
-  if (!error) return absl::OkStatus();
-  const std::string what = "failpoint: " + *error;
-  if (*error == "ENOSPC")
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, what);
-  return absl::UnavailableError(what);
-}
-
 absl::StatusOr<v1::Experiment> StoreDatabase::FromRow(const sql::Query& row) {
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, sql::ExperimentOf(row));
   if (const std::optional<Live> now = LiveOf(row.Text(sql::kIdColumn));

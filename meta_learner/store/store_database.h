@@ -36,7 +36,6 @@
 #include "common/mutex.h"
 #include "common/resources/names.h"
 #include "common/status.h"
-#include "meta_learner/store/change_hub.h"
 #include "meta_learner/store/database.h"
 #include "meta_learner/store/lease.h"
 #include "meta_learner/store/store.h"
@@ -120,8 +119,6 @@ struct StoreDatabase {
 
   // Unix time.
   static int64_t NowNs();
-  // Converts a failpoint's text to an error.
-  static absl::Status Hit(const std::optional<std::string>& error);
 
   // Returns the experiment of a row of sql::Select, with the state that is only in
   // memory. Returns DATA_LOSS when the row is not as it was written.
