@@ -125,16 +125,6 @@ uint64_t BytesIn(const fs::path& folder) {
   return bytes;
 }
 
-absl::StatusOr<std::vector<std::string>> NamesIn(const fs::path& cache) {
-  std::vector<std::string> names;
-  std::error_code error;
-  auto entry = fs::directory_iterator(cache, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
-    names.push_back(entry->path().filename());
-  if (error) return FileError("cannot list", cache, error.value());
-  return names;
-}
-
 // Removes the remains of writers that were killed.
 absl::Status RemoveRests(const fs::path& cache) {
   MENTOR_ASSIGN_OR_RETURN(const auto names, NamesIn(cache));

@@ -14,6 +14,7 @@
 
 #include "common/check.h"
 #include "common/mutex.h"
+#include "common/status.h"
 
 namespace mentor::failpoint {
 namespace internal {
@@ -247,6 +248,14 @@ std::map<std::string, uint64_t> Hits() {
   internal::State& state = internal::TheState();
   MutexLock lock(state.mutex);
   return state.hits;
+}
+
+absl::Status Error(const std::optional<std::string>& text) {
+  if (!text) return absl::OkStatus();
+  const std::string what = "failpoint: " + *text;
+  if (*text == "ENOSPC")
+    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, what);
+  return absl::UnavailableError(what);
 }
 
 }  // namespace mentor::failpoint

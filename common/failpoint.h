@@ -9,6 +9,7 @@
 // Only the environment arms failpoints: no flag, file or call over the network can. Thread-safe.
 //
 //   if (auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
+//   MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.commit.in_db")));
 //   MENTOR_FAILPOINT("store.commit.before_rename");
 #pragma once
 
@@ -39,6 +40,10 @@ absl::Status Arm(std::string_view text);
 std::vector<std::string> Names();
 // Returns the hits of armed failpoints so far, by name.
 std::map<std::string, uint64_t> Hits();
+
+// Returns the error for what MENTOR_FAILPOINT returned: UNAVAILABLE, or DISK_FULL for the text
+// "ENOSPC".
+absl::Status Error(const std::optional<std::string>& text);
 
 namespace internal {
 

@@ -221,21 +221,29 @@ bool IsTemporaryName(std::string_view file_name) {
   return file_name.size() > 5 && file_name.front() == '.' && file_name.ends_with(".tmp");
 }
 
-absl::StatusOr<int> RemoveTemporaryFiles(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> found;
+absl::StatusOr<std::vector<std::string>> NamesIn(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
   std::error_code error;
-  std::filesystem::directory_iterator entry(folder, error);
-  if (error == std::errc::no_such_file_or_directory) return 0;
-  while (!error && entry != std::filesystem::directory_iterator()) {
-    if (IsTemporaryName(entry->path().filename().string())) found.push_back(entry->path());
-    entry.increment(error);
-  }
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    names.push_back(entry->path().filename());
   if (error) return FileError("cannot list", folder, error.value());
-  for (const std::filesystem::path& path : found) {
-    if (unlink(path.c_str()) != 0 && errno != ENOENT)
-      return FileError("cannot remove", path, errno);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::StatusOr<int> RemoveTemporaryFiles(const std::filesystem::path& folder) {
+  const auto names = NamesIn(folder);
+  if (absl::IsNotFound(names.status())) return 0;
+  MENTOR_RETURN_IF_ERROR(names.status());
+  int removed = 0;
+  for (const std::string& name : *names) {
+    if (!IsTemporaryName(name)) continue;
+    if (unlink((folder / name).c_str()) != 0 && errno != ENOENT)
+      return FileError("cannot remove", folder / name, errno);
+    ++removed;
   }
-  return static_cast<int>(found.size());
+  return removed;
 }
 
 absl::Status MakeFolders(const std::filesystem::path& path, int mode) {

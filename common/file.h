@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -33,6 +34,9 @@ bool IsTemporaryName(std::string_view file_name);
 // Removes temporary files of earlier, interrupted processes in a folder, if the folder exists.
 // Returns their number. Must not run while another process writes there.
 absl::StatusOr<int> RemoveTemporaryFiles(const std::filesystem::path& folder);
+
+// Returns the names in a folder, in order.
+absl::StatusOr<std::vector<std::string>> NamesIn(const std::filesystem::path& folder);
 
 // Creates a folder and its missing parents, and syncs the folders that changed.
 absl::Status MakeFolders(const std::filesystem::path& path, int mode = 0700);

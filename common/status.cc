@@ -90,6 +90,12 @@ absl::Status ToStatus(const Violations& violations) {
   return status;
 }
 
+absl::Status BadField(std::string field, std::string description) {
+  Violations violations;
+  violations.Add(std::move(field), std::move(description));
+  return ToStatus(violations);
+}
+
 google::rpc::Status StatusToProto(const absl::Status& status) {
   google::rpc::Status proto;
   proto.set_code(static_cast<int>(status.code()));

@@ -98,6 +98,8 @@ absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view me
 // Returns OK without violations; else INVALID_ARGUMENT INVALID_FIELD with every violation as a
 // field of BadRequest.
 absl::Status ToStatus(const Violations& violations);
+// The same with one violation.
+absl::Status BadField(std::string field, std::string description);
 
 // Converts message and payloads, which become details with the reason first; and back.
 google::rpc::Status StatusToProto(const absl::Status& status);

@@ -20,7 +20,7 @@ import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROTO = ROOT / "proto" / "mentor" / "v1"
-# The table in meta_learner/store/state.cc, which the tests walk.
+# The table in common/resources/states.cc, which the tests walk.
 STATES = re.compile(r"^//   (\S+)\s+(\S+)\s+(\S.*)$")
 
 
@@ -123,7 +123,7 @@ def table(header, rows):
 
 def state_table():
     for line in (
-        (ROOT / "meta_learner" / "store" / "state.cc").read_text(encoding="utf-8").splitlines()
+        (ROOT / "common" / "resources" / "states.cc").read_text(encoding="utf-8").splitlines()
     ):
         row = STATES.match(line)
         if row and row[1] != "from":

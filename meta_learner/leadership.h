@@ -7,19 +7,85 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include <absl/status/statusor.h>
 
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "common/process/process.h"
 #include "common/rpc/server.h"
+#include "meta_learner/control/bundle_service.h"
 #include "meta_learner/control/experiment_service.h"
-#include "meta_learner/standby.h"
+#include "meta_learner/store/lease.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
+
+// A standby for the leading meta-learner on the same PostgreSQL database. It answers reads, refuses
+// other calls with the leader's address, and takes the lease when the lease is free. Has its own
+// thread; only the main thread may call the public functions.
+//
+//   auto standby = std::make_unique<Standby>(options, metrics);
+//   ...until standby->over()...
+//   auto store = standby->Take();  // This process leads.
+//   ...make the meta-learner...; standby.reset();  // Then listen at its address.
+class Standby {
+ public:
+  struct Options {
+    // Options to open the leader's store.
+    StoreOptions store;
+    ExperimentService::Options control;
+    rpc::ServerOptions server;
+    // Called once, when the server listens.
+    std::function<void(const std::string& address)> on_listening;
+  };
+  Standby(Options options, Metrics* metrics);
+  ~Standby();  // Stops listening.
+
+  // True once this process has the lease, or can never have it. Then call Take.
+  bool over() const { return over_; }
+  // True if it can read the database and would take over.
+  bool available() const { return available_; }
+  // Must be called once, after over(). Returns the store for writing, or the error. The standby
+  // still listens until its destruction; callers in the meantime retry.
+  absl::StatusOr<std::unique_ptr<Store>> Take();
+  // Returns the listening address; before listening, the address of the options.
+  std::string address();
+
+ private:
+  class Refusal;
+
+  void Run(const std::stop_token& stop);
+  // Checks the lease once. Returns true if the standby is over.
+  bool Look();
+  // Starts to answer reads, if the database has a readable schema.
+  absl::Status Serve();
+  absl::Status WhoLeads();
+
+  // Fixed after construction.
+  const Options options_;
+  Metrics* const metrics_;
+  std::atomic<bool> over_ = false, available_ = false;
+  // Used only by the thread until over_.
+  LeaseWatch watch_;
+  absl::StatusOr<std::unique_ptr<Store>> taken_;
+  std::chrono::steady_clock::time_point not_before_;  // Time of the next attempt to lead.
+  std::unique_ptr<Store> reading_;
+  std::unique_ptr<ExperimentService> experiments_;
+  std::unique_ptr<BundleService> bundles_;
+  std::unique_ptr<Refusal> refusal_;
+  std::unique_ptr<rpc::Server> server_;
+  // Guarded by mutex_.
+  Mutex mutex_;
+  std::string leader_ ABSL_GUARDED_BY(mutex_);
+  std::string listening_ ABSL_GUARDED_BY(mutex_);
+  // Last member, so that it stops first.
+  std::jthread thread_;
+};
 
 class Leadership {
  public:

@@ -1,14 +1,16 @@
-// Checks the end of a shard against its request: the next learner must be able to continue from it,
-// and the outer rule must get what it needs. Finite but wrong numbers pass; computing shards twice
-// finds those. Pure functions; threads may share.
+// The end of a shard, its snapshot, and the checks of both against the request. The next learner
+// must be able to continue from it, and the outer rule must get what it needs. Finite but wrong
+// numbers pass; computing shards twice finds those. Pure functions; threads may share.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
 #include "mentor/v1/shard_service.pb.h"
+#include "methods/base/tensor_map.h"
 
 namespace mentor::learner {
 
@@ -25,5 +27,14 @@ inline bool IsTakenBack(const v1::ShardDone& done) {
 absl::StatusOr<std::string> CheckShardDone(const v1::Shard& shard, const v1::ShardDone& done,
                                            int64_t num_meta_parameters,
                                            const std::string& known_form);
+
+// A snapshot is the state of lifetimes between inner iterations.
+v1::Snapshot MakeSnapshot(uint32_t iterations, const std::vector<v1::EpisodeCursor>& cursors,
+                          const TensorMap& state);
+
+// Returns the state of the inner loop, and the cursors in *cursors. INVALID_ARGUMENT names a
+// malformed or repeated tensor.
+absl::StatusOr<TensorMap> ReadSnapshot(const v1::Snapshot& snapshot,
+                                       std::vector<v1::EpisodeCursor>* cursors);
 
 }  // namespace mentor::learner

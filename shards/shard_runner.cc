@@ -11,7 +11,7 @@
 #include "common/spec/spec.h"
 #include "methods/base/inner_loop.h"
 #include "shards/segment_proto.h"
-#include "shards/snapshot_proto.h"
+#include "shards/shard_done.h"
 #include "shards/unit_plan.h"
 
 namespace mentor::learner {

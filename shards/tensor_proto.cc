@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
@@ -18,41 +19,31 @@ static_assert(std::endian::native == std::endian::little,
 constexpr int64_t kElementsMax = int64_t{1} << 32;
 constexpr int kAxesMax = 8;
 
-std::optional<torch::Dtype> DtypeOf(v1::Tensor::DType dtype) {
-  switch (dtype) {
-    case v1::Tensor::DTYPE_FLOAT32:
-      return torch::kFloat32;
-    case v1::Tensor::DTYPE_FLOAT64:
-      return torch::kFloat64;
-    case v1::Tensor::DTYPE_INT64:
-      return torch::kInt64;
-    case v1::Tensor::DTYPE_UINT8:
-      return torch::kUInt8;
-    default:
-      return std::nullopt;
-  }
-}
-
-v1::Tensor::DType ProtoDtypeOf(torch::Dtype dtype) {
-  switch (dtype) {
-    case torch::kFloat32:
-      return v1::Tensor::DTYPE_FLOAT32;
-    case torch::kFloat64:
-      return v1::Tensor::DTYPE_FLOAT64;
-    case torch::kInt64:
-      return v1::Tensor::DTYPE_INT64;
-    case torch::kUInt8:
-      return v1::Tensor::DTYPE_UINT8;
-    default:
-      return v1::Tensor::DTYPE_UNSPECIFIED;
-  }
-}
+constexpr std::pair<v1::Tensor::DType, torch::Dtype> kTypes[] = {
+    {v1::Tensor::DTYPE_FLOAT32, torch::kFloat32},
+    {v1::Tensor::DTYPE_FLOAT64, torch::kFloat64},
+    {v1::Tensor::DTYPE_INT64, torch::kInt64},
+    {v1::Tensor::DTYPE_UINT8, torch::kUInt8}};
 
 std::string Text(std::string_view view) {
   return std::string(view);
 }
 
 }  // namespace
+
+std::optional<torch::Dtype> DtypeOf(v1::Tensor::DType dtype) {
+  for (const auto& [proto, type] : kTypes) {
+    if (proto == dtype) return type;
+  }
+  return std::nullopt;
+}
+
+v1::Tensor::DType ProtoDtypeOf(torch::Dtype dtype) {
+  for (const auto& [proto, type] : kTypes) {
+    if (type == dtype) return proto;
+  }
+  return v1::Tensor::DTYPE_UNSPECIFIED;
+}
 
 std::optional<int64_t> ElementsOf(at::IntArrayRef shape) {
   int64_t product = 1;

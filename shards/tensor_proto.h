@@ -20,6 +20,10 @@ namespace mentor::learner {
 // negative, or the product of its nonzero axes exceeds 2^32, which no tensor of ours has.
 std::optional<int64_t> ElementsOf(at::IntArrayRef shape);
 
+// The dtypes of tensors that travel or are kept: nothing, or DTYPE_UNSPECIFIED, for others.
+std::optional<torch::Dtype> DtypeOf(v1::Tensor::DType dtype);
+v1::Tensor::DType ProtoDtypeOf(torch::Dtype dtype);
+
 // Copies a CPU or GPU tensor of a supported dtype (float32, float64, int64, uint8).
 v1::Tensor ToProto(const torch::Tensor& tensor);
 

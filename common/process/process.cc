@@ -1,6 +1,7 @@
 #include "common/process/process.h"
 
 #include <cstdio>
+#include <utility>
 
 #include "common/check.h"
 #include "common/failpoint.h"
@@ -60,19 +61,20 @@ int Process::Run() {
   return signal;
 }
 
-int Process::StandBy(const std::function<Standing()>& look) {
+int Process::StandBy(const std::function<std::optional<bool>()>& look) {
   // Nothing to drain and no slow work here: the watchdog begins with Run.
   constexpr std::chrono::milliseconds kLook{100};
   bool available = false;
   while (true) {
     const int signal = WaitForStopSignal(kLook);
-    const Standing standing = signal == 0 ? look() : Standing();
-    if (standing.available != available) {
-      available = standing.available;
+    const std::optional<bool> now = signal == 0 ? look() : false;
+    if (!now) return 0;
+    if (std::exchange(available, *now) != *now) {
       for (rpc::Server* server : followers_) server->SetAvailable(available);
     }
-    if (signal != 0) LogStop(signal);
-    if (signal != 0 || standing.over) return signal;
+    if (signal == 0) continue;
+    LogStop(signal);
+    return signal;
   }
 }
 

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -53,13 +54,9 @@ class Process {
   int Run();
 
   // Call before Run in a process that stands by for another one: live, not ready, and "available"
-  // as `look` says. Returns 0 once `look` says that standing by is over. Returns the signal's
-  // number after a stop signal; Run must not be called then.
-  struct Standing {
-    bool over = false;
-    bool available = false;
-  };
-  int StandBy(const std::function<Standing()>& look);
+  // as `look` says. Returns 0 once `look` returns nothing: standing by is over. Returns the
+  // signal's number after a stop signal; Run must not be called then.
+  int StandBy(const std::function<std::optional<bool>()>& look);
 
   // HOST:PORT of the admin port with the actual port; empty without an admin port.
   std::string admin_address() const { return admin_ == nullptr ? "" : admin_->address(); }

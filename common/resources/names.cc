@@ -1,5 +1,9 @@
 #include "common/resources/names.h"
 
+#include <algorithm>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
@@ -11,13 +15,6 @@ namespace {
 
 constexpr size_t kIdBytesMax = 63;
 constexpr size_t kPathBytesMax = 1000;
-
-bool IsLower(char c) {
-  return c >= 'a' && c <= 'z';
-}
-bool IsDigit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 absl::string_view Absl(std::string_view text) {
   return {text.data(), text.size()};
@@ -43,12 +40,10 @@ std::optional<std::pair<std::string, std::string>> Split(std::string_view name,
 }  // namespace
 
 bool IsExperimentId(std::string_view id) {
-  if (id.empty() || id.size() > kIdBytesMax || !IsLower(id.front()) || id.back() == '-')
-    return false;
-  for (const char c : id) {
-    if (!IsLower(c) && !IsDigit(c) && c != '-') return false;
-  }
-  return true;
+  return !id.empty() && id.size() <= kIdBytesMax && absl::ascii_islower(id.front()) &&
+         id.back() != '-' && std::all_of(id.begin(), id.end(), [](unsigned char c) {
+           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
+         });
 }
 
 std::string ExperimentName(std::string_view id) {
@@ -68,12 +63,11 @@ std::string CheckpointName(std::string_view experiment, uint32_t outer_step) {
 
 std::optional<std::pair<std::string, uint32_t>> ParseCheckpointName(std::string_view name) {
   const auto parts = Split(name, kCheckpoints);
-  if (!parts || parts->second.size() != 8) return std::nullopt;
   uint32_t step = 0;
-  for (const char c : parts->second) {
-    if (!IsDigit(c)) return std::nullopt;
-    step = step * 10 + static_cast<uint32_t>(c - '0');
-  }
+  if (!parts || parts->second.size() != 8 ||
+      !std::all_of(parts->second.begin(), parts->second.end(), absl::ascii_isdigit) ||
+      !absl::SimpleAtoi(parts->second, &step))
+    return std::nullopt;
   return std::pair(parts->first, step);
 }
 

@@ -1,5 +1,5 @@
-// Names of the states and priorities of experiments. experiment.proto is the only list of them.
-// Pure functions; threads may share.
+// Names of the states and priorities of experiments, and the state machine of an experiment.
+// experiment.proto is the only list of them. Pure functions; threads may share.
 #pragma once
 
 #include <optional>
@@ -19,6 +19,8 @@ const std::set<ExperimentState>& AllStates();
 bool IsFinal(ExperimentState state);
 // True for RUNNING, PAUSING and CANCELLING: learners may work on it, and results are kept.
 bool IsAtWork(ExperimentState state);
+// True if the state machine allows this transition; the table is in states.cc.
+bool IsLegalTransition(ExperimentState from, ExperimentState to);
 
 // "RUNNING" for STATE_RUNNING; "STATE 99" for a state of a newer program.
 std::string StateText(ExperimentState state);

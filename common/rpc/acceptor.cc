@@ -114,12 +114,7 @@ void RaiseDescriptorLimit() {
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& options) {
   MENTOR_ASSIGN_OR_RETURN(const std::string address,
                           ParseAddress(options.address, AddressOf::kServer));
-  const size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  const std::string port = address.substr(colon + 1);
+  const std::string host = HostOf(address), port = address.substr(address.rfind(':') + 1);
   const auto refused = [&](const std::string& why) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on '", address, "': ", why,

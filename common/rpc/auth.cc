@@ -1,15 +1,17 @@
 #include "common/rpc/auth.h"
 
 #include <algorithm>
-#include <sstream>
 
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor_database.h>
 #include <grpcpp/security/auth_context.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include "common/check.h"
 #include "common/hash.h"
@@ -29,50 +31,29 @@ constexpr size_t kLinesMax = 10'000;
 constexpr v1::Role kRoles[] = {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ADMIN, v1::ROLE_ACTOR,
                                v1::ROLE_LEARNER};
 
-std::array<unsigned char, 32> Sha256(std::string_view text) {
-  std::array<unsigned char, 32> hash;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  return hash;
-}
-
-std::string Hex(const unsigned char* bytes, size_t size) {
-  return ToHex({reinterpret_cast<const char*>(bytes), size});
-}
-
-bool FromHex(std::string_view text, std::array<unsigned char, 32>* bytes) {
-  if (text.size() != 64) return false;
-  for (size_t i = 0; i < 64; ++i) {
-    const char c = text[i];
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
-    if (digit < 0) return false;
-    (*bytes)[i / 2] = static_cast<unsigned char>(i % 2 == 0 ? digit << 4 : (*bytes)[i / 2] | digit);
-  }
-  return true;
+std::string HashOf(std::string_view text) {
+  Sha256 hash;
+  hash.Update(text);
+  return hash.Finish();
 }
 
 // Names appear in logs, quotas and metric labels of other programs.
 bool GoodName(std::string_view name) {
   if (name.empty() || name.size() > 64) return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.' || c == '@' || c == ':' || c == '/';
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("-_.@:/", c);
   });
 }
 
 // Returns the words of each non-empty line, with the line's number; # begins a comment.
 std::vector<std::pair<int, std::vector<std::string>>> Lines(std::string_view text) {
   std::vector<std::pair<int, std::vector<std::string>>> lines;
-  std::istringstream stream{std::string(text)};
   int number = 0;
-  for (std::string line; std::getline(stream, line);) {
+  for (const absl::string_view line : absl::StrSplit(std::string(text), '\n')) {
     ++number;
-    std::istringstream words(line.substr(0, line.find('#')));
-    std::vector<std::string> found;
-    for (std::string word; words >> word;) found.push_back(word);
-    if (!found.empty()) lines.emplace_back(number, std::move(found));
+    std::vector<std::string> words = absl::StrSplit(
+        line.substr(0, line.find('#')), absl::ByAnyChar(" \t\r\v\f"), absl::SkipEmpty());
+    if (!words.empty()) lines.emplace_back(number, std::move(words));
   }
   return lines;
 }
@@ -125,20 +106,8 @@ const std::map<std::string, v1::Role, std::less<>>& Methods() {
 }  // namespace
 
 std::string RoleName(v1::Role role) {
-  switch (role) {
-    case v1::ROLE_VIEWER:
-      return "viewer";
-    case v1::ROLE_OPERATOR:
-      return "operator";
-    case v1::ROLE_ACTOR:
-      return "actor";
-    case v1::ROLE_LEARNER:
-      return "learner";
-    case v1::ROLE_ADMIN:
-      return "admin";
-    default:
-      return "none";
-  }
+  const bool known = std::find(std::begin(kRoles), std::end(kRoles), role) != std::end(kRoles);
+  return known ? absl::AsciiStrToLower(v1::Role_Name(role).substr(sizeof("ROLE_") - 1)) : "none";
 }
 
 absl::StatusOr<v1::Role> ParseRole(std::string_view name) {
@@ -177,11 +146,10 @@ absl::StatusOr<NewToken> MakeToken(v1::Role role, std::string_view name) {
     return absl::UnavailableError("the system gives no random numbers");
   }
   NewToken result;
-  result.token = Secret("mentor_" + Hex(bytes, sizeof(bytes)));
+  result.token = Secret("mentor_" + ToHex({reinterpret_cast<const char*>(bytes), sizeof(bytes)}));
   OPENSSL_cleanse(bytes, sizeof(bytes));
-  const auto hash = Sha256(result.token.Reveal());
   result.line =
-      absl::StrCat(RoleName(role), " ", std::string(name), " ", Hex(hash.data(), hash.size()));
+      absl::StrCat(RoleName(role), " ", std::string(name), " ", Sha256Hex(result.token.Reveal()));
   return result;
 }
 
@@ -201,11 +169,13 @@ absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view source, std::strin
                        "a name has 1 to 64 letters, digits and characters of - _ . @ : /");
     }
     // The error does not quote the word: it may be a token, put here in place of its hash.
-    if (!FromHex(words[2], &entry.hash)) {
+    if (words[2].size() != 64 ||
+        !std::all_of(words[2].begin(), words[2].end(), absl::ascii_isxdigit)) {
       return LineError(source, number,
                        "the third word must be the SHA-256 of the token, 64 hexadecimal digits "
                        "(printf %s TOKEN | sha256sum)");
     }
+    entry.hash = absl::HexStringToBytes(words[2]);
     for (const Entry& other : table.entries_) {
       if (other.hash == entry.hash) {
         return LineError(source, number, "the token of '" + other.name + "' once more");
@@ -220,7 +190,7 @@ absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view source, std::strin
 }
 
 const TokenTable::Entry* TokenTable::Find(std::string_view token) const {
-  const auto hash = Sha256(token);
+  const std::string hash = HashOf(token);
   const Entry* found = nullptr;
   for (const Entry& entry : entries_) {
     const bool equal = CRYPTO_memcmp(entry.hash.data(), hash.data(), hash.size()) == 0;
@@ -297,17 +267,14 @@ absl::Status AccessControl::Read(Tables* tables) const {
 void AccessControl::Reload() {
   auto tables = std::make_shared<Tables>();
   if (const absl::Status status = Read(tables.get()); !status.ok()) {
-    // Reported once, and only after the same error twice: a file may be half written.
-    const std::string error(status.message());
-    if (std::exchange(seen_error_, error) != error || error == reported_error_) return;
-    reported_error_ = error;
+    // A file may be half written.
+    if (!error_.IsNews(status)) return;
     if (reload_failures_ != nullptr) reload_failures_->Increment();
     MENTOR_LOG(kError, "tokens or roles cannot be read again; the old ones stay in force",
                {{"error", status}});
     return;
   }
-  seen_error_.clear();
-  reported_error_.clear();
+  error_ = {};
   MutexLock lock(mutex_);
   tables_ = std::move(tables);
 }
@@ -331,14 +298,11 @@ AccessControl::Identity AccessControl::IdentityOf(
     }
   }
   if (options_.tokens.empty() || authorization.empty()) return identity;
-  constexpr std::string_view kBearer = "bearer ";
+  constexpr absl::string_view kBearer = "bearer ";
   const std::string_view value = authorization.front();
-  const auto same = [](char a, char b) {
-    return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
-  };
   const TokenTable::Entry* entry = nullptr;
   if (authorization.size() == 1 && value.size() > kBearer.size() &&
-      std::equal(kBearer.begin(), kBearer.end(), value.begin(), same)) {
+      absl::StartsWithIgnoreCase({value.data(), value.size()}, kBearer)) {
     entry = tables->tokens.Find(value.substr(kBearer.size()));
   }
   if (entry == nullptr) {

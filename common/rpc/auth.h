@@ -8,7 +8,6 @@
 // caller's resources may be changed by that caller and by admins: services check Caller.MayChange.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -22,6 +21,7 @@
 
 #include "common/metrics.h"
 #include "common/mutex.h"
+#include "common/rpc/secret_file.h"
 #include "common/secret.h"
 #include "mentor/v1/access.pb.h"
 
@@ -79,7 +79,7 @@ class TokenTable {
   struct Entry {
     v1::Role role;
     std::string name;
-    std::array<unsigned char, 32> hash;
+    std::string hash;  // 32 bytes.
   };
   // Errors begin with `source` and the line's number.
   static absl::StatusOr<TokenTable> Parse(std::string_view source, std::string_view text);
@@ -160,8 +160,7 @@ class AccessControl {
   mutable Mutex mutex_;
   std::shared_ptr<const Tables> tables_ ABSL_GUARDED_BY(mutex_);
 
-  // Used only by Reload, one call at a time: the last error found, and the last error reported.
-  std::string seen_error_, reported_error_;
+  ReloadError error_;  // Used only by Reload, one call at a time.
 };
 
 }  // namespace mentor::rpc

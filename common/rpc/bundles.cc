@@ -1,10 +1,7 @@
 #include "common/rpc/bundles.h"
 
 #include <algorithm>
-#include <deque>
 #include <map>
-#include <set>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -32,9 +29,7 @@ constexpr std::chrono::seconds kHeldFor{60};
 constexpr std::chrono::seconds kHeldAtLeast{5};
 
 absl::Status NotABundle(const std::string& name) {
-  Violations violations;
-  violations.Add("name", absl::StrFormat("is '%s'; give bundles/{digest}", name.substr(0, 100)));
-  return ToStatus(violations);
+  return BadField("name", absl::StrFormat("is '%s'; give bundles/{digest}", name.substr(0, 100)));
 }
 
 absl::Status Draining() {
@@ -100,12 +95,6 @@ absl::StatusOr<v1::FetchBundleResponse> BundlePieces::Read(const std::string& di
   return ReadBundlePiece(*bundle, offset);
 }
 
-bool BundlePieces::Holds(const std::string& digest) {
-  const MutexLock lock(mutex_);
-  const auto known = held_.find(digest);
-  return known != held_.end() && known->second.until >= Clock::now();
-}
-
 absl::StatusOr<std::shared_ptr<const HeldBundle>> BundlePieces::Hold(const std::string& digest) {
   {
     const MutexLock lock(mutex_);
@@ -138,117 +127,43 @@ bool BundlePieces::LetGo() {
 
 // ---- Server.
 
-class BundleServer::Work {
- public:
-  Work() {
-    for (int i = 0; i < kServerThreads; ++i) threads_.emplace_back([this] { Run(); });
-  }
-  ~Work() { Stop(); }
-
-  grpc::ServerUnaryReactor* Take(grpc::CallbackServerContext* context,
-                                 const v1::FetchBundleRequest* request,
-                                 v1::FetchBundleResponse* response) {
-    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    const absl::Status taken = [&]() -> absl::Status {
-      const MutexLock lock(mutex_);
-      if (stopping_) return Draining();
-      if (calls_.size() >= kCallsWaitingMax) {
-        return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                                        "too many callers wait for bundles; try again"),
-                              kRetryLater);
-      }
-      calls_.push_back({context, request, response, reactor,
-                        BundleDigestOf(request->name()).value_or(request->name())});
-      changed_.NotifyAll();
-      return absl::OkStatus();
-    }();
-    if (!taken.ok()) reactor->Finish(ToGrpc(taken));
-    return reactor;
-  }
-
-  void Stop() {
-    {
-      const MutexLock lock(mutex_);
-      if (std::exchange(stopping_, true)) return;
-      changed_.NotifyAll();
-    }
-    for (std::thread& thread : threads_) thread.join();
-  }
-
- private:
-  struct Call {
-    grpc::CallbackServerContext* context;
-    const v1::FetchBundleRequest* request;
-    v1::FetchBundleResponse* response;
-    grpc::ServerUnaryReactor* reactor;
-    std::string digest;
-  };
-
-  void Run() {
-    MutexLock lock(mutex_);
-    while (true) {
-      const auto next = NextLocked();
-      if (next == calls_.end()) {
-        if (stopping_) return;
-        changed_.Wait(lock);
-        continue;
-      }
-      const Call call = *next;
-      calls_.erase(next);
-      const bool stopping = stopping_;
-      const bool finds = !pieces_.Holds(call.digest) && finding_.insert(call.digest).second;
-      lock.Unlock();
-      if (call.context->IsCancelled()) {
-        call.reactor->Finish(grpc::Status::CANCELLED);
-      } else {
-        auto answer = stopping ? Draining() : Answer(*call.request);
-        if (answer.ok()) *call.response = *std::move(answer);
-        call.reactor->Finish(ToGrpc(answer.status()));
-      }
-      lock.Lock();
-      if (finds) finding_.erase(call.digest);
-      if (finds) changed_.NotifyAll();
-    }
-  }
-
-  // Returns the first call that can run now. Finding a bundle may take minutes and occupies one
-  // thread, so other calls for that bundle wait meanwhile.
-  std::deque<Call>::iterator NextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return std::find_if(
-        calls_.begin(), calls_.end(), [&](const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-          return stopping_ || !finding_.contains(call.digest) || pieces_.Holds(call.digest);
-        });
-  }
-  absl::StatusOr<v1::FetchBundleResponse> Answer(const v1::FetchBundleRequest& request) {
-    const auto digest = BundleDigestOf(request.name());
-    if (!digest) return NotABundle(request.name());
-    if (const auto error = MENTOR_FAILPOINT("bundle.fetch.answer"))
-      return absl::UnavailableError(*error);
-    return pieces_.Read(*digest, request.offset());
-  }
-
-  BundlePieces pieces_{[](const std::string& digest) { return FindBundle(BundleName(digest)); }};
-  Mutex mutex_;
-  CondVar changed_;
-  std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);
-  // Digests that a thread is searching now.
-  std::set<std::string> finding_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> threads_;
-};
-
-BundleServer::BundleServer() : work_(std::make_unique<Work>()) {}
-
-BundleServer::~BundleServer() = default;
+BundleServer::BundleServer()
+    : pieces_([](const std::string& digest) { return FindBundle(BundleName(digest)); }),
+      executor_(kServerThreads, kCallsWaitingMax, /*per_caller_max=*/1) {}
 
 grpc::ServerUnaryReactor* BundleServer::Fetch(grpc::CallbackServerContext* context,
                                               const v1::FetchBundleRequest* request,
                                               v1::FetchBundleResponse* response) {
-  return work_->Take(context, request, response);
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const auto answer = [=, this] {
+    if (context->IsCancelled()) return reactor->Finish(grpc::Status::CANCELLED);
+    auto piece = stopping_ ? Draining() : Answer(*request);
+    if (piece.ok()) *response = *std::move(piece);
+    reactor->Finish(ToGrpc(piece.status()));
+  };
+  // Finding a bundle may take minutes and occupies one thread, so other calls for that bundle wait
+  // meanwhile.
+  if (executor_.Post(answer, BundleDigestOf(request->name()).value_or(request->name())))
+    return reactor;
+  reactor->Finish(ToGrpc(
+      stopping_ ? Draining()
+                : WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                                           "too many callers wait for bundles; try again"),
+                                 kRetryLater)));
+  return reactor;
+}
+
+absl::StatusOr<v1::FetchBundleResponse> BundleServer::Answer(
+    const v1::FetchBundleRequest& request) {
+  const auto digest = BundleDigestOf(request.name());
+  if (!digest) return NotABundle(request.name());
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("bundle.fetch.answer")));
+  return pieces_.Read(*digest, request.offset());
 }
 
 void BundleServer::Stop() {
-  work_->Stop();
+  stopping_ = true;
+  executor_.Stop();
 }
 
 // ---- Client.

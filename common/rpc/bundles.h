@@ -9,6 +9,7 @@
 //   fetcher.Stop();                                      // Ends all waits for bundles.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -31,6 +32,7 @@
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/executor.h"
 #include "mentor/v1/bundle.pb.h"
 
 namespace mentor::rpc {
@@ -56,7 +58,6 @@ class BundlePieces {
 
   // If the files of a held bundle are gone, finds the bundle again and retries once.
   absl::StatusOr<v1::FetchBundleResponse> Read(const std::string& digest, uint64_t offset);
-  bool Holds(const std::string& digest);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -77,7 +78,7 @@ class BundlePieces {
 class BundleServer {
  public:
   BundleServer();
-  ~BundleServer();  // Stops.
+  ~BundleServer() { Stop(); }
 
   grpc::ServerUnaryReactor* Fetch(grpc::CallbackServerContext* context,
                                   const v1::FetchBundleRequest* request,
@@ -86,8 +87,11 @@ class BundleServer {
   void Stop();
 
  private:
-  class Work;
-  const std::unique_ptr<Work> work_;
+  absl::StatusOr<v1::FetchBundleResponse> Answer(const v1::FetchBundleRequest& request);
+
+  BundlePieces pieces_;
+  std::atomic<bool> stopping_ = false;
+  Executor executor_;  // By digest. Last member, so that it stops first.
 };
 
 class BundleFetcher {

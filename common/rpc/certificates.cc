@@ -106,12 +106,16 @@ int64_t Seconds(const ASN1_TIME* time) {
   return timegm(&parts);
 }
 
-std::string Text(const ASN1_TIME* time) {
-  const Bio bio(BIO_new(BIO_s_mem()));
-  ASN1_TIME_print(bio.get(), time);
+std::string ContentsOf(const Bio& bio) {
   char* data = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &data);
   return std::string(data, static_cast<size_t>(size));
+}
+
+std::string Text(const ASN1_TIME* time) {
+  const Bio bio(BIO_new(BIO_s_mem()));
+  ASN1_TIME_print(bio.get(), time);
+  return ContentsOf(bio);
 }
 
 }  // namespace
@@ -189,18 +193,14 @@ bool TlsReloader::Reload() {
   auto texts = ReadTls(files_);
   MutexLock lock(mutex_);
   if (!texts.ok()) {
-    // Reported once, and only after the same error twice: key and certificate may be replaced one
-    // after the other.
-    const std::string error(texts.status().message());
-    if (std::exchange(seen_error_, error) != error || error == reported_error_) return false;
-    reported_error_ = error;
+    // Key and certificate may be replaced one after the other.
+    if (!error_.IsNews(texts.status())) return false;
     if (failures_ != nullptr) failures_->Increment();
     MENTOR_LOG(kError, "certificates cannot be read again; the old ones stay in force",
                {{"error", texts.status()}});
     return false;
   }
-  seen_error_.clear();
-  reported_error_.clear();
+  error_ = {};
   if (*texts == *texts_) return false;
   if (expiry_ != nullptr) expiry_->Set(static_cast<double>(texts->expires_s));
   texts_ = std::make_shared<const TlsTexts>(*std::move(texts));
@@ -294,12 +294,6 @@ absl::StatusOr<Pair> MakePair(const Wish& wish, const Pair* authority) {
   return pair;
 }
 
-std::string PemOf(const Bio& bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return std::string(data, static_cast<size_t>(size));
-}
-
 // Writes the key first: a reader that sees the new key with the old certificate retries.
 absl::Status WritePair(const std::filesystem::path& stem, const Pair& pair,
                        std::vector<std::string>* written) {
@@ -309,11 +303,11 @@ absl::Status WritePair(const std::filesystem::path& stem, const Pair& pair,
       PEM_write_bio_X509(certificate.get(), pair.certificate.get()) != 1) {
     return Broken("PEM");
   }
-  const Secret key_text(PemOf(key));
+  const Secret key_text(ContentsOf(key));
   MENTOR_RETURN_IF_ERROR(
       WriteFileAtomically(stem.string() + ".key", key_text.Reveal(), /*mode=*/0600));
   MENTOR_RETURN_IF_ERROR(
-      WriteFileAtomically(stem.string() + ".crt", PemOf(certificate), /*mode=*/0644));
+      WriteFileAtomically(stem.string() + ".crt", ContentsOf(certificate), /*mode=*/0644));
   written->push_back(stem.string() + ".key");
   written->push_back(stem.string() + ".crt");
   return absl::OkStatus();

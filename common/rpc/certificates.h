@@ -14,6 +14,7 @@
 
 #include "common/metrics.h"
 #include "common/mutex.h"
+#include "common/rpc/secret_file.h"
 #include "common/secret.h"
 
 namespace mentor::rpc {
@@ -75,8 +76,7 @@ class TlsReloader {
   mutable Mutex mutex_;
   std::shared_ptr<const TlsTexts> texts_ ABSL_GUARDED_BY(mutex_);
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 1;
-  std::string seen_error_ ABSL_GUARDED_BY(mutex_);
-  std::string reported_error_ ABSL_GUARDED_BY(mutex_);
+  ReloadError error_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Request of `mentorctl certs init`: creates an authority and a pair for each role in a folder, for

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <random>
 
-#include <grpcpp/support/client_interceptor.h>
-
 #include "common/check.h"
 #include "common/log.h"
 #include "common/rpc/address.h"
@@ -16,35 +14,6 @@
 namespace mentor::rpc {
 
 namespace {
-
-// Sends the token with each call over plain text, where channel credentials cannot.
-class TokenInterceptor final : public grpc::experimental::Interceptor {
- public:
-  explicit TokenInterceptor(std::shared_ptr<TokenFile> token) : token_(std::move(token)) {}
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
-    if (methods->QueryInterceptionHookPoint(
-            grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
-      methods->GetSendInitialMetadata()->emplace("authorization",
-                                                 "Bearer " + token_->Get().Reveal());
-    }
-    methods->Proceed();
-  }
-
- private:
-  const std::shared_ptr<TokenFile> token_;
-};
-
-class TokenInterceptorFactory final : public grpc::experimental::ClientInterceptorFactoryInterface {
- public:
-  explicit TokenInterceptorFactory(std::shared_ptr<TokenFile> token) : token_(std::move(token)) {}
-  grpc::experimental::Interceptor* CreateClientInterceptor(
-      grpc::experimental::ClientRpcInfo*) override {
-    return new TokenInterceptor(token_);
-  }
-
- private:
-  const std::shared_ptr<TokenFile> token_;
-};
 
 absl::StatusOr<std::shared_ptr<TokenFile>> OpenToken(const ChannelOptions& options) {
   if (options.token_file.empty()) return std::shared_ptr<TokenFile>();
@@ -78,7 +47,13 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
     arguments.SetSslTargetNameOverride(HostOf(address));
   }
   ChannelParts parts = {.endpoint = options.endpoint, .arguments = std::move(arguments)};
-  if (token_apart) parts.interceptors.push_back(std::make_unique<TokenInterceptorFactory>(token));
+  if (token_apart) {
+    // Over plain text channel credentials cannot send the token with each call.
+    parts.Intercept(InterceptionPoint::PRE_SEND_INITIAL_METADATA, [token](auto* methods) {
+      methods->GetSendInitialMetadata()->emplace("authorization",
+                                                 "Bearer " + token->Get().Reveal());
+    });
+  }
   return ConnectTo(address, credentials, std::move(parts));
 }
 

@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/rpc/auth.h"
+#include "common/rpc/server.h"
 #include "common/wait.h"
 
 namespace mentor::rpc {
@@ -124,7 +125,7 @@ class Credentials final : public grpc::ServerCredentials {
   std::jthread reloader_;
 };
 
-absl::Status CheckFlags(std::string_view address, const ServerSecurity& security) {
+absl::Status CheckFlags(std::string_view address, const ServerOptions& security) {
   const bool loopback = IsLoopback(address);
   const bool tls = !security.tls.certificate.empty() || !security.tls.key.empty();
   const bool mutual = tls && security.client_certificates && !security.tls.authority.empty();
@@ -189,7 +190,7 @@ bool IsLoopback(std::string_view address) {
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
-    std::string_view address, const ServerSecurity& security) {
+    std::string_view address, const ServerOptions& security) {
   MENTOR_RETURN_IF_ERROR(CheckFlags(address, security));
   auto state = std::make_shared<ServerState>();
   const bool tls = !security.tls.certificate.empty() || !security.tls.key.empty();

@@ -3,7 +3,6 @@
 // protects itself. Servers reload the files while they run. Pure functions; threads may share.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,25 +21,12 @@ namespace mentor::rpc {
 // "[::]:1".
 bool IsLoopback(std::string_view address);
 
-struct ServerSecurity {
-  TlsFiles tls = {};
-  // File of tokens (auth.h); empty: no tokens required.
-  std::string tokens = {};
-  // File of roles by common names of certificates.
-  std::string roles = {};
-  // False: tls.authority is for this process's own connections, and clients need no certificate.
-  bool client_certificates = true;
-  // Allow serving beyond loopback without TLS, or without credentials of callers.
-  bool allow_insecure = false;
-  Metrics* metrics = nullptr;  // May be null.
-  // Interval between checks of the files.
-  std::chrono::milliseconds reload_period{1000};
-};
+struct ServerOptions;  // server.h
 
 // INVALID_ARGUMENT names the wrong file or flag, and the remedy. The returned object reloads the
 // files; keep it as long as the server.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
-    std::string_view address, const ServerSecurity& security);
+    std::string_view address, const ServerOptions& security);
 
 // `token` may be null. Over plain text (allow_insecure) channel credentials cannot carry a token.
 // Then `token_apart` is set, and the channel must add the token (channel.cc).

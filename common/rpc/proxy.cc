@@ -15,39 +15,42 @@
 namespace mentor::rpc {
 namespace {
 
-// Appends the proxy to the errors of connections. A server's own errors carry details.
-class ProxyNamer final : public grpc::experimental::Interceptor {
+using grpc::experimental::InterceptorBatchMethods;
+
+class Hook final : public grpc::experimental::Interceptor {
  public:
-  explicit ProxyNamer(std::string what) : what_(std::move(what)) {}
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
-    if (methods->QueryInterceptionHookPoint(
-            grpc::experimental::InterceptionHookPoints::POST_RECV_STATUS)) {
-      grpc::Status* const status = methods->GetRecvStatus();
-      const bool connection = status->error_code() == grpc::StatusCode::UNAVAILABLE ||
-                              status->error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
-      if (connection && status->error_details().empty())
-        *status = grpc::Status(status->error_code(), status->error_message() + what_);
-    }
+  Hook(InterceptionPoint point, const std::function<void(InterceptorBatchMethods*)>& act)
+      : point_(point), act_(act) {}
+  void Intercept(InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(point_)) act_(methods);
     methods->Proceed();
   }
 
  private:
-  const std::string what_;
+  const InterceptionPoint point_;
+  const std::function<void(InterceptorBatchMethods*)> act_;
 };
 
-class ProxyNamerFactory final : public grpc::experimental::ClientInterceptorFactoryInterface {
+class HookFactory final : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
-  explicit ProxyNamerFactory(std::string what) : what_(std::move(what)) {}
+  HookFactory(InterceptionPoint point, std::function<void(InterceptorBatchMethods*)> act)
+      : point_(point), act_(std::move(act)) {}
   grpc::experimental::Interceptor* CreateClientInterceptor(
       grpc::experimental::ClientRpcInfo*) override {
-    return new ProxyNamer(what_);
+    return new Hook(point_, act_);
   }
 
  private:
-  const std::string what_;
+  const InterceptionPoint point_;
+  const std::function<void(InterceptorBatchMethods*)> act_;
 };
 
 }  // namespace
+
+void ChannelParts::Intercept(InterceptionPoint point,
+                             std::function<void(InterceptorBatchMethods*)> act) {
+  interceptors.push_back(std::make_unique<HookFactory>(point, std::move(act)));
+}
 
 std::optional<Proxy> ProxyFor(std::string_view address,
                               const std::function<const char*(const char* variable)>& environment) {
@@ -87,8 +90,16 @@ std::shared_ptr<grpc::Channel> ConnectTo(
   const auto proxy = IsLoopback(target) ? std::nullopt : ProxyFor(address);
   parts.arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, proxy.has_value());
   if (proxy) {
-    parts.interceptors.push_back(std::make_unique<ProxyNamerFactory>(
-        absl::StrCat(" (through ", Describe(*proxy, address), ")")));
+    // Appends the proxy to the errors of connections. A server's own errors carry details.
+    parts.Intercept(
+        InterceptionPoint::POST_RECV_STATUS,
+        [what = absl::StrCat(" (through ", Describe(*proxy, address), ")")](auto* methods) {
+          grpc::Status* const status = methods->GetRecvStatus();
+          const bool connection = status->error_code() == grpc::StatusCode::UNAVAILABLE ||
+                                  status->error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+          if (connection && status->error_details().empty())
+            *status = grpc::Status(status->error_code(), status->error_message() + what);
+        });
   }
   return grpc::experimental::CreateCustomChannelWithInterceptors(
       target, credentials, parts.arguments, std::move(parts.interceptors));

@@ -31,7 +31,13 @@ std::optional<Proxy> ProxyFor(
 // "the proxy proxy.lab:3128 of https_proxy; no_proxy=HOST leaves it out".
 std::string Describe(const Proxy& proxy, std::string_view address);
 
+using InterceptionPoint = grpc::experimental::InterceptionHookPoints;
+
 struct ChannelParts {
+  // Acts at one point of each call.
+  void Intercept(InterceptionPoint point,
+                 std::function<void(grpc::experimental::InterceptorBatchMethods*)> act);
+
   std::string endpoint = {};  // What the address resolves to; empty: gRPC resolves the address.
   grpc::ChannelArguments arguments = {};
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors =

@@ -1,8 +1,10 @@
 #include "common/rpc/secret_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
@@ -11,7 +13,6 @@
 
 #include "common/check.h"
 #include "common/log.h"
-#include "common/rpc/token.h"
 
 namespace mentor::rpc {
 namespace {
@@ -101,6 +102,19 @@ Secret TokenFile::Get() {
                      {{"error", token.status()}});
   }
   return token_;
+}
+
+absl::StatusOr<Secret> ParseToken(std::string_view source, std::string_view text) {
+  const absl::string_view word =
+      absl::StripAsciiWhitespace(absl::string_view(text.data(), text.size()));
+  const auto wrong = [&](const char* why) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        std::string(source), " ", why, "; 'mentorctl token new ROLE NAME' prints a token"));
+  };
+  if (word.empty()) return wrong("is empty, give a token");
+  if (!std::all_of(word.begin(), word.end(), [](char c) { return absl::ascii_isgraph(c); }))
+    return wrong("holds no token: give one line of printable ASCII characters without blanks");
+  return Secret(std::string(word));
 }
 
 }  // namespace mentor::rpc

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <absl/status/statusor.h>
 
@@ -22,6 +23,26 @@ absl::StatusOr<std::string> ReadSecretFile(std::string_view flag, const std::str
 
 // The same for files that others may read but not change.
 absl::StatusOr<std::string> ReadGuardedFile(std::string_view flag, const std::string& path);
+
+// Returns the token that a text holds, without blanks around it. INVALID_ARGUMENT begins with
+// `source`, which names a file or variable, and does not contain the text. Every token passes here
+// on its way to a header: gRPC ends the process over other characters, and prints the header.
+absl::StatusOr<Secret> ParseToken(std::string_view source, std::string_view text);
+
+// Decides which errors of files that are read again are reported: each once, and only after it was
+// seen twice in a row, since files are replaced piece by piece. Begin anew after a success.
+class ReloadError {
+ public:
+  bool IsNews(const absl::Status& error) {
+    const std::string text(error.message());
+    if (std::exchange(seen_, text) != text || text == reported_) return false;
+    reported_ = text;
+    return true;
+  }
+
+ private:
+  std::string seen_, reported_;
+};
 
 // A client's token, read again when its file changes. If the file becomes invalid, the last token
 // stays. Thread-safe.

@@ -32,13 +32,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOf(
     const ServerOptions& options) {
   MENTOR_ASSIGN_OR_RETURN(const std::string address,
                           ParseAddress(options.address, AddressOf::kServer));
-  return MakeServerCredentials(address, {.tls = options.tls,
-                                         .tokens = options.tokens,
-                                         .roles = options.roles,
-                                         .client_certificates = options.client_certificates,
-                                         .allow_insecure = options.allow_insecure,
-                                         .metrics = options.metrics,
-                                         .reload_period = options.reload_period});
+  return MakeServerCredentials(address, options);
 }
 
 }  // namespace

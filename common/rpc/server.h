@@ -33,12 +33,16 @@ struct ServerOptions {
   TlsFiles tls = {};
   int streams_per_connection_max = 64;
   bool reflection = true;
-  // As in ServerSecurity (credentials.h).
+  // File of tokens (auth.h); empty: no tokens required.
   std::string tokens = {};
+  // File of roles by common names of certificates.
   std::string roles = {};
+  // False: tls.authority is for this process's own connections, and clients need no certificate.
   bool client_certificates = true;
+  // Allow serving beyond loopback without TLS, or without credentials of callers.
   bool allow_insecure = false;
   Metrics* metrics = nullptr;  // May be null.
+  // Interval between checks of the files.
   std::chrono::milliseconds reload_period{1000};
   // Maximum connections at once (acceptor.h).
   int connections_max = 4096;

@@ -18,7 +18,6 @@
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/result_hash.h"
-#include "common/rpc/bundles.h"
 #include "common/rpc/call_metrics.h"
 #include "common/status.h"
 #include "common/uuid.h"
@@ -107,9 +106,11 @@ absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
   return absl::OkStatus();
 }
 
-absl::Status Violation(const absl::Status& status) {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                   std::string(status.message()));
+absl::Status Stopping() {
+  return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
+}
+absl::Status Cancelled(uint64_t shard) {
+  return absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
 }
 absl::Status Violation(std::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, message);
@@ -119,22 +120,13 @@ std::string NameOf(const UnitKey& key) {
   return history::UnitName(key.shard, key.iteration, key.agent, key.part);
 }
 
-const char* NameOf(UnitDispatcher::Outcome outcome) {
-  switch (outcome) {
-    case UnitDispatcher::Outcome::kUsed:
-      return "accepted";
-    case UnitDispatcher::Outcome::kDuplicate:
-      return "duplicate";
-    case UnitDispatcher::Outcome::kDivergent:
-      return "divergent";
-    case UnitDispatcher::Outcome::kLate:
-      return "late";
-    case UnitDispatcher::Outcome::kError:
-      return "failed";
-    case UnitDispatcher::Outcome::kUnexpected:
-      return "rejected";
-  }
-  return "";
+// Names of UnitDispatcher::Outcome in the history, in its order.
+constexpr const char* kOutcomeNames[] = {"accepted", "duplicate", "divergent",
+                                         "late",     "failed",    "rejected"};
+
+// Counters never decrease, so they can say what the dispatcher has counted so far.
+void RaiseTo(uint64_t count, prometheus::Counter* counter) {
+  counter->Increment(static_cast<double>(count) - counter->Value());
 }
 
 // Records that a collection's results go into its segment.
@@ -226,38 +218,6 @@ struct RolloutServer::Session {
   std::map<std::string, double> work_seconds = {};
 };
 
-class RolloutServer::Service : public v1::RolloutService::CallbackService {
- public:
-  explicit Service(RolloutServer* server) : server_(server) {}
-  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
-      grpc::CallbackServerContext* context) override {
-    return server_->Open(context);
-  }
-  grpc::ServerUnaryReactor* GetLoad(grpc::CallbackServerContext* context,
-                                    const v1::GetLoadRequest* request,
-                                    v1::GetLoadResponse* response) override {
-    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    if (const absl::Status status = CheckSimulatorNames("hosts", request->hosts()); !status.ok()) {
-      reactor->Finish(rpc::ToGrpc(status));
-      return reactor;
-    }
-    response->set_units_waiting(
-        server_->UnitsWaiting({request->hosts().begin(), request->hosts().end()}));
-    reactor->Finish(grpc::Status::OK);
-    return reactor;
-  }
-  grpc::ServerUnaryReactor* FetchBundle(grpc::CallbackServerContext* context,
-                                        const v1::FetchBundleRequest* request,
-                                        v1::FetchBundleResponse* response) override {
-    return bundles_.Fetch(context, request, response);
-  }
-  void Stop() { bundles_.Stop(); }
-
- private:
-  RolloutServer* const server_;
-  rpc::BundleServer bundles_;
-};
-
 struct RolloutServer::Instruments {
   explicit Instruments(Metrics* metrics) {
     const auto counters = [&](const char* name, const char* help, const char* label,
@@ -299,9 +259,6 @@ struct RolloutServer::Instruments {
   prometheus::Gauge *outstanding, *ready, *backlog, *peers, *quarantined;
   prometheus::Histogram* turnaround;
   rpc::StreamMetrics stream;
-  // Guarded by the server's mutex_.
-  UnitDispatcher::Reissued reissued_so_far;
-  uint64_t quarantines_so_far = 0;
 };
 
 RolloutServer::RolloutServer(Options options, Metrics* metrics)
@@ -310,7 +267,6 @@ RolloutServer::RolloutServer(Options options, Metrics* metrics)
         return std::move(options);
       }()),
       instruments_(std::make_unique<Instruments>(metrics)),
-      service_(std::make_unique<Service>(this)),
       server_uid_(NewUuid()),
       dispatcher_(options_.dispatcher),
       catalogue_hash_(options_.catalogue_hash),
@@ -326,10 +282,6 @@ RolloutServer::~RolloutServer() {
   while (!sessions_.empty() || !running_.empty()) changed_.Wait(lock);
 }
 
-grpc::Service* RolloutServer::service() {
-  return service_.get();
-}
-
 void RolloutServer::Stop() {
   std::vector<std::shared_ptr<WorkStream>> streams;
   {
@@ -339,11 +291,8 @@ void RolloutServer::Stop() {
     changed_.NotifyAll();
     lag_changed_.NotifyAll();
   }
-  for (const auto& stream : streams) {
-    stream->Close(
-        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
-  }
-  service_->Stop();
+  for (const auto& stream : streams) stream->Close(Stopping());
+  bundles_.Stop();
 }
 
 int RolloutServer::actors() const {
@@ -406,7 +355,7 @@ void RolloutServer::Expect(const std::string& catalogue_hash,
 
 // --- Streams. Handlers run on gRPC's threads and must not wait.
 
-grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(
+grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Work(
     grpc::CallbackServerContext* context) {
   rpc::StreamOptions stream_options = options_.stream;
   stream_options.metrics = instruments_->stream;
@@ -425,11 +374,19 @@ grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(
       {.on_message = [this,
                       session](v1::WorkRequest message) { OnMessage(session, std::move(message)); },
        .on_closed = [this, session](const absl::Status& status) { OnClosed(session, status); }});
-  if (stopping) {
-    stream->Close(
-        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
-  }
+  if (stopping) stream->Close(Stopping());
   return stream->reactor();
+}
+
+grpc::ServerUnaryReactor* RolloutServer::GetLoad(grpc::CallbackServerContext* context,
+                                                 const v1::GetLoadRequest* request,
+                                                 v1::GetLoadResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const absl::Status status = CheckSimulatorNames("hosts", request->hosts());
+  if (status.ok())
+    response->set_units_waiting(UnitsWaiting({request->hosts().begin(), request->hosts().end()}));
+  reactor->Finish(rpc::ToGrpc(status));
+  return reactor;
 }
 
 void RolloutServer::Reject(const std::shared_ptr<Session>& session, const std::string& reason,
@@ -577,6 +534,8 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
         for (const auto& [id, other] : sessions_) {
           if (other->welcomed && other->hello.peer_uid() == hello.peer_uid()) before = other;
         }
+        // A connection that broke half-way goes unnoticed for a while, so the newer stream counts.
+        if (before != nullptr) before->replaced = true;
         session->welcomed = true;
         dispatcher_.AddActor(session->id,
                              {.uid = hello.peer_uid(),
@@ -592,11 +551,6 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
     }
   }
   if (before != nullptr) {
-    // A connection that broke half-way goes unnoticed for a while, so the newer stream counts.
-    {
-      MutexLock lock(mutex_);
-      before->replaced = true;
-    }
     before->stream->Close(MakeError(absl::StatusCode::kAlreadyExists, Reason::kProtocolViolation,
                                     "another connection has the same peer_uid"));
   }
@@ -634,8 +588,7 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
     if (const absl::Status status = ValidateResult(*unit, result); !status.ok()) {
       instruments_->results.at("rejected")->Increment();
       return Reject(session, "result",
-                    Violation(absl::InvalidArgumentError("result of " + ToString(key) + ": " +
-                                                         std::string(status.message()))));
+                    Violation("result of " + ToString(key) + ": " + std::string(status.message())));
     }
   } else {
     if (result.error().size() > kErrorBytesMax) result.mutable_error()->resize(kErrorBytesMax);
@@ -650,10 +603,11 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
     MutexLock lock(mutex_);
     outcome = dispatcher_.Accept(session->id, std::move(result));
     if (work_seconds > 0) session->work_seconds[unit->share().experiment()] += work_seconds;
-    MENTOR_HISTORY(NameOf(outcome), {{"unit", NameOf(key)},
-                                     {"attempt", attempt},
-                                     {"actor", session->hello.peer_uid()},
-                                     {"hash", hash}});
+    MENTOR_HISTORY(kOutcomeNames[static_cast<size_t>(outcome)],
+                   {{"unit", NameOf(key)},
+                    {"attempt", attempt},
+                    {"actor", session->hello.peer_uid()},
+                    {"hash", hash}});
     if (outcome == UnitDispatcher::Outcome::kUsed) {
       // Counted before the caller of RunUnits continues.
       instruments_->results.at("used")->Increment();
@@ -731,23 +685,9 @@ void RolloutServer::SetGauges() {
   instruments_->ready->Set(static_cast<double>(ready));
   instruments_->outstanding->Set(static_cast<double>(outstanding));
   instruments_->backlog->Set(static_cast<double>(ready + outstanding));
-  const UnitDispatcher::Reissued& now = dispatcher_.reissued();
-  UnitDispatcher::Reissued& before = instruments_->reissued_so_far;
-  if (now != before) {
-    const auto count = [&](const char* reason, uint64_t UnitDispatcher::Reissued::*number) {
-      instruments_->reissued.at(reason)->Increment(
-          static_cast<double>(now.*number - before.*number));
-    };
-    count("lost", &UnitDispatcher::Reissued::lost);
-    count("leaving", &UnitDispatcher::Reissued::leaving);
-    count("lagging", &UnitDispatcher::Reissued::lagging);
-    count("silent", &UnitDispatcher::Reissued::silent);
-    count("error", &UnitDispatcher::Reissued::error);
-    before = now;
-  }
-  const uint64_t quarantines = dispatcher_.quarantines();
-  instruments_->quarantines->Increment(static_cast<double>(
-      quarantines - std::exchange(instruments_->quarantines_so_far, quarantines)));
+  for (const auto& [reason, count] : dispatcher_.reissued())
+    RaiseTo(count, instruments_->reissued.at(reason));
+  RaiseTo(dispatcher_.quarantines(), instruments_->quarantines);
   instruments_->quarantined->Set(static_cast<double>(dispatcher_.NumInQuarantine()));
 }
 
@@ -828,10 +768,8 @@ absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::
   const uint64_t shard = units.front().id().shard();
   {
     MutexLock lock(mutex_);
-    if (stopping_)
-      return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
-                       "the learner is stopping");
-    if (cancel) return absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
+    if (stopping_) return Stopping();
+    if (cancel) return Cancelled(shard);
     if (std::string why = dispatcher_.TaintOf(shard); !why.empty()) return absl::AbortedError(why);
     MENTOR_RETURN_IF_ERROR(dispatcher_.Add(shard, std::move(units)));
     running_.insert(shard);
@@ -843,10 +781,9 @@ absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::
   }
   absl::StatusOr<std::vector<v1::Result>> results;
   if (stopping_) {
-    results =
-        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
+    results = Stopping();
   } else if (cancelled_.contains(shard)) {
-    results = absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
+    results = Cancelled(shard);
   } else {
     results = *dispatcher_.Take(shard);
     if (results.ok()) RecordConsumed(*results);
@@ -892,10 +829,9 @@ absl::Status RolloutServer::AwaitChecks(uint64_t shard, const std::atomic<bool>&
   const std::string why = dispatcher_.TaintOf(shard);
   absl::Status status;
   if (stopping_) {
-    status =
-        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
+    status = Stopping();
   } else if (cancel) {
-    status = absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
+    status = Cancelled(shard);
   } else if (!why.empty()) {
     status = absl::AbortedError(why);
   }

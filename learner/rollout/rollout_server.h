@@ -21,10 +21,10 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <grpcpp/impl/service_type.h>
 
 #include "common/metrics.h"
 #include "common/mutex.h"
+#include "common/rpc/bundles.h"
 #include "common/rpc/stream.h"
 #include "learner/rollout/unit_dispatcher.h"
 #include "mentor/v1/experiment.pb.h"
@@ -36,7 +36,7 @@ namespace mentor::learner {
 // hash. INVALID_ARGUMENT names the field. Pure; a fuzz target.
 absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result);
 
-class RolloutServer {
+class RolloutServer : public v1::RolloutService::CallbackService {
  public:
   struct Options {
     // Values that actors must report. Empty: what the first actor reports.
@@ -46,9 +46,9 @@ class RolloutServer {
     UnitDispatcher::Options dispatcher = {};  // `now` may be empty: the monotonic clock.
   };
   RolloutServer(Options options, Metrics* metrics);
-  ~RolloutServer();
+  ~RolloutServer() override;
 
-  grpc::Service* service();
+  grpc::Service* service() { return this; }
   // The name by which actors know it; the learner reports the same to the meta-learner.
   const std::string& uid() const { return server_uid_; }
 
@@ -100,12 +100,19 @@ class RolloutServer {
   void Stop();
 
  private:
-  class Service;
   struct Session;
   using WorkStream = rpc::ServerStream<v1::WorkResponse, v1::WorkRequest>;
 
-  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Open(
-      grpc::CallbackServerContext* context);
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* GetLoad(grpc::CallbackServerContext* context,
+                                    const v1::GetLoadRequest* request,
+                                    v1::GetLoadResponse* response) override;
+  grpc::ServerUnaryReactor* FetchBundle(grpc::CallbackServerContext* context,
+                                        const v1::FetchBundleRequest* request,
+                                        v1::FetchBundleResponse* response) override {
+    return bundles_.Fetch(context, request, response);
+  }
   void OnMessage(const std::shared_ptr<Session>& session, v1::WorkRequest message);
   void OnClosed(const std::shared_ptr<Session>& session, const absl::Status& status);
   void OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello);
@@ -126,7 +133,6 @@ class RolloutServer {
   // Fixed after construction.
   const Options options_;
   const std::unique_ptr<Instruments> instruments_;
-  const std::unique_ptr<Service> service_;
   const std::string server_uid_;
 
   // Guarded by mutex_.
@@ -152,6 +158,7 @@ class RolloutServer {
   Mutex listener_mutex_;
   std::function<void()> on_found_out_ ABSL_GUARDED_BY(listener_mutex_);
 
+  rpc::BundleServer bundles_;
   // Last, so that it stops first.
   std::thread lag_watch_;
 };

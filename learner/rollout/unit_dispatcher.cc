@@ -264,7 +264,7 @@ void UnitDispatcher::Leaving(ActorId id) {
   SetCredit(id, &actor, 0);
   // The newest goes to the head first, so the oldest ends up first.
   for (auto held = actor.held.rbegin(); held != actor.held.rend(); ++held) {
-    if (Requeue(held->first)) ++reissued_.leaving;
+    if (Requeue(held->first)) ++reissued_["leaving"];
   }
 }
 
@@ -303,7 +303,7 @@ void UnitDispatcher::RemoveActor(ActorId id) {
     entry->holders.erase(id);
     // Otherwise another actor still works on it.
     if (entry->holders.empty() && Requeue(held->first)) {
-      ++reissued_.lost;
+      ++reissued_["lost"];
     } else {
       SetOut(held->first, entry);
     }
@@ -477,7 +477,7 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
     if (entry->is_check) continue;
     if (const auto actor = Choose(*entry, /*proven=*/true)) {
       Give(key, entry, *actor, &assignments);
-      ++reissued_.lagging;
+      ++reissued_["lagging"];
     }
   }
   return assignments;
@@ -570,7 +570,7 @@ void UnitDispatcher::Expire() {
       if (!was_at_work) Strike(id);
     }
     if (entry->holders.empty() && Requeue(key)) {
-      ++reissued_.silent;
+      ++reissued_["silent"];
     } else {
       SetOut(key, entry);
     }
@@ -666,7 +666,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     }
     // Another holder may still bring a result.
     if (entry->holders.empty() && Requeue(key)) {
-      ++reissued_.error;
+      ++reissued_["error"];
       retries_.insert(entry->failed_at.again());
     } else {
       SetOut(key, entry);

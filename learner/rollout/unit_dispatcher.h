@@ -112,12 +112,6 @@ class UnitDispatcher {
     size_t ready = 0;        // Units that wait for an actor.
     size_t outstanding = 0;  // Units that are out.
   };
-  // Why units were given out again.
-  struct Reissued {
-    uint64_t lost = 0, leaving = 0, lagging = 0, error = 0;
-    uint64_t silent = 0;  // Their actor was silent about them for too long.
-    bool operator==(const Reissued&) const = default;
-  };
 
   explicit UnitDispatcher(Options options);
 
@@ -208,7 +202,9 @@ class UnitDispatcher {
   size_t NumReadyFor(const std::set<std::string>& env_hosts) const;
   // A simulator that a ready unit of the shard needs and no staying actor offers; empty: none.
   std::string MissingHost(uint64_t shard) const;
-  const Reissued& reissued() const { return reissued_; }
+  // How many units were given out again, by why: "lost", "leaving", "lagging", "error", or
+  // "silent": their actor was silent about them for too long.
+  const std::map<std::string, uint64_t>& reissued() const { return reissued_; }
   // Quarantines so far.
   uint64_t quarantines() const { return quarantines_; }
   // When the last result was used.
@@ -393,7 +389,7 @@ class UnitDispatcher {
   std::vector<FoundOut> found_out_;
   size_t ready_count_ = 0;
   std::map<std::string, size_t> ready_of_host_;  // Ready units that need a simulator.
-  Reissued reissued_;
+  std::map<std::string, uint64_t> reissued_;
   uint64_t quarantines_ = 0;
   std::chrono::nanoseconds last_turnaround_{0};
 };

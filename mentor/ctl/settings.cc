@@ -14,7 +14,6 @@
 #include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/rpc/secret_file.h"
-#include "common/rpc/token.h"
 #include "mentor/ctl/values.h"
 
 namespace mentor::ctl {

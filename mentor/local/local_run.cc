@@ -29,7 +29,6 @@
 #include "mentor/report/records.h"
 #include "mentor/report/report.h"
 #include "meta_learner/experiment/fingerprint.h"
-#include "meta_learner/experiment/learner_arithmetic.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor {

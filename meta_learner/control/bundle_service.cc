@@ -32,14 +32,6 @@ absl::StatusOr<std::string> DigestOf(const std::string& name) {
   return BadName("name", name, "bundles/{digest}, 64 digits of lower case");
 }
 
-v1::PushBundleResponse ToProto(const BundleShelf::Standing& standing) {
-  v1::PushBundleResponse response;
-  response.set_next_offset(standing.next_offset);
-  response.set_size_bytes(standing.size_bytes);
-  response.set_complete(standing.complete);
-  return response;
-}
-
 absl::StatusOr<v1::PushBundleResponse> AddPiece(BundleShelf* shelf, const std::string& digest,
                                                 const std::string& owner,
                                                 const v1::PushBundleRequest& request,
@@ -56,9 +48,7 @@ absl::StatusOr<v1::PushBundleResponse> AddPiece(BundleShelf* shelf, const std::s
         "is not the CRC32C of the data, which may be damaged on the way; send the piece again");
   }
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
-  MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
-                          shelf->Add(digest, owner, request.offset(), request.data(), cancel));
-  return ToProto(standing);
+  return shelf->Add(digest, owner, request.offset(), request.data(), cancel);
 }
 
 absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Caller& caller,
@@ -66,16 +56,11 @@ absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Calle
                                             const Calls::Cancel* cancel) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
   if (request.files().empty()) return AddPiece(shelf, digest, caller.name, request, cancel);
-  if (!request.data().empty()) {
-    Violations violations;
-    violations.Add("data", "comes without files; send the files first, then pieces");
-    return ToStatus(violations);
-  }
+  if (!request.data().empty())
+    return BadField("data", "comes without files; send the files first, then pieces");
   const BundleManifest manifest = rpc::ManifestFromProto(digest, request.files());
   MENTOR_RETURN_IF_ERROR(ShortStatus(CheckManifest(manifest)));
-  MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
-                          shelf->Begin(manifest, caller.name, cancel));
-  return ToProto(standing);
+  return shelf->Begin(manifest, caller.name, cancel);
 }
 
 // Audits the begin, the end and the errors of a push, but not each piece.
@@ -142,16 +127,6 @@ absl::Status CheckUnnamed(Records* records, const std::string& digest, const std
                    {{"experiment", names.front()}});
 }
 
-absl::Status NotOwner(const std::string& name, const std::string& owner,
-                      const rpc::Caller& caller) {
-  return MakeError(
-      absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
-      absl::StrFormat(
-          "%s belongs to '%s', not to '%s'; ask its owner, or a user with the role admin", name,
-          owner, caller.name),
-      {{"owner", owner}, {"caller", caller.name}});
-}
-
 absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc::Caller& caller,
                     const v1::DeleteBundleRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
@@ -162,7 +137,7 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
   if (!absl::IsDataLoss(bundle.status()) && !absl::IsNotFound(bundle.status())) {
     MENTOR_RETURN_IF_ERROR(bundle.status());
     if (!caller.MayChange(bundle->owner()))
-      return NotOwner(request.name(), bundle->owner(), caller);
+      return NotOwner(caller, request.name(), bundle->owner());
   }
   if (!absl::IsNotFound(bundle.status())) {
     const std::string title = bundle.ok()
@@ -180,7 +155,7 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
   }
   if (!absl::IsNotFound(bundle.status())) return shelf->Delete(turn);
   if (ended) return absl::OkStatus();
-  if (!pushers.empty()) return NotOwner(request.name(), pushers.front(), caller);
+  if (!pushers.empty()) return NotOwner(caller, request.name(), pushers.front());
   return request.allow_missing() ? absl::OkStatus() : bundle.status();
 }
 

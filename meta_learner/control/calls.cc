@@ -56,7 +56,7 @@ Calls::Calls(const ServiceOptions& options)
       heavy_(kHeavyThreads, options.heavy_calls_waiting_max, kPerCallerMax),
       files_(kFileThreads, options.calls_waiting_max, kPerCallerMax) {}
 
-Executor& Calls::LineOf(Cost cost) {
+rpc::Executor& Calls::LineOf(Cost cost) {
   switch (cost) {
     case Cost::kHeavy:
       return heavy_;

@@ -27,11 +27,11 @@
 #include "common/check.h"
 #include "common/pause_point.h"
 #include "common/rpc/auth.h"
+#include "common/rpc/executor.h"
 #include "common/rpc/rate_limit.h"
 #include "common/rpc/status.h"
 #include "common/spec/bundles.h"
 #include "common/spec/spec.h"
-#include "meta_learner/control/executor.h"
 #include "meta_learner/control/service_options.h"
 #include "meta_learner/control/streams.h"
 
@@ -154,7 +154,7 @@ class Calls {
     Cancel cancelled = false;
   };
 
-  Executor& LineOf(Cost cost);
+  rpc::Executor& LineOf(Cost cost);
   static Asker AskerOf(const Caller& caller);
   // Limits of a call on its thread, checked at pause points.
   BoundedTurn::Options TurnOptions(const Cancel* cancelled) const;
@@ -186,7 +186,7 @@ class Calls {
   rpc::RateLimiter limiter_;
   // Last members, so that they stop first. heavy_ must stop before slow_, since heavy_ queues calls
   // in slow_.
-  Executor light_, slow_, heavy_, files_;
+  rpc::Executor light_, slow_, heavy_, files_;
 };
 
 }  // namespace mentor::meta_learner

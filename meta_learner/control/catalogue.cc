@@ -1,5 +1,3 @@
-#include "meta_learner/control/catalogue.h"
-
 #include <algorithm>
 #include <set>
 
@@ -14,6 +12,7 @@
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/wrapper.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/control/request_checks.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/store/paging.h"
@@ -71,11 +70,9 @@ absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueR
   static const std::set<std::string> kinds = {"benchmark", "curriculum", "environment",
                                               "rule",      "signal",     "wrapper"};
   if (!request.kind().empty() && !kinds.contains(request.kind())) {
-    Violations violations;
-    violations.Add("kind",
-                   absl::StrFormat("is '%s'; give one of %s, or leave it out",
-                                   request.kind().substr(0, 60), absl::StrJoin(kinds, ", ")));
-    return ToStatus(violations);
+    return BadField("kind",
+                    absl::StrFormat("is '%s'; give one of %s, or leave it out",
+                                    request.kind().substr(0, 60), absl::StrJoin(kinds, ", ")));
   }
   v1::ListCatalogueResponse response;
   const auto add = [&](const std::string& kind, const auto& entries) {

@@ -1,5 +1,3 @@
-#include "meta_learner/control/changes.h"
-
 #include <algorithm>
 #include <map>
 #include <set>
@@ -12,8 +10,8 @@
 #include "common/failpoint.h"
 #include "common/resources/states.h"
 #include "common/status.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/control/request_checks.h"
-#include "meta_learner/control/settings.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -116,8 +114,7 @@ absl::StatusOr<v1::Experiment> UpdateExperiment(const ServiceOptions& options,
 absl::StatusOr<v1::Experiment> PauseExperiment(const ServiceOptions& options,
                                                const v1::PauseExperimentRequest& request,
                                                const rpc::Caller& caller) {
-  if (const auto error = MENTOR_FAILPOINT("api.pause.before_state"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.pause.before_state")));
   return Change(options, caller, request, [](v1::Experiment* experiment) -> absl::Status {
     switch (experiment->state()) {
       case S::STATE_QUEUED:
@@ -141,8 +138,7 @@ absl::StatusOr<v1::Experiment> PauseExperiment(const ServiceOptions& options,
 absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
                                                 const v1::ResumeExperimentRequest& request,
                                                 const rpc::Caller& caller) {
-  if (const auto error = MENTOR_FAILPOINT("api.resume.before_state"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.resume.before_state")));
   std::map<std::string, OwnerUsage> usage;
   if (options.per_owner.checkpoint_bytes > 0) {
     MENTOR_ASSIGN_OR_RETURN(usage, options.store->records.Usage());
@@ -173,8 +169,7 @@ absl::StatusOr<v1::Experiment> CancelExperiment(const ServiceOptions& options,
     return BadName("reason", absl::StrFormat("%d bytes", request.reason().size()),
                    absl::StrFormat("at most %d bytes", kReasonBytesMax));
   }
-  if (const auto error = MENTOR_FAILPOINT("api.cancel.before_state"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.cancel.before_state")));
   return Change(options, caller, request, [&](v1::Experiment* experiment) -> absl::Status {
     if (Cancel(experiment)) {
       experiment->clear_error();

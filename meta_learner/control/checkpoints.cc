@@ -1,5 +1,3 @@
-#include "meta_learner/control/checkpoints.h"
-
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -9,7 +7,7 @@
 #include "common/check.h"
 #include "common/resources/names.h"
 #include "common/status.h"
-#include "meta_learner/control/files.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/control/request_checks.h"
 #include "meta_learner/store/paging.h"
 

@@ -16,10 +16,8 @@
 #include "common/spec/bundles.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "meta_learner/control/changes.h"
-#include "meta_learner/control/checkpoints.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/control/request_checks.h"
-#include "meta_learner/control/settings.h"
 
 namespace mentor::meta_learner {
 namespace {

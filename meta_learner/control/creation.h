@@ -1,5 +1,5 @@
 // Creates experiments from a spec, or from a checkpoint of another experiment. Changes of existing
-// experiments are in changes.h. Owned by the service. Thread-safe: one mutex is held from the check
+// experiments are in methods.h. Owned by the service. Thread-safe: one mutex is held from the check
 // of quotas until the new row is written.
 #pragma once
 

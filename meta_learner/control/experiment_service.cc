@@ -3,8 +3,10 @@
 #include <atomic>
 #include <chrono>
 #include <map>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "common/check.h"
 #include "common/mutex.h"
@@ -14,17 +16,9 @@
 #include "mentor/v1/experiment_service.grpc.pb.h"
 #include "meta_learner/control/audit.h"
 #include "meta_learner/control/calls.h"
-#include "meta_learner/control/catalogue.h"
-#include "meta_learner/control/changes.h"
-#include "meta_learner/control/checkpoints.h"
 #include "meta_learner/control/creation.h"
-#include "meta_learner/control/files.h"
-#include "meta_learner/control/fleet.h"
-#include "meta_learner/control/lists.h"
 #include "meta_learner/control/logs.h"
-#include "meta_learner/control/metrics_query.h"
-#include "meta_learner/control/pending_deletes.h"
-#include "meta_learner/control/watch.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/store/lease.h"
 
 namespace mentor::meta_learner {
@@ -50,6 +44,54 @@ absl::StatusOr<Response> AsCallersKnow(absl::StatusOr<Response> answer) {
 }
 
 }  // namespace
+
+// Holds calls that delete a running experiment by force; each is answered when its experiment is
+// gone. methods.h and the scheduler do the deletion itself. Thread-safe.
+class PendingDeletes {
+ public:
+  explicit PendingDeletes(Records* records) : records_(records) {}
+
+  // Takes over the call. Returns false after Stop: the caller must answer it.
+  bool Add(grpc::ServerUnaryReactor* reactor, const v1::Experiment& experiment) {
+    const MutexLock lock(mutex_);
+    if (stopped_) return false;
+    pending_.push_back({reactor, experiment.name(), experiment.uid()});
+    return true;
+  }
+
+  // Answers the calls whose experiment is gone. Must be called after each change of the store.
+  void Look() {
+    // Holds the lock throughout. Otherwise this Look would miss a call that a concurrent Look is
+    // checking against an older state of the store.
+    const MutexLock lock(mutex_);
+    std::erase_if(pending_, [&](const Pending& waiting) {
+      const auto now = records_->Get(waiting.name);
+      const bool gone = (now.ok() && now->uid() != waiting.uid) || absl::IsNotFound(now.status());
+      if (gone) waiting.reactor->Finish(grpc::Status::OK);
+      return gone;
+    });
+  }
+
+  // Answers all remaining calls with this status.
+  void Stop(const absl::Status& status) {
+    const MutexLock lock(mutex_);
+    stopped_ = true;
+    for (const Pending& waiting : pending_) waiting.reactor->Finish(rpc::ToGrpc(status));
+    pending_.clear();
+  }
+
+ private:
+  struct Pending {
+    grpc::ServerUnaryReactor* reactor;
+    std::string name, uid;
+  };
+
+  Records* const records_;
+  // Guarded by mutex_.
+  Mutex mutex_;
+  std::vector<Pending> pending_ ABSL_GUARDED_BY(mutex_);
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+};
 
 // The gRPC side: maps methods to functions, and does the service's own work.
 class ExperimentService::Impl : public v1::ExperimentService::Service {

@@ -1,5 +1,3 @@
-#include "meta_learner/control/files.h"
-
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
@@ -20,6 +18,7 @@
 #include "common/hash.h"
 #include "common/resources/names.h"
 #include "common/status.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/control/request_checks.h"
 #include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/paging.h"
@@ -197,10 +196,8 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
                      absl::StrFormat("%s is not a file", file.filename().string()));
   }
   if (offset > static_cast<uint64_t>(info.st_size)) {
-    Violations violations;
-    violations.Add("offset", absl::StrFormat("is %d, but the file has %d bytes; begin again at 0",
-                                             offset, info.st_size));
-    return ToStatus(violations);
+    return BadField("offset", absl::StrFormat("is %d, but the file has %d bytes; begin again at 0",
+                                              offset, info.st_size));
   }
   return [reader](v1::DownloadResponse* response) { return reader->Next(response); };
 }

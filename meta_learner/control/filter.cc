@@ -126,9 +126,7 @@ class Parser {
 
  private:
   absl::Status Error(const std::string& what) const {
-    Violations violations;
-    violations.Add("filter", absl::StrFormat("%s, at character %d", what, at_ + 1));
-    return ToStatus(violations);
+    return BadField("filter", absl::StrFormat("%s, at character %d", what, at_ + 1));
   }
 
   void SkipSpace() {
@@ -273,10 +271,8 @@ absl::StatusOr<ExperimentFilter> ParseFilter(std::string_view text) {
   if (absl::StripAsciiWhitespace(absl::string_view(text.data(), text.size())).empty())
     return ExperimentFilter();
   if (text.size() > kBytesMax) {
-    Violations violations;
-    violations.Add("filter",
-                   absl::StrFormat("has %d bytes, at most %d are allowed", text.size(), kBytesMax));
-    return ToStatus(violations);
+    return BadField(
+        "filter", absl::StrFormat("has %d bytes, at most %d are allowed", text.size(), kBytesMax));
   }
   MENTOR_ASSIGN_OR_RETURN(std::vector<Term> terms, Parser(text).Parse());
   return [terms = std::move(terms)](const v1::Experiment& experiment) {

@@ -13,8 +13,7 @@
 #include "common/mutex.h"
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/control/streams.h"
-#include "meta_learner/store/records.h"
-#include "meta_learner/store/run_files.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 

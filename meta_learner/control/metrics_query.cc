@@ -1,5 +1,3 @@
-#include "meta_learner/control/metrics_query.h"
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -16,6 +14,7 @@
 #include "common/natural_order.h"
 #include "common/printable.h"
 #include "common/status.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/store/paging.h"
 

@@ -30,20 +30,23 @@ absl::Status ShortStatus(const Violations& violations) {
 }
 
 absl::Status BadName(std::string_view field, std::string_view name, std::string_view form) {
-  Violations violations;
-  violations.Add(
+  return BadField(
       std::string(field),
       absl::StrFormat("is '%s'; give %s", std::string(name.substr(0, 100)), std::string(form)));
-  return ToStatus(violations);
+}
+
+absl::Status NotOwner(const rpc::Caller& caller, std::string_view name, const std::string& owner,
+                      std::string_view remedy) {
+  return MakeError(absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
+                   absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or a user with "
+                                   "the role admin%s",
+                                   name, owner, caller.name, remedy),
+                   {{"owner", owner}, {"caller", caller.name}});
 }
 
 absl::Status CheckOwner(const rpc::Caller& caller, const v1::Experiment& experiment) {
   if (caller.MayChange(experiment.owner())) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
-                   absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or a user with "
-                                   "the role admin, or clone it",
-                                   experiment.name(), experiment.owner(), caller.name),
-                   {{"owner", experiment.owner()}, {"caller", caller.name}});
+  return NotOwner(caller, experiment.name(), experiment.owner(), ", or clone it");
 }
 
 void CheckRequestId(const std::string& request_id, Violations* violations) {

@@ -1,9 +1,12 @@
-#include "meta_learner/control/settings.h"
-
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_format.h>
+
+#include "meta_learner/control/request_checks.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -12,13 +15,6 @@ constexpr size_t kLabelsMax = 64, kLabelKeyMax = 63, kLabelValueMax = 255, kTitl
 constexpr uint32_t kWeightMax = 100, kRetriesMax = 100;
 // The store keeps times as 64-bit nanoseconds since 1970, which end on 2262-04-11 at 23:47:16.
 constexpr int64_t kTimeSecondsMax = INT64_MAX / 1'000'000'000 - 1;
-
-bool IsLower(char c) {
-  return c >= 'a' && c <= 'z';
-}
-bool IsDigit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 void CheckLabels(const v1::Experiment& experiment, const std::string& prefix,
                  Violations* violations) {
@@ -29,10 +25,11 @@ void CheckLabels(const v1::Experiment& experiment, const std::string& prefix,
   }
   for (const auto& [key, value] : experiment.labels()) {
     const std::string field = prefix + "labels." + key.substr(0, kLabelKeyMax);
-    bool legal = !key.empty() && key.size() <= kLabelKeyMax && IsLower(key[0]);
-    for (const char c : key)
-      legal = legal && (IsLower(c) || IsDigit(c) ||
-                        std::string_view("-_./").find(c) != std::string_view::npos);
+    const bool legal = !key.empty() && key.size() <= kLabelKeyMax && absl::ascii_islower(key[0]) &&
+                       std::all_of(key.begin(), key.end(), [](unsigned char c) {
+                         return absl::ascii_islower(c) || absl::ascii_isdigit(c) ||
+                                absl::StrContains("-_./", static_cast<char>(c));
+                       });
     if (!legal) {
       violations->Add(field,
                       absl::StrFormat("is not a key: give a letter, then letters, digits, - _ . "

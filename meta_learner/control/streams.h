@@ -21,8 +21,8 @@
 #include <grpcpp/support/server_callback.h>
 
 #include "common/mutex.h"
+#include "common/rpc/executor.h"
 #include "common/rpc/status.h"
-#include "meta_learner/control/executor.h"
 
 namespace mentor::meta_learner {
 
@@ -78,7 +78,7 @@ class PullStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Opens a stream of this caller and begins to produce. The executor must live until the
   // registry's Stop. Sets *cancel when the stream ends.
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(
-      std::shared_ptr<StreamRegistry> registry, Executor* executor, const std::string& caller,
+      std::shared_ptr<StreamRegistry> registry, rpc::Executor* executor, const std::string& caller,
       std::shared_ptr<std::atomic<bool>> cancel, Produce produce) {
     auto stream = std::shared_ptr<PullStream>(
         new PullStream(registry, executor, caller, std::move(cancel), std::move(produce)));
@@ -131,7 +131,7 @@ class PullStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   }
 
  private:
-  PullStream(std::shared_ptr<StreamRegistry> registry, Executor* executor, std::string caller,
+  PullStream(std::shared_ptr<StreamRegistry> registry, rpc::Executor* executor, std::string caller,
              std::shared_ptr<std::atomic<bool>> cancel, Produce produce)
       : registry_(std::move(registry)),
         executor_(executor),
@@ -190,7 +190,7 @@ class PullStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // Fixed after construction.
   const std::shared_ptr<StreamRegistry> registry_;
-  Executor* const executor_;
+  rpc::Executor* const executor_;
   const std::string caller_;
   const std::shared_ptr<std::atomic<bool>> cancel_;
   const Produce produce_;

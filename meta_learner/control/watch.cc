@@ -1,5 +1,3 @@
-#include "meta_learner/control/watch.h"
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -21,7 +19,7 @@
 #include "common/hash.h"
 #include "common/history.h"
 #include "common/status.h"
-#include "meta_learner/control/metrics_query.h"
+#include "meta_learner/control/methods.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -57,10 +55,8 @@ absl::StatusOr<int64_t> ReadResumeToken(const Records& records, std::string_view
       if (parts[2] == HashOfNames(names)) return revision;
     }
   }
-  Violations violations;
-  violations.Add("resume_token",
-                 "is not one of this server's for these names; leave it out to begin anew");
-  return ToStatus(violations);
+  return BadField("resume_token",
+                  "is not one of this server's for these names; leave it out to begin anew");
 }
 
 class ExperimentWatch {
@@ -76,8 +72,7 @@ class ExperimentWatch {
         listed_(revision.has_value()) {}
 
   absl::StatusOr<Produced> Next(v1::WatchExperimentsResponse* response) {
-    if (const auto error = MENTOR_FAILPOINT("api.watch.send"))
-      return absl::UnavailableError(*error);
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.watch.send")));
     MENTOR_ASSIGN_OR_RETURN(const bool any, Say(response));
     if (!any) return Produced::kNothing;
     last_message_ = Clock::now();
@@ -246,11 +241,9 @@ absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperimen
     prometheus::Histogram* lag_events) {
   const std::vector<std::string> names(request.names().begin(), request.names().end());
   if (request.names_size() > kNamesMax) {
-    Violations violations;
-    violations.Add("names", absl::StrFormat("are %d, at most %d are allowed; leave them out to "
-                                            "watch all",
-                                            request.names_size(), kNamesMax));
-    return ToStatus(violations);
+    return BadField("names", absl::StrFormat("are %d, at most %d are allowed; leave them out to "
+                                             "watch all",
+                                             request.names_size(), kNamesMax));
   }
   std::optional<int64_t> revision;
   if (!request.resume_token().empty()) {
@@ -265,10 +258,8 @@ absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperimen
 absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
     Records* records, Results* results, const v1::WatchMetricsRequest& request) {
   if (request.after_step() == UINT32_MAX) {
-    Violations violations;
-    violations.Add("after_step", absl::StrFormat("is %d, the last possible one; give at most %d",
-                                                 UINT32_MAX, UINT32_MAX - 1));
-    return ToStatus(violations);
+    return BadField("after_step", absl::StrFormat("is %d, the last possible one; give at most %d",
+                                                  UINT32_MAX, UINT32_MAX - 1));
   }
   struct State {
     uint32_t from;               // Step to read from.

@@ -313,15 +313,12 @@ absl::Status WriteShard(const std::filesystem::path& file, const v1::EvaluationS
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder,
                                                             const EvaluatedRun* run) {
   std::vector<v1::EvaluationShard> shards;
-  std::error_code error;
-  std::vector<std::filesystem::path> files;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().extension() == ".binpb") files.push_back(entry->path());
-  }
-  std::sort(files.begin(), files.end());
-  for (const auto& file : files) {
-    MENTOR_ASSIGN_OR_RETURN(v1::EvaluationShard shard, ReadOne(file, run));
+  const auto names = NamesIn(folder);
+  if (absl::IsNotFound(names.status())) return shards;
+  MENTOR_RETURN_IF_ERROR(names.status());
+  for (const std::string& name : *names) {
+    if (!name.ends_with(".binpb")) continue;
+    MENTOR_ASSIGN_OR_RETURN(v1::EvaluationShard shard, ReadOne(folder / name, run));
     shards.push_back(std::move(shard));
   }
   return shards;

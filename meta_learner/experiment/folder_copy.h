@@ -10,7 +10,7 @@
 #include <absl/status/status.h>
 
 #include "meta_learner/store/experiment_objects.h"
-#include "meta_learner/store/run_files.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 

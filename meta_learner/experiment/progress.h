@@ -11,7 +11,7 @@
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/fleet/shard_verdict.h"
-#include "meta_learner/store/records.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 

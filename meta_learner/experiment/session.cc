@@ -24,8 +24,6 @@
 #include "common/registry.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/fingerprint.h"
-#include "meta_learner/experiment/held_bundles.h"
-#include "meta_learner/experiment/learner_arithmetic.h"
 #include "meta_learner/store/checkpoint.h"
 #include "shards/tensor_proto.h"
 
@@ -105,8 +103,6 @@ Session::~Session() {
 }
 
 absl::Status Session::Run() {
-  MENTOR_RETURN_IF_ERROR(options_.store->files.PrepareFolder(uid_));
-  MENTOR_ASSIGN_OR_RETURN(const auto plans, HoldBundles(spec_));
   MENTOR_RETURN_IF_ERROR(MakeAllParts());
   const std::filesystem::path folder = options_.store->files.ExperimentFolder(uid_);
   MENTOR_RETURN_IF_ERROR(files_.BringBack());

@@ -16,26 +16,17 @@ namespace {
 
 // A tensor as bytes, integers little-endian:
 //
-//   u32         dtype: 1 float32, 2 float64, 3 int64, 4 uint8
+//   u32         dtype: v1.Tensor.DType
 //   u32         rank
 //   i64 x rank  shape, slowest axis first
 //   bytes       elements, row-major
-struct TypeCode {
-  uint32_t code;
-  torch::ScalarType type;
-};
-constexpr TypeCode kTypes[] = {
-    {1, torch::kFloat32}, {2, torch::kFloat64}, {3, torch::kInt64}, {4, torch::kUInt8}};
 constexpr uint32_t kRankMax = 8;
 
 }  // namespace
 
 std::string EncodeTensor(const torch::Tensor& tensor) {
   MENTOR_CHECK(tensor.defined() && tensor.device().is_cpu() && tensor.dim() <= kRankMax);
-  uint32_t code = 0;
-  for (const TypeCode& entry : kTypes) {
-    if (entry.type == tensor.scalar_type()) code = entry.code;
-  }
+  const auto code = static_cast<uint32_t>(learner::ProtoDtypeOf(tensor.scalar_type()));
   MENTOR_CHECK(code != 0);
   const torch::Tensor dense = tensor.detach().contiguous();
   const auto rank = static_cast<uint32_t>(dense.dim());
@@ -57,21 +48,18 @@ absl::StatusOr<torch::Tensor> DecodeTensor(std::string_view bytes) {
   uint32_t code, rank;
   std::memcpy(&code, bytes.data(), 4);
   std::memcpy(&rank, bytes.data() + 4, 4);
-  const TypeCode* type = nullptr;
-  for (const TypeCode& entry : kTypes) {
-    if (entry.code == code) type = &entry;
-  }
-  if (type == nullptr) return bad(absl::StrFormat("dtype %d", code));
+  const auto type = learner::DtypeOf(static_cast<v1::Tensor::DType>(code));
+  if (!type) return bad(absl::StrFormat("dtype %d", code));
   if (rank > kRankMax || bytes.size() < 8 + 8 * rank) return bad(absl::StrFormat("rank %d", rank));
   std::vector<int64_t> shape(rank);
   if (rank > 0) std::memcpy(shape.data(), bytes.data() + 8, 8 * rank);
   const std::optional<int64_t> elements = learner::ElementsOf(shape);
   if (!elements) return bad(absl::StrFormat("shape %s", c10::str(at::IntArrayRef(shape))));
   const std::string_view data = bytes.substr(8 + 8 * rank);
-  const size_t data_bytes = static_cast<size_t>(*elements) * c10::elementSize(type->type);
+  const size_t data_bytes = static_cast<size_t>(*elements) * c10::elementSize(*type);
   if (data.size() != data_bytes)
     return bad(absl::StrFormat("%d bytes of elements, expected %d", data.size(), data_bytes));
-  torch::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(type->type));
+  torch::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(*type));
   if (!data.empty()) std::memcpy(tensor.mutable_data_ptr(), data.data(), data.size());
   return tensor;
 }

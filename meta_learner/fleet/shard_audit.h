@@ -23,27 +23,22 @@ std::string HashOfAnswer(const v1::ShardDone& done);
 template <typename Result>
 class ShardAudit {
  public:
+  struct Answer {
+    std::string learner, host, hash;
+    uint64_t epoch = 0;
+  };
   // True if no learner has answered yet.
-  bool empty() const { return learners_.empty(); }
-  bool disputed() const { return learners_.size() > 1; }
-  // Names of the learners that have answered, in the order of their answers.
-  const std::vector<std::string>& learners() const { return learners_; }
-  bool Has(const std::string& learner) const {
-    return std::find(learners_.begin(), learners_.end(), learner) != learners_.end();
-  }
-  bool HasAnswer(const std::string& learner, uint64_t epoch) const {
-    return std::any_of(answers_.begin(), answers_.end(), [&](const Answer& answer) {
-      return answer.learner == learner && answer.epoch == epoch;
-    });
+  bool empty() const { return answers_.empty(); }
+  bool disputed() const { return answers_.size() > 1; }
+  // In the order in which they came.
+  const std::vector<Answer>& answers() const { return answers_; }
+  // True if some answer is such.
+  template <typename Such>
+  bool Has(const Such& such) const {
+    return std::any_of(answers_.begin(), answers_.end(), such);
   }
   bool HasHost(const std::string& host) const {
-    return std::any_of(answers_.begin(), answers_.end(),
-                       [&](const Answer& answer) { return answer.host == host; });
-  }
-  // True if an earlier answer has this hash.
-  bool Agrees(const std::string& hash) const {
-    return std::any_of(answers_.begin(), answers_.end(),
-                       [&](const Answer& answer) { return answer.hash == hash; });
+    return Has([&](const Answer& answer) { return answer.host == host; });
   }
   // Names of the learners whose answers have another hash.
   std::set<std::string> OthersThan(const std::string& hash) const {
@@ -53,14 +48,11 @@ class ShardAudit {
     }
     return names;
   }
-  struct Answer {
-    std::string learner, host, hash;
-    uint64_t epoch = 0;
-  };
+  // Names of all learners that have answered.
+  std::set<std::string> learners() const { return OthersThan(""); }
   // Moves the first result out of *result; it stands when no other learner can be asked.
   void Add(Answer answer, Result* result) {
     if (empty()) first_ = std::move(*result);
-    learners_.push_back(answer.learner);
     answers_.push_back(std::move(answer));
   }
   Result TakeFirst(Answer* answer) {
@@ -69,7 +61,6 @@ class ShardAudit {
   }
 
  private:
-  std::vector<std::string> learners_;
   std::vector<Answer> answers_;
   Result first_;
 };

@@ -243,23 +243,25 @@ std::vector<ShardBoard::ShardState> ShardBoard::Shards(const std::string& experi
   return states;
 }
 
-std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners() {
-  std::map<LearnerId, LearnerState> states;
+std::map<ShardBoard::LearnerId, v1::Peer> ShardBoard::Learners() {
+  std::map<LearnerId, v1::Peer> peers;
   const MutexLock lock(mutex_);
   for (auto& [id, learner] : learners_) {
     learner.CountSteps(0, Now());  // Lets the rate of a learner without shards fall to 0.
     const learner::LearnerMemory held = FactsLocked(learner).held;
-    states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
-                  .env_steps_per_second = learner.env_steps_per_second,
-                  .draining = learner.draining,
-                  .quarantined = learner.standing.InQuarantine(NowNs()) ||
-                                 suspects_.contains(learner.info.name),
-                  .strikes = static_cast<uint32_t>(learner.standing.strikes()),
-                  .memory_needed = learner::kLearnerProcessBytes + held.bytes,
-                  .device_memory_needed = held.device_bytes,
-                  .refusal = RefusalLocked(learner)};
+    v1::Peer& peer = peers[id];
+    peer.set_work(static_cast<uint32_t>(learner.shards.size()));
+    peer.set_env_steps_per_second(learner.env_steps_per_second);
+    peer.set_draining(learner.draining);
+    peer.set_quarantined(learner.standing.InQuarantine(NowNs()) ||
+                         suspects_.contains(learner.info.name));
+    peer.set_strikes(static_cast<uint32_t>(learner.standing.strikes()));
+    // For its shards and its process.
+    peer.set_memory_needed_bytes(learner::kLearnerProcessBytes + held.bytes);
+    peer.set_device_memory_needed_bytes(held.device_bytes);
+    peer.set_refusal(RefusalLocked(learner));
   }
-  return states;
+  return peers;
 }
 
 std::vector<std::unique_ptr<ShardBoard::Job>> ShardBoard::JobsOf(std::vector<v1::Shard> shards,

@@ -195,18 +195,9 @@ class ShardBoard {
     std::optional<LearnerId> learner;
   };
   std::vector<ShardState> Shards(const std::string& experiment) const;
-  struct LearnerState {
-    uint32_t shards = 0;
-    double env_steps_per_second = 0;
-    bool draining = false;
-    bool quarantined = false;
-    uint32_t strikes = 0;
-    uint64_t memory_needed = 0;  // For its shards and its process.
-    uint64_t device_memory_needed = 0;
-    std::string refusal = {};  // Why some experiments do not fit it, for people.
-  };
-  // Rates are averages since their last computation, which is at least 2 seconds ago.
-  std::map<LearnerId, LearnerState> Learners();
+  // What the list of peers says about the learners' work, standing and memory. Rates are averages
+  // since their last computation, which is at least 2 seconds ago.
+  std::map<LearnerId, v1::Peer> Learners();
 
   // Returns the memory that connected learners lack for this shard; no shortage if one of them
   // could hold it or none is connected.
@@ -387,7 +378,7 @@ class ShardBoard {
   // Ends audits that no learner can decide: a single result stands, and of several none does.
   void SettleAuditsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DivergedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void CountSuspectsLocked(const std::vector<std::string>& names, int change)
+  void CountSuspectsLocked(const std::set<std::string>& names, int change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Forgets the answers of the job's audit, if any.
   void EndAuditLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

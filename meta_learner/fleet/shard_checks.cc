@@ -7,7 +7,10 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include "common/hash.h"
 #include "common/history.h"
 #include "common/secret_choice.h"
 #include "meta_learner/fleet/shard_board.h"
@@ -28,6 +31,23 @@ std::string Sentence(const std::set<std::string>& learners) {
 }
 
 }  // namespace
+
+std::string HashOfAnswer(const v1::ShardDone& done) {
+  v1::ShardDone answer = done;
+  answer.clear_shard_id();
+  answer.clear_epoch();
+  answer.clear_seconds();
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);  // Hashes are compared only within this process.
+    answer.SerializeToCodedStream(&coded);
+  }
+  Sha256 hash;
+  hash.Update(bytes);
+  return hash.Finish();
+}
 
 std::string ShardBoard::Warning::Text() const {
   if (!clean) return why + "; what they computed was discarded and is computed again";
@@ -104,7 +124,7 @@ bool ShardBoard::AuditLocked(Job* job, Learner* from, const v1::ShardDone& done)
   if (!job->audited) job->audited = IsChosenLocked(*job, from);
   if (!job->audited) return false;
   const std::string hash = HashOfAnswer(done);
-  if (job->audit.Agrees(hash)) {
+  if (job->audit.Has([&](const auto& answer) { return answer.hash == hash; })) {
     ++counts_.audited;
     const std::set<std::string> wrong = job->audit.OthersThan(hash);
     EndAuditLocked(job);
@@ -134,7 +154,7 @@ void ShardBoard::EndAuditLocked(Job* job) {
   job->audit = {};
 }
 
-void ShardBoard::CountSuspectsLocked(const std::vector<std::string>& names, int change) {
+void ShardBoard::CountSuspectsLocked(const std::set<std::string>& names, int change) {
   for (const std::string& name : names) {
     if ((suspects_[name] += change) == 0) suspects_.erase(name);
   }
@@ -142,11 +162,11 @@ void ShardBoard::CountSuspectsLocked(const std::vector<std::string>& names, int 
 
 void ShardBoard::DivergedLocked(Job* job) {
   ++counts_.divergences;
-  const std::vector<std::string>& names = job->audit.learners();
-  if (names.size() == 2) CountSuspectsLocked(names, 1);
+  std::vector<std::string> names;
+  for (const auto& answer : job->audit.answers()) names.push_back(answer.learner);
+  if (names.size() == 2) CountSuspectsLocked({names.begin(), names.end()}, 1);
   if (names.size() > 2) CountSuspectsLocked({names.back()}, 1);
-  if (options_.on_divergence)
-    options_.on_divergence(job->shard->experiment(), job->audit.learners());
+  if (options_.on_divergence) options_.on_divergence(job->shard->experiment(), names);
 }
 
 void ShardBoard::SettleAuditsLocked() {
@@ -156,7 +176,7 @@ void ShardBoard::SettleAuditsLocked() {
     if (CanBeAuditedLocked(*job, /*elsewhere=*/false) && job->losses < options_.losses_max)
       continue;
     if (job->audit.disputed()) {
-      const std::set<std::string> names(job->audit.learners().begin(), job->audit.learners().end());
+      const std::set<std::string> names = job->audit.learners();
       const std::string why = Sentence(names) +
                               " gave different bits for one shard, and no other learner was there "
                               "to decide";
@@ -217,7 +237,9 @@ bool ShardBoard::TakeBackResultLocked(Job* job, const std::string& learner,
     ++job->call->open;
     ++counts_.reassigned;
     ReturnLocked(job);
-  } else if (epoch ? job->audit.HasAnswer(learner, *epoch) : job->audit.Has(learner)) {
+  } else if (job->audit.Has([&](const auto& answer) {
+               return answer.learner == learner && (!epoch || answer.epoch == *epoch);
+             })) {
     EndAuditLocked(job);
   } else {
     return false;

@@ -1,10 +1,9 @@
 #include "meta_learner/fleet/shard_service.h"
 
-#include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -21,6 +20,7 @@
 #include "common/resources/names.h"
 #include "common/rpc/bundles.h"
 #include "common/rpc/call_metrics.h"
+#include "common/rpc/executor.h"
 #include "common/rpc/stream.h"
 #include "common/status.h"
 #include "common/uuid.h"
@@ -32,8 +32,16 @@ namespace {
 
 using ShardStream = rpc::Stream<v1::RunResponse, v1::RunRequest>;
 using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
-
 using google::protobuf::util::TimeUtil;
+
+absl::Status Stopping() {
+  return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                   "the meta-learner is stopping");
+}
+
+absl::Status BrokenRule(std::string_view what) {
+  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, what);
+}
 
 }  // namespace
 
@@ -54,18 +62,9 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
             "CPU time spent on what learners send: checks, hashes, copies and assignments.")),
         device_lost_(DeviceLostGauge(metrics, "learner")),
         stream_({.message_bytes_max = rpc::kShardMessageBytesMax,
-                 .metrics = rpc::MakeStreamMetrics(metrics, "ShardService/Run")}) {
-    for (int i = 0; i < options_.ingest_threads; ++i) ingest_.emplace_back([this] { Ingest(); });
+                 .metrics = rpc::MakeStreamMetrics(metrics, "ShardService/Run")}),
+        ingest_(options_.ingest_threads, /*items_max=*/0, /*per_caller_max=*/1) {
     MENTOR_HISTORY("serves", {{"border", "learners"}, {"server", server_uid_}});
-  }
-
-  ~Impl() override {
-    {
-      const MutexLock lock(mutex_);
-      stopping_ = true;
-      changed_.NotifyAll();
-    }
-    for (std::thread& thread : ingest_) thread.join();
   }
 
   grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(
@@ -74,15 +73,24 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     auto peer = std::make_shared<Peer>();
     peer->stream = stream;
     // Handling a message takes milliseconds, so the reactions only enqueue it.
-    stream->Start(
-        {.on_message = [this, peer](v1::RunRequest message) { Enqueue(peer, std::move(message)); },
-         .on_closed = [this,
-                       peer](const absl::Status& status) { Enqueue(peer, std::nullopt, status); }});
+    stream->Start({.on_message =
+                       [this, peer](v1::RunRequest message) {
+                         const auto kept =
+                             std::make_shared<const v1::RunRequest>(std::move(message));
+                         Enqueue(peer, [this, peer, kept] { Handle(peer, *kept); });
+                       },
+                   .on_closed =
+                       [this, peer](const absl::Status& status) {
+                         {
+                           const MutexLock lock(mutex_);
+                           open_.erase(peer.get());
+                         }
+                         Enqueue(peer, [this, peer, status] { Remove(peer.get(), status); });
+                       }});
     {
       const MutexLock lock(mutex_);
       if (stopping_) {
-        stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
-                                "the meta-learner is stopping"));
+        stream->Close(Stopping());
       } else {
         open_[peer.get()] = peer;
       }
@@ -106,16 +114,7 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     std::vector<v1::Peer> peers;
     for (const auto& [id, learner] : connected) {
       v1::Peer& peer = peers.emplace_back(learner.info);
-      if (const auto state = states.find(id); state != states.end()) {
-        peer.set_work(state->second.shards);
-        peer.set_env_steps_per_second(state->second.env_steps_per_second);
-        peer.set_draining(state->second.draining);
-        peer.set_quarantined(state->second.quarantined);
-        peer.set_strikes(state->second.strikes);
-        peer.set_memory_needed_bytes(state->second.memory_needed);
-        peer.set_device_memory_needed_bytes(state->second.device_memory_needed);
-        peer.set_refusal(state->second.refusal);
-      }
+      if (const auto state = states.find(id); state != states.end()) peer.MergeFrom(state->second);
       if (const auto round_trip = learner.stream->RoundTrip())
         *peer.mutable_round_trip() = TimeUtil::NanosecondsToDuration(round_trip->count());
       for (const v1::Peer& actor : learner.actors) {
@@ -168,26 +167,17 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     bundles_.Stop();
     const MutexLock lock(mutex_);
     stopping_ = true;
-    for (auto& [key, peer] : open_) {
-      peer->stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
-                                    "the meta-learner is stopping"));
-    }
+    for (auto& [key, peer] : open_) peer->stream->Close(Stopping());
   }
 
  private:
-  struct Event {
-    std::optional<v1::RunRequest> message;  // nullopt: the stream has ended.
-    absl::Status end;
-  };
   struct Peer {
+    const std::string uid = NewUuid();  // The stream's.
     std::shared_ptr<ShardStream> stream;
-    // Used only by the thread that has taken the peer.
+    // Used only by the peer's tasks, one at a time.
     std::optional<ShardBoard::LearnerId> learner;
     std::string name;
     bool broken = false;
-    // Guarded by the service's mutex_.
-    std::deque<Event> events;
-    bool taken = false;  // In ready_, or held by a thread.
   };
   // A learner after its Hello, as shown in the list of peers.
   struct Connected {
@@ -196,59 +186,40 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     std::vector<v1::Peer> actors;
     bool left_out = false;  // Actors were left out once, which was logged.
   };
-  // The queue is bounded: each learner's window allows only a few segments in flight.
-  void Enqueue(std::shared_ptr<Peer> peer, std::optional<v1::RunRequest> message,
-               absl::Status end = absl::OkStatus()) {
-    const MutexLock lock(mutex_);
-    if (!message) open_.erase(peer.get());
-    peer->events.push_back({std::move(message), std::move(end)});
-    if (std::exchange(peer->taken, true)) return;
-    ready_.push_back(std::move(peer));
-    changed_.NotifyOne();
+
+  // Handles messages of different learners in parallel, and those of one learner in order. The line
+  // is bounded: each learner's window allows only a few segments in flight.
+  void Enqueue(const std::shared_ptr<Peer>& peer, std::function<void()> task) {
+    ingest_.PostAlways(
+        [this, task = std::move(task)] {
+          const double before = ThreadCpuSeconds();
+          task();
+          ingest_seconds_.Increment(ThreadCpuSeconds() - before);
+        },
+        peer->uid);
   }
 
-  // Handles messages of different learners in parallel, and those of one learner in order.
-  void Ingest() {
-    MutexLock lock(mutex_);
-    while (true) {
-      while (ready_.empty() && !stopping_) changed_.Wait(lock);
-      if (ready_.empty()) return;
-      const std::shared_ptr<Peer> peer = std::move(ready_.front());
-      ready_.pop_front();
-      Event event = std::move(peer->events.front());
-      peer->events.pop_front();
-      lock.Unlock();
-      const double before = ThreadCpuSeconds();
-      Handle(peer, event);
-      ingest_seconds_.Increment(ThreadCpuSeconds() - before);
-      lock.Lock();
-      peer->taken = !peer->events.empty();
-      if (peer->taken) ready_.push_back(peer);
-    }
-  }
-
-  void Handle(const std::shared_ptr<Peer>& sender, const Event& event) {
-    Peer& peer = *sender;
-    if (!event.message) {
-      if (peer.learner) {
-        board_->RemoveLearner(*peer.learner);
-        learners_.Decrement();
-        {
-          const MutexLock lock(mutex_);
-          connected_.erase(*peer.learner);
-        }
-        MENTOR_LOG(kInfo, "learner gone", {{"learner", peer.name}, {"why", event.end}});
+  void Remove(Peer* peer, const absl::Status& end) {
+    if (peer->learner) {
+      board_->RemoveLearner(*peer->learner);
+      learners_.Decrement();
+      {
+        const MutexLock lock(mutex_);
+        connected_.erase(*peer->learner);
       }
-      peer.stream.reset();
-      return;
+      MENTOR_LOG(kInfo, "learner gone", {{"learner", peer->name}, {"why", end}});
     }
-    if (peer.broken) return;
-    const absl::Status status = Accept(sender, *event.message);
+    peer->stream.reset();
+  }
+
+  void Handle(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
+    if (peer->broken) return;
+    const absl::Status status = Accept(peer, message);
     if (status.ok()) return;
-    peer.broken = true;
+    peer->broken = true;
     rejected_.Increment();
-    MENTOR_LOG(kWarning, "stream of a learner ended", {{"learner", peer.name}, {"why", status}});
-    peer.stream->Close(status);
+    MENTOR_LOG(kWarning, "stream of a learner ended", {{"learner", peer->name}, {"why", status}});
+    peer->stream->Close(status);
   }
 
   absl::Status Accept(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
@@ -272,8 +243,7 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
         board_->OnLeaving(*peer->learner);
         return absl::OkStatus();
       default:
-        return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                         "expected a segment, a shard's end, progress or the fleet");
+        return BrokenRule("expected a segment, a shard's end, progress or the fleet");
     }
   }
 
@@ -326,10 +296,8 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
   // The learner's CPU must compute the same bits as this process, whatever its device: every
   // learner does part of its arithmetic on the CPU. KeepArithmetic handles devices by experiment.
   absl::Status CheckArithmetic(const v1::Hello& hello) const {
-    if (hello.device().empty()) {
-      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                       "hello.device: is missing; a learner says what it computes with");
-    }
+    if (hello.device().empty())
+      return BrokenRule("hello.device: is missing; a learner says what it computes with");
     const bool cpu = hello.device() == "cpu";
     const std::string& got = cpu ? hello.numeric_fingerprint() : hello.cpu_fingerprint();
     if (got == options_.learner_fingerprint) return absl::OkStatus();
@@ -350,17 +318,13 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
   }
 
   absl::Status AcceptHello(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
-    if (!message.has_hello()) {
-      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                       "the first message must be hello");
-    }
+    if (!message.has_hello()) return BrokenRule("the first message must be hello");
     const v1::Hello& hello = message.hello();
     MENTOR_RETURN_IF_ERROR(CheckHello(hello));
     peer->name = absl::StrCat(hello.host(), "/", hello.peer_uid());
     MENTOR_RETURN_IF_ERROR(CheckArithmetic(hello));
     if (hello.shard_slots() < 1 || hello.shard_slots() > 256) {
-      return MakeError(
-          absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+      return BrokenRule(
           absl::StrFormat("hello: %d shard slots, 1 to 256 are allowed", hello.shard_slots()));
     }
     const MutexLock one_at_a_time(hello_mutex_);
@@ -422,14 +386,12 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
   Mutex hello_mutex_;
   // Guarded by mutex_.
   mutable Mutex mutex_;
-  CondVar changed_;
   std::map<ShardBoard::LearnerId, Connected> connected_ ABSL_GUARDED_BY(mutex_);
-  std::deque<std::shared_ptr<Peer>> ready_ ABSL_GUARDED_BY(mutex_);  // Peers with events.
   std::map<const Peer*, std::shared_ptr<Peer>> open_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   rpc::BundleServer bundles_;
-  // Last member, so that the threads stop first.
-  std::vector<std::thread> ingest_;
+  // Last member, so that its threads stop first.
+  rpc::Executor ingest_;
 };
 
 prometheus::Gauge& DeviceLostGauge(Metrics* metrics, const char* whose) {

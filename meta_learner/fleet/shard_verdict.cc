@@ -20,9 +20,7 @@ Verdict Judge(const LearnerFacts& learner, const ShardFacts& shard, std::chrono:
   if (learner.standing.InQuarantine(now)) return {.obstacle = Obstacle::kQuarantine};
   if (shard.tried.Has(info.name) && (!shard.may_repeat || now < shard.tried.again()))
     return {.obstacle = Obstacle::kTried};
-  const std::vector<std::string>& answered = shard.answered;
-  if (std::find(answered.begin(), answered.end(), info.name) != answered.end())
-    return {.obstacle = Obstacle::kAnswered};
+  if (shard.answered.contains(info.name)) return {.obstacle = Obstacle::kAnswered};
   if (shard.is_suspect || learner.has_suspect) return {.obstacle = Obstacle::kSuspect};
   if (!HasRoom(learner, shard.memory)) return {.obstacle = Obstacle::kRoom};
   return {};

@@ -57,10 +57,10 @@ struct LearnerFacts {
 
 struct ShardFacts {
   const learner::ShardMemory& memory;
-  const std::set<std::string>& simulators;   // Needed by its environments.
-  const TriedAt& tried;                      // Names of learners on which it failed or stalled.
-  const std::vector<std::string>& answered;  // Names of learners whose results are audited.
-  std::string_view arithmetic = {};          // Its experiment's; empty: not yet decided.
+  const std::set<std::string>& simulators;  // Needed by its environments.
+  const TriedAt& tried;                     // Names of learners on which it failed or stalled.
+  std::set<std::string> answered = {};      // Names of learners whose results are audited.
+  std::string_view arithmetic = {};         // Its experiment's; empty: not yet decided.
   bool is_suspect = false;  // It must be alone: ShardBoard reserves a learner for it.
   // True if no other learner can try the shard: then a learner may try it again after a wait.
   bool may_repeat = false;

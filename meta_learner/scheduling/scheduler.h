@@ -21,8 +21,7 @@
 #include "common/mutex.h"
 #include "meta_learner/fleet/shard_board.h"
 #include "meta_learner/scheduling/disk_guard.h"
-#include "meta_learner/store/records.h"
-#include "meta_learner/store/results.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 

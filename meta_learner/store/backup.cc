@@ -134,18 +134,13 @@ absl::Status CopyBundle(const std::filesystem::path& from, const std::filesystem
 absl::Status CopyBundles(const StoreOptions& source, const std::filesystem::path& folder,
                          Manifest* manifest, BackupSummary* summary) {
   const std::filesystem::path from = source.folder / kBundlesFolder, to = folder / kBundlesFolder;
-  std::vector<std::string> digests;
+  const auto names = NamesIn(from);
+  if (absl::IsNotFound(names.status())) return absl::OkStatus();
+  MENTOR_RETURN_IF_ERROR(names.status());
   std::error_code error;
-  auto entry = std::filesystem::directory_iterator(from, error);
-  if (error == std::errc::no_such_file_or_directory) return absl::OkStatus();
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::filesystem::path name = entry->path().filename();
-    if (name.extension() == ".txtpb" && IsBundleDigest(name.stem().string()))
-      digests.push_back(name.stem());
-  }
-  if (error) return FileError("cannot list", from, error.value());
-  std::sort(digests.begin(), digests.end());
-  for (const std::string& digest : digests) {
+  for (const std::filesystem::path name : *names) {
+    const std::string digest = name.stem();
+    if (name.extension() != ".txtpb" || !IsBundleDigest(digest)) continue;
     BackupSummary size;
     Manifest copied;
     const absl::Status status = CopyBundle(from, to, digest, &copied, &size);
@@ -178,34 +173,26 @@ absl::StatusOr<std::vector<std::string>> Uids(Database* database) {
 // DATA_LOSS if the service still names a checkpoint whose file is missing, unless a bucket has it.
 absl::StatusOr<bool> FollowRemovals(const std::string& uid, const StoreOptions& source,
                                     const Manifest& copied, Database* from, Database* to) {
-  MENTOR_ASSIGN_OR_RETURN(
-      const bool there, from->Query("SELECT uid FROM experiments WHERE uid = ?").Bind(uid).Step());
+  MENTOR_ASSIGN_OR_RETURN(const bool there,
+                          from->Query("SELECT uid FROM experiments WHERE uid = ?", uid).Step());
   if (!there) {
-    MENTOR_RETURN_IF_ERROR(to->Query("DELETE FROM experiments WHERE uid = ?").Bind(uid).Run());
+    MENTOR_RETURN_IF_ERROR(to->Run("DELETE FROM experiments WHERE uid = ?", uid));
     return false;
   }
   std::vector<int64_t> missing;
-  {
-    auto row = to->Query("SELECT outer_step FROM checkpoints WHERE uid = ? ORDER BY outer_step");
-    row.Bind(uid);
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
-      if (!copied.contains(CheckpointName(uid, row.Integer(0)))) missing.push_back(row.Integer(0));
-    }
-  }
+  auto steps =
+      to->Query("SELECT outer_step FROM checkpoints WHERE uid = ? ORDER BY outer_step", uid);
+  MENTOR_RETURN_IF_ERROR(steps.ForEach([&](const sql::Query& row) {
+    if (!copied.contains(CheckpointName(uid, row.Integer(0)))) missing.push_back(row.Integer(0));
+  }));
   for (const int64_t step : missing) {
     MENTOR_ASSIGN_OR_RETURN(
         const bool named,
-        from->Query("SELECT uid FROM checkpoints WHERE uid = ? AND outer_step = ?")
-            .Bind(uid)
-            .Bind(step)
+        from->Query("SELECT uid FROM checkpoints WHERE uid = ? AND outer_step = ?", uid, step)
             .Step());
     if (!named) {
-      MENTOR_RETURN_IF_ERROR(to->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
-                                 .Bind(uid)
-                                 .Bind(step)
-                                 .Run());
+      MENTOR_RETURN_IF_ERROR(
+          to->Run("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?", uid, step));
     } else if (source.objects == nullptr) {
       return MakeError(
           absl::StatusCode::kDataLoss, Reason::kDataLoss,
@@ -283,8 +270,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
       MENTOR_RETURN_IF_ERROR(CopyAllRows(from.get(), to.get()));
       MENTOR_RETURN_IF_ERROR(writing->Commit());
     }
-    if (const auto error = MENTOR_FAILPOINT("store.backup.before_files"))
-      return absl::UnavailableError(*error);
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.backup.before_files")));
     // Before the experiments that name the bundles: FollowRemovals handles experiments that are
     // deleted meanwhile.
     MENTOR_RETURN_IF_ERROR(CopyBundles(source, folder, &manifest, &summary));
@@ -309,8 +295,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
       ++summary.experiments;
     }
     // Makes the database one file without a log beside it.
-    auto mode = to->Query("PRAGMA journal_mode=DELETE");
-    MENTOR_RETURN_IF_ERROR(mode.Step().status());
+    MENTOR_RETURN_IF_ERROR(to->Query("PRAGMA journal_mode=DELETE").Step().status());
   }
   MENTOR_ASSIGN_OR_RETURN(const std::string database,
                           ReadFile(folder / "mentor.db", UINT64_MAX / 2));
@@ -352,8 +337,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
     MENTOR_ASSIGN_OR_RETURN(const auto writing, sql::Transaction::Begin(to.get()));
     MENTOR_RETURN_IF_ERROR(CopyAllRows(from.get(), to.get()));
     // The restored state is a new store: tokens of the old store must not resume watches here.
-    MENTOR_RETURN_IF_ERROR(
-        to->Query("UPDATE meta SET value = ? WHERE key = 'store_uid'").Bind(NewUuid()).Run());
+    MENTOR_RETURN_IF_ERROR(to->Run("UPDATE meta SET value = ? WHERE key = 'store_uid'", NewUuid()));
     if (!target.database.empty()) {
       // The rows brought their numbers, so set the sequence behind them.
       auto next = to->Query(

@@ -57,6 +57,14 @@ absl::Status NoBundle(const std::string& digest) {
                    {{"name", BundleResource(digest)}});
 }
 
+v1::PushBundleResponse Pushed(uint64_t next, uint64_t size, bool complete = false) {
+  v1::PushBundleResponse response;
+  response.set_next_offset(next);
+  response.set_size_bytes(size);
+  response.set_complete(complete);
+  return response;
+}
+
 BundleManifest ManifestOf(const v1::Bundle& bundle, const std::string& digest) {
   BundleManifest manifest;
   for (const v1::BundleFile& file : bundle.files())
@@ -112,25 +120,14 @@ uint64_t SizeOrZero(const fs::path& path) {
   return error ? 0 : size;
 }
 
-absl::StatusOr<std::vector<fs::path>> EntriesOf(const fs::path& folder) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  auto entry = fs::directory_iterator(folder, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
-    entries.push_back(entry->path());
-  if (error) return FileError("cannot list", folder, error.value());
-  return entries;
-}
-
 // Returns the digests of the files HEX.txtpb in a folder.
 absl::StatusOr<std::vector<std::string>> AboutsIn(const fs::path& folder) {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
   std::vector<std::string> digests;
-  for (const fs::path& entry : entries) {
+  for (const fs::path entry : names) {
     if (entry.extension() == kAbout && IsBundleDigest(entry.stem().string()))
       digests.push_back(entry.stem());
   }
-  std::sort(digests.begin(), digests.end());
   return digests;
 }
 
@@ -142,26 +139,20 @@ std::string DigestOfUpload(const std::string& upload) {
   return upload.substr(0, kDigestSize);
 }
 absl::StatusOr<std::vector<std::string>> UploadsIn(const fs::path& folder) {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
   std::vector<std::string> uploads;
-  for (const fs::path& entry : entries) {
+  for (const fs::path entry : names) {
     const std::string name = entry.stem();
     if (entry.extension() == kAbout && name.size() == kDigestSize + 1 + kOwnerHashSize &&
         IsBundleDigest(DigestOfUpload(name)))
       uploads.push_back(name);
   }
-  std::sort(uploads.begin(), uploads.end());
   return uploads;
 }
 
 // The turn for an owner's quota; never equal to a digest.
 std::string OwnerTurn(const std::string& owner) {
   return "owner " + owner;
-}
-
-// True for an unfinished file or folder that a crash left.
-bool IsTemporary(const fs::path& path) {
-  return path.filename().string().starts_with('.');
 }
 
 // A source that reads a whole file.
@@ -278,10 +269,11 @@ absl::StatusOr<std::vector<std::string>> BundleShelf::UploadsOf(const std::strin
 absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(options.folder / kUploads));
   for (const fs::path& folder : {options.folder, options.folder / kUploads}) {
-    MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
     std::error_code ignored;
-    for (const fs::path& entry : entries) {
-      if (IsTemporary(entry)) fs::remove_all(entry, ignored);
+    for (const std::string& name : names) {
+      // An unfinished file or folder that a crash left.
+      if (name.starts_with('.')) fs::remove_all(folder / name, ignored);
     }
   }
   std::unique_ptr<BundleShelf> shelf(new BundleShelf(std::move(options)));
@@ -290,9 +282,10 @@ absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) 
 }
 
 absl::Status BundleShelf::RemoveOldUploads() {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries,
-                          EntriesOf(options_.folder / kUploads));
-  for (const fs::path& entry : entries) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          NamesIn(options_.folder / kUploads));
+  for (const std::string& name : names) {
+    const fs::path entry = options_.folder / kUploads / name;
     // Skip bundles with a turn: their push may be about to resume.
     const Turn turn(this, DigestOfUpload(entry.stem()), Turn::IfFree());
     std::error_code ignored;
@@ -446,16 +439,9 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
       {{"owner", owner}});
 }
 
-BundleShelf::Standing BundleShelf::StandingOf(const v1::Bundle& bundle,
-                                              const std::string& upload) const {
-  return {.next_offset = std::min(SizeOrZero(UploadOf(upload, kPart)), bundle.size_bytes()),
-          .size_bytes = bundle.size_bytes(),
-          .complete = false};
-}
-
-absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& manifest,
-                                                         const std::string& owner,
-                                                         const Cancel* cancel) {
+absl::StatusOr<v1::PushBundleResponse> BundleShelf::Begin(const BundleManifest& manifest,
+                                                          const std::string& owner,
+                                                          const Cancel* cancel) {
   MENTOR_RETURN_IF_ERROR(ToStatus(CheckManifest(manifest)));
   const std::string& digest = manifest.digest;
   const std::string upload = digest + OwnerSuffix(owner);
@@ -465,8 +451,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
   Forget(digest);
   if (const absl::Status there = FindInTurn(digest).status(); there.ok()) {
     RemoveUpload(upload);
-    return Standing{
-        .next_offset = manifest.bytes(), .size_bytes = manifest.bytes(), .complete = true};
+    return Pushed(manifest.bytes(), manifest.bytes(), /*complete=*/true);
   } else if (absl::IsNotFound(there)) {
     // Another meta-learner has removed the bundle, so its owner is not kept.
     std::error_code ignored;
@@ -475,8 +460,8 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
     return there;
   }
   if (auto begun = ReadAboutFile(UploadOf(upload, kAbout), digest); begun.ok()) {
-    const Standing standing = StandingOf(*begun, upload);
-    if (standing.next_offset < standing.size_bytes) return standing;
+    const uint64_t next = std::min(SizeOrZero(UploadOf(upload, kPart)), begun->size_bytes());
+    if (next < begun->size_bytes()) return Pushed(next, begun->size_bytes());
     return Finish(*std::move(begun), digest, upload, cancel);
   }
   const v1::Bundle bundle = AboutBundle(manifest, owner);
@@ -489,48 +474,44 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
     MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(upload, kAbout), TextOf(bundle)));
   }
   if (manifest.bytes() == 0) return Finish(bundle, digest, upload, cancel);
-  return Standing{.next_offset = 0, .size_bytes = manifest.bytes(), .complete = false};
+  return Pushed(0, manifest.bytes());
 }
 
-absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest,
-                                                       const std::string& owner, uint64_t offset,
-                                                       std::string_view data,
-                                                       const Cancel* cancel) {
+absl::StatusOr<v1::PushBundleResponse> BundleShelf::Add(const std::string& digest,
+                                                        const std::string& owner, uint64_t offset,
+                                                        std::string_view data,
+                                                        const Cancel* cancel) {
   const std::string upload = digest + OwnerSuffix(owner);
   const Turn turn(this, {digest});
   MENTOR_RETURN_IF_ERROR(GoesOn(cancel));
   auto begun = ReadAboutFile(UploadOf(upload, kAbout), digest);
   if (absl::IsNotFound(begun.status())) {
     // The answer to the last piece was lost, or another owner finished first.
-    if (const auto about = ReadAbout(digest); about.ok()) {
-      return Standing{
-          .next_offset = about->size_bytes(), .size_bytes = about->size_bytes(), .complete = true};
-    }
+    if (const auto about = ReadAbout(digest); about.ok())
+      return Pushed(about->size_bytes(), about->size_bytes(), /*complete=*/true);
     return absl::FailedPreconditionError(absl::StrFormat(
         "'%s' has not begun to push %s; begin with its list of files", owner, BundleName(digest)));
   }
   MENTOR_RETURN_IF_ERROR(begun.status());
-  Standing standing = StandingOf(*begun, upload);
-  if (offset > standing.next_offset) {
-    return absl::OutOfRangeError(absl::StrFormat(
-        "offset is %d, but only %d bytes of %s are here; go on at %d", offset, standing.next_offset,
-        BundleTitle(ManifestOf(*begun, digest)), standing.next_offset));
+  const uint64_t size = begun->size_bytes();
+  uint64_t next = std::min(SizeOrZero(UploadOf(upload, kPart)), size);
+  if (offset > next) {
+    return absl::OutOfRangeError(
+        absl::StrFormat("offset is %d, but only %d bytes of %s are here; go on at %d", offset, next,
+                        BundleTitle(ManifestOf(*begun, digest)), next));
   }
-  if (offset + data.size() > standing.size_bytes) {
-    Violations violations;
-    violations.Add("data", absl::StrFormat("ends at %d, but the files have %d bytes; push the "
-                                           "bundle again",
-                                           offset + data.size(), standing.size_bytes));
-    return ToStatus(violations);
+  if (offset + data.size() > size) {
+    return BadField("data", absl::StrFormat("ends at %d, but the files have %d bytes; push the "
+                                            "bundle again",
+                                            offset + data.size(), size));
   }
-  if (const auto error = MENTOR_FAILPOINT("bundle_shelf.write"))
-    return absl::UnavailableError(*error);
-  if (const uint64_t there = standing.next_offset - offset; there < data.size()) {
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("bundle_shelf.write")));
+  if (const uint64_t there = next - offset; there < data.size()) {
     data.remove_prefix(there);
-    MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(upload, kPart), standing.next_offset, data));
-    standing.next_offset += data.size();
+    MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(upload, kPart), next, data));
+    next += data.size();
   }
-  if (standing.next_offset < standing.size_bytes) return standing;
+  if (next < size) return Pushed(next, size);
   return Finish(*std::move(begun), digest, upload, cancel);
 }
 
@@ -548,10 +529,10 @@ absl::Status BundleShelf::WriteFiles(const BundleManifest& manifest, const Bundl
   return SyncFolder(options_.folder);
 }
 
-absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle bundle,
-                                                          const std::string& digest,
-                                                          const std::string& upload,
-                                                          const Cancel* cancel) {
+absl::StatusOr<v1::PushBundleResponse> BundleShelf::Finish(v1::Bundle bundle,
+                                                           const std::string& digest,
+                                                           const std::string& upload,
+                                                           const Cancel* cancel) {
   const BundleManifest manifest = ManifestOf(bundle, digest);
   const absl::Status written = WriteFiles(manifest, PartSource(UploadOf(upload, kPart)), cancel);
   if (absl::IsDataLoss(written)) RemoveUpload(upload);
@@ -565,8 +546,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle bundle,
     MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about, cancel));
     SetDurable(digest);
   }
-  if (const auto error = MENTOR_FAILPOINT("bundle_shelf.before_about"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("bundle_shelf.before_about")));
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), about));
   Forget(digest);
   MENTOR_ASSIGN_OR_RETURN(const auto uploads, UploadsOf(digest));
@@ -574,8 +554,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle bundle,
   MENTOR_LOG(
       kInfo, "a bundle was pushed",
       {{"bundle", BundleName(digest)}, {"owner", bundle.owner()}, {"bytes", bundle.size_bytes()}});
-  return Standing{
-      .next_offset = bundle.size_bytes(), .size_bytes = bundle.size_bytes(), .complete = true};
+  return Pushed(bundle.size_bytes(), bundle.size_bytes(), /*complete=*/true);
 }
 
 void BundleShelf::RemoveUpload(const std::string& upload) {
@@ -631,10 +610,10 @@ absl::StatusOr<BundleManifest> BundleShelf::AddFolder(const fs::path& folder,
 
 absl::Status BundleShelf::AddAll(const BundleManifest& manifest, const BundleSource& source,
                                  const std::string& owner) {
-  MENTOR_ASSIGN_OR_RETURN(Standing standing, Begin(manifest, owner));
-  while (!standing.complete) {
-    MENTOR_ASSIGN_OR_RETURN(const std::string piece, source(standing.next_offset));
-    MENTOR_ASSIGN_OR_RETURN(standing, Add(manifest.digest, owner, standing.next_offset, piece));
+  MENTOR_ASSIGN_OR_RETURN(v1::PushBundleResponse done, Begin(manifest, owner));
+  while (!done.complete()) {
+    MENTOR_ASSIGN_OR_RETURN(const std::string piece, source(done.next_offset()));
+    MENTOR_ASSIGN_OR_RETURN(done, Add(manifest.digest, owner, done.next_offset(), piece));
   }
   return absl::OkStatus();
 }

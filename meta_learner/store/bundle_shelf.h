@@ -32,6 +32,7 @@
 #include "common/bundle_finder.h"
 #include "common/mutex.h"
 #include "mentor/v1/bundle.pb.h"
+#include "mentor/v1/bundle_service.pb.h"
 #include "meta_learner/objects/object_store.h"
 
 namespace mentor::meta_learner {
@@ -78,24 +79,20 @@ class BundleShelf {
     std::set<std::string> digests_;
   };
 
-  // Progress of a push.
-  struct Standing {
-    uint64_t next_offset = 0;
-    uint64_t size_bytes = 0;
-    bool complete = false;
-  };
   // Begins or resumes a push. Returns INVALID_ARGUMENT for an invalid list of files, and
   // RESOURCE_EXHAUSTED QUOTA_EXCEEDED beyond the owner's limit. A push is complete only if the
   // files are available: a damaged bundle is pushed again. Each owner's push has its own bytes; the
   // first complete push ends the others.
-  absl::StatusOr<Standing> Begin(const BundleManifest& manifest, const std::string& owner,
-                                 const Cancel* cancel = nullptr);
+  absl::StatusOr<v1::PushBundleResponse> Begin(const BundleManifest& manifest,
+                                               const std::string& owner,
+                                               const Cancel* cancel = nullptr);
   // Adds bytes at an offset. Bytes that are already there do not change. Returns
   // FAILED_PRECONDITION when the owner did not begin, and OUT_OF_RANGE when bytes before the offset
   // are missing. Returns INVALID_ARGUMENT for more bytes than the files have. Returns DATA_LOSS
   // when all bytes are there but differ from the list: then the push must begin again.
-  absl::StatusOr<Standing> Add(const std::string& digest, const std::string& owner, uint64_t offset,
-                               std::string_view data, const Cancel* cancel = nullptr);
+  absl::StatusOr<v1::PushBundleResponse> Add(const std::string& digest, const std::string& owner,
+                                             uint64_t offset, std::string_view data,
+                                             const Cancel* cancel = nullptr);
   // Pushes a whole bundle from a folder on this machine.
   absl::StatusOr<BundleManifest> AddFolder(const std::filesystem::path& folder,
                                            const std::string& owner);
@@ -160,9 +157,8 @@ class BundleShelf {
 
   // The caller must have the turn of the bundle; for CheckQuota, that of the owner.
   absl::Status CheckQuota(const BundleManifest& manifest, const std::string& owner);
-  Standing StandingOf(const v1::Bundle& bundle, const std::string& upload) const;
-  absl::StatusOr<Standing> Finish(v1::Bundle bundle, const std::string& digest,
-                                  const std::string& upload, const Cancel* cancel);
+  absl::StatusOr<v1::PushBundleResponse> Finish(v1::Bundle bundle, const std::string& digest,
+                                                const std::string& upload, const Cancel* cancel);
   absl::StatusOr<std::vector<std::string>> UploadsOf(const std::string& digest) const;
   void RemoveUpload(const std::string& upload);
   absl::Status WriteFiles(const BundleManifest& manifest, const BundleSource& source,

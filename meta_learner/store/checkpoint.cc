@@ -7,8 +7,6 @@
 #include <utility>
 
 #include <absl/strings/str_format.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -17,6 +15,7 @@
 #include "common/hash.h"
 #include "common/status.h"
 #include "mentor/v1/checkpoint.pb.h"
+#include "meta_learner/store/sql_rows.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -60,17 +59,6 @@ absl::Status NotOurs(const std::filesystem::path& path, std::string_view why) {
       "%s was written wrong: its SHA-256 is right, but %s; move it away", path.string(), why));
 }
 
-std::string SerializeHeader(const v1::CheckpointHeader& header) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    MENTOR_CHECK(header.SerializeToCodedStream(&coded));
-  }
-  return bytes;
-}
-
 std::optional<uint32_t> StepOfName(std::string_view name) {
   constexpr std::string_view kSuffix = ".ckpt";
   if (name.size() != 8 + kSuffix.size() || !name.ends_with(kSuffix)) return std::nullopt;
@@ -78,20 +66,6 @@ std::optional<uint32_t> StepOfName(std::string_view name) {
   const auto [end, error] = std::from_chars(name.data(), name.data() + 8, step);
   if (error != std::errc() || end != name.data() + 8) return std::nullopt;
   return step;
-}
-
-absl::StatusOr<std::vector<std::string>> NamesInFolder(const std::filesystem::path& dir) {
-  std::vector<std::string> names;
-  std::error_code error;
-  std::filesystem::directory_iterator iterator(dir, error);
-  if (error == std::errc::no_such_file_or_directory) return names;
-  while (!error && iterator != std::filesystem::directory_iterator()) {
-    names.push_back(iterator->path().filename());
-    iterator.increment(error);
-  }
-  if (error) return FileError("cannot list", dir, error.value());
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 // Moves a file to DIR/corrupt/ under an unused name.
@@ -165,7 +139,7 @@ absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
     section->set_crc32c(Crc32c(bytes));
     offset += bytes.size();
   }
-  const std::string header_bytes = SerializeHeader(header);
+  const std::string header_bytes = sql::BytesOf(header);
   MENTOR_CHECK(header_bytes.size() <= kHeaderBytesMax);
 
   std::string start(kMagic);
@@ -277,15 +251,13 @@ absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
                                                std::string_view experiment_uid,
                                                std::string_view spec_hash,
                                                std::optional<uint32_t> outer_step_max) {
-  if (const auto error = MENTOR_FAILPOINT("store.start.scan"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.start.scan")));
   CheckpointScan scan;
   MENTOR_ASSIGN_OR_RETURN(scan.temporary_files_removed, RemoveTemporaryFiles(dir));
-  MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> names, NamesInFolder(dir));
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    const std::optional<uint32_t> step = StepOfName(*name);
-    if (!step || (outer_step_max && *step > *outer_step_max)) continue;
-    const std::filesystem::path path = dir / *name;
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps, ListCheckpoints(dir));
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    if (outer_step_max && *step > *outer_step_max) continue;
+    const std::filesystem::path path = dir / CheckpointFileName(*step);
     auto checkpoint = ReadCheckpoint(path, &scan.newest_info);
     if (!checkpoint.ok() && checkpoint.status().code() != absl::StatusCode::kDataLoss)
       return checkpoint.status();
@@ -303,8 +275,10 @@ absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
 
 absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::path& dir) {
   std::vector<uint32_t> steps;
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesInFolder(dir));
-  for (const std::string& name : names) {
+  const auto names = NamesIn(dir);
+  if (absl::IsNotFound(names.status())) return steps;
+  MENTOR_RETURN_IF_ERROR(names.status());
+  for (const std::string& name : *names) {
     if (const auto step = StepOfName(name)) steps.push_back(*step);
   }
   return steps;  // Names with eight digits sort like numbers.
@@ -324,8 +298,7 @@ std::vector<uint32_t> DroppedCheckpoints(const std::vector<uint32_t>& steps,
 
 absl::Status RemoveCheckpoint(const std::filesystem::path& dir, uint32_t step) {
   const std::filesystem::path path = dir / CheckpointFileName(step);
-  if (const auto error = MENTOR_FAILPOINT("store.retention.unlink"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.retention.unlink")));
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", path, errno);
   return absl::OkStatus();
 }

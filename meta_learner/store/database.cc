@@ -23,12 +23,9 @@ absl::StatusOr<std::unique_ptr<Transaction>> Transaction::BeginRead(Database* da
 
 absl::StatusOr<std::vector<std::string>> FirstColumn(Database* database, const std::string& sql) {
   std::vector<std::string> texts;
-  auto row = database->Query(sql);
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return texts;
-    texts.push_back(row.Text(0));
-  }
+  MENTOR_RETURN_IF_ERROR(
+      database->Query(sql).ForEach([&](const Query& row) { texts.push_back(row.Text(0)); }));
+  return texts;
 }
 
 Transaction::~Transaction() {

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -28,41 +30,56 @@ class Statement {
   virtual std::string Text(int column) const = 0;  // Text or blob.
 };
 
+// A value for a column of bytes.
+struct Blob {
+  std::string bytes;
+};
+
 // One execution of a statement. Bind in order, then Step until it returns false. Step returns the
 // errors of Bind.
 //
-//   auto query = database->Query("SELECT state FROM experiments WHERE id = ?");
-//   MENTOR_ASSIGN_OR_RETURN(const bool found, query.Bind(id).Step());
+//   auto query = database->Query("SELECT state FROM experiments WHERE id = ?", id);
+//   MENTOR_ASSIGN_OR_RETURN(const bool found, query.Step());
 class Query {
  public:
   explicit Query(std::unique_ptr<Statement> statement) : statement_(std::move(statement)) {}
 
-  Query& Bind(int64_t value) {
-    statement_->BindInteger(value);
-    return *this;
-  }
-  Query& Bind(double value) {
-    statement_->BindDouble(value);
-    return *this;
-  }
-  Query& Bind(std::string_view text) {
-    statement_->BindText(text);
-    return *this;
-  }
-  Query& BindBlob(std::string_view bytes) {
-    statement_->BindBlob(bytes);
+  // Numbers, enumerators, texts and Blobs.
+  template <typename... Values>
+  Query& Bind(const Values&... values) {
+    (BindOne(values), ...);
     return *this;
   }
   // Returns true if there is a row, false at the end.
   absl::StatusOr<bool> Step() { return statement_->Step(); }
   // Executes a statement without rows.
   absl::Status Run();
+  // Calls `use(row)` for each row that is left.
+  template <typename Use>
+  absl::Status ForEach(const Use& use) {
+    auto found = Step();
+    for (; found.ok() && *found; found = Step()) use(*this);
+    return found.status();
+  }
 
   int64_t Integer(int column) const { return statement_->Integer(column); }
   double Double(int column) const { return statement_->Double(column); }
   std::string Text(int column) const { return statement_->Text(column); }
 
  private:
+  template <typename Value>
+  void BindOne(const Value& value) {
+    if constexpr (std::is_same_v<Value, Blob>) {
+      statement_->BindBlob(value.bytes);
+    } else if constexpr (std::is_floating_point_v<Value>) {
+      statement_->BindDouble(value);
+    } else if constexpr (std::is_integral_v<Value> || std::is_enum_v<Value>) {
+      statement_->BindInteger(static_cast<int64_t>(value));
+    } else {
+      statement_->BindText(value);
+    }
+  }
+
   std::unique_ptr<Statement> statement_;
 };
 
@@ -83,7 +100,15 @@ class Database {
 
   // Executes one or more statements without parameters or rows.
   virtual absl::Status Execute(const std::string& sql) = 0;
-  sql::Query Query(const std::string& sql) { return sql::Query(Prepare(sql)); }
+  template <typename... Values>
+  sql::Query Query(const std::string& sql, const Values&... values) {
+    return std::move(sql::Query(Prepare(sql)).Bind(values...));
+  }
+  // Executes one statement without rows.
+  template <typename... Values>
+  absl::Status Run(const std::string& sql, const Values&... values) {
+    return Query(sql, values...).Run();
+  }
 
   // Begins a write transaction; see Transaction.
   virtual absl::Status Begin() = 0;

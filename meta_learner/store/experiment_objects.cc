@@ -134,16 +134,14 @@ absl::StatusOr<CheckpointInfo> ExperimentObjects::PutCheckpoint(const Checkpoint
                                    begin / kPartBytes));
     part->set_size_bytes(piece.size());
     part->set_sha256(Sha256Hex(piece));
-    if (const auto error = MENTOR_FAILPOINT("objects.upload.part"))
-      return absl::UnavailableError(*error);
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("objects.upload.part")));
     // Upload even if the part is listed: a damaged part may be the reason for this upload.
     MENTOR_RETURN_IF_ERROR(store_->Put(Key(kParts, part->name()), piece, cancel_));
     parts_[step][part->name()] = {.key = Key(kParts, part->name()), .size_bytes = piece.size()};
   }
   std::string text;
   MENTOR_CHECK(google::protobuf::TextFormat::PrintToString(manifest, &text));
-  if (const auto error = MENTOR_FAILPOINT("objects.upload.manifest"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("objects.upload.manifest")));
   const absl::Status put = store_->PutIfAbsent(Key(kManifests, StepName(step)), text, cancel_);
   if (put.ok()) steps_.insert(step);
   if (!absl::IsAlreadyExists(put)) {
@@ -216,8 +214,7 @@ absl::Status ExperimentObjects::PutAside(uint32_t step) {
 absl::Status ExperimentObjects::DropCheckpoint(uint32_t step) {
   MENTOR_RETURN_IF_ERROR(store_->Delete(Key(kManifests, StepName(step)), cancel_));
   steps_.erase(step);
-  if (const auto error = MENTOR_FAILPOINT("objects.retention.parts"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("objects.retention.parts")));
   for (const auto& [name, object] : parts_[step])
     MENTOR_RETURN_IF_ERROR(store_->Delete(Key(kParts, name), cancel_));
   parts_.erase(step);
@@ -245,8 +242,7 @@ absl::StatusOr<int> ExperimentObjects::Sweep(std::chrono::seconds older_than) {
 absl::Status ExperimentObjects::PutFile(const std::string& name,
                                         const std::filesystem::path& folder) {
   MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(folder / name, kArtifactBytesMax));
-  if (const auto error = MENTOR_FAILPOINT("objects.upload.file"))
-    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("objects.upload.file")));
   MENTOR_RETURN_IF_ERROR(store_->Put(prefix_ + name, bytes, cancel_));
   files_[name] = {.key = prefix_ + name, .size_bytes = bytes.size()};
   return absl::OkStatus();

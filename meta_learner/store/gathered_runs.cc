@@ -21,7 +21,6 @@
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sqlite.h"
-#include "meta_learner/store/state.h"
 #include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
@@ -86,9 +85,9 @@ absl::Status WriteRow(const sql::Query& row, const std::string& id, int64_t revi
     } else if (name == "revision") {
       copy.Bind(revision);
     } else if (name == "state") {
-      copy.Bind(int64_t{rests ? v1::Experiment::STATE_PAUSED : state});
+      copy.Bind(rests ? v1::Experiment::STATE_PAUSED : state);
     } else if (name == "progress" && rests) {
-      copy.BindBlob(AtRest(experiment.progress()).SerializeAsString());
+      copy.Bind(sql::Blob{AtRest(experiment.progress()).SerializeAsString()});
     } else {
       sql::BindValue(table.types[static_cast<size_t>(i)], row, i, &copy);
     }
@@ -98,29 +97,21 @@ absl::Status WriteRow(const sql::Query& row, const std::string& id, int64_t revi
 }
 
 absl::Status CopyCheckpoints(const std::string& uid, Database* from, Database* to) {
-  MENTOR_RETURN_IF_ERROR(to->Query("DELETE FROM checkpoints WHERE uid = ?").Bind(uid).Run());
+  MENTOR_RETURN_IF_ERROR(to->Run("DELETE FROM checkpoints WHERE uid = ?", uid));
   return sql::CopyRows(sql::TableOf("checkpoints"), "uid", uid, from, to);
 }
 
 // Copies the points from `*last_step` on, and moves it. Earlier ones never change.
 absl::Status CopyPoints(const std::string& uid, int64_t* last_step, Database* from, Database* to) {
   auto row =
-      from->Query("SELECT metric, step, value, crc32c FROM points WHERE uid = ? AND step >= ?");
-  row.Bind(uid).Bind(*last_step);
+      from->Query("SELECT metric, step, value, crc32c FROM points WHERE uid = ? AND step >= ?", uid,
+                  *last_step);
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return absl::OkStatus();
     *last_step = std::max(*last_step, row.Integer(1));
     MENTOR_RETURN_IF_ERROR(
-        to->Query("INSERT INTO points(uid, metric, step, value, crc32c) VALUES(?, ?, ?, ?, ?) ON "
-                  "CONFLICT(uid, metric, step) DO UPDATE SET value = excluded.value, crc32c = "
-                  "excluded.crc32c")
-            .Bind(uid)
-            .Bind(row.Text(0))
-            .Bind(row.Integer(1))
-            .Bind(row.Double(2))
-            .Bind(row.Integer(3))
-            .Run());
+        sql::WritePoint(uid, row.Text(0), row.Integer(1), row.Double(2), row.Integer(3), to));
   }
 }
 
@@ -193,8 +184,7 @@ absl::Status GatheredRuns::Copy(const Mark& mark, Source* source) {
     const MutexLock lock(database->writer_mutex);
     Database* const to = database->writer.get();
     MENTOR_ASSIGN_OR_RETURN(const auto writing, database->BeginWriting());
-    auto row = from->Query(absl::StrCat("SELECT ", std::string(sql::TableOf("experiments").columns),
-                                        " FROM experiments ORDER BY number"));
+    auto row = from->Query(sql::Select("experiments", "ORDER BY number"));
     while (true) {
       MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
       if (!found) break;

@@ -67,9 +67,8 @@ void LeaseKeeper::Beat() {
     return database_
         ->Query(
             "UPDATE lease SET beat = beat + 1, leader = ? WHERE number = ? AND "
-            "number = (SELECT number FROM fence) RETURNING beat")
-        .Bind(advertise)
-        .Bind(number_)
+            "number = (SELECT number FROM fence) RETURNING beat",
+            advertise, number_)
         .Step();
   };
   const absl::StatusOr<bool> done = beat();
@@ -166,14 +165,12 @@ absl::StatusOr<Lease> LeaseWatch::Read() {
 }
 
 absl::Status LeaseWatch::EndLeader(const Lease& lease) {
-  auto ended = database_->Query(absl::StrCat(
-      "SELECT pg_terminate_backend(pid)::int FROM pg_locks WHERE ", sql::HoldsTheLock(),
-      " AND EXISTS (SELECT 1 FROM lease WHERE number = ? AND beat = ?)"));
-  ended.Bind(lease.number).Bind(lease.beat);
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool one, ended.Step());
-    if (!one) return absl::OkStatus();
-  }
+  auto ended = database_->Query(
+      absl::StrCat("SELECT pg_terminate_backend(pid)::int FROM pg_locks WHERE ",
+                   sql::HoldsTheLock(),
+                   " AND EXISTS (SELECT 1 FROM lease WHERE number = ? AND beat = ?)"),
+      lease.number, lease.beat);
+  return ended.ForEach([](const sql::Query&) {});
 }
 
 }  // namespace mentor::meta_learner

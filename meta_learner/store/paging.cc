@@ -28,12 +28,10 @@ absl::StatusOr<std::function<std::string(const S&)>> KeyOfField(std::string_view
   if (field == "state") return [](const S& e) { return std::string(StateText(e.state())); };
   if (field == "priority") return [](const S& e) { return absl::StrCat(e.priority()); };
   if (field == "name") return [](const S&) { return std::string(); };
-  Violations violations;
-  violations.Add("order_by",
-                 absl::StrFormat("is '%s'; give one of name, create_time, update_time, state, "
-                                 "priority, with ' desc' behind it to reverse the order",
-                                 std::string(field.substr(0, 100))));
-  return ToStatus(violations);
+  return BadField("order_by",
+                  absl::StrFormat("is '%s'; give one of name, create_time, update_time, state, "
+                                  "priority, with ' desc' behind it to reverse the order",
+                                  std::string(field.substr(0, 100))));
 }
 
 absl::Status BadToken() {

@@ -317,7 +317,7 @@ absl::Status PostgresDatabase::TakeLock() {
   }
   // A predecessor's lock ends with its session, a moment after its process.
   MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
-  MENTOR_RETURN_IF_ERROR(Query("SELECT pg_advisory_lock(?)").Bind(kLockKey).Step().status());
+  MENTOR_RETURN_IF_ERROR(Query("SELECT pg_advisory_lock(?)", kLockKey).Step().status());
   return Execute("SET lock_timeout = 0");
 }
 

@@ -69,11 +69,9 @@ absl::StatusOr<std::vector<RowKey>> KeysOf(const Table& table, Database* databas
     types.push_back(table.types[static_cast<size_t>(found - columns.begin())]);
   }
   std::vector<RowKey> keys;
-  auto row = database->Query(
+  auto rows = database->Query(
       absl::StrCat("SELECT ", std::string(table.key), " FROM ", std::string(table.name)));
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return keys;
+  MENTOR_RETURN_IF_ERROR(rows.ForEach([&](const Query& row) {
     RowKey& key = keys.emplace_back();
     for (size_t i = 0; i < types.size(); ++i) {
       const int column = static_cast<int>(i);
@@ -83,7 +81,8 @@ absl::StatusOr<std::vector<RowKey>> KeysOf(const Table& table, Database* databas
         key.emplace_back(row.Text(column));
       }
     }
-  }
+  }));
+  return keys;
 }
 
 bool IsProved(const Table& table, const Query& row) {
@@ -101,8 +100,8 @@ absl::Status Seal(const Table& table, const RowKey& key, Database* database) {
     digest = DigestOf(table, row);
   }
   auto write = database->Query(
-      absl::StrCat("UPDATE ", std::string(table.name), " SET digest = ?", Condition(table)));
-  write.Bind(digest);
+      absl::StrCat("UPDATE ", std::string(table.name), " SET digest = ?", Condition(table)),
+      digest);
   BindKey(key, &write);
   return write.Run();
 }

@@ -1,5 +1,3 @@
-#include "meta_learner/store/run_files.h"
-
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -12,8 +10,10 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/store/experiment_objects.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
+#include "meta_learner/store/store.h"
 #include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
@@ -29,8 +29,8 @@ absl::Status RunFiles::PrepareFolder(std::string_view uid) {
   sql::RowSpecs specs;
   {
     const MutexLock lock(database_->reader_mutex);
-    auto row = database_->reader->Query(sql::SelectExperiments("WHERE uid = ?"));
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+    auto row = database_->reader->Query(sql::Select("experiments", "WHERE uid = ?"), uid);
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return sql::NoSuchExperiment(uid);
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, sql::ExperimentOf(row));
     specs = sql::SpecsOf(row);

@@ -153,14 +153,10 @@ bool HasItsSpec(const Query& row) {
 // a hash to be checked against: a row that differs gets no digest, so it stays unreadable.
 absl::Status SealAllRows(Database* database) {
   std::set<std::string> doubtful;
-  {
-    auto row = database->Query("SELECT uid, spec, spec_hash FROM experiments");
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
-      if (!HasItsSpec(row)) doubtful.insert(row.Text(0));
-    }
-  }
+  auto experiments = database->Query("SELECT uid, spec, spec_hash FROM experiments");
+  MENTOR_RETURN_IF_ERROR(experiments.ForEach([&](const Query& row) {
+    if (!HasItsSpec(row)) doubtful.insert(row.Text(0));
+  }));
   for (const Table& table : Tables()) {
     if (table.key.empty()) continue;
     MENTOR_ASSIGN_OR_RETURN(const std::vector<RowKey> keys, KeysOf(table, database));
@@ -182,21 +178,19 @@ absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
     const auto copy = folder / absl::StrFormat("mentor.db.v%d", found);
     std::filesystem::remove(copy);
     MENTOR_RETURN_IF_ERROR(MakePrivate(copy));
-    MENTOR_RETURN_IF_ERROR(database->Query("VACUUM INTO ?").Bind(copy.string()).Run());
+    MENTOR_RETURN_IF_ERROR(database->Run("VACUUM INTO ?", copy.string()));
   }
   for (int version = found; version < kSchemaVersion; ++version) {
     MENTOR_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database));
     MENTOR_RETURN_IF_ERROR(database->Execute(InDialect(kMigrations[version], database->dialect())));
     if (version == 0) {
-      MENTOR_RETURN_IF_ERROR(database->Query("INSERT INTO meta(key, value) VALUES('store_uid', ?)")
-                                 .Bind(NewUuid())
-                                 .Run());
+      MENTOR_RETURN_IF_ERROR(
+          database->Run("INSERT INTO meta(key, value) VALUES('store_uid', ?)", NewUuid()));
       MENTOR_RETURN_IF_ERROR(
           database->Execute("INSERT INTO meta(key, value) VALUES('revision', '0')"));
     }
     if (version == kVersionWithoutDigests) MENTOR_RETURN_IF_ERROR(SealAllRows(database));
-    if (const auto error = MENTOR_FAILPOINT("store.migrate.step"))
-      return absl::UnavailableError("failpoint: " + *error);
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.migrate.step")));
     MENTOR_RETURN_IF_ERROR(database->SetSchemaVersion(version + 1));
     MENTOR_RETURN_IF_ERROR(transaction->Commit());
   }
@@ -230,6 +224,11 @@ const Table& TableOf(std::string_view name) {
   return *found;
 }
 
+std::string Select(std::string_view table, std::string_view condition) {
+  return absl::StrCat("SELECT ", std::string(TableOf(table).columns), " FROM ", std::string(table),
+                      " ", std::string(condition));
+}
+
 void BindValue(char type, const Query& row, int column, Query* to) {
   switch (type) {
     case 'i':
@@ -242,7 +241,7 @@ void BindValue(char type, const Query& row, int column, Query* to) {
       to->Bind(row.Text(column));
       break;
     default:
-      to->BindBlob(row.Text(column));
+      to->Bind(Blob{row.Text(column)});
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct Table {
 };
 const std::vector<Table>& Tables();
 const Table& TableOf(std::string_view name);
+// "SELECT <all columns> FROM <table> <condition>"
+std::string Select(std::string_view table, std::string_view condition);
 
 // Binds a column of a row to the next value of another query, by its type in Table.
 void BindValue(char type, const Query& row, int column, Query* to);

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include <absl/cleanup/cleanup.h>
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>
@@ -42,10 +41,10 @@ absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(StoreDatabase* data
   if (experiment.request_id.empty()) return std::nullopt;
   // Versions before 0.2.0 wrote the bare id.
   auto row = database->writer->Query(
-      absl::StrCat("SELECT ", std::string(sql::TableOf("requests").columns),
-                   " FROM requests WHERE request_id IN (?, ?) AND expire_time > ? "
-                   "ORDER BY length(request_id) DESC"));
-  row.Bind(RequestKey(experiment)).Bind(experiment.request_id).Bind(now_ns);
+      sql::Select(
+          "requests",
+          "WHERE request_id IN (?, ?) AND expire_time > ? ORDER BY length(request_id) DESC"),
+      RequestKey(experiment), experiment.request_id, now_ns);
   MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return std::nullopt;
   v1::Experiment response;
@@ -103,16 +102,14 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
 
     const std::string uid = NewUuid();
     const std::string id = submitted.id.empty() ? "exp-" + UuidBase32(uid, 10) : submitted.id;
-    {
-      auto same = database_->writer->Query("SELECT 1 FROM experiments WHERE id = ?");
-      MENTOR_ASSIGN_OR_RETURN(const bool taken, same.Bind(id).Step());
-      if (taken) {
-        return MakeError(
-            absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
-            absl::StrFormat("experiments/%s exists already; choose another id, or leave it out",
-                            id),
-            {{"name", ExperimentName(id)}});
-      }
+    MENTOR_ASSIGN_OR_RETURN(
+        const bool taken,
+        database_->writer->Query("SELECT 1 FROM experiments WHERE id = ?", id).Step());
+    if (taken) {
+      return MakeError(
+          absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
+          absl::StrFormat("experiments/%s exists already; choose another id, or leave it out", id),
+          {{"name", ExperimentName(id)}});
     }
     // Until the commit, a crash leaves only a folder with a mark, and an error leaves nothing.
     const std::filesystem::path folder = files_->ExperimentFolder(uid);
@@ -153,28 +150,23 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
     MENTOR_RETURN_IF_ERROR(
         database_->WriteEvent(StoreEvent::Kind::kCreated, revision, now_ns, experiment));
     if (!submitted.request_id.empty()) {
-      MENTOR_RETURN_IF_ERROR(database_->writer->Query("DELETE FROM requests WHERE expire_time <= ?")
-                                 .Bind(now_ns)
-                                 .Run());
-      MENTOR_RETURN_IF_ERROR(database_->writer
-                                 ->Query("INSERT INTO requests(request_id, body_hash, response, "
-                                         "expire_time) VALUES(?, ?, ?, ?)")
-                                 .Bind(RequestKey(submitted))
-                                 .Bind(submitted.request_hash)
-                                 .BindBlob(experiment.SerializeAsString())
-                                 .Bind(now_ns + kRequestKeptNs)
-                                 .Run());
+      MENTOR_RETURN_IF_ERROR(
+          database_->writer->Run("DELETE FROM requests WHERE expire_time <= ?", now_ns));
+      MENTOR_RETURN_IF_ERROR(database_->writer->Run(
+          "INSERT INTO requests(request_id, body_hash, response, expire_time) VALUES(?, ?, ?, ?)",
+          RequestKey(submitted), submitted.request_hash, sql::Blob{experiment.SerializeAsString()},
+          now_ns + kRequestKeptNs));
       MENTOR_RETURN_IF_ERROR(
           sql::Seal(sql::TableOf("requests"), {RequestKey(submitted)}, database_->writer.get()));
     }
-    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("api.create.before_commit")));
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.create.before_commit")));
     // A commit with a lost answer may have succeeded, so keep the folder; the next start decides.
     std::move(remove_folder).Cancel();
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     // If the mark stays, the next start or the first run removes it.
     RemoveNewMark(folder).IgnoreError();
   }
-  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("api.create.after_commit")));
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.create.after_commit")));
   database_->hub->Notify({.name = experiment.name()});
   return experiment;
 }
@@ -212,29 +204,20 @@ absl::StatusOr<v1::Experiment> Records::Change(std::string_view name, std::strin
     if (IsFinal(to) && !IsFinal(from)) end_ns = now_ns;
     const int64_t ttl_ns = TimeUtil::DurationToNanoseconds(experiment.retention().ttl());
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
-    MENTOR_RETURN_IF_ERROR(
-        database_->writer
-            ->Query("UPDATE experiments SET state = ?, error = '', progress = ?, update_time = ?, "
-                    "start_time = ?, end_time = ?, revision = ?, priority = ?, deadline = ?, "
-                    "expire_time = ?, served_env_steps = ?, details = ? WHERE id = ?")
-            .Bind(int64_t{to})
-            .BindBlob(experiment.progress().SerializeAsString())
-            .Bind(now_ns)
-            .Bind(start_ns)
-            .Bind(end_ns)
-            .Bind(revision)
-            .Bind(int64_t{experiment.priority()})
-            .Bind(sql::Nanoseconds(experiment.has_deadline(), experiment.deadline()))
-            .Bind(IsFinal(to) && ttl_ns > 0 ? end_ns + ttl_ns : int64_t{0})
-            .Bind(static_cast<int64_t>(experiment.served_env_steps()))
-            .BindBlob(sql::BytesOf(sql::DetailsOf(experiment)))
-            .Bind(id)
-            .Run());
+    MENTOR_RETURN_IF_ERROR(database_->writer->Run(
+        "UPDATE experiments SET state = ?, error = '', progress = ?, update_time = ?, start_time = "
+        "?, end_time = ?, revision = ?, priority = ?, deadline = ?, expire_time = ?, "
+        "served_env_steps = ?, details = ? WHERE id = ?",
+        to, sql::Blob{experiment.progress().SerializeAsString()}, now_ns, start_ns, end_ns,
+        revision, experiment.priority(),
+        sql::Nanoseconds(experiment.has_deadline(), experiment.deadline()),
+        IsFinal(to) && ttl_ns > 0 ? end_ns + ttl_ns : int64_t{0}, experiment.served_env_steps(),
+        sql::Blob{sql::BytesOf(sql::DetailsOf(experiment))}, id));
     MENTOR_RETURN_IF_ERROR(sql::SealExperiment(before.uid(), database_->writer.get()));
     MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
     MENTOR_RETURN_IF_ERROR(
         database_->WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
-    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.transition.before_commit")));
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.transition.before_commit")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     if (!IsAtWork(to)) {
       const MutexLock live_lock(database_->live_mutex);
@@ -282,12 +265,10 @@ absl::Status Records::DeleteIf(std::string_view name, std::string_view etag, con
                        {{"state", std::string(StateText(experiment.state()))}, {"verb", "delete"}});
     }
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
-    MENTOR_RETURN_IF_ERROR(database_->writer->Query("INSERT INTO deletions(uid) VALUES(?)")
-                               .Bind(experiment.uid())
-                               .Run());
-    MENTOR_RETURN_IF_ERROR(database_->writer->Query("DELETE FROM experiments WHERE uid = ?")
-                               .Bind(experiment.uid())
-                               .Run());
+    MENTOR_RETURN_IF_ERROR(
+        database_->writer->Run("INSERT INTO deletions(uid) VALUES(?)", experiment.uid()));
+    MENTOR_RETURN_IF_ERROR(
+        database_->writer->Run("DELETE FROM experiments WHERE uid = ?", experiment.uid()));
     MENTOR_RETURN_IF_ERROR(database_->WriteEvent(StoreEvent::Kind::kDeleted, revision,
                                                  StoreDatabase::NowNs(), experiment));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
@@ -342,7 +323,7 @@ void Records::OnCommit(std::function<void(double)> callback) {
 }
 
 absl::Status Records::RemoveFiles(std::string_view uid) {
-  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.delete.before_files")));
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.delete.before_files")));
   if (!IsUuid(uid)) {
     // An empty one would remove every folder.
     MENTOR_LOG(kError, "a row in the database is damaged, and left out",
@@ -360,8 +341,7 @@ absl::Status Records::RemoveFiles(std::string_view uid) {
 absl::Status Records::ForgetDeletion(std::string_view uid) {
   const MutexLock lock(database_->writer_mutex);
   MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
-  MENTOR_RETURN_IF_ERROR(
-      database_->writer->Query("DELETE FROM deletions WHERE uid = ?").Bind(uid).Run());
+  MENTOR_RETURN_IF_ERROR(database_->writer->Run("DELETE FROM deletions WHERE uid = ?", uid));
   return writing->Commit();
 }
 

@@ -1,4 +1,4 @@
-// Reads all experiments at one revision, and the changes after it.
+// Reads all experiments at one revision, and the changes after it; tells subscribers of changes.
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -36,8 +36,8 @@ absl::Status AddSpecs(StoreDatabase* database, PageRoom room, std::vector<StoreE
     const std::string& uid = event.experiment.uid();
     auto known = specs.find(uid);
     if (known == specs.end()) {
-      auto row = database->reader->Query(sql::SelectExperiments("WHERE uid = ?"));
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+      auto row = database->reader->Query(sql::Select("experiments", "WHERE uid = ?"), uid);
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
       known = specs.emplace(uid, v1::ExperimentSpec()).first;
       if (found) {
         v1::Experiment experiment;
@@ -90,8 +90,8 @@ absl::StatusOr<Records::Snapshot> Records::ReadSnapshot(const std::set<std::stri
     snapshot.last.clear();
     return snapshot;
   }
-  auto row = database_->reader->Query(sql::SelectExperiments("WHERE id > ? ORDER BY id LIMIT ?"));
-  row.Bind(first).Bind(int64_t{kPieceRows});
+  auto row = database_->reader->Query(
+      sql::Select("experiments", "WHERE id > ? ORDER BY id LIMIT ?"), first, kPieceRows);
   for (int rows = 0; rows < kPieceRows; ++rows) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) {
@@ -127,25 +127,19 @@ absl::StatusOr<std::vector<StoreEvent>> Records::Events(int64_t after_revision, 
                      "answer has a new token",
                      {{"oldest_revision", absl::StrCat(compacted)}});
   }
-  {
-    auto row = database_->reader->Query(
-        absl::StrCat("SELECT ", std::string(sql::TableOf("events").columns),
-                     " FROM events WHERE revision > ? ORDER BY revision LIMIT ?"));
-    row.Bind(after_revision).Bind(int64_t{limit});
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
-      StoreEvent event{.revision = row.Integer(0),
-                       .kind = static_cast<StoreEvent::Kind>(row.Integer(2)),
-                       .experiment = {}};
-      if (sql::IsProved(sql::TableOf("events"), row) &&
-          event.experiment.ParseFromString(row.Text(4))) {
-        events.push_back(std::move(event));
-      } else {
-        LogUnreadable(event.revision);
-      }
+  auto rows = database_->reader->Query(
+      sql::Select("events", "WHERE revision > ? ORDER BY revision LIMIT ?"), after_revision, limit);
+  MENTOR_RETURN_IF_ERROR(rows.ForEach([&](const sql::Query& row) {
+    StoreEvent event{.revision = row.Integer(0),
+                     .kind = static_cast<StoreEvent::Kind>(row.Integer(2)),
+                     .experiment = {}};
+    if (sql::IsProved(sql::TableOf("events"), row) &&
+        event.experiment.ParseFromString(row.Text(4))) {
+      events.push_back(std::move(event));
+    } else {
+      LogUnreadable(event.revision);
     }
-  }
+  }));
   MENTOR_RETURN_IF_ERROR(AddSpecs(database_, PageRoom(limit, kPieceBytesMax), &events));
   return events;
 }
@@ -166,24 +160,53 @@ absl::Status Records::CompactEvents(int64_t keep, int64_t older_than_ns) {
                           StoreDatabase::RevisionOf(database_->writer.get()));
   int64_t last_gone = std::max<int64_t>(0, revision - keep);
   {
-    auto row = database_->writer->Query("SELECT MAX(revision) FROM events WHERE time < ?");
-    MENTOR_ASSIGN_OR_RETURN(const bool found,
-                            row.Bind(StoreDatabase::NowNs() - older_than_ns).Step());
+    auto row = database_->writer->Query("SELECT MAX(revision) FROM events WHERE time < ?",
+                                        StoreDatabase::NowNs() - older_than_ns);
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (found) last_gone = std::max(last_gone, row.Integer(0));
   }
-  {
-    auto row = database_->writer->Query("SELECT 1 FROM events WHERE revision <= ? LIMIT 1");
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(last_gone).Step());
-    if (!found) return absl::OkStatus();
-  }
+  MENTOR_ASSIGN_OR_RETURN(
+      const bool found,
+      database_->writer->Query("SELECT 1 FROM events WHERE revision <= ? LIMIT 1", last_gone)
+          .Step());
+  if (!found) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(
-      database_->writer->Query("DELETE FROM events WHERE revision <= ?").Bind(last_gone).Run());
-  MENTOR_RETURN_IF_ERROR(database_->writer
-                             ->Query("INSERT INTO meta(key, value) VALUES('compacted', ?) ON "
-                                     "CONFLICT(key) DO UPDATE SET value = excluded.value")
-                             .Bind(std::to_string(last_gone))
-                             .Run());
+      database_->writer->Run("DELETE FROM events WHERE revision <= ?", last_gone));
+  MENTOR_RETURN_IF_ERROR(
+      database_->writer->Run("INSERT INTO meta(key, value) VALUES('compacted', ?) ON "
+                             "CONFLICT(key) DO UPDATE SET value = excluded.value",
+                             std::to_string(last_gone)));
   return writing->Commit();
+}
+
+ChangeHub::Subscription::~Subscription() {
+  {
+    const MutexLock lock(entry_->mutex);
+    entry_->callback = nullptr;
+  }
+  if (const auto hub = hub_.lock()) {
+    const MutexLock lock(hub->mutex_);
+    std::erase(hub->entries_, entry_);
+  }
+}
+
+std::unique_ptr<ChangeHub::Subscription> ChangeHub::Add(Callback callback) {
+  const auto entry = std::make_shared<Entry>(std::move(callback));
+  const MutexLock lock(mutex_);
+  entries_.push_back(entry);
+  return std::make_unique<Subscription>(weak_from_this(), entry);
+}
+
+void ChangeHub::Notify(const Notice& notice) {
+  std::vector<std::shared_ptr<Entry>> entries;
+  {
+    const MutexLock lock(mutex_);
+    entries = entries_;
+  }
+  for (const auto& entry : entries) {
+    const MutexLock lock(entry->mutex);
+    if (entry->callback) entry->callback(notice);
+  }
 }
 
 }  // namespace mentor::meta_learner

@@ -8,6 +8,7 @@
 #include <absl/strings/str_join.h>
 
 #include "meta_learner/store/paging.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/store_database.h"
 
@@ -23,8 +24,8 @@ absl::StatusOr<ExperimentPage> ListByName(StoreDatabase* database, const ListQue
     MENTOR_RETURN_IF_ERROR(count.Step().status());
     page.total_size = count.Integer(0);
   }
-  auto row = database->reader->Query(sql::SelectExperiments("WHERE id > ? ORDER BY id LIMIT ?"));
-  row.Bind(after).Bind(int64_t{page_size} + 1);
+  auto row = database->reader->Query(sql::Select("experiments", "WHERE id > ? ORDER BY id LIMIT ?"),
+                                     after, int64_t{page_size} + 1);
   // Unreadable rows count towards the size of a page.
   PageRoom room(page_size);
   std::string last;
@@ -74,7 +75,7 @@ absl::StatusOr<ExperimentPage> Records::List(const ListQuery& query) {
   std::map<std::string, std::pair<size_t, v1::Experiment>, decltype(before)> rest(before);
   size_t rest_bytes = 0;
   std::optional<std::string> cut;  // The first key that did not fit.
-  auto row = database_->reader->Query(sql::SelectExperiments("ORDER BY id"));
+  auto row = database_->reader->Query(sql::Select("experiments", "ORDER BY id"));
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) break;
@@ -109,19 +110,19 @@ absl::StatusOr<std::vector<v1::Experiment>> Records::InStates(const std::set<Sta
       states, ", ", [](std::string* out, State state) { out->append(std::to_string(state)); });
   const MutexLock lock(database_->reader_mutex);
   auto row = database_->reader->Query(
-      sql::SelectExperiments(absl::StrFormat("WHERE state IN (%s) ORDER BY number", list)));
+      sql::Select("experiments", absl::StrFormat("WHERE state IN (%s) ORDER BY number", list)));
   return database_->ReadAll(&row);
 }
 
 absl::StatusOr<std::map<State, int64_t>> Records::CountByState() {
   std::map<State, int64_t> counts;
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query("SELECT state, count(*) FROM experiments GROUP BY state");
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return counts;
-    counts[static_cast<State>(row.Integer(0))] = row.Integer(1);
-  }
+  MENTOR_RETURN_IF_ERROR(
+      database_->reader->Query("SELECT state, count(*) FROM experiments GROUP BY state")
+          .ForEach([&](const sql::Query& row) {
+            counts[static_cast<State>(row.Integer(0))] = row.Integer(1);
+          }));
+  return counts;
 }
 
 // ---- The queue.
@@ -132,61 +133,56 @@ absl::StatusOr<std::vector<QueueHead>> Records::QueueHeads(const std::set<std::s
   if (!condition.empty()) condition = " AND id NOT IN (" + condition + ")";
   std::vector<QueueHead> heads;
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(
+  auto rows = database_->reader->Query(
       "SELECT x.priority, x.owner, x.id, x.number FROM experiments x JOIN (SELECT MIN(number) AS "
       "head FROM experiments WHERE state = ?" +
-      condition + " GROUP BY priority, owner) h ON x.number = h.head ORDER BY x.number");
-  row.Bind(int64_t{v1::Experiment::STATE_QUEUED});
-  for (const std::string& name : except) row.Bind(ExperimentIdOf(name).value_or(""));
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return heads;
+          condition + " GROUP BY priority, owner) h ON x.number = h.head ORDER BY x.number",
+      v1::Experiment::STATE_QUEUED);
+  for (const std::string& name : except) rows.Bind(ExperimentIdOf(name).value_or(""));
+  MENTOR_RETURN_IF_ERROR(rows.ForEach([&](const sql::Query& row) {
     heads.push_back({.priority = static_cast<v1::Priority>(row.Integer(0)),
                      .owner = row.Text(1),
                      .name = ExperimentName(row.Text(2)),
                      .number = row.Integer(3)});
-  }
+  }));
+  return heads;
 }
 
 absl::StatusOr<std::map<std::string, OwnerUsage>> Records::Usage() {
   std::map<std::string, OwnerUsage> usage;
   const MutexLock lock(database_->reader_mutex);
-  {
-    auto row = database_->reader->Query(
-        "SELECT owner, state, count(*) FROM experiments GROUP BY owner, state");
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
-      const State state = static_cast<State>(row.Integer(1));
-      if (state == v1::Experiment::STATE_QUEUED || state == v1::Experiment::STATE_PAUSED)
-        usage[row.Text(0)].waiting += row.Integer(2);
-      if (state == v1::Experiment::STATE_QUEUED) usage[row.Text(0)].queued += row.Integer(2);
-      if (IsAtWork(state)) usage[row.Text(0)].running += row.Integer(2);
-    }
-  }
-  auto row = database_->reader->Query(
+  auto counts = database_->reader->Query(
+      "SELECT owner, state, count(*) FROM experiments GROUP BY owner, state");
+  MENTOR_RETURN_IF_ERROR(counts.ForEach([&](const sql::Query& row) {
+    const State state = static_cast<State>(row.Integer(1));
+    if (state == v1::Experiment::STATE_QUEUED || state == v1::Experiment::STATE_PAUSED)
+      usage[row.Text(0)].waiting += row.Integer(2);
+    if (state == v1::Experiment::STATE_QUEUED) usage[row.Text(0)].queued += row.Integer(2);
+    if (IsAtWork(state)) usage[row.Text(0)].running += row.Integer(2);
+  }));
+  auto sizes = database_->reader->Query(
       "SELECT x.owner, CAST(SUM(c.size_bytes) AS BIGINT) FROM checkpoints c JOIN experiments x ON "
       "x.uid = c.uid GROUP BY x.owner");
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return usage;
-    usage[row.Text(0)].checkpoint_bytes = row.Integer(1);
-  }
+  MENTOR_RETURN_IF_ERROR(sizes.ForEach(
+      [&](const sql::Query& row) { usage[row.Text(0)].checkpoint_bytes = row.Integer(1); }));
+  return usage;
 }
 
 absl::StatusOr<std::vector<v1::Experiment>> Records::PastDeadline(int64_t now_ns) {
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(sql::SelectExperiments(absl::StrFormat(
-      "WHERE deadline > 0 AND deadline <= ? AND state NOT IN (%d, %d, %d) ORDER BY number",
-      v1::Experiment::STATE_CANCELLED, v1::Experiment::STATE_SUCCEEDED,
-      v1::Experiment::STATE_FAILED)));
+  auto row = database_->reader->Query(sql::Select(
+      "experiments",
+      absl::StrFormat(
+          "WHERE deadline > 0 AND deadline <= ? AND state NOT IN (%d, %d, %d) ORDER BY number",
+          v1::Experiment::STATE_CANCELLED, v1::Experiment::STATE_SUCCEEDED,
+          v1::Experiment::STATE_FAILED)));
   return database_->ReadAll(&row.Bind(now_ns));
 }
 
 absl::StatusOr<std::vector<v1::Experiment>> Records::Expired(int64_t now_ns) {
   const MutexLock lock(database_->reader_mutex);
   auto row = database_->reader->Query(
-      sql::SelectExperiments("WHERE expire_time > 0 AND expire_time <= ? ORDER BY number"));
+      sql::Select("experiments", "WHERE expire_time > 0 AND expire_time <= ? ORDER BY number"));
   return database_->ReadAll(&row.Bind(now_ns));
 }
 

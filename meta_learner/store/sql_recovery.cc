@@ -16,6 +16,7 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
@@ -24,6 +25,7 @@
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/remembered.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
 #include "meta_learner/store/store_database.h"
@@ -60,22 +62,20 @@ absl::StatusOr<std::set<std::string>> Recovery::UidsOfRows() {
 absl::StatusOr<std::vector<std::string>> Recovery::FoldersWithoutRow() {
   MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
   std::vector<std::string> without;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(files_->folder() / "experiments", error), end;
-       !error && entry != end; entry.increment(error)) {
-    const std::string uid = entry->path().filename();
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          NamesIn(files_->folder() / "experiments"));
+  for (const std::string& uid : names) {
+    const std::filesystem::path folder = files_->ExperimentFolder(uid);
     std::error_code ignored;
     // Skip foreign entries.
-    if (!IsUuid(uid) || !entry->is_directory(ignored)) continue;
+    if (!IsUuid(uid) || !std::filesystem::is_directory(folder, ignored)) continue;
     if (rows.contains(uid)) {
-      MENTOR_RETURN_IF_ERROR(RemoveNewMark(entry->path()));
-      MENTOR_RETURN_IF_ERROR(TakeOthersRights(entry->path()));
+      MENTOR_RETURN_IF_ERROR(RemoveNewMark(folder));
+      MENTOR_RETURN_IF_ERROR(TakeOthersRights(folder));
     } else {
       without.push_back(uid);
     }
   }
-  if (error) return FileError("cannot list", files_->folder() / "experiments", error.value());
-  std::sort(without.begin(), without.end());
   return without;
 }
 
@@ -100,12 +100,10 @@ absl::Status Recovery::LeaveOutGhosts(std::vector<std::string>* without_row) {
   std::set<std::string> ghosts;
   {
     const MutexLock lock(database_->reader_mutex);
-    auto row = database_->reader->Query(sql::SelectExperiments("ORDER BY uid"));
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
+    auto rows = database_->reader->Query(sql::Select("experiments", "ORDER BY uid"));
+    MENTOR_RETURN_IF_ERROR(rows.ForEach([&](const sql::Query& row) {
       if (IsGhost(row)) ghosts.insert(ExperimentName(row.Text(sql::kIdColumn)));
-    }
+    }));
   }
   std::erase_if(*without_row, [&](const std::string& uid) {
     const auto about = ReadAbout(files_->ExperimentFolder(uid));
@@ -150,17 +148,15 @@ absl::Status Recovery::NameLostCheckpoints() {
   std::vector<Known> known;
   {
     const MutexLock lock(database_->reader_mutex);
-    auto row = database_->reader->Query(
+    auto rows = database_->reader->Query(
         "SELECT x.uid, x.id, count(*), MAX(c.outer_step) FROM checkpoints c JOIN experiments x ON "
         "x.uid = c.uid GROUP BY x.uid, x.id ORDER BY x.id");
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
+    MENTOR_RETURN_IF_ERROR(rows.ForEach([&](const sql::Query& row) {
       known.push_back({.uid = row.Text(0),
                        .id = row.Text(1),
                        .count = row.Integer(2),
                        .newest = row.Integer(3)});
-    }
+    }));
   }
   size_t named = 0;
   for (const Known& one : known) {
@@ -179,7 +175,7 @@ absl::Status Recovery::NameLostCheckpoints() {
 absl::StatusOr<std::vector<std::string>> Recovery::RowsUnreadable() {
   std::vector<std::string> uids;
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(sql::SelectExperiments("ORDER BY uid"));
+  auto row = database_->reader->Query(sql::Select("experiments", "ORDER BY uid"));
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return uids;
@@ -309,8 +305,8 @@ absl::Status Recovery::BringBackOne(Reindexed* one, bool has_row) {
   MENTOR_RETURN_IF_ERROR(remembered.ReadFolder());
   if (has_row) {
     const MutexLock lock(database_->reader_mutex);
-    auto row = database_->reader->Query(sql::SelectExperiments("WHERE uid = ?"));
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+    auto row = database_->reader->Query(sql::Select("experiments", "WHERE uid = ?"), uid);
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (found) remembered.ReadRow(row);
   }
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment row,
@@ -334,15 +330,14 @@ absl::StatusOr<std::string> Recovery::NameFor(const v1::Experiment& row) {
   const std::string id = ExperimentIdOf(row.name()).value_or("");
   bool is_free = IsExperimentId(id), is_ghost = false;
   {
-    auto same = database_->writer->Query(sql::SelectExperiments("WHERE id = ?"));
-    MENTOR_ASSIGN_OR_RETURN(const bool found, same.Bind(id).Step());
+    auto same = database_->writer->Query(sql::Select("experiments", "WHERE id = ?"), id);
+    MENTOR_ASSIGN_OR_RETURN(const bool found, same.Step());
     is_ghost = found && IsGhost(same);
     is_free = is_free && (!found || is_ghost || same.Text(sql::kUidColumn) == row.uid());
   }
   if (!is_free) return ExperimentName("exp-" + UuidBase32(row.uid(), 10));
   if (is_ghost) {
-    MENTOR_RETURN_IF_ERROR(
-        database_->writer->Query("DELETE FROM experiments WHERE id = ?").Bind(id).Run());
+    MENTOR_RETURN_IF_ERROR(database_->writer->Run("DELETE FROM experiments WHERE id = ?", id));
   }
   return ExperimentName(id);
 }
@@ -359,27 +354,16 @@ absl::StatusOr<v1::Experiment> Recovery::WriteRow(v1::Experiment row, bool has_r
   if (has_row) {
     // Update the row in place, since metrics refer to it.
     const v1::ExperimentSpec spec = WithDefaults(row.spec());
-    MENTOR_RETURN_IF_ERROR(
-        database_->writer
-            ->Query("UPDATE experiments SET id = ?, owner = ?, submitted_spec = ?, spec = ?, "
-                    "spec_hash = ?, state = ?, error = '', progress = ?, create_time = ?, "
-                    "update_time = ?, start_time = 0, end_time = 0, revision = ?, priority = ?, "
-                    "deadline = 0, expire_time = 0, served_env_steps = 0, details = ? WHERE uid = "
-                    "?")
-            .Bind(id)
-            .Bind(row.owner())
-            .BindBlob(row.spec().SerializeAsString())
-            .BindBlob(spec.SerializeAsString())
-            .Bind(SpecHash(spec))
-            .Bind(int64_t{row.state()})
-            .BindBlob(row.progress().SerializeAsString())
-            .Bind(sql::Nanoseconds(row.has_create_time(), row.create_time()))
-            .Bind(now_ns)
-            .Bind(revision)
-            .Bind(int64_t{row.priority()})
-            .BindBlob(sql::BytesOf(sql::DetailsOf(row)))
-            .Bind(row.uid())
-            .Run());
+    MENTOR_RETURN_IF_ERROR(database_->writer->Run(
+        "UPDATE experiments SET id = ?, owner = ?, submitted_spec = ?, spec = ?, spec_hash = ?, "
+        "state = ?, error = '', progress = ?, create_time = ?, update_time = ?, start_time = 0, "
+        "end_time = 0, revision = ?, priority = ?, deadline = 0, expire_time = 0, served_env_steps "
+        "= 0, details = ? WHERE uid = ?",
+        id, row.owner(), sql::Blob{row.spec().SerializeAsString()},
+        sql::Blob{spec.SerializeAsString()}, SpecHash(spec), row.state(),
+        sql::Blob{row.progress().SerializeAsString()},
+        sql::Nanoseconds(row.has_create_time(), row.create_time()), now_ns, revision,
+        row.priority(), sql::Blob{sql::BytesOf(sql::DetailsOf(row))}, row.uid()));
     MENTOR_RETURN_IF_ERROR(sql::SealExperiment(row.uid(), database_->writer.get()));
   } else {
     MENTOR_RETURN_IF_ERROR(database_->InsertRow(row, now_ns, revision));

@@ -38,9 +38,9 @@ absl::Status WritePoints(StoreDatabase* database, std::string_view uid, uint32_t
   for (const auto& [metric, value] : points) {
     if (reproducible) {
       auto old = database->writer->Query(
-          "SELECT value, crc32c FROM points WHERE uid = ? AND metric = ? AND step = ?");
-      MENTOR_ASSIGN_OR_RETURN(const bool found,
-                              old.Bind(uid).Bind(metric).Bind(int64_t{step}).Step());
+          "SELECT value, crc32c FROM points WHERE uid = ? AND metric = ? AND step = ?", uid, metric,
+          step);
+      MENTOR_ASSIGN_OR_RETURN(const bool found, old.Step());
       // What is damaged is written again, and says nothing about exactness.
       const bool is_known =
           found && sql::IsProvedPoint(old.Integer(1), uid, metric, step, old.Double(0));
@@ -55,17 +55,8 @@ absl::Status WritePoints(StoreDatabase* database, std::string_view uid, uint32_t
                     {"now", absl::StrFormat("%a", value)}});
       }
     }
-    MENTOR_RETURN_IF_ERROR(
-        database->writer
-            ->Query("INSERT INTO points(uid, metric, step, value, crc32c) VALUES(?, ?, ?, ?, ?) ON "
-                    "CONFLICT(uid, metric, step) DO UPDATE SET value = excluded.value, crc32c = "
-                    "excluded.crc32c")
-            .Bind(uid)
-            .Bind(metric)
-            .Bind(int64_t{step})
-            .Bind(value)
-            .Bind(sql::PointCrc(uid, metric, step, value))
-            .Run());
+    MENTOR_RETURN_IF_ERROR(sql::WritePoint(
+        uid, metric, step, value, sql::PointCrc(uid, metric, step, value), database->writer.get()));
   }
   return absl::OkStatus();
 }
@@ -83,8 +74,8 @@ absl::StatusOr<std::set<std::string>> MetricsOf(StoreDatabase* database, std::st
   std::set<std::string> metrics;
   while (true) {
     auto row = database->reader->Query(
-        "SELECT metric FROM points WHERE uid = ? AND metric > ? ORDER BY metric LIMIT 1");
-    row.Bind(uid).Bind(metrics.empty() ? std::string() : *metrics.rbegin());
+        "SELECT metric FROM points WHERE uid = ? AND metric > ? ORDER BY metric LIMIT 1", uid,
+        metrics.empty() ? std::string() : *metrics.rbegin());
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return metrics;
     metrics.insert(row.Text(0));
@@ -93,16 +84,14 @@ absl::StatusOr<std::set<std::string>> MetricsOf(StoreDatabase* database, std::st
 
 absl::Status DeleteCheckpointRow(StoreDatabase* database, std::string_view uid, uint32_t step)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->writer_mutex) {
-  return database->writer->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
-      .Bind(uid)
-      .Bind(int64_t{step})
-      .Run();
+  return database->writer->Run("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?", uid,
+                               step);
 }
 
 }  // namespace
 
 absl::Status Results::RecordOuterStep(std::string_view uid, const OuterStep& step) {
-  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.before_db")));
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.commit.before_db")));
   std::string id;
   {
     const MutexLock lock(database_->writer_mutex);
@@ -116,30 +105,25 @@ absl::Status Results::RecordOuterStep(std::string_view uid, const OuterStep& ste
       MENTOR_RETURN_IF_ERROR(database_->WriteCheckpointRow(uid, *step.checkpoint));
     const int64_t now_ns = StoreDatabase::NowNs();
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, database_->NextRevision());
-    MENTOR_RETURN_IF_ERROR(
-        database_->writer
-            ->Query("UPDATE experiments SET progress = ?, update_time = ?, revision = ?, "
-                    "served_env_steps = served_env_steps + ? WHERE uid = ?")
-            .BindBlob(step.progress.SerializeAsString())
-            .Bind(now_ns)
-            .Bind(revision)
-            .Bind(static_cast<int64_t>(step.served_env_steps))
-            .Bind(uid)
-            .Run());
+    MENTOR_RETURN_IF_ERROR(database_->writer->Run(
+        "UPDATE experiments SET progress = ?, update_time = ?, revision = ?, "
+        "served_env_steps = served_env_steps + ? WHERE uid = ?",
+        sql::Blob{step.progress.SerializeAsString()}, now_ns, revision, step.served_env_steps,
+        uid));
     MENTOR_RETURN_IF_ERROR(sql::SealExperiment(uid, database_->writer.get()));
     MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
                             database_->GetWith(database_->writer.get(), id));
     *experiment.mutable_progress() = step.progress;
     MENTOR_RETURN_IF_ERROR(
         database_->WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
-    MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.in_db")));
+    MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.commit.in_db")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
     // After the commit: otherwise readers would see progress that the database may not have, and
     // the next transition would keep it.
     const MutexLock live_lock(database_->live_mutex);
     database_->live[id].progress = step.progress;
   }
-  MENTOR_RETURN_IF_ERROR(StoreDatabase::Hit(MENTOR_FAILPOINT("store.commit.before_ack")));
+  MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.commit.before_ack")));
   database_->hub->Notify({.name = ExperimentName(id)});
   return absl::OkStatus();
 }
@@ -170,25 +154,22 @@ absl::StatusOr<std::map<std::string, Series>> Results::Points(std::string_view u
   }
   uint32_t last = step_max;  // The last step that is complete here.
   for (const std::string& metric : names) {
-    auto row = database_->reader->Query(
+    auto rows = database_->reader->Query(
         "SELECT step, value, crc32c FROM points WHERE uid = ? AND metric = ? AND step >= ? AND "
-        "step <= ? ORDER BY step LIMIT ?");
-    row.Bind(uid).Bind(metric).Bind(int64_t{step_min}).Bind(int64_t{last});
-    row.Bind(int64_t{points_max});
+        "step <= ? ORDER BY step LIMIT ?",
+        uid, metric, step_min, last, points_max);
     Series series;
-    uint32_t rows = 0, read = 0;
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
+    uint32_t count = 0, read = 0;
+    MENTOR_RETURN_IF_ERROR(rows.ForEach([&](const sql::Query& row) {
       read = static_cast<uint32_t>(row.Integer(0));
-      ++rows;
+      ++count;
       if (sql::IsProvedPoint(row.Integer(2), uid, metric, read, row.Double(1))) {
         series.emplace_back(read, row.Double(1));
       } else {
         LogDamaged(metric, uid, read);
       }
-    }
-    if (rows == points_max) last = read;
+    }));
+    if (count == points_max) last = read;
     if (!series.empty()) points[metric] = std::move(series);
   }
   for (auto& [metric, series] : points)
@@ -205,8 +186,8 @@ absl::StatusOr<std::map<std::string, Series>> Results::LastPoints(std::string_vi
   MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> metrics, MetricsOf(database_, uid));
   for (const std::string& metric : metrics) {
     auto row = database_->reader->Query(
-        "SELECT step, value, crc32c FROM points WHERE uid = ? AND metric = ? ORDER BY step DESC");
-    row.Bind(uid).Bind(metric);
+        "SELECT step, value, crc32c FROM points WHERE uid = ? AND metric = ? ORDER BY step DESC",
+        uid, metric);
     while (true) {
       MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
       if (!found) break;
@@ -224,14 +205,12 @@ absl::StatusOr<std::map<std::string, Series>> Results::LastPoints(std::string_vi
 absl::StatusOr<std::vector<CheckpointRow>> Results::Checkpoints(std::string_view uid) {
   std::vector<CheckpointRow> rows;
   const MutexLock lock(database_->reader_mutex);
-  auto row = database_->reader->Query(sql::SelectCheckpoints("WHERE uid = ? ORDER BY outer_step"));
-  row.Bind(uid);
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return rows;
+  auto found = database_->reader->Query(
+      sql::Select("checkpoints", "WHERE uid = ? ORDER BY outer_step"), uid);
+  MENTOR_RETURN_IF_ERROR(found.ForEach([&](const sql::Query& row) {
     if (!sql::IsProved(sql::TableOf("checkpoints"), row)) {
       LogDamaged("checkpoint", uid, row.Integer(1));
-      continue;
+      return;
     }
     CheckpointRow& read = rows.emplace_back();
     read.outer_step = static_cast<uint32_t>(row.Integer(1));
@@ -241,7 +220,8 @@ absl::StatusOr<std::vector<CheckpointRow>> Results::Checkpoints(std::string_view
     read.state_hash = row.Text(4);
     read.create_time_ns = row.Integer(5);
     read.pinned = row.Integer(6) != 0;
-  }
+  }));
+  return rows;
 }
 
 absl::StatusOr<CheckpointRow> Results::PinCheckpoint(std::string_view uid, uint32_t step,
@@ -282,16 +262,11 @@ absl::Status Results::ReconcileCheckpoints(std::string_view uid,
   const MutexLock lock(database_->writer_mutex);
   MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
   std::vector<uint32_t> gone;
-  {
-    auto row = database_->writer->Query("SELECT outer_step FROM checkpoints WHERE uid = ?");
-    row.Bind(uid);
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
-      const auto step = static_cast<uint32_t>(row.Integer(0));
-      if (!present.contains(step)) gone.push_back(step);
-    }
-  }
+  auto rows = database_->writer->Query("SELECT outer_step FROM checkpoints WHERE uid = ?", uid);
+  MENTOR_RETURN_IF_ERROR(rows.ForEach([&](const sql::Query& row) {
+    const auto step = static_cast<uint32_t>(row.Integer(0));
+    if (!present.contains(step)) gone.push_back(step);
+  }));
   for (const uint32_t step : gone)
     MENTOR_RETURN_IF_ERROR(DeleteCheckpointRow(database_, uid, step));
   for (const CheckpointInfo& info : infos)

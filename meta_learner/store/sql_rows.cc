@@ -3,12 +3,12 @@
 #include <utility>
 
 #include <absl/strings/escaping.h>
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "common/check.h"
 #include "common/printable.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
@@ -49,16 +49,6 @@ const Table& Experiments() {
 }
 
 }  // namespace
-
-std::string SelectExperiments(std::string_view condition) {
-  return absl::StrCat("SELECT ", std::string(Experiments().columns), " FROM experiments ",
-                      std::string(condition));
-}
-
-std::string SelectCheckpoints(std::string_view condition) {
-  return absl::StrCat("SELECT ", std::string(TableOf("checkpoints").columns), " FROM checkpoints ",
-                      std::string(condition));
-}
 
 absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row) {
   const std::string id = row.Text(kIdColumn);
@@ -134,6 +124,14 @@ v1::Experiment DetailsOf(const v1::Experiment& experiment) {
   return details;
 }
 
+absl::Status WritePoint(std::string_view uid, std::string_view metric, int64_t step, double value,
+                        int64_t crc, Database* database) {
+  return database->Run(
+      "INSERT INTO points(uid, metric, step, value, crc32c) VALUES(?, ?, ?, ?, ?) ON CONFLICT(uid, "
+      "metric, step) DO UPDATE SET value = excluded.value, crc32c = excluded.crc32c",
+      uid, metric, step, value, crc);
+}
+
 std::string EtagOf(int64_t revision) {
   return "W/" + absl::WebSafeBase64Escape(std::to_string(revision));
 }
@@ -144,7 +142,7 @@ std::string BytesOf(const google::protobuf::Message& message) {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    message.SerializeToCodedStream(&coded);
+    MENTOR_CHECK(message.SerializeToCodedStream(&coded));
   }
   return bytes;
 }

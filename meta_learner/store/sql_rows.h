@@ -16,9 +16,6 @@
 
 namespace mentor::meta_learner::sql {
 
-// "SELECT <all columns> FROM experiments ", for the functions below, and the condition.
-std::string SelectExperiments(std::string_view condition);
-std::string SelectCheckpoints(std::string_view condition);
 // Columns of a row of experiments that also damaged rows may be named by.
 inline constexpr int kUidColumn = 1, kIdColumn = 2;
 
@@ -36,6 +33,10 @@ absl::Status SealExperiment(std::string_view uid, Database* database);
 
 // Returns the fields of the resource that have no column.
 v1::Experiment DetailsOf(const v1::Experiment& experiment);
+
+// Writes a row of `points`, or replaces it.
+absl::Status WritePoint(std::string_view uid, std::string_view metric, int64_t step, double value,
+                        int64_t crc, Database* database);
 
 // Returns the etag of an experiment that changed at this revision.
 std::string EtagOf(int64_t revision);

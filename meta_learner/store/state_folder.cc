@@ -192,15 +192,15 @@ absl::StatusOr<v1::ExperimentSpec> ReadSpecFile(const std::filesystem::path& fil
 }
 
 absl::Status TakeOthersRights(const std::filesystem::path& folder) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
+  for (const std::string& name : names) {
     std::error_code gone;
-    const std::filesystem::file_status status = entry->symlink_status(gone);
+    const std::filesystem::file_status status =
+        std::filesystem::symlink_status(folder / name, gone);
     if (!gone && std::filesystem::is_regular_file(status))
-      MENTOR_RETURN_IF_ERROR(sql::MakePrivate(entry->path()));
+      MENTOR_RETURN_IF_ERROR(sql::MakePrivate(folder / name));
   }
-  return error ? FileError("cannot list", folder, error.value()) : absl::OkStatus();
+  return absl::OkStatus();
 }
 
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,

@@ -62,14 +62,6 @@ int64_t StoreDatabase::NowNs() {
       .count();
 }
 
-absl::Status StoreDatabase::Hit(const std::optional<std::string>& error) {
-  if (!error) return absl::OkStatus();
-  const std::string what = "failpoint: " + *error;
-  if (*error == "ENOSPC")
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, what);
-  return absl::UnavailableError(what);
-}
-
 absl::StatusOr<v1::Experiment> StoreDatabase::FromRow(const sql::Query& row) {
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, sql::ExperimentOf(row));
   if (const std::optional<Live> now = LiveOf(row.Text(sql::kIdColumn));
@@ -82,16 +74,16 @@ absl::StatusOr<v1::Experiment> StoreDatabase::FromRow(const sql::Query& row) {
 
 absl::StatusOr<v1::Experiment> StoreDatabase::GetWith(sql::Database* database,
                                                       const std::string& id) {
-  auto row = database->Query(sql::SelectExperiments("WHERE id = ?"));
-  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(id).Step());
+  auto row = database->Query(sql::Select("experiments", "WHERE id = ?"), id);
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return sql::NoSuchExperiment(ExperimentName(id));
   return FromRow(row);
 }
 
 absl::StatusOr<v1::Experiment> StoreDatabase::GetByUid(sql::Database* database,
                                                        std::string_view uid) {
-  auto row = database->Query(sql::SelectExperiments("WHERE uid = ?"));
-  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
+  auto row = database->Query(sql::Select("experiments", "WHERE uid = ?"), uid);
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return sql::NoSuchExperiment(uid);
   return FromRow(row);
 }
@@ -159,21 +151,12 @@ absl::Status StoreDatabase::InsertRow(const v1::Experiment& row, int64_t now_ns,
   auto insert = writer->Query(
       "INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, progress, "
       "create_time, update_time, revision, owner, priority, deadline, details) VALUES(?, ?, ?, "
-      "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  insert.Bind(row.uid())
-      .Bind(id)
-      .BindBlob(row.spec().SerializeAsString())
-      .BindBlob(spec.SerializeAsString())
-      .Bind(SpecHash(spec))
-      .Bind(int64_t{row.state()})
-      .BindBlob(row.progress().SerializeAsString())
-      .Bind(sql::Nanoseconds(row.has_create_time(), row.create_time()))
-      .Bind(now_ns)
-      .Bind(revision)
-      .Bind(row.owner())
-      .Bind(int64_t{row.priority()})
-      .Bind(sql::Nanoseconds(row.has_deadline(), row.deadline()))
-      .BindBlob(sql::BytesOf(sql::DetailsOf(row)));
+      "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      row.uid(), id, sql::Blob{row.spec().SerializeAsString()}, sql::Blob{spec.SerializeAsString()},
+      SpecHash(spec), row.state(), sql::Blob{row.progress().SerializeAsString()},
+      sql::Nanoseconds(row.has_create_time(), row.create_time()), now_ns, revision, row.owner(),
+      row.priority(), sql::Nanoseconds(row.has_deadline(), row.deadline()),
+      sql::Blob{sql::BytesOf(sql::DetailsOf(row))});
   MENTOR_RETURN_IF_ERROR(insert.Run());
   return sql::SealExperiment(row.uid(), writer.get());
 }
@@ -197,14 +180,8 @@ absl::Status StoreDatabase::WriteEvent(StoreEvent::Kind kind, int64_t revision, 
   // Specs of existing experiments are in their rows.
   if (kind != StoreEvent::Kind::kDeleted) kept.clear_spec();
   MENTOR_RETURN_IF_ERROR(
-      writer
-          ->Query("INSERT INTO events(revision, uid, kind, time, experiment) VALUES(?, ?, ?, ?, ?)")
-          .Bind(revision)
-          .Bind(experiment.uid())
-          .Bind(static_cast<int64_t>(kind))
-          .Bind(now_ns)
-          .BindBlob(sql::BytesOf(kept))
-          .Run());
+      writer->Run("INSERT INTO events(revision, uid, kind, time, experiment) VALUES(?, ?, ?, ?, ?)",
+                  revision, experiment.uid(), kind, now_ns, sql::Blob{sql::BytesOf(kept)}));
   return sql::Seal(sql::TableOf("events"), {revision}, writer.get());
 }
 
@@ -218,26 +195,19 @@ sql::RowKey CheckpointKey(std::string_view uid, uint32_t step) {
 
 absl::Status StoreDatabase::WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info) {
   MENTOR_ASSIGN_OR_RETURN(const bool pinned, IsPinned(uid, info.outer_step));
-  MENTOR_RETURN_IF_ERROR(
-      writer
-          ->Query("INSERT INTO checkpoints(uid, outer_step, size_bytes, sha256, state_hash, "
-                  "create_time, pinned) VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(uid, outer_step) "
-                  "DO UPDATE SET size_bytes = excluded.size_bytes, sha256 = excluded.sha256, "
-                  "state_hash = excluded.state_hash, pinned = excluded.pinned")
-          .Bind(uid)
-          .Bind(int64_t{info.outer_step})
-          .Bind(static_cast<int64_t>(info.size_bytes))
-          .Bind(info.sha256)
-          .Bind(info.state_hash)
-          .Bind(NowNs())
-          .Bind(int64_t{pinned})
-          .Run());
+  MENTOR_RETURN_IF_ERROR(writer->Run(
+      "INSERT INTO checkpoints(uid, outer_step, size_bytes, sha256, state_hash, "
+      "create_time, pinned) VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(uid, outer_step) "
+      "DO UPDATE SET size_bytes = excluded.size_bytes, sha256 = excluded.sha256, "
+      "state_hash = excluded.state_hash, pinned = excluded.pinned",
+      uid, info.outer_step, info.size_bytes, info.sha256, info.state_hash, NowNs(), pinned));
   return sql::Seal(sql::TableOf("checkpoints"), CheckpointKey(uid, info.outer_step), writer.get());
 }
 
 absl::StatusOr<bool> StoreDatabase::IsPinned(std::string_view uid, uint32_t step) {
-  auto row = writer->Query(sql::SelectCheckpoints("WHERE uid = ? AND outer_step = ?"));
-  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Bind(int64_t{step}).Step());
+  auto row =
+      writer->Query(sql::Select("checkpoints", "WHERE uid = ? AND outer_step = ?"), uid, step);
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return false;
   constexpr int kPinned = 6;
   return row.Integer(kPinned) != 0 || !sql::IsProved(sql::TableOf("checkpoints"), row);
@@ -245,16 +215,13 @@ absl::StatusOr<bool> StoreDatabase::IsPinned(std::string_view uid, uint32_t step
 
 absl::Status StoreDatabase::SetPinned(std::string_view uid, uint32_t step, bool pinned) {
   {
-    auto row = writer->Query(sql::SelectCheckpoints("WHERE uid = ? AND outer_step = ?"));
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Bind(int64_t{step}).Step());
+    auto row =
+        writer->Query(sql::Select("checkpoints", "WHERE uid = ? AND outer_step = ?"), uid, step);
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found || !sql::IsProved(sql::TableOf("checkpoints"), row)) return absl::OkStatus();
   }
-  MENTOR_RETURN_IF_ERROR(
-      writer->Query("UPDATE checkpoints SET pinned = ? WHERE uid = ? AND outer_step = ?")
-          .Bind(int64_t{pinned})
-          .Bind(uid)
-          .Bind(int64_t{step})
-          .Run());
+  MENTOR_RETURN_IF_ERROR(writer->Run(
+      "UPDATE checkpoints SET pinned = ? WHERE uid = ? AND outer_step = ?", pinned, uid, step));
   return sql::Seal(sql::TableOf("checkpoints"), CheckpointKey(uid, step), writer.get());
 }
 

@@ -36,7 +36,6 @@
 #include "common/mutex.h"
 #include "common/resources/names.h"
 #include "common/status.h"
-#include "meta_learner/store/change_hub.h"
 #include "meta_learner/store/database.h"
 #include "meta_learner/store/lease.h"
 #include "meta_learner/store/store.h"
@@ -120,10 +119,8 @@ struct StoreDatabase {
 
   // Unix time.
   static int64_t NowNs();
-  // Converts a failpoint's text to an error.
-  static absl::Status Hit(const std::optional<std::string>& error);
 
-  // Returns the experiment of a row of sql::SelectExperiments, with the state that is only in
+  // Returns the experiment of a row of sql::Select, with the state that is only in
   // memory. Returns DATA_LOSS when the row is not as it was written.
   absl::StatusOr<v1::Experiment> FromRow(const sql::Query& row);
   absl::StatusOr<v1::Experiment> GetWith(sql::Database* database, const std::string& id);
@@ -131,7 +128,7 @@ struct StoreDatabase {
   // Reads a row. Returns false if the row is unreadable, which is logged once; returns other
   // errors.
   absl::StatusOr<bool> Read(const sql::Query& row, v1::Experiment* experiment);
-  // Returns the readable experiments of a query of sql::SelectExperiments with bound values.
+  // Returns the readable experiments of a query of sql::Select with bound values.
   absl::StatusOr<std::vector<v1::Experiment>> ReadAll(sql::Query* row);
   static absl::StatusOr<int64_t> RevisionOf(sql::Database* database);
   std::optional<Live> LiveOf(const std::string& id);

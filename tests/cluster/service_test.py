@@ -10,7 +10,7 @@ from harness import SMOKE, ClusterTest, sets
 
 UPDATES = 30
 LONGER = sets(f"rule.outer_updates={UPDATES}")
-# From proto/mentor/v1/experiment.proto; meta_learner/store/state.cc has the same table.
+# From proto/mentor/v1/experiment.proto; common/resources/states.cc has the same table.
 ARROWS = {
     "QUEUED": {"RUNNING", "PAUSED", "CANCELLED", "FAILED"},
     "RUNNING": {"PAUSING", "PAUSED", "CANCELLING", "QUEUED", "SUCCEEDED", "FAILED"},

@@ -20,7 +20,7 @@
 #include "envs/fingerprint.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
-#include "meta_learner/control/catalogue.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/fleet/shard_service.h"
 #include "tests/fuzz/targets.h"
 #include "tests/shards.h"

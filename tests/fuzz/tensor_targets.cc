@@ -2,8 +2,8 @@
 #include "common/check.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "shards/segment_proto.h"
+#include "shards/shard_done.h"
 #include "shards/shard_runner.h"
-#include "shards/snapshot_proto.h"
 #include "shards/tensor_proto.h"
 #include "tests/fuzz/targets.h"
 

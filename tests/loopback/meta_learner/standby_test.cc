@@ -1,6 +1,4 @@
 // The answers of a meta-learner that stands by, with a leader and without one.
-#include "meta_learner/standby.h"
-
 #include <chrono>
 #include <future>
 #include <memory>
@@ -13,6 +11,7 @@
 #include "common/rpc/status.h"
 #include "common/status.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
+#include "meta_learner/leadership.h"
 #include "meta_learner/store/state_folder.h"
 #include "tests/postgres.h"
 #include "tests/stores.h"

@@ -12,7 +12,7 @@
 #include "common/rpc/health.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
-#include "common/rpc/stream_limit.h"
+#include "common/rpc/stream.h"
 #include "common/status.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 #include "tests/certificates.h"

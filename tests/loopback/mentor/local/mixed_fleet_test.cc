@@ -21,7 +21,7 @@
 #include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/experiment_runner.h"
-#include "meta_learner/experiment/learner_arithmetic.h"
+#include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/fleet/board_reports.h"
 #include "meta_learner/fleet/shard_service.h"
 #include "meta_learner/scheduling/disk_guard.h"

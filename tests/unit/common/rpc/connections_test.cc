@@ -8,7 +8,7 @@
 #include "common/rpc/address.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/proxy.h"
-#include "common/rpc/token.h"
+#include "common/rpc/secret_file.h"
 #include "tests/paths.h"
 #include "tests/testing.h"
 #include "tests/text.h"

@@ -25,7 +25,7 @@ TEST_CASE("dispatcher: who says that it leaves and then breaks off costs no unit
   d.RemoveActor(kFirst);
   CHECK(d.counts().ready == 2);
   CHECK(d.counts().outstanding == 1);
-  CHECK(d.reissued() == UnitDispatcher::Reissued{.leaving = 3});
+  CHECK(d.reissued() == std::map<std::string, uint64_t>{{"leaving", 3}});
   REQUIRE(d.Offer(kSecond, 3).ok());
   CHECK(Given(&d) == "2:1/1 2:1/2");  // Each once.
   for (uint32_t unit : {0, 1, 2})
@@ -93,7 +93,7 @@ TEST_CASE("dispatcher: what another actor has finished is not lost with who stil
   CHECK(Given(&d) == "2:1/0");
   if (is_done) CHECK(d.Accept(kSecond, ResultOf(Key(1, 0))) == Outcome::kUsed);
   d.RemoveActor(kFirst);
-  CHECK(d.reissued() == UnitDispatcher::Reissued{.lagging = 1});
+  CHECK(d.reissued() == std::map<std::string, uint64_t>{{"lagging", 1}});
   d.AddActor(kThird, {.uid = "slow"});
   CHECK(d.StandingOf(kThird)->strikes() == (is_done ? 0 : 1));
 }

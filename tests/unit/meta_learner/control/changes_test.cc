@@ -1,11 +1,10 @@
 // Changes of users to existing experiments, one call at a time.
-#include "meta_learner/control/changes.h"
-
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "common/status.h"
+#include "meta_learner/control/methods.h"
 #include "tests/fake_control.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"

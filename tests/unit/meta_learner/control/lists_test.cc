@@ -1,14 +1,10 @@
 // Lists of the control API, page by page; each page has the total.
-#include "meta_learner/control/lists.h"
-
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "common/status.h"
-#include "meta_learner/control/catalogue.h"
-#include "meta_learner/control/checkpoints.h"
-#include "meta_learner/control/fleet.h"
+#include "meta_learner/control/methods.h"
 #include "tests/fake_control.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"

@@ -1,6 +1,4 @@
 // Answers to users about an experiment's points.
-#include "meta_learner/control/metrics_query.h"
-
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "meta_learner/control/methods.h"
 #include "meta_learner/store/sqlite.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"

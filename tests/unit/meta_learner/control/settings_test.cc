@@ -1,10 +1,9 @@
 // The limits of the settings that users may write beside a spec.
-#include "meta_learner/control/settings.h"
-
 #include <functional>
 #include <set>
 #include <string>
 
+#include "meta_learner/control/request_checks.h"
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {

@@ -1,6 +1,4 @@
 // Watches of experiments and metrics by readers that are slow or read nothing.
-#include "meta_learner/control/watch.h"
-
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +9,7 @@
 #include <malloc.h>
 
 #include "common/metrics.h"
+#include "meta_learner/control/methods.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"

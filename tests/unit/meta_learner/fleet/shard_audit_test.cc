@@ -88,16 +88,16 @@ TEST_CASE("shard audit: where two differ a third one decides, and only the liar 
   FakeLearner third(&board, 1, "cpu bits", "third");
   CHECK(honest.Answer(shard, 3).ok());
   CHECK(told == std::vector<std::string>{"experiments/a", "liar", "honest"});
-  CHECK(board.Learners().at(liar.id).quarantined);
-  CHECK(board.Learners().at(honest.id).quarantined);
+  CHECK(board.Learners().at(liar.id).quarantined());
+  CHECK(board.Learners().at(honest.id).quarantined());
   CHECK(board.counts().divergences == 1);
   CHECK(third.Answer(third.WaitForShard(0), 3).ok());
   const auto results = run.Join();
   REQUIRE(results.ok());
   CHECK(RewardOf(results->at(0)) == 3);
-  CHECK(board.Learners().at(liar.id).quarantined);
-  CHECK_FALSE(board.Learners().at(honest.id).quarantined);
-  CHECK_FALSE(board.Learners().at(third.id).quarantined);
+  CHECK(board.Learners().at(liar.id).quarantined());
+  CHECK_FALSE(board.Learners().at(honest.id).quarantined());
+  CHECK_FALSE(board.Learners().at(third.id).quarantined());
   const std::string text = Told(&board);
   CHECK(text.find("learner liar computed a shard wrongly") != std::string::npos);
   CHECK(text.find("clone") == std::string::npos);  // Nothing of it was used.
@@ -160,9 +160,9 @@ TEST_CASE("shard audit: who is in one dispute decides another", "[unit]") {
   REQUIRE(results.ok());
   CHECK(RewardOf(results->at(0)) == 3);
   CHECK(RewardOf(results->at(1)) == 3);
-  CHECK(board.Learners().at(liar.id).quarantined);
-  CHECK_FALSE(board.Learners().at(second.id).quarantined);
-  CHECK_FALSE(board.Learners().at(third.id).quarantined);
+  CHECK(board.Learners().at(liar.id).quarantined());
+  CHECK_FALSE(board.Learners().at(second.id).quarantined());
+  CHECK_FALSE(board.Learners().at(third.id).quarantined());
   CHECK(board.counts().quarantines == 1);
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("shard audit: a learner takes back shards that its actors spoilt", "[u
   REQUIRE(results.ok());
   CHECK(RewardOf(results->at(0)) == 3);
   CHECK(RewardOf(results->at(1)) == 3);
-  CHECK(board.Learners().at(learner.id).strikes == 0);
+  CHECK(board.Learners().at(learner.id).strikes() == 0);
   CHECK(take_back(two).ok());  // Its results were used.
   CHECK(Told(&board).find("clone the checkpoint of outer update 7") != std::string::npos);
 }
@@ -270,8 +270,8 @@ TEST_CASE("shard audit: a divergence that nobody can decide leaves no result", "
   CHECK(first.Answer(first.WaitForShard(0), 3).ok());
   CHECK(second.Answer(second.WaitForShard(0), 4).ok());
   CHECK(board.counts().divergences == 1);
-  CHECK(board.Learners().at(first.id).quarantined);
-  CHECK(board.Learners().at(second.id).quarantined);
+  CHECK(board.Learners().at(first.id).quarantined());
+  CHECK(board.Learners().at(second.id).quarantined());
   CHECK(Told(&board).find("learners first and second gave different bits") != std::string::npos);
   // After a while both may try again.
   clock.Advance(std::chrono::seconds(31));

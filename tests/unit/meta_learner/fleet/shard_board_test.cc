@@ -83,7 +83,7 @@ TEST_CASE("shard board: the rate of a learner falls when it has no work any more
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
   const v1::Shard shard = learner.WaitForShard(0);
-  const auto rate = [&] { return board.Learners().at(learner.id).env_steps_per_second; };
+  const auto rate = [&] { return board.Learners().at(learner.id).env_steps_per_second(); };
   CHECK(rate() == 0);
   seconds = 2;
   CHECK(learner.Answer(shard, 1).ok());  // 4 steps in 2 s.
@@ -173,7 +173,7 @@ TEST_CASE("shard board: a sick learner that is alone for a while fails no experi
   FakeLearner well(&board, 1, "cpu bits", "well");
   CHECK(well.Answer(well.WaitForShard(0), 1).ok());
   CHECK(run.Join().ok());
-  CHECK(board.Learners().at(sick->id).strikes == 1);
+  CHECK(board.Learners().at(sick->id).strikes() == 1);
 }
 
 TEST_CASE(
@@ -243,7 +243,7 @@ TEST_CASE("shard board: a shard that gets nowhere moves to a free learner (D4)",
   CHECK(moved.epoch() > before.epoch());
   CHECK(sick.WasDropped(before));
   CHECK(board.counts().stalled == 1);
-  CHECK(board.Learners().at(sick.id).strikes == 1);
+  CHECK(board.Learners().at(sick.id).strikes() == 1);
   CHECK(sick.Answer(before, 7).ok());  // Too late, and no fault.
   CHECK(well.Answer(moved, 2).ok());
   const auto results = run.Join();
@@ -290,9 +290,9 @@ TEST_CASE("shard board: a learner that always fails fails no experiment and is k
     CHECK(again.shard_id() == bad.shard_id());
     CHECK(well.Answer(again, 2).ok());
     CHECK(run.Join().ok());
-    CHECK(board.Learners().at(sick.id).strikes == i + 1);
+    CHECK(board.Learners().at(sick.id).strikes() == i + 1);
   }
-  CHECK(board.Learners().at(sick.id).quarantined);
+  CHECK(board.Learners().at(sick.id).quarantined());
   CHECK(board.counts().quarantines == 1);
   Running run(&board, 1);
   CHECK(well.Answer(well.WaitForShard(6), 1).ok());
@@ -480,7 +480,7 @@ TEST_CASE("shard board: nobody gets a shard that his memory does not hold (D5)",
         "has 2.3 GB; make rule.shard_lifetimes or agent.hidden_units smaller, or give learners "
         "more");
   CHECK(small.num_shards() == 0);
-  CHECK(board.Learners().at(small.id).refusal == "experiments/large: needs more memory");
+  CHECK(board.Learners().at(small.id).refusal() == "experiments/large: needs more memory");
   // Others are not held up.
   Running other(&board, 1, "experiments/b");
   CHECK(small.Answer(small.WaitForShard(0), 1).ok());
@@ -500,7 +500,7 @@ TEST_CASE("shard board: shards go beside each other as far as memory goes", "[un
   // Eight of one gigabyte: the large one finds no room, and is not overtaken for ever.
   Running large(&board, 1, "experiments/large");
   while (board.Shards("experiments/large").empty()) std::this_thread::yield();
-  CHECK(board.Learners().at(learner.id).memory_needed == WithProcess(8));
+  CHECK(board.Learners().at(learner.id).memory_needed_bytes() == WithProcess(8));
   size_t seen = 8, done = 0;
   bool came = false;
   while (!came) {
@@ -510,7 +510,7 @@ TEST_CASE("shard board: shards go beside each other as far as memory goes", "[un
       held.push_back(learner.WaitForShard(seen));
       if (held.back().experiment() != "experiments/large") continue;
       came = true;
-      CHECK(board.Learners().at(learner.id).shards == 1);
+      CHECK(board.Learners().at(learner.id).work() == 1);
     }
   }
   CHECK(seen < 13);  // Some of the small ones came after it.
@@ -673,7 +673,7 @@ TEST_CASE("shard board: steps that were reported are not counted again at the en
   clock.Advance(std::chrono::seconds(2));
   CHECK(learner.Answer(shard, 1).ok());  // 4 steps in 2 s.
   CHECK(run.Join().ok());
-  CHECK(board.Learners().at(learner.id).env_steps_per_second == 2);
+  CHECK(board.Learners().at(learner.id).env_steps_per_second() == 2);
   // What was given out is told once.
   CHECK(board.TakeServed("experiments/a") == 4);
   CHECK(board.TakeServed("experiments/a") == 0);
@@ -755,7 +755,7 @@ TEST_CASE("shard board: a shard that stalled has longer the next time, as have s
   clock.Advance(std::chrono::seconds(61));
   board.Wake();
   const v1::Shard second = b.WaitForShard(0);
-  CHECK(board.Learners().at(a.id).strikes == 0);
+  CHECK(board.Learners().at(a.id).strikes() == 0);
   b.Progress(second, 0);
   FakeLearner c(&board, 1, "cpu bits", "c");
   clock.Advance(std::chrono::seconds(61));
@@ -834,7 +834,7 @@ TEST_CASE("shard board: a step now and then is not progress, nor are steps that 
   }
   board.Wake();
   CHECK(well.WaitForShard(0).shard_id() == before.shard_id());
-  CHECK(board.Learners().at(creeping.id).strikes == 1);
+  CHECK(board.Learners().at(creeping.id).strikes() == 1);
 }
 
 TEST_CASE("shard board: a learner that comes back is as trusted as it was when it went", "[unit]") {
@@ -851,11 +851,11 @@ TEST_CASE("shard board: a learner that comes back is as trusted as it was when i
   for (size_t i = 0; i < 3; ++i) {
     FakeLearner sick(&board, 1, "cpu bits", "sick");
     strike(&sick, 2 * i);
-    CHECK(board.Learners().at(sick.id).strikes == i + 1);
-    CHECK(board.Learners().at(sick.id).quarantined == (i == 2));
+    CHECK(board.Learners().at(sick.id).strikes() == i + 1);
+    CHECK(board.Learners().at(sick.id).quarantined() == (i == 2));
   }
   FakeLearner again(&board, 1, "cpu bits", "sick");
-  CHECK(board.Learners().at(again.id).quarantined);
+  CHECK(board.Learners().at(again.id).quarantined());
 }
 
 // A shard whose agents live in the environment of a host.
@@ -883,7 +883,7 @@ TEST_CASE("shard board: a shard goes where its host is offered, and takes nobody
   REQUIRE(reason.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
   CHECK(reason.get() ==
         ": waiting for actors that offer simulator 'gym' (mentor-actor --simulator gym=...)");
-  CHECK(board.Learners().at(plain.id).refusal ==
+  CHECK(board.Learners().at(plain.id).refusal() ==
         "experiments/hosted: none of its actors offers simulator 'gym'");
   Running other(&board, 1, "experiments/b");
   CHECK(plain.Answer(plain.WaitForShard(0), 1).ok());
@@ -927,7 +927,7 @@ TEST_CASE("shard board: a shard whose host has gone makes place for others, and 
   CHECK(again.epoch() > before.epoch());
   CHECK(learner.Answer(again, 2).ok());
   CHECK(hosted.Join().ok());
-  CHECK(board.Learners().at(learner.id).strikes == 0);
+  CHECK(board.Learners().at(learner.id).strikes() == 0);
 }
 
 TEST_CASE("shard board: a shard whose host has gone moves to a free learner that has it",
@@ -953,7 +953,7 @@ TEST_CASE("shard board: a shard whose host has gone moves to a free learner that
   CHECK(second.Answer(second.WaitForShard(0), 1).ok());
   CHECK(run.Join().ok());
   CHECK(first.WasDropped(before));
-  CHECK(board.Learners().at(first.id).strikes == 0);
+  CHECK(board.Learners().at(first.id).strikes() == 0);
 }
 
 TEST_CASE("shard board: who waits behind shards that do not end gets a place beyond the slots",
@@ -1208,8 +1208,8 @@ TEST_CASE("shard board: who comes and goes is told of with what it could do and 
     Running run(&board, 2);
     static_cast<void>(both.WaitForShard(1));
     board.OnDeviceLost(both.id, "Xid 79");
-    CHECK(board.Learners().at(both.id).draining);
-    CHECK(board.Learners().at(both.id).shards == 2);
+    CHECK(board.Learners().at(both.id).draining());
+    CHECK(board.Learners().at(both.id).work() == 2);
     board.RemoveLearner(both.id);
     CHECK(board.Learners().empty());
   }
@@ -1230,12 +1230,12 @@ TEST_CASE("shard board: good work forgives a strike", "[unit]") {
   CHECK(well.Answer(good, 1).ok());
   CHECK(well.Answer(well.WaitForShard(1), 1).ok());
   CHECK(run.Join().ok());
-  CHECK(board.Learners().at(sick.id).strikes == 1);
+  CHECK(board.Learners().at(sick.id).strikes() == 1);
   board.DrainLearner(well.id);
   Running next(&board, 1, "experiments/c");
   CHECK(sick.Answer(sick.WaitForShard(1), 1).ok());
   CHECK(next.Join().ok());
-  CHECK(board.Learners().at(sick.id).strikes == 0);
+  CHECK(board.Learners().at(sick.id).strikes() == 0);
 }
 
 TEST_CASE("shard board: what learners lack is reckoned by the largest of them", "[unit]") {
@@ -1295,7 +1295,7 @@ TEST_CASE("shard board: a learner without an actor that answers loses its shard 
   pass(std::chrono::seconds(1));
   CHECK(stuck.WasDropped(shard));
   const v1::Shard moved = free.WaitForShard(0);
-  CHECK(board.Learners().at(stuck.id).strikes == 0);
+  CHECK(board.Learners().at(stuck.id).strikes() == 0);
   // The next time it has twice as long.
   FakeLearner third(&board, 1, "cpu bits", "third");
   board.OnActors(third.id, 1);

@@ -23,7 +23,7 @@ struct Pair {
   learner::ShardMemory memory{.bytes = 50, .bytes_per_thread = 10};
   std::set<std::string> needed{"gym"};
   TriedAt tried;
-  std::vector<std::string> answered{"b"};
+  std::set<std::string> answered{"b"};
   std::string arithmetic = "cpu bits";
   bool is_suspect = false, may_repeat = false;
 
@@ -67,7 +67,7 @@ TEST_CASE("shard verdict: each obstacle by itself, and before all later ones", "
        [](Pair* pair) { pair->standing.Strike(seconds(70)); }},
       {Obstacle::kTried, [](Pair* pair) { pair->tried.Add("a"); },
        [](Pair* pair) { pair->tried.Add("b"); }},
-      {Obstacle::kAnswered, [](Pair* pair) { pair->answered.push_back("a"); }, [](Pair*) {}},
+      {Obstacle::kAnswered, [](Pair* pair) { pair->answered.insert("a"); }, [](Pair*) {}},
       {Obstacle::kSuspect, [](Pair* pair) { pair->is_suspect = true; }, [](Pair*) {}},
       {Obstacle::kSuspect, [](Pair* pair) { pair->has_suspect = true; }, [](Pair*) {}},
       {Obstacle::kRoom, [](Pair* pair) { pair->held.bytes = 41; },

@@ -82,17 +82,17 @@ TEST_CASE("bundle shelf: a push that breaks off goes on where it stood", "[unit]
     const auto shelf = OpenShelf(folder.path());
     const auto begun = shelf->Begin(manifest, "ann");
     REQUIRE(begun.ok());
-    CHECK(begun->next_offset == 0);
-    CHECK(begun->size_bytes == 12);
-    CHECK_FALSE(begun->complete);
-    CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset == 5);
+    CHECK(begun->next_offset() == 0);
+    CHECK(begun->size_bytes() == 12);
+    CHECK_FALSE(begun->complete());
+    CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset() == 5);
     CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
   }
   // Another process, and a pusher that does not know which bytes have arrived.
   const auto shelf = OpenShelf(folder.path());
-  CHECK(shelf->Begin(manifest, "ann")->next_offset == 5);
-  CHECK(shelf->Add(manifest.digest, "ann", 3, bytes.substr(3, 4))->next_offset == 7);
-  CHECK(shelf->Add(manifest.digest, "ann", 3, bytes.substr(3, 4))->next_offset == 7);
+  CHECK(shelf->Begin(manifest, "ann")->next_offset() == 5);
+  CHECK(shelf->Add(manifest.digest, "ann", 3, bytes.substr(3, 4))->next_offset() == 7);
+  CHECK(shelf->Add(manifest.digest, "ann", 3, bytes.substr(3, 4))->next_offset() == 7);
   const auto ahead = shelf->Add(manifest.digest, "ann", 8, bytes.substr(8));
   CHECK(absl::IsOutOfRange(ahead.status()));
   CHECK(Contains(ahead.status(), "go on at 7"));
@@ -100,10 +100,10 @@ TEST_CASE("bundle shelf: a push that breaks off goes on where it stood", "[unit]
       shelf->Add(manifest.digest, "ann", 7, bytes.substr(7) + "x").status()));
   const auto whole = shelf->Add(manifest.digest, "ann", 7, bytes.substr(7));
   REQUIRE(whole.ok());
-  CHECK(whole->complete);
+  CHECK(whole->complete());
   // The answer to the last piece was lost, and the whole push is repeated.
-  CHECK(shelf->Add(manifest.digest, "ann", 7, bytes.substr(7))->complete);
-  CHECK(shelf->Begin(manifest, "bob")->complete);
+  CHECK(shelf->Add(manifest.digest, "ann", 7, bytes.substr(7))->complete());
+  CHECK(shelf->Begin(manifest, "bob")->complete());
   const auto bundle = shelf->Get(manifest.digest);
   REQUIRE(bundle.ok());
   CHECK(bundle->name() == "bundles/" + manifest.digest);
@@ -130,8 +130,8 @@ TEST_CASE("bundle shelf: bytes that are not the list's begin anew", "[unit]") {
   CHECK(absl::IsDataLoss(shelf->Add(manifest.digest, "ann", 0, std::string(12, 'x')).status()));
   CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
   CHECK_FALSE(fs::exists(folder.path() / "bundles" / manifest.digest));
-  CHECK(shelf->Begin(manifest, "ann")->next_offset == 0);
-  CHECK(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest))->complete);
+  CHECK(shelf->Begin(manifest, "ann")->next_offset() == 0);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest))->complete());
   BundleManifest wrong = manifest;
   wrong.files[0].path = "../out";
   CHECK(absl::IsInvalidArgument(shelf->Begin(wrong, "ann").status()));
@@ -153,7 +153,7 @@ TEST_CASE("bundle shelf: a crash at the end loses nothing and shows nothing half
   fs::create_directories(folder.path() / "bundles" / ("." + manifest.digest));
   const auto shelf = OpenShelf(folder.path());
   CHECK_FALSE(fs::exists(folder.path() / "bundles" / ("." + manifest.digest)));
-  CHECK(shelf->Begin(manifest, "ann")->complete);
+  CHECK(shelf->Begin(manifest, "ann")->complete());
   CHECK(shelf->Find(manifest.digest).ok());
 }
 
@@ -166,8 +166,8 @@ TEST_CASE("bundle shelf: a piece that was not written is asked for again", "[uni
   REQUIRE(failpoint::Arm("bundle_shelf.write=1:error(away)").ok());
   CHECK(absl::IsUnavailable(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest)).status()));
   REQUIRE(failpoint::Arm("").ok());
-  CHECK(shelf->Begin(manifest, "ann")->next_offset == 0);
-  CHECK(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest))->complete);
+  CHECK(shelf->Begin(manifest, "ann")->next_offset() == 0);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, All(origin, manifest))->complete());
 }
 
 TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed counts", "[unit]") {
@@ -184,7 +184,7 @@ TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed cou
   CHECK(Contains(over.status(), "would have 32986 bytes of bundles"));
   CHECK(Contains(over.status(), "20000 are allowed"));
   CHECK(shelf->Begin(second, "bob").ok());
-  CHECK(shelf->Add(first.digest, "ann", 0, All(a, first))->complete);
+  CHECK(shelf->Add(first.digest, "ann", 0, All(a, first))->complete());
   REQUIRE(Delete(shelf.get(), second.digest).ok());
   CHECK(ReasonOf(shelf->Begin(second, "ann").status()) == "QUOTA_EXCEEDED");
   REQUIRE(Delete(shelf.get(), first.digest).ok());
@@ -214,13 +214,13 @@ TEST_CASE("bundle shelf: files and folders without a byte count in the limit", "
   CHECK(shelf->List()->empty());
   many.files.resize(200);
   many.digest = BundleDigest(many.files);
-  CHECK(shelf->Begin(many, "ann")->complete);
+  CHECK(shelf->Begin(many, "ann")->complete());
   // Whole bundles count like pushes, also after a restart.
   const auto next = OpenShelf(folder.path(), /*owner_bytes_max=*/1'000'000);
   many.files.resize(100);
   many.digest = BundleDigest(many.files);
   CHECK(ReasonOf(next->Begin(many, "ann").status()) == "QUOTA_EXCEEDED");
-  CHECK(next->Begin(many, "bob")->complete);
+  CHECK(next->Begin(many, "bob")->complete());
 }
 
 TEST_CASE("bundle shelf: owners who push the same bundle do each other no harm", "[unit]") {
@@ -230,23 +230,23 @@ TEST_CASE("bundle shelf: owners who push the same bundle do each other no harm",
   const std::string bytes = All(origin, manifest);
   const auto shelf = OpenShelf(folder.path());
   REQUIRE(shelf->Begin(manifest, "ann").ok());
-  CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset == 5);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset() == 5);
   // Another one has no part in it,
   CHECK(absl::IsFailedPrecondition(shelf->Add(manifest.digest, "eve", 0, "xxxxx").status()));
-  CHECK(shelf->Begin(manifest, "eve")->next_offset == 0);
+  CHECK(shelf->Begin(manifest, "eve")->next_offset() == 0);
   CHECK(absl::IsDataLoss(shelf->Add(manifest.digest, "eve", 0, std::string(12, 'x')).status()));
   REQUIRE(shelf->Begin(manifest, "eve").ok());
-  CHECK(shelf->Add(manifest.digest, "eve", 0, "xxxxx")->next_offset == 5);
+  CHECK(shelf->Add(manifest.digest, "eve", 0, "xxxxx")->next_offset() == 5);
   CHECK(shelf->Pushers(Turn(shelf.get(), {manifest.digest}))->size() == 2);
   // No user overwrites existing bytes, not even their owner.
-  CHECK(shelf->Add(manifest.digest, "ann", 0, "yyyyyy")->next_offset == 6);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, "yyyyyy")->next_offset() == 6);
   shelf->EndPush(Turn(shelf.get(), {manifest.digest}), "ann");
   REQUIRE(shelf->Begin(manifest, "ann").ok());
-  CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset == 5);
-  CHECK(shelf->Add(manifest.digest, "ann", 0, "yyyyy" + bytes.substr(5))->complete);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, bytes.substr(0, 5))->next_offset() == 5);
+  CHECK(shelf->Add(manifest.digest, "ann", 0, "yyyyy" + bytes.substr(5))->complete());
   CHECK(shelf->Get(manifest.digest)->owner() == "ann");
   // The other's is at its end with it.
-  CHECK(shelf->Add(manifest.digest, "eve", 5, "x")->complete);
+  CHECK(shelf->Add(manifest.digest, "eve", 5, "x")->complete());
   CHECK(fs::is_empty(folder.path() / "bundles/uploads"));
   // Repairing it does not change its owner.
   std::ofstream(folder.path() / "bundles" / manifest.digest / "robot.xml") << "<other/>";
@@ -283,8 +283,8 @@ TEST_CASE("bundle shelf: what nobody waits for any more is not written", "[unit]
   CHECK(absl::IsCancelled(shelf->Begin(manifest, "ann", &gone).status()));
   CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
   gone = false;
-  CHECK(shelf->Begin(manifest, "ann", &gone)->next_offset == 11);
-  CHECK(shelf->Add(manifest.digest, "ann", 11, bytes.substr(11), &gone)->complete);
+  CHECK(shelf->Begin(manifest, "ann", &gone)->next_offset() == 11);
+  CHECK(shelf->Add(manifest.digest, "ann", 11, bytes.substr(11), &gone)->complete());
 }
 
 TEST_CASE("bundle shelf: an owner's silent bucket holds up no other owner", "[unit]") {
@@ -424,7 +424,7 @@ TEST_CASE("bundle shelf: one that waits for its bucket holds up no other", "[uni
   const auto another = MakeOrigin(folder.path() / "another", std::string(400, 'x'));
   const BundleManifest other = ReadBundle(another).value();
   CHECK(shelf->Begin(other, "ann").ok());
-  CHECK(shelf->Add(other.digest, "ann", 0, "<")->next_offset == 1);
+  CHECK(shelf->Add(other.digest, "ann", 0, "<")->next_offset() == 1);
   CHECK(Delete(shelf.get(), there->digest).ok());
   // Bytes on their way count once.
   const auto large = MakeOrigin(folder.path() / "large", std::string(600, 'x'));

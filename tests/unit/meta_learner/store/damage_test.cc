@@ -108,7 +108,7 @@ void ChangeEachByte(sql::Database* database, const std::function<void(const std:
       } else if (type == 't') {
         update.Bind(bytes);
       } else {
-        update.BindBlob(bytes);
+        update.Bind(sql::Blob{bytes});
       }
       REQUIRE(update.Run().ok());
     };
@@ -238,7 +238,7 @@ TEST_CASE("damage: rows of an earlier version are taken over, but for a changed 
       spec = changed.SerializeAsString();
     }
     REQUIRE(database->Query("UPDATE experiments SET spec = ? WHERE id = 'other'")
-                .BindBlob(spec)
+                .Bind(sql::Blob{spec})
                 .Run()
                 .ok());
   }

@@ -13,7 +13,7 @@
 
 #include "common/mutex.h"
 
-namespace mentor::meta_learner {
+namespace mentor::rpc {
 
 class Executor {
  public:
@@ -54,4 +54,4 @@ class Executor {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::rpc

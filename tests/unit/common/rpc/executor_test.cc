@@ -1,4 +1,4 @@
-#include "meta_learner/control/executor.h"
+#include "common/rpc/executor.h"
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +10,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::rpc {
 namespace {
 
 // One thread, held up until Go.
@@ -121,4 +121,4 @@ TEST_CASE("executor: tasks of no caller may take all threads", "[unit]") {
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::rpc

@@ -1,9 +1,9 @@
-#include "meta_learner/control/executor.h"
+#include "common/rpc/executor.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace mentor::meta_learner {
+namespace mentor::rpc {
 
 Executor::Executor(int num_threads, size_t items_max, int per_caller_max)
     : items_max_(items_max), per_caller_max_(per_caller_max) {
@@ -94,4 +94,4 @@ void Executor::Work() {
   }
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::rpc
