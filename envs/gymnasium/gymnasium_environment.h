@@ -1,6 +1,6 @@
 // Gymnasium's MuJoCo tasks, version 5, as Environments: reset, step, info, save and restore, which
-// all eleven share. What distinguishes a task is one file in envs/gymnasium/tasks/ that reads like
-// its row in the tables (docs/gymnasium.md) and registers a class:
+// all eleven share. What distinguishes a task is a class in envs/gymnasium/tasks/ that reads like
+// its row in the tables (docs/gymnasium.md) and registers itself:
 //
 //   class Hopper : public Task { ... };
 //   const RegisterTask<Hopper> kRegisterHopper;

@@ -1,7 +1,7 @@
 // What a Meta-World task consists of: facts, three functions that read like its specification
-// (docs/metaworld.md#task-statements), and a policy by hand. A task is one file in
-// envs/metaworld/tasks/ that registers a class; what some tasks share stands in a header there,
-// what all share in World and MetaWorldEnvironment.
+// (docs/metaworld.md#task-statements), and a policy by hand. A task is a class in
+// envs/metaworld/tasks/ that registers itself, beside the tasks that it shares things with. What
+// all share is in World and MetaWorldEnvironment.
 //
 //   class Reach : public Task { ... };
 //   const RegisterTask<Reach> kRegisterReach;
