@@ -83,9 +83,11 @@ const std::vector<std::string>& Environment::InfoKeys() const {
 
 v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options,
                              const RandomStream& random, uint32_t index) {
-  if (entry.draw_task) return entry.draw_task(options, random, index);
   v1::EnvironmentTask task;
   task.set_environment(entry.name);
+  if (!entry.draw_parameters) return task;
+  const std::vector<double> parameters = entry.draw_parameters(options, random, index);
+  task.mutable_parameters()->Add(parameters.begin(), parameters.end());
   return task;
 }
 

@@ -99,11 +99,11 @@ struct EnvironmentEntry {
   std::string summary;
   OptionTable options;
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(const OptionValues&)> make;
-  // Returns a legal task, without its options: number `index` of a random sequence. Environments
+  // Returns the parameters of a legal task: number `index` of a random sequence. Environments
   // without parameters need none. Called through DrawTask.
-  std::function<v1::EnvironmentTask(const OptionValues&, const RandomStream& random,
+  std::function<std::vector<double>(const OptionValues&, const RandomStream& random,
                                     uint32_t index)>
-      draw_task = {};
+      draw_parameters = {};
   std::string task_help = "parameters: none";  // The meaning of a task's fields here.
   // For `mentor env show`: the numbers of the observation, the reward and its terms, what is random
   // and when, and the source of the definition.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include "envs/small/small_environment.h"
 
@@ -85,13 +86,12 @@ const RegisterEnvironment kRegister({
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<QuadraticFunction>(kOptions.Read(options));
     },
-    .draw_task =
+    .draw_parameters =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {
-          v1::EnvironmentTask task;
-          task.set_environment(kName);
+          std::vector<double> coefficients;
           for (uint32_t i = 0; i < kCoefficients; ++i)
-            task.add_parameters(2 * random.Uniform(index, i) - 1);
-          return task;
+            coefficients.push_back(2 * random.Uniform(index, i) - 1);
+          return coefficients;
         },
     .task_help = "parameters: the coefficients c1 to c6, each in [-1, 1]",
     .observation_help = "x1, x2, the value at the point before (0 at first)",
