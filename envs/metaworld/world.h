@@ -112,4 +112,8 @@ class World {
   const GeomId right_pad_geom_, left_pad_geom_;
 };
 
+// The shared model of a scene, for instance "sawyer_xyz/sawyer_push_v3.xml". FAILED_PRECONDITION
+// when it does not load, or its files are not those of the package.
+absl::StatusOr<std::shared_ptr<const mjModel>> LoadScene(const std::string& xml);
+
 }  // namespace mentor::envs::metaworld
