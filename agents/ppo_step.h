@@ -16,9 +16,8 @@
 #include "agents/trace_column.h"
 #include "common/exact_math.h"
 #include "kernels/adam_step.h"
-#include "kernels/clipped_surrogate.h"
 #include "kernels/phases.h"
-#include "kernels/value_loss.h"
+#include "kernels/ppo_terms.h"
 
 namespace mentor::learner {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "envs/metaworld/vec3.h"
+#include "envs/metaworld/reward_functions.h"
 #include "envs/simulation.h"
 
 namespace mentor::envs::metaworld {

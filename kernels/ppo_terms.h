@@ -1,9 +1,11 @@
-// PPO's clipped surrogate of one step (methods/ppo/README.md#the-update), in double: for agents'
-// policies and, in outer PPO, for signals. Host and device. Pure; threads may share.
+// PPO's terms of one step (methods/ppo/README.md#the-update), in double: the clipped surrogate, for
+// agents' policies and, in outer PPO, for signals, and the loss of a value. Host and device. Pure;
+// threads may share.
 #pragma once
 
 #include <cmath>
 
+#include "common/device_code.h"
 #include "common/exact_math_inline.h"
 
 namespace mentor::learner {
@@ -27,6 +29,32 @@ MENTOR_HD ClippedStep ClippedSurrogate(double log_prob, double recorded_log_prob
   return {ratio, plain ? plain_loss : clamped_loss, (ratio - 1) - log_ratio,
           fabs(ratio - 1) > clip ? 1.0 : 0.0,
           (plain || clamped == ratio ? -advantage : 0) * ratio / count};
+}
+
+struct ValueStep {
+  double square;     // Squared error; the greater one when changes are clipped.
+  double slope;      // Derivative of half of it by the value,
+  double curvature;  // and of that by the value.
+};
+
+MENTOR_HD ValueStep SquaredError(double value, double target) {
+  const double error = value - target;
+  return {error * error, error, 1};
+}
+
+// The value may move by `clip` from the old one. If it moved further, the error of the clipped
+// value counts too.
+MENTOR_HD ValueStep ClippedSquaredError(double value, double target, double old, double clip) {
+  const ValueStep plain = SquaredError(value, target);
+  const double change = value - old;
+  const double moved = change < -clip ? -clip : change > clip ? clip : change;
+  const double error = old + moved - target, square = error * error;
+  const double slope = moved == change ? error : 0;
+  const double curvature = moved == change ? 1 : 0;
+  if (plain.square < square) return {square, slope, curvature};
+  if (plain.square == square)
+    return {plain.square, 0.5 * (plain.slope + slope), 0.5 * (1 + curvature)};
+  return plain;
 }
 
 }  // namespace mentor::learner
