@@ -1,5 +1,7 @@
 // Meta-World's benchmarks: lists of environments with 50 goals each, drawn as the Python package
 // draws them for every seed (docs/metaworld.md#goals).
+#include <cstdint>
+#include <random>
 #include <span>
 #include <string>
 #include <utility>
@@ -10,12 +12,49 @@
 
 #include "common/check.h"
 #include "envs/benchmark.h"
-#include "envs/benchmarks/metaworld_goals.h"
 #include "envs/benchmarks/task_sets.h"
 #include "envs/metaworld/metaworld_environment.h"
+#include "envs/metaworld/task.h"
 
 namespace mentor::envs {
 namespace {
+
+constexpr int kGoalsPerEnvironment = 50;
+
+// The task vectors of a benchmark, for any seed, as metaworld 3.1.1 draws them. The generator runs
+// on from one environment to the next.
+class GoalTable {
+ public:
+  explicit GoalTable(uint32_t seed) : generator_(seed) {}
+
+  // The next environment's 50 vectors.
+  std::vector<metaworld::RandVec> Next(const metaworld::RandVecBox& box) {
+    std::vector<metaworld::RandVec> goals;
+    for (int i = 0; i < kGoalsPerEnvironment; ++i) {
+      Draw(box);  // For the reset's first pass, which the second overwrites.
+      goals.push_back(Draw(box));
+    }
+    return goals;
+  }
+
+ private:
+  metaworld::RandVec Draw(const metaworld::RandVecBox& box) {
+    metaworld::RandVec v{.size = box.size};
+    do {
+      for (int i = 0; i < v.size; ++i)
+        v.value[i] = box.low[i] + (box.high[i] - box.low[i]) * Uniform();
+    } while (box.refuses(v));
+    return v;
+  }
+  // 53 bits of two words, the first word first.
+  double Uniform() {
+    const double high = static_cast<double>(generator_() >> 5);
+    const double low = static_cast<double>(generator_() >> 6);
+    return (high * 67108864.0 + low) / 9007199254740992.0;
+  }
+
+  std::mt19937 generator_;
+};
 
 struct MetaWorldBenchmark {
   // The seed of the test goals is spec.goal_seed plus this. Each split has its own generator.

@@ -10,7 +10,7 @@
 
 #include "common/check.h"
 #include "envs/metaworld/world.h"
-#include "envs/settled_resets.h"
+#include "envs/mujoco_environment.h"
 #include "envs/state_codec.h"
 
 namespace mentor::envs::metaworld {

@@ -5,7 +5,7 @@
 #include "common/check.h"
 #include "envs/assets.h"
 #include "envs/metaworld/reward_functions.h"
-#include "envs/orientation.h"
+#include "envs/simulation.h"
 
 namespace mentor::envs::metaworld {
 

@@ -9,7 +9,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
-#include "envs/settled_resets.h"
+#include "envs/mujoco_environment.h"
 #include "envs/state_codec.h"
 
 namespace mentor::envs::mjcf {

@@ -1,4 +1,5 @@
 #include "agents/emulate.h"
+#include "kernels/launch.h"
 #include "signals/lstm/lstm_engine.h"
 #include "signals/lstm/lstm_engine_phases.h"
 
@@ -16,5 +17,11 @@ template std::unique_ptr<LstmEngine<double>> MakeEmulatedLstmEngine(const LstmEn
                                                                     WorkerPool*);
 template int64_t LstmEngineBytes<float>(const LstmEngineShape&);
 template int64_t LstmEngineBytes<double>(const LstmEngineShape&);
+
+std::unique_ptr<LstmEngine<float>> MakeCudaLstmEngine(const LstmEngineShape& shape, void* memory,
+                                                      CUstream_st* stream, bool has_clusters) {
+  return std::make_unique<LstmEngineOn<float, CudaLauncher>>(shape, memory,
+                                                             CudaLauncher{stream, has_clusters});
+}
 
 }  // namespace mentor::learner
