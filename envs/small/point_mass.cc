@@ -67,10 +67,6 @@ class PointMass : public SmallEnvironment {
             .terminated = steps() == info().episode_steps};
   }
 
-  void Observe(std::span<double> observation) override {
-    std::copy(state().begin(), state().end(), observation.begin());
-  }
-
   bool Script(std::span<float> action) const override {
     for (int i = 0; i < 2; ++i) action[i] = Towards(Goal(i) - state()[i], kStep);
     return true;

@@ -95,10 +95,6 @@ class PointNavigation : public SmallEnvironment {
             .terminated = distance < config_.stop_distance};
   }
 
-  void Observe(std::span<double> observation) override {
-    std::copy(state().begin(), state().end(), observation.begin());
-  }
-
   bool Script(std::span<float> action) const override {
     for (int i = 0; i < 2; ++i) action[i] = Towards(parameters()[i] - state()[i], kStep);
     return true;

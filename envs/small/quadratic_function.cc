@@ -2,7 +2,6 @@
 // docs/algorithms/small_environments.md#quadratic-functions). A task is the six coefficients of a
 // quadratic function of two numbers. Each step shows a point and the value at the point before; the
 // action is a guess of the value here, which is also the step's label.
-#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <vector>
@@ -49,10 +48,6 @@ class QuadraticFunction : public SmallEnvironment {
     state()[2] = value;
     DrawPoint(static_cast<uint32_t>(steps()));
     return {.reward = -(error * error), .label = {&label_, 1}};
-  }
-
-  void Observe(std::span<double> observation) override {
-    std::copy(state().begin(), state().end(), observation.begin());
   }
 
   bool IsLegal() const override {

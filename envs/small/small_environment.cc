@@ -83,6 +83,10 @@ absl::StatusOr<StepOutcome> SmallEnvironment::Step(std::span<const float> action
   return outcome;
 }
 
+void SmallEnvironment::Observe(std::span<double> observation) {
+  std::copy(state_.begin(), state_.end(), observation.begin());
+}
+
 // numbers := parameter* seed_low seed_high purpose phase lifetime iteration episode steps ended
 // state*
 absl::StatusOr<std::string> SmallEnvironment::SaveState() const {
