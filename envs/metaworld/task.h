@@ -113,6 +113,7 @@ struct InfoValue {
   constexpr InfoValue(Number number) : value(static_cast<double>(number)) {}
 };
 
+// Tasks name its values in this order.
 struct Outcome {
   double reward = 0;
   bool success = false;

@@ -44,13 +44,8 @@ class BoxClose : public Task {
         0.2 * (lid[2] > 0.04) + 0.8 * T(Norm((e.target - lid) * Vec3{1, 1, 3}), 0.05, 0.25);
     const bool success = Norm(s.o - e.target) < 0.08;
     // Also a solved step is worth less when the lid is askew.
-    return {.reward = (success ? 10 : 2 * H(grasp, ready) + 8 * place) * upright,
-            .success = success,
-            .near_object = ready,
-            .grasp_success = grasp >= 0.5,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = 0};
+    const double reward = (success ? 10 : 2 * H(grasp, ready) + 8 * place) * upright;
+    return {reward, success, ready, grasp >= 0.5, grasp, place, 0};
   }
 
   Advice Script(const Sight& s) const override {

@@ -18,13 +18,7 @@ struct Press {
         pressed(T(dt, 0.005, e.press0)) {}
 
   Outcome Result(const StepView& s, double reward, bool success) const {
-    return {.reward = reward,
-            .success = success,
-            .near_object = d <= 0.05,
-            .grasp_success = s.g > 0,
-            .grasp_reward = near,
-            .in_place_reward = pressed,
-            .obj_to_target = dt};
+    return {reward, success, d <= 0.05, s.g > 0, near, pressed, dt};
   }
 };
 

@@ -15,22 +15,11 @@ class CoffeeMug : public Task {
     const double scaled = Norm((s.o - e.target) * k);
     const double place = T(scaled, 0.05, Norm((e.obj0 - e.target) * k));
     const double d = Norm(s.o - s.tcp);
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.02,
-                               .pad_margin = 0.05,
-                               .medium_bound = 0.04,
-                               .xz_bound = 0.05,
-                               .effort = 0.7,
-                               .density = CageShape::kMedium});
+    const double grasp = Cage(s, e, s.o, {0.02, 0.05, 0.04, 0.05, 0.7, CageShape::kMedium});
     double reward = H(grasp, place) + (d < 0.04 && s.g > 0 ? 1 + 5 * place : 0);
     if (scaled < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = s.g > 0 && s.world.Touching(mug_geom_),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    const bool held = s.g > 0 && s.world.Touching(mug_geom_);
+    return {reward, dt <= 0.07, d <= 0.03, held, grasp, place, dt};
   }
 
  protected:

@@ -42,13 +42,7 @@ class DrawerClose : public Task {
     const double near = G(d, 0.005, std::abs(Norm(e.obj0 - e.tcp0) - 0.005));
     const double grasp = H(near, Clip(s.a[3], 0, 1));
     const bool success = dt <= 0.065;
-    return {.reward = 10 * (success ? 1 : H(grasp, place)),
-            .success = success,
-            .near_object = d <= 0.01,
-            .grasp_success = 1,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {10 * (success ? 1 : H(grasp, place)), success, d <= 0.01, 1, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -105,13 +99,7 @@ class DrawerOpen : public Task {
     const double d = Norm(s.o - s.hand);
     const double grasp =
         T(Norm((s.o - s.hand) * k), 0.01, Norm((e.target + Vec3{0, 0.2, 0} - e.tcp0) * k));
-    return {.reward = 5 * (grasp + place),
-            .success = dt <= 0.03,
-            .near_object = d <= 0.03,
-            .grasp_success = s.g > 0,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {5 * (grasp + place), dt <= 0.03, d <= 0.03, s.g > 0, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {

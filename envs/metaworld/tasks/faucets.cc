@@ -39,13 +39,7 @@ class FaucetTask : public Task {
     const double d = Norm(x - s.tcp);
     const double grasp = G(d, 0.01, std::abs(Norm(e.obj0 - e.tcp0) - 0.01));
     const bool success = dt <= 0.07;
-    return {.reward = success ? 10 : 2 * (2 * grasp + 3 * place),
-            .success = success,
-            .near_object = d <= 0.01,
-            .grasp_success = 1,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {success ? 10 : 2 * (2 * grasp + 3 * place), success, d <= 0.01, 1, grasp, place, dt};
   }
 
  private:

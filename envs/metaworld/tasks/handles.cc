@@ -52,23 +52,12 @@ class HandlePull : public HandleTask {
     const double dt = std::abs(e.target[2] - s.o[2]);
     const double place = T(dt, 0.05, std::abs(e.target[2] - e.obj0[2]));
     const double d = Norm(s.o - s.tcp);
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.022,
-                               .pad_margin = 0.05,
-                               .xz_bound = 0.01,
-                               .effort = 1,
-                               .density = CageShape::kHigh});
+    const double grasp = Cage(s, e, s.o, {0.022, 0.05, 0, 0.01, 1, CageShape::kHigh});
     double reward = H(grasp, place);
     // The reference compares y with z here, which nearly always holds.
     if (d < 0.035 && s.g > 0 && s.o[1] - 0.01 > e.obj0[2]) reward += 1 + 5 * place;
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.05,
-            .near_object = d <= 0.05,
-            .grasp_success = s.g > 0 && s.o[2] - 0.03 > e.obj0[2],
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.05, d <= 0.05, s.g > 0 && s.o[2] - 0.03 > e.obj0[2], grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -107,22 +96,11 @@ class HandlePullSide : public HandleTask {
     const double dt = Norm(s.o - e.target);
     const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
     const double d = Norm(s.o - s.tcp);
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.032,
-                               .pad_margin = 0.06,
-                               .xz_bound = 0.01,
-                               .effort = 1,
-                               .density = CageShape::kHigh});
+    const double grasp = Cage(s, e, s.o, {0.032, 0.06, 0, 0.01, 1, CageShape::kHigh});
     double reward = H(grasp, place);
     if (d < 0.035 && s.g > 0 && s.o[2] - 0.01 > e.obj0[2]) reward += 1 + 5 * place;
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.08,
-            .near_object = d <= 0.05,
-            .grasp_success = s.g > 0 && s.o[2] - 0.03 > e.obj0[2],
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.08, d <= 0.05, s.g > 0 && s.o[2] - 0.03 > e.obj0[2], grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -150,13 +128,7 @@ class HandlePressTask : public HandleTask {
     const double d = Norm(s.o - s.tcp);
     const double grasp = T(d, 0.02, std::abs(Norm(e.handle0 - e.tcp0) - 0.02));
     const bool success = dt <= 0.02;
-    return {.reward = 10 * (success ? 1 : H(grasp, place)),
-            .success = success,
-            .near_object = d <= 0.05,
-            .grasp_success = 1,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {10 * (success ? 1 : H(grasp, place)), success, d <= 0.05, 1, grasp, place, dt};
   }
 
  protected:

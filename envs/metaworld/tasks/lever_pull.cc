@@ -45,12 +45,7 @@ class LeverPull : public Task {
     const double error = std::abs(-s.world.Position(axis_) - kPi / 2);
     const double place = T(error, kPi / 48, kPi / 2 - kPi / 12);
     const double lifted = T(Norm(s.o - e.target), 0.04, Norm(e.lever0 - e.target));
-    return {.reward = 10 * H(grasp, lifted),
-            .success = error <= kPi / 24,
-            .near_object = d<0.03, .grasp_success = grasp> 0.9,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = d};
+    return {10 * H(grasp, lifted), error <= kPi / 24, (d < 0.03), (grasp > 0.9), grasp, place, d};
   }
 
   Advice Script(const Sight& s) const override {

@@ -48,13 +48,8 @@ class Assembly : public NutTask {
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double upright = Aligned(s.q, {0.707, 0, 0, 0.707}, 0.4);
-    const double grasp = Cage(s, e, GripAlongX(s, 0.01),
-                              {.radius = 0.015,
-                               .pad_margin = 0.02,
-                               .medium_bound = 0.01,
-                               .xz_bound = 0.01,
-                               .effort = 1,
-                               .density = CageShape::kMedium});
+    const double grasp =
+        Cage(s, e, GripAlongX(s, 0.01), {0.015, 0.02, 0.01, 0.01, 1, CageShape::kMedium});
     // The nut comes to the peg from above, and is done when the peg's top is inside and above it.
     const Vec3 centre = s.world.At(centre_);
     const Vec3 off = e.target - centre;
@@ -65,13 +60,8 @@ class Assembly : public NutTask {
     const bool lifted = centre[2] > 0.02 || rho < radius;
     const double place =
         0.1 * lifted + 0.9 * T(Norm(Vec3{off[0], off[1], 3 * (height - centre[2])}), 0.02, 0.4);
-    return {.reward = success ? 10 : (2 * grasp + 6 * place) * upright,
-            .success = success,
-            .near_object = upright,
-            .grasp_success = grasp >= 0.5,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = 0};
+    const double reward = success ? 10 : (2 * grasp + 6 * place) * upright;
+    return {reward, success, upright, grasp >= 0.5, grasp, place, 0};
   }
 
   Advice Script(const Sight& s) const override {
@@ -117,23 +107,14 @@ class Disassemble : public NutTask {
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double upright = Aligned(s.q, {0.707, 0, 0, 0.707}, 0.4);
-    const double grasp = Cage(s, e, GripAlongX(s, 0.01),
-                              {.radius = 0.015,
-                               .pad_margin = 0.02,
-                               .xz_bound = 0.01,
-                               .effort = 1,
-                               .density = CageShape::kHigh});
+    const double grasp =
+        Cage(s, e, GripAlongX(s, 0.01), {0.015, 0.02, 0, 0.01, 1, CageShape::kHigh});
     const Vec3 centre = s.world.At(centre_);
     const double place =
         0.1 * (centre[2] > 0.02) + 0.9 * T(Norm(Above(e.target, 0.1) - centre), 0.02, 0.2);
     const bool success = s.o[2] > e.target[2];
-    return {.reward = success ? 10 : (2 * grasp + 6 * place) * upright,
-            .success = success,
-            .near_object = upright,
-            .grasp_success = grasp >= 0.5,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = 0};
+    const double reward = success ? 10 : (2 * grasp + 6 * place) * upright;
+    return {reward, success, upright, grasp >= 0.5, grasp, place, 0};
   }
 
   Advice Script(const Sight& s) const override {

@@ -54,23 +54,11 @@ class PegInsertSide : public Task {
     const double place = H(straight, H(box_2, box_1));
     const bool lifted = s.g > 0 && s.o[2] - 0.01 > e.obj0[2];
     const bool held = d < 0.08 && lifted;
-    const double grasp = held ? 1
-                              : Cage(s, e, s.o,
-                                     {.radius = 0.0075,
-                                      .pad_margin = 0.03,
-                                      .xz_bound = 0.005,
-                                      .effort = 1,
-                                      .density = CageShape::kHigh});
+    const double grasp = held ? 1 : Cage(s, e, s.o, {0.0075, 0.03, 0, 0.005, 1, CageShape::kHigh});
     double reward = H(grasp, place);
     if (held) reward += 1 + 5 * place;
     if (dt <= 0.07) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = d < 0.02 && lifted,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.07, d <= 0.03, d < 0.02 && lifted, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -126,23 +114,12 @@ class PegUnplugSide : public Task {
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double dt = Norm(s.o - e.target);
     const double d = Norm(s.o - s.tcp);
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.025,
-                               .pad_margin = 0.05,
-                               .xz_bound = 0.005,
-                               .effort = 0.8,
-                               .density = CageShape::kHigh});
+    const double grasp = Cage(s, e, s.o, {0.025, 0.05, 0, 0.005, 0.8, CageShape::kHigh});
     const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
     const bool pulled = s.g > 0.5 && s.o[0] - e.obj0[0] > 0.015;
     double reward = pulled && d < 0.035 ? 1 + 2 * grasp + 5 * place : 2 * grasp;
     if (dt <= 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = pulled,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.07, d <= 0.03, pulled, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {

@@ -31,13 +31,7 @@ class PickPlace : public PuckTask {
     double reward = H(grasp, place);
     if (d < 0.02 && s.g > 0 && s.o[2] - 0.01 > e.obj0[2]) reward += 1 + 5 * place;
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, e),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.07, d <= 0.03, Grasped(s, e), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -78,24 +72,13 @@ class PickPlaceWall : public PuckTask {
     const double d = Norm(s.o - s.tcp);
     const double p1 = T(Norm((s.o - mid) * k), 0.05, Norm((e.obj0 - mid) * k));
     const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.015,
-                               .pad_margin = 0.05,
-                               .xz_bound = 0.005,
-                               .effort = 1,
-                               .density = CageShape::kPlain});
+    const double grasp = Cage(s, e, s.o, {0.015, 0.05, 0, 0.005, 1, CageShape::kPlain});
     double reward = H(grasp, p1);
     if (d < 0.02 && s.g > 0 && s.o[2] - 0.015 > e.obj0[2]) {
       reward += s.o[1] > 0.75 ? 5 + 3 * place : 1 + 4 * p1;
     }
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, e),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.07, d <= 0.03, Grasped(s, e), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -143,24 +126,13 @@ class PickOutOfHole : public PuckTask {
     const double rho = Norm(s.tcp[0] - e.obj0[0], s.tcp[1] - e.obj0[1]);
     const double floor = Funnel(rho, 0.03, /*slope=*/0.015, /*height=*/0.15);
     const double above = s.tcp[2] >= floor ? 1 : T(floor - s.tcp[2], 0.01, 0.02);
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.015,
-                               .pad_margin = 0.02,
-                               .xz_bound = 0.03,
-                               .effort = 0.1,
-                               .density = CageShape::kHigh});
+    const double grasp = Cage(s, e, s.o, {0.015, 0.02, 0, 0.03, 0.1, CageShape::kHigh});
     const double place = T(dt, 0.02, Norm(e.obj0 - e.target));
     const bool held = d < 0.04 && s.o[2] - 0.02 > e.obj0[2] && s.g >= 0.33;
     double reward = H(grasp, place);
     if (held) reward += 1 + 5 * H(place, above);
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = held,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.07, d <= 0.03, held, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {

@@ -31,13 +31,7 @@ class PlateSlideTask : public Task {
   }
 
   static Outcome Slid(double reward, double d, double dt, double grasp, double place) {
-    return {.reward = dt < 0.05 ? 10 : reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = 0,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {dt < 0.05 ? 10 : reward, dt <= 0.07, d <= 0.03, 0, grasp, place, dt};
   }
 
   const GeomId plate_;

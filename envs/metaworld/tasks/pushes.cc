@@ -28,21 +28,10 @@ class Push : public PuckTask {
     const double dt = Norm(s.o - e.target);
     const double d = Norm(s.o - s.tcp);
     const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.015,
-                               .pad_margin = 0.05,
-                               .xz_bound = 0.005,
-                               .effort = 1,
-                               .density = CageShape::kHigh});
+    const double grasp = Cage(s, e, s.o, {0.015, 0.05, 0, 0.005, 1, CageShape::kHigh});
     double reward = d < 0.02 && s.g > 0 ? 4 * grasp + 1 + 5 * place : 2 * grasp;
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.05,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, e),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.05, d <= 0.03, Grasped(s, e), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -88,13 +77,7 @@ class PushBack : public PuckTask {
     double reward = H(grasp, place);
     if (d < 0.01 && s.g > 0 && s.g < 0.55 && dt0 - dt > 0.01) reward += 1 + 5 * place;
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, e),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.07, d <= 0.03, Grasped(s, e), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -135,22 +118,11 @@ class PushWall : public PuckTask {
     const double d = Norm(s.o - s.tcp);
     const double p1 = T(Norm((s.o - mid) * k), 0.05, Norm((e.obj0 - mid) * k));
     const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.015,
-                               .pad_margin = 0.05,
-                               .xz_bound = 0.005,
-                               .effort = 1,
-                               .density = CageShape::kHigh});
+    const double grasp = Cage(s, e, s.o, {0.015, 0.05, 0, 0.005, 1, CageShape::kHigh});
     double reward = 2 * grasp;
     if (d < 0.02 && s.g > 0) reward += s.o[1] > 0.75 ? 5 + 3 * place : 1 + 4 * p1;
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, e),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.07, d <= 0.03, Grasped(s, e), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {

@@ -49,13 +49,8 @@ class Soccer : public Task {
     }
     const double grasp =
         CageSweep(s, e, s.o, {.radius = 0.013, .grip_margin = 0.01, .xz_bound = 0.005});
-    return {.reward = ds < 0.07 ? 10 : 3 * grasp + 6.5 * place,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, ball_geom_, e.obj0[2]),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    const double reward = ds < 0.07 ? 10 : 3 * grasp + 6.5 * place;
+    return {reward, dt <= 0.07, d <= 0.03, Grasped(s, ball_geom_, e.obj0[2]), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {

@@ -83,13 +83,7 @@ class StickPull : public StickTask {
     const double stick_there = T(Norm(s.o - e.target), 0.05, Norm(e.stick0 - e.target));
     const double box_there = T(Norm(box - e.target), 0.05, Norm(e.obj0 - e.target));
     const bool held = d < 0.02 && s.g > 0 && s.o[2] - 0.01 > e.stick0[2];
-    const double grasp = held ? 1
-                              : Cage(s, e, s.o,
-                                     {.radius = 0.014,
-                                      .pad_margin = 0.05,
-                                      .xz_bound = 0.01,
-                                      .effort = 1,
-                                      .density = CageShape::kHigh});
+    const double grasp = held ? 1 : Cage(s, e, s.o, {0.014, 0.05, 0, 0.01, 1, CageShape::kHigh});
     const bool inserted = end[0] >= s.o2[0] && std::abs(end[1] - s.o2[1]) <= 0.04 &&
                           std::abs(end[2] - s.o2[2]) <= 0.06;
     double reward = H(grasp, place);
@@ -98,13 +92,8 @@ class StickPull : public StickTask {
     } else if (held) {
       reward = 1 + reward + 5 * place;
     }
-    return {.reward = reward,
-            .success = dt <= 0.12 && inserted,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, stick_geom_, e.obj0[2]),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    const bool grasped = Grasped(s, stick_geom_, e.obj0[2]);
+    return {reward, dt <= 0.12 && inserted, d <= 0.03, grasped, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -151,22 +140,11 @@ class StickPush : public StickTask {
     const double place = T(Norm(stick - e.target), 0.12, Norm(e.stick0 - e.target) - 0.12);
     const double pushed = T(dt, 0.12, Norm(e.obj0 - e.target) - 0.12);
     const bool held = d < 0.02 && s.g > 0 && stick[2] - 0.01 > e.stick0[2];
-    const double cage = Cage(s, e, stick,
-                             {.radius = 0.04,
-                              .pad_margin = 0.05,
-                              .xz_bound = 0.01,
-                              .effort = 1,
-                              .density = CageShape::kHigh},
-                             e.stick0);
+    const double cage = Cage(s, e, stick, {0.04, 0.05, 0, 0.01, 1, CageShape::kHigh}, e.stick0);
     const bool grasped = Grasped(s, stick_geom_, e.stick0[2], /*lift=*/0.01);
     const double carried = dt <= 0.12 ? 10 : 2 + 5 * place + 3 * pushed;
-    return {.reward = held ? carried : cage,
-            .success = grasped && dt <= 0.12,
-            .near_object = d <= 0.03,
-            .grasp_success = grasped,
-            .grasp_reward = held ? 1 : cage,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    const double reward = held ? carried : cage;
+    return {reward, grasped && dt <= 0.12, d <= 0.03, grasped, held ? 1 : cage, place, dt};
   }
 
   Advice Script(const Sight& s) const override {

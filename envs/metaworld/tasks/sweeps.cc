@@ -15,13 +15,9 @@ class SweepTask : public PuckTask {
     const double d = Norm(s.o - s.tcp);
     const double place = T(dt, 0.05, Norm(e.obj0 - target));
     const double grasp = CageSweep(s, e, s.o, shape);
-    return {.reward = dt < 0.05 ? 10 : 2 * grasp + 6 * H(grasp, place),
-            .success = dt <= 0.05,
-            .near_object = d <= 0.03,
-            .grasp_success = s.g > 0 && s.world.Touching(puck_geom_),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    const double reward = dt < 0.05 ? 10 : 2 * grasp + 6 * H(grasp, place);
+    const bool held = s.g > 0 && s.world.Touching(puck_geom_);
+    return {reward, dt <= 0.05, d <= 0.03, held, grasp, place, dt};
   }
 };
 

@@ -30,13 +30,7 @@ class WindowTask : public Task {
     const double place = T(dt, 0.05, std::abs(std::abs(start - e.target[0]) - 0.05));
     const double d = Norm(s.o - s.tcp);
     const double grasp = tolerance(d, 0.02, std::abs(Norm(e.handle0 - e.tcp0) - 0.02));
-    return {.reward = 10 * H(grasp, place),
-            .success = dt <= 0.05,
-            .near_object = d <= 0.05,
-            .grasp_success = 1,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {10 * H(grasp, place), dt <= 0.05, d <= 0.05, 1, grasp, place, dt};
   }
 
   const BodyId window_;
