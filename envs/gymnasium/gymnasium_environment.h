@@ -3,7 +3,7 @@
 // its row in the tables (docs/gymnasium.md) and registers itself:
 //
 //   class Hopper : public Task { ... };
-//   const RegisterTask<Hopper> kRegisterHopper;
+//   const RegisterTasks<Hopper, Walker2d> kRegister;
 //
 // Environments are not thread-safe; models and tasks are shared, read-only.
 #pragma once
@@ -163,11 +163,13 @@ class GymnasiumEnvironment : public MuJoCoEnvironment {
 void AddTask(const TaskFacts& facts, std::shared_ptr<const Task> task);
 
 template <typename T>
-struct RegisterTask {
-  RegisterTask() {
-    static const TaskFacts facts = T::Facts();
-    AddTask(facts, std::make_shared<T>());
-  }
+void AddTask() {
+  static const TaskFacts facts = T::Facts();
+  AddTask(facts, std::make_shared<T>());
+}
+template <typename... T>
+struct RegisterTasks {
+  RegisterTasks() { (AddTask<T>(), ...); }
 };
 
 }  // namespace mentor::envs::gymnasium

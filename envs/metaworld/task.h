@@ -4,7 +4,7 @@
 // all share is in World and MetaWorldEnvironment.
 //
 //   class Reach : public Task { ... };
-//   const RegisterTask<Reach> kRegisterReach;
+//   const RegisterTasks<Reach, ReachWall> kRegister;
 #pragma once
 
 #include <array>
@@ -186,10 +186,12 @@ inline const TaskEntry* FindTask(std::string_view name) {
 void AddTask(TaskEntry entry);
 
 template <typename T>
-struct RegisterTask {
-  RegisterTask() {
-    AddTask({T::kFacts.name, T::kFacts, [](Names& names) { return std::make_unique<T>(names); }});
-  }
+void AddTask() {
+  AddTask({T::kFacts.name, T::kFacts, [](Names& names) { return std::make_unique<T>(names); }});
+}
+template <typename... T>
+struct RegisterTasks {
+  RegisterTasks() { (AddTask<T>(), ...); }
 };
 
 }  // namespace mentor::envs::metaworld

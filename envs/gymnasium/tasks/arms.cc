@@ -52,8 +52,6 @@ class Pusher : public Task {
   }
 };
 
-const RegisterTask<Pusher> kRegisterPusher;
-
 class Reacher : public Task {
  public:
   static TaskFacts Facts() {
@@ -100,7 +98,7 @@ class Reacher : public Task {
   }
 };
 
-const RegisterTask<Reacher> kRegisterReacher;
+const RegisterTasks<Pusher, Reacher> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

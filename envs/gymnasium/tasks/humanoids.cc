@@ -86,8 +86,6 @@ class Humanoid : public HumanoidBody {
   }
 };
 
-const RegisterTask<Humanoid> kRegisterHumanoid;
-
 class HumanoidStandup : public HumanoidBody {
  public:
   static TaskFacts Facts() {
@@ -117,7 +115,7 @@ class HumanoidStandup : public HumanoidBody {
   }
 };
 
-const RegisterTask<HumanoidStandup> kRegisterHumanoidStandup;
+const RegisterTasks<Humanoid, HumanoidStandup> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

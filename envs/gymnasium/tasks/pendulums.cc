@@ -38,8 +38,6 @@ class InvertedPendulum : public Task {
   }
 };
 
-const RegisterTask<InvertedPendulum> kRegisterInvertedPendulum;
-
 class InvertedDoublePendulum : public Task {
  public:
   static TaskFacts Facts() {
@@ -84,7 +82,7 @@ class InvertedDoublePendulum : public Task {
   }
 };
 
-const RegisterTask<InvertedDoublePendulum> kRegisterInvertedDoublePendulum;
+const RegisterTasks<InvertedPendulum, InvertedDoublePendulum> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -62,8 +62,6 @@ class Hopper : public Walking {
   }
 };
 
-const RegisterTask<Hopper> kRegisterHopper;
-
 class Walker2d : public Walking {
  public:
   static TaskFacts Facts() {
@@ -87,8 +85,6 @@ class Walker2d : public Walking {
     return s.q[1] > 0.8 && s.q[1] < 2 && s.q[2] > -1 && s.q[2] < 1;
   }
 };
-
-const RegisterTask<Walker2d> kRegisterWalker2d;
 
 class HalfCheetah : public Task {
  public:
@@ -120,8 +116,6 @@ class HalfCheetah : public Task {
     return {.reward = forward - control, .info = {s.q[0], s.velocity[0], forward, -control}};
   }
 };
-
-const RegisterTask<HalfCheetah> kRegisterHalfCheetah;
 
 class Ant : public Task {
  public:
@@ -177,8 +171,6 @@ class Ant : public Task {
   }
 };
 
-const RegisterTask<Ant> kRegisterAnt;
-
 class Swimmer : public Task {
  public:
   static TaskFacts Facts() {
@@ -213,7 +205,7 @@ class Swimmer : public Task {
   }
 };
 
-const RegisterTask<Swimmer> kRegisterSwimmer;
+const RegisterTasks<Hopper, Walker2d, HalfCheetah, Ant, Swimmer> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

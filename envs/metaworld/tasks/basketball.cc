@@ -65,7 +65,7 @@ class Basketball : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Basketball> kRegisterBasketball;
+const RegisterTasks<Basketball> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -65,7 +65,7 @@ class BinPicking : public Task {
   const BodyId cube_, bin_;
 };
 
-const RegisterTask<BinPicking> kRegisterBinPicking;
+const RegisterTasks<BinPicking> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -63,7 +63,7 @@ class BoxClose : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<BoxClose> kRegisterBoxClose;
+const RegisterTasks<BoxClose> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

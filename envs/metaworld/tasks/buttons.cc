@@ -88,8 +88,6 @@ class ButtonPress : public ButtonTask {
   }
 };
 
-const RegisterTask<ButtonPress> kRegisterButtonPress;
-
 // button-press-topdown-v3: press a button from above.
 class ButtonPressTopdown : public ButtonTask {
  public:
@@ -118,8 +116,6 @@ class ButtonPressTopdown : public ButtonTask {
   }
 };
 
-const RegisterTask<ButtonPressTopdown> kRegisterButtonPressTopdown;
-
 // button-press-topdown-wall-v3: reach over a wall and press a button from above.
 class ButtonPressTopdownWall : public ButtonTask {
  public:
@@ -147,8 +143,6 @@ class ButtonPressTopdownWall : public ButtonTask {
     return {.to = s.LevelTo(button) > 0.04 ? above : button, .gain = 25, .grip = -1};
   }
 };
-
-const RegisterTask<ButtonPressTopdownWall> kRegisterButtonPressTopdownWall;
 
 // button-press-wall-v3: reach over a wall and press a button.
 class ButtonPressWall : public ButtonTask {
@@ -189,8 +183,6 @@ class ButtonPressWall : public ButtonTask {
     return {.to = button + Vec3{0, -0.02, 0}, .gain = 15, .grip = -1};
   }
 };
-
-const RegisterTask<ButtonPressWall> kRegisterButtonPressWall;
 
 // coffee-button-v3: press the button of a coffee machine.
 class CoffeeButton : public Task {
@@ -237,7 +229,9 @@ class CoffeeButton : public Task {
   const SiteId button_;
 };
 
-const RegisterTask<CoffeeButton> kRegisterCoffeeButton;
+const RegisterTasks<ButtonPress, ButtonPressTopdown, ButtonPressTopdownWall, ButtonPressWall,
+                    CoffeeButton>
+    kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

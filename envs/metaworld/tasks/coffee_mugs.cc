@@ -83,8 +83,6 @@ class CoffeePull : public CoffeeMug {
   }
 };
 
-const RegisterTask<CoffeePull> kRegisterCoffeePull;
-
 // coffee-push-v3: push a mug under a coffee machine.
 class CoffeePush : public CoffeeMug {
  public:
@@ -116,7 +114,7 @@ class CoffeePush : public CoffeeMug {
   }
 };
 
-const RegisterTask<CoffeePush> kRegisterCoffeePush;
+const RegisterTasks<CoffeePull, CoffeePush> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -58,7 +58,7 @@ class DialTurn : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DialTurn> kRegisterDialTurn;
+const RegisterTasks<DialTurn> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

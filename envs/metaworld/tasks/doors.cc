@@ -57,8 +57,6 @@ class DoorClose : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DoorClose> kRegisterDoorClose;
-
 // door-open-v3: open a door by its handle.
 class DoorOpen : public Task {
  public:
@@ -118,8 +116,6 @@ class DoorOpen : public Task {
   const JointId hinge_;
   const SiteId goal_;
 };
-
-const RegisterTask<DoorOpen> kRegisterDoorOpen;
 
 // What the tasks with a door's bolt share: a door at v, and the site by which the bolt is seen.
 class DoorBoltTask : public Task {
@@ -181,8 +177,6 @@ class DoorLock : public DoorBoltTask {
   }
 };
 
-const RegisterTask<DoorLock> kRegisterDoorLock;
-
 // door-unlock-v3: unlock a door by turning its bolt to the side.
 class DoorUnlock : public DoorBoltTask {
  public:
@@ -228,7 +222,7 @@ class DoorUnlock : public DoorBoltTask {
   }
 };
 
-const RegisterTask<DoorUnlock> kRegisterDoorUnlock;
+const RegisterTasks<DoorClose, DoorOpen, DoorLock, DoorUnlock> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

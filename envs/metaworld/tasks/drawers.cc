@@ -61,8 +61,6 @@ class DrawerClose : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DrawerClose> kRegisterDrawerClose;
-
 // drawer-open-v3: pull a drawer out by its handle.
 class DrawerOpen : public Task {
  public:
@@ -114,7 +112,7 @@ class DrawerOpen : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DrawerOpen> kRegisterDrawerOpen;
+const RegisterTasks<DrawerClose, DrawerOpen> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

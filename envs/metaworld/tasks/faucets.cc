@@ -73,8 +73,6 @@ class FaucetClose : public FaucetTask {
   Outcome Reward(const StepView& s, Episode& e) const override { return Turned(s, e, s.o); }
 };
 
-const RegisterTask<FaucetClose> kRegisterFaucetClose;
-
 // faucet-open-v3: turn a faucet's lever to the right.
 class FaucetOpen : public FaucetTask {
  public:
@@ -97,7 +95,7 @@ class FaucetOpen : public FaucetTask {
   }
 };
 
-const RegisterTask<FaucetOpen> kRegisterFaucetOpen;
+const RegisterTasks<FaucetClose, FaucetOpen> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

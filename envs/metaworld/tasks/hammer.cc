@@ -63,7 +63,7 @@ class Hammer : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Hammer> kRegisterHammer;
+const RegisterTasks<Hammer> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -47,7 +47,7 @@ class HandInsert : public PuckTask {
   }
 };
 
-const RegisterTask<HandInsert> kRegisterHandInsert;
+const RegisterTasks<HandInsert> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -70,8 +70,6 @@ class HandlePull : public HandleTask {
   }
 };
 
-const RegisterTask<HandlePull> kRegisterHandlePull;
-
 // handle-pull-side-v3: pull a handle up from the side.
 class HandlePullSide : public HandleTask {
  public:
@@ -110,8 +108,6 @@ class HandlePullSide : public HandleTask {
     return {Above(s.o, 1), 25, grip};
   }
 };
-
-const RegisterTask<HandlePullSide> kRegisterHandlePullSide;
 
 // What handle-press and handle-press-side share: a handle that is pressed down.
 class HandlePressTask : public HandleTask {
@@ -161,8 +157,6 @@ class HandlePress : public HandlePressTask {
   }
 };
 
-const RegisterTask<HandlePress> kRegisterHandlePress;
-
 // handle-press-side-v3: press a handle down that is turned sideways.
 class HandlePressSide : public HandlePressTask {
  public:
@@ -181,7 +175,7 @@ class HandlePressSide : public HandlePressTask {
   Advice Script(const Sight& s) const override { return PressDown(s, s.o, /*grip=*/1); }
 };
 
-const RegisterTask<HandlePressSide> kRegisterHandlePressSide;
+const RegisterTasks<HandlePull, HandlePullSide, HandlePress, HandlePressSide> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -62,7 +62,7 @@ class LeverPull : public Task {
   const JointId axis_;
 };
 
-const RegisterTask<LeverPull> kRegisterLeverPull;
+const RegisterTasks<LeverPull> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -76,8 +76,6 @@ class Assembly : public NutTask {
   }
 };
 
-const RegisterTask<Assembly> kRegisterAssembly;
-
 // disassemble-v3: lift a nut off a peg by its handle.
 class Disassemble : public NutTask {
  public:
@@ -126,7 +124,7 @@ class Disassemble : public NutTask {
   }
 };
 
-const RegisterTask<Disassemble> kRegisterDisassemble;
+const RegisterTasks<Assembly, Disassemble> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

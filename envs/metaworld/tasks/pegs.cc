@@ -76,8 +76,6 @@ class PegInsertSide : public Task {
   const SiteId bottom_right_1_, top_left_1_, bottom_right_2_, top_left_2_;
 };
 
-const RegisterTask<PegInsertSide> kRegisterPegInsertSide;
-
 // peg-unplug-side-v3: pull a plug sideways out of its socket.
 class PegUnplugSide : public Task {
  public:
@@ -135,7 +133,7 @@ class PegUnplugSide : public Task {
   const SiteId end_, goal_;
 };
 
-const RegisterTask<PegUnplugSide> kRegisterPegUnplugSide;
+const RegisterTasks<PegInsertSide, PegUnplugSide> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

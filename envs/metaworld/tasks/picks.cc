@@ -44,8 +44,6 @@ class PickPlace : public PuckTask {
   }
 };
 
-const RegisterTask<PickPlace> kRegisterPickPlace;
-
 // pick-place-wall-v3: pick up a puck and place it at a goal behind a wall.
 class PickPlaceWall : public PuckTask {
  public:
@@ -96,8 +94,6 @@ class PickPlaceWall : public PuckTask {
   }
 };
 
-const RegisterTask<PickPlaceWall> kRegisterPickPlaceWall;
-
 // pick-out-of-hole-v3: pick a puck out of a hole and bring it to a goal.
 class PickOutOfHole : public PuckTask {
  public:
@@ -145,7 +141,7 @@ class PickOutOfHole : public PuckTask {
   }
 };
 
-const RegisterTask<PickOutOfHole> kRegisterPickOutOfHole;
+const RegisterTasks<PickPlace, PickPlaceWall, PickOutOfHole> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

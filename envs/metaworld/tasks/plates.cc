@@ -75,8 +75,6 @@ class PlateSlide : public PlateSlideTask {
   }
 };
 
-const RegisterTask<PlateSlide> kRegisterPlateSlide;
-
 // plate-slide-back-v3: draw a plate out of a cabinet.
 class PlateSlideBack : public PlateSlideTask {
  public:
@@ -105,8 +103,6 @@ class PlateSlideBack : public PlateSlideTask {
     return {{s.hand[0] - 0.1, 0.55, s.hand[2]}, 10, -1};
   }
 };
-
-const RegisterTask<PlateSlideBack> kRegisterPlateSlideBack;
 
 // plate-slide-back-side-v3: draw a plate sideways out of a cabinet.
 class PlateSlideBackSide : public PlateSlideTask {
@@ -138,8 +134,6 @@ class PlateSlideBackSide : public PlateSlideTask {
   }
 };
 
-const RegisterTask<PlateSlideBackSide> kRegisterPlateSlideBackSide;
-
 // plate-slide-side-v3: slide a plate sideways into a cabinet.
 class PlateSlideSide : public PlateSlideTask {
  public:
@@ -168,7 +162,7 @@ class PlateSlideSide : public PlateSlideTask {
   }
 };
 
-const RegisterTask<PlateSlideSide> kRegisterPlateSlideSide;
+const RegisterTasks<PlateSlide, PlateSlideBack, PlateSlideBackSide, PlateSlideSide> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

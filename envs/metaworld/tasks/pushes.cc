@@ -43,8 +43,6 @@ class Push : public PuckTask {
   }
 };
 
-const RegisterTask<Push> kRegisterPush;
-
 // push-back-v3: pull a puck along the table back to a goal.
 class PushBack : public PuckTask {
  public:
@@ -87,8 +85,6 @@ class PushBack : public PuckTask {
     return {Above(s.goal, s.hand[2]), 10, grip};
   }
 };
-
-const RegisterTask<PushBack> kRegisterPushBack;
 
 // push-wall-v3: push a puck around a wall to a goal.
 class PushWall : public PuckTask {
@@ -140,7 +136,7 @@ class PushWall : public PuckTask {
   }
 };
 
-const RegisterTask<PushWall> kRegisterPushWall;
+const RegisterTasks<Push, PushBack, PushWall> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

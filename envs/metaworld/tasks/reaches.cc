@@ -45,8 +45,6 @@ class Reach : public ReachTask {
   Advice Script(const Sight& s) const override { return {s.goal, 5}; }
 };
 
-const RegisterTask<Reach> kRegisterReach;
-
 // reach-wall-v3: bring the gripper to a point behind a wall.
 class ReachWall : public ReachTask {
  public:
@@ -72,7 +70,7 @@ class ReachWall : public ReachTask {
   }
 };
 
-const RegisterTask<ReachWall> kRegisterReachWall;
+const RegisterTasks<Reach, ReachWall> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

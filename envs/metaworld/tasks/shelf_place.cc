@@ -64,7 +64,7 @@ class ShelfPlace : public PuckTask {
   const BodyId shelf_;
 };
 
-const RegisterTask<ShelfPlace> kRegisterShelfPlace;
+const RegisterTasks<ShelfPlace> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -70,7 +70,7 @@ class Soccer : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Soccer> kRegisterSoccer;
+const RegisterTasks<Soccer> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -105,8 +105,6 @@ class StickPull : public StickTask {
   const SiteId stick_end_;
 };
 
-const RegisterTask<StickPull> kRegisterStickPull;
-
 // stick-push-v3: take a stick and push a container with it.
 class StickPush : public StickTask {
  public:
@@ -152,7 +150,7 @@ class StickPush : public StickTask {
   }
 };
 
-const RegisterTask<StickPush> kRegisterStickPush;
+const RegisterTasks<StickPull, StickPush> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -57,8 +57,6 @@ class Sweep : public SweepTask {
   }
 };
 
-const RegisterTask<Sweep> kRegisterSweep;
-
 // sweep-into-v3: sweep a cube into a hole in the table.
 class SweepInto : public SweepTask {
  public:
@@ -97,7 +95,7 @@ class SweepInto : public SweepTask {
   }
 };
 
-const RegisterTask<SweepInto> kRegisterSweepInto;
+const RegisterTasks<Sweep, SweepInto> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

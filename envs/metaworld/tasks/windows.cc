@@ -68,8 +68,6 @@ class WindowClose : public WindowTask {
   }
 };
 
-const RegisterTask<WindowClose> kRegisterWindowClose;
-
 // window-open-v3: slide a window open.
 class WindowOpen : public WindowTask {
  public:
@@ -99,7 +97,7 @@ class WindowOpen : public WindowTask {
   }
 };
 
-const RegisterTask<WindowOpen> kRegisterWindowOpen;
+const RegisterTasks<WindowClose, WindowOpen> kRegister;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld
