@@ -10,13 +10,10 @@ class BinPicking : public Task {
       .name = "bin-picking-v3",
       .summary = "Move a cube from one bin to another (Meta-World).",
       .xml = "sawyer_xyz/sawyer_bin_picking.xml",
-      .hand0 = {0, 0.6, 0.2},
       .mocap_low = {-0.5, 0.4, 0.07},
       .rand_vec = {.size = 6,
                    .low = {-0.21, 0.65, 0.02, 0.1199, 0.699, -0.001},
                    .high = {-0.03, 0.75, 0.02, 0.1201, 0.701, 0.001}},
-      .goal_low = {0.1199, 0.699, -0.001},
-      .goal_high = {0.1201, 0.701, 0.001},
   };
 
   explicit BinPicking(Names& names) : cube_(names.Body("obj")), bin_(names.Body("bin_goal")) {}

@@ -15,8 +15,6 @@ class BoxClose : public Task {
                    .low = {-0.05, 0.5, 0.02, -0.1, 0.7, 0.133},
                    .high = {0.05, 0.55, 0.02, 0.1, 0.8, 0.133},
                    .start_goal_min = 0.25},
-      .goal_low = {-0.1, 0.7, 0.133},
-      .goal_high = {0.1, 0.8, 0.133},
   };
 
   explicit BoxClose(Names& names)

@@ -62,8 +62,6 @@ class ButtonPress : public ButtonTask {
       .xml = "sawyer_xyz/sawyer_button_press.xml",
       .hand0 = {0, 0.4f, 0.2f},
       .rand_vec = {.size = 3, .low = {-0.1, 0.85, 0.115}, .high = {0.1, 0.9, 0.115}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit ButtonPress(Names& names) : ButtonTask(names, /*axis=*/1, /*face=*/{0, -0.193, 0}) {}
@@ -97,8 +95,6 @@ class ButtonPressTopdown : public ButtonTask {
       .xml = "sawyer_xyz/sawyer_button_press_topdown.xml",
       .hand0 = {0, 0.4f, 0.2f},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, 0.115}, .high = {0.1, 0.9, 0.115}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit ButtonPressTopdown(Names& names)
@@ -125,8 +121,6 @@ class ButtonPressTopdownWall : public ButtonTask {
       .xml = "sawyer_xyz/sawyer_button_press_topdown_wall.xml",
       .hand0 = {0, 0.4f, 0.2f},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, 0.115}, .high = {0.1, 0.9, 0.115}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit ButtonPressTopdownWall(Names& names)
@@ -153,8 +147,6 @@ class ButtonPressWall : public ButtonTask {
       .xml = "sawyer_xyz/sawyer_button_press_wall.xml",
       .hand0 = {0, 0.4f, 0.2f},
       .rand_vec = {.size = 3, .low = {-0.05, 0.85, 0.1149}, .high = {0.05, 0.9, 0.1151}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit ButtonPressWall(Names& names) : ButtonTask(names, /*axis=*/1, /*face=*/{0, -0.193, 0}) {}

@@ -64,8 +64,6 @@ class CoffeePull : public CoffeeMug {
                    .low = {-0.05, 0.7, -0.001, -0.1, 0.55, -0.001},
                    .high = {0.05, 0.75, 0.001, 0.1, 0.65, 0.001},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.1, 0.55, -0.001},
-      .goal_high = {0.1, 0.65, 0.001},
   };
 
   explicit CoffeePull(Names& names) : CoffeeMug(names) {}
@@ -95,8 +93,6 @@ class CoffeePush : public CoffeeMug {
                    .low = {-0.1, 0.55, -0.001, -0.05, 0.7, -0.001},
                    .high = {0.1, 0.65, 0.001, 0.05, 0.75, 0.001},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.05, 0.7, -0.001},
-      .goal_high = {0.05, 0.75, 0.001},
   };
 
   explicit CoffeePush(Names& names) : CoffeeMug(names) {}

@@ -64,7 +64,6 @@ class DoorOpen : public Task {
       .name = "door-open-v3",
       .summary = "Open a door with a revolving joint (Meta-World).",
       .xml = "sawyer_xyz/sawyer_door_pull.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 3, .low = {0, 0.85, 0.15}, .high = {0.1, 0.95, 0.15}},
       .goal_low = {-0.3, 0.4, 0.1499},
       .goal_high = {-0.2, 0.5, 0.1501},
@@ -145,8 +144,6 @@ class DoorLock : public DoorBoltTask {
       .hand0 = {0, 0.6f, 0.2f},
       .mocap_low = {-0.5, 0.4, -0.15},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, 0.15}, .high = {0.1, 0.85, 0.15}},
-      .goal_low = {-0.5, 0.4, -0.15},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit DoorLock(Names& names) : DoorBoltTask(names, "lockStartLock") {}

@@ -13,8 +13,6 @@ class DrawerClose : public Task {
       .xml = "sawyer_xyz/sawyer_drawer.xml",
       .hand0 = {0, 0.6f, 0.2f},
       .rand_vec = {.size = 3, .low = {-0.1, 0.9, 0}, .high = {0.1, 0.9, 0}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit DrawerClose(Names& names)
@@ -70,8 +68,6 @@ class DrawerOpen : public Task {
       .xml = "sawyer_xyz/sawyer_drawer.xml",
       .hand0 = {0, 0.6f, 0.2f},
       .rand_vec = {.size = 3, .low = {-0.1, 0.9, 0}, .high = {0.1, 0.9, 0}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit DrawerOpen(Names& names)

@@ -58,8 +58,6 @@ class FaucetClose : public FaucetTask {
       .hand0 = {0, 0.4, 0.2},
       .mocap_low = {-0.5, 0.4, -0.15},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, 0}, .high = {0.1, 0.85, 0}},
-      .goal_low = {-0.5, 0.4, -0.15},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit FaucetClose(Names& names)
@@ -83,8 +81,6 @@ class FaucetOpen : public FaucetTask {
       .hand0 = {0, 0.4, 0.2},
       .mocap_low = {-0.5, 0.4, -0.15},
       .rand_vec = {.size = 3, .low = {-0.05, 0.8, 0}, .high = {0.05, 0.85, 0}},
-      .goal_low = {-0.5, 0.4, -0.15},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit FaucetOpen(Names& names)

@@ -16,8 +16,6 @@ class HandInsert : public PuckTask {
                    .low = {-0.1, 0.6, 0.05, -0.04, 0.8, -0.0201},
                    .high = {0.1, 0.7, 0.05, 0.04, 0.88, -0.0199},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.04, 0.8, -0.0201},
-      .goal_high = {0.04, 0.88, -0.0199},
   };
 
   using PuckTask::PuckTask;

@@ -35,7 +35,6 @@ class HandlePull : public HandleTask {
       .name = "handle-pull-v3",
       .summary = "Pull a handle up (Meta-World).",
       .xml = "sawyer_xyz/sawyer_handle_press.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, -0.001}, .high = {0.1, 0.9, 0.001}},
       .goal_low = {-0.1, 0.55, 0.04},
       .goal_high = {0.1, 0.7, 0.18},
@@ -77,10 +76,7 @@ class HandlePullSide : public HandleTask {
       .name = "handle-pull-side-v3",
       .summary = "Pull a handle up from the side (Meta-World).",
       .xml = "sawyer_xyz/sawyer_handle_press_sideways.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 3, .low = {-0.35, 0.65, 0}, .high = {-0.25, 0.75, 0}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit HandlePullSide(Names& names) : HandleTask(names, "handleCenter", "goalPull") {}
@@ -144,7 +140,6 @@ class HandlePress : public HandlePressTask {
       .name = "handle-press-v3",
       .summary = "Press a handle down (Meta-World).",
       .xml = "sawyer_xyz/sawyer_handle_press.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, -0.001}, .high = {0.1, 0.9, 0.001}},
       .goal_low = {-0.1, 0.55, 0.04},
       .goal_high = {0.1, 0.7, 0.08},
@@ -164,10 +159,7 @@ class HandlePressSide : public HandlePressTask {
       .name = "handle-press-side-v3",
       .summary = "Press a handle down that points sideways (Meta-World).",
       .xml = "sawyer_xyz/sawyer_handle_press_sideways.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 3, .low = {-0.35, 0.65, -0.001}, .high = {-0.25, 0.75, 0.001}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit HandlePressSide(Names& names) : HandlePressTask(names) {}

@@ -15,8 +15,6 @@ class LeverPull : public Task {
       .hand0 = {0, 0.4f, 0.2f},
       .mocap_low = {-0.5, 0.4, -0.15},
       .rand_vec = {.size = 3, .low = {-0.1, 0.7, 0}, .high = {0.1, 0.8, 0}},
-      .goal_low = {-0.5, 0.4, -0.15},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit LeverPull(Names& names)

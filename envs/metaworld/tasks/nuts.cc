@@ -32,8 +32,6 @@ class Assembly : public NutTask {
                    .low = {0, 0.6, 0.02, -0.1, 0.75, 0.1},
                    .high = {0, 0.6, 0.02, 0.1, 0.85, 0.1},
                    .start_goal_min = 0.1},
-      .goal_low = {-0.1, 0.75, 0.1},
-      .goal_high = {0.1, 0.85, 0.1},
   };
 
   using NutTask::NutTask;

@@ -12,13 +12,10 @@ class PickPlace : public PuckTask {
       .name = "pick-place-v3",
       .summary = "Pick up a puck and place it at a goal in the air (Meta-World).",
       .xml = "sawyer_xyz/sawyer_pick_place_v3.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.1, 0.8, 0.05},
                    .high = {0.1, 0.7, 0.02, 0.1, 0.9, 0.3},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.1, 0.8, 0.05},
-      .goal_high = {0.1, 0.9, 0.3},
   };
 
   using PuckTask::PuckTask;
@@ -51,13 +48,10 @@ class PickPlaceWall : public PuckTask {
       .name = "pick-place-wall-v3",
       .summary = "Pick up a puck and place it at a goal behind a wall (Meta-World).",
       .xml = "sawyer_xyz/sawyer_pick_place_wall_v3.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.05, 0.6, 0.015, -0.05, 0.85, 0.05},
                    .high = {0.05, 0.65, 0.015, 0.05, 0.9, 0.3},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.05, 0.85, 0.05},
-      .goal_high = {0.05, 0.9, 0.3},
   };
 
   using PuckTask::PuckTask;
@@ -101,14 +95,11 @@ class PickOutOfHole : public PuckTask {
       .name = "pick-out-of-hole-v3",
       .summary = "Pick a puck out of a hole and bring it to a goal (Meta-World).",
       .xml = "sawyer_xyz/sawyer_pick_out_of_hole.xml",
-      .hand0 = {0, 0.6, 0.2},
       .mocap_low = {-0.5, 0.4, -0.05},
       .rand_vec = {.size = 6,
                    .low = {0, 0.75, 0.02, -0.1, 0.5, 0.15},
                    .high = {0, 0.75, 0.02, 0.1, 0.6, 0.3},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.1, 0.5, 0.15},
-      .goal_high = {0.1, 0.6, 0.3},
   };
 
   using PuckTask::PuckTask;

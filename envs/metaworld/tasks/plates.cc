@@ -48,8 +48,6 @@ class PlateSlide : public PlateSlideTask {
       .xml = "sawyer_xyz/sawyer_plate_slide.xml",
       .hand0 = {0, 0.6f, 0.2f},
       .rand_vec = {.size = 6, .low = {0, 0.6, 0, -0.1, 0.85, 0}, .high = {0, 0.6, 0, 0.1, 0.9, 0}},
-      .goal_low = {-0.1, 0.85, 0},
-      .goal_high = {0.1, 0.9, 0},
   };
 
   using PlateSlideTask::PlateSlideTask;
@@ -86,8 +84,6 @@ class PlateSlideBack : public PlateSlideTask {
       .rand_vec = {.size = 6,
                    .low = {0, 0.85, 0, -0.1, 0.6, 0.015},
                    .high = {0, 0.85, 0, 0.1, 0.6, 0.015}},
-      .goal_low = {-0.1, 0.6, 0.015},
-      .goal_high = {0.1, 0.6, 0.015},
   };
 
   using PlateSlideTask::PlateSlideTask;
@@ -115,8 +111,6 @@ class PlateSlideBackSide : public PlateSlideTask {
       .rand_vec = {.size = 6,
                    .low = {-0.25, 0.6, 0, -0.05, 0.6, 0.015},
                    .high = {-0.25, 0.6, 0, 0.15, 0.6, 0.015}},
-      .goal_low = {-0.05, 0.6, 0.015},
-      .goal_high = {0.15, 0.6, 0.015},
   };
 
   using PlateSlideTask::PlateSlideTask;
@@ -145,8 +139,6 @@ class PlateSlideSide : public PlateSlideTask {
       .rand_vec = {.size = 6,
                    .low = {0, 0.6, 0, -0.3, 0.54, 0},
                    .high = {0, 0.6, 0, -0.25, 0.66, 0}},
-      .goal_low = {-0.3, 0.54, 0},
-      .goal_high = {-0.25, 0.66, 0},
   };
 
   using PlateSlideTask::PlateSlideTask;

@@ -11,13 +11,10 @@ class Push : public PuckTask {
       .name = "push-v3",
       .summary = "Push a puck along the table to a goal (Meta-World).",
       .xml = "sawyer_xyz/sawyer_push_v3.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.1, 0.8, 0.01},
                    .high = {0.1, 0.7, 0.02, 0.1, 0.9, 0.02},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.1, 0.8, 0.01},
-      .goal_high = {0.1, 0.9, 0.02},
   };
 
   using PuckTask::PuckTask;
@@ -55,8 +52,6 @@ class PushBack : public PuckTask {
                    .low = {-0.1, 0.8, 0.02, -0.1, 0.6, 0.0199},
                    .high = {0.1, 0.85, 0.02, 0.1, 0.7, 0.0201},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.1, 0.6, 0.0199},
-      .goal_high = {0.1, 0.7, 0.0201},
   };
 
   using PuckTask::PuckTask;
@@ -93,13 +88,10 @@ class PushWall : public PuckTask {
       .name = "push-wall-v3",
       .summary = "Push a puck around a wall to a goal (Meta-World).",
       .xml = "sawyer_xyz/sawyer_push_wall_v3.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.05, 0.6, 0.015, -0.05, 0.85, 0.01},
                    .high = {0.05, 0.65, 0.015, 0.05, 0.9, 0.02},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.05, 0.85, 0.01},
-      .goal_high = {0.05, 0.9, 0.02},
   };
 
   using PuckTask::PuckTask;

@@ -23,13 +23,10 @@ class Reach : public ReachTask {
       .name = "reach-v3",
       .summary = "Bring the gripper to a point in the air (Meta-World).",
       .xml = "sawyer_xyz/sawyer_reach_v3.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.1, 0.8, 0.05},
                    .high = {0.1, 0.7, 0.02, 0.1, 0.9, 0.3},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.1, 0.8, 0.05},
-      .goal_high = {0.1, 0.9, 0.3},
   };
 
   using ReachTask::ReachTask;
@@ -52,13 +49,10 @@ class ReachWall : public ReachTask {
       .name = "reach-wall-v3",
       .summary = "Bring the gripper to a point behind a wall (Meta-World).",
       .xml = "sawyer_xyz/sawyer_reach_wall_v3.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.05, 0.6, 0.015, -0.05, 0.85, 0.05},
                    .high = {0.05, 0.65, 0.015, 0.05, 0.9, 0.3},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.05, 0.85, 0.05},
-      .goal_high = {0.05, 0.9, 0.3},
   };
 
   using ReachTask::ReachTask;

@@ -15,8 +15,6 @@ class ShelfPlace : public PuckTask {
                    .low = {-0.1, 0.5, 0.019, -0.1, 0.8, 0.299},
                    .high = {0.1, 0.6, 0.021, 0.1, 0.9, 0.301},
                    .start_goal_min = 0.1},
-      .goal_low = {-0.1, 0.8, 0.299},
-      .goal_high = {0.1, 0.9, 0.301},
   };
 
   explicit ShelfPlace(Names& names) : PuckTask(names), shelf_(names.Body("shelf")) {}

@@ -10,13 +10,10 @@ class Soccer : public Task {
       .name = "soccer-v3",
       .summary = "Kick a ball into a goal (Meta-World).",
       .xml = "sawyer_xyz/sawyer_soccer.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.03, -0.1, 0.8, 0},
                    .high = {0.1, 0.7, 0.03, 0.1, 0.9, 0},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.1, 0.8, 0},
-      .goal_high = {0.1, 0.9, 0},
   };
 
   explicit Soccer(Names& names)

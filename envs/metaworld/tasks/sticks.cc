@@ -53,14 +53,11 @@ class StickPull : public StickTask {
       .name = "stick-pull-v3",
       .summary = "Take a stick, put it through the handle of a container and pull (Meta-World).",
       .xml = "sawyer_xyz/sawyer_stick_obj.xml",
-      .hand0 = {0, 0.6, 0.2},
       .mocap_low = {-0.5, 0.35, 0.05},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.55, 0, 0.35, 0.45, 0.0199},
                    .high = {0, 0.65, 0.001, 0.45, 0.55, 0.0201},
                    .start_goal_min = 0.1},
-      .goal_low = {0.35, 0.45, 0.0199},
-      .goal_high = {0.45, 0.55, 0.0201},
   };
 
   explicit StickPull(Names& names) : StickTask(names), stick_end_(names.Site("stick_end")) {}
@@ -112,13 +109,10 @@ class StickPush : public StickTask {
       .name = "stick-push-v3",
       .summary = "Take a stick and push a container with it (Meta-World).",
       .xml = "sawyer_xyz/sawyer_stick_obj.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.08, 0.58, 0, 0.399, 0.55, 0.1319},
                    .high = {-0.03, 0.62, 0.001, 0.401, 0.6, 0.1321},
                    .start_goal_min = 0.1},
-      .goal_low = {0.399, 0.55, 0.1319},
-      .goal_high = {0.401, 0.6, 0.1321},
   };
 
   using StickTask::StickTask;

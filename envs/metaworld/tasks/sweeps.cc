@@ -28,7 +28,6 @@ class Sweep : public SweepTask {
       .name = "sweep-v3",
       .summary = "Sweep a cube off the table (Meta-World).",
       .xml = "sawyer_xyz/sawyer_sweep_v3.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 3, .low = {-0.1, 0.6, 0.02}, .high = {0.1, 0.7, 0.02}},
       .goal_low = {0.49, 0.6, 0},
       .goal_high = {0.51, 0.7, 0.02},
@@ -64,14 +63,11 @@ class SweepInto : public SweepTask {
       .name = "sweep-into-v3",
       .summary = "Sweep a cube into a hole in the table (Meta-World).",
       .xml = "sawyer_xyz/sawyer_table_with_hole.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.001, 0.8399, 0.0199},
                    .high = {0.1, 0.7, 0.02, 0.001, 0.8401, 0.0201},
                    .start_goal_min = 0.15,
                    .fixed_goal = {{0, 0.84}}},
-      .goal_low = {-0.001, 0.8399, 0.0199},
-      .goal_high = {0.001, 0.8401, 0.0201},
   };
 
   using SweepTask::SweepTask;

@@ -46,8 +46,6 @@ class WindowClose : public WindowTask {
       .xml = "sawyer_xyz/sawyer_window_horizontal.xml",
       .hand0 = {0, 0.4f, 0.2f},
       .rand_vec = {.size = 3, .low = {0, 0.75, 0.2}, .high = {0, 0.9, 0.2}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit WindowClose(Names& names) : WindowTask(names, "handleCloseStart") {}
@@ -77,8 +75,6 @@ class WindowOpen : public WindowTask {
       .xml = "sawyer_xyz/sawyer_window_horizontal.xml",
       .hand0 = {0, 0.4f, 0.2f},
       .rand_vec = {.size = 3, .low = {-0.1, 0.7, 0.16}, .high = {0.1, 0.9, 0.16}},
-      .goal_low = {-0.5, 0.4, 0.05},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit WindowOpen(Names& names) : WindowTask(names, "handleOpenStart") {}
