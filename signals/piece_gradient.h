@@ -9,17 +9,9 @@
 #include <functional>
 #include <vector>
 
-#include <absl/functional/function_ref.h>
-
-#include "kernels/outer_step.h"
+#include "signals/loss_of_step.h"
 
 namespace mentor::learner {
-
-// A loss that gets each step of a recorded piece of lifetimes.
-// Returns the loss's derivatives by the network's outputs at a step. Called once for each step of N
-// lifetimes, in the order of time; steps of equal time come by lifetime.
-using LossOfStep =
-    absl::FunctionRef<StepTerms(int64_t lifetime, int64_t step, const StepTerms& now)>;
 
 // Runs a piece from `recurrent` with recorded features [N, t, features] and outputs [N, t, ...],
 // all detached. Sets *gradient [P] to the gradient of the loss by the weights for which it was

@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "kernels/lstm_weights.h"
-#include "signals/piece_gradient.h"
+#include "signals/loss_of_step.h"
 
 namespace mentor::learner {
 
