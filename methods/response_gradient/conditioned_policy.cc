@@ -7,7 +7,7 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
-#include "agents/orthogonal.h"
+#include "agents/param_layout.h"
 #include "agents/policy_weights.h"
 #include "common/check.h"
 #include "common/exact_math.h"

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "agents/orthogonal.h"
+#include "agents/param_layout.h"
 #include "agents/policy.h"
 #include "agents/policy_weights.h"
 #include "common/check.h"
