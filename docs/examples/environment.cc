@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "common/check.h"
-#include "envs/state_codec.h"
 
 namespace mentor::envs {
 namespace {

@@ -11,7 +11,6 @@
 #include "common/check.h"
 #include "envs/metaworld/world.h"
 #include "envs/mujoco_environment.h"
-#include "envs/state_codec.h"
 
 namespace mentor::envs::metaworld {
 namespace {

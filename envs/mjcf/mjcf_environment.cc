@@ -10,7 +10,6 @@
 
 #include "common/check.h"
 #include "envs/mujoco_environment.h"
-#include "envs/state_codec.h"
 
 namespace mentor::envs::mjcf {
 namespace {
