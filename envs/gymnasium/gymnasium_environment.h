@@ -3,7 +3,7 @@
 // its row in the tables (docs/gymnasium.md) and registers itself:
 //
 //   class Hopper : public Task { ... };
-//   const RegisterTasks<Hopper, Walker2d> kRegister;
+//   const RegisterTasks<Hopper, Walker2d> kRegisterWalkers;
 //
 // Environments are not thread-safe; models and tasks are shared, read-only.
 #pragma once

@@ -338,8 +338,8 @@ absl::StatusOr<v1::EnvironmentFacts> StatedFacts(const OptionValues& options) {
   return AskFacts(options);
 }
 
-std::vector<double> DrawParameters(const OptionValues& options, const RandomStream& random,
-                                   uint32_t index) {
+std::vector<double> DrawHostParameters(const OptionValues& options, const RandomStream& random,
+                                       uint32_t index) {
   std::vector<double> task;
   const auto facts = StatedFacts(options);
   if (!facts.ok()) return task;  // Making the environment says why.
@@ -376,7 +376,7 @@ const RegisterEnvironment kRegisterHost({
       return std::make_unique<SimulatorEnvironment>(kHostOptions.Read(options).host,
                                                     options.others(), std::move(facts));
     },
-    .draw_parameters = DrawParameters,
+    .draw_parameters = DrawHostParameters,
     .task_help =
         "parameters: as many numbers as the simulator's facts have ranges; drawn uniformly "
         "from them",

@@ -4,7 +4,7 @@
 // all share is in World and MetaWorldEnvironment.
 //
 //   class Reach : public Task { ... };
-//   const RegisterTasks<Reach, ReachWall> kRegister;
+//   const RegisterTasks<Reach, ReachWall> kRegisterReaches;
 #pragma once
 
 #include <array>

@@ -18,8 +18,8 @@ absl::StatusOr<std::shared_ptr<const Plan>> PlanOf(const OptionValues& options) 
 }
 
 // None without the bundle: the environment, if there is one, refuses such a task.
-std::vector<double> DrawParameters(const OptionValues& options, const RandomStream& random,
-                                   uint32_t index) {
+std::vector<double> DrawOwnParameters(const OptionValues& options, const RandomStream& random,
+                                      uint32_t index) {
   const auto plan = PlanOf(options);
   return plan.ok() ? (*plan)->Draw(random, index) : std::vector<double>();
 }
@@ -32,7 +32,7 @@ const RegisterEnvironment kRegister({
       MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const Plan> plan, PlanOf(options));
       return std::make_unique<MjcfEnvironment>(std::move(plan));
     },
-    .draw_parameters = DrawParameters,
+    .draw_parameters = DrawOwnParameters,
     .task_help = "parameters: those of the bundle, in its order; drawn uniformly from their ranges",
     .observation_help = "what the bundle says",
     .reward_help = "a sum of the bundle's terms, which are in info",

@@ -98,7 +98,7 @@ class Reacher : public Task {
   }
 };
 
-const RegisterTasks<Pusher, Reacher> kRegister;
+const RegisterTasks<Pusher, Reacher> kRegisterArms;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -115,7 +115,7 @@ class HumanoidStandup : public HumanoidBody {
   }
 };
 
-const RegisterTasks<Humanoid, HumanoidStandup> kRegister;
+const RegisterTasks<Humanoid, HumanoidStandup> kRegisterHumanoids;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

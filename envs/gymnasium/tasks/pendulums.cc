@@ -82,7 +82,7 @@ class InvertedDoublePendulum : public Task {
   }
 };
 
-const RegisterTasks<InvertedPendulum, InvertedDoublePendulum> kRegister;
+const RegisterTasks<InvertedPendulum, InvertedDoublePendulum> kRegisterPendulums;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -205,7 +205,7 @@ class Swimmer : public Task {
   }
 };
 
-const RegisterTasks<Hopper, Walker2d, HalfCheetah, Ant, Swimmer> kRegister;
+const RegisterTasks<Hopper, Walker2d, HalfCheetah, Ant, Swimmer> kRegisterWalkers;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -65,7 +65,7 @@ class Basketball : public Task {
   const SiteId goal_;
 };
 
-const RegisterTasks<Basketball> kRegister;
+const RegisterTasks<Basketball> kRegisterBasketball;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

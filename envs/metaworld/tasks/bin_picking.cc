@@ -62,7 +62,7 @@ class BinPicking : public Task {
   const BodyId cube_, bin_;
 };
 
-const RegisterTasks<BinPicking> kRegister;
+const RegisterTasks<BinPicking> kRegisterBinPicking;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

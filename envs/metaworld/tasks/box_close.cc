@@ -61,7 +61,7 @@ class BoxClose : public Task {
   const SiteId goal_;
 };
 
-const RegisterTasks<BoxClose> kRegister;
+const RegisterTasks<BoxClose> kRegisterBoxClose;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -223,7 +223,7 @@ class CoffeeButton : public Task {
 
 const RegisterTasks<ButtonPress, ButtonPressTopdown, ButtonPressTopdownWall, ButtonPressWall,
                     CoffeeButton>
-    kRegister;
+    kRegisterButtons;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

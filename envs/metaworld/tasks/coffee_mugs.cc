@@ -110,7 +110,7 @@ class CoffeePush : public CoffeeMug {
   }
 };
 
-const RegisterTasks<CoffeePull, CoffeePush> kRegister;
+const RegisterTasks<CoffeePull, CoffeePush> kRegisterCoffeeMugs;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -58,7 +58,7 @@ class DialTurn : public Task {
   const SiteId goal_;
 };
 
-const RegisterTasks<DialTurn> kRegister;
+const RegisterTasks<DialTurn> kRegisterDialTurn;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -219,7 +219,7 @@ class DoorUnlock : public DoorBoltTask {
   }
 };
 
-const RegisterTasks<DoorClose, DoorOpen, DoorLock, DoorUnlock> kRegister;
+const RegisterTasks<DoorClose, DoorOpen, DoorLock, DoorUnlock> kRegisterDoors;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -108,7 +108,7 @@ class DrawerOpen : public Task {
   const SiteId goal_;
 };
 
-const RegisterTasks<DrawerClose, DrawerOpen> kRegister;
+const RegisterTasks<DrawerClose, DrawerOpen> kRegisterDrawers;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -91,7 +91,7 @@ class FaucetOpen : public FaucetTask {
   }
 };
 
-const RegisterTasks<FaucetClose, FaucetOpen> kRegister;
+const RegisterTasks<FaucetClose, FaucetOpen> kRegisterFaucets;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -63,7 +63,7 @@ class Hammer : public Task {
   const SiteId goal_;
 };
 
-const RegisterTasks<Hammer> kRegister;
+const RegisterTasks<Hammer> kRegisterHammer;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

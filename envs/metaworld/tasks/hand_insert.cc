@@ -45,7 +45,7 @@ class HandInsert : public PuckTask {
   }
 };
 
-const RegisterTasks<HandInsert> kRegister;
+const RegisterTasks<HandInsert> kRegisterHandInsert;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

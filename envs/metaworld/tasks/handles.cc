@@ -167,7 +167,7 @@ class HandlePressSide : public HandlePressTask {
   Advice Script(const Sight& s) const override { return PressDown(s, s.o, /*grip=*/1); }
 };
 
-const RegisterTasks<HandlePull, HandlePullSide, HandlePress, HandlePressSide> kRegister;
+const RegisterTasks<HandlePull, HandlePullSide, HandlePress, HandlePressSide> kRegisterHandles;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -60,7 +60,7 @@ class LeverPull : public Task {
   const JointId axis_;
 };
 
-const RegisterTasks<LeverPull> kRegister;
+const RegisterTasks<LeverPull> kRegisterLeverPull;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -122,7 +122,7 @@ class Disassemble : public NutTask {
   }
 };
 
-const RegisterTasks<Assembly, Disassemble> kRegister;
+const RegisterTasks<Assembly, Disassemble> kRegisterNuts;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

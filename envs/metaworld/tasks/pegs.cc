@@ -131,7 +131,7 @@ class PegUnplugSide : public Task {
   const SiteId end_, goal_;
 };
 
-const RegisterTasks<PegInsertSide, PegUnplugSide> kRegister;
+const RegisterTasks<PegInsertSide, PegUnplugSide> kRegisterPegs;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -132,7 +132,7 @@ class PickOutOfHole : public PuckTask {
   }
 };
 
-const RegisterTasks<PickPlace, PickPlaceWall, PickOutOfHole> kRegister;
+const RegisterTasks<PickPlace, PickPlaceWall, PickOutOfHole> kRegisterPicks;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -154,7 +154,7 @@ class PlateSlideSide : public PlateSlideTask {
   }
 };
 
-const RegisterTasks<PlateSlide, PlateSlideBack, PlateSlideBackSide, PlateSlideSide> kRegister;
+const RegisterTasks<PlateSlide, PlateSlideBack, PlateSlideBackSide, PlateSlideSide> kRegisterPlates;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -128,7 +128,7 @@ class PushWall : public PuckTask {
   }
 };
 
-const RegisterTasks<Push, PushBack, PushWall> kRegister;
+const RegisterTasks<Push, PushBack, PushWall> kRegisterPushes;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -64,7 +64,7 @@ class ReachWall : public ReachTask {
   }
 };
 
-const RegisterTasks<Reach, ReachWall> kRegister;
+const RegisterTasks<Reach, ReachWall> kRegisterReaches;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

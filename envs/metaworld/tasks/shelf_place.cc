@@ -62,7 +62,7 @@ class ShelfPlace : public PuckTask {
   const BodyId shelf_;
 };
 
-const RegisterTasks<ShelfPlace> kRegister;
+const RegisterTasks<ShelfPlace> kRegisterShelfPlace;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

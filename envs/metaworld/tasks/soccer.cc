@@ -67,7 +67,7 @@ class Soccer : public Task {
   const SiteId goal_;
 };
 
-const RegisterTasks<Soccer> kRegister;
+const RegisterTasks<Soccer> kRegisterSoccer;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -144,7 +144,7 @@ class StickPush : public StickTask {
   }
 };
 
-const RegisterTasks<StickPull, StickPush> kRegister;
+const RegisterTasks<StickPull, StickPush> kRegisterSticks;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

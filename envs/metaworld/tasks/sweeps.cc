@@ -91,7 +91,7 @@ class SweepInto : public SweepTask {
   }
 };
 
-const RegisterTasks<Sweep, SweepInto> kRegister;
+const RegisterTasks<Sweep, SweepInto> kRegisterSweeps;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

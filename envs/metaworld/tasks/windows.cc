@@ -93,7 +93,7 @@ class WindowOpen : public WindowTask {
   }
 };
 
-const RegisterTasks<WindowClose, WindowOpen> kRegister;
+const RegisterTasks<WindowClose, WindowOpen> kRegisterWindows;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld
