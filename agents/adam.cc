@@ -14,6 +14,13 @@ AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const 
           torch::where(mask, yes.adam_steps, no.adam_steps)};
 }
 
+torch::Tensor IsFinite(const AgentBatch& agents) {
+  return agents.theta.isfinite()
+      .all(1)
+      .logical_and(agents.adam_m.isfinite().all(1))
+      .logical_and(agents.adam_v.isfinite().all(1));
+}
+
 torch::Tensor GradNorm(const torch::Tensor& grad) {
   return grad.square().sum(1).sqrt();
 }

@@ -12,6 +12,9 @@ namespace mentor::learner {
 // Agents of `yes` where mask [S] is true, else of `no`.
 AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no);
 
+// [S]: true where parameters and moments are finite.
+torch::Tensor IsFinite(const AgentBatch& agents);
+
 // Norm over all parameters of each agent: [S].
 torch::Tensor GradNorm(const torch::Tensor& grad);
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "agents/orthogonal.h"
+#include "agents/param_layout.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 

@@ -1,6 +1,5 @@
 #include "agents/gae.h"
 
-#include "agents/gae_of_agent.h"
 #include "common/check.h"
 
 namespace mentor::learner {

@@ -6,8 +6,7 @@
 
 #include "common/check.h"
 #include "common/exact_math.h"
-#include "kernels/clipped_surrogate.h"
-#include "kernels/value_loss.h"
+#include "kernels/ppo_terms.h"
 
 namespace mentor::learner {
 

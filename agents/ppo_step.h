@@ -1,5 +1,5 @@
 // An epoch of an agent's PPO update (methods/ppo/README.md#the-update) as phases (phases.h): one
-// source for a device (cuda_trainer.cc) and for its emulation. The bits of ppo_kernels.h and
+// source for a device and for its emulation (phase_trainers.cc). The bits of ppo_kernels.h and
 // optimizer.h; parameters are in the order of AgentLayout (agent_shape.h). float for production,
 // double for tests.
 //
@@ -16,9 +16,8 @@
 #include "agents/trace_column.h"
 #include "common/exact_math.h"
 #include "kernels/adam_step.h"
-#include "kernels/clipped_surrogate.h"
 #include "kernels/phases.h"
-#include "kernels/value_loss.h"
+#include "kernels/ppo_terms.h"
 
 namespace mentor::learner {
 

@@ -2,6 +2,7 @@
 // Environment and registers a factory; the conformance suite and `mentor env` then know it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -99,11 +100,11 @@ struct EnvironmentEntry {
   std::string summary;
   OptionTable options;
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(const OptionValues&)> make;
-  // Returns a legal task, without its options: number `index` of a random sequence. Environments
+  // Returns the parameters of a legal task: number `index` of a random sequence. Environments
   // without parameters need none. Called through DrawTask.
-  std::function<v1::EnvironmentTask(const OptionValues&, const RandomStream& random,
+  std::function<std::vector<double>(const OptionValues&, const RandomStream& random,
                                     uint32_t index)>
-      draw_task = {};
+      draw_parameters = {};
   std::string task_help = "parameters: none";  // The meaning of a task's fields here.
   // For `mentor env show`: the numbers of the observation, the reward and its terms, what is random
   // and when, and the source of the definition.
@@ -159,5 +160,21 @@ void ClipAction(const EnvironmentInfo& info, std::span<const float> action,
 struct RegisterEnvironment {
   explicit RegisterEnvironment(EnvironmentEntry entry);
 };
+
+// Bytes of saved states.
+//
+//   state := magic name_length:u32 name count:u64 number:f64 * count
+//
+// Little-endian; magic is "MENVST01". All environments write doubles only, so a state is checked in
+// one place: that it belongs to the environment, has the length that the environment expects and is
+// finite.
+std::string EncodeState(std::string_view environment, std::span<const double> numbers);
+
+// Copies the numbers into `out`. INVALID_ARGUMENT names the difference from what was expected. With
+// `rest`, other bytes may follow the numbers and are returned there: a wrapper's state is its own
+// numbers, then the state of the environment inside.
+absl::Status DecodeState(std::string_view environment, std::string_view state, size_t min_count,
+                         size_t max_count, std::vector<double>* out,
+                         std::string_view* rest = nullptr);
 
 }  // namespace mentor::envs

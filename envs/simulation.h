@@ -158,4 +158,8 @@ class Simulation {
   bool broken_ = false;
 };
 
+// A rotation as a quaternion in SciPy's convention x, y, z, w, made from the matrix (9 numbers, row
+// by row, as in mjData), as Meta-World's observations have it (docs/metaworld.md#the-observation).
+void QuaternionOf(const double* matrix, std::span<double, 4> quaternion);
+
 }  // namespace mentor::envs

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "kernels/clipped_surrogate.h"
+#include "kernels/ppo_terms.h"
 
 namespace mentor::learner {
 

@@ -9,7 +9,6 @@
 
 #include "common/check.h"
 #include "signals/plain_layers.h"
-#include "signals/signal_columns.h"
 #include "signals/signal_network.h"
 
 namespace mentor::learner {
@@ -167,16 +166,15 @@ const RegisterSignal kDiscount({
                             "is REWARD; gamma and lambda make an advantage of the task's reward: "
                             "give role ADVANTAGE, and name that reward by signal.input");
         },
-});
-
-// It has no layers: its two weights are gamma and lambda of a generalised advantage.
-const RegisterSignalColumns kDiscountColumns("discount", [](const SignalContext& context,
-                                                            const OptionValues&) {
-  std::vector<SignalColumn> columns = {{.name = "values", .how = "of the agent's critic"},
-                                       {.name = "prev_done"}};
-  AddOutcomeColumns(context.input, "the task's reward, or a part of it",
-                    "the task's reward, or a part of it", &columns);
-  return columns;
+    // It has no layers: its two weights are gamma and lambda of a generalised advantage.
+    .columns =
+        [](const SignalContext& context, const OptionValues&) {
+          std::vector<SignalColumn> columns = {{.name = "values", .how = "of the agent's critic"},
+                                               {.name = "prev_done"}};
+          AddOutcomeColumns(context.input, "the task's reward, or a part of it",
+                            "the task's reward, or a part of it", &columns);
+          return columns;
+        },
 });
 
 }  // namespace

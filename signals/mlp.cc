@@ -9,7 +9,6 @@
 
 #include "common/check.h"
 #include "signals/plain_layers.h"
-#include "signals/signal_columns.h"
 #include "signals/signal_network.h"
 #include "signals/step_layers.h"
 
@@ -187,15 +186,14 @@ const RegisterSignal kMlp({
                             "of recorded lifetimes, which do not begin with an episode; leave one "
                             "of the two off");
         },
-});
-
-const RegisterSignalColumns kMlpColumns("mlp", [](const SignalContext& context,
-                                                  const OptionValues& options) {
-  std::vector<SignalColumn> columns = StepColumns(context);
-  const MlpConfig config = kMlpOptions.Read(options);
-  if (config.sees_outcome) AddOutcomeColumns(context.input, "times 3", "", &columns);
-  if (config.sees_time) columns.push_back(TimeColumn());
-  return columns;
+    .columns =
+        [](const SignalContext& context, const OptionValues& options) {
+          std::vector<SignalColumn> columns = StepColumns(context);
+          const MlpConfig config = kMlpOptions.Read(options);
+          if (config.sees_outcome) AddOutcomeColumns(context.input, "times 3", "", &columns);
+          if (config.sees_time) columns.push_back(TimeColumn());
+          return columns;
+        },
 });
 
 }  // namespace

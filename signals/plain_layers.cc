@@ -1,6 +1,6 @@
 #include "signals/plain_layers.h"
 
-#include "agents/orthogonal.h"
+#include "agents/param_layout.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 
@@ -37,6 +37,23 @@ Tensor EpisodeSteps(const Tensor& prev_done, Tensor* steps) {
   }
   *steps = carried.to(steps->options());
   return result.to(prev_done.device());
+}
+
+std::vector<SignalColumn> StepColumns(const SignalContext& context) {
+  return {{.name = "observations", .size = context.observation_size},
+          {.name = "actions",
+           .size = context.action_size,
+           .how = context.discrete_actions ? "one-hot" : "as drawn, before clipping"}};
+}
+
+void AddOutcomeColumns(v1::SignalInput input, const std::string& how_success,
+                       const std::string& how_shaped, std::vector<SignalColumn>* columns) {
+  if (input != v1::SHAPED) columns->push_back({.name = "success_signals", .how = how_success});
+  if (input != v1::SUCCESS) columns->push_back({.name = "shaped_rewards", .how = how_shaped});
+}
+
+SignalColumn TimeColumn() {
+  return {.name = "time", .how = "steps of the episode so far, divided by episode_steps"};
 }
 
 }  // namespace mentor::learner

@@ -6,9 +6,10 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "agents/param_layout.h"
-#include "common/options.h"
+#include "signals/signal_network.h"
 
 namespace mentor::learner {
 
@@ -25,6 +26,13 @@ torch::Tensor LogDensity(const torch::Tensor& y, const torch::Tensor& mean,
 // number for the step after the last segment (0 at birth) and advances past this one; where an
 // episode begins, prev_done overrules it.
 torch::Tensor EpisodeSteps(const torch::Tensor& prev_done, torch::Tensor* steps);
+
+// Columns of observation and action, which most networks see first; of the outcomes of
+// OutcomeFeatures; and of the elapsed share of the episode.
+std::vector<SignalColumn> StepColumns(const SignalContext& context);
+void AddOutcomeColumns(v1::SignalInput input, const std::string& how_success,
+                       const std::string& how_shaped, std::vector<SignalColumn>* columns);
+SignalColumn TimeColumn();
 
 // The greatest size of a layer that an option may set.
 constexpr double kUnitsMax = 4096;

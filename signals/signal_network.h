@@ -211,6 +211,15 @@ class SignalNetwork {
   virtual const SignalExplainer* explainer() const { return nullptr; }
 };
 
+// An input of a network at each step, in words, for programs that compute a signal elsewhere
+// (`mentor export`).
+struct SignalColumn {
+  // The part of the segment that it is made from, or a name of the network's own.
+  std::string name;
+  int64_t size = 1;      // Numbers of the first layer's input, in this order.
+  std::string how = {};  // The operation on the columns before that layer; empty: none.
+};
+
 struct SignalEntry {
   std::string name;
   std::string summary;
@@ -219,6 +228,9 @@ struct SignalEntry {
   // Checks what no single option shows; adds violations under "signal.". Called before make. May be
   // null.
   std::function<void(const SignalContext&, const OptionValues&, Violations*)> check = nullptr;
+  // Its columns; may be null.
+  std::function<std::vector<SignalColumn>(const SignalContext&, const OptionValues&)> columns =
+      nullptr;
 };
 
 const std::vector<const SignalEntry*>& SignalNetworks();

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/rng.h"
-#include "envs/metaworld/scene.h"
+#include "envs/metaworld/world.h"
 #include "envs/simulation.h"
 #include "tests/testing.h"
 

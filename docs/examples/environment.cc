@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "common/check.h"
-#include "envs/state_codec.h"
 
 namespace mentor::envs {
 namespace {
@@ -131,12 +130,9 @@ const RegisterEnvironment kRegister({
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<Cart>(kOptions.Read(options));
     },
-    .draw_task =
+    .draw_parameters =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {
-          v1::EnvironmentTask task;
-          task.set_environment(kName);
-          task.add_parameters(2 * random.Uniform(index, 0) - 1);
-          return task;
+          return std::vector<double>{2 * random.Uniform(index, 0) - 1};
         },
     .task_help = "parameters: the place, one number, drawn uniformly between -1 and 1",
 });

@@ -8,7 +8,7 @@
 #include <memory>
 #include <numbers>
 
-#include "signals/signal_columns.h"
+#include "signals/plain_layers.h"
 
 namespace mentor::learner {
 namespace {
@@ -99,17 +99,16 @@ const RegisterSignal kRegister({
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<LinearNetwork>(context, kOptions.Read(options));
     },
+    // What exports say of its input; leave it out where there is nothing to say.
+    .columns =
+        [](const SignalContext& context, const OptionValues&) {
+          std::vector<SignalColumn> columns = StepColumns(context);
+          AddOutcomeColumns(context.input, "", "", &columns);
+          columns.push_back({.name = "prev_done"});
+          columns.push_back({.name = "bias", .how = "always 1"});
+          return columns;
+        },
 });
-
-// What exports say of its input; leave it out where there is nothing to say.
-const RegisterSignalColumns kColumns("linear",
-                                     [](const SignalContext& context, const OptionValues&) {
-                                       std::vector<SignalColumn> columns = StepColumns(context);
-                                       AddOutcomeColumns(context.input, "", "", &columns);
-                                       columns.push_back({.name = "prev_done"});
-                                       columns.push_back({.name = "bias", .how = "always 1"});
-                                       return columns;
-                                     });
 
 }  // namespace
 }  // namespace mentor::learner

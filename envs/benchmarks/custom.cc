@@ -5,7 +5,6 @@
 
 #include <absl/strings/str_format.h>
 
-#include "envs/benchmarks/task_set_cost.h"
 #include "envs/benchmarks/task_sets.h"
 
 namespace mentor::envs {

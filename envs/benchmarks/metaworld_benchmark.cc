@@ -1,18 +1,70 @@
-#include "envs/benchmarks/metaworld_benchmark.h"
-
+// Meta-World's benchmarks: lists of environments with 50 goals each, drawn as the Python package
+// draws them for every seed (docs/metaworld.md#goals).
+#include <cstdint>
+#include <random>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
 
 #include "common/check.h"
-#include "envs/benchmarks/metaworld_goals.h"
+#include "envs/benchmark.h"
 #include "envs/benchmarks/task_sets.h"
 #include "envs/metaworld/metaworld_environment.h"
+#include "envs/metaworld/task.h"
 
 namespace mentor::envs {
 namespace {
+
+constexpr int kGoalsPerEnvironment = 50;
+
+// The task vectors of a benchmark, for any seed, as metaworld 3.1.1 draws them. The generator runs
+// on from one environment to the next.
+class GoalTable {
+ public:
+  explicit GoalTable(uint32_t seed) : generator_(seed) {}
+
+  // The next environment's 50 vectors.
+  std::vector<metaworld::RandVec> Next(const metaworld::RandVecBox& box) {
+    std::vector<metaworld::RandVec> goals;
+    for (int i = 0; i < kGoalsPerEnvironment; ++i) {
+      Draw(box);  // For the reset's first pass, which the second overwrites.
+      goals.push_back(Draw(box));
+    }
+    return goals;
+  }
+
+ private:
+  metaworld::RandVec Draw(const metaworld::RandVecBox& box) {
+    metaworld::RandVec v{.size = box.size};
+    do {
+      for (int i = 0; i < v.size; ++i)
+        v.value[i] = box.low[i] + (box.high[i] - box.low[i]) * Uniform();
+    } while (box.refuses(v));
+    return v;
+  }
+  // 53 bits of two words, the first word first.
+  double Uniform() {
+    const double high = static_cast<double>(generator_() >> 5);
+    const double low = static_cast<double>(generator_() >> 6);
+    return (high * 67108864.0 + low) / 9007199254740992.0;
+  }
+
+  std::mt19937 generator_;
+};
+
+struct MetaWorldBenchmark {
+  // The seed of the test goals is spec.goal_seed plus this. Each split has its own generator.
+  uint32_t test_seed_offset = 0;
+  // Multi-task: goals are shown, and the option one_hot appends the environment's number.
+  bool multi_task = false;
+  bool one_hot_by_default = false;
+  // Environments in the order of their goals; none: the spec names the one of both splits.
+  std::vector<std::string> train = {}, test = {};
+};
 
 // The benchmark's own change to its environment number `index` of `count`.
 v1::WrapperSpec OneHot(size_t index, size_t count) {
@@ -41,7 +93,7 @@ std::unique_ptr<Benchmark> Make(const MetaWorldBenchmark& benchmark, const v1::B
   if (violations->list().size() != before) return nullptr;
   const bool one_hot = bound.Read(options);
 
-  const auto make_sets = [&](const std::vector<std::string_view>& environments, uint32_t seed) {
+  const auto make_sets = [&](const std::vector<std::string>& environments, uint32_t seed) {
     GoalTable table(seed);
     std::vector<TaskSet> sets;
     for (size_t i = 0; i < environments.size(); ++i) {
@@ -94,9 +146,10 @@ std::unique_ptr<Benchmark> MakeOfOne(MetaWorldBenchmark benchmark, const v1::Ben
   return Make(benchmark, spec, violations);
 }
 
-}  // namespace
-
-BenchmarkEntry MetaWorldEntry(std::string name, std::string summary, MetaWorldBenchmark benchmark) {
+BenchmarkEntry EntryOf(std::string name, std::string summary, MetaWorldBenchmark benchmark,
+                       const char* train = "", const char* test = "") {
+  benchmark.train = absl::StrSplit(train, ' ', absl::SkipEmpty());
+  benchmark.test = absl::StrSplit(test, ' ', absl::SkipEmpty());
   const bool of_one = benchmark.train.empty();
   return {.name = std::move(name),
           .summary = std::move(summary),
@@ -108,53 +161,56 @@ BenchmarkEntry MetaWorldEntry(std::string name, std::string summary, MetaWorldBe
           }};
 }
 
-const std::vector<std::string_view>& Ml45Train() {
-  static const std::vector<std::string_view> list = {"assembly-v3",
-                                                     "basketball-v3",
-                                                     "button-press-topdown-v3",
-                                                     "button-press-topdown-wall-v3",
-                                                     "button-press-v3",
-                                                     "button-press-wall-v3",
-                                                     "coffee-button-v3",
-                                                     "coffee-pull-v3",
-                                                     "coffee-push-v3",
-                                                     "dial-turn-v3",
-                                                     "disassemble-v3",
-                                                     "door-close-v3",
-                                                     "door-open-v3",
-                                                     "drawer-close-v3",
-                                                     "drawer-open-v3",
-                                                     "faucet-open-v3",
-                                                     "faucet-close-v3",
-                                                     "hammer-v3",
-                                                     "handle-press-side-v3",
-                                                     "handle-press-v3",
-                                                     "handle-pull-side-v3",
-                                                     "handle-pull-v3",
-                                                     "lever-pull-v3",
-                                                     "pick-place-wall-v3",
-                                                     "pick-out-of-hole-v3",
-                                                     "push-back-v3",
-                                                     "pick-place-v3",
-                                                     "plate-slide-v3",
-                                                     "plate-slide-side-v3",
-                                                     "plate-slide-back-v3",
-                                                     "plate-slide-back-side-v3",
-                                                     "peg-insert-side-v3",
-                                                     "peg-unplug-side-v3",
-                                                     "soccer-v3",
-                                                     "stick-push-v3",
-                                                     "stick-pull-v3",
-                                                     "push-wall-v3",
-                                                     "push-v3",
-                                                     "reach-wall-v3",
-                                                     "reach-v3",
-                                                     "shelf-place-v3",
-                                                     "sweep-into-v3",
-                                                     "sweep-v3",
-                                                     "window-open-v3",
-                                                     "window-close-v3"};
-  return list;
-}
+constexpr char kTrain45[] =
+    "assembly-v3 basketball-v3 button-press-topdown-v3 button-press-topdown-wall-v3 "
+    "button-press-v3 button-press-wall-v3 coffee-button-v3 coffee-pull-v3 coffee-push-v3 "
+    "dial-turn-v3 disassemble-v3 door-close-v3 door-open-v3 drawer-close-v3 drawer-open-v3 "
+    "faucet-open-v3 faucet-close-v3 hammer-v3 handle-press-side-v3 handle-press-v3 "
+    "handle-pull-side-v3 handle-pull-v3 lever-pull-v3 pick-place-wall-v3 pick-out-of-hole-v3 "
+    "push-back-v3 pick-place-v3 plate-slide-v3 plate-slide-side-v3 plate-slide-back-v3 "
+    "plate-slide-back-side-v3 peg-insert-side-v3 peg-unplug-side-v3 soccer-v3 stick-push-v3 "
+    "stick-pull-v3 push-wall-v3 push-v3 reach-wall-v3 reach-v3 shelf-place-v3 sweep-into-v3 "
+    "sweep-v3 window-open-v3 window-close-v3";
+// In the order of Meta-World's list, which is also the order of the goals.
+constexpr char kAll[] =
+    "assembly-v3 basketball-v3 bin-picking-v3 box-close-v3 button-press-topdown-v3 "
+    "button-press-topdown-wall-v3 button-press-v3 button-press-wall-v3 coffee-button-v3 "
+    "coffee-pull-v3 coffee-push-v3 dial-turn-v3 disassemble-v3 door-close-v3 door-lock-v3 "
+    "door-open-v3 door-unlock-v3 hand-insert-v3 drawer-close-v3 drawer-open-v3 faucet-open-v3 "
+    "faucet-close-v3 hammer-v3 handle-press-side-v3 handle-press-v3 handle-pull-side-v3 "
+    "handle-pull-v3 lever-pull-v3 pick-place-wall-v3 pick-out-of-hole-v3 pick-place-v3 "
+    "plate-slide-v3 plate-slide-side-v3 plate-slide-back-v3 plate-slide-back-side-v3 "
+    "peg-insert-side-v3 peg-unplug-side-v3 soccer-v3 stick-push-v3 stick-pull-v3 push-v3 "
+    "push-wall-v3 push-back-v3 reach-v3 reach-wall-v3 shelf-place-v3 sweep-into-v3 sweep-v3 "
+    "window-open-v3 window-close-v3";
 
+const RegisterBenchmark kRegister[] = {
+    RegisterBenchmark(
+        EntryOf("ml1", "Meta-World ML1: one environment, 50 training and 50 test goals, hidden.",
+                {.test_seed_offset = 1})),
+    RegisterBenchmark(EntryOf(
+        "ml10", "Meta-World ML10: 10 training and 5 test environments, 50 goals each, hidden.", {},
+        "reach-v3 push-v3 pick-place-v3 door-open-v3 drawer-close-v3 button-press-topdown-v3 "
+        "peg-insert-side-v3 window-open-v3 sweep-v3 basketball-v3",
+        "drawer-open-v3 door-close-v3 shelf-place-v3 sweep-into-v3 lever-pull-v3")),
+    RegisterBenchmark(EntryOf(
+        "ml45", "Meta-World ML45: 45 training and 5 test environments, 50 goals each, hidden.", {},
+        kTrain45, "bin-picking-v3 box-close-v3 hand-insert-v3 door-lock-v3 door-unlock-v3")),
+    // Multi-task benchmarks have no test tasks. MT1 has the training goals of ML1.
+    RegisterBenchmark(
+        EntryOf("mt1", "Meta-World MT1: one environment, 50 goals, shown.", {.multi_task = true})),
+    RegisterBenchmark(
+        EntryOf("mt10", "Meta-World MT10: 10 environments, 50 goals each, shown; one-hot number.",
+                {.multi_task = true, .one_hot_by_default = true},
+                "reach-v3 push-v3 pick-place-v3 door-open-v3 drawer-open-v3 drawer-close-v3 "
+                "button-press-topdown-v3 peg-insert-side-v3 window-open-v3 window-close-v3")),
+    // Meta-World itself has no benchmark of this name; this is what MT10 is to ten environments.
+    RegisterBenchmark(EntryOf(
+        "mt45", "The 45 training environments of ML45, 50 goals each, shown; one-hot number.",
+        {.multi_task = true, .one_hot_by_default = true}, kTrain45)),
+    RegisterBenchmark(
+        EntryOf("mt50", "Meta-World MT50: 50 environments, 50 goals each, shown; one-hot number.",
+                {.multi_task = true, .one_hot_by_default = true}, kAll))};
+
+}  // namespace
 }  // namespace mentor::envs

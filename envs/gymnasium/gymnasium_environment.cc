@@ -7,7 +7,6 @@
 
 #include "common/check.h"
 #include "envs/assets.h"
-#include "envs/state_codec.h"
 
 namespace mentor::envs::gymnasium {
 namespace {

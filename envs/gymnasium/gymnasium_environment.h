@@ -1,9 +1,9 @@
 // Gymnasium's MuJoCo tasks, version 5, as Environments: reset, step, info, save and restore, which
-// all eleven share. What distinguishes a task is one file in envs/gymnasium/tasks/ that reads like
-// its row in the tables (docs/gymnasium.md) and registers a class:
+// all eleven share. What distinguishes a task is a class in envs/gymnasium/tasks/ that reads like
+// its row in the tables (docs/gymnasium.md) and registers itself:
 //
 //   class Hopper : public Task { ... };
-//   const RegisterTask<Hopper> kRegisterHopper;
+//   const RegisterTasks<Hopper, Walker2d> kRegisterWalkers;
 //
 // Environments are not thread-safe; models and tasks are shared, read-only.
 #pragma once
@@ -163,11 +163,13 @@ class GymnasiumEnvironment : public MuJoCoEnvironment {
 void AddTask(const TaskFacts& facts, std::shared_ptr<const Task> task);
 
 template <typename T>
-struct RegisterTask {
-  RegisterTask() {
-    static const TaskFacts facts = T::Facts();
-    AddTask(facts, std::make_shared<T>());
-  }
+void AddTask() {
+  static const TaskFacts facts = T::Facts();
+  AddTask(facts, std::make_shared<T>());
+}
+template <typename... T>
+struct RegisterTasks {
+  RegisterTasks() { (AddTask<T>(), ...); }
 };
 
 }  // namespace mentor::envs::gymnasium

@@ -338,16 +338,15 @@ absl::StatusOr<v1::EnvironmentFacts> StatedFacts(const OptionValues& options) {
   return AskFacts(options);
 }
 
-v1::EnvironmentTask DrawHostTask(const OptionValues& options, const RandomStream& random,
-                                 uint32_t index) {
-  v1::EnvironmentTask task;
-  task.set_environment(std::string(kHostEnvironment));
+std::vector<double> DrawHostParameters(const OptionValues& options, const RandomStream& random,
+                                       uint32_t index) {
+  std::vector<double> task;
   const auto facts = StatedFacts(options);
   if (!facts.ok()) return task;  // Making the environment says why.
   for (int i = 0; i < facts->parameters_size(); ++i) {
     const v1::TaskRange& range = facts->parameters(i);
-    task.add_parameters(range.low() + (range.high() - range.low()) *
-                                          random.Uniform(index, static_cast<uint32_t>(i)));
+    task.push_back(range.low() +
+                   (range.high() - range.low()) * random.Uniform(index, static_cast<uint32_t>(i)));
   }
   return task;
 }
@@ -377,7 +376,7 @@ const RegisterEnvironment kRegisterHost({
       return std::make_unique<SimulatorEnvironment>(kHostOptions.Read(options).host,
                                                     options.others(), std::move(facts));
     },
-    .draw_task = DrawHostTask,
+    .draw_parameters = DrawHostParameters,
     .task_help =
         "parameters: as many numbers as the simulator's facts have ranges; drawn uniformly "
         "from them",

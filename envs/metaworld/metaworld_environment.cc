@@ -9,9 +9,8 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
-#include "envs/metaworld/scene.h"
-#include "envs/settled_resets.h"
-#include "envs/state_codec.h"
+#include "envs/metaworld/world.h"
+#include "envs/mujoco_environment.h"
 
 namespace mentor::envs::metaworld {
 namespace {
@@ -46,19 +45,14 @@ absl::Status Wrong(const TaskEntry& entry, const std::string& what) {
                                                     "; expected the models of metaworld 3.1.1"));
 }
 
-v1::EnvironmentTask DrawTask(const TaskEntry& entry, const RandomStream& random, uint32_t index) {
-  const RandVecBox& box = entry.facts.rand_vec;
-  v1::EnvironmentTask task;
-  task.set_environment(entry.name);
+std::vector<double> DrawRandVec(const RandVecBox& box, const RandomStream& random, uint32_t index) {
   for (uint32_t attempt = 0;; ++attempt) {
     RandVec v{.size = box.size};
     for (int i = 0; i < v.size; ++i) {
       v.value[i] =
           box.low[i] + (box.high[i] - box.low[i]) * random.Uniform(index, attempt * box.size + i);
     }
-    if (box.refuses(v)) continue;
-    task.mutable_parameters()->Add(v.value.begin(), v.value.begin() + v.size);
-    return task;
+    if (!box.refuses(v)) return {v.value.begin(), v.value.begin() + v.size};
   }
 }
 
@@ -90,8 +84,10 @@ void AddTask(TaskEntry entry) {
        .summary = copy.facts.summary,
        .options = {},
        .make = [kept](const OptionValues&) { return MetaWorldEnvironment::Make(*kept); },
-       .draw_task = [kept](const OptionValues&, const RandomStream& random,
-                           uint32_t index) { return DrawTask(*kept, random, index); },
+       .draw_parameters =
+           [kept](const OptionValues&, const RandomStream& random, uint32_t index) {
+             return DrawRandVec(kept->facts.rand_vec, random, index);
+           },
        .task_help = DescribeTask(copy.facts),
        .observation_help = kObservationHelp,
        .reward_help = kRewardHelp,

@@ -1,10 +1,10 @@
 // What a Meta-World task consists of: facts, three functions that read like its specification
-// (docs/metaworld.md#task-statements), and a policy by hand. A task is one file in
-// envs/metaworld/tasks/ that registers a class; what some tasks share stands in a header there,
-// what all share in World and MetaWorldEnvironment.
+// (docs/metaworld.md#task-statements), and a policy by hand. A task is a class in
+// envs/metaworld/tasks/ that registers itself, beside the tasks that it shares things with. What
+// all share is in World and MetaWorldEnvironment.
 //
 //   class Reach : public Task { ... };
-//   const RegisterTask<Reach> kRegisterReach;
+//   const RegisterTasks<Reach, ReachWall> kRegisterReaches;
 #pragma once
 
 #include <array>
@@ -19,6 +19,10 @@
 
 namespace mentor::envs::metaworld {
 
+constexpr Vec3 Tail(const std::array<double, 6>& v) {
+  return {{v[3], v[4], v[5]}};
+}
+
 // The task's vector v ("rand_vec"): 3 or 6 numbers; where there are 6, usually start and goal.
 struct RandVec {
   std::array<double, 6> value{};
@@ -26,7 +30,7 @@ struct RandVec {
 
   double operator[](int i) const { return value[i]; }
   Vec3 Head() const { return {{value[0], value[1], value[2]}}; }  // v[0:3]
-  Vec3 Tail() const { return {{value[3], value[4], value[5]}}; }  // v[3:6]
+  Vec3 Tail() const { return metaworld::Tail(value); }            // v[3:6]
 };
 
 // Where v is drawn from. Draws whose start v[0:2] is nearer to the goal than start_goal_min are
@@ -48,10 +52,13 @@ struct TaskFacts {
   const char* name = "";
   const char* summary = "";
   const char* xml = "";                                            // Below the assets folder.
-  Vec3 hand0;                                                      // Where a reset brings the hand.
+  Vec3 hand0 = {0, 0.6, 0.2};                                      // Where a reset brings the hand.
   Vec3 mocap_low = {-0.5, 0.4, 0.05}, mocap_high = {0.5, 1, 0.5};  // The hand's box.
   RandVecBox rand_vec;
-  Vec3 goal_low, goal_high;  // Clips the goal in observations, never the one in rewards.
+  // Clips the goal in observations, never the one in rewards: where goals are drawn, or the hand's
+  // box, unless the task says otherwise.
+  Vec3 goal_low = rand_vec.size == 6 ? Tail(rand_vec.low) : mocap_low;
+  Vec3 goal_high = rand_vec.size == 6 ? Tail(rand_vec.high) : mocap_high;
 };
 
 // The one or two objects of the observation.
@@ -113,6 +120,7 @@ struct InfoValue {
   constexpr InfoValue(Number number) : value(static_cast<double>(number)) {}
 };
 
+// Tasks name its values in this order.
 struct Outcome {
   double reward = 0;
   bool success = false;
@@ -185,10 +193,12 @@ inline const TaskEntry* FindTask(std::string_view name) {
 void AddTask(TaskEntry entry);
 
 template <typename T>
-struct RegisterTask {
-  RegisterTask() {
-    AddTask({T::kFacts.name, T::kFacts, [](Names& names) { return std::make_unique<T>(names); }});
-  }
+void AddTask() {
+  AddTask({T::kFacts.name, T::kFacts, [](Names& names) { return std::make_unique<T>(names); }});
+}
+template <typename... T>
+struct RegisterTasks {
+  RegisterTasks() { (AddTask<T>(), ...); }
 };
 
 }  // namespace mentor::envs::metaworld

@@ -3,8 +3,9 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "envs/assets.h"
 #include "envs/metaworld/reward_functions.h"
-#include "envs/orientation.h"
+#include "envs/simulation.h"
 
 namespace mentor::envs::metaworld {
 
@@ -83,6 +84,24 @@ void World::SetMocap(const Vec3& position) {
 void World::SetControls(double right, double left) {
   sim_.data()->ctrl[0] = right;
   sim_.data()->ctrl[1] = left;
+}
+
+namespace {
+
+// The reference overwrites the weld between mocap body and hand after loading: anchor 0, relative
+// position 0, relative quaternion (-1, 0, 0, 0), torque scale 5.
+void PrepareModel(mjModel& model) {
+  constexpr double kWeld[mjNEQDATA] = {0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 5};
+  for (int i = 0; i < model.neq; ++i) {
+    if (model.eq_type[i] == mjEQ_WELD) std::copy_n(kWeld, mjNEQDATA, model.eq_data + mjNEQDATA * i);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const mjModel>> LoadScene(const std::string& xml) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string path, ModelFile("metaworld/assets", xml));
+  return LoadModel(path, PrepareModel);
 }
 
 }  // namespace mentor::envs::metaworld

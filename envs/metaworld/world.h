@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "envs/metaworld/vec3.h"
+#include "envs/metaworld/reward_functions.h"
 #include "envs/simulation.h"
 
 namespace mentor::envs::metaworld {
@@ -111,5 +111,9 @@ class World {
   const SiteId right_tip_, left_tip_;
   const GeomId right_pad_geom_, left_pad_geom_;
 };
+
+// The shared model of a scene, for instance "sawyer_xyz/sawyer_push_v3.xml". FAILED_PRECONDITION
+// when it does not load, or its files are not those of the package.
+absl::StatusOr<std::shared_ptr<const mjModel>> LoadScene(const std::string& xml);
 
 }  // namespace mentor::envs::metaworld

@@ -1,4 +1,6 @@
 // Environment mjcf: a MuJoCo model and a task that an experiment brings (docs/own_tasks.md).
+#include <vector>
+
 #include "common/check.h"
 #include "envs/environment.h"
 #include "envs/mjcf/mjcf_environment.h"
@@ -15,16 +17,11 @@ absl::StatusOr<std::shared_ptr<const Plan>> PlanOf(const OptionValues& options) 
   return FindPlan(kOptions.Read(options));
 }
 
-v1::EnvironmentTask DrawOwnTask(const OptionValues& options, const RandomStream& random,
-                                uint32_t index) {
-  v1::EnvironmentTask task;
-  task.set_environment("mjcf");
-  // Without the bundle: a task without parameters, which the environment, if there is one, refuses.
+// None without the bundle: the environment, if there is one, refuses such a task.
+std::vector<double> DrawOwnParameters(const OptionValues& options, const RandomStream& random,
+                                      uint32_t index) {
   const auto plan = PlanOf(options);
-  if (!plan.ok()) return task;
-  const std::vector<double> vector = (*plan)->Draw(random, index);
-  task.mutable_parameters()->Add(vector.begin(), vector.end());
-  return task;
+  return plan.ok() ? (*plan)->Draw(random, index) : std::vector<double>();
 }
 
 const RegisterEnvironment kRegister({
@@ -35,7 +32,7 @@ const RegisterEnvironment kRegister({
       MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const Plan> plan, PlanOf(options));
       return std::make_unique<MjcfEnvironment>(std::move(plan));
     },
-    .draw_task = DrawOwnTask,
+    .draw_parameters = DrawOwnParameters,
     .task_help = "parameters: those of the bundle, in its order; drawn uniformly from their ranges",
     .observation_help = "what the bundle says",
     .reward_help = "a sum of the bundle's terms, which are in info",

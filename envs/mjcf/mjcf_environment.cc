@@ -9,8 +9,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
-#include "envs/settled_resets.h"
-#include "envs/state_codec.h"
+#include "envs/mujoco_environment.h"
 
 namespace mentor::envs::mjcf {
 namespace {

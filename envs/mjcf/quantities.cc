@@ -11,7 +11,7 @@
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/printable.h"
-#include "envs/orientation.h"
+#include "envs/simulation.h"
 
 namespace mentor::envs::mjcf {
 namespace {

@@ -11,7 +11,6 @@
 #include "common/machine_memory.h"
 #include "common/violations.h"
 #include "envs/benchmark.h"
-#include "envs/pool/pool_use.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {

@@ -14,11 +14,13 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "common/options.h"
 #include "envs/environment.h"
@@ -26,14 +28,38 @@
 
 namespace mentor::envs {
 
+// Marks a pool of environments as in use for the length of a call.
+class PoolUse {
+ public:
+  // FAILED_PRECONDITION in another process than `process`, and while another call is in progress.
+  static absl::StatusOr<PoolUse> Begin(pid_t process, std::atomic<bool>* in_use) {
+    if (getpid() != process) {
+      return absl::FailedPreconditionError(
+          "these environments were made before this process was forked, and their threads stayed "
+          "behind; make them in the new process, or start it by 'spawn'");
+    }
+    if (in_use->exchange(true)) {
+      return absl::FailedPreconditionError(
+          "another thread is using these environments; give each thread environments of its own");
+    }
+    return PoolUse(in_use);
+  }
+  PoolUse(PoolUse&& other) noexcept : in_use_(std::exchange(other.in_use_, nullptr)) {}
+  ~PoolUse() {
+    if (in_use_ != nullptr) *in_use_ = false;
+  }
+
+ private:
+  explicit PoolUse(std::atomic<bool>* in_use) : in_use_(in_use) {}
+  std::atomic<bool>* in_use_;
+};
+
 // When the next episode begins, in the words of Gymnasium's vector environments.
 enum class Autoreset {
   kNextStep,  // The step after the last one resets; its action is not used.
   kSameStep,  // The last step resets, too; its own observation and numbers are the final ones.
   kDisabled,  // The caller resets.
 };
-
-class PoolUse;
 
 // Which task an episode has.
 struct TaskChoice {

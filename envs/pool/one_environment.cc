@@ -8,7 +8,6 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "envs/pool/environment_pool.h"
-#include "envs/pool/pool_use.h"
 
 namespace mentor::envs {
 namespace {

@@ -81,15 +81,14 @@ class BernoulliBandit : public SmallEnvironment {
   const bool success_is_pay_;
 };
 
-v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
-                             uint32_t index) {
-  v1::EnvironmentTask task;
-  task.set_environment(kName);
+std::vector<double> DrawParameters(const OptionValues& options, const RandomStream& random,
+                                   uint32_t index) {
   const Config config = kOptions.Read(options);
+  std::vector<double> chances;
   for (uint32_t i = 0; i < static_cast<uint32_t>(config.arms); ++i)
-    task.add_parameters(random.Uniform(index, i));
-  if (config.complementary) task.set_parameters(1, 1 - task.parameters(0));
-  return task;
+    chances.push_back(random.Uniform(index, i));
+  if (config.complementary) chances[1] = 1 - chances[0];
+  return chances;
 }
 
 const RegisterEnvironment kRegister({
@@ -104,7 +103,7 @@ const RegisterEnvironment kRegister({
       }
       return std::make_unique<BernoulliBandit>(config);
     },
-    .draw_task = DrawTask,
+    .draw_parameters = DrawParameters,
     .task_help = "parameters: the probability of each arm",
     .observation_help = "1 always: a bandit has no state",
     .reward_help =

@@ -42,10 +42,6 @@ class Box2d : public SmallEnvironment {
     return {};
   }
 
-  void Observe(std::span<double> observation) override {
-    std::copy(state().begin(), state().end(), observation.begin());
-  }
-
  private:
   const double step_;
 };

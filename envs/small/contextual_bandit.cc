@@ -117,11 +117,10 @@ class ContextualBandit : public SmallEnvironment {
   std::vector<int> order_;  // Scratch.
 };
 
-v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
-                             uint32_t index) {
+std::vector<double> DrawParameters(const OptionValues& options, const RandomStream& random,
+                                   uint32_t index) {
   const Shape shape = kOptions.Read(options);
-  v1::EnvironmentTask task;
-  task.set_environment(kName);
+  std::vector<double> task;
   uint32_t draw = 0;
   for (int i = 0; i < shape.contexts; ++i) {
     double code = 0;
@@ -129,10 +128,10 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
     while (!fresh) {  // There are twice as many barcodes as contexts at least.
       code = static_cast<double>(random.Below(1u << shape.bits, index, draw++));
       fresh = true;
-      for (int k = 0; k < i; ++k) fresh = fresh && task.parameters(2 * k) != code;
+      for (int k = 0; k < i; ++k) fresh = fresh && task[2 * k] != code;
     }
-    task.add_parameters(code);
-    task.add_parameters(static_cast<double>(random.Below(shape.arms, index, draw++)));
+    task.push_back(code);
+    task.push_back(static_cast<double>(random.Below(shape.arms, index, draw++)));
   }
   return task;
 }
@@ -150,7 +149,7 @@ const RegisterEnvironment kRegister({
       }
       return std::make_unique<ContextualBandit>(shape);
     },
-    .draw_task = DrawTask,
+    .draw_parameters = DrawParameters,
     .task_help = "parameters: for each context its barcode (an integer below 2^bits, each its own) "
                  "and its best arm",
     .observation_help = "the bits of the context's barcode, lowest first",

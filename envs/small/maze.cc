@@ -163,12 +163,9 @@ const RegisterEnvironment kRegister({
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<Maze>(kOptions.Read(options));
     },
-    .draw_task =
+    .draw_parameters =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {
-          v1::EnvironmentTask task;
-          task.set_environment(kName);
-          task.add_parameters(random.Block(index, 0)[0]);
-          return task;
+          return std::vector<double>{static_cast<double>(random.Block(index, 0)[0])};
         },
     .task_help = "parameters: the number of the maze, an integer from 0 to 2^32 - 1",
     .observation_help =

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include "envs/small/small_environment.h"
 
@@ -66,10 +67,6 @@ class PointMass : public SmallEnvironment {
             .terminated = steps() == info().episode_steps};
   }
 
-  void Observe(std::span<double> observation) override {
-    std::copy(state().begin(), state().end(), observation.begin());
-  }
-
   bool Script(std::span<float> action) const override {
     for (int i = 0; i < 2; ++i) action[i] = Towards(Goal(i) - state()[i], kStep);
     return true;
@@ -79,13 +76,12 @@ class PointMass : public SmallEnvironment {
   double Goal(int i) const { return parameters().empty() ? kGoal[i] : parameters()[i]; }
 };
 
-v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
-                             uint32_t index) {
-  v1::EnvironmentTask task;
-  task.set_environment(kName);
-  if (!kOptions.Read(options).drawn) return task;
-  for (uint32_t i = 0; i < 2; ++i) task.add_parameters(kStart * (2 * random.Uniform(index, i) - 1));
-  return task;
+std::vector<double> DrawParameters(const OptionValues& options, const RandomStream& random,
+                                   uint32_t index) {
+  std::vector<double> goal;
+  if (!kOptions.Read(options).drawn) return goal;
+  for (uint32_t i = 0; i < 2; ++i) goal.push_back(kStart * (2 * random.Uniform(index, i) - 1));
+  return goal;
 }
 
 const RegisterEnvironment kRegister({
@@ -95,7 +91,7 @@ const RegisterEnvironment kRegister({
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<PointMass>(kOptions.Read(options));
     },
-    .draw_task = DrawTask,
+    .draw_parameters = DrawParameters,
     .task_help = "parameters: none (goal fixed); the goal, two numbers from -1.5 to 1.5, drawn "
                  "uniformly in [-1, 1]^2 (goal drawn)",
     .observation_help = "position (2 numbers)",

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include <absl/strings/str_cat.h>
 
@@ -94,10 +95,6 @@ class PointNavigation : public SmallEnvironment {
             .terminated = distance < config_.stop_distance};
   }
 
-  void Observe(std::span<double> observation) override {
-    std::copy(state().begin(), state().end(), observation.begin());
-  }
-
   bool Script(std::span<float> action) const override {
     for (int i = 0; i < 2; ++i) action[i] = Towards(parameters()[i] - state()[i], kStep);
     return true;
@@ -107,23 +104,18 @@ class PointNavigation : public SmallEnvironment {
   const Config config_;
 };
 
-v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
-                             uint32_t index) {
-  v1::EnvironmentTask task;
-  task.set_environment(kName);
+std::vector<double> DrawParameters(const OptionValues& options, const RandomStream& random,
+                                   uint32_t index) {
   const Config config = kOptions.Read(options);
   if (!config.half_circle) {
-    for (uint32_t i = 0; i < 2; ++i)
-      task.add_parameters(kHalfSide * (2 * random.Uniform(index, i) - 1));
-    return task;
+    const auto draw = [&](uint32_t i) { return kHalfSide * (2 * random.Uniform(index, i) - 1); };
+    return {draw(0), draw(1)};
   }
   // Uniform on the half circle without a sine: a normal vector, scaled and reflected.
   double n[2];
   random.Normals(index, n);
   const double norm = std::sqrt(n[0] * n[0] + n[1] * n[1]);
-  task.add_parameters(config.radius * (n[0] / norm));
-  task.add_parameters(config.radius * (std::abs(n[1]) / norm));
-  return task;
+  return {config.radius * (n[0] / norm), config.radius * (std::abs(n[1]) / norm)};
 }
 
 const RegisterEnvironment kRegister({
@@ -133,7 +125,7 @@ const RegisterEnvironment kRegister({
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<PointNavigation>(kOptions.Read(options));
     },
-    .draw_task = DrawTask,
+    .draw_parameters = DrawParameters,
     .task_help = "parameters: the goal, two numbers, where the option goals says; drawn uniformly "
                  "there",
     .observation_help = "position (2 numbers); the goal is hidden",

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <vector>
 
 #include "envs/small/small_environment.h"
 
@@ -98,20 +99,15 @@ class PointReach : public SmallEnvironment {
   const View view_;
 };
 
-v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
-                             uint32_t index) {
-  v1::EnvironmentTask task;
-  task.set_environment(kName);
-  if (kOptions.Read(options).dimension == 1) {
-    task.add_parameters(random.Bits(index, 0) >> 63 ? kGoalDistance : -kGoalDistance);
-    return task;
-  }
+std::vector<double> DrawParameters(const OptionValues& options, const RandomStream& random,
+                                   uint32_t index) {
+  if (kOptions.Read(options).dimension == 1)
+    return {random.Bits(index, 0) >> 63 ? kGoalDistance : -kGoalDistance};
   // Uniform on the circle: a normal vector, scaled. No sine, whose last bit depends on the machine.
   std::array<double, kDimensionMax> n;
   random.Normals(index, n);
   const double norm = std::sqrt(n[0] * n[0] + n[1] * n[1]);
-  for (double component : n) task.add_parameters(kGoalDistance * (component / norm));
-  return task;
+  return {kGoalDistance * (n[0] / norm), kGoalDistance * (n[1] / norm)};
 }
 
 const RegisterEnvironment kRegister({
@@ -121,7 +117,7 @@ const RegisterEnvironment kRegister({
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<PointReach>(kOptions.Read(options));
     },
-    .draw_task = DrawTask,
+    .draw_parameters = DrawParameters,
     .task_help = "parameters: the goal, as many numbers as the option dimension says; drawn "
                  "uniformly at distance 0.7 "
                  "from the origin",

@@ -2,9 +2,9 @@
 // docs/algorithms/small_environments.md#quadratic-functions). A task is the six coefficients of a
 // quadratic function of two numbers. Each step shows a point and the value at the point before; the
 // action is a guess of the value here, which is also the step's label.
-#include <algorithm>
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include "envs/small/small_environment.h"
 
@@ -50,10 +50,6 @@ class QuadraticFunction : public SmallEnvironment {
     return {.reward = -(error * error), .label = {&label_, 1}};
   }
 
-  void Observe(std::span<double> observation) override {
-    std::copy(state().begin(), state().end(), observation.begin());
-  }
-
   bool IsLegal() const override {
     return std::abs(state()[0]) <= 1 && std::abs(state()[1]) <= 1 &&
            std::abs(state()[2]) <= kCoefficients;
@@ -85,13 +81,12 @@ const RegisterEnvironment kRegister({
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<QuadraticFunction>(kOptions.Read(options));
     },
-    .draw_task =
+    .draw_parameters =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {
-          v1::EnvironmentTask task;
-          task.set_environment(kName);
+          std::vector<double> coefficients;
           for (uint32_t i = 0; i < kCoefficients; ++i)
-            task.add_parameters(2 * random.Uniform(index, i) - 1);
-          return task;
+            coefficients.push_back(2 * random.Uniform(index, i) - 1);
+          return coefficients;
         },
     .task_help = "parameters: the coefficients c1 to c6, each in [-1, 1]",
     .observation_help = "x1, x2, the value at the point before (0 at first)",

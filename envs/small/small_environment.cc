@@ -6,7 +6,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
-#include "envs/state_codec.h"
 
 namespace mentor::envs {
 namespace {
@@ -81,6 +80,10 @@ absl::StatusOr<StepOutcome> SmallEnvironment::Step(std::span<const float> action
   outcome.truncated = !ended_ && steps_ == facts_.info.episode_steps;
   Observe(observation);
   return outcome;
+}
+
+void SmallEnvironment::Observe(std::span<double> observation) {
+  std::copy(state_.begin(), state_.end(), observation.begin());
 }
 
 // numbers := parameter* seed_low seed_high purpose phase lifetime iteration episode steps ended

@@ -46,7 +46,8 @@ class SmallEnvironment : public Environment {
   virtual void Begin() {}
   // Changes state(); steps() counts this step already. The base fills in `truncated`.
   virtual StepOutcome Advance(std::span<const float> action) = 0;
-  virtual void Observe(std::span<double> observation) = 0;
+  // By default shows state().
+  virtual void Observe(std::span<double> observation);
   // True if a restored state() is possible; the base has checked that its numbers are finite.
   virtual bool IsLegal() const { return true; }
   // The hand-written policy.

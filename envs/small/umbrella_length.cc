@@ -33,13 +33,13 @@ struct Preset {
 
 struct Config {
   Preset preset;
-  UmbrellaChain::Settings settings;
+  UmbrellaChain settings;
 };
 
 const auto kOptions = Bind<Config>(
-    {{In(&Config::settings, &UmbrellaChain::Settings::length), "length", "20", 1, 100000,
+    {{In(&Config::settings, &UmbrellaChain::length), "length", "20", 1, 100000,
       "Steps of an episode (C)."},
-     {In(&Config::settings, &UmbrellaChain::Settings::distractors), "distractors", "0", 0, 1000,
+     {In(&Config::settings, &UmbrellaChain::distractors), "distractors", "0", 0, 1000,
       "Coins in each observation that mean nothing (n; bsuite: 20)."},
      {&Config::preset,
       "preset",
@@ -49,13 +49,13 @@ const auto kOptions = Bind<Config>(
        {"bsuite", {"bsuite", 1, 1}}},
       "Final and noise reward: the two options below, MetaIRN's text (10, 0.1), its code (10, "
       "0.5), bsuite (1, 1)."},
-     {In(&Config::settings, &UmbrellaChain::Settings::final_reward), "final_reward",
+     {In(&Config::settings, &UmbrellaChain::final_reward), "final_reward",
       absl::StrCat(kFinalReward), 0, 1e6, "Reward of the last step, with the sign of success (F)."},
-     {In(&Config::settings, &UmbrellaChain::Settings::noise_reward), "noise_reward",
+     {In(&Config::settings, &UmbrellaChain::noise_reward), "noise_reward",
       absl::StrCat(kNoiseReward), 0, 1e6,
       "Size of the coin-flip rewards of the other steps (nu)."}});
 
-absl::StatusOr<UmbrellaChain::Settings> Settings(const OptionValues& options) {
+absl::StatusOr<UmbrellaChain> Settings(const OptionValues& options) {
   auto [preset, settings] = kOptions.Read(options);
   if (preset.name.empty()) return settings;
   if (settings.final_reward != kFinalReward || settings.noise_reward != kNoiseReward) {
@@ -70,18 +70,17 @@ absl::StatusOr<UmbrellaChain::Settings> Settings(const OptionValues& options) {
 
 class Umbrella : public SmallEnvironment {
  public:
-  explicit Umbrella(const UmbrellaChain::Settings& settings)
+  explicit Umbrella(const UmbrellaChain& chain)
       : SmallEnvironment({.info = {.name = kName,
                                    .summary = kSummary,
-                                   .observation_size = 3 + settings.distractors,
+                                   .observation_size = 3 + chain.distractors,
                                    .action_size = 2,
-                                   .episode_steps = settings.length,
+                                   .episode_steps = chain.length,
                                    .discrete_actions = true},
                           .state = 2,
                           .info_keys = {"regret"}}),
-        settings_(settings),
-        chain_(settings_),
-        distractors_(settings_.distractors) {}
+        chain_(chain),
+        distractors_(chain.distractors) {}
 
  protected:
   // state := need have
@@ -91,18 +90,19 @@ class Umbrella : public SmallEnvironment {
   }
 
   StepOutcome Advance(std::span<const float> action) override {
-    chain_.Restore(steps() - 1, static_cast<int>(state()[0]), static_cast<int>(state()[1]));
-    const UmbrellaChain::Outcome outcome = chain_.Step(Chosen(action) == 1, Coin(steps(), 0));
-    state()[1] = chain_.have();
+    int have = static_cast<int>(state()[1]);
+    const StepOutcome outcome = chain_.Step(steps() - 1, static_cast<int>(state()[0]), &have,
+                                            Chosen(action) == 1, Coin(steps(), 0));
+    state()[1] = have;
     // Against the optimal policy, in units of the final reward.
     terms()[0] = outcome.terminated && !outcome.success ? 2 : 0;
-    return {.reward = outcome.reward, .success = outcome.success, .terminated = outcome.terminated};
+    return outcome;
   }
 
   void Observe(std::span<double> observation) override {
-    chain_.Restore(steps(), static_cast<int>(state()[0]), static_cast<int>(state()[1]));
-    for (int i = 0; i < settings_.distractors; ++i) distractors_[i] = Coin(steps(), 2 + i);
-    chain_.Observe(distractors_, observation);
+    for (int i = 0; i < chain_.distractors; ++i) distractors_[i] = Coin(steps(), 2 + i);
+    chain_.Observe(steps(), static_cast<int>(state()[0]), static_cast<int>(state()[1]),
+                   distractors_, observation);
   }
 
   bool IsLegal() const override {
@@ -118,12 +118,11 @@ class Umbrella : public SmallEnvironment {
   // Coins of observation t: 0 is `need` (t = 0) or the noise of the reward that came with it, 1 is
   // `have` at reset, the others are distractors.
   int Coin(int t, int which) const {
-    return static_cast<int>(Word(static_cast<uint32_t>(t) * (2 + settings_.distractors) + which) >>
+    return static_cast<int>(Word(static_cast<uint32_t>(t) * (2 + chain_.distractors) + which) >>
                             31);
   }
 
-  const UmbrellaChain::Settings settings_;
-  UmbrellaChain chain_;           // Scratch: where state() and steps() say.
+  const UmbrellaChain chain_;
   std::vector<int> distractors_;  // Scratch.
 };
 
@@ -132,7 +131,7 @@ const RegisterEnvironment kRegister({
     .summary = kSummary,
     .options = kOptions.table(),
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      MENTOR_ASSIGN_OR_RETURN(const UmbrellaChain::Settings settings, Settings(options));
+      MENTOR_ASSIGN_OR_RETURN(const UmbrellaChain settings, Settings(options));
       return std::make_unique<Umbrella>(settings);
     },
     .task_help = "parameters: none; every task of these options is the same, fresh coins fall in "

@@ -17,7 +17,6 @@
 #include "common/check.h"
 #include "common/exact_math.h"
 #include "envs/mujoco_environment.h"
-#include "envs/state_codec.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {

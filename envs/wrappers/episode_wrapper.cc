@@ -5,7 +5,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
-#include "envs/state_codec.h"
 
 namespace mentor::envs {
 

@@ -19,7 +19,6 @@
 #include "common/file.h"
 #include "common/orthogonal.h"
 #include "common/safetensors.h"
-#include "envs/state_codec.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {

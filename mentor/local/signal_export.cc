@@ -33,7 +33,6 @@
 #include "methods/base/inner_loop.h"
 #include "methods/diayn/discriminator.h"
 #include "shards/segment_proto.h"
-#include "signals/signal_columns.h"
 
 namespace mentor {
 namespace {
@@ -281,8 +280,10 @@ Json NetworkJson(const TrainedRun& run, const learner::SignalContext& context, J
   Json options = Json::object();
   for (const OptionInfo& option : entry->options) options[option.name] = ValueOf(option, values);
   *columns = Json::array();
-  for (const learner::SignalColumn& column : learner::ColumnsOf(entry->name, context, values))
-    columns->push_back({{"name", column.name}, {"size", column.size}, {"how", column.how}});
+  if (entry->columns != nullptr) {
+    for (const learner::SignalColumn& column : entry->columns(context, values))
+      columns->push_back({{"name", column.name}, {"size", column.size}, {"how", column.how}});
+  }
   return {{"name", entry->name}, {"summary", entry->summary}, {"options", options}};
 }
 

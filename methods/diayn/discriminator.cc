@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "signals/plain_layers.h"
-#include "signals/signal_columns.h"
 
 namespace mentor::learner {
 
@@ -61,13 +60,12 @@ const RegisterSignal kDiscriminator({
                             "is ADVANTAGE; how well a skill can be told from the others is a "
                             "reward: set REWARD");
         },
-});
-
-const RegisterSignalColumns kDiscriminatorColumns("discriminator", [](const SignalContext& context,
-                                                                      const OptionValues&) {
-  return std::vector<SignalColumn>{{.name = "observations",
-                                    .size = context.observation_size,
-                                    .how = "each as the step reached it"}};
+    .columns =
+        [](const SignalContext& context, const OptionValues&) {
+          return std::vector<SignalColumn>{{.name = "observations",
+                                            .size = context.observation_size,
+                                            .how = "each as the step reached it"}};
+        },
 });
 
 }  // namespace

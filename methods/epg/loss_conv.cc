@@ -9,7 +9,7 @@
 #include "agents/param_layout.h"
 #include "agents/policy.h"
 #include "common/check.h"
-#include "signals/signal_columns.h"
+#include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
 namespace mentor::learner {
@@ -125,19 +125,19 @@ const RegisterSignal kLossConv({
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<LossConv>(context, kOptions.Read(options));
     },
-});
-
-const RegisterSignalColumns kLossColumns("loss_conv", [](const SignalContext& context,
-                                                         const OptionValues& options) {
-  std::vector<SignalColumn> columns = StepColumns(context);
-  columns.push_back({.name = "rewards"});
-  columns.push_back({.name = "dones", .how = "1 where the episode ended with the step"});
-  columns.push_back({.name = "policy",
-                     .size = (context.discrete_actions ? 1 : 2) * context.action_size,
-                     .how = context.discrete_actions ? "probabilities" : "mean, then log-std"});
-  if (const int64_t size = kOptions.Read(options).sizes.context; size > 0)
-    columns.push_back({.name = "context", .size = size, .how = "tanh"});
-  return columns;
+    .columns =
+        [](const SignalContext& context, const OptionValues& options) {
+          std::vector<SignalColumn> columns = StepColumns(context);
+          columns.push_back({.name = "rewards"});
+          columns.push_back({.name = "dones", .how = "1 where the episode ended with the step"});
+          columns.push_back(
+              {.name = "policy",
+               .size = (context.discrete_actions ? 1 : 2) * context.action_size,
+               .how = context.discrete_actions ? "probabilities" : "mean, then log-std"});
+          if (const int64_t size = kOptions.Read(options).sizes.context; size > 0)
+            columns.push_back({.name = "context", .size = size, .how = "tanh"});
+          return columns;
+        },
 });
 
 }  // namespace

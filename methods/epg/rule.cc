@@ -2,7 +2,7 @@
 // the loss that agents descend.
 #include <absl/strings/str_format.h>
 
-#include "methods/shared/evolution_rule.h"
+#include "methods/shared/evolution_strategies.h"
 
 namespace mentor::meta_learner {
 namespace {

@@ -1,5 +1,5 @@
 // Evolution strategies over signal networks (methods/evolution_strategies/README.md).
-#include "methods/shared/evolution_rule.h"
+#include "methods/shared/evolution_strategies.h"
 
 namespace mentor::meta_learner {
 namespace {

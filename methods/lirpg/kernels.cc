@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "agents/gae_of_agent.h"
+#include "agents/gae.h"
 #include "agents/kernel_steps.h"
 #include "agents/trace_column.h"
 #include "common/check.h"

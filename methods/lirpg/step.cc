@@ -63,13 +63,6 @@ bool StepTogetherOf(const PpoConfig& config, bool hat, const LirpgGradient& grad
 
 }  // namespace
 
-Tensor IsFinite(const AgentBatch& agents) {
-  return agents.theta.isfinite()
-      .all(1)
-      .logical_and(agents.adam_m.isfinite().all(1))
-      .logical_and(agents.adam_v.isfinite().all(1));
-}
-
 Tensor MixedAdvantages(const LirpgConfig& config, const LirpgSegment& segment,
                        const Tensor& learned) {
   return Gae(segment.task_rewards + config.c_in * learned.detach().to(torch::kFloat64),

@@ -60,9 +60,6 @@ absl::StatusOr<LirpgGradient> LirpgStep(const AgentShape& shape, const LirpgConf
 torch::Tensor MixedAdvantages(const LirpgConfig& config, const LirpgSegment& segment,
                               const torch::Tensor& learned);
 
-// [S]: true where parameters and moments are finite.
-torch::Tensor IsFinite(const AgentBatch& agents);
-
 // One Adam step of the weights and the critics together: the norm over both is clipped to
 // max_grad_norm, where the critics count by their mean over the agents. `hat`: epsilon is added
 // before the correction of bias, and the norm is clipped, as TensorFlow does. Returns false where a

@@ -25,7 +25,6 @@
 #include "methods/maml/loop.h"
 #include "methods/shared/state_std_policy.h"
 #include "methods/shared/trpo.h"
-#include "methods/shared/vanilla_policy_gradient.h"
 
 namespace mentor::meta_learner {
 

@@ -502,13 +502,6 @@ class MetaGradient : public InnerLoop {
     return torch::autograd::grad({(signals * grad).sum()}, {weights})[0];
   }
 
-  static Tensor IsFinite(const AgentBatch& x) {
-    return x.theta.isfinite()
-        .all(1)
-        .logical_and(x.adam_m.isfinite().all(1))
-        .logical_and(x.adam_v.isfinite().all(1));
-  }
-
   // Agents whose update is not finite stay as they were.
   void Adopt(const UpdateOutputs& after, LoopReport* report) {
     const Tensor finite = IsFinite(after.agents);

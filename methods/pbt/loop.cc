@@ -2,8 +2,6 @@
 // reward, with separate hyperparameters for each agent. The meta-parameters are the members'
 // hyperparameters, row by row. An agent's member is its lifetime's number modulo the population's
 // size. The outer rule decides which members copy which.
-#include "methods/pbt/loop.h"
-
 #include <torch/types.h>
 
 #include <algorithm>
@@ -19,6 +17,7 @@
 #include "methods/base/inner_loop.h"
 #include "methods/base/learning_loop.h"
 #include "methods/base/loop_parts.h"
+#include "methods/pbt/rule.h"
 
 namespace mentor::learner {
 

@@ -8,7 +8,7 @@
 #include <absl/strings/str_format.h>
 
 #include "agents/agent_shape.h"
-#include "agents/episodes.h"
+#include "agents/segment.h"
 #include "common/check.h"
 #include "common/spec/spec.h"
 #include "methods/base/loop_parts.h"

@@ -13,7 +13,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "signals/plain_layers.h"
-#include "signals/signal_columns.h"
 #include "signals/signal_network.h"
 
 namespace mentor::learner {
@@ -97,11 +96,8 @@ const RegisterSignal kBottleneck({
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<BottleneckNetwork>(context, kOptions.Read(options));
     },
-});
-
-const RegisterSignalColumns kBottleneckColumns("bottleneck", [](const SignalContext& context,
-                                                                const OptionValues&) {
-  return StepColumns(context);
+    .columns = [](const SignalContext& context,
+                  const OptionValues&) { return StepColumns(context); },
 });
 
 }  // namespace

@@ -7,7 +7,8 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
-#include "agents/orthogonal.h"
+#include "agents/param_layout.h"
+#include "agents/policy_weights.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 
@@ -145,23 +146,9 @@ std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
   own.insert(own.end(), {each(mlp.w3), each(mlp.b3)});
   if (policy.log_std.defined()) own.push_back(each(policy.log_std));
   if (!policy.film) own.insert(own.end(), {modulation.gain, modulation.offset});
-  const Tensor rows = torch::cat(own, -1)
-                          .detach()
-                          .to(torch::kCPU, torch::kFloat32)
-                          .reshape({agents * parts, -1})
-                          .contiguous();
-  std::vector<v1::PolicyWeights> policies(rows.size(0));
-  for (int64_t i = 0; i < rows.size(0); ++i) {
-    v1::PolicyWeights& weights = policies[i];
-    weights.set_network(policy.film ? v1::POLICY_NETWORK_MLP : v1::POLICY_NETWORK_LAYER_NORM);
-    weights.set_discrete(shape.discrete);
-    weights.set_observation_size(static_cast<uint32_t>(shape.observation_size));
-    weights.set_action_size(static_cast<uint32_t>(shape.action_size));
-    weights.set_hidden_units(static_cast<uint32_t>(shape.hidden_units));
-    weights.set_weights(rows[i].const_data_ptr(),
-                        static_cast<size_t>(rows.size(1)) * sizeof(float));
-  }
-  return policies;
+  return ToPolicyWeights(shape,
+                         policy.film ? v1::POLICY_NETWORK_MLP : v1::POLICY_NETWORK_LAYER_NORM,
+                         torch::cat(own, -1).reshape({agents * parts, -1}));
 }
 
 }  // namespace mentor::learner

@@ -23,11 +23,11 @@
 
 #include "agents/adam.h"
 #include "agents/differentiable_update.h"
-#include "agents/episodes.h"
 #include "agents/gae.h"
 #include "agents/minibatch_order.h"
 #include "agents/ppo_config.h"
 #include "agents/row_statistics.h"
+#include "agents/segment.h"
 #include "agents/worker_pool.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"

@@ -25,19 +25,6 @@ std::vector<Tensor> Gradients(const Tensor& y, const std::vector<Tensor>& x) {
   return gradients;
 }
 
-// With a graph back to theta, eta and advantages, which require gradients.
-Tensor StepWithGraph(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
-                     const Tensor& advantages, const PolicyStep& step) {
-  const Tensor used = step.standardise ? Standardised(advantages) : advantages;
-  // A sum over agents: each agent's objective depends on its own theta only.
-  const Tensor objective =
-      ClippedSurrogate(log_probs(theta, eta), step.log_probs, used, {.range = step.clip})
-          .objective.sum();
-  const Tensor gradient = torch::autograd::grad({objective}, {theta}, {}, /*retain_graph=*/true,
-                                                /*create_graph=*/true)[0];
-  return theta + step.length * gradient;
-}
-
 }  // namespace
 
 Surrogate ClippedSurrogate(const Tensor& log_probs, const Tensor& denominator,
@@ -96,22 +83,6 @@ absl::StatusOr<StepGradient> ThroughPolicyRound(const ActOnRows& act, const Tens
                          {eta, round.advantages},
                          [&](const Tensor& theta) { return (u.detach() * theta).sum(1); }));
   return StepGradient{.eta = steps.inputs[0], .advantages = steps.inputs[1]};
-}
-
-Tensor AfterPolicyStep(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
-                       const PolicyStep& step) {
-  const torch::AutoGradMode with_gradients(true);
-  return StepWithGraph(log_probs, Leaf(theta), eta, step.advantages, step).detach();
-}
-
-StepGradient ThroughPolicyStep(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
-                               const PolicyStep& step, const Tensor& u) {
-  const torch::AutoGradMode with_gradients(true);
-  const Tensor eta_leaf = Leaf(eta), advantages = Leaf(step.advantages);
-  const Tensor after = StepWithGraph(log_probs, Leaf(theta), eta_leaf, advantages, step);
-  const std::vector<Tensor> gradients =
-      Gradients((u.detach() * after).sum(), {eta_leaf, advantages});
-  return {.eta = gradients[0], .advantages = gradients[1]};
 }
 
 }  // namespace mentor::learner

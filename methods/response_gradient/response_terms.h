@@ -76,22 +76,4 @@ struct StepGradient {
 absl::StatusOr<StepGradient> ThroughPolicyRound(const ActOnRows& act, const torch::Tensor& eta,
                                                 const TakenRound& round, const torch::Tensor& u);
 
-// The step of the printed equations 12 and 13: one of plain gradient ascent on all of theta.
-struct PolicyStep {
-  torch::Tensor log_probs;   // [S, B]: the denominator, under the collecting weights.
-  torch::Tensor advantages;  // [S, B]: inner ones.
-  bool standardise = true;   // Standardises the advantages; differentiated too.
-  double length = 0.1;       // alpha
-  double clip = 0.2;
-};
-// theta + alpha dJ_in/dtheta.
-torch::Tensor AfterPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
-                              const torch::Tensor& eta, const PolicyStep& step);
-// The gradient of u^T theta1 with theta1 = AfterPolicyStep. Differentiating the ratio twice, not
-// its logarithm, keeps the products of scores that the printed equations lack
-// (methods/response_gradient/README.md#reading-product-of-scores).
-StepGradient ThroughPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
-                               const torch::Tensor& eta, const PolicyStep& step,
-                               const torch::Tensor& u);
-
 }  // namespace mentor::learner

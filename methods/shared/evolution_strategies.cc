@@ -10,8 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_format.h>
+
 #include "common/check.h"
-#include "methods/shared/evolution_rule.h"
 #include "methods/shared/perturbation.h"
 
 namespace mentor::meta_learner {
@@ -86,6 +87,159 @@ void EvolutionStep(const EvolutionConfig& config, const Tensor& gradient, Tensor
       config.adam, /*max_grad_norm=*/std::nullopt,
       (config.weight_decay * weights.to(torch::kFloat64) - gradient).to(weights.scalar_type()),
       weights, adam);
+}
+
+namespace {
+
+class EvolutionRule : public OuterRule {
+ public:
+  EvolutionRule(const RuleContext& context, const EvolutionSettings& settings)
+      : settings_(settings),
+        seed_(context.spec.seed()),
+        outer_updates_(context.spec.rule().outer_updates()),
+        lifetimes_(context.spec.rule().lifetimes_per_update()),
+        lifetime_steps_(int64_t{context.spec.lifetime().iterations()} *
+                        context.spec.lifetime().steps_per_iteration()) {
+    weights_ = context.InitialNetwork();
+    adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
+  }
+
+  RuleNeeds needs() const override { return {.segments = false, .paired_noise = settings_.paired}; }
+  Tensor meta_parameters() const override { return weights_; }
+
+  void State(learner::StateFields* fields) override { AddTrained(&weights_, &adam_, fields); }
+
+ private:
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
+    MENTOR_ASSIGN_OR_RETURN(const Tensor fitness, FitnessOf(batch));
+    const Tensor ranks = CentredRanks(fitness, batch.environments);
+    // At most eight parts of whole pairs of opposite perturbations.
+    const int64_t size = 2 * ((lifetimes_ / 2 + 7) / 8);
+    std::vector<ShardGradient> parts;
+    for (int64_t begin = 0; begin < lifetimes_; begin += size) {
+      const int64_t count = std::min(size, lifetimes_ - begin);
+      const auto first = static_cast<uint32_t>(outer_step * lifetimes_ + begin);
+      parts.push_back(
+          {count, static_cast<double>(count) * EvolutionGradient(ranks.narrow(0, begin, count),
+                                                                 settings_.config.sigma, seed_,
+                                                                 first, weights_.numel())});
+    }
+    RuleReport report = {{"fitness_mean", fitness.mean().item<double>()},
+                         {"fitness_std", fitness.std().item<double>()}};
+    if (const auto correlation = PairCorrelation(fitness, batch.environments))
+      report["pair_correlation"] = *correlation;
+    const Tensor gradient = ReportGradient(parts, &report);
+    Tensor weights = weights_.clone();
+    AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
+    EvolutionStep(ConfigOf(outer_step), gradient, weights, &adam);
+    if (!weights.isfinite().all().item<bool>())
+      return absl::InternalError("the weights after the outer update are not finite");
+    report["step_norm"] = (weights - weights_).norm().item<double>();
+    report["weights_norm"] = weights.norm().item<double>();
+    weights_ = std::move(weights);
+    adam_ = std::move(adam);
+    return report;
+  }
+
+  EvolutionConfig ConfigOf(uint32_t outer_step) const {
+    EvolutionConfig config = settings_.config;
+    config.adam = Annealed(config.adam, settings_.anneal, outer_step, outer_updates_);
+    return config;
+  }
+
+  // [F] float64: what each lifetime achieved in its last inner iteration, after all its updates.
+  absl::StatusOr<Tensor> FitnessOf(const LifetimeBatch& batch) const {
+    const Tensor& outcomes =
+        settings_.success ? batch.steps.success_signals : batch.steps.shaped_rewards;
+    if (!outcomes.defined() || outcomes.sizes() != at::IntArrayRef{lifetimes_, lifetime_steps_} ||
+        batch.environments.size() != static_cast<size_t>(lifetimes_)) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "the outer update's outcomes are %s of %d environments, expected [%d, %d]",
+          outcomes.defined() ? c10::str(outcomes.sizes()) : "missing", batch.environments.size(),
+          lifetimes_, lifetime_steps_));
+    }
+    const int64_t last = batch.steps_per_iteration;
+    const Tensor fitness =
+        outcomes.narrow(1, lifetime_steps_ - last, last).to(torch::kFloat64).sum(1);
+    const Tensor finite = fitness.isfinite();
+    if (finite.all().item<bool>()) return fitness;
+    return absl::InvalidArgumentError(
+        absl::StrFormat("the fitness of lifetime %d is not finite",
+                        finite.logical_not().nonzero()[0].item<int64_t>()));
+  }
+
+  // Fixed after construction.
+  const EvolutionSettings settings_;
+  const uint64_t seed_;
+  const uint32_t outer_updates_;
+  const int64_t lifetimes_, lifetime_steps_;  // F, L
+  // Update and Load change both or neither.
+  Tensor weights_;  // [Q] float32; replaced, never written to
+  AdamState adam_;
+};
+
+}  // namespace
+
+void CheckEvolution(const RuleContext& context, Violations* violations) {
+  const v1::ExperimentSpec& spec = context.spec;
+  if (spec.rule().lifetimes_per_update() % 2 != 0) {
+    violations->Add("rule.lifetimes_per_update",
+                    absl::StrFormat("is %d; evolution strategies try each perturbation with both "
+                                    "signs, in two lifetimes: give an even number",
+                                    spec.rule().lifetimes_per_update()));
+  }
+  if (spec.lifetime().iterations() < 2) {
+    violations->Add("lifetime.iterations",
+                    "is 1; an agent learns after all iterations but the last, so no signal would "
+                    "reach an update; give at least 2");
+  }
+  if (context.network == nullptr) {
+    violations->Add("signal",
+                    "is missing; evolution strategies change a signal network, so name one");
+  } else if (const auto* signals = context.network->signals();
+             signals != nullptr && signals->needs_values()) {
+    violations->Add("signal.name",
+                    absl::StrFormat("is '%s', which reads the values of the agents' critics; the "
+                                    "agents of evolution strategies have none beside a learned "
+                                    "advantage: take rule meta_gradient, or another network",
+                                    spec.signal().name()));
+  }
+}
+
+MetricTable EvolutionMetrics() {
+  MetricTable metrics = GradientMetrics();
+  metrics.insert(metrics.end(),
+                 {{.name = "fitness_mean", .help = "Mean fitness of the lifetimes."},
+                  {.name = "fitness_std", .help = "Standard deviation of the lifetimes' fitness."},
+                  {.name = "pair_correlation",
+                   .help = "Correlation of the two fitnesses of a pair, each less the mean of its "
+                           "environment."},
+                  {.name = "step_norm", .help = "How far the weights moved.", .log_scale = true},
+                  {.name = "weights_norm", .help = "Norm of the weights after the step."}});
+  return metrics;
+}
+
+BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaults) {
+  return Bind<EvolutionSettings>(
+      {{In(&EvolutionSettings::config, &EvolutionConfig::adam),
+        AdamOptions(defaults.learning_rate, "1e-8", defaults.adam_beta1)},
+       {In(&EvolutionSettings::config, &EvolutionConfig::weight_decay), "weight_decay",
+        defaults.weight_decay, 0, 10, "Times the weights, added to the gradient."},
+       {&EvolutionSettings::anneal, "anneal", defaults.anneal, 0, 1, kAnnealHelp},
+       {&EvolutionSettings::paired, "paired_noise", true,
+        "The two lifetimes of a perturbation have one task, one initial policy and one sequence of "
+        "chances, so that only the sign sets them apart."},
+       {&EvolutionSettings::success,
+        "fitness",
+        {{"shaped", false}, {"success", true}},
+        "What ranks a lifetime among those on the same environment: the sum of shaped rewards or "
+        "of success signals in its last inner iteration."}});
+}
+
+std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context, EvolutionSettings settings,
+                                             const OptionValues& options) {
+  settings.config.sigma = learner::PerturbationOptions().Read(options);
+  return std::make_unique<EvolutionRule>(context, settings);
 }
 
 }  // namespace mentor::meta_learner

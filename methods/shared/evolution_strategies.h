@@ -1,14 +1,17 @@
-// Mathematics of the evolution strategies rule (methods/evolution_strategies/README.md; Salimans et
-// al. 2017). Pure functions; every sum runs in the order of the lifetimes.
+// Evolution strategies (methods/evolution_strategies/README.md; Salimans et al. 2017): their
+// mathematics, and the outer rule. What is varied may be a signal network or a learned loss. Pure
+// functions; every sum runs in the order of the lifetimes.
 #pragma once
 
 #include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "methods/base/outer_rule.h"
 #include "methods/shared/trained_weights.h"
 
 namespace mentor::meta_learner {
@@ -36,5 +39,23 @@ std::optional<double> PairCorrelation(const torch::Tensor& fitness,
 // One step of Adam up g, with weight decay. Changes weights [Q] and *adam in place.
 void EvolutionStep(const EvolutionConfig& config, const torch::Tensor& gradient,
                    torch::Tensor weights, AdamState* adam);
+
+struct EvolutionSettings {
+  EvolutionConfig config = {};  // sigma is an option of the inner loop.
+  double anneal = 0;            // See Annealed.
+  bool success = false;         // Fitness: the sum of success signals, not of shaped rewards.
+  bool paired = true;  // The two lifetimes of a perturbation share their task and random numbers.
+};
+
+// Defaults of the rule's own options. sigma is the inner loop's.
+struct EvolutionDefaults {
+  std::string learning_rate, adam_beta1, weight_decay, anneal;
+};
+BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaults);
+MetricTable EvolutionMetrics();
+// Checks what a spec needs: a network, whole pairs, updates.
+void CheckEvolution(const RuleContext& context, Violations* violations);
+std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context, EvolutionSettings settings,
+                                             const OptionValues& options);
 
 }  // namespace mentor::meta_learner

@@ -9,7 +9,7 @@
 
 #include "common/check.h"
 #include "common/rng.h"
-#include "methods/shared/tbptt.h"
+#include "methods/shared/outer_ppo.h"
 
 namespace mentor::meta_learner {
 namespace {

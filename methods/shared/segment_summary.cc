@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "agents/episodes.h"
+#include "agents/segment.h"
 
 namespace mentor::learner {
 

@@ -4,8 +4,9 @@
 #include <utility>
 #include <vector>
 
-#include "agents/orthogonal.h"
+#include "agents/param_layout.h"
 #include "agents/policy.h"
+#include "agents/policy_weights.h"
 #include "common/check.h"
 
 namespace mentor::learner {
@@ -51,17 +52,14 @@ ActionDistribution StateStdPolicy::Forward(const torch::Tensor& weights,
 }
 
 v1::PolicyWeights StateStdPolicy::ToProto(const torch::Tensor& weights) const {
-  const torch::Tensor numbers = weights.detach().to(torch::kCPU, torch::kFloat32).contiguous();
-  MENTOR_CHECK(numbers.dim() == 1 && numbers.numel() == layout_.size());
-  v1::PolicyWeights proto;
+  MENTOR_CHECK(weights.dim() == 1 && weights.numel() == layout_.size());
   // Without the std this is the ordinary network.
-  proto.set_network(shape_.discrete ? v1::POLICY_NETWORK_MLP : v1::POLICY_NETWORK_STATE_STD);
-  proto.set_discrete(shape_.discrete);
-  proto.set_observation_size(static_cast<uint32_t>(shape_.observation_size));
-  proto.set_action_size(static_cast<uint32_t>(shape_.action_size));
-  proto.set_hidden_units(static_cast<uint32_t>(shape_.hidden_units));
-  proto.set_weights(numbers.const_data_ptr(), static_cast<size_t>(numbers.numel()) * sizeof(float));
-  return proto;
+  return ToPolicyWeights({.observation_size = shape_.observation_size,
+                          .action_size = shape_.action_size,
+                          .hidden_units = shape_.hidden_units,
+                          .discrete = shape_.discrete},
+                         shape_.discrete ? v1::POLICY_NETWORK_MLP : v1::POLICY_NETWORK_STATE_STD,
+                         weights.unsqueeze(0))[0];
 }
 
 torch::Tensor LogProb(const ActionDistribution& distribution, const torch::Tensor& actions) {

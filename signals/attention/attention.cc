@@ -15,7 +15,6 @@
 #include "common/check.h"
 #include "signals/attention/attention_layers.h"
 #include "signals/plain_layers.h"
-#include "signals/signal_columns.h"
 #include "signals/signal_network.h"
 
 namespace mentor::learner {
@@ -337,24 +336,23 @@ const RegisterSignal kAttention({
       return std::make_unique<AttentionNetwork>(context, kOptions.Read(options));
     },
     .check = Check,
-});
-
-const RegisterSignalColumns kAttentionColumns("attention", [](const SignalContext& context,
-                                                              const OptionValues& options) {
-  std::vector<SignalColumn> columns = StepColumns(context);
-  const Config config = kOptions.Read(options);
-  if (config.sees_reward) {
-    const std::string how =
-        !config.scales_reward ? ""
-        : config.past_only
-            ? "divided by the standard deviation of all that the agent has had up to this step, "
-              "within -10 and 10"
-            : "divided by the standard deviation of all that the agent has had, this segment "
-              "included, within -10 and 10";
-    AddOutcomeColumns(context.input, how, how, &columns);
-  }
-  if (config.sees_time) columns.push_back(TimeColumn());
-  return columns;
+    .columns =
+        [](const SignalContext& context, const OptionValues& options) {
+          std::vector<SignalColumn> columns = StepColumns(context);
+          const Config config = kOptions.Read(options);
+          if (config.sees_reward) {
+            const std::string how = !config.scales_reward ? ""
+                                    : config.past_only ? "divided by the standard deviation of all "
+                                                         "that the agent has had up to this step, "
+                                                         "within -10 and 10"
+                                                       : "divided by the standard deviation of all "
+                                                         "that the agent has had, this segment "
+                                                         "included, within -10 and 10";
+            AddOutcomeColumns(context.input, how, how, &columns);
+          }
+          if (config.sees_time) columns.push_back(TimeColumn());
+          return columns;
+        },
 });
 
 }  // namespace

@@ -16,7 +16,6 @@
 #include "signals/lstm/lstm_plain.h"
 #include "signals/lstm/lstm_run.h"
 #include "signals/plain_layers.h"
-#include "signals/signal_columns.h"
 #include "signals/signal_network.h"
 
 namespace mentor::learner {
@@ -354,16 +353,15 @@ const RegisterSignal kLstm({
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<LstmNetwork>(context, options);
     },
-});
-
-const RegisterSignalColumns kLstmColumns("lstm", [](const SignalContext& context,
-                                                    const OptionValues&) {
-  std::vector<SignalColumn> columns = StepColumns(context);
-  columns.push_back({.name = "log_probs", .how = "its exponential, the action's density"});
-  AddOutcomeColumns(context.input, "times 3", "", &columns);
-  columns.push_back({.name = "prev_done", .how = "times 2"});
-  columns.push_back({.name = "previous", .how = "the network's own last output"});
-  return columns;
+    .columns =
+        [](const SignalContext& context, const OptionValues&) {
+          std::vector<SignalColumn> columns = StepColumns(context);
+          columns.push_back({.name = "log_probs", .how = "its exponential, the action's density"});
+          AddOutcomeColumns(context.input, "times 3", "", &columns);
+          columns.push_back({.name = "prev_done", .how = "times 2"});
+          columns.push_back({.name = "previous", .how = "the network's own last output"});
+          return columns;
+        },
 });
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Small kernels for tests/gate/ alone: what every kernel includes, compiled for every generation.
-#include "kernels/clipped_surrogate.h"
+#include "kernels/ppo_terms.h"
 #include "kernels/run_phases.cuh"
 #include "kernels/scalar.h"
 #include "kernels/signal_distribution.h"

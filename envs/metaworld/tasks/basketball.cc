@@ -44,22 +44,10 @@ class Basketball : public Task {
     const double place = T(dt, 0.08, Norm((e.obj0 - over) * k));
     const double d = Norm(s.o - s.tcp);
     const bool held = d < 0.035 && s.g > 0 && s.o[2] - 0.01 > e.obj0[2];
-    const double grasp = held ? 1
-                              : Cage(s, e, s.o,
-                                     {.radius = 0.025,
-                                      .pad_margin = 0.06,
-                                      .xz_bound = 0.005,
-                                      .effort = 1,
-                                      .density = CageShape::kHigh});
+    const double grasp = held ? 1 : Cage(s, e, s.o, {0.025, 0.06, 0, 0.005, 1, CageShape::kHigh});
     double reward = H(grasp, place) + (held ? 1 + 5 * place : 0);
     if (dt < 0.08) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.08,
-            .near_object = d <= 0.05,
-            .grasp_success = s.g > 0 && s.o[2] - 0.03 > e.obj0[2],
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.08, d <= 0.05, s.g > 0 && s.o[2] - 0.03 > e.obj0[2], grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -77,7 +65,7 @@ class Basketball : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Basketball> kRegisterBasketball;
+const RegisterTasks<Basketball> kRegisterBasketball;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -10,13 +10,10 @@ class BinPicking : public Task {
       .name = "bin-picking-v3",
       .summary = "Move a cube from one bin to another (Meta-World).",
       .xml = "sawyer_xyz/sawyer_bin_picking.xml",
-      .hand0 = {0, 0.6, 0.2},
       .mocap_low = {-0.5, 0.4, 0.07},
       .rand_vec = {.size = 6,
                    .low = {-0.21, 0.65, 0.02, 0.1199, 0.699, -0.001},
                    .high = {-0.03, 0.75, 0.02, 0.1201, 0.701, 0.001}},
-      .goal_low = {0.1199, 0.699, -0.001},
-      .goal_high = {0.1201, 0.701, 0.001},
   };
 
   explicit BinPicking(Names& names) : cube_(names.Body("obj")), bin_(names.Body("bin_goal")) {}
@@ -40,23 +37,12 @@ class BinPicking : public Task {
     };
     const double floor = std::min(floor_around(e.obj0), floor_around(e.target));
     const double above = HandAbove(s, floor, /*margin=*/0.05);
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.015,
-                               .pad_margin = 0.05,
-                               .xz_bound = 0.01,
-                               .effort = 0.7,
-                               .density = CageShape::kHigh});
+    const double grasp = Cage(s, e, s.o, {0.015, 0.05, 0, 0.01, 0.7, CageShape::kHigh});
     const bool near = Norm(s.o - s.hand) < 0.04;
     const bool held = near && s.o[2] - 0.02 > e.obj0[2] && s.g >= 0.43;
     double reward = H(grasp, place) + (held ? 1 + 5 * H(above, place) : 0);
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.05,
-            .near_object = near,
-            .grasp_success = held,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.05, near, held, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -76,7 +62,7 @@ class BinPicking : public Task {
   const BodyId cube_, bin_;
 };
 
-const RegisterTask<BinPicking> kRegisterBinPicking;
+const RegisterTasks<BinPicking> kRegisterBinPicking;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -15,8 +15,6 @@ class BoxClose : public Task {
                    .low = {-0.05, 0.5, 0.02, -0.1, 0.7, 0.133},
                    .high = {0.05, 0.55, 0.02, 0.1, 0.8, 0.133},
                    .start_goal_min = 0.25},
-      .goal_low = {-0.1, 0.7, 0.133},
-      .goal_high = {0.1, 0.8, 0.133},
   };
 
   explicit BoxClose(Names& names)
@@ -44,13 +42,8 @@ class BoxClose : public Task {
         0.2 * (lid[2] > 0.04) + 0.8 * T(Norm((e.target - lid) * Vec3{1, 1, 3}), 0.05, 0.25);
     const bool success = Norm(s.o - e.target) < 0.08;
     // Also a solved step is worth less when the lid is askew.
-    return {.reward = (success ? 10 : 2 * H(grasp, ready) + 8 * place) * upright,
-            .success = success,
-            .near_object = ready,
-            .grasp_success = grasp >= 0.5,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = 0};
+    const double reward = (success ? 10 : 2 * H(grasp, ready) + 8 * place) * upright;
+    return {reward, success, ready, grasp >= 0.5, grasp, place, 0};
   }
 
   Advice Script(const Sight& s) const override {
@@ -68,7 +61,7 @@ class BoxClose : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<BoxClose> kRegisterBoxClose;
+const RegisterTasks<BoxClose> kRegisterBoxClose;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

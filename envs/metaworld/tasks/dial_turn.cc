@@ -40,13 +40,7 @@ class DialTurn : public Task {
     const double d = Norm(push - s.tcp);
     const double near = G(d, 0.005, std::abs(Norm(e.push0 - e.tcp0) - 0.005));
     const double grasp = H(near, Clip(s.a[3], 0, 1));
-    return {.reward = 10 * H(grasp, place),
-            .success = dt <= 0.07,
-            .near_object = d <= 0.01,
-            .grasp_success = 1,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {10 * H(grasp, place), dt <= 0.07, d <= 0.01, 1, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -64,7 +58,7 @@ class DialTurn : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DialTurn> kRegisterDialTurn;
+const RegisterTasks<DialTurn> kRegisterDialTurn;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

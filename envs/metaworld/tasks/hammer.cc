@@ -37,23 +37,13 @@ class Hammer : public Task {
   Outcome Reward(const StepView& s, Episode& e) const override {
     const Vec3 head = s.o + Vec3{0.16, 0.06, 0};
     const double upright = Aligned(s.q, {1, 0, 0, 0}, 0.4);
-    const double grasp = Cage(s, e, GripAlongX(s, 0.07),
-                              {.radius = 0.015,
-                               .pad_margin = 0.02,
-                               .xz_bound = 0.01,
-                               .effort = 1,
-                               .density = CageShape::kHigh});
+    const double grasp =
+        Cage(s, e, GripAlongX(s, 0.07), {0.015, 0.02, 0, 0.01, 1, CageShape::kHigh});
     const double place = 0.1 * (head[2] > 0.02) + 0.9 * T(Norm(e.target - head), 0.02, 0.2);
     double reward = (2 * grasp + 6 * place) * upright;
     const bool success = s.world.Position(nail_slide_) > 0.09;
     if (success && reward > 5) reward = 10;
-    return {.reward = reward,
-            .success = success,
-            .near_object = upright,
-            .grasp_success = grasp >= 0.5,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = 0};
+    return {reward, success, upright, grasp >= 0.5, grasp, place, 0};
   }
 
   Advice Script(const Sight& s) const override {
@@ -73,7 +63,7 @@ class Hammer : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Hammer> kRegisterHammer;
+const RegisterTasks<Hammer> kRegisterHammer;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

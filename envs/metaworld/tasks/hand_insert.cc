@@ -16,8 +16,6 @@ class HandInsert : public PuckTask {
                    .low = {-0.1, 0.6, 0.05, -0.04, 0.8, -0.0201},
                    .high = {0.1, 0.7, 0.05, 0.04, 0.88, -0.0199},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.04, 0.8, -0.0201},
-      .goal_high = {0.04, 0.88, -0.0199},
   };
 
   using PuckTask::PuckTask;
@@ -32,21 +30,10 @@ class HandInsert : public PuckTask {
     const double dt = Norm(s.o - e.target);
     const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
     const double d = Norm(s.o - s.tcp);
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.015,
-                               .pad_margin = 0.05,
-                               .xz_bound = 0.005,
-                               .effort = 1,
-                               .density = CageShape::kHigh});
+    const double grasp = Cage(s, e, s.o, {0.015, 0.05, 0, 0.005, 1, CageShape::kHigh});
     double reward = H(grasp, place) + (d < 0.02 && s.g > 0 ? 1 + 7 * place : 0);
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.05,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, e),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.05, d <= 0.03, Grasped(s, e), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -58,7 +45,7 @@ class HandInsert : public PuckTask {
   }
 };
 
-const RegisterTask<HandInsert> kRegisterHandInsert;
+const RegisterTasks<HandInsert> kRegisterHandInsert;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

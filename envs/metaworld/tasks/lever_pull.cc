@@ -15,8 +15,6 @@ class LeverPull : public Task {
       .hand0 = {0, 0.4f, 0.2f},
       .mocap_low = {-0.5, 0.4, -0.15},
       .rand_vec = {.size = 3, .low = {-0.1, 0.7, 0}, .high = {0.1, 0.8, 0}},
-      .goal_low = {-0.5, 0.4, -0.15},
-      .goal_high = {0.5, 1, 0.5},
   };
 
   explicit LeverPull(Names& names)
@@ -45,12 +43,7 @@ class LeverPull : public Task {
     const double error = std::abs(-s.world.Position(axis_) - kPi / 2);
     const double place = T(error, kPi / 48, kPi / 2 - kPi / 12);
     const double lifted = T(Norm(s.o - e.target), 0.04, Norm(e.lever0 - e.target));
-    return {.reward = 10 * H(grasp, lifted),
-            .success = error <= kPi / 24,
-            .near_object = d<0.03, .grasp_success = grasp> 0.9,
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = d};
+    return {10 * H(grasp, lifted), error <= kPi / 24, (d < 0.03), (grasp > 0.9), grasp, place, d};
   }
 
   Advice Script(const Sight& s) const override {
@@ -67,7 +60,7 @@ class LeverPull : public Task {
   const JointId axis_;
 };
 
-const RegisterTask<LeverPull> kRegisterLeverPull;
+const RegisterTasks<LeverPull> kRegisterLeverPull;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

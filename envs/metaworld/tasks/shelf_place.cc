@@ -15,8 +15,6 @@ class ShelfPlace : public PuckTask {
                    .low = {-0.1, 0.5, 0.019, -0.1, 0.8, 0.299},
                    .high = {0.1, 0.6, 0.021, 0.1, 0.9, 0.301},
                    .start_goal_min = 0.1},
-      .goal_low = {-0.1, 0.8, 0.299},
-      .goal_high = {0.1, 0.9, 0.301},
   };
 
   explicit ShelfPlace(Names& names) : PuckTask(names), shelf_(names.Body("shelf")) {}
@@ -35,12 +33,7 @@ class ShelfPlace : public PuckTask {
     const double dt = Norm(s.o - e.target);
     const double d = Norm(s.o - s.tcp);
     double place = T(dt, 0.05, Norm(e.obj0 - e.target));
-    const double grasp = Cage(s, e, s.o,
-                              {.radius = 0.02,
-                               .pad_margin = 0.05,
-                               .xz_bound = 0.01,
-                               .effort = 1,
-                               .density = CageShape::kPlain});
+    const double grasp = Cage(s, e, s.o, {0.02, 0.05, 0, 0.01, 1, CageShape::kPlain});
     double reward = H(grasp, place);
     // Below the shelf there is no way up to the goal.
     const double front = e.target[1] - 0.15;
@@ -52,13 +45,7 @@ class ShelfPlace : public PuckTask {
     if (low && s.o[1] > e.target[1]) place = 0;
     if (d < 0.025 && s.g > 0 && s.o[2] - 0.01 > e.obj0[2]) reward += 1 + 5 * place;
     if (dt < 0.05) reward = 10;
-    return {.reward = reward,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, e),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    return {reward, dt <= 0.07, d <= 0.03, Grasped(s, e), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -75,7 +62,7 @@ class ShelfPlace : public PuckTask {
   const BodyId shelf_;
 };
 
-const RegisterTask<ShelfPlace> kRegisterShelfPlace;
+const RegisterTasks<ShelfPlace> kRegisterShelfPlace;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -10,13 +10,10 @@ class Soccer : public Task {
       .name = "soccer-v3",
       .summary = "Kick a ball into a goal (Meta-World).",
       .xml = "sawyer_xyz/sawyer_soccer.xml",
-      .hand0 = {0, 0.6, 0.2},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.03, -0.1, 0.8, 0},
                    .high = {0.1, 0.7, 0.03, 0.1, 0.9, 0},
                    .start_goal_min = 0.15},
-      .goal_low = {-0.1, 0.8, 0},
-      .goal_high = {0.1, 0.9, 0},
   };
 
   explicit Soccer(Names& names)
@@ -49,13 +46,8 @@ class Soccer : public Task {
     }
     const double grasp =
         CageSweep(s, e, s.o, {.radius = 0.013, .grip_margin = 0.01, .xz_bound = 0.005});
-    return {.reward = ds < 0.07 ? 10 : 3 * grasp + 6.5 * place,
-            .success = dt <= 0.07,
-            .near_object = d <= 0.03,
-            .grasp_success = Grasped(s, ball_geom_, e.obj0[2]),
-            .grasp_reward = grasp,
-            .in_place_reward = place,
-            .obj_to_target = dt};
+    const double reward = ds < 0.07 ? 10 : 3 * grasp + 6.5 * place;
+    return {reward, dt <= 0.07, d <= 0.03, Grasped(s, ball_geom_, e.obj0[2]), grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -75,7 +67,7 @@ class Soccer : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Soccer> kRegisterSoccer;
+const RegisterTasks<Soccer> kRegisterSoccer;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

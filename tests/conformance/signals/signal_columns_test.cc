@@ -1,6 +1,5 @@
 // The declared input of every registered signal network, as far as its first layer can show it.
-#include "signals/signal_columns.h"
-
+#include "signals/signal_network.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -47,7 +46,8 @@ TEST_CASE("signal columns: every network names all its inputs", "[conformance]")
             const OptionValues options =
                 OptionValues::Parse(entry->options, spec.option(), "", &violations);
             int64_t sum = 0;
-            for (const SignalColumn& column : ColumnsOf(entry->name, context, options)) {
+            REQUIRE(entry->columns != nullptr);
+            for (const SignalColumn& column : entry->columns(context, options)) {
               CHECK_FALSE(column.name.empty());
               CHECK(column.size > 0);
               sum += column.size;

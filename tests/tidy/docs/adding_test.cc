@@ -76,7 +76,7 @@ TEST_CASE("adding: the example environment goes on from a saved state bit for bi
   const envs::EnvironmentEntry& entry = *envs::FindEnvironment("cart");
   Violations none;
   const v1::EnvironmentTask task =
-      entry.draw_task(OptionValues::Parse(entry.options, {}, "", &none), random, 3);
+      envs::DrawTask(entry, OptionValues::Parse(entry.options, {}, "", &none), random, 3);
   std::vector<double> a(3), b(3);
   REQUIRE((*first)->SetTask(task).ok());
   REQUIRE((*second)->SetTask(task).ok());

@@ -1,6 +1,6 @@
 #include "agents/agent_shape.h"
 
-#include "agents/orthogonal.h"
+#include "agents/param_layout.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

@@ -1,5 +1,5 @@
-#include "agents/episodes.h"
 
+#include "agents/segment.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {

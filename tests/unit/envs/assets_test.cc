@@ -13,8 +13,8 @@
 #include "common/file.h"
 #include "common/registry.h"
 #include "envs/environment.h"
-#include "envs/metaworld/scene.h"
 #include "envs/metaworld/task.h"
+#include "envs/metaworld/world.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "common/check.h"
-#include "envs/state_codec.h"
+#include "envs/environment.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 

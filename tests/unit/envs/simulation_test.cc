@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "envs/assets.h"
-#include "envs/metaworld/scene.h"
+#include "envs/metaworld/world.h"
 #include "tests/simulations.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"

@@ -10,7 +10,6 @@
 
 #include "envs/environment.h"
 #include "envs/host/host_list.h"
-#include "envs/state_codec.h"
 #include "tests/environments.h"
 
 namespace mentor::envs {

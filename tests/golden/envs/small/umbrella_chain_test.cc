@@ -24,10 +24,10 @@ TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") 
       return tensor.at("data").get<std::vector<double>>();
     };
     const int length = recorded.at("chain_length"), n = recorded.at("n_distractor");
-    UmbrellaChain chain({.length = length,
-                         .distractors = n,
-                         .final_reward = recorded.at("final_reward"),
-                         .noise_reward = recorded.at("noise_reward")});
+    const UmbrellaChain chain{.length = length,
+                              .distractors = n,
+                              .final_reward = recorded.at("final_reward"),
+                              .noise_reward = recorded.at("noise_reward")};
     const auto coins = data(recorded.at("draws").at("coins")),
                actions = data(recorded.at("actions"));
     const auto distractors = data(recorded.at("draws").at("distractors"));
@@ -37,27 +37,28 @@ TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") 
     const auto want_terminated = data(expected.at("terminated"));
 
     std::vector<double> observation(3 + n), observations, rewards, terminated;
-    const auto observe = [&] {
-      const auto begin = distractors.begin() + chain.steps() * n;
-      chain.Observe(std::vector<int>(begin, begin + n), observation);
+    const int need = recorded.at("draws").at("need");
+    int have = recorded.at("draws").at("have0");
+    const auto observe = [&](int steps) {
+      const auto begin = distractors.begin() + steps * n;
+      chain.Observe(steps, need, have, std::vector<int>(begin, begin + n), observation);
       observations.insert(observations.end(), observation.begin(), observation.end());
     };
-    chain.Reset(recorded.at("draws").at("need"), recorded.at("draws").at("have0"));
-    observe();
+    observe(0);
     bool success = false;
     for (int t = 0; t < length; ++t) {
-      const auto outcome =
-          chain.Step(actions[t] != 0, t < length - 1 ? static_cast<int>(coins[t]) : 0);
+      const auto outcome = chain.Step(t, need, &have, actions[t] != 0,
+                                      t < length - 1 ? static_cast<int>(coins[t]) : 0);
       rewards.push_back(outcome.reward);
       terminated.push_back(outcome.terminated);
       success = outcome.success;
-      observe();
+      observe(t + 1);
     }
     CHECK(observations == want_observations);
     CHECK(rewards == want_rewards);
     CHECK(terminated == want_terminated);
     CHECK(success == expected.at("success").get<bool>());
-    CHECK(chain.have() == expected.at("have_after").get<int>());
+    CHECK(have == expected.at("have_after").get<int>());
     ++cases;
   }
   CHECK(cases > 10);

@@ -4,7 +4,7 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
-#include "methods/shared/vanilla_policy_gradient.h"
+#include "methods/maml/loop.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::meta_learner {

@@ -12,6 +12,7 @@
 #include "methods/response_gradient/response_terms.h"
 #include "signals/signal_network.h"
 #include "tests/golden.h"
+#include "tests/policy_step.h"
 #include "tests/specs.h"
 
 namespace mentor::learner {

@@ -2,8 +2,8 @@
 #include <map>
 
 #include "methods/shared/meta_advantage.h"
+#include "methods/shared/outer_ppo.h"
 #include "methods/shared/reward_normaliser.h"
-#include "methods/shared/tbptt.h"
 #include "tests/golden.h"
 
 namespace mentor::meta_learner {

@@ -12,6 +12,7 @@
 #include "methods/response_gradient/response_terms.h"
 #include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
+#include "tests/policy_step.h"
 
 namespace mentor::learner {
 namespace {

@@ -2,7 +2,7 @@
 #include <set>
 
 #include "envs/metaworld/metaworld_environment.h"
-#include "envs/settled_resets.h"
+#include "envs/mujoco_environment.h"
 #include "tests/testing.h"
 
 namespace mentor::envs::metaworld {

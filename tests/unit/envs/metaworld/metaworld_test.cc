@@ -6,8 +6,8 @@
 
 #include "envs/metaworld/metaworld_environment.h"
 #include "envs/metaworld/reward_functions.h"
-#include "envs/metaworld/scene.h"
-#include "envs/settled_resets.h"
+#include "envs/metaworld/world.h"
+#include "envs/mujoco_environment.h"
 #include "tests/environments.h"
 #include "tests/testing.h"
 

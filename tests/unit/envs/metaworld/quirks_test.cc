@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "envs/metaworld/metaworld_environment.h"
-#include "envs/metaworld/scene.h"
+#include "envs/metaworld/world.h"
 #include "tests/testing.h"
 
 namespace mentor::envs::metaworld {

@@ -7,7 +7,6 @@
 
 #include "common/exact_math.h"
 #include "envs/mujoco_environment.h"
-#include "envs/settled_resets.h"
 #include "envs/wrapper.h"
 #include "tests/environments.h"
 #include "tests/specs.h"

@@ -1,10 +1,10 @@
 // What LIRPG's agents earn: against a plain computation of each number, and across segments.
-#include "methods/lirpg/task_reward.h"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "methods/lirpg/loop.h"
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 

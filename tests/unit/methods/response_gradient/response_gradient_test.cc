@@ -15,6 +15,7 @@
 #include "methods/response_gradient/conditioned_policy.h"
 #include "methods/response_gradient/response_terms.h"
 #include "tests/conformance/recorded_lifetimes.h"
+#include "tests/policy_step.h"
 #include "tests/specs.h"
 
 namespace mentor::meta_learner {

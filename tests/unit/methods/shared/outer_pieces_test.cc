@@ -5,7 +5,6 @@
 #include "methods/shared/meta_advantage.h"
 #include "methods/shared/outer_ppo.h"
 #include "methods/shared/reward_normaliser.h"
-#include "methods/shared/tbptt.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
