@@ -1,6 +1,6 @@
 // What environments on MuJoCo offer beyond Environment. Recorded episodes are replayed against them
 // (envs/verify.h), and their speed is compared with bare simulation
-// (mentor/bench/environment_rounds.h).
+// (tests/bench/environment_rounds.h).
 #pragma once
 
 #include <span>

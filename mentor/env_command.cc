@@ -26,7 +26,7 @@
 #include "envs/render/film.h"
 #include "envs/verify.h"
 #include "envs/wrapper.h"
-#include "mentor/bench/bench.h"
+#include "tests/bench/bench.h"
 #include "mentor/env_check.h"
 #include "mentor/env_subject.h"
 #include "mentor/host_command.h"

@@ -16,7 +16,7 @@
 #include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
 #include "kernels/device.h"
-#include "mentor/bench/bench.h"
+#include "tests/bench/bench.h"
 #include "mentor/doctor_command.h"
 #include "mentor/env_command.h"
 #include "mentor/evaluate_command.h"

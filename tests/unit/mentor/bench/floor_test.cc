@@ -1,4 +1,4 @@
-#include "mentor/bench/floor.h"
+#include "tests/bench/floor.h"
 
 #include "tests/testing.h"
 

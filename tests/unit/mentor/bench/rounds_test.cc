@@ -1,4 +1,4 @@
-#include "mentor/bench/rounds.h"
+#include "tests/bench/rounds.h"
 
 #include <algorithm>
 #include <chrono>

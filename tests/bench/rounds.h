@@ -13,7 +13,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#include "mentor/bench/bench.h"
+#include "tests/bench/bench.h"
 
 namespace mentor::bench {
 

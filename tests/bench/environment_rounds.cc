@@ -1,4 +1,4 @@
-#include "mentor/bench/environment_rounds.h"
+#include "tests/bench/environment_rounds.h"
 
 #include <algorithm>
 #include <barrier>

@@ -14,7 +14,7 @@
 #include "common/hosts.h"
 #include "envs/environment.h"
 #include "envs/host/host_list.h"
-#include "mentor/bench/bench.h"
+#include "tests/bench/bench.h"
 
 namespace mentor::bench {
 namespace {

@@ -12,8 +12,8 @@
 #include "common/check.h"
 #include "common/child_process.h"
 #include "common/temporary_folder.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/environment_rounds.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/environment_rounds.h"
 
 namespace mentor::bench {
 namespace {

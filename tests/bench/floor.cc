@@ -1,4 +1,4 @@
-#include "mentor/bench/floor.h"
+#include "tests/bench/floor.h"
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 #include "common/cpu_time.h"
 #include "kernels/isa.h"
 #include "kernels/lstm_weights.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/workload.h"
 
 namespace mentor::bench {
 namespace {

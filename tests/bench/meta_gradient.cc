@@ -15,8 +15,8 @@
 #include "agents/ppo.h"
 #include "agents/worker_pool.h"
 #include "common/check.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/workload.h"
 #include "methods/shared/outer_objective.h"
 
 namespace mentor::bench {

@@ -17,9 +17,9 @@
 
 #include "agents/agent_shape.h"
 #include "common/check.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/floor.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/floor.h"
+#include "tests/bench/workload.h"
 
 namespace mentor::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "mentor/bench/rounds.h"
+#include "tests/bench/rounds.h"
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +19,7 @@
 
 #include "common/check.h"
 #include "common/child_process.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/workload.h"
 #include "mentor/report/statistics.h"
 
 namespace mentor::bench {

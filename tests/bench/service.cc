@@ -27,8 +27,8 @@
 #include "common/spec/spec.h"
 #include "common/temporary_folder.h"
 #include "learner/rollout/rollout_server.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/workload.h"
 #include "mentor/local/cluster.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 

@@ -20,8 +20,8 @@
 #include "common/temporary_folder.h"
 #include "envs/benchmark.h"
 #include "learner/rollout/rollout_server.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/workload.h"
 #include "shards/unit_plan.h"
 
 namespace mentor::bench {

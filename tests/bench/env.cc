@@ -3,8 +3,8 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/environment_rounds.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/environment_rounds.h"
 
 namespace mentor::bench {
 namespace {

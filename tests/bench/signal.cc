@@ -14,9 +14,9 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/floor.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/floor.h"
+#include "tests/bench/workload.h"
 #include "methods/shared/outer_ppo.h"
 #include "signals/lstm/lstm_plain.h"
 #include "signals/signal_network.h"

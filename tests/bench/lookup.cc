@@ -10,8 +10,8 @@
 
 #include "common/check.h"
 #include "common/episodic_lookup.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/workload.h"
 
 namespace mentor::bench {
 namespace {

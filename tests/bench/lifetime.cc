@@ -12,9 +12,9 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/floor.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/floor.h"
+#include "tests/bench/workload.h"
 #include "mentor/local/cluster.h"
 #include "meta_learner/store/store.h"
 

@@ -1,4 +1,4 @@
-#include "mentor/bench/bench.h"
+#include "tests/bench/bench.h"
 
 #include <torch/version.h>
 
@@ -31,7 +31,7 @@
 #include "envs/fingerprint.h"
 #include "kernels/flags/device_flags.h"
 #include "kernels/isa.h"
-#include "mentor/bench/rounds.h"
+#include "tests/bench/rounds.h"
 #include "mentor/local/processor.h"
 
 namespace mentor::bench {

@@ -17,9 +17,9 @@
 
 #include "common/check.h"
 #include "envs/environment.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/environment_rounds.h"
-#include "mentor/bench/rounds.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/environment_rounds.h"
+#include "tests/bench/rounds.h"
 
 namespace mentor::bench {
 namespace {

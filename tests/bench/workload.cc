@@ -1,4 +1,4 @@
-#include "mentor/bench/workload.h"
+#include "tests/bench/workload.h"
 
 #include <fstream>
 #include <string>
