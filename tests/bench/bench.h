@@ -1,53 +1,48 @@
-// Speed, measured side by side with a reference in one run (docs/performance.md). `mentor bench
-// NAME` runs one measurement, `mentor bench all` runs all of them with their peers. A measurement
-// is one file that registers itself and measures one round; rounds.h makes rounds, medians and
-// spread. Nothing here asserts a time.
+// Measurements of speed and size: `mentor-bench NAME` measures one round of one of them, and
+// tests/bench/run.py makes rounds, medians and ratios to peers (docs/performance.md). Nothing here
+// asserts a time.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
 #include "kernels/device.h"
 
-namespace CLI {
-class App;
-}
-
 namespace mentor::bench {
 
 struct Figure {
   double value = 0;
-  std::string unit;       // "ratio", "s", "ms", "steps/s"
-  std::string goal = "";  // "must 0.80, goal 0.90"; empty without one.
+  std::string unit;  // "ratio", "s", "ms", "steps/s"
 };
 using Figures = std::map<std::string, Figure>;
 
 struct Settings {
-  int threads = 1;
   learner::Device device = {};
+  std::vector<std::string> environments = {};  // Empty: those that the measurement chooses.
 };
 
-struct BenchEntry {
-  std::string name;
-  std::string summary;
-  // Measures one round, warm-up included, in its own process. UNIMPLEMENTED: not with these
-  // settings.
-  std::function<absl::StatusOr<Figures>(const Settings&)> run;
-  // Adds the flags of this measurement; no other measurement may have flags of these names.
-  std::function<void(CLI::App* command)> add_flags = [](CLI::App*) {};
-};
+// Each measures one round, warm-up included. UNIMPLEMENTED: not with these settings, or not here.
 
-struct RegisterBench {
-  explicit RegisterBench(BenchEntry entry);
-};
-
-// Adds one measurement to a command, under a name of its own.
-void AddMeasurement(CLI::App* parent, const std::string& name, const BenchEntry* entry,
-                    std::function<int()>* action);
-// Adds `bench` to the program; the chosen measurement becomes *action, which returns an exit code.
-void AddCommand(CLI::App* app, std::function<int()>* action);
+// CPU time of a step against the simulator alone along the same motion; resets; two threads. Here
+// the folder of a bundle is an environment, too.
+absl::StatusOr<Figures> MeasureEnv(const Settings& settings);
+// Gymnasium's environments in another process, as an actor requests them.
+absl::StatusOr<Figures> MeasureHost(const Settings& settings);
+// Steps a second of many environments on all cores, whose threads never wait for each other: the
+// reference of vector.py.
+absl::StatusOr<Figures> MeasureLoop(const Settings& settings);
+// Resident memory with every Meta-World environment in each of two threads, as in an actor.
+absl::StatusOr<Figures> MeasureMemory(const Settings& settings);
+// An optimizer step of stacked agents against LibTorch.
+absl::StatusOr<Figures> MeasurePpo(const Settings& settings);
+// The signal network along a lifetime, and an epoch of the outer PPO, against LibTorch.
+absl::StatusOr<Figures> MeasureSignal(const Settings& settings);
+// Time and memory of differentiated updates.
+absl::StatusOr<Figures> MeasureMetaGradient(const Settings& settings);
+// CPU seconds of one outer update of ML1 through the whole system, by phase.
+absl::StatusOr<Figures> MeasureLifetime(const Settings& settings);
 
 }  // namespace mentor::bench

@@ -1,6 +1,5 @@
-// The cost of differentiating an update (docs/performance.md, row `meta_gradient`). 16 optimizer
-// steps of 30 agents on minibatches of 512 steps, by both implementations, beside the same steps
-// without differentiation.
+// The cost of differentiating an update: 16 optimizer steps of 30 agents on minibatches of 512
+// steps, by both implementations, beside the same steps without differentiation. One thread.
 #include <torch/types.h>
 
 #include <algorithm>
@@ -13,11 +12,10 @@
 
 #include "agents/differentiable_update.h"
 #include "agents/ppo.h"
-#include "agents/worker_pool.h"
 #include "common/check.h"
+#include "methods/shared/outer_objective.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/workload.h"
-#include "methods/shared/outer_objective.h"
 
 namespace mentor::bench {
 namespace {
@@ -40,54 +38,53 @@ Cost CostOf(const std::function<void()>& work) {
   return {seconds, (MemoryBytes("VmHWM:") - before) / (1 << 20)};
 }
 
-absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
+// The agents and their steps, and what is done with them.
+struct MetaProblem {
   const learner::AgentShape shape{.observation_size = kObservation, .action_size = kAction};
-  const learner::ParamLayout layout = learner::AgentLayout(shape);
-  std::vector<uint32_t> lifetimes(kLifetimes);
-  std::iota(lifetimes.begin(), lifetimes.end(), 0);
+  const learner::Segment segment = AgentsSegment(kLifetimes, kMetaSteps);
   learner::UpdateConfig config;
-  config.ppo.epochs = kMetaEpochs;
-  config.ppo.minibatches = kMetaMinibatches;
-  const learner::MinibatchOrder order = learner::KeyedOrder(1, Phase::kTraining, 0, lifetimes);
-
+  learner::MinibatchOrder order;
   learner::UpdateInputs inputs;
-  inputs.agents = learner::NewAgents(
-      learner::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
-  inputs.observations = NormalTensor({kLifetimes, kMetaSteps, kObservation}, 0);
-  inputs.actions = NormalTensor({kLifetimes, kMetaSteps, kAction}, 1);
-  // Densities of unit normals about zero, as of the first policies.
-  inputs.log_probs = -0.5 * inputs.actions.square().sum(-1) - 0.9189385 * kAction;
-  inputs.values = NormalTensor({kLifetimes, kMetaSteps}, 3);
-  inputs.advantages = NormalTensor({kLifetimes, kMetaSteps}, 4);
-  inputs.minibatches =
-      learner::DrawMinibatches(order, kLifetimes, kMetaSteps, kMetaEpochs, kMetaMinibatches)
-          .value();
-  const learner::OuterRows rows{inputs.observations,
-                                inputs.actions,
-                                inputs.log_probs,
-                                NormalTensor({kLifetimes, kMetaSteps}, 5),
-                                {}};
-  learner::Segment segment;
-  segment.observations = inputs.observations;
-  segment.actions = inputs.actions;
-  segment.log_probs = inputs.log_probs;
-  segment.prev_done = torch::zeros({kLifetimes, kMetaSteps});
-  segment.last_done = torch::ones({kLifetimes});
-  segment.next_observations = NormalTensor({kLifetimes, kObservation}, 6);
 
-  learner::WorkerPool pool(settings.threads);
-  // Agents side by side, as in a shard.
-  const auto groups = [&](const std::function<void(int64_t first, int64_t count)>& work) {
+  MetaProblem() {
+    std::vector<uint32_t> lifetimes(kLifetimes);
+    std::iota(lifetimes.begin(), lifetimes.end(), 0);
+    config.ppo.epochs = kMetaEpochs;
+    config.ppo.minibatches = kMetaMinibatches;
+    order = learner::KeyedOrder(1, Phase::kTraining, 0, lifetimes);
+    inputs.agents = learner::NewAgents(
+        learner::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
+    inputs.observations = segment.observations;
+    inputs.actions = segment.actions;
+    inputs.log_probs = segment.log_probs;
+    inputs.values = NormalTensor({kLifetimes, kMetaSteps}, 3);
+    inputs.advantages = NormalTensor({kLifetimes, kMetaSteps}, 4);
+    inputs.minibatches =
+        learner::DrawMinibatches(order, kLifetimes, kMetaSteps, kMetaEpochs, kMetaMinibatches)
+            .value();
+  }
+
+  // Some agents at a time, as in a shard.
+  void Groups(const std::function<void(int64_t first, int64_t count)>& work) const {
     constexpr int64_t kGroup = 8;
-    const absl::Status done =
-        pool.ParallelFor((kLifetimes + kGroup - 1) / kGroup, [&](int64_t group) {
-          work(group * kGroup, std::min(kGroup, kLifetimes - group * kGroup));
-          return absl::OkStatus();
-        });
-    MENTOR_CHECK(done.ok());
-  };
-  const auto differentiate = [&](learner::UpdateImplementation implementation) {
-    groups([&](int64_t first, int64_t count) {
+    for (int64_t first = 0; first < kLifetimes; first += kGroup)
+      work(first, std::min(kGroup, kLifetimes - first));
+  }
+
+  void Plain() const {
+    Groups([&](int64_t first, int64_t count) {
+      MENTOR_CHECK(learner::RunUpdate(shape, config, inputs.Agents(first, count)).ok());
+    });
+  }
+
+  void Differentiate(learner::UpdateImplementation implementation) const {
+    const learner::ParamLayout layout = learner::AgentLayout(shape);
+    const learner::OuterRows rows{inputs.observations,
+                                  inputs.actions,
+                                  inputs.log_probs,
+                                  NormalTensor({kLifetimes, kMetaSteps}, 5),
+                                  {}};
+    Groups([&](int64_t first, int64_t count) {
       const learner::OuterRows own = rows.Agents(first, count);
       const auto made = learner::DifferentiateUpdate(
           shape, config, inputs.Agents(first, count),
@@ -97,39 +94,36 @@ absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
           implementation);
       MENTOR_CHECK(made.ok());
     });
-  };
-  const auto kernels = [&] {
-    MENTOR_CHECK(learner::PpoUpdate(shape, inputs.agents, segment, inputs.advantages, config.ppo,
-                                    order, {.pool = &pool})
-                     .ok());
-  };
-  const auto plain = [&] {
-    groups([&](int64_t first, int64_t count) {
-      MENTOR_CHECK(learner::RunUpdate(shape, config, inputs.Agents(first, count)).ok());
-    });
-  };
-  const auto replay = [&] { differentiate(learner::UpdateImplementation::kReplay); };
-  const auto unrolled = [&] { differentiate(learner::UpdateImplementation::kUnrolled); };
+  }
 
-  plain();  // Warm-up.
-  kernels();
-  const Cost of_kernels = CostOf(kernels), of_plain = CostOf(plain), of_replay = CostOf(replay),
-             of_unrolled = CostOf(unrolled);
-  return Figures{{"ppo_kernels", {of_kernels.seconds, "s"}},
-                 {"plain", {of_plain.seconds, "s"}},
-                 {"replay", {of_replay.seconds, "s"}},
-                 {"unrolled", {of_unrolled.seconds, "s"}},
-                 {"replay_over_plain", {of_replay.seconds / of_plain.seconds, "ratio", "must 8"}},
-                 {"unrolled_over_plain", {of_unrolled.seconds / of_plain.seconds, "ratio"}},
-                 {"replay_over_kernels", {of_replay.seconds / of_kernels.seconds, "ratio"}},
-                 {"replay_memory", {of_replay.megabytes, "MB"}},
-                 {"unrolled_memory", {of_unrolled.megabytes, "MB"}}};
-}
-
-const RegisterBench register_meta_gradient(
-    {.name = "meta_gradient",
-     .summary = "Differentiated updates of agents: time and memory",
-     .run = RunMetaGradient});
+  void Kernels() const {
+    MENTOR_CHECK(
+        learner::PpoUpdate(shape, inputs.agents, segment, inputs.advantages, config.ppo, order, {})
+            .ok());
+  }
+};
 
 }  // namespace
+
+absl::StatusOr<Figures> MeasureMetaGradient(const Settings&) {
+  const MetaProblem problem;
+  problem.Plain();  // Warm-up.
+  problem.Kernels();
+  const Cost kernels = CostOf([&] { problem.Kernels(); });
+  const Cost plain = CostOf([&] { problem.Plain(); });
+  const Cost replay =
+      CostOf([&] { problem.Differentiate(learner::UpdateImplementation::kReplay); });
+  const Cost unrolled =
+      CostOf([&] { problem.Differentiate(learner::UpdateImplementation::kUnrolled); });
+  return Figures{{"ppo_kernels", {kernels.seconds, "s"}},
+                 {"plain", {plain.seconds, "s"}},
+                 {"replay", {replay.seconds, "s"}},
+                 {"unrolled", {unrolled.seconds, "s"}},
+                 {"replay_over_plain", {replay.seconds / plain.seconds, "ratio"}},
+                 {"unrolled_over_plain", {unrolled.seconds / plain.seconds, "ratio"}},
+                 {"replay_over_kernels", {replay.seconds / kernels.seconds, "ratio"}},
+                 {"replay_memory", {replay.megabytes, "MB"}},
+                 {"unrolled_memory", {unrolled.megabytes, "MB"}}};
+}
+
 }  // namespace mentor::bench
