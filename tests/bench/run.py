@@ -255,7 +255,7 @@ def main():
     parser.add_argument(
         "--deadline", type=float, default=900, metavar="S", help="of a program in a round"
     )
-    program = str(ROOT / "build/tests/mentor-bench")
+    program = shlex.quote(str(ROOT / "build/tests/mentor-bench"))
     parser.add_argument("--program", default=program, help="mentor-bench (default: of build)")
     arguments = parser.parse_intermixed_args()
     if unknown := set(arguments.measurements) - set(MEASUREMENTS):
