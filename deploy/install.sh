@@ -17,7 +17,7 @@
 #   --notebook     also install what the test of the notebook needs
 #   --studies      also install what the tests of mentor-sync and mentor-sweep need (290 MB)
 #   --pages        also install what tests/report/pages.py needs: a browser (450 MB)
-#   --peers        also install what the peers of `mentor bench` need: JAX, EnvPool (1.2 GB)
+#   --peers        also install what the peers of tests/bench need: JAX, EnvPool (1.2 GB)
 #   --robots       also install the models of the bundles fetch_* and panda_* (47 MB)
 #   --signal       also install what tests of mentor_signal need: Stable-Baselines3, mypy, and the
 #                  libraries of NVIDIA's without which `import torch` fails (3 GB)

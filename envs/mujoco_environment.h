@@ -1,6 +1,5 @@
 // What environments on MuJoCo offer beyond Environment. Recorded episodes are replayed against them
-// (envs/verify.h), and their speed is compared with bare simulation
-// (mentor/bench/environment_rounds.h).
+// (envs/verify.h), and their speed is compared with bare simulation (tests/bench).
 #pragma once
 
 #include <cstddef>

@@ -19,14 +19,12 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/progress_bar.h"
-#include "common/registry.h"
 #include "common/spec/bundles.h"
 #include "envs/benchmark.h"
 #include "envs/describe.h"
 #include "envs/render/film.h"
 #include "envs/verify.h"
 #include "envs/wrapper.h"
-#include "mentor/bench/bench.h"
 #include "mentor/env_check.h"
 #include "mentor/env_subject.h"
 #include "mentor/host_command.h"
@@ -448,8 +446,7 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
 }  // namespace
 
 void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
-  CLI::App* env =
-      app->add_subcommand("env", "Environments: list, show, check, render, verify, bench");
+  CLI::App* env = app->add_subcommand("env", "Environments: list, show, check, render, verify");
   env->require_subcommand(1);
   env->footer(
       "Examples:\n"
@@ -465,8 +462,6 @@ void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
   AddFacts(env, action);
   AddRender(env, action);
   AddVerify(env, action);
-  if (const auto* bench = Registry<bench::BenchEntry>::Instance().Find("env"))
-    bench::AddMeasurement(env, "bench", bench, action);
 }
 
 }  // namespace mentor

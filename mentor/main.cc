@@ -1,5 +1,5 @@
-// mentor: everything on one machine. It runs experiments, evaluates, compares and hashes runs,
-// shows environments, outer rules and signal networks, and measures performance.
+// mentor: everything on one machine. It runs experiments, evaluates, compares and hashes runs, and
+// shows environments, outer rules and signal networks.
 #include <functional>
 #include <string>
 #include <string_view>
@@ -16,7 +16,6 @@
 #include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
 #include "kernels/device.h"
-#include "mentor/bench/bench.h"
 #include "mentor/doctor_command.h"
 #include "mentor/env_command.h"
 #include "mentor/evaluate_command.h"
@@ -75,7 +74,6 @@ int Main(int argc, char** argv) {
   AddNewCommand(&app, &action);
   AddDoctorCommand(&app, &action);
   AddRuleCommands(&app, &action);
-  bench::AddCommand(&app, &action);
   AddShellCommands(&app, &action);
   // Set the footer after adding the commands, which would inherit it.
   app.footer(
@@ -94,8 +92,7 @@ int Main(int argc, char** argv) {
       "  mentor new robot my_robot                                    a task of your own, ready to "
       "run\n"
       "  mentor env list; mentor env show door-close-v3\n"
-      "  mentor env render door-close-v3 --out door.gif\n"
-      "  mentor bench env --json");
+      "  mentor env render door-close-v3 --out door.gif");
 
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);

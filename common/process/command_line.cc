@@ -64,7 +64,7 @@ Typed TypedCommand(const CLI::App& root) {
   return typed;
 }
 
-// Returns "there is no 'bench rolout'; did you mean 'rollout'?".
+// Returns "there is no 'env shwo'; did you mean 'show'?".
 std::string WrongCommand(const std::string& path, const CLI::App& app, const std::string& word) {
   // The path without the program's name.
   const size_t space = path.find(' ');

@@ -48,7 +48,6 @@ class DeviceTest(ClusterTest):
         ):
             for command in (
                 ("mentor", "run", "smoke", "--out", self.folder / "refused"),
-                ("mentor", "bench", "lifetime"),
                 ("mentor-learner", "--listen", "127.0.0.1:0"),
                 ("mentor-meta-learner", "--state", self.folder / "s", "--listen", "127.0.0.1:0"),
             ):

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Packs the programs for tests/device/run.py, which checks them on a machine with a GPU: at most 60
 # MiB that need only a Python with torch 2.11 there. In it are the programs, the libraries that
-# torch's wheel has not, the models of three tasks, the ready specs, the peers of `mentor bench`,
-# and run.py with its parts.
+# torch's wheel has not, the models of three tasks, the ready specs, run.py with its parts, and the
+# benchmark. A wheel has no mentor-bench, so this one comes from build/tests with the libraries of
+# this system.
 #
 # Usage: tests/device/pack.sh [--wheel FILE | --build BUILD] [--help] [OUT]
 #   --wheel FILE    programs and libraries of this wheel (default: what deploy/package.sh made, the
@@ -39,19 +40,21 @@ wheels=.deps/wheels
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 payload=$work/mentor-device
-mkdir -p "$payload"/{bin,lib,models,experiments,deploy/bench,tests/cluster,tests/device}
+mkdir -p "$payload"/{bin,lib,models,experiments,tests/bench,tests/cluster,tests/device}
 programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner mentor-mjcf)
 
-if [ -n "$build" ]; then
-  for program in "${programs[@]}"; do
-    [ -x "$build/bin/$program" ] || fail "$build/bin/$program is missing: run deploy/build.sh first"
-    install -s -m 755 "$build/bin/$program" "$payload/bin/"
-  done
-  # Libraries of this system, but those that every system has.
-  for program in "$payload"/bin/*; do ldd "$program"; done |
-    sed -nE 's/.* => ((\/usr)?\/lib\/[^ ]+) .*/\1/p' | sort -u |
+# Copies a program of a build folder, and the libraries of this system but those that every system
+# has.
+take_program() {
+  [ -x "$1" ] || fail "$1 is missing: run deploy/build.sh first"
+  install -s -m 755 "$1" "$payload/bin/"
+  ldd "$1" | sed -nE 's/.* => ((\/usr)?\/lib\/[^ ]+) .*/\1/p' |
     grep -vE '/lib(c|m|dl|rt|pthread|resolv|util|gcc_s|stdc\+\+)\.so' |
     while read -r library; do cp -L "$library" "$payload/lib/"; done
+}
+
+if [ -n "$build" ]; then
+  for program in "${programs[@]}"; do take_program "$build/bin/$program"; done
 else
   if [ -z "$wheel" ]; then
     # shellcheck disable=SC2012  # names of wheels
@@ -65,6 +68,7 @@ else
   # What auditwheel added.
   find "$work/wheel" -path '*.libs/*.so*' -type f -exec cp {} "$payload/lib/" ';'
 fi
+take_program "${build:-build}/tests/mentor-bench"
 cp -L "$wheels"/mujoco/libmujoco.so.* "$payload/lib/"
 
 # Copies the models of that name and what they name, as envs/assets.cc looks for them.
@@ -89,7 +93,7 @@ for model in sawyer_reach_v3.xml sawyer_door_pull.xml hopper.xml; do
 done
 
 cp experiments/*.txtpb "$payload/experiments/"
-cp -r deploy/bench/ppo deploy/bench/signal "$payload/deploy/bench/"
+cp tests/bench/{run,jax_peer,torch_graph_peer,cudnn_peer}.py "$payload/tests/bench/"
 cp tests/cluster/harness.py "$payload/tests/cluster/"
 cp tests/device/{run,steps,payload}.py "$payload/tests/device/"
 git describe --always --dirty --abbrev=12 --exclude '*' >"$payload/COMMIT" 2>/dev/null ||

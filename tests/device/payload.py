@@ -51,17 +51,12 @@ class Payload:
             "MENTOR_EXPERIMENTS": str(self.folder / "experiments"),
         }
 
-    def peers(self, measurements):
-        """Flags of `mentor bench` for the peers of these measurements. They run in this Python,
-        without the programs' libraries."""
-        flags = []
-        for measurement in measurements:
-            for file in sorted((self.folder / "deploy/bench" / measurement).glob("*_peer.py")):
-                libraries = f"LD_LIBRARY_PATH={OWN_LIBRARY_PATH}"
-                command = shlex.join(["env", libraries, sys.executable, str(file)])
-                name = f"{measurement}/{file.stem.removesuffix('_peer')}"
-                flags += ["--peer", f"{name}={command}"]
-        return flags
+    def bench(self):
+        """The command of tests/bench/run.py. It and its peers run in this Python, without the
+        programs' libraries."""
+        program = ["env", f"LD_LIBRARY_PATH={self.library_path()}", str(self.bin / "mentor-bench")]
+        run = ["/usr/bin/env", f"LD_LIBRARY_PATH={OWN_LIBRARY_PATH}", sys.executable]
+        return [*run, self.folder / "tests/bench/run.py", "--program", shlex.join(program)]
 
     def versions(self):
         """What is checked: the version that the program says, the commit, and torch."""

@@ -312,29 +312,23 @@ SETTLE_S = 15  # For a bench that is interrupted, and says what it has measured.
 
 
 def measure(case, check, device):
-    """Starts `mentor bench` on a device, with its peers where that is a GPU."""
+    """Starts tests/bench/run.py on a device, with its peers where that is a GPU."""
     # Whole lifetimes are too slow for the emulation.
     measured = MEASURED[:1] if check.emulated else MEASURED
-    peers = [] if device == "cpu" else check.payload.peers(measured)
     rounds = 1 if device == "cpu" or check.emulated else 2
     return case.start(
-        *("mentor", "bench", "all", "--only", ",".join(measured), "--rounds", rounds, "--json"),
-        *("--device", device, "--peer_deadline", 60, *peers),
+        *(*check.payload.bench(), *measured, "--rounds", rounds, "--json", "--device", device),
+        *(["--no-peers"] if device == "cpu" else []),
     )
-
-
-def end_gently(process):
-    """Ends a bench with what it measures; it says what it has measured until then."""
-    if process.child.poll() is None:
-        process.signal(harness.SIGINT)
-    process.wait(SETTLE_S)
 
 
 def report_of(process, end):
     """The JSON of a bench, at the latest at the time `end`; its progress is printed before."""
     with contextlib.suppress(AssertionError):
         process.wait(max(0, end - time.monotonic()))
-    end_gently(process)
+    if process.child.poll() is None:
+        process.signal(harness.SIGINT)
+    process.wait(SETTLE_S)
     found = re.search(r"^\{\n.*", process.output(), re.MULTILINE | re.DOTALL)
     assert found, f"no figures:\n{process.output()}"
     return json.loads(found[0])
@@ -346,13 +340,8 @@ def bench(check, facts):
     facts["devices"] = {}
     with cluster(check) as case:
         running = {device: measure(case, check, device) for device in (check.device, "cpu")}
-        try:
-            for device, process in running.items():
-                facts["devices"][device] = report_of(process, end)
-        finally:
-            # A bench that is killed would leave a measurement behind, in a group of its own.
-            for process in running.values():
-                end_gently(process)
+        for device, process in running.items():
+            facts["devices"][device] = report_of(process, end)
     for device, report in facts["devices"].items():
         ours = [f"{name}: {why}" for name, why in report["left_out"].items() if "/" not in name]
         assert not ours, f"not measured on {device}: {'; '.join(ours)}"

@@ -96,7 +96,7 @@ BANNED = [
         "nothing polls: wait on a condition with a deadline",
         (
             "common/failpoint.cc",  # The purpose of this failpoint is to wait.
-            "mentor/bench/lifetime.cc",  # These look at a store from outside, as a user would.
+            "tests/bench/lifetime.cc",  # These look at a store from outside, as a user would.
             "tests/learning/methods/black_box/point_reach_test.cc",
         ),
     ),

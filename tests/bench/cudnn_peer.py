@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Peer of `mentor bench signal --device cuda`: cuDNN's LSTM along a segment, through PyTorch.
+"""Peer of `signal --device cuda`: cuDNN's LSTM along a segment, through PyTorch.
 
 Needs a GPU, and a python3 on PATH with torch 2.11 for CUDA, which Mentor's own folders have not.
 It has never run on a GPU; --try runs it on the CPU.

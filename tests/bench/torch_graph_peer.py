@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Peer of `mentor bench ppo --device cuda`: one optimizer step of stacked agents in PyTorch, as a
+"""Peer of `ppo --device cuda`: one optimizer step of stacked agents in PyTorch, as a
 CUDA graph and without one.
 
 Needs a GPU, and a python3 on PATH with torch 2.11 for CUDA, which Mentor's own folders have not.

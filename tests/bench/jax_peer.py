@@ -1,12 +1,9 @@
 #!/usr/bin/env python3
-"""Peer of `mentor bench ppo`: the same PPO update of stacked agents in JAX, vmap over the agents
-and scan over the optimizer steps, compiled once.
-
-Needs jax (deploy/install.sh --peers); for a GPU, a Python with JAX for it:
-  PYTHONPATH=.deps/peers mentor bench ppo --peers deploy/bench
+"""Peer of the measurement `ppo`: the same PPO update of stacked agents in JAX, vmap over the agents
+and scan over the optimizer steps, compiled once. For a GPU it needs a Python with JAX for it.
 
 One round: milliseconds of one optimizer step of one agent, with values, advantages and
-permutations, as in `mentor bench ppo`. On the CPU this is the time of one core, on a GPU the wall
+permutations, as in `ppo`. On the CPU this is the time of one core, on a GPU the wall
 clock; compilation is left out. Matrix products are in float32.
 """
 
@@ -18,11 +15,8 @@ import time
 ON_GPU = os.environ.get("MENTOR_BENCH_DEVICE", "cpu").startswith("cuda")
 if not ON_GPU:
     os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ[
-        "XLA_FLAGS"
-    ] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1 " + os.environ.get(
-        "XLA_FLAGS", ""
-    )
+    one_thread = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["XLA_FLAGS"] = one_thread
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 STACKS = (30, 132, 512, 2048) if ON_GPU else (1, 5, 15, 30)

@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""Peer of `mentor bench lifetime`: the paper's own Python code, CPU seconds of one outer update.
-
-Usage: paper_peer.py [CODE]     CODE: the authors' repository; default: $MENTOR_PAPER_CODE
+"""Peer of the measurement `lifetime`: the paper's own Python code, CPU seconds of one outer update.
 
 That code is not part of Mentor. It is the GitHub repository
 Octavio-Pappalardo/Meta-learning-rewards (files of 8 August 2024, MIT licence), which needs a Python
 of its own (about 5 GB), without the PYTHONPATH of other peers:
   python3.11 -m venv paper
   paper/bin/pip install torch==2.11.0 metaworld==3.1.1 mujoco==3.3.0 packaging
-  mentor bench lifetime --peer 'lifetime/paper=env -u PYTHONPATH paper/bin/python \\
-    deploy/bench/lifetime/paper_peer.py Meta-learning-rewards'
+  tests/bench/run.py lifetime --peer 'lifetime/paper=env -u PYTHONPATH MUJOCO_GL=disabled \\
+    paper/bin/python tests/bench/paper_peer.py Meta-learning-rewards'
 
 No line of that code is changed. It was written for Meta-World 2, so the task is named
 door-close-v3. The device is the CPU, and an empty module replaces wandb, to which the code reports.
@@ -17,7 +15,7 @@ Ray only spreads lifetimes over processes; it is left out, and so is its cost.
 
 One round is one lifetime of 6000 steps, its meta-advantages, and one epoch of the outer PPO over 30
 copies of it. The figures are scaled to an outer update of 30 lifetimes and 12 epochs, the most that
-one has. They are the figures of `mentor bench lifetime`, in CPU seconds of one thread.
+one has. They are the figures of `lifetime`, in CPU seconds of one thread.
 """
 
 import importlib.metadata
@@ -30,11 +28,6 @@ import types
 
 LIFETIMES, EPOCHS = 30, 12
 TASK = "door-close-v3"
-
-
-def none(reason):
-    print(json.dumps({"none": reason}))
-    sys.exit(0)
 
 
 class Stopwatch:
@@ -64,20 +57,17 @@ class Stopwatch:
 
 
 def main():
-    code = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ["MENTOR_PAPER_CODE"])
+    code = os.path.abspath(sys.argv[1])
     sys.path[:0] = [os.path.join(code, "meta_intrinsic_rewards"), code]
     silent = types.ModuleType("wandb")
     silent.log = lambda *arguments, **named: None
     sys.modules["wandb"] = silent
-    try:
-        import metaworld
-        import torch
-    except ImportError as missing:
-        none(f"{missing}: use a Python that has what the head of this program names")
     import inner_loop
     import inner_loop_utils
+    import metaworld
     import outer_loop_config
     import outer_loop_utils
+    import torch
     from shared_code import shared_utils
 
     torch.set_num_threads(1)
@@ -147,11 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    os.environ["MUJOCO_GL"] = "disabled"
-    if os.environ.get("MENTOR_BENCH_DEVICE", "cpu") != "cpu":
-        none("is a measurement of CPU seconds")
-    if len(sys.argv) < 2 and "MENTOR_PAPER_CODE" not in os.environ:
-        none(
-            "MENTOR_PAPER_CODE does not name the authors' repository; see the head of this program"
-        )
     main()

@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""Peer of `mentor bench env`: CPU time of a step in EnvPool.
+"""Peer of the measurement `env`: CPU time of a step in EnvPool 1.2.5.
 
-Needs envpool 1.2.5 (deploy/install.sh --peers), which Mentor itself never uses:
-  PYTHONPATH=.deps/peers mentor bench env --peers deploy/bench
-
-One round of all environments that both have; arguments name only some. The figure is the CPU time
+One round of all environments that both have. The figure is the CPU time
 of the one thread that steps the environments, resets included, without Python's own. 16
 environments make a batch, so this thread hardly ever waits. A step that only resets does not count.
 EnvPool brings its own MuJoCo 3.6.0, so the ratio compares whole products, not wrappers alone.
 """
 
+import argparse
 import json
 import math
 import os
@@ -40,7 +38,7 @@ def our_name(name):
 
 
 def actions(space, batches, rng):
-    """Draws actions as `mentor bench env` does: a drift for 25 steps, and noise of half the
+    """Draws actions as `env` does: a drift for 25 steps, and noise of half the
     range."""
     low, high = np.asarray(space.low), np.asarray(space.high)
     shape = (batches, BATCH, low.shape[-1])
@@ -69,13 +67,16 @@ def step_us(name):
 
 
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--environments", default="")
+    chosen = parser.parse_args().environments.split(",")
     figures, means = {}, {}
     for name in sorted(envpool.list_all_envs()):
         suite = "Meta-World v3" if name.startswith("MetaWorld/") else "Gymnasium v5"
         ours = our_name(name)
         if (suite == "Gymnasium v5" and name not in GYMNASIUM) or not name.endswith(("-v3", "-v5")):
             continue
-        if sys.argv[1:] and ours not in sys.argv[1:]:
+        if chosen != [""] and ours not in chosen:
             continue
         us = step_us(name)
         figures[f"total_us/{ours}"] = {"value": us, "unit": "us"}

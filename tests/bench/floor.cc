@@ -1,5 +1,3 @@
-#include "mentor/bench/floor.h"
-
 #include <algorithm>
 
 #include <immintrin.h>
@@ -7,7 +5,7 @@
 #include "common/cpu_time.h"
 #include "kernels/isa.h"
 #include "kernels/lstm_weights.h"
-#include "mentor/bench/workload.h"
+#include "tests/bench/workload.h"
 
 namespace mentor::bench {
 namespace {
@@ -57,44 +55,6 @@ int64_t ChainsAvx512() {
 }
 #endif
 
-// The products of a layer. The backward pass has one for the gradient of the first `grad_inputs`
-// inputs, and one for that of the weights.
-class Layers {
- public:
-  explicit Layers(bool backward) : backward_(backward) {}
-
-  Layers& Add(int64_t rows, int64_t inputs, int64_t outputs, int64_t grad_inputs, int64_t times = 1,
-              bool weights = true) {
-    products_.push_back({rows, inputs, outputs, times});
-    if (backward_ && grad_inputs > 0) products_.push_back({rows, outputs, grad_inputs, times});
-    if (backward_ && weights) products_.push_back({outputs, rows, inputs, times});
-    return *this;
-  }
-  std::vector<Product> products() const { return products_; }
-
- private:
-  const bool backward_;
-  std::vector<Product> products_;
-};
-
-std::vector<Product> NetworkProducts(int64_t lifetimes, int64_t steps, bool backward) {
-  learner::LstmSizes sizes;
-  sizes.features = kObservation + kAction + sizes.side;
-  const int64_t rows = lifetimes * steps;
-  // Side inputs need no gradient, and neither does the network's input.
-  Layers layers(backward);
-  layers.Add(rows, sizes.features, sizes.enc1, 0);
-  layers.Add(rows, sizes.code1(), sizes.enc2, sizes.enc1);
-  // The gradient of the recurrent weights is one product over all steps.
-  layers.Add(lifetimes, sizes.joint(), 4 * sizes.hidden, sizes.enc2 + sizes.hidden, steps,
-             /*weights=*/false);
-  layers.Add(rows, sizes.hidden, sizes.first(), sizes.hidden);
-  layers.Add(rows, sizes.heads, sizes.heads, sizes.heads);
-  std::vector<Product> products = layers.products();
-  if (backward) products.push_back({4 * sizes.hidden, rows, sizes.joint(), 1});
-  return products;
-}
-
 }  // namespace
 
 double FmaPeak() {
@@ -109,31 +69,29 @@ double FmaPeak() {
   return peak;
 }
 
-double FlopOf(const std::vector<Product>& products) {
-  double flop = 0;
-  for (const Product& product : products) {
-    flop += 2.0 * static_cast<double>(product.rows * product.inner * product.columns) *
-            static_cast<double>(product.times);
-  }
-  return flop;
+// A layer has a product forward, one for the gradient of its weights, and one for that of its
+// inputs where something before it learns.
+double PpoStepFlop() {
+  constexpr double kD = kObservation, kA = kAction, kH = kHidden;
+  constexpr double kPolicy = 2 * kD * kH + 3 * kH * kH + 3 * kH * kA;
+  constexpr double kValue = 2 * kD * kH + 3 * kH * kH + 3 * kH;
+  return 2 * kBatch * (kPolicy + kValue);
 }
 
-std::vector<Product> PpoStepProducts() {
-  Layers layers(/*backward=*/true);
-  for (const int64_t outputs : {kAction, int64_t{1}}) {
-    layers.Add(kBatch, kObservation, kHidden, 0);
-    layers.Add(kBatch, kHidden, kHidden, kHidden);
-    layers.Add(kBatch, kHidden, outputs, kHidden);
-  }
-  return layers.products();
-}
-
-std::vector<Product> SignalProducts(int64_t lifetimes, int64_t steps) {
-  return NetworkProducts(lifetimes, steps, /*backward=*/false);
-}
-
-std::vector<Product> OuterPieceProducts(int64_t lifetimes, int64_t steps) {
-  return NetworkProducts(lifetimes, steps, /*backward=*/true);
+double SignalFlop(int64_t rows, bool backward) {
+  const learner::LstmSizes sizes;
+  const auto product = [](int64_t inputs, int64_t outputs) {
+    return static_cast<double>(inputs * outputs);
+  };
+  const int64_t gates = 4 * sizes.hidden;
+  const double forward = product(kObservation + kAction + sizes.side, sizes.enc1) +
+                         product(sizes.code1(), sizes.enc2) + product(sizes.joint(), gates) +
+                         product(sizes.hidden, sizes.first()) + product(sizes.heads, sizes.heads);
+  // The network's inputs and side inputs need no gradient.
+  const double inputs = product(sizes.enc2, sizes.enc1) +
+                        product(gates, sizes.enc2 + sizes.hidden) +
+                        product(sizes.first(), sizes.hidden) + product(sizes.heads, sizes.heads);
+  return 2.0 * static_cast<double>(rows) * (backward ? 2 * forward + inputs : forward);
 }
 
 }  // namespace mentor::bench

@@ -1,4 +1,4 @@
-#include "mentor/bench/workload.h"
+#include "tests/bench/workload.h"
 
 #include <fstream>
 #include <string>
@@ -13,6 +13,18 @@ torch::Tensor NormalTensor(torch::IntArrayRef shape, uint32_t number) {
   RandomStream{.seed = 7}.Normals(number,
                                   {x.mutable_data_ptr<double>(), static_cast<size_t>(x.numel())});
   return x.to(torch::kFloat32);
+}
+
+learner::Segment AgentsSegment(int64_t num_agents, int64_t steps) {
+  learner::Segment segment;
+  segment.observations = NormalTensor({num_agents, steps, kObservation}, 0);
+  segment.actions = NormalTensor({num_agents, steps, kAction}, 1);
+  // Densities of unit normals about zero, as of the first policies.
+  segment.log_probs = -0.5 * segment.actions.square().sum(-1) - 0.9189385 * kAction;
+  segment.prev_done = torch::zeros({num_agents, steps});
+  segment.last_done = torch::ones({num_agents});
+  segment.next_observations = NormalTensor({num_agents, kObservation}, 2);
+  return segment;
 }
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {

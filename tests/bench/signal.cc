@@ -1,25 +1,23 @@
-// The signal network along lifetimes, and an epoch of the outer PPO (docs/performance.md,
-// `signal`), with the shapes of ML1. Each is beside a straightforward LibTorch program. CPU seconds
-// of one thread, or on a GPU the wall clock.
+// The signal network along lifetimes, and an epoch of the outer PPO, with the shapes of ML1. Each
+// is beside a straightforward LibTorch program. CPU seconds of one thread, or on a GPU the wall
+// clock.
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
 
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
-#include "mentor/bench/bench.h"
-#include "mentor/bench/floor.h"
-#include "mentor/bench/workload.h"
 #include "methods/shared/outer_ppo.h"
 #include "signals/lstm/lstm_plain.h"
 #include "signals/signal_network.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/workload.h"
 
 namespace mentor::bench {
 namespace {
@@ -44,13 +42,9 @@ struct Network {
   }
 };
 
-learner::Segment RandomSegment(int64_t lifetimes, int64_t steps) {
-  learner::Segment segment;
-  segment.observations = NormalTensor({lifetimes, steps, kObservation}, 0);
-  segment.actions = NormalTensor({lifetimes, steps, kAction}, 1);
-  segment.log_probs = NormalTensor({lifetimes, steps}, 2) - 4;
+learner::Segment SignalSegment(int64_t lifetimes, int64_t steps) {
+  learner::Segment segment = AgentsSegment(lifetimes, steps);
   segment.success_signals = torch::zeros({lifetimes, steps});
-  segment.prev_done = torch::zeros({lifetimes, steps});
   return segment;
 }
 
@@ -62,7 +56,7 @@ double WarmSeconds(const learner::Device& device, const std::function<void()>& w
 
 // Seconds of our network along one lifetime, in lock-step with all others.
 double OwnLifetime(const Network& network, const learner::Device& device, int64_t lifetimes) {
-  const learner::Segment segment = RandomSegment(lifetimes, kSteps);
+  const learner::Segment segment = SignalSegment(lifetimes, kSteps);
   const torch::Tensor noise = NormalTensor({lifetimes, kSteps}, 3);
   const double seconds = WarmSeconds(device, [&] {
     auto state = network.own->signals()->InitialState(lifetimes, torch::kFloat32);
@@ -74,7 +68,7 @@ double OwnLifetime(const Network& network, const learner::Device& device, int64_
 // The same of LibTorch, step by step.
 double PlainLifetime(const Network& network, int64_t lifetimes) {
   constexpr int64_t kFewSteps = 200;
-  const learner::Segment segment = RandomSegment(lifetimes, kFewSteps);
+  const learner::Segment segment = SignalSegment(lifetimes, kFewSteps);
   const torch::Tensor features =
       network.own->density()->Features(segment, torch::zeros({lifetimes, kFewSteps}));
   const torch::Tensor noise = NormalTensor({lifetimes, kFewSteps}, 3);
@@ -90,26 +84,21 @@ void AddSignal(const Network& network, const learner::Device& device, Figures* f
   std::map<int64_t, double> own;
   for (const int64_t lifetimes :
        cuda ? std::vector<int64_t>{30, 132, 512} : std::vector<int64_t>{1, 15, 30}) {
-    const double seconds = OwnLifetime(network, device, lifetimes);
-    const std::string suffix = absl::StrCat("_s", lifetimes);
-    own[lifetimes] = seconds;
-    (*figures)["lifetime" + suffix] = {seconds, "s"};
-    (*figures)["step" + suffix] = {
-        1e6 * seconds * static_cast<double>(lifetimes) / kStepsOfLifetime, "us"};
+    own[lifetimes] = OwnLifetime(network, device, lifetimes);
+    (*figures)[absl::StrCat("lifetime_s", lifetimes)] = {own[lifetimes], "s"};
   }
   if (cuda) return;
   const double plain = PlainLifetime(network, 1);
   (*figures)["plain_s1"] = {plain, "s"};
   (*figures)["plain_s15"] = {PlainLifetime(network, 15), "s"};
   for (const int64_t lifetimes : {15, 30}) {
-    (*figures)[absl::StrCat("speedup_s", lifetimes)] = {plain / own.at(lifetimes), "ratio",
-                                                        "over plain_s1"};
+    (*figures)[absl::StrCat("speedup_s", lifetimes)] = {plain / own.at(lifetimes), "ratio"};
   }
 }
 
 // The trained steps of all lifetimes.
 meta_learner::OuterPpoBatch OuterBatch(const Network& network) {
-  learner::Segment steps = RandomSegment(kLifetimes, kTrainedSteps);
+  learner::Segment steps = SignalSegment(kLifetimes, kTrainedSteps);
   auto state = network.own->signals()->InitialState(kLifetimes, torch::kFloat32);
   const auto acted = network.own->signals()->Run(
       network.weights, steps, NormalTensor({kLifetimes, kTrainedSteps}, 3), &state);
@@ -152,21 +141,9 @@ double PlainEpoch(const Network& network, const meta_learner::OuterPpoBatch& bat
          });
 }
 
-// The matrix products of an epoch alone, by LibTorch's BLAS.
-double ProductsSeconds(const std::vector<Product>& products) {
-  double seconds = 0;
-  for (const Product& product : products) {
-    const torch::Tensor a = torch::ones({product.rows, product.inner}),
-                        b = torch::ones({product.inner, product.columns});
-    torch::Tensor c = torch::empty({product.rows, product.columns});
-    seconds += SecondsOf({}, [&] {
-      for (int64_t i = 0; i < product.times; ++i) at::mm_out(c, a, b);
-    });
-  }
-  return kPieces * seconds;
-}
+}  // namespace
 
-absl::StatusOr<Figures> RunSignal(const Settings& settings) {
+absl::StatusOr<Figures> MeasureSignal(const Settings& settings) {
   const learner::Device& device = settings.device;
   if (device.kind == learner::DeviceKind::kEmulated) {
     return absl::UnimplementedError("the emulation is too slow for whole lifetimes");
@@ -176,27 +153,14 @@ absl::StatusOr<Figures> RunSignal(const Settings& settings) {
   AddSignal(network, device, &figures);
   const meta_learner::OuterPpoBatch batch = OuterBatch(network);
   MENTOR_ASSIGN_OR_RETURN(const double epoch, OuterEpoch(network, device, batch));
-  figures["outer_epoch"] = {epoch, "s",
-                            device.kind == learner::DeviceKind::kCuda ? "goal 0.02" : ""};
-  const std::vector<Product> products = OuterPieceProducts(kLifetimes, kPiece);
-  const double flop = kPieces * FlopOf(products);
-  figures["outer_gflop"] = {1e-9 * flop, "GFLOP"};
+  figures["outer_epoch"] = {epoch, "s"};
   if (device.kind == learner::DeviceKind::kCuda) return figures;
-  const double plain = PlainEpoch(network, batch), alone = ProductsSeconds(products);
-  const double peak = FmaPeak();
+  const double plain = PlainEpoch(network, batch), peak = FmaPeak();
   figures["outer_plain"] = {plain, "s"};
-  figures["outer_products"] = {alone, "s", "by LibTorch's BLAS"};
-  figures["outer_speedup"] = {plain / epoch, "ratio", "over outer_plain"};
-  figures["outer_of_products"] = {alone / epoch, "ratio"};
+  figures["outer_speedup"] = {plain / epoch, "ratio"};
   figures["fma_peak"] = {1e-9 * peak, "GFLOP/s"};
-  figures["outer_floor"] = {flop / peak, "s", "its matrix products at that rate"};
+  figures["outer_floor"] = {SignalFlop(kLifetimes * kTrainedSteps, /*backward=*/true) / peak, "s"};
   return figures;
 }
 
-const RegisterBench register_signal(
-    {.name = "signal",
-     .summary = "Signal network along a lifetime, and an epoch of the outer PPO",
-     .run = RunSignal});
-
-}  // namespace
 }  // namespace mentor::bench

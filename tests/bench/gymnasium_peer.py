@@ -1,19 +1,15 @@
 #!/usr/bin/env python3
-"""Peer of `mentor bench host`: a step of the same environment in a loop of Python, in one process.
-
-Needs the environments themselves, in the Python that PATH finds first:
-  mentor bench host --peers deploy/bench
-
-One round of the environments of `mentor bench host`; arguments name others. The figure is the wall
-clock of a thousand steps with uniform actions, resets included, after a thousand for warm-up.
+"""Peer of the measurement `host`: a step of the same environments in a loop of Python, in one
+process. One round: the wall clock of a thousand steps with uniform actions, resets included, after
+a thousand for warm-up.
 """
 
+import argparse
 import json
 import os
 import sys
 import time
 
-IDS = ("FetchReach-v4", "Hopper-v5")
 STEPS = 1000
 
 
@@ -32,13 +28,6 @@ def step_us(name):
     return 1e6 * (time.perf_counter() - begin) / STEPS
 
 
-def main():
-    figures = {}
-    for name in sys.argv[1:] or IDS:
-        figures[f"step_us/{name}"] = {"value": step_us(name), "unit": "us"}
-    print(json.dumps({"figures": figures, "versions": {"gymnasium": gymnasium.__version__}}))
-
-
 if __name__ == "__main__":
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"  # As in a host.
@@ -50,4 +39,10 @@ if __name__ == "__main__":
     except ImportError as error:
         print(json.dumps({"none": f"{error}: pip install gymnasium-robotics"}))
         sys.exit()
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--environments", default="FetchReach-v4,Hopper-v5")
+    figures = {
+        f"step_us/{name}": {"value": step_us(name), "unit": "us"}
+        for name in parser.parse_args().environments.split(",")
+    }
+    print(json.dumps({"figures": figures, "versions": {"gymnasium": gymnasium.__version__}}))
