@@ -87,8 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "--best",
         metavar="NUMBER",
         type=_at_least_one,
-        default=10,
-        help="trials in the table, 1 or more; default: 10",
+        help="trials in the table, 1 or more; default: 10, and all of a grid",
     )
     add_connection(top)
     return top
@@ -173,7 +172,8 @@ def _tell(
     file: StudyFile, study: Any, flags: argparse.Namespace, client: Optional[Client]
 ) -> None:
     more = report.means_of(file, study, client, flags.metric) if client and flags.metric else {}
-    print(report.best_trials(file, study, flags.best, more))
+    count = flags.best or (file.trials if file.sampler == "grid" else 10)
+    print(report.best_trials(file, study, count, more))
     if flags.csv:
         report.write_csv(file, study, flags.csv, more)
 
