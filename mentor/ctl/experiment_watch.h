@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
 #include "mentor/ctl/client.h"
@@ -44,6 +45,6 @@ std::string Learned(Client* client, const v1::Experiment& experiment);
 // Shows the progress of one experiment until it ends: a bar on a terminal, lines elsewhere. With
 // --output json it prints an object for each change. Returns kOk on success, and kOtherState for
 // another final state.
-int Follow(Client* client, const Output& output, const std::string& name);
+absl::StatusOr<int> Follow(Client* client, const Output& output, const std::string& name);
 
 }  // namespace mentor::ctl

@@ -25,9 +25,10 @@ absl::StatusOr<std::unique_ptr<TensorboardFiles>> TensorboardFiles::Start(
     const std::filesystem::path& run, const std::filesystem::path& folder) {
   const std::string program = report::FindProgram(kProgram);
   if (program.empty()) {
-    return absl::NotFoundError(absl::StrFormat(
-        "--tensorboard needs %s, which is not on the PATH: pip install 'mentor_client[tensorboard]'",
-        kProgram));
+    return absl::NotFoundError(
+        absl::StrFormat("--tensorboard needs %s, which is not on the PATH: pip install "
+                        "'mentor_client[tensorboard]'",
+                        kProgram));
   }
   std::vector<std::string> words = {"tensorboard", std::filesystem::absolute(run).string(),
                                     "--logdir=" + folder.string(), "--quiet"};

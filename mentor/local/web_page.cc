@@ -35,8 +35,9 @@ constexpr std::chrono::seconds kStart{60};
 // Variables of the page. Credentials in this environment belong to other services. Reports on the
 // page are made by this program.
 std::vector<std::string> Variables() {
-  std::vector<std::string> variables = {"LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1",
-                                        absl::StrCat("PATH=", absl::StrJoin(report::ProgramFolders(), ":"))};
+  std::vector<std::string> variables = {
+      "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1",
+      absl::StrCat("PATH=", absl::StrJoin(report::ProgramFolders(), ":"))};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable = *entry;
     bool ours = false;
@@ -73,9 +74,8 @@ absl::StatusOr<std::unique_ptr<WebPage>> WebPage::Start(const std::string& serve
   std::unique_ptr<WebPage> page(new WebPage);
   page->output_ = ends[0];
   auto process = ChildProcess::Start(
-      {.command =
-           report::SideCommand(report::FindProgram(kProgram),
-                               {"--server=" + server, "--listen=" + listen, "--read_only"}),
+      {.command = report::SideCommand(report::FindProgram(kProgram),
+                                      {"--server=" + server, "--listen=" + listen, "--read_only"}),
        .output = ends[1],
        .group = true,
        .variables = Variables()});

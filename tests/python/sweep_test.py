@@ -262,7 +262,9 @@ sys.exit(command.run("program", action))
         self.assertEqual(len(self.experiments(address)), 3)
         self.assertIn("4 complete", self.sweep("--server", address))
         tried = {tuple(one.params.values()) for one in self.trials()}
-        self.assertEqual(tried, {(rate, gamma) for rate in ("1e-3", "1e-2") for gamma in (0.8, 0.9)})
+        self.assertEqual(
+            tried, {(rate, gamma) for rate in ("1e-3", "1e-2") for gamma in (0.8, 0.9)}
+        )
         made = self.experiments(address)
         self.assertEqual(
             sorted(made), [f"rates-t{trial:04d}-s{seed}" for trial in range(4) for seed in (1, 2)]

@@ -29,8 +29,9 @@ from .study import Study, cancel, check, settings_text, suggest
 from .study_file import INSTALL, StudyFile, missing_folder, read_study
 
 _ABOUT = """Searches settings of a spec by Optuna: TPE chooses them, Hyperband ends trials that are
-behind; or tries every combination of a grid. Every trial is an experiment of a service for each seed. A call that was ended anywhere is
-repeated: the study goes on. docs/studies.md says what study.yaml may hold."""
+behind; or tries every combination of a grid. Every trial is an experiment of a service for each
+seed. A call that was ended anywhere is repeated: the study goes on. docs/studies.md says what
+study.yaml may hold."""
 _EXAMPLES = """\
 mentor-sweep study.yaml --dry_run          # checks the study and shows its first settings
 mentor-sweep study.yaml                    # with the service of --server or MENTOR_SERVER
@@ -168,9 +169,7 @@ def _cancel(file: StudyFile, client: Client) -> None:
     print(f"{count} experiments cancelled")
 
 
-def _tell(
-    file: StudyFile, study: Any, flags: argparse.Namespace, client: Optional[Client]
-) -> None:
+def _tell(file: StudyFile, study: Any, flags: argparse.Namespace, client: Optional[Client]) -> None:
     more = report.means_of(file, study, client, flags.metric) if client and flags.metric else {}
     count = flags.best or (file.trials if file.sampler == "grid" else 10)
     print(report.best_trials(file, study, count, more))
